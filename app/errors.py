@@ -1,0 +1,70 @@
+"""The errors that a user can meet: one clear sentence each, with its documented exit code."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """Exit codes of every command (docs/cli.md lists them)."""
+
+    OK = 0
+    ERROR = 1
+    USAGE = 2
+    NO_FACE = 3
+    CANCELLED = 4
+    PARTIAL = 5
+    MISSING = 6
+
+
+class AppError(Exception):
+    """Base of all expected errors.
+
+    Args:
+        message: One sentence: what is wrong, and with which file or option.
+        hint: What to do about it, or empty.
+    """
+
+    exit_code: ExitCode = ExitCode.ERROR
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.hint}".rstrip()
+
+
+class UsageError(AppError):
+    """The options or names given can't be used as they are."""
+
+    exit_code = ExitCode.USAGE
+
+
+class MediaError(AppError):
+    """A picture, clip, sound or output file can't be read or written."""
+
+
+class NoFaceError(AppError):
+    """No face was found where one is needed."""
+
+    exit_code = ExitCode.NO_FACE
+
+
+class CancelledError(AppError):
+    """The user stopped the job."""
+
+    exit_code = ExitCode.CANCELLED
+
+
+class PartialError(AppError):
+    """A part of the work was done and kept; the rest could not be."""
+
+    exit_code = ExitCode.PARTIAL
+
+
+class MissingError(AppError):
+    """Weights, a package or a tool that the request needs is not installed."""
+
+    exit_code = ExitCode.MISSING

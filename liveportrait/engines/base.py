@@ -1,0 +1,122 @@
+"""The Engine protocol: what an animation engine must offer, whatever keypoints it uses."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from liveportrait.motion import Array, DeltaSpace, Motion
+from models.face import Face
+
+Image = npt.NDArray[np.uint8]
+
+
+@dataclass
+class Portrait:
+    """One encoded source crop.
+
+    Attributes:
+        motion: The source's own pose and expression (one frame).
+        canonical: (K, 3) canonical keypoints.
+        keypoints: (1, K, 3) source keypoints x_s.
+        crop: (S, S, 3 or 4) uint8 RGB(A) source crop.
+        features: Whatever the engine keeps per source.
+    """
+
+    motion: Motion
+    canonical: Array
+    keypoints: Array
+    crop: Image
+    features: Any = None
+
+
+class Engine(ABC):
+    """Animates one square crop.
+
+    Attributes:
+        name: Engine name ("mesh", "torch", ...).
+        family: Keypoint family; motions and templates are exchanged within one ("mesh478", "liveportrait21").
+        keypoints: Number of keypoints K.
+        crop_size: Side of the square crop in pixels.
+        delta_space: Where delta is added (liveportrait.motion).
+        scaled_translation: True if relative translation is measured in units of the face's own scale.
+        regions: Region name -> (K, 3) bool mask of the delta values that it owns; at least "all", "exp", "lip",
+            "eyes"; "official" restricts source-video and absolute motion (spec motion.md section 3, EXP_FULL).
+        alpha: True if render keeps a fourth channel.
+    """
+
+    name: str
+    family: str
+    keypoints: int
+    crop_size: int = 512
+    delta_space: DeltaSpace = "camera"
+    scaled_translation: bool = False
+    regions: Mapping[str, npt.NDArray[np.bool_]]
+    alpha: bool = False
+
+    @abstractmethod
+    def encode(self, crop: Image, face: Face) -> Portrait:
+        """Prepare a source.
+
+        Args:
+            crop: (S, S, 3 or 4) uint8 RGB(A), S = crop_size.
+            face: Landmarks in crop pixels.
+        """
+
+    @abstractmethod
+    def read_motion(self, crop: Image, face: Face) -> Motion:
+        """Read one driving frame (N = 1) from its crop and the landmarks in crop pixels."""
+
+    @abstractmethod
+    def render(self, portrait: Portrait, x_d: Array) -> Image:
+        """Draw the portrait at driving keypoints.
+
+        Args:
+            portrait: From encode.
+            x_d: (B, K, 3) crop units.
+
+        Returns:
+            (B, S, S, 3 or 4) uint8, same channels as portrait.crop.
+        """
+
+    def fit_delta(self, portrait: Portrait, change: Array, driving: Motion, reference: Motion) -> Array:
+        """Fit a relative expression change of the driver to the proportions of the source.
+
+        Args:
+            portrait: The source.
+            change: (N, K, 3) driving.delta - reference.delta.
+            driving: N driving frames.
+            reference: The neutral frame (N = 1).
+
+        Returns:
+            (N, K, 3) change to add to the source's delta. LivePortrait: the same values (official rule).
+        """
+        return change
+
+    @abstractmethod
+    def stitch(self, portrait: Portrait, x_d: Array) -> Array:
+        """(B, K, 3) driving keypoints, changed so that shoulders and border stay with the source."""
+
+    @abstractmethod
+    def retarget_eyes(self, portrait: Portrait, ratios: Array) -> Array:
+        """(B, K, 3) offsets in crop units that bring the source's eyes to ratios (B, 2), left and right."""
+
+    @abstractmethod
+    def retarget_lips(self, portrait: Portrait, ratios: Array) -> Array:
+        """(B, K, 3) offsets in crop units that bring the source's lips to ratios (B, 1)."""
+
+    @abstractmethod
+    def slider_delta(self, portrait: Portrait, sliders: Mapping[str, float]) -> Array:
+        """(1, K, 3) expression offsets of named sliders (liveportrait.expression lists names and ranges)."""
+
+    def warm_up(self) -> None:
+        """Run once so that the first real frame is not slow, and check the numbers (no NaN)."""
+
+    def describe(self) -> dict[str, str]:
+        """What runs where, for `animate doctor`."""
+        return {"engine": self.name, "keypoints": str(self.keypoints), "crop": f"{self.crop_size} px"}

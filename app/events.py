@@ -1,0 +1,167 @@
+"""One stream of events for everything that takes time, and the token that stops it.
+
+A pipeline talks to an :class:`EventStream`; sinks turn events into a bar on a terminal, JSON lines or window signals.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from app.errors import CancelledError
+
+EventKind = Literal["phase", "progress", "message", "result", "error"]
+Level = Literal["info", "warning", "error"]
+EVENT_SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened.
+
+    Attributes:
+        kind: "phase" when one begins, "progress" within it, "message", and one "result" or "error" at the end.
+        phase: Name of the phase ("track", "render", ...), empty outside of one.
+        done: Items (frames) done in this phase.
+        total: Items in this phase, None if not known.
+        fps: Items per second over the last few seconds, 0 until it is known.
+        eta: Seconds left in this phase, None if not known.
+        message: Text for people.
+        level: How much a message matters.
+        data: Further values of a result or error, ready for JSON.
+    """
+
+    kind: EventKind
+    phase: str = ""
+    done: int = 0
+    total: int | None = None
+    fps: float = 0.0
+    eta: float | None = None
+    message: str = ""
+    level: Level = "info"
+    data: dict[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """The event as the object of one JSON line (docs/cli.md describes it)."""
+        line: dict[str, Any] = {"schema": EVENT_SCHEMA, "event": self.kind}
+        if self.kind in ("phase", "progress"):
+            line |= {"phase": self.phase, "done": self.done, "total": self.total}
+        if self.kind == "progress":
+            line |= {"fps": round(self.fps, 2), "eta_s": None if self.eta is None else round(self.eta, 2)}
+        if self.kind == "message":
+            line |= {"level": self.level}
+        if self.message:
+            line["message"] = self.message
+        return line | self.data
+
+
+Sink = Callable[[Event], None]
+
+
+class CancelToken:
+    """Asks running work to stop; the work looks at it once per frame. Safe between threads and in signal handlers."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+
+    @property
+    def cancelled(self) -> bool:
+        """True once somebody asked to stop."""
+        return self._event.is_set()
+
+    def cancel(self) -> None:
+        """Ask the work to stop."""
+        self._event.set()
+
+    def check(self) -> None:
+        """Raise CancelledError if somebody asked to stop."""
+        if self._event.is_set():
+            raise CancelledError("Stopped.")
+
+
+class EventStream:
+    """Hands events to sinks, one at a time, whatever thread they come from.
+
+    Args:
+        sinks: Called in order with every event.
+        interval: Shortest time between two progress events of a phase, in seconds.
+        clock: Source of monotonic seconds.
+    """
+
+    def __init__(self, *sinks: Sink, interval: float = 0.1, clock: Callable[[], float] = time.monotonic) -> None:
+        self._sinks = sinks
+        self._interval = interval
+        self._clock = clock
+        self._lock = threading.RLock()
+
+    def emit(self, event: Event) -> None:
+        """Hand one event to all sinks."""
+        with self._lock:
+            for sink in self._sinks:
+                sink(event)
+
+    def info(self, message: str) -> None:
+        """Say something that is good to know."""
+        self.emit(Event("message", message=message))
+
+    def warn(self, message: str) -> None:
+        """Say something that the user should look at."""
+        self.emit(Event("message", message=message, level="warning"))
+
+    @contextmanager
+    def phase(self, name: str, total: int | None, message: str = "") -> Iterator[Phase]:
+        """Run a phase; its last progress event is always sent when the block ends without an error.
+
+        Args:
+            name: Short name, stable for programs that read the JSON lines.
+            total: Number of items, None if not known.
+            message: Title for people.
+        """
+        phase = Phase(self, name, total, message, self._interval, self._clock)
+        self.emit(Event("phase", phase=name, total=total, message=message))
+        yield phase
+        phase.finish()
+
+
+class Phase:
+    """Counts the items of one phase and sends progress, not more often than the stream's interval."""
+
+    def __init__(
+        self,
+        stream: EventStream,
+        name: str,
+        total: int | None,
+        message: str,
+        interval: float,
+        clock: Callable[[], float],
+    ) -> None:
+        self.name, self.total, self.message = name, total, message
+        self.done = 0
+        self._stream, self._interval, self._clock = stream, interval, clock
+        self._start = self._sent = clock()
+        self._marks: list[tuple[float, int]] = [(self._start, 0)]
+
+    def advance(self, count: int = 1) -> None:
+        """Report that further items are done."""
+        self.done += count
+        now = self._clock()
+        if now - self._sent >= self._interval:
+            self._sent = now
+            self._marks = [m for m in self._marks[-64:] if now - m[0] < 8.0] or self._marks[-1:]
+            self._marks.append((now, self.done))
+            self._send(now)
+
+    def finish(self) -> None:
+        """Send the closing progress event; the total becomes what was really done."""
+        self.total = self.done
+        self._send(self._clock(), whole=True)
+
+    def _send(self, now: float, whole: bool = False) -> None:
+        since, count = (self._start, 0) if whole else self._marks[0]
+        fps = (self.done - count) / (now - since) if now > since else 0.0
+        left = None if self.total is None or fps <= 0 else max(0, self.total - self.done) / fps
+        self._stream.emit(Event("progress", self.name, self.done, self.total, fps=fps, eta=left, message=self.message))

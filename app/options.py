@@ -1,0 +1,520 @@
+"""Options of input, output and program, and the one list of all options.
+
+Together with ``liveportrait.options`` each option is declared once: type, default, bounds, unit, title, help, group.
+:func:`all_options` hands the declarations to the command line, the window, presets, job files and the documentation.
+This module imports nothing heavy on purpose: the command line answers ``--help`` from it.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import typing
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import Field, dataclass, field, fields
+from difflib import get_close_matches
+from fractions import Fraction
+from functools import lru_cache
+from typing import Any, Final, Literal, get_args, get_origin
+
+from app.errors import UsageError
+from liveportrait.options import AnimationOptions, option
+
+Audio = Literal["driving", "source", "none"]
+Length = Literal["auto", "shortest", "source", "driving", "loop"]
+Hardware = Literal["auto", "on", "off"]
+
+
+@dataclass(frozen=True)
+class InputOptions:
+    """What is taken from the source and the driving file."""
+
+    face: str = option(
+        "largest",
+        title="Source face",
+        group="Input",
+        help="Which face of the source comes alive: largest, left, right, centre, a number counted from 0 (left to "
+        "right), or the point x,y in pixels that it is nearest to.",
+    )
+    driving_face: str = option(
+        "largest",
+        title="Driving face",
+        group="Input",
+        help="Which face of the driving file is followed; the same choices as for the source.",
+    )
+    crop: str = option(
+        "",
+        title="Source crop",
+        group="Input",
+        advanced=True,
+        help="Animate this square of the source, given as x,y,size[,angle]: centre and side in pixels, angle in "
+        "degrees clockwise. Without it the square is found from the face.",
+    )
+    length: Length = option(
+        "auto",
+        title="Length",
+        group="Input",
+        help="How long the result is when source and driving file are both videos: shortest of the two (auto takes "
+        "it), source, driving, or loop (the shorter one repeats). Frames are paired by time.",
+    )
+    fps: str = option(
+        "",
+        title="Frame rate",
+        group="Input",
+        unit="1/s",
+        help="Frame rate of the result, as 25, 29.97 or 30000/1001. Without it every frame keeps the time stamp that "
+        "it has in the input.",
+    )
+
+
+@dataclass(frozen=True)
+class OutputOptions:
+    """What is written, and how."""
+
+    output: str = option(
+        "",
+        title="Output file",
+        group="Output",
+        flag="-o --output",
+        help="File or folder to write. {source}, {driving}, {engine} and {date} are filled in; the ending chooses the "
+        "format: mp4, mkv, mov, webm, gif, png, jpg, webp. Default: {source}--{driving} in the current folder.",
+    )
+    overwrite: bool = option(
+        False, title="Overwrite", group="Output", help="Replace a file that is already there instead of refusing."
+    )
+    side_by_side: bool = option(
+        False,
+        title="Side by side",
+        group="Output",
+        help="Also write a clip that shows driving, source and result next to each other.",
+    )
+    audio: Audio = option(
+        "driving",
+        title="Sound",
+        group="Output",
+        help="Whose sound the result gets: driving, source or none. If the chosen file has no sound, the other one's "
+        "is taken.",
+    )
+    codec: str = option(
+        "auto",
+        title="Codec",
+        group="Output",
+        advanced=True,
+        help="Video codec, as h264, hevc, av1, vp9 or prores; auto takes what suits the file's ending.",
+    )
+    quality: int = option(
+        80,
+        title="Quality",
+        group="Output",
+        minimum=0,
+        maximum=100,
+        step=1,
+        help="Picture quality, 100 is best and largest.",
+    )
+    hardware: Hardware = option(
+        "off",
+        title="Hardware encoder",
+        group="Output",
+        advanced=True,
+        help="Use the graphics card's video encoder: off, auto (if it works here) or on (refuse without one).",
+    )
+    background: str = option(
+        "#ffffff",
+        title="Background",
+        group="Output",
+        advanced=True,
+        help="Colour that replaces transparency where the output can't keep it, as #rrggbb.",
+    )
+
+
+@dataclass(frozen=True)
+class ProgramOptions:
+    """How the program runs."""
+
+    engine: str = option(
+        "auto",
+        title="Engine",
+        group="Program",
+        help="Animation engine: auto takes the best one that works here; `animate doctor` lists them.",
+    )
+    device: str = option(
+        "auto",
+        title="Device",
+        group="Program",
+        help="Where the engine runs: auto, cpu, or a device that `animate doctor` names.",
+    )
+    threads: int = option(
+        0,
+        title="Threads",
+        group="Program",
+        minimum=0,
+        maximum=1024,
+        step=1,
+        advanced=True,
+        help="CPU threads for the engine; 0 leaves the choice to it.",
+    )
+    json_lines: bool = option(
+        False,
+        title="JSON lines",
+        group="Program",
+        flag="--json",
+        help="Print every event as one line of JSON on standard output.",
+    )
+    quiet: bool = option(False, title="Quiet", group="Program", flag="-q --quiet", help="Print nothing but errors.")
+
+
+@dataclass(frozen=True)
+class RenderOptions:
+    """Everything that decides what one run makes of a source and a driving file."""
+
+    input: InputOptions = field(default_factory=InputOptions)
+    animation: AnimationOptions = field(default_factory=AnimationOptions)
+    output: OutputOptions = field(default_factory=OutputOptions)
+    program: ProgramOptions = field(default_factory=ProgramOptions)
+
+    @classmethod
+    def from_values(cls, values: Mapping[str, Any], where: str = "") -> RenderOptions:
+        """Check values by option name and build the options.
+
+        Args:
+            values: Option name -> value; options that are not named keep their default.
+            where: Where the values come from, for the message of an error.
+
+        Raises:
+            UsageError: An unknown name or a value out of bounds.
+        """
+        parts: dict[str, dict[str, Any]] = {name: {} for name in SECTIONS}
+        for name, value in check_values(values, where).items():
+            parts[find_option(name).section][name] = value
+        return cls(**{name: kind(**parts[name]) for name, kind in SECTIONS.items()})
+
+    def values(self) -> dict[str, Any]:
+        """Option name -> value, in the order of :func:`all_options`."""
+        return {info.name: getattr(getattr(self, info.section), info.name) for info in all_options()}
+
+
+SECTIONS: Final[dict[str, Any]] = {
+    "input": InputOptions,
+    "animation": AnimationOptions,
+    "output": OutputOptions,
+    "program": ProgramOptions,
+}
+
+# Options of a single run: they make no sense in a preset.
+RUN_ONLY: Final = frozenset({"output", "overwrite", "json_lines", "quiet", "crop"})
+
+
+@dataclass(frozen=True)
+class OptionInfo:
+    """Declaration of one option.
+
+    Attributes:
+        name: Name in presets and job files, unique among all options.
+        section: Field of RenderOptions that holds it.
+        kind: bool, int, float or str.
+        choices: Allowed words, empty if any value within the bounds is.
+        default: Value when nobody sets it.
+        minimum: Smallest number, inclusive, or None.
+        maximum: Largest number, inclusive, or None.
+        step: Step of a slider, or None.
+        unit: Unit of a number, may be empty.
+        title: Short name for people.
+        help: One or two sentences.
+        group: Heading that it stands under.
+        flags: Command-line flags.
+        advanced: Hidden in the window until asked for.
+        run_only: Not allowed in presets.
+    """
+
+    name: str
+    section: str
+    kind: type
+    choices: tuple[str, ...]
+    default: Any
+    minimum: float | None
+    maximum: float | None
+    step: float | None
+    unit: str
+    title: str
+    help: str
+    group: str
+    flags: tuple[str, ...]
+    advanced: bool
+    run_only: bool
+
+    @property
+    def bounds(self) -> str:
+        """Allowed values in words: "0 to 3", "all, exp, pose, lip or eyes", "yes or no"."""
+        if self.choices:
+            return f"{', '.join(self.choices[:-1])} or {self.choices[-1]}"
+        if self.kind is bool:
+            return "yes or no"
+        if self.minimum is not None and self.maximum is not None:
+            return f"{self.minimum:g} to {self.maximum:g}{' ' + self.unit if self.unit else ''}"
+        return ""
+
+    def check(self, value: Any, label: str = "") -> Any:
+        """Turn a value from a file, a flag or a widget into the option's type and check it.
+
+        Args:
+            value: Text from the command line, or a value of a TOML or JSON file.
+            label: What to call the option in an error, its name by default.
+
+        Raises:
+            UsageError: The value does not fit; the message names option, value and bounds.
+        """
+        label = label or self.name
+        given = value if isinstance(value, str) else repr(value)
+        if self.kind is bool:
+            value = _to_bool(value)
+        elif self.kind in (int, float):
+            value = _to_number(value, self.kind)
+        elif not isinstance(value, str):
+            value = str(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+        if value is None:
+            wanted = {bool: "yes or no", int: "a whole number", float: "a number", str: "text"}[self.kind]
+            if self.kind in (int, float) and self.bounds:
+                wanted += f" from {self.bounds}"
+            raise UsageError(f"{label}: {given!r} is not {wanted}.")
+        if self.choices and value not in self.choices:
+            near = get_close_matches(value, self.choices, 1)
+            raise UsageError(
+                f"{label}: {value!r} is not one of {', '.join(self.choices)}.",
+                f"Did you mean {near[0]}?" if near else "",
+            )
+        too_small = self.minimum is not None and value < self.minimum
+        if too_small or (self.maximum is not None and value > self.maximum):
+            raise UsageError(f"{label}: {given} is out of bounds, it must be {self.bounds}.")
+        parse = PARSERS.get(self.name)
+        if parse is not None and value != self.default:
+            try:
+                parse(value)
+            except ValueError as error:
+                raise UsageError(f"{label}: {error}") from None
+        return value
+
+
+def _to_bool(value: Any) -> bool | None:
+    if isinstance(value, str):
+        return {"true": True, "yes": True, "on": True, "1": True,
+                "false": False, "no": False, "off": False, "0": False}.get(value.strip().lower())  # fmt: skip
+    return value if isinstance(value, bool) else None
+
+
+def _to_number(value: Any, kind: type) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+        return None
+    try:
+        number = float(value)
+    except ValueError:
+        return None
+    if not math.isfinite(number):
+        return None
+    if kind is float:
+        return number
+    return int(number) if number == int(number) else None
+
+
+# ---- values that are more than a number or a word -------------------------------------------------------------------
+
+
+def parse_rate(text: str) -> Fraction | None:
+    """Frame rate as an exact fraction; an empty text is None.
+
+    29.97, 23.976, 59.94 and 119.88 mean the NTSC fractions they stand for.
+    """
+    if not text:
+        return None
+    try:
+        rate = Fraction(text.strip())
+    except (ValueError, ZeroDivisionError):
+        rate = Fraction(0)
+    if not 0 < rate <= 1000:
+        raise ValueError(f"{text!r} is not a frame rate above 0 and up to 1000, such as 25 or 30000/1001.")
+    for whole in (24, 30, 48, 60, 120):
+        ntsc = Fraction(whole * 1000, 1001)
+        if rate.denominator != 1 and abs(rate - ntsc) < Fraction(6, 1000):
+            return ntsc
+    return rate
+
+
+def parse_face(text: str) -> str | int | tuple[float, float]:
+    """Choice of a face: a word, an index from 0, or a point (x, y) in pixels."""
+    words = ("largest", "left", "right", "centre")
+    word = "centre" if text == "center" else text
+    if word in words:
+        return word
+    if re.fullmatch(r"\d+", text):
+        return int(text)
+    numbers = _numbers(text)
+    if numbers is not None and len(numbers) == 2:
+        return numbers[0], numbers[1]
+    raise ValueError(f"{text!r} is not one of {', '.join(words)}, a number counted from 0, or a point x,y.")
+
+
+def parse_crop(text: str) -> tuple[float, float, float, float] | None:
+    """Source crop (centre x, centre y, side, angle): pixels and degrees; an empty text is None."""
+    if not text:
+        return None
+    numbers = _numbers(text)
+    if numbers is None or len(numbers) not in (3, 4):
+        raise ValueError(f"{text!r} is not x,y,size or x,y,size,angle in pixels and degrees.")
+    if numbers[2] < 16:
+        raise ValueError(f"the side of the crop is {numbers[2]:g} px, it must be at least 16 px.")
+    x, y, side = numbers[:3]
+    return x, y, side, numbers[3] if len(numbers) == 4 else 0.0
+
+
+def parse_reference(text: str) -> str | int:
+    """Neutral reference: "auto", "first" or a frame number from 0."""
+    if text in ("auto", "first"):
+        return text
+    if re.fullmatch(r"\d+", text):
+        return int(text)
+    raise ValueError(f"{text!r} is not auto, first or a frame number counted from 0.")
+
+
+def parse_colour(text: str) -> tuple[int, int, int]:
+    """Colour #rrggbb as (red, green, blue), 0 to 255."""
+    if not re.fullmatch(r"#[0-9a-fA-F]{6}", text):
+        raise ValueError(f"{text!r} is not a colour written as #rrggbb, such as #00ff00.")
+    return int(text[1:3], 16), int(text[3:5], 16), int(text[5:7], 16)
+
+
+def _numbers(text: str) -> list[float] | None:
+    try:
+        return [float(Fraction(part.strip())) for part in text.split(",")]
+    except (ValueError, ZeroDivisionError):
+        return None
+
+
+PARSERS: Final[dict[str, Callable[[str], Any]]] = {
+    "fps": parse_rate,
+    "face": parse_face,
+    "driving_face": parse_face,
+    "crop": parse_crop,
+    "reference": parse_reference,
+    "background": parse_colour,
+}
+
+
+# ---- the list of all options ----------------------------------------------------------------------------------------
+
+
+def _info(section: str, spec: Field[Any], hint: Any) -> OptionInfo:
+    data = spec.metadata
+    choices = tuple(get_args(hint)) if get_origin(hint) is Literal else ()
+    flags = tuple(data["flag"].split()) or ("--" + spec.name.replace("_", "-"),)
+    return OptionInfo(
+        name=spec.name,
+        section=section,
+        kind=str if choices else hint,
+        choices=choices,
+        default=spec.default,
+        minimum=data["minimum"],
+        maximum=data["maximum"],
+        step=data["step"],
+        unit=data["unit"],
+        title=data["title"],
+        help=data["help"],
+        group=data["group"],
+        flags=flags,
+        advanced=data["advanced"],
+        run_only=spec.name in RUN_ONLY,
+    )
+
+
+@lru_cache(maxsize=1)
+def all_options() -> tuple[OptionInfo, ...]:
+    """Every option, grouped, in the order of help and documentation."""
+    found = []
+    for section, kind in SECTIONS.items():
+        hints = typing.get_type_hints(kind)
+        found += [_info(section, spec, hints[spec.name]) for spec in fields(kind)]
+    return tuple(found)
+
+
+def find_option(name: str, where: str = "") -> OptionInfo:
+    """Option of a name; dashes may stand for underscores.
+
+    Raises:
+        UsageError: No such option; the message names the nearest one.
+    """
+    wanted = name.replace("-", "_")
+    for info in all_options():
+        if info.name == wanted:
+            return info
+    near = get_close_matches(wanted, [info.name for info in all_options()], 1)
+    place = f"{where}: there" if where else "There"
+    raise UsageError(f"{place} is no option named {name!r}.", f"Did you mean {near[0]}?" if near else "")
+
+
+def check_values(values: Mapping[str, Any], where: str = "") -> dict[str, Any]:
+    """Check values by option name; see :meth:`RenderOptions.from_values`."""
+    checked = {}
+    for name, value in values.items():
+        info = find_option(name, where)
+        checked[info.name] = info.check(value, f"{where}: {info.name}" if where else info.name)
+    return checked
+
+
+@lru_cache(maxsize=1)
+def options_model() -> Any:
+    """A pydantic model class of all options, made from the declarations (imports pydantic)."""
+    from pydantic import ConfigDict, Field, create_model
+
+    definitions: dict[str, Any] = {}
+    for info in all_options():
+        kind = Literal[info.choices] if info.choices else info.kind  # type: ignore[valid-type]
+        limits = {"ge": info.minimum, "le": info.maximum} if info.kind in (int, float) else {}
+        extra = {"unit": info.unit, "group": info.group}
+        definitions[info.name] = (
+            kind,
+            Field(info.default, title=info.title, description=info.help, json_schema_extra=extra, **limits),
+        )
+    return create_model("Options", __config__=ConfigDict(extra="forbid", frozen=True), **definitions)
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON schema of the options as they stand in presets and job files."""
+    schema: dict[str, Any] = options_model().model_json_schema()
+    return schema
+
+
+def options_table(infos: Iterable[OptionInfo] | None = None) -> str:
+    """The options as Markdown, one table per group (docs/options.md)."""
+    groups: dict[str, list[OptionInfo]] = {}
+    for info in all_options() if infos is None else infos:
+        groups.setdefault(info.group, []).append(info)
+    lines = []
+    for group, members in groups.items():
+        lines += ["", f"## {group}", ""]
+        lines += ["| flag | name in files | values | default | meaning |", "| --- | --- | --- | --- | --- |"]
+        for info in members:
+            flag = ", ".join(f"`{f}`" for f in info.flags)
+            if info.kind is bool:
+                flag += f", `--no-{info.flags[-1][2:]}`"
+            values = info.bounds or ({int: "whole number", float: "number"}.get(info.kind, "text"))
+            lines.append(f"| {flag} | `{info.name}` | {values} | {show_value(info.default)} | {info.help} |")
+    return "\n".join(lines).strip() + "\n"
+
+
+def notes_on(options: RenderOptions) -> list[str]:
+    """Sentences on options that were set but have no effect together with others."""
+    motion, notes = options.animation, []
+    if not motion.relative and motion.reference != "auto":
+        notes.append("The neutral reference has no effect on absolute motion (--no-relative).")
+    if not motion.paste_back and options.output.background != OutputOptions.background:
+        notes.append("The background colour has no effect on the bare crop (--no-paste-back).")
+    if options.output.hardware != "off" and options.output.codec in ("vp9", "prores"):
+        notes.append(f"There is no hardware encoder for {options.output.codec}; --hardware has no effect.")
+    return notes
+
+
+def show_value(value: Any) -> str:
+    """A value as people write it."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:g}"
+    return str(value) or "none"

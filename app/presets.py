@@ -1,0 +1,266 @@
+"""Presets, the user's own settings and job files: option values in TOML or JSON, and who wins.
+
+Precedence, highest first: command line, ``--config`` file, ``--preset``, the user's own file, default.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Final
+
+from app.errors import UsageError
+from app.options import RenderOptions, all_options, check_values, find_option
+
+SCHEMA_VERSION: Final = 1
+
+# Ordered steps (from version, change) that bring older files to the next version.
+MIGRATIONS: Final[tuple[tuple[int, Callable[[dict[str, Any]], dict[str, Any]]], ...]] = ()
+
+BUILT_IN: Final[dict[str, tuple[str, dict[str, Any]]]] = {
+    "calm": ("Small, smooth motion for photos that should only come alive a little.",
+             {"multiplier": 0.7, "smooth": 1e-5}),
+    "lively": ("Stronger expression.", {"multiplier": 1.2, "eye_gain": 1.1, "lip_gain": 1.15}),
+    "expression": ("Expression only, the head keeps its pose.", {"region": "exp"}),
+    "lip-sync": ("Only mouth and jaw move; for dubbing a source video.", {"region": "lip", "lip_retargeting": False}),
+    "copy": ("The driver's pose and expression as they are, not relative to the source's own.",
+             {"relative": False}),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A named set of option values.
+
+    Attributes:
+        name: What `--preset` takes.
+        values: Option name -> checked value.
+        description: One sentence, may be empty.
+        parent: Preset that this file builds on, may be empty.
+        path: File it was read from, None for a built-in one.
+    """
+
+    name: str
+    values: Mapping[str, Any]
+    description: str = ""
+    parent: str = ""
+    path: Path | None = None
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """Options after all sources have been merged.
+
+    Attributes:
+        options: The result.
+        origins: Option name -> where its value comes from ("default", "user file ...", "preset ...", ...).
+    """
+
+    options: RenderOptions
+    origins: Mapping[str, str]
+
+
+def config_folder() -> Path:
+    """Folder of the user's own settings and presets ($PORTRAIT_ANIMATE_CONFIG overrides it)."""
+    chosen = os.environ.get("PORTRAIT_ANIMATE_CONFIG")
+    if chosen:
+        return Path(chosen)
+    from platformdirs import user_config_path
+
+    return user_config_path("portrait-animate", appauthor=False)
+
+
+def user_file() -> Path:
+    """The user's own settings; need not exist."""
+    return config_folder() / "config.toml"
+
+
+def read_settings(path: Path, *, preset: bool) -> Preset:
+    """Read a TOML or JSON file with ``schema_version``, optional ``preset`` and ``description``, and ``[options]``.
+
+    Args:
+        path: The file.
+        preset: True for a preset, which may not hold options of a single run (such as output).
+
+    Raises:
+        UsageError: The file can't be read, is of a newer version, or holds an unknown name or a bad value.
+    """
+    data = _migrate(_parse(path), path)
+    unknown = set(data) - {"schema_version", "name", "description", "preset", "options"}
+    if unknown:
+        word = sorted(unknown)[0]
+        known = [info.name for info in all_options()]
+        hint = "Options belong under [options]." if word.replace("-", "_") in known else ""
+        raise UsageError(f"{path}: there is no entry named {word!r}.", hint)
+    values = data.get("options", {})
+    if not isinstance(values, dict):
+        raise UsageError(f"{path}: options must be a table of names and values.")
+    checked = check_values(values, str(path))
+    if preset:
+        wrong = [name for name in checked if find_option(name).run_only]
+        if wrong:
+            raise UsageError(f"{path}: {wrong[0]} belongs to a single run and can't be part of a preset.")
+    return Preset(
+        name=str(data.get("name", path.stem)),
+        values=checked,
+        description=str(data.get("description", "")),
+        parent=str(data.get("preset", "")),
+        path=path,
+    )
+
+
+def list_presets() -> list[Preset]:
+    """Built-in presets, then the user's own, by name."""
+    found = [Preset(name, values, text) for name, (text, values) in BUILT_IN.items()]
+    folder = config_folder() / "presets"
+    files = sorted([*folder.glob("*.toml"), *folder.glob("*.json")]) if folder.is_dir() else []
+    return found + [read_settings(path, preset=True) for path in files]
+
+
+def find_preset(name: str) -> Preset:
+    """Preset of a name, or read from a file if the name ends in .toml or .json.
+
+    Raises:
+        UsageError: No such preset.
+    """
+    if name.lower().endswith((".toml", ".json")):
+        return read_settings(Path(name), preset=True)
+    folder = config_folder() / "presets"
+    for ending in (".toml", ".json"):
+        if (folder / (name + ending)).is_file() and not {"/", os.sep} & set(name):
+            return read_settings(folder / (name + ending), preset=True)
+    if name in BUILT_IN:
+        text, values = BUILT_IN[name]
+        return Preset(name, values, text)
+    known = [preset.name for preset in list_presets()]
+    near = get_close_matches(name, known, 1)
+    raise UsageError(
+        f"There is no preset named {name!r}; known are {', '.join(known)}.", f"Did you mean {near[0]}?" if near else ""
+    )
+
+
+def resolve(given: Mapping[str, Any], *, preset: str = "", config: Path | None = None) -> Resolved:
+    """Merge all sources of option values.
+
+    Args:
+        given: Option name -> value from the command line; only those that were given.
+        preset: Preset name or file, may be empty.
+        config: Job or config file, or None.
+
+    Raises:
+        UsageError: As the readers of the files, or a bad value in ``given``.
+    """
+    layers: list[tuple[str, Mapping[str, Any]]] = []
+    own = user_file()
+    chosen = preset
+    job = None
+    if config is not None:
+        job = read_settings(config, preset=False)
+        chosen = chosen or job.parent
+    if own.is_file():
+        settings = read_settings(own, preset=False)
+        if settings.parent and not chosen:
+            layers += _preset_layers(settings.parent)
+        layers.append((f"user file {own}", settings.values))
+    if chosen:
+        layers += _preset_layers(chosen)
+    if job is not None:
+        layers.append((f"file {config}", job.values))
+    flags = {
+        find_option(name).name: find_option(name).check(v, find_option(name).flags[-1]) for name, v in given.items()
+    }
+    layers.append(("command line", flags))
+    values = {info.name: info.default for info in all_options()}
+    origins = dict.fromkeys(values, "default")
+    for origin, layer in layers:
+        values.update(layer)
+        origins.update(dict.fromkeys(layer, origin))
+    return Resolved(RenderOptions.from_values(values), origins)
+
+
+def to_toml(values: Mapping[str, Any], comments: Mapping[str, str] | None = None, **head: str) -> str:
+    """Write option values as a file that :func:`read_settings` reads.
+
+    Args:
+        values: Option name -> value.
+        comments: Option name -> comment behind its line.
+        head: Further entries of the head, such as name and description.
+    """
+    lines = [f"schema_version = {SCHEMA_VERSION}"]
+    lines += [f"{key} = {_toml_value(text)}" for key, text in head.items() if text]
+    lines += ["", "[options]"]
+    for name, value in values.items():
+        line = f"{name} = {_toml_value(value)}"
+        comment = (comments or {}).get(name, "")
+        lines.append(f"{line:<40} # {comment}" if comment else line)
+    return "\n".join(lines) + "\n"
+
+
+def _preset_layers(name: str) -> list[tuple[str, Mapping[str, Any]]]:
+    """Layers of a preset and of those it builds on, the deepest first."""
+    layers: list[tuple[str, Mapping[str, Any]]] = []
+    seen: list[str] = []
+    while name:
+        if name in seen:
+            raise UsageError(f"The presets {', '.join(seen)} build on each other in a circle.")
+        seen.append(name)
+        preset = find_preset(name)
+        layers.insert(0, (f"preset {preset.path or preset.name}", preset.values))
+        name = preset.parent
+    return layers
+
+
+def _parse(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        raise UsageError(f"{path} does not exist.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise UsageError(f"{path} can't be read: {reason}.") from None
+    try:
+        data = json.loads(text) if path.suffix.lower() == ".json" else _toml().loads(text)
+    except ValueError as error:
+        raise UsageError(f"{path} is not valid {path.suffix[1:].upper() or 'TOML'}: {error}.") from None
+    if not isinstance(data, dict):
+        raise UsageError(f"{path}: a table of names and values is expected.")
+    return data
+
+
+def _toml() -> Any:
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    return tomllib
+
+
+def _migrate(data: dict[str, Any], path: Path) -> dict[str, Any]:
+    version = data.get("schema_version", SCHEMA_VERSION)
+    if isinstance(version, bool) or not isinstance(version, int) or version < 1:
+        raise UsageError(f"{path}: schema_version must be a whole number from 1, not {version!r}.")
+    if version > SCHEMA_VERSION:
+        raise UsageError(
+            f"{path} is of version {version}, but this program reads up to version {SCHEMA_VERSION}.",
+            "Update the program, or save the file with this one.",
+        )
+    for step, change in MIGRATIONS:
+        if step >= version:
+            data = change(data)
+    return data
+
+
+def _toml_value(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        text = repr(value)
+        return text if any(c in text for c in ".en") else text + ".0"
+    if isinstance(value, int):
+        return str(value)
+    return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -40,7 +40,7 @@ class DownBlock2d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, inputs, H, W) -> (B, outputs, H/2, W/2)."""
-        return F.avg_pool2d(functional.relu(self.norm(self.conv(x))), 2)
+        return functional.avg_pool2d(functional.relu(self.norm(self.conv(x))), 2)
 
 
 class DownBlock3d(nn.Module):
@@ -53,7 +53,7 @@ class DownBlock3d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, inputs, D, H, W) -> (B, outputs, D, H/2, W/2)."""
-        return F.avg_pool3d(functional.relu(self.norm(self.conv(x))), (1, 2, 2))
+        return functional.avg_pool3d(functional.relu(self.norm(self.conv(x))), (1, 2, 2))
 
 
 class UpBlock3d(nn.Module):

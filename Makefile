@@ -1,0 +1,10 @@
+# Thin calls of tools/make.py, which does the work and also runs without make.
+#   make demo                                 animate the shipped portrait into demo.mp4
+#   make test                                 all tests and checks
+#   make test ARGS="tests/test_packaging.py"  only these tests
+#   make demo PYTHON=python3.12               with another Python
+PYTHON ?= python3
+
+.PHONY: demo test lint clean
+demo test lint clean:
+	@"$(PYTHON)" tools/make.py $@ $(ARGS)

@@ -1,13 +1,37 @@
-"""Faces: landmarks of one face (478 points). The tracker follows below."""
+"""Faces: landmarks of one face, the choice among several, and the tracker that finds and follows them."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
+from models.detectors import BlazeFace, Detection, Image, Window, iou
+from models.mesh import FaceMesh, Roi
+from models.search import Pass, full_search
+from models.topology import (
+    BROW_LEFT,
+    BROW_RIGHT,
+    EYE_LEFT,
+    EYE_RIGHT,
+    EYES,
+    FACE_POINTS,
+    JAW,
+    LIPS_OUTER,
+    MOUTH_CORNERS,
+)
+
 Array = npt.NDArray[np.float32]
+
+LID_PAIRS: Final = ((159, 145), (386, 374))
+"""Middle of the upper and lower lid, left and right eye."""
+INNER_LIP_PAIR: Final = (13, 14)
+CROP_POINTS: Final = (*BROW_LEFT, *BROW_RIGHT, *JAW, *EYE_LEFT.ring, *EYE_RIGHT.ring, *LIPS_OUTER)
+"""What LivePortrait's 203 points span: brows to chin and ear to ear, without the forehead."""
 
 
 @dataclass(frozen=True)
@@ -21,3 +45,321 @@ class Face:
 
     points: Array
     score: float = 1.0
+
+    @property
+    def box(self) -> Array:
+        """(4,) x0, y0, x1, y1 around the 468 face points."""
+        flat = self.points[:FACE_POINTS, :2]
+        return np.concatenate([flat.min(axis=0), flat.max(axis=0)])
+
+    @property
+    def centre(self) -> Array:
+        """(2,) centre of the box."""
+        box = self.box
+        return ((box[:2] + box[2:]) / 2).astype(np.float32, copy=False)
+
+    @property
+    def size(self) -> float:
+        """Longer side of the box in pixels."""
+        box = self.box
+        return float(max(box[2] - box[0], box[3] - box[1]))
+
+    @property
+    def roll(self) -> float:
+        """In-plane rotation in radians, clockwise as seen; 0 is upright."""
+        across = self.points[EYE_RIGHT.outer, :2] - self.points[EYE_LEFT.outer, :2]
+        return math.atan2(float(across[1]), float(across[0]))
+
+    @property
+    def eye_centers(self) -> Array:
+        """(2, 2) left and right eye: mean of both corners and both lids, so that gaze doesn't move it."""
+        ids = [(eye.outer, upper, eye.inner, lower) for eye, (upper, lower) in zip(EYES, LID_PAIRS, strict=True)]
+        return self.points[np.array(ids), :2].mean(axis=1)
+
+    @property
+    def lip_center(self) -> Array:
+        """(2,) middle between the mouth corners."""
+        return self.points[list(MOUTH_CORNERS), :2].mean(axis=0)
+
+    @property
+    def eye_ratios(self) -> Array:
+        """(2,) lid gap over eye width, left and right; about 0.3 open, under 0.08 shut."""
+        gaps = [
+            self._distance(u, d) / (self._distance(eye.outer, eye.inner) + 1e-6)
+            for eye, (u, d) in zip(EYES, LID_PAIRS, strict=True)
+        ]
+        return np.array(gaps, dtype=np.float32)
+
+    @property
+    def lip_ratio(self) -> float:
+        """Inner lip gap over mouth width; 0 shut."""
+        return self._distance(*INNER_LIP_PAIR) / (self._distance(*MOUTH_CORNERS) + 1e-6)
+
+    @property
+    def gaze(self) -> Array:
+        """(2, 2) iris position inside the left and right eye: x from -1 (left corner) to 1, y in the same unit."""
+        rows = []
+        for eye, (left, right) in zip(
+            EYES, ((EYE_LEFT.outer, EYE_LEFT.inner), (EYE_RIGHT.inner, EYE_RIGHT.outer)), strict=True
+        ):
+            start, end = self.points[left, :2], self.points[right, :2]
+            half = float(np.linalg.norm(end - start)) / 2 + 1e-6
+            along = (end - start) / (2 * half)
+            offset = self.points[eye.iris, :2] - (start + end) / 2
+            rows.append((float(offset @ along) / half, float(offset @ np.array([-along[1], along[0]])) / half))
+        return np.array(rows, dtype=np.float32)
+
+    def crop_points(self) -> Array:
+        """(P, 2) points whose extent sets the crop (CROP_POINTS)."""
+        return self.points[list(CROP_POINTS), :2]
+
+    def transformed(self, matrix: npt.NDArray[np.floating]) -> Face:
+        """The face after an affine map of the picture.
+
+        Args:
+            matrix: (2, 3) similarity from picture pixels to new pixels; z is scaled alike.
+        """
+        flat = self.points[:, :2] @ matrix[:, :2].T + matrix[:, 2]
+        depth = self.points[:, 2:] * math.sqrt(abs(float(np.linalg.det(matrix[:, :2]))))
+        return Face(np.concatenate([flat, depth], axis=1).astype(np.float32), self.score)
+
+    def _distance(self, a: int, b: int) -> float:
+        return float(np.linalg.norm(self.points[a, :2] - self.points[b, :2]))
+
+
+def select_face(faces: Sequence[Face], choice: str, size: tuple[int, int]) -> Face:
+    """Choose one of several faces.
+
+    Args:
+        faces: Faces of one picture, as FaceTracker.detect returns them (largest first).
+        choice: "largest", "left" (leftmost), "right", "centre" (nearest to the middle), a number counted from 1 in
+            order of size, or "x,y": the face at that pixel, else the nearest one.
+        size: (width, height) of the picture.
+
+    Raises:
+        ValueError: No faces, a number too high, a point outside the picture, or a choice of another form.
+    """
+    if not faces:
+        raise ValueError("There is no face to choose from.")
+    count = f"the picture has {len(faces)} face{'s' if len(faces) > 1 else ''}"
+    name = choice.strip().lower()
+    if name == "largest":
+        return max(faces, key=lambda face: face.size)
+    if name in ("left", "right"):
+        return (min if name == "left" else max)(faces, key=lambda face: float(face.centre[0]))
+    if name in ("centre", "center"):
+        return _nearest(faces, (size[0] - 1) / 2, (size[1] - 1) / 2)
+    if name.isdecimal():
+        if not 1 <= int(name) <= len(faces):
+            raise ValueError(f"Face {name} does not exist; {count}, counted from 1 in order of size.")
+        return faces[int(name) - 1]
+    try:
+        x, y = (float(part) for part in name.split(","))
+    except ValueError:
+        raise ValueError(
+            f"{choice!r} is not a choice of face; {count}: use largest, left, right, centre, a number or x,y."
+        ) from None
+    if not (0 <= x < size[0] and 0 <= y < size[1]):
+        raise ValueError(f"Point {choice} is outside the picture of {size[0]}x{size[1]} pixels; {count}.")
+    inside = [f for f in faces if f.box[0] <= x <= f.box[2] and f.box[1] <= y <= f.box[3]]
+    return _nearest(inside or faces, x, y)
+
+
+def _nearest(faces: Sequence[Face], x: float, y: float) -> Face:
+    return min(faces, key=lambda face: math.hypot(face.centre[0] - x, face.centre[1] - y))
+
+
+class FaceTracker:
+    """Finds faces in pictures and follows one through a clip.
+
+    The detectors propose, the mesh judges: a face counts only if the mesh, in two looks, reports presence and puts
+    eyes and mouth where the detector saw them. While a face is followed only the mesh runs, in the region that the
+    frame before gave. After a loss each frame gets a cheap search and a slice of the full one, so that no frame is
+    slow, and the face nearest to the last known place and size is taken.
+
+    Args:
+        min_presence: Least presence score of the mesh, 0..1.
+        threads: Threads a session; 1 is fastest on a shared machine.
+    """
+
+    SLICE: Final = 6
+    """Windows of the full search that a frame without a face gets on top of the cheap search."""
+
+    def __init__(self, min_presence: float = 0.5, threads: int = 1) -> None:
+        if not 0.0 < min_presence < 1.0:
+            raise ValueError(f"The presence threshold must lie between 0 and 1, not {min_presence}.")
+        self.min_presence = min_presence
+        self._detectors = {"full": BlazeFace("full", threads), "short": BlazeFace("short", threads)}
+        self._mesh = FaceMesh(threads)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the face that was followed."""
+        self._roi: Roi | None = None
+        self._last: Face | None = None
+        self._lift = False
+        self._plan: Iterator[Pass] | None = None
+        self.lost = 0
+        """Frames since the face was last seen."""
+
+    def start(self, face: Face) -> None:
+        """Follow this face from the next frame on."""
+        self.reset()
+        self._remember(face, lift=self._lift)
+
+    def detect(self, rgb: Image, limit: int | None = None) -> list[Face]:
+        """All faces of a picture.
+
+        Args:
+            rgb: (H, W, 3) uint8.
+            limit: Most faces to return.
+
+        Returns:
+            Faces, largest first; none if the full search finds nothing.
+        """
+        rgb = checked(rgb)
+        faces: list[Face] = []
+        group = 0
+        for step in full_search(rgb):
+            if step.group != group:
+                if faces and not step.always:
+                    break
+                group = step.group
+            for detection in self._detectors[step.detector](rgb, step.window):
+                if not any(_same(face.box, detection.box) for face in faces):
+                    face = self._judge(rgb, detection, step.window.lift)
+                    if face is not None:
+                        _add(faces, face)
+        faces.sort(key=lambda face: -face.size)
+        return faces[:limit]
+
+    def track(self, rgb: Image) -> Face | None:
+        """Follow the chosen face into the next frame; the largest one if none was chosen.
+
+        Args:
+            rgb: (H, W, 3) uint8.
+
+        Returns:
+            The face, or None if it isn't there.
+        """
+        rgb = checked(rgb)
+        if self._roi is not None:
+            face = self._look(rgb, self._roi, self._lift)
+            if face is not None:
+                return self._remember(face, self._lift)
+            self._roi = None
+        if self._last is None and self.lost == 0:
+            faces = self.detect(rgb)
+            if faces:
+                return self._remember(faces[0], self._lift)
+        else:
+            found = self._search(rgb)
+            if found is not None:
+                return found
+        self.lost += 1
+        return None
+
+    def _remember(self, face: Face, lift: bool) -> Face:
+        self._roi, self._last, self._lift, self._plan, self.lost = Roi.of_points(face.points), face, lift, None, 0
+        return face
+
+    def _search(self, rgb: Image) -> Face | None:
+        """One frame's share of the search for a lost face."""
+        height, width = rgb.shape[:2]
+        cheap: list[list[Pass]] = [
+            [Pass(name, Window.whole(height, width, border)) for name in ("full", "short")] for border in (0.0, 0.25)
+        ]
+        if self._last is not None:
+            x, y = (float(v) for v in self._last.centre)
+            cheap.insert(0, [Pass("full", Window(x, y, 4 * self._last.size, lift=self._lift))])
+        for group in cheap:
+            if (face := self._best(rgb, group)) is not None:
+                return face
+        slice_ = []
+        for _ in range(self.SLICE):
+            if self._plan is None:
+                self._plan = full_search(rgb)
+            step = next(self._plan, None)
+            if step is None:
+                self._plan = None
+                break
+            slice_.append(step)
+        return self._best(rgb, slice_)
+
+    def _best(self, rgb: Image, passes: Sequence[Pass]) -> Face | None:
+        """The acceptable face of some passes that is nearest to the last one; the largest if there was none."""
+        found = [(d, step.window.lift) for step in passes for d in self._detectors[step.detector](rgb, step.window)]
+        for detection, lift in sorted(found, key=lambda item: self._distance(item[0])):
+            if (face := self._judge(rgb, detection, lift)) is not None:
+                return self._remember(face, lift)
+        return None
+
+    def _distance(self, detection: Detection) -> float:
+        """How far a detection is from the face that was followed, in face sizes and octaves of size."""
+        if self._last is None:
+            return -detection.size
+        centre = (detection.box[:2] + detection.box[2:]) / 2
+        size = max(self._last.size, 1.0)
+        away = float(np.linalg.norm(centre - self._last.centre)) / size
+        return away + abs(math.log2(max(detection.size, 1.0) / size))
+
+    def _judge(self, rgb: Image, detection: Detection, lift: bool) -> Face | None:
+        """The mesh's opinion on a detection: two looks, the second from a tight and upright region."""
+        first = self._look(rgb, Roi.of_detection(detection), lift)
+        if first is None:
+            return None
+        face = self._look(rgb, Roi.of_points(first.points), lift)
+        if face is None or not _agrees(face, detection):
+            return None
+        return face
+
+    def _look(self, rgb: Image, roi: Roi, lift: bool) -> Face | None:
+        points, score = self._mesh(rgb, roi, lift)
+        if score < self.min_presence or not np.isfinite(points).all():
+            return None
+        face = Face(points, score)
+        return face if _plausible(face, rgb.shape[1], rgb.shape[0]) else None
+
+
+def checked(rgb: Image) -> Image:
+    """A picture in the layout that OpenCV can read.
+
+    Args:
+        rgb: (H, W, 3) uint8, any strides.
+
+    Raises:
+        ValueError: Another shape or type.
+    """
+    if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3 or not rgb.size:
+        raise ValueError(f"A picture must be (height, width, 3) uint8 RGB, not {rgb.shape} {rgb.dtype}.")
+    return np.ascontiguousarray(rgb)
+
+
+def _plausible(face: Face, width: int, height: int) -> bool:
+    """Whether the face has a size that can be read and lies, for the greater part, in the picture."""
+    if not 8.0 <= face.size <= 3.0 * max(width, height):
+        return False
+    flat = face.points[:FACE_POINTS, :2]
+    inside = (flat >= -0.5).all(axis=1) & (flat <= (width - 0.5, height - 0.5)).all(axis=1)
+    return bool(inside.mean() >= 0.3)
+
+
+def _agrees(face: Face, detection: Detection) -> bool:
+    """Whether eyes and mouth of the mesh are where the detector saw them."""
+    mesh = np.concatenate([face.eye_centers, face.lip_center[None]])
+    gap = np.linalg.norm(mesh - detection.points[[0, 1, 3]], axis=1)
+    return bool(gap.max() < 0.35 * detection.size)
+
+
+def _same(a: Array, b: Array) -> bool:
+    return bool(iou(a, b[None])[0] > 0.35)
+
+
+def _add(faces: list[Face], face: Face) -> None:
+    """Keep the better one of two readings of the same face."""
+    for index, other in enumerate(faces):
+        if _same(other.box, face.box):
+            if face.score > other.score:
+                faces[index] = face
+            return
+    faces.append(face)

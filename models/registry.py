@@ -1,0 +1,195 @@
+"""Which model files exist, what they are for, and under which licence. Nothing here touches disk or network."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Final
+
+
+class ModelError(ValueError):
+    """A model is unknown, missing or damaged; the text is one sentence for the user."""
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """One file of a model.
+
+    Attributes:
+        name: Path below a model folder, with forward slashes.
+        size: Bytes, or None where no trusted figure is known.
+        sha256: Lower-case hex digest, or None where no trusted one is known.
+        url: Plain https address, or empty.
+        repo: Hugging Face repository "owner/name" that holds the file, or empty.
+        path: Path inside that repository; empty means the same as name.
+    """
+
+    name: str
+    size: int | None = None
+    sha256: str | None = None
+    url: str = ""
+    repo: str = ""
+    path: str = ""
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """One model: what it does, its files, and on which terms it may be used.
+
+    Attributes:
+        name: "group/variant", such as "detect/blaze_full".
+        task: What it does, in a few words.
+        files: Its files.
+        licence: Name of the licence (SPDX where there is one).
+        commercial_ok: Whether the licence lets commercial products use it.
+        source: Where it comes from.
+        note: Anything a user should know before using it.
+    """
+
+    name: str
+    task: str
+    files: tuple[ModelFile, ...]
+    licence: str
+    commercial_ok: bool
+    source: str
+    note: str = ""
+
+    @property
+    def hashed(self) -> bool:
+        """Whether a hash is known for every file, so that a download can be trusted."""
+        return all(file.sha256 for file in self.files)
+
+
+class Registry:
+    """Models by name.
+
+    Args:
+        specs: Models to begin with.
+    """
+
+    def __init__(self, specs: tuple[ModelSpec, ...] = ()) -> None:
+        self._specs: dict[str, ModelSpec] = {}
+        for spec in specs:
+            self.register(spec)
+
+    def register(self, spec: ModelSpec) -> ModelSpec:
+        """Add a model.
+
+        Raises:
+            ModelError: The name is malformed or taken by another model.
+        """
+        if not re.fullmatch(r"[a-z0-9_.-]+(/[a-z0-9_.-]+)+", spec.name):
+            raise ModelError(f"{spec.name!r} is not a model name; use lower case and the form group/variant.")
+        if self._specs.get(spec.name, spec) != spec:
+            raise ModelError(f"A different model is already registered as {spec.name!r}.")
+        self._specs[spec.name] = spec
+        return spec
+
+    def names(self, pattern: str = "*") -> list[str]:
+        """Names that match a shell pattern such as "detect/*", in natural order."""
+        return sorted((n for n in self._specs if fnmatchcase(n, pattern)), key=natural_key)
+
+    def get(self, name: str) -> ModelSpec:
+        """The model of that name.
+
+        Raises:
+            ModelError: There is none; the sentence names the ones of the same group.
+        """
+        if name in self._specs:
+            return self._specs[name]
+        near = self.names(name.split("/", maxsplit=1)[0] + "/*") or self.names()
+        raise ModelError(f"There is no model {name!r}; known are {', '.join(near)}.")
+
+
+def natural_key(text: str) -> list[tuple[int, int, str]]:
+    """Sort key that puts "s10" after "s9"."""
+    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", text) if part]
+
+
+MEDIAPIPE: Final = "PyPI wheel mediapipe 0.10.21, converted by tools/convert_face_models.py"
+LIVEPORTRAIT_REPO: Final = "KwaiVGI/LivePortrait"
+UNKNOWN_HASH: Final = "No trusted hash is known for these files, so only their form is checked."
+
+
+def _embedded(name: str, task: str, file: str, size: int, sha256: str) -> ModelSpec:
+    files = (ModelFile(f"face/{file}", size, sha256),)
+    return ModelSpec(name, task, files, "Apache-2.0", True, MEDIAPIPE, "Shipped with the app.")
+
+
+def _official(name: str, task: str, *files: str, note: str = "") -> ModelSpec:
+    return ModelSpec(
+        name,
+        task,
+        tuple(ModelFile(file, repo=LIVEPORTRAIT_REPO) for file in files),
+        "MIT",
+        True,
+        f"https://huggingface.co/{LIVEPORTRAIT_REPO}",
+        f"{note} {UNKNOWN_HASH}".strip(),
+    )
+
+
+_NETWORKS: Final = ("appearance_feature_extractor", "motion_extractor", "warping_module", "spade_generator")
+_STITCHING: Final = "liveportrait/retargeting_models/stitching_retargeting_module.pth"
+
+_DEFAULT: Final = Registry(
+    (
+        _embedded(
+            "detect/blaze_full",
+            "face detection, faces from a fifteenth of the picture",
+            "face_detection_full_range_sparse.onnx",
+            1_051_664,
+            "97b5362847b276f8ea6745e4b4347440ce192861b4c107f92367479975180a05",
+        ),
+        _embedded(
+            "detect/blaze_short",
+            "face detection, close faces",
+            "face_detection_short_range.onnx",
+            217_444,
+            "fe41f8a1262a1aedc935ebbdd4ec432a7f50c84eb73ce600fb384d4b3c7b06c1",
+        ),
+        _embedded(
+            "landmarks/mesh478",
+            "478 face landmarks with irises, and a presence score",
+            "face_landmark_with_attention.onnx",
+            2_540_604,
+            "270ffe78f482f01154c48ff71a7814c66cc12635821155d6b0bc4830c0afa8aa",
+        ),
+        _embedded(
+            "matte/selfie",
+            "person matte",
+            "selfie_segmentation.onnx",
+            233_073,
+            "8b925055ed3dd0b9f991df5fc740bf2e243625314a78db3f7c88d2a7b85e0490",
+        ),
+        _official(
+            "liveportrait/human",
+            "LivePortrait networks for human faces",
+            *(f"liveportrait/base_models/{name}.pth" for name in _NETWORKS),
+            _STITCHING,
+            note="Its usual face detector (insightface packs) is non-commercial; this app uses its own instead.",
+        ),
+        _official(
+            "liveportrait/animals",
+            "LivePortrait networks for animals, release 1.1",
+            *(f"liveportrait_animals/base_models_v1.1/{name}.pth" for name in _NETWORKS),
+            _STITCHING,
+            note="Stitching and retargeting are those of the human model.",
+        ),
+        _official("liveportrait/landmark203", "203 face landmarks of LivePortrait", "liveportrait/landmark.onnx"),
+        ModelSpec(
+            "insightface/buffalo_l",
+            "optional face detector and 106 landmarks",
+            tuple(ModelFile(f"insightface/models/buffalo_l/{name}.onnx") for name in ("det_10g", "2d106det")),
+            "non-commercial research only (insightface model licence)",
+            False,
+            "https://github.com/deepinsight/insightface",
+            f"Never downloaded by this app: put the pack there yourself if its licence suits you. {UNKNOWN_HASH}",
+        ),
+    )
+)
+
+register_model: Final[Callable[[ModelSpec], ModelSpec]] = _DEFAULT.register
+list_models: Final[Callable[..., list[str]]] = _DEFAULT.names
+get_model: Final[Callable[[str], ModelSpec]] = _DEFAULT.get

@@ -1,0 +1,91 @@
+"""Where to look for faces in a picture, in order of likelihood: whole, bordered, tiles, turned, brightened."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+
+from models.detectors import Image, Kind, Window
+
+BORDERS: Final = (0.0, 0.25)
+SMALLEST_TILE: Final = 160
+"""Tiles stop here: a 24 px face then fills a seventh of its tile."""
+DARK: Final = 0.5
+"""95th percentile of the brightness below which the search is repeated on a brightened picture."""
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One run of one detector.
+
+    Attributes:
+        detector: "full" or "short".
+        window: Where it looks.
+        group: Stage of the search; a new stage begins only if the ones before found nothing...
+        always: ... unless this is set.
+    """
+
+    detector: Kind
+    window: Window
+    group: int = 0
+    always: bool = False
+
+
+def full_search(rgb: Image) -> Iterator[Pass]:
+    """All passes over a picture, likely ones first.
+
+    Whole picture without and with a border (faces that fill it); halves (small faces beside a large one); quarter
+    turns; smaller and smaller tiles; the same on a brightened picture if this one is dark.
+
+    Args:
+        rgb: (H, W, 3) uint8.
+    """
+    height, width = rgb.shape[:2]
+    group = 0
+    for lift in (False, True) if is_dark(rgb) else (False,):
+        for stage in _stages(height, width):
+            for step in stage:
+                yield replace(
+                    step, group=group, window=replace(step.window, lift=lift), always=step.always and not lift
+                )
+            group += 1
+
+
+def _stages(height: int, width: int) -> Iterator[list[Pass]]:
+    yield _whole(height, width, 0)
+    side = max(height, width) / 2
+    if side >= SMALLEST_TILE:
+        yield [replace(step, always=True) for step in _tiles(height, width, side)]
+    for turns in (2, 1, 3):
+        yield _whole(height, width, turns)
+    side /= 2
+    while side >= SMALLEST_TILE:
+        yield _tiles(height, width, side)
+        side /= 2
+    if side * 2 > SMALLEST_TILE * 1.4:
+        yield _tiles(height, width, SMALLEST_TILE)
+
+
+def _whole(height: int, width: int, turns: int) -> list[Pass]:
+    return [Pass(name, Window.whole(height, width, border, turns)) for border in BORDERS for name in ("full", "short")]
+
+
+def _tiles(height: int, width: int, side: float) -> list[Pass]:
+    """Half-overlapping square tiles that cover the picture."""
+
+    def centres(length: int) -> list[float]:
+        count = max(int(np.ceil((length - side) / (side / 2))), 0) + 1
+        if count == 1:
+            return [(length - 1) / 2]
+        return [float(v) for v in np.linspace(side / 2, length - side / 2, count) - 0.5]
+
+    return [Pass("full", Window(x, y, side)) for y in centres(height) for x in centres(width)]
+
+
+def is_dark(rgb: Image) -> bool:
+    """Whether even the bright parts of a picture are dark."""
+    step = max(min(rgb.shape[:2]) // 128, 1)
+    return bool(np.percentile(rgb[::step, ::step, 1], 95) < 255 * DARK)

@@ -1,0 +1,249 @@
+"""Official checkpoints -> networks, without running any code that a file might carry.
+
+A checkpoint is read by torch's weights-only reader or by safetensors, then brought to the official keys: outer
+wrappers and data-parallel prefixes are removed, one of the three networks is picked out of the stitching file, and
+other spellings of spectral norm are translated. Loading itself is strict.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from liveportrait.networks import NAMES, build_network, require_torch
+from models.registry import ModelError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+Variant = Literal["human", "animals"]
+
+SUFFIXES: Final = (".safetensors", ".pth", ".pt", ".bin")
+STITCHING_FILE: Final = "stitching_retargeting_module"
+STITCHING_PARTS: Final = {"stitching": "retarget_shoulder", "lip": "retarget_mouth", "eye": "retarget_eye"}
+BASE_FOLDERS: Final[Mapping[Variant, tuple[str, ...]]] = {
+    "human": ("liveportrait/base_models", "base_models", "."),
+    "animals": ("liveportrait_animals/base_models_v1.1", "base_models_v1.1", "."),
+}
+STITCHING_FOLDERS: Final = ("liveportrait/retargeting_models", "retargeting_models", ".")
+WRAPPERS: Final = ("state_dict", "model", "model_state_dict")
+LFS_MARK: Final = b"version https://git-lfs.github.com/spec/"
+SHOWN_KEYS: Final = 3
+
+
+def find_checkpoints(folder: Path, variant: Variant = "human") -> dict[str, Path]:
+    """Find the files of all networks.
+
+    Args:
+        folder: The official ``pretrained_weights`` folder, its ``liveportrait`` folder, or a folder that holds the
+            files side by side; .safetensors is preferred to .pth.
+        variant: Whose weights; stitching and retargeting are the human ones in both cases.
+
+    Returns:
+        Network name -> file; the three small networks share one file.
+
+    Raises:
+        ModelError: A file is not there.
+    """
+    if variant not in BASE_FOLDERS:
+        raise ModelError(f"There are no '{variant}' weights; choose one of {', '.join(BASE_FOLDERS)}.")
+    found = {}
+    for name in NAMES:
+        stem = STITCHING_FILE if name in STITCHING_PARTS else name
+        places = STITCHING_FOLDERS if name in STITCHING_PARTS else BASE_FOLDERS[variant]
+        candidates = [folder / place / f"{stem}{suffix}" for place in places for suffix in SUFFIXES]
+        path = next((path for path in candidates if path.is_file()), None)
+        if path is None:
+            raise ModelError(
+                f"{stem}.pth is not in {folder} (looked in {', '.join(places)}); that folder must be the official "
+                "pretrained_weights folder or hold its files."
+            )
+        found[name] = path
+    return found
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint file as it is.
+
+    Args:
+        path: A .safetensors file or a torch checkpoint.
+
+    Returns:
+        Tensors by key, possibly nested, on the CPU.
+
+    Raises:
+        ModelError: The file is missing, empty, a Git LFS pointer, cut off, or holds more than tensors.
+    """
+    require_torch()
+    import torch
+
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            head = file.read(len(LFS_MARK))
+    except OSError as error:
+        raise ModelError(f"{path} can't be read: {error.strerror or error}.") from error
+    if size == 0:
+        raise ModelError(f"{path} is empty; fetch it again.")
+    if head == LFS_MARK:
+        raise ModelError(
+            f"{path} is a Git LFS pointer, not the weights; run 'git lfs pull' there or download the file."
+        )
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return dict(load_file(path, device="cpu"))
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        if head[:1] == b"\x80" or head[:2] == b"PK":
+            raise ModelError(
+                f"{path} holds objects other than tensors; it was refused and nothing in it was run."
+            ) from error
+        raise ModelError(f"{path} is not a checkpoint.") from error
+    except Exception as error:
+        raise ModelError(f"{path} is cut off or damaged ({size:,} bytes); fetch it again.") from error
+    if not isinstance(content, Mapping):
+        raise ModelError(f"{path} holds no weights by name, but a {type(content).__name__}.")
+    return dict(content)
+
+
+def official_state_dict(content: Mapping[str, Any], name: str, path: Path) -> dict[str, Tensor]:
+    """Bring the content of a checkpoint to the official keys of one network.
+
+    Args:
+        content: From read_checkpoint.
+        name: Network name.
+        path: File name for messages.
+
+    Returns:
+        Tensors by official key; not yet compared with the network.
+
+    Raises:
+        ModelError: The part of that network is not there, or an entry is no tensor.
+    """
+    import torch
+
+    content = _unwrap(content)
+    if name in STITCHING_PARTS:
+        content = _stitching_part(content, STITCHING_PARTS[name], path)
+    state: dict[str, Tensor] = {}
+    for key, value in content.items():
+        if not isinstance(value, torch.Tensor):
+            raise ModelError(f"{path}: '{key}' is a {type(value).__name__}, not a tensor.")
+        state[str(key).removeprefix("module.")] = value
+    return state
+
+
+def load_network(name: str, path: Path, content: Mapping[str, Any] | None = None) -> nn.Module:
+    """Build a network with the weights of a file.
+
+    Args:
+        name: Network name.
+        path: Checkpoint file.
+        content: What read_checkpoint returned for it, if it has been read already.
+
+    Returns:
+        The network in float32 on the CPU, in evaluation mode, gradients off.
+
+    Raises:
+        ModelError: The file can't be read or doesn't hold this network.
+    """
+    require_torch()
+    import torch
+
+    state = official_state_dict(read_checkpoint(path) if content is None else content, name, path)
+    with torch.device("meta"):
+        network = build_network(name)
+    expected = network.state_dict()
+    _translate_spectral_norm(state, expected)
+    for key, value in expected.items():
+        if key.endswith("num_batches_tracked"):  # no meaning in evaluation mode; some conversions leave it out
+            state.setdefault(key, torch.zeros((), dtype=value.dtype))
+    _check(state, expected, name, path)
+    state = {key: state[key].to(value.dtype).contiguous() for key, value in expected.items()}
+    if not all(bool(torch.isfinite(value).all()) for value in state.values()):
+        raise ModelError(f"{path} holds values that are not numbers (NaN or infinite); fetch it again.")
+    network.load_state_dict(state, strict=True, assign=True)
+    return network.requires_grad_(False)
+
+
+def load_networks(folder: Path, variant: Variant = "human") -> dict[str, nn.Module]:
+    """Load all networks of a weights folder; see find_checkpoints and load_network.
+
+    Returns:
+        Network name -> network.
+    """
+    networks = {}
+    last: tuple[Path, dict[str, Any]] | None = None
+    for name, path in find_checkpoints(folder, variant).items():
+        if last is None or last[0] != path:
+            last = (path, read_checkpoint(path))
+        networks[name] = load_network(name, path, last[1])
+    return networks
+
+
+def _unwrap(content: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Remove an outer {"state_dict": ...} or similar."""
+    for wrapper in WRAPPERS:
+        inner = content.get(wrapper)
+        if isinstance(inner, Mapping):
+            return inner
+    return content
+
+
+def _stitching_part(content: Mapping[str, Any], part: str, path: Path) -> Mapping[str, Any]:
+    """One network of the stitching file: nested (official), flattened with a prefix (safetensors), or alone."""
+    inner = content.get(part)
+    if isinstance(inner, Mapping):
+        return _unwrap(inner)
+    flat = {key[len(part) :].lstrip("._"): value for key, value in content.items() if str(key).startswith(part)}
+    if flat:
+        return {key.removeprefix("module_"): value for key, value in flat.items()}
+    if all(str(key).removeprefix("module.").startswith("mlp.") for key in content):
+        return content
+    raise ModelError(f"{path} has no part '{part}'; it is not the official stitching file.")
+
+
+def _translate_spectral_norm(state: dict[str, Tensor], expected: Mapping[str, Tensor]) -> None:
+    """Bring torch's newer spelling of spectral norm, and weights with the norm already divided out, to the old one."""
+    import torch
+
+    for original in [key for key in expected if key.endswith(".weight_orig")]:
+        stem = original.removesuffix("weight_orig")
+        newer = f"{stem}parametrizations.weight."
+        for new, old in (("original", "weight_orig"), ("0._u", "weight_u"), ("0._v", "weight_v")):
+            if newer + new in state:
+                state[stem + old] = state.pop(newer + new)
+        folded = f"{stem}weight"
+        if folded in state and original not in state:
+            weight = state.pop(folded).float()
+            matrix = weight.flatten(1)
+            u = torch.nn.functional.normalize(matrix.sum(1), dim=0)
+            v = matrix.T @ u
+            state |= {original: weight, f"{stem}weight_u": u, f"{stem}weight_v": v / (u @ (matrix @ v))}
+
+
+def _check(state: Mapping[str, Tensor], expected: Mapping[str, Tensor], name: str, path: Path) -> None:
+    """Compare keys, shapes and kinds, and say what differs."""
+    missing = [key for key in expected if key not in state]
+    unexpected = [key for key in state if key not in expected]
+    if missing or unexpected:
+        parts = [f"{word} {_some(keys)}" for word, keys in (("lacks", missing), ("has unknown", unexpected)) if keys]
+        raise ModelError(f"{path} doesn't hold the {name} network: it {' and '.join(parts)}.")
+    for key, value in expected.items():
+        got = state[key]
+        if got.shape != value.shape:
+            raise ModelError(
+                f"{path} doesn't hold the {name} network: '{key}' has the shape {tuple(got.shape)}, not "
+                f"{tuple(value.shape)}."
+            )
+        if got.is_floating_point() != value.is_floating_point():
+            raise ModelError(f"{path} doesn't hold the {name} network: '{key}' is of type {got.dtype}.")
+
+
+def _some(keys: list[str]) -> str:
+    shown = ", ".join(f"'{key}'" for key in keys[:SHOWN_KEYS])
+    return f"{shown} and {len(keys) - SHOWN_KEYS} more" if len(keys) > SHOWN_KEYS else shown

@@ -1,0 +1,104 @@
+"""The documentation: links lead somewhere, commands and names exist."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = sorted(path.relative_to(ROOT).as_posix() for path in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+PAGES += ["assets/LICENSES.md"]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+def read(page: str) -> str:
+    return (ROOT / page).read_text(encoding="utf-8")
+
+
+def prose(page: str) -> str:
+    """A page without its code."""
+    text = re.sub(r"^```.*?^```", "", read(page), flags=re.MULTILINE | re.DOTALL)
+    text = re.sub(r"^ {4,}\S.*$", "", text, flags=re.MULTILINE)
+    return re.sub(r"`[^`\n]*`", "", text)
+
+
+def code_lines(page: str) -> list[str]:
+    """Lines of the code blocks of a page: indented or fenced."""
+    fenced = re.findall(r"^```[a-z]*\n(.*?)^```", read(page), flags=re.MULTILINE | re.DOTALL)
+    indented = re.findall(r"^ {4,}(\S.*)$", read(page), flags=re.MULTILINE)
+    return [line.strip() for block in fenced for line in block.splitlines()] + indented
+
+
+def anchors(page: str) -> set[str]:
+    """Names of a page's headings as forges make them."""
+    headings = re.findall(r"^#+ +(.+?) *$", read(page), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def animate_commands() -> list[tuple[str, str]]:
+    """Page and text of every `animate` command shown in a code block."""
+    found = [(page, line) for page in PAGES for line in code_lines(page)]
+    return [(page, line) for page, line in found if re.match(r"(?:\$ )?animate(?: |$)", line)]
+
+
+def test_pages_are_there() -> None:
+    assert {"README.md", "CHANGELOG.md", "CONTRIBUTING.md", "docs/install.md", "docs/architecture.md"} <= set(PAGES)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page: str) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose(page)):
+        if re.match(r"[a-z]+:", target):
+            assert target.startswith("https://"), f"{page}: {target}"
+            continue
+        path, _, anchor = target.partition("#")
+        linked = (ROOT / page).parent / path if path else ROOT / page
+        assert linked.exists(), f"{page}: {target} does not exist"
+        if anchor:
+            inside = linked.resolve().relative_to(ROOT).as_posix()
+            assert anchor in anchors(inside), f"{page}: {target} has no such heading"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_page_is_tidy(page: str) -> None:
+    text = read(page)
+    assert text.startswith("# ")
+    assert text.endswith("\n")
+    assert not re.search(r"\b(TODO|FIXME|TBD|XXX)\b", text)
+    for line in text.splitlines():
+        assert len(line) <= 140 or line.startswith("|"), f"{page}: {line[:60]}..."
+
+
+def test_commands_of_make_exist() -> None:
+    makefile = read("Makefile")
+    script = read("tools/make.py")
+    for page in PAGES:
+        shown = re.findall(r"^make ([a-z]+)", "\n".join(code_lines(page)), flags=re.MULTILINE)
+        for target in shown + re.findall(r"`make ([a-z]+)", read(page)):
+            assert re.search(rf"^[a-z ]*\b{target}\b[a-z ]*:", makefile, re.MULTILINE), f"{page}: make {target}"
+        for target in re.findall(r"make\.py ([a-z]+)", read(page)):
+            assert f'"{target}": {target}' in script, f"{page}: make.py {target}"
+
+
+def test_extras_exist_and_are_documented() -> None:
+    extras = set(PYPROJECT["project"]["optional-dependencies"])
+    for page in PAGES:
+        for names in re.findall(r"\.\[([a-z,]+)\]", read(page)):
+            assert set(names.split(",")) <= extras, f"{page}: {names}"
+    documented = set(re.findall(r"^\| `([a-z]+)` \|", read("docs/install.md"), flags=re.MULTILINE))
+    assert documented == extras
+
+
+def test_paths_named_in_code_exist() -> None:
+    """Paths of the project in backticks, such as `tools/make.py`, are there."""
+    for page in PAGES:
+        for name in re.findall(r"`((?:app|liveportrait|models|tools|docs|assets|tests)/[\w/.-]*)`", read(page)):
+            assert (ROOT / name).exists(), f"{page}: {name}"

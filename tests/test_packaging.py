@@ -1,0 +1,288 @@
+"""The package: version, contents, dependencies, entry points, licences of what ships, and the set-up script."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+import zipfile
+from email.message import Message
+from email.parser import Parser
+from fnmatch import fnmatch
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import liveportrait
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+ROOT = Path(__file__).resolve().parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+ASSETS = sorted(
+    path.relative_to(ROOT).as_posix()
+    for path in (ROOT / "assets").rglob("*")
+    if path.is_file() and "__pycache__" not in path.parts
+)
+# import name -> distribution, where the two differ
+DISTRIBUTIONS = {"cv2": "opencv-python-headless", "PIL": "pillow", "PySide6": "PySide6-Essentials"}
+HEAVY = ("torch", "tensorrt", "insightface", "onnx", "openvino", "ray", "skimage", "scipy")
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
+    """The wheel of the working tree."""
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
+    done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (path,) = folder.glob("*.whl")
+    return zipfile.ZipFile(path)
+
+
+@pytest.fixture(scope="module")
+def metadata(wheel: zipfile.ZipFile) -> Message:
+    """The wheel's METADATA."""
+    (name,) = [name for name in wheel.namelist() if name.endswith(".dist-info/METADATA")]
+    return Parser().parsestr(wheel.read(name).decode())
+
+
+def requirement_name(requirement: str) -> str:
+    """Normalised distribution name of a requirement."""
+    return re.split(r"[^A-Za-z0-9._-]", requirement, maxsplit=1)[0].lower().replace("_", "-")
+
+
+def test_version_is_written_once(metadata: Message) -> None:
+    assert metadata["Version"] == liveportrait.__version__
+    assert re.fullmatch(r"\d+\.\d+\.\d+((a|b|rc)\d+)?", liveportrait.__version__)
+    folders = ("app", "liveportrait", "models", "tools")
+    sources = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
+    where = re.compile(r'^\s*(__version__|VERSION)\s*(:[^=]*)?=\s*["\']', re.MULTILINE)
+    found = [path.relative_to(ROOT).as_posix() for path in sources if where.search(path.read_text(encoding="utf-8"))]
+    assert found == ["liveportrait/__init__.py"]
+
+
+def test_wheel_carries_all_assets_unchanged(wheel: zipfile.ZipFile) -> None:
+    assert any(name.endswith(".onnx") for name in ASSETS)
+    for name in ASSETS:
+        assert wheel.read(name) == (ROOT / name).read_bytes(), name
+
+
+def test_wheel_carries_all_modules_and_nothing_else(wheel: zipfile.ZipFile) -> None:
+    inside = {name for name in wheel.namelist() if ".dist-info/" not in name}
+    assert {name.split("/")[0] for name in inside} == {"app", "assets", "liveportrait", "models"}
+    modules = {
+        path.relative_to(ROOT).as_posix() for folder in ("app", "liveportrait", "models")
+        for path in (ROOT / folder).rglob("*.py")
+    }  # fmt: skip
+    assert modules <= inside
+    assert not [name for name in inside if "__pycache__" in name or name.endswith(".tmp")]
+
+
+def test_wheel_carries_licence_texts(wheel: zipfile.ZipFile, metadata: Message) -> None:
+    for name in metadata.get_all("License-File", []):
+        (path,) = [inside for inside in wheel.namelist() if inside.endswith(f".dist-info/licenses/{name}")]
+        assert wheel.read(path) == (ROOT / name).read_bytes()
+    assert {"LICENSE", "assets/LICENSES.md"} <= set(metadata.get_all("License-File", []))
+
+
+def test_entry_points_resolve(wheel: zipfile.ZipFile) -> None:
+    (name,) = [name for name in wheel.namelist() if name.endswith(".dist-info/entry_points.txt")]
+    targets = dict(re.findall(r"^(\S+) = (\S+)$", wheel.read(name).decode(), re.MULTILINE))
+    assert set(targets) == {"animate", "animate-gui"}
+    for target in targets.values():
+        module, function = target.split(":")
+        assert callable(getattr(importlib.import_module(module), function)), target
+
+
+def test_animate_says_its_version() -> None:
+    code = "import sys; from app.cli.main import main; sys.argv = ['animate', '--version']; sys.exit(main())"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert liveportrait.__version__ in done.stdout
+
+
+def imported_packages(path: Path) -> set[str]:
+    """Top-level packages that a file imports anywhere."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.add(node.module.split(".")[0])
+    return found - set(sys.stdlib_module_names) - {"app", "assets", "liveportrait", "models"}
+
+
+def test_every_import_is_a_declared_dependency() -> None:
+    declared = {requirement_name(text) for text in PROJECT["dependencies"]}
+    for extra, requirements in PROJECT["optional-dependencies"].items():
+        if extra not in ("dev", "tools"):
+            declared |= {requirement_name(text) for text in requirements}
+    for folder in ("app", "liveportrait", "models"):
+        for path in (ROOT / folder).rglob("*.py"):
+            wanted = {DISTRIBUTIONS.get(name, name).lower().replace("_", "-") for name in imported_packages(path)}
+            assert wanted <= declared, f"{path.relative_to(ROOT)} imports {sorted(wanted - declared)}"
+
+
+def test_base_installation_imports_without_extras() -> None:
+    """Every module but the networks imports where torch and all other optional packages are missing."""
+    names = [
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        for folder in ("app", "liveportrait", "models")
+        for path in sorted((ROOT / folder).rglob("*.py"))
+    ]
+    names = [name for name in names if not name.startswith("liveportrait.networks.") and not name.endswith("__main__")]
+    assert {"app.errors", "liveportrait.motion", "models.face"} <= set(names)
+    code = f"import sys, importlib\nfor m in {HEAVY!r}: sys.modules[m] = None\n"
+    code += f"for m in {names!r}: importlib.import_module(m)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_torch_of_the_tests_is_pinned() -> None:
+    assert "torch==2.13.0" in PROJECT["optional-dependencies"]["dev"]
+    assert not [text for text in PROJECT["dependencies"] if requirement_name(text) in HEAVY]
+
+
+def test_python_versions_agree() -> None:
+    classified = re.findall(r"Python :: (3\.\d+)", "\n".join(PROJECT["classifiers"]))
+    assert PROJECT["requires-python"] == f">={classified[0]}"
+    for name in (".github/workflows/ci.yml", ".gitlab-ci.yml"):
+        matrix = re.search(r"(?:python|PYTHON_VERSION): \[(.*)\]", (ROOT / name).read_text(encoding="utf-8"))
+        assert matrix, name
+        assert re.findall(r"3\.\d+", matrix.group(1)) == classified, name
+
+
+# ---- licences of what ships
+
+
+def licence_rows() -> list[tuple[list[str], list[str]]]:
+    """Patterns and cells of every line of the table in assets/LICENSES.md."""
+    lines = (ROOT / "assets" / "LICENSES.md").read_text(encoding="utf-8").splitlines()
+    rows = [[cell.strip() for cell in line.strip().strip("|").split(" | ")] for line in lines if line.startswith("| `")]
+    return [(re.findall(r"`([^`]+)`", row[0]), row) for row in rows]
+
+
+@pytest.mark.parametrize("name", ASSETS)
+def test_asset_has_a_licence(name: str) -> None:
+    rows = [row for patterns, row in licence_rows() if any(fnmatch(name, f"assets/{text}") for text in patterns)]
+    assert rows, f"assets/LICENSES.md has no line for {name}"
+    for row in rows:
+        assert all(row[1:4]), f"the line for {name} lacks what it is, its source or its licence"
+
+
+def test_no_licence_line_without_a_file() -> None:
+    for patterns, _ in licence_rows():
+        for text in patterns:
+            assert any(fnmatch(name, f"assets/{text}") for name in ASSETS), text
+
+
+def test_model_checksums() -> None:
+    folder = ROOT / "assets" / "models" / "face"
+    lines = [line.split() for line in (folder / "SHA256SUMS").read_text().splitlines()]
+    assert {name for _, name in lines} == {path.name for path in folder.glob("*.onnx")}
+    for digest, name in lines:
+        assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest, name
+
+
+# ---- tools/make.py
+
+
+@pytest.fixture
+def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """tools/make.py, working on an empty folder."""
+    spec = importlib.util.spec_from_file_location("project_make", ROOT / "tools" / "make.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    (tmp_path / "pyproject.toml").write_text("[project]\n")
+    monkeypatch.setattr(module, "ROOT", tmp_path)
+    monkeypatch.setattr(module, "VENV", tmp_path / ".venv")
+    monkeypatch.delenv("PYTHON", raising=False)
+    return module
+
+
+def test_make_parses_on_an_old_python() -> None:
+    source = (ROOT / "tools" / "make.py").read_text(encoding="utf-8")
+    ast.parse(source, feature_version=(3, 7))
+    imports = imported_packages(ROOT / "tools" / "make.py")
+    assert not imports, f"tools/make.py must run without packages, but imports {imports}"
+
+
+def test_make_takes_the_python_that_is_named(make: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert make.find_python() == sys.executable
+    monkeypatch.setenv("PYTHON", "no-such-python")
+    with pytest.raises(make.MakeError, match=r"no-such-python does not run.*PYTHON=python3"):
+        make.find_python()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="stands in for python with a shell script")
+def test_make_refuses_an_old_python(make: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    old = tmp_path / "python3.8"
+    old.write_text("#!/bin/sh\necho 3 8\n")
+    old.chmod(0o755)
+    monkeypatch.setenv("PYTHON", str(old))
+    with pytest.raises(make.MakeError, match=r"Python 3\.10 or newer is needed, but .*python3\.8 is 3\.8"):
+        make.make_venv()
+    assert not (tmp_path / ".venv").exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="stands in for python with a shell script")
+def test_make_explains_a_missing_venv_module(make: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bare = tmp_path / "python3"
+    bare.write_text('#!/bin/sh\ncase "$2" in *version_info*) echo 3 12;; *) exit 1;; esac\n')
+    bare.chmod(0o755)
+    monkeypatch.setenv("PYTHON", str(bare))
+    with pytest.raises(make.MakeError, match=r"apt install python3-venv .*python3\.12-venv"):
+        make.make_venv()
+
+
+def test_make_makes_an_environment_and_installs_once(
+    make: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed: list[str] = []
+    real = make.call
+
+    def call(command: list[str], quiet: bool = False) -> int:
+        """Everything but the installation itself is real."""
+        if "install" in command:
+            installed.append(command[-1])
+            return 0
+        return int(real(command, quiet))
+
+    monkeypatch.setattr(make, "call", call)
+    make.install()
+    assert make.python_version(make.venv_program("python")) == sys.version_info[:2]
+    make.install()
+    assert installed == ["."]
+    make.install("dev")
+    make.install()
+    make.install("dev")
+    assert installed == [".", ".[dev]"]
+    (tmp_path / "pyproject.toml").write_text("[project]\ndependencies = []\n")
+    make.install("dev")
+    assert installed == [".", ".[dev]", ".[dev]"]
+
+
+def test_make_reports_every_failed_check(make: ModuleType) -> None:
+    good, bad = [sys.executable, "-c", ""], [sys.executable, "-c", "raise SystemExit(3)"]
+    make.check_all({"first": good})
+    with pytest.raises(make.MakeError, match=r"Failed: second, fourth$"):
+        make.check_all({"first": good, "second": bad, "third": good, "fourth": ["no-such-program"]})
+
+
+def test_make_stops_at_a_failed_installation(make: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(make, "make_venv", lambda: None)
+    with pytest.raises(make.MakeError, match=r"The installation failed \(exit code -1\)"):
+        make.install()
+    assert not list(make.ROOT.glob(".venv/installed-*"))

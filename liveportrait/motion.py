@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -55,7 +55,9 @@ class Motion:
     def __getitem__(self, index: int | slice | npt.NDArray[np.integer]) -> Motion:
         """Frames at an index, always with the leading axis kept."""
         pick = slice(index, index + 1 or None) if isinstance(index, int) else index
-        arrays = {f.name: getattr(self, f.name)[pick] for f in fields(self) if f.name not in ("engine", "extra")}
+        arrays: dict[str, Any] = {
+            f.name: getattr(self, f.name)[pick] for f in fields(self) if f.name not in ("engine", "extra")
+        }
         return replace(self, **arrays, extra={k: v[pick] for k, v in self.extra.items()})
 
     @staticmethod
@@ -63,7 +65,7 @@ class Motion:
         """Join motions of one engine along time."""
         first = parts[0]
         names = [f.name for f in fields(first) if f.name not in ("engine", "extra")]
-        arrays = {name: np.concatenate([getattr(p, name) for p in parts]) for name in names}
+        arrays: dict[str, Any] = {name: np.concatenate([getattr(p, name) for p in parts]) for name in names}
         extra = {k: np.concatenate([p.extra[k] for p in parts]) for k in first.extra}
         return replace(first, **arrays, extra=extra)
 

@@ -1,0 +1,256 @@
+"""Paste-back: the animated square into the full picture, at a cost that depends on the face and not on the picture.
+
+    out = source + mask * (up(rendered) - up(source_crop) + moved * (up(source_crop) - source))
+
+``up`` is the way from crop pixels back to source pixels. Where nothing moved the source itself is left, to the bit and
+at its full resolution; where something moved (moved = 1) this is the ordinary blend with the rendered crop.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from liveportrait.crop import Crop
+from liveportrait.warp import Image, Matrix, shifted, transform, warp, warp_official
+
+Mask = npt.NDArray[np.float32]
+Window = tuple[int, int, int, int]
+
+FEATHER = 0.06
+"""Width of the soft border as a share of the crop's side."""
+_GRID = 128
+_CALM, _MOVING = 0.15, 0.45
+"""Displacement in crop pixels below which source detail stays whole, and above which none of it stays."""
+
+
+def smoothstep(low: float, high: float, value: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Cubic ramp, 0 below low and 1 above high."""
+    t = np.clip((value - np.float32(low)) / np.float32(high - low), 0, 1)
+    return t * t * (3 - 2 * t)
+
+
+def edge_ramp(matrix: Matrix, size: int, window: Window, feather: float = FEATHER) -> Mask:
+    """Soft border of a crop, computed at picture resolution.
+
+    Args:
+        matrix: (2, 3) picture to crop pixels.
+        size: Side of the crop.
+        window: Part of the picture, (x0, y0, x1, y1).
+        feather: Width of the ramp as a share of the side.
+
+    Returns:
+        (y1 - y0, x1 - x0) float32, 1 inside, 0 at and beyond the border.
+    """
+    x0, y0, x1, y1 = window
+    x = np.arange(x0, x1, dtype=np.float32)[None, :]
+    y = np.arange(y0, y1, dtype=np.float32)[:, None]
+    width = max(feather * size, 1.0)
+    m = matrix.astype(np.float32)
+    mask = np.ones((y1 - y0, x1 - x0), np.float32)
+    for a, b, c in m:
+        along = a * x + b * y + (c + np.float32(0.5))
+        mask *= smoothstep(0.0, width, np.minimum(along, size - along))
+    return mask
+
+
+def crop_window(crop: Crop, shape: tuple[int, ...]) -> Window | None:
+    """Rectangle of the picture that a crop touches, (x0, y0, x1, y1), or None if it lies outside."""
+    corners = crop.corners
+    x0, y0 = np.floor(corners.min(axis=0)).astype(int)
+    x1, y1 = np.ceil(corners.max(axis=0)).astype(int) + 1
+    x0, y0, x1, y1 = max(int(x0), 0), max(int(y0), 0), min(int(x1), shape[1]), min(int(y1), shape[0])
+    return (x0, y0, x1, y1) if x1 > x0 and y1 > y0 else None
+
+
+def _premultiplied(image: Image) -> npt.NDArray[np.float32]:
+    out = image.astype(np.float32)
+    if image.shape[2] == 4:
+        out[..., :3] *= out[..., 3:] / 255
+    return out
+
+
+def _straight(values: npt.NDArray[np.float32]) -> Image:
+    """Premultiplied float RGBA to uint8."""
+    alpha = np.clip(values[..., 3:], 0, 255)
+    colour = values[..., :3] * (255 / np.maximum(alpha, 0.5))
+    return np.clip(np.rint(np.concatenate([colour, alpha], axis=2)), 0, 255).astype(np.uint8)
+
+
+class Compositor:
+    """Pastes animated crops into one picture.
+
+    Args:
+        source: (H, W, 3 or 4) uint8 picture. It is neither copied nor changed.
+        crop: Where the square lies.
+        source_crop: The square as the engine got it; cut out again if None.
+        mask: (S, S) float32 0..1 in crop pixels, where the rendered square is used; None is all but a soft border.
+        feather: Width of the soft border as a share of the side.
+        detail: Keep the source's own pixels where nothing moved. False blends the rendered square as it is.
+
+    Attributes:
+        window: Rectangle of the picture that can change, (x0, y0, x1, y1), or None.
+    """
+
+    def __init__(
+        self,
+        source: Image,
+        crop: Crop,
+        source_crop: Image | None = None,
+        mask: Mask | None = None,
+        feather: float = FEATHER,
+        detail: bool = True,
+    ) -> None:
+        self.source = source
+        self.crop = crop
+        self.detail = detail
+        self.window = crop_window(crop, source.shape)
+        if self.window is None:
+            return
+        self._mask = edge_ramp(crop.matrix, crop.size, self.window, feather)
+        if mask is not None:
+            x0, y0 = self.window[:2]
+            to_window = shifted(crop.inverse, target=(x0, y0))
+            levels = np.clip(np.rint(mask * 255), 0, 255).astype(np.uint8)
+            self._mask = self._mask * (warp(levels, to_window, self._window_size(self.window)) / np.float32(255))
+        if detail:
+            self._source_crop = crop.apply(source) if source_crop is None else source_crop
+            self._up_source = self._up(self._source_crop, self.window)
+            self._gradient = self._texture(self._source_crop)
+
+    @staticmethod
+    def _window_size(window: Window) -> tuple[int, int]:
+        return window[2] - window[0], window[3] - window[1]
+
+    def _up(self, square: Image, window: Window) -> Image:
+        return warp(square, shifted(self.crop.inverse, target=window[:2]), self._window_size(window))
+
+    @staticmethod
+    def _texture(square: Image) -> npt.NDArray[np.float32]:
+        """Mean absolute gradient in grey levels per crop pixel, on the coarse grid."""
+        grey = square[..., :3].max(axis=2)
+        dx = cv2.Sobel(grey, cv2.CV_32F, 1, 0, ksize=3, scale=1 / 8)
+        dy = cv2.Sobel(grey, cv2.CV_32F, 0, 1, ksize=3, scale=1 / 8)
+        return cv2.resize(cv2.magnitude(dx, dy), (_GRID, _GRID), interpolation=cv2.INTER_AREA)
+
+    def _moved(self, rendered: Image) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+        """How far (0..1) source detail is out of place, and where anything changed at all; both on the coarse grid."""
+        channels = min(rendered.shape[2], self._source_crop.shape[2])
+        difference = cv2.absdiff(rendered[..., :channels], self._source_crop[..., :channels])
+        small = cv2.resize(difference.astype(np.float32), (_GRID, _GRID), interpolation=cv2.INTER_AREA).max(axis=2)
+        shift = cv2.GaussianBlur(small, (5, 5), 0) / (self._gradient + 2.0)
+        moved = cv2.GaussianBlur(cv2.dilate(smoothstep(_CALM, _MOVING, shift), np.ones((3, 3))), (5, 5), 0)
+        return moved, small > 0
+
+    def _changed(self, touched: npt.NDArray[np.bool_]) -> Window | None:
+        """Part of the window under changed cells of the coarse grid."""
+        rows, columns = np.flatnonzero(touched.any(axis=1)), np.flatnonzero(touched.any(axis=0))
+        if self.window is None or len(rows) == 0:
+            return None
+        cell = self.crop.size / _GRID
+        x0, x1 = (columns[0] - 1) * cell - 0.5, (columns[-1] + 2) * cell - 0.5
+        y0, y1 = (rows[0] - 1) * cell - 0.5, (rows[-1] + 2) * cell - 0.5
+        corners = transform(self.crop.inverse, [[x0, y0], [x1, y0], [x0, y1], [x1, y1]])
+        low = np.floor(corners.min(axis=0)).astype(int) - 2
+        high = np.ceil(corners.max(axis=0)).astype(int) + 3
+        a, b = max(int(low[0]), self.window[0]), max(int(low[1]), self.window[1])
+        c, d = min(int(high[0]), self.window[2]), min(int(high[1]), self.window[3])
+        return (a, b, c, d) if c > a and d > b else None
+
+    def paste(self, rendered: Image, out: Image | None = None) -> Image:
+        """Full picture with the rendered square in it.
+
+        Args:
+            rendered: (S, S, 3 or 4) uint8 from the engine.
+            out: Where to write; it must hold the source's pixels outside ``window``. None makes a copy of the source.
+
+        Returns:
+            (H, W, C) uint8, C as in the source. Pixels where the mask is 0 keep the source's values to the bit.
+        """
+        result = self.source.copy() if out is None else out
+        if self.window is None:
+            return result
+        x0, y0, x1, y1 = self.window
+        if out is not None:
+            result[y0:y1, x0:x1] = self.source[y0:y1, x0:x1]
+        if rendered.shape[2] > self.source.shape[2]:
+            rendered = rendered[..., : self.source.shape[2]]
+        if rendered.shape[2] < self.source.shape[2]:  # the engine draws no alpha: the source's stays
+            opaque = np.dstack([rendered, self._alpha()])
+            result[y0:y1, x0:x1] = self._blend(opaque, self.window)
+            return result
+        if not self.detail:
+            result[y0:y1, x0:x1] = self._blend(rendered, self.window)
+            return result
+        moved, touched = self._moved(rendered)
+        window = self._changed(touched)
+        if window is not None:
+            a, b, c, d = window
+            result[b:d, a:c] = self._blend(rendered, window, moved)
+        return result
+
+    def _alpha(self) -> Image:
+        square = self._source_crop if self.detail else self.crop.apply(self.source)
+        return square[..., 3:]
+
+    def _blend(self, rendered: Image, window: Window, moved: npt.NDArray[np.float32] | None = None) -> Image:
+        assert self.window is not None
+        a, b, c, d = window
+        x0, y0 = self.window[:2]
+        source = self.source[b:d, a:c]
+        mask = self._mask[b - y0 : d - y0, a - x0 : c - x0]
+        up = self._up(rendered, window)
+        alpha = source.shape[2] == 4
+        if moved is None and not alpha:
+            return cv2.blendLinear(up, source, mask, 1 - mask)
+        if moved is None:
+            before = _premultiplied(source)
+            mixed = before + mask[..., None] * (_premultiplied(up) - before)
+        else:
+            base = self._up_source[b - y0 : d - y0, a - x0 : c - x0]
+            grid = transform_grid(self.crop, (a, b))
+            weight = cv2.warpAffine(moved, grid, (c - a, d - b), borderMode=cv2.BORDER_REPLICATE)
+            if not alpha:
+                change = cv2.subtract(base, source, dtype=cv2.CV_32F)
+                change = cv2.multiply(change, cv2.merge([weight] * 3), dst=change)
+                change = cv2.add(change, cv2.subtract(up, base, dtype=cv2.CV_32F), dst=change)
+                change = cv2.multiply(change, cv2.merge([mask] * 3), dst=change)
+                return cv2.add(source, change, dtype=cv2.CV_8U)
+            before, base_f = _premultiplied(source), _premultiplied(base)
+            mixed = before + mask[..., None] * (_premultiplied(up) - base_f + weight[..., None] * (base_f - before))
+        same = np.abs(mixed - before).max(axis=2, keepdims=True) < 1e-3
+        return np.where(same, source, _straight(mixed))
+
+
+def transform_grid(crop: Crop, corner: tuple[int, int]) -> Matrix:
+    """Coarse grid cells to pixels of a window whose upper left corner lies there."""
+    cell = crop.size / _GRID
+    m = crop.inverse.copy()
+    m[:, 2] += m[:, :2] @ np.full(2, 0.5 * cell - 0.5)
+    m[:, :2] *= cell
+    return shifted(m, target=corner)
+
+
+def paste_back_official(frame: Image, rendered: Image, crop: Crop, mask: npt.NDArray[np.uint8]) -> Image:
+    """Paste-back of the official release: bilinear, its mask picture, truncation to uint8 (spec motion.md section 6).
+
+    Args:
+        frame: (H, W, 3) uint8.
+        rendered: (S, S, 3) uint8.
+        crop: Where the square lies.
+        mask: (S, S) uint8 template.
+
+    Returns:
+        (H, W, 3) uint8.
+    """
+    out = frame.copy()
+    window = crop_window(crop, frame.shape)
+    if window is None:
+        return out
+    x0, y0, x1, y1 = window
+    to_window, size = shifted(crop.inverse, target=(x0, y0)), (x1 - x0, y1 - y0)
+    weight = (warp_official(mask, to_window, size).astype(np.float32) / np.float32(255))[..., None]
+    mixed = weight * warp_official(rendered, to_window, size) + (1 - weight) * frame[y0:y1, x0:x1]
+    out[y0:y1, x0:x1] = np.clip(mixed, 0, 255).astype(np.uint8)
+    return out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Final, Literal
@@ -52,20 +53,20 @@ class Window:
         x: Centre in pixels.
         y: Centre in pixels.
         side: Side in pixels.
-        turns: Quarter turns; a face whose head points down (2), left (3) or right (1) appears upright.
+        angle: Roll in radians, clockwise as seen; a face of that roll appears upright in the window.
         lift: Brighten a dark window first.
     """
 
     x: float
     y: float
     side: float
-    turns: int = 0
+    angle: float = 0.0
     lift: bool = False
 
     @staticmethod
-    def whole(height: int, width: int, border: float = 0.0, turns: int = 0, lift: bool = False) -> Window:
+    def whole(height: int, width: int, border: float = 0.0, angle: float = 0.0) -> Window:
         """The whole picture, with a border on all sides as a share of its longer side."""
-        return Window((width - 1) / 2, (height - 1) / 2, max(height, width) * (1 + 2 * border), turns, lift)
+        return Window((width - 1) / 2, (height - 1) / 2, max(height, width) * (1 + 2 * border), angle)
 
 
 @dataclass(frozen=True)
@@ -199,14 +200,15 @@ def cut_window(rgb: Image, window: Window, size: int) -> tuple[Image, Array]:
     """
     height, width = rgb.shape[:2]
     step = window.side / size
-    cos, sin = ((1, 0), (0, 1), (-1, 0), (0, -1))[window.turns % 4]
+    cos, sin = math.cos(window.angle), math.sin(window.angle)
     turn = np.array([[cos, -sin], [sin, cos]], dtype=np.float64) * step
     centre = np.array([window.x, window.y])
     back = np.concatenate([turn, (centre - turn @ np.full(2, (size - 1) / 2))[:, None]], axis=1)
 
     # Only the part of the picture that the window covers is touched, shrunk by area means first.
-    x0, y0 = (max(int(np.floor(c - window.side / 2)) - 1, 0) for c in centre)
-    x1, y1 = (min(int(np.ceil(c + window.side / 2)) + 2, n) for c, n in zip(centre, (width, height), strict=True))
+    reach = window.side / 2 * (abs(cos) + abs(sin))
+    x0, y0 = (max(int(np.floor(c - reach)) - 1, 0) for c in centre)
+    x1, y1 = (min(int(np.ceil(c + reach)) + 2, n) for c, n in zip(centre, (width, height), strict=True))
     if x1 <= x0 or y1 <= y0:
         return np.zeros((size, size, 3), dtype=np.uint8), back.astype(np.float32)
     part = np.ascontiguousarray(rgb[y0:y1, x0:x1])
@@ -234,7 +236,7 @@ def lift_shadows(image: Image, target: float = 0.6) -> Image:
         image: (H, W, 3) uint8.
         target: 0..1; a picture that is already as bright comes back unchanged.
     """
-    level = float(np.percentile(image[..., 1], 95)) / 255.0
+    level = float(np.percentile(image[::4, ::4, 1], 95)) / 255.0
     if level >= target or level < 2 / 255:
         return image
     gamma = np.log(target) / np.log(level)

@@ -27,6 +27,10 @@ MARGIN: Final = 1.5
 """Side of the region over the size of the face in it (the network was trained so)."""
 
 
+BRIGHT: Final = 0.45
+"""A region whose bright parts (95th percentile) are darker than this is brightened to it."""
+
+
 @dataclass(frozen=True)
 class Roi:
     """Square region of interest around a face.
@@ -42,6 +46,10 @@ class Roi:
     y: float
     side: float
     angle: float
+
+    def turned(self, angle: float, scale: float = 1.0) -> Roi:
+        """The region turned further by an angle in radians, and scaled."""
+        return Roi(self.x, self.y, self.side * scale, self.angle + angle)
 
     @staticmethod
     def of_detection(detection: Detection) -> Roi:
@@ -78,13 +86,12 @@ class FaceMesh:
     def _session(self) -> onnxruntime.InferenceSession:
         return create_session(model_path("landmarks/mesh478"), self._threads)
 
-    def __call__(self, rgb: Image, roi: Roi, lift: bool = False) -> tuple[Array, float]:
+    def __call__(self, rgb: Image, roi: Roi) -> tuple[Array, float]:
         """Read the landmarks.
 
         Args:
             rgb: (H, W, 3) uint8.
             roi: Where the face is.
-            lift: Brighten a dark region first.
 
         Returns:
             (478, 3) float32 in picture pixels (z in the same unit, away from the camera) and the presence score 0..1.
@@ -93,9 +100,7 @@ class FaceMesh:
         cos, sin = math.cos(roi.angle) * scale, math.sin(roi.angle) * scale
         half = (SIZE - 1) / 2
         back = np.array([[cos, -sin, roi.x - (cos - sin) * half], [sin, cos, roi.y - (sin + cos) * half]])
-        image = _warp(rgb, back, scale)
-        if lift:
-            image = lift_shadows(image)
+        image = lift_shadows(_warp(rgb, back, scale), BRIGHT)
         raw, score = self._session.run(None, {"image": image[None]})
         # The network counts from the corner of the crop, where pixel centres lie at halves.
         flat = (raw[:, :2] - SIZE / 2) @ np.array([[cos, sin], [-sin, cos]]) + (roi.x, roi.y)

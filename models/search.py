@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final
@@ -70,7 +71,11 @@ def _stages(height: int, width: int) -> Iterator[list[Pass]]:
 
 
 def _whole(height: int, width: int, turns: int) -> list[Pass]:
-    return [Pass(name, Window.whole(height, width, border, turns)) for border in BORDERS for name in ("full", "short")]
+    return [
+        Pass(name, Window.whole(height, width, border, turns * math.pi / 2))
+        for border in BORDERS
+        for name in ("full", "short")
+    ]
 
 
 def _tiles(height: int, width: int, side: float) -> list[Pass]:

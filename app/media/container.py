@@ -1,0 +1,80 @@
+"""Opening of video files with PyAV: local files only, quiet, errors as sentences."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import av
+import av.logging
+
+from app.errors import MediaError
+from app.media import files
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+
+# FFmpeg's own logger, not PyAV's Python callback: that one can deadlock with decoder threads when a clip is left half
+# read. SVT-AV1 prints past both.
+av.logging.restore_default_callback()
+av.logging.set_libav_level(av.logging.PANIC)
+os.environ.setdefault("SVT_LOG", "0")
+
+_NOT_VIDEO = ("tty", "image2", "ffmetadata", "srt", "webvtt", "ass", "hls", "concat", "sdp")
+
+
+def url(path: Path) -> str:
+    """Name for FFmpeg: colons, per-cent signs and leading dashes in it mean nothing special."""
+    return f"file:{path}"
+
+
+def open_input(path: Path) -> InputContainer:
+    """Open a clip for reading; it can't make FFmpeg open anything but local files.
+
+    Raises:
+        MediaError: The file is missing, empty, a folder or no clip.
+    """
+    path = files.check_input(path)
+    try:
+        container = av.open(
+            url(path), "r", options={"protocol_whitelist": "file"}, metadata_errors="replace", buffer_size=1 << 18
+        )
+    except (av.FFmpegError, OSError, ValueError) as error:
+        raise MediaError(
+            f"{path} is not a clip that can be read: {files.reason(error)[0]}.", "Check the file or export it again."
+        ) from error
+    name = container.format.name
+    if name.split(",")[0] in _NOT_VIDEO or name.endswith("_pipe"):
+        container.close()
+        raise MediaError(f"{path} holds no video.", "Choose a clip such as MP4, MOV, MKV, WebM, AVI or GIF.")
+    return container
+
+
+def video_stream(container: InputContainer, path: Path) -> Any:
+    """The first moving-picture stream; cover pictures of music do not count.
+
+    Raises:
+        MediaError: There is none.
+    """
+    cover = av.stream.Disposition.attached_pic
+    for stream in container.streams.video:
+        if not stream.disposition & cover and stream.codec_context is not None:
+            return stream
+    what = "only sound" if container.streams.audio else "no video"
+    raise MediaError(f"{path} holds {what}.", "Choose a clip with a picture.")
+
+
+def packets(container: InputContainer, *streams: Any) -> Iterator[tuple[Any, Exception | None]]:
+    """Demux; a read error ends the packets as (None, error) instead of raising."""
+    source = container.demux(*streams)
+    while True:
+        try:
+            packet = next(source)
+        except StopIteration:
+            return
+        except (av.FFmpegError, OSError) as error:
+            yield None, error
+            return
+        yield packet, None

@@ -1,0 +1,330 @@
+"""Reading and writing of still pictures: upright, 8-bit sRGB, with alpha where the file has it."""
+
+from __future__ import annotations
+
+import io
+import os
+import struct
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+
+from app.errors import MediaError, MissingError, UsageError
+from app.media import files
+
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # larger ones are refused with a sentence
+
+FORMATS = ("PNG", "JPEG", "MPO", "GIF", "BMP", "DIB", "TIFF", "WEBP", "AVIF", "HEIF", "JPEG2000", "PPM", "SGI", "QOI")
+SUFFIXES = (
+    ".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".gif", ".bmp", ".dib", ".tif", ".tiff", ".webp", ".avif",
+    ".heic", ".heif", ".jp2", ".ppm", ".pgm", ".pbm", ".pnm", ".sgi", ".tga", ".qoi",
+)  # fmt: skip
+WRITABLE = {
+    ".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF", ".bmp": "BMP",
+}  # fmt: skip
+WITH_ALPHA = ("PNG", "WEBP", "TIFF")
+WHITE = (255, 255, 255)
+Color = tuple[int, int, int]
+
+# ISO media brands (ISO/IEC 23008-12): first four bytes of the major brand -> package that reads it
+_HEIC = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
+_AVIF = {b"avif", b"avis"}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A still picture, upright, in sRGB.
+
+    Attributes:
+        rgb: (H, W, 3) uint8, straight (not multiplied by alpha).
+        alpha: (H, W) uint8, 255 is opaque; None when the file has no transparency.
+        path: Where it came from.
+        icc: Name of the embedded colour profile that was converted to sRGB, or empty.
+        format: File format by content, such as "PNG".
+        notes: Sentences about what was adapted while reading.
+    """
+
+    rgb: np.ndarray
+    alpha: np.ndarray | None = None
+    path: Path | None = None
+    icc: str = ""
+    format: str = ""
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def width(self) -> int:
+        """Width in pixels."""
+        return int(self.rgb.shape[1])
+
+    @property
+    def height(self) -> int:
+        """Height in pixels."""
+        return int(self.rgb.shape[0])
+
+
+def flatten(rgb: np.ndarray, alpha: np.ndarray | None, background: Color = WHITE) -> np.ndarray:
+    """Lay a picture on a plain colour.
+
+    Args:
+        rgb: (H, W, 3) uint8, straight.
+        alpha: (H, W) uint8 or None.
+        background: Colour under the clear parts, 0-255 each.
+
+    Returns:
+        (H, W, 3) uint8; ``rgb`` itself where there is nothing to blend.
+    """
+    if alpha is None or int(alpha.min(initial=255)) == 255:
+        return rgb
+    a = alpha[..., None].astype(np.uint32)
+    mixed = rgb.astype(np.uint32) * a + np.asarray(background, np.uint32) * (255 - a)
+    return ((mixed + 127) // 255).astype(np.uint8)
+
+
+def is_image(path: str | Path) -> bool:
+    """Whether the file holds a picture (also an animated one), judged by its content."""
+    path = Path(path)
+    if not path.is_file():
+        return False
+    if _brand(path) in _HEIC | _AVIF:
+        return True
+    try:
+        with _open(path):
+            return True
+    except (MediaError, MissingError, OSError):
+        return False
+
+
+def read_image(path: str | Path) -> Picture:
+    """Read a still picture, or the first frame of an animated one.
+
+    Args:
+        path: Picture in any format of ``FORMATS``; content decides, not the suffix.
+
+    Returns:
+        The picture, turned upright once by its EXIF orientation, reduced to 8 bits a channel and converted to sRGB.
+
+    Raises:
+        MediaError: The file is missing, a folder, empty, no picture, broken, or too large.
+        MissingError: The file is HEIC or AVIF and the optional plug-in for it is not installed.
+    """
+    path = files.check_input(path)
+    try:
+        with _open(path) as image:
+            return decode(image, path)
+    except MemoryError as error:
+        raise MediaError(f"{path} does not fit into memory.", "Scale it down first.") from error
+    except (OSError, ValueError, SyntaxError, EOFError, struct.error, IndexError, TypeError, KeyError) as error:
+        picture = _read_with_opencv(path)
+        if picture is not None:
+            return picture
+        what = "it breaks off or is damaged" if "trunc" in str(error).lower() else files.reason(error)[0]
+        raise MediaError(f"{path} is not a whole picture: {what}.", "Copy or export it again.") from error
+
+
+def _open(path: Path) -> Image.Image:
+    """Open lazily; formats are limited to those above. Raises MediaError or MissingError."""
+    brand = _brand(path)
+    if brand in _HEIC:
+        _register_heif(path)
+    formats = (*FORMATS, "TGA") if path.suffix.lower() == ".tga" else FORMATS
+    Image.init()
+    known = [f for f in formats if f in Image.OPEN]
+    try:
+        return Image.open(path, formats=known)
+    except Image.DecompressionBombError as error:
+        limit = round(2 * (Image.MAX_IMAGE_PIXELS or 0) / 1e6)
+        raise MediaError(f"{path} has more than {limit} million pixels.", "Scale it down first.") from error
+    except UnidentifiedImageError as error:
+        if brand in _AVIF:
+            raise MissingError(
+                f"{path} is an AVIF picture and this Pillow can't read it.",
+                'Install the plug-in: pip install "pillow>=11.3" or pillow-avif-plugin.',
+            ) from error
+        raise MediaError(f"{path} is not a picture in a known format.", "Use PNG, JPEG or WebP.") from error
+    except (SyntaxError, ValueError, EOFError, struct.error) as error:
+        raise MediaError(f"{path} is a damaged picture.", "Copy or export it again.") from error
+
+
+def _brand(path: Path) -> bytes:
+    """Major brand of an ISO media file, or empty."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(12)
+    except OSError as error:
+        raise files.read_error(path, error) from error
+    return head[8:12] if head[4:8] == b"ftyp" else b""
+
+
+def _register_heif(path: Path) -> None:
+    try:
+        import pillow_heif
+    except ImportError as error:
+        raise MissingError(
+            f"{path} is a HEIC picture; reading it needs the plug-in pillow-heif.",
+            "Install it with: pip install pillow-heif, or export the photo as JPEG.",
+        ) from error
+    pillow_heif.register_heif_opener()
+
+
+def decode(image: Image.Image, path: Path | None = None) -> Picture:
+    """Turn the current frame of an opened Pillow image into a Picture (see read_image)."""
+    name = image.format or ""
+    icc = image.info.get("icc_profile")
+    image.load()
+    image = ImageOps.exif_transpose(image)
+    notes: list[str] = []
+    alpha = None
+    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        alpha = np.array(image.getchannel("A"))
+        image = image.convert("RGB")
+    elif image.mode == "P":
+        image = image.convert("RGB")
+    if image.mode.startswith(("I", "F")):
+        values = np.asarray(image)
+        grey = _from_16bit(values) if values.dtype.itemsize == 2 else _to_8bit(values)
+        return Picture(np.repeat(grey[..., None], 3, 2), alpha, path, format=name)
+    converted, profile = _to_srgb(image, icc)
+    if converted is None:
+        if icc:
+            notes.append("The embedded colour profile is not usable and was ignored.")
+        converted = image.convert("RGB")
+    return Picture(np.array(converted), alpha, path, profile, name, tuple(notes))
+
+
+def _from_16bit(values: np.ndarray) -> np.ndarray:
+    """Scale 16-bit samples to uint8, rounding."""
+    return ((values.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
+
+
+def _to_8bit(values: np.ndarray) -> np.ndarray:
+    """Scale integer or float samples to uint8; the value range tells 8-bit, 16-bit and unit range apart."""
+    values = np.nan_to_num(values.astype(np.float64))
+    low, high = float(values.min()), float(values.max())
+    if values.size and low >= 0 and high <= 1:
+        scale, low = 255.0, 0.0
+    elif low >= 0 and high <= 255:
+        scale, low = 1.0, 0.0
+    elif low >= 0 and high <= 65535:
+        scale, low = 255.0 / 65535, 0.0
+    else:
+        scale = 255.0 / max(high - low, 1e-12)
+    return np.clip((values - low) * scale + 0.5, 0, 255).astype(np.uint8)
+
+
+def _to_srgb(image: Image.Image, icc: Any) -> tuple[Image.Image | None, str]:
+    """Convert by the embedded profile: (RGB image, profile name), or (None, "") where that is not possible."""
+    if not icc or image.mode not in ("RGB", "CMYK", "L", "LAB"):
+        return None, ""
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(icc))
+        title = ImageCms.getProfileDescription(source).strip()
+        if image.mode == "RGB" and title.lower().startswith("srgb"):
+            return image, title
+        target = ImageCms.createProfile("sRGB")
+        out = ImageCms.profileToProfile(image, source, target, outputMode="RGB")
+    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+        return None, ""
+    return out, title
+
+
+def _read_with_opencv(path: Path) -> Picture | None:
+    """Read what Pillow does not know (float or 16-bit colour TIFF), or None."""
+    with path.open("rb") as file:
+        head = file.read(4)
+    if head not in (b"II*\x00", b"MM\x00*"):
+        return None
+    data = np.fromfile(path, np.uint8)
+    try:
+        image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
+    except cv2.error:
+        return None
+    if image is None or image.size == 0:
+        return None
+    if image.dtype == np.uint16:
+        image = _from_16bit(image)
+    elif image.dtype != np.uint8:
+        image = _to_8bit(image)
+    if image.ndim == 2:
+        return Picture(np.repeat(image[..., None], 3, 2), None, path, format="TIFF")
+    alpha = np.ascontiguousarray(image[..., 3]) if image.shape[2] == 4 else None
+    return Picture(np.ascontiguousarray(image[..., 2::-1]), alpha, path, format="TIFF")
+
+
+def encode(
+    rgb: np.ndarray,
+    alpha: np.ndarray | None,
+    format: str,
+    quality: int,
+    background: Color = WHITE,
+) -> bytes:
+    """Encode a picture; alpha is kept where the format can hold it, else laid on ``background``."""
+    if alpha is not None and format in WITH_ALPHA:
+        image = Image.fromarray(np.dstack([rgb, alpha]))
+    else:
+        image = Image.fromarray(np.ascontiguousarray(flatten(rgb, alpha, background)))
+    options: dict[str, Any] = {
+        "PNG": {"compress_level": 3},
+        "JPEG": {"quality": quality, "subsampling": 0 if quality >= 90 else 2},
+        "WEBP": {"quality": quality, "method": 4},
+        "TIFF": {"compression": "tiff_deflate"},
+    }.get(format, {})
+    buffer = io.BytesIO()
+    image.save(buffer, format, **options)
+    return buffer.getvalue()
+
+
+def write_image(
+    path: str | Path,
+    rgb: np.ndarray,
+    alpha: np.ndarray | None = None,
+    quality: int = 95,
+    background: Color = WHITE,
+    overwrite: bool = True,
+) -> Path:
+    """Write a picture under its name only when it is complete.
+
+    Args:
+        path: Target; the suffix (any case) chooses PNG, JPEG, WebP, TIFF or BMP.
+        rgb: (H, W, 3) uint8.
+        alpha: (H, W) uint8 or None; kept in PNG, WebP and TIFF, laid on ``background`` otherwise.
+        quality: 1-100, for JPEG and WebP.
+        background: Colour under clear parts where the format has no alpha.
+        overwrite: Whether an existing file may be replaced.
+
+    Returns:
+        The path.
+
+    Raises:
+        UsageError: The suffix names no format that can be written, or the file exists and may not be replaced.
+        MediaError: The folder is missing or the disk refuses.
+    """
+    path = Path(path)
+    name = image_format(path)
+    files.check_output(path, overwrite)
+    temporary = files.temporary_name(path, f"{os.getpid()}.partial")
+    try:
+        data = encode(rgb, alpha, name, quality, background)
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except (OSError, ValueError) as error:
+        files.remove(temporary)
+        raise files.write_error(path, error) from error
+    return path
+
+
+def image_format(path: Path) -> str:
+    """Name of the format that the suffix of ``path`` stands for; raises UsageError when it can't be written."""
+    name = WRITABLE.get(path.suffix.lower())
+    if name is None:
+        known = ", ".join(sorted(WRITABLE))
+        raise UsageError(f"{path} has no picture suffix that can be written.", f"Use one of {known}.")
+    return name

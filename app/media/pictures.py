@@ -1,0 +1,221 @@
+"""Clips made of still pictures: animated GIF, APNG and WebP, numbered sequences, and one still as a clip."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from app.errors import AppError, MediaError
+from app.media import images
+from app.media.reader import ClipInfo, ClipReader, RawFrame
+
+DEFAULT_RATE = Fraction(25)
+PATTERN = re.compile(r"%0?(\d*)d")
+# Viewers show frames that ask for 10 ms or less for 100 ms, since old files mean "as fast as you like" by it.
+SHORTEST_DELAY, USUAL_DELAY = Fraction(1, 100), Fraction(1, 10)
+
+
+def open_picture(path: Path, start: Fraction | None, end: Fraction | None, rate: Fraction | None) -> ClipReader:
+    """Open a picture file as an animation if it has several frames, else as a still."""
+    with images._open(path) as image:
+        count = getattr(image, "n_frames", 1)
+        kind = image.format
+    if count > 1 and kind in ("GIF", "PNG", "WEBP"):
+        return AnimationReader(path, start, end)
+    return StillReader(path, start, end, rate)
+
+
+class StillReader(ClipReader):
+    """One still picture as a clip of one frame."""
+
+    def __init__(self, path: Path, start: Fraction | None, end: Fraction | None, rate: Fraction | None) -> None:
+        rate = rate or DEFAULT_RATE
+        self._picture = picture = images.read_image(path)
+        super().__init__(
+            ClipInfo(
+                path=path, kind="image", width=picture.width, height=picture.height, rate=rate, time_base=1 / rate,
+                frames=1, duration=1 / rate, has_alpha=picture.alpha is not None, codec=picture.format.lower(),
+            ), start, end,
+        )  # fmt: skip
+        self.notes += picture.notes
+
+    def _decode(self, start: Fraction, end: Fraction | None) -> Iterator[RawFrame]:
+        if start == 0:
+            yield Fraction(0), self._picture.rgb, self._picture.alpha
+
+
+class AnimationReader(ClipReader):
+    """Animated GIF, APNG or WebP; disposal and blending are done, delays become time stamps."""
+
+    def __init__(self, path: Path, start: Fraction | None, end: Fraction | None) -> None:
+        self._path = path
+        picture = images.read_image(path)
+        delays: list[Fraction] = []
+        with images._open(path) as image:
+            kind = (image.format or "").lower()
+            for k in range(getattr(image, "n_frames", 1)):
+                try:
+                    image.seek(k)
+                    image.load()  # WebP tells the delay of a frame only then
+                except (OSError, EOFError, ValueError, SyntaxError):
+                    break
+                delays.append(_delay(image))
+        if not delays:
+            raise MediaError(f"{path} has no frame that can be decoded.", "Export it again.")
+        duration = sum(delays, Fraction(0))
+        base = Fraction(1, 1000)
+        for delay in delays:
+            base = Fraction(1, np.lcm(base.denominator, delay.denominator).item())
+        super().__init__(
+            ClipInfo(
+                path=path, kind="animation", width=picture.width, height=picture.height,
+                rate=len(delays) / duration, time_base=base, frames=len(delays), duration=duration,
+                has_alpha=picture.alpha is not None, codec=kind,
+            ), start, end,
+        )  # fmt: skip
+
+    def _decode(self, start: Fraction, end: Fraction | None) -> Iterator[RawFrame]:
+        time, done, size = Fraction(0), 0, (self.info.height, self.info.width)
+        with images._open(self._path) as image:
+            count = getattr(image, "n_frames", 1)
+            for k in range(count):
+                try:
+                    image.seek(k)
+                    picture = images.decode(image.copy() if image.format != "WEBP" else image, self._path)
+                except (OSError, EOFError, ValueError, SyntaxError) as error:
+                    self.problem = f"{self._path} breaks off after {done} of {count} frames ({float(time):.2f} s)."
+                    if not done:
+                        raise MediaError(f"{self._path} has no frame that can be decoded.") from error
+                    return
+                if picture.rgb.shape[:2] != size:
+                    raise MediaError(f"{self._path} changes its size at frame {k}.", "Export it again.")
+                if end is not None and time >= end:
+                    return
+                if time >= start:
+                    alpha = picture.alpha
+                    if alpha is None and self.info.has_alpha:
+                        alpha = np.full(size, 255, np.uint8)
+                    yield time, picture.rgb, alpha if self.info.has_alpha else None
+                time += _delay(image)
+                done += 1
+
+
+def _delay(image: Image.Image) -> Fraction:
+    """Seconds for which the current frame is shown."""
+    raw = image.info.get("duration", 0) or 0
+    delay = Fraction(raw).limit_denominator(100_000) / 1000
+    return USUAL_DELAY if delay <= SHORTEST_DELAY else delay
+
+
+def is_sequence(path: Path) -> bool:
+    """Whether ``path`` is a folder, or a pattern such as shot_%04d.png that is not the name of a file itself."""
+    return path.is_dir() or (not path.exists() and PATTERN.search(path.name) is not None)
+
+
+def find_pictures(path: Path) -> list[tuple[int, Path]]:
+    """Pictures of a folder or pattern in the order of their numbers.
+
+    Args:
+        path: Folder, or pattern with one "%d" or "%04d" in its last part.
+
+    Returns:
+        (number, file) pairs; without numbers in the names they are counted in the order of the names.
+
+    Raises:
+        MediaError: There is no picture.
+    """
+    try:
+        if path.is_dir():
+            names = [p for p in path.iterdir() if p.suffix.lower() in images.SUFFIXES and not p.name.startswith(".")]
+            found = _number(names)
+        else:
+            match = PATTERN.search(path.name)
+            assert match is not None
+            head, tail = path.name[: match.start()], path.name[match.end() :]
+            width = int(match.group(1) or 1)
+            shape = re.compile(re.escape(head) + rf"(\d{{{width},}})" + re.escape(tail))
+            hits = [(shape.fullmatch(p.name), p) for p in path.parent.iterdir()]
+            found = sorted((int(m.group(1)), p) for m, p in hits if m)
+    except OSError as error:
+        raise MediaError(f"{path} can't be listed: {error.strerror or error}.", "Check the name.") from error
+    if not found:
+        raise MediaError(
+            f"{path} holds no pictures.", "Choose a clip, a folder of pictures or a pattern like %04d.png."
+        )
+    return found
+
+
+def _number(names: list[Path]) -> list[tuple[int, Path]]:
+    """Number files by the last group of digits in their names where that is unique, else by order."""
+    digits = [re.findall(r"\d+", p.stem) for p in names]
+    if names and all(digits):
+        numbers = [int(d[-1]) for d in digits]
+        heads = {re.sub(r"\d+(?=\D*$)", "", p.stem) for p in names}
+        if len(set(numbers)) == len(numbers) and len(heads) == 1:
+            return sorted(zip(numbers, names, strict=True))
+    ordered = sorted(names, key=lambda p: [(int(t) if t.isdigit() else -1, t) for t in re.split(r"(\d+)", p.name)])
+    return list(enumerate(ordered))
+
+
+def describe_gaps(numbers: list[int]) -> str:
+    """Ranges missing from rising numbers, such as "7, 12-15"; empty when there are none."""
+    gaps = []
+    for a, b in zip(numbers, numbers[1:], strict=False):
+        if b > a + 1:
+            gaps.append(str(a + 1) if b == a + 2 else f"{a + 1}-{b - 1}")
+    shown = ", ".join(gaps[:8])
+    return f"{shown} and {len(gaps) - 8} more" if len(gaps) > 8 else shown
+
+
+class SequenceReader(ClipReader):
+    """Numbered pictures; the number of a picture gives its time, so a gap stays a gap in time."""
+
+    def __init__(self, path: Path, start: Fraction | None, end: Fraction | None, rate: Fraction | None) -> None:
+        rate = rate or DEFAULT_RATE
+        if rate <= 0:
+            raise MediaError(f"{path}: the rate of a picture sequence must be above 0.")
+        self._files = find_pictures(path)
+        first = images.read_image(self._files[0][1])
+        numbers = [n for n, _ in self._files]
+        super().__init__(
+            ClipInfo(
+                path=path, kind="sequence", width=first.width, height=first.height, rate=rate, time_base=1 / rate,
+                frames=len(numbers), duration=(numbers[-1] - numbers[0] + 1) / rate,
+                has_alpha=first.alpha is not None, codec=first.format.lower(),
+            ), start, end,
+        )  # fmt: skip
+        gaps = describe_gaps(numbers)
+        if gaps:
+            self.notes.append(f"{path}: pictures {gaps} are missing; the picture before is held meanwhile.")
+
+    def _decode(self, start: Fraction, end: Fraction | None) -> Iterator[RawFrame]:
+        size, bad = (self.info.height, self.info.width), []
+        zero = self._files[0][0]
+        for number, file in self._files:
+            time = (number - zero) / self.info.rate
+            if time < start:
+                continue
+            if end is not None and time >= end:
+                break
+            try:
+                picture = images.read_image(file)
+            except AppError:
+                bad.append(file.name)
+                self.problem = (
+                    f"{self.info.path}: {len(bad)} of {len(self._files)} pictures can't be read, first {bad[0]}."
+                )
+                continue
+            if picture.rgb.shape[:2] != size:
+                raise MediaError(
+                    f"{file} is {picture.width}x{picture.height}, the sequence began with {size[1]}x{size[0]}.",
+                    "All pictures of a sequence must have one size.",
+                )
+            alpha = picture.alpha
+            if self.info.has_alpha and alpha is None:
+                alpha = np.full(size, 255, np.uint8)
+            yield time, picture.rgb, alpha if self.info.has_alpha else None

@@ -1,0 +1,102 @@
+"""Decoding ahead in a thread, with a bounded queue."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Iterable, Iterator
+from types import TracebackType
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+Entries = queue.Queue[tuple[str, Any]]
+
+
+def _work(iterable: Iterable[Any], entries: Entries, stop: threading.Event) -> None:
+    """Thread body; holds no reference to the Prefetch, so that a forgotten one can be collected."""
+    last: tuple[str, Any] = ("end", None)
+    iterator = None
+    try:
+        iterator = iter(iterable)
+        for item in iterator:
+            if not _put(entries, stop, ("item", item)):
+                break
+    except BaseException as error:  # noqa: BLE001 - handed to the reader of the queue
+        last = ("error", error)
+    finally:
+        close = getattr(iterator, "close", None)
+        if close is not None:
+            close()
+    _put(entries, stop, last)
+
+
+def _put(entries: Entries, stop: threading.Event, entry: tuple[str, Any]) -> bool:
+    while not stop.is_set():
+        try:
+            entries.put(entry, timeout=0.1)
+        except queue.Full:
+            continue
+        return True
+    return False
+
+
+class Prefetch(Generic[T]):
+    """Iterator that draws items of an iterable ahead of use, in a thread.
+
+    Exceptions of the iterable come out of ``next`` at their place. ``close`` (or leaving the ``with`` block) stops the
+    thread, closes the iterable's generator inside it and waits for its end. An iterator that ran to its end, or raised,
+    is closed already.
+    """
+
+    def __init__(self, iterable: Iterable[T], depth: int = 4) -> None:
+        if depth < 1:
+            raise ValueError(f"depth is {depth}; it must be at least 1")
+        self._queue: Entries = queue.Queue(depth)
+        self._stop = threading.Event()
+        self._done = False
+        self._thread = threading.Thread(
+            target=_work, args=(iterable, self._queue, self._stop), name="prefetch", daemon=True
+        )
+        self._thread.start()
+
+    def __iter__(self) -> Iterator[T]:
+        return self
+
+    def __next__(self) -> T:
+        if self._done:
+            raise StopIteration
+        kind, value = self._queue.get()
+        if kind == "item":
+            return value  # type: ignore[no-any-return]
+        self.close()
+        if kind == "error":
+            raise value
+        raise StopIteration
+
+    def close(self) -> None:
+        """Stop the thread and wait for it; harmless when called again."""
+        self._done = True
+        self._stop.set()
+        while True:  # wakes a producer that waits for room and lets go of the frames
+            try:
+                self._queue.get_nowait()
+            except queue.Empty:
+                break
+        self._thread.join()
+
+    def __enter__(self) -> Prefetch[T]:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        if hasattr(self, "_stop"):
+            self._stop.set()
+
+
+def prefetch(iterable: Iterable[T], depth: int = 4) -> Prefetch[T]:
+    """Draw items of ``iterable`` ahead of use in a thread, at most ``depth`` of them waiting."""
+    return Prefetch(iterable, depth)

@@ -1,0 +1,172 @@
+"""Reading of clips: video, animated pictures, picture sequences and still pictures behind one interface."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Literal
+
+import numpy as np
+
+from app.errors import MediaError, UsageError
+
+Kind = Literal["video", "animation", "sequence", "image"]
+RawFrame = tuple[Fraction, np.ndarray, "np.ndarray | None"]
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One picture of a clip.
+
+    Attributes:
+        index: Number of the frame, from 0 (of the frames that are read; see ``open_clip`` for ``start``).
+        time: Seconds from the first frame that is read; exact and rising.
+        rgb: (H, W, 3) uint8 sRGB-like, upright, square pixels.
+        alpha: (H, W) uint8, 255 opaque, or None.
+    """
+
+    index: int
+    time: Fraction
+    rgb: np.ndarray
+    alpha: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class ClipInfo:
+    """Properties of a clip.
+
+    Attributes:
+        path: File, folder or pattern.
+        kind: "video", "animation" (GIF, APNG, WebP), "sequence" (numbered pictures) or "image" (one still).
+        width: Displayed width in pixels: upright, square pixels.
+        height: Displayed height.
+        rate: Average frames a second, exact.
+        time_base: Unit of the time stamps in seconds; every ``Frame.time`` difference is a multiple of it or of 1/rate.
+        frames: Number of frames, or None where only reading tells.
+        duration: Seconds from the first frame to the end of the last, or None.
+        has_audio: Whether there is sound.
+        has_alpha: Whether frames carry alpha.
+        rotation: Degrees counter-clockwise by which the stored picture is turned to be upright (0, 90, 180, 270).
+        mirrored: Whether it is mirrored as well.
+        codec: Codec name, such as "h264".
+        pixel_format: Stored pixel format, such as "yuv420p".
+        color: Matrix, range, primaries and transfer as used for the conversion to RGB.
+        lead: Seconds of sound before the first frame.
+    """
+
+    path: Path
+    kind: Kind
+    width: int
+    height: int
+    rate: Fraction
+    time_base: Fraction
+    frames: int | None = None
+    duration: Fraction | None = None
+    has_audio: bool = False
+    has_alpha: bool = False
+    rotation: int = 0
+    mirrored: bool = False
+    codec: str = ""
+    pixel_format: str = ""
+    color: str = ""
+    lead: Fraction = Fraction(0)
+
+
+class ClipReader(ABC):
+    """An opened clip: iterate over it for its frames, as often as needed.
+
+    Attributes:
+        info: Properties of the whole clip.
+        problem: After iteration: one sentence when the clip breaks off or is damaged, else empty.
+        notes: Sentences about what was adapted, such as gaps in a picture sequence.
+        offset: Seconds from the clip's first frame to the first frame that was read; 0 without ``start``.
+    """
+
+    def __init__(self, info: ClipInfo, start: Fraction | None = None, end: Fraction | None = None) -> None:
+        if start is not None and start < 0:
+            raise UsageError(f"The start of {info.path} is {float(start):g} s.", "It can't be negative.")
+        if end is not None and end <= (start or 0):
+            raise UsageError(f"The end of {info.path} ({float(end):g} s) is not after its start.", "Make it later.")
+        self.info = info
+        self.start = start or Fraction(0)
+        self.end = end
+        self.problem = ""
+        self.notes: list[str] = []
+        self.offset = Fraction(0)
+        self._running: list[Iterator[Frame]] = []
+
+    @abstractmethod
+    def _decode(self, start: Fraction, end: Fraction | None) -> Iterator[RawFrame]:
+        """Yield (seconds from the clip's first frame, rgb, alpha) for frames in [start, end)."""
+
+    def __iter__(self) -> Iterator[Frame]:
+        frames = self._frames()
+        self._running.append(frames)
+        return frames
+
+    def _frames(self) -> Iterator[Frame]:
+        self.problem = ""
+        index = 0
+        for time, rgb, alpha in self._decode(self.start, self.end):
+            if index == 0:
+                self.offset = time
+            yield Frame(index, time - self.offset, rgb, alpha)
+            index += 1
+        if index == 0:
+            raise MediaError(
+                f"{self.info.path} has no frame from {float(self.start):g} s on.", "Choose an earlier start."
+            )
+
+    def close(self) -> None:
+        """Give back the file; iterations that still run end."""
+        for frames in self._running:
+            frames.close()  # type: ignore[attr-defined]
+        self._running.clear()
+
+    def __enter__(self) -> ClipReader:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def open_clip(
+    path: str | Path,
+    start: Fraction | float | str | None = None,
+    end: Fraction | float | str | None = None,
+    rate: Fraction | None = None,
+) -> ClipReader:
+    """Open a clip for reading.
+
+    Args:
+        path: Video, animated picture, still picture (a clip of one frame), folder of pictures, or a pattern such as
+            "shot_%04d.png". Content decides, not the suffix.
+        start: Seconds from the first frame; frames before it are left out, and ``Frame.index`` and ``Frame.time``
+            count from the first frame that is read (``offset`` tells where it is).
+        end: Seconds from the first frame; frames from there on are left out.
+        rate: Frames a second of a picture sequence or still (default 25); others carry their own times.
+
+    Returns:
+        The reader; use it in a ``with`` statement.
+
+    Raises:
+        MediaError: Nothing can be decoded; one sentence says why.
+        MissingError: A plug-in is needed, see ``read_image``.
+        UsageError: ``start`` or ``end`` make no sense.
+    """
+    from app.media import images, pictures, video
+
+    path = Path(path)
+    first = None if start is None else Fraction(start)
+    last = None if end is None else Fraction(end)
+    if pictures.is_sequence(path):
+        return pictures.SequenceReader(path, first, last, rate)
+    if images.is_image(path):
+        return pictures.open_picture(path, first, last, rate)
+    return video.VideoReader(path, first, last)

@@ -98,6 +98,7 @@ class Compositor:
         source: Image,
         crop: Crop,
         source_crop: Image | None = None,
+        *,
         mask: Mask | None = None,
         feather: float = FEATHER,
         detail: bool = True,
@@ -141,7 +142,7 @@ class Compositor:
         small = cv2.resize(difference.astype(np.float32), (_GRID, _GRID), interpolation=cv2.INTER_AREA).max(axis=2)
         shift = cv2.GaussianBlur(small, (5, 5), 0) / (self._gradient + 2.0)
         moved = cv2.GaussianBlur(cv2.dilate(smoothstep(_CALM, _MOVING, shift), np.ones((3, 3))), (5, 5), 0)
-        return moved, small > 0
+        return np.asarray(moved, np.float32), np.asarray(small > 0)
 
     def _changed(self, touched: npt.NDArray[np.bool_]) -> Window | None:
         """Part of the window under changed cells of the coarse grid."""
@@ -203,7 +204,7 @@ class Compositor:
         up = self._up(rendered, window)
         alpha = source.shape[2] == 4
         if moved is None and not alpha:
-            return cv2.blendLinear(up, source, mask, 1 - mask)
+            return np.asarray(cv2.blendLinear(up, source, mask, 1 - mask), np.uint8)
         if moved is None:
             before = _premultiplied(source)
             mixed = before + mask[..., None] * (_premultiplied(up) - before)
@@ -216,7 +217,7 @@ class Compositor:
                 change = cv2.multiply(change, cv2.merge([weight] * 3), dst=change)
                 change = cv2.add(change, cv2.subtract(up, base, dtype=cv2.CV_32F), dst=change)
                 change = cv2.multiply(change, cv2.merge([mask] * 3), dst=change)
-                return cv2.add(source, change, dtype=cv2.CV_8U)
+                return np.asarray(cv2.add(source, change, dtype=cv2.CV_8U), np.uint8)
             before, base_f = _premultiplied(source), _premultiplied(base)
             mixed = before + mask[..., None] * (_premultiplied(up) - base_f + weight[..., None] * (base_f - before))
         same = np.abs(mixed - before).max(axis=2, keepdims=True) < 1e-3

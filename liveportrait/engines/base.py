@@ -98,6 +98,14 @@ class Engine(ABC):
         """
         return change
 
+    def fit_absolute(self, portrait: Portrait, driving: Motion) -> Array:
+        """(N, K, 3) delta of the source under absolute motion. LivePortrait: the driver's own (official rule)."""
+        return driving.delta
+
+    def neutral_of(self, driving: Motion) -> Motion | None:
+        """Neutral frame of the person in a single driving picture (N = 1), or None where the engine knows none."""
+        return None
+
     @abstractmethod
     def stitch(self, portrait: Portrait, x_d: Array) -> Array:
         """(B, K, 3) driving keypoints, changed so that shoulders and border stay with the source."""

@@ -1,0 +1,5 @@
+"""The embedded mesh engine."""
+
+from liveportrait.engines.mesh.engine import MeshEngine
+
+__all__ = ["MeshEngine"]

@@ -1,0 +1,65 @@
+"""Background plate: what is seen where the head has moved away."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from liveportrait.engines.mesh.geometry import polygon_mask
+from models.topology import OVAL
+
+Picture = npt.NDArray[np.float32]
+Image = npt.NDArray[np.uint8]
+
+
+def person_mask(matte: Picture, points: npt.NDArray[np.floating]) -> Picture:
+    """Matte (S, S) 0..1 with the face itself certain."""
+    size = matte.shape[0]
+    oval = points[list(OVAL), :2]
+    centre = oval.mean(0)
+    grown = centre + (oval - centre) * 1.06
+    face = polygon_mask(size, size, grown, 0.012 * size)
+    return np.maximum(np.clip((matte - 0.06) / 0.88, 0, 1), face).astype(np.float32)
+
+
+def background_plate(image: Image, person: Picture) -> Image:
+    """Crop (S, S, 3) with the person (S, S) 0..1 replaced by what surrounds it.
+
+    Colours flow in from the known pixels by a pyramid; grain is mirrored across the outline.
+    """
+    size = image.shape[0]
+    reach = max(3, round(0.033 * size) | 1)
+    known = cv2.dilate(person, np.ones((reach, reach), np.uint8)) < 0.02
+    if not known.any():
+        return image.copy()
+    pixels = image.astype(np.float32)
+    filled = _push_pull(pixels, known.astype(np.float32))
+    low = cv2.GaussianBlur(filled, (0, 0), 0.012 * size)
+    solid = cv2.erode(known.astype(np.float32), np.ones((5, 5), np.uint8))
+    grain = (pixels - low) * solid[..., None]
+    noise = 2 * float(np.median(np.abs(grain[known]))) + 2
+    _, labels = cv2.distanceTransformWithLabels(
+        (~known).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    ys, xs = np.nonzero(known)
+    nearest = np.zeros((labels.max() + 1, 2), np.int64)
+    nearest[labels[ys, xs]] = np.stack([ys, xs], 1)
+    yy, xx = np.mgrid[:size, :size]
+    my = np.clip(2 * nearest[labels, 0] - yy, 0, size - 1)
+    mx = np.clip(2 * nearest[labels, 1] - xx, 0, size - 1)
+    filled += np.where(known[..., None], 0, np.clip(grain[my, mx], -1.5 * noise, 1.5 * noise) * 0.8)
+    return np.clip(filled + 0.5, 0, 255).astype(np.uint8)
+
+
+def _push_pull(image: Picture, known: Picture) -> Picture:
+    """Fill unknown pixels from a pyramid of known ones."""
+    height, width = image.shape[:2]
+    weight = known[..., None]
+    if min(height, width) <= 4:
+        mean = (image * weight).sum((0, 1)) / max(float(known.sum()), 1e-6)
+        return np.asarray(image * weight + mean * (1 - weight), np.float32)
+    num, den = cv2.pyrDown(image * weight), cv2.pyrDown(known)
+    small = np.where(den[..., None] > 1e-4, num / np.maximum(den, 1e-4)[..., None], 0).astype(np.float32)
+    coarse = cv2.pyrUp(_push_pull(small, np.clip(3 * den, 0, 1)), dstsize=(width, height))
+    return np.asarray(image * weight + coarse * (1 - weight), np.float32)

@@ -1,0 +1,234 @@
+"""The embedded engine: 478 explicit keypoints, no learned weights beyond the face models, real time on one core.
+
+The source crop is laid over with a mesh (face, hair, neck, background), the mesh follows the keypoints, and layers draw
+what a warp cannot show: eyeballs under moving lids, the inside of the mouth, the background behind the head.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from liveportrait.engines.base import Engine, Image, Portrait
+from liveportrait.engines.mesh import background, eyes, fit, mirror, mouth, sliders
+from liveportrait.engines.mesh.data import face_model
+from liveportrait.engines.mesh.geometry import smoothstep
+from liveportrait.engines.mesh.layout import Layout, Pose, build_layout, compress_depth
+from liveportrait.engines.mesh.raster import rasterise
+from liveportrait.engines.mesh.regions import region_weights
+from liveportrait.motion import Array, DeltaSpace, Motion, keypoints
+from models.face import Face
+from models.matte import PersonMatte
+from models.topology import POINTS
+
+Float = npt.NDArray[np.float64]
+
+MAX_SHIFT = 0.42  # head translation that the crop has room for, in face widths
+
+
+@dataclass(frozen=True)
+class MeshFeatures:
+    """What is kept of a source (see the classes of the parts)."""
+
+    layout: Layout
+    eyes: tuple[eyes.EyeLayer, eyes.EyeLayer]
+    mouth: mouth.MouthLayer
+    mirror: mirror.MirrorFill | None
+    person: npt.NDArray[np.float32] | None
+    plate: Image | None
+    gaze: tuple[Float, Float]
+    openings: tuple[float, float]
+    identity: npt.NDArray[np.float32]
+
+
+class MeshEngine(Engine):
+    """Engine of explicit keypoints.
+
+    Args:
+        crop_size: Side of the crop in pixels, 256 to 2048.
+        matte: False leaves out the person matte: the background near the head then bends with it.
+    """
+
+    name = "mesh"
+    family = "mesh478"
+    keypoints = POINTS
+    delta_space: DeltaSpace = "head"
+    scaled_translation = True
+    alpha = True
+
+    def __init__(self, crop_size: int = 512, matte: bool = True) -> None:
+        self.crop_size = crop_size
+        self.regions = region_weights()
+        self._matte = PersonMatte() if matte else None
+
+    # ---- source and driver -----------------------------------------------------------------------------------------
+    def encode(self, crop: Image, face: Face) -> Portrait:
+        """See Engine.encode."""
+        image = np.ascontiguousarray(crop[..., :3])
+        points = face.points.astype(np.float64)
+        size = image.shape[0]
+        person = plate = None
+        if self._matte is not None:
+            person = background.person_mask(self._matte(image), points)
+            plate = background.background_plate(image, person)
+        layout = build_layout(points, size, person)
+        yy, xx = np.mgrid[:size, :size].astype(np.float32)
+        features = MeshFeatures(
+            layout=layout,
+            eyes=eyes.prepare_eyes(image, points),
+            mouth=mouth.prepare_mouth(image, points, layout),
+            mirror=mirror.build_mirror(image, points, layout),
+            person=person,
+            plate=plate,
+            gaze=(eyes.gaze_offset(layout.canonical, eyes.EYES[0]), eyes.gaze_offset(layout.canonical, eyes.EYES[1])),
+            openings=tuple(fit.eye_opening(layout.canonical, eye) for eye in eyes.EYES),  # type: ignore[arg-type]
+            identity=np.dstack([xx, yy, np.ones_like(xx)]),
+        )
+        motion = self._motion(face, size)
+        canonical = face_model().mean
+        return Portrait(motion, canonical, keypoints(canonical, motion, self.delta_space), crop, features)
+
+    def read_motion(self, crop: Image, face: Face) -> Motion:
+        """See Engine.read_motion. Only the landmarks and the size of the crop are used."""
+        return self._motion(face, max(crop.shape[:2]))
+
+    def _motion(self, face: Face, size: int) -> Motion:
+        mean = face_model().mean.astype(np.float64)
+        pose = Pose.fit(mean, face.points.astype(np.float64))
+        shift = np.append(2 * (pose.shift[:2] + 0.5) / size - 1, 2 * pose.shift[2] / size)
+        delta = pose.invert(face.points.astype(np.float64)) - mean
+        as_array = lambda value: np.asarray(value, np.float32)[None]  # noqa: E731
+        return Motion(
+            rotation=as_array(pose.rotation.T),
+            translation=as_array(shift),
+            scale=as_array([2 * pose.scale / size]),
+            delta=as_array(delta),
+            eye_ratio=as_array(face.eye_ratios),
+            lip_ratio=as_array([face.lip_ratio]),
+            engine=self.family,
+        )
+
+    # ---- expression ------------------------------------------------------------------------------------------------
+    def fit_delta(self, portrait: Portrait, change: Array, driving: Motion, reference: Motion) -> Array:
+        """See Engine.fit_delta: lids follow by opening, lips by gap, the mouth by its width."""
+        mean = face_model().mean.astype(np.float64)
+        source = mean + portrait.motion.delta[0]
+        neutral = mean + reference.delta[0]
+        frames = [fit.fit_expression(source, neutral + change[i], neutral) - source for i in range(len(change))]
+        return np.asarray(frames, np.float32)
+
+    def fit_absolute(self, portrait: Portrait, driving: Motion) -> Array:
+        """See Engine.fit_absolute: the driver's expression without his features, on the source's features."""
+        mean = face_model().mean.astype(np.float64)
+        own = portrait.motion.delta[0] - fit.expression_only(mean + portrait.motion.delta[0])
+        return np.asarray([own + fit.expression_only(mean + d) for d in driving.delta], np.float32)
+
+    def neutral_of(self, driving: Motion) -> Motion | None:
+        """See Engine.neutral_of."""
+        mean = face_model().mean.astype(np.float64)
+        own = driving.delta[0] - fit.expression_only(mean + driving.delta[0])
+        return Motion(
+            driving.rotation, driving.translation, driving.scale, np.asarray(own[None], np.float32),
+            driving.eye_ratio, driving.lip_ratio, driving.engine,
+        )  # fmt: skip
+
+    def stitch(self, portrait: Portrait, x_d: Array) -> Array:
+        """See Engine.stitch: the mesh holds shoulders and border itself; far moves are softened to the room there is."""
+        room = MAX_SHIFT * portrait.motion.scale[0, 0]
+        move = np.einsum("bkc,k->bc", (x_d - portrait.keypoints)[..., :2], _stability())[:, None]
+        length = np.linalg.norm(move, axis=-1, keepdims=True)
+        out = x_d.copy()
+        out[..., :2] += move * (room * np.tanh(length / room) / np.maximum(length, 1e-6) - 1)
+        return out
+
+    def retarget_eyes(self, portrait: Portrait, ratios: Array) -> Array:
+        """See Engine.retarget_eyes."""
+        return sliders.lid_offsets(portrait, ratios)
+
+    def retarget_lips(self, portrait: Portrait, ratios: Array) -> Array:
+        """See Engine.retarget_lips."""
+        return sliders.lip_offsets(portrait, ratios)
+
+    def slider_delta(self, portrait: Portrait, sliders_: Mapping[str, float]) -> Array:
+        """See Engine.slider_delta."""
+        return sliders.slider_delta(portrait, sliders_)
+
+    # ---- picture ---------------------------------------------------------------------------------------------------
+    def render(self, portrait: Portrait, x_d: Array) -> Image:
+        """See Engine.render."""
+        return np.stack([self._render(portrait, x.astype(np.float64)) for x in x_d])
+
+    def _render(self, portrait: Portrait, x: Float) -> Image:
+        f: MeshFeatures = portrait.features
+        crop = portrait.crop
+        half = crop.shape[0] / 2
+        points = np.empty_like(x)
+        points[:, :2] = (x[:, :2] + 1) * half - 0.5
+        points[:, 2] = x[:, 2] * half + f.layout.pose.shift[2]
+        pose = Pose.fit(f.layout.canonical, points)
+        shape = pose.invert(points)
+        vertices = f.layout.place(shape, pose)
+        turn = float(np.degrees(np.arccos(np.clip((np.trace(pose.rotation @ f.layout.pose.rotation.T) - 1) / 2, -1, 1))))
+        image, alpha = self._warp(crop, f, vertices, turn)
+        for index, layer in enumerate(f.eyes):
+            opening = fit.eye_opening(shape, layer.eye) / max(f.openings[index], 1e-3)
+            gaze = eyes.gaze_offset(shape, layer.eye) - f.gaze[index]
+            line = _open_line(f.layout, shape, pose, layer)
+            eyes.draw_eye(layer, image, vertices, line, opening, gaze, f.layout.pose.scale / pose.scale)
+        mouth.draw_mouth(f.mouth, image, vertices, f.layout, pose)
+        return image if alpha is None else np.dstack([image, alpha])
+
+    def _warp(
+        self, crop: Image, f: MeshFeatures, vertices: Float, turn: float
+    ) -> tuple[Image, npt.NDArray[np.uint8] | None]:
+        """Source pixels carried along by the mesh, over the background plate."""
+        layout = f.layout
+        borrow = float(smoothstep(1.0, 9.0, turn)) if f.mirror is not None else 0.0
+        texture = np.ones((len(vertices), 3), np.float32)
+        texture[:, :2] = layout.rest[:, :2]
+        if f.mirror is not None and borrow > 0:
+            texture[:, :2] += f.mirror.push * borrow
+            texture[:, 2] = f.mirror.own
+        drawn = vertices.astype(np.float32)
+        field = rasterise(layout.triangles, drawn, texture, f.identity.copy())
+        where = np.ascontiguousarray(field[..., :2])
+        image = np.ascontiguousarray(crop[..., :3])
+        out = cv2.remap(image, where, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        if f.mirror is not None and borrow > 0:
+            texture[:, :2] = f.mirror.source + f.mirror.push * borrow
+            other = rasterise(layout.triangles, drawn, texture, f.identity.copy())
+            lent = cv2.remap(
+                f.mirror.image, np.ascontiguousarray(other[..., :2]), None, cv2.INTER_LINEAR,
+                borderMode=cv2.BORDER_REPLICATE,
+            )  # fmt: skip
+            own = 1 - borrow * (1 - cv2.GaussianBlur(field[..., 2], (0, 0), 1.5))
+            out = cv2.blendLinear(out, lent, own, 1 - own)
+        alpha = None
+        if crop.shape[2] == 4:
+            alpha = cv2.remap(
+                np.ascontiguousarray(crop[..., 3]), where, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+            )
+        elif f.person is not None and f.plate is not None:
+            person = cv2.remap(f.person, where, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+            out = cv2.blendLinear(out, f.plate, person, 1 - person)
+        return out, alpha
+
+
+def _stability() -> Float:
+    weights = face_model().stability.astype(np.float64)
+    return np.asarray(weights / weights.sum())
+
+
+def _open_line(layout: Layout, shape: Float, pose: Pose, layer: eyes.EyeLayer) -> Float:
+    """(9, 2) upper lid line as it would lie with the source's opening."""
+    upper, lower = list(layer.eye.upper), list(layer.eye.lower)
+    line = shape[upper].copy()
+    gap = layout.canonical[upper[1:-1]] - layout.canonical[lower[1:-1]]
+    line[1:-1] = shape[lower[1:-1]] + gap
+    line[1:-1, 2] = layout.canonical[upper[1:-1], 2]
+    placed = layout.rest[upper] + pose.apply(compress_depth(line)) - layout.face_base[upper]
+    return np.asarray(placed[:, :2])

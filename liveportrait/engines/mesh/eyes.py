@@ -1,0 +1,326 @@
+"""Eye layer: eyeball under moving lids, gaze, lid skin and lashes.
+
+A warp alone squeezes the painted iris when the lid falls. Here the eyeball is rebuilt once per source (white filled in,
+hidden part of the iris completed) and seen through the moving lid opening; the lid that comes down is covered with skin
+taken from around the eye.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from liveportrait.engines.mesh.geometry import closed_curve, line_mask, open_curve, polygon_mask, smoothstep
+from models.topology import BROW_LEFT, BROW_RIGHT, EYE_LEFT, EYES, EyeIndices
+
+Float = npt.NDArray[np.float64]
+Picture = npt.NDArray[np.float32]
+Image = npt.NDArray[np.uint8]
+
+PATCH = 2.4  # side of the eye patch in eye widths
+MIN_EYE = 64.0  # eye width in patch pixels, at least
+
+
+@dataclass(frozen=True)
+class EyeLayer:
+    """Patches of one eye, all (N, N) or (N, N, 3) float32 around the middle between the corners.
+
+    Attributes:
+        eye: Its points.
+        size: N.
+        zoom: Patch pixels per crop pixel.
+        corners: (2, 2) outer and inner corner in the crop.
+        ball: White of the eye without iris.
+        iris: Complete iris.
+        iris_mask: Its alpha.
+        lid: Lid skin.
+        lash: (3,) colour of the lash line.
+        lash_strength: 0..1, how dark the source's own lash line is.
+    """
+
+    eye: EyeIndices
+    size: int
+    zoom: float
+    corners: Float
+    ball: Picture
+    iris: Picture
+    iris_mask: Picture
+    lid: Picture
+    lash: Picture
+    lash_strength: float
+
+
+def gaze_offset(canonical: Float, eye: EyeIndices) -> Float:
+    """Iris centre relative to the middle of the corners, (x, y) in eye widths along the eye."""
+    a, b = canonical[eye.outer, :2], canonical[eye.inner, :2]
+    if eye is not EYE_LEFT:
+        a, b = b, a
+    axis = b - a
+    width = max(float(np.linalg.norm(axis)), 1e-6)
+    axis = axis / width
+    d = canonical[eye.iris, :2] - (a + b) / 2
+    return np.array([d @ axis, d @ np.array([-axis[1], axis[0]])]) / width
+
+
+def prepare_eye(image: Image, points: Float, eye: EyeIndices) -> EyeLayer:
+    """Rebuild the hidden parts of an eye.
+
+    Args:
+        image: (S, S, 3) source crop.
+        points: (478, 3) crop pixels.
+        eye: Which eye.
+    """
+    p = points[:, :2]
+    a, b = p[eye.outer], p[eye.inner]
+    width = max(float(np.linalg.norm(a - b)), 2.0)
+    centre = (a + b) / 2
+    zoom = max(1.0, MIN_EYE / width)
+    n, w = int(PATCH * width * zoom), width * zoom
+    matrix = np.array([[zoom, 0, n / 2 - zoom * centre[0]], [0, zoom, n / 2 - zoom * centre[1]]])
+    patch = cv2.warpAffine(image, matrix, (n, n), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    pixels = patch.astype(np.float32)
+
+    def local(indices: tuple[int, ...]) -> Float:
+        return (p[list(indices)] - centre) * zoom + n / 2
+
+    full = polygon_mask(n, n, closed_curve(local(eye.ring)))
+    margin = max(1, round(0.035 * w))
+    visible = cv2.erode(full, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * margin + 1,) * 2))
+    rim = p[eye.iris + 1 : eye.iris + 5]
+    radius = max(np.linalg.norm(rim[0] - rim[2]), np.linalg.norm(rim[1] - rim[3])) / 2 * zoom
+    iris_centre, radius = _refine_iris(patch, visible, local((eye.iris,))[0], float(radius), w)
+
+    yy, xx = np.mgrid[:n, :n].astype(np.float32)
+    r = np.hypot(xx - iris_centre[0], yy - iris_centre[1])
+    inside = visible > 0.5
+    ball = _fill_white(pixels, inside & (r > 1.22 * radius), full > 0, w)
+    iris = _complete_iris(pixels, inside, r, radius, w)
+    iris_mask = np.clip((1.02 * radius - r) / (0.16 * radius) + 0.5, 0, 1).astype(np.float32)
+    skin_below = np.median(_sample(image, p[list(eye.lower_rings[9:])]), 0)
+    brow = polygon_mask(n, n, local(BROW_LEFT if eye is EYE_LEFT else BROW_RIGHT))
+    lid = _lid_skin(pixels, full, brow, skin_below, w)
+    lash, strength = _lash_colour(pixels, local(eye.upper), skin_below, w)
+    return EyeLayer(eye, n, zoom, np.stack([a, b]), ball, iris, iris_mask, lid, lash, strength)
+
+
+def _sample(image: npt.NDArray[np.generic], xy: Float) -> Float:
+    x = np.clip(np.round(xy[:, 0]), 0, image.shape[1] - 1).astype(int)
+    y = np.clip(np.round(xy[:, 1]), 0, image.shape[0] - 1).astype(int)
+    return image[y, x].astype(np.float64)
+
+
+def _refine_iris(patch: Image, visible: Picture, centre: Float, radius: float, w: float) -> tuple[Float, float]:
+    """Iris circle with the strongest step from dark inside to bright outside on its lateral arcs."""
+    grey = cv2.GaussianBlur(cv2.cvtColor(patch, cv2.COLOR_RGB2GRAY).astype(np.float32), (0, 0), 0.02 * w)
+    arc = np.radians([-40, -25, -10, 0, 10, 25, 40])
+    arc = np.concatenate([arc, arc + np.pi])
+    ring = np.stack([np.cos(arc), np.sin(arc)], 1)
+    best, found = -1e9, (centre, radius)
+    for rs in np.arange(0.75, 1.65, 0.1):
+        for ox in np.arange(-0.3, 0.31, 0.1):
+            for oy in (-0.2, -0.1, 0, 0.1, 0.2):
+                r, c = radius * rs, centre + radius * np.array([ox, oy])
+                seen = _sample(visible, c + r * ring) > 0
+                if seen.sum() < 4:
+                    continue
+                step = _sample(grey, c + 1.15 * r * ring) - _sample(grey, c + 0.85 * r * ring)
+                value = step[seen].mean() * min(1, seen.sum() / 8) - 6 * abs(rs - 1) - 4 * (abs(ox) + abs(oy))
+                if value > best:
+                    best, found = value, (c, r)
+    return found
+
+
+def _fill_white(pixels: Picture, known: npt.NDArray[np.bool_], full: npt.NDArray[np.bool_], w: float) -> Picture:
+    if known.sum() <= 12:  # no white is seen: a bright grey of the eye's own tone
+        tone = np.median(pixels[full], 0) if full.any() else np.full(3, 190.0)
+        return np.zeros_like(pixels) + (0.5 * tone + 95).astype(np.float32)
+    samples = pixels[known]
+    bright = samples[samples.sum(1) >= np.quantile(samples.sum(1), 0.7)].mean(0)
+    weight = known * np.clip(pixels.sum(2) / bright.sum(), 0.2, 1) ** 2
+    num = cv2.GaussianBlur(pixels * weight[..., None], (0, 0), 0.09 * w)
+    den = cv2.GaussianBlur(weight.astype(np.float32), (0, 0), 0.09 * w)[..., None]
+    return np.asarray(0.45 * (num + bright * 0.05) / (den + 0.05) + 0.55 * bright, np.float32)
+
+
+def _complete_iris(pixels: Picture, inside: npt.NDArray[np.bool_], r: Picture, radius: float, w: float) -> Picture:
+    """Seen part as it is, hidden part from the radial profile."""
+    depth = cv2.distanceTransform(inside.astype(np.uint8), cv2.DIST_L2, 3)
+    seen = np.clip(depth / (0.05 * w), 0, 1)[..., None]
+    n = pixels.shape[0]
+    middle = np.unravel_index(int(r.argmin()), r.shape)
+    last = pixels[middle]
+    profile = np.zeros((int(1.6 * radius) + 3, 3), np.float32)
+    for i in range(len(profile)):
+        ring = inside & (r >= i - 0.8) & (r < i + 1.2)
+        if ring.sum() > 2:
+            last = np.median(pixels[ring], 0)
+        profile[i] = last
+    radial = profile[np.minimum(r.astype(int), len(profile) - 1)]
+    return np.asarray(pixels * seen + radial * (1 - seen), np.float32).reshape(n, n, 3)
+
+
+def _lid_skin(pixels: Picture, full: Picture, brow: Picture, skin_below: Float, w: float) -> Picture:
+    """Skin from around the eye, without lashes and brow, spread over the eye."""
+    n = pixels.shape[0]
+    k = max(3, 2 * round(0.035 * w) + 1)
+    away = cv2.distanceTransform((full < 0.5).astype(np.uint8), cv2.DIST_L2, 3) / w
+    clear = cv2.dilate(brow, np.ones((k, k), np.uint8)) == 0
+    grey = pixels.mean(2)
+    yy = np.mgrid[:n, :n][0]
+    weight = ((away > 0.15) & (away < 0.6) & clear) * np.clip(grey / max(skin_below.mean(), 1) - 0.42, 0.02, 0.5)
+    weight = (weight * np.where(yy < n / 2, 1.6, 1.0) * np.exp(-((away / 0.35) ** 2))).astype(np.float32)
+    num = np.zeros_like(pixels)
+    den = np.zeros((n, n, 1), np.float32)
+    for sigma, share in ((0.14, 1.0), (0.3, 0.05)):
+        num += share * cv2.GaussianBlur(pixels * weight[..., None], (0, 0), sigma * w)
+        den += share * cv2.GaussianBlur(weight, (0, 0), sigma * w)[..., None]
+    skin = (num + 1e-4 * skin_below) / (den + 1e-4)
+    # Grain: the fine texture of the skin below the eye.
+    fine = np.roll(pixels - cv2.GaussianBlur(pixels, (0, 0), 0.06 * w), -int(0.42 * w), 0)
+    usable = np.roll((away > 0.12) & clear, -int(0.42 * w), 0)[..., None]
+    return np.asarray(0.97 * (skin + np.where(usable, fine, 0) * 0.7), np.float32)
+
+
+def _lash_colour(pixels: Picture, upper: Float, skin_below: Float, w: float) -> tuple[Picture, float]:
+    line = line_mask(*pixels.shape[:2], upper, max(2, int(0.07 * w)), 0.5) > 0.3
+    values = pixels[line]
+    if not len(values):
+        return np.zeros(3, np.float32), 0.5
+    lash = values[values.sum(1) <= np.quantile(values.sum(1), 0.25)].mean(0)
+    strength = float(np.clip(1.4 * (1 - lash.sum() / max(skin_below.sum(), 1)), 0.25, 1))
+    return lash.astype(np.float32), strength
+
+
+def draw_eye(
+    layer: EyeLayer,
+    out: Image,
+    vertices: Float,
+    open_line: Float,
+    opening: float,
+    gaze: Float,
+    stretch: float,
+) -> None:
+    """Draw one eye into a warped picture, in place.
+
+    Args:
+        layer: From prepare_eye.
+        out: (S, S, 3) warped picture.
+        vertices: (V, 3) new mesh positions.
+        open_line: (9, 2) where the upper lid line would be if the eye were as open as in the source.
+        opening: New opening over the source's.
+        gaze: (2,) shift of the iris in eye widths.
+        stretch: Crop scale of the source over that of the new pose.
+    """
+    eye = layer.eye
+    closed = 1 - min(opening, 1.0)
+    active = float(
+        max(smoothstep(0.008, 0.04, float(np.hypot(*gaze))), smoothstep(0.04, 0.16, abs(opening - 1)))
+    )
+    if active <= 0:
+        return
+    a, b = vertices[eye.outer, :2], vertices[eye.inner, :2]
+    axis = b - a
+    width = float(np.linalg.norm(axis))
+    contour = closed_curve(vertices[list(eye.ring), :2])
+    every = np.vstack([contour, open_line])
+    low = np.floor(every.min(0) - 0.2 * width).astype(int).clip(0, out.shape[0] - 1)
+    high = np.ceil(every.max(0) + 0.2 * width).astype(int).clip(0, out.shape[0] - 1)
+    w, h = (high - low).tolist()
+    if w < 4 or h < 3:
+        return
+    source_axis = layer.corners[1] - layer.corners[0]
+    angle, source_angle = math.atan2(axis[1], axis[0]), math.atan2(source_axis[1], source_axis[0])
+    px, py = _patch_map(layer, low, (h, w), (a + b) / 2, angle, source_angle, width, stretch)
+    region = out[low[1] : high[1], low[0] : high[0]]
+    result = region.astype(np.float32)
+    upper, lower = vertices[list(eye.upper), :2], vertices[list(eye.lower), :2]
+    gap = float(np.linalg.norm(upper[1:-1] - lower[1:-1], axis=1).mean())
+    if closed > 0.03:
+        normal = np.array([math.sin(angle), -math.cos(angle)])
+        normal = normal if normal[1] < 0 else -normal
+        _draw_lid(layer, result, (px, py), (upper - low, open_line - low, normal), width, closed)
+    mask = polygon_mask(h, w, contour - low, 0.6) * np.float32(np.clip((gap - 0.8) / 1.2, 0, 1) * active)
+    if mask.max() > 0:
+        turn = np.array(
+            [[math.cos(source_angle), -math.sin(source_angle)], [math.sin(source_angle), math.cos(source_angle)]]
+        )
+        shift = turn @ (gaze * (np.linalg.norm(source_axis) * layer.zoom))
+        ball = _draw_ball(layer, px, py, shift)
+        shade = _lid_shadow(polygon_mask(h, w, contour - low), width)
+        result += (ball * shade[..., None] - result) * mask[..., None]
+    if closed > 0.03:
+        curve = open_curve(upper) - low
+        fine = line_mask(h, w, curve, round(0.03 * width), max(0.6, 0.015 * width))
+        soft = line_mask(h, w, curve, max(2, round(0.075 * width)), max(0.8, 0.035 * width))
+        lash = np.maximum(0.85 * fine, 0.6 * soft) * float(smoothstep(0.03, 0.3, closed)) * layer.lash_strength
+        result += (layer.lash - result) * np.clip(lash, 0, 1)[..., None].astype(np.float32)
+    region[:] = np.clip(result + 0.5, 0, 255).astype(np.uint8)
+
+
+def _patch_map(
+    layer: EyeLayer,
+    low: npt.NDArray[np.int_],
+    shape: tuple[int, int],
+    centre: Float,
+    angle: float,
+    source_angle: float,
+    width: float,
+    stretch: float,
+) -> tuple[Picture, Picture]:
+    """Patch coordinates of every pixel of a region."""
+    yy, xx = np.mgrid[low[1] : low[1] + shape[0], low[0] : low[0] + shape[1]].astype(np.float32)
+    dx, dy = xx - centre[0], yy - centre[1]
+    along = float(np.linalg.norm(layer.corners[1] - layer.corners[0])) / max(width, 1e-3)
+    p = (math.cos(angle) * dx + math.sin(angle) * dy) * along
+    q = (-math.sin(angle) * dx + math.cos(angle) * dy) * stretch
+    px = (math.cos(source_angle) * p - math.sin(source_angle) * q) * layer.zoom + layer.size / 2
+    py = (math.sin(source_angle) * p + math.cos(source_angle) * q) * layer.zoom + layer.size / 2
+    return px.astype(np.float32), py.astype(np.float32)
+
+
+def _draw_lid(
+    layer: EyeLayer,
+    result: Picture,
+    patch: tuple[Picture, Picture],
+    lines: tuple[Float, Float, Float],
+    width: float,
+    closed: float,
+) -> None:
+    """Cover the fallen lid with skin, in place; ``lines`` are upper line, open line and the normal upwards."""
+    upper, open_line, normal = lines
+    h, w = result.shape[:2]
+    lift = 0.13 * width * np.sin(np.linspace(0, np.pi, 9))[:, None] * normal
+    cover = polygon_mask(h, w, np.vstack([open_line + lift, upper[::-1]]), max(0.8, 0.045 * width))
+    below = polygon_mask(h, w, np.vstack([upper, upper[::-1] - normal * 0.5 * width]), 0.7)
+    alpha = np.minimum(1.15 * cover, 1) * float(smoothstep(0.03, 0.35, closed)) * (1 - below) * 0.92
+    skin = cv2.remap(layer.lid, *patch, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    crease = line_mask(h, w, open_curve(open_line), round(0.03 * width), max(0.7, 0.03 * width))
+    skin *= (1 - 0.13 * np.minimum(crease, 1) * float(smoothstep(0.2, 0.8, closed)))[..., None]
+    result += (skin - result) * alpha[..., None].astype(np.float32)
+
+
+def _draw_ball(layer: EyeLayer, px: Picture, py: Picture, shift: Float) -> Picture:
+    ball = cv2.remap(layer.ball, px, py, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    ix, iy = px - np.float32(shift[0]), py - np.float32(shift[1])
+    iris = cv2.remap(layer.iris, ix, iy, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    alpha = cv2.remap(layer.iris_mask, ix, iy, cv2.INTER_LINEAR)[..., None]
+    return np.asarray(ball + (iris - ball) * alpha, np.float32)
+
+
+def _lid_shadow(inside: Picture, width: float) -> Picture:
+    """Shadow that the upper lid throws on the eyeball, as a factor."""
+    drop = max(1, round(0.05 * width))
+    shifted = np.roll(inside, drop, 0)
+    shifted[:drop] = 0
+    shadow = cv2.GaussianBlur(1 - np.minimum(shifted, 1), (0, 0), max(0.7, 0.035 * width))
+    return np.asarray(1 - 0.42 * np.clip(shadow, 0, 1), np.float32)
+
+
+def prepare_eyes(image: Image, points: Float) -> tuple[EyeLayer, EyeLayer]:
+    """Both eyes, left of the picture first."""
+    left, right = (prepare_eye(image, points, eye) for eye in EYES)
+    return left, right

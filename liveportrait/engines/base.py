@@ -48,6 +48,7 @@ class Engine(ABC):
         regions: Region name -> (K, 3) bool mask of the delta values that it owns; at least "all", "exp", "lip",
             "eyes"; "official" restricts source-video and absolute motion (spec motion.md section 3, EXP_FULL).
         alpha: True if render keeps a fourth channel.
+        reads_pixels: False if read_motion needs only the landmarks and the size of the crop.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Engine(ABC):
     scaled_translation: bool = False
     regions: Mapping[str, npt.NDArray[np.bool_]]
     alpha: bool = False
+    reads_pixels: bool = True
 
     @abstractmethod
     def encode(self, crop: Image, face: Face) -> Portrait:

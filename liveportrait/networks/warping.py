@@ -1,7 +1,7 @@
 """W, the warping module: dense motion from two sets of keypoints, then the warped feature (paper section 3.1).
 
 The sampling grid has its end points at -1 and 1 while ``grid_sample`` runs with ``align_corners=False``. The weights
-were trained with that mismatch, so it stays.
+were trained with that mismatch, so it stays. Sampling positions keep their own precision under autocast.
 """
 
 from __future__ import annotations
@@ -119,12 +119,12 @@ class DenseMotionNetwork(nn.Module):
         grid = coordinate_grid(depth, height, width, kp_source)
         motions = self.sparse_motions(grid, kp_driving, kp_source)
         moved = functional.grid_sample(
-            compressed.repeat_interleave(MOTIONS, dim=0), motions.flatten(0, 1).to(compressed.dtype),
+            compressed.repeat_interleave(MOTIONS, dim=0).to(motions.dtype), motions.flatten(0, 1),
             mode="bilinear", padding_mode="zeros", align_corners=False,
         ).reshape(batch, MOTIONS, COMPRESSED, depth, height, width)  # fmt: skip
         heat = heatmaps(grid, kp_driving) - heatmaps(grid, kp_source)
         heat = functional.pad(heat, (0, 0, 0, 0, 0, 0, 1, 0))[:, :, None]
-        prediction = self.hourglass(torch.cat((heat.to(moved.dtype), moved), dim=2).flatten(1, 2))
+        prediction = self.hourglass(torch.cat((heat, moved), dim=2).flatten(1, 2))
 
         mask = torch.softmax(self.mask(prediction), dim=1)
         deformation = (mask[..., None] * motions).sum(1)
@@ -162,7 +162,7 @@ class WarpingNetwork(nn.Module):
         motion = self.dense_motion_network(feature=feature_3d, kp_driving=kp_driving, kp_source=kp_source)
         deformation, occlusion = motion["deformation"], motion["occlusion_map"]
         warped = functional.grid_sample(
-            feature_3d, deformation.to(feature_3d.dtype), mode="bilinear", padding_mode="zeros", align_corners=False
+            feature_3d.to(deformation.dtype), deformation, mode="bilinear", padding_mode="zeros", align_corners=False
         )
         out = self.fourth(self.third(warped.flatten(1, 2))) * occlusion
         return {"occlusion_map": occlusion, "deformation": deformation, "out": out}

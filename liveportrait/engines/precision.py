@@ -1,0 +1,185 @@
+"""Device and numeric precision of torch engines: chosen once by a self-test, watched on every frame."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Final, Literal, TypeVar, get_args
+
+from liveportrait.networks import require_torch
+from models.registry import ModelError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+Precision = Literal["auto", "fp32", "fp16", "bf16"]
+Verdict = Literal["good", "black", "nan"]
+Result = TypeVar("Result")
+logger = logging.getLogger(__name__)
+
+SELF_TEST_LIMIT: Final = 0.03
+"""Mean absolute difference between half and full precision, on values of 0..1, above which half is refused."""
+BLACK: Final = 1.0 / 255.0
+"""A picture whose highest value is below this is black."""
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    """Choose where the networks run.
+
+    Args:
+        name: "auto" (CUDA, then Apple's MPS, then the CPU), "cpu", "cuda", "cuda:1", "mps".
+
+    Raises:
+        ModelError: torch isn't installed or that device isn't here.
+    """
+    require_torch()
+    import torch
+
+    cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
+    if name == "auto":
+        return torch.device("cuda" if cuda else "mps" if mps else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ModelError(f"'{name}' is not a device; choose auto, cpu, cuda, cuda:N or mps.") from error
+    here = {"cpu": True, "cuda": cuda and (device.index or 0) < torch.cuda.device_count(), "mps": mps}
+    if not here.get(device.type, False):
+        raise ModelError(f"The device '{name}' is not on this machine; choose another one or 'auto'.")
+    return device
+
+
+def judge_numbers(*tensors: Tensor) -> Verdict:
+    """Whether every value is a number."""
+    return "good" if all(bool(tensor.isfinite().all()) for tensor in tensors) else "nan"
+
+
+def judge_pictures(pictures: Tensor) -> Verdict:
+    """Whether pictures (B, C, H, W) in 0..1 hold numbers, and none of them is black."""
+    peaks = pictures.amax(dim=(1, 2, 3))
+    if not bool(peaks.isfinite().all()):
+        return "nan"
+    return "good" if bool((peaks >= BLACK).all()) else "black"
+
+
+class PrecisionGuard:
+    """Keeps half precision only as long as it draws sound pictures.
+
+    Args:
+        device: Where the networks run.
+        asked: "auto" takes half precision on CUDA and MPS and full precision on the CPU; half precision, whether
+            chosen or asked for, must pass the self-test.
+
+    Attributes:
+        device: Where the networks run.
+        asked: What was asked for.
+        precision: What is in use: "fp32", "fp16" or "bf16".
+
+    Raises:
+        ValueError: The precision is unknown.
+    """
+
+    def __init__(self, device: torch.device, asked: Precision = "auto") -> None:
+        if asked not in get_args(Precision):
+            raise ValueError(f"There is no precision '{asked}'; choose one of {', '.join(get_args(Precision))}.")
+        self.device = device
+        self.asked = asked
+        self.precision = "fp32"
+        self._tested = False
+
+    def candidates(self) -> list[str]:
+        """Half precisions worth trying, best first."""
+        import torch
+
+        if self.asked != "auto":
+            return [self.asked] if self.asked != "fp32" else []
+        if self.device.type == "cuda":
+            return ["fp16", "bf16"] if torch.cuda.is_bf16_supported(including_emulation=False) else ["fp16"]
+        return ["fp16"] if self.device.type == "mps" else []
+
+    def self_test(self, draw: Callable[[], Tensor]) -> None:
+        """Draw a picture in full and in half precision, once, and take half only if the two agree.
+
+        Warns once if half precision is wanted but fails.
+
+        Args:
+            draw: Draws the test picture (1, 3, H, W) in 0..1; also starts up the device.
+
+        Raises:
+            ModelError: Not even full precision gives numbers.
+        """
+        if self._tested:
+            return
+        self._tested = True
+        candidates = self.candidates()
+        if not candidates and self.device.type == "cpu":
+            return  # nothing to choose and nothing to start; every frame is judged anyway
+        with self.mode("fp32"):
+            full = draw()
+        if judge_numbers(full) == "nan":
+            raise ModelError("The networks give no picture even in full precision; verify the weights.")
+        reasons = []
+        for candidate in candidates:
+            reason = self._refusal(draw, full, candidate)
+            if not reason:
+                self.precision = candidate
+                return
+            reasons.append(f"{candidate}: {reason}")
+        if reasons:
+            logger.warning("Half precision fails on %s (%s); full precision is used.", self.device, "; ".join(reasons))
+
+    def _refusal(self, draw: Callable[[], Tensor], full: Tensor, precision: str) -> str:
+        """Why a precision can't be used, or an empty string."""
+        try:
+            with self.mode(precision):
+                half = draw()
+        except RuntimeError as error:
+            return str(error).splitlines()[0].rstrip(".")
+        verdict = judge_pictures(half)
+        if verdict == "nan" or verdict != judge_pictures(full):
+            return "NaN" if verdict == "nan" else "a black picture"
+        difference = float((half - full).abs().mean())
+        return f"a picture that is off by {difference:.3f}" if difference > SELF_TEST_LIMIT else ""
+
+    @contextlib.contextmanager
+    def mode(self, precision: str) -> Iterator[None]:
+        """No gradients; autocast in half precision, true float32 (no TF32) in full precision."""
+        import torch
+
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(torch.inference_mode())
+            if precision != "fp32":
+                kind = torch.float16 if precision == "fp16" else torch.bfloat16
+                stack.enter_context(torch.autocast(self.device.type, dtype=kind))
+            elif self.device.type == "cuda":
+                stack.enter_context(torch.backends.cudnn.flags(allow_tf32=False))
+            yield
+
+    def run(self, compute: Callable[[], Result], judge: Callable[[Result], Verdict]) -> Result:
+        """Compute; what is bad in half precision is computed again in full precision, which then stays, with a warning.
+
+        Args:
+            compute: Runs networks.
+            judge: Judges what they gave.
+
+        Raises:
+            ModelError: NaN in full precision.
+        """
+        with self.mode(self.precision):
+            result = compute()
+            verdict = judge(result)
+        if verdict != "good" and self.precision != "fp32":
+            with self.mode("fp32"):
+                result = compute()
+                exact = judge(result)
+            if exact != verdict:
+                logger.warning(
+                    "A frame came out %s in %s on %s; full precision is used from here on.",
+                    "as NaN" if verdict == "nan" else "black", self.precision, self.device,
+                )  # fmt: skip
+                self.precision = "fp32"
+            verdict = exact
+        if verdict == "nan":
+            raise ModelError("The networks gave NaN in full precision; verify the weights.")
+        return result

@@ -21,7 +21,7 @@ from app.errors import UsageError
 from liveportrait.options import AnimationOptions, option
 
 Audio = Literal["driving", "source", "none"]
-Length = Literal["auto", "shortest", "source", "driving", "loop"]
+Length = Literal["shortest", "source", "driving", "loop"]
 Hardware = Literal["auto", "on", "off"]
 
 
@@ -33,8 +33,8 @@ class InputOptions:
         "largest",
         title="Source face",
         group="Input",
-        help="Which face of the source comes alive: largest, left, right, centre, a number counted from 0 (left to "
-        "right), or the point x,y in pixels that it is nearest to.",
+        help="Which face of the source comes alive: largest, left, right, centre, a number counted from 1 in order of "
+        "size, or x,y: the face at that pixel.",
     )
     driving_face: str = option(
         "largest",
@@ -51,11 +51,11 @@ class InputOptions:
         "degrees clockwise. Without it the square is found from the face.",
     )
     length: Length = option(
-        "auto",
+        "shortest",
         title="Length",
         group="Input",
-        help="How long the result is when source and driving file are both videos: shortest of the two (auto takes "
-        "it), source, driving, or loop (the shorter one repeats). Frames are paired by time.",
+        help="How long the result is when source and driving file are both videos: as the shortest of the two, as the "
+        "source, as the driving file, or loop (as the longer one, the other repeats). Frames are paired by time.",
     )
     fps: str = option(
         "",
@@ -152,6 +152,18 @@ class ProgramOptions:
         step=1,
         advanced=True,
         help="CPU threads for the engine; 0 leaves the choice to it.",
+    )
+    crop_size: int = option(
+        0,
+        title="Crop size",
+        group="Program",
+        unit="px",
+        minimum=0,
+        maximum=2048,
+        step=128,
+        advanced=True,
+        help="Side of the square that the engine animates; larger is sharper and slower. 0 leaves the choice to the "
+        "engine; LivePortrait networks have a fixed size.",
     )
     json_lines: bool = option(
         False,
@@ -338,18 +350,13 @@ def parse_rate(text: str) -> Fraction | None:
     return rate
 
 
-def parse_face(text: str) -> str | int | tuple[float, float]:
-    """Choice of a face: a word, an index from 0, or a point (x, y) in pixels."""
-    words = ("largest", "left", "right", "centre")
-    word = "centre" if text == "center" else text
-    if word in words:
-        return word
-    if re.fullmatch(r"\d+", text):
-        return int(text)
+def parse_face(text: str) -> str:
+    """Choice of a face as models.face.select_face takes it: a word, a number from 1, or a point "x,y" in pixels."""
+    words = ("largest", "left", "right", "centre", "center")
     numbers = _numbers(text)
-    if numbers is not None and len(numbers) == 2:
-        return numbers[0], numbers[1]
-    raise ValueError(f"{text!r} is not one of {', '.join(words)}, a number counted from 0, or a point x,y.")
+    if text in words or re.fullmatch(r"0*[1-9]\d*", text) or (numbers is not None and len(numbers) == 2):
+        return text
+    raise ValueError(f"{text!r} is not one of {', '.join(words[:4])}, a number counted from 1, or a point x,y.")
 
 
 def parse_crop(text: str) -> tuple[float, float, float, float] | None:

@@ -36,7 +36,8 @@ class EngineSpec:
 
     Attributes:
         name: Name for ``--engine``.
-        factory: "module:callable"; called with the keywords device and threads.
+        factory: "module:callable".
+        keywords: Those of device, threads and crop_size that it takes.
         summary: What it is, for `animate doctor`.
         devices: Devices it knows, best first.
         rank: "auto" takes the usable engine with the highest rank.
@@ -46,6 +47,7 @@ class EngineSpec:
     name: str
     factory: str
     summary: str
+    keywords: tuple[str, ...] = ("device", "threads")
     devices: tuple[str, ...] = ("cpu",)
     rank: int = 0
     requires: tuple[str, ...] = ()
@@ -60,11 +62,13 @@ class EngineSpec:
             return f"the module {module} is not part of this installation."
         return ""
 
-    def load(self, device: str, threads: int) -> Engine:
+    def load(self, device: str, threads: int, crop_size: int) -> Engine:
         """Make the engine and run its self-test."""
+        given = {"device": device, "threads": threads, "crop_size": crop_size}
+        chosen = {name: given[name] for name in self.keywords if name != "crop_size" or crop_size}
         module, _, attribute = self.factory.partition(":")
         make = getattr(importlib.import_module(module), attribute)
-        engine: Engine = make(device=device, threads=threads)
+        engine: Engine = make(**chosen)
         engine.warm_up()
         return engine
 
@@ -72,7 +76,8 @@ class EngineSpec:
 ENGINES: Final[tuple[EngineSpec, ...]] = (
     EngineSpec(
         name="mesh",
-        factory="liveportrait.engines.mesh:MeshEngine",
+        factory="liveportrait.engines.mesh.engine:MeshEngine",
+        keywords=("crop_size",),
         summary="embedded engine of 478 face-mesh keypoints; needs no download and no GPU",
         rank=10,
         requires=("numpy", "cv2"),
@@ -90,6 +95,7 @@ def load_engine(
     device: str = "auto",
     *,
     threads: int = 0,
+    crop_size: int = 0,
     say: Callable[[str], None] | None = None,
     warn: Callable[[str], None] | None = None,
     specs: Sequence[EngineSpec] | None = None,
@@ -100,6 +106,7 @@ def load_engine(
         name: Engine name, or "auto" for the best one that is installed and passes its self-test.
         device: "auto" or a device that the engine knows ("cpu", "cuda", ...).
         threads: Number of CPU threads, 0 for the engine's own choice.
+        crop_size: Side of the animated square in pixels, 0 for the engine's own; only for engines that can choose.
         say: Called with one sentence: which engine runs and why.
         warn: Called with one sentence for each better engine that "auto" had to pass over because it failed.
         specs: Engines to choose from; all built-in ones by default.
@@ -118,7 +125,7 @@ def load_engine(
             raise ValueError(
                 f"There is no engine named {name!r}; known are auto, {', '.join(engine_names(known))}.{guess}"
             )
-        engine = _load(spec, _pick_device(spec, device), threads)
+        engine = _load(spec, _pick_device(spec, device), threads, crop_size)
         say(f"Engine {spec.name} was asked for.")
         return engine
     passed_over: list[str] = []
@@ -130,7 +137,7 @@ def load_engine(
             passed_over.append(f"{spec.name}: {reason}")
             continue
         try:
-            engine = _load(spec, _pick_device(spec, device), threads)
+            engine = _load(spec, _pick_device(spec, device), threads, crop_size)
         except EngineUnavailableError as error:
             passed_over.append(f"{spec.name}: {error.reason}")
             warn(f"{error} The next best engine is tried.")
@@ -155,12 +162,14 @@ def _pick_device(spec: EngineSpec, device: str) -> str:
     return device
 
 
-def _load(spec: EngineSpec, device: str, threads: int) -> Engine:
+def _load(spec: EngineSpec, device: str, threads: int, crop_size: int) -> Engine:
     reason = spec.missing()
     if reason:
         raise EngineUnavailableError(spec.name, reason)
+    if crop_size and "crop_size" not in spec.keywords:
+        raise ValueError(f"The {spec.name} engine has a crop of fixed size; leave the crop size to it.")
     try:
-        return spec.load(device, threads)
+        return spec.load(device, threads, crop_size)
     except (ImportError, OSError, RuntimeError, FloatingPointError, ValueError) as error:
         if isinstance(error, EngineUnavailableError):
             raise

@@ -1,0 +1,164 @@
+"""The default verb: animate a source with a driving file."""
+
+from __future__ import annotations
+
+import inspect
+import signal
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from app.cli.flags import argument, command, make_app, metavar, option_flag, switch, text_flag
+from app.cli.help import option_sections, render_help
+from app.cli.main import VERBS
+from app.cli.output import choose_sink, complain, say, show_path
+from app.errors import ExitCode, UsageError
+from app.options import all_options
+from app.presets import BUILT_IN, resolve, to_toml
+
+if TYPE_CHECKING:
+    from app.events import CancelToken, EventStream
+    from app.render import Plan, RenderReport
+
+PANEL = "Files and settings"
+NOT_OPTIONS = ("source", "driving", "preset", "config", "print_config", "dry_run", "debug", "version")
+
+INTRO = "Bring the face in SOURCE to life with the motion of DRIVING."
+ARGUMENTS = (
+    ("source", "SOURCE", "Photo or video whose face comes alive; also a folder of numbered pictures."),
+    ("driving", "DRIVING", "Video, photo, GIF, folder of pictures or motion template to take the motion from."),
+)
+EXTRA_FLAGS = (
+    ("preset", ["--preset"], "NAME", "Start from a preset: {presets}, one of your own, or a TOML or JSON file."),
+    ("config", ["--config"], "FILE", "Read options from a TOML or JSON file; flags win over it."),
+    ("print_config", ["--print-config"], "", "Print each option and where its value comes from, and stop."),
+    ("dry_run", ["--dry-run"], "", "Check everything, say what would be done, and stop."),
+    ("debug", ["--debug"], "", "Show the traceback of an error."),
+    ("version", ["--version"], "", "Show the version, and stop."),
+)
+
+app = make_app(INTRO)
+
+
+def help_text() -> str:
+    """What `animate --help` prints."""
+    presets = ", ".join(BUILT_IN)
+    extra = [
+        (", ".join(flags) + (f" {metavar}" if metavar else ""), text.format(presets=presets))
+        for _, flags, metavar, text in EXTRA_FLAGS
+    ]
+    sections = [
+        ("Arguments", [(metavar, text) for _, metavar, text in ARGUMENTS]),
+        *option_sections({info.name: metavar(info) for info in all_options()}),
+        (PANEL, [*extra, ("-h, --help", "Show this text, and stop.")]),
+        ("Other commands", [(f"animate {verb}", text) for verb, (_, text) in VERBS.items()]),
+    ]
+    ending = (
+        "A file that is named like a command is written ./NAME, one that begins with a dash ./-NAME.\n"
+        "Exit codes: 0 done, 1 error, 2 wrong usage, 3 no face found, 4 stopped, 5 input broke off and the rest was "
+        "rendered, 6 a model or package is missing."
+    )
+    return render_help("animate [OPTIONS] SOURCE DRIVING", INTRO, sections, ending)
+
+
+def animate(values: Mapping[str, Any]) -> int:
+    """Run the verb with the flags as typer read them."""
+    source, driving = _file(values["source"], "SOURCE"), _file(values["driving"], "DRIVING")
+    given = {k: v for k, v in values.items() if v is not None and k not in NOT_OPTIONS}
+    config = Path(values["config"]) if values["config"] else None
+    resolved = resolve(given, preset=values["preset"] or "", config=config)
+    if values["print_config"]:
+        say(to_toml(resolved.options.values(), resolved.origins))
+        return int(ExitCode.OK)
+    program = resolved.options.program
+    from app.events import CancelToken, EventStream
+    from app.render import Job, plan, render
+
+    sink = choose_sink(json_lines=program.json_lines, quiet=program.quiet)
+    events, token = EventStream(sink), CancelToken()
+    try:
+        with stop_on_signals(token):
+            job = Job(source, driving, resolved.options)
+            if values["dry_run"]:
+                return _show_plan(plan(job, events), events, program.json_lines)
+            report = render(job, events, token)
+    finally:
+        sink.close()
+    return _conclude(report, events, json_lines=program.json_lines, quiet=program.quiet)
+
+
+def _file(text: str, what: str) -> Path:
+    if not text:
+        raise UsageError(f"{what} is empty; a file name is needed.")
+    if text in VERBS and not Path(text).exists():
+        raise UsageError(f"{text} is a command and not a file.", f"Write it first: animate {text} ...")
+    return Path(text)
+
+
+@contextmanager
+def stop_on_signals(token: CancelToken) -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM stop the work in good order; a second one quits at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, _frame: object) -> None:
+        if token.cancelled:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        token.cancel()
+
+    kinds = [signal.SIGINT, signal.SIGTERM]
+    before = {kind: signal.signal(kind, stop) for kind in kinds}
+    try:
+        yield
+    finally:
+        for kind, handler in before.items():
+            signal.signal(kind, handler)
+
+
+def _show_plan(plan: Plan, events: EventStream, json_lines: bool) -> int:
+    for note in plan.notes:
+        events.info(note)
+    if json_lines:
+        from app.events import Event
+
+        events.emit(Event("result", data={"dry_run": True, **plan.to_json()}))
+        return int(ExitCode.OK)
+    frames = "" if plan.frames is None else f"{plan.frames} frames, "
+    rate = f"{plan.rate} frames/s, " if plan.rate else ""
+    say(
+        f"Would write {show_path(plan.output)} ({plan.size[0]}x{plan.size[1]}, {frames}{rate}sound: {plan.audio}) "
+        f"with the {plan.engine} engine on {plan.device}."
+    )
+    if plan.side_by_side is not None:
+        say(f"Would write {show_path(plan.side_by_side)} beside it.")
+    return int(ExitCode.OK)
+
+
+def _conclude(report: RenderReport, events: EventStream, *, json_lines: bool, quiet: bool) -> int:
+    if json_lines:
+        from app.events import Event
+
+        events.emit(Event("result", message=report.message, data=report.to_json()))
+    if report.message:
+        complain(report.message, "warning")
+    if not json_lines and not quiet:
+        count = "1 picture" if report.frames == 1 else f"{report.frames} frames"
+        say(f"Wrote {show_path(report.output)} ({count}, {report.fps:.1f} frames/s).")
+        if report.side_by_side is not None:
+            say(f"Wrote {show_path(report.side_by_side)}.")
+    return int(report.exit_code)
+
+
+def _parameters() -> list[inspect.Parameter]:
+    extra = [
+        text_flag(name, flags, metavar, text, PANEL) if metavar else switch(name, flags, text, PANEL)
+        for name, flags, metavar, text in EXTRA_FLAGS
+    ]
+    return [*(argument(*a) for a in ARGUMENTS), *(option_flag(info) for info in all_options()), *extra]
+
+
+command(app, _parameters(), animate)

@@ -1,0 +1,49 @@
+"""`animate doctor`: what is installed and what can run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from app.cli.flags import command, make_app, switch
+from app.cli.output import say
+from app.errors import ExitCode
+
+if TYPE_CHECKING:
+    from app.doctor import Finding
+
+MARKS = {"ok": "ok", "info": "  ", "warning": "!!", "missing": "--"}
+
+app = make_app("Show what is installed, which engines can run, and what is in the way.")
+
+
+def doctor(values: Mapping[str, Any]) -> int:
+    """Run the verb; 6 if no engine can run."""
+    from app.doctor import examine, summary
+
+    findings = examine()
+    report = summary(findings)
+    say(json.dumps(report) if values["as_json"] else table(findings))
+    return int(ExitCode.OK if report["ready"] else ExitCode.MISSING)
+
+
+def table(findings: list[Finding]) -> str:
+    """The findings as text; "!!" marks what needs a look, "--" optional parts that are not there."""
+    lines: list[str] = []
+    section = ""
+    for finding in findings:
+        if finding.section != section:
+            section = finding.section
+            lines += ["", section]
+        hint = f"  ({finding.hint})" if finding.hint else ""
+        lines.append(f"  {MARKS[finding.status]} {finding.name:<22} {finding.value}{hint}")
+    return "\n".join(lines[1:])
+
+
+command(
+    app,
+    [switch("as_json", ["--json"], "Print one JSON object.", "Output"),
+     switch("debug", ["--debug"], "Show the traceback of an error.", "Output")],
+    doctor,
+)  # fmt: skip

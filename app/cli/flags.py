@@ -1,0 +1,81 @@
+"""Makes typer commands from the declared options."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Optional
+
+import typer
+
+from app.options import OptionInfo, show_value
+
+Parameter = inspect.Parameter
+
+
+def make_app(help_text: str) -> typer.Typer:
+    """A typer application that leaves errors to app.cli.main."""
+    return typer.Typer(
+        help=help_text,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="rich",
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+
+
+def argument(name: str, metavar: str, help_text: str) -> Parameter:
+    """A positional argument; file names stay text so that odd bytes in them survive."""
+    info = typer.Argument(..., metavar=metavar, help=help_text, show_default=False)
+    return Parameter(name, Parameter.POSITIONAL_OR_KEYWORD, default=info, annotation=str)
+
+
+def text_flag(name: str, flags: Sequence[str], metavar: str, help_text: str, panel: str) -> Parameter:
+    """A flag with a value that isn't one of the declared options; None if it isn't given."""
+    info = typer.Option(None, *flags, metavar=metavar, help=help_text, rich_help_panel=panel, show_default=False)
+    return Parameter(name, Parameter.KEYWORD_ONLY, default=info, annotation=Optional[str])  # noqa: UP045
+
+
+def switch(name: str, flags: Sequence[str], help_text: str, panel: str) -> Parameter:
+    """An on/off flag that isn't one of the declared options."""
+    info = typer.Option(False, *flags, help=help_text, rich_help_panel=panel, show_default=False)
+    return Parameter(name, Parameter.KEYWORD_ONLY, default=info, annotation=bool)
+
+
+def option_flag(option: OptionInfo) -> Parameter:
+    """The flag of a declared option; None if it isn't given, so that files and presets can be told from it."""
+    shown = show_value(option.default) if option.default != "" else False
+    if option.kind is bool:
+        long = option.flags[-1]
+        flags = [*option.flags[:-1], f"{long}/--no-{long[2:]}"]
+        info = typer.Option(None, *flags, help=option.help, rich_help_panel=option.group, show_default=shown)
+        return Parameter(option.name, Parameter.KEYWORD_ONLY, default=info, annotation=Optional[bool])  # noqa: UP045
+    info = typer.Option(
+        None, *option.flags, metavar=metavar(option), help=option.help, rich_help_panel=option.group, show_default=shown
+    )
+    # text on purpose: OptionInfo.check converts it and knows how to complain
+    return Parameter(option.name, Parameter.KEYWORD_ONLY, default=info, annotation=Optional[str])  # noqa: UP045
+
+
+def command(
+    app: typer.Typer, parameters: Sequence[Parameter], work: Callable[[Mapping[str, Any]], int], **how: Any
+) -> None:
+    """Add a command with these parameters; ``work`` gets all of them by name and returns the exit code."""
+
+    def run(**values: Any) -> int:
+        return work(values)
+
+    run.__signature__ = inspect.Signature(list(parameters))  # type: ignore[attr-defined]
+    run.__annotations__ = {p.name: p.annotation for p in parameters}
+    app.command(**how)(run)
+
+
+def metavar(option: OptionInfo) -> str:
+    """Placeholder for the value of an option in help texts."""
+    if option.choices:
+        return "|".join(option.choices)
+    word = {int: "N", float: "NUMBER"}.get(option.kind, "TEXT")
+    if option.kind in (int, float) and option.minimum is not None and option.maximum is not None:
+        return f"{option.minimum:g}..{option.maximum:g}"
+    return {"output": "FILE", "fps": "RATE", "crop": "X,Y,SIZE", "face": "FACE", "driving_face": "FACE",
+            "background": "COLOUR", "reference": "FRAME", "engine": "NAME", "device": "NAME"}.get(option.name, word)  # fmt: skip

@@ -1,0 +1,151 @@
+"""Entry point: finds the verb, runs it, and turns every error into one line and an exit code."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from app.cli.output import PROGRAM, complain, say
+from app.errors import AppError, ExitCode
+
+if TYPE_CHECKING:
+    import typer
+
+# Verb -> (module with `app`, one line for the help). Anything else is SOURCE of the default verb.
+VERBS: Final[dict[str, tuple[str, str]]] = {
+    "template": ("app.cli.template", "make or show motion templates"),
+    "models": ("app.cli.models", "list, verify or import weight files"),
+    "doctor": ("app.cli.doctor", "show what is installed and what can run"),
+}
+DEFAULT_VERB: Final = "app.cli.animate"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        argv: Arguments after the program's name; those of the process by default.
+
+    Returns:
+        The exit code (docs/cli.md lists them).
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    flags = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    try:
+        return run(arguments)
+    except AppError as error:
+        if "--debug" in flags:
+            _show_traceback()
+        report(error, as_json="--json" in flags)
+        return int(error.exit_code)
+    except KeyboardInterrupt:
+        complain("Stopped.")
+        return int(ExitCode.CANCELLED)
+    except MemoryError:
+        complain("There is not enough memory for this picture or clip. Close other programs or use a smaller one.")
+        return int(ExitCode.ERROR)
+    except OSError as error:
+        if "--debug" in flags:
+            _show_traceback()
+        where = f"{error.filename}: " if error.filename else ""
+        complain(f"{where}{error.strerror or error}.")
+        return int(ExitCode.ERROR)
+    except Exception as error:  # noqa: BLE001 - the last resort: one line instead of a traceback
+        if "--debug" in flags:
+            _show_traceback()
+        text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        hint = "" if "--debug" in flags else " Run again with --debug and report what it prints."
+        complain(f"This is a fault of the program ({text}).{hint}")
+        return int(ExitCode.ERROR)
+    finally:
+        _flush()
+
+
+def gui() -> int:
+    """Start the window."""
+    try:
+        window: Any = importlib.import_module("app.gui.main")
+    except ImportError as error:
+        complain(f"The window can't start: {error}. The command line works without it.")
+        return int(ExitCode.MISSING)
+    return int(window.main())
+
+
+def run(arguments: list[str]) -> int:
+    """Run a verb; errors come out as exceptions.
+
+    Raises:
+        AppError: Every expected error.
+    """
+    if arguments[:1] in (["--version"], ["-V"]):
+        from liveportrait import __version__
+
+        say(f"{PROGRAM} {__version__}")
+        return int(ExitCode.OK)
+    name, rest = PROGRAM, arguments
+    module = DEFAULT_VERB
+    if arguments and arguments[0] in VERBS:
+        module, name, rest = VERBS[arguments[0]][0], f"{PROGRAM} {arguments[0]}", arguments[1:]
+    command: typer.Typer = importlib.import_module(module).app
+    flags = rest[: rest.index("--")] if "--" in rest else rest
+    if module == DEFAULT_VERB and (not rest or {"-h", "--help"} & set(flags)):
+        say(importlib.import_module(module).help_text())
+        return int(ExitCode.OK if rest else ExitCode.USAGE)
+    return invoke(command, name, rest)
+
+
+def invoke(command: typer.Typer, name: str, arguments: list[str]) -> int:
+    """Run one typer command and translate its own errors.
+
+    Raises:
+        AppError: Also for wrong flags and missing arguments.
+    """
+    from app.errors import UsageError
+
+    try:
+        result = command(arguments, prog_name=name, standalone_mode=False)
+    except Exception as error:
+        # typer brings its own copy of click in some versions, so its errors are told by what they can do
+        if type(error).__name__ == "NoArgsIsHelpError":  # a group of commands, its help is printed already
+            return int(ExitCode.USAGE)
+        if hasattr(error, "format_message") and hasattr(error, "exit_code"):
+            raise UsageError(f"{error.format_message()} ".strip(), f"See {name} --help.") from None
+        if type(error).__name__ == "Abort":
+            raise KeyboardInterrupt from None
+        raise
+    return int(result or 0)
+
+
+def report(error: AppError, *, as_json: bool) -> None:
+    """Print an expected error: one line, and a last JSON line for programs."""
+    complain(str(error))
+    if as_json:
+        from app.cli.output import JsonLines
+        from app.events import Event
+
+        data = {"exit_code": int(error.exit_code), "hint": error.hint}
+        JsonLines()(Event("error", message=error.message, level="error", data=data))
+
+
+def _show_traceback() -> None:
+    import traceback
+
+    traceback.print_exc()
+
+
+def _flush() -> None:
+    """Flush standard output; a reader that has gone is no error."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        from app.cli.output import close_pipe
+
+        close_pipe(sys.stdout)
+    except (OSError, ValueError) as error:  # closed, or the disk behind a redirection is full
+        complain(f"Standard output can't be written: {error}.", "warning")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,188 @@
+"""What is installed, what can run, and what is in the way."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import platform
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from typing import Any, Final, Literal
+
+Status = Literal["ok", "warning", "missing", "info"]
+
+BASE: Final = (
+    "numpy", "av", "imageio", "pillow", "onnxruntime", "PySide6-Essentials", "typer", "rich", "pydantic",
+    "platformdirs", "huggingface-hub", "safetensors",
+)  # fmt: skip
+EXTRAS: Final = {
+    "torch": "torch", "onnxruntime-gpu": "gpu", "tensorrt": "tensorrt", "openvino": "openvino",
+    "insightface": "insightface", "pyvirtualcam": "vcam", "ray": "cluster",
+}  # fmt: skip
+OPENCV: Final = ("opencv-python-headless", "opencv-python", "opencv-contrib-python-headless", "opencv-contrib-python")
+ONNXRUNTIME: Final = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-directml", "onnxruntime-openvino")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report.
+
+    Attributes:
+        section: Heading.
+        name: What was looked at.
+        status: ok, info, warning (works, but look at it) or missing (an optional part that isn't there).
+        value: What was found.
+        hint: What to do, may be empty.
+    """
+
+    section: str
+    name: str
+    status: Status
+    value: str
+    hint: str = ""
+
+    def to_json(self) -> dict[str, str]:
+        """The finding as a JSON object."""
+        return asdict(self)
+
+
+def examine() -> list[Finding]:
+    """Look at everything. No part's failure stops the others; it becomes a finding itself."""
+    findings: list[Finding] = []
+    for section, look in CHECKS:
+        try:
+            findings += list(look())
+        except Exception as error:  # noqa: BLE001 - a broken package is what the doctor is asked about
+            findings.append(Finding(section, "check", "warning", f"failed: {type(error).__name__}: {error}"))
+    return findings
+
+
+def _program() -> Iterator[Finding]:
+    from liveportrait import __version__
+
+    yield Finding("Program", "version", "ok", __version__)
+    yield Finding("Program", "Python", "ok", f"{platform.python_version()} ({platform.python_implementation()})")
+    yield Finding("Program", "system", "ok", f"{platform.platform()}, {os.cpu_count()} CPU cores")
+
+
+def _packages() -> Iterator[Finding]:
+    for name in BASE:
+        version = _version(name)
+        if version is None and name == "onnxruntime":
+            continue  # one of its variants may take its place, see below
+        missing = f"pip install {name}"
+        yield Finding(
+            "Packages", name, "ok" if version else "warning", version or "not installed", "" if version else missing
+        )
+    yield from _one_of("OpenCV", OPENCV, "cv2")
+    yield from _one_of("ONNX Runtime", ONNXRUNTIME, "onnxruntime")
+    if _version("opencv-python") or _version("opencv-contrib-python"):
+        yield Finding(
+            "Packages", "OpenCV variant", "info", "this wheel brings its own copy of Qt",
+            "If the window doesn't start, use opencv-python-headless instead.",
+        )  # fmt: skip
+    for name, extra in EXTRAS.items():
+        version = _version(name)
+        hint = "" if version else f'pip install "portrait-animate[{extra}]"'
+        yield Finding("Optional packages", name, "ok" if version else "missing", version or "not installed", hint)
+
+
+def _one_of(title: str, names: tuple[str, ...], module: str) -> Iterator[Finding]:
+    """Packages that install the same module: exactly one of them should be there."""
+    there = [f"{name} {_version(name)}" for name in names if _version(name)]
+    if not there:
+        yield Finding("Packages", title, "warning", "not installed", f"pip install {names[0]}")
+    elif len(there) > 1:
+        yield Finding(
+            "Packages", title, "warning", f"{' and '.join(there)} are both installed and overwrite each other",
+            f"Uninstall all of them, then install one: pip install {names[0]}",
+        )  # fmt: skip
+    else:
+        try:
+            importlib.import_module(module)
+        except (ImportError, OSError) as error:
+            yield Finding("Packages", title, "warning", f"{there[0]} can't be loaded: {error}", "Install it again.")
+        else:
+            yield Finding("Packages", title, "ok", there[0])
+
+
+def _engines() -> Iterator[Finding]:
+    from liveportrait.engines import ENGINES, EngineUnavailableError, load_engine
+
+    for spec in ENGINES:
+        try:
+            engine = load_engine(spec.name)
+        except EngineUnavailableError as error:
+            yield Finding("Engines", spec.name, "missing", error.reason, spec.summary)
+        else:
+            facts = ", ".join(f"{key} {value}" for key, value in engine.describe().items() if key != "engine")
+            yield Finding("Engines", spec.name, "ok", f"self-test passed; {facts}", spec.summary)
+
+
+def _providers() -> Iterator[Finding]:
+    import onnxruntime
+
+    yield Finding("ONNX Runtime", "providers", "ok", ", ".join(onnxruntime.get_available_providers()))
+
+
+def _models() -> Iterator[Finding]:
+    from models.registry import ModelError, get_model, list_models
+    from models.weights import find_model, verify_model
+
+    for name in list_models():
+        spec = get_model(name)
+        try:
+            find_model(spec)
+        except ModelError as error:
+            yield Finding("Models", name, "missing", "not here", str(error))
+            continue
+        try:
+            verify_model(spec)
+        except ModelError as error:
+            yield Finding("Models", name, "warning", str(error))
+        else:
+            yield Finding("Models", name, "ok", f"verified; {spec.licence}")
+
+
+def _folders() -> Iterator[Finding]:
+    from app.presets import config_folder, user_file
+    from models.weights import user_folder
+
+    own = user_file()
+    yield Finding(
+        "Folders", "settings", "info", f"{config_folder()}", "" if own.is_file() else f"{own.name} not made yet"
+    )
+    yield Finding("Folders", "models", "info", str(user_folder()))
+    folder = tempfile.gettempdir()
+    free = shutil.disk_usage(folder).free / 1e9
+    low = free < 1
+    yield Finding(
+        "Folders", "temporary", "warning" if low else "ok", f"{folder}, {free:.1f} GB free",
+        "Long clips need room there; set TMPDIR to another folder." if low else "",
+    )  # fmt: skip
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+CHECKS: Final[tuple[tuple[str, Callable[[], Iterator[Finding]]], ...]] = (
+    ("Program", _program),
+    ("Packages", _packages),
+    ("Engines", _engines),
+    ("ONNX Runtime", _providers),
+    ("Models", _models),
+    ("Folders", _folders),
+)
+
+
+def summary(findings: list[Finding]) -> dict[str, Any]:
+    """The report as one JSON object: findings, and whether the main job can run."""
+    engines = [f for f in findings if f.section == "Engines" and f.status == "ok"]
+    return {"ready": bool(engines), "findings": [f.to_json() for f in findings]}

@@ -1,0 +1,169 @@
+"""One job: source, driving file, options; what it is called, and whether it can be done at all."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Final
+
+from app.errors import UsageError
+from app.options import RenderOptions
+
+TEMPLATE_SUFFIXES: Final = (".motion", ".pkl")
+STILL_SUFFIXES: Final = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
+DEFAULT_NAME: Final = "{source}--{driving}"
+FIELDS: Final = ("source", "driving", "engine", "date")
+SIDE_BY_SIDE: Final = "--side-by-side"
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to be animated, and how.
+
+    Attributes:
+        source: Photo, video, picture sequence or pattern.
+        driving: The same, or a motion template.
+        options: All options.
+    """
+
+    source: Path
+    driving: Path
+    options: RenderOptions
+
+
+def is_template(path: Path) -> bool:
+    """Whether a driving file is a motion template, by its ending."""
+    return path.suffix.lower() in TEMPLATE_SUFFIXES and not path.is_dir()
+
+
+def stem_of(path: Path) -> str:
+    """Name of an input for output names: without folder and ending; the folder's name for picture sequences."""
+    if re.search(r"%0?\d*d", path.name) and not path.exists():
+        stem = re.sub(r"[\W_]*%0?\d*d.*$", "", path.name)
+        return stem or path.resolve().parent.name
+    if path.name in ("", ".", "..") or path.is_dir():
+        return path.resolve().name or "root"
+    return path.stem
+
+
+def fill_name(pattern: str, fields: dict[str, str]) -> str:
+    """Fill an output name template.
+
+    Args:
+        pattern: Text with {source}, {driving}, {engine} or {date}; doubled braces stand for themselves. Values are put
+            in as they are: braces and per-cent signs in them mean nothing.
+        fields: Value of each field.
+
+    Raises:
+        UsageError: An unknown field, or a single brace.
+    """
+
+    def fill(match: re.Match[str]) -> str:
+        text = match.group(0)
+        if text in ("{{", "}}"):
+            return text[0]
+        name = match.group(1)
+        if name is None:
+            raise UsageError(
+                f"--output: a single {text!r} in {pattern!r}.", f"Write {text * 2} for the character itself."
+            )
+        if name not in fields:
+            near = get_close_matches(name, fields, 1)
+            raise UsageError(
+                f"--output: there is no field {{{name}}}; known are {', '.join(f'{{{f}}}' for f in fields)}.",
+                f"Did you mean {{{near[0]}}}?" if near else f"Write {{{{{name}}}}} for the text itself.",
+            )
+        return fields[name]
+
+    return re.sub(r"\{\{|\}\}|\{([^{}]*)\}|[{}]", fill, pattern)
+
+
+def output_path(job: Job, *, still: bool, alpha: bool, engine: str = "") -> Path:
+    """Where the result goes.
+
+    Args:
+        job: The job.
+        still: True if the result is one picture.
+        alpha: True if the source has transparency (decides the default format of a picture).
+        engine: Name of the engine, for {engine}.
+
+    Raises:
+        UsageError: The template has an unknown field or no ending that stands for a format.
+    """
+    fields = {
+        "source": stem_of(job.source),
+        "driving": stem_of(job.driving),
+        "engine": engine,
+        "date": datetime.now(timezone.utc).astimezone().strftime("%Y-%m-%d"),
+    }
+    if still:
+        own = job.source.suffix.lower()
+        ending = own if own in (".jpg", ".jpeg", ".png", ".webp") and not (alpha and own != ".webp") else ".png"
+        ending = ending if alpha or own in (".jpg", ".jpeg", ".png", ".webp") else ".png"
+    else:
+        ending = ".mp4"
+    default = fill_name(DEFAULT_NAME, fields) + ending
+    wanted = job.options.output.output
+    if not wanted:
+        return Path(default)
+    ends_as_folder = wanted.endswith(("/", os.sep))
+    path = Path(fill_name(wanted, fields))
+    if ends_as_folder or path.is_dir():
+        return path / default
+    if not path.suffix:
+        raise UsageError(
+            f"--output: {path} has no ending that tells the format.",
+            f"Write {path}{ending}, or {path}{os.sep} for a folder.",
+        )
+    return path
+
+
+def side_by_side_path(output: Path) -> Path:
+    """Name of the comparison clip beside a result."""
+    return output.with_name(f"{output.stem}{SIDE_BY_SIDE}{output.suffix}")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a job will do, as far as it can be told before the work.
+
+    Attributes:
+        output: File that will be written.
+        side_by_side: Comparison clip, or None.
+        engine: Name of the engine.
+        device: Where it runs.
+        size: Width and height of the result in pixels.
+        rate: Frame rate as text, empty for a still.
+        frames: Number of frames, None if only the work will tell.
+        audio: "driving", "source" or "none".
+        notes: Sentences for the user.
+    """
+
+    output: Path
+    side_by_side: Path | None
+    engine: str
+    device: str
+    size: tuple[int, int]
+    rate: str
+    frames: int | None
+    audio: str
+    notes: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """The plan as a JSON object."""
+        return {
+            "output": str(self.output),
+            "side_by_side": None if self.side_by_side is None else str(self.side_by_side),
+            "engine": self.engine,
+            "device": self.device,
+            "width": self.size[0],
+            "height": self.size[1],
+            "rate": self.rate or None,
+            "frames": self.frames,
+            "audio": self.audio,
+            "notes": list(self.notes),
+        }

@@ -1,0 +1,188 @@
+"""Motion of a whole clip, kept on disk so that memory does not grow with the clip's length."""
+
+from __future__ import annotations
+
+import io
+from array import array
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from liveportrait.motion import Motion
+
+HOLD: Final = 0.5  # seconds that the last motion is held after the face was lost
+EASE: Final = 0.7  # seconds over which it then eases back to the source's own pose
+RETURN: Final = 0.12  # seconds over which the motion comes back when the face is found again
+
+
+class RowFile:
+    """Equal rows of float32 numbers in a file; written at the end, read anywhere."""
+
+    def __init__(self, path: Path) -> None:
+        self._file: io.BufferedRandom = path.open("w+b")
+        self._width = 0
+        self._length = 0
+
+    def __len__(self) -> int:
+        return self._length
+
+    def append(self, row: npt.NDArray[np.float32]) -> None:
+        """Add a row; the first one sets the width."""
+        self._width = self._width or row.size
+        if row.size != self._width:
+            raise ValueError(f"row of {row.size} numbers in a file of rows of {self._width}")
+        self._file.seek(0, io.SEEK_END)
+        self._file.write(np.ascontiguousarray(row, np.float32).tobytes())
+        self._length += 1
+
+    def read(self, start: int, stop: int) -> npt.NDArray[np.float32]:
+        """(stop - start, width) rows."""
+        size = 4 * self._width
+        self._file.seek(start * size)
+        data = self._file.read((stop - start) * size)
+        return np.frombuffer(data, np.float32).reshape(stop - start, self._width).copy()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a Motion of one frame is laid out in a row."""
+
+    shapes: tuple[tuple[str, tuple[int, ...]], ...]
+    engine: str
+
+    @classmethod
+    def of(cls, motion: Motion) -> Layout:
+        """Layout of the motions of one engine."""
+        names = ("rotation", "translation", "scale", "delta", "eye_ratio", "lip_ratio")
+        shapes = [(name, getattr(motion, name).shape[1:]) for name in names]
+        shapes += [(f"extra.{name}", motion.extra[name].shape[1:]) for name in sorted(motion.extra)]
+        return cls(tuple(shapes), motion.engine)
+
+    def pack(self, motion: Motion) -> npt.NDArray[np.float32]:
+        """(N, width) rows of N frames."""
+        parts = [
+            motion.extra[name[6:]] if name.startswith("extra.") else getattr(motion, name) for name, _ in self.shapes
+        ]
+        return np.concatenate([np.asarray(p, np.float32).reshape(len(motion), -1) for p in parts], axis=1)
+
+    def unpack(self, rows: npt.NDArray[np.float32]) -> Motion:
+        """Motion of N rows."""
+        values: dict[str, npt.NDArray[np.float32]] = {}
+        at = 0
+        for name, shape in self.shapes:
+            width = int(np.prod(shape))
+            values[name] = rows[:, at : at + width].reshape(len(rows), *shape)
+            at += width
+        extra = {name[6:]: value for name, value in values.items() if name.startswith("extra.")}
+        plain = {name: value for name, value in values.items() if not name.startswith("extra.")}
+        return Motion(**plain, engine=self.engine, extra=extra)
+
+
+class MotionTrack:
+    """Motion of a clip: one row for each frame in which the face was found, and the time stamp of every frame.
+
+    Args:
+        path: Scratch file.
+        duration: Length of the clip in seconds; zero until it is known.
+    """
+
+    def __init__(self, path: Path, duration: Fraction = Fraction(0)) -> None:
+        self._rows = RowFile(path)
+        self._layout: Layout | None = None
+        self._row_of = array("i")  # row of each frame, that of the last face before it, or -1
+        self._seen = bytearray()
+        self.times: list[Fraction] = []
+        self.duration = duration
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+    @property
+    def found(self) -> int:
+        """Frames in which the face was found."""
+        return len(self._rows)
+
+    @property
+    def lost(self) -> int:
+        """Frames in which it was not."""
+        return len(self) - self.found
+
+    def seen(self, index: int) -> bool:
+        """Whether the face was found in this frame."""
+        return bool(self._seen[index])
+
+    def append(self, time: Fraction, motion: Motion | None) -> None:
+        """Add the next frame; None where no face was found."""
+        if motion is not None:
+            self._layout = self._layout or Layout.of(motion)
+            self._rows.append(self._layout.pack(motion)[0])
+        self.times.append(time)
+        self._seen.append(motion is not None)
+        self._row_of.append(len(self._rows) - 1)
+
+    def motion(self, index: int) -> Motion:
+        """Motion of one frame; held from the last face before it, or taken from the first one of the clip."""
+        return self.rows(self.row(index), self.row(index) + 1)
+
+    def row(self, index: int) -> int:
+        """Row of a frame (see :meth:`rows`), held like :meth:`motion`."""
+        return max(0, self._row_of[index])
+
+    def rows(self, start: int, stop: int) -> Motion:
+        """Motion of the found faces from start to stop, counted without the frames that have none."""
+        if self._layout is None:
+            raise ValueError("no face was found in this clip, so it has no motion")
+        return self._layout.unpack(self._rows.read(start, stop))
+
+    def chunks(self, size: int = 256) -> Iterator[tuple[int, Motion]]:
+        """All rows in pieces: (first row, motion)."""
+        for start in range(0, self.found, size):
+            yield start, self.rows(start, min(start + size, self.found))
+
+    def at(self, time: Fraction) -> tuple[int, float]:
+        """Frame on screen at a time, and how far the time has gone towards the next frame (0 to below 1)."""
+        index = max(0, bisect_right(self.times, time) - 1)
+        if index + 1 >= len(self.times) or time <= self.times[index]:
+            return index, 0.0
+        return index, float((time - self.times[index]) / (self.times[index + 1] - self.times[index]))
+
+    def strengths(self) -> npt.NDArray[np.float32]:
+        """(frames,) share of the driving motion, 1 where the face is found.
+
+        Where it is lost the last motion is held for HOLD seconds, then eases to 0 (the source as it is) within EASE
+        seconds; when the face is back, the share returns to 1 within RETURN seconds.
+        """
+        shares = np.ones(len(self), np.float32)
+        share, before = 0.0, Fraction(0)
+        since = HOLD + EASE  # seconds without a face; nothing is held at the start
+        for index, time in enumerate(self.times):
+            step = float(time - before) if index else 0.0
+            before = time
+            if self._seen[index]:
+                since = 0.0
+                share = 1.0 if index == 0 or share >= 1.0 else min(1.0, share + max(step, 1e-3) / RETURN)
+            else:
+                since += step
+                held = 1.0 - _smooth((since - HOLD) / EASE)
+                share = min(share, held) if index else 0.0
+            shares[index] = share
+        return shares
+
+    def close(self) -> None:
+        """Close the scratch file."""
+        self._rows.close()
+
+
+def _smooth(x: float) -> float:
+    x = min(1.0, max(0.0, x))
+    return x * x * (3.0 - 2.0 * x)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from models.detectors import BlazeFace, Detection, Image, Window, iou
+from models.detectors import BlazeFace, Detection, Image, Kind, Window, iou
+from models.insight import InsightDetector, pack_folder
 from models.mesh import FaceMesh, Roi
 from models.search import BORDERS, Pass, full_search
 from models.topology import (
@@ -27,6 +28,8 @@ from models.topology import (
 )
 
 Array = npt.NDArray[np.float32]
+DetectorChoice = Literal["embedded", "insightface", "auto"]
+Detector = Callable[[Image, Window], list[Detection]]
 
 LID_PAIRS: Final = ((159, 145), (386, 374))
 """Middle of the upper and lower lid, left and right eye."""
@@ -197,6 +200,11 @@ class FaceTracker:
     Args:
         min_presence: Least presence score of the mesh, 0..1.
         threads: Threads a session; 1 is fastest on a shared machine.
+        detector: "insightface" asks that package first (see models.insight), "auto" does so if its model pack is on the
+            disk, "embedded" never.
+
+    Raises:
+        ValueError: The threshold is out of range, or insightface is asked for and has no model pack.
     """
 
     SLICE: Final = 6
@@ -204,11 +212,16 @@ class FaceTracker:
     CHECK_EVERY: Final = 10
     """Frames between checks that what is followed still is a face; doubtful scores are checked at once."""
 
-    def __init__(self, min_presence: float = 0.5, threads: int = 1) -> None:
+    def __init__(self, min_presence: float = 0.5, threads: int = 1, detector: DetectorChoice = "embedded") -> None:
         if not 0.0 < min_presence < 1.0:
             raise ValueError(f"The presence threshold must lie between 0 and 1, not {min_presence}.")
         self.min_presence = min_presence
-        self._detectors = {"full": BlazeFace("full", threads), "short": BlazeFace("short", threads)}
+        self._detectors: dict[Kind, Detector] = {
+            "full": BlazeFace("full", threads),
+            "short": BlazeFace("short", threads),
+        }
+        if detector == "insightface" or (detector == "auto" and pack_folder() is not None):
+            self._detectors = {"insight": InsightDetector(), **self._detectors}
         self._mesh = FaceMesh(threads)
         self.reset()
 
@@ -240,7 +253,7 @@ class FaceTracker:
         faces: list[Face] = []
         refused: list[Array] = []
         group = 0
-        for step in full_search(rgb):
+        for step in full_search(rgb, tuple(self._detectors)):
             if step.group != group:
                 if faces and not step.always:
                     break
@@ -301,10 +314,10 @@ class FaceTracker:
                 return face
         for border in BORDERS:
             whole = Window.whole(height, width, border)
-            if (face := self._best(rgb, [Pass("full", whole), Pass("short", whole)])) is not None:
+            if (face := self._best(rgb, [Pass(kind, whole) for kind in self._detectors])) is not None:
                 return face
         if self._plan is None:
-            self._plan = full_search(rgb)
+            self._plan = full_search(rgb, tuple(self._detectors))
         piece = list(itertools.islice(self._plan, self.SLICE))
         if len(piece) < self.SLICE:
             self._plan = None

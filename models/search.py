@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -35,7 +35,7 @@ class Pass:
     always: bool = False
 
 
-def full_search(rgb: Image) -> Iterator[Pass]:
+def full_search(rgb: Image, detectors: Sequence[Kind] = ("full", "short")) -> Iterator[Pass]:
     """All passes over a picture, likely ones first.
 
     Whole picture without and with a border (faces that fill it); halves (small faces beside a large one); quarter
@@ -43,11 +43,12 @@ def full_search(rgb: Image) -> Iterator[Pass]:
 
     Args:
         rgb: (H, W, 3) uint8.
+        detectors: Those that look at the whole picture, in this order; tiles get "full" alone.
     """
     height, width = rgb.shape[:2]
     group = 0
     for lift in (False, True) if is_dark(rgb) else (False,):
-        for stage in _stages(height, width):
+        for stage in _stages(height, width, detectors):
             for step in stage:
                 yield replace(
                     step, group=group, window=replace(step.window, lift=lift), always=step.always and not lift
@@ -55,13 +56,13 @@ def full_search(rgb: Image) -> Iterator[Pass]:
             group += 1
 
 
-def _stages(height: int, width: int) -> Iterator[list[Pass]]:
-    yield _whole(height, width, 0)
+def _stages(height: int, width: int, detectors: Sequence[Kind]) -> Iterator[list[Pass]]:
+    yield _whole(height, width, 0, detectors)
     side = max(height, width) / 2
     if side >= SMALLEST_TILE:
         yield [replace(step, always=True) for step in _tiles(height, width, side)]
     for turns in (2, 1, 3):
-        yield _whole(height, width, turns)
+        yield _whole(height, width, turns, ("full", "short"))
     side /= 2
     while side >= SMALLEST_TILE:
         yield _tiles(height, width, side)
@@ -70,11 +71,9 @@ def _stages(height: int, width: int) -> Iterator[list[Pass]]:
         yield _tiles(height, width, SMALLEST_TILE)
 
 
-def _whole(height: int, width: int, turns: int) -> list[Pass]:
+def _whole(height: int, width: int, turns: int, detectors: Sequence[Kind]) -> list[Pass]:
     return [
-        Pass(name, Window.whole(height, width, border, turns * math.pi / 2))
-        for border in BORDERS
-        for name in ("full", "short")
+        Pass(name, Window.whole(height, width, border, turns * math.pi / 2)) for border in BORDERS for name in detectors
     ]
 
 

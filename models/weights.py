@@ -2,14 +2,42 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import shutil
+import zipfile
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
-from models.registry import ModelError, ModelSpec, get_model
+from models.registry import ModelError, ModelFile, ModelSpec, get_model
+
+State = Literal["ok", "missing", "empty", "git-lfs pointer", "html page", "truncated", "wrong size", "wrong hash"]
 
 ENVIRONMENT: Final = "PORTRAIT_MODELS"
-"""Variable that names one more folder to look for models in."""
+"""Variable that names the folder to use instead of the user's cache."""
+
+
+@dataclass(frozen=True)
+class FileStatus:
+    """What a check found out about one file.
+
+    Attributes:
+        file: The file as registered.
+        path: Where it was found, or where it would be put.
+        state: "ok" or the fault.
+        message: One sentence for the user.
+    """
+
+    file: ModelFile
+    path: Path
+    state: State
+    message: str
+
+    @property
+    def ok(self) -> bool:
+        """Whether the file can be used."""
+        return self.state == "ok"
 
 
 def bundled_folder() -> Path:
@@ -28,21 +56,24 @@ def user_folder() -> Path:
     return Path(platformdirs.user_cache_dir("portrait-animate", appauthor=False)) / "models"
 
 
+def locate(file: ModelFile) -> Path | None:
+    """Path of a file: the shipped one first, then the user's; None if there is neither."""
+    paths = (folder / file.name for folder in (bundled_folder(), user_folder()))
+    return next((path for path in paths if path.is_file()), None)
+
+
 def find_model(model: str | ModelSpec) -> list[Path]:
-    """Paths of a model's files, in the order of its spec: shipped ones first, then the user's folder.
+    """Paths of a model's files, in the order of its spec. Their content is not checked (see verify).
 
     Raises:
-        ModelError: A file is not there; the sentence says which and how to get it.
+        ModelError: A file is not there; the sentence says which and what to do.
     """
-    spec = get_model(model) if isinstance(model, str) else model
-    folders = (bundled_folder(), user_folder())
-    paths = []
-    for file in spec.files:
-        found = next((folder / file.name for folder in folders if (folder / file.name).is_file()), None)
-        if found is None:
-            raise ModelError(f"{file.name} of model {spec.name} is missing; put it into {user_folder()}.")
-        paths.append(found)
-    return paths
+    spec = _spec(model)
+    paths = [locate(file) for file in spec.files]
+    for file, path in zip(spec.files, paths, strict=True):
+        if path is None:
+            raise ModelError(_missing(spec, file))
+    return [path for path in paths if path is not None]
 
 
 def model_path(name: str) -> Path:
@@ -55,3 +86,196 @@ def model_path(name: str) -> Path:
     if len(paths) != 1:
         raise ModelError(f"Model {name} has {len(paths)} files where one is expected.")
     return paths[0]
+
+
+def verify(model: str | ModelSpec) -> list[FileStatus]:
+    """Check every file of a model: presence, form, size, SHA-256 (as far as they are known).
+
+    Raises:
+        ModelError: There is no model of that name.
+    """
+    spec = _spec(model)
+    statuses = []
+    for file in spec.files:
+        path = locate(file)
+        if path is None:
+            target = user_folder() / file.name
+            statuses.append(FileStatus(file, target, "missing", _missing(spec, file)))
+        else:
+            statuses.append(check_file(path, file, remedy(spec)))
+    return statuses
+
+
+def check_file(path: Path, file: ModelFile, remedy: str = "Get it again.") -> FileStatus:
+    """Check one file against what is registered.
+
+    Args:
+        path: The file on disk.
+        file: What it should be.
+        remedy: What to do about a fault, appended to its sentence.
+
+    Raises:
+        OSError: The file can't be read.
+    """
+
+    def status(state: State, what: str) -> FileStatus:
+        return FileStatus(file, path, state, f"{path} {what}." if state == "ok" else f"{path} {what}. {remedy}")
+
+    size = path.stat().st_size
+    if size == 0:
+        return status("empty", "is empty")
+    with path.open("rb") as stream:
+        head = stream.read(512)
+    if head.startswith(b"version https://git-lfs"):
+        return status("git-lfs pointer", "is a Git LFS pointer, a text that stands in for the real weights")
+    if head.lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith((b"<!doctype html", b"<html")):
+        return status("html page", "is a web page, probably an error message, instead of weights")
+    if file.size is not None and size < file.size:
+        return status("truncated", f"breaks off after {size:,} of {file.size:,} bytes")
+    if file.size is not None and size > file.size:
+        return status("wrong size", f"has {size:,} bytes instead of {file.size:,}")
+    if file.sha256 is None:
+        if fault := _form_fault(path, head, size):
+            return status("truncated", fault)
+        return status("ok", "looks complete; no trusted hash is known for it")
+    if file_hash(path) != file.sha256:
+        return status("wrong hash", "is not the registered file: its SHA-256 differs")
+    return status("ok", "is complete and unchanged")
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file as lower-case hex."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def remedy(spec: ModelSpec) -> str:
+    """What a user can do about a missing or damaged file of a model."""
+    if all(locate(file) == bundled_folder() / file.name for file in spec.files):
+        return "Install the app again."
+    if any(file.url or file.repo for file in spec.files):
+        return f"Download {spec.name} again, or import it from a folder that has it."
+    return f"Import {spec.name} from a folder that has it; its source is {spec.source}."
+
+
+def import_model(model: str | ModelSpec, folder: Path) -> list[Path]:
+    """Copy a model's files from any folder (a clone, an older installation, a stick) into the user's folder.
+
+    Files are recognised by name; where several have it, by the folders above them. Each is checked before it counts.
+
+    Args:
+        model: The model or its name.
+        folder: Searched with all its subfolders.
+
+    Returns:
+        The new paths, in the order of the spec.
+
+    Raises:
+        ModelError: The folder or a file is missing, a file is damaged, or it can't be told which of two is meant.
+    """
+    spec = _spec(model)
+    if not folder.is_dir():
+        raise ModelError(f"{folder} is not a folder.")
+    sources = [_pick(file, folder) for file in spec.files]
+    for file, source in zip(spec.files, sources, strict=True):
+        status = check_file(source, file, "Nothing was imported.")
+        if not status.ok:
+            raise ModelError(status.message)
+    paths = []
+    for file, source in zip(spec.files, sources, strict=True):
+        target = user_folder() / file.name
+        if not (target.exists() and target.samefile(source)):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            part = target.with_name(target.name + ".part")
+            try:
+                shutil.copyfile(source, part)
+                part.replace(target)
+            except OSError as error:
+                part.unlink(missing_ok=True)
+                raise ModelError(f"{source} can't be copied to {target}: {error.strerror}.") from error
+        paths.append(target)
+    return paths
+
+
+def _pick(file: ModelFile, folder: Path) -> Path:
+    """The file below a folder that shares the longest tail of its path with the registered name."""
+    wanted = file.name.split("/")
+    ranked: dict[int, list[Path]] = {}
+    for path in sorted(folder.rglob(wanted[-1])):
+        parts = path.resolve().parts
+        same = 0
+        while same < min(len(parts), len(wanted)) and parts[-1 - same] == wanted[-1 - same]:
+            same += 1
+        if path.is_file():
+            ranked.setdefault(same, []).append(path)
+    if not ranked:
+        raise ModelError(f"{folder} has no file {wanted[-1]}.")
+    best = ranked[max(ranked)]
+    if len(best) > 1:
+        raise ModelError(f"{folder} has {len(best)} files {wanted[-1]}; name the folder of the right one.")
+    return best[0]
+
+
+def _spec(model: str | ModelSpec) -> ModelSpec:
+    return get_model(model) if isinstance(model, str) else model
+
+
+def _missing(spec: ModelSpec, file: ModelFile) -> str:
+    return f"{file.name} of model {spec.name} is missing in {user_folder()}. {remedy(spec)}"
+
+
+def _form_fault(path: Path, head: bytes, size: int) -> str:
+    """What shows, without a hash, that a file is not whole; empty if nothing does."""
+    if path.suffix == ".safetensors":
+        length = int.from_bytes(head[:8], "little")
+        if size < 8 or length + 8 > size or head[8:9] != b"{":
+            return "is not a whole safetensors file"
+        return _safetensors_fault(path, length, size)
+    if path.suffix in (".pth", ".pt", ".ckpt"):
+        if head.startswith(b"PK"):
+            return "" if zipfile.is_zipfile(path) else "is a PyTorch archive without its end"
+        return "" if head.startswith(b"\x80") else "is not a PyTorch file"
+    if path.suffix == ".onnx":
+        return _protobuf_fault(path, size)
+    return ""
+
+
+def _safetensors_fault(path: Path, length: int, size: int) -> str:
+    import json
+
+    with path.open("rb") as stream:
+        stream.seek(8)
+        try:
+            header = json.loads(stream.read(length))
+            end = max((v["data_offsets"][1] for k, v in header.items() if k != "__metadata__"), default=0)
+        except (ValueError, KeyError, TypeError, IndexError, AttributeError):
+            return "has a damaged safetensors header"
+    return "" if end == size - 8 - length else f"has {size - 8 - length:,} bytes of weights instead of {end:,}"
+
+
+def _protobuf_fault(path: Path, size: int) -> str:
+    """Walk the top-level fields of an ONNX file: they must end exactly where the file ends."""
+    with path.open("rb") as stream:
+        position = 0
+        while position < size:
+            stream.seek(position)
+            block = stream.read(20)
+            key, used = _varint(block)
+            length, more = _varint(block[used:])
+            if not used or key & 7 not in (0, 2) or not more:
+                return "is not an ONNX file, or a damaged one"
+            position += used + more + (length if key & 7 == 2 else 0)
+    return "" if position == size else f"is an ONNX file that breaks off after {size:,} of {position:,} bytes"
+
+
+def _varint(block: bytes) -> tuple[int, int]:
+    """A protobuf variable-length integer and its length in bytes (0: not one)."""
+    value = 0
+    for index, byte in enumerate(block[:10]):
+        value |= (byte & 0x7F) << (7 * index)
+        if byte < 0x80:
+            return value, index + 1
+    return 0, 0

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import importlib
 import re
+import shlex
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer.main
+
+from app.cli import main as cli
+from app.options import all_options
+from app.presets import resolve
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -102,3 +110,31 @@ def test_paths_named_in_code_exist() -> None:
     for page in PAGES:
         for name in re.findall(r"`((?:app|liveportrait|models|tools|docs|assets|tests)/[\w/.-]*)`", read(page)):
             assert (ROOT / name).exists(), f"{page}: {name}"
+
+
+COMMANDS = animate_commands()
+
+
+@pytest.mark.parametrize(("page", "line"), COMMANDS, ids=[f"{page}:{line}" for page, line in COMMANDS])
+def test_animate_command_parses(page: str, line: str) -> None:
+    """Verb, flags and values of a command shown are what the command line takes; nothing is run."""
+    name, *words = shlex.split(line.removeprefix("$ "), comments=True)
+    assert name == "animate"
+    if set(words) & {"--help", "--version"}:
+        assert cli.main(words) == 0
+        return
+    module = cli.VERBS[words[0]][0] if words[0] in cli.VERBS else cli.DEFAULT_VERB
+    words = words[1:] if words[0] in cli.VERBS else words
+    command: Any = typer.main.get_command(importlib.import_module(module).app)
+    while hasattr(command, "commands"):
+        assert words, f"{page}: {line} lacks a command"
+        assert words[0] in command.commands, f"{page}: {line}"
+        command, words = command.commands[words[0]], words[1:]
+    values = command.make_context("animate", list(words)).params
+    if module == cli.DEFAULT_VERB:
+        names = {option.name for option in all_options()}
+        resolve({key: value for key, value in values.items() if key in names and value is not None})
+
+
+def test_readme_shows_the_main_command() -> None:
+    assert [line for page, line in COMMANDS if page == "README.md" and re.match(r"animate \S+\.jpg \S+\.mp4", line)]

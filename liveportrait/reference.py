@@ -1,0 +1,117 @@
+"""The neutral reference: the driving frame that relative motion is measured from."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from liveportrait.motion import Motion, euler_from_rotation
+
+if TYPE_CHECKING:
+    from liveportrait.engines.base import Engine
+
+_ANGLE, _LIP, _EYE = 8.0, 0.06, 0.25
+"""Deviations that cost one unit: degrees of head turn, lip ratio, share of the clip's usual eye opening."""
+
+
+def _median(values: npt.NDArray[np.float64], fallback: float) -> float:
+    known = values[np.isfinite(values)]
+    return float(np.median(known)) if len(known) else fallback
+
+
+def neutrality(
+    rotation: npt.ArrayLike, eye_ratio: npt.ArrayLike, lip_ratio: npt.ArrayLike, found: npt.ArrayLike | None = None
+) -> npt.NDArray[np.float64]:
+    """How far every frame is from a frontal head with closed lips and normally open eyes.
+
+    Args:
+        rotation: (N, 3, 3).
+        eye_ratio: (N, 2), NaN where unknown.
+        lip_ratio: (N, 1), NaN where unknown.
+        found: (N,) bool, frames with a face; None is all.
+
+    Returns:
+        (N,) cost, 0 for a perfectly neutral frame, infinite without a face.
+    """
+    angles = euler_from_rotation(rotation).astype(np.float64)
+    usable = np.ones(len(angles), bool) if found is None else np.array(found, bool)
+    usable &= np.isfinite(angles).all(axis=1)
+    if not usable.any():
+        return np.full(len(angles), np.inf)
+    # a camera above or beside the screen shifts the habitual pose; more than 6 degrees of it counts as a turn
+    usual = np.clip(np.median(angles[usable], axis=0), -6.0, 6.0)
+    cost = (((angles - usual) / _ANGLE) ** 2).sum(axis=1)
+    with np.errstate(invalid="ignore"):
+        eyes = np.asarray(eye_ratio, np.float64).reshape(len(angles), -1).mean(axis=1)
+        lips = np.asarray(lip_ratio, np.float64).reshape(len(angles), -1).mean(axis=1)
+        awake = eyes[usable & (eyes > 0.5 * _median(eyes[usable], 0.0))]
+        open_eye = max(_median(awake, 0.3), 1e-3)
+        cost += np.nan_to_num(((eyes / open_eye - 1) / _EYE) ** 2)
+        cost += np.nan_to_num((np.maximum(lips, 0) / _LIP) ** 2)
+    cost[~usable] = np.inf
+    return cost
+
+
+def neutral_frame(
+    rotation: npt.ArrayLike, eye_ratio: npt.ArrayLike, lip_ratio: npt.ArrayLike, found: npt.ArrayLike | None = None
+) -> int:
+    """Index of the most neutral frame; arguments as in ``neutrality``.
+
+    A frame is judged with its neighbours, so that one misread frame in the middle of a movement isn't taken.
+
+    Raises:
+        ValueError: If no frame has a face.
+    """
+    cost = neutrality(rotation, eye_ratio, lip_ratio, found)
+    if not np.isfinite(cost).any():
+        raise ValueError("the driving clip has no frame with a face to measure motion from.")
+    ceiling = 2 * cost[np.isfinite(cost)].max() + 1
+    filled = np.pad(np.where(np.isfinite(cost), cost, ceiling), 1, mode="edge")
+    joint = cost + 0.5 * np.maximum(filled[:-2], filled[2:])
+    return int(np.argmin(joint))
+
+
+def reference_index(choice: str, motion: Motion, found: npt.ArrayLike | None = None) -> int:
+    """Frame that the option ``reference`` names.
+
+    Args:
+        choice: "auto", "first" or a frame number counted from 0.
+        motion: Driving clip; rotation and ratios are read.
+        found: (N,) bool, frames with a face; None is all.
+
+    Returns:
+        Index. "first" is the first frame with a face.
+
+    Raises:
+        ValueError: If the choice isn't one of these, or names a frame that doesn't exist or has no face.
+    """
+    usable = np.ones(len(motion), bool) if found is None else np.asarray(found, bool)
+    if choice == "auto":
+        return neutral_frame(motion.rotation, motion.eye_ratio, motion.lip_ratio, usable)
+    if choice == "first":
+        if not usable.any():
+            raise ValueError("the driving clip has no frame with a face to measure motion from.")
+        return int(np.argmax(usable))
+    try:
+        index = int(choice)
+    except ValueError:
+        raise ValueError(f"reference must be auto, first or a frame number, not {choice!r}.") from None
+    if not 0 <= index < len(motion):
+        raise ValueError(f"reference frame {index} doesn't exist: the driving clip has frames 0 to {len(motion) - 1}.")
+    if not usable[index]:
+        raise ValueError(f"reference frame {index} has no face; choose another one or auto.")
+    return index
+
+
+def lone_reference(engine: Engine, driving: Motion) -> Motion:
+    """Reference for a single driving picture: the same pose with the engine's neutral expression.
+
+    So only the expression of a lone picture is taken over in relative mode; its pose needs absolute mode.
+    """
+    neutral = engine.neutral_of(driving)
+    if neutral is None:
+        neutral = replace(driving, delta=np.zeros_like(driving.delta))
+    return replace(neutral, rotation=driving.rotation, translation=driving.translation, scale=driving.scale)

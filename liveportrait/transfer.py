@@ -1,0 +1,317 @@
+"""Transfer: driving motion becomes motion of the source (spec motion.md section 3; differences: docs/differences.md).
+
+Engines plug in through ``fit_delta``, ``fit_absolute``, ``retarget_eyes``, ``retarget_lips`` and ``stitch``; everything
+here holds for any number of keypoints and works on any number of frames at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from liveportrait.engines.base import Engine, Portrait
+from liveportrait.motion import Array, Motion, blend, keypoints
+from liveportrait.options import AnimationOptions
+
+LIP_OPEN = 0.03
+"""Lip ratio of a source from which its lips are closed first (official threshold)."""
+EYE_DROWSY, EYE_AWAKE = 0.18, 0.39
+"""A source clip that starts with eyes below the first is steadied at the second (official values)."""
+
+
+@dataclass(frozen=True)
+class TransferRules:
+    """Which rules are followed.
+
+    Attributes:
+        official: Reproduce the official release to the number, its quirks included.
+        driving_image: The driver is a single picture (official rules only; ours need no special case).
+        expression_friendly: Official driving option; False is "pose-friendly".
+        animal: Official animals mode: absolute motion from the first frame, scaled by hull volumes.
+        neutral_lips: (1, K, 3) neutral expression that the official rules subtract from a driving picture.
+    """
+
+    official: bool = False
+    driving_image: bool = False
+    expression_friendly: bool = True
+    animal: bool = False
+    neutral_lips: npt.NDArray[np.floating[Any]] | None = None
+
+
+def region_mask(engine: Engine, region: str, restricted: bool) -> npt.NDArray[np.bool_]:
+    """(K, 3) expression values that a region moves.
+
+    Args:
+        engine: Names the values of each region.
+        region: all, exp, pose, lip or eyes.
+        restricted: Absolute motion or source video, where values that carry pose stay with the source.
+    """
+    if region == "pose":
+        return np.zeros((engine.keypoints, 3), bool)
+    if region in ("all", "exp"):
+        full = engine.regions["exp"]
+        return engine.regions.get("official", full) if restricted else full
+    return engine.regions[region]
+
+
+def _gains(engine: Engine, options: AnimationOptions) -> Array | None:
+    if options.eye_gain == options.lip_gain == 1:
+        return None
+    gain = np.ones((engine.keypoints, 3), np.float32)
+    gain[engine.regions["eyes"]] = options.eye_gain
+    gain[engine.regions["lip"]] = options.lip_gain
+    return gain
+
+
+def _repeat(array: Array, count: int) -> Array:
+    return np.broadcast_to(array, (count, *array.shape[1:]))
+
+
+def new_motion(
+    engine: Engine,
+    portrait: Portrait,
+    driving: Motion,
+    reference: Motion,
+    options: AnimationOptions,
+    source_video: bool = False,
+) -> Motion:
+    """Motion of the source under a driver, before stitching and retargeting.
+
+    Args:
+        engine: Engine of both.
+        portrait: The source.
+        driving: N driving frames.
+        reference: The neutral driving frame (N = 1); relative motion is measured from it.
+        options: What is transferred, and how strongly.
+        source_video: The source is a frame of a clip.
+
+    Returns:
+        N frames; the ratios are the driver's.
+    """
+    source, n = portrait.motion, len(driving)
+    mask = region_mask(engine, options.region, restricted=source_video or not options.relative)
+    posed = options.region in ("all", "pose")
+    stretch = driving.scale / (reference.scale if options.relative else source.scale)
+    if options.relative:
+        change = engine.fit_delta(portrait, driving.delta - reference.delta, driving, reference)
+        rotation = driving.rotation @ reference.rotation.transpose(0, 2, 1) @ source.rotation
+        shift = driving.translation - reference.translation
+        if engine.scaled_translation:
+            shift = shift * (source.scale / reference.scale)
+        translation = source.translation + shift
+    else:
+        change = engine.fit_absolute(portrait, driving) - source.delta
+        rotation, translation = driving.rotation, driving.translation
+    gain = _gains(engine, options)
+    if gain is not None:
+        change = change * gain
+    still = source if len(source) == n else source[np.zeros(n, np.int64)]
+    moved = replace(
+        still,
+        rotation=np.asarray(rotation if posed else still.rotation, np.float32),
+        translation=np.asarray(translation if posed else still.translation, np.float32),
+        scale=np.asarray(still.scale * stretch**options.scale_motion if posed else still.scale, np.float32),
+        delta=np.asarray(source.delta + np.where(mask, change, 0), np.float32),
+    )
+    if options.multiplier != 1:
+        moved = blend(still, moved, options.multiplier)
+    return replace(moved, eye_ratio=driving.eye_ratio, lip_ratio=driving.lip_ratio, extra=driving.extra)
+
+
+def _target(driving: Array, reference: Array, source: Array, gain: float, options: AnimationOptions) -> Array:
+    """Opening that retargeting aims at: the driver's, with gain around its reference and multiplier around the source."""
+    base = np.where(np.isnan(reference), driving, reference) if options.relative else source
+    wanted = base + gain * (driving - base)
+    return np.maximum(source + options.multiplier * (wanted - source), 0).astype(np.float32)
+
+
+def _turned(engine: Engine, source: Motion, moved: Motion, offsets: Array) -> Array:
+    """Offsets of the source's own pose, turned with the head where expression is fixed to the head."""
+    if engine.delta_space == "camera":
+        return offsets
+    turn = source.rotation.transpose(0, 2, 1) @ moved.rotation
+    return np.asarray(offsets @ turn * (moved.scale / source.scale)[:, :, None], np.float32)
+
+
+def _retarget(
+    engine: Engine, portrait: Portrait, moved: Motion, reference: Motion, options: AnimationOptions
+) -> tuple[Motion, Array]:
+    """Eye and lip retargeting on top of the other motion.
+
+    The values that open lids or lips are taken back to the source's (regions "lids" and "lip_opening" where the engine
+    tells them apart, else "eyes" and "lip"), and the engine's offsets to the driver's opening are added instead.
+    """
+    source = portrait.motion
+    offsets = np.zeros((len(moved), engine.keypoints, 3), np.float32)
+    delta = moved.delta.copy()
+    for wanted, ratio, own, region, fallback, gain, function in (
+        (options.eye_retargeting, "eye_ratio", "lids", "eyes", "eyes", options.eye_gain, engine.retarget_eyes),
+        (options.lip_retargeting, "lip_ratio", "lip_opening", "lip", "lip", options.lip_gain, engine.retarget_lips),
+    ):
+        if not wanted or np.isnan(getattr(source, ratio)).any():
+            continue
+        target = _target(getattr(moved, ratio), getattr(reference, ratio), getattr(source, ratio), gain, options)
+        known = ~np.isnan(target).any(axis=1)
+        if not known.any():
+            continue
+        mask = engine.regions.get(own, engine.regions[fallback])
+        delta = np.where(known[:, None, None] & mask, source.delta, delta)
+        change = _turned(engine, source, moved[known.nonzero()[0]], function(portrait, target[known]))
+        offsets[known] += change
+    return replace(moved, delta=delta.astype(np.float32)), offsets
+
+
+def _normalised(
+    engine: Engine, portrait: Portrait, moved: Motion, options: AnimationOptions, eye_target: float | None
+) -> Array | None:
+    """Offsets that close the source's lips and steady its eyes, (N, K, 3), or None."""
+    source = portrait.motion
+    parts = []
+    lips = options.region in ("all", "exp", "lip") and options.relative and not options.lip_retargeting
+    if options.normalize_lip and lips and float(source.lip_ratio[0, 0]) >= LIP_OPEN:
+        parts.append(engine.retarget_lips(portrait, np.zeros((1, 1), np.float32)))
+    if options.source_eye_normalize and eye_target is not None and not options.eye_retargeting:
+        parts.append(engine.retarget_eyes(portrait, np.full((1, 2), eye_target, np.float32)))
+    if not parts:
+        return None
+    total = np.sum(parts, axis=0, dtype=np.float32)
+    return _turned(engine, source, moved, _repeat(total, len(moved)))
+
+
+def steady_eye_target(first: Motion) -> float | None:
+    """Eye opening that a source clip is held at, from its first frame; None if unknown."""
+    ratio = float(first.eye_ratio[0].mean())
+    if np.isnan(ratio):
+        return None
+    return EYE_AWAKE if ratio < EYE_DROWSY else ratio
+
+
+def transfer(
+    engine: Engine,
+    portrait: Portrait | Sequence[Portrait],
+    driving: Motion,
+    reference: Motion,
+    options: AnimationOptions,
+    *,
+    offsets: Array | None = None,
+    eye_target: float | None = None,
+    rules: TransferRules | None = None,
+) -> Array:
+    """Driving keypoints of every frame.
+
+    Args:
+        engine: Engine of source and driver.
+        portrait: The source picture, or N portraits of the frames of a source clip.
+        driving: N driving frames.
+        reference: The neutral driving frame (N = 1), see ``liveportrait.reference``. For a single driving picture use
+            ``lone_reference``.
+        options: What is transferred, and how strongly.
+        offsets: (1 or N, K, 3) expression offsets to add, such as those of sliders.
+        eye_target: Opening at which ``source_eye_normalize`` holds the eyes of a source clip
+            (``steady_eye_target`` of its first frame).
+        rules: Official behaviour instead of ours. It needs the whole clip at once.
+
+    Returns:
+        (N, K, 3) float32, crop units.
+
+    Raises:
+        ValueError: If driver and engine have different keypoints, or the numbers of frames differ.
+    """
+    check_family(engine, driving)
+    if rules is not None and rules.official:
+        from liveportrait.official import official_transfer  # noqa: PLC0415 - it imports this module
+
+        return official_transfer(engine, portrait, driving, options, rules)
+    if isinstance(portrait, Portrait):
+        return _transfer_one(engine, portrait, driving, reference, options, offsets, None, False)
+    if len(portrait) != len(driving):
+        raise ValueError(f"the source clip has {len(portrait)} frames here, the driving motion {len(driving)}.")
+    parts = []
+    for i, one in enumerate(portrait):
+        own = offsets if offsets is None or len(offsets) == 1 else offsets[i : i + 1]
+        parts.append(_transfer_one(engine, one, driving[i], reference, options, own, eye_target, True))
+    return np.concatenate(parts)
+
+
+def _transfer_one(
+    engine: Engine, portrait: Portrait, driving: Motion, reference: Motion, options: AnimationOptions,
+    offsets: Array | None, eye_target: float | None, source_video: bool,
+) -> Array:  # fmt: skip
+    moved = new_motion(engine, portrait, driving, reference, options, source_video)
+    if offsets is not None:
+        moved = replace(moved, delta=moved.delta + offsets)
+    moved, retargeting = _retarget(engine, portrait, moved, reference, options)
+    x_d = keypoints(portrait.canonical, moved, engine.delta_space) + retargeting
+    if options.stitching:
+        x_d = engine.stitch(portrait, x_d)
+    normalised = _normalised(engine, portrait, moved, options, eye_target)
+    return np.asarray(x_d if normalised is None else x_d + normalised, np.float32)
+
+
+def check_family(engine: Engine, motion: Motion) -> None:
+    """Raise ValueError, in a clear sentence, if motion was read by an engine with other keypoints."""
+    if motion.keypoints != engine.keypoints or (motion.engine and motion.engine != engine.family):
+        raise ValueError(
+            f"this motion has {motion.keypoints} keypoints of the family {motion.engine or 'unknown'!r}, but the "
+            f"{engine.name} engine works with {engine.keypoints} of {engine.family!r}; make the template again from "
+            "its driving clip with this engine, or choose the engine that made it."
+        )
+
+
+def combine(
+    motions: Mapping[str, Motion],
+    regions: Mapping[str, npt.NDArray[np.bool_]],
+    rest: Motion | None = None,
+    extra_regions: Mapping[str, str] | None = None,
+) -> Motion:
+    """One motion out of several drivers: pose from one, lips from another, and so on.
+
+    Each part of the face has exactly one owner, so the order doesn't matter. Combine the references of the drivers in
+    the same way for relative motion.
+
+    Args:
+        motions: Owner of "pose", "lip", "eyes" and "exp" (expression but lips and eyes); "all" owns what has no other
+            owner. N frames each, or 1 frame that is held.
+        regions: The engine's regions.
+        rest: Owner of parts that nobody owns (N or 1 frames), usually the reference; needed if "all" is absent and a
+            part is.
+        extra_regions: Name of an extra array -> region; the others belong to "exp".
+
+    Returns:
+        N frames.
+
+    Raises:
+        ValueError: If a part has no owner, or the numbers of frames don't fit.
+    """
+    unknown = set(motions) - {"pose", "lip", "eyes", "exp", "all"}
+    if unknown:
+        raise ValueError(f"unknown regions {', '.join(sorted(unknown))}; use pose, lip, eyes, exp or all.")
+    owners: dict[str, Motion] = {}
+    for part in ("pose", "exp", "lip", "eyes"):
+        owner = motions.get(part, motions.get("exp") if part in ("lip", "eyes") else None)
+        owner = owner or motions.get("all", rest)
+        if owner is None:
+            raise ValueError(f"no driver is given for the region {part}.")
+        owners[part] = owner
+    lengths = {len(m) for m in owners.values()} - {1}
+    if len(lengths) > 1:
+        raise ValueError(f"the drivers have different numbers of frames: {', '.join(map(str, sorted(lengths)))}.")
+    n = lengths.pop() if lengths else 1
+    parts = {k: m if len(m) == n else m[np.zeros(n, np.int64)] for k, m in owners.items()}
+    delta = parts["exp"].delta.copy()
+    for part in ("lip", "eyes"):
+        delta = np.where(regions[part], parts[part].delta, delta)
+    where = extra_regions or {}
+    names = {name for m in parts.values() for name in m.extra}
+    extra = {name: parts[where.get(name, "exp")].extra.get(name) for name in names}
+    return replace(
+        parts["pose"],
+        delta=np.asarray(delta, np.float32),
+        eye_ratio=parts["eyes"].eye_ratio,
+        lip_ratio=parts["lip"].lip_ratio,
+        extra={k: v for k, v in extra.items() if v is not None},
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,3 +79,14 @@ def packets(container: InputContainer, *streams: Any) -> Iterator[tuple[Any, Exc
             yield None, error
             return
         yield packet, None
+
+
+def first_stamp(container: InputContainer, stream: Any) -> Fraction | None:
+    """Seconds of the first frame in order of display, from the earliest of the first packets; reads on in the file."""
+    stamps: list[int] = []
+    for packet, _ in packets(container, stream):
+        if packet is not None and packet.pts is not None and not packet.is_discard and packet.size:
+            stamps.append(packet.pts)
+        if len(stamps) >= 32:  # more than any codec reorders
+            break
+    return min(stamps) * stream.time_base if stamps else None

@@ -268,18 +268,18 @@ def encode(
         image = Image.fromarray(np.dstack([rgb, alpha]))
     else:
         image = Image.fromarray(np.ascontiguousarray(flatten(rgb, alpha, background)))
-    options: dict[str, Any] = {
+    table: dict[str, dict[str, Any]] = {
         "PNG": {"compress_level": 3},
         "JPEG": {"quality": quality, "subsampling": 0 if quality >= 90 else 2},
         "WEBP": {"quality": quality, "method": 4},
         "TIFF": {"compression": "tiff_deflate"},
-    }.get(format, {})
+    }
     buffer = io.BytesIO()
-    image.save(buffer, format, **options)
+    image.save(buffer, format, **table.get(format, {}))
     return buffer.getvalue()
 
 
-def write_image(
+def write_image(  # noqa: PLR0917
     path: str | Path,
     rgb: np.ndarray,
     alpha: np.ndarray | None = None,

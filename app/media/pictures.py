@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -165,7 +166,7 @@ def _number(names: list[Path]) -> list[tuple[int, Path]]:
 def describe_gaps(numbers: list[int]) -> str:
     """Ranges missing from rising numbers, such as "7, 12-15"; empty when there are none."""
     gaps = []
-    for a, b in zip(numbers, numbers[1:], strict=False):
+    for a, b in pairwise(numbers):
         if b > a + 1:
             gaps.append(str(a + 1) if b == a + 2 else f"{a + 1}-{b - 1}")
     shown = ", ".join(gaps[:8])

@@ -89,7 +89,7 @@ class Pair:
     driving: int
 
 
-def pair(
+def pair(  # noqa: PLR0917
     source: Sequence[Fraction],
     source_duration: Fraction,
     driving: Sequence[Fraction],

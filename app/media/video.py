@@ -102,7 +102,7 @@ class ToRGB:
 
 def matrix_of(frame: Any) -> str:
     """Name of the YUV matrix of a frame; untagged large pictures count as BT.709, small ones as BT.601."""
-    if any(not c.is_luma and not c.is_chroma and not c.is_alpha for c in frame.format.components):
+    if frame.format.is_rgb or frame.format.has_palette:
         return "rgb"
     name = MATRICES.get(int(frame.colorspace))
     if name is None or name == "rgb":

@@ -1,0 +1,326 @@
+"""Sound for the output: copied packet by packet where the container allows it, else encoded anew, in step and cut."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+
+from app.errors import AppError, MediaError
+from app.media import container as containers
+from app.media import files
+
+# Codecs that play in the container (by FFmpeg's canonical names); everything else is encoded anew
+COPIED = {
+    "mp4": {"aac", "mp3", "ac3", "eac3", "opus", "flac", "alac"},
+    "mov": {"aac", "mp3", "ac3", "eac3", "alac", "pcm_s16le", "pcm_s24le", "pcm_s32le", "pcm_f32le", "pcm_s16be"},
+    "matroska": {
+        "aac", "mp3", "ac3", "eac3", "opus", "vorbis", "flac", "alac", "dts", "truehd", "pcm_s16le", "pcm_s24le",
+        "pcm_f32le",
+    },
+    "webm": {"opus", "vorbis"},
+}  # fmt: skip
+ENCODER = {"mp4": "aac", "mov": "aac", "matroska": "libopus", "webm": "libopus"}
+AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)
+BITS_PER_CHANNEL = 96_000
+SHORT_LEAD = Fraction(1, 10)  # s; less sound before the first frame than this is cut off instead of kept
+LONGEST_TAIL = Fraction(1, 20)  # s by which copied sound may end after the last frame
+
+
+class AudioSource:
+    """The first sound track of a file, to be laid under an output.
+
+    Attributes:
+        path: The file.
+        start: Seconds from the file's first frame (its first sample without a picture) where the output begins.
+        duration: Longest length in seconds, or None.
+        present: Whether there is a sound track at all; without one the output is silent.
+        codec: Codec of the track, or empty.
+        lead: Seconds of sound before the first frame that are kept; the writer shifts the picture by them.
+    """
+
+    def __init__(
+        self, path: str | Path, start: Fraction | float = Fraction(0), duration: Fraction | float | None = None
+    ) -> None:
+        self.path = Path(path)
+        self.start = Fraction(start)
+        self.duration = None if duration is None else Fraction(duration)
+        self.present = False
+        self.codec = ""
+        self.lead = Fraction(0)
+        self.zero = Fraction(0)
+        if self.path.is_dir() or not self.path.exists():
+            return
+        try:
+            self._probe()
+        except AppError:  # a picture or a folder has no sound
+            self.present = False
+
+    def _probe(self) -> None:
+        with containers.open_input(self.path) as source:
+            track = _track(source)
+            if track is None:
+                return
+            begin = _seconds(track.start_time, track.time_base) or Fraction(0)
+            self.zero = begin
+            try:
+                picture = containers.video_stream(source, self.path)
+            except MediaError:
+                picture = None
+            if picture is not None:
+                self.zero = containers.first_stamp(source, picture) or Fraction(0)
+            self.present, self.codec = True, track.codec_context.codec.canonical_name
+            if self.start == 0 and self.zero - begin > SHORT_LEAD:
+                self.lead = self.zero - begin
+
+    def attach(self, output: Any, format: str) -> AudioTrack | None:
+        """Add a sound stream to an output that has not begun yet.
+
+        Args:
+            output: PyAV output container.
+            format: "mp4", "mov", "matroska" or "webm".
+
+        Returns:
+            The track to be pulled while the picture is written, or None without sound.
+        """
+        if not self.present:
+            return None
+        if self.codec in COPIED.get(format, set()):
+            return CopiedTrack(self, output, format)
+        return EncodedTrack(self, output, ENCODER[format])
+
+
+def _track(source: Any) -> Any:
+    for stream in source.streams.audio:
+        if stream.codec_context is not None and stream.codec_context.sample_rate:
+            return stream
+    return None
+
+
+def _seconds(stamp: int | None, base: Fraction | None) -> Fraction | None:
+    return None if stamp is None or base is None else stamp * base
+
+
+class AudioTrack:
+    """Sound on its way into an output.
+
+    Attributes:
+        note: One sentence when the sound was changed or breaks off, else empty.
+    """
+
+    def __init__(self, source: AudioSource) -> None:
+        self.note = ""
+        self._source = source
+        self._container = containers.open_input(source.path)
+        self._stream = _track(self._container)
+        # seconds on the output's time line = seconds in the file - shift
+        self._shift = source.zero + source.start - source.lead
+        limit = source.duration
+        self._limit = None if limit is None else limit + source.lead
+        if source.start > 0:
+            begin = source.zero + source.start - 1  # early enough for any decoder to settle
+            self._container.seek(int(begin / self._stream.time_base), stream=self._stream, backward=True)
+
+    def pull(self, until: Fraction, mux: Callable[[Any], None]) -> None:
+        """Write the sound that belongs before ``until`` seconds."""
+        raise NotImplementedError
+
+    def finish(self, end: Fraction, mux: Callable[[Any], None]) -> None:
+        """Write the rest of the sound and cut it at ``end`` seconds, the end of the last frame."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Give back the file."""
+        self._container.close()
+
+    def _bounded(self, time: Fraction) -> Fraction:
+        return time if self._limit is None else min(time, self._limit)
+
+    def _packets(self) -> Iterator[Any]:
+        for packet, error in containers.packets(self._container, self._stream):
+            if error is not None:
+                self.note = f"The sound of {self._source.path} breaks off: {files.reason(error)[0]}."
+            elif packet.size:
+                yield packet
+
+
+class CopiedTrack(AudioTrack):
+    """Packets as they are, with new time stamps."""
+
+    def __init__(self, source: AudioSource, output: Any, format: str) -> None:
+        super().__init__(source)
+        self._out = output.add_stream_from_template(self._stream)
+        context = self._stream.codec_context
+        self._unit = Fraction(1, context.sample_rate)
+        self._frame = Fraction(context.frame_size or 0, context.sample_rate)
+        # MP4 and MOV hide what lies before 0 by an edit list; the others can't
+        self._early = Fraction(1) if format in ("mp4", "mov") else Fraction(0)
+        self._timed = self._times()
+        self._next: tuple[Fraction, Fraction, Any] | None = None
+        self._last = Fraction(-(1 << 30))
+
+    def _times(self) -> Iterator[tuple[Fraction, Fraction, Any]]:
+        """(start, end, packet) on the output's time line, with coarse time stamps put back on whole frames."""
+        expected: Fraction | None = None
+        base = Fraction(self._stream.time_base)
+        begin = _seconds(self._stream.start_time, base) or Fraction(0)
+        for packet in self._packets():
+            length = (packet.duration or 0) * base or self._frame
+            stamp = packet.pts if packet.pts is not None else packet.dts
+            time = stamp * base if stamp is not None else expected
+            if time is None:
+                continue
+            if base > self._unit and self._frame:
+                length = self._frame
+                if expected is not None and abs(expected - time) <= 2 * base:
+                    time = expected
+            expected = time + length
+            start = time - self._shift
+            # one packet before the cut lets the decoder settle; a natural priming packet stays everywhere
+            primed = self._source.start == 0 and time < begin and self._source.lead == 0
+            if start + 2 * length <= 0 and not primed:
+                continue
+            if start < -self._early and not primed:
+                continue
+            yield start, start + length, packet
+
+    def _ahead(self) -> tuple[Fraction, Fraction, Any] | None:
+        if self._next is None:
+            self._next = next(self._timed, None)
+        return self._next
+
+    def pull(self, until: Fraction, mux: Callable[[Any], None]) -> None:  # noqa: D102 - as declared
+        until = self._bounded(until)
+        while (entry := self._ahead()) is not None and entry[0] < until:
+            self._write(entry, mux)
+
+    def finish(self, end: Fraction, mux: Callable[[Any], None]) -> None:  # noqa: D102
+        end = self._bounded(end)
+        while (entry := self._ahead()) is not None and entry[0] < end and entry[1] <= end + LONGEST_TAIL:
+            self._write(entry, mux)
+
+    def _write(self, entry: tuple[Fraction, Fraction, Any], mux: Callable[[Any], None]) -> None:
+        start, end, packet = entry
+        self._next = None
+        if start <= self._last:
+            return
+        self._last = start
+        packet.stream = self._out
+        packet.time_base = self._unit
+        packet.pts = packet.dts = round(start / self._unit)
+        packet.duration = round((end - start) / self._unit)
+        mux(packet)
+
+
+class EncodedTrack(AudioTrack):
+    """Decoded, resampled, cut to the sample and encoded."""
+
+    def __init__(self, source: AudioSource, output: Any, encoder: str) -> None:
+        super().__init__(source)
+        context = self._stream.codec_context
+        channels = min(2, context.layout.nb_channels) or 1
+        layout = "stereo" if channels == 2 else "mono"
+        rate = 48000 if encoder == "libopus" else min(AAC_RATES, key=lambda r: (abs(r - context.sample_rate), -r))
+        self._rate = rate
+        self._out = output.add_stream(encoder, rate=rate, layout=layout)
+        self._out.bit_rate = BITS_PER_CHANNEL * channels
+        kind = self._out.codec_context.format.name
+        self._kind, self._layout, self._channels = kind, layout, channels
+        self._resampler = av.AudioResampler("fltp", layout, rate)
+        self._to_encoder = av.AudioResampler(kind, layout, rate)
+        self._fifo = av.AudioFifo()
+        self._blocks = self._decode()
+        self._rest: tuple[int, np.ndarray] | None = None  # (number of its first sample, (channels, N) float32)
+        self._written = 0  # samples given to the queue
+        self._encoded = 0  # samples given to the encoder
+        name = {"aac": "AAC", "libopus": "Opus"}[encoder]
+        mixed = f" and mixed down from {context.layout.nb_channels} channels" if context.layout.nb_channels > 2 else ""
+        self.note = f"The sound ({source.codec}) was encoded to {name}{mixed}, since the output can't hold it as it is."
+
+    def _decode(self) -> Iterator[tuple[int, np.ndarray]]:
+        """Blocks of samples with the number of their first sample on the output's time line."""
+        position: int | None = None
+        damaged = False
+        for packet in chain(self._packets(), [None]):
+            try:
+                frames = self._stream.codec_context.decode(packet)
+            except (av.FFmpegError, ValueError):
+                damaged = True
+                continue
+            for frame in frames:
+                stamp = _seconds(frame.pts, frame.time_base)
+                if stamp is not None:
+                    wanted = round((stamp - self._shift) * self._rate)
+                    if position is None or abs(wanted - position) > self._rate // 50:
+                        position = wanted
+                frame.pts = None
+                for block in self._resampler.resample(frame):
+                    samples = block.to_ndarray()
+                    position = position or 0
+                    yield position, samples
+                    position += samples.shape[1]
+        for block in self._resampler.resample(None):
+            if position is not None:
+                yield position, block.to_ndarray()
+        if damaged:
+            self.note += " Parts of it are damaged."
+
+    def pull(self, until: Fraction, mux: Callable[[Any], None]) -> None:  # noqa: D102
+        self._fill(round(self._bounded(until) * self._rate))
+        size = self._out.codec_context.frame_size or 1024
+        while self._fifo.samples >= size:
+            self._encode(self._fifo.read(size), mux)
+
+    def finish(self, end: Fraction, mux: Callable[[Any], None]) -> None:  # noqa: D102
+        self.pull(end, mux)
+        if self._fifo.samples:
+            self._encode(self._fifo.read(), mux)
+        for packet in self._out.encode(None):
+            mux(packet)
+
+    def _fill(self, until: int) -> None:
+        """Hand samples before number ``until`` to the queue; gaps become silence, overlaps are dropped."""
+        while self._written < until:
+            entry = self._rest or next(self._blocks, None)
+            self._rest = None
+            if entry is None:
+                return
+            first, samples = entry
+            if first + samples.shape[1] <= self._written:
+                continue
+            if first < self._written:
+                first, samples = self._written, samples[:, self._written - first :]
+            if first >= until:
+                self._rest = (first, samples)
+                return
+            if first > self._written:
+                self._feed(np.zeros((self._channels, first - self._written), np.float32))
+            room = until - first
+            if samples.shape[1] > room:
+                self._rest = (until, samples[:, room:])
+                samples = samples[:, :room]
+            self._feed(samples)
+
+    def _feed(self, samples: np.ndarray) -> None:
+        step = self._rate  # a second at a time, so that a long silence takes no memory
+        for k in range(0, samples.shape[1], step):
+            part = np.ascontiguousarray(samples[:, k : k + step])
+            frame = av.AudioFrame.from_ndarray(part, format="fltp", layout=self._layout)
+            frame.sample_rate = self._rate
+            for block in self._to_encoder.resample(frame):
+                block.pts = None
+                self._fifo.write(block)
+            self._written += part.shape[1]
+
+    def _encode(self, frame: Any, mux: Callable[[Any], None]) -> None:
+        if frame is None:
+            return
+        frame.pts, frame.time_base = self._encoded, Fraction(1, self._rate)
+        self._encoded += frame.samples
+        for packet in self._out.encode(frame):
+            mux(packet)

@@ -1,0 +1,291 @@
+"""Encoding of video files with PyAV: choice of the encoder, exact time stamps, BT.709, sound muxed in step."""
+
+from __future__ import annotations
+
+import functools
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
+
+from app.errors import UsageError
+from app.media import container as containers
+from app.media.audio import AudioSource, AudioTrack
+
+FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
+ALLOWED = {
+    "mp4": ("h264", "hevc", "av1", "vp9"),
+    "mov": ("h264", "hevc", "prores"),
+    "matroska": ("h264", "hevc", "av1", "vp9", "prores"),
+    "webm": ("vp9", "av1"),
+}
+SOFTWARE = {"h264": "libx264", "hevc": "libx265", "av1": "libsvtav1", "vp9": "libvpx-vp9", "prores": "prores_ks"}
+HARDWARE_KINDS = ("nvenc", "qsv", "amf", "videotoolbox")
+WITH_ALPHA = ("vp9", "prores")
+ODD_SIZES = ("vp9", "prores")  # these hold odd sides as they are
+LARGEST_TIMESCALE = 1_000_000_000
+BT709 = 1  # code point of matrix, primaries and transfer in ITU-T H.273
+LIMITED = 1
+_QUALITY = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INP
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """An encoder that works on this machine: FFmpeg name, pixel format and options."""
+
+    name: str
+    pix_fmt: str
+    options: tuple[tuple[str, str], ...]
+
+    @property
+    def is_hardware(self) -> bool:
+        """Whether it runs on a graphics card."""
+        return any(self.name.endswith("_" + kind) for kind in HARDWARE_KINDS)
+
+
+def codec_for(path: Path, codec: str, alpha: bool) -> tuple[str, str]:
+    """Container and codec for an output name.
+
+    Args:
+        path: Output file; its suffix chooses the container.
+        codec: "auto", "h264", "hevc", "av1", "vp9" or "prores".
+        alpha: Whether transparency should be kept.
+
+    Raises:
+        UsageError: Unknown suffix or codec, or the container can't hold the codec.
+    """
+    form = FORMATS.get(path.suffix.lower())
+    if form is None:
+        known = ", ".join([*FORMATS, ".gif", ".png"])
+        raise UsageError(f"{path} has no suffix of a clip that can be written.", f"Use one of {known}.")
+    if codec == "auto":
+        if form == "webm" or (alpha and form == "matroska"):
+            return form, "vp9"
+        return form, "prores" if alpha and form == "mov" else "h264"
+    if codec not in SOFTWARE:
+        raise UsageError(f"Codec {codec!r} is not known.", f"Use auto, {', '.join(SOFTWARE)}, gif or png.")
+    if codec not in ALLOWED[form]:
+        others = ", ".join(s for s, f in FORMATS.items() if codec in ALLOWED[f])
+        raise UsageError(f"{path.suffix} can't hold {codec}.", f"Use {others}, or another codec.")
+    return form, codec
+
+
+def _options(name: str, quality: int, alpha: bool) -> tuple[str, dict[str, str]]:
+    """Pixel format and options of an encoder for a quality of 0-100."""
+    crf = str(round(40 - 0.275 * quality))  # 80 -> 18, 50 -> 26
+    high = str(round(63 - 0.48 * quality))  # scale of 0-63: 80 -> 25, 50 -> 39
+    if name == "libx264":
+        return "yuv420p", {"preset": "veryfast", "crf": crf}
+    if name == "libx265":
+        return "yuv420p", {"preset": "veryfast", "crf": crf, "x265-params": "log-level=none"}
+    if name == "libsvtav1":
+        return "yuv420p", {"preset": "10", "crf": high}
+    if name == "libvpx-vp9":
+        options = {"crf": high, "b": "0", "deadline": "good", "cpu-used": "5", "row-mt": "1"}
+        return "yuva420p" if alpha else "yuv420p", options | ({"auto-alt-ref": "0"} if alpha else {})
+    if name == "prores_ks":
+        kind = {"profile": "4", "alpha_bits": "16"} if alpha else {"profile": "3"}
+        return "yuva444p10le" if alpha else "yuv422p10le", kind | {"vendor": "apl0"}
+    if name.endswith("_nvenc"):
+        return "yuv420p", {"preset": "p5", "rc": "vbr", "cq": high if name.startswith("av1") else crf, "b": "0"}
+    if name.endswith("_qsv"):
+        return "nv12", {"global_quality": crf, "preset": "medium"}
+    if name.endswith("_amf"):
+        return "nv12", {"rc": "cqp", "qp_i": crf, "qp_p": crf}
+    return "yuv420p", {"q:v": str(max(1, min(100, quality)))}
+
+
+@functools.lru_cache(maxsize=64)
+def works(name: str, size: tuple[int, int], pix_fmt: str, options: tuple[tuple[str, str], ...]) -> bool:
+    """Whether an encoder opens here and encodes one grey frame of (width, height)."""
+    if name not in av.codecs_available:
+        return False
+    try:
+        context: Any = av.CodecContext.create(name, "w")
+        context.width, context.height = size
+        context.pix_fmt, context.time_base, context.framerate = pix_fmt, Fraction(1, 25), Fraction(25)
+        context.options = dict(options)
+        grey = np.full((size[1], size[0], 3), 128, np.uint8)
+        frame = av.VideoFrame.from_ndarray(grey, format="rgb24").reformat(format=pix_fmt)
+        frame.pts, frame.time_base = 0, Fraction(1, 25)
+        done = [*context.encode(frame), *context.encode(None)]
+    except (av.FFmpegError, OSError, ValueError, RuntimeError):
+        return False
+    return bool(done)
+
+
+def find_encoder(codec: str, size: tuple[int, int], quality: int, hardware: str, alpha: bool) -> Encoder:
+    """The first encoder for ``codec`` that works here.
+
+    Args:
+        codec: "h264", "hevc", "av1", "vp9" or "prores".
+        size: (width, height) in pixels.
+        quality: 0-100.
+        hardware: "auto" tries graphics cards first, "none" does not.
+        alpha: Whether alpha is encoded (software only).
+
+    Raises:
+        UsageError: ``hardware`` is something else.
+    """
+    if hardware not in ("auto", "none"):
+        raise UsageError(f"Hardware encoding is {hardware!r}.", "Use auto or none.")
+    if hardware == "auto" and not alpha and codec in ("h264", "hevc", "av1"):
+        for kind in HARDWARE_KINDS:
+            name = f"{codec}_{kind}"
+            pix_fmt, options = _options(name, quality, alpha)
+            if works(name, size, pix_fmt, tuple(options.items())):
+                return Encoder(name, pix_fmt, tuple(options.items()))
+    name = SOFTWARE[codec]
+    pix_fmt, options = _options(name, quality, alpha)
+    return Encoder(name, pix_fmt, tuple(options.items()))
+
+
+def exact_time_base(rate: Fraction, time_base: Fraction | None) -> Fraction:
+    """Unit in which frames of ``rate`` and stamps in ``time_base`` are whole numbers, unless it gets too fine."""
+    step = 1 / rate
+    common = math.lcm(step.denominator, time_base.denominator if time_base else 1)
+    if common <= LARGEST_TIMESCALE:
+        return Fraction(1, common)
+    if step.denominator <= LARGEST_TIMESCALE:
+        return Fraction(1, step.denominator * max(1, 90_000 // step.denominator))
+    return Fraction(1, 90_000)
+
+
+class VideoSink:
+    """Writes frames and sound into one file. Errors of FFmpeg and the system come out as they are."""
+
+    def __init__(  # noqa: PLR0917
+        self,
+        target: Path,
+        form: str,
+        encoder: Encoder,
+        size: tuple[int, int],
+        rate: Fraction,
+        time_base: Fraction | None,
+        audio: AudioSource | None,
+    ) -> None:
+        self.notes: list[str] = []
+        self.frames = 0
+        self._base = exact_time_base(rate, time_base)
+        self._step = 1 / rate
+        self._format = encoder.pix_fmt
+        self._alpha = encoder.pix_fmt.startswith("yuva")
+        self._size = size
+        self._reformatter = VideoReformatter()
+        self._held: tuple[int, Any] | None = None  # last frame; its length is known when the next one comes
+        self._lengths: dict[int, int] = {}
+        self._first: tuple[int, int] | None = None  # pts and dts of the first packet
+        self._track: AudioTrack | None = None
+        options = {"movflags": "+faststart"} if form in ("mp4", "mov") else {}
+        self._container = av.open(containers.url(target), "w", format=form, options=options)
+        try:
+            self._stream = self._add_stream(encoder, form, rate)
+            self._lead = Fraction(0)
+            if audio is not None:
+                self._track = audio.attach(self._container, form)
+                self._lead = audio.lead if self._track else Fraction(0)
+                if self._track is not None and self._track.note:
+                    self.notes.append(self._track.note)
+        except BaseException:
+            self.close()
+            raise
+
+    def _add_stream(self, encoder: Encoder, form: str, rate: Fraction) -> Any:
+        stream: Any = self._container.add_stream(encoder.name, rate=rate, options=dict(encoder.options))
+        stream.width, stream.height, stream.pix_fmt = *self._size, encoder.pix_fmt
+        stream.time_base = self._base
+        context = stream.codec_context
+        context.time_base = self._base
+        context.framerate = rate
+        context.colorspace = context.color_primaries = context.color_trc = BT709
+        context.color_range = LIMITED
+        if ("hevc" in encoder.name or encoder.name == "libx265") and form in ("mp4", "mov"):
+            context.codec_tag = "hvc1"  # Apple's players know no other
+        if self._alpha and form in ("webm", "matroska"):
+            stream.metadata["alpha_mode"] = "1"
+        return stream
+
+    def write(self, rgb: np.ndarray, alpha: np.ndarray | None, time: Fraction) -> None:
+        """Take a frame (H, W, 3) uint8 of the right size at ``time`` seconds; times rise."""
+        pts = round((time + self._lead) / self._base)
+        frame = self._convert(rgb, alpha)
+        if self._held is not None:
+            pts = max(pts, self._held[0] + 1)
+            self._encode(pts)
+        self._held = (pts, frame)
+        self.frames += 1
+
+    def _convert(self, rgb: np.ndarray, alpha: np.ndarray | None) -> Any:
+        if self._alpha:
+            clear = np.full(rgb.shape[:2], 255, np.uint8) if alpha is None else alpha
+            frame = av.VideoFrame.from_ndarray(np.dstack([rgb, clear]), format="rgba")
+        else:
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24")
+        out = self._reformatter.reformat(
+            frame,
+            format=self._format,
+            dst_colorspace=Colorspace.ITU709,
+            src_color_range=ColorRange.JPEG,
+            dst_color_range=ColorRange.MPEG,
+            interpolation=_QUALITY,
+            threads=1,
+        )
+        out.color_primaries = out.color_trc = BT709
+        return out
+
+    def _encode(self, until: int) -> None:
+        """Encode the held frame, which lasts until time stamp ``until``."""
+        assert self._held is not None
+        pts, frame = self._held
+        frame.pts, frame.time_base = pts, self._base
+        frame.duration = self._lengths[pts] = until - pts
+        self._mux(self._stream.encode(frame))
+
+    def _mux(self, packets: list[Any], end: int | None = None) -> None:
+        """Mux packets; ``end`` is the time stamp at which the clip ends, once the last of them are here."""
+        for packet in packets:
+            packet.duration = self._lengths.pop(packet.pts, 0) or round(self._step / self._base)
+            if self._first is None:
+                self._first = (packet.pts, packet.dts)
+            if end is not None and packet is packets[-1]:
+                # MP4 sums up lengths in order of decoding: the last one makes the sum that of the picture
+                rest = (end - self._first[0]) - (packet.dts - self._first[1])
+                packet.duration = max(1, min(rest, end - packet.pts))
+            time = packet.dts * packet.time_base
+            self._container.mux(packet)
+            if self._track is not None and time > 0:
+                self._track.pull(time, self._container.mux)
+
+    def finish(self, end: Fraction | None = None) -> None:
+        """Complete the file; the last frame lasts until ``end`` seconds, or one frame."""
+        if self._held is not None:
+            pts = self._held[0]
+            last = pts + max(1, round(self._step / self._base))
+            if end is not None:
+                last = max(pts + 1, round((end + self._lead) / self._base))
+            self._encode(last)
+            self._held = None
+            self._mux(self._stream.encode(None), last)
+            if self._track is not None:
+                begun = self._track.note
+                self._track.finish(last * self._base, self._container.mux)
+                if self._track.note != begun:
+                    self.notes.append(self._track.note)
+        self._container.close()
+        self._end_track()
+
+    def close(self) -> None:
+        """Let go of the file without completing it."""
+        self._end_track()
+        self._held = None
+        self._container.close()
+
+    def _end_track(self) -> None:
+        if self._track is not None:
+            self._track.close()
+            self._track = None

@@ -1,0 +1,162 @@
+"""Outputs made of still pictures: animated GIF, numbered pictures, and a single picture."""
+
+from __future__ import annotations
+
+import os
+import re
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from PIL import Image
+
+from app.errors import UsageError
+from app.media import container as containers
+from app.media import files, images
+from app.media.images import Color
+
+PATTERN = re.compile(r"%0?(\d*)d")
+GIF_UNIT = Fraction(1, 100)
+GIF_SHORTEST = 2  # units; players show shorter delays for a tenth of a second
+CLEAR = 255  # palette index of clear pixels
+
+
+class GifSink:
+    """Animated GIF with a palette of its own for each frame."""
+
+    def __init__(self, target: Path, size: tuple[int, int], rate: Fraction, alpha: bool) -> None:
+        self.notes: list[str] = []
+        self.frames = 0
+        self._alpha = alpha
+        self._step = max(GIF_SHORTEST, round(1 / rate / GIF_UNIT))
+        self._last: int | None = None
+        self._left_out = 0
+        self._container = av.open(containers.url(target), "w", format="gif", options={"loop": "0"})
+        stream: Any = self._container.add_stream("gif", rate=rate)
+        stream.width, stream.height, stream.pix_fmt = *size, "pal8"
+        stream.time_base = stream.codec_context.time_base = GIF_UNIT
+        stream.options = {"gifflags": "-offsetting-transdiff"}
+        self._stream = stream
+
+    def write(self, rgb: np.ndarray, alpha: np.ndarray | None, time: Fraction) -> None:
+        """Take a frame; frames closer than a GIF can show are left out."""
+        pts = round(time / GIF_UNIT)
+        if self._last is not None and pts - self._last < GIF_SHORTEST:
+            self._left_out += 1
+            return
+        self._last = pts
+        colors = 255 if self._alpha else 256
+        picture = Image.fromarray(np.ascontiguousarray(rgb)).quantize(colors, Image.Quantize.MEDIANCUT)
+        index = np.array(picture)
+        table = np.array(picture.getpalette("RGB"), np.uint8).reshape(-1, 3)
+        palette = np.zeros((256, 4), np.uint8)
+        palette[:, 0] = 255  # alpha first
+        palette[: len(table), 1:] = table
+        if self._alpha:
+            palette[CLEAR] = 0
+            if alpha is not None:
+                index[alpha < 128] = CLEAR
+        frame = av.VideoFrame.from_ndarray((index, palette), format="pal8")  # type: ignore[arg-type]
+        frame.pts, frame.time_base = pts, GIF_UNIT
+        self._mux(self._stream.encode(frame))
+        self.frames += 1
+
+    def _mux(self, packets: list[Any]) -> None:
+        for packet in packets:
+            packet.duration = self._step
+            self._container.mux(packet)
+
+    def finish(self, end: Fraction | None = None) -> None:
+        """Complete the file."""
+        if end is not None and self._last is not None:
+            self._step = max(GIF_SHORTEST, round(end / GIF_UNIT) - self._last)
+        self._mux(self._stream.encode(None))
+        self._container.close()
+        if self._left_out:
+            self.notes.append(f"{self._left_out} frames were left out: a GIF shows 50 a second at most.")
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._container.close()
+
+
+def sequence_pattern(path: Path) -> Path:
+    """Pattern of the pictures for an output name: itself, or numbered PNGs in a folder of that name."""
+    if PATTERN.search(path.name):
+        images.image_format(path)
+        return path
+    return path / "%05d.png"
+
+
+class SequenceSink:
+    """Numbered pictures from 1 on, collected in a hidden folder until complete."""
+
+    def __init__(self, target: Path, pattern: Path, quality: int, alpha: bool, background: Color) -> None:
+        self.notes: list[str] = []
+        self.frames = 0
+        self._folder = target
+        self._pattern, self._format = pattern.name, images.image_format(pattern)
+        self._quality, self._background = quality, background
+        self._alpha = alpha and self._format in images.WITH_ALPHA
+        if alpha and not self._alpha:
+            self.notes.append(f"{self._format} holds no transparency; clear parts were laid on a plain colour.")
+        target.mkdir()
+
+    def name(self, number: int) -> str:
+        """File name of picture ``number``."""
+        return PATTERN.sub(lambda m: str(number).zfill(int(m.group(1) or 0)), self._pattern, count=1)
+
+    def write(self, rgb: np.ndarray, alpha: np.ndarray | None, time: Fraction) -> None:
+        """Take a frame."""
+        self.frames += 1
+        if not self._alpha:
+            rgb, alpha = images.flatten(rgb, alpha, self._background), None
+        data = images.encode(rgb, alpha, self._format, self._quality, self._background)
+        (self._folder / self.name(self.frames)).write_bytes(data)
+
+    def finish(self, end: Fraction | None = None) -> None:
+        """Nothing is left to do: the writer moves the folder."""
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+    def move(self, target: Path, spread: bool) -> None:
+        """Put the pictures under ``target``: the folder as a whole, or file by file (``spread``) into it."""
+        if not spread and not target.exists():
+            os.replace(self._folder, target)
+            return
+        target.mkdir(exist_ok=True)
+        for file in sorted(self._folder.iterdir()):
+            os.replace(file, target / file.name)
+        files.remove(self._folder)
+
+
+class StillSink:
+    """One picture."""
+
+    def __init__(self, target: Path, path: Path, quality: int, alpha: bool, background: Color) -> None:
+        self.notes: list[str] = []
+        self.frames = 0
+        self._target, self._path, self._format = target, path, images.image_format(path)
+        self._quality, self._background = quality, background
+        self._alpha = alpha and self._format in images.WITH_ALPHA
+
+    def write(self, rgb: np.ndarray, alpha: np.ndarray | None, time: Fraction) -> None:
+        """Take the frame; a second one is refused."""
+        if self.frames:
+            raise UsageError(
+                f"{self._path} holds one picture and the result has more.",
+                "Use a clip suffix or a pattern like %05d.png.",
+            )
+        self.frames += 1
+        if not self._alpha:
+            rgb, alpha = images.flatten(rgb, alpha, self._background), None
+        self._target.write_bytes(images.encode(rgb, alpha, self._format, self._quality, self._background))
+
+    def finish(self, end: Fraction | None = None) -> None:
+        """Nothing is left to do."""
+
+    def close(self) -> None:
+        """Nothing is held open."""

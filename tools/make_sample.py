@@ -1,0 +1,294 @@
+"""Make the shipped driving clip (assets/sample/driving.mp4) from a portrait and a written motion script.
+
+    python tools/make_sample.py PORTRAIT [--out assets/sample/driving.mp4]
+
+The motion is the table KEYS, the speech the table SPEECH below; nobody was filmed or recorded. Between its keys a
+column follows a monotone cubic, so that it never overshoots. The voice is made of harmonics shaped by the formants of
+the same phonemes that move the mouth, so sound and lips agree by construction.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import wave
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from app.media.audio import AudioSource
+from app.media.images import read_image
+from app.media.writer import ClipWriter
+from liveportrait.crop import Crop
+from liveportrait.engines.base import Image, Portrait
+from liveportrait.engines.mesh import MeshEngine
+from liveportrait.motion import keypoints, rotation_from_euler
+from models.face import FaceTracker
+
+Float = npt.NDArray[np.float64]
+
+RATE = Fraction(25)
+SECONDS = 6.4
+SAMPLE_RATE = 48_000
+
+# Head and face over time. A key sets only the columns that it names; the others pass through it.
+#   yaw, pitch, roll   degrees, positive: nose to the left of the picture, down, top of the head to the right
+#   smile, brow        -1..1, 0 is the portrait's own expression; this portrait smiles, so rest is a little below
+#   lips               inner lip gap over mouth width, 0 is shut; speech opens them further
+#   gaze_x, gaze_y     -1..1 of the way to the corner of the eye, positive: right, down
+KEYS: tuple[tuple[float, dict[str, float]], ...] = (
+    (0.00, {"yaw": 0, "pitch": 0, "roll": 0, "smile": -0.4, "brow": 0, "gaze_x": 0, "gaze_y": 0, "lips": 0}),
+    (0.45, {"yaw": 0, "pitch": 0, "roll": 0, "gaze_x": 0}),
+    (0.60, {"gaze_x": -0.6}),  # the eyes lead, the head follows
+    (1.15, {"yaw": 15, "roll": 2, "gaze_x": -0.3, "brow": 0.0}),
+    (1.35, {"yaw": 15, "roll": 2, "gaze_x": 0.3}),
+    (2.00, {"yaw": -13, "roll": -2, "pitch": 0, "gaze_x": 0.4, "brow": 0.1}),
+    (2.25, {"yaw": -13, "roll": -2, "gaze_x": 0, "brow": 0.6}),
+    (2.70, {"yaw": 0, "roll": 0, "pitch": -3, "gaze_x": 0, "brow": 0.8, "smile": -0.4}),
+    (3.10, {"pitch": 5, "brow": 0.1, "smile": -0.3}),
+    (3.45, {"pitch": -1, "yaw": 3, "roll": 3, "brow": 0.5}),
+    (3.95, {"pitch": 4, "yaw": -4, "roll": -2, "brow": 0.0, "smile": -0.3}),
+    (4.40, {"pitch": -2, "yaw": 1, "roll": 1, "brow": 0.3, "gaze_y": 0}),
+    (4.75, {"pitch": 3, "roll": 3, "smile": -0.2, "gaze_y": 0, "lips": 0}),
+    (5.20, {"pitch": 0, "yaw": -2, "roll": 5, "smile": 0.6, "brow": 0.25, "lips": 0.15}),
+    (5.65, {"pitch": 0, "yaw": -2, "roll": 5, "smile": 0.6, "brow": 0.2, "lips": 0.15}),
+    (6.25, {"yaw": 0, "pitch": 0, "roll": 0, "smile": -0.4, "brow": 0, "lips": 0}),
+    (6.40, {"yaw": 0, "pitch": 0, "roll": 0, "smile": -0.4, "brow": 0, "gaze_x": 0, "gaze_y": 0, "lips": 0}),
+)
+COLUMNS = tuple(KEYS[0][1])
+
+# Start of each blink in seconds and the eyes that shut; BLINK: how long the lids close, stay shut and open.
+BLINKS: tuple[tuple[float, str], ...] = (
+    (0.20, "both"),
+    (1.22, "both"),
+    (2.58, "both"),
+    (4.02, "both"),
+    (5.35, "right"),
+)
+BLINK = (0.08, 0.05, 0.16)
+WIDEST = 0.28  # lip gap over mouth width of the widest vowel
+
+
+@dataclass(frozen=True)
+class Phoneme:
+    """A speech sound and its mouth.
+
+    Attributes:
+        formants: Resonances F1, F2, F3 in Hz.
+        voice: Strength of the voice, 0-1.
+        breath: Strength of the noise, 0-1.
+        lips: Opening of the mouth, 0 (shut) to 1 (wide).
+        width: -1 (rounded) to 1 (spread).
+    """
+
+    formants: tuple[float, float, float]
+    voice: float
+    breath: float
+    lips: float
+    width: float
+
+
+PHONEMES = {
+    "h": Phoneme((600, 1700, 2600), 0.05, 0.25, 0.35, 0.0),
+    "e": Phoneme((600, 1800, 2700), 0.9, 0.02, 0.55, 0.3),
+    "l": Phoneme((380, 1200, 2900), 0.5, 0.0, 0.3, 0.1),
+    "o": Phoneme((520, 950, 2700), 1.0, 0.02, 0.55, -0.6),
+    "u": Phoneme((360, 850, 2600), 0.7, 0.02, 0.22, -0.9),
+    "a": Phoneme((850, 1350, 2800), 1.0, 0.02, 1.0, 0.1),
+    "i": Phoneme((330, 2400, 3100), 0.8, 0.02, 0.3, 0.7),
+    "m": Phoneme((270, 1100, 2400), 0.35, 0.0, 0.0, 0.0),
+    "v": Phoneme((300, 1300, 2500), 0.3, 0.1, 0.08, 0.1),
+    " ": Phoneme((500, 1500, 2600), 0.0, 0.0, 0.0, 0.0),
+}
+
+# Phonemes with their lengths in seconds: "hello, I am alive".
+SPEECH_START = 2.80
+SPEECH: tuple[tuple[str, float], ...] = (
+    ("h", 0.07), ("e", 0.13), ("l", 0.09), ("o", 0.20), ("u", 0.10), (" ", 0.16),
+    ("a", 0.17), ("i", 0.12), ("e", 0.13), ("m", 0.11),
+    ("a", 0.10), ("l", 0.09), ("a", 0.24), ("i", 0.14), ("v", 0.12), (" ", 0.10),
+)  # fmt: skip
+PITCH = ((0.0, 215.0), (0.45, 240.0), (0.75, 205.0), (1.0, 225.0), (1.5, 230.0), (2.07, 165.0))  # Hz over the speech
+
+
+def monotone_cubic(times: Float, values: Float, at: Float) -> Float:
+    """Values between keys by a piecewise cubic that keeps the keys' order: no overshoot (Fritsch and Carlson, 1980).
+
+    Args:
+        times: (n,) rising.
+        values: (n,).
+        at: (m,) times asked for; held constant outside of the keys.
+
+    Returns:
+        (m,).
+    """
+    step = np.diff(times)
+    slope = np.diff(values) / step
+    tangent = np.zeros_like(values)
+    before, after = slope[:-1], slope[1:]
+    same = before * after > 0
+    weight_a, weight_b = 2 * step[1:] + step[:-1], step[1:] + 2 * step[:-1]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        mean = (weight_a + weight_b) / (weight_a / before + weight_b / after)
+    tangent[1:-1] = np.where(same, mean, 0.0)
+    at = np.clip(at, times[0], times[-1])
+    i = np.clip(np.searchsorted(times, at, side="right") - 1, 0, len(step) - 1)
+    t = (at - times[i]) / step[i]
+    h = step[i]
+    return (
+        (1 + 2 * t) * (1 - t) ** 2 * values[i]
+        + t * (1 - t) ** 2 * h * tangent[i]
+        + t**2 * (3 - 2 * t) * values[i + 1]
+        + t**2 * (t - 1) * h * tangent[i + 1]
+    )
+
+
+def curve(column: str, at: Float) -> Float:
+    """One column of KEYS at the times asked for, (m,)."""
+    keys = [(time, row[column]) for time, row in KEYS if column in row]
+    times, values = np.array(keys, np.float64).T
+    return monotone_cubic(times, values, at)
+
+
+def lids(side: str, at: Float) -> Float:
+    """How far the lid of the left or right eye (of the picture) is shut at each time, 0-1."""
+    shut = np.zeros_like(at)
+    close, hold, reopen = BLINK
+    for start, eyes in BLINKS:
+        if eyes in ("both", side):
+            longer = 1.0 if eyes == "both" else 2.5  # a wink takes its time
+            times = np.cumsum([start, close * longer, hold * longer, reopen * longer])
+            shut = np.maximum(shut, monotone_cubic(times, np.array([0.0, 1.0, 1.0, 0.0]), at))
+    return shut
+
+
+def speech_track(at: Float) -> dict[str, Float]:
+    """Properties of the phonemes at each time: f1, f2, f3, voice, breath, lips, width, each (m,).
+
+    A phoneme has its own value in the middle of its time; between the middles the values glide, as speech organs do.
+    """
+    names = [" ", *(name for name, _ in SPEECH), " "]
+    lengths = np.array([0.1, *(length for _, length in SPEECH), 0.1])
+    middles = SPEECH_START - lengths[0] + np.cumsum(lengths) - lengths / 2
+    sounds = [PHONEMES[name] for name in names]
+    columns = {
+        **{f"f{i + 1}": [sound.formants[i] for sound in sounds] for i in range(3)},
+        **{key: [getattr(sound, key) for sound in sounds] for key in ("voice", "breath", "lips", "width")},
+    }
+    return {key: monotone_cubic(middles, np.array(values, np.float64), at) for key, values in columns.items()}
+
+
+def resonance(frequency: Float, centre: Float, bandwidth: float) -> Float:
+    """Gain of a formant (two-pole resonator, unity at 0 Hz) at a frequency; all in Hz."""
+    return centre**2 / np.sqrt((centre**2 - frequency**2) ** 2 + (frequency * bandwidth) ** 2)
+
+
+def voice() -> npt.NDArray[np.float32]:
+    """The spoken words, (n,) mono in -1..1 at SAMPLE_RATE, over the whole clip."""
+    at = np.arange(int(SECONDS * SAMPLE_RATE)) / SAMPLE_RATE
+    track = speech_track(at)
+    times, pitch = np.array(PITCH, np.float64).T
+    f0 = monotone_cubic(times + SPEECH_START, pitch, at)
+    f0 = f0 * (1 + 0.012 * np.sin(2 * np.pi * 5.3 * at) + 0.006 * np.sin(2 * np.pi * 8.9 * at + 1))  # a live throat
+    phase = 2 * np.pi * np.cumsum(f0) / SAMPLE_RATE
+
+    def tract(frequency: Float) -> Float:
+        gain = np.ones_like(frequency)
+        for key, bandwidth in (("f1", 90.0), ("f2", 120.0), ("f3", 180.0)):
+            gain = gain * resonance(frequency, track[key], bandwidth)
+        return gain * resonance(frequency, np.full_like(frequency, 3700.0), 250.0)
+
+    sound = np.zeros_like(at)
+    for harmonic in range(1, 24):
+        frequency = harmonic * f0
+        source = harmonic**-1.25  # spectrum of the vocal folds with the radiation of the lips
+        wave = np.sin(harmonic * phase + 0.37 * harmonic**2)
+        sound += np.where(frequency < 5000, source * tract(frequency), 0) * wave
+    sound *= track["voice"]
+    noise = np.random.default_rng(7).standard_normal(len(at))
+    noise = np.convolve(noise, np.hanning(24) / 12, mode="same") - np.convolve(noise, np.hanning(120) / 60, mode="same")
+    sound += track["breath"] * noise * sound.std() * 4
+    for delay, gain in ((0.019, 0.22), (0.031, 0.16), (0.053, 0.10), (0.079, 0.06)):  # a small room
+        shift = int(delay * SAMPLE_RATE)
+        sound[shift:] += gain * sound[:-shift]
+    return (0.6 * sound / np.abs(sound).max()).astype(np.float32)
+
+
+class Actor:
+    """A portrait that plays the script.
+
+    Args:
+        path: Photo with one face.
+
+    Raises:
+        ValueError: There is no face in it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        photo = read_image(path).rgb
+        face = FaceTracker().track(photo)
+        if face is None:
+            raise ValueError(f"{path} has no face.")
+        self._engine = MeshEngine(512)
+        crop = Crop.from_face(face)
+        self._portrait: Portrait = self._engine.encode(crop.apply(photo), crop.face(face))
+
+    def frame(self, time: Fraction) -> Image:
+        """(512, 512, 3) uint8 picture at a time of the script, in seconds."""
+        at = np.array([float(time)])
+        now = {name: float(curve(name, at)[0]) for name in COLUMNS}
+        mouth = {name: float(values[0]) for name, values in speech_track(at).items()}
+        sliders = {
+            "smile": now["smile"],
+            "brow": now["brow"],
+            "gaze_x": now["gaze_x"],
+            "gaze_y": now["gaze_y"],
+            "wide": 0.5 * max(mouth["width"], 0.0),
+            "pout": 0.9 * max(-mouth["width"], 0.0),
+            "wink_left": float(lids("left", at)[0]),
+            "wink_right": float(lids("right", at)[0]),
+        }
+        lips = np.array([[max(now["lips"], WIDEST * mouth["lips"])]], np.float32)
+        engine, portrait = self._engine, self._portrait
+        rest = portrait.motion
+        turn = rotation_from_euler(now["pitch"], now["yaw"], now["roll"])
+        motion = replace(rest, rotation=turn @ rest.rotation, delta=rest.delta + engine.slider_delta(portrait, sliders))
+        x = keypoints(portrait.canonical, motion, engine.delta_space) + engine.retarget_lips(portrait, lips)
+        picture: Image = engine.render(portrait, engine.stitch(portrait, x))[0]
+        return picture
+
+
+def write_wave(path: Path, sound: npt.NDArray[np.float32]) -> None:
+    """Write mono sound, (n,) in -1..1, as a 16-bit WAV file."""
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(SAMPLE_RATE)
+        file.writeframes(np.round(sound * 32767).astype("<i2").tobytes())
+
+
+def main() -> None:
+    """Entry point."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("portrait", type=Path, help="photo of the face that plays the script")
+    parser.add_argument("--out", type=Path, default=Path("assets/sample/driving.mp4"))
+    parser.add_argument("--quality", type=int, default=80, help="0-100")
+    arguments = parser.parse_args()
+    actor = Actor(arguments.portrait)
+    with tempfile.TemporaryDirectory() as folder:
+        sound = Path(folder) / "voice.wav"
+        write_wave(sound, voice())
+        audio = AudioSource(sound)
+        size = (512, 512)
+        with ClipWriter(arguments.out, size, RATE, audio=audio, quality=arguments.quality, overwrite=True) as clip:
+            for index in range(round(SECONDS * RATE)):
+                clip.write(actor.frame(index / RATE))
+            clip.finish()
+    print(f"{arguments.out}: {clip.frames} frames, {arguments.out.stat().st_size} bytes. {clip.note}".strip())
+
+
+if __name__ == "__main__":
+    main()

@@ -14,8 +14,8 @@ from liveportrait.engines.base import Engine, Portrait
 from liveportrait.hull import convex_hull_volume
 from liveportrait.motion import Array, Motion, keypoints
 from liveportrait.options import AnimationOptions
+from liveportrait.rules import LIP_OPEN, TransferRules, region_mask, steady_eye_target
 from liveportrait.smoothing import smooth
-from liveportrait.transfer import LIP_OPEN, TransferRules, region_mask, steady_eye_target
 
 
 def hull_multiplier(source: Array, driving: Array) -> float:
@@ -25,7 +25,7 @@ def hull_multiplier(source: Array, driving: Array) -> float:
 
 
 def _motion(
-    engine: Engine, source: Motion, driving: Motion, options: AnimationOptions, rules: TransferRules, clip: bool
+    engine: Engine, source: Motion, driving: Motion, options: AnimationOptions, *, rules: TransferRules, clip: bool
 ) -> Motion:
     """Sections 3.2 and 3.3. source has N frames; clip says that it comes from a video."""
     first = driving[0]
@@ -92,7 +92,7 @@ def official_transfer(
     if rules.animal:
         moved = replace(source, rotation=driving.rotation, delta=driving.delta, translation=driving.translation)
     else:
-        moved = _motion(engine, source, driving, options, rules, clip)
+        moved = _motion(engine, source, driving, options, rules=rules, clip=clip)
     x_d = keypoints(canonical, moved, engine.delta_space)
     friendly = rules.expression_friendly and options.relative and not clip and not rules.driving_image
     if rules.animal or friendly:
@@ -102,7 +102,10 @@ def official_transfer(
     else:
         target = steady_eye_target(source[0]) if clip and options.source_eye_normalize else None
         x_d = np.concatenate(
-            [_finish(engine, p, x_d[i : i + 1], driving[i], options, target) for i, p in enumerate(portraits)]
+            [
+                _finish(engine, p, x_d[i : i + 1], driving[i], options, eye_target=target)
+                for i, p in enumerate(portraits)
+            ]
         )
     return np.asarray(x_s + (x_d - x_s) * np.float32(options.multiplier), np.float32)
 
@@ -112,7 +115,13 @@ def _stitch(engine: Engine, portrait: Portrait, x_d: Array, options: AnimationOp
 
 
 def _finish(
-    engine: Engine, portrait: Portrait, x_d: Array, driving: Motion, options: AnimationOptions, eye_target: float | None
+    engine: Engine,
+    portrait: Portrait,
+    x_d: Array,
+    driving: Motion,
+    options: AnimationOptions,
+    *,
+    eye_target: float | None,
 ) -> Array:
     """Sections 3.6 and 3.7 for one frame."""
     if options.eye_retargeting or options.lip_retargeting:

@@ -7,55 +7,18 @@ here holds for any number of keypoints and works on any number of frames at a ti
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
 from liveportrait.engines.base import Engine, Portrait
 from liveportrait.motion import Array, Motion, blend, keypoints
+from liveportrait.official import official_transfer
 from liveportrait.options import AnimationOptions
+from liveportrait.rules import LIP_OPEN, TransferRules, check_family, region_mask, steady_eye_target
 
-LIP_OPEN = 0.03
-"""Lip ratio of a source from which its lips are closed first (official threshold)."""
-EYE_DROWSY, EYE_AWAKE = 0.18, 0.39
-"""A source clip that starts with eyes below the first is steadied at the second (official values)."""
-
-
-@dataclass(frozen=True)
-class TransferRules:
-    """Which rules are followed.
-
-    Attributes:
-        official: Reproduce the official release to the number, its quirks included.
-        driving_image: The driver is a single picture (official rules only; ours need no special case).
-        expression_friendly: Official driving option; False is "pose-friendly".
-        animal: Official animals mode: absolute motion from the first frame, scaled by hull volumes.
-        neutral_lips: (1, K, 3) neutral expression that the official rules subtract from a driving picture.
-    """
-
-    official: bool = False
-    driving_image: bool = False
-    expression_friendly: bool = True
-    animal: bool = False
-    neutral_lips: npt.NDArray[np.floating[Any]] | None = None
-
-
-def region_mask(engine: Engine, region: str, restricted: bool) -> npt.NDArray[np.bool_]:
-    """(K, 3) expression values that a region moves.
-
-    Args:
-        engine: Names the values of each region.
-        region: all, exp, pose, lip or eyes.
-        restricted: Absolute motion or source video, where values that carry pose stay with the source.
-    """
-    if region == "pose":
-        return np.zeros((engine.keypoints, 3), bool)
-    if region in ("all", "exp"):
-        full = engine.regions["exp"]
-        return engine.regions.get("official", full) if restricted else full
-    return engine.regions[region]
+__all__ = ["TransferRules", "check_family", "combine", "new_motion", "region_mask", "steady_eye_target", "transfer"]
 
 
 def _gains(engine: Engine, options: AnimationOptions) -> Array | None:
@@ -77,6 +40,7 @@ def new_motion(
     driving: Motion,
     reference: Motion,
     options: AnimationOptions,
+    *,
     source_video: bool = False,
 ) -> Motion:
     """Motion of the source under a driver, before stitching and retargeting.
@@ -123,7 +87,7 @@ def new_motion(
 
 
 def _target(driving: Array, reference: Array, source: Array, gain: float, options: AnimationOptions) -> Array:
-    """Opening that retargeting aims at: the driver's, with gain around its reference and multiplier around the source."""
+    """Opening that retargeting aims at: the driver's, with gain around its reference, multiplier around the source."""
     base = np.where(np.isnan(reference), driving, reference) if options.relative else source
     wanted = base + gain * (driving - base)
     return np.maximum(source + options.multiplier * (wanted - source), 0).astype(np.float32)
@@ -148,17 +112,17 @@ def _retarget(
     source = portrait.motion
     offsets = np.zeros((len(moved), engine.keypoints, 3), np.float32)
     delta = moved.delta.copy()
-    for wanted, ratio, own, region, fallback, gain, function in (
-        (options.eye_retargeting, "eye_ratio", "lids", "eyes", "eyes", options.eye_gain, engine.retarget_eyes),
-        (options.lip_retargeting, "lip_ratio", "lip_opening", "lip", "lip", options.lip_gain, engine.retarget_lips),
+    for wanted, ratio, own, region, gain, function in (
+        (options.eye_retargeting, "eye_ratio", "lids", "eyes", options.eye_gain, engine.retarget_eyes),
+        (options.lip_retargeting, "lip_ratio", "lip_opening", "lip", options.lip_gain, engine.retarget_lips),
     ):
         if not wanted or np.isnan(getattr(source, ratio)).any():
             continue
         target = _target(getattr(moved, ratio), getattr(reference, ratio), getattr(source, ratio), gain, options)
-        known = ~np.isnan(target).any(axis=1)
+        known = np.asarray(~np.isnan(target).any(axis=1))
         if not known.any():
             continue
-        mask = engine.regions.get(own, engine.regions[fallback])
+        mask = engine.regions.get(own, engine.regions[region])
         delta = np.where(known[:, None, None] & mask, source.delta, delta)
         change = _turned(engine, source, moved[known.nonzero()[0]], function(portrait, target[known]))
         offsets[known] += change
@@ -178,16 +142,8 @@ def _normalised(
         parts.append(engine.retarget_eyes(portrait, np.full((1, 2), eye_target, np.float32)))
     if not parts:
         return None
-    total = np.sum(parts, axis=0, dtype=np.float32)
+    total = np.asarray(np.sum(parts, axis=0), np.float32)
     return _turned(engine, source, moved, _repeat(total, len(moved)))
-
-
-def steady_eye_target(first: Motion) -> float | None:
-    """Eye opening that a source clip is held at, from its first frame; None if unknown."""
-    ratio = float(first.eye_ratio[0].mean())
-    if np.isnan(ratio):
-        return None
-    return EYE_AWAKE if ratio < EYE_DROWSY else ratio
 
 
 def transfer(
@@ -223,25 +179,29 @@ def transfer(
     """
     check_family(engine, driving)
     if rules is not None and rules.official:
-        from liveportrait.official import official_transfer  # noqa: PLC0415 - it imports this module
-
         return official_transfer(engine, portrait, driving, options, rules)
     if isinstance(portrait, Portrait):
-        return _transfer_one(engine, portrait, driving, reference, options, offsets, None, False)
+        return _transfer_one(
+            engine, portrait, driving, reference, options, offsets=offsets, eye_target=None, source_video=False
+        )
     if len(portrait) != len(driving):
         raise ValueError(f"the source clip has {len(portrait)} frames here, the driving motion {len(driving)}.")
     parts = []
     for i, one in enumerate(portrait):
         own = offsets if offsets is None or len(offsets) == 1 else offsets[i : i + 1]
-        parts.append(_transfer_one(engine, one, driving[i], reference, options, own, eye_target, True))
+        parts.append(
+            _transfer_one(
+                engine, one, driving[i], reference, options, offsets=own, eye_target=eye_target, source_video=True
+            )
+        )
     return np.concatenate(parts)
 
 
 def _transfer_one(
-    engine: Engine, portrait: Portrait, driving: Motion, reference: Motion, options: AnimationOptions,
+    engine: Engine, portrait: Portrait, driving: Motion, reference: Motion, options: AnimationOptions, *,
     offsets: Array | None, eye_target: float | None, source_video: bool,
 ) -> Array:  # fmt: skip
-    moved = new_motion(engine, portrait, driving, reference, options, source_video)
+    moved = new_motion(engine, portrait, driving, reference, options, source_video=source_video)
     if offsets is not None:
         moved = replace(moved, delta=moved.delta + offsets)
     moved, retargeting = _retarget(engine, portrait, moved, reference, options)
@@ -250,16 +210,6 @@ def _transfer_one(
         x_d = engine.stitch(portrait, x_d)
     normalised = _normalised(engine, portrait, moved, options, eye_target)
     return np.asarray(x_d if normalised is None else x_d + normalised, np.float32)
-
-
-def check_family(engine: Engine, motion: Motion) -> None:
-    """Raise ValueError, in a clear sentence, if motion was read by an engine with other keypoints."""
-    if motion.keypoints != engine.keypoints or (motion.engine and motion.engine != engine.family):
-        raise ValueError(
-            f"this motion has {motion.keypoints} keypoints of the family {motion.engine or 'unknown'!r}, but the "
-            f"{engine.name} engine works with {engine.keypoints} of {engine.family!r}; make the template again from "
-            "its driving clip with this engine, or choose the engine that made it."
-        )
 
 
 def combine(

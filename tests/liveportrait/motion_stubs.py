@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Mapping
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -45,7 +46,7 @@ class IdentityEngine(Engine):
     family = "liveportrait21"
     keypoints = 21
     crop_size = 128
-    regions = {"all": ALL, "exp": ALL, "lip": LIP, "eyes": EYES, "official": OFFICIAL}
+    regions: ClassVar = {"all": ALL, "exp": ALL, "lip": LIP, "eyes": EYES, "official": OFFICIAL}
     alpha = True
 
     def __init__(self) -> None:

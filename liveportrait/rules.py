@@ -1,0 +1,70 @@
+"""Rules and thresholds that transfer and the official loop share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from liveportrait.engines.base import Engine
+from liveportrait.motion import Motion
+
+LIP_OPEN = 0.03
+"""Lip ratio of a source from which its lips are closed first (official threshold)."""
+EYE_DROWSY, EYE_AWAKE = 0.18, 0.39
+"""A source clip that starts with eyes below the first is steadied at the second (official values)."""
+
+
+@dataclass(frozen=True)
+class TransferRules:
+    """Which rules are followed.
+
+    Attributes:
+        official: Reproduce the official release to the number, its quirks included.
+        driving_image: The driver is a single picture (official rules only; ours need no special case).
+        expression_friendly: Official driving option; False is "pose-friendly".
+        animal: Official animals mode: absolute motion from the first frame, scaled by hull volumes.
+        neutral_lips: (1, K, 3) neutral expression that the official rules subtract from a driving picture.
+    """
+
+    official: bool = False
+    driving_image: bool = False
+    expression_friendly: bool = True
+    animal: bool = False
+    neutral_lips: npt.NDArray[np.floating[Any]] | None = None
+
+
+def region_mask(engine: Engine, region: str, restricted: bool) -> npt.NDArray[np.bool_]:
+    """(K, 3) expression values that a region moves.
+
+    Args:
+        engine: Names the values of each region.
+        region: all, exp, pose, lip or eyes.
+        restricted: Absolute motion or source video, where values that carry pose stay with the source.
+    """
+    if region == "pose":
+        return np.zeros((engine.keypoints, 3), bool)
+    if region in ("all", "exp"):
+        full = engine.regions["exp"]
+        return engine.regions.get("official", full) if restricted else full
+    return engine.regions[region]
+
+
+def steady_eye_target(first: Motion) -> float | None:
+    """Eye opening that a source clip is held at, from its first frame; None if unknown."""
+    ratio = float(first.eye_ratio[0].mean())
+    if np.isnan(ratio):
+        return None
+    return EYE_AWAKE if ratio < EYE_DROWSY else ratio
+
+
+def check_family(engine: Engine, motion: Motion) -> None:
+    """Raise ValueError, in a clear sentence, if motion was read by an engine with other keypoints."""
+    if motion.keypoints != engine.keypoints or (motion.engine and motion.engine != engine.family):
+        raise ValueError(
+            f"this motion has {motion.keypoints} keypoints of the family {motion.engine or 'unknown'!r}, but the "
+            f"{engine.name} engine works with {engine.keypoints} of {engine.family!r}; make the template again from "
+            "its driving clip with this engine, or choose the engine that made it."
+        )

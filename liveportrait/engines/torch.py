@@ -7,16 +7,23 @@ is drawn again in full precision, and so are all later ones, with one warning.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from liveportrait.engines.base import Engine, Image, Portrait
+from liveportrait.engines.liveportrait21 import (
+    EYE_PAIRS,
+    FAMILY,
+    KEYPOINTS,
+    network_eye_ratios,
+    neutral_delta,
+    region_masks,
+)
 from liveportrait.engines.precision import Precision, PrecisionGuard, judge_numbers, judge_pictures, pick_device
 from liveportrait.motion import Array, Motion, headpose_degrees, keypoints, rotation_from_euler
 from liveportrait.networks import NAMES
@@ -29,43 +36,7 @@ if TYPE_CHECKING:
 
     from liveportrait.networks.loading import Variant
 
-KEYPOINTS: Final = 21
 INPUT_SIZE: Final = 256
-LIP_POINTS: Final = (6, 12, 14, 17, 19, 20)
-EYE_POINTS: Final = (11, 13, 15, 16, 18)
-EYE_PAIRS: Final = ((11, 13), (15, 16))
-"""Eye points of one side each; the canonical keypoints tell which side of the picture."""
-FULL_POINTS: Final = (1, 2, 6, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20)
-PARTIAL_AXES: Final = ((3, 1), (4, 1), (5, 2), (8, 2), (9, 1), (9, 2))
-EYE_GAIN: Final = 1.15
-EYE_FLOOR: Final = 0.03
-"""The networks were trained on ratios of 203 landmarks; those of the 478-point mesh are brought to that scale."""
-
-
-def region_masks() -> dict[str, npt.NDArray[np.bool_]]:
-    """Delta values that each region owns, (21, 3) each (spec motion.md section 3; "official" is its EXP_FULL)."""
-
-    def mask(points: tuple[int, ...]) -> npt.NDArray[np.bool_]:
-        values = np.zeros((KEYPOINTS, 3), bool)
-        values[list(points)] = True
-        return values
-
-    official = mask(FULL_POINTS)
-    for point, axis in PARTIAL_AXES:
-        official[point, axis] = True
-    everything = np.ones((KEYPOINTS, 3), bool)
-    return {
-        "all": everything,
-        "exp": everything.copy(),
-        "lip": mask(LIP_POINTS),
-        "eyes": mask(EYE_POINTS),
-        "official": official,
-    }
-
-
-def network_eye_ratios(ratios: npt.ArrayLike) -> Array:
-    """Eye ratios of the face mesh -> the scale that the retargeting networks know: 1.15 * max(0, e - 0.03)."""
-    return (EYE_GAIN * np.maximum(0.0, np.asarray(ratios, np.float32) - EYE_FLOOR)).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -99,7 +70,7 @@ class TorchEngine(Engine):
     """
 
     name = "torch"
-    family = "liveportrait21"
+    family = FAMILY
     keypoints = KEYPOINTS
 
     def __init__(
@@ -206,6 +177,10 @@ class TorchEngine(Engine):
             if len(part)
         ]
         return np.concatenate(frames) if frames else np.empty((0, self.crop_size, self.crop_size, 3), np.uint8)
+
+    def neutral_of(self, driving: Motion) -> Motion:
+        """The driving face at rest with closed lips; see Engine.neutral_of."""
+        return replace(driving, delta=neutral_delta())
 
     def stitch(self, portrait: Portrait, x_d: Array) -> Array:
         """Stitched keypoints; see Engine.stitch."""

@@ -55,7 +55,7 @@ def test_state_dict_is_the_official_one(name, specs):
 
 
 def test_unknown_network():
-    with pytest.raises(ValueError, match="no network named 'hourglass'.*warping_module"):
+    with pytest.raises(ValueError, match=r"no network named 'hourglass'.*warping_module"):
         build_network("hourglass")
 
 

@@ -253,7 +253,7 @@ class EncodedTrack(AudioTrack):
                 damaged = True
                 continue
             for frame in frames:
-                stamp = _seconds(frame.pts, frame.time_base)
+                stamp = _seconds(frame.pts, frame.time_base or self._stream.time_base)
                 if stamp is not None:
                     wanted = round((stamp - self._shift) * self._rate)
                     if position is None or abs(wanted - position) > self._rate // 50:

@@ -166,7 +166,7 @@ class VideoReader(ClipReader):
         decoder = Decoder(stream)
         for packet, _ in containers.packets(source, stream):
             for frame in decoder(packet):
-                return frame, _stamp(frame) or Fraction(0)
+                return frame, _stamp(frame, stream.time_base) or Fraction(0)
         raise MediaError(f"{self._path}: not one frame of its video can be decoded.", "Export it again.")
 
     def _describe(self, source: Any, stream: Any, frame: Any) -> ClipInfo:
@@ -250,7 +250,7 @@ class VideoReader(ClipReader):
             for packet, error in containers.packets(source, stream):
                 cut = cut or error
                 for frame in decoder(packet):
-                    time = clock(_stamp(frame))
+                    time = clock(_stamp(frame, stream.time_base))
                     if end is not None and time >= end:
                         return
                     decoded += 1
@@ -277,8 +277,9 @@ class VideoReader(ClipReader):
             self.problem = f"{name} is damaged: {decoder.damaged} of its frames are missing or faulty ({decoded} read)."
 
 
-def _stamp(frame: Any) -> Fraction | None:
-    return None if frame.pts is None or frame.time_base is None else Fraction(frame.pts * frame.time_base)
+def _stamp(frame: Any, base: Fraction) -> Fraction | None:
+    """Seconds of a frame; frames that a flushed decoder gives have a stamp but no unit."""
+    return None if frame.pts is None else Fraction(frame.pts * (frame.time_base or base))
 
 
 class Decoder:

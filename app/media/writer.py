@@ -88,7 +88,7 @@ class ClipWriter:
             raise UsageError(f"The output rate is {self._rate} frames a second.", "It must be above 0.")
         if not 0 <= quality <= 100:
             raise UsageError(f"The quality is {quality}.", "It goes from 0 to 100.")
-        kind, codec = self._kind(codec)
+        kind = self._kind(codec)
         self._spread = False
         sources = [*inputs, *([audio.path] if audio is not None else [])]
         self._temporary = self._check(kind, overwrite, sources)
@@ -104,24 +104,24 @@ class ClipWriter:
             raise files.write_error(self.path, error) from error
 
     # ---- set-up -----------------------------------------------------------------------------------------------------
-    def _kind(self, codec: str) -> tuple[Literal["video", "gif", "sequence", "still"], str]:
+    def _kind(self, codec: str) -> Literal["video", "gif", "sequence", "still"]:
         suffix = self.path.suffix.lower()
         if PATTERN.search(self.path.name) and suffix in images.WRITABLE:
-            return "sequence", codec
+            return "sequence"
         if suffix in images.WRITABLE and codec in ("auto", "png"):
-            return "still", codec
+            return "still"
         if codec == "png" or (codec == "auto" and not suffix):
             if suffix in (*encode.FORMATS, ".gif"):
                 raise UsageError(f"{self.path} is the name of a clip, not of a folder of pictures.")
-            return "sequence", codec
+            return "sequence"
         if suffix == ".gif":
             if codec not in ("auto", "gif"):
                 raise UsageError(f".gif can't hold {codec}.", "Use another suffix.")
-            return "gif", codec
+            return "gif"
         if codec == "gif":
             raise UsageError(f"{self.path} does not end in .gif.")
         encode.codec_for(self.path, codec, self._keeps_alpha)
-        return "video", codec
+        return "video"
 
     def _check(self, kind: str, overwrite: bool, inputs: list[str | Path]) -> Path:
         """Check the target; returns the temporary name."""

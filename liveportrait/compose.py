@@ -164,7 +164,8 @@ class Compositor:
 
         Args:
             rendered: (S, S, 3 or 4) uint8 from the engine.
-            out: Where to write; it must hold the source's pixels outside ``window``. None makes a copy of the source.
+            out: Picture to paste into, changed in place: the source, or the source with other faces pasted already.
+                None makes a copy of the source.
 
         Returns:
             (H, W, C) uint8, C as in the source. Pixels where the mask is 0 keep the source's values to the bit.
@@ -173,43 +174,45 @@ class Compositor:
         if self.window is None:
             return result
         x0, y0, x1, y1 = self.window
-        if out is not None:
-            result[y0:y1, x0:x1] = self.source[y0:y1, x0:x1]
         if rendered.shape[2] > self.source.shape[2]:
             rendered = rendered[..., : self.source.shape[2]]
         if rendered.shape[2] < self.source.shape[2]:  # the engine draws no alpha: the source's stays
             opaque = np.dstack([rendered, self._alpha()])
-            result[y0:y1, x0:x1] = self._blend(opaque, self.window)
+            result[y0:y1, x0:x1] = self._blend(result, opaque, self.window)
             return result
         if not self.detail:
-            result[y0:y1, x0:x1] = self._blend(rendered, self.window)
+            result[y0:y1, x0:x1] = self._blend(result, rendered, self.window)
             return result
         moved, touched = self._moved(rendered)
         window = self._changed(touched)
         if window is not None:
             a, b, c, d = window
-            result[b:d, a:c] = self._blend(rendered, window, moved)
+            result[b:d, a:c] = self._blend(result, rendered, window, moved)
         return result
 
     def _alpha(self) -> Image:
         square = self._source_crop if self.detail else self.crop.apply(self.source)
         return square[..., 3:]
 
-    def _blend(self, rendered: Image, window: Window, moved: npt.NDArray[np.float32] | None = None) -> Image:
+    def _blend(
+        self, picture: Image, rendered: Image, window: Window, moved: npt.NDArray[np.float32] | None = None
+    ) -> Image:
+        """The window of a picture with the rendered square in it."""
         assert self.window is not None
         a, b, c, d = window
         x0, y0 = self.window[:2]
-        source = self.source[b:d, a:c]
-        mask = self._mask[b - y0 : d - y0, a - x0 : c - x0]
+        current = np.ascontiguousarray(picture[b:d, a:c])
+        mask = np.ascontiguousarray(self._mask[b - y0 : d - y0, a - x0 : c - x0])
         up = self._up(rendered, window)
-        alpha = source.shape[2] == 4
-        if moved is None and not alpha:
-            return np.asarray(cv2.blendLinear(up, source, mask, 1 - mask), np.uint8)
+        alpha = current.shape[2] == 4
         if moved is None:
-            before = _premultiplied(source)
-            mixed = before + mask[..., None] * (_premultiplied(up) - before)
+            if not alpha:
+                return np.asarray(cv2.blendLinear(up, current, mask, 1 - mask), np.uint8)
+            before = _premultiplied(current)
+            change = mask[..., None] * (_premultiplied(up) - before)
         else:
             base = self._up_source[b - y0 : d - y0, a - x0 : c - x0]
+            source = self.source[b:d, a:c]
             grid = transform_grid(self.crop, (a, b))
             weight = cv2.warpAffine(moved, grid, (c - a, d - b), borderMode=cv2.BORDER_REPLICATE)
             if not alpha:
@@ -217,11 +220,11 @@ class Compositor:
                 change = cv2.multiply(change, cv2.merge([weight] * 3), dst=change)
                 change = cv2.add(change, cv2.subtract(up, base, dtype=cv2.CV_32F), dst=change)
                 change = cv2.multiply(change, cv2.merge([mask] * 3), dst=change)
-                return np.asarray(cv2.add(source, change, dtype=cv2.CV_8U), np.uint8)
-            before, base_f = _premultiplied(source), _premultiplied(base)
-            mixed = before + mask[..., None] * (_premultiplied(up) - base_f + weight[..., None] * (base_f - before))
-        same = np.abs(mixed - before).max(axis=2, keepdims=True) < 1e-3
-        return np.where(same, source, _straight(mixed))
+                return np.asarray(cv2.add(current, change, dtype=cv2.CV_8U), np.uint8)
+            before, base_f, source_f = _premultiplied(current), _premultiplied(base), _premultiplied(source)
+            change = mask[..., None] * (_premultiplied(up) - base_f + weight[..., None] * (base_f - source_f))
+        same = np.abs(change).max(axis=2, keepdims=True) < 1e-3
+        return np.where(same, current, _straight(before + change))
 
 
 def transform_grid(crop: Crop, corner: tuple[int, int]) -> Matrix:

@@ -14,6 +14,8 @@ from models.detectors import Image, Kind, Window
 BORDERS: Final = (0.0, 0.25)
 SMALLEST_TILE: Final = 160
 """Tiles stop here: a 24 px face then fills a seventh of its tile."""
+MOST_TILES: Final = 12
+"""Tiles along the longer side, overlap not counted: what keeps the search of a huge picture within a second."""
 DARK: Final = 0.5
 """95th percentile of the brightness below which the search is repeated on a brightened picture."""
 
@@ -63,12 +65,13 @@ def _stages(height: int, width: int, detectors: Sequence[Kind]) -> Iterator[list
         yield [replace(step, always=True) for step in _tiles(height, width, side)]
     for turns in (2, 1, 3):
         yield _whole(height, width, turns, ("full", "short"))
+    smallest = max(SMALLEST_TILE, max(height, width) / MOST_TILES)
     side /= 2
-    while side >= SMALLEST_TILE:
+    while side >= smallest:
         yield _tiles(height, width, side)
         side /= 2
-    if side * 2 > SMALLEST_TILE * 1.4:
-        yield _tiles(height, width, SMALLEST_TILE)
+    if side * 2 > smallest * 1.4:
+        yield _tiles(height, width, smallest)
 
 
 def _whole(height: int, width: int, turns: int, detectors: Sequence[Kind]) -> list[Pass]:

@@ -207,7 +207,7 @@ class Animator:
 
     def prepare(self, image: Image, face: Face) -> SourceFace:
         """Encode one face of a picture, (H, W, 3 or 4) uint8 RGB(A)."""
-        crop = Crop.from_face(face, self.options, self.engine.crop_size)
+        crop = self.engine.fit_crop(Crop.from_face(face, self.options, self.engine.crop_size))
         square = crop.apply(image)
         portrait = self.engine.encode(square, crop.face(face))
         compositor = Compositor(image, crop, square, feather=self.feather, detail=self.detail)

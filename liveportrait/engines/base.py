@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from liveportrait.crop import Crop
 from liveportrait.motion import Array, DeltaSpace, Motion
 from models.face import Face
 
@@ -60,6 +61,13 @@ class Engine(ABC):
     regions: Mapping[str, npt.NDArray[np.bool_]]
     alpha: bool = False
     reads_pixels: bool = True
+
+    def fit_crop(self, crop: Crop) -> Crop:
+        """The crop that the engine wants to animate instead of the one that frames the face (same square, its own size).
+
+        LivePortrait takes the crop as it is: a levelled square of crop_size.
+        """
+        return crop
 
     @abstractmethod
     def encode(self, crop: Image, face: Face) -> Portrait:

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from liveportrait.crop import Box, Crop
 from liveportrait.engines.base import Engine, Image, Portrait
 from liveportrait.engines.mesh import background, eyes, fit, mirror, mouth, sliders
 from liveportrait.engines.mesh.data import face_model
@@ -27,6 +28,8 @@ from models.topology import POINTS
 
 Float = npt.NDArray[np.float64]
 
+MIN_CROP = 320  # pixels
+MAX_TILT = np.radians(20)  # heads tilted further are levelled by the crop
 MAX_SHIFT = 0.42  # head translation that the crop has room for, in face widths
 
 
@@ -49,7 +52,8 @@ class MeshEngine(Engine):
     """Engine of explicit keypoints.
 
     Args:
-        crop_size: Side of the crop in pixels, 256 to 2048.
+        crop_size: Side of a crop in pixels where nothing else is asked for.
+        max_crop: Largest side; up to it a source is animated in its own pixels, without resampling.
         matte: False leaves out the person matte: the background near the head then bends with it.
     """
 
@@ -59,11 +63,24 @@ class MeshEngine(Engine):
     delta_space: DeltaSpace = "head"
     scaled_translation = True
     alpha = True
+    reads_pixels = False
 
-    def __init__(self, crop_size: int = 512, matte: bool = True) -> None:
+    def __init__(self, crop_size: int = 512, max_crop: int = 1024, matte: bool = True) -> None:
         self.crop_size = crop_size
+        self.max_crop = max_crop
         self.regions = region_weights()
         self._matte = PersonMatte() if matte else None
+
+    def fit_crop(self, crop: Crop) -> Crop:
+        """See Engine.fit_crop: pixel for pixel where the size allows, level with the picture unless the head is tilted."""
+        box = crop.box
+        size = int(np.clip(round(box.size), MIN_CROP, self.max_crop))
+        if abs(box.angle) > MAX_TILT:
+            return crop.resized(size)
+        if size != round(box.size):
+            return Crop.of_box(Box(box.x, box.y, box.size), size)
+        half = size / 2
+        return Crop.of_box(Box(round(box.x - half) + half, round(box.y - half) + half, size), size)
 
     # ---- source and driver -----------------------------------------------------------------------------------------
     def encode(self, crop: Image, face: Face) -> Portrait:

@@ -120,7 +120,7 @@ def _refine_iris(patch: Image, visible: Picture, centre: Float, radius: float, w
     arc = np.concatenate([arc, arc + np.pi])
     ring = np.stack([np.cos(arc), np.sin(arc)], 1)
     best, found = -1e9, (centre, radius)
-    for rs in np.arange(0.75, 1.65, 0.1):
+    for rs in np.arange(0.85, 1.35, 0.1):
         for ox in np.arange(-0.3, 0.31, 0.1):
             for oy in (-0.2, -0.1, 0, 0.1, 0.2):
                 r, c = radius * rs, centre + radius * np.array([ox, oy])
@@ -128,7 +128,7 @@ def _refine_iris(patch: Image, visible: Picture, centre: Float, radius: float, w
                 if seen.sum() < 4:
                     continue
                 step = _sample(grey, c + 1.15 * r * ring) - _sample(grey, c + 0.85 * r * ring)
-                value = step[seen].mean() * min(1, seen.sum() / 8) - 6 * abs(rs - 1) - 4 * (abs(ox) + abs(oy))
+                value = step[seen].mean() * min(1, seen.sum() / 8) - 25 * abs(rs - 1) - 6 * (abs(ox) + abs(oy))
                 if value > best:
                     best, found = value, (c, r)
     return found
@@ -160,6 +160,10 @@ def _complete_iris(pixels: Picture, inside: npt.NDArray[np.bool_], r: Picture, r
             last = np.median(pixels[ring], 0)
         profile[i] = last
     radial = profile[np.minimum(r.astype(int), len(profile) - 1)]
+    # Above the pupil, what is much brighter than the iris at that radius is lid that the landmarks took for eye.
+    yy = np.mgrid[:n, :n][0]
+    lid = (pixels.sum(2) - radial.sum(2) > 75) & (yy < middle[0] - 0.3 * radius)
+    seen = seen * (1 - cv2.GaussianBlur(lid.astype(np.float32), (0, 0), 0.012 * w)[..., None].clip(0, 1))
     return np.asarray(pixels * seen + radial * (1 - seen), np.float32).reshape(n, n, 3)
 
 
@@ -248,15 +252,16 @@ def draw_eye(
         turn = np.array(
             [[math.cos(source_angle), -math.sin(source_angle)], [math.sin(source_angle), math.cos(source_angle)]]
         )
-        shift = turn @ (gaze * (np.linalg.norm(source_axis) * layer.zoom))
+        along = 1 if eye is EYE_LEFT else -1  # gaze is measured left to right, corners from outside in
+        shift = turn @ (gaze * (along * np.linalg.norm(source_axis) * layer.zoom))
         ball = _draw_ball(layer, px, py, shift)
         shade = _lid_shadow(polygon_mask(h, w, contour - low), width)
         result += (ball * shade[..., None] - result) * mask[..., None]
-    if closed > 0.03:
+    if abs(opening - 1) > 0.03:
         curve = open_curve(upper) - low
         fine = line_mask(h, w, curve, round(0.03 * width), max(0.6, 0.015 * width))
         soft = line_mask(h, w, curve, max(2, round(0.075 * width)), max(0.8, 0.035 * width))
-        lash = np.maximum(0.85 * fine, 0.6 * soft) * float(smoothstep(0.03, 0.3, closed)) * layer.lash_strength
+        lash = np.maximum(0.85 * fine, 0.6 * soft) * float(smoothstep(0.03, 0.3, abs(opening - 1))) * layer.lash_strength
         result += (layer.lash - result) * np.clip(lash, 0, 1)[..., None].astype(np.float32)
     region[:] = np.clip(result + 0.5, 0, 255).astype(np.uint8)
 
@@ -317,7 +322,8 @@ def _lid_shadow(inside: Picture, width: float) -> Picture:
     shifted = np.roll(inside, drop, 0)
     shifted[:drop] = 0
     shadow = cv2.GaussianBlur(1 - np.minimum(shifted, 1), (0, 0), max(0.7, 0.035 * width))
-    return np.asarray(1 - 0.42 * np.clip(shadow, 0, 1), np.float32)
+    round_ball = 0.74 + 0.26 * np.clip(1.5 * cv2.GaussianBlur(inside, (0, 0), max(0.8, 0.08 * width)) - 0.3, 0, 1)
+    return np.asarray((1 - 0.42 * np.clip(shadow, 0, 1)) * round_ball, np.float32)
 
 
 def prepare_eyes(image: Image, points: Float) -> tuple[EyeLayer, EyeLayer]:

@@ -13,6 +13,7 @@ from models.topology import EYE_LEFT, EYES, LIP_LOWER_INNER, LIP_UPPER_INNER, MO
 Float = npt.NDArray[np.float64]
 
 SHUT = 0.035  # mean lid opening that the landmark model reports on a shut eye
+WIDEST = 1.35  # widening beyond this shows more of the eyeball than can be guessed
 DEPTH_SHARE = 0.7  # share of the expression's depth that is kept: landmark depth is noisy
 _UPPER, _LOWER = np.array(LIP_UPPER_INNER[1:-1]), np.array(LIP_LOWER_INNER[1:-1])
 
@@ -45,7 +46,7 @@ def driver_opening(eye: EyeIndices, driver: Float, neutral: Float, source_openin
     factor = max(0.0, (eye_opening(driver, eye) - SHUT) / (rest - SHUT))
     if factor > 1:  # widening: as much in absolute terms as the driver's, if his eyes are the smaller ones
         factor = 1 + (factor - 1) * min(1.0, rest / max(source_opening, 0.12))
-    return float(min(factor, 1.6))
+    return float(min(factor, WIDEST))
 
 
 def fit_expression(source: Float, driver: Float, neutral: Float) -> Float:

@@ -20,6 +20,8 @@ HULL_CENTRE = np.array([0.0, -0.13, -0.05])
 HULL_RADII = np.array([0.60, 0.88, 0.70])
 # Depths beyond NEAR are squeezed towards NEAR + RANGE, so that sides of the head do not swing out when it turns.
 DEPTH_NEAR, DEPTH_RANGE = -0.33, 0.45
+# Where face and surroundings overlap in a turned head the face lies in front, by so many face widths.
+BEHIND = 0.15
 SPOKES = 72
 RINGS = 16
 _OVAL = np.array(OVAL)
@@ -101,6 +103,7 @@ class Layout:
         out[k:, :2] += self.rigid[:, None] * head[:, :2] + self.falloff[:, None] * (self.spread @ own[:, :2])
         out[k:, 2] += self.rigid * head[:, 2]
         out[len(canonical) : k] = out[_OVAL]
+        out[len(canonical) :, 2] += BEHIND * pose.scale
         return out
 
 
@@ -223,7 +226,7 @@ def _weights(
         top = top * (1 - 0.85 * cv2.GaussianBlur(matte, (0, 0), 0.02 * size)[y, x] * smoothstep(2.6, 1.9, radius))
     neck = smoothstep(0.85 * chin, chin + 0.62 * width, v + 0.15 * np.abs(h))
     border = np.minimum(np.minimum(outer, size - 1 - outer).min(1), size).clip(0)
-    inside = smoothstep(0, 0.09 * size, border)
+    inside = smoothstep(0, (0.09 if matte is None else 0.05) * size, border)
     rigid = (1 - top) * (1 - neck) * inside
     rigid += (1 - rigid) * np.exp(-((near / (0.06 * width)) ** 2)) * inside
     falloff = np.exp(-((near / (0.33 * width)) ** 2)) * smoothstep(0, 0.06 * size, border)

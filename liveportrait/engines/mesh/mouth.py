@@ -51,9 +51,9 @@ def prepare_mouth(image: Image, points: Float, layout: Layout) -> MouthLayer:
     ka, kb = lip[1] - 128, lip[2] - 128
     return MouthLayer(
         gap=lip_gap(layout.canonical),
-        dark=_rgb(18, 128 + 0.5 * ka, 128 + 0.4 * kb),
-        tongue=_rgb(min(0.62 * lip[0], 120), 128 + 0.9 * ka, 128 + 0.7 * kb),
-        tooth=_rgb(min(1.1 * skin[0], 232), 128 + 0.05 * ka + 0.15 * (skin[1] - 128), 128 + 0.45 * (skin[2] - 128)),
+        dark=_rgb(0.12 * lip[0] + 6, 128 + 0.55 * ka, 128 + 0.45 * kb),
+        tongue=_rgb(min(0.8 * lip[0], 140), 128 + max(0.95 * ka, 10), 128 + 0.6 * kb),
+        tooth=_rgb(min(1.12 * skin[0] + 6, 228), 128 + 0.22 * (skin[1] - 128), 128 + 0.55 * (skin[2] - 128)),
     )
 
 
@@ -79,11 +79,13 @@ def draw_mouth(layer: MouthLayer, out: Image, vertices: Float, layout: Layout, p
     w, h = (high - low).tolist()
     if w < 4 or h < 3:
         return
-    mask = polygon_mask(h, w, contour - low, max(0.7, 0.004 * pose.scale)) * np.float32(strength)
+    # Grown by a pixel or two: at the seam the source shows a dark line or a row of teeth, which would be stretched.
+    mask = polygon_mask(h, w, contour - low, max(0.8, 0.007 * pose.scale))
+    mask = np.minimum(1.6 * mask, 1) * np.float32(strength)
     interior = _cavity(layer, vertices, layout, pose, low, (h, w), gap)
     soft = max(0.8, min(0.014, 0.10 * gap) * pose.scale)
     rim = polygon_mask(h, w, contour - low, soft)
-    interior *= (0.5 + 0.5 * np.clip(2.2 * rim - 1.1, 0, 1))[..., None]
+    interior *= (0.72 + 0.28 * np.clip(2.2 * rim - 1.1, 0, 1))[..., None]
     region = out[low[1] : high[1], low[0] : high[0]]
     result = region.astype(np.float32)
     result += (interior - result) * mask[..., None]
@@ -99,31 +101,61 @@ def _cavity(
     shape: tuple[int, int],
     gap: float,
 ) -> Picture:
-    """Drawn interior (h, w, 3)."""
+    """Drawn interior (h, w, 3): depth, tongue, lower teeth on the jaw, upper teeth on the skull."""
     h, w = shape
-    left, right = vertices[78, :2] - low, vertices[308, :2] - low
-    axis = right - left
-    width = float(np.linalg.norm(axis)) + 1e-6
-    axis = axis / width
-    down = np.array([-axis[1], axis[0]])
-    middle = (left + right) / 2
-    yy, xx = np.mgrid[0:h, 0:w].astype(np.float32)
-    across = ((xx - middle[0]) * axis[0] + (yy - middle[1]) * axis[1]) / (width / 2)
-    # Upper teeth hang from the skull: a fixed way below the base of the nose.
-    lip_rest = layout.canonical[13] - layout.canonical[2]
-    tooth_line = (vertices[2] + pose.scale * pose.rotation @ lip_rest)[:2] - low
-    below = ((xx - tooth_line[0]) * down[0] + (yy - tooth_line[1]) * down[1]) / pose.scale
+    yy, xx = np.mgrid[low[1] : low[1] + h, low[0] : low[0] + w].astype(np.float32)
+    # Skull coordinates (face widths from the resting lip line, x to the right, y down) of the plane of the front teeth.
+    rest_lip = layout.canonical[13] - layout.canonical[2]
+    anchor = vertices[2, :2] + (pose.scale * pose.rotation @ (rest_lip + [0, 0, TEETH_DEPTH]))[:2]
+    inverse = np.linalg.inv(pose.scale * pose.rotation[:2, :2]).astype(np.float32)
+    dx, dy = xx - np.float32(anchor[0]), yy - np.float32(anchor[1])
+    x = inverse[0, 0] * dx + inverse[0, 1] * dy
+    y = inverse[1, 0] * dx + inverse[1, 1] * dy
+    jaw = max(0.0, float((pose.invert(vertices[152][None])[0] - layout.canonical[152])[1]) * JAW_SHARE)
+    lower_lip = float(inverse[1] @ (vertices[14, :2] - anchor))
+    soft = 1.0 / pose.scale
+
     out = np.zeros((h, w, 3), np.float32) + layer.dark
-    lower = vertices[14, :2] - low
-    above_lip = ((lower[0] - xx) * down[0] + (lower[1] - yy) * down[1]) / pose.scale
-    tongue = np.exp(-((above_lip / (0.035 + 0.25 * gap)) ** 2)) * np.clip(1 - (across / 0.75) ** 2, 0, 1)
-    out += (layer.tongue - out) * (0.85 * float(smoothstep(0.03, 0.10, gap)) * tongue)[..., None]
-    edge = 0.034 * (1 - 0.45 * across**2) + 0.012
-    upper = 1 / (1 + np.exp(np.clip((below - edge) * pose.scale / 0.8, -60, 60)))
-    sides = np.clip(1 - np.abs(across / 0.92) ** 6, 0, 1)
-    turn = np.arcsin(np.clip(across * 0.93, -0.99, 0.99)) / 0.30
-    seam = 1 - 0.16 * np.exp(-((np.abs(turn - np.round(turn)) / 0.07) ** 2))
-    bevel = (1 - 0.35 * across**2) * (0.86 + 0.14 * np.clip(below / 0.03, 0, 1))
-    tooth = layer.tooth * (seam * bevel)[..., None]
-    out += (tooth - out) * (upper * sides)[..., None]
-    return np.asarray(out, np.float32)
+    rise = np.clip((lower_lip - y) / max(0.75 * gap, 0.03), 0, 1)
+    tongue = (1 - rise**1.6) * np.clip(1 - (x / 0.15) ** 2, 0, 1)
+    tongue *= 0.9 * float(smoothstep(0.04, 0.10, gap))
+    out += (layer.tongue - out) * tongue[..., None]
+
+    lower_edge = max(UPPER_EDGE - 0.010 + jaw, lower_lip - LOWER_SHOWN) + 0.5 * x * x
+    lower = _tooth_row(x, LOWER_TEETH, soft) * _above(lower_edge - y, soft) * (0.80 - 0.9 * np.abs(x) / 0.2)
+    lower *= float(smoothstep(0.0, 0.05, lower_lip - UPPER_EDGE - jaw + 0.02))
+    out += (layer.tooth * 0.82 - out) * np.clip(lower, 0, 1)[..., None]
+
+    edge = UPPER_EDGE - 0.16 * x * x - _scallop(x, UPPER_TEETH) * 0.006
+    upper = _tooth_row(x, UPPER_TEETH, soft) * _above(y - edge, soft)
+    relief = (1 - 0.55 * (x / 0.2) ** 2) * (0.90 + 0.10 * np.clip((edge - y) / 0.05, 0, 1))
+    out += (layer.tooth * np.clip(relief, 0.25, 1)[..., None] - out) * upper[..., None]
+    return cv2.GaussianBlur(out, (0, 0), max(0.5, 0.0025 * pose.scale))
+
+
+TEETH_DEPTH = 0.05  # front teeth lie this far behind the lips, face widths
+UPPER_EDGE = 0.017  # edge of the upper front teeth below the resting lip line, face widths
+LOWER_SHOWN = 0.022  # of the lower front teeth the lip lets see so much at most
+JAW_SHARE = 0.8  # of the chin's way that is the jaw's, the rest is skin
+# Outer borders of the teeth from the middle, in face widths, foreshortened towards the back.
+UPPER_TEETH = np.array([0.0, 0.062, 0.108, 0.150, 0.180, 0.200])
+LOWER_TEETH = np.array([0.0, 0.040, 0.082, 0.122, 0.155, 0.180])
+
+
+def _above(distance: Picture, soft: float) -> Picture:
+    """1 where distance < 0, 0 where > 0, soft edge (face widths)."""
+    return np.asarray(1 / (1 + np.exp(np.clip(distance / (0.6 * soft), -40, 40))), np.float32)
+
+
+def _scallop(x: Picture, borders: Float) -> Picture:
+    """0 in the middle of a tooth, 1 at its borders: the edge of the row is not straight."""
+    place = np.interp(np.abs(x), borders, np.arange(len(borders)))
+    return np.asarray(np.abs(2 * (place - np.floor(place)) - 1) ** 4, np.float32)
+
+
+def _tooth_row(x: Picture, borders: Float, soft: float) -> Picture:
+    """Cover of a row of teeth with faint gaps between them."""
+    gaps = np.abs(np.abs(x)[..., None] - borders[None, None]).min(-1)
+    seam = 1 - 0.20 * np.exp(-((gaps / max(0.004, 0.7 * soft)) ** 2))
+    side = np.clip((0.195 - np.abs(x)) / 0.03, 0, 1)
+    return np.asarray(seam * side, np.float32)

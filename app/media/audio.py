@@ -158,8 +158,9 @@ class CopiedTrack(AudioTrack):
         context = self._stream.codec_context
         self._unit = Fraction(1, context.sample_rate)
         self._frame = Fraction(context.frame_size or 0, context.sample_rate)
-        # MP4 and MOV hide what lies before 0 by an edit list; the others can't
-        self._early = Fraction(1) if format in ("mp4", "mov") else Fraction(0)
+        # MP4 and MOV hide what lies before 0 by an edit list; Matroska only the lead-in of Opus
+        self._edits = format in ("mp4", "mov")
+        self._primes = self._edits or source.codec == "opus"
         self._timed = self._times()
         self._next: tuple[Fraction, Fraction, Any] | None = None
         self._last = Fraction(-(1 << 30))
@@ -181,11 +182,9 @@ class CopiedTrack(AudioTrack):
                     time = expected
             expected = time + length
             start = time - self._shift
-            # one packet before the cut lets the decoder settle; a natural priming packet stays everywhere
-            primed = self._source.start == 0 and time < begin and self._source.lead == 0
-            if start + 2 * length <= 0 and not primed:
-                continue
-            if start < -self._early and not primed:
+            lead_in = self._primes and self._source.start == 0 and time < begin
+            # where it can be hidden, one packet before the cut lets the decoder settle
+            if not lead_in and (start + 2 * length <= 0 if self._edits else start < 0):
                 continue
             yield start, start + length, packet
 

@@ -129,22 +129,19 @@ def _providers() -> Iterator[Finding]:
 
 
 def _models() -> Iterator[Finding]:
-    from models.registry import ModelError, get_model, list_models
-    from models.weights import find_model, verify_model
+    from models.registry import get_model, list_models
+    from models.weights import verify
 
     for name in list_models():
-        spec = get_model(name)
-        try:
-            find_model(spec)
-        except ModelError as error:
-            yield Finding("Models", name, "missing", "not here", str(error))
-            continue
-        try:
-            verify_model(spec)
-        except ModelError as error:
-            yield Finding("Models", name, "warning", str(error))
+        statuses = verify(name)
+        faults = [s for s in statuses if not s.ok]
+        missing = [s for s in faults if s.state == "missing"]
+        if not faults:
+            yield Finding("Models", name, "ok", f"verified; {get_model(name).licence}")
+        elif len(missing) == len(faults):
+            yield Finding("Models", name, "missing", "not here", missing[0].message)
         else:
-            yield Finding("Models", name, "ok", f"verified; {spec.licence}")
+            yield Finding("Models", name, "warning", next(s.message for s in faults if s.state != "missing"))
 
 
 def _folders() -> Iterator[Finding]:

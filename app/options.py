@@ -22,7 +22,8 @@ from liveportrait.options import AnimationOptions, option
 
 Audio = Literal["driving", "source", "none"]
 Length = Literal["shortest", "source", "driving", "loop"]
-Hardware = Literal["auto", "on", "off"]
+Hardware = Literal["auto", "none"]
+Codec = Literal["auto", "h264", "hevc", "av1", "vp9", "prores", "gif", "png"]
 
 
 @dataclass(frozen=True)
@@ -95,12 +96,12 @@ class OutputOptions:
         help="Whose sound the result gets: driving, source or none. If the chosen file has no sound, the other one's "
         "is taken.",
     )
-    codec: str = option(
+    codec: Codec = option(
         "auto",
         title="Codec",
         group="Output",
         advanced=True,
-        help="Video codec, as h264, hevc, av1, vp9 or prores; auto takes what suits the file's ending.",
+        help="Video codec; auto takes h264 for mp4, mov and mkv, vp9 for webm, and prores for mov with transparency.",
     )
     quality: int = option(
         80,
@@ -112,11 +113,11 @@ class OutputOptions:
         help="Picture quality, 100 is best and largest.",
     )
     hardware: Hardware = option(
-        "off",
+        "none",
         title="Hardware encoder",
         group="Output",
         advanced=True,
-        help="Use the graphics card's video encoder: off, auto (if it works here) or on (refuse without one).",
+        help="Encode on the graphics card: auto takes its encoder if one works here, none does not.",
     )
     background: str = option(
         "#ffffff",
@@ -472,13 +473,12 @@ def options_model() -> Any:
 
     definitions: dict[str, Any] = {}
     for info in all_options():
-        kind = Literal[info.choices] if info.choices else info.kind  # type: ignore[valid-type]
-        limits = {"ge": info.minimum, "le": info.maximum} if info.kind in (int, float) else {}
-        extra = {"unit": info.unit, "group": info.group}
-        definitions[info.name] = (
-            kind,
-            Field(info.default, title=info.title, description=info.help, json_schema_extra=extra, **limits),
-        )
+        kind: Any = Literal[info.choices] if info.choices else info.kind
+        about: dict[str, Any] = {"title": info.title, "description": info.help}
+        about["json_schema_extra"] = {"unit": info.unit, "group": info.group}
+        if info.kind in (int, float):
+            about |= {"ge": info.minimum, "le": info.maximum}
+        definitions[info.name] = (kind, Field(info.default, **about))
     return create_model("Options", __config__=ConfigDict(extra="forbid", frozen=True), **definitions)
 
 
@@ -513,7 +513,7 @@ def notes_on(options: RenderOptions) -> list[str]:
         notes.append("The neutral reference has no effect on absolute motion (--no-relative).")
     if not motion.paste_back and options.output.background != OutputOptions.background:
         notes.append("The background colour has no effect on the bare crop (--no-paste-back).")
-    if options.output.hardware != "off" and options.output.codec in ("vp9", "prores"):
+    if options.output.hardware != "none" and options.output.codec in ("vp9", "prores"):
         notes.append(f"There is no hardware encoder for {options.output.codec}; --hardware has no effect.")
     return notes
 

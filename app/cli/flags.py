@@ -30,6 +30,12 @@ def argument(name: str, metavar: str, help_text: str) -> Parameter:
     return Parameter(name, Parameter.POSITIONAL_OR_KEYWORD, default=info, annotation=str)
 
 
+def optional_argument(name: str, metavar: str, help_text: str) -> Parameter:
+    """A positional argument that may be left out; None then."""
+    info = typer.Argument(None, metavar=metavar, help=help_text, show_default=False)
+    return Parameter(name, Parameter.POSITIONAL_OR_KEYWORD, default=info, annotation=Optional[str])  # noqa: UP045
+
+
 def text_flag(name: str, flags: Sequence[str], metavar: str, help_text: str, panel: str) -> Parameter:
     """A flag with a value that isn't one of the declared options; None if it isn't given."""
     info = typer.Option(None, *flags, metavar=metavar, help=help_text, rich_help_panel=panel, show_default=False)

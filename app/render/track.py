@@ -9,16 +9,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from liveportrait.motion import Motion
-
-HOLD: Final = 0.5  # seconds that the last motion is held after the face was lost
-EASE: Final = 0.7  # seconds over which it then eases back to the source's own pose
-RETURN: Final = 0.12  # seconds over which the motion comes back when the face is found again
 
 
 class RowFile:
@@ -130,6 +125,18 @@ class MotionTrack:
         self._seen.append(motion is not None)
         self._row_of.append(len(self._rows) - 1)
 
+    def emptied(self, path: Path) -> MotionTrack:
+        """A track of the same frames whose motion is still to come (see :meth:`append_rows`)."""
+        other = MotionTrack(path, self.duration)
+        other.times, other._seen, other._row_of = self.times, self._seen, self._row_of
+        return other
+
+    def append_rows(self, motion: Motion) -> None:
+        """Add motion of further faces; only for a track from :meth:`emptied`."""
+        self._layout = self._layout or Layout.of(motion)
+        for row in self._layout.pack(motion):
+            self._rows.append(row)
+
     def motion(self, index: int) -> Motion:
         """Motion of one frame; held from the last face before it, or taken from the first one of the clip."""
         return self.rows(self.row(index), self.row(index) + 1)
@@ -156,33 +163,6 @@ class MotionTrack:
             return index, 0.0
         return index, float((time - self.times[index]) / (self.times[index + 1] - self.times[index]))
 
-    def strengths(self) -> npt.NDArray[np.float32]:
-        """(frames,) share of the driving motion, 1 where the face is found.
-
-        Where it is lost the last motion is held for HOLD seconds, then eases to 0 (the source as it is) within EASE
-        seconds; when the face is back, the share returns to 1 within RETURN seconds.
-        """
-        shares = np.ones(len(self), np.float32)
-        share, before = 0.0, Fraction(0)
-        since = HOLD + EASE  # seconds without a face; nothing is held at the start
-        for index, time in enumerate(self.times):
-            step = float(time - before) if index else 0.0
-            before = time
-            if self._seen[index]:
-                since = 0.0
-                share = 1.0 if index == 0 or share >= 1.0 else min(1.0, share + max(step, 1e-3) / RETURN)
-            else:
-                since += step
-                held = 1.0 - _smooth((since - HOLD) / EASE)
-                share = min(share, held) if index else 0.0
-            shares[index] = share
-        return shares
-
     def close(self) -> None:
         """Close the scratch file."""
         self._rows.close()
-
-
-def _smooth(x: float) -> float:
-    x = min(1.0, max(0.0, x))
-    return x * x * (3.0 - 2.0 * x)

@@ -1,0 +1,119 @@
+"""Between the passes: the neutral reference, smoothing, and motion at any time."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from app.errors import UsageError
+from app.render.track import MotionTrack
+from liveportrait.motion import Motion, blend, euler_from_rotation
+from liveportrait.reference import lone_reference, neutrality, reference_index
+from liveportrait.smoothing import smooth_motion
+
+if TYPE_CHECKING:
+    from liveportrait.engines.base import Engine
+    from liveportrait.options import AnimationOptions
+
+MARGIN: Final = 256  # frames on both sides that a piece of a smoothed track is computed from
+FAR: Final = 1.0  # excess of the neutrality cost from which a chosen reference is reported
+
+
+def pose_of(track: MotionTrack) -> Motion:
+    """Pose and ratios of every frame, without the expression: small enough for memory. Lost frames hold the last."""
+    parts = [replace(part, delta=part.delta[:, :0], extra={}) for _, part in track.chunks()]
+    return Motion.concatenate(parts)[np.array([track.row(i) for i in range(len(track))])]
+
+
+def choose_reference(
+    track: MotionTrack, engine: Engine, options: AnimationOptions, lone: bool
+) -> tuple[Motion, int, list[str]]:
+    """The neutral frame that relative motion is measured from.
+
+    Args:
+        track: Motion of the driving clip.
+        engine: Engine that read it.
+        options: The option "reference" decides.
+        lone: The driving file is a single picture: its neutral frame is made up by the engine.
+
+    Returns:
+        The reference (one frame), its frame number, and sentences for the user.
+
+    Raises:
+        UsageError: The frame asked for does not exist or has no face.
+    """
+    if lone:
+        return lone_reference(engine, track.motion(0)), 0, []
+    pose = pose_of(track)
+    seen = np.array([track.seen(i) for i in range(len(track))])
+    try:
+        index = reference_index(options.reference, pose, seen)
+    except ValueError as error:
+        raise UsageError(f"--reference: {error}") from None
+    notes = []
+    if options.relative and options.reference != "auto":
+        cost = neutrality(pose.rotation, pose.eye_ratio, pose.lip_ratio, seen)
+        best = int(np.argmin(cost))
+        if cost[index] > cost[best] + FAR:
+            notes.append(
+                f"Driving frame {index}, the neutral reference, is far from neutral ({_pose_text(pose[index])}); "
+                f"frame {best} is the most neutral one (--reference auto)."
+            )
+    return track.motion(index), index, notes
+
+
+def _pose_text(frame: Motion) -> str:
+    pitch, yaw, roll = (abs(float(v)) for v in euler_from_rotation(frame.rotation)[0])
+    text = f"head turned by {max(pitch, yaw, roll):.0f} degrees"
+    lips = float(frame.lip_ratio[0, 0])
+    return f"{text}, lips open by {100 * lips:.0f} %" if lips > 0.03 else text
+
+
+def smooth_track(track: MotionTrack, path: Path, variance: float) -> MotionTrack:
+    """Smooth the motion of a clip piece by piece, so that memory stays flat.
+
+    Args:
+        track: The clip; it is closed.
+        path: Scratch file of the result.
+        variance: Observation variance of the smoother; 0 leaves the motion as it is.
+    """
+    if variance <= 0 or track.found < 3:
+        return track
+    result = track.emptied(path)
+    for start, part in track.chunks():
+        stop = start + len(part)
+        low, high = max(0, start - MARGIN), min(track.found, stop + MARGIN)
+        wide = smooth_motion(track.rows(low, high), variance)
+        result.append_rows(wide[np.arange(start - low, stop - low)])
+    track.close()
+    return result
+
+
+class MotionSampler:
+    """Motion at any time of a clip, between frames by interpolation.
+
+    Args:
+        track: The clip.
+        loop: Whether the clip starts over after its end; otherwise the last frame holds.
+    """
+
+    def __init__(self, track: MotionTrack, loop: bool) -> None:
+        self._track = track
+        self._loop = loop
+
+    def __call__(self, time: Fraction) -> tuple[Motion | None, int]:
+        """Motion (one frame; None where no face was found) and the number of the driving frame on screen."""
+        track = self._track
+        if self._loop and track.duration > 0:
+            time %= track.duration
+        index, part = track.at(time)
+        if not track.seen(index):
+            return None, index
+        motion = track.motion(index)
+        if part > 0 and track.seen(index + 1):
+            motion = blend(motion, track.motion(index + 1), part)
+        return motion, index

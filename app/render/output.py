@@ -1,0 +1,141 @@
+"""Last stage: result and comparison clip, written together, kept or removed together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from app.media.images import flatten
+from app.media.writer import ClipWriter
+from app.options import parse_colour
+
+if TYPE_CHECKING:
+    from app.media.audio import AudioSource
+    from app.options import OutputOptions
+
+Pixels = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is written.
+
+    Attributes:
+        path: File of the result.
+        comparison: File of the comparison clip, or None.
+        size: (width, height) of the result.
+        rate: Frames per second.
+        time_base: Unit of the time stamps in seconds, or None if they are multiples of 1/rate.
+        alpha: Whether frames carry transparency.
+        panels: Number of panels of the comparison clip.
+    """
+
+    path: Path
+    comparison: Path | None
+    size: tuple[int, int]
+    rate: Fraction
+    time_base: Fraction | None
+    alpha: bool
+    panels: int
+
+
+class Outputs:
+    """Writers of a job; use in a ``with`` statement. Leaving it without finish or abort removes what was written."""
+
+    def __init__(
+        self, target: Target, options: OutputOptions, audio: AudioSource | None, inputs: tuple[Path, ...]
+    ) -> None:
+        self._background = parse_colour(options.background)
+        self._alpha = target.alpha
+        self._height = target.size[1]
+        common: dict[str, Any] = {
+            "rate": target.rate,
+            "time_base": target.time_base,
+            "audio": audio,
+            "codec": options.codec,
+            "quality": options.quality,
+            "hardware": options.hardware,
+            "overwrite": options.overwrite,
+            "background": self._background,
+            "inputs": inputs,
+        }
+        self._main = ClipWriter(target.path, target.size, alpha=target.alpha, **common)
+        self._comparison: ClipWriter | None = None
+        if target.comparison is not None:
+            try:
+                size = (target.size[0] * target.panels, target.size[1])
+                self._comparison = ClipWriter(target.comparison, size, **common)
+            except BaseException:
+                self._main.abort(keep=False)
+                raise
+
+    @property
+    def frames(self) -> int:
+        """Frames written."""
+        return self._main.frames
+
+    @property
+    def notes(self) -> list[str]:
+        """Sentences about what was adapted in the result."""
+        return list(self._main.notes)
+
+    def write(self, time: Fraction, result: Pixels, panels: list[Pixels]) -> None:
+        """Write a frame.
+
+        Args:
+            time: Seconds.
+            result: (H, W, 3 or 4).
+            panels: Pictures left of the result in the comparison clip, of any size.
+        """
+        rgb, alpha = split(result)
+        self._main.write(rgb, time, alpha if self._alpha else None)
+        if self._comparison is not None:
+            height, width = rgb.shape[:2]
+            shown = [fit(flatten(*split(p), self._background), width, height) for p in panels]
+            shown.append(flatten(rgb, alpha, self._background))
+            self._comparison.write(np.concatenate(shown, axis=1), time)
+
+    def finish(self, end: Fraction | None) -> None:
+        """Complete the files under their names; the last frame lasts until ``end`` seconds."""
+        self._main.finish(end)
+        if self._comparison is not None:
+            self._comparison.finish(end)
+
+    def abort(self, keep: bool) -> Path | None:
+        """Break off; what there is of the result stays as a playable file if ``keep``. Returns that file."""
+        if self._comparison is not None:
+            self._comparison.abort(keep=False)
+        return self._main.abort(keep=keep)
+
+    def __enter__(self) -> Outputs:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.abort(keep=False)
+
+
+def split(picture: Pixels) -> tuple[Pixels, Pixels | None]:
+    """RGB and alpha of (H, W, 3 or 4)."""
+    if picture.shape[2] == 3:
+        return picture, None
+    return np.ascontiguousarray(picture[..., :3]), np.ascontiguousarray(picture[..., 3])
+
+
+def fit(picture: Pixels, width: int, height: int) -> Pixels:
+    """Scale a picture (H, W, 3) into (height, width, 3), its shape kept, the rest black."""
+    h, w = picture.shape[:2]
+    if (w, h) == (width, height):
+        return picture
+    scale = min(width / w, height / h)
+    size = max(1, min(width, round(w * scale))), max(1, min(height, round(h * scale)))
+    small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+    canvas = np.zeros((height, width, 3), np.uint8)
+    x, y = (width - size[0]) // 2, (height - size[1]) // 2
+    canvas[y : y + size[1], x : x + size[0]] = small
+    return canvas

@@ -94,7 +94,7 @@ def fetch_url(file: ModelFile, target: Path, progress: Progress | None = None) -
     request = urllib.request.Request(file.url, headers={"Range": f"bytes={have}-"} if have else {})  # noqa: S310
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:  # noqa: S310 - scheme checked above
-            have = _receive(answer, part, file, have, progress)
+            _receive(answer, part, file, have, progress)
     except urllib.error.HTTPError as error:
         if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
             part.unlink(missing_ok=True)
@@ -102,19 +102,18 @@ def fetch_url(file: ModelFile, target: Path, progress: Progress | None = None) -
     except (OSError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", None) or error
         raise ModelError(f"{file.url} can't be fetched ({reason}); what has arrived is kept.") from error
-    if file.size is not None and have < file.size:
-        raise ModelError(f"{file.url} broke off after {have:,} of {file.size:,} bytes; try again to continue.")
     return _accept(file, part, target)
 
 
 def _receive(
     answer: http.client.HTTPResponse, part: Path, file: ModelFile, have: int, progress: Progress | None
-) -> int:
-    """Write an answer to the part file; returns the bytes that it has then."""
+) -> None:
+    """Write an answer to the part file."""
     resumed = answer.status == http.client.PARTIAL_CONTENT
     have = have if resumed else 0
     announced = answer.headers.get("Content-Length")
-    total = file.size if file.size is not None else (have + int(announced) if announced else None)
+    promised = have + int(announced) if announced else None
+    total = promised if file.size is None else file.size
     with part.open("ab" if resumed else "wb") as stream:
         while block := answer.read(BLOCK):
             stream.write(block)
@@ -123,9 +122,8 @@ def _receive(
                 break
             if progress is not None:
                 progress(file.name, have, total)
-    if total is not None and have < total:
-        raise http.client.IncompleteRead(b"", total - have)
-    return have
+    if promised is not None and have < promised and have <= (file.size or promised):
+        raise ConnectionError(f"broken off after {have:,} of {promised:,} bytes")
 
 
 def _accept(file: ModelFile, part: Path, target: Path) -> Path:

@@ -5,14 +5,15 @@ Used for parity and for people who want its exact results; ``liveportrait.transf
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from liveportrait.engines.base import Engine, Portrait
+from liveportrait.expression import official_delta
 from liveportrait.hull import convex_hull_volume
-from liveportrait.motion import Array, Motion, keypoints
+from liveportrait.motion import Array, Motion, euler_from_rotation, keypoints, rotation_from_euler
 from liveportrait.options import AnimationOptions
 from liveportrait.rules import LIP_OPEN, TransferRules, region_mask, steady_eye_target
 from liveportrait.smoothing import smooth
@@ -137,3 +138,35 @@ def _finish(
     if eye_target is not None:
         x = x + engine.retarget_eyes(portrait, np.full((1, 2), eye_target, np.float32))
     return x
+
+
+def official_edit(
+    engine: Engine, portrait: Portrait, sliders: Mapping[str, float], *,
+    eye_ratio: float | None = None, lip_ratio: float | None = None, stitching: bool = True,
+) -> Array:  # fmt: skip
+    """Keypoints of the official picture editor (spec motion.md section 10.1).
+
+    Args:
+        engine: Engine with the official networks.
+        portrait: The source.
+        sliders: pitch, yaw, roll (degrees), zoom (1), and those of ``expression.official_delta``, official units.
+        eye_ratio: Target opening if it differs from the source's.
+        lip_ratio: Target opening if it differs from the source's.
+        stitching: Stitch at the end.
+
+    Returns:
+        (1, K, 3). The z of the translation is added, unlike in the main loop.
+    """
+    source = portrait.motion
+    head = {name: sliders.get(name, 0.0) for name in ("pitch", "yaw", "roll")}
+    turn = np.array([[head["pitch"], head["yaw"], head["roll"]]], np.float32)
+    angles = euler_from_rotation(source.rotation) + turn
+    rotation = rotation_from_euler(angles[:, 0], angles[:, 1], angles[:, 2])
+    face = {name: value for name, value in sliders.items() if name not in head and name != "zoom"}
+    shape = portrait.canonical @ rotation + source.delta + official_delta(face)
+    x_d = np.float32(sliders.get("zoom", 1.0)) * source.scale[:, :, None] * shape + source.translation[:, None]
+    if eye_ratio is not None:
+        x_d = x_d + engine.retarget_eyes(portrait, np.full((1, 2), eye_ratio, np.float32))
+    if lip_ratio is not None:
+        x_d = x_d + engine.retarget_lips(portrait, np.full((1, 1), lip_ratio, np.float32))
+    return np.asarray(engine.stitch(portrait, x_d) if stitching else x_d, np.float32)

@@ -13,12 +13,13 @@ torch = pytest.importorskip("torch", reason="PyTorch (extra 'torch') is not inst
 
 from torch import nn  # noqa: E402
 
+from liveportrait.animator import Animator  # noqa: E402
 from liveportrait.engines.base import Engine, Portrait  # noqa: E402
 from liveportrait.engines.liveportrait21 import EYE_POINTS, LIP_POINTS, network_eye_ratios  # noqa: E402
 from liveportrait.engines.precision import pick_device  # noqa: E402
 from liveportrait.engines.torch import TorchEngine  # noqa: E402
 from liveportrait.motion import keypoints  # noqa: E402
-from liveportrait.networks import NAMES  # noqa: E402
+from liveportrait.options import AnimationOptions  # noqa: E402
 from models.face import Face  # noqa: E402
 from models.registry import ModelError  # noqa: E402
 
@@ -232,8 +233,12 @@ class StubGenerator(nn.Module):
 
 
 class StubPerceptron(nn.Module):
+    def __init__(self, outputs: int):
+        super().__init__()
+        self.outputs = outputs
+
     def forward(self, x):
-        return x[:, :63] * 0
+        return torch.zeros(len(x), self.outputs)
 
 
 def nan(picture):
@@ -254,8 +259,8 @@ def refuse(picture):
 
 def stub_engine(precision, motion=None, **generator) -> tuple[TorchEngine, StubGenerator]:
     stub = StubGenerator(**generator)
-    networks: dict[str, nn.Module] = dict.fromkeys(NAMES, StubPerceptron())
-    networks |= {
+    networks: dict[str, nn.Module] = {
+        "stitching": StubPerceptron(65), "eye": StubPerceptron(63), "lip": StubPerceptron(63),
         "appearance_feature_extractor": StubAppearance(), "motion_extractor": motion or StubMotion(),
         "warping_module": StubWarping(), "spade_generator": stub,
     }  # fmt: skip
@@ -412,3 +417,66 @@ def test_it_is_an_engine(engine):
     )
     assert engine.regions["all"].shape == (21, 3)
     assert engine.alpha is False
+
+
+# ---------------------------------------------------------------------------- under the Animator
+
+
+def head_face(size: float = 120.0, centre: tuple[float, float] = (256.0, 256.0)) -> Face:
+    """Mean face of the mesh at a place in a picture."""
+    from liveportrait.engines.mesh.data import face_model
+
+    points = face_model().mean.astype(np.float32).copy()
+    points *= size / np.ptp(points[:, 0])
+    points[:, :2] += np.asarray(centre) - points[:, :2].mean(axis=0)
+    return Face(points)
+
+
+def animate(engine: TorchEngine, image: np.ndarray, options: AnimationOptions) -> list[np.ndarray]:
+    animator = Animator(engine, options, batch=2)
+    animator.set_source(image, head_face())
+    shades = [engine.read_motion(np.full((512, 512, 3), level, np.uint8), FACE) for level in (60, 160, 220)]
+    return list(animator.frames(shades, shades[0]))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        AnimationOptions(normalize_lip=False),
+        AnimationOptions(relative=False, eye_retargeting=True, lip_retargeting=True),
+        AnimationOptions(region="lip", paste_back=False),
+    ],
+    ids=["relative", "absolute with retargeting", "bare crop"],
+)
+def test_animator_draws_every_frame(options):
+    engine, stub = stub_engine("fp32")
+    image = np.full((600, 520, 3), 90, np.uint8)
+    frames = animate(engine, image, options)
+    assert len(frames) == 3
+    assert {f.shape for f in frames} == {(600, 520, 3) if options.paste_back else (512, 512, 3)}
+    assert len(stub.calls) == 2  # two batches
+    assert not np.array_equal(frames[0], frames[2])
+    assert (image == 90).all()
+
+
+def test_animator_keeps_transparency():
+    engine, _ = stub_engine("fp32")
+    image = np.full((600, 520, 4), 90, np.uint8)
+    frames = animate(engine, image, AnimationOptions(multiplier=2.0))
+    assert {f.shape for f in frames} == {(600, 520, 4)}
+    assert all((f[..., 3] == 90).all() for f in frames)
+
+
+def test_animator_with_the_real_networks(engine, picture):
+    """A painting, cropped and pasted back, driven by another one: one frame through all seven networks."""
+    image = picture("src_s9").repeat(2, axis=0).repeat(2, axis=1)
+    animator = Animator(engine, AnimationOptions(lip_retargeting=True))
+    (source,) = animator.set_source(image, head_face(150.0, (250.0, 260.0)))
+    drive = [engine.read_motion(picture(name), FACE) for name in ("drv_s5", "drv_s3")]
+    (frame,) = animator.draw(drive[1], drive[0])
+    assert frame.shape == image.shape
+    x_d = animator.keypoints(drive[1], drive[0])[0]
+    assert np.isfinite(x_d).all()
+    assert np.abs(x_d - source.portrait.keypoints).max() > 1e-3
+    assert np.array_equal(frame[:8, :8], image[:8, :8])
+    assert np.abs(frame[200:312, 200:312].astype(int) - image[200:312, 200:312]).mean() > 1

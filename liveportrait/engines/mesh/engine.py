@@ -30,6 +30,8 @@ Float = npt.NDArray[np.float64]
 
 MIN_CROP = 320  # pixels
 MAX_TILT = np.radians(20)  # heads tilted further are levelled by the crop
+SMOOTH_TURN = 3.0  # degrees of head turn from which on outlines are smoothed
+JUMP = 4.0  # pixels of source between neighbours that count as an outline
 MAX_SHIFT = 0.42  # head translation that the crop has room for, in face widths
 
 
@@ -215,6 +217,8 @@ class MeshEngine(Engine):
         where = np.ascontiguousarray(field[..., :2])
         image = np.ascontiguousarray(crop[..., :3])
         out = cv2.remap(image, where, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        if turn > SMOOTH_TURN:
+            _smooth_outlines(out, where)
         if f.mirror is not None and borrow > 0:
             texture[:, :2] = f.mirror.source + f.mirror.push * borrow
             other = rasterise(layout.triangles, drawn, texture, f.identity.copy())
@@ -231,8 +235,30 @@ class MeshEngine(Engine):
             )
         elif f.person is not None and f.plate is not None:
             person = cv2.remap(f.person, where, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-            out = cv2.blendLinear(out, f.plate, person, 1 - person)
+            shift = cv2.absdiff(where, f.identity[..., :2])
+            moved = np.clip((np.maximum(shift[..., 0], shift[..., 1]) - 0.3) * 0.4, 0, 1)
+            cover = 1 - (1 - person) * moved  # what stands still is the photo itself, outline and all
+            out = cv2.blendLinear(out, f.plate, cover, 1 - cover)
         return out, alpha
+
+
+def _smooth_outlines(image: Image, where: npt.NDArray[np.float32]) -> None:
+    """Soften, in place, the stair steps where one part of the head hides another (jumps of the texture field)."""
+    jump = np.zeros(where.shape[:2], np.uint8)
+    for axis in (0, 1):
+        step = np.abs(np.diff(where, axis=axis)).max(2) > JUMP
+        along = [slice(None), slice(None)]
+        for shift in (slice(None, -1), slice(1, None)):
+            along[axis] = shift
+            jump[tuple(along)] |= step
+    ys, xs = np.nonzero(jump)
+    if len(ys):
+        padded = np.pad(image, ((1, 1), (1, 1), (0, 0)), mode="edge").astype(np.uint16)
+        total = np.zeros((len(ys), 3), np.uint16)
+        for dy in range(3):
+            for dx in range(3):
+                total += padded[ys + dy, xs + dx] * np.uint16((2 - abs(dy - 1)) * (2 - abs(dx - 1)))
+        image[ys, xs] = (total + 8) // 16
 
 
 def _stability() -> Float:

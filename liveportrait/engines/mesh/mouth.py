@@ -26,12 +26,16 @@ class MouthLayer:
         dark: (3,) colour of the depth of the mouth.
         tongue: (3,) colour.
         tooth: (3,) colour.
+        own: (S, S, 3) source crop whose mouth is open, else None.
+        own_mask: (S, S) where its interior is seen.
     """
 
     gap: float
     dark: Picture
     tongue: Picture
     tooth: Picture
+    own: Image | None = None
+    own_mask: Picture | None = None
 
 
 def _rgb(lightness: float, a: float, b: float) -> Picture:
@@ -49,11 +53,25 @@ def prepare_mouth(image: Image, points: Float, layout: Layout) -> MouthLayer:
     cheeks = np.clip(np.round(points[list(CHEEKS), :2]), 0, size - 1).astype(int)
     skin = np.median(lab[cheeks[:, 1], cheeks[:, 0]], 0)
     ka, kb = lip[1] - 128, lip[2] - 128
+    tooth = _rgb(min(1.12 * skin[0] + 6, 228), 128 + 0.22 * (skin[1] - 128), 128 + 0.55 * (skin[2] - 128))
+    gap = lip_gap(layout.canonical)
+    own = own_mask = None
+    if gap > OPEN:
+        inner = polygon_mask(size, size, closed_curve(points[list(LIPS_INNER), :2], 3))
+        own, own_mask = image, cv2.GaussianBlur(inner, (0, 0), max(0.6, 0.005 * layout.pose.scale))
+        own_mask = np.clip(2 * own_mask - 1, 0, 1)
+        seen = image[inner > 0.7].astype(np.float32)
+        if len(seen) > 8:
+            bright = seen[seen.sum(1) >= np.quantile(seen.sum(1), 0.7)].mean(0)
+            if bright.sum() > 0.75 * tooth.sum():  # the source shows teeth: theirs is the colour
+                tooth = bright
     return MouthLayer(
-        gap=lip_gap(layout.canonical),
+        gap=gap,
         dark=_rgb(0.12 * lip[0] + 6, 128 + 0.55 * ka, 128 + 0.45 * kb),
         tongue=_rgb(min(0.8 * lip[0], 140), 128 + max(0.95 * ka, 10), 128 + 0.6 * kb),
-        tooth=_rgb(min(1.12 * skin[0] + 6, 228), 128 + 0.22 * (skin[1] - 128), 128 + 0.55 * (skin[2] - 128)),
+        tooth=tooth,
+        own=own,
+        own_mask=own_mask,
     )
 
 
@@ -68,9 +86,10 @@ def draw_mouth(layer: MouthLayer, out: Image, vertices: Float, layout: Layout, p
         pose: New head pose.
     """
     gap = lip_gap(vertices) / pose.scale
-    strength = float(smoothstep(0.008, 0.024, gap))
-    if layer.gap > 0.02:  # the source's own open mouth is kept as long as it is not stretched
-        strength *= float(smoothstep(1.1, 1.6, gap / layer.gap))
+    if layer.own is None:
+        strength = float(smoothstep(0.008, 0.024, gap - layer.gap))
+    else:  # an open mouth stays the photo's own as long as it keeps its opening
+        strength = float(smoothstep(0.003, 0.012, abs(gap - layer.gap)))
     if strength <= 0:
         return
     contour = closed_curve(vertices[list(LIPS_INNER), :2], 3)
@@ -130,9 +149,20 @@ def _cavity(
     upper = _tooth_row(x, UPPER_TEETH, soft) * _above(y - edge, soft)
     relief = (1 - 0.55 * (x / 0.2) ** 2) * (0.90 + 0.10 * np.clip((edge - y) / 0.05, 0, 1))
     out += (layer.tooth * np.clip(relief, 0.25, 1)[..., None] - out) * upper[..., None]
-    return cv2.GaussianBlur(out, (0, 0), max(0.5, 0.0025 * pose.scale))
+    out = cv2.GaussianBlur(out, (0, 0), max(0.5, 0.0025 * pose.scale))
+    if layer.own is not None and layer.own_mask is not None:  # what the photo shows of it stays fixed to the skull
+        source = layout.pose
+        origin = layout.rest[2, :2] + (source.scale * source.rotation @ (rest_lip + [0, 0, TEETH_DEPTH]))[:2]
+        forward = (source.scale * source.rotation[:2, :2]).astype(np.float32)
+        sx = np.float32(origin[0]) + forward[0, 0] * x + forward[0, 1] * y
+        sy = np.float32(origin[1]) + forward[1, 0] * x + forward[1, 1] * y
+        share = cv2.remap(layer.own_mask, sx, sy, cv2.INTER_LINEAR)[..., None]
+        own = cv2.remap(layer.own, sx, sy, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        out += (own - out) * share
+    return out
 
 
+OPEN = 0.025  # lip gap in face widths from which on a source's mouth counts as open
 TEETH_DEPTH = 0.05  # front teeth lie this far behind the lips, face widths
 UPPER_EDGE = 0.017  # edge of the upper front teeth below the resting lip line, face widths
 LOWER_SHOWN = 0.022  # of the lower front teeth the lip lets see so much at most
@@ -156,6 +186,6 @@ def _scallop(x: Picture, borders: Float) -> Picture:
 def _tooth_row(x: Picture, borders: Float, soft: float) -> Picture:
     """Cover of a row of teeth with faint gaps between them."""
     gaps = np.abs(np.abs(x)[..., None] - borders[None, None]).min(-1)
-    seam = 1 - 0.20 * np.exp(-((gaps / max(0.004, 0.7 * soft)) ** 2))
+    seam = 1 - 0.13 * np.exp(-((gaps / max(0.005, 0.8 * soft)) ** 2))
     side = np.clip((0.195 - np.abs(x)) / 0.03, 0, 1)
     return np.asarray(seam * side, np.float32)

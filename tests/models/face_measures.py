@@ -22,3 +22,10 @@ def placed(face: Face, height: float, x: float, y: float, mirror: bool = False) 
     scale = height / float(face.box[3] - face.box[1])
     across = -scale if mirror else scale
     return np.array([[across, 0, x - across * face.centre[0]], [0, scale, y - scale * face.centre[1]]])
+
+
+def moved(matrix: np.ndarray, x: float, y: float) -> np.ndarray:
+    """The matrix with its result moved by (x, y) pixels."""
+    result = np.array(matrix, dtype=np.float64)
+    result[:, 2] += (x, y)
+    return result

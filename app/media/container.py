@@ -23,6 +23,9 @@ av.logging.restore_default_callback()
 av.logging.set_libav_level(av.logging.PANIC)
 os.environ.setdefault("SVT_LOG", "0")
 
+# swscale flags (libswscale/swscale.h); older PyAV has no names for the last three
+SWS_BICUBIC, SWS_FULL_CHROMA_OUT, SWS_FULL_CHROMA_IN, SWS_ACCURATE = 4, 0x2000, 0x4000, 0x40000
+
 _NOT_VIDEO = ("tty", "image2", "ffmetadata", "srt", "webvtt", "ass", "hls", "concat", "sdp")
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import av
 import numpy as np
-from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
+from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
 from app.errors import UsageError
 from app.media import container as containers
@@ -31,7 +31,7 @@ ODD_SIZES = ("vp9", "prores")  # these hold odd sides as they are
 LARGEST_TIMESCALE = 1_000_000_000
 BT709 = 1  # code point of matrix, primaries and transfer in ITU-T H.273
 LIMITED = 1
-_QUALITY = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INP
+_FLAGS = containers.SWS_BICUBIC | containers.SWS_ACCURATE | containers.SWS_FULL_CHROMA_IN
 
 
 @dataclass(frozen=True)
@@ -232,7 +232,7 @@ class VideoSink:
             dst_colorspace=Colorspace.ITU709,
             src_color_range=ColorRange.JPEG,
             dst_color_range=ColorRange.MPEG,
-            interpolation=_QUALITY,
+            interpolation=_FLAGS,
             threads=1,
         )
         out.color_primaries = out.color_trc = BT709

@@ -11,7 +11,7 @@ from typing import Any
 
 import av
 import numpy as np
-from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
+from av.video.reformatter import ColorRange, VideoReformatter
 
 from app.errors import MediaError
 from app.media import container as containers
@@ -19,16 +19,14 @@ from app.media import files
 from app.media.reader import ClipInfo, ClipReader, RawFrame
 
 # Code points of ITU-T H.273
-UNSPECIFIED = 2
 MATRICES = {0: "rgb", 1: "bt709", 4: "fcc", 5: "bt601", 6: "bt601", 7: "smpte240m", 9: "bt2020", 10: "bt2020"}
-_SWS = {
-    "bt709": Colorspace.ITU709, "fcc": Colorspace.FCC, "bt601": Colorspace.ITU601, "smpte240m": Colorspace.SMPTE240M,
-    "bt2020": Colorspace.BT2020,
-}  # fmt: skip
-_QUALITY = Interpolation.BICUBIC | Interpolation.FULL_CHR_H_INT | Interpolation.ACCURATE_RND
+_SWS = {"bt709": 1, "fcc": 4, "bt601": 5, "smpte240m": 7, "bt2020": 9}  # SWS_CS_* of libswscale
+_FLAGS = containers.SWS_BICUBIC | containers.SWS_FULL_CHROMA_OUT | containers.SWS_ACCURATE
+HDR = {16: "PQ", 18: "HLG"}  # transfer characteristics
+WIDE = (9, 11, 12)  # primaries: BT.2020, DCI-P3, Display P3
+SRGB_TRANSFER, BT709_PRIMARIES = 13, 1
 HIGHEST_RATE = 500  # more frames a second than this are a time base mistaken for a rate
 SEEK_FROM = Fraction(2)  # seconds below which decoding from the beginning is simpler and as fast
-LARGEST_JUMP = Fraction(10)  # s; a backward jump or one of this size is a broken time line
 
 
 @dataclass(frozen=True)
@@ -78,22 +76,34 @@ class ToRGB:
 
     def __init__(self, stored: tuple[int, int], aspect: Fraction) -> None:
         self._reformatter = VideoReformatter()
+        self._maps_color = True
         self.width = max(1, round(stored[0] * aspect))
         self.height = stored[1]
 
     def __call__(self, frame: Any, orientation: Orientation, alpha: bool) -> tuple[np.ndarray, np.ndarray | None]:
         """(H, W, 3) uint8 and, if ``alpha``, (H, W) uint8."""
-        matrix = matrix_of(frame)
-        converted = self._reformatter.reformat(
-            frame,
-            self.width,
-            self.height,
-            "rgba" if alpha else "rgb24",
-            src_colorspace=_SWS.get(matrix),
-            interpolation=_QUALITY,
-            dst_color_range=ColorRange.JPEG,
-            threads=1,
-        )
+        options: dict[str, Any] = {
+            "width": self.width,
+            "height": self.height,
+            "format": "rgba" if alpha else "rgb24",
+            "src_colorspace": _SWS.get(matrix_of(frame)),
+            "interpolation": _FLAGS,
+            "dst_color_range": ColorRange.JPEG,
+            "threads": 1,
+        }
+        if self._maps_color and wide_color(frame):
+            transfer = int(frame.color_trc)
+            mapping: dict[str, Any] = {
+                "dst_color_trc": SRGB_TRANSFER if transfer in HDR else transfer,
+                "dst_color_primaries": BT709_PRIMARIES,
+            }
+            try:
+                converted = self._reformatter.reformat(frame, **options, **mapping)
+            except (av.FFmpegError, ValueError, NotImplementedError):  # a combination that swscale can't map
+                self._maps_color = False
+                converted = self._reformatter.reformat(frame, **options)
+        else:
+            converted = self._reformatter.reformat(frame, **options)
         pixels = converted.to_ndarray()
         if not alpha:
             return orientation.apply(pixels), None
@@ -108,6 +118,12 @@ def matrix_of(frame: Any) -> str:
     if name is None or name == "rgb":
         return "bt709" if frame.width >= 1280 or frame.height > 576 else "bt601"
     return name
+
+
+def wide_color(frame: Any) -> str:
+    """Why colours need mapping: "PQ" or "HLG" (high dynamic range), "wide gamut", or empty where they do not."""
+    known = HDR.get(int(frame.color_trc), "")
+    return known or ("wide gamut" if int(frame.color_primaries) in WIDE else "")
 
 
 class Clock:
@@ -160,6 +176,8 @@ class VideoReader(ClipReader):
             self._first = stamp
             info = self._describe(source, stream, frame)
         super().__init__(info, start, end)
+        if self._wide:
+            self.notes.append(f"{path} is a {self._wide} clip; its colours were mapped to sRGB.")
 
     def _first_frame(self, source: Any, stream: Any) -> tuple[Any, Fraction]:
         """Decode up to the first frame. Raises MediaError when there is none."""
@@ -178,6 +196,7 @@ class VideoReader(ClipReader):
         aspect = aspect if Fraction(1, 16) <= aspect <= 16 else Fraction(1)
         self._orientation = turn = Orientation.of(frame)
         self._aspect = aspect
+        self._wide = wide_color(frame)
         self._alpha = any(c.is_alpha for c in frame.format.components)
         shown = ToRGB((frame.width, frame.height), aspect)
         width, height = shown.width, shown.height
@@ -289,7 +308,8 @@ class Decoder:
         self.damaged = 0
         name = stream.codec_context.codec.canonical_name
         self._context = stream.codec_context
-        if stream.metadata.get("alpha_mode") == "1" and name in ("vp8", "vp9"):
+        tags = {key.lower(): value for key, value in stream.metadata.items()}
+        if tags.get("alpha_mode") == "1" and name in ("vp8", "vp9"):
             # FFmpeg's own VP8/VP9 decoders drop the alpha layer that WebM stores beside the picture
             context = av.CodecContext.create({"vp8": "libvpx", "vp9": "libvpx-vp9"}[name], "r")
             context.extradata = stream.codec_context.extradata

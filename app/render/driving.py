@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,11 +15,12 @@ from models.face import Face, FaceTracker, select_face
 
 if TYPE_CHECKING:
     from app.events import CancelToken, Phase
-    from app.media.reader import ClipReader, Frame
+    from app.media.reader import ClipReader
     from app.render.timings import Timings
     from app.render.track import MotionTrack
     from liveportrait.engines.base import Engine
 
+T = TypeVar("T")
 QUEUE_BYTES: Final = 64 << 20  # decoded frames that wait between two stages
 DEEPEST: Final = 4
 
@@ -62,15 +63,15 @@ def queue_depth(width: int, height: int, channels: int = 3) -> int:
     return max(1, min(DEEPEST, QUEUE_BYTES // max(1, width * height * channels)))
 
 
-def timed(frames: Iterable[Frame], timings: Timings, stage: str) -> Iterator[Frame]:
-    """Frames of a clip, with the time that each took to come."""
+def timed(frames: Iterable[T], timings: Timings, stage: str) -> Iterator[T]:
+    """The same items, with the time that each took to come measured as a stage."""
     iterator = iter(frames)
     while True:
         with timings.measure(stage):
-            frame = next(iterator, None)
-        if frame is None:
+            item = next(iterator, None)
+        if item is None:
             return
-        yield frame
+        yield item
 
 
 def read_driving(

@@ -33,7 +33,7 @@ class Target:
         rate: Frames per second.
         time_base: Unit of the time stamps in seconds, or None if they are multiples of 1/rate.
         alpha: Whether frames carry transparency.
-        panels: Number of panels of the comparison clip.
+        panels: Widths of the panels left of the result in the comparison clip, whose height is that of the result.
     """
 
     path: Path
@@ -42,7 +42,7 @@ class Target:
     rate: Fraction
     time_base: Fraction | None
     alpha: bool
-    panels: int
+    panels: tuple[int, ...]
 
 
 class Outputs:
@@ -53,7 +53,7 @@ class Outputs:
     ) -> None:
         self._background = parse_colour(options.background)
         self._alpha = target.alpha
-        self._height = target.size[1]
+        self._widths = target.panels
         common: dict[str, Any] = {
             "rate": target.rate,
             "time_base": target.time_base,
@@ -69,7 +69,7 @@ class Outputs:
         self._comparison: ClipWriter | None = None
         if target.comparison is not None:
             try:
-                size = (target.size[0] * target.panels, target.size[1])
+                size = (sum(target.panels) + target.size[0], target.size[1])
                 self._comparison = ClipWriter(target.comparison, size, **common)
             except BaseException:
                 self._main.abort(keep=False)
@@ -96,8 +96,8 @@ class Outputs:
         rgb, alpha = split(result)
         self._main.write(rgb, time, alpha if self._alpha else None)
         if self._comparison is not None:
-            height, width = rgb.shape[:2]
-            shown = [fit(flatten(*split(p), self._background), width, height) for p in panels]
+            flat = [flatten(*split(panel), self._background) for panel in panels]
+            shown = [fit(p, width, len(rgb)) for p, width in zip(flat, self._widths, strict=True)]
             shown.append(flatten(rgb, alpha, self._background))
             self._comparison.write(np.concatenate(shown, axis=1), time)
 

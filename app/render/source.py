@@ -21,6 +21,7 @@ from models.face import Face, FaceTracker, select_face
 if TYPE_CHECKING:
     from app.media.reader import ClipReader, Frame
     from app.options import RenderOptions
+    from app.render.timings import Timings
     from liveportrait.engines.base import Engine
 
 Pixels = npt.NDArray[np.uint8]
@@ -87,16 +88,18 @@ class SceneMaker:
             self.notes.append(f"{self._name} shows {len(faces)} faces; the largest is animated (--face chooses).")
         return self._scene(picture, face, crop)
 
-    def moving(self, frames: Iterable[tuple[Fraction, Frame]]) -> Iterator[tuple[Fraction, Scene]]:
+    def moving(self, frames: Iterable[tuple[Fraction, Frame]], timings: Timings) -> Iterator[tuple[Fraction, Scene]]:
         """Scenes of a clip; the chosen face is followed. Frames without a face come without one."""
         follow = FaceFollower(self._tracker, self._options.input.face if self._fixed is None else "largest")
         last: tuple[Frame, Scene] | None = None
         for time, frame in frames:
             if last is None or last[0] is not frame:
                 crop = self._fixed_crop()
-                face = follow(frame.rgb if crop is None else crop.apply(frame.rgb))
+                with timings.measure("track source"):
+                    face = follow(frame.rgb if crop is None else crop.apply(frame.rgb))
                 picture = pixels_of(frame)
-                last = frame, Scene(picture) if face is None else self._scene(picture, face, crop)
+                with timings.measure("encode source"):
+                    last = frame, Scene(picture) if face is None else self._scene(picture, face, crop)
             yield time, last[1]
 
     def check_moving(self, reader: ClipReader) -> None:

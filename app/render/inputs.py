@@ -1,0 +1,238 @@
+"""A job made ready: inputs opened, names checked, engine loaded, face of the source found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from fractions import Fraction
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from app.errors import MissingError, UsageError
+from app.media.audio import AudioSource
+from app.media.files import check_output
+from app.media.reader import open_clip
+from app.media.timeline import output_duration, sample_times
+from app.options import notes_on, parse_rate
+from app.render.driving import timed
+from app.render.job import STILL_SUFFIXES, Job, Plan, is_template, output_path, side_by_side_path
+from app.render.source import Scene, SceneMaker, SourceClock, resample
+
+if TYPE_CHECKING:
+    from app.events import EventStream
+    from app.media.reader import ClipReader
+    from app.render.timings import Timings
+    from app.render.track import MotionTrack
+    from liveportrait.engines.base import Engine
+
+
+class Inputs:
+    """What a job works on. Use it in a ``with`` statement.
+
+    Args:
+        job: The job.
+        events: Gets messages.
+
+    Attributes:
+        source: The source as a clip.
+        driving: The driving file as a clip, None for a motion template.
+        output: Where the result goes.
+        comparison: Where the comparison clip goes, or None.
+        still_result: True if the result is one picture.
+        engine: The engine.
+        tracker: Finds faces.
+        scenes: Makes scenes of source frames.
+        still: The scene of a source photo, None for a clip.
+        rate: Frame rate asked for, or None.
+        notes: Sentences for the user so far.
+
+    Raises:
+        AppError: The job can't be done; the sentence says why.
+    """
+
+    def __init__(self, job: Job, events: EventStream) -> None:
+        self.job = job
+        self.events = events
+        self.notes: list[str] = []
+        self.rate = parse_rate(job.options.input.fps)
+        self.still: Scene | None = None
+        self.template_rate = Fraction(25)
+        self._close = ExitStack()
+        try:
+            self._open()
+        except BaseException:
+            self._close.close()
+            raise
+
+    def __enter__(self) -> Inputs:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close.close()
+
+    def note(self, sentence: str, *, warn: bool = False) -> None:
+        """Tell the user something, once."""
+        if sentence not in self.notes:
+            self.notes.append(sentence)
+            (self.events.warn if warn else self.events.info)(sentence)
+
+    # ---- opening --------------------------------------------------------------------------------------------------
+    def _open(self) -> None:
+        job, options = self.job, self.job.options
+        for sentence in notes_on(options):
+            self.note(sentence)
+        self.source: ClipReader = self._close.enter_context(open_clip(job.source, rate=self.rate))
+        self.driving: ClipReader | None = None
+        if not is_template(job.driving):
+            self.driving = self._close.enter_context(open_clip(job.driving, rate=self.rate))
+        for reader in (self.source, self.driving):
+            for sentence in reader.notes if reader else []:
+                self.note(sentence)
+        self.still_result = not self.moving and self.driving is not None and self.driving.info.kind == "image"
+        self._check_names()
+        self.engine = self._load_engine()
+        from models.face import FaceTracker
+
+        self.tracker = FaceTracker()
+        self.scenes = SceneMaker(self.engine, self.tracker, options, job.source)
+        if self.moving:
+            self.scenes.check_moving(self.source)
+        else:
+            self.still = self.scenes.still(next(iter(self.source)))
+            self.source.close()
+        for sentence in self.scenes.notes:
+            self.note(sentence)
+
+    @property
+    def moving(self) -> bool:
+        """Whether the source is a clip; of an animated picture only the first frame is used."""
+        return self.source.info.kind in ("video", "sequence") and self.source.info.frames != 1
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the result in pixels."""
+        if self.job.options.animation.paste_back:
+            return self.source.info.width, self.source.info.height
+        return self.engine.crop_size, self.engine.crop_size
+
+    def files(self) -> tuple[Path, ...]:
+        """Files that must not be written to."""
+        return self.job.source, self.job.driving
+
+    def _check_names(self) -> None:
+        options = self.job.options.output
+        self.output = output_path(
+            self.job, still=self.still_result, alpha=self.source.info.has_alpha, engine=self.job.options.program.engine
+        )
+        one_picture = self.output.suffix.lower() in STILL_SUFFIXES and "%" not in self.output.name
+        if one_picture and not self.still_result:
+            raise UsageError(
+                f"--output: {self.output} holds one picture and the result is a clip.",
+                f"End the name in .mp4, or write {self.output.stem}-%05d{self.output.suffix} for numbered pictures.",
+            )
+        self.comparison = side_by_side_path(self.output) if options.side_by_side else None
+        for path in (self.output, self.comparison):
+            if path is None:
+                continue
+            if path.is_file() and not options.overwrite and not self._is_input(path):
+                raise UsageError(f"{path} exists already.", "Add --overwrite to replace it, or choose another name.")
+            check_output(path, options.overwrite or not path.is_file(), self.files())
+
+    def _is_input(self, path: Path) -> bool:
+        return any(own.exists() and own.samefile(path) for own in self.files())
+
+    def _load_engine(self) -> Engine:
+        from liveportrait.engines import EngineUnavailableError, load_engine
+
+        program = self.job.options.program
+        try:
+            return load_engine(
+                program.engine,
+                program.device,
+                threads=program.threads,
+                crop_size=program.crop_size,
+                say=self.events.info,
+                warn=lambda sentence: self.note(sentence, warn=True),
+            )
+        except EngineUnavailableError as error:
+            raise MissingError(f"{error}", "`animate doctor` shows what is missing.") from error
+        except ValueError as error:
+            raise UsageError(f"--engine: {error}") from error
+
+    # ---- time and sound -------------------------------------------------------------------------------------------
+    @property
+    def rule(self) -> str:
+        """Length rule for this pair of inputs (app.media.timeline)."""
+        if not self.moving:
+            return "driving"
+        held = self.driving is not None and self.driving.info.frames == 1
+        return "source" if held else self.job.options.input.length
+
+    @property
+    def clock(self) -> tuple[Fraction, Fraction | None]:
+        """Frame rate of the result, and the unit of its time stamps (None: multiples of 1/rate)."""
+        if self.rate is not None:
+            return self.rate, None
+        reader = self.source if self.moving and self.rule != "driving" else self.driving
+        if reader is None:
+            return self.template_rate, None
+        return reader.info.rate, reader.info.time_base
+
+    def steps(self, track: MotionTrack, timings: Timings) -> Iterator[tuple[Fraction, Any]]:
+        """Times of the result, with the source frame that is on screen at each (None for a photo)."""
+        rate, duration = self.rate, track.duration
+        if not self.moving:
+            for time in track.times if rate is None else sample_times(duration, rate):
+                yield time, None
+            return
+        frames: Iterator[Any] = timed(SourceClock(self.source, self.rule, duration), timings, "decode source")
+        step = 1 / self.source.info.rate
+        if self.rule == "driving":
+            wanted: Iterable[Fraction] = track.times if rate is None else sample_times(duration, rate)
+            yield from resample(frames, wanted, hold=True, step=step)
+        elif rate is None:
+            yield from frames
+        else:
+            wanted = sample_times(duration, rate) if self.rule == "shortest" else (k / rate for k in count())
+            yield from resample(frames, wanted, hold=False, step=step)
+
+    def expected(self, driving: Fraction | None) -> int | None:
+        """Number of frames of the result, None if only the work will tell.
+
+        Args:
+            driving: Length of the driving clip in seconds, as far as it is known.
+        """
+        if self.still_result:
+            return 1
+        source = self.source.info.duration if self.moving else None
+        if driving is None or (self.moving and source is None):
+            return None
+        seconds = output_duration(source, driving, self.rule)  # type: ignore[arg-type]
+        return max(1, round(seconds * self.clock[0]))
+
+    def sound(self) -> tuple[AudioSource | None, str]:
+        """Sound of the result, and whose it is: driving, source or none."""
+        wanted = self.job.options.output.audio
+        if wanted == "none" or self.still_result:
+            return None, "none"
+        for side in ("driving", "source") if wanted == "driving" else ("source", "driving"):
+            sound = AudioSource(self.job.driving if side == "driving" else self.job.source)
+            if sound.present:
+                return sound, side
+        return None, "none"
+
+    def plan(self) -> Plan:
+        """What the job will do."""
+        length = self.driving.info.duration if self.driving is not None else None
+        return Plan(
+            output=self.output,
+            side_by_side=self.comparison,
+            engine=self.engine.name,
+            device=self.engine.describe().get("device", "cpu"),
+            size=self.size,
+            rate="" if self.still_result else str(self.clock[0]),
+            frames=self.expected(length),
+            audio=self.sound()[1],
+            notes=tuple(self.notes),
+        )

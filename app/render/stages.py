@@ -1,0 +1,161 @@
+"""The stages of the second pass: scenes, motion and render, paste-back; each runs ahead of the next in a thread."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from app.media.prefetch import Prefetch
+from app.render.driving import queue_depth
+from app.render.motion import MotionSampler
+from app.render.source import pixels_of
+from liveportrait.animator import FaceHold
+from liveportrait.transfer import steady_eye_target, transfer
+
+if TYPE_CHECKING:
+    from app.media.reader import ClipReader
+    from app.render.inputs import Inputs
+    from app.render.source import Scene
+    from app.render.timings import Timings
+    from app.render.track import MotionTrack
+    from liveportrait.motion import Motion
+
+Pixels = npt.NDArray[np.uint8]
+HOLD: Final = 0.5  # seconds that the last motion is held after the driving face was lost
+EASE: Final = 0.7  # seconds over which it then eases to neutral
+
+
+@dataclass
+class Step:
+    """One output frame on its way through the stages.
+
+    Attributes:
+        time: Seconds.
+        scene: The source at that time.
+        driving: Driving frame for the comparison clip, or None.
+        square: Rendered square, None where the source shows no face.
+        picture: The finished frame.
+    """
+
+    time: Fraction
+    scene: Scene
+    driving: Pixels | None = None
+    square: Pixels | None = None
+    picture: Pixels | None = None
+
+
+class Stages:
+    """Makes the frames of the result.
+
+    Args:
+        inputs: The job, made ready.
+        track: Driving motion.
+        reference: Neutral driving frame (N = 1).
+        timings: Gets the time of each stage.
+
+    Attributes:
+        lost: Output frames for which the driving clip shows no face.
+        source_lost: Output frames for which the source shows no face.
+    """
+
+    def __init__(self, inputs: Inputs, track: MotionTrack, reference: Motion, timings: Timings) -> None:
+        self._inputs = inputs
+        self._track = track
+        self._reference = reference
+        self._timings = timings
+        self._options = inputs.job.options.animation
+        self.lost = 0
+        self.source_lost = 0
+
+    def __iter__(self) -> Iterator[Step]:
+        depth = queue_depth(*self._inputs.size, 4)
+        with ExitStack() as threads:
+            scenes = threads.enter_context(Prefetch(self._scenes(), depth))
+            drawn = threads.enter_context(Prefetch(self._draw(scenes), depth))
+            yield from threads.enter_context(Prefetch(self._compose(drawn), depth))
+
+    def _scenes(self) -> Iterator[tuple[Fraction, Scene]]:
+        steps = self._inputs.steps(self._track, self._timings)
+        if self._inputs.still is None:
+            yield from self._inputs.scenes.moving(steps, self._timings)
+        else:
+            for time, _ in steps:
+                yield time, self._inputs.still
+
+    def _draw(self, scenes: Iterable[tuple[Fraction, Scene]]) -> Iterator[Step]:
+        """Motion at each output time, transferred and rendered."""
+        sample = MotionSampler(self._track, loop=self._inputs.rule == "loop")
+        hold = FaceHold(HOLD, EASE)
+        before, eyes = Fraction(0), None
+        with DrivingPanel(self._inputs.driving if self._inputs.comparison else None) as panel:
+            for time, scene in scenes:
+                motion, index = sample(time)
+                self.lost += motion is None
+                step = Step(time, scene, panel.at(index))
+                if scene.face is None:
+                    self.source_lost += 1
+                else:
+                    own = scene.face.portrait.motion
+                    if eyes is None and self._inputs.moving:
+                        eyes = steady_eye_target(own)
+                    with self._timings.measure("render"):
+                        held = hold(motion, self._reference if self._options.relative else own, float(time - before))
+                        step.square = self._square(scene, held, eyes)
+                before = time
+                yield step
+
+    def _square(self, scene: Scene, motion: Motion, eyes: float | None) -> Pixels:
+        assert scene.face is not None
+        portrait, engine = scene.face.portrait, self._inputs.engine
+        source = [portrait] if self._inputs.moving else portrait
+        keypoints = transfer(engine, source, motion, self._reference, self._options, eye_target=eyes)
+        square: Pixels = engine.render(portrait, keypoints)[0]
+        return square
+
+    def _compose(self, steps: Iterable[Step]) -> Iterator[Step]:
+        side = self._inputs.engine.crop_size
+        for step in steps:
+            with self._timings.measure("compose"):
+                if not self._options.paste_back:
+                    step.picture = np.zeros((side, side, 3), np.uint8) if step.square is None else step.square
+                elif step.square is None or step.scene.face is None:
+                    step.picture = step.scene.picture
+                else:
+                    step.picture = step.scene.face.compositor.paste(step.square)
+            yield step
+
+
+class DrivingPanel:
+    """Driving frames for the comparison clip, decoded along with the render; none without a reader."""
+
+    def __init__(self, reader: ClipReader | None) -> None:
+        self._reader = reader
+        self._frames: Iterator[Any] = iter(())
+        self._current: Any = None
+
+    def at(self, index: int) -> Pixels | None:
+        """Frame of a number; numbers rise, and start over when the clip does."""
+        if self._reader is None:
+            return None
+        if self._current is None or index < self._current.index:
+            self._frames = iter(self._reader)
+            self._current = next(self._frames)
+        while self._current.index < index:
+            following = next(self._frames, None)
+            if following is None:
+                break
+            self._current = following
+        return pixels_of(self._current)
+
+    def __enter__(self) -> DrivingPanel:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._reader is not None:
+            self._reader.close()

@@ -207,7 +207,7 @@ class FaceTracker:
         ValueError: The threshold is out of range, or insightface is asked for and has no model pack.
     """
 
-    SLICE: Final = 6
+    SLICE: Final = 4
     """Windows of the full search that a frame without a face gets on top of the cheap search."""
     CHECK_EVERY: Final = 10
     """Frames between checks that what is followed still is a face; doubtful scores are checked at once."""

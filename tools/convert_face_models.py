@@ -17,13 +17,16 @@ import argparse
 import sys
 import tempfile
 import zipfile
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from models.weights import bundled_folder, file_hash
-from tools.tflite_graph import GraphConverter
+
+if TYPE_CHECKING:
+    from tools.tflite_graph import GraphConverter
 
 FACE = "mediapipe/modules/face_"
 SOURCES = {
@@ -64,6 +67,8 @@ def convert(source: Path, kind: str) -> Any:
     import numpy as np
     import onnx
     from onnx import TensorProto, helper
+
+    from tools.tflite_graph import GraphConverter
 
     graph = GraphConverter(source)
     height, width = graph.shape(graph.inputs[0])[1:3]
@@ -159,13 +164,17 @@ def difference(new: Path, shipped: Path) -> float:
     return worst
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Convert MediaPipe's face models and compare with the shipped ones.")
     parser.add_argument("wheel", type=Path, help="mediapipe-0.10.21-*.whl, or a zip with the same folders")
     parser.add_argument("-o", "--output", type=Path, help="folder to write the .onnx files to")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     if not zipfile.is_zipfile(options.wheel):
         print(f"{options.wheel} is not a wheel or zip file.", file=sys.stderr)
+        return 1
+    missing = [name for name in ("onnx", "flatbuffers", "ai_edge_litert") if find_spec(name) is None]
+    if missing:
+        print(f"{', '.join(missing)} not installed; run pip install '.[tools]' first.", file=sys.stderr)
         return 1
     same = True
     with tempfile.TemporaryDirectory() as temporary, zipfile.ZipFile(options.wheel) as wheel:

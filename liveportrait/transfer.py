@@ -62,7 +62,11 @@ def new_motion(
     stretch = driving.scale / (reference.scale if options.relative else source.scale)
     if options.relative:
         change = engine.fit_delta(portrait, driving.delta - reference.delta, driving, reference)
-        rotation = driving.rotation @ reference.rotation.transpose(0, 2, 1) @ source.rotation
+        back = reference.rotation.transpose(0, 2, 1)
+        if engine.camera_turns:
+            rotation = source.rotation @ back @ driving.rotation
+        else:
+            rotation = driving.rotation @ back @ source.rotation
         shift = driving.translation - reference.translation
         if engine.scaled_translation:
             shift = shift * (source.scale / reference.scale)

@@ -46,6 +46,8 @@ class Engine(ABC):
         crop_size: Side of the square crop in pixels.
         delta_space: Where delta is added (liveportrait.motion).
         scaled_translation: True if relative translation is measured in units of the face's own scale.
+        camera_turns: True if relative turns are about the axes of the camera (a nod of the driver is a nod in the
+            picture, however the source is turned), False if about those of the source's head (official rule).
         regions: Region name -> (K, 3) bool mask of the delta values that it owns; at least "all", "exp", "lip",
             "eyes"; "official" restricts source-video and absolute motion (spec motion.md section 3, EXP_FULL).
         alpha: True if render keeps a fourth channel.
@@ -58,6 +60,7 @@ class Engine(ABC):
     crop_size: int = 512
     delta_space: DeltaSpace = "camera"
     scaled_translation: bool = False
+    camera_turns: bool = False
     regions: Mapping[str, npt.NDArray[np.bool_]]
     alpha: bool = False
     reads_pixels: bool = True

@@ -64,6 +64,7 @@ class MeshEngine(Engine):
     keypoints = POINTS
     delta_space: DeltaSpace = "head"
     scaled_translation = True
+    camera_turns = True
     alpha = True
     reads_pixels = False
 

@@ -60,6 +60,7 @@ class JsonLines:
     """Prints every event as one line of JSON on standard output."""
 
     def __call__(self, event: Event) -> None:
+        """Show an event."""
         write(sys.stdout, json.dumps(event.to_json(), ensure_ascii=True) + "\n")
 
     def close(self) -> None:
@@ -74,6 +75,7 @@ class PlainLines:
         self._last = time.monotonic()
 
     def __call__(self, event: Event) -> None:
+        """Show an event."""
         if event.kind == "message" and (event.level != "info" or not self._quiet):
             tell(event)
         elif event.kind == "progress" and not self._quiet and time.monotonic() - self._last > QUIET_SECONDS:
@@ -109,6 +111,7 @@ class TerminalBar:
         self._started = False
 
     def __call__(self, event: Event) -> None:
+        """Show an event."""
         if event.kind == "phase":
             self._begin(event)
         elif event.kind == "progress" and self._task is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from fractions import Fraction
 from itertools import count
@@ -16,15 +16,48 @@ from app.media.reader import open_clip
 from app.media.timeline import output_duration, sample_times
 from app.options import notes_on, parse_rate
 from app.render.driving import timed
-from app.render.job import STILL_SUFFIXES, Job, Plan, is_template, output_path, side_by_side_path
+from app.render.job import STILL_SUFFIXES, Job, Plan, output_path, side_by_side_path
 from app.render.source import Scene, SceneMaker, SourceClock, resample
+from liveportrait.template import is_template
 
 if TYPE_CHECKING:
     from app.events import EventStream
     from app.media.reader import ClipReader
+    from app.options import RenderOptions
     from app.render.timings import Timings
     from app.render.track import MotionTrack
     from liveportrait.engines.base import Engine
+    from liveportrait.template import MotionTemplate
+
+
+def load_job_engine(options: RenderOptions, say: Callable[[str], None], warn: Callable[[str], None]) -> Engine:
+    """The engine that the options ask for.
+
+    Args:
+        options: engine, device, threads and crop_size are used.
+        say: Told which engine it is and why.
+        warn: Told of better ones that failed.
+
+    Raises:
+        MissingError: It can't run here.
+        UsageError: There is none of that name, or it doesn't know the device.
+    """
+    from liveportrait.engines import EngineUnavailableError, load_engine
+
+    program = options.program
+    try:
+        return load_engine(
+            program.engine,
+            program.device,
+            threads=program.threads,
+            crop_size=program.crop_size,
+            say=say,
+            warn=warn,
+        )
+    except EngineUnavailableError as error:
+        raise MissingError(f"{error}", "`animate doctor` shows what is missing.") from error
+    except ValueError as error:
+        raise UsageError(f"--engine: {error}") from error
 
 
 class Inputs:
@@ -37,6 +70,7 @@ class Inputs:
     Attributes:
         source: The source as a clip.
         driving: The driving file as a clip, None for a motion template.
+        template: The driving file as a motion template, None for a clip.
         output: Where the result goes.
         comparison: Where the comparison clip goes, or None.
         still_result: True if the result is one picture.
@@ -57,7 +91,6 @@ class Inputs:
         self.notes: list[str] = []
         self.rate = parse_rate(job.options.input.fps)
         self.still: Scene | None = None
-        self.template_rate = Fraction(25)
         self._close = ExitStack()
         try:
             self._open()
@@ -84,14 +117,21 @@ class Inputs:
             self.note(sentence)
         self.source: ClipReader = self._close.enter_context(open_clip(job.source, rate=self.rate))
         self.driving: ClipReader | None = None
-        if not is_template(job.driving):
+        self.template: MotionTemplate | None = None
+        if is_template(job.driving):
+            from app.render.template import open_template
+
+            self.template = open_template(job.driving)
+        else:
             self.driving = self._close.enter_context(open_clip(job.driving, rate=self.rate))
         for reader in (self.source, self.driving):
             for sentence in reader.notes if reader else []:
                 self.note(sentence)
-        self.still_result = not self.moving and self.driving is not None and self.driving.info.kind == "image"
+        self.still_result = not self.moving and self.single
         self._check_names()
-        self.engine = self._load_engine()
+        reasons: list[str] = []
+        self.engine = load_job_engine(options, reasons.append, lambda text: self.note(text, warn=True))
+        self._check_family()
         from models.face import FaceTracker
 
         self.tracker = FaceTracker()
@@ -101,13 +141,20 @@ class Inputs:
         else:
             self.still = self.scenes.still(next(iter(self.source)))
             self.source.close()
-        for sentence in self.scenes.notes:
+        for sentence in [*reasons, *self.scenes.notes]:
             self.note(sentence)
 
     @property
     def moving(self) -> bool:
         """Whether the source is a clip; of an animated picture only the first frame is used."""
         return self.source.info.kind in ("video", "sequence") and self.source.info.frames != 1
+
+    @property
+    def single(self) -> bool:
+        """Whether the driving file is one picture."""
+        if self.driving is None:
+            return self.template is not None and len(self.template) == 1
+        return self.driving.info.kind == "image"
 
     @property
     def size(self) -> tuple[int, int]:
@@ -142,23 +189,13 @@ class Inputs:
     def _is_input(self, path: Path) -> bool:
         return any(own.exists() and own.samefile(path) for own in self.files())
 
-    def _load_engine(self) -> Engine:
-        from liveportrait.engines import EngineUnavailableError, load_engine
-
-        program = self.job.options.program
-        try:
-            return load_engine(
-                program.engine,
-                program.device,
-                threads=program.threads,
-                crop_size=program.crop_size,
-                say=self.events.info,
-                warn=lambda sentence: self.note(sentence, warn=True),
-            )
-        except EngineUnavailableError as error:
-            raise MissingError(f"{error}", "`animate doctor` shows what is missing.") from error
-        except ValueError as error:
-            raise UsageError(f"--engine: {error}") from error
+    def _check_family(self) -> None:
+        """A template must hold the keypoints of the engine."""
+        if self.template is not None:
+            try:
+                self.template.require(self.engine.family, self.engine.keypoints)
+            except ValueError as error:
+                raise UsageError(f"{self.job.driving}: {error}") from None
 
     # ---- time and sound -------------------------------------------------------------------------------------------
     @property
@@ -167,7 +204,7 @@ class Inputs:
         if not self.moving:
             return "driving"
         held = self.driving is not None and self.driving.info.frames == 1
-        return "source" if held else self.job.options.input.length
+        return "source" if held or self.single else self.job.options.input.length
 
     @property
     def clock(self) -> tuple[Fraction, Fraction | None]:
@@ -176,7 +213,10 @@ class Inputs:
             return self.rate, None
         reader = self.source if self.moving and self.rule != "driving" else self.driving
         if reader is None:
-            return self.template_rate, None
+            from app.render.template import time_base_of
+
+            assert self.template is not None
+            return self.template.rate, time_base_of(self.template.times)
         return reader.info.rate, reader.info.time_base
 
     def steps(self, track: MotionTrack, timings: Timings) -> Iterator[tuple[Fraction, Any]]:
@@ -225,6 +265,8 @@ class Inputs:
     def plan(self) -> Plan:
         """What the job will do."""
         length = self.driving.info.duration if self.driving is not None else None
+        if self.template is not None:
+            length = self.template.duration
         return Plan(
             output=self.output,
             side_by_side=self.comparison,

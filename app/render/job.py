@@ -13,7 +13,6 @@ from typing import Any, Final
 from app.errors import UsageError
 from app.options import RenderOptions
 
-TEMPLATE_SUFFIXES: Final = (".motion", ".pkl")
 STILL_SUFFIXES: Final = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 DEFAULT_NAME: Final = "{source}--{driving}"
 FIELDS: Final = ("source", "driving", "engine", "date")
@@ -33,11 +32,6 @@ class Job:
     source: Path
     driving: Path
     options: RenderOptions
-
-
-def is_template(path: Path) -> bool:
-    """Whether a driving file is a motion template, by its ending."""
-    return path.suffix.lower() in TEMPLATE_SUFFIXES and not path.is_dir()
 
 
 def stem_of(path: Path) -> str:

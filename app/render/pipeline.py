@@ -102,8 +102,15 @@ class Run:
                     )  # fmt: skip
                 except CancelledError:
                     raise CancelledError("Stopped while the motion was read; nothing was written.") from None
+        animation = options.animation
+        if inputs.template is not None:
+            from app.render.template import fill_track
+
+            fill_track(self.track, inputs.template)
+            if animation.reference == "auto" and inputs.template.source.get("reference") == "chosen":
+                animation = replace(animation, reference=str(inputs.template.reference))
         lone = len(self.track) == 1
-        self.reference, index, sentences = choose_reference(self.track, inputs.engine, options.animation, lone)
+        self.reference, index, sentences = choose_reference(self.track, inputs.engine, animation, lone)
         for sentence in sentences:
             inputs.note(sentence, warn=True)
         if options.animation.relative and options.animation.reference == "auto" and not lone:

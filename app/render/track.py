@@ -41,7 +41,7 @@ class RowFile:
         size = 4 * self._width
         self._file.seek(start * size)
         data = self._file.read((stop - start) * size)
-        return np.frombuffer(data, np.float32).reshape(stop - start, self._width).copy()
+        return np.array(np.frombuffer(data, np.float32).reshape(stop - start, self._width))
 
     def close(self) -> None:
         """Close the file."""

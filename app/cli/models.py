@@ -1,0 +1,119 @@
+"""`animate models`: weight files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from app.cli.flags import argument, command, make_app, optional_argument, switch
+from app.cli.output import say, show_path
+from app.errors import ExitCode, MissingError, UsageError
+
+app = make_app("List, verify, import or download weight files. Nothing is downloaded unless you ask for it here.")
+DEBUG = switch("debug", ["--debug"], "Show the traceback of an error.", "Output")
+AS_JSON = switch("as_json", ["--json"], "Print one JSON object per line.", "Output")
+WHICH = optional_argument("pattern", "MODEL", "Name or pattern such as liveportrait/*; all by default.")
+
+
+def list_(values: Mapping[str, Any]) -> int:
+    """Show every known model: whether it is here, its licence, and what it is for."""
+    from models.registry import get_model
+    from models.weights import locate
+
+    for name in _matching(values["pattern"]):
+        spec = get_model(name)
+        here = all(locate(file) for file in spec.files)
+        if values["as_json"]:
+            say(json.dumps({
+                "name": name, "task": spec.task, "licence": spec.licence, "commercial_ok": spec.commercial_ok,
+                "source": spec.source, "present": here, "note": spec.note,
+                "files": [{"name": f.name, "size": f.size, "sha256": f.sha256} for f in spec.files],
+            }))  # fmt: skip
+        else:
+            terms = spec.licence if spec.commercial_ok else f"{spec.licence}; no commercial use"
+            say(f"{'here   ' if here else 'missing'} {name:<26} {spec.task} ({terms})")
+    return int(ExitCode.OK)
+
+
+def verify(values: Mapping[str, Any]) -> int:
+    """Check presence, form, size and hash of the files; 1 if one is damaged, 6 if one that was named is missing."""
+    from models.weights import verify as check
+
+    named = values["pattern"] is not None
+    code = ExitCode.OK
+    for name in _matching(values["pattern"]):
+        statuses = check(name)
+        for status in statuses:
+            if values["as_json"]:
+                say(json.dumps({"model": name, "file": status.file.name, "path": str(status.path),
+                                "state": status.state, "message": status.message}))  # fmt: skip
+            elif status.state != "missing" or named:
+                say(f"{status.state:<8} {status.message}")
+        missing = [s for s in statuses if s.state == "missing"]
+        if missing and not named and not values["as_json"]:
+            say(f"missing  {name} ({len(missing)} of {len(statuses)} files)")
+        if any(s.state not in ("ok", "missing") for s in statuses):
+            code = ExitCode.ERROR
+        elif missing and named and code == ExitCode.OK:
+            code = ExitCode.MISSING
+    return int(code)
+
+
+def import_(values: Mapping[str, Any]) -> int:
+    """Copy a model's files from a folder, checked, into the user's model folder."""
+    from models.registry import ModelError
+    from models.weights import import_model
+
+    _matching(values["model"])
+    try:
+        paths = import_model(values["model"], Path(values["folder"]))
+    except ModelError as error:
+        raise MissingError(f"{error}") from None
+    for path in paths:
+        say(show_path(path))
+    return int(ExitCode.OK)
+
+
+def download(values: Mapping[str, Any]) -> int:
+    """Fetch a model's files from their source."""
+    from models.download import download_model
+    from models.registry import ModelError, get_model
+
+    _matching(values["model"])
+    spec = get_model(values["model"])
+    say(f"{spec.name}: {spec.task}. Licence: {spec.licence}. Source: {spec.source}.")
+    try:
+        paths = download_model(spec, accept_licence=values["accept_licence"])
+    except ModelError as error:
+        hint = "Add --accept-licence if its terms suit you." if not spec.commercial_ok else ""
+        raise MissingError(f"{error}", hint) from None
+    for path in paths:
+        say(show_path(path))
+    return int(ExitCode.OK)
+
+
+def _matching(pattern: str | None) -> list[str]:
+    from models.registry import list_models
+
+    names = list_models(pattern or "*")
+    if not names:
+        raise UsageError(f"There is no model {pattern!r}.", "See animate models list.")
+    return names
+
+
+command(app, [WHICH, AS_JSON, DEBUG], list_, name="list", help=list_.__doc__)
+command(app, [WHICH, AS_JSON, DEBUG], verify, name="verify", help=verify.__doc__)
+command(
+    app,
+    [argument("model", "MODEL", "Name of the model."),
+     argument("folder", "FOLDER", "Searched with all its subfolders."), DEBUG],
+    import_, name="import", help=import_.__doc__,
+)  # fmt: skip
+command(
+    app,
+    [argument("model", "MODEL", "Name of the model."),
+     switch("accept_licence", ["--accept-licence"], "Accept a licence that forbids commercial use.", "Terms"), DEBUG],
+    download, name="download", help=download.__doc__,
+)  # fmt: skip

@@ -1,0 +1,91 @@
+"""`animate template`: motion templates."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from app.cli.flags import argument, command, make_app, option_flag, switch
+from app.cli.output import choose_sink, complain, say, show_path
+from app.errors import ExitCode
+from app.options import find_option
+from app.presets import resolve
+
+MAKE_OPTIONS = ("output", "overwrite", "driving_face", "reference", "fps", "engine", "device", "json_lines", "quiet")
+DEBUG = switch("debug", ["--debug"], "Show the traceback of an error.", "Program")
+
+app = make_app("Keep the motion of a clip as a small file that can drive any source again.")
+
+
+def make(values: Mapping[str, Any]) -> int:
+    """Read the motion of DRIVING into a .motion file."""
+    from app.cli.animate import stop_on_signals
+    from app.events import CancelToken, Event, EventStream
+    from app.render.template import make_template
+
+    given = {name: values[name] for name in MAKE_OPTIONS if values[name] is not None}
+    options = resolve(given).options
+    program = options.program
+    sink = choose_sink(json_lines=program.json_lines, quiet=program.quiet)
+    events, token = EventStream(sink), CancelToken()
+    try:
+        with stop_on_signals(token):
+            report = make_template(Path(values["driving"]), options, events, token)
+    finally:
+        sink.close()
+    if program.json_lines:
+        events.emit(Event("result", message=report.message, data=report.to_json()))
+    elif not program.quiet:
+        say(f"Wrote {show_path(report.output)} ({report.frames} frames).")
+    if report.message:
+        complain(report.message, "warning")
+    return int(report.exit_code)
+
+
+def show(values: Mapping[str, Any]) -> int:
+    """Say what a template holds."""
+    from app.render.template import open_template
+
+    template = open_template(Path(values["file"]))
+    facts: dict[str, Any] = {
+        "frames": len(template),
+        "rate": str(template.rate),
+        "seconds": round(float(template.duration), 3),
+        "family": template.family,
+        "keypoints": template.keypoints,
+        "lost": int((~template.found).sum()),
+        "reference": template.reference,
+        "source": dict(template.source),
+    }
+    if values["as_json"]:
+        say(json.dumps(facts))
+    else:
+        facts["source"] = ", ".join(f"{k} {v}" for k, v in template.source.items())
+        say("\n".join(f"{key:<10} {value}" for key, value in facts.items()))
+    return int(ExitCode.OK)
+
+
+command(
+    app,
+    [
+        argument("driving", "DRIVING", "Video, photo, GIF or picture sequence that shows a face."),
+        *(option_flag(find_option(name)) for name in MAKE_OPTIONS),
+        DEBUG,
+    ],
+    make,
+    name="make",
+    help=make.__doc__,
+)
+command(
+    app,
+    [
+        argument("file", "FILE", "A .motion file, or an official .pkl template."),
+        switch("as_json", ["--json"], "Print one JSON object.", "Output"),
+        DEBUG,
+    ],
+    show,
+    name="show",
+    help=show.__doc__,
+)

@@ -1,0 +1,185 @@
+"""Motion templates: reading one in place of a driving clip, and making one from a clip."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+import time
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from app.errors import CancelledError, ExitCode, MediaError, UsageError
+from app.media import files
+from app.media.reader import open_clip
+from app.options import parse_rate
+from app.render.driving import FaceFollower, read_driving
+from app.render.inputs import load_job_engine
+from app.render.job import stem_of
+from app.render.motion import choose_reference
+from app.render.timings import Timings
+from app.render.track import MotionTrack
+from liveportrait.template import SUFFIX, MotionTemplate, TemplateWriter, load_template
+
+if TYPE_CHECKING:
+    from app.events import CancelToken, EventStream
+    from app.options import RenderOptions
+
+FINEST = 10**9  # unit of time stamps: at most so many in a second
+
+
+def open_template(path: Path) -> MotionTemplate:
+    """Read a motion template.
+
+    Raises:
+        MediaError: The file is missing or no usable template.
+    """
+    files.check_input(path)
+    try:
+        return load_template(path)
+    except ValueError as error:
+        text = str(error)
+        named = text if path.name in text else f"{path}: {text}"
+        raise MediaError(named, "Make it again with `animate template make`.") from None
+    except OSError as error:
+        raise files.read_error(path, error) from error
+
+
+def time_base_of(times: tuple[Fraction, ...]) -> Fraction | None:
+    """Unit in which all time stamps are whole numbers, or None if there is no sensible one."""
+    unit = 1
+    for stamp in times:
+        unit = math.lcm(unit, stamp.denominator)
+        if unit > FINEST:
+            return None
+    return Fraction(1, unit)
+
+
+def fill_track(track: MotionTrack, template: MotionTemplate) -> None:
+    """Put the motion of a template into a track."""
+    first = template.times[0]
+    for index, stamp in enumerate(template.times):
+        track.append(stamp - first, template.motion[index] if template.found[index] else None)
+    track.duration = template.duration
+
+
+@dataclass(frozen=True)
+class TemplateReport:
+    """What was made.
+
+    Attributes:
+        output: The file.
+        frames: Frames in it.
+        lost: Frames among them without a face.
+        reference: The neutral frame.
+        engine: Engine that read the motion.
+        seconds: Time that it took.
+        message: One sentence if the clip broke off, else empty.
+        notes: Further sentences.
+    """
+
+    output: Path
+    frames: int
+    lost: int
+    reference: int
+    engine: str
+    seconds: float
+    message: str = ""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """5 if the clip broke off, else 0."""
+        return ExitCode.PARTIAL if self.message else ExitCode.OK
+
+    def to_json(self) -> dict[str, Any]:
+        """The report as a JSON object."""
+        return {
+            "status": "partial" if self.message else "done",
+            "exit_code": int(self.exit_code),
+            "output": str(self.output),
+            "frames": self.frames,
+            "lost": self.lost,
+            "reference": self.reference,
+            "engine": self.engine,
+            "seconds": round(self.seconds, 3),
+            "notes": list(self.notes),
+        }
+
+
+def make_template(driving: Path, options: RenderOptions, events: EventStream, token: CancelToken) -> TemplateReport:
+    """Read the motion of a clip into a template file.
+
+    Args:
+        driving: The clip.
+        options: output, overwrite, driving_face, fps (of picture sequences), reference, engine and device are used.
+        events: Gets progress and messages.
+        token: Stops the work; nothing is written then.
+
+    Raises:
+        AppError: Nothing was written; the sentence says why.
+    """
+    started = time.perf_counter()
+    output = template_path(driving, options)
+    with open_clip(driving, rate=parse_rate(options.input.fps)) as reader:
+        if output.is_file() and not options.output.overwrite:
+            raise UsageError(f"{output} exists already.", "Add --overwrite to replace it, or choose another name.")
+        files.check_output(output, options.output.overwrite, [driving])
+        engine = load_job_engine(options, events.info, events.warn)
+        from models.face import FaceTracker
+
+        with tempfile.TemporaryDirectory(prefix="portrait-animate-", ignore_cleanup_errors=True) as folder:
+            track = MotionTrack(Path(folder) / "motion")
+            follow = FaceFollower(FaceTracker(), options.input.driving_face)
+            try:
+                with events.phase("track", reader.info.frames, "Reading motion") as phase:
+                    read_driving(reader, follow, engine, track, timings=Timings(), phase=phase, token=token)
+                lone = len(track) == 1
+                _, reference, sentences = choose_reference(track, engine, options.animation, lone)
+                facts = {"file": driving.name} | (
+                    {"reference": "chosen"} if options.animation.reference != "auto" else {}
+                )
+                _save(output, track, reader.info.rate, reference, facts)
+            except CancelledError:
+                raise CancelledError("Stopped; nothing was written.") from None
+            finally:
+                track.close()
+        for sentence in sentences:
+            events.warn(sentence)
+        if track.lost:
+            sentences.append(f"{driving}: no face was found in {track.lost} of {len(track)} frames.")
+            events.warn(sentences[-1])
+        message = f"{reader.problem} The template holds what could be decoded." if reader.problem else ""
+        return TemplateReport(
+            output, len(track), track.lost, reference, engine.name, time.perf_counter() - started, message,
+            tuple(sentences),
+        )  # fmt: skip
+
+
+def template_path(driving: Path, options: RenderOptions) -> Path:
+    """Where a template goes: the name given, or the clip's in the current folder.
+
+    Raises:
+        UsageError: The name does not end in .motion.
+    """
+    wanted = options.output.output
+    name = stem_of(driving) + SUFFIX
+    if not wanted:
+        return Path(name)
+    path = Path(wanted)
+    if wanted.endswith("/") or path.is_dir():
+        return path / name
+    if path.suffix.lower() != SUFFIX:
+        raise UsageError(f"--output: {path} is not the name of a motion template.", f"End it in {SUFFIX}.")
+    return path
+
+
+def _save(output: Path, track: MotionTrack, rate: Fraction, reference: int, facts: dict[str, str]) -> None:
+    try:
+        with TemplateWriter(output, rate, facts) as writer:
+            for index, stamp in enumerate(track.times):
+                writer.append(stamp, track.motion(index) if track.seen(index) else None)
+            writer.close(reference)
+    except OSError as error:
+        raise files.write_error(output, error) from error

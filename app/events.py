@@ -121,7 +121,7 @@ class EventStream:
             total: Number of items, None if not known.
             message: Title for people.
         """
-        phase = Phase(self, name, total, message, self._interval, self._clock)
+        phase = Phase(self, name, total, message=message, interval=self._interval, clock=self._clock)
         self.emit(Event("phase", phase=name, total=total, message=message))
         yield phase
         phase.finish()
@@ -135,6 +135,7 @@ class Phase:
         stream: EventStream,
         name: str,
         total: int | None,
+        *,
         message: str,
         interval: float,
         clock: Callable[[], float],

@@ -11,6 +11,17 @@ import typer
 from app.options import OptionInfo, show_value
 
 Parameter = inspect.Parameter
+PLACEHOLDERS = {
+    "output": "FILE",
+    "fps": "RATE",
+    "crop": "X,Y,SIZE",
+    "face": "FACE",
+    "driving_face": "FACE",
+    "background": "COLOUR",
+    "reference": "FRAME",
+    "engine": "NAME",
+    "device": "NAME",
+}
 
 
 def make_app(help_text: str) -> typer.Typer:
@@ -63,9 +74,10 @@ def option_flag(option: OptionInfo) -> Parameter:
     return Parameter(option.name, Parameter.KEYWORD_ONLY, default=info, annotation=Optional[str])  # noqa: UP045
 
 
-def command(
-    app: typer.Typer, parameters: Sequence[Parameter], work: Callable[[Mapping[str, Any]], int], **how: Any
-) -> None:
+Work = Callable[[Mapping[str, Any]], int]
+
+
+def command(app: typer.Typer, parameters: Sequence[Parameter], work: Work, **how: Any) -> None:
     """Add a command with these parameters; ``work`` gets all of them by name and returns the exit code."""
 
     def run(**values: Any) -> int:
@@ -83,5 +95,4 @@ def metavar(option: OptionInfo) -> str:
     word = {int: "N", float: "NUMBER"}.get(option.kind, "TEXT")
     if option.kind in (int, float) and option.minimum is not None and option.maximum is not None:
         return f"{option.minimum:g}..{option.maximum:g}"
-    return {"output": "FILE", "fps": "RATE", "crop": "X,Y,SIZE", "face": "FACE", "driving_face": "FACE",
-            "background": "COLOUR", "reference": "FRAME", "engine": "NAME", "device": "NAME"}.get(option.name, word)  # fmt: skip
+    return PLACEHOLDERS.get(option.name, word)

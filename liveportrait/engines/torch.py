@@ -105,34 +105,32 @@ class TorchEngine(Engine):
         self._stitching, self._eye, self._lip = (place(name, cpu) for name in ("stitching", "eye", "lip"))
 
     @classmethod
-    def from_folder(
+    def from_checkpoints(
         cls,
-        folder: Path,
+        checkpoints: Mapping[str, Path],
         *,
-        variant: Variant = "human",
         device: str = "auto",
         precision: Precision = "auto",
         threads: int = 0,
         batch: int = 0,
     ) -> TorchEngine:
-        """Load the official weights.
+        """Load the weights of all networks.
 
         Args:
-            folder: See liveportrait.networks.loading.find_checkpoints.
-            variant: Whose weights.
+            checkpoints: Network name -> file, see liveportrait.networks.loading.find_checkpoints.
             device: See the class.
             precision: See the class.
             threads: See the class.
             batch: See the class.
 
         Raises:
-            ModelError: torch, the device or a weight file is missing, or a file isn't what its name says.
+            ModelError: torch or the device is missing, or a file isn't what its name says.
         """
         pick_device(device)
         from liveportrait.networks.generator import fold_spectral_norm
         from liveportrait.networks.loading import load_networks
 
-        networks = load_networks(folder, variant)
+        networks = load_networks(checkpoints)
         fold_spectral_norm(networks["spade_generator"])
         return cls(networks, device=device, precision=precision, threads=threads, batch=batch)
 
@@ -308,6 +306,43 @@ class TorchEngine(Engine):
         with torch.inference_mode():
             out: Array = network(torch.from_numpy(np.concatenate([own, rest], axis=1).astype(np.float32))).numpy()
         return out.copy()
+
+
+def load_engine(
+    weights: Path | None = None,
+    *,
+    variant: Variant = "human",
+    device: str = "auto",
+    precision: Precision = "auto",
+    threads: int = 0,
+    batch: int = 0,
+) -> TorchEngine:
+    """The engine with the official weights.
+
+    Args:
+        weights: Folder of them (liveportrait.networks.loading.find_checkpoints says how it may look); None takes the
+            installed ones (models.weights).
+        variant: Whose weights: "human" or "animals".
+        device: See TorchEngine.
+        precision: See TorchEngine.
+        threads: See TorchEngine.
+        batch: See TorchEngine.
+
+    Raises:
+        ModelError: torch, the device or a weight file is missing, or a file isn't what its name says.
+    """
+    pick_device(device)
+    from liveportrait.networks.loading import find_checkpoints
+
+    if weights is None:
+        from models.weights import find_model
+
+        small = ("stitching", "eye", "lip")
+        *base, shared = find_model(f"liveportrait/{variant}")
+        checkpoints = {path.stem: path for path in base} | dict.fromkeys(small, shared)
+    else:
+        checkpoints = find_checkpoints(weights, variant)
+    return TorchEngine.from_checkpoints(checkpoints, device=device, precision=precision, threads=threads, batch=batch)
 
 
 def _features(portrait: Portrait) -> SourceFeatures:

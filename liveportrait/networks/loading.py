@@ -170,15 +170,18 @@ def load_network(name: str, path: Path, content: Mapping[str, Any] | None = None
     return network.requires_grad_(False)
 
 
-def load_networks(folder: Path, variant: Variant = "human") -> dict[str, nn.Module]:
-    """Load all networks of a weights folder; see find_checkpoints and load_network.
+def load_networks(checkpoints: Mapping[str, Path]) -> dict[str, nn.Module]:
+    """Load networks from their files; a file that several share is read once.
+
+    Args:
+        checkpoints: Network name -> file, see find_checkpoints.
 
     Returns:
-        Network name -> network.
+        Network name -> network, see load_network.
     """
     networks = {}
     last: tuple[Path, dict[str, Any]] | None = None
-    for name, path in find_checkpoints(folder, variant).items():
+    for name, path in checkpoints.items():
         if last is None or last[0] != path:
             last = (path, read_checkpoint(path))
         networks[name] = load_network(name, path, last[1])

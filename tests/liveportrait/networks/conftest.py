@@ -74,9 +74,9 @@ def weights_folder(tmp_path_factory: pytest.TempPathFactory, state: Callable[[st
 @pytest.fixture(scope="session")
 def networks(weights_folder: Path) -> dict[str, Any]:
     """All networks with recipe weights, spectral norm as the checkpoint has it."""
-    from liveportrait.networks.loading import load_networks
+    from liveportrait.networks.loading import find_checkpoints, load_networks
 
-    return load_networks(weights_folder)
+    return load_networks(find_checkpoints(weights_folder))
 
 
 @pytest.fixture(scope="session")

@@ -194,8 +194,8 @@ def test_generator(networks, recipe, reference):
     assert recipe.error(reference, "generator/g3/out", out) < 5e-5
 
 
-def test_folded_spectral_norm_uses_the_stored_vectors(networks, state):
-    weights = state("spade_generator")
+def test_folded_spectral_norm_uses_the_stored_vectors(networks):
+    weights = networks["spade_generator"].state_dict()
     with torch.device("meta"):
         generator = build_network("spade_generator")
     generator.load_state_dict(weights, assign=True)
@@ -207,5 +207,5 @@ def test_folded_spectral_norm_uses_the_stored_vectors(networks, state):
         original = weights[f"{key}.weight_orig"]
         sigma = weights[f"{key}.weight_u"] @ (original.flatten(1) @ weights[f"{key}.weight_v"])
         assert torch.allclose(folded[f"{key}.weight"], original / sigma, rtol=1e-5, atol=0)
-        assert abs(sigma / torch.linalg.matrix_norm(original.flatten(1), ord=2) - 1) > 0.01
-    assert torch.equal(networks["spade_generator"].up_0.conv_0.weight_orig, weights["up_0.conv_0.weight_orig"])
+        largest = torch.linalg.matrix_norm(original.flatten(1), ord=2)
+        assert abs(sigma / largest - 1) > 0.01  # so that a true norm would be told apart

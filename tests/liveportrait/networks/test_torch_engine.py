@@ -17,11 +17,12 @@ from liveportrait.animator import Animator  # noqa: E402
 from liveportrait.engines.base import Engine, Portrait  # noqa: E402
 from liveportrait.engines.liveportrait21 import EYE_POINTS, LIP_POINTS, network_eye_ratios  # noqa: E402
 from liveportrait.engines.precision import pick_device  # noqa: E402
-from liveportrait.engines.torch import TorchEngine  # noqa: E402
+from liveportrait.engines.torch import TorchEngine, load_engine  # noqa: E402
 from liveportrait.motion import keypoints  # noqa: E402
+from liveportrait.networks import NAMES  # noqa: E402
 from liveportrait.options import AnimationOptions  # noqa: E402
 from models.face import Face  # noqa: E402
-from models.registry import ModelError  # noqa: E402
+from models.registry import ModelError, get_model  # noqa: E402
 
 
 def make_face(eyes: tuple[float, float] = (0.33, 0.43), lips: float = 0.2) -> Face:
@@ -40,7 +41,7 @@ FACE = make_face()
 
 @pytest.fixture(scope="module")
 def engine(weights_folder):
-    return TorchEngine.from_folder(weights_folder, device="cpu", batch=2)
+    return load_engine(weights_folder, device="cpu", batch=2)
 
 
 @pytest.fixture(scope="module")
@@ -182,7 +183,28 @@ def test_eye_ratio_scale():
 
 def test_weights_of_another_folder(tmp_path):
     with pytest.raises(ModelError, match="must be the official pretrained_weights folder"):
-        TorchEngine.from_folder(tmp_path, device="cpu")
+        load_engine(tmp_path, device="cpu")
+
+
+@pytest.mark.parametrize(("variant", "folder"), [("human", "liveportrait"), ("animals", "liveportrait_animals")])
+def test_installed_weights(variant, folder, tmp_path, monkeypatch):
+    """The files of the registry are taken; here they are empty, so that the first one is refused by its name."""
+    monkeypatch.setenv("PORTRAIT_MODELS", str(tmp_path))
+    with pytest.raises(ModelError, match="appearance_feature_extractor"):
+        load_engine(variant=variant, device="cpu")
+    for file in get_model(f"liveportrait/{variant}").files:
+        (tmp_path / file.name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file.name).touch()
+    with pytest.raises(ModelError, match=rf"/{folder}/base_models.*/appearance_feature_extractor\.pth is empty"):
+        load_engine(variant=variant, device="cpu")
+    small = {"stitching", "eye", "lip"}
+    seen: dict[str, Any] = {}
+    monkeypatch.setattr(TorchEngine, "from_checkpoints", lambda checkpoints, **_: seen.update(checkpoints))
+    load_engine(variant=variant, device="cpu")
+    assert {seen[name].stem for name in small} == {"stitching_retargeting_module"}
+    assert {name: path.stem for name, path in seen.items() if name not in small} == {
+        name: name for name in NAMES if name not in small
+    }
 
 
 # ---------------------------------------------------------------------------- numbers that break (stub networks)
@@ -480,3 +502,13 @@ def test_animator_with_the_real_networks(engine, picture):
     assert np.abs(x_d - source.portrait.keypoints).max() > 1e-3
     assert np.array_equal(frame[:8, :8], image[:8, :8])
     assert np.abs(frame[200:312, 200:312].astype(int) - image[200:312, 200:312]).mean() > 1
+
+
+def test_sliders_move_the_official_points(engine, portrait):
+    delta = engine.slider_delta(portrait, {"smile": 0.5})
+    assert delta.shape == (1, 21, 3)
+    assert delta[0, 20, 1] == pytest.approx(-0.005)
+    assert delta[0, 14, 1] == pytest.approx(-0.01)
+    assert not engine.slider_delta(portrait, {}).any()
+    with pytest.raises(ValueError, match="no slider named 'ears'"):
+        engine.slider_delta(portrait, {"ears": 1.0})

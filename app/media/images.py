@@ -67,6 +67,10 @@ class Picture:
         return int(self.rgb.shape[0])
 
 
+class _UnknownFormatError(MediaError):
+    """Pillow does not know the format."""
+
+
 def flatten(rgb: np.ndarray, alpha: np.ndarray | None, background: Color = WHITE) -> np.ndarray:
     """Lay a picture on a plain colour.
 
@@ -95,6 +99,8 @@ def is_image(path: str | Path) -> bool:
     try:
         with _open(path):
             return True
+    except _UnknownFormatError:
+        return _is_tiff(path)
     except (MediaError, MissingError, OSError):
         return False
 
@@ -116,6 +122,11 @@ def read_image(path: str | Path) -> Picture:
     try:
         with _open(path) as image:
             return decode(image, path)
+    except _UnknownFormatError:
+        picture = _read_with_opencv(path)
+        if picture is None:
+            raise
+        return picture
     except MemoryError as error:
         raise MediaError(f"{path} does not fit into memory.", "Scale it down first.") from error
     except (OSError, ValueError, SyntaxError, EOFError, struct.error, IndexError, TypeError, KeyError) as error:
@@ -145,7 +156,7 @@ def _open(path: Path) -> Image.Image:
                 f"{path} is an AVIF picture and this Pillow can't read it.",
                 'Install the plug-in: pip install "pillow>=11.3" or pillow-avif-plugin.',
             ) from error
-        raise MediaError(f"{path} is not a picture in a known format.", "Use PNG, JPEG or WebP.") from error
+        raise _UnknownFormatError(f"{path} is not a picture in a known format.", "Use PNG, JPEG or WebP.") from error
     except (SyntaxError, ValueError, EOFError, struct.error) as error:
         raise MediaError(f"{path} is a damaged picture.", "Copy or export it again.") from error
 
@@ -233,11 +244,14 @@ def _to_srgb(image: Image.Image, icc: Any) -> tuple[Image.Image | None, str]:
     return out, title
 
 
+def _is_tiff(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(4) in (b"II*\x00", b"MM\x00*")
+
+
 def _read_with_opencv(path: Path) -> Picture | None:
     """Read what Pillow does not know (float or 16-bit colour TIFF), or None."""
-    with path.open("rb") as file:
-        head = file.read(4)
-    if head not in (b"II*\x00", b"MM\x00*"):
+    if not _is_tiff(path):
         return None
     data = np.fromfile(path, np.uint8)
     try:

@@ -67,7 +67,7 @@ class Orientation:
     def rotation(self) -> int:
         """Degrees counter-clockwise; of the part left after mirroring left and right where it is mirrored."""
         if self.transpose:
-            return 90 if self.flip_y else 270
+            return 270 if self.flip_x else 90
         return 180 if self.flip_y else 0
 
 

@@ -2,6 +2,7 @@
 
     python tools/make_sample.py PORTRAIT [--out assets/sample/driving.mp4]
 
+The shipped clip was made from grace_hopper.jpg, which is in matplotlib's wheel (mpl-data/sample_data).
 The motion is the table KEYS, the speech the table SPEECH below; nobody was filmed or recorded. Between its keys a
 column follows a monotone cubic, so that it never overshoots. The voice is made of harmonics shaped by the formants of
 the same phonemes that move the mouth, so sound and lips agree by construction.
@@ -26,6 +27,7 @@ from liveportrait.crop import Crop
 from liveportrait.engines.base import Image, Portrait
 from liveportrait.engines.mesh import MeshEngine
 from liveportrait.motion import keypoints, rotation_from_euler
+from liveportrait.options import AnimationOptions
 from models.face import FaceTracker
 
 Float = npt.NDArray[np.float64]
@@ -36,27 +38,27 @@ SAMPLE_RATE = 48_000
 
 # Head and face over time. A key sets only the columns that it names; the others pass through it.
 #   yaw, pitch, roll   degrees, positive: nose to the left of the picture, down, top of the head to the right
-#   smile, brow        -1..1, 0 is the portrait's own expression; this portrait smiles, so rest is a little below
+#   smile, brow        -1..1, 0 is the portrait's own expression
 #   lips               inner lip gap over mouth width, 0 is shut; speech opens them further
 #   gaze_x, gaze_y     -1..1 of the way to the corner of the eye, positive: right, down
 KEYS: tuple[tuple[float, dict[str, float]], ...] = (
-    (0.00, {"yaw": 0, "pitch": 0, "roll": 0, "smile": -0.4, "brow": 0, "gaze_x": 0, "gaze_y": 0, "lips": 0}),
+    (0.00, {"yaw": 0, "pitch": 0, "roll": 0, "smile": 0, "brow": 0, "gaze_x": 0, "gaze_y": 0, "lips": 0}),
     (0.45, {"yaw": 0, "pitch": 0, "roll": 0, "gaze_x": 0}),
     (0.60, {"gaze_x": -0.6}),  # the eyes lead, the head follows
     (1.15, {"yaw": 15, "roll": 2, "gaze_x": -0.3, "brow": 0.0}),
     (1.35, {"yaw": 15, "roll": 2, "gaze_x": 0.3}),
     (2.00, {"yaw": -13, "roll": -2, "pitch": 0, "gaze_x": 0.4, "brow": 0.1}),
     (2.25, {"yaw": -13, "roll": -2, "gaze_x": 0, "brow": 0.6}),
-    (2.70, {"yaw": 0, "roll": 0, "pitch": -3, "gaze_x": 0, "brow": 0.8, "smile": -0.4}),
-    (3.10, {"pitch": 5, "brow": 0.1, "smile": -0.3}),
+    (2.70, {"yaw": 0, "roll": 0, "pitch": -3, "gaze_x": 0, "brow": 0.8, "smile": 0}),
+    (3.10, {"pitch": 5, "brow": 0.1, "smile": 0.1}),
     (3.45, {"pitch": -1, "yaw": 3, "roll": 3, "brow": 0.5}),
-    (3.95, {"pitch": 4, "yaw": -4, "roll": -2, "brow": 0.0, "smile": -0.3}),
+    (3.95, {"pitch": 4, "yaw": -4, "roll": -2, "brow": 0.0, "smile": 0.1}),
     (4.40, {"pitch": -2, "yaw": 1, "roll": 1, "brow": 0.3, "gaze_y": 0}),
-    (4.75, {"pitch": 3, "roll": 3, "smile": -0.2, "gaze_y": 0, "lips": 0}),
-    (5.20, {"pitch": 0, "yaw": -2, "roll": 5, "smile": 0.6, "brow": 0.25, "lips": 0.15}),
-    (5.65, {"pitch": 0, "yaw": -2, "roll": 5, "smile": 0.6, "brow": 0.2, "lips": 0.15}),
-    (6.25, {"yaw": 0, "pitch": 0, "roll": 0, "smile": -0.4, "brow": 0, "lips": 0}),
-    (6.40, {"yaw": 0, "pitch": 0, "roll": 0, "smile": -0.4, "brow": 0, "gaze_x": 0, "gaze_y": 0, "lips": 0}),
+    (4.75, {"pitch": 3, "roll": 3, "smile": 0.2, "gaze_y": 0, "lips": 0}),
+    (5.20, {"pitch": 0, "yaw": -2, "roll": 5, "smile": 0.6, "brow": 0.25, "lips": 0.05}),
+    (5.65, {"pitch": 0, "yaw": -2, "roll": 5, "smile": 0.6, "brow": 0.2, "lips": 0.05}),
+    (6.25, {"yaw": 0, "pitch": 0, "roll": 0, "smile": 0, "brow": 0, "lips": 0}),
+    (6.40, {"yaw": 0, "pitch": 0, "roll": 0, "smile": 0, "brow": 0, "gaze_x": 0, "gaze_y": 0, "lips": 0}),
 )
 COLUMNS = tuple(KEYS[0][1])
 
@@ -69,7 +71,8 @@ BLINKS: tuple[tuple[float, str], ...] = (
     (5.35, "right"),
 )
 BLINK = (0.08, 0.05, 0.16)
-WIDEST = 0.28  # lip gap over mouth width of the widest vowel
+CROP_Y = -0.085  # a little lower than usual, so that the crop stays inside the photo
+WIDEST = 0.25  # lip gap over mouth width of the widest vowel
 
 
 @dataclass(frozen=True)
@@ -233,7 +236,7 @@ class Actor:
         if face is None:
             raise ValueError(f"{path} has no face.")
         self._engine = MeshEngine(512)
-        crop = Crop.from_face(face)
+        crop = Crop.from_face(face, AnimationOptions(crop_y=CROP_Y))
         self._portrait: Portrait = self._engine.encode(crop.apply(photo), crop.face(face))
 
     def frame(self, time: Fraction) -> Image:

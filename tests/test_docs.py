@@ -138,3 +138,9 @@ def test_animate_command_parses(page: str, line: str) -> None:
 
 def test_readme_shows_the_main_command() -> None:
     assert [line for page, line in COMMANDS if page == "README.md" and re.match(r"animate \S+\.jpg \S+\.mp4", line)]
+
+
+def test_every_picture_is_shown() -> None:
+    shown = "\n".join(read(page) for page in PAGES)
+    for path in (ROOT / "docs" / "images").glob("*"):
+        assert f"images/{path.name}" in shown, f"no page shows {path.relative_to(ROOT)}"

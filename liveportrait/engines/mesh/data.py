@@ -1,7 +1,7 @@
 """Constants of the mesh engine: mean face, stability weights, bases, triangles (assets/mesh/face.npz).
 
-Canonical units: face width (points 234 to 454 of the mean face) = 1; x right, y down, z away from the camera; the origin
-is the pivot of the head, behind the nose at the depth of the ears.
+Canonical units: face width (points 234 to 454 of the mean face) = 1; x right, y down, z away from the camera; the
+origin is the pivot of the head, behind the nose at the depth of the ears.
 """
 
 from __future__ import annotations

@@ -17,16 +17,17 @@ from liveportrait.crop import Box, Crop
 from liveportrait.engines.base import Engine, Image, Portrait
 from liveportrait.engines.mesh import background, eyes, fit, mirror, mouth, sliders
 from liveportrait.engines.mesh.data import face_model
-from liveportrait.engines.mesh.geometry import smoothstep
+from liveportrait.engines.mesh.geometry import eye_opening, smoothstep
 from liveportrait.engines.mesh.layout import Layout, Pose, build_layout, compress_depth
 from liveportrait.engines.mesh.raster import rasterise
 from liveportrait.engines.mesh.regions import region_weights
 from liveportrait.motion import Array, DeltaSpace, Motion, keypoints
 from models.face import Face
 from models.matte import PersonMatte
-from models.topology import POINTS
+from models.topology import EYE_LEFT, EYE_RIGHT, POINTS
 
 Float = npt.NDArray[np.float64]
+Map = npt.NDArray[np.float32]
 
 MIN_CROP = 320  # pixels
 MAX_TILT = np.radians(20)  # heads tilted further are levelled by the crop
@@ -75,7 +76,7 @@ class MeshEngine(Engine):
         self._matte = PersonMatte() if matte else None
 
     def fit_crop(self, crop: Crop) -> Crop:
-        """See Engine.fit_crop: pixel for pixel where the size allows, level with the picture unless the head is tilted."""
+        """See Engine.fit_crop: pixel for pixel where the size allows, level unless the head is tilted."""
         box = crop.box
         size = int(np.clip(round(box.size), MIN_CROP, self.max_crop))
         if abs(box.angle) > MAX_TILT:
@@ -104,8 +105,8 @@ class MeshEngine(Engine):
             mirror=mirror.build_mirror(image, points, layout),
             person=person,
             plate=plate,
-            gaze=(eyes.gaze_offset(layout.canonical, eyes.EYES[0]), eyes.gaze_offset(layout.canonical, eyes.EYES[1])),
-            openings=tuple(fit.eye_opening(layout.canonical, eye) for eye in eyes.EYES),  # type: ignore[arg-type]
+            gaze=(eyes.gaze_offset(layout.canonical, EYE_LEFT), eyes.gaze_offset(layout.canonical, EYE_RIGHT)),
+            openings=(eye_opening(layout.canonical, EYE_LEFT), eye_opening(layout.canonical, EYE_RIGHT)),
             identity=np.dstack([xx, yy, np.ones_like(xx)]),
         )
         motion = self._motion(face, size)
@@ -157,7 +158,7 @@ class MeshEngine(Engine):
         )  # fmt: skip
 
     def stitch(self, portrait: Portrait, x_d: Array) -> Array:
-        """See Engine.stitch: the mesh holds shoulders and border itself; far moves are softened to the room there is."""
+        """See Engine.stitch: the mesh holds shoulders and border itself; far moves are softened."""
         room = MAX_SHIFT * portrait.motion.scale[0, 0]
         move = np.einsum("bkc,k->bc", (x_d - portrait.keypoints)[..., :2], _stability())[:, None]
         length = np.linalg.norm(move, axis=-1, keepdims=True)
@@ -192,19 +193,16 @@ class MeshEngine(Engine):
         pose = Pose.fit(f.layout.canonical, points)
         shape = pose.invert(points)
         vertices = f.layout.place(shape, pose)
-        turn = float(np.degrees(np.arccos(np.clip((np.trace(pose.rotation @ f.layout.pose.rotation.T) - 1) / 2, -1, 1))))
-        image, alpha = self._warp(crop, f, vertices, turn)
+        image, alpha = self._warp(crop, f, vertices, _angle_between(pose, f.layout.pose))
         for index, layer in enumerate(f.eyes):
-            opening = fit.eye_opening(shape, layer.eye) / max(f.openings[index], 1e-3)
+            opening = eye_opening(shape, layer.eye) / max(f.openings[index], 1e-3)
             gaze = eyes.gaze_offset(shape, layer.eye) - f.gaze[index]
             line = _open_line(f.layout, shape, pose, layer)
             eyes.draw_eye(layer, image, vertices, line, opening, gaze, f.layout.pose.scale / pose.scale)
         mouth.draw_mouth(f.mouth, image, vertices, f.layout, pose)
         return image if alpha is None else np.dstack([image, alpha])
 
-    def _warp(
-        self, crop: Image, f: MeshFeatures, vertices: Float, turn: float
-    ) -> tuple[Image, npt.NDArray[np.uint8] | None]:
+    def _warp(self, crop: Image, f: MeshFeatures, vertices: Float, turn: float) -> tuple[Image, Image | None]:
         """Source pixels carried along by the mesh, over the background plate."""
         layout = f.layout
         borrow = float(smoothstep(1.0, 9.0, turn)) if f.mirror is not None else 0.0
@@ -215,45 +213,46 @@ class MeshEngine(Engine):
             texture[:, 2] = f.mirror.own
         drawn = vertices.astype(np.float32)
         field = rasterise(layout.triangles, drawn, texture, f.identity.copy())
-        where = np.ascontiguousarray(field[..., :2])
-        image = np.ascontiguousarray(crop[..., :3])
-        out = cv2.remap(image, where, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        x, y = _channels(field)
+        out = _carry(np.ascontiguousarray(crop[..., :3]), x, y, cv2.INTER_CUBIC)
         if turn > SMOOTH_TURN:
-            _smooth_outlines(out, where)
+            _smooth_outlines(out, x, y)
         if f.mirror is not None and borrow > 0:
             texture[:, :2] = f.mirror.source + f.mirror.push * borrow
             other = rasterise(layout.triangles, drawn, texture, f.identity.copy())
-            lent = cv2.remap(
-                f.mirror.image, np.ascontiguousarray(other[..., :2]), None, cv2.INTER_LINEAR,
-                borderMode=cv2.BORDER_REPLICATE,
-            )  # fmt: skip
-            own = 1 - borrow * (1 - cv2.GaussianBlur(field[..., 2], (0, 0), 1.5))
-            out = cv2.blendLinear(out, lent, own, 1 - own)
-        alpha = None
+            lent = _carry(f.mirror.image, *_channels(other))
+            own = np.asarray(1 - borrow * (1 - cv2.GaussianBlur(field[..., 2], (0, 0), 1.5)), np.float32)
+            out = np.asarray(cv2.blendLinear(out, lent, own, 1 - own), np.uint8)
         if crop.shape[2] == 4:
-            alpha = cv2.remap(
-                np.ascontiguousarray(crop[..., 3]), where, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-            )
-        elif f.person is not None and f.plate is not None:
-            person = cv2.remap(f.person, where, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-            shift = cv2.absdiff(where, f.identity[..., :2])
-            moved = np.clip((np.maximum(shift[..., 0], shift[..., 1]) - 0.3) * 0.4, 0, 1)
-            cover = 1 - (1 - person) * moved  # what stands still is the photo itself, outline and all
-            out = cv2.blendLinear(out, f.plate, cover, 1 - cover)
-        return out, alpha
+            return out, _carry(np.ascontiguousarray(crop[..., 3]), x, y)
+        if f.person is not None and f.plate is not None:
+            person = cv2.remap(f.person, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+            shift = np.maximum(np.abs(x - f.identity[..., 0]), np.abs(y - f.identity[..., 1]))
+            # What stands still is the photo itself, outline and all.
+            cover = np.asarray(1 - (1 - person) * np.clip((shift - 0.3) * 0.4, 0, 1), np.float32)
+            out = np.asarray(cv2.blendLinear(out, f.plate, cover, 1 - cover), np.uint8)
+        return out, None
 
 
-def _smooth_outlines(image: Image, where: npt.NDArray[np.float32]) -> None:
+def _channels(field: Map) -> tuple[Map, Map]:
+    """Texture x and y, each contiguous."""
+    return np.asarray(cv2.extractChannel(field, 0), np.float32), np.asarray(cv2.extractChannel(field, 1), np.float32)
+
+
+def _carry(image: Image, x: Map, y: Map, interpolation: int = cv2.INTER_LINEAR) -> Image:
+    return np.asarray(cv2.remap(image, x, y, interpolation, borderMode=cv2.BORDER_REPLICATE), np.uint8)
+
+
+def _smooth_outlines(image: Image, x: Map, y: Map) -> None:
     """Soften, in place, the stair steps where one part of the head hides another (jumps of the texture field)."""
-    coarse = np.ascontiguousarray(where[::2, ::2])
-    jump = np.zeros(coarse.shape[:2], np.uint8)
-    right = np.abs(coarse[:, 1:] - coarse[:, :-1]) > JUMP
-    down = np.abs(coarse[1:] - coarse[:-1]) > JUMP
-    jump[:, :-1] |= right[..., 0] | right[..., 1]
-    jump[:-1] |= down[..., 0] | down[..., 1]
-    jump = np.repeat(np.repeat(cv2.dilate(jump, np.ones((2, 2), np.uint8), anchor=(0, 0)), 2, 0), 2, 1)
-    jump = jump[: image.shape[0], : image.shape[1]]
-    ys, xs = np.nonzero(jump)
+    coarse = [np.ascontiguousarray(channel[::2, ::2]) for channel in (x, y)]
+    jump = np.zeros(coarse[0].shape, np.uint8)
+    for channel in coarse:
+        jump[:, :-1] |= np.abs(channel[:, 1:] - channel[:, :-1]) > JUMP
+        jump[:-1] |= np.abs(channel[1:] - channel[:-1]) > JUMP
+    grown = cv2.dilate(jump, np.ones((2, 2), np.uint8), anchor=(0, 0))
+    fine = np.repeat(np.repeat(grown, 2, 0), 2, 1)[: image.shape[0], : image.shape[1]]
+    ys, xs = np.nonzero(fine)
     if len(ys):
         padded = np.pad(image, ((1, 1), (1, 1), (0, 0)), mode="edge").astype(np.uint16)
         total = np.zeros((len(ys), 3), np.uint16)
@@ -261,6 +260,12 @@ def _smooth_outlines(image: Image, where: npt.NDArray[np.float32]) -> None:
             for dx in range(3):
                 total += padded[ys + dy, xs + dx] * np.uint16((2 - abs(dy - 1)) * (2 - abs(dx - 1)))
         image[ys, xs] = (total + 8) // 16
+
+
+def _angle_between(a: Pose, b: Pose) -> float:
+    """Degrees that two poses are turned apart."""
+    cosine = (np.trace(a.rotation @ b.rotation.T) - 1) / 2
+    return float(np.degrees(np.arccos(np.clip(cosine, -1, 1))))
 
 
 def _stability() -> Float:

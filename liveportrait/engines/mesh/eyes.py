@@ -81,7 +81,9 @@ def prepare_eye(image: Image, points: Float, eye: EyeIndices) -> EyeLayer:
     zoom = max(1.0, MIN_EYE / width)
     n, w = int(PATCH * width * zoom), width * zoom
     matrix = np.array([[zoom, 0, n / 2 - zoom * centre[0]], [0, zoom, n / 2 - zoom * centre[1]]])
-    patch = cv2.warpAffine(image, matrix, (n, n), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    patch = np.asarray(
+        cv2.warpAffine(image, matrix, (n, n), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE), np.uint8
+    )
     pixels = patch.astype(np.float32)
 
     def local(indices: tuple[int, ...]) -> Float:
@@ -89,7 +91,8 @@ def prepare_eye(image: Image, points: Float, eye: EyeIndices) -> EyeLayer:
 
     full = polygon_mask(n, n, closed_curve(local(eye.ring)))
     margin = max(1, round(0.035 * w))
-    visible = cv2.erode(full, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * margin + 1,) * 2))
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * margin + 1,) * 2)
+    visible = np.asarray(cv2.erode(full, kernel), np.float32)
     rim = p[eye.iris + 1 : eye.iris + 5]
     radius = max(np.linalg.norm(rim[0] - rim[2]), np.linalg.norm(rim[1] - rim[3])) / 2 * zoom
     iris_centre, radius = _refine_iris(patch, visible, local((eye.iris,))[0], float(radius), w)
@@ -190,7 +193,7 @@ def _lid_skin(pixels: Picture, full: Picture, brow: Picture, skin_below: Float, 
 
 
 def _lash_colour(pixels: Picture, upper: Float, skin_below: Float, w: float) -> tuple[Picture, float]:
-    line = line_mask(*pixels.shape[:2], upper, max(2, int(0.07 * w)), 0.5) > 0.3
+    line = line_mask(pixels.shape[0], pixels.shape[1], upper, max(2, int(0.07 * w)), 0.5) > 0.3
     values = pixels[line]
     if not len(values):
         return np.zeros(3, np.float32), 0.5
@@ -221,9 +224,7 @@ def draw_eye(
     """
     eye = layer.eye
     closed = 1 - min(opening, 1.0)
-    active = float(
-        max(smoothstep(0.008, 0.04, float(np.hypot(*gaze))), smoothstep(0.04, 0.16, abs(opening - 1)))
-    )
+    active = float(max(smoothstep(0.008, 0.04, float(np.hypot(*gaze))), smoothstep(0.04, 0.16, abs(opening - 1))))
     if active <= 0:
         return
     a, b = vertices[eye.outer, :2], vertices[eye.inner, :2]
@@ -261,7 +262,9 @@ def draw_eye(
         curve = open_curve(upper) - low
         fine = line_mask(h, w, curve, round(0.03 * width), max(0.6, 0.015 * width))
         soft = line_mask(h, w, curve, max(2, round(0.075 * width)), max(0.8, 0.035 * width))
-        lash = np.maximum(0.85 * fine, 0.6 * soft) * float(smoothstep(0.03, 0.3, abs(opening - 1))) * layer.lash_strength
+        lash = (
+            np.maximum(0.85 * fine, 0.6 * soft) * float(smoothstep(0.03, 0.3, abs(opening - 1))) * layer.lash_strength
+        )
         result += (layer.lash - result) * np.clip(lash, 0, 1)[..., None].astype(np.float32)
     region[:] = np.clip(result + 0.5, 0, 255).astype(np.uint8)
 
@@ -304,7 +307,8 @@ def _draw_lid(
     alpha = np.minimum(1.15 * cover, 1) * float(smoothstep(0.03, 0.35, closed)) * (1 - below) * 0.92
     skin = cv2.remap(layer.lid, *patch, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     crease = line_mask(h, w, open_curve(open_line), round(0.03 * width), max(0.7, 0.03 * width))
-    skin *= (1 - 0.13 * np.minimum(crease, 1) * float(smoothstep(0.2, 0.8, closed)))[..., None]
+    crease = 1 - np.float32(0.13 * smoothstep(0.2, 0.8, closed)) * np.minimum(crease, 1)
+    skin = skin * crease[..., None]
     result += (skin - result) * alpha[..., None].astype(np.float32)
 
 

@@ -121,7 +121,6 @@ def expression_only(shape: Float) -> Float:
     return out
 
 
-
 def keep_lips_apart(shape: Float) -> None:
     """Part the inner lips of a shape, in place, where they cross."""
     set_lip_gap(shape, np.maximum(shape[_LOWER, 1] - shape[_UPPER, 1], 0))

@@ -48,7 +48,9 @@ class Pose:
     def fit(cls, canonical: Float, points: Float) -> Pose:
         """Pose that carries canonical points (478, 3) onto pixel points (478, 3), weighted by stability."""
         n = FACE_POINTS
-        return cls(*similarity(canonical[:n], points[:n], face_model().stability[:n].astype(np.float64)))
+        weights = face_model().stability[:n].astype(np.float64)
+        scale, rotation, shift = similarity(canonical[:n], points[:n], weights)
+        return cls(scale, np.asarray(rotation, np.float64), np.asarray(shift, np.float64))
 
     def apply(self, canonical: Float) -> Float:
         """Pixel points of canonical ones."""
@@ -224,10 +226,10 @@ def _weights(
     if matte is not None:  # hair and hats belong to the head as far as the person reaches
         x, y = outer[:, 0].clip(0, size - 1).astype(int), outer[:, 1].clip(0, size - 1).astype(int)
         top = top * (1 - 0.85 * cv2.GaussianBlur(matte, (0, 0), 0.02 * size)[y, x] * smoothstep(2.6, 1.9, radius))
-    neck = smoothstep(0.85 * chin, chin + 0.62 * width, v + 0.15 * np.abs(h))
+    neck = smoothstep(0.85 * chin, chin + 0.52 * width, v + 0.28 * np.abs(h))
     border = np.minimum(np.minimum(outer, size - 1 - outer).min(1), size).clip(0)
     inside = smoothstep(0, (0.09 if matte is None else 0.05) * size, border)
     rigid = (1 - top) * (1 - neck) * inside
     rigid += (1 - rigid) * np.exp(-((near / (0.06 * width)) ** 2)) * inside
     falloff = np.exp(-((near / (0.33 * width)) ** 2)) * smoothstep(0, 0.06 * size, border)
-    return rigid, falloff
+    return rigid, np.asarray(falloff, np.float64)

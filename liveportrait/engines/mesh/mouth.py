@@ -55,11 +55,12 @@ def prepare_mouth(image: Image, points: Float, layout: Layout) -> MouthLayer:
     ka, kb = lip[1] - 128, lip[2] - 128
     tooth = _rgb(min(1.12 * skin[0] + 6, 228), 128 + 0.22 * (skin[1] - 128), 128 + 0.55 * (skin[2] - 128))
     gap = lip_gap(layout.canonical)
-    own = own_mask = None
+    own: Image | None = None
+    own_mask: Picture | None = None
     if gap > OPEN:
         inner = polygon_mask(size, size, closed_curve(points[list(LIPS_INNER), :2], 3))
-        own, own_mask = image, cv2.GaussianBlur(inner, (0, 0), max(0.6, 0.005 * layout.pose.scale))
-        own_mask = np.clip(2 * own_mask - 1, 0, 1)
+        soft = cv2.GaussianBlur(inner, (0, 0), max(0.6, 0.005 * layout.pose.scale))
+        own, own_mask = image, np.clip(2 * soft - 1, 0, 1).astype(np.float32)
         seen = image[inner > 0.7].astype(np.float32)
         if len(seen) > 8:
             bright = seen[seen.sum(1) >= np.quantile(seen.sum(1), 0.7)].mean(0)
@@ -124,8 +125,8 @@ def _cavity(
     h, w = shape
     yy, xx = np.mgrid[low[1] : low[1] + h, low[0] : low[0] + w].astype(np.float32)
     # Skull coordinates (face widths from the resting lip line, x to the right, y down) of the plane of the front teeth.
-    rest_lip = layout.canonical[13] - layout.canonical[2]
-    anchor = vertices[2, :2] + (pose.scale * pose.rotation @ (rest_lip + [0, 0, TEETH_DEPTH]))[:2]
+    teeth = layout.canonical[13] - layout.canonical[2] + np.array([0, 0, TEETH_DEPTH])
+    anchor = vertices[2, :2] + (pose.scale * pose.rotation @ teeth)[:2]
     inverse = np.linalg.inv(pose.scale * pose.rotation[:2, :2]).astype(np.float32)
     dx, dy = xx - np.float32(anchor[0]), yy - np.float32(anchor[1])
     x = inverse[0, 0] * dx + inverse[0, 1] * dy
@@ -149,10 +150,10 @@ def _cavity(
     upper = _tooth_row(x, UPPER_TEETH, soft) * _above(y - edge, soft)
     relief = (1 - 0.55 * (x / 0.2) ** 2) * (0.90 + 0.10 * np.clip((edge - y) / 0.05, 0, 1))
     out += (layer.tooth * np.clip(relief, 0.25, 1)[..., None] - out) * upper[..., None]
-    out = cv2.GaussianBlur(out, (0, 0), max(0.5, 0.0025 * pose.scale))
+    out = np.asarray(cv2.GaussianBlur(out, (0, 0), max(0.5, 0.0025 * pose.scale)), np.float32)
     if layer.own is not None and layer.own_mask is not None:  # what the photo shows of it stays fixed to the skull
         source = layout.pose
-        origin = layout.rest[2, :2] + (source.scale * source.rotation @ (rest_lip + [0, 0, TEETH_DEPTH]))[:2]
+        origin = layout.rest[2, :2] + (source.scale * source.rotation @ teeth)[:2]
         forward = (source.scale * source.rotation[:2, :2]).astype(np.float32)
         sx = np.float32(origin[0]) + forward[0, 0] * x + forward[0, 1] * y
         sy = np.float32(origin[1]) + forward[1, 0] * x + forward[1, 1] * y

@@ -47,9 +47,10 @@ def _rasterise_opencv(triangles: Int, vertices: Float, attributes: Float, canvas
     settings.setShadingType(cv2.RASTERIZE_SHADING_SHADED)
     field = float(2 * np.arctan(1 / _DISTANCE))
     reach = 1 + float(np.abs(depth).max())
-    return cv2.triangleRasterizeColor(  # type: ignore[no-any-return,call-overload]
+    drawn = cv2.triangleRasterizeColor(
         v, triangles, attributes, canvas, camera, field, _DISTANCE - reach, _DISTANCE + reach, settings
     )
+    return np.asarray(drawn, np.float32)
 
 
 def rasterise_numpy(triangles: Int, vertices: Float, attributes: Float, canvas: Float) -> Float:

@@ -61,51 +61,62 @@ def lip_offsets(portrait: Portrait, ratios: Array) -> Array:
 
 
 def slider_delta(portrait: Portrait, values: Mapping[str, float]) -> Array:
-    """(1, 478, 3) canonical expression offsets of sliders, see SLIDERS for names and meaning.
+    """(1, 478, 3) canonical expression offsets of sliders (liveportrait.expression declares names and ranges).
 
     Raises:
         ValueError: A name is not known.
     """
+    unknown = sorted(set(values) - KNOWN)
+    if unknown:
+        raise ValueError(f"There is no slider named {unknown[0]}; known are {', '.join(sorted(KNOWN))}.")
     source = _source(portrait)
-    shape = source.copy()
-    bases = {k: v.astype(np.float64) for k, v in face_model().bases.items()}
-    left = (face_model().mean[:, 0] < 0).astype(np.float64)[:, None]
-    width = np.linalg.norm(source[EYE_LEFT.outer, :2] - source[EYE_LEFT.inner, :2])
-    lids = [1.0, 1.0]
-    gaze = np.zeros((2, 2))
-    for name, value in values.items():
-        if value == 0:
-            continue
-        if name in _LINEAR:
-            for basis, amount in _LINEAR[name]:
-                shape += value * amount * bases[basis]
-        elif name == "wink_left":
-            lids[0] = min(lids[0], 1 - value)
-            shape += 0.02 * value * left * bases["smile"] * -1
-        elif name == "wink_right":
-            lids[1] = min(lids[1], 1 - value)
-            shape += 0.02 * value * (1 - left) * bases["smile"] * -1
-        elif name == "blink":
-            lids = [k * (1 - value) for k in lids]
-        elif name in ("gaze_x", "gaze_y"):
-            gaze[:, 0 if name == "gaze_x" else 1] += value * (0.22 if name == "gaze_x" else 0.12)
-        else:
-            known = ", ".join(sorted([*_LINEAR, "wink_left", "wink_right", "blink", "gaze_x", "gaze_y"]))
-            raise ValueError(f"There is no slider named {name}; known are {known}.")
-    for index, eye in enumerate(EYES):
-        if lids[index] != 1:
-            fit.set_opening(shape, source, eye, lids[index])
-        shape[eye.iris : eye.iris + 5, :2] += gaze[index] * width
+    shape = source + sum(
+        (_answer(name, float(value)) for name, value in values.items() if name in _LINEAR), np.zeros_like(source)
+    )
+    for index, (eye, side) in enumerate(zip(EYES, ("left", "right"), strict=True)):
+        shut = max(float(values.get("blink", 0)), float(values.get(f"wink_{side}", 0)))
+        opening = 1 - shut if shut > 0 else 1 - WIDE_EYES * float(values.get("blink", 0))
+        if opening != 1:
+            fit.set_opening(shape, source, eye, opening)
+        width = np.linalg.norm(source[EYE_LEFT.outer, :2] - source[EYE_LEFT.inner, :2])
+        look = [float(values.get(f"gaze_{axis}", 0)) + float(values.get(f"gaze_{side}_{axis}", 0)) for axis in "xy"]
+        shape[eye.iris : eye.iris + 5, :2] += np.clip(look, -1.5, 1.5) * [GAZE_X, -GAZE_Y] * width
+        if f"wink_{side}" in values:  # the cheek lifts under a winking eye
+            cheek = float(values[f"wink_{side}"]) * face_model().eye_weight[index][:, None]
+            shape[list(eye.lower_rings), 1] -= 0.012 * cheek[list(eye.lower_rings), 0]
     fit.keep_lips_apart(shape)
     return np.asarray((shape - source)[None], np.float32)
 
 
-# slider -> (basis, face widths per unit of the slider)
-_LINEAR: dict[str, tuple[tuple[str, float], ...]] = {
-    "lip_open": (("open", 0.20),),
-    "smile": (("smile", 0.055), ("wide", 0.06)),
-    "brow": (("brow", 0.045),),
-    "frown": (("frown", -0.02),),
-    "wide": (("wide", 0.10),),
-    "pout": (("wide", -0.09),),
+GAZE_X, GAZE_Y = 0.22, 0.12  # way of the iris in eye widths at full slider
+WIDE_EYES = 0.7  # how much a blink of -1 opens the eyes beyond their own opening
+# slider -> (basis, face widths per unit of the slider above 0, and below)
+_LINEAR: dict[str, tuple[tuple[str, float, float], ...]] = {
+    "lip_open": (("open", 0.20, 0.04),),
+    "smile": (("smile", 0.055, 0.055), ("wide", 0.06, 0.02)),
+    "brow": (("brow", 0.045, 0.045),),
+    "frown": (("frown", -0.02, -0.02), ("brow", -0.012, -0.012)),
+    "wide": (("wide", 0.10, 0.10),),
+    "pout": (("wide", -0.07, -0.04), ("forward", 0.05, 0.02)),
+    "purse": (("wide", -0.10, -0.02), ("press", 0.6, 0.3)),
 }
+KNOWN = frozenset(
+    [*_LINEAR, "blink", "wink_left", "wink_right"]
+    + [f"gaze{side}_{axis}" for side in ("", "_left", "_right") for axis in "xy"]
+)
+
+
+def _answer(name: str, value: float) -> Float:
+    """Canonical change (478, 3) of one linear slider."""
+    model = face_model()
+    out = np.zeros((len(model.mean), 3))
+    for basis, above, below in _LINEAR[name]:
+        amount = value * (above if value > 0 else below)
+        if basis == "forward":  # towards the camera
+            out[:, 2] -= amount * model.mouth_weight
+        elif basis == "press":  # lips thinner, towards the line between them
+            line = model.mean[list(LIP_UPPER_INNER), 1].mean()
+            out[:, 1] -= amount * model.mouth_weight**4 * (model.mean[:, 1] - line)
+        else:
+            out += amount * model.bases[basis]
+    return out

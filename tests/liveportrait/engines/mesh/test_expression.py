@@ -1,0 +1,151 @@
+"""Lids, gaze and lips: what the picture shows after a request, and the rules of fitting a driver to a source."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from liveportrait.engines.mesh import fit
+from liveportrait.engines.mesh.data import face_model
+from liveportrait.engines.mesh.geometry import eye_opening, lip_gap
+from liveportrait.expression import POSE_SLIDERS, SLIDERS
+from models.topology import EYE_LEFT, EYE_RIGHT, EYES, LIP_LOWER_INNER, LIP_UPPER_INNER
+
+
+@pytest.fixture
+def mean() -> np.ndarray:
+    return face_model().mean.astype(np.float64)
+
+
+def offsets(stage, change) -> np.ndarray:
+    """Picture with crop-unit offsets added to the source's keypoints."""
+    return stage.engine.render(stage.portrait, stage.portrait.keypoints + change)[0]
+
+
+def test_eyes_close_in_the_picture(stage):
+    before = stage.look(stage.portrait.crop).eye_ratios
+    shut = stage.engine.retarget_eyes(stage.portrait, np.zeros((1, 2), np.float32))
+    assert (stage.look(offsets(stage, shut)).eye_ratios < 0.4 * before).all()
+
+
+@pytest.mark.parametrize("side", [0, 1])
+def test_one_eye_winks_and_the_other_stays(stage, side):
+    before = stage.look(stage.portrait.crop).eye_ratios
+    ratios = stage.portrait.motion.eye_ratio.copy()
+    ratios[0, side] = 0
+    after = stage.look(offsets(stage, stage.engine.retarget_eyes(stage.portrait, ratios))).eye_ratios
+    assert after[side] < 0.6 * before[side]
+    assert after[1 - side] > 0.7 * before[1 - side]
+
+
+def test_unknown_eye_ratio_leaves_the_eye_alone(stage):
+    change = stage.engine.retarget_eyes(stage.portrait, np.full((1, 2), np.nan, np.float32))
+    assert not change.any()
+
+
+@pytest.mark.parametrize("wanted", [0.25, 0.6])
+def test_lips_open_to_the_ratio_asked(stage, wanted):
+    change = stage.engine.retarget_lips(stage.portrait, np.array([[wanted]], np.float32))
+    seen = float(stage.look(offsets(stage, change)).lip_ratio)
+    assert abs(seen - wanted) < 0.25 * wanted + 0.05
+
+
+def test_lips_close(stage):
+    before = float(stage.look(stage.portrait.crop).lip_ratio)
+    change = stage.engine.retarget_lips(stage.portrait, np.zeros((1, 1), np.float32))
+    assert float(stage.look(offsets(stage, change)).lip_ratio) < max(0.35 * before, 0.02)
+
+
+@pytest.mark.parametrize("direction", [-1.0, 1.0])
+def test_both_irises_follow_the_gaze(stage, direction):
+    change = stage.engine.slider_delta(stage.portrait, {"gaze_x": direction})
+    before = stage.look(stage.portrait.crop).gaze
+    after = stage.look(stage.draw(delta=change)).gaze
+    assert ((after - before)[:, 0] * direction > 0.08).all()
+
+
+def test_driver_at_rest_leaves_the_source(mean):
+    source = mean * [1.05, 0.97, 1]
+    assert np.allclose(fit.fit_expression(source, mean.copy(), mean.copy()), source, atol=1e-9)
+
+
+def test_blink_transfers_by_share_of_opening(mean):
+    driver = mean.copy()
+    for eye in EYES:
+        fit.set_opening(driver, mean, eye, 0.0)
+    source = mean.copy()
+    for eye in EYES:  # a source with eyes half as open
+        fit.set_opening(source, mean, eye, 0.5)
+    shut = fit.fit_expression(source, driver, mean.copy())
+    for eye in EYES:
+        assert eye_opening(shut, eye) < 0.12 * eye_opening(source, eye)
+
+
+def test_lids_of_both_sides_mirror(mean):
+    left, right = mean.copy(), mean.copy()
+    fit.set_opening(left, mean, EYE_LEFT, 0.3)
+    fit.set_opening(right, mean, EYE_RIGHT, 0.3)
+    assert np.isclose(np.abs(left - mean).sum(), np.abs(right - mean).sum(), rtol=0.1)
+
+
+def test_wide_eyes_are_limited(mean):
+    driver = mean.copy()
+    for eye in EYES:
+        fit.set_opening(driver, mean, eye, 2.5)
+    for eye in EYES:
+        assert fit.driver_opening(eye, driver, mean, 0.2) <= fit.WIDEST
+
+
+def test_lips_never_cross(mean):
+    driver = mean.copy()
+    driver[list(LIP_LOWER_INNER[1:-1]), 1] -= 0.1
+    fitted = fit.fit_expression(mean, driver, mean.copy())
+    gap = fitted[list(LIP_LOWER_INNER[1:-1]), 1] - fitted[list(LIP_UPPER_INNER[1:-1]), 1]
+    assert gap.min() > -1e-9
+
+
+def test_mouth_motion_scales_with_the_mouth(mean):
+    driver = mean.copy()
+    driver[list(LIP_LOWER_INNER[1:-1]), 1] += 0.05
+    small = mean.copy()
+    lips = face_model().mouth_weight > 0.9
+    small[lips, 0] *= 0.8
+    wide_gap = lip_gap(fit.fit_expression(mean, driver, mean.copy())) - lip_gap(mean)
+    small_gap = lip_gap(fit.fit_expression(small, driver, mean.copy())) - lip_gap(small)
+    assert small_gap < 0.95 * wide_gap
+
+
+def test_unknown_slider_is_named(stage):
+    with pytest.raises(ValueError, match="no slider named wiggle"):
+        stage.engine.slider_delta(stage.portrait, {"wiggle": 1.0})
+
+
+def test_every_declared_slider_is_known_and_moves_something(stage):
+    for name, slider in SLIDERS.items():
+        if name in POSE_SLIDERS:
+            continue
+        for end in (slider.minimum, slider.maximum):
+            change = stage.engine.slider_delta(stage.portrait, {name: end})
+            assert change.shape == (1, 478, 3)
+            assert np.isfinite(change).all()
+            assert np.abs(change).max() > 1e-3 or end == slider.default, name
+
+
+def test_mirrored_sliders_give_mirrored_offsets(stage):
+    """A wink of one side is the mirror image of a wink of the other."""
+    a = np.abs(stage.engine.slider_delta(stage.portrait, {"wink_left": 1.0})).sum()
+    b = np.abs(stage.engine.slider_delta(stage.portrait, {"wink_right": 1.0})).sum()
+    assert np.isclose(a, b, rtol=0.35)
+
+
+@pytest.mark.parametrize(("slider", "sign"), [("lip_open", 1), ("wide", 0)])
+def test_mouth_sliders_show(stage, slider, sign):
+    before, after = (
+        stage.look(stage.portrait.crop),
+        stage.look(stage.draw(delta=stage.engine.slider_delta(stage.portrait, {slider: 1.0}))),
+    )
+    if sign:
+        assert float(after.lip_ratio) > float(before.lip_ratio) + 0.1
+    else:
+        width = lambda f: np.linalg.norm(f.points[61, :2] - f.points[291, :2])  # noqa: E731
+        assert width(after) > 1.05 * width(before)

@@ -159,7 +159,7 @@ def exact_time_base(rate: Fraction, time_base: Fraction | None) -> Fraction:
 class VideoSink:
     """Writes frames and sound into one file. Errors of FFmpeg and the system come out as they are."""
 
-    def __init__(  # noqa: PLR0917
+    def __init__(
         self,
         target: Path,
         form: str,

@@ -293,7 +293,7 @@ def encode(
     return buffer.getvalue()
 
 
-def write_image(  # noqa: PLR0917
+def write_image(
     path: str | Path,
     rgb: np.ndarray,
     alpha: np.ndarray | None = None,

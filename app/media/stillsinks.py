@@ -33,6 +33,7 @@ class GifSink:
         self._step = max(GIF_SHORTEST, round(1 / rate / GIF_UNIT))
         self._last: int | None = None
         self._left_out = 0
+        self._held: Any = None
         self._container = av.open(containers.url(target), "w", format="gif", options={"loop": "0"})
         stream: Any = self._container.add_stream("gif", rate=rate)
         stream.width, stream.height, stream.pix_fmt = *size, "pal8"
@@ -64,15 +65,20 @@ class GifSink:
         self.frames += 1
 
     def _mux(self, packets: list[Any]) -> None:
+        """Mux all packets but the last one so far, whose length only ``finish`` knows."""
         for packet in packets:
-            packet.duration = self._step
-            self._container.mux(packet)
+            if self._held is not None:
+                self._container.mux(self._held)
+            self._held = packet
 
     def finish(self, end: Fraction | None = None) -> None:
         """Complete the file."""
         if end is not None and self._last is not None:
             self._step = max(GIF_SHORTEST, round(end / GIF_UNIT) - self._last)
         self._mux(self._stream.encode(None))
+        if self._held is not None:
+            self._held.duration = self._step
+            self._container.mux(self._held)
         self._container.close()
         if self._left_out:
             self.notes.append(f"{self._left_out} frames were left out: a GIF shows 50 a second at most.")

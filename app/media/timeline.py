@@ -89,7 +89,7 @@ class Pair:
     driving: int
 
 
-def pair(  # noqa: PLR0917
+def pair(
     source: Sequence[Fraction],
     source_duration: Fraction,
     driving: Sequence[Fraction],

@@ -57,7 +57,7 @@ class ClipWriter:
         MediaError: The folder is missing or can't be written, the disk is full, or the encoder refuses.
     """
 
-    def __init__(  # noqa: PLR0917
+    def __init__(
         self,
         path: str | Path,
         size: tuple[int, int],
@@ -149,7 +149,7 @@ class ClipWriter:
         files.remove(temporary)  # left by a run that was killed
         return temporary
 
-    def _open(  # noqa: PLR0917
+    def _open(
         self,
         kind: str,
         codec: str,
@@ -270,18 +270,18 @@ class ClipWriter:
             self._discard()
             return None
         target = files.partial_name(self.path)
+        if self._spread:
+            target = self.path.with_name(f"{PATTERN.sub('', self.path.stem).rstrip('._- ')}.partial")
         self._complete(target, None)
         return target
 
     def _complete(self, target: Path, end: Fraction | None) -> None:
+        """Finish and rename to ``target``."""
         try:
             self._sink.finish(end)
             if isinstance(self._sink, SequenceSink):
-                broken_off = target != self.path
-                folder = target.parent if self._spread and not broken_off else target
-                if broken_off and self._spread:
-                    folder = target.with_name(PATTERN.sub("", target.stem).strip("._- ") or "partial")
-                self._sink.move(folder, self._spread and not broken_off)
+                spread = self._spread and target == self.path
+                self._sink.move(target.parent if spread else target, spread)
             else:
                 files.sync(self._temporary)
                 os.replace(self._temporary, target)

@@ -159,6 +159,7 @@ def test_colours_follow_matrix_range_and_depth(tmp_path: Path, matrix: int, full
     assert np.abs(got - PATCHES).max() < 6
 
 
+@pytest.mark.slow
 def test_hdr_is_mapped_to_the_screen(tmp_path: Path) -> None:
     def white(_: int, size: tuple[int, int]) -> np.ndarray:
         return np.full((size[1], size[0], 3), 191, np.uint8)  # 75 % of the HLG signal: white of the scene

@@ -18,7 +18,7 @@ def option(
     default: T,
     *,
     title: str,
-    help: str,  # noqa: A002
+    help: str,
     group: str,
     unit: str = "",
     minimum: float | None = None,
@@ -48,7 +48,7 @@ def option(
         "title": title, "help": help, "group": group, "unit": unit, "minimum": minimum, "maximum": maximum,
         "step": step, "flag": flag, "advanced": advanced,
     }  # fmt: skip
-    return dataclasses.field(default=default, metadata=metadata)  # type: ignore[no-any-return,call-overload]
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True)

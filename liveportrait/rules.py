@@ -36,8 +36,8 @@ class TransferRules:
     neutral_lips: npt.NDArray[np.floating[Any]] | None = None
 
 
-def region_mask(engine: Engine, region: str, restricted: bool) -> npt.NDArray[np.bool_]:
-    """(K, 3) expression values that a region moves.
+def region_mask(engine: Engine, region: str, restricted: bool) -> npt.NDArray[np.float32]:
+    """(K, 3) share 0..1 of every expression value that a region moves.
 
     Args:
         engine: Names the values of each region.
@@ -45,11 +45,11 @@ def region_mask(engine: Engine, region: str, restricted: bool) -> npt.NDArray[np
         restricted: Absolute motion or source video, where values that carry pose stay with the source.
     """
     if region == "pose":
-        return np.zeros((engine.keypoints, 3), bool)
+        return np.zeros((engine.keypoints, 3), np.float32)
     if region in ("all", "exp"):
         full = engine.regions["exp"]
-        return engine.regions.get("official", full) if restricted else full
-    return engine.regions[region]
+        return np.asarray(engine.regions.get("official", full) if restricted else full, np.float32)
+    return np.asarray(engine.regions[region], np.float32)
 
 
 def steady_eye_target(first: Motion) -> float | None:

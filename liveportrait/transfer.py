@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,8 +26,8 @@ def _gains(engine: Engine, options: AnimationOptions) -> Array | None:
     if options.eye_gain == options.lip_gain == 1:
         return None
     gain = np.ones((engine.keypoints, 3), np.float32)
-    gain[engine.regions["eyes"]] = options.eye_gain
-    gain[engine.regions["lip"]] = options.lip_gain
+    gain += engine.regions["eyes"] * np.float32(options.eye_gain - 1)
+    gain += engine.regions["lip"] * np.float32(options.lip_gain - 1)
     return gain
 
 
@@ -83,7 +84,7 @@ def new_motion(
         rotation=np.asarray(rotation if posed else still.rotation, np.float32),
         translation=np.asarray(translation if posed else still.translation, np.float32),
         scale=np.asarray(still.scale * stretch**options.scale_motion if posed else still.scale, np.float32),
-        delta=np.asarray(source.delta + np.where(mask, change, 0), np.float32),
+        delta=np.asarray(source.delta + mask * change, np.float32),
     )
     if options.multiplier != 1:
         moved = blend(still, moved, options.multiplier)
@@ -126,8 +127,8 @@ def _retarget(
         known = np.asarray(~np.isnan(target).any(axis=1))
         if not known.any():
             continue
-        mask = engine.regions.get(own, engine.regions[region])
-        delta = np.where(known[:, None, None] & mask, source.delta, delta)
+        mask = known[:, None, None] * np.asarray(engine.regions.get(own, engine.regions[region]), np.float32)
+        delta = (1 - mask) * delta + mask * source.delta
         change = _turned(engine, source, moved[known.nonzero()[0]], function(portrait, target[known]))
         offsets[known] += change
     return replace(moved, delta=delta.astype(np.float32)), offsets
@@ -218,7 +219,7 @@ def _transfer_one(
 
 def combine(
     motions: Mapping[str, Motion],
-    regions: Mapping[str, npt.NDArray[np.bool_]],
+    regions: Mapping[str, npt.NDArray[Any]],
     rest: Motion | None = None,
     extra_regions: Mapping[str, str] | None = None,
 ) -> Motion:
@@ -258,7 +259,8 @@ def combine(
     parts = {k: m if len(m) == n else m[np.zeros(n, np.int64)] for k, m in owners.items()}
     delta = parts["exp"].delta.copy()
     for part in ("lip", "eyes"):
-        delta = np.where(regions[part], parts[part].delta, delta)
+        mask = np.asarray(regions[part], np.float32)
+        delta = (1 - mask) * delta + mask * parts[part].delta
     where = extra_regions or {}
     names = {name for m in parts.values() for name in m.extra}
     extra = {name: parts[where.get(name, "exp")].extra.get(name) for name in names}

@@ -37,11 +37,13 @@ class EngineSpec:
     Attributes:
         name: Name for ``--engine``.
         factory: "module:callable".
-        keywords: Those of device, threads and crop_size that it takes.
+        keywords: Those of device, threads and max_crop that it takes.
         summary: What it is, for `animate doctor`.
         devices: Devices it knows, best first.
         rank: "auto" takes the usable engine with the highest rank.
         requires: Modules that must be importable.
+        models: Models (models.registry) whose files must be here.
+        accelerator: Module whose graphics support makes "auto" choose this engine; without it, it must be asked for.
     """
 
     name: str
@@ -51,21 +53,43 @@ class EngineSpec:
     devices: tuple[str, ...] = ("cpu",)
     rank: int = 0
     requires: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    accelerator: str = ""
 
     def missing(self) -> str:
         """Why the engine can't run here, or an empty string if it can."""
         absent = [name for name in self.requires if importlib.util.find_spec(name) is None]
         if absent:
-            return f"the package{'s' if len(absent) > 1 else ''} {', '.join(absent)} not installed."
+            return f"the package {absent[0]} is not installed."
         module = self.factory.partition(":")[0]
         if importlib.util.find_spec(module) is None:
             return f"the module {module} is not part of this installation."
+        return self._missing_models()
+
+    def _missing_models(self) -> str:
+        from models.registry import ModelError
+        from models.weights import find_model
+
+        try:
+            for name in self.models:
+                find_model(name)
+        except ModelError as error:
+            return f"{error}"
         return ""
 
-    def load(self, device: str, threads: int, crop_size: int) -> Engine:
+    def unfit(self) -> str:
+        """Why "auto" should not take an engine that could run, or an empty string."""
+        if self.accelerator != "torch":
+            return ""
+        import torch
+
+        fast = torch.cuda.is_available() or torch.backends.mps.is_available()
+        return "" if fast else "it is slow without a graphics card and must be asked for."
+
+    def load(self, device: str, threads: int, max_crop: int) -> Engine:
         """Make the engine and run its self-test."""
-        given = {"device": device, "threads": threads, "crop_size": crop_size}
-        chosen = {name: given[name] for name in self.keywords if name != "crop_size" or crop_size}
+        given = {"device": device, "threads": threads, "max_crop": max_crop}
+        chosen = {name: given[name] for name in self.keywords if name != "max_crop" or max_crop}
         module, _, attribute = self.factory.partition(":")
         make = getattr(importlib.import_module(module), attribute)
         engine: Engine = make(**chosen)
@@ -77,10 +101,20 @@ ENGINES: Final[tuple[EngineSpec, ...]] = (
     EngineSpec(
         name="mesh",
         factory="liveportrait.engines.mesh.engine:MeshEngine",
-        keywords=("crop_size",),
+        keywords=("max_crop",),
         summary="embedded engine of 478 face-mesh keypoints; needs no download and no GPU",
         rank=10,
         requires=("numpy", "cv2"),
+    ),
+    EngineSpec(
+        name="torch",
+        factory="liveportrait.engines.torch:load_engine",
+        summary="LivePortrait's networks of 21 learned keypoints on PyTorch; needs their official weights",
+        devices=("auto", "cpu", "cuda", "mps"),
+        rank=20,
+        requires=("torch",),
+        models=("liveportrait/human",),
+        accelerator="torch",
     ),
 )
 
@@ -95,7 +129,7 @@ def load_engine(
     device: str = "auto",
     *,
     threads: int = 0,
-    crop_size: int = 0,
+    max_crop: int = 0,
     say: Callable[[str], None] | None = None,
     warn: Callable[[str], None] | None = None,
     specs: Sequence[EngineSpec] | None = None,
@@ -106,7 +140,7 @@ def load_engine(
         name: Engine name, or "auto" for the best one that is installed and passes its self-test.
         device: "auto" or a device that the engine knows ("cpu", "cuda", ...).
         threads: Number of CPU threads, 0 for the engine's own choice.
-        crop_size: Side of the animated square in pixels, 0 for the engine's own; only for engines that can choose.
+        max_crop: Largest side of the animated square in pixels, 0 for the engine's own; for engines that can choose.
         say: Called with one sentence: which engine runs and why.
         warn: Called with one sentence for each better engine that "auto" had to pass over because it failed.
         specs: Engines to choose from; all built-in ones by default.
@@ -125,7 +159,7 @@ def load_engine(
             raise ValueError(
                 f"There is no engine named {name!r}; known are auto, {', '.join(engine_names(known))}.{guess}"
             )
-        engine = _load(spec, _pick_device(spec, device), threads, crop_size)
+        engine = _load(spec, _pick_device(spec, device), threads, max_crop)
         say(f"Engine {spec.name} was asked for.")
         return engine
     passed_over: list[str] = []
@@ -133,17 +167,19 @@ def load_engine(
         reason = spec.missing()
         if not reason and device != "auto" and device.partition(":")[0] not in spec.devices:
             reason = f"it doesn't run on {device}."
+        if not reason and device == "auto":
+            reason = spec.unfit()
         if reason:
             passed_over.append(f"{spec.name}: {reason}")
             continue
         try:
-            engine = _load(spec, _pick_device(spec, device), threads, crop_size)
+            engine = _load(spec, _pick_device(spec, device), threads, max_crop)
         except EngineUnavailableError as error:
             passed_over.append(f"{spec.name}: {error.reason}")
             warn(f"{error} The next best engine is tried.")
             continue
-        why = "; ".join(passed_over) or "it is the best one installed."
-        say(f"Engine {spec.name} is used: {why}")
+        better = f" (passed over: {' '.join(passed_over)})" if passed_over else ""
+        say(f"Engine {spec.name} is used, the best one that is ready here{better}.")
         return engine
     raise EngineUnavailableError("auto", "; ".join(passed_over) or "none is installed.")
 
@@ -157,19 +193,19 @@ def _pick_device(spec: EngineSpec, device: str) -> str:
         return spec.devices[0]
     if device.partition(":")[0] not in spec.devices:
         raise ValueError(
-            f"The {spec.name} engine doesn't run on {device!r}; it knows {', '.join(('auto', *spec.devices))}."
+            f"The {spec.name} engine doesn't run on {device!r}; it knows {', '.join(dict.fromkeys(['auto', *spec.devices]))}."
         )
     return device
 
 
-def _load(spec: EngineSpec, device: str, threads: int, crop_size: int) -> Engine:
+def _load(spec: EngineSpec, device: str, threads: int, max_crop: int) -> Engine:
     reason = spec.missing()
     if reason:
         raise EngineUnavailableError(spec.name, reason)
-    if crop_size and "crop_size" not in spec.keywords:
-        raise ValueError(f"The {spec.name} engine has a crop of fixed size; leave the crop size to it.")
+    if max_crop and "max_crop" not in spec.keywords:
+        raise ValueError(f"The {spec.name} engine has a crop of fixed size; leave max_crop at 0.")
     try:
-        return spec.load(device, threads, crop_size)
+        return spec.load(device, threads, max_crop)
     except (ImportError, OSError, RuntimeError, FloatingPointError, ValueError) as error:
         if isinstance(error, EngineUnavailableError):
             raise

@@ -48,7 +48,7 @@ class Engine(ABC):
         scaled_translation: True if relative translation is measured in units of the face's own scale.
         camera_turns: True if relative turns are about the axes of the camera (a nod of the driver is a nod in the
             picture, however the source is turned), False if about those of the source's head (official rule).
-        regions: Region name -> (K, 3) bool mask of the delta values that it owns; at least "all", "exp", "lip",
+        regions: Region name -> (K, 3) mask (bool, or share 0..1) of the delta values that it owns; at least "all", "exp", "lip",
             "eyes"; "official" restricts source-video and absolute motion (spec motion.md section 3, EXP_FULL).
         alpha: True if render keeps a fourth channel.
         reads_pixels: False if read_motion needs only the landmarks and the size of the crop.
@@ -61,7 +61,7 @@ class Engine(ABC):
     delta_space: DeltaSpace = "camera"
     scaled_translation: bool = False
     camera_turns: bool = False
-    regions: Mapping[str, npt.NDArray[np.bool_]]
+    regions: Mapping[str, npt.NDArray[Any]]
     alpha: bool = False
     reads_pixels: bool = True
 

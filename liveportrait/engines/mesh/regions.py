@@ -30,4 +30,11 @@ def region_weights() -> dict[str, Float]:
     brows[irises] = 0
     everything = np.ones(POINTS, np.float32)
     spread = {"all": everything, "exp": everything, "official": everything, "eyes": eyes, "lip": lips, "brow": brows}
-    return {name: np.repeat(weight[:, None], 3, 1) for name, weight in spread.items()}
+    weights = {name: np.repeat(weight[:, None], 3, 1) for name, weight in spread.items()}
+    lids = np.zeros(POINTS, np.float32)
+    lids[[i for eye in EYES for i in (*eye.ring, *eye.upper_rings[:7])]] = 1
+    opening = _soft([13, 14], 0.11)  # lips and chin up and down; the corners keep their smile
+    opening[irises] = 0
+    weights["lids"] = np.repeat(lids[:, None], 3, 1)
+    weights["lip_opening"] = np.outer(np.maximum(opening, _soft(chin, 0.12)), [0, 1, 0]).astype(np.float32)
+    return weights

@@ -133,3 +133,10 @@ def test_two_faces_of_one_engine_do_not_share_state(stage, astronaut):
     engine = stage.engine
     engine.encode(np.ascontiguousarray(stage.portrait.crop[:, ::-1]), stage.face)
     assert np.array_equal(first, stage.draw(yaw=9))
+
+
+def test_regions_end_softly(stage):
+    for name in ("eyes", "lip"):
+        weight = stage.engine.regions[name][:, 0]
+        assert weight.max() == 1
+        assert ((weight > 0.05) & (weight < 0.95)).sum() > 20

@@ -48,8 +48,8 @@ class Engine(ABC):
         scaled_translation: True if relative translation is measured in units of the face's own scale.
         camera_turns: True if relative turns are about the axes of the camera (a nod of the driver is a nod in the
             picture, however the source is turned), False if about those of the source's head (official rule).
-        regions: Region name -> (K, 3) mask (bool, or share 0..1) of the delta values that it owns; at least "all", "exp", "lip",
-            "eyes"; "official" restricts source-video and absolute motion (spec motion.md section 3, EXP_FULL).
+        regions: Region name -> (K, 3) mask (bool, or share 0..1) of the delta values that it owns; at least "all",
+            "exp", "lip", "eyes"; "official" restricts source-video and absolute motion (spec motion.md section 3, EXP_FULL).
         alpha: True if render keeps a fourth channel.
         reads_pixels: False if read_motion needs only the landmarks and the size of the crop.
     """
@@ -66,9 +66,9 @@ class Engine(ABC):
     reads_pixels: bool = True
 
     def fit_crop(self, crop: Crop) -> Crop:
-        """The crop that the engine wants to animate instead of the one that frames the face (same square, its own size).
+        """The crop that the engine wants to animate instead of the one that frames the face.
 
-        LivePortrait takes the crop as it is: a levelled square of crop_size.
+        It covers about the same square. LivePortrait takes the crop as it is: a levelled square of crop_size.
         """
         return crop
 
@@ -135,7 +135,7 @@ class Engine(ABC):
     def slider_delta(self, portrait: Portrait, sliders: Mapping[str, float]) -> Array:
         """(1, K, 3) expression offsets of named sliders (liveportrait.expression lists names and ranges)."""
 
-    def warm_up(self) -> None:
+    def warm_up(self) -> None:  # noqa: B027 (nothing to do is a fair default)
         """Run once so that the first real frame is not slow, and check the numbers (no NaN)."""
 
     def describe(self) -> dict[str, str]:

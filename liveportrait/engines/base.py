@@ -49,7 +49,8 @@ class Engine(ABC):
         camera_turns: True if relative turns are about the axes of the camera (a nod of the driver is a nod in the
             picture, however the source is turned), False if about those of the source's head (official rule).
         regions: Region name -> (K, 3) mask (bool, or share 0..1) of the delta values that it owns; at least "all",
-            "exp", "lip", "eyes"; "official" restricts source-video and absolute motion (spec motion.md section 3, EXP_FULL).
+            "exp", "lip", "eyes"; "official" restricts source-video and absolute motion (spec motion.md section 3,
+            EXP_FULL).
         alpha: True if render keeps a fourth channel.
         reads_pixels: False if read_motion needs only the landmarks and the size of the crop.
     """

@@ -236,19 +236,26 @@ def transform_grid(crop: Crop, corner: tuple[int, int]) -> Matrix:
     return shifted(m, target=corner)
 
 
-def paste_back_official(frame: Image, rendered: Image, crop: Crop, mask: npt.NDArray[np.uint8]) -> Image:
-    """Paste-back of the official release: bilinear, its mask picture, truncation to uint8 (spec motion.md section 6).
+def official_mask(size: int = 512, border: int = 16) -> Image:
+    """(size, size) uint8 mask with the values of the official picture: a linear ramp, round at the corners."""
+    steps = np.arange(size)
+    inset = np.maximum(border - np.minimum(steps, size - steps), 0).astype(np.float64)
+    return np.floor(255 * np.clip(1 - np.hypot(inset[:, None], inset) / border, 0, 1)).astype(np.uint8)
+
+
+def paste_back_official(frame: Image, rendered: Image, crop: Crop) -> Image:
+    """Paste-back of the official release: bilinear, its mask, truncation to uint8 (spec motion.md section 6).
 
     Args:
         frame: (H, W, 3) uint8.
         rendered: (S, S, 3) uint8.
         crop: Where the square lies.
-        mask: (S, S) uint8 template.
 
     Returns:
         (H, W, 3) uint8.
     """
     out = frame.copy()
+    mask = official_mask(crop.size)
     window = crop_window(crop, frame.shape)
     if window is None:
         return out

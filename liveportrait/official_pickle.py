@@ -146,7 +146,8 @@ def read_pickle(data: bytes, name: str = "the file") -> dict[str, Any]:
     except RecursionError:
         raise ValueError(f"{name} is not a readable motion template: it is nested too deeply.") from None
     except (EOFError, ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, MemoryError) as error:
-        raise ValueError(f"{name} is not a readable motion template: {error}.") from None
+        text = " ".join(ascii(str(error)).strip("'\"").split())[:120].rstrip(".")
+        raise ValueError(f"{name} is not a readable motion template: {text}.") from None
     if not isinstance(content, dict):
         raise ValueError(f"{name} is not a motion template: it holds no table of motion.")
     return content

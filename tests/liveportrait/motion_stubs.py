@@ -11,6 +11,8 @@ import numpy as np
 
 from liveportrait.engines.base import Engine, Portrait
 from liveportrait.motion import Array, Motion, keypoints
+from models import topology
+from models.face import Face
 
 PARITY = Path(__file__).resolve().parents[1] / "parity"
 
@@ -135,3 +137,30 @@ class ParityEngine(IdentityEngine):
 
     def retarget_lips(self, portrait, ratios):
         return self._run("lip", portrait.keypoints, portrait.motion.lip_ratio, ratios).reshape(-1, 21, 3)
+
+
+class ShiftEngine(IdentityEngine):
+    """Moves the crop to the right by the shift of the keypoints."""
+
+    name = "shift"
+
+    def render(self, portrait, x_d):
+        self.drawn.append(x_d)
+        frames = []
+        for x in x_d:
+            move = (x - portrait.keypoints[0])[:, 0].mean() * self.crop_size / 2
+            frames.append(np.roll(portrait.crop, round(float(move)), axis=1))
+        return np.stack(frames)
+
+
+def round_face(x: float, y: float, radius: float, angle: float = 0.0) -> Face:
+    """A face of 478 points: all on an ellipse but the ones that the crop looks at; angle in degrees, clockwise."""
+    turns = np.linspace(0, 2 * np.pi, 478, endpoint=False)
+    points = np.stack([0.8 * np.cos(turns), np.sin(turns), np.zeros(478)], axis=1)
+    for eye, sign in zip(topology.EYES, (-1, 1), strict=True):
+        points[list(eye.ring)] = (0.35 * sign, -0.25, 0)
+    points[list(topology.LIPS)] = (0, 0.45, 0)
+    a = np.deg2rad(angle)
+    turned = points[:, :2] @ np.array([[np.cos(a), np.sin(a)], [-np.sin(a), np.cos(a)]])
+    points[:, :2] = turned * radius + (x, y)
+    return Face(points.astype(np.float32), 1.0)

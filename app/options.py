@@ -154,17 +154,17 @@ class ProgramOptions:
         advanced=True,
         help="CPU threads for the engine; 0 leaves the choice to it.",
     )
-    crop_size: int = option(
+    max_crop: int = option(
         0,
-        title="Crop size",
+        title="Largest crop",
         group="Program",
         unit="px",
         minimum=0,
-        maximum=2048,
+        maximum=4096,
         step=128,
         advanced=True,
-        help="Side of the square that the engine animates; larger is sharper and slower. 0 leaves the choice to the "
-        "engine; LivePortrait networks have a fixed size.",
+        help="Largest side of the square that the engine animates in the source's own pixels; more is sharper on large "
+        "pictures and slower. 0 leaves the choice to the engine; LivePortrait networks have a fixed size.",
     )
     json_lines: bool = option(
         False,

@@ -16,7 +16,7 @@ from app.media.reader import open_clip
 from app.media.timeline import output_duration, sample_times
 from app.options import notes_on, parse_rate
 from app.render.driving import timed
-from app.render.job import STILL_SUFFIXES, Job, Plan, output_path, side_by_side_path
+from app.render.job import STILL_SUFFIXES, Job, Plan, is_numbered, output_path, side_by_side_path
 from app.render.source import Scene, SceneMaker, SourceClock, resample
 from liveportrait.template import is_template
 
@@ -50,7 +50,7 @@ def load_job_engine(options: RenderOptions, say: Callable[[str], None], warn: Ca
             program.engine,
             program.device,
             threads=program.threads,
-            crop_size=program.crop_size,
+            max_crop=program.max_crop,
             say=say,
             warn=warn,
         )
@@ -78,6 +78,7 @@ class Inputs:
         tracker: Finds faces.
         scenes: Makes scenes of source frames.
         still: The scene of a source photo, None for a clip.
+        side: Side of the animated square of the first source frame with a face, in pixels.
         rate: Frame rate asked for, or None.
         notes: Sentences for the user so far.
 
@@ -137,10 +138,12 @@ class Inputs:
         self.tracker = FaceTracker()
         self.scenes = SceneMaker(self.engine, self.tracker, options, job.source)
         if self.moving:
-            self.scenes.check_moving(self.source)
+            first = self.scenes.first_moving(self.source)
         else:
-            self.still = self.scenes.still(next(iter(self.source)))
+            first = self.still = self.scenes.still(next(iter(self.source)))
             self.source.close()
+        assert first.face is not None
+        self.side = first.face.crop.size
         for sentence in [*reasons, *self.scenes.notes]:
             self.note(sentence)
 
@@ -161,7 +164,12 @@ class Inputs:
         """Width and height of the result in pixels."""
         if self.job.options.animation.paste_back:
             return self.source.info.width, self.source.info.height
-        return self.engine.crop_size, self.engine.crop_size
+        return self.side, self.side
+
+    @property
+    def one_picture(self) -> bool:
+        """Whether the output holds one picture (and is no clip of one frame)."""
+        return self.still_result and self.output.suffix.lower() in STILL_SUFFIXES and not is_numbered(self.job)
 
     def files(self) -> tuple[Path, ...]:
         """Files that must not be written to."""
@@ -172,8 +180,7 @@ class Inputs:
         self.output = output_path(
             self.job, still=self.still_result, alpha=self.source.info.has_alpha, engine=self.job.options.program.engine
         )
-        one_picture = self.output.suffix.lower() in STILL_SUFFIXES and "%" not in self.output.name
-        if one_picture and not self.still_result:
+        if self.output.suffix.lower() in STILL_SUFFIXES and not self.still_result and not is_numbered(self.job):
             raise UsageError(
                 f"--output: {self.output} holds one picture and the result is a clip.",
                 f"End the name in .mp4, or write {self.output.stem}-%05d{self.output.suffix} for numbered pictures.",

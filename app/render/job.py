@@ -76,6 +76,11 @@ def fill_name(pattern: str, fields: dict[str, str]) -> str:
     return re.sub(r"\{\{|\}\}|\{([^{}]*)\}|[{}]", fill, pattern)
 
 
+def is_numbered(job: Job) -> bool:
+    """Whether the output is asked for as numbered pictures; a pattern in the name of an input does not count."""
+    return re.search(r"%0?\d*d", job.options.output.output) is not None
+
+
 def output_path(job: Job, *, still: bool, alpha: bool, engine: str = "") -> Path:
     """Where the result goes.
 

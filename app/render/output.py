@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from app.media.images import flatten
+from app.media.images import flatten, image_format, write_image
 from app.media.writer import ClipWriter
 from app.options import parse_colour
 
@@ -33,6 +33,7 @@ class Target:
         rate: Frames per second.
         time_base: Unit of the time stamps in seconds, or None if they are multiples of 1/rate.
         alpha: Whether frames carry transparency.
+        picture: True to write one picture.
         panels: Widths of the panels left of the result in the comparison clip, whose height is that of the result.
     """
 
@@ -42,7 +43,42 @@ class Target:
     rate: Fraction
     time_base: Fraction | None
     alpha: bool
+    picture: bool
     panels: tuple[int, ...]
+
+
+class PictureWriter:
+    """Writes one picture, with the interface of a clip writer; its name means nothing but itself.
+
+    Args:
+        path: File; its ending chooses the format.
+        quality: 0 to 100.
+        background: Colour under clear parts where the format has no transparency.
+        overwrite: Whether an existing file may be replaced.
+    """
+
+    def __init__(self, path: Path, quality: int, background: tuple[int, int, int], overwrite: bool) -> None:
+        image_format(path)
+        self.notes: list[str] = []
+        self.frames = 0
+        self._path, self._quality, self._overwrite = path, quality, overwrite
+        self._background = background
+        self._picture: tuple[Pixels, Pixels | None] | None = None
+
+    def write(self, rgb: Pixels, time: Fraction | None = None, alpha: Pixels | None = None) -> None:
+        """Take the picture."""
+        self._picture = rgb, alpha
+        self.frames += 1
+
+    def finish(self, end: Fraction | None = None) -> Path:
+        """Write the file."""
+        assert self._picture is not None
+        rgb, alpha = self._picture
+        return write_image(self._path, rgb, alpha, max(1, self._quality), self._background, self._overwrite)
+
+    def abort(self, keep: bool = True) -> Path | None:
+        """Nothing was written yet."""
+        return None
 
 
 class Outputs:
@@ -65,8 +101,14 @@ class Outputs:
             "background": self._background,
             "inputs": inputs,
         }
+        self._main: ClipWriter | PictureWriter
+        self._comparison: ClipWriter | PictureWriter | None = None
+        if target.picture:
+            form = (options.quality, self._background, options.overwrite)
+            self._main = PictureWriter(target.path, *form)
+            self._comparison = PictureWriter(target.comparison, *form) if target.comparison else None
+            return
         self._main = ClipWriter(target.path, target.size, alpha=target.alpha, **common)
-        self._comparison: ClipWriter | None = None
         if target.comparison is not None:
             try:
                 size = (sum(target.panels) + target.size[0], target.size[1])

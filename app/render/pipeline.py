@@ -133,6 +133,7 @@ class Run:
             rate=rate,
             time_base=time_base,
             alpha=inputs.source.info.has_alpha,
+            picture=inputs.one_picture,
             panels=self._panels(),
         )
         with Outputs(target, inputs.job.options.output, inputs.sound()[0], inputs.files()) as outputs:

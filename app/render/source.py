@@ -13,6 +13,7 @@ import numpy.typing as npt
 from app.errors import NoFaceError, UsageError
 from app.options import parse_crop
 from app.render.driving import FaceFollower
+from app.render.timings import Timings
 from liveportrait.animator import Animator, SourceFace
 from liveportrait.compose import Compositor
 from liveportrait.crop import Crop
@@ -21,7 +22,6 @@ from models.face import Face, FaceTracker, select_face
 if TYPE_CHECKING:
     from app.media.reader import ClipReader, Frame
     from app.options import RenderOptions
-    from app.render.timings import Timings
     from liveportrait.engines.base import Engine
 
 Pixels = npt.NDArray[np.uint8]
@@ -102,23 +102,25 @@ class SceneMaker:
                     last = frame, Scene(picture) if face is None else self._scene(picture, face, crop)
             yield time, last[1]
 
-    def check_moving(self, reader: ClipReader) -> None:
-        """Look for the first face of a clip.
+    def first_moving(self, reader: ClipReader) -> Scene:
+        """Scene of the first frame of a clip that has a face.
 
         Raises:
             NoFaceError: No frame has one.
+            UsageError: The face asked for does not exist.
         """
-        self._tracker.reset()
-        crop = self._fixed_crop()
+        frames, unmeasured = ((frame.time, frame) for frame in reader), Timings()
         count = 0
-        for frame in reader:
-            if self._tracker.track(frame.rgb if crop is None else crop.apply(frame.rgb)) is not None:
-                return
+        for _, scene in self.moving(frames, unmeasured):
+            if scene.face is not None:
+                return scene
             count += 1
         raise NoFaceError(f"{self._name}: no face was found in any of its {count} frames.", HINT)
 
     def _fixed_crop(self) -> Crop | None:
-        return None if self._fixed is None else Crop.from_box(*self._fixed, size=self._engine.crop_size)
+        if self._fixed is None:
+            return None
+        return self._engine.fit_crop(Crop.from_box(*self._fixed, size=self._engine.crop_size))
 
     def _scene(self, picture: Pixels, face: Face, crop: Crop | None) -> Scene:
         """Encode a picture.

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Final
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -119,16 +120,25 @@ class Stages:
         return square
 
     def _compose(self, steps: Iterable[Step]) -> Iterator[Step]:
-        side = self._inputs.engine.crop_size
         for step in steps:
             with self._timings.measure("compose"):
                 if not self._options.paste_back:
-                    step.picture = np.zeros((side, side, 3), np.uint8) if step.square is None else step.square
+                    step.picture = self._bare(step.square)
                 elif step.square is None or step.scene.face is None:
                     step.picture = step.scene.picture
                 else:
                     step.picture = step.scene.face.compositor.paste(step.square)
             yield step
+
+    def _bare(self, square: Pixels | None) -> Pixels:
+        """A bare square in the size of the result; black where the source shows no face."""
+        side = self._inputs.side
+        if square is None:
+            return np.zeros((side, side, 4 if self._inputs.source.info.has_alpha else 3), np.uint8)
+        if square.shape[0] == side:
+            return square
+        how = cv2.INTER_AREA if square.shape[0] > side else cv2.INTER_CUBIC
+        return np.asarray(cv2.resize(square, (side, side), interpolation=how), np.uint8)
 
 
 class DrivingPanel:

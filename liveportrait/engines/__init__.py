@@ -20,12 +20,12 @@ class EngineUnavailableError(RuntimeError):
     """An engine that exists can't run on this machine as it is.
 
     Args:
-        name: Engine name.
+        name: Engine name; empty if none at all can.
         reason: What is missing, as a sentence without the name.
     """
 
     def __init__(self, name: str, reason: str) -> None:
-        super().__init__(f"The {name} engine can't run here: {reason}")
+        super().__init__(f"The {name} engine can't run here: {reason}" if name else f"No engine can run here. {reason}")
         self.name = name
         self.reason = reason
 
@@ -73,8 +73,8 @@ class EngineSpec:
         try:
             for name in self.models:
                 find_model(name)
-        except ModelError as error:
-            return f"{error}"
+        except ModelError:
+            return f"its weights (model {name}) are not here."
         return ""
 
     def unfit(self) -> str:
@@ -170,18 +170,17 @@ def load_engine(
         if not reason and device == "auto":
             reason = spec.unfit()
         if reason:
-            passed_over.append(f"{spec.name}: {reason}")
+            passed_over.append(f"Not {spec.name}: {reason}")
             continue
         try:
             engine = _load(spec, _pick_device(spec, device), threads, max_crop)
         except EngineUnavailableError as error:
-            passed_over.append(f"{spec.name}: {error.reason}")
+            passed_over.append(f"Not {spec.name}: {error.reason}")
             warn(f"{error} The next best engine is tried.")
             continue
-        better = f" (passed over: {' '.join(passed_over)})" if passed_over else ""
-        say(f"Engine {spec.name} is used, the best one that is ready here{better}.")
+        say(f"Engine {spec.name} is used, the best one that is ready here. {' '.join(passed_over)}".strip())
         return engine
-    raise EngineUnavailableError("auto", "; ".join(passed_over) or "none is installed.")
+    raise EngineUnavailableError("", " ".join(passed_over))
 
 
 def _ignore(_: str) -> None:
@@ -192,9 +191,8 @@ def _pick_device(spec: EngineSpec, device: str) -> str:
     if device == "auto":
         return spec.devices[0]
     if device.partition(":")[0] not in spec.devices:
-        raise ValueError(
-            f"The {spec.name} engine doesn't run on {device!r}; it knows {', '.join(dict.fromkeys(['auto', *spec.devices]))}."
-        )
+        known = ", ".join(dict.fromkeys(["auto", *spec.devices]))
+        raise ValueError(f"The {spec.name} engine doesn't run on {device!r}; it knows {known}.")
     return device
 
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 import io
 import math
 import pickle
+import pickletools
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 MAX_BYTES: Final = 1 << 30
+MAX_VALUES: Final = 5_000_000
 _CODES: Final = frozenset({"f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1"})
 
 
@@ -104,18 +106,36 @@ class _Reader(pickle.Unpickler):
         raise pickle.UnpicklingError("outside objects")
 
 
-def _plain(value: Any, depth: int = 0) -> Any:
-    """Containers and numbers with real arrays instead of stand-ins."""
-    if depth > 8:
+_REFUSED: Final = frozenset(
+    {
+        "PERSID", "BINPERSID", "EXT1", "EXT2", "EXT4", "INST", "OBJ", "NEWOBJ", "NEWOBJ_EX", "NEXT_BUFFER",
+        "READONLY_BUFFER",
+    }
+)  # fmt: skip
+
+
+def _scan(data: bytes) -> None:
+    """Check the steps of a pickle before it is read: none that arrays don't need, no memory asked for in vain."""
+    for count, (step, argument, _) in enumerate(pickletools.genops(data)):
+        if step.name in _REFUSED:
+            raise pickle.UnpicklingError(f"the step {step.name}")
+        if step.name in ("PUT", "BINPUT", "LONG_BINPUT") and (not isinstance(argument, int) or argument > count):
+            raise pickle.UnpicklingError("memory that it doesn't use")
+
+
+def _plain(value: Any, budget: list[int], depth: int = 0) -> Any:
+    """Containers and numbers with real arrays instead of stand-ins; budget is the number of values that may follow."""
+    budget[0] -= 1
+    if depth > 8 or budget[0] < 0:
         raise ValueError("it is nested too deeply")
     if isinstance(value, _Array):
         if value.values is None:
             raise ValueError("an array in it has no content")
         return value.values
     if isinstance(value, dict):
-        return {str(k): _plain(v, depth + 1) for k, v in value.items()}
+        return {str(k): _plain(v, budget, depth + 1) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(v, depth + 1) for v in value]
+        return [_plain(v, budget, depth + 1) for v in value]
     if value is None or isinstance(value, bool | int | float | str | np.ndarray):
         return value
     raise ValueError(f"it holds something that isn't a number ({type(value).__name__})")
@@ -137,7 +157,8 @@ def read_pickle(data: bytes, name: str = "the file") -> dict[str, Any]:
     if len(data) > MAX_BYTES:
         raise ValueError(f"{name} is larger than {MAX_BYTES >> 20} MB; a motion template is not.")
     try:
-        content = _plain(_Reader(io.BytesIO(data)).load())
+        _scan(data)
+        content = _plain(_Reader(io.BytesIO(data)).load(), [MAX_VALUES])
     except pickle.UnpicklingError as error:
         raise ValueError(
             f"{name} was refused: a motion template holds only numpy arrays, but this pickle asks for {error}. "

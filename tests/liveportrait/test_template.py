@@ -338,6 +338,21 @@ def test_deep_nesting_is_refused():
         read_pickle(b"]" * 100_000 + b"a" * 99_999 + b".")
 
 
+def test_lists_that_hold_each_other_many_times_are_refused():
+    layer = [0]
+    for _ in range(7):
+        layer = [layer] * 40
+    with pytest.raises(ValueError, match="nested too deeply"):
+        read_pickle(pickle.dumps({"motion": layer}))
+
+
+@pytest.mark.parametrize("index", [2**31 - 1, 10**6])
+def test_pickles_that_ask_for_memory_in_vain_are_refused(index):
+    """One step of five bytes makes the standard reader fill gigabytes."""
+    with pytest.raises(ValueError, match="memory"):
+        read_pickle(b"\x80\x02}r" + index.to_bytes(4, "little") + b".")
+
+
 def test_truncated_pickles_are_refused():
     data = pickle.dumps(_official())
     for cut in range(1, len(data), 97):

@@ -78,6 +78,9 @@ def packets(container: InputContainer, *streams: Any) -> Iterator[tuple[Any, Exc
             packet = next(source)
         except StopIteration:
             return
+        except IndexError:  # PyAV meets a stream that appeared after opening (broken MPEG-TS): pass over its packet
+            source = container.demux(*streams)
+            continue
         except (av.FFmpegError, OSError) as error:
             yield None, error
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import struct
@@ -17,7 +18,14 @@ from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 from app.errors import MediaError, MissingError, UsageError
 from app.media import files
 
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # larger ones are refused with a sentence
+# Larger pictures than Pillow warns of are refused with a sentence; odd tags inside are nobody's business.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+# What Pillow's readers raise on broken files
+BROKEN = (
+    OSError, ValueError, SyntaxError, EOFError, struct.error, LookupError, TypeError, RuntimeError, ArithmeticError,
+    Image.DecompressionBombError,
+)  # fmt: skip
 
 FORMATS = ("PNG", "JPEG", "MPO", "GIF", "BMP", "DIB", "TIFF", "WEBP", "AVIF", "HEIF", "JPEG2000", "PPM", "SGI", "QOI")
 SUFFIXES = (
@@ -129,10 +137,7 @@ def read_image(path: str | Path) -> Picture:
         return picture
     except MemoryError as error:
         raise MediaError(f"{path} does not fit into memory.", "Scale it down first.") from error
-    except (OSError, ValueError, SyntaxError, EOFError, struct.error, IndexError, TypeError, KeyError) as error:
-        picture = _read_with_opencv(path)
-        if picture is not None:
-            return picture
+    except BROKEN as error:
         what = "it breaks off or is damaged" if "trunc" in str(error).lower() else files.reason(error)[0]
         raise MediaError(f"{path} is not a whole picture: {what}.", "Copy or export it again.") from error
 
@@ -157,8 +162,19 @@ def _open(path: Path) -> Image.Image:
                 'Install the plug-in: pip install "pillow>=11.3" or pillow-avif-plugin.',
             ) from error
         raise _UnknownFormatError(f"{path} is not a picture in a known format.", "Use PNG, JPEG or WebP.") from error
-    except (SyntaxError, ValueError, EOFError, struct.error) as error:
+    except BROKEN as error:
         raise MediaError(f"{path} is a damaged picture.", "Copy or export it again.") from error
+
+
+def count_frames(image: Image.Image) -> int:
+    """Number of frames of an opened picture; 1 where counting fails."""
+    try:
+        return int(getattr(image, "n_frames", 1))
+    except BROKEN:
+        return 1
+    finally:
+        with contextlib.suppress(*BROKEN):
+            image.seek(0)
 
 
 def _brand(path: Path) -> bytes:
@@ -254,10 +270,14 @@ def _read_with_opencv(path: Path) -> Picture | None:
     if not _is_tiff(path):
         return None
     data = np.fromfile(path, np.uint8)
+    level = cv2.utils.logging.getLogLevel()
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     try:
         image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
     except cv2.error:
         return None
+    finally:
+        cv2.utils.logging.setLogLevel(level)
     if image is None or image.size == 0:
         return None
     if image.dtype == np.uint16:

@@ -24,7 +24,7 @@ SHORTEST_DELAY, USUAL_DELAY = Fraction(1, 100), Fraction(1, 10)
 def open_picture(path: Path, start: Fraction | None, end: Fraction | None, rate: Fraction | None) -> ClipReader:
     """Open a picture file as an animation if it has several frames, else as a still."""
     with images._open(path) as image:
-        count = getattr(image, "n_frames", 1)
+        count = images.count_frames(image)
         kind = image.format
     if count > 1 and kind in ("GIF", "PNG", "WEBP"):
         return AnimationReader(path, start, end)
@@ -59,11 +59,11 @@ class AnimationReader(ClipReader):
         delays: list[Fraction] = []
         with images._open(path) as image:
             kind = (image.format or "").lower()
-            for k in range(getattr(image, "n_frames", 1)):
+            for k in range(images.count_frames(image)):
                 try:
                     image.seek(k)
                     image.load()  # WebP tells the delay of a frame only then
-                except (OSError, EOFError, ValueError, SyntaxError):
+                except images.BROKEN:
                     break
                 delays.append(_delay(image))
         if not delays:
@@ -83,12 +83,12 @@ class AnimationReader(ClipReader):
     def _decode(self, start: Fraction, end: Fraction | None) -> Iterator[RawFrame]:
         time, done, size = Fraction(0), 0, (self.info.height, self.info.width)
         with images._open(self._path) as image:
-            count = getattr(image, "n_frames", 1)
+            count = images.count_frames(image)
             for k in range(count):
                 try:
                     image.seek(k)
                     picture = images.decode(image.copy() if image.format != "WEBP" else image, self._path)
-                except (OSError, EOFError, ValueError, SyntaxError) as error:
+                except images.BROKEN as error:
                     self.problem = f"{self._path} breaks off after {done} of {count} frames ({float(time):.2f} s)."
                     if not done:
                         raise MediaError(f"{self._path} has no frame that can be decoded.") from error

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -97,7 +99,7 @@ class ClipReader(ABC):
         self.problem = ""
         self.notes: list[str] = []
         self.offset = Fraction(0)
-        self._running: list[Iterator[Frame]] = []
+        self._running: list[Generator[Frame, None, None]] = []
 
     @abstractmethod
     def _decode(self, start: Fraction, end: Fraction | None) -> Iterator[RawFrame]:
@@ -105,10 +107,11 @@ class ClipReader(ABC):
 
     def __iter__(self) -> Iterator[Frame]:
         frames = self._frames()
+        self._running = [f for f in self._running if inspect.getgeneratorstate(f) != inspect.GEN_CLOSED]
         self._running.append(frames)
         return frames
 
-    def _frames(self) -> Iterator[Frame]:
+    def _frames(self) -> Generator[Frame, None, None]:
         self.problem = ""
         index = 0
         for time, rgb, alpha in self._decode(self.start, self.end):
@@ -124,7 +127,8 @@ class ClipReader(ABC):
     def close(self) -> None:
         """Give back the file; iterations that still run end."""
         for frames in self._running:
-            frames.close()  # type: ignore[attr-defined]
+            with contextlib.suppress(ValueError):  # a thread is just inside it and ends it when it comes out
+                frames.close()
         self._running.clear()
 
     def __enter__(self) -> ClipReader:

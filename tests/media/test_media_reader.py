@@ -486,3 +486,41 @@ def check_clip(path: Path, entry: dict[str, Any]) -> list[str]:
     if bool(entry["sound"]) != info.has_audio:
         wrong.append(f"{path.name}: sound")
     return wrong
+
+
+def test_broken_bytes_never_crash(tmp_path: Path) -> None:
+    shots = [Image.fromarray(picture(k)) for k in range(3)]
+    wholes = [
+        make_clip(tmp_path / f"a{suffix}", steady(10), sound=[0.1], sound_codec=sound, codec=codec)
+        for suffix, codec, sound in [
+            (".mp4", "libx264", "aac"),
+            (".mkv", "libx264", "libopus"),
+            (".avi", "mpeg4", "libmp3lame"),
+            (".ts", "libx264", "aac"),
+        ]
+    ]
+    for suffix in (".gif", ".png", ".webp", ".tif", ".bmp", ".jpg"):
+        wholes.append(tmp_path / f"a{suffix}")
+        many = {"save_all": True, "append_images": shots[1:]} if suffix in (".gif", ".png", ".webp") else {}
+        shots[0].save(wholes[-1], **many)
+    rng = np.random.default_rng(7)
+    outcomes = {"read": 0, "refused": 0}
+    for k in range(400):
+        whole = wholes[k % len(wholes)]
+        data = bytearray(whole.read_bytes())
+        if k % 3:
+            for spot in rng.integers(0, len(data), (1, 5, 40)[int(rng.integers(0, 3))]):
+                data[int(spot)] ^= 1 << int(rng.integers(0, 8))
+        else:
+            data = data[: int(rng.integers(1, len(data)))]
+        path = tmp_path / f"broken{whole.suffix}"
+        path.write_bytes(data)
+        try:
+            with open_clip(path) as clip:
+                times = [f.time for f in clip]
+            assert all(b > a for a, b in pairwise(times))
+            outcomes["read"] += 1
+        except AppError as error:
+            assert "\n" not in str(error)
+            outcomes["refused"] += 1
+    assert min(outcomes.values()) > 20

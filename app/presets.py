@@ -27,7 +27,7 @@ BUILT_IN: Final[dict[str, tuple[str, dict[str, Any]]]] = {
              {"multiplier": 0.7, "smooth": 1e-5}),
     "lively": ("Stronger expression.", {"multiplier": 1.2, "eye_gain": 1.1, "lip_gain": 1.15}),
     "expression": ("Expression only, the head keeps its pose.", {"region": "exp"}),
-    "lip-sync": ("Only mouth and jaw move; for dubbing a source video.", {"region": "lip", "lip_retargeting": False}),
+    "lip-sync": ("Only mouth and jaw move; for dubbing a source video.", {"region": "lip"}),
     "copy": ("The driver's pose and expression as they are, not relative to the source's own.",
              {"relative": False}),
 }  # fmt: skip

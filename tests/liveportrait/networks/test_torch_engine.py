@@ -305,14 +305,13 @@ def warnings(caplog) -> list[str]:
     return [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING]
 
 
-@pytest.mark.parametrize("precision", ["fp16", "bf16"])
-def test_good_half_precision_is_used(precision, caplog):
-    engine, stub = stub_engine(precision, good_calls=99)
+def test_good_half_precision_is_used(caplog):
+    engine, stub = stub_engine("bf16", good_calls=99)
     engine.warm_up()
-    assert engine.precision == precision
+    assert engine.precision == "bf16"
     assert brightness(engine.render(engine.encode(CROP, FACE), driving(0.25, 0.5, 0.75))) == [63, 127, 191]
     assert stub.calls == [False, True, True, True]
-    assert engine.describe()["precision"] == precision
+    assert engine.describe()["precision"] == "bf16"
     assert not warnings(caplog)
 
 
@@ -320,7 +319,7 @@ def test_good_half_precision_is_used(precision, caplog):
     ("spoil", "reason"), [(nan, "NaN"), (black, "black"), (off, "off by 0.3"), (refuse, "not implemented for 'Half'")]
 )
 def test_self_test_refuses_bad_half_precision(spoil, reason, caplog):
-    engine, stub = stub_engine("fp16", spoil=spoil)
+    engine, stub = stub_engine("bf16", spoil=spoil)
     engine.warm_up()
     assert engine.precision == "fp32"
     frames = engine.render(engine.encode(CROP, FACE), driving(0.25, 0.5, 0.75))
@@ -335,7 +334,7 @@ def test_self_test_refuses_bad_half_precision(spoil, reason, caplog):
 @pytest.mark.parametrize(("spoil", "word"), [(nan, "as NaN"), (black, "black")])
 def test_a_bad_frame_is_drawn_again_in_full_precision(spoil, word, caplog):
     """The self-test and the first batch pass; the second batch breaks."""
-    engine, stub = stub_engine("fp16", spoil=spoil, good_calls=2)
+    engine, stub = stub_engine("bf16", spoil=spoil, good_calls=2)
     portrait = engine.encode(CROP, FACE)
     frames = engine.render(portrait, driving(0.25, 0.5, 0.75))
     assert brightness(frames) == [63, 127, 191]
@@ -348,8 +347,8 @@ def test_a_bad_frame_is_drawn_again_in_full_precision(spoil, word, caplog):
 
 
 def test_nan_from_the_motion_network_falls_back(caplog):
-    engine, _ = stub_engine("fp16", motion=StubMotion(broken=True), good_calls=99)
-    engine._guard.precision = "fp16"
+    engine, _ = stub_engine("bf16", motion=StubMotion(broken=True), good_calls=99)
+    engine._guard.precision = "bf16"
     engine._guard._tested = True
     motion = engine.read_motion(CROP, FACE)
     assert np.allclose(motion.delta, 128 / 255)
@@ -358,9 +357,9 @@ def test_nan_from_the_motion_network_falls_back(caplog):
 
 
 def test_really_black_pictures_are_no_error(caplog):
-    engine, _ = stub_engine("fp16", good_calls=99)
+    engine, _ = stub_engine("bf16", good_calls=99)
     assert brightness(engine.render(engine.encode(CROP, FACE), driving(0.0))) == [0]
-    assert engine.precision == "fp16"
+    assert engine.precision == "bf16"
     assert not warnings(caplog)
 
 
@@ -372,6 +371,15 @@ def test_nan_in_full_precision_is_an_error():
     engine, _ = stub_engine("bf16", spoil=nan, always=True)
     with pytest.raises(ModelError, match="no picture even in full precision"):
         engine.warm_up()
+
+
+def test_fp16_is_not_tried_on_the_cpu(caplog):
+    engine, stub = stub_engine("fp16")
+    assert brightness(engine.render(engine.encode(CROP, FACE), driving(0.5))) == [127]
+    assert engine.precision == "fp32"
+    assert stub.calls == [False]
+    (text,) = warnings(caplog)
+    assert "bf16 is the half precision of CPUs" in text
 
 
 def test_auto_is_full_precision_on_the_cpu():

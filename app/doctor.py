@@ -51,6 +51,8 @@ class Finding:
 
 def examine() -> list[Finding]:
     """Look at everything. No part's failure stops the others; it becomes a finding itself."""
+    import models  # noqa: F401 - switches ONNX Runtime's telemetry off before anything imports it
+
     findings: list[Finding] = []
     for section, look in CHECKS:
         try:
@@ -128,6 +130,22 @@ def _providers() -> Iterator[Finding]:
     yield Finding("ONNX Runtime", "providers", "ok", ", ".join(onnxruntime.get_available_providers()))
 
 
+def _encoders() -> Iterator[Finding]:
+    from app.media import encode
+
+    size = 256, 256
+    for codec, name in encode.SOFTWARE.items():
+        pix_fmt, options = encode._options(name, 80, False)
+        fine = encode.works(name, size, pix_fmt, tuple(options.items()))
+        yield Finding("Encoders", codec, "ok" if fine else "warning", name if fine else f"{name} does not work here")
+    found = []
+    for codec in ("h264", "hevc", "av1"):
+        encoder = encode.find_encoder(codec, size, 80, "auto", False)
+        found += [encoder.name] if encoder.is_hardware else []
+    text = ", ".join(found) or "none works here"
+    yield Finding("Encoders", "on graphics cards", "ok" if found else "missing", text, "" if found else "not needed")
+
+
 def _models() -> Iterator[Finding]:
     from models.registry import get_model, list_models
     from models.weights import verify
@@ -174,6 +192,7 @@ CHECKS: Final[tuple[tuple[str, Callable[[], Iterator[Finding]]], ...]] = (
     ("Packages", _packages),
     ("Engines", _engines),
     ("ONNX Runtime", _providers),
+    ("Encoders", _encoders),
     ("Models", _models),
     ("Folders", _folders),
 )

@@ -106,9 +106,11 @@ def test_extras_exist_and_are_documented() -> None:
 
 
 def test_paths_named_in_code_exist() -> None:
-    """Paths of the project in backticks, such as `tools/make.py`, are there."""
+    """Files and folders of the project in backticks, such as `tools/make.py` or `assets/`, are there."""
     for page in PAGES:
-        for name in re.findall(r"`((?:app|liveportrait|models|tools|docs|assets|tests)/[\w/.-]*)`", read(page)):
+        for name in re.findall(
+            r"`((?:app|liveportrait|models|tools|docs|assets|tests)/[\w/.-]*(?:\.\w+|/))`", read(page)
+        ):
             assert (ROOT / name).exists(), f"{page}: {name}"
 
 
@@ -144,3 +146,19 @@ def test_every_picture_is_shown() -> None:
     shown = "\n".join(read(page) for page in PAGES)
     for path in (ROOT / "docs" / "images").glob("*"):
         assert f"images/{path.name}" in shown, f"no page shows {path.relative_to(ROOT)}"
+
+
+def test_pages_named_in_code_exist() -> None:
+    for folder in ("app", "liveportrait", "models", "tools"):
+        for path in (ROOT / folder).rglob("*.py"):
+            for name in re.findall(r"\bdocs/[\w/-]+\.md\b", path.read_text(encoding="utf-8")):
+                assert (ROOT / name).exists(), f"{path.relative_to(ROOT)} names {name}"
+
+
+def test_pages_are_reached_from_the_front_page() -> None:
+    linked = "\n".join(prose(page) for page in PAGES)
+    for page in PAGES:
+        if page.startswith("docs/"):
+            assert re.search(rf"\]\((?:docs/)?{re.escape(page.removeprefix('docs/'))}[)#]", linked), (
+                f"nothing links to {page}"
+            )

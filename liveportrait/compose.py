@@ -8,6 +8,8 @@ at its full resolution; where something moved (moved = 1) this is the ordinary b
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -78,6 +80,15 @@ def _straight(values: npt.NDArray[np.float32]) -> Image:
     return np.clip(np.rint(np.concatenate([colour, alpha], axis=2)), 0, 255).astype(np.uint8)
 
 
+def _largest(image: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Largest channel of every pixel, (H, W); much faster than numpy over a short last axis."""
+    channels = cv2.split(image)
+    out = channels[0]
+    for channel in channels[1:]:
+        out = cv2.max(out, channel)
+    return np.asarray(out)
+
+
 class Compositor:
     """Pastes animated crops into one picture.
 
@@ -130,16 +141,18 @@ class Compositor:
     @staticmethod
     def _texture(square: Image) -> npt.NDArray[np.float32]:
         """Mean absolute gradient in grey levels per crop pixel, on the coarse grid."""
-        grey = square[..., :3].max(axis=2)
+        grey = _largest(square[..., :3])
         dx = cv2.Sobel(grey, cv2.CV_32F, 1, 0, ksize=3, scale=1 / 8)
         dy = cv2.Sobel(grey, cv2.CV_32F, 0, 1, ksize=3, scale=1 / 8)
-        return cv2.resize(cv2.magnitude(dx, dy), (_GRID, _GRID), interpolation=cv2.INTER_AREA)
+        means = cv2.resize(cv2.magnitude(dx, dy), (_GRID, _GRID), interpolation=cv2.INTER_AREA)
+        return np.asarray(means, np.float32)
 
     def _moved(self, rendered: Image) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
         """How far (0..1) source detail is out of place, and where anything changed at all; both on the coarse grid."""
         channels = min(rendered.shape[2], self._source_crop.shape[2])
         difference = cv2.absdiff(rendered[..., :channels], self._source_crop[..., :channels])
-        small = cv2.resize(difference.astype(np.float32), (_GRID, _GRID), interpolation=cv2.INTER_AREA).max(axis=2)
+        cells = cv2.resize(difference.astype(np.float32), (_GRID, _GRID), interpolation=cv2.INTER_AREA)
+        small = np.asarray(_largest(cells), np.float32)
         shift = cv2.GaussianBlur(small, (5, 5), 0) / (self._gradient + 2.0)
         moved = cv2.GaussianBlur(cv2.dilate(smoothstep(_CALM, _MOVING, shift), np.ones((3, 3))), (5, 5), 0)
         return np.asarray(moved, np.float32), np.asarray(small > 0)
@@ -219,7 +232,8 @@ class Compositor:
                 change = cv2.subtract(base, source, dtype=cv2.CV_32F)
                 change = cv2.multiply(change, cv2.merge([weight] * 3), dst=change)
                 change = cv2.add(change, cv2.subtract(up, base, dtype=cv2.CV_32F), dst=change)
-                change = cv2.multiply(change, cv2.merge([mask] * 3), dst=change)
+                if float(mask.min()) < 1:
+                    change = cv2.multiply(change, cv2.merge([mask] * 3), dst=change)
                 return np.asarray(cv2.add(current, change, dtype=cv2.CV_8U), np.uint8)
             before, base_f, source_f = _premultiplied(current), _premultiplied(base), _premultiplied(source)
             change = mask[..., None] * (_premultiplied(up) - base_f + weight[..., None] * (base_f - source_f))

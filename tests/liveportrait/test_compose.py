@@ -192,6 +192,16 @@ def test_transparency_is_kept_and_edges_have_no_dark_fringe(astronaut, detail):
     assert got[130, 222 + 110 + 6, 3] > image[130, 222 + 110 + 6, 3]
 
 
+def test_change_of_alpha_alone_is_pasted(astronaut):
+    image = np.dstack([astronaut, np.full(astronaut.shape[:2], 255, np.uint8)])
+    crop = Crop.from_box(222, 130, 230, size=128)
+    square = crop.apply(image)
+    rendered = square.copy()
+    rendered[40:80, 40:80, 3] = 0
+    got = Compositor(image, crop, square).paste(rendered)
+    assert got[tuple(np.rint(crop.to_source([[60, 60]])[0]).astype(int)[::-1])][3] == 0
+
+
 def test_engine_without_alpha_keeps_the_alpha_of_the_source(astronaut):
     image = np.dstack([astronaut, np.full(astronaut.shape[:2], 255, np.uint8)])
     image[:, :200, 3] = 0

@@ -143,3 +143,14 @@ def test_documentation_is_up_to_date() -> None:
     from tools.make_docs import options_page
 
     assert (ROOT / "docs" / "options.md").read_text(encoding="utf-8") == options_page()
+
+
+def test_command_line_page_names_every_exit_code_and_command() -> None:
+    from app.cli.main import VERBS
+    from app.errors import ExitCode
+
+    page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    for code in ExitCode:
+        assert f"| {int(code)} | " in page
+    for verb in VERBS:
+        assert f"animate {verb}" in page

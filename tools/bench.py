@@ -73,8 +73,8 @@ def measure(source: Path, driving: Path, values: dict[str, Any], runs: int) -> d
 def markdown(result: dict[str, Any]) -> str:
     """The result as a table."""
     lines = [
-        f"{result['source']} with {result['driving']}: {result['frames']} frames, {result['width']}x{result['height']}; "
-        f"engine {result['engine']}; {result['system']}, load {result['load_before']} before.",
+        f"{result['source']} with {result['driving']}: {result['frames']} frames, "
+        f"{result['width']}x{result['height']}, {result['engine']} engine; {result['system']}, load {result['load_before']} before.",
         "",
         "| stage | frames | median ms | p95 ms | total s |",
         "| --- | --- | --- | --- | --- |",

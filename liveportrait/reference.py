@@ -17,9 +17,12 @@ _ANGLE, _LIP, _EYE = 8.0, 0.06, 0.25
 """Deviations that cost one unit: degrees of head turn, lip ratio, share of the clip's usual eye opening."""
 
 
-def _median(values: npt.NDArray[np.float64], fallback: float) -> float:
-    known = values[np.isfinite(values)]
-    return float(np.median(known)) if len(known) else fallback
+def _usual_opening(eyes: npt.NDArray[np.float64]) -> float:
+    """Opening of a person's eyes at rest: the usual one, but not that of a clip that mostly looks down or squints."""
+    known = eyes[np.isfinite(eyes)]
+    if not len(known):
+        return 0.3
+    return max(float(np.median(known[known >= 0.5 * np.median(known)])), 0.8 * float(np.quantile(known, 0.9)), 1e-3)
 
 
 def neutrality(
@@ -47,8 +50,7 @@ def neutrality(
     with np.errstate(invalid="ignore"):
         eyes = np.asarray(eye_ratio, np.float64).reshape(len(angles), -1).mean(axis=1)
         lips = np.asarray(lip_ratio, np.float64).reshape(len(angles), -1).mean(axis=1)
-        awake = eyes[usable & (eyes > 0.5 * _median(eyes[usable], 0.0))]
-        open_eye = max(_median(awake, 0.3), 1e-3)
+        open_eye = _usual_opening(eyes[usable])
         cost += np.nan_to_num(((eyes / open_eye - 1) / _EYE) ** 2)
         cost += np.nan_to_num((np.maximum(lips, 0) / _LIP) ** 2)
     cost[~usable] = np.inf

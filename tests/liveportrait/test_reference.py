@@ -42,6 +42,12 @@ def test_blink_is_not_neutral():
     assert chosen not in {0, 1, 4, 5}
 
 
+def test_clip_that_mostly_looks_down_is_measured_from_open_eyes():
+    eyes = np.full((20, 2), 0.18)
+    eyes[12:16] = 0.34
+    assert reference_index("auto", still_motion(20, eye_ratio=eyes)) in range(12, 16)
+
+
 def test_one_frame_is_not_trusted_in_the_middle_of_a_movement():
     lips = np.array([0.3, 0.3, 0.0, 0.3, 0.3, 0.02, 0.02, 0.02, 0.02])
     assert reference_index("auto", still_motion(9, lip_ratio=lips[:, None])) > 5

@@ -250,6 +250,8 @@ class VideoSink:
         """Mux packets; ``end`` is the time stamp at which the clip ends, once the last of them are here."""
         for packet in packets:
             packet.duration = self._lengths.pop(packet.pts, 0) or round(self._step / self._base)
+            if end is not None and self.frames <= 2:
+                packet.dts = packet.pts  # x265 makes up the decode times of clips shorter than its delay
             if self._first is None:
                 self._first = (packet.pts, packet.dts)
             if end is not None and packet is packets[-1]:

@@ -295,6 +295,18 @@ def test_colour_is_tagged_and_true(tmp_path: Path, name: str, codec: Any) -> Non
     assert np.abs(got - colors).max() < 5
 
 
+@pytest.mark.parametrize("codec", ["h264", "hevc", "av1", "prores"])
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_very_short_clips(tmp_path: Path, codec: Any, count: int) -> None:
+    for _ in range(4):  # x265 gave chance decode times
+        path = tmp_path / ("a.mov" if codec == "prores" else "a.mp4")
+        write(path, steady(count), codec=codec, overwrite=True)
+        shown, decoded = packet_times(path)
+        assert shown == steady(count)
+        assert all(b > a for a, b in pairwise(decoded))
+        assert all(d <= s + Fraction(1, 25) for s, d in zip(shown, decoded, strict=True))
+
+
 def test_mp4_starts_playing_before_it_is_read_whole(tmp_path: Path, clip25: Path) -> None:
     copy(clip25, tmp_path / "a.mp4")
     data = (tmp_path / "a.mp4").read_bytes()

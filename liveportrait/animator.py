@@ -14,6 +14,7 @@ import numpy as np
 from liveportrait.compose import FEATHER, Compositor
 from liveportrait.crop import Box, Crop, face_box
 from liveportrait.engines.base import Engine, Image, Portrait
+from liveportrait.expression import Expression, express
 from liveportrait.motion import Array, Motion, blend
 from liveportrait.options import AnimationOptions
 from liveportrait.transfer import steady_eye_target, transfer
@@ -31,7 +32,8 @@ class SourceFace:
         face: Landmarks in pixels of the picture.
         crop: Its square.
         portrait: The square as the engine prepared it.
-        offsets: (1, K, 3) expression offsets to add to every frame, such as those of sliders.
+        offsets: (1, K, 3) expression offsets to add to every frame.
+        expression: Sliders on top of every frame.
     """
 
     face: Face
@@ -39,6 +41,7 @@ class SourceFace:
     portrait: Portrait
     compositor: Compositor
     offsets: Array | None = None
+    expression: Expression | None = None
 
 
 def _step_stream(steps: Iterable[float] | float) -> Iterator[float]:
@@ -99,7 +102,7 @@ class FaceHold:
             self._missing += dt
             weight = self._ramp((self._missing - self.hold) / self.ease if self.ease > 0 else 1.0)
             self._shown = blend(self._last, neutral, weight)
-            self._back = 0.0
+            self._back = min(self._back, 1.0 - weight)  # after a short gap nothing has to be eased in
             return self._shown
         self._missing = 0.0
         if self._back < 1 and self._shown is not None:
@@ -246,9 +249,29 @@ class Animator:
     def keypoints(self, motion: Motion, reference: Motion | None) -> list[Array]:
         """Driving keypoints (N, K, 3) of every source face, in crop units."""
         return [
-            transfer(self.engine, f.portrait, motion, reference or f.portrait.motion, self.options, offsets=f.offsets)
+            transfer(
+                self.engine,
+                f.portrait,
+                motion,
+                reference or f.portrait.motion,
+                self.options,
+                offsets=f.offsets,
+                expression=f.expression,
+            )
             for f in self.faces
         ]
+
+    def still(self, expression: Expression) -> Image:
+        """The source picture posed by sliders, without a driver."""
+        if self.image is None:
+            raise ValueError("set a source first: Animator.set_source.")
+        picture = self.image.copy()
+        for f in self.faces:
+            drawn = self.engine.render(f.portrait, express(self.engine, f.portrait, expression, self.options.stitching))
+            if not self.options.paste_back:
+                return drawn[0]
+            f.compositor.paste(drawn[0], out=picture)
+        return picture
 
     def draw(self, motion: Motion, reference: Motion | None) -> list[Image]:
         """Finished frames for N driving frames; no bridging of gaps.
@@ -338,6 +361,7 @@ class Animator:
                 reference or f.portrait.motion,
                 self.options,
                 offsets=f.offsets,
+                expression=f.expression,
                 eye_target=self._eye_target,
             )
             drawn = self.engine.render(f.portrait, x_d)[0]

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from liveportrait.engines.base import Engine, Portrait
+from liveportrait.expression import Expression, posed
 from liveportrait.motion import Array, Motion, blend, keypoints
 from liveportrait.official import official_transfer
 from liveportrait.options import AnimationOptions
@@ -159,6 +160,7 @@ def transfer(
     options: AnimationOptions,
     *,
     offsets: Array | None = None,
+    expression: Expression | None = None,
     eye_target: float | None = None,
     rules: TransferRules | None = None,
 ) -> Array:
@@ -171,7 +173,8 @@ def transfer(
         reference: The neutral driving frame (N = 1), see ``liveportrait.reference``. For a single driving picture use
             ``lone_reference``.
         options: What is transferred, and how strongly.
-        offsets: (1 or N, K, 3) expression offsets to add, such as those of sliders.
+        offsets: (1 or N, K, 3) expression offsets to add.
+        expression: Sliders on top of the driving motion: head and face; its openings are for stills and not used here.
         eye_target: Opening at which ``source_eye_normalize`` holds the eyes of a source clip
             (``steady_eye_target`` of its first frame).
         rules: Official behaviour instead of ours. It needs the whole clip at once.
@@ -187,7 +190,15 @@ def transfer(
         return official_transfer(engine, portrait, driving, options, rules)
     if isinstance(portrait, Portrait):
         return _transfer_one(
-            engine, portrait, driving, reference, options, offsets=offsets, eye_target=None, source_video=False
+            engine,
+            portrait,
+            driving,
+            reference,
+            options,
+            offsets=offsets,
+            expression=expression,
+            eye_target=None,
+            source_video=False,
         )
     if len(portrait) != len(driving):
         raise ValueError(f"the source clip has {len(portrait)} frames here, the driving motion {len(driving)}.")
@@ -196,7 +207,15 @@ def transfer(
         own = offsets if offsets is None or len(offsets) == 1 else offsets[i : i + 1]
         parts.append(
             _transfer_one(
-                engine, one, driving[i], reference, options, offsets=own, eye_target=eye_target, source_video=True
+                engine,
+                one,
+                driving[i],
+                reference,
+                options,
+                offsets=own,
+                expression=expression,
+                eye_target=eye_target,
+                source_video=True,
             )
         )
     return np.concatenate(parts)
@@ -204,11 +223,15 @@ def transfer(
 
 def _transfer_one(
     engine: Engine, portrait: Portrait, driving: Motion, reference: Motion, options: AnimationOptions, *,
-    offsets: Array | None, eye_target: float | None, source_video: bool,
+    offsets: Array | None, expression: Expression | None, eye_target: float | None, source_video: bool,
 ) -> Array:  # fmt: skip
     moved = new_motion(engine, portrait, driving, reference, options, source_video=source_video)
     if offsets is not None:
         moved = replace(moved, delta=moved.delta + offsets)
+    if expression is not None:
+        moved = posed(moved, expression)
+        if expression.face:
+            moved = replace(moved, delta=moved.delta + engine.slider_delta(portrait, expression.face))
     moved, retargeting = _retarget(engine, portrait, moved, reference, options)
     x_d = keypoints(portrait.canonical, moved, engine.delta_space) + retargeting
     if options.stitching:

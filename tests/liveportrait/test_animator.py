@@ -10,6 +10,7 @@ import pytest
 from motion_stubs import IdentityEngine, ShiftEngine, round_face, still_motion
 
 from liveportrait.animator import Animator, DrivingReader, FaceHold
+from liveportrait.expression import Expression
 from liveportrait.motion import Motion, euler_from_rotation, rotation_from_euler
 from liveportrait.options import AnimationOptions
 from liveportrait.transfer import transfer
@@ -122,6 +123,19 @@ def test_offsets_of_sliders_are_added_to_every_frame(astronaut, astronaut_face):
     animator.set_source(astronaut, astronaut_face)[0].offsets = np.full((1, 21, 3), 0.05, np.float32)
     animator.frame(REST, REST)
     np.testing.assert_allclose(engine.drawn[0] - animator.faces[0].portrait.keypoints, 0.05, atol=1e-6)
+
+
+def test_still_posed_by_sliders(astronaut, astronaut_face):
+    animator = Animator(ShiftEngine(), OPTIONS)
+    with pytest.raises(ValueError, match="set a source"):
+        animator.still(Expression({}))
+    animator.set_source(astronaut, astronaut_face)
+    np.testing.assert_array_equal(animator.still(Expression({})), astronaut)
+    moved = animator.still(Expression({"move_x": 0.19}))
+    driven = animator.draw(still_motion(1, translation=[[0.19, 0, 0]]), REST)[0]
+    np.testing.assert_array_equal(moved, driven)
+    animator.faces[0].expression = Expression({"move_x": 0.19})
+    np.testing.assert_array_equal(animator.frame(REST, REST), driven)
 
 
 def test_source_clip_frame_for_frame(astronaut, astronaut_face):

@@ -9,6 +9,7 @@ import pytest
 from motion_stubs import ALL, EYES, LIP, IdentityEngine, still_motion
 
 from liveportrait.engines.base import Portrait
+from liveportrait.expression import Expression
 from liveportrait.motion import Motion, euler_from_rotation, keypoints, rotation_from_euler
 from liveportrait.options import AnimationOptions
 from liveportrait.transfer import combine, new_motion, steady_eye_target, transfer
@@ -272,6 +273,22 @@ def test_offsets_are_added_to_the_expression(engine, portrait):
     plain = transfer(engine, portrait, driving, driving[0], PLAIN)
     x = transfer(engine, portrait, driving, driving[0], PLAIN, offsets=offsets)
     np.testing.assert_allclose((x - plain)[:, 4, 1], 0.14, atol=1e-6)
+
+
+def test_sliders_come_on_top_of_the_driver(portrait):
+    class Smiling(IdentityEngine):
+        def slider_delta(self, portrait, sliders):
+            assert dict(sliders) == {"smile": 0.5}
+            delta = np.zeros((1, 21, 3), np.float32)
+            delta[0, 20, 1] = -0.1
+            return delta
+
+    driving = _wild(3)
+    engine = Smiling()
+    plain = transfer(engine, portrait, driving, driving[0], PLAIN)
+    x = transfer(engine, portrait, driving, driving[0], PLAIN, expression=Expression({"smile": 0.5, "move_x": 0.1}))
+    np.testing.assert_allclose((x - plain)[:, 20], np.tile([0.1, -0.14, 0], (3, 1)), atol=1e-6)
+    np.testing.assert_allclose((x - plain)[:, 0], np.tile([0.1, 0, 0], (3, 1)), atol=1e-6)
 
 
 def test_motion_of_another_family_is_refused_in_words(engine, portrait):

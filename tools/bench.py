@@ -74,7 +74,8 @@ def markdown(result: dict[str, Any]) -> str:
     """The result as a table."""
     lines = [
         f"{result['source']} with {result['driving']}: {result['frames']} frames, "
-        f"{result['width']}x{result['height']}, {result['engine']} engine; {result['system']}, load {result['load_before']} before.",
+        f"{result['width']}x{result['height']}, {result['engine']} engine; {result['system']}, "
+        f"load {result['load_before']} before.",
         "",
         "| stage | frames | median ms | p95 ms | total s |",
         "| --- | --- | --- | --- | --- |",

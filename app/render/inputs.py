@@ -21,7 +21,7 @@ from app.render.source import Scene, SceneMaker, SourceClock, resample
 from liveportrait.template import is_template
 
 if TYPE_CHECKING:
-    from app.events import EventStream
+    from app.events import CancelToken, EventStream
     from app.media.reader import ClipReader
     from app.options import RenderOptions
     from app.render.timings import Timings
@@ -66,6 +66,7 @@ class Inputs:
     Args:
         job: The job.
         events: Gets messages.
+        token: Stops a long search for the first face.
 
     Attributes:
         source: The source as a clip.
@@ -86,9 +87,10 @@ class Inputs:
         AppError: The job can't be done; the sentence says why.
     """
 
-    def __init__(self, job: Job, events: EventStream) -> None:
+    def __init__(self, job: Job, events: EventStream, token: CancelToken) -> None:
         self.job = job
         self.events = events
+        self._token = token
         self.notes: list[str] = []
         self.rate = parse_rate(job.options.input.fps)
         self.still: Scene | None = None
@@ -138,7 +140,7 @@ class Inputs:
         self.tracker = FaceTracker()
         self.scenes = SceneMaker(self.engine, self.tracker, options, job.source)
         if self.moving:
-            first = self.scenes.first_moving(self.source)
+            first = self.scenes.first_moving(self.source, self._token)
         else:
             first = self.still = self.scenes.still(next(iter(self.source)))
             self.source.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,7 +41,7 @@ def render(job: Job, events: EventStream | None = None, token: CancelToken | Non
     events, token = events or EventStream(), token or CancelToken()
     started = time.perf_counter()
     holder = tempfile.TemporaryDirectory(prefix="portrait-animate-", ignore_cleanup_errors=True)
-    with holder as folder, Inputs(job, events) as inputs:
+    with holder as folder, Inputs(job, events, token) as inputs:
         run = Run(inputs, Path(folder), events, token)
         try:
             run.read_motion()
@@ -57,7 +57,7 @@ def plan(job: Job, events: EventStream | None = None) -> Plan:
     Raises:
         AppError: The job can't be done; the sentence says why.
     """
-    with Inputs(job, events or EventStream()) as inputs:
+    with Inputs(job, events or EventStream(), CancelToken()) as inputs:
         return inputs.plan()
 
 
@@ -139,8 +139,8 @@ class Run:
         with Outputs(target, inputs.job.options.output, inputs.sound()[0], inputs.files()) as outputs:
             total = len(self.track) if self._follows_driving else inputs.expected(self.track.duration)
             try:
-                with self.events.phase("render", total, "Rendering") as phase:
-                    for step in stages:
+                with self.events.phase("render", total, "Rendering") as phase, closing(iter(stages)) as steps:
+                    for step in steps:
                         self.token.check()
                         assert step.picture is not None
                         left = [p for p in (step.driving, step.scene.picture) if p is not None]

@@ -20,6 +20,7 @@ from liveportrait.crop import Crop
 from models.face import Face, FaceTracker, select_face
 
 if TYPE_CHECKING:
+    from app.events import CancelToken
     from app.media.reader import ClipReader, Frame
     from app.options import RenderOptions
     from liveportrait.engines.base import Engine
@@ -102,16 +103,18 @@ class SceneMaker:
                     last = frame, Scene(picture) if face is None else self._scene(picture, face, crop)
             yield time, last[1]
 
-    def first_moving(self, reader: ClipReader) -> Scene:
+    def first_moving(self, reader: ClipReader, token: CancelToken) -> Scene:
         """Scene of the first frame of a clip that has a face.
 
         Raises:
+            CancelledError: The user stopped the search.
             NoFaceError: No frame has one.
             UsageError: The face asked for does not exist.
         """
         frames, unmeasured = ((frame.time, frame) for frame in reader), Timings()
         count = 0
         for _, scene in self.moving(frames, unmeasured):
+            token.check()
             if scene.face is not None:
                 return scene
             count += 1

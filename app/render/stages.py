@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
@@ -74,7 +74,7 @@ class Stages:
         self.lost = 0
         self.source_lost = 0
 
-    def __iter__(self) -> Iterator[Step]:
+    def __iter__(self) -> Generator[Step, None, None]:
         depth = queue_depth(*self._inputs.size, 4)
         with ExitStack() as threads:
             scenes = threads.enter_context(Prefetch(self._scenes(), depth))

@@ -73,10 +73,13 @@ class FaceHold:
 
     def reset(self) -> None:
         """Start anew, as after a jump in the driving clip."""
-        self._last: Motion | None = None
-        self._shown: Motion | None = None
+        self._last: Motion | None = None  # shown at the last frame with a face
+        self._shown: Motion | None = None  # shown at the last frame without one
+        self._gone = False
         self._missing = 0.0
-        self._back = 1.0
+        self._back = 1.0  # how much of the way back is done
+        self._left = 0.0  # how much of it was left when the face was lost again
+        self._span = self.regain  # seconds of the way back
 
     @staticmethod
     def _ramp(t: float) -> float:
@@ -96,17 +99,20 @@ class FaceHold:
         """
         if motion is None:
             self.lost_frames += 1
-            if self._last is None:
-                self._shown, self._back = neutral, 0.0
-                return neutral
+            if not self._gone:
+                self._gone, self._missing, self._left = True, 0.0, 1.0 - self._back
             self._missing += dt
+            if self._last is None:
+                self._shown, self._span = neutral, self.regain
+                return neutral
             weight = self._ramp((self._missing - self.hold) / self.ease if self.ease > 0 else 1.0)
             self._shown = blend(self._last, neutral, weight)
-            self._back = min(self._back, 1.0 - weight)  # after a short gap nothing has to be eased in
+            self._span = self.regain * max(weight, self._left)  # the further away, the longer the way back
             return self._shown
-        self._missing = 0.0
+        if self._gone:
+            self._gone, self._back = False, 0.0
         if self._back < 1 and self._shown is not None:
-            self._back = min(self._back + (dt / self.regain if self.regain > 0 else 1.0), 1.0)
+            self._back = min(self._back + dt / self._span, 1.0) if self._span > 0 else 1.0
             motion = blend(self._shown, motion, self._ramp(self._back))
         self._last = motion
         return motion

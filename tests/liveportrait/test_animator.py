@@ -204,6 +204,19 @@ def test_face_that_is_lost_again_on_its_way_back_makes_no_jump():
     assert shown[-1] == pytest.approx(20, abs=1e-3)
 
 
+@pytest.mark.parametrize("missing", [8, 10, 12, 14, 17, 25])
+def test_way_back_has_no_jump_wherever_it_starts(missing):
+    shown = _follow(FaceHold(), [_turn(20)] * 3 + [None] * missing + [_turn(20)] * 10)
+    assert max(abs(a - b) for a, b in itertools.pairwise(shown)) < 7
+    assert shown[-1] == pytest.approx(20, abs=1e-3)
+
+
+def test_flickering_detection_does_not_make_the_head_jump():
+    shown = _follow(FaceHold(), [_turn(20)] + [None] * 30 + [_turn(20), None] * 8 + [_turn(20)] * 8)
+    assert max(abs(a - b) for a, b in itertools.pairwise(shown)) < 7
+    assert shown[-1] == pytest.approx(20, abs=1e-3)
+
+
 def test_no_frame_is_lost_when_the_face_is(astronaut, astronaut_face):
     animator = Animator(IdentityEngine(), OPTIONS, batch=4)
     animator.set_source(astronaut, astronaut_face)

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.detectors import BlazeFace, Detection, Image, Kind, Window, iou
+from models.identity import Identity, appearance
 from models.insight import InsightDetector, pack_folder
 from models.mesh import FaceMesh, Roi
 from models.search import BORDERS, Pass, full_search
@@ -210,7 +211,12 @@ class FaceTracker:
     SLICE: Final = 4
     """Windows of the full search that a frame without a face gets on top of the cheap search."""
     CHECK_EVERY: Final = 10
-    """Frames between checks that what is followed still is a face; doubtful scores are checked at once."""
+    """Frames between checks that what is followed still is a face, and whether others are in the picture; doubtful
+    scores are checked at once."""
+    COMPANY: Final = 60
+    """Frames that another face is remembered for; while it is, looks count, so that it can't take over."""
+    PATIENCE: Final = 25
+    """Frames to wait for the right face when only others are seen, unless the film was cut."""
 
     def __init__(self, min_presence: float = 0.5, threads: int = 1, detector: DetectorChoice = "embedded") -> None:
         if not 0.0 < min_presence < 1.0:
@@ -231,12 +237,15 @@ class FaceTracker:
         self._last: Face | None = None
         self._plan: Iterator[Pass] | None = None
         self._age = 0
+        self._company = 0
+        self._identity = Identity()
         self.lost = 0
         """Frames since the face was last seen."""
 
     def start(self, face: Face) -> None:
         """Follow this face from the next frame on."""
         self.reset()
+        self._age = self.CHECK_EVERY  # look around at once
         self._remember(face)
 
     def detect(self, rgb: Image, limit: int | None = None) -> list[Face]:
@@ -279,29 +288,46 @@ class FaceTracker:
             The face, or None if it isn't there.
         """
         rgb = checked(rgb)
-        if self._roi is not None:
-            face = self._look(rgb, self._roi)
-            if face is not None and self._still_a_face(rgb, face):
-                return self._remember(face)
+        if self._company and self._identity.saw_cut(rgb):
+            self._identity, self._company = Identity(), 0
+        face = None if self._roi is None else self._look(rgb, self._roi)
+        if face is None or not self._still_a_face(rgb, face) or not self._may_be_the_one(rgb, face):
+            face = self._first(rgb) if self._last is None and self.lost == 0 else self._search(rgb)
+        if face is None:
             self._roi = None
-        if self._last is None and self.lost == 0:
-            face = next(iter(self.detect(rgb, limit=1)), None)
-        else:
-            face = self._search(rgb)
-        if face is not None:
-            return self._remember(face)
-        self.lost += 1
-        return None
+            self.lost += 1
+            return None
+        self._company = max(self._company - 1, 0)
+        self._identity.learn(_appearance(rgb, face))
+        return self._remember(face)
 
     def _remember(self, face: Face) -> Face:
         self._roi, self._last, self._plan, self.lost = Roi.of_points(face.points), face, None, 0
         return face
+
+    def _first(self, rgb: Image) -> Face | None:
+        faces = self.detect(rgb)
+        self._company = self.COMPANY if len(faces) > 1 else 0
+        return faces[0] if faces else None
+
+    def _may_be_the_one(self, rgb: Image, face: Face) -> bool:
+        """Whether this can be the followed person; asked only where others are about."""
+        if not self._company or self.lost >= self.PATIENCE:
+            return True
+        return self._identity.is_like(_appearance(rgb, face))
+
+    def _look_around(self, rgb: Image, face: Face) -> None:
+        """Notice other faces in the picture."""
+        seen = self._detectors["full"](rgb, Window.whole(*rgb.shape[:2]))
+        if any(iou(face.box, other.box[None])[0] < 0.1 for other in seen):
+            self._company = self.COMPANY
 
     def _still_a_face(self, rgb: Image, face: Face) -> bool:
         self._age += 1
         if face.score > 0.9 and self._age < self.CHECK_EVERY:
             return True
         self._age = 0
+        self._look_around(rgb, face)
         return self._spread(rgb, face, NUDGES[:2]) < TRACKED_SPREAD
 
     def _search(self, rgb: Image) -> Face | None:
@@ -328,7 +354,7 @@ class FaceTracker:
         turns = QUARTERS if self._last is None else (0.0,)
         found = [d for step in passes for d in self._detectors[step.detector](rgb, step.window)]
         judged = (self._judge(rgb, detection, turns) for detection in sorted(found, key=self._distance))
-        return next((face for face in judged if face is not None), None)
+        return next((face for face in judged if face is not None and self._may_be_the_one(rgb, face)), None)
 
     def _distance(self, detection: Detection) -> float:
         """How far a detection is from the face that was followed, in face sizes and octaves of size."""
@@ -388,6 +414,10 @@ def checked(rgb: Image) -> Image:
     if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3 or not rgb.size:
         raise ValueError(f"A picture must be (height, width, 3) uint8 RGB, not {rgb.shape} {rgb.dtype}.")
     return np.ascontiguousarray(rgb)
+
+
+def _appearance(rgb: Image, face: Face) -> Array:
+    return appearance(rgb, face.eye_centers, face.lip_center)
 
 
 def _plausible(face: Face, width: int, height: int) -> bool:

@@ -107,6 +107,16 @@ def media(tmp_path_factory: pytest.TempPathFactory, head: np.ndarray) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def make_clip() -> Callable[[Path, np.ndarray, int], Path]:
+    """Writes a clip of so many frames of a nodding head."""
+
+    def make(path: Path, picture: np.ndarray, count: int) -> Path:
+        return write_clip(path, [moved(picture, 5 * np.sin(i / 8)) for i in range(count)], Fraction(25))
+
+    return make
+
+
 @pytest.fixture
 def here(tmp_path: Path, media: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty current folder without user settings; the inputs are links in ``in/``."""

@@ -291,13 +291,15 @@ def official_delta(values: Mapping[str, float]) -> Array:
     return delta
 
 
-def liveportrait_delta(sliders: Mapping[str, float]) -> Array:
+def liveportrait_delta(sliders: Mapping[str, float], canonical: Array | None = None) -> Array:
     """Expression offsets of sliders for LivePortrait's 21 keypoints.
 
     The official editor winks with one eye only; the other one is its mirror image.
 
     Args:
         sliders: Slider name -> value in the units of ``SLIDERS``; head sliders are not expression and change nothing.
+        canonical: (21, 3) canonical keypoints, which tell the eye on the left of the picture from the other one; None
+            takes points 11 and 13 for it.
 
     Returns:
         (1, 21, 3) float32.
@@ -306,12 +308,15 @@ def liveportrait_delta(sliders: Mapping[str, float]) -> Array:
         ValueError: A name is not known.
     """
     delta = np.zeros((1, 21, 3), np.float32)
+    left, right = _LEFT_EYE, _RIGHT_EYE
+    if canonical is not None and canonical[list(left[:2]), _X].mean() > canonical[list(right[:2]), _X].mean():
+        left, right = right, left
     for name, value in sliders.items():
         if name not in SLIDERS:
             raise ValueError(f"there is no slider named {name!r}; known are {', '.join(SLIDERS)}.")
         if name in POSE_SLIDERS or value == 0:
             continue
-        side = _LEFT_EYE if "left" in name else _RIGHT_EYE
+        side = left if "left" in name else right
         if name in ("wink_left", "wink_right"):
             _add_wink(delta, side, OFFICIAL_UNITS["wink"] * value)
         elif name == "blink":

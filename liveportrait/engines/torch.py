@@ -215,7 +215,7 @@ class TorchEngine(Engine):
         """Expression offsets of sliders; see Engine.slider_delta."""
         from liveportrait.expression import liveportrait_delta
 
-        return liveportrait_delta(sliders)
+        return liveportrait_delta(sliders, portrait.canonical)
 
     def warm_up(self) -> None:
         """Choose the precision by the self-test; on a GPU this runs every network, on the CPU only if half is asked."""

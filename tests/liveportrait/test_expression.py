@@ -77,6 +77,15 @@ def test_winks_of_both_sides_move_different_eyes():
     assert np.abs(right[0, [11, 13]]).max() == 0
 
 
+def test_canonical_keypoints_tell_the_sides():
+    canonical = np.zeros((21, 3), np.float32)
+    canonical[[11, 13], 0], canonical[[15, 16], 0] = -0.2, 0.2
+    sliders = {"wink_left": 0.8, "gaze_right_x": 0.3}
+    np.testing.assert_array_equal(liveportrait_delta(sliders, canonical), liveportrait_delta(sliders))
+    swapped = {"wink_right": 0.8, "gaze_left_x": 0.3}
+    np.testing.assert_array_equal(liveportrait_delta(sliders, -canonical), liveportrait_delta(swapped))
+
+
 def test_unknown_names_and_values_out_of_range_are_refused():
     with pytest.raises(ValueError, match=r"no slider named 'nose'.*smile"):
         Expression({"nose": 1})

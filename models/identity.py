@@ -43,7 +43,7 @@ def appearance(rgb: Image, eyes: Array, mouth: Array) -> Array:
         Unit vector; the product of two is their likeness, -1..1.
     """
     points = np.concatenate([eyes, mouth[None]]).astype(np.float32)
-    matrix = cv2.getAffineTransform(points, np.array(ANCHORS, np.float32)) * OVERSAMPLING
+    matrix = np.array(cv2.getAffineTransform(points, np.array(ANCHORS, np.float32)) * OVERSAMPLING, np.float64)
     matrix[:, 2] += (OVERSAMPLING - 1) / 2
     size = (SIDE * OVERSAMPLING, SIDE * OVERSAMPLING)
     large = cv2.warpAffine(rgb, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)

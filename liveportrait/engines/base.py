@@ -50,7 +50,8 @@ class Engine(ABC):
             picture, however the source is turned), False if about those of the source's head (official rule).
         regions: Region name -> (K, 3) mask (bool, or share 0..1) of the delta values that it owns; at least "all",
             "exp", "lip", "eyes"; "official" restricts source-video and absolute motion (spec motion.md section 3,
-            EXP_FULL).
+            EXP_FULL); "lids" and "lip_opening" are the values that eye and lip retargeting take over, else all of
+            "eyes" and "lip".
         alpha: True if render keeps a fourth channel.
         reads_pixels: False if read_motion needs only the landmarks and the size of the crop.
     """

@@ -19,6 +19,10 @@ LIP_POINTS: Final = (6, 12, 14, 17, 19, 20)
 EYE_POINTS: Final = (11, 13, 15, 16, 18)
 EYE_PAIRS: Final = ((11, 13), (15, 16))
 """Eye points of one side each; the canonical keypoints tell which side of the picture."""
+LID_VALUES: Final = ((11, 1), (13, 1), (15, 1), (16, 1))
+"""What shuts the eyes, up and down; the sideways gaze is not in it."""
+LIP_OPENING_VALUES: Final = ((14, 1), (17, 1), (19, 1), (19, 2), (20, 1), (20, 2))
+"""What tells open lips from the neutral mouth; corners and pout are not in it."""
 FULL_POINTS: Final = (1, 2, 6, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20)
 PARTIAL_AXES: Final = ((3, 1), (4, 1), (5, 2), (8, 2), (9, 1), (9, 2))
 EYE_GAIN: Final = 1.15
@@ -53,13 +57,20 @@ def region_masks() -> dict[str, npt.NDArray[np.bool_]]:
     """Delta values that each region owns, (21, 3) each.
 
     "official" are the values that source videos and absolute motion may change; it leaves out what carries pose
-    (spec motion.md section 3, EXP_FULL).
+    (spec motion.md section 3, EXP_FULL). "lids" and "lip_opening" are what retargeting replaces: the values that the
+    official editor's wink and lip sliders and its neutral mouth move most.
     """
 
     def mask(points: tuple[int, ...]) -> npt.NDArray[np.bool_]:
         values = np.zeros((KEYPOINTS, 3), bool)
         values[list(points)] = True
         return values
+
+    def values(pairs: tuple[tuple[int, int], ...]) -> npt.NDArray[np.bool_]:
+        chosen = np.zeros((KEYPOINTS, 3), bool)
+        for point, axis in pairs:
+            chosen[point, axis] = True
+        return chosen
 
     official = mask(FULL_POINTS)
     for point, axis in PARTIAL_AXES:
@@ -71,6 +82,8 @@ def region_masks() -> dict[str, npt.NDArray[np.bool_]]:
         "lip": mask(LIP_POINTS),
         "eyes": mask(EYE_POINTS),
         "official": official,
+        "lids": values(LID_VALUES),
+        "lip_opening": values(LIP_OPENING_VALUES),
     }
 
 

@@ -9,7 +9,8 @@ import pytest
 from motion_stubs import ALL, EYES, LIP, IdentityEngine, still_motion
 
 from liveportrait.engines.base import Portrait
-from liveportrait.expression import Expression
+from liveportrait.engines.liveportrait21 import region_masks
+from liveportrait.expression import Expression, official_delta
 from liveportrait.motion import Motion, euler_from_rotation, keypoints, rotation_from_euler
 from liveportrait.options import AnimationOptions
 from liveportrait.transfer import combine, new_motion, steady_eye_target, transfer
@@ -197,6 +198,19 @@ def test_engine_may_name_the_values_that_open_lids(portrait):
     plain = transfer(Precise(), portrait, driving, driving[0], PLAIN)
     x = transfer(Precise(), portrait, driving, driving[0], replace(PLAIN, eye_retargeting=True))
     np.testing.assert_allclose(x[:, ~lids], plain[:, ~lids], atol=1e-6)
+
+
+def test_retargeting_of_the_learned_keypoints_keeps_gaze_and_smile():
+    masks = region_masks()
+    assert (masks["lids"] <= masks["eyes"]).all()
+    assert not masks["lids"][:, 0].any()
+    assert (masks["lip_opening"] <= masks["lip"]).all()
+    wink = np.abs(official_delta({"wink": 39.0})[0]) * masks["eyes"]
+    assert masks["lids"][wink > 0].all()
+    assert not masks["lids"][np.abs(official_delta({"gaze_x": 30.0})[0]) > 0].any()
+    lip = np.abs(official_delta({"lip_open": 120.0})[0])
+    assert masks["lip_opening"][lip > 0].all()
+    assert not masks["lip_opening"][np.abs(official_delta({"pout": 0.09})[0]) > 0].any()
 
 
 def test_offsets_turn_with_the_head_where_expression_is_fixed_to_it():

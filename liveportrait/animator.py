@@ -180,6 +180,15 @@ class DrivingReader:
         )
 
 
+def rest_square(engine: Engine, portrait: Portrait, stitching: bool = True) -> Image:
+    """The square that the engine draws without motion: what a rendered square is compared with to find what moved.
+
+    A network draws its input a little softer than it is. Measured from its own picture at rest, only motion counts.
+    """
+    x = portrait.keypoints
+    return np.asarray(engine.render(portrait, engine.stitch(portrait, x) if stitching else x)[0], np.uint8)
+
+
 class Animator:
     """Animates the faces of one source.
 
@@ -214,12 +223,22 @@ class Animator:
 
     # ------------------------------------------------------------------ source
 
-    def prepare(self, image: Image, face: Face) -> SourceFace:
-        """Encode one face of a picture, (H, W, 3 or 4) uint8 RGB(A)."""
+    def prepare(self, image: Image, face: Face, *, clip: bool = False) -> SourceFace:
+        """Encode one face of a picture.
+
+        Args:
+            image: (H, W, 3 or 4) uint8 RGB(A).
+            face: Landmarks in its pixels.
+            clip: The picture is a frame of a clip, used once: the engine's picture at rest is not drawn for it.
+        """
         crop = self.engine.fit_crop(Crop.from_face(face, self.options, self.engine.crop_size))
         square = crop.apply(image)
         portrait = self.engine.encode(square, crop.face(face))
-        compositor = Compositor(image, crop, square, feather=self.feather, detail=self.detail)
+        keep = self.detail and self.options.paste_back
+        rest = square if clip or not keep else rest_square(self.engine, portrait, self.options.stitching)
+        if rest.shape != square.shape:
+            rest = square
+        compositor = Compositor(image, crop, rest, feather=self.feather, detail=self.detail)
         return SourceFace(face, crop, portrait, compositor)
 
     def set_source(self, image: Image, face: Face | Sequence[Face]) -> list[SourceFace]:
@@ -232,8 +251,10 @@ class Animator:
         Returns:
             The encoded faces, in the same order.
         """
-        faces = [face] if isinstance(face, Face) else list(face)
-        self.faces = [self.prepare(image, one) for one in faces]
+        return self._take(image, [face] if isinstance(face, Face) else list(face), clip=False)
+
+    def _take(self, image: Image, faces: Sequence[Face], *, clip: bool) -> list[SourceFace]:
+        self.faces = [self.prepare(image, one, clip=clip) for one in faces]
         self.image = image
         return self.faces
 
@@ -350,7 +371,7 @@ class Animator:
             if not found:
                 yield image.copy()
                 continue
-            self.set_source(image, found)
+            self._take(image, found, clip=True)
             if self._eye_target is None:
                 self._eye_target = steady_eye_target(self.faces[0].portrait.motion)
             shown = self.hold(motion, self._neutral(reference), dt)

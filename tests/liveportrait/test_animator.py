@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 from motion_stubs import IdentityEngine, ShiftEngine, round_face, still_motion
@@ -44,6 +45,7 @@ def test_as_many_frames_as_the_driver_has_whatever_the_batch(astronaut, astronau
     engine = IdentityEngine()
     animator = Animator(engine, OPTIONS, batch=batch)
     animator.set_source(astronaut, astronaut_face)
+    engine.drawn.clear()
     motions = _shifts([0.0, 0.1, None, 0.2, None, 0.3, 0.4])
     assert sum(1 for _ in animator.frames(motions, REST)) == 7
     assert max(len(x) for x in engine.drawn) == batch
@@ -53,8 +55,29 @@ def test_as_many_frames_as_the_driver_has_whatever_the_batch(astronaut, astronau
         other = IdentityEngine()
         single = Animator(other, OPTIONS)
         single.set_source(astronaut, astronaut_face)
+        other.drawn.clear()
         list(single.frames(motions, REST))
         np.testing.assert_allclose(whole, np.concatenate(other.drawn), atol=1e-6)
+
+
+class _SoftEngine(ShiftEngine):
+    """Draws softer and warmer than its input, like a network."""
+
+    def render(self, portrait, x_d):
+        drawn = super().render(portrait, x_d)
+        soft = np.stack([cv2.GaussianBlur(one, (0, 0), 1.2) for one in drawn]).astype(np.int16)
+        return np.clip(soft + np.array([6, 2, -4]), 0, 255).astype(np.uint8)
+
+
+def test_softness_of_the_engine_does_not_blur_what_is_at_rest(astronaut, astronaut_face):
+    animator = Animator(_SoftEngine(), OPTIONS)
+    animator.set_source(astronaut, astronaut_face)
+    np.testing.assert_array_equal(animator.frame(REST, REST), astronaut)
+    moved = animator.frame(still_motion(1, translation=[[0.2, 0, 0]]), REST)
+    assert np.abs(moved.astype(int) - astronaut).max() > 30
+    plain = Animator(_SoftEngine(), OPTIONS, detail=False)
+    plain.set_source(astronaut, astronaut_face)
+    assert np.abs(plain.frame(REST, REST).astype(int) - astronaut).max() > 20
 
 
 def test_motion_moves_the_face_and_nothing_else(astronaut, astronaut_face):
@@ -122,7 +145,7 @@ def test_offsets_of_sliders_are_added_to_every_frame(astronaut, astronaut_face):
     animator = Animator(engine, OPTIONS)
     animator.set_source(astronaut, astronaut_face)[0].offsets = np.full((1, 21, 3), 0.05, np.float32)
     animator.frame(REST, REST)
-    np.testing.assert_allclose(engine.drawn[0] - animator.faces[0].portrait.keypoints, 0.05, atol=1e-6)
+    np.testing.assert_allclose(engine.drawn[-1] - animator.faces[0].portrait.keypoints, 0.05, atol=1e-6)
 
 
 def test_still_posed_by_sliders(astronaut, astronaut_face):

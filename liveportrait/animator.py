@@ -234,8 +234,8 @@ class Animator:
         crop = self.engine.fit_crop(Crop.from_face(face, self.options, self.engine.crop_size))
         square = crop.apply(image)
         portrait = self.engine.encode(square, crop.face(face))
-        keep = self.detail and self.options.paste_back
-        rest = square if clip or not keep else rest_square(self.engine, portrait, self.options.stitching)
+        compare = self.detail and self.options.paste_back and not clip and not self.engine.exact_at_rest
+        rest = rest_square(self.engine, portrait, self.options.stitching) if compare else square
         if rest.shape != square.shape:
             rest = square
         compositor = Compositor(image, crop, rest, feather=self.feather, detail=self.detail)

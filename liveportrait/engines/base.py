@@ -54,6 +54,7 @@ class Engine(ABC):
             "eyes" and "lip".
         alpha: True if render keeps a fourth channel.
         reads_pixels: False if read_motion needs only the landmarks and the size of the crop.
+        exact_at_rest: True if render returns the crop itself, to the bit, where no keypoint moved.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Engine(ABC):
     regions: Mapping[str, npt.NDArray[Any]]
     alpha: bool = False
     reads_pixels: bool = True
+    exact_at_rest: bool = False
 
     def fit_crop(self, crop: Crop) -> Crop:
         """The crop that the engine wants to animate instead of the one that frames the face.

@@ -68,6 +68,7 @@ class MeshEngine(Engine):
     camera_turns = True
     alpha = True
     reads_pixels = False
+    exact_at_rest = True
 
     def __init__(self, crop_size: int = 512, max_crop: int = 1024, matte: bool = True) -> None:
         self.crop_size = crop_size

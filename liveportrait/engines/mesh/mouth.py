@@ -102,7 +102,8 @@ def draw_mouth(layer: MouthLayer, out: Image, vertices: Float, layout: Layout, p
     # Grown by a pixel or two: at the seam the source shows a dark line or a row of teeth, which would be stretched.
     mask = polygon_mask(h, w, contour - low, max(0.8, 0.007 * pose.scale))
     mask = np.minimum(1.6 * mask, 1) * np.float32(strength)
-    interior = _cavity(layer, vertices, layout, pose, low, (h, w), gap)
+    shadow = _lip_shadow(polygon_mask(h, w, contour - low), LIP_SHADOW * pose.scale)
+    interior = _cavity(layer, vertices, layout, pose, low, shadow, gap)
     soft = max(0.8, min(0.014, 0.10 * gap) * pose.scale)
     rim = polygon_mask(h, w, contour - low, soft)
     interior *= (0.72 + 0.28 * np.clip(2.2 * rim - 1.1, 0, 1))[..., None]
@@ -112,17 +113,25 @@ def draw_mouth(layer: MouthLayer, out: Image, vertices: Float, layout: Layout, p
     region[:] = np.clip(result + 0.5, 0, 255).astype(np.uint8)
 
 
+def _lip_shadow(inside: Picture, reach: float) -> Picture:
+    """Shadow of the upper lip on the teeth under it, as a factor: the interior shifted down and blurred."""
+    drop = max(1, round(reach))
+    lit = np.zeros_like(inside)
+    lit[drop:] = inside[:-drop] if drop < len(inside) else 0
+    return np.asarray(0.5 + 0.5 * cv2.GaussianBlur(lit, (0, 0), max(0.7, 0.6 * reach)), np.float32)
+
+
 def _cavity(
     layer: MouthLayer,
     vertices: Float,
     layout: Layout,
     pose: Pose,
     low: npt.NDArray[np.int_],
-    shape: tuple[int, int],
+    shadow: Picture,
     gap: float,
 ) -> Picture:
     """Drawn interior (h, w, 3): depth, tongue, lower teeth on the jaw, upper teeth on the skull."""
-    h, w = shape
+    h, w = shadow.shape
     yy, xx = np.mgrid[low[1] : low[1] + h, low[0] : low[0] + w].astype(np.float32)
     # Skull coordinates (face widths from the resting lip line, x to the right, y down) of the plane of the front teeth.
     teeth = layout.canonical[13] - layout.canonical[2] + np.array([0, 0, TEETH_DEPTH])
@@ -150,7 +159,7 @@ def _cavity(
     upper = _tooth_row(x, UPPER_TEETH, soft) * _above(y - edge, soft)
     relief = (1 - 0.55 * (x / 0.2) ** 2) * (0.90 + 0.10 * np.clip((edge - y) / 0.05, 0, 1))
     out += (layer.tooth * np.clip(relief, 0.25, 1)[..., None] - out) * upper[..., None]
-    out = np.asarray(cv2.GaussianBlur(out, (0, 0), max(0.5, 0.0025 * pose.scale)), np.float32)
+    out = np.asarray(cv2.GaussianBlur(out, (0, 0), max(0.5, 0.0025 * pose.scale)), np.float32) * shadow[..., None]
     if layer.own is not None and layer.own_mask is not None:  # what the photo shows of it stays fixed to the skull
         source = layout.pose
         origin = layout.rest[2, :2] + (source.scale * source.rotation @ teeth)[:2]
@@ -165,7 +174,8 @@ def _cavity(
 
 OPEN = 0.025  # lip gap in face widths from which on a source's mouth counts as open
 TEETH_DEPTH = 0.05  # front teeth lie this far behind the lips, face widths
-UPPER_EDGE = 0.017  # edge of the upper front teeth below the resting lip line, face widths
+LIP_SHADOW = 0.016  # reach of the upper lip's shadow, face widths
+UPPER_EDGE = 0.011  # edge of the upper front teeth below the resting lip line, face widths
 LOWER_SHOWN = 0.022  # of the lower front teeth the lip lets see so much at most
 JAW_SHARE = 0.8  # of the chin's way that is the jaw's, the rest is skin
 # Outer borders of the teeth from the middle, in face widths, foreshortened towards the back.

@@ -24,7 +24,7 @@ MIGRATIONS: Final[tuple[tuple[int, Callable[[dict[str, Any]], dict[str, Any]]], 
 
 BUILT_IN: Final[dict[str, tuple[str, dict[str, Any]]]] = {
     "calm": ("Small, smooth motion for photos that should only come alive a little.",
-             {"multiplier": 0.7, "smooth": 1e-5}),
+             {"multiplier": 0.7, "smooth": 10.0}),
     "lively": ("Stronger expression.", {"multiplier": 1.2, "eye_gain": 1.1, "lip_gain": 1.15}),
     "expression": ("Expression only, the head keeps its pose.", {"region": "exp"}),
     "lip-sync": ("Only mouth and jaw move; for dubbing a source video.", {"region": "lip"}),

@@ -16,7 +16,7 @@ from liveportrait.hull import convex_hull_volume
 from liveportrait.motion import Array, Motion, euler_from_rotation, keypoints, rotation_from_euler
 from liveportrait.options import AnimationOptions
 from liveportrait.rules import LIP_OPEN, TransferRules, region_mask, steady_eye_target
-from liveportrait.smoothing import smooth
+from liveportrait.smoothing import SMOOTHING_UNIT, smooth
 
 
 def hull_multiplier(source: Array, driving: Array) -> float:
@@ -49,7 +49,8 @@ def _motion(
     elif posed:
         translation = driving.translation
     if clip and not lone:
-        delta, rotation = smooth(delta, options.smooth), smooth(rotation, options.smooth)
+        variance = options.smooth * SMOOTHING_UNIT
+        delta, rotation = smooth(delta, variance), smooth(rotation, variance)
     return replace(
         source,
         rotation=rotation if posed else source.rotation,

@@ -55,43 +55,136 @@ def option(
 class AnimationOptions:
     """How the driving motion becomes motion of the source (spec: official inference flags, renamed plainly)."""
 
-    relative: bool = option(True, title="Relative motion", group="Motion",
+    relative: bool = option(
+        True,
+        title="Relative motion",
+        group="Motion",
         help="Add the driver's change from its neutral reference to the source's own pose and expression; "
-             "absolute motion copies the driver's pose and expression as they are.")
-    region: Region = option("all", title="Region", group="Motion",
-        help="Which part of the driving motion is used: all, exp (expression only), pose, lip or eyes.")
-    multiplier: float = option(1.0, title="Driving multiplier", group="Motion", minimum=0.0, maximum=3.0, step=0.05,
-        help="Strength of the whole motion; 1 is the driver's own.")
-    reference: str = option("auto", title="Neutral reference", group="Motion",
+        "absolute motion copies the driver's pose and expression as they are.",
+    )
+    region: Region = option(
+        "all",
+        title="Region",
+        group="Motion",
+        help="Which part of the driving motion is used: all, exp (expression only), pose, lip or eyes.",
+    )
+    multiplier: float = option(
+        1.0,
+        title="Driving multiplier",
+        group="Motion",
+        minimum=0.0,
+        maximum=3.0,
+        step=0.05,
+        help="Strength of the whole motion; 1 is the driver's own.",
+    )
+    reference: str = option(
+        "auto",
+        title="Neutral reference",
+        group="Motion",
         help="Frame that relative motion is measured from: auto (the most neutral one), first, or a frame number "
-             "counted from 0.")
-    smooth: float = option(3e-7, title="Smoothing", group="Motion", minimum=0.0, maximum=1e-3, flag="--smooth",
-        help="Observation variance of the smoother over the driving motion; 0 switches it off, larger is smoother.",
-        advanced=True)
-    scale_motion: float = option(0.0, title="Follow distance", group="Motion", minimum=0.0, maximum=1.0, step=0.05,
+        "counted from 0.",
+    )
+    smooth: float = option(
+        2.0,
+        title="Smoothing",
+        group="Motion",
+        minimum=0.0,
+        maximum=100.0,
+        step=0.1,
+        help="How much jitter is taken out of the driving motion, without delay and without touching blinks; 0 "
+        "switches it off, 0.3 is the official setting, 10 is very calm.",
+    )
+    scale_motion: float = option(
+        0.0,
+        title="Follow distance",
+        group="Motion",
+        minimum=0.0,
+        maximum=1.0,
+        step=0.05,
         help="How far the head grows and shrinks when the driver moves toward the camera: 0 keeps its size, 1 "
-             "follows fully.")
-    stitching: bool = option(True, title="Stitching", group="Stitching and retargeting",
-        help="Keep shoulders and picture border in place so that the animated head fits the untouched photo.")
-    eye_retargeting: bool = option(False, title="Eye retargeting", group="Stitching and retargeting",
-        help="Match the driver's eye opening exactly, on top of the other motion.")
-    lip_retargeting: bool = option(False, title="Lip retargeting", group="Stitching and retargeting",
-        help="Match the driver's lip opening exactly, on top of the other motion.")
-    normalize_lip: bool = option(True, title="Close the source's lips first", group="Stitching and retargeting",
-        help="A source photographed with an open mouth starts from closed lips.")
-    source_eye_normalize: bool = option(False, title="Steady source eyes", group="Stitching and retargeting",
-        help="Source video only: keep the eye opening of its first frame under the driving motion.")
-    eye_gain: float = option(1.0, title="Eye gain", group="Stitching and retargeting", minimum=0.0, maximum=2.0,
-        step=0.05, help="Strength of blinks and eye opening.")
-    lip_gain: float = option(1.0, title="Lip gain", group="Stitching and retargeting", minimum=0.0, maximum=2.0,
-        step=0.05, help="Strength of lip and jaw motion.")
-    crop_scale: float = option(2.3, title="Crop scale", group="Crop", minimum=1.5, maximum=4.0, step=0.05,
-        help="Side of the animated square over the size of the face.")
-    crop_x: float = option(0.0, title="Crop shift x", group="Crop", minimum=-0.5, maximum=0.5, step=0.005,
-        help="Shift of the crop to the right, as a share of its side.")
-    crop_y: float = option(-0.125, title="Crop shift y", group="Crop", minimum=-0.5, maximum=0.5, step=0.005,
-        help="Shift of the crop downward, as a share of its side.")
-    crop_rotate: bool = option(True, title="Level the crop", group="Crop",
-        help="Rotate the crop so that the face stands upright in it.")
-    paste_back: bool = option(True, title="Paste back", group="Crop",
-        help="Put the animated square back into the full picture; off gives the bare crop.")
+        "follows fully.",
+    )
+    stitching: bool = option(
+        True,
+        title="Stitching",
+        group="Stitching and retargeting",
+        help="Keep shoulders and picture border in place so that the animated head fits the untouched photo.",
+    )
+    eye_retargeting: bool = option(
+        False,
+        title="Eye retargeting",
+        group="Stitching and retargeting",
+        help="Match the driver's eye opening exactly, on top of the other motion.",
+    )
+    lip_retargeting: bool = option(
+        False,
+        title="Lip retargeting",
+        group="Stitching and retargeting",
+        help="Match the driver's lip opening exactly, on top of the other motion.",
+    )
+    normalize_lip: bool = option(
+        True,
+        title="Close the source's lips first",
+        group="Stitching and retargeting",
+        help="A source photographed with an open mouth starts from closed lips.",
+    )
+    source_eye_normalize: bool = option(
+        False,
+        title="Steady source eyes",
+        group="Stitching and retargeting",
+        help="Source video only: keep the eye opening of its first frame under the driving motion.",
+    )
+    eye_gain: float = option(
+        1.0,
+        title="Eye gain",
+        group="Stitching and retargeting",
+        minimum=0.0,
+        maximum=2.0,
+        step=0.05,
+        help="Strength of blinks and eye opening.",
+    )
+    lip_gain: float = option(
+        1.0,
+        title="Lip gain",
+        group="Stitching and retargeting",
+        minimum=0.0,
+        maximum=2.0,
+        step=0.05,
+        help="Strength of lip and jaw motion.",
+    )
+    crop_scale: float = option(
+        2.3,
+        title="Crop scale",
+        group="Crop",
+        minimum=1.5,
+        maximum=4.0,
+        step=0.05,
+        help="Side of the animated square over the size of the face.",
+    )
+    crop_x: float = option(
+        0.0,
+        title="Crop shift x",
+        group="Crop",
+        minimum=-0.5,
+        maximum=0.5,
+        step=0.005,
+        help="Shift of the crop to the right, as a share of its side.",
+    )
+    crop_y: float = option(
+        -0.125,
+        title="Crop shift y",
+        group="Crop",
+        minimum=-0.5,
+        maximum=0.5,
+        step=0.005,
+        help="Shift of the crop downward, as a share of its side.",
+    )
+    crop_rotate: bool = option(
+        True, title="Level the crop", group="Crop", help="Rotate the crop so that the face stands upright in it."
+    )
+    paste_back: bool = option(
+        True,
+        title="Paste back",
+        group="Crop",
+        help="Put the animated square back into the full picture; off gives the bare crop.",
+    )

@@ -76,13 +76,20 @@ def smooth(values: npt.ArrayLike, observation_variance: float, process_variance:
     return out.astype(np.float32)
 
 
-def smooth_motion(motion: Motion, observation_variance: float, orthonormal: bool = True) -> Motion:
-    """Smooth pose and expression of a clip; ratios stay as they are, so that fast blinks keep their depth.
+SMOOTHING_UNIT = 1e-6
+"""Observation variance per unit of the option "smooth"."""
+
+
+def smooth_motion(
+    motion: Motion, observation_variance: float, orthonormal: bool = True, keep: npt.NDArray[Any] | None = None
+) -> Motion:
+    """Smooth pose and expression of a clip; ratios stay as they are.
 
     Args:
         motion: T frames.
         observation_variance: See ``smoother_gains``; 0 returns the motion itself.
         orthonormal: Turn smoothed matrices into rotations again (the official release does not).
+        keep: (K, 3) share of the expression that stays as measured, usually the lids: a blink lasts three frames.
 
     Returns:
         T frames.
@@ -95,8 +102,16 @@ def smooth_motion(motion: Motion, observation_variance: float, orthonormal: bool
         rotation=orthonormalize(rotation) if orthonormal else rotation,
         translation=smooth(motion.translation, observation_variance),
         scale=smooth(motion.scale, observation_variance),
-        delta=smooth(motion.delta, observation_variance),
+        delta=_smooth_all_but(keep, motion.delta, observation_variance),
     )
+
+
+def _smooth_all_but(keep: npt.NDArray[Any] | None, delta: Array, observation_variance: float) -> Array:
+    smoothed = smooth(delta, observation_variance)
+    if keep is None:
+        return smoothed
+    share = np.asarray(keep, np.float32)
+    return np.asarray(share * delta + (1 - share) * smoothed, np.float32)
 
 
 class OneEuro:

@@ -85,6 +85,7 @@ def guided_coefficients(guide: Array, values: Array, radius: int, smoothness: fl
 
     mean_guide, mean_values = mean(guide), mean(values)
     covariance = mean(guide * values[..., None]) - mean_guide * mean_values[..., None]
+
     def spread(i: int, j: int) -> Array:
         return mean(guide[..., i] * guide[..., j]) - mean_guide[..., i] * mean_guide[..., j]
 

@@ -80,7 +80,7 @@ def _options(name: str, quality: int, alpha: bool) -> tuple[str, dict[str, str]]
     crf = str(round(39 - 0.275 * quality))  # 80 -> 17, 50 -> 25
     high = str(round(63 - 0.48 * quality))  # scale of 0-63: 80 -> 25, 50 -> 39
     if name == "libx264":
-        # "fast" rather than "veryfast": the still background comes out a quarter nearer to the photo for the same bytes.
+        # Not "veryfast": a still background comes out a quarter nearer to the photo for about the same bytes.
         return "yuv420p", {"preset": "fast", "crf": crf}
     if name == "libx265":
         return "yuv420p", {"preset": "veryfast", "crf": crf, "x265-params": "log-level=none"}

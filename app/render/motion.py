@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from app.errors import UsageError
 from app.render.track import MotionTrack
@@ -73,13 +74,14 @@ def _pose_text(frame: Motion) -> str:
     return f"{text}, lips open by {100 * lips:.0f} %" if lips > 0.03 else text
 
 
-def smooth_track(track: MotionTrack, path: Path, variance: float) -> MotionTrack:
+def smooth_track(track: MotionTrack, path: Path, variance: float, keep: npt.NDArray[Any] | None = None) -> MotionTrack:
     """Smooth the motion of a clip piece by piece, so that memory stays flat.
 
     Args:
         track: The clip; it is closed.
         path: Scratch file of the result.
         variance: Observation variance of the smoother; 0 leaves the motion as it is.
+        keep: (K, 3) share of the expression that stays as measured.
     """
     if variance <= 0 or track.found < 3:
         return track
@@ -87,7 +89,7 @@ def smooth_track(track: MotionTrack, path: Path, variance: float) -> MotionTrack
     for start, part in track.chunks():
         stop = start + len(part)
         low, high = max(0, start - MARGIN), min(track.found, stop + MARGIN)
-        wide = smooth_motion(track.rows(low, high), variance)
+        wide = smooth_motion(track.rows(low, high), variance, keep=keep)
         result.append_rows(wide[np.arange(start - low, stop - low)])
     track.close()
     return result

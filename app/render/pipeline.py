@@ -19,6 +19,7 @@ from app.render.report import RenderReport
 from app.render.stages import Stages
 from app.render.timings import Timings
 from app.render.track import MotionTrack
+from liveportrait.smoothing import SMOOTHING_UNIT
 
 if TYPE_CHECKING:
     from app.render.job import Job, Plan
@@ -115,7 +116,8 @@ class Run:
             inputs.note(sentence, warn=True)
         if options.animation.relative and options.animation.reference == "auto" and not lone:
             self.events.info(f"Motion is measured from driving frame {index}, the most neutral one.")
-        self.track = smooth_track(self.track, self.folder / "smooth", options.animation.smooth)
+        variance = options.animation.smooth * SMOOTHING_UNIT
+        self.track = smooth_track(self.track, self.folder / "smooth", variance, inputs.engine.regions.get("lids"))
 
     def write(self) -> RenderReport:
         """Second pass: render, compose and encode every frame.

@@ -14,6 +14,7 @@ from liveportrait.expression import official_delta
 from liveportrait.motion import Motion, keypoints, landmark_ratios, rotation_from_euler
 from liveportrait.official import official_edit
 from liveportrait.options import AnimationOptions
+from liveportrait.smoothing import SMOOTHING_UNIT
 from liveportrait.transfer import TransferRules, transfer
 
 LIMIT = 2e-5
@@ -47,7 +48,8 @@ def _options(config):
         "flag_lip_retargeting": ("lip_retargeting", False), "flag_normalize_lip": ("normalize_lip", True),
         "flag_source_video_eye_retargeting": ("source_eye_normalize", False),
     }  # fmt: skip
-    return AnimationOptions(**{ours: config.get(theirs, default) for theirs, (ours, default) in names.items()})
+    values = {ours: config.get(theirs, default) for theirs, (ours, default) in names.items()}
+    return AnimationOptions(**values | {"smooth": values["smooth"] / SMOOTHING_UNIT})
 
 
 def test_source_keypoints_equal_the_official_ones(official, scene):

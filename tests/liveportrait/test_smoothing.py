@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from motion_stubs import still_motion
 
-from liveportrait.motion import rotation_from_euler
+from liveportrait.motion import Motion, rotation_from_euler
 from liveportrait.smoothing import MotionFilter, OneEuro, smooth, smooth_motion, smooth_rows
 
 
@@ -85,3 +85,23 @@ def test_motion_filter_returns_rotations():
     for _ in range(5):
         out = calm(still_motion(1, rotation=rotation_from_euler(*rng.normal(0, 20, 3))), 1 / 30)
     np.testing.assert_allclose(out.rotation[0] @ out.rotation[0].T, np.eye(3), atol=1e-5)
+
+
+def test_blinks_keep_their_depth_where_asked():
+    """Values that are kept pass through; the others lose their jitter."""
+    n = 30
+    delta = np.zeros((n, 4, 3), np.float32)
+    delta[15] = 1  # a blink of one frame
+    motion = Motion(
+        rotation=np.repeat(np.eye(3, dtype=np.float32)[None], n, 0),
+        translation=np.zeros((n, 3), np.float32),
+        scale=np.ones((n, 1), np.float32),
+        delta=delta,
+        eye_ratio=np.zeros((n, 2), np.float32),
+        lip_ratio=np.zeros((n, 1), np.float32),
+    )
+    keep = np.zeros((4, 3), np.float32)
+    keep[1] = 1
+    smoothed = smooth_motion(motion, 1e-5, keep=keep).delta
+    assert np.array_equal(smoothed[:, 1], delta[:, 1])
+    assert 0 < smoothed[15, 0, 0] < 0.7

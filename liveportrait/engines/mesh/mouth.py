@@ -53,7 +53,7 @@ def prepare_mouth(image: Image, points: Float, layout: Layout) -> MouthLayer:
     cheeks = np.clip(np.round(points[list(CHEEKS), :2]), 0, size - 1).astype(int)
     skin = np.median(lab[cheeks[:, 1], cheeks[:, 0]], 0)
     ka, kb = lip[1] - 128, lip[2] - 128
-    tooth = _rgb(min(1.12 * skin[0] + 6, 228), 128 + 0.22 * (skin[1] - 128), 128 + 0.55 * (skin[2] - 128))
+    tooth = _rgb(min(1.14 * skin[0] + 8, 230), 128 + 0.45 * (skin[1] - 128), 128 + 0.7 * (skin[2] - 128))
     gap = lip_gap(layout.canonical)
     own: Image | None = None
     own_mask: Picture | None = None
@@ -102,11 +102,11 @@ def draw_mouth(layer: MouthLayer, out: Image, vertices: Float, layout: Layout, p
     # Grown by a pixel or two: at the seam the source shows a dark line or a row of teeth, which would be stretched.
     mask = polygon_mask(h, w, contour - low, max(0.8, 0.007 * pose.scale))
     mask = np.minimum(1.6 * mask, 1) * np.float32(strength)
-    shadow = _lip_shadow(polygon_mask(h, w, contour - low), LIP_SHADOW * pose.scale)
+    shadow = _lip_shadow(polygon_mask(h, w, contour - low), min(LIP_SHADOW, 0.3 * gap) * pose.scale)
     interior = _cavity(layer, vertices, layout, pose, low, shadow, gap)
     soft = max(0.8, min(0.014, 0.10 * gap) * pose.scale)
     rim = polygon_mask(h, w, contour - low, soft)
-    interior *= (0.72 + 0.28 * np.clip(2.2 * rim - 1.1, 0, 1))[..., None]
+    interior *= (0.84 + 0.16 * np.clip(2.2 * rim - 1.1, 0, 1))[..., None]
     region = out[low[1] : high[1], low[0] : high[0]]
     result = region.astype(np.float32)
     result += (interior - result) * mask[..., None]
@@ -118,7 +118,7 @@ def _lip_shadow(inside: Picture, reach: float) -> Picture:
     drop = max(1, round(reach))
     lit = np.zeros_like(inside)
     lit[drop:] = inside[:-drop] if drop < len(inside) else 0
-    return np.asarray(0.5 + 0.5 * cv2.GaussianBlur(lit, (0, 0), max(0.7, 0.6 * reach)), np.float32)
+    return np.asarray(0.64 + 0.36 * cv2.GaussianBlur(lit, (0, 0), max(0.7, 0.6 * reach)), np.float32)
 
 
 def _cavity(

@@ -87,12 +87,13 @@ class Expression:
 
     Attributes:
         values: Slider name -> value within its range.
-        eye_ratio: Opening to bring both eyes to, as lid gap over eye width (0 shut, about 0.35 open), or None.
+        eye_ratio: Opening to bring the eyes to, as lid gap over eye width (0 shut, about 0.35 open): left and right of
+            the picture, None for an eye that is left alone; or None for both.
         lip_ratio: Opening to bring the lips to, as lip gap over mouth width, or None.
     """
 
     values: Mapping[str, float]
-    eye_ratio: tuple[float, float] | None = None
+    eye_ratio: tuple[float | None, float | None] | None = None
     lip_ratio: float | None = None
 
     def __post_init__(self) -> None:
@@ -160,11 +161,15 @@ class Expression:
         try:
             values = {str(k): float(v) for k, v in dict(data.get("sliders", {})).items()}
             pair = data.get("eye_ratio")
-            eyes = None if pair is None else (float(pair[0]), float(pair[1]))
+            eyes = None if pair is None else (_number_or_none(pair[0]), _number_or_none(pair[1]))
             lip = data.get("lip_ratio")
             return cls(values, eyes, None if lip is None else float(lip))
         except (TypeError, IndexError) as error:
             raise ValueError(f"the expression has a value of the wrong kind: {error}.") from None
+
+
+def _number_or_none(value: Any) -> float | None:
+    return None if value is None else float(value)
 
 
 def posed(motion: Motion, expression: Expression) -> Motion:
@@ -200,7 +205,9 @@ def express(engine: Engine, portrait: Portrait, expression: Expression, stitchin
         moved = replace(moved, delta=moved.delta + engine.slider_delta(portrait, expression.face))
     x_d = keypoints(portrait.canonical, moved, engine.delta_space)
     if expression.eye_ratio is not None and not np.isnan(portrait.motion.eye_ratio).any():
-        x_d = x_d + engine.retarget_eyes(portrait, np.array([expression.eye_ratio], np.float32))
+        wanted = np.array([expression.eye_ratio], np.float32)  # None becomes NaN
+        own = portrait.motion.eye_ratio
+        x_d = x_d + engine.retarget_eyes(portrait, np.where(np.isnan(wanted), own, wanted).astype(np.float32))
     if expression.lip_ratio is not None and not np.isnan(portrait.motion.lip_ratio).any():
         x_d = x_d + engine.retarget_lips(portrait, np.array([[expression.lip_ratio]], np.float32))
     return engine.stitch(portrait, x_d) if stitching else x_d

@@ -107,10 +107,26 @@ def _turned(engine: Engine, source: Motion, moved: Motion, offsets: Array) -> Ar
     return np.asarray(offsets @ turn * (moved.scale / source.scale)[:, :, None], np.float32)
 
 
+def _fixed(expression: Expression | None) -> tuple[Array | None, Array | None]:
+    """Openings that an expression holds: eyes (1, 2), NaN for one that follows, and lips (1, 1); None: all follow."""
+    if expression is None:
+        return None, None
+    eyes, lips = expression.eye_ratio, expression.lip_ratio
+    return (
+        None if eyes is None else np.array([eyes], np.float32),
+        None if lips is None else np.array([[lips]], np.float32),
+    )
+
+
 def _retarget(
-    engine: Engine, portrait: Portrait, moved: Motion, reference: Motion, options: AnimationOptions
+    engine: Engine,
+    portrait: Portrait,
+    moved: Motion,
+    reference: Motion,
+    options: AnimationOptions,
+    expression: Expression | None,
 ) -> tuple[Motion, Array]:
-    """Eye and lip retargeting on top of the other motion.
+    """Eye and lip retargeting on top of the other motion; openings that the expression fixes take its place.
 
     The values that open lids or lips are taken back to the source's (regions "lids" and "lip_opening" where the engine
     tells them apart, else "eyes" and "lip"), and the engine's offsets to the driver's opening are added instead.
@@ -118,13 +134,17 @@ def _retarget(
     source = portrait.motion
     offsets = np.zeros((len(moved), engine.keypoints, 3), np.float32)
     delta = moved.delta.copy()
-    for wanted, ratio, own, region, gain, function in (
-        (options.eye_retargeting, "eye_ratio", "lids", "eyes", options.eye_gain, engine.retarget_eyes),
-        (options.lip_retargeting, "lip_ratio", "lip_opening", "lip", options.lip_gain, engine.retarget_lips),
+    eyes, lips = _fixed(expression)
+    for wanted, fixed, ratio, own, region, gain, function in (
+        (options.eye_retargeting, eyes, "eye_ratio", "lids", "eyes", options.eye_gain, engine.retarget_eyes),
+        (options.lip_retargeting, lips, "lip_ratio", "lip_opening", "lip", options.lip_gain, engine.retarget_lips),
     ):
-        if not wanted or np.isnan(getattr(source, ratio)).any():
+        if (fixed is None and not wanted) or np.isnan(getattr(source, ratio)).any():
             continue
         target = _target(getattr(moved, ratio), getattr(reference, ratio), getattr(source, ratio), gain, options)
+        if fixed is not None:
+            target = np.where(np.isnan(target), getattr(source, ratio), target)
+            target = np.where(np.isnan(fixed), target, fixed).astype(np.float32)
         known = np.asarray(~np.isnan(target).any(axis=1))
         if not known.any():
             continue
@@ -174,7 +194,7 @@ def transfer(
             ``lone_reference``.
         options: What is transferred, and how strongly.
         offsets: (1 or N, K, 3) expression offsets to add.
-        expression: Sliders on top of the driving motion: head and face; its openings are for stills and not used here.
+        expression: Sliders on top of the driving motion; openings that it fixes win over the driver's.
         eye_target: Opening at which ``source_eye_normalize`` holds the eyes of a source clip
             (``steady_eye_target`` of its first frame).
         rules: Official behaviour instead of ours. It needs the whole clip at once.
@@ -232,10 +252,12 @@ def _transfer_one(
         moved = posed(moved, expression)
         if expression.face:
             moved = replace(moved, delta=moved.delta + engine.slider_delta(portrait, expression.face))
-    moved, retargeting = _retarget(engine, portrait, moved, reference, options)
+    moved, retargeting = _retarget(engine, portrait, moved, reference, options, expression)
     x_d = keypoints(portrait.canonical, moved, engine.delta_space) + retargeting
     if options.stitching:
         x_d = engine.stitch(portrait, x_d)
+    if expression is not None and expression.lip_ratio is not None:
+        options = replace(options, normalize_lip=False)
     normalised = _normalised(engine, portrait, moved, options, eye_target)
     return np.asarray(x_d if normalised is None else x_d + normalised, np.float32)
 

@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from app.errors import UsageError
 from app.options import RenderOptions
+
+if TYPE_CHECKING:
+    from liveportrait.expression import Expression
 
 STILL_SUFFIXES: Final = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 DEFAULT_NAME: Final = "{source}--{driving}"
@@ -27,11 +30,15 @@ class Job:
         source: Photo, video, picture sequence or pattern.
         driving: The same, or a motion template.
         options: All options.
+        expression: Sliders on top of the driving motion, or None.
+        target: File to write, whatever name the options give; None takes theirs.
     """
 
     source: Path
     driving: Path
     options: RenderOptions
+    expression: Expression | None = None
+    target: Path | None = None
 
 
 def stem_of(path: Path) -> str:

@@ -115,7 +115,10 @@ class Stages:
         assert scene.face is not None
         portrait, engine = scene.face.portrait, self._inputs.engine
         source = [portrait] if self._inputs.moving else portrait
-        keypoints = transfer(engine, source, motion, self._reference, self._options, eye_target=eyes)
+        keypoints = transfer(
+            engine, source, motion, self._reference, self._options,
+            expression=self._inputs.job.expression, eye_target=eyes,
+        )  # fmt: skip
         square: Pixels = engine.render(portrait, keypoints)[0]
         return square
 

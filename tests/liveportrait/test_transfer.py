@@ -364,3 +364,17 @@ def test_extra_arrays_follow_their_region():
     both = combine({"eyes": a, "all": b}, IdentityEngine.regions, extra_regions={"gaze": "eyes"})
     assert both.extra["gaze"].min() == 1
     assert both.extra["other"].max() == 0
+
+
+@pytest.mark.parametrize("retargeting", [False, True])
+def test_fixed_openings_win_over_the_driver(engine, portrait, retargeting):
+    driving = _wild()
+    options = replace(PLAIN, eye_retargeting=retargeting, lip_retargeting=retargeting)
+    held = Expression({}, (0.1, None), 0.2)
+    asked = {}
+    engine.retarget_eyes = lambda p, ratios: asked.setdefault("eyes", ratios)[:, :1, None] * np.zeros((1, 21, 3))
+    engine.retarget_lips = lambda p, ratios: asked.setdefault("lips", ratios)[:, :1, None] * np.zeros((1, 21, 3))
+    transfer(engine, portrait, driving, driving[0], options, expression=held)
+    np.testing.assert_allclose(asked["eyes"][:, 0], 0.1)
+    np.testing.assert_allclose(asked["lips"][:, 0], 0.2)
+    assert len(set(asked["eyes"][:, 1].tolist())) == len(driving)  # the other eye follows the driver

@@ -17,6 +17,7 @@ from app.media.timeline import output_duration, sample_times
 from app.options import notes_on, parse_rate
 from app.render.driving import timed
 from app.render.job import STILL_SUFFIXES, Job, Plan, is_numbered, output_path, side_by_side_path
+from app.render.parts import Parts
 from app.render.source import Scene, SceneMaker, SourceClock, resample
 from liveportrait.template import is_template
 
@@ -67,6 +68,7 @@ class Inputs:
         job: The job.
         events: Gets messages.
         token: Stops a long search for the first face.
+        parts: Where engine, tracker and encoded photo come from.
 
     Attributes:
         source: The source as a clip.
@@ -87,8 +89,9 @@ class Inputs:
         AppError: The job can't be done; the sentence says why.
     """
 
-    def __init__(self, job: Job, events: EventStream, token: CancelToken) -> None:
+    def __init__(self, job: Job, events: EventStream, token: CancelToken, parts: Parts | None = None) -> None:
         self.job = job
+        self.parts = parts or Parts()
         self.events = events
         self._token = token
         self.notes: list[str] = []
@@ -133,21 +136,24 @@ class Inputs:
         self.still_result = not self.moving and self.single
         self._check_names()
         reasons: list[str] = []
-        self.engine = load_job_engine(options, reasons.append, lambda text: self.note(text, warn=True))
+        self.engine = self.parts.engine(options, reasons.append, lambda text: self.note(text, warn=True))
         self._check_family()
-        from models.face import FaceTracker
-
-        self.tracker = FaceTracker()
+        self.tracker = self.parts.tracker()
         self.scenes = SceneMaker(self.engine, self.tracker, options, job.source)
+        remarks: list[str] = []
         if self.moving:
             first = self.scenes.first_moving(self.source, self._token)
         else:
-            first = self.still = self.scenes.still(next(iter(self.source)))
+            self.still, remarks = self.parts.scene(job, self.engine, self._photo)
+            first = self.still
             self.source.close()
         assert first.face is not None
         self.side = first.face.crop.size
-        for sentence in [*reasons, *self.scenes.notes]:
+        for sentence in [*reasons, *remarks]:
             self.note(sentence)
+
+    def _photo(self) -> tuple[Scene, list[str]]:
+        return self.scenes.still(next(iter(self.source))), self.scenes.notes
 
     @property
     def moving(self) -> bool:
@@ -179,7 +185,7 @@ class Inputs:
 
     def _check_names(self) -> None:
         options = self.job.options.output
-        self.output = output_path(
+        self.output = self.job.target or output_path(
             self.job, still=self.still_result, alpha=self.source.info.has_alpha, engine=self.job.options.program.engine
         )
         if self.output.suffix.lower() in STILL_SUFFIXES and not self.still_result and not is_numbered(self.job):

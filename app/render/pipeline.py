@@ -15,6 +15,7 @@ from app.render.driving import FaceFollower, read_driving
 from app.render.inputs import Inputs
 from app.render.motion import choose_reference, smooth_track
 from app.render.output import Outputs, Target
+from app.render.parts import Parts
 from app.render.report import RenderReport
 from app.render.stages import Stages
 from app.render.timings import Timings
@@ -25,13 +26,16 @@ if TYPE_CHECKING:
     from app.render.job import Job, Plan
 
 
-def render(job: Job, events: EventStream | None = None, token: CancelToken | None = None) -> RenderReport:
+def render(
+    job: Job, events: EventStream | None = None, token: CancelToken | None = None, parts: Parts | None = None
+) -> RenderReport:
     """Animate a source with a driving file and write the result.
 
     Args:
         job: What to do.
         events: Gets phases, progress and messages.
         token: Stops the work; what was rendered so far is kept as a playable file.
+        parts: Where engine, portrait and driving motion come from; None makes them for this job alone.
 
     Returns:
         What was written, and how long it took.
@@ -42,7 +46,7 @@ def render(job: Job, events: EventStream | None = None, token: CancelToken | Non
     events, token = events or EventStream(), token or CancelToken()
     started = time.perf_counter()
     holder = tempfile.TemporaryDirectory(prefix="portrait-animate-", ignore_cleanup_errors=True)
-    with holder as folder, Inputs(job, events, token) as inputs:
+    with holder as folder, Inputs(job, events, token, parts) as inputs:
         run = Run(inputs, Path(folder), events, token)
         try:
             run.read_motion()
@@ -94,15 +98,7 @@ class Run:
         """
         inputs, options = self.inputs, self.inputs.job.options
         if inputs.driving is not None:
-            follow = FaceFollower(inputs.tracker, options.input.driving_face)
-            with self.events.phase("track", inputs.driving.info.frames, "Reading motion") as phase:
-                try:
-                    read_driving(
-                        inputs.driving, follow, inputs.engine, self.track,
-                        timings=self.timings, phase=phase, token=self.token,
-                    )  # fmt: skip
-                except CancelledError:
-                    raise CancelledError("Stopped while the motion was read; nothing was written.") from None
+            inputs.parts.motion(inputs.job, inputs.engine, self.track, self._read_clip)
         animation = options.animation
         if inputs.template is not None:
             from app.render.template import fill_track
@@ -118,6 +114,21 @@ class Run:
             self.events.info(f"Motion is measured from driving frame {index}, the most neutral one.")
         variance = options.animation.smooth * SMOOTHING_UNIT
         self.track = smooth_track(self.track, self.folder / "smooth", variance, inputs.engine.regions.get("lids"))
+
+    def _read_clip(self) -> bool:
+        """Read the motion of the driving clip into the track; whether the clip was whole."""
+        inputs = self.inputs
+        assert inputs.driving is not None
+        follow = FaceFollower(inputs.tracker, inputs.job.options.input.driving_face)
+        with self.events.phase("track", inputs.driving.info.frames, "Reading motion") as phase:
+            try:
+                read_driving(
+                    inputs.driving, follow, inputs.engine, self.track,
+                    timings=self.timings, phase=phase, token=self.token,
+                )  # fmt: skip
+            except CancelledError:
+                raise CancelledError("Stopped while the motion was read; nothing was written.") from None
+        return not inputs.driving.problem
 
     def write(self) -> RenderReport:
         """Second pass: render, compose and encode every frame.

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import io
+import json
+import math
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import BinaryIO, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from liveportrait.motion import Motion
+
+MAGIC: Final = b"motion-track-1\n"
 
 
 class RowFile:
@@ -162,6 +167,48 @@ class MotionTrack:
         if index + 1 >= len(self.times) or time <= self.times[index]:
             return index, 0.0
         return index, float((time - self.times[index]) / (self.times[index + 1] - self.times[index]))
+
+    def save(self, out: BinaryIO) -> None:
+        """Write the whole track to a file; :meth:`load` reads it."""
+        if self._layout is None:
+            raise ValueError("a track without a face is not kept")
+        head = {
+            "engine": self._layout.engine,
+            "shapes": [[name, list(shape)] for name, shape in self._layout.shapes],
+            "rows": len(self._rows),
+            "duration": str(self.duration),
+            "times": [str(time) for time in self.times],
+            "seen": bytes(self._seen).hex(),
+        }
+        text = json.dumps(head).encode()
+        out.write(MAGIC + len(text).to_bytes(8, "little") + text)
+        for start in range(0, len(self._rows), 256):
+            out.write(self._rows.read(start, min(start + 256, len(self._rows))).tobytes())
+
+    def load(self, file: BinaryIO) -> None:
+        """Fill an empty track from a file that :meth:`save` wrote.
+
+        Raises:
+            ValueError: The file is cut short or something else.
+        """
+        if file.read(len(MAGIC)) != MAGIC:
+            raise ValueError("not a motion track")
+        head = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+        layout = Layout(tuple((str(name), tuple(shape)) for name, shape in head["shapes"]), str(head["engine"]))
+        times, seen = [Fraction(time) for time in head["times"]], bytes.fromhex(head["seen"])
+        width = sum(math.prod(shape) for _, shape in layout.shapes)
+        if len(times) != len(seen) or sum(seen) != head["rows"] or not width:
+            raise ValueError("a motion track that contradicts itself")
+        for _ in range(head["rows"]):
+            data = file.read(4 * width)
+            if len(data) != 4 * width:
+                raise ValueError("a motion track that is cut short")
+            self._rows.append(np.frombuffer(data, np.float32))
+        self._layout, self.times, self.duration = layout, times, Fraction(head["duration"])
+        self._seen, count = bytearray(seen), 0
+        for one in seen:
+            count += one
+            self._row_of.append(count - 1)
 
     def close(self) -> None:
         """Close the scratch file."""

@@ -123,7 +123,7 @@ class AnimationOptions:
         help="Match the driver's lip opening exactly, on top of the other motion.",
     )
     normalize_lip: bool = option(
-        True,
+        False,
         title="Close the source's lips first",
         group="Stitching and retargeting",
         help="A source photographed with an open mouth starts from closed lips.",

@@ -432,14 +432,16 @@ def _info(section: str, spec: Field[Any], hint: Any) -> OptionInfo:
     )
 
 
+def declared(section: str, kind: Any) -> tuple[OptionInfo, ...]:
+    """Declarations of a dataclass of options."""
+    hints = typing.get_type_hints(kind)
+    return tuple(_info(section, spec, hints[spec.name]) for spec in fields(kind))
+
+
 @lru_cache(maxsize=1)
 def all_options() -> tuple[OptionInfo, ...]:
     """Every option, grouped, in the order of help and documentation."""
-    found = []
-    for section, kind in SECTIONS.items():
-        hints = typing.get_type_hints(kind)
-        found += [_info(section, spec, hints[spec.name]) for spec in fields(kind)]
-    return tuple(found)
+    return tuple(info for section, kind in SECTIONS.items() for info in declared(section, kind))
 
 
 def find_option(name: str, where: str = "") -> OptionInfo:

@@ -1,0 +1,149 @@
+"""Motion in real time: steadied, bridged where the face is lost, measured from a neutral reference found on the way."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from liveportrait.animator import FaceHold
+from liveportrait.motion import Motion, blend
+from liveportrait.reference import lone_reference, neutral_frame
+from liveportrait.smoothing import MotionFilter
+
+if TYPE_CHECKING:
+    from liveportrait.engines.base import Engine
+
+SEARCH: Final = 1.0  # seconds from the first face in which the neutral frame is looked for
+WINDOW: Final = 0.5  # seconds of the same after a countdown
+GAP: Final = 1.0  # seconds without a frame after which nothing is smoothed across
+POOL: Final = 90  # most frames that are compared
+EASE: Final = 0.12  # time constant in seconds of the way to a new reference
+SETTLED: Final = 1.0  # seconds after which the way is over
+HOLD: Final = 0.5  # seconds that the last motion is held after the face was lost
+REST: Final = 0.7  # seconds over which it then eases to neutral
+
+
+@dataclass(frozen=True)
+class MotionStep:
+    """Motion to show, and what it is measured from; both None before the first face."""
+
+    motion: Motion | None
+    reference: Motion | None
+
+
+class LiveMotion:
+    """Turns read motion into motion to show.
+
+    Args:
+        engine: Engine that reads it.
+        countdown: Told of the whole seconds left of a countdown, 0 when the new reference is taken; from the thread
+            that tracks.
+    """
+
+    def __init__(self, engine: Engine, countdown: Callable[[int], None] | None = None) -> None:
+        self._engine = engine
+        self._say = countdown or (lambda _: None)
+        self._filter = MotionFilter()
+        self._hold = FaceHold(HOLD, REST)
+        self.reset()
+
+    @property
+    def lost(self) -> int:
+        """Frames without a face so far."""
+        return self._hold.lost_frames
+
+    def reset(self) -> None:
+        """Start anew with another driver."""
+        self._filter.reset()
+        self._hold.reset()
+        self._time: float | None = None
+        self._reference: Motion | None = None  # in use
+        self._target: Motion | None = None  # on the way to
+        self._since = 0.0
+        self._pool: list[Motion] = []
+        self._searching = False
+        self._from = self._until = -math.inf  # the pool takes frames from here to there
+        self._count: int | None = None  # seconds last announced
+        self._wish: float | None = None
+
+    def recentre(self, at: float) -> None:
+        """Take a new neutral reference out of the half second that follows a time; from any thread."""
+        self._wish = at
+
+    def fix(self, reference: Motion) -> None:
+        """Measure from this frame (N = 1) and search no further."""
+        self._reference = self._target = reference
+        self._searching = False
+
+    def lone(self, motion: Motion) -> MotionStep:
+        """Motion of a still, measured from its own neutral expression."""
+        return MotionStep(motion, lone_reference(self._engine, motion))
+
+    def __call__(
+        self, raw: Motion | None, time: float, *, jump: bool = False, smooth: bool = True, first: bool = False,
+        rest: Motion | None = None,
+    ) -> MotionStep:  # fmt: skip
+        """Motion to show.
+
+        Args:
+            raw: Motion read from a frame (N = 1), or None where no face is seen.
+            time: When the frame was captured, in seconds.
+            jump: Nothing is smoothed from the frame before to this one.
+            smooth: Steady the motion with the One-Euro filter.
+            first: Measure from the first frame with a face instead of the most neutral one of the first second.
+            rest: What lost motion eases to; None is the reference.
+        """
+        dt = 0.0 if self._time is None else max(time - self._time, 0.0)
+        self._time = time
+        if jump or dt > GAP:
+            self._filter.reset()
+        if raw is not None and smooth:
+            raw = self._filter(raw, dt)
+        self._announce(time)
+        if raw is not None:
+            self._search(raw, time, first)
+        self._approach(time, dt)
+        if self._reference is None:
+            return MotionStep(None, None)
+        shown = self._hold(raw, self._reference if rest is None else rest, dt)
+        return MotionStep(shown, self._reference)
+
+    def _announce(self, time: float) -> None:
+        if self._wish is not None:
+            self._from, self._until = self._wish, self._wish + WINDOW
+            self._pool, self._searching, self._count, self._wish = [], True, -1, None
+        if self._count is not None:
+            left = max(0, math.ceil(self._from - time))
+            if left != self._count:
+                self._say(left)
+            self._count = left or None
+
+    def _search(self, raw: Motion, time: float, first: bool) -> None:
+        """Look for the neutral frame while it is time to."""
+        if self._reference is None:
+            self._reference = self._target = raw
+            if not self._searching:
+                self._searching, self._until = not first, time + SEARCH
+        if not self._searching or time < self._from:
+            return
+        late = time > self._until
+        if not (late and self._pool) and len(self._pool) < POOL:
+            self._pool.append(raw)
+            known = Motion.concatenate(self._pool)
+            best = self._pool[neutral_frame(known.rotation, known.eye_ratio, known.lip_ratio)]
+            if best is not self._target:
+                self._target, self._since = best, time
+        if late:
+            self._searching, self._pool = False, []
+
+    def _approach(self, time: float, dt: float) -> None:
+        if self._target is None or self._reference is None or self._reference is self._target:
+            return
+        if time - self._since > SETTLED:
+            self._reference = self._target
+        else:
+            self._reference = blend(self._reference, self._target, np.float32(1 - math.exp(-dt / EASE)))

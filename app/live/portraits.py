@@ -1,0 +1,269 @@
+"""The shelf of portraits: each is prepared once in the background, and switching between ready ones takes no time."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal
+
+import cv2
+import numpy as np
+
+from app.errors import AppError
+from app.live.frames import Pixels
+from app.render.source import SceneMaker, pixels_of
+
+if TYPE_CHECKING:
+    from app.options import RenderOptions
+    from liveportrait.animator import SourceFace
+    from liveportrait.engines.base import Engine
+    from models.face import FaceTracker
+
+Status = Literal["waiting", "ready", "failed"]
+READY: Final = 12  # portraits that are kept prepared; further ones are prepared anew when chosen
+
+
+@dataclass(frozen=True)
+class PreparedPortrait:
+    """A portrait that can be animated at once.
+
+    Attributes:
+        key: Its key on the shelf.
+        picture: (H, W, 3 or 4) uint8.
+        face: The animated face.
+        recipe: What it was made with; compared to tell whether it must be made anew.
+    """
+
+    key: str
+    picture: Pixels
+    face: SourceFace
+    recipe: tuple[object, ...]
+
+
+@dataclass(frozen=True)
+class PortraitInfo:
+    """A portrait on the shelf, for lists and windows.
+
+    Attributes:
+        key: Its key.
+        title: For people.
+        status: waiting (in preparation), ready or failed.
+        error: Why it failed, or None.
+        notes: Sentences about it, such as that it shows several faces.
+    """
+
+    key: str
+    title: str
+    status: Status
+    error: AppError | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass
+class _Entry:
+    info: PortraitInfo
+    picture: Path | Pixels
+    face: str
+    crop: str
+    prepared: PreparedPortrait | None = None
+    failed: tuple[object, ...] | None = None  # recipe that failed
+    used: int = 0
+
+
+def shrunk(picture: Pixels, longest: int) -> Pixels:
+    """The picture with a longer side of at most so many pixels; 0 leaves it."""
+    side = max(picture.shape[:2])
+    if longest <= 0 or side <= longest:
+        return picture
+    size = (max(1, round(picture.shape[1] * longest / side)), max(1, round(picture.shape[0] * longest / side)))
+    if picture.shape[2] == 4:  # colours of clear pixels must not bleed
+        alpha = picture[..., 3:].astype(np.float32) / 255
+        flat = cv2.resize(picture[..., :3] * alpha, size, interpolation=cv2.INTER_AREA)
+        thin = cv2.resize(alpha, size, interpolation=cv2.INTER_AREA)[..., None]
+        rgb = np.rint(flat / np.maximum(thin, 1e-3)).clip(0, 255)
+        return np.concatenate([rgb, np.rint(255 * thin)], axis=2).astype(np.uint8)
+    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+class Shelf:
+    """Portraits by key, one of them chosen.
+
+    Args:
+        changed: Called (from the preparing thread too) when a portrait's status or the chosen one changes.
+    """
+
+    def __init__(self, changed: Callable[[], None]) -> None:
+        self._changed = changed
+        self._entries: dict[str, _Entry] = {}
+        self._lock = threading.RLock()
+        self._selected = ""
+        self._shown: PreparedPortrait | None = None
+        self._uses = 0
+
+    # ---- for everybody --------------------------------------------------------------------------------------------
+    def add(self, key: str, picture: Path | Pixels, *, title: str = "", face: str = "", crop: str = "") -> None:
+        """Put a portrait on the shelf, or replace the one of this key; the first one becomes the chosen one."""
+        name = title or (picture.name if isinstance(picture, Path) else key)
+        with self._lock:
+            self._entries[key] = _Entry(PortraitInfo(key, name, "waiting"), picture, face, crop)
+            self._selected = self._selected or key
+        self._changed()
+
+    def remove(self, key: str) -> None:
+        """Take a portrait off the shelf; the chosen one stays on screen until another is chosen."""
+        with self._lock:
+            self._entries.pop(key, None)
+            if self._selected == key:
+                self._selected = next(iter(self._entries), "")
+        self._changed()
+
+    def select(self, key: str) -> None:
+        """Choose a portrait. A ready one is shown with the next frame.
+
+        Raises:
+            KeyError: There is none of this key.
+        """
+        with self._lock:
+            entry = self._entries[key]
+            self._selected = key
+            self._uses += 1
+            entry.used = self._uses
+            if entry.prepared is not None:
+                self._shown = entry.prepared
+        self._changed()
+
+    @property
+    def selected(self) -> str:
+        """Key of the chosen portrait, or empty."""
+        return self._selected
+
+    @property
+    def shown(self) -> PreparedPortrait | None:
+        """The portrait on screen: the chosen one, or the one before while that is in preparation."""
+        return self._shown
+
+    def infos(self) -> list[PortraitInfo]:
+        """All portraits in the order in which they came."""
+        with self._lock:
+            return [entry.info for entry in self._entries.values()]
+
+    def info(self, key: str) -> PortraitInfo:
+        """One portrait. Raises KeyError."""
+        with self._lock:
+            return self._entries[key].info
+
+    # ---- for the preparing thread ---------------------------------------------------------------------------------
+    def work(self, engine: Engine, tracker: FaceTracker, options: RenderOptions, longest: int) -> bool:
+        """Prepare the most urgent portrait, if any.
+
+        Args:
+            engine: Encodes it.
+            tracker: Finds its face.
+            options: Choice of face, crop and animation.
+            longest: Longer side of the picture in pixels, 0 for its own.
+
+        Returns:
+            Whether there was something to do.
+        """
+        with self._lock:
+            entry = self._next(engine, options, longest)
+            if entry is None:
+                return False
+            recipe = self._recipe(entry, engine, options, longest)
+            picture = entry.picture
+        notes: list[str] = []
+        prepared: PreparedPortrait | None = None
+        error: AppError | None = None
+        try:
+            prepared = self._prepare(entry, picture, recipe, engine, tracker, options, longest, notes)
+        except AppError as problem:
+            error = problem
+        except (MemoryError, ValueError, cv2.error) as problem:
+            error = AppError(f"{entry.info.title} can't be animated: {problem}.")
+        with self._lock:
+            entry.prepared, entry.failed = prepared, recipe if error else None
+            status: Status = "failed" if error else "ready"
+            entry.info = replace(entry.info, status=status, error=error, notes=tuple(notes))
+            key = entry.info.key
+            if prepared is not None and self._selected == key and self._entries.get(key) is entry:
+                self._shown = prepared
+            self._forget()
+        self._changed()
+        return True
+
+    def _recipe(self, entry: _Entry, engine: Engine, options: RenderOptions, longest: int) -> tuple[object, ...]:
+        motion = options.animation
+        return (
+            id(entry.picture), id(engine), getattr(engine, "max_crop", 0), longest, motion.paste_back,
+            motion.crop_scale, motion.crop_x, motion.crop_y, motion.crop_rotate, entry.face or options.input.face,
+            entry.crop,
+        )  # fmt: skip
+
+    def _next(self, engine: Engine, options: RenderOptions, longest: int) -> _Entry | None:
+        """The portrait to prepare next: the chosen one first, then those never prepared."""
+        chosen = self._entries.get(self._selected)
+        if chosen is not None:
+            recipe = self._recipe(chosen, engine, options, longest)
+            if chosen.failed != recipe and (chosen.prepared is None or chosen.prepared.recipe != recipe):
+                return chosen
+        room = READY - sum(e.prepared is not None for e in self._entries.values())
+        for entry in self._entries.values():
+            recipe = self._recipe(entry, engine, options, longest)
+            if entry.failed == recipe:
+                continue
+            if entry.prepared is None and (room > 0 or entry.info.status == "waiting"):
+                return entry
+            if entry.prepared is not None and entry.prepared.recipe != recipe:
+                return entry
+        return None
+
+    def _forget(self) -> None:
+        """Let go of the portraits that were not used for longest."""
+        ready = sorted((e for e in self._entries.values() if e.prepared is not None), key=lambda e: e.used)
+        for entry in ready[: max(0, len(ready) - READY)]:
+            if entry.info.key != self._selected:
+                entry.prepared = None
+
+    @staticmethod
+    def _prepare(
+        entry: _Entry,
+        picture: Path | Pixels,
+        recipe: tuple[object, ...],
+        engine: Engine,
+        tracker: FaceTracker,
+        options: RenderOptions,
+        longest: int,
+        notes: list[str],
+    ) -> PreparedPortrait:
+        from app.media.reader import Frame, open_clip
+
+        if isinstance(picture, Path):
+            with open_clip(picture) as reader:
+                pixels = pixels_of(next(iter(reader)))
+                if reader.info.kind != "image":
+                    notes.append(f"{picture.name} is a clip; its first picture is the portrait.")
+        else:
+            pixels = picture
+        small = shrunk(pixels, longest)
+        shrink = small.shape[1] / pixels.shape[1]
+        face, crop = entry.face or options.input.face, entry.crop or options.input.crop
+        chosen = replace(options.input, face=_scaled(face, shrink), crop=_scaled(crop, shrink, 3))
+        maker = SceneMaker(engine, tracker, replace(options, input=chosen), entry.info.title)
+        alpha = small[..., 3] if small.shape[2] == 4 else None
+        from fractions import Fraction
+
+        scene = maker.still(Frame(0, Fraction(0), np.ascontiguousarray(small[..., :3]), alpha))
+        notes += maker.notes
+        assert scene.face is not None
+        return PreparedPortrait(entry.info.key, scene.picture, scene.face, recipe)
+
+
+def _scaled(text: str, factor: float, count: int = 2) -> str:
+    """Pixel numbers of a point or square in the scaled picture; words and single numbers stay."""
+    parts = text.split(",")
+    if len(parts) < 2 or factor == 1:
+        return text
+    numbers = [f"{float(p) * factor:.3f}" for p in parts[:count]]
+    return ",".join([*numbers, *parts[count:]])

@@ -1,0 +1,228 @@
+"""The two working threads of a running session: track (face and motion) and render (drawing), with slots between."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from app.errors import AppError, UsageError
+from app.live.draw import at_rest, compose, driving_keypoints
+from app.live.frames import Captured, LiveFrame, Tracked
+from app.live.motion import LiveMotion
+from app.live.slot import Slot
+from app.media.camera import RateMeter
+from app.render.driving import FaceFollower
+from app.render.timings import Timings
+from liveportrait.animator import DrivingReader
+
+if TYPE_CHECKING:
+    from app.live.portraits import PreparedPortrait
+    from app.live.settings import Settings
+    from liveportrait.engines.base import Engine
+    from liveportrait.motion import Motion
+    from models.face import FaceTracker
+
+FAULTS = (
+    ValueError,
+    RuntimeError,
+    IndexError,
+    FloatingPointError,
+    MemoryError,
+    cv2.error,
+    np.linalg.LinAlgError,
+    AppError,
+)
+
+
+class Run:
+    """Tracks and draws until it is told to stop.
+
+    Args:
+        engine: Reads and draws.
+        tracker: Finds faces.
+        settings: Options and sliders of the moment.
+        shown: The portrait of the moment, or None.
+        clock: Source of seconds.
+        publish: Gets each finished frame, with the seconds that it took to draw.
+        warn: Told of faults, once for each kind.
+        countdown: Told of the seconds left until a new neutral reference is taken.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        tracker: FaceTracker,
+        settings: Callable[[], Settings],
+        shown: Callable[[], PreparedPortrait | None],
+        clock: Callable[[], float],
+        *,
+        publish: Callable[[LiveFrame, float], None],
+        warn: Callable[[str], None],
+        countdown: Callable[[int], None],
+    ) -> None:
+        self.captured: Slot[Captured] = Slot()
+        self.tracked: Slot[Tracked] = Slot()
+        self.timings = Timings()
+        self.rate = RateMeter()
+        self.lost = 0
+        self._engine = engine
+        self._tracker = tracker
+        self._settings = settings
+        self._shown = shown
+        self._clock = clock
+        self._publish = publish
+        self._warn = warn
+        self._said: set[str] = set()
+        self._stop = threading.Event()
+        self._dirty = True
+        self._number = 0  # run of the driver whose frames count
+        self._reference: Motion | None = None
+        self._count = 0
+        self.motion = LiveMotion(engine, countdown)
+        self._threads = [
+            threading.Thread(target=work, name=f"live-{name}", daemon=True)
+            for name, work in (("track", self._track), ("render", self._render))
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def drive(self, number: int) -> None:
+        """Only frames of this run of a driver count from now on; 0 is no driver."""
+        self._number = number
+        self.captured.clear()
+        if number == 0:
+            self.tracked.put(Tracked())
+
+    def redraw(self) -> None:
+        """Draw again: an option, a slider or the portrait has changed."""
+        self._dirty = True
+        self.tracked.poke()
+
+    def stop(self) -> None:
+        """Ask both threads to end."""
+        self._stop.set()
+        self.captured.close()
+        self.tracked.close()
+
+    def join(self, timeout: float | None = None) -> bool:
+        """Wait for their end; True if both have ended."""
+        for thread in self._threads:
+            thread.join(timeout)
+        return not any(thread.is_alive() for thread in self._threads)
+
+    def _fault(self, what: str, error: Exception) -> None:
+        sentence = f"{error}" if isinstance(error, AppError) else f"{what} failed: {type(error).__name__}: {error}."
+        if sentence not in self._said and len(self._said) < 64:
+            self._said.add(sentence)
+            self._warn(sentence)
+
+    # ---- track ----------------------------------------------------------------------------------------------------
+    def _track(self) -> None:
+        number = 0
+        reader = DrivingReader(self._engine)
+        follow: FaceFollower | None = None
+        while not self._stop.is_set():
+            captured = self.captured.take(0.5)
+            if captured is None or captured.run != self._number:
+                continue
+            settings = self._settings()
+            if captured.run != number or follow is None:
+                number = captured.run
+                reader.reset()
+                self.motion.reset()
+                self._reference = None
+                follow = FaceFollower(self._tracker, settings.options.input.driving_face)
+            try:
+                start = self._clock()
+                tracked = self._read(captured, reader, follow)
+                self.timings.add("track", self._clock() - start)
+            except UsageError as error:  # the face that was asked for does not exist
+                self._fault("Tracking", error)
+                follow = FaceFollower(self._tracker, "largest")
+                continue
+            except FAULTS as error:
+                self._fault("Tracking", error)
+                continue
+            self.tracked.put(tracked)
+
+    def _read(self, captured: Captured, reader: DrivingReader, follow: FaceFollower) -> Tracked:
+        settings = self._settings()
+        options, raw, face = settings.options.animation, captured.motion, None
+        if captured.rgb is not None:
+            face = follow(captured.rgb)
+            raw = None if face is None else reader.read(captured.rgb, face)
+        if captured.lone:
+            if raw is None:
+                raise AppError(
+                    "The driving picture shows no face.", "Choose one with a face, large and from the front."
+                )
+            step = self.motion.lone(raw)
+            return Tracked(captured, face, step.motion, step.reference)
+        if captured.reference is not None and self._reference is not captured.reference:
+            self._reference = captured.reference
+            self.motion.fix(captured.reference)
+        if raw is None:
+            self.lost += 1
+        prepared = self._shown()
+        rest = prepared.face.portrait.motion if prepared is not None and not options.relative else None
+        step = self.motion(
+            raw, captured.time, jump=captured.jump, smooth=options.smooth > 0 and captured.motion is None,
+            first=options.reference == "first", rest=rest,
+        )  # fmt: skip
+        return Tracked(captured, face, step.motion, step.reference)
+
+    # ---- render ---------------------------------------------------------------------------------------------------
+    def _render(self) -> None:
+        last = Tracked()
+        while not self._stop.is_set():
+            tracked = self.tracked.take(0.5)
+            if tracked is not None and tracked.captured is not None and tracked.captured.run != self._number:
+                tracked = None
+            if tracked is None and not self._dirty:
+                continue
+            fresh = tracked is not None and tracked.captured is not None
+            self._dirty = False
+            last = tracked or last
+            prepared = self._shown()
+            if prepared is None:
+                continue
+            try:
+                start = self._clock()
+                frame = self._draw(prepared, last, fresh)
+                self._publish(frame, self._clock() - start)
+            except FAULTS as error:
+                self._fault("Drawing", error)
+
+    def _draw(self, prepared: PreparedPortrait, tracked: Tracked, fresh: bool) -> LiveFrame:
+        settings = self._settings()
+        options = settings.options.animation
+        start = self._clock()
+        x_d = driving_keypoints(self._engine, prepared, tracked, options, settings.expression)
+        if not np.isfinite(x_d).all():
+            raise FloatingPointError("the motion of this frame is not a number; the last picture stays")
+        square = self._engine.render(prepared.face.portrait, x_d)[0]
+        drawn = self._clock()
+        picture = compose(prepared, square, options)
+        done = self._clock()
+        if fresh:
+            self.timings.add("render", drawn - start)
+            self.timings.add("paste", done - drawn)
+            self.rate.tick(done)
+        captured = tracked.captured
+        self._count += 1
+        return LiveFrame(
+            index=self._count - 1,
+            time=captured.time if captured is not None and fresh else start,
+            picture=picture,
+            source=at_rest(prepared, options),
+            driver=None if captured is None else captured.rgb,
+            face=tracked.face,
+            portrait=prepared.key,
+            fresh=fresh,
+            seen=tracked.face is not None or (captured is not None and captured.motion is not None),
+            marks={"rendered": done},
+        )

@@ -1,0 +1,592 @@
+"""The live session: states, commands, driver, portraits, sinks; see the package text for how it is used."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from app.errors import AppError
+from app.events import Event, EventStream
+from app.live.capture import Capture
+from app.live.drivers import DriverSource, live_clock
+from app.live.frames import Captured, LiveFrame, Pixels
+from app.live.portraits import PortraitInfo, Shelf
+from app.live.quality import START, Governor
+from app.live.run import Run
+from app.live.settings import Settings
+from app.live.sinks import Sink, SinkRunner
+from app.live.states import ACTIVE, State, may_move
+from app.live.stats import LiveStats, SinkInfo
+from app.live_options import LiveOptions
+from app.options import RenderOptions
+from app.render.inputs import load_job_engine
+
+if TYPE_CHECKING:
+    from liveportrait.engines.base import Engine
+    from liveportrait.expression import Expression
+    from models.face import FaceTracker
+
+SILENCE: Final = 3.0  # seconds without a picture after which a camera counts as away
+JOIN: Final = 5.0  # seconds that a thread may take to end
+TICK: Final = 0.25  # seconds between two looks at the camera
+LARGEST: Final = 1024
+Engines = Callable[[RenderOptions, Callable[[str], None], Callable[[str], None]], "Engine"]
+
+
+class LiveSession:
+    """Animates portraits in real time.
+
+    All methods return at once and may be called from any thread in any state and any order; the work is done by threads
+    of the session. What happens is told through ``events`` (messages for people) and ``on_change`` (something to look
+    at has changed). Use it in a ``with`` statement, or call ``close``.
+
+    Args:
+        options: Input, animation and program options (engine, device).
+        live: Live options.
+        engine: Engine to use instead of the one that the options name.
+        events: Gets messages; from the session's threads.
+        on_change: Called from the session's threads with "state", "portraits", "sinks", "camera", "quality", "engine"
+            or "countdown" when that has changed.
+        clock: Source of seconds.
+        load: Loads the engine that options name.
+    """
+
+    def __init__(
+        self,
+        options: RenderOptions | None = None,
+        live: LiveOptions | None = None,
+        *,
+        engine: Engine | None = None,
+        events: EventStream | None = None,
+        on_change: Callable[[str], None] | None = None,
+        clock: Callable[[], float] | None = None,
+        load: Engines = load_job_engine,
+    ) -> None:
+        self.events = events or EventStream()
+        self.clock = clock or live_clock()
+        self.countdown = 0
+        self.error: AppError | None = None
+        """Why the last start failed, or None."""
+        self.driver_error: AppError | None = None
+        """Why the driver gives no picture at the moment, or None."""
+        self._on_change = on_change or (lambda _: None)
+        self._settings = Settings(options or RenderOptions(), live or LiveOptions())
+        self._given, self._engine, self._load = engine, engine, load
+        self._state: State = "idle"
+        self._changed = threading.Condition()
+        self._shelf = Shelf(self._portraits_changed)
+        self._tracker: FaceTracker | None = None
+        self._source: DriverSource | None = None
+        self._capture: Capture | None = None
+        self._number = 0
+        self._arrival = 0.0
+        self._captured = 0
+        self._orphans: list[Capture] = []
+        self._run: Run | None = None
+        self._sinks: dict[str, Sink] = {}
+        self._runners: dict[str, SinkRunner] = {}
+        self._sink_lock = threading.Lock()
+        self._governor = Governor(START, LARGEST, False)
+        self._hinted = ""
+        self._final: LiveStats | None = None
+        self._commands: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
+        self._work = threading.Event()
+        self._closing = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._control, name="live-control", daemon=True),
+            threading.Thread(target=self._prepare, name="live-portraits", daemon=True),
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def __enter__(self) -> LiveSession:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # ---- state ----------------------------------------------------------------------------------------------------
+    @property
+    def state(self) -> State:
+        """idle, starting, running, waiting (no picture from the driver), stopping or closed."""
+        return self._state
+
+    def start(self) -> None:
+        """Begin to animate; nothing happens if it does already."""
+        self._commands.put(self._do_start)
+
+    def stop(self) -> None:
+        """End capture, tracking and sinks; portraits stay ready."""
+        self._commands.put(self._do_stop)
+
+    def close(self, timeout: float | None = 30.0) -> None:
+        """Stop for good and wait until all threads have ended."""
+        if not self._closing.is_set():
+            self._closing.set()
+            self._commands.put(self._do_stop)
+            self._commands.put(None)
+            self._work.set()
+        for thread in self._threads:
+            thread.join(timeout)
+        for orphan in self._orphans:
+            orphan.join(timeout)
+
+    def wait_for(self, condition: Callable[[], bool], timeout: float | None = None) -> bool:
+        """Wait until a condition holds; it is looked at whenever something changes.
+
+        Returns:
+            Whether it holds.
+        """
+        with self._changed:
+            return self._changed.wait_for(condition, timeout)
+
+    def settle(self, timeout: float | None = 30.0) -> bool:
+        """Wait until all commands given so far have been carried out; True if they have."""
+        done = threading.Event()
+        self._commands.put(done.set)
+        return done.wait(timeout)
+
+    def _notify(self, what: str) -> None:
+        with self._changed:
+            self._changed.notify_all()
+        self._on_change(what)
+
+    def _move(self, new: State) -> bool:
+        with self._changed:
+            if not may_move(self._state, new):
+                return False
+            self._state = new
+        self._notify("state")
+        return True
+
+    # ---- settings -------------------------------------------------------------------------------------------------
+    @property
+    def options(self) -> RenderOptions:
+        """Options in use."""
+        return self._settings.options
+
+    @property
+    def live(self) -> LiveOptions:
+        """Live options in use."""
+        return self._settings.live
+
+    @property
+    def expression(self) -> Expression | None:
+        """Sliders in use."""
+        return self._settings.expression
+
+    @property
+    def engine(self) -> Engine | None:
+        """The engine, once it is loaded."""
+        return self._engine
+
+    def set_options(self, options: RenderOptions) -> None:
+        """Change options; the next frame follows them.
+
+        A new crop or face is prepared in the background, and another engine is loaded first.
+        """
+        old = self._settings.options
+        self._settings = replace(self._settings, options=options)
+        if (old.program.engine, old.program.device, old.program.threads) != (
+            options.program.engine, options.program.device, options.program.threads,
+        ):  # fmt: skip
+            self._commands.put(lambda: self._do_reload(old))
+        self._refresh()
+
+    def set_live(self, live: LiveOptions) -> None:
+        """Change live options; camera and sinks keep those that they were made with."""
+        self._settings = replace(self._settings, live=live)
+        self._commands.put(self._renew_governor)
+        self._refresh()
+
+    def set_expression(self, expression: Expression | None) -> None:
+        """Move sliders; the next frame follows them."""
+        self._settings = replace(self._settings, expression=expression)
+        self._redraw()
+
+    def _redraw(self) -> None:
+        run = self._run
+        if run is not None:
+            run.redraw()
+
+    def _refresh(self) -> None:
+        self._work.set()
+        self._redraw()
+
+    # ---- portraits ------------------------------------------------------------------------------------------------
+    def add_portrait(
+        self, key: str, picture: str | Path | Pixels, *, title: str = "", face: str = "", crop: str = ""
+    ) -> None:
+        """Put a portrait on the shelf; it is prepared in the background. The first one is shown.
+
+        Args:
+            key: What it is called in this session; one of the same key is replaced.
+            picture: File, or (H, W, 3 or 4) uint8.
+            title: Name for people; that of the file by default.
+            face: Which face, instead of the option "face".
+            crop: Square to animate, instead of the option "crop".
+        """
+        self._shelf.add(key, Path(picture) if isinstance(picture, str) else picture, title=title, face=face, crop=crop)
+        self._commands.put(self._ensure_engine)
+        self._work.set()
+
+    def remove_portrait(self, key: str) -> None:
+        """Take a portrait off the shelf."""
+        self._shelf.remove(key)
+        self._work.set()
+
+    def select_portrait(self, key: str) -> None:
+        """Show a portrait; a ready one with the next frame.
+
+        Raises:
+            KeyError: There is none of this key.
+        """
+        self._shelf.select(key)
+        self._refresh()
+
+    @property
+    def portraits(self) -> list[PortraitInfo]:
+        """All portraits with their status."""
+        return self._shelf.infos()
+
+    @property
+    def selected(self) -> str:
+        """Key of the chosen portrait, or empty."""
+        return self._shelf.selected
+
+    def portrait(self, key: str) -> PortraitInfo:
+        """One portrait. Raises KeyError."""
+        return self._shelf.info(key)
+
+    def _portraits_changed(self) -> None:
+        self._redraw()
+        self._notify("portraits")
+
+    def _prepare(self) -> None:
+        """Thread: prepares portraits."""
+        from models.face import FaceTracker
+
+        tracker: FaceTracker | None = None
+        while not self._closing.is_set():
+            self._work.wait()
+            self._work.clear()
+            while (engine := self._engine) is not None and not self._closing.is_set():
+                tracker = tracker or FaceTracker()
+                settings = self._settings
+                if not self._shelf.work(engine, tracker, settings.options, settings.live.picture_size):
+                    break
+                self._governor.settle(self.clock())
+
+    # ---- driver ---------------------------------------------------------------------------------------------------
+    @property
+    def driver(self) -> DriverSource | None:
+        """Who drives, or None."""
+        return self._source
+
+    def set_driver(self, source: DriverSource | None) -> None:
+        """Choose who drives; None leaves it to the sliders. A running session goes on with the new one."""
+        self._source = source
+        self._commands.put(self._do_drive)
+
+    def recentre(self, countdown: float = 3.0) -> None:
+        """Take a new neutral reference after a countdown in seconds: the most neutral look of the next half second."""
+        run = self._run
+        if run is not None:
+            run.motion.recentre(self.clock() + max(0.0, countdown))
+
+    def _counted(self, left: int) -> None:
+        self.countdown = left
+        if left == 0:
+            self.events.info("The neutral pose is taken now.")
+        self._notify("countdown")
+
+    # ---- sinks ----------------------------------------------------------------------------------------------------
+    def add_sink(self, sink: Sink) -> None:
+        """Hand frames to a sink, now or from the next start on. One of the same name is replaced."""
+        self._commands.put(lambda: self._do_add(sink))
+
+    def remove_sink(self, name: str) -> None:
+        """Finish a sink; a recording is completed."""
+        self._commands.put(lambda: self._do_remove(name))
+
+    @property
+    def sinks(self) -> list[SinkInfo]:
+        """All sinks with their status."""
+        with self._sink_lock:
+            return [
+                runner.info() if (runner := self._runners.get(name)) is not None
+                else SinkInfo(name, "waiting", shown=sink.meter.shown)
+                for name, sink in self._sinks.items()
+            ]  # fmt: skip
+
+    def _do_add(self, sink: Sink) -> None:
+        self._do_remove(sink.name)
+        with self._sink_lock:
+            self._sinks[sink.name] = sink
+            if self._state in ACTIVE:
+                self._runners[sink.name] = self._runner(sink)
+        self._redraw()
+        self._notify("sinks")
+
+    def _runner(self, sink: Sink) -> SinkRunner:
+        return SinkRunner(sink, self.clock, self.events, lambda: self._notify("sinks"))
+
+    def _do_remove(self, name: str) -> None:
+        with self._sink_lock:
+            self._sinks.pop(name, None)
+            runner = self._runners.pop(name, None)
+        if runner is not None:
+            runner.stop()
+            runner.join(JOIN)
+        self._notify("sinks")
+
+    def _publish(self, frame: LiveFrame, busy: float) -> None:
+        with self._sink_lock:
+            runners = list(self._runners.values())
+        for runner in runners:
+            runner.slot.put(frame)
+        if frame.fresh:
+            self._govern(busy)
+
+    # ---- quality --------------------------------------------------------------------------------------------------
+    def _govern(self, busy: float) -> None:
+        """After each frame, in the render thread."""
+        run, capture = self._run, self._capture
+        if run is None or capture is None:
+            return
+        facts = capture.driver.facts
+        given = facts.measured.rate if facts is not None else 0.0
+        target = self._settings.live.hold_rate
+        change = self._governor(self.clock(), busy, min(given, target) if given else target, run.rate.rate)
+        if change is not None and self._engine is not None:
+            setattr(self._engine, "max_crop", change.size)  # noqa: B010 - only engines of free size have it
+            self.events.info(change.sentence)
+            self._work.set()
+            self._notify("quality")
+
+    def _renew_governor(self) -> None:
+        """Begin with the size that the options ask for, or a modest one that may grow."""
+        engine, settings = self._engine, self._settings
+        if engine is None or not hasattr(engine, "max_crop"):
+            self._governor = Governor(START, START, False)
+            return
+        asked = settings.options.program.max_crop
+        size = asked or START
+        self._governor = Governor(size, asked or LARGEST, settings.live.adapt)
+        self._governor.settle(self.clock())
+        if engine.max_crop != size:
+            setattr(engine, "max_crop", size)  # noqa: B010
+            self._work.set()
+
+    # ---- figures --------------------------------------------------------------------------------------------------
+    def stats(self) -> LiveStats:
+        """Figures of the moment; after a stop those of the last run."""
+        run, capture = self._run, self._capture
+        if run is None:
+            return self._final or LiveStats(self._state, sinks=tuple(self.sinks))
+        infos = self.sinks
+        with self._sink_lock:
+            first = next((s for s in self._sinks.values() if s.meter.shown), None)
+            dropped = self._runners[first.name].slot.dropped if first is not None and first.name in self._runners else 0
+        dropped += run.captured.dropped + run.tracked.dropped
+        facts = capture.driver.facts if capture is not None else None
+        meter = first.meter if first is not None else None
+        latency = meter.latency if meter is not None else None
+        prepared = self._shelf.shown
+        mean = meter.mean_fps if meter is not None else 0.0
+        return LiveStats(
+            state=self._state,
+            fps=meter.fps if meter is not None else 0.0,
+            mean_fps=mean,
+            latency_ms=1000 * meter.recent_latency if meter is not None else 0.0,
+            latency_ms_median=latency.median if latency is not None else 0.0,
+            latency_ms_p95=latency.p95 if latency is not None else 0.0,
+            captured=self._captured,
+            shown=meter.shown if meter is not None else 0,
+            dropped=dropped,
+            lost=run.lost,
+            crop=prepared.face.crop.size if prepared is not None else 0,
+            engine=self._engine.name if self._engine is not None else "",
+            camera=facts,
+            sinks=tuple(infos),
+            stages=run.timings.report(),
+            seconds=(meter.shown - 1) / mean if meter is not None and mean > 0 else 0.0,
+        )
+
+    # ---- the control thread ---------------------------------------------------------------------------------------
+    def _control(self) -> None:
+        """Thread: carries out commands one after the other, and watches the camera in between."""
+        while True:
+            try:
+                command = self._commands.get(timeout=TICK)
+            except queue.Empty:
+                self._watch()
+                continue
+            if command is None:
+                break
+            try:
+                command()
+            except AppError as error:
+                self._failed(error)
+            except Exception as error:  # noqa: BLE001 - a lost session is worse than a sentence about a fault
+                self._failed(AppError(f"This is a fault of the program ({type(error).__name__}: {error})."))
+        self._move("closed")
+
+    def _failed(self, error: AppError) -> None:
+        self.error = error
+        self.events.emit(Event("message", message=str(error), level="error"))
+        if self._state == "starting":
+            self._do_stop()
+        self._notify("state")
+
+    def _ensure_engine(self) -> Engine:
+        if self._engine is None:
+            self._engine = self._load(self._settings.options, self.events.info, self.events.warn)
+            self._renew_governor()
+            self._notify("engine")
+        elif self._given is self._engine:
+            self._given = None
+            self._renew_governor()
+        self._work.set()
+        return self._engine
+
+    def _do_reload(self, old: RenderOptions) -> None:
+        if self._engine is None:
+            return
+        was = self._state in ACTIVE
+        try:
+            engine = self._load(self._settings.options, self.events.info, self.events.warn)
+        except AppError:
+            kept = self._settings.options
+            self._settings = replace(self._settings, options=replace(kept, program=old.program))
+            self._notify("engine")
+            raise
+        if was:
+            self._do_stop()
+        self._engine = engine
+        self._renew_governor()
+        self._work.set()
+        self._notify("engine")
+        if was:
+            self._do_start()
+
+    def _do_start(self) -> None:
+        if self._closing.is_set() or not self._move("starting"):
+            return
+        self.error = self.driver_error = self._final = None
+        engine = self._ensure_engine()
+        if self._tracker is None:
+            from models.face import FaceTracker
+
+            self._tracker = FaceTracker()
+        with self._sink_lock:
+            for sink in self._sinks.values():
+                self._runners[sink.name] = self._runner(sink)
+        self._captured, self.countdown = 0, 0
+        self._renew_governor()
+        self._run = Run(
+            engine, self._tracker, lambda: self._settings, lambda: self._shelf.shown, self.clock,
+            publish=self._publish, warn=self.events.warn, countdown=self._counted,
+        )  # fmt: skip
+        self._do_drive()
+
+    def _do_drive(self) -> None:
+        """Let the chosen driver drive, in place of the one before."""
+        run, engine = self._run, self._engine
+        if run is None or engine is None:
+            return
+        self._end_capture()
+        self.driver_error, self._hinted = None, ""
+        source = self._source
+        if source is None:
+            run.drive(0)
+            self._move("running")
+            return
+        self._number += 1
+        run.drive(self._number)
+        self._move("starting")
+        self._governor.settle(self.clock())
+        self._arrival = self.clock()
+        number = self._number
+        self._capture = Capture(
+            source, number, run.captured, self.clock, engine,
+            arrived=self._arrived, trouble=lambda error, again: self._trouble(number, error, again),
+        )  # fmt: skip
+        self._notify("camera")
+
+    def _end_capture(self) -> None:
+        capture, self._capture = self._capture, None
+        if capture is None:
+            return
+        capture.stop()
+        if not capture.join(JOIN):  # stuck in the driver of a camera; it gives the device back when it comes out
+            self._orphans = [o for o in self._orphans if not o.join(0)]
+            self._orphans.append(capture)
+
+    def _arrived(self, captured: Captured) -> None:
+        """Capture thread: a frame is there."""
+        if captured.run != self._number:
+            return
+        self._arrival = captured.time
+        self._captured += 1
+        if self._state != "running":
+            back = self._state == "waiting"
+            self.driver_error = None
+            if self._move("running") and back:
+                self.events.info("The camera is back.")
+            self._notify("camera")
+
+    def _trouble(self, number: int, error: AppError, again: bool) -> None:
+        """Capture thread: the driver gives no picture."""
+        if number != self._number:
+            return
+        known = self.driver_error
+        self.driver_error = error
+        self._move("waiting")
+        if known is None or str(known) != str(error):
+            self.events.warn(f"{error} It is tried again." if again else str(error))
+        self._notify("camera")
+
+    def _watch(self) -> None:
+        """Control thread, now and then: a camera that has fallen silent, and hints about it."""
+        capture = self._capture
+        if capture is None or self._state not in ("running", "starting"):
+            return
+        if capture.driver.lasting and self._state == "running" and self.clock() - self._arrival > SILENCE:
+            error = AppError(f"{capture.source.title} has given no picture for {SILENCE:g} s.", "The last one stays.")
+            self._trouble(capture.number, error, False)
+            return
+        hint = capture.driver.hint()
+        if hint and hint.split("(")[0][:40] != self._hinted:
+            self._hinted = hint.split("(")[0][:40]
+            self.events.warn(hint)
+
+    def _do_stop(self) -> None:
+        if not self._move("stopping"):
+            return
+        self._number += 1
+        facts = self._capture.driver.facts if self._capture is not None else None
+        if self._capture is not None:
+            self._capture.stop()
+        run = self._run
+        if run is not None:
+            run.stop()
+            run.join(JOIN)
+        with self._sink_lock:
+            runners = list(self._runners.values())
+        for runner in runners:
+            runner.stop()
+        for runner in runners:
+            runner.join(JOIN)
+        if run is not None:
+            self._final = replace(self.stats(), state="idle", camera=facts)
+        self._end_capture()
+        self._run = None
+        with self._sink_lock:
+            self._runners.clear()
+        self._notify("sinks")
+        self._move("idle")

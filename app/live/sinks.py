@@ -1,0 +1,199 @@
+"""Where finished frames go.
+
+Each sink runs in a thread of its own with its own slot: a slow one drops frames, a broken one stops alone, and neither
+holds up the picture.
+"""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import av
+import cv2
+
+from app.errors import AppError
+from app.live.frames import LiveFrame
+from app.live.slot import Slot
+from app.live.stats import SinkInfo, SinkMeter
+
+if TYPE_CHECKING:
+    from app.events import EventStream
+
+FAULTS = (AppError, OSError, RuntimeError, ValueError, MemoryError, av.FFmpegError, cv2.error)
+
+
+class Sink(ABC):
+    """Takes finished frames; all methods but the constructor run in the sink's thread.
+
+    Attributes:
+        name: Unique within a session.
+        depth: Frames that may wait for it.
+        interval: Seconds without a new frame after which ``idle`` is called, or None.
+        retry: Seconds after which a sink that failed is opened again, or None.
+        measured: False if somebody else records when a frame was really seen.
+    """
+
+    name: str = "sink"
+    depth: int = 1
+    interval: float | None = None
+    retry: float | None = None
+    measured: bool = True
+
+    def __init__(self) -> None:
+        self.meter = SinkMeter()
+
+    def open(self) -> None:  # noqa: B027 (many sinks need nothing)
+        """Get ready. Raises AppError if that can't be."""
+
+    @abstractmethod
+    def show(self, frame: LiveFrame) -> None:
+        """Show a frame. Raises AppError if that can't be."""
+
+    def idle(self) -> None:  # noqa: B027
+        """Nothing new came for ``interval`` seconds."""
+
+    def close(self) -> str:
+        """Finish; returns a sentence for the user, or an empty one. Called once for each ``open`` that worked."""
+        return ""
+
+
+class NullSink(Sink):
+    """Shows nothing; for measurements."""
+
+    name = "none"
+
+    def show(self, frame: LiveFrame) -> None:
+        """See Sink.show."""
+
+
+class PreviewSink(Sink):
+    """Keeps the newest frame for a window and tells it of each one.
+
+    Args:
+        on_frame: Called with each frame in the sink's thread; it must hand over to the window's own thread.
+        painted_by_caller: The window calls ``painted`` when a frame is on screen; latency is measured to there.
+        name: Unique within a session.
+    """
+
+    def __init__(
+        self,
+        on_frame: Callable[[LiveFrame], None] | None = None,
+        *,
+        painted_by_caller: bool = False,
+        name: str = "preview",
+    ) -> None:
+        super().__init__()
+        self.name = name
+        self.measured = not painted_by_caller
+        self._on_frame = on_frame
+        self._latest: LiveFrame | None = None
+
+    @property
+    def latest(self) -> LiveFrame | None:
+        """The newest frame, or None."""
+        return self._latest
+
+    def show(self, frame: LiveFrame) -> None:
+        """See Sink.show."""
+        self._latest = frame
+        if self._on_frame is not None:
+            self._on_frame(frame)
+
+    def painted(self, frame: LiveFrame, now: float) -> None:
+        """Record that a frame is on screen; ``now`` is ``LiveSession.clock()``."""
+        self.meter.record(now, frame.time, frame.fresh)
+
+
+class SinkRunner:
+    """The thread of one sink.
+
+    Args:
+        sink: What it serves.
+        clock: Source of seconds.
+        events: Gets messages.
+        changed: Called when the sink's status changes.
+    """
+
+    def __init__(
+        self, sink: Sink, clock: Callable[[], float], events: EventStream, changed: Callable[[], None]
+    ) -> None:
+        self.sink = sink
+        self.slot: Slot[LiveFrame] = Slot(sink.depth)
+        self._clock = clock
+        self._events = events
+        self._changed = changed
+        self._status, self._message = "waiting", ""
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._work, name=f"live-sink-{sink.name}", daemon=True)
+        self._thread.start()
+
+    def info(self) -> SinkInfo:
+        """Its status and figures."""
+        meter = self.sink.meter
+        return SinkInfo(
+            self.sink.name, self._status, self._message, meter.shown, self.slot.dropped, meter.fps,
+            1000 * meter.recent_latency,
+        )  # fmt: skip
+
+    def stop(self) -> None:
+        """Ask the sink to show what waits and finish."""
+        self._stop.set()
+        self.slot.close()
+
+    def join(self, timeout: float | None = None) -> bool:
+        """Wait for its end; True if it has ended."""
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    # ---- the thread -----------------------------------------------------------------------------------------------
+    def _set(self, status: str, message: str = "") -> None:
+        self._status, self._message = status, message
+        self._changed()
+
+    def _work(self) -> None:
+        while True:
+            problem = self._serve()
+            if problem is None:
+                break
+            self._set("failed", problem)
+            again = f" It is tried again every {self.sink.retry:g} s." if self.sink.retry else ""
+            self._events.warn(f"{problem}{again}")
+            if self.sink.retry is None or self._stop.wait(self.sink.retry):
+                self.slot.close()
+                return
+            self.slot.clear()
+        self._set("waiting", self._message)
+
+    def _serve(self) -> str | None:
+        """Open, show frames until the end, close; returns why it broke off, or None."""
+        sink = self.sink
+        try:
+            sink.open()
+        except FAULTS as error:
+            return str(error)
+        self._set("running")
+        problem: str | None = None
+        try:
+            while True:
+                frame = self.slot.take(sink.interval)
+                if frame is not None:
+                    sink.show(frame)
+                    if sink.measured:
+                        sink.meter.record(self._clock(), frame.time, frame.fresh)
+                elif self.slot.closed:
+                    break
+                else:
+                    sink.idle()
+        except FAULTS as error:
+            problem = str(error)
+        try:
+            sentence = sink.close()
+        except FAULTS as error:
+            return problem or str(error)
+        if sentence:
+            self._message = sentence
+            self._events.info(sentence)
+        return problem

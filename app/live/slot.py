@@ -1,0 +1,76 @@
+"""Hand-over between two threads that never builds up delay: the newest items stay, the oldest are dropped."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Slot(Generic[T]):
+    """Holds the newest items for one taker. ``put`` never waits.
+
+    Args:
+        depth: Items held; 1 is a latest-value slot.
+    """
+
+    def __init__(self, depth: int = 1) -> None:
+        self._items: deque[T] = deque()
+        self._depth = depth
+        self._ready = threading.Condition()
+        self._poked = False
+        self._closed = False
+        self.dropped = 0
+        """Items that were never taken."""
+        self.count = 0
+        """Items put in so far."""
+
+    def put(self, item: T) -> None:
+        """Add the newest item; the oldest one goes if the slot is full. Nothing happens once it is closed."""
+        with self._ready:
+            if self._closed:
+                return
+            if len(self._items) >= self._depth:
+                self._items.popleft()
+                self.dropped += 1
+            self._items.append(item)
+            self.count += 1
+            self._ready.notify_all()
+
+    def take(self, timeout: float | None = None) -> T | None:
+        """Wait for the oldest item that is left.
+
+        Args:
+            timeout: Seconds to wait, None for ever.
+
+        Returns:
+            The item, or None if the time is over, somebody called ``poke``, or the slot is closed and empty.
+        """
+        with self._ready:
+            self._ready.wait_for(lambda: bool(self._items) or self._poked or self._closed, timeout)
+            self._poked = False
+            return self._items.popleft() if self._items else None
+
+    def poke(self) -> None:
+        """Wake the taker without an item."""
+        with self._ready:
+            self._poked = True
+            self._ready.notify_all()
+
+    def clear(self) -> None:
+        """Drop what is inside without counting it."""
+        with self._ready:
+            self._items.clear()
+
+    def close(self) -> None:
+        """Take no further items and wake the taker."""
+        with self._ready:
+            self._closed = True
+            self._ready.notify_all()
+
+    @property
+    def closed(self) -> bool:
+        """Whether ``close`` was called."""
+        return self._closed

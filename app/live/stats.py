@@ -1,0 +1,164 @@
+"""Figures of a live session: frame rate and capture-to-shown latency from time stamps, dropped frames."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from app.media.camera import CameraFacts, RateMeter
+from app.render.timings import StageTime, Timings
+
+RECENT: Final = 90  # latencies that the figure on screen is made of
+
+
+class SinkMeter:
+    """What one sink has shown. Safe between threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._meter = RateMeter()
+        self._timings = Timings()
+        self._recent: deque[float] = deque(maxlen=RECENT)
+        self._first: float | None = None
+        self._last = 0.0
+        self.shown = 0
+
+    def record(self, now: float, captured: float, fresh: bool) -> None:
+        """Count a frame.
+
+        Args:
+            now: Seconds on the clock at which it was shown.
+            captured: When its driving frame was captured.
+            fresh: Whether it shows a new driving frame; others say nothing on latency.
+        """
+        with self._lock:
+            self.shown += 1
+            self._meter.tick(now)
+            self._first = now if self._first is None else self._first
+            self._last = now
+            if fresh:
+                self._timings.add("latency", now - captured)
+                self._recent.append(now - captured)
+
+    @property
+    def fps(self) -> float:
+        """Frames a second over the last two seconds."""
+        with self._lock:
+            return self._meter.rate
+
+    @property
+    def mean_fps(self) -> float:
+        """Frames a second from the first to the last frame."""
+        with self._lock:
+            span = self._last - self._first if self._first is not None else 0.0
+            return (self.shown - 1) / span if span > 0 else 0.0
+
+    @property
+    def latency(self) -> StageTime | None:
+        """Latency over the whole session, or None."""
+        return self._timings.report().get("latency")
+
+    @property
+    def recent_latency(self) -> float:
+        """Median of the last latencies in seconds, 0 if there are none."""
+        with self._lock:
+            values = sorted(self._recent)
+        return values[len(values) // 2] if values else 0.0
+
+
+@dataclass(frozen=True)
+class SinkInfo:
+    """One sink, for lists and windows.
+
+    Attributes:
+        name: Its name, unique in the session.
+        status: waiting (not started), running or failed.
+        message: Why it failed, or what it adapted.
+        shown: Frames shown.
+        dropped: Frames that it was too slow for.
+        fps: Frames a second, last two seconds.
+        latency_ms: Capture to shown, median of the last frames.
+    """
+
+    name: str
+    status: str
+    message: str = ""
+    shown: int = 0
+    dropped: int = 0
+    fps: float = 0.0
+    latency_ms: float = 0.0
+
+
+@dataclass(frozen=True)
+class LiveStats:
+    """A snapshot of a session's figures.
+
+    Attributes:
+        state: State of the session.
+        fps: Frames shown a second over the last two seconds.
+        mean_fps: The same since the first frame.
+        latency_ms: Capture to shown, median of the last frames, in milliseconds.
+        latency_ms_median: The same over the whole session.
+        latency_ms_p95: 95th percentile over the whole session.
+        captured: Frames that the driver gave.
+        shown: Frames shown by the first sink.
+        dropped: Captured frames that were never shown, because something was too slow for them.
+        lost: Frames in which the driver's face was not seen.
+        crop: Side of the animated square in pixels.
+        engine: Name of the engine, empty before it is loaded.
+        camera: Asked, reported and measured mode, or None.
+        sinks: All sinks.
+        stages: Time per frame of "track", "render" and "paste".
+        seconds: From the first to the last frame shown.
+    """
+
+    state: str
+    fps: float = 0.0
+    mean_fps: float = 0.0
+    latency_ms: float = 0.0
+    latency_ms_median: float = 0.0
+    latency_ms_p95: float = 0.0
+    captured: int = 0
+    shown: int = 0
+    dropped: int = 0
+    lost: int = 0
+    crop: int = 0
+    engine: str = ""
+    camera: CameraFacts | None = None
+    sinks: tuple[SinkInfo, ...] = ()
+    stages: dict[str, StageTime] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """The figures as a JSON object (docs/live.md describes it)."""
+        return {
+            "fps": round(self.mean_fps, 2),
+            "latency_ms_median": round(self.latency_ms_median, 2),
+            "latency_ms_p95": round(self.latency_ms_p95, 2),
+            "dropped": self.dropped,
+            "captured": self.captured,
+            "shown": self.shown,
+            "lost": self.lost,
+            "seconds": round(self.seconds, 3),
+            "engine": self.engine,
+            "crop": self.crop,
+            "camera": None if self.camera is None else _camera_json(self.camera),
+            "sinks": {
+                s.name: {
+                    "status": s.status, "shown": s.shown, "dropped": s.dropped, "fps": round(s.fps, 2),
+                    "latency_ms": round(s.latency_ms, 2), "message": s.message,
+                }
+                for s in self.sinks
+            },
+            "stages": {name: stage.to_json() for name, stage in self.stages.items()},
+        }  # fmt: skip
+
+
+def _camera_json(facts: CameraFacts) -> dict[str, Any]:
+    modes = {
+        name: {"width": m.width, "height": m.height, "rate": round(m.rate, 2), "mjpg": m.mjpg}
+        for name, m in (("asked", facts.asked), ("reported", facts.reported), ("measured", facts.measured))
+    }
+    return {"name": facts.name, "backend": facts.backend, **modes}

@@ -1,0 +1,171 @@
+"""Options of live sessions, declared like all others (``app.options``); only `animate live` and the window use them.
+
+This module imports nothing heavy on purpose: the command line answers ``--help`` from it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Final, Literal
+
+from app.errors import UsageError
+from app.options import OptionInfo, declared
+from liveportrait.options import option
+
+Fit = Literal["contain", "cover", "stretch"]
+CAMERA, LIVE, VIRTUAL, RECORD = "Camera", "Live", "Virtual camera", "Recording"
+
+
+@dataclass(frozen=True)
+class LiveOptions:
+    """How a live session captures, keeps up, and hands on."""
+
+    camera: str = option(
+        "",
+        title="Camera",
+        group=CAMERA,
+        help="Who drives: a camera by number or name, or a part of that; or a video file that plays like a camera, a "
+        "photo, or a motion template. Without it the first camera.",
+    )
+    camera_size: str = option(
+        "640x480",
+        title="Camera size",
+        group=CAMERA,
+        unit="px",
+        help="Size to ask the camera for, as 640x480; empty leaves it to the camera. Larger is slower, seldom better.",
+    )
+    camera_rate: float = option(
+        0.0,
+        title="Camera rate",
+        group=CAMERA,
+        unit="1/s",
+        minimum=0.0,
+        maximum=240.0,
+        step=1.0,
+        help="Frames a second to ask the camera for, or to play a file at; 0 leaves it to the camera, or takes the "
+        "file's own time stamps.",
+    )
+    camera_mjpg: bool = option(
+        True,
+        title="Compressed pictures",
+        group=CAMERA,
+        advanced=True,
+        help="Ask the camera for MJPG: most reach 30 frames/s only so.",
+    )
+    mirror: bool = option(True, title="Mirror the camera", group=CAMERA, help="Swap left and right of a camera.")
+    hold_rate: float = option(
+        30.0,
+        title="Frame rate to hold",
+        group=LIVE,
+        unit="1/s",
+        minimum=1.0,
+        maximum=120.0,
+        step=1.0,
+        help="The animated square gets smaller where this rate, or that of the camera if it is lower, can't be held.",
+    )
+    adapt: bool = option(
+        True,
+        title="Adapt the quality",
+        group=LIVE,
+        help="Change the size of the animated square to hold the frame rate; without it frames are dropped instead.",
+    )
+    picture_size: int = option(
+        1280,
+        title="Largest picture",
+        group=LIVE,
+        unit="px",
+        minimum=0,
+        maximum=8192,
+        step=16,
+        help="Longer side of the live picture; larger portraits are scaled down. 0 keeps their size.",
+    )
+    vcam: bool = option(
+        False, title="Virtual camera", group=VIRTUAL, help="Show the result as a camera to other programs."
+    )
+    vcam_size: str = option(
+        "1280x720",
+        title="Size",
+        group=VIRTUAL,
+        unit="px",
+        help="Size of the virtual camera, as 1280x720; empty takes that of the picture.",
+    )
+    vcam_rate: float = option(
+        30.0, title="Rate", group=VIRTUAL, unit="1/s", minimum=1.0, maximum=120.0, step=1.0,
+        help="Frames a second of the virtual camera.",
+    )  # fmt: skip
+    vcam_fit: Fit = option(
+        "contain",
+        title="Fit",
+        group=VIRTUAL,
+        help="How the picture fits into the virtual camera: contain adds bars, cover cuts the border off, stretch "
+        "distorts.",
+    )
+    record: str = option(
+        "",
+        title="Record to",
+        group=RECORD,
+        help="Video file to record the session to; every frame keeps its exact time stamp.",
+    )
+    microphone: bool = option(
+        False,
+        title="Record the microphone",
+        group=RECORD,
+        help="Lay the sound of the microphone under the recording.",
+    )
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height to ask the camera for, (0, 0) for its own choice."""
+        return parse_size(self.camera_size) or (0, 0)
+
+
+def parse_size(text: str) -> tuple[int, int] | None:
+    """Width and height of a text such as 1280x720; an empty one is None.
+
+    Raises:
+        ValueError: It is something else.
+    """
+    if not text:
+        return None
+    match = re.fullmatch(r"\s*(\d{1,5})\s*[xX\u00d7]\s*(\d{1,5})\s*", text)
+    if match is None or min(int(g) for g in match.groups()) < 16 or max(int(g) for g in match.groups()) > 16384:
+        raise ValueError(f"{text!r} is not a size in pixels such as 1280x720.")
+    return int(match.group(1)), int(match.group(2))
+
+
+@lru_cache(maxsize=1)
+def live_options() -> tuple[OptionInfo, ...]:
+    """Every live option, grouped, in the order of help and documentation."""
+    return declared("live", LiveOptions)
+
+
+SIZES: Final = ("camera_size", "vcam_size")
+
+
+def check_live(values: Mapping[str, Any], flags: bool = False) -> LiveOptions:
+    """Live options from values by name; those that are not named keep their default.
+
+    Args:
+        values: Name -> value, as text or in the option's own type.
+        flags: Call options by their flag in errors.
+
+    Raises:
+        UsageError: An unknown name or a value out of bounds.
+    """
+    known = {info.name: info for info in live_options()}
+    checked: dict[str, Any] = {}
+    for name, value in values.items():
+        info = known.get(name)
+        if info is None:
+            raise UsageError(f"There is no live option named {name!r}; known are {', '.join(known)}.")
+        label = info.flags[-1] if flags else name
+        checked[name] = info.check(value, label)
+        if name in SIZES:
+            try:
+                parse_size(checked[name])
+            except ValueError as error:
+                raise UsageError(f"{label}: {error}") from None
+    return LiveOptions(**checked)

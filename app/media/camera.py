@@ -1,0 +1,422 @@
+"""Cameras: found by name, opened with the mode that is asked for, read with time stamps; a clip can stand in for one.
+
+Index numbers differ between back ends and change when something is unplugged, so a camera is remembered by its name and
+its number is looked up each time it is opened. What was asked for, what the driver reports and what really arrives are
+three things and are told apart (:class:`CameraFacts`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from app.errors import MediaError
+from app.media.cameras import CameraDevice, list_cameras
+
+Pixels = npt.NDArray[np.uint8]
+Clock = Callable[[], float]
+
+WARM_UP: Final = 5.0  # seconds that a camera may take to its first picture
+DARK: Final = 1.0  # seconds of that in which black pictures are waited out
+BLACK: Final = 8  # brightest value of a picture that counts as black
+MJPG: Final = int.from_bytes(b"MJPG", "little")
+FAILURES: Final = 5  # reads without a picture, one after the other, that count as unplugged
+SLOW: Final = 0.7  # share of the reported rate below which the user is told
+BACKENDS: Final[dict[str, tuple[str, ...]]] = {
+    "win32": ("DSHOW", "MSMF"),
+    "darwin": ("AVFOUNDATION",),
+    "linux": ("V4L2", "GSTREAMER"),
+}
+
+
+class CameraError(MediaError):
+    """A camera can't be opened or gives no picture."""
+
+
+@dataclass(frozen=True)
+class Mode:
+    """How a camera runs.
+
+    Attributes:
+        width: Pixels, 0 for the camera's own choice.
+        height: Pixels, 0 for the camera's own choice.
+        rate: Frames a second, 0 for the camera's own choice.
+        mjpg: Ask for compressed pictures: most cameras reach their large sizes and 30 frames/s only so.
+    """
+
+    width: int = 0
+    height: int = 0
+    rate: float = 0.0
+    mjpg: bool = True
+
+    def __str__(self) -> str:
+        size = f"{self.width}x{self.height}" if self.width else "any size"
+        rate = f" at {self.rate:g} frames/s" if self.rate else ""
+        return f"{size}{rate}"
+
+
+@dataclass(frozen=True)
+class CameraFacts:
+    """What is known of an opened camera.
+
+    Attributes:
+        name: Its name.
+        backend: Program interface that reads it.
+        asked: Mode asked for.
+        reported: Mode that the driver says it runs in.
+        measured: Mode of the pictures that arrive; rate 0 until it is known.
+    """
+
+    name: str
+    backend: str
+    asked: Mode
+    reported: Mode
+    measured: Mode
+
+
+@dataclass(frozen=True)
+class Shot:
+    """One picture of a camera.
+
+    Attributes:
+        index: Number since the opening, from 0; for a clip the number of its frame.
+        time: Seconds on the clock at which it arrived.
+        rgb: (H, W, 3) uint8.
+        jump: True at the first picture, and where a clip starts over.
+    """
+
+    index: int
+    time: float
+    rgb: Pixels
+    jump: bool = False
+
+
+class RateMeter:
+    """Events a second over the last few seconds.
+
+    Args:
+        window: Seconds looked back.
+    """
+
+    def __init__(self, window: float = 2.0) -> None:
+        self._window = window
+        self._times: deque[float] = deque(maxlen=1024)
+
+    def tick(self, now: float) -> None:
+        """Count an event."""
+        self._times.append(now)
+        while self._times[-1] - self._times[0] > self._window:
+            self._times.popleft()
+
+    @property
+    def rate(self) -> float:
+        """Events a second; 0 until two were seen."""
+        times = list(self._times)
+        span = times[-1] - times[0] if len(times) > 1 else 0.0
+        return (len(times) - 1) / span if span > 0 else 0.0
+
+
+class Camera(ABC):
+    """Something that gives pictures in real time. Opened, read and closed in one thread; ``cancel`` is for others.
+
+    Attributes:
+        name: For people.
+        lasting: True if the end of the pictures is a fault to be waited out, as with a camera that was unplugged.
+    """
+
+    name: str = ""
+    lasting: bool = True
+
+    def __init__(self, clock: Clock = time.perf_counter) -> None:
+        self.clock = clock
+        self._stop = threading.Event()
+        self._meter = RateMeter()
+
+    @abstractmethod
+    def open(self) -> None:
+        """Open it, or open it again.
+
+        Raises:
+            AppError: It can't be opened; the sentence says why and what to do.
+        """
+
+    @abstractmethod
+    def read(self) -> Shot | None:
+        """The next picture, when it arrives; None after ``cancel``.
+
+        Raises:
+            AppError: No more pictures come.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give the device back; harmless when called again."""
+
+    @property
+    @abstractmethod
+    def facts(self) -> CameraFacts:
+        """What was asked for, is reported and is measured."""
+
+    def cancel(self) -> None:
+        """Let a waiting ``read`` or ``open`` return soon; from any thread."""
+        self._stop.set()
+
+    def hint(self) -> str:
+        """A sentence about something that the user could improve, or an empty one."""
+        return ""
+
+
+Capture = Any  # cv2.VideoCapture, or what offers isOpened, read, get, set and release like it
+CaptureFactory = Callable[[int, str, Sequence[int]], Capture]
+
+
+def open_capture(index: int, backend: str, settings: Sequence[int]) -> Capture:
+    """A cv2 capture.
+
+    Args:
+        index: Number of the camera.
+        backend: Name of cv2's back end, such as "V4L2".
+        settings: Pairs of property and value, taken over before the stream starts.
+    """
+    return cv2.VideoCapture(index, getattr(cv2, f"CAP_{backend}"), list(settings))
+
+
+class DeviceCamera(Camera):
+    """A camera of this computer.
+
+    Args:
+        device: Which one; its number is looked up by the name at each opening.
+        mode: What to ask for.
+        mirror: Swap left and right, as in a mirror.
+        backends: cv2 back ends to try in order; None for those of this system.
+        capture: Opens a capture.
+        devices: Lists the cameras.
+        clock: Source of seconds.
+    """
+
+    def __init__(
+        self,
+        device: CameraDevice,
+        mode: Mode | None = None,
+        *,
+        mirror: bool = True,
+        backends: Sequence[str] | None = None,
+        capture: CaptureFactory = open_capture,
+        devices: Callable[[], list[CameraDevice]] = list_cameras,
+        clock: Clock = time.perf_counter,
+    ) -> None:
+        super().__init__(clock)
+        self.name = device.name
+        self._device = device
+        self._asked = mode or Mode()
+        self._mirror = mirror
+        platform = "linux" if sys.platform.startswith("linux") else sys.platform
+        self._backends = tuple(BACKENDS.get(platform, ("ANY",)) if backends is None else backends)
+        self._make = capture
+        self._devices = devices
+        self._capture: Capture | None = None
+        self._first: Pixels | None = None
+        self._backend = ""
+        self._reported = Mode()
+        self._size = (0, 0)
+        self._count = 0
+        self._dark = False
+
+    # ---- opening --------------------------------------------------------------------------------------------------
+    def open(self) -> None:
+        """See Camera.open: every back end is tried in turn."""
+        self.close()
+        device = self._find()
+        reasons = []
+        for backend in self._backends:
+            index = device.index_for(backend)
+            if index is None:
+                continue
+            try:
+                self._start(index, backend)
+            except CameraError as error:
+                reasons.append(f"{backend}: {error.message}")
+                self.close()
+                continue
+            return
+        if self._stop.is_set():
+            raise CameraError(f"Opening the camera {self.name} was broken off.")
+        raise self._blame(device, reasons)
+
+    def _find(self) -> CameraDevice:
+        """The camera under its present number."""
+        present = self._devices()
+        for device in present:
+            if device.key == self._device.key:
+                return device
+        if not self._device.listed:
+            return self._device
+        there = f"There are: {', '.join(d.name for d in present)}." if present else "No camera is connected."
+        raise CameraError(f"The camera {self.name} is not connected.", there)
+
+    def _start(self, index: int, backend: str) -> None:
+        settings: list[int] = []
+        if self._asked.mjpg:
+            settings += [cv2.CAP_PROP_FOURCC, MJPG]
+        if self._asked.width and self._asked.height:
+            settings += [cv2.CAP_PROP_FRAME_WIDTH, self._asked.width, cv2.CAP_PROP_FRAME_HEIGHT, self._asked.height]
+        if self._asked.rate:
+            settings += [cv2.CAP_PROP_FPS, round(self._asked.rate)]
+        try:
+            capture = self._make(index, backend, settings)
+            if not capture.isOpened() and settings:
+                # some drivers refuse a mode as a whole: open plainly, then ask piece by piece
+                capture.release()
+                capture = self._make(index, backend, [])
+                for prop, value in zip(settings[::2], settings[1::2], strict=True):
+                    capture.set(prop, value)
+        except (cv2.error, OSError) as error:
+            raise CameraError(f"it does not open ({error}).") from None
+        self._capture, self._backend = capture, backend
+        if not capture.isOpened():
+            raise CameraError("it does not open.")
+        capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
+        self._first = self._warm_up(capture)
+        height, width = self._first.shape[:2]
+        self._size = (width, height)
+        fourcc = int(capture.get(cv2.CAP_PROP_FOURCC))
+        self._reported = Mode(
+            int(capture.get(cv2.CAP_PROP_FRAME_WIDTH)),
+            int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT)),
+            float(capture.get(cv2.CAP_PROP_FPS)),
+            fourcc == MJPG,
+        )
+        self._count = 0
+        self._meter = RateMeter()
+
+    def _warm_up(self, capture: Capture) -> Pixels:
+        """The first picture that shows something; a black one if no other comes."""
+        start = self.clock()
+        black: Pixels | None = None
+        while not self._stop.is_set():
+            picture = self._grab(capture)
+            if picture is not None and int(picture.max()) > BLACK:
+                self._dark = False
+                return picture
+            black = black if picture is None else picture
+            waited = self.clock() - start
+            if black is not None and waited > DARK:
+                self._dark = True
+                return black
+            if waited > WARM_UP:
+                break
+            if picture is None:
+                self._stop.wait(0.02)
+        raise CameraError(f"no picture came within {WARM_UP:g} s.")
+
+    def _blame(self, device: CameraDevice, reasons: list[str]) -> CameraError:
+        """Why none of the back ends worked, as far as it can be told."""
+        node = Path(device.path) if device.path else None
+        if node is not None and not node.exists():
+            return CameraError(f"The camera {self.name} is not connected.", "Plug it in again.")
+        if node is not None and not os.access(node, os.R_OK | os.W_OK):
+            return CameraError(
+                f"The camera {self.name} may not be used: {node} belongs to another group.",
+                "Add yourself to the group video (sudo usermod -aG video $USER) and log in again.",
+            )
+        hint = {
+            "darwin": "Allow it under System Settings, Privacy & Security, Camera, and close programs that use it.",
+            "win32": "Allow it under Settings, Privacy & security, Camera, and close programs that use it.",
+        }.get(sys.platform, "Another program may be using it: close that, then try again.")
+        detail = f" ({'; '.join(reason.rstrip('.') for reason in reasons)})" if reasons else ""
+        return CameraError(f"The camera {self.name} gives no picture{detail}.", hint)
+
+    # ---- reading --------------------------------------------------------------------------------------------------
+    @staticmethod
+    def _grab(capture: Capture) -> Pixels | None:
+        try:
+            good, picture = capture.read()
+        except cv2.error:
+            return None
+        if not good or picture is None or picture.size == 0:
+            return None
+        if picture.ndim == 2:
+            return np.asarray(cv2.cvtColor(picture, cv2.COLOR_GRAY2BGR), np.uint8)
+        return np.asarray(picture[..., :3], np.uint8)
+
+    def read(self) -> Shot | None:
+        """See Camera.read."""
+        if self._capture is None:
+            raise CameraError(f"The camera {self.name} is not open.")
+        picture, self._first = self._first, None
+        failed = 0
+        while picture is None:
+            if self._stop.is_set():
+                return None
+            picture = self._grab(self._capture)
+            if picture is None:
+                failed += 1
+                if failed >= FAILURES:
+                    raise CameraError(f"The camera {self.name} gives no more pictures.", "Is it still plugged in?")
+                self._stop.wait(0.02)
+        now = self.clock()
+        self._meter.tick(now)
+        if self._dark and int(picture.max()) > BLACK:
+            self._dark = False
+        rgb = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
+        if self._mirror:
+            rgb = cv2.flip(rgb, 1)
+        self._size = (rgb.shape[1], rgb.shape[0])
+        self._count += 1
+        return Shot(self._count - 1, now, np.asarray(rgb, np.uint8), jump=self._count == 1)
+
+    def close(self) -> None:
+        """See Camera.close."""
+        capture, self._capture, self._first = self._capture, None, None
+        if capture is not None:
+            with contextlib.suppress(cv2.error):
+                capture.release()
+
+    @property
+    def facts(self) -> CameraFacts:
+        """See Camera.facts."""
+        measured = Mode(*self._size, self._meter.rate, self._reported.mjpg)
+        return CameraFacts(self.name, self._backend, self._asked, self._reported, measured)
+
+    def hint(self) -> str:
+        """See Camera.hint."""
+        facts = self.facts
+        if self._dark:
+            return f"The camera {self.name} shows black: open its shutter, or close the program that holds it."
+        promised = facts.reported.rate or facts.asked.rate
+        if self._count > 45 and promised and facts.measured.rate < SLOW * promised:
+            return (
+                f"The camera {self.name} gives {facts.measured.rate:.0f} of {promised:.0f} frames/s: cameras slow down "
+                "in dim light. Add light, switch off its automatic exposure, or choose a smaller size."
+            )
+        return ""
+
+
+def snapshot(device: CameraDevice, mode: Mode | None = None) -> Pixels:
+    """One picture of a camera, for a thumbnail: (H, W, 3) uint8. The camera is opened and closed again.
+
+    Raises:
+        AppError: It gives no picture.
+    """
+    camera = DeviceCamera(device, mode or Mode(640, 480))
+    try:
+        camera.open()
+        shot = camera.read()
+        if shot is None:
+            raise CameraError(f"The camera {camera.name} gives no picture.")
+        return shot.rgb
+    finally:
+        camera.close()

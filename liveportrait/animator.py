@@ -231,7 +231,7 @@ class Animator:
             face: Landmarks in its pixels.
             clip: The picture is a frame of a clip, used once: the engine's picture at rest is not drawn for it.
         """
-        crop = self.engine.fit_crop(Crop.from_face(face, self.options, self.engine.crop_size))
+        crop = self.engine.fit_crop(Crop.from_face(face, self.options, self.engine.crop_size), image)
         square = crop.apply(image)
         portrait = self.engine.encode(square, crop.face(face))
         compare = self.detail and self.options.paste_back and not clip and not self.engine.exact_at_rest

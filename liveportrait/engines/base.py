@@ -69,7 +69,7 @@ class Engine(ABC):
     reads_pixels: bool = True
     exact_at_rest: bool = False
 
-    def fit_crop(self, crop: Crop) -> Crop:
+    def fit_crop(self, crop: Crop, image: Image | None = None) -> Crop:
         """The crop that the engine wants to animate instead of the one that frames the face.
 
         It covers about the same square. LivePortrait takes the crop as it is: a levelled square of crop_size.

@@ -30,6 +30,8 @@ Float = npt.NDArray[np.float64]
 Map = npt.NDArray[np.float32]
 
 MIN_CROP = 320  # pixels
+ROOM_ABOVE = 0.04  # share of the crop's side that is kept free above the head
+_LOOK = 192  # pixels of the crop in which the head's upper end is looked for
 MAX_TILT = np.radians(20)  # heads tilted further are levelled by the crop
 SMOOTH_TURN = 3.0  # degrees of head turn from which on outlines are smoothed
 JUMP = 6.0  # pixels of source between every other pixel that count as an outline
@@ -76,12 +78,17 @@ class MeshEngine(Engine):
         self.regions = region_weights()
         self._matte = PersonMatte() if matte else None
 
-    def fit_crop(self, crop: Crop) -> Crop:
-        """See Engine.fit_crop: pixel for pixel where the size allows, level unless the head is tilted."""
+    def fit_crop(self, crop: Crop, image: Image | None = None) -> Crop:
+        """See Engine.fit_crop: pixel for pixel where the size allows, level unless the head is tilted.
+
+        High hair and hats get room above, so that they turn with the head instead of sticking to the edge.
+        """
         box = crop.box
-        size = int(np.clip(round(box.size), MIN_CROP, self.max_crop))
         if abs(box.angle) > MAX_TILT:
-            return crop.resized(size)
+            return crop.resized(int(np.clip(round(box.size), MIN_CROP, self.max_crop)))
+        if image is not None and self._matte is not None:
+            box = _with_room_above(box, image, self._matte)
+        size = int(np.clip(round(box.size), MIN_CROP, self.max_crop))
         if size != round(box.size):
             return Crop.of_box(Box(box.x, box.y, box.size), size)
         half = size / 2
@@ -261,6 +268,22 @@ def _smooth_outlines(image: Image, x: Map, y: Map) -> None:
             for dx in range(3):
                 total += padded[ys + dy, xs + dx] * np.uint16((2 - abs(dy - 1)) * (2 - abs(dx - 1)))
         image[ys, xs] = (total + 8) // 16
+
+
+def _with_room_above(box: Box, image: Image, matte: PersonMatte) -> Box:
+    """The box grown upwards and to the sides while the person reaches its upper edge inside the picture."""
+    for grow in (1.0, 1.15, 1.3, 1.45):
+        size = box.size * grow
+        y = box.y - (size - box.size) / 2
+        grown = Box(box.x, y, size)
+        rows = slice(0, round(ROOM_ABOVE * _LOOK))
+        inside = y - size / 2 + ROOM_ABOVE * size > 0  # else the picture itself ends here
+        if not inside:
+            return grown if grow > 1 else box
+        seen = matte(Crop.of_box(grown, _LOOK).apply(image[..., :3]))[rows]
+        if (seen > 0.5).mean(1).max() < 0.04:
+            return grown
+    return box
 
 
 def _angle_between(a: Pose, b: Pose) -> float:

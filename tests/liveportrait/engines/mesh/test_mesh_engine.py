@@ -10,6 +10,8 @@ import pytest
 from liveportrait.crop import Box, Crop
 from liveportrait.engines.mesh import MeshEngine
 from liveportrait.motion import euler_from_rotation
+from liveportrait.options import AnimationOptions
+from models.face import FaceTracker
 
 
 def turn_between(before, after) -> np.ndarray:
@@ -140,3 +142,15 @@ def test_regions_end_softly(stage):
         weight = stage.engine.regions[name][:, 0]
         assert weight.max() == 1
         assert ((weight > 0.05) & (weight < 0.95)).sum() > 20
+
+
+def test_high_hair_gets_room_above(stage, astronaut):
+    """A crop that cuts the hair grows upwards until the head fits, but never past the picture's own edge."""
+    face = FaceTracker().detect(astronaut)[0]
+    tight = Crop.from_face(face, AnimationOptions(crop_scale=1.75, crop_y=0.0))
+    plain, grown = stage.engine.fit_crop(tight).box, stage.engine.fit_crop(tight, astronaut).box
+    assert grown.size > 1.1 * plain.size
+    assert abs((grown.y + grown.size / 2) - (plain.y + plain.size / 2)) < 2
+    nothing_above = np.ascontiguousarray(astronaut[60:])
+    lower = Crop(tight.matrix @ np.array([[1, 0, 0], [0, 1, 60], [0, 0, 1]]), tight.size)
+    assert stage.engine.fit_crop(lower, nothing_above).box.size <= grown.size

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -279,8 +278,3 @@ def source_from_text(
         rate = Fraction(mode.rate).limit_denominator(1001) if mode is not None and mode.rate else None
         return file_source(path, rate=rate, reference=reference)
     return camera_source(text, mode, mirror=mirror)
-
-
-def live_clock() -> Clock:
-    """The clock of live sessions: seconds with a resolution well below a frame on every system."""
-    return time.perf_counter

@@ -3,44 +3,34 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from app.live.settings import Settings
+    from liveportrait.engines.base import Engine
 
 SIZES: Final = (1024, 896, 768, 640, 512, 448, 384, 320)
 START: Final = 512  # side that a session begins with, where nothing else is asked for
+LARGEST: Final = 1024
 FULL: Final = 0.9  # share of the time of a frame that drawing may take
 EASY: Final = 0.55  # share that the next larger size must be expected to stay below
+SHORT: Final = 0.92  # share of the wanted rate below which it counts as not held
 PATIENCE: Final = 1.5  # seconds of too slow frames before the size is changed
 CALM: Final = 6.0  # seconds of easy frames before it is raised
 FORGIVE: Final = 60.0  # seconds in which a size that was too slow is not tried again
-
-
-@dataclass(frozen=True)
-class SizeChange:
-    """A decision.
-
-    Attributes:
-        size: New side of the square in pixels.
-        sentence: What to tell the user.
-    """
-
-    size: int
-    sentence: str
 
 
 class Governor:
     """Decides on the size of the animated square.
 
     Args:
-        size: Side to begin with.
-        largest: Largest side allowed.
-        adapt: False never changes anything.
+        size: Side to begin with, in pixels.
+        sizes: Sides allowed; only ``size`` never changes anything.
     """
 
-    def __init__(self, size: int, largest: int, adapt: bool = True) -> None:
+    def __init__(self, size: int, sizes: tuple[int, ...] = SIZES) -> None:
         self.size = size
-        self._largest = largest
-        self._adapt = adapt
+        self._sizes = sizes
         self._busy: deque[tuple[float, float]] = deque(maxlen=240)
         self._since = 0.0
         self._easy_since: float | None = None
@@ -53,8 +43,8 @@ class Governor:
         self._easy_since = None
         self._since = now
 
-    def __call__(self, now: float, busy: float, wanted: float, actual: float) -> SizeChange | None:
-        """Take a finished frame into account.
+    def __call__(self, now: float, busy: float, wanted: float, actual: float) -> str:
+        """Take a finished frame into account; ``size`` is the side to use from now on.
 
         Args:
             now: Seconds on the clock.
@@ -63,53 +53,84 @@ class Governor:
             actual: Frames a second that are finished; 0 if unknown.
 
         Returns:
-            A new size, or None.
+            What to tell the user, or an empty text.
         """
-        if not self._adapt or wanted <= 0:
-            return None
         self._busy.append((now, busy))
         while now - self._busy[0][0] > PATIENCE:
             self._busy.popleft()
-        if now - self._since < PATIENCE or len(self._busy) < 4:
-            return None
+        if now - self._since < PATIENCE or len(self._busy) < 4 or wanted <= 0:
+            return ""
         times = sorted(b for _, b in self._busy)
         load = times[len(times) // 2] * wanted
-        short = 0 < actual < 0.92 * wanted and load > EASY
-        if load > FULL or short:
+        if load > FULL or (0 < actual < SHORT * wanted and load > EASY):
             self._easy_since = None
-            return self._lower(now, load, wanted)
-        larger = self._neighbour(+1)
-        if (
-            larger is None
-            or load * (larger / self.size) ** 2 > EASY
-            or now - self._slow.get(larger, -FORGIVE) < FORGIVE
-        ):
+            return self._lower(now, load, wanted, actual)
+        larger = min((s for s in self._sizes if s > self.size), default=0)
+        untried = now - self._slow.get(larger, -FORGIVE) >= FORGIVE
+        if not larger or not untried or load * (larger / self.size) ** 2 > EASY:
             self._easy_since = None
-            return None
+            return ""
         self._easy_since = now if self._easy_since is None else self._easy_since
         if now - self._easy_since < CALM:
-            return None
-        return self._change(now, larger, f"There is time left: the animated square was raised to {larger} px.")
+            return ""
+        self._change(now, larger)
+        return f"There is time left: the animated square was raised to {larger} px."
 
-    def _neighbour(self, step: int) -> int | None:
-        if step > 0:
-            return min((s for s in SIZES if self.size < s <= self._largest), default=None)
-        return max((s for s in SIZES if s < self.size), default=None)
+    def _lower(self, now: float, load: float, wanted: float, actual: float) -> str:
+        smaller = sorted((s for s in self._sizes if s < self.size), reverse=True)
+        if not smaller:
+            told, self._told = self._told, True
+            rate = min(actual or wanted, wanted)
+            return "" if told else f"This computer manages {rate:.0f} of {wanted:.0f} frames/s; the others are dropped."
+        old = self.size
+        fitting = next((s for s in smaller if load * (s / old) ** 2 < FULL), smaller[-1])
+        self._slow[old] = now
+        self._change(now, fitting)
+        return f"The animated square was lowered from {old} to {fitting} px to hold {wanted:.0f} frames/s."
 
-    def _lower(self, now: float, load: float, wanted: float) -> SizeChange | None:
-        smaller = self._neighbour(-1)
-        if smaller is None:
-            return None
-        while load * (smaller / self.size) ** 2 > 1.3 and (next_ := max((s for s in SIZES if s < smaller), default=0)):
-            smaller = next_
-        self._slow[self.size] = now
-        return self._change(
-            now,
-            smaller,
-            f"The animated square was lowered from {self.size} to {smaller} px to hold {wanted:.0f} frames/s.",
-        )
-
-    def _change(self, now: float, size: int, sentence: str) -> SizeChange:
+    def _change(self, now: float, size: int) -> None:
         self.size = size
         self.settle(now)
-        return SizeChange(size, sentence)
+
+
+class Quality:
+    """The governor of a session, and the engine that it governs."""
+
+    def __init__(self) -> None:
+        self._governor = Governor(START, (START,))
+        self._engine: Engine | None = None
+
+    def renew(self, engine: Engine, settings: Settings, now: float) -> bool:
+        """Begin with the size that the options ask for, or a modest one that may grow.
+
+        Returns:
+            Whether the size has changed, so that portraits must be prepared anew.
+        """
+        self._engine = engine
+        asked = settings.options.program.max_crop
+        size = asked or START
+        if not hasattr(engine, "max_crop"):
+            self._governor = Governor(engine.crop_size, (engine.crop_size,))
+        elif not settings.live.adapt:
+            self._governor = Governor(size, (size,))
+        else:
+            self._governor = Governor(size, tuple(s for s in SIZES if s <= (asked or LARGEST)))
+        self._governor.settle(now)
+        return self._apply()
+
+    def settle(self, now: float) -> None:
+        """See Governor.settle."""
+        self._governor.settle(now)
+
+    def watch(self, now: float, busy: float, wanted: float, actual: float) -> str:
+        """See Governor; the engine gets the new size, and the caller prepares the portraits anew."""
+        sentence = self._governor(now, busy, wanted, actual)
+        self._apply()
+        return sentence
+
+    def _apply(self) -> bool:
+        engine, size = self._engine, self._governor.size
+        if engine is None or getattr(engine, "max_crop", size) == size:
+            return False
+        setattr(engine, "max_crop", size)  # noqa: B010 - only engines of free size have it
+        return True

@@ -90,11 +90,11 @@ class Run:
         for thread in self._threads:
             thread.start()
 
-    def drive(self, number: int) -> None:
-        """Only frames of this run of a driver count from now on; 0 is no driver."""
+    def drive(self, number: int, *, somebody: bool) -> None:
+        """Only frames of this run of a driver count from now on; without anybody the portrait comes to rest."""
         self._number = number
         self.captured.clear()
-        if number == 0:
+        if not somebody:
             self.tracked.put(Tracked())
 
     def redraw(self) -> None:

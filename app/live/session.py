@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Final
 from app.errors import AppError
 from app.events import Event, EventStream
 from app.live.capture import Capture
-from app.live.drivers import DriverSource, live_clock
+from app.live.drivers import DriverSource
 from app.live.frames import Captured, LiveFrame, Pixels
 from app.live.portraits import PortraitInfo, Shelf
-from app.live.quality import START, Governor
+from app.live.quality import Quality
+from app.live.rack import SinkRack
 from app.live.run import Run
 from app.live.settings import Settings
-from app.live.sinks import Sink, SinkRunner
+from app.live.slot import live_clock
 from app.live.states import ACTIVE, State, may_move
 from app.live.stats import LiveStats, SinkInfo
 from app.live_options import LiveOptions
@@ -26,14 +27,15 @@ from app.options import RenderOptions
 from app.render.inputs import load_job_engine
 
 if TYPE_CHECKING:
+    from app.live.sinks import Sink
     from liveportrait.engines.base import Engine
     from liveportrait.expression import Expression
     from models.face import FaceTracker
 
 SILENCE: Final = 3.0  # seconds without a picture after which a camera counts as away
-JOIN: Final = 5.0  # seconds that a thread may take to end
+JOIN: Final = 1.0  # seconds that a driver may take to end before it is left to itself
+FRAME: Final = 120.0  # seconds that a frame may take; a stop waits for it
 TICK: Final = 0.25  # seconds between two looks at the camera
-LARGEST: Final = 1024
 Engines = Callable[[RenderOptions, Callable[[str], None], Callable[[str], None]], "Engine"]
 
 
@@ -67,7 +69,7 @@ class LiveSession:
         load: Engines = load_job_engine,
     ) -> None:
         self.events = events or EventStream()
-        self.clock = clock or live_clock()
+        self.clock = clock or live_clock
         self.countdown = 0
         self.error: AppError | None = None
         """Why the last start failed, or None."""
@@ -87,10 +89,8 @@ class LiveSession:
         self._captured = 0
         self._orphans: list[Capture] = []
         self._run: Run | None = None
-        self._sinks: dict[str, Sink] = {}
-        self._runners: dict[str, SinkRunner] = {}
-        self._sink_lock = threading.Lock()
-        self._governor = Governor(START, LARGEST, False)
+        self._rack = SinkRack(self.clock, self.events, lambda: self._notify("sinks"))
+        self._quality = Quality()
         self._hinted = ""
         self._final: LiveStats | None = None
         self._commands: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
@@ -200,7 +200,7 @@ class LiveSession:
     def set_live(self, live: LiveOptions) -> None:
         """Change live options; camera and sinks keep those that they were made with."""
         self._settings = replace(self._settings, live=live)
-        self._commands.put(self._renew_governor)
+        self._commands.put(self._renew_quality)
         self._refresh()
 
     def set_expression(self, expression: Expression | None) -> None:
@@ -279,7 +279,7 @@ class LiveSession:
                 settings = self._settings
                 if not self._shelf.work(engine, tracker, settings.options, settings.live.picture_size):
                     break
-                self._governor.settle(self.clock())
+                self._quality.settle(self.clock())
 
     # ---- driver ---------------------------------------------------------------------------------------------------
     @property
@@ -307,48 +307,20 @@ class LiveSession:
     # ---- sinks ----------------------------------------------------------------------------------------------------
     def add_sink(self, sink: Sink) -> None:
         """Hand frames to a sink, now or from the next start on. One of the same name is replaced."""
-        self._commands.put(lambda: self._do_add(sink))
+        self._commands.put(lambda: self._rack.add(sink))
+        self._commands.put(self._redraw)
 
     def remove_sink(self, name: str) -> None:
         """Finish a sink; a recording is completed."""
-        self._commands.put(lambda: self._do_remove(name))
+        self._commands.put(lambda: self._rack.remove(name))
 
     @property
-    def sinks(self) -> list[SinkInfo]:
+    def sinks(self) -> tuple[SinkInfo, ...]:
         """All sinks with their status."""
-        with self._sink_lock:
-            return [
-                runner.info() if (runner := self._runners.get(name)) is not None
-                else SinkInfo(name, "waiting", shown=sink.meter.shown)
-                for name, sink in self._sinks.items()
-            ]  # fmt: skip
-
-    def _do_add(self, sink: Sink) -> None:
-        self._do_remove(sink.name)
-        with self._sink_lock:
-            self._sinks[sink.name] = sink
-            if self._state in ACTIVE:
-                self._runners[sink.name] = self._runner(sink)
-        self._redraw()
-        self._notify("sinks")
-
-    def _runner(self, sink: Sink) -> SinkRunner:
-        return SinkRunner(sink, self.clock, self.events, lambda: self._notify("sinks"))
-
-    def _do_remove(self, name: str) -> None:
-        with self._sink_lock:
-            self._sinks.pop(name, None)
-            runner = self._runners.pop(name, None)
-        if runner is not None:
-            runner.stop()
-            runner.join(JOIN)
-        self._notify("sinks")
+        return self._rack.infos()
 
     def _publish(self, frame: LiveFrame, busy: float) -> None:
-        with self._sink_lock:
-            runners = list(self._runners.values())
-        for runner in runners:
-            runner.slot.put(frame)
+        self._rack.publish(frame)
         if frame.fresh:
             self._govern(busy)
 
@@ -361,25 +333,14 @@ class LiveSession:
         facts = capture.driver.facts
         given = facts.measured.rate if facts is not None else 0.0
         target = self._settings.live.hold_rate
-        change = self._governor(self.clock(), busy, min(given, target) if given else target, run.rate.rate)
-        if change is not None and self._engine is not None:
-            setattr(self._engine, "max_crop", change.size)  # noqa: B010 - only engines of free size have it
-            self.events.info(change.sentence)
+        sentence = self._quality.watch(self.clock(), busy, min(given, target) if given else target, run.rate.rate)
+        if sentence:
+            self.events.info(sentence)
             self._work.set()
             self._notify("quality")
 
-    def _renew_governor(self) -> None:
-        """Begin with the size that the options ask for, or a modest one that may grow."""
-        engine, settings = self._engine, self._settings
-        if engine is None or not hasattr(engine, "max_crop"):
-            self._governor = Governor(START, START, False)
-            return
-        asked = settings.options.program.max_crop
-        size = asked or START
-        self._governor = Governor(size, asked or LARGEST, settings.live.adapt)
-        self._governor.settle(self.clock())
-        if engine.max_crop != size:
-            setattr(engine, "max_crop", size)  # noqa: B010
+    def _renew_quality(self) -> None:
+        if self._engine is not None and self._quality.renew(self._engine, self._settings, self.clock()):
             self._work.set()
 
     # ---- figures --------------------------------------------------------------------------------------------------
@@ -387,35 +348,21 @@ class LiveSession:
         """Figures of the moment; after a stop those of the last run."""
         run, capture = self._run, self._capture
         if run is None:
-            return self._final or LiveStats(self._state, sinks=tuple(self.sinks))
-        infos = self.sinks
-        with self._sink_lock:
-            first = next((s for s in self._sinks.values() if s.meter.shown), None)
-            dropped = self._runners[first.name].slot.dropped if first is not None and first.name in self._runners else 0
-        dropped += run.captured.dropped + run.tracked.dropped
-        facts = capture.driver.facts if capture is not None else None
-        meter = first.meter if first is not None else None
-        latency = meter.latency if meter is not None else None
+            return self._final or LiveStats(self._state, sinks=self.sinks)
+        first, dropped = self._rack.first()
         prepared = self._shelf.shown
-        mean = meter.mean_fps if meter is not None else 0.0
-        return LiveStats(
+        figures = LiveStats(
             state=self._state,
-            fps=meter.fps if meter is not None else 0.0,
-            mean_fps=mean,
-            latency_ms=1000 * meter.recent_latency if meter is not None else 0.0,
-            latency_ms_median=latency.median if latency is not None else 0.0,
-            latency_ms_p95=latency.p95 if latency is not None else 0.0,
             captured=self._captured,
-            shown=meter.shown if meter is not None else 0,
-            dropped=dropped,
+            dropped=dropped + run.captured.dropped + run.tracked.dropped,
             lost=run.lost,
             crop=prepared.face.crop.size if prepared is not None else 0,
             engine=self._engine.name if self._engine is not None else "",
-            camera=facts,
-            sinks=tuple(infos),
+            camera=capture.driver.facts if capture is not None else None,
+            sinks=self.sinks,
             stages=run.timings.report(),
-            seconds=(meter.shown - 1) / mean if meter is not None and mean > 0 else 0.0,
         )
+        return figures if first is None else figures.shown_by(first.meter)
 
     # ---- the control thread ---------------------------------------------------------------------------------------
     def _control(self) -> None:
@@ -446,11 +393,11 @@ class LiveSession:
     def _ensure_engine(self) -> Engine:
         if self._engine is None:
             self._engine = self._load(self._settings.options, self.events.info, self.events.warn)
-            self._renew_governor()
+            self._renew_quality()
             self._notify("engine")
         elif self._given is self._engine:
             self._given = None
-            self._renew_governor()
+            self._renew_quality()
         self._work.set()
         return self._engine
 
@@ -468,7 +415,7 @@ class LiveSession:
         if was:
             self._do_stop()
         self._engine = engine
-        self._renew_governor()
+        self._renew_quality()
         self._work.set()
         self._notify("engine")
         if was:
@@ -483,11 +430,9 @@ class LiveSession:
             from models.face import FaceTracker
 
             self._tracker = FaceTracker()
-        with self._sink_lock:
-            for sink in self._sinks.values():
-                self._runners[sink.name] = self._runner(sink)
+        self._rack.start()
         self._captured, self.countdown = 0, 0
-        self._renew_governor()
+        self._renew_quality()
         self._run = Run(
             engine, self._tracker, lambda: self._settings, lambda: self._shelf.shown, self.clock,
             publish=self._publish, warn=self.events.warn, countdown=self._counted,
@@ -502,14 +447,13 @@ class LiveSession:
         self._end_capture()
         self.driver_error, self._hinted = None, ""
         source = self._source
+        self._number += 1
+        run.drive(self._number, somebody=source is not None)
         if source is None:
-            run.drive(0)
             self._move("running")
             return
-        self._number += 1
-        run.drive(self._number)
         self._move("starting")
-        self._governor.settle(self.clock())
+        self._quality.settle(self.clock())
         self._arrival = self.clock()
         number = self._number
         self._capture = Capture(
@@ -561,8 +505,8 @@ class LiveSession:
             self._trouble(capture.number, error, False)
             return
         hint = capture.driver.hint()
-        if hint and hint.split("(")[0][:40] != self._hinted:
-            self._hinted = hint.split("(")[0][:40]
+        if hint and hint != self._hinted:
+            self._hinted = hint
             self.events.warn(hint)
 
     def _do_stop(self) -> None:
@@ -575,18 +519,11 @@ class LiveSession:
         run = self._run
         if run is not None:
             run.stop()
-            run.join(JOIN)
-        with self._sink_lock:
-            runners = list(self._runners.values())
-        for runner in runners:
-            runner.stop()
-        for runner in runners:
-            runner.join(JOIN)
+            run.join(FRAME)
+        self._rack.finish()
         if run is not None:
             self._final = replace(self.stats(), state="idle", camera=facts)
         self._end_capture()
         self._run = None
-        with self._sink_lock:
-            self._runners.clear()
-        self._notify("sinks")
+        self._rack.clear()
         self._move("idle")

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 import av
 import cv2
 
-from app.errors import AppError
+from app.errors import AppError, MissingError
 from app.live.frames import LiveFrame
-from app.live.slot import Slot
+from app.live.slot import Slot, live_clock
 from app.live.stats import SinkInfo, SinkMeter
 
 if TYPE_CHECKING:
@@ -44,6 +44,15 @@ class Sink(ABC):
 
     def __init__(self) -> None:
         self.meter = SinkMeter()
+        self.clock: Callable[[], float] = live_clock
+        """The session's clock."""
+        self.dropped = 0
+        """Frames that it was too slow for."""
+
+    def renew(self) -> None:
+        """Begin the figures anew, before each run."""
+        self.meter = SinkMeter()
+        self.dropped = 0
 
     def open(self) -> None:  # noqa: B027 (many sinks need nothing)
         """Get ready. Raises AppError if that can't be."""
@@ -125,6 +134,7 @@ class SinkRunner:
         self._clock = clock
         self._events = events
         self._changed = changed
+        sink.clock = clock
         self._status, self._message = "waiting", ""
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._work, name=f"live-sink-{sink.name}", daemon=True)
@@ -158,24 +168,26 @@ class SinkRunner:
             problem = self._serve()
             if problem is None:
                 break
-            self._set("failed", problem)
-            again = f" It is tried again every {self.sink.retry:g} s." if self.sink.retry else ""
-            self._events.warn(f"{problem}{again}")
-            if self.sink.retry is None or self._stop.wait(self.sink.retry):
+            retry = None if isinstance(problem, MissingError) else self.sink.retry
+            known, again = self._message, f" It is tried again every {retry:g} s." if retry else ""
+            self._set("failed", str(problem))
+            if known != str(problem):
+                self._events.warn(f"{problem}{again}")
+            if retry is None or self._stop.wait(retry):
                 self.slot.close()
                 return
             self.slot.clear()
         self._set("waiting", self._message)
 
-    def _serve(self) -> str | None:
+    def _serve(self) -> Exception | None:
         """Open, show frames until the end, close; returns why it broke off, or None."""
         sink = self.sink
         try:
             sink.open()
         except FAULTS as error:
-            return str(error)
+            return error
         self._set("running")
-        problem: str | None = None
+        problem: Exception | None = None
         try:
             while True:
                 frame = self.slot.take(sink.interval)
@@ -188,11 +200,12 @@ class SinkRunner:
                 else:
                     sink.idle()
         except FAULTS as error:
-            problem = str(error)
+            problem = error
+        sink.dropped = self.slot.dropped
         try:
             sentence = sink.close()
         except FAULTS as error:
-            return problem or str(error)
+            return problem or error
         if sentence:
             self._message = sentence
             self._events.info(sentence)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+live_clock = time.perf_counter  # resolves well below a frame on every system
 
 
 class Slot(Generic[T]):

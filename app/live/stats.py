@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from app.media.camera import CameraFacts, RateMeter
@@ -130,6 +130,20 @@ class LiveStats:
     sinks: tuple[SinkInfo, ...] = ()
     stages: dict[str, StageTime] = field(default_factory=dict)
     seconds: float = 0.0
+
+    def shown_by(self, meter: SinkMeter) -> LiveStats:
+        """The same with the rate and latency of a sink."""
+        latency, mean = meter.latency, meter.mean_fps
+        return replace(
+            self,
+            fps=meter.fps,
+            mean_fps=mean,
+            latency_ms=1000 * meter.recent_latency,
+            latency_ms_median=latency.median if latency is not None else 0.0,
+            latency_ms_p95=latency.p95 if latency is not None else 0.0,
+            shown=meter.shown,
+            seconds=(meter.shown - 1) / mean if mean > 0 else 0.0,
+        )
 
     def to_json(self) -> dict[str, Any]:
         """The figures as a JSON object (docs/live.md describes it)."""

@@ -175,7 +175,7 @@ class Camera(ABC):
         self._stop.set()
 
     def hint(self) -> str:
-        """A sentence about something that the user could improve, or an empty one."""
+        """A sentence about something that the user could improve, or an empty one; the same while it lasts."""
         return ""
 
 
@@ -234,6 +234,7 @@ class DeviceCamera(Camera):
         self._size = (0, 0)
         self._count = 0
         self._dark = False
+        self._slow = ""
 
     # ---- opening --------------------------------------------------------------------------------------------------
     def open(self) -> None:
@@ -397,12 +398,13 @@ class DeviceCamera(Camera):
         if self._dark:
             return f"The camera {self.name} shows black: open its shutter, or close the program that holds it."
         promised = facts.reported.rate or facts.asked.rate
-        if self._count > 45 and promised and facts.measured.rate < SLOW * promised:
-            return (
+        slow = self._count > 45 and promised > 0 and facts.measured.rate < SLOW * promised
+        if slow and not self._slow:
+            self._slow = (
                 f"The camera {self.name} gives {facts.measured.rate:.0f} of {promised:.0f} frames/s: cameras slow down "
                 "in dim light. Add light, switch off its automatic exposure, or choose a smaller size."
             )
-        return ""
+        return self._slow if slow else ""
 
 
 def snapshot(device: CameraDevice, mode: Mode | None = None) -> Pixels:

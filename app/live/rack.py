@@ -1,0 +1,104 @@
+"""All sinks of a session."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from app.live.sinks import Sink, SinkRunner
+from app.live.stats import SinkInfo
+
+if TYPE_CHECKING:
+    from app.events import EventStream
+    from app.live.frames import LiveFrame
+
+JOIN: Final = 20.0  # seconds that a sink may take to finish, such as a recorder with its file
+
+
+class SinkRack:
+    """Sinks by name, each with its thread while frames come.
+
+    Args:
+        clock: Source of seconds.
+        events: Gets messages of the sinks.
+        changed: Called when a sink comes, goes or changes its status.
+    """
+
+    def __init__(self, clock: Callable[[], float], events: EventStream, changed: Callable[[], None]) -> None:
+        self._clock = clock
+        self._events = events
+        self._changed = changed
+        self._sinks: dict[str, Sink] = {}
+        self._runners: dict[str, SinkRunner] = {}
+        self._running = False
+        self._lock = threading.Lock()
+
+    def add(self, sink: Sink) -> None:
+        """Add a sink, in place of one of the same name; it starts at once if the others run."""
+        self.remove(sink.name)
+        with self._lock:
+            self._sinks[sink.name] = sink
+            if self._running:
+                self._runners[sink.name] = self._runner(sink)
+        self._changed()
+
+    def remove(self, name: str) -> None:
+        """Finish a sink and forget it."""
+        with self._lock:
+            self._sinks.pop(name, None)
+            runner = self._runners.pop(name, None)
+        if runner is not None:
+            runner.stop()
+            runner.join(JOIN)
+        self._changed()
+
+    def start(self) -> None:
+        """Start all sinks."""
+        with self._lock:
+            self._running = True
+            for sink in self._sinks.values():
+                self._runners[sink.name] = self._runner(sink)
+
+    def finish(self) -> None:
+        """Let all sinks show what waits, and finish them; their figures stay until ``clear``."""
+        with self._lock:
+            self._running = False
+            runners = list(self._runners.values())
+        for runner in runners:
+            runner.stop()
+        for runner in runners:
+            runner.join(JOIN)
+
+    def clear(self) -> None:
+        """Forget the threads of finished sinks."""
+        with self._lock:
+            self._runners.clear()
+        self._changed()
+
+    def publish(self, frame: LiveFrame) -> None:
+        """Hand a frame to all sinks; never waits."""
+        with self._lock:
+            runners = list(self._runners.values())
+        for runner in runners:
+            runner.slot.put(frame)
+
+    def infos(self) -> tuple[SinkInfo, ...]:
+        """All sinks with status and figures."""
+        with self._lock:
+            known = [(sink, self._runners.get(name)) for name, sink in self._sinks.items()]
+        return tuple(
+            SinkInfo(sink.name, "waiting", shown=sink.meter.shown) if runner is None else runner.info()
+            for sink, runner in known
+        )
+
+    def first(self) -> tuple[Sink | None, int]:
+        """The first sink that has shown something, and how many frames it was too slow for."""
+        with self._lock:
+            sink = next((s for s in self._sinks.values() if s.meter.shown), None)
+            runner = None if sink is None else self._runners.get(sink.name)
+            return sink, 0 if runner is None else runner.slot.dropped
+
+    def _runner(self, sink: Sink) -> SinkRunner:
+        sink.renew()
+        return SinkRunner(sink, self._clock, self._events, self._changed)

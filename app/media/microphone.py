@@ -1,0 +1,179 @@
+"""The microphone, through the package sounddevice where it is installed, and its sound on the way into a clip."""
+
+from __future__ import annotations
+
+import importlib.util
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Final
+
+import av
+import numpy as np
+import numpy.typing as npt
+
+from app.errors import MediaError, MissingError
+from app.media.audio import BITS_PER_CHANNEL, ENCODER
+
+RATE: Final = 48000
+STEP: Final = 0.06  # seconds by which sound may be off its time before it is put right
+KEPT: Final = 30 * RATE  # samples that wait at most
+INSTALL: Final = "Recording the microphone needs the package sounddevice: pip install sounddevice."
+Samples = npt.NDArray[np.float32]
+
+
+def microphone_missing() -> bool:
+    """Whether the package that reads microphones is not installed."""
+    return importlib.util.find_spec("sounddevice") is None
+
+
+class Microphone:
+    """Mono sound with time stamps.
+
+    Args:
+        device: Name or number as sounddevice takes it; empty for the system's own choice.
+        clock: Source of seconds.
+        stream: Makes the input stream; sounddevice.InputStream by default.
+
+    Raises:
+        MissingError: sounddevice is not installed.
+        MediaError: There is no microphone, or it may not be used.
+    """
+
+    def __init__(
+        self, device: str = "", clock: Callable[[], float] = time.perf_counter, stream: Callable[..., Any] | None = None
+    ) -> None:
+        self._clock = clock
+        self._chunks: deque[tuple[float, Samples]] = deque()
+        self._waiting = 0
+        self._lock = threading.Lock()
+        make = stream or _sounddevice()
+        try:
+            self._stream = make(
+                samplerate=RATE, channels=1, dtype="float32", device=device or None, callback=self._arrived
+            )
+            self._stream.start()
+        except Exception as error:  # sounddevice's own error class can't be named without importing it
+            raise MediaError(
+                f"The microphone can't be opened: {error}.", "Connect one, allow its use, or record without it."
+            ) from error
+
+    def _arrived(self, data: Any, frames: int, _when: Any, _status: Any) -> None:
+        """From the sound system's thread."""
+        delay = float(getattr(getattr(self, "_stream", None), "latency", 0.0) or 0.0)
+        begun = self._clock() - frames / RATE - delay
+        with self._lock:
+            self._chunks.append((begun, np.array(data, np.float32).reshape(frames, -1)[:, 0]))
+            self._waiting += frames
+            while self._waiting > KEPT:
+                self._waiting -= len(self._chunks.popleft()[1])
+
+    def take(self) -> list[tuple[float, Samples]]:
+        """What came since the last call: (time of the first sample, (N,) samples)."""
+        with self._lock:
+            chunks, self._waiting = list(self._chunks), 0
+            self._chunks.clear()
+        return chunks
+
+    def close(self) -> None:
+        """Give the device back."""
+        self._stream.close()
+
+
+def _sounddevice() -> Callable[..., Any]:
+    try:
+        import sounddevice
+    except ImportError as error:
+        raise MissingError(INSTALL, "Or record without it.") from error
+    except OSError as error:  # the package is there and its library is not
+        raise MissingError(
+            f"sounddevice finds no sound library ({error}).", "On Linux install the package libportaudio2."
+        ) from error
+    make: Callable[..., Any] = sounddevice.InputStream
+    return make
+
+
+class MicrophoneSound:
+    """The microphone in the place of an ``app.media.audio.AudioSource``: sound that is still to come.
+
+    Args:
+        microphone: An opened one.
+        zero: Time of the clip's first frame, in seconds on the microphone's clock.
+    """
+
+    path = Path()
+    present = True
+    lead = Fraction(0)
+
+    def __init__(self, microphone: Microphone, zero: float) -> None:
+        self.microphone = microphone
+        self.zero = zero
+
+    def attach(self, output: Any, format: str) -> MicrophoneTrack:
+        """See AudioSource.attach."""
+        return MicrophoneTrack(self, output, ENCODER[format])
+
+
+class MicrophoneTrack:
+    """Sound of the microphone on its way into a clip, in step with the clock: gaps become silence."""
+
+    def __init__(self, sound: MicrophoneSound, output: Any, encoder: str) -> None:
+        self.note = ""
+        self._sound = sound
+        self._out = output.add_stream(encoder, rate=RATE, layout="mono")
+        self._out.bit_rate = BITS_PER_CHANNEL
+        self._resampler = av.AudioResampler(self._out.codec_context.format.name, "mono", RATE)
+        self._fifo = av.AudioFifo()
+        self._written = 0  # samples handed to the queue
+        self._encoded = 0  # samples handed to the encoder
+
+    def pull(self, until: Fraction, mux: Callable[[Any], None]) -> None:
+        """Write what has come so far."""
+        self._collect(None)
+        size = self._out.codec_context.frame_size or 1024
+        while self._fifo.samples >= size:
+            self._encode(self._fifo.read(size), mux)
+
+    def finish(self, end: Fraction, mux: Callable[[Any], None]) -> None:
+        """Write the rest up to ``end`` seconds."""
+        self._collect(round(end * RATE))
+        self.pull(end, mux)
+        if self._fifo.samples:
+            self._encode(self._fifo.read(), mux)
+        for packet in self._out.encode(None):
+            mux(packet)
+
+    def close(self) -> None:
+        """Nothing is held; the microphone belongs to the recorder."""
+
+    def _collect(self, limit: int | None) -> None:
+        for begun, samples in self._sound.microphone.take():
+            first = round((begun - self._sound.zero) * RATE)
+            skip = 0
+            if first - self._written > STEP * RATE:
+                self._feed(np.zeros(first - self._written, np.float32))
+            elif (self._written == 0 and first < 0) or self._written - first > STEP * RATE:
+                skip = self._written - first
+            room = len(samples) if limit is None else max(0, limit - self._written)
+            self._feed(samples[skip:][:room])
+
+    def _feed(self, samples: Samples) -> None:
+        for k in range(0, len(samples), RATE):
+            part = np.ascontiguousarray(samples[None, k : k + RATE])
+            frame = av.AudioFrame.from_ndarray(part, format="fltp", layout="mono")
+            frame.sample_rate = RATE
+            for block in self._resampler.resample(frame):
+                block.pts = None
+                self._fifo.write(block)
+            self._written += part.shape[1]
+
+    def _encode(self, frame: Any, mux: Callable[[Any], None]) -> None:
+        if frame is None:
+            return
+        frame.pts, frame.time_base = self._encoded, Fraction(1, RATE)
+        self._encoded += frame.samples
+        for packet in self._out.encode(frame):
+            mux(packet)

@@ -89,6 +89,13 @@ def _largest(image: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return np.asarray(out)
 
 
+def _whole_shift(matrix: Matrix) -> tuple[int, int] | None:
+    """(x, y) added to source pixels to get crop pixels, if the map is a shift by whole pixels."""
+    shift = np.round(matrix[:, 2])
+    whole = np.abs(matrix[:, :2] - np.eye(2)).max() < 1e-9 and np.abs(matrix[:, 2] - shift).max() < 1e-6
+    return (int(shift[0]), int(shift[1])) if whole else None
+
+
 class Compositor:
     """Pastes animated crops into one picture.
 
@@ -120,6 +127,12 @@ class Compositor:
         self.window = crop_window(crop, source.shape)
         if self.window is None:
             return
+        self._offset = _whole_shift(crop.matrix)
+        if self._offset is not None:  # the square has the picture's own pixels: there is no detail to keep apart
+            detail = self.detail = False
+            x, y = self._offset
+            left, top, right, bottom = self.window
+            self.window = (max(left, -x), max(top, -y), min(right, crop.size - x), min(bottom, crop.size - y))
         self._mask = edge_ramp(crop.matrix, crop.size, self.window, feather)
         if mask is not None:
             x0, y0 = self.window[:2]
@@ -136,6 +149,9 @@ class Compositor:
         return window[2] - window[0], window[3] - window[1]
 
     def _up(self, square: Image, window: Window) -> Image:
+        if self._offset is not None:
+            x, y = self._offset
+            return np.ascontiguousarray(square[window[1] + y : window[3] + y, window[0] + x : window[2] + x])
         return warp(square, shifted(self.crop.inverse, target=window[:2]), self._window_size(window))
 
     @staticmethod

@@ -231,3 +231,16 @@ def test_work_depends_on_the_face_and_not_on_the_picture(astronaut):
         np.subtract(small.window[2:], small.window[:2]).tolist()
         == np.subtract(large.window[2:], large.window[:2]).tolist()
     )
+
+
+def test_aligned_square_is_copied_without_resampling():
+    """A crop in the picture's own pixels: inside its soft border the rendered values arrive as they are."""
+    rng = np.random.default_rng(5)
+    source = rng.integers(0, 256, (120, 150, 3), np.uint8)
+    crop = Crop(np.array([[1.0, 0, -30], [0, 1, 10]]), 100)  # reaches over the upper edge
+    rendered = rng.integers(0, 256, (100, 100, 3), np.uint8)
+    result = Compositor(source, crop).paste(rendered)
+    assert np.array_equal(result[40:70, 60:100], rendered[50:80, 30:70])
+    assert np.array_equal(result[:, :30], source[:, :30])
+    assert np.array_equal(result[92:], source[92:])
+    assert np.array_equal(Compositor(source, crop).paste(crop.apply(source)), source)

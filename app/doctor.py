@@ -20,7 +20,7 @@ BASE: Final = (
 )  # fmt: skip
 EXTRAS: Final = {
     "torch": "torch", "onnxruntime-gpu": "gpu", "tensorrt": "tensorrt", "openvino": "openvino",
-    "insightface": "insightface", "pyvirtualcam": "vcam", "ray": "cluster",
+    "insightface": "insightface", "pyvirtualcam": "vcam", "sounddevice": "mic", "ray": "cluster",
 }  # fmt: skip
 OPENCV: Final = ("opencv-python-headless", "opencv-python", "opencv-contrib-python-headless", "opencv-contrib-python")
 ONNXRUNTIME: Final = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-directml", "onnxruntime-openvino")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from app.cli.output import PROGRAM, complain, say
 from app.errors import AppError, ExitCode
@@ -15,8 +15,12 @@ if TYPE_CHECKING:
 
 # Verb -> (module with `app`, one line for the help). Anything else is SOURCE of the default verb.
 VERBS: Final[dict[str, tuple[str, str]]] = {
+    "batch": ("app.cli.batch", "animate many pairs of files, through a queue that survives a crash"),
+    "jobs": ("app.cli.jobs", "look at the queue, retry, cancel, sum up"),
+    "live": ("app.cli.live", "drive a portrait with a camera, in real time"),
     "template": ("app.cli.template", "make or show motion templates"),
     "models": ("app.cli.models", "list, verify or import weight files"),
+    "gui": ("app.cli.gui", "open the window"),
     "doctor": ("app.cli.doctor", "show what is installed and what can run"),
 }
 DEFAULT_VERB: Final = "app.cli.animate"
@@ -64,13 +68,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def gui() -> int:
-    """Start the window."""
-    try:
-        window: Any = importlib.import_module("app.gui.main")
-    except ImportError as error:
-        complain(f"The window can't start: {error}. The command line works without it.")
-        return int(ExitCode.MISSING)
-    return int(window.main())
+    """Start the window: `animate gui`."""
+    return main(["gui", *sys.argv[1:]])
 
 
 def run(arguments: list[str]) -> int:

@@ -43,7 +43,7 @@ class Governor:
         self._easy_since = None
         self._since = now
 
-    def __call__(self, now: float, busy: float, wanted: float, actual: float) -> str:
+    def __call__(self, now: float, busy: float, wanted: float, actual: float, side: int = 0) -> str:
         """Take a finished frame into account; ``size`` is the side to use from now on.
 
         Args:
@@ -51,6 +51,7 @@ class Governor:
             busy: Seconds that it took to draw.
             wanted: Frames a second to hold: the driver's, at most the target.
             actual: Frames a second that are finished; 0 if unknown.
+            side: Side of the portrait's square; where it is below ``size``, a larger size changes nothing.
 
         Returns:
             What to tell the user, or an empty text.
@@ -64,8 +65,8 @@ class Governor:
         load = times[len(times) // 2] * wanted
         if load > FULL or (0 < actual < SHORT * wanted and load > EASY):
             self._easy_since = None
-            return self._lower(now, load, wanted, actual)
-        larger = min((s for s in self._sizes if s > self.size), default=0)
+            return self._lower(now, load, wanted, actual, min(side or self.size, self.size))
+        larger = min((s for s in self._sizes if s > self.size <= (side or self.size)), default=0)
         untried = now - self._slow.get(larger, -FORGIVE) >= FORGIVE
         if not larger or not untried or load * (larger / self.size) ** 2 > EASY:
             self._easy_since = None
@@ -76,13 +77,12 @@ class Governor:
         self._change(now, larger)
         return f"There is time left: the animated square was raised to {larger} px."
 
-    def _lower(self, now: float, load: float, wanted: float, actual: float) -> str:
-        smaller = sorted((s for s in self._sizes if s < self.size), reverse=True)
+    def _lower(self, now: float, load: float, wanted: float, actual: float, old: int) -> str:
+        smaller = sorted((s for s in self._sizes if s < old), reverse=True)
         if not smaller:
             told, self._told = self._told, True
             rate = min(actual or wanted, wanted)
             return "" if told else f"This computer manages {rate:.0f} of {wanted:.0f} frames/s; the others are dropped."
-        old = self.size
         fitting = next((s for s in smaller if load * (s / old) ** 2 < FULL), smaller[-1])
         self._slow[old] = now
         self._change(now, fitting)
@@ -122,9 +122,9 @@ class Quality:
         """See Governor.settle."""
         self._governor.settle(now)
 
-    def watch(self, now: float, busy: float, wanted: float, actual: float) -> str:
+    def watch(self, now: float, busy: float, wanted: float, actual: float, side: int) -> str:
         """See Governor; the engine gets the new size, and the caller prepares the portraits anew."""
-        sentence = self._governor(now, busy, wanted, actual)
+        sentence = self._governor(now, busy, wanted, actual, side)
         self._apply()
         return sentence
 

@@ -69,6 +69,8 @@ class Run:
         self.timings = Timings()
         self.rate = RateMeter()
         self.lost = 0
+        self.draw_error: AppError | None = None
+        """Why the last frame could not be drawn, or None."""
         self._engine = engine
         self._tracker = tracker
         self._settings = settings
@@ -114,11 +116,13 @@ class Run:
             thread.join(timeout)
         return not any(thread.is_alive() for thread in self._threads)
 
-    def _fault(self, what: str, error: Exception) -> None:
+    def _fault(self, what: str, error: Exception) -> AppError:
+        """Tell of an error, once."""
         sentence = f"{error}" if isinstance(error, AppError) else f"{what} failed: {type(error).__name__}: {error}."
         if sentence not in self._said and len(self._said) < 64:
             self._said.add(sentence)
             self._warn(sentence)
+        return error if isinstance(error, AppError) else AppError(sentence)
 
     # ---- track ----------------------------------------------------------------------------------------------------
     def _track(self) -> None:
@@ -194,8 +198,9 @@ class Run:
                 start = self._clock()
                 frame = self._draw(prepared, last, fresh)
                 self._publish(frame, self._clock() - start)
+                self.draw_error = None
             except FAULTS as error:
-                self._fault("Drawing", error)
+                self.draw_error = self._fault("Drawing", error)
 
     def _draw(self, prepared: PreparedPortrait, tracked: Tracked, fresh: bool) -> LiveFrame:
         settings = self._settings()

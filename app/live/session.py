@@ -39,6 +39,12 @@ TICK: Final = 0.25  # seconds between two looks at the camera
 Engines = Callable[[RenderOptions, Callable[[str], None], Callable[[str], None]], "Engine"]
 
 
+def _face_tracker() -> FaceTracker:
+    from models.face import FaceTracker
+
+    return FaceTracker()
+
+
 class LiveSession:
     """Animates portraits in real time.
 
@@ -55,6 +61,7 @@ class LiveSession:
             or "countdown" when that has changed.
         clock: Source of seconds.
         load: Loads the engine that options name.
+        trackers: Makes a face tracker; one follows the driver, one looks at portraits.
     """
 
     def __init__(
@@ -67,6 +74,7 @@ class LiveSession:
         on_change: Callable[[str], None] | None = None,
         clock: Callable[[], float] | None = None,
         load: Engines = load_job_engine,
+        trackers: Callable[[], FaceTracker] | None = None,
     ) -> None:
         self.events = events or EventStream()
         self.clock = clock or live_clock
@@ -81,6 +89,7 @@ class LiveSession:
         self._state: State = "idle"
         self._changed = threading.Condition()
         self._shelf = Shelf(self._portraits_changed)
+        self._trackers = trackers or _face_tracker
         self._tracker: FaceTracker | None = None
         self._source: DriverSource | None = None
         self._capture: Capture | None = None
@@ -268,20 +277,24 @@ class LiveSession:
 
     def _prepare(self) -> None:
         """Thread: prepares portraits."""
-        from models.face import FaceTracker
-
         tracker: FaceTracker | None = None
         while not self._closing.is_set():
             self._work.wait()
             self._work.clear()
             while (engine := self._engine) is not None and not self._closing.is_set():
-                tracker = tracker or FaceTracker()
+                tracker = tracker or self._trackers()
                 settings = self._settings
                 if not self._shelf.work(engine, tracker, settings.options, settings.live.picture_size):
                     break
                 self._quality.settle(self.clock())
 
     # ---- driver ---------------------------------------------------------------------------------------------------
+    @property
+    def draw_error(self) -> AppError | None:
+        """Why the last frame could not be drawn, or None."""
+        run = self._run
+        return None if run is None else run.draw_error
+
     @property
     def driver(self) -> DriverSource | None:
         """Who drives, or None."""
@@ -333,7 +346,9 @@ class LiveSession:
         facts = capture.driver.facts
         given = facts.measured.rate if facts is not None else 0.0
         target = self._settings.live.hold_rate
-        sentence = self._quality.watch(self.clock(), busy, min(given, target) if given else target, run.rate.rate)
+        wanted, prepared = min(given, target) if given else target, self._shelf.shown
+        side = prepared.face.crop.size if prepared is not None else 0
+        sentence = self._quality.watch(self.clock(), busy, wanted, run.rate.rate, side)
         if sentence:
             self.events.info(sentence)
             self._work.set()
@@ -426,10 +441,7 @@ class LiveSession:
             return
         self.error = self.driver_error = self._final = None
         engine = self._ensure_engine()
-        if self._tracker is None:
-            from models.face import FaceTracker
-
-            self._tracker = FaceTracker()
+        self._tracker = self._tracker or self._trackers()
         self._rack.start()
         self._captured, self.countdown = 0, 0
         self._renew_quality()

@@ -21,8 +21,9 @@ class SinkMeter:
         self._meter = RateMeter()
         self._timings = Timings()
         self._recent: deque[float] = deque(maxlen=RECENT)
-        self._first: float | None = None
+        self._first: float | None = None  # capture of the first and last driving frame shown
         self._last = 0.0
+        self._fresh = 0
         self.shown = 0
 
     def record(self, now: float, captured: float, fresh: bool) -> None:
@@ -36,9 +37,10 @@ class SinkMeter:
         with self._lock:
             self.shown += 1
             self._meter.tick(now)
-            self._first = now if self._first is None else self._first
-            self._last = now
             if fresh:
+                self._first = captured if self._first is None else self._first
+                self._last = captured
+                self._fresh += 1
                 self._timings.add("latency", now - captured)
                 self._recent.append(now - captured)
 
@@ -50,10 +52,19 @@ class SinkMeter:
 
     @property
     def mean_fps(self) -> float:
-        """Frames a second from the first to the last frame."""
+        """Driving frames shown a second, over the time from the first to the last of them."""
         with self._lock:
-            span = self._last - self._first if self._first is not None else 0.0
-            return (self.shown - 1) / span if span > 0 else 0.0
+            return (self._fresh - 1) / self._span if self._span > 0 else 0.0
+
+    @property
+    def seconds(self) -> float:
+        """From the first to the last driving frame shown."""
+        with self._lock:
+            return self._span
+
+    @property
+    def _span(self) -> float:
+        return self._last - self._first if self._first is not None else 0.0
 
     @property
     def latency(self) -> StageTime | None:
@@ -98,7 +109,7 @@ class LiveStats:
     Attributes:
         state: State of the session.
         fps: Frames shown a second over the last two seconds.
-        mean_fps: The same since the first frame.
+        mean_fps: Driving frames shown a second, over the whole session.
         latency_ms: Capture to shown, median of the last frames, in milliseconds.
         latency_ms_median: The same over the whole session.
         latency_ms_p95: 95th percentile over the whole session.
@@ -111,7 +122,7 @@ class LiveStats:
         camera: Asked, reported and measured mode, or None.
         sinks: All sinks.
         stages: Time per frame of "track", "render" and "paste".
-        seconds: From the first to the last frame shown.
+        seconds: From the first to the last driving frame shown.
     """
 
     state: str
@@ -133,16 +144,16 @@ class LiveStats:
 
     def shown_by(self, meter: SinkMeter) -> LiveStats:
         """The same with the rate and latency of a sink."""
-        latency, mean = meter.latency, meter.mean_fps
+        latency = meter.latency
         return replace(
             self,
             fps=meter.fps,
-            mean_fps=mean,
+            mean_fps=meter.mean_fps,
             latency_ms=1000 * meter.recent_latency,
             latency_ms_median=latency.median if latency is not None else 0.0,
             latency_ms_p95=latency.p95 if latency is not None else 0.0,
             shown=meter.shown,
-            seconds=(meter.shown - 1) / mean if mean > 0 else 0.0,
+            seconds=meter.seconds,
         )
 
     def to_json(self) -> dict[str, Any]:

@@ -21,7 +21,9 @@ from app.media.audio import BITS_PER_CHANNEL, ENCODER
 RATE: Final = 48000
 STEP: Final = 0.06  # seconds by which sound may be off its time before it is put right
 KEPT: Final = 30 * RATE  # samples that wait at most
-INSTALL: Final = "Recording the microphone needs the package sounddevice: pip install sounddevice."
+INSTALL: Final = (
+    'Install it with: pip install "portrait-animate[mic]" (or pip install sounddevice), or record without it.'
+)
 Samples = npt.NDArray[np.float32]
 
 
@@ -87,7 +89,7 @@ def _sounddevice() -> Callable[..., Any]:
     try:
         import sounddevice
     except ImportError as error:
-        raise MissingError(INSTALL, "Or record without it.") from error
+        raise MissingError("Recording the microphone needs the package sounddevice.", INSTALL) from error
     except OSError as error:  # the package is there and its library is not
         raise MissingError(
             f"sounddevice finds no sound library ({error}).", "On Linux install the package libportaudio2."

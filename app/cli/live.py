@@ -1,0 +1,250 @@
+"""`animate live`: a portrait driven in real time, without the window or with it."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Callable, Mapping
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from app.cli.flags import argument, command, make_app, option_flag, switch, text_flag
+from app.cli.output import choose_sink, say, show_path
+from app.errors import AppError, ExitCode, MissingError, UsageError
+from app.live_options import check_live, live_options
+from app.options import all_options, parse_reference
+from app.presets import resolve
+
+if TYPE_CHECKING:
+    from app.events import CancelToken, EventStream
+    from app.live import LiveSession, LiveStats
+    from app.live_options import LiveOptions
+    from app.options import RenderOptions
+
+PANEL = "Session"
+LEFT_OUT = ("length", "fps", "output", "side_by_side", "audio", "background")
+SHARED = tuple(info for info in all_options() if info.name not in LEFT_OUT)
+START = 60.0  # seconds that the first picture may take: engine, portrait and camera
+FAILING = 8.0  # seconds that a camera is waited for at the start
+REPORT = 1.0  # seconds between two progress events
+
+app = make_app("Bring the face in PHOTO to life with a camera, in real time.")
+
+
+def live(values: Mapping[str, Any]) -> int:
+    """Bring the face in PHOTO to life with a camera, a video file, a photo or a motion template, in real time."""
+    given = {i.name: values[i.name] for i in SHARED if values[i.name] is not None}
+    config = Path(values["config"]) if values["config"] else None
+    options = resolve(given, preset=values["preset"] or "", config=config).options
+    wanted = check_live({i.name: values[i.name] for i in live_options() if values[i.name] is not None}, flags=True)
+    seconds = _seconds(values["seconds"])
+    photo = Path(values["photo"])
+    _check(options)
+    if not values["no_window"]:
+        return _window(photo, options, wanted)
+    from app.cli.animate import stop_on_signals
+    from app.events import CancelToken, Event, EventStream
+
+    program = options.program
+    sink = choose_sink(json_lines=program.json_lines, quiet=program.quiet)
+    events, token = EventStream(sink), CancelToken()
+    try:
+        with stop_on_signals(token):
+            stats, recorded = run_session(photo, options, wanted, seconds=seconds, events=events, token=token)
+    finally:
+        sink.close()
+    if program.json_lines:
+        data = {**stats.to_json(), "recorded": recorded}
+        events.emit(Event("result", data=data))
+    elif not program.quiet:
+        say(
+            f"{stats.mean_fps:.1f} frames/s, capture to shown {stats.latency_ms_median:.0f} ms (95 %: "
+            f"{stats.latency_ms_p95:.0f} ms), {stats.shown} frames shown, {stats.dropped} dropped."
+        )
+    return int(ExitCode.OK)
+
+
+def run_session(
+    photo: Path,
+    options: RenderOptions,
+    live: LiveOptions,
+    *,
+    seconds: float,
+    events: EventStream,
+    token: CancelToken,
+) -> tuple[LiveStats, str | None]:
+    """Run a session without a window until the time is over or somebody stops it.
+
+    Args:
+        photo: The portrait.
+        options: Input, animation, output (of the recording) and program options.
+        live: Live options.
+        seconds: Seconds from the first picture on; 0 runs until it is stopped.
+        events: Gets messages and progress.
+        token: Stops it.
+
+    Returns:
+        The figures, and the name of the recording or None.
+
+    Raises:
+        AppError: It could not begin, or the recording failed.
+    """
+    from app.live import LiveSession, NullSink, source_from_text
+    from app.live.recorder import RecorderSink
+    from app.live.vcam import VirtualCameraSettings, VirtualCameraSink
+    from app.media.camera import Mode
+
+    width, height = live.size
+    mode = Mode(width, height, live.camera_rate, live.camera_mjpg)
+    source = source_from_text(live.camera, mode, mirror=live.mirror, reference=options.animation.reference)
+    output = options.output
+    with LiveSession(options, live, events=events) as session:
+        if live.vcam:
+            session.add_sink(VirtualCameraSink(VirtualCameraSettings.of(live)))
+        session.add_sink(NullSink())
+        if live.record:
+            rate = Fraction(live.camera_rate or live.hold_rate).limit_denominator(1001)
+            session.add_sink(
+                RecorderSink(
+                    live.record, rate=rate, quality=output.quality, codec=output.codec, hardware=output.hardware,
+                    overwrite=output.overwrite, microphone=live.microphone,
+                )
+            )  # fmt: skip
+        session.add_portrait("photo", photo)
+        _await(session, token, lambda: session.portrait("photo").status != "waiting" or session.error is not None)
+        info = session.portrait("photo")
+        if session.error is not None or info.error is not None:
+            raise session.error or info.error or AppError("The session did not start.")
+        for note in info.notes:
+            events.info(note)
+        session.set_driver(source)
+        session.start()
+        _await_first(session, token, live.vcam)
+        _watch(session, seconds, events, token)
+        session.stop()
+        session.settle(None)
+        stats = session.stats()
+    return stats, _recorded(stats, live)
+
+
+def _await(session: LiveSession, token: CancelToken, ready: Callable[[], bool], timeout: float = START) -> bool:
+    """Wait for a condition of the session; stopping ends the wait."""
+    left = timeout
+    while left > 0 and not token.cancelled:
+        if session.wait_for(ready, 0.2):
+            return True
+        left -= 0.2
+    token.check()
+    return False
+
+
+def _await_first(session: LiveSession, token: CancelToken, virtual: bool) -> None:
+    """Wait for the first picture.
+
+    Raises:
+        AppError: The driver gives none, or the virtual camera can't be opened.
+    """
+
+    def shown() -> bool:
+        return any(s.name == "none" and s.shown for s in session.sinks)
+
+    def over() -> bool:
+        broken = session.driver_error is not None and session.driver is not None and session.driver.kind != "camera"
+        return shown() or session.error is not None or session.draw_error is not None or broken
+
+    _await(session, token, over, FAILING)
+    if not shown():
+        _await(session, token, lambda: over() or session.driver_error is not None)
+    if not shown():
+        known = session.error or session.draw_error or session.driver_error
+        raise known or AppError("No picture came.", "Look whether another program holds the camera.")
+    if not virtual:
+        return
+    _await(session, token, lambda: any(s.name == "virtual camera" and s.status != "waiting" for s in session.sinks), 10)
+    failed = next((s for s in session.sinks if s.name == "virtual camera" and s.status == "failed"), None)
+    if failed is not None:
+        raise MissingError(failed.message)
+
+
+def _watch(session: LiveSession, seconds: float, events: EventStream, token: CancelToken) -> None:
+    """Report progress until the time is over."""
+    from app.events import Event
+
+    start = reported = session.clock()
+    while not token.cancelled and session.error is None:
+        now = session.clock()
+        if seconds and now - start >= seconds:
+            return
+        if now - reported >= REPORT:
+            reported = now
+            stats = session.stats()
+            left = seconds - (now - start) if seconds else None
+            figures = {"latency_ms": round(stats.latency_ms, 2), "dropped": stats.dropped, "state": stats.state}
+            text = f"Live, {stats.latency_ms:.0f} ms, {stats.dropped} dropped"
+            events.emit(
+                Event("progress", "live", stats.shown, None, fps=stats.fps, eta=left, message=text, data=figures)
+            )
+        rest = seconds - (now - start) if seconds else 1.0
+        session.wait_for(lambda: token.cancelled or session.error is not None, min(0.1, rest))
+    if session.error is not None:
+        raise session.error
+
+
+def _recorded(stats: LiveStats, live: LiveOptions) -> str | None:
+    """Name of the recording.
+
+    Raises:
+        AppError: It failed.
+    """
+    recorder = next((s for s in stats.sinks if s.name == "recorder"), None)
+    if recorder is None:
+        return None
+    if recorder.status == "failed":
+        raise AppError(recorder.message)
+    return show_path(live.record)
+
+
+def _seconds(text: str | None) -> float:
+    if text is None:
+        return 0.0
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 < value < 1e7:
+        raise UsageError(f"--seconds: {text!r} is not a number of seconds above 0.")
+    return value
+
+
+def _check(options: RenderOptions) -> None:
+    reference = parse_reference(options.animation.reference)
+    if isinstance(reference, int):
+        raise UsageError("--reference: live motion has no numbered frames.", "Use auto or first.")
+
+
+def _window(photo: Path, options: RenderOptions, live: LiveOptions) -> int:
+    """Open the window with this portrait, if this installation has one."""
+    window: Any = None
+    if importlib.util.find_spec("PySide6") is not None and importlib.util.find_spec("app.gui.main") is not None:
+        window = getattr(importlib.import_module("app.gui.main"), "live", None)
+    if window is None:
+        raise MissingError("There is no window for live mode here.", "Add --no-window to run without one.")
+    return int(window(photo, options, live))
+
+
+command(
+    app,
+    [
+        argument("photo", "PHOTO", "Photo whose face comes alive."),
+        *(option_flag(info) for info in live_options()),
+        switch("no_window", ["--no-window"], "Run without the window.", PANEL),
+        text_flag("seconds", ["--seconds"], "N", "End after so many seconds, counted from the first picture.", PANEL),
+        *(option_flag(info) for info in SHARED),
+        text_flag("preset", ["--preset"], "NAME", "Start from a preset, see animate --help.", PANEL),
+        text_flag("config", ["--config"], "FILE", "Read options from a TOML or JSON file; flags win over it.", PANEL),
+        switch("debug", ["--debug"], "Show the traceback of an error.", PANEL),
+    ],
+    live,
+    help=live.__doc__,
+)

@@ -1,0 +1,71 @@
+"""`animate gui`: the window."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from app.cli.flags import command, make_app, switch, text_flag
+from app.errors import MissingError, UsageError
+
+app = make_app("Open the window: portraits, drivers, sliders, live and rendered output.")
+PANEL = "Window"
+
+
+def gui(values: Mapping[str, Any]) -> int:
+    """Run the verb; 6 if there is no display."""
+    try:
+        window: Any = importlib.import_module("app.gui.main")
+    except ImportError as error:
+        raise MissingError(f"The window can't start: {error}.", "The command line works without it.") from None
+    shot = values["screenshot"]
+    return int(
+        window.main(
+            window.Start(
+                files=tuple(Path(name) for name in values["files"] or ()),
+                screenshot=Path(shot) if shot else None,
+                size=_size(values["size"]),
+                scheme=_one_of("--theme", values["theme"], ("light", "dark")),
+                language=_one_of("--language", values["language"], ("en", "de")),
+            )
+        )
+    )
+
+
+def _size(text: str | None) -> tuple[int, int] | None:
+    if not text:
+        return None
+    match = re.fullmatch(r"(\d{3,5})x(\d{3,5})", text)
+    if match is None:
+        raise UsageError(f"--size: {text!r} is not a size such as 1280x800.")
+    return int(match.group(1)), int(match.group(2))
+
+
+def _one_of(flag: str, text: str | None, known: tuple[str, ...]) -> str:
+    if text and text not in known:
+        raise UsageError(f"{flag}: {text!r} is not one of {', '.join(known)}.")
+    return text or ""
+
+
+def _files() -> Any:
+    import inspect
+
+    info = typer.Argument(None, metavar="[FILE]...", help="Portraits, and drivers among them.", show_default=False)
+    return inspect.Parameter("files", inspect.Parameter.POSITIONAL_OR_KEYWORD, default=info, annotation=list[str])
+
+
+command(
+    app,
+    [_files(),
+     text_flag("size", ["--size"], "WxH", "Size of the window.", PANEL),
+     text_flag("theme", ["--theme"], "light|dark", "Colours, instead of the ones chosen in the window.", PANEL),
+     text_flag("language", ["--language"], "en|de", "Language, instead of the one chosen in the window.", PANEL),
+     text_flag("screenshot", ["--screenshot"], "FILE", "Write a picture of the window, and stop.", PANEL),
+     switch("debug", ["--debug"], "Show the traceback of an error.", PANEL)],
+    gui,
+)  # fmt: skip

@@ -1,0 +1,588 @@
+"""What the commands of the window do: file dialogs, menus, saving, rendering. The studio does the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timezone
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from PySide6.QtCore import QMimeData, QObject, QPoint, QStandardPaths, QUrl
+from PySide6.QtGui import QDesktopServices, QGuiApplication, QImage
+from PySide6.QtWidgets import QFileDialog, QMenu, QPushButton, QWidget
+
+from app.errors import AppError, UsageError
+from app.gui import pictures, store
+from app.gui.dialogs.crop import CropDialog
+from app.gui.dialogs.engine import EngineDialog
+from app.gui.dialogs.messages import NameDialog, show_error
+from app.gui.dialogs.shortcuts import ShortcutsDialog
+from app.gui.dialogs.weights import WeightsDialog
+from app.gui.jobs import QueuedJob
+from app.gui.outputs import LiveOutputs
+from app.gui.session import Driver, DriverKind, Session, View
+from app.gui.shortcuts import COMMANDS
+from app.gui.studio import Studio
+from app.gui.translate import LANGUAGES, tr
+from app.gui.widgets.basic import tool_button
+from app.gui.widgets.controls import ExpressionBar
+from app.gui.widgets.driver import CLIPS, STILLS, TEMPLATES, driver_kind
+from app.gui.widgets.shelf import SIDE
+from app.live_options import live_options
+from app.media.cameras import list_cameras
+from app.options import find_option
+from app.presets import BUILT_IN, Preset
+from app.render import Job
+from app.render.job import stem_of
+from liveportrait.expression import SLIDERS, Expression
+
+if TYPE_CHECKING:
+    from app.gui.window import MainWindow
+
+FILTERS = {"file": CLIPS, "still": STILLS, "template": TEMPLATES}
+VIDEO_ENDINGS = tuple(ending.lstrip("*") for ending in CLIPS.split() if ending != "*.gif")
+
+
+class Commands(QObject):
+    """Handlers of the commands.
+
+    Args:
+        window: The window.
+        studio: What they act on.
+    """
+
+    def __init__(self, window: MainWindow, studio: Studio) -> None:
+        super().__init__(window)
+        self.window, self.studio = window, studio
+        self.expressions = ExpressionBar()
+        self.expressions.chosen.connect(self.use_expression)
+        self.expression_menu_button = tool_button("more", tr("Saved expressions"), 16)
+        self.expression_menu_button.clicked.connect(self._show_expression_menu)
+        self.preset_bar = QPushButton(tr("Presets"))
+        self.preset_bar.setProperty("icon_name", "star")
+        self.preset_bar.setToolTip(tr("Sets of option values: choose, save, import, export."))
+        self.preset_bar.clicked.connect(self._show_preset_menu)
+        self.outputs = LiveOutputs(studio)
+        self.saved: list[store.Saved] = []
+        self.presets: list[Preset] = []
+        self.dialogs: list[QWidget] = []
+
+    def handlers(self) -> dict[str, Callable[..., object]]:
+        """Command name -> handler."""
+        window = self.window
+        return {
+            "add_portrait": self.browse_portraits, "paste": self.paste,
+            "next_portrait": lambda: self.choose_portrait(self.studio.session.current + 1),
+            "previous_portrait": lambda: self.choose_portrait(self.studio.session.current - 1),
+            "edit_crop": lambda: self.edit_crop_of(self.studio.session.current),
+            "driver_sliders": lambda: self.studio.set_driver(Driver()),
+            "driver_file": lambda: self.browse_driver("file"), "driver_camera": self.use_camera,
+            "driver_still": lambda: self.browse_driver("still"),
+            "driver_template": lambda: self.browse_driver("template"),
+            "play": self.toggle_play, "recentre": self.recentre,
+            "undo": self.studio.undo, "redo": self.studio.redo,
+            "reset_sliders": self.reset_sliders, "reset_all": self.reset_all,
+            "save_expression": self.save_expression, "save_preset": self.save_preset,
+            "view_result": lambda _=True: self.set_view("result"), "view_side": lambda _=True: self.set_view("side"),
+            "view_over": lambda _=True: self.set_view("over"),
+            "fit": window.preview.fit, "actual_size": window.preview.actual_size,
+            "zoom_in": lambda: window.preview.zoom_by(1.25), "zoom_out": lambda: window.preview.zoom_by(0.8),
+            "full_screen": lambda on: window.showFullScreen() if on else window.showNormal(),
+            "render": self.render_to_file, "save_picture": self.save_picture,
+            "show_queue": window.show_queue, "record": self.record, "virtual_camera": self.virtual_camera,
+            "engine": self.choose_engine, "models": self.show_weights, "shortcuts": self.edit_shortcuts,
+            "quit": window.close,
+        }  # fmt: skip
+
+    def prepare(self) -> None:
+        """Read what the menus show."""
+        self.list_saved()
+        if self.studio.session.driver.kind == "camera":
+            self.list_cameras()
+
+    # ---- menus ----------------------------------------------------------------------------------------------------
+    def fill_menu(self, menu: QMenu) -> None:
+        """All commands by group, then theme and language."""
+        actions = self.window.actions_
+        group = ""
+        for command in COMMANDS:
+            if command.group != group:
+                group = command.group
+                part = menu.addMenu(tr(group)) if group != "Program" else menu
+                if part is menu:
+                    menu.addSeparator()
+                    self._add_looks(menu)
+            part.addAction(actions[command.name])
+
+    def _add_looks(self, menu: QMenu) -> None:
+        theme, languages = self.window.theme, self.window.languages
+        looks = menu.addMenu(tr("Appearance"))
+        for scheme, title in (("system", tr("As the system")), ("light", tr("Light")), ("dark", tr("Dark"))):
+            action = looks.addAction(title, partial(self._use_scheme, scheme))
+            action.setCheckable(True)
+            action.setChecked(theme.scheme == scheme)
+
+        def mark_scheme() -> None:
+            for action, scheme in zip(looks.actions(), ("system", "light", "dark"), strict=True):
+                action.setChecked(theme.scheme == scheme)
+
+        looks.aboutToShow.connect(mark_scheme)
+        tongues = menu.addMenu(tr("Language"))
+        for key, title in LANGUAGES.items():
+            action = tongues.addAction(title, partial(self.window.language_chosen.emit, key))
+            action.setCheckable(True)
+            action.setChecked(languages.current == key)
+
+    def _use_scheme(self, scheme: Any) -> None:
+        self.studio.settings.setValue("window/scheme", scheme)
+        self.window.theme.apply(scheme)
+
+    def show_recent(self, kind: str, button: QWidget) -> None:
+        """Menu of recent files."""
+        menu = QMenu(button)
+        for path in self.studio.recent(kind):
+            call = partial(self.take_files, [path], "driver" if kind == "drivers" else "portrait")
+            menu.addAction(Path(path).name, call).setToolTip(path)
+        if menu.isEmpty():
+            menu.addAction(tr("Nothing yet")).setEnabled(False)
+        self._popup(menu, button)
+
+    def _popup(self, menu: QMenu, button: QWidget) -> None:
+        menu.aboutToHide.connect(menu.deleteLater)
+        menu.popup(button.mapToGlobal(QPoint(0, button.height() + 2)))
+
+    # ---- portraits ------------------------------------------------------------------------------------------------
+    def browse_portraits(self) -> None:
+        """Ask for pictures."""
+        pattern = f"{tr('Pictures and clips')} ({STILLS} {CLIPS});;{tr('All files')} (*)"
+        names, _ = QFileDialog.getOpenFileNames(self.window, tr("Add portraits"), self._folder("portraits"), pattern)
+        self.studio.add_portraits(names)
+
+    def choose_portrait(self, index: int) -> None:
+        """Show another portrait."""
+        session = self.studio.session.with_current(index)
+        self.studio.apply(session, tr("choose a portrait"), "portrait")
+
+    def remove_portrait(self, index: int) -> None:
+        """Take one off the shelf."""
+        self.studio.apply(self.studio.session.without_portrait(index), tr("take a portrait off the shelf"))
+
+    def make_thumbnail(self, path: str) -> None:
+        """Make the thumbnail of a portrait in the background."""
+        side = round(SIDE * self.window.devicePixelRatioF())
+        shelf = self.window.side.shelf
+        self.studio.background.run(
+            lambda: pictures.thumbnail(Path(path), side),
+            lambda image: shelf.set_thumbnail(path, image),
+            lambda error, _: shelf.set_status(path, "failed", str(error)),
+        )
+
+    def edit_crop_of(self, index: int) -> None:
+        """Open the crop editor."""
+        session = self.studio.session
+        if not 0 <= index < len(session.portraits):
+            return
+        options = session.options().animation
+        dialog = CropDialog(session.portraits[index], options, self.studio.background, self.window)
+
+        def accepted() -> None:
+            portraits = list(self.studio.session.portraits)
+            paths = [item.path for item in portraits]
+            if dialog.item.path in paths:
+                portraits[paths.index(dialog.item.path)] = dialog.item
+                self.studio.apply(replace(self.studio.session, portraits=tuple(portraits)), tr("change the crop"))
+
+        dialog.accepted.connect(accepted)
+        self._open(dialog)
+
+    def paste(self) -> None:
+        """Take files or a picture from the clipboard."""
+        self.take_mime(QGuiApplication.clipboard().mimeData(), "")
+
+    def take_mime(self, data: QMimeData, target: str) -> None:
+        """Take what was dropped or pasted; target is "driver", "portrait" or empty: it depends on the file."""
+        files = [url.toLocalFile() for url in data.urls() if url.isLocalFile()]
+        if files:
+            self.take_files(files, target)
+        elif data.hasImage():
+            image = QImage(data.imageData())
+            stamp = datetime.now(timezone.utc).astimezone().strftime("%Y-%m-%d %H.%M.%S")
+            folder = Path(QStandardPaths.writableLocation(QStandardPaths.StandardLocation.AppLocalDataLocation))
+            path = store.free_name(folder / "pasted", stamp, ".png")
+
+            def keep() -> str:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                if not image.save(str(path)):
+                    raise UsageError(f"{path} can't be written.")
+                return str(path)
+
+            self.studio.background.run(keep, lambda name: self.take_files([name], target), self.studio.failed.emit)
+        else:
+            self.window.toast.say(tr("There is no picture in the clipboard."), "info")
+
+    def take_files(self, files: list[str], target: str) -> None:
+        """Use files as portraits or drivers."""
+        expressions = [f for f in files if f.lower().endswith(".json")]
+        presets = [f for f in files if f.lower().endswith(".toml")]
+        for file in expressions:
+            self.studio.store(partial(store.import_expression, Path(file)), tr("The expression was imported."))
+        for file in presets:
+            self.studio.store(partial(store.import_preset, Path(file)), tr("The preset was imported."))
+        rest = [f for f in files if f not in expressions and f not in presets]
+
+        def drives(file: str) -> bool:
+            if target:
+                return target == "driver"
+            return driver_kind(file) == "template" or file.lower().endswith(VIDEO_ENDINGS)
+
+        drivers = [f for f in rest if drives(f) or driver_kind(f) == "template"]
+        self.studio.add_portraits([f for f in rest if f not in drivers])
+        if drivers:
+            self.studio.set_driver(Driver(driver_kind(drivers[0]), drivers[0]))
+
+    # ---- driver ---------------------------------------------------------------------------------------------------
+    def browse_driver(self, kind: DriverKind) -> None:
+        """Ask for the driver's file."""
+        titles = {
+            "file": tr("Choose a clip"), "still": tr("Choose a picture"), "template": tr("Choose a motion template"),
+        }  # fmt: skip
+        pattern = f"{titles[kind]} ({FILTERS[kind]});;{tr('All files')} (*)"
+        name, _ = QFileDialog.getOpenFileName(self.window, titles[kind], self._folder("drivers"), pattern)
+        if name:
+            self.studio.set_driver(Driver(kind, name))
+
+    def use_camera(self) -> None:
+        """Drive with the chosen camera."""
+        self.list_cameras()
+        self.studio.set_driver(Driver("camera", self.window.side.driver.cameras.currentData() or ""))
+
+    def list_cameras(self) -> None:
+        """Read which cameras there are."""
+        panel = self.window.side.driver
+        self.studio.background.run(
+            lambda: [device.name for device in list_cameras()], panel.show_cameras, self.studio.failed.emit
+        )
+
+    def toggle_play(self) -> None:
+        """Hold the driver, or let it go on."""
+        self.studio.pause.set(not self.studio.pause.on)
+        self.window.transport.show_driver(self.studio.session.driver.kind, self.studio.pause.on)
+
+    def recentre(self) -> None:
+        """Take a new neutral pose after a countdown."""
+        self.studio.live.recentre(3.0)
+
+    # ---- controls -------------------------------------------------------------------------------------------------
+    def reset_section(self, name: str) -> None:
+        """Bring the controls of a section back to rest."""
+        panel = self.window.controls
+        session = self.studio.session
+        for key in panel.names[name]:
+            if key in SLIDERS:
+                session = session.with_slider(key, SLIDERS[key].default)
+            else:
+                session = session.with_value(key, find_option(key).default)
+        if name == "Stitching and retargeting":
+            session = replace(session, eye_left=None, eye_right=None, lips=None)
+        if name == "Live":
+            for info in live_options():
+                session = session.with_live(info.name, info.default)
+        self.studio.apply(session, tr("reset {section}", section=tr(name)))
+
+    def reset_sliders(self) -> None:
+        """Bring pose and expression back to rest."""
+        self.studio.apply(self.studio.session.with_expression(Expression({})), tr("reset pose and expression"))
+
+    def reset_all(self) -> None:
+        """Bring all controls back to rest; portraits and driver stay."""
+        session = self.studio.session.with_expression(Expression({})).with_values({})
+        self.studio.apply(session, tr("reset all controls"))
+
+    def set_view(self, view: View) -> None:
+        """Choose what the preview shows."""
+        for name in ("result", "side", "over"):
+            self.window.actions_[f"view_{name}"].setChecked(name == view)
+        self.window.preview.set_view(view)
+
+    # ---- saved things ---------------------------------------------------------------------------------------------
+    def list_saved(self) -> None:
+        """Read expressions and presets, and show them."""
+
+        def done(found: tuple[list[store.Saved], list[Any]]) -> None:
+            self.saved, self.presets = found
+            self.expressions.show_names([saved.name for saved in self.saved])
+
+        self.studio.list_saved(done)
+
+    def use_expression(self, name: str) -> None:
+        """Use a saved expression."""
+        for saved in self.saved:
+            if saved.name == name:
+                self.studio.set_expression(saved.expression)
+
+    def save_expression(self) -> None:
+        """Ask for a name and save the sliders."""
+        self._ask_name(
+            tr("Save expression"),
+            lambda name: self.studio.store(
+                partial(store.save_expression, name, self.studio.session.expression), tr("The expression was saved.")
+            ),
+        )
+
+    def save_preset(self) -> None:
+        """Ask for a name and save the options."""
+        values = dict(self.studio.session.values)
+        self._ask_name(
+            tr("Save preset"),
+            lambda name: self.studio.store(partial(store.save_preset, name, values), tr("The preset was saved.")),
+        )
+
+    def _ask_name(self, title: str, done: Callable[[str], None]) -> None:
+        dialog = NameDialog(title, tr("Name"), self.window)
+        dialog.accepted.connect(lambda: done(dialog.name))
+        self._open(dialog)
+
+    def _show_expression_menu(self) -> None:
+        menu = QMenu(self.window)
+        menu.addAction(tr("Save expression…"), self.save_expression)
+        menu.addAction(tr("Import expression…"), partial(self._import, "json", store.import_expression))
+        menu.addAction(tr("Export expression…"), self._export_expression)
+        own = [saved for saved in self.saved if saved.path is not None]
+        if own:
+            delete = menu.addMenu(tr("Delete"))
+            for saved in own:
+                assert saved.path is not None
+                delete.addAction(
+                    saved.name, partial(self.studio.store, saved.path.unlink, tr("The expression was deleted."))
+                )
+        self._popup(menu, self.expression_menu_button)
+
+    def _show_preset_menu(self) -> None:
+        menu = QMenu(self.window)
+        for name, (text, values) in BUILT_IN.items():
+            action = menu.addAction(tr(name), partial(self.use_preset, Preset(name, values, text)))
+            action.setToolTip(tr(text))
+        menu.setToolTipsVisible(True)
+        if self.presets:
+            menu.addSeparator()
+        for preset in self.presets:
+            menu.addAction(preset.name, partial(self.use_preset, preset)).setToolTip(preset.description)
+        menu.addSeparator()
+        menu.addAction(tr("Save preset…"), self.save_preset)
+        menu.addAction(tr("Import preset…"), partial(self._import, "toml", store.import_preset))
+        menu.addAction(tr("Export preset…"), self._export_preset)
+        menu.addSeparator()
+        menu.addAction(tr("No preset: reset the options"), lambda: self.use_preset(Preset("", {})))
+        self._popup(menu, self.preset_bar)
+
+    def use_preset(self, preset: Preset) -> None:
+        """Use the values of a preset; options that it does not name go back to their defaults."""
+        text = tr("use preset {name}", name=tr(preset.name)) if preset.name else tr("reset the options")
+        self.studio.change(lambda s: s.with_values(store.preset_values(preset)), text)
+
+    def _import(self, ending: str, work: Callable[[Path], Path]) -> None:
+        pattern = f"*.{ending}" if ending == "json" else "*.toml *.json"
+        name, _ = QFileDialog.getOpenFileName(self.window, tr("Import"), self._folder("saved"), f"({pattern})")
+        if name:
+            self.studio.store(partial(work, Path(name)), tr("It was imported."))
+
+    def _export_expression(self) -> None:
+        name, _ = QFileDialog.getSaveFileName(self.window, tr("Export expression"), "expression.json", "(*.json)")
+        if name:
+            path, session = Path(name).with_suffix(".json"), self.studio.session
+            work = partial(store.save_expression, path.stem, session.expression, path)
+            self.studio.store(work, tr("The expression was exported."))
+
+    def _export_preset(self) -> None:
+        name, _ = QFileDialog.getSaveFileName(self.window, tr("Export preset"), "preset.toml", "(*.toml)")
+        if name:
+            path = Path(name).with_suffix(".toml")
+            work = partial(store.save_preset, path.stem, dict(self.studio.session.values), "", path)
+            self.studio.store(work, tr("The preset was exported."))
+
+    # ---- output ---------------------------------------------------------------------------------------------------
+    def default_output(self, session: Session) -> Path:
+        """Name that is offered for a render: free, in the folder of the last one or that of the user's films."""
+        assert session.portrait is not None
+        source, driver = Path(session.portrait.path), session.driver
+        moves = source.suffix.lower() in VIDEO_ENDINGS or source.suffix.lower() == ".gif"
+        still = not moves and driver.kind in ("sliders", "still")
+        stem = stem_of(source) if driver.kind == "sliders" else f"{stem_of(source)}--{stem_of(Path(driver.source))}"
+        stem = f"{stem}-posed" if driver.kind == "sliders" else stem
+        place = QStandardPaths.StandardLocation
+        films = QStandardPaths.writableLocation(place.PicturesLocation if still else place.MoviesLocation)
+        folder = Path(str(self.studio.settings.value("folders/output", films)))
+        if not folder.is_dir():
+            folder = Path.home()
+        taken = self.studio.queue.outputs()
+        ending, path, count = ".png" if still else ".mp4", folder / f"{stem}{'.png' if still else '.mp4'}", 2
+        while path.exists() or path in taken:
+            path, count = folder / f"{stem} {count}{ending}", count + 1
+        return path
+
+    def render_to_file(self) -> None:
+        """Ask for a name and put the job into the queue."""
+        session = self.studio.session
+        if session.portrait is None:
+            return
+        if session.driver.kind == "camera":
+            error = UsageError(
+                tr("A camera can't be rendered to a file."), tr("Record it live, or choose a clip as the driver.")
+            )
+            show_error(self.window, error)
+            return
+        pattern = f"{tr('Clips and pictures')} (*.mp4 *.mkv *.mov *.webm *.gif *.png *.jpg *.webp)"
+        name, _ = QFileDialog.getSaveFileName(
+            self.window, tr("Render to file"), str(self.default_output(session)), pattern
+        )
+        if name:
+            self.studio.settings.setValue("folders/output", str(Path(name).parent))
+            self.queue_render(Path(name), overwrite=True)  # the file dialog has asked
+
+    def queue_render(self, output: Path, *, overwrite: bool) -> QueuedJob | None:
+        """Put a render of the session as it stands into the queue.
+
+        Args:
+            output: File to write.
+            overwrite: Whether it may replace a file.
+        """
+        session = self.studio.session
+        assert session.portrait is not None
+        try:
+            options = session.options(output=str(output).replace("{", "{{").replace("}", "}}"), overwrite=overwrite)
+        except AppError as error:
+            show_error(self.window, error)
+            return None
+        source = Path(session.portrait.path)
+        driving = source if session.driver.kind == "sliders" else Path(session.driver.source)
+        entry = self.studio.queue.add(Job(source, driving, options, session.expression))
+        self.window.show_queue(True)
+        return entry
+
+    def job_finished(self, entry: QueuedJob) -> None:
+        """Tell how a job went."""
+        name = Path(entry.job.options.output.output).name
+        if entry.state == "failed":
+            self.window.toast.say(f"{name}: {entry.message}", "error")
+        elif entry.state == "done":
+            self.window.transport.show_message(tr("{name} is ready.", name=name))
+        elif entry.state == "partial":
+            self.window.toast.say(f"{name}: {entry.message}", "warning")
+
+    def show_job_report(self, number: int) -> None:
+        """Show the error of a job."""
+        entry = self.studio.queue.find(number)
+        if entry is not None:
+            show_error(self.window, AppError(entry.message), entry.report)
+
+    def save_picture(self) -> None:
+        """Save what the preview shows, at full size."""
+        shown = self.studio.shown
+        if shown is None:
+            return
+        picture = shown.frame.picture
+        name, _ = QFileDialog.getSaveFileName(
+            self.window, tr("Save this picture"), str(Path(self._folder("output")) / "portrait.png"),
+            f"{tr('Pictures')} (*.png *.jpg *.webp)",
+        )  # fmt: skip
+        if name:
+            self.write_picture(Path(name), picture)
+
+    def write_picture(self, path: Path, picture: pictures.Pixels) -> None:
+        """Write a picture in the background."""
+        from app.media.images import write_image
+        from app.render.output import split
+
+        path = path if path.suffix else path.with_suffix(".png")
+        rgb, alpha = split(picture)
+        self.studio.background.run(
+            lambda: write_image(path, rgb, alpha, overwrite=True),
+            lambda _: self.window.transport.show_message(tr("{name} is ready.", name=path.name)),
+            self.studio.failed.emit,
+        )
+
+    @property
+    def recording(self) -> bool:
+        """Whether a live recording runs."""
+        return self.outputs.recording
+
+    def record(self, on: bool) -> None:
+        """Begin or end a live recording."""
+        if not on:
+            self.outputs.stop_recording()
+            return
+        stamp = datetime.now(timezone.utc).astimezone().strftime("%Y-%m-%d %H.%M.%S")
+        name, _ = QFileDialog.getSaveFileName(
+            self.window, tr("Record to"), str(Path(self._folder("output")) / f"live {stamp}.mp4"), "(*.mp4 *.mkv)"
+        )
+        if name:
+            self._try(partial(self.outputs.start_recording, Path(name)))
+        self.show_sinks()
+
+    def virtual_camera(self, on: bool) -> None:
+        """Begin or end the output to a virtual camera."""
+        if on:
+            self._try(self.outputs.start_camera)
+        else:
+            self.outputs.stop_camera()
+        self.show_sinks()
+
+    def _try(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except AppError as error:
+            show_error(self.window, error)
+
+    def show_sinks(self) -> None:
+        """Show which outputs run; one that failed is told."""
+        for text in self.outputs.look():
+            self.window.toast.say(text, "error")
+        self.window.actions_["record"].setChecked(self.outputs.recording)
+        self.window.actions_["virtual_camera"].setChecked(self.outputs.camera)
+        self.window.top.refresh()
+
+    # ---- program --------------------------------------------------------------------------------------------------
+    def choose_engine(self) -> None:
+        """Open the dialog of engine and device."""
+        session = self.studio.session
+        dialog = EngineDialog(session.value("engine"), session.value("device"), self.studio.background, self.window)
+
+        def accepted() -> None:
+            engine, device = dialog.choice
+            self.studio.change(
+                lambda s: s.with_value("engine", engine).with_value("device", device), tr("choose an engine")
+            )
+
+        dialog.accepted.connect(accepted)
+        self._open(dialog)
+
+    def show_weights(self) -> None:
+        """Open the dialog of model weights."""
+        self._open(WeightsDialog(self.studio.background, self.window))
+
+    def edit_shortcuts(self) -> None:
+        """Open the sheet of keys."""
+        self._open(ShortcutsDialog(self.window.actions_, self.window))
+
+    def _open(self, dialog: Any) -> None:
+        """Open a dialog without blocking the window's thread."""
+        self.dialogs.append(dialog)
+
+        def forget() -> None:
+            self.dialogs.remove(dialog)
+            dialog.deleteLater()
+
+        dialog.finished.connect(forget)
+        dialog.open()
+
+    def _folder(self, kind: str) -> str:
+        if kind == "output":
+            return str(self.studio.settings.value("folders/output", str(Path.home())))
+        recent = self.studio.recent(kind)
+        return str(Path(recent[0]).parent) if recent else str(Path.home())
+
+    def open_folder(self, path: Path) -> None:
+        """Show a folder in the system's file manager."""
+        QDesktopServices.openUrl(QUrl.fromLocalFile(str(path)))

@@ -1,0 +1,268 @@
+"""Crop editor: which square of the source comes alive, and which face."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QImage
+from PySide6.QtWidgets import (
+    QComboBox,
+    QDialog,
+    QDialogButtonBox,
+    QDoubleSpinBox,
+    QFormLayout,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from app.errors import AppError
+from app.gui import pictures
+from app.gui.pictures import Pixels
+from app.gui.session import PortraitItem, crop_text
+from app.gui.threads import Background, LatestWorker
+from app.gui.translate import tr
+from app.gui.widgets.basic import Switch
+from app.gui.widgets.cropview import CropView
+from app.options import parse_crop
+from liveportrait.crop import Box, Crop, face_box
+from liveportrait.options import AnimationOptions
+from models.face import Face, FaceTracker, select_face
+
+SHOWN = 1600  # longest side of the picture in the editor
+PREVIEW = 220
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A source picture and its faces."""
+
+    pixels: Pixels
+    image: QImage
+    size: tuple[int, int]
+    faces: list[Face]
+
+
+def load(path: Path) -> Loaded:
+    """Read a source and find its faces; not in the window's thread.
+
+    Raises:
+        AppError: It can't be read.
+    """
+    pixels = pictures.first_frame(path)
+    small = pictures.shrink(pixels, SHOWN, SHOWN)
+    faces = FaceTracker().detect(np.ascontiguousarray(pixels[..., :3]))
+    return Loaded(pixels, pictures.to_image(small), (pixels.shape[1], pixels.shape[0]), faces)
+
+
+class CropDialog(QDialog):
+    """Edits the square of one portrait.
+
+    Args:
+        item: The portrait.
+        options: Crop options for a square that follows the face.
+        background: Reads the picture.
+        parent: Window.
+
+    Attributes:
+        item: The portrait with what was chosen, once accepted.
+    """
+
+    def __init__(
+        self, item: PortraitItem, options: AnimationOptions, background: Background, parent: QWidget | None = None
+    ) -> None:
+        super().__init__(parent)
+        self.item = item
+        self._options = options
+        self._loaded: Loaded | None = None
+        self._chosen = -1
+        self._fixed = bool(item.crop)
+        self.setWindowTitle(tr("Crop and face"))
+        self.resize(1000, 640)
+        self.view = CropView()
+        self.view.box_changed.connect(self._by_hand)
+        self.view.face_clicked.connect(self._choose_face)
+        self._preview = QLabel(alignment=Qt.AlignmentFlag.AlignCenter)
+        self._preview.setFixedSize(PREVIEW, PREVIEW)
+        self._preview.setAccessibleName(tr("What the engine gets"))
+        self._worker = LatestWorker(self._cut, "crop preview", self)
+        self._worker.done.connect(self._show_cut)
+        main = QHBoxLayout()
+        main.setSpacing(20)
+        main.addWidget(self.view, 1)
+        main.addLayout(self._make_side())
+        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel)
+        buttons.button(QDialogButtonBox.StandardButton.Ok).setObjectName("primary")
+        buttons.accepted.connect(self.accept)
+        buttons.rejected.connect(self.reject)
+        box = QVBoxLayout(self)
+        box.setContentsMargins(20, 20, 20, 20)
+        box.setSpacing(16)
+        box.addLayout(main, 1)
+        box.addWidget(buttons)
+        self._ok = buttons.button(QDialogButtonBox.StandardButton.Ok)
+        self._ok.setEnabled(False)
+        self.finished.connect(lambda _: self._worker.stop())
+        background.run(lambda: load(Path(item.path)), self._show_loaded, lambda e, _: self._status.setText(str(e)))
+
+    def _make_side(self) -> QVBoxLayout:
+        side = QVBoxLayout()
+        side.setSpacing(10)
+        self.faces = QComboBox()
+        self.faces.setAccessibleName(tr("Face"))
+        self.faces.activated.connect(self._choose_face)
+        form = QFormLayout()
+        form.setSpacing(8)
+        form.addRow(tr("Face"), self.faces)
+        self.fields: dict[str, QDoubleSpinBox] = {}
+        for name, title, low, high, unit in (
+            ("x", tr("Centre x"), -20000, 40000, " px"), ("y", tr("Centre y"), -20000, 40000, " px"),
+            ("size", tr("Side"), 16, 40000, " px"), ("angle", tr("Angle"), -180, 180, "°"),
+        ):  # fmt: skip
+            spin = QDoubleSpinBox()
+            spin.setRange(low, high)
+            spin.setDecimals(1)
+            spin.setSuffix(unit)
+            spin.setAccessibleName(title)
+            spin.setKeyboardTracking(False)
+            spin.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)
+            spin.valueChanged.connect(self._typed)
+            form.addRow(title, spin)
+            self.fields[name] = spin
+        heading = QLabel(tr("What the engine gets"))
+        heading.setObjectName("heading")
+        side.addWidget(heading)
+        side.addWidget(self._preview)
+        side.addLayout(form)
+        self.follow = QPushButton(tr("Follow the face"))
+        self.follow.setToolTip(tr("Find the square from the face instead of setting it by hand."))
+        self.follow.clicked.connect(self._automatic)
+        side.addWidget(self.follow)
+        for text, name in ((tr("Show landmarks"), "show_landmarks"), (tr("Show mask"), "show_mask")):
+            switch = Switch(text)
+            switch.setChecked(True)
+            switch.toggled.connect(partial(self._show_part, name))
+            side.addWidget(switch)
+        self._status = QLabel(tr("Looking for faces…"))
+        self._status.setObjectName("muted")
+        self._status.setWordWrap(True)
+        self._status.setFixedWidth(PREVIEW)
+        side.addWidget(self._status)
+        side.addStretch(1)
+        return side
+
+    def _show_part(self, name: str, on: bool) -> None:
+        setattr(self.view, name, on)
+        self.view.update()
+
+    # ---- what was loaded ------------------------------------------------------------------------------------------
+    def _show_loaded(self, loaded: Loaded) -> None:
+        if not self.isVisible():
+            return
+        self._loaded = loaded
+        self.view.set_picture(loaded.image, loaded.size)
+        self.view.set_faces([face.box for face in loaded.faces])
+        for number, _ in enumerate(loaded.faces, 1):
+            self.faces.addItem(tr("Face {number}", number=number))
+        count = len(loaded.faces)
+        text = tr("No face was found: set the square by hand.") if not count else tr("{count} found", count=count)
+        self._status.setText(text)
+        try:
+            chosen = select_face(loaded.faces, self.item.face, loaded.size)
+            self._chosen = next(i for i, face in enumerate(loaded.faces) if face is chosen)
+        except ValueError:
+            self._chosen = 0 if loaded.faces else -1
+        self._mark_face()
+        crop = parse_crop(self.item.crop)
+        if crop is not None:
+            self._show_box(Box(crop[0], crop[1], crop[2], math.radians(crop[3])))
+        elif loaded.faces:
+            self._automatic()
+        else:
+            side = 0.8 * min(loaded.size)
+            self._by_hand(Box(loaded.size[0] / 2, loaded.size[1] / 2, side))
+            self._show_box(self.view.box)
+        self._ok.setEnabled(True)
+
+    def _mark_face(self) -> None:
+        if self._loaded is None or self._chosen < 0:
+            self.view.set_chosen(-1, None)
+            return
+        self.faces.setCurrentIndex(self._chosen)
+        self.view.set_chosen(self._chosen, self._loaded.faces[self._chosen].points)
+
+    # ---- the square -----------------------------------------------------------------------------------------------
+    def _choose_face(self, index: int) -> None:
+        self._chosen = index
+        self._mark_face()
+        self._automatic()
+
+    def _automatic(self) -> None:
+        if self._loaded is None or self._chosen < 0:
+            return
+        o = self._options
+        box = face_box(self._loaded.faces[self._chosen], o.crop_scale, o.crop_x, o.crop_y)
+        self._fixed = False
+        self._show_box(box if o.crop_rotate else Box(box.x, box.y, box.size))
+
+    def _by_hand(self, box: Box) -> None:
+        self._fixed = True
+        self._show_box(box)
+
+    def _typed(self) -> None:
+        if self.view.box is not None:
+            values = {name: spin.value() for name, spin in self.fields.items()}
+            self._by_hand(Box(values["x"], values["y"], values["size"], math.radians(values["angle"])))
+
+    def _show_box(self, box: Box | None) -> None:
+        if box is None:
+            return
+        self.view.set_box(box)
+        shown = {"x": box.x, "y": box.y, "size": box.size, "angle": math.degrees(box.angle)}
+        for name, spin in self.fields.items():
+            before = spin.blockSignals(True)
+            spin.setValue(shown[name])
+            spin.blockSignals(before)
+        self._worker.request((box, self.devicePixelRatioF()))
+
+    def _cut(self, request: tuple[Box, float]) -> QImage | None:
+        """The square as the engine gets it; in the worker's thread."""
+        box, ratio = request
+        if self._loaded is None:
+            return None
+        crop = Crop.of_box(box, round(PREVIEW * ratio))
+        image = pictures.to_image(crop.apply(self._loaded.pixels))
+        image.setDevicePixelRatio(ratio)
+        return image
+
+    def _show_cut(self) -> None:
+        image = self._worker.take()
+        if image is not None:
+            from PySide6.QtGui import QPixmap
+
+            self._preview.setPixmap(QPixmap.fromImage(image))
+
+    def accept(self) -> None:
+        """Keep what was chosen."""
+        face, crop = self.item.face, ""
+        if self._loaded is not None and self._chosen >= 0:
+            faces = self._loaded.faces
+            largest = max(range(len(faces)), key=lambda i: faces[i].size)
+            x, y = faces[self._chosen].centre
+            face = "largest" if self._chosen == largest else f"{x:.0f},{y:.0f}"
+        if self._fixed and self.view.box is not None:
+            box = self.view.box
+            try:
+                crop = crop_text(box.x, box.y, box.size, math.degrees(box.angle))
+            except (ValueError, AppError) as error:
+                self._status.setText(str(error))
+                return
+        self.item = PortraitItem(self.item.path, face, crop)
+        super().accept()

@@ -1,0 +1,171 @@
+"""Messages: an error with a report that can be copied, and questions."""
+
+from __future__ import annotations
+
+import platform
+import sys
+
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QFontDatabase, QGuiApplication
+from PySide6.QtWidgets import (
+    QDialog,
+    QDialogButtonBox,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QPlainTextEdit,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from app.errors import AppError
+from app.gui import icons
+from app.gui.translate import tr
+from app.gui.widgets.basic import colours
+
+
+def make_report(text: str, details: str) -> str:
+    """What a bug report needs: message, versions, system and traceback; no file contents, no settings."""
+    from PySide6 import __version__ as pyside
+
+    from liveportrait import __version__
+
+    lines = [
+        text,
+        "",
+        f"portrait-animate {__version__}, Python {platform.python_version()}, PySide6 {pyside}",
+        f"{platform.platform()}{', frozen' if getattr(sys, 'frozen', False) else ''}",
+    ]
+    return "\n".join([*lines, "", details.strip()]).strip() + "\n"
+
+
+class ErrorDialog(QDialog):
+    """Says what went wrong; the report can be copied.
+
+    Args:
+        text: What happened, one sentence.
+        hint: What to do, may be empty.
+        details: Traceback, may be empty.
+        parent: Window.
+    """
+
+    def __init__(self, text: str, hint: str = "", details: str = "", parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setWindowTitle(tr("That did not work"))
+        self.report = make_report(f"{text} {hint}".strip(), details)
+        self.setMinimumWidth(520)
+        icon = QLabel()
+        icon.setPixmap(icons.pixmap("warning", colours().warning, 32, self.devicePixelRatioF()))
+        icon.setAlignment(Qt.AlignmentFlag.AlignTop)
+        message = QLabel(text)
+        message.setWordWrap(True)
+        message.setTextInteractionFlags(
+            Qt.TextInteractionFlag.TextSelectableByMouse | Qt.TextInteractionFlag.TextSelectableByKeyboard
+        )
+        texts = QVBoxLayout()
+        texts.setSpacing(6)
+        texts.addWidget(message)
+        if hint:
+            advice = QLabel(hint)
+            advice.setObjectName("muted")
+            advice.setWordWrap(True)
+            texts.addWidget(advice)
+        top = QHBoxLayout()
+        top.setSpacing(16)
+        top.addWidget(icon)
+        top.addLayout(texts, 1)
+        self._details = QPlainTextEdit(self.report)
+        self._details.setReadOnly(True)
+        self._details.setFont(QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont))
+        self._details.setMinimumHeight(200)
+        self._details.setAccessibleName(tr("Report"))
+        self._details.hide()
+        buttons = QDialogButtonBox()
+        close = buttons.addButton(QDialogButtonBox.StandardButton.Close)
+        close.clicked.connect(self.accept)
+        self.copy_button = QPushButton(tr("Copy report"))
+        self.copy_button.clicked.connect(self._copy)
+        buttons.addButton(self.copy_button, QDialogButtonBox.ButtonRole.ActionRole)
+        more = QPushButton(tr("Show report"))
+        more.setCheckable(True)
+        more.toggled.connect(self._details.setVisible)
+        buttons.addButton(more, QDialogButtonBox.ButtonRole.ActionRole)
+        box = QVBoxLayout(self)
+        box.setContentsMargins(24, 24, 24, 20)
+        box.setSpacing(16)
+        box.addLayout(top)
+        box.addWidget(self._details)
+        box.addWidget(buttons)
+
+    def _copy(self) -> None:
+        QGuiApplication.clipboard().setText(self.report)
+        self.copy_button.setText(tr("Copied"))
+
+
+def show_error(parent: QWidget | None, error: Exception, details: str = "") -> ErrorDialog:
+    """Open an error message; it does not block the window."""
+    if isinstance(error, AppError):
+        dialog = ErrorDialog(error.message, error.hint, details, parent)
+    else:
+        text = tr("This is a fault of the program: {error}", error=f"{type(error).__name__}: {error}")
+        hint = tr("What you have set is kept. Please send the report to the makers.")
+        dialog = ErrorDialog(text, hint, details, parent)
+    dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+    dialog.open()
+    return dialog
+
+
+class NameDialog(QDialog):
+    """Asks for a name."""
+
+    def __init__(self, title: str, label: str, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setWindowTitle(title)
+        self.setMinimumWidth(360)
+        self.edit = QLineEdit()
+        self.edit.setAccessibleName(label)
+        kinds = QDialogButtonBox.StandardButton
+        buttons = QDialogButtonBox(kinds.Save | kinds.Cancel)
+        save = buttons.button(kinds.Save)
+        save.setObjectName("primary")
+        save.setEnabled(False)
+        self.edit.textChanged.connect(lambda text: save.setEnabled(bool(text.strip())))
+        buttons.accepted.connect(self.accept)
+        buttons.rejected.connect(self.reject)
+        box = QVBoxLayout(self)
+        box.setContentsMargins(24, 24, 24, 20)
+        box.setSpacing(12)
+        caption = QLabel(label)
+        caption.setBuddy(self.edit)
+        box.addWidget(caption)
+        box.addWidget(self.edit)
+        box.addWidget(buttons)
+
+    @property
+    def name(self) -> str:
+        """What was entered."""
+        return self.edit.text().strip()
+
+
+class CloseDialog(QDialog):
+    """Asks what to do with running work when the window closes."""
+
+    def __init__(self, text: str, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setWindowTitle(tr("Work is going on"))
+        self.setMinimumWidth(440)
+        message = QLabel(text)
+        message.setWordWrap(True)
+        buttons = QDialogButtonBox()
+        stay = buttons.addButton(tr("Go on"), QDialogButtonBox.ButtonRole.RejectRole)
+        leave = buttons.addButton(tr("Stop and quit"), QDialogButtonBox.ButtonRole.AcceptRole)
+        stay.setObjectName("primary")
+        stay.setDefault(True)
+        leave.clicked.connect(self.accept)
+        stay.clicked.connect(self.reject)
+        box = QVBoxLayout(self)
+        box.setContentsMargins(24, 24, 24, 20)
+        box.setSpacing(16)
+        box.addWidget(message)
+        box.addWidget(buttons)

@@ -1,0 +1,111 @@
+"""The sheet of keyboard shortcuts, in which they are changed."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QKeySequence
+from PySide6.QtWidgets import (
+    QDialog,
+    QDialogButtonBox,
+    QFrame,
+    QGridLayout,
+    QKeySequenceEdit,
+    QLabel,
+    QScrollArea,
+    QVBoxLayout,
+    QWidget,
+)
+
+from app.gui.shortcuts import COMMANDS, Actions, clashes
+from app.gui.translate import tr
+
+PORTABLE = QKeySequence.SequenceFormat.PortableText
+
+
+class ShortcutsDialog(QDialog):
+    """Shows and changes the keys of all commands.
+
+    Args:
+        actions: The commands.
+        parent: Window.
+    """
+
+    def __init__(self, actions: Actions, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._actions = actions
+        self.setWindowTitle(tr("Keyboard shortcuts"))
+        self.resize(560, 640)
+        self.edits: dict[str, QKeySequenceEdit] = {}
+        content = QWidget()
+        grid = QGridLayout(content)
+        grid.setContentsMargins(4, 4, 12, 4)
+        grid.setHorizontalSpacing(24)
+        grid.setVerticalSpacing(6)
+        grid.setColumnStretch(0, 1)
+        group, row, keys = "", 0, actions.keys()
+        for command in COMMANDS:
+            if command.group != group:
+                group = command.group
+                head = QLabel(tr(group))
+                head.setObjectName("heading")
+                head.setContentsMargins(0, 14 if row else 0, 0, 2)
+                grid.addWidget(head, row, 0, 1, 2)
+                row += 1
+            edit = QKeySequenceEdit(QKeySequence.fromString(keys[command.name], PORTABLE))
+            edit.setMaximumSequenceLength(1)
+            edit.setClearButtonEnabled(True)
+            edit.setFixedWidth(190)
+            edit.setAccessibleName(tr(command.text))
+            edit.keySequenceChanged.connect(self._check)
+            label = QLabel(tr(command.text).rstrip("…"))
+            label.setBuddy(edit)
+            grid.addWidget(label, row, 0)
+            grid.addWidget(edit, row, 1)
+            self.edits[command.name] = edit
+            row += 1
+        area = QScrollArea()
+        area.setWidget(content)
+        area.setWidgetResizable(True)
+        area.setFrameShape(QFrame.Shape.NoFrame)
+        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self._warning = QLabel()
+        self._warning.setObjectName("warningText")
+        self._warning.setWordWrap(True)
+        kinds = QDialogButtonBox.StandardButton
+        buttons = QDialogButtonBox(kinds.Ok | kinds.Cancel | kinds.RestoreDefaults)
+        buttons.button(kinds.Ok).setObjectName("primary")
+        buttons.button(kinds.RestoreDefaults).clicked.connect(self._defaults)
+        buttons.accepted.connect(self.accept)
+        buttons.rejected.connect(self.reject)
+        self._ok = buttons.button(kinds.Ok)
+        box = QVBoxLayout(self)
+        box.setContentsMargins(20, 20, 20, 20)
+        box.setSpacing(12)
+        box.addWidget(area, 1)
+        box.addWidget(self._warning)
+        box.addWidget(buttons)
+        self._check()
+
+    def keys(self) -> dict[str, str]:
+        """Keys as they stand in the sheet."""
+        return {name: edit.keySequence().toString(PORTABLE) for name, edit in self.edits.items()}
+
+    def _check(self) -> None:
+        doubled = clashes(self.keys())
+        texts = {command.name: tr(command.text).rstrip("…") for command in COMMANDS}
+        lines = [
+            tr("{keys} is used by: {commands}", keys=keys, commands=", ".join(texts[name] for name in names))
+            for keys, names in doubled.items()
+        ]
+        self._warning.setText("\n".join(lines))
+        self._warning.setVisible(bool(lines))
+        self._ok.setEnabled(not lines)
+
+    def _defaults(self) -> None:
+        for command in COMMANDS:
+            self.edits[command.name].setKeySequence(QKeySequence.fromString(command.keys, PORTABLE))
+
+    def accept(self) -> None:
+        """Use the keys."""
+        self._actions.set_keys(self.keys())
+        super().accept()

@@ -1,0 +1,212 @@
+"""Starts the window."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from app.errors import MissingError, UsageError
+
+if TYPE_CHECKING:
+    from PySide6.QtWidgets import QApplication
+
+    from app.gui.studio import Studio
+    from app.gui.window import MainWindow
+
+DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY", "WAYLAND_SOCKET")
+NO_DISPLAY = (
+    "The window needs a display, and there is none here.",
+    "Start it on a desktop, or use the command line: animate SOURCE DRIVING.",
+)
+
+
+@dataclass(frozen=True)
+class Start:
+    """How the window starts.
+
+    Attributes:
+        files: Portraits, and drivers among them, to begin with.
+        screenshot: Picture of the window to write once the first frame is shown; the program then ends.
+        size: Width and height of the window in logical pixels, or None for the last one.
+        scheme: "light" or "dark" instead of the user's choice, or empty.
+        language: Language instead of the user's choice, or empty.
+    """
+
+    files: tuple[Path, ...] = ()
+    screenshot: Path | None = None
+    size: tuple[int, int] | None = None
+    scheme: str = ""
+    language: str = ""
+
+
+def check_display() -> None:
+    """Make sure that Qt can open a window; it would abort the program otherwise.
+
+    Raises:
+        MissingError: There is no display, or Qt's own libraries can't be loaded.
+    """
+    try:
+        import PySide6.QtWidgets  # noqa: F401
+    except ImportError as error:
+        raise MissingError(
+            f"The window can't start: {error}.", "Install the missing library; the command line works without it."
+        ) from None
+    chosen = os.environ.get("QT_QPA_PLATFORM", "").partition(":")[0]
+    if not sys.platform.startswith("linux") or chosen in ("offscreen", "minimal", "vnc", "linuxfb", "eglfs"):
+        return
+    if not any(os.environ.get(name) for name in DISPLAYS):
+        raise MissingError(*NO_DISPLAY)
+    if os.environ.get("DISPLAY") and not any(os.environ.get(name) for name in DISPLAYS[1:]):
+        _check_x11()
+
+
+def _check_x11() -> None:
+    """Look whether an X server answers; libxcb comes with every desktop."""
+    import ctypes
+    import ctypes.util
+
+    name = ctypes.util.find_library("xcb")
+    if name is None:
+        return
+    xcb = ctypes.CDLL(name)
+    xcb.xcb_connect.restype = ctypes.c_void_p
+    connection = ctypes.c_void_p(xcb.xcb_connect(None, None))
+    failed = xcb.xcb_connection_has_error(connection)
+    xcb.xcb_disconnect(connection)
+    if failed:
+        raise MissingError(*NO_DISPLAY)
+    missing = [lib for lib in ("xcb-cursor", "xkbcommon-x11") if ctypes.util.find_library(lib) is None]
+    if missing:
+        names = ", ".join(f"lib{lib}0" for lib in missing)
+        raise MissingError(
+            f"Qt can't open a window here: {names} is not installed.", f"On Debian and Ubuntu: apt install {names}"
+        )
+
+
+class Program:
+    """The running program: application, studio, window.
+
+    Args:
+        start: How it starts.
+    """
+
+    def __init__(self, start: Start) -> None:
+        from PySide6.QtCore import QCoreApplication
+        from PySide6.QtWidgets import QApplication
+
+        from app.gui import icons
+        from app.gui.studio import Studio, settings_of_user
+        from app.gui.theme import Theme
+        from app.gui.translate import Languages
+        from liveportrait import __version__
+
+        QCoreApplication.setApplicationName("portrait-animate")
+        QCoreApplication.setApplicationVersion(__version__)
+        made = QApplication.instance()
+        self.app: QApplication = made if isinstance(made, QApplication) else QApplication(sys.argv[:1])
+        self.app.setDesktopFileName("portrait-animate")
+        self.app.setWindowIcon(icons.app_icon())
+        self.start = start
+        self.settings = settings_of_user()
+        self.languages = Languages(self.app)
+        self.languages.use(start.language or str(self.settings.value("window/language", "")))
+        scheme: Any = start.scheme or str(self.settings.value("window/scheme", "system"))
+        self.theme = Theme(self.app, scheme if scheme in ("system", "light", "dark") else "system")
+        self.app.setProperty("theme", self.theme)
+        self.app.setQuitOnLastWindowClosed(False)
+        self.studio: Studio = Studio(self.settings, parent=self.app)
+        self.window: MainWindow = self._make_window()
+        self._take_files()
+        self._old_hook, sys.excepthook = sys.excepthook, self._unexpected
+
+    def _make_window(self) -> MainWindow:
+        from app.gui.window import MainWindow
+
+        window = MainWindow(self.studio, self.theme, self.languages)
+        if self.start.size is not None:
+            window.resize(*self.start.size)
+        window.closed.connect(self.app.quit)
+        window.language_chosen.connect(self._use_language)
+        return window
+
+    def _use_language(self, language: str) -> None:
+        """Make the window again in another language; studio and live pipeline go on."""
+        from PySide6.QtCore import QTimer
+
+        def change() -> None:
+            self.settings.setValue("window/language", language)
+            old = self.window
+            old.save_state()
+            self.languages.use(language)
+            self.window = self._make_window()
+            self.window.show()
+            self.window.refresh_live()
+            old.replace_by()
+
+        QTimer.singleShot(0, change)  # out of the menu that is about to go
+
+    def _take_files(self) -> None:
+        for path in self.start.files:
+            if not path.exists():
+                raise UsageError(f"{path} does not exist.")
+        if self.start.files:
+            self.window.commands.take_files([str(path.resolve()) for path in self.start.files], "")
+
+    def _unexpected(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        """A fault in the window's thread becomes a message; the session goes on."""
+        self._old_hook(kind, error, trace)
+        if isinstance(error, Exception):
+            self.studio.failed.emit(error, "".join(traceback.format_exception(kind, error, trace)))
+
+    def run(self) -> int:
+        """Show the window until it is closed; returns the exit code."""
+        self.window.show()
+        self.studio.start()
+        if self.start.screenshot is not None:
+            self._shoot_later(self.start.screenshot)
+        try:
+            return int(self.app.exec())
+        finally:
+            self.studio.close()
+            sys.excepthook = self._old_hook
+
+    def _shoot_later(self, path: Path) -> None:
+        """Write a picture of the window once it is alive, and end."""
+        from PySide6.QtCore import QTimer
+
+        def shoot() -> None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self.window.grab().save(str(path))
+            self.window.close()
+
+        seen: list[bool] = []
+
+        def frame() -> None:
+            if not seen:
+                seen.append(True)
+                QTimer.singleShot(2500, shoot)
+
+        self.studio.frame_ready.connect(frame)
+        QTimer.singleShot(60_000, shoot)
+
+
+def main(start: Start | None = None) -> int:
+    """Show the window.
+
+    Args:
+        start: How it starts.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        MissingError: There is no display.
+        UsageError: A file does not exist.
+    """
+    check_display()
+    return Program(start or Start()).run()

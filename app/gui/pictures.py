@@ -1,0 +1,155 @@
+"""Pixel arrays to pictures that Qt paints without work: cut to what is visible, scaled, in the screen's format."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from PySide6.QtCore import QRectF, QSize
+from PySide6.QtGui import QImage
+
+Pixels = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Transform:
+    """Where a picture lies on a pane, in device pixels.
+
+    Attributes:
+        scale: Pane pixels per picture pixel.
+        x: Left edge of the picture.
+        y: Upper edge.
+    """
+
+    scale: float
+    x: float
+    y: float
+
+    def rect(self, region: tuple[int, int, int, int]) -> QRectF:
+        """Pane rectangle of a region of the picture."""
+        x0, y0, x1, y1 = region
+        return QRectF(
+            self.x + x0 * self.scale, self.y + y0 * self.scale, (x1 - x0) * self.scale, (y1 - y0) * self.scale
+        )
+
+
+@dataclass(frozen=True)
+class Tile:
+    """The visible part of a picture.
+
+    Attributes:
+        image: Ready to paint.
+        region: Part of the picture that it shows, (x0, y0, x1, y1).
+        size: Width and height of the whole picture.
+    """
+
+    image: QImage
+    region: tuple[int, int, int, int]
+    size: tuple[int, int]
+
+
+def fit(size: tuple[int, int], pane: tuple[int, int], *, enlarge: bool = True) -> Transform:
+    """The transform that shows a whole picture in the middle of a pane."""
+    width, height = max(size[0], 1), max(size[1], 1)
+    scale = min(pane[0] / width, pane[1] / height)
+    scale = max(scale if enlarge else min(scale, 1.0), 1e-4)
+    return Transform(scale, round((pane[0] - width * scale) / 2), round((pane[1] - height * scale) / 2))
+
+
+def to_image(pixels: Pixels) -> QImage:
+    """(H, W, 3 or 4) as a QImage that owns its memory; transparency is laid on a checkerboard."""
+    if pixels.shape[2] == 4:
+        pixels = on_checkers(pixels)
+    data = cv2.cvtColor(np.ascontiguousarray(pixels), cv2.COLOR_RGB2BGRA)
+    height, width = data.shape[:2]
+    image = QImage(data.data, width, height, 4 * width, QImage.Format.Format_RGB32)
+    image._pixels = data  # type: ignore[attr-defined] # Qt does not copy: the array lives as long as the picture
+    return image
+
+
+def on_checkers(pixels: Pixels, cell: int = 8) -> Pixels:
+    """(H, W, 4) over a checkerboard, (H, W, 3)."""
+    height, width = pixels.shape[:2]
+    y, x = np.ogrid[:height, :width]
+    board = np.where(((x // cell) + (y // cell)) % 2 == 0, 204, 160).astype(np.float32)[..., None]
+    alpha = pixels[..., 3:].astype(np.float32) / 255
+    return np.asarray(np.rint(pixels[..., :3] * alpha + board * (1 - alpha)), np.uint8)
+
+
+def tile(pixels: Pixels, transform: Transform, pane: tuple[int, int]) -> Tile | None:
+    """The part of a picture that a pane shows, scaled to the pane's pixels; None if nothing is visible."""
+    height, width = pixels.shape[:2]
+    s = transform.scale
+    x0, y0 = max(0, math.floor(-transform.x / s)), max(0, math.floor(-transform.y / s))
+    x1 = min(width, math.ceil((pane[0] - transform.x) / s))
+    y1 = min(height, math.ceil((pane[1] - transform.y) / s))
+    if x1 <= x0 or y1 <= y0:
+        return None
+    part = pixels[y0:y1, x0:x1]
+    size = max(1, round((x1 - x0) * s)), max(1, round((y1 - y0) * s))
+    if size != (x1 - x0, y1 - y0):
+        how = cv2.INTER_AREA if s < 1 else cv2.INTER_NEAREST if s >= 3 else cv2.INTER_LINEAR
+        part = np.asarray(cv2.resize(part, size, interpolation=how), np.uint8)
+    return Tile(to_image(part), (x0, y0, x1, y1), (width, height))
+
+
+def shrink(pixels: Pixels, width: int, height: int) -> Pixels:
+    """A picture made to fit, never enlarged."""
+    scale = min(width / pixels.shape[1], height / pixels.shape[0], 1.0)
+    if scale >= 1:
+        return pixels
+    size = max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale))
+    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def square(pixels: Pixels, side: int) -> Pixels:
+    """The middle of a picture as a square."""
+    height, width = pixels.shape[:2]
+    edge = min(height, width)
+    x, y = (width - edge) // 2, (height - edge) // 3
+    part = pixels[y : y + edge, x : x + edge]
+    how = cv2.INTER_AREA if edge > side else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(part, (side, side), interpolation=how), np.uint8)
+
+
+def first_frame(path: Path) -> Pixels:
+    """(H, W, 3 or 4) first frame of a photo or clip.
+
+    Raises:
+        AppError: It can't be read.
+    """
+    from app.media.reader import open_clip
+    from app.render.source import pixels_of
+
+    with open_clip(path) as reader:
+        frame: Pixels = pixels_of(next(iter(reader)))
+        return frame
+
+
+def thumbnail(path: Path, side: int) -> QImage:
+    """Square thumbnail of a photo or clip.
+
+    Raises:
+        AppError: It can't be read.
+    """
+    return to_image(square(first_frame(path), side))
+
+
+def with_landmarks(pixels: Pixels, points: npt.NDArray[Any] | None, colour: tuple[int, int, int]) -> Pixels:
+    """A picture with dots at (N, 2) points; a copy if there are any."""
+    if points is None:
+        return pixels
+    out = np.ascontiguousarray(pixels[..., :3]).copy()
+    for x, y in np.rint(points[:, :2] * 8).astype(int):
+        cv2.circle(out, (int(x), int(y)), 7, colour, -1, cv2.LINE_AA, 3)
+    return out
+
+
+def device_size(size: QSize, ratio: float) -> tuple[int, int]:
+    """Size of a widget in device pixels."""
+    return max(1, round(size.width() * ratio)), max(1, round(size.height() * ratio))

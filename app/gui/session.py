@@ -1,0 +1,371 @@
+"""What the user has set: portraits, driver, options, sliders. Immutable, so that undo is a list of them. No Qt."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Final, Literal, get_args
+
+from app.errors import AppError
+from app.live_options import LiveOptions, check_live, live_options
+from app.options import OptionInfo, RenderOptions, all_options, find_option, parse_crop
+from liveportrait.expression import SLIDERS, Expression
+
+DriverKind = Literal["sliders", "file", "camera", "still", "template"]
+View = Literal["result", "side", "over"]
+SCHEMA_VERSION: Final = 1
+MERGE_SECONDS: Final = 1.0
+PER_PORTRAIT: Final = ("face", "crop")  # options that belong to one picture
+RUN_OPTIONS: Final = frozenset({"output", "overwrite", "json_lines", "quiet"})  # asked for when a job is made
+
+
+def sample_portrait() -> Path:
+    """The portrait that ships with the app."""
+    return _sample("portrait.jpg")
+
+
+def sample_driver() -> Path:
+    """The driving clip that ships with the app."""
+    return _sample("driving.mp4")
+
+
+def _sample(name: str) -> Path:
+    import assets
+
+    return Path(str(assets.__file__)).parent / "sample" / name
+
+
+@dataclass(frozen=True)
+class PortraitItem:
+    """One portrait of the shelf.
+
+    Attributes:
+        path: Photo or video.
+        face: Which face comes alive (option "face").
+        crop: Square set by hand, as the option "crop" takes it; empty follows the face.
+    """
+
+    path: str
+    face: str = "largest"
+    crop: str = ""
+
+
+@dataclass(frozen=True)
+class Driver:
+    """What moves the portrait.
+
+    Attributes:
+        kind: Sliders only, a clip, a camera, a picture, or a motion template.
+        source: File, or name or number of the camera; empty for sliders.
+    """
+
+    kind: DriverKind = "sliders"
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class Session:
+    """Everything that the user can set and undo.
+
+    Attributes:
+        portraits: The shelf, in order.
+        current: Number of the chosen portrait; 0 if there is none.
+        driver: What moves it.
+        values: Option name -> value, only those that are not the default.
+        sliders: Slider name -> value, only those that are not at rest.
+        eye_left: Fixed opening of the eye on the left of the picture, or None: it follows the driver.
+        eye_right: The same for the other eye.
+        lips: Fixed opening of the lips, or None.
+        live: Live option name -> value, only those that are not the default.
+    """
+
+    portraits: tuple[PortraitItem, ...] = ()
+    current: int = 0
+    driver: Driver = Driver()
+    values: Mapping[str, Any] = field(default_factory=dict)
+    sliders: Mapping[str, float] = field(default_factory=dict)
+    eye_left: float | None = None
+    eye_right: float | None = None
+    lips: float | None = None
+    live: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def portrait(self) -> PortraitItem | None:
+        """The chosen portrait."""
+        return self.portraits[self.current] if self.current < len(self.portraits) else None
+
+    @property
+    def expression(self) -> Expression:
+        """Sliders and fixed openings as the animation takes them."""
+        fixed = self.eye_left is not None or self.eye_right is not None
+        eyes = (self.eye_left, self.eye_right) if fixed else None
+        return Expression(dict(self.sliders), eyes, self.lips)
+
+    def value(self, name: str) -> Any:
+        """Value of an option; those of one picture come from the chosen portrait."""
+        if name in PER_PORTRAIT and self.portrait is not None:
+            return getattr(self.portrait, name)
+        return self.values.get(name, find_option(name).default)
+
+    def options(self, **changes: Any) -> RenderOptions:
+        """All options, checked.
+
+        Args:
+            changes: Values that win over those of the session, such as output.
+        """
+        values = dict(self.values)
+        if self.portrait is not None:
+            values |= {name: getattr(self.portrait, name) for name in PER_PORTRAIT}
+        return RenderOptions.from_values(values | changes)
+
+    @property
+    def live_options(self) -> LiveOptions:
+        """Live options, checked."""
+        return check_live(self.live)
+
+    def live_value(self, name: str) -> Any:
+        """Value of a live option."""
+        return self.live.get(name, _live_info(name).default)
+
+    # ---- changes: each gives a new session ------------------------------------------------------------------------
+    def with_value(self, name: str, value: Any) -> Session:
+        """The session with one option changed.
+
+        Raises:
+            UsageError: The value does not fit the option.
+        """
+        info = find_option(name)
+        value = info.check(value)
+        if name in PER_PORTRAIT and self.portrait is not None:
+            return self._with_portrait(replace(self.portrait, **{name: value}))
+        values = {k: v for k, v in self.values.items() if k != name}
+        if value != info.default:
+            values[name] = value
+        return replace(self, values=values)
+
+    def with_live(self, name: str, value: Any) -> Session:
+        """The session with one live option changed.
+
+        Raises:
+            UsageError: The value does not fit the option.
+        """
+        value = getattr(check_live({name: value}), name)
+        live = {k: v for k, v in self.live.items() if k != name}
+        if value != _live_info(name).default:
+            live[name] = value
+        return replace(self, live=live)
+
+    def with_values(self, values: Mapping[str, Any]) -> Session:
+        """The session with exactly these option values; those of one run or picture stay as they are."""
+        kept = {k: v for k, v in self.values.items() if find_option(k).run_only}
+        session = replace(self, values=kept)
+        for name, value in values.items():
+            if not find_option(name).run_only and name not in PER_PORTRAIT:
+                session = session.with_value(name, value)
+        return session
+
+    def with_slider(self, name: str, value: float) -> Session:
+        """The session with one slider moved; the value is kept within its range."""
+        slider = SLIDERS[name]
+        value = min(max(float(value), slider.minimum), slider.maximum)
+        sliders = {k: v for k, v in self.sliders.items() if k != name}
+        if not math.isclose(value, slider.default, abs_tol=1e-9):
+            sliders[name] = value
+        return replace(self, sliders=sliders)
+
+    def with_opening(self, name: str, value: float | None) -> Session:
+        """The session with a fixed opening (eye_left, eye_right, lips); None follows the driver."""
+        openings = {"eye_left": self.eye_left, "eye_right": self.eye_right, "lips": self.lips, name: value}
+        return replace(self, eye_left=openings["eye_left"], eye_right=openings["eye_right"], lips=openings["lips"])
+
+    def with_expression(self, expression: Expression) -> Session:
+        """The session with all sliders of an expression; sliders that it doesn't name rest."""
+        eyes = expression.eye_ratio or (None, None)
+        sliders = {k: v for k, v in expression.values.items() if v != SLIDERS[k].default}
+        return replace(self, sliders=sliders, eye_left=eyes[0], eye_right=eyes[1], lips=expression.lip_ratio)
+
+    def with_portraits(self, paths: list[str]) -> Session:
+        """The session with pictures added to the shelf; the first of them is chosen. Known ones are only chosen."""
+        portraits = list(self.portraits)
+        for path in paths:
+            if path not in [item.path for item in portraits]:
+                portraits.append(PortraitItem(path))
+        current = [item.path for item in portraits].index(paths[0]) if paths else self.current
+        return replace(self, portraits=tuple(portraits), current=current)
+
+    def without_portrait(self, index: int) -> Session:
+        """The session with one picture taken off the shelf."""
+        portraits = self.portraits[:index] + self.portraits[index + 1 :]
+        current = self.current - (index < self.current)
+        return replace(self, portraits=portraits, current=max(0, min(current, len(portraits) - 1)))
+
+    def with_current(self, index: int) -> Session:
+        """The session with another portrait chosen; numbers outside of the shelf wrap around."""
+        return replace(self, current=index % len(self.portraits)) if self.portraits else self
+
+    def _with_portrait(self, item: PortraitItem) -> Session:
+        portraits = list(self.portraits)
+        portraits[self.current] = item
+        return replace(self, portraits=tuple(portraits))
+
+    # ---- storage --------------------------------------------------------------------------------------------------
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {"schema_version": SCHEMA_VERSION, **asdict(self)}
+
+    @classmethod
+    def from_dict(cls, data: Any) -> Session:
+        """A session as it was saved. What no longer fits (unknown options, files that are gone) is left out."""
+        if not isinstance(data, dict) or data.get("schema_version") != SCHEMA_VERSION:
+            return cls()
+        session = cls(_portraits(data.get("portraits")), driver=_driver(data.get("driver")))
+        current = data.get("current", 0)
+        if isinstance(current, int) and session.portraits:
+            session = replace(session, current=max(0, min(current, len(session.portraits) - 1)))
+        for name, value in _pairs(data.get("values")):
+            try:
+                session = session.with_value(name, value)
+            except AppError:
+                continue
+        for name, value in _pairs(data.get("sliders")):
+            if name in SLIDERS and _is_number(value):
+                session = session.with_slider(name, value)
+        for name, value in _pairs(data.get("live")):
+            try:
+                session = session.with_live(name, value)
+            except (AppError, KeyError):
+                continue
+        for name in ("eye_left", "eye_right", "lips"):
+            if _is_number(data.get(name)):
+                session = session.with_opening(name, float(data[name]))
+        return session
+
+
+def _live_info(name: str) -> OptionInfo:
+    return next(info for info in live_options() if info.name == name)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _pairs(data: Any) -> list[tuple[str, Any]]:
+    return [(str(k), v) for k, v in data.items()] if isinstance(data, dict) else []
+
+
+def _portraits(data: Any) -> tuple[PortraitItem, ...]:
+    found = []
+    for entry in data if isinstance(data, (list, tuple)) else ():
+        names = {f.name for f in fields(PortraitItem)}
+        if not (isinstance(entry, dict) and set(entry) <= names and all(isinstance(v, str) for v in entry.values())):
+            continue
+        if entry.get("path") and Path(entry["path"]).exists():
+            found.append(PortraitItem(**entry))
+    return tuple(found)
+
+
+def _driver(data: Any) -> Driver:
+    if not isinstance(data, dict) or data.get("kind") not in get_args(DriverKind):
+        return Driver()
+    source = data.get("source")
+    source = source if isinstance(source, str) else ""
+    if data["kind"] in ("file", "still", "template") and not Path(source).exists():
+        return Driver()
+    return Driver(data["kind"], source)
+
+
+def first_session() -> Session:
+    """What a first start shows: the sample, driven by the sample clip."""
+    return Session((PortraitItem(str(sample_portrait())),), driver=Driver("file", str(sample_driver())))
+
+
+def crop_text(x: float, y: float, side: float, angle: float = 0.0) -> str:
+    """A square as the option "crop" takes it: tenths of a pixel and of a degree."""
+    text = f"{x:.1f},{y:.1f},{max(side, 16.0):.1f}"
+    text = text if abs(angle) < 0.05 else f"{text},{angle:.1f}"
+    parse_crop(text)
+    return text
+
+
+def panel_options() -> list[str]:
+    """Names of the options that the control panel shows, in order."""
+    hidden = RUN_OPTIONS | {"engine", "device", "face", "crop"}
+    return [info.name for info in all_options() if info.name not in hidden]
+
+
+def panel_live_options() -> list[str]:
+    """Names of the live options that the control panel shows; the others have their own buttons."""
+    return [info.name for info in live_options() if info.name not in ("camera", "mirror", "vcam", "record")]
+
+
+class History:
+    """Undo and redo of sessions.
+
+    Changes of the same thing within a second are one step, so that a drag of a slider is undone at once.
+
+    Args:
+        session: The session to begin with.
+        limit: Most steps kept.
+        clock: Source of monotonic seconds.
+    """
+
+    def __init__(self, session: Session, limit: int = 500, clock: Callable[[], float] = time.monotonic) -> None:
+        self.session = session
+        self._limit = limit
+        self._clock = clock
+        self._past: list[tuple[Session, str]] = []
+        self._future: list[tuple[Session, str]] = []
+        self._key = ""
+        self._at = -math.inf
+
+    def push(self, session: Session, text: str, key: str = "") -> bool:
+        """Take a change.
+
+        Args:
+            session: What it leads to.
+            text: What the user did, for the menu.
+            key: Changes with the same key that follow each other quickly become one step; empty never merges.
+
+        Returns:
+            False if nothing changed.
+        """
+        if session == self.session:
+            return False
+        now = self._clock()
+        merge = bool(key) and key == self._key and now - self._at < MERGE_SECONDS and bool(self._past)
+        if not merge:
+            self._past.append((self.session, text))
+            del self._past[: -self._limit]
+        self._future.clear()
+        self._key, self._at = key, now
+        self.session = session
+        return True
+
+    @property
+    def undo_text(self) -> str:
+        """What undo would take back; empty if there is nothing."""
+        return self._past[-1][1] if self._past else ""
+
+    @property
+    def redo_text(self) -> str:
+        """What redo would do again; empty if there is nothing."""
+        return self._future[-1][1] if self._future else ""
+
+    def undo(self) -> Session:
+        """Take the last step back."""
+        return self._step(self._past, self._future)
+
+    def redo(self) -> Session:
+        """Do the last step that was taken back again."""
+        return self._step(self._future, self._past)
+
+    def _step(self, source: list[tuple[Session, str]], target: list[tuple[Session, str]]) -> Session:
+        if source:
+            session, text = source.pop()
+            target.append((self.session, text))
+            self.session = session
+            self._key = ""
+        return self.session

@@ -1,0 +1,383 @@
+"""The heart of the window: holds the session, drives the live pipeline, keeps the history; widgets only show it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from PySide6.QtCore import QObject, QSettings, QTimer, Signal
+from PySide6.QtGui import QImage
+
+from app.errors import AppError
+from app.events import Event, EventStream
+from app.gui import pictures
+from app.gui.driving import Pause, live_source
+from app.gui.jobs import RenderQueue
+from app.gui.session import PER_PORTRAIT, Driver, History, Session, first_session
+from app.gui.store import Saved, list_expressions, list_user_presets
+from app.gui.threads import Background, LatestWorker
+from app.gui.translate import tr
+from app.gui.widgets.preview import Layout, Picture, make_picture
+from app.live import LiveFrame, LiveSession, LiveStats, PreviewSink
+from app.options import RenderOptions
+from app.presets import Preset
+from liveportrait.expression import Expression
+from models.face import CROP_POINTS
+from models.topology import LIPS_OUTER
+
+Lists = tuple[list[Saved], list[Preset]]
+RECENT = 12
+DOTS = (120, 235, 190)
+OUTLINES = sorted({*CROP_POINTS, *LIPS_OUTER})  # points that are drawn over the driver's picture
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A frame made ready for the screen."""
+
+    frame: LiveFrame
+    picture: Picture
+    thumb: QImage | None
+
+
+def settings_of_user() -> QSettings:
+    """Where window and session state are kept between starts."""
+    from app.presets import config_folder
+
+    return QSettings(str(config_folder() / "window.ini"), QSettings.Format.IniFormat)
+
+
+class Studio(QObject):
+    """Model of the window.
+
+    Args:
+        settings: State between starts.
+        session: What to begin with; None restores the last one, or shows the sample.
+        make_live: Makes the live pipeline from ``events`` and ``on_change``.
+        parent: Owner.
+
+    Signals:
+        session_changed: The session is another one.
+        frame_ready: ``shown`` holds a newer frame.
+        live_changed: What of the live pipeline changed ("state", "portraits", "countdown", ...).
+        said: Level and text of a message.
+        failed: An exception and its traceback.
+        saved_changed: Presets or expressions were added.
+    """
+
+    session_changed = Signal()
+    frame_ready = Signal()
+    live_changed = Signal(str)
+    said = Signal(str, str)
+    failed = Signal(object, str)
+    saved_changed = Signal()
+
+    def __init__(
+        self,
+        settings: QSettings,
+        session: Session | None = None,
+        make_live: Callable[..., LiveSession] | None = None,
+        parent: QObject | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self.settings = settings
+        self.history = History(session or restore(settings))
+        self.background = Background(self)
+        self.queue = RenderQueue(parent=self)
+        self.pause = Pause()
+        self.shown: Shown | None = None
+        self._layout: Layout | None = None
+        self._last: LiveFrame | None = None
+        self._driver_run = 0
+        self._closed = False
+        self._keys: dict[str, tuple[str, str]] = {}  # portraits of the pipeline: path -> (face, crop)
+        self._presenter = LatestWorker(self._present, "present", self)
+        self._presenter.done.connect(self._take)
+        self._presenter.failed.connect(self.failed)
+        make = make_live or LiveSession
+        self.live = make(events=EventStream(self._event), on_change=self._changed)
+        self._sink = PreviewSink(self._frame, painted_by_caller=True)
+        self.live.add_sink(self._sink)
+        self._saver = QTimer(self)
+        self._saver.setSingleShot(True)
+        self._saver.setInterval(500)
+        self._saver.timeout.connect(self.save)
+
+    # ---- session --------------------------------------------------------------------------------------------------
+    @property
+    def session(self) -> Session:
+        """The session as it stands."""
+        return self.history.session
+
+    def start(self) -> None:
+        """Begin to animate."""
+        self._sync(Session(), self.session, first=True)
+        self.live.start()
+
+    def apply(self, session: Session, text: str, key: str = "") -> None:
+        """Make a change that can be undone.
+
+        Args:
+            session: What it leads to.
+            text: What the user did.
+            key: See History.push.
+        """
+        before = self.session
+        if self.history.push(session, text, key):
+            self._sync(before, session)
+
+    def change(self, make: Callable[[Session], Session], text: str, key: str = "") -> None:
+        """Make a change that may fail; the user is told."""
+        try:
+            session = make(self.session)
+        except AppError as error:
+            self.failed.emit(error, "")
+            self.session_changed.emit()
+            return
+        self.apply(session, text, key)
+
+    def undo(self) -> None:
+        """Take the last change back."""
+        before = self.session
+        self._sync(before, self.history.undo())
+
+    def redo(self) -> None:
+        """Do it again."""
+        before = self.session
+        self._sync(before, self.history.redo())
+
+    def set_option(self, name: str, value: Any) -> None:
+        """Change an option."""
+        self.change(lambda s: s.with_value(name, value), tr("change an option"), f"option {name}")
+
+    def set_live_option(self, name: str, value: Any) -> None:
+        """Change a live option."""
+        self.change(lambda s: s.with_live(name, value), tr("change an option"), f"live {name}")
+
+    def set_slider(self, name: str, value: float) -> None:
+        """Move a slider."""
+        self.apply(self.session.with_slider(name, value), tr("move a slider"), f"slider {name}")
+
+    def set_opening(self, name: str, value: float | None) -> None:
+        """Fix an opening, or let it follow the driver."""
+        self.apply(self.session.with_opening(name, value), tr("move a slider"), f"opening {name}")
+
+    def set_driver(self, driver: Driver) -> None:
+        """Choose who drives."""
+        self.pause.set(False)
+        if driver.kind in ("file", "still", "template"):
+            self.remember("drivers", driver.source)
+        if driver == self.session.driver:
+            self._drive(driver)
+        self.apply(replace(self.session, driver=driver), tr("choose a driver"))
+
+    def add_portraits(self, paths: list[str]) -> None:
+        """Put pictures on the shelf."""
+        if paths:
+            for path in reversed(paths):
+                self.remember("portraits", path)
+            self.apply(self.session.with_portraits(paths), tr("add portraits"))
+
+    def set_expression(self, expression: Expression) -> None:
+        """Use a saved expression."""
+        self.apply(self.session.with_expression(expression), tr("choose an expression"))
+
+    def live_options(self) -> RenderOptions:
+        """Options of the live pipeline: face and crop go with each portrait."""
+        values = {k: v for k, v in self.session.values.items() if k not in PER_PORTRAIT}
+        return RenderOptions.from_values(values)
+
+    def _sync(self, old: Session, new: Session, *, first: bool = False) -> None:
+        """Bring the live pipeline to a session. Nothing here waits."""
+        live = self.live
+        if first or old.values != new.values:
+            live.set_options(self.live_options())
+        if first or old.live != new.live:
+            live.set_live(new.live_options)
+        if first or old.portraits != new.portraits or old.current != new.current:
+            self._sync_portraits(new)
+        if first or old.expression != new.expression:
+            expression = new.expression
+            rests = not expression.values and expression.eye_ratio is None and expression.lip_ratio is None
+            live.set_expression(None if rests else expression)
+        camera = new.driver.kind == "camera" and any(
+            old.live_value(n) != new.live_value(n) for n in ("mirror", "camera_size", "camera_rate", "camera_mjpg")
+        )
+        template = new.driver.kind == "template" and old.value("reference") != new.value("reference")
+        if first or old.driver != new.driver or camera or template:
+            self._drive(new.driver)
+        self.session_changed.emit()
+        self._saver.start()
+
+    def _sync_portraits(self, session: Session) -> None:
+        wanted = {item.path: (item.face, item.crop) for item in session.portraits}
+        for path in [path for path in self._keys if path not in wanted]:
+            self.live.remove_portrait(path)
+            del self._keys[path]
+        chosen = session.portrait
+        order = sorted(wanted, key=lambda path: chosen is None or path != chosen.path)
+        for path in order:
+            face, crop = wanted[path]
+            if self._keys.get(path) != (face, crop):
+                self.live.add_portrait(path, Path(path), face=face, crop=crop)
+                self._keys[path] = (face, crop)
+        if chosen is not None and self.live.selected != chosen.path:
+            self.live.select_portrait(chosen.path)
+
+    def _drive(self, driver: Driver) -> None:
+        """Open the driver in the background: files are looked at and cameras listed."""
+        self._driver_run += 1
+        run, live, reference = self._driver_run, self.session.live_options, self.session.value("reference")
+
+        def done(source: Any) -> None:
+            if run == self._driver_run and not self._closed:
+                self.live.set_driver(source)
+
+        def failed(error: Exception, text: str) -> None:
+            if run == self._driver_run:
+                self.live.set_driver(None)
+                self.failed.emit(error, "" if isinstance(error, AppError) else text)
+
+        if driver.kind == "sliders":
+            self.live.set_driver(None)
+        else:
+            self.background.run(lambda: live_source(driver, live, reference, self.pause), done, failed)
+
+    # ---- frames ---------------------------------------------------------------------------------------------------
+    def set_layout(self, layout: Layout) -> None:
+        """Tell what the preview needs; the last frame is made ready again."""
+        self._layout = layout
+        if self._last is not None:
+            self._presenter.request(self._last)
+
+    def _frame(self, frame: LiveFrame) -> None:
+        """A finished frame; in the sink's thread."""
+        self._last = frame
+        self._presenter.request(frame)
+
+    def _present(self, frame: LiveFrame) -> Shown | None:
+        """Cut and scale for the screen; in the presenter's thread."""
+        layout = self._layout
+        if layout is None:
+            return None
+        thumb = None
+        if frame.driver is not None:
+            small = pictures.shrink(frame.driver, *layout.thumb)
+            points = None
+            if frame.face is not None:
+                points = frame.face.points[OUTLINES, :2] * (small.shape[1] / frame.driver.shape[1])
+            thumb = pictures.to_image(pictures.with_landmarks(small, points, DOTS))
+        driver = frame.driver
+        return Shown(frame, make_picture(frame.picture, frame.source, driver, layout), thumb)
+
+    def _take(self) -> None:
+        shown = self._presenter.take()
+        if shown is not None:
+            self.shown = shown
+            self.frame_ready.emit()
+
+    def painted(self) -> None:
+        """The frame in ``shown`` is on screen."""
+        if self.shown is not None:
+            self._sink.painted(self.shown.frame, self.live.clock())
+
+    def stats(self) -> LiveStats:
+        """Figures of the live pipeline."""
+        return self.live.stats()
+
+    def _event(self, event: Event) -> None:
+        if event.kind == "message" and not self._closed:
+            self._emit(lambda: self.said.emit(event.level, event.message))
+
+    def _changed(self, what: str) -> None:
+        if not self._closed:
+            self._emit(lambda: self.live_changed.emit(what))
+
+    @staticmethod
+    def _emit(send: Callable[[], None]) -> None:
+        try:
+            send()
+        except RuntimeError:  # the window is gone
+            return
+
+    # ---- saved things ---------------------------------------------------------------------------------------------
+    def store(self, work: Callable[[], Any], text: str) -> None:
+        """Write or read files in the background; the user is told how it went."""
+
+        def done(_: Any) -> None:
+            self.said.emit("info", text)
+            self.saved_changed.emit()
+
+        self.background.run(work, done, self.failed.emit)
+
+    def list_saved(self, done: Callable[[Lists], None]) -> None:
+        """Read the saved expressions and presets."""
+
+        def work() -> Lists:
+            expressions, faults = list_expressions()
+            presets, more = list_user_presets()
+            for sentence in [*faults, *more]:
+                self._emit(partial(self.said.emit, "warning", sentence))
+            return expressions, presets
+
+        self.background.run(work, done, self.failed.emit)
+
+    # ---- state between starts -------------------------------------------------------------------------------------
+    def save(self) -> None:
+        """Keep the session for the next start."""
+        self.settings.setValue("session", json.dumps(self.session.to_dict()))
+
+    def remember(self, kind: str, path: str) -> None:
+        """Put a file at the head of the recent ones ("portraits" or "drivers")."""
+        paths = [path, *(p for p in self.recent(kind) if p != path)]
+        self.settings.setValue(f"recent/{kind}", json.dumps(paths[:RECENT]))
+
+    def recent(self, kind: str) -> list[str]:
+        """Recent files, the newest first."""
+        try:
+            found = json.loads(str(self.settings.value(f"recent/{kind}", "[]")))
+        except ValueError:
+            return []
+        return [path for path in found if isinstance(path, str)] if isinstance(found, list) else []
+
+    def begin_close(self) -> None:
+        """Keep the state and take no more work; in the window's thread, and quick."""
+        self.save()
+        self.settings.sync()
+        self._closed = True
+        self._saver.stop()
+        self.background.drop()
+
+    def finish_close(self) -> bool:
+        """Stop everything and wait for it; any thread may do it.
+
+        Returns:
+            Whether all work ended.
+        """
+        ended = self.queue.stop()
+        self.live.close()
+        self._presenter.stop()
+        return self.background.wait() and ended
+
+    def close(self) -> bool:
+        """Both at once; see :meth:`begin_close` and :meth:`finish_close`."""
+        if self._closed:
+            return True
+        self.begin_close()
+        return self.finish_close()
+
+
+def restore(settings: QSettings) -> Session:
+    """The session of the last time, or the sample at the first start."""
+    text = settings.value("session", "")
+    if not text:
+        return first_session()
+    try:
+        session = Session.from_dict(json.loads(str(text)))
+    except ValueError:
+        return first_session()
+    return session if session.portraits else first_session()

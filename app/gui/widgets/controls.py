@@ -1,0 +1,360 @@
+"""The control panel: every option and slider as a widget, made from the declarations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QColor
+from PySide6.QtWidgets import (
+    QColorDialog,
+    QComboBox,
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QPushButton,
+    QScrollArea,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
+
+from app.errors import AppError
+from app.gui.session import Session, panel_live_options, panel_options
+from app.gui.translate import mark, tr
+from app.gui.widgets.basic import Section, SliderRow, Switch, tool_button
+from app.live_options import live_options
+from app.options import OptionInfo, find_option
+from liveportrait.expression import SLIDERS, Slider
+
+GROUPS: Final = (
+    ("Motion", True),
+    ("Stitching and retargeting", False),
+    ("Pose", True),
+    ("Expression", True),
+    ("Crop", False),
+    ("Output", False),
+    ("Live", False),
+    ("Program", False),
+)
+PLACE: Final = {"Input": "Output"}  # group of an option -> section that shows it
+OPENINGS: Final = (
+    ("eye_left", mark("Left eye"), mark("Fixed opening of the eye on the left of the picture; 0 is shut."), 0.5, 0.3),
+    (
+        "eye_right",
+        mark("Right eye"),
+        mark("Fixed opening of the eye on the right of the picture; 0 is shut."),
+        0.5,
+        0.3,
+    ),
+    ("lips", mark("Lips"), mark("Fixed opening of the lips; 0 is shut."), 0.8, 0.0),
+)
+CHOICES: Final = {
+    "all": mark("all"), "exp": mark("expression"), "pose": mark("pose"), "lip": mark("lips"), "eyes": mark("eyes"),
+    "shortest": mark("the shorter one"), "source": mark("source"), "driving": mark("driver"),
+    "loop": mark("the longer one, repeat"), "none": mark("none"), "auto": mark("automatic"), "off": mark("off"),
+}  # fmt: skip
+
+
+def choice_text(word: str) -> str:
+    """A choice as people read it; formats and codecs stay as they are."""
+    return tr(CHOICES[word]) if word in CHOICES else word.upper()
+
+
+class OptionEditor(QWidget):
+    """Widget of one option.
+
+    Args:
+        info: Declaration.
+    """
+
+    changed = Signal(object)
+
+    def __init__(self, info: OptionInfo) -> None:
+        super().__init__()
+        self.info = info
+        self.title, self.help = tr(info.title), tr(info.help)
+        self._box = QVBoxLayout(self)
+        self._box.setContentsMargins(0, 0, 0, 0)
+        self._box.setSpacing(4)
+        if info.kind is bool:
+            self._make_switch()
+        elif info.kind in (int, float) and info.minimum is not None and info.maximum is not None:
+            self._make_slider()
+        elif info.choices:
+            self._make_choice()
+        else:
+            self._make_text()
+        self.setToolTip(self.help)
+
+    def show_value(self, value: Any) -> None:
+        """Show a value without a signal."""
+        self._show(value)
+
+    def _make_switch(self) -> None:
+        switch = Switch(self.title, self.help)
+        switch.setChecked(self.info.default)
+        switch.clicked.connect(self.changed.emit)
+        self._show: Callable[[Any], None] = switch.setChecked
+        self.main: QWidget = switch
+        self._box.addWidget(switch)
+
+    def _make_slider(self) -> None:
+        low, high = float(self.info.minimum or 0), float(self.info.maximum or 1)
+        step = self.info.step or (high - low) / 100
+        row = SliderRow(self.title, self.help, low, high, step, float(self.info.default), self.info.unit)
+        kind = self.info.kind
+        row.changed.connect(lambda value: self.changed.emit(kind(round(value) if kind is int else value)))
+        self._show = row.show_value
+        self.main = row.slider
+        self._box.addWidget(row)
+
+    def _make_choice(self) -> None:
+        combo = QComboBox()
+        for word in self.info.choices:
+            combo.addItem(choice_text(word), word)
+        combo.activated.connect(lambda _: self.changed.emit(combo.currentData()))
+        combo.wheelEvent = lambda event: event.ignore()  # type: ignore[method-assign]
+        self._show = lambda value: combo.setCurrentIndex(max(0, combo.findData(value)))
+        self._beside(combo)
+
+    def _make_text(self) -> None:
+        edit = QLineEdit()
+        edit.setPlaceholderText(tr("automatic") if self.info.default == "" else str(self.info.default))
+        edit.editingFinished.connect(lambda: self._take_text(edit))
+        self._show = lambda value: edit.setText(str(value)) if not edit.hasFocus() or not edit.isModified() else None
+        self._edit = edit
+        self._beside(edit)
+        if self.info.name == "background":
+            pick = tool_button("image", tr("Choose a colour"), 16)
+            pick.clicked.connect(lambda: self._pick_colour(edit))
+            self._line.addWidget(pick)
+
+    def _beside(self, widget: QWidget) -> None:
+        label = QLabel(self.title)
+        label.setObjectName("rowTitle")
+        label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        label.setBuddy(widget)
+        label.setToolTip(self.help)
+        widget.setAccessibleName(self.title)
+        widget.setAccessibleDescription(self.help)
+        widget.setMinimumWidth(60)
+        widget.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self._line = QHBoxLayout()
+        self._line.setSpacing(8)
+        self._line.addWidget(label, 1)
+        self._line.addWidget(widget, 1)
+        self._box.addLayout(self._line)
+        self.main = widget
+
+    def _take_text(self, edit: QLineEdit) -> None:
+        text = edit.text().strip()
+        try:
+            self.info.check(text)
+        except AppError as error:
+            edit.setProperty("wrong", True)
+            edit.setToolTip(str(error))
+        else:
+            edit.setProperty("wrong", False)
+            edit.setToolTip(self.help)
+            edit.setModified(False)
+            self.changed.emit(text)
+        edit.style().unpolish(edit)
+        edit.style().polish(edit)
+
+    def _pick_colour(self, edit: QLineEdit) -> None:
+        colour = QColorDialog.getColor(QColor(edit.text()), self, self.title)
+        if colour.isValid():
+            edit.setText(colour.name())
+            self._take_text(edit)
+
+
+class OpeningEditor(QWidget):
+    """Opening of an eye or of the lips: follows the driver, or is fixed."""
+
+    changed = Signal(object)
+
+    def __init__(self, title: str, help_text: str, maximum: float, start: float) -> None:
+        super().__init__()
+        self._start = start
+        self.switch = Switch(tr("{part}: fixed opening", part=title), help_text)
+        self.row = SliderRow(title, help_text, 0.0, maximum, 0.01, start)
+        box = QVBoxLayout(self)
+        box.setContentsMargins(0, 0, 0, 0)
+        box.setSpacing(0)
+        box.addWidget(self.switch)
+        box.addWidget(self.row)
+        self.row.setVisible(False)
+        self.switch.clicked.connect(lambda on: self.changed.emit(self._start if on else None))
+        self.row.changed.connect(self.changed.emit)
+
+    def show_value(self, value: float | None) -> None:
+        """Show a value; None follows the driver."""
+        self.switch.setChecked(value is not None)
+        self.row.setVisible(value is not None)
+        self.row.show_value(self._start if value is None else value)
+
+
+class ControlPanel(QWidget):
+    """All controls in groups.
+
+    Signals:
+        option_changed: Name and value of an option.
+        slider_changed: Name and value of a slider.
+        live_changed: Name and value of a live option.
+        opening_changed: Name (eye_left, eye_right, lips) and value or None.
+        reset_requested: Name of a section whose controls go back to rest.
+    """
+
+    option_changed = Signal(str, object)
+    live_changed = Signal(str, object)
+    slider_changed = Signal(str, float)
+    opening_changed = Signal(str, object)
+    reset_requested = Signal(str)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setObjectName("controlPanel")
+        self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
+        self.editors: dict[str, OptionEditor] = {}
+        self.live_editors: dict[str, OptionEditor] = {}
+        self.sliders: dict[str, SliderRow] = {}
+        self.openings: dict[str, OpeningEditor] = {}
+        self.sections: dict[str, Section] = {}
+        self.names: dict[str, list[str]] = {}
+        content = QWidget()
+        self._column = QVBoxLayout(content)
+        self._column.setContentsMargins(10, 6, 10, 16)
+        self._column.setSpacing(2)
+        self.top = QVBoxLayout()
+        self._column.addLayout(self.top)
+        for group, is_open in GROUPS:
+            self._add_section(group, is_open)
+        self._column.addStretch(1)
+        self._advanced = Switch(tr("Show advanced options"), tr("Shows options that are seldom needed."))
+        self._advanced.clicked.connect(self.show_advanced)
+        self._column.insertWidget(self._column.count() - 1, self._advanced)
+        area = QScrollArea()
+        area.setWidget(content)
+        area.setWidgetResizable(True)
+        area.setFrameShape(QFrame.Shape.NoFrame)
+        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        box = QVBoxLayout(self)
+        box.setContentsMargins(0, 0, 0, 0)
+        box.addWidget(area)
+        self.show_advanced(False)
+
+    @property
+    def advanced(self) -> bool:
+        """Whether advanced options are shown."""
+        return self._advanced.isChecked()
+
+    def show_advanced(self, shown: bool) -> None:
+        """Show or hide advanced options."""
+        self._advanced.setChecked(shown)
+        for editor in (*self.editors.values(), *self.live_editors.values()):
+            editor.setVisible(shown or not editor.info.advanced)
+        for name in ("Program",):
+            members = [self.editors[n] for n in self.names[name]]
+            self.sections[name].setVisible(shown or not all(e.info.advanced for e in members))
+
+    def show_session(self, session: Session) -> None:
+        """Show the values of a session."""
+        for name, editor in self.editors.items():
+            editor.show_value(session.value(name))
+        for name, editor in self.live_editors.items():
+            editor.show_value(session.live_value(name))
+        for name, row in self.sliders.items():
+            row.show_value(session.sliders.get(name, SLIDERS[name].default))
+        for name, opening in self.openings.items():
+            opening.show_value(getattr(session, name))
+
+    def _add_section(self, group: str, is_open: bool) -> None:
+        section = Section(group, tr(group), is_open)
+        self.sections[group] = section
+        self.names[group] = []
+        reset = tool_button("reset", tr("Reset {section}", section=tr(group)), 14)
+        reset.clicked.connect(lambda _=False, name=group: self.reset_requested.emit(name))
+        section.extra.addWidget(reset)
+        for name in panel_options():
+            info = find_option(name)
+            if PLACE.get(info.group, info.group) == group:
+                self._add_option(section, info)
+        if group == "Live":
+            known = {info.name: info for info in live_options()}
+            for name in panel_live_options():
+                editor = OptionEditor(known[name])
+                editor.changed.connect(lambda value, key=name: self.live_changed.emit(key, value))
+                self.live_editors[name] = editor
+                section.body.addWidget(editor)
+        if group == "Stitching and retargeting":
+            for name, title, text, high, start in OPENINGS:
+                opening = OpeningEditor(tr(title), tr(text), high, start)
+                opening.changed.connect(lambda value, key=name: self.opening_changed.emit(key, value))
+                self.openings[name] = opening
+                section.body.addWidget(opening)
+        if group == "Pose":
+            self._add_sliders(section, [s for s in SLIDERS.values() if s.group == "Head"])
+        if group == "Expression":
+            for part in ("Eyes", "Brows", "Mouth"):
+                head = QLabel(tr(part).upper())
+                head.setObjectName("subhead")
+                section.body.addWidget(head)
+                self._add_sliders(section, [s for s in SLIDERS.values() if s.group == part])
+        self._column.addWidget(section)
+
+    def _add_option(self, section: Section, info: OptionInfo) -> None:
+        editor = OptionEditor(info)
+        editor.changed.connect(lambda value, name=info.name: self.option_changed.emit(name, value))
+        self.editors[info.name] = editor
+        self.names[section.key].append(info.name)
+        section.body.addWidget(editor)
+
+    def _add_sliders(self, section: Section, sliders: list[Slider]) -> None:
+        for s in sliders:
+            row = SliderRow(tr(s.title), tr(s.help), s.minimum, s.maximum, s.step, s.default, s.unit)
+            row.changed.connect(lambda value, name=s.name: self.slider_changed.emit(name, value))
+            self.sliders[s.name] = row
+            self.names[section.key].append(s.name)
+            section.body.addWidget(row)
+
+
+class ExpressionBar(QWidget):
+    """Saved expressions as chips; a click applies one."""
+
+    chosen = Signal(str)
+    save_requested = Signal()
+    menu_requested = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        from app.gui.widgets.basic import FlowLayout
+
+        self._host = QWidget()
+        self._flow = FlowLayout(6)
+        self._host.setLayout(self._flow)
+        box = QVBoxLayout(self)
+        box.setContentsMargins(0, 0, 0, 4)
+        box.addWidget(self._host)
+        self.buttons: list[QPushButton] = []
+
+    def show_names(self, names: list[str]) -> None:
+        """Show these names."""
+        for old in self.buttons:
+            old.setParent(None)
+            old.deleteLater()
+        while self._flow.count():
+            self._flow.takeAt(0)
+        self.buttons = []
+        for name in names:
+            chip = QPushButton(tr(name))
+            chip.setObjectName("chip")
+            chip.setAccessibleName(tr("Expression {name}", name=tr(name)))
+            chip.clicked.connect(lambda _=False, key=name: self.chosen.emit(key))
+            self._flow.addWidget(chip)
+            self.buttons.append(chip)
+        self._flow.invalidate()
+        self._host.updateGeometry()

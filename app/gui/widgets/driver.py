@@ -1,0 +1,247 @@
+"""What moves the portrait: choice of driver, its file or camera, and a small picture of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from PySide6.QtCore import QRectF, QSize, Qt, Signal
+from PySide6.QtGui import QColor, QImage, QPainter, QPainterPath, QPaintEvent
+from PySide6.QtWidgets import (
+    QButtonGroup,
+    QComboBox,
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QSizePolicy,
+    QStackedWidget,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from app.gui import icons
+from app.gui.session import Driver, DriverKind
+from app.gui.translate import mark, tr
+from app.gui.widgets.basic import Switch, colours, tool_button
+
+KINDS: Final[tuple[tuple[DriverKind, str, str, str], ...]] = (
+    ("sliders", "sliders", mark("Sliders"), mark("Only the sliders move the portrait.")),
+    ("file", "film", mark("Clip"), mark("A video drives; it plays in a loop.")),
+    ("camera", "camera", mark("Camera"), mark("A camera drives in real time.")),
+    ("still", "image", mark("Picture"), mark("The expression of a picture is taken over.")),
+    ("template", "motion", mark("Template"), mark("A motion template drives.")),
+)
+CLIPS: Final = "*.mp4 *.mov *.mkv *.webm *.avi *.m4v *.gif"
+STILLS: Final = "*.jpg *.jpeg *.png *.webp *.bmp *.tif *.tiff *.heic *.avif"
+TEMPLATES: Final = "*.motion *.pkl"
+
+
+class Thumb(QWidget):
+    """A small rounded picture that fits its room."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.setFixedHeight(132)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.setAccessibleName(name)
+        self._image: QImage | None = None
+        self._text = ""
+
+    def show_image(self, image: QImage | None) -> None:
+        """Show a picture."""
+        self._image = image
+        self.update()
+
+    def show_text(self, text: str) -> None:
+        """Show a text instead of a picture."""
+        self._text, self._image = text, None
+        self.update()
+
+    def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802 - Qt's name
+        """Draw the picture."""
+        c = colours()
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        path = QPainterPath()
+        path.addRoundedRect(QRectF(self.rect()), 10, 10)
+        painter.fillPath(path, QColor(c.stage))
+        if self._image is None:
+            painter.setPen(QColor(c.muted))
+            flags = Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap
+            painter.drawText(self.rect().adjusted(10, 4, -10, -4), flags, self._text)
+            return
+        painter.setClipPath(path)
+        size = self._image.size().scaled(self.size(), Qt.AspectRatioMode.KeepAspectRatio)
+        left, top = (self.width() - size.width()) / 2, (self.height() - size.height()) / 2
+        target = QRectF(left, top, size.width(), size.height())
+        painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
+        painter.drawImage(target, self._image)
+
+
+class DriverPanel(QWidget):
+    """Choice of the driver.
+
+    Signals:
+        driver_chosen: The driver.
+        browse_requested: Kind of the file to choose.
+        cameras_requested: The list of cameras is to be read again.
+        recent_requested: The menu of recent drivers is to be shown.
+        mirror_changed: Whether the camera is mirrored.
+    """
+
+    driver_chosen = Signal(object)
+    browse_requested = Signal(str)
+    cameras_requested = Signal()
+    recent_requested = Signal()
+    mirror_changed = Signal(bool)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._files: dict[str, str] = {}
+        self._buttons: dict[str, QToolButton] = {}
+        box = QVBoxLayout(self)
+        box.setContentsMargins(0, 0, 0, 0)
+        box.setSpacing(8)
+        box.addWidget(self._make_segments())
+        self.thumb = Thumb(tr("Picture of the driver"))
+        box.addWidget(self.thumb)
+        self._stack = QStackedWidget()
+        self._stack.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self._stack.addWidget(self._make_hint())
+        self._stack.addWidget(self._make_file())
+        self._stack.addWidget(self._make_camera())
+        box.addWidget(self._stack)
+        self.show_driver(Driver())
+
+    def _make_segments(self) -> QWidget:
+        frame = QFrame()
+        frame.setObjectName("segments")
+        line = QHBoxLayout(frame)
+        line.setContentsMargins(1, 1, 1, 1)
+        line.setSpacing(0)
+        group = QButtonGroup(self)
+        for kind, icon, title, text in KINDS:
+            button = QToolButton()
+            button.setCheckable(True)
+            button.setProperty("icon_name", icon)
+            button.setIconSize(QSize(18, 18))
+            button.setText(tr(title))
+            button.setToolTip(f"{tr(title)}\n{tr(text)}")
+            button.setAccessibleName(tr(title))
+            button.setAccessibleDescription(tr(text))
+            button.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+            button.clicked.connect(lambda _=False, k=kind: self._choose(k))
+            group.addButton(button)
+            line.addWidget(button)
+            self._buttons[kind] = button
+        return frame
+
+    def _make_hint(self) -> QWidget:
+        hint = QLabel(tr("The sliders on the right pose the portrait."))
+        hint.setObjectName("muted")
+        hint.setWordWrap(True)
+        return hint
+
+    def _make_file(self) -> QWidget:
+        row = QWidget()
+        line = QHBoxLayout(row)
+        line.setContentsMargins(0, 0, 0, 0)
+        line.setSpacing(6)
+        self.file_button = QPushButton()
+        self.file_button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.file_button.clicked.connect(lambda: self.browse_requested.emit(self._kind))
+        recent = tool_button("chevron-down", tr("Recent drivers"))
+        recent.clicked.connect(self.recent_requested)
+        line.addWidget(self.file_button, 1)
+        line.addWidget(recent)
+        self.recent_button = recent
+        return row
+
+    def _make_camera(self) -> QWidget:
+        room = QWidget()
+        box = QVBoxLayout(room)
+        box.setContentsMargins(0, 0, 0, 0)
+        box.setSpacing(4)
+        line = QHBoxLayout()
+        line.setSpacing(6)
+        self.cameras = QComboBox()
+        self.cameras.setAccessibleName(tr("Camera"))
+        self.cameras.activated.connect(self._camera_chosen)
+        again = tool_button("reset", tr("Look for cameras again"))
+        again.clicked.connect(self.cameras_requested)
+        line.addWidget(self.cameras, 1)
+        line.addWidget(again)
+        box.addLayout(line)
+        self.mirror = Switch(tr("Mirror"), tr("Left and right are swapped as in a mirror."))
+        self.mirror.setChecked(True)
+        self.mirror.clicked.connect(self.mirror_changed)
+        box.addWidget(self.mirror)
+        return room
+
+    def show_driver(self, driver: Driver) -> None:
+        """Show the driver in use."""
+        self._kind: DriverKind = driver.kind
+        if driver.kind not in ("sliders", "camera"):
+            self._files[driver.kind] = driver.source
+        self._buttons[driver.kind].setChecked(True)
+        if driver.kind == "camera":
+            self._stack.setCurrentIndex(2)
+            index = self.cameras.findData(driver.source)
+            self.cameras.setCurrentIndex(max(index, 0) if self.cameras.count() else -1)
+        elif driver.kind == "sliders":
+            self._stack.setCurrentIndex(0)
+            self.thumb.show_text(tr("Sliders only"))
+        else:
+            self._stack.setCurrentIndex(1)
+            name = Path(driver.source).name if driver.source else tr("Choose a file…")
+            width = max(80, self.width() - 80)
+            self.file_button.setText(self.fontMetrics().elidedText(name, Qt.TextElideMode.ElideMiddle, width))
+            self.file_button.setToolTip(driver.source or tr("Choose a file…"))
+            self.file_button.setAccessibleName(tr("File of the driver: {name}", name=name))
+        if driver.kind == "template":
+            self.thumb.show_text(tr("Motion template"))
+        shown = self._stack.currentWidget()
+        self._stack.setFixedHeight(max(34, shown.sizeHint().height() if shown is not None else 0))
+        self.refresh()
+
+    def show_cameras(self, names: list[str]) -> None:
+        """Show the cameras that are there."""
+        chosen = self.cameras.currentData()
+        self.cameras.clear()
+        for name in names:
+            self.cameras.addItem(name, name)
+        if not names:
+            self.cameras.addItem(tr("No camera found"), "")
+        self.cameras.setEnabled(bool(names))
+        self.cameras.setCurrentIndex(max(0, self.cameras.findData(chosen)))
+
+    def refresh(self) -> None:
+        """Draw the icons in the colours in use."""
+        c = colours()
+        for button in self._buttons.values():
+            button.setIcon(icons.icon(button.property("icon_name"), c.muted, c.faint, c.accent))
+
+    def _choose(self, kind: DriverKind) -> None:
+        if kind == "sliders":
+            self.driver_chosen.emit(Driver())
+        elif kind == "camera":
+            self.cameras_requested.emit()
+            self.driver_chosen.emit(Driver("camera", self.cameras.currentData() or ""))
+        elif self._files.get(kind):
+            self.driver_chosen.emit(Driver(kind, self._files[kind]))
+        else:
+            self._buttons[self._kind].setChecked(True)
+            self.browse_requested.emit(kind)
+
+    def _camera_chosen(self) -> None:
+        self.driver_chosen.emit(Driver("camera", self.cameras.currentData() or ""))
+
+
+def driver_kind(path: str) -> DriverKind:
+    """Which kind of driver a file is, by its ending."""
+    ending = f"*{Path(path).suffix.lower()}"
+    if ending in TEMPLATES.split():
+        return "template"
+    return "still" if ending in STILLS.split() else "file"

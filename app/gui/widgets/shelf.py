@@ -1,0 +1,168 @@
+"""The shelf of portraits: thumbnails, one of them chosen; files are dropped or pasted onto it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from PySide6.QtCore import QPoint, QSize, Qt, Signal
+from PySide6.QtGui import QColor, QContextMenuEvent, QIcon, QImage, QPainter, QPainterPath, QPen, QPixmap
+from PySide6.QtWidgets import (
+    QAbstractItemView,
+    QFrame,
+    QListWidget,
+    QListWidgetItem,
+    QMenu,
+    QStyle,
+    QStyledItemDelegate,
+    QStyleOptionViewItem,
+    QWidget,
+)
+
+from app.gui.session import Session
+from app.gui.translate import tr
+from app.gui.widgets.basic import colours
+
+SIDE = 84
+STATUS = Qt.ItemDataRole.UserRole + 1
+
+
+class _Delegate(QStyledItemDelegate):
+    """Draws a rounded thumbnail with a ring around the chosen one."""
+
+    def sizeHint(self, option: QStyleOptionViewItem, index: object) -> QSize:  # noqa: N802 - Qt's name
+        """Room of one thumbnail."""
+        return QSize(SIDE + 12, SIDE + 12)
+
+    def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: object) -> None:
+        """Draw one thumbnail."""
+        c = colours()
+        painter.save()
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        rect = option.rect.adjusted(6, 6, -6, -6)  # type: ignore[attr-defined]
+        path = QPainterPath()
+        path.addRoundedRect(rect, 10, 10)
+        painter.fillPath(path, QColor(c.raised))
+        painter.setClipPath(path)
+        picture = index.data(Qt.ItemDataRole.DecorationRole)  # type: ignore[attr-defined]
+        if isinstance(picture, QIcon) and not picture.isNull():
+            picture.paint(painter, rect)
+        status = index.data(STATUS)  # type: ignore[attr-defined]
+        if status == "waiting":
+            painter.fillRect(rect, QColor(0, 0, 0, 90))
+        elif status == "failed":
+            painter.fillRect(rect, QColor(60, 0, 0, 130))
+        painter.setClipping(False)
+        state = option.state  # type: ignore[attr-defined]
+        if state & QStyle.StateFlag.State_Selected:
+            painter.setPen(QPen(QColor(c.accent), 2.5))
+            painter.drawRoundedRect(rect.adjusted(-3, -3, 3, 3), 12, 12)
+        elif state & (QStyle.StateFlag.State_MouseOver | QStyle.StateFlag.State_HasFocus):
+            painter.setPen(QPen(QColor(c.faint), 1.5))
+            painter.drawRoundedRect(rect.adjusted(-3, -3, 3, 3), 12, 12)
+        if status == "failed":
+            painter.setPen(QPen(QColor(c.danger), 2))
+            painter.drawText(rect, Qt.AlignmentFlag.AlignCenter, "!")
+        painter.restore()
+
+
+class PortraitShelf(QListWidget):
+    """Thumbnails of the portraits.
+
+    Signals:
+        chosen: Number of the portrait.
+        removed: Number of a portrait to take off the shelf.
+        crop_requested: Number of the portrait whose crop is to be edited.
+    """
+
+    chosen = Signal(int)
+    removed = Signal(int)
+    crop_requested = Signal(int)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setViewMode(QListWidget.ViewMode.IconMode)
+        self.setResizeMode(QListWidget.ResizeMode.Adjust)
+        self.setMovement(QListWidget.Movement.Static)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
+        self.setUniformItemSizes(True)
+        self.setIconSize(QSize(SIDE, SIDE))
+        self.setSpacing(0)
+        self.setMouseTracking(True)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setItemDelegate(_Delegate(self))
+        self.setAcceptDrops(False)  # the window takes what is dropped
+        self.setAccessibleName(tr("Portraits"))
+        self.setAccessibleDescription(tr("Arrow keys choose a portrait, Delete takes it off the shelf."))
+        self.currentRowChanged.connect(self._row_changed)
+        self._paths: list[str] = []
+        self._thumbnails: dict[str, QIcon] = {}
+
+    def show_session(self, session: Session) -> list[str]:
+        """Show the portraits of a session.
+
+        Returns:
+            Paths whose thumbnail is needed.
+        """
+        before = self.blockSignals(True)
+        paths = [item.path for item in session.portraits]
+        if paths != self._paths:
+            self.clear()
+            for path in paths:
+                item = QListWidgetItem(self._thumbnails.get(path, QIcon()), "")
+                item.setData(Qt.ItemDataRole.AccessibleTextRole, Path(path).name)
+                item.setToolTip(path)
+                self.addItem(item)
+            self._paths = paths
+        self.setCurrentRow(session.current if paths else -1)
+        self.blockSignals(before)
+        return [path for path in paths if path not in self._thumbnails]
+
+    def set_thumbnail(self, path: str, image: QImage) -> None:
+        """Show a thumbnail that was made meanwhile."""
+        self._thumbnails[path] = QIcon(QPixmap.fromImage(image))
+        for row, own in enumerate(self._paths):
+            if own == path:
+                self.item(row).setIcon(self._thumbnails[path])
+
+    def set_status(self, path: str, status: str, text: str) -> None:
+        """Show whether a portrait is waiting, ready or failed."""
+        for row, own in enumerate(self._paths):
+            if own == path:
+                item = self.item(row)
+                item.setData(STATUS, status)
+                item.setToolTip(f"{path}\n{text}" if text else path)
+                item.setData(Qt.ItemDataRole.AccessibleDescriptionRole, text)
+
+    def _row_changed(self, row: int) -> None:
+        if row >= 0:
+            self.chosen.emit(row)
+
+    def keyPressEvent(self, event) -> None:  # type: ignore[no-untyped-def] # noqa: N802
+        """Delete takes a portrait off the shelf."""
+        if event.key() in (Qt.Key.Key_Delete, Qt.Key.Key_Backspace) and self.currentRow() >= 0:
+            self.removed.emit(self.currentRow())
+        else:
+            super().keyPressEvent(event)
+
+    def contextMenuEvent(self, event: QContextMenuEvent) -> None:  # noqa: N802
+        """What can be done with one portrait."""
+        item = self.itemAt(event.pos())
+        row = self.currentRow() if item is None else self.row(item)
+        if row >= 0:
+            self.menu_for(row, self).popup(self.mapToGlobal(event.pos()))
+
+    def menu_for(self, row: int, parent: QWidget) -> QMenu:
+        """Menu of a portrait."""
+        menu = QMenu(parent)
+        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        menu.addAction(tr("Crop and face…"), lambda: self.crop_requested.emit(row))
+        menu.addSeparator()
+        menu.addAction(tr("Take off the shelf"), lambda: self.removed.emit(row))
+        return menu
+
+    def popup_point(self) -> QPoint:
+        """Where a menu of the chosen portrait opens."""
+        item = self.currentItem()
+        return self.mapToGlobal(self.visualItemRect(item).bottomLeft() if item else QPoint(0, 0))

@@ -1,0 +1,347 @@
+"""The main window: puts the widgets together, shows the studio's session, keeps its own state."""
+
+from __future__ import annotations
+
+import threading
+
+from PySide6.QtCore import QByteArray, QEvent, QPointF, QSize, Qt, QTimer, Signal
+from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent
+from PySide6.QtWidgets import QHBoxLayout, QMainWindow, QSplitter, QVBoxLayout, QWidget
+
+from app.gui import icons, pictures
+from app.gui.commands import Commands
+from app.gui.dialogs.messages import CloseDialog, show_error
+from app.gui.shortcuts import Actions
+from app.gui.studio import Studio
+from app.gui.theme import Theme
+from app.gui.translate import Languages, tr
+from app.gui.widgets.bars import SidePanel, TopBar, Transport
+from app.gui.widgets.basic import Section, Switch, colours, paint_icon
+from app.gui.widgets.controls import ControlPanel
+from app.gui.widgets.preview import Preview
+from app.gui.widgets.queue import QueuePanel
+from app.gui.widgets.toast import Toast
+from app.live import LiveStats
+
+SMALLEST = QSize(960, 600)
+STATUS_EVERY = 500  # ms
+
+
+class MainWindow(QMainWindow):
+    """The window.
+
+    Args:
+        studio: What it shows.
+        theme: Colours.
+        languages: Language in use.
+
+    Signals:
+        closed: Everything has ended.
+        language_chosen: The window is to be made again in another language.
+    """
+
+    closed = Signal()
+    language_chosen = Signal(str)
+    _ended = Signal()
+
+    def __init__(self, studio: Studio, theme: Theme, languages: Languages) -> None:
+        super().__init__()
+        self.studio, self.theme, self.languages = studio, theme, languages
+        self._closing = False
+        self._replaced = False
+        self._asking_stats = False
+        self.setWindowTitle("Portrait Animate")
+        self.setWindowIcon(icons.app_icon())
+        self.setMinimumSize(SMALLEST)
+        self.setAcceptDrops(True)
+        self.preview = Preview()
+        self.commands = Commands(self, studio)
+        self.actions_ = Actions(self, studio.settings, self.commands.handlers())
+        self.transport = Transport(self.actions_)
+        self.controls = ControlPanel()
+        self.side = SidePanel(self.actions_)
+        self.queue_panel = QueuePanel(studio.queue)
+        self.top = TopBar(self.actions_)
+        self.toast = Toast(self.preview)
+        self._build()
+        self._connect()
+        self._restore()
+        self.commands.fill_menu(self.top.menu)
+        self.commands.prepare()
+        self.paint_icons()
+        self.show_session()
+        self._timer = QTimer(self)
+        self._timer.setInterval(STATUS_EVERY)
+        self._timer.timeout.connect(self._ask_stats)
+        self._timer.start()
+
+    # ---- building -------------------------------------------------------------------------------------------------
+    def _build(self) -> None:
+        stage = QWidget()
+        column = QVBoxLayout(stage)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        column.addWidget(self.preview, 1)
+        column.addWidget(self.transport)
+        self.middle = QSplitter(Qt.Orientation.Vertical)
+        self.middle.addWidget(stage)
+        self.middle.addWidget(self.queue_panel)
+        self.middle.setStretchFactor(0, 1)
+        self.middle.setCollapsible(0, False)
+        self.middle.setHandleWidth(3)
+        self.queue_panel.hide()
+        self.split = QSplitter(Qt.Orientation.Horizontal)
+        for widget in (self.side, self.middle, self.controls):
+            self.split.addWidget(widget)
+        self.split.setStretchFactor(1, 1)
+        self.split.setHandleWidth(3)
+        self.split.setChildrenCollapsible(False)
+        self.side.setMinimumWidth(232)
+        self.controls.setMinimumWidth(264)
+        self.split.setSizes([256, 700, 320])
+        self.controls.top.addWidget(self.commands.preset_bar)
+        self.controls.sections["Expression"].body.insertWidget(0, self.commands.expressions)
+        self.controls.sections["Expression"].extra.insertWidget(0, self.commands.expression_menu_button)
+        content = QWidget()
+        box = QVBoxLayout(content)
+        box.setContentsMargins(0, 0, 0, 0)
+        box.setSpacing(0)
+        box.addWidget(self.top)
+        line = QHBoxLayout()
+        line.addWidget(self.split)
+        box.addLayout(line, 1)
+        self.setCentralWidget(content)
+
+    def _connect(self) -> None:
+        studio, controls, side = self.studio, self.controls, self.side
+        studio.session_changed.connect(self.show_session)
+        studio.frame_ready.connect(self._show_frame)
+        studio.live_changed.connect(self._show_live)
+        studio.said.connect(self._say)
+        studio.failed.connect(self._show_failure)
+        studio.saved_changed.connect(self.commands.list_saved)
+        studio.queue.finished.connect(self.commands.job_finished)
+        controls.option_changed.connect(studio.set_option)
+        controls.live_changed.connect(studio.set_live_option)
+        controls.slider_changed.connect(studio.set_slider)
+        controls.opening_changed.connect(studio.set_opening)
+        controls.reset_requested.connect(self.commands.reset_section)
+        side.shelf.chosen.connect(self.commands.choose_portrait)
+        side.shelf.removed.connect(self.commands.remove_portrait)
+        side.shelf.crop_requested.connect(self.commands.edit_crop_of)
+        side.recent.clicked.connect(lambda: self.commands.show_recent("portraits", side.recent))
+        side.driver.driver_chosen.connect(studio.set_driver)
+        side.driver.browse_requested.connect(self.commands.browse_driver)
+        side.driver.cameras_requested.connect(self.commands.list_cameras)
+        side.driver.recent_requested.connect(lambda: self.commands.show_recent("drivers", side.driver.recent_button))
+        side.driver.mirror_changed.connect(lambda on: studio.set_live_option("mirror", on))
+        self.preview.layout_changed.connect(self._layout_changed)
+        self.preview.painted.connect(studio.painted)
+        self.theme.changed.connect(self.paint_icons)
+        self.queue_panel.report_requested.connect(self.commands.show_job_report)
+        self.queue_panel.close_requested.connect(lambda: self.show_queue(False))
+        self._ended.connect(self._finish_close)
+
+    # ---- showing --------------------------------------------------------------------------------------------------
+    def show_session(self) -> None:
+        """Bring all widgets to the session."""
+        session = self.studio.session
+        self.controls.show_session(session)
+        for path in self.side.shelf.show_session(session):
+            self.commands.make_thumbnail(path)
+        self.side.driver.show_driver(session.driver)
+        self.side.driver.mirror.setChecked(bool(session.live_value("mirror")))
+        history = self.studio.history
+        for name, text, title in (("undo", history.undo_text, tr("Undo")), ("redo", history.redo_text, tr("Redo"))):
+            action = self.actions_[name]
+            action.setEnabled(bool(text))
+            action.setText(f"{title}: {text}" if text else title)
+        self.transport.show_driver(session.driver.kind, self.studio.pause.on)
+        if not session.portraits:
+            self.preview.show_picture(None)
+            self.preview.show_message(tr("Drop a photo here, or add one on the left."))
+
+    def _show_frame(self) -> None:
+        shown = self.studio.shown
+        if shown is None or not self.studio.session.portraits:
+            return
+        self.preview.show_picture(shown.picture)
+        if shown.thumb is not None and self.studio.session.driver.kind not in ("sliders", "template"):
+            self.side.driver.thumb.show_image(shown.thumb)
+        self.top.show_zoom(self.preview.percent)
+
+    def _layout_changed(self) -> None:
+        ratio = self.devicePixelRatioF()
+        room = pictures.device_size(self.side.driver.thumb.size(), ratio)
+        self.studio.set_layout(self.preview.layout_for_tiles(room))
+        self.top.show_zoom(self.preview.percent)
+
+    def _show_live(self, what: str) -> None:
+        live = self.studio.live
+        if what == "portraits":
+            for info in live.portraits:
+                text = str(info.error) if info.error is not None else "\n".join(info.notes)
+                self.side.shelf.set_status(info.key, info.status, text)
+            chosen = self.studio.session.portrait
+            failed = [i for i in live.portraits if chosen is not None and i.key == chosen.path and i.error is not None]
+            self.preview.show_problem(str(failed[0].error) if failed else "")
+        elif what == "countdown":
+            self.preview.show_count(live.countdown)
+        elif what in ("state", "camera"):
+            error = live.driver_error
+            self.transport.show_state(live.state, "" if error is None else str(error))
+            if self.preview.picture is None and live.state == "starting":
+                self.preview.show_message(tr("Starting…"))
+        elif what == "sinks":
+            self.commands.show_sinks()
+
+    def refresh_live(self) -> None:
+        """Show the state of a live pipeline that runs already."""
+        for what in ("portraits", "state", "sinks"):
+            self._show_live(what)
+        self._show_frame()
+        self._layout_changed()
+
+    def _say(self, level: str, text: str) -> None:
+        self.transport.show_message(text)
+        if level in ("warning", "error"):
+            self.toast.say(text, level)
+
+    def _show_failure(self, error: Exception, details: str) -> None:
+        self.last_error = show_error(self, error, details)
+
+    def _ask_stats(self) -> None:
+        """Figures are counted in the background: sorting thousands of time stamps takes a while."""
+        if not self._asking_stats and self.isVisible():
+            self._asking_stats = True
+            self.studio.background.run(self.studio.stats, self._show_stats, lambda error, text: None)
+
+    def _show_stats(self, stats: LiveStats) -> None:
+        self._asking_stats = False
+        self.transport.show_stats(stats, self.studio.session.driver.kind)
+
+    def show_queue(self, shown: bool) -> None:
+        """Show or hide the render queue."""
+        self.queue_panel.setVisible(shown)
+        self.actions_["show_queue"].setChecked(shown)
+        if shown:
+            self.queue_panel.show_jobs()
+
+    def paint_icons(self) -> None:
+        """Draw all icons in the colours in use."""
+        self.actions_.refresh()
+        for widget in self.findChildren(QWidget):
+            if isinstance(widget, Section):
+                widget.refresh()
+            elif isinstance(widget, Switch):
+                widget.update()
+            else:
+                paint_icon(widget)
+        self.side.driver.refresh()
+        self.top.refresh()
+        self.queue_panel.refresh()
+        self.update()
+
+    # ---- files that are dropped -----------------------------------------------------------------------------------
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:  # noqa: N802 - Qt's name
+        """Take files and pictures."""
+        if event.mimeData().hasUrls() or event.mimeData().hasImage():
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent) -> None:  # noqa: N802
+        """Portraits, or drivers where they are dropped on the driver."""
+        on_driver = self._is_over(self.side.driver, event.position())
+        on_shelf = self._is_over(self.side.shelf, event.position())
+        event.acceptProposedAction()
+        self.commands.take_mime(event.mimeData(), "driver" if on_driver else "portrait" if on_shelf else "")
+
+    def _is_over(self, widget: QWidget, point: QPointF) -> bool:
+        return widget.rect().contains(widget.mapFrom(self, point.toPoint()))
+
+    # ---- state between starts -------------------------------------------------------------------------------------
+    def _restore(self) -> None:
+        settings = self.studio.settings
+        geometry = settings.value("window/geometry")
+        if not (isinstance(geometry, QByteArray) and self.restoreGeometry(geometry)):
+            self.resize(1280, 800)
+        for name, splitter in (("split", self.split), ("middle", self.middle)):
+            state = settings.value(f"window/{name}")
+            if isinstance(state, QByteArray):
+                splitter.restoreState(state)
+        for name, section in self.controls.sections.items():
+            kept = settings.value(f"window/section {name}")
+            if kept is not None:
+                section.button.setChecked(str(kept) == "true")
+        self.controls.show_advanced(str(settings.value("window/advanced")) == "true")
+        view = str(settings.value("window/view", "result"))
+        self.commands.set_view(view if view in ("result", "side", "over") else "result")  # type: ignore[arg-type]
+
+    def save_state(self) -> None:
+        """Keep the window's state for the next start."""
+        settings = self.studio.settings
+        settings.setValue("window/geometry", self.saveGeometry())
+        settings.setValue("window/split", self.split.saveState())
+        settings.setValue("window/middle", self.middle.saveState())
+        settings.setValue("window/view", self.preview.view)
+        settings.setValue("window/advanced", self.controls.advanced)
+        for name, section in self.controls.sections.items():
+            settings.setValue(f"window/section {name}", section.is_open)
+
+    def changeEvent(self, event: QEvent) -> None:  # noqa: N802
+        """A move to another screen may change the scale."""
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.DevicePixelRatioChange:
+            self._layout_changed()
+
+    # ---- the end --------------------------------------------------------------------------------------------------
+    def busy_text(self) -> str:
+        """What would be lost by closing; empty if nothing."""
+        parts = []
+        running = sum(entry.state in ("queued", "running") for entry in self.studio.queue.jobs)
+        if running:
+            text = tr("Files are being rendered: {count}. What is done of the running one is kept.", count=running)
+            parts.append(text)
+        if self.commands.recording:
+            parts.append(tr("A recording is running; it is completed before the window closes."))
+        return "\n".join(parts)
+
+    def replace_by(self) -> None:
+        """Close without ending the studio: another window takes over."""
+        self._replaced = True
+        self.save_state()
+        self._timer.stop()
+        self.close()
+        self.deleteLater()
+
+    def closeEvent(self, event: QCloseEvent) -> None:  # noqa: N802
+        """Ask if work is going on; then end everything in the background, and only then close."""
+        if self._replaced or self._closing:
+            event.setAccepted(self._replaced)
+            return
+        event.ignore()
+        text = self.busy_text()
+        if text and not self.ask_close(text):
+            return
+        self._closing = True
+        self.save_state()
+        self._timer.stop()
+        self.hide()
+        self.studio.begin_close()
+        threading.Thread(target=self._end, name="closing", daemon=True).start()
+
+    def ask_close(self, text: str) -> bool:
+        """Whether to stop the work and close."""
+        return bool(CloseDialog(text, self).exec())
+
+    def _end(self) -> None:
+        self.studio.finish_close()
+        self._ended.emit()
+
+    def _finish_close(self) -> None:
+        self._replaced = True
+        self.close()
+        self.closed.emit()
+
+    def background_colour(self) -> str:
+        """Colour behind everything, for tests of the theme."""
+        return colours().window

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from app.errors import CancelledError
 
-EventKind = Literal["phase", "progress", "message", "result", "error"]
+EventKind = Literal["phase", "progress", "message", "job", "result", "error"]
 Level = Literal["info", "warning", "error"]
 EVENT_SCHEMA = 1
 
@@ -24,7 +24,8 @@ class Event:
     """Something that happened.
 
     Attributes:
-        kind: "phase" when one begins, "progress" within it, "message", and one "result" or "error" at the end.
+        kind: "phase" when one begins, "progress" within it, "message", "job" when one of many begins or ends, and one
+            "result" or "error" at the end.
         phase: Name of the phase ("track", "render", ...), empty outside of one.
         done: Items (frames) done in this phase.
         total: Items in this phase, None if not known.

@@ -48,6 +48,12 @@ class RowFile:
         data = self._file.read((stop - start) * size)
         return np.array(np.frombuffer(data, np.float32).reshape(stop - start, self._width))
 
+    def clear(self) -> None:
+        """Remove all rows."""
+        self._file.seek(0)
+        self._file.truncate()
+        self._width = self._length = 0
+
     def close(self) -> None:
         """Close the file."""
         self._file.close()
@@ -209,6 +215,13 @@ class MotionTrack:
         for one in seen:
             count += one
             self._row_of.append(count - 1)
+
+    def clear(self) -> None:
+        """Take everything out."""
+        self._rows.clear()
+        self._layout = None
+        self._row_of, self._seen = array("i"), bytearray()
+        self.times = []
 
     def close(self) -> None:
         """Close the scratch file."""

@@ -1,0 +1,228 @@
+"""`animate jobs`: look at the queue and change it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timezone
+from inspect import Parameter
+from typing import TYPE_CHECKING, Any, List, Optional  # noqa: UP035 - typer reads these at run time
+
+import typer
+
+from app.cli.batch import _short, queue_flag
+from app.cli.flags import command, make_app, switch, text_flag
+from app.cli.output import clock, one_line, say
+from app.errors import ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from app.jobs import JobRecord, Queue
+
+app = make_app("Look at the queue of `animate batch`, and change it.")
+COLUMNS = ("id", "state", "attempts", "seconds", "frames", "source", "driving", "output", "error")
+FORMATS = ("table", "json", "csv")
+
+
+def list_(values: Mapping[str, Any]) -> int:
+    """Show the jobs in the order of work."""
+    with _queue(values) as queue:
+        _print(_chosen(queue, values), _format(values))
+    return int(ExitCode.OK)
+
+
+def show(values: Mapping[str, Any]) -> int:
+    """Show everything about some jobs."""
+    with _queue(values) as queue:
+        for job in queue.jobs(ids=_numbers(values["ids"])):
+            facts = job.to_json()
+            if values["as_json"]:
+                say(json.dumps(facts))
+                continue
+            for name in ("created", "started", "finished"):
+                facts[name] = _moment(facts[name])
+            facts["options"] = ", ".join(f"{k} = {v}" for k, v in facts["options"].items()) or "all at their default"
+            say("\n".join(f"{name:<12} {one_line(str(value))}" for name, value in facts.items()) + "\n")
+    return int(ExitCode.OK)
+
+
+def retry(values: Mapping[str, Any]) -> int:
+    """Queue jobs again; `animate batch --resume` or the job file then runs them."""
+    return _change(values, "retry", "queued again", ("failed",))
+
+
+def cancel(values: Mapping[str, Any]) -> int:
+    """Cancel jobs, queued or running."""
+    return _change(values, "cancel", "cancelled", ("queued", "running"))
+
+
+def clear(values: Mapping[str, Any]) -> int:
+    """Forget jobs that ended; the files that they wrote stay."""
+    if values["cache"]:
+        from app.jobs.cache import MotionCache
+
+        say(f"{MotionCache().clear()} motion tracks removed.")
+        if not values["ids"] and not values["state"]:
+            return int(ExitCode.OK)
+    return _change(values, "clear", "forgotten", ("done", "failed", "cancelled", "skipped"))
+
+
+def report(values: Mapping[str, Any]) -> int:
+    """Sum up a batch: how many jobs ended how, how long they took, and what failed and why."""
+    with _queue(values) as queue:
+        chosen = _chosen(queue, values)
+    form = _format(values)
+    if form == "csv":
+        _print(chosen, form)
+        return int(ExitCode.OK)
+    facts = summary_of(chosen)
+    if form == "json":
+        say(json.dumps(facts))
+        return int(ExitCode.OK)
+    for name, count in facts["states"].items():
+        say(f"{name:<10} {count}")
+    say(
+        f"{facts['frames']} frames in {clock(facts['work_seconds'])} of work"
+        + (f", {clock(facts['wall_seconds'])} from first start to last end." if facts["wall_seconds"] else ".")
+    )
+    for job in facts["failures"]:
+        say(f"{job['id']}: {_short(job['source'])} + {_short(job['driving'])}: {one_line(job['error'])}")
+    return int(ExitCode.OK)
+
+
+def summary_of(jobs: Sequence[JobRecord]) -> dict[str, Any]:
+    """Figures of some jobs as a JSON object."""
+    from app.jobs import STATES
+
+    started = [job.started for job in jobs if job.started]
+    ended = [job.finished for job in jobs if job.finished and job.started]
+    return {
+        "jobs": len(jobs),
+        "states": {state: sum(job.state == state for job in jobs) for state in STATES},
+        "frames": sum(job.frames for job in jobs if job.state == "done"),
+        "work_seconds": round(sum(job.seconds for job in jobs), 3),
+        "wall_seconds": round(max(ended) - min(started), 3) if started and ended else 0,
+        "attempts": sum(job.attempts for job in jobs),
+        "failures": [
+            {"id": j.id, "source": str(j.source), "driving": str(j.driving), "output": j.output, "error": j.error}
+            for j in jobs
+            if j.error
+        ],
+    }
+
+
+def _queue(values: Mapping[str, Any]) -> Queue:
+    from app.jobs import Queue
+
+    return Queue(values["queue"])
+
+
+def _numbers(texts: Iterable[str]) -> list[int]:
+    found: list[int] = []
+    for text in texts:
+        first, _, last = text.partition("-")
+        if not first.isdecimal() or (last and not last.isdecimal()) or (not last and "-" in text):
+            raise UsageError(f"{text!r} is not the number of a job, such as 12 or 3-8.")
+        found += range(int(first), int(last or first) + 1)
+    return found
+
+
+def _states(values: Mapping[str, Any], default: Sequence[str] = ()) -> list[str]:
+    text = values.get("state")
+    return [word.strip() for word in text.split(",")] if text else list(default)
+
+
+def _chosen(queue: Queue, values: Mapping[str, Any]) -> list[JobRecord]:
+    return queue.jobs(batch=_batch(queue, values), states=_states(values))
+
+
+def _batch(queue: Queue, values: Mapping[str, Any]) -> str | None:
+    """Batch of a name, or of a job file given as on the command line."""
+    import os
+
+    wanted: str | None = values.get("batch")
+    if not wanted:
+        return None
+    known = {job.batch for job in queue.jobs()}
+    for name in (wanted, os.path.abspath(wanted)):
+        if name in known:
+            return name
+    raise UsageError(f"There is no batch {wanted!r}.", f"Known are {', '.join(sorted(known))}." if known else "")
+
+
+def _change(values: Mapping[str, Any], what: str, word: str, states: Sequence[str]) -> int:
+    numbers = _numbers(values["ids"] or [])
+    if not numbers and not values["all"] and not values["state"] and not values["batch"]:
+        raise UsageError(
+            "Which jobs? Give their numbers, --state, --batch or --all.", f"See animate jobs {what} --help."
+        )
+    with _queue(values) as queue:
+        chosen = queue.jobs(batch=_batch(queue, values), states=_states(values, () if numbers else states), ids=numbers)
+        count = getattr(queue, what)([job.id for job in chosen])
+    say(f"{count} job{'' if count == 1 else 's'} {word}.")
+    return int(ExitCode.OK)
+
+
+def _format(values: Mapping[str, Any]) -> str:
+    form = "json" if values["as_json"] else values["format"] or "table"
+    if form not in FORMATS:
+        raise UsageError(f"--format: {form!r} is not one of {', '.join(FORMATS)}.")
+    return str(form)
+
+
+def _moment(stamp: float | None) -> str:
+    if stamp is None:
+        return ""
+    return datetime.fromtimestamp(stamp, timezone.utc).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _print(jobs: Sequence[JobRecord], form: str) -> None:
+    if form == "json":
+        for job in jobs:
+            say(json.dumps(job.to_json()))
+    elif form == "csv":
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        for job in jobs:
+            facts = job.to_json()
+            writer.writerow([facts[name] for name in COLUMNS])
+        say(text.getvalue())
+    else:
+        width = max([len(str(job.id)) for job in jobs], default=2)
+        for job in jobs:
+            spent = clock(job.seconds) if job.seconds else "-"
+            line = f"{job.id:>{width}} {job.state:<9} {spent:>7}  {_short(job.source)} + {_short(job.driving)}"
+            say(f"{line} -> {_short(job.output)}" + (f": {one_line(job.error)}" if job.error else ""))
+        if not jobs:
+            print("The queue is empty.", file=sys.stderr)
+
+
+def _ids(required: bool) -> Parameter:
+    text = "Numbers of jobs, such as 12 or 3-8."
+    info = typer.Argument(... if required else None, metavar="ID...", help=text, show_default=False)
+    kind: Any = List[str] if required else Optional[List[str]]  # noqa: UP006, UP045
+    return Parameter("ids", Parameter.POSITIONAL_OR_KEYWORD, default=info, annotation=kind)
+
+
+PANEL = "Jobs"
+WHICH = [
+    text_flag("state", ["--state"], "STATE", "Only jobs in these states, separated by commas.", PANEL),
+    text_flag("batch", ["--batch"], "JOBS", "Only jobs of this job file or batch.", PANEL),
+]
+FORM = [
+    text_flag("format", ["--format"], "|".join(FORMATS), "How to print; table by default.", "Output"),
+    switch("as_json", ["--json"], "The same as --format json.", "Output"),
+]
+DEBUG = switch("debug", ["--debug"], "Show the traceback of an error.", "Output")
+ALL = switch("all", ["--all"], "All jobs that it makes sense for.", PANEL)
+CACHE = switch("cache", ["--cache"], "Also remove the motion kept of driving clips.", PANEL)
+
+command(app, [queue_flag(), *WHICH, *FORM, DEBUG], list_, name="list", help=list_.__doc__)
+command(app, [_ids(True), queue_flag(), FORM[1], DEBUG], show, name="show", help=show.__doc__)
+for _name, _work, _extra in (("retry", retry, []), ("cancel", cancel, []), ("clear", clear, [CACHE])):
+    _flags = [_ids(False), queue_flag(), *WHICH, ALL, *_extra, DEBUG]
+    command(app, _flags, _work, name=_name, help=_work.__doc__)
+command(app, [queue_flag(), *WHICH, *FORM, DEBUG], report, name="report", help=report.__doc__)

@@ -1,0 +1,190 @@
+"""Driving motion on disk: a clip is read once for all portraits, whichever process gets to it first."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from app.jobs.hashes import code_hash
+
+if TYPE_CHECKING:
+    from app.events import CancelToken
+    from app.options import InputOptions
+    from app.render.track import MotionTrack
+    from liveportrait.engines.base import Engine
+
+LIMIT: Final = 4 << 30  # bytes; what was used longest ago goes first
+
+
+def cache_folder() -> Path:
+    """Folder of kept motion; $PORTRAIT_ANIMATE_CACHE names another."""
+    chosen = os.environ.get("PORTRAIT_ANIMATE_CACHE")
+    if chosen:
+        return Path(chosen).expanduser() / "motion"
+    from platformdirs import user_cache_path
+
+    return user_cache_path("portrait-animate", appauthor=False) / "motion"
+
+
+def motion_key(content: str, engine: Engine, options: InputOptions) -> str:
+    """Name under which the motion of a clip is kept: what it was read from, by whom, and which face was followed."""
+    facts = [
+        code_hash(), content, engine.name, engine.family, engine.keypoints, engine.crop_size, engine.describe(),
+        _weights(engine.name), options.driving_face, options.fps,
+    ]  # fmt: skip
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def _weights(name: str) -> list[Any]:
+    """Size and time of change of an engine's weight files."""
+    from liveportrait.engines import ENGINES
+    from models.registry import ModelError
+    from models.weights import find_model
+
+    found: list[Any] = []
+    for spec in ENGINES:
+        for model in spec.models if spec.name == name else ():
+            with suppress(ModelError, OSError):
+                found += [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in find_model(model)]
+    return found
+
+
+class MotionCache:
+    """Motion tracks by key.
+
+    Args:
+        folder: Where they lie; :func:`cache_folder` by default.
+        limit: Bytes that they may take.
+    """
+
+    def __init__(self, folder: Path | None = None, limit: int = LIMIT) -> None:
+        self.folder = folder or cache_folder()
+        self._limit = limit
+
+    def fill(self, key: str, track: MotionTrack, read: Callable[[], bool], token: CancelToken) -> bool:
+        """Fill an empty track: from the cache, or by ``read``, which says whether the track may be kept.
+
+        Another process that reads the same clip is waited for. A cache that can't be used costs time, never the job.
+
+        Returns:
+            Whether the motion was there already.
+
+        Raises:
+            CancelledError: The work was stopped.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError:
+            read()
+            return False
+        with self._lock(key, token):
+            if self._load(key, track):
+                return True
+            if read():
+                with suppress(OSError):
+                    self._save(key, track)
+        return False
+
+    def _path(self, key: str) -> Path:
+        return self.folder / f"{key}.track"
+
+    def _load(self, key: str, track: MotionTrack) -> bool:
+        path = self._path(key)
+        try:
+            with path.open("rb") as file:
+                track.load(file)
+            os.utime(path)
+        except FileNotFoundError:
+            return False
+        except (OSError, ValueError, KeyError, TypeError):
+            track.clear()
+            with suppress(OSError):
+                path.unlink()
+            return False
+        return True
+
+    def _save(self, key: str, track: MotionTrack) -> None:
+        temporary = self.folder / f".{key}.{os.getpid()}.partial"
+        try:
+            with temporary.open("wb") as file:
+                track.save(file)
+            os.replace(temporary, self._path(key))
+        finally:
+            temporary.unlink(missing_ok=True)
+        self.prune()
+
+    @contextmanager
+    def _lock(self, key: str, token: CancelToken) -> Iterator[None]:
+        """Only one process at a time in the block; the system lets go for a process that dies."""
+        with (self.folder / f".lock-{key[:2]}").open("a+b") as file:
+            while not _try_lock(file.fileno()):
+                token.check()
+                time.sleep(0.05)
+            try:
+                yield
+            finally:
+                _unlock(file.fileno())
+
+    def prune(self) -> None:
+        """Remove what was used longest ago until the rest fits, and what killed processes left."""
+        entries = []
+        for path in self.folder.glob("*.track"):
+            with suppress(OSError):
+                status = path.stat()
+                entries.append((status.st_mtime, status.st_size, path))
+        total = sum(size for _, size, _ in entries)
+        for _, size, path in sorted(entries):
+            if total <= self._limit:
+                break
+            with suppress(OSError):
+                path.unlink()
+                total -= size
+        for path in self.folder.glob(".*.partial"):
+            with suppress(OSError):
+                if time.time() - path.stat().st_mtime > 3600:
+                    path.unlink()
+
+    def clear(self) -> int:
+        """Remove all; returns how many tracks that were."""
+        paths = list(self.folder.glob("*.track"))
+        for path in paths:
+            path.unlink(missing_ok=True)
+        return len(paths)
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _try_lock(number: int) -> bool:
+        try:
+            os.lseek(number, 0, os.SEEK_SET)
+            msvcrt.locking(number, msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+
+    def _unlock(number: int) -> None:
+        os.lseek(number, 0, os.SEEK_SET)
+        msvcrt.locking(number, msvcrt.LK_UNLCK, 1)
+
+else:
+    import fcntl
+
+    def _try_lock(number: int) -> bool:
+        try:
+            fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError:  # a drive without locks: the clip may be read twice
+            return True
+        return True
+
+    def _unlock(number: int) -> None:
+        fcntl.flock(number, fcntl.LOCK_UN)

@@ -1,0 +1,222 @@
+"""The same jobs on a Ray cluster. Ray places the workers, gives them cores and shares of cards, and revives lost ones.
+
+The queue stays with whoever runs this: it claims jobs, hands them to Ray, and gives results their names. Workers see
+the inputs and the place of the outputs (a shared folder, or anything that fsspec knows), never the queue.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+import uuid
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, Final
+
+from app.errors import AppError, MissingError
+from app.events import CancelToken, EventStream
+from app.jobs.alive import machine
+from app.jobs.hashes import content_hash
+from app.jobs.perform import Outcome, Performer
+from app.jobs.queue import CRASHES, Queue
+from app.jobs.record import JobRecord
+from app.jobs.run import OnJob, Reporter, Summary
+from app.jobs.worker import settle
+
+TICK: Final = 0.5  # seconds between two looks at the clock and at cancelled jobs
+
+
+class RemoteWorker:
+    """What runs in a worker process of the cluster: models and portraits are kept from job to job.
+
+    Args:
+        cache: Folder of kept motion, empty for the one of the user there.
+        threads: CPU threads for the engine.
+    """
+
+    def __init__(self, cache: str, threads: int) -> None:
+        self._hashes: dict[tuple[str, int, int, int], str] = {}
+        self._performer = Performer(Path(cache) if cache else None, self._hash, threads)
+
+    def _hash(self, path: Path) -> str:
+        def keep(name: str, size: int, changed: int, inode: int, digest: str) -> None:
+            self._hashes[name, size, changed, inode] = digest
+
+        return content_hash(path, lambda *key: self._hashes.get(key), keep)
+
+    def perform(self, job: dict[str, Any]) -> dict[str, Any]:
+        """Render a job (a JobRecord as a dict) and say what became of it (an Outcome as a dict), and where."""
+        record = JobRecord(**job)
+        with tempfile.TemporaryDirectory(prefix="animate-ray-", ignore_cleanup_errors=True) as folder:
+            before, tempfile.tempdir = tempfile.tempdir, folder
+            try:
+                outcome = self._performer.perform(record, EventStream(), CancelToken())
+                return asdict(replace(outcome, pid=os.getpid(), host=machine()))
+            finally:
+                tempfile.tempdir = before
+
+
+def connect(address: str) -> Any:
+    """Ray, connected.
+
+    Args:
+        address: "auto" for the cluster that this machine belongs to, "local" for one on this machine alone, or the
+            address of one.
+
+    Raises:
+        MissingError: Ray is not installed.
+        AppError: There is no such cluster.
+    """
+    try:
+        import ray
+    except ImportError:
+        raise MissingError(
+            "--cluster needs Ray, which is not installed.", 'pip install "portrait-animate[cluster]"'
+        ) from None
+    if not ray.is_initialized():
+        try:
+            ray.init(address=address, log_to_driver=False, logging_level="warning")
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            text = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise AppError(
+                f"--cluster {address}: there is no Ray cluster to connect to ({text.rstrip('.')})."
+            ) from error
+    return ray
+
+
+class ClusterPool:
+    """Workers of a Ray cluster on one queue; see :func:`run_on_cluster`."""
+
+    def __init__(self, ray: Any, queue: Queue, batch: str | None, reporter: Reporter) -> None:
+        self._ray, self._queue, self._batch = ray, queue, batch
+        self._reporter = reporter
+        self._actors: list[Any] = []
+        self._names: list[str] = []
+        self._jobs: dict[Any, tuple[int, JobRecord]] = {}  # what is being rendered, by Ray's reference
+        self._last: dict[int, Path] = {}
+
+    def start(self, size: int, cpus: float, gpus: float, cache: str) -> None:
+        """Ask Ray for workers."""
+        threads = max(1, int(cpus))
+        kind = self._ray.remote(RemoteWorker).options(
+            num_cpus=cpus, num_gpus=gpus, max_restarts=-1, max_task_retries=CRASHES - 1
+        )
+        for number in range(1, size + 1):
+            name = f"ray-{os.getpid()}-{number}-{uuid.uuid4().hex[:12]}"
+            self._queue.join(name, Path(tempfile.gettempdir()) / name)
+            self._names.append(name)
+            self._actors.append(kind.remote(cache, threads))
+
+    def run(self, token: CancelToken, *, fail_fast: bool) -> bool:
+        """Work until no job is left; returns whether it was stopped."""
+        while not token.cancelled and not (fail_fast and self._reporter.failed):
+            busy = {number for number, _ in self._jobs.values()}
+            for number in range(len(self._actors)):
+                if number not in busy:
+                    self._give(number)
+            if not self._jobs:
+                return False
+            ready, _ = self._ray.wait(list(self._jobs), num_returns=1, timeout=TICK)
+            for reference in ready:
+                self._finish(reference)
+            self._mind()
+        return token.cancelled
+
+    def _give(self, number: int) -> None:
+        job = self._queue.claim(self._names[number], self._batch, self._last.get(number))
+        if job is None:
+            return
+        self._last[number] = job.source
+        reference = self._actors[number].perform.remote(asdict(job))
+        self._jobs[reference] = number, job
+        self._reporter.began(job, number + 1)
+
+    def _finish(self, reference: Any) -> None:
+        number, job = self._jobs.pop(reference)
+        try:
+            outcome = Outcome(**self._ray.get(reference))
+        except self._ray.exceptions.RayActorError as error:
+            reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
+            outcome = Outcome("failed", error=f"The worker died {CRASHES} times over this job ({reason}).", exit_code=1)
+        except self._ray.exceptions.RayError as error:
+            reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
+            outcome = Outcome("failed", error=f"The cluster could not do this job ({reason}).", exit_code=1)
+        files = tuple((name, size, stamp) for name, size, stamp in outcome.files)
+        try:
+            settle(self._queue, job, Outcome(**{**asdict(outcome), "files": files}))
+        except AppError as error:
+            self._queue.failed(job, str(error), int(error.exit_code))
+        self._reporter.ended(self._queue.jobs(ids=[job.id]), number + 1)
+
+    def _mind(self) -> None:
+        """Signs of life for all workers; jobs that somebody cancelled are taken from theirs."""
+        for number, name in enumerate(self._names):
+            unwanted = self._queue.beat(name)
+            for reference, (holder, job) in list(self._jobs.items()):
+                if holder == number and job.id in unwanted:
+                    del self._jobs[reference]
+                    self._ray.kill(self._actors[number], no_restart=False)
+                    self._queue.failed(job, "", 4, "cancelled")
+                    self._reporter.ended(self._queue.jobs(ids=[job.id]), number + 1)
+
+    def close(self) -> None:
+        """Let the workers go; what they were at goes back into the queue."""
+        for actor in self._actors:
+            self._ray.kill(actor)
+        if self._jobs:
+            time.sleep(TICK)  # Ray kills in its own time
+        self._queue.recover(self._names)
+
+
+def run_on_cluster(
+    queue: Queue,
+    address: str,
+    *,
+    batch: str | None = None,
+    workers: int = 0,
+    events: EventStream | None = None,
+    token: CancelToken | None = None,
+    fail_fast: bool = False,
+    cache: Path | None = None,
+    cpus: float = 1.0,
+    gpus: float = 0.0,
+    on_job: OnJob | None = None,
+) -> Summary:
+    """Render what is queued on a Ray cluster; see app.jobs.run_workers.
+
+    Args:
+        queue: The queue; on this machine, not on a network drive.
+        address: See :func:`connect`.
+        batch: Only jobs of this batch; None takes all.
+        workers: Workers; 0 takes as many as the cluster's cores and cards allow.
+        events: Gets "batch" progress and a "job" event when a job begins and when it ends.
+        token: Stops the run: jobs that are being rendered go back into the queue.
+        fail_fast: Stop at the first job that fails.
+        cache: Folder of kept motion, the same on all machines; one on each by default.
+        cpus: Cores for each worker.
+        gpus: Graphics cards for each worker; a share such as 0.25 lets several use one.
+        on_job: Called with the job whenever one begins or ends.
+
+    Raises:
+        MissingError: Ray is not installed.
+        AppError: There is no such cluster.
+    """
+    started = time.monotonic()
+    ray = connect(address)
+    reporter = Reporter(queue, batch, events or EventStream(), on_job)
+    reporter.start()
+    pool = ClusterPool(ray, queue, batch, reporter)
+    have = ray.cluster_resources()
+    room = have.get("CPU", 1.0) // cpus if cpus else float(reporter.total)
+    if gpus:
+        room = min(room, have.get("GPU", 0.0) // gpus)
+        if room < 1:
+            raise AppError(f"--cluster-gpus: the cluster has {have.get('GPU', 0):g} graphics cards.")
+    size = max(1, min(workers or int(room), reporter.total))
+    try:
+        pool.start(size if reporter.total else 0, cpus, gpus, str(cache or ""))
+        stopped = pool.run(token or CancelToken(), fail_fast=fail_fast)
+    finally:
+        pool.close()
+    return reporter.summary(time.monotonic() - started, stopped)

@@ -1,0 +1,257 @@
+"""Rendering of jobs one after another, with everything kept that the next one can use."""
+
+from __future__ import annotations
+
+import gc
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from app.errors import AppError, CancelledError, ExitCode
+from app.events import CancelToken, EventStream
+from app.jobs.cache import MotionCache, motion_key
+from app.jobs.hashes import content_hash, pair_hash
+from app.jobs.queue import tag
+from app.jobs.record import JobRecord, State
+from app.jobs.target import Files, Target, open_target
+from app.options import RenderOptions
+from app.render import Job, Parts, render
+
+if TYPE_CHECKING:
+    from app.render.parts import Say
+    from app.render.source import Scene
+    from app.render.track import MotionTrack
+    from liveportrait.engines.base import Engine
+    from models.face import FaceTracker
+
+PORTRAITS: Final = 2  # encoded portraits that a worker keeps
+ENGINES: Final = 2  # engines that a worker keeps
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a job.
+
+    Attributes:
+        state: done (the files are staged and lack only their names), failed, skipped or cancelled.
+        files: Files of the result.
+        error: One line; for done jobs a word on an input that broke off.
+        exit_code: What a run of this job alone would have ended with.
+        input_hash: Hash of both inputs.
+        frames: Frames written.
+        seconds: Time that it took.
+        short_of_memory: Whether memory ran out.
+        pid: Process that rendered it, 0 for the one that claimed it.
+        host: Its machine.
+    """
+
+    state: State
+    files: Files = ()
+    error: str = ""
+    exit_code: int = 0
+    input_hash: str = ""
+    frames: int = 0
+    seconds: float = 0.0
+    short_of_memory: bool = False
+    pid: int = 0
+    host: str = ""
+
+
+class KeptParts(Parts):
+    """Engines, face tracker, the last portraits, and motion on disk.
+
+    Args:
+        cache: Motion on disk.
+        file_hash: Hash of the content of an input.
+        threads: CPU threads for engines whose options leave the number open; 0 leaves it to them.
+
+    Attributes:
+        token: Ends waiting for another process; set anew for each job.
+        loaded: How many engines were loaded.
+        encoded: How many portraits were encoded.
+        read: How many clips were read.
+    """
+
+    def __init__(self, cache: MotionCache, file_hash: Callable[[Path], str], threads: int = 0) -> None:
+        self._cache = cache
+        self._hash = file_hash
+        self._threads = threads
+        self._engines: OrderedDict[tuple[Any, ...], tuple[Engine, list[str], list[str]]] = OrderedDict()
+        self._scenes: OrderedDict[tuple[Any, ...], tuple[Scene, list[str]]] = OrderedDict()
+        self._tracker: FaceTracker | None = None
+        self.token = CancelToken()
+        self.loaded = self.encoded = self.read = 0
+
+    def engine(self, options: RenderOptions, say: Say, warn: Say) -> Engine:
+        """See Parts."""
+        program = options.program
+        threads = program.threads or self._threads
+        key = program.engine, program.device, threads, program.max_crop
+        if key not in self._engines:
+            said: list[str] = []
+            warned: list[str] = []
+            asked = replace(options, program=replace(program, threads=threads))
+            engine = super().engine(asked, said.append, warned.append)
+            self._engines[key] = engine, said, warned
+            self.loaded += 1
+            while len(self._engines) > ENGINES:
+                self._engines.popitem(last=False)
+        self._engines.move_to_end(key)
+        engine, said, warned = self._engines[key]
+        for sentence in said:
+            say(sentence)
+        for sentence in warned:
+            warn(sentence)
+        return engine
+
+    def tracker(self) -> FaceTracker:
+        """See Parts."""
+        self._tracker = self._tracker or super().tracker()
+        return self._tracker
+
+    def scene(self, job: Job, engine: Engine, make: Callable[[], tuple[Scene, list[str]]]) -> tuple[Scene, list[str]]:
+        """See Parts."""
+        wanted = job.options.input
+        key = str(job.source), self._hash(job.source), id(engine), wanted.face, wanted.crop, job.options.animation
+        if key not in self._scenes:
+            while len(self._scenes) >= PORTRAITS:
+                self._scenes.popitem(last=False)
+            self._scenes[key] = make()
+            self.encoded += 1
+        self._scenes.move_to_end(key)
+        return self._scenes[key]
+
+    def motion(self, job: Job, engine: Engine, track: MotionTrack, read: Callable[[], bool]) -> None:
+        """See Parts."""
+        key = motion_key(self._hash(job.driving), engine, job.options.input)
+        if not self._cache.fill(key, track, read, self.token):
+            self.read += 1
+
+    def forget(self) -> None:
+        """Let go of everything that takes memory."""
+        self._engines.clear()
+        self._scenes.clear()
+        gc.collect()
+        free_gpu_memory()
+
+
+class Performer:
+    """Renders jobs. The result of each is left hidden beside its name, see app.jobs.target.
+
+    Args:
+        cache: Folder of kept motion; the user's own by default.
+        file_hash: Hash of the content of an input; worked out anew each time by default.
+        threads: CPU threads for the engine; 0 leaves the number to it.
+    """
+
+    def __init__(
+        self, cache: Path | None = None, file_hash: Callable[[Path], str] = content_hash, threads: int = 0
+    ) -> None:
+        self._hash = file_hash
+        self.parts = KeptParts(MotionCache(cache), file_hash, threads)
+
+    def perform(self, job: JobRecord, events: EventStream, token: CancelToken) -> Outcome:
+        """Render one job; whatever goes wrong becomes part of the outcome.
+
+        Args:
+            job: The job, claimed.
+            events: Gets progress and messages.
+            token: Stops it.
+        """
+        self.parts.token = token
+        try:
+            outcome = self._guarded(job, events, token)
+            if outcome.short_of_memory:
+                self.parts.forget()
+                again = self._guarded(job, events, token)
+                outcome = replace(again, short_of_memory=True)
+        finally:
+            self.parts.token = CancelToken()
+        return outcome
+
+    def _guarded(self, job: JobRecord, events: EventStream, token: CancelToken) -> Outcome:
+        folder = ""
+        try:
+            target = open_target(job.output, job.numbered)
+            refusal = _refusal(job, target)
+            if refusal is not None:
+                return refusal
+            hidden = target.open(tag(job))
+            folder = str(hidden)
+            try:
+                outcome = self._render(job, target, hidden, events, token)
+            except BaseException:
+                target.clean(tag(job))
+                raise
+            if outcome.state != "done":
+                target.clean(tag(job))
+            return outcome
+        except CancelledError as error:
+            return Outcome("cancelled", error=error.message, exit_code=int(ExitCode.CANCELLED))
+        except AppError as error:
+            text = str(error).replace(folder, str(Path(job.output).parent)) if folder else str(error)
+            return Outcome("failed", error=_line(text), exit_code=int(error.exit_code))
+        except Exception as error:  # noqa: BLE001 - one bad job must not end the night
+            if is_out_of_memory(error):
+                text = "There is not enough memory for this picture or clip."
+                return Outcome("failed", error=text, exit_code=int(ExitCode.ERROR), short_of_memory=True)
+            if isinstance(error, OSError) and error.strerror:
+                text = f"{error.filename or job.output}: {error.strerror}."
+            else:
+                text = f"This is a fault of the program ({type(error).__name__}: {error})."
+            return Outcome("failed", error=_line(text), exit_code=int(ExitCode.ERROR))
+
+    def _render(self, job: JobRecord, target: Target, hidden: Path, events: EventStream, token: CancelToken) -> Outcome:
+        from liveportrait.expression import Expression
+
+        hashed = pair_hash(self._hash(job.source), self._hash(job.driving))
+        options = RenderOptions.from_values({**job.values, "output": "%05d" if job.numbered else "", "overwrite": True})
+        expression = None if job.expression is None else Expression.from_dict(job.expression)
+        one = Job(job.source, job.driving, options, expression=expression, target=hidden / target.name)
+        report = render(one, events, token, self.parts)
+        if report.status == "cancelled":
+            return Outcome("cancelled", error="Stopped.", exit_code=int(ExitCode.CANCELLED))
+        return Outcome(
+            "done",
+            files=target.stage(tag(job)),
+            error=_line(report.message),
+            exit_code=int(report.exit_code),
+            input_hash=hashed,
+            frames=report.frames,
+            seconds=report.seconds,
+        )
+
+
+def _refusal(job: JobRecord, target: Target) -> Outcome | None:
+    """Why a job must not write its output, or None."""
+    if not target.exists():
+        return None
+    if "://" not in job.output:
+        for path in (job.source, job.driving):
+            if path.exists() and Path(job.output).exists() and path.samefile(job.output):
+                text = f"{job.output} is an input and can't be the output as well."
+                return Outcome("failed", error=text, exit_code=int(ExitCode.USAGE))
+    if job.values.get("overwrite") or target.holds(job.files):
+        return None
+    text = f"{job.output} exists already and is no result of this queue. Add --overwrite to replace it."
+    return Outcome("skipped", error=text)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out, that of the machine or of a graphics card."""
+    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+
+
+def free_gpu_memory() -> None:
+    """Give unused memory of graphics cards back, if torch is in use at all."""
+    import sys
+
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def _line(text: str) -> str:
+    return " ".join(part.strip() for part in text.splitlines() if part.strip())

@@ -1,0 +1,397 @@
+"""Works through a queue with worker processes: starts them, listens to them, replaces those that die."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue as queues
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import uuid
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import app
+from app.errors import AppError, ExitCode
+from app.events import CancelToken, Event, EventStream
+from app.jobs.queue import Queue
+from app.jobs.record import JobRecord
+from app.jobs.sizing import cores, memory_is_low, worker_count
+from app.jobs.worker import Settings
+
+TICK: Final = 0.1  # seconds between two looks at the workers
+LOOK: Final = 5.0  # seconds between two looks for dead workers of others
+PATIENCE: Final = 20.0  # seconds that a worker gets to put its job back
+FALSE_STARTS: Final = 3  # workers in a row that die before their first job
+OnJob = Callable[[JobRecord], None]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What became of the jobs of a run.
+
+    Attributes:
+        jobs: All jobs of the run as they stand at its end.
+        seconds: Time that the run took.
+        rendered: How many were rendered in this run.
+        stopped: Whether it was stopped before its end.
+        counters: Engines loaded, portraits encoded and clips read, over all workers that left in good order.
+    """
+
+    jobs: tuple[JobRecord, ...]
+    seconds: float
+    rendered: int = 0
+    stopped: bool = False
+    counters: dict[str, int] = field(default_factory=dict)
+
+    def count(self, state: str) -> int:
+        """Number of jobs in a state."""
+        return sum(job.state == state for job in self.jobs)
+
+    @property
+    def failed(self) -> list[JobRecord]:
+        """Jobs that failed, and those whose input broke off."""
+        return [job for job in self.jobs if job.state == "failed" or (job.state == "done" and job.error)]
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """4 if stopped, 5 if a job failed or an input broke off, else 0."""
+        if self.stopped:
+            return ExitCode.CANCELLED
+        return ExitCode.PARTIAL if self.failed else ExitCode.OK
+
+    def to_json(self) -> dict[str, Any]:
+        """The summary as a JSON object."""
+        states = ("done", "failed", "skipped", "cancelled", "queued")
+        return {
+            "status": "cancelled" if self.stopped else "partial" if self.failed else "done",
+            "exit_code": int(self.exit_code),
+            "jobs": len(self.jobs),
+            **{state: self.count(state) for state in states},
+            "rendered": self.rendered,
+            "seconds": round(self.seconds, 3),
+            "failures": [
+                {"id": j.id, "source": str(j.source), "driving": str(j.driving), "output": j.output, "error": j.error}
+                for j in self.failed
+            ],
+        }
+
+
+class Process:
+    """A worker process and the threads that listen to it.
+
+    Args:
+        settings: What it shall do.
+        inbox: Gets (the process, what it told).
+    """
+
+    def __init__(self, settings: Settings, inbox: queues.SimpleQueue[tuple[Process, dict[str, Any]]]) -> None:
+        self.settings = settings
+        self.job = 0
+        self.worked = False
+        self.told: deque[str] = deque(maxlen=5)
+        root = str(Path(str(app.__file__)).parents[1])
+        paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
+        self._process = subprocess.Popen(  # noqa: S603 - our own module
+            [sys.executable, "-m", "app.jobs", settings.to_text()],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
+        )
+        self.pid = self._process.pid
+        self._threads = [
+            threading.Thread(target=self._read, args=(inbox,), daemon=True),
+            threading.Thread(target=self._overhear, daemon=True),
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def _read(self, inbox: queues.SimpleQueue[tuple[Process, dict[str, Any]]]) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            try:
+                inbox.put((self, json.loads(line)))
+            except ValueError:
+                self.told.append(line.strip())
+
+    def _overhear(self) -> None:
+        assert self._process.stderr is not None
+        for line in self._process.stderr:
+            self.told.append(line.strip())
+
+    @property
+    def ended(self) -> int | None:
+        """Exit status once the process has ended and all that it told was read."""
+        code = self._process.poll()
+        if code is not None:
+            for thread in self._threads:
+                thread.join(timeout=5)
+        return code
+
+    def stop(self) -> None:
+        """Ask it to put its job back and leave."""
+        assert self._process.stdin is not None
+        try:
+            if not self._process.stdin.closed:
+                self._process.stdin.close()
+        except OSError:
+            pass
+
+    def kill(self) -> None:
+        """End it at once."""
+        self._process.kill()
+        self._process.wait()
+
+
+class Reporter:
+    """Counts the jobs of a run and tells of them.
+
+    Args:
+        queue: The queue.
+        batch: Only jobs of this batch; None takes all.
+        events: Gets "job" events and "batch" progress.
+        on_job: Called with each job that begins or ends.
+
+    Attributes:
+        total: Jobs to do.
+        rendered: Jobs done.
+        failed: Whether a job failed.
+    """
+
+    def __init__(self, queue: Queue, batch: str | None, events: EventStream, on_job: OnJob | None) -> None:
+        self._queue, self._batch, self.events, self._on_job = queue, batch, events, on_job
+        self.total = self.rendered = 0
+        self.failed = False
+        self._finished = 0
+        self._began = time.monotonic()
+        states = () if batch is not None else ("queued", "running")
+        self._ids = {job.id for job in queue.jobs(batch=batch, states=states)}
+
+    def start(self) -> None:
+        """Put in order what a killed run left behind, and count what is to do."""
+        left = self._queue.recover()
+        counts = self._queue.counts(self._batch)
+        mine = [job for job in left if self._batch is None or job.batch == self._batch]
+        self.total = counts["queued"] + counts["running"] + sum(job.state != "queued" for job in mine)
+        self.events.emit(Event("phase", "batch", total=self.total, message="Jobs"))
+        self.ended(mine, 0)
+
+    def began(self, job: JobRecord, worker: int) -> None:
+        """Tell of a job that begins."""
+        self._tell(job, worker)
+
+    def ended(self, jobs: list[JobRecord], worker: int) -> None:
+        """Tell of jobs that ended; those that go on elsewhere are passed over."""
+        for job in jobs:
+            if job.state in ("queued", "running") or (self._batch is not None and job.batch != self._batch):
+                continue
+            self.rendered += job.state == "done"
+            self.failed |= job.state == "failed"
+            self._finished += 1
+            self._tell(job, worker)
+        self.progress()
+
+    def _tell(self, job: JobRecord, worker: int) -> None:
+        self._ids.add(job.id)
+        level: Any = "info" if job.state in ("done", "running", "cancelled") and not job.error else "warning"
+        data = {
+            "id": job.id, "state": job.state, "worker": worker, "source": str(job.source), "driving": str(job.driving),
+            "output": job.output, "frames": job.frames, "seconds": round(job.seconds, 3), "exit_code": job.exit_code,
+        }  # fmt: skip
+        text = "" if job.state == "running" else job.error
+        self.events.emit(Event("job", message=text, level=level, data=data))
+        if self._on_job is not None:
+            self._on_job(job)
+
+    def progress(self) -> None:
+        """Tell how far all jobs together are."""
+        passed = time.monotonic() - self._began
+        rate = self._finished / passed if passed > 0 else 0.0
+        self.total = max(self.total, self._finished)
+        left = (self.total - self._finished) / rate if rate > 0 else None
+        self.events.emit(Event("progress", "batch", self._finished, self.total, fps=rate, eta=left, message="Jobs"))
+
+    def summary(self, seconds: float, stopped: bool, counters: dict[str, int] | None = None) -> Summary:
+        """What became of the jobs."""
+        jobs = tuple(job for job in self._queue.jobs() if job.id in self._ids)
+        return Summary(jobs, seconds, self.rendered, stopped, counters or {})
+
+
+class Pool:
+    """Worker processes on one queue; see :func:`run_workers`."""
+
+    def __init__(self, queue: Queue, batch: str | None, reporter: Reporter) -> None:
+        self._queue, self._batch, self._reporter, self._events = queue, batch, reporter, reporter.events
+        self._inbox: queues.SimpleQueue[tuple[Process, dict[str, Any]]] = queues.SimpleQueue()
+        self._running: dict[int, Process] = {}
+        self.counters: dict[str, int] = {"loaded": 0, "encoded": 0, "read": 0}
+        self._size = 1
+        self._false_starts = 0
+
+    def run(self, size: int, token: CancelToken, *, fail_fast: bool, cache: Path | None) -> bool:
+        """Work until no job is left; returns whether it was stopped."""
+        self._reporter.start()
+        self._size, stopping, looked = min(size, max(1, self._reporter.total)), False, time.monotonic()
+        threads = max(1, cores() // self._size)
+        try:
+            while True:
+                stop = token.cancelled or (fail_fast and self._reporter.failed)
+                if stop and not stopping:
+                    stopping, deadline = True, time.monotonic() + PATIENCE
+                    for process in self._running.values():
+                        process.stop()
+                self._take_in()
+                self._collect(blame=not stopping)
+                if time.monotonic() - looked > LOOK:
+                    looked = time.monotonic()
+                    self._reporter.ended(self._queue.recover(), 0)
+                if not stopping:
+                    self._fill(threads, fail_fast, cache)
+                if not self._running:
+                    break
+                if stopping and time.monotonic() > deadline:
+                    for process in self._running.values():
+                        process.kill()
+        finally:
+            for process in self._running.values():
+                process.kill()
+            if self._running:
+                self._queue.recover([process.settings.name for process in self._running.values()])
+        return stopping and token.cancelled
+
+    def _fill(self, threads: int, fail_fast: bool, cache: Path | None) -> None:
+        """Start as many workers as there is work and room for."""
+        queued = self._queue.counts(self._batch)["queued"]
+        idle = sum(process.job == 0 for process in self._running.values())
+        for number in range(1, self._size + 1):
+            if queued <= idle or len(self._running) >= self._size:
+                return
+            if number in self._running:
+                continue
+            name = f"{os.getpid()}-{number}-{uuid.uuid4().hex[:12]}"
+            settings = Settings(
+                queue=str(self._queue.path),
+                name=name,
+                number=number,
+                folder=str(Path(tempfile.gettempdir()) / f"animate-worker-{name}"),
+                batch=self._batch,
+                cache=str(cache or ""),
+                threads=threads,
+                fail_fast=fail_fast,
+            )
+            self._running[number] = Process(settings, self._inbox)
+            idle += 1
+
+    def _take_in(self) -> None:
+        """Hand on what the workers told; waits a moment if that is nothing."""
+        wait = TICK
+        while True:
+            try:
+                process, what = self._inbox.get(timeout=wait)
+            except queues.Empty:
+                return
+            wait = 0.0001
+            self._heard(process, what)
+
+    def _heard(self, process: Process, what: dict[str, Any]) -> None:
+        kind = what.get("kind")
+        number = process.settings.number
+        if kind == "started":
+            process.job, process.worked, self._false_starts = int(what["job"]), True, 0
+            self._reporter.began(self._queue.get(process.job), number)
+        elif kind == "event":
+            event = Event(**what["event"])
+            event.data.update(worker=number, job=what["job"])
+            if event.kind in ("phase", "progress", "message"):
+                self._events.emit(event)
+        elif kind == "ended":
+            process.job = 0
+            if what["short_of_memory"] and self._size > 1:
+                self._shrink("memory ran out")
+            self._reporter.ended(self._queue.jobs(ids=[int(what["job"])]), number)
+        elif kind == "left":
+            for name in self.counters:
+                self.counters[name] += int(what[name])
+
+    def _collect(self, *, blame: bool) -> None:
+        """Bring in order what workers that died left behind."""
+        for number, process in list(self._running.items()):
+            code = process.ended
+            if code is None:
+                continue
+            self._take_in()
+            del self._running[number]
+            how = f" (signal {-code})" if code < 0 else f" (exit code {code}{_last(process.told)})" if code else ""
+            found = self._queue.recover([process.settings.name], blame=blame and code != 0, reason=how)
+            if code == 0:
+                continue
+            shutil.rmtree(process.settings.folder, ignore_errors=True)
+            if blame:
+                self._events.warn(f"Worker {number} died{how}; another one takes its place.")
+                if code == -9 and self._size > 1 and memory_is_low():
+                    self._shrink("the system ended a worker")
+            self._reporter.ended(found, 0)
+            if not process.worked:
+                self._false_starts += 1
+                if self._false_starts >= FALSE_STARTS:
+                    raise AppError(f"No worker can start{how}.", "Run a single job with `animate` to see why.")
+
+    def _shrink(self, why: str) -> None:
+        self._size -= 1
+        self._events.warn(f"Going on with {self._size} worker{'s' if self._size > 1 else ''}, as {why}.")
+        extra = self._running.get(self._size + 1)
+        if extra is not None:
+            extra.stop()
+
+
+def run_workers(
+    queue: Queue,
+    *,
+    batch: str | None = None,
+    workers: int = 0,
+    events: EventStream | None = None,
+    token: CancelToken | None = None,
+    fail_fast: bool = False,
+    cache: Path | None = None,
+    on_job: OnJob | None = None,
+) -> Summary:
+    """Render what is queued.
+
+    What a run that was killed left behind is put in order first. Jobs that are added meanwhile are rendered too.
+
+    Args:
+        queue: The queue.
+        batch: Only jobs of this batch; None takes all.
+        workers: Processes; 0 chooses by cores and memory.
+        events: Gets "batch" progress, progress and messages of each worker (with the entries worker and job), and a
+            "job" event when a job begins and when it ends.
+        token: Stops the run: jobs that are being rendered go back into the queue.
+        fail_fast: Stop at the first job that fails.
+        cache: Folder of kept motion; the user's own by default.
+        on_job: Called with the job whenever one begins or ends, in the caller's thread.
+
+    Raises:
+        AppError: No worker can start.
+    """
+    started = time.monotonic()
+    reporter = Reporter(queue, batch, events or EventStream(), on_job)
+    pool = Pool(queue, batch, reporter)
+    size = workers or worker_count([job.values for job in queue.jobs(batch=batch, states=["queued", "running"])])
+    stopped = pool.run(size, token or CancelToken(), fail_fast=fail_fast, cache=cache)
+    return reporter.summary(time.monotonic() - started, stopped, pool.counters)
+
+
+def _last(told: deque[str]) -> str:
+    """The last line that a process printed, for an error."""
+    return f": {told[-1]}" if told else ""

@@ -1,0 +1,463 @@
+"""Job files: which sources meet which driving clips, with which options, and what the results are called."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Final
+
+from app.errors import AppError, UsageError
+from app.jobs.locate import Located, read_located
+from app.options import RenderOptions, check_values, find_option, json_schema
+from app.presets import find_preset, resolve
+from app.render.job import Job, output_path, stem_of
+from models.registry import natural_key
+
+SCHEMA_VERSION: Final = 1
+SET_KEYS: Final = (
+    "source", "sources", "driving", "drivings", "combine", "pairs", "csv", "output", "preset", "options", "name",
+)  # fmt: skip
+FILE_KEYS: Final = ("schema_version", "description", "jobs", *SET_KEYS)
+ROW_KEYS: Final = ("source", "driving", "output", "preset", "name")
+NOT_IN_FILES: Final = {
+    "output": "Write output above [options].",
+    "json_lines": "Give --json on the command line.",
+    "quiet": "Give --quiet on the command line.",
+}
+HERE: Final = ("source_folder", "driving_folder", "name", "index")  # fields of output names that single runs lack
+NUMBERED: Final = re.compile(r"%0?\d*d")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One job as it goes into the queue.
+
+    Attributes:
+        source: Absolute path of the source.
+        driving: Absolute path of the driving file.
+        output: Absolute path, or address such as s3://bucket/name.mp4, of the result.
+        values: Option name -> value of those that are not at their default; nothing about the output's name.
+        where: Where the job comes from, for messages.
+        numbered: Whether the output stands for numbered pictures.
+        expression: Sliders on top of the motion, as Expression.to_dict gives them, or None.
+    """
+
+    source: Path
+    driving: Path
+    output: str
+    values: Mapping[str, Any] = field(default_factory=dict)
+    where: str = ""
+    numbered: bool = False
+    expression: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class JobSet:
+    """Sources and driving files that are combined under the same options.
+
+    Attributes:
+        base: Folder that relative names start from.
+        where: Where it is written.
+        sources: Names and patterns, each with its place.
+        drivings: The same.
+        combine: "product" (each with each) or "pairs" (first with first, second with second).
+        pairs: Further pairs of names.
+        output: Template of the output's name.
+        preset: Preset, may be empty.
+        values: Option values.
+        name: Name of the set, for {name}.
+    """
+
+    base: Path
+    where: str = ""
+    sources: tuple[tuple[str, str], ...] = ()
+    drivings: tuple[tuple[str, str], ...] = ()
+    combine: str = "product"
+    pairs: tuple[tuple[str, str, str], ...] = ()
+    output: str = ""
+    preset: str = ""
+    values: Mapping[str, Any] = field(default_factory=dict)
+    name: str = ""
+
+
+def read_jobs(path: Path, given: Mapping[str, Any] | None = None, *, preset: str = "") -> list[Entry]:
+    """Jobs of a job file (docs/batch.md describes it).
+
+    Args:
+        path: TOML, YAML, JSON or CSV file. Relative names in it start from its folder.
+        given: Options that win over the file; "output" is a template that starts from the current folder.
+        preset: Preset that takes the place of the file's.
+
+    Raises:
+        UsageError: The file can't be read, holds an unknown name or a bad value (the sentence names the line), a
+            pattern finds nothing, or two jobs would write the same file.
+        MissingError: YAML without PyYAML.
+    """
+    located = read_located(path)
+    base = Path(os.path.abspath(path)).parent
+    sets = _sets_of_rows(located, base, JobSet(base)) if isinstance(located.data, list) else _sets(located, base)
+    return entries(sets, given or {}, preset=preset)
+
+
+def make_jobs(
+    sources: Sequence[str | Path],
+    drivings: Sequence[str | Path],
+    given: Mapping[str, Any] | None = None,
+    *,
+    pairs: bool = False,
+    preset: str = "",
+) -> list[Entry]:
+    """Jobs for lists of files or patterns.
+
+    Args:
+        sources: Names and glob patterns, relative to the current folder.
+        drivings: The same.
+        given: Option name -> value; "output" is the template of the names.
+        pairs: First source with first driving file and so on, instead of each with each.
+        preset: Preset name or file.
+
+    Raises:
+        UsageError: See :func:`read_jobs`.
+    """
+    one = JobSet(
+        Path.cwd(),
+        sources=tuple((os.fspath(name), "--sources") for name in sources),
+        drivings=tuple((os.fspath(name), "--drivings") for name in drivings),
+        combine="pairs" if pairs else "product",
+    )
+    return entries([one], given or {}, preset=preset)
+
+
+def entries(sets: Iterable[JobSet], given: Mapping[str, Any], *, preset: str = "") -> list[Entry]:
+    """Work out all jobs of some sets; see :func:`read_jobs`."""
+    resolver = _Resolver(given, preset)
+    found: list[Entry] = []
+    taken: dict[str, Entry] = {}
+    for one in sets:
+        for source, driving, where in _combined(one):
+            entry = resolver.entry(one, source, driving, where, len(found) + 1)
+            key = os.path.normcase(entry.output)
+            if key in taken:
+                first = taken[key]
+                if replace(first, where="") == replace(entry, where=""):
+                    continue
+                raise UsageError(
+                    f"{where}: {entry.output} would be written twice, from {first.source} with {first.driving} and "
+                    f"from {source} with {driving}.",
+                    "Tell them apart with {source_folder}, {driving_folder}, {name} or {index} in the output's name.",
+                )
+            taken[key] = entry
+            found.append(entry)
+    inputs = {os.path.normcase(path) for entry in found for path in (entry.source, entry.driving)}
+    for entry in found:
+        if os.path.normcase(entry.output) in inputs:
+            raise UsageError(f"{entry.where}: {entry.output} is an input and can't be an output as well.")
+    return found
+
+
+# ---- the file -------------------------------------------------------------------------------------------------------
+
+
+def _sets(file: Located, base: Path) -> list[JobSet]:
+    if not isinstance(file.data, dict):
+        raise UsageError(f"{file.path}: a table of names and values is expected.")
+    _known(file, (), file.data, FILE_KEYS)
+    version = file.data.get("schema_version", SCHEMA_VERSION)
+    if isinstance(version, bool) or not isinstance(version, int) or not 1 <= version <= SCHEMA_VERSION:
+        raise UsageError(
+            f"{file.where('schema_version')}: job files of version {SCHEMA_VERSION} can be read, not {version!r}."
+        )
+    common, extra = _set(file, (), file.data, JobSet(base, str(file.path)))
+    tables = file.data.get("jobs", [])
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+        raise UsageError(f"{file.where('jobs')}: jobs must be tables, each headed by [[jobs]].")
+    sets = list(extra)
+    for number, table in enumerate(tables):
+        _known(file, ("jobs", number), table, SET_KEYS)
+        one, more = _set(file, ("jobs", number), table, common)
+        sets += [one, *more] if _has_inputs(one) or not more else more
+    if not tables and (_has_inputs(common) or not extra):
+        sets.insert(0, common)
+    for one in sets:
+        if not one.pairs and not (one.sources and one.drivings):
+            missing = "driving files (drivings = [...])" if one.sources else "sources (sources = [...])"
+            raise UsageError(f"{one.where}: there are no {missing}.")
+    return sets
+
+
+def _has_inputs(one: JobSet) -> bool:
+    return bool(one.pairs or (one.sources and one.drivings))
+
+
+def _set(
+    file: Located, keys: tuple[str | int, ...], table: Mapping[str, Any], parent: JobSet
+) -> tuple[JobSet, list[JobSet]]:
+    """The set of a table on top of the file's own entries, and the sets of its CSV file."""
+
+    def text(name: str, default: str) -> str:
+        value = table.get(name, default)
+        if not isinstance(value, str):
+            raise UsageError(f"{file.where(*keys, name)}: {name} must be text, not {value!r}.")
+        return value
+
+    def names(one: str, many: str) -> tuple[tuple[str, str], ...]:
+        found: list[tuple[str, str]] = []
+        for key in (one, many):
+            value = table.get(key, [])
+            items = [value] if isinstance(value, str) else value
+            if not isinstance(items, list) or not all(isinstance(item, str) and item for item in items):
+                raise UsageError(f"{file.where(*keys, key)}: {key} must be a file name, or a list of them.")
+            found += [(item, file.where(*keys, key, number)) for number, item in enumerate(items)]
+        return tuple(found)
+
+    combine = text("combine", parent.combine)
+    if combine not in ("product", "pairs"):
+        raise UsageError(f"{file.where(*keys, 'combine')}: combine: {combine!r} is not one of product, pairs.")
+    preset = text("preset", parent.preset)
+    if preset:
+        _check_preset(preset, file.where(*keys, "preset"))
+    pairs = table.get("pairs", [])
+    if not isinstance(pairs, list) or not all(
+        isinstance(p, list) and len(p) == 2 and all(isinstance(x, str) and x for x in p) for p in pairs
+    ):
+        raise UsageError(f"{file.where(*keys, 'pairs')}: pairs must be a list of [source, driving].")
+    own = names("source", "sources"), names("driving", "drivings")
+    one = JobSet(
+        parent.base,
+        where=file.where(*keys) if keys else str(file.path),
+        sources=own[0] or parent.sources,
+        drivings=own[1] or parent.drivings,
+        combine=combine,
+        pairs=tuple((p[0], p[1], file.where(*keys, "pairs", i)) for i, p in enumerate(pairs)),
+        output=text("output", parent.output),
+        preset=preset,
+        values={**parent.values, **_values(file, (*keys, "options"), table.get("options", {}))},
+        name=text("name", parent.name),
+    )
+    if one.pairs and not any(own):
+        one = replace(one, sources=(), drivings=())
+    name = text("csv", "")
+    if not name:
+        return one, []
+    rows = read_located(parent.base / os.path.expanduser(name))
+    if not isinstance(rows.data, list):
+        raise UsageError(f"{file.where(*keys, 'csv')}: {name} is not a CSV file.")
+    return one, _sets_of_rows(rows, rows.path.parent, replace(one, pairs=()))
+
+
+def _sets_of_rows(file: Located, base: Path, parent: JobSet) -> list[JobSet]:
+    """One set for each row of a CSV (or JSON) list."""
+    sets = []
+    for number, row in enumerate(file.data):
+        where = file.where(number)
+        if not isinstance(row, dict):
+            raise UsageError(f"{where}: a table of names and values is expected.")
+        source, driving = row.get("source"), row.get("driving")
+        if not isinstance(source, str) or not isinstance(driving, str):
+            missing = "driving" if isinstance(source, str) else "source"
+            raise UsageError(f"{where}: there is no {missing}.", "The columns source and driving are needed.")
+        options = {name: value for name, value in row.items() if name not in ROW_KEYS}
+        preset = str(row.get("preset", parent.preset))
+        if preset:
+            _check_preset(preset, where)
+        sets.append(
+            JobSet(
+                Path(os.path.abspath(base)),
+                where,
+                ((source, where),),
+                ((driving, where),),
+                output=str(row.get("output", parent.output)),
+                preset=preset,
+                values={**parent.values, **_values(file, (number,), options)},
+                name=str(row.get("name", parent.name)),
+            )
+        )
+    if not sets:
+        raise UsageError(f"{file.path} holds no rows.")
+    return sets
+
+
+def _known(file: Located, keys: tuple[str | int, ...], table: Mapping[str, Any], known: Sequence[str]) -> None:
+    for word in table:
+        if word not in known:
+            near = get_close_matches(str(word), known, 1)
+            hint = f"Did you mean {near[0]}?" if near else ""
+            try:
+                find_option(str(word))
+                hint = "Options belong under [options]."
+            except UsageError:
+                pass
+            raise UsageError(f"{file.where(*keys, word)}: there is no entry named {word!r}.", hint)
+
+
+def _values(file: Located, keys: tuple[str | int, ...], table: Any) -> dict[str, Any]:
+    """Checked option values; each error names its line."""
+    if not isinstance(table, dict):
+        raise UsageError(f"{file.where(*keys)}: options must be a table of names and values.")
+    checked: dict[str, Any] = {}
+    for name, value in table.items():
+        where = file.where(*keys, name)
+        checked |= check_values({str(name): value}, where)
+        found = find_option(str(name)).name
+        if found in NOT_IN_FILES:
+            raise UsageError(f"{where}: {found} can't be set among the options.", NOT_IN_FILES[found])
+    return checked
+
+
+def _check_preset(name: str, where: str) -> None:
+    try:
+        find_preset(name)
+    except UsageError as error:
+        raise UsageError(f"{where}: {error.message}", error.hint) from None
+
+
+# ---- from sets to jobs ----------------------------------------------------------------------------------------------
+
+
+def expand(name: str, base: Path, where: str) -> list[Path]:
+    """Files that a name or glob pattern stands for, in natural order.
+
+    Raises:
+        UsageError: A pattern finds nothing.
+    """
+    path = Path(os.path.abspath(base / os.path.expanduser(name)))
+    if not glob.has_magic(name) or path.exists():  # a file that is missing fails as a job of its own
+        return [path]
+    found = glob.glob(os.path.expanduser(name), root_dir=base, recursive=True)
+    paths = [Path(os.path.abspath(base / one)) for one in sorted(found, key=natural_key)]
+    paths = [one for one in paths if not one.is_dir()]
+    if not paths:
+        raise UsageError(f"{where}: no file matches {name}.")
+    return paths
+
+
+def _combined(one: JobSet) -> Iterator[tuple[Path, Path, str]]:
+    for source, driving, where in one.pairs:
+        first, second = expand(source, one.base, where), expand(driving, one.base, where)
+        yield from ((a, b, where) for a in first for b in second)
+    sources = [path for name, where in one.sources for path in expand(name, one.base, where)]
+    drivings = [path for name, where in one.drivings for path in expand(name, one.base, where)]
+    if one.combine == "pairs":
+        if len(sources) != len(drivings):
+            raise UsageError(
+                f"{one.where or 'pairs'}: {len(sources)} sources and {len(drivings)} driving files don't make pairs.",
+                "There must be as many of both.",
+            )
+        yield from ((a, b, one.where) for a, b in zip(sources, drivings, strict=True))
+    else:
+        yield from ((a, b, one.where) for a in sources for b in drivings)
+
+
+class _Resolver:
+    """Options and output names of jobs; what many jobs share is worked out once."""
+
+    def __init__(self, given: Mapping[str, Any], preset: str) -> None:
+        self._given = {find_option(name).name: value for name, value in given.items()}
+        self._preset = preset
+        self._options: dict[int, tuple[JobSet, RenderOptions, dict[str, Any]]] = {}
+        self._kinds: dict[Path, tuple[str, bool]] = {}
+
+    def entry(self, one: JobSet, source: Path, driving: Path, where: str, index: int) -> Entry:
+        cached = self._options.get(id(one))
+        if cached is None:
+            merged = {**one.values, **{k: v for k, v in self._given.items() if k != "output"}}
+            options = resolve(merged, preset=self._preset or one.preset).options
+            defaults = RenderOptions().values()
+            values = {k: v for k, v in options.values().items() if v != defaults[k] and k not in NOT_IN_FILES}
+            cached = self._options[id(one)] = (one, options, values)
+        _, options, values = cached
+        if "output" in self._given:
+            template, base = str(self._given["output"]), Path.cwd()
+        else:
+            template, base = one.output, one.base
+        own = {
+            "source_folder": source.parent.name,
+            "driving_folder": driving.parent.name,
+            "name": one.name or stem_of(source),
+            "index": f"{index:04}",
+        }
+        filled = re.sub(r"\{(" + "|".join(HERE) + r")\}", lambda m: _braced(own[m.group(1)]), template)
+        try:
+            output = self._output(source, driving, filled, base, options)
+        except UsageError as error:
+            raise UsageError(f"{where}: {error.message}" if where else error.message, error.hint) from None
+        return Entry(source, driving, output, values, where, NUMBERED.search(template) is not None)
+
+    def _output(self, source: Path, driving: Path, template: str, base: Path, options: RenderOptions) -> str:
+        scheme, mark, rest = template.partition("://")
+        if mark:
+            wanted = rest
+        else:
+            wanted = os.path.join(_braced(str(base)), os.path.expanduser(template))  # keeps the last slash
+        job = Job(source, driving, replace(options, output=replace(options.output, output=wanted)))
+        still = alpha = False
+        if wanted.endswith(("/", os.sep)) or not Path(wanted).suffix or Path(wanted).is_dir():
+            (first, alpha), (second, _) = self._kind(source), self._kind(driving)
+            still = first in ("image", "animation") and second == "image"
+        path = output_path(job, still=still, alpha=alpha, engine=options.program.engine)
+        return f"{scheme}://{path.as_posix()}" if mark else os.path.abspath(path)
+
+    def _kind(self, path: Path) -> tuple[str, bool]:
+        """What a file holds, and whether it has transparency; bad ones fail later, as jobs."""
+        if path not in self._kinds:
+            from app.media.reader import open_clip
+
+            try:
+                with open_clip(path) as clip:
+                    self._kinds[path] = clip.info.kind, clip.info.has_alpha
+            except AppError:  # motion templates too
+                self._kinds[path] = "", False
+        return self._kinds[path]
+
+
+def _braced(text: str) -> str:
+    """Text whose braces stand for themselves in an output template."""
+    return text.replace("{", "{{").replace("}", "}}")
+
+
+def schema() -> dict[str, Any]:
+    """JSON schema of job files."""
+    options = json_schema()
+    for name in NOT_IN_FILES:
+        options["properties"].pop(name, None)
+    texts = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
+    shared: dict[str, Any] = {
+        "name": {"type": "string", "description": "Name of the set, for {name} in the output's name."},
+        "source": {**texts, "description": "Source files; names or glob patterns, relative to the job file."},
+        "sources": {**texts, "description": "The same as source."},
+        "driving": {**texts, "description": "Driving files; names or glob patterns, relative to the job file."},
+        "drivings": {**texts, "description": "The same as driving."},
+        "combine": {"enum": ["product", "pairs"], "default": "product", "description": "Each with each, or in step."},
+        "pairs": {
+            "type": "array",
+            "items": {"type": "array", "items": {"type": "string"}, "minItems": 2, "maxItems": 2},
+            "description": "Pairs of source and driving file.",
+        },
+        "csv": {"type": "string", "description": "CSV file with the columns source and driving, and any options."},
+        "output": {"type": "string", "description": "Template of the output's name."},
+        "preset": {"type": "string", "description": "Preset that the options start from."},
+        "options": {"$ref": "#/$defs/Options"},
+    }
+    one = {"type": "object", "properties": shared, "additionalProperties": False}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Job file",
+        "type": "object",
+        "properties": {
+            "schema_version": {"const": SCHEMA_VERSION},
+            "description": {"type": "string"},
+            **shared,
+            "jobs": {
+                "type": "array",
+                "items": one,
+                "description": "Sets of jobs; the file's own entries hold for all.",
+            },
+        },
+        "additionalProperties": False,
+        "$defs": {**options.pop("$defs", {}), "Options": options},
+    }

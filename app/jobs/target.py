@@ -1,0 +1,236 @@
+"""Where results go: a folder, or any place that fsspec knows. Nothing stands under its name before it is complete.
+
+A worker renders into a hidden folder of the job's own beside the result; the files are then renamed into place. What
+belongs there is noted in the queue between the two steps, so that a kill at any moment leaves nothing in doubt.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+from abc import ABC, abstractmethod
+from pathlib import Path, PurePosixPath
+from typing import Any, Final
+
+from app.errors import MediaError, MissingError
+from app.media import files
+
+Files = tuple[tuple[str, int, int], ...]
+"""Name, size in bytes and time of change in nanoseconds (0 where the place keeps none) of each file of a result."""
+
+NUMBER: Final = re.compile(r"%0?(\d*)d")
+
+
+class Target(ABC):
+    """Place of one result.
+
+    Args:
+        output: File, pattern of numbered pictures, or address.
+        numbered: Whether it is a pattern.
+    """
+
+    def __init__(self, output: str, numbered: bool) -> None:
+        self.output = output
+        self.name = PurePosixPath(output).name if "://" in output else Path(output).name
+        self.first = NUMBER.sub(lambda m: "1".zfill(int(m.group(1) or 0)), self.name) if numbered else self.name
+
+    @abstractmethod
+    def exists(self) -> bool:
+        """Whether there is something under the result's name."""
+
+    @abstractmethod
+    def open(self, tag: str) -> Path:
+        """Make the empty folder to render into.
+
+        Args:
+            tag: Tells attempts of all jobs apart.
+
+        Raises:
+            MediaError: The place can't be written to.
+        """
+
+    @abstractmethod
+    def stage(self, tag: str) -> Files:
+        """Bring what was rendered to the place itself, still hidden."""
+
+    @abstractmethod
+    def publish(self, tag: str, what: Files) -> bool:
+        """Give staged files their names; False if some are neither staged nor there already. May be repeated."""
+
+    @abstractmethod
+    def holds(self, what: Files) -> bool:
+        """Whether these files, unchanged, are there under their names."""
+
+    @abstractmethod
+    def remove(self, name: str) -> None:
+        """Remove a file of an older result."""
+
+    @abstractmethod
+    def clean(self, tag: str) -> None:
+        """Remove what is hidden; never fails."""
+
+    def drop(self, old: Files, new: Files) -> None:
+        """Remove files of an older result that a newer one has not replaced, unless somebody changed them."""
+        names = {name for name, _, _ in new}
+        for one in old:
+            if one[0] not in names and self.holds((one,)):
+                self.remove(one[0])
+
+
+def open_target(output: str, numbered: bool = False) -> Target:
+    """The place of a result.
+
+    Raises:
+        MissingError: An address without fsspec, or of a kind that needs a further package.
+    """
+    return RemoteTarget(output, numbered) if "://" in output else FolderTarget(output, numbered)
+
+
+class FolderTarget(Target):
+    """A folder of the file system, also a shared one."""
+
+    def __init__(self, output: str, numbered: bool = False) -> None:
+        super().__init__(output, numbered)
+        self.folder = Path(output).parent
+
+    def _hidden(self, tag: str) -> Path:
+        return self.folder / f".animate-job-{tag}"
+
+    def exists(self) -> bool:
+        """See Target."""
+        return (self.folder / self.first).exists()
+
+    def open(self, tag: str) -> Path:
+        """See Target."""
+        hidden = self._hidden(tag)
+        files.remove(hidden)
+        try:
+            hidden.mkdir(parents=True)
+        except OSError as error:
+            what, hint = files.reason(error)
+            raise MediaError(f"Folder {self.folder} can't be written to: {what}.", hint) from error
+        return hidden
+
+    def stage(self, tag: str) -> Files:
+        """See Target."""
+        return tuple(_print(path) for path in sorted(self._hidden(tag).iterdir()))
+
+    def publish(self, tag: str, what: Files) -> bool:
+        """See Target."""
+        hidden = self._hidden(tag)
+        for one in what:
+            if _same(hidden / one[0], one):
+                os.replace(hidden / one[0], self.folder / one[0])
+            elif not _same(self.folder / one[0], one):
+                return False
+        files.remove(hidden)
+        return True
+
+    def holds(self, what: Files) -> bool:
+        """See Target."""
+        return bool(what) and all(_same(self.folder / one[0], one) for one in what)
+
+    def remove(self, name: str) -> None:
+        """See Target."""
+        files.remove(self.folder / name)
+
+    def clean(self, tag: str) -> None:
+        """See Target."""
+        files.remove(self._hidden(tag))
+
+
+class RemoteTarget(Target):
+    """A place that fsspec knows, such as s3://bucket/folder/name.mp4."""
+
+    def __init__(self, output: str, numbered: bool = False) -> None:
+        super().__init__(output, numbered)
+        try:
+            import fsspec
+        except ImportError:
+            raise MissingError(f"{output} needs fsspec, which is not installed.", "pip install fsspec") from None
+        try:
+            self._system, path = fsspec.core.url_to_fs(output)
+        except (ImportError, ValueError) as error:
+            raise MissingError(f"{output} can't be reached: {str(error).rstrip('.')}.") from None
+        self._folder = str(path).rpartition("/")[0]
+
+    def _call(self, what: str, *arguments: Any, **named: Any) -> Any:
+        try:
+            return getattr(self._system, what)(*arguments, **named)
+        except Exception as error:
+            text = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
+            raise MediaError(f"{self.output} can't be reached or written: {text}.") from error
+
+    def _local(self, tag: str) -> Path:
+        return Path(tempfile.gettempdir()) / f"animate-job-{tag}"
+
+    def _hidden(self, tag: str) -> str:
+        return f"{self._folder}/.animate-job-{tag}"
+
+    def exists(self) -> bool:
+        """See Target."""
+        return bool(self._call("exists", f"{self._folder}/{self.first}"))
+
+    def open(self, tag: str) -> Path:
+        """See Target."""
+        local = self._local(tag)
+        files.remove(local)
+        local.mkdir(parents=True)
+        return local
+
+    def stage(self, tag: str) -> Files:
+        """See Target."""
+        local, hidden = self._local(tag), self._hidden(tag)
+        self._call("makedirs", hidden, exist_ok=True)
+        staged = []
+        for path in sorted(local.iterdir()):
+            self._call("put_file", str(path), f"{hidden}/{path.name}")
+            staged.append((path.name, path.stat().st_size, 0))
+        files.remove(local)
+        return tuple(staged)
+
+    def publish(self, tag: str, what: Files) -> bool:
+        """See Target."""
+        hidden = self._hidden(tag)
+        for name, size, _ in what:
+            if self._size(f"{hidden}/{name}") == size:
+                self._call("mv", f"{hidden}/{name}", f"{self._folder}/{name}")
+            elif self._size(f"{self._folder}/{name}") != size:
+                return False
+        self.clean(tag)
+        return True
+
+    def _size(self, path: str) -> int:
+        self._call("invalidate_cache")
+        return int(self._call("size", path)) if self._call("exists", path) else -1
+
+    def holds(self, what: Files) -> bool:
+        """See Target; a place like this is asked for the size alone."""
+        return bool(what) and all(self._size(f"{self._folder}/{name}") == size for name, size, _ in what)
+
+    def remove(self, name: str) -> None:
+        """See Target."""
+        self._call("rm_file", f"{self._folder}/{name}")
+
+    def clean(self, tag: str) -> None:
+        """See Target."""
+        shutil.rmtree(self._local(tag), ignore_errors=True)
+        try:
+            if self._call("exists", self._hidden(tag)):
+                self._call("rm", self._hidden(tag), recursive=True)
+        except MediaError:
+            return
+
+
+def _print(path: Path) -> tuple[str, int, int]:
+    status = path.stat()
+    return path.name, status.st_size, status.st_mtime_ns
+
+
+def _same(path: Path, one: tuple[str, int, int]) -> bool:
+    try:
+        return _print(path) == one
+    except OSError:
+        return False

@@ -1,0 +1,184 @@
+"""A worker process: takes jobs from the queue until none is left. ``python -m app.jobs SETTINGS``.
+
+It tells what happens as JSON lines on standard output. "stop" on standard input, or its end because whoever started the
+worker is gone, makes it put its job back and leave.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import tempfile
+import threading
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO, Any, Final
+
+from app.events import CancelToken, Event, EventStream
+from app.jobs.perform import Outcome, Performer
+from app.jobs.queue import Queue, tag
+from app.jobs.record import JobRecord
+from app.jobs.target import open_target
+
+BEAT: Final = 1.0  # seconds between two signs of life
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a worker needs to know.
+
+    Attributes:
+        queue: File of the queue.
+        name: Name of the worker, never used twice.
+        number: Number for people, from 1.
+        folder: For scratch files; whoever finds the worker dead removes it.
+        batch: Only jobs of this batch; None takes all.
+        cache: Folder of kept motion, empty for the user's own.
+        threads: CPU threads for the engine.
+        fail_fast: Stop after a job that failed.
+    """
+
+    queue: str
+    name: str
+    number: int
+    folder: str
+    batch: str | None = None
+    cache: str = ""
+    threads: int = 0
+    fail_fast: bool = False
+
+    def to_text(self) -> str:
+        """The settings as one argument."""
+        return json.dumps(asdict(self))
+
+
+class Worker:
+    """Works through a queue.
+
+    Args:
+        settings: What to do.
+        out: Gets JSON lines.
+    """
+
+    def __init__(self, settings: Settings, out: IO[str]) -> None:
+        self._settings = settings
+        self._out = out
+        self._writing = threading.Lock()
+        self._leaving = threading.Event()
+        self._token = CancelToken()
+        self._job: JobRecord | None = None
+
+    def run(self, commands: IO[str]) -> int:
+        """Work until the queue is empty or somebody says stop."""
+        chosen = self._settings
+        with Queue(chosen.queue) as queue:
+            queue.join(chosen.name, Path(chosen.folder))
+            threading.Thread(target=self._listen, args=(commands,), daemon=True).start()
+            threading.Thread(target=self._beat, daemon=True).start()
+            cache = Path(chosen.cache) if chosen.cache else None
+            performer = Performer(cache, queue.file_hash, chosen.threads)
+            last: Path | None = None
+            while not self._leaving.is_set():
+                job = queue.claim(chosen.name, chosen.batch, last)
+                if job is None:
+                    break
+                last = job.source
+                outcome = self._do(queue, performer, job)
+                if outcome.state == "failed" and chosen.fail_fast:
+                    break
+            parts = performer.parts
+            self._tell({"kind": "left", "loaded": parts.loaded, "encoded": parts.encoded, "read": parts.read})
+            queue.leave(chosen.name)
+        return 0
+
+    def _do(self, queue: Queue, performer: Performer, job: JobRecord) -> Outcome:
+        self._token, self._job = CancelToken(), job
+        if self._leaving.is_set():
+            self._token.cancel()
+        self._tell({"kind": "started", "job": job.id})
+        outcome = performer.perform(job, EventStream(self._relay, interval=0.25), self._token)
+        state = settle(queue, job, outcome, leaving=self._leaving.is_set())
+        self._job = None
+        self._tell({"kind": "ended", "job": job.id, "state": state, "short_of_memory": outcome.short_of_memory})
+        return outcome
+
+    def _relay(self, event: Event) -> None:
+        job = self._job
+        self._tell({"kind": "event", "job": 0 if job is None else job.id, "event": asdict(event)})
+
+    def _tell(self, what: dict[str, Any]) -> None:
+        with self._writing:
+            try:
+                self._out.write(json.dumps(what) + "\n")
+                self._out.flush()
+            except (OSError, ValueError):  # whoever listened is gone
+                self._stop()
+
+    def _listen(self, commands: IO[str]) -> None:
+        for line in commands:
+            if line.strip() == "stop":
+                break
+        self._stop()
+
+    def _stop(self) -> None:
+        self._leaving.set()
+        self._token.cancel()
+
+    def _beat(self) -> None:
+        """Signs of life, and an ear for jobs that somebody cancels; on a connection of its own."""
+        with Queue(self._settings.queue) as queue:
+            while not self._leaving.wait(BEAT):
+                unwanted = queue.beat(self._settings.name)
+                job = self._job
+                if job is not None and job.id in unwanted:
+                    self._token.cancel()
+            while True:  # the last job is being put back
+                queue.beat(self._settings.name)
+                threading.Event().wait(BEAT)
+
+
+def settle(queue: Queue, job: JobRecord, outcome: Outcome, *, leaving: bool = False) -> str:
+    """Write down what became of a job, and give a result its name.
+
+    Args:
+        queue: The queue.
+        job: The job, claimed.
+        outcome: What became of it.
+        leaving: Whether it was stopped because its worker leaves: it goes back into the queue.
+
+    Returns:
+        The job's state; "lost" if it belongs to somebody else by now.
+    """
+    facts: dict[str, Any] = {"input_hash": outcome.input_hash, "frames": outcome.frames, "seconds": outcome.seconds}
+    if outcome.pid:
+        facts |= {"pid": outcome.pid, "host": outcome.host}
+    if outcome.state == "done":
+        target = open_target(job.output, job.numbered)
+        about = {"error": outcome.error, "exit_code": outcome.exit_code}
+        if queue.staged(job, outcome.files, **facts, **about) and target.publish(tag(job), outcome.files):
+            target.drop(job.files, outcome.files)
+            return "done" if queue.done(job, outcome.files) else "lost"
+        target.clean(tag(job))
+        return "lost"
+    if outcome.state == "cancelled" and leaving:
+        return "queued" if queue.give_back(job) else "lost"
+    error = "" if outcome.state == "cancelled" else outcome.error
+    return outcome.state if queue.failed(job, error, outcome.exit_code, outcome.state, **facts) else "lost"
+
+
+def main() -> int:
+    """Run a worker with the settings of the first argument."""
+    settings = Settings(**json.loads(sys.argv[1]))
+    for kind in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(kind, signal.SIG_IGN)  # whoever started the worker says when to stop
+    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # a library that prints must not disturb the lines
+    os.makedirs(settings.folder, exist_ok=True)
+    tempfile.tempdir = settings.folder
+    if settings.threads:
+        import cv2
+
+        cv2.setNumThreads(settings.threads)
+    return Worker(settings, out).run(sys.stdin)

@@ -213,11 +213,10 @@ class MeshEngine(Engine):
     def _warp(self, crop: Image, f: MeshFeatures, vertices: Float, turn: float) -> tuple[Image, Image | None]:
         """Source pixels carried along by the mesh, over the background plate."""
         layout = f.layout
-        borrow = float(smoothstep(1.0, 9.0, turn)) if f.mirror is not None else 0.0
+        borrow = float(smoothstep(1.0, 9.0, turn))
         texture = np.ones((len(vertices), 3), np.float32)
-        texture[:, :2] = layout.rest[:, :2]
-        if f.mirror is not None and borrow > 0:
-            texture[:, :2] += f.mirror.push * borrow
+        texture[:, :2] = layout.rest[:, :2] + borrow * (layout.beyond if f.mirror is None else f.mirror.push)
+        if f.mirror is not None:
             texture[:, 2] = f.mirror.own
         drawn = vertices.astype(np.float32)
         field = rasterise(layout.triangles, drawn, texture, f.identity.copy())

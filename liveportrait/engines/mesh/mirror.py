@@ -64,8 +64,8 @@ def build_mirror(image: Image, points: Float, layout: Layout) -> MirrorFill | No
     p = points[:FACE_POINTS]
     flat = np.cross(mean[tri[:, 1]] - mean[tri[:, 0]], mean[tri[:, 2]] - mean[tri[:, 0]])
     sign = -np.sign(flat[:, 2])
-    facing = _normals(p, tri, sign)[:, 2]
-    want = np.clip(_normals(mean, tri, sign)[:, 2], 0.15, 1)
+    facing = -_normals(p, tri, sign)[:, 2]  # the camera looks along z
+    want = np.clip(-_normals(mean, tri, sign)[:, 2], 0.15, 1)
     depth = np.full((size, size, 3), 1e6, np.float32)
     rasterise(tri, points.astype(np.float32), np.repeat(points[:, 2:].astype(np.float32), 3, 1), depth)
     x, y = (np.clip(np.round(p[:, i]), 0, size - 1).astype(int) for i in (0, 1))

@@ -40,7 +40,11 @@ def live(values: Mapping[str, Any]) -> int:
     wanted = check_live({i.name: values[i.name] for i in live_options() if values[i.name] is not None}, flags=True)
     seconds = _seconds(values["seconds"])
     photo = Path(values["photo"])
+    from app.media.virtual_camera import INSTALL, how_to, package_missing
+
     _check(options)
+    if wanted.vcam and package_missing():
+        raise MissingError("--vcam: the virtual camera needs the package pyvirtualcam.", f"{INSTALL} {how_to()}")
     if not values["no_window"]:
         return _window(photo, options, wanted)
     from app.cli.animate import stop_on_signals

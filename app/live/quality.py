@@ -68,7 +68,8 @@ class Governor:
             return self._lower(now, load, wanted, actual, min(side or self.size, self.size))
         larger = min((s for s in self._sizes if s > self.size <= (side or self.size)), default=0)
         untried = now - self._slow.get(larger, -FORGIVE) >= FORGIVE
-        if not larger or not untried or load * (larger / self.size) ** 2 > EASY:
+        held = actual == 0 or actual >= SHORT * wanted
+        if not larger or not untried or not held or load * (larger / self.size) ** 2 > EASY:
             self._easy_since = None
             return ""
         self._easy_since = now if self._easy_since is None else self._easy_since

@@ -36,6 +36,7 @@ FAULTS = (
     np.linalg.LinAlgError,
     AppError,
 )
+DRAWING, TRACKING = "Drawing", "Tracking"
 
 
 class Run:
@@ -116,13 +117,14 @@ class Run:
             thread.join(timeout)
         return not any(thread.is_alive() for thread in self._threads)
 
-    def _fault(self, what: str, error: Exception) -> AppError:
-        """Tell of an error, once."""
-        sentence = f"{error}" if isinstance(error, AppError) else f"{what} failed: {type(error).__name__}: {error}."
-        if sentence not in self._said and len(self._said) < 64:
-            self._said.add(sentence)
-            self._warn(sentence)
-        return error if isinstance(error, AppError) else AppError(sentence)
+    def _fault(self, what: str, error: Exception) -> None:
+        """Remember an error, and tell of it once."""
+        known = error if isinstance(error, AppError) else AppError(f"{what} failed: {type(error).__name__}: {error}.")
+        if what == DRAWING:
+            self.draw_error = known
+        if str(known) not in self._said and len(self._said) < 64:
+            self._said.add(str(known))
+            self._warn(str(known))
 
     # ---- track ----------------------------------------------------------------------------------------------------
     def _track(self) -> None:
@@ -145,11 +147,11 @@ class Run:
                 tracked = self._read(captured, reader, follow)
                 self.timings.add("track", self._clock() - start)
             except UsageError as error:  # the face that was asked for does not exist
-                self._fault("Tracking", error)
+                self._fault(TRACKING, error)
                 follow = FaceFollower(self._tracker, "largest")
                 continue
             except FAULTS as error:
-                self._fault("Tracking", error)
+                self._fault(TRACKING, error)
                 continue
             self.tracked.put(tracked)
 
@@ -200,7 +202,7 @@ class Run:
                 self._publish(frame, self._clock() - start)
                 self.draw_error = None
             except FAULTS as error:
-                self.draw_error = self._fault("Drawing", error)
+                self._fault(DRAWING, error)
 
     def _draw(self, prepared: PreparedPortrait, tracked: Tracked, fresh: bool) -> LiveFrame:
         settings = self._settings()

@@ -23,6 +23,7 @@ from app.live.slot import live_clock
 from app.live.states import ACTIVE, State, may_move
 from app.live.stats import LiveStats, SinkInfo
 from app.live_options import LiveOptions
+from app.media.camera import RateMeter
 from app.options import RenderOptions
 from app.render.inputs import load_job_engine
 
@@ -95,6 +96,7 @@ class LiveSession:
         self._capture: Capture | None = None
         self._number = 0
         self._arrival = 0.0
+        self._arrivals = RateMeter()
         self._captured = 0
         self._orphans: list[Capture] = []
         self._run: Run | None = None
@@ -311,6 +313,11 @@ class LiveSession:
         if run is not None:
             run.motion.recentre(self.clock() + max(0.0, countdown))
 
+    def _warned(self, sentence: str) -> None:
+        """A working thread tells of a fault."""
+        self.events.warn(sentence)
+        self._notify("state")
+
     def _counted(self, left: int) -> None:
         self.countdown = left
         if left == 0:
@@ -343,8 +350,7 @@ class LiveSession:
         run, capture = self._run, self._capture
         if run is None or capture is None:
             return
-        facts = capture.driver.facts
-        given = facts.measured.rate if facts is not None else 0.0
+        given = self._arrivals.rate
         target = self._settings.live.hold_rate
         wanted, prepared = min(given, target) if given else target, self._shelf.shown
         side = prepared.face.crop.size if prepared is not None else 0
@@ -437,7 +443,7 @@ class LiveSession:
             self._do_start()
 
     def _do_start(self) -> None:
-        if self._closing.is_set() or not self._move("starting"):
+        if self._closing.is_set() or self._state != "idle" or not self._move("starting"):
             return
         self.error = self.driver_error = self._final = None
         engine = self._ensure_engine()
@@ -447,7 +453,7 @@ class LiveSession:
         self._renew_quality()
         self._run = Run(
             engine, self._tracker, lambda: self._settings, lambda: self._shelf.shown, self.clock,
-            publish=self._publish, warn=self.events.warn, countdown=self._counted,
+            publish=self._publish, warn=self._warned, countdown=self._counted,
         )  # fmt: skip
         self._do_drive()
 
@@ -466,7 +472,7 @@ class LiveSession:
             return
         self._move("starting")
         self._quality.settle(self.clock())
-        self._arrival = self.clock()
+        self._arrival, self._arrivals = self.clock(), RateMeter()
         number = self._number
         self._capture = Capture(
             source, number, run.captured, self.clock, engine,
@@ -488,6 +494,7 @@ class LiveSession:
         if captured.run != self._number:
             return
         self._arrival = captured.time
+        self._arrivals.tick(captured.time)
         self._captured += 1
         if self._state != "running":
             back = self._state == "waiting"

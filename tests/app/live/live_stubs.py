@@ -1,0 +1,174 @@
+"""Parts for live tests without hardware: clock, engine, tracker, captures, drivers."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import numpy as np
+
+from app.errors import AppError
+from app.live.drivers import Driver, DriverSource
+from app.live.frames import Captured
+from liveportrait.engines.base import Engine, Portrait
+from liveportrait.engines.mesh.data import face_model
+from liveportrait.motion import Motion, keypoints
+from models.face import Face
+
+K = 4
+ALL = np.ones((K, 3), bool)
+NONE = np.zeros((K, 3), bool)
+WAIT = 20.0  # seconds after which a test gives up; never reached when things work
+
+
+class Clock:
+    """Time that only the test moves."""
+
+    def __init__(self, now: float = 100.0) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+    def pass_by(self, _event: threading.Event, seconds: float) -> None:
+        """Stands in for waiting."""
+        self.now += seconds
+
+
+def face_at(x: float, y: float, size: float = 80.0) -> Face:
+    """A frontal face of so many pixels around a point."""
+    mean = face_model().mean.astype(np.float64)
+    mean = (mean - mean[:468].mean(axis=0)) / np.ptp(mean[:468, 1])
+    if mean[10, 1] > mean[152, 1]:
+        mean[:, 1] *= -1
+    return Face((mean * size + (x, y, 0)).astype(np.float32))
+
+
+def picture(value: int, size: int = 200) -> np.ndarray:
+    """A grey square that carries a number."""
+    return np.full((size, size, 3), value % 256, np.uint8)
+
+
+class StubTracker:
+    """Sees a face in every picture that is not black; its place tells the picture's grey."""
+
+    def __init__(self) -> None:
+        self.seen: Callable[[np.ndarray], None] = lambda _: None
+
+    def reset(self) -> None:
+        pass
+
+    def start(self, face: Face) -> None:
+        pass
+
+    def detect(self, rgb: np.ndarray) -> list[Face]:
+        return [face_at(rgb.shape[1] / 2, rgb.shape[0] / 2)] if rgb.max() > 0 else []
+
+    def track(self, rgb: np.ndarray) -> Face | None:
+        self.seen(rgb)
+        return face_at(60 + int(rgb[0, 0, 0]) / 4, 100) if rgb.max() > 0 else None
+
+
+class StubEngine(Engine):
+    """Moves with the place of the face; its picture is as bright as the first keypoint is far to the right."""
+
+    name = "stub"
+    family = "stub"
+    keypoints = K
+    crop_size = 64
+    regions: ClassVar = {"all": ALL, "exp": ALL, "lip": NONE, "eyes": NONE, "official": ALL}
+    reads_pixels = False
+    exact_at_rest = True
+
+    def __init__(self) -> None:
+        self.encoded = 0
+        self.before: Callable[[], None] = lambda: None
+        self.fault: Exception | None = None
+
+    def _motion(self, x: float) -> Motion:
+        one = np.ones((1, 1), np.float32)
+        return Motion(
+            np.eye(3, dtype=np.float32)[None], np.array([[x, 0, 0]], np.float32), one, np.zeros((1, K, 3), np.float32),
+            np.full((1, 2), 0.3, np.float32), 0 * one, self.family,
+        )  # fmt: skip
+
+    def encode(self, crop: Any, face: Face) -> Portrait:
+        self.encoded += 1
+        motion = self._motion(0.0)
+        canonical = np.zeros((K, 3), np.float32)
+        return Portrait(motion, canonical, keypoints(canonical, motion), crop)
+
+    def read_motion(self, crop: Any, face: Face) -> Motion:
+        return self._motion(2 * (float(face.centre[0]) + 0.5) / crop.shape[1] - 1)
+
+    def render(self, portrait: Portrait, x_d: Any) -> Any:
+        self.before()
+        if self.fault is not None:
+            raise self.fault
+        level = np.clip(128 + 100 * x_d[:, 0, 0], 0, 255).astype(np.uint8)
+        return np.broadcast_to(level[:, None, None, None], (len(x_d), *portrait.crop.shape)).copy()
+
+    def stitch(self, portrait: Portrait, x_d: Any) -> Any:
+        return x_d
+
+    def retarget_eyes(self, portrait: Portrait, ratios: Any) -> Any:
+        return np.zeros((len(ratios), K, 3), np.float32)
+
+    def retarget_lips(self, portrait: Portrait, ratios: Any) -> Any:
+        return np.zeros((len(ratios), K, 3), np.float32)
+
+    def slider_delta(self, portrait: Portrait, sliders: Any) -> Any:
+        return np.full((1, K, 3), sum(sliders.values()), np.float32)
+
+
+class HandDriver(Driver):
+    """Gives what the test puts in: pictures, or errors to raise."""
+
+    def __init__(self, box: Box) -> None:
+        self._box = box
+        self.lasting = box.lasting
+        self._index = -1
+        self._stopped = False
+
+    def open(self) -> None:
+        self._box.opened += 1
+        if self._box.refusal is not None:
+            raise self._box.refusal
+
+    def read(self) -> Captured | None:
+        while not self._stopped:
+            try:
+                item = self._box.items.get(timeout=0.05)
+            except queue.Empty:
+                continue
+            if isinstance(item, AppError):
+                raise item
+            self._index += 1
+            return Captured(self._index, self._box.clock(), item, jump=self._index == 0)
+        return None
+
+    def close(self) -> None:
+        self._box.closed += 1
+
+    def cancel(self) -> None:
+        self._stopped = True
+
+
+class Box:
+    """What a HandDriver gives, and what was done to it."""
+
+    def __init__(self, lasting: bool = True) -> None:
+        self.items: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self.lasting = lasting
+        self.refusal: AppError | None = None
+        self.opened = self.closed = 0
+        self.clock: Callable[[], float] = lambda: 0.0
+
+    def source(self, kind: Any = "camera") -> DriverSource:
+        def make(clock: Any, _engine: Engine) -> Driver:
+            self.clock = clock
+            return HandDriver(self)
+
+        return DriverSource(kind, "hand", make)

@@ -103,7 +103,7 @@ def whole(path: Path, frames: int) -> bool:
         return sum(1 for _ in clip) == frames and not clip.problem
 
 
-def torture(folder: Path, jobs: int, kills: int, workers: int, seed: int, longest: float = 8.0) -> dict[str, Any]:
+def torture(folder: Path, jobs: int, kills: int, workers: int, seed: int, longest: float = 6.0) -> dict[str, Any]:
     """Run the batch, kill it again and again, and check; returns the figures and the list of faults."""
     random.seed(seed)
     clips = next(n for n in range(round(jobs**0.5), 0, -1) if jobs % n == 0)
@@ -169,7 +169,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--longest", type=float, default=8.0, help="longest time to a kill, in seconds")
+    parser.add_argument("--longest", type=float, default=6.0, help="longest time to a kill, in seconds")
     parser.add_argument("--folder", type=Path)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="kill-batch-") as scratch:

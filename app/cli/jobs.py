@@ -64,7 +64,7 @@ def clear(values: Mapping[str, Any]) -> int:
         from app.jobs.cache import MotionCache
 
         say(f"{MotionCache().clear()} motion tracks removed.")
-        if not values["ids"] and not values["state"]:
+        if not any(values[name] for name in ("ids", "state", "batch", "all")):
             return int(ExitCode.OK)
     return _change(values, "clear", "forgotten", ("done", "failed", "cancelled", "skipped"))
 

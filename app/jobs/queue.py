@@ -198,6 +198,8 @@ class Queue:
             fields = {"batch": fields["batch"]}
         elif done or (known.state == "cancelled" and same):
             fields, state = {"batch": fields["batch"], "position": position}, known.state
+        elif same and known.state == "queued":
+            fields["stop"] = 0
         else:
             fields |= {"state": "queued", "attempts": 0, "crashes": 0, "error": "", "exit_code": 0, "stop": 0}
         setting = ", ".join(f"{name} = :{name}" for name in fields)

@@ -302,8 +302,7 @@ class Commands(QObject):
 
     def set_view(self, view: View) -> None:
         """Choose what the preview shows."""
-        for name in ("result", "side", "over"):
-            self.window.actions_[f"view_{name}"].setChecked(name == view)
+        self.window.actions_[f"view_{view}"].setChecked(True)
         self.window.preview.set_view(view)
 
     # ---- saved things ---------------------------------------------------------------------------------------------

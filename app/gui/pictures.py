@@ -147,7 +147,7 @@ def with_landmarks(pixels: Pixels, points: npt.NDArray[Any] | None, colour: tupl
     out = np.ascontiguousarray(pixels[..., :3]).copy()
     for x, y in np.rint(points[:, :2] * 8).astype(int):
         cv2.circle(out, (int(x), int(y)), 7, colour, -1, cv2.LINE_AA, 3)
-    return out
+    return np.asarray(out)
 
 
 def device_size(size: QSize, ratio: float) -> tuple[int, int]:

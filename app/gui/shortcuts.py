@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from PySide6.QtCore import QObject, QSettings, Qt
-from PySide6.QtGui import QAction, QKeySequence
+from PySide6.QtGui import QAction, QActionGroup, QKeySequence
 from PySide6.QtWidgets import QWidget
 
 from app.gui import icons
@@ -87,6 +87,7 @@ class Actions(QObject):
         super().__init__(window)
         self._settings = settings
         self._actions: dict[str, QAction] = {}
+        views = QActionGroup(window)
         for command in COMMANDS:
             action = QAction(tr(command.text), window)
             action.setObjectName(command.name)
@@ -97,6 +98,8 @@ class Actions(QObject):
                 action.triggered.connect(handler)
             else:
                 action.triggered.connect(lambda _=False, call=handler: call())
+            if command.name.startswith("view_"):
+                views.addAction(action)
             window.addAction(action)
             self._actions[command.name] = action
         self._load()

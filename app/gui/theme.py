@@ -126,4 +126,5 @@ def style_sheet(c: Colours) -> str:
     text = (Path(__file__).parent / "style.qss").read_text(encoding="utf-8")
     arrow = Path(__file__).parent / ("arrow-dark.svg" if c is DARK else "arrow-light.svg")
     values = {name: getattr(c, name) for name in Colours.__dataclass_fields__}
-    return Template(text).substitute(values, arrow=arrow.as_posix())
+    check = Path(__file__).parent / ("check-dark.svg" if c is DARK else "check-light.svg")
+    return Template(text).substitute(values, arrow=arrow.as_posix(), check=check.as_posix())

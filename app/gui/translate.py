@@ -56,8 +56,8 @@ class TsTranslator(QTranslator):
         return not self.texts
 
     def translate(self, context: str, sourceText: str, disambiguation: str | None = None, n: int = -1) -> str:
-        """Translation of a text of this program; empty for others."""
-        return self.texts.get(sourceText, "") if context == CONTEXT else ""
+        """Translation of a text of this program; None (not empty, which Qt would show) for others."""
+        return self.texts.get(sourceText) if context == CONTEXT else None  # type: ignore[return-value]
 
 
 class Languages(QObject):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 from PySide6.QtCore import QByteArray, QEvent, QPointF, QSize, Qt, QTimer, Signal
-from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent
+from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent, QShowEvent
 from PySide6.QtWidgets import QHBoxLayout, QMainWindow, QSplitter, QVBoxLayout, QWidget
 
 from app.gui import icons, pictures
@@ -286,6 +286,11 @@ class MainWindow(QMainWindow):
         settings.setValue("window/advanced", self.controls.advanced)
         for name, section in self.controls.sections.items():
             settings.setValue(f"window/section {name}", section.is_open)
+
+    def showEvent(self, event: QShowEvent) -> None:  # noqa: N802
+        """The preview has the focus at first, so that its keys work."""
+        super().showEvent(event)
+        self.preview.setFocus()
 
     def changeEvent(self, event: QEvent) -> None:  # noqa: N802
         """A move to another screen may change the scale."""

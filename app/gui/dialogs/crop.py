@@ -132,7 +132,6 @@ class CropDialog(QDialog):
             spin.setSuffix(unit)
             spin.setAccessibleName(title)
             spin.setKeyboardTracking(False)
-            spin.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)
             spin.valueChanged.connect(self._typed)
             form.addRow(title, spin)
             self.fields[name] = spin
@@ -172,7 +171,9 @@ class CropDialog(QDialog):
         for number, _ in enumerate(loaded.faces, 1):
             self.faces.addItem(tr("Face {number}", number=number))
         count = len(loaded.faces)
-        text = tr("No face was found: set the square by hand.") if not count else tr("{count} found", count=count)
+        text = (
+            tr("No face was found: set the square by hand.") if not count else tr("Faces found: {count}", count=count)
+        )
         self._status.setText(text)
         try:
             chosen = select_face(loaded.faces, self.item.face, loaded.size)

@@ -113,7 +113,7 @@ class EngineDialog(QDialog):
         c = colours()
         self.state.hide()
         section = ""
-        for finding in findings:
+        for finding in sorted(findings, key=lambda f: f.section != "Engines"):  # the rest keeps its order
             if finding.section != section:
                 section = finding.section
                 row = self._row()

@@ -89,7 +89,7 @@ class ErrorDialog(QDialog):
         buttons.addButton(self.copy_button, QDialogButtonBox.ButtonRole.ActionRole)
         more = QPushButton(tr("Show report"))
         more.setCheckable(True)
-        more.toggled.connect(self._details.setVisible)
+        more.toggled.connect(self._show_details)
         buttons.addButton(more, QDialogButtonBox.ButtonRole.ActionRole)
         box = QVBoxLayout(self)
         box.setContentsMargins(24, 24, 24, 20)
@@ -97,6 +97,10 @@ class ErrorDialog(QDialog):
         box.addLayout(top)
         box.addWidget(self._details)
         box.addWidget(buttons)
+
+    def _show_details(self, shown: bool) -> None:
+        self._details.setVisible(shown)
+        self.resize(max(self.width(), 640), self.minimumSizeHint().height() + (60 if shown else 0))
 
     def _copy(self) -> None:
         QGuiApplication.clipboard().setText(self.report)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from PySide6.QtCore import QSize, Qt
 from PySide6.QtWidgets import (
-    QButtonGroup,
     QFrame,
     QHBoxLayout,
     QLabel,
@@ -112,11 +111,8 @@ class TopBar(QWidget):
         line = QHBoxLayout(frame)
         line.setContentsMargins(1, 1, 1, 1)
         line.setSpacing(0)
-        group = QButtonGroup(self)
         for name in ("view_result", "view_side", "view_over"):
-            button = action_button(self._actions, name)
-            group.addButton(button)
-            line.addWidget(button)
+            line.addWidget(action_button(self._actions, name))
         return frame
 
     def show_zoom(self, percent: int) -> None:
@@ -195,7 +191,7 @@ class Transport(QWidget):
         line.addWidget(self.recentre)
         line.addWidget(self.message, 1)
         line.addWidget(self.figures)
-        line.addWidget(self.state)
+        line.addWidget(self.state, 0, Qt.AlignmentFlag.AlignVCenter)
 
     def show_driver(self, kind: DriverKind, paused: bool) -> None:
         """Show what can be done with a driver."""
@@ -227,11 +223,11 @@ class Transport(QWidget):
             parts.append(f"{stats.latency_ms:.0f} ms")
         if stats.crop:
             parts.append(f"{stats.crop} px")
-        if stats.engine:
-            parts.append(stats.engine)
         self.figures.setText("  ·  ".join(parts))
         asked = stats.camera
-        hint = tr("Frames a second, delay from capture to screen, side of the animated square, engine")
+        hint = tr("Frames a second, delay from capture to screen, side of the animated square")
+        if stats.engine:
+            hint += f"\n{tr('Engine')}: {stats.engine}"
         if asked is not None:
             hint += f"\n{asked.name}: " + tr(
                 "asked {asked}, reported {reported}, measured {measured}",

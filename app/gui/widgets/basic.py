@@ -158,7 +158,6 @@ class SliderRow(QWidget):
         self.slider = ValueSlider(minimum, maximum, step, default)
         self.value = QDoubleSpinBox()
         self.value.setObjectName("value")
-        self.value.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)
         digits = 0 if step >= 1 else 1 if step >= 0.1 else 2 if step >= 0.01 else 3
         self.value.setDecimals(digits)
         self.value.setRange(minimum, maximum)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from PySide6.QtCore import QPoint, QSize, Qt, Signal
-from PySide6.QtGui import QColor, QContextMenuEvent, QIcon, QImage, QPainter, QPainterPath, QPen, QPixmap
+from PySide6.QtGui import QColor, QContextMenuEvent, QIcon, QImage, QPainter, QPainterPath, QPaintEvent, QPen, QPixmap
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QFrame,
@@ -38,7 +38,7 @@ class _Delegate(QStyledItemDelegate):
         c = colours()
         painter.save()
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        rect = option.rect.adjusted(6, 6, -6, -6)  # type: ignore[attr-defined]
+        rect = option.rect.adjusted(6, 6, -6, -6)
         path = QPainterPath()
         path.addRoundedRect(rect, 10, 10)
         painter.fillPath(path, QColor(c.raised))
@@ -52,7 +52,7 @@ class _Delegate(QStyledItemDelegate):
         elif status == "failed":
             painter.fillRect(rect, QColor(60, 0, 0, 130))
         painter.setClipping(False)
-        state = option.state  # type: ignore[attr-defined]
+        state = option.state
         if state & QStyle.StateFlag.State_Selected:
             painter.setPen(QPen(QColor(c.accent), 2.5))
             painter.drawRoundedRect(rect.adjusted(-3, -3, 3, 3), 12, 12)
@@ -134,6 +134,18 @@ class PortraitShelf(QListWidget):
                 item.setData(STATUS, status)
                 item.setToolTip(f"{path}\n{text}" if text else path)
                 item.setData(Qt.ItemDataRole.AccessibleDescriptionRole, text)
+
+    def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802 - Qt's name
+        """Draw the thumbnails, and where there is room, how more come here."""
+        super().paintEvent(event)
+        last = self.item(self.count() - 1) if self.count() else None
+        used = self.visualItemRect(last).bottom() if last is not None else 0
+        room = self.viewport().rect().adjusted(8, used + 16, -8, -8)
+        if room.height() > 60:
+            painter = QPainter(self.viewport())
+            painter.setPen(QColor(colours().faint))
+            flags = Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap
+            painter.drawText(room, flags, tr("Drop photos here, or paste one"))
 
     def _row_changed(self, row: int) -> None:
         if row >= 0:

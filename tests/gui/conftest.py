@@ -1,0 +1,127 @@
+"""The window without a screen: Qt's offscreen platform, a small portrait, settings in a temporary folder."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("PySide6.QtWidgets", reason="Qt can't be loaded here", exc_type=ImportError)
+pytest.importorskip("pytestqt", reason="pytest-qt (dev extra) is not installed")
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+
+from PySide6.QtCore import QSettings
+from PySide6.QtWidgets import QApplication
+from pytestqt.qtbot import QtBot
+
+from app.gui import pictures
+from app.gui.session import Driver, PortraitItem, Session, sample_driver, sample_portrait
+from app.gui.studio import Studio
+from app.gui.theme import Theme
+from app.gui.translate import Languages
+from app.gui.window import MainWindow
+from app.media.images import write_image
+
+
+@pytest.fixture(autouse=True)
+def own_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Settings, presets and expressions of this test alone."""
+    folder = tmp_path / "config"
+    monkeypatch.setenv("PORTRAIT_ANIMATE_CONFIG", str(folder))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def small_media(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with small portraits a.jpg and b.jpg, room.jpg without a face, and clip.mp4."""
+    folder = tmp_path_factory.mktemp("gui")
+    photo = pictures.shrink(pictures.first_frame(sample_portrait())[..., :3], 320, 320)
+    write_image(folder / "a.jpg", photo)
+    write_image(folder / "b.jpg", photo[:, ::-1].copy())
+    write_image(folder / "room.jpg", photo[-60:, -60:].copy())
+    shutil.copyfile(sample_driver(), folder / "clip.mp4")
+    return folder
+
+
+@pytest.fixture
+def small_session(small_media: Path) -> Session:
+    """Two portraits, moved by sliders only."""
+    return Session(tuple(PortraitItem(str(small_media / name)) for name in ("a.jpg", "b.jpg")))
+
+
+@pytest.fixture
+def settings(own_config: Path) -> QSettings:
+    """Settings of this test."""
+    return QSettings(str(own_config / "window.ini"), QSettings.Format.IniFormat)
+
+
+@pytest.fixture
+def theme(qapp: QApplication) -> Theme:
+    """Dark colours."""
+    made = Theme(qapp, "dark")
+    qapp.setProperty("theme", made)
+    return made
+
+
+@pytest.fixture
+def make_window(
+    qtbot: QtBot, qapp: QApplication, theme: Theme, settings: QSettings
+) -> Iterator[Callable[..., MainWindow]]:
+    """Makes windows whose studio has started; all of them end with the test, with all their threads."""
+    before = set(threading.enumerate())
+    made: list[MainWindow] = []
+
+    def make(session: Session | None = None, *, language: str = "en", start: bool = True) -> MainWindow:
+        languages = Languages(qapp)
+        languages.use(language)
+        studio = Studio(settings, session)
+        window = MainWindow(studio, theme, languages)
+        made.append(window)
+        window.resize(1100, 700)
+        window.show()
+        if start:
+            studio.start()
+        return window
+
+    yield make
+    for window in made:
+        assert window.studio.close()
+        window.replace_by()
+    Languages(qapp).use("en")
+    qapp.processEvents()
+    left = {thread for thread in threading.enumerate() if thread.is_alive()} - before
+    assert not [thread.name for thread in left if not thread.name.startswith(("Dummy", "ThreadPool"))]
+
+
+@pytest.fixture
+def window(make_window: Callable[..., MainWindow], small_session: Session, qtbot: QtBot) -> MainWindow:
+    """A window that shows the first portrait, posed by sliders."""
+    made = make_window(small_session)
+    wait_for_frame(qtbot, made)
+    return made
+
+
+def wait_for_frame(qtbot: QtBot, window: MainWindow, after: int = -1) -> None:
+    """Wait until a frame later than this number is on screen."""
+    qtbot.waitUntil(lambda: window.studio.shown is not None and window.studio.shown.frame.index > after, timeout=20000)
+
+
+@pytest.fixture
+def next_frame(qtbot: QtBot) -> Callable[[MainWindow], None]:
+    """Waits for a frame that is newer than the one on screen."""
+
+    def wait(window: MainWindow) -> None:
+        shown = window.studio.shown
+        wait_for_frame(qtbot, window, -1 if shown is None else shown.frame.index)
+
+    return wait
+
+
+@pytest.fixture
+def clip_driver(small_media: Path) -> Driver:
+    """The small clip as a driver."""
+    return Driver("file", str(small_media / "clip.mp4"))

@@ -22,6 +22,7 @@ Picture = npt.NDArray[np.float32]
 Image = npt.NDArray[np.uint8]
 
 PATCH = 2.4  # side of the eye patch in eye widths
+LASH_DARKNESS = 0.4  # brightest lash line, as a share of the skin below the eye
 MIN_EYE = 64.0  # eye width in patch pixels, at least
 
 
@@ -201,6 +202,8 @@ def _lash_colour(pixels: Picture, upper: Float, skin_below: Float, w: float) -> 
     if not len(values):
         return np.zeros(3, np.float32), 0.5
     lash = values[values.sum(1) <= np.quantile(values.sum(1), 0.25)].mean(0)
+    # Painted lids may have no lashes at all; the line where shut lids meet is dark all the same.
+    lash = lash * min(1.0, LASH_DARKNESS * skin_below.sum() / max(lash.sum(), 1))
     strength = float(np.clip(1.4 * (1 - lash.sum() / max(skin_below.sum(), 1)), 0.25, 1))
     return lash.astype(np.float32), strength
 

@@ -25,7 +25,18 @@ from app.errors import AppError  # noqa: E402
 from app.options import RenderOptions  # noqa: E402
 from app.render import Job, RenderReport, render  # noqa: E402
 
-STAGES = ("decode", "track", "motion", "decode source", "track source", "encode source", "render", "compose", "encode")
+STAGES = (
+    "decode",
+    "track",
+    "motion",
+    "decode source",
+    "track source",
+    "encode source",
+    "transfer",
+    "render",
+    "compose",
+    "encode",
+)
 
 
 def processor() -> str:

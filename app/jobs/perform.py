@@ -18,6 +18,7 @@ from app.jobs.record import JobRecord, State
 from app.jobs.target import Files, Target, open_target
 from app.options import RenderOptions
 from app.render import Job, Parts, render
+from app.render.batching import free_gpu_memory, is_out_of_memory
 
 if TYPE_CHECKING:
     from app.render.parts import Say
@@ -237,20 +238,6 @@ def _refusal(job: JobRecord, target: Target) -> Outcome | None:
         return None
     text = f"{job.output} exists already and is no result of this queue. Add --overwrite to replace it."
     return Outcome("skipped", error=text)
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory ran out, that of the machine or of a graphics card."""
-    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
-
-
-def free_gpu_memory() -> None:
-    """Give unused memory of graphics cards back, if torch is in use at all."""
-    import sys
-
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_available():
-        torch.cuda.empty_cache()
 
 
 def _line(text: str) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from app.media.prefetch import Prefetch
+from app.render.batching import batch_of, render_batch
 from app.render.driving import queue_depth
 from app.render.motion import MotionSampler
 from app.render.source import pixels_of
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from liveportrait.motion import Motion
 
 Pixels = npt.NDArray[np.uint8]
+Keypoints = npt.NDArray[np.float32]
 HOLD: Final = 0.5  # seconds that the last motion is held after the driving face was lost
 EASE: Final = 0.7  # seconds over which it then eases to neutral
 
@@ -90,7 +92,34 @@ class Stages:
                 yield time, self._inputs.still
 
     def _draw(self, scenes: Iterable[tuple[Fraction, Scene]]) -> Iterator[Step]:
-        """Motion at each output time, transferred and rendered."""
+        """Motion at each output time, transferred and rendered; a photo several frames at a time."""
+        size = 1 if self._inputs.moving else batch_of(self._inputs.engine)
+        waiting: list[tuple[Step, Keypoints]] = []
+        for step, keypoints in self._posed(scenes):
+            if keypoints is None:
+                yield step
+                continue
+            waiting.append((step, keypoints))
+            if len(waiting) >= size:
+                yield from self._drawn(waiting)
+                waiting = []
+        yield from self._drawn(waiting)
+
+    def _drawn(self, waiting: list[tuple[Step, Keypoints]]) -> Iterator[Step]:
+        """Render steps that share a portrait."""
+        if not waiting:
+            return
+        face = waiting[0][0].scene.face
+        assert face is not None
+        with self._timings.measure("render", len(waiting)):
+            x_d = np.concatenate([keypoints for _, keypoints in waiting])
+            squares = render_batch(self._inputs.engine, face.portrait, x_d)
+        for (step, _), square in zip(waiting, squares, strict=True):
+            step.square = square
+            yield step
+
+    def _posed(self, scenes: Iterable[tuple[Fraction, Scene]]) -> Iterator[tuple[Step, Keypoints | None]]:
+        """Each step with the driving keypoints (1, K, 3); None where the source shows no face."""
         sample = MotionSampler(self._track, loop=self._inputs.rule == "loop")
         hold = FaceHold(HOLD, EASE)
         before, eyes = Fraction(0), None
@@ -98,29 +127,27 @@ class Stages:
             for time, scene in scenes:
                 motion, index = sample(time)
                 self.lost += motion is None
-                step = Step(time, scene, panel.at(index))
+                step, keypoints = Step(time, scene, panel.at(index)), None
                 if scene.face is None:
                     self.source_lost += 1
                 else:
                     own = scene.face.portrait.motion
                     if eyes is None and self._inputs.moving:
                         eyes = steady_eye_target(own)
-                    with self._timings.measure("render"):
+                    with self._timings.measure("transfer"):
                         held = hold(motion, self._reference if self._options.relative else own, float(time - before))
-                        step.square = self._square(scene, held, eyes)
+                        keypoints = self._keypoints(scene, held, eyes)
                 before = time
-                yield step
+                yield step, keypoints
 
-    def _square(self, scene: Scene, motion: Motion, eyes: float | None) -> Pixels:
+    def _keypoints(self, scene: Scene, motion: Motion, eyes: float | None) -> Keypoints:
         assert scene.face is not None
         portrait, engine = scene.face.portrait, self._inputs.engine
         source = [portrait] if self._inputs.moving else portrait
-        keypoints = transfer(
+        return transfer(
             engine, source, motion, self._reference, self._options,
             expression=self._inputs.job.expression, eye_target=eyes,
         )  # fmt: skip
-        square: Pixels = engine.render(portrait, keypoints)[0]
-        return square
 
     def _compose(self, steps: Iterable[Step]) -> Iterator[Step]:
         for step in steps:

@@ -1,0 +1,58 @@
+"""A local Ray cluster of several worker processes, one of them killed in mid-run."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from app.errors import AppError, ExitCode, MissingError
+from app.jobs import JobRecord, Queue, make_jobs, run_workers
+from app.jobs.cluster import connect, run_on_cluster
+
+
+def test_cluster_without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(MissingError, match="Ray, which is not installed"):
+        connect("auto")
+
+
+@pytest.fixture
+def ray():
+    ray = pytest.importorskip("ray", reason="Ray (extra cluster) is not installed")
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="error")
+    yield ray
+    ray.shutdown()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of Unix")
+def test_local_cluster(ray, queue: Queue, work: Path) -> None:
+    sources, drivings = ["in/photo.jpg", "in/other.jpg", "in/text.jpg"], ["in/slow.mp4", "in/clip.mp4", "in/vfr.mp4"]
+    queue.add(make_jobs(sources, drivings, {"output": "far/{source}--{driving}.mp4"}), "far")
+    killed: list[int] = []
+
+    def on_job(job: JobRecord) -> None:
+        if job.state == "done" and not killed and job.pid != os.getpid():
+            killed.append(job.pid)
+            os.kill(job.pid, signal.SIGKILL)
+
+    summary = run_on_cluster(queue, "auto", batch="far", cache=work / "shared-cache", on_job=on_job)
+    assert len(killed) == 1
+    assert (summary.count("done"), summary.count("failed"), summary.exit_code) == (6, 3, ExitCode.PARTIAL)
+    assert all("text.jpg" in job.error for job in summary.failed)
+    assert {job.pid for job in summary.jobs} - {os.getpid()} > set(killed)  # somebody else went on
+    assert [path.name for path in (work / "far").iterdir() if path.name.startswith(".")] == []
+
+    queue.add(make_jobs(sources[:2], drivings, {"output": "near/{source}--{driving}.mp4"}), "near")
+    run_workers(queue, batch="near")
+    names = sorted(path.name for path in (work / "near").iterdir())
+    assert len(names) == 6
+    for name in names:
+        assert (work / "far" / name).read_bytes() == (work / "near" / name).read_bytes()
+    assert run_on_cluster(queue, "auto", batch="near").rendered == 0
+    with pytest.raises(AppError, match="--cluster-gpus: the cluster has 0 graphics cards"):
+        run_on_cluster(queue, "auto", batch="near", gpus=0.5)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from liveportrait.engines.mesh.geometry import closed_curve, lip_gap, polygon_mask, smoothstep
 from liveportrait.engines.mesh.layout import Layout, Pose
-from models.topology import CHEEKS, LIPS_INNER, LIPS_OUTER
+from models.topology import CHEEKS, LIP_UPPER_INNER, LIPS_INNER, LIPS_OUTER
 
 Float = npt.NDArray[np.float64]
 Picture = npt.NDArray[np.float32]
@@ -160,18 +160,41 @@ def _cavity(
     relief = (1 - 0.55 * (x / 0.2) ** 2) * (0.90 + 0.10 * np.clip((edge - y) / 0.05, 0, 1))
     out += (layer.tooth * np.clip(relief, 0.25, 1)[..., None] - out) * upper[..., None]
     out = np.asarray(cv2.GaussianBlur(out, (0, 0), max(0.5, 0.0025 * pose.scale)), np.float32) * shadow[..., None]
-    if layer.own is not None and layer.own_mask is not None:  # what the photo shows of it stays fixed to the skull
-        source = layout.pose
-        origin = layout.rest[2, :2] + (source.scale * source.rotation @ teeth)[:2]
-        forward = (source.scale * source.rotation[:2, :2]).astype(np.float32)
-        sx = np.float32(origin[0]) + forward[0, 0] * x + forward[0, 1] * y
-        sy = np.float32(origin[1]) + forward[1, 0] * x + forward[1, 1] * y
-        share = cv2.remap(layer.own_mask, sx, sy, cv2.INTER_LINEAR)[..., None]
-        own = cv2.remap(layer.own, sx, sy, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-        out += (own - out) * share
+    if layer.own is not None and layer.own_mask is not None:
+        out += _own_interior(layer, vertices, layout, pose, x, y, gap, out)
     return out
 
 
+def _own_interior(
+    layer: MouthLayer, vertices: Float, layout: Layout, pose: Pose, x: Picture, y: Picture, gap: float, drawn: Picture
+) -> Picture:
+    """What the photo itself shows of its open mouth, as a change to the drawn interior (h, w, 3).
+
+    It stays fixed to the skull, but grows a little with the mouth, and its upper row reaches up to the lip.
+    """
+    assert layer.own is not None
+    assert layer.own_mask is not None
+    source = layout.pose
+    width = np.linalg.norm(vertices[308, :2] - vertices[78, :2]) / pose.scale
+    own_width = np.linalg.norm(layout.rest[308, :2] - layout.rest[78, :2]) / source.scale
+    wider = float(np.clip(width / max(float(own_width), 1e-3), 1, OWN_GROWTH))
+    higher = float(np.clip(gap / max(layer.gap, 1e-3), 1, OWN_GROWTH))
+    teeth = layout.canonical[13] - layout.canonical[2] + np.array([0, 0, TEETH_DEPTH])
+    origin = layout.rest[2, :2] + (source.scale * source.rotation @ teeth)[:2]
+    forward = (source.scale * source.rotation[:2, :2]).astype(np.float32)
+    x, y = x / np.float32(wider), y / np.float32(higher)
+    sx = np.asarray(np.float32(origin[0]) + forward[0, 0] * x + forward[0, 1] * y, np.float32)
+    sy = np.asarray(np.float32(origin[1]) + forward[1, 0] * x + forward[1, 1] * y, np.float32)
+    lip = layout.rest[list(LIP_UPPER_INNER), :2]
+    order = np.argsort(lip[:, 0])
+    top = np.interp(sx, lip[order, 0], lip[order, 1]).astype(np.float32) + np.float32(0.007 * source.scale)
+    sy = np.maximum(sy, top)
+    share = cv2.remap(layer.own_mask, sx, sy, cv2.INTER_LINEAR)[..., None]
+    own = cv2.remap(layer.own, sx, sy, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray((own - drawn) * share, np.float32)
+
+
+OWN_GROWTH = 1.2  # the photo's own teeth are stretched so far at most
 OPEN = 0.025  # lip gap in face widths from which on a source's mouth counts as open
 TEETH_DEPTH = 0.05  # front teeth lie this far behind the lips, face widths
 LIP_SHADOW = 0.016  # reach of the upper lip's shadow, face widths

@@ -1,3 +1,72 @@
-"""Portrait animation: numbers and images in, numbers and images out."""
+"""Portrait animation: numbers and images in, numbers and images out.
+
+The names below are imported when they are first used, so that ``import liveportrait`` is quick.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from liveportrait.animator import Animator, DrivingReader, FaceHold
+    from liveportrait.engines import ENGINES, EngineUnavailableError, load_engine
+    from liveportrait.engines.base import Engine, Portrait
+    from liveportrait.expression import Expression
+    from liveportrait.motion import Motion
+    from liveportrait.options import AnimationOptions
+    from liveportrait.template import MotionTemplate, load_template, save_template
+    from models.face import Face, FaceTracker, select_face
+
+_HOMES = {
+    "Animator": "liveportrait.animator",
+    "DrivingReader": "liveportrait.animator",
+    "FaceHold": "liveportrait.animator",
+    "ENGINES": "liveportrait.engines",
+    "EngineUnavailableError": "liveportrait.engines",
+    "load_engine": "liveportrait.engines",
+    "Engine": "liveportrait.engines.base",
+    "Portrait": "liveportrait.engines.base",
+    "Expression": "liveportrait.expression",
+    "Motion": "liveportrait.motion",
+    "AnimationOptions": "liveportrait.options",
+    "MotionTemplate": "liveportrait.template",
+    "load_template": "liveportrait.template",
+    "save_template": "liveportrait.template",
+    "Face": "models.face",
+    "FaceTracker": "models.face",
+    "select_face": "models.face",
+}
+
+__all__ = [
+    "ENGINES",
+    "AnimationOptions",
+    "Animator",
+    "DrivingReader",
+    "Engine",
+    "EngineUnavailableError",
+    "Expression",
+    "Face",
+    "FaceHold",
+    "FaceTracker",
+    "Motion",
+    "MotionTemplate",
+    "Portrait",
+    "load_engine",
+    "load_template",
+    "save_template",
+    "select_face",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(home), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])

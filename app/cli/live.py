@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 from collections.abc import Callable, Mapping
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app.cli.flags import argument, command, make_app, option_flag, switch, text_flag
-from app.cli.output import choose_sink, say, show_path
+from app.cli.output import choose_sink, complain, say, show_path
 from app.errors import AppError, ExitCode, MissingError, UsageError
 from app.live_options import check_live, live_options
 from app.options import all_options, parse_reference
@@ -40,13 +39,13 @@ def live(values: Mapping[str, Any]) -> int:
     wanted = check_live({i.name: values[i.name] for i in live_options() if values[i.name] is not None}, flags=True)
     seconds = _seconds(values["seconds"])
     photo = Path(values["photo"])
+    _check(options)
+    if not values["no_window"]:
+        return _window(photo, wanted, _given(values))
     from app.media.virtual_camera import INSTALL, how_to, package_missing
 
-    _check(options)
     if wanted.vcam and package_missing():
         raise MissingError("--vcam: the virtual camera needs the package pyvirtualcam.", f"{INSTALL} {how_to()}")
-    if not values["no_window"]:
-        return _window(photo, options, wanted)
     from app.cli.animate import stop_on_signals
     from app.events import CancelToken, Event, EventStream
 
@@ -221,20 +220,44 @@ def _seconds(text: str | None) -> float:
     return value
 
 
+def _given(values: Mapping[str, Any]) -> list[str]:
+    """Flags that were given, but --camera and those that every command has."""
+    infos = [info for info in (*live_options(), *SHARED) if info.name != "camera"]
+    flags = [info.flags[-1] for info in infos if values[info.name] is not None]
+    return flags + [f"--{name}" for name in ("seconds", "preset", "config") if values[name]]
+
+
 def _check(options: RenderOptions) -> None:
     reference = parse_reference(options.animation.reference)
     if isinstance(reference, int):
         raise UsageError("--reference: live motion has no numbered frames.", "Use auto or first.")
 
 
-def _window(photo: Path, options: RenderOptions, live: LiveOptions) -> int:
-    """Open the window with this portrait, if this installation has one."""
-    window: Any = None
-    if importlib.util.find_spec("PySide6") is not None and importlib.util.find_spec("app.gui.main") is not None:
-        window = getattr(importlib.import_module("app.gui.main"), "live", None)
+def _window_module() -> Any:
+    """The window's module, or None where it can't be loaded."""
+    try:
+        return importlib.import_module("app.gui.main")
+    except ImportError:
+        return None
+
+
+def _window(photo: Path, live: LiveOptions, changed: list[str]) -> int:
+    """Open the window with this portrait and driver.
+
+    Args:
+        photo: The portrait.
+        live: Live options; a file named as the camera is opened.
+        changed: Flags that were given besides.
+    """
+    window = _window_module()
     if window is None:
-        raise MissingError("There is no window for live mode here.", "Add --no-window to run without one.")
-    return int(window(photo, options, live))
+        raise MissingError("The window can't start here.", "Add --no-window to run without it.")
+    driver = Path(live.camera) if live.camera and Path(live.camera).exists() else None
+    left = [*changed, *(["--camera"] if live.camera and driver is None else [])]
+    if left:
+        complain(f"{', '.join(left)}: chosen in the window itself; these flags count only with --no-window.", "warning")
+    files = (photo,) if driver is None else (photo, driver)
+    return int(window.main(window.Start(files=files)))
 
 
 command(

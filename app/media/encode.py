@@ -177,6 +177,7 @@ class VideoSink:
         self._format = encoder.pix_fmt
         self._alpha = encoder.pix_fmt.startswith("yuva")
         self._size = size
+        self._sums = form in ("mp4", "mov")
         self._reformatter = VideoReformatter()
         self._held: tuple[int, Any] | None = None  # last frame; its length is known when the next one comes
         self._lengths: dict[int, int] = {}
@@ -258,7 +259,7 @@ class VideoSink:
             if end is not None and packet is packets[-1]:
                 # MP4 sums up lengths in order of decoding: the last one makes the sum that of the picture
                 rest = (end - self._first[0]) - (packet.dts - self._first[1])
-                packet.duration = max(1, min(rest, end - packet.pts))
+                packet.duration = max(1, rest if self._sums else min(rest, end - packet.pts))
             time = packet.dts * packet.time_base
             self._container.mux(packet)
             if self._track is not None and time > 0:

@@ -129,19 +129,19 @@ class MicrophoneTrack:
         self._out.bit_rate = BITS_PER_CHANNEL
         self._resampler = av.AudioResampler(self._out.codec_context.format.name, "mono", RATE)
         self._fifo = av.AudioFifo()
+        self._ahead: deque[tuple[int, Samples]] = deque()  # number of the first sample, samples
         self._written = 0  # samples handed to the queue
         self._encoded = 0  # samples handed to the encoder
 
     def pull(self, until: Fraction, mux: Callable[[Any], None]) -> None:
-        """Write what has come so far."""
-        self._collect(None)
+        """Write what has come of the sound before ``until`` seconds."""
+        self._collect(round(until * RATE))
         size = self._out.codec_context.frame_size or 1024
         while self._fifo.samples >= size:
             self._encode(self._fifo.read(size), mux)
 
     def finish(self, end: Fraction, mux: Callable[[Any], None]) -> None:
         """Write the rest up to ``end`` seconds."""
-        self._collect(round(end * RATE))
         self.pull(end, mux)
         if self._fifo.samples:
             self._encode(self._fifo.read(), mux)
@@ -151,16 +151,23 @@ class MicrophoneTrack:
     def close(self) -> None:
         """Nothing is held; the microphone belongs to the recorder."""
 
-    def _collect(self, limit: int | None) -> None:
+    def _collect(self, limit: int) -> None:
+        """Hand the sound before a sample to the queue; the rest waits."""
         for begun, samples in self._sound.microphone.take():
-            first = round((begun - self._sound.zero) * RATE)
-            skip = 0
+            self._ahead.append((round((begun - self._sound.zero) * RATE), samples))
+        while self._ahead and self._written < limit:
+            first, samples = self._ahead.popleft()
             if first - self._written > STEP * RATE:
+                if first >= limit:
+                    self._ahead.appendleft((first, samples))
+                    return
                 self._feed(np.zeros(first - self._written, np.float32))
             elif (self._written == 0 and first < 0) or self._written - first > STEP * RATE:
-                skip = self._written - first
-            room = len(samples) if limit is None else max(0, limit - self._written)
-            self._feed(samples[skip:][:room])
+                samples = samples[self._written - first :]
+            room = limit - self._written
+            if len(samples) > room:
+                self._ahead.appendleft((limit, samples[room:]))
+            self._feed(samples[:room])
 
     def _feed(self, samples: Samples) -> None:
         for k in range(0, len(samples), RATE):

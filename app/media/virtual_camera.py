@@ -58,16 +58,16 @@ def fit_picture(picture: Pixels, size: tuple[int, int], fit: Fit) -> Pixels:
     height, width = rgb.shape[:2]
     if (width, height) == size:
         return np.ascontiguousarray(rgb)
-    scale_x, scale_y = size[0] / width, size[1] / height
     if fit == "stretch":
         return _resized(rgb, size)
-    scale = min(scale_x, scale_y) if fit == "contain" else max(scale_x, scale_y)
-    inner = (max(1, round(width * scale)), max(1, round(height * scale)))
+    scale_x, scale_y = size[0] / width, size[1] / height
     if fit == "cover":
-        inner = (max(inner[0], size[0]), max(inner[1], size[1]))
-        x, y = (inner[0] - size[0]) // 2, (inner[1] - size[1]) // 2
-        return np.ascontiguousarray(_resized(rgb, inner)[y : y + size[1], x : x + size[0]])
-    inner = (min(inner[0], size[0]), min(inner[1], size[1]))
+        scale = max(scale_x, scale_y)
+        cut = (min(width, max(1, round(size[0] / scale))), min(height, max(1, round(size[1] / scale))))
+        x, y = (width - cut[0]) // 2, (height - cut[1]) // 2
+        return _resized(np.ascontiguousarray(rgb[y : y + cut[1], x : x + cut[0]]), size)
+    scale = min(scale_x, scale_y)
+    inner = (min(size[0], max(1, round(width * scale))), min(size[1], max(1, round(height * scale))))
     out = np.zeros((size[1], size[0], 3), np.uint8)
     x, y = (size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2
     out[y : y + inner[1], x : x + inner[0]] = _resized(rgb, inner)

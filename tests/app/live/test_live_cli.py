@@ -1,0 +1,134 @@
+"""`animate live` without a window, and the live options."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.cli import live as verb
+from app.cli.main import main
+from app.errors import UsageError
+from app.live_options import LiveOptions, check_live, live_options, parse_size
+from app.media.reader import open_clip
+from app.options import options_table
+
+ROOT = Path(__file__).resolve().parents[3]
+PHOTO, CLIP = ROOT / "assets/sample/portrait.jpg", ROOT / "assets/sample/driving.mp4"
+
+
+def run(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, str]:
+    code = main(["live", *(str(word) for word in words)])
+    out = capsys.readouterr()
+    return code, out.out, out.err
+
+
+def test_session_with_figures_and_recording(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    path = tmp_path / "out.mp4"
+    code, out, _ = run(
+        capsys, PHOTO, "--camera", CLIP, "--no-window", "--seconds", 1.2, "--json", "--picture-size", 256,
+        "--record", path,
+    )  # fmt: skip
+    assert code == 0
+    lines = [json.loads(line) for line in out.splitlines()]
+    last = lines[-1]
+    assert last["event"] == "result"
+    assert last["fps"] > 0
+    assert 0 < last["latency_ms_median"] <= last["latency_ms_p95"]
+    assert last["dropped"] >= 0
+    assert last["captured"] >= last["shown"] > 5
+    assert last["recorded"] == str(path)
+    assert last["camera"]["reported"]["rate"] == 25
+    assert any(line["event"] == "progress" and line["phase"] == "live" for line in lines)
+    with open_clip(path) as reader:
+        times = [frame.time for frame in reader]
+        assert (reader.info.width, reader.info.height) == (204, 256)
+    assert len(times) > 5
+    assert times == sorted(times)
+
+
+def test_still_as_driver_and_plain_output(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, PHOTO, "--camera", PHOTO, "--no-window", "--seconds", 0.2, "--picture-size", 200)
+    assert code == 0
+    assert "frames/s" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "text"),
+    [
+        ((PHOTO, "--camera", "no such camera", "--no-window"), 1, "no camera and no file named"),
+        (("none.jpg", "--camera", CLIP, "--no-window"), 1, "none.jpg"),
+        ((Path(__file__).parent, "--camera", CLIP, "--no-window"), 1, "holds no pictures"),
+        ((PHOTO, "--camera", "none.mp4", "--no-window"), 1, "none.mp4"),
+        ((PHOTO, "--camera-size", "big", "--no-window"), 2, "--camera-size: 'big' is not a size"),
+        ((PHOTO, "--hold-rate", "0", "--no-window"), 2, "--hold-rate"),
+        ((PHOTO, "--seconds", "-1", "--no-window"), 2, "--seconds"),
+        ((PHOTO, "--reference", "5", "--no-window"), 2, "numbered frames"),
+        ((PHOTO, "--camera", CLIP, "--record", "x.txt", "--no-window"), 2, "x.txt is not the name of a video file"),
+        ((PHOTO, "--camera", CLIP, "--engine", "none", "--no-window"), 2, "no engine named"),
+    ],
+)
+def test_errors(capsys: pytest.CaptureFixture[str], words: tuple[Any, ...], code: int, text: str) -> None:
+    got, _, err = run(capsys, *words, *([] if "--seconds" in words else ["--seconds", "1"]))
+    assert got == code
+    assert text in err
+
+
+def test_virtual_camera_without_its_package(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.media.virtual_camera.package_missing", lambda: True)
+    code, _, err = run(capsys, PHOTO, "--camera", CLIP, "--vcam", "--no-window")
+    assert code == 6
+    assert "pip install" in err
+
+
+def test_window_gets_portrait_and_driver(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[Any] = []
+
+    class Window:
+        class Start:
+            def __init__(self, files: tuple[Path, ...]) -> None:
+                self.files = files
+
+        @staticmethod
+        def main(start: Any) -> int:
+            opened.append(start.files)
+            return 0
+
+    monkeypatch.setattr(verb, "_window_module", lambda: Window)
+    assert run(capsys, PHOTO, "--camera", CLIP)[0] == 0
+    assert run(capsys, PHOTO)[0] == 0
+    assert opened == [(PHOTO, CLIP), (PHOTO,)]
+    code, _, err = run(capsys, PHOTO, "--camera", "0", "--vcam")
+    assert code == 0
+    assert "--no-window" in err
+    monkeypatch.setattr(verb, "_window_module", lambda: None)
+    code, _, err = run(capsys, PHOTO)
+    assert code == 6
+    assert "--no-window" in err
+
+
+def test_options_are_documented() -> None:
+    table = options_table(live_options())
+    page = (ROOT / "docs" / "live.md").read_text(encoding="utf-8")
+    rows = [line for line in table.splitlines() if line.startswith("| `")]
+    assert len(rows) == len(live_options())
+    for row in rows:
+        assert row in page
+
+
+def test_live_options_are_checked() -> None:
+    assert check_live({}) == LiveOptions()
+    assert check_live({"mirror": "no", "camera_rate": "60"}) == LiveOptions(mirror=False, camera_rate=60.0)
+    with pytest.raises(UsageError, match="no live option"):
+        check_live({"colour": 1})
+    with pytest.raises(UsageError, match="vcam_fit"):
+        check_live({"vcam_fit": "zoom"})
+    assert parse_size("1280 x 720") == (1280, 720)
+    assert parse_size("") is None
+    for text in ("8x8", "1280", "axb", "99999x1"):
+        with pytest.raises(ValueError, match="not a size"):
+            parse_size(text)

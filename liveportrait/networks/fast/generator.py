@@ -1,0 +1,173 @@
+"""G rewritten: the SPADE generator with folded and merged convolutions."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from liveportrait.networks.fast.layers import Conv, UpConv
+from liveportrait.networks.fast.rewrites import Rewrites
+from liveportrait.networks.generator import SLOPE, SPADE, SPADEGenerator, SPADEResnetBlock
+
+EPSILON = 1e-5
+HIDDEN = 128
+
+
+class Modulation(nn.Module):
+    """Scale and shift of one SPADE layer out of its hidden map.
+
+    Args:
+        plain: The plain layer.
+        merged: One convolution for both.
+    """
+
+    def __init__(self, plain: SPADE, merged: bool) -> None:
+        super().__init__()
+        gamma, beta = plain.mlp_gamma, plain.mlp_beta
+        gamma_bias, beta_bias = cast(Tensor, gamma.bias), cast(Tensor, beta.bias)
+        self.convs = nn.ModuleList()
+        if merged:
+            weight, bias = torch.cat((gamma.weight, beta.weight)), torch.cat((gamma_bias + 1.0, beta_bias))
+            self.convs.append(Conv(weight, bias, 1))
+        else:
+            self.convs.extend((Conv(gamma.weight, gamma_bias + 1.0, 1), Conv(beta.weight, beta_bias, 1)))
+
+    def forward(self, x: Tensor, hidden: Tensor) -> Tensor:
+        """Normalised x (B, C, H, W), hidden (B, 128, H, W) -> x * (1 + gamma) + beta."""
+        if len(self.convs) == 1:
+            scale, shift = self.convs[0](hidden).chunk(2, dim=1)
+        else:
+            scale, shift = (conv(hidden) for conv in self.convs)
+        return torch.addcmul(shift, x, scale)
+
+
+class FastBlock(nn.Module):
+    """One residual block.
+
+    Args:
+        plain: The plain block.
+        rewrites: Which rewrites are on.
+        scale: Upsampling before the block.
+    """
+
+    def __init__(self, plain: SPADEResnetBlock, rewrites: Rewrites, scale: int) -> None:
+        super().__init__()
+        self.scale, self.shared_norm = scale, rewrites.shared_norm
+        self.conv_0 = Conv(folded(plain.conv_0), plain.conv_0.bias, 1)
+        self.conv_1 = Conv(folded(plain.conv_1), plain.conv_1.bias, 1)
+        self.conv_s = Conv(folded(plain.conv_s), None, 0) if plain.learned_shortcut else None
+        self.norm_0 = Modulation(plain.norm_0, rewrites.merged_spade)
+        self.norm_1 = Modulation(plain.norm_1, rewrites.merged_spade)
+        self.norm_s = Modulation(plain.norm_s, rewrites.merged_spade) if plain.learned_shortcut else None
+
+    def forward(self, x: Tensor, hidden: tuple[Tensor, ...]) -> Tensor:
+        """Block input x (B, I, h, w), hidden maps of norm_0, norm_1 and norm_s -> (B, O, scale*h, scale*w)."""
+        if self.shared_norm:
+            normal = upsampled(normalised(x), self.scale)
+            shortcut = normal
+        else:
+            x = upsampled(x, self.scale)
+            normal = normalised(x)
+            shortcut = normalised(x) if self.norm_s is not None else normal
+        y = self.conv_0(functional.leaky_relu_(self.norm_0(normal, hidden[0]), SLOPE))
+        y = self.conv_1(functional.leaky_relu_(self.norm_1(normalised(y), hidden[1]), SLOPE))
+        if self.norm_s is not None and self.conv_s is not None:
+            return y.add_(self.conv_s(self.norm_s(shortcut, hidden[2])))
+        return y.add_(x)
+
+
+class FastGenerator(nn.Module):
+    """The generator, rewritten.
+
+    Args:
+        plain: The plain module with its weights, spectral norm folded or not; they are copied.
+        rewrites: Which rewrites are on.
+        dtype: Type of the convolutions.
+    """
+
+    def __init__(
+        self, plain: SPADEGenerator, rewrites: Rewrites | None = None, dtype: torch.dtype = torch.float32
+    ) -> None:
+        super().__init__()
+        self.rewrites = rewrites = rewrites or Rewrites()
+        middle = [
+            cast(SPADEResnetBlock, plain.get_submodule(f"G_middle_{i}")) for i in range(SPADEGenerator.MIDDLE_BLOCKS)
+        ]
+        self.fc = Conv(plain.fc.weight, plain.fc.bias, 1)
+        self.blocks = nn.ModuleList(FastBlock(block, rewrites, 1) for block in middle)
+        self.blocks.extend((FastBlock(plain.up_0, rewrites, 2), FastBlock(plain.up_1, rewrites, 2)))
+        low = rewrites.low_resolution_condition
+        self.conditions = nn.ModuleList()
+        groups = [[layer for block in middle for layer in (block.norm_0, block.norm_1)]]
+        groups += [[block.norm_0, block.norm_1, block.norm_s] for block in (plain.up_0, plain.up_1)]
+        self.merged = rewrites.merged_spade
+        for layers, scale in zip(groups, (1, 2, 4), strict=True):
+            for part in [layers] if self.merged else [[layer] for layer in layers]:
+                convs = [cast(nn.Conv2d, layer.mlp_shared[0]) for layer in part]
+                weight = torch.cat([conv.weight for conv in convs])
+                bias = torch.cat([cast(Tensor, conv.bias) for conv in convs])
+                conv: nn.Module
+                conv = Conv(weight, bias, 1) if scale == 1 else UpConv(weight, bias, scale, before=low)
+                self.conditions.append(conv)
+        image = cast(nn.Conv2d, plain.conv_img[0])
+        self.conv_img = Conv(image.weight, image.bias, 1)
+        self.set_type(dtype)
+
+    def set_type(self, dtype: torch.dtype) -> None:
+        """Cast the weights, which lie channels-last."""
+        self.to(dtype)
+        for parameter in self.parameters():
+            if parameter.dim() == 4:
+                parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+        self.dtype = dtype
+
+    def forward(self, feature: Tensor) -> Tensor:
+        """(B, 256, h, w) -> (B, 3, 8h, 8w) float32 RGB, 0..1."""
+        return functional.pixel_shuffle(torch.sigmoid(self._pixels(feature).float()), 2)
+
+    def levels(self, feature: Tensor) -> Tensor:
+        """(B, 256, h, w) -> (B, 8h, 8w, 3) uint8 RGB, cut down to whole levels, contiguous."""
+        out = torch.sigmoid(self._pixels(feature).float()).mul_(255.0).to(torch.uint8)
+        return functional.pixel_shuffle(out, 2).permute(0, 2, 3, 1).contiguous()
+
+    def _pixels(self, feature: Tensor) -> Tensor:
+        """(B, 12, 4h, 4w) before the sigmoid."""
+        feature = feature.to(self.dtype)
+        if not torch.compiler.is_exporting():
+            feature = feature.contiguous(memory_format=torch.channels_last)
+        hidden: list[Tensor] = []
+        for condition in self.conditions:
+            hidden.extend(functional.relu_(condition(feature)).split(HIDDEN, dim=1))
+        x = self.fc(feature)
+        for index, block in enumerate(self.blocks):
+            first = 2 * index if index < SPADEGenerator.MIDDLE_BLOCKS else 3 * index - SPADEGenerator.MIDDLE_BLOCKS
+            x = block(x, tuple(hidden[first : first + 3]))
+        return cast(Tensor, self.conv_img(functional.leaky_relu_(x, SLOPE)))
+
+
+def folded(conv: nn.Module) -> Tensor:
+    """Weight of a convolution with its spectral norm divided out: W / (u . W v) with the stored u and v."""
+    original = conv._parameters.get("weight_orig")
+    if original is None:
+        return cast(Tensor, conv.weight).detach()
+    weight = original.detach()
+    sigma = torch.dot(cast(Tensor, conv.weight_u), torch.mv(weight.flatten(1), cast(Tensor, conv.weight_v)))
+    return weight / sigma
+
+
+def normalised(x: Tensor) -> Tensor:
+    """Instance norm without affine; mean and variance in float32.
+
+    A group norm of one channel per group is the same, and the form that is fast for maps that lie channels-last.
+    """
+    if torch.compiler.is_exporting():
+        return functional.instance_norm(x.float(), eps=EPSILON).to(x.dtype)
+    return functional.group_norm(x, x.shape[1], eps=EPSILON)
+
+
+def upsampled(x: Tensor, scale: int) -> Tensor:
+    """Nearest upsampling."""
+    return x if scale == 1 else functional.interpolate(x, scale_factor=float(scale), mode="nearest")

@@ -1,0 +1,107 @@
+"""Which rewrites are on, and the weight algebra behind them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final, cast
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Rewrites:
+    """Rewrites of W and G; all on unless a measurement wants one off.
+
+    Attributes:
+        separable_motions: W samples the source volume per keypoint by one matrix per axis, not by grid_sample.
+        separable_heatmaps: W builds each Gaussian from one exponential per axis.
+        mask_times_shift: W's sampling grid is identity + mask x shift, not a sum of 22 grids.
+        depth_as_batch: W's 3-D convolutions run as 2-D ones.
+        low_resolution_up: W's convolutions after nearest upsampling run before it, as 2x2 ones.
+        merged_spade: G's scale and shift come from one convolution, conditioning convolutions of a size from one.
+        shared_norm: G normalises a block's input once, before the upsampling.
+        low_resolution_condition: G's conditioning convolutions run at 64x64 and are spread afterwards.
+        gather_sampler: the last 5-D sampling is eight gathers instead of grid_sample, for runtimes that know only 4-D.
+    """
+
+    separable_motions: bool = True
+    separable_heatmaps: bool = True
+    mask_times_shift: bool = True
+    depth_as_batch: bool = True
+    low_resolution_up: bool = True
+    merged_spade: bool = True
+    shared_norm: bool = True
+    low_resolution_condition: bool = True
+    gather_sampler: bool = False
+
+    def without(self, name: str) -> Rewrites:
+        """The same with one rewrite off."""
+        return replace(self, **{name: False})
+
+
+ABLATIONS: Final[dict[str, tuple[str, ...]]] = {
+    "warping_module": (
+        "separable_motions",
+        "separable_heatmaps",
+        "mask_times_shift",
+        "depth_as_batch",
+        "low_resolution_up",
+    ),
+    "spade_generator": ("merged_spade", "shared_norm", "low_resolution_condition"),
+}
+"""Rewrites of each network that are worth a row of their own."""
+
+
+def fold_batch_norm(conv: nn.Module, norm: nn.Module) -> tuple[Tensor, Tensor]:
+    """Weight and bias of a convolution that includes the batch norm after it.
+
+    w' = w * g / sqrt(var + eps), b' = (b - mean) * g / sqrt(var + eps) + beta, computed in float64.
+
+    Args:
+        conv: Convolution with weight (O, I, ...) and bias (O,).
+        norm: Batch norm of O channels in evaluation mode.
+
+    Returns:
+        float32 weight and bias.
+    """
+    state, inner = norm.state_dict(), conv.state_dict()
+    gain = state["weight"].double() / (state["running_var"].double() + cast(float, norm.eps)).sqrt()
+    shift = state["bias"].double() - state["running_mean"].double() * gain
+    weight = inner["weight"].double()
+    shape = (-1, *([1] * (weight.dim() - 1)))
+    return (weight * gain.reshape(shape)).float(), (inner["bias"].double() * gain + shift).float()
+
+
+def depth_to_inputs(weight: Tensor) -> Tensor:
+    """(O, I, K, h, w) kernel of a 3-D convolution -> (O, K*I, h, w) for an input of K depth slices side by side."""
+    return weight.permute(0, 2, 1, 3, 4).flatten(1, 2)
+
+
+def depth_to_outputs(weight: Tensor) -> Tensor:
+    """(O, I, K, h, w) -> (K*O, I, h, w): one output group per depth tap, to be shifted and added."""
+    return weight.permute(2, 0, 1, 3, 4).flatten(0, 1)
+
+
+def phase_kernels(weight: Tensor, scale: int) -> Tensor:
+    """Kernels that give at low resolution what a 3x3 convolution gives after nearest upsampling.
+
+    Along one axis a pixel of the enlarged map sees two low-resolution pixels if it is the first or last of its cell,
+    one otherwise. So there are 2 different phases for scale 2 and 3 (first, inner, last) for a larger scale.
+
+    Args:
+        weight: (O, I, 3, 3).
+        scale: Factor of the upsampling, 2 or more.
+
+    Returns:
+        (P*P*O, I, 2, 2), phases outermost (y, then x); for padding 1, whose output has one row and column more than
+        the input: phase p of pixel y is at y, that of the last phase at y + 1.
+    """
+    import torch
+
+    first = torch.tensor([[1.0, 0, 0], [0, 1, 1]])
+    inner = torch.tensor([[0.0, 0, 0], [1, 1, 1]])
+    last = torch.tensor([[1.0, 1, 0], [0, 0, 1]])
+    taps = torch.stack((first, last) if scale == 2 else (first, inner, last)).to(weight)  # (P, 2, 3)
+    kernels = torch.einsum("oiyx,pay,qbx->pqoiab", weight, taps, taps)
+    return kernels.flatten(0, 2)

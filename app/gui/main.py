@@ -56,6 +56,7 @@ def check_display() -> None:
         raise MissingError(
             f"The window can't start: {error}.", "Install the missing library; the command line works without it."
         ) from None
+    _check_references()
     chosen = os.environ.get("QT_QPA_PLATFORM", "").partition(":")[0]
     if not sys.platform.startswith("linux") or chosen in ("offscreen", "minimal", "vnc", "linuxfb", "eglfs"):
         return
@@ -63,6 +64,26 @@ def check_display() -> None:
         raise MissingError(*NO_DISPLAY)
     if os.environ.get("DISPLAY") and not any(os.environ.get(name) for name in DISPLAYS[1:]):
         _check_x11()
+
+
+def _check_references() -> None:
+    """Refuse a build of PySide6 that loses a reference to None with each call and soon crashes (6.12.0, Python < 3.12).
+
+    Raises:
+        MissingError: It is such a build.
+    """
+    from PySide6 import __version__
+    from PySide6.QtCore import QObject
+
+    thing, calls = QObject(), 64
+    before = sys.getrefcount(None)
+    for _ in range(calls):
+        thing.setObjectName("x")
+    if before - sys.getrefcount(None) > calls // 2:
+        raise MissingError(
+            f"PySide6 {__version__} does not work with Python {sys.version_info[0]}.{sys.version_info[1]}.",
+            "Install another one: pip install 'PySide6-Essentials<6.12'",
+        )
 
 
 def _check_x11() -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import threading
+import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,7 @@ pytest.importorskip("PySide6.QtWidgets", reason="Qt can't be loaded here", exc_t
 pytest.importorskip("pytestqt", reason="pytest-qt (dev extra) is not installed")
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
-from PySide6.QtCore import QSettings
+from PySide6.QtCore import QEvent, QObject, QSettings
 from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
@@ -24,7 +26,10 @@ from app.gui.studio import Studio
 from app.gui.theme import Theme
 from app.gui.translate import Languages
 from app.gui.window import MainWindow
+from app.live import LiveSession
 from app.media.images import write_image
+from liveportrait.engines import load_engine
+from liveportrait.engines.base import Engine
 
 
 @pytest.fixture(autouse=True)
@@ -59,29 +64,44 @@ def settings(own_config: Path) -> QSettings:
     return QSettings(str(own_config / "window.ini"), QSettings.Format.IniFormat)
 
 
-@pytest.fixture
-def theme(qapp: QApplication) -> Theme:
-    """Dark colours."""
+@pytest.fixture(scope="session")
+def theme_of_all(qapp: QApplication) -> Theme:
+    """Dark colours; a style sheet for all takes a while, so there is one."""
     made = Theme(qapp, "dark")
     qapp.setProperty("theme", made)
     return made
 
 
 @pytest.fixture
+def theme(theme_of_all: Theme) -> Theme:
+    """Dark colours."""
+    if theme_of_all.scheme != "dark":
+        theme_of_all.apply("dark")
+    return theme_of_all
+
+
+@pytest.fixture(scope="session")
+def engine() -> Engine:
+    """The engine of all windows."""
+    return load_engine("mesh")
+
+
+@pytest.fixture
 def make_window(
-    qtbot: QtBot, qapp: QApplication, theme: Theme, settings: QSettings
+    qtbot: QtBot, qapp: QApplication, theme: Theme, settings: QSettings, engine: Engine
 ) -> Iterator[Callable[..., MainWindow]]:
     """Makes windows whose studio has started; all of them end with the test, with all their threads."""
     before = set(threading.enumerate())
     made: list[MainWindow] = []
+    languages = Languages(qapp)
 
     def make(session: Session | None = None, *, language: str = "en", start: bool = True) -> MainWindow:
-        languages = Languages(qapp)
         languages.use(language)
-        studio = Studio(settings, session)
+        studio = Studio(settings, session, partial(LiveSession, engine=engine))
         window = MainWindow(studio, theme, languages)
         made.append(window)
-        window.resize(1100, 700)
+        if session is not None:
+            window.resize(1100, 700)
         window.show()
         if start:
             studio.start()
@@ -91,7 +111,7 @@ def make_window(
     for window in made:
         assert window.studio.close()
         window.replace_by()
-    Languages(qapp).use("en")
+    languages.use("en")
     qapp.processEvents()
     left = {thread for thread in threading.enumerate() if thread.is_alive()} - before
     assert not [thread.name for thread in left if not thread.name.startswith(("Dummy", "ThreadPool"))]
@@ -125,3 +145,39 @@ def next_frame(qtbot: QtBot) -> Callable[[MainWindow], None]:
 def clip_driver(small_media: Path) -> Driver:
     """The small clip as a driver."""
     return Driver("file", str(small_media / "clip.mp4"))
+
+
+class Watched(QApplication):
+    """An application that can measure the CPU time of each event in the window's thread."""
+
+    log: list[tuple[float, str]] | None = None
+    depth = 0
+
+    def notify(self, receiver: QObject, event: QEvent) -> bool:
+        """Hand an event over; events within events count for the outer one."""
+        if self.log is None or self.depth or threading.current_thread() is not threading.main_thread():
+            return super().notify(receiver, event)
+        self.depth, kind, start = 1, event.type(), time.thread_time()
+        try:
+            return super().notify(receiver, event)
+        finally:
+            self.depth = 0
+            self.log.append((time.thread_time() - start, f"{type(receiver).__name__} {kind.name}"))
+
+
+@pytest.fixture(scope="session")
+def qapp_cls() -> type[QApplication]:
+    """The application of all tests here."""
+    return Watched
+
+
+@pytest.fixture
+def watch(qapp: Watched) -> Iterator[Callable[[], list[tuple[float, str]]]]:
+    """Starts to measure; gives the list that grows."""
+
+    def begin() -> list[tuple[float, str]]:
+        qapp.log = []
+        return qapp.log
+
+    yield begin
+    qapp.log = None

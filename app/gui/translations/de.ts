@@ -828,6 +828,10 @@
    <translation>Die Regler rechts bewegen das Porträt.</translation>
   </message>
   <message>
+   <source>Choose a file…</source>
+   <translation>Datei wählen …</translation>
+  </message>
+  <message>
    <source>Recent drivers</source>
    <translation>Zuletzt verwendete Antriebe</translation>
   </message>
@@ -850,10 +854,6 @@
   <message>
    <source>No camera found</source>
    <translation>Keine Kamera gefunden</translation>
-  </message>
-  <message>
-   <source>Choose a file…</source>
-   <translation>Datei wählen …</translation>
   </message>
   <message>
    <source>File of the driver: {name}</source>
@@ -1028,6 +1028,22 @@
    <translation>Bild, von dem aus relative Bewegung gemessen wird: auto (das neutralste), first (das erste) oder eine Bildnummer ab 0.</translation>
   </message>
   <message>
+   <source>Absolute motion</source>
+   <translation>Absolute Bewegung</translation>
+  </message>
+  <message>
+   <source>With --no-relative: pose-friendly copies pose and expression, expression-friendly adds the driver's way from its neutral reference, scaled to the size of the source's face. Relative motion does that anyway.</source>
+   <translation>Ohne relative Bewegung: pose-friendly übernimmt Haltung und Ausdruck, expression-friendly fügt den Weg des Antriebs von seinem Ruhebild hinzu, in der Größe des Gesichts der Quelle. Relative Bewegung tut das ohnehin.</translation>
+  </message>
+  <message>
+   <source>Official rules</source>
+   <translation>Offizielle Regeln</translation>
+  </message>
+  <message>
+   <source>Compute motion as the official LivePortrait release does, its quirks included; docs/differences.md lists them.</source>
+   <translation>Berechnet die Bewegung wie die offizielle LivePortrait-Version, mit ihren Eigenheiten; docs/differences.md zählt sie auf.</translation>
+  </message>
+  <message>
    <source>Smoothing</source>
    <translation>Glättung</translation>
   </message>
@@ -1182,6 +1198,22 @@
   <message>
    <source>Colour that replaces transparency where the output can't keep it, as #rrggbb.</source>
    <translation>Farbe anstelle der Transparenz, wo die Ausgabe sie nicht halten kann, als #rrggbb.</translation>
+  </message>
+  <message>
+   <source>Precision</source>
+   <translation>Rechengenauigkeit</translation>
+  </message>
+  <message>
+   <source>Arithmetic of the LivePortrait networks: auto takes half precision on a graphics card and full precision on the CPU. Half precision is used only if a self-test finds that it draws the same picture.</source>
+   <translation>Genauigkeit der LivePortrait-Netze: automatisch nimmt auf der Grafikkarte die halbe und auf der CPU die volle. Die halbe wird nur verwendet, wenn ein Selbsttest dasselbe Bild ergibt.</translation>
+  </message>
+  <message>
+   <source>Animals</source>
+   <translation>Tiere</translation>
+  </message>
+  <message>
+   <source>The source is an animal: use LivePortrait's weights for animals. Its square must be given by --crop or --points, as the official detector of animal faces needs a CUDA build and is not part of this program.</source>
+   <translation>Die Quelle ist ein Tier: verwendet die LivePortrait-Gewichte für Tiere. Ihr Quadrat muss als Ausschnitt gesetzt werden, denn der offizielle Detektor für Tiergesichter braucht einen CUDA-Bau und gehört nicht zu diesem Programm.</translation>
   </message>
   <message>
    <source>Threads</source>

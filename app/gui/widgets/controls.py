@@ -58,9 +58,14 @@ CHOICES: Final = {
 }  # fmt: skip
 
 
+ABBREVIATIONS: Final = ("h264", "hevc", "av1", "vp9", "gif", "png", "fp32", "fp16", "bf16")
+
+
 def choice_text(word: str) -> str:
-    """A choice as people read it; formats and codecs stay as they are."""
-    return tr(CHOICES[word]) if word in CHOICES else word.upper()
+    """A choice as people read it: translated, an abbreviation in capitals, or the word itself."""
+    if word in CHOICES:
+        return tr(CHOICES[word])
+    return word.upper() if word in ABBREVIATIONS else word
 
 
 class OptionEditor(QWidget):

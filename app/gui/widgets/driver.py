@@ -150,6 +150,7 @@ class DriverPanel(QWidget):
         line.setContentsMargins(0, 0, 0, 0)
         line.setSpacing(6)
         self.file_button = QPushButton()
+        self.file_button.setAccessibleName(tr("Choose a file…"))
         self.file_button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.file_button.clicked.connect(lambda: self.browse_requested.emit(self._kind))
         recent = tool_button("chevron-down", tr("Recent drivers"))

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Final
 
 from app.errors import AppError
 from app.events import Event, EventStream
-from app.live.capture import Capture
+from app.live.desk import Desk
 from app.live.drivers import DriverSource
-from app.live.frames import Captured, LiveFrame, Pixels
+from app.live.frames import LiveFrame, Pixels
 from app.live.portraits import PortraitInfo, Shelf
 from app.live.quality import Quality
 from app.live.rack import SinkRack
@@ -23,7 +23,6 @@ from app.live.slot import live_clock
 from app.live.states import ACTIVE, State, may_move
 from app.live.stats import LiveStats, SinkInfo
 from app.live_options import LiveOptions
-from app.media.camera import RateMeter
 from app.options import RenderOptions
 from app.render.inputs import load_job_engine
 
@@ -33,8 +32,6 @@ if TYPE_CHECKING:
     from liveportrait.expression import Expression
     from models.face import FaceTracker
 
-SILENCE: Final = 3.0  # seconds without a picture after which a camera counts as away
-JOIN: Final = 1.0  # seconds that a driver may take to end before it is left to itself
 FRAME: Final = 120.0  # seconds that a frame may take; a stop waits for it
 TICK: Final = 0.25  # seconds between two looks at the camera
 Engines = Callable[[RenderOptions, Callable[[str], None], Callable[[str], None]], "Engine"]
@@ -82,8 +79,6 @@ class LiveSession:
         self.countdown = 0
         self.error: AppError | None = None
         """Why the last start failed, or None."""
-        self.driver_error: AppError | None = None
-        """Why the driver gives no picture at the moment, or None."""
         self._on_change = on_change or (lambda _: None)
         self._settings = Settings(options or RenderOptions(), live or LiveOptions())
         self._given, self._engine, self._load = engine, engine, load
@@ -92,18 +87,14 @@ class LiveSession:
         self._shelf = Shelf(self._portraits_changed)
         self._trackers = trackers or _face_tracker
         self._tracker: FaceTracker | None = None
-        self._source: DriverSource | None = None
-        self._capture: Capture | None = None
-        self._number = 0
-        self._arrival = 0.0
-        self._arrivals = RateMeter()
-        self._captured = 0
-        self._orphans: list[Capture] = []
         self._run: Run | None = None
         self._rack = SinkRack(self.clock, self.events, lambda: self._notify("sinks"))
         self._quality = Quality()
-        self._hinted = ""
         self._final: LiveStats | None = None
+        self._desk = Desk(
+            self.clock, self.events,
+            state=lambda: self._state, move=self._move, changed=lambda: self._notify("camera"),
+        )  # fmt: skip
         self._commands: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
         self._work = threading.Event()
         self._closing = threading.Event()
@@ -143,8 +134,7 @@ class LiveSession:
             self._work.set()
         for thread in self._threads:
             thread.join(timeout)
-        for orphan in self._orphans:
-            orphan.join(timeout)
+        self._desk.join(timeout)
 
     def wait_for(self, condition: Callable[[], bool], timeout: float | None = None) -> bool:
         """Wait until a condition holds; it is looked at whenever something changes.
@@ -292,6 +282,11 @@ class LiveSession:
 
     # ---- driver ---------------------------------------------------------------------------------------------------
     @property
+    def driver_error(self) -> AppError | None:
+        """Why the driver gives no picture at the moment, or None."""
+        return self._desk.error
+
+    @property
     def draw_error(self) -> AppError | None:
         """Why the last frame could not be drawn, or None."""
         run = self._run
@@ -300,11 +295,11 @@ class LiveSession:
     @property
     def driver(self) -> DriverSource | None:
         """Who drives, or None."""
-        return self._source
+        return self._desk.source
 
     def set_driver(self, source: DriverSource | None) -> None:
         """Choose who drives; None leaves it to the sliders. A running session goes on with the new one."""
-        self._source = source
+        self._desk.source = source
         self._commands.put(self._do_drive)
 
     def recentre(self, countdown: float = 3.0) -> None:
@@ -347,10 +342,9 @@ class LiveSession:
     # ---- quality --------------------------------------------------------------------------------------------------
     def _govern(self, busy: float) -> None:
         """After each frame, in the render thread."""
-        run, capture = self._run, self._capture
-        if run is None or capture is None:
+        run, given = self._run, self._desk.rate
+        if run is None or not self._desk.running:
             return
-        given = self._arrivals.rate
         target = self._settings.live.hold_rate
         wanted, prepared = min(given, target) if given else target, self._shelf.shown
         side = prepared.face.crop.size if prepared is not None else 0
@@ -367,19 +361,19 @@ class LiveSession:
     # ---- figures --------------------------------------------------------------------------------------------------
     def stats(self) -> LiveStats:
         """Figures of the moment; after a stop those of the last run."""
-        run, capture = self._run, self._capture
+        run = self._run
         if run is None:
             return self._final or LiveStats(self._state, sinks=self.sinks)
         first, dropped = self._rack.first()
         prepared = self._shelf.shown
         figures = LiveStats(
             state=self._state,
-            captured=self._captured,
+            captured=self._desk.captured,
             dropped=dropped + run.captured.dropped + run.tracked.dropped,
             lost=run.lost,
             crop=prepared.face.crop.size if prepared is not None else 0,
             engine=self._engine.name if self._engine is not None else "",
-            camera=capture.driver.facts if capture is not None else None,
+            camera=self._desk.facts,
             sinks=self.sinks,
             stages=run.timings.report(),
         )
@@ -392,7 +386,7 @@ class LiveSession:
             try:
                 command = self._commands.get(timeout=TICK)
             except queue.Empty:
-                self._watch()
+                self._desk.watch()
                 continue
             if command is None:
                 break
@@ -445,11 +439,12 @@ class LiveSession:
     def _do_start(self) -> None:
         if self._closing.is_set() or self._state != "idle" or not self._move("starting"):
             return
-        self.error = self.driver_error = self._final = None
+        self.error = self._final = None
         engine = self._ensure_engine()
         self._tracker = self._tracker or self._trackers()
         self._rack.start()
-        self._captured, self.countdown = 0, 0
+        self.countdown = 0
+        self._desk.renew()
         self._renew_quality()
         self._run = Run(
             engine, self._tracker, lambda: self._settings, lambda: self._shelf.shown, self.clock,
@@ -459,90 +454,23 @@ class LiveSession:
 
     def _do_drive(self) -> None:
         """Let the chosen driver drive, in place of the one before."""
-        run, engine = self._run, self._engine
-        if run is None or engine is None:
+        if self._run is None or self._engine is None:
             return
-        self._end_capture()
-        self.driver_error, self._hinted = None, ""
-        source = self._source
-        self._number += 1
-        run.drive(self._number, somebody=source is not None)
-        if source is None:
-            self._move("running")
-            return
-        self._move("starting")
         self._quality.settle(self.clock())
-        self._arrival, self._arrivals = self.clock(), RateMeter()
-        number = self._number
-        self._capture = Capture(
-            source, number, run.captured, self.clock, engine,
-            arrived=self._arrived, trouble=lambda error, again: self._trouble(number, error, again),
-        )  # fmt: skip
-        self._notify("camera")
-
-    def _end_capture(self) -> None:
-        capture, self._capture = self._capture, None
-        if capture is None:
-            return
-        capture.stop()
-        if not capture.join(JOIN):  # stuck in the driver of a camera; it gives the device back when it comes out
-            self._orphans = [o for o in self._orphans if not o.join(0)]
-            self._orphans.append(capture)
-
-    def _arrived(self, captured: Captured) -> None:
-        """Capture thread: a frame is there."""
-        if captured.run != self._number:
-            return
-        self._arrival = captured.time
-        self._arrivals.tick(captured.time)
-        self._captured += 1
-        if self._state != "running":
-            back = self._state == "waiting"
-            self.driver_error = None
-            if self._move("running") and back:
-                self.events.info("The camera is back.")
-            self._notify("camera")
-
-    def _trouble(self, number: int, error: AppError, again: bool) -> None:
-        """Capture thread: the driver gives no picture."""
-        if number != self._number:
-            return
-        known = self.driver_error
-        self.driver_error = error
-        self._move("waiting")
-        if known is None or str(known) != str(error):
-            self.events.warn(f"{error} It is tried again." if again else str(error))
-        self._notify("camera")
-
-    def _watch(self) -> None:
-        """Control thread, now and then: a camera that has fallen silent, and hints about it."""
-        capture = self._capture
-        if capture is None or self._state not in ("running", "starting"):
-            return
-        if capture.driver.lasting and self._state == "running" and self.clock() - self._arrival > SILENCE:
-            error = AppError(f"{capture.source.title} has given no picture for {SILENCE:g} s.", "The last one stays.")
-            self._trouble(capture.number, error, False)
-            return
-        hint = capture.driver.hint()
-        if hint and hint != self._hinted:
-            self._hinted = hint
-            self.events.warn(hint)
+        self._desk.begin(self._run, self._engine)
 
     def _do_stop(self) -> None:
         if not self._move("stopping"):
             return
-        self._number += 1
-        facts = self._capture.driver.facts if self._capture is not None else None
-        if self._capture is not None:
-            self._capture.stop()
+        self._desk.ask_to_end()
         run = self._run
         if run is not None:
             run.stop()
             run.join(FRAME)
         self._rack.finish()
         if run is not None:
-            self._final = replace(self.stats(), state="idle", camera=facts)
-        self._end_capture()
+            self._final = replace(self.stats(), state="idle")
+        self._desk.end()
         self._run = None
         self._rack.clear()
         self._move("idle")

@@ -56,6 +56,7 @@ class FileCamera(Camera):
         self._ahead: Any = None
         self._start: float | None = None
         self._size = (0, 0)
+        self._native_rate = 0.0
 
     def open(self) -> None:
         """See Camera.open."""
@@ -65,6 +66,7 @@ class FileCamera(Camera):
         self.close()
         self._clip = open_clip(self.path)
         self._size = (self._clip.info.width, self._clip.info.height)
+        self._native_rate = float(self._clip.info.rate)
         frames = self._frames()
         first = next(frames)  # errors come out here
         self._ahead = Prefetch(frames, 3)
@@ -148,5 +150,5 @@ class FileCamera(Camera):
     def facts(self) -> CameraFacts:
         """See Camera.facts."""
         rate = float(self._rate) if self._rate else 0.0
-        native = Mode(*self._size, float(self._clip.info.rate) if self._clip is not None else 0.0, False)
+        native = Mode(*self._size, self._native_rate, False)
         return CameraFacts(self.name, "file", Mode(0, 0, rate, False), native, replace(native, rate=self._meter.rate))

@@ -43,9 +43,9 @@ def make_session(messages: Messages) -> Iterator[Callable[..., LiveSession]]:
     """Makes sessions of stub engine and tracker with one portrait, and closes them."""
     made = []
 
-    def make(**how: Any) -> LiveSession:
+    def make(kind: type[LiveSession] = LiveSession, **how: Any) -> LiveSession:
         how = {"engine": StubEngine(), "trackers": StubTracker, "events": EventStream(messages.append)} | how
-        session = LiveSession(**how)
+        session = kind(**how)
         made.append(session)
         session.add_portrait("a", picture(100))
         assert session.wait_for(lambda: session.portrait("a").status == "ready", WAIT)

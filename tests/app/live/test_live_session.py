@@ -76,18 +76,17 @@ def test_states_form_one_machine() -> None:
 def test_any_order_of_commands(make_session: Make, shown: Shown, seed: int, tmp_path: Path) -> None:
     """Photo, video, camera, start and stop in any order: only allowed transitions, and it always works at the end."""
     moves: list[tuple[str, str]] = []
-    last = ["idle"]
-    session = make_session()
-    inner = session._move
 
-    def move(new: Any) -> bool:
-        done = inner(new)
-        if done:
-            moves.append((last[0], new))
-            last[0] = new
-        return done
+    class Watched(LiveSession):
+        def _move(self, new: Any) -> bool:
+            with self._changed:
+                old = self._state
+                done = super()._move(new)
+                if done:
+                    moves.append((old, new))
+            return done
 
-    session._move = move  # type: ignore[method-assign]
+    session = make_session(Watched)
     session.add_sink(shown)
     boxes = [Box(), Box(lasting=False)]
     commands: list[Callable[[], None]] = [

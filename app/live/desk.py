@@ -1,0 +1,163 @@
+"""The driver's side of a session: its capture thread, its frames' arrival, and what is said when they stay away."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from app.errors import AppError
+from app.live.capture import Capture
+from app.media.camera import RateMeter
+
+if TYPE_CHECKING:
+    from app.events import EventStream
+    from app.live.drivers import DriverSource
+    from app.live.frames import Captured
+    from app.live.run import Run
+    from app.live.states import State
+    from app.media.camera import CameraFacts
+    from liveportrait.engines.base import Engine
+
+SILENCE: Final = 3.0  # seconds without a picture after which a camera counts as away
+JOIN: Final = 1.0  # seconds that a driver may take to end before it is left to itself
+
+
+class Desk:
+    """Lets one driver at a time drive.
+
+    Args:
+        clock: Source of seconds.
+        events: Gets messages.
+        state: State of the session.
+        move: Moves the session to another state; False if there is no way.
+        changed: Called when something about the driver has changed.
+
+    Attributes:
+        source: The driver that was chosen last, or None.
+        error: Why it gives no picture at the moment, or None.
+        captured: Frames that it gave since ``renew``.
+    """
+
+    def __init__(
+        self,
+        clock: Callable[[], float],
+        events: EventStream,
+        *,
+        state: Callable[[], State],
+        move: Callable[[State], bool],
+        changed: Callable[[], None],
+    ) -> None:
+        self.source: DriverSource | None = None
+        self.error: AppError | None = None
+        self.captured = 0
+        self._clock = clock
+        self._events = events
+        self._state = state
+        self._move = move
+        self._changed = changed
+        self._capture: Capture | None = None
+        self._number = 0
+        self._arrival = 0.0
+        self._arrivals = RateMeter()
+        self._orphans: list[Capture] = []
+        self._hinted = ""
+
+    # ---- control thread -------------------------------------------------------------------------------------------
+    def renew(self) -> None:
+        """Begin the figures anew."""
+        self.error, self.captured = None, 0
+
+    def begin(self, run: Run, engine: Engine) -> None:
+        """Let the chosen driver drive, in place of the one before; without one the portrait comes to rest."""
+        self.end()
+        self.error, self._hinted = None, ""
+        source = self.source
+        self._number += 1
+        run.drive(self._number, somebody=source is not None)
+        if source is None:
+            self._move("running")
+            return
+        self._move("starting")
+        self._arrival, self._arrivals = self._clock(), RateMeter()
+        number = self._number
+        self._capture = Capture(
+            source, number, run.captured, self._clock, engine,
+            arrived=self._arrived, trouble=lambda error, again: self._trouble(number, error, again),
+        )  # fmt: skip
+        self._changed()
+
+    def ask_to_end(self) -> None:
+        """Take no further frames; returns at once."""
+        self._number += 1
+        if self._capture is not None:
+            self._capture.stop()
+
+    def end(self) -> None:
+        """End the capture thread; one that is stuck in the driver of a camera is left to itself."""
+        capture, self._capture = self._capture, None
+        if capture is None:
+            return
+        capture.stop()
+        if not capture.join(JOIN):
+            self._orphans = [o for o in self._orphans if not o.join(0)]
+            self._orphans.append(capture)
+
+    def join(self, timeout: float | None) -> None:
+        """Wait for threads that were left to themselves."""
+        for orphan in self._orphans:
+            orphan.join(timeout)
+
+    def watch(self) -> None:
+        """Look, now and then, at a camera that may have fallen silent, and at its hints."""
+        capture = self._capture
+        if capture is None or self._state() not in ("running", "starting"):
+            return
+        if capture.driver.lasting and self._state() == "running" and self._clock() - self._arrival > SILENCE:
+            error = AppError(f"{capture.source.title} has given no picture for {SILENCE:g} s.", "The last one stays.")
+            self._trouble(capture.number, error, False)
+            return
+        hint = capture.driver.hint()
+        if hint and hint != self._hinted:
+            self._hinted = hint
+            self._events.warn(hint)
+
+    # ---- any thread -----------------------------------------------------------------------------------------------
+    @property
+    def running(self) -> bool:
+        """Whether somebody drives."""
+        return self._capture is not None
+
+    @property
+    def rate(self) -> float:
+        """Frames a second that arrive; 0 until it is known."""
+        return self._arrivals.rate
+
+    @property
+    def facts(self) -> CameraFacts | None:
+        """Modes of the camera, or None."""
+        capture = self._capture
+        return None if capture is None else capture.driver.facts
+
+    # ---- capture thread -------------------------------------------------------------------------------------------
+    def _arrived(self, captured: Captured) -> None:
+        if captured.run != self._number:
+            return
+        self._arrival = captured.time
+        self._arrivals.tick(captured.time)
+        self.captured += 1
+        if self._state() != "running":
+            back = self._state() == "waiting"
+            self.error = None
+            if self._move("running") and back:
+                self._events.info("The camera is back.")
+            self._changed()
+
+    def _trouble(self, number: int, error: AppError, again: bool) -> None:
+        """The driver gives no picture."""
+        if number != self._number:
+            return
+        known, self.error = self.error, error
+        self._move("waiting")
+        if known is None or str(known) != str(error):
+            self._events.warn(f"{error} It is tried again." if again else str(error))
+        self._changed()

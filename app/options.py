@@ -8,21 +8,65 @@ This module imports nothing heavy on purpose: the command line answers ``--help`
 from __future__ import annotations
 
 import math
-import re
 import typing
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import Field, dataclass, field, fields
 from difflib import get_close_matches
-from fractions import Fraction
 from functools import lru_cache
 from typing import Any, Final, Literal, get_args, get_origin
 
 from app.errors import UsageError
+from app.values import (
+    expression_of,
+    parse_colour,
+    parse_crop,
+    parse_face,
+    parse_faces,
+    parse_points,
+    parse_rate,
+    parse_reference,
+    parse_sliders,
+)
 from liveportrait.options import AnimationOptions, option
+
+__all__ = [
+    "PARSERS",
+    "RUN_ONLY",
+    "SECTIONS",
+    "Audio",
+    "Codec",
+    "Hardware",
+    "InputOptions",
+    "Length",
+    "OptionInfo",
+    "OutputOptions",
+    "Precision",
+    "ProgramOptions",
+    "RenderOptions",
+    "all_options",
+    "check_values",
+    "declared",
+    "expression_of",
+    "find_option",
+    "json_schema",
+    "notes_on",
+    "options_model",
+    "options_table",
+    "parse_colour",
+    "parse_crop",
+    "parse_face",
+    "parse_faces",
+    "parse_points",
+    "parse_rate",
+    "parse_reference",
+    "parse_sliders",
+    "show_value",
+]
 
 Audio = Literal["driving", "source", "none"]
 Length = Literal["shortest", "source", "driving", "loop"]
 Hardware = Literal["auto", "none"]
+Precision = Literal["auto", "fp32", "fp16", "bf16"]
 Codec = Literal["auto", "h264", "hevc", "av1", "vp9", "prores", "gif", "png"]
 
 
@@ -35,7 +79,7 @@ class InputOptions:
         title="Source face",
         group="Input",
         help="Which face of the source comes alive: largest, left, right, centre, a number counted from 1 in order of "
-        "size, or x,y: the face at that pixel.",
+        "size, or x,y: the face at that pixel. Of a photo also all, or several joined by +, such as 1+2.",
     )
     driving_face: str = option(
         "largest",
@@ -50,6 +94,42 @@ class InputOptions:
         advanced=True,
         help="Animate this square of the source, given as x,y,size[,angle]: centre and side in pixels, angle in "
         "degrees clockwise. Without it the square is found from the face.",
+    )
+    points: str = option(
+        "",
+        title="Animal points",
+        group="Input",
+        advanced=True,
+        help="Text file with the nine points of an animal's face in the source, x and y in pixels on each line, in the "
+        "order that docs/liveportrait.md shows.",
+    )
+    pose_from: str = option(
+        "", title="Pose from", group="Drivers", help="Take the head's motion from this clip or template instead."
+    )
+    exp_from: str = option(
+        "",
+        title="Expression from",
+        group="Drivers",
+        help="Take the expression, but for lips and eyes that have a driver of their own, from this clip or template.",
+    )
+    lips_from: str = option(
+        "", title="Lips from", group="Drivers", help="Take the lips from this clip or template instead."
+    )
+    eyes_from: str = option(
+        "", title="Eyes from", group="Drivers", help="Take the eyes from this clip or template instead."
+    )
+    expression: str = option(
+        "",
+        title="Saved expression",
+        group="Expression",
+        help="Expression on top of the motion: the name of a saved one (`animate expression list`) or a file.",
+    )
+    sliders: str = option(
+        "",
+        title="Sliders",
+        group="Expression",
+        help="Sliders on top of the motion, such as smile=0.5,yaw=10; `animate expression sliders` lists them. "
+        "eyes=0.3 (or left_eye, right_eye) and lips=0 hold an opening.",
     )
     length: Length = option(
         "shortest",
@@ -144,6 +224,21 @@ class ProgramOptions:
         group="Program",
         help="Where the engine runs: auto, cpu, or a device that `animate doctor` names.",
     )
+    precision: Precision = option(
+        "auto",
+        title="Precision",
+        group="Program",
+        advanced=True,
+        help="Arithmetic of the LivePortrait networks: auto takes half precision on a graphics card and full precision "
+        "on the CPU. Half precision is used only if a self-test finds that it draws the same picture.",
+    )
+    animals: bool = option(
+        False,
+        title="Animals",
+        group="Program",
+        help="The source is an animal: use LivePortrait's weights for animals. Its square must be given by --crop or "
+        "--points, as the official detector of animal faces needs a CUDA build and is not part of this program.",
+    )
     threads: int = option(
         0,
         title="Threads",
@@ -214,7 +309,9 @@ SECTIONS: Final[dict[str, Any]] = {
 }
 
 # Options of a single run: they make no sense in a preset.
-RUN_ONLY: Final = frozenset({"output", "overwrite", "json_lines", "quiet", "crop"})
+RUN_ONLY: Final = frozenset(
+    {"output", "overwrite", "json_lines", "quiet", "crop", "points", "pose_from", "exp_from", "lips_from", "eyes_from"}
+)
 
 
 @dataclass(frozen=True)
@@ -328,81 +425,14 @@ def _to_number(value: Any, kind: type) -> float | None:
     return int(number) if number == int(number) else None
 
 
-# ---- values that are more than a number or a word -------------------------------------------------------------------
-
-
-def parse_rate(text: str) -> Fraction | None:
-    """Frame rate as an exact fraction; an empty text is None.
-
-    29.97, 23.976, 59.94 and 119.88 mean the NTSC fractions they stand for.
-    """
-    if not text:
-        return None
-    try:
-        rate = Fraction(text.strip())
-    except (ValueError, ZeroDivisionError):
-        rate = Fraction(0)
-    if not 0 < rate <= 1000:
-        raise ValueError(f"{text!r} is not a frame rate above 0 and up to 1000, such as 25 or 30000/1001.")
-    for whole in (24, 30, 48, 60, 120):
-        ntsc = Fraction(whole * 1000, 1001)
-        if rate.denominator != 1 and abs(rate - ntsc) < Fraction(6, 1000):
-            return ntsc
-    return rate
-
-
-def parse_face(text: str) -> str:
-    """Choice of a face as models.face.select_face takes it: a word, a number from 1, or a point "x,y" in pixels."""
-    words = ("largest", "left", "right", "centre", "center")
-    numbers = _numbers(text)
-    if text in words or re.fullmatch(r"0*[1-9]\d*", text) or (numbers is not None and len(numbers) == 2):
-        return text
-    raise ValueError(f"{text!r} is not one of {', '.join(words[:4])}, a number counted from 1, or a point x,y.")
-
-
-def parse_crop(text: str) -> tuple[float, float, float, float] | None:
-    """Source crop (centre x, centre y, side, angle): pixels and degrees; an empty text is None."""
-    if not text:
-        return None
-    numbers = _numbers(text)
-    if numbers is None or len(numbers) not in (3, 4):
-        raise ValueError(f"{text!r} is not x,y,size or x,y,size,angle in pixels and degrees.")
-    if numbers[2] < 16:
-        raise ValueError(f"the side of the crop is {numbers[2]:g} px, it must be at least 16 px.")
-    x, y, side = numbers[:3]
-    return x, y, side, numbers[3] if len(numbers) == 4 else 0.0
-
-
-def parse_reference(text: str) -> str | int:
-    """Neutral reference: "auto", "first" or a frame number from 0."""
-    if text in ("auto", "first"):
-        return text
-    if re.fullmatch(r"\d+", text):
-        return int(text)
-    raise ValueError(f"{text!r} is not auto, first or a frame number counted from 0.")
-
-
-def parse_colour(text: str) -> tuple[int, int, int]:
-    """Colour #rrggbb as (red, green, blue), 0 to 255."""
-    if not re.fullmatch(r"#[0-9a-fA-F]{6}", text):
-        raise ValueError(f"{text!r} is not a colour written as #rrggbb, such as #00ff00.")
-    return int(text[1:3], 16), int(text[3:5], 16), int(text[5:7], 16)
-
-
-def _numbers(text: str) -> list[float] | None:
-    try:
-        return [float(Fraction(part.strip())) for part in text.split(",")]
-    except (ValueError, ZeroDivisionError):
-        return None
-
-
 PARSERS: Final[dict[str, Callable[[str], Any]]] = {
     "fps": parse_rate,
-    "face": parse_face,
+    "face": parse_faces,
     "driving_face": parse_face,
     "crop": parse_crop,
     "reference": parse_reference,
     "background": parse_colour,
+    "sliders": parse_sliders,
 }
 
 
@@ -513,6 +543,10 @@ def notes_on(options: RenderOptions) -> list[str]:
     motion, notes = options.animation, []
     if not motion.relative and motion.reference != "auto":
         notes.append("The neutral reference has no effect on absolute motion (--no-relative).")
+    if motion.relative and motion.driving_option != "pose-friendly" and not options.program.animals:
+        notes.append("--driving-option has no effect on relative motion, nor has it in the official release.")
+    if options.program.animals and motion.relative and motion.region != "all" and motion.official:
+        notes.append("The official rules of animals know no regions; --region has no effect with --official.")
     if not motion.paste_back and options.output.background != OutputOptions.background:
         notes.append("The background colour has no effect on the bare crop (--no-paste-back).")
     if options.output.hardware != "none" and options.output.codec in ("vp9", "prores"):

@@ -17,7 +17,7 @@ from liveportrait.engines.base import Engine, Image, Portrait
 from liveportrait.expression import Expression, express
 from liveportrait.motion import Array, Motion, blend
 from liveportrait.options import AnimationOptions
-from liveportrait.transfer import steady_eye_target, transfer
+from liveportrait.transfer import rests_at_reference, steady_eye_target, transfer
 from models.face import Face
 
 Driver = Motion | None
@@ -29,14 +29,14 @@ class SourceFace:
     """One animated face of a picture.
 
     Attributes:
-        face: Landmarks in pixels of the picture.
+        face: Landmarks in pixels of the picture; None for an animal.
         crop: Its square.
         portrait: The square as the engine prepared it.
         offsets: (1, K, 3) expression offsets to add to every frame.
         expression: Sliders on top of every frame.
     """
 
-    face: Face
+    face: Face | None
     crop: Crop
     portrait: Portrait
     compositor: Compositor
@@ -223,17 +223,22 @@ class Animator:
 
     # ------------------------------------------------------------------ source
 
-    def prepare(self, image: Image, face: Face, *, clip: bool = False) -> SourceFace:
+    def prepare(self, image: Image, face: Face | None, *, clip: bool = False, crop: Crop | None = None) -> SourceFace:
         """Encode one face of a picture.
 
         Args:
             image: (H, W, 3 or 4) uint8 RGB(A).
-            face: Landmarks in its pixels.
+            face: Landmarks in its pixels; None only for an engine that draws animals, and with a crop.
             clip: The picture is a frame of a clip, used once: the engine's picture at rest is not drawn for it.
+            crop: The square, if it isn't to be found from the face.
         """
-        crop = self.engine.fit_crop(Crop.from_face(face, self.options, self.engine.crop_size), image)
-        square = crop.apply(image)
-        portrait = self.engine.encode(square, crop.face(face))
+        if crop is None:
+            if face is None:
+                raise ValueError("a source without landmarks needs a crop.")
+            crop = self.engine.fit_crop(Crop.from_face(face, self.options, self.engine.crop_size), image)
+        square = crop.apply(image, official=self.options.official)
+        engine = self.engine
+        portrait = engine.encode_unseen(square) if face is None else engine.encode(square, crop.face(face))
         compare = self.detail and self.options.paste_back and not clip and not self.engine.exact_at_rest
         rest = rest_square(self.engine, portrait, self.options.stitching) if compare else square
         if rest.shape != square.shape:
@@ -261,9 +266,10 @@ class Animator:
     # ------------------------------------------------------------------ frames
 
     def _neutral(self, reference: Motion | None) -> Motion:
-        if reference is None and self.options.relative:
+        measured = rests_at_reference(self.engine, self.options)
+        if reference is None and measured:
             raise ValueError("relative motion needs a reference frame.")
-        if reference is not None and self.options.relative:
+        if reference is not None and measured:
             return reference
         return self.faces[0].portrait.motion if self.faces else self._some(reference)
 

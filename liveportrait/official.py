@@ -66,6 +66,7 @@ def official_transfer(
     driving: Motion,
     options: AnimationOptions,
     rules: TransferRules,
+    eye_target: float | None = None,
 ) -> Array:
     """Driving keypoints of a whole clip as the official release computes them.
 
@@ -75,6 +76,7 @@ def official_transfer(
         driving: N driving frames, or 1 for a driving picture (repeated for a source clip).
         options: scale_motion, gains and reference are ignored, as the release has none: the first frame counts.
         rules: Which variant.
+        eye_target: Opening at which the eyes of a source clip are held; None takes it from its first frame.
 
     Returns:
         (N, K, 3) float32.
@@ -102,7 +104,8 @@ def official_transfer(
     if rules.animal:
         x_d = np.concatenate([_stitch(engine, p, x_d[i : i + 1], options) for i, p in enumerate(portraits)])
     else:
-        target = steady_eye_target(source[0]) if clip and options.source_eye_normalize else None
+        target = steady_eye_target(source[0]) if eye_target is None else eye_target
+        target = target if clip and options.source_eye_normalize else None
         x_d = np.concatenate(
             [
                 _finish(engine, p, x_d[i : i + 1], driving[i], options, eye_target=target)

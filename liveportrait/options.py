@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 Region = Literal["all", "exp", "pose", "lip", "eyes"]
+DrivingOption = Literal["pose-friendly", "expression-friendly"]
 T = TypeVar("T")
 
 
@@ -83,6 +84,21 @@ class AnimationOptions:
         group="Motion",
         help="Frame that relative motion is measured from: auto (the most neutral one), first, or a frame number "
         "counted from 0.",
+    )
+    driving_option: DrivingOption = option(
+        "pose-friendly",
+        title="Absolute motion",
+        group="Motion",
+        help="With --no-relative: pose-friendly copies pose and expression, expression-friendly adds the driver's way "
+        "from its neutral reference, scaled to the size of the source's face. Relative motion does that anyway.",
+    )
+    official: bool = option(
+        False,
+        title="Official rules",
+        group="Motion",
+        advanced=True,
+        help="Compute motion as the official LivePortrait release does, its quirks included; docs/differences.md "
+        "lists them.",
     )
     smooth: float = option(
         2.0,

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from liveportrait.engines.base import Engine
 from liveportrait.motion import Motion
+from liveportrait.options import AnimationOptions
 
 LIP_OPEN = 0.03
 """Lip ratio of a source from which its lips are closed first (official threshold)."""
@@ -34,6 +35,11 @@ class TransferRules:
     expression_friendly: bool = True
     animal: bool = False
     neutral_lips: npt.NDArray[np.floating[Any]] | None = None
+
+
+def rests_at_reference(engine: Engine, options: AnimationOptions) -> bool:
+    """Whether the source is at rest where the driver is in its reference frame, and not where it is as the source."""
+    return options.relative or engine.animals or options.driving_option == "expression-friendly"
 
 
 def region_mask(engine: Engine, region: str, restricted: bool) -> npt.NDArray[np.float32]:

@@ -16,11 +16,27 @@ import numpy.typing as npt
 from liveportrait.engines.base import Engine, Portrait
 from liveportrait.expression import Expression, posed
 from liveportrait.motion import Array, Motion, blend, keypoints
-from liveportrait.official import official_transfer
+from liveportrait.official import hull_multiplier, official_transfer
 from liveportrait.options import AnimationOptions
-from liveportrait.rules import LIP_OPEN, TransferRules, check_family, region_mask, steady_eye_target
+from liveportrait.rules import (
+    LIP_OPEN,
+    TransferRules,
+    check_family,
+    region_mask,
+    rests_at_reference,
+    steady_eye_target,
+)
 
-__all__ = ["TransferRules", "check_family", "combine", "new_motion", "region_mask", "steady_eye_target", "transfer"]
+__all__ = [
+    "TransferRules",
+    "check_family",
+    "combine",
+    "new_motion",
+    "region_mask",
+    "rests_at_reference",
+    "steady_eye_target",
+    "transfer",
+]
 
 
 def _gains(engine: Engine, options: AnimationOptions) -> Array | None:
@@ -59,7 +75,8 @@ def new_motion(
         N frames; the ratios are the driver's.
     """
     source, n = portrait.motion, len(driving)
-    mask = region_mask(engine, options.region, restricted=source_video or not options.relative)
+    restricted = (source_video or not options.relative) and not engine.animals
+    mask = region_mask(engine, options.region, restricted=restricted)
     posed = options.region in ("all", "pose")
     stretch = driving.scale / (reference.scale if options.relative else source.scale)
     if options.relative:
@@ -208,6 +225,13 @@ def transfer(
     check_family(engine, driving)
     if rules is not None and rules.official:
         return official_transfer(engine, portrait, driving, options, rules)
+    if options.official:
+        return _by_official_rules(
+            engine, portrait, driving, reference, options,
+            offsets=offsets, expression=expression, eye_target=eye_target,
+        )  # fmt: skip
+    if engine.animals:
+        options = replace(options, relative=False, driving_option="expression-friendly")
     if isinstance(portrait, Portrait):
         return _transfer_one(
             engine,
@@ -253,13 +277,68 @@ def _transfer_one(
         if expression.face:
             moved = replace(moved, delta=moved.delta + engine.slider_delta(portrait, expression.face))
     moved, retargeting = _retarget(engine, portrait, moved, reference, options, expression)
-    x_d = keypoints(portrait.canonical, moved, engine.delta_space) + retargeting
+    x_d = keypoints(portrait.canonical, moved, engine.delta_space)
+    if not options.relative and options.driving_option == "expression-friendly":
+        at_rest = new_motion(engine, portrait, reference, reference, options, source_video=source_video)
+        base = keypoints(portrait.canonical, at_rest, engine.delta_space)
+        x_d = portrait.keypoints + np.float32(hull_multiplier(portrait.keypoints, base)) * (x_d - base)
+    x_d = x_d + retargeting
     if options.stitching:
         x_d = engine.stitch(portrait, x_d)
     if expression is not None and expression.lip_ratio is not None:
         options = replace(options, normalize_lip=False)
     normalised = _normalised(engine, portrait, moved, options, eye_target)
     return np.asarray(x_d if normalised is None else x_d + normalised, np.float32)
+
+
+def _by_official_rules(
+    engine: Engine, portrait: Portrait | Sequence[Portrait], driving: Motion, reference: Motion,
+    options: AnimationOptions, *, offsets: Array | None, expression: Expression | None, eye_target: float | None,
+) -> Array:  # fmt: skip
+    """The official rules for any piece of a clip: the reference stands for the clip's first frame.
+
+    Sliders lie on the source in relative motion and on the driver in absolute motion; the release has no such mix.
+    """
+    rules = TransferRules(
+        official=True,
+        expression_friendly=options.driving_option == "expression-friendly",
+        animal=engine.animals,
+    )
+    options = replace(options, smooth=0.0)  # the driver is smooth already
+    single = isinstance(portrait, Portrait)
+    portraits = [portrait] if isinstance(portrait, Portrait) else list(portrait)
+    if not single and len(portraits) != len(driving):
+        raise ValueError(f"the source clip has {len(portraits)} frames here, the driving motion {len(driving)}.")
+    moves_source = options.relative and not engine.animals
+    posed_sources, moved = [], [driving] * len(portraits) if single else [driving[i] for i in range(len(driving))]
+    for i, one in enumerate(portraits):
+        delta = np.zeros((1, engine.keypoints, 3), np.float32)
+        if offsets is not None:
+            delta = delta + (offsets if len(offsets) == 1 or single else offsets[i : i + 1])
+        if expression is not None and expression.face:
+            delta = delta + engine.slider_delta(one, expression.face)
+
+        def under(motion: Motion, delta: Array = delta) -> Motion:
+            shown = motion if expression is None else posed(motion, expression)
+            return replace(shown, delta=np.asarray(shown.delta + delta, np.float32))
+
+        posed_sources.append(replace(one, motion=under(one.motion)) if moves_source else one)
+        moved[i] = moved[i] if moves_source else under(moved[i])
+    parts = []
+    for source, shown in zip(posed_sources, moved, strict=True):
+        whole = Motion.concatenate([reference, shown])
+        given = source if single else [source] * len(whole)
+        parts.append(official_transfer(engine, given, whole, options, rules, eye_target)[1:])
+    x_d = np.concatenate(parts)
+    eyes, lips = _fixed(expression)
+    for i, one in enumerate(portraits):
+        own, rows = one.motion.eye_ratio, slice(None) if single else slice(i, i + 1)
+        if eyes is not None and not np.isnan(own).any():
+            target = np.where(np.isnan(eyes), own, eyes).astype(np.float32)
+            x_d[rows] += engine.retarget_eyes(one, target)
+        if lips is not None and not np.isnan(one.motion.lip_ratio).any():
+            x_d[rows] += engine.retarget_lips(one, lips)
+    return np.asarray(x_d, np.float32)
 
 
 def combine(

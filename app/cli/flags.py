@@ -19,6 +19,13 @@ PLACEHOLDERS = {
     "driving_face": "FACE",
     "background": "COLOUR",
     "reference": "FRAME",
+    "points": "FILE",
+    "pose_from": "CLIP",
+    "exp_from": "CLIP",
+    "lips_from": "CLIP",
+    "eyes_from": "CLIP",
+    "expression": "NAME|FILE",
+    "sliders": "NAME=VALUE,...",
     "engine": "NAME",
     "device": "NAME",
 }

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from app.errors import AppError, CancelledError, ExitCode
 from app.events import CancelToken, EventStream
 from app.jobs.cache import MotionCache, motion_key
-from app.jobs.hashes import content_hash, pair_hash
+from app.jobs.hashes import content_hash, input_files, joint_hash
 from app.jobs.queue import tag
 from app.jobs.record import JobRecord, State
 from app.jobs.target import Files, Target, open_target
@@ -79,7 +79,7 @@ class KeptParts(Parts):
         self._cache = cache
         self._hash = file_hash
         self._threads = threads
-        self._engines: OrderedDict[tuple[Any, ...], tuple[Engine, list[str], list[str]]] = OrderedDict()
+        self._engines: OrderedDict[Any, tuple[Engine, list[str], list[str]]] = OrderedDict()
         self._scenes: OrderedDict[tuple[Any, ...], tuple[Scene, list[str]]] = OrderedDict()
         self._tracker: FaceTracker | None = None
         self.token = CancelToken()
@@ -89,7 +89,7 @@ class KeptParts(Parts):
         """See Parts."""
         program = options.program
         threads = program.threads or self._threads
-        key = program.engine, program.device, threads, program.max_crop
+        key = replace(program, threads=threads, json_lines=False, quiet=False)
         if key not in self._engines:
             said: list[str] = []
             warned: list[str] = []
@@ -114,8 +114,7 @@ class KeptParts(Parts):
 
     def scene(self, job: Job, engine: Engine, make: Callable[[], tuple[Scene, list[str]]]) -> tuple[Scene, list[str]]:
         """See Parts."""
-        wanted = job.options.input
-        key = str(job.source), self._hash(job.source), id(engine), wanted.face, wanted.crop, job.options.animation
+        key = str(job.source), self._hash(job.source), id(engine), job.options.input, job.options.animation
         if key not in self._scenes:
             while len(self._scenes) >= PORTRAITS:
                 self._scenes.popitem(last=False)
@@ -126,7 +125,7 @@ class KeptParts(Parts):
 
     def motion(self, job: Job, engine: Engine, track: MotionTrack, read: Callable[[], bool]) -> None:
         """See Parts."""
-        key = motion_key(self._hash(job.driving), engine, job.options.input)
+        key = motion_key(self._hash(job.driving), engine, job.options)
         if not self._cache.fill(key, track, read, self.token):
             self.read += 1
 
@@ -207,7 +206,7 @@ class Performer:
     def _render(self, job: JobRecord, target: Target, hidden: Path, events: EventStream, token: CancelToken) -> Outcome:
         from liveportrait.expression import Expression
 
-        hashed = pair_hash(self._hash(job.source), self._hash(job.driving))
+        hashed = joint_hash(self._hash(path) for path in input_files(job.source, job.driving, job.values))
         options = RenderOptions.from_values({**job.values, "output": "%05d" if job.numbered else "", "overwrite": True})
         expression = None if job.expression is None else Expression.from_dict(job.expression)
         one = Job(job.source, job.driving, options, expression=expression, target=hidden / target.name)
@@ -230,7 +229,7 @@ def _refusal(job: JobRecord, target: Target) -> Outcome | None:
     if not target.exists():
         return None
     if "://" not in job.output:
-        for path in (job.source, job.driving):
+        for path in input_files(job.source, job.driving, job.values):
             if path.exists() and Path(job.output).exists() and path.samefile(job.output):
                 text = f"{job.output} is an input and can't be the output as well."
                 return Outcome("failed", error=text, exit_code=int(ExitCode.USAGE))

@@ -7,9 +7,10 @@ from contextlib import ExitStack
 from fractions import Fraction
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from app.errors import MissingError, UsageError
+from app.expressions import expression_from
 from app.media.audio import AudioSource
 from app.media.files import check_output
 from app.media.reader import open_clip
@@ -31,11 +32,14 @@ if TYPE_CHECKING:
     from liveportrait.template import MotionTemplate
 
 
+PARTS: Final = {"pose": "pose", "exp": "expression", "lip": "lips", "eyes": "eyes"}  # region -> word
+
+
 def load_job_engine(options: RenderOptions, say: Callable[[str], None], warn: Callable[[str], None]) -> Engine:
     """The engine that the options ask for.
 
     Args:
-        options: engine, device, threads and crop_size are used.
+        options: engine, device, threads, max_crop, precision and animals are used.
         say: Told which engine it is and why.
         warn: Told of better ones that failed.
 
@@ -52,6 +56,8 @@ def load_job_engine(options: RenderOptions, say: Callable[[str], None], warn: Ca
             program.device,
             threads=program.threads,
             max_crop=program.max_crop,
+            precision=program.precision,
+            animals=program.animals,
             say=say,
             warn=warn,
         )
@@ -74,6 +80,8 @@ class Inputs:
         source: The source as a clip.
         driving: The driving file as a clip, None for a motion template.
         template: The driving file as a motion template, None for a clip.
+        others: Region -> file that drives it instead of the driving file.
+        expression: Sliders on top of the motion, or None.
         output: Where the result goes.
         comparison: Where the comparison clip goes, or None.
         still_result: True if the result is one picture.
@@ -121,13 +129,15 @@ class Inputs:
         job, options = self.job, self.job.options
         for sentence in notes_on(options):
             self.note(sentence)
+        wanted = options.input
+        self.expression = expression_from(wanted.expression, wanted.sliders, job.expression)
+        named = {"pose": wanted.pose_from, "exp": wanted.exp_from, "lip": wanted.lips_from, "eyes": wanted.eyes_from}
+        self.others = {region: Path(name) for region, name in named.items() if name}
         self.source: ClipReader = self._close.enter_context(open_clip(job.source, rate=self.rate))
         self.driving: ClipReader | None = None
         self.template: MotionTemplate | None = None
         if is_template(job.driving):
-            from app.render.template import open_template
-
-            self.template = open_template(job.driving)
+            self.template = self._template(job.driving)
         else:
             self.driving = self._close.enter_context(open_clip(job.driving, rate=self.rate))
         for reader in (self.source, self.driving):
@@ -137,7 +147,9 @@ class Inputs:
         self._check_names()
         reasons: list[str] = []
         self.engine = self.parts.engine(options, reasons.append, lambda text: self.note(text, warn=True))
-        self._check_family()
+        if self.template is not None:
+            self._check_family(self.template, job.driving)
+        self._check_others()
         self.tracker = self.parts.tracker()
         self.scenes = SceneMaker(self.engine, self.tracker, options, job.source)
         remarks: list[str] = []
@@ -181,7 +193,18 @@ class Inputs:
 
     def files(self) -> tuple[Path, ...]:
         """Files that must not be written to."""
-        return self.job.source, self.job.driving
+        return self.job.source, self.job.driving, *self.others.values()
+
+    def open_template(self, path: Path) -> MotionTemplate:
+        """A motion template that this engine can use.
+
+        Raises:
+            MediaError: The file is no template.
+            UsageError: It holds the keypoints of another engine.
+        """
+        template = self._template(path)
+        self._check_family(template, path)
+        return template
 
     def _check_names(self) -> None:
         options = self.job.options.output
@@ -204,13 +227,26 @@ class Inputs:
     def _is_input(self, path: Path) -> bool:
         return any(own.exists() and own.samefile(path) for own in self.files())
 
-    def _check_family(self) -> None:
+    @staticmethod
+    def _template(path: Path) -> MotionTemplate:
+        from app.render.template import open_template
+
+        return open_template(path)
+
+    def _check_family(self, template: MotionTemplate, path: Path) -> None:
         """A template must hold the keypoints of the engine."""
-        if self.template is not None:
-            try:
-                self.template.require(self.engine.family, self.engine.keypoints)
-            except ValueError as error:
-                raise UsageError(f"{self.job.driving}: {error}") from None
+        try:
+            template.require(self.engine.family, self.engine.keypoints)
+        except ValueError as error:
+            raise UsageError(f"{path}: {error}") from None
+
+    def _check_others(self) -> None:
+        """Drivers of parts of the face must be there before any work is done."""
+        for path in self.others.values():
+            if is_template(path):
+                self.open_template(path)
+            else:
+                open_clip(path, rate=self.rate).close()
 
     # ---- time and sound -------------------------------------------------------------------------------------------
     @property

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 
 from app.errors import AppError, CancelledError
 from app.events import CancelToken, EventStream
+from app.media.reader import open_clip
 from app.render.driving import FaceFollower, read_driving
-from app.render.inputs import Inputs
+from app.render.inputs import PARTS, Inputs
+from app.render.mix import Driver, MotionMix
 from app.render.motion import choose_reference, smooth_track
 from app.render.output import Outputs, Target
 from app.render.parts import Parts
@@ -21,9 +23,12 @@ from app.render.stages import Stages
 from app.render.timings import Timings
 from app.render.track import MotionTrack
 from liveportrait.smoothing import SMOOTHING_UNIT
+from liveportrait.template import is_template
 
 if TYPE_CHECKING:
+    from app.media.reader import ClipReader
     from app.render.job import Job, Plan
+    from liveportrait.template import MotionTemplate
 
 
 def render(
@@ -83,10 +88,12 @@ class Run:
         self.token = token
         self.timings = Timings()
         self.track = MotionTrack(folder / "motion")
+        self._tracks: list[MotionTrack] = []
 
     def close(self) -> None:
         """Close the scratch files."""
-        self.track.close()
+        for track in (self.track, *self._tracks):
+            track.close()
 
     def read_motion(self) -> None:
         """First pass: read the driving motion, choose the neutral reference, smooth.
@@ -96,39 +103,67 @@ class Run:
             NoFaceError: No driving frame has a face.
             UsageError: The driving face or the reference frame does not exist.
         """
+        inputs = self.inputs
+        main = self._read(self.track, inputs.driving, inputs.template, "")
+        others = {part: self._read_other(part, path) for part, path in inputs.others.items()}
+        self.track = main.track
+        self.mix = MotionMix(inputs.engine, main, others, loop=inputs.rule == "loop")
+
+    def _read(self, track: MotionTrack, clip: ClipReader | None, template: MotionTemplate | None, part: str) -> Driver:
+        """Read one driver; part names what it drives, if that isn't all."""
         inputs, options = self.inputs, self.inputs.job.options
-        if inputs.driving is not None:
-            inputs.parts.motion(inputs.job, inputs.engine, self.track, self._read_clip)
         animation = options.animation
-        if inputs.template is not None:
+        if clip is not None:
+            job = replace(inputs.job, driving=clip.info.path) if part else inputs.job
+            inputs.parts.motion(job, inputs.engine, track, lambda: self._read_clip(clip, track, part))
+        if part and animation.reference not in ("auto", "first"):
+            animation = replace(animation, reference="auto")  # the number is one of the main clip
+        if animation.official and animation.reference == "auto":
+            animation = replace(animation, reference="first")
+        if template is not None:
             from app.render.template import fill_track
 
-            fill_track(self.track, inputs.template)
-            if animation.reference == "auto" and inputs.template.source.get("reference") == "chosen":
-                animation = replace(animation, reference=str(inputs.template.reference))
-        lone = len(self.track) == 1
-        self.reference, index, sentences = choose_reference(self.track, inputs.engine, animation, lone)
+            fill_track(track, template)
+            if animation.reference == "auto" and template.source.get("reference") == "chosen":
+                animation = replace(animation, reference=str(template.reference))
+        lone = len(track) == 1
+        reference, index, sentences = choose_reference(track, inputs.engine, animation, lone)
         for sentence in sentences:
             inputs.note(sentence, warn=True)
-        if options.animation.relative and options.animation.reference == "auto" and not lone:
+        if not part and animation.relative and animation.reference == "auto" and not lone:
             self.events.info(f"Motion is measured from driving frame {index}, the most neutral one.")
-        variance = options.animation.smooth * SMOOTHING_UNIT
-        self.track = smooth_track(self.track, self.folder / "smooth", variance, inputs.engine.regions.get("lids"))
+        plain = animation.official and not inputs.moving  # the release smooths under source clips only
+        variance = 0.0 if plain else animation.smooth * SMOOTHING_UNIT
+        smoothed = smooth_track(track, self.folder / f"smooth{part}", variance, inputs.engine.regions.get("lids"))
+        return Driver(smoothed, reference)
 
-    def _read_clip(self) -> bool:
-        """Read the motion of the driving clip into the track; whether the clip was whole."""
+    def _read_other(self, part: str, path: Path) -> Driver:
+        """Read the driver of a part of the face."""
+        track = MotionTrack(self.folder / f"motion-{part}")
+        self._tracks.append(track)
+        if is_template(path):
+            driver = self._read(track, None, self.inputs.open_template(path), part)
+        else:
+            with open_clip(path, rate=self.inputs.rate) as reader:
+                driver = self._read(track, reader, None, part)
+                if reader.problem:
+                    self.inputs.note(reader.problem, warn=True)
+        self._tracks.append(driver.track)
+        return driver
+
+    def _read_clip(self, clip: ClipReader, track: MotionTrack, part: str) -> bool:
+        """Read the motion of a driving clip into a track; whether the clip was whole."""
         inputs = self.inputs
-        assert inputs.driving is not None
-        follow = FaceFollower(inputs.tracker, inputs.job.options.input.driving_face)
-        with self.events.phase("track", inputs.driving.info.frames, "Reading motion") as phase:
+        follow = FaceFollower(inputs.tracker, inputs.job.options.input.driving_face if not part else "largest")
+        title = f"Reading motion ({PARTS[part]})" if part else "Reading motion"
+        with self.events.phase("track", clip.info.frames, title) as phase:
             try:
                 read_driving(
-                    inputs.driving, follow, inputs.engine, self.track,
-                    timings=self.timings, phase=phase, token=self.token,
+                    clip, follow, inputs.engine, track, timings=self.timings, phase=phase, token=self.token
                 )  # fmt: skip
             except CancelledError:
                 raise CancelledError("Stopped while the motion was read; nothing was written.") from None
-        return not inputs.driving.problem
+        return not clip.problem
 
     def write(self) -> RenderReport:
         """Second pass: render, compose and encode every frame.
@@ -137,7 +172,7 @@ class Run:
             AppError: See :func:`render`.
         """
         inputs = self.inputs
-        self._stages = stages = Stages(inputs, self.track, self.reference, self.timings)
+        self._stages = stages = Stages(inputs, self.track, self.mix, self.timings)
         rate, time_base = inputs.clock
         target = Target(
             path=inputs.output,

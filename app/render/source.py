@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from app.errors import NoFaceError, UsageError
-from app.options import parse_crop
+from app.media.files import check_input, read_error
 from app.render.driving import FaceFollower
 from app.render.timings import Timings
+from app.values import parse_crop, parse_faces, parse_points
 from liveportrait.animator import Animator, SourceFace
-from liveportrait.compose import Compositor
-from liveportrait.crop import Crop
+from liveportrait.crop import Crop, Points
 from models.face import Face, FaceTracker, select_face
 
 if TYPE_CHECKING:
@@ -35,11 +36,16 @@ class Scene:
 
     Attributes:
         picture: (H, W, 3 or 4) uint8.
-        face: The animated face; None where none was found.
+        faces: The animated faces; empty where none was found.
     """
 
     picture: Pixels
-    face: SourceFace | None = None
+    faces: tuple[SourceFace, ...] = ()
+
+    @property
+    def face(self) -> SourceFace | None:
+        """The first animated face; None where none was found."""
+        return self.faces[0] if self.faces else None
 
 
 def pixels_of(frame: Frame) -> Pixels:
@@ -64,6 +70,8 @@ class SceneMaker:
         self._animator = Animator(engine, options.animation)
         self._name = name
         self._fixed = parse_crop(options.input.crop)
+        self._points = self._read_points(options.input.points)
+        self._choices = parse_faces(options.input.face)
         self.notes: list[str] = []
 
     def still(self, frame: Frame) -> Scene:
@@ -71,36 +79,61 @@ class SceneMaker:
 
         Raises:
             NoFaceError: There is no face.
-            UsageError: The face asked for does not exist.
+            UsageError: The face asked for does not exist, or the square of an animal is not given.
         """
         picture = pixels_of(frame)
         crop = self._fixed_crop()
+        if self._engine.animals:
+            return self._scene(picture, [None], crop, clip=False)
         view = frame.rgb if crop is None else crop.apply(frame.rgb)
         faces = self._tracker.detect(view)
         if not faces:
             where = "in the square given by --crop" if crop else "in the picture"
             raise NoFaceError(f"{self._name}: no face was found {where}.", HINT)
-        choice = self._options.input.face if crop is None else "largest"
-        try:
-            face = select_face(faces, choice, (view.shape[1], view.shape[0]))
-        except ValueError as error:
-            raise UsageError(f"{self._name}: {error}") from None
-        if len(faces) > 1 and choice == "largest" and crop is None:
+        chosen = self._chosen(faces, (view.shape[1], view.shape[0])) if crop is None else faces[:1]
+        if len(faces) > 1 and self._choices == ("largest",) and crop is None:
             self.notes.append(f"{self._name} shows {len(faces)} faces; the largest is animated (--face chooses).")
-        return self._scene(picture, face, crop)
+        return self._scene(picture, chosen, crop, clip=False)
+
+    def _chosen(self, faces: list[Face], size: tuple[int, int]) -> list[Face]:
+        """The faces of a photo that the option names, each once."""
+        if self._choices == ("all",):
+            return faces
+        chosen: list[Face] = []
+        for choice in self._choices:
+            try:
+                face = select_face(faces, choice, size)
+            except ValueError as error:
+                raise UsageError(f"{self._name}: {error}") from None
+            if not any(face is one for one in chosen):
+                chosen.append(face)
+        return chosen
 
     def moving(self, frames: Iterable[tuple[Fraction, Frame]], timings: Timings) -> Iterator[tuple[Fraction, Scene]]:
-        """Scenes of a clip; the chosen face is followed. Frames without a face come without one."""
-        follow = FaceFollower(self._tracker, self._options.input.face if self._fixed is None else "largest")
+        """Scenes of a clip; the chosen face is followed. Frames without a face come without one.
+
+        Raises:
+            UsageError: Several faces are asked for, or the square of an animal is not given.
+        """
+        if len(self._choices) > 1 or self._choices == ("all",):
+            raise UsageError(
+                f"--face: {self._options.input.face} asks for several faces, but {self._name} is a clip; only those of "
+                "a photo can be animated together.",
+                "Choose one face, and animate the result again for the next one.",
+            )
+        follow = FaceFollower(self._tracker, self._choices[0] if self._fixed is None else "largest")
         last: tuple[Frame, Scene] | None = None
         for time, frame in frames:
             if last is None or last[0] is not frame:
                 crop = self._fixed_crop()
-                with timings.measure("track source"):
-                    face = follow(frame.rgb if crop is None else crop.apply(frame.rgb))
+                faces: list[Face | None] = [None]
+                if not self._engine.animals:
+                    with timings.measure("track source"):
+                        faces = [follow(frame.rgb if crop is None else crop.apply(frame.rgb))]
                 picture = pixels_of(frame)
+                lost = faces == [None] and not self._engine.animals
                 with timings.measure("encode source"):
-                    last = frame, Scene(picture) if face is None else self._scene(picture, face, crop)
+                    last = frame, Scene(picture) if lost else self._scene(picture, faces, crop, clip=True)
             yield time, last[1]
 
     def first_moving(self, reader: ClipReader, token: CancelToken) -> Scene:
@@ -120,25 +153,53 @@ class SceneMaker:
             count += 1
         raise NoFaceError(f"{self._name}: no face was found in any of its {count} frames.", HINT)
 
-    def _fixed_crop(self) -> Crop | None:
-        if self._fixed is None:
+    def _read_points(self, name: str) -> Points | None:
+        """(9, 2) points of the animal's face, from the file that the option names."""
+        if not name:
             return None
-        return self._engine.fit_crop(Crop.from_box(*self._fixed, size=self._engine.crop_size))
+        if not self._engine.animals:
+            raise UsageError("--points holds the face of an animal.", "Add --animals, or give the square with --crop.")
+        path = Path(name)
+        check_input(path)
+        try:
+            return np.array(parse_points(path.read_text(encoding="utf-8-sig")), np.float32)
+        except OSError as error:
+            raise read_error(path, error) from error
+        except ValueError as error:
+            raise UsageError(f"--points: {path}: {error}") from None
 
-    def _scene(self, picture: Pixels, face: Face, crop: Crop | None) -> Scene:
-        """Encode a picture.
+    def _fixed_crop(self) -> Crop | None:
+        """The square given by hand, or None.
+
+        Raises:
+            UsageError: There is none, and the source is an animal.
+        """
+        size = self._engine.crop_size
+        if self._fixed is not None:
+            return self._engine.fit_crop(Crop.from_box(*self._fixed, size=size))
+        if self._points is not None:
+            return self._engine.fit_crop(Crop.from_face(self._points, self._options.animation, size))
+        if self._engine.animals:
+            raise UsageError(
+                f"{self._name}: the square of an animal must be given.",
+                "Add --crop x,y,size (centre and side in pixels), or --points FILE; the official detector of animal "
+                "faces needs a CUDA build and is not part of this program.",
+            )
+        return None
+
+    def _scene(self, picture: Pixels, faces: Sequence[Face | None], crop: Crop | None, *, clip: bool) -> Scene:
+        """Encode faces of a picture.
 
         Args:
             picture: (H, W, 3 or 4).
-            face: Landmarks, in crop pixels if there is a crop already.
+            faces: Landmarks, in crop pixels if there is a crop already; None for an animal.
             crop: Crop given by hand, or None.
+            clip: The picture is a frame of a clip.
         """
         if crop is None:
-            return Scene(picture, self._animator.prepare(picture, face))
-        square = crop.apply(picture)
-        portrait = self._engine.encode(square, face)
-        there = Face(crop.to_source(face.points), face.score)
-        return Scene(picture, SourceFace(there, crop, portrait, Compositor(picture, crop, square)))
+            return Scene(picture, tuple(self._animator.prepare(picture, face, clip=clip) for face in faces))
+        there = [None if face is None else Face(crop.to_source(face.points), face.score) for face in faces]
+        return Scene(picture, tuple(self._animator.prepare(picture, face, clip=clip, crop=crop) for face in there))
 
 
 class SourceClock:

@@ -6,7 +6,7 @@ from collections.abc import Generator, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -15,23 +15,22 @@ import numpy.typing as npt
 from app.media.prefetch import Prefetch
 from app.render.batching import batch_of, render_batch
 from app.render.driving import queue_depth
-from app.render.motion import MotionSampler
 from app.render.source import pixels_of
-from liveportrait.animator import FaceHold
-from liveportrait.transfer import steady_eye_target, transfer
+from liveportrait.compose import paste_back_official
+from liveportrait.transfer import rests_at_reference, steady_eye_target, transfer
 
 if TYPE_CHECKING:
     from app.media.reader import ClipReader
     from app.render.inputs import Inputs
+    from app.render.mix import MotionMix
     from app.render.source import Scene
     from app.render.timings import Timings
     from app.render.track import MotionTrack
+    from liveportrait.animator import SourceFace
     from liveportrait.motion import Motion
 
 Pixels = npt.NDArray[np.uint8]
 Keypoints = npt.NDArray[np.float32]
-HOLD: Final = 0.5  # seconds that the last motion is held after the driving face was lost
-EASE: Final = 0.7  # seconds over which it then eases to neutral
 
 
 @dataclass
@@ -42,14 +41,14 @@ class Step:
         time: Seconds.
         scene: The source at that time.
         driving: Driving frame for the comparison clip, or None.
-        square: Rendered square, None where the source shows no face.
+        squares: Rendered squares of the source's faces; empty where it shows none.
         picture: The finished frame.
     """
 
     time: Fraction
     scene: Scene
     driving: Pixels | None = None
-    square: Pixels | None = None
+    squares: tuple[Pixels, ...] = ()
     picture: Pixels | None = None
 
 
@@ -58,8 +57,8 @@ class Stages:
 
     Args:
         inputs: The job, made ready.
-        track: Driving motion.
-        reference: Neutral driving frame (N = 1).
+        track: Motion of the main driving clip.
+        mix: Driving motion at any time.
         timings: Gets the time of each stage.
 
     Attributes:
@@ -67,10 +66,10 @@ class Stages:
         source_lost: Output frames for which the source shows no face.
     """
 
-    def __init__(self, inputs: Inputs, track: MotionTrack, reference: Motion, timings: Timings) -> None:
+    def __init__(self, inputs: Inputs, track: MotionTrack, mix: MotionMix, timings: Timings) -> None:
         self._inputs = inputs
         self._track = track
-        self._reference = reference
+        self._mix = mix
         self._timings = timings
         self._options = inputs.job.options.animation
         self.lost = 0
@@ -94,9 +93,9 @@ class Stages:
     def _draw(self, scenes: Iterable[tuple[Fraction, Scene]]) -> Iterator[Step]:
         """Motion at each output time, transferred and rendered; a photo several frames at a time."""
         size = 1 if self._inputs.moving else batch_of(self._inputs.engine)
-        waiting: list[tuple[Step, Keypoints]] = []
+        waiting: list[tuple[Step, list[Keypoints]]] = []
         for step, keypoints in self._posed(scenes):
-            if keypoints is None:
+            if not keypoints:
                 yield step
                 continue
             waiting.append((step, keypoints))
@@ -105,60 +104,63 @@ class Stages:
                 waiting = []
         yield from self._drawn(waiting)
 
-    def _drawn(self, waiting: list[tuple[Step, Keypoints]]) -> Iterator[Step]:
-        """Render steps that share a portrait."""
+    def _drawn(self, waiting: list[tuple[Step, list[Keypoints]]]) -> Iterator[Step]:
+        """Render steps that share their portraits."""
         if not waiting:
             return
-        face = waiting[0][0].scene.face
-        assert face is not None
+        drawn = []
         with self._timings.measure("render", len(waiting)):
-            x_d = np.concatenate([keypoints for _, keypoints in waiting])
-            squares = render_batch(self._inputs.engine, face.portrait, x_d)
-        for (step, _), square in zip(waiting, squares, strict=True):
-            step.square = square
+            for number, face in enumerate(waiting[0][0].scene.faces):
+                x_d = np.concatenate([keypoints[number] for _, keypoints in waiting])
+                drawn.append(render_batch(self._inputs.engine, face.portrait, x_d))
+        for index, (step, _) in enumerate(waiting):
+            step.squares = tuple(squares[index] for squares in drawn)
             yield step
 
-    def _posed(self, scenes: Iterable[tuple[Fraction, Scene]]) -> Iterator[tuple[Step, Keypoints | None]]:
-        """Each step with the driving keypoints (1, K, 3); None where the source shows no face."""
-        sample = MotionSampler(self._track, loop=self._inputs.rule == "loop")
-        hold = FaceHold(HOLD, EASE)
-        before, eyes = Fraction(0), None
+    def _posed(self, scenes: Iterable[tuple[Fraction, Scene]]) -> Iterator[tuple[Step, list[Keypoints]]]:
+        """Each step with the driving keypoints (1, K, 3) of each face; none where the source shows no face."""
+        eyes = None
+        measured = rests_at_reference(self._inputs.engine, self._options)
         with DrivingPanel(self._inputs.driving if self._inputs.comparison else None) as panel:
             for time, scene in scenes:
-                motion, index = sample(time)
-                self.lost += motion is None
-                step, keypoints = Step(time, scene, panel.at(index)), None
-                if scene.face is None:
-                    self.source_lost += 1
-                else:
-                    own = scene.face.portrait.motion
-                    if eyes is None and self._inputs.moving:
-                        eyes = steady_eye_target(own)
-                    with self._timings.measure("transfer"):
-                        held = hold(motion, self._reference if self._options.relative else own, float(time - before))
-                        keypoints = self._keypoints(scene, held, eyes)
-                before = time
-                yield step, keypoints
+                own = None if scene.face is None else scene.face.portrait.motion
+                if own is not None and eyes is None and self._inputs.moving:
+                    eyes = steady_eye_target(own)
+                with self._timings.measure("transfer"):
+                    motion, seen, index = self._mix.at(time, None if measured else own)
+                    keypoints = [self._keypoints(face, motion, eyes) for face in scene.faces]
+                self.lost += not seen
+                self.source_lost += not scene.faces
+                yield Step(time, scene, panel.at(index)), keypoints
 
-    def _keypoints(self, scene: Scene, motion: Motion, eyes: float | None) -> Keypoints:
-        assert scene.face is not None
-        portrait, engine = scene.face.portrait, self._inputs.engine
+    def _keypoints(self, face: SourceFace, motion: Motion, eyes: float | None) -> Keypoints:
+        portrait = face.portrait
         source = [portrait] if self._inputs.moving else portrait
         return transfer(
-            engine, source, motion, self._reference, self._options,
-            expression=self._inputs.job.expression, eye_target=eyes,
+            self._inputs.engine, source, motion, self._mix.reference, self._options,
+            expression=self._inputs.expression, eye_target=eyes,
         )  # fmt: skip
 
     def _compose(self, steps: Iterable[Step]) -> Iterator[Step]:
         for step in steps:
             with self._timings.measure("compose"):
                 if not self._options.paste_back:
-                    step.picture = self._bare(step.square)
-                elif step.square is None or step.scene.face is None:
-                    step.picture = step.scene.picture
+                    step.picture = self._bare(step.squares[0] if step.squares else None)
                 else:
-                    step.picture = step.scene.face.compositor.paste(step.square)
+                    step.picture = self._pasted(step)
             yield step
+
+    def _pasted(self, step: Step) -> Pixels:
+        """The source's picture with all squares in it."""
+        picture = step.scene.picture
+        for square, face in zip(step.squares, step.scene.faces, strict=True):
+            if self._options.official and picture.shape[2] == square.shape[2] == 3:
+                picture = paste_back_official(picture, square, face.crop)
+            elif picture is step.scene.picture:
+                picture = face.compositor.paste(square)
+            else:
+                face.compositor.paste(square, out=picture)
+        return picture
 
     def _bare(self, square: Pixels | None) -> Pixels:
         """A bare square in the size of the result; black where the source shows no face."""

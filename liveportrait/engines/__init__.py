@@ -37,12 +37,13 @@ class EngineSpec:
     Attributes:
         name: Name for ``--engine``.
         factory: "module:callable".
-        keywords: Those of device, threads and max_crop that it takes.
+        keywords: Those of device, threads, max_crop, precision and variant that it takes.
         summary: What it is, for `animate doctor`.
         devices: Devices it knows, best first.
         rank: "auto" takes the usable engine with the highest rank.
         requires: Modules that must be importable.
         models: Models (models.registry) whose files must be here.
+        animal_models: The same for animals; empty if it knows human faces only.
         accelerator: Module whose graphics support makes "auto" choose this engine; without it, it must be asked for.
     """
 
@@ -54,27 +55,34 @@ class EngineSpec:
     rank: int = 0
     requires: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
+    animal_models: tuple[str, ...] = ()
     accelerator: str = ""
 
-    def missing(self) -> str:
-        """Why the engine can't run here, or an empty string if it can."""
+    def missing(self, variant: str = "human") -> str:
+        """Why the engine can't run here with the weights of a variant, or an empty string if it can."""
+        if variant == "animals" and not self.animal_models:
+            return "it knows human faces only."
         absent = [name for name in self.requires if importlib.util.find_spec(name) is None]
         if absent:
             return f"the package {absent[0]} is not installed."
         module = self.factory.partition(":")[0]
         if importlib.util.find_spec(module) is None:
             return f"the module {module} is not part of this installation."
-        return self._missing_models()
+        return self._missing_models(self.animal_models if variant == "animals" else self.models)
 
-    def _missing_models(self) -> str:
+    @staticmethod
+    def _missing_models(names: tuple[str, ...]) -> str:
         from models.registry import ModelError
         from models.weights import find_model
 
         try:
-            for name in self.models:
+            for name in names:
                 find_model(name)
         except ModelError:
-            return f"its weights (model {name}) are not here."
+            return (
+                f"its weights (model {name}) are not here. `animate models download {name}` or "
+                "`animate models import FOLDER` gets them."
+            )
         return ""
 
     def unfit(self) -> str:
@@ -86,10 +94,13 @@ class EngineSpec:
         fast = torch.cuda.is_available() or torch.backends.mps.is_available()
         return "" if fast else "it is slow without a graphics card and must be asked for."
 
-    def load(self, device: str, threads: int, max_crop: int) -> Engine:
+    def load(self, device: str, threads: int, max_crop: int, precision: str = "auto", variant: str = "human") -> Engine:
         """Make the engine and run its self-test."""
-        given = {"device": device, "threads": threads, "max_crop": max_crop}
-        chosen = {name: given[name] for name in self.keywords if name != "max_crop" or max_crop}
+        given: dict[str, object] = {
+            "device": device, "threads": threads, "max_crop": max_crop, "precision": precision, "variant": variant,
+        }  # fmt: skip
+        unset = {"max_crop": 0, "precision": "auto", "variant": "human"}
+        chosen = {name: given[name] for name in self.keywords if given[name] != unset.get(name)}
         module, _, attribute = self.factory.partition(":")
         make = getattr(importlib.import_module(module), attribute)
         engine: Engine = make(**chosen)
@@ -110,10 +121,12 @@ ENGINES: Final[tuple[EngineSpec, ...]] = (
         name="torch",
         factory="liveportrait.engines.torch:load_engine",
         summary="LivePortrait's networks of 21 learned keypoints on PyTorch; needs their official weights",
+        keywords=("device", "threads", "precision", "variant"),
         devices=("auto", "cpu", "cuda", "mps"),
         rank=20,
         requires=("torch",),
         models=("liveportrait/human",),
+        animal_models=("liveportrait/animals",),
         accelerator="torch",
     ),
 )
@@ -130,6 +143,8 @@ def load_engine(
     *,
     threads: int = 0,
     max_crop: int = 0,
+    precision: str = "auto",
+    animals: bool = False,
     say: Callable[[str], None] | None = None,
     warn: Callable[[str], None] | None = None,
     specs: Sequence[EngineSpec] | None = None,
@@ -141,6 +156,8 @@ def load_engine(
         device: "auto" or a device that the engine knows ("cpu", "cuda", ...).
         threads: Number of CPU threads, 0 for the engine's own choice.
         max_crop: Largest side of the animated square in pixels, 0 for the engine's own; for engines that can choose.
+        precision: "auto", "fp32", "fp16" or "bf16", for engines that can choose.
+        animals: Take the weights for animals.
         say: Called with one sentence: which engine runs and why.
         warn: Called with one sentence for each better engine that "auto" had to pass over because it failed.
         specs: Engines to choose from; all built-in ones by default.
@@ -151,6 +168,8 @@ def load_engine(
     """
     known = ENGINES if specs is None else tuple(specs)
     say, warn = say or _ignore, warn or _ignore
+    variant = "animals" if animals else "human"
+    how = threads, max_crop, precision, variant
     if name != "auto":
         spec = next((s for s in known if s.name == name), None)
         if spec is None:
@@ -159,21 +178,21 @@ def load_engine(
             raise ValueError(
                 f"There is no engine named {name!r}; known are auto, {', '.join(engine_names(known))}.{guess}"
             )
-        engine = _load(spec, _pick_device(spec, device), threads, max_crop)
+        engine = _load(spec, _pick_device(spec, device), *how)
         say(f"Engine {spec.name} was asked for.")
         return engine
     passed_over: list[str] = []
     for spec in sorted(known, key=lambda s: -s.rank):
-        reason = spec.missing()
+        reason = spec.missing(variant)
         if not reason and device != "auto" and device.partition(":")[0] not in spec.devices:
             reason = f"it doesn't run on {device}."
-        if not reason and device == "auto":
+        if not reason and device == "auto" and not animals:
             reason = spec.unfit()
         if reason:
             passed_over.append(f"Not {spec.name}: {reason}")
             continue
         try:
-            engine = _load(spec, _pick_device(spec, device), threads, max_crop)
+            engine = _load(spec, _pick_device(spec, device), *how)
         except EngineUnavailableError as error:
             passed_over.append(f"Not {spec.name}: {error.reason}")
             warn(f"{error} The next best engine is tried.")
@@ -196,14 +215,14 @@ def _pick_device(spec: EngineSpec, device: str) -> str:
     return device
 
 
-def _load(spec: EngineSpec, device: str, threads: int, max_crop: int) -> Engine:
-    reason = spec.missing()
+def _load(spec: EngineSpec, device: str, threads: int, max_crop: int, precision: str, variant: str) -> Engine:
+    reason = spec.missing(variant)
     if reason:
         raise EngineUnavailableError(spec.name, reason)
     if max_crop and "max_crop" not in spec.keywords:
         raise ValueError(f"The {spec.name} engine has a crop of fixed size; leave max_crop at 0.")
     try:
-        return spec.load(device, threads, max_crop)
+        return spec.load(device, threads, max_crop, precision, variant)
     except (ImportError, OSError, RuntimeError, FloatingPointError, ValueError) as error:
         if isinstance(error, EngineUnavailableError):
             raise

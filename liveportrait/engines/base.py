@@ -55,6 +55,8 @@ class Engine(ABC):
         alpha: True if render keeps a fourth channel.
         reads_pixels: False if read_motion needs only the landmarks and the size of the crop.
         exact_at_rest: True if render returns the crop itself, to the bit, where no keypoint moved.
+        animals: True if the sources are animals: they have no face landmarks (encode_unseen), and motion is absolute,
+            from the driver's reference.
     """
 
     name: str
@@ -68,6 +70,7 @@ class Engine(ABC):
     alpha: bool = False
     reads_pixels: bool = True
     exact_at_rest: bool = False
+    animals: bool = False
 
     def fit_crop(self, crop: Crop, image: Image | None = None) -> Crop:
         """The crop that the engine wants to animate instead of the one that frames the face.
@@ -84,6 +87,17 @@ class Engine(ABC):
             crop: (S, S, 3 or 4) uint8 RGB(A), S = crop_size.
             face: Landmarks in crop pixels.
         """
+
+    def encode_unseen(self, crop: Image) -> Portrait:
+        """Prepare a source of which no landmarks are known, such as an animal.
+
+        Args:
+            crop: See encode.
+
+        Raises:
+            ValueError: The engine needs landmarks.
+        """
+        raise ValueError(f"the {self.name} engine needs a face with landmarks.")
 
     @abstractmethod
     def read_motion(self, crop: Image, face: Face) -> Motion:

@@ -63,6 +63,7 @@ class TorchEngine(Engine):
             asked for must pass the self-test.
         threads: CPU threads; 0 leaves torch's choice. The number holds for the whole process.
         batch: Frames drawn at once; 0 chooses 4 on CUDA and 1 elsewhere.
+        animals: The weights are those of animals.
 
     Raises:
         ModelError: torch or the device isn't here, or a network is missing.
@@ -81,7 +82,9 @@ class TorchEngine(Engine):
         precision: Precision = "auto",
         threads: int = 0,
         batch: int = 0,
+        animals: bool = False,
     ) -> None:
+        self.animals = animals
         self.device = pick_device(device)
         self._guard = PrecisionGuard(self.device, precision)
         import torch
@@ -113,6 +116,7 @@ class TorchEngine(Engine):
         precision: Precision = "auto",
         threads: int = 0,
         batch: int = 0,
+        animals: bool = False,
     ) -> TorchEngine:
         """Load the weights of all networks.
 
@@ -122,6 +126,7 @@ class TorchEngine(Engine):
             precision: See the class.
             threads: See the class.
             batch: See the class.
+            animals: See the class.
 
         Raises:
             ModelError: torch or the device is missing, or a file isn't what its name says.
@@ -132,7 +137,7 @@ class TorchEngine(Engine):
 
         networks = load_networks(checkpoints)
         fold_spectral_norm(networks["spade_generator"])
-        return cls(networks, device=device, precision=precision, threads=threads, batch=batch)
+        return cls(networks, device=device, precision=precision, threads=threads, batch=batch, animals=animals)
 
     # ------------------------------------------------------------------ engine protocol
 
@@ -155,6 +160,10 @@ class TorchEngine(Engine):
         canonical, motion = self._read(heads, face)
         x_s = keypoints(canonical, motion)
         return Portrait(motion, canonical, x_s, crop, SourceFeatures(volume, self._tensor(x_s)))
+
+    def encode_unseen(self, crop: Image) -> Portrait:
+        """See Engine.encode_unseen."""
+        return self.encode(crop, None)
 
     def read_motion(self, crop: Image, face: Face | None) -> Motion:
         """Read one driving frame; see Engine.read_motion. Without a face the ratios are unknown."""
@@ -227,7 +236,9 @@ class TorchEngine(Engine):
 
         self._ready()
         chip = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else str(self.device)
-        return super().describe() | {"device": chip, "precision": self.precision, "torch": str(torch.__version__)}
+        weights = "animals" if self.animals else "human"
+        own = {"device": chip, "precision": self.precision, "weights": weights, "torch": str(torch.__version__)}
+        return super().describe() | own
 
     # ------------------------------------------------------------------ parts
 
@@ -342,7 +353,9 @@ def load_engine(
         checkpoints = {path.stem: path for path in base} | dict.fromkeys(small, shared)
     else:
         checkpoints = find_checkpoints(weights, variant)
-    return TorchEngine.from_checkpoints(checkpoints, device=device, precision=precision, threads=threads, batch=batch)
+    return TorchEngine.from_checkpoints(
+        checkpoints, device=device, precision=precision, threads=threads, batch=batch, animals=variant == "animals"
+    )
 
 
 def _features(portrait: Portrait) -> SourceFeatures:

@@ -1,0 +1,133 @@
+"""Values of options that are more than a number or a word: rates, faces, squares, points, colours, sliders.
+
+This module imports nothing heavy on purpose: the command line answers ``--help`` from it.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from liveportrait.expression import Expression
+
+
+def parse_rate(text: str) -> Fraction | None:
+    """Frame rate as an exact fraction; an empty text is None.
+
+    29.97, 23.976, 59.94 and 119.88 mean the NTSC fractions they stand for.
+    """
+    if not text:
+        return None
+    try:
+        rate = Fraction(text.strip())
+    except (ValueError, ZeroDivisionError):
+        rate = Fraction(0)
+    if not 0 < rate <= 1000:
+        raise ValueError(f"{text!r} is not a frame rate above 0 and up to 1000, such as 25 or 30000/1001.")
+    for whole in (24, 30, 48, 60, 120):
+        ntsc = Fraction(whole * 1000, 1001)
+        if rate.denominator != 1 and abs(rate - ntsc) < Fraction(6, 1000):
+            return ntsc
+    return rate
+
+
+def parse_face(text: str) -> str:
+    """Choice of a face as models.face.select_face takes it: a word, a number from 1, or a point "x,y" in pixels."""
+    words = ("largest", "left", "right", "centre", "center")
+    numbers = _numbers(text)
+    if text in words or re.fullmatch(r"0*[1-9]\d*", text) or (numbers is not None and len(numbers) == 2):
+        return text
+    raise ValueError(f"{text!r} is not one of {', '.join(words[:4])}, a number counted from 1, or a point x,y.")
+
+
+def parse_faces(text: str) -> tuple[str, ...]:
+    """Choices of source faces: "all", or one or several of parse_face joined by +."""
+    if text == "all":
+        return ("all",)
+    return tuple(parse_face(part.strip()) for part in text.split("+"))
+
+
+def parse_points(text: str) -> list[tuple[float, float]]:
+    """Nine points of an animal's face out of the text of a file: x and y on each line; # begins a comment."""
+    lines = [line.partition("#")[0].replace(",", " ").split() for line in text.splitlines()]
+    try:
+        points = [(float(x), float(y)) for x, y in (line for line in lines if line)]
+    except ValueError:
+        raise ValueError("each line must hold two numbers, x and y in pixels.") from None
+    if len(points) != 9 or not all(math.isfinite(v) for point in points for v in point):
+        raise ValueError(f"nine points are needed, one on each line; there are {len(points)}.")
+    return points
+
+
+def parse_sliders(text: str) -> dict[str, float]:
+    """Sliders and openings such as "smile=0.5,yaw=10" as name -> value; app.expressions checks names and ranges."""
+    values: dict[str, float] = {}
+    for part in filter(None, (part.strip() for part in re.split(r"[,;\s]+", text))):
+        name, _, number = part.partition("=")
+        try:
+            values[name.strip().replace("-", "_")] = float(number)
+        except ValueError:
+            raise ValueError(f"{part!r} is not a slider with a value such as smile=0.5.") from None
+        if not name or not math.isfinite(values[name.strip().replace("-", "_")]):
+            raise ValueError(f"{part!r} is not a slider with a value such as smile=0.5.")
+    expression_of(values)
+    return values
+
+
+def expression_of(values: Mapping[str, float]) -> Expression:
+    """Expression of sliders by name, and of the openings eyes, left_eye, right_eye and lips (0 shut).
+
+    Raises:
+        ValueError: An unknown name or a value out of range.
+    """
+    from liveportrait.expression import Expression
+
+    own = dict(values)
+    both = own.pop("eyes", None)
+    left, right = own.pop("left_eye", both), own.pop("right_eye", both)
+    lips = own.pop("lips", None)
+    for name, value in (("left_eye", left), ("right_eye", right), ("lips", lips)):
+        if value is not None and not 0 <= value <= 1:
+            raise ValueError(f"the opening {name} must be within 0 to 1, not {value:g}.")
+    eyes = None if left is None and right is None else (left, right)
+    return Expression(own, eye_ratio=eyes, lip_ratio=lips)
+
+
+def parse_crop(text: str) -> tuple[float, float, float, float] | None:
+    """Source crop (centre x, centre y, side, angle): pixels and degrees; an empty text is None."""
+    if not text:
+        return None
+    numbers = _numbers(text)
+    if numbers is None or len(numbers) not in (3, 4):
+        raise ValueError(f"{text!r} is not x,y,size or x,y,size,angle in pixels and degrees.")
+    if numbers[2] < 16:
+        raise ValueError(f"the side of the crop is {numbers[2]:g} px, it must be at least 16 px.")
+    x, y, side = numbers[:3]
+    return x, y, side, numbers[3] if len(numbers) == 4 else 0.0
+
+
+def parse_reference(text: str) -> str | int:
+    """Neutral reference: "auto", "first" or a frame number from 0."""
+    if text in ("auto", "first"):
+        return text
+    if re.fullmatch(r"\d+", text):
+        return int(text)
+    raise ValueError(f"{text!r} is not auto, first or a frame number counted from 0.")
+
+
+def parse_colour(text: str) -> tuple[int, int, int]:
+    """Colour #rrggbb as (red, green, blue), 0 to 255."""
+    if not re.fullmatch(r"#[0-9a-fA-F]{6}", text):
+        raise ValueError(f"{text!r} is not a colour written as #rrggbb, such as #00ff00.")
+    return int(text[1:3], 16), int(text[3:5], 16), int(text[5:7], 16)
+
+
+def _numbers(text: str) -> list[float] | None:
+    try:
+        return [float(Fraction(part.strip())) for part in text.split(",")]
+    except (ValueError, ZeroDivisionError):
+        return None

@@ -9,14 +9,15 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from app.jobs.hashes import code_hash
+from app.jobs.hashes import IDLE, code_hash
 
 if TYPE_CHECKING:
     from app.events import CancelToken
-    from app.options import InputOptions
+    from app.options import RenderOptions
     from app.render.track import MotionTrack
     from liveportrait.engines.base import Engine
 
@@ -33,11 +34,12 @@ def cache_folder() -> Path:
     return user_cache_path("portrait-animate", appauthor=False) / "motion"
 
 
-def motion_key(content: str, engine: Engine, options: InputOptions) -> str:
+def motion_key(content: str, engine: Engine, options: RenderOptions) -> str:
     """Name under which the motion of a clip is kept: what it was read from, by whom, and which face was followed."""
+    program = {name: value for name, value in asdict(options.program).items() if name not in IDLE}
     facts = [
         code_hash(), content, engine.name, engine.family, engine.keypoints, engine.crop_size, engine.describe(),
-        _weights(engine.name), options.driving_face, options.fps,
+        _weights(engine.name), options.input.driving_face, options.input.fps, program,
     ]  # fmt: skip
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
@@ -50,7 +52,8 @@ def _weights(name: str) -> list[Any]:
 
     found: list[Any] = []
     for spec in ENGINES:
-        for model in spec.models if spec.name == name else ():
+        models = (*spec.models, *getattr(spec, "animal_models", ()))
+        for model in models if spec.name == name else ():
             with suppress(ModelError, OSError):
                 found += [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in find_model(model)]
     return found

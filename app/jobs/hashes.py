@@ -6,12 +6,13 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
 IDLE: Final = frozenset({"output", "overwrite", "json_lines", "quiet", "threads"})  # options that change no result
+FILES: Final = ("pose_from", "exp_from", "lips_from", "eyes_from", "points", "expression")  # options that name files
 ABSENT: Final = "absent"
 Known = Callable[[str, int, int, int], "str | None"]  # path, size, time of change, inode -> hash
 Keep = Callable[[str, int, int, int, str], None]
@@ -41,9 +42,26 @@ def content_hash(path: Path, known: Known | None = None, keep: Keep | None = Non
     return hashlib.sha256("\n".join(parts).encode("utf-8", "surrogateescape")).hexdigest() if parts else ABSENT
 
 
-def pair_hash(source: str, driving: str) -> str:
-    """Hash of both inputs of a job."""
-    return hashlib.sha256(f"{source}\n{driving}".encode()).hexdigest()
+def input_files(source: Path, driving: Path, values: Mapping[str, Any]) -> list[Path]:
+    """All files that a job reads: source, driving file, and what its options name."""
+    named = [Path(str(values[name])) for name in FILES if values.get(name)]
+    return [source, driving, *(path for path in named if path.is_absolute())]
+
+
+def joint_hash(hashes: Iterable[str]) -> str:
+    """Hash of all inputs of a job."""
+    return hashlib.sha256("\n".join(hashes).encode()).hexdigest()
+
+
+def settled(values: Mapping[str, Any], base: Path) -> dict[str, Any]:
+    """Option values with the names of files made absolute; a name that is no file may be one of something saved."""
+    found = dict(values)
+    for name in FILES:
+        if found.get(name):
+            path = Path(os.path.abspath(base / os.path.expanduser(str(found[name]))))
+            if path.exists() or name != "expression":
+                found[name] = str(path)
+    return found
 
 
 def _members(path: Path) -> list[Path]:

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from app.errors import AppError, MediaError, UsageError
 from app.jobs.alive import is_alive, machine
-from app.jobs.hashes import content_hash, option_hash, pair_hash
+from app.jobs.hashes import content_hash, input_files, joint_hash, option_hash
 from app.jobs.record import STATES, JobRecord, State, record_of, restored, stored
 from app.jobs.spec import Entry
 from app.jobs.target import Files, open_target
@@ -215,7 +215,7 @@ class Queue:
             return False
         if known.option_hash != option_hash(entry.values, entry.numbered, entry.expression):
             return False
-        if known.input_hash != self.input_hash(entry.source, entry.driving):
+        if known.input_hash != self.input_hash(entry.source, entry.driving, entry.values):
             return False
         try:
             return open_target(known.output, known.numbered).holds(known.files)
@@ -425,9 +425,9 @@ class Queue:
             self._update(job, state="queued", crashes=crashes, staged="[]")
 
     # ---- hashes -----------------------------------------------------------------------------------------------------
-    def input_hash(self, source: Path, driving: Path) -> str:
-        """Hash of the content of both inputs; files that did not change are not read again."""
-        return pair_hash(self.file_hash(source), self.file_hash(driving))
+    def input_hash(self, source: Path, driving: Path, values: Mapping[str, Any]) -> str:
+        """Hash of the content of all inputs; files that did not change are not read again."""
+        return joint_hash(self.file_hash(path) for path in input_files(source, driving, values))
 
     def file_hash(self, path: Path) -> str:
         """Hash of one input, see app.jobs.hashes.content_hash."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from app.errors import AppError, UsageError
+from app.jobs.hashes import input_files, settled
 from app.jobs.locate import Located, read_located
 from app.options import RenderOptions, check_values, find_option, json_schema
 from app.presets import find_preset, resolve
@@ -153,7 +154,7 @@ def entries(sets: Iterable[JobSet], given: Mapping[str, Any], *, preset: str = "
                 )
             taken[key] = entry
             found.append(entry)
-    inputs = {os.path.normcase(path) for entry in found for path in (entry.source, entry.driving)}
+    inputs = {os.path.normcase(p) for entry in found for p in input_files(entry.source, entry.driving, entry.values)}
     for entry in found:
         if os.path.normcase(entry.output) in inputs:
             raise UsageError(f"{entry.where}: {entry.output} is an input and can't be an output as well.")
@@ -365,7 +366,8 @@ class _Resolver:
     def entry(self, one: JobSet, source: Path, driving: Path, where: str, index: int) -> Entry:
         cached = self._options.get(id(one))
         if cached is None:
-            merged = {**one.values, **{k: v for k, v in self._given.items() if k != "output"}}
+            flags = {k: v for k, v in self._given.items() if k != "output"}
+            merged = {**settled(one.values, one.base), **settled(flags, Path.cwd())}
             options = resolve(merged, preset=self._preset or one.preset).options
             defaults = RenderOptions().values()
             values = {k: v for k, v in options.values().items() if v != defaults[k] and k not in NOT_IN_FILES}

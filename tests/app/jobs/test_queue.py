@@ -16,7 +16,7 @@ import pytest
 from app.errors import MediaError, UsageError
 from app.jobs import Entry, JobRecord, Queue
 from app.jobs.alive import is_alive
-from app.jobs.hashes import content_hash, option_hash
+from app.jobs.hashes import content_hash, input_files, option_hash, settled
 from app.jobs.perform import Outcome
 from app.jobs.queue import CRASHES, LEASE, tag
 from app.jobs.target import open_target
@@ -48,7 +48,7 @@ def render(queue: Queue, job: JobRecord, data: bytes = b"clip") -> Outcome:
     return Outcome(
         "done",
         files=target.stage(tag(job)),
-        input_hash=queue.input_hash(job.source, job.driving),
+        input_hash=queue.input_hash(job.source, job.driving, job.values),
         frames=6,
         seconds=0.5,
     )
@@ -313,3 +313,14 @@ def test_is_alive() -> None:
     child.stdout.read()  # it has ended or is about to, and is not collected yet
     child.wait()
     assert not is_alive(child.pid)
+
+
+def test_files_that_options_name_are_inputs_too(queue: Queue, work: Path) -> None:
+    values = {"lips_from": "in/clip.mp4", "expression": "saved", "smooth": 1.0}
+    found = settled(values, work)
+    assert found == {"lips_from": str(work / "in" / "clip.mp4"), "expression": "saved", "smooth": 1.0}
+    inputs = input_files(work / "a.jpg", work / "b.mp4", found)
+    assert inputs == [work / "a.jpg", work / "b.mp4", work / "in" / "clip.mp4"]
+    before = queue.input_hash(inputs[0], inputs[1], found)
+    (work / "in" / "clip.mp4").write_bytes(b"another one")
+    assert queue.input_hash(inputs[0], inputs[1], found) != before

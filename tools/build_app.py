@@ -94,7 +94,7 @@ def trim(folder: Path) -> None:
 
 def size_of(folder: Path) -> float:
     """Megabytes in a folder."""
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink()) / 1e6
 
 
 def check(program: Path) -> int:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from liveportrait.expression import express
 from liveportrait.transfer import transfer
@@ -15,7 +12,7 @@ if TYPE_CHECKING:
     from app.live.portraits import PreparedPortrait
     from liveportrait.engines.base import Engine
     from liveportrait.expression import Expression
-    from liveportrait.motion import Array, Motion
+    from liveportrait.motion import Array
     from liveportrait.options import AnimationOptions
 
 
@@ -33,29 +30,7 @@ def driving_keypoints(
             return portrait.keypoints
         return express(engine, portrait, expression, options.stitching)
     motion, reference = tracked.motion, tracked.reference or portrait.motion
-    if expression is not None:
-        motion, reference, options = with_openings(motion, reference, options, expression, portrait.motion)
     return transfer(engine, portrait, motion, reference, options, expression=expression)
-
-
-def with_openings(
-    motion: Motion, reference: Motion, options: AnimationOptions, expression: Expression, source: Motion
-) -> tuple[Motion, Motion, AnimationOptions]:
-    """Motion, reference and options under which eyes and lips have the openings of the expression, if it sets any."""
-    strength = options.multiplier if options.multiplier > 0 else 1.0
-
-    def fixed(wanted: object, own: Array) -> Array:
-        return np.asarray(own + (np.asarray(wanted, np.float32) - own) / strength, np.float32)
-
-    if expression.eye_ratio is not None:
-        motion = replace(motion, eye_ratio=fixed([expression.eye_ratio], source.eye_ratio))
-        reference = replace(reference, eye_ratio=np.full_like(reference.eye_ratio, np.nan))
-        options = replace(options, eye_retargeting=True)
-    if expression.lip_ratio is not None:
-        motion = replace(motion, lip_ratio=fixed([[expression.lip_ratio]], source.lip_ratio))
-        reference = replace(reference, lip_ratio=np.full_like(reference.lip_ratio, np.nan))
-        options = replace(options, lip_retargeting=True)
-    return motion, reference, options
 
 
 def compose(prepared: PreparedPortrait, square: Pixels, options: AnimationOptions) -> Pixels:

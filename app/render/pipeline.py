@@ -114,7 +114,10 @@ class Run:
         inputs, options = self.inputs, self.inputs.job.options
         animation = options.animation
         if clip is not None:
-            job = replace(inputs.job, driving=clip.info.path) if part else inputs.job
+            job = inputs.job
+            if part:
+                chosen = replace(options, input=replace(options.input, driving_face="largest"))
+                job = replace(job, driving=clip.info.path, options=chosen)
             inputs.parts.motion(job, inputs.engine, track, lambda: self._read_clip(clip, track, part))
         if part and animation.reference not in ("auto", "first"):
             animation = replace(animation, reference="auto")  # the number is one of the main clip

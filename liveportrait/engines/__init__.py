@@ -129,6 +129,18 @@ ENGINES: Final[tuple[EngineSpec, ...]] = (
         animal_models=("liveportrait/animals",),
         accelerator="torch",
     ),
+    EngineSpec(
+        name="torch-fast",
+        factory="liveportrait.engines.torch_fast:load_engine",
+        summary="the same networks rewritten for speed, in the fastest number format that passes a self-test",
+        keywords=("device", "threads", "precision", "variant"),
+        devices=("auto", "cpu", "cuda", "mps"),
+        rank=15,  # below the plain ones until it has been measured on a graphics card
+        requires=("torch",),
+        models=("liveportrait/human",),
+        animal_models=("liveportrait/animals",),
+        accelerator="torch",
+    ),
 )
 
 

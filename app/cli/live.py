@@ -174,6 +174,7 @@ def _watch(session: LiveSession, seconds: float, events: EventStream, token: Can
     """Report progress until the time is over."""
     from app.events import Event
 
+    events.emit(Event("phase", "live", message="Live"))
     start = reported = session.clock()
     while not token.cancelled and session.error is None:
         now = session.clock()

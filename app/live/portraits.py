@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -196,7 +197,7 @@ class Shelf:
     def _recipe(self, entry: _Entry, engine: Engine, options: RenderOptions, longest: int) -> tuple[object, ...]:
         motion = options.animation
         return (
-            id(entry.picture), id(engine), getattr(engine, "max_crop", 0), longest, motion.paste_back,
+            weakref.ref(engine), getattr(engine, "max_crop", 0), longest, motion.paste_back,
             motion.crop_scale, motion.crop_x, motion.crop_y, motion.crop_rotate, entry.face or options.input.face,
             entry.crop,
         )  # fmt: skip

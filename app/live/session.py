@@ -196,6 +196,8 @@ class LiveSession:
             options.program.engine, options.program.device, options.program.threads,
         ):  # fmt: skip
             self._commands.put(lambda: self._do_reload(old))
+        elif old.program.max_crop != options.program.max_crop:
+            self._commands.put(self._renew_quality)
         self._refresh()
 
     def set_live(self, live: LiveOptions) -> None:

@@ -346,6 +346,17 @@ def test_new_crop_is_prepared_in_the_background(make_session: Make, shown: Shown
     assert engine.encoded == before + 1
 
 
+def test_size_of_the_square_is_an_option(make_session: Make) -> None:
+    engine = StubEngine()
+    engine.max_crop = 1024  # type: ignore[attr-defined]
+    session = make_session(engine=engine)
+    assert engine.max_crop == 512
+    before = engine.encoded
+    session.set_options(RenderOptions.from_values({"max_crop": 400}))
+    assert session.wait_for(lambda: engine.encoded > before, WAIT)
+    assert engine.max_crop == 400
+
+
 def test_large_portraits_are_scaled_down() -> None:
     big = np.zeros((300, 600, 4), np.uint8)
     big[:, :300] = (200, 100, 50, 255)

@@ -163,6 +163,8 @@ def _models() -> Iterator[Finding]:
 
 
 def _folders() -> Iterator[Finding]:
+    from app.jobs.cache import cache_folder
+    from app.jobs.queue import default_path
     from app.presets import config_folder, user_file
     from models.weights import user_folder
 
@@ -171,6 +173,8 @@ def _folders() -> Iterator[Finding]:
         "Folders", "settings", "info", f"{config_folder()}", "" if own.is_file() else f"{own.name} not made yet"
     )
     yield Finding("Folders", "models", "info", str(user_folder()))
+    yield Finding("Folders", "queue", "info", str(default_path()))
+    yield Finding("Folders", "motion", "info", str(cache_folder()), "kept of driving clips by animate batch")
     folder = tempfile.gettempdir()
     free = shutil.disk_usage(folder).free / 1e9
     low = free < 1

@@ -101,7 +101,8 @@ def _work(
             parts = [f"{added.queued} to do"]
             parts += [f"{added.kept} done already"] if added.kept else []
             parts += [f"{added.cancelled} cancelled"] if added.cancelled else []
-            events.info(f"{len(added.ids)} jobs: {', '.join(parts)}.")
+            one = "job" if len(added.ids) == 1 else "jobs"
+            events.info(f"{len(added.ids)} {one}: {', '.join(parts)}.")
         if values["cluster"]:
             from app.jobs.cluster import run_on_cluster
 

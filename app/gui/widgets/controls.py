@@ -53,6 +53,7 @@ OPENINGS: Final = (
 )
 CHOICES: Final = {
     "all": mark("all"), "exp": mark("expression"), "pose": mark("pose"), "lip": mark("lips"), "eyes": mark("eyes"),
+    "pose-friendly": mark("pose"), "expression-friendly": mark("expression"),
     "shortest": mark("the shorter one"), "source": mark("source"), "driving": mark("driver"),
     "loop": mark("the longer one, repeat"), "none": mark("none"), "auto": mark("automatic"), "off": mark("off"),
 }  # fmt: skip

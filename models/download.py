@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from models.registry import ModelError, ModelFile, ModelSpec, get_model
-from models.weights import check_file, locate, user_folder
+from models.weights import check_file, locate, record, user_folder
 
 Progress = Callable[[str, int, int | None], None]
 """Called with the file's name, the bytes so far and the bytes in all (None where unknown)."""
@@ -136,6 +136,7 @@ def _accept(file: ModelFile, part: Path, target: Path) -> Path:
         whole.unlink()
         raise ModelError(f"What {file.url or file.repo} sent is wrong: {status.message}")
     whole.replace(target)
+    record(file)
     return target
 
 

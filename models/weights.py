@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import zipfile
@@ -16,6 +17,18 @@ State = Literal["ok", "missing", "empty", "git-lfs pointer", "html page", "trunc
 
 ENVIRONMENT: Final = "PORTRAIT_MODELS"
 """Variable that names the folder to use instead of the user's cache."""
+
+
+RECORD: Final = "hashes.json"
+"""File in the user's folder with size and SHA-256 of files for which no trusted hash is known, as they came in."""
+
+
+ANIMALS: Final = "liveportrait_animals"
+"""Folder of the official release that holds the weights of animals, under the same names as those of humans."""
+
+
+class AbsentError(ModelError):
+    """A folder does not hold the files of a model."""
 
 
 @dataclass(frozen=True)
@@ -135,12 +148,23 @@ def check_file(path: Path, file: ModelFile, remedy: str = "Get it again.") -> Fi
     if file.size is not None and size > file.size:
         return status("wrong size", f"has {size:,} bytes instead of {file.size:,}")
     if file.sha256 is None:
-        if fault := _form_fault(path, head, size):
-            return status("truncated", fault)
-        return status("ok", "looks complete; no trusted hash is known for it")
+        state, what = _unknown_hash(path, file, head, size)
+        return status(state, what)
     if file_hash(path) != file.sha256:
         return status("wrong hash", "is not the registered file: its SHA-256 differs")
     return status("ok", "is complete and unchanged")
+
+
+def _unknown_hash(path: Path, file: ModelFile, head: bytes, size: int) -> tuple[State, str]:
+    """State of a file for which no trusted hash is known, and what to say about it."""
+    if fault := _form_fault(path, head, size):
+        return "truncated", fault
+    known = recorded(file) if path == user_folder() / file.name else None
+    if known is None:
+        return "ok", "looks complete; no trusted hash is known for it"
+    if known != (size, file_hash(path)):
+        return "wrong hash", "has changed since it came in"
+    return "ok", "is as it came in; no trusted hash is known for it"
 
 
 def file_hash(path: Path) -> str:
@@ -152,6 +176,34 @@ def file_hash(path: Path) -> str:
     return digest.hexdigest()
 
 
+def recorded(file: ModelFile) -> tuple[int, str] | None:
+    """Size and SHA-256 of a file in the user's folder as it came in, or None."""
+    entry = _records().get(file.name)
+    try:
+        return (int(entry["size"]), str(entry["sha256"])) if isinstance(entry, dict) else None
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def record(file: ModelFile) -> None:
+    """Note size and SHA-256 of a file that came into the user's folder, where no trusted hash is known."""
+    path = user_folder() / file.name
+    if file.sha256 is not None or not path.is_file():
+        return
+    entries = _records() | {file.name: {"size": path.stat().st_size, "sha256": file_hash(path)}}
+    part = user_folder() / (RECORD + ".part")
+    part.write_text(json.dumps(entries, indent=1, sort_keys=True), encoding="utf-8")
+    part.replace(user_folder() / RECORD)
+
+
+def _records() -> dict[str, object]:
+    try:
+        data = json.loads((user_folder() / RECORD).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return data if isinstance(data, dict) else {}
+
+
 def remedy(spec: ModelSpec) -> str:
     """What a user can do about a missing or damaged file of a model."""
     if all(locate(file) == bundled_folder() / file.name for file in spec.files):
@@ -161,7 +213,7 @@ def remedy(spec: ModelSpec) -> str:
     return f"Import {spec.name} from a folder that has it; its source is {spec.source}."
 
 
-def import_model(model: str | ModelSpec, folder: Path) -> list[Path]:
+def import_model(model: str | ModelSpec, folder: Path, link: bool = False) -> list[Path]:
     """Copy a model's files from any folder (a clone, an older installation, a stick) into the user's folder.
 
     Files are recognised by name; where several have it, by the folders above them. Each is checked before it counts.
@@ -169,16 +221,20 @@ def import_model(model: str | ModelSpec, folder: Path) -> list[Path]:
     Args:
         model: The model or its name.
         folder: Searched with all its subfolders.
+        link: Link to the files where they are instead of copying them; they must stay there.
 
     Returns:
         The new paths, in the order of the spec.
 
     Raises:
+        AbsentError: None of the files that only this model has is there.
         ModelError: The folder or a file is missing, a file is damaged, or it can't be told which of two is meant.
     """
     spec = _spec(model)
     if not folder.is_dir():
         raise ModelError(f"{folder} is not a folder.")
+    if not any(_ranked(file, folder) for file in spec.files):
+        raise AbsentError(f"{folder} has no file {spec.files[0].name.split('/')[-1]}.")
     sources = [_pick(file, folder) for file in spec.files]
     for file, source in zip(spec.files, sources, strict=True):
         status = check_file(source, file, "Nothing was imported.")
@@ -191,32 +247,89 @@ def import_model(model: str | ModelSpec, folder: Path) -> list[Path]:
             target.parent.mkdir(parents=True, exist_ok=True)
             part = target.with_name(target.name + ".part")
             try:
-                shutil.copyfile(source, part)
+                part.unlink(missing_ok=True)
+                if link:
+                    part.symlink_to(source.resolve())
+                else:
+                    shutil.copyfile(source, part)
                 part.replace(target)
             except OSError as error:
                 part.unlink(missing_ok=True)
-                raise ModelError(f"{source} can't be copied to {target}: {error.strerror}.") from error
+                word = "linked" if link else "copied"
+                raise ModelError(f"{source} can't be {word} to {target}: {error.strerror}.") from error
+        record(file)
         paths.append(target)
     return paths
 
 
+def import_folder(folder: Path, link: bool = False) -> tuple[dict[str, list[Path]], dict[str, str]]:
+    """Take over every model that a folder holds, such as an official pretrained_weights tree.
+
+    Args:
+        folder: Searched with all its subfolders.
+        link: See import_model.
+
+    Returns:
+        Name -> new paths of the models taken over, and name -> what is wrong with those of which a part is there.
+
+    Raises:
+        ModelError: The folder is missing or holds no known model.
+    """
+    from models.registry import list_models
+
+    taken: dict[str, list[Path]] = {}
+    faults: dict[str, str] = {}
+    outside = [name for name in list_models() if not _shipped(get_model(name))]
+    for name in outside:
+        try:
+            if not _belongs(get_model(name), folder):
+                continue
+            taken[name] = import_model(name, folder, link)
+        except AbsentError:
+            continue
+        except ModelError as error:
+            faults[name] = str(error)
+    if not taken and not faults:
+        raise ModelError(f"{folder} holds none of the models {', '.join(outside)}.")
+    return taken, faults
+
+
+def _shipped(spec: ModelSpec) -> bool:
+    return all((bundled_folder() / file.name).is_file() for file in spec.files)
+
+
+def _belongs(spec: ModelSpec, folder: Path) -> bool:
+    """Whether a folder has files of this model: animals' weights only count in folders that say so."""
+    if not folder.is_dir():
+        raise ModelError(f"{folder} is not a folder.")
+    own = spec.files[0]
+    return max(_ranked(own, folder), default=0) >= (2 if own.name.startswith(ANIMALS) else 1)
+
+
 def _pick(file: ModelFile, folder: Path) -> Path:
     """The file below a folder that shares the longest tail of its path with the registered name."""
+    ranked = _ranked(file, folder)
+    if not ranked:
+        raise ModelError(f"{folder} has no file {file.name.split('/')[-1]}.")
+    best = ranked[max(ranked)]
+    if len(best) > 1:
+        raise ModelError(f"{folder} has {len(best)} files {best[0].name}; name the folder of the right one.")
+    return best[0]
+
+
+def _ranked(file: ModelFile, folder: Path) -> dict[int, list[Path]]:
+    """Files of that name below a folder, by how many parts at the end of their path fit the registered name."""
     wanted = file.name.split("/")
+    human = not wanted[0].startswith(ANIMALS)
     ranked: dict[int, list[Path]] = {}
     for path in sorted(folder.rglob(wanted[-1])):
         parts = path.resolve().parts
         same = 0
         while same < min(len(parts), len(wanted)) and parts[-1 - same] == wanted[-1 - same]:
             same += 1
-        if path.is_file():
+        if path.is_file() and not (human and ANIMALS in parts):
             ranked.setdefault(same, []).append(path)
-    if not ranked:
-        raise ModelError(f"{folder} has no file {wanted[-1]}.")
-    best = ranked[max(ranked)]
-    if len(best) > 1:
-        raise ModelError(f"{folder} has {len(best)} files {wanted[-1]}; name the folder of the right one.")
-    return best[0]
+    return ranked
 
 
 def _spec(model: str | ModelSpec) -> ModelSpec:
@@ -244,8 +357,6 @@ def _form_fault(path: Path, head: bytes, size: int) -> str:
 
 
 def _safetensors_fault(path: Path, length: int, size: int) -> str:
-    import json
-
     with path.open("rb") as stream:
         stream.seek(8)
         try:

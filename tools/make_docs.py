@@ -34,7 +34,8 @@ Files are TOML or JSON:
 
 The user's own file is `config.toml` in the settings folder that `animate doctor` names, own presets are
 `presets/NAME.toml` beside it. The environment variable `PORTRAIT_ANIMATE_CONFIG` names another folder. A preset can't
-hold what belongs to a single run: {run_only}.
+hold what belongs to a single run:
+{run_only}.
 
 ## Built-in presets
 

@@ -86,7 +86,7 @@ def animate(values: Mapping[str, Any]) -> int:
             report = render(job, events, token)
     finally:
         sink.close()
-    return _conclude(report, events, json_lines=program.json_lines, quiet=program.quiet)
+    return conclude(report, events, json_lines=program.json_lines, quiet=program.quiet)
 
 
 def _file(text: str, what: str) -> Path:
@@ -138,7 +138,8 @@ def _show_plan(plan: Plan, events: EventStream, json_lines: bool) -> int:
     return int(ExitCode.OK)
 
 
-def _conclude(report: RenderReport, events: EventStream, *, json_lines: bool, quiet: bool) -> int:
+def conclude(report: RenderReport, events: EventStream, *, json_lines: bool, quiet: bool) -> int:
+    """Say what was written; returns the exit code."""
     if json_lines:
         from app.events import Event
 

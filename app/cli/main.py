@@ -18,8 +18,11 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "batch": ("app.cli.batch", "animate many pairs of files, through a queue that survives a crash"),
     "jobs": ("app.cli.jobs", "look at the queue, retry, cancel, sum up"),
     "live": ("app.cli.live", "drive a portrait with a camera, in real time"),
+    "edit": ("app.cli.edit", "pose a photo or a clip by sliders"),
+    "retouch": ("app.cli.retouch", "hold the lips of a clip"),
+    "expression": ("app.cli.expression", "list, show or save expressions"),
     "template": ("app.cli.template", "make or show motion templates"),
-    "models": ("app.cli.models", "list, verify or import weight files"),
+    "models": ("app.cli.models", "list, verify, import or download weight files"),
     "gui": ("app.cli.gui", "open the window"),
     "doctor": ("app.cli.doctor", "show what is installed and what can run"),
 }

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from app.cli.flags import argument, command, make_app, optional_argument, switch
-from app.cli.output import say, show_path
+from app.cli.flags import argument, command, make_app, optional_argument, switch, text_flag
+from app.cli.output import complain, say, show_path
 from app.errors import ExitCode, MissingError, UsageError
+from models.weights import user_folder
 
 app = make_app("List, verify, import or download weight files. Nothing is downloaded unless you ask for it here.")
 DEBUG = switch("debug", ["--debug"], "Show the traceback of an error.", "Output")
@@ -62,17 +63,40 @@ def verify(values: Mapping[str, Any]) -> int:
 
 
 def import_(values: Mapping[str, Any]) -> int:
-    """Copy a model's files from a folder, checked, into the user's model folder."""
+    """Take over the weights in FOLDER, such as an official pretrained_weights tree; each file is checked."""
     from models.registry import ModelError
-    from models.weights import import_model
+    from models.weights import import_folder, import_model
 
-    _matching(values["model"])
+    folder, named = Path(values["folder"]), values["model"]
+    faults: dict[str, str] = {}
     try:
-        paths = import_model(values["model"], Path(values["folder"]))
+        if named:
+            _matching(named)
+            taken = {named: import_model(named, folder, values["link"])}
+        else:
+            taken, faults = import_folder(folder, values["link"])
     except ModelError as error:
         raise MissingError(f"{error}") from None
-    for path in paths:
-        say(show_path(path))
+    for name, paths in taken.items():
+        say(f"{name}: {len(paths)} files in {show_path(user_folder())}")
+    for name, fault in faults.items():
+        complain(f"{name} was not imported: {fault}", "warning")
+    if not taken:
+        raise MissingError("Nothing was imported.")
+    return int(ExitCode.ERROR if faults else ExitCode.OK)
+
+
+def where(values: Mapping[str, Any]) -> int:
+    """Show the folder that weights are kept in, and each file that is there."""
+    from models.registry import get_model
+    from models.weights import locate
+
+    say(show_path(user_folder()))
+    for name in _matching(values["pattern"]):
+        for file in get_model(name).files:
+            path = locate(file)
+            if path is not None:
+                say(f"{name:<26} {show_path(path)}")
     return int(ExitCode.OK)
 
 
@@ -83,7 +107,7 @@ def download(values: Mapping[str, Any]) -> int:
 
     _matching(values["model"])
     spec = get_model(values["model"])
-    say(f"{spec.name}: {spec.task}. Licence: {spec.licence}. Source: {spec.source}.")
+    say(f"{spec.name}: {spec.task}. Licence: {spec.licence}. Source: {spec.source}. {spec.note}")
     try:
         paths = download_model(spec, accept_licence=values["accept_licence"])
     except ModelError as error:
@@ -104,11 +128,13 @@ def _matching(pattern: str | None) -> list[str]:
 
 
 command(app, [WHICH, AS_JSON, DEBUG], list_, name="list", help=list_.__doc__)
+command(app, [WHICH, DEBUG], where, name="where", help=where.__doc__)
 command(app, [WHICH, AS_JSON, DEBUG], verify, name="verify", help=verify.__doc__)
 command(
     app,
-    [argument("model", "MODEL", "Name of the model."),
-     argument("folder", "FOLDER", "Searched with all its subfolders."), DEBUG],
+    [argument("folder", "FOLDER", "Searched with all its subfolders."),
+     text_flag("model", ["--model"], "MODEL", "Only this model; all that are there by default.", "Input"),
+     switch("link", ["--link"], "Link to the files instead of copying them; they must stay there.", "Input"), DEBUG],
     import_, name="import", help=import_.__doc__,
 )  # fmt: skip
 command(

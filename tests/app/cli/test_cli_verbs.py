@@ -110,7 +110,7 @@ def test_models(run_cli: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert run_cli("models", "verify").code == 0
     assert run_cli("models", "verify", "liveportrait/human").code == ExitCode.MISSING
     assert run_cli("models", "list", "nothing/here").code == ExitCode.USAGE
-    assert run_cli("models", "import", "liveportrait/human", "in").code == ExitCode.MISSING
+    assert run_cli("models", "import", "in", "--model", "liveportrait/human").code == ExitCode.MISSING
 
 
 def test_models_verify_names_a_damaged_file(run_cli: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

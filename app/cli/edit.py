@@ -1,0 +1,120 @@
+"""`animate edit`: a photo, or every frame of a clip, posed by sliders."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from app.cli.flags import argument, command, make_app, option_flag, switch, text_flag
+from app.cli.output import choose_sink
+from app.errors import ExitCode, UsageError
+from app.options import all_options
+from app.presets import resolve
+from liveportrait.expression import POSE_SLIDERS, SLIDERS, Expression
+
+if TYPE_CHECKING:
+    from app.options import RenderOptions
+    from app.render.edit import Lips
+
+OPENINGS: Final = {
+    "eyes": "Bring both eyes to this opening: 0 shut, about 0.35 open.",
+    "left_eye": "The same for the eye on the left of the picture.",
+    "right_eye": "The same for the eye on the right of the picture.",
+    "lips": "Bring the lips to this opening: 0 shut.",
+}
+USED: Final = (
+    "face", "crop", "points", "expression", "sliders", "fps", "stitching", "official", "crop_scale", "crop_x",
+    "crop_y", "crop_rotate", "paste_back", "output", "overwrite", "audio", "codec", "quality", "hardware",
+    "background", "engine", "device", "precision", "animals", "threads", "max_crop", "json_lines", "quiet",
+)  # fmt: skip
+DEBUG: Final = switch("debug", ["--debug"], "Show the traceback of an error.", "Program")
+
+app = make_app("Pose the face in SOURCE by sliders: a photo, or every frame of a clip.")
+
+
+def edit(values: Mapping[str, Any]) -> int:
+    """Pose the face in SOURCE by sliders; what you don't name rests. Saved expressions come from --expression."""
+    expression = _expression(values)
+    options = shared_options(values)
+    return run_edit(Path(values["source"]), options, expression, None)
+
+
+def shared_options(values: Mapping[str, Any]) -> RenderOptions:
+    """Options of the flags given."""
+    given = {name: values[name] for name in USED if values.get(name) is not None}
+    return resolve(given).options
+
+
+def run_edit(source: Path, options: RenderOptions, expression: Expression | None, lips: Lips | None) -> int:
+    """Render an edit and report it.
+
+    Raises:
+        AppError: Nothing was written.
+    """
+    from app.cli.animate import conclude, stop_on_signals
+    from app.events import CancelToken, EventStream
+    from app.render.edit import render_pose
+    from app.render.job import Job
+
+    program = options.program
+    sink = choose_sink(json_lines=program.json_lines, quiet=program.quiet)
+    events, token = EventStream(sink), CancelToken()
+    try:
+        with stop_on_signals(token):
+            report = render_pose(Job(source, Path(), options, expression), events, token, lips)
+    finally:
+        sink.close()
+    conclude(report, events, json_lines=program.json_lines, quiet=program.quiet)
+    return int(report.exit_code if report.exit_code else ExitCode.OK)
+
+
+def _expression(values: Mapping[str, Any]) -> Expression:
+    """Expression of the slider flags.
+
+    Raises:
+        UsageError: A value is no number or out of range.
+    """
+    from app.values import expression_of
+
+    numbers: dict[str, float] = {}
+    for name in (*SLIDERS, *OPENINGS):
+        text = values[name]
+        if text is None:
+            continue
+        flag = "--" + name.replace("_", "-")
+        try:
+            numbers[name] = float(text)
+            expression_of({name: numbers[name]})
+        except ValueError as error:
+            bounds = f"{SLIDERS[name].minimum:g} to {SLIDERS[name].maximum:g}" if name in SLIDERS else "0 to 1"
+            known = name in numbers and numbers[name] == numbers[name]
+            fault = "is out of bounds, it must be" if known else "is not a number from"
+            raise UsageError(f"{flag}: {text!r} {fault} {bounds}.") from error
+    return expression_of(numbers)
+
+
+def _sliders() -> list[Any]:
+    flags = []
+    for name in (*POSE_SLIDERS, *(n for n in SLIDERS if n not in POSE_SLIDERS)):
+        slider = SLIDERS[name]
+        unit = " degrees" if slider.unit == "deg" else ""
+        bounds = f"{slider.minimum:g}..{slider.maximum:g}"
+        text = f"{slider.help} {slider.default:g}{unit} is at rest."
+        flags.append(text_flag(name, ["--" + name.replace("_", "-")], bounds, text, slider.group))
+    for name, text in OPENINGS.items():
+        flags.append(text_flag(name, ["--" + name.replace("_", "-")], "0..1", text, "Openings"))
+    return flags
+
+
+command(
+    app,
+    [
+        argument("source", "SOURCE", "Photo or clip."),
+        *_sliders(),
+        *(option_flag(info) for info in all_options() if info.name in USED),
+        DEBUG,
+    ],
+    edit,
+    help=edit.__doc__,
+)

@@ -1,0 +1,59 @@
+"""`animate retouch`: the lips of a clip held, everything else as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from app.cli.edit import DEBUG, USED, run_edit, shared_options
+from app.cli.flags import argument, command, make_app, option_flag, text_flag
+from app.errors import UsageError
+from app.options import all_options
+
+LEFT_OUT: Final = ("expression", "sliders")
+
+app = make_app("Hold the lips in a clip, everything else as it is.")
+
+
+def retouch(values: Mapping[str, Any]) -> int:
+    """Hold the lips in VIDEO: shut, at an opening, or silent, that is at rest without talking."""
+    from app.render.edit import Lips
+
+    ratio = _ratio(values["lips"])
+    return run_edit(Path(values["source"]), shared_options(values), None, Lips(ratio))
+
+
+def _ratio(text: str | None) -> float | None:
+    """Opening of the word or number; None for silent lips."""
+    if text in ("silent", None):
+        return None
+    if text == "closed":
+        return 0.0
+    try:
+        ratio = float(str(text))
+    except ValueError:
+        ratio = -1.0
+    if not 0 <= ratio <= 1:
+        raise UsageError(f"--lips: {text!r} is not closed, silent or an opening from 0 to 1.")
+    return ratio
+
+
+command(
+    app,
+    [
+        argument("source", "VIDEO", "Clip or photo."),
+        text_flag(
+            "lips",
+            ["--lips"],
+            "closed|silent|0..1",
+            "closed brings the lips together in every frame; a number is an opening, 0.3 is wide; "
+            "silent puts the mouth at rest. [silent]",
+            "Retouch",
+        ),
+        *(option_flag(info) for info in all_options() if info.name in USED and info.name not in LEFT_OUT),
+        DEBUG,
+    ],
+    retouch,
+    help=retouch.__doc__,
+)

@@ -1,0 +1,227 @@
+"""Render without a driver: sliders pose a photo or every frame of a clip, and the lips of a clip are held."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from app.errors import CancelledError, MediaError, UsageError
+from app.expressions import expression_from
+from app.media.audio import AudioSource
+from app.media.files import check_output
+from app.media.reader import ClipReader, open_clip
+from app.render.inputs import load_job_engine
+from app.render.job import STILL_SUFFIXES, stem_of
+from app.render.output import Outputs, Target
+from app.render.report import RenderReport
+from app.render.source import Pixels, Scene, SceneMaker
+from app.render.timings import Timings
+from liveportrait.expression import Expression, express
+from liveportrait.retouch import lip_offset, shifted, silent_keypoints, smoothed
+from models.face import FaceTracker
+
+if TYPE_CHECKING:
+    from app.events import CancelToken, EventStream
+    from app.render.job import Job
+    from liveportrait.engines.base import Engine, Portrait
+
+Keypoints = npt.NDArray[np.float32]
+Still = tuple[Fraction, Scene]
+
+
+@dataclass(frozen=True)
+class Lips:
+    """What is done to the lips of a clip.
+
+    Attributes:
+        ratio: Opening to hold them at (0 shut), smoothed along the clip; None holds them at rest.
+    """
+
+    ratio: float | None
+
+
+def render_pose(job: Job, events: EventStream, token: CancelToken, lips: Lips | None = None) -> RenderReport:
+    """Pose the source by sliders, or hold its lips, and write it; ``job.driving`` is not used.
+
+    Args:
+        job: Source, options with an output, sliders.
+        events: Gets progress.
+        token: Stops the work; what was written of a clip is kept.
+        lips: Hold the lips so; sliders are not used then.
+
+    Raises:
+        AppError: Nothing was written; the sentence says why.
+    """
+    started = time.perf_counter()
+    with open_clip(job.source) as reader:
+        moving = reader.info.kind in ("video", "sequence") and reader.info.frames != 1
+        word = "edited" if lips is None else "retouched"
+        output = edit_path(job, moving=moving, alpha=reader.info.has_alpha, word=word)
+        if job.options.input.crop and job.options.input.points:
+            raise UsageError("--crop and --points both name the square.", "Give one of them.")
+        engine = load_job_engine(job.options, events.info, events.warn)
+        maker = SceneMaker(engine, FaceTracker(), job.options, job.source)
+        editor = Editor(job, engine, lips)
+        scenes = editor.posed(_scenes(reader, maker, moving))
+        report = _write(job, output, reader, editor, scenes, events, token)
+    for sentence in maker.notes:
+        events.info(sentence)
+    return replace(report, seconds=time.perf_counter() - started, notes=tuple(maker.notes))
+
+
+def edit_path(job: Job, *, moving: bool, alpha: bool, word: str) -> Path:
+    """Where an edited source goes: the name given, or SOURCE--WORD in the folder given or the current one.
+
+    Raises:
+        UsageError: The name has no ending or one that does not fit, or the file is there already.
+    """
+    wanted = job.options.output.output
+    own = job.source.suffix.lower()
+    keeps = own in ((".png", ".webp") if alpha else (".png", ".jpg", ".jpeg", ".webp"))
+    ending = ".mp4" if moving else own if keeps else ".png"
+    default = f"{stem_of(job.source)}--{word}{ending}"
+    path = Path(wanted) if wanted else Path(default)
+    if wanted.endswith("/") or path.is_dir():
+        path = path / default
+    if not path.suffix:
+        raise UsageError(f"--output: {path} has no ending that tells the format.", f"Write {path}{ending}.")
+    if (path.suffix.lower() in STILL_SUFFIXES) == moving:
+        raise UsageError(f"{path} does not fit the source.", f"End the name in {'.mp4' if moving else '.png or .jpg'}.")
+    if path.is_file() and not job.options.output.overwrite:
+        raise UsageError(f"{path} exists already.", "Add --overwrite to replace it, or choose another name.")
+    check_output(path, job.options.output.overwrite or not path.is_file(), (job.source,))
+    return path
+
+
+def _scenes(reader: ClipReader, maker: SceneMaker, moving: bool) -> Iterator[Still]:
+    if moving:
+        yield from maker.moving(((frame.time, frame) for frame in reader), Timings())
+    else:
+        yield Fraction(0), maker.still(next(iter(reader)))
+
+
+class Editor:
+    """Makes the keypoints and the finished pictures of an edit.
+
+    Args:
+        job: Options and sliders.
+        engine: Draws.
+        lips: Hold the lips so instead of posing by sliders.
+    """
+
+    def __init__(self, job: Job, engine: Engine, lips: Lips | None) -> None:
+        self._engine = engine
+        self._options = job.options.animation
+        self._lips = lips
+        wanted = job.options.input
+        self._expression = expression_from(wanted.expression, wanted.sliders, job.expression) or Expression({})
+
+    @property
+    def engine_name(self) -> str:
+        """Name of the engine."""
+        return self._engine.name
+
+    def posed(self, scenes: Iterator[Still]) -> Iterator[tuple[Still, list[Keypoints]]]:
+        """Each scene with the keypoints of its faces."""
+        ratio = None if self._lips is None else self._lips.ratio
+        if ratio is None:
+            for still in scenes:
+                yield still, [self._keypoints(face.portrait) for face in still[1].faces]
+            return
+        offsets = ((still, self._offset(still[1], ratio)) for still in scenes)
+        for still, offset in smoothed(offsets):
+            zero = np.zeros((1, self._engine.keypoints, 3), np.float32)
+            shift = zero if offset is None else offset
+            stitching = self._options.stitching
+            yield still, [shifted(self._engine, face.portrait, shift, stitching) for face in still[1].faces]
+
+    def _offset(self, scene: Scene, ratio: float) -> Keypoints | None:
+        return None if scene.face is None else lip_offset(self._engine, scene.face.portrait, ratio)
+
+    def _keypoints(self, portrait: Portrait) -> Keypoints:
+        if self._lips is None:
+            return express(self._engine, portrait, self._expression, self._options.stitching)
+        return silent_keypoints(self._engine, portrait, self._options.stitching, self._options.official)
+
+    def picture(self, scene: Scene, keypoints: list[Keypoints], side: int) -> Pixels:
+        """One finished picture: the source's, or the bare square (black where there is no face)."""
+        picture = scene.picture
+        for face, x_d in zip(scene.faces, keypoints, strict=True):
+            square: Pixels = self._engine.render(face.portrait, x_d)[0]
+            if not self._options.paste_back:
+                return square
+            if picture is scene.picture:
+                picture = face.compositor.paste(square)
+            else:
+                face.compositor.paste(square, out=picture)
+        if scene.faces or self._options.paste_back:
+            return picture
+        return np.zeros((side, side, picture.shape[2]), np.uint8)
+
+    def size(self, scene: Scene, reader: ClipReader) -> tuple[int, int]:
+        """Width and height of the result, from the first scene."""
+        if self._options.paste_back:
+            return reader.info.width, reader.info.height
+        side = self._engine.crop_size if scene.face is None else int(scene.face.portrait.crop.shape[0])
+        return side, side
+
+
+def _write(
+    job: Job,
+    output: Path,
+    reader: ClipReader,
+    editor: Editor,
+    scenes: Iterator[tuple[Still, list[Keypoints]]],
+    events: EventStream,
+    token: CancelToken,
+) -> RenderReport:
+    info = reader.info
+    picture = output.suffix.lower() in STILL_SUFFIXES
+    first = next(scenes, None)
+    if first is None:
+        raise MediaError(f"{job.source} holds no picture.")
+    size = editor.size(first[0][1], reader)
+    sound = AudioSource(job.source) if not picture and job.options.output.audio != "none" else None
+    target = Target(
+        path=output, comparison=None, size=size, rate=info.rate, time_base=info.time_base, alpha=info.has_alpha,
+        picture=picture, panels=(),
+    )  # fmt: skip
+    lost, message = 0, ""
+    common: dict[str, Any] = {"side_by_side": None, "lost": 0, "size": size, "engine": editor.engine_name}
+    with Outputs(target, job.options.output, sound if sound and sound.present else None, (job.source,)) as outputs:
+        try:
+            with events.phase("render", info.frames, "Rendering") as phase:
+                for (stamp, scene), keypoints in _from(first, scenes):
+                    token.check()
+                    lost += not scene.faces
+                    outputs.write(stamp, editor.picture(scene, keypoints, size[0]), [])
+                    phase.advance()
+        except CancelledError:
+            count, kept = outputs.frames, outputs.abort(keep=True)
+            if kept is None:
+                raise CancelledError("Stopped; nothing was written.") from None
+            text = f"Stopped after {count} frames; what was rendered is in {kept}."
+            return RenderReport(
+                "cancelled", kept, frames=count, source_lost=lost, seconds=0.0, message=text, **common
+            )  # fmt: skip
+        outputs.finish(None)
+        if reader.problem:
+            message = f"{reader.problem} What could be decoded was rendered."
+        status: Literal["partial", "done"] = "partial" if message else "done"
+        return RenderReport(
+            status, output, frames=outputs.frames, source_lost=lost, seconds=0.0, message=message, **common
+        )  # fmt: skip
+
+
+def _from(
+    first: tuple[Still, list[Keypoints]], rest: Iterator[tuple[Still, list[Keypoints]]]
+) -> Iterator[tuple[Still, list[Keypoints]]]:
+    yield first
+    yield from rest

@@ -147,7 +147,7 @@ class ClusterPool:
             settle(self._queue, job, Outcome(**{**asdict(outcome), "files": files}))
         except AppError as error:
             self._queue.failed(job, str(error), int(error.exit_code))
-        self._reporter.ended(self._queue.jobs(ids=[job.id]), number + 1)
+        self._reporter.ended(self._queue.find(job.id), number + 1)
 
     def _mind(self) -> None:
         """Signs of life for all workers; jobs that somebody cancelled are taken from theirs."""
@@ -158,7 +158,7 @@ class ClusterPool:
                     del self._jobs[reference]
                     self._ray.kill(self._actors[number], no_restart=False)
                     self._queue.failed(job, "", 4, "cancelled")
-                    self._reporter.ended(self._queue.jobs(ids=[job.id]), number + 1)
+                    self._reporter.ended(self._queue.find(job.id), number + 1)
 
     def close(self) -> None:
         """Let the workers go; what they were at goes back into the queue."""

@@ -25,6 +25,7 @@ from app.jobs.target import Files, open_target
 LEASE: Final = 30.0  # seconds without a sign of life after which a worker counts as dead
 CRASHES: Final = 3  # how often a job may take its worker down with it
 VERSION: Final = 1
+MOST_VALUES: Final = 500  # that are named in one query
 TABLES: Final = """
 CREATE TABLE IF NOT EXISTS jobs (
     id INTEGER PRIMARY KEY AUTOINCREMENT, batch NOT NULL, position INTEGER NOT NULL, source NOT NULL, driving NOT NULL,
@@ -232,17 +233,31 @@ class Queue:
         for state in wanted:
             if state not in STATES:
                 raise UsageError(f"{state!r} is not one of {', '.join(STATES)}.")
-        found = [record_of(row) for row in self._rows("SELECT * FROM jobs ORDER BY position, id")]
-        missing = sorted(set(numbers) - {job.id for job in found})
+        only: list[str] = []
+        values: list[Any] = []
+        if batch is not None:
+            only.append("batch = ?")
+            values.append(stored(batch))
+        if wanted:
+            only.append(f"state IN ({', '.join('?' * len(wanted))})")
+            values += wanted
+        few = len(numbers) <= MOST_VALUES
+        if numbers and few:
+            only.append(f"id IN ({', '.join('?' * len(numbers))})")
+            values += numbers
+        clause = f"WHERE {' AND '.join(only)}" if only else ""
+        rows = self._rows(f"SELECT * FROM jobs {clause} ORDER BY position, id", values)  # noqa: S608
+        present = set(numbers)
+        found = [record_of(row) for row in rows if few or row["id"] in present]
+        missing = present - {job.id for job in found}
+        missing -= {row["id"] for row in self._rows("SELECT id FROM jobs")} if missing else set()
         if missing:
-            raise UsageError(f"There is no job {missing[0]} in {self.path}.", "See animate jobs list.")
-        return [
-            job
-            for job in found
-            if (batch is None or job.batch == batch)
-            and (not wanted or job.state in wanted)
-            and (not numbers or job.id in numbers)
-        ]
+            raise UsageError(f"There is no job {min(missing)} in {self.path}.", "See animate jobs list.")
+        return found
+
+    def find(self, number: int) -> list[JobRecord]:
+        """The job of a number, nothing if somebody has cleared it meanwhile."""
+        return [record_of(row) for row in self._rows("SELECT * FROM jobs WHERE id = ?", (number,))]
 
     def get(self, number: int) -> JobRecord:
         """The job of a number.
@@ -402,7 +417,7 @@ class Queue:
                 found.append(row["id"])
         for worker in known:
             self.leave(worker)
-        return self.jobs(ids=found) if found else []
+        return [job for number in found for job in self.find(number)]
 
     def _repair(self, row: sqlite3.Row, blame: bool, reason: str) -> None:
         job = record_of(row)

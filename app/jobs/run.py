@@ -309,7 +309,8 @@ class Pool:
         number = process.settings.number
         if kind == "started":
             process.job, process.worked, self._false_starts = int(what["job"]), True, 0
-            self._reporter.began(self._queue.get(process.job), number)
+            for job in self._queue.find(process.job):
+                self._reporter.began(job, number)
         elif kind == "event":
             event = Event(**what["event"])
             event.data.update(worker=number, job=what["job"])
@@ -319,7 +320,7 @@ class Pool:
             process.job = 0
             if what["short_of_memory"] and self._size > 1:
                 self._shrink("memory ran out")
-            self._reporter.ended(self._queue.jobs(ids=[int(what["job"])]), number)
+            self._reporter.ended(self._queue.find(int(what["job"])), number)
         elif kind == "left":
             for name in self.counters:
                 self.counters[name] += int(what[name])

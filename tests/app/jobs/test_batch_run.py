@@ -395,3 +395,15 @@ def test_track_survives_the_disk(tmp_path: Path, work: Path) -> None:
         np.testing.assert_array_equal(track.motion(index).extra["z"], other.motion(index).extra["z"])
     track.close()
     other.close()
+
+
+def test_job_that_is_forgotten_as_soon_as_it_ends(queue: Queue, work: Path) -> None:
+    queue.add(make_jobs(["in/photo.jpg"], ["in/slow.mp4", "in/vfr.mp4"], {"output": "out/"}), "night")
+
+    def on_job(job: JobRecord) -> None:
+        if job.state == "done":
+            queue.clear([job.id])
+
+    summary = run_workers(queue, workers=1, on_job=on_job)
+    assert (summary.rendered, summary.jobs) == (2, ())
+    assert len(list((work / "out").iterdir())) == 2

@@ -324,3 +324,16 @@ def test_files_that_options_name_are_inputs_too(queue: Queue, work: Path) -> Non
     before = queue.input_hash(inputs[0], inputs[1], found)
     (work / "in" / "clip.mp4").write_bytes(b"another one")
     assert queue.input_hash(inputs[0], inputs[1], found) != before
+
+
+def test_many_jobs(queue: Queue, entry: Make) -> None:
+    """Looking at one does not read all; naming hundreds works."""
+    one = entry()
+    added = queue.add([replace(one, output=f"{one.output}.{i}.mp4") for i in range(1200)], "night")
+    assert [job.id for job in queue.jobs(ids=added.ids[100:900])] == list(added.ids[100:900])
+    assert len(queue.jobs(batch="night", states=["queued"])) == 1200
+    assert queue.jobs(ids=added.ids[:3], states=["done"]) == []
+    with pytest.raises(UsageError, match="There is no job 1201"):
+        queue.jobs(ids=range(1, 1202))
+    assert queue.cancel(added.ids) == 1200
+    assert queue.add([replace(one, output=f"{one.output}.{i}.mp4") for i in range(1200)], "night").cancelled == 1200

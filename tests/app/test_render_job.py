@@ -108,6 +108,7 @@ def test_bench(here: Path) -> None:
 
 def test_window_that_is_not_here(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "app.gui.main", None)
+    monkeypatch.setattr(sys, "argv", ["animate-gui"])
     assert gui() == ExitCode.MISSING
     assert capsys.readouterr().err.startswith("animate: error: The window can't start")
 

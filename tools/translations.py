@@ -49,12 +49,12 @@ def declared_texts() -> Iterator[str]:
 
 
 def all_texts() -> list[str]:
-    """Every text of the window, in order of first use."""
+    """Every text of the window, sorted, so that a change touches one place of the catalogue."""
     found: dict[str, None] = {}
     for path in sorted((ROOT / "app" / "gui").rglob("*.py")):
         found.update(dict.fromkeys(marked_texts(path)))
     found.update(dict.fromkeys(declared_texts()))
-    return list(found)
+    return sorted(found)
 
 
 def update(language: str, texts: list[str]) -> tuple[str, int]:

@@ -9,31 +9,29 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtCore import QMimeData, QObject, QPoint, QStandardPaths, QUrl
+from PySide6.QtCore import QMimeData, QStandardPaths, QUrl
 from PySide6.QtGui import QDesktopServices, QGuiApplication, QImage
-from PySide6.QtWidgets import QFileDialog, QMenu, QPushButton, QWidget
+from PySide6.QtWidgets import QFileDialog, QMenu, QWidget
 
 from app.errors import AppError, UsageError
 from app.gui import pictures, store
 from app.gui.dialogs.crop import CropDialog
 from app.gui.dialogs.engine import EngineDialog
-from app.gui.dialogs.messages import NameDialog, show_error
+from app.gui.dialogs.messages import show_error
 from app.gui.dialogs.shortcuts import ShortcutsDialog
 from app.gui.dialogs.weights import WeightsDialog
 from app.gui.jobs import QueuedJob
 from app.gui.outputs import LiveOutputs
+from app.gui.saved import SavedCommands
 from app.gui.session import Driver, DriverKind, Session, View
 from app.gui.shortcuts import COMMANDS
 from app.gui.studio import Studio
 from app.gui.translate import LANGUAGES, tr
-from app.gui.widgets.basic import tool_button
-from app.gui.widgets.controls import ExpressionBar
 from app.gui.widgets.driver import CLIPS, STILLS, TEMPLATES, driver_kind
 from app.gui.widgets.shelf import SIDE
 from app.live_options import live_options
 from app.media.cameras import list_cameras
 from app.options import find_option
-from app.presets import BUILT_IN, Preset
 from app.render import Job
 from app.render.job import stem_of
 from liveportrait.expression import SLIDERS, Expression
@@ -45,7 +43,7 @@ FILTERS = {"file": CLIPS, "still": STILLS, "template": TEMPLATES}
 VIDEO_ENDINGS = tuple(ending.lstrip("*") for ending in CLIPS.split() if ending != "*.gif")
 
 
-class Commands(QObject):
+class Commands(SavedCommands):
     """Handlers of the commands.
 
     Args:
@@ -54,20 +52,8 @@ class Commands(QObject):
     """
 
     def __init__(self, window: MainWindow, studio: Studio) -> None:
-        super().__init__(window)
-        self.window, self.studio = window, studio
-        self.expressions = ExpressionBar()
-        self.expressions.chosen.connect(self.use_expression)
-        self.expression_menu_button = tool_button("more", tr("Saved expressions"), 16)
-        self.expression_menu_button.clicked.connect(self._show_expression_menu)
-        self.preset_bar = QPushButton(tr("Presets"))
-        self.preset_bar.setProperty("icon_name", "star")
-        self.preset_bar.setToolTip(tr("Sets of option values: choose, save, import, export."))
-        self.preset_bar.clicked.connect(self._show_preset_menu)
+        super().__init__(window, studio)
         self.outputs = LiveOutputs(studio)
-        self.saved: list[store.Saved] = []
-        self.presets: list[Preset] = []
-        self.dialogs: list[QWidget] = []
 
     def handlers(self) -> dict[str, Callable[..., object]]:
         """Command name -> handler."""
@@ -148,10 +134,6 @@ class Commands(QObject):
         if menu.isEmpty():
             menu.addAction(tr("Nothing yet")).setEnabled(False)
         self._popup(menu, button)
-
-    def _popup(self, menu: QMenu, button: QWidget) -> None:
-        menu.aboutToHide.connect(menu.deleteLater)
-        menu.popup(button.mapToGlobal(QPoint(0, button.height() + 2)))
 
     # ---- portraits ------------------------------------------------------------------------------------------------
     def browse_portraits(self) -> None:
@@ -304,102 +286,6 @@ class Commands(QObject):
         """Choose what the preview shows."""
         self.window.actions_[f"view_{view}"].setChecked(True)
         self.window.preview.set_view(view)
-
-    # ---- saved things ---------------------------------------------------------------------------------------------
-    def list_saved(self) -> None:
-        """Read expressions and presets, and show them."""
-
-        def done(found: tuple[list[store.Saved], list[Any]]) -> None:
-            self.saved, self.presets = found
-            self.expressions.show_names([saved.name for saved in self.saved])
-
-        self.studio.list_saved(done)
-
-    def use_expression(self, name: str) -> None:
-        """Use a saved expression."""
-        for saved in self.saved:
-            if saved.name == name:
-                self.studio.set_expression(saved.expression)
-
-    def save_expression(self) -> None:
-        """Ask for a name and save the sliders."""
-        self._ask_name(
-            tr("Save expression"),
-            lambda name: self.studio.store(
-                partial(store.save_expression, name, self.studio.session.expression), tr("The expression was saved.")
-            ),
-        )
-
-    def save_preset(self) -> None:
-        """Ask for a name and save the options."""
-        values = dict(self.studio.session.values)
-        self._ask_name(
-            tr("Save preset"),
-            lambda name: self.studio.store(partial(store.save_preset, name, values), tr("The preset was saved.")),
-        )
-
-    def _ask_name(self, title: str, done: Callable[[str], None]) -> None:
-        dialog = NameDialog(title, tr("Name"), self.window)
-        dialog.accepted.connect(lambda: done(dialog.name))
-        self._open(dialog)
-
-    def _show_expression_menu(self) -> None:
-        menu = QMenu(self.window)
-        menu.addAction(tr("Save expression…"), self.save_expression)
-        menu.addAction(tr("Import expression…"), partial(self._import, "json", store.import_expression))
-        menu.addAction(tr("Export expression…"), self._export_expression)
-        own = [saved for saved in self.saved if saved.path is not None]
-        if own:
-            delete = menu.addMenu(tr("Delete"))
-            for saved in own:
-                assert saved.path is not None
-                delete.addAction(
-                    saved.name, partial(self.studio.store, saved.path.unlink, tr("The expression was deleted."))
-                )
-        self._popup(menu, self.expression_menu_button)
-
-    def _show_preset_menu(self) -> None:
-        menu = QMenu(self.window)
-        for name, (text, values) in BUILT_IN.items():
-            action = menu.addAction(tr(name), partial(self.use_preset, Preset(name, values, text)))
-            action.setToolTip(tr(text))
-        menu.setToolTipsVisible(True)
-        if self.presets:
-            menu.addSeparator()
-        for preset in self.presets:
-            menu.addAction(preset.name, partial(self.use_preset, preset)).setToolTip(preset.description)
-        menu.addSeparator()
-        menu.addAction(tr("Save preset…"), self.save_preset)
-        menu.addAction(tr("Import preset…"), partial(self._import, "toml", store.import_preset))
-        menu.addAction(tr("Export preset…"), self._export_preset)
-        menu.addSeparator()
-        menu.addAction(tr("No preset: reset the options"), lambda: self.use_preset(Preset("", {})))
-        self._popup(menu, self.preset_bar)
-
-    def use_preset(self, preset: Preset) -> None:
-        """Use the values of a preset; options that it does not name go back to their defaults."""
-        text = tr("use preset {name}", name=tr(preset.name)) if preset.name else tr("reset the options")
-        self.studio.change(lambda s: s.with_values(store.preset_values(preset)), text)
-
-    def _import(self, ending: str, work: Callable[[Path], Path]) -> None:
-        pattern = f"*.{ending}" if ending == "json" else "*.toml *.json"
-        name, _ = QFileDialog.getOpenFileName(self.window, tr("Import"), self._folder("saved"), f"({pattern})")
-        if name:
-            self.studio.store(partial(work, Path(name)), tr("It was imported."))
-
-    def _export_expression(self) -> None:
-        name, _ = QFileDialog.getSaveFileName(self.window, tr("Export expression"), "expression.json", "(*.json)")
-        if name:
-            path, session = Path(name).with_suffix(".json"), self.studio.session
-            work = partial(store.save_expression, path.stem, session.expression, path)
-            self.studio.store(work, tr("The expression was exported."))
-
-    def _export_preset(self) -> None:
-        name, _ = QFileDialog.getSaveFileName(self.window, tr("Export preset"), "preset.toml", "(*.toml)")
-        if name:
-            path = Path(name).with_suffix(".toml")
-            work = partial(store.save_preset, path.stem, dict(self.studio.session.values), "", path)
-            self.studio.store(work, tr("The preset was exported."))
 
     # ---- output ---------------------------------------------------------------------------------------------------
     def default_output(self, session: Session) -> Path:
@@ -564,23 +450,6 @@ class Commands(QObject):
     def edit_shortcuts(self) -> None:
         """Open the sheet of keys."""
         self._open(ShortcutsDialog(self.window.actions_, self.window))
-
-    def _open(self, dialog: Any) -> None:
-        """Open a dialog without blocking the window's thread."""
-        self.dialogs.append(dialog)
-
-        def forget() -> None:
-            self.dialogs.remove(dialog)
-            dialog.deleteLater()
-
-        dialog.finished.connect(forget)
-        dialog.open()
-
-    def _folder(self, kind: str) -> str:
-        if kind == "output":
-            return str(self.studio.settings.value("folders/output", str(Path.home())))
-        recent = self.studio.recent(kind)
-        return str(Path(recent[0]).parent) if recent else str(Path.home())
 
     def open_folder(self, path: Path) -> None:
         """Show a folder in the system's file manager."""

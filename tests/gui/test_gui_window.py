@@ -28,6 +28,7 @@ from app.gui.shortcuts import COMMANDS, clashes
 from app.gui.window import MainWindow
 from app.media.reader import open_clip
 from app.options import parse_crop
+from app.presets import Preset
 from liveportrait.expression import SLIDERS, Expression
 
 Wait = Callable[[MainWindow], None]
@@ -149,6 +150,9 @@ def test_presets_and_expressions(qtbot: QtBot, window: MainWindow, next_frame: W
     qtbot.waitUntil(lambda: [preset.name for preset in commands.presets] == ["P"])
     commands.use_preset(commands.presets[0])
     assert studio.session.value("region") == "eyes"
+    commands.use_preset(Preset("posed", {"expression": "Wink", "sliders": "yaw=5"}))
+    assert studio.session.sliders == {**store.BUILT_IN_EXPRESSIONS["Wink"], "yaw": 5.0}
+    assert studio.session.values == {}
 
 
 # ---- portraits and drivers

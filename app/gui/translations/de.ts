@@ -4,256 +4,132 @@
  <context>
   <name>app</name>
   <message>
-   <source>Saved expressions</source>
-   <translation>Gespeicherte Ausdrücke</translation>
-  </message>
-  <message>
-   <source>Presets</source>
-   <translation>Voreinstellungen</translation>
-  </message>
-  <message>
-   <source>Sets of option values: choose, save, import, export.</source>
-   <translation>Sätze von Einstellungen: wählen, speichern, importieren, exportieren.</translation>
-  </message>
-  <message>
-   <source>Appearance</source>
-   <translation>Aussehen</translation>
-  </message>
-  <message>
-   <source>Language</source>
-   <translation>Sprache</translation>
-  </message>
-  <message>
-   <source>Add portraits</source>
-   <translation>Porträts hinzufügen</translation>
-  </message>
-  <message>
-   <source>choose a portrait</source>
-   <translation>Porträt wählen</translation>
-  </message>
-  <message>
-   <source>take a portrait off the shelf</source>
-   <translation>Porträt vom Regal nehmen</translation>
-  </message>
-  <message>
-   <source>Choose a clip</source>
-   <translation>Video wählen</translation>
-  </message>
-  <message>
-   <source>Choose a picture</source>
-   <translation>Bild wählen</translation>
-  </message>
-  <message>
-   <source>Choose a motion template</source>
-   <translation>Bewegungsvorlage wählen</translation>
-  </message>
-  <message>
-   <source>reset {section}</source>
-   <translation>{section} zurücksetzen</translation>
-  </message>
-  <message>
-   <source>reset pose and expression</source>
-   <translation>Haltung und Ausdruck zurücksetzen</translation>
-  </message>
-  <message>
-   <source>reset all controls</source>
-   <translation>alle Regler zurücksetzen</translation>
-  </message>
-  <message>
-   <source>Save expression</source>
-   <translation>Ausdruck speichern</translation>
-  </message>
-  <message>
-   <source>Save preset</source>
-   <translation>Voreinstellung speichern</translation>
-  </message>
-  <message>
-   <source>Name</source>
-   <translation>Name</translation>
-  </message>
-  <message>
-   <source>Save expression…</source>
-   <translation>Ausdruck speichern …</translation>
-  </message>
-  <message>
-   <source>Import expression…</source>
-   <translation>Ausdruck importieren …</translation>
-  </message>
-  <message>
-   <source>Export expression…</source>
-   <translation>Ausdruck exportieren …</translation>
-  </message>
-  <message>
-   <source>Save preset…</source>
-   <translation>Voreinstellung speichern …</translation>
-  </message>
-  <message>
-   <source>Import preset…</source>
-   <translation>Voreinstellung importieren …</translation>
-  </message>
-  <message>
-   <source>Export preset…</source>
-   <translation>Voreinstellung exportieren …</translation>
-  </message>
-  <message>
-   <source>No preset: reset the options</source>
-   <translation>Keine Voreinstellung: Einstellungen zurücksetzen</translation>
-  </message>
-  <message>
-   <source>use preset {name}</source>
-   <translation>Voreinstellung {name} verwenden</translation>
-  </message>
-  <message>
-   <source>reset the options</source>
-   <translation>Einstellungen zurücksetzen</translation>
-  </message>
-  <message>
-   <source>Import</source>
-   <translation>Importieren</translation>
-  </message>
-  <message>
-   <source>Export expression</source>
-   <translation>Ausdruck exportieren</translation>
-  </message>
-  <message>
-   <source>Export preset</source>
-   <translation>Voreinstellung exportieren</translation>
-  </message>
-  <message>
-   <source>Render to file</source>
-   <translation>In eine Datei rendern</translation>
-  </message>
-  <message>
-   <source>Save this picture</source>
-   <translation>Dieses Bild speichern</translation>
-  </message>
-  <message>
-   <source>Record to</source>
-   <translation>Aufnehmen in</translation>
-  </message>
-  <message>
-   <source>As the system</source>
-   <translation>Wie das System</translation>
-  </message>
-  <message>
-   <source>Light</source>
-   <translation>Hell</translation>
-  </message>
-  <message>
-   <source>Dark</source>
-   <translation>Dunkel</translation>
-  </message>
-  <message>
-   <source>Pictures and clips</source>
-   <translation>Bilder und Videos</translation>
-  </message>
-  <message>
-   <source>All files</source>
-   <translation>Alle Dateien</translation>
-  </message>
-  <message>
-   <source>The expression was imported.</source>
-   <translation>Der Ausdruck wurde importiert.</translation>
-  </message>
-  <message>
-   <source>The preset was imported.</source>
-   <translation>Die Voreinstellung wurde importiert.</translation>
-  </message>
-  <message>
-   <source>Delete</source>
-   <translation>Löschen</translation>
-  </message>
-  <message>
-   <source>It was imported.</source>
-   <translation>Import abgeschlossen.</translation>
-  </message>
-  <message>
-   <source>The expression was exported.</source>
-   <translation>Der Ausdruck wurde exportiert.</translation>
-  </message>
-  <message>
-   <source>The preset was exported.</source>
-   <translation>Die Voreinstellung wurde exportiert.</translation>
+   <source>A</source>
+   <translation>A</translation>
   </message>
   <message>
    <source>A camera can't be rendered to a file.</source>
    <translation>Eine Kamera lässt sich nicht in eine Datei rendern.</translation>
   </message>
   <message>
-   <source>Record it live, or choose a clip as the driver.</source>
-   <translation>Nehmen Sie live auf, oder wählen Sie ein Video als Antrieb.</translation>
+   <source>A camera drives in real time.</source>
+   <translation>Eine Kamera treibt in Echtzeit an.</translation>
   </message>
   <message>
-   <source>Clips and pictures</source>
-   <translation>Videos und Bilder</translation>
+   <source>A motion template drives.</source>
+   <translation>Eine Bewegungsvorlage treibt an.</translation>
   </message>
   <message>
-   <source>choose an engine</source>
-   <translation>Engine wählen</translation>
+   <source>A recording is running; it is completed before the window closes.</source>
+   <translation>Eine Aufnahme läuft; sie wird abgeschlossen, bevor sich das Fenster schließt.</translation>
   </message>
   <message>
-   <source>change the crop</source>
-   <translation>Ausschnitt ändern</translation>
+   <source>A source photographed with an open mouth starts from closed lips.</source>
+   <translation>Eine Quelle mit offenem Mund beginnt mit geschlossenen Lippen.</translation>
   </message>
   <message>
-   <source>There is no picture in the clipboard.</source>
-   <translation>In der Zwischenablage ist kein Bild.</translation>
+   <source>A video drives; it plays in a loop.</source>
+   <translation>Ein Video treibt an; es läuft in einer Schleife.</translation>
   </message>
   <message>
-   <source>The expression was saved.</source>
-   <translation>Der Ausdruck wurde gespeichert.</translation>
+   <source>Absolute motion</source>
+   <translation>Absolute Bewegung</translation>
   </message>
   <message>
-   <source>The preset was saved.</source>
-   <translation>Die Voreinstellung wurde gespeichert.</translation>
+   <source>Adapt the quality</source>
+   <translation>Qualität anpassen</translation>
   </message>
   <message>
-   <source>{name} is ready.</source>
-   <translation>{name} ist fertig.</translation>
+   <source>Add portraits</source>
+   <translation>Porträts hinzufügen</translation>
   </message>
   <message>
-   <source>Pictures</source>
-   <translation>Bilder</translation>
+   <source>Add portraits…</source>
+   <translation>Porträts hinzufügen …</translation>
   </message>
   <message>
-   <source>Nothing yet</source>
-   <translation>Noch nichts</translation>
+   <source>Add the driver's change from its neutral reference to the source's own pose and expression; absolute motion copies the driver's pose and expression as they are.</source>
+   <translation>Fügt die Änderung des Antriebs gegenüber seiner Ruhehaltung zu Haltung und Ausdruck der Quelle hinzu; absolute Bewegung übernimmt Haltung und Ausdruck unverändert.</translation>
   </message>
   <message>
-   <source>The expression was deleted.</source>
-   <translation>Der Ausdruck wurde gelöscht.</translation>
+   <source>All files</source>
+   <translation>Alle Dateien</translation>
   </message>
   <message>
-   <source>Crop and face</source>
-   <translation>Ausschnitt und Gesicht</translation>
+   <source>Also write a clip that shows driving, source and result next to each other.</source>
+   <translation>Schreibt auch ein Video, das Antrieb, Quelle und Ergebnis nebeneinander zeigt.</translation>
   </message>
   <message>
-   <source>What the engine gets</source>
-   <translation>Was die Engine bekommt</translation>
+   <source>Angle</source>
+   <translation>Winkel</translation>
   </message>
   <message>
-   <source>Face</source>
-   <translation>Gesicht</translation>
+   <source>Angry</source>
+   <translation>Wütend</translation>
   </message>
   <message>
-   <source>Follow the face</source>
-   <translation>Dem Gesicht folgen</translation>
+   <source>Animals</source>
+   <translation>Tiere</translation>
   </message>
   <message>
-   <source>Find the square from the face instead of setting it by hand.</source>
-   <translation>Das Quadrat aus dem Gesicht bestimmen, statt es von Hand zu setzen.</translation>
+   <source>Appearance</source>
+   <translation>Aussehen</translation>
   </message>
   <message>
-   <source>Looking for faces…</source>
-   <translation>Gesichter werden gesucht …</translation>
+   <source>Arithmetic of the LivePortrait networks: auto takes half precision on a graphics card and full precision on the CPU. Half precision is used only if a self-test finds that it draws the same picture.</source>
+   <translation>Genauigkeit der LivePortrait-Netze: automatisch nimmt auf der Grafikkarte die halbe und auf der CPU die volle. Die halbe wird nur verwendet, wenn ein Selbsttest dasselbe Bild ergibt.</translation>
   </message>
   <message>
-   <source>No face was found: set the square by hand.</source>
-   <translation>Kein Gesicht gefunden: Setzen Sie das Quadrat von Hand.</translation>
+   <source>Arrow keys choose a portrait, Delete takes it off the shelf.</source>
+   <translation>Pfeiltasten wählen ein Porträt, Entf nimmt es vom Regal.</translation>
   </message>
   <message>
-   <source>Faces found: {count}</source>
-   <translation>Gefundene Gesichter: {count}</translation>
+   <source>As the system</source>
+   <translation>Wie das System</translation>
+  </message>
+  <message>
+   <source>Ask the camera for MJPG: most reach 30 frames/s only so.</source>
+   <translation>Von der Kamera MJPG verlangen: Die meisten schaffen nur so 30 Bilder pro Sekunde.</translation>
+  </message>
+  <message>
+   <source>Automatic: the best one that works here</source>
+   <translation>Automatisch: die beste, die hier läuft</translation>
+  </message>
+  <message>
+   <source>Background</source>
+   <translation>Hintergrund</translation>
+  </message>
+  <message>
+   <source>Blink</source>
+   <translation>Blinzeln</translation>
+  </message>
+  <message>
+   <source>Both eyes look to the right of the picture.</source>
+   <translation>Beide Augen blicken nach rechts im Bild.</translation>
+  </message>
+  <message>
+   <source>Both eyes look up.</source>
+   <translation>Beide Augen blicken nach oben.</translation>
+  </message>
+  <message>
+   <source>Brows</source>
+   <translation>Brauen</translation>
+  </message>
+  <message>
+   <source>CPU threads for the engine; 0 leaves the choice to it.</source>
+   <translation>CPU-Threads der Engine; 0 überlässt ihr die Wahl.</translation>
+  </message>
+  <message>
+   <source>Camera</source>
+   <translation>Kamera</translation>
+  </message>
+  <message>
+   <source>Camera rate</source>
+   <translation>Kamerarate</translation>
+  </message>
+  <message>
+   <source>Camera size</source>
+   <translation>Kameragröße</translation>
   </message>
   <message>
    <source>Centre x</source>
@@ -264,124 +140,136 @@
    <translation>Mitte y</translation>
   </message>
   <message>
-   <source>Side</source>
-   <translation>Seite</translation>
+   <source>Change the size of the animated square to hold the frame rate; without it frames are dropped instead.</source>
+   <translation>Ändert die Größe des animierten Quadrats, um die Bildrate zu halten; ohne dies werden Bilder ausgelassen.</translation>
   </message>
   <message>
-   <source>Angle</source>
-   <translation>Winkel</translation>
+   <source>Choose a clip</source>
+   <translation>Video wählen</translation>
   </message>
   <message>
-   <source>Show landmarks</source>
-   <translation>Gesichtspunkte zeigen</translation>
+   <source>Choose a clip…</source>
+   <translation>Video wählen …</translation>
   </message>
   <message>
-   <source>Show mask</source>
-   <translation>Maske zeigen</translation>
+   <source>Choose a colour</source>
+   <translation>Farbe wählen</translation>
   </message>
   <message>
-   <source>Face {number}</source>
-   <translation>Gesicht {number}</translation>
+   <source>Choose a file…</source>
+   <translation>Datei wählen …</translation>
   </message>
   <message>
-   <source>Engine and device</source>
-   <translation>Engine und Gerät</translation>
+   <source>Choose a motion template</source>
+   <translation>Bewegungsvorlage wählen</translation>
   </message>
   <message>
-   <source>Engine</source>
-   <translation>Engine</translation>
+   <source>Choose a motion template…</source>
+   <translation>Bewegungsvorlage wählen …</translation>
   </message>
   <message>
-   <source>Automatic: the best one that works here</source>
-   <translation>Automatisch: die beste, die hier läuft</translation>
+   <source>Choose a picture</source>
+   <translation>Bild wählen</translation>
   </message>
   <message>
-   <source>Device</source>
-   <translation>Gerät</translation>
+   <source>Choose a picture…</source>
+   <translation>Bild wählen …</translation>
   </message>
   <message>
-   <source>What is installed and what can run</source>
-   <translation>Was installiert ist und was laufen kann</translation>
+   <source>Clear finished</source>
+   <translation>Erledigte entfernen</translation>
   </message>
   <message>
-   <source>Looking at what is installed…</source>
-   <translation>Die Installation wird geprüft …</translation>
+   <source>Clip</source>
+   <translation>Video</translation>
   </message>
   <message>
-   <source>Copy report</source>
-   <translation>Bericht kopieren</translation>
+   <source>Clips and pictures</source>
+   <translation>Videos und Bilder</translation>
   </message>
   <message>
-   <source>automatic</source>
-   <translation>automatisch</translation>
+   <source>Close both eyes; below 0 opens them wide.</source>
+   <translation>Schließt beide Augen; unter 0 öffnet sie weit.</translation>
   </message>
   <message>
-   <source>Part</source>
-   <translation>Teil</translation>
+   <source>Close the eye on the left of the picture.</source>
+   <translation>Schließt das Auge links im Bild.</translation>
   </message>
   <message>
-   <source>What was found</source>
-   <translation>Was gefunden wurde</translation>
+   <source>Close the eye on the right of the picture.</source>
+   <translation>Schließt das Auge rechts im Bild.</translation>
   </message>
   <message>
-   <source>What to do</source>
-   <translation>Was zu tun ist</translation>
+   <source>Close the message</source>
+   <translation>Meldung schließen</translation>
   </message>
   <message>
-   <source>This is a fault of the program: {error}</source>
-   <translation>Das ist ein Fehler des Programms: {error}</translation>
+   <source>Close the source's lips first</source>
+   <translation>Lippen der Quelle erst schließen</translation>
   </message>
   <message>
-   <source>What you have set is kept. Please send the report to the makers.</source>
-   <translation>Ihre Einstellungen bleiben erhalten. Bitte schicken Sie den Bericht an die Entwickler.</translation>
+   <source>Codec</source>
+   <translation>Codec</translation>
   </message>
   <message>
-   <source>That did not work</source>
-   <translation>Das hat nicht geklappt</translation>
+   <source>Colour that replaces transparency where the output can't keep it, as #rrggbb.</source>
+   <translation>Farbe anstelle der Transparenz, wo die Ausgabe sie nicht halten kann, als #rrggbb.</translation>
   </message>
   <message>
-   <source>Report</source>
-   <translation>Bericht</translation>
+   <source>Compressed pictures</source>
+   <translation>Komprimierte Bilder</translation>
   </message>
   <message>
-   <source>Show report</source>
-   <translation>Bericht zeigen</translation>
+   <source>Compute motion as the official LivePortrait release does, its quirks included; docs/differences.md lists them.</source>
+   <translation>Berechnet die Bewegung wie die offizielle LivePortrait-Version, mit ihren Eigenheiten; docs/differences.md zählt sie auf.</translation>
   </message>
   <message>
    <source>Copied</source>
    <translation>Kopiert</translation>
   </message>
   <message>
-   <source>Work is going on</source>
-   <translation>Es wird noch gearbeitet</translation>
+   <source>Copy report</source>
+   <translation>Bericht kopieren</translation>
   </message>
   <message>
-   <source>Go on</source>
-   <translation>Weitermachen</translation>
+   <source>Crop</source>
+   <translation>Ausschnitt</translation>
   </message>
   <message>
-   <source>Stop and quit</source>
-   <translation>Anhalten und beenden</translation>
+   <source>Crop and face</source>
+   <translation>Ausschnitt und Gesicht</translation>
   </message>
   <message>
-   <source>Keyboard shortcuts</source>
-   <translation>Tastenkürzel</translation>
+   <source>Crop and face…</source>
+   <translation>Ausschnitt und Gesicht …</translation>
   </message>
   <message>
-   <source>{keys} is used by: {commands}</source>
-   <translation>{keys} ist mehrfach vergeben: {commands}</translation>
+   <source>Crop scale</source>
+   <translation>Größe des Ausschnitts</translation>
   </message>
   <message>
-   <source>size not known</source>
-   <translation>Größe unbekannt</translation>
+   <source>Crop shift x</source>
+   <translation>Ausschnitt nach rechts</translation>
   </message>
   <message>
-   <source>Progress of {name}</source>
-   <translation>Fortschritt von {name}</translation>
+   <source>Crop shift y</source>
+   <translation>Ausschnitt nach unten</translation>
   </message>
   <message>
-   <source>I accept the licence</source>
-   <translation>Ich nehme die Lizenz an</translation>
+   <source>Dark</source>
+   <translation>Dunkel</translation>
+  </message>
+  <message>
+   <source>Delete</source>
+   <translation>Löschen</translation>
+  </message>
+  <message>
+   <source>Device</source>
+   <translation>Gerät</translation>
+  </message>
+  <message>
+   <source>Double-click resets it.</source>
+   <translation>Doppelklick setzt zurück.</translation>
   </message>
   <message>
    <source>Download</source>
@@ -392,600 +280,156 @@
    <translation>{name} herunterladen</translation>
   </message>
   <message>
-   <source>Import from a folder…</source>
-   <translation>Aus einem Ordner importieren …</translation>
+   <source>Draw the brows together.</source>
+   <translation>Zieht die Brauen zusammen.</translation>
   </message>
   <message>
-   <source>Import {name} from a folder</source>
-   <translation>{name} aus einem Ordner importieren</translation>
-  </message>
-  <message>
-   <source>Folder with the weights</source>
-   <translation>Ordner mit den Gewichten</translation>
-  </message>
-  <message>
-   <source>Model weights</source>
-   <translation>Modellgewichte</translation>
-  </message>
-  <message>
-   <source>The built-in engine needs no download. Nothing is fetched unless you ask for it here.</source>
-   <translation>Die eingebaute Engine braucht keinen Download. Geladen wird nur, was Sie hier verlangen.</translation>
-  </message>
-  <message>
-   <source>here</source>
-   <translation>vorhanden</translation>
-  </message>
-  <message>
-   <source>not here</source>
-   <translation>nicht vorhanden</translation>
-  </message>
-  <message>
-   <source>Source: {source}</source>
-   <translation>Quelle: {source}</translation>
-  </message>
-  <message>
-   <source>This app can't download it.</source>
-   <translation>Dieses Programm kann es nicht herunterladen.</translation>
-  </message>
-  <message>
-   <source>Licence: {licence}</source>
-   <translation>Lizenz: {licence}</translation>
-  </message>
-  <message>
-   <source>{count} files</source>
-   <translation>{count} Dateien</translation>
-  </message>
-  <message>
-   <source>commercial use allowed</source>
-   <translation>kommerzielle Nutzung erlaubt</translation>
-  </message>
-  <message>
-   <source>no commercial use</source>
-   <translation>keine kommerzielle Nutzung</translation>
-  </message>
-  <message>
-   <source>Add portraits…</source>
-   <translation>Porträts hinzufügen …</translation>
-  </message>
-  <message>
-   <source>Portraits</source>
-   <translation>Porträts</translation>
-  </message>
-  <message>
-   <source>Paste</source>
-   <translation>Einfügen</translation>
-  </message>
-  <message>
-   <source>Next portrait</source>
-   <translation>Nächstes Porträt</translation>
-  </message>
-  <message>
-   <source>Previous portrait</source>
-   <translation>Voriges Porträt</translation>
-  </message>
-  <message>
-   <source>Crop and face…</source>
-   <translation>Ausschnitt und Gesicht …</translation>
-  </message>
-  <message>
-   <source>Sliders only</source>
-   <translation>Nur Regler</translation>
+   <source>Draw the mouth wide; below 0 makes it narrow.</source>
+   <translation>Zieht den Mund breit; unter 0 macht ihn schmal.</translation>
   </message>
   <message>
    <source>Driver</source>
    <translation>Antrieb</translation>
   </message>
   <message>
-   <source>Choose a clip…</source>
-   <translation>Video wählen …</translation>
+   <source>Driving face</source>
+   <translation>Gesicht des Antriebs</translation>
   </message>
   <message>
-   <source>Camera</source>
-   <translation>Kamera</translation>
-  </message>
-  <message>
-   <source>Choose a picture…</source>
-   <translation>Bild wählen …</translation>
-  </message>
-  <message>
-   <source>Choose a motion template…</source>
-   <translation>Bewegungsvorlage wählen …</translation>
-  </message>
-  <message>
-   <source>Play or pause</source>
-   <translation>Abspielen oder anhalten</translation>
-  </message>
-  <message>
-   <source>New neutral pose</source>
-   <translation>Neue Ruhehaltung</translation>
-  </message>
-  <message>
-   <source>Undo</source>
-   <translation>Rückgängig</translation>
-  </message>
-  <message>
-   <source>Edit</source>
-   <translation>Bearbeiten</translation>
-  </message>
-  <message>
-   <source>Redo</source>
-   <translation>Wiederholen</translation>
-  </message>
-  <message>
-   <source>Reset pose and expression</source>
-   <translation>Haltung und Ausdruck zurücksetzen</translation>
-  </message>
-  <message>
-   <source>Reset all controls</source>
-   <translation>Alle Regler zurücksetzen</translation>
-  </message>
-  <message>
-   <source>Result</source>
-   <translation>Ergebnis</translation>
-  </message>
-  <message>
-   <source>View</source>
-   <translation>Ansicht</translation>
-  </message>
-  <message>
-   <source>Side by side</source>
-   <translation>Nebeneinander</translation>
-  </message>
-  <message>
-   <source>Result over source</source>
-   <translation>Ergebnis über Quelle</translation>
-  </message>
-  <message>
-   <source>Fit</source>
-   <translation>Einpassen</translation>
-  </message>
-  <message>
-   <source>Single pixels (1:1)</source>
-   <translation>Einzelne Pixel (1:1)</translation>
-  </message>
-  <message>
-   <source>Zoom in</source>
-   <translation>Vergrößern</translation>
-  </message>
-  <message>
-   <source>Zoom out</source>
-   <translation>Verkleinern</translation>
-  </message>
-  <message>
-   <source>Full screen</source>
-   <translation>Vollbild</translation>
-  </message>
-  <message>
-   <source>Render to file…</source>
-   <translation>In eine Datei rendern …</translation>
-  </message>
-  <message>
-   <source>Output</source>
-   <translation>Ausgabe</translation>
-  </message>
-  <message>
-   <source>Save this picture…</source>
-   <translation>Dieses Bild speichern …</translation>
-  </message>
-  <message>
-   <source>Render queue</source>
-   <translation>Render-Warteschlange</translation>
-  </message>
-  <message>
-   <source>Record live</source>
-   <translation>Live aufnehmen</translation>
-  </message>
-  <message>
-   <source>Virtual camera</source>
-   <translation>Virtuelle Kamera</translation>
-  </message>
-  <message>
-   <source>Engine and device…</source>
-   <translation>Engine und Gerät …</translation>
-  </message>
-  <message>
-   <source>Program</source>
-   <translation>Programm</translation>
-  </message>
-  <message>
-   <source>Model weights…</source>
-   <translation>Modellgewichte …</translation>
-  </message>
-  <message>
-   <source>Keyboard shortcuts…</source>
-   <translation>Tastenkürzel …</translation>
-  </message>
-  <message>
-   <source>Quit</source>
-   <translation>Beenden</translation>
-  </message>
-  <message>
-   <source>change an option</source>
-   <translation>Einstellung ändern</translation>
-  </message>
-  <message>
-   <source>move a slider</source>
-   <translation>Regler bewegen</translation>
-  </message>
-  <message>
-   <source>choose a driver</source>
-   <translation>Antrieb wählen</translation>
-  </message>
-  <message>
-   <source>choose an expression</source>
-   <translation>Ausdruck wählen</translation>
-  </message>
-  <message>
-   <source>add portraits</source>
-   <translation>Porträts hinzufügen</translation>
-  </message>
-  <message>
-   <source>stopped</source>
-   <translation>angehalten</translation>
-  </message>
-  <message>
-   <source>starting</source>
-   <translation>startet</translation>
-  </message>
-  <message>
-   <source>live</source>
-   <translation>live</translation>
-  </message>
-  <message>
-   <source>waiting</source>
-   <translation>wartet</translation>
-  </message>
-  <message>
-   <source>stopping</source>
-   <translation>hält an</translation>
-  </message>
-  <message>
-   <source>Frames a second, delay from capture to screen, side of the animated square</source>
-   <translation>Bilder pro Sekunde, Verzögerung von der Aufnahme bis zum Schirm, Seite des animierten Quadrats</translation>
-  </message>
-  <message>
-   <source>Menu</source>
-   <translation>Menü</translation>
-  </message>
-  <message>
-   <source>Render…</source>
-   <translation>Rendern …</translation>
-  </message>
-  <message>
-   <source>Zoom; fits the picture</source>
-   <translation>Zoom; passt das Bild ein</translation>
-  </message>
-  <message>
-   <source>Recent portraits</source>
-   <translation>Zuletzt verwendete Porträts</translation>
-  </message>
-  <message>
-   <source>Figures</source>
-   <translation>Messwerte</translation>
-  </message>
-  <message>
-   <source>Play</source>
-   <translation>Abspielen</translation>
-  </message>
-  <message>
-   <source>Pause</source>
-   <translation>Pause</translation>
-  </message>
-  <message>
-   <source>asked {asked}, reported {reported}, measured {measured}</source>
-   <translation>verlangt {asked}, gemeldet {reported}, gemessen {measured}</translation>
-  </message>
-  <message>
-   <source>Shows or hides the controls under it.</source>
-   <translation>Zeigt oder verbirgt die Regler darunter.</translation>
-  </message>
-  <message>
-   <source>Double-click resets it.</source>
-   <translation>Doppelklick setzt zurück.</translation>
-  </message>
-  <message>
-   <source>all</source>
-   <translation>alles</translation>
-  </message>
-  <message>
-   <source>expression</source>
-   <translation>Ausdruck</translation>
-  </message>
-  <message>
-   <source>pose</source>
-   <translation>Haltung</translation>
-  </message>
-  <message>
-   <source>lips</source>
-   <translation>Lippen</translation>
-  </message>
-  <message>
-   <source>eyes</source>
-   <translation>Augen</translation>
-  </message>
-  <message>
-   <source>the shorter one</source>
-   <translation>das kürzere</translation>
-  </message>
-  <message>
-   <source>source</source>
-   <translation>Quelle</translation>
-  </message>
-  <message>
-   <source>driver</source>
-   <translation>Antrieb</translation>
-  </message>
-  <message>
-   <source>the longer one, repeat</source>
-   <translation>das längere, mit Wiederholung</translation>
-  </message>
-  <message>
-   <source>none</source>
-   <translation>keine</translation>
-  </message>
-  <message>
-   <source>off</source>
-   <translation>aus</translation>
-  </message>
-  <message>
-   <source>Left eye</source>
-   <translation>Linkes Auge</translation>
-  </message>
-  <message>
-   <source>Fixed opening of the eye on the left of the picture; 0 is shut.</source>
-   <translation>Feste Öffnung des Auges links im Bild; 0 ist geschlossen.</translation>
-  </message>
-  <message>
-   <source>Right eye</source>
-   <translation>Rechtes Auge</translation>
-  </message>
-  <message>
-   <source>Fixed opening of the eye on the right of the picture; 0 is shut.</source>
-   <translation>Feste Öffnung des Auges rechts im Bild; 0 ist geschlossen.</translation>
-  </message>
-  <message>
-   <source>Lips</source>
-   <translation>Lippen</translation>
-  </message>
-  <message>
-   <source>Fixed opening of the lips; 0 is shut.</source>
-   <translation>Feste Öffnung der Lippen; 0 ist geschlossen.</translation>
-  </message>
-  <message>
-   <source>{part}: fixed opening</source>
-   <translation>{part}: feste Öffnung</translation>
-  </message>
-  <message>
-   <source>Show advanced options</source>
-   <translation>Erweiterte Einstellungen zeigen</translation>
-  </message>
-  <message>
-   <source>Shows options that are seldom needed.</source>
-   <translation>Zeigt Einstellungen, die selten gebraucht werden.</translation>
-  </message>
-  <message>
-   <source>Reset {section}</source>
-   <translation>{section} zurücksetzen</translation>
-  </message>
-  <message>
-   <source>Choose a colour</source>
-   <translation>Farbe wählen</translation>
-  </message>
-  <message>
-   <source>Expression {name}</source>
-   <translation>Ausdruck {name}</translation>
-  </message>
-  <message>
-   <source>Picture with the crop</source>
-   <translation>Bild mit dem Ausschnitt</translation>
-  </message>
-  <message>
-   <source>Reading the picture…</source>
-   <translation>Das Bild wird gelesen …</translation>
-  </message>
-  <message>
-   <source>Sliders</source>
-   <translation>Regler</translation>
-  </message>
-  <message>
-   <source>Only the sliders move the portrait.</source>
-   <translation>Nur die Regler bewegen das Porträt.</translation>
-  </message>
-  <message>
-   <source>Clip</source>
-   <translation>Video</translation>
-  </message>
-  <message>
-   <source>A video drives; it plays in a loop.</source>
-   <translation>Ein Video treibt an; es läuft in einer Schleife.</translation>
-  </message>
-  <message>
-   <source>A camera drives in real time.</source>
-   <translation>Eine Kamera treibt in Echtzeit an.</translation>
-  </message>
-  <message>
-   <source>Picture</source>
-   <translation>Bild</translation>
-  </message>
-  <message>
-   <source>The expression of a picture is taken over.</source>
-   <translation>Der Ausdruck eines Bildes wird übernommen.</translation>
-  </message>
-  <message>
-   <source>Template</source>
-   <translation>Vorlage</translation>
-  </message>
-  <message>
-   <source>A motion template drives.</source>
-   <translation>Eine Bewegungsvorlage treibt an.</translation>
-  </message>
-  <message>
-   <source>Picture of the driver</source>
-   <translation>Bild des Antriebs</translation>
-  </message>
-  <message>
-   <source>The sliders on the right pose the portrait.</source>
-   <translation>Die Regler rechts bewegen das Porträt.</translation>
-  </message>
-  <message>
-   <source>Choose a file…</source>
-   <translation>Datei wählen …</translation>
-  </message>
-  <message>
-   <source>Recent drivers</source>
-   <translation>Zuletzt verwendete Antriebe</translation>
-  </message>
-  <message>
-   <source>Look for cameras again</source>
-   <translation>Kameras neu suchen</translation>
-  </message>
-  <message>
-   <source>Mirror</source>
-   <translation>Spiegeln</translation>
-  </message>
-  <message>
-   <source>Left and right are swapped as in a mirror.</source>
-   <translation>Links und rechts sind vertauscht wie in einem Spiegel.</translation>
-  </message>
-  <message>
-   <source>Motion template</source>
-   <translation>Bewegungsvorlage</translation>
-  </message>
-  <message>
-   <source>No camera found</source>
-   <translation>Keine Kamera gefunden</translation>
-  </message>
-  <message>
-   <source>File of the driver: {name}</source>
-   <translation>Datei des Antriebs: {name}</translation>
-  </message>
-  <message>
-   <source>Preview</source>
-   <translation>Vorschau</translation>
-  </message>
-  <message>
-   <source>Plus and minus zoom, the arrow keys move, 0 fits, 1 shows single pixels.</source>
-   <translation>Plus und Minus zoomen, die Pfeiltasten verschieben, 0 passt ein, 1 zeigt einzelne Pixel.</translation>
-  </message>
-  <message>
-   <source>Source</source>
-   <translation>Quelle</translation>
-  </message>
-  <message>
-   <source>running</source>
-   <translation>läuft</translation>
-  </message>
-  <message>
-   <source>done</source>
-   <translation>fertig</translation>
-  </message>
-  <message>
-   <source>done in part</source>
-   <translation>teilweise fertig</translation>
-  </message>
-  <message>
-   <source>failed</source>
-   <translation>fehlgeschlagen</translation>
-  </message>
-  <message>
-   <source>reading motion</source>
-   <translation>Bewegung wird gelesen</translation>
-  </message>
-  <message>
-   <source>rendering</source>
-   <translation>wird gerendert</translation>
-  </message>
-  <message>
-   <source>{time} left</source>
-   <translation>noch {time}</translation>
-  </message>
-  <message>
-   <source>Clear finished</source>
-   <translation>Erledigte entfernen</translation>
-  </message>
-  <message>
-   <source>Hide the render queue</source>
-   <translation>Render-Warteschlange verbergen</translation>
-  </message>
-  <message>
-   <source>Nothing to render yet.</source>
-   <translation>Noch nichts zu rendern.</translation>
-  </message>
-  <message>
-   <source>Earlier</source>
-   <translation>Früher</translation>
-  </message>
-  <message>
-   <source>Open the file</source>
-   <translation>Datei öffnen</translation>
-  </message>
-  <message>
-   <source>Open the folder</source>
-   <translation>Ordner öffnen</translation>
-  </message>
-  <message>
-   <source>Show the report</source>
-   <translation>Bericht zeigen</translation>
-  </message>
-  <message>
-   <source>Once more</source>
-   <translation>Noch einmal</translation>
-  </message>
-  <message>
-   <source>Stop</source>
-   <translation>Anhalten</translation>
-  </message>
-  <message>
-   <source>Take off the list</source>
-   <translation>Von der Liste nehmen</translation>
-  </message>
-  <message>
-   <source>Arrow keys choose a portrait, Delete takes it off the shelf.</source>
-   <translation>Pfeiltasten wählen ein Porträt, Entf nimmt es vom Regal.</translation>
-  </message>
-  <message>
-   <source>Take off the shelf</source>
-   <translation>Vom Regal nehmen</translation>
-  </message>
-  <message>
-   <source>Drop photos here, or paste one</source>
-   <translation>Fotos hierher ziehen oder einfügen</translation>
-  </message>
-  <message>
-   <source>Close the message</source>
-   <translation>Meldung schließen</translation>
-  </message>
-  <message>
-   <source>Files are being rendered: {count}. What is done of the running one is kept.</source>
-   <translation>Es werden noch Dateien gerendert: {count}. Was von der laufenden fertig ist, bleibt erhalten.</translation>
+   <source>Driving multiplier</source>
+   <translation>Stärke der Bewegung</translation>
   </message>
   <message>
    <source>Drop a photo here, or add one on the left.</source>
    <translation>Ziehen Sie ein Foto hierher, oder fügen Sie links eines hinzu.</translation>
   </message>
   <message>
-   <source>A recording is running; it is completed before the window closes.</source>
-   <translation>Eine Aufnahme läuft; sie wird abgeschlossen, bevor sich das Fenster schließt.</translation>
+   <source>Drop photos here, or paste one</source>
+   <translation>Fotos hierher ziehen oder einfügen</translation>
   </message>
   <message>
-   <source>Starting…</source>
-   <translation>Startet …</translation>
+   <source>E</source>
+   <translation>E</translation>
   </message>
   <message>
-   <source>Driving face</source>
-   <translation>Gesicht des Antriebs</translation>
+   <source>Earlier</source>
+   <translation>Früher</translation>
   </message>
   <message>
-   <source>Which face of the driving file is followed; the same choices as for the source.</source>
-   <translation>Welchem Gesicht der antreibenden Datei gefolgt wird; dieselbe Auswahl wie bei der Quelle.</translation>
+   <source>Edit</source>
+   <translation>Bearbeiten</translation>
   </message>
   <message>
-   <source>Length</source>
-   <translation>Länge</translation>
+   <source>Encode on the graphics card: auto takes its encoder if one works here, none does not.</source>
+   <translation>Auf der Grafikkarte kodieren: automatisch nimmt ihren Encoder, wenn er hier läuft.</translation>
   </message>
   <message>
-   <source>How long the result is when source and driving file are both videos: as the shortest of the two, as the source, as the driving file, or loop (as the longer one, the other repeats). Frames are paired by time.</source>
-   <translation>Wie lang das Ergebnis ist, wenn Quelle und Antrieb Videos sind: wie das kürzere, wie die Quelle, wie der Antrieb, oder wie das längere (das andere wiederholt sich). Bilder werden nach der Zeit gepaart.</translation>
+   <source>Engine</source>
+   <translation>Engine</translation>
+  </message>
+  <message>
+   <source>Engine and device</source>
+   <translation>Engine und Gerät</translation>
+  </message>
+  <message>
+   <source>Engine and device…</source>
+   <translation>Engine und Gerät …</translation>
+  </message>
+  <message>
+   <source>Export expression</source>
+   <translation>Ausdruck exportieren</translation>
+  </message>
+  <message>
+   <source>Export expression…</source>
+   <translation>Ausdruck exportieren …</translation>
+  </message>
+  <message>
+   <source>Export preset</source>
+   <translation>Voreinstellung exportieren</translation>
+  </message>
+  <message>
+   <source>Export preset…</source>
+   <translation>Voreinstellung exportieren …</translation>
+  </message>
+  <message>
+   <source>Expression</source>
+   <translation>Ausdruck</translation>
+  </message>
+  <message>
+   <source>Expression only, the head keeps its pose.</source>
+   <translation>Nur der Ausdruck, der Kopf behält seine Haltung.</translation>
+  </message>
+  <message>
+   <source>Expression {name}</source>
+   <translation>Ausdruck {name}</translation>
+  </message>
+  <message>
+   <source>Eye gain</source>
+   <translation>Augenverstärkung</translation>
+  </message>
+  <message>
+   <source>Eye retargeting</source>
+   <translation>Augen angleichen</translation>
+  </message>
+  <message>
+   <source>Eyes</source>
+   <translation>Augen</translation>
+  </message>
+  <message>
+   <source>Face</source>
+   <translation>Gesicht</translation>
+  </message>
+  <message>
+   <source>Face {number}</source>
+   <translation>Gesicht {number}</translation>
+  </message>
+  <message>
+   <source>Faces found: {count}</source>
+   <translation>Gefundene Gesichter: {count}</translation>
+  </message>
+  <message>
+   <source>Figures</source>
+   <translation>Messwerte</translation>
+  </message>
+  <message>
+   <source>File of the driver: {name}</source>
+   <translation>Datei des Antriebs: {name}</translation>
+  </message>
+  <message>
+   <source>Files are being rendered: {count}. What is done of the running one is kept.</source>
+   <translation>Es werden noch Dateien gerendert: {count}. Was von der laufenden fertig ist, bleibt erhalten.</translation>
+  </message>
+  <message>
+   <source>Find the square from the face instead of setting it by hand.</source>
+   <translation>Das Quadrat aus dem Gesicht bestimmen, statt es von Hand zu setzen.</translation>
+  </message>
+  <message>
+   <source>Fit</source>
+   <translation>Einpassen</translation>
+  </message>
+  <message>
+   <source>Fixed opening of the eye on the left of the picture; 0 is shut.</source>
+   <translation>Feste Öffnung des Auges links im Bild; 0 ist geschlossen.</translation>
+  </message>
+  <message>
+   <source>Fixed opening of the eye on the right of the picture; 0 is shut.</source>
+   <translation>Feste Öffnung des Auges rechts im Bild; 0 ist geschlossen.</translation>
+  </message>
+  <message>
+   <source>Fixed opening of the lips; 0 is shut.</source>
+   <translation>Feste Öffnung der Lippen; 0 ist geschlossen.</translation>
+  </message>
+  <message>
+   <source>Folder with the weights</source>
+   <translation>Ordner mit den Gewichten</translation>
+  </message>
+  <message>
+   <source>Follow distance</source>
+   <translation>Abstand folgen</translation>
+  </message>
+  <message>
+   <source>Follow the face</source>
+   <translation>Dem Gesicht folgen</translation>
   </message>
   <message>
    <source>Frame rate</source>
@@ -996,340 +440,252 @@
    <translation>Bildrate des Ergebnisses, etwa 25, 29.97 oder 30000/1001. Ohne Angabe behält jedes Bild seinen Zeitstempel.</translation>
   </message>
   <message>
-   <source>Relative motion</source>
-   <translation>Relative Bewegung</translation>
-  </message>
-  <message>
-   <source>Add the driver's change from its neutral reference to the source's own pose and expression; absolute motion copies the driver's pose and expression as they are.</source>
-   <translation>Fügt die Änderung des Antriebs gegenüber seiner Ruhehaltung zu Haltung und Ausdruck der Quelle hinzu; absolute Bewegung übernimmt Haltung und Ausdruck unverändert.</translation>
-  </message>
-  <message>
-   <source>Region</source>
-   <translation>Bereich</translation>
-  </message>
-  <message>
-   <source>Which part of the driving motion is used: all, exp (expression only), pose, lip or eyes.</source>
-   <translation>Welcher Teil der Bewegung verwendet wird: alles, nur Ausdruck, Haltung, Lippen oder Augen.</translation>
-  </message>
-  <message>
-   <source>Driving multiplier</source>
-   <translation>Stärke der Bewegung</translation>
-  </message>
-  <message>
-   <source>Strength of the whole motion; 1 is the driver's own.</source>
-   <translation>Stärke der ganzen Bewegung; 1 ist die des Antriebs.</translation>
-  </message>
-  <message>
-   <source>Neutral reference</source>
-   <translation>Ruhebild</translation>
+   <source>Frame rate to hold</source>
+   <translation>Zu haltende Bildrate</translation>
   </message>
   <message>
    <source>Frame that relative motion is measured from: auto (the most neutral one), first, or a frame number counted from 0.</source>
    <translation>Bild, von dem aus relative Bewegung gemessen wird: auto (das neutralste), first (das erste) oder eine Bildnummer ab 0.</translation>
   </message>
   <message>
-   <source>Absolute motion</source>
-   <translation>Absolute Bewegung</translation>
-  </message>
-  <message>
-   <source>With --no-relative: pose-friendly copies pose and expression, expression-friendly adds the driver's way from its neutral reference, scaled to the size of the source's face. Relative motion does that anyway.</source>
-   <translation>Ohne relative Bewegung: pose-friendly übernimmt Haltung und Ausdruck, expression-friendly fügt den Weg des Antriebs von seinem Ruhebild hinzu, in der Größe des Gesichts der Quelle. Relative Bewegung tut das ohnehin.</translation>
-  </message>
-  <message>
-   <source>Official rules</source>
-   <translation>Offizielle Regeln</translation>
-  </message>
-  <message>
-   <source>Compute motion as the official LivePortrait release does, its quirks included; docs/differences.md lists them.</source>
-   <translation>Berechnet die Bewegung wie die offizielle LivePortrait-Version, mit ihren Eigenheiten; docs/differences.md zählt sie auf.</translation>
-  </message>
-  <message>
-   <source>Smoothing</source>
-   <translation>Glättung</translation>
-  </message>
-  <message>
-   <source>How much jitter is taken out of the driving motion, without delay and without touching blinks; 0 switches it off, 0.3 is the official setting, 10 is very calm.</source>
-   <translation>Wie viel Zittern aus der Bewegung genommen wird, ohne Verzögerung und ohne Blinzeln zu verändern; 0 schaltet aus, 0.3 ist die offizielle Einstellung, 10 ist sehr ruhig.</translation>
-  </message>
-  <message>
-   <source>Follow distance</source>
-   <translation>Abstand folgen</translation>
-  </message>
-  <message>
-   <source>How far the head grows and shrinks when the driver moves toward the camera: 0 keeps its size, 1 follows fully.</source>
-   <translation>Wie weit der Kopf wächst und schrumpft, wenn sich die Person der Kamera nähert: 0 hält die Größe, 1 folgt ganz.</translation>
-  </message>
-  <message>
-   <source>Stitching</source>
-   <translation>Anschluss halten</translation>
-  </message>
-  <message>
-   <source>Keep shoulders and picture border in place so that the animated head fits the untouched photo.</source>
-   <translation>Hält Schultern und Bildrand an ihrem Platz, damit der bewegte Kopf ins unberührte Foto passt.</translation>
-  </message>
-  <message>
-   <source>Eye retargeting</source>
-   <translation>Augen angleichen</translation>
-  </message>
-  <message>
-   <source>Match the driver's eye opening exactly, on top of the other motion.</source>
-   <translation>Übernimmt die Augenöffnung des Antriebs genau, zusätzlich zur übrigen Bewegung.</translation>
-  </message>
-  <message>
-   <source>Lip retargeting</source>
-   <translation>Lippen angleichen</translation>
-  </message>
-  <message>
-   <source>Match the driver's lip opening exactly, on top of the other motion.</source>
-   <translation>Übernimmt die Lippenöffnung des Antriebs genau, zusätzlich zur übrigen Bewegung.</translation>
-  </message>
-  <message>
-   <source>Close the source's lips first</source>
-   <translation>Lippen der Quelle erst schließen</translation>
-  </message>
-  <message>
-   <source>A source photographed with an open mouth starts from closed lips.</source>
-   <translation>Eine Quelle mit offenem Mund beginnt mit geschlossenen Lippen.</translation>
-  </message>
-  <message>
-   <source>Steady source eyes</source>
-   <translation>Augen der Quelle ruhig halten</translation>
-  </message>
-  <message>
-   <source>Source video only: keep the eye opening of its first frame under the driving motion.</source>
-   <translation>Nur für Quellvideos: behält die Augenöffnung des ersten Bildes bei.</translation>
-  </message>
-  <message>
-   <source>Eye gain</source>
-   <translation>Augenverstärkung</translation>
-  </message>
-  <message>
-   <source>Strength of blinks and eye opening.</source>
-   <translation>Stärke von Blinzeln und Augenöffnung.</translation>
-  </message>
-  <message>
-   <source>Lip gain</source>
-   <translation>Lippenverstärkung</translation>
-  </message>
-  <message>
-   <source>Strength of lip and jaw motion.</source>
-   <translation>Stärke der Lippen- und Kieferbewegung.</translation>
-  </message>
-  <message>
-   <source>Crop scale</source>
-   <translation>Größe des Ausschnitts</translation>
-  </message>
-  <message>
-   <source>Side of the animated square over the size of the face.</source>
-   <translation>Seite des animierten Quadrats im Verhältnis zum Gesicht.</translation>
-  </message>
-  <message>
-   <source>Crop shift x</source>
-   <translation>Ausschnitt nach rechts</translation>
-  </message>
-  <message>
-   <source>Shift of the crop to the right, as a share of its side.</source>
-   <translation>Verschiebung des Ausschnitts nach rechts, als Anteil seiner Seite.</translation>
-  </message>
-  <message>
-   <source>Crop shift y</source>
-   <translation>Ausschnitt nach unten</translation>
-  </message>
-  <message>
-   <source>Shift of the crop downward, as a share of its side.</source>
-   <translation>Verschiebung des Ausschnitts nach unten, als Anteil seiner Seite.</translation>
-  </message>
-  <message>
-   <source>Level the crop</source>
-   <translation>Ausschnitt aufrichten</translation>
-  </message>
-  <message>
-   <source>Rotate the crop so that the face stands upright in it.</source>
-   <translation>Dreht den Ausschnitt, bis das Gesicht aufrecht steht.</translation>
-  </message>
-  <message>
-   <source>Paste back</source>
-   <translation>Zurück ins Bild</translation>
-  </message>
-  <message>
-   <source>Put the animated square back into the full picture; off gives the bare crop.</source>
-   <translation>Setzt das animierte Quadrat zurück ins ganze Bild; aus ergibt nur den Ausschnitt.</translation>
-  </message>
-  <message>
-   <source>Also write a clip that shows driving, source and result next to each other.</source>
-   <translation>Schreibt auch ein Video, das Antrieb, Quelle und Ergebnis nebeneinander zeigt.</translation>
-  </message>
-  <message>
-   <source>Sound</source>
-   <translation>Ton</translation>
-  </message>
-  <message>
-   <source>Whose sound the result gets: driving, source or none. If the chosen file has no sound, the other one's is taken.</source>
-   <translation>Wessen Ton das Ergebnis bekommt: Antrieb, Quelle oder keiner. Hat die gewählte Datei keinen Ton, wird der andere genommen.</translation>
-  </message>
-  <message>
-   <source>Codec</source>
-   <translation>Codec</translation>
-  </message>
-  <message>
-   <source>Video codec; auto takes h264 for mp4, mov and mkv, vp9 for webm, and prores for mov with transparency.</source>
-   <translation>Videocodec; automatisch nimmt H264 für mp4, mov und mkv, VP9 für webm und ProRes für mov mit Transparenz.</translation>
-  </message>
-  <message>
-   <source>Quality</source>
-   <translation>Qualität</translation>
-  </message>
-  <message>
-   <source>Picture quality, 100 is best and largest.</source>
-   <translation>Bildqualität; 100 ist am besten und am größten.</translation>
-  </message>
-  <message>
-   <source>Hardware encoder</source>
-   <translation>Hardware-Encoder</translation>
-  </message>
-  <message>
-   <source>Encode on the graphics card: auto takes its encoder if one works here, none does not.</source>
-   <translation>Auf der Grafikkarte kodieren: automatisch nimmt ihren Encoder, wenn er hier läuft.</translation>
-  </message>
-  <message>
-   <source>Background</source>
-   <translation>Hintergrund</translation>
-  </message>
-  <message>
-   <source>Colour that replaces transparency where the output can't keep it, as #rrggbb.</source>
-   <translation>Farbe anstelle der Transparenz, wo die Ausgabe sie nicht halten kann, als #rrggbb.</translation>
-  </message>
-  <message>
-   <source>Precision</source>
-   <translation>Rechengenauigkeit</translation>
-  </message>
-  <message>
-   <source>Arithmetic of the LivePortrait networks: auto takes half precision on a graphics card and full precision on the CPU. Half precision is used only if a self-test finds that it draws the same picture.</source>
-   <translation>Genauigkeit der LivePortrait-Netze: automatisch nimmt auf der Grafikkarte die halbe und auf der CPU die volle. Die halbe wird nur verwendet, wenn ein Selbsttest dasselbe Bild ergibt.</translation>
-  </message>
-  <message>
-   <source>Animals</source>
-   <translation>Tiere</translation>
-  </message>
-  <message>
-   <source>The source is an animal: use LivePortrait's weights for animals. Its square must be given by --crop or --points, as the official detector of animal faces needs a CUDA build and is not part of this program.</source>
-   <translation>Die Quelle ist ein Tier: verwendet die LivePortrait-Gewichte für Tiere. Ihr Quadrat muss als Ausschnitt gesetzt werden, denn der offizielle Detektor für Tiergesichter braucht einen CUDA-Bau und gehört nicht zu diesem Programm.</translation>
-  </message>
-  <message>
-   <source>Threads</source>
-   <translation>Threads</translation>
-  </message>
-  <message>
-   <source>CPU threads for the engine; 0 leaves the choice to it.</source>
-   <translation>CPU-Threads der Engine; 0 überlässt ihr die Wahl.</translation>
-  </message>
-  <message>
-   <source>Largest crop</source>
-   <translation>Größter Ausschnitt</translation>
-  </message>
-  <message>
-   <source>Largest side of the square that the engine animates in the source's own pixels; more is sharper on large pictures and slower. 0 leaves the choice to the engine; LivePortrait networks have a fixed size.</source>
-   <translation>Größte Seite des Quadrats, das in den Pixeln der Quelle animiert wird; mehr ist schärfer bei großen Bildern und langsamer. 0 überlässt der Engine die Wahl; LivePortrait-Netze haben eine feste Größe.</translation>
-  </message>
-  <message>
-   <source>Camera size</source>
-   <translation>Kameragröße</translation>
-  </message>
-  <message>
-   <source>Size to ask the camera for, as 640x480; empty leaves it to the camera. Larger is slower, seldom better.</source>
-   <translation>Größe, die von der Kamera verlangt wird, etwa 640x480; leer überlässt es ihr. Größer ist langsamer, selten besser.</translation>
-  </message>
-  <message>
-   <source>Camera rate</source>
-   <translation>Kamerarate</translation>
+   <source>Frames a second of the virtual camera.</source>
+   <translation>Bilder pro Sekunde der virtuellen Kamera.</translation>
   </message>
   <message>
    <source>Frames a second to ask the camera for, or to play a file at; 0 leaves it to the camera, or takes the file's own time stamps.</source>
    <translation>Bilder pro Sekunde, die von der Kamera verlangt werden oder mit denen eine Datei läuft; 0 überlässt es der Kamera oder nimmt die Zeitstempel der Datei.</translation>
   </message>
   <message>
-   <source>Compressed pictures</source>
-   <translation>Komprimierte Bilder</translation>
+   <source>Frames a second, delay from capture to screen, side of the animated square</source>
+   <translation>Bilder pro Sekunde, Verzögerung von der Aufnahme bis zum Schirm, Seite des animierten Quadrats</translation>
   </message>
   <message>
-   <source>Ask the camera for MJPG: most reach 30 frames/s only so.</source>
-   <translation>Von der Kamera MJPG verlangen: Die meisten schaffen nur so 30 Bilder pro Sekunde.</translation>
+   <source>Frown</source>
+   <translation>Stirnrunzeln</translation>
   </message>
   <message>
-   <source>Frame rate to hold</source>
-   <translation>Zu haltende Bildrate</translation>
+   <source>Full screen</source>
+   <translation>Vollbild</translation>
   </message>
   <message>
-   <source>The animated square gets smaller where this rate, or that of the camera if it is lower, can't be held.</source>
-   <translation>Das animierte Quadrat wird kleiner, wo diese Rate oder die kleinere der Kamera sonst nicht zu halten ist.</translation>
+   <source>Go on</source>
+   <translation>Weitermachen</translation>
   </message>
   <message>
-   <source>Adapt the quality</source>
-   <translation>Qualität anpassen</translation>
+   <source>Grin</source>
+   <translation>Grinsen</translation>
   </message>
   <message>
-   <source>Change the size of the animated square to hold the frame rate; without it frames are dropped instead.</source>
-   <translation>Ändert die Größe des animierten Quadrats, um die Bildrate zu halten; ohne dies werden Bilder ausgelassen.</translation>
+   <source>Hardware encoder</source>
+   <translation>Hardware-Encoder</translation>
   </message>
   <message>
-   <source>Largest picture</source>
-   <translation>Größtes Bild</translation>
+   <source>Hide the render queue</source>
+   <translation>Render-Warteschlange verbergen</translation>
   </message>
   <message>
-   <source>Longer side of the live picture; larger portraits are scaled down. 0 keeps their size.</source>
-   <translation>Längere Seite des Live-Bildes; größere Porträts werden verkleinert. 0 behält ihre Größe.</translation>
+   <source>How far the head grows and shrinks when the driver moves toward the camera: 0 keeps its size, 1 follows fully.</source>
+   <translation>Wie weit der Kopf wächst und schrumpft, wenn sich die Person der Kamera nähert: 0 hält die Größe, 1 folgt ganz.</translation>
   </message>
   <message>
-   <source>Size</source>
-   <translation>Größe</translation>
+   <source>How long the result is when source and driving file are both videos: as the shortest of the two, as the source, as the driving file, or loop (as the longer one, the other repeats). Frames are paired by time.</source>
+   <translation>Wie lang das Ergebnis ist, wenn Quelle und Antrieb Videos sind: wie das kürzere, wie die Quelle, wie der Antrieb, oder wie das längere (das andere wiederholt sich). Bilder werden nach der Zeit gepaart.</translation>
   </message>
   <message>
-   <source>Size of the virtual camera, as 1280x720; empty takes that of the picture.</source>
-   <translation>Größe der virtuellen Kamera, etwa 1280x720; leer nimmt die des Bildes.</translation>
-  </message>
-  <message>
-   <source>Rate</source>
-   <translation>Rate</translation>
-  </message>
-  <message>
-   <source>Frames a second of the virtual camera.</source>
-   <translation>Bilder pro Sekunde der virtuellen Kamera.</translation>
+   <source>How much jitter is taken out of the driving motion, without delay and without touching blinks; 0 switches it off, 0.3 is the official setting, 10 is very calm.</source>
+   <translation>Wie viel Zittern aus der Bewegung genommen wird, ohne Verzögerung und ohne Blinzeln zu verändern; 0 schaltet aus, 0.3 ist die offizielle Einstellung, 10 ist sehr ruhig.</translation>
   </message>
   <message>
    <source>How the picture fits into the virtual camera: contain adds bars, cover cuts the border off, stretch distorts.</source>
    <translation>Wie das Bild in die virtuelle Kamera passt: contain lässt Balken, cover schneidet den Rand ab, stretch verzerrt.</translation>
   </message>
   <message>
-   <source>Record the microphone</source>
-   <translation>Mikrofon aufnehmen</translation>
+   <source>I</source>
+   <translation>I</translation>
+  </message>
+  <message>
+   <source>I accept the licence</source>
+   <translation>Ich nehme die Lizenz an</translation>
+  </message>
+  <message>
+   <source>Import</source>
+   <translation>Importieren</translation>
+  </message>
+  <message>
+   <source>Import expression…</source>
+   <translation>Ausdruck importieren …</translation>
+  </message>
+  <message>
+   <source>Import from a folder…</source>
+   <translation>Aus einem Ordner importieren …</translation>
+  </message>
+  <message>
+   <source>Import preset…</source>
+   <translation>Voreinstellung importieren …</translation>
+  </message>
+  <message>
+   <source>Import {name} from a folder</source>
+   <translation>{name} aus einem Ordner importieren</translation>
+  </message>
+  <message>
+   <source>It was imported.</source>
+   <translation>Import abgeschlossen.</translation>
+  </message>
+  <message>
+   <source>Keep shoulders and picture border in place so that the animated head fits the untouched photo.</source>
+   <translation>Hält Schultern und Bildrand an ihrem Platz, damit der bewegte Kopf ins unberührte Foto passt.</translation>
+  </message>
+  <message>
+   <source>Keyboard shortcuts</source>
+   <translation>Tastenkürzel</translation>
+  </message>
+  <message>
+   <source>Keyboard shortcuts…</source>
+   <translation>Tastenkürzel …</translation>
+  </message>
+  <message>
+   <source>Kiss</source>
+   <translation>Kuss</translation>
+  </message>
+  <message>
+   <source>Language</source>
+   <translation>Sprache</translation>
+  </message>
+  <message>
+   <source>Largest crop</source>
+   <translation>Größter Ausschnitt</translation>
+  </message>
+  <message>
+   <source>Largest picture</source>
+   <translation>Größtes Bild</translation>
+  </message>
+  <message>
+   <source>Largest side of the square that the engine animates in the source's own pixels; more is sharper on large pictures and slower. 0 leaves the choice to the engine; LivePortrait networks have a fixed size.</source>
+   <translation>Größte Seite des Quadrats, das in den Pixeln der Quelle animiert wird; mehr ist schärfer bei großen Bildern und langsamer. 0 überlässt der Engine die Wahl; LivePortrait-Netze haben eine feste Größe.</translation>
+  </message>
+  <message>
+   <source>Laugh</source>
+   <translation>Lachen</translation>
   </message>
   <message>
    <source>Lay the sound of the microphone under the recording.</source>
    <translation>Legt den Ton des Mikrofons unter die Aufnahme.</translation>
   </message>
   <message>
-   <source>Nod</source>
-   <translation>Nicken</translation>
+   <source>Left and right are swapped as in a mirror.</source>
+   <translation>Links und rechts sind vertauscht wie in einem Spiegel.</translation>
   </message>
   <message>
-   <source>Turn the head up or down.</source>
-   <translation>Neigt den Kopf nach oben oder unten.</translation>
+   <source>Left eye</source>
+   <translation>Linkes Auge</translation>
   </message>
   <message>
-   <source>Turn</source>
-   <translation>Drehen</translation>
+   <source>Length</source>
+   <translation>Länge</translation>
   </message>
   <message>
-   <source>Turn the head to a side.</source>
-   <translation>Dreht den Kopf zur Seite.</translation>
+   <source>Level the crop</source>
+   <translation>Ausschnitt aufrichten</translation>
   </message>
   <message>
-   <source>Tilt</source>
-   <translation>Neigen</translation>
+   <source>Licence: {licence}</source>
+   <translation>Lizenz: {licence}</translation>
   </message>
   <message>
-   <source>Tilt the head to a shoulder.</source>
-   <translation>Neigt den Kopf zur Schulter.</translation>
+   <source>Light</source>
+   <translation>Hell</translation>
+  </message>
+  <message>
+   <source>Lip gain</source>
+   <translation>Lippenverstärkung</translation>
+  </message>
+  <message>
+   <source>Lip retargeting</source>
+   <translation>Lippen angleichen</translation>
+  </message>
+  <message>
+   <source>Lips</source>
+   <translation>Lippen</translation>
+  </message>
+  <message>
+   <source>Live</source>
+   <translation>Live</translation>
+  </message>
+  <message>
+   <source>Longer side of the live picture; larger portraits are scaled down. 0 keeps their size.</source>
+   <translation>Längere Seite des Live-Bildes; größere Porträts werden verkleinert. 0 behält ihre Größe.</translation>
+  </message>
+  <message>
+   <source>Look for cameras again</source>
+   <translation>Kameras neu suchen</translation>
+  </message>
+  <message>
+   <source>Look right</source>
+   <translation>Blick nach rechts</translation>
+  </message>
+  <message>
+   <source>Look right, left eye</source>
+   <translation>Blick nach rechts, linkes Auge</translation>
+  </message>
+  <message>
+   <source>Look right, right eye</source>
+   <translation>Blick nach rechts, rechtes Auge</translation>
+  </message>
+  <message>
+   <source>Look up</source>
+   <translation>Blick nach oben</translation>
+  </message>
+  <message>
+   <source>Look up, left eye</source>
+   <translation>Blick nach oben, linkes Auge</translation>
+  </message>
+  <message>
+   <source>Look up, right eye</source>
+   <translation>Blick nach oben, rechtes Auge</translation>
+  </message>
+  <message>
+   <source>Looking at what is installed…</source>
+   <translation>Die Installation wird geprüft …</translation>
+  </message>
+  <message>
+   <source>Looking for faces…</source>
+   <translation>Gesichter werden gesucht …</translation>
+  </message>
+  <message>
+   <source>Match the driver's eye opening exactly, on top of the other motion.</source>
+   <translation>Übernimmt die Augenöffnung des Antriebs genau, zusätzlich zur übrigen Bewegung.</translation>
+  </message>
+  <message>
+   <source>Match the driver's lip opening exactly, on top of the other motion.</source>
+   <translation>Übernimmt die Lippenöffnung des Antriebs genau, zusätzlich zur übrigen Bewegung.</translation>
+  </message>
+  <message>
+   <source>Menu</source>
+   <translation>Menü</translation>
+  </message>
+  <message>
+   <source>Mirror</source>
+   <translation>Spiegeln</translation>
+  </message>
+  <message>
+   <source>Model weights</source>
+   <translation>Modellgewichte</translation>
+  </message>
+  <message>
+   <source>Model weights…</source>
+   <translation>Modellgewichte …</translation>
+  </message>
+  <message>
+   <source>Motion</source>
+   <translation>Bewegung</translation>
+  </message>
+  <message>
+   <source>Motion template</source>
+   <translation>Bewegungsvorlage</translation>
+  </message>
+  <message>
+   <source>Mouth</source>
+   <translation>Mund</translation>
   </message>
   <message>
    <source>Move right</source>
@@ -1340,136 +696,200 @@
    <translation>Verschiebt den Kopf nach rechts, in halben Ausschnitten.</translation>
   </message>
   <message>
-   <source>Move up</source>
-   <translation>Nach oben</translation>
-  </message>
-  <message>
    <source>Move the head up, in halves of the crop.</source>
    <translation>Verschiebt den Kopf nach oben, in halben Ausschnitten.</translation>
   </message>
   <message>
-   <source>Size of the head.</source>
-   <translation>Größe des Kopfes.</translation>
+   <source>Move up</source>
+   <translation>Nach oben</translation>
   </message>
   <message>
-   <source>Blink</source>
-   <translation>Blinzeln</translation>
+   <source>Name</source>
+   <translation>Name</translation>
   </message>
   <message>
-   <source>Close both eyes; below 0 opens them wide.</source>
-   <translation>Schließt beide Augen; unter 0 öffnet sie weit.</translation>
+   <source>Neutral</source>
+   <translation>Neutral</translation>
   </message>
   <message>
-   <source>Wink left</source>
-   <translation>Zwinkern links</translation>
+   <source>Neutral reference</source>
+   <translation>Ruhebild</translation>
   </message>
   <message>
-   <source>Close the eye on the left of the picture.</source>
-   <translation>Schließt das Auge links im Bild.</translation>
+   <source>New neutral pose</source>
+   <translation>Neue Ruhehaltung</translation>
   </message>
   <message>
-   <source>Wink right</source>
-   <translation>Zwinkern rechts</translation>
+   <source>Next portrait</source>
+   <translation>Nächstes Porträt</translation>
   </message>
   <message>
-   <source>Close the eye on the right of the picture.</source>
-   <translation>Schließt das Auge rechts im Bild.</translation>
+   <source>No camera found</source>
+   <translation>Keine Kamera gefunden</translation>
   </message>
   <message>
-   <source>Look right</source>
-   <translation>Blick nach rechts</translation>
+   <source>No face was found: set the square by hand.</source>
+   <translation>Kein Gesicht gefunden: Setzen Sie das Quadrat von Hand.</translation>
   </message>
   <message>
-   <source>Both eyes look to the right of the picture.</source>
-   <translation>Beide Augen blicken nach rechts im Bild.</translation>
+   <source>No preset: reset the options</source>
+   <translation>Keine Voreinstellung: Einstellungen zurücksetzen</translation>
   </message>
   <message>
-   <source>Look up</source>
-   <translation>Blick nach oben</translation>
+   <source>Nod</source>
+   <translation>Nicken</translation>
   </message>
   <message>
-   <source>Both eyes look up.</source>
-   <translation>Beide Augen blicken nach oben.</translation>
+   <source>Nothing to render yet.</source>
+   <translation>Noch nichts zu rendern.</translation>
   </message>
   <message>
-   <source>Look right, left eye</source>
-   <translation>Blick nach rechts, linkes Auge</translation>
+   <source>Nothing yet</source>
+   <translation>Noch nichts</translation>
+  </message>
+  <message>
+   <source>O</source>
+   <translation>O</translation>
+  </message>
+  <message>
+   <source>Official rules</source>
+   <translation>Offizielle Regeln</translation>
+  </message>
+  <message>
+   <source>Once more</source>
+   <translation>Noch einmal</translation>
+  </message>
+  <message>
+   <source>Only mouth and jaw move; for dubbing a source video.</source>
+   <translation>Nur Mund und Kiefer bewegen sich; zum Synchronisieren eines Quellvideos.</translation>
   </message>
   <message>
    <source>Only the eye on the left of the picture looks to the right.</source>
    <translation>Nur das Auge links im Bild blickt nach rechts.</translation>
   </message>
   <message>
-   <source>Look up, left eye</source>
-   <translation>Blick nach oben, linkes Auge</translation>
-  </message>
-  <message>
    <source>Only the eye on the left of the picture looks up.</source>
    <translation>Nur das Auge links im Bild blickt nach oben.</translation>
-  </message>
-  <message>
-   <source>Look right, right eye</source>
-   <translation>Blick nach rechts, rechtes Auge</translation>
   </message>
   <message>
    <source>Only the eye on the right of the picture looks to the right.</source>
    <translation>Nur das Auge rechts im Bild blickt nach rechts.</translation>
   </message>
   <message>
-   <source>Look up, right eye</source>
-   <translation>Blick nach oben, rechtes Auge</translation>
-  </message>
-  <message>
    <source>Only the eye on the right of the picture looks up.</source>
    <translation>Nur das Auge rechts im Bild blickt nach oben.</translation>
   </message>
   <message>
-   <source>Raise brows</source>
-   <translation>Brauen heben</translation>
-  </message>
-  <message>
-   <source>Raise the brows; below 0 lowers them.</source>
-   <translation>Hebt die Brauen; unter 0 senkt sie.</translation>
-  </message>
-  <message>
-   <source>Frown</source>
-   <translation>Stirnrunzeln</translation>
-  </message>
-  <message>
-   <source>Draw the brows together.</source>
-   <translation>Zieht die Brauen zusammen.</translation>
+   <source>Only the sliders move the portrait.</source>
+   <translation>Nur die Regler bewegen das Porträt.</translation>
   </message>
   <message>
    <source>Open mouth</source>
    <translation>Mund öffnen</translation>
   </message>
   <message>
+   <source>Open the file</source>
+   <translation>Datei öffnen</translation>
+  </message>
+  <message>
+   <source>Open the folder</source>
+   <translation>Ordner öffnen</translation>
+  </message>
+  <message>
    <source>Open the mouth; below 0 presses the lips.</source>
    <translation>Öffnet den Mund; unter 0 presst die Lippen.</translation>
   </message>
   <message>
-   <source>Smile</source>
-   <translation>Lächeln</translation>
+   <source>Output</source>
+   <translation>Ausgabe</translation>
   </message>
   <message>
-   <source>Smile; below 0 turns the corners down.</source>
-   <translation>Lächelt; unter 0 zieht die Mundwinkel nach unten.</translation>
+   <source>Part</source>
+   <translation>Teil</translation>
   </message>
   <message>
-   <source>Grin</source>
-   <translation>Grinsen</translation>
+   <source>Paste</source>
+   <translation>Einfügen</translation>
   </message>
   <message>
-   <source>Draw the mouth wide; below 0 makes it narrow.</source>
-   <translation>Zieht den Mund breit; unter 0 macht ihn schmal.</translation>
+   <source>Paste back</source>
+   <translation>Zurück ins Bild</translation>
+  </message>
+  <message>
+   <source>Pause</source>
+   <translation>Pause</translation>
+  </message>
+  <message>
+   <source>Picture</source>
+   <translation>Bild</translation>
+  </message>
+  <message>
+   <source>Picture of the driver</source>
+   <translation>Bild des Antriebs</translation>
+  </message>
+  <message>
+   <source>Picture quality, 100 is best and largest.</source>
+   <translation>Bildqualität; 100 ist am besten und am größten.</translation>
+  </message>
+  <message>
+   <source>Picture with the crop</source>
+   <translation>Bild mit dem Ausschnitt</translation>
+  </message>
+  <message>
+   <source>Pictures</source>
+   <translation>Bilder</translation>
+  </message>
+  <message>
+   <source>Pictures and clips</source>
+   <translation>Bilder und Videos</translation>
+  </message>
+  <message>
+   <source>Play</source>
+   <translation>Abspielen</translation>
+  </message>
+  <message>
+   <source>Play or pause</source>
+   <translation>Abspielen oder anhalten</translation>
+  </message>
+  <message>
+   <source>Plus and minus zoom, the arrow keys move, 0 fits, 1 shows single pixels.</source>
+   <translation>Plus und Minus zoomen, die Pfeiltasten verschieben, 0 passt ein, 1 zeigt einzelne Pixel.</translation>
+  </message>
+  <message>
+   <source>Portraits</source>
+   <translation>Porträts</translation>
+  </message>
+  <message>
+   <source>Pose</source>
+   <translation>Haltung</translation>
   </message>
   <message>
    <source>Pout</source>
    <translation>Schmollmund</translation>
   </message>
   <message>
-   <source>Push the lips out.</source>
-   <translation>Schiebt die Lippen vor.</translation>
+   <source>Precision</source>
+   <translation>Rechengenauigkeit</translation>
+  </message>
+  <message>
+   <source>Presets</source>
+   <translation>Voreinstellungen</translation>
+  </message>
+  <message>
+   <source>Preview</source>
+   <translation>Vorschau</translation>
+  </message>
+  <message>
+   <source>Previous portrait</source>
+   <translation>Voriges Porträt</translation>
+  </message>
+  <message>
+   <source>Program</source>
+   <translation>Programm</translation>
+  </message>
+  <message>
+   <source>Progress of {name}</source>
+   <translation>Fortschritt von {name}</translation>
   </message>
   <message>
    <source>Purse</source>
@@ -1480,124 +900,704 @@
    <translation>Spitzt die Lippen; unter 0 zieht sie ein.</translation>
   </message>
   <message>
-   <source>Neutral</source>
-   <translation>Neutral</translation>
+   <source>Push the lips out.</source>
+   <translation>Schiebt die Lippen vor.</translation>
   </message>
   <message>
-   <source>Laugh</source>
-   <translation>Lachen</translation>
+   <source>Put the animated square back into the full picture; off gives the bare crop.</source>
+   <translation>Setzt das animierte Quadrat zurück ins ganze Bild; aus ergibt nur den Ausschnitt.</translation>
   </message>
   <message>
-   <source>Surprise</source>
-   <translation>Überraschung</translation>
+   <source>Quality</source>
+   <translation>Qualität</translation>
+  </message>
+  <message>
+   <source>Quit</source>
+   <translation>Beenden</translation>
+  </message>
+  <message>
+   <source>Raise brows</source>
+   <translation>Brauen heben</translation>
+  </message>
+  <message>
+   <source>Raise the brows; below 0 lowers them.</source>
+   <translation>Hebt die Brauen; unter 0 senkt sie.</translation>
+  </message>
+  <message>
+   <source>Rate</source>
+   <translation>Rate</translation>
+  </message>
+  <message>
+   <source>Reading the picture…</source>
+   <translation>Das Bild wird gelesen …</translation>
+  </message>
+  <message>
+   <source>Recent drivers</source>
+   <translation>Zuletzt verwendete Antriebe</translation>
+  </message>
+  <message>
+   <source>Recent portraits</source>
+   <translation>Zuletzt verwendete Porträts</translation>
+  </message>
+  <message>
+   <source>Record it live, or choose a clip as the driver.</source>
+   <translation>Nehmen Sie live auf, oder wählen Sie ein Video als Antrieb.</translation>
+  </message>
+  <message>
+   <source>Record live</source>
+   <translation>Live aufnehmen</translation>
+  </message>
+  <message>
+   <source>Record the microphone</source>
+   <translation>Mikrofon aufnehmen</translation>
+  </message>
+  <message>
+   <source>Record to</source>
+   <translation>Aufnehmen in</translation>
+  </message>
+  <message>
+   <source>Redo</source>
+   <translation>Wiederholen</translation>
+  </message>
+  <message>
+   <source>Region</source>
+   <translation>Bereich</translation>
+  </message>
+  <message>
+   <source>Relative motion</source>
+   <translation>Relative Bewegung</translation>
+  </message>
+  <message>
+   <source>Render queue</source>
+   <translation>Render-Warteschlange</translation>
+  </message>
+  <message>
+   <source>Render to file</source>
+   <translation>In eine Datei rendern</translation>
+  </message>
+  <message>
+   <source>Render to file…</source>
+   <translation>In eine Datei rendern …</translation>
+  </message>
+  <message>
+   <source>Render…</source>
+   <translation>Rendern …</translation>
+  </message>
+  <message>
+   <source>Report</source>
+   <translation>Bericht</translation>
+  </message>
+  <message>
+   <source>Reset all controls</source>
+   <translation>Alle Regler zurücksetzen</translation>
+  </message>
+  <message>
+   <source>Reset pose and expression</source>
+   <translation>Haltung und Ausdruck zurücksetzen</translation>
+  </message>
+  <message>
+   <source>Reset {section}</source>
+   <translation>{section} zurücksetzen</translation>
+  </message>
+  <message>
+   <source>Result</source>
+   <translation>Ergebnis</translation>
+  </message>
+  <message>
+   <source>Result over source</source>
+   <translation>Ergebnis über Quelle</translation>
+  </message>
+  <message>
+   <source>Right eye</source>
+   <translation>Rechtes Auge</translation>
+  </message>
+  <message>
+   <source>Rotate the crop so that the face stands upright in it.</source>
+   <translation>Dreht den Ausschnitt, bis das Gesicht aufrecht steht.</translation>
   </message>
   <message>
    <source>Sad</source>
    <translation>Traurig</translation>
   </message>
   <message>
-   <source>Angry</source>
-   <translation>Wütend</translation>
+   <source>Save expression</source>
+   <translation>Ausdruck speichern</translation>
   </message>
   <message>
-   <source>Wink</source>
-   <translation>Zwinkern</translation>
+   <source>Save expression…</source>
+   <translation>Ausdruck speichern …</translation>
   </message>
   <message>
-   <source>Kiss</source>
-   <translation>Kuss</translation>
+   <source>Save preset</source>
+   <translation>Voreinstellung speichern</translation>
   </message>
   <message>
-   <source>A</source>
-   <translation>A</translation>
+   <source>Save preset…</source>
+   <translation>Voreinstellung speichern …</translation>
   </message>
   <message>
-   <source>E</source>
-   <translation>E</translation>
+   <source>Save this picture</source>
+   <translation>Dieses Bild speichern</translation>
   </message>
   <message>
-   <source>I</source>
-   <translation>I</translation>
+   <source>Save this picture…</source>
+   <translation>Dieses Bild speichern …</translation>
   </message>
   <message>
-   <source>O</source>
-   <translation>O</translation>
+   <source>Saved expressions</source>
+   <translation>Gespeicherte Ausdrücke</translation>
   </message>
   <message>
-   <source>U</source>
-   <translation>U</translation>
+   <source>Sets of option values: choose, save, import, export.</source>
+   <translation>Sätze von Einstellungen: wählen, speichern, importieren, exportieren.</translation>
   </message>
   <message>
-   <source>Motion</source>
-   <translation>Bewegung</translation>
+   <source>Shift of the crop downward, as a share of its side.</source>
+   <translation>Verschiebung des Ausschnitts nach unten, als Anteil seiner Seite.</translation>
   </message>
   <message>
-   <source>Stitching and retargeting</source>
-   <translation>Anschluss und Angleichung</translation>
+   <source>Shift of the crop to the right, as a share of its side.</source>
+   <translation>Verschiebung des Ausschnitts nach rechts, als Anteil seiner Seite.</translation>
   </message>
   <message>
-   <source>Pose</source>
-   <translation>Haltung</translation>
+   <source>Show advanced options</source>
+   <translation>Erweiterte Einstellungen zeigen</translation>
   </message>
   <message>
-   <source>Expression</source>
-   <translation>Ausdruck</translation>
+   <source>Show landmarks</source>
+   <translation>Gesichtspunkte zeigen</translation>
   </message>
   <message>
-   <source>Crop</source>
-   <translation>Ausschnitt</translation>
+   <source>Show mask</source>
+   <translation>Maske zeigen</translation>
   </message>
   <message>
-   <source>Live</source>
-   <translation>Live</translation>
+   <source>Show report</source>
+   <translation>Bericht zeigen</translation>
   </message>
   <message>
-   <source>Eyes</source>
-   <translation>Augen</translation>
+   <source>Show the report</source>
+   <translation>Bericht zeigen</translation>
   </message>
   <message>
-   <source>Brows</source>
-   <translation>Brauen</translation>
+   <source>Shows options that are seldom needed.</source>
+   <translation>Zeigt Einstellungen, die selten gebraucht werden.</translation>
   </message>
   <message>
-   <source>Mouth</source>
-   <translation>Mund</translation>
+   <source>Shows or hides the controls under it.</source>
+   <translation>Zeigt oder verbirgt die Regler darunter.</translation>
   </message>
   <message>
-   <source>calm</source>
-   <translation>ruhig</translation>
+   <source>Side</source>
+   <translation>Seite</translation>
+  </message>
+  <message>
+   <source>Side by side</source>
+   <translation>Nebeneinander</translation>
+  </message>
+  <message>
+   <source>Side of the animated square over the size of the face.</source>
+   <translation>Seite des animierten Quadrats im Verhältnis zum Gesicht.</translation>
+  </message>
+  <message>
+   <source>Single pixels (1:1)</source>
+   <translation>Einzelne Pixel (1:1)</translation>
+  </message>
+  <message>
+   <source>Size</source>
+   <translation>Größe</translation>
+  </message>
+  <message>
+   <source>Size of the head.</source>
+   <translation>Größe des Kopfes.</translation>
+  </message>
+  <message>
+   <source>Size of the virtual camera, as 1280x720; empty takes that of the picture.</source>
+   <translation>Größe der virtuellen Kamera, etwa 1280x720; leer nimmt die des Bildes.</translation>
+  </message>
+  <message>
+   <source>Size to ask the camera for, as 640x480; empty leaves it to the camera. Larger is slower, seldom better.</source>
+   <translation>Größe, die von der Kamera verlangt wird, etwa 640x480; leer überlässt es ihr. Größer ist langsamer, selten besser.</translation>
+  </message>
+  <message>
+   <source>Sliders</source>
+   <translation>Regler</translation>
+  </message>
+  <message>
+   <source>Sliders only</source>
+   <translation>Nur Regler</translation>
   </message>
   <message>
    <source>Small, smooth motion for photos that should only come alive a little.</source>
    <translation>Kleine, ruhige Bewegung für Fotos, die nur ein wenig lebendig werden sollen.</translation>
   </message>
   <message>
-   <source>lively</source>
-   <translation>lebhaft</translation>
+   <source>Smile</source>
+   <translation>Lächeln</translation>
+  </message>
+  <message>
+   <source>Smile; below 0 turns the corners down.</source>
+   <translation>Lächelt; unter 0 zieht die Mundwinkel nach unten.</translation>
+  </message>
+  <message>
+   <source>Smoothing</source>
+   <translation>Glättung</translation>
+  </message>
+  <message>
+   <source>Sound</source>
+   <translation>Ton</translation>
+  </message>
+  <message>
+   <source>Source</source>
+   <translation>Quelle</translation>
+  </message>
+  <message>
+   <source>Source video only: keep the eye opening of its first frame under the driving motion.</source>
+   <translation>Nur für Quellvideos: behält die Augenöffnung des ersten Bildes bei.</translation>
+  </message>
+  <message>
+   <source>Source: {source}</source>
+   <translation>Quelle: {source}</translation>
+  </message>
+  <message>
+   <source>Starting…</source>
+   <translation>Startet …</translation>
+  </message>
+  <message>
+   <source>Steady source eyes</source>
+   <translation>Augen der Quelle ruhig halten</translation>
+  </message>
+  <message>
+   <source>Stitching</source>
+   <translation>Anschluss halten</translation>
+  </message>
+  <message>
+   <source>Stitching and retargeting</source>
+   <translation>Anschluss und Angleichung</translation>
+  </message>
+  <message>
+   <source>Stop</source>
+   <translation>Anhalten</translation>
+  </message>
+  <message>
+   <source>Stop and quit</source>
+   <translation>Anhalten und beenden</translation>
+  </message>
+  <message>
+   <source>Strength of blinks and eye opening.</source>
+   <translation>Stärke von Blinzeln und Augenöffnung.</translation>
+  </message>
+  <message>
+   <source>Strength of lip and jaw motion.</source>
+   <translation>Stärke der Lippen- und Kieferbewegung.</translation>
+  </message>
+  <message>
+   <source>Strength of the whole motion; 1 is the driver's own.</source>
+   <translation>Stärke der ganzen Bewegung; 1 ist die des Antriebs.</translation>
   </message>
   <message>
    <source>Stronger expression.</source>
    <translation>Stärkerer Ausdruck.</translation>
   </message>
   <message>
-   <source>Expression only, the head keeps its pose.</source>
-   <translation>Nur der Ausdruck, der Kopf behält seine Haltung.</translation>
+   <source>Surprise</source>
+   <translation>Überraschung</translation>
   </message>
   <message>
-   <source>lip-sync</source>
-   <translation>Lippensynchron</translation>
+   <source>Take off the list</source>
+   <translation>Von der Liste nehmen</translation>
   </message>
   <message>
-   <source>Only mouth and jaw move; for dubbing a source video.</source>
-   <translation>Nur Mund und Kiefer bewegen sich; zum Synchronisieren eines Quellvideos.</translation>
+   <source>Take off the shelf</source>
+   <translation>Vom Regal nehmen</translation>
+  </message>
+  <message>
+   <source>Template</source>
+   <translation>Vorlage</translation>
+  </message>
+  <message>
+   <source>That did not work</source>
+   <translation>Das hat nicht geklappt</translation>
+  </message>
+  <message>
+   <source>The animated square gets smaller where this rate, or that of the camera if it is lower, can't be held.</source>
+   <translation>Das animierte Quadrat wird kleiner, wo diese Rate oder die kleinere der Kamera sonst nicht zu halten ist.</translation>
+  </message>
+  <message>
+   <source>The built-in engine needs no download. Nothing is fetched unless you ask for it here.</source>
+   <translation>Die eingebaute Engine braucht keinen Download. Geladen wird nur, was Sie hier verlangen.</translation>
+  </message>
+  <message>
+   <source>The driver's pose and expression as they are, not relative to the source's own.</source>
+   <translation>Haltung und Ausdruck des Antriebs, wie sie sind, nicht relativ zur Quelle.</translation>
+  </message>
+  <message>
+   <source>The expression of a picture is taken over.</source>
+   <translation>Der Ausdruck eines Bildes wird übernommen.</translation>
+  </message>
+  <message>
+   <source>The expression was deleted.</source>
+   <translation>Der Ausdruck wurde gelöscht.</translation>
+  </message>
+  <message>
+   <source>The expression was exported.</source>
+   <translation>Der Ausdruck wurde exportiert.</translation>
+  </message>
+  <message>
+   <source>The expression was imported.</source>
+   <translation>Der Ausdruck wurde importiert.</translation>
+  </message>
+  <message>
+   <source>The expression was saved.</source>
+   <translation>Der Ausdruck wurde gespeichert.</translation>
+  </message>
+  <message>
+   <source>The preset was exported.</source>
+   <translation>Die Voreinstellung wurde exportiert.</translation>
+  </message>
+  <message>
+   <source>The preset was imported.</source>
+   <translation>Die Voreinstellung wurde importiert.</translation>
+  </message>
+  <message>
+   <source>The preset was saved.</source>
+   <translation>Die Voreinstellung wurde gespeichert.</translation>
+  </message>
+  <message>
+   <source>The sliders on the right pose the portrait.</source>
+   <translation>Die Regler rechts bewegen das Porträt.</translation>
+  </message>
+  <message>
+   <source>The source is an animal: use LivePortrait's weights for animals. Its square must be given by --crop or --points, as the official detector of animal faces needs a CUDA build and is not part of this program.</source>
+   <translation>Die Quelle ist ein Tier: verwendet die LivePortrait-Gewichte für Tiere. Ihr Quadrat muss als Ausschnitt gesetzt werden, denn der offizielle Detektor für Tiergesichter braucht einen CUDA-Bau und gehört nicht zu diesem Programm.</translation>
+  </message>
+  <message>
+   <source>There is no picture in the clipboard.</source>
+   <translation>In der Zwischenablage ist kein Bild.</translation>
+  </message>
+  <message>
+   <source>This app can't download it.</source>
+   <translation>Dieses Programm kann es nicht herunterladen.</translation>
+  </message>
+  <message>
+   <source>This is a fault of the program: {error}</source>
+   <translation>Das ist ein Fehler des Programms: {error}</translation>
+  </message>
+  <message>
+   <source>Threads</source>
+   <translation>Threads</translation>
+  </message>
+  <message>
+   <source>Tilt</source>
+   <translation>Neigen</translation>
+  </message>
+  <message>
+   <source>Tilt the head to a shoulder.</source>
+   <translation>Neigt den Kopf zur Schulter.</translation>
+  </message>
+  <message>
+   <source>Turn</source>
+   <translation>Drehen</translation>
+  </message>
+  <message>
+   <source>Turn the head to a side.</source>
+   <translation>Dreht den Kopf zur Seite.</translation>
+  </message>
+  <message>
+   <source>Turn the head up or down.</source>
+   <translation>Neigt den Kopf nach oben oder unten.</translation>
+  </message>
+  <message>
+   <source>U</source>
+   <translation>U</translation>
+  </message>
+  <message>
+   <source>Undo</source>
+   <translation>Rückgängig</translation>
+  </message>
+  <message>
+   <source>Video codec; auto takes h264 for mp4, mov and mkv, vp9 for webm, and prores for mov with transparency.</source>
+   <translation>Videocodec; automatisch nimmt H264 für mp4, mov und mkv, VP9 für webm und ProRes für mov mit Transparenz.</translation>
+  </message>
+  <message>
+   <source>View</source>
+   <translation>Ansicht</translation>
+  </message>
+  <message>
+   <source>Virtual camera</source>
+   <translation>Virtuelle Kamera</translation>
+  </message>
+  <message>
+   <source>What is installed and what can run</source>
+   <translation>Was installiert ist und was laufen kann</translation>
+  </message>
+  <message>
+   <source>What the engine gets</source>
+   <translation>Was die Engine bekommt</translation>
+  </message>
+  <message>
+   <source>What to do</source>
+   <translation>Was zu tun ist</translation>
+  </message>
+  <message>
+   <source>What was found</source>
+   <translation>Was gefunden wurde</translation>
+  </message>
+  <message>
+   <source>What you have set is kept. Please send the report to the makers.</source>
+   <translation>Ihre Einstellungen bleiben erhalten. Bitte schicken Sie den Bericht an die Entwickler.</translation>
+  </message>
+  <message>
+   <source>Which face of the driving file is followed; the same choices as for the source.</source>
+   <translation>Welchem Gesicht der antreibenden Datei gefolgt wird; dieselbe Auswahl wie bei der Quelle.</translation>
+  </message>
+  <message>
+   <source>Which part of the driving motion is used: all, exp (expression only), pose, lip or eyes.</source>
+   <translation>Welcher Teil der Bewegung verwendet wird: alles, nur Ausdruck, Haltung, Lippen oder Augen.</translation>
+  </message>
+  <message>
+   <source>Whose sound the result gets: driving, source or none. If the chosen file has no sound, the other one's is taken.</source>
+   <translation>Wessen Ton das Ergebnis bekommt: Antrieb, Quelle oder keiner. Hat die gewählte Datei keinen Ton, wird der andere genommen.</translation>
+  </message>
+  <message>
+   <source>Wink</source>
+   <translation>Zwinkern</translation>
+  </message>
+  <message>
+   <source>Wink left</source>
+   <translation>Zwinkern links</translation>
+  </message>
+  <message>
+   <source>Wink right</source>
+   <translation>Zwinkern rechts</translation>
+  </message>
+  <message>
+   <source>With --no-relative: pose-friendly copies pose and expression, expression-friendly adds the driver's way from its neutral reference, scaled to the size of the source's face. Relative motion does that anyway.</source>
+   <translation>Ohne relative Bewegung: pose-friendly übernimmt Haltung und Ausdruck, expression-friendly fügt den Weg des Antriebs von seinem Ruhebild hinzu, in der Größe des Gesichts der Quelle. Relative Bewegung tut das ohnehin.</translation>
+  </message>
+  <message>
+   <source>Work is going on</source>
+   <translation>Es wird noch gearbeitet</translation>
+  </message>
+  <message>
+   <source>Zoom in</source>
+   <translation>Vergrößern</translation>
+  </message>
+  <message>
+   <source>Zoom out</source>
+   <translation>Verkleinern</translation>
+  </message>
+  <message>
+   <source>Zoom; fits the picture</source>
+   <translation>Zoom; passt das Bild ein</translation>
+  </message>
+  <message>
+   <source>add portraits</source>
+   <translation>Porträts hinzufügen</translation>
+  </message>
+  <message>
+   <source>all</source>
+   <translation>alles</translation>
+  </message>
+  <message>
+   <source>asked {asked}, reported {reported}, measured {measured}</source>
+   <translation>verlangt {asked}, gemeldet {reported}, gemessen {measured}</translation>
+  </message>
+  <message>
+   <source>automatic</source>
+   <translation>automatisch</translation>
+  </message>
+  <message>
+   <source>calm</source>
+   <translation>ruhig</translation>
+  </message>
+  <message>
+   <source>change an option</source>
+   <translation>Einstellung ändern</translation>
+  </message>
+  <message>
+   <source>change the crop</source>
+   <translation>Ausschnitt ändern</translation>
+  </message>
+  <message>
+   <source>choose a driver</source>
+   <translation>Antrieb wählen</translation>
+  </message>
+  <message>
+   <source>choose a portrait</source>
+   <translation>Porträt wählen</translation>
+  </message>
+  <message>
+   <source>choose an engine</source>
+   <translation>Engine wählen</translation>
+  </message>
+  <message>
+   <source>choose an expression</source>
+   <translation>Ausdruck wählen</translation>
+  </message>
+  <message>
+   <source>commercial use allowed</source>
+   <translation>kommerzielle Nutzung erlaubt</translation>
   </message>
   <message>
    <source>copy</source>
    <translation>Kopie</translation>
   </message>
   <message>
-   <source>The driver's pose and expression as they are, not relative to the source's own.</source>
-   <translation>Haltung und Ausdruck des Antriebs, wie sie sind, nicht relativ zur Quelle.</translation>
+   <source>done</source>
+   <translation>fertig</translation>
+  </message>
+  <message>
+   <source>done in part</source>
+   <translation>teilweise fertig</translation>
+  </message>
+  <message>
+   <source>driver</source>
+   <translation>Antrieb</translation>
+  </message>
+  <message>
+   <source>expression</source>
+   <translation>Ausdruck</translation>
+  </message>
+  <message>
+   <source>eyes</source>
+   <translation>Augen</translation>
+  </message>
+  <message>
+   <source>failed</source>
+   <translation>fehlgeschlagen</translation>
+  </message>
+  <message>
+   <source>here</source>
+   <translation>vorhanden</translation>
+  </message>
+  <message>
+   <source>lip-sync</source>
+   <translation>Lippensynchron</translation>
+  </message>
+  <message>
+   <source>lips</source>
+   <translation>Lippen</translation>
+  </message>
+  <message>
+   <source>live</source>
+   <translation>live</translation>
+  </message>
+  <message>
+   <source>lively</source>
+   <translation>lebhaft</translation>
+  </message>
+  <message>
+   <source>move a slider</source>
+   <translation>Regler bewegen</translation>
+  </message>
+  <message>
+   <source>no commercial use</source>
+   <translation>keine kommerzielle Nutzung</translation>
+  </message>
+  <message>
+   <source>none</source>
+   <translation>keine</translation>
+  </message>
+  <message>
+   <source>not here</source>
+   <translation>nicht vorhanden</translation>
+  </message>
+  <message>
+   <source>off</source>
+   <translation>aus</translation>
+  </message>
+  <message>
+   <source>pose</source>
+   <translation>Haltung</translation>
+  </message>
+  <message>
+   <source>reading motion</source>
+   <translation>Bewegung wird gelesen</translation>
+  </message>
+  <message>
+   <source>rendering</source>
+   <translation>wird gerendert</translation>
+  </message>
+  <message>
+   <source>reset all controls</source>
+   <translation>alle Regler zurücksetzen</translation>
+  </message>
+  <message>
+   <source>reset pose and expression</source>
+   <translation>Haltung und Ausdruck zurücksetzen</translation>
+  </message>
+  <message>
+   <source>reset the options</source>
+   <translation>Einstellungen zurücksetzen</translation>
+  </message>
+  <message>
+   <source>reset {section}</source>
+   <translation>{section} zurücksetzen</translation>
+  </message>
+  <message>
+   <source>running</source>
+   <translation>läuft</translation>
+  </message>
+  <message>
+   <source>size not known</source>
+   <translation>Größe unbekannt</translation>
+  </message>
+  <message>
+   <source>source</source>
+   <translation>Quelle</translation>
+  </message>
+  <message>
+   <source>starting</source>
+   <translation>startet</translation>
+  </message>
+  <message>
+   <source>stopped</source>
+   <translation>angehalten</translation>
+  </message>
+  <message>
+   <source>stopping</source>
+   <translation>hält an</translation>
+  </message>
+  <message>
+   <source>take a portrait off the shelf</source>
+   <translation>Porträt vom Regal nehmen</translation>
+  </message>
+  <message>
+   <source>the longer one, repeat</source>
+   <translation>das längere, mit Wiederholung</translation>
+  </message>
+  <message>
+   <source>the shorter one</source>
+   <translation>das kürzere</translation>
+  </message>
+  <message>
+   <source>use preset {name}</source>
+   <translation>Voreinstellung {name} verwenden</translation>
+  </message>
+  <message>
+   <source>waiting</source>
+   <translation>wartet</translation>
+  </message>
+  <message>
+   <source>{count} files</source>
+   <translation>{count} Dateien</translation>
+  </message>
+  <message>
+   <source>{keys} is used by: {commands}</source>
+   <translation>{keys} ist mehrfach vergeben: {commands}</translation>
+  </message>
+  <message>
+   <source>{name} is ready.</source>
+   <translation>{name} ist fertig.</translation>
+  </message>
+  <message>
+   <source>{part}: fixed opening</source>
+   <translation>{part}: feste Öffnung</translation>
+  </message>
+  <message>
+   <source>{time} left</source>
+   <translation>noch {time}</translation>
   </message>
  </context>
 </TS>

@@ -1,0 +1,173 @@
+"""Commands on what is saved: expressions and presets, their menus, import and export."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from PySide6.QtCore import QObject, QPoint
+from PySide6.QtWidgets import QFileDialog, QMenu, QPushButton, QWidget
+
+from app.expressions import expression_from
+from app.gui import store
+from app.gui.dialogs.messages import NameDialog
+from app.gui.session import Session
+from app.gui.studio import Studio
+from app.gui.translate import tr
+from app.gui.widgets.basic import tool_button
+from app.gui.widgets.controls import ExpressionBar
+from app.presets import BUILT_IN, Preset
+
+if TYPE_CHECKING:
+    from app.gui.window import MainWindow
+
+
+class SavedCommands(QObject):
+    """Saves, lists and uses expressions and presets.
+
+    Args:
+        window: The window.
+        studio: What they act on.
+    """
+
+    def __init__(self, window: MainWindow, studio: Studio) -> None:
+        super().__init__(window)
+        self.window, self.studio = window, studio
+        self.expressions = ExpressionBar()
+        self.expressions.chosen.connect(self.use_expression)
+        self.expression_menu_button = tool_button("more", tr("Saved expressions"), 16)
+        self.expression_menu_button.clicked.connect(self._show_expression_menu)
+        self.preset_bar = QPushButton(tr("Presets"))
+        self.preset_bar.setProperty("icon_name", "star")
+        self.preset_bar.setToolTip(tr("Sets of option values: choose, save, import, export."))
+        self.preset_bar.clicked.connect(self._show_preset_menu)
+        self.saved: list[store.Saved] = []
+        self.presets: list[Preset] = []
+        self.dialogs: list[QWidget] = []
+
+    # ---- saved things ---------------------------------------------------------------------------------------------
+    def list_saved(self) -> None:
+        """Read expressions and presets, and show them."""
+
+        def done(found: tuple[list[store.Saved], list[Any]]) -> None:
+            self.saved, self.presets = found
+            self.expressions.show_names([saved.name for saved in self.saved])
+
+        self.studio.list_saved(done)
+
+    def use_expression(self, name: str) -> None:
+        """Use a saved expression."""
+        for saved in self.saved:
+            if saved.name == name:
+                self.studio.set_expression(saved.expression)
+
+    def save_expression(self) -> None:
+        """Ask for a name and save the sliders."""
+        self._ask_name(
+            tr("Save expression"),
+            lambda name: self.studio.store(
+                partial(store.save_expression, name, self.studio.session.expression), tr("The expression was saved.")
+            ),
+        )
+
+    def save_preset(self) -> None:
+        """Ask for a name and save the options."""
+        values = dict(self.studio.session.values)
+        self._ask_name(
+            tr("Save preset"),
+            lambda name: self.studio.store(partial(store.save_preset, name, values), tr("The preset was saved.")),
+        )
+
+    def _ask_name(self, title: str, done: Callable[[str], None]) -> None:
+        dialog = NameDialog(title, tr("Name"), self.window)
+        dialog.accepted.connect(lambda: done(dialog.name))
+        self._open(dialog)
+
+    def _show_expression_menu(self) -> None:
+        menu = QMenu(self.window)
+        menu.addAction(tr("Save expression…"), self.save_expression)
+        menu.addAction(tr("Import expression…"), partial(self._import, "json", store.import_expression))
+        menu.addAction(tr("Export expression…"), self._export_expression)
+        own = [saved for saved in self.saved if saved.path is not None]
+        if own:
+            delete = menu.addMenu(tr("Delete"))
+            for saved in own:
+                assert saved.path is not None
+                delete.addAction(
+                    saved.name, partial(self.studio.store, saved.path.unlink, tr("The expression was deleted."))
+                )
+        self._popup(menu, self.expression_menu_button)
+
+    def _show_preset_menu(self) -> None:
+        menu = QMenu(self.window)
+        for name, (text, values) in BUILT_IN.items():
+            action = menu.addAction(tr(name), partial(self.use_preset, Preset(name, values, text)))
+            action.setToolTip(tr(text))
+        menu.setToolTipsVisible(True)
+        if self.presets:
+            menu.addSeparator()
+        for preset in self.presets:
+            menu.addAction(preset.name, partial(self.use_preset, preset)).setToolTip(preset.description)
+        menu.addSeparator()
+        menu.addAction(tr("Save preset…"), self.save_preset)
+        menu.addAction(tr("Import preset…"), partial(self._import, "toml", store.import_preset))
+        menu.addAction(tr("Export preset…"), self._export_preset)
+        menu.addSeparator()
+        menu.addAction(tr("No preset: reset the options"), lambda: self.use_preset(Preset("", {})))
+        self._popup(menu, self.preset_bar)
+
+    def use_preset(self, preset: Preset) -> None:
+        """Use the values of a preset; options that it does not name go back to their defaults."""
+        text = tr("use preset {name}", name=tr(preset.name)) if preset.name else tr("reset the options")
+
+        def use(session: Session) -> Session:
+            values = store.preset_values(preset)
+            posed = expression_from(values.pop("expression", ""), values.pop("sliders", ""))
+            session = session.with_values(values)
+            return session if posed is None else session.with_expression(posed)
+
+        self.studio.change(use, text)
+
+    def _import(self, ending: str, work: Callable[[Path], Path]) -> None:
+        pattern = f"*.{ending}" if ending == "json" else "*.toml *.json"
+        name, _ = QFileDialog.getOpenFileName(self.window, tr("Import"), self._folder("saved"), f"({pattern})")
+        if name:
+            self.studio.store(partial(work, Path(name)), tr("It was imported."))
+
+    def _export_expression(self) -> None:
+        name, _ = QFileDialog.getSaveFileName(self.window, tr("Export expression"), "expression.json", "(*.json)")
+        if name:
+            path, session = Path(name).with_suffix(".json"), self.studio.session
+            work = partial(store.save_expression, path.stem, session.expression, path)
+            self.studio.store(work, tr("The expression was exported."))
+
+    def _export_preset(self) -> None:
+        name, _ = QFileDialog.getSaveFileName(self.window, tr("Export preset"), "preset.toml", "(*.toml)")
+        if name:
+            path = Path(name).with_suffix(".toml")
+            work = partial(store.save_preset, path.stem, dict(self.studio.session.values), "", path)
+            self.studio.store(work, tr("The preset was exported."))
+
+    # ---- for all commands ------------------------------------------------------------------------------------------
+    def _popup(self, menu: QMenu, button: QWidget) -> None:
+        menu.aboutToHide.connect(menu.deleteLater)
+        menu.popup(button.mapToGlobal(QPoint(0, button.height() + 2)))
+
+    def _open(self, dialog: Any) -> None:
+        """Open a dialog without blocking the window's thread."""
+        self.dialogs.append(dialog)
+
+        def forget() -> None:
+            self.dialogs.remove(dialog)
+            dialog.deleteLater()
+
+        dialog.finished.connect(forget)
+        dialog.open()
+
+    def _folder(self, kind: str) -> str:
+        if kind == "output":
+            return str(self.studio.settings.value("folders/output", str(Path.home())))
+        recent = self.studio.recent(kind)
+        return str(Path(recent[0]).parent) if recent else str(Path.home())

@@ -141,6 +141,28 @@ ENGINES: Final[tuple[EngineSpec, ...]] = (
         animal_models=("liveportrait/animals",),
         accelerator="torch",
     ),
+    EngineSpec(
+        name="onnx",
+        factory="liveportrait.engines.onnx:load_engine",
+        summary="the same networks with the two big ones on ONNX Runtime; must be asked for",
+        keywords=("device", "threads", "precision", "variant"),
+        devices=("auto", "cpu", "cuda"),
+        rank=5,
+        requires=("torch", "onnxruntime", "onnx", "onnxscript"),
+        models=("liveportrait/human",),
+        animal_models=("liveportrait/animals",),
+    ),
+    EngineSpec(
+        name="openvino",
+        factory="liveportrait.engines.onnx:load_openvino",
+        summary="the same networks with the two big ones on OpenVINO; must be asked for",
+        keywords=("device", "threads", "precision", "variant"),
+        devices=("auto", "cpu", "gpu"),
+        rank=4,
+        requires=("torch", "openvino", "onnx", "onnxscript"),
+        models=("liveportrait/human",),
+        animal_models=("liveportrait/animals",),
+    ),
 )
 
 

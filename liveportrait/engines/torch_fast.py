@@ -247,16 +247,27 @@ class TorchFastEngine(TorchEngine):
 
 def load_engine(weights: Path | None = None, *, variant: Variant = "human", **others: Any) -> TorchFastEngine:
     """The engine with the official weights; arguments as those of liveportrait.engines.torch.load_engine."""
-    from liveportrait.networks.loading import find_checkpoints
-
-    if weights is None:
-        from models.weights import find_model
-
-        *base, shared = find_model(f"liveportrait/{variant}")
-        checkpoints = {path.stem: path for path in base} | dict.fromkeys(("stitching", "eye", "lip"), shared)
-    else:
-        checkpoints = find_checkpoints(weights, variant)
-    engine = TorchFastEngine.from_checkpoints(checkpoints, **others)
+    engine = TorchFastEngine.from_checkpoints(checkpoint_files(weights, variant), **others)
     assert isinstance(engine, TorchFastEngine)
     engine.animals = variant == "animals"
     return engine
+
+
+def checkpoint_files(weights: Path | None, variant: Variant) -> dict[str, Path]:
+    """Network name -> file, in a folder or as installed.
+
+    Args:
+        weights: Folder (liveportrait.networks.loading.find_checkpoints); None takes the installed ones.
+        variant: "human" or "animals".
+
+    Raises:
+        ModelError: A file is missing.
+    """
+    from liveportrait.networks.loading import find_checkpoints
+
+    if weights is not None:
+        return find_checkpoints(weights, variant)
+    from models.weights import find_model
+
+    *base, shared = find_model(f"liveportrait/{variant}")
+    return {path.stem: path for path in base} | dict.fromkeys(("stitching", "eye", "lip"), shared)

@@ -1,0 +1,174 @@
+"""W and G as ONNX files: static shapes, one frame, made from the rewritten modules and kept by content.
+
+Two forms: "native" ends in the one 5-D GridSample that ONNX Runtime's CPU and CUDA providers and TensorRT know;
+"gather" has eight gathers in its place, for runtimes that sample in 4-D only. In half precision the convolutions are
+float16 and everything that touches coordinates stays float32: the types are in the file, no runtime has to choose.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from liveportrait.networks.fast.generator import FastGenerator
+from liveportrait.networks.fast.rewrites import Rewrites
+from liveportrait.networks.fast.warping import FastWarping
+from liveportrait.networks.generator import SPADEGenerator
+from liveportrait.networks.warping import WarpingNetwork
+from models.registry import ModelError
+
+Sampler = Literal["native", "gather"]
+VERSION: Final = 1
+"""Part of every file's key; raised when the graphs change."""
+OPSET: Final = 20
+WARPING_INPUTS: Final = ("feature_3d", "kp_source", "kp_driving")
+
+
+@dataclass(frozen=True)
+class ExportedPair:
+    """Files of W and G.
+
+    Attributes:
+        warping: Inputs WARPING_INPUTS (1, 32, 16, s, s), (1, 21, 3), (1, 21, 3); output "out" (1, 256, s, s).
+        generator: Input "feature" (1, 256, s, s); output "image" (1, 3, 8s, 8s) in 0..1. All inputs and outputs are
+            float32.
+        sampler: Form of the last sampling in W.
+    """
+
+    warping: Path
+    generator: Path
+    sampler: Sampler
+
+
+def export_pair(
+    warping: WarpingNetwork,
+    generator: SPADEGenerator,
+    folder: Path,
+    *,
+    sampler: Sampler = "native",
+    half: bool = False,
+    size: int = 64,
+    say: Callable[[str], None] | None = None,
+) -> ExportedPair:
+    """Write W and G as ONNX files, or find them where they have been written before.
+
+    Args:
+        warping: The plain module with its weights.
+        generator: The plain module with its weights.
+        folder: Where the files are kept; made if it isn't there.
+        sampler: See the module.
+        half: float16 convolutions.
+        size: Height and width of the feature maps; 64 for the official weights.
+        say: Told what is being written.
+
+    Raises:
+        ModelError: The packages onnx and onnxscript are missing, or the folder can't be written.
+        ValueError: There is no such sampler.
+    """
+    if sampler not in get_args(Sampler):
+        raise ValueError(f"There is no sampler '{sampler}'; choose one of {', '.join(get_args(Sampler))}.")
+    kind = torch.float16 if half else torch.float32
+    form = f"{'fp16' if half else 'fp32'}-{size}"
+    rewrites = Rewrites(gather_sampler=sampler == "gather")
+    paths = (
+        folder / f"warping-{sampler}-{form}-{weights_key(warping)}.onnx",
+        folder / f"generator-{form}-{weights_key(generator)}.onnx",
+    )
+    if not paths[0].is_file():
+        points = torch.zeros(1, 21, 3)
+        example = (torch.zeros(1, 32, 16, size, size), points, points + 0.1)
+        _say(say, paths[0])
+        _write(_Warping(FastWarping(warping, rewrites, kind)), example, WARPING_INPUTS, "out", paths[0])
+    if not paths[1].is_file():
+        _say(say, paths[1])
+        drawer = _Generator(FastGenerator(generator, rewrites, kind))
+        _write(drawer, (torch.zeros(1, 256, size, size),), ("feature",), "image", paths[1])
+    return ExportedPair(*paths, sampler)
+
+
+def weights_key(network: nn.Module) -> str:
+    """First 16 digits of the SHA-256 of a network's weights, their names and the version of the graphs."""
+    digest = hashlib.sha256(f"{VERSION}".encode())
+    for name, value in network.state_dict().items():
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _say(say: Callable[[str], None] | None, path: Path) -> None:
+    if say is not None:
+        say(f"Writing {path.name}; this is done once.")
+
+
+def _write(network: nn.Module, example: tuple[Tensor, ...], inputs: tuple[str, ...], output: str, path: Path) -> None:
+    """Export to a file that appears only when it is whole."""
+    unfinished = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        with torch.inference_mode(False), torch.no_grad(), _quiet():
+            program = torch.onnx.export(
+                network.eval(), example, dynamo=True, opset_version=OPSET, input_names=list(inputs),
+                output_names=[output], external_data=False, verbose=False,
+            )  # fmt: skip
+        assert program is not None
+        path.parent.mkdir(parents=True, exist_ok=True)
+        program.save(unfinished)
+        unfinished.replace(path)
+    except ImportError as error:
+        raise ModelError(
+            f"Writing ONNX files needs the packages onnx and onnxscript ({error}). Install them with: "
+            'pip install "portrait-animate[onnx]"'
+        ) from error
+    except OSError as error:
+        raise ModelError(f"{path} can't be written: {error.strerror or error}.") from error
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the exporter's remarks on packages that have nothing to do with these networks."""
+    exporter = logging.getLogger("torch.onnx")
+    level = exporter.level
+    exporter.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        exporter.setLevel(level)
+
+
+class _Warping(nn.Module):
+    """W with one output."""
+
+    def __init__(self, warping: nn.Module) -> None:
+        super().__init__()
+        self.warping = warping
+
+    def forward(self, feature_3d: Tensor, kp_source: Tensor, kp_driving: Tensor) -> Tensor:
+        """See ExportedPair."""
+        out: Tensor = self.warping(feature_3d, kp_driving, kp_source)["out"]
+        return out.float()
+
+
+class _Generator(nn.Module):
+    """G under a name that the exporter takes for its graph."""
+
+    def __init__(self, generator: nn.Module) -> None:
+        super().__init__()
+        self.generator = generator
+
+    def forward(self, feature: Tensor) -> Tensor:
+        """See ExportedPair."""
+        image: Tensor = self.generator(feature)
+        return image

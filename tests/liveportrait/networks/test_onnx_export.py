@@ -1,0 +1,116 @@
+"""The exported files: operators, types, parity of the very file on ONNX Runtime, and their cache."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="PyTorch (extra 'torch') is not installed")
+onnx = pytest.importorskip("onnx", reason="onnx (extra 'onnx') is not installed")
+pytest.importorskip("onnxscript", reason="onnxscript (extra 'onnx') is not installed")
+
+from liveportrait.engines.onnx import OnnxRunner  # noqa: E402
+from liveportrait.networks.fast.export import export_pair, weights_key  # noqa: E402
+
+SIZE = 32
+KNOWN = {
+    "Abs", "Add", "AveragePool", "Cast", "Clip", "Concat", "Constant", "ConstantOfShape", "Conv", "DepthToSpace", "Div",
+    "Exp", "Expand", "Floor", "Gather", "GatherElements", "GreaterOrEqual", "GridSample", "Identity",
+    "InstanceNormalization", "And", "LeakyRelu", "LessOrEqual", "MatMul", "Mul", "Neg", "Pad", "Pow", "ReduceSum",
+    "Relu", "Reshape", "Resize", "Shape", "Sigmoid", "Slice", "Softmax", "Split", "Squeeze", "Sub", "Transpose",
+    "Unsqueeze",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def given():
+    random = np.random.default_rng(3)
+    points = (0.4 * random.standard_normal((2, 1, 21, 3))).astype(np.float32)
+    return random.standard_normal((1, 32, 16, SIZE, SIZE)).astype(np.float32), points[0], points[1]
+
+
+@pytest.fixture(scope="module")
+def wanted(networks, given):
+    volume, source, driving = (torch.from_numpy(values) for values in given)
+    with torch.inference_mode():
+        out = networks["warping_module"](volume, driving, source)["out"]
+        return out.numpy(), networks["spade_generator"](out).numpy()
+
+
+@pytest.fixture(scope="module")
+def pairs(networks, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("onnx")
+    plain = networks["warping_module"], networks["spade_generator"]
+    return {
+        "native": export_pair(*plain, folder, size=SIZE),
+        "gather": export_pair(*plain, folder, size=SIZE, sampler="gather"),
+        "half": export_pair(*plain, folder, size=SIZE, half=True),
+    }
+
+
+@pytest.mark.parametrize(("form", "samples"), [("native", 1), ("gather", 0), ("half", 1)])
+def test_operators(pairs, form, samples):
+    warping, generator = (onnx.load(path) for path in (pairs[form].warping, pairs[form].generator))
+    counts = Counter(node.op_type for node in warping.graph.node)
+    assert set(counts) <= KNOWN
+    assert counts["GridSample"] == samples
+    assert {node.op_type for node in generator.graph.node} <= KNOWN - {"GridSample"}
+    for model in (warping, generator):
+        onnx.checker.check_model(model)
+        assert all(opset.version == 20 for opset in model.opset_import if not opset.domain)
+        sizes = [d for value in (*model.graph.input, *model.graph.output) for d in value.type.tensor_type.shape.dim]
+        assert all(d.dim_value > 0 for d in sizes)
+
+
+@pytest.mark.parametrize("form", ["native", "gather"])
+def test_parity_on_onnx_runtime(pairs, given, wanted, form):
+    runner = OnnxRunner(pairs[form], "CPUExecutionProvider", threads=2)
+    assert np.abs(runner.warp(*given) - wanted[0]).max() < 2e-4
+    image = runner.draw(wanted[0])
+    assert image.shape == (1, 3, 8 * SIZE, 8 * SIZE)
+    assert np.abs(image - wanted[1]).max() < 1e-4
+
+
+def test_half_precision_reaches_the_convolutions_only(pairs):
+    model = onnx.shape_inference.infer_shapes(onnx.load(pairs["half"].warping), data_prop=True)
+    types = {v.name: v.type.tensor_type.elem_type for v in (*model.graph.value_info, *model.graph.output)}
+    types |= {weight.name: weight.data_type for weight in model.graph.initializer}
+    half, full = onnx.TensorProto.FLOAT16, onnx.TensorProto.FLOAT
+    convs = [types[node.input[1]] for node in model.graph.node if node.op_type == "Conv"]
+    assert convs.count(half) == len(convs) - 2  # compress, once per source, and the sum of the occlusion taps
+    for node in model.graph.node:
+        if node.op_type in {"Softmax", "GridSample", "Exp", "Abs"}:
+            assert types[node.output[0]] == full, node.op_type
+        if node.op_type == "GridSample":
+            assert types[node.input[1]] == full
+    assert [value.type.tensor_type.elem_type for value in model.graph.input] == [full] * 3
+
+
+def test_half_precision_draws_nearly_the_same(pairs, wanted):
+    difference = OnnxRunner(pairs["half"], "CPUExecutionProvider").draw(wanted[0]) - wanted[1]
+    assert -10 * np.log10(np.square(difference).mean()) > 45
+
+
+def test_files_are_found_again(pairs, networks):
+    plain = networks["warping_module"], networks["spade_generator"]
+    said: list[str] = []
+    again = export_pair(*plain, pairs["native"].warping.parent, size=SIZE, say=said.append)
+    assert again == pairs["native"]
+    assert not said
+    assert not list(again.warping.parent.glob("*.part"))
+
+
+def test_the_key_follows_the_weights():
+    one, other = torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)
+    other.load_state_dict(one.state_dict())
+    assert weights_key(one) == weights_key(other)
+    with torch.no_grad():
+        other.bias[0] += 1
+    assert weights_key(one) != weights_key(other)
+
+
+def test_unknown_sampler(networks, tmp_path):
+    with pytest.raises(ValueError, match="no sampler 'cubic'"):
+        export_pair(networks["warping_module"], networks["spade_generator"], tmp_path, sampler="cubic")

@@ -114,7 +114,10 @@ class OpenVinoRunner:
         import openvino
 
         core = openvino.Core()
-        common: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
+        common: dict[str, Any] = {
+            "PERFORMANCE_HINT": "LATENCY",
+            "ENABLE_CPU_PINNING": False,
+        }  # torch needs the cores too
         if threads:
             common["INFERENCE_NUM_THREADS"] = threads
         self.label = f"OpenVINO {device}, W in fp32, G in {'bf16' if half else 'fp32'}"

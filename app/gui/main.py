@@ -141,6 +141,7 @@ class Program:
         self.app.setProperty("theme", self.theme)
         self.app.setQuitOnLastWindowClosed(False)
         self.studio: Studio = Studio(self.settings, parent=self.app)
+        self.studio.start()  # the engine loads while the window is made
         self.window: MainWindow = self._make_window()
         self._take_files()
         self._old_hook, sys.excepthook = sys.excepthook, self._unexpected
@@ -172,9 +173,6 @@ class Program:
         QTimer.singleShot(0, change)  # out of the menu that is about to go
 
     def _take_files(self) -> None:
-        for path in self.start.files:
-            if not path.exists():
-                raise UsageError(f"{path} does not exist.")
         if self.start.files:
             self.window.commands.take_files([str(path.resolve()) for path in self.start.files], "")
 
@@ -187,7 +185,7 @@ class Program:
     def run(self) -> int:
         """Show the window until it is closed; returns the exit code."""
         self.window.show()
-        self.studio.start()
+        self.window.refresh_live()
         if self.start.screenshot is not None:
             self._shoot_later(self.start.screenshot)
         try:
@@ -229,5 +227,9 @@ def main(start: Start | None = None) -> int:
         MissingError: There is no display.
         UsageError: A file does not exist.
     """
+    start = start or Start()
+    for path in start.files:
+        if not path.exists():
+            raise UsageError(f"{path} does not exist.")
     check_display()
-    return Program(start or Start()).run()
+    return Program(start).run()

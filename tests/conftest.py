@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+PARITY = ROOT / "tests" / "parity"
+BASE = ("appearance_feature_extractor", "motion_extractor", "warping_module", "spade_generator")
+PARTS = {"stitching": "retarget_shoulder", "lip": "retarget_mouth", "eye": "retarget_eye"}
+
+
+def _import(path: Path, name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture(scope="session")
@@ -25,3 +42,42 @@ def astronaut() -> np.ndarray:
     """(512, 512, 3) uint8 RGB photo with one face (NASA, public domain)."""
     data = pytest.importorskip("skimage.data", reason="scikit-image (dev extra) is not installed")
     return np.ascontiguousarray(data.astronaut())
+
+
+@pytest.fixture(scope="session")
+def recipe() -> ModuleType:
+    """tests/parity/recipe.py."""
+    return _import(PARITY / "recipe.py", "net_recipe")
+
+
+@pytest.fixture(scope="session")
+def specs(recipe: ModuleType) -> dict[str, dict[str, tuple[tuple[int, ...], str]]]:
+    """Network name -> official key -> (shape, type)."""
+    return {path.stem: recipe.load_spec(path) for path in sorted((PARITY / "net_state_dict").glob("*.json"))}
+
+
+@pytest.fixture(scope="session")
+def state(recipe: ModuleType, specs: Any) -> Callable[[str], dict[str, Any]]:
+    """Function: network name -> state dict of recipe weights as tensors."""
+    torch = pytest.importorskip("torch", reason="PyTorch (extra 'torch') is not installed")
+
+    def make(name: str) -> dict[str, Any]:
+        return {key: torch.from_numpy(value) for key, value in recipe.make_state_dict(name, specs[name]).items()}
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def weights_folder(tmp_path_factory: pytest.TempPathFactory, state: Callable[[str], Any]) -> Iterator[Path]:
+    """A pretrained_weights folder as the official release packs it, with recipe weights (0.5 GB)."""
+    torch = pytest.importorskip("torch", reason="PyTorch (extra 'torch') is not installed")
+    folder = tmp_path_factory.mktemp("pretrained_weights")
+    (folder / "liveportrait/base_models").mkdir(parents=True)
+    (folder / "liveportrait/retargeting_models").mkdir()
+    for name in BASE:
+        torch.save(state(name), folder / f"liveportrait/base_models/{name}.pth")
+    parts = {part: {f"module.{k}": v for k, v in state(name).items()} for name, part in PARTS.items()}
+    parts["epoch"] = {"count": torch.tensor(7)}
+    torch.save(parts, folder / "liveportrait/retargeting_models/stitching_retargeting_module.pth")
+    yield folder
+    shutil.rmtree(folder)

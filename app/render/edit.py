@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from app.events import CancelToken, EventStream
     from app.render.job import Job
     from liveportrait.engines.base import Engine, Portrait
+    from liveportrait.options import AnimationOptions
 
 Keypoints = npt.NDArray[np.float32]
 Still = tuple[Fraction, Scene]
@@ -66,9 +67,11 @@ def render_pose(job: Job, events: EventStream, token: CancelToken, lips: Lips | 
         output = edit_path(job, moving=moving, alpha=reader.info.has_alpha, word=word)
         if job.options.input.crop and job.options.input.points:
             raise UsageError("--crop and --points both name the square.", "Give one of them.")
+        wanted = job.options.input
+        expression = expression_from(wanted.expression, wanted.sliders, job.expression) or Expression({})
         engine = load_job_engine(job.options, events.info, events.warn)
         maker = SceneMaker(engine, FaceTracker(), job.options, job.source)
-        editor = Editor(job, engine, lips)
+        editor = Editor(job.options.animation, engine, expression, lips)
         scenes = editor.posed(_scenes(reader, maker, moving))
         report = _write(job, output, reader, editor, scenes, events, token)
     for sentence in maker.notes:
@@ -111,17 +114,17 @@ class Editor:
     """Makes the keypoints and the finished pictures of an edit.
 
     Args:
-        job: Options and sliders.
+        options: Stitching, paste-back and official rules.
         engine: Draws.
+        expression: Sliders.
         lips: Hold the lips so instead of posing by sliders.
     """
 
-    def __init__(self, job: Job, engine: Engine, lips: Lips | None) -> None:
+    def __init__(self, options: AnimationOptions, engine: Engine, expression: Expression, lips: Lips | None) -> None:
         self._engine = engine
-        self._options = job.options.animation
+        self._options = options
         self._lips = lips
-        wanted = job.options.input
-        self._expression = expression_from(wanted.expression, wanted.sliders, job.expression) or Expression({})
+        self._expression = expression
 
     @property
     def engine_name(self) -> str:

@@ -79,10 +79,7 @@ class EngineSpec:
             for name in names:
                 find_model(name)
         except ModelError:
-            return (
-                f"its weights (model {name}) are not here. `animate models download {name}` or "
-                "`animate models import FOLDER` gets them."
-            )
+            return f"its weights (model {name}) {NO_WEIGHTS}"
         return ""
 
     def unfit(self) -> str:
@@ -107,6 +104,9 @@ class EngineSpec:
         engine.warm_up()
         return engine
 
+
+NO_WEIGHTS: Final = "are not here."
+HOW_TO_GET: Final = "`animate models download liveportrait/{0}` or `animate models import FOLDER` gets them."
 
 ENGINES: Final[tuple[EngineSpec, ...]] = (
     EngineSpec(
@@ -231,7 +231,9 @@ def load_engine(
             passed_over.append(f"Not {spec.name}: {error.reason}")
             warn(f"{error} The next best engine is tried.")
             continue
-        say(f"Engine {spec.name} is used, the best one that is ready here. {' '.join(passed_over)}".strip())
+        hint = HOW_TO_GET.format(variant) if any(NO_WEIGHTS in reason for reason in passed_over) else ""
+        told = [f"Engine {spec.name} is used, the best one that is ready here.", *passed_over, hint]
+        say(" ".join(filter(None, told)))
         return engine
     raise EngineUnavailableError("", " ".join(passed_over))
 
@@ -252,7 +254,9 @@ def _pick_device(spec: EngineSpec, device: str) -> str:
 def _load(spec: EngineSpec, device: str, threads: int, max_crop: int, precision: str, variant: str) -> Engine:
     reason = spec.missing(variant)
     if reason:
-        raise EngineUnavailableError(spec.name, reason)
+        raise EngineUnavailableError(
+            spec.name, f"{reason} {HOW_TO_GET.format(variant)}".strip() if NO_WEIGHTS in reason else reason
+        )
     if max_crop and "max_crop" not in spec.keywords:
         raise ValueError(f"The {spec.name} engine has a crop of fixed size; leave max_crop at 0.")
     try:

@@ -277,6 +277,8 @@ def import_folder(folder: Path, link: bool = False) -> tuple[dict[str, list[Path
     """
     from models.registry import list_models
 
+    if not folder.is_dir():
+        raise ModelError(f"{folder} is not a folder.")
     taken: dict[str, list[Path]] = {}
     faults: dict[str, str] = {}
     outside = [name for name in list_models() if not _shipped(get_model(name))]
@@ -300,8 +302,6 @@ def _shipped(spec: ModelSpec) -> bool:
 
 def _belongs(spec: ModelSpec, folder: Path) -> bool:
     """Whether a folder has files of this model: animals' weights only count in folders that say so."""
-    if not folder.is_dir():
-        raise ModelError(f"{folder} is not a folder.")
     own = spec.files[0]
     return max(_ranked(own, folder), default=0) >= (2 if own.name.startswith(ANIMALS) else 1)
 

@@ -18,7 +18,7 @@ from app.media.audio import AudioSource
 from app.media.files import check_output
 from app.media.reader import ClipReader, open_clip
 from app.render.inputs import load_job_engine
-from app.render.job import STILL_SUFFIXES, stem_of
+from app.render.job import STILL_SUFFIXES, is_numbered, stem_of
 from app.render.output import Outputs, Target
 from app.render.report import RenderReport
 from app.render.source import Pixels, Scene, SceneMaker
@@ -95,7 +95,7 @@ def edit_path(job: Job, *, moving: bool, alpha: bool, word: str) -> Path:
         path = path / default
     if not path.suffix:
         raise UsageError(f"--output: {path} has no ending that tells the format.", f"Write {path}{ending}.")
-    if (path.suffix.lower() in STILL_SUFFIXES) == moving:
+    if (path.suffix.lower() in STILL_SUFFIXES and not is_numbered(job)) == moving:
         raise UsageError(f"{path} does not fit the source.", f"End the name in {'.mp4' if moving else '.png or .jpg'}.")
     if path.is_file() and not job.options.output.overwrite:
         raise UsageError(f"{path} exists already.", "Add --overwrite to replace it, or choose another name.")
@@ -186,7 +186,7 @@ def _write(
     token: CancelToken,
 ) -> RenderReport:
     info = reader.info
-    picture = output.suffix.lower() in STILL_SUFFIXES
+    picture = output.suffix.lower() in STILL_SUFFIXES and not is_numbered(job)
     first = next(scenes, None)
     if first is None:
         raise MediaError(f"{job.source} holds no picture.")

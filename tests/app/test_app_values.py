@@ -1,0 +1,103 @@
+"""Values of options that are more than a number: faces, points of animals, sliders; and saved expressions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from app.errors import UsageError
+from app.expressions import expression_from, find_expression, list_expressions, save_expression
+from app.options import RenderOptions
+from app.values import expression_of, parse_faces, parse_points, parse_sliders
+from liveportrait.expression import Expression
+
+NINE = "\n".join(f"{10 * i} {i}" for i in range(9))
+
+
+@pytest.mark.parametrize(
+    ("text", "faces"),
+    [("all", ("all",)), ("largest", ("largest",)), ("1+2", ("1", "2")), ("left + 10,20", ("left", "10,20"))],
+)
+def test_faces(text: str, faces: tuple[str, ...]) -> None:
+    assert parse_faces(text) == faces
+
+
+@pytest.mark.parametrize("text", ["", "1+", "all+1", "biggest", "0"])
+def test_bad_faces(text: str) -> None:
+    with pytest.raises(ValueError, match="is not one of"):
+        parse_faces(text)
+
+
+def test_points() -> None:
+    assert parse_points("# eyes\n" + NINE.replace(" ", ", ") + "  # the last\n\n")[8] == (80.0, 8.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("", "there are 0"), (NINE + "\n1 2", "there are 10"), (NINE[:-1] + "x", "two numbers"),
+     (NINE + " 3", "two numbers"), (NINE[:-1] + "nan", "nine points"), (NINE[:-1] + "inf", "nine points")],
+)  # fmt: skip
+def test_bad_points(text: str, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        parse_points(text)
+
+
+def test_sliders_and_openings() -> None:
+    assert parse_sliders("smile=0.5, gaze-left-x=-1;yaw=10") == {"smile": 0.5, "gaze_left_x": -1.0, "yaw": 10.0}
+    assert expression_of({"eyes": 0.3}) == Expression({}, eye_ratio=(0.3, 0.3))
+    assert expression_of({"left_eye": 0.1, "lips": 0}) == Expression({}, eye_ratio=(0.1, None), lip_ratio=0)
+    assert expression_of({"eyes": 0.3, "right_eye": 0}) == Expression({}, eye_ratio=(0.3, 0))
+
+
+@pytest.mark.parametrize("text", ["smile", "smile=", "=1", "smile=much", "smile=nan", "smirk=1", "smile=9", "lips=2"])
+def test_bad_sliders(text: str) -> None:
+    with pytest.raises(UsageError, match="sliders: "):
+        RenderOptions.from_values({"sliders": text})
+
+
+def test_expressions_add_up(here: Path) -> None:
+    save_expression("Mine", Expression({"smile": 0.4, "brow": 0.2}, lip_ratio=0.1))
+    total = expression_from("mine", "smile=0.5", Expression({"yaw": 5}))
+    assert total is not None
+    assert dict(total.values) == pytest.approx({"smile": 0.9, "brow": 0.2, "yaw": 5})
+    assert total.lip_ratio == 0.1
+    assert expression_from("", "") is None
+    assert expression_from("", "", total) is total
+
+
+def test_names_win_over_files_and_own_ones_over_built_in(here: Path) -> None:
+    assert find_expression("SMILE").values["smile"] == 0.9
+    save_expression("Smile", Expression({"smile": 0.1}))
+    assert find_expression("smile").values["smile"] == 0.1
+    Path("pose.json").write_text(json.dumps({"sliders": {"yaw": 3}}))
+    assert find_expression("pose.json").values == {"yaw": 3.0}
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{", '{"sliders": {"smirk": 1}}', '{"schema_version": 99}', '{"x": 1}'])
+def test_bad_expression_files(here: Path, content: str) -> None:
+    Path("bad.json").write_text(content)
+    with pytest.raises(UsageError, match=r"bad\.json is no expression"):
+        find_expression("bad.json")
+
+
+def test_expression_verbs(run_cli: Callable, here: Path) -> None:
+    assert run_cli("expression", "save", "My grin", "wide=0.5,lips=0.1", "--expression", "wink").code == 0
+    assert run_cli("expression", "show", "my grin").out.strip() == "smile=0.5,wide=0.5,wink_right=1,lips=0.1"
+    again = run_cli("expression", "save", "my GRIN", "wide=1")
+    assert again.code == 2
+    assert "already" in again.err
+    assert run_cli("expression", "save", "My grin", "wide=1", "--overwrite").code == 0
+    listed = [json.loads(line) for line in run_cli("expression", "list", "--json").out.splitlines()]
+    assert [one["sliders"] for one in listed if one["name"] == "My grin"] == [{"wide": 1.0}]
+    assert len(listed) == len(list_expressions()[0])
+    sliders = run_cli("expression", "sliders").out
+    assert "smile " in sliders
+    assert "-0.3 to 1.3" in sliders
+    near = run_cli("expression", "show", "smlie")
+    assert near.code == 2
+    assert "Did you mean Smile?" in near.err
+    assert run_cli("expression", "save", "x", "smile=4").code == 2
+    assert run_cli("expression", "save", "x", "smile=0.4", "-o", "in/photo.jpg").code == 2

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from app.options import RenderOptions
 
 PANEL = "Session"
-LEFT_OUT = ("length", "fps", "output", "side_by_side", "audio", "background")
+LEFT_OUT = (
+    "length", "fps", "output", "side_by_side", "audio", "background", "points", "pose_from", "exp_from", "lips_from",
+    "eyes_from",
+)  # fmt: skip
 SHARED = tuple(info for info in all_options() if info.name not in LEFT_OUT)
 START = 60.0  # seconds that the first picture may take: engine, portrait and camera
 FAILING = 8.0  # seconds that a camera is waited for at the start
@@ -93,6 +96,7 @@ def run_session(
     Raises:
         AppError: It could not begin, or the recording failed.
     """
+    from app.expressions import expression_from
     from app.live import LiveSession, NullSink, source_from_text
     from app.live.recorder import RecorderSink
     from app.live.vcam import VirtualCameraSettings, VirtualCameraSink
@@ -102,7 +106,9 @@ def run_session(
     mode = Mode(width, height, live.camera_rate, live.camera_mjpg)
     source = source_from_text(live.camera, mode, mirror=live.mirror, reference=options.animation.reference)
     output = options.output
+    expression = expression_from(options.input.expression, options.input.sliders)
     with LiveSession(options, live, events=events) as session:
+        session.set_expression(expression)
         if live.vcam:
             session.add_sink(VirtualCameraSink(VirtualCameraSettings.of(live)))
         session.add_sink(NullSink())

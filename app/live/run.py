@@ -18,6 +18,7 @@ from app.media.camera import RateMeter
 from app.render.driving import FaceFollower
 from app.render.timings import Timings
 from liveportrait.animator import DrivingReader
+from liveportrait.rules import rests_at_reference
 
 if TYPE_CHECKING:
     from app.live.portraits import PreparedPortrait
@@ -174,7 +175,8 @@ class Run:
         if raw is None:
             self.lost += 1
         prepared = self._shown()
-        rest = prepared.face.portrait.motion if prepared is not None and not options.relative else None
+        measured = rests_at_reference(self._engine, options)
+        rest = None if prepared is None or measured else prepared.face.portrait.motion
         step = self.motion(
             raw, captured.time, jump=captured.jump, smooth=options.smooth > 0 and captured.motion is None,
             first=options.reference == "first", rest=rest,

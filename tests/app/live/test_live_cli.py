@@ -55,9 +55,25 @@ def test_still_as_driver_and_plain_output(capsys: pytest.CaptureFixture[str]) ->
     assert "frames/s" in out
 
 
+def test_sliders_lie_on_the_session(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """With eyes for nothing but a still as driver, only the sliders tell the two recordings apart."""
+    shown = []
+    for flags in ((), ("--sliders", "lip_open=1"), ("--expression", "A", "--sliders", "lip_open=0.1")):
+        path = tmp_path / f"{len(flags)}.mp4"
+        code, _, err = run(capsys, PHOTO, "--camera", PHOTO, "--no-window", "--seconds", 0.3, "--picture-size", 200,
+                           "--record", path, "--quality", 100, *flags)  # fmt: skip
+        assert code == 0, err
+        with open_clip(path) as reader:
+            shown.append([frame.rgb.astype(int) for frame in reader][-1])
+    assert abs(shown[0] - shown[1]).mean() > 0.5
+    assert abs(shown[1] - shown[2]).mean() < 0.3
+
+
 @pytest.mark.parametrize(
     ("words", "code", "text"),
     [
+        ((PHOTO, "--sliders", "smirk=1", "--no-window"), 2, "there is no slider named 'smirk'"),
+        ((PHOTO, "--camera", CLIP, "--expression", "smlie", "--no-window"), 2, "Did you mean Smile?"),
         ((PHOTO, "--camera", "no such camera", "--no-window"), 1, "no camera and no file named"),
         (("none.jpg", "--camera", CLIP, "--no-window"), 1, "none.jpg"),
         ((Path(__file__).parent, "--camera", CLIP, "--no-window"), 1, "holds no pictures"),

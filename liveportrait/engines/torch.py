@@ -25,7 +25,8 @@ from liveportrait.engines.liveportrait21 import (
     region_masks,
 )
 from liveportrait.engines.precision import Precision, PrecisionGuard, judge_numbers, judge_pictures, pick_device
-from liveportrait.motion import Array, Motion, headpose_degrees, keypoints, rotation_from_euler
+from liveportrait.landmarks import installed_landmarks
+from liveportrait.motion import Array, Motion, headpose_degrees, keypoints, landmark_ratios, rotation_from_euler
 from liveportrait.networks import NAMES
 from models.face import Face
 from models.registry import ModelError
@@ -65,6 +66,10 @@ class TorchEngine(Engine):
         batch: Frames drawn at once; 0 chooses 4 on CUDA and 1 elsewhere.
         animals: The weights are those of animals.
 
+    Attributes:
+        landmarks: The official landmark model if it is installed: eye and lip openings are then measured as the
+            retargeting networks learned them. None takes those of the face mesh, brought to their scale.
+
     Raises:
         ModelError: torch or the device isn't here, or a network is missing.
         ValueError: The precision is unknown.
@@ -85,6 +90,7 @@ class TorchEngine(Engine):
         animals: bool = False,
     ) -> None:
         self.animals = animals
+        self.landmarks = installed_landmarks()
         self.device = pick_device(device)
         self._guard = PrecisionGuard(self.device, precision)
         import torch
@@ -157,7 +163,7 @@ class TorchEngine(Engine):
             lambda: (self._appearance(image).float(), _floats(self._motion(image))),
             lambda result: judge_numbers(result[0], *result[1].values()),
         )
-        canonical, motion = self._read(heads, face)
+        canonical, motion = self._read(heads, crop, face)
         x_s = keypoints(canonical, motion)
         return Portrait(motion, canonical, x_s, crop, SourceFeatures(volume, self._tensor(x_s)))
 
@@ -167,12 +173,13 @@ class TorchEngine(Engine):
 
     def read_motion(self, crop: Image, face: Face | None) -> Motion:
         """Read one driving frame; see Engine.read_motion. Without a face the ratios are unknown."""
-        image = self._image(_resized(_opaque(crop), cv2.INTER_LINEAR))
+        crop = _opaque(crop)
+        image = self._image(_resized(crop, cv2.INTER_LINEAR))
         heads = self._ready().run(
             lambda: _floats(self._motion(image)),
             lambda result: judge_numbers(*result.values()),
         )
-        return self._read(heads, face)[1]
+        return self._read(heads, crop, face)[1]
 
     def render(self, portrait: Portrait, x_d: Array) -> Image:
         """Draw the portrait; see Engine.render. Values are cut down to whole levels, as the official release does."""
@@ -237,7 +244,11 @@ class TorchEngine(Engine):
         self._ready()
         chip = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else str(self.device)
         weights = "animals" if self.animals else "human"
-        own = {"device": chip, "precision": self.precision, "weights": weights, "torch": str(torch.__version__)}
+        points = "face mesh" if self.landmarks is None else "203 points"
+        own = {
+            "device": chip, "precision": self.precision, "weights": weights, "landmarks": points,
+            "torch": str(torch.__version__),
+        }  # fmt: skip
         return super().describe() | own
 
     # ------------------------------------------------------------------ parts
@@ -277,14 +288,19 @@ class TorchEngine(Engine):
 
         return torch.from_numpy(np.array(values, np.float32)).to(self.device)
 
-    def _read(self, heads: Mapping[str, Tensor], face: Face | None) -> tuple[Array, Motion]:
+    def _ratios(self, crop: Image, face: Face | None) -> tuple[Array, Array]:
+        """Openings of the eyes (1, 2) and lips (1, 1); NaN without a face."""
+        if face is None:
+            return np.full((1, 2), np.nan, np.float32), np.full((1, 1), np.nan, np.float32)
+        if self.landmarks is not None:
+            return landmark_ratios(self.landmarks(crop, face)[None])
+        return network_eye_ratios(face.eye_ratios)[None], np.array([[face.lip_ratio]], np.float32)
+
+    def _read(self, heads: Mapping[str, Tensor], crop: Image, face: Face | None) -> tuple[Array, Motion]:
         """Canonical keypoints (21, 3) and the motion of one frame."""
         values = {name: tensor.cpu().numpy() for name, tensor in heads.items()}
         angles = (headpose_degrees(values[name])[:, 0] for name in ("pitch", "yaw", "roll"))
-        if face is None:
-            eyes, lips = np.full((1, 2), np.nan, np.float32), np.full((1, 1), np.nan, np.float32)
-        else:
-            eyes, lips = network_eye_ratios(face.eye_ratios)[None], np.array([[face.lip_ratio]], np.float32)
+        eyes, lips = self._ratios(crop, face)
         motion = Motion(
             rotation=rotation_from_euler(*angles),
             translation=values["t"],

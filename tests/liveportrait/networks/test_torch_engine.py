@@ -521,3 +521,20 @@ def test_sliders_move_the_official_points(engine, portrait):
     assert not engine.slider_delta(portrait, {}).any()
     with pytest.raises(ValueError, match="no slider named 'ears'"):
         engine.slider_delta(portrait, {"ears": 1.0})
+
+
+def test_openings_come_from_the_landmark_model_where_it_is_installed(engine, picture):
+    face, points = make_face(), np.zeros((203, 2), np.float32)
+    points[[6, 30, 90]] = (0, 1)
+    points[[12, 36]], points[66] = (4, 0), (5, 0)
+    before = engine.read_motion(picture("drv_s5"), face)
+    engine.landmarks = lambda image, given: points
+    try:
+        motion = engine.read_motion(picture("drv_s5"), face)
+        assert engine.describe()["landmarks"] == "203 points"
+    finally:
+        engine.landmarks = None
+    np.testing.assert_allclose(motion.eye_ratio, [[0.25, 0.25]], atol=1e-5)
+    np.testing.assert_allclose(motion.lip_ratio, [[0.2]], atol=1e-5)
+    np.testing.assert_array_equal(motion.delta, before.delta)
+    assert engine.describe()["landmarks"] == "face mesh"

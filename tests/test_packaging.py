@@ -133,6 +133,10 @@ def test_every_import_is_a_declared_dependency() -> None:
             assert wanted <= declared, f"{path.relative_to(ROOT)} imports {sorted(wanted - declared)}"
 
 
+NETWORK_MODULES = {f"models.backbones.{name}" for name in ("emo2", "ffnet", "maps")}
+"""Modules that define networks; their packages import them when one is built."""
+
+
 def test_base_installation_imports_without_extras() -> None:
     """Every module but the networks imports where torch and all other optional packages are missing."""
     names = [
@@ -141,6 +145,7 @@ def test_base_installation_imports_without_extras() -> None:
         for path in sorted((ROOT / folder).rglob("*.py"))
     ]
     names = [name for name in names if not name.startswith("liveportrait.networks.") and not name.endswith("__main__")]
+    names = [name for name in names if name not in NETWORK_MODULES]
     assert {"app.errors", "liveportrait.motion", "models.face"} <= set(names)
     code = f"import sys, importlib\nfor m in {HEAVY!r}: sys.modules[m] = None\n"
     code += f"for m in {names!r}: importlib.import_module(m)"

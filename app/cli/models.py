@@ -19,11 +19,14 @@ WHICH = optional_argument("pattern", "MODEL", "Name or pattern such as liveportr
 
 
 def list_(values: Mapping[str, Any]) -> int:
-    """Show every known model: whether it is here, its licence, and what it is for."""
-    from models.registry import get_model
+    """Show every known model: whether it is here, its licence, what it is for; networks too, for a pattern."""
+    from models.backbones import list_architectures
+    from models.registry import get_model, list_models
     from models.weights import locate
 
-    for name in _matching(values["pattern"]):
+    pattern = values["pattern"]
+    networks = list_architectures(pattern) if pattern else []
+    for name in list_models(pattern) if networks else _matching(pattern):
         spec = get_model(name)
         here = all(locate(file) for file in spec.files)
         if values["as_json"]:
@@ -35,7 +38,21 @@ def list_(values: Mapping[str, Any]) -> int:
         else:
             terms = spec.licence if spec.commercial_ok else f"{spec.licence}; no commercial use"
             say(f"{'here   ' if here else 'missing'} {name:<26} {spec.task} ({terms})")
+    for name in networks:
+        _say_network(name, values["as_json"])
     return int(ExitCode.OK)
+
+
+def _say_network(name: str, as_json: bool) -> None:
+    from models.backbones import get_architecture
+
+    net = get_architecture(name)
+    if as_json:
+        say(json.dumps({"name": name, "task": net.task, "channels": net.channels, "strides": net.reductions,
+                        "needs": net.needs or "torch"}))  # fmt: skip
+    else:
+        maps = ", ".join(f"{c} at 1/{r}" for c, r in zip(net.channels, net.reductions, strict=True))
+        say(f"network {name:<34} {net.task}: {maps} (no weights; needs the extra {net.needs or 'torch'})")
 
 
 def verify(values: Mapping[str, Any]) -> int:

@@ -21,6 +21,7 @@ Input "name" of shape sh: z("input:" + name, sh), float32.
 
 import hashlib
 import math
+
 import numpy as np
 
 

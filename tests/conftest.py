@@ -13,6 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")):  # before torch starts its threads
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
+
 ROOT = Path(__file__).resolve().parents[1]
 PARITY = ROOT / "tests" / "parity"
 BASE = ("appearance_feature_extractor", "motion_extractor", "warping_module", "spade_generator")

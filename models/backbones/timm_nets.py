@@ -58,4 +58,4 @@ def build(
         return net
     from timm.models._features import FeatureListNet
 
-    return FeatureListNet(net, out_indices=out_indices)
+    return FeatureListNet(net, out_indices=out_indices, flatten_sequential=True)

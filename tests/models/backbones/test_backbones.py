@@ -158,12 +158,12 @@ def test_chosen_maps_and_options():
 
 def test_training_lowers_the_loss_of_both_families():
     torch.manual_seed(0)
-    x, y = torch.randn(8, 3, 32, 32), torch.arange(8) % 2
+    x, y = torch.randn(4, 3, 32, 32), torch.arange(4) % 2
     for name in ("backbone/emo2_1m", "backbone/ffnet22s_dbcc_mobile"):
         net = create(name, num_classes=2, **({"window_size": 2} if "emo2" in name else {}))
         optimiser = torch.optim.AdamW(net.parameters(), 1e-3)
         losses = []
-        for _ in range(8):
+        for _ in range(5):
             logits = net(x)
             loss = torch.nn.functional.cross_entropy(logits.flatten(2).mean(-1) if logits.ndim == 4 else logits, y)
             optimiser.zero_grad()
@@ -225,7 +225,12 @@ def test_networks_of_timm():
         spec = get_architecture(name)
         if not spec.needs:
             continue
-        net = create(name, features_only=True, out_indices=(2, 3, 4)).to("meta").eval()
-        maps = net(torch.zeros(1, 3, 64, 64, device="meta"))
-        assert [m.shape[1] for m in maps] == list(spec.channels[2:]), name
-        assert [64 // m.shape[-1] for m in maps] == [8, 16, 32], name
+        maps = create(name, features_only=True).to("meta").eval()(torch.zeros(1, 3, 64, 64, device="meta"))
+        assert [m.shape[1] for m in maps] == list(spec.channels), name
+        assert [64 // m.shape[-1] for m in maps] == [2, 4, 8, 16, 32], name
+    for name in ("backbone/vovnet27_slim", "backbone/resnetrs50"):
+        net = create(name, features_only=True, out_indices=(2, 3, 4)).eval()
+        with torch.inference_mode():
+            maps = net(torch.zeros(1, 3, 64, 64))
+        assert [m.shape[1] for m in maps] == list(net.channels) == list(get_architecture(name).channels[2:])
+        assert [64 // m.shape[-1] for m in maps] == list(net.reductions) == [8, 16, 32]

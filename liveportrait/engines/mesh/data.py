@@ -43,7 +43,8 @@ class FaceModel:
     eye_weight: Float
 
 
-def _nearness(mean: Float, indices: list[int], reach: float) -> Float:
+def nearness(mean: Float, indices: list[int], reach: float) -> Float:
+    """(N,) 1 at the points with these indices, falling off around them: exp(-(distance / reach)^2), in face widths."""
     distance = np.linalg.norm(mean[:, None, :2] - mean[None, indices, :2], axis=2).min(1)
     return np.exp(-((distance / reach) ** 2)).astype(np.float32)
 
@@ -63,6 +64,6 @@ def face_model() -> FaceModel:
             mirror=data["mirror"],
             triangles=data["triangles"],
             bases=dict(zip(BASES, full, strict=True)),
-            mouth_weight=_nearness(mean, list(LIPS), 0.12),
-            eye_weight=np.stack([_nearness(mean, list(eye.ring), 0.06) for eye in EYES]),
+            mouth_weight=nearness(mean, list(LIPS), 0.12),
+            eye_weight=np.stack([nearness(mean, list(eye.ring), 0.06) for eye in EYES]),
         )

@@ -103,7 +103,8 @@ class MeshEngine(Engine):
         person = plate = None
         if self._matte is not None:
             person = background.person_mask(self._matte(image), points)
-            plate = background.background_plate(image, person)
+            if crop.shape[2] == 3:  # a cut-out shows what lies behind it instead
+                plate = background.background_plate(image, person)
         layout = build_layout(points, size, person)
         yy, xx = np.mgrid[:size, :size].astype(np.float32)
         features = MeshFeatures(
@@ -278,7 +279,7 @@ def _with_room_above(box: Box, image: Image, matte: PersonMatte) -> Box:
         rows = slice(0, round(ROOM_ABOVE * _LOOK))
         inside = y - size / 2 + ROOM_ABOVE * size > 0  # else the picture itself ends here
         if not inside:
-            return grown if grow > 1 else box
+            return grown
         seen = matte(Crop.of_box(grown, _LOOK).apply(image[..., :3]))[rows]
         if (seen > 0.5).mean(1).max() < 0.04:
             return grown

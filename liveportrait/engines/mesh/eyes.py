@@ -55,11 +55,15 @@ class EyeLayer:
     lash_strength: float
 
 
+def corners_left_to_right(shape: Float, eye: EyeIndices) -> tuple[Float, Float]:
+    """(2,) corners of an eye of a shape (478, 3), from left to right in the picture: the sense that gaze has."""
+    outer, inner = shape[eye.outer, :2], shape[eye.inner, :2]
+    return (outer, inner) if eye is EYE_LEFT else (inner, outer)
+
+
 def gaze_offset(canonical: Float, eye: EyeIndices) -> Float:
     """Iris centre relative to the middle of the corners, (x, y) in eye widths along the eye."""
-    a, b = canonical[eye.outer, :2], canonical[eye.inner, :2]
-    if eye is not EYE_LEFT:
-        a, b = b, a
+    a, b = corners_left_to_right(canonical, eye)
     axis = b - a
     width = max(float(np.linalg.norm(axis)), 1e-6)
     axis = axis / width
@@ -254,7 +258,8 @@ def draw_eye(
         normal = np.array([math.sin(angle), -math.cos(angle)])
         normal = normal if normal[1] < 0 else -normal
         _draw_lid(layer, result, (px, py), (upper - low, open_line - low, normal), width, closed)
-    mask = polygon_mask(h, w, contour - low, 0.6) * np.float32(np.clip((gap - 0.8) / 1.2, 0, 1) * active)
+    inside = polygon_mask(h, w, contour - low)
+    mask = cv2.GaussianBlur(inside, (0, 0), 0.6) * np.float32(np.clip((gap - 0.8) / 1.2, 0, 1) * active)
     if mask.max() > 0:
         turn = np.array(
             [[math.cos(source_angle), -math.sin(source_angle)], [math.sin(source_angle), math.cos(source_angle)]]
@@ -262,7 +267,7 @@ def draw_eye(
         along = 1 if eye is EYE_LEFT else -1  # gaze is measured left to right, corners from outside in
         shift = turn @ (gaze * (along * np.linalg.norm(source_axis) * layer.zoom))
         ball = _draw_ball(layer, px, py, shift)
-        shade = _lid_shadow(polygon_mask(h, w, contour - low), width)
+        shade = _lid_shadow(inside, width)
         result += (ball * shade[..., None] - result) * mask[..., None]
     if abs(opening - 1) > 0.03:
         curve = open_curve(upper) - low

@@ -6,9 +6,9 @@ import numpy as np
 import numpy.typing as npt
 
 from liveportrait.engines.mesh.data import face_model
-from liveportrait.engines.mesh.eyes import gaze_offset
+from liveportrait.engines.mesh.eyes import corners_left_to_right, gaze_offset
 from liveportrait.engines.mesh.geometry import eye_opening
-from models.topology import EYE_LEFT, EYES, LIP_LOWER_INNER, LIP_UPPER_INNER, MOUTH_CORNERS, EyeIndices
+from models.topology import EYES, LIP_LOWER_INNER, LIP_UPPER_INNER, MOUTH_CORNERS, EyeIndices
 
 Float = npt.NDArray[np.float64]
 
@@ -90,9 +90,7 @@ def _gaze_change(source: Float, driver: Float, neutral: Float, eye: EyeIndices) 
     """(3,) move of the iris in canonical units."""
     seen = np.clip((eye_opening(driver, eye) - 0.06) / 0.08, 0, 1)  # the iris of a shut eye is a guess
     shift = (gaze_offset(driver, eye) - gaze_offset(neutral, eye)) * seen * [1.0, 0.8]
-    a, b = source[eye.outer, :2], source[eye.inner, :2]
-    if eye is not EYE_LEFT:
-        a, b = b, a
+    a, b = corners_left_to_right(source, eye)
     axis = b - a
     return np.array([axis[0] * shift[0] - axis[1] * shift[1], axis[1] * shift[0] + axis[0] * shift[1], 0.0])
 

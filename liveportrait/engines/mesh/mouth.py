@@ -100,12 +100,12 @@ def draw_mouth(layer: MouthLayer, out: Image, vertices: Float, layout: Layout, p
     if w < 4 or h < 3:
         return
     # Grown by a pixel or two: at the seam the source shows a dark line or a row of teeth, which would be stretched.
-    mask = polygon_mask(h, w, contour - low, max(0.8, 0.007 * pose.scale))
+    inside = polygon_mask(h, w, contour - low)
+    mask = cv2.GaussianBlur(inside, (0, 0), max(0.8, 0.007 * pose.scale))
     mask = np.minimum(1.6 * mask, 1) * np.float32(strength)
-    shadow = _lip_shadow(polygon_mask(h, w, contour - low), min(LIP_SHADOW, 0.3 * gap) * pose.scale)
+    shadow = _lip_shadow(inside, min(LIP_SHADOW, 0.3 * gap) * pose.scale)
     interior = _cavity(layer, vertices, layout, pose, low, shadow, gap)
-    soft = max(0.8, min(0.014, 0.10 * gap) * pose.scale)
-    rim = polygon_mask(h, w, contour - low, soft)
+    rim = cv2.GaussianBlur(inside, (0, 0), max(0.8, min(0.014, 0.10 * gap) * pose.scale))
     interior *= (0.84 + 0.16 * np.clip(2.2 * rim - 1.1, 0, 1))[..., None]
     region = out[low[1] : high[1], low[0] : high[0]]
     result = region.astype(np.float32)
@@ -134,8 +134,7 @@ def _cavity(
     h, w = shadow.shape
     yy, xx = np.mgrid[low[1] : low[1] + h, low[0] : low[0] + w].astype(np.float32)
     # Skull coordinates (face widths from the resting lip line, x to the right, y down) of the plane of the front teeth.
-    teeth = layout.canonical[13] - layout.canonical[2] + np.array([0, 0, TEETH_DEPTH])
-    anchor = vertices[2, :2] + (pose.scale * pose.rotation @ teeth)[:2]
+    anchor = _teeth_anchor(vertices, layout, pose)
     inverse = np.linalg.inv(pose.scale * pose.rotation[:2, :2]).astype(np.float32)
     dx, dy = xx - np.float32(anchor[0]), yy - np.float32(anchor[1])
     x = inverse[0, 0] * dx + inverse[0, 1] * dy
@@ -165,6 +164,12 @@ def _cavity(
     return out
 
 
+def _teeth_anchor(vertices: Float, layout: Layout, pose: Pose) -> Float:
+    """(2,) where the middle of the resting lip line, at the depth of the front teeth, lies in the picture."""
+    teeth = layout.canonical[13] - layout.canonical[2] + np.array([0, 0, TEETH_DEPTH])
+    return np.asarray(vertices[2, :2] + (pose.scale * pose.rotation @ teeth)[:2])
+
+
 def _own_interior(
     layer: MouthLayer, vertices: Float, layout: Layout, pose: Pose, x: Picture, y: Picture, gap: float, drawn: Picture
 ) -> Picture:
@@ -179,8 +184,7 @@ def _own_interior(
     own_width = np.linalg.norm(layout.rest[308, :2] - layout.rest[78, :2]) / source.scale
     wider = float(np.clip(width / max(float(own_width), 1e-3), 1, OWN_GROWTH))
     higher = float(np.clip(gap / max(layer.gap, 1e-3), 1, OWN_GROWTH))
-    teeth = layout.canonical[13] - layout.canonical[2] + np.array([0, 0, TEETH_DEPTH])
-    origin = layout.rest[2, :2] + (source.scale * source.rotation @ teeth)[:2]
+    origin = _teeth_anchor(layout.rest, layout, source)
     forward = (source.scale * source.rotation[:2, :2]).astype(np.float32)
     x, y = x / np.float32(wider), y / np.float32(higher)
     sx = np.asarray(np.float32(origin[0]) + forward[0, 0] * x + forward[0, 1] * y, np.float32)

@@ -5,16 +5,14 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from liveportrait.engines.mesh.data import face_model
+from liveportrait.engines.mesh.data import face_model, nearness
 from models.topology import BROW_LEFT, BROW_RIGHT, EYES, JAW, LIPS, POINTS
 
 Float = npt.NDArray[np.float32]
 
 
 def _soft(indices: list[int], reach: float) -> Float:
-    mean = face_model().mean[:, :2]
-    distance = np.linalg.norm(mean[:, None] - mean[None, indices], axis=2).min(1)
-    return np.exp(-((distance / reach) ** 2)).astype(np.float32)
+    return nearness(face_model().mean, indices, reach)
 
 
 def region_weights() -> dict[str, Float]:

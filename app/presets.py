@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -16,6 +15,7 @@ from typing import Any, Final
 
 from app.errors import UsageError
 from app.options import RenderOptions, all_options, check_values, find_option
+from app.textfiles import parse_toml, read_text
 
 SCHEMA_VERSION: Final = 1
 
@@ -216,28 +216,14 @@ def _preset_layers(name: str) -> list[tuple[str, Mapping[str, Any]]]:
 
 
 def _parse(path: Path) -> dict[str, Any]:
+    text = read_text(path)
     try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except FileNotFoundError:
-        raise UsageError(f"{path} does not exist.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise UsageError(f"{path} can't be read: {reason}.") from None
-    try:
-        data = json.loads(text) if path.suffix.lower() == ".json" else _toml().loads(text)
+        data = json.loads(text) if path.suffix.lower() == ".json" else parse_toml(text)
     except ValueError as error:
         raise UsageError(f"{path} is not valid {path.suffix[1:].upper() or 'TOML'}: {error}.") from None
     if not isinstance(data, dict):
         raise UsageError(f"{path}: a table of names and values is expected.")
     return data
-
-
-def _toml() -> Any:
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
-    return tomllib
 
 
 def _migrate(data: dict[str, Any], path: Path) -> dict[str, Any]:

@@ -6,12 +6,12 @@ import csv
 import io
 import json
 import re
-import sys
 from json.decoder import scanstring  # type: ignore[attr-defined]
 from pathlib import Path
 from typing import Any, Final
 
 from app.errors import MissingError, UsageError
+from app.textfiles import parse_toml, read_text
 
 Lines = dict[tuple[str | int, ...], int]
 BLANK: Final = re.compile(r"[ \t\r\n]*")
@@ -46,13 +46,7 @@ def read_located(path: Path) -> Located:
         UsageError: It can't be read or is not what its ending says; the sentence names the line.
         MissingError: YAML without PyYAML.
     """
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except FileNotFoundError:
-        raise UsageError(f"{path} does not exist.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise UsageError(f"{path} can't be read: {reason}.") from None
+    text = read_text(path)
     readers = {".toml": _toml, ".json": _json, ".yaml": _yaml, ".yml": _yaml, ".csv": _csv}
     reader = readers.get(path.suffix.lower())
     if reader is None:
@@ -64,12 +58,8 @@ def read_located(path: Path) -> Located:
 
 
 def _toml(text: str, path: Path) -> tuple[Any, Lines]:
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
     try:
-        data = tomllib.loads(text)
+        data = parse_toml(text)
     except ValueError as error:
         raise UsageError(f"{path} is not valid TOML: {str(error).rstrip('.')}.") from None
     return data, toml_lines(text)

@@ -216,6 +216,60 @@ class CopiedTrack(AudioTrack):
         mux(packet)
 
 
+class SampleEncoder:
+    """Samples on their way into a stream of an output: counted, cut into the encoder's blocks, encoded.
+
+    Args:
+        stream: Audio stream of the output.
+        layout: "mono" or "stereo".
+        rate: Samples a second.
+
+    Attributes:
+        written: Samples handed over so far.
+    """
+
+    def __init__(self, stream: Any, layout: str, rate: int) -> None:
+        self._stream = stream
+        self._layout, self._rate = layout, rate
+        self._resampler = av.AudioResampler(stream.codec_context.format.name, layout, rate)
+        self._fifo = av.AudioFifo()
+        self.written = 0
+        self._encoded = 0
+
+    def feed(self, samples: np.ndarray) -> None:
+        """Hand over samples (channels, N) float32, a second at a time, so that a long silence takes no memory."""
+        for k in range(0, samples.shape[1], self._rate):
+            part = np.ascontiguousarray(samples[:, k : k + self._rate])
+            frame = av.AudioFrame.from_ndarray(part, format="fltp", layout=self._layout)
+            frame.sample_rate = self._rate
+            for block in self._resampler.resample(frame):
+                block.pts = None
+                self._fifo.write(block)
+            self.written += part.shape[1]
+
+    def drain(self, mux: Callable[[Any], None]) -> None:
+        """Encode the blocks that are complete."""
+        size = self._stream.codec_context.frame_size or 1024
+        while self._fifo.samples >= size:
+            self._encode(self._fifo.read(size), mux)
+
+    def finish(self, mux: Callable[[Any], None]) -> None:
+        """Encode all that is left, and flush the encoder."""
+        self.drain(mux)
+        if self._fifo.samples:
+            self._encode(self._fifo.read(), mux)
+        for packet in self._stream.encode(None):
+            mux(packet)
+
+    def _encode(self, frame: Any, mux: Callable[[Any], None]) -> None:
+        if frame is None:
+            return
+        frame.pts, frame.time_base = self._encoded, Fraction(1, self._rate)
+        self._encoded += frame.samples
+        for packet in self._stream.encode(frame):
+            mux(packet)
+
+
 class EncodedTrack(AudioTrack):
     """Decoded, resampled, cut to the sample and encoded."""
 
@@ -226,17 +280,13 @@ class EncodedTrack(AudioTrack):
         layout = "stereo" if channels == 2 else "mono"
         rate = 48000 if encoder == "libopus" else min(AAC_RATES, key=lambda r: (abs(r - context.sample_rate), -r))
         self._rate = rate
-        self._out = output.add_stream(encoder, rate=rate, layout=layout)
-        self._out.bit_rate = BITS_PER_CHANNEL * channels
-        kind = self._out.codec_context.format.name
-        self._kind, self._layout, self._channels = kind, layout, channels
+        out = output.add_stream(encoder, rate=rate, layout=layout)
+        out.bit_rate = BITS_PER_CHANNEL * channels
+        self._channels = channels
+        self._encoder = SampleEncoder(out, layout, rate)
         self._resampler = av.AudioResampler("fltp", layout, rate)
-        self._to_encoder = av.AudioResampler(kind, layout, rate)
-        self._fifo = av.AudioFifo()
         self._blocks = self._decode()
         self._rest: tuple[int, np.ndarray] | None = None  # (number of its first sample, (channels, N) float32)
-        self._written = 0  # samples given to the queue
-        self._encoded = 0  # samples given to the encoder
         name = {"aac": "AAC", "libopus": "Opus"}[encoder]
         mixed = f" and mixed down from {context.layout.nb_channels} channels" if context.layout.nb_channels > 2 else ""
         self.note = f"The sound ({source.codec}) was encoded to {name}{mixed}, since the output can't hold it as it is."
@@ -271,55 +321,31 @@ class EncodedTrack(AudioTrack):
 
     def pull(self, until: Fraction, mux: Callable[[Any], None]) -> None:  # noqa: D102
         self._fill(round(self._bounded(until) * self._rate))
-        size = self._out.codec_context.frame_size or 1024
-        while self._fifo.samples >= size:
-            self._encode(self._fifo.read(size), mux)
+        self._encoder.drain(mux)
 
     def finish(self, end: Fraction, mux: Callable[[Any], None]) -> None:  # noqa: D102
         self.pull(end, mux)
-        if self._fifo.samples:
-            self._encode(self._fifo.read(), mux)
-        for packet in self._out.encode(None):
-            mux(packet)
+        self._encoder.finish(mux)
 
     def _fill(self, until: int) -> None:
         """Hand samples before number ``until`` to the queue; gaps become silence, overlaps are dropped."""
-        while self._written < until:
+        while self._encoder.written < until:
             entry = self._rest or next(self._blocks, None)
             self._rest = None
             if entry is None:
                 return
             first, samples = entry
-            if first + samples.shape[1] <= self._written:
+            if first + samples.shape[1] <= self._encoder.written:
                 continue
-            if first < self._written:
-                first, samples = self._written, samples[:, self._written - first :]
+            if first < self._encoder.written:
+                first, samples = self._encoder.written, samples[:, self._encoder.written - first :]
             if first >= until:
                 self._rest = (first, samples)
                 return
-            if first > self._written:
-                self._feed(np.zeros((self._channels, first - self._written), np.float32))
+            if first > self._encoder.written:
+                self._encoder.feed(np.zeros((self._channels, first - self._encoder.written), np.float32))
             room = until - first
             if samples.shape[1] > room:
                 self._rest = (until, samples[:, room:])
                 samples = samples[:, :room]
-            self._feed(samples)
-
-    def _feed(self, samples: np.ndarray) -> None:
-        step = self._rate  # a second at a time, so that a long silence takes no memory
-        for k in range(0, samples.shape[1], step):
-            part = np.ascontiguousarray(samples[:, k : k + step])
-            frame = av.AudioFrame.from_ndarray(part, format="fltp", layout=self._layout)
-            frame.sample_rate = self._rate
-            for block in self._to_encoder.resample(frame):
-                block.pts = None
-                self._fifo.write(block)
-            self._written += part.shape[1]
-
-    def _encode(self, frame: Any, mux: Callable[[Any], None]) -> None:
-        if frame is None:
-            return
-        frame.pts, frame.time_base = self._encoded, Fraction(1, self._rate)
-        self._encoded += frame.samples
-        for packet in self._out.encode(frame):
-            mux(packet)
+            self._encoder.feed(samples)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import threading
 import time
 from collections import deque
@@ -11,12 +10,11 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
 
-import av
 import numpy as np
 import numpy.typing as npt
 
 from app.errors import MediaError, MissingError
-from app.media.audio import BITS_PER_CHANNEL, ENCODER
+from app.media.audio import BITS_PER_CHANNEL, ENCODER, SampleEncoder
 
 RATE: Final = 48000
 STEP: Final = 0.06  # seconds by which sound may be off its time before it is put right
@@ -25,11 +23,6 @@ INSTALL: Final = (
     'Install it with: pip install "portrait-animate[mic]" (or pip install sounddevice), or record without it.'
 )
 Samples = npt.NDArray[np.float32]
-
-
-def microphone_missing() -> bool:
-    """Whether the package that reads microphones is not installed."""
-    return importlib.util.find_spec("sounddevice") is None
 
 
 class Microphone:
@@ -125,28 +118,20 @@ class MicrophoneTrack:
     def __init__(self, sound: MicrophoneSound, output: Any, encoder: str) -> None:
         self.note = ""
         self._sound = sound
-        self._out = output.add_stream(encoder, rate=RATE, layout="mono")
-        self._out.bit_rate = BITS_PER_CHANNEL
-        self._resampler = av.AudioResampler(self._out.codec_context.format.name, "mono", RATE)
-        self._fifo = av.AudioFifo()
+        out = output.add_stream(encoder, rate=RATE, layout="mono")
+        out.bit_rate = BITS_PER_CHANNEL
+        self._encoder = SampleEncoder(out, "mono", RATE)
         self._ahead: deque[tuple[int, Samples]] = deque()  # number of the first sample, samples
-        self._written = 0  # samples handed to the queue
-        self._encoded = 0  # samples handed to the encoder
 
     def pull(self, until: Fraction, mux: Callable[[Any], None]) -> None:
         """Write what has come of the sound before ``until`` seconds."""
         self._collect(round(until * RATE))
-        size = self._out.codec_context.frame_size or 1024
-        while self._fifo.samples >= size:
-            self._encode(self._fifo.read(size), mux)
+        self._encoder.drain(mux)
 
     def finish(self, end: Fraction, mux: Callable[[Any], None]) -> None:
         """Write the rest up to ``end`` seconds."""
         self.pull(end, mux)
-        if self._fifo.samples:
-            self._encode(self._fifo.read(), mux)
-        for packet in self._out.encode(None):
-            mux(packet)
+        self._encoder.finish(mux)
 
     def close(self) -> None:
         """Nothing is held; the microphone belongs to the recorder."""
@@ -155,34 +140,16 @@ class MicrophoneTrack:
         """Hand the sound before a sample to the queue; the rest waits."""
         for begun, samples in self._sound.microphone.take():
             self._ahead.append((round((begun - self._sound.zero) * RATE), samples))
-        while self._ahead and self._written < limit:
+        while self._ahead and self._encoder.written < limit:
             first, samples = self._ahead.popleft()
-            if first - self._written > STEP * RATE:
+            if first - self._encoder.written > STEP * RATE:
                 if first >= limit:
                     self._ahead.appendleft((first, samples))
                     return
-                self._feed(np.zeros(first - self._written, np.float32))
-            elif (self._written == 0 and first < 0) or self._written - first > STEP * RATE:
-                samples = samples[self._written - first :]
-            room = limit - self._written
+                self._encoder.feed(np.zeros((1, first - self._encoder.written), np.float32))
+            elif (self._encoder.written == 0 and first < 0) or self._encoder.written - first > STEP * RATE:
+                samples = samples[self._encoder.written - first :]
+            room = limit - self._encoder.written
             if len(samples) > room:
                 self._ahead.appendleft((limit, samples[room:]))
-            self._feed(samples[:room])
-
-    def _feed(self, samples: Samples) -> None:
-        for k in range(0, len(samples), RATE):
-            part = np.ascontiguousarray(samples[None, k : k + RATE])
-            frame = av.AudioFrame.from_ndarray(part, format="fltp", layout="mono")
-            frame.sample_rate = RATE
-            for block in self._resampler.resample(frame):
-                block.pts = None
-                self._fifo.write(block)
-            self._written += part.shape[1]
-
-    def _encode(self, frame: Any, mux: Callable[[Any], None]) -> None:
-        if frame is None:
-            return
-        frame.pts, frame.time_base = self._encoded, Fraction(1, RATE)
-        self._encoded += frame.samples
-        for packet in self._out.encode(frame):
-            mux(packet)
+            self._encoder.feed(samples[None, :room])

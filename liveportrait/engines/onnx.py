@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import numpy as np
 
 from liveportrait.engines.liveportrait21 import KEYPOINTS
-from liveportrait.engines.precision import Precision
+from liveportrait.engines.precision import LOWEST_PSNR, Precision, psnr
 from liveportrait.engines.torch import SourceFeatures, TorchEngine, _test_picture
 from liveportrait.motion import Array
 from models.registry import ModelError
@@ -43,8 +43,6 @@ DEVICES: Final[Mapping[str, tuple[str, ...]]] = {
     "cuda": ("NvTensorRTRTXExecutionProvider", "CUDAExecutionProvider"),
     "cpu": ("CPUExecutionProvider",),
 }
-LOWEST_PSNR: Final = 35.0
-"""PSNR in dB of the test picture against PyTorch's, below which a runtime is passed over."""
 
 
 class Runner(Protocol):
@@ -267,8 +265,8 @@ class OnnxEngine(TorchEngine):
         square = float(difference.square().mean())
         if not math.isfinite(square):
             return "it draws NaN"
-        psnr = -10.0 * math.log10(square) if square else math.inf
-        return f"its picture is only {psnr:.1f} dB from PyTorch's" if psnr < LOWEST_PSNR else ""
+        decibels = psnr(square)
+        return f"its picture is only {decibels:.1f} dB from PyTorch's" if decibels < LOWEST_PSNR else ""
 
     def _draw(self, features: SourceFeatures, driving: Tensor) -> Tensor:
         """(1, 3, 512, 512) float32 RGB, 0..1."""

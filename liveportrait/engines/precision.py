@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final, Literal, TypeVar, get_args
 
@@ -21,6 +22,8 @@ logger = logging.getLogger(__name__)
 
 SELF_TEST_LIMIT: Final = 0.03
 """Mean absolute difference between half and full precision, on values of 0..1, above which half is refused."""
+LOWEST_PSNR: Final = 35.0
+"""Decibels from the full-precision picture below which another runtime or number format is refused."""
 BLACK: Final = 1.0 / 255.0
 """A picture whose highest value is below this is black."""
 
@@ -48,6 +51,11 @@ def pick_device(name: str = "auto") -> torch.device:
     if not here.get(device.type, False):
         raise ModelError(f"The device '{name}' is not on this machine; choose another one or 'auto'.")
     return device
+
+
+def psnr(mean_square: float) -> float:
+    """Decibels of a mean square error between pictures in 0..1; infinite where they are equal."""
+    return -10.0 * math.log10(mean_square) if mean_square else math.inf
 
 
 def judge_numbers(*tensors: Tensor) -> Verdict:

@@ -13,10 +13,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from liveportrait.engines.liveportrait21 import KEYPOINTS
-from liveportrait.engines.precision import Precision, PrecisionGuard, judge_numbers, judge_pictures
+from liveportrait.engines.precision import LOWEST_PSNR, Precision, PrecisionGuard, judge_numbers, judge_pictures, psnr
 from liveportrait.engines.torch import SourceFeatures, TorchEngine, _test_picture
 from models.registry import ModelError
 
@@ -29,9 +29,6 @@ if TYPE_CHECKING:
     from liveportrait.networks.loading import Variant
 
 logger = logging.getLogger(__name__)
-
-LOWEST_PSNR: Final = 35.0
-"""PSNR in dB of the test picture against full precision, below which a type is refused."""
 
 
 @dataclass(frozen=True)
@@ -134,9 +131,9 @@ class TimedGuard(PrecisionGuard):
         if verdict == "nan" or verdict != judge_pictures(full):
             return Trial(precision, seconds, 0.0, "NaN" if verdict == "nan" else "a black picture")
         square = float((half - full).square().mean())
-        psnr = -10.0 * math.log10(square) if square else math.inf
-        refused = f"only {psnr:.1f} dB from full precision" if psnr < LOWEST_PSNR else ""
-        return Trial(precision, seconds, psnr, refused)
+        decibels = psnr(square)
+        refused = f"only {decibels:.1f} dB from full precision" if decibels < LOWEST_PSNR else ""
+        return Trial(precision, seconds, decibels, refused)
 
     def _timed(self, draw: Callable[[], Tensor], precision: str) -> tuple[Tensor, float]:
         """Picture and seconds; on a GPU after one run that starts it up."""

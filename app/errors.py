@@ -58,12 +58,6 @@ class CancelledError(AppError):
     exit_code = ExitCode.CANCELLED
 
 
-class PartialError(AppError):
-    """A part of the work was done and kept; the rest could not be."""
-
-    exit_code = ExitCode.PARTIAL
-
-
 class MissingError(AppError):
     """Weights, a package or a tool that the request needs is not installed."""
 

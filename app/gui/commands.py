@@ -9,8 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtCore import QMimeData, QStandardPaths, QUrl
-from PySide6.QtGui import QDesktopServices, QGuiApplication, QImage
+from PySide6.QtCore import QMimeData, QStandardPaths
+from PySide6.QtGui import QGuiApplication, QImage
 from PySide6.QtWidgets import QFileDialog, QMenu, QWidget
 
 from app.errors import AppError, UsageError
@@ -450,7 +450,3 @@ class Commands(SavedCommands):
     def edit_shortcuts(self) -> None:
         """Open the sheet of keys."""
         self._open(ShortcutsDialog(self.window.actions_, self.window))
-
-    def open_folder(self, path: Path) -> None:
-        """Show a folder in the system's file manager."""
-        QDesktopServices.openUrl(QUrl.fromLocalFile(str(path)))

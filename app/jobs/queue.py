@@ -345,11 +345,6 @@ class Queue:
             )
             return record_of(db.execute("SELECT * FROM jobs WHERE id = ?", (row["id"],)).fetchone())
 
-    def owns(self, job: JobRecord) -> bool:
-        """Whether a claim still holds."""
-        query = "SELECT 1 FROM jobs WHERE id = ? AND worker = ? AND attempts = ? AND state = 'running'"
-        return bool(self._rows(query, (job.id, job.worker, job.attempts)))
-
     def _update(self, job: JobRecord, **fields: Any) -> bool:
         """Change a job that is still claimed; False if it no longer is."""
         setting = ", ".join(f"{name} = :{name}" for name in fields)

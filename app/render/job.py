@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 STILL_SUFFIXES: Final = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 DEFAULT_NAME: Final = "{source}--{driving}"
-FIELDS: Final = ("source", "driving", "engine", "date")
 SIDE_BY_SIDE: Final = "--side-by-side"
 
 

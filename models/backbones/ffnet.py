@@ -320,15 +320,6 @@ def clean_weights(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     return {key: value for key, value in weights.items() if key != "smoothing.weight"}
 
 
-def initialise(module: nn.Module) -> None:
-    """Official start: convolutions normal with deviation 0.01, biases 1e-4, batch norm 1 and 0."""
-    for part in module.modules():
-        if isinstance(part, nn.Conv2d):
-            nn.init.normal_(part.weight, 0.0, 0.01)
-            if part.bias is not None:
-                nn.init.constant_(part.bias, 1e-4)
-
-
 def build(name: str, *, num_classes: int | None = None, in_chans: int = 3) -> FFNet:
     """FFNet of a registered name, such as ffnet40s_bbb_mobile, with fresh weights."""
     return FFNet(parse(name), num_classes, in_chans)

@@ -131,7 +131,6 @@ class OptionEditor(QWidget):
         edit.setPlaceholderText(tr("automatic") if self.info.default == "" else str(self.info.default))
         edit.editingFinished.connect(lambda: self._take_text(edit))
         self._show = lambda value: edit.setText(str(value)) if not edit.hasFocus() or not edit.isModified() else None
-        self._edit = edit
         self._beside(edit)
         if self.info.name == "background":
             pick = tool_button("image", tr("Choose a colour"), 16)
@@ -335,8 +334,6 @@ class ExpressionBar(QWidget):
     """Saved expressions as chips; a click applies one."""
 
     chosen = Signal(str)
-    save_requested = Signal()
-    menu_requested = Signal()
 
     def __init__(self) -> None:
         super().__init__()

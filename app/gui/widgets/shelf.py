@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from PySide6.QtCore import QPoint, QSize, Qt, Signal
+from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtGui import QColor, QContextMenuEvent, QIcon, QImage, QPainter, QPainterPath, QPaintEvent, QPen, QPixmap
 from PySide6.QtWidgets import (
     QAbstractItemView,
@@ -173,8 +173,3 @@ class PortraitShelf(QListWidget):
         menu.addSeparator()
         menu.addAction(tr("Take off the shelf"), lambda: self.removed.emit(row))
         return menu
-
-    def popup_point(self) -> QPoint:
-        """Where a menu of the chosen portrait opens."""
-        item = self.currentItem()
-        return self.mapToGlobal(self.visualItemRect(item).bottomLeft() if item else QPoint(0, 0))

@@ -8,11 +8,7 @@ float16 and everything that touches coordinates stays float32: the types are in 
 from __future__ import annotations
 
 import hashlib
-import logging
-import os
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, get_args
@@ -25,12 +21,11 @@ from liveportrait.networks.fast.rewrites import Rewrites
 from liveportrait.networks.fast.warping import FastWarping
 from liveportrait.networks.generator import SPADEGenerator
 from liveportrait.networks.warping import WarpingNetwork
-from models.registry import ModelError
+from models.export import write_onnx
 
 Sampler = Literal["native", "gather"]
 VERSION: Final = 1
 """Part of every file's key; raised when the graphs change."""
-OPSET: Final = 20
 WARPING_INPUTS: Final = ("feature_3d", "kp_source", "kp_driving")
 
 
@@ -88,11 +83,12 @@ def export_pair(
         points = torch.zeros(1, 21, 3)
         example = (torch.zeros(1, 32, 16, size, size), points, points + 0.1)
         _say(say, paths[0])
-        _write(_Warping(FastWarping(warping, rewrites, kind)), example, WARPING_INPUTS, "out", paths[0])
+        network = _Warping(FastWarping(warping, rewrites, kind))
+        write_onnx(network, example, paths[0], inputs=WARPING_INPUTS, outputs=("out",))
     if not paths[1].is_file():
         _say(say, paths[1])
         drawer = _Generator(FastGenerator(generator, rewrites, kind))
-        _write(drawer, (torch.zeros(1, 256, size, size),), ("feature",), "image", paths[1])
+        write_onnx(drawer, (torch.zeros(1, 256, size, size),), paths[1], inputs=("feature",), outputs=("image",))
     return ExportedPair(*paths, sampler)
 
 
@@ -108,44 +104,6 @@ def weights_key(network: nn.Module) -> str:
 def _say(say: Callable[[str], None] | None, path: Path) -> None:
     if say is not None:
         say(f"Writing {path.name}; this is done once.")
-
-
-def _write(network: nn.Module, example: tuple[Tensor, ...], inputs: tuple[str, ...], output: str, path: Path) -> None:
-    """Export to a file that appears only when it is whole."""
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        with torch.inference_mode(False), torch.no_grad(), _quiet():
-            program = torch.onnx.export(
-                network.eval(), example, dynamo=True, opset_version=OPSET, input_names=list(inputs),
-                output_names=[output], external_data=False, verbose=False,
-            )  # fmt: skip
-        assert program is not None
-        path.parent.mkdir(parents=True, exist_ok=True)
-        program.save(unfinished)
-        unfinished.replace(path)
-    except ImportError as error:
-        raise ModelError(
-            f"Writing ONNX files needs the packages onnx and onnxscript ({error}). Install them with: "
-            'pip install "portrait-animate[onnx]"'
-        ) from error
-    except OSError as error:
-        raise ModelError(f"{path} can't be written: {error.strerror or error}.") from error
-    finally:
-        unfinished.unlink(missing_ok=True)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the exporter's remarks on packages that have nothing to do with these networks."""
-    exporter = logging.getLogger("torch.onnx")
-    level = exporter.level
-    exporter.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        exporter.setLevel(level)
 
 
 class _Warping(nn.Module):

@@ -1,0 +1,108 @@
+"""Networks as ONNX files. Nothing here is imported unless a file is to be written: it needs torch, onnx and onnxscript.
+
+The files hold static heights and widths and, where asked for, any number of pictures; an attention over windows or a
+resizing would cost time in every run if its sizes were only known there.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from models.registry import ModelError
+
+OPSET: Final = 20
+
+
+def write_onnx(
+    network: nn.Module, example: tuple[Tensor, ...], path: Path, *,
+    inputs: Sequence[str], outputs: Sequence[str], any_batch: bool = False,
+) -> Path:  # fmt: skip
+    """Export a network; the file appears only when it is whole.
+
+    Args:
+        network: What to export; it is set to evaluation.
+        example: One tensor for each input, of the shapes that the file will take.
+        path: Where to; its folder is made if it isn't there.
+        inputs: Names of the inputs.
+        outputs: Names of the outputs, in the order in which the network returns them.
+        any_batch: Leave the first axis of every input open.
+
+    Returns:
+        path.
+
+    Raises:
+        ModelError: The packages onnx and onnxscript are missing, or the file can't be written.
+    """
+    unfinished = path.with_name(f"{path.name}.{os.getpid()}.part")
+    shapes = tuple({0: torch.export.Dim("batch", min=1)} for _ in example) if any_batch else None
+    if any_batch:  # an axis of length 1 would be taken for a constant
+        example = tuple(x.expand(2, *x.shape[1:]) if x.shape[0] == 1 else x for x in example)
+    try:
+        with torch.inference_mode(False), torch.no_grad(), _quiet():
+            program = torch.onnx.export(
+                network.eval(), example, dynamo=True, opset_version=OPSET, input_names=list(inputs),
+                output_names=list(outputs), external_data=False, verbose=False, dynamic_shapes=shapes,
+            )  # fmt: skip
+        assert program is not None
+        path.parent.mkdir(parents=True, exist_ok=True)
+        program.save(unfinished)
+        unfinished.replace(path)
+    except ImportError as error:
+        raise ModelError(
+            f"Writing ONNX files needs the packages onnx and onnxscript ({error}). Install them with: "
+            'pip install "portrait-animate[onnx]"'
+        ) from error
+    except OSError as error:
+        raise ModelError(f"{path} can't be written: {error.strerror or error}.") from error
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return path
+
+
+def disagreement(network: nn.Module, path: Path, example: tuple[Tensor, ...]) -> float:
+    """Largest difference between the file in ONNX Runtime on the CPU and the network, over all outputs.
+
+    Args:
+        network: The network that was exported.
+        path: The file.
+        example: Inputs to compare on.
+
+    Returns:
+        The difference relative to the largest value of its output; below 1e-5 the file is the network.
+    """
+    import onnxruntime
+
+    with torch.inference_mode():
+        expected = network.eval()(*example)
+    expected = [expected] if isinstance(expected, Tensor) else list(expected)
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    feed = {spec.name: x.numpy() for spec, x in zip(session.get_inputs(), example, strict=True)}
+    found = session.run(None, feed)
+    return max(
+        float(np.abs(np.asarray(a) - b.numpy()).max() / max(float(b.abs().max()), 1e-12))
+        for a, b in zip(found, expected, strict=True)
+    )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the exporter's remarks on packages that have nothing to do with these networks."""
+    exporter = logging.getLogger("torch.onnx")
+    level = exporter.level
+    exporter.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        exporter.setLevel(level)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 from models.registry import ModelError
@@ -42,20 +44,50 @@ def build(
     Raises:
         ModelError: timm or the torchvision that it needs is not installed, or doesn't fit the installed torch.
     """
-    try:
-        import timm
-        from timm.models.vovnet import VovNet
-    except (ImportError, RuntimeError, AttributeError) as error:
-        raise ModelError(
-            f"{name} needs timm and a torchvision that fits torch ({str(error).splitlines()[0]}); "
-            "install the extra: pip install 'portrait-animate[backbones]'."
-        ) from error
+    timm = _timm(name)
     if name != "vovnet27_slim":
         kind: dict[str, Any] = {"out_indices": out_indices} if features_only else {"num_classes": num_classes}
         return timm.create_model(name, features_only=features_only, in_chans=in_chans, **kind)
+    from timm.models.vovnet import VovNet
+
     net = VovNet(VOVNET27_SLIM, in_chans=in_chans, num_classes=num_classes)
     if not features_only:
         return net
     from timm.models._features import FeatureListNet
 
     return FeatureListNet(net, out_indices=out_indices, flatten_sequential=True)
+
+
+def _timm(name: str) -> Any:
+    """The package, with what it needs of torchvision.
+
+    The usual torchvision beside a CPU-only torch can't load its compiled operators, and then doesn't import at all;
+    timm needs no more than their names here, so they are declared in that one case.
+    """
+    try:
+        try:
+            import timm
+        except RuntimeError as error:
+            if "torchvision::nms" not in str(error):
+                raise
+            _declare_operators()
+            import timm
+        import timm.models.vovnet
+    except (ImportError, RuntimeError, AttributeError) as error:
+        raise ModelError(
+            f"{name} needs timm and a torchvision that fits torch ({str(error).splitlines()[0]}); "
+            "install the extra: pip install 'portrait-animate[backbones]'."
+        ) from error
+    return timm
+
+
+@cache
+def _declare_operators() -> object:
+    import torch
+
+    for module in [m for m in sys.modules if m.split(".")[0] in ("torchvision", "timm")]:
+        del sys.modules[module]  # what an import that failed half-way has left
+    library = torch.library.Library("torchvision", "DEF")
+    for operator in ("nms", "qnms"):
+        library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    return library

@@ -216,11 +216,6 @@ def test_networks_of_timm():
         with pytest.raises(ModelError, match=r"portrait-animate\[backbones\]"):
             create("backbone/resnetrs50")
         return
-    if not hasattr(torch.ops.torchvision, "nms"):
-        # The plain torchvision wheel beside a CPU-only torch lacks its compiled operators; timm needs their names only.
-        library = torch.library.Library("torchvision", "DEF")
-        for name in ("nms", "qnms"):
-            library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
     for name in list_architectures("backbone/*"):
         spec = get_architecture(name)
         if not spec.needs:

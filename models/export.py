@@ -10,7 +10,7 @@ import logging
 import os
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -48,13 +48,13 @@ def write_onnx(
     if any_batch:  # an axis of length 1 would be taken for a constant
         example = tuple(x.expand(2, *x.shape[1:]) if x.shape[0] == 1 else x for x in example)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with torch.inference_mode(False), torch.no_grad(), _quiet():
             program = torch.onnx.export(
                 network.eval(), example, dynamo=True, opset_version=OPSET, input_names=list(inputs),
                 output_names=list(outputs), external_data=False, verbose=False, dynamic_shapes=shapes,
             )  # fmt: skip
         assert program is not None
-        path.parent.mkdir(parents=True, exist_ok=True)
         program.save(unfinished)
         unfinished.replace(path)
     except ImportError as error:
@@ -65,7 +65,8 @@ def write_onnx(
     except OSError as error:
         raise ModelError(f"{path} can't be written: {error.strerror or error}.") from error
     finally:
-        unfinished.unlink(missing_ok=True)
+        with suppress(OSError):
+            unfinished.unlink(missing_ok=True)
     return path
 
 

@@ -164,7 +164,7 @@ def _models() -> Iterator[Finding]:
 
 def _folders() -> Iterator[Finding]:
     from app.jobs.cache import cache_folder
-    from app.jobs.queue import default_path
+    from app.jobs.store import default_path
     from app.presets import config_folder, user_file
     from models.weights import user_folder
 

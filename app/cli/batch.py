@@ -103,6 +103,8 @@ def _work(
             parts += [f"{added.cancelled} cancelled"] if added.cancelled else []
             one = "job" if len(added.ids) == 1 else "jobs"
             events.info(f"{len(added.ids)} {one}: {', '.join(parts)}.")
+        else:
+            queue.resume(job.id for job in queue.jobs(states=["paused"]))
         if values["cluster"]:
             from app.jobs.cluster import run_on_cluster
 
@@ -153,7 +155,7 @@ def _conclude(summary: Summary, events: EventStream, *, json_lines: bool, quiet:
         events.emit(Event("result", data=summary.to_json()))
     for job in summary.failed:
         complain(
-            f"{_short(job.source)} + {_short(job.driving)}: {job.error}",
+            f"{_short(job.source)} + {'sliders' if job.driving is None else _short(job.driving)}: {job.error}",
             "error" if job.state == "failed" else "warning",
         )
     if not json_lines and not quiet:
@@ -169,13 +171,13 @@ def totals(summary: Summary) -> str:
     broken = sum(job.state == "done" for job in summary.failed)
     words += [f"{broken} of these from input that breaks off"] if broken else []
     words += [f"{summary.count(s)} {s}" for s in ("failed", "skipped", "cancelled") if summary.count(s)]
-    left = summary.count("queued") + summary.count("running")
+    left = sum(summary.count(s) for s in ("queued", "paused", "running"))
     words += [f"{left} left for the next run"] if left else []
     return f"{', '.join(words)}; {clock(summary.seconds)}."
 
 
 def _title(event: Event) -> str:
-    names = [Path(event.data[key]).name for key in ("source", "driving")]
+    names = [Path(event.data[key]).name or "sliders" for key in ("source", "driving")]
     return one_line(" + ".join(names))
 
 

@@ -21,7 +21,7 @@ from app.errors import ExitCode, UsageError
 if TYPE_CHECKING:
     from app.jobs import JobRecord, Queue
 
-app = make_app("Look at the queue of `animate batch`, and change it.")
+app = make_app("Look at the queue of `animate batch` and of the window, and change it.")
 COLUMNS = ("id", "state", "attempts", "seconds", "frames", "source", "driving", "output", "error")
 FORMATS = ("table", "json", "csv")
 
@@ -53,9 +53,19 @@ def retry(values: Mapping[str, Any]) -> int:
     return _change(values, "retry", "queued again", ("failed",))
 
 
+def pause(values: Mapping[str, Any]) -> int:
+    """Hold queued jobs back until `animate jobs resume`; running ones go on."""
+    return _change(values, "pause", "paused", ("queued",))
+
+
+def resume(values: Mapping[str, Any]) -> int:
+    """Queue paused jobs again; `animate batch --resume`, the job file or the window then runs them."""
+    return _change(values, "resume", "queued again", ("paused",))
+
+
 def cancel(values: Mapping[str, Any]) -> int:
-    """Cancel jobs, queued or running."""
-    return _change(values, "cancel", "cancelled", ("queued", "running"))
+    """Cancel jobs, whether they wait or run."""
+    return _change(values, "cancel", "cancelled", ("queued", "paused", "running"))
 
 
 def clear(values: Mapping[str, Any]) -> int:
@@ -105,11 +115,7 @@ def summary_of(jobs: Sequence[JobRecord]) -> dict[str, Any]:
         "work_seconds": round(sum(job.seconds for job in jobs), 3),
         "wall_seconds": round(max(ended) - min(started), 3) if started and ended else 0,
         "attempts": sum(job.attempts for job in jobs),
-        "failures": [
-            {"id": j.id, "source": str(j.source), "driving": str(j.driving), "output": j.output, "error": j.error}
-            for j in jobs
-            if j.error
-        ],
+        "failures": [job.failure() for job in jobs if job.error],
     }
 
 
@@ -194,10 +200,16 @@ def _print(jobs: Sequence[JobRecord], form: str) -> None:
         width = max([len(str(job.id)) for job in jobs], default=2)
         for job in jobs:
             spent = clock(job.seconds) if job.seconds else "-"
-            line = f"{job.id:>{width}} {job.state:<9} {spent:>7}  {_short(job.source)} + {_short(job.driving)}"
+            if job.state == "running" and job.progress is not None:
+                spent = f"{job.share:.0%}"
+            line = f"{job.id:>{width}} {job.state:<9} {spent:>7}  {_pair(job)}"
             say(f"{line} -> {_short(job.output)}" + (f": {one_line(job.error)}" if job.error else ""))
         if not jobs:
             print("The queue is empty.", file=sys.stderr)
+
+
+def _pair(job: JobRecord) -> str:
+    return _short(job.source) + (" + sliders" if job.driving is None else f" + {_short(job.driving)}")
 
 
 def _ids(required: bool) -> Parameter:
@@ -222,7 +234,10 @@ CACHE = switch("cache", ["--cache"], "Also remove the motion kept of driving cli
 
 command(app, [queue_flag(), *WHICH, *FORM, DEBUG], list_, name="list", help=list_.__doc__)
 command(app, [_ids(True), queue_flag(), FORM[1], DEBUG], show, name="show", help=show.__doc__)
-for _name, _work, _extra in (("retry", retry, []), ("cancel", cancel, []), ("clear", clear, [CACHE])):
+for _name, _work, _extra in (
+    ("retry", retry, []), ("cancel", cancel, []), ("pause", pause, []), ("resume", resume, []),
+    ("clear", clear, [CACHE]),
+):  # fmt: skip
     _flags = [_ids(False), queue_flag(), *WHICH, ALL, *_extra, DEBUG]
     command(app, _flags, _work, name=_name, help=_work.__doc__)
 command(app, [queue_flag(), *WHICH, *FORM, DEBUG], report, name="report", help=report.__doc__)

@@ -42,10 +42,11 @@ def content_hash(path: Path, known: Known | None = None, keep: Keep | None = Non
     return hashlib.sha256("\n".join(parts).encode("utf-8", "surrogateescape")).hexdigest() if parts else ABSENT
 
 
-def input_files(source: Path, driving: Path, values: Mapping[str, Any]) -> list[Path]:
-    """All files that a job reads: source, driving file, and what its options name."""
+def input_files(source: Path, driving: Path | None, values: Mapping[str, Any]) -> list[Path]:
+    """All files that a job reads: source, driving file (None: sliders pose it), and what its options name."""
     named = [Path(str(values[name])) for name in FILES if values.get(name)]
-    return [source, driving, *(path for path in named if path.is_absolute())]
+    drivers = [] if driving is None else [driving]
+    return [source, *drivers, *(path for path in named if path.is_absolute())]
 
 
 def joint_hash(hashes: Iterable[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import traceback
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -19,6 +20,7 @@ from app.jobs.target import Files, Target, open_target
 from app.options import RenderOptions
 from app.render import Job, Parts, render
 from app.render.batching import free_gpu_memory, is_out_of_memory
+from app.render.edit import render_pose
 
 if TYPE_CHECKING:
     from app.render.parts import Say
@@ -46,6 +48,8 @@ class Outcome:
         short_of_memory: Whether memory ran out.
         pid: Process that rendered it, 0 for the one that claimed it.
         host: Its machine.
+        notes: Sentences that came up on the way.
+        details: Traceback of a failure.
     """
 
     state: State
@@ -58,6 +62,8 @@ class Outcome:
     short_of_memory: bool = False
     pid: int = 0
     host: str = ""
+    notes: tuple[str, ...] = ()
+    details: str = ""
 
 
 class KeptParts(Parts):
@@ -192,16 +198,19 @@ class Performer:
             return Outcome("cancelled", error=error.message, exit_code=int(ExitCode.CANCELLED))
         except AppError as error:
             text = str(error).replace(folder, str(Path(job.output).parent)) if folder else str(error)
-            return Outcome("failed", error=_line(text), exit_code=int(error.exit_code))
+            return Outcome("failed", error=_line(text), exit_code=int(error.exit_code), details=traceback.format_exc())
         except Exception as error:  # noqa: BLE001 - one bad job must not end the night
             if is_out_of_memory(error):
                 text = "There is not enough memory for this picture or clip."
-                return Outcome("failed", error=text, exit_code=int(ExitCode.ERROR), short_of_memory=True)
+                return Outcome(
+                    "failed", error=text, exit_code=int(ExitCode.ERROR), short_of_memory=True,
+                    details=traceback.format_exc(),
+                )  # fmt: skip
             if isinstance(error, OSError) and error.strerror:
                 text = f"{error.filename or job.output}: {error.strerror}."
             else:
                 text = f"This is a fault of the program ({type(error).__name__}: {error})."
-            return Outcome("failed", error=_line(text), exit_code=int(ExitCode.ERROR))
+            return Outcome("failed", error=_line(text), exit_code=int(ExitCode.ERROR), details=traceback.format_exc())
 
     def _render(self, job: JobRecord, target: Target, hidden: Path, events: EventStream, token: CancelToken) -> Outcome:
         from liveportrait.expression import Expression
@@ -209,8 +218,9 @@ class Performer:
         hashed = joint_hash(self._hash(path) for path in input_files(job.source, job.driving, job.values))
         options = RenderOptions.from_values({**job.values, "output": "%05d" if job.numbered else "", "overwrite": True})
         expression = None if job.expression is None else Expression.from_dict(job.expression)
-        one = Job(job.source, job.driving, options, expression=expression, target=hidden / target.name)
-        report = render(one, events, token, self.parts)
+        driving = Path() if job.driving is None else job.driving
+        one = Job(job.source, driving, options, expression=expression, target=hidden / target.name)
+        report = (render if job.driving is not None else render_pose)(one, events, token, parts=self.parts)
         if report.status == "cancelled":
             return Outcome("cancelled", error="Stopped.", exit_code=int(ExitCode.CANCELLED))
         return Outcome(
@@ -221,6 +231,7 @@ class Performer:
             input_hash=hashed,
             frames=report.frames,
             seconds=report.seconds,
+            notes=report.notes,
         )
 
 

@@ -7,57 +7,36 @@ import json
 import os
 import shutil
 import sqlite3
-import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from app.errors import AppError, MediaError, UsageError
+from app.errors import AppError, UsageError
 from app.jobs.alive import is_alive, machine
-from app.jobs.hashes import content_hash, input_files, joint_hash, option_hash
-from app.jobs.record import STATES, JobRecord, State, record_of, restored, stored
+from app.jobs.hashes import option_hash
+from app.jobs.record import STATES, JobRecord, Progress, State, record_of, restored, stored
 from app.jobs.spec import Entry
+from app.jobs.store import Store
 from app.jobs.target import Files, open_target
 
 LEASE: Final = 30.0  # seconds without a sign of life after which a worker counts as dead
 CRASHES: Final = 3  # how often a job may take its worker down with it
-VERSION: Final = 1
 MOST_VALUES: Final = 500  # that are named in one query
-TABLES: Final = """
-CREATE TABLE IF NOT EXISTS jobs (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, batch NOT NULL, position INTEGER NOT NULL, source NOT NULL, driving NOT NULL,
-    output NOT NULL UNIQUE, options TEXT NOT NULL, numbered INTEGER NOT NULL, expression TEXT, origin NOT NULL,
-    state TEXT NOT NULL, attempts INTEGER NOT NULL DEFAULT 0, crashes INTEGER NOT NULL DEFAULT 0,
-    error NOT NULL DEFAULT '', exit_code INTEGER NOT NULL DEFAULT 0, input_hash TEXT NOT NULL DEFAULT '',
-    option_hash TEXT NOT NULL, created REAL NOT NULL, started REAL, finished REAL, seconds REAL NOT NULL DEFAULT 0,
-    frames INTEGER NOT NULL DEFAULT 0, worker TEXT NOT NULL DEFAULT '', pid INTEGER NOT NULL DEFAULT 0,
-    host TEXT NOT NULL DEFAULT '', files TEXT NOT NULL DEFAULT '[]', staged TEXT NOT NULL DEFAULT '[]',
-    stop INTEGER NOT NULL DEFAULT 0);
-CREATE INDEX IF NOT EXISTS jobs_by_state ON jobs (state, position);
-CREATE TABLE IF NOT EXISTS workers (
-    name TEXT PRIMARY KEY, pid INTEGER NOT NULL, host TEXT NOT NULL, beat REAL NOT NULL, folder NOT NULL);
-CREATE TABLE IF NOT EXISTS hashes (
-    path PRIMARY KEY, size INTEGER NOT NULL, changed INTEGER NOT NULL, inode INTEGER NOT NULL, hash TEXT NOT NULL);
-"""
 # A worker goes on with its portrait; a new one takes a portrait and a clip that nobody works on.
 NEXT: Final = """
 SELECT * FROM jobs WHERE state = 'queued' {only} ORDER BY source = :last DESC,
     source IN (SELECT source FROM jobs WHERE state = 'running'), driving IN (SELECT driving FROM jobs WHERE state =
     'running'), position, id LIMIT 1
 """
-
-
-def default_path() -> Path:
-    """The user's own queue; $PORTRAIT_ANIMATE_QUEUE names another."""
-    chosen = os.environ.get("PORTRAIT_ANIMATE_QUEUE")
-    if chosen:
-        return Path(chosen).expanduser()
-    from platformdirs import user_state_path
-
-    return user_state_path("portrait-animate", appauthor=False) / "queue.sqlite3"
+FIRST: Final = "SELECT * FROM jobs WHERE state = 'queued' {only} ORDER BY position, id LIMIT 1"
+WAITING: Final = "('queued', 'paused')"
+# What runs and waits, in the order of work; then what ended last.
+RECENT: Final = f"""
+SELECT * FROM jobs ORDER BY state = 'running' DESC, state IN {WAITING} DESC,
+    CASE WHEN state IN {WAITING} THEN position ELSE -COALESCE(finished, created) END, id LIMIT ?
+"""  # noqa: S608 - names of states
 
 
 @dataclass(frozen=True)
@@ -77,7 +56,7 @@ class Added:
     cancelled: int
 
 
-class Queue:
+class Queue(Store):
     """Jobs on disk. Safe between threads and processes; use it in a ``with`` statement or call ``close``.
 
     Args:
@@ -88,54 +67,16 @@ class Queue:
         MediaError: It can't be opened or is no queue.
     """
 
-    def __init__(self, path: str | Path | None = None) -> None:
-        self.path = Path(os.path.abspath(path if path is not None else default_path()))
-        self._lock = threading.RLock()
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(self.path, timeout=60, isolation_level=None, check_same_thread=False)
-            self._db.row_factory = sqlite3.Row
-            self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute("PRAGMA synchronous = FULL")
-            with self._change():
-                version = self._db.execute("PRAGMA user_version").fetchone()[0]
-                if version > VERSION:
-                    raise MediaError(f"{self.path} was made by a newer version.", "Update the program.")
-                for statement in TABLES.split(";"):
-                    self._db.execute(statement)
-                self._db.execute(f"PRAGMA user_version = {VERSION}")
-        except (OSError, sqlite3.Error) as error:
-            raise MediaError(f"{self.path} can't be used as a queue: {error}.") from error
-
-    def close(self) -> None:
-        """Close the file."""
-        with self._lock:
-            self._db.close()
-
     def __enter__(self) -> Queue:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    @contextmanager
-    def _change(self) -> Iterator[sqlite3.Connection]:
-        """One transaction that no other process comes between."""
-        with self._lock:
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._db
-            except BaseException:
-                self._db.execute("ROLLBACK")
-                raise
-            self._db.execute("COMMIT")
-
-    def _rows(self, query: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> list[sqlite3.Row]:
-        with self._lock:
-            return self._db.execute(query, values).fetchall()
-
     # ---- what callers do with jobs ----------------------------------------------------------------------------------
-    def add(self, entries: Iterable[Entry], batch: str = "", *, replace: bool = False) -> Added:
+    def add(
+        self, entries: Iterable[Entry], batch: str = "", *, replace: bool = False, lane: str = "", fresh: bool = False
+    ) -> Added:
         """Put jobs into the queue; a job is known by its output.
 
         One that is done with the same inputs and options, and whose result is still there, stays done; a cancelled one
@@ -144,10 +85,13 @@ class Queue:
         Args:
             entries: The jobs.
             batch: Whom they belong to.
-            replace: Remove queued jobs of the batch that are no longer among them.
+            replace: Remove waiting jobs of the batch that are no longer among them.
+            lane: Who is to work on them, see :meth:`claim`.
+            fresh: They are new wishes: cancelled ones are queued too, and none may take the name of one that waits.
 
         Raises:
-            UsageError: One of the outputs is being rendered just now from other inputs or with other options.
+            UsageError: One of the outputs is being rendered just now from other inputs or with other options, or with
+                ``fresh`` another job waits to write it.
         """
         entries = list(entries)
         kept = {entry.output: self._is_done(entry) for entry in entries}
@@ -156,30 +100,34 @@ class Queue:
         with self._change() as db:
             last = db.execute("SELECT COALESCE(MAX(position), 0) FROM jobs").fetchone()[0]
             for position, entry in enumerate(entries, last + 1):
-                number, state = self._put(db, entry, batch, position, kept[entry.output])
+                number, state = self._put(db, entry, batch, position, lane, kept[entry.output], fresh)
                 ids.append(number)
                 counts[state] += 1
             if replace:
                 gone = db.execute(
-                    "SELECT id FROM jobs WHERE batch = ? AND state = 'queued'", (stored(batch),)
+                    f"SELECT id FROM jobs WHERE batch = ? AND state IN {WAITING}",  # noqa: S608
+                    (stored(batch),),
                 ).fetchall()
                 present = set(ids)
                 db.executemany("DELETE FROM jobs WHERE id = ?", [(r["id"],) for r in gone if r["id"] not in present])
         return Added(tuple(ids), counts["queued"], counts["done"], counts["cancelled"])
 
-    def _put(self, db: sqlite3.Connection, entry: Entry, batch: str, position: int, done: bool) -> tuple[int, str]:
+    def _put(
+        self, db: sqlite3.Connection, entry: Entry, batch: str, position: int, lane: str, done: bool, fresh: bool
+    ) -> tuple[int, str]:
         hashed = option_hash(entry.values, entry.numbered, entry.expression)
         row = db.execute("SELECT * FROM jobs WHERE output = ?", (stored(entry.output),)).fetchone()
         fields: dict[str, Any] = {
             "batch": stored(batch),
             "position": position,
             "source": stored(entry.source),
-            "driving": stored(entry.driving),
+            "driving": "" if entry.driving is None else stored(entry.driving),
             "options": json.dumps(dict(entry.values)),
             "numbered": int(entry.numbered),
             "expression": None if entry.expression is None else json.dumps(dict(entry.expression)),
             "origin": stored(entry.where),
             "option_hash": hashed,
+            "lane": lane,
         }
         if row is None:
             fields |= {"output": stored(entry.output), "state": "queued", "created": time.time()}
@@ -197,12 +145,24 @@ class Queue:
                     "Wait for it, or cancel it: animate jobs cancel.",
                 )
             fields = {"batch": fields["batch"]}
-        elif done or (known.state == "cancelled" and same):
+        elif fresh and known.state in ("queued", "paused"):
+            raise UsageError(
+                f"{entry.output} is the output of a job that waits, number {known.id}.", "Choose another name."
+            )
+        elif done or (known.state == "cancelled" and same and not fresh):
             fields, state = {"batch": fields["batch"], "position": position}, known.state
         elif same and known.state == "queued":
             fields["stop"] = 0
         else:
-            fields |= {"state": "queued", "attempts": 0, "crashes": 0, "error": "", "exit_code": 0, "stop": 0}
+            fields |= {
+                "state": "queued",
+                "attempts": 0,
+                "crashes": 0,
+                "error": "",
+                "details": "",
+                "exit_code": 0,
+                "stop": 0,
+            }
         setting = ", ".join(f"{name} = :{name}" for name in fields)
         db.execute(f"UPDATE jobs SET {setting} WHERE id = :id", {**fields, "id": known.id})  # noqa: S608
         return known.id, state
@@ -223,8 +183,15 @@ class Queue:
         except AppError:
             return False
 
-    def jobs(self, *, batch: str | None = None, states: Iterable[str] = (), ids: Iterable[int] = ()) -> list[JobRecord]:
-        """Jobs in the order of work, all or those of a batch, of some states, of some numbers.
+    def jobs(
+        self,
+        *,
+        batch: str | None = None,
+        states: Iterable[str] = (),
+        ids: Iterable[int] = (),
+        lane: str | None = None,
+    ) -> list[JobRecord]:
+        """Jobs in the order of work, all or those of a batch, of some states, of some numbers, of a lane.
 
         Raises:
             UsageError: There is no such state or number.
@@ -238,6 +205,9 @@ class Queue:
         if batch is not None:
             only.append("batch = ?")
             values.append(stored(batch))
+        if lane is not None:
+            only.append("lane = ?")
+            values.append(lane)
         if wanted:
             only.append(f"state IN ({', '.join('?' * len(wanted))})")
             values += wanted
@@ -255,6 +225,11 @@ class Queue:
             raise UsageError(f"There is no job {min(missing)} in {self.path}.", "See animate jobs list.")
         return found
 
+    def recent(self, limit: int) -> list[JobRecord]:
+        """What runs and waits, and what ended last: not more than that many, in the order of work."""
+        found = [record_of(row) for row in self._rows(RECENT, (limit,))]
+        return sorted(found, key=lambda job: (job.position, job.id))
+
     def find(self, number: int) -> list[JobRecord]:
         """The job of a number, nothing if somebody has cleared it meanwhile."""
         return [record_of(row) for row in self._rows("SELECT * FROM jobs WHERE id = ?", (number,))]
@@ -267,35 +242,60 @@ class Queue:
         """
         return self.jobs(ids=[number])[0]
 
-    def counts(self, batch: str | None = None) -> dict[str, int]:
+    def counts(self, batch: str | None = None, lane: str | None = None) -> dict[str, int]:
         """Number of jobs by state."""
-        only, values = ("WHERE batch = ?", (stored(batch),)) if batch is not None else ("", ())
-        rows = self._rows(f"SELECT state, COUNT(*) AS n FROM jobs {only} GROUP BY state", values)  # noqa: S608
+        rows = self._rows(
+            "SELECT state, COUNT(*) AS n FROM jobs WHERE (:batch IS NULL OR batch = :batch) AND "
+            "(:lane IS NULL OR lane = :lane) GROUP BY state",
+            {"batch": None if batch is None else stored(batch), "lane": lane},
+        )
         return dict.fromkeys(STATES, 0) | {row["state"]: row["n"] for row in rows}
 
     def cancel(self, ids: Iterable[int]) -> int:
-        """Cancel queued jobs at once and running ones at their next frame; returns how many that are."""
+        """Cancel waiting jobs at once and running ones at their next frame; returns how many that are."""
         count = 0
+        waits = f"UPDATE jobs SET state = 'cancelled', finished = ?, error = '' WHERE id = ? AND state IN {WAITING}"  # noqa: S608
         with self._change() as db:
             for number in ids:
-                count += db.execute(
-                    "UPDATE jobs SET state = 'cancelled', finished = ?, error = '' WHERE id = ? AND state = 'queued'",
-                    (time.time(), number),
-                ).rowcount
+                count += db.execute(waits, (time.time(), number)).rowcount
                 count += db.execute("UPDATE jobs SET stop = 1 WHERE id = ? AND state = 'running'", (number,)).rowcount
         return count
 
-    def retry(self, ids: Iterable[int]) -> int:
-        """Queue finished jobs again; those that are done are rendered anew. Returns how many that are."""
+    def retry(self, ids: Iterable[int], lane: str | None = None) -> int:
+        """Queue finished jobs again; those that are done are rendered anew. Returns how many that are.
+
+        Args:
+            ids: Their numbers.
+            lane: Who is to work on them; None leaves that as it is.
+        """
         with self._change() as db:
             return sum(
                 db.execute(
-                    "UPDATE jobs SET state = 'queued', attempts = 0, crashes = 0, error = '', exit_code = 0, stop = 0 "
-                    "WHERE id = ? AND state NOT IN ('queued', 'running')",
-                    (number,),
+                    "UPDATE jobs SET state = 'queued', attempts = 0, crashes = 0, error = '', details = '', "
+                    "exit_code = 0, stop = 0, lane = COALESCE(?, lane) WHERE id = ? AND state NOT IN "
+                    "('queued', 'running')",
+                    (lane, number),
                 ).rowcount
                 for number in ids
             )
+
+    def pause(self, ids: Iterable[int]) -> int:
+        """Hold queued jobs back until :meth:`resume`; running ones go on. Returns how many that are."""
+        with self._change() as db:
+            query = "UPDATE jobs SET state = 'paused' WHERE id = ? AND state = 'queued'"
+            return sum(db.execute(query, (number,)).rowcount for number in ids)
+
+    def resume(self, ids: Iterable[int], lane: str | None = None) -> int:
+        """Queue paused jobs again; waiting ones change the lane. See :meth:`retry`."""
+        query = f"UPDATE jobs SET state = 'queued', lane = COALESCE(?, lane) WHERE id = ? AND state IN {WAITING}"  # noqa: S608
+        with self._change() as db:
+            return sum(db.execute(query, (lane, number)).rowcount for number in ids)
+
+    def hold(self, lane: str) -> int:
+        """Pause the queued jobs of a lane that nobody works on; returns how many that are."""
+        if self.workers(lane):
+            return 0
+        return self.pause(job.id for job in self.jobs(states=["queued"], lane=lane))
 
     def clear(self, ids: Iterable[int]) -> int:
         """Forget jobs that are not running; their results stay. Returns how many that are."""
@@ -304,6 +304,21 @@ class Queue:
                 db.execute("DELETE FROM jobs WHERE id = ? AND state != 'running'", (number,)).rowcount for number in ids
             )
 
+    def move(self, number: int, by: int) -> bool:
+        """Move a waiting job up (negative) or down, past other waiting ones only; whether that could be done."""
+        with self._change() as db:
+            query = f"SELECT id, position FROM jobs WHERE state IN {WAITING} ORDER BY position, id"  # noqa: S608
+            rows = db.execute(query).fetchall()
+            places = {row["id"]: place for place, row in enumerate(rows)}
+            if number not in places or not 0 <= places[number] + by < len(rows):
+                return False
+            order = [row["id"] for row in rows]
+            order.insert(places[number] + by, order.pop(places[number]))
+            for row, one in zip(rows, order, strict=True):
+                if row["id"] != one:
+                    db.execute("UPDATE jobs SET position = ? WHERE id = ?", (row["position"], one))
+        return True
+
     def move_first(self, ids: Sequence[int]) -> None:
         """Put jobs before all others, in this order."""
         with self._change() as db:
@@ -311,36 +326,61 @@ class Queue:
             db.executemany("UPDATE jobs SET position = ? WHERE id = ?", [(first + i, n) for i, n in enumerate(ids)])
 
     # ---- what workers do with jobs ----------------------------------------------------------------------------------
-    def join(self, worker: str, folder: Path, pid: int | None = None) -> None:
-        """Announce a worker and its folder for scratch files."""
+    def join(self, worker: str, folder: Path, pid: int | None = None, lane: str = "") -> None:
+        """Announce a worker, its folder for scratch files, and the lane that it works on."""
         with self._change() as db:
-            values = (worker, os.getpid() if pid is None else pid, machine(), time.time(), stored(folder))
-            db.execute("INSERT OR REPLACE INTO workers VALUES (?, ?, ?, ?, ?)", values)
+            values = (worker, os.getpid() if pid is None else pid, machine(), time.time(), stored(folder), lane)
+            db.execute("INSERT OR REPLACE INTO workers VALUES (?, ?, ?, ?, ?, ?)", values)
 
-    def beat(self, worker: str) -> set[int]:
-        """Give a sign of life; returns the jobs of this worker that somebody wants to stop."""
+    def workers(self, lane: str | None = None) -> list[str]:
+        """Names of the workers that are alive, all or those of a lane."""
+        rows = self._rows("SELECT * FROM workers WHERE :lane IS NULL OR lane = :lane", {"lane": lane})
+        return [row["name"] for row in rows if not _is_dead(row, time.time())]
+
+    def beat(self, worker: str, job: int = 0, progress: Progress | None = None) -> set[int]:
+        """Give a sign of life; returns the jobs of this worker that somebody wants to stop.
+
+        Args:
+            worker: Its name.
+            job: What it works on, 0 for nothing.
+            progress: How far that is.
+        """
         with self._change() as db:
             db.execute("UPDATE workers SET beat = ? WHERE name = ?", (time.time(), worker))
+            if job and progress is not None:
+                query = "UPDATE jobs SET progress = ? WHERE id = ? AND worker = ? AND state = 'running'"
+                db.execute(query, (progress.to_text(), job, worker))
             rows = db.execute("SELECT id FROM jobs WHERE worker = ? AND state = 'running' AND stop", (worker,))
             return {row["id"] for row in rows}
 
-    def claim(self, worker: str, batch: str | None = None, last: Path | None = None) -> JobRecord | None:
+    def claim(
+        self,
+        worker: str,
+        batch: str | None = None,
+        last: Path | None = None,
+        *,
+        lane: str | None = None,
+        in_order: bool = False,
+    ) -> JobRecord | None:
         """Take the next job; None if none is left.
 
         Args:
             worker: Who takes it (see :meth:`join`).
             batch: Only jobs of this batch.
             last: Source of the job before; jobs with the same are preferred.
+            lane: Only jobs that were given to this lane.
+            in_order: Keep to the order of the queue, whatever that costs.
         """
-        only = "AND batch = :batch" if batch is not None else ""
-        values = {"last": "" if last is None else stored(last), "batch": stored(batch or "")}
+        only = "AND (:lane IS NULL OR lane = :lane)" + (" AND batch = :batch" if batch is not None else "")
+        values = {"last": "" if last is None else stored(last), "batch": stored(batch or ""), "lane": lane}
         with self._change() as db:
-            row = db.execute(NEXT.format(only=only), values).fetchone()
+            row = db.execute((FIRST if in_order else NEXT).format(only=only), values).fetchone()
             if row is None:
                 return None
             db.execute(
                 "UPDATE jobs SET state = 'running', attempts = attempts + 1, started = ?, finished = NULL, stop = 0, "
-                "worker = ?, pid = (SELECT pid FROM workers WHERE name = ?), host = ?, staged = '[]' WHERE id = ?",
+                "progress = '', worker = ?, pid = (SELECT pid FROM workers WHERE name = ?), host = ?, staged = '[]' "
+                "WHERE id = ?",
                 (time.time(), worker, worker, machine(), row["id"]),
             )
             return record_of(db.execute("SELECT * FROM jobs WHERE id = ?", (row["id"],)).fetchone())
@@ -359,12 +399,12 @@ class Queue:
         Args:
             job: The claimed job.
             what: Its files.
-            facts: input_hash, frames, seconds, error, exit_code.
+            facts: input_hash, frames, seconds, error, exit_code, notes.
 
         Returns:
             False if the claim no longer holds: the result must be thrown away.
         """
-        return self._update(job, staged=json.dumps(what), **facts)
+        return self._update(job, staged=json.dumps(what), **_plain(facts))
 
     def done(self, job: JobRecord, what: Files) -> bool:
         """Note that a result stands under its name."""
@@ -373,7 +413,7 @@ class Queue:
     def failed(self, job: JobRecord, error: str, exit_code: int, state: State = "failed", **facts: Any) -> bool:
         """Note why a job was not done; ``state`` may also be skipped or cancelled."""
         now = time.time()
-        return self._update(job, state=state, error=stored(error), exit_code=exit_code, finished=now, **facts)
+        return self._update(job, state=state, error=stored(error), exit_code=exit_code, finished=now, **_plain(facts))
 
     def give_back(self, job: JobRecord) -> bool:
         """Queue a claimed job again, as if it had not been started."""
@@ -399,59 +439,51 @@ class Queue:
         Returns:
             The jobs, as they stand now.
         """
+        running = self._rows("SELECT * FROM jobs WHERE state = 'running'")  # first: a worker joins before it claims
         known, now = set(dead), time.time()
-        for row in self._rows("SELECT * FROM workers"):
-            here = row["host"] == machine()
-            if (here and not is_alive(row["pid"])) or now - row["beat"] > LEASE:
-                known.add(row["name"])
-        present = {row["name"] for row in self._rows("SELECT name FROM workers")} - known
-        found = []
-        for row in self._rows("SELECT * FROM jobs WHERE state = 'running'"):
-            if row["worker"] not in present:
-                self._repair(row, blame and row["worker"] in dead, reason)
-                found.append(row["id"])
+        workers = self._rows("SELECT * FROM workers")
+        known |= {row["name"] for row in workers if _is_dead(row, now)}
+        present = {row["name"] for row in workers} - known
+        lost = [row for row in running if row["worker"] not in present]
+        found = [row["id"] for row in lost if self._repair(row, blame and row["worker"] in dead, reason)]
         for worker in known:
             self.leave(worker)
         return [job for number in found for job in self.find(number)]
 
-    def _repair(self, row: sqlite3.Row, blame: bool, reason: str) -> None:
+    def _repair(self, row: sqlite3.Row, blame: bool, reason: str) -> bool:
+        """Bring one job in order; False if it had ended meanwhile."""
         job = record_of(row)
         staged: Files = tuple((name, size, stamp) for name, size, stamp in json.loads(row["staged"]))
         try:
             target = open_target(job.output, job.numbered)
             if staged and target.publish(tag(job), staged):
                 target.drop(job.files, staged)
-                self.done(job, staged)
-                return
+                return self.done(job, staged)
             target.clean(tag(job))
         except (AppError, OSError):  # the place is gone for now; the next attempt says so
             pass
         crashes = row["crashes"] + blame
         if row["stop"]:
-            self.failed(job, "", 4, "cancelled")
-        elif crashes >= CRASHES:
-            self.failed(job, f"The worker died {crashes} times over this job{reason}.", 1, crashes=crashes)
-        else:
-            self._update(job, state="queued", crashes=crashes, staged="[]")
+            return self.failed(job, "", 4, "cancelled")
+        if crashes >= CRASHES:
+            return self.failed(job, f"The worker died {crashes} times over this job{reason}.", 1, crashes=crashes)
+        return self._update(job, state="queued", crashes=crashes, staged="[]")
 
-    # ---- hashes -----------------------------------------------------------------------------------------------------
-    def input_hash(self, source: Path, driving: Path, values: Mapping[str, Any]) -> str:
-        """Hash of the content of all inputs; files that did not change are not read again."""
-        return joint_hash(self.file_hash(path) for path in input_files(source, driving, values))
 
-    def file_hash(self, path: Path) -> str:
-        """Hash of one input, see app.jobs.hashes.content_hash."""
-        return content_hash(path, self._known_hash, self._keep_hash)
+def _is_dead(row: sqlite3.Row, now: float) -> bool:
+    """Whether a worker has ended, or gave no sign of life for long."""
+    here = row["host"] == machine()
+    return bool((here and not is_alive(row["pid"])) or now - row["beat"] > LEASE)
 
-    def _known_hash(self, path: str, size: int, changed: int, inode: int) -> str | None:
-        query = "SELECT hash FROM hashes WHERE path = ? AND size = ? AND changed = ? AND inode = ?"
-        rows = self._rows(query, (stored(path), size, changed, inode))
-        return str(rows[0]["hash"]) if rows else None
 
-    def _keep_hash(self, path: str, size: int, changed: int, inode: int, digest: str) -> None:
-        with self._change() as db:
-            values = (stored(path), size, changed, inode, digest)
-            db.execute("INSERT OR REPLACE INTO hashes VALUES (?, ?, ?, ?, ?)", values)
+def _plain(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Facts of a render as the table takes them."""
+    found = dict(facts)
+    if "notes" in found:
+        found["notes"] = json.dumps(list(found["notes"]))
+    if "details" in found:
+        found["details"] = stored(found["details"])
+    return found
 
 
 def tag(job: JobRecord) -> str:

@@ -10,8 +10,52 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
-State = Literal["queued", "running", "done", "failed", "cancelled", "skipped"]
+from app.events import Event
+
+State = Literal["queued", "running", "paused", "done", "failed", "cancelled", "skipped"]
 STATES: Final[tuple[State, ...]] = get_args(State)
+
+
+ENDED: Final[tuple[State, ...]] = ("done", "failed", "cancelled", "skipped")
+READING: Final = 1 / 3  # share of a job that reading the motion counts for
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a running job is.
+
+    Attributes:
+        phase: What is being done: "track" (the motion is read) or "render".
+        done: Frames done in this phase.
+        total: Frames of this phase, None if not known.
+        fps: Frames per second.
+        eta: Seconds left in this phase, or None.
+        title: The phase for people.
+    """
+
+    phase: str = ""
+    done: int = 0
+    total: int | None = None
+    fps: float = 0.0
+    eta: float | None = None
+    title: str = ""
+
+    @classmethod
+    def of(cls, event: Event) -> Progress:
+        """Progress that an event of kind "phase" or "progress" tells of."""
+        return cls(event.phase, event.done, event.total, event.fps, event.eta, event.message)
+
+    @property
+    def share(self) -> float:
+        """How much of the job is done, 0 to 1: a third for reading the motion, the rest for rendering."""
+        part = min(1.0, self.done / self.total) if self.total else 0.0
+        if self.phase == "track":
+            return part * READING
+        return READING + part * (1 - READING) if self.phase == "render" else 0.0
+
+    def to_text(self) -> str:
+        """The progress as the queue keeps it."""
+        return json.dumps([self.phase, self.done, self.total, round(self.fps, 3), self.eta, self.title])
 
 
 @dataclass(frozen=True)
@@ -23,13 +67,13 @@ class JobRecord:
         batch: Whom it belongs to: a job file, a command line, a name of the caller's.
         position: Place in the order of work.
         source: Source file.
-        driving: Driving file.
+        driving: Driving file, or None: sliders pose the source.
         output: File or address of the result.
         values: Option name -> value of those that are not at their default.
         numbered: Whether the output stands for numbered pictures.
         expression: Sliders on top of the motion (Expression.to_dict), or None.
         where: Where it was written down.
-        state: queued, running, done, failed, cancelled or skipped.
+        state: queued, running, paused, done, failed, cancelled or skipped.
         attempts: How often it was started.
         error: One line for failed and skipped jobs, and for done ones whose input broke off.
         exit_code: What a run of this job alone would have ended with.
@@ -44,13 +88,17 @@ class JobRecord:
         pid: Process of the worker.
         host: Machine of the worker.
         files: Files of the result: name, size and time of change in nanoseconds.
+        lane: Who is to work on it; empty for whoever asks for its batch.
+        progress: How far it is while it runs, None if that is not known.
+        notes: Sentences that came up on the way.
+        details: Traceback of a failure, for a report.
     """
 
     id: int
     batch: str
     position: int
     source: Path
-    driving: Path
+    driving: Path | None
     output: str
     values: Mapping[str, Any]
     numbered: bool
@@ -71,6 +119,22 @@ class JobRecord:
     pid: int
     host: str
     files: tuple[tuple[str, int, int], ...] = field(default=())
+    lane: str = ""
+    progress: Progress | None = None
+    notes: tuple[str, ...] = ()
+    details: str = ""
+
+    @property
+    def share(self) -> float:
+        """How much of it is done, 0 to 1."""
+        if self.state == "done":
+            return 1.0
+        return self.progress.share if self.state == "running" and self.progress is not None else 0.0
+
+    def failure(self) -> dict[str, Any]:
+        """What summaries tell of a job that failed."""
+        facts = self.to_json()
+        return {name: facts[name] for name in ("id", "source", "driving", "output", "error")}
 
     def to_json(self) -> dict[str, Any]:
         """The job as a JSON object (docs/batch.md describes it)."""
@@ -79,7 +143,7 @@ class JobRecord:
             "batch": self.batch,
             "state": self.state,
             "source": str(self.source),
-            "driving": str(self.driving),
+            "driving": driver_name(self.driving),
             "output": self.output,
             "options": dict(self.values),
             "where": self.where,
@@ -96,7 +160,14 @@ class JobRecord:
             "host": self.host,
             "input_hash": self.input_hash,
             "option_hash": self.option_hash,
+            "progress": round(self.share, 4),
+            "notes": list(self.notes),
         }
+
+
+def driver_name(driving: Path | None) -> str:
+    """A driving file as text; sliders have none."""
+    return "" if driving is None else str(driving)
 
 
 def stored(path: str | os.PathLike[str]) -> str | bytes:
@@ -121,7 +192,7 @@ def record_of(row: sqlite3.Row) -> JobRecord:
         batch=restored(row["batch"]),
         position=row["position"],
         source=Path(restored(row["source"])),
-        driving=Path(restored(row["driving"])),
+        driving=Path(restored(row["driving"])) if row["driving"] else None,
         output=restored(row["output"]),
         values=json.loads(row["options"]),
         numbered=bool(row["numbered"]),
@@ -142,4 +213,8 @@ def record_of(row: sqlite3.Row) -> JobRecord:
         pid=row["pid"],
         host=row["host"],
         files=tuple((name, size, stamp) for name, size, stamp in json.loads(row["files"])),
+        lane=row["lane"],
+        progress=Progress(*json.loads(row["progress"])) if row["progress"] else None,
+        notes=tuple(json.loads(row["notes"])),
+        details=restored(row["details"]),
     )

@@ -14,7 +14,7 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,7 +22,7 @@ import app
 from app.errors import AppError, ExitCode
 from app.events import CancelToken, Event, EventStream
 from app.jobs.queue import Queue
-from app.jobs.record import JobRecord
+from app.jobs.record import ENDED, JobRecord, driver_name
 from app.jobs.sizing import cores, memory_is_low, worker_count
 from app.jobs.worker import Settings
 
@@ -77,11 +77,30 @@ class Summary:
             **{state: self.count(state) for state in states},
             "rendered": self.rendered,
             "seconds": round(self.seconds, 3),
-            "failures": [
-                {"id": j.id, "source": str(j.source), "driving": str(j.driving), "output": j.output, "error": j.error}
-                for j in self.failed
-            ],
+            "failures": [job.failure() for job in self.failed],
         }
+
+
+def start(*arguments: str, **named: Any) -> subprocess.Popen[str]:
+    """Start ``python -m app.jobs`` with pipes for what goes in and comes out; a built app starts itself.
+
+    Args:
+        arguments: For the module.
+        named: For Popen.
+    """
+    root = str(Path(str(app.__file__)).parents[1])
+    paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
+    return subprocess.Popen(  # noqa: S603 - our own module
+        [sys.executable, "-m", "app.jobs", *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
+        **named,
+    )
 
 
 class Process:
@@ -97,18 +116,7 @@ class Process:
         self.job = 0
         self.worked = False
         self.told: deque[str] = deque(maxlen=5)
-        root = str(Path(str(app.__file__)).parents[1])
-        paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
-        self._process = subprocess.Popen(  # noqa: S603 - our own module
-            [sys.executable, "-m", "app.jobs", settings.to_text()],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            encoding="utf-8",
-            errors="replace",
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
-        )
+        self._process = start(settings.to_text())
         self.pid = self._process.pid
         self._threads = [
             threading.Thread(target=self._read, args=(inbox,), daemon=True),
@@ -162,6 +170,7 @@ class Reporter:
         batch: Only jobs of this batch; None takes all.
         events: Gets "job" events and "batch" progress.
         on_job: Called with each job that begins or ends.
+        lane: Only jobs of this lane; None takes all.
 
     Attributes:
         total: Jobs to do.
@@ -169,32 +178,34 @@ class Reporter:
         failed: Whether a job failed.
     """
 
-    def __init__(self, queue: Queue, batch: str | None, events: EventStream, on_job: OnJob | None) -> None:
-        self._queue, self._batch, self.events, self._on_job = queue, batch, events, on_job
+    def __init__(
+        self, queue: Queue, batch: str | None, events: EventStream, on_job: OnJob | None, lane: str | None = None
+    ) -> None:
+        self._queue, self._batch, self.lane, self.events, self._on_job = queue, batch, lane, events, on_job
         self.total = self.rendered = 0
         self.failed = False
         self._finished = 0
         self._began = time.monotonic()
         states = () if batch is not None else ("queued", "running")
-        self._ids = {job.id for job in queue.jobs(batch=batch, states=states)}
+        self._ids = {job.id for job in queue.jobs(batch=batch, states=states, lane=lane)}
 
     def start(self) -> None:
         """Put in order what a killed run left behind, and count what is to do."""
         left = self._queue.recover()
-        counts = self._queue.counts(self._batch)
-        mine = [job for job in left if self._batch is None or job.batch == self._batch]
+        counts = self._queue.counts(self._batch, self.lane)
+        mine = [job for job in left if self._is_mine(job)]
         self.total = counts["queued"] + counts["running"] + sum(job.state != "queued" for job in mine)
         self.events.emit(Event("phase", "batch", total=self.total, message="Jobs"))
         self.ended(mine, 0)
 
     def began(self, job: JobRecord, worker: int) -> None:
-        """Tell of a job that begins."""
-        self._tell(job, worker)
+        """Tell of a job that begins; it may be over by the time that this is heard."""
+        self._tell(replace(job, state="running", error=""), worker)
 
     def ended(self, jobs: list[JobRecord], worker: int) -> None:
         """Tell of jobs that ended; those that go on elsewhere are passed over."""
         for job in jobs:
-            if job.state in ("queued", "running") or (self._batch is not None and job.batch != self._batch):
+            if job.state not in ENDED or not self._is_mine(job):
                 continue
             self.rendered += job.state == "done"
             self.failed |= job.state == "failed"
@@ -202,12 +213,16 @@ class Reporter:
             self._tell(job, worker)
         self.progress()
 
+    def _is_mine(self, job: JobRecord) -> bool:
+        return (self._batch is None or job.batch == self._batch) and (self.lane is None or job.lane == self.lane)
+
     def _tell(self, job: JobRecord, worker: int) -> None:
         self._ids.add(job.id)
         level: Any = "info" if job.state in ("done", "running", "cancelled") and not job.error else "warning"
         data = {
-            "id": job.id, "state": job.state, "worker": worker, "source": str(job.source), "driving": str(job.driving),
-            "output": job.output, "frames": job.frames, "seconds": round(job.seconds, 3), "exit_code": job.exit_code,
+            "id": job.id, "state": job.state, "worker": worker, "source": str(job.source),
+            "driving": driver_name(job.driving), "output": job.output, "frames": job.frames,
+            "seconds": round(job.seconds, 3), "exit_code": job.exit_code,
         }  # fmt: skip
         text = "" if job.state == "running" else job.error
         self.events.emit(Event("job", message=text, level=level, data=data))
@@ -231,7 +246,8 @@ class Reporter:
 class Pool:
     """Worker processes on one queue; see :func:`run_workers`."""
 
-    def __init__(self, queue: Queue, batch: str | None, reporter: Reporter) -> None:
+    def __init__(self, queue: Queue, batch: str | None, reporter: Reporter, in_order: bool = False) -> None:
+        self._in_order = in_order
         self._queue, self._batch, self._reporter, self._events = queue, batch, reporter, reporter.events
         self._inbox: queues.SimpleQueue[tuple[Process, dict[str, Any]]] = queues.SimpleQueue()
         self._running: dict[int, Process] = {}
@@ -272,7 +288,7 @@ class Pool:
 
     def _fill(self, threads: int, fail_fast: bool, cache: Path | None) -> None:
         """Start as many workers as there is work and room for."""
-        queued = self._queue.counts(self._batch)["queued"]
+        queued = self._queue.counts(self._batch, self._reporter.lane)["queued"]
         idle = sum(process.job == 0 for process in self._running.values())
         for number in range(1, self._size + 1):
             if queued <= idle or len(self._running) >= self._size:
@@ -289,6 +305,8 @@ class Pool:
                 cache=str(cache or ""),
                 threads=threads,
                 fail_fast=fail_fast,
+                lane=self._reporter.lane,
+                in_order=self._in_order,
             )
             self._running[number] = Process(settings, self._inbox)
             idle += 1
@@ -366,6 +384,8 @@ def run_workers(
     fail_fast: bool = False,
     cache: Path | None = None,
     on_job: OnJob | None = None,
+    lane: str | None = None,
+    in_order: bool = False,
 ) -> Summary:
     """Render what is queued.
 
@@ -381,14 +401,17 @@ def run_workers(
         fail_fast: Stop at the first job that fails.
         cache: Folder of kept motion; the user's own by default.
         on_job: Called with the job whenever one begins or ends, in the caller's thread.
+        lane: Only jobs that were given to this lane, see Queue.claim; None takes all.
+        in_order: Keep to the order of the queue; otherwise jobs that share a portrait follow each other.
 
     Raises:
         AppError: No worker can start.
     """
     started = time.monotonic()
-    reporter = Reporter(queue, batch, events or EventStream(), on_job)
-    pool = Pool(queue, batch, reporter)
-    size = workers or worker_count([job.values for job in queue.jobs(batch=batch, states=["queued", "running"])])
+    reporter = Reporter(queue, batch, events or EventStream(), on_job, lane)
+    pool = Pool(queue, batch, reporter, in_order)
+    work = queue.jobs(batch=batch, states=["queued", "running"], lane=lane)
+    size = workers or worker_count([job.values for job in work])
     stopped = pool.run(size, token or CancelToken(), fail_fast=fail_fast, cache=cache)
     return reporter.summary(time.monotonic() - started, stopped, pool.counters)
 

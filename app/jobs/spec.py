@@ -40,7 +40,7 @@ class Entry:
 
     Attributes:
         source: Absolute path of the source.
-        driving: Absolute path of the driving file.
+        driving: Absolute path of the driving file; None poses the source by sliders.
         output: Absolute path, or address such as s3://bucket/name.mp4, of the result.
         values: Option name -> value of those that are not at their default; nothing about the output's name.
         where: Where the job comes from, for messages.
@@ -49,7 +49,7 @@ class Entry:
     """
 
     source: Path
-    driving: Path
+    driving: Path | None
     output: str
     values: Mapping[str, Any] = field(default_factory=dict)
     where: str = ""

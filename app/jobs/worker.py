@@ -19,10 +19,10 @@ from typing import IO, Any, Final
 from app.events import CancelToken, Event, EventStream
 from app.jobs.perform import Outcome, Performer
 from app.jobs.queue import Queue, tag
-from app.jobs.record import JobRecord
+from app.jobs.record import JobRecord, Progress
 from app.jobs.target import open_target
 
-BEAT: Final = 1.0  # seconds between two signs of life
+BEAT: Final = 0.5  # seconds between two signs of life
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,8 @@ class Settings:
         cache: Folder of kept motion, empty for the user's own.
         threads: CPU threads for the engine.
         fail_fast: Stop after a job that failed.
+        lane: Only jobs of this lane; None takes all.
+        in_order: Keep to the order of the queue.
     """
 
     queue: str
@@ -48,6 +50,8 @@ class Settings:
     cache: str = ""
     threads: int = 0
     fail_fast: bool = False
+    lane: str | None = None
+    in_order: bool = False
 
     def to_text(self) -> str:
         """The settings as one argument."""
@@ -69,19 +73,20 @@ class Worker:
         self._leaving = threading.Event()
         self._token = CancelToken()
         self._job: JobRecord | None = None
+        self._progress: Progress | None = None
 
     def run(self, commands: IO[str]) -> int:
         """Work until the queue is empty or somebody says stop."""
         chosen = self._settings
         with Queue(chosen.queue) as queue:
-            queue.join(chosen.name, Path(chosen.folder))
+            queue.join(chosen.name, Path(chosen.folder), lane=chosen.lane or "")
             threading.Thread(target=self._listen, args=(commands,), daemon=True).start()
             threading.Thread(target=self._beat, daemon=True).start()
             cache = Path(chosen.cache) if chosen.cache else None
             performer = Performer(cache, queue.file_hash, chosen.threads)
             last: Path | None = None
             while not self._leaving.is_set():
-                job = queue.claim(chosen.name, chosen.batch, last)
+                job = queue.claim(chosen.name, chosen.batch, last, lane=chosen.lane, in_order=chosen.in_order)
                 if job is None:
                     break
                 last = job.source
@@ -94,7 +99,7 @@ class Worker:
         return 0
 
     def _do(self, queue: Queue, performer: Performer, job: JobRecord) -> Outcome:
-        self._token, self._job = CancelToken(), job
+        self._token, self._job, self._progress = CancelToken(), job, None
         if self._leaving.is_set():
             self._token.cancel()
         self._tell({"kind": "started", "job": job.id})
@@ -106,6 +111,8 @@ class Worker:
 
     def _relay(self, event: Event) -> None:
         job = self._job
+        if event.kind in ("phase", "progress"):
+            self._progress = Progress.of(event)
         self._tell({"kind": "event", "job": 0 if job is None else job.id, "event": asdict(event)})
 
     def _tell(self, what: dict[str, Any]) -> None:
@@ -130,8 +137,8 @@ class Worker:
         """Signs of life, and an ear for jobs that somebody cancels; on a connection of its own."""
         with Queue(self._settings.queue) as queue:
             while not self._leaving.wait(BEAT):
-                unwanted = queue.beat(self._settings.name)
                 job = self._job
+                unwanted = queue.beat(self._settings.name, 0 if job is None else job.id, self._progress)
                 if job is not None and job.id in unwanted:
                     self._token.cancel()
             while True:  # the last job is being put back
@@ -152,6 +159,7 @@ def settle(queue: Queue, job: JobRecord, outcome: Outcome, *, leaving: bool = Fa
         The job's state; "lost" if it belongs to somebody else by now.
     """
     facts: dict[str, Any] = {"input_hash": outcome.input_hash, "frames": outcome.frames, "seconds": outcome.seconds}
+    facts["notes"] = outcome.notes
     if outcome.pid:
         facts |= {"pid": outcome.pid, "host": outcome.host}
     if outcome.state == "done":
@@ -165,6 +173,7 @@ def settle(queue: Queue, job: JobRecord, outcome: Outcome, *, leaving: bool = Fa
     if outcome.state == "cancelled" and leaving:
         return "queued" if queue.give_back(job) else "lost"
     error = "" if outcome.state == "cancelled" else outcome.error
+    facts["details"] = outcome.details
     return outcome.state if queue.failed(job, error, outcome.exit_code, outcome.state, **facts) else "lost"
 
 

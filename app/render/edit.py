@@ -17,15 +17,14 @@ from app.expressions import expression_from
 from app.media.audio import AudioSource
 from app.media.files import check_output
 from app.media.reader import ClipReader, open_clip
-from app.render.inputs import load_job_engine
 from app.render.job import STILL_SUFFIXES, is_numbered, stem_of
 from app.render.output import Outputs, Target
+from app.render.parts import Parts
 from app.render.report import RenderReport
 from app.render.source import Pixels, Scene, SceneMaker
 from app.render.timings import Timings
 from liveportrait.expression import Expression, express
 from liveportrait.retouch import lip_offset, shifted, silent_keypoints, smoothed
-from models.face import FaceTracker
 
 if TYPE_CHECKING:
     from app.events import CancelToken, EventStream
@@ -48,7 +47,9 @@ class Lips:
     ratio: float | None
 
 
-def render_pose(job: Job, events: EventStream, token: CancelToken, lips: Lips | None = None) -> RenderReport:
+def render_pose(
+    job: Job, events: EventStream, token: CancelToken, lips: Lips | None = None, parts: Parts | None = None
+) -> RenderReport:
     """Pose the source by sliders, or hold its lips, and write it; ``job.driving`` is not used.
 
     Args:
@@ -56,6 +57,7 @@ def render_pose(job: Job, events: EventStream, token: CancelToken, lips: Lips | 
         events: Gets progress.
         token: Stops the work; what was written of a clip is kept.
         lips: Hold the lips so; sliders are not used then.
+        parts: Where engine, tracker and encoded photo come from; None makes them for this job alone.
 
     Raises:
         AppError: Nothing was written; the sentence says why.
@@ -69,14 +71,22 @@ def render_pose(job: Job, events: EventStream, token: CancelToken, lips: Lips | 
             raise UsageError("--crop and --points both name the square.", "Give one of them.")
         wanted = job.options.input
         expression = expression_from(wanted.expression, wanted.sliders, job.expression) or Expression({})
-        engine = load_job_engine(job.options, events.info, events.warn)
-        maker = SceneMaker(engine, FaceTracker(), job.options, job.source)
+        parts = parts or Parts()
+        engine = parts.engine(job.options, events.info, events.warn)
+        maker = SceneMaker(engine, parts.tracker(), job.options, job.source)
         editor = Editor(job.options.animation, engine, expression, lips)
-        scenes = editor.posed(_scenes(reader, maker, moving))
+
+        notes = maker.notes
+        if moving:
+            stills = maker.moving(((frame.time, frame) for frame in reader), Timings())
+        else:
+            scene, notes = parts.scene(job, engine, lambda: (maker.still(next(iter(reader))), maker.notes))
+            stills = iter([(Fraction(0), scene)])
+        scenes = editor.posed(stills)
         report = _write(job, output, reader, editor, scenes, events, token)
-    for sentence in maker.notes:
+    for sentence in notes:
         events.info(sentence)
-    return replace(report, seconds=time.perf_counter() - started, notes=tuple(maker.notes))
+    return replace(report, seconds=time.perf_counter() - started, notes=tuple(notes))
 
 
 def edit_path(job: Job, *, moving: bool, alpha: bool, word: str) -> Path:
@@ -85,7 +95,7 @@ def edit_path(job: Job, *, moving: bool, alpha: bool, word: str) -> Path:
     Raises:
         UsageError: The name has no ending or one that does not fit, or the file is there already.
     """
-    wanted = job.options.output.output
+    wanted = job.options.output.output if job.target is None else str(job.target)
     own = job.source.suffix.lower()
     keeps = own in ((".png", ".webp") if alpha else (".png", ".jpg", ".jpeg", ".webp"))
     ending = ".mp4" if moving else own if keeps else ".png"
@@ -101,13 +111,6 @@ def edit_path(job: Job, *, moving: bool, alpha: bool, word: str) -> Path:
         raise UsageError(f"{path} exists already.", "Add --overwrite to replace it, or choose another name.")
     check_output(path, job.options.output.overwrite or not path.is_file(), (job.source,))
     return path
-
-
-def _scenes(reader: ClipReader, maker: SceneMaker, moving: bool) -> Iterator[Still]:
-    if moving:
-        yield from maker.moving(((frame.time, frame) for frame in reader), Timings())
-    else:
-        yield Fraction(0), maker.still(next(iter(reader)))
 
 
 class Editor:

@@ -66,7 +66,15 @@ def test_life_of_a_job(queue: Queue, work: Path, entry: Make) -> None:
     assert (done.state, done.frames, done.seconds) == ("done", 6, 0.5)
     assert Path(done.output).read_bytes() == b"clip"
     assert [p.name for p in (work / "out").iterdir()] == ["photo--slow.mp4"]
-    assert queue.counts() == {"queued": 0, "running": 0, "done": 1, "failed": 0, "cancelled": 0, "skipped": 0}
+    assert queue.counts() == {
+        "queued": 0,
+        "running": 0,
+        "paused": 0,
+        "done": 1,
+        "failed": 0,
+        "cancelled": 0,
+        "skipped": 0,
+    }
     json.dumps(done.to_json())
 
 

@@ -1,0 +1,185 @@
+"""A process that works through a lane of the queue with workers of its own: what the window has its renders done by.
+
+``python -m app.jobs run QUEUE LANE``. It obeys lines on standard input: "stop" makes it put its job back and leave, and
+so does the end of the input, because whoever started it is gone; after "detach" it goes on alone until nothing is left.
+An error that ends it is one line of JSON on standard output.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import traceback
+import uuid
+from pathlib import Path
+from typing import IO, Any, Final
+
+from app.errors import AppError
+from app.events import CancelToken
+from app.jobs.queue import Queue
+from app.jobs.run import run_workers, start
+
+BEAT: Final = 5.0  # seconds between two signs of life
+NICE: Final = 5  # whoever sits in front of the machine goes first
+
+
+class Runner:
+    """Works on one lane.
+
+    Args:
+        queue: File of the queue.
+        lane: The lane.
+        workers: Worker processes.
+    """
+
+    def __init__(self, queue: str, lane: str, workers: int = 1) -> None:
+        self._path, self._lane, self._workers = queue, lane, workers
+        self._token = CancelToken()
+        self._over = threading.Event()
+        self._alone = False
+
+    def run(self, commands: IO[str]) -> int:
+        """Work until the lane is empty or somebody says stop; returns the exit status."""
+        threading.Thread(target=self._listen, args=(commands,), daemon=True).start()
+        name = f"runner-{os.getpid()}-{uuid.uuid4().hex[:12]}"
+        with Queue(self._path) as queue:
+            queue.join(name, Path(tempfile.gettempdir()) / f"animate-{name}", lane=self._lane)
+            threading.Thread(target=self._beat, args=(name,), daemon=True).start()
+            try:
+                while not self._token.cancelled and queue.counts(lane=self._lane)["queued"]:
+                    run_workers(queue, lane=self._lane, workers=self._workers, token=self._token, in_order=True)
+            except Exception as error:  # noqa: BLE001 - whoever listens tells the user
+                self._complain(error)
+                return 1
+            finally:
+                self._over.set()
+                queue.leave(name)
+        return 0
+
+    def _listen(self, commands: IO[str]) -> None:
+        for line in commands:
+            if line.strip() == "detach":
+                self._alone = True
+                _silence()
+            elif line.strip() == "stop":
+                break
+        if not self._alone:
+            self._token.cancel()
+
+    def _beat(self, name: str) -> None:
+        with Queue(self._path) as queue:
+            while not self._over.wait(BEAT):
+                queue.beat(name)
+
+    def _complain(self, error: Exception) -> None:
+        known = isinstance(error, AppError)
+        text = str(error) if known else f"This is a fault of the program ({type(error).__name__}: {error})."
+        print_line(sys.stdout, {"error": text, "details": traceback.format_exc()})
+
+
+class RunnerProcess:
+    """A runner as whoever starts it sees it.
+
+    Args:
+        queue: File of the queue.
+        lane: The lane that it works on.
+    """
+
+    def __init__(self, queue: Path, lane: str) -> None:
+        apart: dict[str, Any] = {"start_new_session": True}
+        if sys.platform == "win32":
+            apart = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
+        self._process = start("run", str(queue), lane, **apart)
+        self._told: list[str] = []
+        self._heard: list[str] = []
+        self._threads = [
+            threading.Thread(target=self._read, args=(self._process.stdout, self._told), daemon=True),
+            threading.Thread(target=self._read, args=(self._process.stderr, self._heard), daemon=True),
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    @staticmethod
+    def _read(stream: IO[str] | None, lines: list[str]) -> None:
+        assert stream is not None
+        for line in stream:
+            lines.append(line.rstrip())
+            del lines[:-50]
+
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        return self._process.pid
+
+    @property
+    def running(self) -> bool:
+        """Whether it has not ended."""
+        return self._process.poll() is None
+
+    def fault(self) -> tuple[str, str]:
+        """Why an ended runner gave up: a sentence and details; empty if it ended in good order."""
+        code = self._process.wait()
+        for thread in self._threads:
+            thread.join(timeout=5)
+        if code == 0:
+            return "", ""
+        for line in reversed(self._told):
+            try:
+                found = json.loads(line)
+                return str(found["error"]), str(found["details"])
+            except (ValueError, KeyError, TypeError):
+                continue
+        how = f"signal {-code}" if code < 0 else f"exit code {code}"
+        return f"The process that renders has ended ({how}).", "\n".join(self._heard)
+
+    def detach(self) -> None:
+        """Let it go on alone."""
+        self._say("detach")
+
+    def stop(self, timeout: float = 25.0) -> None:
+        """Have it put its job back and leave; it is ended if it does not."""
+        self._say("stop")
+        try:
+            self._process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def _say(self, word: str) -> None:
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(word + "\n")
+            self._process.stdin.close()
+        except (OSError, ValueError):  # it has ended
+            return
+
+
+def print_line(out: IO[str], what: dict[str, Any]) -> None:
+    """Write a line of JSON; a reader that has gone is no error."""
+    try:
+        out.write(json.dumps(what) + "\n")
+        out.flush()
+    except (OSError, ValueError):
+        return
+
+
+def _silence() -> None:
+    """Let go of the pipes to whoever started this process."""
+    empty = os.open(os.devnull, os.O_RDWR)
+    for number in (1, 2):
+        os.dup2(empty, number)
+    os.close(empty)
+
+
+def main() -> int:
+    """Run with the arguments QUEUE LANE."""
+    for kind in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(kind, signal.SIG_IGN if kind == signal.SIGINT else signal.SIG_DFL)
+    if hasattr(os, "nice"):
+        os.nice(NICE)
+    return Runner(sys.argv[2], sys.argv[3]).run(sys.stdin)

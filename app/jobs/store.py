@@ -1,0 +1,130 @@
+"""The SQLite file behind the queue: where it lies, its tables, transactions, and upgrades of older files."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from app.errors import MediaError
+from app.jobs.hashes import content_hash, input_files, joint_hash
+from app.jobs.record import stored
+
+VERSION: Final = 2
+TABLES: Final = """
+CREATE TABLE IF NOT EXISTS jobs (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, batch NOT NULL, position INTEGER NOT NULL, source NOT NULL, driving NOT NULL,
+    output NOT NULL UNIQUE, options TEXT NOT NULL, numbered INTEGER NOT NULL, expression TEXT, origin NOT NULL,
+    state TEXT NOT NULL, attempts INTEGER NOT NULL DEFAULT 0, crashes INTEGER NOT NULL DEFAULT 0,
+    error NOT NULL DEFAULT '', exit_code INTEGER NOT NULL DEFAULT 0, input_hash TEXT NOT NULL DEFAULT '',
+    option_hash TEXT NOT NULL, created REAL NOT NULL, started REAL, finished REAL, seconds REAL NOT NULL DEFAULT 0,
+    frames INTEGER NOT NULL DEFAULT 0, worker TEXT NOT NULL DEFAULT '', pid INTEGER NOT NULL DEFAULT 0,
+    host TEXT NOT NULL DEFAULT '', files TEXT NOT NULL DEFAULT '[]', staged TEXT NOT NULL DEFAULT '[]',
+    stop INTEGER NOT NULL DEFAULT 0);
+CREATE INDEX IF NOT EXISTS jobs_by_state ON jobs (state, position);
+CREATE TABLE IF NOT EXISTS workers (
+    name TEXT PRIMARY KEY, pid INTEGER NOT NULL, host TEXT NOT NULL, beat REAL NOT NULL, folder NOT NULL);
+CREATE TABLE IF NOT EXISTS hashes (
+    path PRIMARY KEY, size INTEGER NOT NULL, changed INTEGER NOT NULL, inode INTEGER NOT NULL, hash TEXT NOT NULL);
+"""
+SECOND: Final = """
+ALTER TABLE jobs ADD COLUMN lane TEXT NOT NULL DEFAULT '';
+ALTER TABLE jobs ADD COLUMN progress TEXT NOT NULL DEFAULT '';
+ALTER TABLE jobs ADD COLUMN notes TEXT NOT NULL DEFAULT '[]';
+ALTER TABLE jobs ADD COLUMN details NOT NULL DEFAULT '';
+ALTER TABLE workers ADD COLUMN lane TEXT NOT NULL DEFAULT ''
+"""
+UPGRADES: Final = ((1, TABLES), (2, SECOND))  # version that the statements lead to
+
+
+def default_path() -> Path:
+    """The user's own queue; $PORTRAIT_ANIMATE_QUEUE names another."""
+    chosen = os.environ.get("PORTRAIT_ANIMATE_QUEUE")
+    if chosen:
+        return Path(chosen).expanduser()
+    from platformdirs import user_state_path
+
+    return user_state_path("portrait-animate", appauthor=False) / "queue.sqlite3"
+
+
+class Store:
+    """An open queue file. Safe between threads; use it in a ``with`` statement or call ``close``.
+
+    Args:
+        path: SQLite file, made if it is not there; the user's own queue by default.
+
+    Raises:
+        MediaError: It can't be opened or is no queue.
+    """
+
+    def __init__(self, path: str | Path | None = None) -> None:
+        self.path = Path(os.path.abspath(path if path is not None else default_path()))
+        self._lock = threading.RLock()
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._db = sqlite3.connect(self.path, timeout=60, isolation_level=None, check_same_thread=False)
+            self._db.row_factory = sqlite3.Row
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute("PRAGMA synchronous = FULL")
+            with self._change():
+                self._upgrade()
+        except (OSError, sqlite3.Error) as error:
+            raise MediaError(f"{self.path} can't be used as a queue: {error}.") from error
+
+    def _upgrade(self) -> None:
+        version = self._db.execute("PRAGMA user_version").fetchone()[0]
+        if version > VERSION:
+            raise MediaError(f"{self.path} was made by a newer version.", "Update the program.")
+        for number, statements in UPGRADES:
+            if version < number:
+                for statement in statements.split(";"):
+                    self._db.execute(statement)
+        self._db.execute(f"PRAGMA user_version = {VERSION}")
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._db.close()
+
+    def stamp(self) -> int:
+        """A number that changes when somebody else has changed the file; quick."""
+        return int(self._rows("PRAGMA data_version")[0][0])
+
+    @contextmanager
+    def _change(self) -> Iterator[sqlite3.Connection]:
+        """One transaction that no other process comes between."""
+        with self._lock:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._db
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+
+    def _rows(self, query: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> list[sqlite3.Row]:
+        with self._lock:
+            return self._db.execute(query, values).fetchall()
+
+    # ---- hashes -----------------------------------------------------------------------------------------------------
+    def input_hash(self, source: Path, driving: Path | None, values: Mapping[str, Any]) -> str:
+        """Hash of the content of all inputs; files that did not change are not read again."""
+        return joint_hash(self.file_hash(path) for path in input_files(source, driving, values))
+
+    def file_hash(self, path: Path) -> str:
+        """Hash of one input, see app.jobs.hashes.content_hash."""
+        return content_hash(path, self._known_hash, self._keep_hash)
+
+    def _known_hash(self, path: str, size: int, changed: int, inode: int) -> str | None:
+        query = "SELECT hash FROM hashes WHERE path = ? AND size = ? AND changed = ? AND inode = ?"
+        rows = self._rows(query, (stored(path), size, changed, inode))
+        return str(rows[0]["hash"]) if rows else None
+
+    def _keep_hash(self, path: str, size: int, changed: int, inode: int, digest: str) -> None:
+        with self._change() as db:
+            values = (stored(path), size, changed, inode, digest)
+            db.execute("INSERT OR REPLACE INTO hashes VALUES (?, ?, ?, ?, ?)", values)

@@ -1,0 +1,129 @@
+"""Manifests: which samples a training uses, in which split, with a hash of the labels; never the samples themselves."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import numpy as np
+
+Split = Literal["train", "val", "test"]
+SPLITS: Final = ("train", "val", "test")
+
+
+class ManifestError(ValueError):
+    """A manifest is missing, damaged or does not fit its data; the text is one sentence for the user."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One picture of a manifest.
+
+    Attributes:
+        name: Path below the data's folder, with forward slashes.
+        split: "train", "val" or "test".
+        sha256: Hash of the picture's bytes, or empty.
+        labels: Hash of its labels (hash_labels), or empty.
+    """
+
+    name: str
+    split: Split
+    sha256: str = ""
+    labels: str = ""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Samples in a fixed order.
+
+    Attributes:
+        title: What the data is.
+        licence: On which terms it may be used.
+        samples: All of them.
+        recipe: How the labels were made, as plain values.
+    """
+
+    title: str
+    licence: str
+    samples: tuple[Sample, ...]
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+
+    def split(self, *names: Split) -> list[Sample]:
+        """Samples of these splits, in order."""
+        return [sample for sample in self.samples if sample.split in names]
+
+    def digest(self) -> str:
+        """Hash of names, splits and labels: what a checkpoint was trained on."""
+        rows = [[s.name, s.split, s.sha256, s.labels] for s in self.samples]
+        return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+
+    def write(self, path: Path) -> None:
+        """Write as JSON, one sample a line; the file appears only when it is whole."""
+        head = json.dumps({"title": self.title, "licence": self.licence, "recipe": dict(self.recipe)}, indent=1)
+        lines = ",\n".join("  " + json.dumps([s.name, s.split, s.sha256, s.labels]) for s in self.samples)
+        part = path.with_name(path.name + ".part")
+        part.write_text(head[:-2] + ',\n "samples": [\n' + lines + "\n ]\n}\n", encoding="utf-8")
+        os.replace(part, path)
+
+    @staticmethod
+    def read(path: Path) -> Manifest:
+        """Read what write has written.
+
+        Raises:
+            ManifestError: The file is missing or damaged.
+        """
+        try:
+            data = json.loads(path.read_text(encoding="utf-8"))
+            samples = tuple(Sample(*(str(v) for v in row)) for row in data["samples"])  # type: ignore[arg-type]
+            manifest = Manifest(str(data["title"]), str(data["licence"]), samples, dict(data["recipe"]))
+        except OSError as error:
+            raise ManifestError(f"{path} can't be read: {error.strerror or error}.") from None
+        except (ValueError, KeyError, TypeError) as error:
+            raise ManifestError(f"{path} is not a manifest of training data ({error}).") from None
+        names = [sample.name for sample in samples]
+        if len(set(names)) != len(names):
+            raise ManifestError(f"{path} names a sample twice.")
+        if wrong := {sample.split for sample in samples} - set(SPLITS):
+            raise ManifestError(f"{path}: {', '.join(sorted(wrong))} is no split; use {', '.join(SPLITS)}.")
+        return manifest
+
+    def check(self, folder: Path) -> None:
+        """Check that a folder holds these pictures, unchanged.
+
+        Raises:
+            ManifestError: One is missing or differs; the sentence names it.
+        """
+        for sample in self.samples:
+            path = folder / sample.name
+            if not path.is_file():
+                raise ManifestError(f"{path} is missing; the manifest of {self.title} names it.")
+            if sample.sha256 and hash_file(path) != sample.sha256:
+                raise ManifestError(f"{path} is not the file that the manifest of {self.title} means.")
+
+
+def hash_file(path: Path) -> str:
+    """SHA-256 of a file as lower-case hex."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def hash_labels(*arrays: np.ndarray[Any, Any], decimals: int = 1) -> str:
+    """First 16 hex digits of the SHA-256 of rounded arrays, so that another CPU's last bits don't count."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update((np.round(array, decimals) + 0.0).astype("<f4").tobytes())
+    return digest.hexdigest()[:16]
+
+
+def by_person(names: Iterable[str], test: str = "78") -> list[tuple[str, Split]]:
+    """Split files that show one person each by the last digit of their name.
+
+    Args:
+        names: File names such as "B000574.jpg".
+        test: Last digits that are kept back.
+    """
+    return [(name, "test" if Path(name).stem[-1] in test else "train") for name in sorted(names)]

@@ -52,7 +52,10 @@ class Architecture:
         return TASKS[self.group]
 
 
-TASKS: Final = {"backbone": "feature maps or class logits"}
+TASKS: Final = {
+    "backbone": "feature maps or class logits", "detect": "face detection with five landmarks",
+    "parse": "face parsing",
+}  # fmt: skip
 GROUPS: Final = tuple(TASKS)
 FIVE: Final = (2, 4, 8, 16, 32)
 
@@ -64,6 +67,8 @@ def _nets() -> list[tuple[str, Family, tuple[int, ...], tuple[int, ...], str]]:
     for name in ffnet_config.names():
         config = ffnet_config.parse(name)
         nets.append((name, "ffnet", config.channels, config.reductions, ""))
+    nets.append(("osa_nano", "vovnet", (24, 48, 96, 128), (4, 8, 16, 32), ""))
+    nets.append(("osa_micro", "vovnet", (32, 64, 128, 224), (4, 8, 16, 32), ""))
     for name in (*timm_nets.VOVNETS, "vovnet27_slim"):
         nets.append((name, "vovnet", timm_nets.channels(name), FIVE, "backbones"))
     for name in timm_nets.RESNET_RS:
@@ -135,6 +140,10 @@ def _own(spec: Architecture, in_chans: int, classes: int | None, options: dict[s
         from models.backbones import emo2
 
         return emo2.build(spec.net, num_classes=1000 if classes is None else classes, in_chans=in_chans, **options)
+    if spec.family == "vovnet":
+        from models.backbones import osa
+
+        return osa.build(spec.net, num_classes=1000 if classes is None else classes, in_chans=in_chans)
     from models.backbones import ffnet
 
     return ffnet.build(spec.net, num_classes=classes, in_chans=in_chans)
@@ -152,7 +161,7 @@ def create(
         out_indices: Which maps, with features_only.
         num_classes: Outputs; the net's own number if None (1000 of ImageNet, 19 of an FFNet).
         in_chans: Channels of the picture.
-        options: Further ones of the family: window_size for EMOv2.
+        options: Further ones of the family: window_size for EMOv2; width and units of the head for detectors.
 
     Returns:
         The network in training mode.
@@ -167,6 +176,18 @@ def create(
         raise ModelError(f"{name} needs PyTorch; install the extra: pip install 'portrait-animate[torch]'.") from None
     if features_only:
         return features(name, out_indices, in_chans, **options)
+    if spec.group == "detect":
+        from models.detection import network
+
+        if num_classes is not None or out_indices is not None:
+            raise ModelError(f"{name} takes neither num_classes nor out_indices.")
+        return network.build(name, in_chans=in_chans, **options)
+    if spec.group == "parse":
+        from models.parsing import network as parser
+
+        if out_indices is not None:
+            raise ModelError("out_indices only goes with features_only.")
+        return parser.build(spec, num_classes=num_classes, in_chans=in_chans, **options)
     if out_indices is not None:
         raise ModelError("out_indices only goes with features_only.")
     if spec.needs:

@@ -8,13 +8,14 @@ from torch import Tensor, nn
 
 from models.backbones.emo2 import Emo2
 from models.backbones.ffnet import FFNet
+from models.backbones.osa import OsaNet
 
 
 class FeatureMaps(nn.Module):
     """A backbone without its classifier or head.
 
     Args:
-        net: An EMOv2 or FFNet, or a module that returns the chosen maps by itself.
+        net: An EMOv2, FFNet or OsaNet, or a module that returns the chosen maps by itself.
         places: Which of the net's maps; None if the module chooses by itself.
         channels: Channels of the chosen maps, fine to coarse.
         reductions: Their strides in pixels.
@@ -26,7 +27,7 @@ class FeatureMaps(nn.Module):
         super().__init__()
         if isinstance(net, Emo2):
             net.norm, net.head = nn.Identity(), nn.Identity()  # type: ignore[assignment]
-        elif isinstance(net, FFNet):
+        elif isinstance(net, (FFNet, OsaNet)):
             net.head = nn.Identity()  # type: ignore[assignment]
         self.net, self.places, self.channels, self.reductions = net, places, channels, reductions
 

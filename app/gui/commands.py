@@ -20,7 +20,7 @@ from app.gui.dialogs.engine import EngineDialog
 from app.gui.dialogs.messages import show_error
 from app.gui.dialogs.shortcuts import ShortcutsDialog
 from app.gui.dialogs.weights import WeightsDialog
-from app.gui.jobs import QueuedJob
+from app.gui.jobs import make_entry
 from app.gui.outputs import LiveOutputs
 from app.gui.saved import SavedCommands
 from app.gui.session import Driver, DriverKind, Session, View
@@ -32,12 +32,12 @@ from app.gui.widgets.shelf import SIDE
 from app.live_options import live_options
 from app.media.cameras import list_cameras
 from app.options import find_option
-from app.render import Job
 from app.render.job import stem_of
 from liveportrait.expression import SLIDERS, Expression
 
 if TYPE_CHECKING:
     from app.gui.window import MainWindow
+    from app.jobs.record import JobRecord
 
 FILTERS = {"file": CLIPS, "still": STILLS, "template": TEMPLATES}
 VIDEO_ENDINGS = tuple(ending.lstrip("*") for ending in CLIPS.split() if ending != "*.gif")
@@ -313,54 +313,51 @@ class Commands(SavedCommands):
         if session.portrait is None:
             return
         if session.driver.kind == "camera":
-            error = UsageError(
-                tr("A camera can't be rendered to a file."), tr("Record it live, or choose a clip as the driver.")
-            )
-            show_error(self.window, error)
+            self.queue_render(Path(), overwrite=False)  # which says why it can't be done
             return
         pattern = f"{tr('Clips and pictures')} (*.mp4 *.mkv *.mov *.webm *.gif *.png *.jpg *.webp)"
-        name, _ = QFileDialog.getSaveFileName(
-            self.window, tr("Render to file"), str(self.default_output(session)), pattern
-        )
+        offered = self.default_output(session)
+        name, _ = QFileDialog.getSaveFileName(self.window, tr("Render to file"), str(offered), pattern)
         if name:
-            self.studio.settings.setValue("folders/output", str(Path(name).parent))
-            self.queue_render(Path(name), overwrite=True)  # the file dialog has asked
+            path = Path(name)
+            asked = bool(path.suffix)  # the file dialog asks before it lets a file be replaced
+            path = path if asked else path.with_suffix(offered.suffix)
+            self.studio.settings.setValue("folders/output", str(path.parent))
+            self.queue_render(path, overwrite=asked and path.exists())
 
-    def queue_render(self, output: Path, *, overwrite: bool) -> QueuedJob | None:
+    def queue_render(self, output: Path, *, overwrite: bool) -> bool:
         """Put a render of the session as it stands into the queue.
 
         Args:
             output: File to write.
             overwrite: Whether it may replace a file.
+
+        Returns:
+            Whether it could be done; the user is told if not.
         """
-        session = self.studio.session
-        assert session.portrait is not None
         try:
-            options = session.options(output=str(output).replace("{", "{{").replace("}", "}}"), overwrite=overwrite)
+            self.studio.queue.add(make_entry(self.studio.session, output, overwrite=overwrite))
         except AppError as error:
             show_error(self.window, error)
-            return None
-        source = Path(session.portrait.path)
-        driving = source if session.driver.kind == "sliders" else Path(session.driver.source)
-        entry = self.studio.queue.add(Job(source, driving, options, session.expression))
+            return False
         self.window.show_queue(True)
-        return entry
+        return True
 
-    def job_finished(self, entry: QueuedJob) -> None:
+    def job_finished(self, job: JobRecord) -> None:
         """Tell how a job went."""
-        name = Path(entry.job.options.output.output).name
-        if entry.state == "failed":
-            self.window.toast.say(f"{name}: {entry.message}", "error")
-        elif entry.state == "done":
+        name = Path(job.output).name
+        if job.state in ("failed", "skipped"):
+            self.window.toast.say(f"{name}: {job.error}", "error" if job.state == "failed" else "warning")
+        elif job.state == "done" and job.error:
+            self.window.toast.say(f"{name}: {job.error}", "warning")
+        elif job.state == "done":
             self.window.transport.show_message(tr("{name} is ready.", name=name))
-        elif entry.state == "partial":
-            self.window.toast.say(f"{name}: {entry.message}", "warning")
 
     def show_job_report(self, number: int) -> None:
         """Show the error of a job."""
-        entry = self.studio.queue.find(number)
-        if entry is not None:
-            show_error(self.window, AppError(entry.message), entry.report)
+        job = self.studio.queue.find(number)
+        if job is not None:
+            show_error(self.window, AppError(job.error), "\n".join([*job.notes, job.details]))
 
     def save_picture(self) -> None:
         """Save what the preview shows, at full size."""

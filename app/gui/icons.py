@@ -42,6 +42,7 @@ LINES: Final[dict[str, str]] = {
     "menu": '<path d="M4 7h16M4 12h16M4 17h16"/>',
     "more": '<circle cx="6" cy="12" r="1.2"/><circle cx="12" cy="12" r="1.2"/><circle cx="18" cy="12" r="1.2"/>',
     "chevron-down": '<path d="M6 9.5l6 6 6-6"/>',
+    "chevron-up": '<path d="M6 14.5l6-6 6 6"/>',
     "chevron-right": '<path d="M9.5 6l6 6-6 6"/>',
     "check": '<path d="M5 12.5l4.5 4.5L19 7.5"/>',
     "warning": '<path d="M12 4l9 16H3z"/><path d="M12 10v4.5M12 17.2v.3"/>',

@@ -88,12 +88,14 @@ class Studio(QObject):
         self.history = History(session or restore(settings))
         self.background = Background(self)
         self.queue = RenderQueue(parent=self)
+        self.queue.failed.connect(self.failed)
         self.pause = Pause()
         self.shown: Shown | None = None
         self._layout: Layout | None = None
         self._last: LiveFrame | None = None
         self._driver_run = 0
         self._closed = False
+        self.finish_alone = False  # renders go on when the window has closed
         self._keys: dict[str, tuple[str, str]] = {}  # portraits of the pipeline: path -> (face, crop)
         self._presenter = LatestWorker(self._present, "present", self)
         self._presenter.done.connect(self._take)
@@ -358,7 +360,7 @@ class Studio(QObject):
         Returns:
             Whether all work ended.
         """
-        ended = self.queue.stop()
+        ended = self.queue.stop(background=self.finish_alone)
         self.live.close()
         self._presenter.stop()
         return self.background.wait() and ended

@@ -121,6 +121,7 @@ class MainWindow(QMainWindow):
         studio.failed.connect(self._show_failure)
         studio.saved_changed.connect(self.commands.list_saved)
         studio.queue.finished.connect(self.commands.job_finished)
+        studio.queue.found.connect(lambda: self.show_queue(True))
         controls.option_changed.connect(studio.set_option)
         controls.live_changed.connect(studio.set_live_option)
         controls.slider_changed.connect(studio.set_slider)
@@ -300,12 +301,17 @@ class MainWindow(QMainWindow):
 
     # ---- the end --------------------------------------------------------------------------------------------------
     def busy_text(self) -> str:
-        """What would be lost by closing; empty if nothing."""
+        """What is going on that closing would end; empty if nothing."""
         parts = []
-        running = sum(entry.state in ("queued", "running") for entry in self.studio.queue.jobs)
-        if running:
-            text = tr("Files are being rendered: {count}. What is done of the running one is kept.", count=running)
-            parts.append(text)
+        if self.studio.queue.busy:
+            count = len(self.studio.queue.active)
+            parts.append(
+                tr(
+                    "Files are being rendered: {count}. They can be finished in the background; what is stopped waits "
+                    "for the next start.",
+                    count=max(1, count),
+                )
+            )
         if self.commands.recording:
             parts.append(tr("A recording is running; it is completed before the window closes."))
         return "\n".join(parts)
@@ -325,8 +331,10 @@ class MainWindow(QMainWindow):
             return
         event.ignore()
         text = self.busy_text()
-        if text and not self.ask_close(text):
+        answer = self.ask_close(text) if text else "stop"
+        if answer == "stay":
             return
+        self.studio.finish_alone = answer == "background"
         self._closing = True
         self.save_state()
         self._timer.stop()
@@ -334,9 +342,11 @@ class MainWindow(QMainWindow):
         self.studio.begin_close()
         threading.Thread(target=self._end, name="closing", daemon=True).start()
 
-    def ask_close(self, text: str) -> bool:
-        """Whether to stop the work and close."""
-        return bool(CloseDialog(text, self).exec())
+    def ask_close(self, text: str) -> str:
+        """What to do with the work: "stop" it, finish it in the "background", or "stay"."""
+        dialog = CloseDialog(text, self.studio.queue.busy, self)
+        dialog.exec()
+        return dialog.answer
 
     def _end(self) -> None:
         self.studio.finish_close()

@@ -369,8 +369,7 @@ class _Resolver:
             flags = {k: v for k, v in self._given.items() if k != "output"}
             merged = {**settled(one.values, one.base), **settled(flags, Path.cwd())}
             options = resolve(merged, preset=self._preset or one.preset).options
-            defaults = RenderOptions().values()
-            values = {k: v for k, v in options.values().items() if v != defaults[k] and k not in NOT_IN_FILES}
+            values = changed_values(options)
             cached = self._options[id(one)] = (one, options, values)
         _, options, values = cached
         if "output" in self._given:
@@ -415,6 +414,12 @@ class _Resolver:
             except AppError:  # motion templates too
                 self._kinds[path] = "", False
         return self._kinds[path]
+
+
+def changed_values(options: RenderOptions) -> dict[str, Any]:
+    """Options that are not at their default, as a job keeps them: without the name of the output."""
+    defaults = RenderOptions().values()
+    return {k: v for k, v in options.values().items() if v != defaults[k] and k not in NOT_IN_FILES}
 
 
 def _braced(text: str) -> str:

@@ -90,9 +90,9 @@ class Store:
         with self._lock:
             self._db.close()
 
-    def stamp(self) -> int:
-        """A number that changes when somebody else has changed the file; quick."""
-        return int(self._rows("PRAGMA data_version")[0][0])
+    def stamp(self) -> tuple[int, int]:
+        """Numbers that change when somebody else or this object has changed the file; quick."""
+        return int(self._rows("PRAGMA data_version")[0][0]), self._db.total_changes
 
     @contextmanager
     def _change(self) -> Iterator[sqlite3.Connection]:

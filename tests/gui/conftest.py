@@ -34,9 +34,11 @@ from liveportrait.engines.base import Engine
 
 @pytest.fixture(autouse=True)
 def own_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Settings, presets and expressions of this test alone."""
+    """Settings, presets, expressions, render queue and kept motion of this test alone."""
     folder = tmp_path / "config"
     monkeypatch.setenv("PORTRAIT_ANIMATE_CONFIG", str(folder))
+    monkeypatch.setenv("PORTRAIT_ANIMATE_QUEUE", str(tmp_path / "state" / "queue.sqlite3"))
+    monkeypatch.setenv("PORTRAIT_ANIMATE_CACHE", str(tmp_path / "state" / "cache"))
     return folder
 
 

@@ -1,151 +1,499 @@
-"""The render queue, and renders without a driver."""
+"""The window's render queue, which is the queue on disk, and renders without a driver."""
 
 from __future__ import annotations
 
-import threading
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
 from pytestqt.qtbot import QtBot
 
-from app.errors import CancelledError, MediaError
+from app.cli.main import main as animate
+from app.errors import CancelledError, UsageError
 from app.events import CancelToken, EventStream
-from app.gui.jobs import QueuedJob, RenderQueue, render_job
-from app.gui.pose import render_pose
-from app.gui.session import Session
+from app.gui.dialogs.messages import CloseDialog
+from app.gui.jobs import LANE, SHOWN, RenderQueue, make_entry
+from app.gui.session import Driver, PortraitItem, Session
 from app.gui.widgets.queue import QueuePanel, left_text
+from app.jobs import Entry, JobRecord, Queue
+from app.jobs.estimate import overall, seconds_left
+from app.jobs.record import Progress
+from app.jobs.store import SECOND
 from app.media.images import read_image
 from app.media.reader import open_clip
+from app.media.writer import ClipWriter
 from app.render import Job
+from app.render.edit import render_pose
 from app.render.report import RenderReport
 
-
-class Renderer:
-    """Renders nothing: waits at a gate, and fails or finishes by the name of the output."""
-
-    def __init__(self) -> None:
-        self.gate = threading.Semaphore(0)
-        self.order: list[str] = []
-
-    def __call__(self, job: Job, events: EventStream, token: CancelToken) -> RenderReport:
-        output = Path(job.options.output.output)
-        self.order.append(output.stem)
-        with events.phase("render", 4, "Rendering") as phase:
-            phase.advance()
-            while not self.gate.acquire(timeout=0.01):
-                token.check()
-        if output.stem.startswith("bad"):
-            raise MediaError(f"{output} is bad.", "Choose another.")
-        if output.stem.startswith("odd"):
-            raise ZeroDivisionError("odd")
-        return RenderReport("done", output, None, 4, 0, 0, (8, 8), "mesh", 1.0)
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
-def renderer() -> Renderer:
-    return Renderer()
+def disk() -> Iterator[Queue]:
+    """The queue as `animate jobs` sees it."""
+    with Queue() as opened:
+        yield opened
 
 
 @pytest.fixture
-def queue(qtbot: QtBot, renderer: Renderer) -> Iterator[RenderQueue]:
-    made = RenderQueue(renderer)
+def queue(qtbot: QtBot, disk: Queue) -> Iterator[RenderQueue]:
+    """The window's queue."""
+    made = RenderQueue()
+    yield made
+    assert made.stop()
+    assert disk.workers() == []
+
+
+@pytest.fixture
+def watched(qtbot: QtBot, disk: Queue, tmp_path: Path) -> Iterator[RenderQueue]:
+    """The window's queue while somebody else works on its lane, so that it starts nothing by itself."""
+    disk.join("other", tmp_path / "scratch", lane=LANE)
+    made = RenderQueue()
     yield made
     assert made.stop()
 
 
-def job(name: str) -> Job:
-    return Job(Path("a.jpg"), Path("b.mp4"), Session().options(output=f"{name}.mp4"))
+@pytest.fixture(scope="module")
+def short(tmp_path_factory: pytest.TempPathFactory, small_media: Path) -> Path:
+    """The first six frames of the clip."""
+    path = tmp_path_factory.mktemp("short") / "short.mp4"
+    with open_clip(small_media / "clip.mp4") as clip:
+        frames = [frame.rgb[::2, ::2].copy() for frame, _ in zip(clip, range(6), strict=False)]
+    with ClipWriter(path, (frames[0].shape[1], frames[0].shape[0]), Fraction(25), hardware="none") as writer:
+        for index, frame in enumerate(frames):
+            writer.write(frame, Fraction(index, 25))
+        writer.finish()
+    return path
 
 
-def wait_for(qtbot: QtBot, entry: QueuedJob, state: str) -> None:
-    qtbot.waitUntil(lambda: entry.state == state, timeout=10000)
+def states(queue: RenderQueue) -> list[str]:
+    return [job.state for job in queue.jobs]
 
 
-def test_jobs_run_one_after_the_other_and_report(qtbot: QtBot, queue: RenderQueue, renderer: Renderer) -> None:
-    entries = [queue.add(job(name)) for name in ("one", "bad", "odd", "two")]
-    wait_for(qtbot, entries[0], "running")
-    assert [e.state for e in entries[1:]] == ["queued"] * 3
-    assert queue.busy
-    over: list[QueuedJob] = []
-    queue.finished.connect(over.append)
-    for _ in entries:
-        renderer.gate.release()
-    qtbot.waitUntil(lambda: len(over) == 4, timeout=10000)
-    assert [e.state for e in entries] == ["done", "failed", "failed", "done"]
-    assert entries[1].message == "bad.mp4 is bad. Choose another."
-    assert "ZeroDivisionError" in entries[2].report
-    assert entries[0].output == Path("one.mp4")
-    assert [e.share for e in entries][::3] == [1.0, 1.0]
-    assert not queue.busy
-    queue.clear_finished()
-    assert queue.jobs == []
+def wait_for(qtbot: QtBot, queue: RenderQueue, *wanted: str) -> None:
+    qtbot.waitUntil(lambda: states(queue) == list(wanted), timeout=60000)
 
 
-def test_cancel_running_and_waiting_jobs(qtbot: QtBot, queue: RenderQueue, renderer: Renderer) -> None:
-    one, two, three = (queue.add(job(name)) for name in ("one", "two", "three"))
-    wait_for(qtbot, one, "running")
-    queue.cancel(two.number)
-    queue.cancel(one.number)
-    wait_for(qtbot, one, "cancelled")
-    wait_for(qtbot, three, "running")
-    renderer.gate.release()
-    wait_for(qtbot, three, "done")
-    assert (two.state, renderer.order) == ("cancelled", ["one", "three"])
-    queue.cancel(three.number)
-    assert three.state == "done"
-    queue.retry(two.number)
-    renderer.gate.release()
-    qtbot.waitUntil(lambda: queue.jobs[-1].state == "done", timeout=10000)
-    assert renderer.order[-1] == "two"
+def posed_entry(small_media: Path, output: Path, source: str = "a.jpg", **sliders: float) -> Entry:
+    session = Session((PortraitItem(str(small_media / source)),))
+    for name, value in sliders.items():
+        session = session.with_slider(name, value)
+    return make_entry(session, output, overwrite=False)
 
 
-def test_waiting_jobs_change_places_but_not_with_the_running_one(
-    qtbot: QtBot, queue: RenderQueue, renderer: Renderer
+def driven_entry(small_media: Path, output: Path, driver: Path | None = None, source: str = "a.jpg") -> Entry:
+    session = Session((PortraitItem(str(small_media / source)),), driver=Driver("file", str(driver)))
+    if driver is None:
+        session = Session(session.portraits, driver=Driver("file", str(small_media / "clip.mp4")))
+    return make_entry(session, output, overwrite=False)
+
+
+# ---- the same queue as that of the command line
+
+
+def test_window_and_command_line_share_the_queue(
+    qtbot: QtBot, queue: RenderQueue, disk: Queue, small_media: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    entries = [queue.add(job(name)) for name in ("one", "two", "three", "four")]
-    wait_for(qtbot, entries[0], "running")
-    queue.move(entries[3].number, -1)
-    queue.move(entries[1].number, -1)
-    queue.move(entries[0].number, 1)
-    queue.remove(entries[0].number)
-    for _ in entries:
-        renderer.gate.release()
-    qtbot.waitUntil(lambda: all(e.state == "done" for e in entries), timeout=10000)
-    assert renderer.order == ["one", "two", "four", "three"]
+    over: list[JobRecord] = []
+    queue.finished.connect(over.append)
+    queue.add(posed_entry(small_media, tmp_path / "smile.png", smile=1.0))
+    queue.add(posed_entry(small_media, tmp_path / "room.png", "room.jpg"))
+    wait_for(qtbot, queue, "done", "failed")
+    qtbot.waitUntil(lambda: len(over) == 2)
+    assert [job.id for job in over] == [job.id for job in queue.jobs]
+    failed = queue.jobs[1]
+    assert "no face was found" in failed.error
+    assert "\n" not in failed.error
+    assert "NoFaceError" in failed.details
+    assert animate(["jobs", "list", "--json"]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(line["state"], Path(line["output"]).name) for line in lines] == [
+        ("done", "smile.png"),
+        ("failed", "room.png"),
+    ]
+    assert animate(["jobs", "list"]) == 0
+    assert "a.jpg + sliders" in capsys.readouterr().out
+    # what the command line queues is shown, and left alone until the user says so
+    disk.add([posed_entry(small_media, tmp_path / "other.png", smile=0.5)], "night.toml")
+    wait_for(qtbot, queue, "done", "failed", "queued")
+    assert queue.waiting == (queue.jobs[2].id,)
+    assert not queue.busy
+    queue.resume(queue.waiting)
+    wait_for(qtbot, queue, "done", "failed", "done")
+    assert (tmp_path / "other.png").is_file()
+    # and the command line changes what the window shows
+    assert animate(["jobs", "clear", "--state", "failed"]) == 0
+    wait_for(qtbot, queue, "done", "done")
+    queue.clear_finished()
+    wait_for(qtbot, queue)
+    assert disk.jobs() == []
+    assert (tmp_path / "smile.png").is_file()
 
 
-def test_stop_ends_everything(qtbot: QtBot, renderer: Renderer) -> None:
-    queue = RenderQueue(renderer)
-    one, two = queue.add(job("one")), queue.add(job("two"))
-    wait_for(qtbot, one, "running")
-    assert queue.stop()
-    assert one.state == "cancelled"
-    assert two.token.cancelled
-    assert renderer.order == ["one"]
+def full_session(small_media: Path, short: Path) -> tuple[Session, list[str]]:
+    """A session with all that its panels can hold, and the same as flags."""
+    portrait = PortraitItem(str(small_media / "a.jpg"), face="1", crop="150.5,140.0,210.0,4.0")
+    session = Session((portrait,), driver=Driver("file", str(short)))
+    values = {
+        "multiplier": 1.3, "relative": False, "smooth": 0.0, "region": "all", "quality": 95, "stitching": False,
+        "pose_from": str(small_media / "clip.mp4"), "lips_from": str(short), "length": "driving", "audio": "none",
+        "side_by_side": True, "engine": "mesh", "background": "#102030",
+    }  # fmt: skip
+    for name, value in values.items():
+        session = session.with_value(name, value)
+    for name, value in (("smile", 0.7), ("yaw", 9.5), ("gaze_x", -0.4), ("zoom", 1.05)):
+        session = session.with_slider(name, value)
+    session = session.with_opening("eye_left", 0.1).with_opening("lips", 0.3)
+    flags = [
+        str(small_media / "a.jpg"), str(short), "--face", "1", "--crop", "150.5,140.0,210.0,4.0", "--multiplier", "1.3",
+        "--no-relative", "--smooth", "0", "--quality", "95", "--no-stitching", "--pose-from",
+        str(small_media / "clip.mp4"), "--lips-from", str(short), "--length", "driving", "--audio", "none",
+        "--side-by-side", "--engine", "mesh", "--background", "#102030",
+        "--sliders", "smile=0.7,yaw=9.5,gaze_x=-0.4,zoom=1.05,left_eye=0.1,lips=0.3",
+    ]  # fmt: skip
+    return session, flags
 
 
-def test_panel_shows_jobs(qtbot: QtBot, theme: object, queue: RenderQueue, renderer: Renderer) -> None:
+def test_files_of_the_window_are_those_of_the_command_line(
+    qtbot: QtBot, queue: RenderQueue, small_media: Path, short: Path, tmp_path: Path
+) -> None:
+    session, flags = full_session(small_media, short)
+    assert {"sliders", "pose_from", "lips_from", "crop", "face"} - set(session.values) == {"sliders", "crop", "face"}
+    (tmp_path / "window").mkdir()
+    (tmp_path / "line").mkdir()
+    queue.add(make_entry(session, tmp_path / "window" / "out.mp4", overwrite=False))
+    queue.add(posed_entry(small_media, tmp_path / "window" / "posed.png", smile=0.7, yaw=-6))
+    assert animate([*flags, "-o", str(tmp_path / "line" / "out.mp4"), "-q"]) == 0
+    posed = ["edit", str(small_media / "a.jpg"), "--smile", "0.7", "--yaw", "-6", "-q"]
+    assert animate([*posed, "-o", str(tmp_path / "line" / "posed.png")]) == 0
+    wait_for(qtbot, queue, "done", "done")
+    names = sorted(path.name for path in (tmp_path / "line").iterdir())
+    assert names == ["out--side-by-side.mp4", "out.mp4", "posed.png"]
+    assert names == sorted(path.name for path in (tmp_path / "window").iterdir())
+    for name in names:
+        assert (tmp_path / "line" / name).read_bytes() == (tmp_path / "window" / name).read_bytes(), name
+    plain = driven_entry(small_media, tmp_path / "plain.mp4", short)
+    queue.add(plain)
+    wait_for(qtbot, queue, "done", "done", "done")
+    with open_clip(tmp_path / "plain.mp4") as a, open_clip(tmp_path / "line" / "out.mp4") as b:
+        assert np.abs(next(iter(a)).rgb.astype(int) - next(iter(b)).rgb).max() > 60  # the options did something
+
+
+# ---- what the user does to jobs
+
+
+def test_cancel_retry_order_pause(
+    qtbot: QtBot, queue: RenderQueue, disk: Queue, small_media: Path, short: Path, tmp_path: Path
+) -> None:
+    names = ["one", "two", "three", "four"]
+    for name in names:
+        driver = small_media / "clip.mp4" if name == "one" else short
+        queue.add(driven_entry(small_media, tmp_path / f"{name}.mp4", driver))
+    qtbot.waitUntil(lambda: states(queue) == ["running", "queued", "queued", "queued"], timeout=60000)
+    one, two, three, four = (job.id for job in queue.jobs)
+    assert queue.busy
+    queue.move(four, -1)
+    queue.move(two, 1)
+    queue.move(two, 1)
+    queue.move(one, 1)  # it runs
+    queue.cancel(three)
+    qtbot.waitUntil(lambda: [j.id for j in queue.jobs] == [one, four, three, two], timeout=10000)
+    qtbot.waitUntil(lambda: queue.jobs[0].share > 0.05, timeout=60000)
+    total = queue.overall()
+    assert (total.total, total.ended) == (4, 1)
+    queue.cancel(one)
+    wait_for(qtbot, queue, "cancelled", "done", "cancelled", "done")
+    records = {job.id: job for job in disk.jobs()}
+    assert records[four].started < records[two].started
+    assert sorted(path.name for path in tmp_path.glob("*.mp4")) == ["four.mp4", "two.mp4"]
+    assert list(tmp_path.glob(".animate*")) == []
+    for number in (three, one):
+        queue.retry(number)
+    qtbot.waitUntil(lambda: "running" in states(queue), timeout=60000)
+    queue.pause()
+    qtbot.waitUntil(lambda: states(queue) == ["done", "done", "paused", "done"], timeout=60000)
+    assert queue.waiting == (three,)
+    assert not queue.busy
+    queue.resume([three])
+    wait_for(qtbot, queue, "done", "done", "done", "done")
+
+
+def test_names_that_are_taken(
+    qtbot: QtBot, watched: RenderQueue, disk: Queue, small_media: Path, tmp_path: Path
+) -> None:
+    faults: list[tuple[object, str]] = []
+    watched.failed.connect(lambda error, text: faults.append((error, text)))
+    watched.add(posed_entry(small_media, tmp_path / "out.png", smile=1.0))
+    wait_for(qtbot, watched, "queued")
+    assert watched.outputs() == {tmp_path / "out.png"}
+    watched.add(posed_entry(small_media, tmp_path / "out.png", smile=0.2))
+    qtbot.waitUntil(lambda: bool(faults))
+    assert isinstance(faults[0][0], UsageError)
+    assert "waits" in str(faults[0][0])
+    (kept,) = disk.jobs()
+    assert kept.expression is not None
+    assert kept.expression["sliders"] == {"smile": 1.0}
+    session = Session((PortraitItem(str(small_media / "a.jpg")),))
+    with pytest.raises(UsageError, match="is an input"):
+        make_entry(session, small_media / "a.jpg", overwrite=True)
+    with pytest.raises(UsageError, match="camera can't be rendered"):
+        make_entry(Session(session.portraits, driver=Driver("camera", "0")), tmp_path / "x.mp4", overwrite=False)
+    with pytest.raises(UsageError, match="no portrait"):
+        make_entry(Session(), tmp_path / "x.mp4", overwrite=False)
+
+
+# ---- crashes and ends
+
+
+def test_worker_that_dies_is_replaced_and_the_window_lives(
+    qtbot: QtBot, queue: RenderQueue, small_media: Path, tmp_path: Path
+) -> None:
+    queue.add(driven_entry(small_media, tmp_path / "out.mp4"))
+    qtbot.waitUntil(lambda: bool(queue.jobs) and queue.jobs[0].share > 0.1, timeout=60000)
+    worker = queue.jobs[0].pid
+    assert worker != os.getpid()
+    os.kill(worker, signal.SIGKILL)
+    wait_for(qtbot, queue, "done")
+    assert queue.jobs[0].pid != worker
+    assert queue.jobs[0].attempts == 2
+
+
+def test_finish_in_the_background(qtbot: QtBot, disk: Queue, small_media: Path, short: Path, tmp_path: Path) -> None:
+    queue = RenderQueue()
+    for name in ("one", "two"):
+        queue.add(driven_entry(small_media, tmp_path / f"{name}.mp4", short))
+    qtbot.waitUntil(lambda: states(queue)[:1] == ["running"], timeout=60000)
+    assert queue.stop(background=True)
+    assert disk.counts()["done"] < 2
+    again = RenderQueue()  # the next start sees how it goes on, and offers nothing
+    qtbot.waitUntil(lambda: states(again) == ["done", "done"], timeout=60000)
+    assert again.left_over == frozenset()
+    assert again.stop()
+    qtbot.waitUntil(lambda: disk.workers() == [], timeout=20000)
+
+
+WINDOW = """
+import sys
+from pathlib import Path
+from PySide6.QtCore import QCoreApplication
+from app.gui.jobs import RenderQueue, make_entry
+from app.gui.session import Driver, PortraitItem, Session
+app = QCoreApplication([])
+queue = RenderQueue()
+source, folder, *drivers = sys.argv[1:]
+for number, driver in enumerate(drivers):
+    session = Session((PortraitItem(source),), driver=Driver("file", driver))
+    queue.add(make_entry(session, Path(folder) / f"{number}.mp4", overwrite=False))
+app.exec()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of Unix")
+def test_window_that_is_killed_leaves_a_queue_that_resumes(
+    qtbot: QtBot, disk: Queue, small_media: Path, short: Path, tmp_path: Path, theme: object
+) -> None:
+    command = [sys.executable, "-c", WINDOW, str(small_media / "a.jpg"), str(tmp_path)]
+    clip = str(small_media / "clip.mp4")
+    window = subprocess.Popen([*command, str(short), clip, str(short)], cwd=ROOT)
+    try:
+        qtbot.waitUntil(lambda: disk.counts()["done"] == 1 and disk.counts()["running"] == 1, timeout=90000)
+        qtbot.waitUntil(lambda: disk.jobs(states=["running"])[0].share > 0.05, timeout=60000)
+    finally:
+        window.kill()
+        window.wait()
+    first = (tmp_path / "0.mp4").stat().st_mtime_ns
+    qtbot.waitUntil(lambda: disk.workers() == [], timeout=30000)  # nobody renders for a window that is gone
+    queue = RenderQueue()
     panel = QueuePanel(queue)
     qtbot.addWidget(panel)
     panel.show()
-    one, bad = queue.add(job("one")), queue.add(job("bad"))
-    wait_for(qtbot, one, "running")
-    qtbot.waitUntil(panel.rows[one.number].buttons["cancel"].isVisible)
-    assert panel.rows[bad.number].buttons["up"].isVisible()
-    panel.rows[one.number].buttons["cancel"].click()
-    wait_for(qtbot, one, "cancelled")
-    renderer.gate.release()
-    wait_for(qtbot, bad, "failed")
-    row = panel.rows[bad.number]
-    qtbot.waitUntil(row.buttons["report"].isVisible)
-    assert "bad.mp4 is bad" in row.accessibleName()
+    with qtbot.waitSignal(queue.found, timeout=20000):
+        pass
+    assert states(queue) == ["done", "paused", "paused"]
+    assert queue.left_over == {job.id for job in queue.jobs[1:]}
+    panel.show_jobs()
+    assert panel.banner.isVisible()
+    assert "2" in panel.question.text()
+    assert sorted(path.name for path in tmp_path.glob("*.mp4")) == ["0.mp4"]
+    panel.resume_old.click()
+    wait_for(qtbot, queue, "done", "done", "done")
+    qtbot.waitUntil(lambda: not panel.banner.isVisible(), timeout=10000)
+    assert (tmp_path / "0.mp4").stat().st_mtime_ns == first
+    assert queue.stop()
+    assert sorted(path.name for path in tmp_path.glob("*.mp4")) == ["0.mp4", "1.mp4", "2.mp4"]
+
+
+def test_broken_queue_is_told_and_the_window_lives(qtbot: QtBot, tmp_path: Path) -> None:
+    path = tmp_path / "broken.sqlite3"
+    path.write_bytes(b"this is no queue" * 100)
+    queue = RenderQueue(path)
+    with qtbot.waitSignal(queue.failed, timeout=20000) as caught:
+        pass
+    assert "can't be used as a queue" in str(caught.args[0])
+    assert queue.stop()
+
+
+# ---- the panel
+
+
+@pytest.fixture
+def gallery(disk: Queue, watched: RenderQueue, small_media: Path, tmp_path: Path) -> list[int]:
+    """One job in each state: running, two that wait, paused, failed, done, cut off, left out, cancelled."""
+    names = ["run", "next", "last", "held", "bad", "good", "part", "left", "gone"]
+    entries = [driven_entry(small_media, tmp_path / f"{name}.mp4") for name in names]
+    ids = list(disk.add(entries, LANE, lane=LANE).ids)
+    disk.pause(ids[3:4])
+    disk.cancel(ids[8:])
+    disk.move_first([*ids[4:8], ids[0]])
+    for state, error in (
+        ("failed", "bad.mp4 is bad."),
+        ("done", ""),
+        ("done", "It breaks off."),
+        ("skipped", "There."),
+    ):
+        job = disk.claim("other", in_order=True)
+        assert job is not None
+        Path(job.output).write_bytes(b"clip")
+        if state == "done":
+            disk.staged(job, (), error=error, seconds=2.0)
+            disk.done(job, ((Path(job.output).name, 4, 0),))
+        else:
+            disk.failed(job, error, 1, state, details="Traceback: bad")  # type: ignore[arg-type]
+    job = disk.claim("other", in_order=True)
+    assert job is not None
+    disk.beat("other", job.id, Progress("render", 30, 120, 12.5, 7.2, "Rendering"))
+    return ids
+
+
+def test_panel_shows_every_state(
+    qtbot: QtBot, theme: object, watched: RenderQueue, gallery: list[int], disk: Queue
+) -> None:
+    panel = QueuePanel(watched)
+    qtbot.addWidget(panel)
+    panel.resize(700, 500)
+    panel.show()
+    panel.show_jobs()
+    qtbot.waitUntil(lambda: len(panel.rows) == 9 and watched.jobs[4].state == "running", timeout=10000)
+    run, first, last, held, bad, good, part, left, gone = (panel.rows[number] for number in gallery)
+
+    def buttons(row: object) -> set[str]:
+        return {name for name, button in row.buttons.items() if button.isVisibleTo(row)}  # type: ignore[attr-defined]
+
+    assert buttons(run) == {"cancel"}
+    assert "rendering · 30 / 120 · 12 fps · 0:07 left" in run.accessibleName()
+    assert run.bar.value() == 500
+    assert buttons(first) == buttons(last) == {"up", "down", "cancel"}
+    assert buttons(held) == {"up", "down", "resume", "cancel"}
+    assert buttons(bad) == {"report", "retry", "remove"}
+    assert "bad.mp4 is bad." in bad.accessibleName()
+    assert buttons(good) == {"open", "folder", "remove"}
+    assert buttons(part) == {"open", "folder", "report", "remove"}
+    assert "done in part · It breaks off." in part.accessibleName()
+    assert buttons(left) == {"report", "retry", "remove"}
+    assert buttons(gone) == {"retry", "remove"}
+    assert panel.overall.text() == "0 of 3 · 0:07 left" or panel.overall.text().startswith("0 of 3")
     with qtbot.waitSignal(panel.report_requested) as caught:
-        row.buttons["report"].click()
-    assert caught.args == [bad.number]
-    row.buttons["remove"].click()
-    assert list(panel.rows) == [one.number]
+        bad.buttons["report"].click()
+    assert caught.args == [gallery[4]]
+    held.buttons["resume"].click()
+    qtbot.waitUntil(lambda: watched.find(gallery[3]).state == "queued")  # type: ignore[union-attr]
+    panel.pause.click()
+    qtbot.waitUntil(lambda: disk.counts()["paused"] == 3, timeout=10000)
+    qtbot.waitUntil(panel.resume.isVisible, timeout=10000)
+    panel.resume.click()
+    qtbot.waitUntil(lambda: disk.counts()["paused"] == 0, timeout=10000)
+    panel.clear.click()
+    qtbot.waitUntil(lambda: len(panel.rows) == 4, timeout=10000)
+    assert not panel.clear.isVisible()
+
+
+def test_long_queue_does_not_hold_the_window_up(
+    qtbot: QtBot,
+    theme: object,
+    watched: RenderQueue,
+    disk: Queue,
+    small_media: Path,
+    tmp_path: Path,
+    watch: Callable[[], list[tuple[float, str]]],
+) -> None:
+    panel = QueuePanel(watched)
+    qtbot.addWidget(panel)
+    panel.resize(700, 400)
+    panel.show()
+    one = driven_entry(small_media, tmp_path / "x.mp4")
+    events = watch()
+    disk.add([Entry(one.source, one.driving, str(tmp_path / f"{n}.mp4"), {}) for n in range(500)], "night.toml")
+    qtbot.waitUntil(lambda: len(panel.rows) == SHOWN, timeout=30000)
+    assert watched.more == 500 - SHOWN
+    assert len(watched.waiting) == 500
+    worst = max(events)
+    assert worst[0] < 0.016, worst
+
+
+@pytest.mark.parametrize("answer", ["stop", "background", "stay"])
+def test_close_dialog_asks(qtbot: QtBot, theme: object, answer: str) -> None:
+    dialog = CloseDialog("Files are being rendered: 2.", True)
+    qtbot.addWidget(dialog)
+    assert dialog.answer == "stay"
+    dialog.open()
+    dialog.buttons[answer].click()
+    assert dialog.answer == answer
+    alone = CloseDialog("A recording is running.", False)
+    qtbot.addWidget(alone)
+    assert not alone.buttons["background"].isVisibleTo(alone)
+
+
+# ---- figures
+
+
+def record(disk: Queue, entry: Entry, **changes: object) -> JobRecord:
+    from dataclasses import replace
+
+    (number,) = disk.add([entry]).ids
+    return replace(disk.get(number), **changes)  # type: ignore[arg-type]
+
+
+def test_time_left_of_jobs(disk: Queue, small_media: Path, tmp_path: Path) -> None:
+    jobs = [posed_entry(small_media, tmp_path / f"{n}.png") for n in range(4)]
+    done = record(disk, jobs[0], state="done", seconds=10.0)
+    halfway = Progress("render", 50, 100, 10.0, None)
+    run = record(disk, jobs[1], state="running", started=1000.0, progress=halfway)
+    assert run.share == pytest.approx(2 / 3)
+    assert seconds_left(run, 1010.0) == pytest.approx(5.0)
+    assert seconds_left(record(disk, jobs[1], state="running", started=1000.0), 1010.0) is None
+    waits = [record(disk, jobs[n]) for n in (2, 3)]
+    total = overall([done, run, *waits], 1010.0)
+    assert (total.ended, total.total) == (1, 4)
+    assert total.share == pytest.approx((1 + 2 / 3) / 4)
+    assert total.seconds == pytest.approx(5 + 2 * (10 + 15) / 2)
+    assert overall(waits, 0.0).seconds is None
+    assert overall([done], 0.0).seconds == 0.0
+    assert overall([], 0.0).share == 1.0
+    assert Progress("track", 50, 100).share == pytest.approx(1 / 6)
+
+
+def test_queue_of_an_older_version_is_upgraded(small_media: Path, tmp_path: Path) -> None:
+    path = tmp_path / "old.sqlite3"
+    with Queue(path) as made:
+        made.add([driven_entry(small_media, tmp_path / "x.mp4")], "night")
+    with sqlite3.connect(path) as db:
+        for line in SECOND.strip().split(";"):
+            table, column = line.split()[2], line.split()[5]
+            db.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
+        db.execute("PRAGMA user_version = 1")
+    db.close()
+    with Queue(path) as opened:
+        (job,) = opened.jobs()
+        assert (job.batch, job.state, job.lane, job.notes, job.progress) == ("night", "queued", "", (), None)
 
 
 def test_time_left() -> None:
@@ -165,7 +513,7 @@ def posed(small_media: Path) -> Callable[..., Job]:
 
 
 def run(job: Job) -> RenderReport:
-    return render_job(job, EventStream(), CancelToken())
+    return render_pose(job, EventStream(), CancelToken())
 
 
 def test_sliders_pose_a_photo(posed: Callable[..., Job], small_media: Path, tmp_path: Path) -> None:

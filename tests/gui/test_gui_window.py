@@ -26,6 +26,7 @@ from app.gui.dialogs.weights import WeightsDialog
 from app.gui.session import Driver, PortraitItem, Session
 from app.gui.shortcuts import COMMANDS, clashes
 from app.gui.window import MainWindow
+from app.jobs import Queue
 from app.media.reader import open_clip
 from app.options import parse_crop
 from app.presets import Preset
@@ -292,16 +293,18 @@ def test_render_carries_sliders_and_can_be_opened(
         window.commands.queue_render(outputs[-1], overwrite=False)
     assert window.queue_panel.isVisible()
     assert window.actions_["show_queue"].isChecked()
-    qtbot.waitUntil(lambda: all(e.state == "done" for e in studio.queue.jobs), timeout=60000)
+    qtbot.waitUntil(lambda: [job.state for job in studio.queue.jobs] == ["done", "done"], timeout=60000)
     frames = []
     for path in outputs:
         with open_clip(path) as clip:
             frames.append([frame.rgb for frame in clip])
     assert [len(f) for f in frames] == [4, 4]
     assert np.abs(frames[0][-1].astype(int) - frames[1][-1]).max() > 60
-    window.commands.queue_render(outputs[0], overwrite=False)
-    qtbot.waitUntil(lambda: studio.queue.jobs[-1].state == "failed", timeout=20000)
-    assert "exists already" in studio.queue.jobs[-1].message
+    (tmp_path / "mine.mp4").write_bytes(b"mine")
+    window.commands.queue_render(tmp_path / "mine.mp4", overwrite=False)
+    qtbot.waitUntil(lambda: studio.queue.jobs[-1].state == "skipped", timeout=20000)
+    assert "exists already" in studio.queue.jobs[-1].error
+    assert (tmp_path / "mine.mp4").read_bytes() == b"mine"
 
 
 @pytest.fixture(scope="session")
@@ -490,24 +493,24 @@ def test_closing_during_a_render_asks_and_cleans_up(
     qtbot: QtBot, window: MainWindow, small_media: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
-    answer = [False]
+    answer = ["stay"]
     monkeypatch.setattr(window, "ask_close", lambda text: asked.append(text) or answer[0])
+    queue = window.studio.queue
     window.studio.set_driver(Driver("file", str(small_media / "clip.mp4")))
-    entry = window.commands.queue_render(tmp_path / "out.mp4", overwrite=False)
-    assert entry is not None
-    qtbot.waitUntil(lambda: entry.phase == "render" and entry.done > 2, timeout=60000)
+    assert window.commands.queue_render(tmp_path / "out.mp4", overwrite=False)
+    qtbot.waitUntil(lambda: bool(queue.jobs) and queue.jobs[0].share > 0.4, timeout=60000)
     window.close()
     assert window.isVisible()
     assert "1" in asked[0]
-    answer[0] = True
+    answer[0] = "stop"
     with qtbot.waitSignal(window.closed, timeout=60000):
         window.close()
-    assert entry.state == "cancelled"
-    assert not (tmp_path / "out.mp4").exists()
-    kept = list(tmp_path.glob("out*"))
-    assert entry.output in kept
-    assert len(kept) == 1
+    assert list(tmp_path.glob("*out*")) == []
+    assert list(tmp_path.glob(".animate*")) == []
     assert window.studio.live.state == "closed"
+    with Queue() as left:
+        assert [job.state for job in left.jobs()] == ["paused"]
+        assert left.workers() == []
 
 
 def test_theme_changes_all_colours(window: MainWindow) -> None:

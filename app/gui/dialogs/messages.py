@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import sys
+from functools import partial
 
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QFontDatabase, QGuiApplication
@@ -153,23 +154,43 @@ class NameDialog(QDialog):
 
 
 class CloseDialog(QDialog):
-    """Asks what to do with running work when the window closes."""
+    """Asks what to do with running work when the window closes.
 
-    def __init__(self, text: str, parent: QWidget | None = None) -> None:
+    Args:
+        text: What is going on.
+        alone: Whether it can be finished without the window.
+        parent: Window.
+
+    Attributes:
+        answer: "stay", "background" or "stop".
+    """
+
+    def __init__(self, text: str, alone: bool, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self.answer = "stay"
         self.setWindowTitle(tr("Work is going on"))
-        self.setMinimumWidth(440)
+        self.setMinimumWidth(520)
         message = QLabel(text)
         message.setWordWrap(True)
-        buttons = QDialogButtonBox()
-        stay = buttons.addButton(tr("Go on"), QDialogButtonBox.ButtonRole.RejectRole)
-        leave = buttons.addButton(tr("Stop and quit"), QDialogButtonBox.ButtonRole.AcceptRole)
-        stay.setObjectName("primary")
-        stay.setDefault(True)
-        leave.clicked.connect(self.accept)
-        stay.clicked.connect(self.reject)
+        self.buttons: dict[str, QPushButton] = {}
+        line = QHBoxLayout()
+        line.addStretch(1)
+        for answer, title in (
+            ("stop", tr("Stop and quit")), ("background", tr("Finish in the background")),
+            ("stay", tr("Keep the window open")),
+        ):  # fmt: skip
+            button = self.buttons[answer] = QPushButton(title)
+            button.clicked.connect(partial(self._choose, answer))
+            line.addWidget(button)
+        self.buttons["background"].setVisible(alone)
+        self.buttons["stay"].setObjectName("primary")
+        self.buttons["stay"].setDefault(True)
         box = QVBoxLayout(self)
         box.setContentsMargins(24, 24, 24, 20)
         box.setSpacing(16)
         box.addWidget(message)
-        box.addWidget(buttons)
+        box.addLayout(line)
+
+    def _choose(self, answer: str) -> None:
+        self.answer = answer
+        self.accept()

@@ -40,6 +40,10 @@
    <translation>Qualität anpassen</translation>
   </message>
   <message>
+   <source>Add a photo or a clip on the left.</source>
+   <translation>Fügen Sie links ein Foto oder einen Film hinzu.</translation>
+  </message>
+  <message>
    <source>Add portraits</source>
    <translation>Porträts hinzufügen</translation>
   </message>
@@ -396,12 +400,16 @@
    <translation>Datei des Antriebs: {name}</translation>
   </message>
   <message>
-   <source>Files are being rendered: {count}. What is done of the running one is kept.</source>
-   <translation>Es werden noch Dateien gerendert: {count}. Was von der laufenden fertig ist, bleibt erhalten.</translation>
+   <source>Files are being rendered: {count}. They can be finished in the background; what is stopped waits for the next start.</source>
+   <translation>Es werden noch Dateien gerendert: {count}. Sie können im Hintergrund fertig werden; was angehalten wird, wartet auf den nächsten Start.</translation>
   </message>
   <message>
    <source>Find the square from the face instead of setting it by hand.</source>
    <translation>Das Quadrat aus dem Gesicht bestimmen, statt es von Hand zu setzen.</translation>
+  </message>
+  <message>
+   <source>Finish in the background</source>
+   <translation>Im Hintergrund fertigstellen</translation>
   </message>
   <message>
    <source>Fit</source>
@@ -468,10 +476,6 @@
    <translation>Vollbild</translation>
   </message>
   <message>
-   <source>Go on</source>
-   <translation>Weitermachen</translation>
-  </message>
-  <message>
    <source>Grin</source>
    <translation>Grinsen</translation>
   </message>
@@ -532,8 +536,16 @@
    <translation>Import abgeschlossen.</translation>
   </message>
   <message>
+   <source>Jobs that were not finished last time: {count}.</source>
+   <translation>Aufträge, die beim letzten Mal nicht fertig wurden: {count}.</translation>
+  </message>
+  <message>
    <source>Keep shoulders and picture border in place so that the animated head fits the untouched photo.</source>
    <translation>Hält Schultern und Bildrand an ihrem Platz, damit der bewegte Kopf ins unberührte Foto passt.</translation>
+  </message>
+  <message>
+   <source>Keep the window open</source>
+   <translation>Fenster offen lassen</translation>
   </message>
   <message>
    <source>Keyboard shortcuts</source>
@@ -564,6 +576,10 @@
    <translation>Größte Seite des Quadrats, das in den Pixeln der Quelle animiert wird; mehr ist schärfer bei großen Bildern und langsamer. 0 überlässt der Engine die Wahl; LivePortrait-Netze haben eine feste Größe.</translation>
   </message>
   <message>
+   <source>Later</source>
+   <translation>Später</translation>
+  </message>
+  <message>
    <source>Laugh</source>
    <translation>Lachen</translation>
   </message>
@@ -582,6 +598,10 @@
   <message>
    <source>Length</source>
    <translation>Länge</translation>
+  </message>
+  <message>
+   <source>Let the running job finish, and hold the others back</source>
+   <translation>Den laufenden Auftrag fertig werden lassen und die anderen zurückhalten</translation>
   </message>
   <message>
    <source>Level the crop</source>
@@ -888,6 +908,10 @@
    <translation>Programm</translation>
   </message>
   <message>
+   <source>Progress of all jobs</source>
+   <translation>Fortschritt aller Aufträge</translation>
+  </message>
+  <message>
    <source>Progress of {name}</source>
    <translation>Fortschritt von {name}</translation>
   </message>
@@ -1006,6 +1030,14 @@
   <message>
    <source>Result over source</source>
    <translation>Ergebnis über Quelle</translation>
+  </message>
+  <message>
+   <source>Resume</source>
+   <translation>Fortsetzen</translation>
+  </message>
+  <message>
+   <source>Resume ({count})</source>
+   <translation>Fortsetzen ({count})</translation>
   </message>
   <message>
    <source>Right eye</source>
@@ -1204,6 +1236,10 @@
    <translation>Überraschung</translation>
   </message>
   <message>
+   <source>Take all jobs that are over off the list; the files stay</source>
+   <translation>Alle beendeten Aufträge von der Liste nehmen; die Dateien bleiben</translation>
+  </message>
+  <message>
    <source>Take off the list</source>
    <translation>Von der Liste nehmen</translation>
   </message>
@@ -1252,6 +1288,10 @@
    <translation>Der Ausdruck wurde gespeichert.</translation>
   </message>
   <message>
+   <source>The jobs wait in the queue; resume them there.</source>
+   <translation>Die Aufträge warten in der Liste; setzen Sie sie dort fort.</translation>
+  </message>
+  <message>
    <source>The preset was exported.</source>
    <translation>Die Voreinstellung wurde exportiert.</translation>
   </message>
@@ -1274,6 +1314,10 @@
   <message>
    <source>There is no picture in the clipboard.</source>
    <translation>In der Zwischenablage ist kein Bild.</translation>
+  </message>
+  <message>
+   <source>There is no portrait.</source>
+   <translation>Es gibt kein Porträt.</translation>
   </message>
   <message>
    <source>This app can't download it.</source>
@@ -1472,6 +1516,10 @@
    <translation>vorhanden</translation>
   </message>
   <message>
+   <source>left out</source>
+   <translation>ausgelassen</translation>
+  </message>
+  <message>
    <source>lip-sync</source>
    <translation>Lippensynchron</translation>
   </message>
@@ -1508,6 +1556,10 @@
    <translation>aus</translation>
   </message>
   <message>
+   <source>paused</source>
+   <translation>angehalten</translation>
+  </message>
+  <message>
    <source>pose</source>
    <translation>Haltung</translation>
   </message>
@@ -1542,6 +1594,10 @@
   <message>
    <source>size not known</source>
    <translation>Größe unbekannt</translation>
+  </message>
+  <message>
+   <source>sliders</source>
+   <translation>Regler</translation>
   </message>
   <message>
    <source>source</source>
@@ -1584,8 +1640,20 @@
    <translation>{count} Dateien</translation>
   </message>
   <message>
+   <source>{count} more: animate jobs list</source>
+   <translation>{count} weitere: animate jobs list</translation>
+  </message>
+  <message>
+   <source>{done} of {total}</source>
+   <translation>{done} von {total}</translation>
+  </message>
+  <message>
    <source>{keys} is used by: {commands}</source>
    <translation>{keys} ist mehrfach vergeben: {commands}</translation>
+  </message>
+  <message>
+   <source>{name} is an input and can't be the output as well.</source>
+   <translation>{name} ist eine Eingabe und kann nicht zugleich das Ergebnis sein.</translation>
   </message>
   <message>
    <source>{name} is ready.</source>

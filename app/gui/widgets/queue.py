@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from pathlib import Path
 
-from PySide6.QtCore import QSize, Qt, QUrl, Signal
+from PySide6.QtCore import QSize, Qt, QTimer, QUrl, Signal
 from PySide6.QtGui import QDesktopServices
 from PySide6.QtWidgets import (
     QFrame,
@@ -19,17 +21,22 @@ from PySide6.QtWidgets import (
 )
 
 from app.gui import icons
-from app.gui.jobs import FINISHED, QueuedJob, RenderQueue
+from app.gui.jobs import LANE, RenderQueue
 from app.gui.translate import mark, tr
 from app.gui.widgets.basic import ElidedLabel, colours, paint_icon, tool_button
+from app.jobs.estimate import seconds_left
+from app.jobs.record import ENDED, JobRecord
 
 STATES = {
-    "queued": mark("waiting"), "running": mark("running"), "done": mark("done"), "partial": mark("done in part"),
-    "failed": mark("failed"), "cancelled": mark("stopped"),
+    "queued": mark("waiting"), "running": mark("running"), "paused": mark("paused"), "done": mark("done"),
+    "partial": mark("done in part"), "failed": mark("failed"), "cancelled": mark("stopped"),
+    "skipped": mark("left out"),
 }  # fmt: skip
 PHASES = {"track": mark("reading motion"), "render": mark("rendering")}
 LOOKS = {"done": ("check", "ok"), "partial": ("warning", "warning"), "failed": ("warning", "danger"),
-         "cancelled": ("stop", "muted"), "running": ("render", "accent"), "queued": ("more", "muted")}  # fmt: skip
+         "cancelled": ("stop", "muted"), "running": ("render", "accent"), "queued": ("more", "muted"),
+         "paused": ("pause", "muted"), "skipped": ("warning", "muted")}  # fmt: skip
+AT_ONCE = 2  # rows made in one event, so that a long list does not hold the window up
 
 
 def left_text(seconds: float | None) -> str:
@@ -42,6 +49,18 @@ def left_text(seconds: float | None) -> str:
     return tr("{time} left", time=text)
 
 
+def look_of(job: JobRecord) -> str:
+    """State as it is shown: a job that is done from an input that broke off is done in part."""
+    return "partial" if job.state == "done" and job.error else job.state
+
+
+def local_file(job: JobRecord) -> Path | None:
+    """The result of a job that is done, if it lies in a folder here."""
+    if job.state != "done" or "://" in job.output:
+        return None
+    return Path(job.output).parent / job.files[0][0] if job.files else Path(job.output)
+
+
 class JobRow(QFrame):
     """One job.
 
@@ -51,10 +70,10 @@ class JobRow(QFrame):
 
     report_requested = Signal(int)
 
-    def __init__(self, queue: RenderQueue, entry: QueuedJob) -> None:
+    def __init__(self, queue: RenderQueue, job: JobRecord) -> None:
         super().__init__()
         self.setObjectName("card")
-        self.number = entry.number
+        self.number = job.id
         self._queue = queue
         self._icon = QLabel()
         self._title = ElidedLabel()
@@ -66,13 +85,15 @@ class JobRow(QFrame):
         line = QHBoxLayout()
         line.setSpacing(2)
         for name, icon, title, call in (
-            ("up", "chevron-down", tr("Earlier"), lambda: queue.move(self.number, -1)),
+            ("up", "chevron-up", tr("Earlier"), lambda: queue.move(self.number, -1)),
+            ("down", "chevron-down", tr("Later"), lambda: queue.move(self.number, 1)),
+            ("resume", "play", tr("Resume"), lambda: queue.resume([self.number])),
             ("open", "play", tr("Open the file"), self._open),
             ("folder", "folder", tr("Open the folder"), self._open_folder),
             ("report", "info", tr("Show the report"), lambda: self.report_requested.emit(self.number)),
             ("retry", "reset", tr("Once more"), lambda: queue.retry(self.number)),
             ("cancel", "stop", tr("Stop"), lambda: queue.cancel(self.number)),
-            ("remove", "close", tr("Take off the list"), lambda: queue.remove(self.number)),
+            ("remove", "close", tr("Take off the list"), lambda: queue.remove([self.number])),
         ):
             button = tool_button(icon, title, 16)
             button.clicked.connect(call)
@@ -90,69 +111,75 @@ class JobRow(QFrame):
         box.addLayout(texts, 1)
         box.addLayout(line)
         self.refresh()
-        self.show_entry(entry)
+        self.show_job(job)
 
     def refresh(self) -> None:
         """Draw the icons in the colours in use."""
-        for name, button in self.buttons.items():
+        for button in self.buttons.values():
             paint_icon(button)
-            if name == "up":
-                picture = icons.pixmap("chevron-down", colours().text)
-                from PySide6.QtGui import QIcon, QTransform
-
-                button.setIcon(QIcon(picture.transformed(QTransform().rotate(180))))
         self._look = ""
 
-    def show_entry(self, entry: QueuedJob) -> None:
+    def show_job(self, job: JobRecord) -> None:
         """Show where the job stands."""
-        output = Path(entry.job.options.output.output)
-        self._title.setText(output.name)
-        self._title.setToolTip(str(output))
-        state = entry.state
-        if state != self._look:
-            self._look = state
-            icon, colour = LOOKS[state]
+        name = Path(job.output).name
+        self._title.setText(name)
+        self._title.setToolTip(job.output)
+        look = look_of(job)
+        if look != self._look:
+            self._look = look
+            icon, colour = LOOKS[look]
             self._icon.setPixmap(icons.pixmap(icon, getattr(colours(), colour), 20, 2.0))
-        text = tr(STATES[state])
-        if state == "running" and entry.phase:
-            text = tr(PHASES[entry.phase]) if entry.phase in PHASES else entry.phase
-            if entry.total:
-                text += f" · {entry.done} / {entry.total}"
-            if entry.fps:
-                text += f" · {entry.fps:.0f} fps"
-            if entry.eta is not None:
-                text += f" · {left_text(entry.eta)}"
-        elif entry.message:
-            text += f" · {entry.message}"
+        text = self._text(job, look)
         self._state.setText(text)
-        self._state.setToolTip("\n".join([entry.message, *entry.notes]).strip())
-        self.bar.setValue(round(1000 * entry.share))
-        self.bar.setVisible(state in ("queued", "running"))
-        name = output.name
+        self._state.setToolTip("\n".join([self._inputs(job), job.error, *job.notes]).strip())
+        self.bar.setValue(round(1000 * job.share))
+        self.bar.setVisible(job.state == "running")
         self.setAccessibleName(f"{name}: {text}")
         self.bar.setAccessibleName(tr("Progress of {name}", name=name))
-        over = state in FINISHED
+        over, waits = job.state in ENDED, job.state in ("queued", "paused")
+        here = local_file(job) is not None
         shown = {
-            "up": state == "queued", "open": entry.output is not None and state != "failed",
-            "folder": entry.output is not None, "report": state == "failed",
-            "retry": state in ("failed", "cancelled"), "cancel": not over, "remove": over,
+            "up": waits, "down": waits, "resume": job.id in self._queue.waiting, "open": here, "folder": here,
+            "report": bool(job.error), "retry": over and job.state != "done", "cancel": not over, "remove": over,
         }  # fmt: skip
         for key, button in self.buttons.items():
             button.setVisible(shown[key])
             button.setAccessibleDescription(name)
 
-    def _entry(self) -> QueuedJob | None:
-        return self._queue.find(self.number)
+    @staticmethod
+    def _inputs(job: JobRecord) -> str:
+        second = tr("sliders") if job.driving is None else job.driving.name
+        text = f"{job.source.name} + {second}"
+        return text if job.lane == LANE or not job.batch else f"{text} ({Path(job.batch).name})"
+
+    def _text(self, job: JobRecord, look: str) -> str:
+        """The line below the name."""
+        parts = [tr(STATES[look])]
+        progress = job.progress
+        if job.state == "running" and progress is not None and progress.phase:
+            parts = [tr(PHASES[progress.phase]) if progress.phase in PHASES else progress.phase]
+            if progress.total:
+                parts.append(f"{progress.done} / {progress.total}")
+            if progress.fps:
+                parts.append(f"{progress.fps:.0f} fps")
+        if job.state == "running":
+            parts.append(left_text(seconds_left(job, time.time())))
+        parts.append(job.error if job.error else self._inputs(job))
+        return " · ".join(part for part in parts if part)
+
+    def _file(self) -> Path | None:
+        job = self._queue.find(self.number)
+        return None if job is None else local_file(job)
 
     def _open(self) -> None:
-        entry = self._entry()
-        if entry is not None and entry.output is not None:
-            QDesktopServices.openUrl(QUrl.fromLocalFile(str(entry.output.resolve())))
+        path = self._file()
+        if path is not None:
+            QDesktopServices.openUrl(QUrl.fromLocalFile(str(path)))
 
     def _open_folder(self) -> None:
-        entry = self._entry()
-        if entry is not None and entry.output is not None:
-            QDesktopServices.openUrl(QUrl.fromLocalFile(str(entry.output.resolve().parent)))
+        path = self._file()
+        if path is not None:
+            QDesktopServices.openUrl(QUrl.fromLocalFile(str(path.parent)))
 
 
 class QueuePanel(QWidget):
@@ -173,17 +200,30 @@ class QueuePanel(QWidget):
         self.setMinimumHeight(110)
         self._queue = queue
         self.rows: dict[int, JobRow] = {}
+        self.pause = self._chip(tr("Pause"), tr("Let the running job finish, and hold the others back"), queue.pause)
+        self.resume = self._chip(tr("Resume"), "", lambda: queue.resume(queue.waiting))
+        self.clear = self._chip(
+            tr("Clear finished"), tr("Take all jobs that are over off the list; the files stay"), queue.clear_finished
+        )
+        self.hide_button = tool_button("close", tr("Hide the render queue"), 16)
+        self.hide_button.clicked.connect(self.close_requested)
         title = QLabel(tr("Render queue"))
         title.setObjectName("heading")
-        clear = QPushButton(tr("Clear finished"))
-        clear.setObjectName("chip")
-        clear.clicked.connect(queue.clear_finished)
-        hide = tool_button("close", tr("Hide the render queue"), 16)
-        hide.clicked.connect(self.close_requested)
+        self.overall = QLabel()
+        self.overall.setObjectName("muted")
+        self.bar = QProgressBar()
+        self.bar.setRange(0, 1000)
+        self.bar.setTextVisible(False)
+        self.bar.setAccessibleName(tr("Progress of all jobs"))
         top = QHBoxLayout()
-        top.addWidget(title, 1)
-        top.addWidget(clear)
-        top.addWidget(hide)
+        top.setSpacing(8)
+        top.addWidget(title)
+        top.addWidget(self.overall)
+        top.addWidget(self.bar, 1)
+        self._gap = QWidget()
+        top.addWidget(self._gap, 1)
+        for button in (self.pause, self.resume, self.clear, self.hide_button):
+            top.addWidget(button)
         content = QWidget()
         self._list = QVBoxLayout(content)
         self._list.setContentsMargins(0, 0, 6, 0)
@@ -191,44 +231,109 @@ class QueuePanel(QWidget):
         self._list.setAlignment(Qt.AlignmentFlag.AlignTop)
         self._empty = QLabel(tr("Nothing to render yet."))
         self._empty.setObjectName("muted")
+        self._more = QLabel()
+        self._more.setObjectName("muted")
         self._list.addWidget(self._empty)
+        self._list.addWidget(self._more)
         area = QScrollArea()
         area.setWidget(content)
         area.setWidgetResizable(True)
         area.setFrameShape(QFrame.Shape.NoFrame)
         area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.banner = self._make_banner()
         box = QVBoxLayout(self)
         box.setContentsMargins(16, 8, 10, 8)
         box.setSpacing(6)
         box.addLayout(top)
+        box.addWidget(self.banner)
         box.addWidget(area, 1)
-        queue.changed.connect(self.show_jobs)
+        queue.changed.connect(self._changed)
+
+    @staticmethod
+    def _chip(text: str, help_text: str, call: Callable[[], object]) -> QPushButton:
+        button = QPushButton(text)
+        button.setObjectName("chip")
+        button.setToolTip(help_text)
+        button.clicked.connect(lambda _: call())
+        return button
+
+    def _make_banner(self) -> QFrame:
+        """The question what becomes of jobs from last time."""
+        banner = QFrame()
+        banner.setObjectName("banner")
+        self.question = QLabel()
+        self.question.setWordWrap(True)
+        self.resume_old = QPushButton(tr("Resume"))
+        self.resume_old.setObjectName("primary")
+        self.resume_old.clicked.connect(lambda: self._queue.resume(self._queue.left_over))
+        self.forget_old = QPushButton(tr("Take off the list"))
+        self.forget_old.clicked.connect(lambda: self._queue.remove(self._queue.left_over))
+        line = QHBoxLayout(banner)
+        line.setContentsMargins(14, 6, 8, 6)
+        line.addWidget(self.question, 1)
+        line.addWidget(self.forget_old)
+        line.addWidget(self.resume_old)
+        return banner
 
     def sizeHint(self) -> QSize:  # noqa: N802 - Qt's name
         """Room for two jobs."""
         return QSize(400, 190)
 
+    def _changed(self) -> None:
+        if self.isVisible():
+            self.show_jobs()
+
     def show_jobs(self) -> None:
-        """Bring the rows to the queue's jobs."""
-        jobs = self._queue.jobs
-        numbers = [entry.number for entry in jobs]
+        """Bring the rows to the queue's jobs; a long list comes bit by bit."""
+        jobs, queue = self._queue.jobs, self._queue
+        numbers = {job.id for job in jobs}
         for number in [n for n in self.rows if n not in numbers]:
             gone = self.rows.pop(number)
             gone.setParent(None)
             gone.deleteLater()
-        for place, entry in enumerate(jobs):
-            row = self.rows.get(entry.number)
+        made, place = 0, 0
+        for job in jobs:
+            row = self.rows.get(job.id)
             if row is None:
-                row = self.rows[entry.number] = JobRow(self._queue, entry)
+                if made == AT_ONCE:
+                    continue
+                made += 1
+                row = self.rows[job.id] = JobRow(queue, job)
                 row.report_requested.connect(self.report_requested)
                 self._list.insertWidget(place, row)
             elif self._list.indexOf(row) != place:
                 self._list.insertWidget(place, row)
-            row.show_entry(entry)
+            row.show_job(job)
+            place += 1
+        if len(self.rows) < len(jobs):
+            QTimer.singleShot(0, self, self.show_jobs)
         self._empty.setVisible(not jobs)
+        self._more.setVisible(queue.more > 0)
+        self._more.setText(tr("{count} more: animate jobs list", count=queue.more))
+        self._show_head()
+
+    def _show_head(self) -> None:
+        """What concerns all jobs."""
+        queue, active = self._queue, self._queue.active
+        total = queue.overall()
+        self.bar.setVisible(bool(active))
+        self._gap.setVisible(not active)
+        self.bar.setValue(round(1000 * total.share))
+        text = tr("{done} of {total}", done=total.ended, total=total.total)
+        left = left_text(total.seconds)
+        self.overall.setText(f"{text} · {left}" if left else text)
+        self.overall.setVisible(bool(active))
+        self.pause.setVisible(any(job.state == "queued" for job in active))
+        old, waits = len(queue.left_over), len(queue.waiting)
+        self.banner.setVisible(bool(old))
+        self.question.setText(tr("Jobs that were not finished last time: {count}.", count=old))
+        self.resume.setVisible(waits > old)
+        self.resume.setText(tr("Resume ({count})", count=waits))
+        self.clear.setVisible(any(job.state in ENDED for job in queue.jobs))
 
     def refresh(self) -> None:
         """Draw the icons in the colours in use."""
         for row in self.rows.values():
             row.refresh()
-        self.show_jobs()
+        if self.isVisible():
+            self.show_jobs()

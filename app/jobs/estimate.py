@@ -1,0 +1,65 @@
+"""How far jobs are, one by one and together, and how long they will still take."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from app.jobs.record import ENDED, JobRecord
+
+LEAST: Final = 0.02  # share from which a running job tells how long it will take
+
+
+@dataclass(frozen=True)
+class Overall:
+    """How far some jobs are together.
+
+    Attributes:
+        ended: How many are over, well or not.
+        total: How many there are.
+        share: How much of the work is done, 0 to 1.
+        seconds: Time left, None if that can't be told yet.
+    """
+
+    ended: int
+    total: int
+    share: float
+    seconds: float | None
+
+
+def seconds_left(job: JobRecord, now: float) -> float | None:
+    """Time that a running job will still take, None if that can't be told yet.
+
+    Args:
+        job: The job.
+        now: Seconds since 1970.
+    """
+    if job.state != "running" or job.started is None:
+        return None
+    if job.progress is not None and job.progress.phase == "render" and job.progress.eta is not None:
+        return max(0.0, job.progress.eta)
+    passed = now - job.started
+    return None if job.share < LEAST or passed <= 0 else passed * (1 - job.share) / job.share
+
+
+def overall(jobs: Sequence[JobRecord], now: float) -> Overall:
+    """How far some jobs are together; a waiting one counts as long as those that were rendered took.
+
+    Args:
+        jobs: The jobs.
+        now: Seconds since 1970.
+    """
+    ended = [job for job in jobs if job.state in ENDED]
+    running = [(job, seconds_left(job, now)) for job in jobs if job.state == "running"]
+    waiting = len(jobs) - len(ended) - len(running)
+    lengths = [job.seconds for job in ended if job.state == "done" and job.seconds > 0]
+    lengths += [now - job.started + left for job, left in running if left is not None and job.started is not None]
+    share = (len(ended) + sum(job.share for job, _ in running)) / len(jobs) if jobs else 1.0
+    seconds = None
+    known = [left for _, left in running if left is not None]
+    if lengths or not (waiting or running):
+        typical = sum(lengths) / len(lengths) if lengths else 0.0
+        abreast = max(1, len(running))
+        seconds = (sum(known) + (waiting + len(running) - len(known)) * typical) / abreast
+    return Overall(len(ended), len(jobs), share, seconds)

@@ -169,7 +169,6 @@ class CloseDialog(QDialog):
         super().__init__(parent)
         self.answer = "stay"
         self.setWindowTitle(tr("Work is going on"))
-        self.setMinimumWidth(520)
         message = QLabel(text)
         message.setWordWrap(True)
         self.buttons: dict[str, QPushButton] = {}
@@ -190,6 +189,9 @@ class CloseDialog(QDialog):
         box.setSpacing(16)
         box.addWidget(message)
         box.addLayout(line)
+        for button in self.buttons.values():
+            button.ensurePolished()
+        self.setMinimumWidth(max(520, box.minimumSize().width()))
 
     def _choose(self, answer: str) -> None:
         self.answer = answer

@@ -1557,7 +1557,7 @@
   </message>
   <message>
    <source>paused</source>
-   <translation>angehalten</translation>
+   <translation>pausiert</translation>
   </message>
   <message>
    <source>pose</source>

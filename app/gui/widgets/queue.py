@@ -61,6 +61,13 @@ def local_file(job: JobRecord) -> Path | None:
     return Path(job.output).parent / job.files[0][0] if job.files else Path(job.output)
 
 
+def _rank(job: JobRecord) -> tuple[int, float]:
+    """Place in the list: what runs, what waits in the order of work, what is over with the latest first."""
+    if job.state in ENDED:
+        return 2, -(job.finished or job.created)
+    return (0, job.started or 0.0) if job.state == "running" else (1, job.position)
+
+
 class JobRow(QFrame):
     """One job.
 
@@ -285,7 +292,8 @@ class QueuePanel(QWidget):
 
     def show_jobs(self) -> None:
         """Bring the rows to the queue's jobs; a long list comes bit by bit."""
-        jobs, queue = self._queue.jobs, self._queue
+        queue = self._queue
+        jobs = sorted(queue.jobs, key=_rank)
         numbers = {job.id for job in jobs}
         for number in [n for n in self.rows if n not in numbers]:
             gone = self.rows.pop(number)

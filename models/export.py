@@ -95,6 +95,26 @@ def disagreement(network: nn.Module, path: Path, example: tuple[Tensor, ...]) ->
     )
 
 
+def rounding(network: nn.Module, example: tuple[Tensor, ...]) -> float:
+    """What float32 itself costs: largest difference between the network in float32 and in float64.
+
+    Args:
+        network: Any; it is in float32 again afterwards, to the bit.
+        example: Inputs to compare on.
+
+    Returns:
+        The difference relative to the largest value of its output. No file in float32 can be asked for less.
+    """
+    with torch.inference_mode():
+        single = network.eval()(*example)
+        try:
+            double = network.double()(*(x.double() for x in example))
+        finally:
+            network.float()
+    pairs = [(single, double)] if isinstance(single, Tensor) else list(zip(single, double, strict=True))
+    return max(float((a - b).abs().max() / b.abs().max().clamp_min(1e-12)) for a, b in pairs)
+
+
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Without the exporter's remarks on packages that have nothing to do with these networks."""

@@ -31,10 +31,11 @@ from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 import models  # noqa: E402
 from models.backbones import get_architecture  # noqa: E402
 from models.backbones.published import accuracy  # noqa: E402
-from models.export import disagreement, write_onnx  # noqa: E402
+from models.export import disagreement, rounding, write_onnx  # noqa: E402
 
-LIMIT = 1e-4
-"""Largest difference between PyTorch and the file, relative to the largest value."""
+LIMIT = 1e-5
+"""Of the difference between PyTorch and the file, relative to the largest value; deep nets get 4 times what float32
+itself costs them, as their fresh weights blow rounding up."""
 
 
 def build(name: str) -> nn.Module:
@@ -88,12 +89,13 @@ def measure(name: str, arguments: argparse.Namespace, folder: Path) -> dict[str,
     outputs = [f"map{i}" for i in range(3)] if get_architecture(name).family != "ffnet" else ["logits"]
     row: dict[str, Any] = {
         "name": name, "published": accuracy(get_architecture(name).net),
-        "parameters": sum(p.numel() for p in net.parameters()), "gmacs": {}, "ms": {}, "error": 0.0,
+        "parameters": sum(p.numel() for p in net.parameters()), "gmacs": {}, "ms": {}, "error": 0.0, "rounding": 0.0,
     }  # fmt: skip
     for size in [128] if arguments.check else arguments.sizes:
         example = (torch.randn(1, 3, size, size),)
         path = write_onnx(net, example, folder / "net.onnx", inputs=("image",), outputs=outputs)
         row["error"] = max(row["error"], disagreement(net, path, example))
+        row["rounding"] = max(row["rounding"], rounding(net, example))
         row["gmacs"][size] = multiplications(name, size)
         if not arguments.check:
             row["ms"][size] = {n: milliseconds(path, size, n, arguments.rounds) for n in arguments.threads}
@@ -106,11 +108,16 @@ def table(rows: list[dict[str, Any]], arguments: argparse.Namespace) -> str:
     sizes = [128] if arguments.check else arguments.sizes
     heads = ["Net", "Parameters, M", *(f"GMACs at {s}" for s in sizes)]
     heads += [f"ms at {s}, {n} thread{'s' * (n > 1)}" for s in sizes for n in arguments.threads if not arguments.check]
-    lines = ["| " + " | ".join([*heads, "ONNX to PyTorch", "Published"]) + " |", "| --- " * (len(heads) + 2) + "|"]
+    lines = [
+        "| " + " | ".join([*heads, "ONNX to PyTorch", "float32 to float64", "Published"]) + " |",
+        "| --- " * (len(heads) + 3) + "|",
+    ]
     for row in rows:
         cells = [row["name"], f"{row['parameters'] / 1e6:.2f}", *(f"{row['gmacs'][s]:.2f}" for s in sizes)]
         cells += [f"{v:.1f}" for by_threads in row["ms"].values() for v in by_threads.values()]
-        lines.append("| " + " | ".join([*cells, f"{row['error']:.0e}", row["published"]]) + " |")
+        lines.append(
+            "| " + " | ".join([*cells, f"{row['error']:.0e}", f"{row['rounding']:.0e}", row["published"]]) + " |"
+        )
     return "\n".join(lines)
 
 
@@ -138,7 +145,7 @@ def main() -> int:
         arguments.markdown.write_text(text, encoding="utf-8")
     if arguments.json:
         arguments.json.write_text(json.dumps({"machine": processor(), "versions": versions, "rows": rows}, indent=1))
-    return int(any(row["error"] > LIMIT for row in rows))
+    return int(any(row["error"] > max(LIMIT, 4 * row["rounding"]) for row in rows))
 
 
 if __name__ == "__main__":

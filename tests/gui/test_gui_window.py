@@ -27,6 +27,7 @@ from app.gui.session import Driver, PortraitItem, Session
 from app.gui.shortcuts import COMMANDS, clashes
 from app.gui.window import MainWindow
 from app.jobs import Queue
+from app.media.images import read_image
 from app.media.reader import open_clip
 from app.options import parse_crop
 from app.presets import Preset
@@ -305,6 +306,32 @@ def test_render_carries_sliders_and_can_be_opened(
     qtbot.waitUntil(lambda: studio.queue.jobs[-1].state == "skipped", timeout=20000)
     assert "exists already" in studio.queue.jobs[-1].error
     assert (tmp_path / "mine.mp4").read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize("case", ["sliders", "still", "options"])
+def test_file_equals_the_preview(
+    qtbot: QtBot, make_window: Make, small_session: Session, small_media: Path, tmp_path: Path, case: str
+) -> None:
+    """Sliders, fixed openings, square, face and options: the rendered file holds the pixels of the preview."""
+    session = small_session.with_slider("smile", 0.8).with_slider("yaw", 6).with_opening("eye_left", 0.05)
+    if case != "sliders":
+        session = replace(session, driver=Driver("still", str(small_media / "b.jpg")))
+    if case == "options":
+        for name, value in (
+            ("relative", False), ("stitching", False), ("multiplier", 0.7), ("crop", "150,140,230,5"),
+            ("region", "exp"), ("face", "left"),
+        ):  # fmt: skip
+            session = session.with_value(name, value)
+    window = make_window(session)
+    studio = window.studio
+    qtbot.waitUntil(lambda: studio.shown is not None and (case == "sliders" or studio.shown.frame.seen), timeout=20000)
+    window.commands.queue_render(tmp_path / "out.png", overwrite=False)
+    qtbot.waitUntil(lambda: [job.state for job in studio.queue.jobs] == ["done"], timeout=60000)
+    assert studio.shown is not None
+    picture = studio.shown.frame.picture[..., :3]
+    assert np.array_equal(picture, read_image(tmp_path / "out.png").rgb)
+    with open_clip(small_media / "a.jpg") as clip:
+        assert np.abs(picture.astype(int) - next(iter(clip)).rgb).max() > 40
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import threading
 import time
 import uuid
 from dataclasses import asdict, replace
@@ -15,20 +16,23 @@ from pathlib import Path
 from typing import Any, Final
 
 from app.errors import AppError, MissingError
-from app.events import CancelToken, EventStream
+from app.events import CancelToken, Event, EventStream
 from app.jobs.alive import machine
 from app.jobs.hashes import content_hash
 from app.jobs.perform import Outcome, Performer
 from app.jobs.queue import CRASHES, Queue
-from app.jobs.record import JobRecord
+from app.jobs.record import JobRecord, Progress
 from app.jobs.run import OnJob, Reporter, Summary
 from app.jobs.worker import settle
 
+MOST_EVENTS: Final = 100  # that a worker keeps between two looks
 TICK: Final = 0.5  # seconds between two looks at the clock and at cancelled jobs
 
 
 class RemoteWorker:
     """What runs in a worker process of the cluster: models and portraits are kept from job to job.
+
+    Ray calls it from two threads, so that it can be asked how far it is.
 
     Args:
         cache: Folder of kept motion, empty for the one of the user there.
@@ -38,6 +42,9 @@ class RemoteWorker:
     def __init__(self, cache: str, threads: int) -> None:
         self._hashes: dict[tuple[str, int, int, int], str] = {}
         self._performer = Performer(Path(cache) if cache else None, self._hash, threads)
+        self._lock = threading.Lock()
+        self._told: list[tuple[int, Event]] = []
+        self._job, self._token = 0, CancelToken()
 
     def _hash(self, path: Path) -> str:
         def keep(name: str, size: int, changed: int, inode: int, digest: str) -> None:
@@ -48,13 +55,31 @@ class RemoteWorker:
     def perform(self, job: dict[str, Any]) -> dict[str, Any]:
         """Render a job (a JobRecord as a dict) and say what became of it (an Outcome as a dict), and where."""
         record = JobRecord(**job)
+        self._job, self._token = record.id, CancelToken()
         with tempfile.TemporaryDirectory(prefix="animate-ray-", ignore_cleanup_errors=True) as folder:
             before, tempfile.tempdir = tempfile.tempdir, folder
             try:
-                outcome = self._performer.perform(record, EventStream(), CancelToken())
+                outcome = self._performer.perform(record, EventStream(self._note, interval=0.25), self._token)
                 return asdict(replace(outcome, pid=os.getpid(), host=machine()))
             finally:
-                tempfile.tempdir = before
+                tempfile.tempdir, self._job = before, 0
+
+    def _note(self, event: Event) -> None:
+        with self._lock:
+            self._told.append((self._job, event))
+            del self._told[:-MOST_EVENTS]
+
+    def look(self, unwanted: list[int]) -> list[tuple[int, dict[str, Any]]]:
+        """What was told since the last look: number of the job, and the event as a dict.
+
+        Args:
+            unwanted: Jobs to stop.
+        """
+        if self._job in unwanted:
+            self._token.cancel()
+        with self._lock:
+            told, self._told = self._told, []
+        return [(job, asdict(event)) for job, event in told]
 
 
 def connect(address: str) -> Any:
@@ -95,12 +120,14 @@ class ClusterPool:
         self._names: list[str] = []
         self._jobs: dict[Any, tuple[int, JobRecord]] = {}  # what is being rendered, by Ray's reference
         self._last: dict[int, Path] = {}
+        self._looks: dict[int, Any] = {}  # what the workers were asked and have not answered
+        self._progress: dict[int, tuple[int, Progress]] = {}
 
     def start(self, size: int, cpus: float, gpus: float, cache: str) -> None:
         """Ask Ray for workers."""
         threads = max(1, int(cpus))
         kind = self._ray.remote(RemoteWorker).options(
-            num_cpus=cpus, num_gpus=gpus, max_restarts=-1, max_task_retries=CRASHES - 1
+            num_cpus=cpus, num_gpus=gpus, max_restarts=-1, max_task_retries=CRASHES - 1, max_concurrency=2
         )
         for number in range(1, size + 1):
             name = f"ray-{os.getpid()}-{number}-{uuid.uuid4().hex[:12]}"
@@ -150,15 +177,30 @@ class ClusterPool:
         self._reporter.ended(self._queue.find(job.id), number + 1)
 
     def _mind(self) -> None:
-        """Signs of life for all workers; jobs that somebody cancelled are taken from theirs."""
+        """Signs of life for all workers, with how far they are; they are told which jobs somebody cancelled."""
         for number, name in enumerate(self._names):
-            unwanted = self._queue.beat(name)
-            for reference, (holder, job) in list(self._jobs.items()):
-                if holder == number and job.id in unwanted:
-                    del self._jobs[reference]
-                    self._ray.kill(self._actors[number], no_restart=False)
-                    self._queue.failed(job, "", 4, "cancelled")
-                    self._reporter.ended(self._queue.find(job.id), number + 1)
+            self._listen(number)
+            unwanted = self._queue.beat(name, *self._progress.get(number, (0, None)))
+            if number not in self._looks:
+                self._looks[number] = self._actors[number].look.remote(sorted(unwanted))
+
+    def _listen(self, number: int) -> None:
+        """Take in what a worker has answered."""
+        reference = self._looks.get(number)
+        if reference is None or not self._ray.wait([reference], timeout=0)[0]:
+            return
+        del self._looks[number]
+        try:
+            told = self._ray.get(reference)
+        except self._ray.exceptions.RayError:  # it has died; Ray starts it anew
+            return
+        for job, what in told:
+            event = Event(**what)
+            event.data.update(worker=number + 1, job=job)
+            if event.kind in ("phase", "progress"):
+                self._progress[number] = job, Progress.of(event)
+            if event.kind in ("phase", "progress", "message"):
+                self._reporter.events.emit(event)
 
     def close(self) -> None:
         """Let the workers go; what they were at goes back into the queue."""
@@ -190,7 +232,8 @@ def run_on_cluster(
         address: See :func:`connect`.
         batch: Only jobs of this batch; None takes all.
         workers: Workers; 0 takes as many as the cluster's cores and cards allow.
-        events: Gets "batch" progress and a "job" event when a job begins and when it ends.
+        events: Gets "batch" progress, progress and messages of each worker (with the entries worker and job), and a
+            "job" event when a job begins and when it ends.
         token: Stops the run: jobs that are being rendered go back into the queue.
         fail_fast: Stop at the first job that fails.
         cache: Folder of kept motion, the same on all machines; one on each by default.

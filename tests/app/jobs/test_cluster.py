@@ -5,13 +5,17 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
 
 from app.errors import AppError, ExitCode, MissingError
+from app.events import Event, EventStream
 from app.jobs import JobRecord, Queue, make_jobs, run_workers
 from app.jobs.cluster import connect, run_on_cluster
+from app.media.reader import open_clip
+from app.media.writer import ClipWriter
 
 
 def test_cluster_without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -40,8 +44,15 @@ def test_local_cluster(ray, queue: Queue, work: Path) -> None:
             killed.append(job.pid)
             os.kill(job.pid, signal.SIGKILL)
 
-    summary = run_on_cluster(queue, "auto", batch="far", cache=work / "shared-cache", on_job=on_job)
+    events: list[Event] = []
+    summary = run_on_cluster(
+        queue, "auto", batch="far", cache=work / "shared-cache", on_job=on_job, events=EventStream(events.append)
+    )
     assert len(killed) == 1
+    inside = [event for event in events if event.kind == "progress" and event.phase == "render"]
+    assert {event.data["job"] for event in inside} <= {job.id for job in summary.jobs}
+    assert {event.data["worker"] for event in inside} <= {1, 2}
+    assert any(event.done > 0 for event in inside)
     assert (summary.count("done"), summary.count("failed"), summary.exit_code) == (6, 3, ExitCode.PARTIAL)
     assert all("text.jpg" in job.error for job in summary.failed)
     assert {job.pid for job in summary.jobs} - {os.getpid()} > set(killed)  # somebody else went on
@@ -56,3 +67,26 @@ def test_local_cluster(ray, queue: Queue, work: Path) -> None:
     assert run_on_cluster(queue, "auto", batch="near").rendered == 0
     with pytest.raises(AppError, match="--cluster-gpus: the cluster has 0 graphics cards"):
         run_on_cluster(queue, "auto", batch="near", gpus=0.5)
+
+
+@pytest.mark.slow
+def test_cancel_on_the_cluster(ray, queue: Queue, work: Path) -> None:
+    """A job that somebody cancels stops at its next frame; its worker goes on with the next one."""
+    with open_clip(work / "in" / "slow.mp4") as clip:
+        frames = [frame.rgb for frame in clip]
+    height, width = frames[0].shape[:2]
+    with ClipWriter(work / "in" / "long.mp4", (width, height), Fraction(25), hardware="none") as writer:
+        for index in range(400):
+            writer.write(frames[index % len(frames)], Fraction(index, 25))
+        writer.finish()
+    queue.add(make_jobs(["in/photo.jpg"], ["in/long.mp4", "in/slow.mp4"], {"output": "far/{driving}.mp4"}), "far")
+    first = queue.jobs()[0].id
+
+    def look(event: Event) -> None:
+        if event.kind == "progress" and event.data.get("job") == first:
+            queue.cancel([first])
+
+    summary = run_on_cluster(queue, "auto", batch="far", workers=1, events=EventStream(look))
+    assert [job.state for job in summary.jobs] == ["cancelled", "done"]
+    assert len({job.pid for job in summary.jobs}) == 1  # the worker was not ended for it
+    assert [path.name for path in (work / "far").iterdir()] == ["slow.mp4"]

@@ -67,7 +67,7 @@ def _nets() -> list[tuple[str, Family, tuple[int, ...], tuple[int, ...], str]]:
     for name in ffnet_config.names():
         config = ffnet_config.parse(name)
         nets.append((name, "ffnet", config.channels, config.reductions, ""))
-    nets.append(("osa_nano", "vovnet", (24, 48, 96, 128), (4, 8, 16, 32), ""))
+    nets.append(("osa_nano", "vovnet", (32, 64, 128, 160), (4, 8, 16, 32), ""))
     nets.append(("osa_micro", "vovnet", (32, 64, 128, 224), (4, 8, 16, 32), ""))
     for name in (*timm_nets.VOVNETS, "vovnet27_slim"):
         nets.append((name, "vovnet", timm_nets.channels(name), FIVE, "backbones"))

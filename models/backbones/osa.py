@@ -35,7 +35,7 @@ class OsaSize:
 
 
 SIZES: Final[dict[str, OsaSize]] = {
-    "osa_nano": OsaSize(16, (24, 48, 96, 128), (24, 40, 56), (1, 2, 2)),
+    "osa_nano": OsaSize(16, (32, 64, 128, 160), (32, 48, 64), (1, 2, 2)),
     "osa_micro": OsaSize(24, (32, 64, 128, 224), (32, 56, 80), (2, 3, 2)),
 }
 

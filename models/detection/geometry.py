@@ -99,7 +99,9 @@ def blend(boxes: Array, points: Array, scores: Array, overlap: float = OVERLAP) 
         same[0] = True
         group = order[same]
         weight = scores[group] / max(float(scores[group].sum()), 1e-12)
-        out.append((weight @ boxes[group], np.tensordot(weight, points[group], 1), float(scores[order[0]])))
+        box = np.asarray(weight @ boxes[group], np.float32)
+        five = np.asarray(np.tensordot(weight, points[group], 1), np.float32)
+        out.append((box, five, float(scores[order[0]])))
         order = order[~same]
     if not out:
         return boxes[:0], points[:0], scores[:0]

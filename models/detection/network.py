@@ -25,8 +25,8 @@ SCALE: Final = 128.0
 
 
 def neck_width(channels: Sequence[int]) -> int:
-    """Width of the pyramid for a backbone: a quarter of its middle map, between 32 and 96, a multiple of 8."""
-    return min(max(channels[len(channels) // 2] // 4 // 8 * 8, 32), 96)
+    """Width of the pyramid for a backbone: 3/8 of its middle map, between 32 and 96, a multiple of 8."""
+    return min(max(channels[len(channels) // 2] * 3 // 64 * 8, 32), 96)
 
 
 class Pyramid(nn.Module):

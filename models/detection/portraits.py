@@ -1,0 +1,174 @@
+"""Portraits as training data: landmarks by the shipped face mesh, mattes by the shipped matte, a manifest of both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from models.detection.compose import Portraits
+from models.topology import FACE_POINTS, MOUTH_CORNERS
+from models.training.manifest import Manifest, ManifestError, Sample, by_person, hash_file, hash_labels
+
+Array = npt.NDArray[np.float32]
+Image = npt.NDArray[np.uint8]
+NOSE_TIP: Final = 1
+FILE: Final = "portraits.npz"
+LARGEST_DIFFERENCE: Final = 0.1
+"""Of the landmarks from those that came with the pictures, as a share of the face; beyond it a portrait is left out."""
+
+
+@dataclass(frozen=True)
+class PortraitData:
+    """Prepared portraits and what is known of them."""
+
+    names: tuple[str, ...]
+    portraits: Portraits
+    landmarks: Array
+
+    def split(self, manifest: Manifest, name: str) -> Portraits:
+        """Portraits of one split."""
+        wanted = {sample.name for sample in manifest.samples if sample.split == name}
+        return self.portraits.take(np.array([n in wanted for n in self.names]))
+
+
+def read_picture(path: Path) -> Image:
+    """(H, W, 3) uint8 RGB.
+
+    Raises:
+        ManifestError: It can't be read as a picture.
+    """
+    try:
+        data = np.fromfile(path, dtype=np.uint8)
+    except OSError as error:
+        raise ManifestError(f"{path} can't be read: {error.strerror or error}.") from None
+    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
+    if image is None:
+        raise ManifestError(f"{path} is not a picture that can be read.")
+    return np.ascontiguousarray(image[..., ::-1]).astype(np.uint8, copy=False)
+
+
+def five_points(landmarks: Array) -> Array:
+    """(..., 5, 2) eyes, nose and mouth corners of (..., 478, 2 or 3) landmarks, in the same coordinates."""
+    from models.face import LID_PAIRS
+    from models.topology import EYES
+
+    eyes = [
+        landmarks[..., [eye.outer, upper, eye.inner, lower], :2].mean(axis=-2)
+        for eye, (upper, lower) in zip(EYES, LID_PAIRS, strict=True)
+    ]
+    rest = [landmarks[..., index, :2] for index in (NOSE_TIP, *MOUTH_CORNERS)]
+    return np.stack([*eyes, *rest], axis=-2).astype(np.float32)
+
+
+def prepare(
+    folder: Path, target: Path, report: Callable[[str], None] = lambda line: None
+) -> tuple[Manifest, list[str]]:
+    """Find the landmarks and the matte of every portrait and write them, with the pictures, to one file.
+
+    Args:
+        folder: Square JPEG crops of one size, one person each, and landmarks.npz with their names, the older
+            landmarks "points" and the original part "valid".
+        target: Folder that gets portraits.npz. It holds the pictures and is not meant to be passed on.
+        report: Gets a line for each hundred portraits.
+
+    Returns:
+        The manifest, and the names of portraits left out because the landmarks are not the older ones' face.
+
+    Raises:
+        ManifestError: The folder lacks a file, or one can't be read.
+    """
+    rows, left_out = [], []
+    names: list[str] = []
+    for number, (name, row) in enumerate(_portraits(folder), 1):
+        if row is None:
+            left_out.append(name)
+        else:
+            names.append(name)
+            rows.append(row)
+        if number % 100 == 0:
+            report(f"{number} portraits read, {len(left_out)} left out")
+    if not rows:
+        raise ManifestError(f"{folder} holds no portrait with a face.")
+    arrays: dict[str, Any] = {key: np.stack([row[key] for row in rows]) for key in rows[0]}
+    target.mkdir(parents=True, exist_ok=True)
+    part = target / f"{FILE}.part.npz"
+    np.savez(part, name=np.array(names), **arrays)
+    part.replace(target / FILE)
+    samples = tuple(
+        Sample(name, split, hash_file(folder / name), hash_labels(arrays["landmarks"][names.index(name), :, :2]))
+        for name, split in by_person(names)
+    )
+    manifest = Manifest(
+        "official portraits of members of the US Congress, cropped", "public domain (works of the US government)",
+        samples, {"landmarks": "landmarks/mesh478", "matte": "matte/selfie", "test": "last digit of the name 7 or 8"},
+    )  # fmt: skip
+    return manifest, left_out
+
+
+def _portraits(folder: Path) -> Iterator[tuple[str, dict[str, Any] | None]]:
+    from models.face import FaceTracker
+    from models.matte import PersonMatte
+
+    tracker, matte = FaceTracker(), PersonMatte()
+    try:
+        with np.load(folder / "landmarks.npz", allow_pickle=False) as known:
+            older = {str(n): (p, v) for n, p, v in zip(known["name"], known["points"], known["valid"], strict=True)}
+    except (OSError, ValueError, KeyError) as error:
+        raise ManifestError(f"{folder / 'landmarks.npz'} can't be read ({error}).") from None
+    for key in sorted(older):
+        name = key if key.endswith(".jpg") else f"{key}.jpg"
+        image = read_picture(folder / name)
+        points, valid = older[key]
+        face = next(iter(tracker.detect(image)), None)
+        if face is None:
+            yield name, None
+            continue
+        away = np.linalg.norm(face.points[:FACE_POINTS, :2] - points[:FACE_POINTS, :2], axis=1).mean() / face.size
+        if away > LARGEST_DIFFERENCE:
+            yield name, None
+            continue
+        yield name, {
+            "image": image, "matte": (matte(image) * 255).round().astype(np.uint8),
+            "landmarks": face.points.astype(np.float32), "valid": np.asarray(valid, dtype=np.float32),
+        }  # fmt: skip
+
+
+def load_prepared(target: Path, manifest: Manifest | None = None) -> PortraitData:
+    """Read what prepare has written.
+
+    Args:
+        target: Its folder.
+        manifest: Take the portraits of this manifest alone, and check that their landmarks are the same.
+
+    Raises:
+        ManifestError: The file is missing or damaged, or does not hold what the manifest names.
+    """
+    path = target / FILE
+    try:
+        with np.load(path, allow_pickle=False) as data:
+            arrays = {key: data[key] for key in ("name", "image", "matte", "landmarks", "valid")}
+    except (OSError, ValueError, KeyError) as error:
+        raise ManifestError(f"{path} can't be read ({error}); make it with: train_detector.py prepare.") from None
+    names = [str(n) for n in arrays["name"]]
+    if manifest is not None:
+        place = {name: i for i, name in enumerate(names)}
+        for sample in manifest.samples:
+            if sample.name not in place:
+                raise ManifestError(f"{path} does not hold {sample.name}; prepare the portraits again.")
+            if sample.labels and hash_labels(arrays["landmarks"][place[sample.name], :, :2]) != sample.labels:
+                raise ManifestError(f"{path}: the landmarks of {sample.name} are not those that the manifest means.")
+        order = np.array([place[sample.name] for sample in manifest.samples])
+        arrays, names = {k: v[order] for k, v in arrays.items()}, [names[i] for i in order]
+    landmarks = arrays["landmarks"].astype(np.float32)
+    portraits = Portraits(
+        arrays["image"], arrays["matte"], landmarks[:, :FACE_POINTS, :2] + np.float32(0.5),
+        five_points(landmarks) + np.float32(0.5),
+        np.clip(arrays["valid"], 0, np.tile(arrays["image"].shape[2:0:-1], 2)).astype(np.float32),
+    )  # fmt: skip
+    return PortraitData(tuple(names), portraits, landmarks)

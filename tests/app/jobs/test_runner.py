@@ -1,0 +1,143 @@
+"""Lanes, paused jobs, and the process that works through a lane."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from app.errors import UsageError
+from app.jobs import Entry, Queue, make_jobs
+from app.jobs.record import Progress
+from app.jobs.runner import RunnerProcess
+
+
+def wait(condition: Callable[[], object], seconds: float = 60.0) -> None:
+    """Wait until a condition holds."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_lanes_keep_jobs_apart(queue: Queue, entry: Callable[..., Entry], work: Path) -> None:
+    mine = queue.add([entry(output=f"{n}.mp4") for n in range(3)], "window", lane="window").ids
+    (other,) = queue.add([entry(output="x.mp4")], "night").ids
+    assert queue.counts(lane="window")["queued"] == 3
+    queue.join("w", work / "w", lane="window")
+    assert queue.workers("window") == ["w"]
+    assert queue.hold("window") == 0  # somebody works on it
+    queue.move(mine[2], -2)
+    claimed = [queue.claim("w", lane="window", in_order=True) for _ in range(4)]
+    assert [job.id if job else None for job in claimed] == [mine[2], mine[0], mine[1], None]
+    assert queue.claim("w", lane="") is not None
+    assert queue.get(other).state == "running"
+    queue.leave("w")
+    assert queue.workers() == []
+    queue.recover()
+    assert queue.hold("window") == 3
+    assert [queue.get(n).state for n in (*mine, other)] == ["paused"] * 3 + ["queued"]
+
+
+def test_paused_jobs_wait_until_they_are_resumed(queue: Queue, entry: Callable[..., Entry], work: Path) -> None:
+    ids = queue.add([entry(output=f"{n}.mp4") for n in range(4)], "night").ids
+    assert queue.pause(ids[:3]) == 3
+    assert queue.pause(ids[:1]) == 0
+    assert queue.move(ids[3], -3)
+    assert not queue.move(ids[3], -1)
+    queue.join("w", work / "w")
+    job = queue.claim("w")
+    assert job is not None
+    assert job.id == ids[3]
+    assert queue.claim("w") is None
+    assert queue.pause([job.id]) == 0
+    assert queue.resume(ids[:1], "window") == 1
+    assert (queue.get(ids[0]).state, queue.get(ids[0]).lane) == ("queued", "window")
+    assert queue.cancel([ids[1]]) == 1
+    queue.add([entry(output="2.mp4")], "night")  # the job file is run again
+    assert queue.get(ids[2]).state == "queued"
+
+
+def test_new_wishes(queue: Queue, entry: Callable[..., Entry]) -> None:
+    (number,) = queue.add([entry()], "window", fresh=True).ids
+    with pytest.raises(UsageError, match="the output of a job that waits"):
+        queue.add([entry(multiplier=2.0)], "window", fresh=True)
+    queue.cancel([number])
+    assert queue.add([entry()], "night").cancelled == 1
+    assert queue.add([entry()], "window", fresh=True).queued == 1
+
+
+def test_progress_and_notes_are_kept(queue: Queue, entry: Callable[..., Entry], work: Path) -> None:
+    queue.add([entry()], "night")
+    queue.join("w", work / "w")
+    job = queue.claim("w")
+    assert job is not None
+    assert queue.beat("w", job.id, Progress("render", 3, 6, 2.0, 1.5, "Rendering")) == set()
+    seen = queue.get(job.id)
+    assert seen.progress == Progress("render", 3, 6, 2.0, 1.5, "Rendering")
+    assert seen.share == pytest.approx(2 / 3)
+    assert seen.to_json()["progress"] == pytest.approx(2 / 3, abs=1e-4)
+    assert queue.failed(job, "Bad.", 1, notes=("One.", "Two."), details="Traceback\nline")
+    ended = queue.get(job.id)
+    assert (ended.notes, ended.details, ended.share) == (("One.", "Two."), "Traceback\nline", 0.0)
+
+
+def test_changes_are_seen_at_once(queue: Queue, entry: Callable[..., Entry]) -> None:
+    before = queue.stamp()
+    assert queue.stamp() == before
+    with Queue() as other:
+        other.add([entry()], "night")
+    after = queue.stamp()
+    assert after != before
+    queue.cancel([1])
+    assert queue.stamp() != after
+
+
+def test_jobs_pause_and_resume(queue: Queue, entry: Callable[..., Entry], run_cli: Callable) -> None:
+    queue.add([entry("text.jpg"), entry("missing.jpg")], "night")
+    assert run_cli("jobs", "pause", "1-2").out == "2 jobs paused.\n"
+    assert "paused" in run_cli("jobs", "list").out
+    assert run_cli("jobs", "resume", "2").out == "1 job queued again.\n"
+    assert [job.state for job in queue.jobs()] == ["paused", "queued"]
+    assert run_cli("batch", "--resume", "--workers", "1", "-q").code == 5  # takes what was paused as well
+    assert [job.state for job in queue.jobs()] == ["failed", "failed"]
+
+
+def test_runner_works_in_order_and_stops(queue: Queue, work: Path) -> None:
+    slow = make_jobs(["in/photo.jpg"], ["in/whole.mkv"], {"output": "out/slow.mp4", "fps": "1000", "length": "loop"})
+    quick = make_jobs(["in/other.jpg", "in/photo.jpg"], ["in/slow.mp4"], {"output": "out/"})
+    queue.add([*quick, *slow], "window", lane="window")
+    queue.add(make_jobs(["in/other.jpg"], ["in/clip.mp4"], {"output": "out/"}), "night")
+    runner = RunnerProcess(queue.path, "window")
+    try:
+        wait(lambda: queue.counts()["done"] == 2 and any(job.share > 0 for job in queue.jobs(states=["running"])))
+        assert len(queue.workers("window")) == 2  # the runner and its worker
+        assert all(job.pid != runner.pid for job in queue.jobs())
+    finally:
+        runner.stop()
+    assert not runner.running
+    assert runner.fault() == ("", "")
+    states = [(job.state, job.attempts) for job in queue.jobs()]
+    assert states == [("done", 1), ("done", 1), ("queued", 0), ("queued", 0)]
+    first, second = queue.jobs(states=["done"])
+    assert first.finished is not None
+    assert second.started is not None
+    assert first.finished <= second.started
+    wait(lambda: queue.workers() == [])
+    assert [path.name for path in (work / "out").iterdir() if path.name.startswith(".")] == []
+
+
+def test_runner_that_cannot_work_says_why(queue: Queue, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (work / "broken").mkdir()
+    (work / "broken" / "cv2.py").write_text("raise ImportError('no cv2 here')")
+    monkeypatch.setattr("app.jobs.run.app.__file__", str(work / "broken" / "app" / "__init__.py"))
+    queue.add(make_jobs(["in/photo.jpg"], ["in/clip.mp4"], {"output": "out/"}), "window", lane="window")
+    runner = RunnerProcess(queue.path, "window")
+    wait(lambda: not runner.running)
+    text, details = runner.fault()
+    assert text
+    assert "\n" not in text
+    assert "no cv2 here" in text + details
+    assert queue.counts()["queued"] == 1

@@ -19,6 +19,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 NAME = "portrait-animate"
 ENTRY = """import sys
+if sys.argv[1:3] == ["-m", "app.jobs"]:  # a process of the queue
+    from app.jobs.runner import main
+    sys.exit(main(sys.argv[3:]))
 from app.cli.main import main
 sys.exit(main(sys.argv[1:] or ["gui"]))
 """
@@ -105,7 +108,10 @@ def check(program: Path) -> int:
     with tempfile.TemporaryDirectory() as folder:
         environment["PORTRAIT_ANIMATE_CONFIG"] = folder
         shot = Path(folder) / "window.png"
-        for arguments in (["--version"], ["gui", "--screenshot", str(shot), "--size", "1280x800"]):
+        sample = ROOT / "assets" / "sample"
+        batch = ["batch", "--sources", str(sample / "portrait.jpg"), "--drivings", str(sample / "driving.mp4")]
+        batch += ["-o", "out.mp4", "--queue", "queue.sqlite3", "--cache", "cache"]
+        for arguments in (["--version"], batch, ["gui", "--screenshot", str(shot), "--size", "1280x800"]):
             done = subprocess.run(
                 [program, *arguments], env=environment, cwd=folder, check=False, timeout=180, capture_output=True,
                 text=True,

@@ -2,9 +2,6 @@
 
 import sys
 
-if sys.argv[1:2] == ["run"]:
-    from app.jobs.runner import main
-else:
-    from app.jobs.worker import main
+from app.jobs.runner import main
 
-sys.exit(main())
+sys.exit(main(sys.argv[1:]))

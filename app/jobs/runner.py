@@ -21,6 +21,7 @@ from typing import IO, Any, Final
 
 from app.errors import AppError
 from app.events import CancelToken
+from app.jobs import worker
 from app.jobs.queue import Queue
 from app.jobs.run import run_workers, start
 
@@ -176,10 +177,11 @@ def _silence() -> None:
     os.close(empty)
 
 
-def main() -> int:
-    """Run with the arguments QUEUE LANE."""
-    for kind in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(kind, signal.SIG_IGN if kind == signal.SIGINT else signal.SIG_DFL)
+def main(arguments: list[str]) -> int:
+    """Run ``run QUEUE LANE``, or a worker with its settings."""
+    if arguments[:1] != ["run"]:
+        return worker.main(arguments[0])
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started it says when to stop
     if hasattr(os, "nice"):
         os.nice(NICE)
-    return Runner(sys.argv[2], sys.argv[3]).run(sys.stdin)
+    return Runner(arguments[1], arguments[2]).run(sys.stdin)

@@ -177,9 +177,13 @@ def settle(queue: Queue, job: JobRecord, outcome: Outcome, *, leaving: bool = Fa
     return outcome.state if queue.failed(job, error, outcome.exit_code, outcome.state, **facts) else "lost"
 
 
-def main() -> int:
-    """Run a worker with the settings of the first argument."""
-    settings = Settings(**json.loads(sys.argv[1]))
+def main(text: str) -> int:
+    """Run a worker.
+
+    Args:
+        text: Its settings, see Settings.to_text.
+    """
+    settings = Settings(**json.loads(text))
     for kind in (signal.SIGINT, signal.SIGTERM):
         signal.signal(kind, signal.SIG_IGN)  # whoever started the worker says when to stop
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")

@@ -69,7 +69,7 @@ class Summary:
 
     def to_json(self) -> dict[str, Any]:
         """The summary as a JSON object."""
-        states = ("done", "failed", "skipped", "cancelled", "queued")
+        states = ("done", "failed", "skipped", "cancelled", "queued", "paused")
         return {
             "status": "cancelled" if self.stopped else "partial" if self.failed else "done",
             "exit_code": int(self.exit_code),

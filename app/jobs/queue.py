@@ -22,6 +22,7 @@ from app.jobs.store import Store
 from app.jobs.target import Files, open_target
 
 LEASE: Final = 30.0  # seconds without a sign of life after which a worker counts as dead
+GRACE: Final = 1.5  # seconds that a silent worker whose process is there gets for a sign of life
 CRASHES: Final = 3  # how often a job may take its worker down with it
 MOST_VALUES: Final = 500  # that are named in one query
 # A worker goes on with its portrait; a new one takes a portrait and a clip that nobody works on.
@@ -442,7 +443,12 @@ class Queue(Store):
         running = self._rows("SELECT * FROM jobs WHERE state = 'running'")  # first: a worker joins before it claims
         known, now = set(dead), time.time()
         workers = self._rows("SELECT * FROM workers")
-        known |= {row["name"] for row in workers if _is_dead(row, now)}
+        silent = [row for row in workers if _is_dead(row, now)]
+        if any(row["host"] == machine() and is_alive(row["pid"]) for row in silent):
+            time.sleep(GRACE)  # the machine may have slept, and its workers wake as we do
+            beats = {row["name"]: row["beat"] for row in self._rows("SELECT * FROM workers")}
+            silent = [row for row in silent if beats.get(row["name"]) == row["beat"]]
+        known |= {row["name"] for row in silent}
         present = {row["name"] for row in workers} - known
         lost = [row for row in running if row["worker"] not in present]
         found = [row["id"] for row in lost if self._repair(row, blame and row["worker"] in dead, reason)]

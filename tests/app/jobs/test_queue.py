@@ -165,6 +165,10 @@ def test_living_worker_is_left_alone_until_its_lease_ends(
     monkeypatch.setattr("app.jobs.queue.time.time", lambda: now + 2 * LEASE - 2)
     assert queue.recover() == []
     monkeypatch.setattr("app.jobs.queue.time.time", lambda: now + 3 * LEASE)
+    monkeypatch.setattr("app.jobs.queue.time.sleep", lambda seconds: queue.beat(WORKER))
+    assert queue.recover() == []  # the machine has slept
+    monkeypatch.setattr("app.jobs.queue.time.time", lambda: now + 5 * LEASE)
+    monkeypatch.setattr("app.jobs.queue.time.sleep", lambda seconds: None)
     assert [one.id for one in queue.recover()] == [job.id]
     assert queue.get(job.id).state == "queued"
 

@@ -62,17 +62,27 @@ def watched(qtbot: QtBot, disk: Queue, tmp_path: Path) -> Iterator[RenderQueue]:
     assert made.stop()
 
 
-@pytest.fixture(scope="module")
-def short(tmp_path_factory: pytest.TempPathFactory, small_media: Path) -> Path:
-    """The first six frames of the clip."""
-    path = tmp_path_factory.mktemp("short") / "short.mp4"
+def cut(small_media: Path, path: Path, count: int) -> Path:
+    """The first frames of the clip at half its size."""
     with open_clip(small_media / "clip.mp4") as clip:
-        frames = [frame.rgb[::2, ::2].copy() for frame, _ in zip(clip, range(6), strict=False)]
+        frames = [frame.rgb[::2, ::2].copy() for frame, _ in zip(clip, range(count), strict=False)]
     with ClipWriter(path, (frames[0].shape[1], frames[0].shape[0]), Fraction(25), hardware="none") as writer:
         for index, frame in enumerate(frames):
             writer.write(frame, Fraction(index, 25))
         writer.finish()
     return path
+
+
+@pytest.fixture(scope="module")
+def short(tmp_path_factory: pytest.TempPathFactory, small_media: Path) -> Path:
+    """Six frames."""
+    return cut(small_media, tmp_path_factory.mktemp("short") / "short.mp4", 6)
+
+
+@pytest.fixture(scope="module")
+def longer(tmp_path_factory: pytest.TempPathFactory, small_media: Path) -> Path:
+    """Fifty frames: long enough to do something meanwhile."""
+    return cut(small_media, tmp_path_factory.mktemp("longer") / "longer.mp4", 50)
 
 
 def states(queue: RenderQueue) -> list[str]:
@@ -90,10 +100,9 @@ def posed_entry(small_media: Path, output: Path, source: str = "a.jpg", **slider
     return make_entry(session, output, overwrite=False)
 
 
-def driven_entry(small_media: Path, output: Path, driver: Path | None = None, source: str = "a.jpg") -> Entry:
-    session = Session((PortraitItem(str(small_media / source)),), driver=Driver("file", str(driver)))
-    if driver is None:
-        session = Session(session.portraits, driver=Driver("file", str(small_media / "clip.mp4")))
+def driven_entry(small_media: Path, output: Path, driver: Path | None = None) -> Entry:
+    portraits = (PortraitItem(str(small_media / "a.jpg")),)
+    session = Session(portraits, driver=Driver("file", str(driver or small_media / "clip.mp4")))
     return make_entry(session, output, overwrite=False)
 
 
@@ -139,13 +148,13 @@ def test_window_and_command_line_share_the_queue(
     assert (tmp_path / "smile.png").is_file()
 
 
-def full_session(small_media: Path, short: Path) -> tuple[Session, list[str]]:
+def full_session(small_media: Path, short: Path, longer: Path) -> tuple[Session, list[str]]:
     """A session with all that its panels can hold, and the same as flags."""
     portrait = PortraitItem(str(small_media / "a.jpg"), face="1", crop="150.5,140.0,210.0,4.0")
     session = Session((portrait,), driver=Driver("file", str(short)))
     values = {
         "multiplier": 1.3, "relative": False, "smooth": 0.0, "region": "all", "quality": 95, "stitching": False,
-        "pose_from": str(small_media / "clip.mp4"), "lips_from": str(short), "length": "driving", "audio": "none",
+        "pose_from": str(longer), "lips_from": str(short), "length": "driving", "audio": "none",
         "side_by_side": True, "engine": "mesh", "background": "#102030",
     }  # fmt: skip
     for name, value in values.items():
@@ -156,7 +165,7 @@ def full_session(small_media: Path, short: Path) -> tuple[Session, list[str]]:
     flags = [
         str(small_media / "a.jpg"), str(short), "--face", "1", "--crop", "150.5,140.0,210.0,4.0", "--multiplier", "1.3",
         "--no-relative", "--smooth", "0", "--quality", "95", "--no-stitching", "--pose-from",
-        str(small_media / "clip.mp4"), "--lips-from", str(short), "--length", "driving", "--audio", "none",
+        str(longer), "--lips-from", str(short), "--length", "driving", "--audio", "none",
         "--side-by-side", "--engine", "mesh", "--background", "#102030",
         "--sliders", "smile=0.7,yaw=9.5,gaze_x=-0.4,zoom=1.05,left_eye=0.1,lips=0.3",
     ]  # fmt: skip
@@ -164,9 +173,9 @@ def full_session(small_media: Path, short: Path) -> tuple[Session, list[str]]:
 
 
 def test_files_of_the_window_are_those_of_the_command_line(
-    qtbot: QtBot, queue: RenderQueue, small_media: Path, short: Path, tmp_path: Path
+    qtbot: QtBot, queue: RenderQueue, small_media: Path, short: Path, longer: Path, tmp_path: Path
 ) -> None:
-    session, flags = full_session(small_media, short)
+    session, flags = full_session(small_media, short, longer)
     assert {"sliders", "pose_from", "lips_from", "crop", "face"} - set(session.values) == {"sliders", "crop", "face"}
     (tmp_path / "window").mkdir()
     (tmp_path / "line").mkdir()
@@ -192,11 +201,11 @@ def test_files_of_the_window_are_those_of_the_command_line(
 
 
 def test_cancel_retry_order_pause(
-    qtbot: QtBot, queue: RenderQueue, disk: Queue, small_media: Path, short: Path, tmp_path: Path
+    qtbot: QtBot, queue: RenderQueue, disk: Queue, small_media: Path, short: Path, longer: Path, tmp_path: Path
 ) -> None:
     names = ["one", "two", "three", "four"]
     for name in names:
-        driver = small_media / "clip.mp4" if name == "one" else short
+        driver = longer if name == "one" else short
         queue.add(driven_entry(small_media, tmp_path / f"{name}.mp4", driver))
     qtbot.waitUntil(lambda: states(queue) == ["running", "queued", "queued", "queued"], timeout=60000)
     one, two, three, four = (job.id for job in queue.jobs)
@@ -255,9 +264,9 @@ def test_names_that_are_taken(
 
 
 def test_worker_that_dies_is_replaced_and_the_window_lives(
-    qtbot: QtBot, queue: RenderQueue, small_media: Path, tmp_path: Path
+    qtbot: QtBot, queue: RenderQueue, small_media: Path, longer: Path, tmp_path: Path
 ) -> None:
-    queue.add(driven_entry(small_media, tmp_path / "out.mp4"))
+    queue.add(driven_entry(small_media, tmp_path / "out.mp4", longer))
     qtbot.waitUntil(lambda: bool(queue.jobs) and queue.jobs[0].share > 0.1, timeout=60000)
     worker = queue.jobs[0].pid
     assert worker != os.getpid()
@@ -299,11 +308,10 @@ app.exec()
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of Unix")
 def test_window_that_is_killed_leaves_a_queue_that_resumes(
-    qtbot: QtBot, disk: Queue, small_media: Path, short: Path, tmp_path: Path, theme: object
+    qtbot: QtBot, disk: Queue, small_media: Path, short: Path, longer: Path, tmp_path: Path, theme: object
 ) -> None:
     command = [sys.executable, "-c", WINDOW, str(small_media / "a.jpg"), str(tmp_path)]
-    clip = str(small_media / "clip.mp4")
-    window = subprocess.Popen([*command, str(short), clip, str(short)], cwd=ROOT)
+    window = subprocess.Popen([*command, str(short), str(longer), str(short)], cwd=ROOT)
     try:
         qtbot.waitUntil(lambda: disk.counts()["done"] == 1 and disk.counts()["running"] == 1, timeout=90000)
         qtbot.waitUntil(lambda: disk.jobs(states=["running"])[0].share > 0.05, timeout=60000)

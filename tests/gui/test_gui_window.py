@@ -23,6 +23,7 @@ from app.gui.dialogs.engine import EngineDialog
 from app.gui.dialogs.messages import ErrorDialog
 from app.gui.dialogs.shortcuts import ShortcutsDialog
 from app.gui.dialogs.weights import WeightsDialog
+from app.gui.jobs import LANE, make_entry
 from app.gui.session import Driver, PortraitItem, Session
 from app.gui.shortcuts import COMMANDS, clashes
 from app.gui.window import MainWindow
@@ -538,6 +539,52 @@ def test_closing_during_a_render_asks_and_cleans_up(
     with Queue() as left:
         assert [job.state for job in left.jobs()] == ["paused"]
         assert left.workers() == []
+
+
+def test_renders_go_on_without_the_window(
+    qtbot: QtBot, make_window: Make, small_session: Session, make_short_clip: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    window = make_window(replace(small_session, driver=Driver("file", str(make_short_clip))), start=False)
+    monkeypatch.setattr(window, "ask_close", lambda text: "background")
+    window.commands.queue_render(tmp_path / "out.mp4", overwrite=False)
+    assert window.studio.queue.busy
+    with qtbot.waitSignal(window.closed, timeout=60000):
+        window.close()
+    with Queue() as disk:
+        assert disk.counts()["done"] == 0
+        qtbot.waitUntil(lambda: disk.counts()["done"] == 1 and disk.workers() == [], timeout=60000)
+    with open_clip(tmp_path / "out.mp4") as clip:
+        assert sum(1 for _ in clip) == 4
+
+
+def test_failed_job_has_a_report_and_old_jobs_are_offered(
+    qtbot: QtBot, make_window: Make, small_session: Session, tmp_path: Path
+) -> None:
+    with Queue() as disk:
+        jobs = [make_entry(small_session, tmp_path / name, overwrite=False) for name in ("old.png", "bad.png")]
+        (old,) = disk.add(jobs[:1], LANE, lane=LANE).ids
+        window = make_window(small_session, start=False)
+        qtbot.waitUntil(window.queue_panel.isVisible, timeout=20000)  # what was left over opens it
+        assert window.studio.queue.left_over == {old}
+        qtbot.waitUntil(window.queue_panel.banner.isVisible, timeout=10000)
+        disk.join("other", tmp_path / "scratch", lane=LANE)
+        (bad,) = disk.add(jobs[1:], LANE, lane=LANE).ids
+        qtbot.waitUntil(lambda: len(window.studio.queue.jobs) == 2, timeout=10000)
+        job = disk.claim("other", lane=LANE)
+        assert job is not None
+        disk.failed(job, "a.jpg shows no face.", 3, notes=["A note."], details="Traceback: NoFaceError")
+        qtbot.waitUntil(window.toast.isVisible, timeout=10000)
+        assert window.toast.label.text() == "bad.png: a.jpg shows no face."
+        window.commands.show_job_report(bad)
+        dialog = window.findChildren(ErrorDialog)[-1]
+        assert all(text in dialog.report for text in ("a.jpg shows no face.", "A note.", "Traceback: NoFaceError"))
+        dialog.copy_button.click()
+        assert QGuiApplication.clipboard().text() == dialog.report
+        dialog.accept()
+        window.queue_panel.forget_old.click()
+        qtbot.waitUntil(lambda: not window.queue_panel.banner.isVisible(), timeout=10000)
+        assert [one.id for one in disk.jobs()] == [bad]
 
 
 def test_theme_changes_all_colours(window: MainWindow) -> None:

@@ -371,7 +371,7 @@ class Keeper:
                 self._queue.hold(LANE)
                 self._fault(AppError(text, tr("The jobs wait in the queue; resume them there.")), details)
         if self._runner is None and self._queue.counts(lane=LANE)["queued"] and not self._queue.workers(LANE):
-            self._runner = RunnerProcess(self._queue.path, LANE)
+            self._runner = RunnerProcess(self._queue, LANE)
 
     def _show(self, held: list[int]) -> None:
         """Tell the window, if anything changed."""

@@ -1,8 +1,8 @@
 """A process that works through a lane of the queue with workers of its own: what the window has its renders done by.
 
-``python -m app.jobs run QUEUE LANE``. It obeys lines on standard input: "stop" makes it put its job back and leave, and
-so does the end of the input, because whoever started it is gone; after "detach" it goes on alone until nothing is left.
-An error that ends it is one line of JSON on standard output.
+``python -m app.jobs run QUEUE LANE NAME``. It obeys lines on standard input: "stop" makes it put its job back and
+leave, and so does the end of the input, because whoever started it is gone; after "detach" it goes on alone until
+nothing is left. An error that ends it is one line of JSON on standard output.
 """
 
 from __future__ import annotations
@@ -35,11 +35,12 @@ class Runner:
     Args:
         queue: File of the queue.
         lane: The lane.
+        name: Its name among the workers.
         workers: Worker processes.
     """
 
-    def __init__(self, queue: str, lane: str, workers: int = 1) -> None:
-        self._path, self._lane, self._workers = queue, lane, workers
+    def __init__(self, queue: str, lane: str, name: str, workers: int = 1) -> None:
+        self._path, self._lane, self._name, self._workers = queue, lane, name, workers
         self._token = CancelToken()
         self._over = threading.Event()
         self._alone = False
@@ -47,10 +48,9 @@ class Runner:
     def run(self, commands: IO[str]) -> int:
         """Work until the lane is empty or somebody says stop; returns the exit status."""
         threading.Thread(target=self._listen, args=(commands,), daemon=True).start()
-        name = f"runner-{os.getpid()}-{uuid.uuid4().hex[:12]}"
         with Queue(self._path) as queue:
-            queue.join(name, Path(tempfile.gettempdir()) / f"animate-{name}", lane=self._lane)
-            threading.Thread(target=self._beat, args=(name,), daemon=True).start()
+            queue.join(self._name, scratch(self._name), lane=self._lane)
+            threading.Thread(target=self._beat, daemon=True).start()
             try:
                 while not self._token.cancelled and queue.counts(lane=self._lane)["queued"]:
                     run_workers(queue, lane=self._lane, workers=self._workers, token=self._token, in_order=True)
@@ -59,7 +59,7 @@ class Runner:
                 return 1
             finally:
                 self._over.set()
-                queue.leave(name)
+                queue.leave(self._name)
         return 0
 
     def _listen(self, commands: IO[str]) -> None:
@@ -72,10 +72,10 @@ class Runner:
         if not self._alone:
             self._token.cancel()
 
-    def _beat(self, name: str) -> None:
+    def _beat(self) -> None:
         with Queue(self._path) as queue:
             while not self._over.wait(BEAT):
-                queue.beat(name)
+                queue.beat(self._name)
 
     def _complain(self, error: Exception) -> None:
         known = isinstance(error, AppError)
@@ -87,15 +87,17 @@ class RunnerProcess:
     """A runner as whoever starts it sees it.
 
     Args:
-        queue: File of the queue.
+        queue: The queue; it knows of the runner at once, so that nobody else starts one.
         lane: The lane that it works on.
     """
 
-    def __init__(self, queue: Path, lane: str) -> None:
+    def __init__(self, queue: Queue, lane: str) -> None:
+        name = f"runner-{uuid.uuid4().hex}"
         apart: dict[str, Any] = {"start_new_session": True}
         if sys.platform == "win32":
             apart = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
-        self._process = start("run", str(queue), lane, **apart)
+        self._process = start("run", str(queue.path), lane, name, **apart)
+        queue.join(name, scratch(name), self._process.pid, lane)
         self._told: list[str] = []
         self._heard: list[str] = []
         self._threads = [
@@ -160,6 +162,11 @@ class RunnerProcess:
             return
 
 
+def scratch(name: str) -> Path:
+    """Folder that a runner would use for scratch files."""
+    return Path(tempfile.gettempdir()) / f"animate-{name}"
+
+
 def print_line(out: IO[str], what: dict[str, Any]) -> None:
     """Write a line of JSON; a reader that has gone is no error."""
     try:
@@ -178,10 +185,10 @@ def _silence() -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Run ``run QUEUE LANE``, or a worker with its settings."""
+    """Run ``run QUEUE LANE NAME``, or a worker with its settings."""
     if arguments[:1] != ["run"]:
         return worker.main(arguments[0])
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started it says when to stop
     if hasattr(os, "nice"):
         os.nice(NICE)
-    return Runner(arguments[1], arguments[2]).run(sys.stdin)
+    return Runner(arguments[1], arguments[2], arguments[3]).run(sys.stdin)

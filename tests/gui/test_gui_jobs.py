@@ -63,12 +63,12 @@ def watched(qtbot: QtBot, disk: Queue, tmp_path: Path) -> Iterator[RenderQueue]:
 
 
 def cut(small_media: Path, path: Path, count: int) -> Path:
-    """The first frames of the clip at half its size."""
+    """So many frames of the clip at half its size."""
     with open_clip(small_media / "clip.mp4") as clip:
         frames = [frame.rgb[::2, ::2].copy() for frame, _ in zip(clip, range(count), strict=False)]
     with ClipWriter(path, (frames[0].shape[1], frames[0].shape[0]), Fraction(25), hardware="none") as writer:
-        for index, frame in enumerate(frames):
-            writer.write(frame, Fraction(index, 25))
+        for index in range(count):
+            writer.write(frames[index % len(frames)], Fraction(index, 25))
         writer.finish()
     return path
 
@@ -81,8 +81,14 @@ def short(tmp_path_factory: pytest.TempPathFactory, small_media: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def longer(tmp_path_factory: pytest.TempPathFactory, small_media: Path) -> Path:
-    """Fifty frames: long enough to do something meanwhile."""
-    return cut(small_media, tmp_path_factory.mktemp("longer") / "longer.mp4", 50)
+    """Long enough to do something meanwhile."""
+    return cut(small_media, tmp_path_factory.mktemp("longer") / "longer.mp4", 200)
+
+
+@pytest.fixture(scope="module")
+def other(tmp_path_factory: pytest.TempPathFactory, small_media: Path) -> Path:
+    """Another clip, for a part of the face."""
+    return cut(small_media, tmp_path_factory.mktemp("other") / "other.mp4", 12)
 
 
 def states(queue: RenderQueue) -> list[str]:
@@ -148,13 +154,13 @@ def test_window_and_command_line_share_the_queue(
     assert (tmp_path / "smile.png").is_file()
 
 
-def full_session(small_media: Path, short: Path, longer: Path) -> tuple[Session, list[str]]:
+def full_session(small_media: Path, short: Path, other: Path) -> tuple[Session, list[str]]:
     """A session with all that its panels can hold, and the same as flags."""
     portrait = PortraitItem(str(small_media / "a.jpg"), face="1", crop="150.5,140.0,210.0,4.0")
     session = Session((portrait,), driver=Driver("file", str(short)))
     values = {
         "multiplier": 1.3, "relative": False, "smooth": 0.0, "region": "all", "quality": 95, "stitching": False,
-        "pose_from": str(longer), "lips_from": str(short), "length": "driving", "audio": "none",
+        "pose_from": str(other), "lips_from": str(short), "length": "driving", "audio": "none",
         "side_by_side": True, "engine": "mesh", "background": "#102030",
     }  # fmt: skip
     for name, value in values.items():
@@ -165,7 +171,7 @@ def full_session(small_media: Path, short: Path, longer: Path) -> tuple[Session,
     flags = [
         str(small_media / "a.jpg"), str(short), "--face", "1", "--crop", "150.5,140.0,210.0,4.0", "--multiplier", "1.3",
         "--no-relative", "--smooth", "0", "--quality", "95", "--no-stitching", "--pose-from",
-        str(longer), "--lips-from", str(short), "--length", "driving", "--audio", "none",
+        str(other), "--lips-from", str(short), "--length", "driving", "--audio", "none",
         "--side-by-side", "--engine", "mesh", "--background", "#102030",
         "--sliders", "smile=0.7,yaw=9.5,gaze_x=-0.4,zoom=1.05,left_eye=0.1,lips=0.3",
     ]  # fmt: skip
@@ -173,9 +179,9 @@ def full_session(small_media: Path, short: Path, longer: Path) -> tuple[Session,
 
 
 def test_files_of_the_window_are_those_of_the_command_line(
-    qtbot: QtBot, queue: RenderQueue, small_media: Path, short: Path, longer: Path, tmp_path: Path
+    qtbot: QtBot, queue: RenderQueue, small_media: Path, short: Path, other: Path, tmp_path: Path
 ) -> None:
-    session, flags = full_session(small_media, short, longer)
+    session, flags = full_session(small_media, short, other)
     assert {"sliders", "pose_from", "lips_from", "crop", "face"} - set(session.values) == {"sliders", "crop", "face"}
     (tmp_path / "window").mkdir()
     (tmp_path / "line").mkdir()

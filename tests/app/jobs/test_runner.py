@@ -110,7 +110,8 @@ def test_runner_works_in_order_and_stops(queue: Queue, work: Path) -> None:
     quick = make_jobs(["in/other.jpg", "in/photo.jpg"], ["in/slow.mp4"], {"output": "out/"})
     queue.add([*quick, *slow], "window", lane="window")
     queue.add(make_jobs(["in/other.jpg"], ["in/clip.mp4"], {"output": "out/"}), "night")
-    runner = RunnerProcess(queue.path, "window")
+    runner = RunnerProcess(queue, "window")
+    assert len(queue.workers("window")) == 1
     try:
         wait(lambda: queue.counts()["done"] == 2 and any(job.share > 0 for job in queue.jobs(states=["running"])))
         assert len(queue.workers("window")) == 2  # the runner and its worker
@@ -134,7 +135,7 @@ def test_runner_that_cannot_work_says_why(queue: Queue, work: Path, monkeypatch:
     (work / "broken" / "cv2.py").write_text("raise ImportError('no cv2 here')")
     monkeypatch.setattr("app.jobs.run.app.__file__", str(work / "broken" / "app" / "__init__.py"))
     queue.add(make_jobs(["in/photo.jpg"], ["in/clip.mp4"], {"output": "out/"}), "window", lane="window")
-    runner = RunnerProcess(queue.path, "window")
+    runner = RunnerProcess(queue, "window")
     wait(lambda: not runner.running)
     text, details = runner.fault()
     assert text

@@ -163,6 +163,7 @@ class ClusterPool:
         number, job = self._jobs.pop(reference)
         try:
             outcome = Outcome(**self._ray.get(reference))
+            self._hear_out(number)
         except self._ray.exceptions.RayActorError as error:
             reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
             outcome = Outcome("failed", error=f"The worker died {CRASHES} times over this job ({reason}).", exit_code=1)
@@ -187,11 +188,21 @@ class ClusterPool:
     def _listen(self, number: int) -> None:
         """Take in what a worker has answered."""
         reference = self._looks.get(number)
-        if reference is None or not self._ray.wait([reference], timeout=0)[0]:
-            return
-        del self._looks[number]
+        if reference is not None and self._ray.wait([reference], timeout=0)[0]:
+            self._take_in(number)
+
+    def _hear_out(self, number: int) -> None:
+        """Take in all that a worker told of the job that it has just ended, before that is reported."""
+        if number in self._looks:
+            self._take_in(number)
+        self._looks[number] = self._actors[number].look.remote([])
+        self._take_in(number)
+        self._progress.pop(number, None)
+
+    def _take_in(self, number: int) -> None:
+        """Wait for a worker's answer, and tell of it."""
         try:
-            told = self._ray.get(reference)
+            told = self._ray.get(self._looks.pop(number))
         except self._ray.exceptions.RayError:  # it has died; Ray starts it anew
             return
         for job, what in told:

@@ -16,10 +16,10 @@ Status = Literal["ok", "warning", "missing", "info"]
 
 BASE: Final = (
     "numpy", "av", "imageio", "pillow", "onnxruntime", "PySide6-Essentials", "typer", "rich", "pydantic",
-    "platformdirs", "huggingface-hub", "safetensors",
+    "platformdirs", "huggingface-hub",
 )  # fmt: skip
 EXTRAS: Final = {
-    "torch": "torch", "onnxruntime-gpu": "gpu", "tensorrt": "tensorrt", "openvino": "openvino",
+    "torch": "torch", "safetensors": "torch", "onnxruntime-gpu": "gpu", "tensorrt": "tensorrt", "openvino": "openvino",
     "insightface": "insightface", "pyvirtualcam": "vcam", "sounddevice": "mic", "ray": "cluster",
 }  # fmt: skip
 OPENCV: Final = ("opencv-python-headless", "opencv-python", "opencv-contrib-python-headless", "opencv-contrib-python")

@@ -7,6 +7,8 @@ import json
 import os
 import shutil
 import zipfile
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -194,6 +196,22 @@ def record(file: ModelFile) -> None:
     part = user_folder() / (RECORD + ".part")
     part.write_text(json.dumps(entries, indent=1, sort_keys=True), encoding="utf-8")
     part.replace(user_folder() / RECORD)
+
+
+def record_loaded(paths: Iterable[Path]) -> None:
+    """Note the hashes of files that proved right when they were loaded, where none was noted as they came in.
+
+    Args:
+        paths: Files of any model; those outside the user's folder are left out.
+    """
+    from models.registry import list_models
+
+    wanted = set(paths)
+    for name in list_models():
+        for file in get_model(name).files:
+            if user_folder() / file.name in wanted and file.sha256 is None and recorded(file) is None:
+                with suppress(OSError):
+                    record(file)
 
 
 def _records() -> dict[str, object]:

@@ -31,6 +31,16 @@ def _import(path: Path, name: str) -> ModuleType:
     return module
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Weights and their conversions of the user are neither seen nor added to."""
+    folder = tmp_path_factory.mktemp("own_models")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PORTRAIT_MODELS", str(folder))
+        yield
+    shutil.rmtree(folder)
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """Folder with evaluation data that is not part of the project; the test skips where it is absent."""

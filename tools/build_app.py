@@ -34,7 +34,7 @@ LEFT_OUT = (
 )  # fmt: skip
 DISTRIBUTIONS = (
     "portrait-animate", "numpy", "av", "imageio", "pillow", "onnxruntime", "PySide6-Essentials", "typer", "rich",
-    "pydantic", "platformdirs", "huggingface-hub", "safetensors", "opencv-python-headless",
+    "pydantic", "platformdirs", "huggingface-hub", "opencv-python-headless",
 )  # fmt: skip
 
 

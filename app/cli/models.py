@@ -76,7 +76,40 @@ def verify(values: Mapping[str, Any]) -> int:
             code = ExitCode.ERROR
         elif missing and named and code == ExitCode.OK:
             code = ExitCode.MISSING
+    if not _verify_converted(None if not named else _files(values["pattern"]), values["as_json"]):
+        code = ExitCode.ERROR
     return int(code)
+
+
+def _verify_converted(sources: list[Path] | None, as_json: bool) -> bool:
+    """Say how the conversions of these files (None: all) are; whether all are whole."""
+    from models.converted import list_converted
+
+    whole = True
+    for one in list_converted():
+        if sources is not None and not set(one.sources) & set(sources):
+            continue
+        origin = ", ".join(show_path(path) for path in one.sources) or "a file that is not known any more"
+        state = "ok" if one.whole else "damaged"
+        message = f"{show_path(one.path)} is the conversion of {origin}."
+        if not one.whole:
+            message = f"{message[:-1]}, and damaged. It is made again when that is loaded."
+        if as_json:
+            fields = {"model": "", "file": one.path.name, "path": str(one.path), "state": state, "message": message}
+            say(json.dumps(fields))
+        else:
+            say(f"{state:<8} {message}")
+        whole = whole and one.whole
+    return whole
+
+
+def _files(pattern: str | None) -> list[Path]:
+    """Files of models that are here, links followed."""
+    from models.registry import get_model
+    from models.weights import locate
+
+    found = [locate(file) for name in _matching(pattern) for file in get_model(name).files]
+    return [path.resolve() for path in found if path is not None]
 
 
 def import_(values: Mapping[str, Any]) -> int:
@@ -104,7 +137,8 @@ def import_(values: Mapping[str, Any]) -> int:
 
 
 def where(values: Mapping[str, Any]) -> int:
-    """Show the folder that weights are kept in, and each file that is there."""
+    """Show the folder that weights are kept in, and each file that is there, conversions too."""
+    from models.converted import converted_of
     from models.registry import get_model
     from models.weights import locate
 
@@ -112,8 +146,11 @@ def where(values: Mapping[str, Any]) -> int:
     for name in _matching(values["pattern"]):
         for file in get_model(name).files:
             path = locate(file)
-            if path is not None:
-                say(f"{name:<26} {show_path(path)}")
+            if path is None:
+                continue
+            say(f"{name:<26} {show_path(path)}")
+            if (kept := converted_of(path)) is not None:
+                say(f"{'':<26} {show_path(kept)} (converted from it, loads faster)")
     return int(ExitCode.OK)
 
 

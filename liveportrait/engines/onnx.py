@@ -340,7 +340,7 @@ def _load(kind: type[OnnxEngine], weights: Path | None, variant: Variant, others
     from liveportrait.networks.generator import fold_spectral_norm
     from liveportrait.networks.loading import load_networks
 
-    networks = load_networks(checkpoint_files(weights, variant))
+    networks = load_networks(checkpoint_files(weights, variant), convert=True)
     fold_spectral_norm(networks["spade_generator"])
     engine = kind(networks, **others)
     engine.animals = variant == "animals"

@@ -6,11 +6,11 @@ is drawn again in full precision, and so are all later ones, with one warning.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import cv2
 import numpy as np
@@ -141,7 +141,7 @@ class TorchEngine(Engine):
         from liveportrait.networks.generator import fold_spectral_norm
         from liveportrait.networks.loading import load_networks
 
-        networks = load_networks(checkpoints)
+        networks = load_networks(checkpoints, convert=True)
         fold_spectral_norm(networks["spade_generator"])
         return cls(networks, device=device, precision=precision, threads=threads, batch=batch, animals=animals)
 
@@ -268,14 +268,25 @@ class TorchEngine(Engine):
 
     def _draw(self, features: SourceFeatures, driving: Tensor) -> Tensor:
         """(B, 3, 512, 512) float32 RGB, 0..1."""
-        count = len(driving)
-        warped = self._warping(
-            feature_3d=features.volume.expand(count, -1, -1, -1, -1),
-            kp_source=features.keypoints.expand(count, -1, -1),
-            kp_driving=driving,
-        )
-        picture: Tensor = self._generator(warped["out"])
-        return picture.float()
+        warp, draw = self.split(features)
+        return draw(warp(driving))
+
+    def split(self, features: SourceFeatures) -> tuple[Callable[[Tensor], Any], Callable[[Any], Tensor]]:
+        """W and G apart, to be measured: (B, 21, 3) keypoints -> what G takes, and from there to pictures."""
+
+        def warp(driving: Tensor) -> Any:
+            count = len(driving)
+            return self._warping(
+                feature_3d=features.volume.expand(count, -1, -1, -1, -1),
+                kp_source=features.keypoints.expand(count, -1, -1),
+                kp_driving=driving,
+            )["out"]
+
+        def draw(out: Any) -> Tensor:
+            picture: Tensor = self._generator(out)
+            return picture.float()
+
+        return warp, draw
 
     def _image(self, rgb: Image) -> Tensor:
         """(256, 256, 3) uint8 -> (1, 3, 256, 256) float32 in 0..1 on the device."""

@@ -8,12 +8,15 @@ other spellings of spectral norm are translated. Loading itself is strict.
 from __future__ import annotations
 
 import pickle
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from liveportrait.networks import NAMES, build_network, require_torch
 from models.registry import ModelError
+from models.weights import record_loaded
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -93,9 +96,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         )
     try:
         if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            return dict(load_file(path, device="cpu"))
+            return dict(_safetensors_reader(path)(path, device="cpu"))
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         if head[:1] == b"\x80" or head[:2] == b"PK":
@@ -103,6 +104,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
                 f"{path} holds objects other than tensors; it was refused and nothing in it was run."
             ) from error
         raise ModelError(f"{path} is not a checkpoint.") from error
+    except ModelError:
+        raise
     except Exception as error:
         raise ModelError(f"{path} is cut off or damaged ({size:,} bytes); fetch it again.") from error
     if not isinstance(content, Mapping):
@@ -137,13 +140,16 @@ def official_state_dict(content: Mapping[str, Any], name: str, path: Path) -> di
     return state
 
 
-def load_network(name: str, path: Path, content: Mapping[str, Any] | None = None) -> nn.Module:
+def load_network(
+    name: str, path: Path, content: Mapping[str, Any] | None = None, *, checked: bool = False
+) -> nn.Module:
     """Build a network with the weights of a file.
 
     Args:
         name: Network name.
         path: Checkpoint file.
         content: What read_checkpoint returned for it, if it has been read already.
+        checked: The content comes out of a conversion, whose numbers were looked at when it was made.
 
     Returns:
         The network in float32 on the CPU, in evaluation mode, gradients off.
@@ -155,7 +161,7 @@ def load_network(name: str, path: Path, content: Mapping[str, Any] | None = None
     import torch
 
     state = official_state_dict(read_checkpoint(path) if content is None else content, name, path)
-    with torch.device("meta"):
+    with torch.device("meta"), _unset_numbers():
         network = build_network(name)
     expected = network.state_dict()
     _translate_spectral_norm(state, expected)
@@ -164,28 +170,105 @@ def load_network(name: str, path: Path, content: Mapping[str, Any] | None = None
             state.setdefault(key, torch.zeros((), dtype=value.dtype))
     _check(state, expected, name, path)
     state = {key: state[key].to(value.dtype).contiguous() for key, value in expected.items()}
-    if not all(bool(torch.isfinite(value).all()) for value in state.values()):
+    if not checked and not all(_finite(value) for value in state.values()):
         raise ModelError(f"{path} holds values that are not numbers (NaN or infinite); fetch it again.")
     network.load_state_dict(state, strict=True, assign=True)
     return network.requires_grad_(False)
 
 
-def load_networks(checkpoints: Mapping[str, Path]) -> dict[str, nn.Module]:
+def load_networks(checkpoints: Mapping[str, Path], *, convert: bool = False) -> dict[str, nn.Module]:
     """Load networks from their files; a file that several share is read once.
 
     Args:
         checkpoints: Network name -> file, see find_checkpoints.
+        convert: Keep what a torch checkpoint holds as a safetensors file in the cache (models.converted) once it has
+            proved right, and take it from there the next time; note the hashes of installed files.
 
     Returns:
         Network name -> network, see load_network.
     """
-    networks = {}
-    last: tuple[Path, dict[str, Any]] | None = None
+    files: dict[Path, list[str]] = {}
     for name, path in checkpoints.items():
-        if last is None or last[0] != path:
-            last = (path, read_checkpoint(path))
-        networks[name] = load_network(name, path, last[1])
+        files.setdefault(path, []).append(name)
+    networks: dict[str, nn.Module] = {}
+    for path, names in files.items():
+        networks |= _load_file(path, names, convert=convert and path.suffix != ".safetensors")
+    if convert:
+        record_loaded(files)
+    return {name: networks[name] for name in checkpoints}
+
+
+def _load_file(path: Path, names: list[str], *, convert: bool) -> dict[str, nn.Module]:
+    """The networks of one file, from its conversion if there is one."""
+    from models.converted import find_converted, save_converted
+
+    if convert and (kept := find_converted(path)) is not None:
+        try:
+            states = _split(read_checkpoint(kept))
+            return {name: load_network(name, kept, states[name], checked=True) for name in names}
+        except (ModelError, KeyError):
+            pass  # not what this version wrote: the original decides, and is converted again
+    content = read_checkpoint(path)
+    networks = {name: load_network(name, path, content) for name in names}
+    if convert and networks:
+        write = _safetensors_writer()
+        if write is not None:
+            save_converted(path, partial(write, _joined(networks)))
     return networks
+
+
+def _split(content: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Conversion -> network name -> state dict."""
+    states: dict[str, dict[str, Any]] = {}
+    for key, value in content.items():
+        name, _, own = key.partition("/")
+        states.setdefault(name, {})[own] = value
+    return states
+
+
+def _joined(networks: Mapping[str, nn.Module]) -> dict[str, Tensor]:
+    """State dicts of several networks as one."""
+    return {f"{name}/{key}": value for name, net in networks.items() for key, value in net.state_dict().items()}
+
+
+def _safetensors_writer() -> Callable[[dict[str, Tensor], Path], object] | None:
+    """What writes a safetensors file, or None where the package is missing: then nothing is converted."""
+    try:
+        from safetensors.torch import save_file
+    except ImportError:
+        return None
+    return save_file
+
+
+def _safetensors_reader(path: Path) -> Callable[..., Mapping[str, Tensor]]:
+    try:
+        from safetensors.torch import load_file
+    except ImportError as error:
+        raise ModelError(
+            f'{path} needs the package safetensors; install it with: pip install "portrait-animate[torch]"'
+        ) from error
+    return load_file
+
+
+def _unset_numbers() -> AbstractContextManager[object]:
+    """Leaves numbers unset that would be drawn at random: on the meta device that alone imports torch's compiler."""
+    import torch
+    from torch.overrides import TorchFunctionMode
+
+    unset = torch.Tensor.normal_, torch.nn.functional.normalize  # the vectors of spectral norm
+
+    class Unset(TorchFunctionMode):
+        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            return args[0] if func in unset else func(*args, **(kwargs or {}))
+
+    return Unset()
+
+
+def _finite(value: Tensor) -> bool:
+    """Whether all numbers are finite; the sum tells it in one pass for all that are of sensible size."""
+    import torch
+
+    return bool(torch.isfinite(value.sum())) or bool(torch.isfinite(value).all())
 
 
 def _unwrap(content: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -1,0 +1,176 @@
+"""Converted weight files in the cache: what a checkpoint holds, checked once, in a form that loads without pickle.
+
+A conversion is named by the SHA-256 of its source and by its own CRC-32, so it is found for whatever file has that
+content, and one that was damaged later is noticed and made again. The source is never touched.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import zlib
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from models.weights import file_hash, user_folder
+
+FOLDER: Final = "converted"
+SOURCES: Final = "sources.json"
+"""File that spares the hashing of a source that has not changed: its path, size and time of change -> SHA-256."""
+FORMAT: Final = "1"
+"""Raised when the content of conversions changes; older ones are made again."""
+SUFFIX: Final = ".safetensors"
+ABANDONED: Final = 3600.0
+"""Seconds after which an unfinished file counts as left by a process that died."""
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """One converted file.
+
+    Attributes:
+        path: The file in the cache.
+        sources: Files that it was made from or serves, as far as they are known.
+        whole: Whether it is as it was written.
+    """
+
+    path: Path
+    sources: tuple[Path, ...]
+    whole: bool
+
+
+def converted_folder() -> Path:
+    """Folder of conversions, inside the user's folder of models."""
+    return user_folder() / FOLDER
+
+
+def find_converted(source: Path) -> Path | None:
+    """The whole conversion of a file, or None. A damaged one is removed, so that it is made again.
+
+    Args:
+        source: The original; it is hashed unless it is known not to have changed.
+    """
+    try:
+        found = _named(_source_hash(source))
+        if found is None or _is_whole(found):
+            return found
+        found.unlink()
+    except OSError:
+        return None
+    return None
+
+
+def save_converted(source: Path, write: Callable[[Path], object]) -> Path | None:
+    """Keep a conversion; nothing half-written ever carries its name.
+
+    Args:
+        source: The original.
+        write: Writes the converted content to a path.
+
+    Returns:
+        The file, or None where the cache can't be written to: that costs time, never the work.
+    """
+    folder = converted_folder()
+    part = folder / f".{os.getpid()}-{time.monotonic_ns()}.part"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _tidy(folder)
+        name = _source_hash(source)
+        write(part)
+        with part.open("rb+") as stream:
+            os.fsync(stream.fileno())
+        target = folder / f"{name}-{FORMAT}-{_checksum(part):08x}{SUFFIX}"
+        part.replace(target)
+    except OSError:
+        return None
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+    _drop_unused(folder)
+    return target
+
+
+def list_converted() -> list[Conversion]:
+    """Every conversion in the cache, each read and checked."""
+    by_hash: dict[str, list[Path]] = {}
+    for name, (_, _, digest) in _sources().items():
+        by_hash.setdefault(digest, []).append(Path(name))
+    found = []
+    for path in sorted(converted_folder().glob(f"*{SUFFIX}")):
+        with suppress(OSError):
+            sources = tuple(by_hash.get(path.name.partition("-")[0], ()))
+            found.append(Conversion(path, sources, _is_whole(path)))
+    return found
+
+
+def converted_of(source: Path) -> Path | None:
+    """Where the conversion of a file lies, as far as that is known without reading anything; it is not checked."""
+    facts = _sources().get(str(source.resolve()))
+    return None if facts is None else _named(facts[2])
+
+
+def _source_hash(source: Path) -> str:
+    """SHA-256 of a file; remembered with its size and time of change."""
+    source = source.resolve()
+    status = source.stat()
+    known = _sources()
+    facts = known.get(str(source))
+    if facts is not None and facts[:2] == (status.st_size, status.st_mtime_ns):
+        return facts[2]
+    digest = file_hash(source)
+    folder = converted_folder()
+    part = folder / f".{os.getpid()}-{time.monotonic_ns()}.part"
+    with suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+        entries = {**known, str(source): (status.st_size, status.st_mtime_ns, digest)}
+        part.write_text(json.dumps(entries, indent=1, sort_keys=True), encoding="utf-8")
+        part.replace(folder / SOURCES)
+    return digest
+
+
+def _sources() -> dict[str, tuple[int, int, str]]:
+    """Path -> size, time of change and SHA-256 of known sources; what can't be read counts as unknown."""
+    try:
+        data = json.loads((converted_folder() / SOURCES).read_text(encoding="utf-8"))
+        return {str(name): (int(size), int(changed), str(digest)) for name, (size, changed, digest) in data.items()}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}
+
+
+def _named(digest: str) -> Path | None:
+    """The conversion of a source with this hash, in today's format."""
+    return next(iter(sorted(converted_folder().glob(f"{digest}-{FORMAT}-*{SUFFIX}"))), None)
+
+
+def _is_whole(path: Path) -> bool:
+    return path.stem.rpartition("-")[2] == f"{_checksum(path):08x}"
+
+
+def _checksum(path: Path) -> int:
+    value = 0
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            value = zlib.crc32(block, value)
+    return value
+
+
+def _tidy(folder: Path) -> None:
+    """Remove what processes that died have left."""
+    for path in folder.glob(".*.part"):
+        with suppress(OSError):
+            if time.time() - path.stat().st_mtime > ABANDONED:
+                path.unlink()
+
+
+def _drop_unused(folder: Path) -> None:
+    """Remove conversions of what no known file holds any more, and those of an older format."""
+    used = {digest for name, (_, _, digest) in _sources().items() if Path(name).exists()}
+    for path in folder.glob(f"*{SUFFIX}"):
+        digest, form, *_ = [*path.stem.split("-"), "", ""]
+        if digest not in used or form != FORMAT:
+            with suppress(OSError):
+                path.unlink()

@@ -1,9 +1,13 @@
-"""Time every stage of a render: median and 95th percentile per frame, and frames per second from start to end.
+"""Time the networks of every engine, or whole renders; tables and JSON for docs/performance.md.
 
-    python tools/bench.py [SOURCE DRIVING] [--runs 1] [--json FILE] [--markdown FILE] [--set NAME=VALUE ...]
+    python tools/bench.py networks [--engine all] [--device cpu] [--against official=FOLDER] [--ablation]
+    python tools/bench.py pipeline [SOURCE DRIVING] [--engine all] [--serial] [--made-up]
 
-Without files the shipped sample is used. Stages run beside each other in threads, so their times overlap; the last line
-is what a user waits for.
+``networks`` runs M, S, W and G of one frame in turns: per stage and frame median, 95th and 99th percentile, CPU time of
+all threads, operations per second and their share of what matrix products reach, memory, cold start, and the picture's
+distance from the plain networks in float32. Without weights the networks get made-up ones whose last layer is scaled so
+that the values before the sigmoid spread by 1. ``--against`` times the official code out of the user's own copy in the
+same run. ``pipeline`` renders a clip with decoding and encoding; stages run beside each other, so their times overlap.
 """
 
 from __future__ import annotations
@@ -11,117 +15,99 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
-import statistics
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
 
-from app.errors import AppError  # noqa: E402
-from app.options import RenderOptions  # noqa: E402
-from app.render import Job, RenderReport, render  # noqa: E402
+from benching import networks, pipeline  # noqa: E402
+from benching.machine import load, processor  # noqa: E402
 
-STAGES = (
-    "decode",
-    "track",
-    "motion",
-    "decode source",
-    "track source",
-    "encode source",
-    "transfer",
-    "render",
-    "compose",
-    "encode",
-)
+__all__ = ["load", "main", "processor"]
 
 
-def processor() -> str:
-    """Name of the processor."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    top = argparse.ArgumentParser(description="Time the networks of every engine, or whole renders.")
+    verbs = top.add_subparsers(dest="verb", required=True)
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--engine", nargs="+", default=[], metavar="NAME", help="engines, or all")
+    common.add_argument("--device", default="auto", help="auto, cpu, cuda, mps")
+    common.add_argument("--json", type=Path, help="write the figures there")
+    common.add_argument("--markdown", type=Path, help="write the tables there")
+    nets = verbs.add_parser("networks", parents=[common], help="M, S, W and G, engine by engine")
+    nets.add_argument("--weights", type=Path, help="the official pretrained_weights folder")
+    nets.add_argument("--seed", type=int, default=0, help="other made-up weights")
+    nets.add_argument("--rounds", type=int, default=5)
+    nets.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    nets.add_argument("--batch", type=int, default=1, help="frames at once")
+    nets.add_argument("--precision", help="only this one: fp32, fp16, bf16 or auto")
+    nets.add_argument("--only", nargs="*", default=[], metavar="TEXT", help="only rows whose label holds a text")
+    nets.add_argument("--ablation", action="store_true", help="also each rewrite switched off alone")
+    nets.add_argument("--against", metavar="official=FOLDER", help="a copy of the official code to time beside")
+    whole = verbs.add_parser("pipeline", parents=[common], help="whole renders with decoding and encoding")
+    sample = ROOT / "assets" / "sample"
+    whole.add_argument("source", nargs="?", type=Path, default=sample / "portrait.jpg")
+    whole.add_argument("driving", nargs="?", type=Path, default=sample / "driving.mp4")
+    whole.add_argument("--runs", type=int, default=1)
+    whole.add_argument("--frames", type=int, default=0, help="only so many frames of the driving clip")
+    whole.add_argument("--serial", action="store_true", help="(also) one stage after the other")
+    whole.add_argument("--made-up", action="store_true", help="give the networks made-up weights")
+    whole.add_argument("--keep", type=Path, help="write the result there")
+    whole.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="an option, as in presets")
+    return top
 
 
-def load() -> float | None:
-    """Load average of the last minute, None where the system does not tell."""
-    return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
+def run(args: argparse.Namespace) -> tuple[dict[str, Any], str]:
+    """Measure; figures and their tables.
 
+    Raises:
+        ValueError: What was asked for does not exist.
+        AppError: A render failed.
+    """
+    if args.verb == "networks":
+        if args.against is not None:
+            name, _, folder = args.against.partition("=")
+            if name != "official" or not folder:
+                raise ValueError("--against: give the folder of the official code as official=FOLDER.")
+            from benching.official import find_root
 
-def measure(source: Path, driving: Path, values: dict[str, Any], runs: int) -> dict[str, Any]:
-    """Render so many times; the run with the median speed stands for all."""
-    reports: list[RenderReport] = []
-    before = load()
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        output = str(Path(folder) / "out.mp4")
-        options = RenderOptions.from_values(values | {"output": output, "overwrite": True})
-        for _ in range(runs):
-            reports.append(render(Job(source, driving, options)))
-            print(f"run {len(reports)}: {reports[-1].fps:.1f} frames/s", file=sys.stderr)
-    middle = sorted(reports, key=lambda report: report.fps)[(runs - 1) // 2]
-    return {
-        "source": source.name,
-        "driving": driving.name,
-        "engine": middle.engine,
-        "width": middle.size[0],
-        "height": middle.size[1],
-        "frames": middle.frames,
-        "seconds": round(middle.seconds, 3),
-        "fps": round(middle.fps, 2),
-        "fps_of_runs": [round(report.fps, 2) for report in reports],
-        "fps_median": round(statistics.median(report.fps for report in reports), 2),
-        "stages": {name: stage.to_json() for name, stage in middle.stages.items()},
-        "system": f"{processor()}, {os.cpu_count()} cores, Python {platform.python_version()}, {platform.system()}",
-        "load_before": before,
-    }
+            args.against = find_root(Path(folder))
+        args.engine = args.engine or ["all"]
+        args.rounds = max(1, args.rounds)
+        result = networks.measure(args)
+        return result, networks.markdown(result)
+    args.runs = max(1, args.runs)
+    if len(args.engine) > 1 or "all" in args.engine or args.made_up:
+        from liveportrait.engines import engine_names
 
-
-def markdown(result: dict[str, Any]) -> str:
-    """The result as a table."""
-    lines = [
-        f"{result['source']} with {result['driving']}: {result['frames']} frames, "
-        f"{result['width']}x{result['height']}, {result['engine']} engine; {result['system']}, "
-        f"load {result['load_before']} before.",
-        "",
-        "| stage | frames | median ms | p95 ms | total s |",
-        "| --- | --- | --- | --- | --- |",
-    ]
-    stages = result["stages"]
-    for name in [*(s for s in STAGES if s in stages), *(s for s in stages if s not in STAGES)]:
-        stage = stages[name]
-        figures = f"{stage['median_ms']:.2f} | {stage['p95_ms']:.2f} | {stage['total_s']:.2f}"
-        lines.append(f"| {name} | {stage['count']} | {figures} |")
-    lines.append(f"| whole job | {result['frames']} | | | {result['seconds']:.2f} ({result['fps']:.1f} frames/s) |")
-    return "\n".join(lines) + "\n"
+        names = list(engine_names()) if "all" in args.engine or not args.engine else args.engine
+        result = pipeline.several(args, names)
+        return result, pipeline.markdown(result)
+    values: dict[str, Any] = dict(pair.partition("=")[::2] for pair in args.set)
+    values |= {"device": args.device} if args.device != "auto" else {}
+    values |= {"engine": args.engine[0]} if args.engine else {}
+    result = pipeline.one_engine(args, values)
+    return result, pipeline.markdown(result)
 
 
 def main() -> int:
     """Run from the command line."""
-    parser = argparse.ArgumentParser(description="Time every stage of a render.")
-    sample = ROOT / "assets" / "sample"
-    parser.add_argument("source", nargs="?", type=Path, default=sample / "portrait.jpg")
-    parser.add_argument("driving", nargs="?", type=Path, default=sample / "driving.mp4")
-    parser.add_argument("--runs", type=int, default=1)
-    parser.add_argument("--json", type=Path, help="write the figures there")
-    parser.add_argument("--markdown", type=Path, help="write the table there")
-    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="an option, as in presets")
-    args = parser.parse_args()
-    values = dict(pair.partition("=")[::2] for pair in args.set)
+    from app.errors import AppError
+
+    args = parser().parse_args()
     try:
-        result = measure(args.source, args.driving, values, max(1, args.runs))
-    except AppError as error:
+        result, tables = run(args)
+    except (AppError, ValueError) as error:
         print(f"bench: error: {error}", file=sys.stderr)
-        return int(error.exit_code)
-    print(markdown(result))
+        return int(error.exit_code) if isinstance(error, AppError) else 2
+    print(tables)
     if args.json:
         args.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     if args.markdown:
-        args.markdown.write_text(markdown(result), encoding="utf-8")
+        args.markdown.write_text(tables, encoding="utf-8")
     return 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
@@ -95,6 +96,44 @@ class Prefetch(Generic[T]):
     def __del__(self) -> None:
         if hasattr(self, "_stop"):
             self._stop.set()
+
+
+class InTurn(Generic[T]):
+    """Stands in for a Prefetch without a thread: items are made when they are asked for."""
+
+    def __init__(self, iterable: Iterable[T]) -> None:
+        self._iterator = iter(iterable)
+
+    def __iter__(self) -> Iterator[T]:
+        return self
+
+    def __next__(self) -> T:
+        return next(self._iterator)
+
+    def close(self) -> None:
+        """Close the iterable's generator."""
+        close = getattr(self._iterator, "close", None)
+        if close is not None:
+            close()
+
+    def __enter__(self) -> InTurn[T]:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def stage(iterable: Iterable[T], depth: int, overlap: bool) -> AbstractContextManager[Iterator[T]]:
+    """One stage of a chain: ahead of the next one in a thread, or in turn with it. Items and their order are the same.
+
+    Args:
+        iterable: Makes the items.
+        depth: Items that may wait for the next stage.
+        overlap: Whether to use a thread.
+    """
+    return Prefetch(iterable, depth) if overlap else InTurn(iterable)
 
 
 def prefetch(iterable: Iterable[T], depth: int = 4) -> Prefetch[T]:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from app.errors import NoFaceError, UsageError
-from app.media.prefetch import Prefetch
+from app.media.prefetch import stage
 from liveportrait.animator import DrivingReader
 from models.face import Face, FaceTracker, select_face
 
 if TYPE_CHECKING:
     from app.events import CancelToken, Phase
-    from app.media.reader import ClipReader
+    from app.media.reader import ClipReader, Frame
     from app.render.timings import Timings
     from app.render.track import MotionTrack
     from liveportrait.engines.base import Engine
@@ -85,8 +86,11 @@ def read_driving(
     timings: Timings,
     phase: Phase,
     token: CancelToken,
+    overlap: bool = True,
 ) -> None:
     """Track the chosen face through a clip and read its motion; frames without a face stay empty.
+
+    Decoding, tracking and reading run beside each other, each a few frames ahead of the next.
 
     Raises:
         CancelledError: The user stopped the job.
@@ -94,11 +98,19 @@ def read_driving(
         UsageError: The face asked for does not exist.
     """
     motions = DrivingReader(engine)
-    with Prefetch(timed(reader, timings, "decode"), queue_depth(reader.info.width, reader.info.height)) as frames:
+    depth = queue_depth(reader.info.width, reader.info.height)
+
+    def tracked(frames: Iterable[Frame]) -> Iterator[tuple[Frame, Face | None]]:
         for frame in frames:
             token.check()
             with timings.measure("track"):
                 face = follow(frame.rgb)
+            yield frame, face
+
+    with ExitStack() as stages:
+        decoded = stages.enter_context(stage(timed(reader, timings, "decode"), depth, overlap))
+        for frame, face in stages.enter_context(stage(tracked(decoded), depth, overlap)):
+            token.check()
             if face is None:
                 track.append(frame.time, None)
             else:

@@ -32,7 +32,12 @@ if TYPE_CHECKING:
 
 
 def render(
-    job: Job, events: EventStream | None = None, token: CancelToken | None = None, parts: Parts | None = None
+    job: Job,
+    events: EventStream | None = None,
+    token: CancelToken | None = None,
+    parts: Parts | None = None,
+    *,
+    overlap: bool = True,
 ) -> RenderReport:
     """Animate a source with a driving file and write the result.
 
@@ -41,6 +46,7 @@ def render(
         events: Gets phases, progress and messages.
         token: Stops the work; what was rendered so far is kept as a playable file.
         parts: Where engine, portrait and driving motion come from; None makes them for this job alone.
+        overlap: Whether the stages run beside each other in threads; the files are the same to the byte either way.
 
     Returns:
         What was written, and how long it took.
@@ -52,7 +58,7 @@ def render(
     started = time.perf_counter()
     holder = tempfile.TemporaryDirectory(prefix="portrait-animate-", ignore_cleanup_errors=True)
     with holder as folder, Inputs(job, events, token, parts) as inputs:
-        run = Run(inputs, Path(folder), events, token)
+        run = Run(inputs, Path(folder), events, token, overlap=overlap)
         try:
             run.read_motion()
             report = run.write()
@@ -79,9 +85,13 @@ class Run:
         folder: For scratch files.
         events: Gets phases, progress and messages.
         token: Stops the work.
+        overlap: Whether the stages run beside each other.
     """
 
-    def __init__(self, inputs: Inputs, folder: Path, events: EventStream, token: CancelToken) -> None:
+    def __init__(
+        self, inputs: Inputs, folder: Path, events: EventStream, token: CancelToken, *, overlap: bool = True
+    ) -> None:
+        self._overlap = overlap
         self.inputs = inputs
         self.folder = folder
         self.events = events
@@ -162,7 +172,8 @@ class Run:
         with self.events.phase("track", clip.info.frames, title) as phase:
             try:
                 read_driving(
-                    clip, follow, inputs.engine, track, timings=self.timings, phase=phase, token=self.token
+                    clip, follow, inputs.engine, track, timings=self.timings, phase=phase, token=self.token,
+                    overlap=self._overlap,
                 )  # fmt: skip
             except CancelledError:
                 raise CancelledError("Stopped while the motion was read; nothing was written.") from None
@@ -175,7 +186,7 @@ class Run:
             AppError: See :func:`render`.
         """
         inputs = self.inputs
-        self._stages = stages = Stages(inputs, self.track, self.mix, self.timings)
+        self._stages = stages = Stages(inputs, self.track, self.mix, self.timings, overlap=self._overlap)
         rate, time_base = inputs.clock
         target = Target(
             path=inputs.output,

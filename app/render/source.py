@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from app.errors import NoFaceError, UsageError
 from app.media.files import check_input, read_error
+from app.media.prefetch import stage
 from app.render.driving import FaceFollower
 from app.render.timings import Timings
 from app.values import parse_crop, parse_faces, parse_points
@@ -109,8 +110,16 @@ class SceneMaker:
                 chosen.append(face)
         return chosen
 
-    def moving(self, frames: Iterable[tuple[Fraction, Frame]], timings: Timings) -> Iterator[tuple[Fraction, Scene]]:
+    def moving(
+        self, frames: Iterable[tuple[Fraction, Frame]], timings: Timings, *, overlap: bool = False, depth: int = 1
+    ) -> Iterator[tuple[Fraction, Scene]]:
         """Scenes of a clip; the chosen face is followed. Frames without a face come without one.
+
+        Args:
+            frames: Time and frame.
+            timings: Gets the times of "track source" and "encode source".
+            overlap: Whether frames are tracked ahead of being encoded, in a thread.
+            depth: How many of them may wait.
 
         Raises:
             UsageError: Several faces are asked for, or the square of an animal is not given.
@@ -121,20 +130,30 @@ class SceneMaker:
                 "a photo can be animated together.",
                 "Choose one face, and animate the result again for the next one.",
             )
-        follow = FaceFollower(self._tracker, self._choices[0] if self._fixed is None else "largest")
         last: tuple[Frame, Scene] | None = None
+        with stage(self._followed(frames, timings), depth, overlap) as followed:
+            for time, frame, face, crop in followed:
+                if last is None or last[0] is not frame:
+                    picture = pixels_of(frame)
+                    lost = face is None and not self._engine.animals
+                    with timings.measure("encode source"):
+                        last = frame, Scene(picture) if lost else self._scene(picture, [face], crop, clip=True)
+                yield time, last[1]
+
+    def _followed(
+        self, frames: Iterable[tuple[Fraction, Frame]], timings: Timings
+    ) -> Iterator[tuple[Fraction, Frame, Face | None, Crop | None]]:
+        """Each frame with its face (None: none, or an animal) and the square given by hand."""
+        follow = FaceFollower(self._tracker, self._choices[0] if self._fixed is None else "largest")
+        last: tuple[Frame, Face | None, Crop | None] | None = None
         for time, frame in frames:
             if last is None or last[0] is not frame:
-                crop = self._fixed_crop()
-                faces: list[Face | None] = [None]
+                crop, face = self._fixed_crop(), None
                 if not self._engine.animals:
                     with timings.measure("track source"):
-                        faces = [follow(frame.rgb if crop is None else crop.apply(frame.rgb))]
-                picture = pixels_of(frame)
-                lost = faces == [None] and not self._engine.animals
-                with timings.measure("encode source"):
-                    last = frame, Scene(picture) if lost else self._scene(picture, faces, crop, clip=True)
-            yield time, last[1]
+                        face = follow(frame.rgb if crop is None else crop.apply(frame.rgb))
+                last = frame, face, crop
+            yield time, *last
 
     def first_moving(self, reader: ClipReader, token: CancelToken) -> Scene:
         """Scene of the first frame of a clip that has a face.

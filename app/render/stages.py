@@ -1,4 +1,7 @@
-"""The stages of the second pass: scenes, motion and render, paste-back; each runs ahead of the next in a thread."""
+"""The stages of the second pass: decode, track, encode source, render, paste-back; each ahead of the next in a thread.
+
+The queues between them are short, so memory is bounded and the slowest stage sets the rate.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from app.media.prefetch import Prefetch
+from app.media.prefetch import stage
 from app.render.batching import batch_of, render_batch
 from app.render.driving import queue_depth
 from app.render.source import pixels_of
@@ -60,13 +63,17 @@ class Stages:
         track: Motion of the main driving clip.
         mix: Driving motion at any time.
         timings: Gets the time of each stage.
+        overlap: Whether stages run ahead of the next ones in threads; the result is the same to the byte.
 
     Attributes:
         lost: Output frames for which the driving clip shows no face.
         source_lost: Output frames for which the source shows no face.
     """
 
-    def __init__(self, inputs: Inputs, track: MotionTrack, mix: MotionMix, timings: Timings) -> None:
+    def __init__(
+        self, inputs: Inputs, track: MotionTrack, mix: MotionMix, timings: Timings, *, overlap: bool = True
+    ) -> None:
+        self._overlap = overlap
         self._inputs = inputs
         self._track = track
         self._mix = mix
@@ -76,16 +83,16 @@ class Stages:
         self.source_lost = 0
 
     def __iter__(self) -> Generator[Step, None, None]:
-        depth = queue_depth(*self._inputs.size, 4)
+        depth, overlap = queue_depth(*self._inputs.size, 4), self._overlap
         with ExitStack() as threads:
-            scenes = threads.enter_context(Prefetch(self._scenes(), depth))
-            drawn = threads.enter_context(Prefetch(self._draw(scenes), depth))
-            yield from threads.enter_context(Prefetch(self._compose(drawn), depth))
+            steps = threads.enter_context(stage(self._inputs.steps(self._track, self._timings), depth, overlap))
+            scenes = threads.enter_context(stage(self._scenes(steps, depth), depth, overlap))
+            drawn = threads.enter_context(stage(self._draw(scenes), depth, overlap))
+            yield from threads.enter_context(stage(self._compose(drawn), depth, overlap))
 
-    def _scenes(self) -> Iterator[tuple[Fraction, Scene]]:
-        steps = self._inputs.steps(self._track, self._timings)
+    def _scenes(self, steps: Iterable[tuple[Fraction, Any]], depth: int) -> Iterator[tuple[Fraction, Scene]]:
         if self._inputs.still is None:
-            yield from self._inputs.scenes.moving(steps, self._timings)
+            yield from self._inputs.scenes.moving(steps, self._timings, overlap=self._overlap, depth=depth)
         else:
             for time, _ in steps:
                 yield time, self._inputs.still

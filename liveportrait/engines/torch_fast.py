@@ -235,11 +235,16 @@ class TorchFastEngine(TorchEngine):
 
     def _draw(self, features: SourceFeatures, driving: Tensor) -> Tensor:
         """(B, 3, 512, 512) float32 RGB, 0..1."""
+        warp, draw = self.split(features)
+        return draw(warp(driving))
+
+    def split(self, features: SourceFeatures) -> tuple[Callable[[Tensor], Any], Callable[[Any], Tensor]]:
+        """See TorchEngine.split."""
         warping, generator = self._pair(self._guard.active)
         if self._prepared is None or self._prepared[0] is not features:
             self._prepared = features, warping.prepare(features.volume, features.keypoints)
-        picture: Tensor = generator(warping.warp(self._prepared[1], driving)["out"])
-        return picture
+        prepared = self._prepared[1]
+        return (lambda driving: warping.warp(prepared, driving)["out"]), generator
 
 
 def load_engine(weights: Path | None = None, *, variant: Variant = "human", **others: Any) -> TorchFastEngine:

@@ -1,4 +1,4 @@
-"""The job as a library call: reports, notes, cancelling, memory; and the bench on top of it."""
+"""The job as a library call: reports, notes, cancelling, memory."""
 
 from __future__ import annotations
 
@@ -93,17 +93,6 @@ def test_same_job_twice_gives_the_same_file(here: Path) -> None:
 def test_no_face_names_the_file(here: Path) -> None:
     with pytest.raises(NoFaceError, match=r"empty_room.jpg: no face"):
         render(job(here, "empty_room.jpg", "clip.mp4"))
-
-
-def test_bench(here: Path) -> None:
-    from tools.bench import markdown, measure
-
-    result = measure(here / "in" / "photo.jpg", here / "in" / "slow.mp4", {}, 2)
-    assert result["frames"] == 6
-    assert len(result["fps_of_runs"]) == 2
-    table = markdown(result)
-    for stage in ("decode", "track", "motion", "render", "compose", "encode", "whole job"):
-        assert f"\n| {stage} | 6 |" in table
 
 
 def test_window_that_is_not_here(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

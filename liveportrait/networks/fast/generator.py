@@ -44,6 +44,24 @@ class Modulation(nn.Module):
         return torch.addcmul(shift, x, scale)
 
 
+class SpectralConv(Conv):
+    """Convolution that divides its spectral norm out in every frame, as the plain network does; to be measured only."""
+
+    def __init__(self, weight: Tensor, bias: Tensor | None, padding: int) -> None:
+        super().__init__(weight, bias, padding)
+        rows = weight.detach().flatten(1)
+        self.u = nn.Parameter(torch.full((len(rows),), len(rows) ** -0.5), False)
+        image = rows.T @ self.u.detach()
+        self.v = nn.Parameter(image / image.norm(), False)
+        self.norm = nn.Parameter(torch.dot(self.u.detach(), rows @ self.v.detach()), False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, I, H, W) -> (B, O, H', W')."""
+        sigma = torch.dot(self.u, torch.mv(self.weight.flatten(1), self.v))
+        weight = self.weight * (self.norm / sigma)
+        return functional.conv2d(x.to(weight.dtype), weight, self.bias, padding=self.padding)
+
+
 class FastBlock(nn.Module):
     """One residual block.
 
@@ -56,9 +74,10 @@ class FastBlock(nn.Module):
     def __init__(self, plain: SPADEResnetBlock, rewrites: Rewrites, scale: int) -> None:
         super().__init__()
         self.scale, self.shared_norm = scale, rewrites.shared_norm
-        self.conv_0 = Conv(folded(plain.conv_0), plain.conv_0.bias, 1)
-        self.conv_1 = Conv(folded(plain.conv_1), plain.conv_1.bias, 1)
-        self.conv_s = Conv(folded(plain.conv_s), None, 0) if plain.learned_shortcut else None
+        convolution = Conv if rewrites.folded_spectral else SpectralConv
+        self.conv_0 = convolution(*_weights(plain.conv_0), 1)
+        self.conv_1 = convolution(*_weights(plain.conv_1), 1)
+        self.conv_s = convolution(*_weights(plain.conv_s), 0) if plain.learned_shortcut else None
         self.norm_0 = Modulation(plain.norm_0, rewrites.merged_spade)
         self.norm_1 = Modulation(plain.norm_1, rewrites.merged_spade)
         self.norm_s = Modulation(plain.norm_s, rewrites.merged_spade) if plain.learned_shortcut else None
@@ -146,6 +165,10 @@ class FastGenerator(nn.Module):
             first = 2 * index if index < SPADEGenerator.MIDDLE_BLOCKS else 3 * index - SPADEGenerator.MIDDLE_BLOCKS
             x = block(x, tuple(hidden[first : first + 3]))
         return cast(Tensor, self.conv_img(functional.leaky_relu_(x, SLOPE)))
+
+
+def _weights(conv: nn.Module) -> tuple[Tensor, Tensor | None]:
+    return folded(conv), cast("Tensor | None", conv._parameters.get("bias"))
 
 
 def folded(conv: nn.Module) -> Tensor:

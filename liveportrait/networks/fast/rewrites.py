@@ -22,6 +22,9 @@ class Rewrites:
         merged_spade: G's scale and shift come from one convolution, conditioning convolutions of a size from one.
         shared_norm: G normalises a block's input once, before the upsampling.
         low_resolution_condition: G's conditioning convolutions run at 64x64 and are spread afterwards.
+        folded_norms: W's batch norms are part of the convolutions' weights.
+        folded_spectral: G's spectral norms are divided out once, not in every frame.
+        source_cache: What depends on the source alone is computed once, not in every frame.
         gather_sampler: the last 5-D sampling is eight gathers instead of grid_sample, for runtimes that know only 4-D.
     """
 
@@ -33,6 +36,9 @@ class Rewrites:
     merged_spade: bool = True
     shared_norm: bool = True
     low_resolution_condition: bool = True
+    folded_norms: bool = True
+    folded_spectral: bool = True
+    source_cache: bool = True
     gather_sampler: bool = False
 
     def without(self, name: str) -> Rewrites:
@@ -47,8 +53,10 @@ ABLATIONS: Final[dict[str, tuple[str, ...]]] = {
         "mask_times_shift",
         "depth_as_batch",
         "low_resolution_up",
+        "folded_norms",
+        "source_cache",
     ),
-    "spade_generator": ("merged_spade", "shared_norm", "low_resolution_condition"),
+    "spade_generator": ("merged_spade", "shared_norm", "low_resolution_condition", "folded_spectral"),
 }
 """Rewrites of each network that are worth a row of their own."""
 
@@ -65,12 +73,18 @@ def fold_batch_norm(conv: nn.Module, norm: nn.Module) -> tuple[Tensor, Tensor]:
     Returns:
         float32 weight and bias.
     """
-    state, inner = norm.state_dict(), conv.state_dict()
-    gain = state["weight"].double() / (state["running_var"].double() + cast(float, norm.eps)).sqrt()
-    shift = state["bias"].double() - state["running_mean"].double() * gain
+    inner = conv.state_dict()
+    gain, shift = batch_norm_line(norm)
     weight = inner["weight"].double()
     shape = (-1, *([1] * (weight.dim() - 1)))
     return (weight * gain.reshape(shape)).float(), (inner["bias"].double() * gain + shift).float()
+
+
+def batch_norm_line(norm: nn.Module) -> tuple[Tensor, Tensor]:
+    """Gain and shift (O,) float64 of a batch norm in evaluation mode: g / sqrt(var + eps), beta - mean * gain."""
+    state = norm.state_dict()
+    gain = state["weight"].double() / (state["running_var"].double() + cast(float, norm.eps)).sqrt()
+    return gain, state["bias"].double() - state["running_mean"].double() * gain
 
 
 def depth_to_inputs(weight: Tensor) -> Tensor:

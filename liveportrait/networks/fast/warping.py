@@ -17,7 +17,13 @@ from liveportrait.networks.fast.layers import (
     hat_matrices,
     shifted_sum,
 )
-from liveportrait.networks.fast.rewrites import Rewrites, depth_to_inputs, depth_to_outputs, fold_batch_norm
+from liveportrait.networks.fast.rewrites import (
+    Rewrites,
+    batch_norm_line,
+    depth_to_inputs,
+    depth_to_outputs,
+    fold_batch_norm,
+)
 from liveportrait.networks.warping import (
     MOTIONS,
     VARIANCE,
@@ -59,7 +65,13 @@ class DepthConv(nn.Module):
 
     def __init__(self, conv: nn.Module, norm: nn.Module, rewrites: Rewrites, *, upsample: bool = False) -> None:
         super().__init__()
-        weight, bias = fold_batch_norm(conv, norm)
+        self.line: nn.ParameterList | None = None  # the norm's gain and shift, where they are not folded
+        if rewrites.folded_norms:
+            weight, bias = fold_batch_norm(conv, norm)
+        else:
+            inner = conv.state_dict()
+            weight, bias = inner["weight"].clone(), inner["bias"].clone()
+            self.line = nn.ParameterList(nn.Parameter(part.float(), False) for part in batch_norm_line(norm))
         self.flat, self.upsample = rewrites.depth_as_batch, upsample
         self.conv: nn.Module
         if not self.flat:
@@ -73,11 +85,19 @@ class DepthConv(nn.Module):
     def forward(self, x: Tensor, batch: int) -> Tensor:
         """(D*B, I, H, W) depth-major -> (D*B, O, H or 2H, W or 2W)."""
         if self.flat:
-            return functional.relu_(self.conv(depth_window(x, batch)))
+            return functional.relu_(self._normed(self.conv(depth_window(x, batch))))
         if self.upsample:
             x = functional.interpolate(x, scale_factor=2.0, mode="nearest")
         volume = x.unflatten(0, (-1, batch)).permute(1, 2, 0, 3, 4)
-        return functional.relu_(self.conv(volume.contiguous())).permute(2, 0, 1, 3, 4).flatten(0, 1)
+        y = self._normed(self.conv(volume.contiguous()))
+        return functional.relu_(y).permute(2, 0, 1, 3, 4).flatten(0, 1)
+
+    def _normed(self, y: Tensor) -> Tensor:
+        """(N, O, ...) after the batch norm, if that isn't in the weights already."""
+        if self.line is None:
+            return y
+        gain, shift = (part.reshape(-1, *([1] * (y.dim() - 2))) for part in self.line)
+        return y * gain + shift
 
 
 class FastWarping(nn.Module):
@@ -171,6 +191,8 @@ class FastWarping(nn.Module):
         """
         batch = len(kp_driving)
         kp_driving = kp_driving.float()
+        if not self.rewrites.source_cache:
+            source = self.prepare(source.volume, source.keypoints)
         levels = [self._inputs(source, kp_driving)]
         for block in self.down:
             levels.append(functional.avg_pool2d(block(levels[-1], batch), 2))

@@ -1,0 +1,73 @@
+"""Facts on the machine that stand beside every figure."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+
+def processor() -> str:
+    """Name of the processor."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def load() -> float | None:
+    """Load average of the last minute, None where the system does not tell."""
+    return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
+
+
+def system() -> str:
+    """Processor, cores, Python and operating system in one line."""
+    return f"{processor()}, {os.cpu_count()} cores, Python {platform.python_version()}, {platform.system()}"
+
+
+def peak_memory() -> float | None:
+    """Most memory that this process has held so far, in MiB; None where the system does not tell."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(most / (1 << 20 if sys.platform == "darwin" else 1 << 10), 1)
+
+
+def matmul_peak(device: str, kind: str, repeats: int = 8) -> float:
+    """TFLOP/s of the fastest of some square matrix products: what a network could reach at best.
+
+    Args:
+        device: torch device.
+        kind: "fp32", "fp16" or "bf16".
+        repeats: Products per size.
+    """
+    import torch
+
+    wait = waiter(device)
+    dtype = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[kind]
+    best = 0.0
+    for size in (4096, 8192) if device.startswith("cuda") else (1024, 2048):
+        a = torch.randn((size, size), device=device).to(dtype)
+        b = torch.randn((size, size), device=device).to(dtype)
+        for _ in range(repeats + 2):
+            wait()
+            start = time.perf_counter()
+            a @ b
+            wait()
+            best = max(best, 2.0 * size**3 / (time.perf_counter() - start) / 1e12)
+    return best
+
+
+def waiter(device: str) -> Any:
+    """Function that waits until the device has done all work."""
+    import torch
+
+    if device.startswith("cuda"):
+        return torch.cuda.synchronize
+    return torch.mps.synchronize if device == "mps" else (lambda: None)

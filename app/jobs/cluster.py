@@ -210,8 +210,7 @@ class ClusterPool:
             event.data.update(worker=number + 1, job=job)
             if event.kind in ("phase", "progress"):
                 self._progress[number] = job, Progress.of(event)
-            if event.kind in ("phase", "progress", "message"):
-                self._reporter.events.emit(event)
+            self._reporter.heard(event)
 
     def close(self) -> None:
         """Let the workers go; what they were at goes back into the queue."""

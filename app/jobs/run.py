@@ -22,12 +22,13 @@ import app
 from app.errors import AppError, ExitCode
 from app.events import CancelToken, Event, EventStream
 from app.jobs.queue import Queue
-from app.jobs.record import ENDED, JobRecord, driver_name
+from app.jobs.record import ENDED, JobRecord, Progress, driver_name
 from app.jobs.sizing import cores, memory_is_low, worker_count
 from app.jobs.worker import Settings
 
 TICK: Final = 0.1  # seconds between two looks at the workers
 LOOK: Final = 5.0  # seconds between two looks for dead workers of others
+REPEAT: Final = 1.0  # seconds between two words on all jobs while none ends
 PATIENCE: Final = 20.0  # seconds that a worker gets to put its job back
 FALSE_STARTS: Final = 3  # workers in a row that die before their first job
 OnJob = Callable[[JobRecord], None]
@@ -185,6 +186,8 @@ class Reporter:
         self.total = self.rendered = 0
         self.failed = False
         self._finished = 0
+        self._shares: dict[int, float] = {}  # of running jobs, by worker
+        self._told = -REPEAT
         self._began = time.monotonic()
         states = () if batch is not None else ("queued", "running")
         self._ids = {job.id for job in queue.jobs(batch=batch, states=states, lane=lane)}
@@ -210,8 +213,19 @@ class Reporter:
             self.rendered += job.state == "done"
             self.failed |= job.state == "failed"
             self._finished += 1
+            self._shares.pop(worker, None)
             self._tell(job, worker)
         self.progress()
+
+    def heard(self, event: Event) -> None:
+        """Hand on what a worker told of its job; the entries worker and job are in its data."""
+        if event.kind not in ("phase", "progress", "message"):
+            return
+        self.events.emit(event)
+        if event.kind != "message":
+            self._shares[event.data["worker"]] = Progress.of(event).share
+            if time.monotonic() - self._told > REPEAT:
+                self.progress()
 
     def _is_mine(self, job: JobRecord) -> bool:
         return (self._batch is None or job.batch == self._batch) and (self.lane is None or job.lane == self.lane)
@@ -230,11 +244,12 @@ class Reporter:
             self._on_job(job)
 
     def progress(self) -> None:
-        """Tell how far all jobs together are."""
-        passed = time.monotonic() - self._began
-        rate = self._finished / passed if passed > 0 else 0.0
+        """Tell how far all jobs together are; what is done of running ones counts for the time left."""
+        self._told = time.monotonic()
+        passed = self._told - self._began
+        rate = (self._finished + sum(self._shares.values())) / passed if passed > 0 else 0.0
         self.total = max(self.total, self._finished)
-        left = (self.total - self._finished) / rate if rate > 0 else None
+        left = max(0.0, self.total / rate - passed) if rate > 0 else None
         self.events.emit(Event("progress", "batch", self._finished, self.total, fps=rate, eta=left, message="Jobs"))
 
     def summary(self, seconds: float, stopped: bool, counters: dict[str, int] | None = None) -> Summary:
@@ -332,8 +347,7 @@ class Pool:
         elif kind == "event":
             event = Event(**what["event"])
             event.data.update(worker=number, job=what["job"])
-            if event.kind in ("phase", "progress", "message"):
-                self._events.emit(event)
+            self._reporter.heard(event)
         elif kind == "ended":
             process.job = 0
             if what["short_of_memory"] and self._size > 1:

@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from app.errors import UsageError
+from app.events import Event, EventStream
 from app.jobs import Entry, Queue, make_jobs
 from app.jobs.record import Progress
+from app.jobs.run import Reporter
 from app.jobs.runner import RunnerProcess
 
 
@@ -142,3 +144,20 @@ def test_runner_that_cannot_work_says_why(queue: Queue, work: Path, monkeypatch:
     assert "\n" not in text
     assert "no cv2 here" in text + details
     assert queue.counts()["queued"] == 1
+
+
+def test_time_left_of_a_batch_counts_running_jobs(
+    queue: Queue, entry: Callable[..., Entry], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.jobs.run.REPEAT", -1.0)
+    queue.add([entry(output=f"{n}.mp4") for n in range(2)], "night")
+    events: list[Event] = []
+    reporter = Reporter(queue, "night", EventStream(events.append), None)
+    reporter.start()
+    assert events[-1].eta is None
+    reporter.heard(Event("progress", "render", 5, 10, data={"worker": 1, "job": 1}))
+    assert [(event.phase, event.done) for event in events[-2:]] == [("render", 5), ("batch", 0)]
+    assert events[-1].total == 2
+    assert events[-1].eta is not None  # a third of all is done
+    reporter.heard(Event("result", data={"worker": 1, "job": 1}))
+    assert events[-1].phase == "batch"

@@ -381,8 +381,6 @@ class Keeper:
             return
         self._seen = seen
         counts = self._queue.counts()
-        waits = [job.id for job in self._queue.jobs(states=["paused"])] if counts["paused"] else []
-        if counts["queued"] and not set(self._queue.workers()) - set(self._queue.workers(LANE)):
-            waits += [job.id for job in self._queue.jobs(states=["queued"]) if job.lane != LANE]
+        waits = self._queue.left_alone(LANE) if counts["paused"] + counts["queued"] else []
         jobs = tuple(self._queue.recent(SHOWN))
         self._tell(Snapshot(jobs, sum(counts.values()), tuple(waits), own), held)

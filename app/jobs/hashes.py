@@ -11,6 +11,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
+from app.values import parse_driver_for
+
 IDLE: Final = frozenset({"output", "overwrite", "json_lines", "quiet", "threads"})  # options that change no result
 FILES: Final = ("pose_from", "exp_from", "lips_from", "eyes_from", "points", "expression")  # options that name files
 ABSENT: Final = "absent"
@@ -45,6 +47,7 @@ def content_hash(path: Path, known: Known | None = None, keep: Keep | None = Non
 def input_files(source: Path, driving: Path | None, values: Mapping[str, Any]) -> list[Path]:
     """All files that a job reads: source, driving file (None: sliders pose it), and what its options name."""
     named = [Path(str(values[name])) for name in FILES if values.get(name)]
+    named += [Path(name) for _, name in parse_driver_for(str(values.get("driver_for", "")))]
     drivers = [] if driving is None else [driving]
     return [source, *drivers, *(path for path in named if path.is_absolute())]
 
@@ -62,6 +65,10 @@ def settled(values: Mapping[str, Any], base: Path) -> dict[str, Any]:
             path = Path(os.path.abspath(base / os.path.expanduser(str(found[name]))))
             if path.exists() or name != "expression":
                 found[name] = str(path)
+    if found.get("driver_for"):
+        pairs = parse_driver_for(str(found["driver_for"]))
+        absolute = ((face, os.path.abspath(base / os.path.expanduser(name))) for face, name in pairs)
+        found["driver_for"] = "\n".join(f"{face}={name}" for face, name in absolute)
     return found
 
 

@@ -16,15 +16,13 @@ from typing import Any, Final
 from app.errors import AppError, UsageError
 from app.jobs.alive import is_alive, machine
 from app.jobs.hashes import option_hash
-from app.jobs.record import STATES, JobRecord, Progress, State, record_of, restored, stored
+from app.jobs.reading import WAITING, Reader, is_dead
+from app.jobs.record import JobRecord, Progress, State, record_of, restored, stored
 from app.jobs.spec import Entry
-from app.jobs.store import Store
 from app.jobs.target import Files, open_target
 
-LEASE: Final = 30.0  # seconds without a sign of life after which a worker counts as dead
 GRACE: Final = 1.5  # seconds that a silent worker whose process is there gets for a sign of life
 CRASHES: Final = 3  # how often a job may take its worker down with it
-MOST_VALUES: Final = 500  # that are named in one query
 # A worker goes on with its portrait; a new one takes a portrait and a clip that nobody works on.
 NEXT: Final = """
 SELECT * FROM jobs WHERE state = 'queued' {only} ORDER BY source = :last DESC,
@@ -32,12 +30,6 @@ SELECT * FROM jobs WHERE state = 'queued' {only} ORDER BY source = :last DESC,
     'running'), position, id LIMIT 1
 """
 FIRST: Final = "SELECT * FROM jobs WHERE state = 'queued' {only} ORDER BY position, id LIMIT 1"
-WAITING: Final = "('queued', 'paused')"
-# What runs and waits, in the order of work; then what ended last.
-RECENT: Final = f"""
-SELECT * FROM jobs ORDER BY state = 'running' DESC, state IN {WAITING} DESC,
-    CASE WHEN state IN {WAITING} THEN position ELSE -COALESCE(finished, created) END, id LIMIT ?
-"""  # noqa: S608 - names of states
 
 
 @dataclass(frozen=True)
@@ -57,7 +49,7 @@ class Added:
     cancelled: int
 
 
-class Queue(Store):
+class Queue(Reader):
     """Jobs on disk. Safe between threads and processes; use it in a ``with`` statement or call ``close``.
 
     Args:
@@ -184,74 +176,6 @@ class Queue(Store):
         except AppError:
             return False
 
-    def jobs(
-        self,
-        *,
-        batch: str | None = None,
-        states: Iterable[str] = (),
-        ids: Iterable[int] = (),
-        lane: str | None = None,
-    ) -> list[JobRecord]:
-        """Jobs in the order of work, all or those of a batch, of some states, of some numbers, of a lane.
-
-        Raises:
-            UsageError: There is no such state or number.
-        """
-        wanted, numbers = list(states), list(ids)
-        for state in wanted:
-            if state not in STATES:
-                raise UsageError(f"{state!r} is not one of {', '.join(STATES)}.")
-        only: list[str] = []
-        values: list[Any] = []
-        if batch is not None:
-            only.append("batch = ?")
-            values.append(stored(batch))
-        if lane is not None:
-            only.append("lane = ?")
-            values.append(lane)
-        if wanted:
-            only.append(f"state IN ({', '.join('?' * len(wanted))})")
-            values += wanted
-        few = len(numbers) <= MOST_VALUES
-        if numbers and few:
-            only.append(f"id IN ({', '.join('?' * len(numbers))})")
-            values += numbers
-        clause = f"WHERE {' AND '.join(only)}" if only else ""
-        rows = self._rows(f"SELECT * FROM jobs {clause} ORDER BY position, id", values)  # noqa: S608
-        present = set(numbers)
-        found = [record_of(row) for row in rows if few or row["id"] in present]
-        missing = present - {job.id for job in found}
-        missing -= {row["id"] for row in self._rows("SELECT id FROM jobs")} if missing else set()
-        if missing:
-            raise UsageError(f"There is no job {min(missing)} in {self.path}.", "See animate jobs list.")
-        return found
-
-    def recent(self, limit: int) -> list[JobRecord]:
-        """What runs and waits, and what ended last: not more than that many, in the order of work."""
-        found = [record_of(row) for row in self._rows(RECENT, (limit,))]
-        return sorted(found, key=lambda job: (job.position, job.id))
-
-    def find(self, number: int) -> list[JobRecord]:
-        """The job of a number, nothing if somebody has cleared it meanwhile."""
-        return [record_of(row) for row in self._rows("SELECT * FROM jobs WHERE id = ?", (number,))]
-
-    def get(self, number: int) -> JobRecord:
-        """The job of a number.
-
-        Raises:
-            UsageError: There is none.
-        """
-        return self.jobs(ids=[number])[0]
-
-    def counts(self, batch: str | None = None, lane: str | None = None) -> dict[str, int]:
-        """Number of jobs by state."""
-        rows = self._rows(
-            "SELECT state, COUNT(*) AS n FROM jobs WHERE (:batch IS NULL OR batch = :batch) AND "
-            "(:lane IS NULL OR lane = :lane) GROUP BY state",
-            {"batch": None if batch is None else stored(batch), "lane": lane},
-        )
-        return dict.fromkeys(STATES, 0) | {row["state"]: row["n"] for row in rows}
-
     def cancel(self, ids: Iterable[int]) -> int:
         """Cancel waiting jobs at once and running ones at their next frame; returns how many that are."""
         count = 0
@@ -332,11 +256,6 @@ class Queue(Store):
         with self._change() as db:
             values = (worker, os.getpid() if pid is None else pid, machine(), time.time(), stored(folder), lane)
             db.execute("INSERT OR REPLACE INTO workers VALUES (?, ?, ?, ?, ?, ?)", values)
-
-    def workers(self, lane: str | None = None) -> list[str]:
-        """Names of the workers that are alive, all or those of a lane."""
-        rows = self._rows("SELECT * FROM workers WHERE :lane IS NULL OR lane = :lane", {"lane": lane})
-        return [row["name"] for row in rows if not _is_dead(row, time.time())]
 
     def beat(self, worker: str, job: int = 0, progress: Progress | None = None) -> set[int]:
         """Give a sign of life; returns the jobs of this worker that somebody wants to stop.
@@ -443,7 +362,7 @@ class Queue(Store):
         running = self._rows("SELECT * FROM jobs WHERE state = 'running'")  # first: a worker joins before it claims
         known, now = set(dead), time.time()
         workers = self._rows("SELECT * FROM workers")
-        silent = [row for row in workers if _is_dead(row, now)]
+        silent = [row for row in workers if is_dead(row, now)]
         if any(row["host"] == machine() and is_alive(row["pid"]) for row in silent):
             time.sleep(GRACE)  # the machine may have slept, and its workers wake as we do
             beats = {row["name"]: row["beat"] for row in self._rows("SELECT * FROM workers")}
@@ -474,12 +393,6 @@ class Queue(Store):
         if crashes >= CRASHES:
             return self.failed(job, f"The worker died {crashes} times over this job{reason}.", 1, crashes=crashes)
         return self._update(job, state="queued", crashes=crashes, staged="[]")
-
-
-def _is_dead(row: sqlite3.Row, now: float) -> bool:
-    """Whether a worker has ended, or gave no sign of life for long."""
-    here = row["host"] == machine()
-    return bool((here and not is_alive(row["pid"])) or now - row["beat"] > LEASE)
 
 
 def _plain(facts: Mapping[str, Any]) -> dict[str, Any]:

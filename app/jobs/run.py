@@ -91,6 +91,8 @@ def start(*arguments: str, **named: Any) -> subprocess.Popen[str]:
     """
     root = str(Path(str(app.__file__)).parents[1])
     paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
+    if sys.platform == "win32":
+        named.setdefault("creationflags", subprocess.CREATE_NO_WINDOW)
     return subprocess.Popen(  # noqa: S603 - our own module
         [sys.executable, "-m", "app.jobs", *arguments],
         stdin=subprocess.PIPE,

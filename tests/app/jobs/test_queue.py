@@ -18,7 +18,8 @@ from app.jobs import Entry, JobRecord, Queue
 from app.jobs.alive import is_alive
 from app.jobs.hashes import content_hash, input_files, option_hash, settled
 from app.jobs.perform import Outcome
-from app.jobs.queue import CRASHES, LEASE, tag
+from app.jobs.queue import CRASHES, tag
+from app.jobs.reading import LEASE
 from app.jobs.target import open_target
 from app.jobs.worker import settle
 

@@ -31,6 +31,11 @@ def test_lanes_keep_jobs_apart(queue: Queue, entry: Callable[..., Entry], work: 
     queue.join("w", work / "w", lane="window")
     assert queue.workers("window") == ["w"]
     assert queue.hold("window") == 0  # somebody works on it
+    assert queue.left_alone("window") == [other]
+    queue.join("batch", work / "b")
+    assert queue.left_alone("window") == []  # a command line is at it
+    queue.leave("batch")
+    assert [job.id for job in queue.recent(2)] == list(mine[:2])
     queue.move(mine[2], -2)
     claimed = [queue.claim("w", lane="window", in_order=True) for _ in range(4)]
     assert [job.id if job else None for job in claimed] == [mine[2], mine[0], mine[1], None]

@@ -1,0 +1,116 @@
+"""What can be asked of the queue; app.jobs.queue adds what changes it."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterable
+from typing import Any, Final
+
+from app.errors import UsageError
+from app.jobs.alive import is_alive, machine
+from app.jobs.record import STATES, JobRecord, record_of, stored
+from app.jobs.store import Store
+
+LEASE: Final = 30.0  # seconds without a sign of life after which a worker counts as dead
+MOST_VALUES: Final = 500  # that are named in one query
+WAITING: Final = "('queued', 'paused')"
+# What runs and waits, in the order of work; then what ended last.
+RECENT: Final = f"""
+SELECT * FROM jobs ORDER BY state = 'running' DESC, state IN {WAITING} DESC,
+    CASE WHEN state IN {WAITING} THEN position ELSE -COALESCE(finished, created) END, id LIMIT ?
+"""  # noqa: S608 - names of states
+
+
+class Reader(Store):
+    """A queue to look at."""
+
+    def jobs(
+        self,
+        *,
+        batch: str | None = None,
+        states: Iterable[str] = (),
+        ids: Iterable[int] = (),
+        lane: str | None = None,
+    ) -> list[JobRecord]:
+        """Jobs in the order of work, all or those of a batch, of some states, of some numbers, of a lane.
+
+        Raises:
+            UsageError: There is no such state or number.
+        """
+        wanted, numbers = list(states), list(ids)
+        for state in wanted:
+            if state not in STATES:
+                raise UsageError(f"{state!r} is not one of {', '.join(STATES)}.")
+        only: list[str] = []
+        values: list[Any] = []
+        if batch is not None:
+            only.append("batch = ?")
+            values.append(stored(batch))
+        if lane is not None:
+            only.append("lane = ?")
+            values.append(lane)
+        if wanted:
+            only.append(f"state IN ({', '.join('?' * len(wanted))})")
+            values += wanted
+        few = len(numbers) <= MOST_VALUES
+        if numbers and few:
+            only.append(f"id IN ({', '.join('?' * len(numbers))})")
+            values += numbers
+        clause = f"WHERE {' AND '.join(only)}" if only else ""
+        rows = self._rows(f"SELECT * FROM jobs {clause} ORDER BY position, id", values)  # noqa: S608
+        present = set(numbers)
+        found = [record_of(row) for row in rows if few or row["id"] in present]
+        missing = present - {job.id for job in found}
+        missing -= {row["id"] for row in self._rows("SELECT id FROM jobs")} if missing else set()
+        if missing:
+            raise UsageError(f"There is no job {min(missing)} in {self.path}.", "See animate jobs list.")
+        return found
+
+    def recent(self, limit: int) -> list[JobRecord]:
+        """What runs and waits, and what ended last: not more than that many, in the order of work."""
+        found = [record_of(row) for row in self._rows(RECENT, (limit,))]
+        return sorted(found, key=lambda job: (job.position, job.id))
+
+    def find(self, number: int) -> list[JobRecord]:
+        """The job of a number, nothing if somebody has cleared it meanwhile."""
+        return [record_of(row) for row in self._rows("SELECT * FROM jobs WHERE id = ?", (number,))]
+
+    def get(self, number: int) -> JobRecord:
+        """The job of a number.
+
+        Raises:
+            UsageError: There is none.
+        """
+        return self.jobs(ids=[number])[0]
+
+    def counts(self, batch: str | None = None, lane: str | None = None) -> dict[str, int]:
+        """Number of jobs by state."""
+        rows = self._rows(
+            "SELECT state, COUNT(*) AS n FROM jobs WHERE (:batch IS NULL OR batch = :batch) AND "
+            "(:lane IS NULL OR lane = :lane) GROUP BY state",
+            {"batch": None if batch is None else stored(batch), "lane": lane},
+        )
+        return dict.fromkeys(STATES, 0) | {row["state"]: row["n"] for row in rows}
+
+    def workers(self, lane: str | None = None) -> list[str]:
+        """Names of the workers that are alive, all or those of a lane."""
+        rows = self._rows("SELECT * FROM workers WHERE :lane IS NULL OR lane = :lane", {"lane": lane})
+        return [row["name"] for row in rows if not is_dead(row, time.time())]
+
+    def left_alone(self, lane: str) -> list[int]:
+        """Numbers of jobs that a runner of a lane does not take by itself: paused ones, and queued ones of others.
+
+        Queued ones of others don't count while somebody works on another lane or batch.
+        """
+        others = set(self.workers()) - set(self.workers(lane))
+        query = (
+            "SELECT id FROM jobs WHERE state = 'paused' OR (state = 'queued' AND lane != ? AND ?) ORDER BY position, id"
+        )
+        return [row["id"] for row in self._rows(query, (lane, not others))]
+
+
+def is_dead(row: sqlite3.Row, now: float) -> bool:
+    """Whether a worker has ended, or gave no sign of life for long."""
+    here = row["host"] == machine()
+    return bool((here and not is_alive(row["pid"])) or now - row["beat"] > LEASE)

@@ -8,6 +8,7 @@ import platform
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from typing import Any, Final, Literal
@@ -49,14 +50,18 @@ class Finding:
         return asdict(self)
 
 
-def examine() -> list[Finding]:
-    """Look at everything. No part's failure stops the others; it becomes a finding itself."""
+def examine(tune: bool = False) -> list[Finding]:
+    """Look at everything. No part's failure stops the others; it becomes a finding itself.
+
+    Args:
+        tune: Time every engine, let those compile that can, and remember the results for "auto"; takes minutes.
+    """
     import models  # noqa: F401 - switches ONNX Runtime's telemetry off before anything imports it
 
     findings: list[Finding] = []
     for section, look in CHECKS:
         try:
-            findings += list(look())
+            findings += list(_engines(tune) if look is _engines else look())
         except Exception as error:  # noqa: BLE001 - a broken package is what the doctor is asked about
             findings.append(Finding(section, "check", "warning", f"failed: {type(error).__name__}: {error}"))
     return findings
@@ -111,17 +116,29 @@ def _one_of(title: str, names: tuple[str, ...], module: str) -> Iterator[Finding
             yield Finding("Packages", title, "ok", there[0])
 
 
-def _engines() -> Iterator[Finding]:
+def _engines(tune: bool = False) -> Iterator[Finding]:
     from liveportrait.engines import ENGINES, EngineUnavailableError, load_engine
+    from liveportrait.engines.choice import Settings, engine_key, remember
+    from liveportrait.engines.memory import SpeedMemory
 
+    memory, settings = SpeedMemory(), Settings()
     for spec in ENGINES:
         try:
             engine = load_engine(spec.name)
+            if tune and spec.models:
+                getattr(engine, "tune", lambda: None)()
+                remember(spec, settings, engine, memory)
         except EngineUnavailableError as error:
             yield Finding("Engines", spec.name, "missing", error.reason, spec.summary)
         else:
             facts = ", ".join(f"{key} {value}" for key, value in engine.describe().items() if key != "engine")
+            known = memory.get(engine_key(spec, settings)) if spec.models else None
+            facts += f", {known['seconds'] * 1e3:.0f} ms per frame on {known['date']}" if known else ""
             yield Finding("Engines", spec.name, "ok", f"self-test passed; {facts}", spec.summary)
+    reasons: list[str] = []
+    with suppress(EngineUnavailableError):
+        load_engine(say=reasons.append)
+        yield Finding("Engines", "auto", "info", " ".join(reasons))
 
 
 def _providers() -> Iterator[Finding]:

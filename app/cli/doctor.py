@@ -22,7 +22,7 @@ def doctor(values: Mapping[str, Any]) -> int:
     """Run the verb; 6 if no engine can run."""
     from app.doctor import examine, summary
 
-    findings = examine()
+    findings = examine(tune=values["tune"])
     report = summary(findings)
     say(json.dumps(report) if values["as_json"] else table(findings))
     return int(ExitCode.OK if report["ready"] else ExitCode.MISSING)
@@ -43,7 +43,9 @@ def table(findings: list[Finding]) -> str:
 
 command(
     app,
-    [switch("as_json", ["--json"], "Print one JSON object.", "Output"),
+    [switch("tune", ["--tune"], "Time every engine, let those compile that can, and remember the results for --engine "
+            "auto; takes minutes.", "Program"),
+     switch("as_json", ["--json"], "Print one JSON object.", "Output"),
      switch("debug", ["--debug"], "Show the traceback of an error.", "Output")],
     doctor,
 )  # fmt: skip

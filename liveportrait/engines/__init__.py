@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final
 
+from liveportrait.engines.choice import Settings, SpeedOrder, by_speed, remember
+from liveportrait.engines.memory import SpeedMemory
+
 if TYPE_CHECKING:
     from liveportrait.engines.base import Engine
 
@@ -45,6 +48,8 @@ class EngineSpec:
         models: Models (models.registry) whose files must be here.
         animal_models: The same for animals; empty if it knows human faces only.
         accelerator: Module whose graphics support makes "auto" choose this engine; without it, it must be asked for.
+        quick: Starts within seconds, so that "auto" may load it to time it; others are timed by
+            `animate doctor --tune`.
     """
 
     name: str
@@ -57,6 +62,7 @@ class EngineSpec:
     models: tuple[str, ...] = ()
     animal_models: tuple[str, ...] = ()
     accelerator: str = ""
+    quick: bool = False
 
     def missing(self, variant: str = "human") -> str:
         """Why the engine can't run here with the weights of a variant, or an empty string if it can."""
@@ -128,6 +134,7 @@ ENGINES: Final[tuple[EngineSpec, ...]] = (
         models=("liveportrait/human",),
         animal_models=("liveportrait/animals",),
         accelerator="torch",
+        quick=True,
     ),
     EngineSpec(
         name="torch-fast",
@@ -135,11 +142,12 @@ ENGINES: Final[tuple[EngineSpec, ...]] = (
         summary="the same networks rewritten for speed, in the fastest number format that passes a self-test",
         keywords=("device", "threads", "precision", "variant"),
         devices=("auto", "cpu", "cuda", "mps"),
-        rank=15,  # below the plain ones until it has been measured on a graphics card
+        rank=15,
         requires=("torch",),
         models=("liveportrait/human",),
         animal_models=("liveportrait/animals",),
         accelerator="torch",
+        quick=True,
     ),
     EngineSpec(
         name="onnx",
@@ -182,8 +190,12 @@ def load_engine(
     say: Callable[[str], None] | None = None,
     warn: Callable[[str], None] | None = None,
     specs: Sequence[EngineSpec] | None = None,
+    memory: SpeedMemory | None = None,
 ) -> Engine:
     """Get an engine that works on this machine.
+
+    Several engines draw the same picture with the same weights; of those "auto" takes the one that was measured to be
+    the fastest here (liveportrait.engines.choice). Where nothing is known of them yet, they are timed now.
 
     Args:
         name: Engine name, or "auto" for the best one that is installed and passes its self-test.
@@ -195,6 +207,7 @@ def load_engine(
         say: Called with one sentence: which engine runs and why.
         warn: Called with one sentence for each better engine that "auto" had to pass over because it failed.
         specs: Engines to choose from; all built-in ones by default.
+        memory: Speeds measured before; those in the user's cache by default.
 
     Raises:
         ValueError: No engine of that name, or it doesn't know the device.
@@ -204,6 +217,7 @@ def load_engine(
     say, warn = say or _ignore, warn or _ignore
     variant = "animals" if animals else "human"
     how = threads, max_crop, precision, variant
+    memory = memory or SpeedMemory()
     if name != "auto":
         spec = next((s for s in known if s.name == name), None)
         if spec is None:
@@ -216,6 +230,7 @@ def load_engine(
         say(f"Engine {spec.name} was asked for.")
         return engine
     passed_over: list[str] = []
+    usable: list[EngineSpec] = []
     for spec in sorted(known, key=lambda s: -s.rank):
         reason = spec.missing(variant)
         if not reason and device != "auto" and device.partition(":")[0] not in spec.devices:
@@ -224,18 +239,43 @@ def load_engine(
             reason = spec.unfit()
         if reason:
             passed_over.append(f"Not {spec.name}: {reason}")
-            continue
+        else:
+            usable.append(spec)
+
+    def load(spec: EngineSpec) -> Engine:
+        return _load(spec, _pick_device(spec, device), *how)
+
+    order = _by_speed(usable, Settings(device, threads, precision, variant), load, memory)
+    for spec in order.specs:
         try:
-            engine = _load(spec, _pick_device(spec, device), *how)
+            if (failure := order.failed.get(spec.name)) is not None:
+                if isinstance(failure, EngineUnavailableError):
+                    raise failure
+                raise EngineUnavailableError(spec.name, f"{failure}") from failure
+            engine = order.loaded[spec.name] if spec.name in order.loaded else load(spec)
         except EngineUnavailableError as error:
             passed_over.append(f"Not {spec.name}: {error.reason}")
             warn(f"{error} The next best engine is tried.")
             continue
         hint = HOW_TO_GET.format(variant) if any(NO_WEIGHTS in reason for reason in passed_over) else ""
-        told = [f"Engine {spec.name} is used, the best one that is ready here.", *passed_over, hint]
+        told = [f"Engine {spec.name} is used, the best one that is ready here.", order.words, *passed_over, hint]
         say(" ".join(filter(None, told)))
         return engine
     raise EngineUnavailableError("", " ".join(passed_over))
+
+
+def _by_speed(
+    usable: list[EngineSpec], settings: Settings, load: Callable[[EngineSpec], Engine], memory: SpeedMemory
+) -> SpeedOrder:
+    """Engines in the order in which "auto" tries them: by rank, but those with the same networks by their speed."""
+    if not usable or not usable[0].models:
+        return SpeedOrder(usable)
+    same = [spec for spec in usable if spec.models == usable[0].models]
+    if len(same) < 2:
+        return SpeedOrder(usable)
+    order = by_speed(same, settings, load, memory, lambda spec, engine: remember(spec, settings, engine, memory))
+    order.specs += [spec for spec in usable if spec not in same]
+    return order
 
 
 def _ignore(_: str) -> None:

@@ -1,0 +1,141 @@
+"""Which of several engines that draw the same picture is the fastest here: timed, remembered, explained."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from liveportrait.engines.memory import SpeedMemory, fingerprint, speed_key
+
+if TYPE_CHECKING:
+    from liveportrait.engines import EngineSpec
+    from liveportrait.engines.base import Engine
+
+FRAMES: Final = 2
+"""Frames that are timed after one that starts the engine up; the fastest counts."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings that an engine's speed depends on.
+
+    Attributes:
+        device: See load_engine.
+        threads: See load_engine.
+        precision: See load_engine.
+        variant: Whose weights: "human" or "animals".
+    """
+
+    device: str = "auto"
+    threads: int = 0
+    precision: str = "auto"
+    variant: str = "human"
+
+
+@dataclass
+class SpeedOrder:
+    """Engines by their measured speed.
+
+    Attributes:
+        specs: The fastest first; those without a measurement follow in the given order.
+        loaded: Engines that were loaded to be timed, by name.
+        failed: Why engines failed while they were timed, by name.
+        words: One sentence on the measurements, or an empty string.
+    """
+
+    specs: list[EngineSpec]
+    loaded: dict[str, Engine] = field(default_factory=dict)
+    failed: dict[str, RuntimeError] = field(default_factory=dict)
+    words: str = ""
+
+
+def time_engine(engine: Engine, frames: int = FRAMES, clock: Callable[[], float] = time.perf_counter) -> float:
+    """Seconds per frame that an engine takes to draw a test picture: stitching, drawing and bringing it back.
+
+    Args:
+        engine: A LivePortrait engine after its self-test.
+        frames: Frames to time.
+        clock: Source of seconds.
+    """
+    from liveportrait.engines.torch import _test_picture
+
+    crop = np.repeat(np.repeat(_test_picture(), 2, axis=0), 2, axis=1)
+    portrait = engine.encode(crop, None)  # type: ignore[arg-type]
+    x_d = portrait.keypoints + np.float32(0.01)
+    engine.render(portrait, engine.stitch(portrait, x_d))
+    best = math.inf
+    for _ in range(frames):
+        start = clock()
+        engine.render(portrait, engine.stitch(portrait, x_d))
+        best = min(best, clock() - start)
+    return best
+
+
+def engine_key(spec: EngineSpec, settings: Settings) -> str:
+    """Key of an engine's speed in the memory."""
+    from models.registry import ModelError
+    from models.weights import find_model
+
+    files = []
+    for model in spec.animal_models if settings.variant == "animals" else spec.models:
+        try:
+            files += find_model(model)
+        except ModelError:
+            continue
+    return speed_key(
+        spec.name, fingerprint(files), device=settings.device, threads=settings.threads, precision=settings.precision
+    )
+
+
+def remember(spec: EngineSpec, settings: Settings, engine: Engine, memory: SpeedMemory, **how: Any) -> float:
+    """Time a loaded engine and keep the figure; seconds per frame."""
+    seconds = time_engine(engine, **how)
+    facts = {"engine": spec.name, "seconds": round(seconds, 5), "date": date.today().isoformat()}
+    memory.put(engine_key(spec, settings), facts | {"how": engine.describe()})
+    return seconds
+
+
+def by_speed(
+    specs: Sequence[EngineSpec],
+    settings: Settings,
+    load: Callable[[EngineSpec], Engine],
+    memory: SpeedMemory,
+    timed: Callable[[EngineSpec, Engine], float],
+) -> SpeedOrder:
+    """Sort engines of one family by their speed on this machine.
+
+    Engines that start within seconds are loaded and timed if nothing is known of them; for the others only what was
+    measured before counts (`animate doctor --tune` measures all).
+
+    Args:
+        specs: Engines that could run, best guess first.
+        settings: What they would be loaded with.
+        load: Loads one; its failures are kept.
+        memory: What is known.
+        timed: Times a loaded engine and keeps the figure.
+    """
+    order = SpeedOrder(list(specs))
+    seconds: dict[str, float] = {}
+    for spec in specs:
+        known = memory.get(engine_key(spec, settings))
+        if known is not None and isinstance(known.get("seconds"), float | int):
+            seconds[spec.name] = float(known["seconds"])
+        elif spec.quick:
+            try:
+                engine = load(spec)
+                seconds[spec.name] = timed(spec, engine)
+            except RuntimeError as error:  # EngineUnavailableError, or one from drawing; told in its turn
+                order.failed[spec.name] = error
+                continue
+            order.loaded[spec.name] = engine
+    order.specs.sort(key=lambda spec: seconds.get(spec.name, math.inf))
+    if len(seconds) > 1:
+        shown = ", ".join(f"{name} {seconds[name] * 1e3:.0f} ms" for name in sorted(seconds, key=seconds.__getitem__))
+        order.words = f"Measured here per frame: {shown}."
+    return order

@@ -1,0 +1,173 @@
+"""Face parsers: any backbone, and the up-head and segmentation head of FFNet on its four deepest maps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from models.backbones.ffnet import Adapter, Concatenate, SegHead, UpHead, conv_bn
+from models.backbones.ffnet_config import ADAPTERS, SEG_HEADS, UP_HEADS
+from models.parsing.classes import BASIC
+
+if TYPE_CHECKING:
+    from models.backbones.catalogue import Architecture
+
+SMALL: Final = ((64, 64, 64, 64), (64, 16, 16, 16), (64, 1))
+"""Adapter widths, up-head widths, channels and kernel of the head for small backbones."""
+MEAN: Final = (0.485, 0.456, 0.406)
+STD: Final = (0.229, 0.224, 0.225)
+AUXILIARY: Final = (1, 2)
+"""Maps, of the four, that get an auxiliary head in training: strides 8 and 16 as a rule."""
+
+
+class ParsingHead(nn.Module):
+    """Adapter, up-head and segmentation head.
+
+    Args:
+        channels: Channels of the four maps, fine to coarse.
+        widths: Channels after the adapter.
+        outs: Channels after the up-head.
+        mid: Channels between the last two convolutions.
+        kernel: Kernel of the last convolution.
+        classes: Outputs.
+        nearest: Resize by nearest neighbour, else bilinear.
+    """
+
+    def __init__(
+        self, channels: tuple[int, ...], widths: tuple[int, ...], outs: tuple[int, ...], mid: int, kernel: int,
+        classes: int, nearest: bool = True,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.layers = nn.Sequential(
+            Adapter(channels, widths), UpHead(widths, outs, nearest), Concatenate(nearest),
+            SegHead(sum(outs), mid, kernel, classes),
+        )  # fmt: skip
+
+    def forward(self, maps: list[Tensor]) -> Tensor:
+        """Four maps, fine to coarse, to (N, classes, h, w) at the finest."""
+        return cast(Tensor, self.layers(maps))
+
+
+class Parser(nn.Module):
+    """A face parser.
+
+    Args:
+        encoder: Gives four maps, fine to coarse; has the attributes channels and reductions.
+        head: Makes logits of them.
+        auxiliary: Classes of the auxiliary heads; 0 leaves them out.
+
+    Attributes:
+        reduction: Stride of the logits in pixels of the picture.
+    """
+
+    def __init__(self, encoder: nn.Module, head: nn.Module, auxiliary: int = 0) -> None:
+        super().__init__()
+        self.encoder, self.head = encoder, head
+        channels = cast("tuple[int, ...]", encoder.channels)
+        self.reduction = cast("tuple[int, ...]", encoder.reductions)[0]
+        self.auxiliary = nn.ModuleList(
+            nn.Sequential(*conv_bn(channels[place], 64, 3), nn.Conv2d(64, auxiliary, 1)) for place in AUXILIARY
+        ) if auxiliary else None  # fmt: skip
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, 3, H, W) picture, normalised by MEAN and STD, to (N, classes, H / reduction, W / reduction) logits."""
+        return cast(Tensor, self.head(self.encoder(x)))
+
+    def training_outputs(self, x: Tensor) -> list[Tensor]:
+        """Logits of the parser, then those of the auxiliary heads at their own strides."""
+        maps = self.encoder(x)
+        extra = [] if self.auxiliary is None else [
+            net(maps[place]) for place, net in zip(AUXILIARY, self.auxiliary, strict=True)
+        ]  # fmt: skip
+        return [cast(Tensor, self.head(maps)), *extra]
+
+
+class Deployed(nn.Module):
+    """A parser as it is exported: pixels in, probabilities at the picture's size out.
+
+    Args:
+        parser: The network.
+        full: Resize the probabilities to the size of the picture, else leave them at the network's stride.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, parser: nn.Module, full: bool = True) -> None:
+        super().__init__()
+        self.parser, self.full = parser, full
+        self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1) * 255)
+        self.register_buffer("std", torch.tensor(STD).view(1, 3, 1, 1) * 255)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """(N, 3, H, W) RGB 0..255 to (N, classes, H, W) probabilities."""
+        logits = self.parser((pixels - self.mean) / self.std)
+        if self.full:
+            logits = functional.interpolate(logits, size=pixels.shape[-2:], mode="bilinear", align_corners=False)
+        return logits.softmax(dim=1)
+
+
+def build(
+    spec: Architecture, *, num_classes: int | None = None, in_chans: int = 3, head: str = "", auxiliary: bool = False,
+    **options: Any,
+) -> Parser:  # fmt: skip
+    """A parser with fresh weights.
+
+    Args:
+        spec: Its backbone.
+        num_classes: Outputs; BASIC if None.
+        in_chans: Channels of the picture.
+        head: Letters of FFNet's up-head and segmentation head such as "CC", or "small"; empty takes the ones in the
+            name of an FFNet, "CC" else.
+        auxiliary: Add auxiliary heads for training.
+        options: Further ones of the backbone.
+
+    Raises:
+        ValueError: The head is none of these.
+    """
+    from models.backbones.catalogue import features
+    from models.backbones.ffnet_config import parse
+
+    classes = BASIC if num_classes is None else num_classes
+    encoder = features(f"backbone/{spec.net}", tuple(range(len(spec.channels)))[-4:], in_chans, **options)
+    channels, nearest = spec.channels[-4:], True
+    if spec.family == "ffnet":
+        config = parse(spec.net)
+        head, nearest = head or config.up + config.last, config.mobile
+    head = head or "CC"
+    if head == "small":
+        widths, outs, last = SMALL
+    elif len(head) == 2 and head[0] in UP_HEADS and head[1] in SEG_HEADS:
+        widths, outs, last = ADAPTERS[head[0]], UP_HEADS[head[0]], SEG_HEADS[head[1]]
+    else:
+        raise ValueError(f"head {head!r} is not one of small or two letters out of A, B and C, such as CC.")
+    net = ParsingHead(channels, widths, outs, *last, classes, nearest)
+    return Parser(encoder, net, classes if auxiliary else 0)
+
+
+def export(parser: Parser, path: Path, size: int, full: bool = True) -> float:
+    """Write a parser as an ONNX file and compare it with the network.
+
+    Args:
+        parser: The network; its auxiliary heads stay out.
+        path: Where to.
+        size: Side of the pictures that the file takes.
+        full: See Deployed.
+
+    Returns:
+        Largest difference of a probability between the file in ONNX Runtime and the network, on noise.
+
+    Raises:
+        ModelError: A package is missing, or the file can't be written.
+    """
+    from models.export import disagreement, write_onnx
+
+    net = Deployed(parser, full).eval()
+    generator = torch.Generator().manual_seed(0)
+    example = (torch.rand((1, 3, size, size), generator=generator) * 255,)
+    write_onnx(net, example, path, inputs=["image"], outputs=["classes"])
+    return disagreement(net, path, example)

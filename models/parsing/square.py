@@ -1,0 +1,71 @@
+"""The square around a face that parsers look at."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from models.parsing.classes import Labels, index
+from models.topology import EYE_LEFT, EYE_RIGHT, FACE_POINTS
+
+MARGIN: Final = 2.1
+"""Side of the square over the longer side of the mesh's box."""
+RAISED: Final = 0.04
+"""How far the square's middle lies above the face's, in sides: there is more head above than below."""
+FACE_CLASSES: Final = (
+    "skin", "brow_left", "brow_right", "eye_left", "eye_right", "nose", "lip_upper", "mouth", "lip_lower",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Square:
+    """A square in a picture.
+
+    Attributes:
+        x: Centre in pixels.
+        y: Centre in pixels.
+        side: Side in pixels.
+        angle: Radians, clockwise as seen, by which the face is turned.
+    """
+
+    x: float
+    y: float
+    side: float
+    angle: float = 0.0
+
+    def matrix(self, size: int) -> npt.NDArray[np.float64]:
+        """(2, 3) picture pixels to pixels of the square at this size; pixel centres are integers in both."""
+        scale = size / self.side
+        c, s = scale * math.cos(self.angle), scale * math.sin(self.angle)
+        half = (size - 1) / 2
+        return np.array([[c, s, half - c * self.x - s * self.y], [-s, c, half + s * self.x - c * self.y]])
+
+
+def face_square(points: npt.NDArray[np.floating]) -> Square:
+    """Square around (478, 2 or 3) mesh points, upright by the line between the eyes."""
+    across = points[EYE_RIGHT.outer, :2] - points[EYE_LEFT.outer, :2]
+    angle = math.atan2(float(across[1]), float(across[0]))
+    return _around(points[:FACE_POINTS, :2].astype(np.float64), angle)
+
+
+def _around(points: npt.NDArray[np.float64], angle: float) -> Square:
+    c, s = math.cos(angle), math.sin(angle)
+    turn = np.array([[c, -s], [s, c]])
+    upright = points @ turn
+    low, high = upright.min(axis=0), upright.max(axis=0)
+    side = float((high - low).max()) * MARGIN
+    centre = turn @ ((low + high) / 2 - [0, RAISED * side])
+    return Square(float(centre[0]), float(centre[1]), side, angle)
+
+
+def labels_square(labels: Labels) -> Square | None:
+    """The same square from labels (H, W) of an upright face; None where they show none."""
+    y, x = np.nonzero(np.isin(labels, [index(name) for name in FACE_CLASSES]))
+    if len(y) < 16:
+        return None
+    low, high = np.percentile(np.stack([x, y], 1), [0.5, 99.5], axis=0)
+    return _around(np.array([low, high], np.float64), 0.0)

@@ -1,0 +1,1 @@
+"""Labelled faces for training a parser: pseudo-labels, data sets by path, drawn occluders and backgrounds."""

@@ -1,5 +1,7 @@
 """The same jobs on a Ray cluster. Ray places the workers, gives them cores and shares of cards, and revives lost ones.
 
+A worker whose machine is lost comes to life elsewhere; the job that it was at goes back into the queue.
+
 The queue stays with whoever runs this: it claims jobs, hands them to Ray, and gives results their names. Workers see
 the inputs and the place of the outputs (a shared folder, or anything that fsspec knows), never the queue.
 """
@@ -20,12 +22,13 @@ from app.events import CancelToken, Event, EventStream
 from app.jobs.alive import machine
 from app.jobs.hashes import content_hash
 from app.jobs.perform import Outcome, Performer
-from app.jobs.queue import CRASHES, Queue
+from app.jobs.queue import Queue
 from app.jobs.record import JobRecord, Progress
 from app.jobs.run import OnJob, Reporter, Summary
 from app.jobs.worker import settle
 
 MOST_EVENTS: Final = 100  # that a worker keeps between two looks
+LOST: Final = 180.0  # seconds without any worker after which the cluster counts as lost
 TICK: Final = 0.5  # seconds between two looks at the clock and at cancelled jobs
 
 
@@ -122,12 +125,13 @@ class ClusterPool:
         self._last: dict[int, Path] = {}
         self._looks: dict[int, Any] = {}  # what the workers were asked and have not answered
         self._progress: dict[int, tuple[int, Progress]] = {}
+        self._away: dict[int, float] = {}  # workers that died, with the time; until they answer they get no job
 
     def start(self, size: int, cpus: float, gpus: float, cache: str) -> None:
         """Ask Ray for workers."""
         threads = max(1, int(cpus))
         kind = self._ray.remote(RemoteWorker).options(
-            num_cpus=cpus, num_gpus=gpus, max_restarts=-1, max_task_retries=CRASHES - 1, max_concurrency=2
+            num_cpus=cpus, num_gpus=gpus, max_restarts=-1, max_task_retries=0, max_concurrency=2
         )
         for number in range(1, size + 1):
             name = f"ray-{os.getpid()}-{number}-{uuid.uuid4().hex[:12]}"
@@ -140,15 +144,30 @@ class ClusterPool:
         while not token.cancelled and not (fail_fast and self._reporter.failed):
             busy = {number for number, _ in self._jobs.values()}
             for number in range(len(self._actors)):
-                if number not in busy:
+                if number not in busy and number not in self._away:
                     self._give(number)
-            if not self._jobs:
+            if self._jobs:
+                ready, _ = self._ray.wait(list(self._jobs), num_returns=1, timeout=TICK)
+                for reference in ready:
+                    self._finish(reference)
+            elif not self._away or not self._queue.counts(self._batch)["queued"]:
                 return False
-            ready, _ = self._ray.wait(list(self._jobs), num_returns=1, timeout=TICK)
-            for reference in ready:
-                self._finish(reference)
+            else:
+                self._wait_for_workers()
             self._mind()
         return token.cancelled
+
+    def _wait_for_workers(self) -> None:
+        """Nobody is there to work.
+
+        Raises:
+            AppError: That lasts too long.
+        """
+        if time.monotonic() - min(self._away.values()) > LOST:
+            raise AppError(
+                f"The cluster has had no worker for {LOST:.0f} s.", "Look at `ray status`; the jobs stay in the queue."
+            )
+        time.sleep(TICK)
 
     def _give(self, number: int) -> None:
         job = self._queue.claim(self._names[number], self._batch, self._last.get(number))
@@ -165,16 +184,24 @@ class ClusterPool:
             outcome = Outcome(**self._ray.get(reference))
             self._hear_out(number)
         except self._ray.exceptions.RayActorError as error:
-            reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
-            outcome = Outcome("failed", error=f"The worker died {CRASHES} times over this job ({reason}).", exit_code=1)
+            self._lose(number, job, _reason(error))
+            return
         except self._ray.exceptions.RayError as error:
-            reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
-            outcome = Outcome("failed", error=f"The cluster could not do this job ({reason}).", exit_code=1)
+            outcome = Outcome("failed", error=f"The cluster could not do this job ({_reason(error)}).", exit_code=1)
         files = tuple((name, size, stamp) for name, size, stamp in outcome.files)
         try:
             settle(self._queue, job, Outcome(**{**asdict(outcome), "files": files}))
         except AppError as error:
             self._queue.failed(job, str(error), int(error.exit_code))
+        self._reporter.ended(self._queue.find(job.id), number + 1)
+
+    def _lose(self, number: int, job: JobRecord, reason: str) -> None:
+        """A worker has died, or its machine is gone; Ray starts it anew in its own time."""
+        self._away[number] = time.monotonic()
+        self._looks.pop(number, None)
+        self._progress.pop(number, None)
+        self._queue.crashed(job, f" ({reason})")
+        self._reporter.events.warn(f"Worker {number + 1} was lost; Ray starts another one.")
         self._reporter.ended(self._queue.find(job.id), number + 1)
 
     def _mind(self) -> None:
@@ -205,6 +232,7 @@ class ClusterPool:
             told = self._ray.get(self._looks.pop(number))
         except self._ray.exceptions.RayError:  # it has died; Ray starts it anew
             return
+        self._away.pop(number, None)
         for job, what in told:
             event = Event(**what)
             event.data.update(worker=number + 1, job=job)
@@ -219,6 +247,11 @@ class ClusterPool:
         if self._jobs:
             time.sleep(TICK)  # Ray kills in its own time
         self._queue.recover(self._names)
+
+
+def _reason(error: Exception) -> str:
+    """The first line of an error of Ray's."""
+    return str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
 
 
 def run_on_cluster(

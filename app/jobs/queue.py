@@ -375,6 +375,17 @@ class Queue(Reader):
             self.leave(worker)
         return [job for number in found for job in self.find(number)]
 
+    def crashed(self, job: JobRecord, reason: str) -> None:
+        """Note that the worker of a claimed job has died over it: it is queued again, or fails if that is too often.
+
+        Args:
+            job: The job.
+            reason: How the worker died, in brackets.
+        """
+        query = "SELECT * FROM jobs WHERE id = ? AND worker = ? AND attempts = ? AND state = 'running'"
+        for row in self._rows(query, (job.id, job.worker, job.attempts)):
+            self._repair(row, True, reason)
+
     def _repair(self, row: sqlite3.Row, blame: bool, reason: str) -> bool:
         """Bring one job in order; False if it had ended meanwhile."""
         job = record_of(row)

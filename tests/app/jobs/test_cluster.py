@@ -90,3 +90,38 @@ def test_cancel_on_the_cluster(ray, queue: Queue, work: Path) -> None:
     assert [job.state for job in summary.jobs] == ["cancelled", "done"]
     assert len({job.pid for job in summary.jobs}) == 1  # the worker was not ended for it
     assert [path.name for path in (work / "far").iterdir()] == ["slow.mp4"]
+
+
+@pytest.fixture
+def machines():
+    """A cluster of two machines besides the head, all of them processes here."""
+    ray = pytest.importorskip("ray", reason="Ray (extra cluster) is not installed")
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+    nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
+    ray.init(address=cluster.address, log_to_driver=False, logging_level="error")
+    yield cluster, nodes
+    ray.shutdown()
+    cluster.shutdown()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of Unix")
+def test_machine_that_is_lost(machines, queue: Queue, work: Path) -> None:
+    """Its jobs are done elsewhere, none fails for it, and one machine that joins is made use of."""
+    cluster, nodes = machines
+    sources, drivings = ["in/photo.jpg", "in/other.jpg", "in/cutout.png"], ["in/slow.mp4", "in/clip.mp4", "in/vfr.mp4"]
+    queue.add(make_jobs(sources, drivings, {"output": "far/{source}--{driving}.mp4"}), "far")
+    lost: list[int] = []
+    events: list[Event] = []
+
+    def on_job(job: JobRecord) -> None:
+        if job.state == "done" and not lost:
+            lost.append(job.id)
+            cluster.remove_node(nodes[1], allow_graceful=False)
+            cluster.add_node(num_cpus=1)
+
+    summary = run_on_cluster(queue, "auto", batch="far", on_job=on_job, events=EventStream(events.append))
+    assert (len(lost), summary.count("done"), summary.exit_code) == (1, 9, ExitCode.OK)
+    assert [path.name for path in (work / "far").iterdir() if path.name.startswith(".")] == []

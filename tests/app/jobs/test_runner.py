@@ -11,6 +11,7 @@ import pytest
 from app.errors import UsageError
 from app.events import Event, EventStream
 from app.jobs import Entry, Queue, make_jobs
+from app.jobs.queue import CRASHES
 from app.jobs.record import Progress
 from app.jobs.run import Reporter
 from app.jobs.runner import RunnerProcess
@@ -89,6 +90,21 @@ def test_progress_and_notes_are_kept(queue: Queue, entry: Callable[..., Entry], 
     assert queue.failed(job, "Bad.", 1, notes=("One.", "Two."), details="Traceback\nline")
     ended = queue.get(job.id)
     assert (ended.notes, ended.details, ended.share) == (("One.", "Two."), "Traceback\nline", 0.0)
+
+
+def test_job_that_takes_its_workers_down_fails_in_the_end(
+    queue: Queue, entry: Callable[..., Entry], work: Path
+) -> None:
+    (number,) = queue.add([entry()], "night").ids
+    queue.join("w", work / "w")
+    for attempt in range(1, CRASHES + 1):
+        job = queue.claim("w")
+        assert job is not None
+        assert job.attempts == attempt
+        queue.crashed(job, " (it was lost)")
+        queue.crashed(job, " (told twice)")
+    ended = queue.get(number)
+    assert (ended.state, ended.error) == ("failed", "The worker died 3 times over this job (it was lost).")
 
 
 def test_changes_are_seen_at_once(queue: Queue, entry: Callable[..., Entry]) -> None:

@@ -114,7 +114,6 @@ def test_machine_that_is_lost(machines, queue: Queue, work: Path) -> None:
     sources, drivings = ["in/photo.jpg", "in/other.jpg", "in/cutout.png"], ["in/slow.mp4", "in/clip.mp4", "in/vfr.mp4"]
     queue.add(make_jobs(sources, drivings, {"output": "far/{source}--{driving}.mp4"}), "far")
     lost: list[int] = []
-    events: list[Event] = []
 
     def on_job(job: JobRecord) -> None:
         if job.state == "done" and not lost:
@@ -122,6 +121,6 @@ def test_machine_that_is_lost(machines, queue: Queue, work: Path) -> None:
             cluster.remove_node(nodes[1], allow_graceful=False)
             cluster.add_node(num_cpus=1)
 
-    summary = run_on_cluster(queue, "auto", batch="far", on_job=on_job, events=EventStream(events.append))
+    summary = run_on_cluster(queue, "auto", batch="far", on_job=on_job)
     assert (len(lost), summary.count("done"), summary.exit_code) == (1, 9, ExitCode.OK)
     assert [path.name for path in (work / "far").iterdir() if path.name.startswith(".")] == []

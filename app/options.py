@@ -15,11 +15,13 @@ from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any, Final, Literal, get_args, get_origin
 
+from app.driver_options import DriverOptions
 from app.errors import UsageError
 from app.values import (
     expression_of,
     parse_colour,
     parse_crop,
+    parse_driver_for,
     parse_face,
     parse_faces,
     parse_points,
@@ -71,15 +73,15 @@ Codec = Literal["auto", "h264", "hevc", "av1", "vp9", "prores", "gif", "png"]
 
 
 @dataclass(frozen=True)
-class InputOptions:
-    """What is taken from the source and the driving file."""
+class InputOptions(DriverOptions):
+    """What is taken from the source and the driving files."""
 
     face: str = option(
         "largest",
         title="Source face",
         group="Input",
         help="Which face of the source comes alive: largest, left, right, centre, a number counted from 1 in order of "
-        "size, or x,y: the face at that pixel. Of a photo also all, or several joined by +, such as 1+2.",
+        "size, or x,y: the face at that pixel. Also all, or several joined by +, such as 1+2.",
     )
     driving_face: str = option(
         "largest",
@@ -102,21 +104,6 @@ class InputOptions:
         advanced=True,
         help="Text file with the nine points of an animal's face in the source, x and y in pixels on each line, in the "
         "order that docs/liveportrait.md shows.",
-    )
-    pose_from: str = option(
-        "", title="Pose from", group="Drivers", help="Take the head's motion from this clip or template instead."
-    )
-    exp_from: str = option(
-        "",
-        title="Expression from",
-        group="Drivers",
-        help="Take the expression, but for lips and eyes that have a driver of their own, from this clip or template.",
-    )
-    lips_from: str = option(
-        "", title="Lips from", group="Drivers", help="Take the lips from this clip or template instead."
-    )
-    eyes_from: str = option(
-        "", title="Eyes from", group="Drivers", help="Take the eyes from this clip or template instead."
     )
     expression: str = option(
         "",
@@ -310,7 +297,7 @@ SECTIONS: Final[dict[str, Any]] = {
 
 # Options of a single run: they make no sense in a preset.
 RUN_ONLY: Final = frozenset(
-    {"output", "overwrite", "json_lines", "quiet", "crop", "points", "pose_from", "exp_from", "lips_from", "eyes_from"}
+    {"output", "overwrite", "json_lines", "quiet", "crop", "points", *(spec.name for spec in fields(DriverOptions))}
 )
 
 
@@ -334,6 +321,7 @@ class OptionInfo:
         flags: Command-line flags.
         advanced: Hidden in the window until asked for.
         run_only: Not allowed in presets.
+        repeat: May be given several times; the value holds one entry on each line.
     """
 
     name: str
@@ -351,6 +339,7 @@ class OptionInfo:
     flags: tuple[str, ...]
     advanced: bool
     run_only: bool
+    repeat: bool = False
 
     @property
     def bounds(self) -> str:
@@ -374,6 +363,8 @@ class OptionInfo:
             UsageError: The value does not fit; the message names option, value and bounds.
         """
         label = label or self.name
+        if self.repeat and isinstance(value, (list, tuple)) and all(isinstance(one, str) for one in value):
+            value = "\n".join(value)
         given = value if isinstance(value, str) else repr(value)
         if self.kind is bool:
             value = _to_bool(value)
@@ -430,6 +421,7 @@ PARSERS: Final[dict[str, Callable[[str], Any]]] = {
     "face": parse_faces,
     "driving_face": parse_face,
     "crop": parse_crop,
+    "driver_for": parse_driver_for,
     "reference": parse_reference,
     "background": parse_colour,
     "sliders": parse_sliders,
@@ -459,13 +451,15 @@ def _info(section: str, spec: Field[Any], hint: Any) -> OptionInfo:
         flags=flags,
         advanced=data["advanced"],
         run_only=spec.name in RUN_ONLY,
+        repeat=data["repeat"],
     )
 
 
 def declared(section: str, kind: Any) -> tuple[OptionInfo, ...]:
     """Declarations of a dataclass of options."""
     hints = typing.get_type_hints(kind)
-    return tuple(_info(section, spec, hints[spec.name]) for spec in fields(kind))
+    own = sorted(fields(kind), key=lambda spec: spec.name not in kind.__annotations__)  # what is taken in comes last
+    return tuple(_info(section, spec, hints[spec.name]) for spec in own)
 
 
 @lru_cache(maxsize=1)
@@ -506,6 +500,7 @@ def options_model() -> Any:
     definitions: dict[str, Any] = {}
     for info in all_options():
         kind: Any = Literal[info.choices] if info.choices else info.kind
+        kind = str | list[str] if info.repeat else kind
         about: dict[str, Any] = {"title": info.title, "description": info.help}
         about["json_schema_extra"] = {"unit": info.unit, "group": info.group}
         if info.kind in (int, float):

@@ -51,6 +51,19 @@ def parse_faces(text: str) -> tuple[str, ...]:
     return tuple(parse_face(part.strip()) for part in text.split("+"))
 
 
+def parse_driver_for(text: str) -> tuple[tuple[str, str], ...]:
+    """Faces with drivers of their own: FACE=FILE on each line, FACE as in parse_face; each face once."""
+    pairs: dict[str, str] = {}
+    for line in filter(None, (line.strip() for line in text.splitlines())):
+        face, equals, name = (part.strip() for part in line.partition("="))
+        if not equals or not name or not face:
+            raise ValueError(f"{line!r} is not a face and its driving file, such as left=mum.mp4.")
+        if parse_face(face) in pairs:
+            raise ValueError(f"the face {face} has two drivers, {pairs[face]} and {name}.")
+        pairs[face] = name
+    return tuple(pairs.items())
+
+
 def parse_points(text: str) -> list[tuple[float, float]]:
     """Nine points of an animal's face out of the text of a file: x and y on each line; # begins a comment."""
     lines = [line.partition("#")[0].replace(",", " ").split() for line in text.splitlines()]

@@ -27,6 +27,7 @@ def option(
     step: float | None = None,
     flag: str = "",
     advanced: bool = False,
+    repeat: bool = False,
 ) -> T:
     """Declare one option as a dataclass field.
 
@@ -41,13 +42,14 @@ def option(
         step: Step of a slider.
         flag: Command-line flags where they are not "--" plus the name, separated by spaces.
         advanced: Hidden in the window until asked for.
+        repeat: May be given several times; a text then holds one entry on each line.
 
     Returns:
         A dataclass field (typed as the default, as dataclass users expect).
     """
     metadata: dict[str, Any] = {
         "title": title, "help": help, "group": group, "unit": unit, "minimum": minimum, "maximum": maximum,
-        "step": step, "flag": flag, "advanced": advanced,
+        "step": step, "flag": flag, "advanced": advanced, "repeat": repeat,
     }  # fmt: skip
     return dataclasses.field(default=default, metadata=metadata)
 
@@ -203,4 +205,12 @@ class AnimationOptions:
         title="Paste back",
         group="Crop",
         help="Put the animated square back into the full picture; off gives the bare crop.",
+    )
+    mask: str = option(
+        "template",
+        title="Paste-back mask",
+        group="Crop",
+        help="Where the animated square is used: template (all of it, with a soft border), matte (around the person; "
+        "objects before the face stay in front where their colour gives them away), or a face parser, as parse/NAME or "
+        "the path of its ONNX file (hands and objects before the face stay in front, hair over eyes and mouth on top).",
     )

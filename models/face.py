@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -242,6 +243,12 @@ class FaceTracker:
         self.lost = 0
         """Frames since the face was last seen."""
 
+    def twin(self) -> FaceTracker:
+        """Another tracker on the same networks, for another face of the same pictures."""
+        other = copy.copy(self)
+        other.reset()
+        return other
+
     def start(self, face: Face) -> None:
         """Follow this face from the next frame on."""
         self.reset()
@@ -278,6 +285,19 @@ class FaceTracker:
         faces.sort(key=lambda face: -face.size)
         return faces[:limit]
 
+    def glance(self, rgb: Image, known: Sequence[Face] = ()) -> list[Face]:
+        """Faces that a quick look at the whole picture finds, largest first, but those that are known."""
+        rgb = checked(rgb)
+        faces: list[Face] = []
+        for border in BORDERS:
+            for detection in self._detectors["full"](rgb, Window.whole(rgb.shape[0], rgb.shape[1], border)):
+                if any(overlap(face, detection.box) > 0.1 for face in (*known, *faces)):
+                    continue
+                found = self._judge(rgb, detection, (0.0,))
+                if found is not None:
+                    _add(faces, found)
+        return sorted(faces, key=lambda face: -face.size)
+
     def track(self, rgb: Image) -> Face | None:
         """Follow the chosen face into the next frame; the largest one if none was chosen.
 
@@ -298,7 +318,7 @@ class FaceTracker:
             self.lost += 1
             return None
         self._company = max(self._company - 1, 0)
-        self._identity.learn(_appearance(rgb, face))
+        self._identity.learn(look_of(rgb, face))
         return self._remember(face)
 
     def _remember(self, face: Face) -> Face:
@@ -314,7 +334,7 @@ class FaceTracker:
         """Whether this can be the followed person; asked only where others are about."""
         if not self._company or self.lost >= self.PATIENCE:
             return True
-        return self._identity.is_like(_appearance(rgb, face))
+        return self._identity.is_like(look_of(rgb, face))
 
     def _look_around(self, rgb: Image, face: Face) -> None:
         """Notice other faces in the picture."""
@@ -416,7 +436,8 @@ def checked(rgb: Image) -> Image:
     return np.ascontiguousarray(rgb)
 
 
-def _appearance(rgb: Image, face: Face) -> Array:
+def look_of(rgb: Image, face: Face) -> Array:
+    """What a face looks like (models.identity.appearance)."""
     return appearance(rgb, face.eye_centers, face.lip_center)
 
 
@@ -433,6 +454,11 @@ def _near(face: Face, detection: Detection) -> bool:
     """Whether the mesh stayed with the face that the detector saw."""
     away = np.linalg.norm(face.centre - (detection.box[:2] + detection.box[2:]) / 2)
     return bool(away < 0.5 * detection.size and 0.5 * detection.size < face.size < 2.0 * detection.size)
+
+
+def overlap(face: Face, box: Array) -> float:
+    """Shared area of a face's box and another box over that of both together, 0..1."""
+    return float(iou(face.box, box[None])[0])
 
 
 def _same(a: Array, b: Array) -> bool:

@@ -60,6 +60,10 @@ class Identity:
         self._mean: Array | None = None
         self._thumbnail: Array | None = None
 
+    def likeness(self, look: Array) -> float:
+        """How alike a face is to the remembered one, -1..1; 0 if nothing is remembered."""
+        return 0.0 if self._mean is None else float(look @ self._mean)
+
     def is_like(self, look: Array) -> bool:
         """Whether a face may be the remembered one; everything is like nothing remembered."""
         return self._mean is None or float(look @ self._mean) >= SAME

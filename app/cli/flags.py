@@ -24,6 +24,7 @@ PLACEHOLDERS = {
     "exp_from": "CLIP",
     "lips_from": "CLIP",
     "eyes_from": "CLIP",
+    "driver_for": "FACE=CLIP",
     "expression": "NAME|FILE",
     "sliders": "NAME=VALUE,...",
     "engine": "NAME",
@@ -77,6 +78,8 @@ def option_flag(option: OptionInfo) -> Parameter:
     info = typer.Option(
         None, *option.flags, metavar=metavar(option), help=option.help, rich_help_panel=option.group, show_default=shown
     )
+    if option.repeat:
+        return Parameter(option.name, Parameter.KEYWORD_ONLY, default=info, annotation=Optional[list[str]])  # noqa: UP045
     # text on purpose: OptionInfo.check converts it and knows how to complain
     return Parameter(option.name, Parameter.KEYWORD_ONLY, default=info, annotation=Optional[str])  # noqa: UP045
 
@@ -88,7 +91,7 @@ def command(app: typer.Typer, parameters: Sequence[Parameter], work: Work, **how
     """Add a command with these parameters; ``work`` gets all of them by name and returns the exit code."""
 
     def run(**values: Any) -> int:
-        return work(values)
+        return work({name: None if value == [] else value for name, value in values.items()})
 
     run.__signature__ = inspect.Signature(list(parameters))  # type: ignore[attr-defined]
     run.__annotations__ = {p.name: p.annotation for p in parameters}

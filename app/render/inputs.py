@@ -20,6 +20,7 @@ from app.render.driving import timed
 from app.render.job import STILL_SUFFIXES, Job, Plan, is_numbered, output_path, side_by_side_path
 from app.render.parts import Parts
 from app.render.source import Scene, SceneMaker, SourceClock, resample
+from app.values import parse_driver_for
 from liveportrait.template import is_template
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ class Inputs:
         driving: The driving file as a clip, None for a motion template.
         template: The driving file as a motion template, None for a clip.
         others: Region -> file that drives it instead of the driving file.
+        own_drivers: Face -> file that drives this face.
         expression: Sliders on top of the motion, or None.
         output: Where the result goes.
         comparison: Where the comparison clip goes, or None.
@@ -133,6 +135,7 @@ class Inputs:
         self.expression = expression_from(wanted.expression, wanted.sliders, job.expression)
         named = {"pose": wanted.pose_from, "exp": wanted.exp_from, "lip": wanted.lips_from, "eyes": wanted.eyes_from}
         self.others = {region: Path(name) for region, name in named.items() if name}
+        self.own_drivers = [(face, Path(name)) for face, name in parse_driver_for(wanted.driver_for)]
         self.source: ClipReader = self._close.enter_context(open_clip(job.source, rate=self.rate))
         self.driving: ClipReader | None = None
         self.template: MotionTemplate | None = None
@@ -193,7 +196,11 @@ class Inputs:
 
     def files(self) -> tuple[Path, ...]:
         """Files that must not be written to."""
-        return self.job.source, self.job.driving, *self.others.values()
+        return self.job.source, self.job.driving, *self._further()
+
+    def _further(self) -> list[Path]:
+        """Driving files besides the main one."""
+        return [*self.others.values(), *(path for _, path in self.own_drivers)]
 
     def open_template(self, path: Path) -> MotionTemplate:
         """A motion template that this engine can use.
@@ -241,8 +248,8 @@ class Inputs:
             raise UsageError(f"{path}: {error}") from None
 
     def _check_others(self) -> None:
-        """Drivers of parts of the face must be there before any work is done."""
-        for path in self.others.values():
+        """Drivers of parts and of further faces must be there before any work is done."""
+        for path in self._further():
             if is_template(path):
                 self.open_template(path)
             else:

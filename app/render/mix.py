@@ -33,6 +33,25 @@ class Driver:
     reference: Motion
 
 
+@dataclass(frozen=True)
+class Shown:
+    """Motion of one driver, or of one mix of drivers, at a time.
+
+    Attributes:
+        motion: What to show (N = 1).
+        seen: Whether the main driver shows a face.
+        index: Number of its frame on screen.
+        reference: The neutral frame (N = 1).
+        still: Whether the driver is a single picture.
+    """
+
+    motion: Motion
+    seen: bool
+    index: int
+    reference: Motion
+    still: bool
+
+
 class MotionMix:
     """Motion to show at rising times; drivers are paired by time.
 
@@ -54,15 +73,12 @@ class MotionMix:
         self._before = Fraction(0)
         self.reference = self._joined({name: driver.reference for name, driver in self._drivers.items()})
 
-    def at(self, time: Fraction, rest: Motion | None) -> tuple[Motion, bool, int]:
-        """Motion at a time.
+    def at(self, time: Fraction, rest: Motion | None) -> Shown:
+        """Motion at a time; times must rise.
 
         Args:
             time: Seconds.
             rest: What lost motion eases to (N = 1); None is each driver's own reference.
-
-        Returns:
-            The motion (N = 1), whether the main driver shows a face, and the number of its frame on screen.
         """
         dt, self._before = float(time - self._before), time
         shown: dict[str, Motion] = {}
@@ -72,7 +88,7 @@ class MotionMix:
             if name == "all":
                 seen, index = motion is not None, number
             shown[name] = self._holds[name](motion, driver.reference if rest is None else rest, dt)
-        return self._joined(shown), seen, index
+        return Shown(self._joined(shown), seen, index, self.reference, len(self._drivers["all"].track) == 1)
 
     def _joined(self, motions: dict[str, Motion]) -> Motion:
         return motions["all"] if len(motions) == 1 else combine(motions, self._engine.regions)

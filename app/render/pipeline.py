@@ -117,7 +117,10 @@ class Run:
         main = self._read(self.track, inputs.driving, inputs.template, "")
         others = {part: self._read_other(part, path) for part, path in inputs.others.items()}
         self.track = main.track
-        self.mix = MotionMix(inputs.engine, main, others, loop=inputs.rule == "loop")
+        own = [self._read_other(f"face {face}", path) for face, path in inputs.own_drivers]
+        loop = inputs.rule == "loop"
+        self.mixes = [MotionMix(inputs.engine, main, others, loop)]
+        self.mixes += [MotionMix(inputs.engine, driver, {}, loop) for driver in own]
 
     def _read(self, track: MotionTrack, clip: ClipReader | None, template: MotionTemplate | None, part: str) -> Driver:
         """Read one driver; part names what it drives, if that isn't all."""
@@ -147,12 +150,13 @@ class Run:
             self.events.info(f"Motion is measured from driving frame {index}, the most neutral one.")
         plain = animation.official and not inputs.moving  # the release smooths under source clips only
         variance = 0.0 if plain else animation.smooth * SMOOTHING_UNIT
-        smoothed = smooth_track(track, self.folder / f"smooth{part}", variance, inputs.engine.regions.get("lids"))
+        scratch = self.folder / f"smooth{len(self._tracks)}"
+        smoothed = smooth_track(track, scratch, variance, inputs.engine.regions.get("lids"))
         return Driver(smoothed, reference)
 
     def _read_other(self, part: str, path: Path) -> Driver:
-        """Read the driver of a part of the face."""
-        track = MotionTrack(self.folder / f"motion-{part}")
+        """Read the driver of a part of the face, or of one face."""
+        track = MotionTrack(self.folder / f"motion{len(self._tracks)}")
         self._tracks.append(track)
         if is_template(path):
             driver = self._read(track, None, self.inputs.open_template(path), part)
@@ -168,7 +172,7 @@ class Run:
         """Read the motion of a driving clip into a track; whether the clip was whole."""
         inputs = self.inputs
         follow = FaceFollower(inputs.tracker, inputs.job.options.input.driving_face if not part else "largest")
-        title = f"Reading motion ({PARTS[part]})" if part else "Reading motion"
+        title = f"Reading motion ({PARTS.get(part, part)})" if part else "Reading motion"
         with self.events.phase("track", clip.info.frames, title) as phase:
             try:
                 read_driving(
@@ -186,7 +190,7 @@ class Run:
             AppError: See :func:`render`.
         """
         inputs = self.inputs
-        self._stages = stages = Stages(inputs, self.track, self.mix, self.timings, overlap=self._overlap)
+        self._stages = stages = Stages(inputs, self.track, self.mixes, self.timings, overlap=self._overlap)
         rate, time_base = inputs.clock
         target = Target(
             path=inputs.output,

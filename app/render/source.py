@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,7 @@ from app.media.files import check_input, read_error
 from app.media.prefetch import stage
 from app.render.driving import FaceFollower
 from app.render.timings import Timings
-from app.values import parse_crop, parse_faces, parse_points
+from app.values import parse_crop, parse_driver_for, parse_faces, parse_points
 from liveportrait.animator import Animator, SourceFace
 from liveportrait.crop import Crop, Points
 from models.face import Face, FaceTracker, select_face
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from liveportrait.engines.base import Engine
 
 Pixels = npt.NDArray[np.uint8]
-HINT = "Name the square with --crop x,y,size, or choose the face with --face."
+ALL: Final = ("all",)
+HINT: Final = "Name the square with --crop x,y,size, or choose the face with --face."
 
 
 @dataclass
@@ -38,15 +39,34 @@ class Scene:
     Attributes:
         picture: (H, W, 3 or 4) uint8.
         faces: The animated faces; empty where none was found.
+        people: Number of each face, the same in all frames of a clip.
+        drivers: Who drives each face: 0 for the driving file, else the number of a --driver-for, from 1.
     """
 
     picture: Pixels
     faces: tuple[SourceFace, ...] = ()
+    people: tuple[int, ...] = ()
+    drivers: tuple[int, ...] = ()
 
     @property
     def face(self) -> SourceFace | None:
         """The first animated face; None where none was found."""
         return self.faces[0] if self.faces else None
+
+
+@dataclass(frozen=True)
+class Cast:
+    """A face to animate.
+
+    Attributes:
+        face: Landmarks; None for an animal.
+        person: Its number, the same in all frames.
+        driver: Who drives it, see Scene.
+    """
+
+    face: Face | None
+    person: int = 0
+    driver: int = 0
 
 
 def pixels_of(frame: Frame) -> Pixels:
@@ -73,6 +93,10 @@ class SceneMaker:
         self._fixed = parse_crop(options.input.crop)
         self._points = self._read_points(options.input.points)
         self._choices = parse_faces(options.input.face)
+        self._own_drivers = tuple(face for face, _ in parse_driver_for(options.input.driver_for))
+        if self._own_drivers and (engine.animals or self._fixed is not None):
+            what = "the source is an animal" if engine.animals else "--crop names the only square"
+            raise UsageError(f"--driver-for chooses among several faces, but {what}.", "Leave one of them out.")
         self.notes: list[str] = []
 
     def still(self, frame: Frame) -> Scene:
@@ -85,35 +109,49 @@ class SceneMaker:
         picture = pixels_of(frame)
         crop = self._fixed_crop()
         if self._engine.animals:
-            return self._scene(picture, [None], crop, clip=False)
+            return self._scene(picture, [Cast(None)], crop, clip=False)
         view = frame.rgb if crop is None else crop.apply(frame.rgb)
         faces = self._tracker.detect(view)
         if not faces:
             where = "in the square given by --crop" if crop else "in the picture"
             raise NoFaceError(f"{self._name}: no face was found {where}.", HINT)
-        chosen = self._chosen(faces, (view.shape[1], view.shape[0])) if crop is None else faces[:1]
-        if len(faces) > 1 and self._choices == ("largest",) and crop is None:
+        cast = [Cast(faces[0])]
+        if crop is None:
+            cast = self._cast(faces, (view.shape[1], view.shape[0]))
+        if len(faces) > 1 and self._choices == ("largest",) and not self._own_drivers and crop is None:
             self.notes.append(f"{self._name} shows {len(faces)} faces; the largest is animated (--face chooses).")
-        return self._scene(picture, chosen, crop, clip=False)
+        return self._scene(picture, cast, crop, clip=False)
 
-    def _chosen(self, faces: list[Face], size: tuple[int, int]) -> list[Face]:
-        """The faces of a photo that the option names, each once."""
-        if self._choices == ("all",):
-            return faces
-        chosen: list[Face] = []
-        for choice in self._choices:
-            try:
-                face = select_face(faces, choice, size)
-            except ValueError as error:
-                raise UsageError(f"{self._name}: {error}") from None
-            if not any(face is one for one in chosen):
-                chosen.append(face)
-        return chosen
+    @property
+    def _several(self) -> bool:
+        """Whether more than one face may be animated."""
+        return self._fixed is None and (len(self._choices) > 1 or self._choices == ALL or bool(self._own_drivers))
+
+    def _cast(self, faces: list[Face], size: tuple[int, int]) -> list[Cast]:
+        """The faces that the options name, each once, with who drives them."""
+        driver: dict[int, int] = {}  # place among the faces -> number of its driver
+        for number, choice in enumerate(self._own_drivers, 1):
+            place = self._place(faces, choice, size, "--driver-for")
+            if place in driver:
+                first = self._own_drivers[driver[place] - 1]
+                raise UsageError(f"--driver-for: {first} and {choice} are the same face of {self._name}.")
+            driver[place] = number
+        everybody = list(range(len(faces)))
+        wanted = everybody if self._choices == ALL else [self._place(faces, one, size, "") for one in self._choices]
+        places = dict.fromkeys([*wanted, *driver])
+        return [Cast(faces[place], person, driver.get(place, 0)) for person, place in enumerate(places)]
+
+    def _place(self, faces: list[Face], choice: str, size: tuple[int, int], flag: str) -> int:
+        try:
+            face = select_face(faces, choice, size)
+        except ValueError as error:
+            raise UsageError(f"{flag}: {self._name}: {error}" if flag else f"{self._name}: {error}") from None
+        return next(place for place, one in enumerate(faces) if one is face)
 
     def moving(
         self, frames: Iterable[tuple[Fraction, Frame]], timings: Timings, *, overlap: bool = False, depth: int = 1
     ) -> Iterator[tuple[Fraction, Scene]]:
-        """Scenes of a clip; the chosen face is followed. Frames without a face come without one.
+        """Scenes of a clip; the chosen faces are followed. Frames without a face come without one.
 
         Args:
             frames: Time and frame.
@@ -122,38 +160,60 @@ class SceneMaker:
             depth: How many of them may wait.
 
         Raises:
-            UsageError: Several faces are asked for, or the square of an animal is not given.
+            UsageError: A face asked for does not exist, or the square of an animal is not given.
         """
-        if len(self._choices) > 1 or self._choices == ("all",):
-            raise UsageError(
-                f"--face: {self._options.input.face} asks for several faces, but {self._name} is a clip; only those of "
-                "a photo can be animated together.",
-                "Choose one face, and animate the result again for the next one.",
-            )
         last: tuple[Frame, Scene] | None = None
         with stage(self._followed(frames, timings), depth, overlap) as followed:
-            for time, frame, face, crop in followed:
+            for time, frame, cast, crop in followed:
                 if last is None or last[0] is not frame:
                     picture = pixels_of(frame)
-                    lost = face is None and not self._engine.animals
                     with timings.measure("encode source"):
-                        last = frame, Scene(picture) if lost else self._scene(picture, [face], crop, clip=True)
+                        last = frame, self._scene(picture, cast, crop, clip=True) if cast else Scene(picture)
                 yield time, last[1]
 
     def _followed(
         self, frames: Iterable[tuple[Fraction, Frame]], timings: Timings
-    ) -> Iterator[tuple[Fraction, Frame, Face | None, Crop | None]]:
-        """Each frame with its face (None: none, or an animal) and the square given by hand."""
-        follow = FaceFollower(self._tracker, self._choices[0] if self._fixed is None else "largest")
-        last: tuple[Frame, Face | None, Crop | None] | None = None
+    ) -> Iterator[tuple[Fraction, Frame, list[Cast], Crop | None]]:
+        """Each frame with its faces and the square given by hand."""
+        follow = self._group() if self._several else self._single()
+        last: tuple[Frame, list[Cast], Crop | None] | None = None
         for time, frame in frames:
             if last is None or last[0] is not frame:
-                crop, face = self._fixed_crop(), None
+                crop, cast = self._fixed_crop(), [Cast(None)]
                 if not self._engine.animals:
                     with timings.measure("track source"):
-                        face = follow(frame.rgb if crop is None else crop.apply(frame.rgb))
-                last = frame, face, crop
+                        cast = follow(frame.rgb if crop is None else crop.apply(frame.rgb))
+                last = frame, cast, crop
             yield time, *last
+
+    def _single(self) -> Callable[[Pixels], list[Cast]]:
+        """Follows the one face of a clip."""
+        follow = FaceFollower(self._tracker, self._choices[0] if self._fixed is None else "largest")
+
+        def step(rgb: Pixels) -> list[Cast]:
+            face = follow(rgb)
+            return [] if face is None else [Cast(face)]
+
+        return step
+
+    def _group(self) -> Callable[[Pixels], list[Cast]]:
+        """Follows several faces of a clip; whoever joins all of them later follows the driving file."""
+        from models.group import FaceGroup
+
+        first: list[Cast] = []
+
+        def choose(faces: list[Face], size: tuple[int, int]) -> list[Face]:
+            first[:] = self._cast(faces, size)
+            return [one.face for one in first if one.face is not None]
+
+        follow = FaceGroup(self._tracker, choose, newcomers=self._choices == ALL)
+
+        def step(rgb: Pixels) -> list[Cast]:
+            return [
+                Cast(face, person, first[person].driver if person < len(first) else 0) for person, face in follow(rgb)
+            ]
+
+        return step
 
     def first_moving(self, reader: ClipReader, token: CancelToken) -> Scene:
         """Scene of the first frame of a clip that has a face.
@@ -206,19 +266,23 @@ class SceneMaker:
             )
         return None
 
-    def _scene(self, picture: Pixels, faces: Sequence[Face | None], crop: Crop | None, *, clip: bool) -> Scene:
+    def _scene(self, picture: Pixels, cast: Sequence[Cast], crop: Crop | None, *, clip: bool) -> Scene:
         """Encode faces of a picture.
 
         Args:
             picture: (H, W, 3 or 4).
-            faces: Landmarks, in crop pixels if there is a crop already; None for an animal.
+            cast: The faces; landmarks in crop pixels if there is a crop already.
             crop: Crop given by hand, or None.
             clip: The picture is a frame of a clip.
         """
-        if crop is None:
-            return Scene(picture, tuple(self._animator.prepare(picture, face, clip=clip) for face in faces))
-        there = [None if face is None else Face(crop.to_source(face.points), face.score) for face in faces]
-        return Scene(picture, tuple(self._animator.prepare(picture, face, clip=clip, crop=crop) for face in there))
+        prepared = []
+        for one in cast:
+            face = one.face
+            if crop is not None and face is not None:
+                face = Face(crop.to_source(face.points), face.score)
+            prepared.append(self._animator.prepare(picture, face, clip=clip, crop=crop))
+        people, drivers = tuple(one.person for one in cast), tuple(one.driver for one in cast)
+        return Scene(picture, tuple(prepared), people, drivers)
 
 
 class SourceClock:

@@ -5,7 +5,7 @@ The queues between them are short, so memory is bounded and the slowest stage se
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
@@ -25,7 +25,7 @@ from liveportrait.transfer import rests_at_reference, steady_eye_target, transfe
 if TYPE_CHECKING:
     from app.media.reader import ClipReader
     from app.render.inputs import Inputs
-    from app.render.mix import MotionMix
+    from app.render.mix import MotionMix, Shown
     from app.render.source import Scene
     from app.render.timings import Timings
     from app.render.track import MotionTrack
@@ -61,7 +61,7 @@ class Stages:
     Args:
         inputs: The job, made ready.
         track: Motion of the main driving clip.
-        mix: Driving motion at any time.
+        mixes: Driving motion at any time: that of the driving file, then that of each --driver-for.
         timings: Gets the time of each stage.
         overlap: Whether stages run ahead of the next ones in threads; the result is the same to the byte.
 
@@ -71,12 +71,12 @@ class Stages:
     """
 
     def __init__(
-        self, inputs: Inputs, track: MotionTrack, mix: MotionMix, timings: Timings, *, overlap: bool = True
+        self, inputs: Inputs, track: MotionTrack, mixes: Sequence[MotionMix], timings: Timings, *, overlap: bool = True
     ) -> None:
         self._overlap = overlap
         self._inputs = inputs
         self._track = track
-        self._mix = mix
+        self._mixes = mixes
         self._timings = timings
         self._options = inputs.job.options.animation
         self.lost = 0
@@ -126,25 +126,33 @@ class Stages:
 
     def _posed(self, scenes: Iterable[tuple[Fraction, Scene]]) -> Iterator[tuple[Step, list[Keypoints]]]:
         """Each step with the driving keypoints (1, K, 3) of each face; none where the source shows no face."""
-        eyes = None
-        measured = rests_at_reference(self._inputs.engine, self._options)
+        eyes: dict[int, float | None] = {}  # person -> opening that its eyes are held at
         with DrivingPanel(self._inputs.driving if self._inputs.comparison else None) as panel:
             for time, scene in scenes:
-                own = None if scene.face is None else scene.face.portrait.motion
-                if own is not None and eyes is None and self._inputs.moving:
-                    eyes = steady_eye_target(own)
                 with self._timings.measure("transfer"):
-                    motion, seen, index = self._mix.at(time, None if measured else own)
-                    keypoints = [self._keypoints(face, motion, eyes) for face in scene.faces]
-                self.lost += not seen
+                    shown = self._shown(time, scene)
+                    keypoints = []
+                    for face, person, driver in zip(scene.faces, scene.people, scene.drivers, strict=True):
+                        if self._inputs.moving and person not in eyes:
+                            eyes[person] = steady_eye_target(face.portrait.motion)
+                        keypoints.append(self._keypoints(face, shown[driver], eyes.get(person)))
+                self.lost += not all(shown[driver].seen for driver in {0, *scene.drivers})
                 self.source_lost += not scene.faces
-                yield Step(time, scene, panel.at(index)), keypoints
+                yield Step(time, scene, panel.at(shown[0].index)), keypoints
 
-    def _keypoints(self, face: SourceFace, motion: Motion, eyes: float | None) -> Keypoints:
+    def _shown(self, time: Fraction, scene: Scene) -> list[Shown]:
+        """Motion of every driver; where it is lost it eases to its reference, or to the first face that it drives."""
+        rest: dict[int, Motion] = {}
+        if not rests_at_reference(self._inputs.engine, self._options):
+            for face, driver in zip(scene.faces, scene.drivers, strict=True):
+                rest.setdefault(driver, face.portrait.motion)
+        return [mix.at(time, rest.get(number)) for number, mix in enumerate(self._mixes)]
+
+    def _keypoints(self, face: SourceFace, shown: Shown, eyes: float | None) -> Keypoints:
         portrait = face.portrait
         source = [portrait] if self._inputs.moving else portrait
         return transfer(
-            self._inputs.engine, source, motion, self._mix.reference, self._options,
+            self._inputs.engine, source, shown.motion, shown.reference, self._options,
             expression=self._inputs.expression, eye_target=eyes,
         )  # fmt: skip
 

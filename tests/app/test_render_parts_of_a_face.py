@@ -113,11 +113,70 @@ def test_faces_of_a_photo_move_together(here: Path) -> None:
     assert difference(one[:, 260:], two[:, 260:]) > 1
 
 
-def test_several_faces_of_a_clip_are_refused(here: Path) -> None:
-    with pytest.raises(UsageError, match=r"clip.mp4 is a clip; only those of a photo"):
-        render(job("clip.mp4", "slow.mp4", "a-%02d.png", face="all"))
-    with pytest.raises(UsageError, match="Face 3 does not exist"):
-        render(job("pair.jpg", "slow.mp4", "a-%02d.png", face="1+3"))
+@pytest.fixture
+def pair_clip(here: Path, head: np.ndarray) -> Path:
+    """in/pair: eight frames of two people, (224, 448); the right one is away in frames 3 and 4."""
+    (here / "in" / "pair").mkdir()
+    other = (head[:, ::-1] * np.linspace(0.3, 1, 224)[:, None, None]).astype(np.uint8)
+    for i in range(8):
+        picture = np.full((224, 448, 3), 128, np.uint8)
+        picture[:, :224] = head
+        if i not in (3, 4):
+            picture[:, 224:] = other
+        write_image(here / "in" / "pair" / f"{i}.png", picture)
+    return here
+
+
+def test_faces_of_a_clip_move_together(pair_clip: Path) -> None:
+    """Each looks as if it were animated alone; where one is away the other goes on."""
+    for face in ("left", "right", "all", "left+right"):
+        values = {"face": face, "sliders": "smile=1,lip_open=0.6", "reference": "first", "smooth": 0}
+        render(job("pair", "slow.mp4", f"{face}-%02d.png", length="source", **values))
+    left, right, both, named = (frames(f"{face}-%02d.png") for face in ("left", "right", "all", "left+right"))
+    source = frames("in/pair")
+    np.testing.assert_array_equal(named, both)
+    np.testing.assert_array_equal(both[:3, :, :140], left[:3, :, :140])
+    assert difference(both[:, :, :140], left[:, :, :140]) < 0.6
+    there = [0, 1, 2, 5, 6, 7]
+    np.testing.assert_array_equal(both[:3, :, 320:], right[:3, :, 320:])
+    for i in range(8):
+        assert difference(both[i, :, :200], source[i, :, :200]) > 1
+        assert (difference(both[i, :, 248:], source[i, :, 248:]) > 1) == (i in there)
+
+
+@pytest.mark.parametrize("source", ["pair.jpg", "pair"])
+def test_each_face_has_its_driver(pair_clip: Path, drivers: Path, source: str) -> None:
+    """The left face nods with the driving file, the right one talks with a clip of its own; photo and clip."""
+    common = {"smooth": 0, "reference": "first", "fps": "25", "length": "driving"}
+    render(job(source, "nod.mp4", "nod-%02d.png", face="all", **common))
+    render(job(source, "talk", "talk-%02d.png", face="all", **common))
+    render(job(source, "nod.mp4", "both-%02d.png", face="left", driver_for="right=in/talk", **common))
+    render(job(source, "talk", "swapped-%02d.png", driver_for="left = in/nod.mp4", face="all", **common))
+    nod, talk, both, swapped = (frames(f"{name}-%02d.png") for name in ("nod", "talk", "both", "swapped"))
+    np.testing.assert_array_equal(both, swapped)
+    assert difference(both[:, :, :200], nod[:, :, :200]) < 0.05
+    assert difference(both[:, :, 260:], talk[:, :, 260:]) < 0.05
+    assert difference(nod[2:3, :, 260:], talk[2:3, :, 260:]) > 0.3
+
+
+def test_faces_and_drivers_that_do_not_fit(here: Path, drivers: Path) -> None:
+    for source in ("pair.jpg", "clip.mp4"):
+        with pytest.raises(UsageError, match="Face 3 does not exist"):
+            render(job(source, "slow.mp4", "a-%02d.png", face="1+3"))
+        with pytest.raises(UsageError, match=r"--driver-for: .*Face 3 does not exist"):
+            render(job(source, "slow.mp4", "a-%02d.png", driver_for="3=in/talk"))
+    with pytest.raises(UsageError, match="left and 1 are the same face"):
+        render(job("pair.jpg", "slow.mp4", "a-%02d.png", driver_for="left=in/talk\n1=in/nod.mp4"))
+    with pytest.raises(UsageError, match="--crop names the only square"):
+        render(job("pair.jpg", "slow.mp4", "a-%02d.png", driver_for="left=in/talk", crop="100,100,180"))
+    with pytest.raises(UsageError, match="input"):
+        render(job("pair.jpg", "slow.mp4", "in/nod.mp4", driver_for="left=in/nod.mp4", overwrite=True))
+    for name in ("missing.mp4", "text.mp4"):
+        with pytest.raises(MediaError, match=name):
+            render(job("pair.jpg", "slow.mp4", "a-%02d.png", driver_for=f"left=in/{name}"))
+    for bad in ("left", "left=", "=in/nod.mp4", "nobody=in/nod.mp4", "left=a\nleft=b"):
+        with pytest.raises(UsageError, match="driver_for"):
+            RenderOptions.from_values({"driver_for": bad})
 
 
 @pytest.mark.parametrize("source", ["photo.jpg", "slow.mp4"])

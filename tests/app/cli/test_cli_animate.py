@@ -386,3 +386,29 @@ def test_clip_is_playable_and_marked(run_cli: Callable) -> None:
     assert run_cli("in/photo.jpg", "in/slow.mp4", "-o", "out.mp4").code == 0
     with av.open("out.mp4") as container:
         assert container.streams.video[0].codec_context.pix_fmt == "yuv420p"
+
+
+def test_a_driver_for_each_face(run_cli: Callable, here: Path) -> None:
+    """The flag may be given several times; a job file takes a list, and its names start from its folder."""
+    done = run_cli("in/pair.jpg", "in/other.jpg", "--driver-for", "left=in/photo.jpg", "--driver-for",
+                   "right=in/other.jpg", "-o", "a.png", "-q")  # fmt: skip
+    assert done.code == 0, done.err
+    same = run_cli("in/pair.jpg", "in/other.jpg", "--driver-for", "left=in/photo.jpg", "--driver-for",
+                   "left=in/other.jpg", "-o", "b.png", "-q")  # fmt: skip
+    assert (same.code, "two drivers" in same.err) == (2, True)
+    Path("jobs").mkdir()
+    Path("jobs/j.toml").write_text(
+        'source = "../in/pair.jpg"\ndriving = "../in/other.jpg"\noutput = "../c.png"\n'
+        '[options]\ndriver_for = ["left=../in/photo.jpg", "right=../in/other.jpg"]\n'
+    )
+    batch = run_cli("batch", "jobs/j.toml", "--queue", "q.db", "-q")
+    assert batch.code == 0, batch.err
+    assert Path("a.png").read_bytes() == Path("c.png").read_bytes()
+
+
+def test_a_changed_driver_of_a_face_is_a_new_job(here: Path) -> None:
+    from app.jobs.hashes import input_files, settled
+
+    values = settled({"driver_for": "left=in/photo.jpg\n2=in/other.jpg"}, here)
+    assert values["driver_for"] == f"left={here}/in/photo.jpg\n2={here}/in/other.jpg"
+    assert here / "in" / "photo.jpg" in input_files(here / "in" / "pair.jpg", None, values)

@@ -1,0 +1,42 @@
+"""Options that name further drivers, for parts of the face and for further faces (``app.options`` takes them in).
+
+This module imports nothing heavy on purpose: the command line answers ``--help`` from it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from liveportrait.options import option
+
+GROUP: Final = "Drivers"
+
+
+@dataclass(frozen=True)
+class DriverOptions:
+    """Who drives besides the driving file."""
+
+    pose_from: str = option(
+        "", title="Pose from", group=GROUP, help="Take the head's motion from this clip or template instead."
+    )
+    exp_from: str = option(
+        "",
+        title="Expression from",
+        group=GROUP,
+        help="Take the expression, but for lips and eyes that have a driver of their own, from this clip or template.",
+    )
+    lips_from: str = option(
+        "", title="Lips from", group=GROUP, help="Take the lips from this clip or template instead."
+    )
+    eyes_from: str = option(
+        "", title="Eyes from", group=GROUP, help="Take the eyes from this clip or template instead."
+    )
+    driver_for: str = option(
+        "",
+        title="Driver for a face",
+        group=GROUP,
+        repeat=True,
+        help="Animate this face of the source with a clip or template of its own, as left=mum.mp4; the faces that "
+        "--face names follow the driving file. May be given several times; job files take a list.",
+    )

@@ -1,0 +1,173 @@
+"""Following several faces of one clip, each under a number that stays its own.
+
+Each face has a tracker; what one tracker can't know is decided here: that two trackers are on the same face, who it is
+that comes back after a loss or behind a cut, and that somebody has come who was not there before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from models.detectors import Image
+from models.face import Face, FaceTracker, checked, look_of, overlap
+from models.identity import SAME, Identity
+
+GLANCE: Final = 10
+"""Frames between looks at the whole picture for people who have come; each frame while somebody is missing."""
+PATIENCE: Final = 25
+"""Frames of such looks in each frame after a loss; later they come as rarely as without one."""
+MEMORY: Final = 600
+"""Frames without a face after which its number is not given back to it."""
+DOUBT: Final = 5
+"""Frames in a row in which somebody unknown must be seen while somebody is missing: a face that comes out from behind
+another looks like nobody's at first."""
+TOGETHER: Final = 0.4
+"""Overlap of two faces' boxes above which they are one face."""
+
+Choose = Callable[[list[Face], tuple[int, int]], list[Face]]
+
+
+@dataclass
+class _Member:
+    """One person: number, tracker, look, and what is known of the last frame."""
+
+    number: int
+    tracker: FaceTracker
+    identity: Identity = field(default_factory=Identity)
+    face: Face | None = None
+    missing: int = 0
+
+
+class FaceGroup:
+    """Finds the chosen faces of a clip and follows them.
+
+    Args:
+        tracker: Its networks are used; it is reset.
+        choose: Picks faces from all those of the first picture that has any (and its width and height); None takes
+            all of them.
+        newcomers: Whether people who come later are followed too.
+    """
+
+    def __init__(self, tracker: FaceTracker, choose: Choose | None = None, *, newcomers: bool = False) -> None:
+        tracker.reset()
+        self._tracker = tracker
+        self._choose = choose
+        self._open = newcomers
+        self._members: list[_Member] = []
+        self._count = 0
+        self._age = 0
+        self._strange = 0  # frames in a row with somebody unknown
+        self._cut = Identity()
+
+    def __call__(self, rgb: Image) -> list[tuple[int, Face]]:
+        """Faces of the next frame (H, W, 3) uint8 with their numbers, from 0 in the order in which they came.
+
+        Raises:
+            ValueError: The choice does not fit the faces of the first picture that has any.
+        """
+        rgb = checked(rgb)
+        cut = self._cut.saw_cut(rgb)
+        if not self._count:
+            self._begin(rgb)
+        elif cut:
+            self._after_cut(rgb)
+        else:
+            self._follow(rgb)
+        self._forget()
+        for member in self._members:
+            if member.face is not None:
+                member.identity.learn(look_of(rgb, member.face))
+        return [(member.number, member.face) for member in self._members if member.face is not None]
+
+    def _begin(self, rgb: Image) -> None:
+        faces = self._tracker.detect(rgb)
+        if faces and self._choose is not None:
+            faces = self._choose(faces, (rgb.shape[1], rgb.shape[0]))
+        for face in faces:
+            self._welcome(face)
+
+    def _welcome(self, face: Face) -> None:
+        self._members.append(_Member(self._count, self._tracker.twin()))
+        self._count += 1
+        self._take(self._members[-1], face)
+
+    @staticmethod
+    def _take(member: _Member, face: Face) -> None:
+        """The member is here."""
+        member.tracker.start(face)
+        member.face, member.missing = face, 0
+
+    def _follow(self, rgb: Image) -> None:
+        for member in self._members:
+            if member.face is not None:
+                member.face = self._tracked(rgb, member)
+        self._part(rgb)
+        missing = [member for member in self._members if member.face is None]
+        for member in missing:
+            member.missing += 1
+        self._age += 1
+        eager = self._strange > 0 or any(member.missing <= PATIENCE for member in missing)
+        if not (eager or (self._age >= GLANCE and (missing or self._open))):
+            return
+        self._age = 0
+        here = [member.face for member in self._members if member.face is not None]
+        self._recognise(rgb, self._tracker.glance(rgb, here), missing)
+
+    @staticmethod
+    def _tracked(rgb: Image, member: _Member) -> Face | None:
+        """Where the tracker of a member who was here has come; None if that can't be this person."""
+        before = member.face
+        face = member.tracker.track(rgb)
+        if face is None or before is None or overlap(before, face.box) > TOGETHER:
+            return face
+        return face if member.identity.is_like(look_of(rgb, face)) else None
+
+    def _part(self, rgb: Image) -> None:
+        """Where two members are on one face, the one who looks less like it has lost its own."""
+        here = [member for member in self._members if member.face is not None]
+        for index, one in enumerate(here):
+            for other in here[index + 1 :]:
+                if one.face is None or other.face is None or overlap(one.face, other.face.box) <= TOGETHER:
+                    continue
+                look = look_of(rgb, one.face)
+                loser = other if one.identity.likeness(look) >= other.identity.likeness(look) else one
+                loser.face = None
+
+    def _recognise(self, rgb: Image, faces: Sequence[Face], missing: Sequence[_Member]) -> None:
+        """Give faces that nobody follows to the missing ones that they look like most; the others are new."""
+        looks = [look_of(rgb, face) for face in faces]
+        pairs = [
+            (member.identity.likeness(look), a, b) for a, member in enumerate(missing) for b, look in enumerate(looks)
+        ]
+        found: dict[int, int] = {}  # place among the faces -> place among the missing
+        for likeness, a, b in sorted(pairs, reverse=True):
+            if likeness >= SAME and a not in found.values() and b not in found:
+                self._take(missing[a], faces[b])
+                found[b] = a
+        rest = [face for b, face in enumerate(faces) if b not in found]
+        left = len(missing) - len(found)
+        self._strange = self._strange + 1 if rest and self._open else 0
+        if self._strange and (not left or self._strange >= DOUBT):
+            self._strange = 0
+            for face in rest:
+                self._welcome(face)
+
+    def _after_cut(self, rgb: Image) -> None:
+        """Another picture altogether: places say nothing, looks decide."""
+        for member in self._members:
+            member.face = None
+        faces = self._tracker.detect(rgb)
+        self._recognise(rgb, faces, list(self._members))
+        here = [member.face for member in self._members if member.face is not None]
+        absent = [member for member in self._members if member.face is None]
+        strangers = [face for face in faces if not any(overlap(face, other.box) > TOGETHER for other in here)]
+        for member, face in zip(absent, strangers, strict=False):
+            member.identity = Identity()
+            self._take(member, face)
+
+    def _forget(self) -> None:
+        """Let go of people who have been away for long, so that memory does not grow with the clip."""
+        if self._open:
+            self._members = [member for member in self._members if member.missing <= MEMORY]

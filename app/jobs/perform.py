@@ -21,6 +21,7 @@ from app.options import RenderOptions
 from app.render import Job, Parts, render
 from app.render.batching import free_gpu_memory, is_out_of_memory
 from app.render.edit import render_pose
+from app.render.job import side_by_side_path
 
 if TYPE_CHECKING:
     from app.render.parts import Say
@@ -223,9 +224,13 @@ class Performer:
         report = (render if job.driving is not None else render_pose)(one, events, token, parts=self.parts)
         if report.status == "cancelled":
             return Outcome("cancelled", error="Stopped.", exit_code=int(ExitCode.CANCELLED))
+        files = target.stage(tag(job))
+        refusal = _taken(job, target, [name for name, _, _ in files])  # somebody may have come in between
+        if refusal is not None:
+            return refusal
         return Outcome(
             "done",
-            files=target.stage(tag(job)),
+            files=files,
             error=_line(report.message),
             exit_code=int(report.exit_code),
             input_hash=hashed,
@@ -237,17 +242,26 @@ class Performer:
 
 def _refusal(job: JobRecord, target: Target) -> Outcome | None:
     """Why a job must not write its output, or None."""
-    if not target.exists():
-        return None
-    if "://" not in job.output:
+    if target.exists() and "://" not in job.output:
         for path in input_files(job.source, job.driving, job.values):
             if path.exists() and Path(job.output).exists() and path.samefile(job.output):
                 text = f"{job.output} is an input and can't be the output as well."
                 return Outcome("failed", error=text, exit_code=int(ExitCode.USAGE))
-    if job.values.get("overwrite") or target.holds(job.files):
+    names = [target.first]
+    if job.values.get("side_by_side"):
+        names.append(side_by_side_path(Path(target.first)).name)
+    return _taken(job, target, names)
+
+
+def _taken(job: JobRecord, target: Target, names: list[str]) -> Outcome | None:
+    """That a name belongs to somebody else, or None."""
+    name = "" if job.values.get("overwrite") else target.foreign(names, job.files)
+    if not name:
         return None
-    text = f"{job.output} exists already and is no result of this queue. Add --overwrite to replace it."
-    return Outcome("skipped", error=text)
+    path = f"{job.output.rpartition('/')[0]}/{name}" if "://" in job.output else str(Path(job.output).with_name(name))
+    return Outcome(
+        "skipped", error=f"{path} exists already and is no result of this queue. Add --overwrite to replace it."
+    )
 
 
 def _line(text: str) -> str:

@@ -11,6 +11,7 @@ import re
 import shutil
 import tempfile
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
@@ -36,9 +37,25 @@ class Target(ABC):
         self.name = PurePosixPath(output).name if "://" in output else Path(output).name
         self.first = NUMBER.sub(lambda m: "1".zfill(int(m.group(1) or 0)), self.name) if numbered else self.name
 
-    @abstractmethod
     def exists(self) -> bool:
         """Whether there is something under the result's name."""
+        return self.has(self.first)
+
+    def foreign(self, names: Iterable[str], own: Files) -> str:
+        """The first of some names that belongs to somebody else.
+
+        Args:
+            names: Names that are about to be given.
+            own: Files that were written before; those that nobody has changed may be replaced.
+
+        Returns:
+            The name, empty if all are free.
+        """
+        before = {one[0]: one for one in own}
+        for name in names:
+            if self.has(name) and not (name in before and self.holds((before[name],))):
+                return name
+        return ""
 
     @abstractmethod
     def open(self, tag: str) -> Path:
@@ -62,6 +79,10 @@ class Target(ABC):
     @abstractmethod
     def holds(self, what: Files) -> bool:
         """Whether these files, unchanged, are there under their names."""
+
+    @abstractmethod
+    def has(self, name: str) -> bool:
+        """Whether there is a file of this name."""
 
     @abstractmethod
     def remove(self, name: str) -> None:
@@ -98,9 +119,9 @@ class FolderTarget(Target):
     def _hidden(self, tag: str) -> Path:
         return self.folder / f".animate-job-{tag}"
 
-    def exists(self) -> bool:
+    def has(self, name: str) -> bool:
         """See Target."""
-        return (self.folder / self.first).exists()
+        return (self.folder / name).exists()
 
     def open(self, tag: str) -> Path:
         """See Target."""
@@ -169,9 +190,9 @@ class RemoteTarget(Target):
     def _hidden(self, tag: str) -> str:
         return f"{self._folder}/.animate-job-{tag}"
 
-    def exists(self) -> bool:
+    def has(self, name: str) -> bool:
         """See Target."""
-        return bool(self._call("exists", f"{self._folder}/{self.first}"))
+        return bool(self._call("exists", f"{self._folder}/{name}"))
 
     def open(self, tag: str) -> Path:
         """See Target."""

@@ -166,7 +166,7 @@ def test_killed_worker_is_replaced(queue: Queue, work: Path) -> None:
     killed: list[int] = []
 
     def on_job(job: JobRecord) -> None:
-        if job.state == "running" and not killed:
+        if job.state == "running" and not killed and queue.get(job.id).state == "running":
             killed.append(job.pid)
             os.kill(job.pid, signal.SIGKILL)
 

@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 
 from app.errors import UsageError
-from app.events import Event, EventStream
+from app.events import CancelToken, Event, EventStream
 from app.jobs import Entry, Queue, make_jobs
+from app.jobs.perform import Performer
 from app.jobs.queue import CRASHES
 from app.jobs.record import Progress
 from app.jobs.run import Reporter
 from app.jobs.runner import RunnerProcess
+from app.jobs.worker import settle
 
 
 def wait(condition: Callable[[], object], seconds: float = 60.0) -> None:
@@ -182,3 +184,25 @@ def test_time_left_of_a_batch_counts_running_jobs(
     assert events[-1].eta is not None  # a third of all is done
     reporter.heard(Event("result", data={"worker": 1, "job": 1}))
     assert events[-1].phase == "batch"
+
+
+@pytest.mark.parametrize("name", ["photo--slow.mp4", "photo--slow--side-by-side.mp4"])
+@pytest.mark.parametrize("late", [False, True])
+def test_files_of_others_are_kept(queue: Queue, entry: Callable[..., Entry], work: Path, name: str, late: bool) -> None:
+    """Also those of the comparison clip, and those that come while the job is rendered."""
+    queue.add([entry(side_by_side=True)], "night")
+    queue.join("w", work / "w")
+
+    def intrude(event: Event | None = None) -> None:
+        (work / "out").mkdir(exist_ok=True)
+        (work / "out" / name).write_bytes(b"mine")
+
+    if not late:
+        intrude()
+    job = queue.claim("w")
+    assert job is not None
+    outcome = Performer(work / "cache").perform(job, EventStream(*[intrude] * late), CancelToken())
+    assert settle(queue, job, outcome) == "skipped"
+    assert f"{name} exists already" in queue.get(job.id).error
+    assert [path.name for path in (work / "out").iterdir()] == [name]
+    assert (work / "out" / name).read_bytes() == b"mine"

@@ -123,6 +123,13 @@ def parse_crop(text: str) -> tuple[float, float, float, float] | None:
     return x, y, side, numbers[3] if len(numbers) == 4 else 0.0
 
 
+def parse_mask(text: str) -> str:
+    """Paste-back mask: template, matte, parse/NAME, or the path of an ONNX file."""
+    if text in ("template", "matte") or text.lower().endswith(".onnx") or re.fullmatch(r"parse/[a-z0-9_.-]+", text):
+        return text
+    raise ValueError(f"{text!r} is not template, matte, parse/NAME or the path of an .onnx file.")
+
+
 def parse_reference(text: str) -> str | int:
     """Neutral reference: "auto", "first" or a frame number from 0."""
     if text in ("auto", "first"):

@@ -16,6 +16,7 @@ from liveportrait.crop import Box, Crop, face_box
 from liveportrait.engines.base import Engine, Image, Portrait
 from liveportrait.expression import Expression, express
 from liveportrait.motion import Array, Motion, blend
+from liveportrait.occlusion import Paste, paste_masks
 from liveportrait.options import AnimationOptions
 from liveportrait.transfer import rests_at_reference, steady_eye_target, transfer
 from models.face import Face
@@ -220,6 +221,7 @@ class Animator:
         self.image: Image | None = None
         self.faces: list[SourceFace] = []
         self._eye_target: float | None = None
+        self._masks = paste_masks(self.options.mask) if self.options.paste_back else None
 
     # ------------------------------------------------------------------ source
 
@@ -237,14 +239,23 @@ class Animator:
                 raise ValueError("a source without landmarks needs a crop.")
             crop = self.engine.fit_crop(Crop.from_face(face, self.options, self.engine.crop_size), image)
         square = crop.apply(image, official=self.options.official)
-        engine = self.engine
-        portrait = engine.encode_unseen(square) if face is None else engine.encode(square, crop.face(face))
+        paste = self._masks(square, crop.face(face)) if self._masks is not None and face is not None else None
+        square = square if paste is None else paste.square
+        portrait = self._encode(square, None if face is None else crop.face(face), paste)
         compare = self.detail and self.options.paste_back and not clip and not self.engine.exact_at_rest
         rest = rest_square(self.engine, portrait, self.options.stitching) if compare else square
         if rest.shape != square.shape:
             rest = square
-        compositor = Compositor(image, crop, rest, feather=self.feather, detail=self.detail)
+        mask = None if paste is None else paste.mask
+        compositor = Compositor(image, crop, rest, mask=mask, feather=self.feather, detail=self.detail)
         return SourceFace(face, crop, portrait, compositor)
+
+    def _encode(self, square: Image, face: Face | None, paste: Paste | None) -> Portrait:
+        if face is None:
+            return self.engine.encode_unseen(square)
+        if paste is None or paste.cover is None:
+            return self.engine.encode(square, face)
+        return self.engine.encode_covered(square, face, paste.cover)
 
     def set_source(self, image: Image, face: Face | Sequence[Face]) -> list[SourceFace]:
         """Choose the source picture.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from app.errors import NoFaceError, UsageError
+from app.errors import MissingError, NoFaceError, UsageError
 from app.media.files import check_input, read_error
 from app.media.prefetch import stage
 from app.render.driving import FaceFollower
@@ -20,6 +20,7 @@ from app.values import parse_crop, parse_driver_for, parse_faces, parse_points
 from liveportrait.animator import Animator, SourceFace
 from liveportrait.crop import Crop, Points
 from models.face import Face, FaceTracker, select_face
+from models.registry import ModelError
 
 if TYPE_CHECKING:
     from app.events import CancelToken
@@ -88,7 +89,10 @@ class SceneMaker:
         self._engine = engine
         self._tracker = tracker
         self._options = options
-        self._animator = Animator(engine, options.animation)
+        try:
+            self._animator = Animator(engine, options.animation)
+        except ModelError as error:
+            raise MissingError(f"--mask: {error}") from None
         self._name = name
         self._fixed = parse_crop(options.input.crop)
         self._points = self._read_points(options.input.points)

@@ -88,6 +88,17 @@ class Engine(ABC):
             face: Landmarks in crop pixels.
         """
 
+    def encode_covered(self, crop: Image, face: Face, cover: Array) -> Portrait:
+        """Prepare a source whose eyes or mouth are partly covered by hair.
+
+        Args:
+            crop: See encode.
+            face: See encode.
+            cover: (S, S) float32 0..1, hair. It moves with the face, but nothing should be drawn over it; engines that
+                draw a whole picture out of a network know no such drawing and leave it to encode.
+        """
+        return self.encode(crop, face)
+
     def encode_unseen(self, crop: Image) -> Portrait:
         """Prepare a source of which no landmarks are known, such as an animal.
 

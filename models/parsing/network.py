@@ -5,13 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from models.backbones.ffnet import Adapter, Concatenate, SegHead, UpHead, conv_bn
 from models.backbones.ffnet_config import ADAPTERS, SEG_HEADS, UP_HEADS
-from models.parsing.classes import BASIC
+from models.parsing.classes import BASIC, CLASSES
+from models.parsing.parser import OURS
 
 if TYPE_CHECKING:
     from models.backbones.catalogue import Architecture
@@ -20,6 +22,8 @@ SMALL: Final = ((64, 64, 64, 64), (64, 16, 16, 16), (64, 1))
 """Adapter widths, up-head widths, channels and kernel of the head for small backbones."""
 MEAN: Final = (0.485, 0.456, 0.406)
 STD: Final = (0.229, 0.224, 0.225)
+LARGE: Final = 64
+"""Tensors of fewer values stay in single precision."""
 AUXILIARY: Final = (1, 2)
 """Maps, of the four, that get an auxiliary head in training: strides 8 and 16 as a rule."""
 
@@ -149,14 +153,15 @@ def build(
     return Parser(encoder, net, classes if auxiliary else 0)
 
 
-def export(parser: Parser, path: Path, size: int, full: bool = True) -> float:
-    """Write a parser as an ONNX file and compare it with the network.
+def export(parser: Parser, path: Path, size: int, full: bool = False, half: bool = True) -> float:
+    """Write a parser as an ONNX file that FaceParser reads, and compare it with the network.
 
     Args:
         parser: The network; its auxiliary heads stay out.
         path: Where to.
         size: Side of the pictures that the file takes.
-        full: See Deployed.
+        full: See Deployed. Without it the file is faster, and whoever uses it resizes.
+        half: Keep the weights in half precision; they are unfolded when the file is opened, and computing stays single.
 
     Returns:
         Largest difference of a probability between the file in ONNX Runtime and the network, on noise.
@@ -170,4 +175,28 @@ def export(parser: Parser, path: Path, size: int, full: bool = True) -> float:
     generator = torch.Generator().manual_seed(0)
     example = (torch.rand((1, 3, size, size), generator=generator) * 255,)
     write_onnx(net, example, path, inputs=["image"], outputs=["classes"])
+    classes = net(example[0]).shape[1]
+    _finish(path, CLASSES[:classes], half)
     return disagreement(net, path, example)
+
+
+def _finish(path: Path, names: tuple[str, ...], half: bool) -> None:
+    """Write the names of the classes into a file, and halve its weights."""
+    import onnx
+
+    model = onnx.load(str(path))
+    entry = model.metadata_props.add()
+    entry.key, entry.value = OURS, ",".join(names)
+    casts = []
+    for tensor in model.graph.initializer if half else []:
+        values = onnx.numpy_helper.to_array(tensor)
+        if values.dtype == np.float32 and values.size >= LARGE:
+            name = tensor.name
+            tensor.CopyFrom(onnx.numpy_helper.from_array(values.astype(np.float16), f"{name}.half"))
+            casts.append(onnx.helper.make_node("Cast", [f"{name}.half"], [name], to=onnx.TensorProto.FLOAT))
+    nodes = [*casts, *model.graph.node]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    del model.graph.value_info[:]
+    onnx.checker.check_model(model)
+    onnx.save(model, str(path))

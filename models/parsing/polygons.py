@@ -213,3 +213,48 @@ def _tidy(labels: Labels, frame: FaceFrame) -> Labels:
         table[nearest[~holes]] = out[~holes]
         out = np.where(holes, table[nearest], out)
     return np.asarray(out, np.uint8)
+
+
+def odd_colours(rgb: Image, points: Float, matte: Map) -> Map:
+    """What lies before a face, as far as its colour gives it away; hands of the face's own colour are not found.
+
+    Args:
+        rgb: (H, W, 3) uint8.
+        points: (478, 2 or 3) mesh in its pixels.
+        matte: (H, W) 0..1, person.
+
+    Returns:
+        (H, W) 0 or 1. Only patches of some size that lie on the face count; each goes on beyond the face as far as its
+        own colours do.
+    """
+    shape = (rgb.shape[0], rgb.shape[1])
+    frame = FaceFrame(points, shape)
+    labels = feature_labels(points, shape)
+    lab = cv2.cvtColor(cv2.GaussianBlur(rgb, (0, 0), max(frame.width / 120, 0.5)), cv2.COLOR_RGB2LAB).astype(np.float32)
+    inner = (labels > 0) & (frame.v > frame.brows) & (np.abs(frame.u) < 0.42)
+    plain = inner & (labels == index("skin"))
+    if plain.sum() < 100:
+        return np.zeros(shape, np.float32)
+    skin = Colours(lab[plain])
+    step = max(round(0.03 * frame.width), 1)
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * step + 1, 2 * step + 1))
+    features = (labels > 0) & (labels != index("skin")) & (labels != index("nose"))
+    usual = cv2.dilate(features.astype(np.uint8), disc) > 0
+    odd = ((skin.distance(lab, 0.35) > ODD) & inner & ~usual).astype(np.uint8)
+    odd = cv2.morphologyEx(odd, cv2.MORPH_OPEN, disc)
+    count, parts, stats, _ = cv2.connectedComponentsWithStats(odd)
+    out = np.zeros(shape, np.uint8)
+    for part in range(1, count):
+        if stats[part, cv2.CC_STAT_AREA] < 0.03 * plain.sum():
+            continue
+        here = parts == part
+        colours = Colours(lab[here])
+        alike = ((colours.distance(lab) < 3.5) & (skin.distance(lab, 0.35) > 0.7 * ODD)) | here
+        alike = cv2.morphologyEx(alike.astype(np.uint8), cv2.MORPH_OPEN, disc) | here.astype(np.uint8)
+        _, grown = cv2.connectedComponents(alike)
+        out |= np.isin(grown, np.unique(grown[here])).astype(np.uint8)
+    return cv2.morphologyEx(out, cv2.MORPH_CLOSE, disc).astype(np.float32)
+
+
+ODD: Final = 5.0
+"""Distance from the colour of the skin from which on a patch is taken for something else."""

@@ -34,7 +34,7 @@ def background_plate(image: Image, person: Picture) -> Image:
     if not known.any():
         return image.copy()
     pixels = image.astype(np.float32)
-    filled = _push_pull(pixels, known.astype(np.float32))
+    filled = push_pull(pixels, known.astype(np.float32))
     low = cv2.GaussianBlur(filled, (0, 0), 0.012 * size)
     solid = cv2.erode(known.astype(np.float32), np.ones((5, 5), np.uint8))
     grain = (pixels - low) * solid[..., None]
@@ -52,7 +52,7 @@ def background_plate(image: Image, person: Picture) -> Image:
     return np.clip(filled + 0.5, 0, 255).astype(np.uint8)
 
 
-def _push_pull(image: Picture, known: Picture) -> Picture:
+def push_pull(image: Picture, known: Picture) -> Picture:
     """Fill unknown pixels from a pyramid of known ones."""
     height, width = image.shape[:2]
     weight = known[..., None]
@@ -61,5 +61,5 @@ def _push_pull(image: Picture, known: Picture) -> Picture:
         return np.asarray(image * weight + mean * (1 - weight), np.float32)
     num, den = cv2.pyrDown(image * weight), cv2.pyrDown(known)
     small = np.where(den[..., None] > 1e-4, num / np.maximum(den, 1e-4)[..., None], 0).astype(np.float32)
-    coarse = cv2.pyrUp(_push_pull(small, np.clip(3 * den, 0, 1)), dstsize=(width, height))
+    coarse = cv2.pyrUp(push_pull(small, np.clip(3 * den, 0, 1)), dstsize=(width, height))
     return np.asarray(image * weight + coarse * (1 - weight), np.float32)

@@ -7,7 +7,7 @@ what a warp cannot show: eyeballs under moving lids, the inside of the mouth, th
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -51,6 +51,7 @@ class MeshFeatures:
     gaze: tuple[Float, Float]
     openings: tuple[float, float]
     identity: npt.NDArray[np.float32]
+    cover: Map | None = None
 
 
 class MeshEngine(Engine):
@@ -121,6 +122,12 @@ class MeshEngine(Engine):
         motion = self._motion(face, size)
         canonical = face_model().mean
         return Portrait(motion, canonical, keypoints(canonical, motion, self.delta_space), crop, features)
+
+    def encode_covered(self, crop: Image, face: Face, cover: Array) -> Portrait:
+        """See Engine.encode_covered: eyeballs, lids and the inside of the mouth are drawn behind the hair."""
+        portrait = self.encode(crop, face)
+        portrait.features = replace(portrait.features, cover=np.asarray(cover, np.float32))
+        return portrait
 
     def read_motion(self, crop: Image, face: Face) -> Motion:
         """See Engine.read_motion. Only the landmarks and the size of the crop are used."""
@@ -202,17 +209,22 @@ class MeshEngine(Engine):
         pose = Pose.fit(f.layout.canonical, points)
         shape = pose.invert(points)
         vertices = f.layout.place(shape, pose)
-        image, alpha = self._warp(crop, f, vertices, _angle_between(pose, f.layout.pose))
+        image, alpha, hair = self._warp(crop, f, vertices, _angle_between(pose, f.layout.pose))
+        bare = None if hair is None else image.copy()
         for index, layer in enumerate(f.eyes):
             opening = eye_opening(shape, layer.eye) / max(f.openings[index], 1e-3)
             gaze = eyes.gaze_offset(shape, layer.eye) - f.gaze[index]
             line = _open_line(f.layout, shape, pose, layer)
             eyes.draw_eye(layer, image, vertices, line, opening, gaze, f.layout.pose.scale / pose.scale)
         mouth.draw_mouth(f.mouth, image, vertices, f.layout, pose)
+        if bare is not None and hair is not None:
+            image = np.asarray(cv2.blendLinear(bare, image, hair, 1 - hair), np.uint8)
         return image if alpha is None else np.dstack([image, alpha])
 
-    def _warp(self, crop: Image, f: MeshFeatures, vertices: Float, turn: float) -> tuple[Image, Image | None]:
-        """Source pixels carried along by the mesh, over the background plate."""
+    def _warp(
+        self, crop: Image, f: MeshFeatures, vertices: Float, turn: float
+    ) -> tuple[Image, Image | None, Map | None]:
+        """Source pixels carried along by the mesh over the background plate; alpha and hair over the face, if any."""
         layout = f.layout
         borrow = float(smoothstep(1.0, 9.0, turn))
         texture = np.ones((len(vertices), 3), np.float32)
@@ -231,15 +243,16 @@ class MeshEngine(Engine):
             lent = _carry(f.mirror.image, *_channels(other))
             own = np.asarray(1 - borrow * (1 - cv2.GaussianBlur(field[..., 2], (0, 0), 1.5)), np.float32)
             out = np.asarray(cv2.blendLinear(out, lent, own, 1 - own), np.uint8)
+        hair = None if f.cover is None else np.asarray(cv2.remap(f.cover, x, y, cv2.INTER_LINEAR), np.float32)
         if crop.shape[2] == 4:
-            return out, _carry(np.ascontiguousarray(crop[..., 3]), x, y)
+            return out, _carry(np.ascontiguousarray(crop[..., 3]), x, y), hair
         if f.person is not None and f.plate is not None:
             person = cv2.remap(f.person, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
             shift = np.maximum(np.abs(x - f.identity[..., 0]), np.abs(y - f.identity[..., 1]))
             # What stands still is the photo itself, outline and all.
             cover = np.asarray(1 - (1 - person) * np.clip((shift - 0.3) * 0.4, 0, 1), np.float32)
             out = np.asarray(cv2.blendLinear(out, f.plate, cover, 1 - cover), np.uint8)
-        return out, None
+        return out, None, hair
 
 
 def _channels(field: Map) -> tuple[Map, Map]:

@@ -1,0 +1,172 @@
+"""Paste-back masks that follow the person, and what lies before a face: it stays in front of the animated one.
+
+A hand or a microphone before the face does not move with it. It is taken out of the square that the engine animates
+(the hole is filled from its surroundings, so that no copy of it moves along), and stays as the picture shows it.
+Hair over eyes or mouth moves with the face, but nothing is drawn over it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from liveportrait.compose import Mask, smoothstep
+from liveportrait.engines.mesh.background import push_pull
+from liveportrait.engines.mesh.geometry import polygon_mask
+from liveportrait.warp import Image
+from models.face import Face
+from models.matte import PersonMatte
+from models.parsing.parser import FaceParser, parser_path
+from models.parsing.polygons import odd_colours
+from models.topology import EYE_LEFT, EYE_RIGHT, LIPS_OUTER, OVAL
+
+TEMPLATE: Final = "template"
+MATTE: Final = "matte"
+ROOM: Final = 0.16
+"""How far beyond the person's outline the animated square is used, as a share of its side: the head needs room."""
+CLEAR: Final = 0.5
+"""Share from which on a pixel counts as hidden by something."""
+LEAST: Final = 0.002
+"""Smallest part of the square that counts as something before the face."""
+EDGE: Final = 0.006
+"""Width of the soft edge around what stays in front, as a share of the side."""
+
+
+@dataclass(frozen=True)
+class Paste:
+    """What becomes of one square.
+
+    Attributes:
+        square: (S, S, 3 or 4) uint8 to animate: what lies before the face is taken out.
+        mask: (S, S) 0..1, where the animated square is used.
+        cover: (S, S) 0..1, hair over the face; None if there is none.
+        hidden: (S, S) bool, what stays in front; None if there is nothing.
+    """
+
+    square: Image
+    mask: Mask
+    cover: Mask | None = None
+    hidden: npt.NDArray[np.bool_] | None = None
+
+
+class PasteMasks:
+    """Makes paste-back masks of one kind; models open at first use.
+
+    Args:
+        kind: "matte" (person matte, and objects that the colour of the skin gives away), or a parser: "parse/NAME" or
+            the path of its ONNX file.
+
+    Raises:
+        ModelError: There is no such parser.
+    """
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        if kind != MATTE:
+            parser_path(kind)
+
+    @cached_property
+    def _matte(self) -> PersonMatte:
+        return PersonMatte()
+
+    @cached_property
+    def _parser(self) -> FaceParser:
+        return FaceParser(self.kind)
+
+    def __call__(self, square: Image, face: Face) -> Paste:
+        """Look at one square.
+
+        Args:
+            square: (S, S, 3 or 4) uint8.
+            face: Landmarks in its pixels.
+
+        Raises:
+            ModelError: The file is no face parser.
+        """
+        rgb = np.ascontiguousarray(square[..., :3])
+        size = rgb.shape[0]
+        cover = None
+        if self.kind == MATTE:
+            person = self._matte(rgb)
+            occluder = odd_colours(rgb, face.points, person)
+        else:
+            parsed = self._parser(rgb, face.points)
+            occluder = parsed.share(["occluder"])
+            person = np.asarray(1 - parsed.share(["background"]), np.float32)
+            cover = _over_features(parsed.share(["hair"]), face.points, size)
+        reach = reach_of(np.maximum(person, polygon_mask(size, size, face.points[list(OVAL), :2])), size)
+        hidden = _before_face(occluder, face.points, size)
+        if hidden is None:
+            return Paste(square, reach, cover)
+        away = cv2.distanceTransform((~hidden).astype(np.uint8), cv2.DIST_L2, 5)
+        front = np.clip((away - 1) / max(EDGE * size, 1.0), 0, 1)
+        return Paste(fill(square, hidden, face.points), np.asarray(reach * front, np.float32), cover, hidden)
+
+
+def reach_of(person: Mask, size: int) -> Mask:
+    """Where the animated square is used: the person (S, S) 0..1 and soft room around it."""
+    away = cv2.distanceTransform((person < CLEAR).astype(np.uint8), cv2.DIST_L2, 5) / np.float32(size)
+    return smoothstep(ROOM, 0.5 * ROOM, np.asarray(away, np.float32))
+
+
+def _before_face(occluder: Mask, points: npt.NDArray[np.floating], size: int) -> npt.NDArray[np.bool_] | None:
+    """(S, S) patches of something that touch the head, grown by their soft edge; None where there are none."""
+    solid = (occluder > CLEAR).astype(np.uint8)
+    if not solid.any():
+        return None
+    oval = points[list(OVAL), :2]
+    centre = oval.mean(axis=0)
+    head = polygon_mask(size, size, centre + (oval - centre) * 1.25) > 0
+    _, parts, stats, _ = cv2.connectedComponentsWithStats(solid)
+    touching = np.unique(parts[head & (solid > 0)])
+    kept = [part for part in touching if part > 0 and stats[part, cv2.CC_STAT_AREA] >= LEAST * size * size]
+    if not kept:
+        return None
+    grown = max(round(0.008 * size), 2)
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * grown + 1, 2 * grown + 1))
+    return np.asarray(cv2.dilate(np.isin(parts, kept).astype(np.uint8), disc) > 0)
+
+
+def _over_features(hair: Mask, points: npt.NDArray[np.floating], size: int) -> Mask | None:
+    """Hair (S, S) 0..1 over eyes and mouth; None where there is none."""
+    near = np.zeros((size, size), np.float32)
+    for ring in (EYE_LEFT.ring, EYE_RIGHT.ring, LIPS_OUTER):
+        outline = points[list(ring), :2]
+        centre = outline.mean(axis=0)
+        near = np.maximum(near, polygon_mask(size, size, centre + (outline - centre) * 1.3))
+    return hair if float((hair * near).sum()) > 0.04 * float(near.sum()) else None
+
+
+def fill(square: Image, hidden: npt.NDArray[np.bool_], points: npt.NDArray[np.floating]) -> Image:
+    """The square with hidden pixels filled from what surrounds them; all others stay to the bit.
+
+    Args:
+        square: (S, S, 3 or 4) uint8.
+        hidden: (S, S).
+        points: (478, 2 or 3) mesh: the face is filled from the face alone, what lies around it from there.
+    """
+    size = square.shape[0]
+    face = polygon_mask(size, size, points[list(OVAL), :2]) > 0.5
+    out = square.copy()
+    pixels = square.astype(np.float32)
+    for part in (face, ~face):
+        hole, known = hidden & part, part & ~hidden
+        if hole.any():
+            filled = push_pull(pixels, (known if known.any() else ~hidden).astype(np.float32))
+            out[hole] = np.clip(filled[hole] + 0.5, 0, 255).astype(np.uint8)
+    return out
+
+
+def paste_masks(kind: str) -> Callable[[Image, Face], Paste] | None:
+    """Maker of masks of a kind; None for "template", the soft border alone.
+
+    Raises:
+        ModelError: There is no such parser.
+    """
+    return None if kind == TEMPLATE else PasteMasks(kind)

@@ -1,0 +1,186 @@
+"""Face parsing at run time: an ONNX file of ours, or one of the usual BiSeNet or LaPa kind that a user has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from models.parsing.classes import BISENET, CLASSES, IGNORED, LAPA, Labels, fold, index
+from models.parsing.square import Square, face_square
+from models.registry import ModelError
+from models.sessions import create_session
+from models.weights import model_path
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+Image = npt.NDArray[np.uint8]
+Map = npt.NDArray[np.float32]
+MEAN: Final = (123.675, 116.28, 103.53)
+STD: Final = (58.395, 57.12, 57.375)
+FOREIGN: Final = {len(BISENET): BISENET, len(LAPA): LAPA}
+"""Outputs of a network that is not ours to the order of its labels."""
+OURS: Final = "parsing_classes"
+"""Entry of a file's metadata that names its classes, separated by commas."""
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """What a parser found in one picture.
+
+    Attributes:
+        probabilities: (C, S, S) of the square.
+        names: Class of each.
+        square: Where the square lies in the picture.
+        shape: Height and width of the picture.
+    """
+
+    probabilities: Map
+    names: tuple[str, ...]
+    square: Square
+    shape: tuple[int, int]
+
+    def share(self, names: Iterable[str]) -> Map:
+        """(H, W) 0..1: how sure it is that a pixel belongs to one of these classes; the square's border goes on."""
+        wanted = {fold(name, len(CLASSES)) for name in names}
+        total = np.zeros(self.probabilities.shape[1:], np.float32)
+        for name, values in zip(self.names, self.probabilities, strict=True):
+            if name in wanted:
+                total += values
+        return self._placed(total, cv2.INTER_LINEAR)
+
+    def labels(self) -> Labels:
+        """(H, W) label of the likeliest class."""
+        height, width = self.shape
+        best = np.zeros((height, width), np.float32) - 1
+        out = np.full((height, width), IGNORED, np.uint8)
+        for name, values in zip(self.names, self.probabilities, strict=True):
+            placed = self._placed(values, cv2.INTER_LINEAR)
+            better = placed > best
+            out[better], best = index(name), np.maximum(best, placed)
+        return out
+
+    def _placed(self, values: Map, interpolation: int) -> Map:
+        matrix = self.square.matrix(values.shape[0])
+        flags = interpolation | cv2.WARP_INVERSE_MAP
+        return np.asarray(
+            cv2.warpAffine(values, matrix, self.shape[::-1], flags=flags, borderMode=cv2.BORDER_REPLICATE), np.float32
+        )
+
+
+class FaceParser:
+    """Parses faces; the session opens at first use.
+
+    Args:
+        model: Registered name with weights ("parse/osa_micro"), or the path of an ONNX file: one that
+            tools/train_parser.py wrote, or one with 19 outputs in the order of the usual BiSeNet parsers or 11 in that
+            of LaPa, which takes pictures normalised by the mean and deviation of ImageNet.
+        threads: Threads of the session.
+    """
+
+    def __init__(self, model: str | Path, threads: int = 1) -> None:
+        self.model = str(model)
+        self._threads = threads
+
+    @cached_property
+    def path(self) -> Path:
+        """The file.
+
+        Raises:
+            ModelError: There is none; the sentence says what to do.
+        """
+        return parser_path(self.model)
+
+    @cached_property
+    def _session(self) -> onnxruntime.InferenceSession:
+        session = create_session(self.path, self._threads)
+        shape = session.get_inputs()[0].shape
+        if len(shape) != 4 or shape[1] != 3:
+            raise ModelError(f"{self.path} is no face parser: its input has the shape {shape}, not (1, 3, size, size).")
+        return session
+
+    @cached_property
+    def _own(self) -> tuple[str, ...]:
+        """Classes of a file of ours; none of another's."""
+        named = self._session.get_modelmeta().custom_metadata_map.get(OURS, "")
+        names = tuple(filter(None, named.split(",")))
+        if unknown := [name for name in names if name not in CLASSES]:
+            raise ModelError(f"{self.path} has the class {unknown[0]!r}, which this program does not know.")
+        return names
+
+    @property
+    def size(self) -> int:
+        """Side of the pictures that the network takes."""
+        side = self._session.get_inputs()[0].shape[2]
+        return side if isinstance(side, int) else 512
+
+    def __call__(self, rgb: Image, points: npt.NDArray[np.floating]) -> Parsed:
+        """Parse one face.
+
+        Args:
+            rgb: (H, W, 3) uint8.
+            points: (478, 2 or 3) mesh in its pixels.
+
+        Raises:
+            ModelError: The file is missing, or is no face parser.
+        """
+        square = face_square(points)
+        size = self.size
+        matrix = square.matrix(size)
+        if square.side > 1.7 * size:  # against aliasing
+            rgb = np.asarray(cv2.GaussianBlur(rgb, (0, 0), 0.4 * square.side / size), np.uint8)
+        view = cv2.warpAffine(rgb, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        pixels = np.asarray(view, np.float32)
+        if not self._own:
+            pixels = np.asarray((pixels - np.asarray(MEAN)) / np.asarray(STD), np.float32)
+        feed = {self._session.get_inputs()[0].name: np.ascontiguousarray(pixels.transpose(2, 0, 1)[None])}
+        found = np.asarray(self._session.run([self._session.get_outputs()[0].name], feed)[0], np.float32)
+        names = self._own or self._foreign(found.shape)
+        if found.ndim != 4 or found.shape[1] != len(names):
+            raise ModelError(f"{self.path} gives {found.shape} for {len(names)} classes; it is no face parser.")
+        maps = found[0]
+        if not self._own:
+            maps = np.exp(maps - maps.max(axis=0, keepdims=True)).astype(np.float32)
+            maps = np.asarray(maps / maps.sum(axis=0, keepdims=True), np.float32)
+        return Parsed(maps, names, square, (rgb.shape[0], rgb.shape[1]))
+
+    def _foreign(self, shape: Sequence[int]) -> tuple[str, ...]:
+        if len(shape) != 4 or shape[1] not in FOREIGN:
+            raise ModelError(
+                f"{self.path} gives {tuple(shape)}; a face parser that was not trained with this program must have 19 "
+                "outputs in the order of BiSeNet, or 11 in that of LaPa."
+            )
+        return FOREIGN[shape[1]]
+
+
+def parser_path(model: str) -> Path:
+    """File of a parser.
+
+    Args:
+        model: Registered name or path.
+
+    Raises:
+        ModelError: There is no such file or name, or the name is one of a network without weights.
+    """
+    if model.lower().endswith(".onnx"):
+        path = Path(model).expanduser()
+        if not path.is_file():
+            raise ModelError(f"{model} is not there; give the ONNX file of a face parser.")
+        return path
+    from models.backbones import list_architectures
+    from models.registry import list_models
+
+    if model in list_models("parse/*"):
+        return model_path(model)
+    with_weights = list_models("parse/*")
+    hint = f"those with weights are {', '.join(with_weights)}" if with_weights else "none ships"
+    if model in list_architectures("parse/*"):
+        raise ModelError(f"{model} is a network without weights ({hint}); train one with tools/train_parser.py.")
+    raise ModelError(f"There is no face parser {model!r}; {hint}, or give the path of an ONNX file.")

@@ -836,6 +836,10 @@
    <translation>Zurück ins Bild</translation>
   </message>
   <message>
+   <source>Paste-back mask</source>
+   <translation>Maske beim Einfügen</translation>
+  </message>
+  <message>
    <source>Pause</source>
    <translation>Pause</translation>
   </message>
@@ -1390,6 +1394,10 @@
   <message>
    <source>What you have set is kept. Please send the report to the makers.</source>
    <translation>Ihre Einstellungen bleiben erhalten. Bitte schicken Sie den Bericht an die Entwickler.</translation>
+  </message>
+  <message>
+   <source>Where the animated square is used: template (all of it, with a soft border), matte (around the person; objects before the face stay in front where their colour gives them away), or a face parser, as parse/NAME or the path of its ONNX file (hands and objects before the face stay in front, hair over eyes and mouth on top).</source>
+   <translation>Wo das animierte Quadrat benutzt wird: template (ganz, mit weichem Rand), matte (um die Person; Gegenstände vor dem Gesicht bleiben vorn, wo ihre Farbe sie verrät) oder ein Gesichtszerleger, als parse/NAME oder Pfad seiner ONNX-Datei (Hände und Gegenstände vor dem Gesicht bleiben vorn, Haar über Augen und Mund obenauf).</translation>
   </message>
   <message>
    <source>Which face of the driving file is followed; the same choices as for the source.</source>

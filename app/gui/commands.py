@@ -67,7 +67,9 @@ class Commands(SavedCommands):
             "driver_file": lambda: self.browse_driver("file"), "driver_camera": self.use_camera,
             "driver_still": lambda: self.browse_driver("still"),
             "driver_template": lambda: self.browse_driver("template"),
-            "play": self.toggle_play, "recentre": self.recentre,
+            "play": self.toggle_play, "step_forward": lambda: self.studio.step(1),
+            "step_back": lambda: self.studio.step(-1), "to_start": lambda: self.studio.seek(0.0),
+            "loop": self.studio.set_loop, "recentre": self.recentre,
             "undo": self.studio.undo, "redo": self.studio.redo,
             "reset_sliders": self.reset_sliders, "reset_all": self.reset_all,
             "save_expression": self.save_expression, "save_preset": self.save_preset,
@@ -249,8 +251,8 @@ class Commands(SavedCommands):
 
     def toggle_play(self) -> None:
         """Hold the driver, or let it go on."""
-        self.studio.pause.set(not self.studio.pause.on)
-        self.window.transport.show_driver(self.studio.session.driver.kind, self.studio.pause.on)
+        self.studio.set_paused(not self.studio.paused)
+        self.window.show_playback()
 
     def recentre(self) -> None:
         """Take a new neutral pose after a countdown."""

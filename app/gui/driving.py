@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app.live import Captured, DriverSource, camera_source, file_source
+from app.live.drivers import Clock
 from app.live.drivers import Driver as LiveDriver
+from app.live.player import Playback, PlayerDriver
 from app.media.camera import CameraFacts, Mode
 
 if TYPE_CHECKING:
@@ -17,35 +18,12 @@ if TYPE_CHECKING:
     from liveportrait.engines.base import Engine
 
 
-class Pause:
-    """A switch that holds a driver; safe between threads."""
+class PausableCamera(LiveDriver):
+    """A camera whose last picture is shown while a pause is on; it goes on behind it."""
 
-    def __init__(self) -> None:
-        self._going = threading.Event()
-        self._going.set()
-
-    @property
-    def on(self) -> bool:
-        """Whether the driver is held."""
-        return not self._going.is_set()
-
-    def set(self, on: bool) -> None:
-        """Hold the driver, or let it go on."""
-        (self._going.clear if on else self._going.set)()
-
-    def wait(self, cancelled: Callable[[], bool]) -> None:
-        """Return when the driver may go on."""
-        while not self._going.wait(0.1) and not cancelled():
-            continue
-
-
-class PausableDriver(LiveDriver):
-    """A driver that stands still while a pause is on: a clip waits, a camera goes on but its last picture is shown."""
-
-    def __init__(self, inner: LiveDriver, pause: Pause) -> None:
+    def __init__(self, inner: LiveDriver, playback: Playback) -> None:
         self._inner = inner
-        self._pause = pause
-        self._cancelled = threading.Event()
+        self._playback = playback
         self._last: Captured | None = None
         self.lasting = inner.lasting
 
@@ -55,12 +33,10 @@ class PausableDriver(LiveDriver):
 
     def read(self) -> Captured | None:
         """See Driver.read."""
-        if self._pause.on and self._last is not None and not self.lasting:
-            self._pause.wait(self._cancelled.is_set)
         captured = self._inner.read()
         if captured is None:
             return None
-        if self.lasting and self._pause.on and self._last is not None:
+        if self._playback.paused and self._last is not None:
             return replace(self._last, index=captured.index, time=captured.time, jump=False)
         self._last = captured
         return captured
@@ -71,7 +47,6 @@ class PausableDriver(LiveDriver):
 
     def cancel(self) -> None:
         """See Driver.cancel."""
-        self._cancelled.set()
         self._inner.cancel()
 
     @property
@@ -84,14 +59,14 @@ class PausableDriver(LiveDriver):
         return self._inner.hint()
 
 
-def live_source(driver: Driver, live: LiveOptions, reference: str, pause: Pause) -> DriverSource | None:
+def live_source(driver: Driver, live: LiveOptions, reference: str, playback: Playback) -> DriverSource | None:
     """The live source of a driver, or None for sliders only; it may read files and list cameras.
 
     Args:
         driver: The session's choice.
         live: Size and rate to ask a camera for.
         reference: Neutral frame of a template.
-        pause: Holds it.
+        playback: Knobs of it: pause, and for clips and templates also seek, step and loop.
 
     Raises:
         AppError: There is no such file or camera.
@@ -101,11 +76,18 @@ def live_source(driver: Driver, live: LiveOptions, reference: str, pause: Pause)
     if driver.kind == "camera":
         width, height = live.size
         mode = Mode(width, height, live.camera_rate, live.camera_mjpg)
-        source = camera_source(driver.source, mode, mirror=live.mirror)
-    else:
-        source = file_source(driver.source, reference=reference)
+        camera = camera_source(driver.source, mode, mirror=live.mirror)
 
-    def make(clock: Callable[[], float], engine: Engine) -> LiveDriver:
-        return PausableDriver(source.make(clock, engine), pause)
+        def pausable(clock: Clock, engine: Engine) -> LiveDriver:
+            return PausableCamera(camera.make(clock, engine), playback)
 
-    return replace(source, make=make)
+        return replace(camera, make=pausable)
+    source = file_source(driver.source, reference=reference)
+    if source.kind == "still":
+        return source
+
+    def player(clock: Clock, engine: Engine) -> LiveDriver:
+        needed = engine if source.kind == "template" else None
+        return PlayerDriver(Path(driver.source), playback, clock, needed, reference)
+
+    return replace(source, make=player)

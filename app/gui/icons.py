@@ -18,6 +18,11 @@ LINES: Final[dict[str, str]] = {
     "redo": '<path d="M16 5l4 4-4 4"/><path d="M20 9h-9.5a5.5 5.5 0 0 0 0 11H15"/>',
     "play": '<path d="M8 5.5v13l10.5-6.5z"/>',
     "pause": '<path d="M9 6v12M15 6v12"/>',
+    "step-back": '<path d="M16.5 6v12l-8.5-6z"/><path d="M6 6.5v11"/>',
+    "step-forward": '<path d="M7.5 6v12l8.5-6z"/><path d="M18 6.5v11"/>',
+    "to-start": '<path d="M19 6.5v11l-6-5.5zM12 6.5v11L6 12z"/><path d="M4.5 6.5v11"/>',
+    "loop": '<path d="M16.5 3.5L20 7l-3.5 3.5"/><path d="M20 7H8a4 4 0 0 0-4 4v1"/>'
+    '<path d="M7.5 20.5L4 17l3.5-3.5"/><path d="M4 17h12a4 4 0 0 0 4-4v-1"/>',
     "stop": '<rect x="6.5" y="6.5" width="11" height="11" rx="1.5"/>',
     "centre": '<circle cx="12" cy="12" r="3"/><path d="M12 3v4M12 17v4M3 12h4M17 12h4"/>',
     "film": '<rect x="3.5" y="5.5" width="17" height="13" rx="2"/><path d="M8 5.5v13M16 5.5v13M3.5 12h17"/>',

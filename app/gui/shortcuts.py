@@ -46,6 +46,10 @@ COMMANDS: Final = (
     Command("driver_still", mark("Choose a picture…"), "Ctrl+4", "image", mark("Driver")),
     Command("driver_template", mark("Choose a motion template…"), "Ctrl+5", "motion", mark("Driver")),
     Command("play", mark("Play or pause"), "Space", "pause", mark("Driver")),
+    Command("step_back", mark("One frame back"), ",", "step-back", mark("Driver")),
+    Command("step_forward", mark("One frame on"), ".", "step-forward", mark("Driver")),
+    Command("to_start", mark("To the beginning"), "Home", "to-start", mark("Driver")),
+    Command("loop", mark("Repeat in a loop"), "L", "loop", mark("Driver")),
     Command("recentre", mark("New neutral pose"), "C", "centre", mark("Driver")),
     Command("undo", mark("Undo"), "Ctrl+Z", "undo", mark("Edit")),
     Command("redo", mark("Redo"), "Ctrl+Shift+Z", "redo", mark("Edit")),
@@ -71,7 +75,9 @@ COMMANDS: Final = (
     Command("shortcuts", mark("Keyboard shortcuts…"), "F1", "keyboard", mark("Program")),
     Command("quit", mark("Quit"), "Ctrl+Q", "", mark("Program")),
 )
-CHECKABLE: Final = ("view_result", "view_side", "view_over", "show_queue", "record", "virtual_camera", "full_screen")
+CHECKABLE: Final = (
+    "view_result", "view_side", "view_over", "show_queue", "record", "virtual_camera", "full_screen", "loop",
+)  # fmt: skip
 
 
 class Actions(QObject):

@@ -15,7 +15,7 @@ from PySide6.QtGui import QImage
 from app.errors import AppError
 from app.events import Event, EventStream
 from app.gui import pictures
-from app.gui.driving import Pause, live_source
+from app.gui.driving import live_source
 from app.gui.jobs import RenderQueue
 from app.gui.session import PER_PORTRAIT, Driver, History, Session, first_session
 from app.gui.store import Saved, list_expressions, list_user_presets
@@ -23,6 +23,7 @@ from app.gui.threads import Background, LatestWorker
 from app.gui.translate import tr
 from app.gui.widgets.preview import Layout, Picture, make_picture
 from app.live import LiveFrame, LiveSession, LiveStats, PreviewSink
+from app.live.player import Playback
 from app.options import RenderOptions
 from app.presets import Preset
 from liveportrait.expression import Expression
@@ -89,7 +90,8 @@ class Studio(QObject):
         self.background = Background(self)
         self.queue = RenderQueue(parent=self)
         self.queue.failed.connect(self.failed)
-        self.pause = Pause()
+        self.playback = Playback()  # of the driver; a new one with each driver
+        self.loop = str(settings.value("window/loop", "true")) == "true"
         self.shown: Shown | None = None
         self._layout: Layout | None = None
         self._last: LiveFrame | None = None
@@ -170,7 +172,6 @@ class Studio(QObject):
 
     def set_driver(self, driver: Driver) -> None:
         """Choose who drives."""
-        self.pause.set(False)
         if driver.kind in ("file", "still", "template"):
             self.remember("drivers", driver.source)
         if driver == self.session.driver:
@@ -233,6 +234,7 @@ class Studio(QObject):
     def _drive(self, driver: Driver) -> None:
         """Open the driver in the background: files are looked at and cameras listed."""
         self._driver_run += 1
+        self.playback = playback = Playback(loop=self.loop)
         run, live, reference = self._driver_run, self.session.live_options, self.session.value("reference")
 
         def done(source: Any) -> None:
@@ -247,7 +249,50 @@ class Studio(QObject):
         if driver.kind == "sliders":
             self.live.set_driver(None)
         else:
-            self.background.run(lambda: live_source(driver, live, reference, self.pause), done, failed)
+            self.background.run(lambda: live_source(driver, live, reference, playback), done, failed)
+
+    # ---- time line ------------------------------------------------------------------------------------------------
+    @property
+    def timeline(self) -> Playback | None:
+        """What the time line shows: the driver, or the portrait if only that is a clip; None if nothing has one."""
+        if self.playback.seekable:
+            return self.playback
+        clip = self.live.clip
+        return clip if clip is not None and clip.seekable else None
+
+    @property
+    def paused(self) -> bool:
+        """Whether driver and portrait stand still."""
+        clip = self.live.clip
+        moves = self.session.driver.kind in ("file", "camera", "template")
+        return self.playback.paused if moves or clip is None else clip.paused
+
+    def _both(self) -> list[Playback]:
+        return [knobs for knobs in (self.playback, self.live.clip) if knobs is not None]
+
+    def set_paused(self, on: bool) -> None:
+        """Let driver and portrait stand still, or go on."""
+        for knobs in self._both():
+            knobs.pause(on)
+
+    def set_loop(self, on: bool) -> None:
+        """Whether clips start over at their end."""
+        self.loop = on
+        self.settings.setValue("window/loop", on)
+        for knobs in self._both():
+            knobs.set_loop(on)
+
+    def seek(self, seconds: float) -> None:
+        """Go to a time of the time line; a clip as portrait goes with its driver."""
+        for knobs in self._both():
+            if knobs.seekable:
+                knobs.seek(seconds % float(knobs.place.duration) if knobs is not self.timeline else seconds)
+
+    def step(self, frames: int) -> None:
+        """Stand still, some frames further on, or back if negative."""
+        for knobs in self._both():
+            if knobs.seekable:
+                knobs.step(frames)
 
     # ---- frames ---------------------------------------------------------------------------------------------------
     def set_layout(self, layout: Layout) -> None:

@@ -138,6 +138,8 @@ class MainWindow(QMainWindow):
         side.driver.mirror_changed.connect(lambda on: studio.set_live_option("mirror", on))
         self.preview.layout_changed.connect(self._layout_changed)
         self.preview.painted.connect(studio.painted)
+        self.transport.sought.connect(studio.seek)
+        self.actions_["loop"].setChecked(studio.loop)
         self.theme.changed.connect(self.paint_icons)
         self.queue_panel.report_requested.connect(self.commands.show_job_report)
         self.queue_panel.close_requested.connect(lambda: self.show_queue(False))
@@ -157,10 +159,16 @@ class MainWindow(QMainWindow):
             action = self.actions_[name]
             action.setEnabled(bool(text))
             action.setText(f"{title}: {text}" if text else title)
-        self.transport.show_driver(session.driver.kind, self.studio.pause.on)
+        self.show_playback()
         if not session.portraits:
             self.preview.show_picture(None)
             self.preview.show_message(tr("Drop a photo here, or add one on the left."))
+
+    def show_playback(self) -> None:
+        """Show what can be played, and where it stands."""
+        line = self.studio.timeline
+        self.transport.show_driver(self.studio.session.driver.kind, self.studio.paused, line is not None)
+        self.transport.show_place(None if line is None else line.place)
 
     def _show_frame(self) -> None:
         shown = self.studio.shown
@@ -170,6 +178,7 @@ class MainWindow(QMainWindow):
         if shown.thumb is not None and self.studio.session.driver.kind not in ("sliders", "template"):
             self.side.driver.thumb.show_image(shown.thumb)
         self.top.show_zoom(self.preview.percent)
+        self.show_playback()
 
     def _layout_changed(self) -> None:
         ratio = self.devicePixelRatioF()

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from liveportrait.engines.base import Engine
 
 SILENCE: Final = 3.0  # seconds without a picture after which a camera counts as away
+SOON: Final = 0.1  # seconds in which the next frame of a driver is awaited
 JOIN: Final = 1.0  # seconds that a driver may take to end before it is left to itself
 
 
@@ -126,6 +127,11 @@ class Desk:
     def running(self) -> bool:
         """Whether somebody drives."""
         return self._capture is not None
+
+    @property
+    def busy(self) -> bool:
+        """Whether a frame has just arrived, so that another one is likely to come soon."""
+        return self._capture is not None and self._clock() - self._arrival < SOON
 
     @property
     def rate(self) -> float:

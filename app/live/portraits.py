@@ -14,9 +14,11 @@ import numpy as np
 
 from app.errors import AppError
 from app.live.frames import Pixels
+from app.live.player import Playback
 from app.render.source import SceneMaker, pixels_of
 
 if TYPE_CHECKING:
+    from app.media.reader import ClipReader
     from app.options import RenderOptions
     from liveportrait.animator import SourceFace
     from liveportrait.engines.base import Engine
@@ -35,12 +37,44 @@ class PreparedPortrait:
         picture: (H, W, 3 or 4) uint8.
         face: The animated face.
         recipe: What it was made with; compared to tell whether it must be made anew.
+        hidden: The picture shows no face: it is shown as it is.
     """
 
     key: str
     picture: Pixels
     face: SourceFace
     recipe: tuple[object, ...]
+    hidden: bool = False
+
+
+@dataclass(frozen=True)
+class Moving:
+    """A portrait that is a clip.
+
+    Attributes:
+        key: Its key on the shelf.
+        title: For people.
+        path: The clip.
+        playback: Its knobs.
+        recipe: See PreparedPortrait.
+        face: Which face, or empty for that of the options.
+        crop: Square in pixels of the clip, or empty for that of the options.
+        shrink: Size of the shown picture to that of the clip.
+    """
+
+    key: str
+    title: str
+    path: Path
+    playback: Playback
+    recipe: tuple[object, ...]
+    face: str
+    crop: str
+    shrink: float
+
+    @property
+    def name(self) -> str:
+        """Tells it from others, also from itself with another recipe."""
+        return f"{id(self.playback)} {self.recipe}"
 
 
 @dataclass(frozen=True)
@@ -71,6 +105,8 @@ class _Entry:
     prepared: PreparedPortrait | None = None
     failed: tuple[object, ...] | None = None  # recipe that failed
     used: int = 0
+    playback: Playback | None = None  # of a clip
+    shrink: float = 1.0
 
 
 def shrunk(picture: Pixels, longest: int) -> Pixels:
@@ -154,6 +190,30 @@ class Shelf:
         """One portrait. Raises KeyError."""
         with self._lock:
             return self._entries[key].info
+
+    # ---- for the thread that plays clips ---------------------------------------------------------------------------
+    def moving(self, engine: Engine, options: RenderOptions, longest: int) -> Moving | None:
+        """The chosen portrait if it is a clip whose first picture is ready; arguments as in ``work``."""
+        with self._lock:
+            entry = self._entries.get(self._selected)
+            if entry is None or entry.playback is None or entry.prepared is None or not isinstance(entry.picture, Path):
+                return None
+            recipe = self._recipe(entry, engine, options, longest)
+            if entry.prepared.recipe != recipe:  # the preparing thread is about to
+                recipe = entry.prepared.recipe
+            return Moving(
+                entry.info.key, entry.info.title, entry.picture, entry.playback, recipe, entry.face, entry.crop,
+                entry.shrink,
+            )  # fmt: skip
+
+    def show(self, prepared: PreparedPortrait) -> None:
+        """Show a frame of the chosen portrait; nothing happens if it is not the chosen one, or is made anew."""
+        with self._lock:
+            entry = self._entries.get(prepared.key)
+            if self._selected != prepared.key or entry is None or entry.prepared is None:
+                return
+            if entry.prepared.recipe == prepared.recipe:
+                self._shown = prepared
 
     # ---- for the preparing thread ---------------------------------------------------------------------------------
     def work(self, engine: Engine, tracker: FaceTracker, options: RenderOptions, longest: int) -> bool:
@@ -242,15 +302,15 @@ class Shelf:
 
         if isinstance(picture, Path):
             with open_clip(picture) as reader:
-                pixels = pixels_of(next(iter(reader)))
-                if reader.info.kind != "image":
-                    notes.append(f"{picture.name} is a clip; its first picture is the portrait.")
+                moves = reader.info.kind != "image"
+                pixels = first_seen(reader, tracker) if moves else pixels_of(next(iter(reader)))
+            entry.playback = (entry.playback or Playback()) if moves else None
         else:
             pixels = picture
         small = shrunk(pixels, longest)
-        shrink = small.shape[1] / pixels.shape[1]
+        entry.shrink = shrink = small.shape[1] / pixels.shape[1]
         face, crop = entry.face or options.input.face, entry.crop or options.input.crop
-        chosen = replace(options.input, face=_scaled(face, shrink), crop=_scaled(crop, shrink, 3))
+        chosen = replace(options.input, face=scaled_choice(face, shrink), crop=scaled_choice(crop, shrink, 3))
         maker = SceneMaker(engine, tracker, replace(options, input=chosen), entry.info.title)
         alpha = small[..., 3] if small.shape[2] == 4 else None
         from fractions import Fraction
@@ -261,7 +321,18 @@ class Shelf:
         return PreparedPortrait(entry.info.key, scene.picture, scene.face, recipe)
 
 
-def _scaled(text: str, factor: float, count: int = 2) -> str:
+def first_seen(reader: ClipReader, tracker: FaceTracker) -> Pixels:
+    """The first picture of a clip in which a face is seen within a second of it; the first one if there is none."""
+    first: Pixels | None = None
+    for frame in reader:
+        first = pixels_of(frame) if first is None else first
+        if frame.time > 1 or tracker.detect(frame.rgb):
+            return first if frame.time > 1 else pixels_of(frame)
+    assert first is not None
+    return first
+
+
+def scaled_choice(text: str, factor: float, count: int = 2) -> str:
     """Pixel numbers of a point or square in the scaled picture; words and single numbers stay."""
     parts = text.split(",")
     if len(parts) < 2 or factor == 1:

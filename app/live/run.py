@@ -210,6 +210,8 @@ class Run:
         settings = self._settings()
         options = settings.options.animation
         start = self._clock()
+        if prepared.hidden:
+            return self._bare(prepared, tracked, fresh, start)
         x_d = driving_keypoints(self._engine, prepared, tracked, options, settings.expression)
         if not np.isfinite(x_d).all():
             raise FloatingPointError("the motion of this frame is not a number; the last picture stays")
@@ -235,3 +237,13 @@ class Run:
             seen=tracked.face is not None or (captured is not None and captured.motion is not None),
             marks={"rendered": done},
         )
+
+    def _bare(self, prepared: PreparedPortrait, tracked: Tracked, fresh: bool, start: float) -> LiveFrame:
+        """A frame of a portrait that shows no face at the moment, as it is."""
+        captured, picture = tracked.captured, prepared.picture
+        self._count += 1
+        return LiveFrame(
+            self._count - 1, captured.time if captured is not None and fresh else start, picture, picture,
+            None if captured is None else captured.rgb, tracked.face, prepared.key, fresh=fresh, seen=False,
+            marks={"rendered": self._clock()},
+        )  # fmt: skip

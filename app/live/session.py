@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from app.errors import AppError
 from app.events import Event, EventStream
+from app.live.clips import ClipShow
 from app.live.desk import Desk
 from app.live.drivers import DriverSource
 from app.live.frames import LiveFrame, Pixels
@@ -27,6 +28,7 @@ from app.options import RenderOptions
 from app.render.inputs import load_job_engine
 
 if TYPE_CHECKING:
+    from app.live.player import Playback
     from app.live.sinks import Sink
     from liveportrait.engines.base import Engine
     from liveportrait.expression import Expression
@@ -95,6 +97,11 @@ class LiveSession:
             self.clock, self.events,
             state=lambda: self._state, move=self._move, changed=lambda: self._notify("camera"),
         )  # fmt: skip
+        self._clips = ClipShow(
+            self._shelf, self._trackers, lambda: self._engine, lambda: self._settings, self.clock,
+            running=lambda: self._run is not None and not self._closing.is_set(), shown=self._clip_shown,
+            warn=self._warned,
+        )  # fmt: skip
         self._commands: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
         self._work = threading.Event()
         self._closing = threading.Event()
@@ -134,6 +141,7 @@ class LiveSession:
             self._work.set()
         for thread in self._threads:
             thread.join(timeout)
+        self._clips.close(timeout)
         self._desk.join(timeout)
 
     def wait_for(self, condition: Callable[[], bool], timeout: float | None = None) -> bool:
@@ -265,8 +273,19 @@ class LiveSession:
         """One portrait. Raises KeyError."""
         return self._shelf.info(key)
 
+    @property
+    def clip(self) -> Playback | None:
+        """Knobs of the chosen portrait while it is a clip that plays, or None."""
+        return self._clips.playback
+
+    def _clip_shown(self) -> None:
+        """Another frame of the portrait: the next frame of the driver takes it, if one comes soon."""
+        if not self._desk.busy:
+            self._redraw()
+
     def _portraits_changed(self) -> None:
         self._redraw()
+        self._clips.look()
         self._notify("portraits")
 
     def _prepare(self) -> None:
@@ -453,6 +472,7 @@ class LiveSession:
             publish=self._publish, warn=self._warned, countdown=self._counted,
         )  # fmt: skip
         self._do_drive()
+        self._clips.look()
 
     def _do_drive(self) -> None:
         """Let the chosen driver drive, in place of the one before."""
@@ -474,5 +494,6 @@ class LiveSession:
             self._final = replace(self.stats(), state="idle")
         self._desk.end()
         self._run = None
+        self._clips.look()
         self._rack.clear()
         self._move("idle")

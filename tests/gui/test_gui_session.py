@@ -130,7 +130,16 @@ def test_first_session_is_the_sample() -> None:
 
 def test_every_option_has_its_place() -> None:
     asked_elsewhere = {"output", "overwrite", "json_lines", "quiet", "engine", "device", "face", "crop"}
-    asked_elsewhere |= {"points", "sliders", "expression", "pose_from", "exp_from", "lips_from", "eyes_from"}
+    asked_elsewhere |= {
+        "points",
+        "sliders",
+        "expression",
+        "pose_from",
+        "exp_from",
+        "lips_from",
+        "eyes_from",
+        "driver_for",
+    }
     assert set(panel_options()) | asked_elsewhere == {info.name for info in all_options()}
     assert set(panel_live_options()) | {"camera", "mirror", "vcam", "record"} == {o.name for o in live_options()}
 

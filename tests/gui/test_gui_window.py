@@ -123,7 +123,7 @@ def test_sliders_work_on_top_of_a_clip(qtbot: QtBot, window: MainWindow, clip_dr
     assert studio.shown is not None
     assert studio.shown.thumb is not None
     window.actions_["play"].trigger()
-    assert studio.pause.on
+    assert studio.playback.paused
     settle(qtbot, window, studio.session)
     still = picture(window).copy()
     studio.set_slider("move_x", 0.19)

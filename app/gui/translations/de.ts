@@ -780,6 +780,14 @@
    <translation>Noch einmal</translation>
   </message>
   <message>
+   <source>One frame back</source>
+   <translation>Ein Bild zurück</translation>
+  </message>
+  <message>
+   <source>One frame on</source>
+   <translation>Ein Bild vor</translation>
+  </message>
+  <message>
    <source>Only mouth and jaw move; for dubbing a source video.</source>
    <translation>Nur Mund und Kiefer bewegen sich; zum Synchronisieren eines Quellvideos.</translation>
   </message>
@@ -860,6 +868,10 @@
    <translation>Bild mit dem Ausschnitt</translation>
   </message>
   <message>
+   <source>Picture {number} of {count}</source>
+   <translation>Bild {number} von {count}</translation>
+  </message>
+  <message>
    <source>Pictures</source>
    <translation>Bilder</translation>
   </message>
@@ -886,6 +898,10 @@
   <message>
    <source>Pose</source>
    <translation>Haltung</translation>
+  </message>
+  <message>
+   <source>Position in the clip</source>
+   <translation>Stelle im Clip</translation>
   </message>
   <message>
    <source>Pout</source>
@@ -1010,6 +1026,10 @@
   <message>
    <source>Render…</source>
    <translation>Rendern …</translation>
+  </message>
+  <message>
+   <source>Repeat in a loop</source>
+   <translation>In Schleife wiederholen</translation>
   </message>
   <message>
    <source>Report</source>
@@ -1342,6 +1362,14 @@
   <message>
    <source>Tilt the head to a shoulder.</source>
    <translation>Neigt den Kopf zur Schulter.</translation>
+  </message>
+  <message>
+   <source>Time</source>
+   <translation>Zeit</translation>
+  </message>
+  <message>
+   <source>To the beginning</source>
+   <translation>Zum Anfang</translation>
   </message>
   <message>
    <source>Turn</source>

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QSize, Qt
+from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
+from PySide6.QtGui import QColor, QMouseEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import (
     QFrame,
     QHBoxLayout,
     QLabel,
     QMenu,
     QPushButton,
+    QSlider,
     QToolButton,
     QVBoxLayout,
     QWidget,
@@ -22,6 +24,7 @@ from app.gui.widgets.basic import ElidedLabel, colours, tool_button
 from app.gui.widgets.driver import DriverPanel
 from app.gui.widgets.shelf import PortraitShelf
 from app.live import LiveStats
+from app.live.player import Place
 
 STATES = {
     "idle": mark("stopped"), "starting": mark("starting"), "running": mark("live"), "waiting": mark("waiting"),
@@ -161,18 +164,118 @@ class SidePanel(QWidget):
         return line
 
 
+class TimeSlider(QSlider):
+    """Position in a clip, in milliseconds; a click jumps, a drag follows the mouse.
+
+    Signals:
+        sought: Milliseconds that the user wants to see.
+    """
+
+    sought = Signal(int)
+
+    def __init__(self) -> None:
+        super().__init__(Qt.Orientation.Horizontal)
+        self.setFixedHeight(20)
+        self.setMinimumWidth(80)
+        self.setSingleStep(200)
+        self.setPageStep(1000)
+        self.setAccessibleName(tr("Position in the clip"))
+        self.setCursor(Qt.CursorShape.PointingHandCursor)
+        self.actionTriggered.connect(lambda _: self.sought.emit(self.sliderPosition()))
+
+    def show_place(self, position: int, duration: int) -> None:
+        """Show a position without a signal; not while the user drags."""
+        if self.isSliderDown():
+            return
+        before = self.blockSignals(True)
+        self.setRange(0, max(1, duration))
+        self.setValue(position)
+        self.blockSignals(before)
+        self.update()
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:  # noqa: N802 - Qt's name
+        """Jump to where the mouse is, then follow it."""
+        if event.button() == Qt.MouseButton.LeftButton:
+            self.setSliderDown(True)
+            self._follow(event.position().x())
+
+    def mouseMoveEvent(self, event: QMouseEvent) -> None:  # noqa: N802
+        """Follow the mouse."""
+        if self.isSliderDown():
+            self._follow(event.position().x())
+
+    def mouseReleaseEvent(self, event: QMouseEvent) -> None:  # noqa: N802
+        """Let go."""
+        self.setSliderDown(False)
+
+    def _follow(self, x: float) -> None:
+        share = min(max((x - 6) / max(1.0, self.width() - 12.0), 0.0), 1.0)
+        self.setSliderPosition(round(share * self.maximum()))
+        self.sought.emit(self.sliderPosition())
+        self.update()
+
+    def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
+        """Draw the track, the part played and the handle."""
+        c = colours()
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.setPen(Qt.PenStyle.NoPen)
+        middle, span = self.height() / 2, self.width() - 12.0
+        at = 6 + span * self.sliderPosition() / max(1, self.maximum())
+        painter.setBrush(QColor(c.line))
+        painter.drawRoundedRect(QRectF(6, middle - 2, span, 4), 2, 2)
+        painter.setBrush(QColor(c.accent))
+        painter.drawRoundedRect(QRectF(6, middle - 2, at - 6, 4), 2, 2)
+        if self.hasFocus():
+            halo = QColor(c.accent)
+            halo.setAlpha(80)
+            painter.setBrush(halo)
+            painter.drawEllipse(QPointF(at, middle), 9, 9)
+        painter.setBrush(QColor(c.text))
+        painter.drawEllipse(QPointF(at, middle), 5.5, 5.5)
+
+
+def clock_text(seconds: float) -> str:
+    """A time as people read it: minutes, seconds, hundredths."""
+    hundredths = round(100 * seconds)
+    minutes, rest = divmod(hundredths, 6000)
+    return f"{minutes}:{rest // 100:02d}.{rest % 100:02d}"
+
+
 class Transport(QWidget):
-    """Play, new neutral pose, state and figures.
+    """Time line, play, new neutral pose, state and figures.
 
     Args:
         actions: The commands.
+
+    Signals:
+        sought: Seconds of the time line that the user wants to see.
     """
+
+    sought = Signal(float)
 
     def __init__(self, actions: Actions) -> None:
         super().__init__()
         styled(self, "transport")
         self._actions = actions
-        self.play = action_button(actions, "play")
+        self._shown: tuple[object, ...] = ()
+        self._place: Place | None = None
+        self.play = action_button(actions, "play", 20)
+        self.to_start = action_button(actions, "to_start")
+        self.back = action_button(actions, "step_back")
+        self.forward = action_button(actions, "step_forward")
+        self.loop = action_button(actions, "loop")
+        self.slider = TimeSlider()
+        self.slider.sought.connect(lambda ms: self.sought.emit(ms / 1000))
+        self.time = QLabel()
+        self.time.setObjectName("time")
+        self.time.setAccessibleName(tr("Time"))
+        self.line = QWidget()
+        upper = QHBoxLayout(self.line)
+        upper.setContentsMargins(0, 0, 0, 0)
+        upper.setSpacing(10)
+        upper.addWidget(self.slider, 1)
+        upper.addWidget(self.time)
         self.recentre = QPushButton(tr("New neutral pose"))
         self.recentre.setObjectName("chip")
         self.recentre.setProperty("icon_name", "centre")
@@ -184,24 +287,49 @@ class Transport(QWidget):
         self.figures.setAccessibleName(tr("Figures"))
         self.state = QLabel()
         self.state.setObjectName("badge")
-        line = QHBoxLayout(self)
-        line.setContentsMargins(12, 6, 14, 6)
-        line.setSpacing(10)
-        line.addWidget(self.play)
+        line = QHBoxLayout()
+        line.setSpacing(2)
+        for widget in (self.to_start, self.back, self.play, self.forward, self.loop):
+            line.addWidget(widget)
+        line.addSpacing(8)
         line.addWidget(self.recentre)
+        line.addSpacing(8)
         line.addWidget(self.message, 1)
         line.addWidget(self.figures)
+        line.addSpacing(8)
         line.addWidget(self.state, 0, Qt.AlignmentFlag.AlignVCenter)
+        box = QVBoxLayout(self)
+        box.setContentsMargins(12, 6, 14, 6)
+        box.setSpacing(2)
+        box.addWidget(self.line)
+        box.addLayout(line)
 
-    def show_driver(self, kind: DriverKind, paused: bool) -> None:
-        """Show what can be done with a driver."""
-        moving = kind in ("file", "camera", "template")
-        self.play.setVisible(moving)
+    def show_driver(self, kind: DriverKind, paused: bool, seekable: bool) -> None:
+        """Show what can be done with a driver; cheap where nothing changed."""
+        if (kind, paused, seekable, colours()) == self._shown:
+            return
+        self._shown = kind, paused, seekable, colours()
+        self.play.setVisible(seekable or kind == "camera")
+        for widget in (self.line, self.to_start, self.back, self.forward, self.loop):
+            widget.setVisible(seekable)
+        for name in ("step_back", "step_forward", "to_start"):
+            self._actions[name].setEnabled(seekable)
         self.recentre.setVisible(kind in ("file", "camera"))
         c = colours()
         self._actions["play"].setIcon(icons.icon("play" if paused else "pause", c.text, c.faint))
         self._actions["play"].setText(tr("Play") if paused else tr("Pause"))
         self.play.setAccessibleName(tr("Play") if paused else tr("Pause"))
+
+    def show_place(self, place: Place | None) -> None:
+        """Show where a clip stands; None where nothing plays."""
+        if place is None or place == self._place:
+            return
+        self._place = place
+        self.slider.show_place(round(1000 * place.time), round(1000 * place.duration))
+        self.time.setText(f"{clock_text(float(place.time))} / {clock_text(float(place.duration))}")
+        if place.rate:
+            number, count = round(place.time * place.rate) + 1, max(1, round(place.duration * place.rate))
+            self.time.setToolTip(tr("Picture {number} of {count}", number=min(number, count), count=count))
 
     def show_state(self, state: str, problem: str) -> None:
         """Show the state of the live pipeline."""

@@ -1,0 +1,154 @@
+"""Portraits that are clips: the chosen one plays, each of its frames followed, encoded and handed to the shelf."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from app.errors import AppError
+from app.live.player import Playback, PlayerDriver
+from app.live.portraits import PreparedPortrait, scaled_choice, shrunk
+from app.render.source import SceneMaker
+from app.render.timings import Timings
+
+if TYPE_CHECKING:
+    from app.live.portraits import Moving, Shelf
+    from app.live.settings import Settings
+    from app.media.reader import Frame
+    from liveportrait.engines.base import Engine
+    from models.face import FaceTracker
+
+
+class ClipShow:
+    """Plays the chosen portrait while it is a clip and the session runs.
+
+    Args:
+        shelf: Holds the portraits.
+        tracker: Makes the tracker that follows the face of the clip.
+        engine: The engine in use, or None.
+        settings: Options of the moment.
+        clock: Source of seconds.
+        running: Whether the session shows pictures.
+        shown: Called when another frame of the clip is on the shelf.
+        warn: Told of faults.
+    """
+
+    def __init__(
+        self,
+        shelf: Shelf,
+        tracker: Callable[[], FaceTracker],
+        engine: Callable[[], Engine | None],
+        settings: Callable[[], Settings],
+        clock: Callable[[], float],
+        *,
+        running: Callable[[], bool],
+        shown: Callable[[], None],
+        warn: Callable[[str], None],
+    ) -> None:
+        self.playback: Playback | None = None
+        """Knobs of the clip that plays, or None."""
+        self._shelf = shelf
+        self._make_tracker = tracker
+        self._engine = engine
+        self._settings = settings
+        self._clock = clock
+        self._running = running
+        self._shown = shown
+        self._warn = warn
+        self._closing = threading.Event()
+        self._look = threading.Event()
+        self._player: PlayerDriver | None = None
+        self._tracker: FaceTracker | None = None
+        self._failed = ""
+        self._thread = threading.Thread(target=self._work, name="live-clip", daemon=True)
+        self._thread.start()
+
+    def look(self) -> None:
+        """Something may have changed: another portrait, another state; any thread may call it."""
+        self._look.set()
+        player, moving = self._player, self._moving()
+        if player is not None and (moving is None or moving.playback is not self.playback):
+            player.cancel()
+
+    def close(self, timeout: float | None = None) -> None:
+        """End the thread and wait for it."""
+        self._closing.set()
+        self._look.set()
+        player = self._player
+        if player is not None:
+            player.cancel()
+        self._thread.join(timeout)
+
+    def _moving(self) -> Moving | None:
+        """The chosen portrait, if it is a clip that can play now."""
+        engine = self._engine()
+        if engine is None or self._closing.is_set() or not self._running():
+            return None
+        settings = self._settings()
+        return self._shelf.moving(engine, settings.options, settings.live.picture_size)
+
+    def _work(self) -> None:
+        while not self._closing.is_set():
+            self._look.wait()
+            self._look.clear()
+            while (moving := self._moving()) is not None and moving.name != self._failed:
+                try:
+                    self._play(moving)
+                except (AppError, ValueError, MemoryError) as error:
+                    self._failed = moving.name
+                    self._warn(f"{moving.title} stands still: {error}")
+                finally:
+                    player, self._player, self.playback = self._player, None, None
+                    if player is not None:
+                        player.close()
+
+    def _play(self, moving: Moving) -> None:
+        """Play one clip until it is no longer wanted; another crop or size takes effect on the way."""
+        self._tracker = self._tracker or self._make_tracker()
+        self._player = player = PlayerDriver(moving.path, moving.playback, self._clock)
+        self.playback = moving.playback
+        player.open()
+        now: Moving | None = moving
+        while now is not None and now.playback is moving.playback and not player.cancelled:
+            self._tracker.reset()
+            self._show(now, player)
+            now = self._moving()
+
+    def _show(self, moving: Moving, player: PlayerDriver) -> None:
+        """Hand scenes to the shelf while the recipe stays the same."""
+        engine, settings = self._engine(), self._settings()
+        if engine is None or self._tracker is None:
+            return
+        options, shrink = settings.options, moving.shrink
+        chosen = replace(
+            options.input,
+            face=scaled_choice(moving.face or options.input.face, shrink),
+            crop=scaled_choice(moving.crop or options.input.crop, shrink, 3),
+        )
+        maker = SceneMaker(engine, self._tracker, replace(options, input=chosen), moving.title)
+        last: PreparedPortrait | None = None
+        for _, scene in maker.moving(self._frames(player, settings.live.picture_size), Timings()):
+            current = self._moving()
+            if current is None or current.recipe != moving.recipe:
+                return
+            if scene.face is not None:
+                last = PreparedPortrait(moving.key, scene.picture, scene.face, moving.recipe)
+            elif last is not None:
+                last = replace(last, picture=scene.picture, hidden=True)
+            if last is not None:
+                self._shelf.show(last)
+                self._shown()
+
+    @staticmethod
+    def _frames(player: PlayerDriver, longest: int) -> Iterator[tuple[Fraction, Frame]]:
+        from app.media.reader import Frame
+
+        while (captured := player.read()) is not None:
+            assert captured.rgb is not None
+            rgb = np.ascontiguousarray(shrunk(captured.rgb, longest))
+            yield Fraction(captured.index), Frame(captured.index, Fraction(captured.index), rgb)

@@ -1,0 +1,196 @@
+"""Playing of clips and templates: every knob shows exactly the frame that it names; on the test's own clock."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from app.live.frames import Captured
+from app.live.player import Playback, PlayerDriver
+from app.media.writer import ClipWriter
+
+COUNT, RATE = 72, Fraction(30000, 1001)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Knobs(Playback):
+    """A playback whose waiting takes no time: it moves the clock, or lets the test turn a knob."""
+
+    def __init__(self, clock: Clock, **how: Any) -> None:
+        super().__init__(**how)
+        self.clock = clock
+        self.later: list[Any] = []
+
+    def wait(self, seconds: float | None, stop: threading.Event) -> None:
+        if seconds is None:
+            assert self.later, "it stands still for ever"
+            self.later.pop(0)()
+        else:
+            self.clock.now += seconds
+
+
+@pytest.fixture(scope="module", params=[".mkv", ".mp4"])
+def clip(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Pictures that hold their number as brightness, 2.4 seconds."""
+    path = Path(tmp_path_factory.mktemp("player") / f"numbers{request.param}")
+    with ClipWriter(path, (64, 32), RATE, quality=100) as writer:
+        for i in range(COUNT):
+            writer.write(np.full((32, 64, 3), 20 + 3 * i, np.uint8))
+        writer.finish()
+    return path
+
+
+@pytest.fixture
+def play(clip: Path) -> Iterator[Any]:
+    made = []
+
+    def make(**how: Any) -> tuple[PlayerDriver, Knobs, Clock]:
+        clock = Clock()
+        knobs = Knobs(clock, **how)
+        player = PlayerDriver(clip, knobs, clock)
+        player.open()
+        made.append(player)
+        return player, knobs, clock
+
+    yield make
+    for player in made:
+        player.close()
+
+
+def number(captured: Captured | None) -> int:
+    """Which frame of the clip it is, by its brightness."""
+    assert captured is not None
+    assert captured.rgb is not None
+    return round((float(captured.rgb.mean()) - 20) / 3)
+
+
+def test_plays_at_its_pace_over_and_over(play: Any) -> None:
+    player, knobs, clock = play()
+    seen = [(number(player.read()), clock.now) for _ in range(COUNT + 3)]
+    assert [n for n, _ in seen] == [*range(COUNT), 0, 1, 2]
+    assert seen[COUNT - 1][1] == pytest.approx(float((COUNT - 1) / RATE), abs=1e-3)
+    assert seen[COUNT][1] == pytest.approx(float(COUNT / RATE), abs=2e-3)  # the last frame has its full time
+    assert knobs.place.time == pytest.approx(float(2 / RATE), abs=1e-3)
+    assert float(knobs.place.duration) == pytest.approx(float(COUNT / RATE), abs=0.04)
+
+
+@pytest.mark.parametrize("wanted", [0, 1, 17, 61, 66, COUNT - 1])
+def test_seek_shows_exactly_that_frame(play: Any, wanted: int) -> None:
+    player, knobs, _ = play()
+    player.read()
+    knobs.pause(True)
+    knobs.seek(wanted / RATE)
+    captured = player.read()
+    assert number(captured) == wanted
+    assert captured is not None
+    assert captured.jump
+    assert round(knobs.place.time * RATE) == wanted
+
+
+def test_seek_beyond_the_end_shows_the_last_frame(play: Any) -> None:
+    player, knobs, _ = play()
+    player.read()
+    knobs.pause(True)
+    knobs.seek(999)
+    assert number(player.read()) == COUNT - 1
+
+
+def test_of_many_seeks_the_last_one_counts_and_playing_goes_on_from_it(play: Any) -> None:
+    player, knobs, clock = play()
+    player.read()
+    for wish in (10, 50, 30):
+        knobs.seek(wish / RATE)
+    before = clock.now
+    assert [number(player.read()) for _ in range(3)] == [30, 31, 32]
+    assert clock.now - before == pytest.approx(2 / float(RATE), abs=2e-3)
+
+
+def test_steps_go_frame_by_frame_and_stand_still(play: Any) -> None:
+    player, knobs, _ = play()
+    for _ in range(5):
+        last = number(player.read())
+    seen = []
+    for step in (1, 1, -1, -1, -1, 3, -2):
+        knobs.step(step)
+        seen.append(number(player.read()))
+    assert seen == [last + n for n in (1, 2, 1, 0, -1, 2, 0)]
+    assert knobs.paused
+    knobs.seek(0)
+    assert number(player.read()) == 0
+    knobs.step(-1)  # there is nothing before it: it stands still until something else is asked for
+    knobs.later.append(lambda: knobs.step(1))
+    assert number(player.read()) == 1
+
+
+def test_steps_within_a_late_part(play: Any) -> None:
+    player, knobs, _ = play()
+    player.read()
+    knobs.pause(True)
+    knobs.seek(70 / RATE)
+    assert number(player.read()) == 70
+    for wanted in (69, 68, 67):
+        knobs.step(-1)
+        assert number(player.read()) == wanted
+
+
+def test_pause_stands_still_and_goes_on_without_a_leap(play: Any) -> None:
+    player, knobs, clock = play()
+    assert [number(player.read()) for _ in range(3)] == [0, 1, 2]
+    knobs.pause(True)
+
+    def go_on() -> None:
+        clock.now += 100.0
+        knobs.pause(False)
+
+    knobs.later.append(go_on)
+    assert [number(player.read()) for _ in range(3)] == [3, 4, 5]
+
+
+def test_without_a_loop_it_ends_on_the_last_frame_and_plays_again_from_the_first(play: Any) -> None:
+    player, knobs, _ = play(loop=False)
+    for _ in range(COUNT):
+        last = number(player.read())
+    assert last == COUNT - 1
+    knobs.later.append(lambda: knobs.pause(False))
+    assert number(player.read()) == 0
+    assert not knobs.paused
+    assert number(player.read()) == 1
+
+
+def test_late_frames_are_left_out_and_a_long_sleep_is_forgotten(play: Any) -> None:
+    player, _, clock = play()
+    player.read()
+    clock.now += 10 / float(RATE)
+    assert number(player.read()) > 5
+    clock.now += 60.0
+    following = number(player.read())
+    assert number(player.read()) == following + 1
+
+
+def test_cancel_ends_a_player_that_stands_still(clip: Path) -> None:
+    knobs = Playback()
+    player = PlayerDriver(clip, knobs, lambda: 0.0)
+    player.open()
+    assert number(player.read()) == 0
+    knobs.pause(True)
+    got: list[Captured | None] = []
+    thread = threading.Thread(target=lambda: got.append(player.read()))
+    thread.start()
+    player.cancel()
+    thread.join(10)
+    assert got == [None]
+    assert player.cancelled
+    player.close()

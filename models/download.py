@@ -7,6 +7,7 @@ import os
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -16,9 +17,16 @@ from models.weights import check_file, locate, record, user_folder
 Progress = Callable[[str, int, int | None], None]
 """Called with the file's name, the bytes so far and the bytes in all (None where unknown)."""
 
+Cancelled = Callable[[], bool]
+"""Asked between blocks; True ends the download. What has arrived is kept and continued next time."""
+
 HUB: Final = "https://huggingface.co"
 TIMEOUT: Final = 30.0
 BLOCK: Final = 1 << 18
+
+
+class DownloadCancelledError(ModelError):
+    """The user ended a download."""
 
 
 def default_hubs() -> list[str]:
@@ -36,6 +44,7 @@ def download_model(
     accept_licence: bool = False,
     hubs: Sequence[str] | None = None,
     progress: Progress | None = None,
+    cancelled: Cancelled | None = None,
 ) -> list[Path]:
     """Fetch the files of a model that are not there yet, or are damaged, into the user's folder.
 
@@ -44,6 +53,7 @@ def download_model(
         accept_licence: Must be True where the licence forbids commercial use.
         hubs: Hugging Face addresses, tried in turn; default_hubs() if None.
         progress: Told about every block.
+        cancelled: Ends it.
 
     Returns:
         Paths in the order of the spec.
@@ -51,6 +61,7 @@ def download_model(
     Raises:
         ModelError: Licence not accepted, no known source, no connection, or a wrong file. What was fetched of a broken
             download stays as NAME.part and is continued next time.
+        DownloadCancelledError: ``cancelled`` said so; the same holds.
     """
     spec = get_model(model) if isinstance(model, str) else model
     if not spec.commercial_ok and not accept_licence:
@@ -59,34 +70,89 @@ def download_model(
         if not (file.url or file.repo):
             raise ModelError(f"Model {spec.name} can't be downloaded by this app; its source is {spec.source}.")
     hubs = default_hubs() if hubs is None else hubs
-    return [_fetched(file, hubs, progress) for file in spec.files]
+    return [_fetched(file, hubs, progress, cancelled) for file in spec.files]
 
 
-def _fetched(file: ModelFile, hubs: Sequence[str], progress: Progress | None) -> Path:
+def missing_bytes(model: str | ModelSpec, *, hubs: Sequence[str] | None = None) -> int | None:
+    """How much a download would fetch: asks the sources for the sizes that are not known.
+
+    Args:
+        model: The model or its name.
+        hubs: As for download_model.
+
+    Returns:
+        Bytes of the files that are not there yet, less what a broken download left; None where a source does not tell.
+    """
+    spec = get_model(model) if isinstance(model, str) else model
+    hubs = default_hubs() if hubs is None else hubs
+    total = 0
+    for file in spec.files:
+        present = locate(file)
+        if present is not None and check_file(present, file).ok:
+            continue
+        size = file.size if file.size is not None else _asked_size(file, hubs)
+        if size is None:
+            return None
+        part = part_of(user_folder() / file.name)
+        total += max(0, size - (part.stat().st_size if part.is_file() else 0))
+    return total
+
+
+def _asked_size(file: ModelFile, hubs: Sequence[str]) -> int | None:
+    """Size of a file as its source tells it, or None."""
+    import huggingface_hub
+
+    try:
+        if not file.repo:
+            with urllib.request.urlopen(  # noqa: S310 - one of our own addresses
+                urllib.request.Request(file.url, method="HEAD"),  # noqa: S310
+                timeout=TIMEOUT,
+            ) as answer:
+                return int(answer.headers["Content-Length"])
+        for hub in hubs:
+            url = huggingface_hub.hf_hub_url(file.repo, file.path or file.name, endpoint=hub)
+            return huggingface_hub.get_hf_file_metadata(url, token=False, timeout=TIMEOUT).size
+    except Exception:  # noqa: BLE001 - errors of the hub, its HTTP client and the system; the size is only a service
+        return None
+    return None
+
+
+def part_of(target: Path) -> Path:
+    """Where an unfinished download of a file lies."""
+    return target.with_name(target.name + ".part")
+
+
+def _fetched(
+    file: ModelFile, hubs: Sequence[str], progress: Progress | None, cancelled: Cancelled | None
+) -> Path:  # fmt: skip
     present = locate(file)
     if present is not None and check_file(present, file).ok:
         return present
     target = user_folder() / file.name
     target.parent.mkdir(parents=True, exist_ok=True)
     if file.repo:
-        return _fetch_hub(file, target, hubs)
-    return fetch_url(file, target, progress)
+        return _fetch_hub(file, target, hubs, progress, cancelled)
+    return fetch_url(file, target, progress, cancelled)
 
 
-def fetch_url(file: ModelFile, target: Path, progress: Progress | None = None) -> Path:
+def fetch_url(
+    file: ModelFile, target: Path, progress: Progress | None = None, cancelled: Cancelled | None = None
+) -> Path:  # fmt: skip
     """Fetch a plain address, continuing an earlier part if the server can.
 
     Args:
         file: What to fetch; size and hash are checked where known.
         target: Where it goes, in one step, when it is whole and right.
         progress: Told about every block.
+        cancelled: Ends it.
 
     Raises:
+        DownloadCancelledError: ``cancelled`` said so; what has arrived is kept.
         ModelError: No connection, an error answer, an interrupted or a wrong file.
     """
     if not file.url.startswith(("https://", "http://127.0.0.1", "http://localhost")):
         raise ModelError(f"{file.url!r} is not an https address.")
-    part = target.with_name(target.name + ".part")
+    part = part_of(target)
     have = part.stat().st_size if part.is_file() else 0
     if file.size is not None and have >= file.size:
         part.unlink()
@@ -94,7 +160,7 @@ def fetch_url(file: ModelFile, target: Path, progress: Progress | None = None) -
     request = urllib.request.Request(file.url, headers={"Range": f"bytes={have}-"} if have else {})  # noqa: S310
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:  # noqa: S310 - scheme checked above
-            _receive(answer, part, file, have, progress)
+            _receive(answer, part, file, have, progress, cancelled)
     except urllib.error.HTTPError as error:
         if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
             part.unlink(missing_ok=True)
@@ -106,8 +172,9 @@ def fetch_url(file: ModelFile, target: Path, progress: Progress | None = None) -
 
 
 def _receive(
-    answer: http.client.HTTPResponse, part: Path, file: ModelFile, have: int, progress: Progress | None
-) -> None:
+    answer: http.client.HTTPResponse, part: Path, file: ModelFile, have: int, progress: Progress | None,
+    cancelled: Cancelled | None,
+) -> None:  # fmt: skip
     """Write an answer to the part file."""
     resumed = answer.status == http.client.PARTIAL_CONTENT
     have = have if resumed else 0
@@ -115,7 +182,9 @@ def _receive(
     promised = have + int(announced) if announced else None
     total = promised if file.size is None else file.size
     with part.open("ab" if resumed else "wb") as stream:
-        while block := answer.read(BLOCK):
+        while block := answer.read1(BLOCK):
+            if cancelled is not None and cancelled():
+                raise DownloadCancelledError(f"The download of {file.name} was ended; what has arrived is kept.")
             stream.write(block)
             have += len(block)
             if file.size is not None and have > file.size:
@@ -140,21 +209,19 @@ def _accept(file: ModelFile, part: Path, target: Path) -> Path:
     return target
 
 
-def _fetch_hub(file: ModelFile, target: Path, hubs: Sequence[str]) -> Path:
-    """Fetch from the first Hugging Face address that answers."""
+def _fetch_hub(
+    file: ModelFile, target: Path, hubs: Sequence[str], progress: Progress | None, cancelled: Cancelled | None
+) -> Path:
+    """Fetch from the first Hugging Face address that answers; an earlier part is continued."""
     import huggingface_hub
 
-    staging = user_folder() / "incoming"
     faults = []
     for hub in hubs:
+        url = huggingface_hub.hf_hub_url(file.repo, file.path or file.name, endpoint=hub)
         try:
-            fetched = huggingface_hub.hf_hub_download(
-                file.repo, file.path or file.name, endpoint=hub, local_dir=staging, token=False
-            )
-        except Exception as error:  # noqa: BLE001 - errors of the hub, its HTTP client and the system, no common base
-            faults.append(
-                f"{hub}: {str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__}"
-            )
-            continue
-        return _accept(file, Path(fetched), target)
+            return fetch_url(replace(file, url=url), target, progress, cancelled)
+        except DownloadCancelledError:
+            raise
+        except ModelError as error:
+            faults.append(f"{hub}: {error}")
     raise ModelError(f"{file.name} of {file.repo} can't be fetched ({'; '.join(faults) or 'no hub is named'}).")

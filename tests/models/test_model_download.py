@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from models.download import HUB, default_hubs, download_model
+from models.download import HUB, DownloadCancelledError, default_hubs, download_model, missing_bytes
 from models.registry import ModelError, ModelFile, ModelSpec
 from models.weights import verify
 
@@ -211,3 +211,30 @@ def test_the_users_mirror_comes_first(monkeypatch: pytest.MonkeyPatch):
     assert default_hubs() == [HUB]
     monkeypatch.setenv("HF_ENDPOINT", "https://mirror.example/")
     assert default_hubs() == ["https://mirror.example", HUB]
+
+
+@pytest.mark.parametrize("hub", [True, False])
+def test_cancelled_download_is_kept_and_continued(server: Server, folder: Path, hub: bool):
+    server.files["/owner/name/resolve/main/weights.bin"] = server.files["/weights.bin"] = DATA
+    where = {"repo": "owner/name", "path": "weights.bin"} if hub else {"url": f"{server.address}/weights.bin"}
+    model = ModelSpec("g/weights", "test", (ModelFile("g/weights.bin", None, HASH, **where),), "MIT", True, "a test")
+    hubs, told = [server.address], []
+    assert missing_bytes(model, hubs=hubs) == len(DATA)
+    with pytest.raises(DownloadCancelledError, match="what has arrived is kept"):
+        download_model(
+            model, hubs=hubs, progress=lambda *step: told.append(step), cancelled=lambda: sum(s[1] for s in told) > 0
+        )
+    kept = (folder / "g" / "weights.bin.part").stat().st_size
+    assert 0 < kept < len(DATA)
+    assert missing_bytes(model, hubs=hubs) == len(DATA) - kept
+    (path,) = download_model(model, hubs=hubs, progress=lambda *step: told.append(step))
+    assert path.read_bytes() == DATA
+    assert server.ranges[-1] == f"bytes={kept}-"
+    assert told[-1] == ("g/weights.bin", len(DATA), len(DATA))
+    assert missing_bytes(model, hubs=hubs) == 0
+
+
+def test_size_that_nobody_tells(server: Server):
+    file = ModelFile("g/weights.bin", repo="owner/name")
+    assert missing_bytes(ModelSpec("g/weights", "t", (file,), "MIT", True, "a test"), hubs=[server.address]) is None
+    assert missing_bytes(ModelSpec("g/weights", "t", (file,), "MIT", True, "a test"), hubs=[]) is None

@@ -144,6 +144,11 @@ class Compositor:
             self._up_source = self._up(self._source_crop, self.window)
             self._gradient = self._texture(self._source_crop)
 
+    @property
+    def mask(self) -> Mask:
+        """Share of the rendered square (0..1) in the window, (h, w) float32."""
+        return self._mask
+
     @staticmethod
     def _window_size(window: Window) -> tuple[int, int]:
         return window[2] - window[0], window[3] - window[1]

@@ -6,7 +6,10 @@ import contextlib
 import logging
 import math
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Final, Literal, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, get_args
+
+import numpy as np
+import numpy.typing as npt
 
 from liveportrait.networks import require_torch
 from models.registry import ModelError
@@ -65,10 +68,15 @@ def judge_numbers(*tensors: Tensor) -> Verdict:
 
 def judge_pictures(pictures: Tensor) -> Verdict:
     """Whether pictures (B, C, H, W) in 0..1 hold numbers, and none of them is black."""
-    peaks = pictures.amax(dim=(1, 2, 3))
-    if not bool(peaks.isfinite().all()):
+    return judge_peaks(pictures.amax(dim=(1, 2, 3)).float().cpu().numpy())
+
+
+def judge_peaks(peaks: npt.NDArray[np.floating[Any]] | Tensor) -> Verdict:
+    """The same for the highest value of each picture."""
+    values = np.asarray(peaks.cpu() if hasattr(peaks, "cpu") else peaks)
+    if not np.isfinite(values).all():
         return "nan"
-    return "good" if bool((peaks >= BLACK).all()) else "black"
+    return "good" if bool((values >= BLACK).all()) else "black"
 
 
 class PrecisionGuard:

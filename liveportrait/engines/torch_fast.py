@@ -1,7 +1,9 @@
 """The LivePortrait engine on PyTorch with the rewritten networks: same weights, same pictures, less time.
 
 The type of the convolutions is found by a timed self-test: of the types whose test picture is close enough to that of
-full precision, the fastest is taken. Weights are cast once; there is no autocast, and F and M stay in full precision.
+full precision, the fastest is taken, and remembered (liveportrait.engines.memory). Weights are cast once; there is no
+autocast, and F and M stay in full precision. On CUDA a frame is one graph (liveportrait.engines.graph); ``tune`` lets
+torch.compile fuse the networks and keeps that form where it is faster.
 """
 
 from __future__ import annotations
@@ -9,26 +11,45 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from liveportrait.engines.base import Image, Portrait
+from liveportrait.engines.compiled import compiled, compiler_missing, keep_compiled
+from liveportrait.engines.graph import CudaRecorder, Recorder, StaticGraph, leaves, rebuilt
 from liveportrait.engines.liveportrait21 import KEYPOINTS
-from liveportrait.engines.precision import LOWEST_PSNR, Precision, PrecisionGuard, judge_numbers, judge_pictures, psnr
-from liveportrait.engines.torch import SourceFeatures, TorchEngine, _test_picture
+from liveportrait.engines.memory import SpeedMemory, fingerprint, speed_key
+from liveportrait.engines.precision import (
+    LOWEST_PSNR,
+    Precision,
+    PrecisionGuard,
+    judge_numbers,
+    judge_peaks,
+    judge_pictures,
+    psnr,
+)
+from liveportrait.engines.torch import SourceFeatures, TorchEngine, _checked_keypoints, _features, _test_picture
+from liveportrait.motion import Array, Motion
 from models.registry import ModelError
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
+    from liveportrait.compose import Compositor
     from liveportrait.networks.fast.generator import FastGenerator
     from liveportrait.networks.fast.warping import FastWarping, WarpSource
     from liveportrait.networks.loading import Variant
 
 logger = logging.getLogger(__name__)
+EAGER, COMPILED = "eager", "compiled"
 
 
 @dataclass(frozen=True)
@@ -62,12 +83,22 @@ class TimedGuard(PrecisionGuard):
     def __init__(self, device: torch.device, asked: Precision = "auto") -> None:
         super().__init__(device, asked)
         self.trials: tuple[Trial, ...] = ()
-        self._modes = ["fp32"]
+        self._own = threading.local()
+
+    @property
+    def _modes(self) -> list[str]:
+        """Nested modes of this thread; encoding a source and drawing may run beside each other."""
+        modes: list[str] = self._own.__dict__.setdefault("modes", ["fp32"])
+        return modes
 
     @property
     def active(self) -> str:
         """Type to compute in, inside of mode()."""
         return self._modes[-1]
+
+    def recall(self, precision: str, trials: tuple[Trial, ...]) -> None:
+        """Take what an earlier self-test found on this machine with these weights."""
+        self._tested, self.precision, self.trials = True, precision, trials
 
     def candidates(self) -> list[str]:
         """Half precisions worth trying."""
@@ -105,7 +136,7 @@ class TimedGuard(PrecisionGuard):
         candidates = self.candidates()
         if not candidates:
             return
-        full, seconds = self._timed(draw, "fp32")
+        full, seconds = self.timed(draw, "fp32")
         if judge_numbers(full) == "nan":
             raise ModelError("The networks give no picture even in full precision; verify the weights.")
         trials = [Trial("fp32", seconds, math.inf)]
@@ -124,7 +155,7 @@ class TimedGuard(PrecisionGuard):
     def _trial(self, draw: Callable[[], Tensor], full: Tensor, precision: str) -> Trial:
         """Time one type and compare its picture."""
         try:
-            half, seconds = self._timed(draw, precision)
+            half, seconds = self.timed(draw, precision)
         except RuntimeError as error:
             return Trial(precision, math.inf, 0.0, str(error).splitlines()[0].rstrip("."))
         verdict = judge_pictures(half)
@@ -135,14 +166,14 @@ class TimedGuard(PrecisionGuard):
         refused = f"only {decibels:.1f} dB from full precision" if decibels < LOWEST_PSNR else ""
         return Trial(precision, seconds, decibels, refused)
 
-    def _timed(self, draw: Callable[[], Tensor], precision: str) -> tuple[Tensor, float]:
-        """Picture and seconds; on a GPU after one run that starts it up."""
+    def timed(self, draw: Callable[[], Tensor], precision: str, *, start: bool = False) -> tuple[Tensor, float]:
+        """Picture and seconds; on a GPU, or if asked, after one run that starts it up."""
         with self.mode(precision):
-            if self.device.type != "cpu":
+            if start or self.device.type != "cpu":
                 draw().cpu()
-            start = time.perf_counter()
+            begun = time.perf_counter()
             picture = draw().float().cpu()
-            return picture, time.perf_counter() - start
+            return picture, time.perf_counter() - begun
 
 
 class TorchFastEngine(TorchEngine):
@@ -185,7 +216,16 @@ class TorchFastEngine(TorchEngine):
         self._pairs: dict[str, tuple[FastWarping, FastGenerator]] = {
             "fp32": (full[0].to(self.device), full[1].to(self.device))
         }
-        self._prepared: tuple[SourceFeatures, WarpSource] | None = None
+        self._prepared: tuple[SourceFeatures, str, WarpSource] | None = None
+        self._shape: WarpSource | None = None
+        self._recall: tuple[SpeedMemory, str] | None = None
+        self._form, self._form_note = EAGER, "not tried, see animate doctor --tune"
+        self._recorder: Recorder | None = CudaRecorder(self.device) if self.device.type == "cuda" else None
+        self._graphs: dict[str, StaticGraph] = {}
+
+    def remember_in(self, memory: SpeedMemory, key: str) -> None:
+        """Keep what the self-test finds under a key, and take what is there already instead of a self-test."""
+        self._recall = memory, key
 
     def warm_up(self) -> None:
         """Time the types on a test picture and choose, once; then keep the weights of the chosen one and of fp32."""
@@ -194,13 +234,105 @@ class TorchFastEngine(TorchEngine):
         self._pairs = {name: pair for name, pair in self._pairs.items() if name in chosen}
 
     def describe(self) -> dict[str, str]:
-        """As TorchEngine.describe, with what the self-test found."""
+        """As TorchEngine.describe, with what the self-test found and the form in which the networks run."""
         own = super().describe()
         found = [
             f"{t.precision} {t.seconds * 1e3:.0f} ms" + (f" (refused: {t.refused})" if t.refused else "")
             for t in self._guard.trials
         ]
-        return own | ({"self-test": ", ".join(found)} if found else {})
+        own |= {"self-test": ", ".join(found)} if found else {}
+        own["networks"] = self._form
+        if self._form == EAGER:
+            own["torch.compile"] = compiler_missing(self.device.type) or self._form_note
+        if self._recorder is not None:
+            failed = next((graph.failed for graph in self._graphs.values() if graph.failed), "")
+            own["CUDA graph"] = f"given up: {failed}" if failed else "yes"
+        return own
+
+    def render(self, portrait: Portrait, x_d: Array) -> Image:
+        """Draw the portrait; see Engine.render. Levels are made on the device, so a quarter of the bytes come back."""
+        features, guard = _features(portrait), self._ready()
+        frames = [
+            guard.run(partial(self._levels_of, features, part), lambda result: judge_peaks(result[1]))[0]
+            for part in self._tensor(_checked_keypoints(x_d)).split(self.batch)
+            if len(part)
+        ]
+        return np.concatenate(frames) if frames else np.empty((0, self.crop_size, self.crop_size, 3), np.uint8)
+
+    def tune(self) -> None:
+        """Compile W and G in the chosen type, compare and time, and keep that form if it is faster; takes a minute.
+
+        What is found is remembered. Where nothing can compile, describe() says why.
+        """
+        self._ready()
+        guard = self._guard
+        if compiler_missing(self.device.type) or self._form == COMPILED:
+            return
+        with guard.mode(guard.precision):
+            features, driving = self._test_case()
+            before, seconds = guard.timed(lambda: self._draw(features, driving), guard.precision, start=True)
+            self._use(COMPILED)
+            try:
+                after, faster = guard.timed(lambda: self._draw(features, driving), guard.precision, start=True)
+            except Exception as error:  # noqa: BLE001 - compilers fail in many ways; the eager form always works
+                text = (str(error).strip().splitlines() or [type(error).__name__])[0]
+                self._use(EAGER, f"failed ({text[:120]})")
+            else:
+                decibels = psnr(float((after - before).square().mean()))
+                if decibels < LOWEST_PSNR:
+                    self._use(EAGER, f"refused, {decibels:.1f} dB from the eager form")
+                elif faster >= seconds:
+                    self._use(EAGER, f"not faster ({faster * 1e3:.0f} ms against {seconds * 1e3:.0f} ms)")
+                else:
+                    self._form_note = f"{faster * 1e3:.0f} ms against {seconds * 1e3:.0f} ms"
+        self._keep()
+
+    def whole_frame(
+        self, portrait: Portrait, reference: Motion, compositor: Compositor, *, stitching: bool = True
+    ) -> Callable[[Image], tuple[Image, Image]]:
+        """Function: (256, 256, 3) uint8 driving crop -> window of the finished picture, and the bare square.
+
+        Everything between stays on the device (liveportrait.engines.frame); on CUDA it is one graph.
+
+        Args:
+            portrait: From encode.
+            reference: The driver's neutral frame (N = 1).
+            compositor: Where the square goes.
+            stitching: Whether the keypoints are stitched.
+        """
+        import copy
+
+        import torch
+
+        from liveportrait.engines.frame import WholeFrame, frame_motion, frame_place
+
+        guard = self._ready()
+        with guard.mode(guard.precision):
+            warping, generator = self._pair(guard.precision)
+            stitch = copy.deepcopy(self._stitching).to(self.device) if stitching else None
+            frame = WholeFrame(self._motion, stitch, warping, generator)
+            source = self._source(_features(portrait))
+            shape = source, frame_motion(portrait, reference, self.device), frame_place(compositor, self.device)
+
+        def compute(*tensors: Tensor) -> tuple[Tensor, ...]:
+            results: tuple[Tensor, ...] = frame(*rebuilt(shape, iter(tensors[:-1])), tensors[-1])
+            return results
+
+        fixed, graph = leaves(shape), StaticGraph(compute, self._recorder)
+
+        def take(results: tuple[Tensor, ...]) -> tuple[Image, Image, bool]:
+            window, square, peaks = results
+            return window[0].cpu().numpy().copy(), square[0].cpu().numpy().copy(), judge_peaks(peaks) == "nan"
+
+        def draw(crop: Image) -> tuple[Image, Image]:
+            with guard.mode(guard.precision):
+                given = torch.from_numpy(np.ascontiguousarray(crop[None])).to(self.device)
+                window, square, broken = graph(fixed, [given], take)
+            if broken:
+                raise ModelError(f"A frame came out as NaN in {guard.precision}; choose --precision fp32.")
+            return window, square
+
+        return draw
 
     # ------------------------------------------------------------------ parts
 
@@ -218,13 +350,56 @@ class TorchFastEngine(TorchEngine):
             self._pairs[precision] = warping, generator
         return self._pairs[precision]
 
+    def _use(self, form: str, note: str = "") -> None:
+        """Run W and G of the chosen type as they are, or compiled."""
+        self._form, self._form_note = form, note
+        warping, generator = self._pair(self.precision)
+        for module, name in ((warping, "warp"), (generator, "_pixels")):
+            module.__dict__.pop(name, None)
+            if form == COMPILED:
+                module.__dict__[name] = compiled(getattr(module, name), self.device.type)
+        self._graphs.clear()
+
     def _ready(self) -> PrecisionGuard:
         """The guard, after its self-test: W and G on one source, prepared outside of the timing."""
-        if not self._guard.trials and self._guard.candidates():
+        if not self._guard.trials and self._guard.candidates() and not self._recalled():
             with self._guard.mode("fp32"):
                 features, driving = self._test_case()
             self._guard.self_test(lambda: self._draw(features, driving))
+            self._keep()
         return self._guard
+
+    def _recalled(self) -> bool:
+        """Take the type and form that were found before; whether there are any."""
+        if self._recall is None or self._guard.asked != "auto":
+            return False
+        memory, key = self._recall
+        known = memory.get(key)
+        try:
+            if known is None:
+                return False
+            trials = tuple(Trial(*entry) for entry in known["trials"])
+            precision, form = str(known["precision"]), str(known["form"])
+            if not trials or precision not in ("fp32", *self._guard.candidates()) or form not in (EAGER, COMPILED):
+                return False
+            note = str(known["note"])
+        except (KeyError, TypeError):
+            return False
+        self._guard.recall(precision, trials)
+        self._form_note = note
+        if form == COMPILED and not compiler_missing(self.device.type):
+            self._use(COMPILED, note)
+        return True
+
+    def _keep(self) -> None:
+        """Remember type and form."""
+        if self._recall is None or self._guard.asked != "auto" or not self._guard.trials:
+            return
+        memory, key = self._recall
+        trials = [[t.precision, round(t.seconds, 5), t.psnr, t.refused] for t in self._guard.trials]
+        memory.put(
+            key, {"precision": self.precision, "form": self._form, "note": self._form_note, "trials": trials}
+        )  # fmt: skip
 
     def _test_case(self) -> tuple[SourceFeatures, Tensor]:
         """A synthetic head, and the keypoints of its mirror image."""
@@ -232,6 +407,14 @@ class TorchFastEngine(TorchEngine):
         pair = (self._motion(image), self._motion(image.flip(-1)))
         source, driving = (heads["scale"][..., None] * heads["kp"].reshape(1, KEYPOINTS, 3) for heads in pair)
         return SourceFeatures(self._appearance(image).float(), source.float()), driving.float()
+
+    def _source(self, features: SourceFeatures) -> WarpSource:
+        """What W needs of a source; that of the last one is kept."""
+        kept, active = self._prepared, self._guard.active
+        if kept is None or kept[0] is not features or kept[1] != active:
+            warping = self._pair(active)[0]
+            kept = self._prepared = features, active, warping.prepare(features.volume, features.keypoints)
+        return kept[2]
 
     def _draw(self, features: SourceFeatures, driving: Tensor) -> Tensor:
         """(B, 3, 512, 512) float32 RGB, 0..1."""
@@ -241,17 +424,39 @@ class TorchFastEngine(TorchEngine):
     def split(self, features: SourceFeatures) -> tuple[Callable[[Tensor], Any], Callable[[Any], Tensor]]:
         """See TorchEngine.split."""
         warping, generator = self._pair(self._guard.active)
-        if self._prepared is None or self._prepared[0] is not features:
-            self._prepared = features, warping.prepare(features.volume, features.keypoints)
-        prepared = self._prepared[1]
-        return (lambda driving: warping.warp(prepared, driving)["out"]), generator
+        source = self._source(features)
+        return (lambda driving: warping.warp(source, driving)["out"]), generator
+
+    def _levels_of(self, features: SourceFeatures, driving: Tensor) -> tuple[Image, Array]:
+        """(B, 512, 512, 3) uint8 and the highest value of each picture, on the processor."""
+        self._shape = source = self._source(features)
+
+        def take(results: tuple[Tensor, ...]) -> tuple[Image, Array]:
+            levels, peaks = (result.cpu().numpy().copy() for result in results)
+            return levels, peaks
+
+        active = self._guard.active
+        if active not in self._graphs:
+            self._graphs[active] = StaticGraph(self._draw_levels, self._recorder)
+        return self._graphs[active](leaves(source), [driving], take)
+
+    def _draw_levels(self, *tensors: Tensor) -> tuple[Tensor, ...]:
+        """W and G on the tensors of a source and the driving keypoints."""
+        *fixed, driving = tensors
+        warping, generator = self._pair(self._guard.active)
+        return generator.levels_and_peaks(warping.warp(rebuilt(self._shape, iter(fixed)), driving)["out"])
 
 
 def load_engine(weights: Path | None = None, *, variant: Variant = "human", **others: Any) -> TorchFastEngine:
     """The engine with the official weights; arguments as those of liveportrait.engines.torch.load_engine."""
-    engine = TorchFastEngine.from_checkpoints(checkpoint_files(weights, variant), **others)
+    files = checkpoint_files(weights, variant)
+    engine = TorchFastEngine.from_checkpoints(files, **others)
     assert isinstance(engine, TorchFastEngine)
     engine.animals = variant == "animals"
+    memory = SpeedMemory()
+    keep_compiled(memory.path.parent / "compiled")
+    weights_hash = fingerprint(sorted(set(files.values())))
+    engine.remember_in(memory, speed_key("torch-fast form", weights_hash, device=engine.device, **others))
     return engine
 
 

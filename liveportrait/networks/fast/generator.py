@@ -149,8 +149,14 @@ class FastGenerator(nn.Module):
 
     def levels(self, feature: Tensor) -> Tensor:
         """(B, 256, h, w) -> (B, 8h, 8w, 3) uint8 RGB, cut down to whole levels, contiguous."""
-        out = torch.sigmoid(self._pixels(feature).float()).mul_(255.0).to(torch.uint8)
-        return functional.pixel_shuffle(out, 2).permute(0, 2, 3, 1).contiguous()
+        return self.levels_and_peaks(feature)[0]
+
+    def levels_and_peaks(self, feature: Tensor) -> tuple[Tensor, Tensor]:
+        """As levels, with the highest value of each picture (B,) in 0..1, NaN where it holds any."""
+        values = torch.sigmoid(self._pixels(feature).float())
+        peaks = values.amax(dim=(1, 2, 3))
+        out = (values * 255.0).to(torch.uint8)
+        return functional.pixel_shuffle(out, 2).permute(0, 2, 3, 1).contiguous(), peaks
 
     def _pixels(self, feature: Tensor) -> Tensor:
         """(B, 12, 4h, 4w) before the sigmoid."""

@@ -52,7 +52,7 @@ def download_model(
         model: The model or its name.
         accept_licence: Must be True where the licence forbids commercial use.
         hubs: Hugging Face addresses, tried in turn; default_hubs() if None.
-        progress: Told about every block.
+        progress: Told about the beginning of each file, with what is there already, and every block.
         cancelled: Ends it.
 
     Returns:
@@ -181,6 +181,8 @@ def _receive(
     announced = answer.headers.get("Content-Length")
     promised = have + int(announced) if announced else None
     total = promised if file.size is None else file.size
+    if progress is not None:
+        progress(file.name, have, total)
     with part.open("ab" if resumed else "wb") as stream:
         while block := answer.read1(BLOCK):
             if cancelled is not None and cancelled():

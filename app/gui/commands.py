@@ -444,7 +444,7 @@ class Commands(SavedCommands):
 
     def show_weights(self) -> None:
         """Open the dialog of model weights."""
-        self._open(WeightsDialog(self.studio.background, self.window))
+        self._open(WeightsDialog(self.studio.background, self.studio.downloads, self.window))
 
     def edit_shortcuts(self) -> None:
         """Open the sheet of keys."""

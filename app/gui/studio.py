@@ -15,6 +15,7 @@ from PySide6.QtGui import QImage
 from app.errors import AppError
 from app.events import Event, EventStream
 from app.gui import pictures
+from app.gui.downloads import Downloads
 from app.gui.driving import live_source
 from app.gui.jobs import RenderQueue
 from app.gui.session import PER_PORTRAIT, Driver, History, Session, first_session
@@ -88,6 +89,10 @@ class Studio(QObject):
         self.settings = settings
         self.history = History(session or restore(settings))
         self.background = Background(self)
+        self.downloads = Downloads(self)
+        self.downloads.arrived.connect(
+            lambda name: self.said.emit("info", tr("The weights of {name} have arrived.", name=name))
+        )
         self.queue = RenderQueue(parent=self)
         self.queue.failed.connect(self.failed)
         self.playback = Playback()  # of the driver; a new one with each driver
@@ -408,7 +413,7 @@ class Studio(QObject):
         ended = self.queue.stop(background=self.finish_alone)
         self.live.close()
         self._presenter.stop()
-        return self.background.wait() and ended
+        return self.downloads.close() and self.background.wait() and ended
 
     def close(self) -> bool:
         """Both at once; see :meth:`begin_close` and :meth:`finish_close`."""

@@ -1,12 +1,11 @@
-"""Model weights: what is here, under which licence, download and import."""
+"""Model weights: what is here, under which licence and how large, download and import."""
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import Qt
 from PySide6.QtWidgets import (
     QCheckBox,
     QDialog,
@@ -22,11 +21,11 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from app.gui.downloads import Downloads, Transfer
 from app.gui.threads import Background
 from app.gui.translate import tr
-from models.download import download_model
 from models.registry import ModelSpec, get_model, list_models
-from models.weights import import_model, verify
+from models.weights import user_folder, verify
 
 
 def size_text(count: int | None) -> str:
@@ -61,27 +60,36 @@ def look() -> list[ModelState]:
     return found
 
 
+def progress_text(transfer: Transfer) -> str:
+    """File, bytes, speed and time left as people read them."""
+    done = size_text(transfer.fetched)
+    if transfer.total:
+        done = tr("{done} of {total}", done=done, total=size_text(transfer.total))
+    parts = [part for part in (transfer.file.rsplit("/", 1)[-1], done) if part]
+    if transfer.speed > 0:
+        parts.append(tr("{size}/s", size=size_text(round(transfer.speed))))
+    left = transfer.seconds_left
+    if left is not None:
+        minutes, seconds = divmod(round(left), 60)
+        parts.append(tr("{time} left", time=f"{minutes}:{seconds:02d}"))
+    return "  ·  ".join(parts)
+
+
 class ModelCard(QFrame):
     """One model.
 
     Args:
         state: Its state.
-        background: Downloads and imports.
-
-    Signals:
-        changed: Files have come.
+        downloads: Fetches and imports.
     """
 
-    changed = Signal()
-    progressed = Signal(str, object, object)
-
-    def __init__(self, state: ModelState, background: Background) -> None:
+    def __init__(self, state: ModelState, downloads: Downloads) -> None:
         super().__init__()
         self.setObjectName("card")
-        self.spec = state.spec
-        self._background = background
-        self._sent = 0.0
-        title = QLabel(state.spec.name)
+        self.spec, self.here = state.spec, state.here
+        self._downloads = downloads
+        name = state.spec.name
+        title = QLabel(name)
         title.setObjectName("brand")
         known = [f.size for f in state.spec.files]
         size = size_text(sum(s for s in known if s is not None) if None not in known else None)
@@ -91,7 +99,7 @@ class ModelCard(QFrame):
         top.addWidget(title, 1)
         top.addWidget(badge)
         facts = QLabel(
-            f"{state.spec.task}\n"
+            f"{tr(state.spec.task)}\n"
             + tr("Licence: {licence}", licence=state.spec.licence)
             + f" · {tr('commercial use allowed') if state.spec.commercial_ok else tr('no commercial use')}"
             + f" · {tr('{count} files', count=len(state.spec.files))}, {size}\n"
@@ -99,108 +107,119 @@ class ModelCard(QFrame):
         )
         facts.setObjectName("muted")
         facts.setWordWrap(True)
-        self.note = QLabel(state.fault or state.spec.note)
-        self.note.setObjectName("warningText" if state.fault else "faint")
+        self._note_text = state.fault or tr(state.spec.note)
+        self._note_look = "warningText" if state.fault else "faint"
+        self.note = QLabel()
         self.note.setWordWrap(True)
-        self.note.setVisible(bool(self.note.text()))
         self.bar = QProgressBar()
         self.bar.setTextVisible(False)
-        self.bar.setAccessibleName(tr("Progress of {name}", name=state.spec.name))
-        self.bar.hide()
+        self.bar.setAccessibleName(tr("Progress of {name}", name=name))
         box = QVBoxLayout(self)
         box.setContentsMargins(16, 14, 16, 14)
         box.setSpacing(8)
         box.addLayout(top)
         box.addWidget(facts)
-        box.addWidget(self.note)
         box.addWidget(self.bar)
-        self.progressed.connect(self._show_progress)
-        self._buttons: list[QWidget] = []
-        if not state.here:
-            box.addLayout(self._make_buttons())
-
-    def _make_buttons(self) -> QHBoxLayout:
+        box.addWidget(self.note)
+        self.accept = QCheckBox(tr("I accept the licence"))
+        self.accept.toggled.connect(self.show_transfer)
+        self.folder = QPushButton(tr("Import from a folder…"))
+        self.folder.setAccessibleName(tr("Import {name} from a folder", name=name))
+        self.folder.clicked.connect(self._choose_folder)
+        self.stop = QPushButton(tr("Stop"))
+        self.stop.setAccessibleName(tr("Stop the download of {name}", name=name))
+        self.stop.clicked.connect(lambda: downloads.cancel(name))
+        self.fetch = QPushButton()
+        self.fetch.clicked.connect(self._fetch)
         line = QHBoxLayout()
-        accept = QCheckBox(tr("I accept the licence"))
-        can = all(f.url or f.repo for f in self.spec.files)
-        fetch = QPushButton(tr("Download"))
-        fetch.setAccessibleName(tr("Download {name}", name=self.spec.name))
-        fetch.setEnabled(False)
-        fetch.clicked.connect(lambda: self._start(self._download))
-        accept.toggled.connect(lambda on: fetch.setEnabled(on and can))
-        folder = QPushButton(tr("Import from a folder…"))
-        folder.setAccessibleName(tr("Import {name} from a folder", name=self.spec.name))
-        folder.clicked.connect(self._choose_folder)
-        line.addWidget(accept)
+        line.addWidget(self.accept)
         line.addStretch(1)
-        line.addWidget(folder)
-        line.addWidget(fetch)
-        if not can:
-            accept.setEnabled(False)
-            fetch.setToolTip(tr("This app can't download it."))
-        self._buttons = [accept, fetch, folder]
-        return line
+        for widget in (self.folder, self.stop, self.fetch):
+            line.addWidget(widget)
+        box.addLayout(line)
+        self._can = all(f.url or f.repo for f in self.spec.files)
+        self.show_transfer()
+
+    def show_transfer(self) -> None:
+        """Show how its download stands."""
+        t = self._downloads.transfer(self.spec.name)
+        busy = t.phase in ("waiting", "running")
+        self.bar.setVisible(busy or t.phase == "asking")
+        self.bar.setRange(0, 1000 if t.total and t.phase == "running" else 0)
+        if t.total:
+            self.bar.setValue(min(1000, round(1000 * t.fetched / t.total)))
+        self.accept.setVisible(not self.here and not busy)
+        self.accept.setEnabled(self._can)
+        self.folder.setVisible(not self.here and not busy)
+        self.stop.setVisible(busy)
+        self.fetch.setVisible(not self.here and not busy)
+        self.fetch.setEnabled(self._can and self.accept.isChecked() and t.phase != "asking")
+        self.fetch.setToolTip("" if self._can else tr("This app can't download it."))
+        words, look, button = self._words(t)
+        self.fetch.setText(button)
+        self.fetch.setAccessibleName(f"{button} ({self.spec.name})")
+        primary = "primary" if t.phase == "asked" else ""
+        if self.note.objectName() != look or self.fetch.objectName() != primary:
+            self.note.setObjectName(look)
+            self.fetch.setObjectName(primary)
+            for widget in (self.note, self.fetch):
+                widget.style().unpolish(widget)
+                widget.style().polish(widget)
+        self.note.setText(words)
+        self.note.setVisible(bool(words))
+
+    def _words(self, t: Transfer) -> tuple[str, str, str]:
+        """Note, its look, and the text of the button."""
+        if t.phase == "asking":
+            return tr("Asking for the size…"), "faint", tr("Download…")
+        if t.phase == "asked" and t.total is not None:
+            text = tr("{size} will be fetched into {folder}.", size=size_text(t.total), folder=user_folder())
+            return text, "muted", tr("Download {size}", size=size_text(t.total))
+        if t.phase == "asked":
+            text = tr("The source does not tell the size. It goes into {folder}.", folder=user_folder())
+            return text, "muted", tr("Download")
+        if t.phase == "waiting":
+            return tr("Waiting for its turn…"), "faint", tr("Download…")
+        if t.phase == "running":
+            return progress_text(t), "muted", tr("Download…")
+        if t.phase == "stopped":
+            text = tr("{size} have arrived and are kept.", size=size_text(t.fetched))
+            return text, "muted", tr("Continue")
+        if t.phase == "failed":
+            return str(t.error), "error", tr("Try again")
+        return self._note_text, self._note_look, tr("Download…")
+
+    def _fetch(self) -> None:
+        """First the size, then the download."""
+        if self._downloads.transfer(self.spec.name).phase == "asked":
+            self._downloads.start(self.spec)
+        else:
+            self._downloads.ask_size(self.spec)
 
     def _choose_folder(self) -> None:
         folder = QFileDialog.getExistingDirectory(self, tr("Folder with the weights"))
         if folder:
-            self._start(lambda: import_model(self.spec, Path(folder)))
-
-    def _download(self) -> object:
-        return download_model(self.spec, accept_licence=True, progress=self._progress)
-
-    def _progress(self, name: str, done: int, total: int | None) -> None:
-        now = time.monotonic()
-        if now - self._sent > 0.1 or done == total:
-            self._sent = now
-            self.progressed.emit(name, done, total)
-
-    def _start(self, work) -> None:  # type: ignore[no-untyped-def]
-        for button in self._buttons:
-            button.setEnabled(False)
-        self.bar.setRange(0, 0)
-        self.bar.show()
-        self._background.run(work, lambda _: self.changed.emit(), self._failed)
-
-    def _show_progress(self, name: str, done: int, total: int | None) -> None:
-        self.bar.setRange(0, 1000 if total else 0)
-        if total:
-            self.bar.setValue(round(1000 * done / total))
-        self.note.setText(f"{name}: {size_text(done)} / {size_text(total)}" if total else f"{name}: {size_text(done)}")
-        self.note.show()
-
-    def _failed(self, error: Exception, _: str) -> None:
-        self.bar.hide()
-        for button in self._buttons:
-            button.setEnabled(not isinstance(button, QPushButton) or button is self._buttons[2])
-        if isinstance(self._buttons[0], QCheckBox):
-            self._buttons[0].setChecked(False)
-        self.note.setObjectName("error")
-        self.note.setText(str(error))
-        self.note.style().unpolish(self.note)
-        self.note.style().polish(self.note)
-        self.note.show()
+            self._downloads.import_folder(self.spec, Path(folder))
 
 
 class WeightsDialog(QDialog):
-    """Shows all models.
+    """Shows all models. Downloads go on when it is closed.
 
     Args:
-        background: Does the work.
+        background: Looks at the files.
+        downloads: Fetches and imports.
         parent: Window.
-
-    Signals:
-        weights_changed: Files have come.
     """
 
-    weights_changed = Signal()
-
-    def __init__(self, background: Background, parent: QWidget | None = None) -> None:
+    def __init__(self, background: Background, downloads: Downloads, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setWindowTitle(tr("Model weights"))
-        self.resize(680, 620)
-        self._background = background
-        text = QLabel(tr("The built-in engine needs no download. Nothing is fetched unless you ask for it here."))
+        self.resize(720, 640)
+        self._background, self._downloads = background, downloads
+        text = QLabel(
+            tr("The built-in engine needs no download. Nothing is fetched unless you ask for it here.")
+            + " " + tr("Downloads go on when this window is closed; what is stopped can be continued later.")
+        )  # fmt: skip
         text.setWordWrap(True)
         text.setObjectName("muted")
         self._content = QWidget()
@@ -208,6 +227,9 @@ class WeightsDialog(QDialog):
         self._cards.setContentsMargins(0, 0, 8, 0)
         self._cards.setSpacing(12)
         self._cards.setAlignment(Qt.AlignmentFlag.AlignTop)
+        self.state = QLabel(tr("Looking at what is installed…"))
+        self.state.setObjectName("muted")
+        self._cards.addWidget(self.state)
         area = QScrollArea()
         area.setWidget(self._content)
         area.setWidgetResizable(True)
@@ -221,22 +243,25 @@ class WeightsDialog(QDialog):
         box.addWidget(area, 1)
         box.addWidget(buttons)
         self.cards: list[ModelCard] = []
+        downloads.changed.connect(self._show_transfer)
+        downloads.arrived.connect(lambda _: self._look())
         self._look()
 
     def _look(self) -> None:
-        self._background.run(look, self._show, lambda error, _: None)
+        self._background.run(look, self._show, lambda error, _: self.state.setText(str(error)))
 
     def _show(self, states: list[ModelState]) -> None:
+        self.state.hide()
         for card in self.cards:
             card.setParent(None)
             card.deleteLater()
         self.cards = []
         for state in sorted(states, key=lambda s: s.here):
-            card = ModelCard(state, self._background)
-            card.changed.connect(self._changed)
+            card = ModelCard(state, self._downloads)
             self._cards.addWidget(card)
             self.cards.append(card)
 
-    def _changed(self) -> None:
-        self.weights_changed.emit()
-        self._look()
+    def _show_transfer(self, name: str) -> None:
+        for card in self.cards:
+            if card.spec.name == name:
+                card.show_transfer()

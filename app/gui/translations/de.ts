@@ -96,6 +96,10 @@
    <translation>Von der Kamera MJPG verlangen: Die meisten schaffen nur so 30 Bilder pro Sekunde.</translation>
   </message>
   <message>
+   <source>Asking for the size…</source>
+   <translation>Die Größe wird erfragt…</translation>
+  </message>
+  <message>
    <source>Automatic: the best one that works here</source>
    <translation>Automatisch: die beste, die hier läuft</translation>
   </message>
@@ -228,6 +232,10 @@
    <translation>Berechnet die Bewegung wie die offizielle LivePortrait-Version, mit ihren Eigenheiten; docs/differences.md zählt sie auf.</translation>
   </message>
   <message>
+   <source>Continue</source>
+   <translation>Fortsetzen</translation>
+  </message>
+  <message>
    <source>Copied</source>
    <translation>Kopiert</translation>
   </message>
@@ -280,8 +288,16 @@
    <translation>Herunterladen</translation>
   </message>
   <message>
-   <source>Download {name}</source>
-   <translation>{name} herunterladen</translation>
+   <source>Download {size}</source>
+   <translation>{size} laden</translation>
+  </message>
+  <message>
+   <source>Downloads go on when this window is closed; what is stopped can be continued later.</source>
+   <translation>Es wird weiter geladen, wenn dieses Fenster zu ist; Angehaltenes lässt sich später fortsetzen.</translation>
+  </message>
+  <message>
+   <source>Download…</source>
+   <translation>Laden…</translation>
   </message>
   <message>
    <source>Draw the brows together.</source>
@@ -496,8 +512,8 @@
    <translation>Wie lang das Ergebnis ist, wenn Quelle und Antrieb Videos sind: wie das kürzere, wie die Quelle, wie der Antrieb, oder wie das längere (das andere wiederholt sich). Bilder werden nach der Zeit gepaart.</translation>
   </message>
   <message>
-   <source>How much jitter is taken out of the driving motion, without delay and without touching blinks; 0 switches it off, 0.3 is the official setting, 10 is very calm.</source>
-   <translation>Wie viel Zittern aus der Bewegung genommen wird, ohne Verzögerung und ohne Blinzeln zu verändern; 0 schaltet aus, 0.3 ist die offizielle Einstellung, 10 ist sehr ruhig.</translation>
+   <source>How much jitter is taken out of the driving motion, without delay and without touching blinks; 0 switches it off, 0.3 is the official setting (with --official the default stands for it), 10 is very calm.</source>
+   <translation>Wie viel Zittern aus der Bewegung genommen wird, ohne Verzögerung und ohne Blinzeln zu verändern; 0 schaltet aus, 0.3 ist die offizielle Einstellung (mit --official steht die Voreinstellung dafür), 10 ist sehr ruhig.</translation>
   </message>
   <message>
    <source>How the picture fits into the virtual camera: contain adds bars, cover cuts the border off, stretch distorts.</source>
@@ -1240,6 +1256,10 @@
    <translation>Anhalten und beenden</translation>
   </message>
   <message>
+   <source>Stop the download of {name}</source>
+   <translation>Laden von {name} anhalten</translation>
+  </message>
+  <message>
    <source>Strength of blinks and eye opening.</source>
    <translation>Stärke von Blinzeln und Augenöffnung.</translation>
   </message>
@@ -1332,8 +1352,16 @@
    <translation>Die Regler rechts bewegen das Porträt.</translation>
   </message>
   <message>
+   <source>The source does not tell the size. It goes into {folder}.</source>
+   <translation>Die Quelle nennt die Größe nicht. Geladen wird nach {folder}.</translation>
+  </message>
+  <message>
    <source>The source is an animal: use LivePortrait's weights for animals. Its square must be given by --crop or --points, as the official detector of animal faces needs a CUDA build and is not part of this program.</source>
    <translation>Die Quelle ist ein Tier: verwendet die LivePortrait-Gewichte für Tiere. Ihr Quadrat muss als Ausschnitt gesetzt werden, denn der offizielle Detektor für Tiergesichter braucht einen CUDA-Bau und gehört nicht zu diesem Programm.</translation>
+  </message>
+  <message>
+   <source>The weights of {name} have arrived.</source>
+   <translation>Die Gewichte von {name} sind angekommen.</translation>
   </message>
   <message>
    <source>There is no picture in the clipboard.</source>
@@ -1372,6 +1400,10 @@
    <translation>Zum Anfang</translation>
   </message>
   <message>
+   <source>Try again</source>
+   <translation>Noch einmal versuchen</translation>
+  </message>
+  <message>
    <source>Turn</source>
    <translation>Drehen</translation>
   </message>
@@ -1402,6 +1434,10 @@
   <message>
    <source>Virtual camera</source>
    <translation>Virtuelle Kamera</translation>
+  </message>
+  <message>
+   <source>Waiting for its turn…</source>
+   <translation>Wartet, bis es an der Reihe ist…</translation>
   </message>
   <message>
    <source>What is installed and what can run</source>
@@ -1698,6 +1734,18 @@
   <message>
    <source>{part}: fixed opening</source>
    <translation>{part}: feste Öffnung</translation>
+  </message>
+  <message>
+   <source>{size} have arrived and are kept.</source>
+   <translation>{size} sind angekommen und bleiben erhalten.</translation>
+  </message>
+  <message>
+   <source>{size} will be fetched into {folder}.</source>
+   <translation>{size} werden nach {folder} geladen.</translation>
+  </message>
+  <message>
+   <source>{size}/s</source>
+   <translation>{size} pro Sekunde</translation>
   </message>
   <message>
    <source>{time} left</source>

@@ -6,6 +6,7 @@ last checkpoint and its log is the one of a run that was never stopped.
 
     tools/train_parser.py train --data portraits --folder PORTRAITS --run runs/parser
     tools/train_parser.py evaluate --data portraits --folder PORTRAITS --run runs/parser
+    tools/train_parser.py compare --parser parser.onnx --folder PORTRAITS
     tools/train_parser.py export --run runs/parser --output parser.onnx
 
 Data sets, by path: portraits (a folder of .jpg with one person each, labelled by mesh polygons and matte, occluders
@@ -33,10 +34,13 @@ from models.parsing.augment import Augmentation
 from models.parsing.classes import BASIC, CLASSES, COUNT
 from models.parsing.losses import LossWeights, parsing_loss
 from models.parsing.network import MEAN, STD, Parser, export
+from models.parsing.parser import FaceParser
 from models.parsing.scores import Scores
 from models.training.manifest import Manifest
 from models.training.trainer import CHECKPOINT, Trainer, TrainerConfig, TrainingError, load_average
+from tools.parsing.compare import compare, report
 from tools.parsing.data import CelebAMaskHQ, DrawnFaces, Faces, Lapa, Portraits, Recipe, make_batch
+from tools.parsing.scenes import TRAINED, UNSEEN
 
 SETTINGS = "settings.json"
 MANIFEST = "manifest.json"
@@ -65,7 +69,8 @@ def faces_of(settings: Mapping[str, Any], part: str) -> Faces:
 def recipe_of(settings: Mapping[str, Any]) -> Recipe:
     """How the pictures of a run are composed."""
     if settings["data"] == "drawn":
-        return Recipe(int(settings["size"]), 0.0, 0.0, (), Augmentation(8, (0.95, 1.05), 0.03, 0.5, 0.5, 0.2))
+        calm = Augmentation(8, (0.95, 1.05), 0.03, 0.5, 0.5, 0.2)
+        return Recipe(size=int(settings["size"]), occluded=0.0, replaced=0.0, shaded=0.0, augmentation=calm)
     occluded = float(settings["occluded"])
     return Recipe(size=int(settings["size"]), occluded=occluded if int(settings["classes"]) >= BASIC else 0.0)
 
@@ -183,6 +188,10 @@ def arguments() -> argparse.ArgumentParser:
     data = argparse.ArgumentParser(add_help=False)
     data.add_argument("--folder", default=".", help="where the data set lies")
     commands.add_parser("evaluate", parents=[common, data], help="score the kept-back part")
+    versus = commands.add_parser("compare", parents=[common, data], help="a parser against mesh polygons and matte")
+    versus.add_argument("--parser", default="parse/osa_micro", help="registered name or ONNX file")
+    versus.add_argument("--cache", default="runs/parser-labels")
+    versus.add_argument("--pictures", type=int, default=142)
     last = commands.add_parser("export", parents=[common], help="write the trained parser as ONNX")
     last.add_argument("--output", default="parser.onnx")
     one = commands.add_parser("train", parents=[common, data], help="train, or go on training")
@@ -215,6 +224,12 @@ def main(words: Sequence[str] | None = None) -> int:
     try:
         if command == "train":
             train(given)
+            return 0
+        if command == "compare":
+            faces = Portraits(Path(given["folder"]), "test", Path(given["cache"]))
+            for title, kinds in (("drawn as in training", TRAINED), ("drawn otherwise", UNSEEN), ("nothing drawn", ())):
+                found = compare(FaceParser(given["parser"]), faces, kinds, given["pictures"], EVALUATION_SEED + 2)
+                print(report(title, found) + "\n", flush=True)
             return 0
         settings, network = load_run(Path(given["run"]))
         torch.set_num_threads(given["threads"])

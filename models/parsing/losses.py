@@ -36,7 +36,7 @@ def boundaries(labels: Tensor, reach: int) -> Tensor:
     """(N, H, W) bool: pixels with another class within reach. Ignored pixels make no boundary."""
     values = labels.float()[:, None]
     known = labels != IGNORED
-    high = torch.where(known, labels, torch.full_like(labels, -1)).float()[:, None]
+    high = torch.where(known[:, None], values, torch.full_like(values, -1.0))
     size = 2 * reach + 1
     highest = functional.max_pool2d(high, size, 1, reach)
     lowest = -functional.max_pool2d(-torch.where(known[:, None], values, torch.full_like(values, 1e4)), size, 1, reach)

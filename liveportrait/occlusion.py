@@ -21,7 +21,7 @@ from liveportrait.engines.mesh.background import push_pull
 from liveportrait.engines.mesh.geometry import polygon_mask
 from liveportrait.warp import Image
 from models.face import Face
-from models.matte import PersonMatte
+from models.matte import PersonMatte, guided_coefficients
 from models.parsing.parser import FaceParser, parser_path
 from models.parsing.polygons import odd_colours
 from models.topology import EYE_LEFT, EYE_RIGHT, LIPS_OUTER, OVAL
@@ -32,6 +32,12 @@ ROOM: Final = 0.16
 """How far beyond the person's outline the animated square is used, as a share of its side: the head needs room."""
 CLEAR: Final = 0.5
 """Share from which on a pixel counts as hidden by something."""
+DOUBT: Final = 0.3
+"""Share from which on a pixel counts if it hangs together with others that are above CLEAR."""
+TOUCH: Final = 0.2
+"""A patch of an odd colour counts if the parser is sure of so much of it."""
+GUIDE: Final = 384
+"""Side of the picture that a parser's edges are moved onto."""
 LEAST: Final = 0.002
 """Smallest part of the square that counts as something before the face."""
 EDGE: Final = 0.006
@@ -97,9 +103,11 @@ class PasteMasks:
             occluder = odd_colours(rgb, face.points, person)
         else:
             parsed = self._parser(rgb, face.points)
-            occluder = parsed.share(["occluder"])
             person = np.asarray(1 - parsed.share(["background"]), np.float32)
-            cover = _over_features(parsed.share(["hair"]), face.points, size)
+            occluder = odd_colours(rgb, face.points, person)
+            if "occluder" in parsed.names:
+                occluder = _grown(sharpened(rgb, parsed.share(["occluder"])), occluder)
+            cover = _over_features(sharpened(rgb, parsed.share(["hair"])), face.points, size)
         reach = reach_of(np.maximum(person, polygon_mask(size, size, face.points[list(OVAL), :2])), size)
         hidden = _before_face(occluder, face.points, size)
         if hidden is None:
@@ -113,6 +121,30 @@ def reach_of(person: Mask, size: int) -> Mask:
     """Where the animated square is used: the person (S, S) 0..1 and soft room around it."""
     away = cv2.distanceTransform((person < CLEAR).astype(np.uint8), cv2.DIST_L2, 5) / np.float32(size)
     return smoothstep(ROOM, 0.5 * ROOM, np.asarray(away, np.float32))
+
+
+def sharpened(rgb: Image, share: Mask) -> Mask:
+    """A parser's coarse share (S, S) with its edges moved onto those of the picture."""
+    size = rgb.shape[0]
+    side = min(size, GUIDE)
+    guide = np.asarray(cv2.resize(rgb, (side, side), interpolation=cv2.INTER_AREA).astype(np.float32) / 255, np.float32)
+    coarse = np.asarray(cv2.resize(share, (side, side), interpolation=cv2.INTER_AREA), np.float32)
+    slope, offset = guided_coefficients(guide, coarse, max(side // 64, 1))
+    fine = np.asarray((slope * guide).sum(axis=-1) + offset, np.float32)
+    return np.asarray(np.clip(cv2.resize(fine, (size, size), interpolation=cv2.INTER_LINEAR), 0, 1), np.float32)
+
+
+def _grown(occluder: Mask, odd: Mask) -> Mask:
+    """Sure patches (S, S) with what hangs together with them: less sure neighbours, and odd colours that they touch."""
+    sure = occluder > CLEAR
+    _, weak = cv2.connectedComponents((occluder > DOUBT).astype(np.uint8))
+    out = np.isin(weak, np.unique(weak[sure])) & (weak > 0)
+    _, parts = cv2.connectedComponents((odd > 0).astype(np.uint8))
+    for part in np.unique(parts[sure & (parts > 0)]):
+        here = parts == part
+        if float((sure & here).sum()) > TOUCH * float(here.sum()):
+            out |= here
+    return out.astype(np.float32)
 
 
 def _before_face(occluder: Mask, points: npt.NDArray[np.floating], size: int) -> npt.NDArray[np.bool_] | None:

@@ -7,16 +7,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Final
 
 import numpy as np
 
 from liveportrait.engines.base import Engine, Portrait
-from liveportrait.expression import official_delta
+from liveportrait.expression import OFFICIAL_UNITS, SLIDERS, Expression, express, official_delta
 from liveportrait.hull import convex_hull_volume
 from liveportrait.motion import Array, Motion, euler_from_rotation, keypoints, rotation_from_euler
 from liveportrait.options import AnimationOptions
 from liveportrait.rules import LIP_OPEN, TransferRules, region_mask, steady_eye_target
 from liveportrait.smoothing import SMOOTHING_UNIT, smooth
+
+OFFICIAL_KEYPOINTS: Final = 21
+HEAD_SLIDERS: Final[tuple[str, ...]] = ("pitch", "yaw", "roll", "zoom")
+OFFICIAL_SLIDERS: Final[Mapping[str, str]] = {
+    "gaze_x": "gaze_x", "gaze_y": "gaze_y", "smile": "smile", "wink_left": "wink", "brow": "brow", "pout": "pout",
+    "purse": "purse", "wide": "wide", "lip_open": "lip_open",
+}  # fmt: skip
+"""Our slider -> that of the official editor."""
 
 
 def hull_multiplier(source: Array, driving: Array) -> float:
@@ -25,32 +34,57 @@ def hull_multiplier(source: Array, driving: Array) -> float:
     return float(np.sqrt(convex_hull_volume(source)) / np.sqrt(volume)) if volume > 0 else 1.0
 
 
+def official_values(
+    engine: Engine, source: Motion, driving: Motion, first: Motion, options: AnimationOptions, rules: TransferRules,
+    *, clip: bool,
+) -> tuple[Array, Array]:  # fmt: skip
+    """Expression and rotation that the release computes before it smooths them.
+
+    Args:
+        engine: Engine of both.
+        source: N source frames, or 1.
+        driving: N driving frames, or 1.
+        first: First driving frame (N = 1).
+        options: relative and region are used.
+        rules: Which variant.
+        clip: The source is a video.
+
+    Returns:
+        (N, K, 3) expression and (N, 3, 3) rotation.
+    """
+    if not options.relative:
+        return driving.delta, driving.rotation
+    lips = rules.neutral_lips if rules.neutral_lips is not None else np.zeros_like(first.delta)
+    lone = rules.driving_image
+    base = (lips if clip or options.region != "eyes" else 0.0) if lone else first.delta
+    delta = np.asarray(source.delta + (driving.delta - base), np.float32)
+    turned = driving.rotation @ first.rotation.transpose(0, 2, 1) @ source.rotation
+    return delta, source.rotation if lone else turned
+
+
 def _motion(
-    engine: Engine, source: Motion, driving: Motion, options: AnimationOptions, *, rules: TransferRules, clip: bool
-) -> Motion:
+    engine: Engine, source: Motion, driving: Motion, options: AnimationOptions, *, rules: TransferRules, clip: bool,
+    smoothed: tuple[Array, Array] | None,
+) -> Motion:  # fmt: skip
     """Sections 3.2 and 3.3. source has N frames; clip says that it comes from a video."""
     first = driving[0]
-    lone = rules.driving_image
-    lips = rules.neutral_lips if rules.neutral_lips is not None else np.zeros_like(first.delta)
     posed = options.region in ("all", "pose")
     mask = region_mask(engine, options.region, restricted=clip or not options.relative)
-    rotation, delta = driving.rotation, driving.delta
     translation, scale = source.translation, source.scale
     if options.relative:
-        rotation = driving.rotation @ first.rotation.transpose(0, 2, 1) @ source.rotation
-        base = (lips if clip or options.region != "eyes" else 0.0) if lone else first.delta
-        delta = np.asarray(source.delta + (driving.delta - base), np.float32)
-        if lone:
-            rotation = source.rotation
         if posed and not clip:
             translation = source.translation + (driving.translation - first.translation)
         if options.region == "all" and not clip:
             scale = source.scale * (driving.scale / first.scale)
     elif posed:
         translation = driving.translation
-    if clip and not lone:
-        variance = options.smooth * SMOOTHING_UNIT
-        delta, rotation = smooth(delta, variance), smooth(rotation, variance)
+    if smoothed is not None:
+        delta, rotation = smoothed
+    else:
+        delta, rotation = official_values(engine, source, driving, first, options, rules, clip=clip)
+        if clip and not rules.driving_image:
+            variance = options.smooth * SMOOTHING_UNIT
+            delta, rotation = smooth(delta, variance), smooth(rotation, variance)
     return replace(
         source,
         rotation=rotation if posed else source.rotation,
@@ -67,6 +101,7 @@ def official_transfer(
     options: AnimationOptions,
     rules: TransferRules,
     eye_target: float | None = None,
+    smoothed: tuple[Array, Array] | None = None,
 ) -> Array:
     """Driving keypoints of a whole clip as the official release computes them.
 
@@ -77,6 +112,7 @@ def official_transfer(
         options: scale_motion, gains and reference are ignored, as the release has none: the first frame counts.
         rules: Which variant.
         eye_target: Opening at which the eyes of a source clip are held; None takes it from its first frame.
+        smoothed: What ``official_values`` gave for these frames, smoothed along the clip already; None smooths here.
 
     Returns:
         (N, K, 3) float32.
@@ -96,7 +132,7 @@ def official_transfer(
     if rules.animal:
         moved = replace(source, rotation=driving.rotation, delta=driving.delta, translation=driving.translation)
     else:
-        moved = _motion(engine, source, driving, options, rules=rules, clip=clip)
+        moved = _motion(engine, source, driving, options, rules=rules, clip=clip, smoothed=smoothed)
     x_d = keypoints(canonical, moved, engine.delta_space)
     friendly = rules.expression_friendly and options.relative and not clip and not rules.driving_image
     if rules.animal or friendly:
@@ -146,7 +182,8 @@ def _finish(
 
 def official_edit(
     engine: Engine, portrait: Portrait, sliders: Mapping[str, float], *,
-    eye_ratio: float | None = None, lip_ratio: float | None = None, stitching: bool = True,
+    eye_ratio: float | Array | None = None, lip_ratio: float | None = None, stitching: bool = True,
+    further: Array | None = None,
 ) -> Array:  # fmt: skip
     """Keypoints of the official picture editor (spec motion.md section 10.1).
 
@@ -154,9 +191,10 @@ def official_edit(
         engine: Engine with the official networks.
         portrait: The source.
         sliders: pitch, yaw, roll (degrees), zoom (1), and those of ``expression.official_delta``, official units.
-        eye_ratio: Target opening if it differs from the source's.
+        eye_ratio: Target opening if it differs from the source's; one number, or (1, 2) for left and right.
         lip_ratio: Target opening if it differs from the source's.
         stitching: Stitch at the end.
+        further: (1, K, 3) expression offsets of sliders that the official editor does not have.
 
     Returns:
         (1, K, 3). The z of the translation is added, unlike in the main loop.
@@ -167,10 +205,53 @@ def official_edit(
     angles = euler_from_rotation(source.rotation) + turn
     rotation = rotation_from_euler(angles[:, 0], angles[:, 1], angles[:, 2])
     face = {name: value for name, value in sliders.items() if name not in head and name != "zoom"}
-    shape = portrait.canonical @ rotation + source.delta + official_delta(face)
+    delta = source.delta + official_delta(face) + (0.0 if further is None else further)
+    shape = portrait.canonical @ rotation + delta
     x_d = np.float32(sliders.get("zoom", 1.0)) * source.scale[:, :, None] * shape + source.translation[:, None]
     if eye_ratio is not None:
-        x_d = x_d + engine.retarget_eyes(portrait, np.full((1, 2), eye_ratio, np.float32))
+        x_d = x_d + engine.retarget_eyes(portrait, np.broadcast_to(np.asarray(eye_ratio, np.float32), (1, 2)))
     if lip_ratio is not None:
         x_d = x_d + engine.retarget_lips(portrait, np.full((1, 1), lip_ratio, np.float32))
     return np.asarray(engine.stitch(portrait, x_d) if stitching else x_d, np.float32)
+
+
+def official_express(engine: Engine, portrait: Portrait, expression: Expression, stitching: bool = True) -> Array:
+    """Keypoints of our sliders by the rules of the official picture editor; see ``official_edit``.
+
+    Sliders that the editor does not have (the right eye's wink, single eyes, blink, frown) are ours.
+
+    Args:
+        engine: Engine of the portrait; one without LivePortrait's keypoints follows our rules.
+        portrait: The source.
+        expression: Slider values and openings. As in the editor an opening counts only if it differs from the
+            source's, rounded to hundredths.
+        stitching: Stitch at the end.
+
+    Returns:
+        (1, K, 3) crop units.
+    """
+    if engine.keypoints != OFFICIAL_KEYPOINTS:
+        return express(engine, portrait, expression, stitching)
+    values = {name: value for name, value in expression.values.items() if value != SLIDERS[name].default}
+    sliders: dict[str, float] = {name: values[name] for name in HEAD_SLIDERS if name in values}
+    sliders |= {"shift_x": -values.get("move_x", 0.0), "shift_y": values.get("move_y", 0.0)}
+    own = {name: value for name, value in expression.face.items() if name not in OFFICIAL_SLIDERS}
+    for name, official in OFFICIAL_SLIDERS.items():
+        if name in values:
+            sliders[official] = OFFICIAL_UNITS[official] * values[name]
+    eyes: Array | None = None
+    source = portrait.motion
+    if expression.eye_ratio is not None and not np.isnan(source.eye_ratio).any():
+        wanted = np.array([expression.eye_ratio], np.float32)  # None becomes NaN
+        at_rest = np.round(source.eye_ratio.mean(), 2)
+        if np.isnan(wanted).any() or not np.allclose(wanted, at_rest, atol=1e-6):
+            eyes = np.where(np.isnan(wanted), source.eye_ratio, wanted).astype(np.float32)
+    lips = expression.lip_ratio
+    if lips is not None and (
+        np.isnan(source.lip_ratio).any() or abs(lips - round(float(source.lip_ratio[0, 0]), 2)) < 1e-6
+    ):
+        lips = None
+    further = engine.slider_delta(portrait, own) if own else None
+    return official_edit(
+        engine, portrait, sliders, eye_ratio=eyes, lip_ratio=lips, stitching=stitching, further=further
+    )

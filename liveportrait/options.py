@@ -110,7 +110,7 @@ class AnimationOptions:
         maximum=100.0,
         step=0.1,
         help="How much jitter is taken out of the driving motion, without delay and without touching blinks; 0 "
-        "switches it off, 0.3 is the official setting, 10 is very calm.",
+        "switches it off, 0.3 is the official setting (with --official the default stands for it), 10 is very calm.",
     )
     scale_motion: float = option(
         0.0,

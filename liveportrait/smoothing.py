@@ -6,6 +6,7 @@ section 4), so every value is its own scalar filter and all of them share one se
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import replace
 from typing import Any
 
@@ -74,6 +75,55 @@ def smooth(values: npt.ArrayLike, observation_variance: float, process_variance:
     out = np.empty(source.shape, np.float64)
     smooth_rows(source, out, observation_variance, process_variance)
     return out.astype(np.float32)
+
+
+REMOTE = 1e-7
+"""Weight below which a later value no longer counts for a smoothed one."""
+FARTHEST = 128
+"""Most later values that a smoothed one waits for."""
+
+
+def smoother_lag(observation_variance: float, process_variance: float = PROCESS_VARIANCE) -> int:
+    """How many later values a smoothed value needs until the next one weighs less than REMOTE."""
+    if observation_variance <= 0:
+        return 0
+    q, r = process_variance, observation_variance
+    variance = (q + np.sqrt(q * q + 4 * q * r)) / 2  # where the filter settles, before an observation
+    decay = r / (variance + r)
+    return int(min(np.ceil(np.log(REMOTE) / np.log(decay)), FARTHEST))
+
+
+class LagSmoother:
+    """The smoother of a clip on values that come one by one: each is given out once enough later ones are known.
+
+    Args:
+        observation_variance: See ``smoother_gains``.
+        process_variance: See ``smoother_gains``.
+    """
+
+    def __init__(self, observation_variance: float, process_variance: float = PROCESS_VARIANCE) -> None:
+        self._r, self._q = observation_variance, process_variance
+        self._state: npt.NDArray[np.float64] | None = None
+        self._variance = 1.0
+        self._waiting: deque[tuple[npt.NDArray[np.float64], float]] = deque()
+
+    def push(self, value: npt.ArrayLike) -> None:
+        """Take the next value, of the same shape as those before."""
+        given = np.asarray(value, np.float64)
+        gain = self._variance / (self._variance + self._r)
+        before = given if self._state is None else self._state
+        self._state = before + gain * (given - before)
+        variance = self._variance * (1 - gain)
+        self._waiting.append((self._state, variance / (variance + self._q)))
+        self._variance = variance + self._q
+
+    def pop(self) -> Array:
+        """The oldest value that was not given out yet, smoothed by all that came since; float32."""
+        state = self._waiting[-1][0]
+        for filtered, back in list(self._waiting)[-2::-1]:
+            state = filtered + back * (state - filtered)
+        self._waiting.popleft()
+        return state.astype(np.float32)
 
 
 SMOOTHING_UNIT = 1e-6

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from liveportrait.engines.base import Engine, Portrait
 from liveportrait.expression import Expression, posed
 from liveportrait.motion import Array, Motion, blend, keypoints
-from liveportrait.official import hull_multiplier, official_transfer
+from liveportrait.official import hull_multiplier, official_transfer, official_values
 from liveportrait.options import AnimationOptions
 from liveportrait.rules import (
     LIP_OPEN,
@@ -32,6 +32,7 @@ __all__ = [
     "check_family",
     "combine",
     "new_motion",
+    "official_goal",
     "region_mask",
     "rests_at_reference",
     "steady_eye_target",
@@ -200,6 +201,7 @@ def transfer(
     expression: Expression | None = None,
     eye_target: float | None = None,
     rules: TransferRules | None = None,
+    smoothed: tuple[Array, Array] | None = None,
 ) -> Array:
     """Driving keypoints of every frame.
 
@@ -215,6 +217,8 @@ def transfer(
         eye_target: Opening at which ``source_eye_normalize`` holds the eyes of a source clip
             (``steady_eye_target`` of its first frame).
         rules: Official behaviour instead of ours. It needs the whole clip at once.
+        smoothed: With the option "official" and a source clip: expression and rotation (``official_goal``) smoothed
+            along the clip; None takes them as they are.
 
     Returns:
         (N, K, 3) float32, crop units.
@@ -228,7 +232,7 @@ def transfer(
     if options.official:
         return _by_official_rules(
             engine, portrait, driving, reference, options,
-            offsets=offsets, expression=expression, eye_target=eye_target,
+            offsets=offsets, expression=expression, eye_target=eye_target, smoothed=smoothed,
         )  # fmt: skip
     if engine.animals:
         options = replace(options, relative=False, driving_option="expression-friendly")
@@ -291,50 +295,78 @@ def _transfer_one(
     return np.asarray(x_d if normalised is None else x_d + normalised, np.float32)
 
 
+def official_rules(engine: Engine, options: AnimationOptions) -> TransferRules:
+    """The official rules for any piece of a clip."""
+    friendly = options.driving_option == "expression-friendly"
+    return TransferRules(official=True, expression_friendly=friendly, animal=engine.animals)
+
+
+def official_goal(
+    engine: Engine, portrait: Portrait, driving: Motion, reference: Motion, options: AnimationOptions, *,
+    offsets: Array | None = None, expression: Expression | None = None,
+) -> tuple[Array, Array]:  # fmt: skip
+    """What the release smooths under a source clip: expression (1, K, 3) and rotation (1, 3, 3) of one frame.
+
+    Args:
+        engine: Engine of source and driver.
+        portrait: Frame of the source clip.
+        driving: Driving frame (N = 1).
+        reference: The frame that stands for the driving clip's first.
+        options: relative and region are used.
+        offsets: (1, K, 3) expression offsets.
+        expression: Sliders on top.
+    """
+    source, shown = _with_sliders(engine, portrait, driving, options, offsets, expression)
+    return official_values(engine, source.motion, shown, reference, options, official_rules(engine, options), clip=True)
+
+
+def _with_sliders(
+    engine: Engine, portrait: Portrait, driving: Motion, options: AnimationOptions, offsets: Array | None,
+    expression: Expression | None,
+) -> tuple[Portrait, Motion]:  # fmt: skip
+    """Sliders lie on the source in relative motion, on the driver in absolute motion; the release has no such mix."""
+    delta = np.zeros((1, engine.keypoints, 3), np.float32) if offsets is None else offsets
+    if expression is not None and expression.face:
+        delta = delta + engine.slider_delta(portrait, expression.face)
+
+    def under(motion: Motion) -> Motion:
+        shown = motion if expression is None else posed(motion, expression)
+        return replace(shown, delta=np.asarray(shown.delta + delta, np.float32))
+
+    if options.relative and not engine.animals:
+        return replace(portrait, motion=under(portrait.motion)), driving
+    return portrait, under(driving)
+
+
 def _by_official_rules(
     engine: Engine, portrait: Portrait | Sequence[Portrait], driving: Motion, reference: Motion,
     options: AnimationOptions, *, offsets: Array | None, expression: Expression | None, eye_target: float | None,
+    smoothed: tuple[Array, Array] | None,
 ) -> Array:  # fmt: skip
-    """The official rules for any piece of a clip: the reference stands for the clip's first frame.
-
-    Sliders lie on the source in relative motion and on the driver in absolute motion; the release has no such mix.
-    """
-    rules = TransferRules(
-        official=True,
-        expression_friendly=options.driving_option == "expression-friendly",
-        animal=engine.animals,
-    )
-    options = replace(options, smooth=0.0)  # the driver is smooth already
+    """The official rules for any piece of a clip: the reference stands for the clip's first frame."""
+    rules = official_rules(engine, options)
+    options = replace(options, smooth=0.0)  # frames of a clip come smoothed, or are not to be
     single = isinstance(portrait, Portrait)
     portraits = [portrait] if isinstance(portrait, Portrait) else list(portrait)
     if not single and len(portraits) != len(driving):
         raise ValueError(f"the source clip has {len(portraits)} frames here, the driving motion {len(driving)}.")
-    moves_source = options.relative and not engine.animals
-    posed_sources, moved = [], [driving] * len(portraits) if single else [driving[i] for i in range(len(driving))]
-    for i, one in enumerate(portraits):
-        delta = np.zeros((1, engine.keypoints, 3), np.float32)
-        if offsets is not None:
-            delta = delta + (offsets if len(offsets) == 1 or single else offsets[i : i + 1])
-        if expression is not None and expression.face:
-            delta = delta + engine.slider_delta(one, expression.face)
-
-        def under(motion: Motion, delta: Array = delta) -> Motion:
-            shown = motion if expression is None else posed(motion, expression)
-            return replace(shown, delta=np.asarray(shown.delta + delta, np.float32))
-
-        posed_sources.append(replace(one, motion=under(one.motion)) if moves_source else one)
-        moved[i] = moved[i] if moves_source else under(moved[i])
     parts = []
-    for source, shown in zip(posed_sources, moved, strict=True):
+    for i, one in enumerate(portraits):
+        rows = slice(None) if single else slice(i, i + 1)
+        own = offsets if offsets is None or len(offsets) == 1 or single else offsets[rows]
+        source, shown = _with_sliders(engine, one, driving if single else driving[i], options, own, expression)
         whole = Motion.concatenate([reference, shown])
+        values = None
+        if smoothed is not None and not single:  # the reference's own row is cut off again
+            values = tuple(np.concatenate([part[rows], part[rows]]) for part in smoothed)
         given = source if single else [source] * len(whole)
-        parts.append(official_transfer(engine, given, whole, options, rules, eye_target)[1:])
+        parts.append(official_transfer(engine, given, whole, options, rules, eye_target, values)[1:])  # type: ignore[arg-type]
     x_d = np.concatenate(parts)
     eyes, lips = _fixed(expression)
     for i, one in enumerate(portraits):
-        own, rows = one.motion.eye_ratio, slice(None) if single else slice(i, i + 1)
-        if eyes is not None and not np.isnan(own).any():
-            target = np.where(np.isnan(eyes), own, eyes).astype(np.float32)
+        ratio, rows = one.motion.eye_ratio, slice(None) if single else slice(i, i + 1)
+        if eyes is not None and not np.isnan(ratio).any():
+            target = np.where(np.isnan(eyes), ratio, eyes).astype(np.float32)
             x_d[rows] += engine.retarget_eyes(one, target)
         if lips is not None and not np.isnan(one.motion.lip_ratio).any():
             x_d[rows] += engine.retarget_lips(one, lips)

@@ -28,6 +28,7 @@ USED: Final = (
     "crop_y", "crop_rotate", "paste_back", "output", "overwrite", "audio", "codec", "quality", "hardware",
     "background", "engine", "device", "precision", "animals", "threads", "max_crop", "json_lines", "quiet",
 )  # fmt: skip
+OFFICIAL_SCALE: Final = 2.5  # side of the square over the face in the official editor
 DEBUG: Final = switch("debug", ["--debug"], "Show the traceback of an error.", "Program")
 
 app = make_app("Pose the face in SOURCE by sliders: a photo, or every frame of a clip.")
@@ -36,6 +37,8 @@ app = make_app("Pose the face in SOURCE by sliders: a photo, or every frame of a
 def edit(values: Mapping[str, Any]) -> int:
     """Pose the face in SOURCE by sliders; what you don't name rests. Saved expressions come from --expression."""
     expression = _expression(values)
+    if values["official"] and values["crop_scale"] is None:
+        values = {**values, "crop_scale": OFFICIAL_SCALE}
     options = shared_options(values)
     return run_edit(Path(values["source"]), options, expression, None)
 

@@ -21,9 +21,10 @@ from app.render.job import STILL_SUFFIXES, is_numbered, stem_of
 from app.render.output import Outputs, Target
 from app.render.parts import Parts
 from app.render.report import RenderReport
-from app.render.source import Pixels, Scene, SceneMaker
+from app.render.source import Pixels, Scene, SceneMaker, paste_all
 from app.render.timings import Timings
 from liveportrait.expression import Expression, express
+from liveportrait.official import official_express
 from liveportrait.retouch import lip_offset, shifted, silent_keypoints, smoothed
 
 if TYPE_CHECKING:
@@ -153,23 +154,18 @@ class Editor:
 
     def _keypoints(self, portrait: Portrait) -> Keypoints:
         if self._lips is None:
-            return express(self._engine, portrait, self._expression, self._options.stitching)
+            pose = official_express if self._options.official else express
+            return pose(self._engine, portrait, self._expression, self._options.stitching)
         return silent_keypoints(self._engine, portrait, self._options.stitching, self._options.official)
 
     def picture(self, scene: Scene, keypoints: list[Keypoints], side: int) -> Pixels:
         """One finished picture: the source's, or the bare square (black where there is no face)."""
-        picture = scene.picture
-        for face, x_d in zip(scene.faces, keypoints, strict=True):
-            square: Pixels = self._engine.render(face.portrait, x_d)[0]
-            if not self._options.paste_back:
-                return square
-            if picture is scene.picture:
-                picture = face.compositor.paste(square)
-            else:
-                face.compositor.paste(square, out=picture)
-        if scene.faces or self._options.paste_back:
-            return picture
-        return np.zeros((side, side, picture.shape[2]), np.uint8)
+        drawn = zip(scene.faces, keypoints, strict=True)
+        squares = (self._engine.render(face.portrait, x_d)[0] for face, x_d in drawn)
+        if self._options.paste_back:
+            return paste_all(scene, list(squares), official=self._options.official)
+        square: Pixels | None = next(squares, None)
+        return np.zeros((side, side, scene.picture.shape[2]), np.uint8) if square is None else square
 
     def size(self, scene: Scene, reader: ClipReader) -> tuple[int, int]:
         """Width and height of the result, from the first scene."""

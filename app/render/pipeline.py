@@ -148,8 +148,8 @@ class Run:
             inputs.note(sentence, warn=True)
         if not part and animation.relative and animation.reference == "auto" and not lone:
             self.events.info(f"Motion is measured from driving frame {index}, the most neutral one.")
-        plain = animation.official and not inputs.moving  # the release smooths under source clips only
-        variance = 0.0 if plain else animation.smooth * SMOOTHING_UNIT
+        # the release smooths under source clips only, and there what source and driver make together: see Stages
+        variance = 0.0 if animation.official else animation.smooth * SMOOTHING_UNIT
         scratch = self.folder / f"smooth{len(self._tracks)}"
         smoothed = smooth_track(track, scratch, variance, inputs.engine.regions.get("lids"))
         return Driver(smoothed, reference)

@@ -18,6 +18,7 @@ from app.render.driving import FaceFollower
 from app.render.timings import Timings
 from app.values import parse_crop, parse_driver_for, parse_faces, parse_points
 from liveportrait.animator import Animator, SourceFace
+from liveportrait.compose import paste_back_official
 from liveportrait.crop import Crop, Points
 from models.face import Face, FaceTracker, select_face
 from models.registry import ModelError
@@ -287,6 +288,25 @@ class SceneMaker:
             prepared.append(self._animator.prepare(picture, face, clip=clip, crop=crop))
         people, drivers = tuple(one.person for one in cast), tuple(one.driver for one in cast)
         return Scene(picture, tuple(prepared), people, drivers)
+
+
+def paste_all(scene: Scene, squares: Sequence[Pixels], *, official: bool) -> Pixels:
+    """The scene's picture with the rendered squares of all its faces in it.
+
+    Args:
+        scene: The scene.
+        squares: One for each face.
+        official: Blend as the official release does, where nothing is transparent.
+    """
+    picture = scene.picture
+    for square, face in zip(squares, scene.faces, strict=True):
+        if official and picture.shape[2] == square.shape[2] == 3:
+            picture = paste_back_official(picture, square, face.crop)
+        elif picture is scene.picture:
+            picture = face.compositor.paste(square)
+        else:
+            face.compositor.paste(square, out=picture)
+    return picture
 
 
 class SourceClock:

@@ -5,11 +5,12 @@ The queues between them are short, so memory is bounded and the slowest stage se
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import cv2
 import numpy as np
@@ -18,9 +19,10 @@ import numpy.typing as npt
 from app.media.prefetch import stage
 from app.render.batching import batch_of, render_batch
 from app.render.driving import queue_depth
-from app.render.source import pixels_of
-from liveportrait.compose import paste_back_official
-from liveportrait.transfer import rests_at_reference, steady_eye_target, transfer
+from app.render.source import paste_all, pixels_of
+from liveportrait.options import AnimationOptions
+from liveportrait.smoothing import SMOOTHING_UNIT, LagSmoother, smoother_lag
+from liveportrait.transfer import official_goal, rests_at_reference, steady_eye_target, transfer
 
 if TYPE_CHECKING:
     from app.media.reader import ClipReader
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from liveportrait.animator import SourceFace
     from liveportrait.motion import Motion
 
+OFFICIAL_SMOOTH: Final = 0.3  # stands in for the option's default under official rules
 Pixels = npt.NDArray[np.uint8]
 Keypoints = npt.NDArray[np.float32]
 
@@ -53,6 +56,21 @@ class Step:
     driving: Pixels | None = None
     squares: tuple[Pixels, ...] = ()
     picture: Pixels | None = None
+
+
+@dataclass
+class Pair:
+    """An output frame and the motion for it.
+
+    Attributes:
+        step: The frame.
+        shown: Motion for each face of its scene.
+        smoothed: Expression and rotation for each face where they are smoothed along the clip; None for some, or empty.
+    """
+
+    step: Step
+    shown: list[Shown]
+    smoothed: list[tuple[Keypoints, Keypoints] | None] = field(default_factory=list)
 
 
 class Stages:
@@ -128,17 +146,58 @@ class Stages:
         """Each step with the driving keypoints (1, K, 3) of each face; none where the source shows no face."""
         eyes: dict[int, float | None] = {}  # person -> opening that its eyes are held at
         with DrivingPanel(self._inputs.driving if self._inputs.comparison else None) as panel:
-            for time, scene in scenes:
+            pairs = self._paired(scenes, panel)
+            if self._options.official and self._inputs.moving and self._options.smooth > 0:
+                pairs = self._smoothed(pairs)
+            for pair in pairs:
+                scene, keypoints = pair.step.scene, []
                 with self._timings.measure("transfer"):
-                    shown = self._shown(time, scene)
-                    keypoints = []
-                    for face, person, driver in zip(scene.faces, scene.people, scene.drivers, strict=True):
+                    for number, (face, person) in enumerate(zip(scene.faces, scene.people, strict=True)):
                         if self._inputs.moving and person not in eyes:
                             eyes[person] = steady_eye_target(face.portrait.motion)
-                        keypoints.append(self._keypoints(face, shown[driver], eyes.get(person)))
-                self.lost += not all(shown[driver].seen for driver in {0, *scene.drivers})
-                self.source_lost += not scene.faces
-                yield Step(time, scene, panel.at(shown[0].index)), keypoints
+                        keypoints.append(self._keypoints(face, pair, number, eyes.get(person)))
+                yield pair.step, keypoints
+
+    def _paired(self, scenes: Iterable[tuple[Fraction, Scene]], panel: DrivingPanel) -> Iterator[Pair]:
+        """Each step with the motion for its faces."""
+        for time, scene in scenes:
+            with self._timings.measure("transfer"):
+                shown = self._shown(time, scene)
+            self.lost += not all(shown[driver].seen for driver in {0, *scene.drivers})
+            self.source_lost += not scene.faces
+            yield Pair(Step(time, scene, panel.at(shown[0].index)), [shown[driver] for driver in scene.drivers])
+
+    def _smoothed(self, pairs: Iterable[Pair]) -> Iterator[Pair]:
+        """The same, a few frames late, with what source and driver make together smoothed along the clip."""
+        given = self._options.smooth
+        variance = (OFFICIAL_SMOOTH if given == AnimationOptions.smooth else given) * SMOOTHING_UNIT
+        lag, waiting = smoother_lag(variance), deque[Pair]()
+        people: dict[int, LagSmoother] = {}
+
+        def release(pair: Pair) -> Pair:
+            size = 3 * self._inputs.engine.keypoints
+            for person, shown in zip(pair.step.scene.people, pair.shown, strict=True):
+                row = None if shown.still else people[person].pop()
+                pair.smoothed.append(
+                    None if row is None else (row[:size].reshape(1, -1, 3), row[size:].reshape(1, 3, 3))
+                )
+            return pair
+
+        for pair in pairs:
+            scene = pair.step.scene
+            for face, person, shown in zip(scene.faces, scene.people, pair.shown, strict=True):
+                if not shown.still:  # under a picture the source keeps its own motion
+                    goal = official_goal(
+                        self._inputs.engine, face.portrait, shown.motion, shown.reference, self._options,
+                        expression=self._inputs.expression,
+                    )  # fmt: skip
+                    smoother = people.setdefault(person, LagSmoother(variance))
+                    smoother.push(np.concatenate([part.ravel() for part in goal]))
+            waiting.append(pair)
+            if len(waiting) > lag:
+                yield release(waiting.popleft())
+        while waiting:
+            yield release(waiting.popleft())
 
     def _shown(self, time: Fraction, scene: Scene) -> list[Shown]:
         """Motion of every driver; where it is lost it eases to its reference, or to the first face that it drives."""
@@ -148,12 +207,13 @@ class Stages:
                 rest.setdefault(driver, face.portrait.motion)
         return [mix.at(time, rest.get(number)) for number, mix in enumerate(self._mixes)]
 
-    def _keypoints(self, face: SourceFace, shown: Shown, eyes: float | None) -> Keypoints:
-        portrait = face.portrait
+    def _keypoints(self, face: SourceFace, pair: Pair, number: int, eyes: float | None) -> Keypoints:
+        portrait, shown = face.portrait, pair.shown[number]
         source = [portrait] if self._inputs.moving else portrait
         return transfer(
             self._inputs.engine, source, shown.motion, shown.reference, self._options,
             expression=self._inputs.expression, eye_target=eyes,
+            smoothed=pair.smoothed[number] if pair.smoothed else None,
         )  # fmt: skip
 
     def _compose(self, steps: Iterable[Step]) -> Iterator[Step]:
@@ -162,20 +222,8 @@ class Stages:
                 if not self._options.paste_back:
                     step.picture = self._bare(step.squares[0] if step.squares else None)
                 else:
-                    step.picture = self._pasted(step)
+                    step.picture = paste_all(step.scene, step.squares, official=self._options.official)
             yield step
-
-    def _pasted(self, step: Step) -> Pixels:
-        """The source's picture with all squares in it."""
-        picture = step.scene.picture
-        for square, face in zip(step.squares, step.scene.faces, strict=True):
-            if self._options.official and picture.shape[2] == square.shape[2] == 3:
-                picture = paste_back_official(picture, square, face.crop)
-            elif picture is step.scene.picture:
-                picture = face.compositor.paste(square)
-            else:
-                face.compositor.paste(square, out=picture)
-        return picture
 
     def _bare(self, square: Pixels | None) -> Pixels:
         """A bare square in the size of the result; black where the source shows no face."""

@@ -10,9 +10,9 @@ from motion_stubs import PARITY
 
 from liveportrait.engines.base import Portrait
 from liveportrait.engines.liveportrait21 import neutral_delta
-from liveportrait.expression import official_delta
+from liveportrait.expression import OFFICIAL_UNITS, Expression, liveportrait_delta, official_delta
 from liveportrait.motion import Motion, keypoints, landmark_ratios, rotation_from_euler
-from liveportrait.official import official_edit
+from liveportrait.official import OFFICIAL_SLIDERS, official_edit, official_express
 from liveportrait.options import AnimationOptions
 from liveportrait.smoothing import SMOOTHING_UNIT
 from liveportrait.transfer import TransferRules, transfer
@@ -107,6 +107,12 @@ def test_every_slider_of_the_official_editor(official):
     assert checked == 23
 
 
+OUR_NAMES = {
+    "mov_z": "zoom", "mov_x": "move_x", "mov_y": "move_y", "lip0": "pout", "lip1": "purse", "lip2": "wide",
+    "lip3": "lip_open", "eyebrow": "brow", "eye_x": "gaze_x", "eye_y": "gaze_y", "wink": "wink_left",
+}  # fmt: skip
+
+
 @pytest.mark.parametrize("stitching", [0, 1])
 @pytest.mark.parametrize("case", ["neutral", "pose", "move", "ratios", "all"])
 def test_whole_slider_sets_of_the_official_editor(official, parity_engine, case, stitching):
@@ -129,3 +135,22 @@ def test_whole_slider_sets_of_the_official_editor(official, parity_engine, case,
     lip = given["lip"] if given["lip"] != float(official["sliders/full/source_lip_ratio"]) else None
     x_d = official_edit(parity_engine, portrait, sliders, eye_ratio=eye, lip_ratio=lip, stitching=bool(stitching))
     np.testing.assert_allclose(x_d, official[f"{key}/x_d"], atol=LIMIT)
+    # the same through our sliders
+    values = {OUR_NAMES.get(k, k): v for k, v in given.items() if k not in ("eye", "lip")}
+    values = {k: v / OFFICIAL_UNITS[OFFICIAL_SLIDERS[k]] if k in OFFICIAL_SLIDERS else v for k, v in values.items()}
+    ours = Expression(values, (given["eye"], given["eye"]), given["lip"])
+    x_d = official_express(parity_engine, portrait, ours, bool(stitching))
+    np.testing.assert_allclose(x_d, official[f"{key}/x_d"], atol=LIMIT)
+
+
+def test_sliders_that_the_official_editor_does_not_have(parity_engine, scene, monkeypatch):
+    """Are ours, on top; an engine with other keypoints follows our rules altogether."""
+    portrait = scene[0][0]
+    monkeypatch.setattr(parity_engine, "slider_delta", lambda p, sliders: liveportrait_delta(sliders, p.canonical))
+    plain = official_express(parity_engine, portrait, Expression({}), False)
+    right = official_express(parity_engine, portrait, Expression({"wink_right": 1.0}), False)
+    left = official_express(parity_engine, portrait, Expression({"wink_left": 1.0}), False)
+    assert np.abs(right - plain).max() > 0.01
+    assert np.abs(right - left).max() > 0.01
+    half = official_express(parity_engine, portrait, Expression({}, (0.1, None)), False)
+    assert np.abs(half - plain).max() > 1e-4

@@ -7,7 +7,7 @@ import pytest
 from motion_stubs import still_motion
 
 from liveportrait.motion import Motion, rotation_from_euler
-from liveportrait.smoothing import MotionFilter, OneEuro, smooth, smooth_motion, smooth_rows
+from liveportrait.smoothing import LagSmoother, MotionFilter, OneEuro, smooth, smooth_motion, smooth_rows, smoother_lag
 
 
 @pytest.mark.parametrize("case", ["exp", "R", "strong", "short"])
@@ -15,6 +15,22 @@ def test_smoother_equals_the_official_kalman_filter(official, case):
     values = official[f"maths/kalman/{case}/in"][:, 0]
     got = smooth(values, float(official[f"maths/kalman/{case}/observation_variance"][0]))
     np.testing.assert_allclose(got, official[f"maths/kalman/{case}/out"], atol=1e-7)
+
+
+@pytest.mark.parametrize("variance", [3e-7, 2e-6, 1e-5, 1e-4])
+@pytest.mark.parametrize("count", [1, 2, 9, 200])
+def test_values_that_come_one_by_one(variance, count):
+    """As the smoother of the whole clip, a fixed number of values late."""
+    values = np.random.default_rng(4).normal(0, 0.1, (count, 5))
+    lag, smoother, got = smoother_lag(variance), LagSmoother(variance), []
+    for number, value in enumerate(values):
+        smoother.push(value)
+        if number >= lag:
+            got.append(smoother.pop())
+    got += [smoother.pop() for _ in range(count - len(got))]
+    np.testing.assert_allclose(got, smooth(values, variance), atol=2e-7)
+    assert smoother_lag(3e-7) <= 6
+    assert smoother_lag(1e-4) < 64
 
 
 def test_smoothing_on_disk_equals_smoothing_in_memory(tmp_path):

@@ -140,6 +140,10 @@
    <translation>Kameragröße</translation>
   </message>
   <message>
+   <source>Cameras</source>
+   <translation>Kameras</translation>
+  </message>
+  <message>
    <source>Centre x</source>
    <translation>Mitte x</translation>
   </message>
@@ -162,6 +166,10 @@
   <message>
    <source>Choose a colour</source>
    <translation>Farbe wählen</translation>
+  </message>
+  <message>
+   <source>Choose a driver</source>
+   <translation>Antrieb wählen</translation>
   </message>
   <message>
    <source>Choose a file…</source>
@@ -190,6 +198,14 @@
   <message>
    <source>Clip</source>
    <translation>Video</translation>
+  </message>
+  <message>
+   <source>Clips</source>
+   <translation>Clips</translation>
+  </message>
+  <message>
+   <source>Clips and motion templates</source>
+   <translation>Clips und Bewegungsvorlagen</translation>
   </message>
   <message>
    <source>Clips and pictures</source>
@@ -312,6 +328,10 @@
    <translation>Antrieb</translation>
   </message>
   <message>
+   <source>Drivers of single parts</source>
+   <translation>Antriebe einzelner Teile</translation>
+  </message>
+  <message>
    <source>Driving face</source>
    <translation>Gesicht des Antriebs</translation>
   </message>
@@ -330,6 +350,10 @@
   <message>
    <source>E</source>
    <translation>E</translation>
+  </message>
+  <message>
+   <source>Each part can follow a clip or template of its own.</source>
+   <translation>Jeder Teil kann einem eigenen Clip oder einer eigenen Vorlage folgen.</translation>
   </message>
   <message>
    <source>Earlier</source>
@@ -498,6 +522,10 @@
   <message>
    <source>Hardware encoder</source>
    <translation>Hardware-Encoder</translation>
+  </message>
+  <message>
+   <source>Head</source>
+   <translation>Kopf</translation>
   </message>
   <message>
    <source>Hide the render queue</source>
@@ -718,6 +746,10 @@
   <message>
    <source>Motion template</source>
    <translation>Bewegungsvorlage</translation>
+  </message>
+  <message>
+   <source>Motion templates</source>
+   <translation>Bewegungsvorlagen</translation>
   </message>
   <message>
    <source>Mouth</source>
@@ -992,10 +1024,6 @@
    <translation>Das Bild wird gelesen …</translation>
   </message>
   <message>
-   <source>Recent drivers</source>
-   <translation>Zuletzt verwendete Antriebe</translation>
-  </message>
-  <message>
    <source>Recent portraits</source>
    <translation>Zuletzt verwendete Porträts</translation>
   </message>
@@ -1136,12 +1164,24 @@
    <translation>Erweiterte Einstellungen zeigen</translation>
   </message>
   <message>
+   <source>Show cameras as pictures</source>
+   <translation>Kameras als Bilder zeigen</translation>
+  </message>
+  <message>
+   <source>Show drivers as pictures</source>
+   <translation>Antriebe als Bilder zeigen</translation>
+  </message>
+  <message>
    <source>Show landmarks</source>
    <translation>Gesichtspunkte zeigen</translation>
   </message>
   <message>
    <source>Show mask</source>
    <translation>Maske zeigen</translation>
+  </message>
+  <message>
+   <source>Show pictures of the cameras</source>
+   <translation>Bilder der Kameras zeigen</translation>
   </message>
   <message>
    <source>Show report</source>
@@ -1280,6 +1320,10 @@
    <translation>Überraschung</translation>
   </message>
   <message>
+   <source>Switches each camera on for a moment, and off again.</source>
+   <translation>Schaltet jede Kamera kurz ein und wieder aus.</translation>
+  </message>
+  <message>
    <source>Take all jobs that are over off the list; the files stay</source>
    <translation>Alle beendeten Aufträge von der Liste nehmen; die Dateien bleiben</translation>
   </message>
@@ -1312,6 +1356,10 @@
    <translation>Haltung und Ausdruck des Antriebs, wie sie sind, nicht relativ zur Quelle.</translation>
   </message>
   <message>
+   <source>The expression comes from this clip or template, but for lips and eyes.</source>
+   <translation>Der Ausdruck kommt aus diesem Clip oder dieser Vorlage, ohne Lippen und Augen.</translation>
+  </message>
+  <message>
    <source>The expression of a picture is taken over.</source>
    <translation>Der Ausdruck eines Bildes wird übernommen.</translation>
   </message>
@@ -1332,8 +1380,16 @@
    <translation>Der Ausdruck wurde gespeichert.</translation>
   </message>
   <message>
+   <source>The eyes come from this clip or template.</source>
+   <translation>Die Augen kommen aus diesem Clip oder dieser Vorlage.</translation>
+  </message>
+  <message>
    <source>The jobs wait in the queue; resume them there.</source>
    <translation>Die Aufträge warten in der Liste; setzen Sie sie dort fort.</translation>
+  </message>
+  <message>
+   <source>The lips come from this clip or template.</source>
+   <translation>Die Lippen kommen aus diesem Clip oder dieser Vorlage.</translation>
   </message>
   <message>
    <source>The preset was exported.</source>
@@ -1414,6 +1470,10 @@
   <message>
    <source>Turn the head up or down.</source>
    <translation>Neigt den Kopf nach oben oder unten.</translation>
+  </message>
+  <message>
+   <source>Turns and shifts of the head come from this clip or template.</source>
+   <translation>Drehungen und Verschiebungen des Kopfes kommen aus diesem Clip oder dieser Vorlage.</translation>
   </message>
   <message>
    <source>U</source>
@@ -1514,6 +1574,10 @@
   <message>
    <source>all</source>
    <translation>alles</translation>
+  </message>
+  <message>
+   <source>as the driver</source>
+   <translation>wie der Antrieb</translation>
   </message>
   <message>
    <source>asked {asked}, reported {reported}, measured {measured}</source>
@@ -1730,6 +1794,10 @@
   <message>
    <source>{name} is ready.</source>
    <translation>{name} ist fertig.</translation>
+  </message>
+  <message>
+   <source>{part}: as the driver</source>
+   <translation>{part}: wie der Antrieb</translation>
   </message>
   <message>
    <source>{part}: fixed opening</source>

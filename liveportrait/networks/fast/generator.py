@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from liveportrait.networks.fast.layers import Conv, UpConv
-from liveportrait.networks.fast.rewrites import Rewrites
+from liveportrait.networks.fast.int8 import Int8Conv, Levels, step_of, to_levels
+from liveportrait.networks.fast.layers import Conv, UpConv, spread_phases, spread_phases_in_place
+from liveportrait.networks.fast.rewrites import Rewrites, fold_shortcut
 from liveportrait.networks.generator import SLOPE, SPADE, SPADEGenerator, SPADEResnetBlock
 
 EPSILON = 1e-5
@@ -22,25 +23,55 @@ class Modulation(nn.Module):
     Args:
         plain: The plain layer.
         merged: One convolution for both.
+        after: 1x1 convolution (O, C, 1, 1) that follows with nothing in between; it then is part of the shift.
     """
 
-    def __init__(self, plain: SPADE, merged: bool) -> None:
+    def __init__(self, plain: SPADE, merged: bool, after: Tensor | None = None) -> None:
         super().__init__()
         gamma, beta = plain.mlp_gamma, plain.mlp_beta
-        gamma_bias, beta_bias = cast(Tensor, gamma.bias), cast(Tensor, beta.bias)
+        gamma_bias, shift_bias = cast(Tensor, gamma.bias) + 1.0, cast(Tensor, beta.bias)
+        shift = beta.weight
+        if after is not None:
+            shift, shift_bias = fold_shortcut(after, shift, shift_bias)
+        self.sizes = (len(gamma.weight), len(shift))
+        self.after = None if after is None else Conv(after, None, 0)
         self.convs = nn.ModuleList()
         if merged:
-            weight, bias = torch.cat((gamma.weight, beta.weight)), torch.cat((gamma_bias + 1.0, beta_bias))
-            self.convs.append(Conv(weight, bias, 1))
+            self.convs.append(Conv(torch.cat((gamma.weight, shift)), torch.cat((gamma_bias, shift_bias)), 1))
         else:
-            self.convs.extend((Conv(gamma.weight, gamma_bias + 1.0, 1), Conv(beta.weight, beta_bias, 1)))
+            self.convs.extend((Conv(gamma.weight, gamma_bias, 1), Conv(shift, shift_bias, 1)))
+        self.int8: tuple[Int8Conv, ...] = ()
 
-    def forward(self, x: Tensor, hidden: Tensor) -> Tensor:
-        """Normalised x (B, C, H, W), hidden (B, 128, H, W) -> x * (1 + gamma) + beta."""
-        if len(self.convs) == 1:
-            scale, shift = self.convs[0](hidden).chunk(2, dim=1)
-        else:
+    def quantise(self, weights: Modulation) -> None:
+        """Take 8-bit weights.
+
+        Args:
+            weights: The same layer in float32.
+        """
+        parts = [part for conv in weights.convs for part in zip(*weights.split_weights(conv), strict=True)]
+        self.int8 = tuple(Int8Conv(weight, bias, torch.bfloat16) for weight, bias in parts)
+        self.convs = nn.ModuleList()
+
+    def split_weights(self, conv: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
+        """Weights and biases of a convolution, of scale and shift apart if it is the merged one."""
+        weight, bias = cast(Tensor, conv.weight), cast(Tensor, conv.bias)
+        sizes = list(self.sizes) if len(self.convs) == 1 else [len(weight)]
+        return list(weight.split(sizes)), list(bias.split(sizes))
+
+    def forward(self, x: Tensor, hidden: Tensor | Levels) -> Tensor:
+        """Normalised x (B, C, H, W), hidden (B, 128, H, W) -> x * (1 + gamma) + beta, (B, C, H, W) or (B, O, H, W)."""
+        if isinstance(hidden, Levels):
+            scale, shift = (conv(hidden) for conv in self.int8)
+        elif len(self.convs) == 2:
             scale, shift = (conv(hidden) for conv in self.convs)
+        elif hidden.device.type == "cpu" and not torch.compiler.is_exporting():
+            # Two outputs that lie apart are read faster afterwards than two halves of one.
+            weights, biases = self.split_weights(self.convs[0])
+            scale, shift = (functional.conv2d(hidden, w, b, padding=1) for w, b in zip(weights, biases, strict=True))
+        else:
+            scale, shift = self.convs[0](hidden).split(self.sizes, dim=1)
+        if self.after is not None:
+            return cast(Tensor, self.after(x * scale)) + shift
         return torch.addcmul(shift, x, scale)
 
 
@@ -77,12 +108,15 @@ class FastBlock(nn.Module):
         convolution = Conv if rewrites.folded_spectral else SpectralConv
         self.conv_0 = convolution(*_weights(plain.conv_0), 1)
         self.conv_1 = convolution(*_weights(plain.conv_1), 1)
-        self.conv_s = convolution(*_weights(plain.conv_s), 0) if plain.learned_shortcut else None
+        self.conv_s, self.norm_s, folds = None, None, rewrites.folded_shortcut and rewrites.folded_spectral
+        if plain.learned_shortcut:
+            after = folded(plain.conv_s) if folds else None
+            self.conv_s = nn.Identity() if folds else convolution(*_weights(plain.conv_s), 0)
+            self.norm_s = Modulation(plain.norm_s, rewrites.merged_spade, after)
         self.norm_0 = Modulation(plain.norm_0, rewrites.merged_spade)
         self.norm_1 = Modulation(plain.norm_1, rewrites.merged_spade)
-        self.norm_s = Modulation(plain.norm_s, rewrites.merged_spade) if plain.learned_shortcut else None
 
-    def forward(self, x: Tensor, hidden: tuple[Tensor, ...]) -> Tensor:
+    def forward(self, x: Tensor, hidden: tuple[Tensor | Levels, ...]) -> Tensor:
         """Block input x (B, I, h, w), hidden maps of norm_0, norm_1 and norm_s -> (B, O, scale*h, scale*w)."""
         if self.shared_norm:
             normal = upsampled(normalised(x), self.scale)
@@ -129,10 +163,11 @@ class FastGenerator(nn.Module):
                 weight = torch.cat([conv.weight for conv in convs])
                 bias = torch.cat([cast(Tensor, conv.bias) for conv in convs])
                 conv: nn.Module
-                conv = Conv(weight, bias, 1) if scale == 1 else UpConv(weight, bias, scale, before=low)
+                conv = Conv(weight, bias, 1) if scale == 1 else UpConv(weight, bias, scale, before=low, relu=True)
                 self.conditions.append(conv)
         image = cast(nn.Conv2d, plain.conv_img[0])
         self.conv_img = Conv(image.weight, image.bias, 1)
+        self.is_int8 = False
         self.set_type(dtype)
 
     def set_type(self, dtype: torch.dtype) -> None:
@@ -163,14 +198,50 @@ class FastGenerator(nn.Module):
         feature = feature.to(self.dtype)
         if not torch.compiler.is_exporting():
             feature = feature.contiguous(memory_format=torch.channels_last)
-        hidden: list[Tensor] = []
+        hidden: list[Tensor | Levels] = []
         for condition in self.conditions:
-            hidden.extend(functional.relu_(condition(feature)).split(HIDDEN, dim=1))
+            hidden.extend(self._hidden(condition, feature))
         x = self.fc(feature)
         for index, block in enumerate(self.blocks):
             first = 2 * index if index < SPADEGenerator.MIDDLE_BLOCKS else 3 * index - SPADEGenerator.MIDDLE_BLOCKS
             x = block(x, tuple(hidden[first : first + 3]))
         return cast(Tensor, self.conv_img(functional.leaky_relu_(x, SLOPE)))
+
+    def _hidden(self, condition: nn.Module, feature: Tensor) -> list[Tensor | Levels]:
+        """Maps (B, 128, H, W) out of a conditioning convolution, from 0 on."""
+        if not isinstance(condition, UpConv) or not condition.before:
+            whole = functional.relu_(condition(feature))
+            maps = whole.split(HIDDEN, dim=1)
+            if self.is_int8:
+                return [_levels([[part]], 1) for part in maps]
+            return list(maps)
+        cells = condition.cells(feature)
+        count = cells[0][0].shape[1] // HIDDEN
+        parts = [[[cell.narrow(1, k * HIDDEN, HIDDEN) for cell in row] for row in cells] for k in range(count)]
+        if self.is_int8:
+            return [_levels(part, condition.scale) for part in parts]
+        spread = spread_phases if torch.compiler.is_exporting() else spread_phases_in_place
+        return [spread(part, condition.scale) for part in parts]
+
+    def quantise(self, full: FastGenerator) -> None:
+        """Compute the scales and shifts of all SPADE layers, 60 per cent of G, in 8 bits; for processors with VNNI.
+
+        Args:
+            full: The same generator in float32.
+        """
+        for own, other in list(zip(self.modules(), full.modules(), strict=True)):
+            if isinstance(own, Modulation):
+                own.quantise(cast(Modulation, other))
+        self.is_int8 = True
+
+
+def _levels(cells: list[list[Tensor]], scale: int) -> Levels:
+    """Rounded before they are spread."""
+    step = step_of(max(float(cell.max()) for row in cells for cell in row))
+    rounded = [[to_levels(cell, step) for cell in row] for row in cells]
+    if scale > 1:
+        return Levels(spread_phases_in_place(rounded, scale), step)
+    return Levels(rounded[0][0].contiguous(memory_format=torch.channels_last), step)
 
 
 def _weights(conv: nn.Module) -> tuple[Tensor, Tensor | None]:

@@ -18,10 +18,11 @@ class Rewrites:
         separable_heatmaps: W builds each Gaussian from one exponential per axis.
         mask_times_shift: W's sampling grid is identity + mask x shift, not a sum of 22 grids.
         depth_as_batch: W's 3-D convolutions run as 2-D ones.
-        low_resolution_up: W's convolutions after nearest upsampling run before it, as 2x2 ones.
+        low_resolution_up: W's convolutions after nearest upsampling run before it, as 1x1 ones of differences.
         merged_spade: G's scale and shift come from one convolution, conditioning convolutions of a size from one.
         shared_norm: G normalises a block's input once, before the upsampling.
         low_resolution_condition: G's conditioning convolutions run at 64x64 and are spread afterwards.
+        folded_shortcut: the 1x1 convolution of G's shortcuts is part of the shift before it.
         folded_norms: W's batch norms are part of the convolutions' weights.
         folded_spectral: G's spectral norms are divided out once, not in every frame.
         source_cache: What depends on the source alone is computed once, not in every frame.
@@ -36,6 +37,7 @@ class Rewrites:
     merged_spade: bool = True
     shared_norm: bool = True
     low_resolution_condition: bool = True
+    folded_shortcut: bool = True
     folded_norms: bool = True
     folded_spectral: bool = True
     source_cache: bool = True
@@ -56,7 +58,13 @@ ABLATIONS: Final[dict[str, tuple[str, ...]]] = {
         "folded_norms",
         "source_cache",
     ),
-    "spade_generator": ("merged_spade", "shared_norm", "low_resolution_condition", "folded_spectral"),
+    "spade_generator": (
+        "merged_spade",
+        "shared_norm",
+        "low_resolution_condition",
+        "folded_shortcut",
+        "folded_spectral",
+    ),
 }
 """Rewrites of each network that are worth a row of their own."""
 
@@ -97,25 +105,39 @@ def depth_to_outputs(weight: Tensor) -> Tensor:
     return weight.permute(2, 0, 1, 3, 4).flatten(0, 1)
 
 
-def phase_kernels(weight: Tensor, scale: int) -> Tensor:
-    """Kernels that give at low resolution what a 3x3 convolution gives after nearest upsampling.
-
-    Along one axis a pixel of the enlarged map sees two low-resolution pixels if it is the first or last of its cell,
-    one otherwise. So there are 2 different phases for scale 2 and 3 (first, inner, last) for a larger scale.
+def difference_kernels(weight: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Kernels that give before a nearest upsampling what a 3x3 convolution gives after it; see layers.UpConv.
 
     Args:
         weight: (O, I, 3, 3).
-        scale: Factor of the upsampling, 2 or more.
 
     Returns:
-        (P*P*O, I, 2, 2), phases outermost (y, then x); for padding 1, whose output has one row and column more than
-        the input: phase p of pixel y is at y, that of the last phase at y + 1.
+        1x1 kernels for the map (O, I, 1, 1), its differences along y (2 O, ...), along x (2 O, ...) and along both
+        (4 O, ...); the first pixel of a cell before the last one, y before x.
     """
     import torch
 
-    first = torch.tensor([[1.0, 0, 0], [0, 1, 1]])
-    inner = torch.tensor([[0.0, 0, 0], [1, 1, 1]])
-    last = torch.tensor([[1.0, 1, 0], [0, 0, 1]])
-    taps = torch.stack((first, last) if scale == 2 else (first, inner, last)).to(weight)  # (P, 2, 3)
-    kernels = torch.einsum("oiyx,pay,qbx->pqoiab", weight, taps, taps)
-    return kernels.flatten(0, 2)
+    exact = weight.detach().double()
+    whole = torch.ones(1, 3, dtype=exact.dtype)
+    ends = torch.tensor([[-1.0, 0.0, 0.0], [0.0, 0.0, 1.0]], dtype=exact.dtype)
+    pairs = ((whole, whole), (ends, whole), (whole, ends), (ends, ends))
+    kernels = (torch.einsum("oiyx,py,qx->pqoi", exact, y, x).flatten(0, 2)[..., None, None] for y, x in pairs)
+    base, rows, columns, corners = (kernel.to(weight.dtype) for kernel in kernels)
+    return base, rows, columns, corners
+
+
+def fold_shortcut(conv: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+    """A 3x3 convolution and the 1x1 one after it as one.
+
+    Args:
+        conv: (O, C, 1, 1).
+        weight: (C, I, 3, 3).
+        bias: (C,).
+
+    Returns:
+        (O, I, 3, 3) and (O,).
+    """
+    import torch
+
+    point = conv.double()[:, :, 0, 0]
+    return torch.einsum("oc,ciyx->oiyx", point, weight.double()).float(), (point @ bias.double()).float()

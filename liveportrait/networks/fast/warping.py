@@ -78,14 +78,17 @@ class DepthConv(nn.Module):
             self.conv = nn.Conv3d(weight.shape[1], weight.shape[0], 3, padding=1)
             self.conv.weight, self.conv.bias = nn.Parameter(weight, False), nn.Parameter(bias, False)
         elif upsample:
-            self.conv = UpConv(depth_to_inputs(weight), bias, 2, before=rewrites.low_resolution_up)
+            self.conv = UpConv(
+                depth_to_inputs(weight), bias, 2, before=rewrites.low_resolution_up, relu=rewrites.folded_norms
+            )
         else:
             self.conv = Conv(depth_to_inputs(weight), bias, 1)
 
     def forward(self, x: Tensor, batch: int) -> Tensor:
         """(D*B, I, H, W) depth-major -> (D*B, O, H or 2H, W or 2W)."""
         if self.flat:
-            return functional.relu_(self._normed(self.conv(depth_window(x, batch))))
+            y = self._normed(self.conv(depth_window(x, batch)))
+            return y if self.upsample and self.line is None else functional.relu_(y)
         if self.upsample:
             x = functional.interpolate(x, scale_factor=2.0, mode="nearest")
         volume = x.unflatten(0, (-1, batch)).permute(1, 2, 0, 3, 4)

@@ -11,6 +11,7 @@ from torch.nn import functional  # noqa: E402
 
 from liveportrait.networks.fast import ABLATIONS, Rewrites  # noqa: E402
 from liveportrait.networks.fast.generator import FastGenerator, folded, normalised  # noqa: E402
+from liveportrait.networks.fast.int8 import Int8Conv, Levels, has_int8, step_of, to_levels  # noqa: E402
 from liveportrait.networks.fast.layers import (  # noqa: E402
     UpConv,
     gather_sample,
@@ -142,8 +143,9 @@ def test_convolution_before_upsampling(scale):
     before = UpConv(weight, bias, scale, before=True)
     assert torch.allclose(before(x), wanted, atol=1e-5)
     assert torch.allclose(UpConv(weight, bias, scale, before=False)(x), wanted, atol=1e-5)
-    phases = before.conv(x)
-    assert torch.equal(spread_phases(phases, scale), spread_phases_in_place(phases, scale))
+    cells = before.cells(x)
+    assert torch.equal(spread_phases(cells, scale), spread_phases_in_place(cells, scale))
+    assert torch.equal(UpConv(weight, bias, scale, before=True, relu=True)(x), before(x).relu())
 
 
 def test_gathers_sample_like_grid_sample():
@@ -163,3 +165,32 @@ def test_norm_has_the_epsilon_and_the_biased_variance():
     x = 1e-3 * torch.randn((2, 3, 5, 5), generator=torch.Generator().manual_seed(2)) + 0.01
     wanted = functional.instance_norm(x.double()).float()
     assert torch.allclose(normalised(x.contiguous(memory_format=torch.channels_last)), wanted, atol=1e-4)
+
+
+def test_eight_bits_for_scales_and_shifts_keep_45_db(networks, feature):
+    if not has_int8():
+        pytest.skip("the processor has no VNNI")
+    full = FastGenerator(networks["spade_generator"])
+    full.conv_img.weight /= float(full._pixels(feature).std())
+    quantised = FastGenerator(networks["spade_generator"], dtype=torch.bfloat16)
+    quantised.conv_img.weight.copy_(full.conv_img.weight)
+    quantised.quantise(full)
+    got, wanted = quantised(feature), full(feature)
+    assert got.dtype == torch.float32
+    psnr = -10 * math.log10(float((got - wanted).square().mean()))
+    assert 45 < psnr < 60
+
+
+def test_eight_bit_convolution():
+    if not has_int8():
+        pytest.skip("the processor has no VNNI")
+    random = torch.Generator().manual_seed(3)
+    x = torch.randn((1, 16, 9, 12), generator=random).relu().contiguous(memory_format=torch.channels_last)
+    weight, bias = torch.randn((24, 16, 3, 3), generator=random), torch.randn(24, generator=random)
+    step = step_of(float(x.max()))
+    levels = to_levels(x, step)
+    assert int(levels.max()) == 255
+    assert float((levels * step - x).abs().max()) <= 0.501 * step
+    got = Int8Conv(weight, bias, torch.float32)(Levels(levels, step))
+    wanted = functional.conv2d(x, weight, bias, padding=1)
+    assert float((got - wanted).abs().max() / wanted.abs().max()) < 0.02

@@ -20,6 +20,7 @@ from app.gui.dialogs.engine import EngineDialog
 from app.gui.dialogs.messages import show_error
 from app.gui.dialogs.shortcuts import ShortcutsDialog
 from app.gui.dialogs.weights import WeightsDialog
+from app.gui.galleries import Galleries
 from app.gui.jobs import make_entry
 from app.gui.outputs import LiveOutputs
 from app.gui.saved import SavedCommands
@@ -54,6 +55,7 @@ class Commands(SavedCommands):
     def __init__(self, window: MainWindow, studio: Studio) -> None:
         super().__init__(window, studio)
         self.outputs = LiveOutputs(studio)
+        self.galleries = Galleries(studio, self)
 
     def handlers(self) -> dict[str, Callable[..., object]]:
         """Command name -> handler."""
@@ -236,6 +238,32 @@ class Commands(SavedCommands):
         name, _ = QFileDialog.getOpenFileName(self.window, titles[kind], self._folder("drivers"), pattern)
         if name:
             self.studio.set_driver(Driver(kind, name))
+
+    def show_gallery(self, button: QWidget) -> None:
+        """Drivers as pictures: what was used before, what ships with the app, cameras."""
+        kind = self.studio.session.driver.kind
+        kinds: tuple[DriverKind, ...] = ("camera",) if kind == "camera" else ("file", "template", "still", "camera")
+        self.galleries.open(button, kinds, self.studio.set_driver, lambda: self.browse_driver("file"))
+
+    def show_part_gallery(self, name: str, button: QWidget) -> None:
+        """Drivers for one part of the face."""
+        self.galleries.open(
+            button, ("file", "template"), lambda driver: self.set_part(name, driver.source),
+            lambda: self.browse_part(name),
+        )  # fmt: skip
+
+    def browse_part(self, name: str) -> None:
+        """Ask for the file that moves a part of the face."""
+        pattern = f"{tr('Clips and motion templates')} ({CLIPS} {TEMPLATES});;{tr('All files')} (*)"
+        file, _ = QFileDialog.getOpenFileName(self.window, tr("Choose a clip"), self._folder("drivers"), pattern)
+        if file:
+            self.set_part(name, file)
+
+    def set_part(self, name: str, path: str) -> None:
+        """Let a part of the face follow a file; an empty one is the main driver."""
+        if path:
+            self.studio.remember("drivers", path)
+        self.studio.set_option(name, path)
 
     def use_camera(self) -> None:
         """Drive with the chosen camera."""

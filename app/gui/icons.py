@@ -21,6 +21,8 @@ LINES: Final[dict[str, str]] = {
     "step-back": '<path d="M16.5 6v12l-8.5-6z"/><path d="M6 6.5v11"/>',
     "step-forward": '<path d="M7.5 6v12l8.5-6z"/><path d="M18 6.5v11"/>',
     "to-start": '<path d="M19 6.5v11l-6-5.5zM12 6.5v11L6 12z"/><path d="M4.5 6.5v11"/>',
+    "gallery": '<rect x="4" y="4" width="7" height="7" rx="1.5"/><rect x="13" y="4" width="7" height="7" rx="1.5"/>'
+    '<rect x="4" y="13" width="7" height="7" rx="1.5"/><rect x="13" y="13" width="7" height="7" rx="1.5"/>',
     "loop": '<path d="M16.5 3.5L20 7l-3.5 3.5"/><path d="M20 7H8a4 4 0 0 0-4 4v1"/>'
     '<path d="M7.5 20.5L4 17l3.5-3.5"/><path d="M4 17h12a4 4 0 0 0 4-4v-1"/>',
     "stop": '<rect x="6.5" y="6.5" width="11" height="11" rx="1.5"/>',

@@ -153,3 +153,40 @@ def with_landmarks(pixels: Pixels, points: npt.NDArray[Any] | None, colour: tupl
 def device_size(size: QSize, ratio: float) -> tuple[int, int]:
     """Size of a widget in device pixels."""
     return max(1, round(size.width() * ratio)), max(1, round(size.height() * ratio))
+
+
+def covering(pixels: Pixels, width: int, height: int) -> Pixels:
+    """A picture cut and scaled so that it fills a rectangle; of tall ones the upper part stays."""
+    scale = max(width / pixels.shape[1], height / pixels.shape[0])
+    size = max(width, round(pixels.shape[1] * scale)), max(height, round(pixels.shape[0] * scale))
+    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    full = np.asarray(cv2.resize(pixels, size, interpolation=how), np.uint8)
+    x, y = (size[0] - width) // 2, (size[1] - height) // 3
+    return full[y : y + height, x : x + width]
+
+
+def motion_picture(path: Path, width: int, height: int) -> QImage:
+    """Curves of a motion template: the turns of the head, and the opening of the lips below.
+
+    Raises:
+        AppError: It can't be read.
+    """
+    from app.render.template import open_template
+    from liveportrait.motion import euler_from_rotation
+
+    motion = open_template(path).motion
+    angles = euler_from_rotation(motion.rotation)
+    canvas = np.full((height, width, 3), (27, 30, 37), np.uint8)
+    x = np.linspace(0.06, 0.94, max(2, len(angles))) * width
+    for column, colour in enumerate(((123, 140, 255), (91, 208, 160), (242, 184, 75))):
+        curve = np.resize(angles[:, column], max(2, len(angles)))
+        y = (0.38 - 0.3 * np.clip((curve - np.median(curve)) / max(8.0, float(np.ptp(angles)) / 2), -1, 1)) * height
+        _curve(canvas, x, y, colour)
+    lips = np.resize(np.nan_to_num(motion.lip_ratio[:, 0]), max(2, len(angles)))
+    _curve(canvas, x, (0.92 - 0.2 * lips / max(0.2, float(lips.max()))) * height, (255, 123, 123))
+    return to_image(canvas)
+
+
+def _curve(canvas: Pixels, x: npt.NDArray[Any], y: npt.NDArray[Any], colour: tuple[int, int, int]) -> None:
+    points = np.rint(np.stack([x, y], axis=1) * 8).astype(np.int32)
+    cv2.polylines(canvas, [points[:, None]], False, colour, max(1, canvas.shape[0] // 70), cv2.LINE_AA, 3)

@@ -25,12 +25,14 @@ from app.errors import AppError
 from app.gui.session import Session, panel_live_options, panel_options
 from app.gui.translate import mark, tr
 from app.gui.widgets.basic import Section, SliderRow, Switch, tool_button
+from app.gui.widgets.parts import PartsEditor
 from app.live_options import live_options
 from app.options import OptionInfo, find_option
 from liveportrait.expression import SLIDERS, Slider
 
 GROUPS: Final = (
     ("Motion", True),
+    ("Drivers", False),
     ("Stitching and retargeting", False),
     ("Pose", True),
     ("Expression", True),
@@ -39,6 +41,7 @@ GROUPS: Final = (
     ("Live", False),
     ("Program", False),
 )
+TITLES: Final = {"Drivers": mark("Drivers of single parts")}
 PLACE: Final = {"Input": "Output"}  # group of an option -> section that shows it
 OPENINGS: Final = (
     ("eye_left", mark("Left eye"), mark("Fixed opening of the eye on the left of the picture; 0 is shut."), 0.5, 0.3),
@@ -277,20 +280,25 @@ class ControlPanel(QWidget):
             editor.show_value(session.live_value(name))
         for name, row in self.sliders.items():
             row.show_value(session.sliders.get(name, SLIDERS[name].default))
+        self.parts.show_session(session)
         for name, opening in self.openings.items():
             opening.show_value(getattr(session, name))
 
     def _add_section(self, group: str, is_open: bool) -> None:
-        section = Section(group, tr(group), is_open)
+        section = Section(group, tr(TITLES.get(group, group)), is_open)
         self.sections[group] = section
         self.names[group] = []
-        reset = tool_button("reset", tr("Reset {section}", section=tr(group)), 14)
+        reset = tool_button("reset", tr("Reset {section}", section=tr(TITLES.get(group, group))), 14)
         reset.clicked.connect(lambda _=False, name=group: self.reset_requested.emit(name))
         section.extra.addWidget(reset)
         for name in panel_options():
             info = find_option(name)
             if PLACE.get(info.group, info.group) == group:
                 self._add_option(section, info)
+        if group == "Drivers":
+            self.parts = PartsEditor()
+            self.names[group] = list(self.parts.rows)
+            section.body.addWidget(self.parts)
         if group == "Live":
             known = {info.name: info for info in live_options()}
             for name in panel_live_options():

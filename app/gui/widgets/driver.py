@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from PySide6.QtCore import QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QColor, QImage, QPainter, QPainterPath, QPaintEvent
+from PySide6.QtGui import QColor, QImage, QMouseEvent, QPainter, QPainterPath, QPaintEvent
 from PySide6.QtWidgets import (
     QButtonGroup,
     QComboBox,
@@ -39,15 +39,28 @@ TEMPLATES: Final = "*.motion *.pkl"
 
 
 class Thumb(QWidget):
-    """A small rounded picture that fits its room."""
+    """A small rounded picture that fits its room.
+
+    Signals:
+        clicked: It was clicked.
+    """
+
+    clicked = Signal()
 
     def __init__(self, name: str) -> None:
         super().__init__()
         self.setFixedHeight(132)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setAccessibleName(name)
+        self.setCursor(Qt.CursorShape.PointingHandCursor)
+        self.setToolTip(tr("Show drivers as pictures"))
         self._image: QImage | None = None
         self._text = ""
+
+    def mouseReleaseEvent(self, event: QMouseEvent) -> None:  # noqa: N802 - Qt's name
+        """A click."""
+        if event.button() == Qt.MouseButton.LeftButton and self.rect().contains(event.position().toPoint()):
+            self.clicked.emit()
 
     def show_image(self, image: QImage | None) -> None:
         """Show a picture."""
@@ -87,14 +100,14 @@ class DriverPanel(QWidget):
         driver_chosen: The driver.
         browse_requested: Kind of the file to choose.
         cameras_requested: The list of cameras is to be read again.
-        recent_requested: The menu of recent drivers is to be shown.
+        gallery_requested: Drivers are to be shown as pictures beside this widget.
         mirror_changed: Whether the camera is mirrored.
     """
 
     driver_chosen = Signal(object)
     browse_requested = Signal(str)
     cameras_requested = Signal()
-    recent_requested = Signal()
+    gallery_requested = Signal(object)
     mirror_changed = Signal(bool)
 
     def __init__(self) -> None:
@@ -106,6 +119,7 @@ class DriverPanel(QWidget):
         box.setSpacing(8)
         box.addWidget(self._make_segments())
         self.thumb = Thumb(tr("Picture of the driver"))
+        self.thumb.clicked.connect(lambda: self.gallery_requested.emit(self.thumb))
         box.addWidget(self.thumb)
         self._stack = QStackedWidget()
         self._stack.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
@@ -153,8 +167,8 @@ class DriverPanel(QWidget):
         self.file_button.setAccessibleName(tr("Choose a file…"))
         self.file_button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.file_button.clicked.connect(lambda: self.browse_requested.emit(self._kind))
-        recent = tool_button("chevron-down", tr("Recent drivers"))
-        recent.clicked.connect(self.recent_requested)
+        recent = tool_button("gallery", tr("Show drivers as pictures"))
+        recent.clicked.connect(lambda: self.gallery_requested.emit(self.thumb))
         line.addWidget(self.file_button, 1)
         line.addWidget(recent)
         self.recent_button = recent
@@ -172,7 +186,10 @@ class DriverPanel(QWidget):
         self.cameras.activated.connect(self._camera_chosen)
         again = tool_button("reset", tr("Look for cameras again"))
         again.clicked.connect(self.cameras_requested)
+        shots = tool_button("gallery", tr("Show cameras as pictures"))
+        shots.clicked.connect(lambda: self.gallery_requested.emit(self.thumb))
         line.addWidget(self.cameras, 1)
+        line.addWidget(shots)
         line.addWidget(again)
         box.addLayout(line)
         self.mirror = Switch(tr("Mirror"), tr("Left and right are swapped as in a mirror."))

@@ -19,6 +19,8 @@ class Rewrites:
         mask_times_shift: W's sampling grid is identity + mask x shift, not a sum of 22 grids.
         depth_as_batch: W's 3-D convolutions run as 2-D ones.
         low_resolution_up: W's convolutions after nearest upsampling run before it, as 1x1 ones of differences.
+        depth_products: W's convolutions at full size take fewer products along the depth; on processors only, not in
+            exported files.
         merged_spade: G's scale and shift come from one convolution, conditioning convolutions of a size from one.
         shared_norm: G normalises a block's input once, before the upsampling.
         low_resolution_condition: G's conditioning convolutions run at 64x64 and are spread afterwards.
@@ -34,6 +36,7 @@ class Rewrites:
     mask_times_shift: bool = True
     depth_as_batch: bool = True
     low_resolution_up: bool = True
+    depth_products: bool = True
     merged_spade: bool = True
     shared_norm: bool = True
     low_resolution_condition: bool = True
@@ -55,6 +58,7 @@ ABLATIONS: Final[dict[str, tuple[str, ...]]] = {
         "mask_times_shift",
         "depth_as_batch",
         "low_resolution_up",
+        "depth_products",
         "folded_norms",
         "source_cache",
     ),

@@ -8,7 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from liveportrait.networks.appearance import DEPTH
 from liveportrait.networks.blocks import coordinate_grid
+from liveportrait.networks.fast.depth import FourierConv, ToomConv
 from liveportrait.networks.fast.layers import (
     Conv,
     UpConv,
@@ -33,6 +35,10 @@ from liveportrait.networks.warping import (
 )
 
 LEAK = 0.01
+TILE = 2
+"""Depth slices per tile of ToomConv: 4 would save more, and cost digits that bfloat16 doesn't have."""
+WIDE_BLOCKS = 2
+"""Down blocks whose maps are large against their weights."""
 
 
 class WarpSource(NamedTuple):
@@ -61,9 +67,12 @@ class DepthConv(nn.Module):
         norm: The batch norm after it.
         rewrites: Rewrites.
         upsample: Whether a nearest upsampling by 2 comes before it.
+        wide: Whether its map is large against its weights, so that fewer products along the depth pay.
     """
 
-    def __init__(self, conv: nn.Module, norm: nn.Module, rewrites: Rewrites, *, upsample: bool = False) -> None:
+    def __init__(
+        self, conv: nn.Module, norm: nn.Module, rewrites: Rewrites, *, upsample: bool = False, wide: bool = False
+    ) -> None:
         super().__init__()
         self.line: nn.ParameterList | None = None  # the norm's gain and shift, where they are not folded
         if rewrites.folded_norms:
@@ -83,9 +92,14 @@ class DepthConv(nn.Module):
             )
         else:
             self.conv = Conv(depth_to_inputs(weight), bias, 1)
+        self.toom: ToomConv | None = None
+        if wide and self.flat and not upsample and rewrites.depth_products and rewrites.folded_norms:
+            self.toom = ToomConv(weight, bias, DEPTH, TILE)
 
     def forward(self, x: Tensor, batch: int) -> Tensor:
         """(D*B, I, H, W) depth-major -> (D*B, O, H or 2H, W or 2W)."""
+        if self.toom is not None and fewer_products(x, batch):
+            return functional.relu_(self.toom(x))
         if self.flat:
             y = self._normed(self.conv(depth_window(x, batch)))
             return y if self.upsample and self.line is None else functional.relu_(y)
@@ -121,14 +135,14 @@ class FastWarping(nn.Module):
         encoder, decoder = motion.hourglass.encoder, motion.hourglass.decoder
         self.compress = Conv(*_flat(fold_batch_norm(motion.compress, motion.norm)), 0)
         self.down = nn.ModuleList(
-            DepthConv(block.get_submodule("conv"), block.get_submodule("norm"), rewrites)
-            for block in encoder.down_blocks
+            DepthConv(block.get_submodule("conv"), block.get_submodule("norm"), rewrites, wide=index < WIDE_BLOCKS)
+            for index, block in enumerate(encoder.down_blocks)
         )
         self.up = nn.ModuleList(
             DepthConv(block.get_submodule("conv"), block.get_submodule("norm"), rewrites, upsample=True)
             for block in decoder.up_blocks
         )
-        self.last = DepthConv(decoder.conv, decoder.norm, rewrites)
+        self.last = DepthConv(decoder.conv, decoder.norm, rewrites, wide=True)
         mask, reach = motion.mask, motion.mask.kernel_size[0] // 2
         self.mask: nn.Module
         if rewrites.depth_as_batch:
@@ -136,6 +150,9 @@ class FastWarping(nn.Module):
         else:
             self.mask = nn.Conv3d(mask.in_channels, mask.out_channels, mask.kernel_size[0], padding=reach, bias=False)
             self.mask.weight = nn.Parameter(mask.weight.detach().clone(), False)
+        self.mask_waves: FourierConv | None = None
+        if rewrites.depth_as_batch and rewrites.depth_products:
+            self.mask_waves = FourierConv(mask.weight, DEPTH)
         self.mask_taps = mask.kernel_size[0]
         self.mask_bias = nn.Parameter(cast(Tensor, mask.bias).detach().clone(), False)
         # Occlusion, 7x7 to one channel: one product per tap and depth, then one pass puts the taps in their places.
@@ -152,7 +169,8 @@ class FastWarping(nn.Module):
 
     def set_type(self, dtype: torch.dtype) -> None:
         """Cast the convolutions; everything that touches coordinates stays in float32."""
-        for module in (*self.down, *self.up, self.last, self.mask, self.third, self.fourth):
+        waves = [] if self.mask_waves is None else [self.mask_waves]
+        for module in (*self.down, *self.up, self.last, self.mask, *waves, self.third, self.fourth):
             module.to(dtype)
             for parameter in module.parameters():
                 if parameter.dim() == 4:
@@ -250,7 +268,9 @@ class FastWarping(nn.Module):
 
     def _mask(self, prediction: Tensor, batch: int) -> Tensor:
         """(D*B, H, W, 22) float32 shares that sum to 1."""
-        if self.rewrites.depth_as_batch:
+        if self.mask_waves is not None and fewer_products(prediction, batch):
+            logits = self.mask_waves(prediction)
+        elif self.rewrites.depth_as_batch:
             logits = shifted_sum(self.mask(prediction), self.mask_taps, batch)
         else:
             volume = prediction.unflatten(0, (-1, batch)).permute(1, 2, 0, 3, 4)
@@ -277,6 +297,11 @@ class FastWarping(nn.Module):
         rows = prediction.permute(0, 2, 3, 1).reshape(-1, batch * height * width, prediction.shape[1])
         taps = torch.bmm(rows, self.occlusion_taps).float().sum(0).reshape(batch, height, width, -1)
         return torch.sigmoid(self.occlusion_place(taps.permute(0, 3, 1, 2)))
+
+
+def fewer_products(x: Tensor, batch: int) -> bool:
+    """Whether the forms with fewer products along the depth are to be used: measured on processors only."""
+    return x.device.type == "cpu" and len(x) == DEPTH * batch and not torch.compiler.is_exporting()
 
 
 def _flat(folded: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:

@@ -10,6 +10,7 @@ torch = pytest.importorskip("torch", reason="PyTorch (extra 'torch') is not inst
 from torch.nn import functional  # noqa: E402
 
 from liveportrait.networks.fast import ABLATIONS, Rewrites  # noqa: E402
+from liveportrait.networks.fast.depth import FourierConv, ToomConv  # noqa: E402
 from liveportrait.networks.fast.generator import FastGenerator, folded, normalised  # noqa: E402
 from liveportrait.networks.fast.int8 import Int8Conv, Levels, has_int8, step_of, to_levels  # noqa: E402
 from liveportrait.networks.fast.layers import (  # noqa: E402
@@ -194,3 +195,23 @@ def test_eight_bit_convolution():
     got = Int8Conv(weight, bias, torch.float32)(Levels(levels, step))
     wanted = functional.conv2d(x, weight, bias, padding=1)
     assert float((got - wanted).abs().max() / wanted.abs().max()) < 0.02
+
+
+@pytest.mark.parametrize("tile", [2, 4])
+def test_products_at_points_are_a_convolution_along_the_depth(tile):
+    random = torch.Generator().manual_seed(tile)
+    x = torch.randn((2, 5, 8, 6, 7), generator=random)
+    weight, bias = torch.randn((4, 5, 3, 3, 3), generator=random), torch.randn(4, generator=random)
+    wanted = functional.conv3d(x, weight, bias, padding=1)
+    got = ToomConv(weight, bias, 8, tile)(x.permute(2, 0, 1, 3, 4).flatten(0, 1))
+    assert torch.allclose(got.unflatten(0, (8, 2)).permute(1, 2, 0, 3, 4), wanted, atol=1e-4)
+
+
+@pytest.mark.parametrize("depth", [16, 9])
+def test_products_of_waves_are_a_convolution_along_the_depth(depth):
+    random = torch.Generator().manual_seed(depth)
+    x = torch.randn((2, 3, depth, 6, 7), generator=random)
+    weight = torch.randn((4, 3, 7, 7, 7), generator=random)
+    wanted = functional.conv3d(x, weight, padding=3)
+    got = FourierConv(weight, depth)(x.permute(2, 0, 1, 3, 4).flatten(0, 1))
+    assert torch.allclose(got.unflatten(0, (depth, 2)).permute(1, 2, 0, 3, 4), wanted, atol=2e-4)

@@ -50,7 +50,8 @@ class ToomConv(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(D*B, I, H, W) depth-major, channels-last -> (D*B, O, H, W)."""
         parts = along_depth(self.into, x).chunk(len(self.convs))
-        size = (len(parts[0]), len(self.convs[0].weight), *x.shape[2:])
+        outputs = cast(Conv, self.convs[0]).weight.shape[0]
+        size = (len(parts[0]), outputs, *x.shape[2:])
         products = torch.empty(
             (len(self.convs) * size[0], *size[1:]), dtype=x.dtype, device=x.device, memory_format=torch.channels_last
         )
@@ -144,4 +145,4 @@ def toom_matrices(points: Sequence[float], tile: int) -> tuple[Tensor, Tensor, T
     whole = (products * scale).round()
     if not torch.allclose(whole, products * scale, atol=1e-6):
         whole = products * scale
-    return whole, cast(Tensor, powers(3) / scale), powers(tile).T
+    return whole, powers(3) / scale, powers(tile).T

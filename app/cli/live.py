@@ -23,9 +23,10 @@ if TYPE_CHECKING:
 
 PANEL = "Session"
 LEFT_OUT = (
-    "length", "fps", "output", "side_by_side", "audio", "background", "points", "pose_from", "exp_from", "lips_from",
-    "eyes_from",
+    "length", "fps", "output", "side_by_side", "audio", "background", "points", "driver_for",
 )  # fmt: skip
+NOT_IN_WINDOW = ("vcam", "record", "overwrite", "json_lines", "quiet")  # it has buttons and questions for these
+ELSEWHERE = (*NOT_IN_WINDOW, "camera", "expression", "sliders")
 SHARED = tuple(info for info in all_options() if info.name not in LEFT_OUT)
 START = 60.0  # seconds that the first picture may take: engine, portrait and camera
 FAILING = 8.0  # seconds that a camera is waited for at the start
@@ -44,7 +45,7 @@ def live(values: Mapping[str, Any]) -> int:
     photo = Path(values["photo"])
     _check(options)
     if not values["no_window"]:
-        return _window(photo, wanted, _given(values))
+        return _window(photo, options, wanted, _given(values))
     from app.media.virtual_camera import INSTALL, how_to, package_missing
 
     if wanted.vcam and package_missing():
@@ -228,10 +229,10 @@ def _seconds(text: str | None) -> float:
 
 
 def _given(values: Mapping[str, Any]) -> list[str]:
-    """Flags that were given, but --camera and those that every command has."""
-    infos = [info for info in (*live_options(), *SHARED) if info.name != "camera"]
+    """Flags that were given and that the window has other ways for."""
+    infos = [info for info in (*live_options(), *SHARED) if info.name in NOT_IN_WINDOW]
     flags = [info.flags[-1] for info in infos if values[info.name] is not None]
-    return flags + [f"--{name}" for name in ("seconds", "preset", "config") if values[name]]
+    return flags + (["--seconds"] if values["seconds"] else [])
 
 
 def _check(options: RenderOptions) -> None:
@@ -248,23 +249,31 @@ def _window_module() -> Any:
         return None
 
 
-def _window(photo: Path, live: LiveOptions, changed: list[str]) -> int:
-    """Open the window with this portrait and driver.
+def _window(photo: Path, options: RenderOptions, live: LiveOptions, left: list[str]) -> int:
+    """Open the window with this portrait and driver, these options and sliders.
 
     Args:
         photo: The portrait.
+        options: Options of the session.
         live: Live options; a file named as the camera is opened.
-        changed: Flags that were given besides.
+        left: Flags that were given and have no effect there.
     """
+    from app.expressions import expression_from
+
+    expression = expression_from(options.input.expression, options.input.sliders)
     window = _window_module()
     if window is None:
         raise MissingError("The window can't start here.", "Add --no-window to run without it.")
     driver = Path(live.camera) if live.camera and Path(live.camera).exists() else None
-    left = [*changed, *(["--camera"] if live.camera and driver is None else [])]
+    left = [*left, *(["--camera"] if live.camera and driver is None else [])]
     if left:
         complain(f"{', '.join(left)}: chosen in the window itself; these flags count only with --no-window.", "warning")
     files = (photo,) if driver is None else (photo, driver)
-    return int(window.main(window.Start(files=files)))
+    values = {i.name: v for i in SHARED if (v := options.values()[i.name]) != i.default and i.name not in ELSEWHERE}
+    chosen = {
+        i.name: v for i in live_options() if (v := getattr(live, i.name)) != i.default and i.name not in ELSEWHERE
+    }
+    return int(window.main(window.Start(files=files, values=values, live=chosen, expression=expression)))
 
 
 command(

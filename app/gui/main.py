@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -15,8 +16,10 @@ from app.errors import MissingError, UsageError
 if TYPE_CHECKING:
     from PySide6.QtWidgets import QApplication
 
+    from app.gui.session import Session
     from app.gui.studio import Studio
     from app.gui.window import MainWindow
+    from liveportrait.expression import Expression
 
 DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY", "WAYLAND_SOCKET")
 NO_DISPLAY = (
@@ -35,6 +38,9 @@ class Start:
         size: Width and height of the window in logical pixels, or None for the last one.
         scheme: "light" or "dark" instead of the user's choice, or empty.
         language: Language instead of the user's choice, or empty.
+        values: Option name -> value to set in the session.
+        live: The same for live options.
+        expression: Sliders to set, or None.
     """
 
     files: tuple[Path, ...] = ()
@@ -42,6 +48,9 @@ class Start:
     size: tuple[int, int] | None = None
     scheme: str = ""
     language: str = ""
+    values: Mapping[str, Any] = field(default_factory=dict)
+    live: Mapping[str, Any] = field(default_factory=dict)
+    expression: Expression | None = None
 
 
 def check_display() -> None:
@@ -175,6 +184,18 @@ class Program:
     def _take_files(self) -> None:
         if self.start.files:
             self.window.commands.take_files([str(path.resolve()) for path in self.start.files], "")
+        if self.start.values or self.start.live or self.start.expression is not None:
+            from app.gui.translate import tr
+
+            self.studio.change(self._started, tr("change an option"))
+
+    def _started(self, session: Session) -> Session:
+        """The session with what the command line asks for."""
+        for name, value in self.start.values.items():
+            session = session.with_value(name, value)
+        for name, value in self.start.live.items():
+            session = session.with_live(name, value)
+        return session if self.start.expression is None else session.with_expression(self.start.expression)
 
     def _unexpected(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         """A fault in the window's thread becomes a message; the session goes on."""

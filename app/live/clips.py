@@ -137,7 +137,7 @@ class ClipShow:
             if current is None or current.recipe != moving.recipe:
                 return
             if scene.face is not None:
-                last = PreparedPortrait(moving.key, scene.picture, scene.face, moving.recipe)
+                last = PreparedPortrait(moving.key, scene.picture, scene.face, moving.recipe, scene.faces[1:])
             elif last is not None:
                 last = replace(last, picture=scene.picture, hidden=True)
             if last is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from liveportrait.expression import express
@@ -10,7 +11,7 @@ from liveportrait.transfer import transfer
 if TYPE_CHECKING:
     from app.live.frames import Pixels, Tracked
     from app.live.portraits import PreparedPortrait
-    from liveportrait.engines.base import Engine
+    from liveportrait.engines.base import Engine, Portrait
     from liveportrait.expression import Expression
     from liveportrait.motion import Array
     from liveportrait.options import AnimationOptions
@@ -18,13 +19,12 @@ if TYPE_CHECKING:
 
 def driving_keypoints(
     engine: Engine,
-    prepared: PreparedPortrait,
+    portrait: Portrait,
     tracked: Tracked,
     options: AnimationOptions,
     expression: Expression | None,
 ) -> Array:
-    """Keypoints of the frame (1, K, 3), in crop units."""
-    portrait = prepared.face.portrait
+    """Keypoints (1, K, 3) of one face of the frame, in crop units."""
     if tracked.motion is None:
         if expression is None:
             return portrait.keypoints
@@ -33,9 +33,14 @@ def driving_keypoints(
     return transfer(engine, portrait, motion, reference, options, expression=expression)
 
 
-def compose(prepared: PreparedPortrait, square: Pixels, options: AnimationOptions) -> Pixels:
-    """The full picture with the rendered square, or the bare square without paste-back."""
-    return prepared.face.compositor.paste(square) if options.paste_back else square
+def compose(prepared: PreparedPortrait, squares: Sequence[Pixels], options: AnimationOptions) -> Pixels:
+    """The full picture with the rendered squares of all faces, or the first bare square without paste-back."""
+    if not options.paste_back:
+        return squares[0]
+    picture = prepared.face.compositor.paste(squares[0])
+    for face, square in zip(prepared.further, squares[1:], strict=True):
+        face.compositor.paste(square, out=picture)
+    return picture
 
 
 def at_rest(prepared: PreparedPortrait, options: AnimationOptions) -> Pixels:

@@ -35,8 +35,9 @@ class PreparedPortrait:
     Attributes:
         key: Its key on the shelf.
         picture: (H, W, 3 or 4) uint8.
-        face: The animated face.
+        face: The animated face; the first one of several.
         recipe: What it was made with; compared to tell whether it must be made anew.
+        further: Further faces that move along.
         hidden: The picture shows no face: it is shown as it is.
     """
 
@@ -44,7 +45,13 @@ class PreparedPortrait:
     picture: Pixels
     face: SourceFace
     recipe: tuple[object, ...]
+    further: tuple[SourceFace, ...] = ()
     hidden: bool = False
+
+    @property
+    def faces(self) -> tuple[SourceFace, ...]:
+        """All animated faces."""
+        return self.face, *self.further
 
 
 @dataclass(frozen=True)
@@ -318,7 +325,7 @@ class Shelf:
         scene = maker.still(Frame(0, Fraction(0), np.ascontiguousarray(small[..., :3]), alpha))
         notes += maker.notes
         assert scene.face is not None
-        return PreparedPortrait(entry.info.key, scene.picture, scene.face, recipe)
+        return PreparedPortrait(entry.info.key, scene.picture, scene.face, recipe, scene.faces[1:])
 
 
 def first_seen(reader: ClipReader, tracker: FaceTracker) -> Pixels:
@@ -334,6 +341,8 @@ def first_seen(reader: ClipReader, tracker: FaceTracker) -> Pixels:
 
 def scaled_choice(text: str, factor: float, count: int = 2) -> str:
     """Pixel numbers of a point or square in the scaled picture; words and single numbers stay."""
+    if "+" in text and count == 2:
+        return "+".join(scaled_choice(part, factor) for part in text.split("+"))
     parts = text.split(",")
     if len(parts) < 2 or factor == 1:
         return text

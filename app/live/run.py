@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import cv2
@@ -21,6 +22,7 @@ from liveportrait.animator import DrivingReader
 from liveportrait.rules import rests_at_reference
 
 if TYPE_CHECKING:
+    from app.live.parts import PartDrivers
     from app.live.portraits import PreparedPortrait
     from app.live.settings import Settings
     from liveportrait.engines.base import Engine
@@ -52,6 +54,7 @@ class Run:
         publish: Gets each finished frame, with the seconds that it took to draw.
         warn: Told of faults, once for each kind.
         countdown: Told of the seconds left until a new neutral reference is taken.
+        parts: Drivers of parts of the face at the moment, or None.
     """
 
     def __init__(
@@ -65,6 +68,7 @@ class Run:
         publish: Callable[[LiveFrame, float], None],
         warn: Callable[[str], None],
         countdown: Callable[[int], None],
+        parts: Callable[[], PartDrivers | None] = lambda: None,
     ) -> None:
         self.captured: Slot[Captured] = Slot()
         self.tracked: Slot[Tracked] = Slot()
@@ -80,6 +84,7 @@ class Run:
         self._clock = clock
         self._publish = publish
         self._warn = warn
+        self._parts = parts
         self._said: set[str] = set()
         self._stop = threading.Event()
         self._dirty = True
@@ -168,7 +173,7 @@ class Run:
                     "The driving picture shows no face.", "Choose one with a face, large and from the front."
                 )
             step = self.motion.lone(raw)
-            return Tracked(captured, face, step.motion, step.reference)
+            return self._with_parts(Tracked(captured, face, step.motion, step.reference))
         if captured.reference is not None and self._reference is not captured.reference:
             self._reference = captured.reference
             self.motion.fix(captured.reference)
@@ -181,7 +186,15 @@ class Run:
             raw, captured.time, jump=captured.jump, smooth=options.smooth > 0 and captured.motion is None,
             first=options.reference == "first", rest=rest,
         )  # fmt: skip
-        return Tracked(captured, face, step.motion, step.reference)
+        return self._with_parts(Tracked(captured, face, step.motion, step.reference))
+
+    def _with_parts(self, tracked: Tracked) -> Tracked:
+        """The same with what drivers of parts show at that time."""
+        parts = self._parts()
+        if parts is None or tracked.motion is None or tracked.reference is None or tracked.captured is None:
+            return tracked
+        motion, reference = parts.join(tracked.motion, tracked.reference, tracked.captured.time)
+        return replace(tracked, motion=motion, reference=reference)
 
     # ---- render ---------------------------------------------------------------------------------------------------
     def _render(self) -> None:
@@ -212,12 +225,14 @@ class Run:
         start = self._clock()
         if prepared.hidden:
             return self._bare(prepared, tracked, fresh, start)
-        x_d = driving_keypoints(self._engine, prepared, tracked, options, settings.expression)
-        if not np.isfinite(x_d).all():
-            raise FloatingPointError("the motion of this frame is not a number; the last picture stays")
-        square = self._engine.render(prepared.face.portrait, x_d)[0]
+        squares = []
+        for face in prepared.faces if options.paste_back else (prepared.face,):
+            x_d = driving_keypoints(self._engine, face.portrait, tracked, options, settings.expression)
+            if not np.isfinite(x_d).all():
+                raise FloatingPointError("the motion of this frame is not a number; the last picture stays")
+            squares.append(self._engine.render(face.portrait, x_d)[0])
         drawn = self._clock()
-        picture = compose(prepared, square, options)
+        picture = compose(prepared, squares, options)
         done = self._clock()
         if fresh:
             self.timings.add("render", drawn - start)

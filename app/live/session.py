@@ -15,6 +15,7 @@ from app.live.clips import ClipShow
 from app.live.desk import Desk
 from app.live.drivers import DriverSource
 from app.live.frames import LiveFrame, Pixels
+from app.live.parts import PartLoader
 from app.live.portraits import PortraitInfo, Shelf
 from app.live.quality import Quality
 from app.live.rack import SinkRack
@@ -102,6 +103,7 @@ class LiveSession:
             running=lambda: self._run is not None and not self._closing.is_set(), shown=self._clip_shown,
             warn=self._warned,
         )  # fmt: skip
+        self._parts = PartLoader(self._redraw, lambda error: self._warned(str(error)), self._trackers)
         self._commands: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
         self._work = threading.Event()
         self._closing = threading.Event()
@@ -206,6 +208,7 @@ class LiveSession:
             self._commands.put(lambda: self._do_reload(old))
         elif old.program.max_crop != options.program.max_crop:
             self._commands.put(self._renew_quality)
+        self._commands.put(self._do_parts)
         self._refresh()
 
     def set_live(self, live: LiveOptions) -> None:
@@ -417,6 +420,7 @@ class LiveSession:
                 self._failed(error)
             except Exception as error:  # noqa: BLE001 - a lost session is worse than a sentence about a fault
                 self._failed(AppError(f"This is a fault of the program ({type(error).__name__}: {error})."))
+        self._parts.cancel()
         self._move("closed")
 
     def _failed(self, error: AppError) -> None:
@@ -469,10 +473,15 @@ class LiveSession:
         self._renew_quality()
         self._run = Run(
             engine, self._tracker, lambda: self._settings, lambda: self._shelf.shown, self.clock,
-            publish=self._publish, warn=self._warned, countdown=self._counted,
+            publish=self._publish, warn=self._warned, countdown=self._counted, parts=lambda: self._parts.current,
         )  # fmt: skip
+        self._do_parts()
         self._do_drive()
         self._clips.look()
+
+    def _do_parts(self) -> None:
+        if self._run is not None and self._engine is not None:
+            self._parts.want(self._engine, self._settings.options)
 
     def _do_drive(self) -> None:
         """Let the chosen driver drive, in place of the one before."""

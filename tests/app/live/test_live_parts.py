@@ -1,0 +1,155 @@
+"""Live: several faces of a portrait move together, and parts of the face follow clips of their own."""
+
+from __future__ import annotations
+
+import threading
+from fractions import Fraction
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+import assets
+from app.errors import AppError, CancelledError
+from app.events import CancelToken, EventStream
+from app.live import LiveFrame, LiveSession, PreviewSink, file_source
+from app.live.parts import PartDrivers, PartLoader, named_parts, read_part
+from app.live.portraits import scaled_choice
+from app.media.images import write_image
+from app.options import RenderOptions
+from app.render.edit import render_pose
+from app.render.job import Job
+from liveportrait.engines import load_engine
+from models.face import FaceTracker
+
+WAIT = 60.0
+SAMPLE = Path(str(assets.__file__)).parent / "sample"
+
+
+@pytest.fixture(scope="module")
+def head(astronaut: np.ndarray) -> np.ndarray:
+    return cv2.resize(astronaut[0:270, 90:360], (224, 224), interpolation=cv2.INTER_AREA)
+
+
+@pytest.fixture(scope="module")
+def files(head: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """rest.png, open.png (mouth open), talk/ (rest, then open), pair.png (two faces)."""
+    folder = tmp_path_factory.mktemp("parts")
+    write_image(folder / "rest.png", head)
+    options = RenderOptions.from_values({"output": str(folder / "open.png"), "sliders": "lip_open=0.8"})
+    render_pose(Job(folder / "rest.png", Path(), options), EventStream(), CancelToken())
+    (folder / "talk").mkdir()
+    for number in range(6):
+        name = "rest.png" if number < 3 else "open.png"
+        (folder / "talk" / f"{number}.png").write_bytes((folder / name).read_bytes())
+    write_image(folder / "pair.png", np.concatenate([head, head[:, ::-1]], axis=1))
+    return folder
+
+
+class Shown(PreviewSink):
+    """Frames, and a way to wait for one."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self.frames: list[LiveFrame] = []
+        super().__init__(self._came)
+
+    def _came(self, frame: LiveFrame) -> None:
+        with self._changed:
+            self.frames.append(frame)
+            self._changed.notify_all()
+
+    def wait(self, good: object) -> LiveFrame:
+        with self._changed:
+            assert self._changed.wait_for(lambda: bool(self.frames) and good(self.frames[-1]), WAIT)  # type: ignore[operator]
+            return self.frames[-1]
+
+
+def moved(frame: LiveFrame, where: tuple[slice, ...] = ()) -> float:
+    return float(np.abs(frame.picture[where].astype(int) - frame.source[where]).mean())
+
+
+def test_faces_of_a_portrait_move_together(files: Path) -> None:
+    left, right = np.s_[:, :224], np.s_[:, 224:]
+    shown = Shown()
+    with LiveSession(RenderOptions.from_values({"face": "all"})) as session:
+        session.add_sink(shown)
+        session.add_portrait("pair", files / "pair.png")
+        session.set_driver(file_source(files / "open.png"))
+        session.start()
+        frame = shown.wait(lambda f: f.seen)
+        assert moved(frame, left) > 1
+        assert moved(frame, right) > 1
+        session.set_options(RenderOptions.from_values({"face": "left"}))
+        shown.wait(lambda f: moved(f, left) > 1 and moved(f, np.s_[:, 336:]) < 0.1)
+        assert session.draw_error is None
+
+
+def test_lips_from_another_clip(files: Path) -> None:
+    """The driver is at rest; the lips follow a clip once it is read, and the driver again when it is taken away."""
+    mouth = np.s_[125:150, 95:130]
+    shown = Shown()
+    with LiveSession(RenderOptions.from_values({"smooth": 0, "reference": "first"})) as session:
+        session.add_sink(shown)
+        session.add_portrait("one", files / "rest.png")
+        session.set_driver(file_source(SAMPLE / "driving.mp4"))
+        session.set_options(
+            RenderOptions.from_values(
+                {"region": "lip", "lips_from": str(files / "talk"), "smooth": 0, "reference": "first"}
+            )
+        )
+        session.start()
+        shown.wait(lambda f: f.seen)
+        parts = session._parts
+        assert session.wait_for(lambda: parts.current is not None, WAIT)
+        shown.wait(lambda f: moved(f, mouth) > 6)
+        session.set_options(RenderOptions.from_values({"region": "lip", "smooth": 0, "reference": "first"}))
+        assert session.settle()
+        assert parts.current is None
+
+
+def test_parts_are_joined_by_time(files: Path) -> None:
+    engine, tracker = load_engine("mesh"), FaceTracker()
+    options = RenderOptions.from_values({"smooth": 0, "reference": "first"})
+    talk = read_part(files / "talk", engine, tracker, files / "scratch", options, CancelToken())
+    still = read_part(files / "rest.png", engine, tracker, files / "scratch2", options, CancelToken())
+    parts = PartDrivers(engine, {"lip": talk})
+    rest = still.track.motion(0)
+    lips = np.asarray(engine.regions["lip"], bool)
+    opened = []
+    for number in range(8):
+        motion, reference = parts.join(rest, rest, 50.0 + number / 25)
+        np.testing.assert_array_equal(motion.delta[0][~lips], rest.delta[0][~lips])
+        opened.append(float(np.abs(motion.delta[0][lips] - reference.delta[0][lips]).max()))
+    assert opened[0] == opened[6] == 0  # it starts over
+    assert max(opened[:3]) < 0.3 * min(opened[3:6])
+    assert talk.track.duration == Fraction(6, 25)
+    parts.close()
+
+
+def test_what_can_not_be_read_is_told_and_the_rest_goes_on(files: Path, tmp_path: Path) -> None:
+    (tmp_path / "text.mp4").write_text("no clip" * 99)
+    told: list[AppError] = []
+    done = threading.Event()
+    loader = PartLoader(done.set, told.append, FaceTracker)
+    values = {"lips_from": str(tmp_path / "text.mp4"), "eyes_from": str(files / "open.png")}
+    loader.want(load_engine("mesh"), RenderOptions.from_values(values))
+    assert done.wait(WAIT)
+    assert len(told) == 1
+    assert str(told[0]).startswith("Lips from text.mp4: ")
+    assert loader.current is not None
+    loader.cancel()
+
+
+def test_reading_stops_when_it_is_told_to(files: Path) -> None:
+    token = CancelToken()
+    token.cancel()
+    with pytest.raises(CancelledError):
+        read_part(files / "talk", load_engine("mesh"), FaceTracker(), files / "s3", RenderOptions(), token)
+
+
+def test_small_things() -> None:
+    assert scaled_choice("10,20+left+30,40", 0.5) == "5.000,10.000+left+15.000,20.000"
+    options = RenderOptions.from_values({"pose_from": "a", "lips_from": "b"})
+    assert named_parts(options.input) == {"pose": Path("a"), "lip": Path("b")}

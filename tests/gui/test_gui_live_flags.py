@@ -1,0 +1,26 @@
+"""What `animate live` asks for on the command line stands in the window."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import assets
+from app.gui.main import Program, Start
+from liveportrait.expression import Expression
+
+
+def test_options_and_sliders_of_the_command_line(qapp: object) -> None:
+    photo = Path(str(assets.__file__)).parent / "sample" / "portrait.jpg"
+    start = Start((photo,), values={"multiplier": 1.5, "face": "1"}, live={"hold_rate": 25.0},
+                  expression=Expression({"smile": 0.5}, (0.2, None), 0.0))  # fmt: skip
+    program = Program(start)
+    try:
+        session = program.studio.session
+        assert session.value("multiplier") == 1.5
+        assert session.value("face") == "1"
+        assert session.live_value("hold_rate") == 25.0
+        assert session.expression == Expression({"smile": 0.5}, (0.2, None), 0.0)
+        assert program.studio.live.expression == session.expression
+    finally:
+        program.window.replace_by()
+        program.studio.close()

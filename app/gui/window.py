@@ -88,13 +88,13 @@ class MainWindow(QMainWindow):
         self.middle.addWidget(self.queue_panel)
         self.middle.setStretchFactor(0, 1)
         self.middle.setCollapsible(0, False)
-        self.middle.setHandleWidth(3)
+        self.middle.setHandleWidth(1)
         self.queue_panel.hide()
         self.split = QSplitter(Qt.Orientation.Horizontal)
         for widget in (self.side, self.middle, self.controls):
             self.split.addWidget(widget)
         self.split.setStretchFactor(1, 1)
-        self.split.setHandleWidth(3)
+        self.split.setHandleWidth(1)
         self.split.setChildrenCollapsible(False)
         self.side.setMinimumWidth(232)
         self.controls.setMinimumWidth(264)
@@ -164,7 +164,10 @@ class MainWindow(QMainWindow):
         self.show_playback()
         if not session.portraits:
             self.preview.show_picture(None)
-            self.preview.show_message(tr("Drop a photo here, or add one on the left."))
+            keys = self.actions_.keys()["add_portrait"]
+            self.preview.show_message(
+                tr("Drop a photo here"), tr("or paste one, or choose a file ({keys})", keys=keys or "+"), "image"
+            )
 
     def show_playback(self) -> None:
         """Show what can be played, and where it stands."""

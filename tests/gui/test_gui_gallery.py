@@ -169,7 +169,7 @@ def test_parts_follow_drivers_of_their_own(
     assert studio.session.value("pose_from") == ""
     parts.rows["lips_from"].clear.click()
     assert studio.session.values == {}
-    assert parts.rows["lips_from"].button.text() == "as the driver"
+    assert parts.rows["lips_from"].button.text() == "As the driver"
 
 
 def test_parts_are_reset_with_their_section(window: MainWindow, small_media: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QRect, Qt
 from PySide6.QtGui import QColor, QGuiApplication
 from PySide6.QtWidgets import (
     QAbstractItemView,
@@ -64,6 +64,7 @@ class EngineDialog(QDialog):
         self.table.verticalHeader().hide()
         self.table.setShowGrid(False)
         self.table.setWordWrap(True)
+        self.table.setTextElideMode(Qt.TextElideMode.ElideNone)
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.table.setTabKeyNavigation(False)
@@ -73,6 +74,7 @@ class EngineDialog(QDialog):
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.ResizeToContents)
         header.setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)
         header.setSectionResizeMode(2, QHeaderView.ResizeMode.Stretch)
+        header.sectionResized.connect(lambda *_: self._fit_rows())
         self.state = QLabel(tr("Looking at what is installed…"))
         self.state.setObjectName("muted")
         kinds = QDialogButtonBox.StandardButton
@@ -134,7 +136,20 @@ class EngineDialog(QDialog):
             for column, item in enumerate((name, QTableWidgetItem(finding.value), hint)):
                 item.setToolTip(item.text())
                 self.table.setItem(row, column, item)
-        self.table.resizeRowsToContents()
+        self._fit_rows()
+
+    def _fit_rows(self) -> None:
+        """Give each row the height that its wrapped texts need; Qt's own measure forgets the padding."""
+        metrics = self.table.fontMetrics()
+        for row in range(self.table.rowCount()):
+            lines = 1
+            for column in range(3):
+                item = self.table.item(row, column)
+                if item is not None and column:
+                    room = QRect(0, 0, max(40, self.table.columnWidth(column) - 24), 10_000)
+                    height = metrics.boundingRect(room, Qt.TextFlag.TextWordWrap, item.text()).height()
+                    lines = max(lines, round(height / metrics.lineSpacing()))
+            self.table.setRowHeight(row, lines * metrics.lineSpacing() + 20)
 
     def _row(self) -> int:
         row = self.table.rowCount()

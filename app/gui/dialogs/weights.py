@@ -256,7 +256,7 @@ class WeightsDialog(QDialog):
             card.setParent(None)
             card.deleteLater()
         self.cards = []
-        for state in sorted(states, key=lambda s: s.here):
+        for state in sorted(states, key=lambda s: (s.here, not all(f.url or f.repo for f in s.spec.files))):
             card = ModelCard(state, self._downloads)
             self._cards.addWidget(card)
             self.cards.append(card)

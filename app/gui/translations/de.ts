@@ -76,6 +76,10 @@
    <translation>Tiere</translation>
   </message>
   <message>
+   <source>Animated square: {size} px</source>
+   <translation>Bewegtes Quadrat: {size} px</translation>
+  </message>
+  <message>
    <source>Appearance</source>
    <translation>Aussehen</translation>
   </message>
@@ -86,6 +90,10 @@
   <message>
    <source>Arrow keys choose a portrait, Delete takes it off the shelf.</source>
    <translation>Pfeiltasten wählen ein Porträt, Entf nimmt es vom Regal.</translation>
+  </message>
+  <message>
+   <source>As the driver</source>
+   <translation>Wie der Antrieb</translation>
   </message>
   <message>
    <source>As the system</source>
@@ -340,8 +348,8 @@
    <translation>Stärke der Bewegung</translation>
   </message>
   <message>
-   <source>Drop a photo here, or add one on the left.</source>
-   <translation>Ziehen Sie ein Foto hierher, oder fügen Sie links eines hinzu.</translation>
+   <source>Drop a photo here</source>
+   <translation>Foto hier ablegen</translation>
   </message>
   <message>
    <source>Drop photos here, or paste one</source>
@@ -504,8 +512,8 @@
    <translation>Bilder pro Sekunde, die von der Kamera verlangt werden oder mit denen eine Datei läuft; 0 überlässt es der Kamera oder nimmt die Zeitstempel der Datei.</translation>
   </message>
   <message>
-   <source>Frames a second, delay from capture to screen, side of the animated square</source>
-   <translation>Bilder pro Sekunde, Verzögerung von der Aufnahme bis zum Schirm, Seite des animierten Quadrats</translation>
+   <source>Frames a second, and the delay from capture to screen</source>
+   <translation>Bilder je Sekunde, und die Verzögerung von der Aufnahme bis zum Schirm</translation>
   </message>
   <message>
    <source>Frown</source>
@@ -1576,10 +1584,6 @@
    <translation>alles</translation>
   </message>
   <message>
-   <source>as the driver</source>
-   <translation>wie der Antrieb</translation>
-  </message>
-  <message>
    <source>asked {asked}, reported {reported}, measured {measured}</source>
    <translation>verlangt {asked}, gemeldet {reported}, gemessen {measured}</translation>
   </message>
@@ -1692,8 +1696,12 @@
    <translation>aus</translation>
   </message>
   <message>
+   <source>or paste one, or choose a file ({keys})</source>
+   <translation>oder einfügen, oder eine Datei wählen ({keys})</translation>
+  </message>
+  <message>
    <source>paused</source>
-   <translation>pausiert</translation>
+   <translation>angehalten</translation>
   </message>
   <message>
    <source>pose</source>
@@ -1804,6 +1812,10 @@
    <translation>{part}: feste Öffnung</translation>
   </message>
   <message>
+   <source>{rate} fps</source>
+   <translation>{rate} B/s</translation>
+  </message>
+  <message>
    <source>{size} have arrived and are kept.</source>
    <translation>{size} sind angekommen und bleiben erhalten.</translation>
   </message>
@@ -1818,6 +1830,10 @@
   <message>
    <source>{time} left</source>
    <translation>noch {time}</translation>
+  </message>
+  <message>
+   <source>{time} ms</source>
+   <translation>{time} ms</translation>
   </message>
  </context>
 </TS>

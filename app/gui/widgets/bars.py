@@ -10,6 +10,7 @@ from PySide6.QtWidgets import (
     QLabel,
     QMenu,
     QPushButton,
+    QSizePolicy,
     QSlider,
     QToolButton,
     QVBoxLayout,
@@ -257,7 +258,10 @@ class Transport(QWidget):
     def __init__(self, actions: Actions) -> None:
         super().__init__()
         styled(self, "transport")
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
+        self.setMinimumHeight(46)
         self._actions = actions
+        self._paused, self._state = False, "idle"
         self._shown: tuple[object, ...] = ()
         self._place: Place | None = None
         self.play = action_button(actions, "play", 20)
@@ -295,6 +299,7 @@ class Transport(QWidget):
         line.addWidget(self.recentre)
         line.addSpacing(8)
         line.addWidget(self.message, 1)
+        line.addSpacing(10)
         line.addWidget(self.figures)
         line.addSpacing(8)
         line.addWidget(self.state, 0, Qt.AlignmentFlag.AlignVCenter)
@@ -309,6 +314,8 @@ class Transport(QWidget):
         if (kind, paused, seekable, colours()) == self._shown:
             return
         self._shown = kind, paused, seekable, colours()
+        self._paused = paused
+        self._show_state()
         self.play.setVisible(seekable or kind == "camera")
         for widget in (self.line, self.to_start, self.back, self.forward, self.loop):
             widget.setVisible(seekable)
@@ -333,9 +340,17 @@ class Transport(QWidget):
 
     def show_state(self, state: str, problem: str) -> None:
         """Show the state of the live pipeline."""
-        self.state.setText(tr(STATES.get(state, state)))
+        self._state = state
+        self._show_state()
         if problem:
             self.show_message(problem)
+
+    def _show_state(self) -> None:
+        paused = self._paused and self._state == "running"
+        self.state.setText(tr("paused") if paused else tr(STATES.get(self._state, self._state)))
+        self.state.setProperty("live", self._state == "running" and not paused)
+        self.state.style().unpolish(self.state)
+        self.state.style().polish(self.state)
 
     def show_message(self, text: str) -> None:
         """Show one line."""
@@ -345,15 +360,16 @@ class Transport(QWidget):
     def show_stats(self, stats: LiveStats, kind: DriverKind) -> None:
         """Show frame rate and latency."""
         parts = []
-        if kind in ("file", "camera", "template") and stats.fps > 0:
-            parts.append(f"{stats.fps:.0f} fps")
-        if kind in ("file", "camera", "template") and stats.latency_ms > 0:
-            parts.append(f"{stats.latency_ms:.0f} ms")
-        if stats.crop:
-            parts.append(f"{stats.crop} px")
+        moving = kind in ("file", "camera", "template") and not self._paused and self._state == "running"
+        if moving and stats.fps > 0:
+            parts.append(tr("{rate} fps", rate=f"{stats.fps:.0f}"))
+        if moving and stats.latency_ms > 0:
+            parts.append(tr("{time} ms", time=f"{stats.latency_ms:.0f}"))
         self.figures.setText("  ·  ".join(parts))
         asked = stats.camera
-        hint = tr("Frames a second, delay from capture to screen, side of the animated square")
+        hint = tr("Frames a second, and the delay from capture to screen")
+        if stats.crop:
+            hint += "\n" + tr("Animated square: {size} px", size=stats.crop)
         if stats.engine:
             hint += f"\n{tr('Engine')}: {stats.engine}"
         if asked is not None:

@@ -68,7 +68,8 @@ ABBREVIATIONS: Final = ("h264", "hevc", "av1", "vp9", "gif", "png", "fp32", "fp1
 def choice_text(word: str) -> str:
     """A choice as people read it: translated, an abbreviation in capitals, or the word itself."""
     if word in CHOICES:
-        return tr(CHOICES[word])
+        text = tr(CHOICES[word])
+        return text[:1].upper() + text[1:]
     return word.upper() if word in ABBREVIATIONS else word
 
 

@@ -51,9 +51,6 @@ class PartRow(QWidget):
         self.button.clicked.connect(lambda: self.requested.emit(self.button))
         label.setBuddy(self.button)
         self.clear = tool_button("close", tr("{part}: as the driver", part=title), 14)
-        policy = self.clear.sizePolicy()
-        policy.setRetainSizeWhenHidden(True)
-        self.clear.setSizePolicy(policy)
         self.clear.clicked.connect(lambda: self.changed.emit(""))
         line = QHBoxLayout(self)
         line.setContentsMargins(0, 0, 0, 0)
@@ -65,7 +62,7 @@ class PartRow(QWidget):
 
     def show_file(self, path: str) -> None:
         """Show the driver of the part; empty is the main driver."""
-        name = Path(path).name if path else tr("as the driver")
+        name = Path(path).name if path else tr("As the driver")
         self.button.setText(self.fontMetrics().elidedText(name, Qt.TextElideMode.ElideMiddle, 150))
         self.button.setToolTip(path or self.help)
         self.button.setAccessibleName(f"{self.title}: {name}")

@@ -17,7 +17,7 @@ from PySide6.QtGui import (
 )
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
-from app.gui import pictures
+from app.gui import icons, pictures
 from app.gui.pictures import Pixels, Tile, Transform
 from app.gui.session import View
 from app.gui.translate import tr
@@ -109,7 +109,7 @@ class Preview(QWidget):
         self.setAccessibleDescription(tr("Plus and minus zoom, the arrow keys move, 0 fits, 1 shows single pixels."))
         self.view: View = "result"
         self.zoom = 0.0
-        self.message = ""
+        self.message, self.hint, self.sign = "", "", ""
         self.problem = ""
         self.count = 0
         self._new = False
@@ -147,9 +147,15 @@ class Preview(QWidget):
         self.count = seconds
         self.update()
 
-    def show_message(self, text: str) -> None:
-        """Show a text where there is no picture."""
-        self.message = text
+    def show_message(self, text: str, hint: str = "", sign: str = "") -> None:
+        """Show a text where there is no picture.
+
+        Args:
+            text: The text.
+            hint: What to do, smaller, under it.
+            sign: Icon over it; with one it stands in a frame that invites to drop something.
+        """
+        self.message, self.hint, self.sign = text, hint, sign
         self.update()
 
     def set_view(self, view: View) -> None:
@@ -217,7 +223,9 @@ class Preview(QWidget):
         c = colours()
         painter = QPainter(self)
         painter.fillRect(self.rect(), QColor(c.stage))
-        if self._picture is None or self.problem:
+        if self._picture is None and self.sign and not self.problem:
+            self._draw_invitation(painter)
+        elif self._picture is None or self.problem:
             painter.setPen(QColor(c.danger if self.problem else c.muted))
             room = self.rect().adjusted(40, 20, -40, -20)
             flags = Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap
@@ -232,6 +240,33 @@ class Preview(QWidget):
         if self._new:
             self._new = False
             self.painted.emit()
+
+    def _draw_invitation(self, painter: QPainter) -> None:
+        """A frame with an icon: things can be dropped here."""
+        c = colours()
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        box = QRectF(0, 0, min(420, self.width() - 48), min(240, self.height() - 48))
+        box.moveCenter(QPointF(self.width() / 2, self.height() / 2))
+        painter.setPen(QPen(QColor(c.line), 1.5, Qt.PenStyle.DashLine))
+        painter.setBrush(QColor(c.surface))
+        painter.drawRoundedRect(box, 16, 16)
+        middle = box.center()
+        sign = icons.pixmap(self.sign, c.accent, 44, self.devicePixelRatioF())
+        painter.drawPixmap(QPointF(middle.x() - 22, middle.y() - 74), sign)
+        font = painter.font()
+        font.setPixelSize(18)
+        font.setBold(True)
+        painter.setFont(font)
+        painter.setPen(QColor(c.text))
+        painter.drawText(
+            QRectF(box.left(), middle.y() - 16, box.width(), 30), Qt.AlignmentFlag.AlignCenter, self.message
+        )
+        font.setPixelSize(13)
+        font.setBold(False)
+        painter.setFont(font)
+        painter.setPen(QColor(c.muted))
+        room = QRectF(box.left() + 16, middle.y() + 18, box.width() - 32, 44)
+        painter.drawText(room, Qt.AlignmentFlag.AlignHCenter | Qt.TextFlag.TextWordWrap, self.hint)
 
     def _draw_picture(self, painter: QPainter, picture: Picture) -> None:
         ratio = self.devicePixelRatioF()

@@ -142,8 +142,14 @@ class PortraitShelf(QListWidget):
         used = self.visualItemRect(last).bottom() if last is not None else 0
         room = self.viewport().rect().adjusted(8, used + 16, -8, -8)
         if room.height() > 60:
+            c = colours()
             painter = QPainter(self.viewport())
-            painter.setPen(QColor(colours().faint))
+            painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+            room.setHeight(min(room.height(), 96))
+            painter.setPen(QPen(QColor(c.line), 1.5, Qt.PenStyle.DashLine))
+            painter.drawRoundedRect(room, 12, 12)
+            painter.setPen(QColor(c.muted))
+            room.adjust(12, 4, -12, -4)
             flags = Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap
             painter.drawText(room, flags, tr("Drop photos here, or paste one"))
 

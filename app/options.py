@@ -70,7 +70,7 @@ __all__ = [
 Audio = Literal["driving", "source", "none"]
 Length = Literal["shortest", "source", "driving", "loop"]
 Hardware = Literal["auto", "none"]
-Precision = Literal["auto", "fp32", "fp16", "bf16"]
+Precision = Literal["auto", "fp32", "fp16", "bf16", "int8"]
 Codec = Literal["auto", "h264", "hevc", "av1", "vp9", "prores", "gif", "png"]
 
 

@@ -206,8 +206,8 @@ class OnnxEngine(TorchEngine):
         threads: int = 0,
         cache: Path | None = None,
     ) -> None:
-        if precision == "bf16":
-            raise ValueError("The onnx engine has no bf16 files; choose auto, fp32 or fp16.")
+        if precision in ("bf16", "int8"):
+            raise ValueError(f"The onnx engine has no {precision} files; choose auto, fp32 or fp16.")
         super().__init__(networks, device="cpu", precision="fp32", threads=threads, batch=1)
         self._half = precision == "fp16"
         self._where, self._threads = device, threads
@@ -304,7 +304,7 @@ class OpenVinoEngine(OnnxEngine):
         threads: int = 0,
         cache: Path | None = None,
     ) -> None:
-        if precision == "fp16":
+        if precision in ("fp16", "int8"):
             raise ValueError("The openvino engine runs in bf16 or fp32.")
         super().__init__(networks, threads=threads, cache=cache)
         self._place, self._types = ("GPU" if device == "gpu" else "CPU"), ["fp32"]

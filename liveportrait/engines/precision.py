@@ -6,7 +6,7 @@ import contextlib
 import logging
 import math
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeVar, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-Precision = Literal["auto", "fp32", "fp16", "bf16"]
+Precision = Literal["auto", "fp32", "fp16", "bf16", "int8"]
 Verdict = Literal["good", "black", "nan"]
 Result = TypeVar("Result")
 logger = logging.getLogger(__name__)
@@ -27,6 +27,8 @@ SELF_TEST_LIMIT: Final = 0.03
 """Mean absolute difference between half and full precision, on values of 0..1, above which half is refused."""
 LOWEST_PSNR: Final = 35.0
 """Decibels from the full-precision picture below which another runtime or number format is refused."""
+LOWEST_INT8_PSNR: Final = 45.0
+"""The same for 8-bit numbers, which save less and lose more."""
 BLACK: Final = 1.0 / 255.0
 """A picture whose highest value is below this is black."""
 
@@ -96,9 +98,12 @@ class PrecisionGuard:
         ValueError: The precision is unknown.
     """
 
+    takes_int8: ClassVar[bool] = False
+
     def __init__(self, device: torch.device, asked: Precision = "auto") -> None:
-        if asked not in get_args(Precision):
-            raise ValueError(f"There is no precision '{asked}'; choose one of {', '.join(get_args(Precision))}.")
+        known = [name for name in get_args(Precision) if self.takes_int8 or name != "int8"]
+        if asked not in known:
+            raise ValueError(f"This engine has no precision '{asked}'; choose one of {', '.join(known)}.")
         self.device = device
         self.asked = asked
         self.precision = "fp32"

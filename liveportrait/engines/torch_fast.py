@@ -27,6 +27,7 @@ from liveportrait.engines.graph import CudaRecorder, Recorder, StaticGraph, leav
 from liveportrait.engines.liveportrait21 import KEYPOINTS
 from liveportrait.engines.memory import SpeedMemory, fingerprint, speed_key
 from liveportrait.engines.precision import (
+    LOWEST_INT8_PSNR,
     LOWEST_PSNR,
     Precision,
     PrecisionGuard,
@@ -57,7 +58,7 @@ class Trial:
     """One type in the self-test.
 
     Attributes:
-        precision: "fp32", "fp16" or "bf16".
+        precision: "fp32", "fp16", "bf16" or "int8".
         seconds: Time of W and G for one frame.
         psnr: Of the test picture against fp32, in dB; infinite for fp32 itself.
         refused: Why it can't be taken, or an empty string.
@@ -79,6 +80,8 @@ class TimedGuard(PrecisionGuard):
     Attributes:
         trials: What the self-test found.
     """
+
+    takes_int8 = True
 
     def __init__(self, device: torch.device, asked: Precision = "auto") -> None:
         super().__init__(device, asked)
@@ -105,7 +108,11 @@ class TimedGuard(PrecisionGuard):
         import torch
 
         if self.asked == "auto" and self.device.type == "cpu":
-            return ["bf16"] if torch.ops.mkldnn._is_mkldnn_bf16_supported() else []
+            from liveportrait.networks.fast.int8 import has_int8
+
+            if not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+                return []
+            return ["bf16", "int8"] if has_int8() else ["bf16"]
         return super().candidates()
 
     @contextlib.contextmanager
@@ -163,7 +170,8 @@ class TimedGuard(PrecisionGuard):
             return Trial(precision, seconds, 0.0, "NaN" if verdict == "nan" else "a black picture")
         square = float((half - full).square().mean())
         decibels = psnr(square)
-        refused = f"only {decibels:.1f} dB from full precision" if decibels < LOWEST_PSNR else ""
+        lowest = LOWEST_INT8_PSNR if precision == "int8" else LOWEST_PSNR
+        refused = f"only {decibels:.1f} dB from full precision" if decibels < lowest else ""
         return Trial(precision, seconds, decibels, refused)
 
     def timed(self, draw: Callable[[], Tensor], precision: str, *, start: bool = False) -> tuple[Tensor, float]:
@@ -343,10 +351,16 @@ class TorchFastEngine(TorchEngine):
 
             import torch
 
+            from liveportrait.networks.fast.int8 import has_int8
+
+            if precision == "int8" and (self.device.type != "cpu" or not has_int8()):
+                raise RuntimeError("it is for processors that multiply 8-bit numbers (VNNI)")
             warping, generator = copy.deepcopy(self._pairs["fp32"])
             kind = torch.float16 if precision == "fp16" else torch.bfloat16
             warping.set_type(kind)
             generator.set_type(kind)
+            if precision == "int8":  # the rest of G, and W, in bfloat16
+                generator.quantise(self._pairs["fp32"][1])
             self._pairs[precision] = warping, generator
         return self._pairs[precision]
 

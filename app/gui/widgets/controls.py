@@ -62,7 +62,7 @@ CHOICES: Final = {
 }  # fmt: skip
 
 
-ABBREVIATIONS: Final = ("h264", "hevc", "av1", "vp9", "gif", "png", "fp32", "fp16", "bf16")
+ABBREVIATIONS: Final = ("h264", "hevc", "av1", "vp9", "gif", "png", "fp32", "fp16", "bf16", "int8")
 
 
 def choice_text(word: str) -> str:

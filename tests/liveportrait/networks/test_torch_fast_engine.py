@@ -78,6 +78,17 @@ def test_a_bad_picture_is_refused(tried, half, reason, caplog):
     assert tried("auto", {"fp32": 2.0, "bf16": 1.0}, half).precision == "fp32"
 
 
+@pytest.mark.parametrize(("change", "chosen"), [(0.502, "int8"), (0.510, "bf16")])
+def test_eight_bits_must_be_closer_than_the_half_types(monkeypatch, change, chosen):
+    guard = TimedGuard(CPU)
+    monkeypatch.setattr(TimedGuard, "candidates", lambda _self: ["bf16", "int8"])
+    pictures = {"fp32": torch.full((1, 3, 8, 8), 0.5), "bf16": torch.full((1, 3, 8, 8), 0.51)}
+    clock = Clock(guard, {"fp32": 3.0, "bf16": 2.0, "int8": 1.0}, pictures | {"int8": torch.full((1, 3, 8, 8), change)})
+    monkeypatch.setattr("liveportrait.engines.torch_fast.time.perf_counter", lambda: clock.now)
+    guard.self_test(clock.draw)
+    assert guard.precision == chosen
+
+
 def test_nan_in_full_precision_is_an_error(monkeypatch):
     guard = TimedGuard(CPU)
     monkeypatch.setattr(TimedGuard, "candidates", lambda _self: ["bf16"])

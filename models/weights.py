@@ -29,6 +29,10 @@ ANIMALS: Final = "liveportrait_animals"
 """Folder of the official release that holds the weights of animals, under the same names as those of humans."""
 
 
+UNPACKED: Final = 4
+"""Times its own size that a PyTorch archive may unpack to."""
+
+
 class AbsentError(ModelError):
     """A folder does not hold the files of a model."""
 
@@ -367,10 +371,25 @@ def _form_fault(path: Path, head: bytes, size: int) -> str:
         return _safetensors_fault(path, length, size)
     if path.suffix in (".pth", ".pt", ".ckpt"):
         if head.startswith(b"PK"):
-            return "" if zipfile.is_zipfile(path) else "is a PyTorch archive without its end"
+            return archive_fault(path, size)
         return "" if head.startswith(b"\x80") else "is not a PyTorch file"
     if path.suffix == ".onnx":
         return _protobuf_fault(path, size)
+    return ""
+
+
+def archive_fault(path: Path, size: int) -> str:
+    """What shows that a PyTorch archive should not be opened; empty if nothing does.
+
+    torch stores tensors as they are; an archive that unpacks to several times its size only wants memory.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(entry.file_size for entry in archive.infolist())
+    except (zipfile.BadZipFile, OSError, ValueError, EOFError, NotImplementedError):
+        return "is a PyTorch archive without its end"
+    if unpacked > UNPACKED * size:
+        return f"would unpack to {unpacked:,} bytes from {size:,}, which no checkpoint does; it may be malicious"
     return ""
 
 

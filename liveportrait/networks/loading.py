@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from liveportrait.networks import NAMES, build_network, require_torch
 from models.registry import ModelError
-from models.weights import record_loaded
+from models.weights import archive_fault, record_loaded
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -94,6 +94,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         raise ModelError(
             f"{path} is a Git LFS pointer, not the weights; run 'git lfs pull' there or download the file."
         )
+    if head[:2] == b"PK" and "malicious" in (fault := archive_fault(path, size)):
+        raise ModelError(f"{path} {fault}; it was refused and nothing in it was run.")
     try:
         if path.suffix == ".safetensors":
             return dict(_safetensors_reader(path)(path, device="cpu"))
@@ -326,6 +328,8 @@ def _check(state: Mapping[str, Tensor], expected: Mapping[str, Tensor], name: st
                 f"{path} doesn't hold the {name} network: '{key}' has the shape {tuple(got.shape)}, not "
                 f"{tuple(value.shape)}."
             )
+        if got.layout != value.layout or got.device.type != "cpu" or got.is_quantized:
+            raise ModelError(f"{path} doesn't hold the {name} network: '{key}' is no plain tensor.")
         if got.is_floating_point() != value.is_floating_point():
             raise ModelError(f"{path} doesn't hold the {name} network: '{key}' is of type {got.dtype}.")
 

@@ -205,6 +205,31 @@ def test_code_in_a_checkpoint_is_not_run(form, tmp_path, lip):
     assert mark.exists()
 
 
+def test_zip_bomb(tmp_path):
+    """64 MB of zeros in 64 kB: refused before anything is unpacked, at import too."""
+    from models.registry import get_model
+    from models.weights import check_file
+
+    path = tmp_path / "s.pth"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data.pkl", bytes(64 << 20))
+        archive.writestr("archive/version", "3")
+    assert path.stat().st_size < 1 << 20
+    refused("lip", path, "would unpack to 67,108,865 bytes .* nothing in it was run")
+    file = get_model("liveportrait/human").files[-1]
+    assert "would unpack" in check_file(path, file).message
+
+
+def test_tensors_without_plain_numbers(lip, tmp_path):
+    """Sparse ones, ones without memory, ones that repeat one number over a huge shape."""
+    sparse = lip | {"mlp.0.weight": lip["mlp.0.weight"].to_sparse()}
+    refused("lip", saved(tmp_path / "s.pth", sparse), "'mlp.0.weight' is no plain tensor|damaged")
+    empty = lip | {"mlp.0.weight": lip["mlp.0.weight"].to("meta")}
+    refused("lip", saved(tmp_path / "m.pth", empty), "'mlp.0.weight' is no plain tensor|damaged")
+    huge = lip | {"mlp.0.weight": torch.zeros(1).expand(1 << 40)}
+    refused("lip", saved(tmp_path / "h.pth", huge), "has the shape")
+
+
 def test_zip_without_a_checkpoint(tmp_path):
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:

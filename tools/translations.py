@@ -7,6 +7,7 @@ entry; new ones are marked unfinished, ones that are gone are dropped. The files
 from __future__ import annotations
 
 import ast
+import re
 import sys
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
@@ -15,6 +16,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "app" / "gui" / "translations"
 LANGUAGES = ("de",)
+LOWER = (  # what the window shows of the layers below it
+    "app/live", "app/media", "app/doctor.py", "app/render/source.py", "app/render/inputs.py", "app/render/template.py",
+    "app/render/output.py", "models/download.py",
+)  # fmt: skip
+SPEAKERS = ("warn", "info", "Finding")
 
 
 def marked_texts(path: Path) -> Iterator[str]:
@@ -26,14 +32,65 @@ def marked_texts(path: Path) -> Iterator[str]:
                 yield first.value
 
 
+def template(node: ast.AST) -> str | None:
+    """A text, or the pattern of an f-string with numbered places; None for anything else."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return node.value
+    if not isinstance(node, ast.JoinedStr):
+        return None
+    text, places = "", 0
+    for part in node.values:
+        if isinstance(part, ast.Constant):
+            text += str(part.value).replace("{", "(").replace("}", ")")
+        else:
+            text, places = f"{text}{{{places}}}", places + 1
+    return text
+
+
+def lower_texts() -> Iterator[str]:
+    """Sentences of errors, messages and findings below the window, with numbered places."""
+    for name in LOWER:
+        path = ROOT / name
+        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
+            for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Call):
+                    called = getattr(node.func, "id", getattr(node.func, "attr", ""))
+                    speaks = called in SPEAKERS or called.endswith("Error")
+                    parts: list[ast.AST] = [*node.args] if speaks else []
+                elif isinstance(node, ast.Return) and isinstance(node.value, (ast.JoinedStr, ast.IfExp)):
+                    parts = [node.value]
+                else:
+                    continue
+                for part in parts:
+                    for one in (part.body, part.orelse) if isinstance(part, ast.IfExp) else (part,):
+                        text = template(one)
+                        if text and is_sentence(text):
+                            yield text
+
+
+WORDS = (  # that stand in places of the sentences, or are joined to them
+    "in the picture", "in the square given by --crop", "not here", "Folders",
+    "Name the square with --crop x,y,size, or choose the face with --face.",
+)  # fmt: skip
+
+
+def is_sentence(text: str) -> bool:
+    """Whether a text says something by itself: some words besides its places, no command and no name."""
+    words = re.sub(r"\{\d+\}|`[^`]*`|--\w+", " ", text)
+    return len(re.findall(r"[A-Za-z]{2,}", words)) >= 2 and " " in text and not text.startswith("pip install")
+
+
 def declared_texts() -> Iterator[str]:
     """Texts that are declared below the window: options, sliders, expressions, presets."""
+    from app.doctor import CHECKS
     from app.gui.session import panel_live_options, panel_options
     from app.gui.store import BUILT_IN_EXPRESSIONS
     from app.live_options import live_options
     from app.options import find_option
     from app.presets import BUILT_IN
+    from liveportrait.engines import ENGINES
     from liveportrait.expression import SLIDERS
+    from models.registry import get_model, list_models
 
     live = {info.name: info for info in live_options()}
     infos = [find_option(name) for name in panel_options()] + [live[name] for name in panel_live_options()]
@@ -46,6 +103,11 @@ def declared_texts() -> Iterator[str]:
     yield from ("Eyes", "Brows", "Mouth")
     for name, (text, _) in BUILT_IN.items():
         yield from (name, text)
+    for spec in ENGINES:
+        yield spec.summary
+    for name in list_models():
+        yield from (text for text in (get_model(name).task, get_model(name).note) if text)
+    yield from (name for name, _ in CHECKS)
 
 
 def all_texts() -> list[str]:
@@ -54,6 +116,7 @@ def all_texts() -> list[str]:
     for path in sorted((ROOT / "app" / "gui").rglob("*.py")):
         found.update(dict.fromkeys(marked_texts(path)))
     found.update(dict.fromkeys(declared_texts()))
+    found.update(dict.fromkeys((*lower_texts(), *WORDS)))
     return sorted(found)
 
 

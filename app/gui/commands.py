@@ -30,6 +30,7 @@ from app.gui.studio import Studio
 from app.gui.translate import LANGUAGES, tr
 from app.gui.widgets.driver import CLIPS, STILLS, TEMPLATES, driver_kind
 from app.gui.widgets.shelf import SIDE
+from app.gui.wording import say
 from app.live_options import live_options
 from app.media.cameras import list_cameras
 from app.options import find_option
@@ -162,7 +163,7 @@ class Commands(SavedCommands):
         self.studio.background.run(
             lambda: pictures.thumbnail(Path(path), side),
             lambda image: shelf.set_thumbnail(path, image),
-            lambda error, _: shelf.set_status(path, "failed", str(error)),
+            lambda error, _: shelf.set_status(path, "failed", say(str(error))),
         )
 
     def edit_crop_of(self, index: int) -> None:
@@ -377,9 +378,9 @@ class Commands(SavedCommands):
         """Tell how a job went."""
         name = Path(job.output).name
         if job.state in ("failed", "skipped"):
-            self.window.toast.say(f"{name}: {job.error}", "error" if job.state == "failed" else "warning")
+            self.window.toast.say(f"{name}: {say(job.error)}", "error" if job.state == "failed" else "warning")
         elif job.state == "done" and job.error:
-            self.window.toast.say(f"{name}: {job.error}", "warning")
+            self.window.toast.say(f"{name}: {say(job.error)}", "warning")
         elif job.state == "done":
             self.window.transport.show_message(tr("{name} is ready.", name=name))
 
@@ -450,7 +451,7 @@ class Commands(SavedCommands):
     def show_sinks(self) -> None:
         """Show which outputs run; one that failed is told."""
         for text in self.outputs.look():
-            self.window.toast.say(text, "error")
+            self.window.toast.say(say(text), "error")
         self.window.actions_["record"].setChecked(self.outputs.recording)
         self.window.actions_["virtual_camera"].setChecked(self.outputs.camera)
         self.window.top.refresh()

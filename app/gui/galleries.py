@@ -16,6 +16,7 @@ from app.gui.session import Driver, DriverKind, sample_driver
 from app.gui.translate import mark, tr
 from app.gui.widgets.driver import driver_kind
 from app.gui.widgets.gallery import TILE, Choice, Gallery
+from app.gui.wording import say
 from app.media.cameras import list_cameras
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ class Galleries(QObject):
 
         def failed(error: Exception, _: str) -> None:
             if self.gallery is gallery:
-                gallery.set_picture(driver, None, str(error))
+                gallery.set_picture(driver, None, say(str(error)))
 
         self._studio.background.run(partial(driver_picture, driver, ratio), done, failed)
 
@@ -152,7 +153,7 @@ class Galleries(QObject):
 
             def failed(error: Exception, _: str) -> None:
                 if self.gallery is gallery:
-                    gallery.set_picture(driver, None, str(error))
+                    gallery.set_picture(driver, None, say(str(error)))
                 following()
 
             self._studio.background.run(

@@ -21,6 +21,7 @@ from app.gui.widgets.controls import ControlPanel
 from app.gui.widgets.preview import Preview
 from app.gui.widgets.queue import QueuePanel
 from app.gui.widgets.toast import Toast
+from app.gui.wording import say
 from app.live import LiveStats
 
 SMALLEST = QSize(960, 600)
@@ -195,16 +196,16 @@ class MainWindow(QMainWindow):
         live = self.studio.live
         if what == "portraits":
             for info in live.portraits:
-                text = str(info.error) if info.error is not None else "\n".join(info.notes)
+                text = say(str(info.error) if info.error is not None else "\n".join(info.notes))
                 self.side.shelf.set_status(info.key, info.status, text)
             chosen = self.studio.session.portrait
             failed = [i for i in live.portraits if chosen is not None and i.key == chosen.path and i.error is not None]
-            self.preview.show_problem(str(failed[0].error) if failed else "")
+            self.preview.show_problem(say(str(failed[0].error)) if failed else "")
         elif what == "countdown":
             self.preview.show_count(live.countdown)
         elif what in ("state", "camera"):
             error = live.driver_error
-            self.transport.show_state(live.state, "" if error is None else str(error))
+            self.transport.show_state(live.state, "" if error is None else say(str(error)))
             if self.preview.picture is None and live.state == "starting":
                 self.preview.show_message(tr("Starting…"))
         elif what == "sinks":
@@ -218,6 +219,7 @@ class MainWindow(QMainWindow):
         self._layout_changed()
 
     def _say(self, level: str, text: str) -> None:
+        text = say(text)
         self.transport.show_message(text)
         if level in ("warning", "error"):
             self.toast.say(text, level)

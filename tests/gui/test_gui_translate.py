@@ -11,15 +11,20 @@ from pathlib import Path
 import pytest
 from PySide6.QtCore import QCoreApplication
 from PySide6.QtWidgets import QAbstractButton, QApplication, QLabel, QWidget
+from pytestqt.qtbot import QtBot
 
-from app.gui.session import Session
+from app.errors import UsageError
+from app.gui.dialogs.engine import EngineDialog
+from app.gui.dialogs.messages import show_error
+from app.gui.session import PortraitItem, Session
 from app.gui.translate import FOLDER, LANGUAGES, Languages, read_catalogue, tr
 from app.gui.window import MainWindow
+from app.gui.wording import say, translated
 
 ROOT = Path(__file__).resolve().parents[2]
 SAME = {
     "{time} ms", "Clips", "Name", "Codec", "Live", "Engine", "Threads", "Neutral", "Pause", "live", *"AEIOU", "Zoom",
-    "Rate",
+    "Rate", "Engines", "ONNX Runtime",
 }  # fmt: skip
 
 
@@ -65,3 +70,68 @@ def test_window_is_german_throughout(make_window: Callable[..., MainWindow]) -> 
     german = set(read_catalogue(FOLDER / "de.ts").values())
     assert not {text for text in shown & english if text not in german}
     assert "Porträts" in shown
+
+
+@pytest.mark.parametrize(
+    ("english", "german"),
+    [
+        ("/a b.mp4 can't be read: it is 0 s long.", "/a b.mp4 kann nicht gelesen werden: it is 0 s long."),
+        ("The camera Front gives no more pictures. Is it still plugged in? It is tried again.",
+         "Die Kamera Front liefert keine Bilder mehr. Ist sie noch angeschlossen? Es wird wieder versucht."),
+        ("Front has given no picture for 3 s. The last one stays.",
+         "Front hat seit 3 s kein Bild geliefert. Das letzte bleibt stehen."),
+        ("room.jpg: no face was found in the picture.", "room.jpg: im Bild wurde kein Gesicht gefunden."),
+        ("The animated square was lowered from 512 to 384 px to hold 30 frames/s.",
+         "Das bewegte Quadrat wurde von 512 auf 384 px verkleinert, um 30 Bilder/s zu halten."),
+        ("self-test passed; crop 512 px", "Selbsttest bestanden; crop 512 px"),
+        ("An unknown sentence. The camera is back.", "An unknown sentence. Die Kamera ist wieder da."),
+        ("", ""),
+    ],
+)  # fmt: skip
+def test_sentences_from_below_are_said_in_german(english: str, german: str) -> None:
+    assert translated(english, "de") == german
+
+
+def test_sentences_from_below_stay_as_they_are_in_english(qapp: QApplication) -> None:
+    languages = Languages(qapp)
+    languages.use("en")
+    assert say("The camera is back.") == "The camera is back."
+    languages.use("de")
+    try:
+        assert say("The camera is back.") == "Die Kamera ist wieder da."
+    finally:
+        languages.use("en")
+
+
+def test_every_sentence_below_the_window_is_in_the_catalogue() -> None:
+    """Those that the tool gathers; each finds its own pattern again, whatever stands in its places."""
+    sys.path.insert(0, str(ROOT / "tools"))
+    from translations import lower_texts
+
+    texts = read_catalogue(FOLDER / "de.ts")
+    gathered = list(dict.fromkeys(lower_texts()))
+    assert len(gathered) > 120
+    for source in gathered:
+        spoken = re.sub(r"\{\d+\}", "17", source)
+        assert translated(spoken, "de") == re.sub(r"\{\d+\}", "17", texts[source]), source
+
+
+def test_doctor_and_errors_are_german_in_the_window(
+    qtbot: QtBot, make_window: Callable[..., MainWindow], small_media: Path
+) -> None:
+    window = make_window(Session((PortraitItem(str(small_media / "room.jpg")),)), language="de")
+    qtbot.waitUntil(lambda: "kein Gesicht" in window.preview.problem, timeout=20000)
+    window.commands.choose_engine()
+    dialog = window.commands.dialogs[-1]
+    assert isinstance(dialog, EngineDialog)
+    qtbot.waitUntil(lambda: bool(dialog.findings), timeout=60000)
+    items = (dialog.table.item(row, column) for row in range(dialog.table.rowCount()) for column in range(3))
+    shown = {item.text() for item in items if item is not None}
+    assert {"Pakete", "Ordner", "Zusatzpakete"} & shown
+    assert not {"not installed", "not needed", "Folders", "Packages", "Encoders"} & shown
+    assert any(text.startswith("Selbsttest bestanden") for text in shown)
+    dialog.reject()
+    error = show_error(window, UsageError("The camera Front is not connected.", "Plug it in again."))
+    assert "Die Kamera Front ist nicht angeschlossen." in {label.text() for label in error.findChildren(QLabel)}
+    assert error.report.startswith("The camera Front is not connected. Plug it in again.")
+    error.close()

@@ -24,6 +24,7 @@ from app.gui import icons
 from app.gui.threads import Background
 from app.gui.translate import tr
 from app.gui.widgets.basic import colours
+from app.gui.wording import say
 from liveportrait.engines import ENGINES
 
 MARKS = {"ok": ("check", "ok"), "info": ("info", "muted"), "warning": ("warning", "warning"),
@@ -48,7 +49,7 @@ class EngineDialog(QDialog):
         self.engine.setAccessibleName(tr("Engine"))
         self.engine.addItem(tr("Automatic: the best one that works here"), "auto")
         for spec in ENGINES:
-            self.engine.addItem(f"{spec.name} – {spec.summary}", spec.name)
+            self.engine.addItem(f"{spec.name} – {tr(spec.summary)}", spec.name)
         self.device = QComboBox()
         self.device.setAccessibleName(tr("Device"))
         self.engine.currentIndexChanged.connect(self._list_devices)
@@ -119,7 +120,7 @@ class EngineDialog(QDialog):
             if finding.section != section:
                 section = finding.section
                 row = self._row()
-                head = QTableWidgetItem(section)
+                head = QTableWidgetItem(tr(section))
                 font = head.font()
                 font.setBold(True)
                 head.setFont(font)
@@ -128,12 +129,12 @@ class EngineDialog(QDialog):
                 self.table.setSpan(row, 0, 1, 3)
             row = self._row()
             icon, colour = MARKS[finding.status]
-            name = QTableWidgetItem(finding.name)
+            name = QTableWidgetItem(say(finding.name))
             name.setIcon(icons.icon(icon, getattr(c, colour)))
             name.setData(Qt.ItemDataRole.AccessibleDescriptionRole, finding.status)
-            hint = QTableWidgetItem(finding.hint)
+            hint = QTableWidgetItem(say(finding.hint))
             hint.setForeground(QColor(c.muted))
-            for column, item in enumerate((name, QTableWidgetItem(finding.value), hint)):
+            for column, item in enumerate((name, QTableWidgetItem(say(finding.value)), hint)):
                 item.setToolTip(item.text())
                 self.table.setItem(row, column, item)
         self._fit_rows()

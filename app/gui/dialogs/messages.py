@@ -24,6 +24,7 @@ from app.errors import AppError
 from app.gui import icons
 from app.gui.translate import tr
 from app.gui.widgets.basic import colours
+from app.gui.wording import say
 
 
 def make_report(text: str, details: str) -> str:
@@ -49,12 +50,15 @@ class ErrorDialog(QDialog):
         hint: What to do, may be empty.
         details: Traceback, may be empty.
         parent: Window.
+        plain: Text for the report where it is another one: reports are in English.
     """
 
-    def __init__(self, text: str, hint: str = "", details: str = "", parent: QWidget | None = None) -> None:
+    def __init__(
+        self, text: str, hint: str = "", details: str = "", parent: QWidget | None = None, plain: str = ""
+    ) -> None:
         super().__init__(parent)
         self.setWindowTitle(tr("That did not work"))
-        self.report = make_report(f"{text} {hint}".strip(), details)
+        self.report = make_report(plain or f"{text} {hint}".strip(), details)
         self.setMinimumWidth(520)
         icon = QLabel()
         icon.setPixmap(icons.pixmap("warning", colours().warning, 32, self.devicePixelRatioF()))
@@ -111,7 +115,7 @@ class ErrorDialog(QDialog):
 def show_error(parent: QWidget | None, error: Exception, details: str = "") -> ErrorDialog:
     """Open an error message; it does not block the window."""
     if isinstance(error, AppError):
-        dialog = ErrorDialog(error.message, error.hint, details, parent)
+        dialog = ErrorDialog(say(error.message), say(error.hint), details, parent, plain=str(error))
     else:
         text = tr("This is a fault of the program: {error}", error=f"{type(error).__name__}: {error}")
         hint = tr("What you have set is kept. Please send the report to the makers.")

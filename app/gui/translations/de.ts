@@ -4,6 +4,38 @@
  <context>
   <name>app</name>
   <message>
+   <source>--driver-for chooses among several faces, but {0}.</source>
+   <translation>--driver-for wählt unter mehreren Gesichtern, aber {0}.</translation>
+  </message>
+  <message>
+   <source>--driver-for: {0} and {1} are the same face of {2}.</source>
+   <translation>--driver-for: {0} und {1} sind dasselbe Gesicht von {2}.</translation>
+  </message>
+  <message>
+   <source>--output: {0} holds one picture and the result is a clip.</source>
+   <translation>--output: {0} fasst ein Bild, und das Ergebnis ist ein Clip.</translation>
+  </message>
+  <message>
+   <source>--output: {0} is not the name of a motion template.</source>
+   <translation>--output: {0} ist kein Name einer Bewegungsvorlage.</translation>
+  </message>
+  <message>
+   <source>--points holds the face of an animal.</source>
+   <translation>--points enthält das Gesicht eines Tiers.</translation>
+  </message>
+  <message>
+   <source>.gif can't hold {0}.</source>
+   <translation>.gif kann {0} nicht enthalten.</translation>
+  </message>
+  <message>
+   <source>203 face landmarks of LivePortrait</source>
+   <translation>203 Gesichtspunkte von LivePortrait</translation>
+  </message>
+  <message>
+   <source>478 face landmarks with irises, and a presence score</source>
+   <translation>478 Gesichtspunkte mit Iris, und ob ein Gesicht da ist</translation>
+  </message>
+  <message>
    <source>A</source>
    <translation>A</translation>
   </message>
@@ -32,12 +64,32 @@
    <translation>Ein Video treibt an; es läuft in einer Schleife.</translation>
   </message>
   <message>
+   <source>About 500 MB, by the official documentation: 3.3, 108, 174 and 212 MB for the networks and 2.3 MB for stitching and retargeting; exact sizes are not known here. Its usual face detector (insightface packs) is non-commercial; this app uses its own. No trusted hash is known for these files: their form is checked, and that they stay as they came in.</source>
+   <translation>Etwa 500 MB, laut offizieller Beschreibung: 3,3, 108, 174 und 212 MB für die Netze und 2,3 MB für Anschluss und Angleichung; genaue Größen sind hier nicht bekannt. Der übliche Gesichtsfinder (insightface) ist nicht für gewerbliche Nutzung; dieses Programm nimmt den eigenen. Für diese Dateien ist keine Prüfsumme bekannt: Geprüft wird ihr Aufbau, und dass sie bleiben, wie sie kamen.</translation>
+  </message>
+  <message>
+   <source>About 500 MB, by the official documentation: 3.3, 108, 174 and 212 MB for the networks and 2.3 MB for stitching and retargeting; exact sizes are not known here. Stitching and retargeting are those of the human model. No trusted hash is known for these files: their form is checked, and that they stay as they came in.</source>
+   <translation>Etwa 500 MB, laut offizieller Beschreibung: 3,3, 108, 174 und 212 MB für die Netze und 2,3 MB für Anschluss und Angleichung; genaue Größen sind hier nicht bekannt. Anschluss und Angleichung sind die des Modells für Menschen. Für diese Dateien ist keine Prüfsumme bekannt: Geprüft wird ihr Aufbau, und dass sie bleiben, wie sie kamen.</translation>
+  </message>
+  <message>
    <source>Absolute motion</source>
    <translation>Absolute Bewegung</translation>
   </message>
   <message>
    <source>Adapt the quality</source>
    <translation>Qualität anpassen</translation>
+  </message>
+  <message>
+   <source>Add --animals, or give the square with --crop.</source>
+   <translation>--animals dazuschreiben, oder das Quadrat mit --crop angeben.</translation>
+  </message>
+  <message>
+   <source>Add --crop x,y,size (centre and side in pixels), or --points FILE; the official detector of animal faces needs a CUDA build and is not part of this program.</source>
+   <translation>--crop x,y,Seite (Mitte und Seite in Pixeln) oder --points DATEI dazuschreiben; der offizielle Finder für Tiergesichter braucht einen CUDA-Bau und gehört nicht zu diesem Programm.</translation>
+  </message>
+  <message>
+   <source>Add --overwrite to replace it, or choose another name.</source>
+   <translation>--overwrite ersetzt sie; oder einen anderen Namen wählen.</translation>
   </message>
   <message>
    <source>Add a photo or a clip on the left.</source>
@@ -56,8 +108,16 @@
    <translation>Fügt die Änderung des Antriebs gegenüber seiner Ruhehaltung zu Haltung und Ausdruck der Quelle hinzu; absolute Bewegung übernimmt Haltung und Ausdruck unverändert.</translation>
   </message>
   <message>
+   <source>Add yourself to the group video (sudo usermod -aG video $USER) and log in again.</source>
+   <translation>In die Gruppe video eintragen (sudo usermod -aG video $USER) und neu anmelden.</translation>
+  </message>
+  <message>
    <source>All files</source>
    <translation>Alle Dateien</translation>
+  </message>
+  <message>
+   <source>All pictures of a sequence must have one size.</source>
+   <translation>Alle Bilder einer Folge müssen gleich groß sein.</translation>
   </message>
   <message>
    <source>Also write a clip that shows driving, source and result next to each other.</source>
@@ -164,8 +224,28 @@
    <translation>Ändert die Größe des animierten Quadrats, um die Bildrate zu halten; ohne dies werden Bilder ausgelassen.</translation>
   </message>
   <message>
+   <source>Check the file or export it again.</source>
+   <translation>Die Datei prüfen oder neu exportieren.</translation>
+  </message>
+  <message>
+   <source>Check the name.</source>
+   <translation>Den Namen prüfen.</translation>
+  </message>
+  <message>
    <source>Choose a clip</source>
    <translation>Video wählen</translation>
+  </message>
+  <message>
+   <source>Choose a clip such as MP4, MOV, MKV, WebM, AVI or GIF.</source>
+   <translation>Einen Clip wie MP4, MOV, MKV, WebM, AVI oder GIF wählen.</translation>
+  </message>
+  <message>
+   <source>Choose a clip with a picture.</source>
+   <translation>Einen Clip mit Bild wählen.</translation>
+  </message>
+  <message>
+   <source>Choose a clip, a folder of pictures or a pattern like %04d.png.</source>
+   <translation>Einen Clip, einen Ordner mit Bildern oder ein Muster wie %04d.png wählen.</translation>
   </message>
   <message>
    <source>Choose a clip…</source>
@@ -200,6 +280,26 @@
    <translation>Bild wählen …</translation>
   </message>
   <message>
+   <source>Choose an earlier start.</source>
+   <translation>Einen früheren Anfang wählen.</translation>
+  </message>
+  <message>
+   <source>Choose another name or allow overwriting.</source>
+   <translation>Einen anderen Namen wählen oder das Ersetzen erlauben.</translation>
+  </message>
+  <message>
+   <source>Choose another name.</source>
+   <translation>Einen anderen Namen wählen.</translation>
+  </message>
+  <message>
+   <source>Choose another output name.</source>
+   <translation>Einen anderen Namen für die Ausgabe wählen.</translation>
+  </message>
+  <message>
+   <source>Choose one with a face, large and from the front.</source>
+   <translation>Eines mit einem Gesicht wählen, groß und von vorn.</translation>
+  </message>
+  <message>
    <source>Clear finished</source>
    <translation>Erledigte entfernen</translation>
   </message>
@@ -224,6 +324,10 @@
    <translation>Schließt beide Augen; unter 0 öffnet sie weit.</translation>
   </message>
   <message>
+   <source>Close other programs that write to it, then try again.</source>
+   <translation>Andere Programme schließen, die in sie schreiben, dann noch einmal versuchen.</translation>
+  </message>
+  <message>
    <source>Close the eye on the left of the picture.</source>
    <translation>Schließt das Auge links im Bild.</translation>
   </message>
@@ -244,6 +348,10 @@
    <translation>Codec</translation>
   </message>
   <message>
+   <source>Codec {0} is not known.</source>
+   <translation>Den Codec {0} gibt es hier nicht.</translation>
+  </message>
+  <message>
    <source>Colour that replaces transparency where the output can't keep it, as #rrggbb.</source>
    <translation>Farbe anstelle der Transparenz, wo die Ausgabe sie nicht halten kann, als #rrggbb.</translation>
   </message>
@@ -256,12 +364,28 @@
    <translation>Berechnet die Bewegung wie die offizielle LivePortrait-Version, mit ihren Eigenheiten; docs/differences.md zählt sie auf.</translation>
   </message>
   <message>
+   <source>Connect one, allow its use, or record without it.</source>
+   <translation>Eines anschließen, seine Nutzung erlauben, oder ohne aufnehmen.</translation>
+  </message>
+  <message>
+   <source>Connect one, or name a video file as the camera.</source>
+   <translation>Eine anschließen, oder eine Videodatei als Kamera nennen.</translation>
+  </message>
+  <message>
    <source>Continue</source>
    <translation>Fortsetzen</translation>
   </message>
   <message>
    <source>Copied</source>
    <translation>Kopiert</translation>
+  </message>
+  <message>
+   <source>Copy or download it again.</source>
+   <translation>Neu kopieren oder herunterladen.</translation>
+  </message>
+  <message>
+   <source>Copy or export it again.</source>
+   <translation>Neu kopieren oder exportieren.</translation>
   </message>
   <message>
    <source>Copy report</source>
@@ -302,6 +426,10 @@
   <message>
    <source>Device</source>
    <translation>Gerät</translation>
+  </message>
+  <message>
+   <source>Did you mean {0}?</source>
+   <translation>War {0} gemeint?</translation>
   </message>
   <message>
    <source>Double-click resets it.</source>
@@ -376,6 +504,18 @@
    <translation>Auf der Grafikkarte kodieren: automatisch nimmt ihren Encoder, wenn er hier läuft.</translation>
   </message>
   <message>
+   <source>Encoders</source>
+   <translation>Kodierer</translation>
+  </message>
+  <message>
+   <source>End it in {0}.</source>
+   <translation>Als Endung {0} nehmen.</translation>
+  </message>
+  <message>
+   <source>End the name in .mp4, or write {0}-%05d{1} for numbered pictures.</source>
+   <translation>Den Namen auf .mp4 enden lassen, oder {0}-%05d{1} für nummerierte Bilder schreiben.</translation>
+  </message>
+  <message>
    <source>Engine</source>
    <translation>Engine</translation>
   </message>
@@ -388,12 +528,20 @@
    <translation>Engine und Gerät …</translation>
   </message>
   <message>
+   <source>Engines</source>
+   <translation>Engines</translation>
+  </message>
+  <message>
    <source>Export expression</source>
    <translation>Ausdruck exportieren</translation>
   </message>
   <message>
    <source>Export expression…</source>
    <translation>Ausdruck exportieren …</translation>
+  </message>
+  <message>
+   <source>Export it again.</source>
+   <translation>Neu exportieren.</translation>
   </message>
   <message>
    <source>Export preset</source>
@@ -480,6 +628,18 @@
    <translation>Ordner mit den Gewichten</translation>
   </message>
   <message>
+   <source>Folder {0} can't be written to: {1}.</source>
+   <translation>In den Ordner {0} kann nicht geschrieben werden: {1}.</translation>
+  </message>
+  <message>
+   <source>Folder {0} does not exist.</source>
+   <translation>Den Ordner {0} gibt es nicht.</translation>
+  </message>
+  <message>
+   <source>Folders</source>
+   <translation>Ordner</translation>
+  </message>
+  <message>
    <source>Follow distance</source>
    <translation>Abstand folgen</translation>
   </message>
@@ -532,6 +692,10 @@
    <translation>Hardware-Encoder</translation>
   </message>
   <message>
+   <source>Hardware encoding is {0}.</source>
+   <translation>Kodieren auf der Grafikkarte ist {0}.</translation>
+  </message>
+  <message>
    <source>Head</source>
    <translation>Kopf</translation>
   </message>
@@ -564,6 +728,10 @@
    <translation>Ich nehme die Lizenz an</translation>
   </message>
   <message>
+   <source>If the window doesn't start, use opencv-python-headless instead.</source>
+   <translation>Falls das Fenster nicht startet, stattdessen opencv-python-headless nehmen.</translation>
+  </message>
+  <message>
    <source>Import</source>
    <translation>Importieren</translation>
   </message>
@@ -582,6 +750,34 @@
   <message>
    <source>Import {name} from a folder</source>
    <translation>{name} aus einem Ordner importieren</translation>
+  </message>
+  <message>
+   <source>Install it again.</source>
+   <translation>Neu installieren.</translation>
+  </message>
+  <message>
+   <source>Install it with: pip install pillow-heif, or export the photo as JPEG.</source>
+   <translation>Installieren mit: pip install pillow-heif, oder das Foto als JPEG exportieren.</translation>
+  </message>
+  <message>
+   <source>Install the plug-in: pip install "pillow&gt;=11.3" or pillow-avif-plugin.</source>
+   <translation>Das Zusatzpaket installieren: pip install "pillow&gt;=11.3" oder pillow-avif-plugin.</translation>
+  </message>
+  <message>
+   <source>Is it still plugged in?</source>
+   <translation>Ist sie noch angeschlossen?</translation>
+  </message>
+  <message>
+   <source>It can't be negative.</source>
+   <translation>Er kann nicht negativ sein.</translation>
+  </message>
+  <message>
+   <source>It goes from 0 to 100.</source>
+   <translation>Sie reicht von 0 bis 100.</translation>
+  </message>
+  <message>
+   <source>It must be above 0.</source>
+   <translation>Sie muss über 0 liegen.</translation>
   </message>
   <message>
    <source>It was imported.</source>
@@ -640,6 +836,10 @@
    <translation>Legt den Ton des Mikrofons unter die Aufnahme.</translation>
   </message>
   <message>
+   <source>Leave one of them out.</source>
+   <translation>Eines davon weglassen.</translation>
+  </message>
+  <message>
    <source>Left and right are swapped as in a mirror.</source>
    <translation>Links und rechts sind vertauscht wie in einem Spiegel.</translation>
   </message>
@@ -684,6 +884,22 @@
    <translation>Live</translation>
   </message>
   <message>
+   <source>LivePortrait networks for animals, release 1.1</source>
+   <translation>Netze von LivePortrait für Tiere, Version 1.1</translation>
+  </message>
+  <message>
+   <source>LivePortrait networks for human faces</source>
+   <translation>Netze von LivePortrait für Gesichter von Menschen</translation>
+  </message>
+  <message>
+   <source>LivePortrait's networks of 21 learned keypoints on PyTorch; needs their official weights</source>
+   <translation>Netze von LivePortrait mit 21 gelernten Punkten auf PyTorch; braucht deren offizielle Gewichte</translation>
+  </message>
+  <message>
+   <source>Long clips need room there; set TMPDIR to another folder.</source>
+   <translation>Lange Clips brauchen dort Platz; TMPDIR auf einen anderen Ordner setzen.</translation>
+  </message>
+  <message>
    <source>Longer side of the live picture; larger portraits are scaled down. 0 keeps their size.</source>
    <translation>Längere Seite des Live-Bildes; größere Porträts werden verkleinert. 0 behält ihre Größe.</translation>
   </message>
@@ -724,6 +940,18 @@
    <translation>Gesichter werden gesucht …</translation>
   </message>
   <message>
+   <source>Make it again with `animate template make`.</source>
+   <translation>Mit `animate template make` neu erstellen.</translation>
+  </message>
+  <message>
+   <source>Make it first or choose another place.</source>
+   <translation>Erst anlegen, oder einen anderen Ort wählen.</translation>
+  </message>
+  <message>
+   <source>Make it later.</source>
+   <translation>Es später enden lassen.</translation>
+  </message>
+  <message>
    <source>Match the driver's eye opening exactly, on top of the other motion.</source>
    <translation>Übernimmt die Augenöffnung des Antriebs genau, zusätzlich zur übrigen Bewegung.</translation>
   </message>
@@ -746,6 +974,18 @@
   <message>
    <source>Model weights…</source>
    <translation>Modellgewichte …</translation>
+  </message>
+  <message>
+   <source>Model {0} can't be downloaded by this app; its source is {1}.</source>
+   <translation>Das Modell {0} kann dieses Programm nicht laden; seine Quelle ist {1}.</translation>
+  </message>
+  <message>
+   <source>Model {0} is under the licence {1}; accept it before downloading.</source>
+   <translation>Das Modell {0} steht unter der Lizenz {1}; vor dem Laden ist sie anzunehmen.</translation>
+  </message>
+  <message>
+   <source>Models</source>
+   <translation>Modelle</translation>
   </message>
   <message>
    <source>Motion</source>
@@ -784,12 +1024,24 @@
    <translation>Name</translation>
   </message>
   <message>
+   <source>Name a file in it.</source>
+   <translation>Eine Datei darin nennen.</translation>
+  </message>
+  <message>
+   <source>Name the square with --crop x,y,size, or choose the face with --face.</source>
+   <translation>Das Quadrat von Hand setzen, oder das Gesicht wählen (Ausschnitt und Gesicht).</translation>
+  </message>
+  <message>
    <source>Neutral</source>
    <translation>Neutral</translation>
   </message>
   <message>
    <source>Neutral reference</source>
    <translation>Ruhebild</translation>
+  </message>
+  <message>
+   <source>Never downloaded by this app: put the pack there yourself if its licence suits you. No trusted hash is known for these files: their form is checked, and that they stay as they came in.</source>
+   <translation>Wird von diesem Programm nie geladen: Wem die Lizenz passt, der legt das Paket selbst dorthin. Für diese Dateien ist keine Prüfsumme bekannt: Geprüft wird ihr Aufbau, und dass sie bleiben, wie sie kamen.</translation>
   </message>
   <message>
    <source>New neutral pose</source>
@@ -804,12 +1056,20 @@
    <translation>Keine Kamera gefunden</translation>
   </message>
   <message>
+   <source>No camera was found.</source>
+   <translation>Es wurde keine Kamera gefunden.</translation>
+  </message>
+  <message>
    <source>No face was found: set the square by hand.</source>
    <translation>Kein Gesicht gefunden: Setzen Sie das Quadrat von Hand.</translation>
   </message>
   <message>
    <source>No preset: reset the options</source>
    <translation>Keine Voreinstellung: Einstellungen zurücksetzen</translation>
+  </message>
+  <message>
+   <source>No trusted hash is known for these files: their form is checked, and that they stay as they came in.</source>
+   <translation>Für diese Dateien ist keine Prüfsumme bekannt: Geprüft wird ihr Aufbau, und dass sie bleiben, wie sie kamen.</translation>
   </message>
   <message>
    <source>Nod</source>
@@ -828,8 +1088,16 @@
    <translation>O</translation>
   </message>
   <message>
+   <source>ONNX Runtime</source>
+   <translation>ONNX Runtime</translation>
+  </message>
+  <message>
    <source>Official rules</source>
    <translation>Offizielle Regeln</translation>
+  </message>
+  <message>
+   <source>On Linux install the package libportaudio2.</source>
+   <translation>Unter Linux das Paket libportaudio2 installieren.</translation>
   </message>
   <message>
    <source>Once more</source>
@@ -884,8 +1152,24 @@
    <translation>Öffnet den Mund; unter 0 presst die Lippen.</translation>
   </message>
   <message>
+   <source>OpenCV variant</source>
+   <translation>Bauart von OpenCV</translation>
+  </message>
+  <message>
+   <source>Opening the camera {0} was broken off.</source>
+   <translation>Das Öffnen der Kamera {0} wurde abgebrochen.</translation>
+  </message>
+  <message>
+   <source>Optional packages</source>
+   <translation>Zusatzpakete</translation>
+  </message>
+  <message>
    <source>Output</source>
    <translation>Ausgabe</translation>
+  </message>
+  <message>
+   <source>Packages</source>
+   <translation>Pakete</translation>
   </message>
   <message>
    <source>Part</source>
@@ -942,6 +1226,10 @@
   <message>
    <source>Play or pause</source>
    <translation>Abspielen oder anhalten</translation>
+  </message>
+  <message>
+   <source>Plug it in again.</source>
+   <translation>Neu anschließen.</translation>
   </message>
   <message>
    <source>Plus and minus zoom, the arrow keys move, 0 fits, 1 shows single pixels.</source>
@@ -1052,6 +1340,14 @@
    <translation>Aufnehmen in</translation>
   </message>
   <message>
+   <source>Recorded {0} ({1} frames, {2} s{3}).</source>
+   <translation>Aufgenommen: {0} ({1} Bilder, {2} s{3}).</translation>
+  </message>
+  <message>
+   <source>Recording the microphone needs the package sounddevice.</source>
+   <translation>Für Aufnahmen mit Mikrofon fehlt das Paket sounddevice.</translation>
+  </message>
+  <message>
    <source>Redo</source>
    <translation>Wiederholen</translation>
   </message>
@@ -1156,8 +1452,16 @@
    <translation>Gespeicherte Ausdrücke</translation>
   </message>
   <message>
+   <source>Scale it down first.</source>
+   <translation>Erst verkleinern.</translation>
+  </message>
+  <message>
    <source>Sets of option values: choose, save, import, export.</source>
    <translation>Sätze von Einstellungen: wählen, speichern, importieren, exportieren.</translation>
+  </message>
+  <message>
+   <source>Several cameras are named like {0}.</source>
+   <translation>Mehrere Kameras heißen so ähnlich wie {0}.</translation>
   </message>
   <message>
    <source>Shift of the crop downward, as a share of its side.</source>
@@ -1166,6 +1470,10 @@
   <message>
    <source>Shift of the crop to the right, as a share of its side.</source>
    <translation>Verschiebung des Ausschnitts nach rechts, als Anteil seiner Seite.</translation>
+  </message>
+  <message>
+   <source>Shipped with the app.</source>
+   <translation>Gehört zum Programm.</translation>
   </message>
   <message>
    <source>Show advanced options</source>
@@ -1308,6 +1616,10 @@
    <translation>Laden von {name} anhalten</translation>
   </message>
   <message>
+   <source>Stopped; nothing was written.</source>
+   <translation>Angehalten; es wurde nichts geschrieben.</translation>
+  </message>
+  <message>
    <source>Strength of blinks and eye opening.</source>
    <translation>Stärke von Blinzeln und Augenöffnung.</translation>
   </message>
@@ -1356,12 +1668,60 @@
    <translation>Das animierte Quadrat wird kleiner, wo diese Rate oder die kleinere der Kamera sonst nicht zu halten ist.</translation>
   </message>
   <message>
+   <source>The animated square was lowered from {0} to {1} px to hold {2} frames/s.</source>
+   <translation>Das bewegte Quadrat wurde von {0} auf {1} px verkleinert, um {2} Bilder/s zu halten.</translation>
+  </message>
+  <message>
    <source>The built-in engine needs no download. Nothing is fetched unless you ask for it here.</source>
    <translation>Die eingebaute Engine braucht keinen Download. Geladen wird nur, was Sie hier verlangen.</translation>
   </message>
   <message>
+   <source>The camera is back.</source>
+   <translation>Die Kamera ist wieder da.</translation>
+  </message>
+  <message>
+   <source>The camera {0} gives no more pictures.</source>
+   <translation>Die Kamera {0} liefert keine Bilder mehr.</translation>
+  </message>
+  <message>
+   <source>The camera {0} gives no picture.</source>
+   <translation>Die Kamera {0} liefert kein Bild.</translation>
+  </message>
+  <message>
+   <source>The camera {0} gives no picture{1}.</source>
+   <translation>Die Kamera {0} liefert kein Bild{1}.</translation>
+  </message>
+  <message>
+   <source>The camera {0} is not connected.</source>
+   <translation>Die Kamera {0} ist nicht angeschlossen.</translation>
+  </message>
+  <message>
+   <source>The camera {0} is not open.</source>
+   <translation>Die Kamera {0} ist nicht geöffnet.</translation>
+  </message>
+  <message>
+   <source>The camera {0} may not be used: {1} belongs to another group.</source>
+   <translation>Die Kamera {0} darf nicht genutzt werden: {1} gehört einer anderen Gruppe.</translation>
+  </message>
+  <message>
+   <source>The camera {0} shows black: open its shutter, or close the program that holds it.</source>
+   <translation>Die Kamera {0} zeigt Schwarz: die Blende öffnen, oder das Programm schließen, das sie hält.</translation>
+  </message>
+  <message>
+   <source>The download of {0} was ended; what has arrived is kept.</source>
+   <translation>Das Laden von {0} wurde beendet; was da ist, bleibt erhalten.</translation>
+  </message>
+  <message>
    <source>The driver's pose and expression as they are, not relative to the source's own.</source>
    <translation>Haltung und Ausdruck des Antriebs, wie sie sind, nicht relativ zur Quelle.</translation>
+  </message>
+  <message>
+   <source>The driving picture shows no face.</source>
+   <translation>Das Antriebsbild zeigt kein Gesicht.</translation>
+  </message>
+  <message>
+   <source>The end of {0} ({1} s) is not after its start.</source>
+   <translation>Das Ende von {0} ({1} s) liegt nicht nach dem Anfang.</translation>
   </message>
   <message>
    <source>The expression comes from this clip or template, but for lips and eyes.</source>
@@ -1396,8 +1756,28 @@
    <translation>Die Aufträge warten in der Liste; setzen Sie sie dort fort.</translation>
   </message>
   <message>
+   <source>The last one stays.</source>
+   <translation>Das letzte bleibt stehen.</translation>
+  </message>
+  <message>
    <source>The lips come from this clip or template.</source>
    <translation>Die Lippen kommen aus diesem Clip oder dieser Vorlage.</translation>
+  </message>
+  <message>
+   <source>The microphone can't be opened: {0}.</source>
+   <translation>Das Mikrofon lässt sich nicht öffnen: {0}.</translation>
+  </message>
+  <message>
+   <source>The neutral pose is taken now.</source>
+   <translation>Die Ruhehaltung wird jetzt genommen.</translation>
+  </message>
+  <message>
+   <source>The output rate is {0} frames a second.</source>
+   <translation>Die Ausgabe hat {0} Bilder je Sekunde.</translation>
+  </message>
+  <message>
+   <source>The output size {0}x{1} is empty.</source>
+   <translation>Die Ausgabegröße {0}x{1} ist leer.</translation>
   </message>
   <message>
    <source>The preset was exported.</source>
@@ -1412,6 +1792,10 @@
    <translation>Die Voreinstellung wurde gespeichert.</translation>
   </message>
   <message>
+   <source>The quality is {0}.</source>
+   <translation>Die Qualität ist {0}.</translation>
+  </message>
+  <message>
    <source>The sliders on the right pose the portrait.</source>
    <translation>Die Regler rechts bewegen das Porträt.</translation>
   </message>
@@ -1424,8 +1808,32 @@
    <translation>Die Quelle ist ein Tier: verwendet die LivePortrait-Gewichte für Tiere. Ihr Quadrat muss als Ausschnitt gesetzt werden, denn der offizielle Detektor für Tiergesichter braucht einen CUDA-Bau und gehört nicht zu diesem Programm.</translation>
   </message>
   <message>
+   <source>The start of {0} is {1} s.</source>
+   <translation>Der Anfang von {0} ist {1} s.</translation>
+  </message>
+  <message>
+   <source>The virtual camera can't be opened: {0}.</source>
+   <translation>Die virtuelle Kamera lässt sich nicht öffnen: {0}.</translation>
+  </message>
+  <message>
+   <source>The virtual camera needs the package pyvirtualcam.</source>
+   <translation>Für die virtuelle Kamera fehlt das Paket pyvirtualcam.</translation>
+  </message>
+  <message>
+   <source>The virtual camera stopped: {0}.</source>
+   <translation>Die virtuelle Kamera ist stehengeblieben: {0}.</translation>
+  </message>
+  <message>
    <source>The weights of {name} have arrived.</source>
    <translation>Die Gewichte von {name} sind angekommen.</translation>
+  </message>
+  <message>
+   <source>There is no camera and no file named {0}.</source>
+   <translation>Es gibt keine Kamera und keine Datei namens {0}.</translation>
+  </message>
+  <message>
+   <source>There is no camera {0}.</source>
+   <translation>Es gibt keine Kamera {0}.</translation>
   </message>
   <message>
    <source>There is no picture in the clipboard.</source>
@@ -1436,8 +1844,24 @@
    <translation>Es gibt kein Porträt.</translation>
   </message>
   <message>
+   <source>There is no virtual camera on this computer ({0}).</source>
+   <translation>Auf diesem Rechner gibt es keine virtuelle Kamera ({0}).</translation>
+  </message>
+  <message>
+   <source>There is time left: the animated square was raised to {0} px.</source>
+   <translation>Es ist Zeit übrig: Das bewegte Quadrat wurde auf {0} px vergrößert.</translation>
+  </message>
+  <message>
    <source>This app can't download it.</source>
    <translation>Dieses Programm kann es nicht herunterladen.</translation>
+  </message>
+  <message>
+   <source>This computer manages {0} of {1} frames/s; the others are dropped.</source>
+   <translation>Dieser Rechner schafft {0} von {1} Bildern/s; die übrigen fallen weg.</translation>
+  </message>
+  <message>
+   <source>This is a fault of the program ({0}: {1}).</source>
+   <translation>Das ist ein Fehler des Programms ({0}: {1}).</translation>
   </message>
   <message>
    <source>This is a fault of the program: {error}</source>
@@ -1492,6 +1916,38 @@
    <translation>Rückgängig</translation>
   </message>
   <message>
+   <source>Uninstall all of them, then install one: pip install {0}</source>
+   <translation>Alle deinstallieren, dann eines installieren: pip install {0}</translation>
+  </message>
+  <message>
+   <source>Use PNG, JPEG or WebP.</source>
+   <translation>PNG, JPEG oder WebP nehmen.</translation>
+  </message>
+  <message>
+   <source>Use a clip suffix or a pattern like %05d.png.</source>
+   <translation>Die Endung eines Clips oder ein Muster wie %05d.png nehmen.</translation>
+  </message>
+  <message>
+   <source>Use another suffix.</source>
+   <translation>Eine andere Endung nehmen.</translation>
+  </message>
+  <message>
+   <source>Use auto or none.</source>
+   <translation>auto oder none nehmen.</translation>
+  </message>
+  <message>
+   <source>Use auto, {0}, gif or png.</source>
+   <translation>auto, {0}, gif oder png nehmen.</translation>
+  </message>
+  <message>
+   <source>Use one of {0}.</source>
+   <translation>Eines davon nehmen: {0}.</translation>
+  </message>
+  <message>
+   <source>Use {0}, or another codec.</source>
+   <translation>{0} oder einen anderen Codec nehmen.</translation>
+  </message>
+  <message>
    <source>Video codec; auto takes h264 for mp4, mov and mkv, vp9 for webm, and prores for mov with transparency.</source>
    <translation>Videocodec; automatisch nimmt H264 für mp4, mov und mkv, VP9 für webm und ProRes für mov mit Transparenz.</translation>
   </message>
@@ -1526,6 +1982,10 @@
   <message>
    <source>What you have set is kept. Please send the report to the makers.</source>
    <translation>Ihre Einstellungen bleiben erhalten. Bitte schicken Sie den Bericht an die Entwickler.</translation>
+  </message>
+  <message>
+   <source>What {0} sent is wrong: {1}</source>
+   <translation>Was {0} geschickt hat, ist falsch: {1}</translation>
   </message>
   <message>
    <source>Where the animated square is used: template (all of it, with a soft border), matte (around the person; objects before the face stay in front where their colour gives them away), or a face parser, as parse/NAME or the path of its ONNX file (hands and objects before the face stay in front, hair over eyes and mouth on top).</source>
@@ -1576,6 +2036,14 @@
    <translation>Zoom; passt das Bild ein</translation>
   </message>
   <message>
+   <source>`animate doctor` shows what is missing.</source>
+   <translation>`animate doctor` zeigt, was fehlt.</translation>
+  </message>
+  <message>
+   <source>a clip without frames shows nothing</source>
+   <translation>ein Clip ohne Bilder zeigt nichts</translation>
+  </message>
+  <message>
    <source>add portraits</source>
    <translation>Porträts hinzufügen</translation>
   </message>
@@ -1584,12 +2052,20 @@
    <translation>alles</translation>
   </message>
   <message>
+   <source>alpha is {0}; ({1}, {2}) was promised</source>
+   <translation>Alpha ist {0}; versprochen war ({1}, {2})</translation>
+  </message>
+  <message>
    <source>asked {asked}, reported {reported}, measured {measured}</source>
    <translation>verlangt {asked}, gemeldet {reported}, gemessen {measured}</translation>
   </message>
   <message>
    <source>automatic</source>
    <translation>automatisch</translation>
+  </message>
+  <message>
+   <source>broken off after {0} of {1} bytes</source>
+   <translation>abgebrochen nach {0} von {1} Bytes</translation>
   </message>
   <message>
    <source>calm</source>
@@ -1628,6 +2104,10 @@
    <translation>Kopie</translation>
   </message>
   <message>
+   <source>depth is {0}; it must be at least 1</source>
+   <translation>Die Tiefe ist {0}; sie muss mindestens 1 sein</translation>
+  </message>
+  <message>
    <source>done</source>
    <translation>fertig</translation>
   </message>
@@ -1640,6 +2120,10 @@
    <translation>Antrieb</translation>
   </message>
   <message>
+   <source>embedded engine of 478 face-mesh keypoints; needs no download and no GPU</source>
+   <translation>eingebaute Engine aus 478 Punkten eines Gesichtsnetzes; braucht weder Laden noch Grafikkarte</translation>
+  </message>
+  <message>
    <source>expression</source>
    <translation>Ausdruck</translation>
   </message>
@@ -1648,16 +2132,56 @@
    <translation>Augen</translation>
   </message>
   <message>
+   <source>face detection, close faces</source>
+   <translation>Gesichter finden, nahe</translation>
+  </message>
+  <message>
+   <source>face detection, faces from a fifteenth of the picture</source>
+   <translation>Gesichter finden, ab einem Fünfzehntel des Bildes</translation>
+  </message>
+  <message>
    <source>failed</source>
    <translation>fehlgeschlagen</translation>
+  </message>
+  <message>
+   <source>frame is {0} {1}; uint8 ({2}, {3}, 3) was promised</source>
+   <translation>Das Bild ist {0} {1}; versprochen war uint8 ({2}, {3}, 3)</translation>
+  </message>
+  <message>
+   <source>frame time {0} s does not follow {1} s</source>
+   <translation>Die Bildzeit {0} s folgt nicht auf {1} s</translation>
   </message>
   <message>
    <source>here</source>
    <translation>vorhanden</translation>
   </message>
   <message>
+   <source>in the picture</source>
+   <translation>im Bild</translation>
+  </message>
+  <message>
+   <source>in the square given by --crop</source>
+   <translation>im angegebenen Quadrat</translation>
+  </message>
+  <message>
+   <source>it does not open ({0}).</source>
+   <translation>sie lässt sich nicht öffnen ({0}).</translation>
+  </message>
+  <message>
+   <source>it does not open.</source>
+   <translation>sie lässt sich nicht öffnen.</translation>
+  </message>
+  <message>
+   <source>kept of driving clips by animate batch</source>
+   <translation>von Antriebsclips, behalten von animate batch</translation>
+  </message>
+  <message>
    <source>left out</source>
    <translation>ausgelassen</translation>
+  </message>
+  <message>
+   <source>length rule {0} is not one of {1}</source>
+   <translation>Die Längenregel {0} ist keine von {1}</translation>
   </message>
   <message>
    <source>lip-sync</source>
@@ -1684,6 +2208,10 @@
    <translation>keine kommerzielle Nutzung</translation>
   </message>
   <message>
+   <source>no picture came within {0} s.</source>
+   <translation>innerhalb von {0} s kam kein Bild.</translation>
+  </message>
+  <message>
    <source>none</source>
    <translation>keine</translation>
   </message>
@@ -1692,8 +2220,24 @@
    <translation>nicht vorhanden</translation>
   </message>
   <message>
+   <source>not installed</source>
+   <translation>nicht installiert</translation>
+  </message>
+  <message>
+   <source>not needed</source>
+   <translation>nicht nötig</translation>
+  </message>
+  <message>
    <source>off</source>
    <translation>aus</translation>
+  </message>
+  <message>
+   <source>on graphics cards</source>
+   <translation>auf Grafikkarten</translation>
+  </message>
+  <message>
+   <source>optional face detector and 106 landmarks</source>
+   <translation>zusätzlicher Gesichtsfinder und 106 Punkte</translation>
   </message>
   <message>
    <source>or paste one, or choose a file ({keys})</source>
@@ -1702,6 +2246,10 @@
   <message>
    <source>paused</source>
    <translation>angehalten</translation>
+  </message>
+  <message>
+   <source>person matte</source>
+   <translation>Freisteller für Personen</translation>
   </message>
   <message>
    <source>pose</source>
@@ -1736,12 +2284,20 @@
    <translation>läuft</translation>
   </message>
   <message>
+   <source>self-test passed; {0}</source>
+   <translation>Selbsttest bestanden; {0}</translation>
+  </message>
+  <message>
    <source>size not known</source>
    <translation>Größe unbekannt</translation>
   </message>
   <message>
    <source>sliders</source>
    <translation>Regler</translation>
+  </message>
+  <message>
+   <source>sounddevice finds no sound library ({0}).</source>
+   <translation>sounddevice findet keine Tonbibliothek ({0}).</translation>
   </message>
   <message>
    <source>source</source>
@@ -1768,8 +2324,28 @@
    <translation>das längere, mit Wiederholung</translation>
   </message>
   <message>
+   <source>the motion of this frame is not a number; the last picture stays</source>
+   <translation>die Bewegung dieses Bildes ist keine Zahl; das letzte bleibt stehen</translation>
+  </message>
+  <message>
+   <source>the same networks rewritten for speed, in the fastest number format that passes a self-test</source>
+   <translation>dieselben Netze, auf Tempo umgeschrieben, im schnellsten Zahlenformat, das einen Selbsttest besteht</translation>
+  </message>
+  <message>
+   <source>the same networks with the two big ones on ONNX Runtime; must be asked for</source>
+   <translation>dieselben Netze, die zwei großen auf ONNX Runtime; muss verlangt werden</translation>
+  </message>
+  <message>
+   <source>the same networks with the two big ones on OpenVINO; must be asked for</source>
+   <translation>dieselben Netze, die zwei großen auf OpenVINO; muss verlangt werden</translation>
+  </message>
+  <message>
    <source>the shorter one</source>
    <translation>das kürzere</translation>
+  </message>
+  <message>
+   <source>this wheel brings its own copy of Qt</source>
+   <translation>dieses Paket bringt sein eigenes Qt mit</translation>
   </message>
   <message>
    <source>use preset {name}</source>
@@ -1778,6 +2354,210 @@
   <message>
    <source>waiting</source>
    <translation>wartet</translation>
+  </message>
+  <message>
+   <source>{0} It is tried again.</source>
+   <translation>{0} Es wird wieder versucht.</translation>
+  </message>
+  <message>
+   <source>{0} and {1} more</source>
+   <translation>{0} und {1} weitere</translation>
+  </message>
+  <message>
+   <source>{0} are both installed and overwrite each other</source>
+   <translation>{0} sind beide installiert und überschreiben einander</translation>
+  </message>
+  <message>
+   <source>{0} can't be animated: {1}.</source>
+   <translation>{0} kann nicht bewegt werden: {1}.</translation>
+  </message>
+  <message>
+   <source>{0} can't be fetched ({1}); what has arrived is kept.</source>
+   <translation>{0} kann nicht geladen werden ({1}); was da ist, bleibt erhalten.</translation>
+  </message>
+  <message>
+   <source>{0} can't be listed: {1}.</source>
+   <translation>{0} kann nicht aufgelistet werden: {1}.</translation>
+  </message>
+  <message>
+   <source>{0} can't be loaded: {1}</source>
+   <translation>{0} kann nicht geladen werden: {1}</translation>
+  </message>
+  <message>
+   <source>{0} can't be read: {1}.</source>
+   <translation>{0} kann nicht gelesen werden: {1}.</translation>
+  </message>
+  <message>
+   <source>{0} can't be written: {1}.</source>
+   <translation>{0} kann nicht geschrieben werden: {1}.</translation>
+  </message>
+  <message>
+   <source>{0} can't hold {1}.</source>
+   <translation>{0} kann {1} nicht enthalten.</translation>
+  </message>
+  <message>
+   <source>{0} changes its size at frame {1}.</source>
+   <translation>{0} ändert bei Bild {1} die Größe.</translation>
+  </message>
+  <message>
+   <source>{0} does not end in .gif.</source>
+   <translation>{0} endet nicht auf .gif.</translation>
+  </message>
+  <message>
+   <source>{0} does not fit into memory.</source>
+   <translation>{0} passt nicht in den Speicher.</translation>
+  </message>
+  <message>
+   <source>{0} does not work here</source>
+   <translation>{0} läuft hier nicht</translation>
+  </message>
+  <message>
+   <source>{0} exists already.</source>
+   <translation>{0} gibt es schon.</translation>
+  </message>
+  <message>
+   <source>{0} has given no picture for {1} s.</source>
+   <translation>{0} hat seit {1} s kein Bild geliefert.</translation>
+  </message>
+  <message>
+   <source>{0} has more than {1} million pixels.</source>
+   <translation>{0} hat mehr als {1} Millionen Pixel.</translation>
+  </message>
+  <message>
+   <source>{0} has no frame from {1} s on.</source>
+   <translation>{0} hat ab {1} s kein Bild.</translation>
+  </message>
+  <message>
+   <source>{0} has no frame that can be decoded.</source>
+   <translation>{0} hat kein Bild, das sich dekodieren lässt.</translation>
+  </message>
+  <message>
+   <source>{0} has no picture suffix that can be written.</source>
+   <translation>{0} hat keine Bildendung, die geschrieben werden kann.</translation>
+  </message>
+  <message>
+   <source>{0} has no suffix of a clip that can be written.</source>
+   <translation>{0} hat keine Clipendung, die geschrieben werden kann.</translation>
+  </message>
+  <message>
+   <source>{0} holds no pictures.</source>
+   <translation>{0} enthält keine Bilder.</translation>
+  </message>
+  <message>
+   <source>{0} holds no video.</source>
+   <translation>{0} enthält kein Video.</translation>
+  </message>
+  <message>
+   <source>{0} holds one picture and the result has more.</source>
+   <translation>{0} fasst ein Bild, und das Ergebnis hat mehr.</translation>
+  </message>
+  <message>
+   <source>{0} is a HEIC picture; reading it needs the plug-in pillow-heif.</source>
+   <translation>{0} ist ein HEIC-Bild; zum Lesen fehlt das Zusatzpaket pillow-heif.</translation>
+  </message>
+  <message>
+   <source>{0} is a damaged picture.</source>
+   <translation>{0} ist ein beschädigtes Bild.</translation>
+  </message>
+  <message>
+   <source>{0} is a file and can't be a folder of pictures.</source>
+   <translation>{0} ist eine Datei und kann kein Ordner mit Bildern sein.</translation>
+  </message>
+  <message>
+   <source>{0} is a folder, not a file.</source>
+   <translation>{0} ist ein Ordner, keine Datei.</translation>
+  </message>
+  <message>
+   <source>{0} is an AVIF picture and this Pillow can't read it.</source>
+   <translation>{0} ist ein AVIF-Bild, und dieses Pillow kann es nicht lesen.</translation>
+  </message>
+  <message>
+   <source>{0} is an input and can't be the output as well.</source>
+   <translation>{0} ist eine Eingabe und kann nicht auch die Ausgabe sein.</translation>
+  </message>
+  <message>
+   <source>{0} is empty (0 bytes).</source>
+   <translation>{0} ist leer (0 Bytes).</translation>
+  </message>
+  <message>
+   <source>{0} is finished; no frame can follow</source>
+   <translation>{0} ist abgeschlossen; es kann kein Bild folgen</translation>
+  </message>
+  <message>
+   <source>{0} is not a clip that can be read: {1}.</source>
+   <translation>{0} ist kein lesbarer Clip: {1}.</translation>
+  </message>
+  <message>
+   <source>{0} is not a picture in a known format.</source>
+   <translation>{0} ist kein Bild in einem bekannten Format.</translation>
+  </message>
+  <message>
+   <source>{0} is not a whole picture: {1}.</source>
+   <translation>{0} ist kein vollständiges Bild: {1}.</translation>
+  </message>
+  <message>
+   <source>{0} is not an https address.</source>
+   <translation>{0} ist keine https-Adresse.</translation>
+  </message>
+  <message>
+   <source>{0} is not open.</source>
+   <translation>{0} ist nicht geöffnet.</translation>
+  </message>
+  <message>
+   <source>{0} is not the name of a video file.</source>
+   <translation>{0} ist kein Name einer Videodatei.</translation>
+  </message>
+  <message>
+   <source>{0} is the name of a clip, not of a folder of pictures.</source>
+   <translation>{0} ist der Name eines Clips, nicht der eines Ordners mit Bildern.</translation>
+  </message>
+  <message>
+   <source>{0} is {1}x{2}, the sequence began with {3}x{4}.</source>
+   <translation>{0} ist {1}x{2} groß, die Folge begann mit {3}x{4}.</translation>
+  </message>
+  <message>
+   <source>{0} not made yet</source>
+   <translation>{0} noch nicht angelegt</translation>
+  </message>
+  <message>
+   <source>{0} of {1} can't be fetched ({2}).</source>
+   <translation>{0} von {1} kann nicht geladen werden ({2}).</translation>
+  </message>
+  <message>
+   <source>{0} was not written: there is no frame.</source>
+   <translation>{0} wurde nicht geschrieben: es gibt kein Bild.</translation>
+  </message>
+  <message>
+   <source>{0} was not written: there was no frame.</source>
+   <translation>{0} wurde nicht geschrieben: es gab kein Bild.</translation>
+  </message>
+  <message>
+   <source>{0}, {1} CPU cores</source>
+   <translation>{0}, {1} Prozessorkerne</translation>
+  </message>
+  <message>
+   <source>{0}, {1} GB free</source>
+   <translation>{0}, {1} GB frei</translation>
+  </message>
+  <message>
+   <source>{0}: no face was found in any of its {1} frames.</source>
+   <translation>{0}: in keinem seiner {1} Bilder wurde ein Gesicht gefunden.</translation>
+  </message>
+  <message>
+   <source>{0}: no face was found {1}.</source>
+   <translation>{0}: {1} wurde kein Gesicht gefunden.</translation>
+  </message>
+  <message>
+   <source>{0}: not one frame of its video can be decoded.</source>
+   <translation>{0}: nicht ein Bild seines Videos lässt sich dekodieren.</translation>
+  </message>
+  <message>
+   <source>{0}: the rate of a picture sequence must be above 0.</source>
+   <translation>{0}: die Bildrate einer Bildfolge muss über 0 liegen.</translation>
+  </message>
+  <message>
+   <source>{0}: the square of an animal must be given.</source>
+   <translation>{0}: das Quadrat eines Tiers muss angegeben werden.</translation>
   </message>
   <message>
    <source>{count} files</source>

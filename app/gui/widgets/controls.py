@@ -26,6 +26,7 @@ from app.gui.session import Session, panel_live_options, panel_options
 from app.gui.translate import mark, tr
 from app.gui.widgets.basic import Section, SliderRow, Switch, tool_button
 from app.gui.widgets.parts import PartsEditor
+from app.gui.wording import say
 from app.live_options import live_options
 from app.options import OptionInfo, find_option
 from liveportrait.expression import SLIDERS, Slider
@@ -164,7 +165,7 @@ class OptionEditor(QWidget):
             self.info.check(text)
         except AppError as error:
             edit.setProperty("wrong", True)
-            edit.setToolTip(str(error))
+            edit.setToolTip(say(str(error)))
         else:
             edit.setProperty("wrong", False)
             edit.setToolTip(self.help)

@@ -24,6 +24,7 @@ from app.gui import icons
 from app.gui.jobs import LANE, RenderQueue
 from app.gui.translate import mark, tr
 from app.gui.widgets.basic import ElidedLabel, colours, paint_icon, tool_button
+from app.gui.wording import say
 from app.jobs.estimate import seconds_left
 from app.jobs.record import ENDED, JobRecord
 
@@ -138,7 +139,7 @@ class JobRow(QFrame):
             self._icon.setPixmap(icons.pixmap(icon, getattr(colours(), colour), 20, 2.0))
         text = self._text(job, look)
         self._state.setText(text)
-        self._state.setToolTip("\n".join([self._inputs(job), job.error, *job.notes]).strip())
+        self._state.setToolTip("\n".join([self._inputs(job), say(job.error), *map(say, job.notes)]).strip())
         self.bar.setValue(round(1000 * job.share))
         self.bar.setVisible(job.state == "running")
         self.setAccessibleName(f"{name}: {text}")
@@ -171,7 +172,7 @@ class JobRow(QFrame):
                 parts.append(f"{progress.fps:.0f} fps")
         if job.state == "running":
             parts.append(left_text(seconds_left(job, time.time())))
-        parts.append(job.error if job.error else self._inputs(job))
+        parts.append(say(job.error) if job.error else self._inputs(job))
         return " · ".join(part for part in parts if part)
 
     def _file(self) -> Path | None:

@@ -16,6 +16,7 @@ from app.options import OptionInfo, declared
 from liveportrait.options import option
 
 Fit = Literal["contain", "cover", "stretch"]
+Turn = Literal["0", "90", "180", "270"]
 CAMERA, LIVE, VIRTUAL, RECORD = "Camera", "Live", "Virtual camera", "Recording"
 
 
@@ -56,6 +57,13 @@ class LiveOptions:
         help="Ask the camera for MJPG: most reach 30 frames/s only so.",
     )
     mirror: bool = option(True, title="Mirror the camera", group=CAMERA, help="Swap left and right of a camera.")
+    camera_turn: Turn = option(
+        "0",
+        title="Turn the camera",
+        group=CAMERA,
+        unit="deg",
+        help="Turn the pictures of a camera that stands on its side or head, clockwise.",
+    )
     hold_rate: float = option(
         30.0,
         title="Frame rate to hold",

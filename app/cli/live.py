@@ -105,7 +105,9 @@ def run_session(
 
     width, height = live.size
     mode = Mode(width, height, live.camera_rate, live.camera_mjpg)
-    source = source_from_text(live.camera, mode, mirror=live.mirror, reference=options.animation.reference)
+    source = source_from_text(
+        live.camera, mode, mirror=live.mirror, turn=int(live.camera_turn), reference=options.animation.reference
+    )
     output = options.output
     expression = expression_from(options.input.expression, options.input.sliders)
     with LiveSession(options, live, events=events) as session:

@@ -76,7 +76,7 @@ def live_source(driver: Driver, live: LiveOptions, reference: str, playback: Pla
     if driver.kind == "camera":
         width, height = live.size
         mode = Mode(width, height, live.camera_rate, live.camera_mjpg)
-        camera = camera_source(driver.source, mode, mirror=live.mirror)
+        camera = camera_source(driver.source, mode, mirror=live.mirror, turn=int(live.camera_turn))
 
         def pausable(clock: Clock, engine: Engine) -> LiveDriver:
             return PausableCamera(camera.make(clock, engine), playback)

@@ -213,7 +213,8 @@ class Studio(QObject):
             rests = not expression.values and expression.eye_ratio is None and expression.lip_ratio is None
             live.set_expression(None if rests else expression)
         camera = new.driver.kind == "camera" and any(
-            old.live_value(n) != new.live_value(n) for n in ("mirror", "camera_size", "camera_rate", "camera_mjpg")
+            old.live_value(n) != new.live_value(n)
+            for n in ("mirror", "camera_size", "camera_rate", "camera_mjpg", "camera_turn")
         )
         template = new.driver.kind == "template" and old.value("reference") != new.value("reference")
         if first or old.driver != new.driver or camera or template:

@@ -10,6 +10,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
+
 from app.errors import UsageError
 from app.live.frames import Captured, Pixels
 from app.media.camera import Camera, CameraFacts, DeviceCamera, Mode
@@ -75,10 +77,18 @@ class DriverSource:
 
 
 class CameraDriver(Driver):
-    """Pictures of a camera, or of a clip that stands in for one."""
+    """Pictures of a camera, or of a clip that stands in for one.
 
-    def __init__(self, camera: Camera) -> None:
+    Args:
+        camera: Gives the pictures.
+        turn: Degrees by which they are turned clockwise: 0, 90, 180 or 270.
+        mirror: Swap left and right of the turned pictures.
+    """
+
+    def __init__(self, camera: Camera, turn: int = 0, *, mirror: bool = False) -> None:
         self.camera = camera
+        self._turn = turn // 90
+        self._mirror = mirror
         self.lasting = camera.lasting
 
     def open(self) -> None:
@@ -88,7 +98,13 @@ class CameraDriver(Driver):
     def read(self) -> Captured | None:
         """See Driver.read."""
         shot = self.camera.read()
-        return None if shot is None else Captured(shot.index, shot.time, shot.rgb, jump=shot.jump)
+        if shot is None:
+            return None
+        rgb = shot.rgb
+        if self._turn or self._mirror:
+            rgb = np.rot90(rgb, -self._turn)
+            rgb = np.ascontiguousarray(rgb[:, ::-1] if self._mirror else rgb)
+        return Captured(shot.index, shot.time, rgb, jump=shot.jump)
 
     def close(self) -> None:
         """See Driver.close."""
@@ -212,6 +228,7 @@ def camera_source(
     mode: Mode | None = None,
     *,
     mirror: bool = True,
+    turn: int = 0,
     devices: Callable[[], list[CameraDevice]] = list_cameras,
 ) -> DriverSource:
     """A camera as driver.
@@ -220,6 +237,7 @@ def camera_source(
         device: From ``list_cameras``, or its name, a part of that, or its number; empty is the first one.
         mode: Size, rate and compression to ask for.
         mirror: Swap left and right.
+        turn: Degrees by which the pictures are turned clockwise: 0, 90, 180 or 270.
         devices: Lists the cameras.
 
     Raises:
@@ -228,7 +246,10 @@ def camera_source(
     found = device if isinstance(device, CameraDevice) else find_camera(str(device), devices())
 
     def make(clock: Clock, _: Engine) -> Driver:
-        return CameraDriver(DeviceCamera(found, mode, mirror=mirror, devices=devices, clock=clock))
+        plain = mirror and not turn  # a turned picture is mirrored after the turn
+        return CameraDriver(
+            DeviceCamera(found, mode, mirror=plain, devices=devices, clock=clock), turn, mirror=mirror and not plain
+        )
 
     return DriverSource("camera", found.name, make)
 
@@ -266,7 +287,7 @@ def _moves(path: Path) -> bool:
 
 
 def source_from_text(
-    text: str, mode: Mode | None = None, *, mirror: bool = True, reference: str = "auto"
+    text: str, mode: Mode | None = None, *, mirror: bool = True, turn: int = 0, reference: str = "auto"
 ) -> DriverSource:
     """The driver that a person names: a file, or a camera by number or name.
 
@@ -277,4 +298,4 @@ def source_from_text(
     if text and (path.exists() or path.suffix.lower() in (".mp4", ".mov", ".mkv", ".webm", ".gif", ".jpg", ".png")):
         rate = Fraction(mode.rate).limit_denominator(1001) if mode is not None and mode.rate else None
         return file_source(path, rate=rate, reference=reference)
-    return camera_source(text, mode, mirror=mirror)
+    return camera_source(text, mode, mirror=mirror, turn=turn)

@@ -85,6 +85,7 @@ class ShortcutsDialog(QDialog):
         box.addWidget(self._warning)
         box.addWidget(buttons)
         self._check()
+        self._ok.setFocus()  # a field that has the focus would take the next key
 
     def keys(self) -> dict[str, str]:
         """Keys as they stand in the sheet."""

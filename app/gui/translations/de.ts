@@ -1896,12 +1896,20 @@
    <translation>Drehen</translation>
   </message>
   <message>
+   <source>Turn the camera</source>
+   <translation>Kamera drehen</translation>
+  </message>
+  <message>
    <source>Turn the head to a side.</source>
    <translation>Dreht den Kopf zur Seite.</translation>
   </message>
   <message>
    <source>Turn the head up or down.</source>
    <translation>Neigt den Kopf nach oben oder unten.</translation>
+  </message>
+  <message>
+   <source>Turn the pictures of a camera that stands on its side or head, clockwise.</source>
+   <translation>Dreht die Bilder einer Kamera, die auf der Seite oder auf dem Kopf steht, im Uhrzeigersinn.</translation>
   </message>
   <message>
    <source>Turns and shifts of the head come from this clip or template.</source>

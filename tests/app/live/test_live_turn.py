@@ -1,0 +1,42 @@
+"""Cameras that stand on their side: pictures are turned, then mirrored."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from app.live.drivers import CameraDriver
+from app.media.camera import Camera, CameraFacts, Mode, Shot
+
+PICTURE = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3)
+
+
+class OnePicture(Camera):
+    """Gives one picture."""
+
+    def open(self) -> None:
+        """Nothing to do."""
+
+    def read(self) -> Shot | None:
+        """The picture."""
+        return Shot(0, 0.0, PICTURE)
+
+    def close(self) -> None:
+        """Nothing to do."""
+
+    @property
+    def facts(self) -> CameraFacts:
+        """Nothing known."""
+        return CameraFacts("one", "test", Mode(), Mode(), Mode())
+
+
+@pytest.mark.parametrize("mirror", [False, True])
+@pytest.mark.parametrize("turn", [0, 90, 180, 270])
+def test_pictures_are_turned_clockwise_and_then_mirrored(turn: int, mirror: bool) -> None:
+    captured = CameraDriver(OnePicture(), turn, mirror=mirror).read()
+    assert captured is not None
+    assert captured.rgb is not None
+    wanted = {0: PICTURE, 90: PICTURE[::-1].swapaxes(0, 1), 180: PICTURE[::-1, ::-1], 270: PICTURE.swapaxes(0, 1)[::-1]}
+    expected = wanted[turn][:, ::-1] if mirror else wanted[turn]
+    assert np.array_equal(captured.rgb, expected)
+    assert captured.rgb.flags["C_CONTIGUOUS"]

@@ -24,7 +24,7 @@ from liveportrait.networks.warping import WarpingNetwork
 from models.export import write_onnx
 
 Sampler = Literal["native", "gather"]
-VERSION: Final = 1
+VERSION: Final = 2
 """Part of every file's key; raised when the graphs change."""
 WARPING_INPUTS: Final = ("feature_3d", "kp_source", "kp_driving")
 

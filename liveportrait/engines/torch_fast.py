@@ -470,7 +470,7 @@ def load_engine(weights: Path | None = None, *, variant: Variant = "human", **ot
     memory = SpeedMemory()
     keep_compiled(memory.path.parent / "compiled")
     weights_hash = fingerprint(sorted(set(files.values())))
-    engine.remember_in(memory, speed_key("torch-fast form", weights_hash, device=engine.device, **others))
+    engine.remember_in(memory, speed_key("torch-fast form", weights_hash, **{**others, "device": engine.device}))
     return engine
 
 

@@ -224,7 +224,7 @@ class FastGenerator(nn.Module):
         return [spread(part, condition.scale) for part in parts]
 
     def quantise(self, full: FastGenerator) -> None:
-        """Compute the scales and shifts of all SPADE layers, 60 per cent of G, in 8 bits; for processors with VNNI.
+        """Compute the scales and shifts of all SPADE layers, about half of G, in 8 bits; for processors with VNNI.
 
         Args:
             full: The same generator in float32.

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[np.float32]
 Image = npt.NDArray[np.uint8]
-Kind = Literal["full", "short", "insight"]
+Kind = Literal["full", "short", "insight", "own"]
 
 OVERLAP: Final = 0.3
 """Intersection over union from which two raw boxes count as the same face."""

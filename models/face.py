@@ -7,11 +7,12 @@ import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
+from models.detection.choose import open_detector
 from models.detectors import BlazeFace, Detection, Image, Kind, Window, iou
 from models.identity import Identity, appearance
 from models.insight import InsightDetector, pack_folder
@@ -30,7 +31,6 @@ from models.topology import (
 )
 
 Array = npt.NDArray[np.float32]
-DetectorChoice = Literal["embedded", "insightface", "auto"]
 Detector = Callable[[Image, Window], list[Detection]]
 
 LID_PAIRS: Final = ((159, 145), (386, 374))
@@ -202,11 +202,12 @@ class FaceTracker:
     Args:
         min_presence: Least presence score of the mesh, 0..1.
         threads: Threads a session; 1 is fastest on a shared machine.
-        detector: "insightface" asks that package first (see models.insight), "auto" does so if its model pack is on the
-            disk, "embedded" never.
+        detector: "embedded"; "insightface" asks that package first (see models.insight), "auto" does so if its model
+            pack is on the disk; "detect/NAME" or the path of an ONNX file asks that detector first
+            (models.detection.choose), then the embedded ones where it finds nothing.
 
     Raises:
-        ValueError: The threshold is out of range, or insightface is asked for and has no model pack.
+        ValueError: The threshold is out of range, or what is asked for isn't there.
     """
 
     SLICE: Final = 4
@@ -219,7 +220,7 @@ class FaceTracker:
     PATIENCE: Final = 25
     """Frames to wait for the right face when only others are seen, unless the film was cut."""
 
-    def __init__(self, min_presence: float = 0.5, threads: int = 1, detector: DetectorChoice = "embedded") -> None:
+    def __init__(self, min_presence: float = 0.5, threads: int = 1, detector: str = "embedded") -> None:
         if not 0.0 < min_presence < 1.0:
             raise ValueError(f"The presence threshold must lie between 0 and 1, not {min_presence}.")
         self.min_presence = min_presence
@@ -229,6 +230,9 @@ class FaceTracker:
         }
         if detector == "insightface" or (detector == "auto" and pack_folder() is not None):
             self._detectors = {"insight": InsightDetector(), **self._detectors}
+        elif detector not in ("embedded", "auto"):
+            self._detectors = {"own": open_detector(detector, threads), **self._detectors}
+        self._quick: Kind = "own" if "own" in self._detectors else "full"
         self._mesh = FaceMesh(threads)
         self.reset()
 
@@ -338,7 +342,7 @@ class FaceTracker:
 
     def _look_around(self, rgb: Image, face: Face) -> None:
         """Notice other faces in the picture."""
-        seen = self._detectors["full"](rgb, Window.whole(*rgb.shape[:2]))
+        seen = self._detectors[self._quick](rgb, Window.whole(*rgb.shape[:2]))
         if any(iou(face.box, other.box[None])[0] < 0.1 for other in seen):
             self._company = self.COMPANY
 
@@ -356,7 +360,7 @@ class FaceTracker:
         if self._last is not None:
             x, y = (float(v) for v in self._last.centre)
             near = Window(x, y, 4 * self._last.size, self._last.roll)
-            if (face := self._best(rgb, [Pass("full", near)])) is not None:
+            if (face := self._best(rgb, [Pass(self._quick, near)])) is not None:
                 return face
         for border in BORDERS:
             whole = Window.whole(height, width, border)

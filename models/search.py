@@ -14,6 +14,10 @@ from models.detectors import Image, Kind, Window
 BORDERS: Final = (0.0, 0.25)
 SMALLEST_TILE: Final = 160
 """Tiles stop here: a 24 px face then fills a seventh of its tile."""
+OWN_TILE: Final = 320
+"""Tiles of a detector of our own are no smaller than its input."""
+OWN_SURE: Final = 640
+"""From this side of a tile on, the whole picture is shrunk so much that a small face beside a large one is lost."""
 MOST_TILES: Final = 12
 """Tiles along the longer side, overlap not counted: what keeps the search of a huge picture within a second."""
 DARK: Final = 0.5
@@ -45,10 +49,16 @@ def full_search(rgb: Image, detectors: Sequence[Kind] = ("full", "short")) -> It
 
     Args:
         rgb: (H, W, 3) uint8.
-        detectors: Those that look at the whole picture, in this order; tiles get "full" alone.
+        detectors: Those that look at the whole picture, in this order; tiles get "full" alone. "own" goes before all
+            others: the whole picture, then tiles; it knows turned faces.
     """
     height, width = rgb.shape[:2]
     group = 0
+    if "own" in detectors:
+        for stage in _own_stages(height, width):
+            yield from (replace(step, group=group) for step in stage)
+            group += 1
+        detectors = [name for name in detectors if name != "own"]
     for lift in (False, True) if is_dark(rgb) else (False,):
         for stage in _stages(height, width, detectors):
             for step in stage:
@@ -56,6 +66,15 @@ def full_search(rgb: Image, detectors: Sequence[Kind] = ("full", "short")) -> It
                     step, group=group, window=replace(step.window, lift=lift), always=step.always and not lift
                 )
             group += 1
+
+
+def _own_stages(height: int, width: int) -> Iterator[list[Pass]]:
+    """What a detector with an input of some 320 px and faces of all turns needs to look at."""
+    yield [Pass("own", Window.whole(height, width))]
+    side = max(height, width) / 2
+    if side >= OWN_TILE:
+        yield [replace(step, detector="own", always=side >= OWN_SURE) for step in _tiles(height, width, side)]
+    yield [Pass("own", Window.whole(height, width, BORDERS[-1]))]
 
 
 def _stages(height: int, width: int, detectors: Sequence[Kind]) -> Iterator[list[Pass]]:

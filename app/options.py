@@ -21,6 +21,7 @@ from app.values import (
     expression_of,
     parse_colour,
     parse_crop,
+    parse_detector,
     parse_driver_for,
     parse_face,
     parse_faces,
@@ -57,6 +58,7 @@ __all__ = [
     "options_table",
     "parse_colour",
     "parse_crop",
+    "parse_detector",
     "parse_face",
     "parse_faces",
     "parse_mask",
@@ -90,6 +92,15 @@ class InputOptions(DriverOptions):
         title="Driving face",
         group="Input",
         help="Which face of the driving file is followed; the same choices as for the source.",
+    )
+    detector: str = option(
+        "embedded",
+        title="Face detector",
+        group="Input",
+        advanced=True,
+        help="What finds faces: embedded, insightface (if you have put its models there), auto (insightface if they "
+        "are there), detect/NAME, such as detect/osa_nano, or the path of an .onnx file from tools/train_detector.py. "
+        "Where it finds none, the embedded one is asked.",
     )
     crop: str = option(
         "",
@@ -424,6 +435,7 @@ PARSERS: Final[dict[str, Callable[[str], Any]]] = {
     "driving_face": parse_face,
     "crop": parse_crop,
     "driver_for": parse_driver_for,
+    "detector": parse_detector,
     "mask": parse_mask,
     "reference": parse_reference,
     "background": parse_colour,

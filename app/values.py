@@ -130,6 +130,14 @@ def parse_mask(text: str) -> str:
     raise ValueError(f"{text!r} is not template, matte, parse/NAME or the path of an .onnx file.")
 
 
+def parse_detector(text: str) -> str:
+    """Face detector: embedded, insightface, auto, detect/NAME, or the path of an ONNX file."""
+    words = ("embedded", "insightface", "auto")
+    if text in words or text.lower().endswith(".onnx") or re.fullmatch(r"detect/[a-z0-9_.-]+", text):
+        return text
+    raise ValueError(f"{text!r} is not {', '.join(words)}, detect/NAME or the path of an .onnx file.")
+
+
 def parse_reference(text: str) -> str | int:
     """Neutral reference: "auto", "first" or a frame number from 0."""
     if text in ("auto", "first"):

@@ -171,8 +171,10 @@ class Commands(SavedCommands):
         session = self.studio.session
         if not 0 <= index < len(session.portraits):
             return
-        options = session.options().animation
-        dialog = CropDialog(session.portraits[index], options, self.studio.background, self.window)
+        options = session.options()
+        dialog = CropDialog(
+            session.portraits[index], options.animation, self.studio.background, self.window, options.input.detector
+        )
 
         def accepted() -> None:
             portraits = list(self.studio.session.portraits)

@@ -39,7 +39,8 @@ def motion_key(content: str, engine: Engine, options: RenderOptions) -> str:
     program = {name: value for name, value in asdict(options.program).items() if name not in IDLE}
     facts = [
         code_hash(), content, engine.name, engine.family, engine.keypoints, engine.crop_size, engine.describe(),
-        _weights(engine.name), options.input.driving_face, options.input.fps, program,
+        _weights(engine.name), options.input.driving_face, options.input.detector,
+        options.input.fps, program,
     ]  # fmt: skip
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 

@@ -89,6 +89,7 @@ class KeptParts(Parts):
         self._engines: OrderedDict[Any, tuple[Engine, list[str], list[str]]] = OrderedDict()
         self._scenes: OrderedDict[tuple[Any, ...], tuple[Scene, list[str]]] = OrderedDict()
         self._tracker: FaceTracker | None = None
+        self._detector = ""
         self.token = CancelToken()
         self.loaded = self.encoded = self.read = 0
 
@@ -114,9 +115,10 @@ class KeptParts(Parts):
             warn(sentence)
         return engine
 
-    def tracker(self) -> FaceTracker:
+    def tracker(self, options: RenderOptions) -> FaceTracker:
         """See Parts."""
-        self._tracker = self._tracker or super().tracker()
+        if self._tracker is None or self._detector != options.input.detector:
+            self._tracker, self._detector = super().tracker(options), options.input.detector
         return self._tracker
 
     def scene(self, job: Job, engine: Engine, make: Callable[[], tuple[Scene, list[str]]]) -> tuple[Scene, list[str]]:

@@ -74,7 +74,7 @@ def render_pose(
         expression = expression_from(wanted.expression, wanted.sliders, job.expression) or Expression({})
         parts = parts or Parts()
         engine = parts.engine(job.options, events.info, events.warn)
-        maker = SceneMaker(engine, parts.tracker(), job.options, job.source)
+        maker = SceneMaker(engine, parts.tracker(job.options), job.options, job.source)
         editor = Editor(job.options.animation, engine, expression, lips)
 
         notes = maker.notes

@@ -153,7 +153,7 @@ class Inputs:
         if self.template is not None:
             self._check_family(self.template, job.driving)
         self._check_others()
-        self.tracker = self.parts.tracker()
+        self.tracker = self.parts.tracker(options)
         self.scenes = SceneMaker(self.engine, self.tracker, options, job.source)
         remarks: list[str] = []
         if self.moving:

@@ -19,6 +19,25 @@ if TYPE_CHECKING:
 Say = Callable[[str], None]
 
 
+def open_tracker(detector: str = "embedded") -> FaceTracker:
+    """A face tracker.
+
+    Args:
+        detector: Value of the option detector.
+
+    Raises:
+        MissingError: That detector is not here, or is none.
+    """
+    from app.errors import MissingError
+    from models.face import FaceTracker
+    from models.registry import ModelError
+
+    try:
+        return FaceTracker(detector=detector)
+    except ModelError as error:
+        raise MissingError(str(error)) from None
+
+
 class Parts:
     """Makes the parts of a job, each time anew."""
 
@@ -38,11 +57,16 @@ class Parts:
 
         return load_job_engine(options, say, warn)
 
-    def tracker(self) -> FaceTracker:
-        """What finds and follows faces; whoever uses it resets it first."""
-        from models.face import FaceTracker
+    def tracker(self, options: RenderOptions) -> FaceTracker:
+        """What finds and follows faces; whoever uses it resets it first.
 
-        return FaceTracker()
+        Args:
+            options: detector is used.
+
+        Raises:
+            MissingError: The detector that they ask for is not here.
+        """
+        return open_tracker(options.input.detector)
 
     def scene(self, job: Job, engine: Engine, make: Callable[[], tuple[Scene, list[str]]]) -> tuple[Scene, list[str]]:
         """The encoded source photo of a job, and sentences about it; ``make`` makes it."""

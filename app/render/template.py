@@ -18,6 +18,7 @@ from app.render.driving import FaceFollower, read_driving
 from app.render.inputs import load_job_engine
 from app.render.job import stem_of
 from app.render.motion import choose_reference
+from app.render.parts import open_tracker
 from app.render.timings import Timings
 from app.render.track import MotionTrack
 from liveportrait.template import SUFFIX, MotionTemplate, TemplateWriter, load_template
@@ -127,11 +128,9 @@ def make_template(driving: Path, options: RenderOptions, events: EventStream, to
             raise UsageError(f"{output} exists already.", "Add --overwrite to replace it, or choose another name.")
         files.check_output(output, options.output.overwrite, [driving])
         engine = load_job_engine(options, events.info, events.warn)
-        from models.face import FaceTracker
-
         with tempfile.TemporaryDirectory(prefix="portrait-animate-", ignore_cleanup_errors=True) as folder:
             track = MotionTrack(Path(folder) / "motion")
-            follow = FaceFollower(FaceTracker(), options.input.driving_face)
+            follow = FaceFollower(open_tracker(options.input.detector), options.input.driving_face)
             try:
                 with events.phase("track", reader.info.frames, "Reading motion") as phase:
                     read_driving(reader, follow, engine, track, timings=Timings(), phase=phase, token=token)

@@ -59,11 +59,14 @@ def detector_path(choice: str) -> Path:
 
 
 def open_detector(choice: str, threads: int = 1) -> OnnxDetector:
-    """The detector of a choice (see detector_path); the network opens at first use.
+    """The detector of a choice (see detector_path), opened.
 
     Raises:
-        ModelError: There is no such file.
+        ModelError: There is no such file, or it is no detector of this project's form.
     """
     from models.detection.runtime import OnnxDetector
 
-    return OnnxDetector(detector_path(choice), threads)
+    detector = OnnxDetector(detector_path(choice), threads)
+    if detector.size <= 0:
+        raise ModelError(f"{detector.path} has an input of no size.")
+    return detector

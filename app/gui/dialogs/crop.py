@@ -32,9 +32,10 @@ from app.gui.translate import tr
 from app.gui.widgets.basic import Switch
 from app.gui.widgets.cropview import CropView
 from app.options import parse_crop
+from app.render.parts import open_tracker
 from liveportrait.crop import Box, Crop, face_box
 from liveportrait.options import AnimationOptions
-from models.face import Face, FaceTracker, select_face
+from models.face import Face, select_face
 
 SHOWN = 1600  # longest side of the picture in the editor
 PREVIEW = 220
@@ -50,15 +51,19 @@ class Loaded:
     faces: list[Face]
 
 
-def load(path: Path) -> Loaded:
+def load(path: Path, detector: str = "embedded") -> Loaded:
     """Read a source and find its faces; not in the window's thread.
+
+    Args:
+        path: The source.
+        detector: Value of the option detector.
 
     Raises:
         AppError: It can't be read.
     """
     pixels = pictures.first_frame(path)
     small = pictures.shrink(pixels, SHOWN, SHOWN)
-    faces = FaceTracker().detect(np.ascontiguousarray(pixels[..., :3]))
+    faces = open_tracker(detector).detect(np.ascontiguousarray(pixels[..., :3]))
     return Loaded(pixels, pictures.to_image(small), (pixels.shape[1], pixels.shape[0]), faces)
 
 
@@ -70,14 +75,16 @@ class CropDialog(QDialog):
         options: Crop options for a square that follows the face.
         background: Reads the picture.
         parent: Window.
+        detector: Value of the option detector.
 
     Attributes:
         item: The portrait with what was chosen, once accepted.
     """
 
     def __init__(
-        self, item: PortraitItem, options: AnimationOptions, background: Background, parent: QWidget | None = None
-    ) -> None:
+        self, item: PortraitItem, options: AnimationOptions, background: Background, parent: QWidget | None = None,
+        detector: str = "embedded",
+    ) -> None:  # fmt: skip
         super().__init__(parent)
         self.item = item
         self._options = options
@@ -110,7 +117,9 @@ class CropDialog(QDialog):
         self._ok = buttons.button(QDialogButtonBox.StandardButton.Ok)
         self._ok.setEnabled(False)
         self.finished.connect(lambda _: self._worker.stop())
-        background.run(lambda: load(Path(item.path)), self._show_loaded, lambda e, _: self._status.setText(str(e)))
+        background.run(
+            lambda: load(Path(item.path), detector), self._show_loaded, lambda e, _: self._status.setText(str(e))
+        )
 
     def _make_side(self) -> QVBoxLayout:
         side = QVBoxLayout()

@@ -580,6 +580,10 @@
    <translation>Gesicht</translation>
   </message>
   <message>
+   <source>Face detector</source>
+   <translation>Gesichtsfinder</translation>
+  </message>
+  <message>
    <source>Face {number}</source>
    <translation>Gesicht {number}</translation>
   </message>
@@ -1972,6 +1976,10 @@
    <translation>Wartet, bis es an der Reihe ist…</translation>
   </message>
   <message>
+   <source>What finds faces: embedded, insightface (if you have put its models there), auto (insightface if they are there), detect/NAME, such as detect/osa_nano, or the path of an .onnx file from tools/train_detector.py. Where it finds none, the embedded one is asked.</source>
+   <translation>Womit Gesichter gefunden werden: embedded (eingebaut), insightface (wenn Sie dessen Modelle dort abgelegt haben), auto (insightface, wenn sie da sind), detect/NAME, etwa detect/osa_nano, oder der Pfad einer .onnx-Datei aus tools/train_detector.py. Wo nichts gefunden wird, sucht das eingebaute.</translation>
+  </message>
+  <message>
    <source>What is installed and what can run</source>
    <translation>Was installiert ist und was laufen kann</translation>
   </message>
@@ -2146,6 +2154,10 @@
   <message>
    <source>face detection, faces from a fifteenth of the picture</source>
    <translation>Gesichter finden, ab einem Fünfzehntel des Bildes</translation>
+  </message>
+  <message>
+   <source>face parsing: 14 classes, with what lies before the face</source>
+   <translation type="unfinished" />
   </message>
   <message>
    <source>failed</source>

@@ -27,6 +27,7 @@ from app.live.stats import LiveStats, SinkInfo
 from app.live_options import LiveOptions
 from app.options import RenderOptions
 from app.render.inputs import load_job_engine
+from app.render.parts import open_tracker
 
 if TYPE_CHECKING:
     from app.live.player import Playback
@@ -38,12 +39,6 @@ if TYPE_CHECKING:
 FRAME: Final = 120.0  # seconds that a frame may take; a stop waits for it
 TICK: Final = 0.25  # seconds between two looks at the camera
 Engines = Callable[[RenderOptions, Callable[[str], None], Callable[[str], None]], "Engine"]
-
-
-def _face_tracker() -> FaceTracker:
-    from models.face import FaceTracker
-
-    return FaceTracker()
 
 
 class LiveSession:
@@ -88,8 +83,9 @@ class LiveSession:
         self._state: State = "idle"
         self._changed = threading.Condition()
         self._shelf = Shelf(self._portraits_changed)
-        self._trackers = trackers or _face_tracker
+        self._trackers = (lambda name: trackers()) if trackers is not None else open_tracker
         self._tracker: FaceTracker | None = None
+        self._detector = ""
         self._run: Run | None = None
         self._rack = SinkRack(self.clock, self.events, lambda: self._notify("sinks"))
         self._quality = Quality()
@@ -99,11 +95,11 @@ class LiveSession:
             state=lambda: self._state, move=self._move, changed=lambda: self._notify("camera"),
         )  # fmt: skip
         self._clips = ClipShow(
-            self._shelf, self._trackers, lambda: self._engine, lambda: self._settings, self.clock,
+            self._shelf, self._spare_tracker, lambda: self._engine, lambda: self._settings, self.clock,
             running=lambda: self._run is not None and not self._closing.is_set(), shown=self._clip_shown,
             warn=self._warned,
         )  # fmt: skip
-        self._parts = PartLoader(self._redraw, lambda error: self._warned(str(error)), self._trackers)
+        self._parts = PartLoader(self._redraw, lambda error: self._warned(str(error)), self._spare_tracker)
         self._commands: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
         self._work = threading.Event()
         self._closing = threading.Event()
@@ -208,6 +204,8 @@ class LiveSession:
             self._commands.put(lambda: self._do_reload(old))
         elif old.program.max_crop != options.program.max_crop:
             self._commands.put(self._renew_quality)
+        if old.input.detector != options.input.detector:
+            self._commands.put(self._do_restart)
         self._commands.put(self._do_parts)
         self._refresh()
 
@@ -294,15 +292,25 @@ class LiveSession:
     def _prepare(self) -> None:
         """Thread: prepares portraits."""
         tracker: FaceTracker | None = None
+        detector = ""
         while not self._closing.is_set():
             self._work.wait()
             self._work.clear()
             while (engine := self._engine) is not None and not self._closing.is_set():
-                tracker = tracker or self._trackers()
                 settings = self._settings
+                if tracker is None or detector != settings.options.input.detector:
+                    tracker, detector = self._spare_tracker(), settings.options.input.detector
                 if not self._shelf.work(engine, tracker, settings.options, settings.live.picture_size):
                     break
                 self._quality.settle(self.clock())
+
+    def _spare_tracker(self) -> FaceTracker:
+        """For portraits and clips: with the embedded detector where the one that is asked for isn't here."""
+        try:
+            return self._trackers(self._settings.options.input.detector)
+        except AppError as error:
+            self.events.emit(Event("message", message=str(error), level="error"))
+            return self._trackers("embedded")
 
     # ---- driver ---------------------------------------------------------------------------------------------------
     @property
@@ -466,7 +474,9 @@ class LiveSession:
             return
         self.error = self._final = None
         engine = self._ensure_engine()
-        self._tracker = self._tracker or self._trackers()
+        detector = self._settings.options.input.detector
+        if self._tracker is None or self._detector != detector:
+            self._tracker, self._detector = self._trackers(detector), detector
         self._rack.start()
         self.countdown = 0
         self._desk.renew()
@@ -478,6 +488,12 @@ class LiveSession:
         self._do_parts()
         self._do_drive()
         self._clips.look()
+
+    def _do_restart(self) -> None:
+        """Go on with another face detector."""
+        if self._state in ACTIVE and self._detector != self._settings.options.input.detector:
+            self._do_stop()
+            self._do_start()
 
     def _do_parts(self) -> None:
         if self._run is not None and self._engine is not None:

@@ -169,6 +169,21 @@ _DEFAULT: Final = Registry(
             233_073,
             "8b925055ed3dd0b9f991df5fc740bf2e243625314a78db3f7c88d2a7b85e0490",
         ),
+        ModelSpec(
+            "parse/osa_micro",
+            "face parsing: 14 classes, with what lies before the face",
+            (
+                ModelFile(
+                    "parse/osa_micro.onnx",
+                    1_859_154,
+                    "6624cc15ed45657c5deb91f51fa66a47b6eaf45318e681419e62c1dc592945cd",
+                ),
+            ),
+            "MIT",
+            True,
+            "trained here by tools/train_parser.py; assets/models/parse/osa_micro.md",
+            "Shipped with the app.",
+        ),
         _official(
             "liveportrait/human",
             "LivePortrait networks for human faces",

@@ -26,7 +26,8 @@ def list_(values: Mapping[str, Any]) -> int:
 
     pattern = values["pattern"]
     networks = list_architectures(pattern) if pattern else []
-    for name in list_models(pattern) if networks else _matching(pattern):
+    with_weights = list_models(pattern) if networks else _matching(pattern)
+    for name in with_weights:
         spec = get_model(name)
         here = all(locate(file) for file in spec.files)
         if values["as_json"]:
@@ -38,7 +39,7 @@ def list_(values: Mapping[str, Any]) -> int:
         else:
             terms = spec.licence if spec.commercial_ok else f"{spec.licence}; no commercial use"
             say(f"{'here   ' if here else 'missing'} {name:<26} {spec.task} ({terms})")
-    for name in networks:
+    for name in [name for name in networks if name not in with_weights]:
         _say_network(name, values["as_json"])
     return int(ExitCode.OK)
 

@@ -128,3 +128,39 @@ def test_masks_that_do_not_exist_are_refused_before_any_work(engine):
     for kind, words in (("parse/emo2_1m", "without weights"), ("nowhere.onnx", "is not there")):
         with pytest.raises(ModelError, match=words):
             Animator(engine, AnimationOptions(mask=kind))
+
+
+def drawn_before(astronaut, face, kind, seed, at):
+    """The astronaut with something drawn before her face, and its cover (H, W) 0..1."""
+    from tools.parsing import scenes
+
+    rng, points = np.random.default_rng(seed), face.points[:, :2]
+    width = float(np.linalg.norm(points[454] - points[234]))
+    place = (points[33] + points[263]) / 2 + np.array(at) * width
+    x, y = points[50].round().astype(int)
+    skin = astronaut[y, x] * 0.9 + (scenes.noise(512, 6, rng, 1) - 0.5) * 40
+    layer = scenes.occluder(kind, 512, width, place, skin.astype(np.float32), np.array([90.0, 70, 50]), rng)
+    picture, cover = scenes.lay_over(astronaut.astype(np.float32), layer, rng)
+    return np.clip(picture + 0.5, 0, 255).astype(np.uint8), cover
+
+
+@pytest.mark.parametrize(("kind", "seed", "at"), [("hand", 3, (0.1, 0.5)), ("microphone", 5, (0.12, 0.62))])
+def test_the_parser_that_ships_keeps_hands_and_microphones_in_front(engine, astronaut, face, kind, seed, at):
+    picture, cover = drawn_before(astronaut, face, kind, seed, at)
+    there = FaceTracker().detect(picture)[0]
+    out, _ = animated(engine, picture, there, "parse/osa_micro", POSE)
+    plain, _ = animated(engine, picture, there, "template", POSE)
+    near = np.zeros(cover.shape, bool)
+    x0, y0, x1, y1 = there.box.astype(int)
+    near[y0:y1, x0:x1] = True
+    inside = (cover > 0.99) & near
+    kept = (out[inside] == picture[inside]).all(axis=1).mean()
+    assert kept > 0.7
+    assert kept > (plain[inside] == picture[inside]).all(axis=1).mean() + 0.5
+
+
+def test_the_parser_finds_nothing_before_a_free_face(engine, astronaut, face):
+    crop = Animator(engine).prepare(astronaut, face).crop
+    paste = PasteMasks("parse/osa_micro")(crop.apply(astronaut), crop.face(face))
+    assert paste.hidden is None
+    assert paste.cover is None

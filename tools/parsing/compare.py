@@ -17,7 +17,7 @@ from models.matte import PersonMatte
 from models.parsing.augment import Augmentation
 from models.parsing.classes import Labels, index
 from models.parsing.parser import FaceParser
-from models.parsing.polygons import odd_colours, rough_labels
+from models.parsing.polygons import odd_colours, rough_labels, with_mesh
 from models.parsing.scores import Scores
 from tools.parsing.data import Faces, Recipe
 
@@ -28,30 +28,37 @@ FACE = ("skin", "brow_left", "brow_right", "eye_left", "eye_right", "nose", "lip
 
 @dataclass
 class Comparison:
-    """Scores of three ways to parse.
+    """Scores of four ways to parse.
 
     Attributes:
-        parser: The network.
+        parser: The network by itself.
+        fused: The network with the parts of the face where the mesh has them.
         embedded: Mesh polygons and matte.
         colours: The same, and objects by the colour of the skin.
-        unseen: Pictures in which the tracker found no face; they are left out of all three.
-        visible: Pixels of the visible face: [both, union] of network, embedded, and embedded with colours.
+        unseen: Pictures in which the tracker found no face; they are left out of all.
+        visible: Pixels of the visible face: [both, union] of the four in this order.
     """
 
     parser: Scores = field(default_factory=Scores)
+    fused: Scores = field(default_factory=Scores)
     embedded: Scores = field(default_factory=Scores)
     colours: Scores = field(default_factory=Scores)
     unseen: int = 0
-    visible: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros((3, 2), np.int64))
+    visible: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros((4, 2), np.int64))
+
+    @property
+    def all(self) -> tuple[Scores, Scores, Scores, Scores]:
+        """The four scores."""
+        return self.parser, self.fused, self.embedded, self.colours
 
     @property
     def visible_iou(self) -> list[float]:
-        """IoU of the visible face (all its parts together): network, embedded, embedded with colours."""
+        """IoU of the visible face (all its parts together), in the order of all."""
         return [float(both / max(union, 1)) for both, union in self.visible]
 
 
 def compare(parser: FaceParser, faces: Faces, kinds: Sequence[str], pictures: int, seed: int) -> Comparison:
-    """Parse composed pictures in three ways.
+    """Parse composed pictures in four ways.
 
     Args:
         parser: The network.
@@ -73,8 +80,9 @@ def compare(parser: FaceParser, faces: Faces, kinds: Sequence[str], pictures: in
         points, person = found[0].points, matte(rgb)
         plain = rough_labels(rgb, points, person)
         coloured: Labels = np.where(odd_colours(rgb, points, person) > 0, index("occluder"), plain).astype(np.uint8)
-        answers = (parser(rgb, points).labels(), plain, coloured)
-        for scores, labels in zip((out.parser, out.embedded, out.colours), answers, strict=True):
+        bare = parser(rgb, points).labels()
+        answers = (bare, with_mesh(bare, points), plain, coloured)
+        for scores, labels in zip(out.all, answers, strict=True):
             scores.add(truth, labels)
         real = np.isin(truth, face_classes)
         for row, labels in enumerate(answers):
@@ -87,17 +95,18 @@ def report(title: str, comparison: Comparison) -> str:
     """Markdown table of one comparison."""
     c = comparison
     lines = [
-        f"| {title} | parser | embedded default | embedded, with colours |",
-        "| --- | --- | --- | --- |",
-    ]  # fmt: skip
-    rows = zip(c.parser.rows(), c.embedded.rows(), c.colours.rows(), strict=True)
-    for (name, a, _), (_, b, _), (_, d, _) in rows:
-        if not np.isnan(a):
-            lines.append(f"| {name} | {a:.3f} | {0.0 if np.isnan(b) else b:.3f} | {0.0 if np.isnan(d) else d:.3f} |")
-    means = [s.mean_iou for s in (c.parser, c.embedded, c.colours)]
-    lines.append("| **mean IoU** | " + " | ".join(f"**{value:.3f}**" for value in means) + " |")
-    f1 = [s.mean_f1 for s in (c.parser, c.embedded, c.colours)]
-    lines.append("| mean F1 without background | " + " | ".join(f"{value:.3f}" for value in f1) + " |")
-    lines.append("| visible face, all parts | " + " | ".join(f"{value:.3f}" for value in c.visible_iou) + " |")
+        f"| {title} | parser alone | parser and mesh | embedded default | embedded, with colours |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+
+    def row(name: str, values: Sequence[float]) -> str:
+        return f"| {name} | " + " | ".join(f"{0.0 if np.isnan(value) else value:.3f}" for value in values) + " |"
+
+    for label, (name, first, _) in enumerate(c.parser.rows()):
+        if not np.isnan(first):
+            lines.append(row(name, [float(scores.iou[label]) for scores in c.all]))
+    lines.append(row("**mean IoU**", [scores.mean_iou for scores in c.all]))
+    lines.append(row("mean F1 without background", [scores.mean_f1 for scores in c.all]))
+    lines.append(row("visible face, all parts", c.visible_iou))
     lines.append(f"\n{int(c.parser.table.sum()) // SIDE**2} pictures; {c.unseen} more without a face that was found.")
     return "\n".join(lines)

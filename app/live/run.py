@@ -1,10 +1,13 @@
-"""The two working threads of a running session: track (face and motion) and render (drawing), with slots between."""
+"""The three working threads of a running session: track (face and motion), render (the square) and paste (the picture).
+
+Slots between them hold the newest item only, so delay never builds up and the slowest thread sets the rate.
+"""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import cv2
@@ -12,7 +15,7 @@ import numpy as np
 
 from app.errors import AppError, UsageError
 from app.live.draw import at_rest, compose, driving_keypoints
-from app.live.frames import Captured, LiveFrame, Tracked
+from app.live.frames import Captured, LiveFrame, Pixels, Tracked
 from app.live.motion import LiveMotion
 from app.live.slot import Slot
 from app.media.camera import RateMeter
@@ -42,8 +45,31 @@ FAULTS = (
 DRAWING, TRACKING = "Drawing", "Tracking"
 
 
+@dataclass(frozen=True)
+class Drawn:
+    """Squares on their way into the picture.
+
+    Attributes:
+        prepared: Whose it is.
+        tracked: The motion that it shows.
+        settings: Options that it was drawn with.
+        fresh: False if it was drawn again for an option or a slider.
+        start: Seconds on the session's clock at which drawing began.
+        squares: (S, S, 3 or 4) uint8 of each face; empty where the portrait shows no face at the moment.
+        seconds: How long drawing took.
+    """
+
+    prepared: PreparedPortrait
+    tracked: Tracked
+    settings: Settings
+    fresh: bool
+    start: float
+    squares: tuple[Pixels, ...]
+    seconds: float
+
+
 class Run:
-    """Tracks and draws until it is told to stop.
+    """Tracks, draws and pastes until it is told to stop.
 
     Args:
         engine: Reads and draws.
@@ -51,7 +77,7 @@ class Run:
         settings: Options and sliders of the moment.
         shown: The portrait of the moment, or None.
         clock: Source of seconds.
-        publish: Gets each finished frame, with the seconds that it took to draw.
+        publish: Gets each finished frame, with the seconds that the slower of drawing and pasting took.
         warn: Told of faults, once for each kind.
         countdown: Told of the seconds left until a new neutral reference is taken.
         parts: Drivers of parts of the face at the moment, or None.
@@ -72,6 +98,7 @@ class Run:
     ) -> None:
         self.captured: Slot[Captured] = Slot()
         self.tracked: Slot[Tracked] = Slot()
+        self.drawn: Slot[Drawn] = Slot()
         self.timings = Timings()
         self.rate = RateMeter()
         self.lost = 0
@@ -94,7 +121,7 @@ class Run:
         self.motion = LiveMotion(engine, countdown)
         self._threads = [
             threading.Thread(target=work, name=f"live-{name}", daemon=True)
-            for name, work in (("track", self._track), ("render", self._render))
+            for name, work in (("track", self._track), ("render", self._render), ("paste", self._paste))
         ]
         for thread in self._threads:
             thread.start()
@@ -112,13 +139,13 @@ class Run:
         self.tracked.poke()
 
     def stop(self) -> None:
-        """Ask both threads to end."""
+        """Ask all threads to end; a frame that is being drawn is still finished."""
         self._stop.set()
         self.captured.close()
         self.tracked.close()
 
     def join(self, timeout: float | None = None) -> bool:
-        """Wait for their end; True if both have ended."""
+        """Wait for their end; True if all have ended."""
         for thread in self._threads:
             thread.join(timeout)
         return not any(thread.is_alive() for thread in self._threads)
@@ -198,6 +225,12 @@ class Run:
 
     # ---- render ---------------------------------------------------------------------------------------------------
     def _render(self) -> None:
+        try:
+            self._render_all()
+        finally:
+            self.drawn.close()
+
+    def _render_all(self) -> None:
         last = Tracked()
         while not self._stop.is_set():
             tracked = self.tracked.take(0.5)
@@ -212,37 +245,59 @@ class Run:
             if prepared is None:
                 continue
             try:
-                start = self._clock()
-                frame = self._draw(prepared, last, fresh)
-                self._publish(frame, self._clock() - start)
-                self.draw_error = None
+                self.drawn.put(self._draw(prepared, last, fresh))
             except FAULTS as error:
                 self._fault(DRAWING, error)
 
-    def _draw(self, prepared: PreparedPortrait, tracked: Tracked, fresh: bool) -> LiveFrame:
+    def _draw(self, prepared: PreparedPortrait, tracked: Tracked, fresh: bool) -> Drawn:
         settings = self._settings()
-        options = settings.options.animation
         start = self._clock()
         if prepared.hidden:
-            return self._bare(prepared, tracked, fresh, start)
-        squares = []
+            return Drawn(prepared, tracked, settings, fresh, start, (), 0.0)
+        options, squares = settings.options.animation, []
         for face in prepared.faces if options.paste_back else (prepared.face,):
             x_d = driving_keypoints(self._engine, face.portrait, tracked, options, settings.expression)
             if not np.isfinite(x_d).all():
                 raise FloatingPointError("the motion of this frame is not a number; the last picture stays")
             squares.append(self._engine.render(face.portrait, x_d)[0])
-        drawn = self._clock()
-        picture = compose(prepared, squares, options)
+        seconds = self._clock() - start
+        if fresh:
+            self.timings.add("render", seconds)
+        return Drawn(prepared, tracked, settings, fresh, start, tuple(squares), seconds)
+
+    # ---- paste ----------------------------------------------------------------------------------------------------
+    def _paste(self) -> None:
+        while True:
+            drawn = self.drawn.take(0.5)
+            if drawn is None:
+                if self.drawn.closed:
+                    return
+                continue
+            try:
+                start = self._clock()
+                frame = self._finished(drawn)
+                self._publish(frame, max(drawn.seconds, self._clock() - start))
+                self.draw_error = None
+            except FAULTS as error:
+                self._fault(DRAWING, error)
+
+    def _finished(self, drawn: Drawn) -> LiveFrame:
+        """The full picture with the squares."""
+        prepared, tracked, fresh = drawn.prepared, drawn.tracked, drawn.fresh
+        if not drawn.squares:
+            return self._bare(prepared, tracked, fresh, drawn.start)
+        options = drawn.settings.options.animation
+        start = self._clock()
+        picture = compose(prepared, drawn.squares, options)
         done = self._clock()
         if fresh:
-            self.timings.add("render", drawn - start)
-            self.timings.add("paste", done - drawn)
+            self.timings.add("paste", done - start)
             self.rate.tick(done)
         captured = tracked.captured
         self._count += 1
         return LiveFrame(
             index=self._count - 1,
-            time=captured.time if captured is not None and fresh else start,
+            time=captured.time if captured is not None and fresh else drawn.start,
             picture=picture,
             source=at_rest(prepared, options),
             driver=None if captured is None else captured.rgb,

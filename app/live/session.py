@@ -401,7 +401,7 @@ class LiveSession:
         figures = LiveStats(
             state=self._state,
             captured=self._desk.captured,
-            dropped=dropped + run.captured.dropped + run.tracked.dropped,
+            dropped=dropped + run.captured.dropped + run.tracked.dropped + run.drawn.dropped,
             lost=run.lost,
             crop=prepared.face.crop.size if prepared is not None else 0,
             engine=self._engine.name if self._engine is not None else "",

@@ -498,7 +498,7 @@ def test_slow_engine_never_builds_up_delay() -> None:
     """A camera of 30 and an engine of 8 frames a second, for a minute of the test's own time."""
     clock, tracker, engine = Clock(0.0), StubTracker(), StubEngine()
     looked = threading.Semaphore(0)
-    begun, go = threading.Semaphore(0), threading.Semaphore(0)
+    begun, go, published = threading.Semaphore(0), threading.Semaphore(0), threading.Semaphore(0)
     tracker.seen = lambda _: looked.release()
     ages: list[float] = []
     numbers: list[int] = []
@@ -511,6 +511,7 @@ def test_slow_engine_never_builds_up_delay() -> None:
         if frame.fresh:
             ages.append(clock() - frame.time)
             numbers.append(frame.index)
+        published.release()
 
     session = LiveSession(engine=engine, trackers=lambda: tracker, clock=clock)
     session.add_portrait("a", picture(100))
@@ -535,8 +536,10 @@ def test_slow_engine_never_builds_up_delay() -> None:
                 clock.now = finish
                 finish += engine_time
                 go.release()
+                assert published.acquire(timeout=WAIT)
                 assert begun.acquire(timeout=WAIT)
         dropped = run.captured.dropped + run.tracked.dropped
+        assert run.drawn.dropped == 0
     finally:
         run.stop()
         engine.before = lambda: None
@@ -546,6 +549,41 @@ def test_slow_engine_never_builds_up_delay() -> None:
     assert len(ages) > 450
     assert max(ages) < 2 * engine_time
     assert dropped > 1200
+    assert numbers == sorted(numbers)
+
+
+def test_a_square_is_pasted_while_the_next_one_is_drawn(make_session: Make) -> None:
+    """The engine works on the second frame while the first one is still on its way to the sinks."""
+    engine, tracker, clock = StubEngine(), StubTracker(), Clock(0.0)
+    begun = threading.Semaphore(0)
+    together: list[bool] = []
+    numbers: list[int] = []
+
+    def publish(frame: LiveFrame, _: float) -> None:
+        numbers.append(frame.index)
+        rested.set()
+        if frame.fresh and not together:
+            run.captured.put(Captured(2, 0.2, picture(20), run=1))
+            together.append(begun.acquire(timeout=WAIT))  # the next drawing begins before this one is done
+            done.set()
+
+    rested, done = threading.Event(), threading.Event()
+    session = make_session(engine=engine)
+    run = Run(
+        engine, tracker, Settings, lambda: session._shelf.shown, clock,
+        publish=publish, warn=pytest.fail, countdown=lambda _: None,
+    )  # fmt: skip
+    try:
+        run.drive(1, somebody=True)
+        assert rested.wait(WAIT)
+        engine.before = begun.release
+        run.captured.put(Captured(1, 0.1, picture(10), run=1))
+        assert begun.acquire(timeout=WAIT)  # the drawing of the first frame
+        assert done.wait(WAIT)
+    finally:
+        run.stop()
+        assert run.join(WAIT)
+    assert together == [True]
     assert numbers == sorted(numbers)
 
 

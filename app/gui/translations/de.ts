@@ -2157,7 +2157,7 @@
   </message>
   <message>
    <source>face parsing: 14 classes, with what lies before the face</source>
-   <translation type="unfinished" />
+   <translation>Gesichtszerleger: 14 Klassen, auch was vor dem Gesicht liegt</translation>
   </message>
   <message>
    <source>failed</source>

@@ -1,7 +1,7 @@
 """Time the networks of every engine, or whole renders; tables and JSON for docs/performance.md.
 
     python tools/bench.py networks [--engine all] [--device cpu] [--against official=FOLDER] [--ablation]
-    python tools/bench.py pipeline [SOURCE DRIVING] [--engine all] [--serial] [--made-up]
+    python tools/bench.py pipeline [SOURCE DRIVING] [--engine all] [--both] [--made-up]
 
 ``networks`` runs M, S, W and G of one frame in turns: per stage and frame median, 95th and 99th percentile, CPU time of
 all threads, operations per second and their share of what matrix products reach, memory, cold start, and the picture's
@@ -53,7 +53,8 @@ def parser() -> argparse.ArgumentParser:
     whole.add_argument("driving", nargs="?", type=Path, default=sample / "driving.mp4")
     whole.add_argument("--runs", type=int, default=1)
     whole.add_argument("--frames", type=int, default=0, help="only so many frames of the driving clip")
-    whole.add_argument("--serial", action="store_true", help="(also) one stage after the other")
+    whole.add_argument("--serial", action="store_true", help="one stage after the other")
+    whole.add_argument("--both", action="store_true", help="stages beside each other, then one after the other")
     whole.add_argument("--made-up", action="store_true", help="give the networks made-up weights")
     whole.add_argument("--keep", type=Path, help="write the result there")
     whole.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="an option, as in presets")
@@ -80,7 +81,7 @@ def run(args: argparse.Namespace) -> tuple[dict[str, Any], str]:
         result = networks.measure(args)
         return result, networks.markdown(result)
     args.runs = max(1, args.runs)
-    if len(args.engine) > 1 or "all" in args.engine or args.made_up:
+    if len(args.engine) > 1 or "all" in args.engine or args.made_up or args.both:
         from liveportrait.engines import engine_names
 
         names = list(engine_names()) if "all" in args.engine or not args.engine else args.engine

@@ -180,8 +180,9 @@ def test_rows_that_are_wanted() -> None:
         engine=["torch", "torch-fast"], precision=None, device="cpu", against=Path("x"), ablation=True, only=[]
     )
     labels = [row.label for row in networks.wanted_rows(asked)]
-    assert labels[:6] == [
-        "plain fp32", "official fp32", "torch fp32", "torch bf16", "torch-fast fp32", "torch-fast bf16"
+    assert labels[:7] == [
+        "plain fp32", "official fp32", "torch fp32", "torch bf16", "torch-fast fp32", "torch-fast bf16",
+        "torch-fast int8",
     ]  # fmt: skip
     for rewrite in ("separable_motions", "folded_norms", "folded_spectral", "source_cache", "shared_norm"):
         assert f"bf16 without {rewrite}" in labels

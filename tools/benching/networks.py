@@ -135,6 +135,8 @@ def wanted_rows(args: Any) -> list[Measured]:
     for name in (name for name in names if name != "none"):
         spec = known[name]
         types = [args.precision] if args.precision else ["fp32", half]
+        if not args.precision and half == "bf16" and name == "torch-fast":
+            types.append("int8")
         for precision in types:
             row = Measured(f"{name} {precision}", {"kind": "engine", "engine": name, "precision": precision})
             row.failed = _absent(spec, args.device)
@@ -350,14 +352,14 @@ def row_figures(row: Measured, batch: int, peaks: Mapping[str, float]) -> dict[s
     work = sum(GIGAFLOPS.get(part, 0.0) for name in names for part in name.split("+"))
     kind = row.how.get("precision", row.facts.get("precision", "fp32"))
     rate = work / statistics.median(walls) / 1e3
-    peak = peaks.get(kind, peaks["fp32"])
+    peak = peaks.get(kind)  # none is measured for int8, of which bf16 does the larger part
     square = row.against_reference["square"]
     return {
         "stages": stages,
         "frame": frame,
         "fps": round(1.0 / statistics.median(walls), 3),
         "tflops": round(rate, 3),
-        "share_of_peak": round(rate / peak, 3),
+        "share_of_peak": round(rate / peak, 3) if peak else None,
         "psnr_db": round(-10.0 * math.log10(square), 1) if square else None,
         "max_abs": float(f"{row.against_reference['max_abs']:.3g}"),
         "cold_start_s": round(row.cold, 1),
@@ -393,7 +395,7 @@ def _table(rows: dict[str, Any]) -> list[str]:
         cells = [label, *(_number(row["stages"].get(name, {}).get("median_ms"), 1) for name in names)]
         frame = row["frame"]
         cells += [_number(frame[key], 0) for key in ("median_ms", "p95_ms", "p99_ms", "cpu_min_ms")]
-        cells += [f"{row['tflops']:.2f}", f"{100 * row['share_of_peak']:.0f} %"]
+        cells += [f"{row['tflops']:.2f}", _percent(row["share_of_peak"])]
         cells += [_number(row.get(key), 2) for key in ("ratio_to_plain", "ratio_to_plain_cpu")]
         if versus:
             cells += [_number(row.get(key), 2) for key in ("ratio_to_official", "ratio_to_official_cpu")]
@@ -402,6 +404,10 @@ def _table(rows: dict[str, Any]) -> list[str]:
         cells.append(_number(row.get("memory_mib"), 0))
         lines.append(f"| {' | '.join(cells)} |")
     return lines
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{100 * share:.0f} %"
 
 
 def _number(value: float | None, digits: int) -> str:

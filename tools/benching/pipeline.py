@@ -88,7 +88,7 @@ def several(args: Any, names: list[str]) -> dict[str, Any]:
         if args.made_up:
             environment["PORTRAIT_MODELS"] = str(_installed(folder))
         for engine in names:
-            for serial in (False, True) if args.serial else (False,):
+            for serial in (False, True) if args.both else (args.serial,):
                 label = f"{engine}, one stage after the other" if serial else engine
                 report, picture = folder / f"{len(results)}.json", folder / f"{engine}-{serial}.mp4"
                 command = [

@@ -138,6 +138,14 @@ def test_the_official_code_draws_in_a_process_of_its_own(stand_in: Path, weights
     assert "src" not in sys.modules
 
 
+def test_a_process_that_dies_is_a_row_that_failed() -> None:
+    child = networks.Child()
+    child._process.kill()
+    with pytest.raises(networks.RowError, match=r"ended with code|process failed"):
+        child.ask("memory")
+    child.close()
+
+
 def row(label: str, walls: list[float], table: str = "rows", names: tuple[str, ...] = ("M", "W", "G")) -> object:
     made = networks.Measured(label, {"precision": "fp32"}, table, facts={"precision": "fp32"}, cold=2.0)
     made.rounds = [[[name, wall, 2 * wall] for name in names] for wall in walls]

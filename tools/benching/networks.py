@@ -58,11 +58,12 @@ class Child:
         try:
             self._process.stdin.write(json.dumps({"do": do} | how) + "\n")
             self._process.stdin.flush()
-            answer: dict[str, Any] = json.loads(self._process.stdout.readline() or "{}")
-        except (OSError, ValueError) as error:
+            line = self._process.stdout.readline()
+        except OSError as error:
             raise RowError(f"the process failed: {error}") from error
-        if self._process.poll() is not None and not answer:
-            raise RowError(f"the process ended with code {self._process.returncode}")
+        if not line:  # its end of the pipe is closed
+            raise RowError(f"the process ended with code {self._process.wait()}")
+        answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
             raise RowError(answer["error"])
         return answer
@@ -242,6 +243,9 @@ def _open(rows: list[Measured], args: Any, folder: Path, weights: str, children:
             row.cold = time.perf_counter() - start
             row.facts, row.torch = answer["facts"], answer["torch"]
             row.against_reference = child.ask("compare", label=row.label)
+            asked, used = row.how.get("precision", "auto"), row.facts.get("precision")
+            if row.how.get("engine", "").startswith("torch") and asked != "auto" and used != asked:
+                raise RowError(f"{asked} was refused by the engine's self-test, which went on in {used}")
             row.child = child
             _say(f"{row.label}: ready after {row.cold:.1f} s")
         except RowError as error:

@@ -13,6 +13,7 @@ pytest.importorskip("onnxscript", reason="onnxscript (extra 'onnx') is not insta
 
 from liveportrait.engines.onnx import OnnxRunner  # noqa: E402
 from liveportrait.networks.fast.export import export_pair, weights_key  # noqa: E402
+from liveportrait.networks.fast.kept import content_key, find_kept, keep_file, kept_key  # noqa: E402
 
 SIZE = 32
 KNOWN = {
@@ -41,16 +42,21 @@ def wanted(networks, given):
 
 @pytest.fixture(scope="module")
 def pairs(networks, tmp_path_factory):
+    """Both samplers and both types; test_tensorrt_real.py has the other two of the four combinations."""
     folder = tmp_path_factory.mktemp("onnx")
     plain = networks["warping_module"], networks["spade_generator"]
     return {
         "native": export_pair(*plain, folder, size=SIZE),
-        "gather": export_pair(*plain, folder, size=SIZE, sampler="gather"),
-        "half": export_pair(*plain, folder, size=SIZE, half=True),
+        "gather half": export_pair(*plain, folder, size=SIZE, sampler="gather", half=True),
     }
 
 
-@pytest.mark.parametrize(("form", "samples"), [("native", 1), ("gather", 0), ("half", 1)])
+@pytest.fixture(scope="module")
+def runners(pairs):
+    return {form: OnnxRunner(pair, "CPUExecutionProvider", threads=2) for form, pair in pairs.items()}
+
+
+@pytest.mark.parametrize(("form", "samples"), [("native", 1), ("gather half", 0)])
 def test_operators(pairs, form, samples):
     warping, generator = (onnx.load(path) for path in (pairs[form].warping, pairs[form].generator))
     counts = Counter(node.op_type for node in warping.graph.node)
@@ -64,9 +70,8 @@ def test_operators(pairs, form, samples):
         assert all(d.dim_value > 0 for d in sizes)
 
 
-@pytest.mark.parametrize("form", ["native", "gather"])
-def test_parity_on_onnx_runtime(pairs, given, wanted, form):
-    runner = OnnxRunner(pairs[form], "CPUExecutionProvider", threads=2)
+def test_parity_on_onnx_runtime(runners, given, wanted):
+    runner = runners["native"]
     assert np.abs(runner.warp(*given) - wanted[0]).max() < 2e-4
     image = runner.draw(wanted[0])
     assert image.shape == (1, 3, 8 * SIZE, 8 * SIZE)
@@ -74,23 +79,34 @@ def test_parity_on_onnx_runtime(pairs, given, wanted, form):
 
 
 def test_half_precision_reaches_the_convolutions_only(pairs):
-    model = onnx.shape_inference.infer_shapes(onnx.load(pairs["half"].warping), data_prop=True)
+    full = onnx.TensorProto.FLOAT
+    for path in (pairs["gather half"].warping, pairs["gather half"].generator):
+        model = onnx.shape_inference.infer_shapes(onnx.load(path), data_prop=True)
+        check_types(model)
+        values = (*model.graph.input, *model.graph.output)
+        assert {value.type.tensor_type.elem_type for value in values} == {full}
+
+
+def test_half_precision_draws_nearly_the_same(runners, given, wanted):
+    out = runners["gather half"].warp(*given)
+    assert np.square(out - wanted[0]).mean() < 1e-4 * np.square(wanted[0]).mean()
+    difference = runners["gather half"].draw(wanted[0]) - wanted[1]
+    assert -10 * np.log10(np.square(difference).mean()) > 45
+
+
+def check_types(model):
+    """float16 in convolutions only; coordinates, weights of gathers, softmax, statistics and sigmoid in float32."""
     types = {v.name: v.type.tensor_type.elem_type for v in (*model.graph.value_info, *model.graph.output)}
     types |= {weight.name: weight.data_type for weight in model.graph.initializer}
     half, full = onnx.TensorProto.FLOAT16, onnx.TensorProto.FLOAT
     convs = [types[node.input[1]] for node in model.graph.node if node.op_type == "Conv"]
-    assert convs.count(half) == len(convs) - 2  # compress, once per source, and the sum of the occlusion taps
+    single = 2 if any(node.op_type == "Softmax" for node in model.graph.node) else 0
+    assert convs.count(half) == len(convs) - single  # of W: compress, once per source, and the sum of occlusion taps
     for node in model.graph.node:
-        if node.op_type in {"Softmax", "GridSample", "Exp", "Abs"}:
+        if node.op_type in {"Softmax", "GridSample", "Exp", "Abs", "Floor", "InstanceNormalization", "Sigmoid"}:
             assert types[node.output[0]] == full, node.op_type
         if node.op_type == "GridSample":
             assert types[node.input[1]] == full
-    assert [value.type.tensor_type.elem_type for value in model.graph.input] == [full] * 3
-
-
-def test_half_precision_draws_nearly_the_same(pairs, wanted):
-    difference = OnnxRunner(pairs["half"], "CPUExecutionProvider").draw(wanted[0]) - wanted[1]
-    assert -10 * np.log10(np.square(difference).mean()) > 45
 
 
 def test_files_are_found_again(pairs, networks):
@@ -99,7 +115,28 @@ def test_files_are_found_again(pairs, networks):
     again = export_pair(*plain, pairs["native"].warping.parent, size=SIZE, say=said.append)
     assert again == pairs["native"]
     assert not said
-    assert not list(again.warping.parent.glob("*.part"))
+    assert not list(again.warping.parent.glob(".*"))
+    assert kept_key(again.warping) == content_key(again.warping)
+
+
+def test_a_damaged_file_is_made_again(tmp_path):
+    path = keep_file(tmp_path, "net-fp32", lambda part: part.write_bytes(b"graph"))
+    said: list[str] = []
+    assert find_kept(tmp_path, "net-fp32", say=said.append) == path
+    path.write_bytes(b"graph, cut o")
+    assert find_kept(tmp_path, "net-fp32", say=said.append) is None
+    assert said == [f"{path.name} is damaged; it is made again."]
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_that_was_not_finished_leaves_nothing(tmp_path):
+    def write(part):
+        part.write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        keep_file(tmp_path, "net", write)
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_key_follows_the_weights():

@@ -60,7 +60,7 @@ def test_sliders_lie_on_the_session(capsys: pytest.CaptureFixture[str], tmp_path
     shown = []
     for flags in ((), ("--sliders", "lip_open=1"), ("--expression", "A", "--sliders", "lip_open=0.1")):
         path = tmp_path / f"{len(flags)}.mp4"
-        code, _, err = run(capsys, PHOTO, "--camera", PHOTO, "--no-window", "--seconds", 0.3, "--picture-size", 200,
+        code, _, err = run(capsys, PHOTO, "--camera", PHOTO, "--no-window", "--seconds", 1.2, "--picture-size", 200,
                            "--record", path, "--quality", 100, *flags)  # fmt: skip
         assert code == 0, err
         with open_clip(path) as reader:

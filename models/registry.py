@@ -170,6 +170,21 @@ _DEFAULT: Final = Registry(
             "8b925055ed3dd0b9f991df5fc740bf2e243625314a78db3f7c88d2a7b85e0490",
         ),
         ModelSpec(
+            "detect/osa_nano",
+            "face detection, faces of any turn from a fortieth of the picture",
+            (
+                ModelFile(
+                    "detect/osa_nano.onnx",
+                    1_114_102,
+                    "0b0e821ffd2e4898c2d2f643423cd3364f7b3ba8e886119624e3c75fbde1b26f",
+                ),
+            ),
+            "MIT",
+            True,
+            "trained here by tools/train_detector.py; assets/models/detect/osa_nano.md",
+            "Shipped with the app.",
+        ),
+        ModelSpec(
             "parse/osa_micro",
             "face parsing: 14 classes, with what lies before the face",
             (

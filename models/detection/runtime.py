@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import onnxruntime
 
 Array = npt.NDArray[np.float32]
-MIN_SCORE: Final = 0.5
+MIN_SCORE: Final = 0.4
 NAMES: Final = ("scores", "boxes", "points")
 
 

@@ -35,11 +35,14 @@ def draw_curves(path: Path, rows: Sequence[Row], panels: Sequence[tuple[str, Seq
         (H, W, 3) uint8 RGB.
     """
     image = np.full((PANEL * len(panels), WIDTH, 3), 255, dtype=np.uint8)
+    last = max((row["step"] for row in rows), default=1.0)
     for index, (title, keys) in enumerate(panels):
         series = {
             key: [(row["step"], row[key]) for row in rows if math.isfinite(row.get(key, math.nan))] for key in keys
         }
-        _panel(image[index * PANEL : (index + 1) * PANEL], title, {k: s for k, s in series.items() if s})
+        _panel(
+            image[index * PANEL : (index + 1) * PANEL], title, {k: s for k, s in series.items() if s}, max(last, 1.0)
+        )
     ok, data = cv2.imencode(".png", image[..., ::-1])
     assert ok
     part = path.with_name(path.name + ".part")
@@ -48,7 +51,7 @@ def draw_curves(path: Path, rows: Sequence[Row], panels: Sequence[tuple[str, Seq
     return image
 
 
-def _panel(area: Image, title: str, series: dict[str, Series]) -> None:
+def _panel(area: Image, title: str, series: dict[str, Series], last: float) -> None:
     logarithmic = title.startswith("log ")
     cv2.putText(area, title.removeprefix("log "), (LEFT, 22), FONT, 0.55, (0, 0, 0), 1, cv2.LINE_AA)
     if logarithmic:
@@ -57,13 +60,12 @@ def _panel(area: Image, title: str, series: dict[str, Series]) -> None:
     if not points:
         cv2.putText(area, "no values yet", (LEFT, PANEL // 2), FONT, 0.5, (120, 120, 120), 1, cv2.LINE_AA)
         return
-    x1 = max(1.0, *(x for x, _ in points))
     low, high = _bounds([y for _, y in points])
     right, bottom = WIDTH - RIGHT, PANEL - BOTTOM
 
     def place(line: Series) -> npt.NDArray[np.int32]:
         at = np.array(line, dtype=np.float64)
-        xs = LEFT + at[:, 0] / x1 * (right - LEFT)
+        xs = LEFT + at[:, 0] / last * (right - LEFT)
         ys = bottom - (at[:, 1] - low) / (high - low) * (bottom - TOP)
         return np.stack([xs, ys], axis=1).round().astype(np.int32)
 
@@ -73,7 +75,7 @@ def _panel(area: Image, title: str, series: dict[str, Series]) -> None:
         value = low + share * (high - low)
         label = f"{10**value if logarithmic else value:.4g}"
         cv2.putText(area, label, (LEFT - 8 - 8 * len(label), y + 4), FONT, 0.42, (60, 60, 60), 1, cv2.LINE_AA)
-        cv2.putText(area, f"{share * x1:.0f}", (x - 12, bottom + 20), FONT, 0.42, (60, 60, 60), 1, cv2.LINE_AA)
+        cv2.putText(area, f"{share * last:.0f}", (x - 12, bottom + 20), FONT, 0.42, (60, 60, 60), 1, cv2.LINE_AA)
     for index, (key, line) in enumerate(series.items()):
         colour = COLOURS[index % len(COLOURS)]
         if len(line) > 60:

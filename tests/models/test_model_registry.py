@@ -22,7 +22,7 @@ def test_lists_by_pattern_in_natural_order():
     assert registry.names("x/*") == ["x/s9", "x/s10"]
     assert registry.names("z/*") == []
     assert set(EMBEDDED) <= set(list_models())
-    assert list_models("detect/*") == EMBEDDED[:2]
+    assert list_models("detect/*") == [*EMBEDDED[:2], "detect/osa_nano"]
 
 
 def test_natural_key_mixes_numbers_and_text():

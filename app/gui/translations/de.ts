@@ -2156,6 +2156,10 @@
    <translation>Gesichter finden, ab einem Fünfzehntel des Bildes</translation>
   </message>
   <message>
+   <source>face detection, faces of any turn from a fortieth of the picture</source>
+   <translation>Gesichtsfinder, gedrehte Gesichter ab einem Vierzigstel des Bildes</translation>
+  </message>
+  <message>
    <source>face parsing: 14 classes, with what lies before the face</source>
    <translation>Gesichtszerleger: 14 Klassen, auch was vor dem Gesicht liegt</translation>
   </message>

@@ -223,7 +223,7 @@ def test_a_batch_s_loss_falls_by_following_its_gradient(score: str, box: str) ->
     first = None
     for _ in range(60):
         losses = learner(outputs, priors, strides, targets)
-        first = first or float(losses["loss"])
+        first = first or float(losses["loss"].detach())
         optimizer.zero_grad()
         losses["loss"].backward()
         optimizer.step()

@@ -244,7 +244,7 @@ def _open(rows: list[Measured], args: Any, folder: Path, weights: str, children:
             row.facts, row.torch = answer["facts"], answer["torch"]
             row.against_reference = child.ask("compare", label=row.label)
             asked, used = row.how.get("precision", "auto"), row.facts.get("precision")
-            if row.how.get("engine", "").startswith("torch") and asked != "auto" and used != asked:
+            if row.how.get("engine", "").startswith("torch") and asked not in ("auto", used):
                 raise RowError(f"{asked} was refused by the engine's self-test, which went on in {used}")
             row.child = child
             _say(f"{row.label}: ready after {row.cold:.1f} s")

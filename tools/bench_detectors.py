@@ -122,6 +122,7 @@ def shared_sets(folder: Path) -> Iterator[tuple[str, list[Picture]]]:
             if faces:
                 photos.append((image, np.stack([face.box for face in faces])))
     yield "photos, paintings, statue", photos
+    yield "the same upside-down", [_upside_down(*picture) for picture in photos]
     frames: list[Picture] = []
     for path in sorted([*folder.glob("drivings/*.mp4"), *folder.glob("source_videos/*.mp4")]):
         tracker.reset()
@@ -130,6 +131,12 @@ def shared_sets(folder: Path) -> Iterator[tuple[str, list[Picture]]]:
             if face is not None and number % EVERY == 0:
                 frames.append((image, face.box[None]))
     yield "frames of clips", frames
+    yield "the same upside-down", [_upside_down(*picture) for picture in frames]
+
+
+def _upside_down(image: Image, boxes: npt.NDArray[np.float32]) -> Picture:
+    corner = np.tile(np.array(image.shape[1::-1], np.float32) - 1, 2)
+    return np.ascontiguousarray(image[::-1, ::-1]), corner - boxes[:, [2, 3, 0, 1]]
 
 
 def _frames(path: Path) -> Iterator[Image]:

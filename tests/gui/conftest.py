@@ -75,8 +75,9 @@ def theme_of_all(qapp: QApplication) -> Theme:
 
 
 @pytest.fixture
-def theme(theme_of_all: Theme) -> Theme:
-    """Dark colours."""
+def theme(qapp: QApplication, theme_of_all: Theme) -> Theme:
+    """Dark colours; a test that runs the whole program leaves colours of its own behind."""
+    qapp.setProperty("theme", theme_of_all)
     if theme_of_all.scheme != "dark":
         theme_of_all.apply("dark")
     return theme_of_all

@@ -54,9 +54,15 @@ def queue(qtbot: QtBot, disk: Queue) -> Iterator[RenderQueue]:
 
 
 @pytest.fixture
-def watched(qtbot: QtBot, disk: Queue, tmp_path: Path) -> Iterator[RenderQueue]:
-    """The window's queue while somebody else works on its lane, so that it starts nothing by itself."""
+def colleague(disk: Queue, tmp_path: Path) -> str:
+    """Somebody else who works on the window's lane."""
     disk.join("other", tmp_path / "scratch", lane=LANE)
+    return "other"
+
+
+@pytest.fixture
+def watched(qtbot: QtBot, colleague: str) -> Iterator[RenderQueue]:
+    """The window's queue while somebody else works on its lane, so that it starts nothing by itself."""
     made = RenderQueue()
     yield made
     assert made.stop()
@@ -360,8 +366,8 @@ def test_broken_queue_is_told_and_the_window_lives(qtbot: QtBot, tmp_path: Path)
 
 
 @pytest.fixture
-def gallery(disk: Queue, watched: RenderQueue, small_media: Path, tmp_path: Path) -> list[int]:
-    """One job in each state: running, two that wait, paused, failed, done, cut off, left out, cancelled."""
+def gallery(disk: Queue, colleague: str, small_media: Path, tmp_path: Path) -> list[int]:
+    """One job in each state, before the window looks: running, two waiting, paused, failed, done, cut off, left out, gone."""
     names = ["run", "next", "last", "held", "bad", "good", "part", "left", "gone"]
     entries = [driven_entry(small_media, tmp_path / f"{name}.mp4") for name in names]
     ids = list(disk.add(entries, LANE, lane=LANE).ids)
@@ -374,7 +380,7 @@ def gallery(disk: Queue, watched: RenderQueue, small_media: Path, tmp_path: Path
         ("done", "It breaks off."),
         ("skipped", "There."),
     ):
-        job = disk.claim("other", in_order=True)
+        job = disk.claim(colleague, in_order=True)
         assert job is not None
         Path(job.output).write_bytes(b"clip")
         if state == "done":
@@ -382,14 +388,14 @@ def gallery(disk: Queue, watched: RenderQueue, small_media: Path, tmp_path: Path
             disk.done(job, ((Path(job.output).name, 4, 0),))
         else:
             disk.failed(job, error, 1, state, details="Traceback: bad")  # type: ignore[arg-type]
-    job = disk.claim("other", in_order=True)
+    job = disk.claim(colleague, in_order=True)
     assert job is not None
-    disk.beat("other", job.id, Progress("render", 30, 120, 12.5, 7.2, "Rendering"))
+    disk.beat(colleague, job.id, Progress("render", 30, 120, 12.5, 7.2, "Rendering"))
     return ids
 
 
 def test_panel_shows_every_state(
-    qtbot: QtBot, theme: object, watched: RenderQueue, gallery: list[int], disk: Queue
+    qtbot: QtBot, theme: object, gallery: list[int], watched: RenderQueue, disk: Queue
 ) -> None:
     panel = QueuePanel(watched)
     qtbot.addWidget(panel)

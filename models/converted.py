@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 import zlib
 from collections.abc import Callable
 from contextlib import suppress
@@ -16,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from models.weights import file_hash, user_folder
+from models.files import drop_abandoned, file_hash, unfinished, written_whole
+from models.weights import user_folder
 
 FOLDER: Final = "converted"
 SOURCES: Final = "sources.json"
@@ -24,8 +24,6 @@ SOURCES: Final = "sources.json"
 FORMAT: Final = "1"
 """Raised when the content of conversions changes; older ones are made again."""
 SUFFIX: Final = ".safetensors"
-ABANDONED: Final = 3600.0
-"""Seconds after which an unfinished file counts as left by a process that died."""
 
 
 @dataclass(frozen=True)
@@ -75,21 +73,18 @@ def save_converted(source: Path, write: Callable[[Path], object]) -> Path | None
         The file, or None where the cache can't be written to: that costs time, never the work.
     """
     folder = converted_folder()
-    part = folder / f".{os.getpid()}-{time.monotonic_ns()}.part"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _tidy(folder)
+        drop_abandoned(folder)
         name = _source_hash(source)
-        write(part)
-        with part.open("rb+") as stream:
-            os.fsync(stream.fileno())
-        target = folder / f"{name}-{FORMAT}-{_checksum(part):08x}{SUFFIX}"
-        part.replace(target)
+        with unfinished(folder) as part:
+            write(part)
+            with part.open("rb+") as stream:
+                os.fsync(stream.fileno())
+            target = folder / f"{name}-{FORMAT}-{_checksum(part):08x}{SUFFIX}"
+            part.replace(target)
     except OSError:
         return None
-    finally:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
     _drop_unused(folder)
     return target
 
@@ -123,12 +118,11 @@ def _source_hash(source: Path) -> str:
         return facts[2]
     digest = file_hash(source)
     folder = converted_folder()
-    part = folder / f".{os.getpid()}-{time.monotonic_ns()}.part"
     with suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
         entries = {**known, str(source): (status.st_size, status.st_mtime_ns, digest)}
-        part.write_text(json.dumps(entries, indent=1, sort_keys=True), encoding="utf-8")
-        part.replace(folder / SOURCES)
+        with written_whole(folder / SOURCES) as part:
+            part.write_text(json.dumps(entries, indent=1, sort_keys=True), encoding="utf-8")
     return digest
 
 
@@ -156,14 +150,6 @@ def _checksum(path: Path) -> int:
         while block := stream.read(1 << 20):
             value = zlib.crc32(block, value)
     return value
-
-
-def _tidy(folder: Path) -> None:
-    """Remove what processes that died have left."""
-    for path in folder.glob(".*.part"):
-        with suppress(OSError):
-            if time.time() - path.stat().st_mtime > ABANDONED:
-                path.unlink()
 
 
 def _drop_unused(folder: Path) -> None:

@@ -7,10 +7,9 @@ resizing would cost time in every run if its sizes were only known there.
 from __future__ import annotations
 
 import logging
-import os
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -18,9 +17,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from models.files import written_whole
 from models.registry import ModelError
 
 OPSET: Final = 20
+LEAST_HALVED: Final = 64
+"""Weights with fewer values than this keep full precision: they weigh nothing."""
 
 
 def write_onnx(
@@ -43,20 +45,18 @@ def write_onnx(
     Raises:
         ModelError: The packages onnx and onnxscript are missing, or the file can't be written.
     """
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}.part")
     shapes = tuple({0: torch.export.Dim("batch", min=1)} for _ in example) if any_batch else None
     if any_batch:  # an axis of length 1 would be taken for a constant
         example = tuple(x.expand(2, *x.shape[1:]) if x.shape[0] == 1 else x for x in example)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with torch.inference_mode(False), torch.no_grad(), _quiet():
+        with written_whole(path) as part, torch.inference_mode(False), torch.no_grad(), _quiet():
             program = torch.onnx.export(
                 network.eval(), example, dynamo=True, opset_version=OPSET, input_names=list(inputs),
                 output_names=list(outputs), external_data=False, verbose=False, dynamic_shapes=shapes,
             )  # fmt: skip
-        assert program is not None
-        program.save(unfinished)
-        unfinished.replace(path)
+            assert program is not None
+            program.save(part)
     except ImportError as error:
         raise ModelError(
             f"Writing ONNX files needs the packages onnx and onnxscript ({error}). Install them with: "
@@ -64,10 +64,45 @@ def write_onnx(
         ) from error
     except OSError as error:
         raise ModelError(f"{path} can't be written: {error.strerror or error}.") from error
-    finally:
-        with suppress(OSError):
-            unfinished.unlink(missing_ok=True)
     return path
+
+
+def finish_onnx(path: Path, *, half: bool = False, facts: Mapping[str, str] | None = None) -> None:
+    """Store the large float32 weights of a file as float16 with a Cast behind each, and note facts in it.
+
+    It stays a float32 network: the weights are widened when it is opened, so it is half as large and as fast.
+
+    Args:
+        path: The .onnx file.
+        half: Whether weights are halved; those of fewer than LEAST_HALVED values are left alone.
+        facts: Entries for its metadata.
+
+    Raises:
+        ValueError: A weight does not fit into half precision.
+    """
+    import onnx
+
+    model = onnx.load(str(path))
+    for key, value in (facts or {}).items():
+        entry = model.metadata_props.add()
+        entry.key, entry.value = key, value
+    casts = []
+    for tensor in model.graph.initializer if half else []:
+        values = onnx.numpy_helper.to_array(tensor)
+        if values.dtype != np.float32 or values.size < LEAST_HALVED:
+            continue
+        if np.abs(values).max() > np.finfo(np.float16).max:
+            raise ValueError(f"{path}: weight {tensor.name} is too large for half precision.")
+        name = tensor.name
+        tensor.CopyFrom(onnx.numpy_helper.from_array(values.astype(np.float16), f"{name}.half"))
+        casts.append(onnx.helper.make_node("Cast", [f"{name}.half"], [name], to=onnx.TensorProto.FLOAT))
+    nodes = [*casts, *model.graph.node]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    del model.graph.value_info[:]
+    onnx.checker.check_model(model)
+    with written_whole(path) as part:
+        onnx.save(model, str(part))
 
 
 def disagreement(network: nn.Module, path: Path, example: tuple[Tensor, ...]) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
+from models.files import file_hash, written_whole
 from models.registry import ModelError, ModelFile, ModelSpec, get_model
 
 State = Literal["ok", "missing", "empty", "git-lfs pointer", "html page", "truncated", "wrong size", "wrong hash"]
@@ -173,15 +173,6 @@ def _unknown_hash(path: Path, file: ModelFile, head: bytes, size: int) -> tuple[
     return "ok", "is as it came in; no trusted hash is known for it"
 
 
-def file_hash(path: Path) -> str:
-    """SHA-256 of a file as lower-case hex."""
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
 def recorded(file: ModelFile) -> tuple[int, str] | None:
     """Size and SHA-256 of a file in the user's folder as it came in, or None."""
     entry = _records().get(file.name)
@@ -197,9 +188,8 @@ def record(file: ModelFile) -> None:
     if file.sha256 is not None or not path.is_file():
         return
     entries = _records() | {file.name: {"size": path.stat().st_size, "sha256": file_hash(path)}}
-    part = user_folder() / (RECORD + ".part")
-    part.write_text(json.dumps(entries, indent=1, sort_keys=True), encoding="utf-8")
-    part.replace(user_folder() / RECORD)
+    with written_whole(user_folder() / RECORD) as part:
+        part.write_text(json.dumps(entries, indent=1, sort_keys=True), encoding="utf-8")
 
 
 def record_loaded(paths: Iterable[Path]) -> None:

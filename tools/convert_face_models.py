@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from models.weights import bundled_folder, file_hash
+from models.files import file_hash
+from models.weights import bundled_folder
 
 if TYPE_CHECKING:
     from tools.tflite_graph import GraphConverter

@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from models.detection.compose import Portraits
+from models.files import file_hash, written_whole
 from models.topology import FACE_POINTS, MOUTH_CORNERS
-from models.training.manifest import Manifest, ManifestError, Sample, by_person, hash_file, hash_labels
+from models.training.manifest import Manifest, ManifestError, Sample, by_person, hash_labels
 
 Array = npt.NDArray[np.float32]
 Image = npt.NDArray[np.uint8]
@@ -97,11 +98,10 @@ def prepare(
         raise ManifestError(f"{folder} holds no portrait with a face.")
     arrays: dict[str, Any] = {key: np.stack([row[key] for row in rows]) for key in rows[0]}
     target.mkdir(parents=True, exist_ok=True)
-    part = target / f"{FILE}.part.npz"
-    np.savez(part, name=np.array(names), **arrays)
-    part.replace(target / FILE)
+    with written_whole(target / FILE) as part, part.open("wb") as stream:
+        np.savez(stream, name=np.array(names), **arrays)
     samples = tuple(
-        Sample(name, split, hash_file(folder / name), hash_labels(arrays["landmarks"][names.index(name), :, :2]))
+        Sample(name, split, file_hash(folder / name), hash_labels(arrays["landmarks"][names.index(name), :, :2]))
         for name, split in by_person(names)
     )
     manifest = Manifest(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -22,8 +21,6 @@ SMALL: Final = ((64, 64, 64, 64), (64, 16, 16, 16), (64, 1))
 """Adapter widths, up-head widths, channels and kernel of the head for small backbones."""
 MEAN: Final = (0.485, 0.456, 0.406)
 STD: Final = (0.229, 0.224, 0.225)
-LARGE: Final = 64
-"""Tensors of fewer values stay in single precision."""
 AUXILIARY: Final = (1, 2)
 """Maps, of the four, that get an auxiliary head in training: strides 8 and 16 as a rule."""
 
@@ -169,34 +166,12 @@ def export(parser: Parser, path: Path, size: int, full: bool = False, half: bool
     Raises:
         ModelError: A package is missing, or the file can't be written.
     """
-    from models.export import disagreement, write_onnx
+    from models.export import disagreement, finish_onnx, write_onnx
 
     net = Deployed(parser, full).eval()
     generator = torch.Generator().manual_seed(0)
     example = (torch.rand((1, 3, size, size), generator=generator) * 255,)
     write_onnx(net, example, path, inputs=["image"], outputs=["classes"])
     classes = net(example[0]).shape[1]
-    _finish(path, CLASSES[:classes], half)
+    finish_onnx(path, half=half, facts={OURS: ",".join(CLASSES[:classes])})
     return disagreement(net, path, example)
-
-
-def _finish(path: Path, names: tuple[str, ...], half: bool) -> None:
-    """Write the names of the classes into a file, and halve its weights."""
-    import onnx
-
-    model = onnx.load(str(path))
-    entry = model.metadata_props.add()
-    entry.key, entry.value = OURS, ",".join(names)
-    casts = []
-    for tensor in model.graph.initializer if half else []:
-        values = onnx.numpy_helper.to_array(tensor)
-        if values.dtype == np.float32 and values.size >= LARGE:
-            name = tensor.name
-            tensor.CopyFrom(onnx.numpy_helper.from_array(values.astype(np.float16), f"{name}.half"))
-            casts.append(onnx.helper.make_node("Cast", [f"{name}.half"], [name], to=onnx.TensorProto.FLOAT))
-    nodes = [*casts, *model.graph.node]
-    del model.graph.node[:]
-    model.graph.node.extend(nodes)
-    del model.graph.value_info[:]
-    onnx.checker.check_model(model)
-    onnx.save(model, str(path))

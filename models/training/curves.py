@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from models.files import written_whole
 from models.training.log import Row
 
 WIDTH: Final = 960
@@ -45,9 +46,8 @@ def draw_curves(path: Path, rows: Sequence[Row], panels: Sequence[tuple[str, Seq
         )
     ok, data = cv2.imencode(".png", image[..., ::-1])
     assert ok
-    part = path.with_name(path.name + ".part")
-    part.write_bytes(data.tobytes())
-    part.replace(path)
+    with written_whole(path) as part:
+        part.write_bytes(data.tobytes())
     return image
 
 

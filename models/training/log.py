@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
+
+from models.files import written_whole
 
 Row = dict[str, float]
 
@@ -45,6 +46,5 @@ def cut_log(path: Path, step: int) -> None:
         return
     lines = path.read_text(encoding="utf-8").splitlines()
     kept = [line for line, row in zip(lines, read_log(path), strict=False) if row["step"] <= step]
-    part = path.with_name(path.name + ".part")
-    part.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
-    os.replace(part, path)
+    with written_whole(path) as part:
+        part.write_text("".join(line + "\n" for line in kept), encoding="utf-8")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
 
 import numpy as np
+
+from models.files import file_hash, written_whole
 
 Split = Literal["train", "val", "test"]
 SPLITS: Final = ("train", "val", "test")
@@ -66,9 +67,8 @@ class Manifest:
         """Write as JSON, one sample a line; the file appears only when it is whole."""
         head = json.dumps({"title": self.title, "licence": self.licence, "recipe": dict(self.recipe)}, indent=1)
         lines = ",\n".join("  " + json.dumps([s.name, s.split, s.sha256, s.labels]) for s in self.samples)
-        part = path.with_name(path.name + ".part")
-        part.write_text(head[:-2] + ',\n "samples": [\n' + lines + "\n ]\n}\n", encoding="utf-8")
-        os.replace(part, path)
+        with written_whole(path) as part:
+            part.write_text(head[:-2] + ',\n "samples": [\n' + lines + "\n ]\n}\n", encoding="utf-8")
 
     @staticmethod
     def read(path: Path) -> Manifest:
@@ -102,13 +102,8 @@ class Manifest:
             path = folder / sample.name
             if not path.is_file():
                 raise ManifestError(f"{path} is missing; the manifest of {self.title} names it.")
-            if sample.sha256 and hash_file(path) != sample.sha256:
+            if sample.sha256 and file_hash(path) != sample.sha256:
                 raise ManifestError(f"{path} is not the file that the manifest of {self.title} means.")
-
-
-def hash_file(path: Path) -> str:
-    """SHA-256 of a file as lower-case hex."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def hash_labels(*arrays: np.ndarray[Any, Any], decimals: int = 1) -> str:

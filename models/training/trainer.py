@@ -20,6 +20,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
+from models.files import written_whole
 from models.training.curves import draw_curves
 from models.training.log import append_row, cut_log, read_log
 
@@ -200,16 +201,10 @@ class Trainer:
             "average": self.average.state_dict(), "optimizer": self.optimizer.state_dict(),
             "sums": self._sums, "count": self._count,
         }  # fmt: skip
-        path = self.folder / CHECKPOINT
-        part = path.with_name(f"{path.name}.{os.getpid()}.part")
-        try:
-            with part.open("wb") as stream:
-                torch.save(state, stream)
-                stream.flush()
-                os.fsync(stream.fileno())
-            os.replace(part, path)
-        finally:
-            part.unlink(missing_ok=True)
+        with written_whole(self.folder / CHECKPOINT) as part, part.open("wb") as stream:
+            torch.save(state, stream)
+            stream.flush()
+            os.fsync(stream.fileno())
         rows = self.rows
         draw_curves(self.folder / CURVES, rows, self.panels or default_panels(rows))
 

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from models.files import file_hash
 from models.parsing.augment import Augmentation, cut
 from models.parsing.classes import (
     BASIC,
@@ -23,7 +24,7 @@ from models.parsing.classes import (
     translate,
 )
 from models.parsing.square import Square, face_square, labels_square
-from models.training.manifest import Sample, Split, hash_file, hash_labels
+from models.training.manifest import Sample, Split, hash_labels
 from tools.parsing import scenes
 
 Image = npt.NDArray[np.uint8]
@@ -125,7 +126,7 @@ class Portraits:
     def samples(self, split: Split) -> list[Sample]:
         """See Faces."""
         return [
-            Sample(path.name, split, hash_file(path), hash_labels(face.labels))
+            Sample(path.name, split, file_hash(path), hash_labels(face.labels))
             for path, face in zip(self.paths, self._faces, strict=True)
         ]
 

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from models.files import drop_abandoned, file_hash, unfinished
+
 DIGITS: Final = 16
 """Hexadecimal digits of a content's SHA-256 in its file's name."""
-ABANDONED: Final = 3600.0
-"""Seconds after which an unfinished file counts as left by a process that died."""
 
 
 def content_key(path: Path) -> str:
@@ -22,11 +19,7 @@ def content_key(path: Path) -> str:
     Raises:
         OSError: It can't be read.
     """
-    with path.open("rb") as stream:
-        digest = hashlib.sha256()
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()[:DIGITS]
+    return file_hash(path)[:DIGITS]
 
 
 def kept_key(path: Path) -> str:
@@ -70,20 +63,8 @@ def keep_file(folder: Path, stem: str, write: Callable[[Path], object], suffix: 
     """
     folder.mkdir(parents=True, exist_ok=True)
     drop_abandoned(folder)
-    part = folder / f".{stem}-{os.getpid()}-{time.monotonic_ns()}.part"
-    try:
+    with unfinished(folder) as part:
         write(part)
         target = folder / f"{stem}-{content_key(part)}{suffix}"
         part.replace(target)
-    finally:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
     return target
-
-
-def drop_abandoned(folder: Path) -> None:
-    """Remove what processes that died have left."""
-    for path in folder.glob(".*.part"):
-        with suppress(OSError):
-            if time.time() - path.stat().st_mtime > ABANDONED:
-                path.unlink()

@@ -15,9 +15,10 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="PyTorch (extra 'torch') is not installed")
 
+from models.files import file_hash  # noqa: E402
 from models.training import Manifest, ManifestError, Sample, draw_curves, read_log  # noqa: E402
 from models.training.log import append_row, cut_log  # noqa: E402
-from models.training.manifest import by_person, hash_file, hash_labels  # noqa: E402
+from models.training.manifest import by_person, hash_labels  # noqa: E402
 from models.training.trainer import Trainer, TrainerConfig, TrainingError, load_average  # noqa: E402
 
 CONFIG = TrainerConfig(steps=40, lr=0.05, warmup=4, save_every=6, log_every=5, evaluate_every=20, seed=3)
@@ -180,7 +181,7 @@ def test_a_manifest_keeps_what_it_is_given_and_notices_changes(tmp_path: Path) -
     (tmp_path / "a.jpg").write_bytes(b"picture")
     labels = hash_labels(np.array([[1.04, -0.01]]))
     assert labels == hash_labels(np.array([[1.0, 0.0]])) != hash_labels(np.array([[1.1, 0.0]]))
-    sample = Sample("a.jpg", "train", hash_file(tmp_path / "a.jpg"), labels)
+    sample = Sample("a.jpg", "train", file_hash(tmp_path / "a.jpg"), labels)
     manifest = Manifest("test", "MIT", (sample, Sample("b.jpg", "test")), {"side": 320})
     manifest.write(tmp_path / "m.json")
     assert Manifest.read(tmp_path / "m.json") == manifest

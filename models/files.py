@@ -1,0 +1,54 @@
+"""Files that appear under their name only when they are whole, and hashes of files."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+ABANDONED: Final = 3600.0
+"""Seconds after which an unfinished file counts as left by a process that died."""
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file as lower-case hex.
+
+    Raises:
+        OSError: It can't be read.
+    """
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+@contextmanager
+def unfinished(folder: Path) -> Iterator[Path]:
+    """A name in a folder to write to; what then still lies there is removed."""
+    part = folder / f".{os.getpid()}-{time.monotonic_ns()}.part"
+    try:
+        yield part
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
+@contextmanager
+def written_whole(target: Path) -> Iterator[Path]:
+    """A name beside a file to write its new content to: at the end it becomes the file, unless the block fails."""
+    with unfinished(target.parent) as part:
+        yield part
+        part.replace(target)
+
+
+def drop_abandoned(folder: Path) -> None:
+    """Remove what processes that died have left of :func:`unfinished`."""
+    for path in folder.glob(".*.part"):
+        with suppress(OSError):
+            if time.time() - path.stat().st_mtime > ABANDONED:
+                path.unlink()

@@ -79,7 +79,7 @@ class SpeedMemory:
 
 def machine() -> dict[str, str]:
     """What a speed depends on besides weights and settings: processor, cores, graphics card, driver, libraries."""
-    facts = {"processor": _processor(), "cores": str(os.cpu_count()), "system": platform.system()}
+    facts = {"processor": processor(), "cores": str(os.cpu_count()), "system": platform.system()}
     for name in LIBRARIES:
         with suppress(metadata.PackageNotFoundError):
             facts[name] = metadata.version(name)
@@ -93,7 +93,8 @@ def machine() -> dict[str, str]:
     return facts
 
 
-def _processor() -> str:
+def processor() -> str:
+    """Name of the processor."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))

@@ -6,17 +6,9 @@ import os
 import platform
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
-
-def processor() -> str:
-    """Name of the processor."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
+from liveportrait.engines.memory import processor
 
 
 def load() -> float | None:

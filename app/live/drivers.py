@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from app.errors import UsageError
 from app.live.frames import Captured, Pixels
 from app.media.camera import Camera, CameraFacts, DeviceCamera, Mode
 from app.media.cameras import CameraDevice, find_camera, list_cameras
@@ -143,15 +142,10 @@ class TemplateDriver(Driver):
 
     def open(self) -> None:
         """See Driver.open."""
-        from app.render.template import open_template
+        from app.render.template import neutral_motion, open_fitting
 
-        self._template = template = open_template(self._path)
-        try:
-            template.require(self._engine.family, self._engine.keypoints)
-        except ValueError as error:
-            raise UsageError(f"{self._path}: {error}") from None
-        first = next((i for i, found in enumerate(template.found) if found), 0)
-        self._reference: Motion = template.motion[first if self._choice == "first" else template.reference]
+        self._template = template = open_fitting(self._path, self._engine)
+        self._reference: Motion = neutral_motion(template, self._choice)
         self._at = 0
         self._start = self._clock()
         self._offset = Fraction(0)

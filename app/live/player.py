@@ -11,7 +11,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from app.errors import MediaError, UsageError
+from app.errors import MediaError
 from app.live.drivers import Clock, Driver
 from app.live.frames import Captured, Pixels
 
@@ -218,15 +218,10 @@ class TemplateReel(Reel):
     """
 
     def __init__(self, path: Path, engine: Engine, reference: str) -> None:
-        from app.render.template import open_template
+        from app.render.template import neutral_motion, open_fitting
 
-        self._template = template = open_template(path)
-        try:
-            template.require(engine.family, engine.keypoints)
-        except ValueError as error:
-            raise UsageError(f"{path}: {error}") from None
-        first = next((i for i, found in enumerate(template.found) if found), 0)
-        self.reference = template.motion[first if reference == "first" else template.reference]
+        self._template = template = open_fitting(path, engine)
+        self.reference = neutral_motion(template, reference)
         self.duration = template.duration
         self.rate = len(template) / template.duration
 

@@ -128,6 +128,8 @@ class Inputs:
 
     # ---- opening --------------------------------------------------------------------------------------------------
     def _open(self) -> None:
+        from app.render.template import check_fits, open_template
+
         job, options = self.job, self.job.options
         for sentence in notes_on(options):
             self.note(sentence)
@@ -140,7 +142,7 @@ class Inputs:
         self.driving: ClipReader | None = None
         self.template: MotionTemplate | None = None
         if is_template(job.driving):
-            self.template = self._template(job.driving)
+            self.template = open_template(job.driving)
         else:
             self.driving = self._close.enter_context(open_clip(job.driving, rate=self.rate))
         for reader in (self.source, self.driving):
@@ -151,7 +153,7 @@ class Inputs:
         reasons: list[str] = []
         self.engine = self.parts.engine(options, reasons.append, lambda text: self.note(text, warn=True))
         if self.template is not None:
-            self._check_family(self.template, job.driving)
+            check_fits(self.template, job.driving, self.engine)
         self._check_others()
         self.tracker = self.parts.tracker(options)
         self.scenes = SceneMaker(self.engine, self.tracker, options, job.source)
@@ -209,9 +211,9 @@ class Inputs:
             MediaError: The file is no template.
             UsageError: It holds the keypoints of another engine.
         """
-        template = self._template(path)
-        self._check_family(template, path)
-        return template
+        from app.render.template import open_fitting
+
+        return open_fitting(path, self.engine)
 
     def _check_names(self) -> None:
         options = self.job.options.output
@@ -233,19 +235,6 @@ class Inputs:
 
     def _is_input(self, path: Path) -> bool:
         return any(own.exists() and own.samefile(path) for own in self.files())
-
-    @staticmethod
-    def _template(path: Path) -> MotionTemplate:
-        from app.render.template import open_template
-
-        return open_template(path)
-
-    def _check_family(self, template: MotionTemplate, path: Path) -> None:
-        """A template must hold the keypoints of the engine."""
-        try:
-            template.require(self.engine.family, self.engine.keypoints)
-        except ValueError as error:
-            raise UsageError(f"{path}: {error}") from None
 
     def _check_others(self) -> None:
         """Drivers of parts and of further faces must be there before any work is done."""

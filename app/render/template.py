@@ -26,6 +26,8 @@ from liveportrait.template import SUFFIX, MotionTemplate, TemplateWriter, load_t
 if TYPE_CHECKING:
     from app.events import CancelToken, EventStream
     from app.options import RenderOptions
+    from liveportrait.engines.base import Engine
+    from liveportrait.motion import Motion
 
 FINEST = 10**9  # unit of time stamps: at most so many in a second
 
@@ -45,6 +47,41 @@ def open_template(path: Path) -> MotionTemplate:
         raise MediaError(named, "Make it again with `animate template make`.") from None
     except OSError as error:
         raise files.read_error(path, error) from error
+
+
+def open_fitting(path: Path, engine: Engine) -> MotionTemplate:
+    """A motion template that holds the keypoints of an engine.
+
+    Raises:
+        MediaError: It can't be read.
+        UsageError: It was made for another engine.
+    """
+    template = open_template(path)
+    check_fits(template, path, engine)
+    return template
+
+
+def check_fits(template: MotionTemplate, path: Path, engine: Engine) -> None:
+    """Check that a template of a file holds the keypoints of an engine.
+
+    Raises:
+        UsageError: It was made for another engine.
+    """
+    try:
+        template.require(engine.family, engine.keypoints)
+    except ValueError as error:
+        raise UsageError(f"{path}: {error}") from None
+
+
+def neutral_motion(template: MotionTemplate, choice: str) -> Motion:
+    """Motion that a playing template is measured from.
+
+    Args:
+        template: The template.
+        choice: "first" takes its first frame with a face; anything else keeps its own neutral frame.
+    """
+    first = next((i for i, found in enumerate(template.found) if found), 0)
+    return template.motion[first if choice == "first" else template.reference]
 
 
 def time_base_of(times: tuple[Fraction, ...]) -> Fraction | None:

@@ -367,7 +367,7 @@ def test_broken_queue_is_told_and_the_window_lives(qtbot: QtBot, tmp_path: Path)
 
 @pytest.fixture
 def gallery(disk: Queue, colleague: str, small_media: Path, tmp_path: Path) -> list[int]:
-    """One job in each state, before the window looks: running, two waiting, paused, failed, done, cut off, left out, gone."""
+    """One job in each state before the window looks: running, two waiting, paused, failed, done, cut, left, gone."""
     names = ["run", "next", "last", "held", "bad", "good", "part", "left", "gone"]
     entries = [driven_entry(small_media, tmp_path / f"{name}.mp4") for name in names]
     ids = list(disk.add(entries, LANE, lane=LANE).ids)

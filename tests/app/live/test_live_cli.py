@@ -28,7 +28,7 @@ def run(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, s
 def test_session_with_figures_and_recording(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     path = tmp_path / "out.mp4"
     code, out, _ = run(
-        capsys, PHOTO, "--camera", CLIP, "--no-window", "--seconds", 1.2, "--json", "--picture-size", 256,
+        capsys, PHOTO, "--camera", CLIP, "--no-window", "--seconds", 2.0, "--json", "--picture-size", 256,
         "--record", path,
     )  # fmt: skip
     assert code == 0
@@ -59,9 +59,9 @@ def test_sliders_lie_on_the_session(capsys: pytest.CaptureFixture[str], tmp_path
     """With eyes for nothing but a still as driver, only the sliders tell the two recordings apart."""
     shown = []
     for flags in ((), ("--sliders", "lip_open=1"), ("--expression", "A", "--sliders", "lip_open=0.1")):
-        path = tmp_path / f"{len(flags)}.mp4"
+        path = tmp_path / f"{len(flags)}.mov"  # ProRes: each frame by itself, however many came before it
         code, _, err = run(capsys, PHOTO, "--camera", PHOTO, "--no-window", "--seconds", 1.2, "--picture-size", 200,
-                           "--record", path, "--quality", 100, *flags)  # fmt: skip
+                           "--record", path, "--codec", "prores", *flags)  # fmt: skip
         assert code == 0, err
         with open_clip(path) as reader:
             shown.append([frame.rgb.astype(int) for frame in reader][-1])

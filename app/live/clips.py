@@ -13,6 +13,7 @@ import numpy as np
 from app.errors import AppError
 from app.live.player import Playback, PlayerDriver
 from app.live.portraits import PreparedPortrait, scaled_choice, shrunk
+from app.live.trackers import KeptTracker
 from app.render.source import SceneMaker
 from app.render.timings import Timings
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from app.live.settings import Settings
     from app.media.reader import Frame
     from liveportrait.engines.base import Engine
-    from models.face import FaceTracker
 
 
 class ClipShow:
@@ -29,7 +29,7 @@ class ClipShow:
 
     Args:
         shelf: Holds the portraits.
-        tracker: Makes the tracker that follows the face of the clip.
+        tracker: Follows the face of the clip.
         engine: The engine in use, or None.
         settings: Options of the moment.
         clock: Source of seconds.
@@ -41,7 +41,7 @@ class ClipShow:
     def __init__(
         self,
         shelf: Shelf,
-        tracker: Callable[[], FaceTracker],
+        tracker: KeptTracker,
         engine: Callable[[], Engine | None],
         settings: Callable[[], Settings],
         clock: Callable[[], float],
@@ -53,7 +53,7 @@ class ClipShow:
         self.playback: Playback | None = None
         """Knobs of the clip that plays, or None."""
         self._shelf = shelf
-        self._make_tracker = tracker
+        self._tracker = tracker
         self._engine = engine
         self._settings = settings
         self._clock = clock
@@ -63,7 +63,6 @@ class ClipShow:
         self._closing = threading.Event()
         self._look = threading.Event()
         self._player: PlayerDriver | None = None
-        self._tracker: FaceTracker | None = None
         self._failed = ""
         self._thread = threading.Thread(target=self._work, name="live-clip", daemon=True)
         self._thread.start()
@@ -109,20 +108,19 @@ class ClipShow:
 
     def _play(self, moving: Moving) -> None:
         """Play one clip until it is no longer wanted; another crop or size takes effect on the way."""
-        self._tracker = self._tracker or self._make_tracker()
         self._player = player = PlayerDriver(moving.path, moving.playback, self._clock)
         self.playback = moving.playback
         player.open()
         now: Moving | None = moving
         while now is not None and now.playback is moving.playback and not player.cancelled:
-            self._tracker.reset()
+            self._tracker.get().reset()
             self._show(now, player)
             now = self._moving()
 
     def _show(self, moving: Moving, player: PlayerDriver) -> None:
         """Hand scenes to the shelf while the recipe stays the same."""
         engine, settings = self._engine(), self._settings()
-        if engine is None or self._tracker is None:
+        if engine is None:
             return
         options, shrink = settings.options, moving.shrink
         chosen = replace(
@@ -130,7 +128,7 @@ class ClipShow:
             face=scaled_choice(moving.face or options.input.face, shrink),
             crop=scaled_choice(moving.crop or options.input.crop, shrink, 3),
         )
-        maker = SceneMaker(engine, self._tracker, replace(options, input=chosen), moving.title)
+        maker = SceneMaker(engine, self._tracker.get(), replace(options, input=chosen), moving.title)
         last: PreparedPortrait | None = None
         for _, scene in maker.moving(self._frames(player, settings.live.picture_size), Timings()):
             current = self._moving()

@@ -24,10 +24,10 @@ from app.live.settings import Settings
 from app.live.slot import live_clock
 from app.live.states import ACTIVE, State, may_move
 from app.live.stats import LiveStats, SinkInfo
+from app.live.trackers import KeptTracker, Trackers
 from app.live_options import LiveOptions
 from app.options import RenderOptions
 from app.render.inputs import load_job_engine
-from app.render.parts import open_tracker
 
 if TYPE_CHECKING:
     from app.live.player import Playback
@@ -79,13 +79,16 @@ class LiveSession:
         """Why the last start failed, or None."""
         self._on_change = on_change or (lambda _: None)
         self._settings = Settings(options or RenderOptions(), live or LiveOptions())
-        self._given, self._engine, self._load = engine, engine, load
+        self._engine, self._load = engine, load
         self._state: State = "idle"
         self._changed = threading.Condition()
         self._shelf = Shelf(self._portraits_changed)
-        self._trackers = (lambda name: trackers()) if trackers is not None else open_tracker
-        self._tracker: FaceTracker | None = None
-        self._detector = ""
+        self._trackers = Trackers(
+            lambda: self._settings.options.input.detector,
+            lambda sentence: self.events.emit(Event("message", message=sentence, level="error")),
+            trackers,
+        )
+        self._tracker = KeptTracker(self._trackers, exact=True)
         self._run: Run | None = None
         self._rack = SinkRack(self.clock, self.events, lambda: self._notify("sinks"))
         self._quality = Quality()
@@ -95,14 +98,15 @@ class LiveSession:
             state=lambda: self._state, move=self._move, changed=lambda: self._notify("camera"),
         )  # fmt: skip
         self._clips = ClipShow(
-            self._shelf, self._spare_tracker, lambda: self._engine, lambda: self._settings, self.clock,
+            self._shelf, KeptTracker(self._trackers), lambda: self._engine, lambda: self._settings, self.clock,
             running=lambda: self._run is not None and not self._closing.is_set(), shown=self._clip_shown,
             warn=self._warned,
         )  # fmt: skip
-        self._parts = PartLoader(self._redraw, lambda error: self._warned(str(error)), self._spare_tracker)
+        self._parts = PartLoader(self._redraw, lambda error: self._warned(str(error)), self._trackers.spare)
         self._commands: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
         self._work = threading.Event()
         self._closing = threading.Event()
+        self._renew_quality()  # before anything is prepared at another size
         self._threads = [
             threading.Thread(target=self._control, name="live-control", daemon=True),
             threading.Thread(target=self._prepare, name="live-portraits", daemon=True),
@@ -291,26 +295,15 @@ class LiveSession:
 
     def _prepare(self) -> None:
         """Thread: prepares portraits."""
-        tracker: FaceTracker | None = None
-        detector = ""
+        tracker = KeptTracker(self._trackers)
         while not self._closing.is_set():
             self._work.wait()
             self._work.clear()
             while (engine := self._engine) is not None and not self._closing.is_set():
                 settings = self._settings
-                if tracker is None or detector != settings.options.input.detector:
-                    tracker, detector = self._spare_tracker(), settings.options.input.detector
-                if not self._shelf.work(engine, tracker, settings.options, settings.live.picture_size):
+                if not self._shelf.work(engine, tracker.get(), settings.options, settings.live.picture_size):
                     break
                 self._quality.settle(self.clock())
-
-    def _spare_tracker(self) -> FaceTracker:
-        """For portraits and clips: with the embedded detector where the one that is asked for isn't here."""
-        try:
-            return self._trackers(self._settings.options.input.detector)
-        except AppError as error:
-            self.events.emit(Event("message", message=str(error), level="error"))
-            return self._trackers("embedded")
 
     # ---- driver ---------------------------------------------------------------------------------------------------
     @property
@@ -443,9 +436,6 @@ class LiveSession:
             self._engine = self._load(self._settings.options, self.events.info, self.events.warn)
             self._renew_quality()
             self._notify("engine")
-        elif self._given is self._engine:
-            self._given = None
-            self._renew_quality()
         self._work.set()
         return self._engine
 
@@ -474,15 +464,13 @@ class LiveSession:
             return
         self.error = self._final = None
         engine = self._ensure_engine()
-        detector = self._settings.options.input.detector
-        if self._tracker is None or self._detector != detector:
-            self._tracker, self._detector = self._trackers(detector), detector
+        tracker = self._tracker.get()
         self._rack.start()
         self.countdown = 0
         self._desk.renew()
         self._renew_quality()
         self._run = Run(
-            engine, self._tracker, lambda: self._settings, lambda: self._shelf.shown, self.clock,
+            engine, tracker, lambda: self._settings, lambda: self._shelf.shown, self.clock,
             publish=self._publish, warn=self._warned, countdown=self._counted, parts=lambda: self._parts.current,
         )  # fmt: skip
         self._do_parts()
@@ -491,7 +479,7 @@ class LiveSession:
 
     def _do_restart(self) -> None:
         """Go on with another face detector."""
-        if self._state in ACTIVE and self._detector != self._settings.options.input.detector:
+        if self._state in ACTIVE and self._tracker.outdated:
             self._do_stop()
             self._do_start()
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import cv2
 import numpy as np
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
@@ -31,6 +32,7 @@ ODD_SIZES = ("vp9", "prores")  # these hold odd sides as they are
 LARGEST_TIMESCALE = 1_000_000_000
 BT709 = 1  # code point of matrix, primaries and transfer in ITU-T H.273
 LIMITED = 1
+AVX_512F = 13  # OpenCV's number of this set of instructions
 _FLAGS = containers.SWS_BICUBIC | containers.SWS_ACCURATE | containers.SWS_FULL_CHROMA_IN
 
 
@@ -81,7 +83,9 @@ def _options(name: str, quality: int, alpha: bool) -> tuple[str, dict[str, str]]
     high = str(round(63 - 0.48 * quality))  # scale of 0-63: 80 -> 25, 50 -> 39
     if name == "libx264":
         # Not "veryfast": a still background comes out a quarter nearer to the photo for about the same bytes.
-        return "yuv420p", {"preset": "fast", "crf": crf}
+        # Its AVX-512 code gives other bytes in some runs (in mb-tree); its AVX2 code is as fast here, and repeatable.
+        steady = {"x264-params": "asm=avx2"} if cv2.checkHardwareSupport(AVX_512F) else {}
+        return "yuv420p", {"preset": "fast", "crf": crf} | steady
     if name == "libx265":
         return "yuv420p", {"preset": "veryfast", "crf": crf, "x265-params": "log-level=none"}
     if name == "libsvtav1":

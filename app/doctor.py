@@ -20,7 +20,8 @@ BASE: Final = (
     "platformdirs", "huggingface-hub",
 )  # fmt: skip
 EXTRAS: Final = {
-    "torch": "torch", "safetensors": "torch", "onnxruntime-gpu": "gpu", "tensorrt": "tensorrt", "openvino": "openvino",
+    "torch": "torch", "safetensors": "torch", "onnxruntime-gpu": "gpu", "tensorrt-rtx": "tensorrt-rtx",
+    "tensorrt": "tensorrt", "openvino": "openvino",
     "insightface": "insightface", "pyvirtualcam": "vcam", "sounddevice": "mic", "ray": "cluster",
 }  # fmt: skip
 OPENCV: Final = ("opencv-python-headless", "opencv-python", "opencv-contrib-python-headless", "opencv-contrib-python")

@@ -99,9 +99,9 @@ def test_commands_of_make_exist() -> None:
 def test_extras_exist_and_are_documented() -> None:
     extras = set(PYPROJECT["project"]["optional-dependencies"])
     for page in PAGES:
-        for names in re.findall(r"\.\[([a-z,]+)\]", read(page)):
+        for names in re.findall(r"\.\[([a-z,-]+)\]", read(page)):
             assert set(names.split(",")) <= extras, f"{page}: {names}"
-    documented = set(re.findall(r"^\| `([a-z]+)` \|", read("docs/install.md"), flags=re.MULTILINE))
+    documented = set(re.findall(r"^\| `([a-z-]+)` \|", read("docs/install.md"), flags=re.MULTILINE))
     assert documented == extras
 
 

@@ -45,6 +45,7 @@ class EngineSpec:
         devices: Devices it knows, best first.
         rank: "auto" takes the usable engine with the highest rank.
         requires: Modules that must be importable.
+        check: "module:callable" that says why this machine can't run it, whatever is installed; empty if it can.
         models: Models (models.registry) whose files must be here.
         animal_models: The same for animals; empty if it knows human faces only.
         accelerator: Module whose graphics support makes "auto" choose this engine; without it, it must be asked for.
@@ -59,6 +60,7 @@ class EngineSpec:
     devices: tuple[str, ...] = ("cpu",)
     rank: int = 0
     requires: tuple[str, ...] = ()
+    check: str = ""
     models: tuple[str, ...] = ()
     animal_models: tuple[str, ...] = ()
     accelerator: str = ""
@@ -68,6 +70,10 @@ class EngineSpec:
         """Why the engine can't run here with the weights of a variant, or an empty string if it can."""
         if variant == "animals" and not self.animal_models:
             return "it knows human faces only."
+        if self.check:
+            module, _, attribute = self.check.partition(":")
+            if reason := getattr(importlib.import_module(module), attribute)():
+                return str(reason)
         absent = [name for name in self.requires if importlib.util.find_spec(name) is None]
         if absent:
             return f"the package {absent[0]} is not installed."
@@ -168,6 +174,18 @@ ENGINES: Final[tuple[EngineSpec, ...]] = (
         devices=("auto", "cpu", "gpu"),
         rank=4,
         requires=("torch", "openvino", "onnx", "onnxscript"),
+        models=("liveportrait/human",),
+        animal_models=("liveportrait/animals",),
+    ),
+    EngineSpec(
+        name="tensorrt",
+        factory="liveportrait.engines.tensorrt:load_engine",
+        summary="the same networks compiled for an NVIDIA card by TensorRT-RTX or TensorRT; must be asked for",
+        keywords=("device", "threads", "precision", "variant"),
+        devices=("auto", "cuda"),
+        rank=3,
+        requires=("torch", "onnx", "onnxscript"),
+        check="liveportrait.engines.tensorrt_library:unavailable",
         models=("liveportrait/human",),
         animal_models=("liveportrait/animals",),
     ),

@@ -11,7 +11,7 @@ import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 import numpy as np
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from liveportrait.networks.loading import Variant
 
 logger = logging.getLogger(__name__)
+Started = TypeVar("Started")
 
 PROVIDERS: Final[Mapping[str, str]] = {
     "NvTensorRTRTXExecutionProvider": "native",
@@ -155,7 +156,7 @@ def providers_to_try(available: Sequence[str], device: str = "auto") -> list[str
     return found
 
 
-def first_sound(names: Sequence[str], start: Callable[[str], Runner], judge: Callable[[Runner], str]) -> Runner:
+def first_sound(names: Sequence[str], start: Callable[[str], Started], judge: Callable[[Started], str]) -> Started:
     """Start the first runtime that works; one warning names those that were passed over, and why.
 
     Args:

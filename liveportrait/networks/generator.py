@@ -91,8 +91,14 @@ def fold_spectral_norm(generator: nn.Module) -> None:
 
     Saves the division per frame and leaves plain convolutions for compilers and exporters. The module must be in
     evaluation mode with its weights loaded; afterwards its state dict has ``weight`` instead of ``weight_orig``,
-    ``weight_u`` and ``weight_v``.
+    ``weight_u`` and ``weight_v``. The norms are summed in float64, so that the same file gives the same weights to the
+    bit, however it was loaded: files made of them are found by their content.
     """
     for module in generator.modules():
-        if "weight_orig" in module._parameters:
+        original = module._parameters.get("weight_orig")
+        if original is not None:
+            rows = original.detach().double().flatten(1)
+            u, v = (cast(Tensor, getattr(module, name)).double() for name in ("weight_u", "weight_v"))
+            norm = torch.dot(u, torch.mv(rows, v)).to(original.dtype)
             remove_spectral_norm(module)
+            module.weight = nn.Parameter(original.detach() / norm, original.requires_grad)

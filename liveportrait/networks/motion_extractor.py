@@ -88,11 +88,15 @@ class ConvNeXtV2(nn.Module):
         for head, size in HEADS.items():
             self.add_module(f"fc_{head}", nn.Linear(WIDTHS[-1], size))
 
-    def forward(self, x: Tensor) -> dict[str, Tensor]:
-        """(B, 3, 256, 256) -> raw heads."""
+    def features(self, x: Tensor) -> Tensor:
+        """(B, 3, 256, 256) -> (B, 768), what the heads read."""
         for down, stage in zip(self.downsample_layers, self.stages, strict=True):
             x = stage(down(x))
-        x = self.norm(x.mean((-2, -1)))
+        return cast(Tensor, self.norm(x.mean((-2, -1))))
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        """(B, 3, 256, 256) -> raw heads."""
+        x = self.features(x)
         return {head: self.get_submodule(f"fc_{head}")(x) for head in HEADS}
 
 

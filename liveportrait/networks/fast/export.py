@@ -7,21 +7,23 @@ float16 and everything that touches coordinates stays float32: the types are in 
 
 from __future__ import annotations
 
+import copy
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal, get_args
+from typing import Final, Literal, cast, get_args
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from liveportrait.networks.fast.generator import FastGenerator
 from liveportrait.networks.fast.kept import find_kept, keep_file
 from liveportrait.networks.fast.rewrites import Rewrites
 from liveportrait.networks.fast.warping import FastWarping
 from liveportrait.networks.generator import SPADEGenerator
-from liveportrait.networks.motion_extractor import HEADS
+from liveportrait.networks.motion_extractor import HEADS, MotionExtractor
 from liveportrait.networks.warping import WarpingNetwork
 from models.export import write_onnx
 from models.registry import ModelError
@@ -30,6 +32,11 @@ Sampler = Literal["native", "gather"]
 INPUT_SIZE: Final = 256
 VERSION: Final = 3
 """Part of every file's key; raised when the graphs change."""
+PARTS: Final = {
+    "appearance": "appearance_feature_extractor", "motion": "motion_extractor",
+    "warping": "warping_module", "generator": "spade_generator",
+}  # fmt: skip
+"""Name of a file -> network."""
 WARPING_INPUTS: Final = ("feature_3d", "kp_source", "kp_driving")
 
 
@@ -47,19 +54,6 @@ class ExportedPair:
     warping: Path
     generator: Path
     sampler: Sampler
-
-
-@dataclass(frozen=True)
-class ExportedReaders:
-    """Files of F and M: input "image" (1, 3, 256, 256) in 0..1, float32.
-
-    Attributes:
-        appearance: Output "feature_3d" (1, 32, 16, 64, 64).
-        motion: Outputs as motion_extractor.HEADS, each (1, n).
-    """
-
-    appearance: Path
-    motion: Path
 
 
 def export_pair(
@@ -87,62 +81,57 @@ def export_pair(
         ModelError: The packages onnx and onnxscript are missing, or the folder can't be written.
         ValueError: There is no such sampler.
     """
-    if sampler not in get_args(Sampler):
-        raise ValueError(f"There is no sampler '{sampler}'; choose one of {', '.join(get_args(Sampler))}.")
-    kind = torch.float16 if half else torch.float32
-    form = f"{'fp16' if half else 'fp32'}-{size}"
-    rewrites = Rewrites(gather_sampler=sampler == "gather", depth_products=False)
-
-    def write_warping(path: Path) -> None:
-        points = torch.zeros(1, 21, 3)
-        example = (torch.zeros(1, 32, 16, size, size), points, points + 0.1)
-        network = _Warping(FastWarping(warping, rewrites, kind))
-        write_onnx(network, example, path, inputs=WARPING_INPUTS, outputs=("out",))
-
-    def write_generator(path: Path) -> None:
-        drawer = _Generator(FastGenerator(generator, rewrites, kind))
-        write_onnx(drawer, (torch.zeros(1, 256, size, size),), path, inputs=("feature",), outputs=("image",))
-
-    return ExportedPair(
-        _kept(folder, f"warping-{sampler}-{form}", warping, write_warping, say),
-        _kept(folder, f"generator-{form}", generator, write_generator, say),
-        sampler,
+    networks = {"warping_module": warping, "spade_generator": generator}
+    first, second = (
+        export_one(part, networks, folder, sampler=sampler, half=half, size=size, say=say)
+        for part in ("warping", "generator")
     )
+    return ExportedPair(first, second, sampler)
 
 
-def export_readers(
-    appearance: nn.Module, motion: nn.Module, folder: Path, *, say: Callable[[str], None] | None = None
-) -> ExportedReaders:
-    """Write F and M as ONNX files in float32, or find them where they have been written before.
+def export_one(
+    part: str,
+    networks: Mapping[str, nn.Module],
+    folder: Path,
+    *,
+    sampler: Sampler = "native",
+    half: bool = False,
+    size: int = 64,
+    say: Callable[[str], None] | None = None,
+) -> Path:
+    """Write one network as an ONNX file, or find it where it has been written before.
 
     Args:
-        appearance: The plain module with its weights.
-        motion: The plain module with its weights.
-        folder: As for export_pair.
-        say: As for export_pair.
+        part: "appearance" or "motion", input "image" (1, 3, 256, 256) in 0..1, output "feature_3d" (1, 32, 16, 64, 64)
+            or one per motion_extractor.HEADS; or "warping" or "generator", see ExportedPair.
+        networks: Network name (liveportrait.networks.NAMES) -> plain module with its weights, on any device.
+        folder: See export_pair.
+        sampler: See export_pair.
+        half: See export_pair; F and M are in float32 in any case.
+        size: See export_pair.
+        say: See export_pair.
+
+    Returns:
+        The file; its name ends in its content's key (liveportrait.networks.fast.kept).
 
     Raises:
         ModelError: As for export_pair.
+        ValueError: There is no such part or sampler.
     """
-    image = (torch.full((1, 3, INPUT_SIZE, INPUT_SIZE), 0.5),)
-
-    def write_appearance(path: Path) -> None:
-        write_onnx(_Appearance(appearance), image, path, inputs=("image",), outputs=("feature_3d",))
-
-    def write_motion(path: Path) -> None:
-        write_onnx(_Heads(motion), image, path, inputs=("image",), outputs=tuple(HEADS))
-
-    return ExportedReaders(
-        _kept(folder, "appearance-fp32", appearance, write_appearance, say),
-        _kept(folder, "motion-fp32", motion, write_motion, say),
-    )
-
-
-def _kept(
-    folder: Path, name: str, network: nn.Module, write: Callable[[Path], None], say: Callable[[str], None] | None
-) -> Path:
-    """The file of a network, written now if it isn't there as it was written."""
+    if sampler not in get_args(Sampler):
+        raise ValueError(f"There is no sampler '{sampler}'; choose one of {', '.join(get_args(Sampler))}.")
+    if part not in PARTS:
+        raise ValueError(f"There is no part '{part}'; choose one of {', '.join(PARTS)}.")
+    network = networks[PARTS[part]]
+    kind = torch.float16 if half else torch.float32
+    form = f"{'fp16' if half else 'fp32'}-{size}"
+    name = {"warping": f"warping-{sampler}-{form}", "generator": f"generator-{form}"}.get(part, f"{part}-fp32")
     stem = f"{name}-{weights_key(network)}"
+
+    def write(path: Path) -> None:
+        graph, example, inputs, outputs = _graph(part, network, sampler, kind, size)
+        write_onnx(graph, example, path, inputs=inputs, outputs=outputs)
+
     found = find_kept(folder, stem, say=say)
     if found is None:
         if say is not None:
@@ -152,6 +141,26 @@ def _kept(
         except OSError as error:
             raise ModelError(f"{folder} can't be written: {error.strerror or error}.") from error
     return found
+
+
+def _graph(
+    part: str, network: nn.Module, sampler: Sampler, kind: torch.dtype, size: int
+) -> tuple[nn.Module, tuple[Tensor, ...], tuple[str, ...], tuple[str, ...]]:
+    """What the exporter takes: module, example and names of inputs and outputs."""
+    if any(tensor.device.type != "cpu" for tensor in network.parameters()):
+        network = copy.deepcopy(network).cpu()
+    image = (torch.full((1, 3, INPUT_SIZE, INPUT_SIZE), 0.5),)
+    if part == "appearance":
+        return _Appearance(network), image, ("image",), ("feature_3d",)
+    if part == "motion":
+        return _Heads(cast(MotionExtractor, network)), image, ("image",), tuple(HEADS)
+    rewrites = Rewrites(gather_sampler=sampler == "gather", depth_products=False)
+    if part == "generator":
+        drawer = _Generator(FastGenerator(cast(SPADEGenerator, network), rewrites, kind))
+        return drawer, (torch.zeros(1, 256, size, size),), ("feature",), ("image",)
+    points = torch.zeros(1, 21, 3)
+    example = (torch.zeros(1, 32, 16, size, size), points, points + 0.1)
+    return _Warping(FastWarping(cast(WarpingNetwork, network), rewrites, kind)), example, WARPING_INPUTS, ("out",)
 
 
 def weights_key(network: nn.Module) -> str:
@@ -171,22 +180,25 @@ class _Appearance(nn.Module):
         self.appearance = appearance
 
     def forward(self, image: Tensor) -> Tensor:
-        """See ExportedReaders."""
+        """See export_one."""
         volume: Tensor = self.appearance(image)
         return volume
 
 
 class _Heads(nn.Module):
-    """M with its heads as a tuple."""
+    """M with its heads as a tuple, out of one product: TensorRT-RTX can't compile seven small ones in float32."""
 
-    def __init__(self, motion: nn.Module) -> None:
+    def __init__(self, motion: MotionExtractor) -> None:
         super().__init__()
-        self.motion = motion
+        self.detector = motion.detector
+        heads = [cast(nn.Linear, motion.detector.get_submodule(f"fc_{name}")) for name in HEADS]
+        self.weight = nn.Parameter(torch.cat([head.weight for head in heads]).detach(), False)
+        self.bias = nn.Parameter(torch.cat([head.bias for head in heads]).detach(), False)
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        """See ExportedReaders."""
-        heads = self.motion(image)
-        return tuple(heads[name] for name in HEADS)
+        """See export_one."""
+        values = functional.linear(self.detector.features(image), self.weight, self.bias)
+        return values.split(list(HEADS.values()), dim=1)
 
 
 class _Warping(nn.Module):

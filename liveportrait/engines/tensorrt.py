@@ -1,0 +1,441 @@
+"""The LivePortrait engine with F, M, W and G compiled by TensorRT for the card; the small networks stay on PyTorch.
+
+The first start writes the networks as ONNX files and compiles them (liveportrait.engines.tensorrt_build); both stay.
+The test picture of the compiled networks must be that of PyTorch in float32 on the same card, or they aren't used. This
+engine has been tested with a stand-in for the library's runtime; it has not run on a card yet.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from liveportrait.engines.cuda_card import Card, NoCardError, card_index, find_card
+from liveportrait.engines.liveportrait21 import KEYPOINTS
+from liveportrait.engines.onnx import default_cache, first_sound
+from liveportrait.engines.precision import LOWEST_PSNR, Precision, psnr
+from liveportrait.engines.tensorrt_build import BuildStep, Cancelled, build_engine
+from liveportrait.engines.tensorrt_cache import RUNTIME_SUFFIX, EngineCache, EngineKey
+from liveportrait.engines.tensorrt_library import (
+    FLAGS,
+    FULL,
+    RTX,
+    TARGETS,
+    Library,
+    UnknownOperatorError,
+    find_library,
+    targets_of,
+)
+from liveportrait.engines.tensorrt_runtime import BoundNetwork, side_stream
+from liveportrait.engines.torch import SourceFeatures, TorchEngine, _test_picture
+from models.registry import ModelError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from liveportrait.networks.fast.export import Sampler
+    from liveportrait.networks.loading import Variant
+
+logger = logging.getLogger(__name__)
+PARTS: Final = ("appearance", "motion", "warping", "generator")
+Build = Callable[..., Path]
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """The compiled networks of one precision.
+
+    Attributes:
+        files: Network (PARTS) -> its key and its engine.
+    """
+
+    files: Mapping[str, tuple[EngineKey, memoryview]]
+
+
+class EngineMaker:
+    """Finds compiled networks, and compiles what isn't there or is out of date.
+
+    Args:
+        networks: Network name (liveportrait.networks.NAMES) -> plain module with its weights.
+        library: Which TensorRT.
+        targets: Whose engines fit, the best first (liveportrait.engines.tensorrt_library); what isn't there is compiled
+            for the last one.
+        exports: Folder of the ONNX files; the user's cache by default.
+        cache: Where compiled networks are kept.
+        say: Told in one line what is made.
+        warn: Told in one line what is made again, and why.
+        progress: Told each step.
+        cancelled: Looked at between steps; True stops the work.
+        build: Compiles one file; liveportrait.engines.tensorrt_build.build_engine by default.
+    """
+
+    def __init__(
+        self,
+        networks: Mapping[str, nn.Module],
+        library: Library,
+        targets: Sequence[str],
+        *,
+        exports: Path | None = None,
+        cache: EngineCache | None = None,
+        say: Callable[[str], None] | None = None,
+        warn: Callable[[str], None] | None = None,
+        progress: Callable[[BuildStep], None] | None = None,
+        cancelled: Cancelled | None = None,
+        build: Build = build_engine,
+    ) -> None:
+        self._networks, self._library, self._targets = networks, library, targets
+        self._exports, self.cache = exports or default_cache(), cache or EngineCache()
+        self._say, self._warn = say or logger.info, warn or logger.warning
+        self._progress, self._cancelled = progress, cancelled
+        self._build = build
+
+    def get(self, precision: str, *, anew: bool = False) -> Compiled:
+        """The compiled networks.
+
+        Args:
+            precision: Type of the convolutions of W and G, "fp32" or "fp16"; F and M are in float32.
+            anew: Compile them even if they are there.
+
+        Raises:
+            ModelError: A package is missing, or something can't be written or compiled.
+            BuildCancelledError: It was stopped.
+        """
+        try:
+            return self._all(precision, "native", anew)
+        except UnknownOperatorError as error:
+            self._warn(f"{error}. W is compiled with eight gathers instead of one sampling.")
+        try:
+            return self._all(precision, "gather", anew)
+        except UnknownOperatorError as error:
+            raise ModelError(f"{self._library.name} {self._library.version}: {error}.") from error
+
+    def _all(self, precision: str, sampler: Sampler, anew: bool) -> Compiled:
+        found = {}
+        for number, part in enumerate(PARTS, start=1):
+            self._tell(part, number, "ONNX")
+            onnx = self._export(part, precision, sampler)
+            found[part] = self._one(part, number, precision, onnx, anew)
+        return Compiled(found)
+
+    def _one(self, part: str, number: int, precision: str, onnx: Path, anew: bool) -> tuple[EngineKey, memoryview]:
+        from liveportrait.networks.fast.kept import kept_key
+
+        own = precision if part in ("warping", "generator") else "fp32"
+        kept: memoryview | str = ""
+        for target in self._targets:
+            key = EngineKey(
+                part, own, onnx.stem.rpartition("-")[0], kept_key(onnx), self._library.name, self._library.version,
+                target, FLAGS,
+            )  # fmt: skip
+            kept = self.cache.read(key)
+            if isinstance(kept, memoryview) and not anew:
+                return key, kept
+        if isinstance(kept, str) and kept:
+            self._warn(f"The engine of the {part} network {kept}; it is compiled again.")
+        else:
+            self._say(f"Compiling the {part} network by {key.library} {key.version} for {key.target}.")
+
+        def progress(phase: str, step: int, steps: int) -> None:
+            self._tell(part, number, phase, step, steps)
+
+        try:
+            self._build(key, onnx, self.cache, progress=progress, cancelled=self._cancelled)
+        except UnknownOperatorError:
+            raise
+        except OSError as error:
+            raise ModelError(f"{self.cache.folder} can't be written: {error.strerror or error}.") from error
+        except RuntimeError as error:
+            raise ModelError(f"{key.library} {key.version} can't compile the {part} network: {error}.") from error
+        made = self.cache.read(key)
+        if isinstance(made, str):
+            raise ModelError(f"{self.cache.path_of(key)} {made or 'is gone'} right after it was written.")
+        return key, made
+
+    def _export(self, part: str, precision: str, sampler: Sampler) -> Path:
+        """ONNX file of a network."""
+        from liveportrait.networks.fast.export import export_one
+
+        return export_one(part, self._networks, self._exports, sampler=sampler, half=precision == "fp16", say=self._say)
+
+    def _tell(self, part: str, number: int, phase: str, step: int = 0, steps: int = 0) -> None:
+        if self._cancelled is not None and self._cancelled():
+            from liveportrait.engines.tensorrt_build import BuildCancelledError
+
+            raise BuildCancelledError("The build was stopped.")
+        if self._progress is not None:
+            self._progress(BuildStep(part, number, len(PARTS), phase, step, steps))
+
+
+class CompiledNetworks:
+    """F, M, W and G, compiled, on one device.
+
+    Args:
+        compiled: The networks.
+        trt: Module of the library.
+        device: Where they run.
+        card: Name of the card and version of its driver, part of the names of kept kernels.
+        cache: Where the engines are kept.
+
+    Raises:
+        RuntimeError: One can't be loaded.
+    """
+
+    def __init__(self, compiled: Compiled, trt: Any, device: Any, card: Card, cache: EngineCache) -> None:
+        stream = side_stream(device)
+
+        def load(part: str, shared: Mapping[str, Tensor] | None = None) -> BoundNetwork:
+            key, engine = compiled.files[part]
+            about = f"{card.sm}_{card.driver[0]}_{card.driver[1]}"
+            kernels = cache.path_of(key).with_suffix(f".{about}{RUNTIME_SUFFIX}")
+            return BoundNetwork(trt, engine, device, stream=stream, shared=shared, kernels=kernels)
+
+        self._appearance, self._motion, self._warping = load("appearance"), load("motion"), load("warping")
+        self._generator = load("generator", {"feature": self._warping.outputs["out"]})
+
+    def appearance(self, image: Tensor) -> Tensor:
+        """(1, 3, 256, 256) -> f_s (1, 32, 16, 64, 64)."""
+        return self._appearance({}, {"image": image})["feature_3d"].clone()
+
+    def motion(self, image: Tensor) -> dict[str, Tensor]:
+        """(1, 3, 256, 256) -> raw heads."""
+        return {name: value.clone() for name, value in self._motion({}, {"image": image}).items()}
+
+    def warp(self, features: SourceFeatures, driving: Tensor) -> Tensor:
+        """(1, 21, 3) -> (1, 256, 64, 64), the buffer that G reads."""
+        fixed = {"feature_3d": features.volume, "kp_source": features.keypoints}
+        return self._warping(fixed, {"kp_driving": driving})["out"]
+
+    def draw(self, feature: Tensor) -> Tensor:
+        """(1, 256, 64, 64) -> (1, 3, 512, 512) in 0..1; the next call overwrites it."""
+        changing = {} if feature is self._generator.inputs["feature"] else {"feature": feature}
+        return self._generator({}, changing)["image"]
+
+    def keep_kernels(self) -> None:
+        """See BoundNetwork.keep_kernels."""
+        for network in (self._appearance, self._motion, self._warping, self._generator):
+            network.keep_kernels()
+
+
+class TensorRtEngine(TorchEngine):
+    """LivePortrait compiled by TensorRT.
+
+    Args:
+        networks: As for TorchEngine; W and G must be the plain ones.
+        device: "auto", "cuda" or "cuda:N".
+        precision: "auto" takes fp16 if its test picture passes, else fp32; a named one is the only one tried.
+        threads: CPU threads of PyTorch, 0 for its own choice.
+        exports: Folder of the ONNX files; the user's cache by default.
+        cache: Where compiled networks are kept.
+        card: The card; asked of the driver by default.
+        library: Which TensorRT; the one that fits the card by default.
+        build: See EngineMaker.
+
+    Raises:
+        ModelError: No card, no TensorRT, or PyTorch can't use the card.
+        ValueError: The precision is unknown.
+    """
+
+    name = "tensorrt"
+
+    def __init__(
+        self,
+        networks: Mapping[str, nn.Module],
+        *,
+        device: str = "auto",
+        precision: Precision = "auto",
+        threads: int = 0,
+        exports: Path | None = None,
+        cache: EngineCache | None = None,
+        card: Card | None = None,
+        library: Library | None = None,
+        build: Build = build_engine,
+    ) -> None:
+        if precision in ("bf16", "int8"):
+            raise ValueError(f"The tensorrt engine has no {precision} files; choose auto, fp32 or fp16.")
+        try:
+            self._card = card or find_card(card_index(device))
+        except NoCardError as error:
+            raise ModelError(f"It needs an NVIDIA graphics card, and {error}.") from error
+        self._library = library or find_library(self._card)
+        where = "cuda" if device == "auto" else device
+        super().__init__(networks, device=where, precision="fp32", threads=threads, batch=1)
+        self._maker = EngineMaker(
+            {
+                "appearance_feature_extractor": self._appearance, "motion_extractor": self._motion,
+                "warping_module": self._warping, "spade_generator": self._generator,
+            },
+            self._library, targets_of(self._library, self._card), exports=exports, cache=cache, build=build,
+        )  # fmt: skip
+        self._forms = ["fp16", "fp32"] if precision == "auto" else [precision]
+        self._form = ""
+        self._compiled: CompiledNetworks | None = None
+
+    def warm_up(self) -> None:
+        """Load or compile the networks and choose the precision by a test picture, once; PyTorch's own are let go."""
+        if self._compiled is not None:
+            return
+        with self._guard.mode("fp32"):
+            image = self._image(_test_picture())
+            features, driving = self._case(self._appearance, self._motion, image)
+            wanted = self._picture(features, driving)
+
+            def judge(compiled: CompiledNetworks) -> str:
+                """What is wrong with the compiled networks, or an empty string."""
+                own = self._case(compiled.appearance, compiled.motion, image)
+                square = float((compiled.draw(compiled.warp(*own)) - wanted).square().mean())
+                if not math.isfinite(square):
+                    return "it draws NaN"
+                decibels = psnr(square)
+                return f"its picture is only {decibels:.1f} dB from PyTorch's" if decibels < LOWEST_PSNR else ""
+
+            chosen: dict[str, CompiledNetworks] = {}
+
+            def start(form: str) -> CompiledNetworks:
+                chosen[form] = self._load(form)
+                return chosen[form]
+
+            compiled = first_sound(self._forms, start, judge)
+        self._form = next(form for form, each in chosen.items() if each is compiled)
+        compiled.keep_kernels()
+        self._compiled = compiled
+        self._appearance, self._motion = compiled.appearance, compiled.motion  # type: ignore[assignment]
+        del self._warping, self._generator, self._maker
+
+    @property
+    def precision(self) -> str:
+        """Type of the convolutions in use."""
+        self.warm_up()
+        return self._form
+
+    def describe(self) -> dict[str, str]:
+        """As TorchEngine.describe, with the library."""
+        self.warm_up()
+        own = {"runtime": f"{self._library.name} {self._library.version}", "card": f"{self._card.name} {self._card.sm}"}
+        return super().describe() | own
+
+    def split(self, features: SourceFeatures) -> tuple[Callable[[Tensor], Any], Callable[[Any], Tensor]]:
+        """See TorchEngine.split."""
+        self.warm_up()
+        compiled = self._compiled
+        assert compiled is not None
+        return (lambda driving: compiled.warp(features, driving)), compiled.draw
+
+    # ------------------------------------------------------------------ parts
+
+    def _ready(self) -> Any:
+        self.warm_up()
+        return super()._ready()
+
+    @staticmethod
+    def _case(appearance: Any, motion: Any, image: Tensor) -> tuple[SourceFeatures, Tensor]:
+        """A synthetic head, and the keypoints of its mirror image."""
+        pair = motion(image), motion(image.flip(-1))
+        source, driving = (heads["scale"][..., None] * heads["kp"].reshape(1, KEYPOINTS, 3) for heads in pair)
+        return SourceFeatures(appearance(image), source), driving
+
+    def _picture(self, features: SourceFeatures, driving: Tensor) -> Tensor:
+        """PyTorch's own picture."""
+        warp, draw = super().split(features)
+        return draw(warp(driving))
+
+    def _load(self, form: str) -> CompiledNetworks:
+        """Compiled networks on the card; what the driver refuses is compiled once more."""
+        cache = self._maker.cache
+        compiled = self._maker.get(form)
+        try:
+            return CompiledNetworks(compiled, self._library.module, self.device, self._card, cache)
+        except RuntimeError as error:
+            logger.warning("The compiled networks can't be used, because %s; they are compiled again.", error)
+        compiled = self._maker.get(form, anew=True)
+        return CompiledNetworks(compiled, self._library.module, self.device, self._card, cache)
+
+
+def load_engine(weights: Path | None = None, *, variant: Variant = "human", **others: Any) -> TensorRtEngine:
+    """The engine with the official weights; arguments as those of TensorRtEngine."""
+    engine = TensorRtEngine(plain_networks(weights, variant), **others)
+    engine.animals = variant == "animals"
+    return engine
+
+
+def plain_networks(weights: Path | None = None, variant: Variant = "human") -> dict[str, nn.Module]:
+    """The official networks, spectral norms divided out.
+
+    Args:
+        weights: See liveportrait.engines.torch_fast.checkpoint_files.
+        variant: See there.
+
+    Raises:
+        ModelError: A file is missing or isn't what its name says.
+    """
+    from liveportrait.engines.torch_fast import checkpoint_files
+    from liveportrait.networks.generator import fold_spectral_norm
+    from liveportrait.networks.loading import load_networks
+
+    networks = load_networks(checkpoint_files(weights, variant), convert=True)
+    fold_spectral_norm(networks["spade_generator"])
+    return networks
+
+
+def build_engines(
+    weights: Path | None = None,
+    *,
+    variant: Variant = "human",
+    precision: str = "fp16",
+    library: str = "auto",
+    target: str = "",
+    device: str = "auto",
+    cache: EngineCache | None = None,
+    exports: Path | None = None,
+    anew: bool = False,
+    say: Callable[[str], None] | None = None,
+    warn: Callable[[str], None] | None = None,
+    progress: Callable[[BuildStep], None] | None = None,
+    cancelled: Cancelled | None = None,
+) -> list[Path]:
+    """Compile the networks ahead of time; by TensorRT-RTX this needs no card.
+
+    Args:
+        weights: Folder of the official weights; None takes the installed ones.
+        variant: "human" or "animals".
+        precision: "fp16" or "fp32".
+        library: "auto", "tensorrt-rtx" or "tensorrt".
+        target: One of tensorrt_library.TARGETS; empty for what fits the card that is here, or most cards.
+        device: The card, "cuda:N".
+        cache: Where compiled networks are kept; the user's cache by default.
+        exports: Folder of the ONNX files; the user's cache by default.
+        anew: Compile them even if they are there.
+        say: Told in one line what is made.
+        warn: Told in one line what is made again, and why.
+        progress: Told each step.
+        cancelled: Looked at all the time; True stops the work, which leaves no half file.
+
+    Returns:
+        The engines' files.
+
+    Raises:
+        ModelError: No library fits, weights or packages are missing, or something can't be compiled.
+        BuildCancelledError: It was stopped.
+        ValueError: There is no such precision or target.
+    """
+    if precision not in ("fp16", "fp32"):
+        raise ValueError(f"There are no {precision} engines; choose fp16 or fp32.")
+    if target and (target not in TARGETS or library == FULL):
+        raise ValueError(f"There is no target '{target}'; tensorrt-rtx compiles for {', '.join(TARGETS)}.")
+    card = None
+    if not target and library != RTX:
+        with suppress(NoCardError):
+            card = find_card(card_index(device))
+    found = find_library(card, library)
+    networks = plain_networks(weights, variant)
+    targets = [target] if target else targets_of(found, card)
+    maker = EngineMaker(
+        networks, found, targets, exports=exports, cache=cache, say=say, warn=warn, progress=progress,
+        cancelled=cancelled,
+    )  # fmt: skip
+    compiled = maker.get(precision, anew=anew)
+    return [maker.cache.path_of(key) for key, _ in compiled.files.values()]

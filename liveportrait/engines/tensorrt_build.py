@@ -1,0 +1,232 @@
+"""Compiles networks in a process of their own, which can be stopped at any moment and leaves no half file.
+
+    python -m liveportrait.engines.tensorrt_build
+
+reads one line of JSON, a request, and writes one line for each step. It ends when its input does, so it doesn't outlive
+the program that has started it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import queue
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final, TextIO
+
+from liveportrait.engines.tensorrt_cache import EngineCache, EngineKey, key_from, write_engine
+from liveportrait.engines.tensorrt_library import MODULES, UnknownOperatorError, compile_file
+
+POLL: Final = 0.1
+"""Seconds between two looks at whether the build shall stop."""
+GRACE: Final = 5.0
+"""Seconds that a process gets to end before it is killed."""
+
+Cancelled = Callable[[], bool]
+
+
+class BuildCancelledError(Exception):
+    """The build was stopped as somebody asked."""
+
+
+@dataclass(frozen=True)
+class BuildStep:
+    """How far a build is.
+
+    Attributes:
+        network: Which network.
+        number: Its number, from 1 on.
+        total: Number of networks.
+        phase: What is being done.
+        step: Steps done of this phase.
+        steps: Steps of this phase, 0 where that isn't known.
+    """
+
+    network: str
+    number: int
+    total: int
+    phase: str
+    step: int = 0
+    steps: int = 0
+
+
+def build_engine(
+    key: EngineKey,
+    onnx: Path,
+    cache: EngineCache,
+    *,
+    progress: Callable[[str, int, int], None] | None = None,
+    cancelled: Cancelled | None = None,
+    command: list[str] | None = None,
+) -> Path:
+    """Compile a network in a process of its own.
+
+    Args:
+        key: What is to be made.
+        onnx: The ONNX file.
+        cache: Where the engine is kept.
+        progress: Told the phase, the step and the number of steps.
+        cancelled: Looked at all the time; True stops the build.
+        command: Starts the process; this module by default.
+
+    Returns:
+        The engine's file.
+
+    Raises:
+        BuildCancelledError: It was stopped.
+        UnknownOperatorError: The library can't read the file.
+        RuntimeError: It can't be compiled.
+        OSError: The file can't be written.
+    """
+    part = cache.new_part(key)
+    request = {"module": MODULES[key.library], "onnx": str(onnx), "part": str(part), "key": asdict(key)}
+    process = _start(command or [sys.executable, "-m", __name__])
+    try:
+        answers: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+        told: deque[str] = deque(maxlen=3)
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        threading.Thread(target=_read, args=(process.stdout, answers), daemon=True).start()
+        threading.Thread(target=told.extend, args=(process.stderr,), daemon=True).start()
+        process.stdin.write(json.dumps(request) + "\n")
+        process.stdin.flush()
+        answer = _follow(answers, progress, cancelled)
+        if answer is None:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(GRACE)
+            code = process.poll()
+            last = next((line.strip() for line in reversed(told) if line.strip()), "")
+            raise RuntimeError(f"the compiler broke down with code {code}{f' ({last})' if last else ''}")
+        if "unknown" in answer:
+            raise UnknownOperatorError(str(answer["unknown"]))
+        if "error" in answer:
+            raise RuntimeError(str(answer["error"]))
+        return cache.adopt(key, part)
+    except BrokenPipeError as error:
+        raise RuntimeError("the compiler could not be started") from error
+    finally:
+        _end(process)
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
+def _follow(
+    answers: queue.SimpleQueue[dict[str, Any] | None],
+    progress: Callable[[str, int, int], None] | None,
+    cancelled: Cancelled | None,
+) -> dict[str, Any] | None:
+    """Hand on what the process tells until its last word, which is returned; None if it ends without one.
+
+    Raises:
+        BuildCancelledError: See build_engine.
+    """
+    while True:
+        if cancelled is not None and cancelled():
+            raise BuildCancelledError("The build was stopped.")
+        try:
+            answer = answers.get(timeout=POLL)
+        except queue.Empty:
+            continue
+        if answer is None or "phase" not in answer:
+            return answer
+        if progress is not None:
+            progress(str(answer["phase"]), int(answer["step"]), int(answer["steps"]))
+
+
+def _start(command: list[str]) -> subprocess.Popen[str]:
+    """A process in a group of its own: Ctrl-C reaches the program, which then ends the process."""
+    root = str(Path(__file__).resolve().parents[2])
+    paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
+    named: dict[str, Any] = {"start_new_session": True}
+    if sys.platform == "win32":
+        named = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
+    return subprocess.Popen(  # noqa: S603 - our own module
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8",
+        errors="replace", env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)}, **named,
+    )  # fmt: skip
+
+
+def _read(stream: TextIO, answers: queue.SimpleQueue[dict[str, Any] | None]) -> None:
+    for line in stream:
+        with suppress(ValueError):
+            answer = json.loads(line)
+            if isinstance(answer, dict):
+                answers.put(answer)
+    answers.put(None)
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """End a process that may still run, and wait until it is gone: only then it writes nothing any more."""
+    with suppress(OSError):
+        if process.stdin is not None:
+            process.stdin.close()
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(GRACE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+# ---------------------------------------------------------------------- in the process
+
+
+def main(stdin: TextIO | None = None, stdout: TextIO | None = None) -> int:
+    """Do one request.
+
+    Args:
+        stdin: Gives the request; the build stops when it ends.
+        stdout: Gets the answers.
+    """
+    stdin, stdout = stdin or sys.stdin, stdout or sys.stdout
+    request = json.loads(stdin.readline())
+    part = Path(request["part"])
+    threading.Thread(target=_watch, args=(stdin, part), daemon=True).start()
+
+    def tell(**answer: Any) -> bool:
+        stdout.write(json.dumps(answer) + "\n")
+        stdout.flush()
+        return True
+
+    key = key_from(request["key"])
+    try:
+        trt = importlib.import_module(request["module"])
+        start = time.perf_counter()
+        engine = compile_file(
+            trt, Path(request["onnx"]), target=key.target, flags=key.flags,
+            progress=lambda phase, step, steps: tell(phase=phase, step=step, steps=steps),
+        )  # fmt: skip
+        with part.open("wb") as stream:
+            write_engine(stream, key, engine, time.perf_counter() - start)
+            stream.flush()
+            os.fsync(stream.fileno())
+    except UnknownOperatorError as error:
+        tell(unknown=str(error))
+    except (RuntimeError, OSError, ImportError, AttributeError, TypeError, ValueError) as error:
+        tell(error=f"{error}" or type(error).__name__)
+    else:
+        tell(done=True)
+    return 0
+
+
+def _watch(stdin: TextIO, part: Path) -> None:
+    """End the process when nobody waits for it any more."""
+    stdin.read()
+    with suppress(OSError):
+        part.unlink(missing_ok=True)
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -185,7 +185,7 @@ class TimedGuard(PrecisionGuard):
 
 
 class TorchFastEngine(TorchEngine):
-    """LivePortrait on PyTorch with the rewritten W and G.
+    """LivePortrait on PyTorch with M, W and G rewritten.
 
     Args:
         networks: As for TorchEngine; W and G must be the plain ones, whose weights are copied.
@@ -207,18 +207,21 @@ class TorchFastEngine(TorchEngine):
         import torch
 
         from liveportrait.networks.fast.generator import FastGenerator
+        from liveportrait.networks.fast.motion import FastMotionExtractor
         from liveportrait.networks.fast.warping import FastWarping
         from liveportrait.networks.generator import SPADEGenerator
+        from liveportrait.networks.motion_extractor import MotionExtractor
         from liveportrait.networks.warping import WarpingNetwork
 
         warping, generator = self._warping, self._generator
         if not isinstance(warping, WarpingNetwork) or not isinstance(generator, SPADEGenerator):
             raise ModelError("The torch-fast engine rewrites the plain warping module and generator; it got others.")
         del self._warping, self._generator
-        for module in (self._appearance, self._motion):
-            for parameter in module.parameters():
-                if parameter.dim() == 4:
-                    parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+        for parameter in self._appearance.parameters():
+            if parameter.dim() == 4:
+                parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+        if isinstance(self._motion, MotionExtractor):
+            self._motion = FastMotionExtractor(self._motion)
         self._guard: TimedGuard = TimedGuard(self.device, precision)
         full = FastWarping(warping.cpu()), FastGenerator(generator.cpu())
         self._pairs: dict[str, tuple[FastWarping, FastGenerator]] = {

@@ -13,6 +13,7 @@ torch = pytest.importorskip("torch", reason="PyTorch (extra 'torch') is not inst
 
 from liveportrait.networks import NAMES, build_network  # noqa: E402
 from liveportrait.networks.blocks import coordinate_grid  # noqa: E402
+from liveportrait.networks.fast.motion import FastMotionExtractor  # noqa: E402
 from liveportrait.networks.generator import fold_spectral_norm  # noqa: E402
 
 Recorded = dict[str, np.ndarray]
@@ -89,8 +90,12 @@ def test_appearance(networks, recipe, reference):
         assert recipe.error(reference, f"appearance/syn_{name}/feature_3d", volume[None]) < 5e-5
 
 
-def test_motion_extractor(networks, recipe, reference, picture):
+@pytest.mark.parametrize("form", ["plain", "fast"])
+def test_motion_extractor(form, networks, recipe, reference, picture):
     network = networks["motion_extractor"]
+    if form == "fast":
+        before = {name: value.clone() for name, value in network.state_dict().items()}
+        network = FastMotionExtractor(network)
     cases = {f"syn_{n}": recipe.synthetic_image(n) for n in "abc"}
     cases |= {name: picture(name) for name in ("src_s9", "drv_s5", "drv_s3")}
     heads = network(torch.from_numpy(np.concatenate([recipe.image_tensor(image) for image in cases.values()])))
@@ -103,6 +108,9 @@ def test_motion_extractor(networks, recipe, reference, picture):
                 assert abs(got - reference[name]).max() < 1e-5
             else:
                 assert recipe.error(reference, name, got) < 2e-5, name
+    if form == "fast":  # it has copied the weights, not changed them
+        after = networks["motion_extractor"].state_dict()
+        assert all(torch.equal(after[name], value) for name, value in before.items())
 
 
 def test_motion_extractor_layers(networks, recipe, reference):

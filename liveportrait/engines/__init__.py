@@ -247,7 +247,7 @@ def load_engine(
         engine = _load(spec, _pick_device(spec, device), *how)
         say(f"Engine {spec.name} was asked for.")
         return engine
-    passed_over: list[str] = []
+    passed_over: dict[str, list[str]] = {}  # reason -> engines
     usable: list[EngineSpec] = []
     for spec in sorted(known, key=lambda s: -s.rank):
         reason = spec.missing(variant)
@@ -256,7 +256,7 @@ def load_engine(
         if not reason and device == "auto" and not animals:
             reason = spec.unfit()
         if reason:
-            passed_over.append(f"Not {spec.name}: {reason}")
+            passed_over.setdefault(reason, []).append(spec.name)
         else:
             usable.append(spec)
 
@@ -272,14 +272,19 @@ def load_engine(
                 raise EngineUnavailableError(spec.name, f"{failure}") from failure
             engine = order.loaded[spec.name] if spec.name in order.loaded else load(spec)
         except EngineUnavailableError as error:
-            passed_over.append(f"Not {spec.name}: {error.reason}")
-            warn(f"{error} The next best engine is tried.")
+            passed_over.setdefault(error.reason, []).append(spec.name)
+            warn(f"{str(error).rstrip('.')}. The next best engine is tried.")
             continue
         hint = HOW_TO_GET.format(variant) if any(NO_WEIGHTS in reason for reason in passed_over) else ""
-        told = [f"Engine {spec.name} is used, the best one that is ready here.", order.words, *passed_over, hint]
+        told = [f"Engine {spec.name} is used, the best one that is ready here.", order.words, *_told(passed_over), hint]
         say(" ".join(filter(None, told)))
         return engine
-    raise EngineUnavailableError("", " ".join(passed_over))
+    raise EngineUnavailableError("", " ".join(_told(passed_over)))
+
+
+def _told(passed_over: dict[str, list[str]]) -> list[str]:
+    """One sentence for each reason."""
+    return [f"Not {', '.join(names)}: {reason.rstrip('.')}." for reason, names in passed_over.items()]
 
 
 def _by_speed(

@@ -44,10 +44,11 @@ def test_auto_says_what_it_passed_over() -> None:
         spec("low", 1),
         spec("high", 2, requires=("no_such_package",)),
         spec("top", 3, models=("liveportrait/animals",)),
+        spec("higher", 2, requires=("no_such_package",)),
     ]
     load_engine(specs=specs, say=said.append)
     assert said[0].startswith("Engine low is used")
-    assert "Not high: the package no_such_package is not installed." in said[0]
+    assert "Not high, higher: the package no_such_package is not installed." in said[0]
     assert "Not top: its weights (model liveportrait/animals) are not here." in said[0]
 
 
@@ -55,7 +56,7 @@ def test_auto_falls_back_with_one_warning() -> None:
     warned: list[str] = []
     engine = load_engine(specs=[spec("low", 1), spec("high", 2, "broken")], warn=warned.append)
     assert engine.name == "good"
-    assert warned == ["The high engine can't run here: the self-test gave NaN The next best engine is tried."]
+    assert warned == ["The high engine can't run here: the self-test gave NaN. The next best engine is tried."]
 
 
 def test_none_can_run() -> None:

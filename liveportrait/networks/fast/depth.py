@@ -50,6 +50,8 @@ class ToomConv(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(D*B, I, H, W) depth-major, channels-last -> (D*B, O, H, W)."""
         parts = along_depth(self.into, x).chunk(len(self.convs))
+        if torch.compiler.is_exporting():
+            return along_depth(self.back, torch.cat([conv(part) for conv, part in zip(self.convs, parts, strict=True)]))
         outputs = cast(Conv, self.convs[0]).weight.shape[0]
         size = (len(parts[0]), outputs, *x.shape[2:])
         products = torch.empty(
@@ -96,6 +98,8 @@ class FourierConv(nn.Module):
         """(D*B, I, H, W) depth-major, channels-last -> (D*B, O, H, W) float32."""
         outputs, (height, width), batch = len(self.still.weight), x.shape[2:], len(x) // self.back.shape[0]
         parts = along_depth(self.into, x)
+        if torch.compiler.is_exporting():
+            return self._exported(parts, batch)
         products = torch.empty(self.back.shape[1], batch, height, width, outputs, device=x.device)
         products[0] = self.still(parts[:batch]).permute(0, 2, 3, 1)
         for index, conv in enumerate(self.waves):
@@ -105,6 +109,15 @@ class FourierConv(nn.Module):
             products[1 + 4 * index : 5 + 4 * index].unflatten(0, (2, 2)).copy_(both)
         summed = self.back.float() @ products.flatten(1)
         return summed.reshape(-1, height, width, outputs).permute(0, 3, 1, 2)
+
+    def _exported(self, parts: Tensor, batch: int) -> Tensor:
+        """The same without writing into parts of a tensor."""
+        products = [self.still(parts[:batch])]
+        for index, conv in enumerate(self.waves):
+            start = (1 + 2 * index) * batch
+            both = conv(parts[start : start + 2 * batch])  # of the wave's two parts
+            products.extend(half for part in both.split(batch) for half in part.chunk(2, dim=1))
+        return along_depth(self.back, torch.cat(products).float())
 
 
 def along_depth(matrix: Tensor, x: Tensor) -> Tensor:
@@ -118,6 +131,8 @@ def along_depth(matrix: Tensor, x: Tensor) -> Tensor:
         (N*B, C, H, W), channels-last, in x's type.
     """
     channels, height, width = x.shape[1:]
+    if torch.compiler.is_exporting():
+        return (matrix.to(x.dtype) @ x.reshape(matrix.shape[1], -1)).reshape(-1, channels, height, width)
     flat = x.permute(0, 2, 3, 1).reshape(matrix.shape[1], -1)
     return (matrix.to(x.dtype) @ flat).reshape(-1, height, width, channels).permute(0, 3, 1, 2)
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from liveportrait.networks.fast.int8 import Int8Conv, Levels, step_of, to_levels
-from liveportrait.networks.fast.layers import Conv, UpConv, spread_phases, spread_phases_in_place
+from liveportrait.networks.fast.layers import Conv, UpConv, end_type, spread_phases, spread_phases_in_place
 from liveportrait.networks.fast.rewrites import Rewrites, fold_shortcut
 from liveportrait.networks.generator import SLOPE, SPADE, SPADEGenerator, SPADEResnetBlock
 
@@ -118,18 +118,19 @@ class FastBlock(nn.Module):
 
     def forward(self, x: Tensor, hidden: tuple[Tensor | Levels, ...]) -> Tensor:
         """Block input x (B, I, h, w), hidden maps of norm_0, norm_1 and norm_s -> (B, O, scale*h, scale*w)."""
+        kind = self.conv_0.weight.dtype  # x may have more digits
         if self.shared_norm:
-            normal = upsampled(normalised(x), self.scale)
+            normal = upsampled(normalised(x).to(kind), self.scale)
             shortcut = normal
         else:
             x = upsampled(x, self.scale)
-            normal = normalised(x)
-            shortcut = normalised(x) if self.norm_s is not None else normal
+            normal = normalised(x).to(kind)
+            shortcut = normalised(x).to(kind) if self.norm_s is not None else normal
         y = self.conv_0(functional.leaky_relu_(self.norm_0(normal, hidden[0]), SLOPE))
         y = self.conv_1(functional.leaky_relu_(self.norm_1(normalised(y), hidden[1]), SLOPE))
         if self.norm_s is not None and self.conv_s is not None:
             return y.add_(self.conv_s(self.norm_s(shortcut, hidden[2])))
-        return y.add_(x)
+        return x.add_(y)
 
 
 class FastGenerator(nn.Module):
@@ -171,8 +172,10 @@ class FastGenerator(nn.Module):
         self.set_type(dtype)
 
     def set_type(self, dtype: torch.dtype) -> None:
-        """Cast the weights, which lie channels-last."""
-        self.to(dtype)
+        """Cast the weights, which lie channels-last; the first convolution rounds less (layers.end_type)."""
+        for module in (self.blocks, self.conditions, self.conv_img):
+            module.to(dtype)
+        self.fc.to(end_type(dtype))
         for parameter in self.parameters():
             if parameter.dim() == 4:
                 parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
@@ -195,13 +198,12 @@ class FastGenerator(nn.Module):
 
     def _pixels(self, feature: Tensor) -> Tensor:
         """(B, 12, 4h, 4w) before the sigmoid."""
-        feature = feature.to(self.dtype)
         if not torch.compiler.is_exporting():
             feature = feature.contiguous(memory_format=torch.channels_last)
         hidden: list[Tensor | Levels] = []
         for condition in self.conditions:
-            hidden.extend(self._hidden(condition, feature))
-        x = self.fc(feature)
+            hidden.extend(self._hidden(condition, feature.to(self.dtype)))
+        x = self.fc(feature)  # in bfloat16 this and the sums of the middle blocks keep all their digits
         for index, block in enumerate(self.blocks):
             first = 2 * index if index < SPADEGenerator.MIDDLE_BLOCKS else 3 * index - SPADEGenerator.MIDDLE_BLOCKS
             x = block(x, tuple(hidden[first : first + 3]))

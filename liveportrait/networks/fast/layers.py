@@ -9,6 +9,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 
+def end_type(dtype: torch.dtype) -> torch.dtype:
+    """Type of the convolutions between W and G, where it pays to round less.
+
+    Args:
+        dtype: That of all others.
+    """
+    return torch.float32 if dtype == torch.bfloat16 else dtype
+
+
 class Conv(nn.Module):
     """2-D convolution of stride 1 with fixed weights; runs in the type of its weights.
 

@@ -15,6 +15,7 @@ from liveportrait.networks.fast.layers import (
     Conv,
     UpConv,
     depth_window,
+    end_type,
     gather_sample,
     hat_matrices,
     shifted_sum,
@@ -168,14 +169,18 @@ class FastWarping(nn.Module):
         self.set_type(dtype)
 
     def set_type(self, dtype: torch.dtype) -> None:
-        """Cast the convolutions; everything that touches coordinates stays in float32."""
-        waves = [] if self.mask_waves is None else [self.mask_waves]
-        for module in (*self.down, *self.up, self.last, self.mask, *waves, self.third, self.fourth):
-            module.to(dtype)
+        """Cast the convolutions; everything that touches coordinates stays in float32.
+
+        In bfloat16 the last ones stay as well: they are 3 per cent of W's products, and G's norms lift what they round.
+        """
+        waves, self.end_dtype = [] if self.mask_waves is None else [self.mask_waves], end_type(dtype)
+        own = (*self.down, *self.up, self.last, self.mask, *waves)
+        for module in (*own, self.third, self.fourth):
+            module.to(dtype if module in own else self.end_dtype)
             for parameter in module.parameters():
                 if parameter.dim() == 4:
                     parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
-        self.occlusion_taps.data = self.occlusion_taps.data.to(dtype)
+        self.occlusion_taps.data = self.occlusion_taps.data.to(self.end_dtype)
         self.dtype = dtype
 
     def prepare(self, feature: Tensor, kp_source: Tensor) -> WarpSource:
@@ -208,7 +213,7 @@ class FastWarping(nn.Module):
 
         Returns:
             occlusion_map (B, 1, H, W), deformation (B, D, H, W, 3), both float32; out (B, 256, H, W) in the type of
-            the convolutions.
+            the last convolutions.
         """
         batch = len(kp_driving)
         kp_driving = kp_driving.float()
@@ -230,10 +235,10 @@ class FastWarping(nn.Module):
             warped = functional.grid_sample(
                 volume, deformation, mode="bilinear", padding_mode="zeros", align_corners=False
             )
-        flat = warped.flatten(1, 2).to(self.dtype)
+        flat = warped.flatten(1, 2).to(self.end_dtype)
         if not torch.compiler.is_exporting():
             flat = flat.contiguous(memory_format=torch.channels_last)
-        out = self.fourth(functional.leaky_relu_(self.third(flat), LEAK)) * occlusion.to(self.dtype)
+        out = self.fourth(functional.leaky_relu_(self.third(flat), LEAK)) * occlusion.to(self.end_dtype)
         return {"occlusion_map": occlusion, "deformation": deformation, "out": out}
 
     # ------------------------------------------------------------------ parts
@@ -295,6 +300,7 @@ class FastWarping(nn.Module):
         """(B, 1, H, W) float32 in 0..1."""
         height, width = prediction.shape[2:]
         rows = prediction.permute(0, 2, 3, 1).reshape(-1, batch * height * width, prediction.shape[1])
+        rows = rows.to(self.end_dtype)
         taps = torch.bmm(rows, self.occlusion_taps).float().sum(0).reshape(batch, height, width, -1)
         return torch.sigmoid(self.occlusion_place(taps.permute(0, 3, 1, 2)))
 

@@ -119,8 +119,29 @@ def test_coordinates_stay_in_float32(networks, motion, warped):
     volume, driving, source = motion
     got = fast.warp(fast.prepare(volume, source), driving)
     assert got["deformation"].dtype == got["occlusion_map"].dtype == torch.float32
-    assert got["out"].dtype == torch.bfloat16
     assert float((got["deformation"] - warped["deformation"]).abs().mean()) < 2e-3
+
+
+@pytest.mark.parametrize(("kind", "kept"), [(torch.bfloat16, torch.float32), (torch.float16, torch.float16)])
+def test_between_w_and_g_bfloat16_rounds_nothing(networks, kind, kept):
+    """G's norms take the mean off every channel, and lift what was rounded on top of it."""
+    warping, generator = FastWarping(networks["warping_module"], dtype=kind), FastGenerator(networks["spade_generator"])
+    generator.set_type(kind)
+    ends = [*warping.third.parameters(), *warping.fourth.parameters(), *generator.fc.parameters()]
+    assert {p.dtype for p in (*ends, warping.occlusion_taps)} == {kept}
+    convs = [*warping.last.conv.parameters(), *warping.mask.parameters(), *generator.blocks.parameters()]
+    assert {p.dtype for p in convs} == {kind}
+
+
+def test_bfloat16_of_features_far_from_zero(networks, motion, feature):
+    """Channels with a mean of 20 times their spread, as activations may have it: the picture stays as it was."""
+    full = FastGenerator(networks["spade_generator"])
+    half = FastGenerator(networks["spade_generator"], dtype=torch.bfloat16)
+    shift = 20.0 * torch.randn((1, 256, 1, 1), generator=torch.Generator().manual_seed(9))
+    exact = full.fc(feature + shift)
+    wanted, before = normalised(exact), normalised(full.fc((feature + shift).bfloat16().float()))
+    got = normalised(half.fc(feature + shift))
+    assert float((got - wanted).square().mean()) < 0.01 * float((before - wanted).square().mean())
 
 
 def test_weights_are_copied(networks, feature, drawn):

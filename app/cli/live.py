@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 PANEL = "Session"
 LEFT_OUT = (
-    "length", "fps", "output", "side_by_side", "audio", "background", "points", "driver_for",
+    "length", "fps", "output", "side_by_side", "audio", "background", "points",
 )  # fmt: skip
 NOT_IN_WINDOW = ("vcam", "record", "overwrite", "json_lines", "quiet")  # it has buttons and questions for these
 ELSEWHERE = (*NOT_IN_WINDOW, "camera", "expression", "sliders")

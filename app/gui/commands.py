@@ -184,7 +184,23 @@ class Commands(SavedCommands):
                 self.studio.apply(replace(self.studio.session, portraits=tuple(portraits)), tr("change the crop"))
 
         dialog.accepted.connect(accepted)
+        dialog.list.driver_requested.connect(partial(self.show_face_gallery, dialog))
         self._open(dialog)
+
+    def show_face_gallery(self, dialog: CropDialog, number: int, button: QWidget) -> None:
+        """Drivers for one face of a portrait."""
+
+        def take(path: str) -> None:
+            if path:
+                self.studio.remember("drivers", path)
+                dialog.list.set_driver(number, path)
+
+        def browse() -> None:
+            pattern = f"{tr('All drivers')} ({CLIPS} {STILLS} {TEMPLATES});;{tr('All files')} (*)"
+            file, _ = QFileDialog.getOpenFileName(dialog, tr("Choose a driver"), self._folder("drivers"), pattern)
+            take(file)
+
+        self.galleries.open(button, ("file", "template", "still"), lambda driver: take(driver.source), browse)
 
     def paste(self) -> None:
         """Take files or a picture from the clipboard."""

@@ -90,4 +90,4 @@ def live_source(driver: Driver, live: LiveOptions, reference: str, playback: Pla
         needed = engine if source.kind == "template" else None
         return PlayerDriver(Path(driver.source), playback, clock, needed, reference)
 
-    return replace(source, make=player)
+    return replace(source, make=player, clip=Path(driver.source) if source.kind == "video" else None)

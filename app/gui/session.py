@@ -18,7 +18,7 @@ DriverKind = Literal["sliders", "file", "camera", "still", "template"]
 View = Literal["result", "side", "over"]
 SCHEMA_VERSION: Final = 1
 MERGE_SECONDS: Final = 1.0
-PER_PORTRAIT: Final = ("face", "crop")  # options that belong to one picture
+PER_PORTRAIT: Final = ("face", "crop", "driver_for")  # options that belong to one picture
 RUN_OPTIONS: Final = frozenset({"output", "overwrite", "json_lines", "quiet"})  # asked for when a job is made
 
 
@@ -46,11 +46,13 @@ class PortraitItem:
         path: Photo or video.
         face: Which face comes alive (option "face").
         crop: Square set by hand, as the option "crop" takes it; empty follows the face.
+        driver_for: Faces with drivers of their own, as the option "driver_for" takes them.
     """
 
     path: str
     face: str = "largest"
     crop: str = ""
+    driver_for: str = ""
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from app.gui import pictures
 from app.gui.downloads import Downloads
 from app.gui.driving import live_source
 from app.gui.jobs import RenderQueue
-from app.gui.session import PER_PORTRAIT, Driver, History, Session, first_session
+from app.gui.session import PER_PORTRAIT, Driver, History, PortraitItem, Session, first_session
 from app.gui.store import Saved, list_expressions, list_user_presets
 from app.gui.threads import Background, LatestWorker
 from app.gui.translate import tr
@@ -103,7 +103,7 @@ class Studio(QObject):
         self._driver_run = 0
         self._closed = False
         self.finish_alone = False  # renders go on when the window has closed
-        self._keys: dict[str, tuple[str, str]] = {}  # portraits of the pipeline: path -> (face, crop)
+        self._keys: dict[str, PortraitItem] = {}  # portraits of the pipeline, by path
         self._presenter = LatestWorker(self._present, "present", self)
         self._presenter.done.connect(self._take)
         self._presenter.failed.connect(self.failed)
@@ -223,17 +223,17 @@ class Studio(QObject):
         self._saver.start()
 
     def _sync_portraits(self, session: Session) -> None:
-        wanted = {item.path: (item.face, item.crop) for item in session.portraits}
+        wanted = {item.path: item for item in session.portraits}
         for path in [path for path in self._keys if path not in wanted]:
             self.live.remove_portrait(path)
             del self._keys[path]
         chosen = session.portrait
         order = sorted(wanted, key=lambda path: chosen is None or path != chosen.path)
         for path in order:
-            face, crop = wanted[path]
-            if self._keys.get(path) != (face, crop):
-                self.live.add_portrait(path, Path(path), face=face, crop=crop)
-                self._keys[path] = (face, crop)
+            item = wanted[path]
+            if self._keys.get(path) != item:
+                self.live.add_portrait(path, Path(path), face=item.face, crop=item.crop, driver_for=item.driver_for)
+                self._keys[path] = item
         if chosen is not None and self.live.selected != chosen.path:
             self.live.select_portrait(chosen.path)
 

@@ -12,13 +12,13 @@ import numpy as np
 
 from app.errors import AppError
 from app.live.player import Playback, PlayerDriver
-from app.live.portraits import PreparedPortrait, scaled_choice, shrunk
+from app.live.portraits import chosen_input, prepared_scene, shrunk
 from app.live.trackers import KeptTracker
 from app.render.source import SceneMaker
 from app.render.timings import Timings
 
 if TYPE_CHECKING:
-    from app.live.portraits import Moving, Shelf
+    from app.live.portraits import Moving, PreparedPortrait, Shelf
     from app.live.settings import Settings
     from app.media.reader import Frame
     from liveportrait.engines.base import Engine
@@ -123,11 +123,7 @@ class ClipShow:
         if engine is None:
             return
         options, shrink = settings.options, moving.shrink
-        chosen = replace(
-            options.input,
-            face=scaled_choice(moving.face or options.input.face, shrink),
-            crop=scaled_choice(moving.crop or options.input.crop, shrink, 3),
-        )
+        chosen = chosen_input(options.input, moving.face, moving.crop, moving.driver_for, shrink)
         maker = SceneMaker(engine, self._tracker.get(), replace(options, input=chosen), moving.title)
         last: PreparedPortrait | None = None
         for _, scene in maker.moving(self._frames(player, settings.live.picture_size), Timings()):
@@ -135,7 +131,7 @@ class ClipShow:
             if current is None or current.recipe != moving.recipe:
                 return
             if scene.face is not None:
-                last = PreparedPortrait(moving.key, scene.picture, scene.face, moving.recipe, scene.faces[1:])
+                last = prepared_scene(moving.key, scene, moving.recipe, chosen.driver_for)
             elif last is not None:
                 last = replace(last, picture=scene.picture, hidden=True)
             if last is not None:

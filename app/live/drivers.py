@@ -68,11 +68,14 @@ class DriverSource:
         kind: camera, video, template or still.
         title: For people.
         make: Makes the driver for one run, from the session's clock and engine.
+        clip: File whose neutral frame is the one of the option "reference", as when a file is rendered; None where
+            it is found on the way, as with a camera.
     """
 
     kind: Kind
     title: str
     make: Callable[[Clock, Engine], Driver]
+    clip: Path | None = None
 
 
 class CameraDriver(Driver):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,6 +31,7 @@ class Captured:
         lone: True for a single still.
         reference: Neutral reference that comes with the motion, or None.
         run: Number of the driver within the session; frames of an earlier one are ignored.
+        place: Seconds from the first frame of a clip that can be sought; None where there is no such thing.
     """
 
     index: int
@@ -38,6 +42,7 @@ class Captured:
     lone: bool = False
     reference: Motion | None = None
     run: int = 0
+    place: Fraction | None = None
 
 
 @dataclass(frozen=True)
@@ -49,12 +54,14 @@ class Tracked:
         face: Landmarks in pixels of the driver's picture; None if no face is seen or needed.
         motion: Smoothed motion (N = 1), bridged where no face is seen; None before the first face.
         reference: Neutral reference (N = 1), or None before the first face.
+        own: File that drives some face alone -> its motion and reference.
     """
 
     captured: Captured | None = None
     face: Face | None = None
     motion: Motion | None = None
     reference: Motion | None = None
+    own: Mapping[Path, tuple[Motion, Motion]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

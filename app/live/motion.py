@@ -69,15 +69,29 @@ class LiveMotion:
         self._from = self._until = -math.inf  # the pool takes frames from here to there
         self._count: int | None = None  # seconds last announced
         self._wish: float | None = None
+        self._asked = False
+
+    @property
+    def reference(self) -> Motion | None:
+        """What motion is measured from at the moment."""
+        return self._reference
 
     def recentre(self, at: float) -> None:
         """Take a new neutral reference out of the half second that follows a time; from any thread."""
-        self._wish = at
+        self._wish, self._asked = at, True
 
-    def fix(self, reference: Motion) -> None:
-        """Measure from this frame (N = 1) and search no further."""
-        self._reference = self._target = reference
-        self._searching = False
+    def fix(self, reference: Motion, *, at_once: bool = False) -> None:
+        """Measure from this frame (N = 1) and search no further, unless somebody has asked for a new reference.
+
+        Args:
+            reference: The frame.
+            at_once: Leap to it; otherwise the way from the reference in use is eased.
+        """
+        if self._asked:
+            return
+        self._target, self._since = reference, 0.0 if self._time is None else self._time
+        self._reference = reference if at_once or self._reference is None else self._reference
+        self._searching, self._pool = False, []
 
     def lone(self, motion: Motion) -> MotionStep:
         """Motion of a still, measured from its own neutral expression."""
@@ -106,7 +120,7 @@ class LiveMotion:
         self._announce(time)
         if raw is not None:
             self._search(raw, time, first)
-        self._approach(time, dt)
+        self._approach(time, dt, jump)
         if self._reference is None:
             return MotionStep(None, None)
         shown = self._hold(raw, self._reference if rest is None else rest, dt)
@@ -140,10 +154,10 @@ class LiveMotion:
         if late:
             self._searching, self._pool = False, []
 
-    def _approach(self, time: float, dt: float) -> None:
+    def _approach(self, time: float, dt: float, jump: bool) -> None:
         if self._target is None or self._reference is None or self._reference is self._target:
             return
-        if time - self._since > SETTLED:
+        if jump or time - self._since > SETTLED:
             self._reference = self._target
         else:
             self._reference = blend(self._reference, self._target, np.float32(1 - math.exp(-dt / EASE)))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import tempfile
 import threading
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -39,57 +39,83 @@ def named_parts(options: InputOptions) -> dict[str, Path]:
     return {region: Path(name) for region, name in named.items() if name}
 
 
-@dataclass
 class _Part:
-    driver: Driver
-    sampler: MotionSampler
-    hold: FaceHold
+    """Plays one driver that was read."""
+
+    def __init__(self, driver: Driver) -> None:
+        self.driver = driver
+        self._samplers = {loop: MotionSampler(driver.track, loop=loop) for loop in (False, True)}
+        self._hold = FaceHold(HOLD, EASE)
+        self._before = 0.0
+
+    def __call__(self, at: Fraction, *, loop: bool) -> Motion:
+        """Motion (N = 1) at a time in seconds."""
+        seen, _ = self._samplers[loop](at)
+        dt, self._before = max(0.0, float(at) - self._before), float(at)
+        return self._hold(seen, self.driver.reference, dt)
 
 
 class PartDrivers:
-    """Read drivers of parts, played against the clock.
+    """Read drivers of parts and of single faces, played along with the driver.
+
+    A driver that is a clip leads: they show what belongs to its time, as in a rendered file. With a camera they play
+    against the clock, over and over.
 
     Args:
         engine: Engine of the session.
         drivers: Region -> its driver.
+        own: File -> driver of whole faces.
     """
 
-    def __init__(self, engine: Engine, drivers: Mapping[str, Driver]) -> None:
+    def __init__(self, engine: Engine, drivers: Mapping[str, Driver], own: Mapping[Path, Driver] | None = None) -> None:
         self._engine = engine
-        self._parts = {
-            region: _Part(driver, MotionSampler(driver.track, loop=True), FaceHold(HOLD, EASE))
-            for region, driver in drivers.items()
-        }
+        self._parts = {region: _Part(driver) for region, driver in drivers.items()}
+        self._own = {path: _Part(driver) for path, driver in (own or {}).items()}
         self._start: float | None = None
-        self._before = 0.0
 
-    def join(self, motion: Motion, reference: Motion, time: float) -> tuple[Motion, Motion]:
+    def _at(self, time: float, place: Fraction | None) -> Fraction:
+        self._start = time if self._start is None else self._start
+        return Fraction(round((time - self._start) * TICKS), TICKS) if place is None else place
+
+    def faces(self, time: float, place: Fraction | None = None) -> dict[Path, tuple[Motion, Motion]]:
+        """Motion and reference (N = 1 each) of the faces that have a driver of their own, by its file.
+
+        Args:
+            time: Seconds on the session's clock; they rise.
+            place: Seconds within the clip that drives, or None.
+        """
+        at, loop = self._at(time, place), place is None
+        return {path: (part(at, loop=loop), part.driver.reference) for path, part in self._own.items()}
+
+    def join(
+        self, motion: Motion, reference: Motion, time: float, place: Fraction | None = None
+    ) -> tuple[Motion, Motion]:
         """The driver's motion and reference (N = 1 each) with the parts in their place.
 
         Args:
             motion: Motion of the driver.
             reference: What it is measured from.
             time: Seconds on the session's clock; they rise.
+            place: Seconds within the clip that drives, or None.
         """
-        self._start = time if self._start is None else self._start
-        at = Fraction(round((time - self._start) * TICKS), TICKS)
-        dt, self._before = max(0.0, float(at) - self._before), float(at)
+        if not self._parts:
+            return motion, reference
+        at, loop = self._at(time, place), place is None
         shown, references = {"all": motion}, {"all": reference}
         for region, part in self._parts.items():
-            seen, _ = part.sampler(at)
-            shown[region] = part.hold(seen, part.driver.reference, dt)
+            shown[region] = part(at, loop=loop)
             references[region] = part.driver.reference
         regions = self._engine.regions
         return combine(shown, regions), combine(references, regions)
 
     def close(self) -> None:
         """Close the scratch files."""
-        for part in self._parts.values():
+        for part in (*self._parts.values(), *self._own.values()):
             part.driver.track.close()
 
 
 class PartLoader:
-    """Reads drivers of parts in a thread of its own; the last wish counts.
+    """Reads drivers of parts and of single faces in a thread of its own; the last wish counts.
 
     Args:
         changed: Told that there is something else now; from any thread.
@@ -110,21 +136,32 @@ class PartLoader:
         self._wish: tuple[object, ...] | None = None
         self._token = CancelToken()
         self._thread: threading.Thread | None = None
+        self._how: tuple[object, ...] = ()
+        self._read: dict[Path, Driver] = {}  # what plays now, not to be read again when another one joins
 
-    def want(self, engine: Engine, options: RenderOptions) -> None:
-        """Read the drivers that the options name, unless that is done or under way."""
+    def want(self, engine: Engine, options: RenderOptions, own: Sequence[Path] = ()) -> None:
+        """Read the drivers that the options name, unless that is done or under way.
+
+        Args:
+            engine: Reads the motion.
+            options: Names drivers of parts; reference and smooth are used.
+            own: Drivers of single faces.
+        """
         files, motion = named_parts(options.input), options.animation
-        wish = (id(engine), tuple(files.items()), motion.reference == "first", motion.smooth)
+        how = (id(engine), motion.reference == "first", motion.smooth)
+        wish = (how, tuple(files.items()), tuple(own))
         if wish == self._wish:
             return
         self.cancel()
+        if how != self._how:
+            self._how, self._read = how, {}
         self._wish, self._token = wish, CancelToken()
-        if not files:
+        if not files and not own:
             if self.current is not None:
                 self._show(None)
             return
         self._thread = threading.Thread(
-            target=self._work, args=(engine, files, options, self._token), name="live-parts", daemon=True
+            target=self._work, args=(engine, files, own, options, self._token), name="live-parts", daemon=True
         )
         self._thread.start()
 
@@ -140,22 +177,34 @@ class PartLoader:
         if thread is not None and thread is not threading.current_thread():
             thread.join(30.0)
 
-    def _work(self, engine: Engine, files: Mapping[str, Path], options: RenderOptions, token: CancelToken) -> None:
-        drivers: dict[str, Driver] = {}
+    def _work(
+        self,
+        engine: Engine,
+        files: Mapping[str, Path],
+        own: Sequence[Path],
+        options: RenderOptions,
+        token: CancelToken,
+    ) -> None:
+        titles = dict.fromkeys(own, "Driver of a face")
+        titles |= {path: f"{PARTS[region].capitalize()} from" for region, path in files.items()}
+        read: dict[Path, Driver] = {}
         # the files stay open while they play; the folder's own entry may go
         with tempfile.TemporaryDirectory(prefix="portrait-animate-", ignore_cleanup_errors=True) as folder:
-            for region, path in files.items():
+            for number, (path, title) in enumerate(titles.items()):
+                known = self._read.get(path)
                 try:
-                    drivers[region] = read_part(
-                        path, engine, self._make_tracker(), Path(folder) / region, options, token
+                    read[path] = known or read_part(
+                        path, engine, self._make_tracker(), Path(folder) / f"{number}", options, token
                     )
                 except CancelledError:
                     return
                 except AppError as error:
-                    named = AppError(f"{PARTS[region].capitalize()} from {path.name}: {error}")
-                    self._failed(named)
-        if not token.cancelled:
-            self._show(PartDrivers(engine, drivers) if drivers else None)
+                    self._failed(AppError(f"{title} {path.name}: {error}"))
+        if token.cancelled:
+            return
+        self._read = read
+        parts = {region: read[path] for region, path in files.items() if path in read}
+        self._show(PartDrivers(engine, parts, {path: read[path] for path in own if path in read}) if read else None)
 
 
 def read_part(

@@ -313,7 +313,7 @@ class PlayerDriver(Driver):
                 self._count += 1
                 return Captured(
                     self._count - 1, self._clock(), found[1], motion=found[2], jump=jump,
-                    reference=self._opened.reference,
+                    reference=self._opened.reference, place=found[0],
                 )  # fmt: skip
         return None
 

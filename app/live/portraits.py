@@ -16,10 +16,12 @@ from app.errors import AppError
 from app.live.frames import Pixels
 from app.live.player import Playback
 from app.render.source import SceneMaker, pixels_of
+from app.values import parse_driver_for
 
 if TYPE_CHECKING:
     from app.media.reader import ClipReader
-    from app.options import RenderOptions
+    from app.options import InputOptions, RenderOptions
+    from app.render.source import Scene
     from liveportrait.animator import SourceFace
     from liveportrait.engines.base import Engine
     from models.face import FaceTracker
@@ -39,6 +41,7 @@ class PreparedPortrait:
         recipe: What it was made with; compared to tell whether it must be made anew.
         further: Further faces that move along.
         hidden: The picture shows no face: it is shown as it is.
+        drivers: File that drives each face, None for the driver of all; empty if no face has one of its own.
     """
 
     key: str
@@ -47,11 +50,16 @@ class PreparedPortrait:
     recipe: tuple[object, ...]
     further: tuple[SourceFace, ...] = ()
     hidden: bool = False
+    drivers: tuple[Path | None, ...] = ()
 
     @property
     def faces(self) -> tuple[SourceFace, ...]:
         """All animated faces."""
         return self.face, *self.further
+
+    def driver(self, number: int) -> Path | None:
+        """File that drives a face alone, or None."""
+        return self.drivers[number] if number < len(self.drivers) else None
 
 
 @dataclass(frozen=True)
@@ -67,6 +75,7 @@ class Moving:
         face: Which face, or empty for that of the options.
         crop: Square in pixels of the clip, or empty for that of the options.
         shrink: Size of the shown picture to that of the clip.
+        driver_for: Faces with drivers of their own, points in pixels of the clip; or empty for those of the options.
     """
 
     key: str
@@ -77,6 +86,7 @@ class Moving:
     face: str
     crop: str
     shrink: float
+    driver_for: str = ""
 
     @property
     def name(self) -> str:
@@ -113,6 +123,7 @@ class _Entry:
     failed: tuple[object, ...] | None = None  # recipe that failed
     used: int = 0
     playback: Playback | None = None  # of a clip
+    driver_for: str = ""
     shrink: float = 1.0
 
 
@@ -147,11 +158,13 @@ class Shelf:
         self._uses = 0
 
     # ---- for everybody --------------------------------------------------------------------------------------------
-    def add(self, key: str, picture: Path | Pixels, *, title: str = "", face: str = "", crop: str = "") -> None:
+    def add(
+        self, key: str, picture: Path | Pixels, *, title: str = "", face: str = "", crop: str = "", driver_for: str = ""
+    ) -> None:
         """Put a portrait on the shelf, or replace the one of this key; the first one becomes the chosen one."""
         name = title or (picture.name if isinstance(picture, Path) else key)
         with self._lock:
-            self._entries[key] = _Entry(PortraitInfo(key, name, "waiting"), picture, face, crop)
+            self._entries[key] = _Entry(PortraitInfo(key, name, "waiting"), picture, face, crop, driver_for=driver_for)
             self._selected = self._selected or key
         self._changed()
 
@@ -183,6 +196,13 @@ class Shelf:
         """Key of the chosen portrait, or empty."""
         return self._selected
 
+    def own_drivers(self, options: RenderOptions) -> tuple[Path, ...]:
+        """Files that drive single faces of the chosen portrait."""
+        with self._lock:
+            entry = self._entries.get(self._selected)
+            text = (entry.driver_for if entry is not None else "") or options.input.driver_for
+        return tuple(dict.fromkeys(Path(name) for _, name in parse_driver_for(text)))
+
     @property
     def shown(self) -> PreparedPortrait | None:
         """The portrait on screen: the chosen one, or the one before while that is in preparation."""
@@ -210,7 +230,7 @@ class Shelf:
                 recipe = entry.prepared.recipe
             return Moving(
                 entry.info.key, entry.info.title, entry.picture, entry.playback, recipe, entry.face, entry.crop,
-                entry.shrink,
+                entry.shrink, entry.driver_for,
             )  # fmt: skip
 
     def show(self, prepared: PreparedPortrait) -> None:
@@ -266,7 +286,7 @@ class Shelf:
         return (
             weakref.ref(engine), getattr(engine, "max_crop", 0), longest, motion.paste_back, motion.mask,
             motion.crop_scale, motion.crop_x, motion.crop_y, motion.crop_rotate, entry.face or options.input.face,
-            entry.crop,
+            entry.crop, entry.driver_for or options.input.driver_for,
         )  # fmt: skip
 
     def _next(self, engine: Engine, options: RenderOptions, longest: int) -> _Entry | None:
@@ -316,16 +336,14 @@ class Shelf:
             pixels = picture
         small = shrunk(pixels, longest)
         entry.shrink = shrink = small.shape[1] / pixels.shape[1]
-        face, crop = entry.face or options.input.face, entry.crop or options.input.crop
-        chosen = replace(options.input, face=scaled_choice(face, shrink), crop=scaled_choice(crop, shrink, 3))
+        chosen = chosen_input(options.input, entry.face, entry.crop, entry.driver_for, shrink)
         maker = SceneMaker(engine, tracker, replace(options, input=chosen), entry.info.title)
         alpha = small[..., 3] if small.shape[2] == 4 else None
         from fractions import Fraction
 
         scene = maker.still(Frame(0, Fraction(0), np.ascontiguousarray(small[..., :3]), alpha))
         notes += maker.notes
-        assert scene.face is not None
-        return PreparedPortrait(entry.info.key, scene.picture, scene.face, recipe, scene.faces[1:])
+        return prepared_scene(entry.info.key, scene, recipe, chosen.driver_for)
 
 
 def first_seen(reader: ClipReader, tracker: FaceTracker) -> Pixels:
@@ -348,3 +366,41 @@ def scaled_choice(text: str, factor: float, count: int = 2) -> str:
         return text
     numbers = [f"{float(p) * factor:.3f}" for p in parts[:count]]
     return ",".join([*numbers, *parts[count:]])
+
+
+def chosen_input(options: InputOptions, face: str, crop: str, driver_for: str, factor: float) -> InputOptions:
+    """Options with the choices of one portrait, in pixels of the scaled picture.
+
+    Args:
+        options: Choices of portraits that have none of their own.
+        face: Own choice of faces, or empty.
+        crop: Own square, or empty.
+        driver_for: Own drivers of faces, or empty.
+        factor: Size of the scaled picture to the own one.
+    """
+    return replace(
+        options,
+        face=scaled_choice(face or options.face, factor),
+        crop=scaled_choice(crop or options.crop, factor, 3),
+        driver_for=scaled_drivers(driver_for or options.driver_for, factor),
+    )
+
+
+def scaled_drivers(text: str, factor: float) -> str:
+    """Faces with drivers of their own, as the option takes them, in the scaled picture."""
+    return "\n".join(f"{scaled_choice(face, factor)}={name}" for face, name in parse_driver_for(text))
+
+
+def prepared_scene(key: str, scene: Scene, recipe: tuple[object, ...], driver_for: str) -> PreparedPortrait:
+    """A scene with faces as a portrait of the shelf.
+
+    Args:
+        key: Its key.
+        scene: The scene.
+        recipe: What it was made with.
+        driver_for: Faces with drivers of their own, as the scene was made with.
+    """
+    assert scene.face is not None
+    names = [Path(name) for _, name in parse_driver_for(driver_for)]
+    drivers = tuple(names[number - 1] if number else None for number in scene.drivers) if names else ()
+    return PreparedPortrait(key, scene.picture, scene.face, recipe, scene.faces[1:], drivers=drivers)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import cv2
@@ -81,6 +82,7 @@ class Run:
         warn: Told of faults, once for each kind.
         countdown: Told of the seconds left until a new neutral reference is taken.
         parts: Drivers of parts of the face at the moment, or None.
+        neutral: Neutral frame of the clip that drives, or None while it is not known.
     """
 
     def __init__(
@@ -95,6 +97,7 @@ class Run:
         warn: Callable[[str], None],
         countdown: Callable[[int], None],
         parts: Callable[[], PartDrivers | None] = lambda: None,
+        neutral: Callable[[], Motion | None] = lambda: None,
     ) -> None:
         self.captured: Slot[Captured] = Slot()
         self.tracked: Slot[Tracked] = Slot()
@@ -112,6 +115,10 @@ class Run:
         self._publish = publish
         self._warn = warn
         self._parts = parts
+        self._neutral = neutral
+        self._joined: PartDrivers | None = None  # drivers of parts in the last frame
+        self._last: Tracked | None = None  # the last frame, without them
+        self._again: Tracked | None = None  # the last frame with something new
         self._said: set[str] = set()
         self._stop = threading.Event()
         self._dirty = True
@@ -137,6 +144,10 @@ class Run:
         """Draw again: an option, a slider or the portrait has changed."""
         self._dirty = True
         self.tracked.poke()
+
+    def look(self) -> None:
+        """A neutral frame or drivers of parts have come: a frame that stands still takes them too."""
+        self.captured.poke()
 
     def stop(self) -> None:
         """Ask all threads to end; a frame that is being drawn is still finished."""
@@ -166,14 +177,17 @@ class Run:
         follow: FaceFollower | None = None
         while not self._stop.is_set():
             captured = self.captured.take(0.5)
-            if captured is None or captured.run != self._number:
+            if captured is None:
+                self._renew()
+                continue
+            if captured.run != self._number:
                 continue
             settings = self._settings()
             if captured.run != number or follow is None:
                 number = captured.run
                 reader.reset()
                 self.motion.reset()
-                self._reference = None
+                self._reference = self._last = None
                 follow = FaceFollower(self._tracker, settings.options.input.driving_face)
             try:
                 start = self._clock()
@@ -201,9 +215,10 @@ class Run:
                 )
             step = self.motion.lone(raw)
             return self._with_parts(Tracked(captured, face, step.motion, step.reference))
-        if captured.reference is not None and self._reference is not captured.reference:
-            self._reference = captured.reference
-            self.motion.fix(captured.reference)
+        known = captured.reference or self._neutral()
+        if known is not None and self._reference is not known:
+            self._reference = known
+            self.motion.fix(known)
         if raw is None:
             self.lost += 1
         prepared = self._shown()
@@ -217,11 +232,26 @@ class Run:
 
     def _with_parts(self, tracked: Tracked) -> Tracked:
         """The same with what drivers of parts show at that time."""
-        parts = self._parts()
-        if parts is None or tracked.motion is None or tracked.reference is None or tracked.captured is None:
+        parts, captured = self._parts(), tracked.captured
+        self._last, self._joined = tracked, parts
+        if parts is None or tracked.motion is None or tracked.reference is None or captured is None:
             return tracked
-        motion, reference = parts.join(tracked.motion, tracked.reference, tracked.captured.time)
-        return replace(tracked, motion=motion, reference=reference)
+        motion, reference = parts.join(tracked.motion, tracked.reference, captured.time, captured.place)
+        return replace(tracked, motion=motion, reference=reference, own=parts.faces(captured.time, captured.place))
+
+    def _renew(self) -> None:
+        """No frame has come: the last one takes a neutral frame or drivers of parts that have."""
+        last, known = self._last, self._neutral()
+        if last is None or last.captured is None or last.captured.run != self._number or last.motion is None:
+            return
+        fresh = known is not None and known is not self._reference and not last.captured.lone
+        if fresh and known is not None:
+            self._reference = known
+            self.motion.fix(known, at_once=True)
+            last = replace(last, reference=self.motion.reference)
+        if fresh or self._parts() is not self._joined:
+            self._again = self._with_parts(last)
+            self.redraw()
 
     # ---- render ---------------------------------------------------------------------------------------------------
     def _render(self) -> None:
@@ -240,7 +270,8 @@ class Run:
                 continue
             fresh = tracked is not None and tracked.captured is not None
             self._dirty = False
-            last = tracked or last
+            again, self._again = self._again, None
+            last = tracked or again or last
             prepared = self._shown()
             if prepared is None:
                 continue
@@ -255,8 +286,10 @@ class Run:
         if prepared.hidden:
             return Drawn(prepared, tracked, settings, fresh, start, (), 0.0)
         options, squares = settings.options.animation, []
-        for face in prepared.faces if options.paste_back else (prepared.face,):
-            x_d = driving_keypoints(self._engine, face.portrait, tracked, options, settings.expression)
+        for number, face in enumerate(prepared.faces if options.paste_back else (prepared.face,)):
+            own = tracked.own.get(prepared.driver(number) or Path())
+            moved = tracked if own is None else replace(tracked, motion=own[0], reference=own[1])
+            x_d = driving_keypoints(self._engine, face.portrait, moved, options, settings.expression)
             if not np.isfinite(x_d).all():
                 raise FloatingPointError("the motion of this frame is not a number; the last picture stays")
             squares.append(self._engine.render(face.portrait, x_d)[0])

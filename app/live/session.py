@@ -15,6 +15,7 @@ from app.live.clips import ClipShow
 from app.live.desk import Desk
 from app.live.drivers import DriverSource
 from app.live.frames import LiveFrame, Pixels
+from app.live.neutral import NeutralFinder
 from app.live.parts import PartLoader
 from app.live.portraits import PortraitInfo, Shelf
 from app.live.quality import Quality
@@ -102,7 +103,8 @@ class LiveSession:
             running=lambda: self._run is not None and not self._closing.is_set(), shown=self._clip_shown,
             warn=self._warned,
         )  # fmt: skip
-        self._parts = PartLoader(self._redraw, lambda error: self._warned(str(error)), self._trackers.spare)
+        self._parts = PartLoader(self._look, lambda error: self._warned(str(error)), self._trackers.spare)
+        self._neutral = NeutralFinder(self._look, lambda error: self._warned(str(error)), self._trackers.spare)
         self._commands: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
         self._work = threading.Event()
         self._closing = threading.Event()
@@ -211,6 +213,7 @@ class LiveSession:
         if old.input.detector != options.input.detector:
             self._commands.put(self._do_restart)
         self._commands.put(self._do_parts)
+        self._commands.put(self._do_neutral)
         self._refresh()
 
     def set_live(self, live: LiveOptions) -> None:
@@ -229,13 +232,26 @@ class LiveSession:
         if run is not None:
             run.redraw()
 
+    def _look(self) -> None:
+        """Something that frames are made with has come; also those that stand still take it."""
+        run = self._run
+        if run is not None:
+            run.look()
+
     def _refresh(self) -> None:
         self._work.set()
         self._redraw()
 
     # ---- portraits ------------------------------------------------------------------------------------------------
     def add_portrait(
-        self, key: str, picture: str | Path | Pixels, *, title: str = "", face: str = "", crop: str = ""
+        self,
+        key: str,
+        picture: str | Path | Pixels,
+        *,
+        title: str = "",
+        face: str = "",
+        crop: str = "",
+        driver_for: str = "",
     ) -> None:
         """Put a portrait on the shelf; it is prepared in the background. The first one is shown.
 
@@ -245,9 +261,12 @@ class LiveSession:
             title: Name for people; that of the file by default.
             face: Which face, instead of the option "face".
             crop: Square to animate, instead of the option "crop".
+            driver_for: Faces with drivers of their own, instead of the option "driver_for".
         """
-        self._shelf.add(key, Path(picture) if isinstance(picture, str) else picture, title=title, face=face, crop=crop)
+        picture = Path(picture) if isinstance(picture, str) else picture
+        self._shelf.add(key, picture, title=title, face=face, crop=crop, driver_for=driver_for)
         self._commands.put(self._ensure_engine)
+        self._commands.put(self._do_parts)
         self._work.set()
 
     def remove_portrait(self, key: str) -> None:
@@ -262,6 +281,7 @@ class LiveSession:
             KeyError: There is none of this key.
         """
         self._shelf.select(key)
+        self._commands.put(self._do_parts)
         self._refresh()
 
     @property
@@ -422,6 +442,7 @@ class LiveSession:
             except Exception as error:  # noqa: BLE001 - a lost session is worse than a sentence about a fault
                 self._failed(AppError(f"This is a fault of the program ({type(error).__name__}: {error})."))
         self._parts.cancel()
+        self._neutral.cancel()
         self._move("closed")
 
     def _failed(self, error: AppError) -> None:
@@ -472,6 +493,7 @@ class LiveSession:
         self._run = Run(
             engine, tracker, lambda: self._settings, lambda: self._shelf.shown, self.clock,
             publish=self._publish, warn=self._warned, countdown=self._counted, parts=lambda: self._parts.current,
+            neutral=lambda: self._neutral.current,
         )  # fmt: skip
         self._do_parts()
         self._do_drive()
@@ -485,19 +507,29 @@ class LiveSession:
 
     def _do_parts(self) -> None:
         if self._run is not None and self._engine is not None:
-            self._parts.want(self._engine, self._settings.options)
+            options = self._settings.options
+            self._parts.want(self._engine, options, self._shelf.own_drivers(options))
+
+    def _do_neutral(self) -> None:
+        """Look for the neutral frame of a clip that drives."""
+        source = self._desk.source
+        if self._run is not None and self._engine is not None:
+            self._neutral.want(self._engine, None if source is None else source.clip, self._settings.options)
 
     def _do_drive(self) -> None:
         """Let the chosen driver drive, in place of the one before."""
         if self._run is None or self._engine is None:
             return
         self._quality.settle(self.clock())
+        self._neutral.cancel()
         self._desk.begin(self._run, self._engine)
+        self._do_neutral()
 
     def _do_stop(self) -> None:
         if not self._move("stopping"):
             return
         self._desk.ask_to_end()
+        self._neutral.cancel()
         run = self._run
         if run is not None:
             run.stop()

@@ -1,9 +1,9 @@
-"""Crop editor: which square of the source comes alive, and which face."""
+"""Crop editor: which square of the source comes alive, which faces, and who drives each of them."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -31,8 +31,11 @@ from app.gui.threads import Background, LatestWorker
 from app.gui.translate import tr
 from app.gui.widgets.basic import Switch
 from app.gui.widgets.cropview import CropView
+from app.gui.widgets.faces import FaceList
+from app.gui.wording import say
 from app.options import parse_crop
 from app.render.parts import open_tracker
+from app.values import parse_driver_for, parse_faces
 from liveportrait.crop import Box, Crop, face_box
 from liveportrait.options import AnimationOptions
 from models.face import Face, select_face
@@ -49,14 +52,16 @@ class Loaded:
     image: QImage
     size: tuple[int, int]
     faces: list[Face]
+    thumbs: list[QImage] = field(default_factory=list)
 
 
-def load(path: Path, detector: str = "embedded") -> Loaded:
+def load(path: Path, detector: str = "embedded", ratio: float = 1.0) -> Loaded:
     """Read a source and find its faces; not in the window's thread.
 
     Args:
         path: The source.
         detector: Value of the option detector.
+        ratio: Pixels of the screen per logical pixel.
 
     Raises:
         AppError: It can't be read.
@@ -64,7 +69,39 @@ def load(path: Path, detector: str = "embedded") -> Loaded:
     pixels = pictures.first_frame(path)
     small = pictures.shrink(pixels, SHOWN, SHOWN)
     faces = open_tracker(detector).detect(np.ascontiguousarray(pixels[..., :3]))
-    return Loaded(pixels, pictures.to_image(small), (pixels.shape[1], pixels.shape[0]), faces)
+    thumbs = []
+    for face in faces:
+        box = face_box(face, 1.7)
+        thumb = pictures.to_image(Crop.of_box(box, FaceList.thumb_size(ratio).width()).apply(pixels))
+        thumb.setDevicePixelRatio(ratio)
+        thumbs.append(thumb)
+    return Loaded(pixels, pictures.to_image(small), (pixels.shape[1], pixels.shape[0]), faces, thumbs)
+
+
+def face_number(loaded: Loaded, choice: str) -> int:
+    """Number of the face, from 0, that a choice means.
+
+    Raises:
+        ValueError: There is no such face.
+    """
+    chosen = select_face(loaded.faces, "largest" if choice == "all" else choice, loaded.size)
+    return next(i for i, face in enumerate(loaded.faces) if face is chosen)
+
+
+def chosen_faces(item: PortraitItem, loaded: Loaded) -> tuple[set[int], dict[int, str]]:
+    """Faces of a portrait that move, and the drivers of some; what no longer fits is left out."""
+    moving: set[int] = set(range(len(loaded.faces))) if item.face == "all" else set()
+    drivers: dict[int, str] = {}
+    own = dict(parse_driver_for(item.driver_for))
+    for choice in (*parse_faces(item.face), *own):
+        try:
+            number = face_number(loaded, choice)
+        except ValueError:
+            continue
+        moving.add(number)
+        if choice in own:
+            drivers[number] = own[choice]
+    return moving, drivers
 
 
 class CropDialog(QDialog):
@@ -79,6 +116,7 @@ class CropDialog(QDialog):
 
     Attributes:
         item: The portrait with what was chosen, once accepted.
+        list: The faces that move, and their drivers.
     """
 
     def __init__(
@@ -91,6 +129,9 @@ class CropDialog(QDialog):
         self._loaded: Loaded | None = None
         self._chosen = -1
         self._fixed = bool(item.crop)
+        self.list = FaceList()
+        self.list.changed.connect(self._faces_changed)
+        self.list.hide()
         self.setWindowTitle(tr("Crop and face"))
         self.resize(1000, 640)
         self.view = CropView()
@@ -103,6 +144,7 @@ class CropDialog(QDialog):
         self._worker.done.connect(self._show_cut)
         main = QHBoxLayout()
         main.setSpacing(20)
+        main.addWidget(self.list)
         main.addWidget(self.view, 1)
         main.addLayout(self._make_side())
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel)
@@ -118,7 +160,9 @@ class CropDialog(QDialog):
         self._ok.setEnabled(False)
         self.finished.connect(lambda _: self._worker.stop())
         background.run(
-            lambda: load(Path(item.path), detector), self._show_loaded, lambda e, _: self._status.setText(str(e))
+            partial(load, Path(item.path), detector, self.devicePixelRatioF()),
+            self._show_loaded,
+            lambda error, _: self._status.setText(say(str(error))),
         )
 
     def _make_side(self) -> QVBoxLayout:
@@ -185,12 +229,17 @@ class CropDialog(QDialog):
         )
         self._status.setText(text)
         try:
-            chosen = select_face(loaded.faces, self.item.face, loaded.size)
-            self._chosen = next(i for i, face in enumerate(loaded.faces) if face is chosen)
+            self._chosen = face_number(loaded, parse_faces(self.item.face)[0])
         except ValueError:
             self._chosen = 0 if loaded.faces else -1
         self._mark_face()
-        crop = parse_crop(self.item.crop)
+        if count > 1:
+            moving, drivers = chosen_faces(self.item, loaded)
+            self.list.show_faces(loaded.thumbs, moving or {self._chosen}, drivers)
+            self.list.show()
+            self.resize(max(self.width(), 1160), self.height())
+            self._show_several()
+        crop = None if self._several else parse_crop(self.item.crop)
         if crop is not None:
             self._show_box(Box(crop[0], crop[1], crop[2], math.radians(crop[3])))
         elif loaded.faces:
@@ -209,7 +258,31 @@ class CropDialog(QDialog):
         self.view.set_chosen(self._chosen, self._loaded.faces[self._chosen].points)
 
     # ---- the square -----------------------------------------------------------------------------------------------
+    @property
+    def _several(self) -> bool:
+        """Whether several faces move, or one has a driver of its own: each square follows its face then."""
+        return len(self.list.moving) > 1 or bool(self.list.moving & self.list.drivers.keys())
+
+    def _faces_changed(self) -> None:
+        if self._chosen not in self.list.moving:
+            self._chosen = min(self.list.moving)
+        self._show_several()
+        self._mark_face()
+        if self._several or not self._fixed:
+            self._automatic()
+
+    def _show_several(self) -> None:
+        """A square is set by hand for a single face only."""
+        for widget in (*self.fields.values(), self.follow):
+            widget.setEnabled(not self._several)
+        count = len(self.list.rows)
+        text = tr("Faces found: {count}", count=count)
+        more = tr("The squares of several faces follow the faces.")
+        self._status.setText(f"{text}. {more}" if self._several else text)
+
     def _choose_face(self, index: int) -> None:
+        if self.list.rows and not self._several:
+            self.list.set_moving([index])  # which marks it
         self._chosen = index
         self._mark_face()
         self._automatic()
@@ -223,6 +296,9 @@ class CropDialog(QDialog):
         self._show_box(box if o.crop_rotate else Box(box.x, box.y, box.size))
 
     def _by_hand(self, box: Box) -> None:
+        if self._several:
+            self._automatic()
+            return
         self._fixed = True
         self._show_box(box)
 
@@ -261,18 +337,24 @@ class CropDialog(QDialog):
 
     def accept(self) -> None:
         """Keep what was chosen."""
-        face, crop = self.item.face, ""
+        face, crop, drivers = self.item.face, "", ""
         if self._loaded is not None and self._chosen >= 0:
             faces = self._loaded.faces
             largest = max(range(len(faces)), key=lambda i: faces[i].size)
-            x, y = faces[self._chosen].centre
-            face = "largest" if self._chosen == largest else f"{x:.0f},{y:.0f}"
+            points = [f"{one.centre[0]:.0f},{one.centre[1]:.0f}" for one in faces]
+            face = "largest" if self._chosen == largest else points[self._chosen]
+            if self._several:
+                moving = sorted(self.list.moving)
+                everybody = len(moving) == len(faces) > 1
+                face = "all" if everybody else "+".join(points[number] for number in moving)
+                own = [(number, self.list.drivers.get(number, "")) for number in moving]
+                drivers = "\n".join(f"{points[number]}={path}" for number, path in own if path)
         if self._fixed and self.view.box is not None:
             box = self.view.box
             try:
                 crop = crop_text(box.x, box.y, box.size, math.degrees(box.angle))
             except (ValueError, AppError) as error:
-                self._status.setText(str(error))
+                self._status.setText(say(str(error)))
                 return
-        self.item = PortraitItem(self.item.path, face, crop)
+        self.item = PortraitItem(self.item.path, face, crop, drivers)
         super().accept()

@@ -112,6 +112,14 @@
    <translation>In die Gruppe video eintragen (sudo usermod -aG video $USER) und neu anmelden.</translation>
   </message>
   <message>
+   <source>All drivers</source>
+   <translation>Alle Antriebe</translation>
+  </message>
+  <message>
+   <source>All faces</source>
+   <translation>Alle Gesichter</translation>
+  </message>
+  <message>
    <source>All files</source>
    <translation>Alle Dateien</translation>
   </message>
@@ -488,6 +496,10 @@
    <translation>E</translation>
   </message>
   <message>
+   <source>Each face can follow a clip, picture or template of its own.</source>
+   <translation>Jedes Gesicht kann einem eigenen Clip, Bild oder einer eigenen Bewegungsvorlage folgen.</translation>
+  </message>
+  <message>
    <source>Each part can follow a clip or template of its own.</source>
    <translation>Jeder Teil kann einem eigenen Clip oder einer eigenen Vorlage folgen.</translation>
   </message>
@@ -590,6 +602,10 @@
   <message>
    <source>Faces found: {count}</source>
    <translation>Gefundene Gesichter: {count}</translation>
+  </message>
+  <message>
+   <source>Faces that move</source>
+   <translation>Bewegte Gesichter</translation>
   </message>
   <message>
    <source>Figures</source>
@@ -858,6 +874,10 @@
   <message>
    <source>Let the running job finish, and hold the others back</source>
    <translation>Den laufenden Auftrag fertig werden lassen und die anderen zurückhalten</translation>
+  </message>
+  <message>
+   <source>Let this face follow a clip, picture or template of its own.</source>
+   <translation>Dieses Gesicht folgt einem eigenen Clip, Bild oder einer eigenen Bewegungsvorlage.</translation>
   </message>
   <message>
    <source>Level the crop</source>
@@ -1812,6 +1832,10 @@
    <translation>Die Quelle ist ein Tier: verwendet die LivePortrait-Gewichte für Tiere. Ihr Quadrat muss als Ausschnitt gesetzt werden, denn der offizielle Detektor für Tiergesichter braucht einen CUDA-Bau und gehört nicht zu diesem Programm.</translation>
   </message>
   <message>
+   <source>The squares of several faces follow the faces.</source>
+   <translation>Bei mehreren Gesichtern folgen die Quadrate den Gesichtern.</translation>
+  </message>
+  <message>
    <source>The start of {0} is {1} s.</source>
    <translation>Der Anfang von {0} ist {1} s.</translation>
   </message>
@@ -2006,6 +2030,10 @@
   <message>
    <source>Where the animated square is used: template (all of it, with a soft border), matte (around the person; objects before the face stay in front where their colour gives them away), or a face parser, as parse/NAME or the path of its ONNX file (hands and objects before the face stay in front, hair over eyes and mouth on top).</source>
    <translation>Wo das animierte Quadrat benutzt wird: template (ganz, mit weichem Rand), matte (um die Person; Gegenstände vor dem Gesicht bleiben vorn, wo ihre Farbe sie verrät) oder ein Gesichtszerleger, als parse/NAME oder Pfad seiner ONNX-Datei (Hände und Gegenstände vor dem Gesicht bleiben vorn, Haar über Augen und Mund obenauf).</translation>
+  </message>
+  <message>
+   <source>Whether this face moves.</source>
+   <translation>Ob sich dieses Gesicht bewegt.</translation>
   </message>
   <message>
    <source>Which face of the driving file is followed; the same choices as for the source.</source>
@@ -2350,6 +2378,10 @@
   <message>
    <source>the motion of this frame is not a number; the last picture stays</source>
    <translation>die Bewegung dieses Bildes ist keine Zahl; das letzte bleibt stehen</translation>
+  </message>
+  <message>
+   <source>the same networks compiled for an NVIDIA card by TensorRT-RTX or TensorRT; must be asked for</source>
+   <translation>dieselben Netze, von TensorRT-RTX oder TensorRT für eine NVIDIA-Karte übersetzt; muss eigens gewählt werden</translation>
   </message>
   <message>
    <source>the same networks rewritten for speed, in the fastest number format that passes a self-test</source>

@@ -14,7 +14,7 @@ from app.live.settings import Settings
 from app.live.slot import Slot
 from app.live_options import LiveOptions
 from app.options import RenderOptions
-from liveportrait.motion import Motion, rotation_from_euler
+from liveportrait.motion import Motion, euler_from_rotation, rotation_from_euler
 
 STEP = 1 / 30
 
@@ -25,6 +25,11 @@ def look(yaw: float = 0.0, lips: float = 0.0, x: float = 0.0) -> Motion:
         rotation_from_euler(0, yaw, 0), np.array([[x, 0, 0]], np.float32), np.ones((1, 1), np.float32),
         np.zeros((1, 4, 3), np.float32), np.full((1, 2), 0.3, np.float32), np.full((1, 1), lips, np.float32), "stub",
     )  # fmt: skip
+
+
+def yaw_of(frame: Motion | None) -> float:
+    assert frame is not None
+    return float(euler_from_rotation(frame.rotation)[0, 1])
 
 
 def run(motion: LiveMotion, looks: list[Motion | None], start: float = 0.0, **how: object) -> list:
@@ -127,6 +132,32 @@ class TestNeutral:
         motion.fix(look(yaw=3))
         steps = run(motion, [look(yaw=20)] * 5 + [look()] * 60)
         np.testing.assert_allclose(steps[-1].reference.rotation, look(yaw=3).rotation, atol=1e-6)
+
+    def test_reference_that_is_found_later_is_approached_smoothly(self) -> None:
+        motion = LiveMotion(StubEngine())
+        run(motion, [look(yaw=20)] * 10)
+        motion.fix(look(yaw=2))
+        steps = run(motion, [look(yaw=20)] * 60, start=10 / 30)
+        yaws = np.array([yaw_of(step.reference) for step in steps])
+        assert yaws[0] > 12
+        assert np.all(np.diff(yaws) <= 1e-4)
+        assert yaws[-1] == pytest.approx(2, abs=1e-3)
+
+    def test_reference_that_is_found_later_is_there_after_a_jump(self) -> None:
+        motion = LiveMotion(StubEngine())
+        run(motion, [look(yaw=20)] * 10)
+        motion.fix(look(yaw=2))
+        assert yaw_of(motion(look(yaw=20), 0.4, jump=True).reference) == pytest.approx(2, abs=1e-3)
+        motion.fix(look(yaw=5), at_once=True)
+        assert yaw_of(motion.reference) == pytest.approx(5, abs=1e-3)
+
+    def test_what_the_user_asked_for_stays(self) -> None:
+        motion = LiveMotion(StubEngine())
+        run(motion, [look()] * 60)
+        motion.recentre(2.0)
+        run(motion, [look(yaw=9)] * 60, start=2.0)
+        motion.fix(look(yaw=2), at_once=True)
+        assert yaw_of(motion.reference) == pytest.approx(9, abs=1e-3)
 
 
 class TestShown:

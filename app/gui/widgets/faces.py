@@ -1,0 +1,178 @@
+"""The faces of a portrait: which of them move, and which have a driver of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from PySide6.QtCore import QSize, Qt, Signal
+from PySide6.QtGui import QDragEnterEvent, QDropEvent, QImage, QPixmap
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
+
+from app.gui.translate import tr
+from app.gui.widgets.basic import Switch, tool_button
+
+THUMB: Final = 44  # side of a face's picture in logical pixels
+WIDTH: Final = 250
+
+
+class FaceRow(QWidget):
+    """One face: its picture, whether it moves, and its driver.
+
+    Args:
+        number: Its number, from 1.
+        image: Its picture.
+
+    Signals:
+        toggled: Whether it moves; by the user.
+        requested: A driver is to be chosen; the button stands beside the choice.
+        dropped: A file was dropped, or empty: it follows the driver of all.
+    """
+
+    toggled = Signal(bool)
+    requested = Signal(object)
+    dropped = Signal(str)
+
+    def __init__(self, number: int, image: QImage) -> None:
+        super().__init__()
+        self.setAcceptDrops(True)
+        self.title = tr("Face {number}", number=number)
+        self.driver = ""
+        picture = QLabel()
+        picture.setFixedSize(THUMB, THUMB)
+        picture.setPixmap(QPixmap.fromImage(image))
+        self.switch = Switch(self.title, tr("Whether this face moves."))
+        self.switch.clicked.connect(lambda on: self.toggled.emit(bool(on)))
+        self.button = QPushButton()
+        self.button.setObjectName("choice")
+        self.button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.button.clicked.connect(lambda: self.requested.emit(self.button))
+        self.clear = tool_button("close", tr("{part}: as the driver", part=self.title), 14)
+        self.clear.clicked.connect(lambda: self.dropped.emit(""))
+        line = QHBoxLayout()
+        line.setSpacing(4)
+        line.addWidget(self.button, 1)
+        line.addWidget(self.clear)
+        column = QVBoxLayout()
+        column.setSpacing(2)
+        column.addWidget(self.switch)
+        column.addLayout(line)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(10)
+        row.addWidget(picture, 0, Qt.AlignmentFlag.AlignTop)
+        row.addLayout(column, 1)
+
+    def show_state(self, moves: bool, driver: str) -> None:
+        """Show whether the face moves, and its driver; an empty one is the driver of all."""
+        self.driver = driver
+        name = Path(driver).name if driver else tr("As the driver")
+        self.switch.setChecked(moves)
+        self.button.setText(self.fontMetrics().elidedText(name, Qt.TextElideMode.ElideMiddle, 120))
+        self.button.setToolTip(driver or tr("Let this face follow a clip, picture or template of its own."))
+        self.button.setAccessibleName(f"{self.title}: {name}")
+        self.button.setAccessibleDescription(self.button.toolTip())
+        self.button.setEnabled(moves)
+        self.clear.setVisible(bool(driver) and moves)
+
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:  # noqa: N802 - Qt's name
+        """Take files."""
+        if any(url.isLocalFile() for url in event.mimeData().urls()):
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent) -> None:  # noqa: N802
+        """Use the file that was dropped as the driver of this face."""
+        files = [url.toLocalFile() for url in event.mimeData().urls() if url.isLocalFile()]
+        if files:
+            event.acceptProposedAction()
+            self.dropped.emit(files[0])
+
+
+class FaceList(QWidget):
+    """All faces of a portrait.
+
+    Signals:
+        changed: Other faces move, or another one has a driver.
+        driver_requested: Number of a face from 0, and the button that asks.
+    """
+
+    changed = Signal()
+    driver_requested = Signal(int, object)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setFixedWidth(WIDTH)
+        self.rows: list[FaceRow] = []
+        self.moving: set[int] = set()
+        self.drivers: dict[int, str] = {}
+        heading = QLabel(tr("Faces that move"))
+        heading.setObjectName("heading")
+        hint = QLabel(tr("Each face can follow a clip, picture or template of its own."))
+        hint.setObjectName("faint")
+        hint.setWordWrap(True)
+        self.everybody = QPushButton(tr("All faces"))
+        self.everybody.clicked.connect(lambda: self.set_moving(range(len(self.rows))))
+        content = QWidget()
+        self._column = QVBoxLayout(content)
+        self._column.setContentsMargins(0, 0, 6, 0)
+        self._column.setSpacing(14)
+        self._column.setAlignment(Qt.AlignmentFlag.AlignTop)
+        area = QScrollArea()
+        area.setWidget(content)
+        area.setWidgetResizable(True)
+        area.setFrameShape(QFrame.Shape.NoFrame)
+        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        box = QVBoxLayout(self)
+        box.setContentsMargins(0, 0, 0, 0)
+        box.setSpacing(10)
+        box.addWidget(heading)
+        box.addWidget(hint)
+        box.addWidget(area, 1)
+        box.addWidget(self.everybody)
+
+    @staticmethod
+    def thumb_size(ratio: float) -> QSize:
+        """Size of a face's picture in pixels of the screen."""
+        return QSize(round(THUMB * ratio), round(THUMB * ratio))
+
+    def show_faces(self, images: Sequence[QImage], moving: set[int], drivers: Mapping[int, str]) -> None:
+        """Show faces, which of them move, and the drivers of some."""
+        for number, image in enumerate(images):
+            row = FaceRow(number + 1, image)
+            row.toggled.connect(lambda on, key=number: self._toggle(key, on))
+            row.dropped.connect(lambda path, key=number: self.set_driver(key, path))
+            row.requested.connect(lambda button, key=number: self.driver_requested.emit(key, button))
+            self._column.addWidget(row)
+            self.rows.append(row)
+        self.moving, self.drivers = set(moving), dict(drivers)
+        self._show()
+
+    def set_moving(self, numbers: Sequence[int] | range) -> None:
+        """Let exactly these faces move."""
+        self.moving = set(numbers)
+        self._tell()
+
+    def set_driver(self, number: int, path: str) -> None:
+        """Let a face follow a file of its own, and move; empty is the driver of all."""
+        if path:
+            self.drivers[number] = path
+            self.moving.add(number)
+        else:
+            self.drivers.pop(number, None)
+        self._tell()
+
+    def _toggle(self, number: int, on: bool) -> None:
+        """At least one face moves."""
+        self.moving = self.moving | {number} if on else (self.moving - {number}) or self.moving
+        self._tell()
+
+    def _tell(self) -> None:
+        self._show()
+        self.changed.emit()
+
+    def _show(self) -> None:
+        for number, row in enumerate(self.rows):
+            row.show_state(number in self.moving, self.drivers.get(number, ""))
+        self.everybody.setEnabled(len(self.moving) < len(self.rows))

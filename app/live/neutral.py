@@ -1,0 +1,176 @@
+"""The neutral frame of a clip that drives, found ahead: the preview is measured from the frame that a render takes."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from app.errors import AppError
+from app.media.reader import open_clip
+from app.render.driving import FaceFollower
+from app.render.motion import choose_reference
+from app.render.track import MotionTrack
+from liveportrait.animator import DrivingReader
+
+if TYPE_CHECKING:
+    from app.options import RenderOptions
+    from liveportrait.engines.base import Engine
+    from liveportrait.motion import Motion
+    from models.face import FaceTracker
+
+DELAY: Final = 1.5  # seconds that the preview is left alone at first
+REST: Final = 1.5  # seconds of rest for each second of work, so that the preview keeps its rate
+LONGEST: Final = 600  # seconds of a clip that are looked at
+KEPT: Final = 32  # clips whose neutral frame is remembered
+
+
+def wanted_reference(options: RenderOptions) -> str:
+    """Value of the option "reference" as a render takes it."""
+    motion = options.animation
+    return "first" if motion.official and motion.reference == "auto" else motion.reference
+
+
+def find_neutral(
+    path: Path,
+    engine: Engine,
+    tracker: FaceTracker,
+    options: RenderOptions,
+    stop: threading.Event,
+    *,
+    rest: float = 0.0,
+    longest: float = LONGEST,
+) -> Motion | None:
+    """The frame (N = 1) of a clip that its motion is measured from.
+
+    Args:
+        path: The clip.
+        engine: Reads the motion.
+        tracker: Finds the face.
+        options: reference, official and driving_face are used.
+        stop: Ends the search.
+        rest: Seconds to wait for each second of work.
+        longest: Seconds of the clip to look at.
+
+    Returns:
+        The frame; None after a stop, or where no frame shows a face.
+
+    Raises:
+        AppError: The clip can't be read, or the frame or face that is asked for does not exist.
+    """
+    choice = wanted_reference(options)
+    with (
+        tempfile.TemporaryDirectory(prefix="portrait-animate-", ignore_cleanup_errors=True) as folder,
+        closing(MotionTrack(Path(folder) / "motion")) as track,
+        open_clip(path) as clip,
+    ):
+        follow, reader = FaceFollower(tracker, options.input.driving_face), DrivingReader(engine)
+        start = time.perf_counter()
+        for frame in clip:
+            if frame.time > longest:
+                break
+            face = follow(frame.rgb)
+            track.append(frame.time, None if face is None else reader.read(frame.rgb, face))
+            if (choice.isdigit() and len(track) > int(choice)) or (choice == "first" and track.found):
+                break
+            if stop.wait(rest * (time.perf_counter() - start)):
+                return None
+            start = time.perf_counter()
+        if not track.found:
+            return None
+        motion = replace(options.animation, reference=choice)
+        return choose_reference(track, engine, motion, clip.info.kind == "image")[0]
+
+
+class NeutralFinder:
+    """Finds neutral frames in a thread of its own; the last wish counts, and what was found is kept.
+
+    Args:
+        found: Told that ``current`` is known now; from any thread.
+        failed: Gets the error of a clip or option that doesn't fit.
+        tracker: Makes a face tracker.
+        delay: Seconds before the search begins.
+
+    Attributes:
+        current: The frame that the wish asks for, or None while it is not known.
+    """
+
+    def __init__(
+        self,
+        found: Callable[[], None],
+        failed: Callable[[AppError], None],
+        tracker: Callable[[], FaceTracker],
+        delay: float = DELAY,
+    ) -> None:
+        self.current: Motion | None = None
+        self._found, self._failed, self._make_tracker, self._delay = found, failed, tracker, delay
+        self._known: OrderedDict[tuple[object, ...], Motion] = OrderedDict()
+        self._wish: tuple[object, ...] | None = None
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def want(self, engine: Engine, path: Path | None, options: RenderOptions) -> None:
+        """Look for the neutral frame of a clip, unless that is done or under way; None looks for nothing."""
+        wish = None if path is None else _identity(engine, path, options)
+        if wish == self._wish:
+            return
+        self.cancel()
+        self._wish, self._stop = wish, threading.Event()
+        if path is None or wish is None:
+            return
+        if wish in self._known:
+            self._known.move_to_end(wish)
+            self._take(self._known[wish])
+            return
+        self._thread = threading.Thread(
+            target=self._work, args=(wish, engine, path, options, self._stop), name="live-neutral", daemon=True
+        )
+        self._thread.start()
+
+    def cancel(self) -> None:
+        """Stop looking, and forget the wish."""
+        self._stop.set()
+        self._wish = self.current = None
+        thread, self._thread = self._thread, None
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(30.0)
+        self.current = None
+
+    def _take(self, motion: Motion) -> None:
+        self.current = motion
+        self._found()
+
+    def _work(
+        self, wish: tuple[object, ...], engine: Engine, path: Path, options: RenderOptions, stop: threading.Event
+    ) -> None:
+        if stop.wait(self._delay):
+            return
+        try:
+            motion = find_neutral(path, engine, self._make_tracker(), options, stop, rest=REST)
+        except AppError as error:
+            self._failed(error)
+            return
+        if motion is None or stop.is_set():
+            return
+        self._known[wish] = motion
+        while len(self._known) > KEPT:
+            self._known.popitem(last=False)
+        self._take(motion)
+
+
+def _identity(engine: Engine, path: Path, options: RenderOptions) -> tuple[object, ...]:
+    """Tells a clip, also from what it was before it changed, and all that its neutral frame depends on."""
+    try:
+        facts = path.stat()
+        stamp = facts.st_mtime_ns, facts.st_size
+    except OSError:  # a pattern of picture names
+        stamp = 0, 0
+    chosen = options.input.driving_face, options.input.detector, wanted_reference(options)
+    return os.path.abspath(path), stamp, engine.name, engine.family, engine.keypoints, *chosen

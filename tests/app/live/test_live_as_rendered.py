@@ -1,0 +1,265 @@
+"""What the preview of a clip shows is what a render writes: the same neutral frame, the same drivers of faces."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from app.errors import AppError
+from app.events import CancelToken, EventStream
+from app.live import DriverSource, LiveFrame, LiveSession, PreviewSink, file_source
+from app.live.neutral import NeutralFinder, find_neutral
+from app.live.parts import PartLoader
+from app.live.player import Playback, PlayerDriver
+from app.live.portraits import scaled_drivers
+from app.media.images import read_image, write_image
+from app.options import RenderOptions
+from app.render.edit import render_pose
+from app.render.job import Job
+from app.render.pipeline import render
+from liveportrait.engines import load_engine
+from liveportrait.engines.base import Engine
+from models.face import FaceTracker
+
+WAIT = 60.0
+POSES = {"open": "lip_open=0.9,yaw=8,smile=0.5", "rest": "", "nod": "pitch=9,lip_open=0.3"}
+FILM = ("open", "open", "rest", "rest", "nod", "open")
+SAME = 30.0  # dB; the tracker comes from another frame than in the file, which is worth a little
+OTHER = ("rest", "nod", "open", "open", "rest", "nod")
+
+
+@pytest.fixture(scope="module")
+def engine() -> Engine:
+    return load_engine("mesh")
+
+
+@pytest.fixture(scope="module")
+def files(astronaut: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """one.png, pair.png (two faces), and the clips film and other, of which film does not begin neutral."""
+    folder = tmp_path_factory.mktemp("same")
+    head = cv2.resize(astronaut[0:270, 90:360], (224, 224), interpolation=cv2.INTER_AREA)
+    write_image(folder / "one.png", head)
+    write_image(folder / "pair.png", np.concatenate([head, head[:, ::-1]], axis=1))
+    for name, sliders in POSES.items():
+        options = RenderOptions.from_values({"output": str(folder / f"{name}.png"), "sliders": sliders})
+        render_pose(Job(folder / "one.png", Path(), options), EventStream(), CancelToken())
+    for clip, poses in (("film", FILM), ("other", OTHER)):
+        (folder / clip).mkdir()
+        for number, name in enumerate(poses):
+            (folder / clip / f"{number}.png").write_bytes((folder / f"{name}.png").read_bytes())
+    return folder
+
+
+class Shown(PreviewSink):
+    """The newest frame, and a way to wait for one."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self.frame: LiveFrame | None = None
+        super().__init__(self._came)
+
+    def _came(self, frame: LiveFrame) -> None:
+        with self._changed:
+            self.frame = frame
+            self._changed.notify_all()
+
+    def wait(self, good: Callable[[LiveFrame], bool]) -> LiveFrame:
+        with self._changed:
+            assert self._changed.wait_for(lambda: self.frame is not None and good(self.frame), WAIT)
+            assert self.frame is not None
+            return self.frame
+
+
+@pytest.fixture
+def live(engine: Engine) -> Iterator[Callable[..., tuple[LiveSession, Shown]]]:
+    """Begins sessions that look for neutral frames at once."""
+    made = []
+
+    def make(options: RenderOptions) -> tuple[LiveSession, Shown]:
+        session, shown = LiveSession(options, engine=engine), Shown()
+        session._neutral._delay = 0.0
+        session.add_sink(shown)
+        made.append(session)
+        return session, shown
+
+    yield make
+    for session in made:
+        session.close()
+
+
+def standing(path: Path, playback: Playback) -> DriverSource:
+    """A clip as the window plays it."""
+    return replace(file_source(path), make=lambda clock, _: PlayerDriver(path, playback, clock), clip=path)
+
+
+def rendered(source: Path, driving: Path, folder: Path, **values: object) -> list[np.ndarray]:
+    folder.mkdir()
+    options = RenderOptions.from_values({"output": str(folder / "%02d.png"), "smooth": 0, **values})
+    render(Job(source, driving, options))
+    return [read_image(path).rgb for path in sorted(folder.iterdir())]
+
+
+def psnr(a: np.ndarray, b: np.ndarray) -> float:
+    error = float(np.mean((a.astype(float) - b) ** 2))
+    return 99.0 if error == 0 else 10 * float(np.log10(255**2 / error))
+
+
+def frame_number(number: int) -> float:
+    return float(Fraction(number, 25)) + 0.004
+
+
+@pytest.mark.parametrize("reference", ["auto", "first", "4"])
+def test_frames_of_a_clip_look_as_rendered(files: Path, tmp_path: Path, live: Callable, reference: str) -> None:
+    """Each frame, gone to in a pause, is that of the file; the clip's first frame has an open mouth."""
+    wanted = rendered(files / "one.png", files / "film", tmp_path / "out", reference=reference)
+    playback = Playback()
+    playback.pause(True)
+    session, shown = live(RenderOptions.from_values({"smooth": 0, "reference": reference}))
+    session.add_portrait("one", files / "one.png")
+    session.set_driver(standing(files / "film", playback))
+    session.start()
+    shown.wait(lambda frame: frame.seen)
+    for number in (0, 4, 5, 2):
+        picture = read_image(files / "film" / f"{number}.png").rgb
+        playback.seek(frame_number(number))
+
+        def there(frame: LiveFrame, picture: np.ndarray = picture, wanted: np.ndarray = wanted[number]) -> bool:
+            same = frame.driver is not None and np.array_equal(frame.driver, picture)
+            return same and psnr(frame.picture, wanted) > SAME
+
+        shown.wait(there)
+    if reference != "first":
+        other = rendered(files / "one.png", files / "film", tmp_path / "other", reference="first")
+        assert max(psnr(other[number], wanted[number]) for number in (0, 2, 5)) < 25  # of another reference
+    search = session._neutral._thread
+    assert search is not None
+    search.join(WAIT)
+    assert session._neutral.current is not None
+
+
+def test_a_frame_that_stands_still_takes_the_neutral_frame_when_it_is_known(
+    files: Path, tmp_path: Path, live: Callable
+) -> None:
+    """The way to it is seen on one frame: measured from itself first, then from the neutral one."""
+    wanted = rendered(files / "one.png", files / "film", tmp_path / "out")
+    playback = Playback()
+    playback.pause(True)
+    session, shown = live(RenderOptions.from_values({"smooth": 0}))
+    session._neutral._delay = 3600.0
+    session.add_portrait("one", files / "one.png")
+    session.set_driver(standing(files / "film", playback))
+    session.start()
+    before = shown.wait(lambda frame: frame.seen)
+    assert psnr(before.picture, before.source) > 40  # the open mouth counts as neutral
+    session._neutral._delay = 0.0
+    session.set_options(RenderOptions.from_values({"smooth": 0, "driving_face": "1"}))  # another wish: it is looked for
+    after = shown.wait(lambda frame: psnr(frame.picture, wanted[0]) > SAME)
+    assert not after.fresh
+
+
+def test_neutral_frames_are_kept_until_the_file_changes(files: Path, tmp_path: Path, engine: Engine) -> None:
+    clip = tmp_path / "clip.png"
+    clip.write_bytes((files / "rest.png").read_bytes())
+    found, faults, made = threading.Event(), list[AppError](), list[int]()
+
+    def tracker() -> FaceTracker:
+        made.append(1)
+        return FaceTracker()
+
+    finder = NeutralFinder(found.set, faults.append, tracker, delay=0.0)
+    for change in (False, False, True):
+        if change:
+            clip.write_bytes((files / "nod.png").read_bytes())
+            os.utime(clip, (1, 1))
+        finder.cancel()
+        found.clear()
+        assert finder.current is None
+        finder.want(engine, clip, RenderOptions())
+        assert found.wait(WAIT)
+        assert finder.current is not None
+    assert len(made) == 2
+    first = RenderOptions.from_values({"reference": "first", "driving_face": "2"})
+    finder.want(engine, clip, first)
+    assert finder._thread is not None
+    finder._thread.join(WAIT)
+    assert [str(fault) for fault in faults]  # there is no second face
+    assert finder.current is None
+    finder.cancel()
+
+
+def test_the_search_ends_when_it_is_told_to(files: Path, engine: Engine) -> None:
+    stop = threading.Event()
+    stop.set()
+    assert find_neutral(files / "film", engine, FaceTracker(), RenderOptions(), stop) is None
+    finder = NeutralFinder(lambda: None, lambda _: None, FaceTracker, delay=3600.0)
+    finder.want(engine, files / "film", RenderOptions())
+    thread = finder._thread
+    assert thread is not None
+    finder.want(engine, None, RenderOptions())
+    assert not thread.is_alive()
+
+
+def test_the_neutral_frame_is_the_one_of_the_option(files: Path, engine: Engine) -> None:
+    never = threading.Event()
+
+    def found(reference: str, longest: float = 60.0) -> float:
+        options = RenderOptions.from_values({"reference": reference})
+        motion = find_neutral(files / "film", engine, FaceTracker(), options, never, longest=longest)
+        assert motion is not None
+        return float(motion.lip_ratio[0, 0])
+
+    assert found("auto") < 0.5 * found("first")
+    assert found("4") == pytest.approx(found("4"))
+    assert found("auto", longest=0.04) > 2 * found("auto")  # only the open mouth is seen
+    with pytest.raises(AppError, match="reference"):
+        found("99")
+
+
+def test_each_face_follows_its_own_driver_as_in_the_file(files: Path, tmp_path: Path, live: Callable) -> None:
+    """The left face follows the film, the right one another clip: the preview has the pixels of the file."""
+    own = f"right={files / 'other'}"
+    values = {"driver_for": own, "face": "left", "reference": "first"}
+    wanted = rendered(files / "pair.png", files / "film", tmp_path / "out", **values)
+    playback = Playback()
+    playback.pause(True)
+    session, shown = live(RenderOptions.from_values({"smooth": 0, "reference": "first"}))
+    session.add_portrait("pair", files / "pair.png", face="left", driver_for=own)
+    session.set_driver(standing(files / "film", playback))
+    session.start()
+    for number in (1, 4, 2):
+        playback.seek(frame_number(number))
+        goal = wanted[number]
+        shown.wait(lambda frame, goal=goal: frame.seen and psnr(frame.picture, goal) > SAME)
+    assert psnr(wanted[1][:, 224:], wanted[2][:, 224:]) < 40
+    session.add_portrait("pair", files / "pair.png", face="left")  # taken away: the right face rests
+    session.select_portrait("pair")
+    shown.wait(lambda frame: psnr(frame.picture[:, 300:], frame.source[:, 300:]) > 60)
+    assert session.draw_error is None
+
+
+def test_a_driver_that_plays_is_not_read_again_when_another_joins(files: Path, engine: Engine) -> None:
+    done = threading.Event()
+    loader = PartLoader(done.set, lambda error: None, FaceTracker)
+    loader.want(engine, RenderOptions(), [files / "other"])
+    assert done.wait(WAIT)
+    first = loader.current
+    assert first is not None
+    done.clear()
+    loader.want(engine, RenderOptions.from_values({"lips_from": str(files / "rest.png")}), [files / "other"])
+    assert done.wait(WAIT)
+    assert loader.current is not None
+    assert loader.current._own[files / "other"].driver is first._own[files / "other"].driver
+    assert set(loader.current._parts) == {"lip"}
+    loader.cancel()
+
+
+def test_points_of_faces_are_scaled_with_the_picture() -> None:
+    assert scaled_drivers("10,20=a=b.mp4\nleft=c.mp4", 0.5) == "5.000,10.000=a=b.mp4\nleft=c.mp4"

@@ -27,7 +27,7 @@ LEAST_HALVED: Final = 64
 
 def write_onnx(
     network: nn.Module, example: tuple[Tensor, ...], path: Path, *,
-    inputs: Sequence[str], outputs: Sequence[str], any_batch: bool = False,
+    inputs: Sequence[str], outputs: Sequence[str], any_batch: bool = False, opset: int = OPSET,
 ) -> Path:  # fmt: skip
     """Export a network; the file appears only when it is whole.
 
@@ -38,6 +38,7 @@ def write_onnx(
         inputs: Names of the inputs.
         outputs: Names of the outputs, in the order in which the network returns them.
         any_batch: Leave the first axis of every input open.
+        opset: Version of the operators.
 
     Returns:
         path.
@@ -52,7 +53,7 @@ def write_onnx(
         path.parent.mkdir(parents=True, exist_ok=True)
         with written_whole(path) as part, torch.inference_mode(False), torch.no_grad(), _quiet():
             program = torch.onnx.export(
-                network.eval(), example, dynamo=True, opset_version=OPSET, input_names=list(inputs),
+                network.eval(), example, dynamo=True, opset_version=opset, input_names=list(inputs),
                 output_names=list(outputs), external_data=False, verbose=False, dynamic_shapes=shapes,
             )  # fmt: skip
             assert program is not None

@@ -1,8 +1,8 @@
 """The LivePortrait engine with W and G on ONNX Runtime or OpenVINO; the small networks stay on PyTorch.
 
-The first start writes W and G as ONNX files (liveportrait.networks.fast.export) into the user's cache. Execution
-providers are tried in order; one that can't be started, or whose test picture differs from PyTorch's, is passed over,
-and one warning names all causes.
+The first start writes the networks as ONNX files (liveportrait.networks.fast.export) into the user's cache. Execution
+providers are tried in order (onnx_providers); one that can't be started, or whose test picture differs from PyTorch's,
+is passed over, and one warning names all causes. Where a provider has a memory of its own, F and M run there too.
 """
 
 from __future__ import annotations
@@ -11,149 +11,26 @@ import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from liveportrait.engines.liveportrait21 import KEYPOINTS
-from liveportrait.engines.precision import LOWEST_PSNR, Precision, psnr
+from liveportrait.engines.onnx_providers import ON_PROCESSOR, PROVIDERS, available_providers, providers_to_try
+from liveportrait.engines.onnx_runners import OnnxRunner, OpenVinoRunner, Runner, has_bfloat16
+from liveportrait.engines.precision import LOWEST_PSNR, Precision, PrecisionGuard, psnr
 from liveportrait.engines.torch import SourceFeatures, TorchEngine, _test_picture
-from liveportrait.motion import Array
 from models.registry import ModelError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from liveportrait.networks.fast.export import ExportedPair, Sampler
+    from liveportrait.networks.fast.export import ExportedNetworks, Half, Sampler
     from liveportrait.networks.loading import Variant
 
 logger = logging.getLogger(__name__)
 Started = TypeVar("Started")
 
-PROVIDERS: Final[Mapping[str, str]] = {
-    "NvTensorRTRTXExecutionProvider": "native",
-    "CUDAExecutionProvider": "native",
-    "OpenVINOExecutionProvider": "gather",
-    "CoreMLExecutionProvider": "gather",
-    "DmlExecutionProvider": "gather",
-    "CPUExecutionProvider": "native",
-}
-"""Execution providers in the order in which they are tried, and the form of W that they can sample."""
-DEVICES: Final[Mapping[str, tuple[str, ...]]] = {
-    "auto": tuple(PROVIDERS),
-    "cuda": ("NvTensorRTRTXExecutionProvider", "CUDAExecutionProvider"),
-    "cpu": ("CPUExecutionProvider",),
-}
-
-
-class Runner(Protocol):
-    """W and G on some runtime, one frame at a time."""
-
-    label: str
-
-    def warp(self, volume: Array, kp_source: Array, kp_driving: Array) -> Array:
-        """(1, 32, 16, 64, 64), (1, 21, 3), (1, 21, 3) -> (1, 256, 64, 64), all float32."""
-        ...
-
-    def draw(self, feature: Array) -> Array:
-        """(1, 256, 64, 64) -> (1, 3, 512, 512) float32 in 0..1."""
-        ...
-
-
-class OnnxRunner:
-    """W and G on ONNX Runtime.
-
-    Args:
-        pair: Files of W and G.
-        provider: Execution provider; the CPU one takes what it can't run.
-        threads: CPU threads, 0 for the runtime's choice.
-
-    Raises:
-        RuntimeError: The provider can't be started.
-    """
-
-    def __init__(self, pair: ExportedPair, provider: str, threads: int = 0) -> None:
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.log_severity_level = 3
-        wanted = [provider] if provider == "CPUExecutionProvider" else [provider, "CPUExecutionProvider"]
-        self.label = provider
-        self._sessions = []
-        for path in (pair.warping, pair.generator):
-            session = onnxruntime.InferenceSession(str(path), options, providers=wanted)
-            if provider not in session.get_providers():  # the runtime falls back without an error
-                raise RuntimeError("it can't be started; its driver or libraries are missing or of another version")
-            self._sessions.append(session)
-
-    def warp(self, volume: Array, kp_source: Array, kp_driving: Array) -> Array:
-        """See Runner."""
-        given = {"feature_3d": volume, "kp_source": kp_source, "kp_driving": kp_driving}
-        return np.asarray(self._sessions[0].run(None, given)[0])
-
-    def draw(self, feature: Array) -> Array:
-        """See Runner."""
-        return np.asarray(self._sessions[1].run(None, {"feature": feature})[0])
-
-
-class OpenVinoRunner:
-    """W and G on OpenVINO.
-
-    W runs in float32, because a lower type would reach its coordinates; G takes bfloat16 if asked.
-
-    Args:
-        pair: Files of W and G in the form "gather".
-        half: Let G run in bfloat16 where the processor has it.
-        device: OpenVINO's name of the device.
-        threads: CPU threads, 0 for the runtime's choice.
-    """
-
-    def __init__(self, pair: ExportedPair, *, half: bool, device: str = "CPU", threads: int = 0) -> None:
-        import openvino
-
-        core = openvino.Core()
-        common: dict[str, Any] = {
-            "PERFORMANCE_HINT": "LATENCY",
-            "ENABLE_CPU_PINNING": False,
-        }  # torch needs the cores too
-        if threads:
-            common["INFERENCE_NUM_THREADS"] = threads
-        self.label = f"OpenVINO {device}, W in fp32, G in {'bf16' if half else 'fp32'}"
-        self._warping = core.compile_model(str(pair.warping), device, common | {"INFERENCE_PRECISION_HINT": "f32"})
-        precision = "bf16" if half else "f32"
-        self._generator = core.compile_model(
-            str(pair.generator), device, common | {"INFERENCE_PRECISION_HINT": precision}
-        )
-
-    def warp(self, volume: Array, kp_source: Array, kp_driving: Array) -> Array:
-        """See Runner."""
-        given = {"feature_3d": volume, "kp_source": kp_source, "kp_driving": kp_driving}
-        return np.array(self._warping(given)[0], np.float32)
-
-    def draw(self, feature: Array) -> Array:
-        """See Runner."""
-        return np.array(self._generator({"feature": feature})[0], np.float32)
-
-
-def providers_to_try(available: Sequence[str], device: str = "auto") -> list[str]:
-    """Execution providers worth trying, best first.
-
-    Args:
-        available: What the installed ONNX Runtime was built with.
-        device: One of DEVICES.
-
-    Raises:
-        ModelError: None of them is available.
-    """
-    if device not in DEVICES:
-        raise ModelError(f"The onnx engine doesn't know the device '{device}'; choose one of {', '.join(DEVICES)}.")
-    found = [name for name in DEVICES[device] if name in available]
-    if not found:
-        raise ModelError(
-            f"The installed ONNX Runtime has no provider for '{device}' (it has {', '.join(available) or 'none'})."
-        )
-    return found
+KEPT_SOURCES: Final = 4
+"""Sources that stay prepared: so many faces of a picture can be drawn in turns."""
 
 
 def first_sound(names: Sequence[str], start: Callable[[str], Started], judge: Callable[[Started], str]) -> Started:
@@ -186,8 +63,8 @@ class OnnxEngine(TorchEngine):
     """LivePortrait with W and G on another runtime.
 
     Args:
-        networks: As for TorchEngine; W and G must be the plain ones.
-        device: One of DEVICES.
+        networks: As for TorchEngine; M, W and G must be the plain ones.
+        device: One of onnx_providers.DEVICES.
         precision: "auto" and "fp32" take float32 files, "fp16" those with float16 convolutions.
         threads: CPU threads, 0 for the runtimes' choice.
         cache: Folder of the ONNX files; the user's cache by default.
@@ -210,10 +87,11 @@ class OnnxEngine(TorchEngine):
         if precision in ("bf16", "int8"):
             raise ValueError(f"The onnx engine has no {precision} files; choose auto, fp32 or fp16.")
         super().__init__(networks, device="cpu", precision="fp32", threads=threads, batch=1)
-        self._half = precision == "fp16"
+        self._half: Half | None = "fp16" if precision == "fp16" else None
         self._where, self._threads = device, threads
         self._cache = cache or default_cache()
         self._runner: Runner | None = None
+        self._sources: list[tuple[SourceFeatures, Any]] = []
 
     def warm_up(self) -> None:
         """Write the ONNX files if need be, choose the runtime by a test picture, once."""
@@ -224,6 +102,7 @@ class OnnxEngine(TorchEngine):
                 features, driving = self._test_case()
                 wanted = super()._draw(features, driving)
                 self._runner = self._open(lambda runner: self._fault(runner, features, driving, wanted))
+                self._read_with(self._runner)
 
     def describe(self) -> dict[str, str]:
         """As TorchEngine.describe, with the runtime."""
@@ -231,56 +110,113 @@ class OnnxEngine(TorchEngine):
         assert self._runner is not None
         return super().describe() | {"device": self._runner.label}
 
+    def split(self, features: SourceFeatures) -> tuple[Callable[[Tensor], Any], Callable[[Any], Tensor]]:
+        """See TorchEngine.split; before warm_up these are PyTorch's own. The next picture overwrites the last one."""
+        runner = self._runner
+        return super().split(features) if runner is None else self._parts(runner, features)
+
     # ------------------------------------------------------------------ parts
+
+    def _ready(self) -> PrecisionGuard:
+        """See TorchEngine; the runtime is chosen first."""
+        self.warm_up()
+        return super()._ready()
 
     def _open(self, judge: Callable[[Runner], str]) -> Runner:
         """The best runtime."""
         import onnxruntime
 
-        names = providers_to_try(onnxruntime.get_available_providers(), self._where)
+        names = providers_to_try(available_providers(onnxruntime), self._where)
         return first_sound(names, self._start, judge)
 
     def _start(self, name: str) -> Runner:
-        return OnnxRunner(self._export("gather" if PROVIDERS[name] == "gather" else "native"), name, self._threads)
+        files = self._export(
+            "gather" if PROVIDERS[name] == "gather" else "native",
+            processor=name in ON_PROCESSOR,
+            readers=name not in ON_PROCESSOR,
+        )
+        return OnnxRunner(files, name, self._threads, self._cache)
 
-    def _export(self, sampler: Sampler) -> ExportedPair:
-        from liveportrait.networks.fast.export import export_pair
+    def _export(self, sampler: Sampler, **how: Any) -> ExportedNetworks:
+        from liveportrait.networks.fast.export import export_networks
         from liveportrait.networks.generator import SPADEGenerator
         from liveportrait.networks.warping import WarpingNetwork
 
-        warping, generator = self._warping, self._generator
-        if not isinstance(warping, WarpingNetwork) or not isinstance(generator, SPADEGenerator):
+        if not isinstance(self._warping, WarpingNetwork) or not isinstance(self._generator, SPADEGenerator):
             raise ModelError(f"The {self.name} engine rewrites the plain warping module and generator; it got others.")
-        return export_pair(warping, generator, self._cache, sampler=sampler, half=self._half, say=logger.info)
+        networks = {
+            "appearance_feature_extractor": self._appearance, "motion_extractor": self._motion,
+            "warping_module": self._warping, "spade_generator": self._generator,
+        }  # fmt: skip
+        return export_networks(
+            networks, self._cache, **{"sampler": sampler, "half": self._half, "say": logger.info} | how
+        )  # fmt: skip
+
+    def _read_with(self, runner: Runner) -> None:
+        """Let F and M run there too, or M in its rewritten form; PyTorch's W and G are let go."""
+        readers = _on_tensors(runner)
+        if readers is not None:
+            self._appearance, self._motion = readers  # type: ignore[assignment]
+        else:
+            from liveportrait.networks.fast.motion import FastMotionExtractor
+            from liveportrait.networks.motion_extractor import MotionExtractor
+
+            if isinstance(self._motion, MotionExtractor):
+                self._motion = FastMotionExtractor(self._motion).eval()
+        del self._warping, self._generator
 
     def _test_case(self) -> tuple[SourceFeatures, Tensor]:
         """A synthetic head, and the keypoints of its mirror image."""
         image = self._image(_test_picture())
-        pair = (self._motion(image), self._motion(image.flip(-1)))
+        return self._case(image, self._appearance, self._motion)
+
+    @staticmethod
+    def _case(image: Tensor, appearance: Any, motion: Any) -> tuple[SourceFeatures, Tensor]:
+        pair = (motion(image), motion(image.flip(-1)))
         source, driving = (heads["scale"][..., None] * heads["kp"].reshape(1, KEYPOINTS, 3) for heads in pair)
-        return SourceFeatures(self._appearance(image), source), driving
+        return SourceFeatures(appearance(image), source), driving
 
     def _fault(self, runner: Runner, features: SourceFeatures, driving: Tensor, wanted: Tensor) -> str:
-        """What is wrong with a runtime's test picture, or an empty string."""
-        difference = self._run(runner, features, driving) - wanted
-        square = float(difference.square().mean())
+        """What is wrong with a runtime's test picture, or an empty string; F and M take part where they run there."""
+        readers = _on_tensors(runner)
+        if readers is not None:
+            features, driving = self._case(self._image(_test_picture()), *readers)
+        warp, draw = self._parts(runner, features)
+        square = float((draw(warp(driving)) - wanted).square().mean())
+        self._sources.clear()
         if not math.isfinite(square):
             return "it draws NaN"
         decibels = psnr(square)
         return f"its picture is only {decibels:.1f} dB from PyTorch's" if decibels < LOWEST_PSNR else ""
 
-    def _draw(self, features: SourceFeatures, driving: Tensor) -> Tensor:
-        """(1, 3, 512, 512) float32 RGB, 0..1."""
-        self.warm_up()
-        assert self._runner is not None
-        return self._run(self._runner, features, driving)
-
-    @staticmethod
-    def _run(runner: Runner, features: SourceFeatures, driving: Tensor) -> Tensor:
+    def _parts(
+        self, runner: Runner, features: SourceFeatures
+    ) -> tuple[Callable[[Tensor], Any], Callable[[Any], Tensor]]:
+        """W and G of a runtime on one source."""
         import torch
 
-        given = (tensor.detach().contiguous().numpy() for tensor in (features.volume, features.keypoints, driving))
-        return torch.from_numpy(runner.draw(runner.warp(*given)))
+        source = next((source for known, source in self._sources if known is features), None)
+        if source is None:
+            source = runner.prepare(*(x.detach().contiguous().numpy() for x in (features.volume, features.keypoints)))
+            self._sources = [(features, source), *self._sources][:KEPT_SOURCES]
+        return (
+            lambda driving: runner.warp(source, driving.detach().numpy()),
+            lambda feature: torch.from_numpy(runner.draw(feature)),
+        )
+
+
+def _on_tensors(runner: Runner) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], dict[str, Tensor]]] | None:
+    """F and M of a runtime on PyTorch's tensors, or None if they stay with PyTorch."""
+    if runner.readers is None:
+        return None
+    import torch
+
+    appearance, motion = runner.readers
+
+    def heads(image: Tensor) -> dict[str, Tensor]:
+        return {name: torch.from_numpy(values) for name, values in motion(image.contiguous().numpy()).items()}
+
+    return lambda image: torch.from_numpy(appearance(image.contiguous().numpy())), heads
 
 
 class OpenVinoEngine(OnnxEngine):
@@ -289,7 +225,8 @@ class OpenVinoEngine(OnnxEngine):
     Args:
         networks: As for OnnxEngine.
         device: "auto" and "cpu" take the processor, "gpu" Intel's graphics.
-        precision: "auto" and "bf16" let G run in bfloat16 where the processor has it; "fp32" doesn't.
+        precision: "auto" takes bfloat16 convolutions where the processor has them (float16 on Intel's graphics),
+            float32 elsewhere; "fp32" is never less.
         threads: As for OnnxEngine.
         cache: As for OnnxEngine.
     """
@@ -309,14 +246,19 @@ class OpenVinoEngine(OnnxEngine):
             raise ValueError("The openvino engine runs in bf16 or fp32.")
         super().__init__(networks, threads=threads, cache=cache)
         self._place, self._types = ("GPU" if device == "gpu" else "CPU"), ["fp32"]
-        if precision != "fp32":
-            self._types.insert(0, "bf16")
+        half = "fp16" if self._place == "GPU" else "bf16"
+        if precision == "bf16" or (precision == "auto" and (half == "fp16" or has_bfloat16())):
+            self._types.insert(0, half)
 
     def _open(self, judge: Callable[[Runner], str]) -> Runner:
         return first_sound(self._types, self._start, judge)
 
     def _start(self, name: str) -> Runner:
-        return OpenVinoRunner(self._export("gather"), half=name == "bf16", device=self._place, threads=self._threads)
+        half = None if name == "fp32" else name
+        files = self._export("gather", half=half, half_generator=False, processor=self._place == "CPU")
+        # On the processor keeping what was compiled saves half a second and takes 300 MB; a card's kernels take longer.
+        compiled = self._cache / "openvino" if self._place == "GPU" else None
+        return OpenVinoRunner(files, precision=name, device=self._place, threads=self._threads, cache=compiled)
 
 
 def default_cache() -> Path:

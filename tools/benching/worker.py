@@ -190,19 +190,11 @@ class EngineRow:
 
     def _divided(self) -> Any:
         """W and G apart, or None."""
-        engine, runner = self._engine, getattr(self._engine, "_runner", None)
-        if runner is None:
-            with engine._guard.mode(engine.precision):
-                return engine.split(self._features)
-        if not (hasattr(runner, "warp") and hasattr(runner, "draw")) or len(self._driving) > 1:
+        engine = self._engine
+        if len(self._driving) > 1 and getattr(engine, "_runner", None) is not None:  # one frame at a time
             return None
-        import torch
-
-        given = self._features.volume.contiguous().numpy(), self._features.keypoints.contiguous().numpy()
-        return (
-            lambda driving: runner.warp(*given, driving.numpy()),
-            lambda out: torch.from_numpy(np.asarray(runner.draw(out))),
-        )
+        with engine._guard.mode(engine.precision):
+            return engine.split(self._features)
 
     def _motion(self) -> None:
         with self._engine._guard.mode(self._engine.precision):

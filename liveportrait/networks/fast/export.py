@@ -2,7 +2,8 @@
 
 Two forms: "native" ends in the one 5-D GridSample that ONNX Runtime's CPU and CUDA providers and TensorRT know;
 "gather" has eight gathers in its place, for runtimes that sample in 4-D only. In half precision the convolutions are
-float16 and everything that touches coordinates stays float32: the types are in the file, no runtime has to choose.
+float16 or bfloat16 and everything that touches coordinates stays float32: the types are in the file, no runtime has to
+choose. W also comes in two files, one for what depends on the source alone and one for each frame.
 """
 
 from __future__ import annotations
@@ -21,23 +22,28 @@ from torch.nn import functional
 from liveportrait.networks.fast.generator import FastGenerator
 from liveportrait.networks.fast.kept import find_kept, keep_file
 from liveportrait.networks.fast.rewrites import Rewrites
-from liveportrait.networks.fast.warping import FastWarping
+from liveportrait.networks.fast.warping import FastWarping, WarpSource
 from liveportrait.networks.generator import SPADEGenerator
 from liveportrait.networks.motion_extractor import HEADS, MotionExtractor
 from liveportrait.networks.warping import WarpingNetwork
-from models.export import write_onnx
+from models.export import OPSET, write_onnx
 from models.registry import ModelError
 
 Sampler = Literal["native", "gather"]
+Half = Literal["fp16", "bf16"]
 INPUT_SIZE: Final = 256
 VERSION: Final = 3
 """Part of every file's key; raised when the graphs change."""
 PARTS: Final = {
     "appearance": "appearance_feature_extractor", "motion": "motion_extractor",
-    "warping": "warping_module", "generator": "spade_generator",
+    "warping": "warping_module", "source": "warping_module", "frame": "warping_module", "generator": "spade_generator",
 }  # fmt: skip
 """Name of a file -> network."""
 WARPING_INPUTS: Final = ("feature_3d", "kp_source", "kp_driving")
+SOURCE_OUTPUTS: Final = ("compressed", "background", "heat_z", "heat_y", "heat_x")
+"""What W needs of a source besides f_s and x_s; see warping.WarpSource."""
+BFLOAT_OPSET: Final = 22
+"""The first one whose convolutions may be bfloat16."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,70 @@ class ExportedPair:
     warping: Path
     generator: Path
     sampler: Sampler
+
+
+@dataclass(frozen=True)
+class ExportedNetworks:
+    """Files of an engine.
+
+    Attributes:
+        source: First half of W, once per source: inputs "feature_3d" and "kp_source"; outputs SOURCE_OUTPUTS.
+        frame: Second half of W: inputs "feature_3d", "kp_source", SOURCE_OUTPUTS, "kp_driving"; output "out" as of
+            ExportedPair.
+        generator: As of ExportedPair.
+        appearance: F (export_one), or None where it runs elsewhere.
+        motion: M, likewise.
+    """
+
+    source: Path
+    frame: Path
+    generator: Path
+    appearance: Path | None = None
+    motion: Path | None = None
+
+
+def export_networks(
+    networks: Mapping[str, nn.Module],
+    folder: Path,
+    *,
+    sampler: Sampler = "native",
+    half: Half | None = None,
+    half_generator: bool = True,
+    processor: bool = False,
+    readers: bool = False,
+    size: int = 64,
+    say: Callable[[str], None] | None = None,
+) -> ExportedNetworks:
+    """Write the networks of an engine, with W in two halves, or find them where they have been written before.
+
+    Args:
+        networks: See export_one.
+        folder: See export_pair.
+        sampler: See export_pair.
+        half: Type of the convolutions if not float32.
+        half_generator: Whether that holds for G too.
+        processor: See export_one.
+        readers: Also write F and M.
+        size: See export_pair.
+        say: See export_pair.
+
+    Raises:
+        ModelError: As for export_pair.
+        ValueError: There is no such sampler.
+    """
+
+    def write(part: str, half: Half | None) -> Path:
+        return export_one(
+            part, networks, folder, sampler=sampler, half=half or False, processor=processor, size=size, say=say
+        )
+
+    return ExportedNetworks(
+        write("source", None),
+        write("frame", half),
+        write("generator", half if half_generator else None),
+        write("appearance", None) if readers else None,
+        write("motion", None) if readers else None,
+    )
 
 
 def export_pair(
@@ -95,7 +165,8 @@ def export_one(
     folder: Path,
     *,
     sampler: Sampler = "native",
-    half: bool = False,
+    half: bool | Half = False,
+    processor: bool = False,
     size: int = 64,
     say: Callable[[str], None] | None = None,
 ) -> Path:
@@ -103,11 +174,14 @@ def export_one(
 
     Args:
         part: "appearance" or "motion", input "image" (1, 3, 256, 256) in 0..1, output "feature_3d" (1, 32, 16, 64, 64)
-            or one per motion_extractor.HEADS; or "warping" or "generator", see ExportedPair.
+            or one per motion_extractor.HEADS; or "warping" or "generator", see ExportedPair; or "source" or "frame",
+            see ExportedNetworks.
         networks: Network name (liveportrait.networks.NAMES) -> plain module with its weights, on any device.
         folder: See export_pair.
         sampler: See export_pair.
-        half: See export_pair; F and M are in float32 in any case.
+        half: True or "fp16" for float16 convolutions, "bf16" for bfloat16 ones; F, M and "source" are in float32.
+        processor: W takes fewer products along the depth, which pays on processors; in bfloat16 only where it costs no
+            digits.
         size: See export_pair.
         say: See export_pair.
 
@@ -123,14 +197,17 @@ def export_one(
     if part not in PARTS:
         raise ValueError(f"There is no part '{part}'; choose one of {', '.join(PARTS)}.")
     network = networks[PARTS[part]]
-    kind = torch.float16 if half else torch.float32
-    form = f"{'fp16' if half else 'fp32'}-{size}"
-    name = {"warping": f"warping-{sampler}-{form}", "generator": f"generator-{form}"}.get(part, f"{part}-fp32")
+    word = "fp32" if not half or part in ("appearance", "motion", "source") else "fp16" if half is True else half
+    form = f"{word}-{size}"
+    name = {"generator": f"generator-{form}", "source": f"source-{form}"}.get(part, f"{part}-fp32")
+    if part in ("warping", "frame"):
+        name = f"{part}-{sampler}{'-processor' if processor else ''}-{form}"
     stem = f"{name}-{weights_key(network)}"
 
     def write(path: Path) -> None:
-        graph, example, inputs, outputs = _graph(part, network, sampler, kind, size)
-        write_onnx(graph, example, path, inputs=inputs, outputs=outputs)
+        graph, example, inputs, outputs = _graph(part, network, sampler, TYPES[word], processor, size)
+        opset = BFLOAT_OPSET if word == "bf16" else OPSET
+        write_onnx(graph, example, path, inputs=inputs, outputs=outputs, opset=opset)
 
     found = find_kept(folder, stem, say=say)
     if found is None:
@@ -143,8 +220,11 @@ def export_one(
     return found
 
 
+TYPES: Final = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+
+
 def _graph(
-    part: str, network: nn.Module, sampler: Sampler, kind: torch.dtype, size: int
+    part: str, network: nn.Module, sampler: Sampler, kind: torch.dtype, processor: bool, size: int
 ) -> tuple[nn.Module, tuple[Tensor, ...], tuple[str, ...], tuple[str, ...]]:
     """What the exporter takes: module, example and names of inputs and outputs."""
     if any(tensor.device.type != "cpu" for tensor in network.parameters()):
@@ -154,13 +234,21 @@ def _graph(
         return _Appearance(network), image, ("image",), ("feature_3d",)
     if part == "motion":
         return _Heads(cast(MotionExtractor, network)), image, ("image",), tuple(HEADS)
-    rewrites = Rewrites(gather_sampler=sampler == "gather", depth_products=False)
+    rewrites = Rewrites(gather_sampler=sampler == "gather", depth_products=processor)
     if part == "generator":
         drawer = _Generator(FastGenerator(cast(SPADEGenerator, network), rewrites, kind))
         return drawer, (torch.zeros(1, 256, size, size),), ("feature",), ("image",)
-    points = torch.zeros(1, 21, 3)
-    example = (torch.zeros(1, 32, 16, size, size), points, points + 0.1)
-    return _Warping(FastWarping(cast(WarpingNetwork, network), rewrites, kind)), example, WARPING_INPUTS, ("out",)
+    points, volume = torch.zeros(1, 21, 3), torch.zeros(1, 32, 16, size, size)
+    warping = FastWarping(cast(WarpingNetwork, network), rewrites, kind)
+    if kind == torch.bfloat16:
+        warping.drop_toom()
+    if part == "warping":
+        return _Warping(warping), (volume, points, points + 0.1), WARPING_INPUTS, ("out",)
+    if part == "source":
+        return _Source(warping), (volume, points), WARPING_INPUTS[:2], SOURCE_OUTPUTS
+    *_, compressed, background, heat = warping.prepare(volume, points)
+    inputs = (*WARPING_INPUTS[:2], *SOURCE_OUTPUTS, WARPING_INPUTS[2])
+    return _Frame(warping), (volume, points, compressed, background, *heat, points + 0.1), inputs, ("out",)
 
 
 def weights_key(network: nn.Module) -> str:
@@ -212,6 +300,35 @@ class _Warping(nn.Module):
         """See ExportedPair."""
         out: Tensor = self.warping(feature_3d, kp_driving, kp_source)["out"]
         return out.float()
+
+
+class _Source(nn.Module):
+    """First half of W."""
+
+    def __init__(self, warping: FastWarping) -> None:
+        super().__init__()
+        self.warping = warping
+
+    def forward(self, feature_3d: Tensor, kp_source: Tensor) -> tuple[Tensor, ...]:
+        """See ExportedNetworks."""
+        *_, compressed, background, heat = self.warping.prepare(feature_3d, kp_source)
+        return compressed, background, *heat
+
+
+class _Frame(nn.Module):
+    """Second half of W."""
+
+    def __init__(self, warping: FastWarping) -> None:
+        super().__init__()
+        self.warping = warping
+
+    def forward(
+        self, feature_3d: Tensor, kp_source: Tensor, compressed: Tensor, background: Tensor,
+        heat_z: Tensor, heat_y: Tensor, heat_x: Tensor, kp_driving: Tensor,
+    ) -> Tensor:  # fmt: skip
+        """See ExportedNetworks."""
+        source = WarpSource(feature_3d, kp_source, compressed, background, (heat_z, heat_y, heat_x))
+        return self.warping.warp(source, kp_driving)["out"].float()
 
 
 class _Generator(nn.Module):

@@ -19,8 +19,7 @@ class Rewrites:
         mask_times_shift: W's sampling grid is identity + mask x shift, not a sum of 22 grids.
         depth_as_batch: W's 3-D convolutions run as 2-D ones.
         low_resolution_up: W's convolutions after nearest upsampling run before it, as 1x1 ones of differences.
-        depth_products: W's convolutions at full size take fewer products along the depth; on processors only, not in
-            exported files.
+        depth_products: W's convolutions at full size take fewer products along the depth; on processors only.
         merged_spade: G's scale and shift come from one convolution, conditioning convolutions of a size from one.
         shared_norm: G normalises a block's input once, before the upsampling.
         low_resolution_condition: G's conditioning convolutions run at 64x64 and are spread afterwards.

@@ -183,6 +183,12 @@ class FastWarping(nn.Module):
         self.occlusion_taps.data = self.occlusion_taps.data.to(self.end_dtype)
         self.dtype = dtype
 
+    def drop_toom(self) -> None:
+        """Leave out the products at points (ToomConv), which cost bfloat16 digits."""
+        for module in self.modules():
+            if isinstance(module, DepthConv):
+                module.toom = None
+
     def prepare(self, feature: Tensor, kp_source: Tensor) -> WarpSource:
         """Compute what depends on the source alone.
 
@@ -307,7 +313,7 @@ class FastWarping(nn.Module):
 
 def fewer_products(x: Tensor, batch: int) -> bool:
     """Whether the forms with fewer products along the depth are to be used: measured on processors only."""
-    return x.device.type == "cpu" and len(x) == DEPTH * batch and not torch.compiler.is_exporting()
+    return x.device.type == "cpu" and len(x) == DEPTH * batch
 
 
 def _flat(folded: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:

@@ -35,3 +35,14 @@ def picture() -> Callable[[str], np.ndarray]:
         return np.array(Image.open(PARITY / f"net_{name}_256.png").convert("RGB"))
 
     return read
+
+
+@pytest.fixture(scope="session")
+def exported(networks: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
+    """Function: as export_networks, with maps of 32 x 32, in one folder for all tests."""
+    pytest.importorskip("onnx", reason="onnx (extra 'onnx') is not installed")
+    pytest.importorskip("onnxscript", reason="onnxscript (extra 'onnx') is not installed")
+    from liveportrait.networks.fast.export import export_networks
+
+    folder = tmp_path_factory.mktemp("exported")
+    return lambda **how: export_networks(networks, folder, **{"size": 32} | how)

@@ -1,0 +1,236 @@
+"""ONNX Runtime's execution providers: which to try in what order, how each is opened, and why one can't be.
+
+TensorRT-RTX comes as a plug-in (package onnxruntime-ep-nv-tensorrt-rtx) that is registered with ONNX Runtime; the
+others are part of its builds. ONNX Runtime goes on without a provider that it can't start and logs a line; here that is
+an error whose text names the cause: the library that is missing, the driver, or the card.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import importlib.util
+import io
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from liveportrait.engines.cuda_card import NoCardError, find_card
+from models.registry import ModelError
+
+CPU: Final = "CPUExecutionProvider"
+CUDA: Final = "CUDAExecutionProvider"
+RTX: Final = "NvTensorRTRTXExecutionProvider"
+PROVIDERS: Final[Mapping[str, str]] = {
+    RTX: "native",
+    CUDA: "native",
+    "OpenVINOExecutionProvider": "gather",
+    "CoreMLExecutionProvider": "gather",
+    "DmlExecutionProvider": "gather",
+    CPU: "native",
+}
+"""Execution providers in the order in which they are tried, and the form of W that they can sample."""
+ON_PROCESSOR: Final = ("OpenVINOExecutionProvider", CPU)
+"""Those that use the processor and its memory; F and M stay on PyTorch there, whose rewritten M takes as long."""
+DEVICES: Final[Mapping[str, tuple[str, ...]]] = {
+    "auto": tuple(PROVIDERS),
+    "cuda": (RTX, CUDA),
+    "cpu": (CPU,),
+}
+PLUGINS: Final[Mapping[str, str]] = {RTX: "onnxruntime_ep_nv_tensorrt_rtx"}
+"""Provider -> package that holds its library."""
+OPTIONS: Final[Mapping[str, Mapping[str, str]]] = {
+    # Every run has the same shapes, so the longest search for kernels pays; float32 stays float32.
+    CUDA: {"cudnn_conv_algo_search": "EXHAUSTIVE", "cudnn_conv_use_max_workspace": "1", "use_tf32": "0"},
+}
+"""Provider -> options that differ from its own defaults or matter here. CUDA graphs stay off: they ask that every node
+runs on the card, which nobody has been able to check."""
+RUNTIME_CACHE: Final = {RTX: "nv_runtime_cache_path"}
+"""Provider -> option that names a folder for compiled kernels."""
+QUIET, NORMAL = 4, 2
+"""Severities of ONNX Runtime's log: fatal errors only, and its default."""
+LIBRARIES: Final = {
+    "cudart": "CUDA", "cublas": "CUDA", "cufft": "CUDA", "curand": "CUDA", "nvrtc": "CUDA", "cudnn": "cuDNN",
+}  # fmt: skip
+NVIDIA: Final = 0x10DE
+"""Vendor number of NVIDIA's cards."""
+
+Load = Callable[[str], Any]
+
+
+def providers_to_try(available: Sequence[str], device: str = "auto") -> list[str]:
+    """Execution providers worth trying, best first.
+
+    Args:
+        available: See available_providers.
+        device: One of DEVICES.
+
+    Raises:
+        ModelError: None of them is available.
+    """
+    if device not in DEVICES:
+        raise ModelError(f"The onnx engine doesn't know the device '{device}'; choose one of {', '.join(DEVICES)}.")
+    found = [name for name in DEVICES[device] if name in available]
+    if not found:
+        raise ModelError(
+            f"The installed ONNX Runtime has no provider for '{device}' (it has {', '.join(available) or 'none'})."
+        )
+    return found
+
+
+def available_providers(runtime: Any) -> list[str]:
+    """Providers of the installed ONNX Runtime, and plug-ins whose package is installed.
+
+    Args:
+        runtime: The module onnxruntime.
+    """
+    plugins = [name for name, package in PLUGINS.items() if importlib.util.find_spec(package) is not None]
+    own = list(runtime.get_available_providers())
+    takes_plugins = hasattr(runtime, "register_execution_provider_library")
+    return own + [name for name in plugins if takes_plugins and name not in own]
+
+
+def open_session(
+    runtime: Any, path: Path, provider: str, threads: int = 0, cache: Path | None = None, load: Load = ctypes.CDLL
+) -> Any:
+    """Open a file with a provider; the CPU takes what the provider can't run.
+
+    Args:
+        runtime: The module onnxruntime.
+        path: The ONNX file.
+        provider: One of PROVIDERS.
+        threads: CPU threads, 0 for the runtime's choice.
+        cache: Folder for what providers compile.
+        load: Loads a library, to find out why a provider can't be started.
+
+    Raises:
+        RuntimeError: The provider can't be started; the text is why, as part of a sentence.
+    """
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    own = dict(OPTIONS.get(provider, {}))
+    if cache is not None and provider in RUNTIME_CACHE:
+        own[RUNTIME_CACHE[provider]] = str(cache)
+    with quiet(runtime):
+        if provider in PLUGINS and provider not in runtime.get_available_providers():
+            options.add_provider_for_devices(plugin_devices(runtime, provider), own)
+            session = runtime.InferenceSession(str(path), options)
+        else:
+            if provider == CUDA:
+                preload_cuda(runtime)
+            wanted: list[Any] = [(provider, own) if own else provider]
+            wanted += [CPU] if provider != CPU else []
+            session = runtime.InferenceSession(str(path), options, providers=wanted)
+    if provider not in session.get_providers():  # the runtime falls back without an error
+        raise RuntimeError(cuda_fault(runtime, load) if provider == CUDA else "its driver or libraries are missing")
+    return session
+
+
+def plugin_devices(runtime: Any, provider: str) -> list[Any]:
+    """Devices of a plug-in, which is registered first if need be.
+
+    Args:
+        runtime: The module onnxruntime.
+        provider: One of PLUGINS.
+
+    Raises:
+        RuntimeError: It can't be registered, or finds no device.
+    """
+    if not any(device.ep_name == provider for device in runtime.get_ep_devices()):
+        package = importlib.import_module(PLUGINS[provider])
+        try:
+            runtime.register_execution_provider_library(provider, package.get_library_path())
+        except Exception as error:  # ONNX Runtime's errors have no public base class
+            if "already registered" not in str(error):
+                raise RuntimeError(missing_library(str(error)) or _first_line(error)) from error
+    devices = [device for device in runtime.get_ep_devices() if device.ep_name == provider]
+    if not devices:
+        raise RuntimeError("it finds no card that it can use")
+    return devices[:1]
+
+
+def preload_cuda(runtime: Any) -> None:
+    """Load CUDA and cuDNN from PyTorch's or NVIDIA's packages, so that the provider finds them; prints nothing."""
+    if hasattr(runtime, "preload_dlls"):
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(Exception):
+            runtime.preload_dlls()
+
+
+def cuda_fault(runtime: Any, load: Load = ctypes.CDLL) -> str:
+    """Why ONNX Runtime went on without its CUDA provider, as part of a sentence.
+
+    Args:
+        runtime: The module onnxruntime.
+        load: Loads a library, or raises OSError as ctypes does.
+    """
+    faults = []
+    try:
+        load(str(cuda_library(runtime)))
+    except OSError as error:
+        faults.append(
+            missing_library(str(error), str(getattr(runtime, "cuda_version", "") or "")) or _first_line(error)
+        )
+    try:
+        card = find_card(load=load)
+    except NoCardError as error:
+        if "no NVIDIA driver is installed" not in faults:
+            faults.append(str(error))
+    else:
+        needed = re.match(r"(\d+)", str(getattr(runtime, "cuda_version", "") or ""))
+        if not faults and needed is not None and card.driver[0] < int(needed[1]):
+            known = ".".join(map(str, card.driver))
+            faults.append(f"the driver of {card.name} knows CUDA {known}, and this ONNX Runtime needs CUDA {needed[1]}")
+    return " and ".join(faults) or "it can't be started, although its libraries, the driver and a card are there"
+
+
+def cuda_library(runtime: Any) -> Path:
+    """Where ONNX Runtime keeps its CUDA provider."""
+    name = "onnxruntime_providers_cuda.dll" if sys.platform == "win32" else "libonnxruntime_providers_cuda.so"
+    return Path(str(runtime.__file__)).parent / "capi" / name
+
+
+def missing_library(text: str, version: str = "") -> str:
+    """What a dynamic linker's message means, as part of a sentence, or an empty string.
+
+    Args:
+        text: Such as "libcublasLt.so.13: cannot open shared object file: No such file or directory".
+        version: Version of CUDA that is needed, if known.
+    """
+    found = re.search(r"([\w.+-]+): cannot open shared object", text)
+    name = found[1] if found is not None else ""
+    if found is None:
+        found = re.search(r"Could not find module '([^']+)'", text)
+        if found is None:
+            return ""
+        module = re.split(r"[\\/]", found[1])[-1]
+        return (
+            f"a library that {module} needs is missing: this ONNX Runtime needs CUDA {version}".rstrip() + " and cuDNN"
+        )
+    if name.startswith("libcuda.so"):
+        return "no NVIDIA driver is installed"
+    number = name.partition(".so.")[2].partition(".")[0]
+    kind = next((kind for key, kind in LIBRARIES.items() if key in name), "")
+    if not kind:
+        return f"{name} is missing"
+    needed = version.partition(".")[0] if kind == "CUDA" and version else number
+    return f"{name} is missing: this ONNX Runtime needs {kind} {needed}".rstrip()
+
+
+@contextlib.contextmanager
+def quiet(runtime: Any) -> Iterator[None]:
+    """Without ONNX Runtime's own lines on what is told in one sentence here."""
+    set_severity = getattr(runtime, "set_default_logger_severity", None)
+    if set_severity is not None:
+        set_severity(QUIET)
+    try:
+        yield
+    finally:
+        if set_severity is not None:
+            set_severity(NORMAL)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")

@@ -1,0 +1,285 @@
+"""The exported networks on ONNX Runtime and on OpenVINO, one frame at a time.
+
+Buffers stay: a source's are bound once, W writes into the buffer that G reads, G into one that is read out after each
+frame. On providers with a memory of their own all of them lie there, and only the driving keypoints go in and the
+picture comes out; on processors nothing is copied at all.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import numpy as np
+
+from liveportrait.engines.onnx_providers import CUDA, NVIDIA, RTX, open_session
+from liveportrait.motion import Array
+
+if TYPE_CHECKING:
+    from liveportrait.networks.fast.export import ExportedNetworks
+
+POINTS: Final = (1, 21, 3)
+MEMORIES: Final[Mapping[str, tuple[Mapping[str, Any], ...]]] = {
+    CUDA: ({"device_type": "cuda", "device_id": 0},),
+    RTX: ({"device_type": "cuda", "device_id": 0}, {"device_type": "gpu", "device_id": 0, "vendor_id": NVIDIA}),
+    "DmlExecutionProvider": ({"device_type": "dml", "device_id": 0},),
+}
+"""Provider with a memory of its own -> names under which ONNX Runtime may know it, to be tried in turn."""
+
+Readers = tuple[Callable[[Array], Array], Callable[[Array], dict[str, Array]]]
+
+
+class Runner(Protocol):
+    """W and G on some runtime, one frame at a time.
+
+    Attributes:
+        label: What it is, for people.
+        readers: F and M, if they run here too: (1, 3, 256, 256) float32 in 0..1 -> (1, 32, 16, 64, 64), and raw heads.
+    """
+
+    label: str
+    readers: Readers | None
+
+    def prepare(self, volume: Array, kp_source: Array) -> Any:
+        """A source, computed and bound once: (1, 32, 16, 64, 64), (1, 21, 3) float32 -> what warp takes."""
+        ...
+
+    def warp(self, source: Any, kp_driving: Array) -> Any:
+        """(1, 21, 3) float32 -> what draw takes, a buffer that stays in the runtime; the next call overwrites it."""
+        ...
+
+    def draw(self, feature: Any) -> Array:
+        """-> (1, 3, 512, 512) float32 in 0..1; the next call overwrites it."""
+        ...
+
+
+class Buffer:
+    """Memory that a session reads from or writes to.
+
+    Args:
+        runtime: The module onnxruntime.
+        shape: Its shape; float32.
+        where: Names the device (OrtValue.ortvalue_from_shape_and_type); empty for the processor.
+    """
+
+    def __init__(self, runtime: Any, shape: tuple[int, ...], where: Mapping[str, Any]) -> None:
+        self._array: Array | None = None if where else np.empty(shape, np.float32)
+        if self._array is None:
+            self.value = runtime.OrtValue.ortvalue_from_shape_and_type(list(shape), np.float32, **where)
+        else:
+            self.value = runtime.OrtValue.ortvalue_from_numpy(self._array)  # they share memory
+
+    def write(self, values: Array) -> None:
+        """Fill it."""
+        if self._array is None:
+            self.value.update_inplace(np.ascontiguousarray(values, np.float32))
+        else:
+            np.copyto(self._array, values)
+
+    def read(self) -> Array:
+        """Its values; on the processor the memory itself."""
+        return np.asarray(self.value.numpy()) if self._array is None else self._array
+
+
+class OnnxRunner:
+    """W and G, and on providers with a memory of their own also F and M, on ONNX Runtime.
+
+    Args:
+        files: The networks; F and M may be left out.
+        provider: Execution provider; the CPU one takes what it can't run.
+        threads: CPU threads, 0 for the runtime's choice.
+        cache: Folder for what providers compile.
+        runtime: The module; onnxruntime by default.
+
+    Attributes:
+        memory: Device on which the buffers lie, empty for the processor.
+
+    Raises:
+        RuntimeError: The provider can't be started.
+    """
+
+    def __init__(
+        self, files: ExportedNetworks, provider: str, threads: int = 0, cache: Path | None = None, runtime: Any = None
+    ) -> None:
+        if runtime is None:
+            import onnxruntime
+
+            runtime = onnxruntime
+        self._runtime = runtime
+        self._sessions = {
+            part: open_session(runtime, path, provider, threads, cache)
+            for part, path in vars(files).items()
+            if path is not None
+        }
+        reads = "appearance" in self._sessions and "motion" in self._sessions
+        self.readers: Readers | None = (self._appearance, self._motion) if reads else None
+        self.memory = memory_of(runtime, provider)
+        place = f", buffers on {self.memory['device_type']}" if self.memory else ""
+        self.label = f"{provider}{place}"
+        frame, generator = self._sessions["frame"], self._sessions["generator"]
+        self._driving = self._buffer(POINTS)
+        self._out = self._buffer(_shape(frame.get_outputs()[0]))
+        self._image = self._buffer(_shape(generator.get_outputs()[0]))
+        self._drawing = generator.io_binding()
+        self._drawing.bind_ortvalue_input(generator.get_inputs()[0].name, self._out.value)
+        self._drawing.bind_ortvalue_output(generator.get_outputs()[0].name, self._image.value)
+
+    def prepare(self, volume: Array, kp_source: Array) -> Any:
+        """See Runner."""
+        given = {"feature_3d": self._filled(volume), "kp_source": self._filled(kp_source)}
+        session = self._sessions["source"]
+        binding = session.io_binding()
+        for name, buffer in given.items():
+            if name in {entry.name for entry in session.get_inputs()}:
+                binding.bind_ortvalue_input(name, buffer.value)
+        for entry in session.get_outputs():
+            given[entry.name] = self._buffer(_shape(entry))
+            binding.bind_ortvalue_output(entry.name, given[entry.name].value)
+        session.run_with_iobinding(binding)
+        frame = self._sessions["frame"]
+        warping = frame.io_binding()
+        given["kp_driving"] = self._driving
+        for entry in frame.get_inputs():
+            warping.bind_ortvalue_input(entry.name, given[entry.name].value)
+        warping.bind_ortvalue_output(frame.get_outputs()[0].name, self._out.value)
+        return warping, given  # the buffers live as long as what is bound to them
+
+    def warp(self, source: Any, kp_driving: Array) -> Buffer:
+        """See Runner."""
+        self._driving.write(kp_driving)
+        self._sessions["frame"].run_with_iobinding(source[0])
+        return self._out
+
+    def draw(self, feature: Buffer) -> Array:
+        """See Runner."""
+        assert feature is self._out
+        self._sessions["generator"].run_with_iobinding(self._drawing)
+        return self._image.read()
+
+    def _appearance(self, image: Array) -> Array:
+        return np.asarray(self._sessions["appearance"].run(None, {"image": image})[0])
+
+    def _motion(self, image: Array) -> dict[str, Array]:
+        session = self._sessions["motion"]
+        values = session.run(None, {"image": image})
+        return {entry.name: np.asarray(v) for entry, v in zip(session.get_outputs(), values, strict=True)}
+
+    def _buffer(self, shape: tuple[int, ...]) -> Buffer:
+        return Buffer(self._runtime, shape, self.memory)
+
+    def _filled(self, values: Array) -> Buffer:
+        buffer = self._buffer(values.shape)
+        buffer.write(values)
+        return buffer
+
+
+def memory_of(runtime: Any, provider: str) -> Mapping[str, Any]:
+    """Where a provider's buffers are to lie: its own memory if it can be written and read, else the processor's ({}).
+
+    Args:
+        runtime: The module onnxruntime.
+        provider: Execution provider that has been started.
+    """
+    probe = np.arange(4, dtype=np.float32)
+    for where in MEMORIES.get(provider, ()):
+        try:
+            buffer = Buffer(runtime, probe.shape, where)
+            buffer.write(probe)
+            if np.array_equal(buffer.read(), probe):
+                return where
+        except Exception:  # noqa: BLE001, S112 - its errors have no public base class; the processor's memory always works
+            continue
+    return {}
+
+
+class OpenVinoRunner:
+    """W and G on OpenVINO.
+
+    Args:
+        files: The networks; in "bf16" and "fp16" the types of W are in its file, and G is in float32.
+        precision: Type of the convolutions: "fp32", "bf16" or "fp16".
+        device: OpenVINO's name of the device.
+        threads: CPU threads, 0 for as many as there are.
+        cache: Folder for what it compiles.
+
+    Raises:
+        RuntimeError: The device can't run that type.
+    """
+
+    readers: Readers | None = None  # PyTorch's rewritten M takes as long
+
+    def __init__(
+        self, files: ExportedNetworks, *, precision: str = "fp32", device: str = "CPU", threads: int = 0,
+        cache: Path | None = None,
+    ) -> None:  # fmt: skip
+        import openvino
+
+        core = openvino.Core()
+        if precision == "bf16" and "BF16" not in core.get_property(device, "OPTIMIZATION_CAPABILITIES"):
+            raise RuntimeError(f"the {device} doesn't multiply bfloat16")
+        common: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
+        if device == "CPU":  # torch needs the cores too
+            common |= {"ENABLE_CPU_PINNING": False, "INFERENCE_NUM_THREADS": threads or os.cpu_count() or 1}
+        if cache is not None:
+            common["CACHE_DIR"] = str(cache)
+        self.label = f"OpenVINO {device}, {precision}"
+
+        def request(path: Path, hint: str) -> Any:
+            return core.compile_model(
+                str(path), device, common | {"INFERENCE_PRECISION_HINT": hint}
+            ).create_infer_request()
+
+        # W's file says what runs in which type: a hint would reach its coordinates.
+        hint = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}[precision]
+        self._source, self._frame = request(files.source, "f32"), request(files.frame, "f32")
+        self._generator = request(files.generator, hint)
+        self._tensor = openvino.Tensor
+        self._driving, self._bound = np.zeros(POINTS, np.float32), None
+        self._frame.set_tensor("kp_driving", self._shared(self._driving))
+        self._generator.set_input_tensor(self._frame.get_output_tensor())  # W writes where G reads
+        self._image = np.empty(tuple(self._generator.get_output_tensor().shape), np.float32)
+        self._generator.set_output_tensor(self._shared(self._image))
+
+    def prepare(self, volume: Array, kp_source: Array) -> Any:
+        """See Runner."""
+        given = {
+            name: np.array(values, np.float32) for name, values in (("feature_3d", volume), ("kp_source", kp_source))
+        }
+        for port in self._source.model_inputs:
+            self._source.set_tensor(port, self._shared(given[port.any_name]))
+        self._source.infer()
+        for port in self._source.model_outputs:
+            given[port.any_name] = np.array(self._source.get_tensor(port).data)
+        return {name: self._shared(values) for name, values in given.items()}
+
+    def warp(self, source: Any, kp_driving: Array) -> Any:
+        """See Runner."""
+        if self._bound is not source:
+            for name, tensor in source.items():
+                self._frame.set_tensor(name, tensor)
+            self._bound = source
+        np.copyto(self._driving, kp_driving)
+        self._frame.infer()
+        return self._frame.get_output_tensor()
+
+    def draw(self, feature: Any) -> Array:
+        """See Runner."""
+        self._generator.infer()
+        return self._image
+
+    def _shared(self, values: Array) -> Any:
+        return self._tensor(values, shared_memory=True)
+
+
+def has_bfloat16() -> bool:
+    """Whether OpenVINO multiplies bfloat16 on this processor."""
+    import openvino
+
+    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+def _shape(entry: Any) -> tuple[int, ...]:
+    """Static shape of a session's input or output."""
+    return tuple(int(length) for length in entry.shape)

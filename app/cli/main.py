@@ -23,6 +23,7 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "expression": ("app.cli.expression", "list, show or save expressions"),
     "template": ("app.cli.template", "make or show motion templates"),
     "models": ("app.cli.models", "list, verify, import or download weight files"),
+    "engines": ("app.cli.engines", "compile the networks for NVIDIA cards ahead of time"),
     "gui": ("app.cli.gui", "open the window"),
     "doctor": ("app.cli.doctor", "show what is installed and what can run"),
 }

@@ -46,6 +46,10 @@ PARTS: Final = ("appearance", "motion", "warping", "generator")
 Build = Callable[..., Path]
 
 
+class EngineBuildError(RuntimeError):
+    """A network can't be compiled or written; the text is one sentence for the user."""
+
+
 @dataclass(frozen=True)
 class Compiled:
     """The compiled networks of one precision.
@@ -102,7 +106,8 @@ class EngineMaker:
             anew: Compile them even if they are there.
 
         Raises:
-            ModelError: A package is missing, or something can't be written or compiled.
+            ModelError: A package is missing, or an ONNX file can't be written.
+            EngineBuildError: A network can't be compiled, or its engine can't be written.
             BuildCancelledError: It was stopped.
         """
         try:
@@ -112,7 +117,7 @@ class EngineMaker:
         try:
             return self._all(precision, "gather", anew)
         except UnknownOperatorError as error:
-            raise ModelError(f"{self._library.name} {self._library.version}: {error}.") from error
+            raise EngineBuildError(f"{self._library.name} {self._library.version}: {error}.") from error
 
     def _all(self, precision: str, sampler: Sampler, anew: bool) -> Compiled:
         found = {}
@@ -148,12 +153,12 @@ class EngineMaker:
         except UnknownOperatorError:
             raise
         except OSError as error:
-            raise ModelError(f"{self.cache.folder} can't be written: {error.strerror or error}.") from error
+            raise EngineBuildError(f"{self.cache.folder} can't be written: {error.strerror or error}.") from error
         except RuntimeError as error:
-            raise ModelError(f"{key.library} {key.version} can't compile the {part} network: {error}.") from error
+            raise EngineBuildError(f"{key.library} {key.version} can't compile the {part} network: {error}.") from error
         made = self.cache.read(key)
         if isinstance(made, str):
-            raise ModelError(f"{self.cache.path_of(key)} {made or 'is gone'} right after it was written.")
+            raise EngineBuildError(f"{self.cache.path_of(key)} {made or 'is gone'} right after it was written.")
         return key, made
 
     def _export(self, part: str, precision: str, sampler: Sampler) -> Path:
@@ -418,7 +423,8 @@ def build_engines(
         The engines' files.
 
     Raises:
-        ModelError: No library fits, weights or packages are missing, or something can't be compiled.
+        ModelError: No library fits, or weights or packages are missing.
+        EngineBuildError: Something can't be compiled or written.
         BuildCancelledError: It was stopped.
         ValueError: There is no such precision or target.
     """

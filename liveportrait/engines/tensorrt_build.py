@@ -28,6 +28,8 @@ from liveportrait.engines.tensorrt_library import MODULES, UnknownOperatorError,
 
 POLL: Final = 0.1
 """Seconds between two looks at whether the build shall stop."""
+OFTEN: Final = 0.1
+"""Least seconds between two steps of one phase that are told; the last one always is."""
 GRACE: Final = 5.0
 """Seconds that a process gets to end before it is killed."""
 
@@ -97,13 +99,15 @@ def build_engine(
         assert process.stdout is not None
         assert process.stderr is not None
         threading.Thread(target=_read, args=(process.stdout, answers), daemon=True).start()
-        threading.Thread(target=told.extend, args=(process.stderr,), daemon=True).start()
+        listener = threading.Thread(target=told.extend, args=(process.stderr,), daemon=True)
+        listener.start()
         process.stdin.write(json.dumps(request) + "\n")
         process.stdin.flush()
         answer = _follow(answers, progress, cancelled)
         if answer is None:
             with suppress(subprocess.TimeoutExpired):
                 process.wait(GRACE)
+            listener.join(GRACE)
             code = process.poll()
             last = next((line.strip() for line in reversed(told) if line.strip()), "")
             raise RuntimeError(f"the compiler broke down with code {code}{f' ({last})' if last else ''}")
@@ -194,19 +198,25 @@ def main(stdin: TextIO | None = None, stdout: TextIO | None = None) -> int:
     part = Path(request["part"])
     threading.Thread(target=_watch, args=(stdin, part), daemon=True).start()
 
-    def tell(**answer: Any) -> bool:
+    def tell(**answer: Any) -> None:
         stdout.write(json.dumps(answer) + "\n")
         stdout.flush()
+
+    last_phase, last_time = "", 0.0
+
+    def progress(phase: str, step: int, steps: int) -> bool:
+        nonlocal last_phase, last_time
+        now = time.monotonic()
+        if phase != last_phase or step == steps or now - last_time >= OFTEN:
+            last_phase, last_time = phase, now
+            tell(phase=phase, step=step, steps=steps)
         return True
 
     key = key_from(request["key"])
     try:
         trt = importlib.import_module(request["module"])
         start = time.perf_counter()
-        engine = compile_file(
-            trt, Path(request["onnx"]), target=key.target, flags=key.flags,
-            progress=lambda phase, step, steps: tell(phase=phase, step=step, steps=steps),
-        )  # fmt: skip
+        engine = compile_file(trt, Path(request["onnx"]), target=key.target, flags=key.flags, progress=progress)
         with part.open("wb") as stream:
             write_engine(stream, key, engine, time.perf_counter() - start)
             stream.flush()

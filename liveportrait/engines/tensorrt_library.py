@@ -81,10 +81,11 @@ def find_library(card: Card | None, name: str = "auto", load: Callable[[str], An
 
     Raises:
         ModelError: None that fits is installed.
+        ValueError: There is no library of that name.
     """
     load = load or importlib.import_module
     if name not in ("auto", *MODULES):
-        raise ModelError(f"There is no library '{name}'; choose auto, {' or '.join(MODULES)}.")
+        raise ValueError(f"There is no library '{name}'; choose {' or '.join(MODULES)}.")
     fitting = list(MODULES) if card is None or card.capability in RTX_CARDS else [FULL]
     names = fitting if name == "auto" else [name]
     if card is None:

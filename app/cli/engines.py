@@ -1,0 +1,240 @@
+"""`animate engines`: networks compiled for NVIDIA cards."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from fnmatch import fnmatchcase
+from importlib import metadata
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from app.cli.flags import command, make_app, optional_argument, switch, text_flag
+from app.cli.output import JsonLines, complain, say, show_path, write
+from app.errors import AppError, CancelledError, ExitCode, MissingError, UsageError
+from app.events import Event
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+    from liveportrait.engines.tensorrt_build import BuildStep
+    from liveportrait.engines.tensorrt_cache import CachedEngine
+
+app = make_app(
+    "Compile the LivePortrait networks for NVIDIA cards (--engine tensorrt), list or remove what is compiled."
+)
+DEBUG = switch("debug", ["--debug"], "Show the traceback of an error.", "Output")
+AS_JSON = switch("as_json", ["--json"], "Print one JSON object per line.", "Output")
+WHICH = optional_argument("pattern", "ENGINE", "Name of a file or a pattern such as warping-*; all by default.")
+TITLES = {
+    "appearance": "appearance extractor", "motion": "motion extractor", "warping": "warping module",
+    "generator": "generator",
+}  # fmt: skip
+
+
+def build(values: Mapping[str, Any]) -> int:
+    """Compile what isn't compiled yet, in a process of its own; Ctrl-C stops it and leaves no half file.
+
+    TensorRT-RTX compiles without a card; TensorRT does where the card is.
+    """
+    from liveportrait.engines.tensorrt import build_engines
+    from models.registry import ModelError
+
+    as_json, quiet = values["as_json"], values["quiet"]
+    try:
+        with stop_at_once(), Steps(as_json=as_json, quiet=quiet) as steps:
+            paths = build_engines(
+                variant="animals" if values["animals"] else "human",
+                precision=values["precision"] or "fp16",
+                library=values["library"] or "auto",
+                target=values["target"] or "",
+                device=values["device"] or "auto",
+                anew=values["again"],
+                say=steps.say,
+                warn=steps.warn,
+                progress=steps,
+            )
+    except KeyboardInterrupt:
+        raise CancelledError("Stopped; what was compiled before is kept.") from None
+    except ModelError as error:
+        raise MissingError(f"{error}") from error
+    except ValueError as error:
+        raise UsageError(f"{error}") from error
+    except RuntimeError as error:
+        raise AppError(f"{error}") from error
+    if as_json:
+        JsonLines()(Event("result", data={"status": "done", "exit_code": 0, "engines": [str(path) for path in paths]}))
+    elif not quiet:
+        for path in paths:
+            say(show_path(path))
+    return int(ExitCode.OK)
+
+
+def list_(values: Mapping[str, Any]) -> int:
+    """Show every compiled network: whether it can be used, what it was compiled by and for; 1 if one is damaged."""
+    entries = _matching(values["pattern"])
+    states = [state_of(entry) for entry in entries]
+    for entry, state in zip(entries, states, strict=True):
+        key = entry.key
+        if values["as_json"]:
+            facts = {} if key is None else {
+                "network": key.network, "precision": key.precision, "library": key.library, "version": key.version,
+                "target": key.target, "flags": list(key.flags), "onnx": key.onnx,
+            }  # fmt: skip
+            about = {"path": str(entry.path), "state": state, "size": entry.size, "made": entry.made}
+            say(json.dumps(about | {"seconds": entry.seconds} | facts))
+            continue
+        text = entry.path.name
+        if key is not None:
+            text = f"{key.network:<10} {key.precision}  {key.library} {key.version} for {key.target}, {entry.made}"
+        say(f"{state:<8} {entry.size / 1e6:6.1f} MB  {text}")
+    if not entries and not values["as_json"]:
+        say("Nothing is compiled yet.")
+    return int(ExitCode.ERROR if "damaged" in states else ExitCode.OK)
+
+
+def clear(values: Mapping[str, Any]) -> int:
+    """Remove compiled networks; they are compiled again when they are needed."""
+    from liveportrait.engines.tensorrt_cache import EngineCache
+
+    cache = EngineCache()
+    entries = _matching(values["pattern"])
+    if values["outdated"]:
+        entries = [entry for entry in entries if state_of(entry) != "ready"]
+    freed = sum(cache.remove(entry.path) for entry in entries)
+    word = "engine" if len(entries) == 1 else "engines"
+    say(f"Removed {len(entries)} {word} ({freed / 1e6:.1f} MB).")
+    if values["onnx"]:
+        exported = _exported()
+        freed = sum(path.stat().st_size for path in exported)
+        for path in exported:
+            path.unlink(missing_ok=True)
+        say(f"Removed {len(exported)} ONNX {'file' if len(exported) == 1 else 'files'} ({freed / 1e6:.1f} MB).")
+    return int(ExitCode.OK)
+
+
+def state_of(entry: CachedEngine) -> str:
+    """Whether an engine can be used: "ready", "damaged", or "outdated" if another version is installed now."""
+    if entry.fault or entry.key is None:
+        return "damaged"
+    with suppress(metadata.PackageNotFoundError):
+        if metadata.version(entry.key.library) != entry.key.version:
+            return "outdated"
+    return "ready"
+
+
+def _matching(pattern: str | None) -> list[CachedEngine]:
+    from liveportrait.engines.tensorrt_cache import EngineCache
+
+    entries = EngineCache().entries(thorough=True)
+    found = [entry for entry in entries if pattern is None or fnmatchcase(entry.path.name, pattern)]
+    if pattern is not None and not found:
+        raise UsageError(f"No compiled network is named {pattern!r}.", "See animate engines list.")
+    return found
+
+
+def _exported() -> list[Any]:
+    """ONNX files of the networks."""
+    from liveportrait.engines.onnx import default_cache
+
+    return sorted(default_cache().glob("*.onnx"))
+
+
+class Steps:
+    """Shows how far a build is: JSON lines, a bar on a terminal, or one line for each network."""
+
+    def __init__(self, *, as_json: bool, quiet: bool) -> None:
+        self._json = JsonLines() if as_json else None
+        self._quiet = quiet
+        self._shown = ""
+        self._bar: Progress | None = None
+        self._task: TaskID | None = None
+        if not as_json and not quiet and sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, Progress, TextColumn
+
+            columns = TextColumn("{task.description}"), BarColumn(bar_width=30), TextColumn("{task.fields[phase]}")
+            self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
+
+    def __enter__(self) -> Steps:
+        if self._bar is not None:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def __call__(self, step: BuildStep) -> None:
+        """Show a step."""
+        title = f"{TITLES[step.network].capitalize()} ({step.number} of {step.total})"
+        if self._json is not None:
+            facts = {"network": step.network, "number": step.number, "networks": step.total, "step": step.phase}
+            total = step.steps or None
+            self._json(Event("progress", "compile", step.step, total, message=title, data=facts))
+        elif self._bar is not None:
+            if self._task is None:
+                self._task = self._bar.add_task(title, total=None, phase="")
+            self._bar.update(
+                self._task, description=title, completed=step.step, total=step.steps or None, phase=step.phase
+            )
+        elif title != self._shown and not self._quiet:
+            write(sys.stderr, f"{title}\n")
+        self._shown = title
+
+    def say(self, text: str) -> None:
+        """Say what is made."""
+        if self._json is not None:
+            self._json(Event("message", message=text))
+        elif not self._quiet and self._bar is not None:
+            self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        elif not self._quiet:
+            write(sys.stderr, f"{text}\n")
+
+    def warn(self, text: str) -> None:
+        """Say what is made again."""
+        if self._json is not None:
+            self._json(Event("message", message=text, level="warning"))
+        else:
+            complain(text, "warning")
+
+
+@contextmanager
+def stop_at_once() -> Iterator[None]:
+    """Let SIGTERM do what Ctrl-C does: an exception at this very point, after which everything is tidied up."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+command(
+    app,
+    [text_flag("precision", ["--precision"], "fp16|fp32", "Type of the convolutions; fp16 by default.", "Engine"),
+     text_flag("library", ["--library"], "NAME", "tensorrt-rtx or tensorrt; what fits the card by default.", "Engine"),
+     text_flag("target", ["--target"], "TARGET", "Cards to compile for by tensorrt-rtx: portable (all that it knows), "
+               "sm80, sm86, sm89, sm120 or sm121; portable by default.", "Engine"),
+     text_flag("device", ["--device"], "NAME", "The card: cuda or cuda:N.", "Engine"),
+     switch("animals", ["--animals"], "The weights for animals.", "Engine"),
+     switch("again", ["--again"], "Compile also what is compiled already.", "Engine"),
+     switch("quiet", ["-q", "--quiet"], "Print only warnings and errors.", "Output"), AS_JSON, DEBUG],
+    build, name="build", help=build.__doc__,
+)  # fmt: skip
+command(app, [WHICH, AS_JSON, DEBUG], list_, name="list", help=list_.__doc__)
+command(
+    app,
+    [WHICH,
+     switch("outdated", ["--outdated"], "Only what is damaged or was compiled by another version.", "Engine"),
+     switch("onnx", ["--onnx"], "Also the ONNX files that they are compiled from.", "Engine"), DEBUG],
+    clear, name="clear", help=clear.__doc__,
+)  # fmt: skip

@@ -1,0 +1,237 @@
+"""TensorRT-RTX itself: F, M, W and G compiled without a card, from files that ONNX Runtime runs as PyTorch does."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+trt = pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx (extra 'tensorrt-rtx') is not installed")
+torch = pytest.importorskip("torch", reason="PyTorch (extra 'torch') is not installed")
+onnx = pytest.importorskip("onnx", reason="onnx (extra 'tensorrt-rtx') is not installed")
+pytest.importorskip("onnxscript", reason="onnxscript (extra 'tensorrt-rtx') is not installed")
+
+from liveportrait.engines.cuda_card import NoCardError, find_card  # noqa: E402
+from liveportrait.engines.tensorrt import EngineBuildError, build_engines, plain_networks  # noqa: E402
+from liveportrait.engines.tensorrt_build import BuildCancelledError, build_engine  # noqa: E402
+from liveportrait.engines.tensorrt_cache import EngineCache, EngineKey  # noqa: E402
+from liveportrait.engines.tensorrt_library import (  # noqa: E402
+    FLAGS,
+    TARGETS,
+    UnknownOperatorError,
+    compile_file,
+    find_library,
+)
+from liveportrait.engines.tensorrt_runtime import BoundNetwork  # noqa: E402
+from liveportrait.networks.fast.export import export_one  # noqa: E402
+
+BANDS = {"appearance": (3, 6), "motion": (110, 130), "warping": (90, 110), "generator": (105, 125)}
+"""Megabytes of each engine."""
+HEAVY = {"Softmax", "GridSample", "Exp", "Abs", "Floor", "InstanceNormalization", "Sigmoid"}
+
+
+@pytest.fixture(scope="module")
+def made(weights_folder, tmp_path_factory):
+    """The four engines in fp16, their ONNX files, and what was told."""
+    folder = tmp_path_factory.mktemp("tensorrt")
+    cache, exports, steps = EngineCache(folder / "engines"), folder / "onnx", []
+    paths = build_engines(
+        weights_folder, library="tensorrt-rtx", cache=cache, exports=exports, progress=steps.append,
+        say=lambda _: None,
+    )  # fmt: skip
+    files = {path.name.partition("-")[0]: path for path in exports.glob("*.onnx")}
+    return cache, dict(zip(BANDS, paths, strict=True)), files, steps
+
+
+@pytest.fixture(scope="module")
+def plain(weights_folder):
+    return plain_networks(weights_folder)
+
+
+def test_all_networks_compile_without_a_card(made):
+    cache, paths, _, steps = made
+    for name, path in paths.items():
+        low, high = BANDS[name]
+        assert low < path.stat().st_size / 1e6 < high, name
+    entries = {entry.key.network: entry for entry in cache.entries(thorough=True)}
+    assert set(entries) == set(BANDS)
+    assert not any(entry.fault for entry in entries.values())
+    assert all(entry.seconds < 60 for entry in entries.values())
+    assert {entry.key.target for entry in entries.values()} == {"portable"}
+    assert list(cache.folder.glob(".*")) == []
+    assert {(step.network, step.number) for step in steps} == {(name, i + 1) for i, name in enumerate(BANDS)}
+    assert {"ONNX", "Building engine", "Optimizing graph"} <= {step.phase for step in steps}
+
+
+def test_nothing_is_compiled_twice(made, weights_folder):
+    cache, paths, _, _ = made
+    times = {path: path.stat().st_mtime_ns for path in paths.values()}
+    said: list[str] = []
+    again = build_engines(
+        weights_folder, library="tensorrt-rtx", cache=cache, exports=cache.folder.parent / "onnx", say=said.append
+    )
+    assert again == list(paths.values())
+    assert not said
+    assert {path: path.stat().st_mtime_ns for path in again} == times
+
+
+def layers(path: Path) -> Counter[str]:
+    """Layers that the library makes of a file."""
+    log = trt.Logger(trt.Logger.ERROR)
+    network = trt.Builder(log).create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
+    parser = trt.OnnxParser(network, log)
+    assert parser.parse_from_file(str(path))
+    return Counter(network.get_layer(index).type.name for index in range(network.num_layers))
+
+
+def test_the_sampling_in_five_dimensions_is_taken_as_it_is(made):
+    _, _, files, _ = made
+    counts = layers(files["warping"])
+    assert counts["GRID_SAMPLE"] == 1
+    assert not any("PLUGIN" in name for name in counts)
+
+
+def test_gathers_compile_too(plain, tmp_path):
+    path = export_one("warping", plain, tmp_path, sampler="gather", half=True)
+    assert layers(path)["GRID_SAMPLE"] == 0
+    engine = compile_file(trt, path, target="portable", flags=FLAGS, progress=lambda *_: True)
+    assert 90e6 < engine.nbytes < 110e6
+
+
+def test_types_in_the_files(made):
+    _, _, files, _ = made
+    half, full = onnx.TensorProto.FLOAT16, onnx.TensorProto.FLOAT
+    for name, singles in (("warping", 2), ("generator", 0)):
+        model = onnx.shape_inference.infer_shapes(onnx.load(files[name]), data_prop=True)
+        types = {v.name: v.type.tensor_type.elem_type for v in (*model.graph.value_info, *model.graph.output)}
+        types |= {weight.name: weight.data_type for weight in model.graph.initializer}
+        convs = [types[node.input[1]] for node in model.graph.node if node.op_type == "Conv"]
+        assert convs.count(half) == len(convs) - singles
+        nodes = [node for node in model.graph.node if node.op_type in HEAVY]
+        assert nodes
+        assert all(types[node.output[0]] == full for node in nodes)
+    for name in ("appearance", "motion"):
+        assert {weight.data_type for weight in onnx.load(files[name]).graph.initializer} <= {
+            full, onnx.TensorProto.INT64,
+        }  # fmt: skip
+
+
+def run(path: Path, **given: np.ndarray) -> list[np.ndarray]:
+    import onnxruntime
+
+    return onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"]).run(None, given)
+
+
+def test_the_very_files_give_what_pytorch_gives(made, plain, picture):
+    _, _, files, _ = made
+    image = picture("src_s9").transpose(2, 0, 1)[None].astype(np.float32) / 255.0
+    with torch.inference_mode():
+        volume = plain["appearance_feature_extractor"](torch.from_numpy(image))
+        heads = plain["motion_extractor"](torch.from_numpy(image))
+        source = heads["kp"].reshape(1, 21, 3)
+        driving = source + 0.05
+        out = plain["warping_module"](volume, driving, source)["out"]
+        drawn = plain["spade_generator"](out).numpy()
+    (features,) = run(files["appearance"], image=image)
+    assert np.abs(features - volume.numpy()).max() < 1e-4 * np.abs(volume.numpy()).max()
+    for value, wanted in zip(run(files["motion"], image=image), heads.values(), strict=True):
+        assert np.abs(value - wanted.numpy()).max() < 1e-4 * max(1.0, float(wanted.abs().max()))
+    (warped,) = run(files["warping"], feature_3d=volume.numpy(), kp_source=source.numpy(), kp_driving=driving.numpy())
+    error = np.square(warped - out.numpy()).mean() / np.square(out.numpy()).mean()
+    assert error < 1e-4
+    (image_,) = run(files["generator"], feature=out.numpy())
+    assert -10 * np.log10(np.square(image_ - drawn).mean()) > 45
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_every_target(made, target):
+    _, _, files, _ = made
+    engine = compile_file(trt, files["appearance"], target=target, flags=FLAGS, progress=lambda *_: True)
+    assert engine.nbytes > 3e6
+
+
+def test_an_unknown_operator(made, tmp_path):
+    _, _, files, _ = made
+    model = onnx.load(files["warping"])
+    next(node for node in model.graph.node if node.op_type == "GridSample").op_type = "GridSample3D"
+    path = tmp_path / "old.onnx"
+    onnx.save(model, path)
+    with pytest.raises(UnknownOperatorError, match=r"old.onnx can't be read: .*(Plugin|GridSample3D)"):
+        compile_file(trt, path, target="portable", flags=FLAGS, progress=lambda *_: True)
+
+
+def test_a_damaged_onnx_file_is_refused(made, tmp_path):
+    _, _, files, _ = made
+    path = tmp_path / "cut.onnx"
+    path.write_bytes(files["appearance"].read_bytes()[:1000])
+    with pytest.raises(UnknownOperatorError, match=r"cut.onnx can't be read"):
+        compile_file(trt, path, target="portable", flags=FLAGS, progress=lambda *_: True)
+
+
+def test_a_real_build_is_stopped(made, tmp_path):
+    _, _, files, _ = made
+    cache, steps = EngineCache(tmp_path / "engines"), []
+    version = find_library(None).version
+    key = EngineKey("warping", "fp16", "w", "0" * 16, "tensorrt-rtx", version, "portable", FLAGS)
+    with pytest.raises(BuildCancelledError):
+        build_engine(
+            key, files["warping"], cache, progress=lambda *step: steps.append(step), cancelled=lambda: bool(steps)
+        )
+    assert list(cache.folder.iterdir()) == []
+    assert compile_file(trt, files["appearance"], target="portable", flags=FLAGS, progress=lambda *_: False) is None
+
+
+def test_ctrl_c_on_the_command_line(made, weights_folder, tmp_path):
+    """Stopped while W is compiled: exit code 4, one line; what was finished before stays and nothing else is there."""
+    from models.weights import import_model
+
+    _, _, files, _ = made
+    environment = os.environ | {"PORTRAIT_MODELS": str(tmp_path), "PYTHONPATH": os.pathsep.join(map(str, sys.path))}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PORTRAIT_MODELS", str(tmp_path))
+        import_model("liveportrait/human", weights_folder, True)
+    (tmp_path / "onnx").mkdir()
+    for path in files.values():
+        (tmp_path / "onnx" / path.name).symlink_to(path)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "app.cli.main", "engines", "build", "--library", "tensorrt-rtx"],
+        stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment, cwd=Path(__file__).parents[3],
+    )  # fmt: skip
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith("Compiling the warping"):
+            process.send_signal(signal.SIGINT)
+            break
+    rest = process.stderr.read()
+    assert process.wait(timeout=60) == 4
+    assert rest.splitlines()[-1] == "animate: error: Stopped; what was compiled before is kept."
+    process.stderr.close()
+    assert {entry.key.network for entry in EngineCache(tmp_path / "engines").entries()} == {"appearance", "motion"}
+    assert list((tmp_path / "engines").glob(".*")) == []
+
+
+def test_an_engine_without_a_driver_is_one_sentence(made):
+    try:
+        find_card()
+    except NoCardError:
+        pass
+    else:
+        pytest.skip("this machine has an NVIDIA card")
+    cache, paths, _, _ = made
+    engine = cache.read(next(e.key for e in cache.entries() if e.path == paths["appearance"]))
+    with pytest.raises(RuntimeError, match="the driver can't load the engine"):
+        BoundNetwork(trt, engine, torch.device("cpu"))
+
+
+def test_a_folder_that_can_not_be_written(weights_folder, tmp_path):
+    (tmp_path / "engines").write_text("a file where the folder should be")
+    with pytest.raises(EngineBuildError, match=r"engines can't be written: (File exists|Not a directory)"):
+        build_engines(
+            weights_folder, library="tensorrt-rtx", cache=EngineCache(tmp_path / "engines"), exports=tmp_path / "onnx"
+        )

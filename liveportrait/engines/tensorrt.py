@@ -19,7 +19,7 @@ from liveportrait.engines.cuda_card import Card, NoCardError, card_index, find_c
 from liveportrait.engines.liveportrait21 import KEYPOINTS
 from liveportrait.engines.onnx import default_cache, first_sound
 from liveportrait.engines.precision import LOWEST_PSNR, Precision, psnr
-from liveportrait.engines.tensorrt_build import BuildStep, Cancelled, build_engine
+from liveportrait.engines.tensorrt_build import BuildCancelledError, BuildStep, Cancelled, build_engine
 from liveportrait.engines.tensorrt_cache import RUNTIME_SUFFIX, EngineCache, EngineKey
 from liveportrait.engines.tensorrt_library import (
     FLAGS,
@@ -131,19 +131,21 @@ class EngineMaker:
         from liveportrait.networks.fast.kept import kept_key
 
         own = precision if part in ("warping", "generator") else "fp32"
-        kept: memoryview | str = ""
-        for target in self._targets:
-            key = EngineKey(
-                part, own, onnx.stem.rpartition("-")[0], kept_key(onnx), self._library.name, self._library.version,
-                target, FLAGS,
-            )  # fmt: skip
-            kept = self.cache.read(key)
+        source, library = onnx.stem.rpartition("-")[0], self._library
+        keys = [
+            EngineKey(part, own, source, kept_key(onnx), library.name, library.version, target, FLAGS)
+            for target in self._targets
+        ]
+        found = [(key, self.cache.read(key)) for key in keys]
+        for key, kept in found:
             if isinstance(kept, memoryview) and not anew:
                 return key, kept
+        # What is there but can't be used is made again, whatever it is for; otherwise the last target is the widest.
+        key, kept = next((pair for pair in found if pair[1]), found[-1])
         if isinstance(kept, str) and kept:
             self._warn(f"The engine of the {part} network {kept}; it is compiled again.")
         else:
-            self._say(f"Compiling the {part} network by {key.library} {key.version} for {key.target}.")
+            self._say(f"Compiling the {part} network by {library.name} {library.version} for {key.target}.")
 
         def progress(phase: str, step: int, steps: int) -> None:
             self._tell(part, number, phase, step, steps)
@@ -169,8 +171,6 @@ class EngineMaker:
 
     def _tell(self, part: str, number: int, phase: str, step: int = 0, steps: int = 0) -> None:
         if self._cancelled is not None and self._cancelled():
-            from liveportrait.engines.tensorrt_build import BuildCancelledError
-
             raise BuildCancelledError("The build was stopped.")
         if self._progress is not None:
             self._progress(BuildStep(part, number, len(PARTS), phase, step, steps))
@@ -199,8 +199,9 @@ class CompiledNetworks:
             kernels = cache.path_of(key).with_suffix(f".{about}{RUNTIME_SUFFIX}")
             return BoundNetwork(trt, engine, device, stream=stream, shared=shared, kernels=kernels)
 
-        self._appearance, self._motion, self._warping = load("appearance"), load("motion"), load("warping")
-        self._generator = load("generator", {"feature": self._warping.outputs["out"]})
+        with stream():  # which makes its card the current one, and the library loads onto that
+            self._appearance, self._motion, self._warping = load("appearance"), load("motion"), load("warping")
+            self._generator = load("generator", {"feature": self._warping.outputs["out"]})
 
     def appearance(self, image: Tensor) -> Tensor:
         """(1, 3, 256, 256) -> f_s (1, 32, 16, 64, 64)."""
@@ -430,7 +431,9 @@ def build_engines(
     """
     if precision not in ("fp16", "fp32"):
         raise ValueError(f"There are no {precision} engines; choose fp16 or fp32.")
-    if target and (target not in TARGETS or library == FULL):
+    if target and library == FULL:
+        raise ValueError("TensorRT compiles for the card that is here; a target can be chosen with tensorrt-rtx only.")
+    if target and target not in TARGETS:
         raise ValueError(f"There is no target '{target}'; tensorrt-rtx compiles for {', '.join(TARGETS)}.")
     card = None
     if not target and library != RTX:

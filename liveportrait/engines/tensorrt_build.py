@@ -89,39 +89,74 @@ def build_engine(
         RuntimeError: It can't be compiled.
         OSError: The file can't be written.
     """
-    part = cache.new_part(key)
-    request = {"module": MODULES[key.library], "onnx": str(onnx), "part": str(part), "key": asdict(key)}
-    process = _start(command or [sys.executable, "-m", __name__])
-    try:
-        answers: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
-        told: deque[str] = deque(maxlen=3)
-        assert process.stdin is not None
-        assert process.stdout is not None
-        assert process.stderr is not None
-        threading.Thread(target=_read, args=(process.stdout, answers), daemon=True).start()
-        listener = threading.Thread(target=told.extend, args=(process.stderr,), daemon=True)
-        listener.start()
-        process.stdin.write(json.dumps(request) + "\n")
-        process.stdin.flush()
-        answer = _follow(answers, progress, cancelled)
-        if answer is None:
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(GRACE)
-            listener.join(GRACE)
-            code = process.poll()
-            last = next((line.strip() for line in reversed(told) if line.strip()), "")
-            raise RuntimeError(f"the compiler broke down with code {code}{f' ({last})' if last else ''}")
+    with cache.new_part() as part:
+        request = {"module": MODULES[key.library], "onnx": str(onnx), "part": str(part), "key": asdict(key)}
+        compiler = _Compiler(command or [sys.executable, "-m", __name__], request)
+        try:
+            answer = _follow(compiler.answers, progress, cancelled)
+            if answer is None:
+                raise RuntimeError(compiler.epitaph())
+        finally:
+            compiler.end()
         if "unknown" in answer:
             raise UnknownOperatorError(str(answer["unknown"]))
+        if "unwritable" in answer:
+            raise OSError(int(answer["code"]), str(answer["unwritable"]))
         if "error" in answer:
             raise RuntimeError(str(answer["error"]))
         return cache.adopt(key, part)
-    except BrokenPipeError as error:
-        raise RuntimeError("the compiler could not be started") from error
-    finally:
-        _end(process)
+
+
+class _Compiler:
+    """The process, as whoever starts it sees it.
+
+    Args:
+        command: Starts it.
+        request: What it shall do.
+    """
+
+    def __init__(self, command: list[str], request: dict[str, Any]) -> None:
+        self.answers: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+        self._process = _start(command)
+        self._told: deque[str] = deque(maxlen=3)
+        stdin, stdout, stderr = self._process.stdin, self._process.stdout, self._process.stderr
+        assert stdin is not None
+        assert stdout is not None
+        assert stderr is not None
+        self._stdin, self._streams = stdin, (stdout, stderr)
+        self._threads = (
+            threading.Thread(target=_read, args=(stdout, self.answers), daemon=True),
+            threading.Thread(target=self._told.extend, args=(stderr,), daemon=True),
+        )
+        for thread in self._threads:
+            thread.start()
+        with suppress(BrokenPipeError):  # it has ended by itself, which its answers tell
+            stdin.write(json.dumps(request) + "\n")
+            stdin.flush()
+
+    def epitaph(self) -> str:
+        """How it ended, if it did so without a last word."""
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(GRACE)
+        self._threads[1].join(GRACE)
+        last = next((line.strip() for line in reversed(self._told) if line.strip()), "")
+        return f"the compiler broke down with code {self._process.poll()}{f' ({last})' if last else ''}"
+
+    def end(self) -> None:
+        """End it if it still runs, and wait until it is gone: only then it writes nothing any more."""
         with suppress(OSError):
-            part.unlink(missing_ok=True)
+            self._stdin.close()
+        if self._process.poll() is None:
+            self._process.terminate()
+            try:
+                self._process.wait(GRACE)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        for thread, stream in zip(self._threads, self._streams, strict=True):
+            thread.join(GRACE)
+            if not thread.is_alive():
+                stream.close()
 
 
 def _follow(
@@ -169,20 +204,6 @@ def _read(stream: TextIO, answers: queue.SimpleQueue[dict[str, Any] | None]) -> 
     answers.put(None)
 
 
-def _end(process: subprocess.Popen[str]) -> None:
-    """End a process that may still run, and wait until it is gone: only then it writes nothing any more."""
-    with suppress(OSError):
-        if process.stdin is not None:
-            process.stdin.close()
-    if process.poll() is None:
-        process.terminate()
-        try:
-            process.wait(GRACE)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
 # ---------------------------------------------------------------------- in the process
 
 
@@ -204,27 +225,32 @@ def main(stdin: TextIO | None = None, stdout: TextIO | None = None) -> int:
 
     last_phase, last_time = "", 0.0
 
-    def progress(phase: str, step: int, steps: int) -> bool:
+    def progress(phase: str, step: int, steps: int) -> None:
         nonlocal last_phase, last_time
         now = time.monotonic()
         if phase != last_phase or step == steps or now - last_time >= OFTEN:
             last_phase, last_time = phase, now
             tell(phase=phase, step=step, steps=steps)
-        return True
 
     key = key_from(request["key"])
     try:
         trt = importlib.import_module(request["module"])
         start = time.perf_counter()
         engine = compile_file(trt, Path(request["onnx"]), target=key.target, flags=key.flags, progress=progress)
-        with part.open("wb") as stream:
-            write_engine(stream, key, engine, time.perf_counter() - start)
-            stream.flush()
-            os.fsync(stream.fileno())
+        seconds = time.perf_counter() - start
     except UnknownOperatorError as error:
         tell(unknown=str(error))
+        return 0
     except (RuntimeError, OSError, ImportError, AttributeError, TypeError, ValueError) as error:
         tell(error=f"{error}" or type(error).__name__)
+        return 0
+    try:
+        with part.open("wb") as stream:
+            write_engine(stream, key, engine, seconds)
+            stream.flush()
+            os.fsync(stream.fileno())
+    except OSError as error:
+        tell(unwritable=error.strerror or f"{error}", code=error.errno or 0)
     else:
         tell(done=True)
     return 0

@@ -9,15 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
-from models.files import drop_abandoned
+from models.files import drop_abandoned, unfinished
 
 MAGIC: Final = b"portrait-engine 1 "
 SUFFIX: Final = ".engine"
@@ -173,25 +172,32 @@ class EngineCache:
             OSError: It can't be moved.
         """
         target = self.path_of(key)
-        part.replace(target)
+        try:
+            part.replace(target)
+        except PermissionError:  # on Windows, while another process reads the same engine, made a moment before
+            if isinstance(self.read(key), str):
+                raise
         for path, _ in self._outdated(key):
             self.remove(path)
         return target
 
-    def new_part(self, key: EngineKey) -> Path:
-        """A name for a file that is being written, in the folder, which is made.
+    @contextmanager
+    def new_part(self) -> Iterator[Path]:
+        """A name for a file that is being written, in the folder, which is made; what then lies there is removed.
 
         Raises:
             OSError: The folder can't be made.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         drop_abandoned(self.folder)
-        return self.folder / f".{key.digest}-{time.monotonic_ns()}.part"
+        with unfinished(self.folder) as part:
+            yield part
 
     def remove(self, path: Path) -> int:
         """Remove a file and what lies beside it; bytes that got free."""
         freed = 0
-        for each in (path, *self.folder.glob(f"{path.stem}*{RUNTIME_SUFFIX}")):
+        beside = [each for each in self.folder.glob(f"*{RUNTIME_SUFFIX}") if each.name.startswith(f"{path.stem}.")]
+        for each in (path, *beside):
             with suppress(OSError):
                 size = each.stat().st_size
                 each.unlink()

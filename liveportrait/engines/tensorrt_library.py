@@ -32,8 +32,8 @@ FLAGS: Final = ("no-tf32",)
 
 NEEDS_CARD: Final = "TensorRT compiles only where the card is; without one, choose tensorrt-rtx."
 
-Progress = Callable[[str, int, int], bool]
-"""Told the name of a phase, the step and the number of steps; False stops the build."""
+Progress = Callable[[str, int, int], None]
+"""Told the name of a phase, the step and the number of steps."""
 
 
 class UnknownOperatorError(RuntimeError):
@@ -133,7 +133,7 @@ def compile_file(trt: Any, path: Path, *, target: str, flags: tuple[str, ...], p
         progress: Told what is being done.
 
     Returns:
-        The engine, as a buffer of bytes; None if progress stopped it.
+        The engine, as a buffer of bytes.
 
     Raises:
         UnknownOperatorError: The library doesn't know an operator.
@@ -154,10 +154,10 @@ def compile_file(trt: Any, path: Path, *, target: str, flags: tuple[str, ...], p
     if target in TARGETS and target != PORTABLE:
         config.num_compute_capabilities = 1
         config.set_compute_capability(getattr(trt.ComputeCapability, target.upper()), 0)
-    monitor = _make_monitor(trt, progress)
+    monitor = _make_monitor(trt, progress)  # by a name, because the library doesn't keep it alive
     config.progress_monitor = monitor
     engine = builder.build_serialized_network(network, config)
-    if engine is None and not monitor.stopped:
+    if engine is None:
         raise RuntimeError(f"{path.name} can't be compiled: {' '.join((log.errors or ['no reason given'])[0].split())}")
     return engine
 
@@ -179,13 +179,12 @@ def _make_log(trt: Any) -> Any:
 
 
 def _make_monitor(trt: Any, progress: Progress) -> Any:
-    """A progress monitor that calls a function and stops the build when that says so."""
+    """A progress monitor that calls a function; a build is stopped by ending its process."""
 
     class Monitor(trt.IProgressMonitor):
         def __init__(self) -> None:
             trt.IProgressMonitor.__init__(self)
             self.sizes: dict[str, int] = {}
-            self.stopped = False
 
         def phase_start(self, name: str, parent: str | None, steps: int) -> None:
             """A phase begins."""
@@ -193,9 +192,8 @@ def _make_monitor(trt: Any, progress: Progress) -> Any:
 
         def step_complete(self, name: str, step: int) -> bool:
             """A step is done; whether to go on."""
-            if not progress(name, step + 1, self.sizes.get(name, 0)):
-                self.stopped = True
-            return not self.stopped
+            progress(name, step + 1, self.sizes.get(name, 0))
+            return True
 
         def phase_finish(self, name: str) -> None:
             """A phase is over."""

@@ -6,17 +6,21 @@ logic can be tested with a stand-in for the library; it has not run on a card ye
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
+
+from models.files import written_whole
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
 logger = logging.getLogger(__name__)
+DIGEST_SIZE: Final = hashlib.sha256().digest_size
 
 Stream = Callable[[], AbstractContextManager[int]]
 """Opens the stream to work on; its value is the stream's handle."""
@@ -102,14 +106,12 @@ class BoundNetwork:
         """Keep what was compiled for the card, so that the next start doesn't; what fails costs time only."""
         if self._cache is None or self._kernels is None:
             return
-        part = self._kernels.with_name(f".{self._kernels.name}.part")
         try:
-            part.write_bytes(bytes(memoryview(self._cache.serialize())))
-            part.replace(self._kernels)
+            kernels = bytes(memoryview(self._cache.serialize()))
+            with written_whole(self._kernels) as part:
+                part.write_bytes(hashlib.sha256(kernels).digest() + kernels)
         except (OSError, TypeError, RuntimeError) as error:
             logger.info("Compiled kernels can't be kept (%s).", error)
-            with suppress(OSError):
-                part.unlink(missing_ok=True)
 
     def _make_context(self, trt: Any) -> Any:
         """An execution context; of TensorRT-RTX with its own CUDA graph and kept kernels."""
@@ -120,11 +122,20 @@ class BoundNetwork:
             config.cuda_graph_strategy = trt.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
         if hasattr(config, "create_runtime_cache"):
             self._cache = config.create_runtime_cache()
-            with suppress(OSError, RuntimeError, TypeError):
-                if self._kernels is not None and self._kernels.is_file():
-                    self._cache.deserialize(self._kernels.read_bytes())
+            if kernels := self._kept_kernels():
+                with suppress(RuntimeError, TypeError):
+                    self._cache.deserialize(kernels)
             config.set_runtime_cache(self._cache)
         return self._engine.create_execution_context(config)
+
+    def _kept_kernels(self) -> bytes:
+        """What keep_kernels has written, or nothing if it isn't as it was written."""
+        try:
+            data = b"" if self._kernels is None else self._kernels.read_bytes()
+        except OSError:
+            return b""
+        kernels = data[DIGEST_SIZE:]
+        return kernels if data[:DIGEST_SIZE] == hashlib.sha256(kernels).digest() else b""
 
     def _buffer(self, trt: Any, name: str, device: torch.device, shared: Tensor | None) -> Tensor:
         """A buffer of the shape and type that the engine says."""

@@ -25,10 +25,10 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> EngineCache:
     monkeypatch.setenv("PORTRAIT_MODELS", str(tmp_path / "models"))
     cache = EngineCache()
     for key in (KEY, replace(KEY, network="motion", source="motion-fp32-bb", library="no-such-library")):
-        part = cache.new_part(key)
-        with part.open("wb") as stream:
-            write_engine(stream, key, b"engine" * 1000, 1.5)
-        cache.adopt(key, part)
+        with cache.new_part() as part:
+            with part.open("wb") as stream:
+                write_engine(stream, key, b"engine" * 1000, 1.5)
+            cache.adopt(key, part)
     (tmp_path / "models" / "onnx").mkdir()
     (tmp_path / "models" / "onnx" / "warping-native-fp16-64-aa-0000000000000000.onnx").write_bytes(b"graph")
     return cache

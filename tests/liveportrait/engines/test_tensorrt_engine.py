@@ -197,10 +197,10 @@ class Builder:
             raise RuntimeError("no kernel fits")
         self.made.append(key.source)
         progress("Optimizing graph", 1, 2)
-        part = cache.new_part(key)
-        with part.open("wb") as stream:
-            write_engine(stream, key, f"{key.network} {key.precision}".encode(), 0.5)
-        return cache.adopt(key, part)
+        with cache.new_part() as part:
+            with part.open("wb") as stream:
+                write_engine(stream, key, f"{key.network} {key.precision}".encode(), 0.5)
+            return cache.adopt(key, part)
 
 
 @pytest.fixture
@@ -264,6 +264,21 @@ def test_an_engine_for_the_very_card_comes_first(maker: Callable[..., EngineMake
     compiled = maker(build).get("fp16")
     assert {key.target for key, _ in compiled.files.values()} == {"sm89"}
     assert len(build.made) == 4
+
+
+def test_an_engine_for_the_very_card_is_made_again_for_it(maker: Callable[..., EngineMaker]) -> None:
+    """Whether it is damaged, outdated or refused by the driver: the wide one isn't compiled beside it at each start."""
+    build, warned = Builder(), []
+    first = maker(build, targets=("sm89",))
+    key, _ = first.get("fp16").files["warping"]
+    first.cache.path_of(key).write_bytes(b"broken")
+    assert maker(build, warn=warned.append).get("fp16").files["warping"][0].target == "sm89"
+    assert warned == ["The engine of the warping network is damaged; it is compiled again."]
+    assert {each.target for each, _ in maker(build).get("fp16", anew=True).files.values()} == {"sm89"}
+    newer = Library("tensorrt-rtx", "1.8.0", StandIn())
+    compiled = maker(build, warn=warned.append, library=newer).get("fp16")
+    assert {each.target for each, _ in compiled.files.values()} == {"sm89"}
+    assert {entry.key.target for entry in first.cache.entries() if entry.key} == {"sm89"}
 
 
 def test_damaged_and_outdated_engines_are_compiled_again(maker: Callable[..., EngineMaker]) -> None:
@@ -366,9 +381,12 @@ def test_failures_of_a_run_and_of_types_are_told() -> None:
 def test_kernels_are_kept(tmp_path: Path) -> None:
     trt, path = StandIn(), tmp_path / "a.kernels"
     bound(trt, kernels=path).keep_kernels()
-    assert path.read_bytes() == b"kernels"
+    assert path.read_bytes().endswith(b"kernels")
     bound(trt, kernels=path)
     assert trt.kernels.given == [b"kernels"]
+    path.write_bytes(path.read_bytes()[:-1])  # damaged: not handed to the driver
+    bound(trt, kernels=path)
+    assert len(trt.kernels.given) == 1
     bound(trt, kernels=tmp_path / "no" / "folder.kernels").keep_kernels()  # costs time later, not the work
     assert list(tmp_path.iterdir()) == [path]
 

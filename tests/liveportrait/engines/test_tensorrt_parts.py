@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ctypes
 import json
+import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -187,10 +189,10 @@ def test_what_replaces_what() -> None:
 
 
 def put(cache: EngineCache, key: EngineKey, engine: bytes = b"engine" * 100) -> Path:
-    part = cache.new_part(key)
-    with part.open("wb") as stream:
-        write_engine(stream, key, engine, 1.25)
-    return cache.adopt(key, part)
+    with cache.new_part() as part:
+        with part.open("wb") as stream:
+            write_engine(stream, key, engine, 1.25)
+        return cache.adopt(key, part)
 
 
 def test_engines_are_found_again(tmp_path: Path) -> None:
@@ -216,6 +218,44 @@ def test_damage_is_noticed(tmp_path: Path, damage: str) -> None:
     assert cache.read(KEY) == "is damaged"
     assert [entry.fault for entry in cache.entries(thorough=True)] == ["damaged"]
     assert [entry.fault for entry in cache.entries()] == ["" if damage == "flip" else "damaged"]
+
+
+def test_what_others_put_into_the_folder_stays(tmp_path: Path) -> None:
+    cache = EngineCache(tmp_path)
+    foreign = [tmp_path / name for name in ("notes.txt", "other.engine.bak", "x.kernels")]
+    for path in foreign:
+        path.write_bytes(b"?")
+    path = put(cache, KEY)
+    assert [entry.path for entry in cache.entries(thorough=True)] == [path]
+    cache.remove(path)
+    assert sorted(tmp_path.iterdir()) == sorted(foreign)
+
+
+def test_what_a_process_that_died_has_left_is_removed(tmp_path: Path) -> None:
+    cache = EngineCache(tmp_path)
+    old, new = tmp_path / ".1-1.part", tmp_path / ".2-2.part"
+    for path in (old, new):
+        path.write_bytes(b"half")
+    os.utime(old, (0, 0))
+    path = put(cache, KEY)
+    assert sorted(tmp_path.iterdir()) == sorted([new, path])
+
+
+def test_an_engine_that_is_being_read_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows refuses to: then the one that is there is taken, if it is whole."""
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Access is denied")
+
+    cache = EngineCache(tmp_path)
+    path = put(cache, KEY)
+    monkeypatch.setattr(Path, "replace", refuse)
+    assert put(cache, KEY) == path
+    assert cache.read(KEY) == b"engine" * 100
+    path.write_bytes(b"broken")
+    with pytest.raises(PermissionError):
+        put(cache, KEY)
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_file_under_the_name_of_another_is_damaged(tmp_path: Path) -> None:
@@ -300,13 +340,16 @@ class Builder:
         monitor.phase_start("Optimizing graph", None, 3)
         if order == "crash":
             os._exit(7)
+        if order == "full":
+            import resource
+
+            resource.setrlimit(resource.RLIMIT_FSIZE, (99, 99))
         if order == "fail":
             self.log.log(1, "no kernel\\n  fits")
             return None
         index = 0
         while index < 3 or order == "endless":
-            if not monitor.step_complete("Optimizing graph", index):
-                return None
+            assert monitor.step_complete("Optimizing graph", index)
             index += 1
         monitor.phase_finish("Optimizing graph")
         return b"compiled " + order.encode()
@@ -370,10 +413,33 @@ def test_failures_leave_nothing(stand_in: Path, text: str, kind: type[Exception]
     assert list(cache.folder.iterdir()) == []
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="needs limits of a process as Unix has them")
+def test_a_full_disk(stand_in: Path) -> None:
+    cache = EngineCache(stand_in / "engines")
+    with pytest.raises(OSError, match="File too large"):
+        build_engine(KEY, order(stand_in, "full"), cache)
+    assert list(cache.folder.iterdir()) == []
+
+
+def test_a_library_that_can_not_be_imported(stand_in: Path) -> None:
+    (stand_in / "packages" / "tensorrt_rtx.py").write_text("raise ImportError('libcudart.so.13 is not here')")
+    with pytest.raises(RuntimeError, match=r"^libcudart.so.13 is not here$"):
+        build_engine(KEY, order(stand_in, "fine"), EngineCache(stand_in / "engines"))
+
+
+def test_two_processes_may_make_the_same_engine(stand_in: Path) -> None:
+    cache, onnx = EngineCache(stand_in / "engines"), order(stand_in, "fine")
+    with ThreadPoolExecutor(3) as pool:
+        made = [pool.submit(build_engine, KEY, onnx, cache) for _ in range(3)]
+        assert {each.result() for each in made} == {cache.path_of(KEY)}
+    assert cache.read(KEY) == b"compiled fine"
+    assert list(cache.folder.iterdir()) == [cache.path_of(KEY)]
+
+
 def test_a_process_that_says_why_it_broke_down(stand_in: Path) -> None:
     cache = EngineCache(stand_in / "engines")
     command = [sys.executable, "-c", "import sys; sys.exit('out of memory')"]
-    with pytest.raises(RuntimeError, match=r"with code 1 \(out of memory\)|could not be started"):
+    with pytest.raises(RuntimeError, match=r"^the compiler broke down with code 1 \(out of memory\)$"):
         build_engine(KEY, order(stand_in, "fine"), cache, command=command)
 
 

@@ -14,7 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from liveportrait.engines.liveportrait21 import KEYPOINTS
-from liveportrait.engines.onnx_providers import ON_PROCESSOR, PROVIDERS, available_providers, providers_to_try
+from liveportrait.engines.onnx_providers import (
+    ON_PROCESSOR,
+    PROVIDERS,
+    available_providers,
+    check_provider,
+    providers_to_try,
+)
 from liveportrait.engines.onnx_runners import OnnxRunner, OpenVinoRunner, Runner, has_bfloat16
 from liveportrait.engines.precision import LOWEST_PSNR, Precision, PrecisionGuard, psnr
 from liveportrait.engines.torch import SourceFeatures, TorchEngine, _test_picture
@@ -130,6 +136,9 @@ class OnnxEngine(TorchEngine):
         return first_sound(names, self._start, judge)
 
     def _start(self, name: str) -> Runner:
+        import onnxruntime
+
+        check_provider(onnxruntime, name)
         files = self._export(
             "gather" if PROVIDERS[name] == "gather" else "native",
             processor=name in ON_PROCESSOR,

@@ -125,8 +125,29 @@ def open_session(
             wanted += [CPU] if provider != CPU else []
             session = runtime.InferenceSession(str(path), options, providers=wanted)
     if provider not in session.get_providers():  # the runtime falls back without an error
-        raise RuntimeError(cuda_fault(runtime, load) if provider == CUDA else "its driver or libraries are missing")
+        fault = cuda_fault(runtime, load) if provider == CUDA else ""
+        raise RuntimeError(fault or "ONNX Runtime went on without it; its driver or libraries are of another version")
     return session
+
+
+def check_provider(runtime: Any, provider: str, load: Load = ctypes.CDLL) -> None:
+    """Look for what a provider needs, before networks are written for it.
+
+    Args:
+        runtime: The module onnxruntime.
+        provider: One of PROVIDERS.
+        load: See open_session.
+
+    Raises:
+        RuntimeError: Something is missing; the text is what, as part of a sentence.
+    """
+    with quiet(runtime):
+        if provider in PLUGINS and provider not in runtime.get_available_providers():
+            plugin_devices(runtime, provider)
+        elif provider == CUDA:
+            preload_cuda(runtime)
+            if fault := cuda_fault(runtime, load):
+                raise RuntimeError(fault)
 
 
 def plugin_devices(runtime: Any, provider: str) -> list[Any]:
@@ -160,7 +181,7 @@ def preload_cuda(runtime: Any) -> None:
 
 
 def cuda_fault(runtime: Any, load: Load = ctypes.CDLL) -> str:
-    """Why ONNX Runtime went on without its CUDA provider, as part of a sentence.
+    """What ONNX Runtime's CUDA provider misses, as part of a sentence; empty if libraries, driver and card are there.
 
     Args:
         runtime: The module onnxruntime.
@@ -183,7 +204,7 @@ def cuda_fault(runtime: Any, load: Load = ctypes.CDLL) -> str:
         if not faults and needed is not None and card.driver[0] < int(needed[1]):
             known = ".".join(map(str, card.driver))
             faults.append(f"the driver of {card.name} knows CUDA {known}, and this ONNX Runtime needs CUDA {needed[1]}")
-    return " and ".join(faults) or "it can't be started, although its libraries, the driver and a card are there"
+    return ", and ".join(reversed(faults))
 
 
 def cuda_library(runtime: Any) -> Path:
@@ -206,9 +227,7 @@ def missing_library(text: str, version: str = "") -> str:
         if found is None:
             return ""
         module = re.split(r"[\\/]", found[1])[-1]
-        return (
-            f"a library that {module} needs is missing: this ONNX Runtime needs CUDA {version}".rstrip() + " and cuDNN"
-        )
+        return f"a library that {module} needs is missing (this ONNX Runtime needs CUDA {version} and cuDNN)"
     if name.startswith("libcuda.so"):
         return "no NVIDIA driver is installed"
     number = name.partition(".so.")[2].partition(".")[0]
@@ -216,7 +235,7 @@ def missing_library(text: str, version: str = "") -> str:
     if not kind:
         return f"{name} is missing"
     needed = version.partition(".")[0] if kind == "CUDA" and version else number
-    return f"{name} is missing: this ONNX Runtime needs {kind} {needed}".rstrip()
+    return f"{name} is missing (this ONNX Runtime needs {kind} {needed})"
 
 
 @contextlib.contextmanager

@@ -117,7 +117,8 @@ class RenderQueue(QObject):
         self._news: list[Snapshot] = []
         self._faults: list[tuple[Exception, str]] = []
         self._held: list[int] = []
-        self._adding = 0
+        self._told_of = 0
+        self._adding = self._added = self._shown = 0  # jobs on their way: asked for, done, and in the news
         self._states: dict[int, str] = {}
         self._round: set[int] = set()
         self._now = Snapshot()
@@ -154,7 +155,7 @@ class RenderQueue(QObject):
                     queue.retry(added.ids, LANE)
             finally:
                 with self._lock:
-                    self._adding -= 1
+                    self._added += 1
 
         self._commands.put(work)
 
@@ -201,7 +202,7 @@ class RenderQueue(QObject):
     def busy(self) -> bool:
         """Whether closing the window would end work."""
         with self._lock:
-            adding = self._adding
+            adding = self._adding - self._shown
         return bool(adding or (self.active and self._now.own))
 
     def overall(self) -> Overall:
@@ -231,7 +232,8 @@ class RenderQueue(QObject):
     def _run(self) -> None:
         try:
             with Queue(self._path) as queue:
-                Keeper(queue, self._commands, self._news_from, self._fault).run(lambda: self._background)
+                keeper = Keeper(queue, self._commands, self._news_from, self._fault, self._caught_up)
+                keeper.run(lambda: self._background)
         except Exception as error:  # noqa: BLE001 - the window lives on without a queue, and says why
             self._fault(error, traceback.format_exc())
 
@@ -240,6 +242,13 @@ class RenderQueue(QObject):
             self._news.append(now)
             self._held += held
         self._poke()
+
+    def _caught_up(self) -> None:
+        """The news tell of all that was done so far."""
+        with self._lock:
+            self._told_of, poke = self._added, self._added > self._told_of
+        if poke:
+            self._poke()
 
     def _fault(self, error: Exception, text: str) -> None:
         with self._lock:
@@ -263,9 +272,12 @@ class RenderQueue(QObject):
             news, self._news = self._news, []
             faults, self._faults = self._faults, []
             held, self._held = self._held, []
+            told_of = self._told_of
         over: list[JobRecord] = []
         for now in news:
             over += self._take(now)
+        with self._lock:
+            self._shown = told_of
         if held:
             self.left_over = frozenset(held)
         self.left_over &= frozenset(self.waiting)
@@ -302,6 +314,7 @@ class Keeper:
         commands: What to do to it; None ends the thread.
         tell: Gets snapshots, and with the first one the jobs that were left over.
         fault: Gets what went wrong.
+        caught_up: Told when the news are complete.
     """
 
     def __init__(
@@ -310,7 +323,9 @@ class Keeper:
         commands: queues.SimpleQueue[Work | None],
         tell: Callable[[Snapshot, list[int]], None],
         fault: Callable[[Exception, str], None],
+        caught_up: Callable[[], None],
     ) -> None:
+        self._caught_up = caught_up
         self._queue, self._commands, self._tell, self._fault = queue, commands, tell, fault
         self._runner: RunnerProcess | None = None
         self._seen: Any = None
@@ -333,6 +348,7 @@ class Keeper:
                 if self._queue.counts()["running"]:
                     self._queue.recover()
             self._show([])
+            self._caught_up()
         if background():
             self._mind_runner()
             if self._runner is not None:

@@ -280,7 +280,7 @@ class MainWindow(QMainWindow):
         settings = self.studio.settings
         geometry = settings.value("window/geometry")
         if not (isinstance(geometry, QByteArray) and self.restoreGeometry(geometry)):
-            self.resize(1280, 800)
+            self.resize(QSize(1280, 800).boundedTo(self.screen().availableGeometry().size()))
         for name, splitter in (("split", self.split), ("middle", self.middle)):
             state = settings.value(f"window/{name}")
             if isinstance(state, QByteArray):

@@ -173,6 +173,7 @@ class CropDialog(QDialog):
         self.faces.activated.connect(self._choose_face)
         form = QFormLayout()
         form.setSpacing(8)
+        form.setLabelAlignment(Qt.AlignmentFlag.AlignVCenter)
         form.addRow(tr("Face"), self.faces)
         self.fields: dict[str, QDoubleSpinBox] = {}
         for name, title, low, high, unit in (
@@ -183,6 +184,7 @@ class CropDialog(QDialog):
             spin.setRange(low, high)
             spin.setDecimals(1)
             spin.setSuffix(unit)
+            spin.lineEdit().setTextMargins(8, 0, 8, 0)
             spin.setAccessibleName(title)
             spin.setKeyboardTracking(False)
             spin.valueChanged.connect(self._typed)
@@ -237,7 +239,7 @@ class CropDialog(QDialog):
             moving, drivers = chosen_faces(self.item, loaded)
             self.list.show_faces(loaded.thumbs, moving or {self._chosen}, drivers)
             self.list.show()
-            self.resize(max(self.width(), 1160), self.height())
+            self._widen()
             self._show_several()
         crop = None if self._several else parse_crop(self.item.crop)
         if crop is not None:
@@ -249,6 +251,15 @@ class CropDialog(QDialog):
             self._by_hand(Box(loaded.size[0] / 2, loaded.size[1] / 2, side))
             self._show_box(self.view.box)
         self._ok.setEnabled(True)
+
+    def _widen(self) -> None:
+        """Make room for the list of faces, within the screen."""
+        room = self.screen().availableGeometry()
+        self.resize(min(room.width(), max(self.width(), 1160)), min(room.height(), max(self.height(), 660)))
+        corner = self.frameGeometry()
+        corner.moveCenter((self.parentWidget() or self).frameGeometry().center())
+        x = max(room.left(), min(corner.left(), room.right() + 1 - corner.width()))
+        self.move(x, max(room.top(), min(corner.top(), room.bottom() + 1 - corner.height())))
 
     def _mark_face(self) -> None:
         if self._loaded is None or self._chosen < 0:
@@ -273,8 +284,9 @@ class CropDialog(QDialog):
 
     def _show_several(self) -> None:
         """A square is set by hand for a single face only."""
-        for widget in (*self.fields.values(), self.follow):
-            widget.setEnabled(not self._several)
+        for spin in self.fields.values():
+            spin.setEnabled(not self._several)
+        self.follow.setVisible(not self._several)
         count = len(self.list.rows)
         text = tr("Faces found: {count}", count=count)
         more = tr("The squares of several faces follow the faces.")

@@ -1,6 +1,7 @@
 """Perception and weights."""
 
 import os
+import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -8,6 +9,8 @@ if TYPE_CHECKING:
 
 # ONNX Runtime 1.32 and later sends usage data home and keeps an identity for it in the user's cache; this app does not.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+# OpenVINO does so as soon as it is imported; where this package can't be, it goes without.
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 __all__ = ["create", "list_models"]
 

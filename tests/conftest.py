@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+import models  # noqa: F401 - switches the telemetry of runtimes off before a test imports one
+
 if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")):  # before torch starts its threads
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
 

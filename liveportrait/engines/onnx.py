@@ -144,7 +144,7 @@ class OnnxEngine(TorchEngine):
             processor=name in ON_PROCESSOR,
             readers=name not in ON_PROCESSOR,
         )
-        return OnnxRunner(files, name, self._threads, self._cache)
+        return OnnxRunner(files, name, self._threads, self._cache / "compiled")
 
     def _export(self, sampler: Sampler, **how: Any) -> ExportedNetworks:
         from liveportrait.networks.fast.export import export_networks
@@ -266,7 +266,7 @@ class OpenVinoEngine(OnnxEngine):
         half = None if name == "fp32" else name
         files = self._export("gather", half=half, half_generator=False, processor=self._place == "CPU")
         # On the processor keeping what was compiled saves half a second and takes 300 MB; a card's kernels take longer.
-        compiled = self._cache / "openvino" if self._place == "GPU" else None
+        compiled = self._cache / "compiled" if self._place == "GPU" else None
         return OpenVinoRunner(files, precision=name, device=self._place, threads=self._threads, cache=compiled)
 
 

@@ -22,13 +22,14 @@ from models.registry import ModelError
 
 CPU: Final = "CPUExecutionProvider"
 CUDA: Final = "CUDAExecutionProvider"
+DIRECTML: Final = "DmlExecutionProvider"
 RTX: Final = "NvTensorRTRTXExecutionProvider"
 PROVIDERS: Final[Mapping[str, str]] = {
     RTX: "native",
     CUDA: "native",
     "OpenVINOExecutionProvider": "gather",
     "CoreMLExecutionProvider": "gather",
-    "DmlExecutionProvider": "gather",
+    DIRECTML: "gather",
     CPU: "native",
 }
 """Execution providers in the order in which they are tried, and the form of W that they can sample."""
@@ -44,10 +45,16 @@ PLUGINS: Final[Mapping[str, str]] = {RTX: "onnxruntime_ep_nv_tensorrt_rtx"}
 OPTIONS: Final[Mapping[str, Mapping[str, str]]] = {
     # Every run has the same shapes, so the longest search for kernels pays; float32 stays float32.
     CUDA: {"cudnn_conv_algo_search": "EXHAUSTIVE", "cudnn_conv_use_max_workspace": "1", "use_tf32": "0"},
-}
+    # Types as they are in the file: the Neural Engine and the older model format compute in float16, OpenVINO by itself
+    # in bfloat16 where the processor has it, and both would reach coordinates.
+    "CoreMLExecutionProvider": {
+        "ModelFormat": "MLProgram", "MLComputeUnits": "CPUAndGPU", "RequireStaticInputShapes": "1",
+    },
+    "OpenVINOExecutionProvider": {"precision": "ACCURACY"},
+}  # fmt: skip
 """Provider -> options that differ from its own defaults or matter here. CUDA graphs stay off: they ask that every node
 runs on the card, which nobody has been able to check."""
-RUNTIME_CACHE: Final = {RTX: "nv_runtime_cache_path"}
+RUNTIME_CACHE: Final = {RTX: "nv_runtime_cache_path", "CoreMLExecutionProvider": "ModelCacheDirectory"}
 """Provider -> option that names a folder for compiled kernels."""
 QUIET, NORMAL = 4, 2
 """Severities of ONNX Runtime's log: fatal errors only, and its default."""
@@ -111,8 +118,10 @@ def open_session(
     options = runtime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
+    options.enable_mem_pattern = provider != DIRECTML  # its documentation asks for this
     own = dict(OPTIONS.get(provider, {}))
     if cache is not None and provider in RUNTIME_CACHE:
+        cache.mkdir(parents=True, exist_ok=True)
         own[RUNTIME_CACHE[provider]] = str(cache)
     with quiet(runtime):
         if provider in PLUGINS and provider not in runtime.get_available_providers():

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
 
-from liveportrait.engines.onnx_providers import CUDA, NVIDIA, RTX, open_session
+from liveportrait.engines.onnx_providers import CUDA, DIRECTML, NVIDIA, RTX, open_session
 from liveportrait.motion import Array
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ POINTS: Final = (1, 21, 3)
 MEMORIES: Final[Mapping[str, tuple[Mapping[str, Any], ...]]] = {
     CUDA: ({"device_type": "cuda", "device_id": 0},),
     RTX: ({"device_type": "cuda", "device_id": 0}, {"device_type": "gpu", "device_id": 0, "vendor_id": NVIDIA}),
-    "DmlExecutionProvider": ({"device_type": "dml", "device_id": 0},),
+    DIRECTML: ({"device_type": "dml", "device_id": 0},),
 }
 """Provider with a memory of its own -> names under which ONNX Runtime may know it, to be tried in turn."""
 

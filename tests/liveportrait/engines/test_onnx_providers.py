@@ -230,6 +230,20 @@ def test_cuda_keeps_float32_and_searches_kernels() -> None:
     assert "enable_cuda_graph" not in options
 
 
+def test_types_stay_as_they_are_in_the_file(tmp_path: Path) -> None:
+    runtime = FakeRuntime(["CoreMLExecutionProvider", "OpenVINOExecutionProvider", "DmlExecutionProvider"])
+    for name in runtime.get_available_providers():
+        open_session(runtime, Path("frame.onnx"), name, cache=tmp_path / "compiled")
+    (_, apple, ((_, coreml), _)), (_, intel, ((_, openvino), _)), (_, windows, directml) = runtime.opened
+    assert coreml["ModelFormat"] == "MLProgram"
+    assert coreml["MLComputeUnits"] == "CPUAndGPU"
+    assert coreml["ModelCacheDirectory"] == str(tmp_path / "compiled")
+    assert (tmp_path / "compiled").is_dir()
+    assert openvino == {"precision": "ACCURACY"}
+    assert directml == ["DmlExecutionProvider", CPU]
+    assert [apple.enable_mem_pattern, intel.enable_mem_pattern, windows.enable_mem_pattern] == [True, True, False]
+
+
 def test_nothing_is_printed_and_the_processor_has_no_options(capsys: pytest.CaptureFixture[str]) -> None:
     runtime = FakeRuntime([CUDA, CPU])
     open_session(runtime, Path("frame.onnx"), CUDA)

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from fnmatch import fnmatchcase
 from importlib import metadata
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -85,13 +86,11 @@ def list_(values: Mapping[str, Any]) -> int:
                 "network": key.network, "precision": key.precision, "library": key.library, "version": key.version,
                 "target": key.target, "flags": list(key.flags), "onnx": key.onnx,
             }  # fmt: skip
-            about = {"path": str(entry.path), "state": state, "size": entry.size, "made": entry.made}
-            say(json.dumps(about | {"seconds": entry.seconds} | facts))
+            own = {"path": str(entry.path), "state": state, "size": entry.size, "made": entry.made}
+            say(json.dumps(own | {"seconds": entry.seconds} | facts))
             continue
-        text = entry.path.name
-        if key is not None:
-            text = f"{key.network:<10} {key.precision}  {key.library} {key.version} for {key.target}, {entry.made}"
-        say(f"{state:<8} {entry.size / 1e6:6.1f} MB  {text}")
+        about = "" if key is None else f" ({key.version}, {entry.made}, took {entry.seconds:.1f} s)"
+        say(f"{state:<8} {entry.size / 1e6:6.1f} MB  {entry.path.name}{about}")
     if not entries and not values["as_json"]:
         say("Nothing is compiled yet.")
     return int(ExitCode.ERROR if "damaged" in states else ExitCode.OK)
@@ -105,16 +104,26 @@ def clear(values: Mapping[str, Any]) -> int:
     entries = _matching(values["pattern"])
     if values["outdated"]:
         entries = [entry for entry in entries if state_of(entry) != "ready"]
-    freed = sum(cache.remove(entry.path) for entry in entries)
-    word = "engine" if len(entries) == 1 else "engines"
-    say(f"Removed {len(entries)} {word} ({freed / 1e6:.1f} MB).")
+    paths = [entry.path for entry in entries]
+    left = _report("engine", paths, sum(cache.remove(path) for path in paths))
     if values["onnx"]:
         exported = _exported()
         freed = sum(path.stat().st_size for path in exported)
         for path in exported:
-            path.unlink(missing_ok=True)
-        say(f"Removed {len(exported)} ONNX {'file' if len(exported) == 1 else 'files'} ({freed / 1e6:.1f} MB).")
-    return int(ExitCode.OK)
+            with suppress(OSError):
+                path.unlink()
+        left += _report("ONNX file", exported, freed - sum(path.stat().st_size for path in exported if path.exists()))
+    for path in left:
+        complain(f"{show_path(path)} can't be removed.")
+    return int(ExitCode.ERROR if left else ExitCode.OK)
+
+
+def _report(word: str, paths: list[Path], freed: int) -> list[Path]:
+    """Say how many files are gone; those that are still there."""
+    left = [path for path in paths if path.exists()]
+    gone = len(paths) - len(left)
+    say(f"Removed {gone} {word}{'' if gone == 1 else 's'} ({freed / 1e6:.1f} MB).")
+    return left
 
 
 def state_of(entry: CachedEngine) -> str:
@@ -137,7 +146,7 @@ def _matching(pattern: str | None) -> list[CachedEngine]:
     return found
 
 
-def _exported() -> list[Any]:
+def _exported() -> list[Path]:
     """ONNX files of the networks."""
     from liveportrait.engines.onnx import default_cache
 

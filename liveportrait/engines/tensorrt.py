@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -411,7 +410,7 @@ def build_engines(
         precision: "fp16" or "fp32".
         library: "auto", "tensorrt-rtx" or "tensorrt".
         target: One of tensorrt_library.TARGETS; empty for what fits the card that is here, or most cards.
-        device: The card, "cuda:N".
+        device: The card, "cuda:N"; "auto" does without if there is none.
         cache: Where compiled networks are kept; the user's cache by default.
         exports: Folder of the ONNX files; the user's cache by default.
         anew: Compile them even if they are there.
@@ -435,10 +434,15 @@ def build_engines(
         raise ValueError("TensorRT compiles for the card that is here; a target can be chosen with tensorrt-rtx only.")
     if target and target not in TARGETS:
         raise ValueError(f"There is no target '{target}'; tensorrt-rtx compiles for {', '.join(TARGETS)}.")
+    if device.partition(":")[0] not in ("auto", "cuda"):
+        raise ValueError(f"Networks can't be compiled for the device '{device}'; choose cuda or cuda:N.")
     card = None
-    if not target and library != RTX:
-        with suppress(NoCardError):
+    if not target and (library != RTX or device != "auto"):
+        try:
             card = find_card(card_index(device))
+        except NoCardError as error:
+            if device != "auto":
+                raise ModelError(f"The device '{device}' can't be used: {error}.") from error
     found = find_library(card, library)
     networks = plain_networks(weights, variant)
     targets = [target] if target else targets_of(found, card)

@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -38,8 +39,12 @@ def test_list(run_cli: Callable, cache: EngineCache, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("app.cli.engines.metadata.version", {"tensorrt-rtx": "0.0.2", "no-such-library": "0.0.1"}.get)
     shown = run_cli("engines", "list")
     assert shown.code == ExitCode.OK
-    assert "ready       0.0 MB  motion     fp16  no-such-library 0.0.1 for portable" in shown.out
-    assert "outdated    0.0 MB  warping    fp16  tensorrt-rtx 0.0.1 for portable" in shown.out
+    today = date.today().isoformat()
+    other = replace(KEY, network="motion", source="motion-fp32-bb", library="no-such-library")
+    assert shown.out.splitlines() == [
+        f"ready       0.0 MB  {other.file_name} (0.0.1, {today}, took 1.5 s)",
+        f"outdated    0.0 MB  {KEY.file_name} (0.0.1, {today}, took 1.5 s)",
+    ]
     lines = [json.loads(line) for line in run_cli("engines", "list", "warping-*", "--json").out.splitlines()]
     assert [(line["network"], line["state"], line["version"], line["target"]) for line in lines] == [
         ("warping", "outdated", "0.0.1", "portable")
@@ -69,6 +74,20 @@ def test_clear(run_cli: Callable, cache: EngineCache) -> None:
     assert not list(cache.folder.iterdir())
 
 
+def test_what_can_not_be_removed_is_told(
+    run_cli: Callable, cache: EngineCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Access is denied")
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    cleared = run_cli("engines", "clear", "warping-*", "--onnx")
+    assert cleared.code == ExitCode.ERROR
+    assert cleared.out == "Removed 0 engines (0.0 MB).\nRemoved 0 ONNX files (0.0 MB).\n"
+    assert [line.endswith("can't be removed.") for line in cleared.lines] == [True, True]
+    assert len(cache.entries()) == 2
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
@@ -80,6 +99,9 @@ def test_clear(run_cli: Callable, cache: EngineCache) -> None:
         (["--library", "tensorrt"], ExitCode.MISSING, "TensorRT compiles only where the card is"),
         (["--library", "trt"], ExitCode.USAGE, "no library 'trt'"),
         (["--target", "sm75"], ExitCode.USAGE, "no target 'sm75'; tensorrt-rtx compiles for portable, sm80"),
+        (["--target", "sm89", "--library", "tensorrt"], ExitCode.USAGE, "TensorRT compiles for the card that is here"),
+        (["--device", "cpu"], ExitCode.USAGE, "can't be compiled for the device 'cpu'; choose cuda or cuda:N"),
+        (["--device", "cuda:1"], ExitCode.MISSING, "'cuda:1' can't be used: no NVIDIA driver is installed"),
         (["--precision", "int8"], ExitCode.USAGE, "no int8 engines; choose fp16 or fp32"),
     ],
 )

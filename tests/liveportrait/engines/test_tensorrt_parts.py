@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from app import doctor
+from liveportrait.engines import ENGINES, tensorrt_library
 from liveportrait.engines.cuda_card import Card, NoCardError, card_index, find_card
 from liveportrait.engines.tensorrt_build import BuildCancelledError, build_engine
 from liveportrait.engines.tensorrt_cache import EngineCache, EngineKey, write_engine
@@ -483,3 +485,22 @@ def test_the_process_ends_with_the_program_that_started_it(stand_in: Path) -> No
     assert process.wait(timeout=30) == 1
     process.stdout.close()
     assert not part.exists()
+
+
+# ---------------------------------------------------------------------- who asks
+
+
+def test_the_list_of_engines_asks_the_card_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = next(each for each in ENGINES if each.name == "tensorrt")
+    monkeypatch.setattr(tensorrt_library, "unavailable", lambda: "it needs an NVIDIA graphics card, and there is none.")
+    assert spec.missing() == "it needs an NVIDIA graphics card, and there is none."
+    monkeypatch.setattr(tensorrt_library, "unavailable", lambda: "")
+    assert "NVIDIA" not in spec.missing()  # weights or packages may be missing
+
+
+def test_doctor_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tensorrt_library, "unavailable", lambda: "tensorrt 10.1 is too old; get it by: pip.")
+    monkeypatch.setattr(doctor, "CHECKS", [check for check in doctor.CHECKS if check[0] == "Engines"])
+    (found,) = [each for each in doctor.examine() if each.name == "tensorrt"]
+    assert (found.status, found.value) == ("missing", "tensorrt 10.1 is too old; get it by: pip.")
+    assert "compiled for an NVIDIA card" in found.hint

@@ -18,9 +18,12 @@ FOLDER = ROOT / "app" / "gui" / "translations"
 LANGUAGES = ("de",)
 LOWER = (  # what the window shows of the layers below it
     "app/live", "app/media", "app/doctor.py", "app/render/source.py", "app/render/inputs.py", "app/render/template.py",
-    "app/render/output.py", "models/download.py",
+    "app/render/output.py", "app/render/driving.py", "app/render/edit.py", "app/render/job.py", "app/render/motion.py",
+    "app/render/parts.py", "app/render/pipeline.py", "app/jobs/perform.py", "app/jobs/queue.py", "app/jobs/runner.py",
+    "app/jobs/store.py", "app/jobs/target.py", "app/options.py", "app/values.py", "app/textfiles.py", "app/presets.py",
+    "app/expressions.py", "models/download.py", "models/face.py", "liveportrait/engines/__init__.py",
 )  # fmt: skip
-SPEAKERS = ("warn", "info", "Finding")
+SPEAKERS = ("warn", "info", "note", "Finding")
 
 
 def marked_texts(path: Path) -> Iterator[str]:
@@ -57,6 +60,7 @@ def lower_texts() -> Iterator[str]:
                     called = getattr(node.func, "id", getattr(node.func, "attr", ""))
                     speaks = called in SPEAKERS or called.endswith("Error")
                     parts: list[ast.AST] = [*node.args] if speaks else []
+                    parts += [word.value for word in node.keywords if word.arg in ("error", "message")]
                 elif isinstance(node, ast.Return) and isinstance(node.value, (ast.JoinedStr, ast.IfExp)):
                     parts = [node.value]
                 else:
@@ -71,6 +75,14 @@ def lower_texts() -> Iterator[str]:
 WORDS = (  # that stand in places of the sentences, or are joined to them
     "in the picture", "in the square given by --crop", "not here", "Folders",
     "Name the square with --crop x,y,size, or choose the face with --face.",
+    "Not {0}: {1}.", "Not {0}: the package {1} is not installed.",
+    "Engine {0} is used, the best one that is ready here.", "the package {0} is not installed",
+    "its weights (model {0}) are not here", "are not here.", "it knows human faces only",
+    "it needs an NVIDIA graphics card, and no NVIDIA driver is installed",
+    "it is slow without a graphics card and must be asked for", "the picture has {0} faces", "the picture has {0} face",
+    "{0}: no face was found in the picture.", "{0}: no face was found in the square given by --crop.",
+    "any of its {0} frames", "Pose from {0}", "Expression from {0}", "Lips from {0}", "Eyes from {0}",
+    "Driver of a face {0}", "The process that renders has ended ({0}).",
 )  # fmt: skip
 
 

@@ -74,7 +74,15 @@ def _whole(text: str, texts: Mapping[str, str], shapes: list[Pattern]) -> str:
         return texts[text]
     for shape, target in shapes:
         match = shape.fullmatch(text)
-        if match is not None:
+        if match is not None and all(_fits(value, texts, shapes) for value in match.groups()):
             inner = {name: _translated(value, texts, shapes) or value for name, value in match.groupdict().items()}
             return PLACE.sub(lambda place, known=inner: known[f"p{place[1]}"], target)  # type: ignore[misc]
-    return ""
+    name, colon, rest = text.partition(": ")  # what it is about, such as a file or an option
+    said = _whole(rest, texts, shapes) if colon and not BREAK.search(text) else ""
+    return f"{_whole(name, texts, shapes) or name}: {said}" if said else ""
+
+
+def _fits(value: str, texts: Mapping[str, str], shapes: list[Pattern]) -> bool:
+    """Whether a text can stand in a place: a part of a sentence, or sentences that are all known."""
+    parts = BREAK.split(value)
+    return len(parts) == 1 or all(_whole(part, texts, shapes) for part in parts if part)

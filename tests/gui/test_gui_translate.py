@@ -85,6 +85,17 @@ def test_window_is_german_throughout(make_window: Callable[..., MainWindow]) -> 
          "Das bewegte Quadrat wurde von 512 auf 384 px verkleinert, um 30 Bilder/s zu halten."),
         ("self-test passed; crop 512 px", "Selbsttest bestanden; crop 512 px"),
         ("An unknown sentence. The camera is back.", "An unknown sentence. Die Kamera ist wieder da."),
+        ("Not torch, onnx: the package torch is not installed. Not tensorrt: it needs an NVIDIA graphics card, and no "
+         "NVIDIA driver is installed.",
+         "Nicht torch, onnx: das Paket torch ist nicht installiert. Nicht tensorrt: sie braucht eine NVIDIA-"
+         "Grafikkarte, und kein NVIDIA-Treiber ist installiert."),
+        ("Driver of a face gone.mp4: /x/gone.mp4 does not exist.",
+         "Antrieb eines Gesichts gone.mp4: /x/gone.mp4 gibt es nicht."),
+        ("--face: photo.jpg: Face 3 does not exist; the picture has 2 faces, counted from 1 in order of size.",
+         "--face: photo.jpg: Gesicht 3 gibt es nicht; das Bild hat 2 Gesichter, gezählt ab 1 nach der Größe."),
+        ("/a.mp4: no face was found for 3 of 40 frames; the motion was held and eased to neutral there.",
+         "/a.mp4: in 3 von 40 Bildern wurde kein Gesicht gefunden; die Bewegung wurde dort gehalten und zur Ruhe "
+         "geführt."),
         ("", ""),
     ],
 )  # fmt: skip

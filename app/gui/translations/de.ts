@@ -4,12 +4,32 @@
  <context>
   <name>app</name>
   <message>
+   <source>--crop and --points both name the square.</source>
+   <translation>--crop und --points nennen beide das Quadrat.</translation>
+  </message>
+  <message>
    <source>--driver-for chooses among several faces, but {0}.</source>
    <translation>--driver-for wählt unter mehreren Gesichtern, aber {0}.</translation>
   </message>
   <message>
    <source>--driver-for: {0} and {1} are the same face of {2}.</source>
    <translation>--driver-for: {0} und {1} sind dasselbe Gesicht von {2}.</translation>
+  </message>
+  <message>
+   <source>--expression: there is no saved expression and no file {0}.</source>
+   <translation>--expression: es gibt weder einen gespeicherten Ausdruck noch eine Datei {0}.</translation>
+  </message>
+  <message>
+   <source>--output: a single {0} in {1}.</source>
+   <translation>--output: ein einzelnes {0} in {1}.</translation>
+  </message>
+  <message>
+   <source>--output: there is no field ({0}); known are {1}.</source>
+   <translation>--output: es gibt kein Feld ({0}); bekannt sind {1}.</translation>
+  </message>
+  <message>
+   <source>--output: {0} has no ending that tells the format.</source>
+   <translation>--output: {0} hat keine Endung, die das Format nennt.</translation>
   </message>
   <message>
    <source>--output: {0} holds one picture and the result is a clip.</source>
@@ -50,6 +70,10 @@
   <message>
    <source>A motion template drives.</source>
    <translation>Eine Bewegungsvorlage treibt an.</translation>
+  </message>
+  <message>
+   <source>A picture must be (height, width, 3) uint8 RGB, not {0} {1}.</source>
+   <translation>Ein Bild muss (Höhe, Breite, 3) uint8 RGB sein, nicht {0} {1}.</translation>
   </message>
   <message>
    <source>A recording is running; it is completed before the window closes.</source>
@@ -436,6 +460,10 @@
    <translation>Gerät</translation>
   </message>
   <message>
+   <source>Did you mean ({0})?</source>
+   <translation>War ({0}) gemeint?</translation>
+  </message>
+  <message>
    <source>Did you mean {0}?</source>
    <translation>War {0} gemeint?</translation>
   </message>
@@ -470,6 +498,10 @@
   <message>
    <source>Driver</source>
    <translation>Antrieb</translation>
+  </message>
+  <message>
+   <source>Driver of a face {0}</source>
+   <translation>Antrieb eines Gesichts {0}</translation>
   </message>
   <message>
    <source>Drivers of single parts</source>
@@ -528,6 +560,10 @@
    <translation>Den Namen auf .mp4 enden lassen, oder {0}-%05d{1} für nummerierte Bilder schreiben.</translation>
   </message>
   <message>
+   <source>End the name in {0}.</source>
+   <translation>Der Name muss auf {0} enden.</translation>
+  </message>
+  <message>
    <source>Engine</source>
    <translation>Engine</translation>
   </message>
@@ -538,6 +574,10 @@
   <message>
    <source>Engine and device…</source>
    <translation>Engine und Gerät …</translation>
+  </message>
+  <message>
+   <source>Engine {0} is used, the best one that is ready here.</source>
+   <translation>Verwendet wird die Engine {0}, die beste, die hier bereit ist.</translation>
   </message>
   <message>
    <source>Engines</source>
@@ -568,6 +608,10 @@
    <translation>Ausdruck</translation>
   </message>
   <message>
+   <source>Expression from {0}</source>
+   <translation>Ausdruck aus {0}</translation>
+  </message>
+  <message>
    <source>Expression only, the head keeps its pose.</source>
    <translation>Nur der Ausdruck, der Kopf behält seine Haltung.</translation>
   </message>
@@ -588,12 +632,20 @@
    <translation>Augen</translation>
   </message>
   <message>
+   <source>Eyes from {0}</source>
+   <translation>Augen aus {0}</translation>
+  </message>
+  <message>
    <source>Face</source>
    <translation>Gesicht</translation>
   </message>
   <message>
    <source>Face detector</source>
    <translation>Gesichtsfinder</translation>
+  </message>
+  <message>
+   <source>Face {0} does not exist; {1}, counted from 1 in order of size.</source>
+   <translation>Gesicht {0} gibt es nicht; {1}, gezählt ab 1 nach der Größe.</translation>
   </message>
   <message>
    <source>Face {number}</source>
@@ -702,6 +754,10 @@
   <message>
    <source>Full screen</source>
    <translation>Vollbild</translation>
+  </message>
+  <message>
+   <source>Give one of them.</source>
+   <translation>Nur eines davon angeben.</translation>
   </message>
   <message>
    <source>Grin</source>
@@ -904,6 +960,10 @@
    <translation>Lippen</translation>
   </message>
   <message>
+   <source>Lips from {0}</source>
+   <translation>Lippen aus {0}</translation>
+  </message>
+  <message>
    <source>Live</source>
    <translation>Live</translation>
   </message>
@@ -1016,6 +1076,10 @@
    <translation>Bewegung</translation>
   </message>
   <message>
+   <source>Motion is measured from driving frame {0}, the most neutral one.</source>
+   <translation>Die Bewegung wird vom Antriebsbild {0} aus gemessen, dem neutralsten.</translation>
+  </message>
+  <message>
    <source>Motion template</source>
    <translation>Bewegungsvorlage</translation>
   </message>
@@ -1098,6 +1162,14 @@
   <message>
    <source>Nod</source>
    <translation>Nicken</translation>
+  </message>
+  <message>
+   <source>Not {0}: the package {1} is not installed.</source>
+   <translation>Nicht {0}: das Paket {1} ist nicht installiert.</translation>
+  </message>
+  <message>
+   <source>Not {0}: {1}.</source>
+   <translation>Nicht {0}: {1}.</translation>
   </message>
   <message>
    <source>Nothing to render yet.</source>
@@ -1260,12 +1332,20 @@
    <translation>Plus und Minus zoomen, die Pfeiltasten verschieben, 0 passt ein, 1 zeigt einzelne Pixel.</translation>
   </message>
   <message>
+   <source>Point {0} is outside the picture of {1}x{2} pixels; {3}.</source>
+   <translation>Der Punkt {0} liegt außerhalb des Bildes von {1}x{2} Pixeln; {3}.</translation>
+  </message>
+  <message>
    <source>Portraits</source>
    <translation>Porträts</translation>
   </message>
   <message>
    <source>Pose</source>
    <translation>Haltung</translation>
+  </message>
+  <message>
+   <source>Pose from {0}</source>
+   <translation>Kopfhaltung aus {0}</translation>
   </message>
   <message>
    <source>Position in the clip</source>
@@ -1640,6 +1720,10 @@
    <translation>Laden von {name} anhalten</translation>
   </message>
   <message>
+   <source>Stopped while the motion was read; nothing was written.</source>
+   <translation>Angehalten, während die Bewegung gelesen wurde; nichts wurde geschrieben.</translation>
+  </message>
+  <message>
    <source>Stopped; nothing was written.</source>
    <translation>Angehalten; es wurde nichts geschrieben.</translation>
   </message>
@@ -1740,6 +1824,10 @@
    <translation>Haltung und Ausdruck des Antriebs, wie sie sind, nicht relativ zur Quelle.</translation>
   </message>
   <message>
+   <source>The driving file must show one face, large and from the front.</source>
+   <translation>Der Antrieb muss ein Gesicht zeigen, groß und von vorn.</translation>
+  </message>
+  <message>
    <source>The driving picture shows no face.</source>
    <translation>Das Antriebsbild zeigt kein Gesicht.</translation>
   </message>
@@ -1804,6 +1892,10 @@
    <translation>Die Ausgabegröße {0}x{1} ist leer.</translation>
   </message>
   <message>
+   <source>The presence threshold must lie between 0 and 1, not {0}.</source>
+   <translation>Die Schwelle für ein Gesicht muss zwischen 0 und 1 liegen, nicht {0}.</translation>
+  </message>
+  <message>
    <source>The preset was exported.</source>
    <translation>Die Voreinstellung wurde exportiert.</translation>
   </message>
@@ -1814,6 +1906,14 @@
   <message>
    <source>The preset was saved.</source>
    <translation>Die Voreinstellung wurde gespeichert.</translation>
+  </message>
+  <message>
+   <source>The presets {0} build on each other in a circle.</source>
+   <translation>Die Voreinstellungen {0} bauen im Kreis aufeinander auf.</translation>
+  </message>
+  <message>
+   <source>The process that renders has ended ({0}).</source>
+   <translation>Der Prozess, der rendert, ist beendet ({0}).</translation>
   </message>
   <message>
    <source>The quality is {0}.</source>
@@ -1856,6 +1956,14 @@
    <translation>Die Gewichte von {name} sind angekommen.</translation>
   </message>
   <message>
+   <source>The {0} engine doesn't run on {1}; it knows {2}.</source>
+   <translation>Die Engine {0} läuft nicht auf {1}; sie kennt {2}.</translation>
+  </message>
+  <message>
+   <source>The {0} engine has a crop of fixed size; leave max_crop at 0.</source>
+   <translation>Die Engine {0} hat ein Quadrat fester Größe; max_crop bleibt 0.</translation>
+  </message>
+  <message>
    <source>There is no camera and no file named {0}.</source>
    <translation>Es gibt keine Kamera und keine Datei namens {0}.</translation>
   </message>
@@ -1864,12 +1972,24 @@
    <translation>Es gibt keine Kamera {0}.</translation>
   </message>
   <message>
+   <source>There is no engine named {0}; known are auto, {1}.{2}</source>
+   <translation>Es gibt keine Engine namens {0}; bekannt sind auto, {1}.{2}</translation>
+  </message>
+  <message>
+   <source>There is no face to choose from.</source>
+   <translation>Es gibt kein Gesicht zur Wahl.</translation>
+  </message>
+  <message>
    <source>There is no picture in the clipboard.</source>
    <translation>In der Zwischenablage ist kein Bild.</translation>
   </message>
   <message>
    <source>There is no portrait.</source>
    <translation>Es gibt kein Porträt.</translation>
+  </message>
+  <message>
+   <source>There is no preset named {0}; known are {1}.</source>
+   <translation>Es gibt keine Voreinstellung namens {0}; bekannt sind {1}.</translation>
   </message>
   <message>
    <source>There is no virtual camera on this computer ({0}).</source>
@@ -1956,6 +2076,14 @@
    <translation>Alle deinstallieren, dann eines installieren: pip install {0}</translation>
   </message>
   <message>
+   <source>Update the program, or save the file with this one.</source>
+   <translation>Das Programm aktualisieren, oder die Datei mit diesem speichern.</translation>
+  </message>
+  <message>
+   <source>Update the program.</source>
+   <translation>Das Programm aktualisieren.</translation>
+  </message>
+  <message>
    <source>Use PNG, JPEG or WebP.</source>
    <translation>PNG, JPEG oder WebP nehmen.</translation>
   </message>
@@ -1976,6 +2104,10 @@
    <translation>auto, {0}, gif oder png nehmen.</translation>
   </message>
   <message>
+   <source>Use letters or digits.</source>
+   <translation>Buchstaben oder Ziffern verwenden.</translation>
+  </message>
+  <message>
    <source>Use one of {0}.</source>
    <translation>Eines davon nehmen: {0}.</translation>
   </message>
@@ -1994,6 +2126,10 @@
   <message>
    <source>Virtual camera</source>
    <translation>Virtuelle Kamera</translation>
+  </message>
+  <message>
+   <source>Wait for it, or cancel it: animate jobs cancel.</source>
+   <translation>Darauf warten, oder abbrechen: animate jobs cancel.</translation>
   </message>
   <message>
    <source>Waiting for its turn…</source>
@@ -2068,6 +2204,18 @@
    <translation>Es wird noch gearbeitet</translation>
   </message>
   <message>
+   <source>Write (({0})) for the text itself.</source>
+   <translation>Für den Text selbst (({0})) schreiben.</translation>
+  </message>
+  <message>
+   <source>Write {0} for the character itself.</source>
+   <translation>Für das Zeichen selbst {0} schreiben.</translation>
+  </message>
+  <message>
+   <source>Write {0}{1}, or {2}{3} for a folder.</source>
+   <translation>{0}{1} schreiben, oder {2}{3} für einen Ordner.</translation>
+  </message>
+  <message>
    <source>Zoom in</source>
    <translation>Vergrößern</translation>
   </message>
@@ -2088,6 +2236,10 @@
    <translation>ein Clip ohne Bilder zeigt nichts</translation>
   </message>
   <message>
+   <source>a table of names and values is expected.</source>
+   <translation>eine Tabelle von Namen und Werten wird erwartet.</translation>
+  </message>
+  <message>
    <source>add portraits</source>
    <translation>Porträts hinzufügen</translation>
   </message>
@@ -2098,6 +2250,14 @@
   <message>
    <source>alpha is {0}; ({1}, {2}) was promised</source>
    <translation>Alpha ist {0}; versprochen war ({1}, {2})</translation>
+  </message>
+  <message>
+   <source>any of its {0} frames</source>
+   <translation>keinem seiner {0} Bilder</translation>
+  </message>
+  <message>
+   <source>are not here.</source>
+   <translation>sind nicht hier.</translation>
   </message>
   <message>
    <source>asked {asked}, reported {reported}, measured {measured}</source>
@@ -2164,6 +2324,10 @@
    <translation>Antrieb</translation>
   </message>
   <message>
+   <source>each line must hold two numbers, x and y in pixels.</source>
+   <translation>jede Zeile muss zwei Zahlen haben, x und y in Pixeln.</translation>
+  </message>
+  <message>
    <source>embedded engine of 478 face-mesh keypoints; needs no download and no GPU</source>
    <translation>eingebaute Engine aus 478 Punkten eines Gesichtsnetzes; braucht weder Laden noch Grafikkarte</translation>
   </message>
@@ -2224,6 +2388,30 @@
    <translation>sie lässt sich nicht öffnen.</translation>
   </message>
   <message>
+   <source>it is slow without a graphics card and must be asked for</source>
+   <translation>sie ist ohne Grafikkarte langsam und muss eigens gewählt werden</translation>
+  </message>
+  <message>
+   <source>it is slow without a graphics card and must be asked for.</source>
+   <translation>sie ist ohne Grafikkarte langsam und muss eigens gewählt werden.</translation>
+  </message>
+  <message>
+   <source>it knows human faces only</source>
+   <translation>sie kennt nur menschliche Gesichter</translation>
+  </message>
+  <message>
+   <source>it needs an NVIDIA graphics card, and no NVIDIA driver is installed</source>
+   <translation>sie braucht eine NVIDIA-Grafikkarte, und kein NVIDIA-Treiber ist installiert</translation>
+  </message>
+  <message>
+   <source>its weights (model {0}) are not here</source>
+   <translation>ihre Gewichte (Modell {0}) sind nicht hier</translation>
+  </message>
+  <message>
+   <source>its weights (model {0}) {1}</source>
+   <translation>ihre Gewichte (Modell {0}) {1}</translation>
+  </message>
+  <message>
    <source>kept of driving clips by animate batch</source>
    <translation>von Antriebsclips, behalten von animate batch</translation>
   </message>
@@ -2254,6 +2442,10 @@
   <message>
    <source>move a slider</source>
    <translation>Regler bewegen</translation>
+  </message>
+  <message>
+   <source>nine points are needed, one on each line; there are {0}.</source>
+   <translation>neun Punkte werden gebraucht, einer je Zeile; es sind {0}.</translation>
   </message>
   <message>
    <source>no commercial use</source>
@@ -2372,12 +2564,40 @@
    <translation>Porträt vom Regal nehmen</translation>
   </message>
   <message>
+   <source>the face {0} has two drivers, {1} and {2}.</source>
+   <translation>das Gesicht {0} hat zwei Antriebe, {1} und {2}.</translation>
+  </message>
+  <message>
    <source>the longer one, repeat</source>
    <translation>das längere, mit Wiederholung</translation>
   </message>
   <message>
+   <source>the module {0} is not part of this installation.</source>
+   <translation>das Modul {0} gehört nicht zu dieser Installation.</translation>
+  </message>
+  <message>
    <source>the motion of this frame is not a number; the last picture stays</source>
    <translation>die Bewegung dieses Bildes ist keine Zahl; das letzte bleibt stehen</translation>
+  </message>
+  <message>
+   <source>the opening {0} must be within 0 to 1, not {1}.</source>
+   <translation>die Öffnung {0} muss zwischen 0 und 1 liegen, nicht {1}.</translation>
+  </message>
+  <message>
+   <source>the package {0} is not installed</source>
+   <translation>das Paket {0} ist nicht installiert</translation>
+  </message>
+  <message>
+   <source>the package {0} is not installed.</source>
+   <translation>das Paket {0} ist nicht installiert.</translation>
+  </message>
+  <message>
+   <source>the picture has {0} face</source>
+   <translation>das Bild hat {0} Gesicht</translation>
+  </message>
+  <message>
+   <source>the picture has {0} faces</source>
+   <translation>das Bild hat {0} Gesichter</translation>
   </message>
   <message>
    <source>the same networks compiled for an NVIDIA card by TensorRT-RTX or TensorRT; must be asked for</source>
@@ -2398,6 +2618,10 @@
   <message>
    <source>the shorter one</source>
    <translation>das kürzere</translation>
+  </message>
+  <message>
+   <source>the side of the crop is {0} px, it must be at least 16 px.</source>
+   <translation>die Seite des Quadrats ist {0} px, es müssen mindestens 16 px sein.</translation>
   </message>
   <message>
    <source>this wheel brings its own copy of Qt</source>
@@ -2440,8 +2664,24 @@
    <translation>{0} kann nicht geladen werden: {1}</translation>
   </message>
   <message>
+   <source>{0} can't be reached or written: {1}.</source>
+   <translation>{0} kann nicht erreicht oder geschrieben werden: {1}.</translation>
+  </message>
+  <message>
+   <source>{0} can't be reached: {1}.</source>
+   <translation>{0} kann nicht erreicht werden: {1}.</translation>
+  </message>
+  <message>
    <source>{0} can't be read: {1}.</source>
    <translation>{0} kann nicht gelesen werden: {1}.</translation>
+  </message>
+  <message>
+   <source>{0} can't be used as a name.</source>
+   <translation>{0} kann kein Name sein.</translation>
+  </message>
+  <message>
+   <source>{0} can't be used as a queue: {1}.</source>
+   <translation>{0} kann nicht als Warteschlange dienen: {1}.</translation>
   </message>
   <message>
    <source>{0} can't be written: {1}.</source>
@@ -2460,12 +2700,24 @@
    <translation>{0} endet nicht auf .gif.</translation>
   </message>
   <message>
+   <source>{0} does not exist.</source>
+   <translation>{0} gibt es nicht.</translation>
+  </message>
+  <message>
    <source>{0} does not fit into memory.</source>
    <translation>{0} passt nicht in den Speicher.</translation>
   </message>
   <message>
+   <source>{0} does not fit the source.</source>
+   <translation>{0} passt nicht zur Quelle.</translation>
+  </message>
+  <message>
    <source>{0} does not work here</source>
    <translation>{0} läuft hier nicht</translation>
+  </message>
+  <message>
+   <source>{0} exists already and is no result of this queue. Add --overwrite to replace it.</source>
+   <translation>{0} gibt es schon und ist kein Ergebnis dieser Warteschlange. --overwrite ersetzt es.</translation>
   </message>
   <message>
    <source>{0} exists already.</source>
@@ -2494,6 +2746,10 @@
   <message>
    <source>{0} has no suffix of a clip that can be written.</source>
    <translation>{0} hat keine Clipendung, die geschrieben werden kann.</translation>
+  </message>
+  <message>
+   <source>{0} holds no picture.</source>
+   <translation>{0} enthält kein Bild.</translation>
   </message>
   <message>
    <source>{0} holds no pictures.</source>
@@ -2532,6 +2788,10 @@
    <translation>{0} ist eine Eingabe und kann nicht auch die Ausgabe sein.</translation>
   </message>
   <message>
+   <source>{0} is being rendered just now, as job {1} of {2}, from other inputs or with other options.</source>
+   <translation>{0} wird gerade gerendert, als Auftrag {1} von {2}, aus anderen Eingaben oder mit anderen Optionen.</translation>
+  </message>
+  <message>
    <source>{0} is empty (0 bytes).</source>
    <translation>{0} ist leer (0 Bytes).</translation>
   </message>
@@ -2540,12 +2800,40 @@
    <translation>{0} ist abgeschlossen; es kann kein Bild folgen</translation>
   </message>
   <message>
+   <source>{0} is no expression: {1}</source>
+   <translation>{0} ist kein Ausdruck: {1}</translation>
+  </message>
+  <message>
+   <source>{0} is no option named {1}.</source>
+   <translation>{0} ist keine Option namens {1}.</translation>
+  </message>
+  <message>
+   <source>{0} is not a choice of face; {1}: use largest, left, right, centre, a number or x,y.</source>
+   <translation>{0} wählt kein Gesicht; {1}: möglich sind largest, left, right, centre, eine Zahl oder x,y.</translation>
+  </message>
+  <message>
    <source>{0} is not a clip that can be read: {1}.</source>
    <translation>{0} ist kein lesbarer Clip: {1}.</translation>
   </message>
   <message>
+   <source>{0} is not a colour written as #rrggbb, such as #00ff00.</source>
+   <translation>{0} ist keine Farbe der Form #rrggbb, etwa #00ff00.</translation>
+  </message>
+  <message>
+   <source>{0} is not a face and its driving file, such as left=mum.mp4.</source>
+   <translation>{0} ist kein Gesicht mit seinem Antrieb, etwa left=mama.mp4.</translation>
+  </message>
+  <message>
+   <source>{0} is not a frame rate above 0 and up to 1000, such as 25 or 30000/1001.</source>
+   <translation>{0} ist keine Bildrate über 0 und bis 1000, etwa 25 oder 30000/1001.</translation>
+  </message>
+  <message>
    <source>{0} is not a picture in a known format.</source>
    <translation>{0} ist kein Bild in einem bekannten Format.</translation>
+  </message>
+  <message>
+   <source>{0} is not a slider with a value such as smile=0.5.</source>
+   <translation>{0} ist kein Regler mit einem Wert, etwa smile=0.5.</translation>
   </message>
   <message>
    <source>{0} is not a whole picture: {1}.</source>
@@ -2556,20 +2844,56 @@
    <translation>{0} ist keine https-Adresse.</translation>
   </message>
   <message>
+   <source>{0} is not auto, first or a frame number counted from 0.</source>
+   <translation>{0} ist weder auto noch first noch eine Bildnummer ab 0.</translation>
+  </message>
+  <message>
+   <source>{0} is not one of {1}, a number counted from 1, or a point x,y.</source>
+   <translation>{0} ist weder {1} noch eine Zahl ab 1 noch ein Punkt x,y.</translation>
+  </message>
+  <message>
    <source>{0} is not open.</source>
    <translation>{0} ist nicht geöffnet.</translation>
+  </message>
+  <message>
+   <source>{0} is not template, matte, parse/NAME or the path of an .onnx file.</source>
+   <translation>{0} ist weder template, matte, parse/NAME noch der Pfad einer .onnx-Datei.</translation>
   </message>
   <message>
    <source>{0} is not the name of a video file.</source>
    <translation>{0} ist kein Name einer Videodatei.</translation>
   </message>
   <message>
+   <source>{0} is not valid {1}: {2}.</source>
+   <translation>{0} ist kein gültiges {1}: {2}.</translation>
+  </message>
+  <message>
+   <source>{0} is not x,y,size or x,y,size,angle in pixels and degrees.</source>
+   <translation>{0} hat nicht die Form x,y,Seite oder x,y,Seite,Winkel in Pixeln und Grad.</translation>
+  </message>
+  <message>
+   <source>{0} is not {1}, detect/NAME or the path of an .onnx file.</source>
+   <translation>{0} ist weder {1}, detect/NAME noch der Pfad einer .onnx-Datei.</translation>
+  </message>
+  <message>
+   <source>{0} is of version {1}, but this program reads up to version {2}.</source>
+   <translation>{0} hat die Version {1}, aber dieses Programm liest nur bis Version {2}.</translation>
+  </message>
+  <message>
    <source>{0} is the name of a clip, not of a folder of pictures.</source>
    <translation>{0} ist der Name eines Clips, nicht der eines Ordners mit Bildern.</translation>
   </message>
   <message>
+   <source>{0} is the output of a job that waits, number {1}.</source>
+   <translation>{0} ist die Ausgabe eines wartenden Auftrags, Nummer {1}.</translation>
+  </message>
+  <message>
    <source>{0} is {1}x{2}, the sequence began with {3}x{4}.</source>
    <translation>{0} ist {1}x{2} groß, die Folge begann mit {3}x{4}.</translation>
+  </message>
+  <message>
+   <source>{0} needs fsspec, which is not installed.</source>
+   <translation>{0} braucht fsspec, das nicht installiert ist.</translation>
   </message>
   <message>
    <source>{0} not made yet</source>
@@ -2580,12 +2904,20 @@
    <translation>{0} von {1} kann nicht geladen werden ({2}).</translation>
   </message>
   <message>
+   <source>{0} was made by a newer version.</source>
+   <translation>{0} stammt von einer neueren Version.</translation>
+  </message>
+  <message>
    <source>{0} was not written: there is no frame.</source>
    <translation>{0} wurde nicht geschrieben: es gibt kein Bild.</translation>
   </message>
   <message>
    <source>{0} was not written: there was no frame.</source>
    <translation>{0} wurde nicht geschrieben: es gab kein Bild.</translation>
+  </message>
+  <message>
+   <source>{0}, lips open by {1} %</source>
+   <translation>{0}, Lippen zu {1} % offen</translation>
   </message>
   <message>
    <source>{0}, {1} CPU cores</source>
@@ -2596,8 +2928,36 @@
    <translation>{0}, {1} GB frei</translation>
   </message>
   <message>
+   <source>{0}. The next best engine is tried.</source>
+   <translation>{0}. Die nächstbeste Engine wird versucht.</translation>
+  </message>
+  <message>
+   <source>{0}: a table of names and values is expected.</source>
+   <translation>{0}: eine Tabelle von Namen und Werten wird erwartet.</translation>
+  </message>
+  <message>
+   <source>{0}: no face was found for {1} of {2} frames; the motion was held and eased to neutral there.</source>
+   <translation>{0}: in {1} von {2} Bildern wurde kein Gesicht gefunden; die Bewegung wurde dort gehalten und zur Ruhe geführt.</translation>
+  </message>
+  <message>
+   <source>{0}: no face was found for {1} of {2} frames; they were left as they are.</source>
+   <translation>{0}: in {1} von {2} Bildern wurde kein Gesicht gefunden; sie blieben, wie sie sind.</translation>
+  </message>
+  <message>
    <source>{0}: no face was found in any of its {1} frames.</source>
    <translation>{0}: in keinem seiner {1} Bilder wurde ein Gesicht gefunden.</translation>
+  </message>
+  <message>
+   <source>{0}: no face was found in the picture.</source>
+   <translation>{0}: im Bild wurde kein Gesicht gefunden.</translation>
+  </message>
+  <message>
+   <source>{0}: no face was found in the square given by --crop.</source>
+   <translation>{0}: im Quadrat von --crop wurde kein Gesicht gefunden.</translation>
+  </message>
+  <message>
+   <source>{0}: no face was found in {1}.</source>
+   <translation>{0}: in {1} wurde kein Gesicht gefunden.</translation>
   </message>
   <message>
    <source>{0}: no face was found {1}.</source>
@@ -2608,12 +2968,40 @@
    <translation>{0}: nicht ein Bild seines Videos lässt sich dekodieren.</translation>
   </message>
   <message>
+   <source>{0}: options must be a table of names and values.</source>
+   <translation>{0}: options muss eine Tabelle von Namen und Werten sein.</translation>
+  </message>
+  <message>
+   <source>{0}: schema_version must be a whole number from 1, not {1}.</source>
+   <translation>{0}: schema_version muss eine ganze Zahl ab 1 sein, nicht {1}.</translation>
+  </message>
+  <message>
    <source>{0}: the rate of a picture sequence must be above 0.</source>
    <translation>{0}: die Bildrate einer Bildfolge muss über 0 liegen.</translation>
   </message>
   <message>
    <source>{0}: the square of an animal must be given.</source>
    <translation>{0}: das Quadrat eines Tiers muss angegeben werden.</translation>
+  </message>
+  <message>
+   <source>{0}: there is no entry named {1}.</source>
+   <translation>{0}: es gibt keinen Eintrag namens {1}.</translation>
+  </message>
+  <message>
+   <source>{0}: {1} belongs to a single run and can't be part of a preset.</source>
+   <translation>{0}: {1} gehört zu einem einzelnen Lauf und kann nicht Teil einer Voreinstellung sein.</translation>
+  </message>
+  <message>
+   <source>{0}: {1} is not one of {2}.</source>
+   <translation>{0}: {1} ist keines von {2}.</translation>
+  </message>
+  <message>
+   <source>{0}: {1} is not {2}.</source>
+   <translation>{0}: {1} ist nicht {2}.</translation>
+  </message>
+  <message>
+   <source>{0}: {1} is out of bounds, it must be {2}.</source>
+   <translation>{0}: {1} liegt außerhalb, erlaubt ist {2}.</translation>
   </message>
   <message>
    <source>{count} files</source>

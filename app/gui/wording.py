@@ -63,9 +63,10 @@ def translated(text: str, language: str) -> str:
 
 
 def _translated(text: str, texts: Mapping[str, str], shapes: list[Pattern]) -> str:
-    return _whole(text, texts, shapes) or " ".join(
-        _whole(part, texts, shapes) or part for part in BREAK.split(text) if part
-    )
+    parts = [part for part in BREAK.split(text) if part]
+    said = [_whole(part, texts, shapes) for part in parts]
+    whole = "" if len(parts) > 1 and all(said) else _whole(text, texts, shapes)
+    return whole or " ".join(new or old for new, old in zip(said, parts, strict=True))
 
 
 def _whole(text: str, texts: Mapping[str, str], shapes: list[Pattern]) -> str:

@@ -216,15 +216,17 @@ class Steps:
 
 @contextmanager
 def stop_at_once() -> Iterator[None]:
-    """Let SIGTERM do what Ctrl-C does: an exception at this very point, after which everything is tidied up."""
+    """Let Ctrl-C and SIGTERM raise an exception at this very point, after which everything is tidied up."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    kinds = (signal.SIGINT, signal.SIGTERM)  # a shell starts what runs in its background with the first one ignored
+    before = {kind: signal.signal(kind, signal.default_int_handler) for kind in kinds}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for kind, handler in before.items():
+            signal.signal(kind, handler)
 
 
 command(

@@ -114,7 +114,7 @@ class OnnxEngine(TorchEngine):
         """As TorchEngine.describe, with the runtime."""
         self.warm_up()
         assert self._runner is not None
-        return super().describe() | {"device": self._runner.label}
+        return super().describe() | {"device": self._runner.label, "precision": self._runner.precision}
 
     def split(self, features: SourceFeatures) -> tuple[Callable[[Tensor], Any], Callable[[Any], Tensor]]:
         """See TorchEngine.split; before warm_up these are PyTorch's own. The next picture overwrites the last one."""
@@ -144,7 +144,7 @@ class OnnxEngine(TorchEngine):
             processor=name in ON_PROCESSOR,
             readers=name not in ON_PROCESSOR,
         )
-        return OnnxRunner(files, name, self._threads, self._cache / "compiled")
+        return OnnxRunner(files, name, self._threads, self._cache / "compiled", precision=self._half or "fp32")
 
     def _export(self, sampler: Sampler, **how: Any) -> ExportedNetworks:
         from liveportrait.networks.fast.export import export_networks
@@ -264,7 +264,7 @@ class OpenVinoEngine(OnnxEngine):
 
     def _start(self, name: str) -> Runner:
         half = None if name == "fp32" else name
-        files = self._export("gather", half=half, half_generator=False, processor=self._place == "CPU")
+        files = self._export("gather", half=half, processor=self._place == "CPU")
         # On the processor keeping what was compiled saves half a second and takes 300 MB; a card's kernels take longer.
         compiled = self._cache / "compiled" if self._place == "GPU" else None
         return OpenVinoRunner(files, precision=name, device=self._place, threads=self._threads, cache=compiled)

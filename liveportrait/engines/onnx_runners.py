@@ -36,10 +36,12 @@ class Runner(Protocol):
 
     Attributes:
         label: What it is, for people.
+        precision: Type of the convolutions: "fp32", "bf16" or "fp16".
         readers: F and M, if they run here too: (1, 3, 256, 256) float32 in 0..1 -> (1, 32, 16, 64, 64), and raw heads.
     """
 
     label: str
+    precision: str
     readers: Readers | None
 
     def prepare(self, volume: Array, kp_source: Array) -> Any:
@@ -91,6 +93,7 @@ class OnnxRunner:
         provider: Execution provider; the CPU one takes what it can't run.
         threads: CPU threads, 0 for the runtime's choice.
         cache: Folder for what providers compile.
+        precision: Type of the convolutions in the files.
         runtime: The module; onnxruntime by default.
 
     Attributes:
@@ -101,13 +104,14 @@ class OnnxRunner:
     """
 
     def __init__(
-        self, files: ExportedNetworks, provider: str, threads: int = 0, cache: Path | None = None, runtime: Any = None
-    ) -> None:
+        self, files: ExportedNetworks, provider: str, threads: int = 0, cache: Path | None = None, *,
+        precision: str = "fp32", runtime: Any = None,
+    ) -> None:  # fmt: skip
         if runtime is None:
             import onnxruntime
 
             runtime = onnxruntime
-        self._runtime = runtime
+        self._runtime, self.precision = runtime, precision
         self._sessions = {
             part: open_session(runtime, path, provider, threads, cache)
             for part, path in vars(files).items()
@@ -198,8 +202,8 @@ class OpenVinoRunner:
     """W and G on OpenVINO.
 
     Args:
-        files: The networks; in "bf16" and "fp16" the types of W are in its file, and G is in float32.
-        precision: Type of the convolutions: "fp32", "bf16" or "fp16".
+        files: The networks; what runs in which type is in the files.
+        precision: Type of their convolutions: "fp32", "bf16" or "fp16".
         device: OpenVINO's name of the device.
         threads: CPU threads, 0 for as many as there are.
         cache: Folder for what it compiles.
@@ -219,22 +223,18 @@ class OpenVinoRunner:
         core = openvino.Core()
         if precision == "bf16" and "BF16" not in core.get_property(device, "OPTIMIZATION_CAPABILITIES"):
             raise RuntimeError(f"the {device} doesn't multiply bfloat16")
-        common: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
+        # "f32" leaves all types as they are in the files. "bf16" would lower everything, coordinates too.
+        common: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
         if device == "CPU":  # torch needs the cores too
             common |= {"ENABLE_CPU_PINNING": False, "INFERENCE_NUM_THREADS": threads or os.cpu_count() or 1}
         if cache is not None:
             common["CACHE_DIR"] = str(cache)
-        self.label = f"OpenVINO {device}, {precision}"
+        self.label, self.precision = f"OpenVINO {device}", precision
 
-        def request(path: Path, hint: str) -> Any:
-            return core.compile_model(
-                str(path), device, common | {"INFERENCE_PRECISION_HINT": hint}
-            ).create_infer_request()
-
-        # W's file says what runs in which type: a hint would reach its coordinates.
-        hint = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}[precision]
-        self._source, self._frame = request(files.source, "f32"), request(files.frame, "f32")
-        self._generator = request(files.generator, hint)
+        self._source, self._frame, self._generator = (
+            core.compile_model(str(path), device, common).create_infer_request()
+            for path in (files.source, files.frame, files.generator)
+        )
         self._tensor = openvino.Tensor
         self._driving, self._bound = np.zeros(POINTS, np.float32), None
         self._frame.set_tensor("kp_driving", self._shared(self._driving))

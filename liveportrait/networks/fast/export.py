@@ -88,7 +88,6 @@ def export_networks(
     *,
     sampler: Sampler = "native",
     half: Half | None = None,
-    half_generator: bool = True,
     processor: bool = False,
     readers: bool = False,
     size: int = 64,
@@ -101,7 +100,6 @@ def export_networks(
         folder: See export_pair.
         sampler: See export_pair.
         half: Type of the convolutions if not float32.
-        half_generator: Whether that holds for G too.
         processor: See export_one.
         readers: Also write F and M.
         size: See export_pair.
@@ -120,7 +118,7 @@ def export_networks(
     return ExportedNetworks(
         write("source", None),
         write("frame", half),
-        write("generator", half if half_generator else None),
+        write("generator", half),
         write("appearance", None) if readers else None,
         write("motion", None) if readers else None,
     )

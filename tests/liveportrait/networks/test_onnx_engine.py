@@ -27,7 +27,7 @@ class TorchRunner:
     def __init__(self, label, networks, *, fault=None, reads=False):
         self.label, self._networks, self._fault, self.prepared = label, networks, fault, 0
         self.readers = (self._appearance, self._motion) if reads else None
-        self.read = 0
+        self.read, self.precision = 0, "fp32"
 
     def prepare(self, volume, kp_source):
         self.prepared += 1
@@ -181,7 +181,7 @@ def test_what_is_written_for_whom(networks, monkeypatch, tmp_path):
     asked = []
     monkeypatch.setattr("liveportrait.networks.fast.export.export_networks", lambda *_, **how: asked.append(how))
     monkeypatch.setattr(engines, "check_provider", lambda *_: None)
-    monkeypatch.setattr(engines, "OnnxRunner", lambda *_: SimpleNamespace())
+    monkeypatch.setattr(engines, "OnnxRunner", lambda *_, **__: SimpleNamespace())
     engine = OnnxEngine(dict(networks), precision="fp16", cache=tmp_path)
     for name in (CARD, "CoreMLExecutionProvider", "OpenVINOExecutionProvider", "CPUExecutionProvider"):
         engine._start(name)

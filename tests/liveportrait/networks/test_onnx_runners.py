@@ -113,7 +113,7 @@ def test_readers_on_the_runtime(networks, tmp_path, files):
 
 
 def test_bfloat16_is_in_the_file_and_reaches_the_convolutions_only(exported):
-    files = exported(sampler="gather", half="bf16", half_generator=False, processor=True)
+    files = exported(sampler="gather", half="bf16", processor=True)
     model = onnx.load(files.frame)
     onnx.checker.check_model(model)
     counts = Counter(node.op_type for node in model.graph.node)
@@ -129,8 +129,16 @@ def test_bfloat16_is_in_the_file_and_reaches_the_convolutions_only(exported):
     for node in model.graph.node:
         if node.op_type in {"Softmax", "Exp", "Abs", "Floor", "Sigmoid", "GatherElements"}:
             assert types[node.output[0]] == full, node.op_type
-    for path in (files.source, files.generator):
-        assert low not in {weight.data_type for weight in onnx.load(path).graph.initializer}
+    assert low not in {weight.data_type for weight in onnx.load(files.source).graph.initializer}
+    model = onnx.shape_inference.infer_shapes(onnx.load(files.generator), data_prop=True)
+    onnx.checker.check_model(model)
+    types = {v.name: v.type.tensor_type.elem_type for v in (*model.graph.value_info, *model.graph.output)}
+    types |= {weight.name: weight.data_type for weight in model.graph.initializer}
+    convs = [types[node.input[1]] for node in model.graph.node if node.op_type == "Conv"]
+    assert convs.count(full) == 1  # the one that reads what W gives
+    assert convs.count(low) == len(convs) - 1
+    norms = [types[node.output[0]] for node in model.graph.node if node.op_type == "InstanceNormalization"]
+    assert set(norms) == {full}
 
 
 def test_openvino_in_float32(files, given, wanted):
@@ -149,7 +157,7 @@ def test_openvino_in_bfloat16(exported, given, wanted):
     pytest.importorskip("openvino", reason="openvino (extra 'openvino') is not installed")
     if not has_bfloat16():
         pytest.skip("this processor doesn't multiply bfloat16")
-    files = exported(sampler="gather", half="bf16", half_generator=False, processor=True)
+    files = exported(sampler="gather", half="bf16", processor=True)
     runner = OpenVinoRunner(files, precision="bf16", threads=2)
     out = runner.warp(runner.prepare(given[0], given[1]), given[2])
     assert 1e-7 < np.square(out.data - wanted[0][0]).mean() / np.square(wanted[0][0]).mean() < 5e-4

@@ -11,6 +11,7 @@ from typing import Final
 from liveportrait.options import option
 
 GROUP: Final = "Drivers"
+PART_FILES: Final = ("pose_from", "exp_from", "lips_from", "eyes_from")  # options that name drivers of parts
 
 
 @dataclass(frozen=True)

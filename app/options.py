@@ -309,9 +309,7 @@ SECTIONS: Final[dict[str, Any]] = {
 }
 
 # Options of a single run: they make no sense in a preset.
-RUN_ONLY: Final = frozenset(
-    {"output", "overwrite", "json_lines", "quiet", "crop", "points", *(spec.name for spec in fields(DriverOptions))}
-)
+RUN_ONLY: Final = frozenset({"output", "overwrite", "json_lines", "quiet", "crop", "points", "driver_for"})
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
 
+from app.driver_options import PART_FILES
 from app.errors import UsageError
 from app.options import RenderOptions, all_options, check_values, find_option
 from app.textfiles import parse_toml, read_text
@@ -105,6 +106,7 @@ def read_settings(path: Path, *, preset: bool) -> Preset:
         wrong = [name for name in checked if find_option(name).run_only]
         if wrong:
             raise UsageError(f"{path}: {wrong[0]} belongs to a single run and can't be part of a preset.")
+        checked |= _files_beside(checked, path)
     return Preset(
         name=str(data.get("name", path.stem)),
         values=checked,
@@ -224,6 +226,12 @@ def _parse(path: Path) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise UsageError(f"{path}: a table of names and values is expected.")
     return data
+
+
+def _files_beside(values: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """Drivers of parts that a preset names and that lie beside it, with their whole paths."""
+    places = {name: path.parent / str(values[name]) for name in PART_FILES if values.get(name)}
+    return {name: os.path.abspath(place) for name, place in places.items() if place.exists()}
 
 
 def _migrate(data: dict[str, Any], path: Path) -> dict[str, Any]:

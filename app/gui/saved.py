@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from PySide6.QtCore import QObject, QPoint
 from PySide6.QtWidgets import QFileDialog, QMenu, QPushButton, QWidget
 
+from app.errors import AppError
 from app.expressions import expression_from
 from app.gui import store
 from app.gui.dialogs.messages import NameDialog
@@ -122,13 +123,30 @@ class SavedCommands(QObject):
         """Use the values of a preset; options that it does not name go back to their defaults."""
         text = tr("use preset {name}", name=tr(preset.name)) if preset.name else tr("reset the options")
 
-        def use(session: Session) -> Session:
-            values = store.preset_values(preset)
+        def look() -> tuple[dict[str, Any], list[str]]:
+            return store.present_files(store.preset_values(preset))
+
+        def apply(found: tuple[dict[str, Any], list[str]]) -> None:
+            values, missing = found
+            self.studio.change(partial(use, values), text)
+            if missing:
+                names = ", ".join(missing)
+                more = tr("{name} names files that are not here: {files}.", name=preset.name, files=names)
+                hint = tr("What they drive follows the driver instead.")
+                self.window.toast.say(f"{more} {hint}", "warning")
+
+        def use(values: dict[str, Any], session: Session) -> Session:
             posed = expression_from(values.pop("expression", ""), values.pop("sliders", ""))
             session = session.with_values(values)
             return session if posed is None else session.with_expression(posed)
 
-        self.studio.change(use, text)
+        if store.names_files(preset):
+            self.studio.background.run(look, apply, self.studio.failed.emit)
+            return
+        try:
+            apply((store.preset_values(preset), []))
+        except AppError as error:
+            self.studio.failed.emit(error, "")
 
     def _import(self, ending: str, work: Callable[[Path], Path]) -> None:
         pattern = f"*.{ending}" if ending == "json" else "*.toml *.json"

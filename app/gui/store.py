@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from app.driver_options import PART_FILES
 from app.errors import AppError
 from app.expressions import (
     BUILT_IN_EXPRESSIONS,
@@ -71,10 +72,25 @@ def import_preset(path: Path) -> Path:
         UsageError: It can't be read.
     """
     preset = read_settings(path, preset=True)
+    if any(preset.values.get(name) for name in PART_FILES):  # names of files beside it mean nothing elsewhere
+        target = free_name(presets_folder(), safe_name(preset.name), ".toml")
+        head = {"name": preset.name, "description": preset.description, "preset": preset.parent}
+        return write_text(target, to_toml(preset.values, None, **head))
     target = free_name(presets_folder(), safe_name(preset.name), path.suffix.lower())
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(path, target)
     return target
+
+
+def names_files(preset: Preset) -> bool:
+    """Whether a preset, or one that it may build on, names drivers of parts."""
+    return bool(preset.parent) or any(name in preset.values for name in PART_FILES)
+
+
+def present_files(values: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Values of a preset without drivers of parts that are not on this computer, and the files that are missing."""
+    missing = {name: str(values[name]) for name in PART_FILES if values.get(name) and not Path(values[name]).exists()}
+    return {name: value for name, value in values.items() if name not in missing}, list(dict.fromkeys(missing.values()))
 
 
 def list_user_presets() -> tuple[list[Preset], list[str]]:

@@ -2148,6 +2148,10 @@
    <translation>Was die Engine bekommt</translation>
   </message>
   <message>
+   <source>What they drive follows the driver instead.</source>
+   <translation>Was sie bewegen, folgt stattdessen dem Antrieb.</translation>
+  </message>
+  <message>
    <source>What to do</source>
    <translation>Was zu tun ist</translation>
   </message>
@@ -3026,6 +3030,10 @@
   <message>
    <source>{name} is ready.</source>
    <translation>{name} ist fertig.</translation>
+  </message>
+  <message>
+   <source>{name} names files that are not here: {files}.</source>
+   <translation>{name} nennt Dateien, die es hier nicht gibt: {files}.</translation>
   </message>
   <message>
    <source>{part}: as the driver</source>

@@ -81,6 +81,9 @@ WORDS = (  # that stand in places of the sentences, or are joined to them
     "it needs an NVIDIA graphics card, and no NVIDIA driver is installed",
     "it is slow without a graphics card and must be asked for", "the picture has {0} faces", "the picture has {0} face",
     "{0}: no face was found in the picture.", "{0}: no face was found in the square given by --crop.",
+    "Driving frame {0}, the neutral reference, is far from neutral ({1}); frame {2} is the most neutral one "
+    "(--reference auto).",
+    "head turned by {0} degrees",
     "any of its {0} frames", "Pose from {0}", "Expression from {0}", "Lips from {0}", "Eyes from {0}",
     "Driver of a face {0}", "The process that renders has ended ({0}).",
 )  # fmt: skip

@@ -47,7 +47,8 @@ def find_neutral(
     *,
     rest: float = 0.0,
     longest: float = LONGEST,
-) -> Motion | None:
+    early: Callable[[Motion], None] = lambda _: None,
+) -> tuple[Motion | None, list[str]]:
     """The frame (N = 1) of a clip that its motion is measured from.
 
     Args:
@@ -58,9 +59,10 @@ def find_neutral(
         stop: Ends the search.
         rest: Seconds to wait for each second of work.
         longest: Seconds of the clip to look at.
+        early: Gets the frame as soon as it is known; the clip is then read on to judge the choice.
 
     Returns:
-        The frame; None after a stop, or where no frame shows a face.
+        The frame, None after a stop or where no frame shows a face; and sentences on the choice.
 
     Raises:
         AppError: The clip can't be read, or the frame or face that is asked for does not exist.
@@ -72,21 +74,25 @@ def find_neutral(
         open_clip(path) as clip,
     ):
         follow, reader = FaceFollower(tracker, options.input.driving_face), DrivingReader(engine)
+        known: Motion | None = None
         start = time.perf_counter()
         for frame in clip:
             if frame.time > longest:
                 break
             face = follow(frame.rgb)
             track.append(frame.time, None if face is None else reader.read(frame.rgb, face))
-            if (choice.isdigit() and len(track) > int(choice)) or (choice == "first" and track.found):
-                break
+            last = len(track) - 1
+            if known is None and track.seen(last) and choice in ("first", str(last)):
+                known = track.motion(last)
+                early(known)
             if stop.wait(rest * (time.perf_counter() - start)):
-                return None
+                return None, []
             start = time.perf_counter()
         if not track.found:
-            return None
+            return None, []
         motion = replace(options.animation, reference=choice)
-        return choose_reference(track, engine, motion, clip.info.kind == "image")[0]
+        chosen, _, notes = choose_reference(track, engine, motion, clip.info.kind == "image")
+        return known or chosen, notes
 
 
 class NeutralFinder:
@@ -95,6 +101,7 @@ class NeutralFinder:
     Args:
         found: Told that ``current`` is known now; from any thread.
         failed: Gets the error of a clip or option that doesn't fit.
+        warn: Gets a sentence on a frame that is a bad choice.
         tracker: Makes a face tracker.
         delay: Seconds before the search begins.
 
@@ -106,11 +113,13 @@ class NeutralFinder:
         self,
         found: Callable[[], None],
         failed: Callable[[AppError], None],
+        warn: Callable[[str], None],
         tracker: Callable[[], FaceTracker],
         delay: float = DELAY,
     ) -> None:
         self.current: Motion | None = None
-        self._found, self._failed, self._make_tracker, self._delay = found, failed, tracker, delay
+        self._found, self._failed, self._warn = found, failed, warn
+        self._make_tracker, self._delay = tracker, delay
         self._known: OrderedDict[tuple[object, ...], Motion] = OrderedDict()
         self._wish: tuple[object, ...] | None = None
         self._stop = threading.Event()
@@ -152,8 +161,13 @@ class NeutralFinder:
     ) -> None:
         if stop.wait(self._delay):
             return
+
+        def early(motion: Motion) -> None:
+            if not stop.is_set():
+                self._take(motion)
+
         try:
-            motion = find_neutral(path, engine, self._make_tracker(), options, stop, rest=REST)
+            motion, notes = find_neutral(path, engine, self._make_tracker(), options, stop, rest=REST, early=early)
         except AppError as error:
             self._failed(error)
             return
@@ -163,6 +177,8 @@ class NeutralFinder:
         while len(self._known) > KEPT:
             self._known.popitem(last=False)
         self._take(motion)
+        for sentence in notes:
+            self._warn(sentence)
 
 
 def _identity(engine: Engine, path: Path, options: RenderOptions) -> tuple[object, ...]:

@@ -104,7 +104,9 @@ class LiveSession:
             warn=self._warned,
         )  # fmt: skip
         self._parts = PartLoader(self._look, lambda error: self._warned(str(error)), self._trackers.spare)
-        self._neutral = NeutralFinder(self._look, lambda error: self._warned(str(error)), self._trackers.spare)
+        self._neutral = NeutralFinder(
+            self._look, lambda error: self._warned(str(error)), self._warned, self._trackers.spare
+        )
         self._commands: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
         self._work = threading.Event()
         self._closing = threading.Event()

@@ -512,6 +512,10 @@
    <translation>Gesicht des Antriebs</translation>
   </message>
   <message>
+   <source>Driving frame {0}, the neutral reference, is far from neutral ({1}); frame {2} is the most neutral one (--reference auto).</source>
+   <translation>Antriebsbild {0}, die neutrale Referenz, ist weit von neutral entfernt ({1}); Bild {2} ist das neutralste (neutrale Referenz: auto).</translation>
+  </message>
+  <message>
    <source>Driving multiplier</source>
    <translation>Stärke der Bewegung</translation>
   </message>
@@ -2370,6 +2374,10 @@
   <message>
    <source>frame time {0} s does not follow {1} s</source>
    <translation>Die Bildzeit {0} s folgt nicht auf {1} s</translation>
+  </message>
+  <message>
+   <source>head turned by {0} degrees</source>
+   <translation>Kopf um {0} Grad gedreht</translation>
   </message>
   <message>
    <source>here</source>

@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 
 from app.errors import AppError
-from app.events import CancelToken, EventStream
+from app.events import CancelToken, Event, EventStream
 from app.live import DriverSource, LiveFrame, LiveSession, PreviewSink, file_source
 from app.live.neutral import NeutralFinder, find_neutral
 from app.live.parts import PartLoader
@@ -83,8 +84,9 @@ def live(engine: Engine) -> Iterator[Callable[..., tuple[LiveSession, Shown]]]:
     """Begins sessions that look for neutral frames at once."""
     made = []
 
-    def make(options: RenderOptions) -> tuple[LiveSession, Shown]:
-        session, shown = LiveSession(options, engine=engine), Shown()
+    def make(options: RenderOptions, events: list[Event] | None = None) -> tuple[LiveSession, Shown]:
+        stream = EventStream() if events is None else EventStream(events.append)
+        session, shown = LiveSession(options, engine=engine, events=stream), Shown()
         session._neutral._delay = 0.0
         session.add_sink(shown)
         made.append(session)
@@ -168,13 +170,13 @@ def test_a_frame_that_stands_still_takes_the_neutral_frame_when_it_is_known(
 def test_neutral_frames_are_kept_until_the_file_changes(files: Path, tmp_path: Path, engine: Engine) -> None:
     clip = tmp_path / "clip.png"
     clip.write_bytes((files / "rest.png").read_bytes())
-    found, faults, made = threading.Event(), list[AppError](), list[int]()
+    found, faults, said, made = threading.Event(), list[AppError](), list[str](), list[int]()
 
     def tracker() -> FaceTracker:
         made.append(1)
         return FaceTracker()
 
-    finder = NeutralFinder(found.set, faults.append, tracker, delay=0.0)
+    finder = NeutralFinder(found.set, faults.append, said.append, tracker, delay=0.0)
     for change in (False, False, True):
         if change:
             clip.write_bytes((files / "nod.png").read_bytes())
@@ -198,8 +200,8 @@ def test_neutral_frames_are_kept_until_the_file_changes(files: Path, tmp_path: P
 def test_the_search_ends_when_it_is_told_to(files: Path, engine: Engine) -> None:
     stop = threading.Event()
     stop.set()
-    assert find_neutral(files / "film", engine, FaceTracker(), RenderOptions(), stop) is None
-    finder = NeutralFinder(lambda: None, lambda _: None, FaceTracker, delay=3600.0)
+    assert find_neutral(files / "film", engine, FaceTracker(), RenderOptions(), stop) == (None, [])
+    finder = NeutralFinder(lambda: None, lambda _: None, lambda _: None, FaceTracker, delay=3600.0)
     finder.want(engine, files / "film", RenderOptions())
     thread = finder._thread
     assert thread is not None
@@ -212,7 +214,7 @@ def test_the_neutral_frame_is_the_one_of_the_option(files: Path, engine: Engine)
 
     def found(reference: str, longest: float = 60.0) -> float:
         options = RenderOptions.from_values({"reference": reference})
-        motion = find_neutral(files / "film", engine, FaceTracker(), options, never, longest=longest)
+        motion, _ = find_neutral(files / "film", engine, FaceTracker(), options, never, longest=longest)
         assert motion is not None
         return float(motion.lip_ratio[0, 0])
 
@@ -221,6 +223,20 @@ def test_the_neutral_frame_is_the_one_of_the_option(files: Path, engine: Engine)
     assert found("auto", longest=0.04) > 2 * found("auto")  # only the open mouth is seen
     with pytest.raises(AppError, match="reference"):
         found("99")
+
+
+def test_a_bad_choice_of_the_neutral_frame_is_told_and_used(
+    files: Path, engine: Engine, live: Callable, messages: Any
+) -> None:
+    session, shown = live(RenderOptions.from_values({"smooth": 0, "reference": "first"}), messages)
+    session.add_portrait("one", files / "one.png")
+    session.set_driver(standing(files / "film", Playback()))
+    session.start()
+    shown.wait(lambda frame: "Driving frame 0, the neutral reference, is far from neutral" in messages.text)
+    assert "frame 2 is the most neutral one" in messages.text or "frame 3 is the most neutral one" in messages.text
+    session.set_options(RenderOptions.from_values({"smooth": 0}))
+    shown.wait(lambda frame: session._neutral.current is not None)
+    assert messages.text.count("far from neutral") == 1
 
 
 def test_each_face_follows_its_own_driver_as_in_the_file(files: Path, tmp_path: Path, live: Callable) -> None:

@@ -67,6 +67,17 @@ NVIDIA: Final = 0x10DE
 Load = Callable[[str], Any]
 
 
+@contextlib.contextmanager
+def runtime_errors() -> Iterator[None]:
+    """Errors of ONNX Runtime, which are of no common kind, as RuntimeError with their first line; also a decorator."""
+    try:
+        yield
+    except Exception as error:
+        if type(error).__module__.startswith("onnxruntime"):
+            raise RuntimeError(_first_line(error)) from error
+        raise
+
+
 def providers_to_try(available: Sequence[str], device: str = "auto") -> list[str]:
     """Execution providers worth trying, best first.
 
@@ -99,6 +110,7 @@ def available_providers(runtime: Any) -> list[str]:
     return own + [name for name in plugins if takes_plugins and name not in own]
 
 
+@runtime_errors()
 def open_session(
     runtime: Any, path: Path, provider: str, threads: int = 0, cache: Path | None = None, load: Load = ctypes.CDLL
 ) -> Any:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
 
-from liveportrait.engines.onnx_providers import CUDA, DIRECTML, NVIDIA, RTX, open_session
+from liveportrait.engines.onnx_providers import CUDA, DIRECTML, NVIDIA, RTX, open_session, runtime_errors
 from liveportrait.motion import Array
 
 if TYPE_CHECKING:
@@ -130,6 +130,7 @@ class OnnxRunner:
         self._drawing.bind_ortvalue_input(generator.get_inputs()[0].name, self._out.value)
         self._drawing.bind_ortvalue_output(generator.get_outputs()[0].name, self._image.value)
 
+    @runtime_errors()
     def prepare(self, volume: Array, kp_source: Array) -> Any:
         """See Runner."""
         given = {"feature_3d": self._filled(volume), "kp_source": self._filled(kp_source)}
@@ -150,21 +151,25 @@ class OnnxRunner:
         warping.bind_ortvalue_output(frame.get_outputs()[0].name, self._out.value)
         return warping, given  # the buffers live as long as what is bound to them
 
+    @runtime_errors()
     def warp(self, source: Any, kp_driving: Array) -> Buffer:
         """See Runner."""
         self._driving.write(kp_driving)
         self._sessions["frame"].run_with_iobinding(source[0])
         return self._out
 
+    @runtime_errors()
     def draw(self, feature: Buffer) -> Array:
         """See Runner."""
         assert feature is self._out
         self._sessions["generator"].run_with_iobinding(self._drawing)
         return self._image.read()
 
+    @runtime_errors()
     def _appearance(self, image: Array) -> Array:
         return np.asarray(self._sessions["appearance"].run(None, {"image": image})[0])
 
+    @runtime_errors()
     def _motion(self, image: Array) -> dict[str, Array]:
         session = self._sessions["motion"]
         values = session.run(None, {"image": image})

@@ -23,6 +23,7 @@ from liveportrait.engines.onnx_providers import (
     missing_library,
     open_session,
     providers_to_try,
+    runtime_errors,
 )
 from liveportrait.engines.onnx_runners import OnnxRunner, memory_of
 
@@ -228,6 +229,15 @@ def test_cuda_keeps_float32_and_searches_kernels() -> None:
     assert options["use_tf32"] == "0"
     assert options["cudnn_conv_algo_search"] == "EXHAUSTIVE"
     assert "enable_cuda_graph" not in options
+
+
+def test_errors_of_the_runtime_have_a_kind(tmp_path: Path) -> None:
+    runtime = pytest.importorskip("onnxruntime")
+    (tmp_path / "broken.onnx").write_bytes(b"no graph at all")
+    with pytest.raises(RuntimeError, match=r"broken\.onnx"):
+        open_session(runtime, tmp_path / "broken.onnx", CPU)
+    with pytest.raises(KeyError), runtime_errors():  # others stay what they are
+        raise KeyError
 
 
 def test_types_stay_as_they_are_in_the_file(tmp_path: Path) -> None:

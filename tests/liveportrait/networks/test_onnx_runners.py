@@ -17,8 +17,15 @@ import onnxruntime  # noqa: E402
 from liveportrait.engines.onnx_providers import CPU  # noqa: E402
 from liveportrait.engines.onnx_runners import OnnxRunner, OpenVinoRunner, has_bfloat16  # noqa: E402
 from liveportrait.networks.fast.export import SOURCE_OUTPUTS, export_one  # noqa: E402
+from liveportrait.networks.fast.kept import content_key, kept_key  # noqa: E402
 
 SIZE = 32
+KNOWN = {
+    "Abs", "Add", "AveragePool", "BatchNormalization", "Cast", "Clip", "Concat", "Conv", "DepthToSpace", "Div", "Exp",
+    "Expand", "Gather", "Gelu", "Gemm", "GridSample", "InstanceNormalization", "LayerNormalization", "LeakyRelu",
+    "MatMul", "Mul", "Pad", "Pow", "ReduceL2", "ReduceMean", "ReduceSum", "Relu", "Reshape", "Resize", "Sigmoid",
+    "Slice", "Softmax", "Split", "Sqrt", "Sub", "Transpose", "Unsqueeze",
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -41,8 +48,14 @@ def wanted(networks, given):
 
 @pytest.fixture(scope="module")
 def files(exported):
-    """With eight gathers, so that both runtimes take them."""
-    return exported(sampler="gather", processor=True)
+    """As ONNX Runtime's CPU provider takes them."""
+    return exported(processor=True)
+
+
+@pytest.fixture(scope="module")
+def readers(networks, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("readers")
+    return {part: export_one(part, networks, folder) for part in ("appearance", "motion")}
 
 
 @pytest.fixture(scope="module")
@@ -90,15 +103,34 @@ def test_the_processor_copies_nothing(runner, given):
     assert runner.readers is None
 
 
-def test_readers_on_the_runtime(networks, tmp_path, files):
-    heads = export_one("motion", networks, tmp_path)
-    appearance = export_one("appearance", networks, tmp_path)
-    runner = OnnxRunner(
-        SimpleNamespace(
-            source=files.source, frame=files.frame, generator=files.generator, appearance=appearance, motion=heads
-        ),
-        CPU,
-    )
+def test_operators_of_every_file(files, readers):
+    samples = {}
+    for name, path in ({k: v for k, v in vars(files).items() if v} | readers).items():
+        model = onnx.load(path)
+        onnx.checker.check_model(model)
+        counts = Counter(node.op_type for node in model.graph.node)
+        assert set(counts) <= KNOWN, name
+        samples[name] = counts["GridSample"]
+        values = (*model.graph.input, *model.graph.output)
+        assert {value.type.tensor_type.elem_type for value in values} == {onnx.TensorProto.FLOAT}
+        assert all(d.dim_value > 0 for value in values for d in value.type.tensor_type.shape.dim)
+    assert samples == {"source": 0, "frame": 1, "generator": 0, "appearance": 0, "motion": 0}
+
+
+def test_half_a_file_is_written_again(networks, tmp_path):
+    said = []
+    path = export_one("source", networks, tmp_path, size=SIZE, say=said.append)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    again = export_one("source", networks, tmp_path, size=SIZE, say=said.append)
+    assert [line.partition(" ")[0] for line in said] == ["Writing", path.name, "Writing"]
+    assert content_key(again) == kept_key(again)
+    onnx.checker.check_model(onnx.load(again))
+    assert list(tmp_path.iterdir()) == [again]
+
+
+def test_readers_on_the_runtime(networks, readers, files):
+    runner = OnnxRunner(SimpleNamespace(**vars(files) | readers), CPU)
     image = np.random.default_rng(0).random((1, 3, 256, 256)).astype(np.float32)
     assert runner.readers is not None
     read_appearance, read_motion = runner.readers
@@ -141,9 +173,9 @@ def test_bfloat16_is_in_the_file_and_reaches_the_convolutions_only(exported):
     assert set(norms) == {full}
 
 
-def test_openvino_in_float32(files, given, wanted):
+def test_openvino_in_float32(exported, given, wanted):
     pytest.importorskip("openvino", reason="openvino (extra 'openvino') is not installed")
-    runner = OpenVinoRunner(files, precision="fp32", threads=2)
+    runner = OpenVinoRunner(exported(sampler="gather", processor=True), precision="fp32", threads=2)
     source, other = runner.prepare(given[0], given[1]), runner.prepare(given[0][..., ::-1], given[3])
     for driving, out in zip(given[2:], wanted[0], strict=True):
         assert np.abs(runner.warp(source, driving).data - out).max() < 1e-4 * np.abs(out).max()

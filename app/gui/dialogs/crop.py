@@ -19,6 +19,7 @@ from PySide6.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QPushButton,
+    QSizePolicy,
     QVBoxLayout,
     QWidget,
 )
@@ -173,7 +174,6 @@ class CropDialog(QDialog):
         self.faces.activated.connect(self._choose_face)
         form = QFormLayout()
         form.setSpacing(8)
-        form.setLabelAlignment(Qt.AlignmentFlag.AlignVCenter)
         form.addRow(tr("Face"), self.faces)
         self.fields: dict[str, QDoubleSpinBox] = {}
         for name, title, low, high, unit in (
@@ -185,6 +185,7 @@ class CropDialog(QDialog):
             spin.setDecimals(1)
             spin.setSuffix(unit)
             spin.lineEdit().setTextMargins(8, 0, 8, 0)
+            spin.setFixedHeight(32)
             spin.setAccessibleName(title)
             spin.setKeyboardTracking(False)
             spin.valueChanged.connect(self._typed)
@@ -194,7 +195,11 @@ class CropDialog(QDialog):
         heading.setObjectName("heading")
         side.addWidget(heading)
         side.addWidget(self._preview)
-        side.addLayout(form)
+        form.setContentsMargins(0, 0, 0, 0)
+        host = QWidget()  # keeps its height when there is more room
+        host.setLayout(form)
+        host.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
+        side.addWidget(host)
         self.follow = QPushButton(tr("Follow the face"))
         self.follow.setToolTip(tr("Find the square from the face instead of setting it by hand."))
         self.follow.clicked.connect(self._automatic)

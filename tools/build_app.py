@@ -27,11 +27,12 @@ sys.exit(main(sys.argv[1:] or ["gui"]))
 """
 PACKAGES = ("app", "liveportrait", "models")  # modules are imported by name at run time
 LEFT_OUT = (
-    "tkinter", "matplotlib", "IPython", "pytest", "skimage", "scipy", "pandas", "ray", "tensorrt",
+    "tkinter", "matplotlib", "IPython", "pytest", "skimage", "scipy", "pandas", "ray", "tensorrt", "tensorrt_rtx",
     "PySide6.QtQml", "PySide6.QtQuick", "PySide6.QtQuickWidgets", "PySide6.QtQuick3D", "PySide6.QtDesigner",
     "PySide6.QtHelp", "PySide6.QtSql", "PySide6.QtTest", "PySide6.QtUiTools", "PySide6.QtOpenGL",
     "PySide6.QtOpenGLWidgets", "PySide6.QtPrintSupport", "PySide6.QtConcurrent", "PySide6.QtXml",
 )  # fmt: skip
+NETWORKS = ("torch", "torchvision", "onnx", "onnxscript", "openvino")
 DISTRIBUTIONS = (
     "portrait-animate", "numpy", "av", "imageio", "pillow", "onnxruntime", "PySide6-Essentials", "typer", "rich",
     "pydantic", "platformdirs", "huggingface-hub", "opencv-python-headless",
@@ -78,7 +79,7 @@ def command(work: Path, out: Path, with_torch: bool) -> list[str]:
         parts += ["--collect-submodules", package]
     for distribution in DISTRIBUTIONS:
         parts += ["--copy-metadata", distribution]
-    for module in LEFT_OUT + (() if with_torch else ("torch", "torchvision")):
+    for module in LEFT_OUT + (() if with_torch else NETWORKS):
         parts += ["--exclude-module", module]
     if sys.platform != "linux":
         parts += ["--windowed"]

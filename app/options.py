@@ -52,6 +52,7 @@ __all__ = [
     "declared",
     "expression_of",
     "find_option",
+    "idle_options",
     "json_schema",
     "notes_on",
     "options_model",
@@ -548,18 +549,27 @@ def options_table(infos: Iterable[OptionInfo] | None = None) -> str:
 
 def notes_on(options: RenderOptions) -> list[str]:
     """Sentences on options that were set but have no effect together with others."""
-    motion, notes = options.animation, []
-    if not motion.relative and motion.reference != "auto":
-        notes.append("The neutral reference has no effect on absolute motion (--no-relative).")
-    if motion.relative and motion.driving_option != "pose-friendly" and not options.program.animals:
-        notes.append("--driving-option has no effect on relative motion, nor has it in the official release.")
-    if options.program.animals and motion.relative and motion.region != "all" and motion.official:
-        notes.append("The official rules of animals know no regions; --region has no effect with --official.")
-    if not motion.paste_back and options.output.background != OutputOptions.background:
-        notes.append("The background colour has no effect on the bare crop (--no-paste-back).")
-    if options.output.hardware != "none" and options.output.codec in ("vp9", "prores"):
-        notes.append(f"There is no hardware encoder for {options.output.codec}; --hardware has no effect.")
-    return notes
+    values = options.values()
+    rest = {info.name: info.default for info in all_options()} | {"hardware": "none"}
+    return [sentence for name, sentence in idle_options(options).items() if values[name] != rest[name]]
+
+
+def idle_options(options: RenderOptions) -> dict[str, str]:
+    """Options that have no effect together with the others, each with a sentence that says why."""
+    motion, idle = options.animation, {}
+    if not motion.relative:
+        idle["reference"] = "The neutral reference has no effect on absolute motion (--no-relative)."
+    if motion.relative and not options.program.animals:
+        idle["driving_option"] = (
+            "--driving-option has no effect on relative motion, nor has it in the official release."
+        )
+    if options.program.animals and motion.relative and motion.official:
+        idle["region"] = "The official rules of animals know no regions; --region has no effect with --official."
+    if not motion.paste_back:
+        idle["background"] = "The background colour has no effect on the bare crop (--no-paste-back)."
+    if options.output.codec in ("vp9", "prores"):
+        idle["hardware"] = f"There is no hardware encoder for {options.output.codec}; --hardware has no effect."
+    return idle
 
 
 def show_value(value: Any) -> str:

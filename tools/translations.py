@@ -84,6 +84,11 @@ WORDS = (  # that stand in places of the sentences, or are joined to them
     "Driving frame {0}, the neutral reference, is far from neutral ({1}); frame {2} is the most neutral one "
     "(--reference auto).",
     "head turned by {0} degrees",
+    "The neutral reference has no effect on absolute motion (--no-relative).",
+    "--driving-option has no effect on relative motion, nor has it in the official release.",
+    "The official rules of animals know no regions; --region has no effect with --official.",
+    "The background colour has no effect on the bare crop (--no-paste-back).",
+    "There is no hardware encoder for {0}; --hardware has no effect.",
     "any of its {0} frames", "Pose from {0}", "Expression from {0}", "Lips from {0}", "Eyes from {0}",
     "Driver of a face {0}", "The process that renders has ended ({0}).",
 )  # fmt: skip

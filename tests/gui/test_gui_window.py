@@ -111,6 +111,22 @@ def test_options_reach_the_pipeline_and_can_be_reset(window: MainWindow) -> None
     assert studio.session.value("region") == "all"
 
 
+def test_options_without_effect_are_grey_and_say_why(window: MainWindow) -> None:
+    studio, editors = window.studio, window.controls.editors
+    assert editors["reference"].isEnabled()
+    assert not editors["driving_option"].isEnabled()
+    studio.set_option("relative", False)
+    assert not editors["reference"].isEnabled()
+    assert "has no effect on absolute motion" in editors["reference"].toolTip()
+    assert editors["driving_option"].isEnabled()
+    studio.set_option("paste_back", False)
+    assert not editors["background"].isEnabled()
+    window.actions_["undo"].trigger()
+    window.actions_["undo"].trigger()
+    assert editors["reference"].isEnabled()
+    assert "no effect" not in editors["reference"].toolTip()
+
+
 def test_bare_crop_is_shown_without_paste_back(qtbot: QtBot, window: MainWindow) -> None:
     window.controls.editors["paste_back"].changed.emit(False)
     qtbot.waitUntil(lambda: picture(window).shape[0] == picture(window).shape[1], timeout=10000)

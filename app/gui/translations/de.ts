@@ -16,6 +16,10 @@
    <translation>--driver-for: {0} und {1} sind dasselbe Gesicht von {2}.</translation>
   </message>
   <message>
+   <source>--driving-option has no effect on relative motion, nor has it in the official release.</source>
+   <translation>--driving-option hat bei relativer Bewegung keine Wirkung, auch in der offiziellen Fassung nicht.</translation>
+  </message>
+  <message>
    <source>--expression: there is no saved expression and no file {0}.</source>
    <translation>--expression: es gibt weder einen gespeicherten Ausdruck noch eine Datei {0}.</translation>
   </message>
@@ -1784,6 +1788,10 @@
    <translation>Das bewegte Quadrat wurde von {0} auf {1} px verkleinert, um {2} Bilder/s zu halten.</translation>
   </message>
   <message>
+   <source>The background colour has no effect on the bare crop (--no-paste-back).</source>
+   <translation>Die Hintergrundfarbe hat beim bloßen Ausschnitt (--no-paste-back) keine Wirkung.</translation>
+  </message>
+  <message>
    <source>The built-in engine needs no download. Nothing is fetched unless you ask for it here.</source>
    <translation>Die eingebaute Engine braucht keinen Download. Geladen wird nur, was Sie hier verlangen.</translation>
   </message>
@@ -1888,6 +1896,14 @@
    <translation>Die Ruhehaltung wird jetzt genommen.</translation>
   </message>
   <message>
+   <source>The neutral reference has no effect on absolute motion (--no-relative).</source>
+   <translation>Die neutrale Referenz hat bei absoluter Bewegung (--no-relative) keine Wirkung.</translation>
+  </message>
+  <message>
+   <source>The official rules of animals know no regions; --region has no effect with --official.</source>
+   <translation>Die offiziellen Regeln für Tiere kennen keine Bereiche; --region hat mit --official keine Wirkung.</translation>
+  </message>
+  <message>
    <source>The output rate is {0} frames a second.</source>
    <translation>Die Ausgabe hat {0} Bilder je Sekunde.</translation>
   </message>
@@ -1982,6 +1998,10 @@
   <message>
    <source>There is no face to choose from.</source>
    <translation>Es gibt kein Gesicht zur Wahl.</translation>
+  </message>
+  <message>
+   <source>There is no hardware encoder for {0}; --hardware has no effect.</source>
+   <translation>Für {0} gibt es keinen Hardware-Encoder; --hardware hat keine Wirkung.</translation>
   </message>
   <message>
    <source>There is no picture in the clipboard.</source>

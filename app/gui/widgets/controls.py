@@ -28,7 +28,7 @@ from app.gui.widgets.basic import Section, SliderRow, Switch, tool_button
 from app.gui.widgets.parts import PartsEditor
 from app.gui.wording import say
 from app.live_options import live_options
-from app.options import OptionInfo, find_option
+from app.options import OptionInfo, find_option, idle_options
 from liveportrait.expression import SLIDERS, Slider
 
 GROUPS: Final = (
@@ -103,6 +103,12 @@ class OptionEditor(QWidget):
     def show_value(self, value: Any) -> None:
         """Show a value without a signal."""
         self._show(value)
+
+    def show_idle(self, reason: str) -> None:
+        """Grey it out while it has no effect, for a reason; empty if it has one."""
+        if self.isEnabled() != (not reason):
+            self.setEnabled(not reason)
+            self.setToolTip(f"{self.help}\n{reason}" if reason else self.help)
 
     def _make_switch(self) -> None:
         switch = Switch(self.title, self.help)
@@ -276,8 +282,10 @@ class ControlPanel(QWidget):
 
     def show_session(self, session: Session) -> None:
         """Show the values of a session."""
+        idle = idle_options(session.options())
         for name, editor in self.editors.items():
             editor.show_value(session.value(name))
+            editor.show_idle(say(idle.get(name, "")))
         for name, editor in self.live_editors.items():
             editor.show_value(session.live_value(name))
         for name, row in self.sliders.items():

@@ -57,6 +57,8 @@ def write_onnx(
                 output_names=list(outputs), external_data=False, verbose=False, dynamic_shapes=shapes,
             )  # fmt: skip
             assert program is not None
+            for node in program.model.graph.all_nodes():
+                node.metadata_props.clear()  # paths and lines of this code: the same network shall be the same file
             program.save(part)
     except ImportError as error:
         raise ModelError(

@@ -38,11 +38,16 @@ def picture() -> Callable[[str], np.ndarray]:
 
 
 @pytest.fixture(scope="session")
-def exported(networks: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
-    """Function: as export_networks, with maps of 32 x 32, in one folder for all tests."""
+def onnx_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of exported files for all tests: what one has written, the others find."""
     pytest.importorskip("onnx", reason="onnx (extra 'onnx') is not installed")
     pytest.importorskip("onnxscript", reason="onnxscript (extra 'onnx') is not installed")
+    return tmp_path_factory.mktemp("exported")
+
+
+@pytest.fixture(scope="session")
+def exported(networks: dict[str, Any], onnx_folder: Path) -> Callable[..., Any]:
+    """Function: as export_networks, with maps of 32 x 32."""
     from liveportrait.networks.fast.export import export_networks
 
-    folder = tmp_path_factory.mktemp("exported")
-    return lambda **how: export_networks(networks, folder, **{"size": 32} | how)
+    return lambda **how: export_networks(networks, onnx_folder, **{"size": 32} | how)

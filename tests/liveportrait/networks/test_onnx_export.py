@@ -16,6 +16,7 @@ import onnxruntime  # noqa: E402
 from liveportrait.networks.fast.export import WARPING_INPUTS, export_pair, weights_key  # noqa: E402
 from liveportrait.networks.fast.kept import content_key, find_kept, keep_file, kept_key  # noqa: E402
 
+pytestmark = pytest.mark.xdist_group("exports")  # with --dist loadgroup, one worker writes the files
 SIZE = 32
 KNOWN = {
     "Abs", "Add", "AveragePool", "Cast", "Clip", "Concat", "Constant", "ConstantOfShape", "Conv", "DepthToSpace", "Div",
@@ -42,13 +43,12 @@ def wanted(networks, given):
 
 
 @pytest.fixture(scope="module")
-def pairs(networks, tmp_path_factory):
-    """Both samplers and both types; test_tensorrt_real.py has the other two of the four combinations."""
-    folder = tmp_path_factory.mktemp("onnx")
+def pairs(networks, onnx_folder):
+    """Both samplers and both types; test_tensorrt_real.py has the native one in half precision."""
     plain = networks["warping_module"], networks["spade_generator"]
     return {
-        "native": export_pair(*plain, folder, size=SIZE),
-        "gather half": export_pair(*plain, folder, size=SIZE, sampler="gather", half=True),
+        "native": export_pair(*plain, onnx_folder, size=SIZE),
+        "gather half": export_pair(*plain, onnx_folder, size=SIZE, sampler="gather", half=True),
     }
 
 
@@ -112,6 +112,14 @@ def check_types(model):
             assert types[node.output[0]] == full, node.op_type
         if node.op_type == "GridSample":
             assert types[node.input[1]] == full
+
+
+def test_files_say_nothing_of_where_they_were_made(pairs):
+    """No paths and lines of this code, so that the same network is the same file everywhere."""
+    for path in (pairs["native"].warping, pairs["gather half"].generator):
+        model = onnx.load(path)
+        assert not any(node.metadata_props or node.doc_string for node in model.graph.node)
+        assert b"export.py" not in path.read_bytes()
 
 
 def test_files_are_found_again(pairs, networks):

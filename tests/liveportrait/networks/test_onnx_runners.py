@@ -19,6 +19,7 @@ from liveportrait.engines.onnx_runners import OnnxRunner, OpenVinoRunner, has_bf
 from liveportrait.networks.fast.export import SOURCE_OUTPUTS, export_one  # noqa: E402
 from liveportrait.networks.fast.kept import content_key, kept_key  # noqa: E402
 
+pytestmark = pytest.mark.xdist_group("exports")  # with --dist loadgroup, one worker writes the files
 SIZE = 32
 KNOWN = {
     "Abs", "Add", "AveragePool", "BatchNormalization", "Cast", "Clip", "Concat", "Conv", "DepthToSpace", "Div", "Exp",
@@ -53,9 +54,8 @@ def files(exported):
 
 
 @pytest.fixture(scope="module")
-def readers(networks, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("readers")
-    return {part: export_one(part, networks, folder) for part in ("appearance", "motion")}
+def readers(networks, onnx_folder):
+    return {part: export_one(part, networks, onnx_folder) for part in ("appearance", "motion")}
 
 
 @pytest.fixture(scope="module")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ctypes
+import logging
 import os
 import signal
 import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,13 +20,14 @@ torch = pytest.importorskip("torch", reason="PyTorch (extra 'torch') is not inst
 onnx = pytest.importorskip("onnx", reason="onnx (extra 'tensorrt-rtx') is not installed")
 pytest.importorskip("onnxscript", reason="onnxscript (extra 'tensorrt-rtx') is not installed")
 
-from liveportrait.engines.cuda_card import NoCardError, find_card  # noqa: E402
-from liveportrait.engines.tensorrt import EngineBuildError, build_engines, plain_networks  # noqa: E402
+from liveportrait.engines.cuda_card import Card, NoCardError, find_card  # noqa: E402
+from liveportrait.engines.tensorrt import EngineBuildError, TensorRtEngine, build_engines, plain_networks  # noqa: E402
 from liveportrait.engines.tensorrt_build import BuildCancelledError, build_engine  # noqa: E402
-from liveportrait.engines.tensorrt_cache import EngineCache, EngineKey  # noqa: E402
+from liveportrait.engines.tensorrt_cache import EngineCache, EngineKey, write_engine  # noqa: E402
 from liveportrait.engines.tensorrt_library import (  # noqa: E402
     FLAGS,
     TARGETS,
+    Library,
     UnknownOperatorError,
     compile_file,
     find_library,
@@ -31,21 +35,22 @@ from liveportrait.engines.tensorrt_library import (  # noqa: E402
 from liveportrait.engines.tensorrt_runtime import BoundNetwork  # noqa: E402
 from liveportrait.networks.fast.export import export_one  # noqa: E402
 
+pytestmark = pytest.mark.xdist_group("exports")  # with --dist loadgroup, one worker writes the files
 BANDS = {"appearance": (3, 6), "motion": (110, 130), "warping": (90, 110), "generator": (105, 125)}
 """Megabytes of each engine."""
 HEAVY = {"Softmax", "GridSample", "Exp", "Abs", "Floor", "InstanceNormalization", "Sigmoid"}
 
 
 @pytest.fixture(scope="module")
-def made(weights_folder, tmp_path_factory):
+def made(weights_folder, onnx_folder, tmp_path_factory):
     """The four engines in fp16, their ONNX files, and what was told."""
-    folder = tmp_path_factory.mktemp("tensorrt")
-    cache, exports, steps = EngineCache(folder / "engines"), folder / "onnx", []
+    cache, steps = EngineCache(tmp_path_factory.mktemp("tensorrt") / "engines"), []
     paths = build_engines(
-        weights_folder, library="tensorrt-rtx", cache=cache, exports=exports, progress=steps.append,
+        weights_folder, library="tensorrt-rtx", cache=cache, exports=onnx_folder, progress=steps.append,
         say=lambda _: None,
     )  # fmt: skip
-    files = {path.name.partition("-")[0]: path for path in exports.glob("*.onnx")}
+    keys = [entry.key for entry in cache.entries()]
+    files = {key.network: onnx_folder / f"{key.source}-{key.onnx}.onnx" for key in keys}
     return cache, dict(zip(BANDS, paths, strict=True)), files, steps
 
 
@@ -69,13 +74,11 @@ def test_all_networks_compile_without_a_card(made):
     assert {"ONNX", "Building engine", "Optimizing graph"} <= {step.phase for step in steps}
 
 
-def test_nothing_is_compiled_twice(made, weights_folder):
+def test_nothing_is_compiled_twice(made, weights_folder, onnx_folder):
     cache, paths, _, _ = made
     times = {path: path.stat().st_mtime_ns for path in paths.values()}
     said: list[str] = []
-    again = build_engines(
-        weights_folder, library="tensorrt-rtx", cache=cache, exports=cache.folder.parent / "onnx", say=said.append
-    )
+    again = build_engines(weights_folder, library="tensorrt-rtx", cache=cache, exports=onnx_folder, say=said.append)
     assert again == list(paths.values())
     assert not said
     assert {path: path.stat().st_mtime_ns for path in again} == times
@@ -97,8 +100,8 @@ def test_the_sampling_in_five_dimensions_is_taken_as_it_is(made):
     assert not any("PLUGIN" in name for name in counts)
 
 
-def test_gathers_compile_too(plain, tmp_path):
-    path = export_one("warping", plain, tmp_path, sampler="gather", half=True)
+def test_gathers_compile_too(plain, onnx_folder):
+    path = export_one("warping", plain, onnx_folder, sampler="gather", half=True, size=32)
     assert layers(path)["GRID_SAMPLE"] == 0
     engine = compile_file(trt, path, target="portable", flags=FLAGS, progress=lambda *_: None)
     assert 90e6 < engine.nbytes < 110e6
@@ -122,31 +125,89 @@ def test_types_in_the_files(made):
         }  # fmt: skip
 
 
-def run(path: Path, **given: np.ndarray) -> list[np.ndarray]:
-    import onnxruntime
+class OnTheProcessor:
+    """The library's runtime as a stand-in that runs the very ONNX file, through the addresses that it is given."""
 
-    return onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"]).run(None, given)
+    float32, float16 = "tensor(float)", "tensor(float16)"
+    TensorIOMode = SimpleNamespace(INPUT="in")
+
+    class Logger:
+        ERROR = 1
+
+        def __init__(self, level: int) -> None:
+            self.level = level
+
+    class Runtime:
+        def __init__(self, log: object) -> None:
+            self.log = log
+
+        def deserialize_cuda_engine(self, data: memoryview) -> OnTheProcessor.Engine:
+            return OnTheProcessor.Engine(bytes(data).decode())
+
+    class Engine:
+        def __init__(self, path: str) -> None:
+            import onnxruntime
+
+            self.session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+            self.inputs = {value.name: value for value in self.session.get_inputs()}
+            self.values = self.inputs | {value.name: value for value in self.session.get_outputs()}
+            self.num_io_tensors = len(self.values)
+            self.addresses: dict[str, int] = {}
+
+        def get_tensor_name(self, index: int) -> str:
+            return list(self.values)[index]
+
+        def get_tensor_mode(self, name: str) -> str:
+            return "in" if name in self.inputs else "out"
+
+        def get_tensor_shape(self, name: str) -> list[int]:
+            return self.values[name].shape
+
+        def get_tensor_dtype(self, name: str) -> str:
+            return self.values[name].type
+
+        def create_execution_context(self) -> OnTheProcessor.Engine:
+            return self
+
+        def set_tensor_address(self, name: str, address: int) -> bool:
+            self.addresses[name] = address
+            return True
+
+        def memory(self, name: str) -> np.ndarray:
+            shape = self.values[name].shape
+            pointer = ctypes.cast(self.addresses[name], ctypes.POINTER(ctypes.c_float))
+            return np.ctypeslib.as_array(pointer, (int(np.prod(shape)),)).reshape(shape)
+
+        def execute_async_v3(self, handle: int) -> bool:
+            made = self.session.run(None, {name: self.memory(name) for name in self.inputs})
+            for value, array in zip(self.session.get_outputs(), made, strict=True):
+                self.memory(value.name)[:] = array
+            return True
 
 
-def test_the_very_files_give_what_pytorch_gives(made, plain, picture):
+def test_the_engine_draws_what_pytorch_draws(made, plain, onnx_folder, tmp_path, monkeypatch, caplog):
+    """With the real files: names, shapes and types fit, and its picture is that of PyTorch in float32."""
     _, _, files, _ = made
-    image = picture("src_s9").transpose(2, 0, 1)[None].astype(np.float32) / 255.0
-    with torch.inference_mode():
-        volume = plain["appearance_feature_extractor"](torch.from_numpy(image))
-        heads = plain["motion_extractor"](torch.from_numpy(image))
-        source = heads["kp"].reshape(1, 21, 3)
-        driving = source + 0.05
-        out = plain["warping_module"](volume, driving, source)["out"]
-        drawn = plain["spade_generator"](out).numpy()
-    (features,) = run(files["appearance"], image=image)
-    assert np.abs(features - volume.numpy()).max() < 1e-4 * np.abs(volume.numpy()).max()
-    for value, wanted in zip(run(files["motion"], image=image), heads.values(), strict=True):
-        assert np.abs(value - wanted.numpy()).max() < 1e-4 * max(1.0, float(wanted.abs().max()))
-    (warped,) = run(files["warping"], feature_3d=volume.numpy(), kp_source=source.numpy(), kp_driving=driving.numpy())
-    error = np.square(warped - out.numpy()).mean() / np.square(out.numpy()).mean()
-    assert error < 1e-4
-    (image_,) = run(files["generator"], feature=out.numpy())
-    assert -10 * np.log10(np.square(image_ - drawn).mean()) > 45
+
+    def build(key, onnx_, cache, **_):
+        with cache.new_part() as part:
+            with part.open("wb") as stream:
+                write_engine(stream, key, str(onnx_).encode(), 0.0)
+            return cache.adopt(key, part)
+
+    monkeypatch.setattr("liveportrait.engines.tensorrt.LOWEST_PSNR", 45.0)
+    cache = EngineCache(tmp_path)
+    engine = TensorRtEngine(
+        plain, device="cpu", precision="fp16", exports=onnx_folder, cache=cache, build=build,
+        card=Card("NVIDIA H100 80GB HBM3", (9, 0)), library=Library("tensorrt", "11.4.0", OnTheProcessor),
+    )  # fmt: skip
+    with caplog.at_level(logging.WARNING):
+        engine.warm_up()
+    assert not caplog.records
+    assert engine.precision == "fp16"
+    entries = cache.entries(thorough=True)
+    assert {entry.key.target for entry in entries} == {"NVIDIA H100 80GB HBM3 sm90"}
+    assert {bytes(cache.read(entry.key)).decode() for entry in entries} == {str(path) for path in files.values()}
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -228,9 +289,9 @@ def test_an_engine_without_a_driver_is_one_sentence(made):
         BoundNetwork(trt, engine, torch.device("cpu"))
 
 
-def test_a_folder_that_can_not_be_written(weights_folder, tmp_path):
+def test_a_folder_that_can_not_be_written(weights_folder, onnx_folder, tmp_path):
     (tmp_path / "engines").write_text("a file where the folder should be")
     with pytest.raises(EngineBuildError, match=r"engines can't be written: (File exists|Not a directory)"):
         build_engines(
-            weights_folder, library="tensorrt-rtx", cache=EngineCache(tmp_path / "engines"), exports=tmp_path / "onnx"
+            weights_folder, library="tensorrt-rtx", cache=EngineCache(tmp_path / "engines"), exports=onnx_folder
         )

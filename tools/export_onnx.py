@@ -1,8 +1,9 @@
-"""Write the warping module and the generator as ONNX files.
+"""Write the warping module and the generator, or all four large networks, as ONNX files.
 
-    python tools/export_onnx.py WEIGHTS FOLDER [--sampler native|gather] [--half] [--animals]
+    python tools/export_onnx.py WEIGHTS FOLDER [--all] [--sampler native|gather] [--half] [--animals]
 
-WEIGHTS is the official pretrained_weights folder. Needs the packages of the extra 'onnx'.
+WEIGHTS is the official pretrained_weights folder. Needs the packages of the extra 'onnx'. The files are those that the
+tensorrt engine compiles; what lies in FOLDER already is not written again.
 """
 
 from __future__ import annotations
@@ -21,22 +22,22 @@ def main() -> int:
     parser.add_argument("folder", type=Path, help="where the files go")
     parser.add_argument("--sampler", choices=("native", "gather"), default="native", help="gather: no 5-D GridSample")
     parser.add_argument("--half", action="store_true", help="float16 convolutions; coordinates stay float32")
+    parser.add_argument("--all", action="store_true", help="also the appearance and the motion extractor, in float32")
     parser.add_argument("--animals", action="store_true", help="the weights for animals")
     args = parser.parse_args()
     from models.registry import ModelError
 
     try:
-        from liveportrait.networks.fast.export import export_pair
-        from liveportrait.networks.loading import find_checkpoints, load_networks
+        from liveportrait.engines.tensorrt import plain_networks
+        from liveportrait.networks.fast.export import export_one
 
-        found = find_checkpoints(args.weights, "animals" if args.animals else "human")
-        both = load_networks({name: found[name] for name in ("warping_module", "spade_generator")})
-        warping, generator = both.values()
-        pair = export_pair(warping, generator, args.folder, sampler=args.sampler, half=args.half)  # type: ignore[arg-type]
+        networks = plain_networks(args.weights, "animals" if args.animals else "human")
+        parts = ["appearance", "motion"] * args.all + ["warping", "generator"]
+        paths = [export_one(part, networks, args.folder, sampler=args.sampler, half=args.half) for part in parts]
     except ModelError as error:
         print(f"export_onnx: error: {error}", file=sys.stderr)
         return 1
-    for path in (pair.warping, pair.generator):
+    for path in paths:
         print(f"{path} ({path.stat().st_size / 1e6:.1f} MB)")
     return 0
 

@@ -36,6 +36,7 @@ from liveportrait.engines.tensorrt_runtime import BoundNetwork  # noqa: E402
 from liveportrait.networks.fast.export import export_one  # noqa: E402
 
 pytestmark = pytest.mark.xdist_group("exports")  # with --dist loadgroup, one worker writes the files
+ROOT = Path(__file__).resolve().parents[3]
 BANDS = {"appearance": (3, 6), "motion": (110, 130), "warping": (90, 110), "generator": (105, 125)}
 """Megabytes of each engine."""
 HEAVY = {"Softmax", "GridSample", "Exp", "Abs", "Floor", "InstanceNormalization", "Sigmoid"}
@@ -295,3 +296,13 @@ def test_a_folder_that_can_not_be_written(weights_folder, onnx_folder, tmp_path)
         build_engines(
             weights_folder, library="tensorrt-rtx", cache=EngineCache(tmp_path / "engines"), exports=onnx_folder
         )
+
+
+def test_export_tool_writes_the_files_that_are_compiled(made, weights_folder, onnx_folder):
+    _, _, files, _ = made
+    before = {path: path.stat().st_mtime_ns for path in onnx_folder.glob("*.onnx")}
+    command = [sys.executable, "tools/export_onnx.py", str(weights_folder), str(onnx_folder), "--all", "--half"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    assert [Path(line.rpartition(" (")[0]) for line in done.stdout.splitlines()] == [files[name] for name in BANDS]
+    assert {path: path.stat().st_mtime_ns for path in onnx_folder.glob("*.onnx")} == before

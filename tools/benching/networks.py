@@ -23,6 +23,8 @@ from typing import Any
 from benching.machine import load, system
 from benching.weights import GIGAFLOPS, ROOT, prepare
 
+NO_BF16 = ("onnx", "tensorrt")
+"""Engines without files in bfloat16."""
 FRAME = ("M", "S", "W", "G", "W+G", "levels")
 Times = list[list[list[Any]]]
 
@@ -138,6 +140,8 @@ def wanted_rows(args: Any) -> list[Measured]:
     for name in (name for name in names if name != "none"):
         spec = known[name]
         types = [args.precision] if args.precision else ["fp32", half]
+        if not args.precision and half == "bf16" and name in NO_BF16:
+            types.remove(half)
         if not args.precision and half == "bf16" and name == "torch-fast":
             types.append("int8")
         for precision in types:
@@ -386,7 +390,7 @@ def markdown(result: dict[str, Any]) -> str:
         lines += ["", *_table(result["rows"])]
     if result["ablation"]:
         lines += ["", *_table(result["ablation"])]
-    lines += ["", *(f"Not measured: {label}: {why}." for label, why in result["failed"].items())]
+    lines += ["", *(f"Not measured: {label}: {why.rstrip('.')}." for label, why in result["failed"].items())]
     return "\n".join(lines).rstrip() + "\n"
 
 

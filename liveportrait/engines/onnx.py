@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from liveportrait.engines.liveportrait21 import KEYPOINTS
+from liveportrait.engines.memory import SpeedMemory, fingerprint, speed_key
 from liveportrait.engines.onnx_providers import (
     ON_PROCESSOR,
     PROVIDERS,
@@ -98,6 +99,12 @@ class OnnxEngine(TorchEngine):
         self._cache = cache or default_cache()
         self._runner: Runner | None = None
         self._sources: list[tuple[SourceFeatures, Any]] = []
+        self._recall: tuple[SpeedMemory, str] | None = None
+        self._wanted: tuple[SourceFeatures, Tensor, Tensor] | None = None
+
+    def remember_in(self, memory: SpeedMemory, key: str) -> None:
+        """Keep what the test pictures showed under a key, and draw none where that is known."""
+        self._recall = memory, key
 
     def warm_up(self) -> None:
         """Write the ONNX files if need be, choose the runtime by a test picture, once."""
@@ -105,10 +112,9 @@ class OnnxEngine(TorchEngine):
             import torch
 
             with torch.inference_mode():
-                features, driving = self._test_case()
-                wanted = super()._draw(features, driving)
-                self._runner = self._open(lambda runner: self._fault(runner, features, driving, wanted))
+                self._runner = self._open(self._verdict)
                 self._read_with(self._runner)
+                self._wanted = None
 
     def describe(self) -> dict[str, str]:
         """As TorchEngine.describe, with the runtime."""
@@ -185,8 +191,31 @@ class OnnxEngine(TorchEngine):
         source, driving = (heads["scale"][..., None] * heads["kp"].reshape(1, KEYPOINTS, 3) for heads in pair)
         return SourceFeatures(appearance(image), source), driving
 
-    def _fault(self, runner: Runner, features: SourceFeatures, driving: Tensor, wanted: Tensor) -> str:
+    def _verdict(self, runner: Runner) -> str:
+        """What is wrong with a runtime, or an empty string; remembered, as PyTorch's picture takes seconds."""
+        name, known = f"{runner.label}, {runner.precision}", None if self._recall is None else self._known()
+        if known is not None and isinstance(known.get(name), str):
+            return str(known[name])
+        fault = self._fault(runner)
+        if known is not None and self._recall is not None:
+            memory, key = self._recall
+            memory.put(key, {"verdicts": {**known, name: fault}})
+        return fault
+
+    def _known(self) -> dict[str, Any]:
+        """Runtimes and what was found wrong with them before."""
+        assert self._recall is not None
+        memory, key = self._recall
+        verdicts = (memory.get(key) or {}).get("verdicts")
+        return verdicts if isinstance(verdicts, dict) else {}
+
+    def _fault(self, runner: Runner) -> str:
         """What is wrong with a runtime's test picture, or an empty string; F and M take part where they run there."""
+        if self._wanted is None:  # PyTorch's own picture
+            features, driving = self._test_case()
+            warp, draw = super().split(features)
+            self._wanted = features, driving, draw(warp(driving))
+        features, driving, wanted = self._wanted
         readers = _on_tensors(runner)
         if readers is not None:
             features, driving = self._case(self._image(_test_picture()), *readers)
@@ -289,11 +318,15 @@ def load_openvino(weights: Path | None = None, *, variant: Variant = "human", **
 
 def _load(kind: type[OnnxEngine], weights: Path | None, variant: Variant, others: Mapping[str, Any]) -> OnnxEngine:
     from liveportrait.engines.torch_fast import checkpoint_files
+    from liveportrait.networks.fast.export import VERSION
     from liveportrait.networks.generator import fold_spectral_norm
     from liveportrait.networks.loading import load_networks
 
-    networks = load_networks(checkpoint_files(weights, variant), convert=True)
+    files = checkpoint_files(weights, variant)
+    networks = load_networks(files, convert=True)
     fold_spectral_norm(networks["spade_generator"])
     engine = kind(networks, **others)
     engine.animals = variant == "animals"
+    weights_hash = fingerprint(sorted(set(files.values())))
+    engine.remember_in(SpeedMemory(), speed_key(f"{kind.name} test pictures", weights_hash, export=VERSION, **others))
     return engine

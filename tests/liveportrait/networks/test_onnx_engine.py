@@ -12,6 +12,7 @@ torch = pytest.importorskip("torch", reason="PyTorch (extra 'torch') is not inst
 onnxruntime = pytest.importorskip("onnxruntime")
 
 from liveportrait.engines import onnx as engines  # noqa: E402
+from liveportrait.engines.memory import SpeedMemory  # noqa: E402
 from liveportrait.engines.onnx import OnnxEngine, OpenVinoEngine  # noqa: E402
 from liveportrait.engines.torch import SourceFeatures  # noqa: E402
 from liveportrait.networks.fast.motion import FastMotionExtractor  # noqa: E402
@@ -122,6 +123,27 @@ def test_grey_pictures_and_missing_libraries_are_named(engine_with, small):
         ModelError, match=rf"not {CARD}, because libcudnn.so.9 is missing; not CPU.* is only \d\d\.\d dB"
     ):
         engine_with(runners).warm_up()
+
+
+def test_what_test_pictures_showed_is_remembered(engine_with, small, tmp_path, monkeypatch, caplog):
+    runners = {CARD: TorchRunner("a card", small, fault=np.nan), "CPUExecutionProvider": TorchRunner("good", small)}
+
+    def started(key):
+        engine = engine_with(runners)
+        engine.remember_in(SpeedMemory(tmp_path / "speed.json"), key)
+        with caplog.at_level(logging.WARNING):
+            return engine.describe()["device"]
+
+    assert started("these weights") == "good"
+    monkeypatch.setattr(OnnxEngine, "_test_case", lambda _self: pytest.fail("a picture was drawn"))
+    assert started("these weights") == "good"
+    warnings = [record.getMessage() for record in caplog.records]
+    assert warnings == [f"CPUExecutionProvider is used: not {CARD}, because it draws NaN."] * 2
+    with pytest.raises(pytest.fail.Exception):
+        started("other weights")
+    (tmp_path / "speed.json").write_text('{"these weights": {"verdicts": {"good, fp32": 3, "a card, fp32": 0}}}')
+    with pytest.raises(pytest.fail.Exception):  # what makes no sense counts as not known
+        started("these weights")
 
 
 def test_f_and_m_run_on_the_card(engine_with, small):

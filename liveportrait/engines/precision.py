@@ -63,6 +63,20 @@ def psnr(mean_square: float) -> float:
     return -10.0 * math.log10(mean_square) if mean_square else math.inf
 
 
+def picture_fault(picture: Tensor, wanted: Tensor) -> str:
+    """What is wrong with a runtime's test picture in 0..1, as part of a sentence, or an empty string.
+
+    Args:
+        picture: As the runtime draws it.
+        wanted: PyTorch's own, of the same shape.
+    """
+    square = float((picture - wanted).square().mean())
+    if not math.isfinite(square):
+        return "it draws NaN"
+    decibels = psnr(square)
+    return f"its picture is only {decibels:.1f} dB from PyTorch's" if decibels < LOWEST_PSNR else ""
+
+
 def judge_numbers(*tensors: Tensor) -> Verdict:
     """Whether every value is a number."""
     return "good" if all(bool(tensor.isfinite().all()) for tensor in tensors) else "nan"

@@ -8,16 +8,14 @@ engine has been tested with a stand-in for the library's runtime; it has not run
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from liveportrait.engines.cuda_card import Card, NoCardError, card_index, find_card
-from liveportrait.engines.liveportrait21 import KEYPOINTS
 from liveportrait.engines.onnx import default_cache, first_sound
-from liveportrait.engines.precision import LOWEST_PSNR, Precision, psnr
+from liveportrait.engines.precision import Precision, picture_fault
 from liveportrait.engines.tensorrt_build import BuildCancelledError, BuildStep, Cancelled, build_engine
 from liveportrait.engines.tensorrt_cache import RUNTIME_SUFFIX, EngineCache, EngineKey
 from liveportrait.engines.tensorrt_library import (
@@ -31,7 +29,7 @@ from liveportrait.engines.tensorrt_library import (
     targets_of,
 )
 from liveportrait.engines.tensorrt_runtime import BoundNetwork, side_stream
-from liveportrait.engines.torch import SourceFeatures, TorchEngine, _test_picture
+from liveportrait.engines.torch import SourceFeatures, TorchEngine, _mirror_case, _test_picture
 from models.registry import ModelError
 
 if TYPE_CHECKING:
@@ -286,17 +284,13 @@ class TensorRtEngine(TorchEngine):
             return
         with self._guard.mode("fp32"):
             image = self._image(_test_picture())
-            features, driving = self._case(self._appearance, self._motion, image)
+            features, driving = _mirror_case(image, self._appearance, self._motion)
             wanted = self._picture(features, driving)
 
             def judge(compiled: CompiledNetworks) -> str:
                 """What is wrong with the compiled networks, or an empty string."""
-                own = self._case(compiled.appearance, compiled.motion, image)
-                square = float((compiled.draw(compiled.warp(*own)) - wanted).square().mean())
-                if not math.isfinite(square):
-                    return "it draws NaN"
-                decibels = psnr(square)
-                return f"its picture is only {decibels:.1f} dB from PyTorch's" if decibels < LOWEST_PSNR else ""
+                own = _mirror_case(image, compiled.appearance, compiled.motion)
+                return picture_fault(compiled.draw(compiled.warp(*own)), wanted)
 
             chosen: dict[str, CompiledNetworks] = {}
 
@@ -335,13 +329,6 @@ class TensorRtEngine(TorchEngine):
     def _ready(self) -> Any:
         self.warm_up()
         return super()._ready()
-
-    @staticmethod
-    def _case(appearance: Any, motion: Any, image: Tensor) -> tuple[SourceFeatures, Tensor]:
-        """A synthetic head, and the keypoints of its mirror image."""
-        pair = motion(image), motion(image.flip(-1))
-        source, driving = (heads["scale"][..., None] * heads["kp"].reshape(1, KEYPOINTS, 3) for heads in pair)
-        return SourceFeatures(appearance(image), source), driving
 
     def _picture(self, features: SourceFeatures, driving: Tensor) -> Tensor:
         """PyTorch's own picture."""

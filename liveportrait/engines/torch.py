@@ -261,10 +261,7 @@ class TorchEngine(Engine):
     def _test_frame(self) -> Tensor:
         """Draw a synthetic head in the pose of its mirror image."""
         image = self._image(_test_picture())
-        volume = self._appearance(image).float()
-        pair = _floats(self._motion(image)), _floats(self._motion(image.flip(-1)))
-        source, driving = (heads["scale"][..., None] * heads["kp"].reshape(1, KEYPOINTS, 3) for heads in pair)
-        return self._draw(SourceFeatures(volume, source), driving)
+        return self._draw(*_mirror_case(image, self._appearance, lambda view: _floats(self._motion(view))))
 
     def _draw(self, features: SourceFeatures, driving: Tensor) -> Tensor:
         """(B, 3, 512, 512) float32 RGB, 0..1."""
@@ -415,6 +412,13 @@ def _resized(crop: Image, interpolation: int) -> Image:
     if len(crop) == INPUT_SIZE:
         return crop
     return np.asarray(cv2.resize(crop, (INPUT_SIZE, INPUT_SIZE), interpolation=interpolation), np.uint8)
+
+
+def _mirror_case(image: Tensor, appearance: Any, motion: Any) -> tuple[SourceFeatures, Tensor]:
+    """A test picture read by F and M, and the keypoints of its mirror image; all float32."""
+    pair = motion(image), motion(image.flip(-1))
+    source, driving = (heads["scale"][..., None] * heads["kp"].reshape(1, KEYPOINTS, 3) for heads in pair)
+    return SourceFeatures(appearance(image).float(), source.float()), driving.float()
 
 
 def _test_picture() -> Image:

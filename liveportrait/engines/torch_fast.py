@@ -24,7 +24,6 @@ import numpy as np
 from liveportrait.engines.base import Image, Portrait
 from liveportrait.engines.compiled import compiled, compiler_missing, keep_compiled
 from liveportrait.engines.graph import CudaRecorder, Recorder, StaticGraph, leaves, rebuilt
-from liveportrait.engines.liveportrait21 import KEYPOINTS
 from liveportrait.engines.memory import SpeedMemory, fingerprint, speed_key
 from liveportrait.engines.precision import (
     LOWEST_INT8_PSNR,
@@ -36,7 +35,14 @@ from liveportrait.engines.precision import (
     judge_pictures,
     psnr,
 )
-from liveportrait.engines.torch import SourceFeatures, TorchEngine, _checked_keypoints, _features, _test_picture
+from liveportrait.engines.torch import (
+    SourceFeatures,
+    TorchEngine,
+    _checked_keypoints,
+    _features,
+    _mirror_case,
+    _test_picture,
+)
 from liveportrait.motion import Array, Motion
 from models.registry import ModelError
 
@@ -420,10 +426,7 @@ class TorchFastEngine(TorchEngine):
 
     def _test_case(self) -> tuple[SourceFeatures, Tensor]:
         """A synthetic head, and the keypoints of its mirror image."""
-        image = self._image(_test_picture())
-        pair = (self._motion(image), self._motion(image.flip(-1)))
-        source, driving = (heads["scale"][..., None] * heads["kp"].reshape(1, KEYPOINTS, 3) for heads in pair)
-        return SourceFeatures(self._appearance(image).float(), source.float()), driving.float()
+        return _mirror_case(self._image(_test_picture()), self._appearance, self._motion)
 
     def _source(self, features: SourceFeatures) -> WarpSource:
         """What W needs of a source; that of the last one is kept."""

@@ -10,12 +10,10 @@ from PySide6.QtGui import QColor
 from PySide6.QtWidgets import (
     QColorDialog,
     QComboBox,
-    QFrame,
     QHBoxLayout,
     QLabel,
     QLineEdit,
     QPushButton,
-    QScrollArea,
     QSizePolicy,
     QVBoxLayout,
     QWidget,
@@ -24,7 +22,7 @@ from PySide6.QtWidgets import (
 from app.errors import AppError
 from app.gui.session import Session, panel_live_options, panel_options
 from app.gui.translate import mark, tr
-from app.gui.widgets.basic import Section, SliderRow, Switch, tool_button
+from app.gui.widgets.basic import Section, SliderRow, Switch, scrolled, tool_button
 from app.gui.widgets.parts import PartsEditor
 from app.gui.wording import say
 from app.live_options import live_options
@@ -255,15 +253,9 @@ class ControlPanel(QWidget):
         row.setContentsMargins(10, 8, 10, 0)
         row.addWidget(self._advanced)
         self._column.insertLayout(self._column.count() - 1, row)
-        area = QScrollArea()
-        area.setWidget(content)
-        area.setWidgetResizable(True)
-        area.setFrameShape(QFrame.Shape.NoFrame)
-        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         box = QVBoxLayout(self)
         box.setContentsMargins(0, 0, 0, 0)
-        box.addWidget(area)
+        box.addWidget(scrolled(content))
         self.show_advanced(False)
 
     @property

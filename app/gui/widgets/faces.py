@@ -7,17 +7,17 @@ from pathlib import Path
 from typing import Final
 
 from PySide6.QtCore import QSize, Qt, Signal
-from PySide6.QtGui import QDragEnterEvent, QDropEvent, QImage, QPixmap
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtGui import QImage, QPixmap
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from app.gui.translate import tr
-from app.gui.widgets.basic import Switch, tool_button
+from app.gui.widgets.basic import FileTarget, Switch, scrolled, tool_button
 
 THUMB: Final = 44  # side of a face's picture in logical pixels
 WIDTH: Final = 250
 
 
-class FaceRow(QWidget):
+class FaceRow(FileTarget):
     """One face: its picture, whether it moves, and its driver.
 
     Args:
@@ -27,16 +27,14 @@ class FaceRow(QWidget):
     Signals:
         toggled: Whether it moves; by the user.
         requested: A driver is to be chosen; the button stands beside the choice.
-        dropped: A file was dropped, or empty: it follows the driver of all.
+        dropped: A file was dropped, or empty: it is to follow the driver of all.
     """
 
     toggled = Signal(bool)
     requested = Signal(object)
-    dropped = Signal(str)
 
     def __init__(self, number: int, image: QImage) -> None:
         super().__init__()
-        self.setAcceptDrops(True)
         self.title = tr("Face {number}", number=number)
         self.driver = ""
         picture = QLabel()
@@ -76,18 +74,6 @@ class FaceRow(QWidget):
         self.button.setEnabled(moves)
         self.clear.setVisible(bool(driver) and moves)
 
-    def dragEnterEvent(self, event: QDragEnterEvent) -> None:  # noqa: N802 - Qt's name
-        """Take files."""
-        if any(url.isLocalFile() for url in event.mimeData().urls()):
-            event.acceptProposedAction()
-
-    def dropEvent(self, event: QDropEvent) -> None:  # noqa: N802
-        """Use the file that was dropped as the driver of this face."""
-        files = [url.toLocalFile() for url in event.mimeData().urls() if url.isLocalFile()]
-        if files:
-            event.acceptProposedAction()
-            self.dropped.emit(files[0])
-
 
 class FaceList(QWidget):
     """All faces of a portrait.
@@ -118,18 +104,12 @@ class FaceList(QWidget):
         self._column.setContentsMargins(0, 0, 6, 0)
         self._column.setSpacing(14)
         self._column.setAlignment(Qt.AlignmentFlag.AlignTop)
-        area = QScrollArea()
-        area.setWidget(content)
-        area.setWidgetResizable(True)
-        area.setFrameShape(QFrame.Shape.NoFrame)
-        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         box = QVBoxLayout(self)
         box.setContentsMargins(0, 0, 0, 0)
         box.setSpacing(10)
         box.addWidget(heading)
         box.addWidget(hint)
-        box.addWidget(area, 1)
+        box.addWidget(scrolled(content), 1)
         box.addWidget(self.everybody)
 
     @staticmethod

@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Final
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtGui import QDragEnterEvent, QDropEvent
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from app.gui.session import Session
 from app.gui.translate import mark, tr
-from app.gui.widgets.basic import tool_button
+from app.gui.widgets.basic import FileTarget, tool_button
 
 PARTS: Final = (
     ("pose_from", mark("Head"), mark("Turns and shifts of the head come from this clip or template.")),
@@ -21,7 +20,7 @@ PARTS: Final = (
 )
 
 
-class PartRow(QWidget):
+class PartRow(FileTarget):
     """One part.
 
     Args:
@@ -39,7 +38,7 @@ class PartRow(QWidget):
     def __init__(self, title: str, help_text: str) -> None:
         super().__init__()
         self.title, self.help = title, help_text
-        self.setAcceptDrops(True)
+        self.dropped.connect(self.changed)
         label = QLabel(title)
         label.setObjectName("rowTitle")
         label.setToolTip(help_text)
@@ -67,18 +66,6 @@ class PartRow(QWidget):
         self.button.setToolTip(path or self.help)
         self.button.setAccessibleName(f"{self.title}: {name}")
         self.clear.setVisible(bool(path))
-
-    def dragEnterEvent(self, event: QDragEnterEvent) -> None:  # noqa: N802 - Qt's name
-        """Take files."""
-        if any(url.isLocalFile() for url in event.mimeData().urls()):
-            event.acceptProposedAction()
-
-    def dropEvent(self, event: QDropEvent) -> None:  # noqa: N802
-        """Use the file that was dropped."""
-        files = [url.toLocalFile() for url in event.mimeData().urls() if url.isLocalFile()]
-        if files:
-            event.acceptProposedAction()
-            self.changed.emit(files[0])
 
 
 class PartsEditor(QWidget):

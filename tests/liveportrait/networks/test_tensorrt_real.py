@@ -196,7 +196,7 @@ def test_the_engine_draws_what_pytorch_draws(made, plain, onnx_folder, tmp_path,
                 write_engine(stream, key, str(onnx_).encode(), 0.0)
             return cache.adopt(key, part)
 
-    monkeypatch.setattr("liveportrait.engines.tensorrt.LOWEST_PSNR", 45.0)
+    monkeypatch.setattr("liveportrait.engines.precision.LOWEST_PSNR", 45.0)
     cache = EngineCache(tmp_path)
     engine = TensorRtEngine(
         plain, device="cpu", precision="fp16", exports=onnx_folder, cache=cache, build=build,

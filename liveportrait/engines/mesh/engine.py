@@ -17,7 +17,7 @@ from liveportrait.crop import Box, Crop
 from liveportrait.engines.base import Engine, Image, Portrait
 from liveportrait.engines.mesh import background, eyes, fit, mirror, mouth, sliders
 from liveportrait.engines.mesh.data import face_model
-from liveportrait.engines.mesh.geometry import eye_opening, smoothstep
+from liveportrait.engines.mesh.geometry import eye_opening, lip_gap, smoothstep
 from liveportrait.engines.mesh.layout import Layout, Pose, build_layout, compress_depth
 from liveportrait.engines.mesh.raster import rasterise
 from liveportrait.engines.mesh.regions import region_weights
@@ -34,6 +34,7 @@ ROOM_ABOVE = 0.04  # share of the crop's side that is kept free above the head
 _LOOK = 192  # pixels of the crop in which the head's upper end is looked for
 MAX_TILT = np.radians(20)  # heads tilted further are levelled by the crop
 SMOOTH_TURN = 3.0  # degrees of head turn from which on outlines are smoothed
+SMOOTH_GAP = 0.12  # or further opening of the mouth, face widths: the lower lip then lies over the chin
 JUMP = 6.0  # pixels of source between every other pixel that count as an outline
 MAX_SHIFT = 0.42  # head translation that the crop has room for, in face widths
 
@@ -108,10 +109,11 @@ class MeshEngine(Engine):
                 plate = background.background_plate(image, person)
         layout = build_layout(points, size, person)
         yy, xx = np.mgrid[:size, :size].astype(np.float32)
+        both = eyes.prepare_eyes(image, points)
         features = MeshFeatures(
             layout=layout,
-            eyes=eyes.prepare_eyes(image, points),
-            mouth=mouth.prepare_mouth(image, points, layout),
+            eyes=both,
+            mouth=mouth.prepare_mouth(image, points, layout, eyes.white_of(both)),
             mirror=mirror.build_mirror(image, points, layout),
             person=person,
             plate=plate,
@@ -209,7 +211,9 @@ class MeshEngine(Engine):
         pose = Pose.fit(f.layout.canonical, points)
         shape = pose.invert(points)
         vertices = f.layout.place(shape, pose)
-        image, alpha, hair = self._warp(crop, f, vertices, _angle_between(pose, f.layout.pose))
+        turn = _angle_between(pose, f.layout.pose)
+        folds = turn > SMOOTH_TURN or lip_gap(shape) - f.mouth.gap > SMOOTH_GAP
+        image, alpha, hair = self._warp(crop, f, vertices, turn, folds)
         bare = None if hair is None else image.copy()
         for index, layer in enumerate(f.eyes):
             opening = eye_opening(shape, layer.eye) / max(f.openings[index], 1e-3)
@@ -222,7 +226,7 @@ class MeshEngine(Engine):
         return image if alpha is None else np.dstack([image, alpha])
 
     def _warp(
-        self, crop: Image, f: MeshFeatures, vertices: Float, turn: float
+        self, crop: Image, f: MeshFeatures, vertices: Float, turn: float, folds: bool
     ) -> tuple[Image, Image | None, Map | None]:
         """Source pixels carried along by the mesh over the background plate; alpha and hair over the face, if any."""
         layout = f.layout
@@ -235,7 +239,7 @@ class MeshEngine(Engine):
         field = rasterise(layout.triangles, drawn, texture, f.identity.copy())
         x, y = _channels(field)
         out = _carry(np.ascontiguousarray(crop[..., :3]), x, y, cv2.INTER_CUBIC)
-        if turn > SMOOTH_TURN:
+        if folds:
             _smooth_outlines(out, x, y)
         if f.mirror is not None and borrow > 0:
             texture[:, :2] = f.mirror.source + f.mirror.push * borrow

@@ -341,6 +341,12 @@ def _lid_shadow(inside: Picture, width: float) -> Picture:
     return np.asarray((1 - 0.42 * np.clip(shadow, 0, 1)) * round_ball, np.float32)
 
 
+def white_of(layers: tuple[EyeLayer, EyeLayer]) -> Picture:
+    """(3,) colour of the white of the eye that shows it brighter: what white is in the light of this picture."""
+    tones = [layer.ball[layer.size // 3 : -layer.size // 3].mean((0, 1)) for layer in layers]
+    return np.asarray(max(tones, key=lambda tone: float(tone.sum())), np.float32)
+
+
 def prepare_eyes(image: Image, points: Float) -> tuple[EyeLayer, EyeLayer]:
     """Both eyes, left of the picture first."""
     left, right = (prepare_eye(image, points, eye) for eye in EYES)

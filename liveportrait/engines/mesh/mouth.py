@@ -43,8 +43,15 @@ def _rgb(lightness: float, a: float, b: float) -> Picture:
     return np.asarray(cv2.cvtColor(lab, cv2.COLOR_LAB2RGB)[0, 0], np.float32)
 
 
-def prepare_mouth(image: Image, points: Float, layout: Layout) -> MouthLayer:
-    """Take the colours of lips and cheeks from the source crop (S, S, 3) at points (478, 3)."""
+def prepare_mouth(image: Image, points: Float, layout: Layout, white: Picture) -> MouthLayer:
+    """Take the colours from lips, cheeks and eyes.
+
+    Args:
+        image: (S, S, 3) source crop.
+        points: (478, 3) crop pixels.
+        layout: The source's mesh.
+        white: (3,) white of the eyes, 0..255: its tint is that of the teeth too.
+    """
     size = image.shape[0]
     lab = cv2.cvtColor(image, cv2.COLOR_RGB2LAB).astype(np.float32)
     outer = polygon_mask(size, size, closed_curve(points[list(LIPS_OUTER), :2])) > 0.5
@@ -53,7 +60,14 @@ def prepare_mouth(image: Image, points: Float, layout: Layout) -> MouthLayer:
     cheeks = np.clip(np.round(points[list(CHEEKS), :2]), 0, size - 1).astype(int)
     skin = np.median(lab[cheeks[:, 1], cheeks[:, 0]], 0)
     ka, kb = lip[1] - 128, lip[2] - 128
-    tooth = _rgb(min(1.14 * skin[0] + 8, 230), 128 + 0.45 * (skin[1] - 128), 128 + 0.7 * (skin[2] - 128))
+    tint = cv2.cvtColor(white.astype(np.uint8)[None, None], cv2.COLOR_RGB2LAB)[0, 0, 1:].astype(np.float32) - 128
+    chroma = skin[1:] - 128
+    tooth = _rgb(
+        min(1.14 * skin[0] + 8, 230),
+        128 + 0.2 * chroma[0] + 0.35 * tint[0],
+        128 + 0.35 * chroma[1] + 0.6 * tint[1],
+    )
+    red = min(10.0, 0.6 * float(np.hypot(*chroma)))  # of a tongue beside pale lips; none in black and white
     gap = lip_gap(layout.canonical)
     own: Image | None = None
     own_mask: Picture | None = None
@@ -69,7 +83,7 @@ def prepare_mouth(image: Image, points: Float, layout: Layout) -> MouthLayer:
     return MouthLayer(
         gap=gap,
         dark=_rgb(0.12 * lip[0] + 6, 128 + 0.55 * ka, 128 + 0.45 * kb),
-        tongue=_rgb(min(0.8 * lip[0], 140), 128 + max(0.95 * ka, 10), 128 + 0.6 * kb),
+        tongue=_rgb(min(0.8 * lip[0], 140), 128 + max(0.95 * ka, red), 128 + 0.6 * kb),
         tooth=tooth,
         own=own,
         own_mask=own_mask,
@@ -158,7 +172,9 @@ def _cavity(
     upper = _tooth_row(x, UPPER_TEETH, soft) * _above(y - edge, soft)
     relief = (1 - 0.55 * (x / 0.2) ** 2) * (0.90 + 0.10 * np.clip((edge - y) / 0.05, 0, 1))
     out += (layer.tooth * np.clip(relief, 0.25, 1)[..., None] - out) * upper[..., None]
-    out = np.asarray(cv2.GaussianBlur(out, (0, 0), max(0.5, 0.0025 * pose.scale)), np.float32) * shadow[..., None]
+    out = np.asarray(cv2.GaussianBlur(out, (0, 0), max(0.5, 0.0025 * pose.scale)), np.float32)
+    shade = 1 - shadow[..., None]
+    out += (SHADE_TINT * layer.dark - out) * shade  # light under the lip has the colour of the mouth
     if layer.own is not None and layer.own_mask is not None:
         out += _own_interior(layer, vertices, layout, pose, x, y, gap, out)
     return out
@@ -201,6 +217,7 @@ def _own_interior(
 OWN_GROWTH = 1.2  # the photo's own teeth are stretched so far at most
 OPEN = 0.025  # lip gap in face widths from which on a source's mouth counts as open
 TEETH_DEPTH = 0.05  # front teeth lie this far behind the lips, face widths
+SHADE_TINT = 0.8  # of the colour of the depth that shadows of the lip take on
 LIP_SHADOW = 0.016  # reach of the upper lip's shadow, face widths
 UPPER_EDGE = 0.011  # edge of the upper front teeth below the resting lip line, face widths
 LOWER_SHOWN = 0.022  # of the lower front teeth the lip lets see so much at most

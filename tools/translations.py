@@ -21,7 +21,8 @@ LOWER = (  # what the window shows of the layers below it
     "app/render/output.py", "app/render/driving.py", "app/render/edit.py", "app/render/job.py", "app/render/motion.py",
     "app/render/parts.py", "app/render/pipeline.py", "app/jobs/perform.py", "app/jobs/queue.py", "app/jobs/runner.py",
     "app/jobs/store.py", "app/jobs/target.py", "app/options.py", "app/values.py", "app/textfiles.py", "app/presets.py",
-    "app/expressions.py", "models/download.py", "models/face.py", "liveportrait/engines/__init__.py",
+    "app/option_info.py", "app/expressions.py", "models/download.py", "models/face.py",
+    "liveportrait/engines/__init__.py",
 )  # fmt: skip
 SPEAKERS = ("warn", "info", "note", "Finding")
 

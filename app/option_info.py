@@ -1,0 +1,199 @@
+"""How one option is declared, read from text and checked; what options there are stands in ``app.options``.
+
+This module imports nothing heavy on purpose: the command line answers ``--help`` from it.
+"""
+
+from __future__ import annotations
+
+import math
+import typing
+from collections.abc import Callable
+from dataclasses import Field, dataclass, fields
+from difflib import get_close_matches
+from typing import Any, Final, Literal, get_args, get_origin
+
+from app.errors import UsageError
+from app.values import (
+    parse_colour,
+    parse_crop,
+    parse_detector,
+    parse_driver_for,
+    parse_face,
+    parse_faces,
+    parse_mask,
+    parse_rate,
+    parse_reference,
+    parse_sliders,
+)
+
+# Options of a single run: they make no sense in a preset.
+RUN_ONLY: Final = frozenset({"output", "overwrite", "json_lines", "quiet", "crop", "points", "driver_for"})
+
+
+@dataclass(frozen=True)
+class OptionInfo:
+    """Declaration of one option.
+
+    Attributes:
+        name: Name in presets and job files, unique among all options.
+        section: Field of RenderOptions that holds it.
+        kind: bool, int, float or str.
+        choices: Allowed words, empty if any value within the bounds is.
+        default: Value when nobody sets it.
+        minimum: Smallest number, inclusive, or None.
+        maximum: Largest number, inclusive, or None.
+        step: Step of a slider, or None.
+        unit: Unit of a number, may be empty.
+        title: Short name for people.
+        help: One or two sentences.
+        group: Heading that it stands under.
+        flags: Command-line flags.
+        advanced: Hidden in the window until asked for.
+        run_only: Not allowed in presets.
+        repeat: May be given several times; the value holds one entry on each line.
+    """
+
+    name: str
+    section: str
+    kind: type
+    choices: tuple[str, ...]
+    default: Any
+    minimum: float | None
+    maximum: float | None
+    step: float | None
+    unit: str
+    title: str
+    help: str
+    group: str
+    flags: tuple[str, ...]
+    advanced: bool
+    run_only: bool
+    repeat: bool = False
+
+    @property
+    def bounds(self) -> str:
+        """Allowed values in words: "0 to 3", "all, exp, pose, lip or eyes", "yes or no"."""
+        if self.choices:
+            return f"{', '.join(self.choices[:-1])} or {self.choices[-1]}"
+        if self.kind is bool:
+            return "yes or no"
+        if self.minimum is not None and self.maximum is not None:
+            return f"{self.minimum:g} to {self.maximum:g}{' ' + self.unit if self.unit else ''}"
+        return ""
+
+    def check(self, value: Any, label: str = "") -> Any:
+        """Turn a value from a file, a flag or a widget into the option's type and check it.
+
+        Args:
+            value: Text from the command line, or a value of a TOML or JSON file.
+            label: What to call the option in an error, its name by default.
+
+        Raises:
+            UsageError: The value does not fit; the message names option, value and bounds.
+        """
+        label = label or self.name
+        if self.repeat and isinstance(value, (list, tuple)) and all(isinstance(one, str) for one in value):
+            value = "\n".join(value)
+        given = value if isinstance(value, str) else repr(value)
+        if self.kind is bool:
+            value = _to_bool(value)
+        elif self.kind in (int, float):
+            value = _to_number(value, self.kind)
+        elif not isinstance(value, str):
+            value = str(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+        if value is None:
+            wanted = {bool: "yes or no", int: "a whole number", float: "a number", str: "text"}[self.kind]
+            if self.kind in (int, float) and self.bounds:
+                wanted += f" from {self.bounds}"
+            raise UsageError(f"{label}: {given!r} is not {wanted}.")
+        if self.choices and value not in self.choices:
+            near = get_close_matches(value, self.choices, 1)
+            raise UsageError(
+                f"{label}: {value!r} is not one of {', '.join(self.choices)}.",
+                f"Did you mean {near[0]}?" if near else "",
+            )
+        too_small = self.minimum is not None and value < self.minimum
+        if too_small or (self.maximum is not None and value > self.maximum):
+            raise UsageError(f"{label}: {given} is out of bounds, it must be {self.bounds}.")
+        parse = PARSERS.get(self.name)
+        if parse is not None and value != self.default:
+            try:
+                parse(value)
+            except ValueError as error:
+                raise UsageError(f"{label}: {error}") from None
+        return value
+
+
+def _to_bool(value: Any) -> bool | None:
+    if isinstance(value, str):
+        return {"true": True, "yes": True, "on": True, "1": True,
+                "false": False, "no": False, "off": False, "0": False}.get(value.strip().lower())  # fmt: skip
+    return value if isinstance(value, bool) else None
+
+
+def _to_number(value: Any, kind: type) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+        return None
+    try:
+        number = float(value)
+    except ValueError:
+        return None
+    if not math.isfinite(number):
+        return None
+    if kind is float:
+        return number
+    return int(number) if number == int(number) else None
+
+
+PARSERS: Final[dict[str, Callable[[str], Any]]] = {
+    "fps": parse_rate,
+    "face": parse_faces,
+    "driving_face": parse_face,
+    "crop": parse_crop,
+    "driver_for": parse_driver_for,
+    "detector": parse_detector,
+    "mask": parse_mask,
+    "reference": parse_reference,
+    "background": parse_colour,
+    "sliders": parse_sliders,
+}
+
+
+def _info(section: str, spec: Field[Any], hint: Any) -> OptionInfo:
+    data = spec.metadata
+    choices = tuple(get_args(hint)) if get_origin(hint) is Literal else ()
+    flags = tuple(data["flag"].split()) or ("--" + spec.name.replace("_", "-"),)
+    return OptionInfo(
+        name=spec.name,
+        section=section,
+        kind=str if choices else hint,
+        choices=choices,
+        default=spec.default,
+        minimum=data["minimum"],
+        maximum=data["maximum"],
+        step=data["step"],
+        unit=data["unit"],
+        title=data["title"],
+        help=data["help"],
+        group=data["group"],
+        flags=flags,
+        advanced=data["advanced"],
+        run_only=spec.name in RUN_ONLY,
+        repeat=data["repeat"],
+    )
+
+
+def declared(section: str, kind: Any) -> tuple[OptionInfo, ...]:
+    """Declarations of a dataclass of options."""
+    hints = typing.get_type_hints(kind)
+    own = sorted(fields(kind), key=lambda spec: spec.name not in kind.__annotations__)  # what is taken in comes last
+    return tuple(_info(section, spec, hints[spec.name]) for spec in own)
+
+
+def show_value(value: Any) -> str:
+    """A value as people write it."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:g}"
+    return str(value) or "none"

@@ -59,7 +59,7 @@ def lower_texts() -> Iterator[str]:
             for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
                 if isinstance(node, ast.Call):
                     called = getattr(node.func, "id", getattr(node.func, "attr", ""))
-                    speaks = called in SPEAKERS or called.endswith("Error")
+                    speaks = called in SPEAKERS or called.endswith("Error") or is_note(node.func)
                     parts: list[ast.AST] = [*node.args] if speaks else []
                     parts += [word.value for word in node.keywords if word.arg in ("error", "message")]
                 elif isinstance(node, ast.Return) and isinstance(node.value, (ast.JoinedStr, ast.IfExp)):
@@ -71,6 +71,13 @@ def lower_texts() -> Iterator[str]:
                         text = template(one)
                         if text and is_sentence(text):
                             yield text
+
+
+def is_note(called: ast.AST) -> bool:
+    """Whether a call is that of ``notes.append``."""
+    if not isinstance(called, ast.Attribute) or called.attr != "append":
+        return False
+    return getattr(called.value, "id", getattr(called.value, "attr", "")) == "notes"
 
 
 WORDS = (  # that stand in places of the sentences, or are joined to them

@@ -345,6 +345,9 @@ class History:
         self._future.clear()
         self._key, self._at = key, now
         self.session = session
+        if merge and self._past[-1][0] == session:  # back where it began: there is nothing to undo
+            self._past.pop()
+            self._key = ""
         return True
 
     @property

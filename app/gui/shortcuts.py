@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from PySide6.QtCore import QObject, QSettings, Qt
-from PySide6.QtGui import QAction, QActionGroup, QKeySequence
-from PySide6.QtWidgets import QWidget
+from PySide6.QtGui import QAction, QActionGroup, QKeyEvent, QKeySequence
+from PySide6.QtWidgets import QAbstractButton, QAbstractItemView, QAbstractSlider, QComboBox, QWidget
 
 from app.gui import icons
 from app.gui.translate import mark, tr
 from app.gui.widgets.basic import colours
+from app.gui.wording import folded, plain
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,10 @@ COMMANDS: Final = (
     Command("shortcuts", mark("Keyboard shortcuts…"), "F1", "keyboard", mark("Program")),
     Command("quit", mark("Quit"), "Ctrl+Q", "", mark("Program")),
 )
+MOVES: Final = frozenset(
+    (Qt.Key.Key_Left, Qt.Key.Key_Right, Qt.Key.Key_Up, Qt.Key.Key_Down, Qt.Key.Key_Home, Qt.Key.Key_End,
+     Qt.Key.Key_PageUp, Qt.Key.Key_PageDown)
+)  # fmt: skip
 CHECKABLE: Final = (
     "view_result", "view_side", "view_over", "show_queue", "record", "virtual_camera", "full_screen", "loop",
 )  # fmt: skip
@@ -137,16 +142,47 @@ class Actions(QObject):
                 self._actions[command.name].setIcon(icons.icon(command.icon, c.text, c.faint))
 
     def _load(self) -> None:
+        """Use the kept keys; where a default is among them for another command, the user's choice counts."""
+        kept: dict[str, str] = {}
         for command in COMMANDS:
-            own = self._settings.value(f"keys/{command.name}", command.keys)
-            self._apply(command, own if isinstance(own, str) else command.keys)
+            own = self._settings.value(f"keys/{command.name}")
+            if isinstance(own, str) and (not own or own not in kept.values()):
+                kept[command.name] = own
+        taken = {own for own in kept.values() if own}
+        for command in COMMANDS:
+            free = "" if command.keys in taken else command.keys
+            self._apply(command, kept.get(command.name, free))
 
     def _apply(self, command: Command, keys: str) -> None:
         action = self._actions[command.name]
         sequence = QKeySequence.fromString(keys, QKeySequence.SequenceFormat.PortableText)
         action.setShortcut(sequence)
-        native = sequence.toString(QKeySequence.SequenceFormat.NativeText)
-        action.setToolTip(f"{tr(command.text)} ({native})" if native else tr(command.text))
+        self.retitle(command.name, tr(command.text))
+
+    def retitle(self, name: str, text: str) -> None:
+        """Give a command another text, in the menu and in the tool tip with its keys."""
+        action = self._actions[name]
+        native = action.shortcut().toString(QKeySequence.SequenceFormat.NativeText)
+        action.setText(plain(text))
+        action.setToolTip(folded(f"{text} ({native})" if native else text))
+
+
+def uses_key(widget: QWidget, event: QKeyEvent) -> bool:
+    """Whether a control that has the focus needs a key for itself, so that no command of the window takes it.
+
+    Space presses a button, Home moves a slider, letters choose in a list: all without Ctrl or Alt.
+    """
+    held = Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.AltModifier | Qt.KeyboardModifier.MetaModifier
+    if event.modifiers() & held:
+        return False
+    key = Qt.Key(event.key())
+    if isinstance(widget, QAbstractButton):
+        return key == Qt.Key.Key_Space
+    if isinstance(widget, QAbstractSlider):
+        return key in MOVES
+    if isinstance(widget, (QComboBox, QAbstractItemView)):
+        return key in MOVES or bool(event.text().strip()) or key == Qt.Key.Key_Space
+    return False
 
 
 def clashes(keys: dict[str, str]) -> dict[str, list[str]]:

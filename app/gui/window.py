@@ -5,13 +5,13 @@ from __future__ import annotations
 import threading
 
 from PySide6.QtCore import QByteArray, QEvent, QPointF, QSize, Qt, QTimer, Signal
-from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent, QShowEvent
-from PySide6.QtWidgets import QHBoxLayout, QMainWindow, QSplitter, QVBoxLayout, QWidget
+from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent, QKeyEvent, QShowEvent
+from PySide6.QtWidgets import QApplication, QHBoxLayout, QMainWindow, QSplitter, QVBoxLayout, QWidget
 
 from app.gui import icons, pictures
 from app.gui.commands import Commands
 from app.gui.dialogs.messages import CloseDialog, show_error
-from app.gui.shortcuts import Actions
+from app.gui.shortcuts import Actions, uses_key
 from app.gui.studio import Studio
 from app.gui.theme import Theme
 from app.gui.translate import Languages, tr
@@ -161,7 +161,7 @@ class MainWindow(QMainWindow):
         for name, text, title in (("undo", history.undo_text, tr("Undo")), ("redo", history.redo_text, tr("Redo"))):
             action = self.actions_[name]
             action.setEnabled(bool(text))
-            action.setText(f"{title}: {text}" if text else title)
+            self.actions_.retitle(name, f"{title}: {text}" if text else title)
         self.show_playback()
         if not session.portraits:
             self.preview.show_picture(None)
@@ -308,6 +308,26 @@ class MainWindow(QMainWindow):
         """The preview has the focus at first, so that its keys work."""
         super().showEvent(event)
         self.preview.setFocus()
+
+    def event(self, event: QEvent) -> bool:
+        """Keys that the control with the focus needs are not those of commands."""
+        if event.type() == QEvent.Type.ShortcutOverride and isinstance(event, QKeyEvent):
+            focused = QApplication.focusWidget()
+            if focused is not None and focused.window() is self and uses_key(focused, event):
+                event.accept()
+                return True
+        return super().event(event)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802
+        """Escape closes a message, leaves the full screen, and else gives the focus back to the preview."""
+        if event.key() != Qt.Key.Key_Escape:
+            super().keyPressEvent(event)
+        elif self.toast.isVisible():
+            self.toast.hide()
+        elif self.isFullScreen():
+            self.actions_["full_screen"].trigger()
+        else:
+            self.preview.setFocus()
 
     def changeEvent(self, event: QEvent) -> None:  # noqa: N802
         """A move to another screen may change the scale."""

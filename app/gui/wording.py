@@ -6,17 +6,31 @@ a sentence that fits such a pattern is said in the other language with what stan
 
 from __future__ import annotations
 
+import html
 import re
+import textwrap
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final
 
 from PySide6.QtCore import QCoreApplication
 
-from app.gui.translate import CONTEXT, FOLDER, LANGUAGES, read_catalogue
+from app.gui.translate import CONTEXT, FOLDER, LANGUAGES, mark, read_catalogue, tr
+from app.options import all_options
 
 PLACE: Final = re.compile(r"\{(\d+)\}")
 BREAK: Final = re.compile(r"(?<=[.!?])\s+(?=[A-Z`\"'])|(?<=[.!?])\s+(?=/)|\n")
+FLAG: Final = re.compile(r"(?<![\w-])--(no-)?([a-z][a-z0-9-]*)")
+IN_WINDOW: Final = {  # advice for the command line, and what it is in the window
+    "Name the square around it with --crop x,y,size, or take a picture that shows it larger.":
+        mark('Set the square by hand under "Crop and face".'),
+    " (--face chooses)": mark(' ("Crop and face" chooses)'),
+    "Connect one, or name a video file as the camera.": mark("Connect one and look again, or choose a clip."),
+    "Add --overwrite to replace it, or choose another name.": mark("Choose another name."),
+    "Add --overwrite to replace it.": mark("Choose another name."),
+    "(--reference auto)": mark('("Neutral reference": auto)'),
+}  # fmt: skip
+COLUMNS: Final = 64  # of a tool tip
 Pattern = tuple[re.Pattern[str], str]
 
 
@@ -54,7 +68,44 @@ def _language() -> str:
 def say(text: str) -> str:
     """A sentence, or several, of a lower layer in the language in use; what is not known stays English."""
     language = _language()
-    return text if language == "en" or not text else translated(text, language)
+    if not text:
+        return text
+    for command_line, window in IN_WINDOW.items():
+        text = text.replace(command_line, tr(window))
+    return titled(text if language == "en" else translated(text, language))
+
+
+def titled(text: str) -> str:
+    """A text that names flags of the command line, with the titles that the options have in the window instead."""
+
+    def title(match: re.Match[str]) -> str:
+        name = _titles().get(match[2])
+        if name is None:
+            return match[0]
+        named = tr('"{title}"', title=tr(name))
+        return tr("{option} off", option=named) if match[1] else named
+
+    return FLAG.sub(title, text)
+
+
+@lru_cache(maxsize=1)
+def _titles() -> Mapping[str, str]:
+    """Flag without its dashes -> title of its option."""
+    found = {flag.lstrip("-"): info.title for info in all_options() for flag in info.flags}
+    return found | dict.fromkeys(("crop", "face", "points", "driver-for"), mark("Crop and face"))
+
+
+def folded(text: str) -> str:
+    """A text for a tool tip: in lines that can be read, and shown as it is whatever signs it holds."""
+    lines = (textwrap.fill(line, COLUMNS, break_long_words=False, break_on_hyphens=False) for line in text.split("\n"))
+    whole = "\n".join(lines)
+    looks_rich = re.search(r"<[/!a-zA-Z]", whole) is not None
+    return f"<qt>{html.escape(whole)}</qt>".replace("\n", "<br>") if looks_rich else whole
+
+
+def plain(text: str) -> str:
+    """A text for a button or a menu, such as a file's name: an ampersand is an ampersand, and no key."""
+    return text.replace("&", "&&")
 
 
 def translated(text: str, language: str) -> str:

@@ -112,7 +112,8 @@ def test_wrong_text_is_marked_and_not_taken(qtbot: QtBot) -> None:
     edit.editingFinished.emit()
     assert told == []
     assert edit.property("wrong") is True
-    assert "middle" in edit.toolTip()
+    assert "middle" in editor.fault.text()
+    assert not editor.fault.isHidden()
     edit.setText("12")
     edit.editingFinished.emit()
     assert (told, edit.property("wrong")) == (["12"], False)

@@ -324,7 +324,7 @@ class Transport(QWidget):
         self.recentre.setVisible(kind in ("file", "camera"))
         c = colours()
         self._actions["play"].setIcon(icons.icon("play" if paused else "pause", c.text, c.faint))
-        self._actions["play"].setText(tr("Play") if paused else tr("Pause"))
+        self._actions.retitle("play", tr("Play") if paused else tr("Pause"))
         self.play.setAccessibleName(tr("Play") if paused else tr("Pause"))
 
     def show_place(self, place: Place | None) -> None:

@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QPoint, QPointF, QRect, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QColor, QDragEnterEvent, QDropEvent, QMouseEvent, QPainter, QPaintEvent, QWheelEvent
+from collections.abc import Callable
+
+from PySide6.QtCore import QEvent, QObject, QPoint, QPointF, QRect, QRectF, QSize, Qt, Signal
+from PySide6.QtGui import (
+    QColor,
+    QDragEnterEvent,
+    QDropEvent,
+    QKeyEvent,
+    QKeySequence,
+    QMouseEvent,
+    QPainter,
+    QPaintEvent,
+    QWheelEvent,
+)
 from PySide6.QtWidgets import (
     QApplication,
     QCheckBox,
@@ -13,6 +25,7 @@ from PySide6.QtWidgets import (
     QLabel,
     QLayout,
     QLayoutItem,
+    QLineEdit,
     QScrollArea,
     QSizePolicy,
     QSlider,
@@ -24,6 +37,7 @@ from PySide6.QtWidgets import (
 from app.gui import icons
 from app.gui.theme import DARK, Colours, Theme
 from app.gui.translate import tr
+from app.gui.wording import folded
 
 
 def colours() -> Colours:
@@ -138,6 +152,39 @@ class ValueSlider(QSlider):
         painter.drawEllipse(QPointF(at, middle), 2.4, 2.4)
 
 
+class FieldKeys(QObject):
+    """Keys of a field: Escape takes back what was typed; undo is that of the window unless something was typed.
+
+    Args:
+        field: The field.
+        restore: Shows what it held before.
+    """
+
+    def __init__(self, field: QLineEdit | QDoubleSpinBox, restore: Callable[[], None]) -> None:
+        super().__init__(field)
+        self._field = field
+        self._edit = field if isinstance(field, QLineEdit) else field.lineEdit()
+        self._restore = restore
+        field.installEventFilter(self)
+
+    def eventFilter(self, field: QObject, event: QEvent) -> bool:  # noqa: N802 - Qt's name
+        """See the class."""
+        if not isinstance(event, QKeyEvent) or event.type() == QEvent.Type.KeyRelease:
+            return False
+        plain_escape = event.key() == Qt.Key.Key_Escape
+        if event.type() == QEvent.Type.ShortcutOverride:
+            history = event.matches(QKeySequence.StandardKey.Undo) or event.matches(QKeySequence.StandardKey.Redo)
+            if history and not self._edit.isModified():
+                event.ignore()
+                return True
+        elif plain_escape and self._edit.isModified():
+            self._restore()
+            self._edit.setModified(False)
+            self._edit.selectAll()
+            return True
+        return False
+
+
 class SliderRow(QWidget):
     """Title, value and slider.
 
@@ -170,10 +217,9 @@ class SliderRow(QWidget):
         self.value.setKeyboardTracking(False)
         self.value.setValue(default)
         self.value.wheelEvent = lambda event: event.ignore()  # type: ignore[method-assign]
-        label = QLabel(title)
-        label.setObjectName("rowTitle")
+        FieldKeys(self.value, lambda: self.value.setValue(self.slider.number))
+        label = ElidedLabel("rowTitle", title)
         label.setMinimumWidth(40)
-        label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         label.setBuddy(self.slider)
         top = QHBoxLayout()
         top.setSpacing(6)
@@ -184,8 +230,7 @@ class SliderRow(QWidget):
         box.setSpacing(0)
         box.addLayout(top)
         box.addWidget(self.slider)
-        hint = f"{help_text}\n{tr('Double-click resets it.')}"
-        self.setToolTip(hint)
+        self.setToolTip(folded(f"{help_text}\n{tr('Double-click resets it.')}"))
         for widget in (self.slider, self.value):
             widget.setAccessibleName(title)
             widget.setAccessibleDescription(help_text)
@@ -213,8 +258,9 @@ class SliderRow(QWidget):
 class ElidedLabel(QLabel):
     """One line that is cut with dots where there is no room."""
 
-    def __init__(self, name: str = "") -> None:
-        super().__init__()
+    def __init__(self, name: str = "", text: str = "") -> None:
+        super().__init__(text)
+        self.setTextFormat(Qt.TextFormat.PlainText)
         self.setObjectName(name)
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
 
@@ -231,7 +277,7 @@ class Switch(QCheckBox):
 
     def __init__(self, text: str, help_text: str = "") -> None:
         super().__init__(text)
-        self.setToolTip(help_text)
+        self.setToolTip(folded(help_text))
         self.setAccessibleName(text)
         self.setAccessibleDescription(help_text)
         self.setCursor(Qt.CursorShape.PointingHandCursor)

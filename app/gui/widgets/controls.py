@@ -8,6 +8,7 @@ from typing import Any, Final
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QColor
 from PySide6.QtWidgets import (
+    QAbstractButton,
     QColorDialog,
     QComboBox,
     QHBoxLayout,
@@ -22,9 +23,18 @@ from PySide6.QtWidgets import (
 from app.errors import AppError
 from app.gui.session import Session, panel_live_options, panel_options
 from app.gui.translate import mark, tr
-from app.gui.widgets.basic import Section, SliderRow, Switch, scrolled, tool_button
+from app.gui.widgets.basic import (
+    ElidedLabel,
+    FieldKeys,
+    Section,
+    SliderRow,
+    Switch,
+    ValueSlider,
+    scrolled,
+    tool_button,
+)
 from app.gui.widgets.parts import PartsEditor
-from app.gui.wording import say
+from app.gui.wording import folded, plain, say, titled
 from app.live_options import live_options
 from app.options import OptionInfo, find_option, idle_options
 from liveportrait.expression import SLIDERS, Slider
@@ -84,7 +94,7 @@ class OptionEditor(QWidget):
     def __init__(self, info: OptionInfo) -> None:
         super().__init__()
         self.info = info
-        self.title, self.help = tr(info.title), tr(info.help)
+        self.title, self.help = tr(info.title), titled(tr(info.help))
         self._box = QVBoxLayout(self)
         self._box.setContentsMargins(0, 0, 0, 0)
         self._box.setSpacing(4)
@@ -96,7 +106,17 @@ class OptionEditor(QWidget):
             self._make_choice()
         else:
             self._make_text()
-        self.setToolTip(self.help)
+        self.show_hint("")
+
+    def show_hint(self, more: str) -> None:
+        """Tell what the option does, and more; on the controls within as well, which would hide it otherwise."""
+        text = f"{self.help}\n{more}" if more else self.help
+        self.main.setAccessibleDescription(" ".join(text.split("\n")))
+        if isinstance(self.main, ValueSlider) and not more:
+            text += "\n" + tr("Double-click resets it.")
+        for widget in (self, *self.findChildren(QWidget)):
+            if widget is self or (widget.toolTip() and not isinstance(widget, QAbstractButton)) or widget is self.main:
+                widget.setToolTip(folded(text))
 
     def show_value(self, value: Any) -> None:
         """Show a value without a signal."""
@@ -106,12 +126,12 @@ class OptionEditor(QWidget):
         """Grey it out while it has no effect, for a reason; empty if it has one."""
         if self.isEnabled() != (not reason):
             self.setEnabled(not reason)
-            self.setToolTip(f"{self.help}\n{reason}" if reason else self.help)
+            self.show_hint(reason)
 
     def _make_switch(self) -> None:
         switch = Switch(self.title, self.help)
         switch.setChecked(self.info.default)
-        switch.clicked.connect(self.changed.emit)
+        switch.clicked.connect(lambda on: self.changed.emit(bool(on)))  # the bare emit would get no argument
         self._show: Callable[[Any], None] = switch.setChecked
         self.main: QWidget = switch
         self._box.addWidget(switch)
@@ -139,19 +159,24 @@ class OptionEditor(QWidget):
         edit = QLineEdit()
         edit.setPlaceholderText(tr("automatic") if self.info.default == "" else str(self.info.default))
         edit.editingFinished.connect(lambda: self._take_text(edit))
-        self._show = lambda value: edit.setText(str(value)) if not edit.hasFocus() or not edit.isModified() else None
+        self._value: Any = self.info.default
+        self._show = lambda value: self._show_text(edit, value)
+        FieldKeys(edit, lambda: self._show_text(edit, self._value, typing=False))
         self._beside(edit)
+        self.fault = QLabel()
+        self.fault.setObjectName("error")
+        self.fault.setTextFormat(Qt.TextFormat.PlainText)
+        self.fault.setWordWrap(True)
+        self.fault.hide()
+        self._box.addWidget(self.fault)
         if self.info.name == "background":
             pick = tool_button("image", tr("Choose a colour"), 16)
             pick.clicked.connect(lambda: self._pick_colour(edit))
             self._line.addWidget(pick)
 
     def _beside(self, widget: QWidget) -> None:
-        label = QLabel(self.title)
-        label.setObjectName("rowTitle")
-        label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        label = ElidedLabel("rowTitle", self.title)
         label.setBuddy(widget)
-        label.setToolTip(self.help)
         widget.setAccessibleName(self.title)
         widget.setAccessibleDescription(self.help)
         widget.setMinimumWidth(60)
@@ -163,18 +188,33 @@ class OptionEditor(QWidget):
         self._box.addLayout(self._line)
         self.main = widget
 
+    def _show_text(self, edit: QLineEdit, value: Any, *, typing: bool = True) -> None:
+        """Show a value, but not over what is being typed."""
+        self._value = value
+        if typing and edit.hasFocus() and edit.isModified():
+            return
+        edit.setText(str(value))
+        self._mark(edit, "")
+
     def _take_text(self, edit: QLineEdit) -> None:
         text = edit.text().strip()
         try:
             self.info.check(text)
         except AppError as error:
-            edit.setProperty("wrong", True)
-            edit.setToolTip(say(str(error)))
-        else:
-            edit.setProperty("wrong", False)
-            edit.setToolTip(self.help)
-            edit.setModified(False)
-            self.changed.emit(text)
+            self._mark(edit, say(str(error)))
+            return
+        self._mark(edit, "")
+        edit.setModified(False)
+        self.changed.emit(text)
+
+    def _mark(self, edit: QLineEdit, fault: str) -> None:
+        """Show what is wrong with the text, under it; empty if nothing."""
+        if self.fault.text() == fault:
+            return
+        edit.setProperty("wrong", bool(fault))
+        self.fault.setText(fault)
+        self.fault.setVisible(bool(fault))
+        edit.setAccessibleDescription(fault or self.help)
         edit.style().unpolish(edit)
         edit.style().polish(edit)
 
@@ -202,7 +242,7 @@ class OpeningEditor(QWidget):
         box.addWidget(self.row)
         self.row.setVisible(False)
         self.switch.clicked.connect(lambda on: self.changed.emit(self._start if on else None))
-        self.row.changed.connect(self.changed.emit)
+        self.row.changed.connect(lambda value: self.changed.emit(float(value)))
 
     def show_value(self, value: float | None) -> None:
         """Show a value; None follows the driver."""
@@ -366,7 +406,8 @@ class ExpressionBar(QWidget):
             self._flow.takeAt(0)
         self.buttons = []
         for name in names:
-            chip = QPushButton(tr(name))
+            chip = QPushButton(plain(tr(name)))
+            chip.setToolTip(folded(tr("Use the expression {name}", name=tr(name))))
             chip.setObjectName("chip")
             chip.setAccessibleName(tr("Expression {name}", name=tr(name)))
             chip.clicked.connect(lambda _=False, key=name: self.chosen.emit(key))

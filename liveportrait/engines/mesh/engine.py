@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from liveportrait.crop import Box, Crop
 from liveportrait.engines.base import Engine, Image, Portrait
-from liveportrait.engines.mesh import background, eyes, fit, mirror, mouth, sliders
+from liveportrait.engines.mesh import background, eyes, fit, glasses, mirror, mouth, sliders
 from liveportrait.engines.mesh.data import face_model
 from liveportrait.engines.mesh.geometry import eye_opening, lip_gap, smoothstep
 from liveportrait.engines.mesh.layout import Layout, Pose, build_layout, compress_depth
@@ -52,6 +52,7 @@ class MeshFeatures:
     gaze: tuple[Float, Float]
     openings: tuple[float, float]
     identity: npt.NDArray[np.float32]
+    stiff: Float | None = None
     cover: Map | None = None
 
 
@@ -120,6 +121,7 @@ class MeshEngine(Engine):
             gaze=(eyes.gaze_offset(layout.canonical, EYE_LEFT), eyes.gaze_offset(layout.canonical, EYE_RIGHT)),
             openings=(eye_opening(layout.canonical, EYE_LEFT), eye_opening(layout.canonical, EYE_RIGHT)),
             identity=np.dstack([xx, yy, np.ones_like(xx)]),
+            stiff=glasses.stiffness(glasses.wears_glasses(image, points)),
         )
         motion = self._motion(face, size)
         canonical = face_model().mean
@@ -210,6 +212,8 @@ class MeshEngine(Engine):
         points[:, 2] = x[:, 2] * half + f.layout.pose.shift[2]
         pose = Pose.fit(f.layout.canonical, points)
         shape = pose.invert(points)
+        if f.stiff is not None:
+            shape += f.stiff * (f.layout.canonical - shape)
         vertices = f.layout.place(shape, pose)
         turn = _angle_between(pose, f.layout.pose)
         folds = turn > SMOOTH_TURN or lip_gap(shape) - f.mouth.gap > SMOOTH_GAP

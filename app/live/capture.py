@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -47,6 +48,9 @@ class Capture:
         self.source = source
         self.number = number
         self.driver: Driver = source.make(clock, engine)
+        self.since: float | None = None
+        """Clock at which it began to wait for the driver, or None while it pauses between two tries."""
+        self._clock = clock
         self._slot = slot
         self._arrived = arrived
         self._trouble = trouble
@@ -58,7 +62,8 @@ class Capture:
     def stop(self) -> None:
         """Ask it to end; returns at once."""
         self._stop.set()
-        self.driver.cancel()
+        with suppress(Exception):
+            self.driver.cancel()
 
     def join(self, timeout: float | None = None) -> bool:
         """Wait for its end; True if it has ended."""
@@ -69,8 +74,12 @@ class Capture:
         pause = RETRY[0]
         while not self._stop.is_set():
             try:
+                self.since = self._clock()
                 self.driver.open()
                 while (captured := self.driver.read()) is not None:
+                    if self._stop.is_set():  # it was given up and came back to life
+                        return
+                    self.since = self._clock()
                     pause = RETRY[0]
                     frame = replace(captured, run=self.number)
                     self._slot.put(frame)
@@ -81,7 +90,9 @@ class Capture:
             except Exception as error:  # noqa: BLE001 - a driver of an odd camera must not end the session
                 problem = AppError(f"{self.source.title}: {type(error).__name__}: {error}.")
             finally:
-                self.driver.close()
+                self.since = None
+                with suppress(Exception):  # a device that is gone
+                    self.driver.close()
             if self._stop.is_set():
                 return
             self._trouble(problem, self.driver.lasting)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from app.errors import AppError
 from app.live.player import Playback, PlayerDriver
 from app.live.portraits import chosen_input, prepared_scene, shrunk
 from app.live.trackers import KeptTracker
@@ -98,13 +98,14 @@ class ClipShow:
             while (moving := self._moving()) is not None and moving.name != self._failed:
                 try:
                     self._play(moving)
-                except (AppError, ValueError, MemoryError) as error:
+                except Exception as error:  # noqa: BLE001 - whatever an engine raises, others can still play
                     self._failed = moving.name
                     self._warn(f"{moving.title} stands still: {error}")
                 finally:
                     player, self._player, self.playback = self._player, None, None
                     if player is not None:
-                        player.close()
+                        with suppress(Exception):
+                            player.close()
 
     def _play(self, moving: Moving) -> None:
         """Play one clip until it is no longer wanted; another crop or size takes effect on the way."""

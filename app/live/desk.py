@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from app.errors import AppError
 from app.live.capture import Capture
+from app.live.control import fault
 from app.media.camera import RateMeter
 
 if TYPE_CHECKING:
@@ -20,7 +22,11 @@ if TYPE_CHECKING:
 
 SILENCE: Final = 3.0  # seconds without a picture after which a camera counts as away
 SOON: Final = 0.1  # seconds in which the next frame of a driver is awaited
+OPENING: Final = 10.0  # seconds without an answer after which an opening is said to hang
+STUCK: Final = 20.0  # seconds without an answer after which a camera is left to itself and opened anew
+STUCK_AT_ONCE: Final = 3  # of those, at most
 JOIN: Final = 1.0  # seconds that a driver may take to end before it is left to itself
+PARTING: Final = 5.0  # seconds that is waited for those at the very end
 
 
 class Desk:
@@ -57,6 +63,7 @@ class Desk:
         self._move = move
         self._changed = changed
         self._capture: Capture | None = None
+        self._make: Callable[[], Capture] | None = None  # the same again
         self._number = 0
         self._arrival = 0.0
         self._arrivals = RateMeter()
@@ -81,10 +88,18 @@ class Desk:
         self._move("starting")
         self._arrival, self._arrivals = self._clock(), RateMeter()
         number = self._number
-        self._capture = Capture(
-            source, number, run.captured, self._clock, engine,
-            arrived=self._arrived, trouble=lambda error, again: self._trouble(number, error, again),
-        )  # fmt: skip
+
+        def make() -> Capture:
+            return Capture(
+                source, number, run.captured, self._clock, engine,
+                arrived=self._arrived, trouble=lambda error, again: self._trouble(number, error, again),
+            )  # fmt: skip
+
+        self._make = make
+        try:
+            self._capture = make()
+        except Exception as error:  # noqa: BLE001 - a driver of an odd camera must not end the session
+            self._trouble(number, fault(error), False)
         self._changed()
 
     def ask_to_end(self) -> None:
@@ -95,7 +110,7 @@ class Desk:
 
     def end(self) -> None:
         """End the capture thread; one that is stuck in the driver of a camera is left to itself."""
-        capture, self._capture = self._capture, None
+        capture, self._capture, self._make = self._capture, None, None
         if capture is None:
             return
         capture.stop()
@@ -104,23 +119,45 @@ class Desk:
             self._orphans.append(capture)
 
     def join(self, timeout: float | None) -> None:
-        """Wait for threads that were left to themselves."""
+        """Wait, not for long, for threads that were left to themselves."""
+        end = time.monotonic() + (PARTING if timeout is None else min(PARTING, timeout))
         for orphan in self._orphans:
-            orphan.join(timeout)
+            orphan.join(max(0.0, end - time.monotonic()))
 
     def watch(self) -> None:
         """Look, now and then, at a camera that may have fallen silent, and at its hints."""
-        capture = self._capture
-        if capture is None or self._state() not in ("running", "starting"):
+        capture, state = self._capture, self._state()
+        if capture is None or state not in ("running", "starting", "waiting"):
             return
-        if capture.driver.lasting and self._state() == "running" and self._clock() - self._arrival > SILENCE:
-            error = AppError(f"{capture.source.title} has given no picture for {SILENCE:g} s.", "The last one stays.")
-            self._trouble(capture.number, error, False)
+        if capture.driver.lasting:
+            self._watch_camera(capture, state)
+        if self._state() == "waiting":
             return
-        hint = capture.driver.hint()
+        try:
+            hint = capture.driver.hint()
+        except Exception:  # noqa: BLE001 - it is only a hint
+            return
         if hint and hint != self._hinted:
             self._hinted = hint
             self._events.warn(hint)
+
+    def _watch_camera(self, capture: Capture, state: State) -> None:
+        now, title, since = self._clock(), capture.source.title, capture.since
+        hangs = 0.0 if since is None else now - since
+        if state == "running" and now - self._arrival > SILENCE:
+            error = AppError(f"{title} has given no picture for {SILENCE:g} s.", "The last one stays.")
+            self._trouble(capture.number, error, False)
+        elif state == "starting" and hangs > OPENING:
+            error = AppError(
+                f"{title} has not opened within {OPENING:g} s.", "Another program may be using it: close that."
+            )
+            self._trouble(capture.number, error, False)
+        elif state == "waiting" and hangs > STUCK and self._make is not None:
+            self._orphans = [o for o in self._orphans if not o.join(0)]
+            if len(self._orphans) < STUCK_AT_ONCE:
+                make = self._make
+                self.end()
+                self._capture, self._make = make(), make
 
     # ---- any thread -----------------------------------------------------------------------------------------------
     @property

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from app.errors import AppError
+from app.live.control import fault
 from app.media.reader import open_clip
 from app.render.driving import FaceFollower
 from app.render.motion import choose_reference
@@ -168,8 +169,8 @@ class NeutralFinder:
 
         try:
             motion, notes = find_neutral(path, engine, self._make_tracker(), options, stop, rest=REST, early=early)
-        except AppError as error:
-            self._failed(error)
+        except Exception as error:  # noqa: BLE001 - runtimes of networks raise errors of their own
+            self._failed(fault(error))
             return
         if motion is None or stop.is_set():
             return

@@ -198,7 +198,7 @@ class PartLoader:
                     )
                 except CancelledError:
                     return
-                except AppError as error:
+                except Exception as error:  # noqa: BLE001 - whatever an engine raises, the rest goes on
                     self._failed(AppError(f"{title} {path.name}: {error}"))
         if token.cancelled:
             return

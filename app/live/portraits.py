@@ -243,12 +243,12 @@ class Shelf:
                 self._shown = prepared
 
     # ---- for the preparing thread ---------------------------------------------------------------------------------
-    def work(self, engine: Engine, tracker: FaceTracker, options: RenderOptions, longest: int) -> bool:
+    def work(self, engine: Engine, tracker: Callable[[], FaceTracker], options: RenderOptions, longest: int) -> bool:
         """Prepare the most urgent portrait, if any.
 
         Args:
             engine: Encodes it.
-            tracker: Finds its face.
+            tracker: Gives the tracker that finds its face.
             options: Choice of face, crop and animation.
             longest: Longer side of the picture in pixels, 0 for its own.
 
@@ -265,11 +265,12 @@ class Shelf:
         prepared: PreparedPortrait | None = None
         error: AppError | None = None
         try:
-            prepared = self._prepare(entry, picture, recipe, engine, tracker, options, longest, notes)
+            prepared = self._prepare(entry, picture, recipe, engine, tracker(), options, longest, notes)
         except AppError as problem:
             error = problem
-        except (MemoryError, ValueError, cv2.error) as problem:
-            error = AppError(f"{entry.info.title} can't be animated: {problem}.")
+        except Exception as problem:  # noqa: BLE001 - whatever an engine raises, the other portraits go on
+            said = f"{problem}".rstrip(".") or type(problem).__name__
+            error = AppError(f"{entry.info.title} can't be animated: {said}.")
         with self._lock:
             entry.prepared, entry.failed = prepared, recipe if error else None
             status: Status = "failed" if error else "ready"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
@@ -95,9 +96,10 @@ class Governor:
 
 
 class Quality:
-    """The governor of a session, and the engine that it governs."""
+    """The governor of a session, and the engine that it governs. Safe between threads."""
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()
         self._governor = Governor(START, (START,))
         self._engine: Engine | None = None
 
@@ -107,27 +109,30 @@ class Quality:
         Returns:
             Whether the size has changed, so that portraits must be prepared anew.
         """
-        self._engine = engine
         asked = settings.options.program.max_crop
         size = asked or START
         if not hasattr(engine, "max_crop"):
-            self._governor = Governor(engine.crop_size, (engine.crop_size,))
+            governor = Governor(engine.crop_size, (engine.crop_size,))
         elif not settings.live.adapt:
-            self._governor = Governor(size, (size,))
+            governor = Governor(size, (size,))
         else:
-            self._governor = Governor(size, tuple(s for s in SIZES if s <= (asked or LARGEST)))
-        self._governor.settle(now)
-        return self._apply()
+            governor = Governor(size, tuple(s for s in SIZES if s <= (asked or LARGEST)))
+        governor.settle(now)
+        with self._lock:
+            self._engine, self._governor = engine, governor
+            return self._apply()
 
     def settle(self, now: float) -> None:
         """See Governor.settle."""
-        self._governor.settle(now)
+        with self._lock:
+            self._governor.settle(now)
 
     def watch(self, now: float, busy: float, wanted: float, actual: float, side: int) -> str:
         """See Governor; the engine gets the new size, and the caller prepares the portraits anew."""
-        sentence = self._governor(now, busy, wanted, actual, side)
-        self._apply()
-        return sentence
+        with self._lock:
+            sentence = self._governor(now, busy, wanted, actual, side)
+            self._apply()
+            return sentence
 
     def _apply(self) -> bool:
         engine, size = self._engine, self._governor.size

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from app.live.sinks import Sink, SinkRunner
 from app.live.stats import SinkInfo
@@ -12,8 +12,6 @@ from app.live.stats import SinkInfo
 if TYPE_CHECKING:
     from app.events import EventStream
     from app.live.frames import LiveFrame
-
-JOIN: Final = 20.0  # seconds that a sink may take to finish, such as a recorder with its file
 
 
 class SinkRack:
@@ -31,6 +29,7 @@ class SinkRack:
         self._changed = changed
         self._sinks: dict[str, Sink] = {}
         self._runners: dict[str, SinkRunner] = {}
+        self._leaving: list[SinkRunner] = []  # that were removed and still finish
         self._running = False
         self._lock = threading.Lock()
 
@@ -48,9 +47,12 @@ class SinkRack:
         with self._lock:
             self._sinks.pop(name, None)
             runner = self._runners.pop(name, None)
+            self._leaving = [each for each in self._leaving if not each.join(0)]
+            if runner is not None:
+                self._leaving.append(runner)
         if runner is not None:
             runner.stop()
-            runner.join(JOIN)
+            runner.join()
         self._changed()
 
     def start(self) -> None:
@@ -64,11 +66,11 @@ class SinkRack:
         """Let all sinks show what waits, and finish them; their figures stay until ``clear``."""
         with self._lock:
             self._running = False
-            runners = list(self._runners.values())
+            runners = [*self._runners.values(), *self._leaving]
         for runner in runners:
             runner.stop()
         for runner in runners:
-            runner.join(JOIN)
+            runner.join()
 
     def clear(self) -> None:
         """Forget the threads of finished sinks."""

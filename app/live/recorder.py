@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from app.errors import UsageError
+from app.errors import MediaError, UsageError
 from app.live.sinks import Sink
 from app.media.encode import FORMATS
 from app.media.files import check_output
@@ -16,17 +17,28 @@ from app.media.virtual_camera import fit_picture
 from app.media.writer import ClipWriter, Codec
 
 if TYPE_CHECKING:
-    from app.live.frames import LiveFrame
+    from app.live.frames import LiveFrame, Pixels
 
 TICKS: Final = 90_000  # time stamps are multiples of 1/90000 s
 WAITING: Final = 16  # frames that may wait for the encoder
 STEP: Final = 90  # ticks between two frames that would fall on the same time
+STILL: Final = 1.0  # seconds without a new frame after which the last one is written again
+LOOK: Final = 2.0  # seconds between two looks at the room that is left on the disk
+ROOM: Final = 64 << 20  # bytes that are left free; completing a file takes some
+SILENT: Final = 2.0  # seconds at the end without sound from the microphone that are told
+
+
+def free_bytes(folder: Path) -> int:
+    """Room that is left on the disk of a folder."""
+    return shutil.disk_usage(folder).free
 
 
 class RecorderSink(Sink):
     """Writes a clip. Frames that the encoder is too slow for are left out; the others keep their times.
 
-    The clip has the size of the first frame; later pictures of another size get bars.
+    The clip has the size of the first frame; later pictures of another size get bars. While no frame comes, the last
+    one is written again every second, so that the sound goes on. A recording ends before the disk is full. Another
+    start of the session records to another file: "clip.mp4", then "clip-2.mp4".
 
     Args:
         path: Name of the video file.
@@ -37,6 +49,7 @@ class RecorderSink(Sink):
         overwrite: Whether an existing file may be replaced.
         microphone: Lay the microphone's sound under it.
         stream: Makes the microphone's stream, see ``Microphone``.
+        free: Tells the bytes that are left on the disk of a folder.
 
     Raises:
         AppError: The file can't be written there; checked at once.
@@ -44,6 +57,8 @@ class RecorderSink(Sink):
 
     name = "recorder"
     depth = WAITING
+    interval = STILL
+    patience = 600.0  # the index of a long MP4 is moved to its front
 
     def __init__(
         self,
@@ -56,9 +71,10 @@ class RecorderSink(Sink):
         overwrite: bool = False,
         microphone: bool = False,
         stream: Callable[..., Any] | None = None,
+        free: Callable[[Path], int] = free_bytes,
     ) -> None:
         super().__init__()
-        self.path = Path(path)
+        self.path = self._named = Path(path)
         if self.path.suffix.lower() not in FORMATS:
             raise UsageError(f"{self.path} is not the name of a video file.", f"End it in {', '.join(FORMATS)}.")
         check_output(self.path, overwrite)
@@ -66,14 +82,20 @@ class RecorderSink(Sink):
         self._rate = rate
         self._wants_sound = microphone
         self._stream = stream
+        self._free = free
         self._microphone: Microphone | None = None
         self._writer: ClipWriter | None = None
+        self._picture: Pixels | None = None  # the last one
         self._zero = 0.0
         self._last = -1
+        self._looked = 0.0
+        self._done = False  # the file is complete, or could not be written
+        self._number = 0  # recordings that were completed
 
     def open(self) -> None:
         """See Sink.open."""
         self._writer = None
+        self._picture = None
         if self._wants_sound:
             self._microphone = Microphone(clock=self.clock, stream=self._stream)
 
@@ -82,29 +104,73 @@ class RecorderSink(Sink):
         if self._writer is None:
             self._begin(frame)
         assert self._writer is not None
-        ticks = max(round((frame.time - self._zero) * TICKS), self._last + STEP if self._last >= 0 else 0)
-        self._last = ticks
-        self._writer.write(fit_picture(frame.picture, self._writer.size, "contain"), Fraction(ticks, TICKS))
+        self._write(fit_picture(frame.picture, self._writer.size, "contain"), frame.time)
+
+    def idle(self) -> None:
+        """See Sink.idle: the last frame lasts, and so does the sound."""
+        now = self.clock()
+        if self._picture is not None and now - self._zero - self._last / TICKS >= STILL:
+            self._write(self._picture, now)
+
+    def _write(self, picture: Pixels, time: float) -> None:
+        writer = self._writer
+        assert writer is not None
+        ticks = max(round((time - self._zero) * TICKS), self._last + STEP if self._last >= 0 else 0)
+        try:
+            writer.write(picture, Fraction(ticks, TICKS))
+        except Exception:
+            self._writer, self._done = None, True  # there is nothing left to complete
+            raise
+        self._last, self._picture = ticks, picture
+        if abs(time - self._looked) >= LOOK:
+            self._looked = time
+            if self._free(self.path.parent) < ROOM:
+                self._done = True
+                raise MediaError("The disk is nearly full: the recording has ended.", self._complete())
 
     def _begin(self, frame: LiveFrame) -> None:
         height, width = frame.picture.shape[:2]
-        self._zero = frame.time
+        self._zero = self._looked = frame.time
         self._last = -1
+        self.path = self._free_name()
         sound: Any = MicrophoneSound(self._microphone, self._zero) if self._microphone is not None else None
         size = (width - width % 2, height - height % 2)
         self._writer = ClipWriter(self.path, size, self._rate, Fraction(1, TICKS), sound, **self._how)
 
+    def _free_name(self) -> Path:
+        """The name that was asked for; after the first recording the next one that is free."""
+        number, path = self._number, self._named
+        while number and (path == self._named or path.exists()):
+            number += 1
+            path = self._named.with_name(f"{self._named.stem}-{number}{self._named.suffix}")
+        return path
+
     def close(self) -> str:
         """See Sink.close: complete the file."""
-        writer, self._writer = self._writer, None
-        microphone, self._microphone = self._microphone, None
+        done, self._done, self._picture = self._done, False, None
         try:
-            if writer is None:
-                return f"{self.path} was not written: there was no frame."
-            end = max(round((self.clock() - self._zero) * TICKS), self._last + STEP)
-            writer.finish(Fraction(end, TICKS))
+            return "" if done else self._complete()
         finally:
+            microphone, self._microphone = self._microphone, None
             if microphone is not None:
                 microphone.close()
+
+    def _complete(self) -> str:
+        writer, self._writer, microphone = self._writer, None, self._microphone
+        if writer is None:
+            return f"{self.path} was not written: there was no frame."
+        end = max(round((self.clock() - self._zero) * TICKS), self._last + STEP)
+        writer.finish(Fraction(end, TICKS))
+        self._number += 1
         dropped = f", {self.dropped} left out because the encoder was too slow" if self.dropped else ""
-        return f"Recorded {self.path} ({writer.frames} frames, {end / TICKS:.1f} s{dropped})."
+        recorded = _recorded(self.path, writer.frames, f"{end / TICKS:.1f}", dropped)
+        heard = end / TICKS if microphone is None else microphone.heard - self._zero
+        return recorded if heard >= end / TICKS - SILENT else f"{recorded} {_silent(max(0.0, heard))}"
+
+
+def _recorded(path: Path, frames: int, seconds: str, dropped: str) -> str:
+    return f"Recorded {path} ({frames} frames, {seconds} s{dropped})."
+
+
+def _silent(since: float) -> str:
+    return f"The microphone gave no sound after {since:.1f} s."

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 
 from app.errors import AppError, UsageError
@@ -33,16 +32,6 @@ if TYPE_CHECKING:
     from liveportrait.motion import Motion
     from models.face import FaceTracker
 
-FAULTS = (
-    ValueError,
-    RuntimeError,
-    IndexError,
-    FloatingPointError,
-    MemoryError,
-    cv2.error,
-    np.linalg.LinAlgError,
-    AppError,
-)
 DRAWING, TRACKING = "Drawing", "Tracking"
 
 
@@ -123,6 +112,7 @@ class Run:
         self._stop = threading.Event()
         self._dirty = True
         self._number = 0  # run of the driver whose frames count
+        self._turn = threading.Lock()  # held while it changes, and while a frame of it is handed on
         self._reference: Motion | None = None
         self._count = 0
         self.motion = LiveMotion(engine, countdown)
@@ -135,10 +125,11 @@ class Run:
 
     def drive(self, number: int, *, somebody: bool) -> None:
         """Only frames of this run of a driver count from now on; without anybody the portrait comes to rest."""
-        self._number = number
-        self.captured.clear()
-        if not somebody:
-            self.tracked.put(Tracked())
+        with self._turn:  # a frame of the driver before must not come after this
+            self._number = number
+            self.captured.clear()
+            if not somebody:
+                self.tracked.put(Tracked())
 
     def redraw(self) -> None:
         """Draw again: an option, a slider or the portrait has changed."""
@@ -148,6 +139,15 @@ class Run:
     def look(self) -> None:
         """A neutral frame or drivers of parts have come: a frame that stands still takes them too."""
         self.captured.poke()
+
+    @property
+    def dropped(self) -> int:
+        """Frames that came and were never drawn."""
+        return self.captured.dropped + self.tracked.dropped + self.drawn.dropped
+
+    def mute(self) -> None:
+        """Publish nothing more; for a run that is stuck and is left to itself."""
+        self._publish = lambda *_: None
 
     def stop(self) -> None:
         """Ask all threads to end; a frame that is being drawn is still finished."""
@@ -172,24 +172,27 @@ class Run:
 
     # ---- track ----------------------------------------------------------------------------------------------------
     def _track(self) -> None:
-        number = 0
+        number, choice = 0, ""
         reader = DrivingReader(self._engine)
         follow: FaceFollower | None = None
         while not self._stop.is_set():
             captured = self.captured.take(0.5)
             if captured is None:
-                self._renew()
+                try:
+                    self._renew()
+                except Exception as error:  # noqa: BLE001
+                    self._fault(TRACKING, error)
                 continue
             if captured.run != self._number:
                 continue
-            settings = self._settings()
-            if captured.run != number or follow is None:
-                number = captured.run
-                reader.reset()
-                self.motion.reset()
-                self._reference = self._last = None
-                follow = FaceFollower(self._tracker, settings.options.input.driving_face)
             try:
+                wanted = self._settings().options.input.driving_face
+                if captured.run != number or follow is None or wanted != choice:
+                    number, choice = captured.run, wanted
+                    reader.reset()
+                    self.motion.reset()
+                    self._reference = self._last = None
+                    follow = FaceFollower(self._tracker, choice)
                 start = self._clock()
                 tracked = self._read(captured, reader, follow)
                 self.timings.add("track", self._clock() - start)
@@ -197,10 +200,12 @@ class Run:
                 self._fault(TRACKING, error)
                 follow = FaceFollower(self._tracker, "largest")
                 continue
-            except FAULTS as error:
+            except Exception as error:  # noqa: BLE001 - runtimes of networks raise errors of their own
                 self._fault(TRACKING, error)
                 continue
-            self.tracked.put(tracked)
+            with self._turn:
+                if captured.run == self._number:
+                    self.tracked.put(tracked)
 
     def _read(self, captured: Captured, reader: DrivingReader, follow: FaceFollower) -> Tracked:
         settings = self._settings()
@@ -242,7 +247,7 @@ class Run:
     def _renew(self) -> None:
         """No frame has come: the last one takes a neutral frame or drivers of parts that have."""
         last, known = self._last, self._neutral()
-        if last is None or last.captured is None or last.captured.run != self._number or last.motion is None:
+        if last is None or not self._counts(last) or last.captured is None or last.motion is None:
             return
         fresh = known is not None and known is not self._reference and not last.captured.lone
         if fresh and known is not None:
@@ -264,21 +269,25 @@ class Run:
         last = Tracked()
         while not self._stop.is_set():
             tracked = self.tracked.take(0.5)
-            if tracked is not None and tracked.captured is not None and tracked.captured.run != self._number:
+            if tracked is not None and not self._counts(tracked):
                 tracked = None
             if tracked is None and not self._dirty:
                 continue
             fresh = tracked is not None and tracked.captured is not None
             self._dirty = False
             again, self._again = self._again, None
-            last = tracked or again or last
+            last = tracked or (again if again is not None and self._counts(again) else None) or last
             prepared = self._shown()
             if prepared is None:
                 continue
             try:
                 self.drawn.put(self._draw(prepared, last, fresh))
-            except FAULTS as error:
+            except Exception as error:  # noqa: BLE001 - runtimes of networks raise errors of their own
                 self._fault(DRAWING, error)
+
+    def _counts(self, tracked: Tracked) -> bool:
+        """Whether a frame is of the driver of the moment, or of none."""
+        return tracked.captured is None or tracked.captured.run == self._number
 
     def _draw(self, prepared: PreparedPortrait, tracked: Tracked, fresh: bool) -> Drawn:
         settings = self._settings()
@@ -311,7 +320,7 @@ class Run:
                 frame = self._finished(drawn)
                 self._publish(frame, max(drawn.seconds, self._clock() - start))
                 self.draw_error = None
-            except FAULTS as error:
+            except Exception as error:  # noqa: BLE001
                 self._fault(DRAWING, error)
 
     def _finished(self, drawn: Drawn) -> LiveFrame:

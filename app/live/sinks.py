@@ -9,20 +9,17 @@ from __future__ import annotations
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-import av
-import cv2
-
-from app.errors import AppError, MissingError
+from app.errors import MissingError
+from app.live.control import fault
 from app.live.frames import LiveFrame
 from app.live.slot import Slot, live_clock
 from app.live.stats import SinkInfo, SinkMeter
 
 if TYPE_CHECKING:
     from app.events import EventStream
-
-FAULTS = (AppError, OSError, RuntimeError, ValueError, MemoryError, av.FFmpegError, cv2.error)
+WORKED: Final = 100  # frames shown after which the same fault is told again
 
 
 class Sink(ABC):
@@ -34,6 +31,7 @@ class Sink(ABC):
         interval: Seconds without a new frame after which ``idle`` is called, or None.
         retry: Seconds after which a sink that failed is opened again, or None.
         measured: False if somebody else records when a frame was really seen.
+        patience: Seconds that it may take to finish; it is left to itself then.
     """
 
     name: str = "sink"
@@ -41,6 +39,7 @@ class Sink(ABC):
     interval: float | None = None
     retry: float | None = None
     measured: bool = True
+    patience: float = 5.0
 
     def __init__(self) -> None:
         self.meter = SinkMeter()
@@ -154,8 +153,8 @@ class SinkRunner:
         self.slot.close()
 
     def join(self, timeout: float | None = None) -> bool:
-        """Wait for its end; True if it has ended."""
-        self._thread.join(timeout)
+        """Wait for its end, for as long as the sink may take by default; True if it has ended."""
+        self._thread.join(self.sink.patience if timeout is None else timeout)
         return not self._thread.is_alive()
 
     # ---- the thread -----------------------------------------------------------------------------------------------
@@ -164,14 +163,17 @@ class SinkRunner:
         self._changed()
 
     def _work(self) -> None:
+        said = ""
         while True:
+            before = self.sink.meter.shown
             problem = self._serve()
             if problem is None:
                 break
             retry = None if isinstance(problem, MissingError) else self.sink.retry
-            known, again = self._message, f" It is tried again every {retry:g} s." if retry else ""
+            again = "" if retry is None else f" It is tried again every {retry:g} s."
             self._set("failed", str(problem))
-            if known != str(problem):
+            if said != str(problem) or self.sink.meter.shown - before >= WORKED:
+                said = str(problem)
                 self._events.warn(f"{problem}{again}")
             if retry is None or self._stop.wait(retry):
                 self.slot.close()
@@ -184,8 +186,8 @@ class SinkRunner:
         sink = self.sink
         try:
             sink.open()
-        except FAULTS as error:
-            return error
+        except Exception as error:  # noqa: BLE001 - drivers and libraries of devices raise errors of their own
+            return fault(error)
         self._set("running")
         problem: Exception | None = None
         try:
@@ -199,13 +201,13 @@ class SinkRunner:
                     break
                 else:
                     sink.idle()
-        except FAULTS as error:
-            problem = error
+        except Exception as error:  # noqa: BLE001
+            problem = fault(error)
         sink.dropped = self.slot.dropped
         try:
             sentence = sink.close()
-        except FAULTS as error:
-            return problem or error
+        except Exception as error:  # noqa: BLE001
+            return problem or fault(error)
         if sentence:
             self._message = sentence
             self._events.info(sentence)

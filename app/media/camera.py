@@ -8,6 +8,7 @@ three things and are told apart (:class:`CameraFacts`).
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import sys
 import threading
@@ -34,6 +35,7 @@ DARK: Final = 1.0  # seconds of that in which black pictures are waited out
 BLACK: Final = 8  # brightest value of a picture that counts as black
 MJPG: Final = int.from_bytes(b"MJPG", "little")
 FAILURES: Final = 5  # reads without a picture, one after the other, that count as unplugged
+FASTEST: Final = 1000.0  # frames a second; some drivers report the ticks of a clock instead
 SLOW: Final = 0.7  # share of the reported rate below which the user is told
 BACKENDS: Final[dict[str, tuple[str, ...]]] = {
     "win32": ("DSHOW", "MSMF"),
@@ -194,6 +196,15 @@ def open_capture(index: int, backend: str, settings: Sequence[int]) -> Capture:
     return cv2.VideoCapture(index, getattr(cv2, f"CAP_{backend}"), list(settings))
 
 
+def _reported(capture: Capture, prop: int) -> float:
+    """A number that a driver reports; 0 where it tells none, or none that makes sense."""
+    try:
+        value = float(capture.get(prop))
+    except cv2.error:
+        return 0.0
+    return value if math.isfinite(value) and value > 0 else 0.0
+
+
 class DeviceCamera(Camera):
     """A camera of this computer.
 
@@ -277,28 +288,28 @@ class DeviceCamera(Camera):
         if self._asked.rate:
             settings += [cv2.CAP_PROP_FPS, round(self._asked.rate)]
         try:
-            capture = self._make(index, backend, settings)
+            capture = self._capture = self._make(index, backend, settings)
             if not capture.isOpened() and settings:
                 # some drivers refuse a mode as a whole: open plainly, then ask piece by piece
                 capture.release()
-                capture = self._make(index, backend, [])
+                capture = self._capture = self._make(index, backend, [])
                 for prop, value in zip(settings[::2], settings[1::2], strict=True):
                     capture.set(prop, value)
+            if not capture.isOpened():
+                raise CameraError("it does not open.")
+            capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
         except (cv2.error, OSError) as error:
             raise CameraError(f"it does not open ({error}).") from None
-        self._capture, self._backend = capture, backend
-        if not capture.isOpened():
-            raise CameraError("it does not open.")
-        capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
+        self._backend = backend
         self._first = self._warm_up(capture)
         height, width = self._first.shape[:2]
         self._size = (width, height)
-        fourcc = int(capture.get(cv2.CAP_PROP_FOURCC))
+        rate = _reported(capture, cv2.CAP_PROP_FPS)
         self._reported = Mode(
-            int(capture.get(cv2.CAP_PROP_FRAME_WIDTH)),
-            int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT)),
-            float(capture.get(cv2.CAP_PROP_FPS)),
-            fourcc == MJPG,
+            int(_reported(capture, cv2.CAP_PROP_FRAME_WIDTH)),
+            int(_reported(capture, cv2.CAP_PROP_FRAME_HEIGHT)),
+            rate if rate <= FASTEST else 0.0,
+            int(_reported(capture, cv2.CAP_PROP_FOURCC)) == MJPG,
         )
         self._count = 0
         self._meter = RateMeter()
@@ -349,7 +360,9 @@ class DeviceCamera(Camera):
             return None
         if not good or picture is None or picture.size == 0:
             return None
-        if picture.ndim == 2:
+        if picture.dtype == np.uint16:  # depth and infrared cameras
+            picture = (picture >> 8).astype(np.uint8)
+        if picture.ndim == 2 or picture.shape[2] == 1:
             return np.asarray(cv2.cvtColor(picture, cv2.COLOR_GRAY2BGR), np.uint8)
         return np.asarray(picture[..., :3], np.uint8)
 

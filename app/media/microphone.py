@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections import deque
@@ -18,7 +19,7 @@ from app.media.audio import BITS_PER_CHANNEL, ENCODER, SampleEncoder
 
 RATE: Final = 48000
 STEP: Final = 0.06  # seconds by which sound may be off its time before it is put right
-KEPT: Final = 30 * RATE  # samples that wait at most
+KEPT: Final = 180 * RATE  # samples that wait at most; encoders hold back dozens of frames, and one a second may come
 INSTALL: Final = (
     'Install it with: pip install "portrait-animate[mic]" (or pip install sounddevice), or record without it.'
 )
@@ -45,24 +46,29 @@ class Microphone:
         self._chunks: deque[tuple[float, Samples]] = deque()
         self._waiting = 0
         self._lock = threading.Lock()
+        self.heard = clock()
+        """Clock up to which sound has come; that of the opening before the first of it."""
         make = stream or _sounddevice()
+        self._stream: Any = None
         try:
             self._stream = make(
                 samplerate=RATE, channels=1, dtype="float32", device=device or None, callback=self._arrived
             )
             self._stream.start()
         except Exception as error:  # sounddevice's own error class can't be named without importing it
+            self.close()
             raise MediaError(
                 f"The microphone can't be opened: {error}.", "Connect one, allow its use, or record without it."
             ) from error
 
     def _arrived(self, data: Any, frames: int, _when: Any, _status: Any) -> None:
         """From the sound system's thread."""
-        delay = float(getattr(getattr(self, "_stream", None), "latency", 0.0) or 0.0)
+        delay = float(getattr(self._stream, "latency", 0.0) or 0.0)
         begun = self._clock() - frames / RATE - delay
         with self._lock:
             self._chunks.append((begun, np.array(data, np.float32).reshape(frames, -1)[:, 0]))
             self._waiting += frames
+            self.heard = begun + frames / RATE
             while self._waiting > KEPT:
                 self._waiting -= len(self._chunks.popleft()[1])
 
@@ -74,8 +80,10 @@ class Microphone:
         return chunks
 
     def close(self) -> None:
-        """Give the device back."""
-        self._stream.close()
+        """Give the device back; one that is gone is no fault any more."""
+        if self._stream is not None:
+            with contextlib.suppress(Exception):
+                self._stream.close()
 
 
 def _sounddevice() -> Callable[..., Any]:

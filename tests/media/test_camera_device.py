@@ -267,3 +267,45 @@ def test_rate_meter_forgets() -> None:
     for i in range(90):
         meter.tick(3 + i / 30)
     assert meter.rate == pytest.approx(30)
+
+
+@pytest.mark.parametrize("rate", [float("nan"), float("inf"), -1.0, 10_000_000.0, 0.0])
+def test_rates_that_make_no_sense_are_not_reported(rate: float) -> None:
+    """Some drivers give the ticks of their clock, minus one, or no number: no hint is built on that."""
+    modes = {cv2.CAP_PROP_FPS: rate, cv2.CAP_PROP_FRAME_WIDTH: float("nan"), cv2.CAP_PROP_FOURCC: -1.0}
+    cam, _ = camera(FakeCapture([grey(70)] * 100, modes=modes), step=0.1)
+    cam.open()
+    for _ in range(60):
+        cam.read()
+    facts = cam.facts
+    assert (facts.reported.rate, facts.reported.width, facts.reported.mjpg) == (0.0, 0, False)
+    assert facts.measured.rate == pytest.approx(10)
+    assert cam.hint() == ""
+
+
+def test_driver_that_refuses_to_be_asked_is_left_for_the_next_back_end() -> None:
+    class Refusing(FakeCapture):
+        def set(self, prop: int, value: float) -> bool:
+            raise cv2.error("not supported")
+
+    class Silent(FakeCapture):
+        def get(self, prop: int) -> float:
+            raise cv2.error("not supported")
+
+    refusing, silent = Refusing([grey(70)]), Silent([grey(80)])
+    cam, _ = camera(refusing, silent, backends=["V4L2", "GSTREAMER"])
+    cam.open()
+    assert refusing.released == 1
+    assert cam.read().rgb[0, 0, 0] == 80  # type: ignore[union-attr]
+    assert cam.facts.reported.rate == 0
+
+
+@pytest.mark.parametrize("odd", [np.full((6, 8, 1), 33, np.uint8), np.full((6, 8), 33 << 8, np.uint16)])
+def test_pictures_of_one_channel_and_of_infrared_cameras(odd: np.ndarray) -> None:
+    cam, _ = camera(FakeCapture([odd, odd]))
+    cam.open()
+    for _ in range(2):
+        shot = cam.read()
+        assert shot is not None
+        assert shot.rgb.shape == (6, 8, 3)
+        assert shot.rgb.max() == shot.rgb.min() == 33

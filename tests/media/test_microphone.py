@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from app.errors import MediaError, MissingError
-from app.media.microphone import RATE, Microphone, MicrophoneSound
+from app.media.microphone import KEPT, RATE, Microphone, MicrophoneSound
 from app.media.writer import ClipWriter
 
 
@@ -136,12 +136,13 @@ def test_jitter_of_the_clock_is_no_gap(tmp_path: Path) -> None:
 def test_only_the_newest_sound_waits() -> None:
     clock = Clock()
     microphone, stream = opened(clock)
-    for k in range(70):
+    seconds = KEPT // RATE
+    for k in range(seconds + 40):
         clock.now = 51.0 + k
         stream.speak(np.zeros(RATE))
     chunks = microphone.take()
-    assert len(chunks) == 30
-    assert chunks[-1][0] == pytest.approx(119.0)
+    assert len(chunks) == seconds
+    assert chunks[-1][0] == pytest.approx(89.0 + seconds)
     assert microphone.take() == []
 
 

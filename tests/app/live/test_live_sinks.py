@@ -255,7 +255,7 @@ def test_slow_encoder_drops_and_says_so(tmp_path: Path) -> None:
             gate.wait(WAIT)
             super().show(frame)
 
-    running = Running(Slow(path), Clock(5.0))
+    running = Running(Slow(path), Clock(1.5))
     running.put(frame(0, 0.0))
     assert begun.wait(WAIT)
     for i in range(1, 30):

@@ -1,0 +1,738 @@
+"""Whatever a driver, an engine, a sink or a listener does at any moment, a live session goes on or says why not."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from live_stubs import WAIT, Box, Clock, HandDriver, StubEngine, StubTracker, face_at, picture
+
+from app.errors import AppError, MissingError
+from app.events import EventStream
+from app.live import DriverSource, LiveFrame, LiveSession, NullSink, PreviewSink
+from app.live import desk as desks
+from app.live.control import Control, guarded
+from app.live.frames import Captured
+from app.live.motion import LiveMotion
+from app.live.neutral import NeutralFinder
+from app.live.parts import PartLoader
+from app.live.quality import Quality
+from app.live.recorder import RecorderSink
+from app.live.run import Run
+from app.live.settings import Settings
+from app.live.sinks import Sink
+from app.options import RenderOptions
+from models.face import Face
+
+Make = Callable[..., LiveSession]
+
+
+class OddError(Exception):
+    """An error of a runtime: those of ONNX Runtime and sounddevice derive from Exception alone."""
+
+
+class Seen(PreviewSink):
+    """A preview that the test can wait at."""
+
+    def __init__(self) -> None:
+        super().__init__(self._came)
+        self.frames: list[LiveFrame] = []
+        self._changed = threading.Condition()
+
+    def _came(self, frame: LiveFrame) -> None:
+        with self._changed:
+            self.frames.append(frame)
+            self._changed.notify_all()
+
+    def wait(self, good: Callable[[LiveFrame], bool]) -> LiveFrame:
+        with self._changed:
+            assert self._changed.wait_for(lambda: bool(self.frames) and good(self.frames[-1]), WAIT)
+            return self.frames[-1]
+
+
+@pytest.fixture
+def seen() -> Seen:
+    return Seen()
+
+
+@pytest.fixture
+def hooked(monkeypatch: pytest.MonkeyPatch) -> list[BaseException | None]:
+    """Exceptions that were shown as those of threads."""
+    shown: list[BaseException | None] = []
+    monkeypatch.setattr(threading, "excepthook", lambda args: shown.append(args.exc_value))
+    return shown
+
+
+def drives(frame: LiveFrame, value: int) -> bool:
+    return frame.driver is not None and int(frame.driver[0, 0, 0]) == value
+
+
+# ---- engine and tracker ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("where", ["render", "read_motion", "track"])
+def test_error_of_any_kind_while_animating_is_said_and_the_next_frame_comes(
+    make_session: Make, seen: Seen, messages: Any, where: str
+) -> None:
+    faults: list[Exception] = []
+
+    def fail() -> None:
+        if faults:
+            raise faults[0]
+
+    class Engine(StubEngine):
+        def render(self, portrait: Any, x_d: Any) -> Any:
+            if where == "render":
+                fail()
+            return super().render(portrait, x_d)
+
+        def read_motion(self, crop: Any, face: Face) -> Any:
+            if where == "read_motion":
+                fail()
+            return super().read_motion(crop, face)
+
+    class Tracker(StubTracker):
+        def track(self, rgb: np.ndarray) -> Face | None:
+            if where == "track":
+                fail()
+            return super().track(rgb)
+
+    session = make_session(engine=Engine(), trackers=Tracker)
+    session.add_sink(seen)
+    box = Box()
+    session.set_driver(box.source())
+    session.start()
+    box.items.put(picture(10))
+    seen.wait(lambda f: drives(f, 10))
+    faults.append(OddError("the device is gone"))
+    box.items.put(picture(20))
+    assert session.wait_for(lambda: "OddError: the device is gone" in messages.text, WAIT)
+    faults.clear()
+    box.items.put(picture(30))
+    seen.wait(lambda f: drives(f, 30))
+    assert session.state == "running"
+
+
+def test_portrait_that_an_engine_fails_at_leaves_the_others_alone(make_session: Make) -> None:
+    class Engine(StubEngine):
+        def encode(self, crop: Any, face: Face) -> Any:
+            if crop[0, 0, 0] == 66:
+                raise OddError("out of memory.")
+            return super().encode(crop, face)
+
+    session = make_session(engine=Engine())
+    session.add_portrait("bad", picture(66), title="Bad")
+    session.add_portrait("good", picture(67))
+    assert session.wait_for(lambda: all(p.status != "waiting" for p in session.portraits), WAIT)
+    assert str(session.portrait("bad").error) == "Bad can't be animated: out of memory."
+    assert session.portrait("good").status == "ready"
+
+
+def test_tracker_that_can_not_be_made_is_said_by_the_portrait() -> None:
+    def make() -> Any:
+        raise OddError("no model")
+
+    with LiveSession(engine=StubEngine(), trackers=make) as session:
+        session.add_portrait("a", picture(9))
+        assert session.wait_for(lambda: session.portrait("a").status == "failed", WAIT)
+        assert "no model" in str(session.portrait("a").error)
+
+
+@pytest.mark.parametrize("size", [(0, 0), (0, 5), (1, 1)])
+def test_frames_without_size_are_no_end(make_session: Make, size: tuple[int, int]) -> None:
+    """With the real tracker, which is what looks at them."""
+    from models.face import FaceTracker
+
+    looked, real = threading.Event(), FaceTracker()
+
+    class Both(StubTracker):
+        """A real tracker looks at every driving frame; what counts is what the stub sees."""
+
+        def track(self, rgb: np.ndarray) -> Face | None:
+            looked.set()
+            real.track(rgb)
+            return super().track(rgb)
+
+    seen = Seen()
+    session = make_session(trackers=Both)
+    session.add_sink(seen)
+    box = Box()
+    session.set_driver(box.source())
+    session.start()
+    box.items.put(np.zeros((*size, 3), np.uint8))
+    assert looked.wait(WAIT)
+    box.items.put(picture(30))
+    seen.wait(lambda f: drives(f, 30))
+
+
+def test_face_is_followed_through_frames_of_other_sizes_and_turned_ones(astronaut: np.ndarray) -> None:
+    from models.face import FaceTracker
+
+    tracker = FaceTracker()
+    for rgb in (astronaut, astronaut[::2, ::2], astronaut[:400], np.rot90(astronaut), astronaut[:, ::-1], astronaut):
+        face = tracker.track(np.ascontiguousarray(rgb))
+        assert face is not None
+        assert np.all(face.centre > 0)
+        assert np.all(face.centre < rgb.shape[1::-1])
+
+
+def test_another_driving_face_is_followed_at_once(make_session: Make, seen: Seen) -> None:
+    class Two(StubTracker):
+        """Two faces; it follows the one that it was told to, or the right one."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.followed: Face | None = None
+
+        def reset(self) -> None:
+            self.followed = None
+
+        def start(self, face: Face) -> None:
+            self.followed = face
+
+        def detect(self, rgb: np.ndarray) -> list[Face]:
+            return [face_at(40, 100), face_at(160, 100)]
+
+        def track(self, rgb: np.ndarray) -> Face | None:
+            return self.followed or self.detect(rgb)[1]
+
+    session = make_session(trackers=Two)
+    session.add_sink(seen)
+    box = Box()
+    session.set_driver(box.source())
+    session.start()
+    box.items.put(picture(10))
+    frame = seen.wait(lambda f: drives(f, 10))
+    assert frame.face is not None
+    assert frame.face.centre[0] == pytest.approx(160, abs=8)
+    session.set_options(RenderOptions.from_values({"driving_face": "left"}))
+    box.items.put(picture(20))
+    frame = seen.wait(lambda f: drives(f, 20))
+    assert frame.face is not None
+    assert frame.face.centre[0] == pytest.approx(40, abs=8)
+
+
+def test_engine_that_can_not_be_had_is_left_for_another_one() -> None:
+    """The window starts its session once; who then chooses an engine that works sees the portrait."""
+    asked: list[str] = []
+
+    def load(options: RenderOptions, *_: Any) -> StubEngine:
+        asked.append(options.program.engine)
+        if options.program.engine != "good":
+            raise MissingError(f"{options.program.engine} is not here.")
+        return StubEngine()
+
+    seen = Seen()
+    with LiveSession(RenderOptions.from_values({"engine": "gone"}), load=load, trackers=StubTracker) as session:
+        session.add_sink(seen)
+        session.add_portrait("a", picture(100))
+        session.start()
+        assert session.settle(WAIT)
+        assert session.state == "idle"
+        tried = len(asked)
+        session.set_options(RenderOptions.from_values({"engine": "gone", "multiplier": 2.0}))
+        assert session.settle(WAIT)
+        assert len(asked) == tried  # not tried again with every option that changes
+        session.set_options(RenderOptions.from_values({"engine": "good"}))
+        assert seen.wait(lambda f: True).portrait == "a"
+        assert session.state == "running"
+
+
+def test_engine_that_breaks_while_it_is_loaded_leaves_the_one_before(make_session: Make, messages: Any) -> None:
+    def load(options: RenderOptions, *_: Any) -> StubEngine:
+        if options.program.device == "cuda":
+            raise OddError("driver too old")
+        return StubEngine()
+
+    session = make_session(engine=None, load=load)
+    before = session.engine
+    session.start()
+    session.set_options(RenderOptions.from_values({"device": "cuda", "multiplier": 2.0}))
+    assert session.settle(WAIT)
+    assert session.engine is before
+    assert session.state == "running"
+    assert (session.options.program.device, session.options.animation.multiplier) == ("auto", 2.0)
+    assert str(session.error) == "The engine auto can't be loaded (OddError: driver too old)."
+
+
+@pytest.mark.parametrize("values", [{"precision": "fp32"}, {"animals": True}, {"threads": 2}])
+def test_options_of_the_engine_load_it_anew_once(make_session: Make, values: dict[str, Any]) -> None:
+    loaded: list[RenderOptions] = []
+
+    def load(options: RenderOptions, *_: Any) -> StubEngine:
+        loaded.append(options)
+        return StubEngine()
+
+    session = make_session(engine=None, load=load)
+    session.start()
+    for multiplier in (1.0, 1.5):
+        session.set_options(RenderOptions.from_values(values | {"multiplier": multiplier}))
+    assert session.settle(WAIT)
+    assert len(loaded) == 2
+    assert session.state == "running"
+
+
+def test_detector_that_can_not_be_had_leaves_the_one_before(
+    make_session: Make, seen: Seen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = make_session()
+
+    def exact() -> Any:
+        raise MissingError("There is no such detector.")
+
+    session.add_sink(seen)
+    box = Box()
+    session.set_driver(box.source())
+    session.start()
+    box.items.put(picture(10))
+    seen.wait(lambda f: drives(f, 10))
+    monkeypatch.setattr(session._tracker, "_make", exact)
+    session.set_options(RenderOptions.from_values({"detector": "insightface"}))
+    assert session.settle(WAIT)
+    assert "no such detector" in str(session.error)
+    assert session.state == "running"
+    box.items.put(picture(20))
+    seen.wait(lambda f: drives(f, 20))
+
+
+def test_recording_goes_on_through_another_engine_and_detector(make_session: Make, seen: Seen) -> None:
+    """It was finished and begun anew under the same name, which left only the last part."""
+    opened, closed = [], []
+
+    class Film(Sink):
+        name = "recorder"
+
+        def open(self) -> None:
+            opened.append(1)
+
+        def show(self, frame: LiveFrame) -> None:
+            pass
+
+        def close(self) -> str:
+            closed.append(1)
+            return ""
+
+    session = make_session(engine=None, load=lambda *_: StubEngine())
+    session.add_sink(Film())
+    session.add_sink(seen)
+    box = Box()
+    session.set_driver(box.source())
+    session.start()
+    values = [{"device": "cpu"}, {"device": "cpu", "detector": "auto"}]
+    for i, changed in enumerate([{}, *values]):
+        session.set_options(RenderOptions.from_values(changed))
+        assert session.settle(WAIT)
+        box.items.put(picture(10 + i))
+        seen.wait(lambda f, i=i: drives(f, 10 + i))
+    assert (opened, closed) == ([1], [])
+    assert session.stats().captured == 3
+    session.stop()
+    assert session.settle(WAIT)
+    assert closed == [1]
+
+
+def test_size_is_governed_by_one_thread_at_a_time() -> None:
+    quality, entered, go, settled = Quality(), threading.Event(), threading.Event(), threading.Event()
+
+    class Slow:
+        size = 64
+
+        def __call__(self, *_: Any) -> str:
+            entered.set()
+            assert go.wait(WAIT)
+            assert not settled.is_set()
+            return "done"
+
+        def settle(self, now: float) -> None:
+            settled.set()
+
+    quality.renew(StubEngine(), Settings(), 0.0)
+    quality._governor = Slow()  # type: ignore[assignment]
+    said: list[str] = []
+    first = threading.Thread(target=lambda: said.append(quality.watch(0.0, 0.1, 30.0, 30.0, 64)))
+    second = threading.Thread(target=lambda: quality.settle(0.0))
+    first.start()
+    assert entered.wait(WAIT)
+    second.start()
+    go.set()
+    first.join(WAIT)
+    second.join(WAIT)
+    assert said == ["done"]
+    assert settled.is_set()
+
+
+@pytest.mark.parametrize("what", ["parts", "neutral"])
+def test_readers_ahead_say_what_went_wrong(what: str, tmp_path: Path) -> None:
+    told: list[AppError] = []
+    done = threading.Event()
+
+    def tracker() -> Any:
+        raise OddError("no model")
+
+    def failed(error: AppError) -> None:
+        told.append(error)
+        done.set()
+
+    clip = tmp_path / "clip.png"
+    from app.media.images import write_image
+
+    write_image(clip, picture(9))
+    engine = StubEngine()
+    if what == "parts":
+        loader = PartLoader(lambda: None, failed, tracker)
+        loader.want(engine, RenderOptions.from_values({"lips_from": str(clip)}))
+        end: Callable[[], None] = loader.cancel
+    else:
+        finder = NeutralFinder(lambda: None, failed, lambda _: None, tracker, delay=0.0)
+        finder.want(engine, clip, RenderOptions())
+        end = finder.cancel
+    assert done.wait(WAIT)
+    assert "no model" in str(told[0])
+    end()
+
+
+# ---- drivers --------------------------------------------------------------------------------------------------------
+
+
+def test_nobody_drives_although_the_last_frame_comes_late() -> None:
+    """A frame that is still being tracked when its driver is taken away must not win over the portrait at rest."""
+    engine, tracker, clock = StubEngine(), StubTracker(), Clock(0.0)
+    looking, look, drawing, draw = (threading.Event() for _ in range(4))
+    published: list[LiveFrame] = []
+    came = threading.Condition()
+
+    def publish(frame: LiveFrame, _: float) -> None:
+        with came:
+            published.append(frame)
+            came.notify_all()
+
+    def wait(good: Callable[[], bool]) -> bool:
+        with came:
+            return came.wait_for(good, WAIT)
+
+    with LiveSession(engine=engine, trackers=StubTracker) as session:
+        session.add_portrait("a", picture(100))
+        assert session.wait_for(lambda: session.portrait("a").status == "ready", WAIT)
+        run = Run(
+            engine, tracker, Settings, lambda: session._shelf.shown, clock,  # type: ignore[arg-type]
+            publish=publish, warn=pytest.fail, countdown=lambda _: None,
+        )  # fmt: skip
+        try:
+            run.drive(1, somebody=True)
+            run.captured.put(Captured(0, 0.1, picture(10), run=1))
+            assert wait(lambda: bool(published) and drives(published[-1], 10))
+            engine.before = lambda: (drawing.set(), draw.wait(WAIT))  # type: ignore[assignment, return-value]
+            run.redraw()
+            assert drawing.wait(WAIT)  # the drawing thread takes nothing meanwhile
+            tracker.seen = lambda _: (looking.set(), look.wait(WAIT))  # type: ignore[assignment, return-value]
+            run.captured.put(Captured(1, 0.2, picture(20), run=1))
+            assert looking.wait(WAIT)
+            run.drive(2, somebody=False)
+            handed_on, take = threading.Event(), run.captured.take
+            run.captured.take = lambda timeout: (handed_on.set(), take(timeout))[1]  # type: ignore[method-assign]
+            look.set()
+            assert handed_on.wait(WAIT)  # the thread that tracks asks for the next frame
+            tracker.seen = lambda _: None
+            engine.before = lambda: None
+            draw.set()
+            assert wait(lambda: published[-1].driver is None)
+        finally:
+            look.set()
+            draw.set()
+            run.stop()
+            assert run.join(WAIT)
+
+
+class Stuck(HandDriver):
+    """A camera whose driver does not answer, in one of its methods, until the test ends."""
+
+    gate = threading.Event()
+
+    def __init__(self, box: Box, where: str) -> None:
+        super().__init__(box)
+        self._where = where
+        self._gate = self.gate
+
+    def open(self) -> None:
+        super().open()
+        if self._where == "open":
+            self._gate.wait(WAIT)
+
+    def read(self) -> Captured | None:
+        captured = super().read() if self._index < 0 else None
+        if captured is None:
+            self._gate.wait(WAIT)
+        return captured
+
+
+@pytest.fixture
+def stuck(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Box, Callable[[], str]], DriverSource]]:
+    monkeypatch.setattr(desks, "JOIN", 0.01)
+    monkeypatch.setattr(desks, "PARTING", 0.01)
+    monkeypatch.setattr(Stuck, "gate", threading.Event())
+
+    def source(box: Box, where: Callable[[], str]) -> DriverSource:
+        def make(clock: Any, _engine: Any) -> Any:
+            box.clock = clock
+            place = where()
+            return Stuck(box, place) if place else HandDriver(box)
+
+        return DriverSource("camera", "Cam", make)
+
+    yield source
+    Stuck.gate.set()
+
+
+def test_camera_that_never_answers_again_is_said_and_opened_anew(
+    make_session: Make, seen: Seen, stuck: Any, messages: Any
+) -> None:
+    clock, box, where = Clock(), Box(), ["read", ""]
+    session = make_session(clock=clock)
+    session.add_sink(seen)
+    session.set_driver(stuck(box, lambda: where.pop(0)))
+    session.start()
+    box.items.put(picture(40))
+    seen.wait(lambda f: drives(f, 40))
+    clock.now += desks.SILENCE + 1
+    assert session.wait_for(lambda: session.state == "waiting", WAIT)
+    assert "no picture for" in str(session.driver_error)
+    assert box.opened == 1
+    clock.now += desks.STUCK
+    box.items.put(picture(41))
+    seen.wait(lambda f: drives(f, 41))
+    assert session.wait_for(lambda: session.state == "running", WAIT)
+    assert box.opened == 2
+    assert "The camera is back." in messages.text
+    session.close()
+    assert session.state == "closed"
+
+
+def test_camera_that_hangs_while_it_opens_is_said_and_not_opened_for_ever(
+    make_session: Make, stuck: Any, messages: Any
+) -> None:
+    clock, box = Clock(), Box()
+    session = make_session(clock=clock)
+    session.set_driver(stuck(box, lambda: "open"))
+    session.start()
+    assert session.wait_for(lambda: box.opened == 1, WAIT)
+    clock.now += desks.OPENING + 1
+    assert session.wait_for(lambda: session.state == "waiting", WAIT)
+    assert "has not opened within 10 s" in str(session.driver_error)
+    for _ in range(desks.STUCK_AT_ONCE + 3):
+        clock.now += desks.STUCK + 1
+        for _ in range(2):
+            session._control.put(session._desk.watch)
+        assert session.settle(WAIT)
+    assert box.opened == 1 + desks.STUCK_AT_ONCE
+
+
+def test_driver_that_can_not_be_made_is_an_error_and_not_the_end(make_session: Make, seen: Seen) -> None:
+    def make(*_: Any) -> Any:
+        raise OddError("no such back end")
+
+    session = make_session()
+    session.add_sink(seen)
+    session.set_driver(DriverSource("camera", "odd", make))
+    session.start()
+    assert session.wait_for(lambda: session.driver_error is not None, WAIT)
+    assert "no such back end" in str(session.driver_error)
+    box = Box()
+    session.set_driver(box.source())
+    box.items.put(picture(7))
+    seen.wait(lambda f: drives(f, 7))
+
+
+@pytest.mark.parametrize("method", ["hint", "close", "cancel"])
+def test_driver_whose_other_methods_fail(make_session: Make, seen: Seen, method: str) -> None:
+    """Those that are called between frames, from the control thread, or when the device is gone."""
+    called = threading.Event()
+
+    def fail(*_: Any) -> Any:
+        called.set()
+        raise OddError(method)
+
+    session = make_session()
+    session.add_sink(seen)
+    box = Box()
+    odd = type("OddDriver", (HandDriver,), {method: fail})
+
+    def make(clock: Any, _engine: Any) -> HandDriver:
+        box.clock = clock
+        made: HandDriver = odd(box)
+        return made
+
+    session.set_driver(DriverSource("camera", "odd", make))
+    session.start()
+    box.items.put(picture(5))
+    seen.wait(lambda f: drives(f, 5))
+    if method == "close":
+        box.items.put(AppError("unplugged"))
+    if method == "cancel":
+        session.stop()
+    assert called.wait(WAIT)
+    good = Box()
+    session.start()
+    session.set_driver(good.source())
+    good.items.put(picture(6))
+    seen.wait(lambda f: drives(f, 6))
+    for each in list(threading.enumerate()):
+        if each.name.startswith("live-capture"):
+            box.items.put(AppError("it ends"))  # the one that could not be told to
+
+
+def test_motion_survives_time_that_goes_back_or_leaps() -> None:
+    motion, engine = LiveMotion(StubEngine()), StubEngine()
+    times = [0.0, 0.04, 0.02, 3600.0, 3600.04, 10.0, 10.04]
+    for number, time in enumerate(times):
+        step = motion(engine._motion(0.1 * number), time)
+        assert step.motion is not None
+        assert step.reference is not None
+        assert np.isfinite(step.motion.translation).all()
+        assert abs(step.motion.translation[0, 0] - 0.1 * number) <= 0.2
+    held = [motion(None, time).motion for time in (9.0, 10.1, 4000.0)]
+    assert all(each is not None and np.isfinite(each.translation).all() for each in held)
+
+
+# ---- sinks ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["open", "show", "close"])
+def test_sink_with_an_error_of_any_kind_stops_alone_and_says_so(
+    make_session: Make, seen: Seen, messages: Any, method: str
+) -> None:
+    def fail(*_: Any) -> Any:
+        raise OddError("the microphone is gone")
+
+    class Good(Sink):
+        name = "odd"
+
+        def show(self, frame: LiveFrame) -> None:
+            pass
+
+    session = make_session()
+    odd = type("OddSink", (Good,), {method: fail})
+    session.add_sink(odd())
+    session.add_sink(seen)
+    session.start()
+    seen.wait(lambda f: True)
+    if method == "close":
+        session.stop()
+    status = {s.name: s for s in session.sinks}
+    assert session.wait_for(lambda: "the microphone is gone" in messages.text, WAIT)
+    assert session.settle(WAIT)
+    assert status["preview"].status == "running"
+
+
+def test_output_that_keeps_failing_is_told_once() -> None:
+    from app.live.sinks import SinkRunner
+
+    tries = threading.Semaphore(0)
+    said: list[str] = []
+
+    class Failing(Sink):
+        name, retry = "failing", 0.0
+
+        def show(self, frame: LiveFrame) -> None:
+            tries.release()
+            raise AppError("The device is busy.")
+
+    runner = SinkRunner(Failing(), Clock(), EventStream(lambda e: said.append(e.message)), lambda: None)
+    grey = picture(1)
+    while not tries.acquire(blocking=False):
+        runner.slot.put(LiveFrame(0, 0.0, grey, grey))
+    for _ in range(5):
+        while not tries.acquire(blocking=False):
+            runner.slot.put(LiveFrame(0, 0.0, grey, grey))
+    runner.stop()
+    assert runner.join(WAIT)
+    assert said == ["The device is busy. It is tried again every 0 s."]
+
+
+def test_recording_is_completed_although_the_engine_is_stuck(make_session: Make, tmp_path: Path) -> None:
+    gate, begun = threading.Event(), threading.Event()
+    engine = StubEngine()
+    path, written = tmp_path / "out.mp4", threading.Event()
+
+    class Recorder(RecorderSink):
+        def show(self, frame: LiveFrame) -> None:
+            super().show(frame)
+            written.set()
+
+    session = make_session(engine=engine)
+    session.add_sink(Recorder(path))
+    session.start()
+    assert written.wait(WAIT)
+
+    def hang() -> None:
+        begun.set()
+        gate.wait(WAIT)
+
+    engine.before = hang
+    session._redraw()
+    assert begun.wait(WAIT)
+    session.close(0.0)
+    assert path.stat().st_size > 0
+    gate.set()
+    session.close()
+    assert session.state == "closed"
+
+
+# ---- listeners ------------------------------------------------------------------------------------------------------
+
+
+def test_listeners_that_fail_are_shown_and_the_session_goes_on(seen: Seen, hooked: list[BaseException | None]) -> None:
+    """A window that has closed, or a terminal that has gone."""
+
+    def fail(*_: Any) -> None:
+        raise OddError("nobody listens")
+
+    session = LiveSession(engine=StubEngine(), trackers=StubTracker, events=EventStream(fail), on_change=fail)
+    with session:
+        session.add_sink(seen)
+        session.add_sink(NullSink())
+        session.add_portrait("a", picture(100))
+        box = Box()
+        session.set_driver(box.source())
+        session.start()
+        box.items.put(picture(5))
+        seen.wait(lambda f: drives(f, 5))
+        box.items.put(AppError("unplugged"))  # which is told
+        assert session.wait_for(lambda: session.state == "waiting", WAIT)
+        box.items.put(picture(6))
+        seen.wait(lambda f: drives(f, 6))
+    assert session.state == "closed"
+    assert hooked
+    assert all(isinstance(error, OddError) for error in hooked)
+
+
+def test_guarded_callback_passes_everything_on(hooked: list[BaseException | None]) -> None:
+    got: list[Any] = []
+    guarded(lambda *args, **named: got.append((args, named)))(1, b=2)
+    assert got == [((1,), {"b": 2})]
+    assert hooked == []
+
+
+def test_commands_follow_each_other_whatever_one_of_them_does() -> None:
+    done: list[str] = []
+    told: list[AppError] = []
+
+    def bad() -> None:
+        raise OddError("no")
+
+    def complain(error: AppError) -> None:
+        told.append(error)
+        raise OddError("not even that")
+
+    control = Control(lambda: None, complain, lambda: done.append("end"))
+    control.thread.start()
+    for command in (bad, lambda: done.append("first"), bad):
+        control.put(command)
+    assert control.settle(WAIT)
+    control.end()
+    control.thread.join(WAIT)
+    assert done == ["first", "end"]
+    assert [str(error) for error in told] == ["This is a fault of the program (OddError: no)."] * 2

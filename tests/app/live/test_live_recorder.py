@@ -1,0 +1,205 @@
+"""Recordings that meet a full disk, a long pause, another start, or a microphone that goes away."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from live_stubs import WAIT, Clock
+
+from app.errors import MediaError
+from app.events import EventStream
+from app.live.frames import LiveFrame
+from app.live.recorder import LOOK, ROOM, RecorderSink, free_bytes
+from app.live.sinks import SinkRunner
+from app.media.microphone import RATE, Microphone
+from app.media.reader import open_clip
+from app.media.writer import ClipWriter
+
+
+def frame(value: int, time: float) -> LiveFrame:
+    rgb = np.full((48, 64, 3), value, np.uint8)
+    return LiveFrame(value, time, rgb, rgb)
+
+
+class Stream:
+    """sounddevice.InputStream whose sound the test speaks."""
+
+    latency = 0.0
+
+    def __init__(self, callback: Callable[..., None], **_: Any) -> None:
+        self.callback = callback
+        self.closed = 0
+        self.refusal: Exception | None = None
+        self.fault: Exception | None = None
+
+    def start(self) -> None:
+        if self.refusal is not None:
+            raise self.refusal
+
+    def close(self) -> None:
+        self.closed += 1
+        if self.fault is not None:
+            raise self.fault
+
+    def speak(self, seconds: float) -> None:
+        tone = 0.5 * np.sin(np.arange(round(seconds * RATE)) * 2 * np.pi * 440 / RATE)
+        self.callback(tone.reshape(-1, 1).astype(np.float32), len(tone), None, None)
+
+
+class Film:
+    """A recorder with a microphone, worked by hand."""
+
+    def __init__(self, path: Path) -> None:
+        self.clock = Clock(100.0)
+        self.streams: list[Stream] = []
+        self.sink = RecorderSink(path, microphone=True, stream=self._made)
+        self.sink.clock = self.clock
+        self.sink.open()
+
+    def _made(self, **how: Any) -> Stream:
+        self.streams.append(Stream(**how))
+        return self.streams[-1]
+
+    def speak(self, seconds: int) -> None:
+        """Sound for so many seconds; the sink is looked at as often as its thread does it."""
+        for _ in range(seconds):
+            self.clock.now += 1.0
+            self.streams[-1].speak(1.0)
+            self.sink.idle()
+
+
+def loud_seconds(path: Path) -> float:
+    """Seconds of a file in which there is sound."""
+    with av.open(str(path)) as file:
+        resampler = av.AudioResampler("fltp", "mono", RATE)
+        blocks = [b.to_ndarray()[0] for f in file.decode(audio=0) for b in resampler.resample(f)]
+    samples = np.concatenate(blocks)
+    tenths = samples[: len(samples) // 4800 * 4800].reshape(-1, 4800)
+    return float((np.abs(tenths).max(axis=1) > 0.2).sum()) / 10
+
+
+def test_sound_goes_on_while_no_frame_comes(tmp_path: Path) -> None:
+    """A portrait that stands still, or a camera that is unplugged: only the last half minute was kept."""
+    path = tmp_path / "out.mp4"
+    film = Film(path)
+    film.sink.show(frame(50, 100.0))
+    film.speak(240)
+    film.clock.now += 0.5
+    film.sink.show(frame(90, film.clock.now))
+    film.clock.now += 0.5
+    sentence = film.sink.close()
+    assert loud_seconds(path) == pytest.approx(240, abs=0.5)
+    with open_clip(path) as reader:
+        frames = [(float(f.time), int(f.rgb[24, 32, 0])) for f in reader]
+    assert frames[-1] == (pytest.approx(240.5, abs=0.01), pytest.approx(90, abs=6))
+    assert frames[-2] == (pytest.approx(240.0, abs=1.1), pytest.approx(50, abs=6))
+    assert "microphone" not in sentence
+
+
+def test_frames_that_come_in_time_are_not_repeated(tmp_path: Path) -> None:
+    path = tmp_path / "out.mp4"
+    clock = Clock(5.0)
+    sink = RecorderSink(path)
+    sink.clock = clock
+    sink.open()
+    sink.idle()  # before the first frame
+    for number in range(4):
+        clock.now = 5.0 + 0.9 * number
+        sink.show(frame(10, clock.now))
+        sink.idle()
+    sink.close()
+    with open_clip(path) as reader:
+        assert [f.time for f in reader] == [Fraction(9 * n, 10) for n in range(4)]
+
+
+@pytest.mark.parametrize("after", [0, 7])
+def test_microphone_that_falls_silent_is_told(tmp_path: Path, after: int) -> None:
+    film = Film(tmp_path / "out.mp4")
+    film.sink.show(frame(50, 100.0))
+    film.speak(after)
+    film.streams[0].fault = RuntimeError("PortAudioError: the device is gone")
+    film.clock.now += 20.0
+    film.sink.show(frame(60, film.clock.now))
+    assert film.sink.close().endswith(f"The microphone gave no sound after {after}.0 s.")
+    assert film.streams[0].closed == 1
+    with open_clip(tmp_path / "out.mp4") as reader:
+        assert len(list(reader)) >= 2
+
+
+def test_microphone_that_does_not_start_is_given_back() -> None:
+    made: list[Stream] = []
+
+    def make(**how: Any) -> Stream:
+        made.append(Stream(**how))
+        made[-1].refusal = RuntimeError("in use")
+        return made[-1]
+
+    with pytest.raises(MediaError, match="in use"):
+        Microphone(stream=make)
+    assert made[0].closed == 1
+
+
+def test_recording_ends_whole_before_the_disk_is_full(tmp_path: Path) -> None:
+    path, free = tmp_path / "out.mp4", [10 * ROOM]
+    said: list[str] = []
+    changed = threading.Condition()
+
+    def tell() -> None:
+        with changed:
+            changed.notify_all()
+
+    sink = RecorderSink(path, free=lambda folder: free[0] if folder == tmp_path else 0)
+    runner = SinkRunner(sink, Clock(12.0), EventStream(lambda e: said.append(e.message)), tell)
+    with changed:
+        for number in range(10):
+            runner.slot.put(frame(10, 0.1 * number))
+        free[0] = ROOM - 1
+        runner.slot.put(frame(10, LOOK + 0.5))
+        assert changed.wait_for(lambda: runner.info().status == "failed", WAIT)
+    runner.stop()
+    assert runner.join(WAIT)
+    assert len(said) == 1
+    assert said[0].startswith(f"The disk is nearly full: the recording has ended. Recorded {path} (")
+    with open_clip(path) as reader:
+        assert max(float(f.time) for f in reader) == pytest.approx(LOOK + 0.5)
+    assert free_bytes(tmp_path) > 0
+
+
+def test_recording_that_can_not_be_written_is_not_called_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "out.mp4"
+    film = Film(path)
+    film.sink.show(frame(10, 100.0))
+
+    def full(self: ClipWriter, *_: Any) -> None:
+        self._discard()
+        raise MediaError("The disk is full.")
+
+    monkeypatch.setattr(ClipWriter, "write", full)
+    with pytest.raises(MediaError, match="The disk is full"):
+        film.sink.show(frame(20, 100.1))
+    assert film.sink.close() == ""
+    assert film.streams[0].closed == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_another_start_records_to_another_file(tmp_path: Path, overwrite: bool) -> None:
+    (tmp_path / "out-2.mp4").write_bytes(b"somebody's")
+    sink = RecorderSink(tmp_path / "out.mp4", overwrite=overwrite)
+    for start in (0.0, 50.0):
+        sink.clock = Clock(start + 1.0)
+        sink.open()
+        sink.show(frame(10, start))
+        sink.close()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["out-2.mp4", "out-3.mp4", "out.mp4"]
+    assert (tmp_path / "out-2.mp4").read_bytes() == b"somebody's"
+    assert sink.path == tmp_path / "out-3.mp4"

@@ -4,6 +4,18 @@
  <context>
   <name>app</name>
   <message>
+   <source> ("Crop and face" chooses)</source>
+   <translation> („Ausschnitt und Gesicht“ wählt)</translation>
+  </message>
+  <message>
+   <source>"{title}"</source>
+   <translation>„{title}“</translation>
+  </message>
+  <message>
+   <source>("Neutral reference": auto)</source>
+   <translation>(„Ruhebild“: auto)</translation>
+  </message>
+  <message>
    <source>--crop and --points both name the square.</source>
    <translation>--crop und --points nennen beide das Quadrat.</translation>
   </message>
@@ -264,10 +276,6 @@
    <translation>Ändert die Größe des animierten Quadrats, um die Bildrate zu halten; ohne dies werden Bilder ausgelassen.</translation>
   </message>
   <message>
-   <source>Check the file or export it again.</source>
-   <translation>Die Datei prüfen oder neu exportieren.</translation>
-  </message>
-  <message>
    <source>Check the name.</source>
    <translation>Den Namen prüfen.</translation>
   </message>
@@ -312,6 +320,14 @@
    <translation>Bewegungsvorlage wählen …</translation>
   </message>
   <message>
+   <source>Choose a name such as shot-%05d.png.</source>
+   <translation>Einen Namen wie shot-%05d.png wählen.</translation>
+  </message>
+  <message>
+   <source>Choose a name that does, or another codec.</source>
+   <translation>Einen Namen wählen, zu dem er passt, oder einen anderen Codec.</translation>
+  </message>
+  <message>
    <source>Choose a picture</source>
    <translation>Bild wählen</translation>
   </message>
@@ -322,10 +338,6 @@
   <message>
    <source>Choose an earlier start.</source>
    <translation>Einen früheren Anfang wählen.</translation>
-  </message>
-  <message>
-   <source>Choose another name or allow overwriting.</source>
-   <translation>Einen anderen Namen wählen oder das Ersetzen erlauben.</translation>
   </message>
   <message>
    <source>Choose another name.</source>
@@ -402,6 +414,10 @@
   <message>
    <source>Compute motion as the official LivePortrait release does, its quirks included; docs/differences.md lists them.</source>
    <translation>Berechnet die Bewegung wie die offizielle LivePortrait-Version, mit ihren Eigenheiten; docs/differences.md zählt sie auf.</translation>
+  </message>
+  <message>
+   <source>Connect one and look again, or choose a clip.</source>
+   <translation>Eine anschließen und neu suchen, oder ein Video wählen.</translation>
   </message>
   <message>
    <source>Connect one, allow its use, or record without it.</source>
@@ -758,6 +774,14 @@
   <message>
    <source>Frames a second, and the delay from capture to screen</source>
    <translation>Bilder je Sekunde, und die Verzögerung von der Aufnahme bis zum Schirm</translation>
+  </message>
+  <message>
+   <source>Free some space, or name a folder that can be written to in the variable TMPDIR.</source>
+   <translation>Platz schaffen, oder in der Variablen TMPDIR einen Ordner nennen, in den geschrieben werden kann.</translation>
+  </message>
+  <message>
+   <source>Free some space, or name another folder for them in the variable TMPDIR.</source>
+   <translation>Platz schaffen, oder in der Variablen TMPDIR einen anderen Ordner dafür nennen.</translation>
   </message>
   <message>
    <source>Frown</source>
@@ -1164,6 +1188,10 @@
    <translation>Kein Gesicht gefunden: Setzen Sie das Quadrat von Hand.</translation>
   </message>
   <message>
+   <source>No folder for scratch files can be made in {0}.</source>
+   <translation>In {0} kann kein Ordner für Zwischendateien angelegt werden.</translation>
+  </message>
+  <message>
    <source>No preset: reset the options</source>
    <translation>Keine Voreinstellung: Einstellungen zurücksetzen</translation>
   </message>
@@ -1548,6 +1576,10 @@
    <translation>Ausdruck speichern …</translation>
   </message>
   <message>
+   <source>Save it as a file first.</source>
+   <translation>Erst als Datei speichern.</translation>
+  </message>
+  <message>
    <source>Save preset</source>
    <translation>Voreinstellung speichern</translation>
   </message>
@@ -1570,6 +1602,14 @@
   <message>
    <source>Scale it down first.</source>
    <translation>Erst verkleinern.</translation>
+  </message>
+  <message>
+   <source>Scratch files can't be written to {0}: {1}.</source>
+   <translation>Zwischendateien können nicht nach {0} geschrieben werden: {1}.</translation>
+  </message>
+  <message>
+   <source>Set the square by hand under "Crop and face".</source>
+   <translation>Das Quadrat unter „Ausschnitt und Gesicht“ von Hand setzen.</translation>
   </message>
   <message>
    <source>Sets of option values: choose, save, import, export.</source>
@@ -1852,6 +1892,10 @@
    <translation>Das Antriebsbild zeigt kein Gesicht.</translation>
   </message>
   <message>
+   <source>The embedded colour profile is not usable and was ignored.</source>
+   <translation>Das eingebettete Farbprofil ist nicht brauchbar und wurde übergangen.</translation>
+  </message>
+  <message>
    <source>The end of {0} ({1} s) is not after its start.</source>
    <translation>Das Ende von {0} ({1} s) liegt nicht nach dem Anfang.</translation>
   </message>
@@ -1954,6 +1998,10 @@
   <message>
    <source>The quality is {0}.</source>
    <translation>Die Qualität ist {0}.</translation>
+  </message>
+  <message>
+   <source>The result is kept as {0}.</source>
+   <translation>Das Ergebnis liegt als {0} bereit.</translation>
   </message>
   <message>
    <source>The sliders on the right pose the portrait.</source>
@@ -2150,6 +2198,10 @@
   <message>
    <source>Use one of {0}.</source>
    <translation>Eines davon nehmen: {0}.</translation>
+  </message>
+  <message>
+   <source>Use the expression {name}</source>
+   <translation>Den Ausdruck {name} verwenden</translation>
   </message>
   <message>
    <source>Use {0}, or another codec.</source>
@@ -2696,6 +2748,10 @@
    <translation>{0} sind beide installiert und überschreiben einander</translation>
   </message>
   <message>
+   <source>{0} came into being meanwhile.</source>
+   <translation>{0} ist inzwischen entstanden.</translation>
+  </message>
+  <message>
    <source>{0} can't be animated: {1}.</source>
    <translation>{0} kann nicht bewegt werden: {1}.</translation>
   </message>
@@ -2772,6 +2828,10 @@
    <translation>{0} gibt es schon.</translation>
   </message>
   <message>
+   <source>{0} frames were left out: a GIF shows 50 a second at most.</source>
+   <translation>{0} Bilder wurden weggelassen: ein GIF zeigt höchstens 50 in der Sekunde.</translation>
+  </message>
+  <message>
    <source>{0} has given no picture for {1} s.</source>
    <translation>{0} hat seit {1} s kein Bild geliefert.</translation>
   </message>
@@ -2800,12 +2860,24 @@
    <translation>{0} hat sich nicht binnen {1} s geöffnet.</translation>
   </message>
   <message>
+   <source>{0} holds no picture that can be read.</source>
+   <translation>{0} enthält kein lesbares Bild.</translation>
+  </message>
+  <message>
    <source>{0} holds no picture.</source>
    <translation>{0} enthält kein Bild.</translation>
   </message>
   <message>
    <source>{0} holds no pictures.</source>
    <translation>{0} enthält keine Bilder.</translation>
+  </message>
+  <message>
+   <source>{0} holds no sound.</source>
+   <translation>{0} enthält keinen Ton.</translation>
+  </message>
+  <message>
+   <source>{0} holds no transparency; clear parts were laid on a plain colour.</source>
+   <translation>{0} kennt keine Durchsichtigkeit; klare Teile wurden auf eine Farbe gelegt.</translation>
   </message>
   <message>
    <source>{0} holds no video.</source>
@@ -2832,8 +2904,20 @@
    <translation>{0} ist ein Ordner, keine Datei.</translation>
   </message>
   <message>
+   <source>{0} is a pipe or a device, not a file.</source>
+   <translation>{0} ist eine Pipe oder ein Gerät, keine Datei.</translation>
+  </message>
+  <message>
+   <source>{0} is a {1} clip; its colours were mapped to sRGB.</source>
+   <translation>{0} ist ein {1}-Video; seine Farben wurden nach sRGB umgerechnet.</translation>
+  </message>
+  <message>
    <source>{0} is an AVIF picture and this Pillow can't read it.</source>
    <translation>{0} ist ein AVIF-Bild, und dieses Pillow kann es nicht lesen.</translation>
+  </message>
+  <message>
+   <source>{0} is an animated picture; its first frame comes alive.</source>
+   <translation>{0} ist ein bewegtes Bild; sein erstes Bild wird lebendig.</translation>
   </message>
   <message>
    <source>{0} is an input and can't be the output as well.</source>
@@ -2850,6 +2934,10 @@
   <message>
    <source>{0} is finished; no frame can follow</source>
    <translation>{0} ist abgeschlossen; es kann kein Bild folgen</translation>
+  </message>
+  <message>
+   <source>{0} is no expression: it is not JSON.</source>
+   <translation>{0} ist kein Ausdruck: es ist kein JSON.</translation>
   </message>
   <message>
    <source>{0} is no expression: {1}</source>
@@ -2932,16 +3020,24 @@
    <translation>{0} hat die Version {1}, aber dieses Programm liest nur bis Version {2}.</translation>
   </message>
   <message>
-   <source>{0} is the name of a clip, not of a folder of pictures.</source>
-   <translation>{0} ist der Name eines Clips, nicht der eines Ordners mit Bildern.</translation>
+   <source>{0} is the name of a clip, not of numbered pictures.</source>
+   <translation>{0} ist der Name eines Videos, nicht von nummerierten Bildern.</translation>
   </message>
   <message>
    <source>{0} is the output of a job that waits, number {1}.</source>
    <translation>{0} ist die Ausgabe eines wartenden Auftrags, Nummer {1}.</translation>
   </message>
   <message>
+   <source>{0} is too long for a number.</source>
+   <translation>{0} ist zu lang für eine Zahl.</translation>
+  </message>
+  <message>
    <source>{0} is {1}x{2}, the sequence began with {3}x{4}.</source>
    <translation>{0} ist {1}x{2} groß, die Folge begann mit {3}x{4}.</translation>
+  </message>
+  <message>
+   <source>{0} needs even sides: the picture of {1}x{2} was padded to {3}x{4} by repeating its edge.</source>
+   <translation>{0} braucht gerade Seiten: das Bild von {1}x{2} wurde durch Wiederholen seines Randes auf {3}x{4} ergänzt.</translation>
   </message>
   <message>
    <source>{0} needs fsspec, which is not installed.</source>
@@ -2954,6 +3050,10 @@
   <message>
    <source>{0} of {1} can't be fetched ({2}).</source>
    <translation>{0} von {1} kann nicht geladen werden ({2}).</translation>
+  </message>
+  <message>
+   <source>{0} shows {1} faces; the largest is animated (--face chooses).</source>
+   <translation>{0} zeigt {1} Gesichter; das größte wird bewegt (--face wählt).</translation>
   </message>
   <message>
    <source>{0} was made by a newer version.</source>
@@ -3024,6 +3124,10 @@
    <translation>{0}: options muss eine Tabelle von Namen und Werten sein.</translation>
   </message>
   <message>
+   <source>{0}: pictures {1} are missing; the picture before is held meanwhile.</source>
+   <translation>{0}: die Bilder {1} fehlen; so lange bleibt das Bild davor stehen.</translation>
+  </message>
+  <message>
    <source>{0}: schema_version must be a whole number from 1, not {1}.</source>
    <translation>{0}: schema_version muss eine ganze Zahl ab 1 sein, nicht {1}.</translation>
   </message>
@@ -3082,6 +3186,10 @@
   <message>
    <source>{name} names files that are not here: {files}.</source>
    <translation>{name} nennt Dateien, die es hier nicht gibt: {files}.</translation>
+  </message>
+  <message>
+   <source>{option} off</source>
+   <translation>{option} aus</translation>
   </message>
   <message>
    <source>{part}: as the driver</source>

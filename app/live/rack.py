@@ -12,6 +12,7 @@ from app.live.stats import SinkInfo
 if TYPE_CHECKING:
     from app.events import EventStream
     from app.live.frames import LiveFrame
+    from app.live_options import LiveOptions
 
 
 class SinkRack:
@@ -84,6 +85,13 @@ class SinkRack:
             runners = list(self._runners.values())
         for runner in runners:
             runner.slot.put(frame)
+
+    def follow(self, old: LiveOptions, new: LiveOptions) -> None:
+        """Tell all sinks of changed options."""
+        with self._lock:
+            sinks = list(self._sinks.values())
+        for sink in sinks:
+            sink.follow(old, new)
 
     def infos(self) -> tuple[SinkInfo, ...]:
         """All sinks with status and figures."""

@@ -158,8 +158,9 @@ class LiveSession(Machine):
         self._refresh()
 
     def set_live(self, live: LiveOptions) -> None:
-        """Change live options; camera and sinks keep those that they were made with."""
-        self._change(live=live)
+        """Change live options; the virtual camera follows them, a camera keeps those that it was made with."""
+        old = self._change(live=live).live
+        self._control.put(lambda: self._rack.follow(old, live))
         self._control.put(self._renew_quality)
         self._refresh()
 

@@ -19,11 +19,12 @@ from app.live.stats import SinkInfo, SinkMeter
 
 if TYPE_CHECKING:
     from app.events import EventStream
+    from app.live_options import LiveOptions
 WORKED: Final = 100  # frames shown after which the same fault is told again
 
 
 class Sink(ABC):
-    """Takes finished frames; all methods but the constructor run in the sink's thread.
+    """Takes finished frames; all methods but the constructor and ``follow`` run in the sink's thread.
 
     Attributes:
         name: Unique within a session.
@@ -59,6 +60,9 @@ class Sink(ABC):
     @abstractmethod
     def show(self, frame: LiveFrame) -> None:
         """Show a frame. Raises AppError if that can't be."""
+
+    def follow(self, old: LiveOptions, new: LiveOptions) -> None:  # noqa: B027
+        """Live options have changed while it runs; from any thread, and quick."""
 
     def idle(self) -> None:  # noqa: B027
         """Nothing new came for ``interval`` seconds."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from app.live.sinks import Sink
@@ -61,6 +61,12 @@ class VirtualCameraSink(Sink):
     def configure(self, settings: VirtualCameraSettings) -> None:
         """Change size, rate, fit or device; from any thread. The camera is opened again where that is needed."""
         self._wanted = settings
+
+    def follow(self, old: LiveOptions, new: LiveOptions) -> None:
+        """See Sink.follow: settings that were changed by hand stay where the options on them did not change."""
+        wanted = VirtualCameraSettings.of(new)
+        if wanted != VirtualCameraSettings.of(old):
+            self.configure(replace(wanted, device=self._wanted.device))
 
     def open(self) -> None:
         """See Sink.open."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -189,6 +190,38 @@ def test_device_that_dies_is_opened_again() -> None:
     assert devices.wait(lambda: devices.sent[-1][32, 32, 0] == 7)
     running.end()
     assert [text for text in running.said if "device is gone" in text]
+
+
+def test_virtual_camera_that_runs_follows_the_options(make_session: Any) -> None:
+    """Size, rate and fit can be changed in the window while the camera is on."""
+    devices = Devices()
+    live = LiveOptions(vcam_size="64x64", vcam_rate=120.0)
+    session = make_session(live=live)
+    session.add_sink(VirtualCameraSink(VirtualCameraSettings.of(live), devices))
+    session.start()
+    assert devices.wait(lambda: bool(devices.sent))
+    session.set_live(replace(live, vcam_size="128x96", vcam_rate=100.0))
+    assert devices.wait(lambda: devices.sent[-1].shape == (96, 128, 3))
+    session.set_live(replace(live, vcam_size="128x96", vcam_rate=100.0, hold_rate=20.0))
+    assert session.settle(WAIT)
+    assert devices.opened == [(64, 64, 120.0), (128, 96, 100.0)]
+    assert [s.status for s in session.sinks] == ["running"]
+
+
+def test_virtual_camera_stays_alive_while_the_face_is_lost(make_session: Any) -> None:
+    devices, box = Devices(), Box()
+    session = make_session()
+    seen, lost = threading.Event(), threading.Event()
+    session.add_sink(PreviewSink(lambda f: (seen if f.seen else lost).set() if f.driver is not None else None))
+    session.add_sink(VirtualCameraSink(VirtualCameraSettings((64, 64), 120.0), devices))
+    session.set_driver(box.source())
+    session.start()
+    for value, mark in ((50, seen), (0, lost)):  # a face, then black
+        box.items.put(picture(value))
+        assert mark.wait(WAIT)
+    before = len(devices.sent)
+    assert devices.wait(lambda: len(devices.sent) > before + 10)
+    assert len(devices.opened) == 1
 
 
 def test_settings_of_options() -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
-from app.live.drivers import CameraDriver
+from app.live.drivers import CameraDriver, camera_source
 from app.media.camera import Camera, CameraFacts, Mode, Shot
+from app.media.cameras import CameraDevice
 
 PICTURE = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3)
 
@@ -40,3 +42,37 @@ def test_pictures_are_turned_clockwise_and_then_mirrored(turn: int, mirror: bool
     expected = wanted[turn][:, ::-1] if mirror else wanted[turn]
     assert np.array_equal(captured.rgb, expected)
     assert captured.rgb.flags["C_CONTIGUOUS"]
+
+
+@pytest.mark.parametrize("mirror", [False, True])
+@pytest.mark.parametrize("turn", [0, 90, 180, 270])
+def test_a_camera_by_name_is_turned_and_mirrored_once(monkeypatch: pytest.MonkeyPatch, turn: int, mirror: bool) -> None:
+    class Capture:
+        def __init__(self, *_: object) -> None:
+            pass
+
+        def isOpened(self) -> bool:
+            return True
+
+        def read(self) -> tuple[bool, np.ndarray]:
+            return True, np.ascontiguousarray(PICTURE[..., ::-1])
+
+        def get(self, _prop: int) -> float:
+            return 0.0
+
+        def set(self, _prop: int, _value: float) -> bool:
+            return True
+
+        def release(self) -> None:
+            pass
+
+    monkeypatch.setattr(cv2, "VideoCapture", Capture)
+    source = camera_source("cam", turn=turn, mirror=mirror, devices=lambda: [CameraDevice("Cam", "key", 0)])
+    driver = source.make(lambda: 0.0, None)  # type: ignore[arg-type]
+    driver.open()
+    captured = driver.read()
+    driver.close()
+    assert captured is not None
+    assert captured.rgb is not None
+    expected = np.rot90(PICTURE, -turn // 90)
+    assert np.array_equal(captured.rgb, expected[:, ::-1] if mirror else expected)

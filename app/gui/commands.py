@@ -30,7 +30,7 @@ from app.gui.studio import Studio
 from app.gui.translate import LANGUAGES, tr
 from app.gui.widgets.driver import CLIPS, STILLS, TEMPLATES, driver_kind
 from app.gui.widgets.shelf import SIDE
-from app.gui.wording import say
+from app.gui.wording import folded, plain, say
 from app.live_options import live_options
 from app.media.cameras import list_cameras
 from app.options import find_option
@@ -133,9 +133,10 @@ class Commands(SavedCommands):
     def show_recent(self, kind: str, button: QWidget) -> None:
         """Menu of recent files."""
         menu = QMenu(button)
+        menu.setToolTipsVisible(True)
         for path in self.studio.recent(kind):
             call = partial(self.take_files, [path], "driver" if kind == "drivers" else "portrait")
-            menu.addAction(Path(path).name, call).setToolTip(path)
+            menu.addAction(plain(Path(path).name), call).setToolTip(folded(path))
         if menu.isEmpty():
             menu.addAction(tr("Nothing yet")).setEnabled(False)
         self._popup(menu, button)

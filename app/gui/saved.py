@@ -19,6 +19,7 @@ from app.gui.studio import Studio
 from app.gui.translate import tr
 from app.gui.widgets.basic import tool_button
 from app.gui.widgets.controls import ExpressionBar
+from app.gui.wording import folded, plain
 from app.presets import BUILT_IN, Preset
 
 if TYPE_CHECKING:
@@ -104,13 +105,14 @@ class SavedCommands(QObject):
     def _show_preset_menu(self) -> None:
         menu = QMenu(self.window)
         for name, (text, values) in BUILT_IN.items():
-            action = menu.addAction(tr(name), partial(self.use_preset, Preset(name, values, text)))
-            action.setToolTip(tr(text))
+            action = menu.addAction(plain(tr(name)), partial(self.use_preset, Preset(name, values, text)))
+            action.setToolTip(folded(tr(text)))
         menu.setToolTipsVisible(True)
         if self.presets:
             menu.addSeparator()
         for preset in self.presets:
-            menu.addAction(preset.name, partial(self.use_preset, preset)).setToolTip(preset.description)
+            action = menu.addAction(plain(preset.name), partial(self.use_preset, preset))
+            action.setToolTip(folded(preset.description or str(preset.path or "")))
         menu.addSeparator()
         menu.addAction(tr("Save preset…"), self.save_preset)
         menu.addAction(tr("Import preset…"), partial(self._import, "toml", store.import_preset))

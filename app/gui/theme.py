@@ -38,13 +38,13 @@ class Colours:
 
 DARK: Final = Colours(
     window="#14161b", surface="#1b1e25", raised="#262a33", hover="#313642", line="#2d323d", text="#eceef4",
-    muted="#a3abbd", faint="#697084", accent="#7b8cff", accent_hover="#93a1ff", on_accent="#0e1020", stage="#0d0e12",
+    muted="#a3abbd", faint="#757d92", accent="#7b8cff", accent_hover="#93a1ff", on_accent="#0e1020", stage="#0d0e12",
     ok="#5bd0a0", warning="#f2b84b", danger="#ff7b7b",
 )  # fmt: skip
 LIGHT: Final = Colours(
     window="#f2f3f7", surface="#ffffff", raised="#eef0f5", hover="#e1e5ee", line="#dde1ea", text="#181b23",
-    muted="#596174", faint="#8b93a6", accent="#4a5be0", accent_hover="#3b4bcc", on_accent="#ffffff", stage="#e6e8ef",
-    ok="#13805a", warning="#9a6300", danger="#c83232",
+    muted="#596174", faint="#7d8599", accent="#4a5be0", accent_hover="#3b4bcc", on_accent="#ffffff", stage="#e6e8ef",
+    ok="#0e7350", warning="#8a5800", danger="#bb2a2a",
 )  # fmt: skip
 
 
@@ -109,7 +109,7 @@ def _palette(c: Colours) -> QPalette:
         ((role.Base, role.ToolTipBase), c.surface),
         ((role.AlternateBase, role.Button, role.Mid, role.Midlight), c.raised),
         ((role.WindowText, role.Text, role.ButtonText, role.ToolTipText, role.BrightText), c.text),
-        ((role.PlaceholderText,), c.faint),
+        ((role.PlaceholderText,), c.muted),
         ((role.Highlight, role.Link, role.Accent), c.accent),
         ((role.HighlightedText,), c.on_accent),
         ((role.Light, role.Dark, role.Shadow), c.line),

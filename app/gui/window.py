@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QApplication, QHBoxLayout, QMainWindow, QSplitter,
 
 from app.gui import icons, pictures
 from app.gui.commands import Commands
+from app.gui.dialogs.base import within
 from app.gui.dialogs.messages import CloseDialog, show_error
 from app.gui.shortcuts import Actions, uses_key
 from app.gui.studio import Studio
@@ -24,7 +25,7 @@ from app.gui.widgets.toast import Toast
 from app.gui.wording import say
 from app.live import LiveStats
 
-SMALLEST = QSize(960, 600)
+SMALLEST = QSize(900, 480)
 STATUS_EVERY = 500  # ms
 
 
@@ -98,7 +99,7 @@ class MainWindow(QMainWindow):
         self.split.setHandleWidth(1)
         self.split.setChildrenCollapsible(False)
         self.side.setMinimumWidth(232)
-        self.controls.setMinimumWidth(264)
+        self.controls.setMinimumWidth(296)
         self.split.setSizes([256, 700, 320])
         self.controls.top.addWidget(self.commands.preset_bar)
         self.controls.sections["Expression"].body.insertWidget(0, self.commands.expressions)
@@ -280,7 +281,7 @@ class MainWindow(QMainWindow):
         settings = self.studio.settings
         geometry = settings.value("window/geometry")
         if not (isinstance(geometry, QByteArray) and self.restoreGeometry(geometry)):
-            self.resize(QSize(1280, 800).boundedTo(self.screen().availableGeometry().size()))
+            self.resize(within(QSize(1280, 800), self.screen().availableGeometry()))
         for name, splitter in (("split", self.split), ("middle", self.middle)):
             state = settings.value(f"window/{name}")
             if isinstance(state, QByteArray):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -309,11 +310,18 @@ def test_colours_are_readable() -> None:
         return (high + 0.05) / (low + 0.05)
 
     for c in (DARK, LIGHT):
-        for ground in (c.surface, c.raised, c.window):
+        for ground in (c.surface, c.raised, c.window, c.stage, c.hover):
             assert contrast(c.text, ground) >= 7
             assert contrast(c.muted, ground) >= 4.5
-        assert contrast(c.on_accent, c.accent) >= 4.5
-        assert contrast(c.danger, c.surface) >= 4.5
+        for ground in (c.surface, c.raised, c.stage):
+            for colour in (c.ok, c.warning, c.danger):
+                assert contrast(colour, ground) >= 4.5
+        for ground in (c.accent, c.accent_hover):
+            assert contrast(c.on_accent, ground) >= 4.5
+        assert contrast(c.accent, c.surface) >= 4.5
+        assert contrast(c.faint, c.surface) >= 3  # what is switched off
+        faint = [line for line in style_sheet(c).splitlines() if f"color: {c.faint}" in line]
+        assert all(re.search(r"disabled|QScrollBar|QCheckBox::indicator", line) for line in faint), faint
         assert "$" not in style_sheet(c)
 
 

@@ -11,8 +11,6 @@ import numpy as np
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QImage
 from PySide6.QtWidgets import (
-    QComboBox,
-    QDialog,
     QDialogButtonBox,
     QDoubleSpinBox,
     QFormLayout,
@@ -26,11 +24,12 @@ from PySide6.QtWidgets import (
 
 from app.errors import AppError
 from app.gui import pictures
+from app.gui.dialogs.base import Dialog
 from app.gui.pictures import Pixels
 from app.gui.session import PortraitItem, crop_text
 from app.gui.threads import Background, LatestWorker
 from app.gui.translate import tr
-from app.gui.widgets.basic import Switch
+from app.gui.widgets.basic import ComboBox, FieldKeys, Switch, scrolled
 from app.gui.widgets.cropview import CropView
 from app.gui.widgets.faces import FaceList
 from app.gui.wording import say
@@ -105,7 +104,7 @@ def chosen_faces(item: PortraitItem, loaded: Loaded) -> tuple[set[int], dict[int
     return moving, drivers
 
 
-class CropDialog(QDialog):
+class CropDialog(Dialog):
     """Edits the square of one portrait.
 
     Args:
@@ -147,7 +146,11 @@ class CropDialog(QDialog):
         main.setSpacing(20)
         main.addWidget(self.list)
         main.addWidget(self.view, 1)
-        main.addLayout(self._make_side())
+        column = QWidget()
+        column.setLayout(self._make_side())
+        side = scrolled(column)
+        side.setFixedWidth(PREVIEW + 16)
+        main.addWidget(side)
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel)
         buttons.button(QDialogButtonBox.StandardButton.Ok).setObjectName("primary")
         buttons.accepted.connect(self.accept)
@@ -163,22 +166,27 @@ class CropDialog(QDialog):
         background.run(
             partial(load, Path(item.path), detector, self.devicePixelRatioF()),
             self._show_loaded,
-            lambda error, _: self._status.setText(say(str(error))),
+            self._show_failure,
         )
+        self._enable(on=False)
 
     def _make_side(self) -> QVBoxLayout:
         side = QVBoxLayout()
+        side.setContentsMargins(0, 0, 0, 0)
         side.setSpacing(10)
-        self.faces = QComboBox()
+        self.faces = ComboBox()
         self.faces.setAccessibleName(tr("Face"))
+        self.faces.setToolTip(tr("The face that comes alive"))
         self.faces.activated.connect(self._choose_face)
         form = QFormLayout()
         form.setSpacing(8)
         form.addRow(tr("Face"), self.faces)
         self.fields: dict[str, QDoubleSpinBox] = {}
-        for name, title, low, high, unit in (
-            ("x", tr("Centre x"), -20000, 40000, " px"), ("y", tr("Centre y"), -20000, 40000, " px"),
-            ("size", tr("Side"), 16, 40000, " px"), ("angle", tr("Angle"), -180, 180, "°"),
+        for name, title, low, high, unit, hint in (
+            ("x", tr("Centre x"), -20000, 40000, " px", tr("Middle of the square, from the left of the picture")),
+            ("y", tr("Centre y"), -20000, 40000, " px", tr("Middle of the square, from the top of the picture")),
+            ("size", tr("Side"), 16, 40000, " px", tr("Side of the square in pixels of the picture")),
+            ("angle", tr("Angle"), -180, 180, "°", tr("Turn of the square, clockwise")),
         ):  # fmt: skip
             spin = QDoubleSpinBox()
             spin.setRange(low, high)
@@ -187,6 +195,8 @@ class CropDialog(QDialog):
             spin.lineEdit().setTextMargins(8, 0, 8, 0)
             spin.setFixedHeight(32)
             spin.setAccessibleName(title)
+            spin.setToolTip(hint)
+            FieldKeys(spin, self._show_fields)
             spin.setKeyboardTracking(False)
             spin.valueChanged.connect(self._typed)
             form.addRow(title, spin)
@@ -198,15 +208,22 @@ class CropDialog(QDialog):
         form.setContentsMargins(0, 0, 0, 0)
         host = QWidget()  # keeps its height when there is more room
         host.setLayout(form)
-        host.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
+        host.setFixedWidth(PREVIEW)
+        host.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
         side.addWidget(host)
         self.follow = QPushButton(tr("Follow the face"))
         self.follow.setToolTip(tr("Find the square from the face instead of setting it by hand."))
+        self.follow.setFixedWidth(PREVIEW)
         self.follow.clicked.connect(self._automatic)
         side.addWidget(self.follow)
-        for text, name in ((tr("Show landmarks"), "show_landmarks"), (tr("Show mask"), "show_mask")):
-            switch = Switch(text)
+        for text, hint, name in (
+            (tr("Show landmarks"), tr("The points that were found on the face."), "show_landmarks"),
+            (tr("Show mask"), tr("What lies in the shade stays as it is; at the soft border both are mixed."),
+             "show_mask"),
+        ):  # fmt: skip
+            switch = Switch(text, hint)
             switch.setChecked(True)
+            switch.setFixedWidth(PREVIEW)
             switch.toggled.connect(partial(self._show_part, name))
             side.addWidget(switch)
         self._status = QLabel(tr("Looking for faces…"))
@@ -221,11 +238,26 @@ class CropDialog(QDialog):
         setattr(self.view, name, on)
         self.view.update()
 
+    def _enable(self, *, on: bool) -> None:
+        """Only a picture that was read can be worked on."""
+        for widget in (self.faces, self.follow, *self.fields.values()):
+            widget.setEnabled(on)
+        self._ok.setEnabled(on)
+
+    def _show_failure(self, error: Exception, _: str) -> None:
+        """The picture can't be read."""
+        text = say(str(error))
+        self._status.setText("")
+        self.view.show_message(text)
+
     # ---- what was loaded ------------------------------------------------------------------------------------------
     def _show_loaded(self, loaded: Loaded) -> None:
         if not self.isVisible():
             return
         self._loaded = loaded
+        self._enable(on=True)
+        self.faces.setEnabled(bool(loaded.faces))
+        self.follow.setEnabled(bool(loaded.faces))
         self.view.set_picture(loaded.image, loaded.size)
         self.view.set_faces([face.box for face in loaded.faces])
         for number, _ in enumerate(loaded.faces, 1):
@@ -255,16 +287,11 @@ class CropDialog(QDialog):
             side = 0.8 * min(loaded.size)
             self._by_hand(Box(loaded.size[0] / 2, loaded.size[1] / 2, side))
             self._show_box(self.view.box)
-        self._ok.setEnabled(True)
 
     def _widen(self) -> None:
         """Make room for the list of faces, within the screen."""
-        room = self.screen().availableGeometry()
-        self.resize(min(room.width(), max(self.width(), 1160)), min(room.height(), max(self.height(), 660)))
-        corner = self.frameGeometry()
-        corner.moveCenter((self.parentWidget() or self).frameGeometry().center())
-        x = max(room.left(), min(corner.left(), room.right() + 1 - corner.width()))
-        self.move(x, max(room.top(), min(corner.top(), room.bottom() + 1 - corner.height())))
+        self.resize(max(self.width(), 1160), max(self.height(), 660))
+        self.fit()
 
     def _mark_face(self) -> None:
         if self._loaded is None or self._chosen < 0:
@@ -328,12 +355,19 @@ class CropDialog(QDialog):
         if box is None:
             return
         self.view.set_box(box)
+        self._show_fields()
+        self._worker.request((box, self.devicePixelRatioF()))
+
+    def _show_fields(self) -> None:
+        """Write the square into the fields."""
+        box = self.view.box
+        if box is None:
+            return
         shown = {"x": box.x, "y": box.y, "size": box.size, "angle": math.degrees(box.angle)}
         for name, spin in self.fields.items():
             before = spin.blockSignals(True)
             spin.setValue(shown[name])
             spin.blockSignals(before)
-        self._worker.request((box, self.devicePixelRatioF()))
 
     def _cut(self, request: tuple[Box, float]) -> QImage | None:
         """The square as the engine gets it; in the worker's thread."""

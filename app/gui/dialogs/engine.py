@@ -6,8 +6,6 @@ from PySide6.QtCore import QRect, Qt
 from PySide6.QtGui import QColor, QGuiApplication
 from PySide6.QtWidgets import (
     QAbstractItemView,
-    QComboBox,
-    QDialog,
     QDialogButtonBox,
     QFormLayout,
     QHeaderView,
@@ -21,17 +19,18 @@ from PySide6.QtWidgets import (
 
 from app.doctor import Finding, examine
 from app.gui import icons
+from app.gui.dialogs.base import Dialog
 from app.gui.threads import Background
 from app.gui.translate import tr
-from app.gui.widgets.basic import colours
-from app.gui.wording import say
+from app.gui.widgets.basic import ComboBox, colours
+from app.gui.wording import folded, say
 from liveportrait.engines import ENGINES
 
 MARKS = {"ok": ("check", "ok"), "info": ("info", "muted"), "warning": ("warning", "warning"),
          "missing": ("remove", "faint")}  # fmt: skip
 
 
-class EngineDialog(QDialog):
+class EngineDialog(Dialog):
     """Chooses engine and device.
 
     Args:
@@ -45,12 +44,12 @@ class EngineDialog(QDialog):
         super().__init__(parent)
         self.setWindowTitle(tr("Engine and device"))
         self.resize(820, 620)
-        self.engine = QComboBox()
+        self.engine = ComboBox()
         self.engine.setAccessibleName(tr("Engine"))
         self.engine.addItem(tr("Automatic: the best one that works here"), "auto")
         for spec in ENGINES:
             self.engine.addItem(f"{spec.name} – {tr(spec.summary)}", spec.name)
-        self.device = QComboBox()
+        self.device = ComboBox()
         self.device.setAccessibleName(tr("Device"))
         self.engine.currentIndexChanged.connect(self._list_devices)
         self.engine.setCurrentIndex(max(0, self.engine.findData(engine)))
@@ -83,7 +82,7 @@ class EngineDialog(QDialog):
         buttons.button(kinds.Ok).setObjectName("primary")
         copy = QPushButton(tr("Copy report"))
         copy.clicked.connect(self._copy)
-        buttons.addButton(copy, QDialogButtonBox.ButtonRole.ActionRole)
+        buttons.addButton(copy, QDialogButtonBox.ButtonRole.ResetRole)
         buttons.accepted.connect(self.accept)
         buttons.rejected.connect(self.reject)
         box = QVBoxLayout(self)
@@ -135,7 +134,7 @@ class EngineDialog(QDialog):
             hint = QTableWidgetItem(say(finding.hint))
             hint.setForeground(QColor(c.muted))
             for column, item in enumerate((name, QTableWidgetItem(say(finding.value)), hint)):
-                item.setToolTip(item.text())
+                item.setToolTip(folded(item.text()))
                 self.table.setItem(row, column, item)
         self._fit_rows()
 

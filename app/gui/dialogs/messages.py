@@ -9,7 +9,6 @@ from functools import partial
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QFontDatabase, QGuiApplication
 from PySide6.QtWidgets import (
-    QDialog,
     QDialogButtonBox,
     QHBoxLayout,
     QLabel,
@@ -22,6 +21,7 @@ from PySide6.QtWidgets import (
 
 from app.errors import AppError
 from app.gui import icons
+from app.gui.dialogs.base import Dialog
 from app.gui.translate import tr
 from app.gui.widgets.basic import colours
 from app.gui.wording import say
@@ -42,7 +42,7 @@ def make_report(text: str, details: str) -> str:
     return "\n".join([*lines, "", details.strip()]).strip() + "\n"
 
 
-class ErrorDialog(QDialog):
+class ErrorDialog(Dialog):
     """Says what went wrong; the report can be copied.
 
     Args:
@@ -64,6 +64,7 @@ class ErrorDialog(QDialog):
         icon.setPixmap(icons.pixmap("warning", colours().warning, 32, self.devicePixelRatioF()))
         icon.setAlignment(Qt.AlignmentFlag.AlignTop)
         message = QLabel(text)
+        message.setTextFormat(Qt.TextFormat.PlainText)
         message.setWordWrap(True)
         message.setTextInteractionFlags(
             Qt.TextInteractionFlag.TextSelectableByMouse | Qt.TextInteractionFlag.TextSelectableByKeyboard
@@ -74,6 +75,7 @@ class ErrorDialog(QDialog):
         if hint:
             advice = QLabel(hint)
             advice.setObjectName("muted")
+            advice.setTextFormat(Qt.TextFormat.PlainText)
             advice.setWordWrap(True)
             texts.addWidget(advice)
         top = QHBoxLayout()
@@ -89,13 +91,15 @@ class ErrorDialog(QDialog):
         buttons = QDialogButtonBox()
         close = buttons.addButton(QDialogButtonBox.StandardButton.Close)
         close.clicked.connect(self.accept)
+        close.setDefault(True)
+        close.setFocus()  # Return closes the message
         self.copy_button = QPushButton(tr("Copy report"))
         self.copy_button.clicked.connect(self._copy)
-        buttons.addButton(self.copy_button, QDialogButtonBox.ButtonRole.ActionRole)
+        buttons.addButton(self.copy_button, QDialogButtonBox.ButtonRole.ResetRole)
         more = QPushButton(tr("Show report"))
         more.setCheckable(True)
         more.toggled.connect(self._show_details)
-        buttons.addButton(more, QDialogButtonBox.ButtonRole.ActionRole)
+        buttons.addButton(more, QDialogButtonBox.ButtonRole.ResetRole)
         box = QVBoxLayout(self)
         box.setContentsMargins(24, 24, 24, 20)
         box.setSpacing(16)
@@ -106,6 +110,7 @@ class ErrorDialog(QDialog):
     def _show_details(self, shown: bool) -> None:
         self._details.setVisible(shown)
         self.resize(max(self.width(), 640), self.minimumSizeHint().height() + (60 if shown else 0))
+        self.fit()
 
     def _copy(self) -> None:
         QGuiApplication.clipboard().setText(self.report)
@@ -125,7 +130,7 @@ def show_error(parent: QWidget | None, error: Exception, details: str = "") -> E
     return dialog
 
 
-class NameDialog(QDialog):
+class NameDialog(Dialog):
     """Asks for a name."""
 
     def __init__(self, title: str, label: str, parent: QWidget | None = None) -> None:
@@ -157,7 +162,7 @@ class NameDialog(QDialog):
         return self.edit.text().strip()
 
 
-class CloseDialog(QDialog):
+class CloseDialog(Dialog):
     """Asks what to do with running work when the window closes.
 
     Args:

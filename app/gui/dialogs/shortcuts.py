@@ -5,24 +5,25 @@ from __future__ import annotations
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QKeySequence
 from PySide6.QtWidgets import (
-    QDialog,
     QDialogButtonBox,
     QFrame,
     QGridLayout,
     QKeySequenceEdit,
     QLabel,
     QScrollArea,
+    QToolButton,
     QVBoxLayout,
     QWidget,
 )
 
+from app.gui.dialogs.base import Dialog
 from app.gui.shortcuts import COMMANDS, Actions, clashes
 from app.gui.translate import tr
 
 PORTABLE = QKeySequence.SequenceFormat.PortableText
 
 
-class ShortcutsDialog(QDialog):
+class ShortcutsDialog(Dialog):
     """Shows and changes the keys of all commands.
 
     Args:
@@ -56,6 +57,10 @@ class ShortcutsDialog(QDialog):
             edit.setClearButtonEnabled(True)
             edit.setFixedWidth(190)
             edit.setAccessibleName(tr(command.text))
+            edit.setToolTip(tr("Click here and press the new keys."))
+            clear = edit.findChild(QToolButton)
+            if clear is not None:
+                clear.setAccessibleName(tr("Clear"))
             edit.keySequenceChanged.connect(self._check)
             label = QLabel(tr(command.text).rstrip("…"))
             label.setBuddy(edit)
@@ -74,6 +79,7 @@ class ShortcutsDialog(QDialog):
         kinds = QDialogButtonBox.StandardButton
         buttons = QDialogButtonBox(kinds.Ok | kinds.Cancel | kinds.RestoreDefaults)
         buttons.button(kinds.Ok).setObjectName("primary")
+        buttons.button(kinds.RestoreDefaults).setText(tr("Restore defaults"))
         buttons.button(kinds.RestoreDefaults).clicked.connect(self._defaults)
         buttons.accepted.connect(self.accept)
         buttons.rejected.connect(self.reject)

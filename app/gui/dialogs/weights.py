@@ -8,7 +8,6 @@ from pathlib import Path
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import (
     QCheckBox,
-    QDialog,
     QDialogButtonBox,
     QFileDialog,
     QFrame,
@@ -21,6 +20,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from app.gui.dialogs.base import Dialog
 from app.gui.downloads import Downloads, Transfer
 from app.gui.threads import Background
 from app.gui.translate import tr
@@ -203,7 +203,7 @@ class ModelCard(QFrame):
             self._downloads.import_folder(self.spec, Path(folder))
 
 
-class WeightsDialog(QDialog):
+class WeightsDialog(Dialog):
     """Shows all models. Downloads go on when it is closed.
 
     Args:

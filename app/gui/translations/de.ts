@@ -352,8 +352,16 @@
    <translation>Eines mit einem Gesicht wählen, groß und von vorn.</translation>
   </message>
   <message>
+   <source>Clear</source>
+   <translation>Leeren</translation>
+  </message>
+  <message>
    <source>Clear finished</source>
    <translation>Erledigte entfernen</translation>
+  </message>
+  <message>
+   <source>Click here and press the new keys.</source>
+   <translation>Hier klicken und die neuen Tasten drücken.</translation>
   </message>
   <message>
    <source>Clip</source>
@@ -748,6 +756,10 @@
    <translation>Dem Gesicht folgen</translation>
   </message>
   <message>
+   <source>Forget these jobs; finished files stay</source>
+   <translation>Diese Aufträge vergessen; fertige Dateien bleiben</translation>
+  </message>
+  <message>
    <source>Frame rate</source>
    <translation>Bildrate</translation>
   </message>
@@ -794,6 +806,10 @@
   <message>
    <source>Give one of them.</source>
    <translation>Nur eines davon angeben.</translation>
+  </message>
+  <message>
+   <source>Go on with these jobs</source>
+   <translation>Mit diesen Aufträgen weitermachen</translation>
   </message>
   <message>
    <source>Grin</source>
@@ -964,6 +980,10 @@
    <translation>Länge</translation>
   </message>
   <message>
+   <source>Let all faces move.</source>
+   <translation>Alle Gesichter bewegen.</translation>
+  </message>
+  <message>
    <source>Let the running job finish, and hold the others back</source>
    <translation>Den laufenden Auftrag fertig werden lassen und die anderen zurückhalten</translation>
   </message>
@@ -1084,6 +1104,14 @@
    <translation>Menü</translation>
   </message>
   <message>
+   <source>Middle of the square, from the left of the picture</source>
+   <translation>Mitte des Quadrats, vom linken Rand des Bildes</translation>
+  </message>
+  <message>
+   <source>Middle of the square, from the top of the picture</source>
+   <translation>Mitte des Quadrats, vom oberen Rand des Bildes</translation>
+  </message>
+  <message>
    <source>Mirror</source>
    <translation>Spiegeln</translation>
   </message>
@@ -1128,6 +1156,10 @@
    <translation>Mund</translation>
   </message>
   <message>
+   <source>Move or enlarge the square of --crop, or leave it out.</source>
+   <translation>Das Quadrat von --crop verschieben oder vergrößern, oder es weglassen.</translation>
+  </message>
+  <message>
    <source>Move right</source>
    <translation>Nach rechts</translation>
   </message>
@@ -1152,8 +1184,8 @@
    <translation>Eine Datei darin nennen.</translation>
   </message>
   <message>
-   <source>Name the square with --crop x,y,size, or choose the face with --face.</source>
-   <translation>Das Quadrat von Hand setzen, oder das Gesicht wählen (Ausschnitt und Gesicht).</translation>
+   <source>Name the square around it with --crop x,y,size, or take a picture that shows it larger.</source>
+   <translation>Das Quadrat darum von Hand setzen (Ausschnitt und Gesicht), oder ein Bild nehmen, das es größer zeigt.</translation>
   </message>
   <message>
    <source>Neutral</source>
@@ -1540,6 +1572,10 @@
    <translation>{section} zurücksetzen</translation>
   </message>
   <message>
+   <source>Restore defaults</source>
+   <translation>Standard wiederherstellen</translation>
+  </message>
+  <message>
    <source>Result</source>
    <translation>Ergebnis</translation>
   </message>
@@ -1682,6 +1718,10 @@
   <message>
    <source>Side of the animated square over the size of the face.</source>
    <translation>Seite des animierten Quadrats im Verhältnis zum Gesicht.</translation>
+  </message>
+  <message>
+   <source>Side of the square in pixels of the picture</source>
+   <translation>Seite des Quadrats in Pixeln des Bildes</translation>
   </message>
   <message>
    <source>Single pixels (1:1)</source>
@@ -1932,6 +1972,10 @@
    <translation>Die Augen kommen aus diesem Clip oder dieser Vorlage.</translation>
   </message>
   <message>
+   <source>The face that comes alive</source>
+   <translation>Das Gesicht, das lebendig wird</translation>
+  </message>
+  <message>
    <source>The jobs wait in the queue; resume them there.</source>
    <translation>Die Aufträge warten in der Liste; setzen Sie sie dort fort.</translation>
   </message>
@@ -1970,6 +2014,10 @@
   <message>
    <source>The output size {0}x{1} is empty.</source>
    <translation>Die Ausgabegröße {0}x{1} ist leer.</translation>
+  </message>
+  <message>
+   <source>The points that were found on the face.</source>
+   <translation>Die Punkte, die auf dem Gesicht gefunden wurden.</translation>
   </message>
   <message>
    <source>The presence threshold must lie between 0 and 1, not {0}.</source>
@@ -2132,6 +2180,10 @@
    <translation>Drehen</translation>
   </message>
   <message>
+   <source>Turn of the square, clockwise</source>
+   <translation>Drehung des Quadrats im Uhrzeigersinn</translation>
+  </message>
+  <message>
    <source>Turn the camera</source>
    <translation>Kamera drehen</translation>
   </message>
@@ -2236,6 +2288,10 @@
    <translation>Was installiert ist und was laufen kann</translation>
   </message>
   <message>
+   <source>What lies in the shade stays as it is; at the soft border both are mixed.</source>
+   <translation>Was im Schatten liegt, bleibt wie es ist; am weichen Rand wird beides gemischt.</translation>
+  </message>
+  <message>
    <source>What the engine gets</source>
    <translation>Was die Engine bekommt</translation>
   </message>
@@ -2298,6 +2354,10 @@
   <message>
    <source>Work is going on</source>
    <translation>Es wird noch gearbeitet</translation>
+  </message>
+  <message>
+   <source>Work on the jobs that wait</source>
+   <translation>Die wartenden Aufträge bearbeiten</translation>
   </message>
   <message>
    <source>Write (({0})) for the text itself.</source>
@@ -3102,6 +3162,10 @@
   <message>
    <source>{0}: no face was found in the picture.</source>
    <translation>{0}: im Bild wurde kein Gesicht gefunden.</translation>
+  </message>
+  <message>
+   <source>{0}: no face was found in the square given by --crop, in any of its {1} frames.</source>
+   <translation>{0}: Im Quadrat von --crop wurde kein Gesicht gefunden, in keinem der {1} Bilder.</translation>
   </message>
   <message>
    <source>{0}: no face was found in the square given by --crop.</source>

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QColor, QMouseEvent, QPainter, QPaintEvent
+from PySide6.QtGui import QColor, QMouseEvent, QPainter, QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import (
     QFrame,
     QHBoxLayout,
@@ -24,6 +24,7 @@ from app.gui.translate import mark, tr
 from app.gui.widgets.basic import ElidedLabel, colours, tool_button
 from app.gui.widgets.driver import DriverPanel
 from app.gui.widgets.shelf import PortraitShelf
+from app.gui.wording import folded
 from app.live import LiveStats
 from app.live.player import Place
 
@@ -260,6 +261,7 @@ class Transport(QWidget):
         styled(self, "transport")
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
         self.setMinimumHeight(46)
+        self.setMinimumWidth(360)
         self._actions = actions
         self._paused, self._state = False, "idle"
         self._shown: tuple[object, ...] = ()
@@ -281,6 +283,7 @@ class Transport(QWidget):
         upper.addWidget(self.slider, 1)
         upper.addWidget(self.time)
         self.recentre = QPushButton(tr("New neutral pose"))
+        self.recentre.setAccessibleName(tr("New neutral pose"))
         self.recentre.setObjectName("chip")
         self.recentre.setProperty("icon_name", "centre")
         self.recentre.setToolTip(actions["recentre"].toolTip())
@@ -309,6 +312,22 @@ class Transport(QWidget):
         box.addWidget(self.line)
         box.addLayout(line)
 
+    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802 - Qt's name
+        """Where it is narrow the message and the buttons go first."""
+        super().resizeEvent(event)
+        self._arrange()
+
+    def _arrange(self) -> None:
+        """Leave out the text of a button, and then the figures, where there is no room for all."""
+        buttons = [w for w in (self.to_start, self.back, self.play, self.forward, self.loop) if not w.isHidden()]
+        used = sum(w.sizeHint().width() + 2 for w in (*buttons, self.state)) + 70
+        name = self.recentre.accessibleName()
+        figures = self.figures.fontMetrics().horizontalAdvance("00 fps  ·  000 ms")
+        chip = self.fontMetrics().horizontalAdvance(name) + 54
+        self.recentre.setText(name if used + chip + figures <= self.width() else "")
+        small = used + 44 + figures > self.width()
+        self.figures.setVisible(not small)
+
     def show_driver(self, kind: DriverKind, paused: bool, seekable: bool) -> None:
         """Show what can be done with a driver; cheap where nothing changed."""
         if (kind, paused, seekable, colours()) == self._shown:
@@ -322,6 +341,7 @@ class Transport(QWidget):
         for name in ("step_back", "step_forward", "to_start"):
             self._actions[name].setEnabled(seekable)
         self.recentre.setVisible(kind in ("file", "camera"))
+        self._arrange()
         c = colours()
         self._actions["play"].setIcon(icons.icon("play" if paused else "pause", c.text, c.faint))
         self._actions.retitle("play", tr("Play") if paused else tr("Pause"))
@@ -355,7 +375,7 @@ class Transport(QWidget):
     def show_message(self, text: str) -> None:
         """Show one line."""
         self.message.setText(text)
-        self.message.setToolTip(text)
+        self.message.setToolTip(folded(text))
 
     def show_stats(self, stats: LiveStats, kind: DriverKind) -> None:
         """Show frame rate and latency."""
@@ -377,4 +397,4 @@ class Transport(QWidget):
                 "asked {asked}, reported {reported}, measured {measured}",
                 asked=asked.asked, reported=asked.reported, measured=asked.measured,
             )  # fmt: skip
-        self.figures.setToolTip(hint)
+        self.figures.setToolTip(folded(hint))

@@ -19,6 +19,7 @@ from PySide6.QtGui import (
 from PySide6.QtWidgets import (
     QApplication,
     QCheckBox,
+    QComboBox,
     QDoubleSpinBox,
     QFrame,
     QHBoxLayout,
@@ -29,6 +30,9 @@ from PySide6.QtWidgets import (
     QScrollArea,
     QSizePolicy,
     QSlider,
+    QStyle,
+    QStyleOptionComboBox,
+    QStylePainter,
     QToolButton,
     QVBoxLayout,
     QWidget,
@@ -272,6 +276,43 @@ class ElidedLabel(QLabel):
         painter.drawText(self.rect(), self.alignment() | Qt.AlignmentFlag.AlignVCenter, text)
 
 
+class ComboBox(QComboBox):
+    """A choice that may be narrower than its texts: they are cut with dots, the list shows them whole.
+
+    The wheel scrolls what it stands in and changes nothing.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.setMinimumContentsLength(4)
+
+    def wheelEvent(self, event: QWheelEvent) -> None:  # noqa: N802
+        """See the class."""
+        event.ignore()
+
+    def showPopup(self) -> None:  # noqa: N802
+        """Make the list as wide as its texts, within the screen."""
+        view = self.view()
+        widest = view.sizeHintForColumn(0) + 32
+        view.setMinimumWidth(max(self.width(), min(widest, self.screen().availableGeometry().width() - 40)))
+        super().showPopup()
+
+    def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
+        """Draw the text as far as it fits."""
+        painter, option = QStylePainter(self), QStyleOptionComboBox()
+        self.initStyleOption(option)
+        painter.drawComplexControl(QStyle.ComplexControl.CC_ComboBox, option)
+        part = QStyle.SubControl.SC_ComboBoxEditField
+        room = self.style().subControlRect(QStyle.ComplexControl.CC_ComboBox, option, part, self).width()
+        option.currentText = option.fontMetrics.elidedText(
+            option.currentText,
+            Qt.TextElideMode.ElideRight,
+            room - 4,  # type: ignore[attr-defined]
+        )
+        painter.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, option)
+
+
 class Switch(QCheckBox):
     """A check box drawn as a switch; the text stands left of it."""
 
@@ -374,6 +415,8 @@ class Section(QWidget):
         self.button.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.button.setAccessibleName(title)
         self.button.setAccessibleDescription(tr("Shows or hides the controls under it."))
+        self.button.setToolTip(tr("Shows or hides the controls under it."))
+        self.button.setMinimumWidth(80)
         self.button.setIconSize(QSize(14, 14))
         self.content = QWidget()
         self.body = QVBoxLayout(self.content)

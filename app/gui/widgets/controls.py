@@ -10,7 +10,6 @@ from PySide6.QtGui import QColor
 from PySide6.QtWidgets import (
     QAbstractButton,
     QColorDialog,
-    QComboBox,
     QHBoxLayout,
     QLabel,
     QLineEdit,
@@ -24,6 +23,7 @@ from app.errors import AppError
 from app.gui.session import Session, panel_live_options, panel_options
 from app.gui.translate import mark, tr
 from app.gui.widgets.basic import (
+    ComboBox,
     ElidedLabel,
     FieldKeys,
     Section,
@@ -147,11 +147,10 @@ class OptionEditor(QWidget):
         self._box.addWidget(row)
 
     def _make_choice(self) -> None:
-        combo = QComboBox()
+        combo = ComboBox()
         for word in self.info.choices:
             combo.addItem(choice_text(word), word)
         combo.activated.connect(lambda _: self.changed.emit(combo.currentData()))
-        combo.wheelEvent = lambda event: event.ignore()  # type: ignore[method-assign]
         self._show = lambda value: combo.setCurrentIndex(max(0, combo.findData(value)))
         self._beside(combo)
 

@@ -52,6 +52,7 @@ class CropView(QWidget):
         self.box: Box | None = None
         self.show_landmarks = True
         self.show_mask = True
+        self.message = tr("Reading the picture…")
         self._image: QImage | None = None
         self._scaled = QPixmap()
         self._size = (1, 1)  # of the whole picture in pixels
@@ -72,6 +73,12 @@ class CropView(QWidget):
         """
         self._image, self._size = image, size
         self._rescale()
+
+    def show_message(self, text: str) -> None:
+        """Show a text where there is no picture."""
+        self.message = text
+        self.setAccessibleDescription(text)
+        self.update()
 
     def set_faces(self, boxes: Sequence[npt.NDArray[np.float32]]) -> None:
         """Show where the faces are: x0, y0, x1, y1 of each."""
@@ -199,7 +206,8 @@ class CropView(QWidget):
         painter.fillRect(self.rect(), QColor(c.stage))
         if self._image is None:
             painter.setPen(QColor(c.muted))
-            painter.drawText(self.rect(), Qt.AlignmentFlag.AlignCenter, tr("Reading the picture…"))
+            room = self.rect().adjusted(MARGIN, MARGIN, -MARGIN, -MARGIN)
+            painter.drawText(room, Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap, self.message)
             return
         painter.drawPixmap(self.to_view(0, 0), self._scaled)
         accent = QColor(c.accent)
@@ -212,7 +220,9 @@ class CropView(QWidget):
                 shown = QRectF(self.to_view(rect.left(), rect.top()), self.to_view(rect.right(), rect.bottom()))
                 painter.drawRoundedRect(shown, 6, 6)
         if self.show_landmarks and self._landmarks.size():
-            painter.setPen(QPen(QColor(120, 235, 190), 2.2, Qt.PenStyle.SolidLine, Qt.PenCapStyle.RoundCap))
+            size = self.scale * self._landmarks.boundingRect().width()
+            dot = min(2.2, max(0.8, size / 50))  # the face stays visible under its points
+            painter.setPen(QPen(QColor(120, 235, 190), dot, Qt.PenStyle.SolidLine, Qt.PenCapStyle.RoundCap))
             painter.drawPoints(QPolygonF([self.to_view(p.x(), p.y()) for p in self._landmarks.toList()]))
         if self.box is not None:
             corners = self.corners()
@@ -224,6 +234,19 @@ class CropView(QWidget):
             for corner in corners:
                 painter.drawRoundedRect(QRectF(corner.x() - 5, corner.y() - 5, 10, 10), 3, 3)
             painter.drawEllipse(turner, 6, 6)
+        if len(self._faces) > 1:
+            self._draw_numbers(painter)
+
+    def _draw_numbers(self, painter: QPainter) -> None:
+        """Number of each face, as in the lists."""
+        for index, rect in enumerate(self._faces):
+            corner = self.to_view(rect.left(), rect.top())
+            badge = QRectF(corner.x() - 9, corner.y() - 9, 20, 20)
+            painter.setPen(Qt.PenStyle.NoPen)
+            painter.setBrush(QColor(colours().accent) if index == self._chosen else QColor(0, 0, 0, 170))
+            painter.drawEllipse(badge)
+            painter.setPen(QColor(colours().on_accent) if index == self._chosen else QColor("#ffffff"))
+            painter.drawText(badge, Qt.AlignmentFlag.AlignCenter, str(index + 1))
 
     def _draw_mask(self, painter: QPainter) -> None:
         """Shade what stays untouched, the soft border lighter."""

@@ -9,7 +9,6 @@ from PySide6.QtCore import QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QColor, QImage, QMouseEvent, QPainter, QPainterPath, QPaintEvent
 from PySide6.QtWidgets import (
     QButtonGroup,
-    QComboBox,
     QFrame,
     QHBoxLayout,
     QLabel,
@@ -24,7 +23,8 @@ from PySide6.QtWidgets import (
 from app.gui import icons
 from app.gui.session import Driver, DriverKind
 from app.gui.translate import mark, tr
-from app.gui.widgets.basic import Switch, colours, tool_button
+from app.gui.widgets.basic import ComboBox, Switch, colours, tool_button
+from app.gui.wording import folded, plain
 
 KINDS: Final[tuple[tuple[DriverKind, str, str, str], ...]] = (
     ("sliders", "sliders", mark("Sliders"), mark("Only the sliders move the portrait.")),
@@ -142,7 +142,7 @@ class DriverPanel(QWidget):
             button.setProperty("icon_name", icon)
             button.setIconSize(QSize(18, 18))
             button.setText(tr(title))
-            button.setToolTip(f"{tr(title)}\n{tr(text)}")
+            button.setToolTip(folded(f"{tr(title)}\n{tr(text)}"))
             button.setAccessibleName(tr(title))
             button.setAccessibleDescription(tr(text))
             button.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
@@ -181,8 +181,9 @@ class DriverPanel(QWidget):
         box.setSpacing(4)
         line = QHBoxLayout()
         line.setSpacing(6)
-        self.cameras = QComboBox()
+        self.cameras = ComboBox()
         self.cameras.setAccessibleName(tr("Camera"))
+        self.cameras.setToolTip(tr("Camera"))
         self.cameras.activated.connect(self._camera_chosen)
         again = tool_button("reset", tr("Look for cameras again"))
         again.clicked.connect(self.cameras_requested)
@@ -215,8 +216,8 @@ class DriverPanel(QWidget):
             self._stack.setCurrentIndex(1)
             name = Path(driver.source).name if driver.source else tr("Choose a file…")
             width = max(80, self.width() - 80)
-            self.file_button.setText(self.fontMetrics().elidedText(name, Qt.TextElideMode.ElideMiddle, width))
-            self.file_button.setToolTip(driver.source or tr("Choose a file…"))
+            self.file_button.setText(plain(self.fontMetrics().elidedText(name, Qt.TextElideMode.ElideMiddle, width)))
+            self.file_button.setToolTip(folded(driver.source or tr("Choose a file…")))
             self.file_button.setAccessibleName(tr("File of the driver: {name}", name=name))
         if driver.kind == "template":
             self.thumb.show_text(tr("Motion template"))

@@ -12,6 +12,7 @@ from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVB
 
 from app.gui.translate import tr
 from app.gui.widgets.basic import FileTarget, Switch, scrolled, tool_button
+from app.gui.wording import folded, plain
 
 THUMB: Final = 44  # side of a face's picture in logical pixels
 WIDTH: Final = 250
@@ -67,10 +68,11 @@ class FaceRow(FileTarget):
         self.driver = driver
         name = Path(driver).name if driver else tr("As the driver")
         self.switch.setChecked(moves)
-        self.button.setText(self.fontMetrics().elidedText(name, Qt.TextElideMode.ElideMiddle, 120))
-        self.button.setToolTip(driver or tr("Let this face follow a clip, picture or template of its own."))
+        self.button.setText(plain(self.fontMetrics().elidedText(name, Qt.TextElideMode.ElideMiddle, 120)))
+        hint = driver or tr("Let this face follow a clip, picture or template of its own.")
+        self.button.setToolTip(folded(hint))
         self.button.setAccessibleName(f"{self.title}: {name}")
-        self.button.setAccessibleDescription(self.button.toolTip())
+        self.button.setAccessibleDescription(hint)
         self.button.setEnabled(moves)
         self.clear.setVisible(bool(driver) and moves)
 
@@ -98,6 +100,7 @@ class FaceList(QWidget):
         hint.setObjectName("faint")
         hint.setWordWrap(True)
         self.everybody = QPushButton(tr("All faces"))
+        self.everybody.setToolTip(tr("Let all faces move."))
         self.everybody.clicked.connect(lambda: self.set_moving(range(len(self.rows))))
         content = QWidget()
         self._column = QVBoxLayout(content)

@@ -13,6 +13,7 @@ from app.gui import icons
 from app.gui.session import Driver
 from app.gui.translate import tr
 from app.gui.widgets.basic import FlowLayout, colours
+from app.gui.wording import folded, plain
 
 TILE: Final = QSize(104, 78)
 ICONS: Final = {"sliders": "sliders", "file": "film", "camera": "camera", "still": "image", "template": "motion"}
@@ -65,6 +66,7 @@ class Gallery(QFrame):
         self._area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self._content = content
         self.browse = QPushButton(tr("Choose a file…"))
+        self.browse.setToolTip(tr("Choose a file…"))
         self.browse.clicked.connect(self._browse)
         self.pictures = QPushButton(tr("Show pictures of the cameras"))
         self.pictures.setToolTip(tr("Switches each camera on for a moment, and off again."))
@@ -110,7 +112,7 @@ class Gallery(QFrame):
         if image is not None:
             tile.setIcon(QIcon(QPixmap.fromImage(image)))
         if text:
-            tile.setToolTip(text)
+            tile.setToolTip(folded(text))
             tile.setAccessibleDescription(text)
 
     def open_at(self, corner: QPoint) -> None:
@@ -136,8 +138,8 @@ class Gallery(QFrame):
         tile.setIconSize(TILE)
         tile.setFixedSize(TILE.width() + 16, TILE.height() + 38)
         tile.setIcon(QIcon(self._placeholder(choice.driver.kind)))
-        tile.setText(self.fontMetrics().elidedText(choice.title, Qt.TextElideMode.ElideMiddle, TILE.width()))
-        tile.setToolTip(choice.driver.source or choice.title)
+        tile.setText(plain(self.fontMetrics().elidedText(choice.title, Qt.TextElideMode.ElideMiddle, TILE.width())))
+        tile.setToolTip(folded(choice.driver.source or choice.title))
         tile.setAccessibleName(choice.title)
         tile.clicked.connect(lambda _=False, driver=choice.driver: self._choose(driver))
         return tile

@@ -24,7 +24,7 @@ from app.gui import icons
 from app.gui.jobs import LANE, RenderQueue
 from app.gui.translate import mark, tr
 from app.gui.widgets.basic import ElidedLabel, colours, paint_icon, tool_button
-from app.gui.wording import say
+from app.gui.wording import folded, say
 from app.jobs.estimate import seconds_left
 from app.jobs.record import ENDED, JobRecord
 
@@ -131,7 +131,7 @@ class JobRow(QFrame):
         """Show where the job stands."""
         name = Path(job.output).name
         self._title.setText(name)
-        self._title.setToolTip(job.output)
+        self._title.setToolTip(folded(job.output))
         look = look_of(job)
         if look != self._look:
             self._look = look
@@ -139,7 +139,7 @@ class JobRow(QFrame):
             self._icon.setPixmap(icons.pixmap(icon, getattr(colours(), colour), 20, 2.0))
         text = self._text(job, look)
         self._state.setText(text)
-        self._state.setToolTip("\n".join([self._inputs(job), say(job.error), *map(say, job.notes)]).strip())
+        self._state.setToolTip(folded("\n".join([self._inputs(job), say(job.error), *map(say, job.notes)]).strip()))
         self.bar.setValue(round(1000 * job.share))
         self.bar.setVisible(job.state == "running")
         self.setAccessibleName(f"{name}: {text}")
@@ -209,7 +209,7 @@ class QueuePanel(QWidget):
         self._queue = queue
         self.rows: dict[int, JobRow] = {}
         self.pause = self._chip(tr("Pause"), tr("Let the running job finish, and hold the others back"), queue.pause)
-        self.resume = self._chip(tr("Resume"), "", lambda: queue.resume(queue.waiting))
+        self.resume = self._chip(tr("Resume"), tr("Work on the jobs that wait"), lambda: queue.resume(queue.waiting))
         self.clear = self._chip(
             tr("Clear finished"), tr("Take all jobs that are over off the list; the files stay"), queue.clear_finished
         )
@@ -261,7 +261,7 @@ class QueuePanel(QWidget):
     def _chip(text: str, help_text: str, call: Callable[[], object]) -> QPushButton:
         button = QPushButton(text)
         button.setObjectName("chip")
-        button.setToolTip(help_text)
+        button.setToolTip(folded(help_text))
         button.clicked.connect(lambda _: call())
         return button
 
@@ -275,6 +275,8 @@ class QueuePanel(QWidget):
         self.resume_old.setObjectName("primary")
         self.resume_old.clicked.connect(lambda: self._queue.resume(self._queue.left_over))
         self.forget_old = QPushButton(tr("Take off the list"))
+        self.forget_old.setToolTip(tr("Forget these jobs; finished files stay"))
+        self.resume_old.setToolTip(tr("Go on with these jobs"))
         self.forget_old.clicked.connect(lambda: self._queue.remove(self._queue.left_over))
         line = QHBoxLayout(banner)
         line.setContentsMargins(14, 6, 8, 6)

@@ -21,6 +21,7 @@ from PySide6.QtWidgets import (
 from app.gui.session import Session
 from app.gui.translate import tr
 from app.gui.widgets.basic import colours
+from app.gui.wording import folded
 
 SIDE = 84
 STATUS = Qt.ItemDataRole.UserRole + 1
@@ -112,7 +113,7 @@ class PortraitShelf(QListWidget):
             for path in paths:
                 item = QListWidgetItem(self._thumbnails.get(path, QIcon()), "")
                 item.setData(Qt.ItemDataRole.AccessibleTextRole, Path(path).name)
-                item.setToolTip(path)
+                item.setToolTip(folded(path))
                 self.addItem(item)
             self._paths = paths
         self.setCurrentRow(session.current if paths else -1)
@@ -132,7 +133,7 @@ class PortraitShelf(QListWidget):
             if own == path:
                 item = self.item(row)
                 item.setData(STATUS, status)
-                item.setToolTip(f"{path}\n{text}" if text else path)
+                item.setToolTip(folded(f"{path}\n{text}" if text else path))
                 item.setData(Qt.ItemDataRole.AccessibleDescriptionRole, text)
 
     def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802 - Qt's name

@@ -26,6 +26,7 @@ class Toast(QFrame):
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         self._icon = QLabel()
         self.label = QLabel()
+        self.label.setTextFormat(Qt.TextFormat.PlainText)
         self.label.setWordWrap(True)
         self._close = tool_button("close", tr("Close the message"), 14)
         self._close.clicked.connect(self.hide)

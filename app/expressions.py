@@ -82,6 +82,8 @@ def read_expression(path: Path) -> Saved:
         return Saved(name, Expression.from_dict(data), path)
     except OSError as error:
         raise UsageError(f"{path} can't be read: {error.strerror}.") from None
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError):
+        raise UsageError(f"{path} is no expression: it is not JSON.", LIST_HINT) from None
     except ValueError as error:
         raise UsageError(f"{path} is no expression: {error}") from None
 

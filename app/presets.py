@@ -221,7 +221,7 @@ def _parse(path: Path) -> dict[str, Any]:
     text = read_text(path)
     try:
         data = json.loads(text) if path.suffix.lower() == ".json" else parse_toml(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"{path} is not valid {path.suffix[1:].upper() or 'TOML'}: {error}.") from None
     if not isinstance(data, dict):
         raise UsageError(f"{path}: a table of names and values is expected.")

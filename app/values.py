@@ -9,10 +9,13 @@ import math
 import re
 from collections.abc import Mapping
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from liveportrait.expression import Expression
+
+
+MOST_DIGITS: Final = 60  # of a number that is typed
 
 
 def parse_rate(text: str) -> Fraction | None:
@@ -23,7 +26,7 @@ def parse_rate(text: str) -> Fraction | None:
     if not text:
         return None
     try:
-        rate = Fraction(text.strip())
+        rate = _fraction(text)
     except (ValueError, ZeroDivisionError):
         rate = Fraction(0)
     if not 0 < rate <= 1000:
@@ -39,7 +42,7 @@ def parse_face(text: str) -> str:
     """Choice of a face as models.face.select_face takes it: a word, a number from 1, or a point "x,y" in pixels."""
     words = ("largest", "left", "right", "centre", "center")
     numbers = _numbers(text)
-    if text in words or re.fullmatch(r"0*[1-9]\d*", text) or (numbers is not None and len(numbers) == 2):
+    if text in words or re.fullmatch(r"0{0,9}[1-9][0-9]{0,8}", text) or (numbers is not None and len(numbers) == 2):
         return text
     raise ValueError(f"{text!r} is not one of {', '.join(words[:4])}, a number counted from 1, or a point x,y.")
 
@@ -142,7 +145,7 @@ def parse_reference(text: str) -> str | int:
     """Neutral reference: "auto", "first" or a frame number from 0."""
     if text in ("auto", "first"):
         return text
-    if re.fullmatch(r"\d+", text):
+    if re.fullmatch(r"[0-9]{1,15}", text):
         return int(text)
     raise ValueError(f"{text!r} is not auto, first or a frame number counted from 0.")
 
@@ -154,8 +157,17 @@ def parse_colour(text: str) -> tuple[int, int, int]:
     return int(text[1:3], 16), int(text[3:5], 16), int(text[5:7], 16)
 
 
+def _fraction(text: str) -> Fraction:
+    """Exact value of a number or fraction as people write it; numbers of absurd length are none."""
+    short = text.strip()
+    mantissa, _, exponent = short.lower().partition("e")
+    if len(mantissa) > MOST_DIGITS or len(exponent) > len("-99"):
+        raise ValueError(f"{short[:20]!r} is too long for a number.")
+    return Fraction(short)
+
+
 def _numbers(text: str) -> list[float] | None:
     try:
-        return [float(Fraction(part.strip())) for part in text.split(",")]
-    except (ValueError, ZeroDivisionError):
+        return [float(_fraction(part)) for part in text.split(",")]
+    except (ValueError, ArithmeticError):
         return None

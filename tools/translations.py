@@ -82,7 +82,8 @@ def is_note(called: ast.AST) -> bool:
 
 WORDS = (  # that stand in places of the sentences, or are joined to them
     "in the picture", "in the square given by --crop", "not here", "Folders",
-    "Name the square with --crop x,y,size, or choose the face with --face.",
+    "Name the square around it with --crop x,y,size, or take a picture that shows it larger.",
+    "Move or enlarge the square of --crop, or leave it out.",
     "Not {0}: {1}.", "Not {0}: the package {1} is not installed.",
     "Engine {0} is used, the best one that is ready here.", "the package {0} is not installed",
     "its weights (model {0}) are not here", "are not here.", "it knows human faces only",

@@ -99,7 +99,7 @@ def _file(text: str, what: str) -> Path:
 
 @contextmanager
 def stop_on_signals(token: CancelToken) -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM stop the work in good order; a second one quits at once."""
+    """Let Ctrl-C and SIGTERM stop the work in good order; a second one gives it up at once, a third one kills."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -107,7 +107,7 @@ def stop_on_signals(token: CancelToken) -> Iterator[None]:
     def stop(number: int, _frame: object) -> None:
         if token.cancelled:
             signal.signal(number, signal.SIG_DFL)
-            signal.raise_signal(number)
+            raise KeyboardInterrupt
         token.cancel()
 
     kinds = [signal.SIGINT, signal.SIGTERM]
@@ -120,8 +120,6 @@ def stop_on_signals(token: CancelToken) -> Iterator[None]:
 
 
 def _show_plan(plan: Plan, events: EventStream, json_lines: bool) -> int:
-    for note in plan.notes:
-        events.info(note)
     if json_lines:
         from app.events import Event
 

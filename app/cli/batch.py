@@ -92,7 +92,7 @@ def _work(
 ) -> Summary:
     from app.jobs import Queue, run_workers
 
-    workers = _number(values["workers"], "--workers", 0, 1024)
+    workers = _number(values["workers"], "--workers", 0, 1024, whole=True)
     cache = Path(values["cache"]) if values["cache"] else None
     with Queue(values["queue"]) as queue:
         if label is not None:
@@ -120,15 +120,18 @@ def _work(
         )  # fmt: skip
 
 
-def _number(text: str | None, flag: str, low: float, high: float, default: float = 0.0) -> float:
+def _number(
+    text: str | None, flag: str, low: float, high: float, default: float = 0.0, *, whole: bool = False
+) -> float:
     if text is None:
         return default
     try:
         number = float(text)
     except ValueError:
         number = float("nan")
-    if not low <= number <= high:
-        raise UsageError(f"{flag}: {text!r} is not a number from {low:g} to {high:g}.")
+    if not low <= number <= high or (whole and number != int(number)):
+        kind = "whole number" if whole else "number"
+        raise UsageError(f"{flag}: {text!r} is not a {kind} from {low:g} to {high:g}.")
     return number
 
 

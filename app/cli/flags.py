@@ -8,6 +8,7 @@ from typing import Any, Optional
 
 import typer
 
+from app.errors import CancelledError
 from app.options import OptionInfo, show_value
 
 Parameter = inspect.Parameter
@@ -91,7 +92,10 @@ def command(app: typer.Typer, parameters: Sequence[Parameter], work: Work, **how
     """Add a command with these parameters; ``work`` gets all of them by name and returns the exit code."""
 
     def run(**values: Any) -> int:
-        return work({name: None if value == [] else value for name, value in values.items()})
+        try:
+            return work({name: None if value == [] else value for name, value in values.items()})
+        except KeyboardInterrupt:  # typer would leave with a code of its own
+            raise CancelledError("Stopped.") from None
 
     run.__signature__ = inspect.Signature(list(parameters))  # type: ignore[attr-defined]
     run.__annotations__ = {p.name: p.annotation for p in parameters}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 app = make_app("Look at the queue of `animate batch` and of the window, and change it.")
 COLUMNS = ("id", "state", "attempts", "seconds", "frames", "source", "driving", "output", "error")
+MOST = 100_000  # jobs that a range of numbers may hold
 FORMATS = ("table", "json", "csv")
 
 
@@ -128,10 +130,13 @@ def _queue(values: Mapping[str, Any]) -> Queue:
 def _numbers(texts: Iterable[str]) -> list[int]:
     found: list[int] = []
     for text in texts:
-        first, _, last = text.partition("-")
-        if not first.isdecimal() or (last and not last.isdecimal()) or (not last and "-" in text):
+        match = re.fullmatch(r"([0-9]{1,9})(?:-([0-9]{1,9}))?", text)
+        first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
+        if last < first:
             raise UsageError(f"{text!r} is not the number of a job, such as 12 or 3-8.")
-        found += range(int(first), int(last or first) + 1)
+        if last - first >= MOST:
+            raise UsageError(f"{text} are more than {MOST:,} jobs.", "Give --state, --batch or --all instead.")
+        found += range(first, last + 1)
     return found
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app.cli.flags import argument, command, make_app, option_flag, switch, text_flag
-from app.cli.output import choose_sink, complain, say, show_path
+from app.cli.output import choose_sink, complain, say
 from app.errors import AppError, ExitCode, MissingError, UsageError
 from app.live_options import check_live, live_options
 from app.options import all_options, parse_reference
@@ -120,7 +120,7 @@ def run_session(
             session.add_sink(
                 RecorderSink(
                     live.record, rate=rate, quality=output.quality, codec=output.codec, hardware=output.hardware,
-                    overwrite=output.overwrite, microphone=live.microphone,
+                    overwrite=output.overwrite, microphone=live.microphone, inputs=_inputs(photo, options, live),
                 )
             )  # fmt: skip
         session.add_portrait("photo", photo)
@@ -138,6 +138,13 @@ def run_session(
         session.settle(None)
         stats = session.stats()
     return stats, _recorded(stats, live)
+
+
+def _inputs(photo: Path, options: RenderOptions, live: LiveOptions) -> list[Path]:
+    """Files that the session reads."""
+    chosen = options.input
+    parts = (chosen.pose_from, chosen.exp_from, chosen.lips_from, chosen.eyes_from)
+    return [photo, *(Path(name) for name in (live.camera, *parts) if name)]
 
 
 def _await(session: LiveSession, token: CancelToken, ready: Callable[[], bool], timeout: float = START) -> bool:
@@ -215,7 +222,7 @@ def _recorded(stats: LiveStats, live: LiveOptions) -> str | None:
         return None
     if recorder.status == "failed":
         raise AppError(recorder.message)
-    return show_path(live.record)
+    return live.record
 
 
 def _seconds(text: str | None) -> float:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from app.cli.output import PROGRAM, complain, say
-from app.errors import AppError, ExitCode
+from app.errors import AppError, CancelledError, ExitCode
 
 if TYPE_CHECKING:
     import typer
@@ -43,32 +43,32 @@ def main(argv: Sequence[str] | None = None) -> int:
     flags = arguments[: arguments.index("--")] if "--" in arguments else arguments
     try:
         return run(arguments)
-    except AppError as error:
-        if "--debug" in flags:
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - one line instead of a traceback
+        if "--debug" in flags and not isinstance(error, (KeyboardInterrupt, MemoryError)):
             _show_traceback()
-        report(error, as_json="--json" in flags)
-        return int(error.exit_code)
-    except KeyboardInterrupt:
-        complain("Stopped.")
-        return int(ExitCode.CANCELLED)
-    except MemoryError:
-        complain("There is not enough memory for this picture or clip. Close other programs or use a smaller one.")
-        return int(ExitCode.ERROR)
-    except OSError as error:
-        if "--debug" in flags:
-            _show_traceback()
-        where = f"{error.filename}: " if error.filename else ""
-        complain(f"{where}{error.strerror or error}.")
-        return int(ExitCode.ERROR)
-    except Exception as error:  # noqa: BLE001 - the last resort: one line instead of a traceback
-        if "--debug" in flags:
-            _show_traceback()
-        text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        hint = "" if "--debug" in flags else " Run again with --debug and report what it prints."
-        complain(f"This is a fault of the program ({text}).{hint}")
-        return int(ExitCode.ERROR)
+        known = error if isinstance(error, AppError) else _translated(error, debug="--debug" in flags)
+        report(known, as_json="--json" in flags)
+        return int(known.exit_code)
     finally:
         _flush()
+
+
+def _translated(error: BaseException, *, debug: bool) -> AppError:
+    """The expected error that an exception from anywhere becomes: one line instead of a traceback."""
+    if isinstance(error, KeyboardInterrupt):
+        return CancelledError("Stopped.")
+    if isinstance(error, MemoryError):
+        return AppError(
+            "There is not enough memory for this picture or clip.", "Close other programs or use a smaller one."
+        )
+    if isinstance(error, OSError):
+        from app.media.files import reason
+
+        what, hint = reason(error)
+        return AppError(f"{error.filename or 'A file'} can't be used: {what}.", hint)
+    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    hint = "" if debug else "Run again with --debug and report what it prints."
+    return AppError(f"This is a fault of the program ({text}).", hint)
 
 
 def gui() -> int:
@@ -82,17 +82,17 @@ def run(arguments: list[str]) -> int:
     Raises:
         AppError: Every expected error.
     """
-    if arguments[:1] in (["--version"], ["-V"]):
-        from liveportrait import __version__
-
-        say(f"{PROGRAM} {__version__}")
-        return int(ExitCode.OK)
     name, rest = PROGRAM, arguments
     module = DEFAULT_VERB
     if arguments and arguments[0] in VERBS:
         module, name, rest = VERBS[arguments[0]][0], f"{PROGRAM} {arguments[0]}", arguments[1:]
-    command: typer.Typer = importlib.import_module(module).app
     flags = rest[: rest.index("--")] if "--" in rest else rest
+    if module == DEFAULT_VERB and ("--version" in flags or flags[:1] == ["-V"]):
+        from liveportrait import __version__
+
+        say(f"{PROGRAM} {__version__}")
+        return int(ExitCode.OK)
+    command: typer.Typer = importlib.import_module(module).app
     if module == DEFAULT_VERB and (not rest or {"-h", "--help"} & set(flags)):
         say(importlib.import_module(module).help_text())
         return int(ExitCode.OK if rest else ExitCode.USAGE)
@@ -114,7 +114,8 @@ def invoke(command: typer.Typer, name: str, arguments: list[str]) -> int:
         if type(error).__name__ == "NoArgsIsHelpError":  # a group of commands, its help is printed already
             return int(ExitCode.USAGE)
         if hasattr(error, "format_message") and hasattr(error, "exit_code"):
-            raise UsageError(f"{error.format_message()} ".strip(), f"See {name} --help.") from None
+            text = error.format_message().strip()
+            raise UsageError(text if text.endswith((".", "?")) else f"{text}.", f"See {name} --help.") from None
         if type(error).__name__ == "Abort":
             raise KeyboardInterrupt from None
         raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import time
 from typing import TYPE_CHECKING, Any, TextIO
@@ -14,12 +15,14 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 PROGRAM = "animate"
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # a terminal obeys them
 QUIET_SECONDS = 10.0  # between two progress lines when nobody looks at a terminal
 
 
 def show_path(path: object) -> str:
-    """A file name that any output takes: bytes that are no text are shown as escapes."""
-    return str(path).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    """A file name that any output takes: control characters and bytes that are no text are shown as escapes."""
+    text = str(path).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return CONTROL.sub(lambda match: match.group(0).encode("unicode_escape").decode("ascii"), text)
 
 
 def one_line(text: str) -> str:

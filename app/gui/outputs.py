@@ -36,9 +36,12 @@ class LiveOutputs:
 
         path = path if path.suffix else path.with_suffix(".mp4")
         session = self._studio.session
+        parts = [session.value(name) for name in ("pose_from", "exp_from", "lips_from", "eyes_from")]
+        read = [*(one.path for one in session.portraits), session.driver.source, *parts]
         sink = RecorderSink(
-            path, quality=session.value("quality"), overwrite=True, microphone=session.live_options.microphone
-        )
+            path, quality=session.value("quality"), overwrite=True, microphone=session.live_options.microphone,
+            inputs=[name for name in read if name],
+        )  # fmt: skip
         self._told.discard(RECORDER)
         self._studio.live.add_sink(sink)
         self.recording, self.file = True, path

@@ -17,9 +17,9 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final
 
+from app.alive import machine
 from app.errors import AppError, MissingError
 from app.events import CancelToken, Event, EventStream
-from app.jobs.alive import machine
 from app.jobs.hashes import content_hash
 from app.jobs.perform import Outcome, Performer
 from app.jobs.queue import Queue

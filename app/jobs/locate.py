@@ -60,7 +60,7 @@ def read_located(path: Path) -> Located:
 def _toml(text: str, path: Path) -> tuple[Any, Lines]:
     try:
         data = parse_toml(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"{path} is not valid TOML: {str(error).rstrip('.')}.") from None
     return data, toml_lines(text)
 
@@ -149,7 +149,7 @@ def _string_end(text: str, at: int, mark: str) -> int:
 def _json(text: str, path: Path) -> tuple[Any, Lines]:
     try:
         data = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"{path} is not valid JSON: {str(error).rstrip('.')}.") from None
     lines: Lines = {}
     _json_walk(text, BLANK.match(text, 0).end(), (), lines)  # type: ignore[union-attr]

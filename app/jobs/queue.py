@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from app.alive import is_alive, machine
 from app.errors import AppError, UsageError
-from app.jobs.alive import is_alive, machine
 from app.jobs.hashes import option_hash
 from app.jobs.reading import WAITING, Reader, is_dead
 from app.jobs.record import JobRecord, Progress, State, record_of, restored, stored

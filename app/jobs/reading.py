@@ -7,8 +7,8 @@ import time
 from collections.abc import Iterable
 from typing import Any, Final
 
+from app.alive import is_alive, machine
 from app.errors import UsageError
-from app.jobs.alive import is_alive, machine
 from app.jobs.record import STATES, JobRecord, record_of, stored
 from app.jobs.store import Store
 

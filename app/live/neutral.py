@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import threading
 import time
 from collections import OrderedDict
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from app.errors import AppError
 from app.live.control import fault
+from app.media.files import scratch_folder
 from app.media.reader import open_clip
 from app.render.driving import FaceFollower
 from app.render.motion import choose_reference
@@ -70,7 +70,7 @@ def find_neutral(
     """
     choice = wanted_reference(options)
     with (
-        tempfile.TemporaryDirectory(prefix="portrait-animate-", ignore_cleanup_errors=True) as folder,
+        scratch_folder() as folder,
         closing(MotionTrack(Path(folder) / "motion")) as track,
         open_clip(path) as clip,
     ):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from app.errors import AppError, CancelledError
 from app.events import CancelToken, EventStream
+from app.media.files import scratch_folder
 from app.media.reader import open_clip
 from app.render.driving import FaceFollower, read_driving
 from app.render.inputs import PARTS
@@ -189,7 +189,7 @@ class PartLoader:
         titles |= {path: f"{PARTS[region].capitalize()} from" for region, path in files.items()}
         read: dict[Path, Driver] = {}
         # the files stay open while they play; the folder's own entry may go
-        with tempfile.TemporaryDirectory(prefix="portrait-animate-", ignore_cleanup_errors=True) as folder:
+        with scratch_folder() as folder:
             for number, (path, title) in enumerate(titles.items()):
                 known = self._read.get(path)
                 try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any, Final
 from app.errors import MediaError, UsageError
 from app.live.sinks import Sink
 from app.media.encode import FORMATS
-from app.media.files import check_output
 from app.media.microphone import Microphone, MicrophoneSound
 from app.media.virtual_camera import fit_picture
-from app.media.writer import ClipWriter, Codec
+from app.media.writer import ClipWriter, Codec, check_clip
 
 if TYPE_CHECKING:
     from app.live.frames import LiveFrame, Pixels
@@ -48,6 +47,7 @@ class RecorderSink(Sink):
         hardware: See ``ClipWriter``.
         overwrite: Whether an existing file may be replaced.
         microphone: Lay the microphone's sound under it.
+        inputs: Files that are read meanwhile, which the recording must not replace.
         stream: Makes the microphone's stream, see ``Microphone``.
         free: Tells the bytes that are left on the disk of a folder.
 
@@ -70,6 +70,7 @@ class RecorderSink(Sink):
         hardware: str = "none",
         overwrite: bool = False,
         microphone: bool = False,
+        inputs: Iterable[str | Path] = (),
         stream: Callable[..., Any] | None = None,
         free: Callable[[Path], int] = free_bytes,
     ) -> None:
@@ -77,8 +78,11 @@ class RecorderSink(Sink):
         self.path = self._named = Path(path)
         if self.path.suffix.lower() not in FORMATS:
             raise UsageError(f"{self.path} is not the name of a video file.", f"End it in {', '.join(FORMATS)}.")
-        check_output(self.path, overwrite)
-        self._how: dict[str, Any] = {"quality": quality, "codec": codec, "hardware": hardware, "overwrite": overwrite}
+        own = tuple(inputs)
+        check_clip(self.path, codec, overwrite=overwrite, inputs=own)
+        self._how: dict[str, Any] = {
+            "quality": quality, "codec": codec, "hardware": hardware, "overwrite": overwrite, "inputs": own,
+        }  # fmt: skip
         self._rate = rate
         self._wants_sound = microphone
         self._stream = stream

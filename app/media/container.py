@@ -46,9 +46,9 @@ def open_input(path: Path) -> InputContainer:
             url(path), "r", options={"protocol_whitelist": "file"}, metadata_errors="replace", buffer_size=1 << 18
         )
     except (av.FFmpegError, OSError, ValueError) as error:
-        raise MediaError(
-            f"{path} is not a clip that can be read: {files.reason(error)[0]}.", "Check the file or export it again."
-        ) from error
+        known = isinstance(error, av.error.InvalidDataError)
+        what = "it is damaged, breaks off, or holds something else" if known else files.reason(error)[0]
+        raise MediaError(f"{path} is not a clip that can be read: {what}.", "Copy or export it again.") from error
     name = container.format.name
     if name.split(",")[0] in _NOT_VIDEO or name.endswith("_pipe"):
         container.close()

@@ -6,10 +6,15 @@ import contextlib
 import errno
 import hashlib
 import os
+import re
 import shutil
+import stat
+import tempfile
+import uuid
 from collections.abc import Iterable
 from pathlib import Path
 
+from app.alive import is_alive, machine
 from app.errors import MediaError, UsageError
 
 _REASONS = {
@@ -25,6 +30,9 @@ _REASONS = {
     errno.ENAMETOOLONG: ("its name is too long", "Choose a shorter name."),
     errno.EIO: ("the disk reports an error", "Check the disk."),
 }
+SCRATCH = re.compile(
+    r"\.(?P<stem>.*)\.(?P<pid>\d{1,9})-(?P<host>[0-9a-f]{6})-[0-9a-f]{6}\.partial(?P<suffix>.*)", re.DOTALL
+)
 NAME_BYTES = 240  # file systems allow 255 bytes, some of which the temporary name needs
 
 
@@ -49,6 +57,30 @@ def write_error(path: str | Path, error: BaseException) -> MediaError:
     return MediaError(f"{path} can't be written: {what}.", hint)
 
 
+def scratch_error(path: str | Path, error: BaseException) -> MediaError:
+    """The MediaError for a failure of a scratch file or folder, whose name means nothing to the user."""
+    return MediaError(
+        f"Scratch files can't be written to {Path(path).parent}: {reason(error)[0]}.",
+        "Free some space, or name another folder for them in the variable TMPDIR.",
+    )
+
+
+def scratch_folder() -> tempfile.TemporaryDirectory[str]:
+    """A folder for scratch files, removed at the end of the ``with`` statement.
+
+    Raises:
+        MediaError: It can't be made.
+    """
+    try:
+        return tempfile.TemporaryDirectory(prefix="portrait-animate-", ignore_cleanup_errors=True)
+    except OSError as error:
+        tried = error.filename or os.environ.get("TMPDIR") or "any of the system's folders for them"
+        raise MediaError(
+            f"No folder for scratch files can be made in {tried}.",
+            "Free some space, or name a folder that can be written to in the variable TMPDIR.",
+        ) from error
+
+
 def check_input(path: str | Path) -> Path:
     """Check that ``path`` is a readable file that is not empty.
 
@@ -56,13 +88,16 @@ def check_input(path: str | Path) -> Path:
         The path, as Path.
 
     Raises:
-        MediaError: It is missing, a folder, empty or may not be read.
+        MediaError: It is missing, a folder, a pipe, empty or may not be read.
     """
     path = Path(path)
     try:
         if path.is_dir():
             raise MediaError(f"{path} is a folder, not a file.", "Name a file in it.")
-        if path.stat().st_size == 0:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise MediaError(f"{path} is a pipe or a device, not a file.", "Save it as a file first.")
+        if status.st_size == 0:
             raise MediaError(f"{path} is empty (0 bytes).", "Copy or download it again.")
         with path.open("rb"):
             pass
@@ -89,10 +124,9 @@ def check_output(path: str | Path, overwrite: bool, inputs: Iterable[str | Path]
         if not folder.is_dir():
             raise MediaError(f"Folder {folder} does not exist.", "Make it first or choose another place.")
         if path.exists():
-            if any(Path(i).exists() and os.path.samefile(path, i) for i in inputs):
-                raise UsageError(f"{path} is an input and can't be the output as well.", "Choose another output name.")
+            check_not_inputs([path], inputs)
             if not overwrite:
-                raise UsageError(f"{path} exists already.", "Choose another name or allow overwriting.")
+                raise UsageError(f"{path} exists already.", "Add --overwrite to replace it, or choose another name.")
     except (OSError, ValueError) as error:
         raise write_error(path, error) from error
     probe = temporary_name(path, "test")
@@ -108,6 +142,26 @@ def check_output(path: str | Path, overwrite: bool, inputs: Iterable[str | Path]
     return path
 
 
+def check_not_inputs(paths: Iterable[Path], inputs: Iterable[str | Path]) -> None:
+    """Check that none of some files is one that is read, under whatever name or link.
+
+    Raises:
+        UsageError: One of them is.
+    """
+
+    def identity(path: str | Path) -> tuple[int, int] | None:
+        try:
+            status = os.stat(path)
+        except (OSError, ValueError):
+            return None
+        return status.st_dev, status.st_ino
+
+    own = {identity(path) for path in inputs} - {None}
+    for path in paths:
+        if own and identity(path) in own:
+            raise UsageError(f"{path} is an input and can't be the output as well.", "Choose another output name.")
+
+
 def temporary_name(path: Path, word: str = "partial") -> Path:
     """Hidden name beside ``path`` under which it is written until complete."""
     stem, suffix = path.stem, path.suffix
@@ -116,9 +170,35 @@ def temporary_name(path: Path, word: str = "partial") -> Path:
     return path.with_name(f".{stem}.{word}{suffix}")
 
 
+def scratch_name(path: Path) -> Path:
+    """Hidden name beside ``path`` that no other run uses; what runs that were killed left under such names goes."""
+    host = hashlib.sha256(machine().encode()).hexdigest()[:6]
+    stems = {path.stem, hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]}
+    with contextlib.suppress(OSError):
+        for old in path.parent.iterdir():
+            match = SCRATCH.fullmatch(old.name)
+            if match is None or match["stem"] not in stems or (match["suffix"], match["host"]) != (path.suffix, host):
+                continue
+            if not is_alive(int(match["pid"])):
+                remove(old)
+    return temporary_name(path, f"{os.getpid()}-{host}-{uuid.uuid4().hex[:6]}.partial")
+
+
 def partial_name(path: Path) -> Path:
-    """Visible name beside ``path`` for a result that was broken off."""
-    return path.with_name(f"{path.stem}.partial{path.suffix}")
+    """Visible name beside ``path`` for a result that was broken off; never that of a file that is there."""
+    return free_name(path, ".partial")
+
+
+def free_name(path: Path, word: str = "") -> Path:
+    """The name with a word before the ending, and a number if it is taken; cut where it gets too long."""
+    stem = path.stem
+    while stem and len(os.fsencode(stem + word + path.suffix)) > NAME_BYTES:
+        stem = stem[:-1]
+    free, count = path.with_name(f"{stem}{word}{path.suffix}"), 2
+    while free.exists() or free.is_symlink():
+        free = path.with_name(f"{stem}{word}-{count}{path.suffix}")
+        count += 1
+    return free
 
 
 def sync(path: Path) -> None:

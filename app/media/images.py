@@ -75,7 +75,7 @@ class Picture:
         return int(self.rgb.shape[0])
 
 
-class _UnknownFormatError(MediaError):
+class UnknownFormatError(MediaError):
     """Pillow does not know the format."""
 
 
@@ -107,7 +107,7 @@ def is_image(path: str | Path) -> bool:
     try:
         with _open(path):
             return True
-    except _UnknownFormatError:
+    except UnknownFormatError:
         return _is_tiff(path)
     except (MediaError, MissingError, OSError):
         return False
@@ -130,7 +130,7 @@ def read_image(path: str | Path) -> Picture:
     try:
         with _open(path) as image:
             return decode(image, path)
-    except _UnknownFormatError:
+    except UnknownFormatError:
         picture = _read_with_opencv(path)
         if picture is None:
             raise
@@ -161,7 +161,7 @@ def _open(path: Path) -> Image.Image:
                 f"{path} is an AVIF picture and this Pillow can't read it.",
                 'Install the plug-in: pip install "pillow>=11.3" or pillow-avif-plugin.',
             ) from error
-        raise _UnknownFormatError(f"{path} is not a picture in a known format.", "Use PNG, JPEG or WebP.") from error
+        raise UnknownFormatError(f"{path} is not a picture in a known format.", "Use PNG, JPEG or WebP.") from error
     except BROKEN as error:
         raise MediaError(f"{path} is a damaged picture.", "Copy or export it again.") from error
 
@@ -206,7 +206,10 @@ def decode(image: Image.Image, path: Path | None = None) -> Picture:
     image = ImageOps.exif_transpose(image)
     notes: list[str] = []
     alpha = None
-    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+    if image.mode.startswith("I;16") and isinstance(image.info.get("transparency"), int):
+        values = np.asarray(image)
+        alpha = np.where(values == image.info["transparency"], 0, 255).astype(np.uint8)
+    elif image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
         image = image.convert("RGBA")
         alpha = np.array(image.getchannel("A"))
         image = image.convert("RGB")

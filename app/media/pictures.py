@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterator
 from fractions import Fraction
@@ -23,7 +24,8 @@ SHORTEST_DELAY, USUAL_DELAY = Fraction(1, 100), Fraction(1, 10)
 
 def open_picture(path: Path, start: Fraction | None, end: Fraction | None, rate: Fraction | None) -> ClipReader:
     """Open a picture file as an animation if it has several frames, else as a still."""
-    with images._open(path) as image:
+    count, kind = 1, None
+    with contextlib.suppress(images.UnknownFormatError), images._open(path) as image:  # StillReader knows more of them
         count = images.count_frames(image)
         kind = image.format
     if count > 1 and kind in ("GIF", "PNG", "WEBP"):
@@ -116,6 +118,16 @@ def _delay(image: Image.Image) -> Fraction:
 def is_sequence(path: Path) -> bool:
     """Whether ``path`` is a folder, or a pattern such as shot_%04d.png that is not the name of a file itself."""
     return path.is_dir() or (not path.exists() and PATTERN.search(path.name) is not None)
+
+
+def members(path: Path) -> list[Path]:
+    """Files that a clip is read from: the pictures of a folder or pattern, else the file itself."""
+    if not is_sequence(path):
+        return [path]
+    try:
+        return [picture for _, picture in find_pictures(path)]
+    except MediaError:
+        return [path]
 
 
 def find_pictures(path: Path) -> list[tuple[int, Path]]:

@@ -164,7 +164,7 @@ def open_clip(
         MissingError: A plug-in is needed, see ``read_image``.
         UsageError: ``start`` or ``end`` make no sense.
     """
-    from app.media import images, pictures, video
+    from app.media import files, images, pictures, video
 
     path = Path(path)
     first = None if start is None else Fraction(start)
@@ -173,4 +173,9 @@ def open_clip(
         return pictures.SequenceReader(path, first, last, rate)
     if images.is_image(path):
         return pictures.open_picture(path, first, last, rate)
-    return video.VideoReader(path, first, last)
+    try:
+        return video.VideoReader(path, first, last)
+    except MediaError:
+        if files.check_input(path).suffix.lower() not in images.SUFFIXES:
+            raise
+        raise MediaError(f"{path} holds no picture that can be read.", "Copy or export it again.") from None

@@ -96,6 +96,21 @@ def sequence_pattern(path: Path) -> Path:
     return path / "%05d.png"
 
 
+def numbered(pattern: Path) -> dict[int, Path]:
+    """Files that are there under the names of a pattern, by number; those from 0 down are not the pattern's own."""
+    match = PATTERN.search(pattern.name)
+    if match is None or not pattern.parent.is_dir():
+        return {}
+    head, tail, width = pattern.name[: match.start()], pattern.name[match.end() :], int(match.group(1) or 0)
+    shape = re.compile(re.escape(head) + r"([0-9]{1,18})" + re.escape(tail))
+    found = {}
+    for file in pattern.parent.iterdir():
+        hit = shape.fullmatch(file.name)
+        if hit is not None and int(hit.group(1)) > 0 and hit.group(1) == str(int(hit.group(1))).zfill(width):
+            found[int(hit.group(1))] = file
+    return found
+
+
 class SequenceSink:
     """Numbered pictures from 1 on, collected in a hidden folder until complete."""
 

@@ -17,11 +17,87 @@ from app.errors import AppError, MediaError, UsageError
 from app.media import encode, files, images
 from app.media.audio import AudioSource
 from app.media.images import WHITE, Color, flatten
-from app.media.stillsinks import PATTERN, GifSink, SequenceSink, StillSink, sequence_pattern
+from app.media.pictures import members
+from app.media.stillsinks import PATTERN, GifSink, SequenceSink, StillSink, numbered, sequence_pattern
 
 Codec = Literal["auto", "h264", "hevc", "av1", "vp9", "prores", "gif", "png"]
 Sink = encode.VideoSink | GifSink | SequenceSink | StillSink
+Kind = Literal["video", "gif", "sequence", "still"]
 FAILURES = (OSError, av.FFmpegError, ValueError, MemoryError)
+
+
+def check_clip(
+    path: Path, codec: str = "auto", alpha: bool = False, overwrite: bool = False, inputs: Iterable[str | Path] = ()
+) -> Kind:
+    """Check that a clip can be written under a name, before any work is done.
+
+    Args:
+        path: See ClipWriter.
+        codec: See ClipWriter.
+        alpha: Whether transparency should be kept.
+        overwrite: Whether existing files may be replaced.
+        inputs: Files, folders and patterns of pictures that are read meanwhile and must not be replaced.
+
+    Returns:
+        What is written: a video, a GIF, numbered pictures or one picture.
+
+    Raises:
+        UsageError: The name or codec can't be used, a file exists, or it is an input.
+        MediaError: The folder is missing or can't be written.
+    """
+    kind = _kind(path, codec, alpha)
+    own = _members(inputs)
+    if kind != "sequence":
+        files.check_output(path, overwrite, own)
+        return kind
+    pattern = sequence_pattern(path)
+    if pattern != path and path.is_file():
+        raise UsageError(f"{path} is a file and can't be a folder of pictures.", "Choose another name.")
+    files.check_output(pattern if pattern == path else path, True)
+    there = numbered(pattern)
+    if there and not overwrite:
+        raise UsageError(
+            f"{there[min(there)]} exists already.", "Add --overwrite to replace it, or choose another name."
+        )
+    files.check_not_inputs(there.values(), own)
+    return kind
+
+
+def check_picture(path: Path, overwrite: bool = False, inputs: Iterable[str | Path] = ()) -> None:
+    """Check that one picture can be written under a name, in which per-cent signs mean nothing; see check_clip.
+
+    Raises:
+        UsageError: The name can't be used, the file exists, or it is an input.
+        MediaError: The folder is missing or can't be written.
+    """
+    images.image_format(path)
+    files.check_output(path, overwrite, _members(inputs))
+
+
+def _members(inputs: Iterable[str | Path]) -> list[Path]:
+    return [one for given in inputs for one in members(Path(given))]
+
+
+def _kind(path: Path, codec: str, alpha: bool) -> Kind:
+    suffix = path.suffix.lower()
+    if PATTERN.search(path.name) and suffix in images.WRITABLE:
+        return "sequence"
+    if suffix in images.WRITABLE and codec in ("auto", "png"):
+        return "still"
+    if codec == "png" or (codec == "auto" and not suffix):
+        if suffix in (*encode.FORMATS, ".gif"):
+            raise UsageError(
+                f"{path} is the name of a clip, not of numbered pictures.", "Choose a name such as shot-%05d.png."
+            )
+        return "sequence"
+    if suffix == ".gif":
+        if codec not in ("auto", "gif"):
+            raise UsageError(f".gif can't hold {codec}.", "Use another suffix.")
+        return "gif"
+    if codec == "gif":
+        raise UsageError(f"{path} does not end in .gif.", "Choose a name that does, or another codec.")
+    encode.codec_for(path, codec, alpha)
+    return "video"
 
 
 class ClipWriter:
@@ -88,10 +164,14 @@ class ClipWriter:
             raise UsageError(f"The output rate is {self._rate} frames a second.", "It must be above 0.")
         if not 0 <= quality <= 100:
             raise UsageError(f"The quality is {quality}.", "It goes from 0 to 100.")
-        kind = self._kind(codec)
-        self._spread = False
+        self._overwrite = overwrite
         sources = [*inputs, *([audio.path] if audio is not None else [])]
-        self._temporary = self._check(kind, overwrite, sources)
+        kind = check_clip(self.path, codec, alpha, overwrite, sources)
+        self._spread = kind == "sequence" and sequence_pattern(self.path) == self.path
+        self._named = self.path  # what else the result may be called
+        if self._spread:
+            self._named = self.path.with_name(PATTERN.sub("", self.path.stem).rstrip("._- ") or "pictures")
+        self._temporary = files.scratch_name(self._named)
         if audio is not None and audio.present and kind != "video":
             self.notes.append(f"{self.path.name} holds no sound.")
         try:
@@ -104,51 +184,6 @@ class ClipWriter:
             raise files.write_error(self.path, error) from error
 
     # ---- set-up -----------------------------------------------------------------------------------------------------
-    def _kind(self, codec: str) -> Literal["video", "gif", "sequence", "still"]:
-        suffix = self.path.suffix.lower()
-        if PATTERN.search(self.path.name) and suffix in images.WRITABLE:
-            return "sequence"
-        if suffix in images.WRITABLE and codec in ("auto", "png"):
-            return "still"
-        if codec == "png" or (codec == "auto" and not suffix):
-            if suffix in (*encode.FORMATS, ".gif"):
-                raise UsageError(f"{self.path} is the name of a clip, not of a folder of pictures.")
-            return "sequence"
-        if suffix == ".gif":
-            if codec not in ("auto", "gif"):
-                raise UsageError(f".gif can't hold {codec}.", "Use another suffix.")
-            return "gif"
-        if codec == "gif":
-            raise UsageError(f"{self.path} does not end in .gif.")
-        encode.codec_for(self.path, codec, self._keeps_alpha)
-        return "video"
-
-    def _check(self, kind: str, overwrite: bool, inputs: list[str | Path]) -> Path:
-        """Check the target; returns the temporary name."""
-        if kind != "sequence":
-            files.check_output(self.path, overwrite, inputs)
-            return self._fresh(files.temporary_name(self.path))
-        pattern = sequence_pattern(self.path)
-        self._spread = pattern == self.path
-        folder = pattern.parent
-        if self._spread:
-            files.check_output(pattern, True)
-        elif folder.is_file():
-            raise UsageError(f"{folder} is a file and can't be a folder of pictures.", "Choose another name.")
-        else:
-            files.check_output(folder, True)
-        match = PATTERN.search(pattern.name)
-        assert match is not None
-        first = folder / PATTERN.sub(lambda m: "1".zfill(int(m.group(1) or 0)), pattern.name, count=1)
-        if first.exists() and not overwrite:
-            raise UsageError(f"{first} exists already.", "Choose another name or allow overwriting.")
-        hidden = folder / f".{PATTERN.sub('', pattern.stem)}.partial" if self._spread else folder
-        return self._fresh(hidden if self._spread else files.temporary_name(folder))
-
-    def _fresh(self, temporary: Path) -> Path:
-        files.remove(temporary)  # left by a run that was killed
-        return temporary
-
     def _open(
         self,
         kind: str,
@@ -246,14 +281,27 @@ class ClipWriter:
 
         Raises:
             MediaError: Nothing was written, or the disk refuses; no file is left.
+            UsageError: Somebody made a file of this name meanwhile; the result is kept under another one.
         """
         if self._state != "open":
             return self.path
         if not self.frames:
             self._discard()
             raise MediaError(f"{self.path} was not written: there is no frame.")
+        if self._taken():
+            kept = files.free_name(self._named)
+            self._complete(kept, end)
+            raise UsageError(f"{self.path} came into being meanwhile.", f"The result is kept as {kept}.")
         self._complete(self.path, end)
         return self.path
+
+    def _taken(self) -> bool:
+        """Whether the name, free at the start, belongs to somebody else by now."""
+        if self._overwrite:
+            return False
+        if isinstance(self._sink, SequenceSink):
+            return bool(numbered(sequence_pattern(self.path)))
+        return self.path.exists()
 
     def abort(self, keep: bool = True) -> Path | None:
         """Break off.
@@ -269,9 +317,7 @@ class ClipWriter:
         if not keep or not self.frames:
             self._discard()
             return None
-        target = files.partial_name(self.path)
-        if self._spread:
-            target = self.path.with_name(f"{PATTERN.sub('', self.path.stem).rstrip('._- ')}.partial")
+        target = files.partial_name(self._named)
         self._complete(target, None)
         return target
 
@@ -282,6 +328,8 @@ class ClipWriter:
             if isinstance(self._sink, SequenceSink):
                 spread = self._spread and target == self.path
                 self._sink.move(target.parent if spread else target, spread)
+                if target == self.path:
+                    self.notes += self._left_over()
             else:
                 files.sync(self._temporary)
                 os.replace(self._temporary, target)
@@ -291,6 +339,14 @@ class ClipWriter:
             raise files.write_error(target, error) from error
         self.notes += self._sink.notes
         self._sink.notes = []
+
+    def _left_over(self) -> list[str]:
+        """A sentence on pictures of an older result that was longer."""
+        there = numbered(sequence_pattern(self.path))
+        rest = [number for number in there if number > self.frames]
+        if not rest:
+            return []
+        return [f"Pictures of an older result are still there: {len(rest)} from {there[min(rest)]} on."]
 
     def _discard(self) -> None:
         """Let go of the file and remove it."""

@@ -33,10 +33,12 @@ class FaceFollower:
     Args:
         tracker: Shared tracker; it is reset.
         choice: Which face to follow, see models.face.select_face.
+        where: Flag and file, for errors.
     """
 
-    def __init__(self, tracker: FaceTracker, choice: str) -> None:
+    def __init__(self, tracker: FaceTracker, choice: str, where: object = "") -> None:
         tracker.reset()
+        self._where = where
         self._tracker = tracker
         self._choice = choice
         self._chosen = choice == "largest"
@@ -54,7 +56,7 @@ class FaceFollower:
         try:
             face = select_face(faces, self._choice, (rgb.shape[1], rgb.shape[0]))
         except ValueError as error:
-            raise UsageError(f"{error}") from None
+            raise UsageError(f"{self._where}: {error}" if self._where else f"{error}") from None
         self._tracker.start(face)
         self._chosen = True
         return face

@@ -15,9 +15,18 @@ import numpy.typing as npt
 from app.errors import CancelledError, MediaError, UsageError
 from app.expressions import expression_from
 from app.media.audio import AudioSource
-from app.media.files import check_output
 from app.media.reader import ClipReader, open_clip
-from app.render.job import STILL_SUFFIXES, is_numbered, stem_of
+from app.media.writer import check_clip, check_picture
+from app.render.job import (
+    ENDINGS,
+    STILL_SUFFIXES,
+    default_name,
+    fill_name,
+    is_numbered,
+    make_folder,
+    name_fields,
+    names_folder,
+)
 from app.render.output import Outputs, Target
 from app.render.parts import Parts
 from app.render.report import RenderReport
@@ -85,8 +94,15 @@ def render_pose(
             stills = iter([(Fraction(0), scene)])
         scenes = editor.posed(stills)
         report = _write(job, output, reader, editor, scenes, events, token)
+    notes = [*reader.notes, *notes, *report.notes]
     for sentence in notes:
         events.info(sentence)
+    if report.source_lost:
+        notes.append(
+            f"{job.source}: no face was found for {report.source_lost} of {report.frames} frames; they were left as "
+            "they are."
+        )
+        events.warn(notes[-1])
     return replace(report, seconds=time.perf_counter() - started, notes=tuple(notes))
 
 
@@ -96,21 +112,25 @@ def edit_path(job: Job, *, moving: bool, alpha: bool, word: str) -> Path:
     Raises:
         UsageError: The name has no ending or one that does not fit, or the file is there already.
     """
-    wanted = job.options.output.output if job.target is None else str(job.target)
+    fields = name_fields(job.source, engine=job.options.program.engine)
+    wanted = fill_name(job.options.output.output, fields) if job.target is None else str(job.target)
     own = job.source.suffix.lower()
     keeps = own in ((".png", ".webp") if alpha else (".png", ".jpg", ".jpeg", ".webp"))
-    ending = ".mp4" if moving else own if keeps else ".png"
-    default = f"{stem_of(job.source)}--{word}{ending}"
+    ending = ENDINGS.get(job.options.output.codec, ".mp4") if moving else own if keeps else ".png"
+    default = default_name(f"{{source}}--{word}", fields, ending)
     path = Path(wanted) if wanted else Path(default)
-    if wanted.endswith("/") or path.is_dir():
+    if names_folder(wanted) or path.is_dir():
         path = path / default
     if not path.suffix:
         raise UsageError(f"--output: {path} has no ending that tells the format.", f"Write {path}{ending}.")
-    if (path.suffix.lower() in STILL_SUFFIXES and not is_numbered(job)) == moving:
+    picture = path.suffix.lower() in STILL_SUFFIXES and not is_numbered(job)
+    if picture == moving:
         raise UsageError(f"{path} does not fit the source.", f"End the name in {'.mp4' if moving else '.png or .jpg'}.")
-    if path.is_file() and not job.options.output.overwrite:
-        raise UsageError(f"{path} exists already.", "Add --overwrite to replace it, or choose another name.")
-    check_output(path, job.options.output.overwrite or not path.is_file(), (job.source,))
+    make_folder(path, wanted)
+    if picture:
+        check_picture(path, job.options.output.overwrite, (job.source,))
+    else:
+        check_clip(path, job.options.output.codec, alpha, job.options.output.overwrite, (job.source,))
     return path
 
 
@@ -218,7 +238,8 @@ def _write(
             message = f"{reader.problem} What could be decoded was rendered."
         status: Literal["partial", "done"] = "partial" if message else "done"
         return RenderReport(
-            status, output, frames=outputs.frames, source_lost=lost, seconds=0.0, message=message, **common
+            status, output, frames=outputs.frames, source_lost=lost, seconds=0.0, message=message,
+            notes=tuple(outputs.notes), **common,
         )  # fmt: skip
 
 

@@ -12,12 +12,21 @@ from typing import TYPE_CHECKING, Any, Final
 from app.errors import MissingError, UsageError
 from app.expressions import expression_from
 from app.media.audio import AudioSource
-from app.media.files import check_output
 from app.media.reader import open_clip
 from app.media.timeline import output_duration, sample_times
+from app.media.writer import check_clip, check_picture
 from app.options import notes_on, parse_rate
 from app.render.driving import timed
-from app.render.job import STILL_SUFFIXES, Job, Plan, is_numbered, output_path, side_by_side_path
+from app.render.job import (
+    STILL_SUFFIXES,
+    Job,
+    Plan,
+    is_numbered,
+    make_folder,
+    names_folder,
+    output_path,
+    side_by_side_path,
+)
 from app.render.parts import Parts
 from app.render.source import Scene, SceneMaker, SourceClock, resample
 from app.values import parse_driver_for
@@ -76,6 +85,7 @@ class Inputs:
         events: Gets messages.
         token: Stops a long search for the first face.
         parts: Where engine, tracker and encoded photo come from.
+        dry: Make nothing, also no folder.
 
     Attributes:
         source: The source as a clip.
@@ -99,7 +109,10 @@ class Inputs:
         AppError: The job can't be done; the sentence says why.
     """
 
-    def __init__(self, job: Job, events: EventStream, token: CancelToken, parts: Parts | None = None) -> None:
+    def __init__(
+        self, job: Job, events: EventStream, token: CancelToken, parts: Parts | None = None, *, dry: bool = False
+    ) -> None:
+        self._dry = dry
         self.job = job
         self.parts = parts or Parts()
         self.events = events
@@ -148,6 +161,8 @@ class Inputs:
         for reader in (self.source, self.driving):
             for sentence in reader.notes if reader else []:
                 self.note(sentence)
+        if self.source.info.kind == "animation":
+            self.note(f"{job.source} is an animated picture; its first frame comes alive.")
         self.still_result = not self.moving and self.single
         self._check_names()
         reasons: list[str] = []
@@ -226,15 +241,15 @@ class Inputs:
                 f"End the name in .mp4, or write {self.output.stem}-%05d{self.output.suffix} for numbered pictures.",
             )
         self.comparison = side_by_side_path(self.output) if options.side_by_side else None
-        for path in (self.output, self.comparison):
-            if path is None:
-                continue
-            if path.is_file() and not options.overwrite and not self._is_input(path):
-                raise UsageError(f"{path} exists already.", "Add --overwrite to replace it, or choose another name.")
-            check_output(path, options.overwrite or not path.is_file(), self.files())
-
-    def _is_input(self, path: Path) -> bool:
-        return any(own.exists() and own.samefile(path) for own in self.files())
+        if self._dry and names_folder(options.output) and not self.output.parent.exists():
+            return
+        make_folder(self.output, options.output)
+        for path in filter(None, (self.output, self.comparison)):
+            if self.one_picture:
+                check_picture(path, options.overwrite, self.files())
+            else:
+                alpha = self.source.info.has_alpha and path == self.output
+                check_clip(path, options.codec, alpha, options.overwrite, self.files())
 
     def _check_others(self) -> None:
         """Drivers of parts and of further faces must be there before any work is done."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from app.errors import UsageError
+from app.media.files import write_error
 from app.options import RenderOptions
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 STILL_SUFFIXES: Final = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 DEFAULT_NAME: Final = "{source}--{driving}"
 SIDE_BY_SIDE: Final = "--side-by-side"
+ENDINGS: Final = {"gif": ".gif", "prores": ".mov"}  # of clips that nobody has named, where it can't be .mp4
+LONGEST_NAME: Final = 220  # bytes; file systems allow 255, some of which further results beside it need
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,22 @@ def fill_name(pattern: str, fields: dict[str, str]) -> str:
     return re.sub(r"\{\{|\}\}|\{([^{}]*)\}|[{}]", fill, pattern)
 
 
+def name_fields(source: Path | None = None, driving: Path | None = None, *, engine: str = "") -> dict[str, str]:
+    """Fields of output names with their values; those of inputs that a command does not have are left out."""
+    named = {"source": source, "driving": driving}
+    fields = {name: stem_of(path) for name, path in named.items() if path is not None}
+    return {**fields, "engine": engine, "date": datetime.now(timezone.utc).astimezone().strftime("%Y-%m-%d")}
+
+
+def default_name(pattern: str, fields: dict[str, str], ending: str) -> str:
+    """Name of a result that nobody has named: the pattern filled in, long names of inputs cut so that it is allowed."""
+    short = {name: value for name, value in fields.items() if f"{{{name}}}" in pattern}
+    while len(os.fsencode(name := fill_name(pattern, short) + ending)) > LONGEST_NAME and any(short.values()):
+        longest = max(short, key=lambda field: len(os.fsencode(short[field])))
+        short[longest] = short[longest][:-1]
+    return name
+
+
 def is_numbered(job: Job) -> bool:
     """Whether the output is asked for as numbered pictures; a pattern in the name of an input does not count."""
     return re.search(r"%0?\d*d", job.options.output.output) is not None
@@ -99,30 +118,24 @@ def output_path(job: Job, *, still: bool, alpha: bool, engine: str = "") -> Path
     Raises:
         UsageError: The template has an unknown field or no ending that stands for a format.
     """
-    fields = {
-        "source": stem_of(job.source),
-        "driving": stem_of(job.driving),
-        "engine": engine,
-        "date": datetime.now(timezone.utc).astimezone().strftime("%Y-%m-%d"),
-    }
+    fields = name_fields(job.source, job.driving, engine=engine)
     if still:
         own = job.source.suffix.lower()
         ending = own if own in (".jpg", ".jpeg", ".png", ".webp") and not (alpha and own != ".webp") else ".png"
         ending = ending if alpha or own in (".jpg", ".jpeg", ".png", ".webp") else ".png"
     else:
-        ending = ".mp4"
-    default = fill_name(DEFAULT_NAME, fields) + ending
+        ending = ENDINGS.get(job.options.output.codec, ".mp4")
+    default = default_name(DEFAULT_NAME, fields, ending)
     wanted = job.options.output.output
     if not wanted:
         return Path(default)
-    ends_as_folder = wanted.endswith(("/", os.sep))
     path = Path(fill_name(wanted, fields))
-    if ends_as_folder or path.is_dir():
+    if names_folder(wanted) or path.is_dir():
         return path / default
     if not path.suffix:
         raise UsageError(
             f"--output: {path} has no ending that tells the format.",
-            f"Write {path}{ending}, or {path}{os.sep} for a folder.",
+            f"Write {str(path).rstrip('.')}{ending}, or {path}{os.sep} for a folder.",
         )
     return path
 
@@ -130,6 +143,28 @@ def output_path(job: Job, *, still: bool, alpha: bool, engine: str = "") -> Path
 def side_by_side_path(output: Path) -> Path:
     """Name of the comparison clip beside a result."""
     return output.with_name(f"{output.stem}{SIDE_BY_SIDE}{output.suffix}")
+
+
+def names_folder(wanted: str) -> bool:
+    """Whether a name asks for a folder, there or not."""
+    return wanted.endswith(("/", os.sep))
+
+
+def make_folder(path: Path, wanted: str) -> None:
+    """Make the folder of a result if the name that the options give asks for one.
+
+    Args:
+        path: File of the result.
+        wanted: The name as it is given.
+
+    Raises:
+        MediaError: It can't be made.
+    """
+    if names_folder(wanted):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise write_error(path.parent, error) from error
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from contextlib import closing, suppress
 from dataclasses import replace
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from app.errors import AppError, CancelledError
 from app.events import CancelToken, EventStream
+from app.media.files import scratch_folder
 from app.media.reader import open_clip
 from app.render.driving import FaceFollower, read_driving
 from app.render.inputs import PARTS, Inputs
@@ -56,8 +56,7 @@ def render(
     """
     events, token = events or EventStream(), token or CancelToken()
     started = time.perf_counter()
-    holder = tempfile.TemporaryDirectory(prefix="portrait-animate-", ignore_cleanup_errors=True)
-    with holder as folder, Inputs(job, events, token, parts) as inputs:
+    with scratch_folder() as folder, Inputs(job, events, token, parts) as inputs:
         run = Run(inputs, Path(folder), events, token, overlap=overlap)
         try:
             run.read_motion()
@@ -73,7 +72,7 @@ def plan(job: Job, events: EventStream | None = None) -> Plan:
     Raises:
         AppError: The job can't be done; the sentence says why.
     """
-    with Inputs(job, events or EventStream(), CancelToken()) as inputs:
+    with Inputs(job, events or EventStream(), CancelToken(), dry=True) as inputs:
         return inputs.plan()
 
 
@@ -171,7 +170,8 @@ class Run:
     def _read_clip(self, clip: ClipReader, track: MotionTrack, part: str) -> bool:
         """Read the motion of a driving clip into a track; whether the clip was whole."""
         inputs = self.inputs
-        follow = FaceFollower(inputs.tracker, inputs.job.options.input.driving_face if not part else "largest")
+        choice = "largest" if part else inputs.job.options.input.driving_face
+        follow = FaceFollower(inputs.tracker, choice, f"--driving-face: {clip.info.path}")
         title = f"Reading motion ({PARTS.get(part, part)})" if part else "Reading motion"
         with self.events.phase("track", clip.info.frames, title) as phase:
             try:

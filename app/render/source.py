@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
 Pixels = npt.NDArray[np.uint8]
 ALL: Final = ("all",)
-HINT: Final = "Name the square with --crop x,y,size, or choose the face with --face."
+HINT: Final = "Name the square around it with --crop x,y,size, or take a picture that shows it larger."
+CROP_HINT: Final = "Move or enlarge the square of --crop, or leave it out."
 
 
 @dataclass
@@ -119,7 +120,7 @@ class SceneMaker:
         faces = self._tracker.detect(view)
         if not faces:
             where = "in the square given by --crop" if crop else "in the picture"
-            raise NoFaceError(f"{self._name}: no face was found {where}.", HINT)
+            raise NoFaceError(f"{self._name}: no face was found {where}.", CROP_HINT if crop else HINT)
         cast = [Cast(faces[0])]
         if crop is None:
             cast = self._cast(faces, (view.shape[1], view.shape[0]))
@@ -193,7 +194,7 @@ class SceneMaker:
 
     def _single(self) -> Callable[[Pixels], list[Cast]]:
         """Follows the one face of a clip."""
-        follow = FaceFollower(self._tracker, self._choices[0] if self._fixed is None else "largest")
+        follow = FaceFollower(self._tracker, self._choices[0] if self._fixed is None else "largest", self._name)
 
         def step(rgb: Pixels) -> list[Cast]:
             face = follow(rgb)
@@ -235,6 +236,11 @@ class SceneMaker:
             if scene.face is not None:
                 return scene
             count += 1
+        if self._fixed is not None:
+            raise NoFaceError(
+                f"{self._name}: no face was found in the square given by --crop, in any of its {count} frames.",
+                CROP_HINT,
+            )
         raise NoFaceError(f"{self._name}: no face was found in any of its {count} frames.", HINT)
 
     def _read_points(self, name: str) -> Points | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import tempfile
 import time
 from dataclasses import dataclass
 from fractions import Fraction
@@ -16,7 +15,7 @@ from app.media.reader import open_clip
 from app.options import parse_rate
 from app.render.driving import FaceFollower, read_driving
 from app.render.inputs import load_job_engine
-from app.render.job import stem_of
+from app.render.job import default_name, fill_name, make_folder, name_fields, names_folder
 from app.render.motion import choose_reference
 from app.render.parts import open_tracker
 from app.render.timings import Timings
@@ -163,11 +162,13 @@ def make_template(driving: Path, options: RenderOptions, events: EventStream, to
     with open_clip(driving, rate=parse_rate(options.input.fps)) as reader:
         if output.is_file() and not options.output.overwrite:
             raise UsageError(f"{output} exists already.", "Add --overwrite to replace it, or choose another name.")
+        make_folder(output, options.output.output)
         files.check_output(output, options.output.overwrite, [driving])
         engine = load_job_engine(options, events.info, events.warn)
-        with tempfile.TemporaryDirectory(prefix="portrait-animate-", ignore_cleanup_errors=True) as folder:
+        with files.scratch_folder() as folder:
             track = MotionTrack(Path(folder) / "motion")
-            follow = FaceFollower(open_tracker(options.input.detector), options.input.driving_face)
+            tracker, choice = open_tracker(options.input.detector), options.input.driving_face
+            follow = FaceFollower(tracker, choice, f"--driving-face: {driving}")
             try:
                 with events.phase("track", reader.info.frames, "Reading motion") as phase:
                     read_driving(reader, follow, engine, track, timings=Timings(), phase=phase, token=token)
@@ -199,12 +200,12 @@ def template_path(driving: Path, options: RenderOptions) -> Path:
     Raises:
         UsageError: The name does not end in .motion.
     """
-    wanted = options.output.output
-    name = stem_of(driving) + SUFFIX
+    fields = name_fields(driving=driving, engine=options.program.engine)
+    wanted, name = fill_name(options.output.output, fields), default_name("{driving}", fields, SUFFIX)
     if not wanted:
         return Path(name)
     path = Path(wanted)
-    if wanted.endswith("/") or path.is_dir():
+    if names_folder(wanted) or path.is_dir():
         return path / name
     if path.suffix.lower() != SUFFIX:
         raise UsageError(f"--output: {path} is not the name of a motion template.", f"End it in {SUFFIX}.")

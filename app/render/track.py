@@ -8,6 +8,7 @@ import math
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -16,18 +17,36 @@ from typing import BinaryIO, Final
 import numpy as np
 import numpy.typing as npt
 
+from app.media.files import scratch_error
 from liveportrait.motion import Motion
 
 MAGIC: Final = b"motion-track-1\n"
 
 
 class RowFile:
-    """Equal rows of float32 numbers in a file; written at the end, read anywhere."""
+    """Equal rows of float32 numbers in a file; written at the end, read anywhere.
+
+    Args:
+        path: Scratch file.
+
+    Raises:
+        MediaError: The disk refuses, also from every method.
+    """
 
     def __init__(self, path: Path) -> None:
-        self._file: io.BufferedRandom = path.open("w+b")
+        self._path = path
+        with self._told():
+            self._file: io.BufferedRandom = path.open("w+b")
         self._width = 0
         self._length = 0
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Turn failures of the disk into a sentence."""
+        try:
+            yield
+        except OSError as error:
+            raise scratch_error(self._path, error) from error
 
     def __len__(self) -> int:
         return self._length
@@ -37,26 +56,30 @@ class RowFile:
         self._width = self._width or row.size
         if row.size != self._width:
             raise ValueError(f"row of {row.size} numbers in a file of rows of {self._width}")
-        self._file.seek(0, io.SEEK_END)
-        self._file.write(np.ascontiguousarray(row, np.float32).tobytes())
+        with self._told():
+            self._file.seek(0, io.SEEK_END)
+            self._file.write(np.ascontiguousarray(row, np.float32).tobytes())
         self._length += 1
 
     def read(self, start: int, stop: int) -> npt.NDArray[np.float32]:
         """(stop - start, width) rows."""
         size = 4 * self._width
-        self._file.seek(start * size)
-        data = self._file.read((stop - start) * size)
+        with self._told():
+            self._file.seek(start * size)
+            data = self._file.read((stop - start) * size)
         return np.array(np.frombuffer(data, np.float32).reshape(stop - start, self._width))
 
     def clear(self) -> None:
         """Remove all rows."""
-        self._file.seek(0)
-        self._file.truncate()
+        with self._told():
+            self._file.seek(0)
+            self._file.truncate()
         self._width = self._length = 0
 
     def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+        """Close the file; what is lost of a scratch file by then is missed by nobody."""
+        with suppress(OSError):
+            self._file.close()
 
 
 @dataclass(frozen=True)

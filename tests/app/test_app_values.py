@@ -31,6 +31,13 @@ def test_bad_faces(text: str) -> None:
         parse_faces(text)
 
 
+@pytest.mark.parametrize("value", ["1e999999999", "1e400,0,50", "9" * 5000, "1/" + "9" * 5000, "1e-999999999"])
+@pytest.mark.parametrize("name", ["fps", "face", "crop", "reference"])
+def test_numbers_of_absurd_length_are_refused_at_once(name: str, value: str) -> None:
+    with pytest.raises(UsageError, match=f"{name}: "):
+        RenderOptions.from_values({name: value})
+
+
 def test_points() -> None:
     assert parse_points("# eyes\n" + NINE.replace(" ", ", ") + "  # the last\n\n")[8] == (80.0, 8.0)
 

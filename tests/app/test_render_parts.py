@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from array import array
 from fractions import Fraction
 from pathlib import Path
@@ -94,6 +95,19 @@ def test_names_are_filled_in_as_they_are() -> None:
     for wrong in ("{sorce}", "{", "a}b", "{}"):
         with pytest.raises(UsageError, match="--output"):
             fill_name(wrong, fields)
+
+
+@pytest.mark.parametrize("letter", ["n", "\u65e5"])
+def test_long_names_of_inputs_are_cut(letter: str) -> None:
+    """Two names that the file system allows make a default name that it allows too; ends of both stay apart."""
+    source, driving = Path("s" + letter * 80 + ".jpg"), Path(letter * (250 if letter == "n" else 80) + ".mp4")
+    name = output_path(Job(source, driving, RenderOptions()), still=False, alpha=False).name
+    assert len(os.fsencode(name)) <= 220
+    assert name.startswith("s" + letter * 30)
+    assert f"{letter * 10}--{letter * 10}" in name
+    assert name.endswith(f"{letter}.mp4")
+    short = output_path(Job(Path("a.jpg"), Path("b.mp4"), RenderOptions()), still=False, alpha=False)
+    assert short == Path("a--b.mp4")
 
 
 def test_stems(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import os
+import struct
 import sys
+import zlib
 from pathlib import Path
 
 import cv2
@@ -15,6 +17,7 @@ from PIL import Image, ImageCms
 from app.errors import MediaError, MissingError, UsageError
 from app.media import images
 from app.media.images import flatten, is_image, read_image, write_image
+from app.media.reader import open_clip
 
 
 @pytest.fixture
@@ -103,6 +106,15 @@ def test_71_one_pixel_folder_missing_and_unreadable(tmp_path: Path) -> None:
         read_image(tmp_path / "folder.jpg")
     with pytest.raises(MediaError, match="does not exist"):
         read_image(tmp_path / "none.jpg")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes with names are a Unix thing")
+def test_a_pipe_is_no_empty_file(tmp_path: Path) -> None:
+    """As with `animate photo.jpg <(...)`: the name is right, the file is not empty, and nobody waits for it."""
+    os.mkfifo(tmp_path / "pipe.mp4")
+    for path in (tmp_path / "pipe.mp4", Path(os.devnull)):
+        with pytest.raises(MediaError, match=r"is a pipe or a device, not a file. Save it as a file first."):
+            open_clip(path)
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything")
@@ -243,3 +255,41 @@ def test_write_image_refuses_with_a_sentence(tmp_path: Path, face: np.ndarray) -
     write_image(tmp_path / "a.png", face)
     with pytest.raises(UsageError, match="exists already"):
         write_image(tmp_path / "a.png", face, overwrite=False)
+
+
+def test_clear_colour_of_16_bit_grey(tmp_path: Path, face: np.ndarray) -> None:
+    """A PNG of 16-bit grey values, one of which means clear: the others keep their brightness."""
+    grey = face[..., 1].astype(np.uint16) * 257
+    grey[:8] = 4660
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in grey)
+    chunks = [
+        (b"IHDR", struct.pack(">IIBBBBB", grey.shape[1], grey.shape[0], 16, 0, 0, 0, 0)),
+        (b"tRNS", struct.pack(">H", 4660)),
+        (b"IDAT", zlib.compress(rows)),
+        (b"IEND", b""),
+    ]
+    parts = [struct.pack(">I", len(d)) + t + d + struct.pack(">I", zlib.crc32(t + d)) for t, d in chunks]
+    path = tmp_path / "grey.png"
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(parts))
+    read = read_image(path)
+    assert read.alpha is not None
+    assert (read.alpha[:8] == 0).all()
+    assert (read.alpha[8:] == 255).all()
+    assert np.array_equal(read.rgb[8:, :, 0], face[8:, :, 1])
+
+
+def test_float_tiff_is_a_clip_of_one_frame(tmp_path: Path, face: np.ndarray) -> None:
+    """Pictures that OpenCV alone reads are sources like all others."""
+    path = tmp_path / "float.tif"
+    done, data = cv2.imencode(".tif", face[..., ::-1].astype(np.float32) / 255)
+    assert done
+    path.write_bytes(data.tobytes())
+    with open_clip(path) as clip:
+        assert clip.info.kind == "image"
+        assert np.abs(next(iter(clip)).rgb.astype(int) - face).max() <= 1
+
+
+def test_a_text_called_photo_is_no_video(tmp_path: Path) -> None:
+    (tmp_path / "photo.jpg").write_text("404: not found")
+    with pytest.raises(MediaError, match=r"photo.jpg holds no picture that can be read"):
+        open_clip(tmp_path / "photo.jpg")

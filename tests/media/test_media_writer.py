@@ -426,7 +426,7 @@ def test_probe_tells_working_encoders_from_others() -> None:
         ("a.mp4", {"codec": "divx"}, "not known"),
         ("a.mp4", {"codec": "gif"}, "does not end in .gif"),
         ("a.gif", {"codec": "h264"}, "can't hold"),
-        ("a.mp4", {"codec": "png"}, "not of a folder"),
+        ("a.mp4", {"codec": "png"}, "not of numbered pictures"),
         ("a.mp4", {"quality": 101}, "from 0 to 100"),
         ("a.mp4", {"size": (0, 10)}, "is empty"),
         ("a.mp4", {"rate": Fraction(0)}, "above 0"),
@@ -445,7 +445,7 @@ def test_nothing_under_the_final_name_before_the_end(tmp_path: Path) -> None:
     with ClipWriter(tmp_path / "a.mp4", SIZE, Fraction(25), hardware="none") as writer:
         for k in range(40):
             writer.write(picture(k))
-        assert [p.name for p in tmp_path.iterdir()] == [".a.partial.mp4"]
+        assert [p.name[:3] for p in tmp_path.iterdir()] == [".a."]
         writer.finish()
     assert [p.name for p in tmp_path.iterdir()] == ["a.mp4"]
 
@@ -494,10 +494,90 @@ def test_cancelled_job_without_keeping(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_left_over_of_a_killed_run_is_replaced(tmp_path: Path) -> None:
-    (tmp_path / ".a.partial.mp4").write_bytes(b"half")
-    write(tmp_path / "a.mp4", steady(3))
-    assert [p.name for p in tmp_path.iterdir()] == ["a.mp4"]
+@pytest.mark.parametrize("name", ["a.mp4", "a%05d.png", "a" * 250 + ".gif"])
+def test_left_over_of_a_killed_run_goes(tmp_path: Path, name: str) -> None:
+    """What a run that is gone has left beside the name; not what a running one writes, nor what others wrote."""
+    code = f"""if True:
+        import os, sys
+        from fractions import Fraction
+        import numpy as np
+        from app.media.writer import ClipWriter
+        writer = ClipWriter({str(tmp_path / name)!r}, (64, 64), Fraction(25), hardware="none")
+        for _ in range(60):
+            writer.write(np.zeros((64, 64, 3), np.uint8))
+        os._exit(0)
+    """
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert len(list(tmp_path.iterdir())) == 1
+    alien = tmp_path / ".a.mine.partial.mp4"
+    alien.write_bytes(b"mine")
+    with ClipWriter(tmp_path / name, SIZE, Fraction(25), hardware="none") as running:
+        for k in range(60):
+            running.write(picture(k))
+        assert len(list(tmp_path.iterdir())) == 2
+        with ClipWriter(tmp_path / name, SIZE, Fraction(25), hardware="none"):
+            pass
+        running.finish()
+    assert numbers_of(tmp_path / name) == list(range(60))
+    assert alien.read_bytes() == b"mine"
+    assert not [p for p in tmp_path.iterdir() if p.name.startswith(".") and p != alien]
+
+
+@pytest.mark.parametrize(("name", "kept"), [("a.mp4", "a-2.mp4"), ("s_%03d.png", "s"), ("folder", "folder-2")])
+def test_two_runs_with_one_name_lose_nothing(tmp_path: Path, name: str, kept: str) -> None:
+    """Both began when the name was free: the first one gets it, the other one is told what its result is called."""
+    how = (tmp_path / name, SIZE, Fraction(25))
+    with ClipWriter(*how, hardware="none") as first, ClipWriter(*how, hardware="none") as second:
+        for k in range(3):
+            first.write(picture(k))
+            second.write(picture(10 + k))
+        first.finish()
+        with pytest.raises(UsageError, match=f"came into being meanwhile. The result is kept as .*{kept}"):
+            second.finish()
+    assert numbers_of(tmp_path / name) == [0, 1, 2]
+    assert numbers_of(tmp_path / kept) == [10, 11, 12]
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "s_%03d.png", "s"])
+def test_kept_part_replaces_nothing(tmp_path: Path, name: str) -> None:
+    """The part that is kept of a stopped run takes a name of its own, even if that of an earlier one is there."""
+    parts = []
+    for run in range(3):
+        with ClipWriter(tmp_path / name, SIZE, Fraction(25), hardware="none") as writer:
+            writer.write(picture(run))
+            parts.append(writer.abort())
+    assert len(set(parts)) == 3
+    assert [numbers_of(part) for part in parts if part is not None] == [[0], [1], [2]]
+    assert sorted(tmp_path.iterdir()) == sorted(part for part in parts if part is not None)
+
+
+def test_part_of_a_long_name_is_kept(tmp_path: Path) -> None:
+    with ClipWriter(tmp_path / ("n" * 250 + ".mp4"), SIZE, Fraction(25), hardware="none") as writer:
+        writer.write(picture(7))
+        part = writer.abort()
+    assert part is not None
+    assert numbers_of(part) == [7]
+
+
+def test_numbered_pictures_of_others_are_safe(tmp_path: Path) -> None:
+    """Every picture under the pattern counts, not the first one alone; inputs are safe even from overwrite."""
+    pattern = tmp_path / "s_%03d.png"
+    write(pattern, steady(5))
+    for k in (1, 2, 3):
+        (tmp_path / f"s_00{k}.png").unlink()
+    (tmp_path / "s_0004.png").write_bytes(b"another pattern's")
+    with pytest.raises(UsageError, match=r"s_004.png exists already"):
+        write(pattern, steady(2))
+    before = (tmp_path / "s_005.png").read_bytes()
+    for own in (tmp_path / "s_005.png", pattern, tmp_path):
+        with pytest.raises(UsageError, match=r"s_00[45].png is an input"):
+            write(pattern, steady(2), overwrite=True, inputs=[own])
+    with pytest.raises(UsageError, match=r"s_005.png is an input"):
+        write(tmp_path / "s_005.png", steady(1), overwrite=True, inputs=[tmp_path])
+    assert (tmp_path / "s_005.png").read_bytes() == before
+    writer = write(pattern, steady(4), overwrite=True)
+    assert writer.note == f"Pictures of an older result are still there: 1 from {tmp_path / 's_005.png'} on."
+    assert write(tmp_path / "t_%03d.png", steady(2)).note == ""
 
 
 def test_existing_output_and_inputs_are_safe(tmp_path: Path, clip25: Path) -> None:

@@ -193,6 +193,139 @@ def test_json_error(run_cli: Callable) -> None:
     assert (outcome.code, error["event"], error["exit_code"]) == (3, "error", 3)
 
 
+@pytest.mark.parametrize(
+    ("fault", "code", "text"),
+    [
+        (MemoryError(), 1, "There is not enough memory for this picture or clip."),
+        (KeyboardInterrupt(), 4, "Stopped."),
+        (OSError(5, "Input/output error", "disk"), 1, "disk can't be used: the disk reports an error."),
+        (ZeroDivisionError("by zero"), 1, "This is a fault of the program (ZeroDivisionError: by zero)."),
+    ],
+)
+def test_json_of_any_fault(
+    run_cli: Callable, monkeypatch: pytest.MonkeyPatch, fault: BaseException, code: int, text: str
+) -> None:
+    """Programs get a last line in every case, not only for errors that are expected."""
+
+    def fail(*_: object) -> None:
+        raise fault
+
+    monkeypatch.setattr("app.render.render", fail)
+    outcome = run_cli("in/photo.jpg", "in/clip.mp4", "--json")
+    error = json.loads(outcome.out.splitlines()[-1])
+    assert (outcome.code, error["event"], error["exit_code"], error["message"]) == (code, "error", code, text)
+    assert text in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("flags", "text"),
+    [
+        (["-o", "out.avi"], "out.avi has no suffix of a clip that can be written"),
+        (["-o", "out.webm", "--codec", "h264"], "webm can't hold h264"),
+        (["-o", "out.mp4", "--codec", "gif"], "out.mp4 does not end in .gif"),
+        (["-o", "in/shots/shot_%04d.png"], "shot_0001.png exists already. Add --overwrite"),
+    ],
+)
+def test_bad_outputs_are_refused_before_the_work(
+    run_cli: Callable, listing: Callable, flags: list[str], text: str
+) -> None:
+    """Nobody waits for the motion of an hour to be read and is told then that the name won't do."""
+    outcome = run_cli("in/photo.jpg", "in/clip.mp4", "--json", *flags)
+    events = [json.loads(line)["event"] for line in outcome.out.splitlines()]
+    assert (outcome.code, events[-1]) == (ExitCode.USAGE, "error")
+    assert "phase" not in events
+    assert text in outcome.err
+    assert listing() == []
+
+
+def test_a_folder_that_is_named_is_made(run_cli: Callable, listing: Callable) -> None:
+    """A name that ends in a slash asks for a folder; another one that is missing is a typing error."""
+    outcome = run_cli("in/photo.jpg", "in/other.jpg", "-o", "new/{source}/", "--dry-run")
+    assert (outcome.code, listing()) == (0, [])
+    assert "Would write new/photo/photo--other.jpg" in outcome.out
+    assert run_cli("in/photo.jpg", "in/other.jpg", "-o", "new/{source}/").code == 0
+    assert run_cli("edit", "in/photo.jpg", "--smile", "0.5", "-o", "edits/").code == 0
+    assert run_cli("template", "make", "in/other.jpg", "-o", "motion/").code == 0
+    for name in ("new/photo/photo--other.jpg", "edits/photo--edited.jpg", "motion/other.motion"):
+        assert Path(name).is_file()
+    outcome = run_cli("in/photo.jpg", "in/other.jpg", "-o", "mew/out.jpg")
+    assert outcome.code == ExitCode.ERROR
+    assert "Folder mew does not exist" in outcome.err
+
+
+@pytest.mark.parametrize(("codec", "name"), [("gif", "photo--slow.gif"), ("prores", "photo--slow.mov")])
+def test_default_name_fits_the_codec(run_cli: Callable, listing: Callable, codec: str, name: str) -> None:
+    assert run_cli("in/photo.jpg", "in/slow.mp4", "--codec", codec).code == 0
+    assert listing() == [name]
+
+
+def test_version_anywhere(run_cli: Callable, listing: Callable) -> None:
+    """It stops, as its help says, wherever it stands."""
+    for words in (["--version"], ["in/photo.jpg", "in/slow.mp4", "--version"]):
+        outcome = run_cli(*words)
+        assert outcome.code == 0
+        assert outcome.out.startswith("animate ")
+    assert listing() == []
+
+
+def test_plan_says_everything_once(run_cli: Callable) -> None:
+    outcome = run_cli("in/pair.jpg", "in/slow.mp4", "--dry-run", "--json")
+    said = [event["message"] for event in map(json.loads, outcome.out.splitlines()) if event["event"] == "message"]
+    assert len(said) == len(set(said)) > 0
+
+
+def test_full_or_missing_scratch_folder(
+    run_cli: Callable, listing: Callable, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The place of the trouble is named, and the variable that names another one."""
+    resource = pytest.importorskip("resource", reason="file size limits are a Unix thing")
+    signal = pytest.importorskip("signal")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (3000, hard))
+    try:
+        outcomes = [run_cli("in/photo.jpg", "in/clip.mp4"), run_cli("template", "make", "in/clip.mp4")]
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, before)
+    for outcome in outcomes:
+        assert outcome.code == ExitCode.ERROR
+        error = [line for line in outcome.err.splitlines() if "error" in line]
+        assert len(error) == 1
+        assert "Scratch files can't be written to" in error[0]
+        assert "TMPDIR" in error[0]
+    with monkeypatch.context() as patch:
+        patch.setattr("tempfile.tempdir", str(here / "gone"))
+        outcome = run_cli("in/photo.jpg", "in/clip.mp4")
+    assert outcome.code == ExitCode.ERROR
+    assert "No folder for scratch files can be made in" in outcome.err
+    assert "TMPDIR" in outcome.err
+    assert listing() == []
+
+
+def test_only_the_first_picture_of_an_animation_is_told(run_cli: Callable, here: Path) -> None:
+    assert run_cli("in/photo.jpg", "in/slow.mp4", "-o", "in/moves.gif").code == 0
+    outcome = run_cli("in/moves.gif", "in/other.jpg")
+    assert outcome.code == 0
+    assert "in/moves.gif is an animated picture; its first frame comes alive." in outcome.err
+
+
+def test_errors_of_a_choice_name_flag_and_file(run_cli: Callable) -> None:
+    outcome = run_cli("in/photo.jpg", "in/slow.mp4", "--driving-face", "3")
+    assert outcome.code == ExitCode.USAGE
+    assert "--driving-face: in/slow.mp4: Face 3 does not exist" in outcome.err
+    outcome = run_cli("in/photo.jpg", "in/slow.mp4", "--crop", "2,2,16")
+    assert outcome.code == ExitCode.NO_FACE
+    assert "no face was found in the square given by --crop. Move or enlarge the square" in outcome.err
+
+
+def test_names_cannot_command_the_terminal(run_cli: Callable) -> None:
+    outcome = run_cli("in/\x1b[31mno\x07.jpg", "in/clip.mp4")
+    assert outcome.code == ExitCode.ERROR
+    assert "in/\\x1b[31mno\\x07.jpg can't be read: it does not exist" in outcome.err
+    assert "\x1b" not in outcome.err
+
+
 def test_existing_file_is_not_lost(run_cli: Callable, here: Path) -> None:
     Path("photo--other.jpg").write_bytes(b"precious")
     outcome = run_cli("in/photo.jpg", "in/other.jpg")
@@ -269,7 +402,7 @@ BAD = [
     ("in/text.jpg", "in/clip.mp4", 1, "text.jpg"),
     ("in/photo.jpg", "in/sound.wav", 1, "only sound"),
     ("in/photo.jpg", "in", 1, "in/"),
-    ("in/empty_room.jpg", "in/clip.mp4", 3, "no face was found in the picture. Name the square with --crop"),
+    ("in/empty_room.jpg", "in/clip.mp4", 3, "no face was found in the picture. Name the square around it with --crop"),
     ("in/photo.jpg", "in/no_face.mp4", 3, "no face was found in any of its 3 frames"),
     ("in/no_face.mp4", "in/clip.mp4", 3, "no face was found in any of its 3 frames"),
     ("in/photo.jpg", "in/empty_room.jpg", 3, "no face was found"),

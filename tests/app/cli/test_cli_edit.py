@@ -112,6 +112,19 @@ def test_retouch_of_frames_without_a_face(run_cli: Callable) -> None:
     assert Path("gap--retouched.mp4").is_file()
 
 
+def test_names_and_notes_of_an_edit(run_cli: Callable, listing: Callable) -> None:
+    """Fields are filled in as they are in results of the main command, and what was adapted is told."""
+    done = run_cli("edit", "in/gap.mp4", "--smile", "0.5", "-o", "{source}-{engine}.mp4", "--codec", "vp9")
+    assert done.code == 0, done.err
+    assert listing() == ["gap-auto.mp4"]
+    assert "in/gap.mp4: no face was found for 3 of 12 frames; they were left as they are." in done.err
+    refused = run_cli("edit", "in/photo.jpg", "--smile", "0.5", "-o", "{driving}.jpg")
+    assert refused.code == 2
+    assert "there is no field {driving}; known are {source}, {engine}, {date}" in refused.err
+    assert run_cli("template", "make", "in/slow.mp4", "-o", "{driving}-{engine}.motion").code == 0
+    assert listing() == ["gap-auto.mp4", "slow-auto.motion"]
+
+
 @pytest.mark.parametrize("lips", ["shut", "-1", "nan", "2"])
 def test_wrong_lips(run_cli: Callable, lips: str) -> None:
     done = run_cli("retouch", "in/slow.mp4", "--lips", lips)

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from app.alive import is_alive
 from app.errors import MediaError, UsageError
 from app.jobs import Entry, JobRecord, Queue
-from app.jobs.alive import is_alive
 from app.jobs.hashes import content_hash, input_files, option_hash, settled
 from app.jobs.perform import Outcome
 from app.jobs.queue import CRASHES, tag

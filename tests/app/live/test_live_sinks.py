@@ -315,6 +315,17 @@ def test_names_are_checked_at_once(tmp_path: Path) -> None:
     (tmp_path / "there.mp4").write_bytes(b"x")
     with pytest.raises(UsageError, match="exists already"):
         RecorderSink(tmp_path / "there.mp4")
+    with pytest.raises(UsageError, match="webm can't hold h264"):
+        RecorderSink(tmp_path / "out.webm", codec="h264")
+
+
+def test_recording_replaces_no_input(tmp_path: Path) -> None:
+    """The clip that drives, or the portrait, named as the recording by mistake."""
+    clip = tmp_path / "talk.mp4"
+    clip.write_bytes(b"precious")
+    with pytest.raises(UsageError, match="is an input"):
+        RecorderSink(clip, overwrite=True, inputs=["0", tmp_path / "photo.jpg", clip])
+    assert clip.read_bytes() == b"precious"
 
 
 def test_microphone_that_is_missing_fails_alone(tmp_path: Path) -> None:

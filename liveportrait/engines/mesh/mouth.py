@@ -26,6 +26,7 @@ class MouthLayer:
         dark: (3,) colour of the depth of the mouth.
         tongue: (3,) colour.
         tooth: (3,) colour.
+        gum: (3,) colour.
         own: (S, S, 3) source crop whose mouth is open, else None.
         own_mask: (S, S) where its interior is seen.
     """
@@ -34,6 +35,7 @@ class MouthLayer:
     dark: Picture
     tongue: Picture
     tooth: Picture
+    gum: Picture
     own: Image | None = None
     own_mask: Picture | None = None
 
@@ -85,6 +87,7 @@ def prepare_mouth(image: Image, points: Float, layout: Layout, white: Picture) -
         dark=_rgb(0.12 * lip[0] + 6, 128 + 0.55 * ka, 128 + 0.45 * kb),
         tongue=_rgb(min(0.8 * lip[0], 140), 128 + max(0.95 * ka, red), 128 + 0.6 * kb),
         tooth=tooth,
+        gum=_rgb(0.9 * lip[0], 128 + 0.9 * ka, 128 + 0.9 * kb),
         own=own,
         own_mask=own_mask,
     )
@@ -114,13 +117,15 @@ def draw_mouth(layer: MouthLayer, out: Image, vertices: Float, layout: Layout, p
     if w < 4 or h < 3:
         return
     # Grown by a pixel or two: at the seam the source shows a dark line or a row of teeth, which would be stretched.
+    # Hardly parted lips are not grown, or they would look twice as open.
     inside = polygon_mask(h, w, contour - low)
-    mask = cv2.GaussianBlur(inside, (0, 0), max(0.8, 0.007 * pose.scale))
+    mask = cv2.GaussianBlur(inside, (0, 0), max(0.8, min(0.007, 0.12 * gap) * pose.scale))
     mask = np.minimum(1.6 * mask, 1) * np.float32(strength)
     shadow = _lip_shadow(inside, min(LIP_SHADOW, 0.3 * gap) * pose.scale)
     interior = _cavity(layer, vertices, layout, pose, low, shadow, gap)
     rim = cv2.GaussianBlur(inside, (0, 0), max(0.8, min(0.014, 0.10 * gap) * pose.scale))
     interior *= (0.84 + 0.16 * np.clip(2.2 * rim - 1.1, 0, 1))[..., None]
+    interior += (layer.dark - interior) * np.float32(NARROW * (1 - smoothstep(0.012, 0.032, gap)))
     region = out[low[1] : high[1], low[0] : high[0]]
     result = region.astype(np.float32)
     result += (interior - result) * mask[..., None]
@@ -208,15 +213,21 @@ def _own_interior(
     lip = layout.rest[list(LIP_UPPER_INNER), :2]
     order = np.argsort(lip[:, 0])
     top = np.interp(sx, lip[order, 0], lip[order, 1]).astype(np.float32) + np.float32(0.007 * source.scale)
+    above = np.maximum(top - sy, 0)
     sy = np.maximum(sy, top)
     share = cv2.remap(layer.own_mask, sx, sy, cv2.INTER_LINEAR)[..., None]
-    own = cv2.remap(layer.own, sx, sy, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    own = cv2.remap(layer.own, sx, sy, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE).astype(np.float32)
+    # Above what the photo shows, stretched teeth would be stripes: they end in gums.
+    gum = np.clip(above / np.float32(GUM * source.scale), 0, 1)[..., None]
+    own += (layer.gum - own) * gum
     return np.asarray((own - drawn) * share, np.float32)
 
 
 OWN_GROWTH = 1.2  # the photo's own teeth are stretched so far at most
+GUM = 0.03  # so far above the photo's own teeth, in face widths, gums are reached
 OPEN = 0.025  # lip gap in face widths from which on a source's mouth counts as open
 TEETH_DEPTH = 0.05  # front teeth lie this far behind the lips, face widths
+NARROW = 0.7  # teeth behind lips that are hardly parted lie so far in the dark
 SHADE_TINT = 0.8  # of the colour of the depth that shadows of the lip take on
 LIP_SHADOW = 0.016  # reach of the upper lip's shadow, face widths
 UPPER_EDGE = 0.011  # edge of the upper front teeth below the resting lip line, face widths

@@ -59,3 +59,34 @@ def test_the_lower_lip_over_the_chin_has_no_steps(stage, opened, monkeypatch):
     assert 50 < changed.sum() < 0.01 * changed.size
     edges = [np.abs(np.diff(image, axis=0)).sum(2)[changed[1:]].mean() for image in (smooth, stepped)]
     assert edges[0] < 0.87 * edges[1]
+
+
+def test_the_photo_s_own_teeth_end_in_gums_not_in_stripes(stage, monkeypatch):
+    x = stage.keypoints(delta=stage.engine.slider_delta(stage.portrait, {"wide": 0.8, "lip_open": 0.3}))
+    lips = (x[0, :, :2] + 1) * stage.portrait.crop.shape[0] / 2 - 0.5
+    middle = lips[[82, 13, 312]].round().astype(int)
+    rows = slice(middle[:, 1].max() + 3, middle[:, 1].max() + 6)
+    columns = slice(middle[0, 0], middle[2, 0])
+
+    def stripes() -> float:
+        return float(stage.engine.render(stage.portrait, x)[0][rows, columns].astype(float).mean(0).std(0).mean())
+
+    gums = stripes()
+    monkeypatch.setattr(mouth, "GUM", 1e9)
+    assert gums < 0.7 * stripes()
+
+
+def test_teeth_lie_in_the_dark_while_lips_are_hardly_parted(stage):
+    layer = replace(stage.portrait.features.mouth, own=None, own_mask=None, gap=0.0)
+    layout = stage.portrait.features.layout
+
+    def brightest(gap: float) -> float:
+        """Of the mouth's middle, with lips ``gap`` face widths apart in a black picture."""
+        vertices = layout.rest.copy()
+        apart = gap * layout.pose.scale * np.sin(np.linspace(0, np.pi, 11)) ** 0.5
+        vertices[list(LIP_LOWER_INNER), 1] = vertices[list(LIP_UPPER_INNER), 1] + apart
+        black = np.zeros_like(stage.portrait.crop)
+        mouth.draw_mouth(layer, black, vertices, layout, layout.pose)
+        return float(black[:, round(vertices[13, 0])].mean(1).max())
+
+    assert brightest(0.018) < 0.33 * brightest(0.045)

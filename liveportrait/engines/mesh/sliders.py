@@ -76,11 +76,13 @@ def slider_delta(portrait: Portrait, values: Mapping[str, float]) -> Array:
     for index, (eye, side) in enumerate(zip(EYES, ("left", "right"), strict=True)):
         shut = max(float(values.get("blink", 0)), float(values.get(f"wink_{side}", 0)))
         opening = 1 - shut if shut > 0 else 1 - WIDE_EYES * float(values.get("blink", 0))
+        width = np.linalg.norm(source[EYE_LEFT.outer, :2] - source[EYE_LEFT.inner, :2])
+        look = np.array([values.get(f"gaze_{axis}", 0.0) + values.get(f"gaze_{side}_{axis}", 0.0) for axis in "xy"])
+        look = np.clip(look, -1.5, 1.5)
+        opening *= 1 + float(look[1]) * (LID_DOWN if look[1] < 0 else LID_UP)
         if opening != 1:
             fit.set_opening(shape, source, eye, opening)
-        width = np.linalg.norm(source[EYE_LEFT.outer, :2] - source[EYE_LEFT.inner, :2])
-        look = [float(values.get(f"gaze_{axis}", 0)) + float(values.get(f"gaze_{side}_{axis}", 0)) for axis in "xy"]
-        shape[eye.iris : eye.iris + 5, :2] += np.clip(look, -1.5, 1.5) * [GAZE_X, -GAZE_Y] * width
+        shape[eye.iris : eye.iris + 5, :2] += look * [GAZE_X, -GAZE_Y] * width
         if f"wink_{side}" in values:  # the cheek lifts under a winking eye
             cheek = float(values[f"wink_{side}"]) * face_model().eye_weight[index][:, None]
             shape[list(eye.lower_rings), 1] -= 0.012 * cheek[list(eye.lower_rings), 0]
@@ -89,6 +91,7 @@ def slider_delta(portrait: Portrait, values: Mapping[str, float]) -> Array:
 
 
 GAZE_X, GAZE_Y = 0.22, 0.12  # way of the iris in eye widths at full slider
+LID_DOWN, LID_UP = 0.3, 0.1  # share of its opening by which the lid follows a gaze down, and up
 WIDE_EYES = 0.7  # how much a blink of -1 opens the eyes beyond their own opening
 # slider -> (basis, face widths per unit of the slider above 0, and below)
 _LINEAR: dict[str, tuple[tuple[str, float, float], ...]] = {

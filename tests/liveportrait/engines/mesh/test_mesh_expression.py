@@ -64,6 +64,18 @@ def test_both_irises_follow_the_gaze(stage, direction):
     assert ((after - before)[:, 0] * direction > 0.08).all()
 
 
+def test_lids_follow_the_gaze_up_and_down(stage):
+    """Without that a lowered gaze stares."""
+    source = face_model().mean + stage.portrait.motion.delta[0]
+    for look, least, most in ((-1.0, 0.6, 0.8), (1.0, 1.02, 1.2)):
+        change = stage.engine.slider_delta(stage.portrait, {"gaze_y": look})[0]
+        for eye in EYES:
+            assert least < eye_opening(source + change, eye) / eye_opening(source, eye) < most
+    one = stage.engine.slider_delta(stage.portrait, {"gaze_left_y": -1.0})[0]
+    assert eye_opening(source + one, EYE_RIGHT) == pytest.approx(eye_opening(source, EYE_RIGHT))
+    assert eye_opening(source + one, EYE_LEFT) < 0.8 * eye_opening(source, EYE_LEFT)
+
+
 def test_driver_at_rest_leaves_the_source(mean):
     source = mean * [1.05, 0.97, 1]
     assert np.allclose(fit.fit_expression(source, mean.copy(), mean.copy()), source, atol=1e-9)

@@ -11,7 +11,10 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib import metadata
+from pathlib import Path
 from typing import Any, Final, Literal
+
+from app.errors import AppError
 
 Status = Literal["ok", "warning", "missing", "info"]
 
@@ -190,6 +193,7 @@ def _folders() -> Iterator[Finding]:
     yield Finding(
         "Folders", "settings", "info", f"{config_folder()}", "" if own.is_file() else f"{own.name} not made yet"
     )
+    yield from _settings(own)
     yield Finding("Folders", "models", "info", str(user_folder()))
     yield Finding("Folders", "queue", "info", str(default_path()))
     yield Finding("Folders", "motion", "info", str(cache_folder()), "kept of driving clips by animate batch")
@@ -200,6 +204,17 @@ def _folders() -> Iterator[Finding]:
         "Folders", "temporary", "warning" if low else "ok", f"{folder}, {free:.1f} GB free",
         "Long clips need room there; set TMPDIR to another folder." if low else "",
     )  # fmt: skip
+
+
+def _settings(own: Path) -> Iterator[Finding]:
+    """Faults of the files in the settings folder, any of which keeps commands from starting."""
+    from app.presets import list_presets, read_settings
+
+    for look in (lambda: read_settings(own, preset=False) if own.is_file() else None, list_presets):
+        try:
+            look()
+        except AppError as error:
+            yield Finding("Folders", "settings", "warning", error.message, error.hint or "Mend the file or remove it.")
 
 
 def _version(name: str) -> str | None:

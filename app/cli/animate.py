@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import signal
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from app.cli.flags import argument, command, make_app, metavar, option_flag, switch, text_flag
 from app.cli.help import option_sections, render_help
 from app.cli.main import VERBS
-from app.cli.output import choose_sink, complain, say, show_path
+from app.cli.output import choose_sink, close_pipe, complain, say, show_path
 from app.errors import ExitCode, UsageError
 from app.options import all_options
 from app.presets import BUILT_IN, resolve, to_toml
@@ -99,18 +100,28 @@ def _file(text: str, what: str) -> Path:
 
 @contextmanager
 def stop_on_signals(token: CancelToken) -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM stop the work in good order; a second one gives it up at once, a third one kills."""
+    """Let Ctrl-C, SIGTERM and the end of the terminal stop the work in good order.
+
+    A second signal gives it up at once, a third one kills.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
+    terminals = [stream for stream in (sys.stdout, sys.stderr) if stream.isatty()]
+
     def stop(number: int, _frame: object) -> None:
+        if number not in (signal.SIGINT, signal.SIGTERM):  # the terminal is gone
+            for stream in terminals:
+                close_pipe(stream)
         if token.cancelled:
             signal.signal(number, signal.SIG_DFL)
             raise KeyboardInterrupt
         token.cancel()
 
     kinds = [signal.SIGINT, signal.SIGTERM]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # not under nohup
+        kinds.append(signal.SIGHUP)
     before = {kind: signal.signal(kind, stop) for kind in kinds}
     try:
         yield

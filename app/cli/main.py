@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
@@ -27,6 +28,7 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "gui": ("app.cli.gui", "open the window"),
     "doctor": ("app.cli.doctor", "show what is installed and what can run"),
 }
+INTERRUPTED: Final = 130  # what typer returns after Ctrl-C
 DEFAULT_VERB: Final = "app.cli.animate"
 
 
@@ -39,6 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code (docs/cli.md lists them).
     """
+    _open_streams()
     arguments = list(sys.argv[1:] if argv is None else argv)
     flags = arguments[: arguments.index("--")] if "--" in arguments else arguments
     try:
@@ -53,6 +56,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         _flush()
 
 
+def _open_streams() -> None:
+    """Standard streams that are closed lead nowhere, so that no file of the work takes their place."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode, encoding="utf-8"))
+
+
+def _homeless() -> bool:
+    """Whether the current folder has been removed."""
+    try:
+        os.getcwd()
+    except OSError:
+        return True
+    return False
+
+
 def _translated(error: BaseException, *, debug: bool) -> AppError:
     """The expected error that an exception from anywhere becomes: one line instead of a traceback."""
     if isinstance(error, KeyboardInterrupt):
@@ -65,6 +84,8 @@ def _translated(error: BaseException, *, debug: bool) -> AppError:
         from app.media.files import reason
 
         what, hint = reason(error)
+        if isinstance(error, FileNotFoundError) and not error.filename and _homeless():
+            return AppError("The current folder does not exist any more.", "Change to another one.")
         return AppError(f"{error.filename or 'A file'} can't be used: {what}.", hint)
     text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     hint = "" if debug else "Run again with --debug and report what it prints."
@@ -119,6 +140,8 @@ def invoke(command: typer.Typer, name: str, arguments: list[str]) -> int:
         if type(error).__name__ == "Abort":
             raise KeyboardInterrupt from None
         raise
+    if result == INTERRUPTED:
+        raise KeyboardInterrupt
     return int(result or 0)
 
 

@@ -48,6 +48,10 @@ def write(stream: TextIO, text: str) -> None:
         stream.flush()
     except BrokenPipeError:
         close_pipe(stream)
+    except OSError as error:  # the disk behind a redirection is full, or the terminal is gone
+        close_pipe(stream)
+        if stream is sys.stdout:
+            complain(f"Standard output can't be written: {error.strerror or error}.", "warning")
 
 
 def close_pipe(stream: TextIO) -> None:

@@ -13,6 +13,7 @@ from typing import Any, Final
 from app.errors import MediaError
 from app.jobs.hashes import content_hash, input_files, joint_hash
 from app.jobs.record import stored
+from app.media.files import reason
 
 VERSION: Final = 2
 TABLES: Final = """
@@ -73,7 +74,11 @@ class Store:
             with self._change():
                 self._upgrade()
         except (OSError, sqlite3.Error) as error:
-            raise MediaError(f"{self.path} can't be used as a queue: {error}.") from error
+            why = reason(error)[0] if isinstance(error, OSError) else str(error)
+            raise MediaError(
+                f"{self.path} can't be used as a queue: {why}.",
+                "Name another file with --queue, or in the variable PORTRAIT_ANIMATE_QUEUE.",
+            ) from error
 
     def _upgrade(self) -> None:
         version = self._db.execute("PRAGMA user_version").fetchone()[0]

@@ -1184,6 +1184,10 @@
    <translation>Eine Datei darin nennen.</translation>
   </message>
   <message>
+   <source>Name another file with --queue, or in the variable PORTRAIT_ANIMATE_QUEUE.</source>
+   <translation>Eine andere Datei mit --queue oder in der Variablen PORTRAIT_ANIMATE_QUEUE nennen.</translation>
+  </message>
+  <message>
    <source>Name the square around it with --crop x,y,size, or take a picture that shows it larger.</source>
    <translation>Das Quadrat darum von Hand setzen (Ausschnitt und Gesicht), oder ein Bild nehmen, das es größer zeigt.</translation>
   </message>

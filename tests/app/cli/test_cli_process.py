@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,6 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from app.cli.animate import stop_on_signals
+from app.events import CancelToken
+from app.media.images import read_image
 from app.media.reader import open_clip
 
 HEAVY = ("numpy", "cv2", "av", "onnxruntime", "PySide6", "pydantic", "torch", "PIL", "huggingface_hub", "safetensors")
@@ -61,18 +65,24 @@ def test_help_names_every_option_and_command() -> None:
 
 
 @unix
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_stopped_render_keeps_a_playable_part(here: Path, number: signal.Signals) -> None:
+@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_stopped_render_keeps_a_playable_part(here: Path, number: str) -> None:
     """Stopped once the first frames are written: exit code 4, a playable file that is named, nothing else left."""
-    process = start("in/photo.jpg", "in/whole.mkv", "-o", "out.mp4", "--json", "--length", "loop", "--fps", "200")
+    what = getattr(signal, number)
+
+    def as_usual() -> None:
+        signal.signal(what, signal.SIG_DFL)  # the tests may run under nohup
+
+    command = ("in/photo.jpg", "in/whole.mkv", "-o", "out.mp4", "--json", "--length", "loop", "--fps", "200")
+    process = start(*command, preexec_fn=as_usual)
     assert process.stdout is not None
     assert process.stderr is not None
     for line in process.stdout:
         event = json.loads(line)
         if event["event"] == "progress" and event["phase"] == "render" and event["done"] >= 3:
-            process.send_signal(number)
+            process.send_signal(what)
             break
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=300)
     assert process.returncode == 4, err
     result = json.loads(out.splitlines()[-1])
     assert result["status"] == "cancelled"
@@ -92,7 +102,7 @@ def test_stopped_while_motion_is_read_writes_nothing(here: Path) -> None:
         if json.loads(line)["event"] == "phase":
             process.send_signal(signal.SIGINT)
             break
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=300)
     assert process.returncode == 4, err
     assert "Traceback" not in err
     assert sorted(p.name for p in here.iterdir()) in (["in"], ["in", "photo--whole.partial.mp4"])
@@ -107,9 +117,63 @@ def test_reader_that_goes_away(here: Path) -> None:
     process.stdout.close()
     assert process.stderr is not None
     err = process.stderr.read()
-    assert process.wait(timeout=60) == 0
+    assert process.wait(timeout=300) == 0
     assert err == ""
     assert (here / "photo--slow.mp4").exists()
+
+
+def test_second_signal_gives_up_at_once() -> None:
+    """The first one asks for a good end, the second one does not wait for it; afterwards all is as before."""
+    before, token = signal.getsignal(signal.SIGINT), CancelToken()
+    with stop_on_signals(token):
+        signal.raise_signal(signal.SIGINT)
+        assert token.cancelled
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+@unix
+def test_standard_streams_that_are_closed_or_full(here: Path) -> None:
+    """The result is what counts; a file of the work must not take the place of a closed stream either."""
+    shell = f'"{sys.executable}" -m app.cli.main in/photo.jpg in/other.jpg'
+    cases = [(" -o a.png >&- 2>&- <&-", ""), (" -o b.png 2>&-", "")]
+    if os.path.exists("/dev/full"):
+        cases.append((" -o c.png --json > /dev/full", "Standard output can't be written: No space left on device."))
+    for ending, said in cases:
+        done = subprocess.run(["sh", "-c", shell + ending], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert said in done.stderr
+        assert "Traceback" not in done.stderr
+    made = sorted(p.name for p in here.iterdir() if p.name != "in")
+    assert made == ["a.png", "b.png", "c.png"][: len(cases)]
+    assert read_image(here / "a.png").rgb.shape == read_image(here / "b.png").rgb.shape
+
+
+@unix
+def test_a_terminal_that_goes_away(here: Path) -> None:
+    """The window of the terminal is closed: what was rendered is kept, as after Ctrl-C."""
+    import pty
+
+    outer, inner = pty.openpty()
+
+    def adopt() -> None:
+        import fcntl
+        import termios
+
+        os.setsid()
+        fcntl.ioctl(inner, termios.TIOCSCTTY, 0)
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+    command = [sys.executable, "-m", "app.cli.main", "in/photo.jpg", "in/whole.mkv", "-o", "out.mp4", "--fps", "500"]
+    process = subprocess.Popen(command, stdin=inner, stdout=inner, stderr=inner, preexec_fn=adopt)  # noqa: PLW1509
+    os.close(inner)
+    shown = b""
+    while b"Rendering" not in shown or not re.search(rb"[1-9][0-9]*/8[0-9][0-9]", shown.rpartition(b"Rendering")[2]):
+        shown += os.read(outer, 4096)
+    os.close(outer)
+    assert process.wait(timeout=300) == 4
+    assert sorted(p.name for p in here.iterdir()) == ["in", "out.partial.mp4"]
 
 
 @unix
@@ -120,7 +184,7 @@ def test_no_scratch_files_stay(here: Path, tmp_path: Path) -> None:
     environment = os.environ | {"TMPDIR": str(scratch), "HOME": str(scratch), "XDG_CACHE_HOME": str(scratch)}
     for driving, code in (("in/slow.mp4", 0), ("in/no_face.mp4", 3)):
         process = start("in/photo.jpg", driving, "-q", env=environment)
-        process.communicate(timeout=60)
+        process.communicate(timeout=300)
         assert process.returncode == code
         assert list(scratch.iterdir()) == []
 
@@ -131,6 +195,6 @@ def test_nothing_is_executed_and_no_ffmpeg_is_needed(here: Path) -> None:
     name = 'a"$(touch pwned)b`touch pwned`.mp4'
     (here / "in" / "slow.mp4").rename(here / name)
     process = start("in/photo.jpg", name, "-o", "out.mp4", env=os.environ | {"PATH": ""})
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
     assert sorted(p.name for p in here.iterdir()) == sorted(["in", name, "out.mp4"])

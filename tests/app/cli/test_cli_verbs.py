@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 from collections.abc import Callable
 from importlib import metadata
@@ -143,6 +144,17 @@ def test_doctor_sees_what_is_in_the_way(monkeypatch: pytest.MonkeyPatch) -> None
     assert "overwrite each other" in findings["OpenCV"].value
     assert findings["ONNX Runtime"].status == "warning"
     assert findings["OpenCV variant"].status == "info"
+
+
+def test_doctor_sees_settings_that_stop_every_command(run_cli: Callable, here: Path) -> None:
+    folder = Path(os.environ["PORTRAIT_ANIMATE_CONFIG"])
+    (folder / "presets").mkdir(parents=True)
+    (folder / "config.toml").write_text("[options")
+    (folder / "presets" / "mine.toml").write_text("[options]\nquality = 101\n")
+    outcome = run_cli("doctor")
+    assert outcome.code == 0
+    assert f"!! settings               {folder / 'config.toml'} is not valid TOML" in outcome.out
+    assert "mine.toml: quality: 101 is out of bounds" in outcome.out
 
 
 def test_doctor_survives_a_broken_part(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -85,7 +85,7 @@ WORDS = (  # that stand in places of the sentences, or are joined to them
     "Name the square around it with --crop x,y,size, or take a picture that shows it larger.",
     "Move or enlarge the square of --crop, or leave it out.",
     "Not {0}: {1}.", "Not {0}: the package {1} is not installed.",
-    "Engine {0} is used, the best one that is ready here.", "the package {0} is not installed",
+    "Engine {0} is used, the best one that is ready here.", "`animate doctor` says what others need.", "the package {0} is not installed",
     "its weights (model {0}) are not here", "are not here.", "it knows human faces only",
     "it needs an NVIDIA graphics card, and no NVIDIA driver is installed",
     "it is slow without a graphics card and must be asked for", "the picture has {0} faces", "the picture has {0} face",

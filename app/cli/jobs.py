@@ -16,7 +16,7 @@ import typer
 
 from app.cli.batch import _short, queue_flag
 from app.cli.flags import command, make_app, switch, text_flag
-from app.cli.output import clock, one_line, say
+from app.cli.output import clock, one_line, say, write
 from app.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -31,7 +31,12 @@ FORMATS = ("table", "json", "csv")
 def list_(values: Mapping[str, Any]) -> int:
     """Show the jobs in the order of work."""
     with _queue(values) as queue:
-        _print(_chosen(queue, values), _format(values))
+        chosen, others = _chosen(queue, values), sum(queue.counts().values())
+    _print(chosen, _format(values))
+    if not chosen and _format(values) == "table":
+        write(
+            sys.stderr, f"None of the {others} jobs is in that state or batch.\n" if others else "The queue is empty.\n"
+        )
     return int(ExitCode.OK)
 
 
@@ -209,8 +214,6 @@ def _print(jobs: Sequence[JobRecord], form: str) -> None:
                 spent = f"{job.share:.0%}"
             line = f"{job.id:>{width}} {job.state:<9} {spent:>7}  {_pair(job)}"
             say(f"{line} -> {_short(job.output)}" + (f": {one_line(job.error)}" if job.error else ""))
-        if not jobs:
-            print("The queue is empty.", file=sys.stderr)
 
 
 def _pair(job: JobRecord) -> str:

@@ -104,7 +104,7 @@ class TerminalBar:
         from rich.progress import BarColumn, Progress, TextColumn
 
         self._progress: Progress = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=30),
             TextColumn("{task.fields[count]}"),
             TextColumn("{task.fields[speed]}"),
@@ -126,6 +126,7 @@ class TerminalBar:
             left = "" if event.eta is None else f"{clock(event.eta)} left"
             self._progress.update(
                 self._task,
+                description=event.message or event.phase,
                 completed=event.done,
                 total=event.total,
                 count=count,

@@ -68,13 +68,19 @@ def load_job_engine(options: RenderOptions, say: Callable[[str], None], warn: Ca
             max_crop=program.max_crop,
             precision=program.precision,
             animals=program.animals,
-            say=say,
+            say=lambda text: say(_brief(text)),
             warn=warn,
         )
     except EngineUnavailableError as error:
         raise MissingError(f"{error}", "`animate doctor` shows what is missing.") from error
     except ValueError as error:
         raise UsageError(f"--engine: {error}") from error
+
+
+def _brief(text: str) -> str:
+    """Which engine is used and why, without what the better ones lack: most people need to read that once."""
+    used, passed_over, _ = text.partition(" Not ")
+    return " ".join((used, "`animate doctor` says what others need.")) if passed_over else text
 
 
 class Inputs:

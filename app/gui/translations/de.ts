@@ -2388,6 +2388,10 @@
    <translation>Zoom; passt das Bild ein</translation>
   </message>
   <message>
+   <source>`animate doctor` says what others need.</source>
+   <translation>`animate doctor` sagt, was andere brauchen.</translation>
+  </message>
+  <message>
    <source>`animate doctor` shows what is missing.</source>
    <translation>`animate doctor` zeigt, was fehlt.</translation>
   </message>

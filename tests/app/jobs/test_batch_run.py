@@ -214,12 +214,12 @@ def test_command_that_dies_leaves_nothing_behind(work: Path, number: signal.Sign
         if event["event"] == "progress" and event.get("phase") == "render":
             process.send_signal(number)
             break
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=300)
     if number == signal.SIGINT:
         assert process.returncode == 4, err
         assert "Traceback" not in err
         assert list(scratch.iterdir()) == []
-    done = subprocess.run([*command, "-q"], capture_output=True, text=True, env=environment, timeout=120, check=False)
+    done = subprocess.run([*command, "-q"], capture_output=True, text=True, env=environment, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.splitlines()[-1])["done"] == 2
     assert hidden(work) == []
@@ -244,6 +244,7 @@ def test_command_line(work: Path, run_cli: Callable) -> None:
     assert result["failures"][0]["source"].endswith("text.jpg")
     assert all(json.loads(line)["schema"] == 1 for line in second.out.splitlines())
 
+    assert run_cli("jobs", "list", "--state", "paused").err == "None of the 2 jobs is in that state or batch.\n"
     table = run_cli("jobs", "list", "--state", "failed")
     assert table.out.startswith("2 failed")
     rows = list(csv.DictReader(io.StringIO(run_cli("jobs", "list", "--format", "csv").out)))

@@ -22,16 +22,14 @@ from app.gui.dialogs.shortcuts import ShortcutsDialog
 from app.gui.dialogs.weights import WeightsDialog
 from app.gui.galleries import Galleries
 from app.gui.jobs import make_entry
-from app.gui.outputs import LiveOutputs
 from app.gui.saved import SavedCommands
-from app.gui.session import Driver, DriverKind, Session, View
+from app.gui.session import Driver, DriverKind, Session, View, panel_live_options
 from app.gui.shortcuts import COMMANDS
 from app.gui.studio import Studio
 from app.gui.translate import LANGUAGES, tr
 from app.gui.widgets.driver import CLIPS, STILLS, TEMPLATES, driver_kind
 from app.gui.widgets.shelf import SIDE
 from app.gui.wording import folded, plain, say
-from app.live_options import live_options
 from app.media.cameras import list_cameras
 from app.options import find_option
 from app.render.job import stem_of
@@ -42,7 +40,16 @@ if TYPE_CHECKING:
     from app.jobs.record import JobRecord
 
 FILTERS = {"file": CLIPS, "still": STILLS, "template": TEMPLATES}
+RECORDINGS = (".mp4", ".m4v", ".mkv", ".mov", ".webm")
+PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
+RESULTS = (*RECORDINGS, ".gif", *PICTURES)
 VIDEO_ENDINGS = tuple(ending.lstrip("*") for ending in CLIPS.split() if ending != "*.gif")
+
+
+def _live_at_rest(session: Session) -> Session:
+    """The session with the live options of the panel at their defaults."""
+    kept = {name: value for name, value in session.live.items() if name not in panel_live_options()}
+    return replace(session, live=kept)
 
 
 class Commands(SavedCommands):
@@ -55,7 +62,7 @@ class Commands(SavedCommands):
 
     def __init__(self, window: MainWindow, studio: Studio) -> None:
         super().__init__(window, studio)
-        self.outputs = LiveOutputs(studio)
+        self.outputs = studio.outputs
         self.galleries = Galleries(studio, self)
 
     def handlers(self) -> dict[str, Callable[..., object]]:
@@ -245,8 +252,13 @@ class Commands(SavedCommands):
 
         drivers = [f for f in rest if drives(f) or driver_kind(f) == "template"]
         self.studio.add_portraits([f for f in rest if f not in drivers])
+        for more in reversed(drivers[1:]):
+            self.studio.remember("drivers", more)
         if drivers:
             self.studio.set_driver(Driver(driver_kind(drivers[0]), drivers[0]))
+        if len(drivers) > 1:
+            text = tr("{name} drives; the others are among the drivers used before.", name=Path(drivers[0]).name)
+            self.window.toast.say(text)
 
     # ---- driver ---------------------------------------------------------------------------------------------------
     def browse_driver(self, kind: DriverKind) -> None:
@@ -319,8 +331,7 @@ class Commands(SavedCommands):
         if name == "Stitching and retargeting":
             session = replace(session, eye_left=None, eye_right=None, lips=None)
         if name == "Live":
-            for info in live_options():
-                session = session.with_live(info.name, info.default)
+            session = _live_at_rest(session)
         self.studio.apply(session, tr("reset {section}", section=tr(name)))
 
     def reset_sliders(self) -> None:
@@ -329,7 +340,7 @@ class Commands(SavedCommands):
 
     def reset_all(self) -> None:
         """Bring all controls back to rest; portraits and driver stay."""
-        session = self.studio.session.with_expression(Expression({})).with_values({})
+        session = _live_at_rest(self.studio.session.with_expression(Expression({})).with_values({}))
         self.studio.apply(session, tr("reset all controls"))
 
     def set_view(self, view: View) -> None:
@@ -365,13 +376,11 @@ class Commands(SavedCommands):
         if session.driver.kind == "camera":
             self.queue_render(Path(), overwrite=False)  # which says why it can't be done
             return
-        pattern = f"{tr('Clips and pictures')} (*.mp4 *.mkv *.mov *.webm *.gif *.png *.jpg *.webp)"
+        pattern = f"{tr('Clips and pictures')} ({' '.join(f'*{ending}' for ending in RESULTS)})"
         offered = self.default_output(session)
         name, _ = QFileDialog.getSaveFileName(self.window, tr("Render to file"), str(offered), pattern)
         if name:
-            path = Path(name)
-            asked = bool(path.suffix)  # the file dialog asks before it lets a file be replaced
-            path = path if asked else path.with_suffix(offered.suffix)
+            path, asked = store.with_ending(Path(name), RESULTS, offered.suffix)
             self.studio.settings.setValue("folders/output", str(path.parent))
             self.queue_render(path, overwrite=asked and path.exists())
 
@@ -417,17 +426,18 @@ class Commands(SavedCommands):
         picture = shown.frame.picture
         name, _ = QFileDialog.getSaveFileName(
             self.window, tr("Save this picture"), str(Path(self._folder("output")) / "portrait.png"),
-            f"{tr('Pictures')} (*.png *.jpg *.webp)",
+            f"{tr('Pictures')} ({' '.join(f'*{ending}' for ending in PICTURES)})",
         )  # fmt: skip
         if name:
-            self.write_picture(Path(name), picture)
+            path, _ = store.with_ending(Path(name), PICTURES, ".png")
+            self.studio.settings.setValue("folders/output", str(path.parent))
+            self.write_picture(path, picture)
 
     def write_picture(self, path: Path, picture: pictures.Pixels) -> None:
         """Write a picture in the background."""
         from app.media.images import write_image
         from app.render.output import split
 
-        path = path if path.suffix else path.with_suffix(".png")
         rgb, alpha = split(picture)
         self.studio.background.run(
             lambda: write_image(path, rgb, alpha, overwrite=True),
@@ -447,10 +457,13 @@ class Commands(SavedCommands):
             return
         stamp = datetime.now(timezone.utc).astimezone().strftime("%Y-%m-%d %H.%M.%S")
         name, _ = QFileDialog.getSaveFileName(
-            self.window, tr("Record to"), str(Path(self._folder("output")) / f"live {stamp}.mp4"), "(*.mp4 *.mkv)"
-        )
+            self.window, tr("Record to"), str(Path(self._folder("output")) / f"live {stamp}.mp4"),
+            f"{tr('Clips')} ({' '.join(f'*{ending}' for ending in RECORDINGS)})",
+        )  # fmt: skip
         if name:
-            self._try(partial(self.outputs.start_recording, Path(name)))
+            path, _ = store.with_ending(Path(name), RECORDINGS, ".mp4")
+            self.studio.settings.setValue("folders/output", str(path.parent))
+            self._try(partial(self.outputs.start_recording, path))
         self.show_sinks()
 
     def virtual_camera(self, on: bool) -> None:

@@ -13,7 +13,7 @@ from PySide6.QtWidgets import QFileDialog, QMenu, QPushButton, QWidget
 from app.errors import AppError
 from app.expressions import expression_from
 from app.gui import store
-from app.gui.dialogs.messages import NameDialog
+from app.gui.dialogs.messages import NameDialog, QuestionDialog
 from app.gui.session import Session
 from app.gui.studio import Studio
 from app.gui.translate import tr
@@ -69,6 +69,7 @@ class SavedCommands(QObject):
         """Ask for a name and save the sliders."""
         self._ask_name(
             tr("Save expression"),
+            {saved.path.stem for saved in self.saved if saved.path is not None},
             lambda name: self.studio.store(
                 partial(store.save_expression, name, self.studio.session.expression), tr("The expression was saved.")
             ),
@@ -79,11 +80,12 @@ class SavedCommands(QObject):
         values = dict(self.studio.session.values)
         self._ask_name(
             tr("Save preset"),
+            {preset.path.stem for preset in self.presets if preset.path is not None},
             lambda name: self.studio.store(partial(store.save_preset, name, values), tr("The preset was saved.")),
         )
 
-    def _ask_name(self, title: str, done: Callable[[str], None]) -> None:
-        dialog = NameDialog(title, tr("Name"), self.window)
+    def _ask_name(self, title: str, taken: set[str], done: Callable[[str], None]) -> None:
+        dialog = NameDialog(title, tr("Name"), self.window, taken)
         dialog.accepted.connect(lambda: done(dialog.name))
         self._open(dialog)
 
@@ -98,7 +100,7 @@ class SavedCommands(QObject):
             for saved in own:
                 assert saved.path is not None
                 delete.addAction(
-                    saved.name, partial(self.studio.store, saved.path.unlink, tr("The expression was deleted."))
+                    plain(saved.name), partial(self._delete, saved.name, saved.path, tr("The expression was deleted."))
                 )
         self._popup(menu, self.expression_menu_button)
 
@@ -117,9 +119,24 @@ class SavedCommands(QObject):
         menu.addAction(tr("Save preset…"), self.save_preset)
         menu.addAction(tr("Import preset…"), partial(self._import, "toml", store.import_preset))
         menu.addAction(tr("Export preset…"), self._export_preset)
+        own = [preset for preset in self.presets if preset.path is not None]
+        if own:
+            delete = menu.addMenu(tr("Delete"))
+            for preset in own:
+                assert preset.path is not None
+                call = partial(self._delete, preset.name, preset.path, tr("The preset was deleted."))
+                delete.addAction(plain(preset.name), call)
         menu.addSeparator()
         menu.addAction(tr("No preset: reset the options"), lambda: self.use_preset(Preset("", {})))
         self._popup(menu, self.preset_bar)
+
+    def _delete(self, name: str, path: Path, done: str) -> None:
+        """Delete a saved file after a question: this can't be undone."""
+        question = QuestionDialog(
+            tr("Delete"), tr("{name} is deleted for good.", name=name), tr("Delete"), self.window
+        )  # fmt: skip
+        question.accepted.connect(lambda: self.studio.store(path.unlink, done))
+        self._open(question)
 
     def use_preset(self, preset: Preset) -> None:
         """Use the values of a preset; options that it does not name go back to their defaults."""
@@ -157,18 +174,22 @@ class SavedCommands(QObject):
             self.studio.store(partial(work, Path(name)), tr("It was imported."))
 
     def _export_expression(self) -> None:
-        name, _ = QFileDialog.getSaveFileName(self.window, tr("Export expression"), "expression.json", "(*.json)")
+        name, _ = QFileDialog.getSaveFileName(
+            self.window, tr("Export expression"), self._in_home("expression.json"), "(*.json)"
+        )
         if name:
-            path, session = Path(name).with_suffix(".json"), self.studio.session
+            (path, _), session = store.with_ending(Path(name), (".json",), ".json"), self.studio.session
             work = partial(store.save_expression, path.stem, session.expression, path)
-            self.studio.store(work, tr("The expression was exported."))
+            self.studio.store(work, tr("{name} is ready.", name=path.name))
 
     def _export_preset(self) -> None:
-        name, _ = QFileDialog.getSaveFileName(self.window, tr("Export preset"), "preset.toml", "(*.toml)")
+        name, _ = QFileDialog.getSaveFileName(
+            self.window, tr("Export preset"), self._in_home("preset.toml"), "(*.toml)"
+        )
         if name:
-            path = Path(name).with_suffix(".toml")
+            path, _ = store.with_ending(Path(name), (".toml",), ".toml")
             work = partial(store.save_preset, path.stem, dict(self.studio.session.values), "", path)
-            self.studio.store(work, tr("The preset was exported."))
+            self.studio.store(work, tr("{name} is ready.", name=path.name))
 
     # ---- for all commands ------------------------------------------------------------------------------------------
     def _popup(self, menu: QMenu, button: QWidget) -> None:
@@ -185,6 +206,10 @@ class SavedCommands(QObject):
 
         dialog.finished.connect(forget)
         dialog.open()
+
+    def _in_home(self, name: str) -> str:
+        """A name to offer: in the folder of the last output, or that of the user."""
+        return str(Path(self._folder("output")) / name)
 
     def _folder(self, kind: str) -> str:
         if kind == "output":

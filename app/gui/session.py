@@ -19,6 +19,7 @@ View = Literal["result", "side", "over"]
 SCHEMA_VERSION: Final = 1
 MERGE_SECONDS: Final = 1.0
 PER_PORTRAIT: Final = ("face", "crop", "driver_for")  # options that belong to one picture
+MACHINE: Final = ("engine", "device")  # what suits this computer; a dialog of its own chooses them
 RUN_OPTIONS: Final = frozenset({"output", "overwrite", "json_lines", "quiet"})  # asked for when a job is made
 
 
@@ -161,8 +162,8 @@ class Session:
         return replace(self, live=live)
 
     def with_values(self, values: Mapping[str, Any]) -> Session:
-        """The session with exactly these option values; those of one run or picture stay as they are."""
-        kept = {k: v for k, v in self.values.items() if find_option(k).run_only}
+        """The session with exactly these option values; those of one run or picture stay, and engine and device."""
+        kept = {k: v for k, v in self.values.items() if find_option(k).run_only or k in MACHINE}
         session = replace(self, values=kept)
         for name, value in values.items():
             if not find_option(name).run_only and name not in PER_PORTRAIT:
@@ -256,6 +257,19 @@ def _is_number(value: Any) -> bool:
 
 def _pairs(data: Any) -> list[tuple[str, Any]]:
     return [(str(k), v) for k, v in data.items()] if isinstance(data, dict) else []
+
+
+def missing_files(data: Any) -> list[str]:
+    """Portraits and drivers of a saved session whose files are gone."""
+    if not isinstance(data, dict):
+        return []
+    entries = data.get("portraits")
+    entries = [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
+    paths = [entry.get("path") for entry in entries]
+    driver = data.get("driver")
+    if isinstance(driver, dict) and driver.get("kind") in ("file", "still", "template"):
+        paths.append(driver.get("source"))
+    return [path for path in paths if isinstance(path, str) and path and not Path(path).exists()]
 
 
 def _portraits(data: Any) -> tuple[PortraitItem, ...]:

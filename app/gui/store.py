@@ -42,6 +42,23 @@ __all__ = [
 ]
 
 
+def with_ending(path: Path, known: tuple[str, ...], default: str) -> tuple[Path, bool]:
+    """A name from a file dialog with an ending that tells the format.
+
+    Args:
+        path: The name as it was typed; what stands behind its last dot need not be an ending.
+        known: Endings that can be written.
+        default: The one that is added where there is none of them.
+
+    Returns:
+        The name, and whether it is the one that the dialog saw: it asked before a file may be replaced. A name that got
+        its ending here is free.
+    """
+    if path.suffix.lower() in known:
+        return path, True
+    return free_name(path.parent, path.name, default), False
+
+
 def presets_folder() -> Path:
     """Folder of the user's presets."""
     return config_folder() / "presets"

@@ -18,7 +18,8 @@ from app.gui import pictures
 from app.gui.downloads import Downloads
 from app.gui.driving import live_source
 from app.gui.jobs import RenderQueue
-from app.gui.session import PER_PORTRAIT, Driver, History, PortraitItem, Session, first_session
+from app.gui.outputs import LiveOutputs
+from app.gui.session import PER_PORTRAIT, Driver, History, PortraitItem, Session, first_session, missing_files
 from app.gui.store import Saved, list_expressions, list_user_presets
 from app.gui.threads import Background, LatestWorker
 from app.gui.translate import tr
@@ -51,6 +52,11 @@ def settings_of_user() -> QSettings:
     from app.presets import config_folder
 
     return QSettings(str(config_folder() / "window.ini"), QSettings.Format.IniFormat)
+
+
+def is_on(settings: QSettings, name: str, *, default: bool = False) -> bool:
+    """A switch among the settings: a word where it was read from the file, a bool where it was set since the start."""
+    return str(settings.value(name, default)).lower() == "true"
 
 
 class Studio(QObject):
@@ -87,6 +93,7 @@ class Studio(QObject):
     ) -> None:
         super().__init__(parent)
         self.settings = settings
+        self._gone = [] if session is not None else gone_files(settings)
         self.history = History(session or restore(settings))
         self.background = Background(self)
         self.downloads = Downloads(self)
@@ -96,11 +103,12 @@ class Studio(QObject):
         self.queue = RenderQueue(parent=self)
         self.queue.failed.connect(self.failed)
         self.playback = Playback()  # of the driver; a new one with each driver
-        self.loop = str(settings.value("window/loop", "true")) == "true"
+        self.loop = is_on(settings, "window/loop", default=True)
         self.shown: Shown | None = None
         self._layout: Layout | None = None
         self._last: LiveFrame | None = None
         self._driver_run = 0
+        self.opening = False  # the driver is looked for
         self._closed = False
         self.finish_alone = False  # renders go on when the window has closed
         self._keys: dict[str, PortraitItem] = {}  # portraits of the pipeline, by path
@@ -111,6 +119,8 @@ class Studio(QObject):
         self.live = make(events=EventStream(self._event), on_change=self._changed)
         self._sink = PreviewSink(self._frame, painted_by_caller=True)
         self.live.add_sink(self._sink)
+        self.outputs = LiveOutputs(self)
+        self._unsaved_told = False
         self._saver = QTimer(self)
         self._saver.setSingleShot(True)
         self._saver.setInterval(500)
@@ -126,6 +136,13 @@ class Studio(QObject):
         """Begin to animate."""
         self._sync(Session(), self.session, first=True)
         self.live.start()
+
+    def tell_gone(self) -> None:
+        """Tell once which files of the last session are no longer there."""
+        gone, self._gone = self._gone, []
+        if gone:
+            names = ", ".join(dict.fromkeys(Path(path).name for path in gone))
+            self.said.emit("warning", tr("These files are no longer there and were left out: {names}.", names=names))
 
     def apply(self, session: Session, text: str, key: str = "") -> None:
         """Make a change that can be undone.
@@ -237,18 +254,26 @@ class Studio(QObject):
         if chosen is not None and self.live.selected != chosen.path:
             self.live.select_portrait(chosen.path)
 
+    @property
+    def driven(self) -> bool:
+        """Whether the driver of the session is there; frames of the one before may still come until it is."""
+        return not self.opening and self.live.driver is not None
+
     def _drive(self, driver: Driver) -> None:
         """Open the driver in the background: files are looked at and cameras listed."""
         self._driver_run += 1
         self.playback = playback = Playback(loop=self.loop)
+        self.opening = driver.kind != "sliders"
         run, live, reference = self._driver_run, self.session.live_options, self.session.value("reference")
 
         def done(source: Any) -> None:
             if run == self._driver_run and not self._closed:
+                self.opening = False
                 self.live.set_driver(source)
 
         def failed(error: Exception, text: str) -> None:
             if run == self._driver_run:
+                self.opening = False
                 self.live.set_driver(None)
                 self.failed.emit(error, "" if isinstance(error, AppError) else text)
 
@@ -383,6 +408,11 @@ class Studio(QObject):
     def save(self) -> None:
         """Keep the session for the next start."""
         self.settings.setValue("session", json.dumps(self.session.to_dict()))
+        self.settings.sync()
+        if self.settings.status() == QSettings.Status.AccessError and not (self._unsaved_told or self._closed):
+            self._unsaved_told = True
+            sentence = tr("{name} can't be written: what you set is lost at the end.", name=self.settings.fileName())
+            self.said.emit("warning", sentence)
 
     def remember(self, kind: str, path: str) -> None:
         """Put a file at the head of the recent ones ("portraits" or "drivers")."""
@@ -422,6 +452,14 @@ class Studio(QObject):
             return True
         self.begin_close()
         return self.finish_close()
+
+
+def gone_files(settings: QSettings) -> list[str]:
+    """Files of the last session that are no longer there."""
+    try:
+        return missing_files(json.loads(str(settings.value("session", "") or "{}")))
+    except ValueError:
+        return []
 
 
 def restore(settings: QSettings) -> Session:

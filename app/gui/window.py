@@ -12,8 +12,9 @@ from app.gui import icons, pictures
 from app.gui.commands import Commands
 from app.gui.dialogs.base import within
 from app.gui.dialogs.messages import CloseDialog, show_error
+from app.gui.session import Session
 from app.gui.shortcuts import Actions, uses_key
-from app.gui.studio import Studio
+from app.gui.studio import Studio, is_on
 from app.gui.theme import Theme
 from app.gui.translate import Languages, tr
 from app.gui.widgets.bars import SidePanel, TopBar, Transport
@@ -27,6 +28,7 @@ from app.live import LiveStats
 
 SMALLEST = QSize(900, 480)
 STATUS_EVERY = 500  # ms
+FACELESS = 8  # frames of the driver without a face, after which that is told
 
 
 class MainWindow(QMainWindow):
@@ -52,6 +54,7 @@ class MainWindow(QMainWindow):
         self._closing = False
         self._replaced = False
         self._asking_stats = False
+        self._faceless = 0  # frames of the driver in a row without a face
         self.setWindowTitle("Portrait Animate")
         self.setWindowIcon(icons.app_icon())
         self.setMinimumSize(SMALLEST)
@@ -164,12 +167,25 @@ class MainWindow(QMainWindow):
             action.setEnabled(bool(text))
             self.actions_.retitle(name, f"{title}: {text}" if text else title)
         self.show_playback()
+        self._show_what_can_be_done(session)
         if not session.portraits:
             self.preview.show_picture(None)
             keys = self.actions_.keys()["add_portrait"]
             self.preview.show_message(
                 tr("Drop a photo here"), tr("or paste one, or choose a file ({keys})", keys=keys or "+"), "image"
             )
+
+    def _show_what_can_be_done(self, session: Session) -> None:
+        """Commands that need a portrait, or several, are grey without one."""
+        some, several = bool(session.portraits), len(session.portraits) > 1
+        for name in ("render", "save_picture", "edit_crop"):
+            self.actions_[name].setEnabled(some)
+        for name in ("next_portrait", "previous_portrait"):
+            self.actions_[name].setEnabled(several)
+        for name, runs in (("record", self.studio.outputs.recording), ("virtual_camera", self.studio.outputs.camera)):
+            self.actions_[name].setEnabled(some or runs)
+        self.actions_["recentre"].setEnabled(session.driver.kind in ("file", "camera"))
+        self.top.show_renderable(some)
 
     def show_playback(self) -> None:
         """Show what can be played, and where it stands."""
@@ -182,8 +198,12 @@ class MainWindow(QMainWindow):
         if shown is None or not self.studio.session.portraits:
             return
         self.preview.show_picture(shown.picture)
-        if shown.thumb is not None and self.studio.session.driver.kind not in ("sliders", "template"):
+        pictured = self.studio.session.driver.kind not in ("sliders", "template") and self.studio.driven
+        if shown.thumb is not None and pictured:
             self.side.driver.thumb.show_image(shown.thumb)
+            faceless = shown.frame.driver is not None and shown.frame.face is None
+            self._faceless = self._faceless + 1 if faceless else 0
+            self.side.driver.thumb.show_note(tr("No face is seen") if self._faceless >= FACELESS else "")
         self.top.show_zoom(self.preview.percent)
         self.show_playback()
 
@@ -202,11 +222,16 @@ class MainWindow(QMainWindow):
             chosen = self.studio.session.portrait
             failed = [i for i in live.portraits if chosen is not None and i.key == chosen.path and i.error is not None]
             self.preview.show_problem(say(str(failed[0].error)) if failed else "")
+            notes = [note for i in live.portraits if chosen is not None and i.key == chosen.path for note in i.notes]
+            self.transport.show_note(" ".join(say(note) for note in notes))
         elif what == "countdown":
             self.preview.show_count(live.countdown)
         elif what in ("state", "camera"):
             error = live.driver_error
-            self.transport.show_state(live.state, "" if error is None else say(str(error)))
+            problem = "" if error is None else say(str(error))
+            self.transport.show_state(live.state, problem)
+            if problem and self.studio.session.driver.kind == "camera":
+                self.side.driver.thumb.show_text(problem)
             if self.preview.picture is None and live.state == "starting":
                 self.preview.show_message(tr("Starting…"))
         elif what == "sinks":
@@ -227,6 +252,9 @@ class MainWindow(QMainWindow):
 
     def _show_failure(self, error: Exception, details: str) -> None:
         self.last_error = show_error(self, error, details)
+        studio = self.studio
+        if not studio.opening and studio.live.driver is None and studio.session.driver.kind != "sliders":
+            self.side.driver.thumb.show_text(tr("No picture"))
 
     def _ask_stats(self) -> None:
         """Figures are counted in the background: sorting thousands of time stamps takes a while."""
@@ -236,11 +264,12 @@ class MainWindow(QMainWindow):
 
     def _show_stats(self, stats: LiveStats) -> None:
         self._asking_stats = False
-        self.transport.show_stats(stats, self.studio.session.driver.kind)
+        self.transport.show_stats(stats, self.studio.session.driver.kind if self.studio.driven else "sliders")
 
     def show_queue(self, shown: bool) -> None:
         """Show or hide the render queue."""
         self.queue_panel.setVisible(shown)
+        self.studio.settings.setValue("window/queue", shown)
         self.actions_["show_queue"].setChecked(shown)
         if shown:
             self.queue_panel.show_jobs()
@@ -287,10 +316,11 @@ class MainWindow(QMainWindow):
             if isinstance(state, QByteArray):
                 splitter.restoreState(state)
         for name, section in self.controls.sections.items():
-            kept = settings.value(f"window/section {name}")
-            if kept is not None:
-                section.button.setChecked(str(kept) == "true")
-        self.controls.show_advanced(str(settings.value("window/advanced")) == "true")
+            if settings.contains(f"window/section {name}"):
+                section.button.setChecked(is_on(settings, f"window/section {name}"))
+        self.controls.show_advanced(is_on(settings, "window/advanced"))
+        if is_on(settings, "window/queue"):
+            self.show_queue(True)
         view = str(settings.value("window/view", "result"))
         self.commands.set_view(view if view in ("result", "side", "over") else "result")  # type: ignore[arg-type]
 
@@ -309,6 +339,10 @@ class MainWindow(QMainWindow):
         """The preview has the focus at first, so that its keys work."""
         super().showEvent(event)
         self.preview.setFocus()
+        self.studio.tell_gone()
+        self.actions_["full_screen"].setChecked(self.isFullScreen())
+        if self.commands.recording or self.studio.outputs.camera:
+            self.commands.show_sinks()
 
     def event(self, event: QEvent) -> bool:
         """Keys that the control with the focus needs are not those of commands."""

@@ -28,7 +28,6 @@ def opened(qtbot: QtBot, window: MainWindow, tiles: int) -> Gallery:
     """The gallery, once it shows so many drivers."""
     qtbot.waitUntil(
         lambda: window.commands.galleries.gallery is not None and len(window.commands.galleries.gallery.tiles) >= tiles,
-        timeout=10000,
     )
     gallery = window.commands.galleries.gallery
     assert gallery is not None
@@ -51,11 +50,11 @@ def test_recent_and_shipped_drivers_are_shown_as_pictures(
         icon = gallery.tiles[Driver("file", clip)].icon()
         return icon.pixmap(placeholder.size()).toImage() != placeholder
 
-    qtbot.waitUntil(pictured, timeout=10000)
+    qtbot.waitUntil(pictured)
     assert gallery.tiles[Driver("still", still)].accessibleName() == "a.jpg"
     gallery.tiles[Driver("file", clip)].click()
     assert window.studio.session.driver == Driver("file", clip)
-    qtbot.waitUntil(lambda: window.commands.galleries.gallery is None, timeout=5000)
+    qtbot.waitUntil(lambda: window.commands.galleries.gallery is None)
 
 
 def test_cameras_are_opened_only_when_asked_and_given_back(
@@ -87,12 +86,12 @@ def test_cameras_are_opened_only_when_asked_and_given_back(
     assert gallery.pictures.isVisible()
     assert done == []
     gallery.pictures.click()
-    qtbot.waitUntil(lambda: len(done) == 3, timeout=10000)
+    qtbot.waitUntil(lambda: len(done) == 3)
     assert done == ["Front", "Broken", "Side"]
     assert most == [1]  # one after the other
     assert opened_now == []
     broken = gallery.tiles[Driver("camera", "Broken")]
-    qtbot.waitUntil(lambda: "used by another program" in broken.toolTip(), timeout=5000)
+    qtbot.waitUntil(lambda: "used by another program" in broken.toolTip())
     gallery.close()
 
 
@@ -107,16 +106,16 @@ def test_pictures_stop_when_the_gallery_closes(
     def shoot(device: CameraDevice) -> pictures.Pixels:
         shot.append(device.name)
         begun.set()
-        go.wait(10)
+        go.wait(60)
         return np.zeros((8, 8, 3), np.uint8)
 
     window.commands.galleries.snapshot = shoot
     window.commands.show_gallery(window.side.driver.thumb)
     gallery = opened(qtbot, window, 3)
     gallery.pictures.click()
-    qtbot.waitUntil(begun.is_set, timeout=5000)
+    qtbot.waitUntil(begun.is_set)
     gallery.close()
-    qtbot.waitUntil(lambda: window.commands.galleries.gallery is None, timeout=5000)
+    qtbot.waitUntil(lambda: window.commands.galleries.gallery is None)
     go.set()
     window.studio.background.wait()
     qtbot.wait(50)

@@ -102,7 +102,7 @@ def states(queue: RenderQueue) -> list[str]:
 
 
 def wait_for(qtbot: QtBot, queue: RenderQueue, *wanted: str) -> None:
-    qtbot.waitUntil(lambda: states(queue) == list(wanted), timeout=60000)
+    qtbot.waitUntil(lambda: states(queue) == list(wanted))
 
 
 def posed_entry(small_media: Path, output: Path, source: str = "a.jpg", **sliders: float) -> Entry:
@@ -219,7 +219,7 @@ def test_cancel_retry_order_pause(
     for name in names:
         driver = longer if name == "one" else short
         queue.add(driven_entry(small_media, tmp_path / f"{name}.mp4", driver))
-    qtbot.waitUntil(lambda: states(queue) == ["running", "queued", "queued", "queued"], timeout=60000)
+    qtbot.waitUntil(lambda: states(queue) == ["running", "queued", "queued", "queued"])
     one, two, three, four = (job.id for job in queue.jobs)
     assert queue.busy
     queue.move(four, -1)
@@ -227,8 +227,8 @@ def test_cancel_retry_order_pause(
     queue.move(two, 1)
     queue.move(one, 1)  # it runs
     queue.cancel(three)
-    qtbot.waitUntil(lambda: [j.id for j in queue.jobs] == [one, four, three, two], timeout=10000)
-    qtbot.waitUntil(lambda: queue.jobs[0].share > 0.05, timeout=60000)
+    qtbot.waitUntil(lambda: [j.id for j in queue.jobs] == [one, four, three, two])
+    qtbot.waitUntil(lambda: queue.jobs[0].share > 0.05)
     total = queue.overall()
     assert (total.total, total.ended) == (4, 1)
     queue.cancel(one)
@@ -239,9 +239,9 @@ def test_cancel_retry_order_pause(
     assert list(tmp_path.glob(".animate*")) == []
     for number in (three, one):
         queue.retry(number)
-    qtbot.waitUntil(lambda: "running" in states(queue), timeout=60000)
+    qtbot.waitUntil(lambda: "running" in states(queue))
     queue.pause()
-    qtbot.waitUntil(lambda: states(queue) == ["done", "done", "paused", "done"], timeout=60000)
+    qtbot.waitUntil(lambda: states(queue) == ["done", "done", "paused", "done"])
     assert queue.waiting == (three,)
     assert not queue.busy
     queue.resume([three])
@@ -279,7 +279,7 @@ def test_worker_that_dies_is_replaced_and_the_window_lives(
     qtbot: QtBot, queue: RenderQueue, small_media: Path, longer: Path, tmp_path: Path
 ) -> None:
     queue.add(driven_entry(small_media, tmp_path / "out.mp4", longer))
-    qtbot.waitUntil(lambda: bool(queue.jobs) and queue.jobs[0].share > 0.1, timeout=60000)
+    qtbot.waitUntil(lambda: bool(queue.jobs) and queue.jobs[0].share > 0.1)
     worker = queue.jobs[0].pid
     assert worker != os.getpid()
     os.kill(worker, signal.SIGKILL)
@@ -292,14 +292,14 @@ def test_finish_in_the_background(qtbot: QtBot, disk: Queue, small_media: Path, 
     queue = RenderQueue()
     for name in ("one", "two"):
         queue.add(driven_entry(small_media, tmp_path / f"{name}.mp4", short))
-    qtbot.waitUntil(lambda: states(queue)[:1] == ["running"], timeout=60000)
+    qtbot.waitUntil(lambda: states(queue)[:1] == ["running"])
     assert queue.stop(background=True)
     assert disk.counts()["done"] < 2
     again = RenderQueue()  # the next start sees how it goes on, and offers nothing
-    qtbot.waitUntil(lambda: states(again) == ["done", "done"], timeout=60000)
+    qtbot.waitUntil(lambda: states(again) == ["done", "done"])
     assert again.left_over == frozenset()
     assert again.stop()
-    qtbot.waitUntil(lambda: disk.workers() == [], timeout=20000)
+    qtbot.waitUntil(lambda: disk.workers() == [])
 
 
 WINDOW = """
@@ -325,18 +325,18 @@ def test_window_that_is_killed_leaves_a_queue_that_resumes(
     command = [sys.executable, "-c", WINDOW, str(small_media / "a.jpg"), str(tmp_path)]
     window = subprocess.Popen([*command, str(short), str(longer), str(short)], cwd=ROOT)
     try:
-        qtbot.waitUntil(lambda: disk.counts()["done"] == 1 and disk.counts()["running"] == 1, timeout=90000)
-        qtbot.waitUntil(lambda: disk.jobs(states=["running"])[0].share > 0.05, timeout=60000)
+        qtbot.waitUntil(lambda: disk.counts()["done"] == 1 and disk.counts()["running"] == 1)
+        qtbot.waitUntil(lambda: disk.jobs(states=["running"])[0].share > 0.05)
     finally:
         window.kill()
         window.wait()
     first = (tmp_path / "0.mp4").stat().st_mtime_ns
-    qtbot.waitUntil(lambda: disk.workers() == [], timeout=30000)  # nobody renders for a window that is gone
+    qtbot.waitUntil(lambda: disk.workers() == [])  # nobody renders for a window that is gone
     queue = RenderQueue()
     panel = QueuePanel(queue)
     qtbot.addWidget(panel)
     panel.show()
-    with qtbot.waitSignal(queue.found, timeout=20000):
+    with qtbot.waitSignal(queue.found):
         pass
     assert states(queue) == ["done", "paused", "paused"]
     assert queue.left_over == {job.id for job in queue.jobs[1:]}
@@ -346,7 +346,7 @@ def test_window_that_is_killed_leaves_a_queue_that_resumes(
     assert sorted(path.name for path in tmp_path.glob("*.mp4")) == ["0.mp4"]
     panel.resume_old.click()
     wait_for(qtbot, queue, "done", "done", "done")
-    qtbot.waitUntil(lambda: not panel.banner.isVisible(), timeout=10000)
+    qtbot.waitUntil(lambda: not panel.banner.isVisible())
     assert (tmp_path / "0.mp4").stat().st_mtime_ns == first
     assert queue.stop()
     assert sorted(path.name for path in tmp_path.glob("*.mp4")) == ["0.mp4", "1.mp4", "2.mp4"]
@@ -356,7 +356,7 @@ def test_broken_queue_is_told_and_the_window_lives(qtbot: QtBot, tmp_path: Path)
     path = tmp_path / "broken.sqlite3"
     path.write_bytes(b"this is no queue" * 100)
     queue = RenderQueue(path)
-    with qtbot.waitSignal(queue.failed, timeout=20000) as caught:
+    with qtbot.waitSignal(queue.failed) as caught:
         pass
     assert "can't be used as a queue" in str(caught.args[0])
     assert queue.stop()
@@ -402,7 +402,7 @@ def test_panel_shows_every_state(
     panel.resize(700, 500)
     panel.show()
     panel.show_jobs()
-    qtbot.waitUntil(lambda: len(panel.rows) == 9 and watched.jobs[4].state == "running", timeout=10000)
+    qtbot.waitUntil(lambda: len(panel.rows) == 9 and watched.jobs[4].state == "running")
     run, first, last, held, bad, good, part, left, gone = (panel.rows[number] for number in gallery)
 
     def buttons(row: object) -> set[str]:
@@ -427,12 +427,12 @@ def test_panel_shows_every_state(
     held.buttons["resume"].click()
     qtbot.waitUntil(lambda: watched.find(gallery[3]).state == "queued")  # type: ignore[union-attr]
     panel.pause.click()
-    qtbot.waitUntil(lambda: disk.counts()["paused"] == 3, timeout=10000)
-    qtbot.waitUntil(panel.resume.isVisible, timeout=10000)
+    qtbot.waitUntil(lambda: disk.counts()["paused"] == 3)
+    qtbot.waitUntil(panel.resume.isVisible)
     panel.resume.click()
-    qtbot.waitUntil(lambda: disk.counts()["paused"] == 0, timeout=10000)
+    qtbot.waitUntil(lambda: disk.counts()["paused"] == 0)
     panel.clear.click()
-    qtbot.waitUntil(lambda: len(panel.rows) == 4, timeout=10000)
+    qtbot.waitUntil(lambda: len(panel.rows) == 4)
     assert not panel.clear.isVisible()
 
 
@@ -443,19 +443,23 @@ def test_long_queue_does_not_hold_the_window_up(
     disk: Queue,
     small_media: Path,
     tmp_path: Path,
-    watch: Callable[[], list[tuple[float, str]]],
+    watch: Callable[[Callable[[], None]], tuple[float, str]],
 ) -> None:
     panel = QueuePanel(watched)
     qtbot.addWidget(panel)
     panel.resize(700, 400)
     panel.show()
     one = driven_entry(small_media, tmp_path / "x.mp4")
-    events = watch()
-    disk.add([Entry(one.source, one.driving, str(tmp_path / f"{n}.mp4"), {}) for n in range(500)], "night.toml")
-    qtbot.waitUntil(lambda: len(panel.rows) == SHOWN, timeout=30000)
-    assert watched.more == 500 - SHOWN
-    assert len(watched.waiting) == 500
-    worst = max(events)
+    added = [0]
+
+    def add() -> None:
+        names = [tmp_path / f"{added[0] + n}.mp4" for n in range(500)]
+        disk.add([Entry(one.source, one.driving, str(name), {}) for name in names], "night.toml")
+        added[0] += 500
+        qtbot.waitUntil(lambda: len(panel.rows) == SHOWN and watched.more == added[0] - SHOWN)
+
+    worst = watch(add)
+    assert len(watched.waiting) == added[0] == 1500
     assert worst[0] < 0.016, worst
 
 

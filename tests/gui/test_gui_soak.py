@@ -33,8 +33,8 @@ def test_a_long_session_keeps_its_threads_and_memory(
     studio = window.studio
     studio.live._neutral._delay = 0.0
     studio.set_driver(clip_driver)
-    qtbot.waitUntil(lambda: studio.shown is not None and studio.shown.frame.seen, timeout=20000)
-    qtbot.waitUntil(lambda: studio.live._neutral.current is not None, timeout=30000)
+    qtbot.waitUntil(lambda: studio.shown is not None and studio.shown.frame.seen)
+    qtbot.waitUntil(lambda: studio.live._neutral.current is not None)
     seen: list[tuple[set[str], float]] = []
     first = studio.stats().captured
     steps = max(8, round(2 * SECONDS))
@@ -54,4 +54,4 @@ def test_a_long_session_keeps_its_threads_and_memory(
     assert stats.captured > first + steps
     assert 0 < stats.latency_ms_median <= stats.latency_ms_p95
     assert stats.fps > 0
-    qtbot.waitUntil(lambda: " ms" in window.transport.figures.text(), timeout=20000)
+    qtbot.waitUntil(lambda: " ms" in window.transport.figures.text())

@@ -131,11 +131,11 @@ def test_doctor_and_errors_are_german_in_the_window(
     qtbot: QtBot, make_window: Callable[..., MainWindow], small_media: Path
 ) -> None:
     window = make_window(Session((PortraitItem(str(small_media / "room.jpg")),)), language="de")
-    qtbot.waitUntil(lambda: "kein Gesicht" in window.preview.problem, timeout=20000)
+    qtbot.waitUntil(lambda: "kein Gesicht" in window.preview.problem)
     window.commands.choose_engine()
     dialog = window.commands.dialogs[-1]
     assert isinstance(dialog, EngineDialog)
-    qtbot.waitUntil(lambda: bool(dialog.findings), timeout=60000)
+    qtbot.waitUntil(lambda: bool(dialog.findings))
     items = (dialog.table.item(row, column) for row in range(dialog.table.rowCount()) for column in range(3))
     shown = {item.text() for item in items if item is not None}
     assert {"Pakete", "Ordner", "Zusatzpakete"} & shown

@@ -44,24 +44,6 @@ def picture(window: MainWindow) -> np.ndarray:
     return window.studio.shown.frame.picture
 
 
-def settle(qtbot: QtBot, window: MainWindow, session: Session) -> np.ndarray:
-    """The picture of a session that has no moving driver, once it is on screen."""
-    studio = window.studio
-    expression = session.expression
-    rests = not expression.values and expression.eye_ratio is None and expression.lip_ratio is None
-    assert studio.live.expression == (None if rests else expression)
-    last = -1
-
-    def quiet() -> bool:
-        nonlocal last
-        index = -1 if studio.shown is None else studio.shown.frame.index
-        same, last = index == last, index
-        return same
-
-    qtbot.waitUntil(quiet, timeout=10000)
-    return picture(window)
-
-
 # ---- controls
 
 
@@ -79,14 +61,15 @@ def test_every_slider_moves_the_picture_and_undo_brings_it_back(qtbot: QtBot, wi
 
 
 @pytest.mark.parametrize("name", ["lips", "eye_left", "eye_right"])
-def test_fixed_openings_move_the_picture(qtbot: QtBot, window: MainWindow, next_frame: Wait, name: str) -> None:
+def test_fixed_openings_move_the_picture(window: MainWindow, settled: Wait, name: str) -> None:
+    settled(window)
     rest = picture(window).copy()
     opening = window.controls.openings[name]
     opening.switch.click()
-    next_frame(window)
     opening.row.slider.setValue(opening.row.slider.maximum() if name == "lips" else 0)
-    next_frame(window)
-    changed = np.abs(settle(qtbot, window, window.studio.session).astype(int) - rest).max(axis=2) > 30
+    assert window.studio.live.expression == window.studio.session.expression
+    settled(window)
+    changed = np.abs(picture(window).astype(int) - rest).max(axis=2) > 30
     assert changed.any()
     columns = np.flatnonzero(changed.any(axis=0)).mean() / changed.shape[1]
     assert {"lips": 0.3 < columns < 0.7, "eye_left": columns < 0.5, "eye_right": columns > 0.5}[name]
@@ -129,23 +112,24 @@ def test_options_without_effect_are_grey_and_say_why(window: MainWindow) -> None
 
 def test_bare_crop_is_shown_without_paste_back(qtbot: QtBot, window: MainWindow) -> None:
     window.controls.editors["paste_back"].changed.emit(False)
-    qtbot.waitUntil(lambda: picture(window).shape[0] == picture(window).shape[1], timeout=10000)
+    qtbot.waitUntil(lambda: picture(window).shape[0] == picture(window).shape[1])
 
 
-def test_sliders_work_on_top_of_a_clip(qtbot: QtBot, window: MainWindow, clip_driver: Driver, next_frame: Wait) -> None:
+def test_sliders_work_on_top_of_a_clip(
+    qtbot: QtBot, window: MainWindow, clip_driver: Driver, next_frame: Wait, settled: Wait
+) -> None:
     studio = window.studio
     studio.set_driver(clip_driver)
-    qtbot.waitUntil(lambda: studio.shown is not None and studio.shown.frame.seen, timeout=20000)
+    qtbot.waitUntil(lambda: studio.shown is not None and studio.shown.frame.seen)
     assert studio.shown is not None
     assert studio.shown.thumb is not None
     window.actions_["play"].trigger()
     assert studio.playback.paused
-    settle(qtbot, window, studio.session)
+    settled(window)
     still = picture(window).copy()
     studio.set_slider("move_x", 0.19)
-    next_frame(window)
-    moved = settle(qtbot, window, studio.session)
-    assert np.abs(moved.astype(int) - still).max() > 40
+    settled(window)
+    assert np.abs(picture(window).astype(int) - still).max() > 40
     window.actions_["play"].trigger()
     next_frame(window)
     next_frame(window)
@@ -179,14 +163,14 @@ def test_presets_and_expressions(qtbot: QtBot, window: MainWindow, next_frame: W
 
 def test_portraits_are_switched_at_once_200_times(qtbot: QtBot, window: MainWindow) -> None:
     studio = window.studio
-    qtbot.waitUntil(lambda: all(p.status == "ready" for p in studio.live.portraits), timeout=20000)
+    qtbot.waitUntil(lambda: all(p.status == "ready" for p in studio.live.portraits))
     threads = threading.active_count()
     for _ in range(200):
         window.actions_["next_portrait"].trigger()
     assert studio.session.current == 0
     window.actions_["previous_portrait"].trigger()
     path = studio.session.portraits[1].path
-    qtbot.waitUntil(lambda: studio.shown is not None and studio.shown.frame.portrait == path, timeout=5000)
+    qtbot.waitUntil(lambda: studio.shown is not None and studio.shown.frame.portrait == path)
     assert threading.active_count() <= threads + 2
     assert window.side.shelf.currentRow() == 1
     window.actions_["undo"].trigger()
@@ -207,8 +191,8 @@ def test_drivers_change_in_any_order(qtbot: QtBot, window: MainWindow, small_med
         if pick.random() < 0.3:
             qtbot.wait(20)
     studio.set_driver(Driver("still", photo))
-    qtbot.waitUntil(lambda: studio.live.state == "running" and studio.live.driver is not None, timeout=20000)
-    qtbot.waitUntil(lambda: studio.live.driver is not None and studio.live.driver.kind == "still", timeout=20000)
+    qtbot.waitUntil(lambda: studio.live.state == "running" and studio.live.driver is not None)
+    qtbot.waitUntil(lambda: studio.live.driver is not None and studio.live.driver.kind == "still")
     assert all("no such camera" in text for text in failures)
 
 
@@ -242,7 +226,7 @@ def test_a_picture_is_pasted(qtbot: QtBot, window: MainWindow, small_media: Path
     data = QMimeData()
     data.setImageData(QImage(str(small_media / "a.jpg")))
     window.commands.take_mime(data, "")
-    qtbot.waitUntil(lambda: len(studio.session.portraits) == before + 1, timeout=10000)
+    qtbot.waitUntil(lambda: len(studio.session.portraits) == before + 1)
     assert studio.session.portrait is not None
     pasted = Path(studio.session.portrait.path)
     assert pasted.parent.name == "pasted"
@@ -251,19 +235,19 @@ def test_a_picture_is_pasted(qtbot: QtBot, window: MainWindow, small_media: Path
 
 def test_portrait_without_a_face_says_so(qtbot: QtBot, window: MainWindow, small_media: Path) -> None:
     window.studio.add_portraits([str(small_media / "room.jpg")])
-    qtbot.waitUntil(lambda: "no face was found" in window.preview.problem, timeout=20000)
+    qtbot.waitUntil(lambda: "no face was found" in window.preview.problem)
     window.commands.choose_portrait(0)
-    qtbot.waitUntil(lambda: window.preview.problem == "", timeout=10000)
+    qtbot.waitUntil(lambda: window.preview.problem == "")
 
 
 # ---- crop
 
 
-def test_crop_dialog_shows_and_changes_the_square(qtbot: QtBot, window: MainWindow, next_frame: Wait) -> None:
+def test_crop_dialog_shows_and_changes_the_square(qtbot: QtBot, window: MainWindow) -> None:
     window.actions_["edit_crop"].trigger()
     dialog = window.commands.dialogs[0]
     assert isinstance(dialog, CropDialog)
-    qtbot.waitUntil(lambda: dialog.view.box is not None, timeout=20000)
+    qtbot.waitUntil(lambda: dialog.view.box is not None)
     assert dialog.view._landmarks.size() == 478
     automatic = dialog.view.box
     assert automatic is not None
@@ -289,7 +273,7 @@ def test_crop_dialog_follows_the_face_again(qtbot: QtBot, make_window: Make, sma
     window.commands.edit_crop_of(0)
     dialog = window.commands.dialogs[0]
     assert isinstance(dialog, CropDialog)
-    qtbot.waitUntil(lambda: dialog.view.box is not None, timeout=20000)
+    qtbot.waitUntil(lambda: dialog.view.box is not None)
     assert dialog.fields["size"].value() == 200
     dialog.follow.click()
     dialog.accept()
@@ -311,7 +295,7 @@ def test_render_carries_sliders_and_can_be_opened(
         window.commands.queue_render(outputs[-1], overwrite=False)
     assert window.queue_panel.isVisible()
     assert window.actions_["show_queue"].isChecked()
-    qtbot.waitUntil(lambda: [job.state for job in studio.queue.jobs] == ["done", "done"], timeout=60000)
+    qtbot.waitUntil(lambda: [job.state for job in studio.queue.jobs] == ["done", "done"])
     frames = []
     for path in outputs:
         with open_clip(path) as clip:
@@ -320,7 +304,7 @@ def test_render_carries_sliders_and_can_be_opened(
     assert np.abs(frames[0][-1].astype(int) - frames[1][-1]).max() > 60
     (tmp_path / "mine.mp4").write_bytes(b"mine")
     window.commands.queue_render(tmp_path / "mine.mp4", overwrite=False)
-    qtbot.waitUntil(lambda: studio.queue.jobs[-1].state == "skipped", timeout=20000)
+    qtbot.waitUntil(lambda: studio.queue.jobs[-1].state == "skipped")
     assert "exists already" in studio.queue.jobs[-1].error
     assert (tmp_path / "mine.mp4").read_bytes() == b"mine"
 
@@ -341,9 +325,9 @@ def test_file_equals_the_preview(
             session = session.with_value(name, value)
     window = make_window(session)
     studio = window.studio
-    qtbot.waitUntil(lambda: studio.shown is not None and (case == "sliders" or studio.shown.frame.seen), timeout=20000)
+    qtbot.waitUntil(lambda: studio.shown is not None and (case == "sliders" or studio.shown.frame.seen))
     window.commands.queue_render(tmp_path / "out.png", overwrite=False)
-    qtbot.waitUntil(lambda: [job.state for job in studio.queue.jobs] == ["done"], timeout=60000)
+    qtbot.waitUntil(lambda: [job.state for job in studio.queue.jobs] == ["done"])
     assert studio.shown is not None
     picture = studio.shown.frame.picture[..., :3]
     assert np.array_equal(picture, read_image(tmp_path / "out.png").rgb)
@@ -378,19 +362,16 @@ def test_offered_names_are_free(window: MainWindow, tmp_path: Path, settings: QS
     assert window.commands.default_output(session).name == "a--talk.mp4"
 
 
-def test_live_is_recorded(
-    qtbot: QtBot, window: MainWindow, make_short_clip: Path, tmp_path: Path, next_frame: Wait
-) -> None:
+def test_live_is_recorded(qtbot: QtBot, window: MainWindow, make_short_clip: Path, tmp_path: Path) -> None:
     window.studio.set_driver(Driver("file", str(make_short_clip)))
     window.commands.outputs.start_recording(tmp_path / "live.mp4")
     assert window.commands.recording
     assert "recording" in window.busy_text()
-    for _ in range(4):
-        next_frame(window)
+    qtbot.waitUntil(lambda: any(sink.name == "recorder" and sink.shown >= 4 for sink in window.studio.live.sinks))
     window.commands.outputs.stop_recording()
-    qtbot.waitUntil((tmp_path / "live.mp4").exists, timeout=20000)
+    qtbot.waitUntil((tmp_path / "live.mp4").exists)
     with open_clip(tmp_path / "live.mp4") as clip:
-        assert sum(1 for _ in clip) >= 2
+        assert sum(1 for _ in clip) >= 4
 
 
 def test_broken_output_is_told_and_switched_off(qtbot: QtBot, window: MainWindow, tmp_path: Path) -> None:
@@ -407,7 +388,7 @@ def test_broken_output_is_told_and_switched_off(qtbot: QtBot, window: MainWindow
 
     window.commands.outputs.recording = True
     window.studio.live.add_sink(Broken())
-    qtbot.waitUntil(lambda: not window.commands.recording, timeout=10000)
+    qtbot.waitUntil(lambda: not window.commands.recording)
     assert window.toast.label.text() == "The disk is full."
     assert not window.actions_["record"].isChecked()
 
@@ -432,7 +413,7 @@ def test_engine_dialog_shows_the_doctor(qtbot: QtBot, window: MainWindow) -> Non
     window.actions_["engine"].trigger()
     dialog = window.commands.dialogs[0]
     assert isinstance(dialog, EngineDialog)
-    qtbot.waitUntil(lambda: bool(dialog.findings), timeout=60000)
+    qtbot.waitUntil(lambda: bool(dialog.findings))
     rows = [dialog.table.item(row, 0).text() for row in range(dialog.table.rowCount())]
     assert {"Engines", "mesh", "Packages", "numpy"} <= set(rows)
     dialog.engine.setCurrentIndex(dialog.engine.findData("mesh"))
@@ -445,7 +426,7 @@ def test_weights_dialog_shows_licences_and_asks(qtbot: QtBot, window: MainWindow
     window.actions_["models"].trigger()
     dialog = window.commands.dialogs[0]
     assert isinstance(dialog, WeightsDialog)
-    qtbot.waitUntil(lambda: bool(dialog.cards), timeout=60000)
+    qtbot.waitUntil(lambda: bool(dialog.cards))
     card = next(card for card in dialog.cards if card.spec.name == "liveportrait/human")
     if not card.here:
         assert not card.fetch.isEnabled()
@@ -539,12 +520,12 @@ def test_closing_during_a_render_asks_and_cleans_up(
     queue = window.studio.queue
     window.studio.set_driver(Driver("file", str(small_media / "clip.mp4")))
     assert window.commands.queue_render(tmp_path / "out.mp4", overwrite=False)
-    qtbot.waitUntil(lambda: bool(queue.jobs) and queue.jobs[0].share > 0, timeout=60000)
+    qtbot.waitUntil(lambda: bool(queue.jobs) and queue.jobs[0].share > 0)
     window.close()
     assert window.isVisible()
     assert "1" in asked[0]
     answer[0] = "stop"
-    with qtbot.waitSignal(window.closed, timeout=60000):
+    with qtbot.waitSignal(window.closed):
         window.close()
     assert list(tmp_path.glob("*out*")) == []
     assert list(tmp_path.glob(".animate*")) == []
@@ -562,11 +543,11 @@ def test_renders_go_on_without_the_window(
     monkeypatch.setattr(window, "ask_close", lambda text: "background")
     window.commands.queue_render(tmp_path / "out.mp4", overwrite=False)
     assert window.studio.queue.busy
-    with qtbot.waitSignal(window.closed, timeout=60000):
+    with qtbot.waitSignal(window.closed):
         window.close()
     with Queue() as disk:
         assert disk.counts()["done"] == 0
-        qtbot.waitUntil(lambda: disk.counts()["done"] == 1 and disk.workers() == [], timeout=60000)
+        qtbot.waitUntil(lambda: disk.counts()["done"] == 1 and disk.workers() == [])
     with open_clip(tmp_path / "out.mp4") as clip:
         assert sum(1 for _ in clip) == 4
 
@@ -578,16 +559,16 @@ def test_failed_job_has_a_report_and_old_jobs_are_offered(
         jobs = [make_entry(small_session, tmp_path / name, overwrite=False) for name in ("old.png", "bad.png")]
         (old,) = disk.add(jobs[:1], LANE, lane=LANE).ids
         window = make_window(small_session, start=False)
-        qtbot.waitUntil(window.queue_panel.isVisible, timeout=20000)  # what was left over opens it
+        qtbot.waitUntil(window.queue_panel.isVisible)  # what was left over opens it
         assert window.studio.queue.left_over == {old}
-        qtbot.waitUntil(window.queue_panel.banner.isVisible, timeout=10000)
+        qtbot.waitUntil(window.queue_panel.banner.isVisible)
         disk.join("other", tmp_path / "scratch", lane=LANE)
         (bad,) = disk.add(jobs[1:], LANE, lane=LANE).ids
-        qtbot.waitUntil(lambda: len(window.studio.queue.jobs) == 2, timeout=10000)
+        qtbot.waitUntil(lambda: len(window.studio.queue.jobs) == 2)
         job = disk.claim("other", lane=LANE)
         assert job is not None
         disk.failed(job, "a.jpg shows no face.", 3, notes=["A note."], details="Traceback: NoFaceError")
-        qtbot.waitUntil(window.toast.isVisible, timeout=10000)
+        qtbot.waitUntil(window.toast.isVisible)
         assert window.toast.label.text() == "bad.png: a.jpg shows no face."
         window.commands.show_job_report(bad)
         dialog = window.findChildren(ErrorDialog)[-1]
@@ -596,7 +577,7 @@ def test_failed_job_has_a_report_and_old_jobs_are_offered(
         assert QGuiApplication.clipboard().text() == dialog.report
         dialog.accept()
         window.queue_panel.forget_old.click()
-        qtbot.waitUntil(lambda: not window.queue_panel.banner.isVisible(), timeout=10000)
+        qtbot.waitUntil(lambda: not window.queue_panel.banner.isVisible())
         assert [one.id for one in disk.jobs()] == [bad]
 
 
@@ -611,22 +592,25 @@ def test_theme_changes_all_colours(window: MainWindow) -> None:
 
 
 def test_nothing_in_the_window_thread_takes_long(
-    qtbot: QtBot, window: MainWindow, clip_driver: Driver, watch: Callable[[], list[tuple[float, str]]]
+    qtbot: QtBot, window: MainWindow, clip_driver: Driver, watch: Callable[[Callable[[], None]], tuple[float, str]]
 ) -> None:
     """CPU time of the window's thread for each event while a clip plays and the user works: at most a frame's 16 ms."""
     studio = window.studio
     studio.set_driver(clip_driver)
-    qtbot.waitUntil(lambda: studio.shown is not None and studio.shown.frame.seen, timeout=20000)
-    events = watch()
-    for index in range(10):
-        window.controls.sliders["smile"].slider.setValue(10 * index)
-        window.preview.zoom_by(1.1)
-        qtbot.wait(30)
-    window.commands.set_view("side")
-    qtbot.wait(200)
-    window.actions_["next_portrait"].trigger()
-    window.actions_["undo"].trigger()
-    qtbot.wait(500)
-    worst = sorted(events)[-3:]
-    assert len(events) > 50
-    assert worst[-1][0] < 0.016, worst
+    qtbot.waitUntil(lambda: studio.shown is not None and studio.shown.frame.seen)
+
+    def work() -> None:
+        for index in range(10):
+            window.controls.sliders["smile"].slider.setValue(10 * index)
+            window.preview.zoom_by(1.1)
+            qtbot.wait(30)
+        window.commands.set_view("side")
+        qtbot.wait(100)
+        window.commands.set_view("result")
+        window.actions_["next_portrait"].trigger()
+        window.actions_["undo"].trigger()
+        after = window.studio.shown.frame.index if window.studio.shown is not None else -1
+        qtbot.waitUntil(lambda: studio.shown is not None and studio.shown.frame.index > after + 10)
+
+    worst = watch(work)
+    assert worst[0] < 0.016, worst

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import sys
+from collections.abc import Collection
 from functools import partial
 
 from PySide6.QtCore import Qt
@@ -20,6 +21,7 @@ from PySide6.QtWidgets import (
 )
 
 from app.errors import AppError
+from app.expressions import safe_name
 from app.gui import icons
 from app.gui.dialogs.base import Dialog
 from app.gui.translate import tr
@@ -92,7 +94,6 @@ class ErrorDialog(Dialog):
         close = buttons.addButton(QDialogButtonBox.StandardButton.Close)
         close.clicked.connect(self.accept)
         close.setDefault(True)
-        close.setFocus()  # Return closes the message
         self.copy_button = QPushButton(tr("Copy report"))
         self.copy_button.clicked.connect(self._copy)
         buttons.addButton(self.copy_button, QDialogButtonBox.ButtonRole.ResetRole)
@@ -106,6 +107,7 @@ class ErrorDialog(Dialog):
         box.addLayout(top)
         box.addWidget(self._details)
         box.addWidget(buttons)
+        close.setFocus()  # Return closes the message
 
     def _show_details(self, shown: bool) -> None:
         self._details.setVisible(shown)
@@ -130,10 +132,50 @@ def show_error(parent: QWidget | None, error: Exception, details: str = "") -> E
     return dialog
 
 
-class NameDialog(Dialog):
-    """Asks for a name."""
+class QuestionDialog(Dialog):
+    """Asks before something is done that can't be undone.
 
-    def __init__(self, title: str, label: str, parent: QWidget | None = None) -> None:
+    Args:
+        title: Title.
+        text: What will happen.
+        action: Text of the button that does it.
+        parent: Window.
+    """
+
+    def __init__(self, title: str, text: str, action: str, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setWindowTitle(title)
+        self.setMinimumWidth(400)
+        message = QLabel(text)
+        message.setTextFormat(Qt.TextFormat.PlainText)
+        message.setWordWrap(True)
+        buttons = QDialogButtonBox()
+        self.action = buttons.addButton(action, QDialogButtonBox.ButtonRole.AcceptRole)
+        cancel = buttons.addButton(QDialogButtonBox.StandardButton.Cancel)
+        cancel.setDefault(True)
+        buttons.accepted.connect(self.accept)
+        buttons.rejected.connect(self.reject)
+        box = QVBoxLayout(self)
+        box.setContentsMargins(24, 24, 24, 20)
+        box.setSpacing(16)
+        box.addWidget(message)
+        box.addWidget(buttons)
+        cancel.setFocus()
+
+
+class NameDialog(Dialog):
+    """Asks for a name.
+
+    Args:
+        title: Title.
+        label: What the name is for.
+        parent: Window.
+        taken: Names of files without their endings; the user is told that one of them is replaced.
+    """
+
+    def __init__(
+        self, title: str, label: str, parent: QWidget | None = None, taken: Collection[str] = ()
+    ) -> None:  # fmt: skip
         super().__init__(parent)
         self.setWindowTitle(title)
         self.setMinimumWidth(360)
@@ -141,10 +183,19 @@ class NameDialog(Dialog):
         self.edit.setAccessibleName(label)
         kinds = QDialogButtonBox.StandardButton
         buttons = QDialogButtonBox(kinds.Save | kinds.Cancel)
-        save = buttons.button(kinds.Save)
-        save.setObjectName("primary")
-        save.setEnabled(False)
-        self.edit.textChanged.connect(lambda text: save.setEnabled(bool(text.strip())))
+        self.save = buttons.button(kinds.Save)
+        self.save.setObjectName("primary")
+        self.save.setEnabled(False)
+        self.note = QLabel(tr("There is one of this name; it will be replaced."))
+        self.note.setObjectName("warningText")
+        self.note.setWordWrap(True)
+        keep = self.note.sizePolicy()
+        keep.setRetainSizeWhenHidden(True)
+        self.note.setSizePolicy(keep)
+        self.note.hide()
+        self._taken = {name.lower() for name in taken}
+        self.edit.setToolTip(label)
+        self.edit.textChanged.connect(self._typed)
         buttons.accepted.connect(self.accept)
         buttons.rejected.connect(self.reject)
         box = QVBoxLayout(self)
@@ -154,7 +205,19 @@ class NameDialog(Dialog):
         caption.setBuddy(self.edit)
         box.addWidget(caption)
         box.addWidget(self.edit)
+        box.addWidget(self.note)
         box.addWidget(buttons)
+
+    def _typed(self, text: str) -> None:
+        """Say what saving under this name does."""
+        try:
+            known = safe_name(text).lower() in self._taken
+        except AppError:
+            known = False
+            text = ""
+        self.save.setEnabled(bool(text))
+        self.save.setText(tr("Replace") if known else tr("Save"))
+        self.note.setVisible(known)
 
     @property
     def name(self) -> str:

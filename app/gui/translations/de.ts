@@ -116,6 +116,10 @@
    <translation>Absolute Bewegung</translation>
   </message>
   <message>
+   <source>Accept the licence first.</source>
+   <translation>Zuerst die Lizenz annehmen.</translation>
+  </message>
+  <message>
    <source>Adapt the quality</source>
    <translation>Qualität anpassen</translation>
   </message>
@@ -1220,12 +1224,20 @@
    <translation>Es wurde keine Kamera gefunden.</translation>
   </message>
   <message>
+   <source>No face is seen</source>
+   <translation>Kein Gesicht zu sehen</translation>
+  </message>
+  <message>
    <source>No face was found: set the square by hand.</source>
    <translation>Kein Gesicht gefunden: Setzen Sie das Quadrat von Hand.</translation>
   </message>
   <message>
    <source>No folder for scratch files can be made in {0}.</source>
    <translation>In {0} kann kein Ordner für Zwischendateien angelegt werden.</translation>
+  </message>
+  <message>
+   <source>No picture</source>
+   <translation>Kein Bild</translation>
   </message>
   <message>
    <source>No preset: reset the options</source>
@@ -1560,6 +1572,10 @@
    <translation>In Schleife wiederholen</translation>
   </message>
   <message>
+   <source>Replace</source>
+   <translation>Ersetzen</translation>
+  </message>
+  <message>
    <source>Report</source>
    <translation>Bericht</translation>
   </message>
@@ -1606,6 +1622,10 @@
   <message>
    <source>Sad</source>
    <translation>Traurig</translation>
+  </message>
+  <message>
+   <source>Save</source>
+   <translation>Speichern</translation>
   </message>
   <message>
    <source>Save expression</source>
@@ -1852,6 +1872,10 @@
    <translation>Alle beendeten Aufträge von der Liste nehmen; die Dateien bleiben</translation>
   </message>
   <message>
+   <source>Take files that were downloaded otherwise.</source>
+   <translation>Dateien nehmen, die anders geladen wurden.</translation>
+  </message>
+  <message>
    <source>Take off the list</source>
    <translation>Von der Liste nehmen</translation>
   </message>
@@ -1960,10 +1984,6 @@
    <translation>Der Ausdruck wurde gelöscht.</translation>
   </message>
   <message>
-   <source>The expression was exported.</source>
-   <translation>Der Ausdruck wurde exportiert.</translation>
-  </message>
-  <message>
    <source>The expression was imported.</source>
    <translation>Der Ausdruck wurde importiert.</translation>
   </message>
@@ -2028,8 +2048,8 @@
    <translation>Die Schwelle für ein Gesicht muss zwischen 0 und 1 liegen, nicht {0}.</translation>
   </message>
   <message>
-   <source>The preset was exported.</source>
-   <translation>Die Voreinstellung wurde exportiert.</translation>
+   <source>The preset was deleted.</source>
+   <translation>Die Voreinstellung wurde gelöscht.</translation>
   </message>
   <message>
    <source>The preset was imported.</source>
@@ -2136,8 +2156,16 @@
    <translation>Auf diesem Rechner gibt es keine virtuelle Kamera ({0}).</translation>
   </message>
   <message>
+   <source>There is one of this name; it will be replaced.</source>
+   <translation>Diesen Namen gibt es schon; der alte Inhalt wird ersetzt.</translation>
+  </message>
+  <message>
    <source>There is time left: the animated square was raised to {0} px.</source>
    <translation>Es ist Zeit übrig: Das bewegte Quadrat wurde auf {0} px vergrößert.</translation>
+  </message>
+  <message>
+   <source>These files are no longer there and were left out: {names}.</source>
+   <translation>Diese Dateien gibt es nicht mehr, sie wurden weggelassen: {names}.</translation>
   </message>
   <message>
    <source>This app can't download it.</source>
@@ -3248,8 +3276,20 @@
    <translation>{keys} ist mehrfach vergeben: {commands}</translation>
   </message>
   <message>
+   <source>{name} can't be written: what you set is lost at the end.</source>
+   <translation>{name} kann nicht geschrieben werden: was eingestellt ist, geht am Ende verloren.</translation>
+  </message>
+  <message>
+   <source>{name} drives; the others are among the drivers used before.</source>
+   <translation>{name} treibt an; die anderen stehen bei den zuletzt verwendeten Antrieben.</translation>
+  </message>
+  <message>
    <source>{name} is an input and can't be the output as well.</source>
    <translation>{name} ist eine Eingabe und kann nicht zugleich das Ergebnis sein.</translation>
+  </message>
+  <message>
+   <source>{name} is deleted for good.</source>
+   <translation>{name} wird endgültig gelöscht.</translation>
   </message>
   <message>
    <source>{name} is ready.</source>

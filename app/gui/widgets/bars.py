@@ -120,6 +120,12 @@ class TopBar(QWidget):
             line.addWidget(action_button(self._actions, name))
         return frame
 
+    def show_renderable(self, on: bool) -> None:
+        """Show whether there is anything to render."""
+        self.render_button.setEnabled(on)
+        hint = self._actions["render"].toolTip()
+        self.render_button.setToolTip(hint if on else f"{hint}\n{tr('Add a photo or a clip on the left.')}")
+
     def show_zoom(self, percent: int) -> None:
         """Show the zoom."""
         self.percent.setText(f"{percent} %")
@@ -264,6 +270,7 @@ class Transport(QWidget):
         self.setMinimumWidth(360)
         self._actions = actions
         self._paused, self._state = False, "idle"
+        self._problem = self._note = ""
         self._shown: tuple[object, ...] = ()
         self._place: Place | None = None
         self.play = action_button(actions, "play", 20)
@@ -362,8 +369,16 @@ class Transport(QWidget):
         """Show the state of the live pipeline."""
         self._state = state
         self._show_state()
-        if problem:
+        if problem or self.message.text() == self._problem:
             self.show_message(problem)
+        self._problem = problem
+
+    def show_note(self, text: str) -> None:
+        """Show what is to be known of the chosen portrait, once."""
+        if text != self._note:
+            self._note = text
+            if text:
+                self.show_message(text)
 
     def _show_state(self) -> None:
         paused = self._paused and self._state == "running"

@@ -308,7 +308,7 @@ class ComboBox(QComboBox):
         option.currentText = option.fontMetrics.elidedText(
             option.currentText,
             Qt.TextElideMode.ElideRight,
-            room - 4,  # type: ignore[attr-defined]
+            room - 4,
         )
         painter.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, option)
 

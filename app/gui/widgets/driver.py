@@ -55,7 +55,7 @@ class Thumb(QWidget):
         self.setCursor(Qt.CursorShape.PointingHandCursor)
         self.setToolTip(tr("Show drivers as pictures"))
         self._image: QImage | None = None
-        self._text = ""
+        self._text = self._note = ""
 
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:  # noqa: N802 - Qt's name
         """A click."""
@@ -69,8 +69,16 @@ class Thumb(QWidget):
 
     def show_text(self, text: str) -> None:
         """Show a text instead of a picture."""
-        self._text, self._image = text, None
+        self._text, self._image, self._note = text, None, ""
+        self.setAccessibleDescription(text)
         self.update()
+
+    def show_note(self, text: str) -> None:
+        """Show a text over the picture; empty for none."""
+        if text != self._note:
+            self._note = text
+            self.setAccessibleDescription(text)
+            self.update()
 
     def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802 - Qt's name
         """Draw the picture."""
@@ -91,6 +99,14 @@ class Thumb(QWidget):
         target = QRectF(left, top, size.width(), size.height())
         painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
         painter.drawImage(target, self._image)
+        if self._note:
+            self._draw_note(painter)
+
+    def _draw_note(self, painter: QPainter) -> None:
+        room = QRectF(0, self.height() - 26, self.width(), 26)
+        painter.fillRect(room, QColor(0, 0, 0, 170))
+        painter.setPen(QColor("#ffffff"))
+        painter.drawText(room, Qt.AlignmentFlag.AlignCenter, self._note)
 
 
 class DriverPanel(QWidget):
@@ -113,6 +129,7 @@ class DriverPanel(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self._files: dict[str, str] = {}
+        self._driver: Driver | None = None
         self._buttons: dict[str, QToolButton] = {}
         box = QVBoxLayout(self)
         box.setContentsMargins(0, 0, 0, 0)
@@ -201,7 +218,10 @@ class DriverPanel(QWidget):
 
     def show_driver(self, driver: Driver) -> None:
         """Show the driver in use."""
+        fresh, self._driver = driver != self._driver, driver
         self._kind: DriverKind = driver.kind
+        if fresh and driver.kind in ("file", "still", "camera"):
+            self.thumb.show_text(tr("Starting…"))  # the picture of the driver before says nothing any more
         if driver.kind not in ("sliders", "camera"):
             self._files[driver.kind] = driver.source
         self._buttons[driver.kind].setChecked(True)

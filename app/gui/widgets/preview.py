@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
+from PySide6.QtCore import QPointF, QRect, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import (
     QColor,
     QKeyEvent,
@@ -12,10 +12,11 @@ from PySide6.QtGui import (
     QPainter,
     QPaintEvent,
     QPen,
+    QPixmap,
     QResizeEvent,
     QWheelEvent,
 )
-from PySide6.QtWidgets import QSizePolicy, QWidget
+from PySide6.QtWidgets import QLabel, QSizePolicy
 
 from app.gui import icons, pictures
 from app.gui.pictures import Pixels, Tile, Transform
@@ -86,8 +87,8 @@ def make_picture(result: Pixels, source: Pixels | None, driver: Pixels | None, l
     return Picture(shown, rest, beside, size, driver is not None)
 
 
-class Preview(QWidget):
-    """The stage.
+class Preview(QLabel):
+    """The stage; a label with a picture, as screen readers know it, that paints itself.
 
     Signals:
         layout_changed: Other tiles are needed.
@@ -101,12 +102,14 @@ class Preview(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.setObjectName("stage")
+        self.setPixmap(QPixmap(1, 1))
         self.setMinimumSize(QSize(280, 200))
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setMouseTracking(True)
         self.setAccessibleName(tr("Preview"))
-        self.setAccessibleDescription(tr("Plus and minus zoom, the arrow keys move, 0 fits, 1 shows single pixels."))
+        self._keys = tr("Plus and minus zoom, the arrow keys move, 0 fits, 1 shows single pixels.")
+        self.setAccessibleDescription(self._keys)
         self.view: View = "result"
         self.zoom = 0.0
         self.message, self.hint, self.sign = "", "", ""
@@ -121,7 +124,7 @@ class Preview(QWidget):
 
     # ---- state ----------------------------------------------------------------------------------------------------
     @property
-    def picture(self) -> Picture | None:
+    def picture(self) -> Picture | None:  # type: ignore[override]  # Qt's is no virtual function
         """What is shown."""
         return self._picture
 
@@ -140,6 +143,7 @@ class Preview(QWidget):
     def show_problem(self, text: str) -> None:
         """Show why the chosen portrait can't be animated; empty if it can."""
         self.problem = text
+        self.setAccessibleDescription(text or self._keys)
         self.update()
 
     def show_count(self, seconds: int) -> None:
@@ -225,11 +229,13 @@ class Preview(QWidget):
         painter.fillRect(self.rect(), QColor(c.stage))
         if self._picture is None and self.sign and not self.problem:
             self._draw_invitation(painter)
-        elif self._picture is None or self.problem:
-            painter.setPen(QColor(c.danger if self.problem else c.muted))
+        elif self.problem:
+            self._draw_problem(painter)
+        elif self._picture is None:
+            painter.setPen(QColor(c.muted))
             room = self.rect().adjusted(40, 20, -40, -20)
             flags = Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap
-            painter.drawText(room, flags, self.problem or self.message)
+            painter.drawText(room, flags, self.message)
         else:
             painter.save()
             self._draw_picture(painter, self._picture)
@@ -267,6 +273,18 @@ class Preview(QWidget):
         painter.setPen(QColor(c.muted))
         room = QRectF(box.left() + 16, middle.y() + 18, box.width() - 32, 44)
         painter.drawText(room, Qt.AlignmentFlag.AlignHCenter | Qt.TextFlag.TextWordWrap, self.hint)
+
+    def _draw_problem(self, painter: QPainter) -> None:
+        """A sign, and under it why the portrait does not move."""
+        c = colours()
+        width = min(520, self.width() - 48)
+        flags = Qt.AlignmentFlag.AlignHCenter | Qt.TextFlag.TextWordWrap
+        height = self.fontMetrics().boundingRect(QRect(0, 0, width, 1000), flags, self.problem).height()
+        top = max(8, (self.height() - height - 60) // 2)
+        sign = icons.pixmap("warning", c.warning, 40, self.devicePixelRatioF())
+        painter.drawPixmap(QPointF((self.width() - 40) / 2, top), sign)
+        painter.setPen(QColor(c.text))
+        painter.drawText(QRect((self.width() - width) // 2, top + 56, width, height + 8), flags, self.problem)
 
     def _draw_picture(self, painter: QPainter, picture: Picture) -> None:
         ratio = self.devicePixelRatioF()

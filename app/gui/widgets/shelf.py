@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from PySide6.QtCore import QSize, Qt, Signal
+from PySide6.QtCore import QPoint, QSize, Qt, Signal
 from PySide6.QtGui import QColor, QContextMenuEvent, QIcon, QImage, QPainter, QPainterPath, QPaintEvent, QPen, QPixmap
 from PySide6.QtWidgets import (
     QAbstractItemView,
@@ -18,6 +18,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from app.gui import icons
 from app.gui.session import Session
 from app.gui.translate import tr
 from app.gui.widgets.basic import colours
@@ -51,7 +52,7 @@ class _Delegate(QStyledItemDelegate):
         if status == "waiting":
             painter.fillRect(rect, QColor(0, 0, 0, 90))
         elif status == "failed":
-            painter.fillRect(rect, QColor(60, 0, 0, 130))
+            painter.fillRect(rect, QColor(60, 0, 0, 170))
         painter.setClipping(False)
         state = option.state
         if state & QStyle.StateFlag.State_Selected:
@@ -61,8 +62,8 @@ class _Delegate(QStyledItemDelegate):
             painter.setPen(QPen(QColor(c.faint), 1.5))
             painter.drawRoundedRect(rect.adjusted(-3, -3, 3, 3), 12, 12)
         if status == "failed":
-            painter.setPen(QPen(QColor(c.danger), 2))
-            painter.drawText(rect, Qt.AlignmentFlag.AlignCenter, "!")
+            sign = icons.pixmap("warning", "#ffb4b4", 26)
+            painter.drawPixmap(rect.center() - QPoint(13, 13), sign)
         painter.restore()
 
 

@@ -10,6 +10,8 @@ from app.gui.translate import tr
 from app.gui.widgets.basic import colours, paint_icon, tool_button
 
 SECONDS = 8
+LINES = 3  # messages at once
+LEVELS = ("info", "warning", "error")
 
 
 class Toast(QFrame):
@@ -22,6 +24,7 @@ class Toast(QFrame):
     def __init__(self, host: QWidget) -> None:
         super().__init__(host)
         self._host = host
+        self._lines: list[tuple[str, str]] = []
         self.setObjectName("banner")
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         self._icon = QLabel()
@@ -43,8 +46,12 @@ class Toast(QFrame):
         self.hide()
 
     def say(self, text: str, level: str = "info") -> None:
-        """Show a message for a while."""
+        """Show a message for a while; what still stands there from before stays above it."""
         c = colours()
+        lines = self._lines if self.isVisible() else []
+        self._lines = [*[line for line in lines if line[0] != text][1 - LINES :], (text, level)]
+        level = max((line[1] for line in self._lines), key=LEVELS.index)
+        text = "\n".join(line[0] for line in self._lines)
         icon, colour = {"warning": ("warning", c.warning), "error": ("warning", c.danger)}.get(level, ("info", c.muted))
         self._icon.setPixmap(icons.pixmap(icon, colour, 20))
         self.label.setText(text)

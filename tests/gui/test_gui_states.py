@@ -1,0 +1,236 @@
+"""What the window shows and allows in the states that nobody plans for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from PySide6.QtCore import QSettings
+from PySide6.QtWidgets import QPushButton
+from pytestqt.qtbot import QtBot
+
+from app.gui import store
+from app.gui.dialogs.crop import CropDialog
+from app.gui.dialogs.messages import NameDialog, QuestionDialog
+from app.gui.session import Driver, Session
+from app.gui.shortcuts import Actions
+from app.gui.window import MainWindow
+from app.media.writer import ClipWriter
+
+Make = Callable[..., MainWindow]
+NEEDS_PORTRAIT = ("render", "save_picture", "edit_crop", "record", "virtual_camera")
+
+
+def test_commands_that_need_a_portrait_are_grey_without_one(make_window: Make, small_session: Session) -> None:
+    window = make_window(small_session, start=False)
+    assert all(window.actions_[name].isEnabled() for name in (*NEEDS_PORTRAIT, "next_portrait"))
+    assert window.top.render_button.isEnabled()
+    window.commands.remove_portrait(0)
+    assert not window.actions_["next_portrait"].isEnabled()
+    window.commands.remove_portrait(0)
+    assert not any(window.actions_[name].isEnabled() for name in NEEDS_PORTRAIT)
+    assert not window.top.render_button.isEnabled()
+    assert "Add a photo" in window.top.render_button.toolTip()
+    window.actions_["undo"].trigger()
+    assert window.top.render_button.isEnabled()
+
+
+def test_reset_reaches_what_the_panel_shows_and_nothing_else(make_window: Make, small_session: Session) -> None:
+    session = small_session.with_live("mirror", False).with_live("picture_size", 640).with_value("engine", "mesh")
+    window = make_window(session.with_value("region", "lip"), start=False)
+    window.controls.reset_requested.emit("Live")
+    assert window.studio.session.live == {"mirror": False}
+    window.actions_["undo"].trigger()
+    window.actions_["reset_all"].trigger()
+    assert window.studio.session.live == {"mirror": False}
+    assert window.studio.session.values == {"engine": "mesh"}
+
+
+def test_names_get_an_ending_and_never_replace_unasked(tmp_path: Path) -> None:
+    endings = (".mp4", ".png")
+    assert store.with_ending(tmp_path / "a.MP4", endings, ".mp4") == (tmp_path / "a.MP4", True)
+    assert store.with_ending(tmp_path / "talk v1.5", endings, ".mp4") == (tmp_path / "talk v1.5.mp4", False)
+    (tmp_path / "talk.mp4").touch()
+    assert store.with_ending(tmp_path / "talk", endings, ".mp4") == (tmp_path / "talk 2.mp4", False)
+
+
+def test_outputs_that_run_are_known_to_the_window_in_another_language(
+    qtbot: QtBot, window: MainWindow, tmp_path: Path
+) -> None:
+    window.studio.outputs.start_recording(tmp_path / "live.mp4")
+    window.show_queue(True)
+    window.controls.show_advanced(True)
+    window.controls.sections["Crop"].button.setChecked(True)
+    window.save_state()
+    other = MainWindow(window.studio, window.theme, window.languages)
+    try:
+        other.show()
+        shown = other.actions_["record"].isChecked(), other.commands.recording, bool(other.busy_text())
+        queue = other.queue_panel.isVisible()
+        folds = other.controls.advanced, other.controls.sections["Crop"].is_open
+        other.actions_["record"].trigger()
+        running = other.studio.outputs.recording
+    finally:
+        window.studio.outputs.stop_recording()
+        other.replace_by()
+    assert shown == (True, True, True)
+    assert queue
+    assert folds == (True, True)
+    assert not running
+
+
+def test_saving_under_a_taken_name_says_so(qtbot: QtBot, theme: object) -> None:
+    dialog = NameDialog("Save preset", "Name", None, {"Mine"})
+    qtbot.addWidget(dialog)
+    dialog.show()
+    assert not dialog.save.isEnabled()
+    dialog.edit.setText("other")
+    assert dialog.save.isEnabled()
+    assert dialog.note.isHidden()
+    dialog.edit.setText(" mine. ")
+    assert dialog.note.isVisible()
+    assert dialog.save.text() == "Replace"
+    dialog.edit.setText("???")
+    assert not dialog.save.isEnabled()
+
+
+def test_presets_are_deleted_after_a_question(qtbot: QtBot, window: MainWindow) -> None:
+    path = store.save_preset("Mine", {"region": "eyes"})
+    window.commands.list_saved()
+    qtbot.waitUntil(lambda: [preset.name for preset in window.commands.presets] == ["Mine"])
+    window.commands._delete("Mine", path, "gone")
+    question = window.commands.dialogs[-1]
+    assert isinstance(question, QuestionDialog)
+    question.reject()
+    assert path.exists()
+    window.commands._delete("Mine", path, "gone")
+    question = window.commands.dialogs[-1]
+    assert isinstance(question, QuestionDialog)
+    question.action.click()
+    qtbot.waitUntil(lambda: window.commands.presets == [])
+    assert not path.exists()
+
+
+def test_files_that_are_gone_are_told_at_the_start(
+    make_window: Make, small_session: Session, settings: QSettings, tmp_path: Path
+) -> None:
+    data = replace(small_session, driver=Driver("file", str(tmp_path / "gone.mp4"))).to_dict()
+    data["portraits"][0]["path"] = str(tmp_path / "gone.jpg")
+    settings.setValue("session", json.dumps(data))
+    window = make_window(start=False)
+    assert [Path(item.path).name for item in window.studio.session.portraits] == ["b.jpg"]
+    assert window.toast.isVisible()
+    assert "gone.jpg, gone.mp4" in window.toast.label.text()
+
+
+def test_settings_that_cannot_be_written_are_told_once(
+    make_window: Make, small_session: Session, own_config: Path
+) -> None:
+    (own_config / "window.ini").mkdir(parents=True)  # also root can't write a file of this name
+    window = make_window(small_session, start=False)
+    said: list[str] = []
+    window.studio.said.connect(lambda _, text: said.append(text))
+    window.studio.save()
+    window.studio.save()
+    assert len(said) == 1
+    assert "window.ini" in said[0]
+
+
+def test_crop_dialog_of_a_file_that_is_gone(
+    qtbot: QtBot, make_window: Make, small_session: Session, tmp_path: Path
+) -> None:
+    item = replace(small_session.portraits[0], path=str(tmp_path / "gone.jpg"))
+    window = make_window(replace(small_session, portraits=(item,)), start=False)
+    window.commands.edit_crop_of(0)
+    dialog = window.commands.dialogs[0]
+    assert isinstance(dialog, CropDialog)
+    qtbot.waitUntil(lambda: "gone.jpg" in dialog.view.message, timeout=10000)
+    assert not any(widget.isEnabled() for widget in (dialog._ok, dialog.follow, dialog.faces, dialog.fields["x"]))
+    dialog.reject()
+
+
+def test_a_camera_that_is_not_there_leaves_no_picture_of_the_driver_before(
+    qtbot: QtBot, window: MainWindow, clip_driver: Driver
+) -> None:
+    thumb = window.side.driver.thumb
+    window.studio.set_driver(clip_driver)
+    qtbot.waitUntil(lambda: thumb._image is not None, timeout=20000)
+    window.studio.set_driver(Driver("camera", "no such camera"))
+    assert thumb._image is None
+    qtbot.waitUntil(lambda: thumb._text == "No picture", timeout=20000)
+    close = [b for b in window.last_error.findChildren(QPushButton) if b.text() == "Close"]
+    assert window.last_error.focusWidget() is close[0]
+    window.last_error.close()
+    window.studio.set_slider("smile", 0.5)
+    qtbot.wait(150)
+    assert thumb._image is None
+
+
+def test_a_driver_without_a_face_is_told(qtbot: QtBot, window: MainWindow, tmp_path: Path, black_clip: Path) -> None:
+    thumb = window.side.driver.thumb
+    window.studio.set_driver(Driver("file", str(black_clip)))
+    assert thumb._image is None
+    qtbot.waitUntil(lambda: thumb._note == "No face is seen", timeout=20000)
+    window.studio.set_driver(Driver())
+    assert thumb._note == ""
+
+
+@pytest.fixture
+def black_clip(tmp_path: Path) -> Path:
+    """A second of black."""
+    from fractions import Fraction
+
+    import numpy as np
+
+    path = tmp_path / "black.mp4"
+    writer = ClipWriter(path, (64, 64), Fraction(20), Fraction(1, 20))
+    for index in range(20):
+        writer.write(np.zeros((64, 64, 3), np.uint8), Fraction(index, 20))
+    writer.finish()
+    return path
+
+
+def test_kept_keys_win_over_a_default_that_came_later(window: MainWindow, settings: QSettings) -> None:
+    settings.setValue("keys/play", "Ctrl+O")
+    settings.setValue("keys/loop", "Ctrl+O")  # written by hand
+    again = Actions(window, settings, window.commands.handlers())
+    assert again.keys()["play"] == "Ctrl+O"
+    assert again.keys()["add_portrait"] == ""
+    assert again.keys()["loop"] == "L"
+    settings.remove("keys")
+
+
+def test_messages_do_not_hide_each_other(window: MainWindow) -> None:
+    window.toast.say("one", "warning")
+    window.toast.say("two")
+    window.toast.say("one", "warning")
+    assert window.toast.label.text() == "two\none"
+    for text in ("three", "four"):
+        window.toast.say(text)
+    assert window.toast.label.text() == "one\nthree\nfour"
+    window.toast.hide()
+    window.toast.say("alone")
+    assert window.toast.label.text() == "alone"
+
+
+def test_several_clips_at_once_are_not_lost(window: MainWindow, small_media: Path, tmp_path: Path) -> None:
+    more = tmp_path / "more.mp4"
+    more.write_bytes((small_media / "clip.mp4").read_bytes())
+    window.commands.take_files([str(small_media / "clip.mp4"), str(more)], "")
+    assert window.studio.session.driver.source == str(small_media / "clip.mp4")
+    assert str(more) in window.studio.recent("drivers")
+    assert "clip.mp4" in window.toast.label.text()
+
+
+def test_a_problem_that_is_over_is_no_longer_shown(window: MainWindow) -> None:
+    transport = window.transport
+    transport.show_state("waiting", "The camera is gone.")
+    assert transport.message.text() == "The camera is gone."
+    transport.show_state("running", "")
+    assert transport.message.text() == ""
+    transport.show_message("x is ready.")
+    transport.show_state("running", "")
+    assert transport.message.text() == "x is ready."

@@ -258,6 +258,7 @@ class PlayerDriver(Driver):
         self._frames: Any = None
         self._base = 0.0  # clock at which the first frame would have been due
         self._time: Fraction | None = None  # of the frame given out last
+        self._late: Shot | None = None  # frame left out after it
         self._count = 0
         self._rebase = True
 
@@ -305,10 +306,16 @@ class PlayerDriver(Driver):
                 continue
             else:
                 found = next(self._frames, None)
+            last = found is None and not self._playback.place.loop
+            if last and self._late is not None:
+                found = self._late  # a clip ends on its last frame, however late that is
+            elif found is not None and not self._due(found[0], jump):
+                self._late = found
+                continue
             if found is None:
                 jump = self._end() or jump
-            elif self._due(found[0], jump):
-                self._time = found[0]
+            else:
+                self._time, self._late = found[0], None
                 self._playback.stand(found[0])
                 self._count += 1
                 return Captured(
@@ -351,6 +358,7 @@ class PlayerDriver(Driver):
         from app.media.prefetch import Prefetch
 
         self._let_go()
+        self._late = None
         frames = self._opened.frames(start)
         self._frames = Prefetch(frames, AHEAD) if self._engine is None else frames
         self._rebase = not on

@@ -67,7 +67,7 @@ def chain(overlap: bool, wait: Callable[[threading.Event], bool]) -> list[tuple[
 
 
 def test_a_stage_runs_while_the_next_one_works() -> None:
-    assert chain(True, lambda event: event.wait(20)) == [(i, True) for i in range(5)]
+    assert chain(True, lambda event: event.wait(60)) == [(i, True) for i in range(5)]
 
 
 def test_in_turn_without_overlap() -> None:

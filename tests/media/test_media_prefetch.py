@@ -42,7 +42,7 @@ def test_never_more_than_the_depth_ahead() -> None:
 
     with prefetch(source(), 3) as items:
         assert next(items) == 0
-        assert room.wait(5)  # one taken, three waiting, one in hand
+        assert room.wait(60)  # one taken, three waiting, one in hand
         assert len(drawn) == 5
         for k in range(1, 50):
             assert next(items) == k

@@ -646,7 +646,7 @@ def test_full_disk_is_one_sentence_and_leaves_nothing(tmp_path: Path, name: str)
     script = FULL.replace("(96, 128, 3)", "(960, 1280, 3)").replace("(128, 96)", "(1280, 960)") if small == 1 else FULL
     done = subprocess.run(
         [sys.executable, "-c", script, str(tmp_path / name), str(small)],
-        capture_output=True, text=True, check=False, timeout=120, cwd=Path(__file__).parents[2],
+        capture_output=True, text=True, check=False, timeout=300, cwd=Path(__file__).parents[2],
     )  # fmt: skip
     assert done.returncode == 7, done.stderr
     assert "can't be written: the file would be larger" in done.stdout

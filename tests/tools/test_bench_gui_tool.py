@@ -42,7 +42,7 @@ def test_it_runs(tmp_path: Path) -> None:
     file = tmp_path / "figures.json"
     done = subprocess.run(
         [sys.executable, "tools/bench_gui.py", "--seconds", "2", "--warm", "1", "--crop", "192", "--json", str(file)],
-        cwd=ROOT, check=False, capture_output=True, text=True, timeout=120,
+        cwd=ROOT, check=False, capture_output=True, text=True, timeout=300,
     )  # fmt: skip
     assert done.returncode in (0, 1), done.stderr
     result = json.loads(file.read_text(encoding="utf-8"))

@@ -19,7 +19,7 @@ from app.jobs.runner import RunnerProcess
 from app.jobs.worker import settle
 
 
-def wait(condition: Callable[[], object], seconds: float = 60.0) -> None:
+def wait(condition: Callable[[], object], seconds: float = 300.0) -> None:
     """Wait until a condition holds."""
     end = time.monotonic() + seconds
     while not condition():

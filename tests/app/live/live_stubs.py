@@ -20,7 +20,7 @@ from models.face import Face
 K = 4
 ALL = np.ones((K, 3), bool)
 NONE = np.zeros((K, 3), bool)
-WAIT = 20.0  # seconds after which a test gives up; never reached when things work
+WAIT = 60.0  # seconds after which a test gives up; never reached when things work
 
 
 class Clock:

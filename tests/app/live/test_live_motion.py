@@ -57,10 +57,10 @@ class TestSlot:
     def test_a_waiting_taker_wakes(self, wake: str) -> None:
         slot: Slot[int] = Slot()
         got: list[int | None] = []
-        thread = threading.Thread(target=lambda: got.append(slot.take(20)))
+        thread = threading.Thread(target=lambda: got.append(slot.take(60)))
         thread.start()
         getattr(slot, wake)()
-        thread.join(20)
+        thread.join(60)
         assert got == [None]
 
 

@@ -170,6 +170,19 @@ def test_without_a_loop_it_ends_on_the_last_frame_and_plays_again_from_the_first
     assert number(player.read()) == 1
 
 
+@pytest.mark.parametrize("late", [0.25, 5.0])
+def test_without_a_loop_it_ends_on_the_last_frame_however_late(play: Any, late: float) -> None:
+    player, knobs, clock = play(loop=False)
+    for _ in range(COUNT - 3):
+        player.read()
+    clock.now += late
+    while (seen := number(player.read())) < COUNT - 1:
+        assert seen >= COUNT - 3
+    knobs.later.append(lambda: knobs.pause(False))
+    assert number(player.read()) == 0  # it stood still and began anew
+    assert number(player.read()) == 1
+
+
 def test_late_frames_are_left_out_and_a_long_sleep_is_forgotten(play: Any) -> None:
     player, _, clock = play()
     player.read()
@@ -190,7 +203,7 @@ def test_cancel_ends_a_player_that_stands_still(clip: Path) -> None:
     thread = threading.Thread(target=lambda: got.append(player.read()))
     thread.start()
     player.cancel()
-    thread.join(10)
+    thread.join(60)
     assert got == [None]
     assert player.cancelled
     player.close()

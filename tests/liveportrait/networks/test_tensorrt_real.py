@@ -270,7 +270,7 @@ def test_ctrl_c_on_the_command_line(made, weights_folder, tmp_path):
             process.send_signal(signal.SIGINT)
             break
     rest = process.stderr.read()
-    assert process.wait(timeout=60) == 4
+    assert process.wait(timeout=300) == 4
     assert rest.splitlines()[-1] == "animate: error: Stopped; what was compiled before is kept."
     process.stderr.close()
     assert {entry.key.network for entry in EngineCache(tmp_path / "engines").entries()} == {"appearance", "motion"}

@@ -119,7 +119,7 @@ def draw_mouth(layer: MouthLayer, out: Image, vertices: Float, layout: Layout, p
     # Grown by a pixel or two: at the seam the source shows a dark line or a row of teeth, which would be stretched.
     # Hardly parted lips are not grown, or they would look twice as open.
     inside = polygon_mask(h, w, contour - low)
-    mask = cv2.GaussianBlur(inside, (0, 0), max(0.8, min(0.007, 0.12 * gap) * pose.scale))
+    mask = cv2.GaussianBlur(inside, (0, 0), max(0.8, min(0.007, 0.22 * gap) * pose.scale))
     mask = np.minimum(1.6 * mask, 1) * np.float32(strength)
     shadow = _lip_shadow(inside, min(LIP_SHADOW, 0.3 * gap) * pose.scale)
     interior = _cavity(layer, vertices, layout, pose, low, shadow, gap)
@@ -227,8 +227,8 @@ OWN_GROWTH = 1.2  # the photo's own teeth are stretched so far at most
 GUM = 0.03  # so far above the photo's own teeth, in face widths, gums are reached
 OPEN = 0.025  # lip gap in face widths from which on a source's mouth counts as open
 TEETH_DEPTH = 0.05  # front teeth lie this far behind the lips, face widths
-NARROW = 0.7  # teeth behind lips that are hardly parted lie so far in the dark
-SHADE_TINT = 0.8  # of the colour of the depth that shadows of the lip take on
+NARROW = 0.3  # teeth behind lips that are hardly parted lie so far in the dark
+SHADE_TINT = 0.2  # of the colour of the depth that shadows of the lip take on
 LIP_SHADOW = 0.016  # reach of the upper lip's shadow, face widths
 UPPER_EDGE = 0.011  # edge of the upper front teeth below the resting lip line, face widths
 LOWER_SHOWN = 0.022  # of the lower front teeth the lip lets see so much at most

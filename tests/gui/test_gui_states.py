@@ -147,25 +147,25 @@ def test_crop_dialog_of_a_file_that_is_gone(
     window.commands.edit_crop_of(0)
     dialog = window.commands.dialogs[0]
     assert isinstance(dialog, CropDialog)
-    qtbot.waitUntil(lambda: "gone.jpg" in dialog.view.message, timeout=10000)
+    qtbot.waitUntil(lambda: "gone.jpg" in dialog.view.message)
     assert not any(widget.isEnabled() for widget in (dialog._ok, dialog.follow, dialog.faces, dialog.fields["x"]))
     dialog.reject()
 
 
 def test_a_camera_that_is_not_there_leaves_no_picture_of_the_driver_before(
-    qtbot: QtBot, window: MainWindow, clip_driver: Driver
+    qtbot: QtBot, window: MainWindow, clip_driver: Driver, settled: Callable[[MainWindow], None]
 ) -> None:
     thumb = window.side.driver.thumb
     window.studio.set_driver(clip_driver)
-    qtbot.waitUntil(lambda: thumb._image is not None, timeout=20000)
+    qtbot.waitUntil(lambda: thumb._image is not None)
     window.studio.set_driver(Driver("camera", "no such camera"))
     assert thumb._image is None
-    qtbot.waitUntil(lambda: thumb._text == "No picture", timeout=20000)
+    qtbot.waitUntil(lambda: thumb._text == "No picture")
     close = [b for b in window.last_error.findChildren(QPushButton) if b.text() == "Close"]
     assert window.last_error.focusWidget() is close[0]
     window.last_error.close()
     window.studio.set_slider("smile", 0.5)
-    qtbot.wait(150)
+    settled(window)
     assert thumb._image is None
 
 
@@ -173,7 +173,7 @@ def test_a_driver_without_a_face_is_told(qtbot: QtBot, window: MainWindow, tmp_p
     thumb = window.side.driver.thumb
     window.studio.set_driver(Driver("file", str(black_clip)))
     assert thumb._image is None
-    qtbot.waitUntil(lambda: thumb._note == "No face is seen", timeout=20000)
+    qtbot.waitUntil(lambda: thumb._note == "No face is seen")
     window.studio.set_driver(Driver())
     assert thumb._note == ""
 

@@ -46,11 +46,13 @@ class EngineDialog(Dialog):
         self.resize(820, 620)
         self.engine = ComboBox()
         self.engine.setAccessibleName(tr("Engine"))
+        self.engine.setToolTip(tr("What draws the portrait"))
         self.engine.addItem(tr("Automatic: the best one that works here"), "auto")
         for spec in ENGINES:
             self.engine.addItem(f"{spec.name} – {tr(spec.summary)}", spec.name)
         self.device = ComboBox()
         self.device.setAccessibleName(tr("Device"))
+        self.device.setToolTip(tr("Where the engine computes"))
         self.engine.currentIndexChanged.connect(self._list_devices)
         self.engine.setCurrentIndex(max(0, self.engine.findData(engine)))
         self._list_devices()

@@ -2312,6 +2312,10 @@
    <translation>Wartet, bis es an der Reihe ist…</translation>
   </message>
   <message>
+   <source>What draws the portrait</source>
+   <translation>Was das Porträt zeichnet</translation>
+  </message>
+  <message>
    <source>What finds faces: embedded, insightface (if you have put its models there), auto (insightface if they are there), detect/NAME, such as detect/osa_nano, or the path of an .onnx file from tools/train_detector.py. Where it finds none, the embedded one is asked.</source>
    <translation>Womit Gesichter gefunden werden: embedded (eingebaut), insightface (wenn Sie dessen Modelle dort abgelegt haben), auto (insightface, wenn sie da sind), detect/NAME, etwa detect/osa_nano, oder der Pfad einer .onnx-Datei aus tools/train_detector.py. Wo nichts gefunden wird, sucht das eingebaute.</translation>
   </message>
@@ -2350,6 +2354,10 @@
   <message>
    <source>Where the animated square is used: template (all of it, with a soft border), matte (around the person; objects before the face stay in front where their colour gives them away), or a face parser, as parse/NAME or the path of its ONNX file (hands and objects before the face stay in front, hair over eyes and mouth on top).</source>
    <translation>Wo das animierte Quadrat benutzt wird: template (ganz, mit weichem Rand), matte (um die Person; Gegenstände vor dem Gesicht bleiben vorn, wo ihre Farbe sie verrät) oder ein Gesichtszerleger, als parse/NAME oder Pfad seiner ONNX-Datei (Hände und Gegenstände vor dem Gesicht bleiben vorn, Haar über Augen und Mund obenauf).</translation>
+  </message>
+  <message>
+   <source>Where the engine computes</source>
+   <translation>Wo die Engine rechnet</translation>
   </message>
   <message>
    <source>Whether this face moves.</source>

@@ -188,6 +188,7 @@ class TimeSlider(QSlider):
         self.setSingleStep(200)
         self.setPageStep(1000)
         self.setAccessibleName(tr("Position in the clip"))
+        self.setToolTip(tr("Position in the clip"))
         self.setCursor(Qt.CursorShape.PointingHandCursor)
         self.actionTriggered.connect(lambda _: self.sought.emit(self.sliderPosition()))
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from app.jobs import Entry, Summary
 
 PANEL = "Jobs"
+QUOTES = "Patterns stand in quotes, so that the shell leaves them alone: --sources 'in/*.jpg'."
 OWN = (
     "jobs", "sources", "drivings", "pairs", "resume", "queue", "workers", "fail_fast", "keep_going", "cluster",
     "cluster_cpus", "cluster_gpus", "cache", "schema", "dry_run", "preset", "debug",
@@ -76,7 +77,7 @@ def _entries(values: Mapping[str, Any], given: Mapping[str, Any]) -> tuple[str |
         return None, []
     if file:
         if sources or drivings or values["pairs"]:
-            raise UsageError("JOBS and --sources, --drivings or --pairs exclude each other.")
+            raise UsageError("JOBS and --sources, --drivings or --pairs exclude each other.", QUOTES)
         return os.path.abspath(file), read_jobs(Path(file), given, preset=preset)
     if not sources or not drivings:
         raise UsageError(
@@ -261,6 +262,11 @@ class _Bars:
     def close(self) -> None:
         """Take the bars off the screen."""
         self._progress.stop()
+
+
+def advise(arguments: Sequence[str], text: str) -> str:
+    """Better advice on a wrong command line than to read the help, or empty."""
+    return QUOTES if "unexpected extra" in text and {"--sources", "--drivings"} & set(arguments) else ""
 
 
 def _many(name: str, flags: Sequence[str], metavar: str, text: str) -> inspect.Parameter:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from collections.abc import Callable, Mapping
 from fractions import Fraction
 from pathlib import Path
@@ -48,6 +49,12 @@ def live(values: Mapping[str, Any]) -> int:
         return _window(photo, options, wanted, _given(values))
     from app.media.virtual_camera import INSTALL, how_to, package_missing
 
+    for name in _parts(options):
+        _check_part(Path(name))
+    if wanted.microphone and importlib.util.find_spec("sounddevice") is None:
+        from app.media.microphone import INSTALL as HOW
+
+        raise MissingError("--microphone: recording it needs the package sounddevice.", HOW)
     if wanted.vcam and package_missing():
         raise MissingError("--vcam: the virtual camera needs the package pyvirtualcam.", f"{INSTALL} {how_to()}")
     from app.cli.animate import stop_on_signals
@@ -142,9 +149,29 @@ def run_session(
 
 def _inputs(photo: Path, options: RenderOptions, live: LiveOptions) -> list[Path]:
     """Files that the session reads."""
+    return [photo, *(Path(name) for name in (live.camera, *_parts(options)) if name)]
+
+
+def _parts(options: RenderOptions) -> list[str]:
+    """Files that drive parts of the face."""
     chosen = options.input
-    parts = (chosen.pose_from, chosen.exp_from, chosen.lips_from, chosen.eyes_from)
-    return [photo, *(Path(name) for name in (live.camera, *parts) if name)]
+    return [name for name in (chosen.pose_from, chosen.exp_from, chosen.lips_from, chosen.eyes_from) if name]
+
+
+def _check_part(path: Path) -> None:
+    """Check a file that drives a part of the face: the window tells later, a command that was typed at once.
+
+    Raises:
+        AppError: It can't be read.
+    """
+    from app.media.reader import open_clip
+    from app.render.template import open_template
+    from liveportrait.template import is_template
+
+    if is_template(path):
+        open_template(path)
+    else:
+        open_clip(path).close()
 
 
 def _await(session: LiveSession, token: CancelToken, ready: Callable[[], bool], timeout: float = START) -> bool:
@@ -165,8 +192,8 @@ def _await_first(session: LiveSession, token: CancelToken, virtual: bool) -> Non
         AppError: The driver gives none, or the virtual camera can't be opened.
     """
 
-    def shown() -> bool:
-        return any(s.name == "none" and s.shown for s in session.sinks)
+    def shown() -> bool:  # the portrait at rest does not count
+        return session.stats().captured > 0 and any(s.name == "none" and s.shown for s in session.sinks)
 
     def over() -> bool:
         broken = session.driver_error is not None and session.driver is not None and session.driver.kind != "camera"

@@ -136,7 +136,12 @@ def invoke(command: typer.Typer, name: str, arguments: list[str]) -> int:
             return int(ExitCode.USAGE)
         if hasattr(error, "format_message") and hasattr(error, "exit_code"):
             text = error.format_message().strip()
-            raise UsageError(text if text.endswith((".", "?")) else f"{text}.", f"See {name} --help.") from None
+            hint = f"See {name} --help."
+            if name.endswith(" batch"):
+                from app.cli.batch import advise
+
+                hint = advise(arguments, text) or hint
+            raise UsageError(text if text.endswith((".", "?")) else f"{text}.", hint) from None
         if type(error).__name__ == "Abort":
             raise KeyboardInterrupt from None
         raise

@@ -16,7 +16,7 @@ from app.jobs.hashes import input_files, settled
 from app.jobs.locate import Located, read_located
 from app.options import RenderOptions, check_values, find_option, json_schema
 from app.presets import find_preset, resolve
-from app.render.job import Job, output_path, stem_of
+from app.render.job import STILL_SUFFIXES, Job, output_path, stem_of
 from models.registry import natural_key
 
 SCHEMA_VERSION: Final = 1
@@ -401,6 +401,10 @@ class _Resolver:
             (first, alpha), (second, _) = self._kind(source), self._kind(driving)
             still = first in ("image", "animation") and second == "image"
         path = output_path(job, still=still, alpha=alpha, engine=options.program.engine)
+        if path.suffix.lower() not in STILL_SUFFIXES:
+            from app.media.writer import clip_kind
+
+            clip_kind(Path(path.name), options.output.codec)
         return f"{scheme}://{path.as_posix()}" if mark else os.path.abspath(path)
 
     def _kind(self, path: Path) -> tuple[str, bool]:

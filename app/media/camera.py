@@ -193,6 +193,7 @@ def open_capture(index: int, backend: str, settings: Sequence[int]) -> Capture:
         backend: Name of cv2's back end, such as "V4L2".
         settings: Pairs of property and value, taken over before the stream starts.
     """
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # what fails is said in a sentence of our own
     return cv2.VideoCapture(index, getattr(cv2, f"CAP_{backend}"), list(settings))
 
 

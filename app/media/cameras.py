@@ -140,7 +140,7 @@ def find_camera(text: str, devices: list[CameraDevice] | None = None) -> CameraD
         if not present:
             raise MediaError("No camera was found.", "Connect one, or name a video file as the camera.")
         return present[0]
-    number = re.fullmatch(r"(?:/dev/video)?(\d+)", wanted)
+    number = re.fullmatch(r"(?:/dev/video)?([0-9]{1,4})", wanted)
     if number is not None:
         index = int(number.group(1))
         for device in present:
@@ -148,7 +148,7 @@ def find_camera(text: str, devices: list[CameraDevice] | None = None) -> CameraD
                 return device
         if present:
             raise MediaError(f"There is no camera {index}.", _choices(present))
-        return CameraDevice(f"camera {index}", f"number {index}", index, listed=False)
+        return CameraDevice(f"{index}", f"number {index}", index, listed=False)
     exact = [d for d in present if d.name.lower() == wanted.lower()]
     close = exact or [d for d in present if wanted.lower() in d.name.lower()]
     if len(close) == 1:

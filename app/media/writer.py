@@ -45,7 +45,7 @@ def check_clip(
         UsageError: The name or codec can't be used, a file exists, or it is an input.
         MediaError: The folder is missing or can't be written.
     """
-    kind = _kind(path, codec, alpha)
+    kind = clip_kind(path, codec, alpha)
     own = _members(inputs)
     if kind != "sequence":
         files.check_output(path, overwrite, own)
@@ -78,7 +78,12 @@ def _members(inputs: Iterable[str | Path]) -> list[Path]:
     return [one for given in inputs for one in members(Path(given))]
 
 
-def _kind(path: Path, codec: str, alpha: bool) -> Kind:
+def clip_kind(path: Path, codec: str = "auto", alpha: bool = False) -> Kind:
+    """What a name and a codec stand for.
+
+    Raises:
+        UsageError: They don't go together, or can't be written.
+    """
     suffix = path.suffix.lower()
     if PATTERN.search(path.name) and suffix in images.WRITABLE:
         return "sequence"

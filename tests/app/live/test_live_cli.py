@@ -159,3 +159,28 @@ def test_live_options_are_checked() -> None:
     for text in ("8x8", "1280", "axb", "99999x1"):
         with pytest.raises(ValueError, match="not a size"):
             parse_size(text)
+
+
+def test_camera_that_never_opens_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
+    """The portrait at rest, which is shown meanwhile, is no success."""
+    code, _, err = run(capsys, PHOTO, "--camera", "987", "--no-window", "--seconds", 0.2, "--picture-size", 200)
+    assert code == 1
+    assert "error: The camera 987 gives no picture" in err or "error: There is no camera 987" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "text"),
+    [
+        (("--lips-from", "gone.mp4"), 1, "gone.mp4 can't be read: it does not exist"),
+        (("--pose-from", "gone.motion"), 1, "gone.motion can't be read: it does not exist"),
+        (("--record", str(CLIP), "--overwrite"), 2, "driving.mp4 is an input and can't be the output as well"),
+    ],
+)
+def test_files_are_checked_before_the_session(
+    capsys: pytest.CaptureFixture[str], words: tuple[str, ...], code: int, text: str
+) -> None:
+    before = CLIP.stat().st_mtime_ns
+    found, _, err = run(capsys, PHOTO, "--camera", CLIP, "--no-window", "--seconds", 0.2, *words)
+    assert found == code
+    assert text in err
+    assert CLIP.stat().st_mtime_ns == before

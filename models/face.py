@@ -49,6 +49,9 @@ clips and portraits up to 0.021, 24 px faces with noise 0.034; 497 false reading
 this, median 0.08."""
 TRACKED_SPREAD: Final = 0.05
 """The same for a face that is followed: it was seen before, so a blurred or half-hidden frame gets the benefit."""
+ALIKE: Final = 0.95
+"""Share of the largest face's size from which another one is as good as equally large: readings of one face at other
+sizes of the picture differ by 1-2 %."""
 LOOKS: Final = 4
 """Most looks until the region settles."""
 
@@ -151,8 +154,9 @@ def select_face(faces: Sequence[Face], choice: str, size: tuple[int, int]) -> Fa
 
     Args:
         faces: Faces of one picture, as FaceTracker.detect returns them (largest first).
-        choice: "largest", "left" (leftmost), "right", "centre" (nearest to the middle), a number counted from 1 in
-            order of size, or "x,y": the face at that pixel, else the nearest one.
+        choice: "largest" (of those that are as good as equally large the one nearest to the middle, so that a preview
+            of another size takes the same one), "left" (leftmost), "right", "centre" (nearest to the middle), a number
+            counted from 1 in order of size, or "x,y": the face at that pixel, else the nearest one.
         size: (width, height) of the picture.
 
     Raises:
@@ -163,7 +167,9 @@ def select_face(faces: Sequence[Face], choice: str, size: tuple[int, int]) -> Fa
     count = f"the picture has {len(faces)} face{'s' if len(faces) > 1 else ''}"
     name = choice.strip().lower()
     if name == "largest":
-        return max(faces, key=lambda face: face.size)
+        most = max(face.size for face in faces)
+        alike = [face for face in faces if face.size >= ALIKE * most]
+        return _nearest(alike, (size[0] - 1) / 2, (size[1] - 1) / 2)
     if name in ("left", "right"):
         return (min if name == "left" else max)(faces, key=lambda face: float(face.centre[0]))
     if name in ("centre", "center"):

@@ -464,6 +464,8 @@ class Commands(SavedCommands):
             path, _ = store.with_ending(Path(name), RECORDINGS, ".mp4")
             self.studio.settings.setValue("folders/output", str(path.parent))
             self._try(partial(self.outputs.start_recording, path))
+            if self.outputs.recording:
+                self.window.transport.show_message(tr("Recording to {name}", name=path.name))
         self.show_sinks()
 
     def virtual_camera(self, on: bool) -> None:

@@ -310,7 +310,9 @@ class MainWindow(QMainWindow):
         settings = self.studio.settings
         geometry = settings.value("window/geometry")
         if not (isinstance(geometry, QByteArray) and self.restoreGeometry(geometry)):
-            self.resize(within(QSize(1280, 800), self.screen().availableGeometry()))
+            room = self.screen().availableGeometry()
+            wanted = QSize(min(1760, 3 * room.width() // 4), min(1100, 3 * room.height() // 4))
+            self.resize(within(wanted.expandedTo(QSize(1280, 800)), room))
         for name, splitter in (("split", self.split), ("middle", self.middle)):
             state = settings.value(f"window/{name}")
             if isinstance(state, QByteArray):

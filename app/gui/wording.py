@@ -41,10 +41,15 @@ def patterns(texts: Mapping[str, str]) -> list[Pattern]:
         pieces = PLACE.split(source)
         if len(pieces) > 1:
             literal = sum(len(piece) for piece in pieces[::2])
-            shape = "".join(f"(?P<p{piece}>.+?)" if i % 2 else re.escape(piece) for i, piece in enumerate(pieces))
+            shape = "".join(_place(pieces, i) if i % 2 else re.escape(piece) for i, piece in enumerate(pieces))
             found.append((literal, re.compile(shape, re.DOTALL), target))
     found.sort(key=lambda entry: -entry[0])
     return [(shape, target) for _, shape, target in found]
+
+
+def _place(pieces: list[str], index: int) -> str:
+    """What stands in a place; one that hangs on to a word, such as "{0} s{1}", may be empty."""
+    return f"(?P<p{pieces[index]}>{'.*?' if pieces[index - 1][-1:].isalnum() else '.+?'})"
 
 
 @lru_cache(maxsize=4)

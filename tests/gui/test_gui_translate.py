@@ -96,6 +96,7 @@ def test_window_is_german_throughout(make_window: Callable[..., MainWindow]) -> 
         ("/a.mp4: no face was found for 3 of 40 frames; the motion was held and eased to neutral there.",
          "/a.mp4: in 3 von 40 Bildern wurde kein Gesicht gefunden; die Bewegung wurde dort gehalten und zur Ruhe "
          "geführt."),
+        ("Recorded /tmp/a.mp4 (31 frames, 1.2 s).", "Aufgenommen: /tmp/a.mp4 (31 Bilder, 1.2 s)."),
         ("", ""),
     ],
 )  # fmt: skip

@@ -111,6 +111,14 @@ def test_select_face(choice: str, index: int):
     assert select_face(FACES, choice, SIZE) is FACES[index]
 
 
+@pytest.mark.parametrize("sizes", [(101, 100, 99), (99, 100, 101), (100, 104, 97)])
+def test_of_faces_that_are_alike_in_size_the_middle_one_is_taken(sizes: tuple[int, int, int]):
+    faces = [square(x, 200, size) for x, size in zip((100, 320, 540), sizes, strict=True)]
+    assert select_face(faces, "largest", SIZE) is faces[1]
+    faces[2] = square(540, 200, 120)
+    assert select_face(faces, "largest", SIZE) is faces[2]
+
+
 def test_a_point_in_two_boxes_means_the_nearer_face():
     inner = square(330, 210, 60)
     assert select_face([FACES[0], inner], "335,215", SIZE) is inner

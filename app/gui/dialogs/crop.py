@@ -391,7 +391,7 @@ class CropDialog(Dialog):
         face, crop, drivers = self.item.face, "", ""
         if self._loaded is not None and self._chosen >= 0:
             faces = self._loaded.faces
-            largest = max(range(len(faces)), key=lambda i: faces[i].size)
+            largest = face_number(self._loaded, "largest")
             points = [f"{one.centre[0]:.0f},{one.centre[1]:.0f}" for one in faces]
             face = "largest" if self._chosen == largest else points[self._chosen]
             if self._several:

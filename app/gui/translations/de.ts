@@ -1540,6 +1540,10 @@
    <translation>Für Aufnahmen mit Mikrofon fehlt das Paket sounddevice.</translation>
   </message>
   <message>
+   <source>Recording to {name}</source>
+   <translation>Aufnahme in {name}</translation>
+  </message>
+  <message>
    <source>Redo</source>
    <translation>Wiederholen</translation>
   </message>

@@ -205,7 +205,7 @@ class QueuePanel(QWidget):
         super().__init__()
         self.setObjectName("queuePanel")
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
-        self.setMinimumHeight(110)
+        self.setMinimumHeight(136)
         self._queue = queue
         self.rows: dict[int, JobRow] = {}
         self.pause = self._chip(tr("Pause"), tr("Let the running job finish, and hold the others back"), queue.pause)

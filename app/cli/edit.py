@@ -28,6 +28,11 @@ USED: Final = (
     "crop_y", "crop_rotate", "paste_back", "output", "overwrite", "audio", "codec", "quality", "hardware",
     "background", "engine", "device", "precision", "animals", "threads", "max_crop", "json_lines", "quiet",
 )  # fmt: skip
+HELP: Final = {
+    "output": "File or folder to write; {source}, {engine} and {date} are filled in; the ending chooses the format: "
+    "mp4, mkv, mov, webm, gif, png, jpg, webp. Default: {source}--edited, or --retouched, in the current folder.",
+    "audio": "Whether a clip keeps its sound: driving and source keep it, none does not.",
+}
 OFFICIAL_SCALE: Final = 2.5  # side of the square over the face in the official editor
 DEBUG: Final = switch("debug", ["--debug"], "Show the traceback of an error.", "Program")
 
@@ -115,7 +120,7 @@ command(
     [
         argument("source", "SOURCE", "Photo or clip."),
         *_sliders(),
-        *(option_flag(info) for info in all_options() if info.name in USED),
+        *(option_flag(info, HELP.get(info.name, "")) for info in all_options() if info.name in USED),
         DEBUG,
     ],
     edit,

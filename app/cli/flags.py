@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Optional
 
 import typer
@@ -68,8 +69,14 @@ def switch(name: str, flags: Sequence[str], help_text: str, panel: str) -> Param
     return Parameter(name, Parameter.KEYWORD_ONLY, default=info, annotation=bool)
 
 
-def option_flag(option: OptionInfo) -> Parameter:
-    """The flag of a declared option; None if it isn't given, so that files and presets can be told from it."""
+def option_flag(option: OptionInfo, help_text: str = "") -> Parameter:
+    """The flag of a declared option; None if it isn't given, so that files and presets can be told from it.
+
+    Args:
+        option: Its declaration.
+        help_text: What it means for this command, if that differs from the declaration.
+    """
+    option = replace(option, help=help_text or option.help)
     shown = show_value(option.default) if option.default != "" else False
     if option.kind is bool:
         long = option.flags[-1]

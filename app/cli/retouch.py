@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from app.cli.edit import DEBUG, USED, run_edit, shared_options
+from app.cli.edit import DEBUG, HELP, USED, run_edit, shared_options
 from app.cli.flags import argument, command, make_app, option_flag, text_flag
 from app.errors import UsageError
 from app.options import all_options
@@ -51,7 +51,11 @@ command(
             "silent puts the mouth at rest. [silent]",
             "Retouch",
         ),
-        *(option_flag(info) for info in all_options() if info.name in USED and info.name not in LEFT_OUT),
+        *(
+            option_flag(info, HELP.get(info.name, ""))
+            for info in all_options()
+            if info.name in USED and info.name not in LEFT_OUT
+        ),
         DEBUG,
     ],
     retouch,

@@ -14,6 +14,11 @@ from app.options import find_option
 from app.presets import resolve
 
 MAKE_OPTIONS = ("output", "overwrite", "driving_face", "reference", "fps", "engine", "device", "json_lines", "quiet")
+HELP = {
+    "output": "File or folder to write; {driving}, {engine} and {date} are filled in. Default: {driving}.motion in the "
+    "current folder.",
+    "fps": "Frame rate of numbered pictures, as 25, 29.97 or 30000/1001; clips have their own.",
+}
 DEBUG = switch("debug", ["--debug"], "Show the traceback of an error.", "Program")
 
 app = make_app("Keep the motion of a clip as a small file that can drive any source again.")
@@ -71,7 +76,7 @@ command(
     app,
     [
         argument("driving", "DRIVING", "Video, photo, GIF or picture sequence that shows a face."),
-        *(option_flag(find_option(name)) for name in MAKE_OPTIONS),
+        *(option_flag(find_option(name), HELP.get(name, "")) for name in MAKE_OPTIONS),
         DEBUG,
     ],
     make,

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,6 +18,7 @@ from app.expressions import expression_from
 from app.media.audio import AudioSource
 from app.media.reader import ClipReader, open_clip
 from app.media.writer import check_clip, check_picture
+from app.options import parse_rate
 from app.render.job import (
     ENDINGS,
     STILL_SUFFIXES,
@@ -30,7 +32,7 @@ from app.render.job import (
 from app.render.output import Outputs, Target
 from app.render.parts import Parts
 from app.render.report import RenderReport
-from app.render.source import Pixels, Scene, SceneMaker, paste_all
+from app.render.source import Pixels, Scene, SceneMaker, paste_all, resample
 from app.render.timings import Timings
 from liveportrait.expression import Expression, express
 from liveportrait.official import official_express
@@ -38,6 +40,7 @@ from liveportrait.retouch import lip_offset, shifted, silent_keypoints, smoothed
 
 if TYPE_CHECKING:
     from app.events import CancelToken, EventStream
+    from app.media.reader import Frame
     from app.render.job import Job
     from liveportrait.engines.base import Engine, Portrait
     from liveportrait.options import AnimationOptions
@@ -73,7 +76,8 @@ def render_pose(
         AppError: Nothing was written; the sentence says why.
     """
     started = time.perf_counter()
-    with open_clip(job.source) as reader:
+    rate = parse_rate(job.options.input.fps)
+    with open_clip(job.source, rate=rate) as reader:
         moving = reader.info.kind in ("video", "sequence") and reader.info.frames != 1
         word = "edited" if lips is None else "retouched"
         output = edit_path(job, moving=moving, alpha=reader.info.has_alpha, word=word)
@@ -88,7 +92,10 @@ def render_pose(
 
         notes = maker.notes
         if moving:
-            stills = maker.moving(((frame.time, frame) for frame in reader), Timings())
+            frames: Iterator[tuple[Fraction, Frame]] = ((frame.time, frame) for frame in reader)
+            if rate is not None and reader.info.kind == "video":
+                frames = resample(frames, (k / rate for k in count()), hold=False, step=1 / reader.info.rate)
+            stills = maker.moving(frames, Timings())
         else:
             scene, notes = parts.scene(job, engine, lambda: (maker.still(next(iter(reader))), maker.notes))
             stills = iter([(Fraction(0), scene)])
@@ -211,15 +218,19 @@ def _write(
         raise MediaError(f"{job.source} holds no picture.")
     size = editor.size(first[0][1], reader)
     sound = AudioSource(job.source) if not picture and job.options.output.audio != "none" else None
+    asked = parse_rate(job.options.input.fps)
+    rate, unit, total = (info.rate, info.time_base, info.frames) if asked is None else (asked, None, None)
+    if asked is not None and info.duration is not None:
+        total = max(1, round(info.duration * asked))
     target = Target(
-        path=output, comparison=None, size=size, rate=info.rate, time_base=info.time_base, alpha=info.has_alpha,
+        path=output, comparison=None, size=size, rate=rate, time_base=unit, alpha=info.has_alpha,
         picture=picture, panels=(),
     )  # fmt: skip
     lost, message = 0, ""
     common: dict[str, Any] = {"side_by_side": None, "lost": 0, "size": size, "engine": editor.engine_name}
     with Outputs(target, job.options.output, sound if sound and sound.present else None, (job.source,)) as outputs:
         try:
-            with events.phase("render", info.frames, "Rendering") as phase:
+            with events.phase("render", total, "Rendering") as phase:
                 for (stamp, scene), keypoints in _from(first, scenes):
                     token.check()
                     lost += not scene.faces

@@ -125,6 +125,28 @@ def test_names_and_notes_of_an_edit(run_cli: Callable, listing: Callable) -> Non
     assert listing() == ["gap-auto.mp4", "slow-auto.motion"]
 
 
+def test_rate_of_an_edit(run_cli: Callable) -> None:
+    """A clip of 6 frames at 10 a second; numbered pictures have the rate that is given, or 25."""
+    for source, rate, frames in (("in/slow.mp4", "20", 12), ("in/slow.mp4", "5", 3), ("in/shots", "5", 3)):
+        done = run_cli("edit", source, "--smile", "0.5", "--fps", rate, "-o", "out.mp4", "--overwrite", "--json")
+        assert done.code == 0, done.err
+        with open_clip("out.mp4") as clip:
+            assert (clip.info.rate, sum(1 for _ in clip)) == (int(rate), frames), source
+        last = [e for e in map(json.loads, done.out.splitlines()) if e["event"] == "progress"][-1]
+        assert last["done"] == last["total"] == frames
+
+
+def test_help_speaks_of_the_command_itself(run_cli: Callable) -> None:
+    for words, right, wrong in (
+        (("edit", "--help"), "--edited", "{driving}"),
+        (("retouch", "--help"), "--retouched", "{driving}"),
+        (("template", "make", "--help"), "{driving}.motion", "{source}"),
+    ):
+        text = run_cli(*words).out
+        assert right in text
+        assert wrong not in text
+
+
 @pytest.mark.parametrize("lips", ["shut", "-1", "nan", "2"])
 def test_wrong_lips(run_cli: Callable, lips: str) -> None:
     done = run_cli("retouch", "in/slow.mp4", "--lips", lips)

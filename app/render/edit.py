@@ -73,7 +73,7 @@ def render_pose(
         parts: Where engine, tracker and encoded photo come from; None makes them for this job alone.
 
     Raises:
-        AppError: Nothing was written; the sentence says why.
+        AppError: Nothing was written; the sentence says why. A clip without any face is an error too.
     """
     started = time.perf_counter()
     rate = parse_rate(job.options.input.fps)
@@ -91,7 +91,9 @@ def render_pose(
         editor = Editor(job.options.animation, engine, expression, lips)
 
         notes = maker.notes
+        lead: Scene | None = None
         if moving:
+            lead = maker.first_moving(reader, token)
             frames: Iterator[tuple[Fraction, Frame]] = ((frame.time, frame) for frame in reader)
             if rate is not None and reader.info.kind == "video":
                 frames = resample(frames, (k / rate for k in count()), hold=False, step=1 / reader.info.rate)
@@ -100,7 +102,7 @@ def render_pose(
             scene, notes = parts.scene(job, engine, lambda: (maker.still(next(iter(reader))), maker.notes))
             stills = iter([(Fraction(0), scene)])
         scenes = editor.posed(stills)
-        report = _write(job, output, reader, editor, scenes, events, token)
+        report = _write(job, output, reader, editor, scenes, events, token, lead)
     notes = [*reader.notes, *notes, *report.notes]
     for sentence in notes:
         events.info(sentence)
@@ -195,7 +197,7 @@ class Editor:
         return np.zeros((side, side, scene.picture.shape[2]), np.uint8) if square is None else square
 
     def size(self, scene: Scene, reader: ClipReader) -> tuple[int, int]:
-        """Width and height of the result, from the first scene."""
+        """Width and height of the result, from the first scene with a face."""
         if self._options.paste_back:
             return reader.info.width, reader.info.height
         side = self._engine.crop_size if scene.face is None else int(scene.face.portrait.crop.shape[0])
@@ -210,13 +212,14 @@ def _write(
     scenes: Iterator[tuple[Still, list[Keypoints]]],
     events: EventStream,
     token: CancelToken,
+    lead: Scene | None,
 ) -> RenderReport:
     info = reader.info
     picture = output.suffix.lower() in STILL_SUFFIXES and not is_numbered(job)
     first = next(scenes, None)
     if first is None:
         raise MediaError(f"{job.source} holds no picture.")
-    size = editor.size(first[0][1], reader)
+    size = editor.size(lead or first[0][1], reader)
     sound = AudioSource(job.source) if not picture and job.options.output.audio != "none" else None
     asked = parse_rate(job.options.input.fps)
     rate, unit, total = (info.rate, info.time_base, info.frames) if asked is None else (asked, None, None)

@@ -125,6 +125,14 @@ def test_names_and_notes_of_an_edit(run_cli: Callable, listing: Callable) -> Non
     assert listing() == ["gap-auto.mp4", "slow-auto.motion"]
 
 
+def test_a_clip_without_a_face_is_no_edit(run_cli: Callable, listing: Callable) -> None:
+    for words in (("retouch", "in/no_face.mp4"), ("edit", "in/no_face.mp4", "--smile", "0.5")):
+        refused = run_cli(*words)
+        assert refused.code == 3
+        assert "in/no_face.mp4: no face was found in any of its 3 frames" in refused.err
+    assert listing() == []
+
+
 def test_rate_of_an_edit(run_cli: Callable) -> None:
     """A clip of 6 frames at 10 a second; numbered pictures have the rate that is given, or 25."""
     for source, rate, frames in (("in/slow.mp4", "20", 12), ("in/slow.mp4", "5", 3), ("in/shots", "5", 3)):

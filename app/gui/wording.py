@@ -30,6 +30,7 @@ IN_WINDOW: Final = {  # advice for the command line, and what it is in the windo
     "Add --overwrite to replace it.": mark("Choose another name."),
     "(--reference auto)": mark('("Neutral reference": auto)'),
 }  # fmt: skip
+GET_WEIGHTS: Final = re.compile(r"`animate models download [^`]*` or `animate models import FOLDER` gets (them|it)\.")
 COLUMNS: Final = 64  # of a tool tip
 Pattern = tuple[re.Pattern[str], str]
 
@@ -77,6 +78,7 @@ def say(text: str) -> str:
         return text
     for command_line, window in IN_WINDOW.items():
         text = text.replace(command_line, tr(window))
+    text = GET_WEIGHTS.sub(tr('"Model weights" in the menu gets them.'), text)
     return titled(text if language == "en" else translated(text, language))
 
 

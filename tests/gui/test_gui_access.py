@@ -36,6 +36,7 @@ from app.gui.session import Driver, PortraitItem, Session
 from app.gui.widgets.preview import Preview
 from app.gui.window import MainWindow
 from app.gui.wording import IN_WINDOW, folded, plain, say, titled
+from liveportrait.engines import HOW_TO_GET
 
 Make = Callable[..., MainWindow]
 CONTROLS = (
@@ -201,5 +202,8 @@ def test_the_window_names_what_it_shows_instead_of_flags(make_window: Make, smal
     assert [text for text in IN_WINDOW if text.strip() not in sources] == []
     window = make_window(Session((PortraitItem(str(small_media / "a.jpg")),)), language="de", start=False)
     assert "„Ausschnitt und Gesicht“ wählt" in say(advice)
+    weights = "its weights (model liveportrait/human) are not here. " + HOW_TO_GET.format("human")
+    assert "`" not in say(weights)
+    assert "Modellgewichte" in say(weights)
     for editor in window.controls.editors.values():
         assert "--" not in editor.toolTip()

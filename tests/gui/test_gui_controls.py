@@ -8,6 +8,7 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QAbstractButton, QComboBox, QLineEdit, QWidget
 from pytestqt.qtbot import QtBot
 
+from app.gui.dialogs.shortcuts import ShortcutsDialog
 from app.gui.session import Session
 from app.gui.widgets.basic import Switch, ValueSlider
 from app.gui.widgets.controls import ControlPanel, OptionEditor
@@ -166,6 +167,25 @@ def test_escape_leaves_the_full_screen(window: MainWindow) -> None:
     press(window.preview, Key.Key_Escape)
     assert not window.isFullScreen()
     assert not window.actions_["full_screen"].isChecked()
+
+
+def test_escape_and_backspace_in_the_sheet_of_keys(window: MainWindow) -> None:
+    window.actions_["shortcuts"].trigger()
+    sheet = window.commands.dialogs[-1]
+    assert isinstance(sheet, ShortcutsDialog)
+    edit = sheet.edits["paste"]
+    press(edit, Key.Key_O, Qt.KeyboardModifier.ControlModifier)
+    assert sheet.keys()["paste"] == "Ctrl+O"
+    assert not sheet._ok.isEnabled()
+    QTest.keyClick(edit, Key.Key_Escape)
+    assert sheet.keys()["paste"] == "Ctrl+V"
+    assert sheet._ok.isEnabled()
+    QTest.keyClick(edit, Key.Key_Backspace)
+    assert sheet.keys()["paste"] == ""
+    QTest.keyClick(edit, Key.Key_Escape)
+    assert sheet.isVisible()
+    QTest.keyClick(edit, Key.Key_Escape)
+    assert not sheet.isVisible()
 
 
 def test_a_double_click_on_a_slider_at_rest_leaves_no_step_behind(window: MainWindow) -> None:

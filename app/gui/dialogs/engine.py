@@ -148,7 +148,7 @@ class EngineDialog(Dialog):
             for column in range(3):
                 item = self.table.item(row, column)
                 if item is not None and column:
-                    room = QRect(0, 0, max(40, self.table.columnWidth(column) - 24), 10_000)
+                    room = QRect(0, 0, max(40, self.table.columnWidth(column) - 34), 10_000)
                     height = metrics.boundingRect(room, Qt.TextFlag.TextWordWrap, item.text()).height()
                     lines = max(lines, round(height / metrics.lineSpacing()))
             self.table.setRowHeight(row, lines * metrics.lineSpacing() + 20)

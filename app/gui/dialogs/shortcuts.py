@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt
-from PySide6.QtGui import QKeySequence
+from PySide6.QtGui import QFocusEvent, QKeyEvent, QKeySequence
 from PySide6.QtWidgets import (
     QDialogButtonBox,
     QFrame,
@@ -23,6 +23,38 @@ from app.gui.translate import tr
 PORTABLE = QKeySequence.SequenceFormat.PortableText
 
 
+class KeyEdit(QKeySequenceEdit):
+    """Takes one key with its modifiers; Escape takes a change back, Backspace and Delete leave the command without one.
+
+    Args:
+        keys: Keys to begin with.
+    """
+
+    def __init__(self, keys: QKeySequence) -> None:
+        super().__init__(keys)
+        self.setMaximumSequenceLength(1)
+        self.setClearButtonEnabled(True)
+        self._before = keys
+
+    def focusInEvent(self, event: QFocusEvent) -> None:  # noqa: N802 - Qt's name
+        """Remember what Escape brings back."""
+        self._before = self.keySequence()
+        super().focusInEvent(event)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802
+        """See the class."""
+        plain = event.modifiers() == Qt.KeyboardModifier.NoModifier
+        if plain and event.key() == Qt.Key.Key_Escape:
+            if self.keySequence() == self._before:
+                event.ignore()  # closes the sheet
+            else:
+                self.setKeySequence(self._before)
+        elif plain and event.key() in (Qt.Key.Key_Backspace, Qt.Key.Key_Delete):
+            self.clear()
+        else:
+            super().keyPressEvent(event)
+
+
 class ShortcutsDialog(Dialog):
     """Shows and changes the keys of all commands.
 
@@ -36,7 +68,7 @@ class ShortcutsDialog(Dialog):
         self._actions = actions
         self.setWindowTitle(tr("Keyboard shortcuts"))
         self.resize(560, 640)
-        self.edits: dict[str, QKeySequenceEdit] = {}
+        self.edits: dict[str, KeyEdit] = {}
         content = QWidget()
         grid = QGridLayout(content)
         grid.setContentsMargins(4, 4, 12, 4)
@@ -52,9 +84,7 @@ class ShortcutsDialog(Dialog):
                 head.setContentsMargins(0, 14 if row else 0, 0, 2)
                 grid.addWidget(head, row, 0, 1, 2)
                 row += 1
-            edit = QKeySequenceEdit(QKeySequence.fromString(keys[command.name], PORTABLE))
-            edit.setMaximumSequenceLength(1)
-            edit.setClearButtonEnabled(True)
+            edit = KeyEdit(QKeySequence.fromString(keys[command.name], PORTABLE))
             edit.setFixedWidth(190)
             edit.setAccessibleName(tr(command.text))
             edit.setToolTip(tr("Click here and press the new keys."))

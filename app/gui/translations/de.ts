@@ -8,6 +8,10 @@
    <translation> („Ausschnitt und Gesicht“ wählt)</translation>
   </message>
   <message>
+   <source>"Model weights" in the menu gets them.</source>
+   <translation>„Modellgewichte“ im Menü holt sie.</translation>
+  </message>
+  <message>
    <source>"{title}"</source>
    <translation>„{title}“</translation>
   </message>

@@ -6,6 +6,7 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from app.cli.output import PROGRAM, complain, say
@@ -42,6 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code (docs/cli.md lists them).
     """
     _open_streams()
+    _find_home()
     arguments = list(sys.argv[1:] if argv is None else argv)
     flags = arguments[: arguments.index("--")] if "--" in arguments else arguments
     try:
@@ -61,6 +63,14 @@ def _open_streams() -> None:
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode, encoding="utf-8"))
+
+
+def _find_home() -> None:
+    """A user without a home folder and a name, as in some containers, has no settings and keeps nothing."""
+    try:
+        Path.home()
+    except RuntimeError:
+        os.environ["HOME"] = os.sep
 
 
 def _homeless() -> bool:

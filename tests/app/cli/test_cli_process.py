@@ -151,6 +151,23 @@ def test_standard_streams_that_are_closed_or_full(here: Path) -> None:
 
 
 @unix
+def test_a_user_without_a_home(here: Path) -> None:
+    """No HOME and no entry among the system's users, as in containers: no settings, but everything else."""
+    code = (
+        "import pwd\n"
+        "def nobody(_): raise KeyError('uid not found')\n"
+        "pwd.getpwuid = nobody\n"
+        "from app.cli.main import main\n"
+        "raise SystemExit(main(['in/photo.jpg', 'in/other.jpg', '-o', 'out.png']) or main(['expression', 'list']))"
+    )
+    known = ("HOME", "PORTRAIT_ANIMATE_CONFIG", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_STATE_HOME")
+    environment = {name: value for name, value in os.environ.items() if name not in known}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (here / "out.png").exists()
+
+
+@unix
 def test_a_terminal_that_goes_away(here: Path) -> None:
     """The window of the terminal is closed: what was rendered is kept, as after Ctrl-C."""
     import pty

@@ -1,4 +1,4 @@
-"""Last stage: result and comparison clip, written together, kept or removed together."""
+"""Last stage: result and comparison clip, written together; what breaks off is removed together."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from app.errors import AppError
 from app.media.images import flatten, image_format, write_image
 from app.media.writer import ClipWriter
 from app.options import parse_colour
@@ -144,10 +145,18 @@ class Outputs:
             self._comparison.write(np.concatenate(shown, axis=1), time)
 
     def finish(self, end: Fraction | None) -> None:
-        """Complete the files under their names; the last frame lasts until ``end`` seconds."""
-        self._main.finish(end)
-        if self._comparison is not None:
+        """Complete the files under their names; the last frame lasts until ``end`` seconds.
+
+        Raises:
+            AppError: One of them can't be completed; a result that is complete is named.
+        """
+        path = self._main.finish(end)
+        if self._comparison is None:
+            return
+        try:
             self._comparison.finish(end)
+        except AppError as error:
+            raise type(error)(f"{error.message} The result itself is complete: {path}.", error.hint) from error
 
     def abort(self, keep: bool) -> Path | None:
         """Break off; what there is of the result stays as a playable file if ``keep``. Returns that file."""

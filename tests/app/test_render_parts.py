@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from app.errors import UsageError
-from app.options import RenderOptions
+from app.options import OutputOptions, RenderOptions
 from app.render.job import Job, fill_name, output_path, side_by_side_path, stem_of
 from app.render.motion import MotionSampler, smooth_track
-from app.render.output import fit
+from app.render.output import Outputs, Target, fit
 from app.render.source import resample
 from app.render.timings import LIMIT, Timings, percentile
 from app.render.track import MotionTrack
@@ -183,3 +183,20 @@ def test_fit_keeps_shape() -> None:
     assert (shown[:, 25:75] > 190).all()
     assert (shown[:, :24] == 0).all()
     assert fit(picture, 20, 40) is picture
+
+
+def test_a_comparison_that_fails_leaves_the_result(tmp_path: Path) -> None:
+    picture = np.zeros((32, 32, 3), np.uint8)
+    target = Target(
+        path=tmp_path / "a.mp4", comparison=tmp_path / "b.mp4", size=(32, 32), rate=Fraction(25), time_base=None,
+        alpha=False, picture=False, panels=(32,),
+    )  # fmt: skip
+    with Outputs(target, OutputOptions(side_by_side=True), None, ()) as outputs:
+        outputs.write(Fraction(0), picture, [picture])
+        (tmp_path / "b.mp4").write_bytes(b"somebody's")
+        with pytest.raises(
+            UsageError, match=r"b.mp4 came into being meanwhile. The result itself is complete: .*a.mp4."
+        ):
+            outputs.finish(None)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.mp4", "b-2.mp4", "b.mp4"]
+    assert (tmp_path / "b.mp4").read_bytes() == b"somebody's"

@@ -1540,6 +1540,10 @@
    <translation>Aufgenommen: {0} ({1} Bilder, {2} s{3}).</translation>
   </message>
   <message>
+   <source>Recording</source>
+   <translation>Aufnahme</translation>
+  </message>
+  <message>
    <source>Recording the microphone needs the package sounddevice.</source>
    <translation>Für Aufnahmen mit Mikrofon fehlt das Paket sounddevice.</translation>
   </message>
@@ -2568,6 +2572,10 @@
    <translation>fehlgeschlagen</translation>
   </message>
   <message>
+   <source>filled, edges cut</source>
+   <translation>füllend, beschnitten</translation>
+  </message>
+  <message>
    <source>frame is {0} {1}; uint8 ({2}, {3}, 3) was promised</source>
    <translation>Das Bild ist {0} {1}; versprochen war uint8 ({2}, {3}, 3)</translation>
   </message>
@@ -2772,6 +2780,10 @@
    <translation>hält an</translation>
   </message>
   <message>
+   <source>stretched</source>
+   <translation>verzerrt</translation>
+  </message>
+  <message>
    <source>take a portrait off the shelf</source>
    <translation>Porträt vom Regal nehmen</translation>
   </message>
@@ -2846,6 +2858,10 @@
   <message>
    <source>waiting</source>
    <translation>wartet</translation>
+  </message>
+  <message>
+   <source>whole, with borders</source>
+   <translation>ganz, mit Rand</translation>
   </message>
   <message>
    <source>{0} It is tried again.</source>

@@ -68,9 +68,12 @@ CHOICES: Final = {
     "pose-friendly": mark("pose"), "expression-friendly": mark("expression"),
     "shortest": mark("the shorter one"), "source": mark("source"), "driving": mark("driver"),
     "loop": mark("the longer one, repeat"), "none": mark("none"), "auto": mark("automatic"), "off": mark("off"),
+    "contain": mark("whole, with borders"), "cover": mark("filled, edges cut"), "stretch": mark("stretched"),
 }  # fmt: skip
 
 
+LIVE_PARTS: Final = {"Live": mark("Quality"), "Camera": mark("Camera"), "Virtual camera": mark("Virtual camera"),
+                     "Recording": mark("Recording")}  # fmt: skip
 ABBREVIATIONS: Final = ("h264", "hevc", "av1", "vp9", "gif", "png", "fp32", "fp16", "bf16", "int8")
 
 
@@ -79,7 +82,17 @@ def choice_text(word: str) -> str:
     if word in CHOICES:
         text = tr(CHOICES[word])
         return text[:1].upper() + text[1:]
+    if word.isdecimal():
+        return f"{word}°"  # turns are the only numbers
     return word.upper() if word in ABBREVIATIONS else word
+
+
+def subhead(text: str) -> QLabel:
+    """A heading within a section."""
+    label = QLabel(text.upper())
+    label.setObjectName("subhead")
+    label.setIndent(0)
+    return label
 
 
 class OptionEditor(QWidget):
@@ -95,6 +108,9 @@ class OptionEditor(QWidget):
         super().__init__()
         self.info = info
         self.title, self.help = tr(info.title), titled(tr(info.help))
+        for word in info.choices:
+            if "-" in word:  # the help says it as the choice does
+                self.help = self.help.replace(word, f'"{choice_text(word)}"')
         self._box = QVBoxLayout(self)
         self._box.setContentsMargins(0, 0, 0, 0)
         self._box.setSpacing(4)
@@ -342,7 +358,11 @@ class ControlPanel(QWidget):
             section.body.addWidget(self.parts)
         if group == "Live":
             known = {info.name: info for info in live_options()}
+            part = ""
             for name in panel_live_options():
+                if known[name].group != part:
+                    part = known[name].group
+                    section.body.addWidget(subhead(tr(LIVE_PARTS.get(part, part))))
                 editor = OptionEditor(known[name])
                 editor.changed.connect(lambda value, key=name: self.live_changed.emit(key, value))
                 self.live_editors[name] = editor
@@ -357,9 +377,7 @@ class ControlPanel(QWidget):
             self._add_sliders(section, [s for s in SLIDERS.values() if s.group == "Head"])
         if group == "Expression":
             for part in ("Eyes", "Brows", "Mouth"):
-                head = QLabel(tr(part).upper())
-                head.setObjectName("subhead")
-                section.body.addWidget(head)
+                section.body.addWidget(subhead(tr(part)))
                 self._add_sliders(section, [s for s in SLIDERS.values() if s.group == part])
         self._column.addWidget(section)
 

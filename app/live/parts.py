@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from app.errors import AppError, CancelledError
 from app.events import CancelToken, EventStream
+from app.live.control import fault
 from app.media.files import scratch_folder
 from app.media.reader import open_clip
 from app.render.driving import FaceFollower, read_driving
@@ -161,7 +162,7 @@ class PartLoader:
                 self._show(None)
             return
         self._thread = threading.Thread(
-            target=self._work, args=(engine, files, own, options, self._token), name="live-parts", daemon=True
+            target=self._try, args=(engine, files, own, options, self._token), name="live-parts", daemon=True
         )
         self._thread.start()
 
@@ -176,6 +177,12 @@ class PartLoader:
         thread, self._thread = self._thread, None
         if thread is not None and thread is not threading.current_thread():
             thread.join(30.0)
+
+    def _try(self, *how: Any) -> None:
+        try:
+            self._work(*how)
+        except Exception as error:  # noqa: BLE001 - such as a full disk
+            self._failed(fault(error))
 
     def _work(
         self,

@@ -395,6 +395,27 @@ def test_readers_ahead_say_what_went_wrong(what: str, tmp_path: Path) -> None:
     end()
 
 
+def test_no_room_for_scratch_files_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from app.live import parts
+
+    def full() -> Any:
+        raise OSError("No space left on device")
+
+    told: list[AppError] = []
+    done = threading.Event()
+
+    def failed(error: AppError) -> None:
+        told.append(error)
+        done.set()
+
+    monkeypatch.setattr(parts, "scratch_folder", full)
+    loader = PartLoader(lambda: None, failed, StubTracker)  # type: ignore[arg-type]
+    loader.want(StubEngine(), RenderOptions.from_values({"lips_from": str(tmp_path / "clip.mp4")}))
+    assert done.wait(WAIT)
+    assert "No space left" in str(told[0])
+    loader.cancel()
+
+
 # ---- drivers --------------------------------------------------------------------------------------------------------
 
 

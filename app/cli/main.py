@@ -140,6 +140,8 @@ def invoke(command: typer.Typer, name: str, arguments: list[str]) -> int:
 
     try:
         result = command(arguments, prog_name=name, standalone_mode=False)
+    except SystemExit:  # of rich and typer where the reader of their help has gone
+        return int(ExitCode.OK)
     except Exception as error:
         # typer brings its own copy of click in some versions, so its errors are told by what they can do
         if type(error).__name__ == "NoArgsIsHelpError":  # a group of commands, its help is printed already
@@ -147,6 +149,8 @@ def invoke(command: typer.Typer, name: str, arguments: list[str]) -> int:
         if hasattr(error, "format_message") and hasattr(error, "exit_code"):
             text = error.format_message().strip()
             hint = f"See {name} --help."
+            if name == PROGRAM and "unexpected extra" in text:
+                hint = f"The result is named by -o FILE. {hint}"
             if name.endswith(" batch"):
                 from app.cli.batch import advise
 

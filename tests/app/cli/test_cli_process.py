@@ -134,6 +134,18 @@ def test_second_signal_gives_up_at_once() -> None:
 
 
 @unix
+@pytest.mark.parametrize("verb", [(), ("batch",), ("jobs",), ("template", "make")])
+def test_reader_of_a_help_that_goes_away(verb: tuple[str, ...]) -> None:
+    """`animate jobs --help | true`: no error, whoever lays the text out."""
+    command = [sys.executable, "-m", "app.cli.main", *verb, "--help"]
+    outer, inner = os.pipe()
+    os.close(outer)
+    done = subprocess.run(command, stdout=inner, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(inner)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@unix
 def test_standard_streams_that_are_closed_or_full(here: Path) -> None:
     """The result is what counts; a file of the work must not take the place of a closed stream either."""
     shell = f'"{sys.executable}" -m app.cli.main in/photo.jpg in/other.jpg'

@@ -56,6 +56,7 @@ class SavedCommands(QObject):
         def done(found: tuple[list[store.Saved], list[Any]]) -> None:
             self.saved, self.presets = found
             self.expressions.show_names([saved.name for saved in self.saved])
+            self.window.order_focus()
 
         self.studio.list_saved(done)
 

@@ -20,6 +20,7 @@ from app.gui.translate import Languages, tr
 from app.gui.widgets.bars import SidePanel, TopBar, Transport
 from app.gui.widgets.basic import Section, Switch, colours, paint_icon
 from app.gui.widgets.controls import ControlPanel
+from app.gui.widgets.keys import order_focus
 from app.gui.widgets.preview import Preview
 from app.gui.widgets.queue import QueuePanel
 from app.gui.widgets.toast import Toast
@@ -116,6 +117,11 @@ class MainWindow(QMainWindow):
         line.addWidget(self.split)
         box.addLayout(line, 1)
         self.setCentralWidget(content)
+        self.order_focus()
+
+    def order_focus(self) -> None:
+        """Tab goes from the top bar over the left side and the preview to the controls and the queue."""
+        order_focus(self.top, self.side, self.preview, self.transport, self.controls, self.queue_panel)
 
     def _connect(self) -> None:
         studio, controls, side = self.studio, self.controls, self.side

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -126,6 +127,27 @@ def test_controls_of_dialogs_have_a_name_a_role_and_a_hint(qtbot: QtBot, window:
     room = window.screen().availableGeometry()
     assert room.contains(QRect(dialog.pos(), dialog.size()))
     dialog.reject()
+
+
+def test_tab_goes_in_reading_order(qtbot: QtBot, window: MainWindow, clip_driver: Driver) -> None:
+    window.studio.set_driver(clip_driver)
+    qtbot.waitUntil(window.transport.slider.isVisible)
+    qtbot.waitUntil(lambda: bool(window.commands.expressions.buttons))
+    parts = (window.top, window.side, window.preview, window.transport, window.controls)
+    window.top.render_button.setFocus()
+    start, walked, seen = window.focusWidget(), [], []
+    while True:
+        window.focusNextChild()
+        widget = window.focusWidget()
+        assert widget is not None
+        walked.append(next(i for i, part in enumerate(parts) if part is widget or part.isAncestorOf(widget)))
+        seen.append(widget)
+        if widget is start:
+            break
+    assert [part for i, part in enumerate(walked) if i == 0 or part != walked[i - 1]] == [1, 2, 3, 4, 0]
+    places = [w.mapTo(window.controls, w.rect().center()) for w in seen if window.controls.isAncestorOf(w)]
+    assert all(b.y() >= a.y() - 12 for a, b in pairwise(places))
+    assert window.commands.preset_bar is next(w for w in seen if window.controls.isAncestorOf(w))
 
 
 @pytest.mark.parametrize("language", ["en", "de"])

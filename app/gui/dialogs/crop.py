@@ -29,9 +29,10 @@ from app.gui.pictures import Pixels
 from app.gui.session import PortraitItem, crop_text
 from app.gui.threads import Background, LatestWorker
 from app.gui.translate import tr
-from app.gui.widgets.basic import ComboBox, FieldKeys, Switch, scrolled
+from app.gui.widgets.basic import ComboBox, Switch, scrolled
 from app.gui.widgets.cropview import CropView
 from app.gui.widgets.faces import FaceList
+from app.gui.widgets.keys import FieldKeys
 from app.gui.wording import say
 from app.options import parse_crop
 from app.render.parts import open_tracker

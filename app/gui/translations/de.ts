@@ -2052,6 +2052,10 @@
    <translation>Die Ausgabegröße {0}x{1} ist leer.</translation>
   </message>
   <message>
+   <source>The output {0} does not answer any more and is left out.</source>
+   <translation>Die Ausgabe {0} antwortet nicht mehr und wird ausgelassen.</translation>
+  </message>
+  <message>
    <source>The points that were found on the face.</source>
    <translation>Die Punkte, die auf dem Gesicht gefunden wurden.</translation>
   </message>

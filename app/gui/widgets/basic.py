@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from PySide6.QtCore import QEvent, QObject, QPoint, QPointF, QRect, QRectF, QSize, Qt, Signal
+from PySide6.QtCore import QPoint, QPointF, QRect, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import (
     QColor,
     QDragEnterEvent,
     QDropEvent,
-    QKeyEvent,
-    QKeySequence,
     QMouseEvent,
     QPainter,
     QPaintEvent,
@@ -26,7 +22,6 @@ from PySide6.QtWidgets import (
     QLabel,
     QLayout,
     QLayoutItem,
-    QLineEdit,
     QScrollArea,
     QSizePolicy,
     QSlider,
@@ -41,6 +36,7 @@ from PySide6.QtWidgets import (
 from app.gui import icons
 from app.gui.theme import DARK, Colours, Theme
 from app.gui.translate import tr
+from app.gui.widgets.keys import FieldKeys
 from app.gui.wording import folded
 
 
@@ -154,39 +150,6 @@ class ValueSlider(QSlider):
         painter.drawEllipse(QPointF(at, middle), radius, radius)
         painter.setBrush(QColor(c.surface))
         painter.drawEllipse(QPointF(at, middle), 2.4, 2.4)
-
-
-class FieldKeys(QObject):
-    """Keys of a field: Escape takes back what was typed; undo is that of the window unless something was typed.
-
-    Args:
-        field: The field.
-        restore: Shows what it held before.
-    """
-
-    def __init__(self, field: QLineEdit | QDoubleSpinBox, restore: Callable[[], None]) -> None:
-        super().__init__(field)
-        self._field = field
-        self._edit = field if isinstance(field, QLineEdit) else field.lineEdit()
-        self._restore = restore
-        field.installEventFilter(self)
-
-    def eventFilter(self, field: QObject, event: QEvent) -> bool:  # noqa: N802 - Qt's name
-        """See the class."""
-        if not isinstance(event, QKeyEvent) or event.type() == QEvent.Type.KeyRelease:
-            return False
-        plain_escape = event.key() == Qt.Key.Key_Escape
-        if event.type() == QEvent.Type.ShortcutOverride:
-            history = event.matches(QKeySequence.StandardKey.Undo) or event.matches(QKeySequence.StandardKey.Redo)
-            if history and not self._edit.isModified():
-                event.ignore()
-                return True
-        elif plain_escape and self._edit.isModified():
-            self._restore()
-            self._edit.setModified(False)
-            self._edit.selectAll()
-            return True
-        return False
 
 
 class SliderRow(QWidget):

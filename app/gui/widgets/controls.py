@@ -25,7 +25,6 @@ from app.gui.translate import mark, tr
 from app.gui.widgets.basic import (
     ComboBox,
     ElidedLabel,
-    FieldKeys,
     Section,
     SliderRow,
     Switch,
@@ -33,6 +32,7 @@ from app.gui.widgets.basic import (
     scrolled,
     tool_button,
 )
+from app.gui.widgets.keys import FieldKeys
 from app.gui.widgets.parts import PartsEditor
 from app.gui.wording import folded, plain, say, titled
 from app.live_options import live_options

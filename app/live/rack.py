@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from app.live.sinks import Sink, SinkRunner
@@ -40,7 +40,7 @@ class SinkRack:
         with self._lock:
             self._sinks[sink.name] = sink
             if self._running:
-                self._runners[sink.name] = self._runner(sink)
+                self._run(sink)
         self._changed()
 
     def remove(self, name: str) -> None:
@@ -48,9 +48,7 @@ class SinkRack:
         with self._lock:
             self._sinks.pop(name, None)
             runner = self._runners.pop(name, None)
-            self._leaving = [each for each in self._leaving if not each.join(0)]
-            if runner is not None:
-                self._leaving.append(runner)
+            self._part(() if runner is None else (runner,))
         if runner is not None:
             runner.stop()
             runner.join()
@@ -61,7 +59,7 @@ class SinkRack:
         with self._lock:
             self._running = True
             for sink in self._sinks.values():
-                self._runners[sink.name] = self._runner(sink)
+                self._run(sink)
 
     def finish(self) -> None:
         """Let all sinks show what waits, and finish them; their figures stay until ``clear``."""
@@ -76,6 +74,7 @@ class SinkRack:
     def clear(self) -> None:
         """Forget the threads of finished sinks."""
         with self._lock:
+            self._part(self._runners.values())
             self._runners.clear()
         self._changed()
 
@@ -109,6 +108,15 @@ class SinkRack:
             runner = None if sink is None else self._runners.get(sink.name)
             return sink, 0 if runner is None else runner.slot.dropped
 
-    def _runner(self, sink: Sink) -> SinkRunner:
+    def _part(self, runners: Iterable[SinkRunner]) -> None:
+        """Keep in mind those that are still at it; one that is stuck may never end."""
+        self._leaving = [each for each in (*self._leaving, *runners) if not each.join(0)]
+
+    def _run(self, sink: Sink) -> None:
+        """Begin with a sink, unless it still hangs from the last time: two threads must not work in it."""
+        self._part(())
+        if any(each.sink is sink for each in self._leaving):
+            self._events.warn(f"The output {sink.name} does not answer any more and is left out.")
+            return
         sink.renew()
-        return SinkRunner(sink, self._clock, self._events, self._changed)
+        self._runners[sink.name] = SinkRunner(sink, self._clock, self._events, self._changed)

@@ -673,6 +673,40 @@ def test_output_that_keeps_failing_is_told_once() -> None:
     assert said == ["The device is busy. It is tried again every 0 s."]
 
 
+def test_output_that_hangs_is_left_out_at_the_next_start(make_session: Make, seen: Seen, messages: Any) -> None:
+    """Two threads in one sink would close each other's device."""
+    gate, inside = threading.Event(), threading.Semaphore(0)
+    opened: list[threading.Thread] = []
+
+    class Hanging(Sink):
+        name, patience = "hanging", 0.01
+
+        def open(self) -> None:
+            opened.append(threading.current_thread())
+
+        def show(self, frame: LiveFrame) -> None:
+            inside.release()
+            gate.wait(WAIT)
+
+    session = make_session()
+    session.add_sink(Hanging())
+    session.add_sink(seen)
+    session.start()
+    assert inside.acquire(timeout=WAIT)
+    for _ in range(2):
+        session.stop()
+        session.start()
+    assert session.settle(WAIT)
+    assert len(opened) == 1
+    assert messages.text.count("The output hanging does not answer any more") == 2
+    gate.set()
+    opened[0].join(WAIT)
+    session.stop()
+    session.start()
+    assert inside.acquire(timeout=WAIT)
+    assert len(opened) == 2
+
+
 def test_recording_is_completed_although_the_engine_is_stuck(make_session: Make, tmp_path: Path) -> None:
     gate, begun = threading.Event(), threading.Event()
     engine = StubEngine()

@@ -156,8 +156,10 @@ def conclude(report: RenderReport, events: EventStream, *, json_lines: bool, qui
     if report.message:
         complain(report.message, "warning")
     if not json_lines and not quiet:
-        count = "1 picture" if report.frames == 1 else f"{report.frames} frames"
-        say(f"Wrote {show_path(report.output)} ({count}, {report.fps:.1f} frames/s).")
+        done = f"{report.frames} frames, {report.fps:.1f} frames/s"
+        if report.frames == 1:
+            done = f"1 picture, {report.seconds:.1f} s"
+        say(f"Wrote {show_path(report.output)} ({done}).")
         if report.side_by_side is not None:
             say(f"Wrote {show_path(report.side_by_side)}.")
     return int(report.exit_code)

@@ -266,7 +266,8 @@ class Commands(SavedCommands):
         titles = {
             "file": tr("Choose a clip"), "still": tr("Choose a picture"), "template": tr("Choose a motion template"),
         }  # fmt: skip
-        pattern = f"{titles[kind]} ({FILTERS[kind]});;{tr('All files')} (*)"
+        kinds = {"file": tr("Clips"), "still": tr("Pictures"), "template": tr("Motion templates")}
+        pattern = f"{kinds[kind]} ({FILTERS[kind]});;{tr('All files')} (*)"
         name, _ = QFileDialog.getOpenFileName(self.window, titles[kind], self._folder("drivers"), pattern)
         if name:
             self.studio.set_driver(Driver(kind, name))
@@ -424,8 +425,9 @@ class Commands(SavedCommands):
         if shown is None:
             return
         picture = shown.frame.picture
+        offered = store.free_name(Path(self._folder("output")), "portrait", ".png")
         name, _ = QFileDialog.getSaveFileName(
-            self.window, tr("Save this picture"), str(Path(self._folder("output")) / "portrait.png"),
+            self.window, tr("Save this picture"), str(offered),
             f"{tr('Pictures')} ({' '.join(f'*{ending}' for ending in PICTURES)})",
         )  # fmt: skip
         if name:

@@ -169,14 +169,14 @@ class SavedCommands(QObject):
             self.studio.failed.emit(error, "")
 
     def _import(self, ending: str, work: Callable[[Path], Path]) -> None:
-        pattern = f"*.{ending}" if ending == "json" else "*.toml *.json"
-        name, _ = QFileDialog.getOpenFileName(self.window, tr("Import"), self._folder("saved"), f"({pattern})")
+        pattern = f"{tr('Expressions')} (*.json)" if ending == "json" else f"{tr('Presets')} (*.toml *.json)"
+        name, _ = QFileDialog.getOpenFileName(self.window, tr("Import"), self._folder("output"), pattern)
         if name:
             self.studio.store(partial(work, Path(name)), tr("It was imported."))
 
     def _export_expression(self) -> None:
         name, _ = QFileDialog.getSaveFileName(
-            self.window, tr("Export expression"), self._in_home("expression.json"), "(*.json)"
+            self.window, tr("Export expression"), self._in_home("expression.json"), f"{tr('Expressions')} (*.json)"
         )
         if name:
             (path, _), session = store.with_ending(Path(name), (".json",), ".json"), self.studio.session
@@ -185,7 +185,7 @@ class SavedCommands(QObject):
 
     def _export_preset(self) -> None:
         name, _ = QFileDialog.getSaveFileName(
-            self.window, tr("Export preset"), self._in_home("preset.toml"), "(*.toml)"
+            self.window, tr("Export preset"), self._in_home("preset.toml"), f"{tr('Presets')} (*.toml)"
         )
         if name:
             path, _ = store.with_ending(Path(name), (".toml",), ".toml")

@@ -228,6 +228,8 @@ class MainWindow(QMainWindow):
             chosen = self.studio.session.portrait
             failed = [i for i in live.portraits if chosen is not None and i.key == chosen.path and i.error is not None]
             self.preview.show_problem(say(str(failed[0].error)) if failed else "")
+            if failed and self.side.driver.thumb.empty:
+                self.side.driver.thumb.show_text("")  # no frame will come
             notes = [note for i in live.portraits if chosen is not None and i.key == chosen.path for note in i.notes]
             self.transport.show_note(" ".join(say(note) for note in notes))
         elif what == "countdown":

@@ -664,6 +664,10 @@
    <translation>Ausdruck {name}</translation>
   </message>
   <message>
+   <source>Expressions</source>
+   <translation>Ausdrücke</translation>
+  </message>
+  <message>
    <source>Eye gain</source>
    <translation>Augenverstärkung</translation>
   </message>

@@ -62,6 +62,11 @@ class Thumb(QWidget):
         if event.button() == Qt.MouseButton.LeftButton and self.rect().contains(event.position().toPoint()):
             self.clicked.emit()
 
+    @property
+    def empty(self) -> bool:
+        """Whether there is no picture."""
+        return self._image is None
+
     def show_image(self, image: QImage | None) -> None:
         """Show a picture."""
         self._image = image

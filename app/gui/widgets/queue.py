@@ -15,6 +15,7 @@ from PySide6.QtWidgets import (
     QProgressBar,
     QPushButton,
     QScrollArea,
+    QSizePolicy,
     QToolButton,
     QVBoxLayout,
     QWidget,
@@ -215,8 +216,9 @@ class QueuePanel(QWidget):
         )
         self.hide_button = tool_button("close", tr("Hide the render queue"), 16)
         self.hide_button.clicked.connect(self.close_requested)
-        title = QLabel(tr("Render queue"))
-        title.setObjectName("heading")
+        title = ElidedLabel("heading", tr("Render queue"))
+        title.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Preferred)
+        title.setMinimumWidth(40)
         self.overall = QLabel()
         self.overall.setObjectName("muted")
         self.bar = QProgressBar()

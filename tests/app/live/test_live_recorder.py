@@ -16,7 +16,7 @@ from live_stubs import WAIT, Clock
 from app.errors import MediaError
 from app.events import EventStream
 from app.live.frames import LiveFrame
-from app.live.recorder import LOOK, ROOM, RecorderSink, free_bytes
+from app.live.recorder import LOOK, ROOM, STILL, RecorderSink, free_bytes
 from app.live.sinks import SinkRunner
 from app.media.microphone import RATE, Microphone
 from app.media.reader import open_clip
@@ -90,6 +90,7 @@ def test_sound_goes_on_while_no_frame_comes(tmp_path: Path) -> None:
     path = tmp_path / "out.mp4"
     film = Film(path)
     film.sink.show(frame(50, 100.0))
+    assert film.sink.interval == STILL  # how often the thread of the sink looks
     film.speak(240)
     film.clock.now += 0.5
     film.sink.show(frame(90, film.clock.now))

@@ -221,17 +221,17 @@ def _watch(session: LiveSession, seconds: float, events: EventStream, token: Can
     start = reported = session.clock()
     while not token.cancelled and session.error is None:
         now = session.clock()
-        if seconds and now - start >= seconds:
-            return
         if now - reported >= REPORT:
             reported = now
             stats = session.stats()
-            left = seconds - (now - start) if seconds else None
+            left = max(0.0, seconds - (now - start)) if seconds else None
             figures = {"latency_ms": round(stats.latency_ms, 2), "dropped": stats.dropped, "state": stats.state}
             text = f"Live, {stats.latency_ms:.0f} ms, {stats.dropped} dropped"
             events.emit(
                 Event("progress", "live", stats.shown, None, fps=stats.fps, eta=left, message=text, data=figures)
             )
+        if seconds and now - start >= seconds:
+            return
         rest = seconds - (now - start) if seconds else 1.0
         session.wait_for(lambda: token.cancelled or session.error is not None, min(0.1, rest))
     if session.error is not None:

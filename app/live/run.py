@@ -112,7 +112,7 @@ class Run:
         self._stop = threading.Event()
         self._dirty = True
         self._number = 0  # run of the driver whose frames count
-        self._turn = threading.Lock()  # held while it changes, and while a frame of it is handed on
+        self._turn = threading.Lock()  # held while it changes, and while a frame is handed on
         self._reference: Motion | None = None
         self._count = 0
         self.motion = LiveMotion(engine, countdown)
@@ -255,7 +255,9 @@ class Run:
             self.motion.fix(known, at_once=True)
             last = replace(last, reference=self.motion.reference)
         if fresh or self._parts() is not self._joined:
-            self._again = self._with_parts(last)
+            again = self._with_parts(last)
+            with self._turn:
+                self._again = again
             self.redraw()
 
     # ---- render ---------------------------------------------------------------------------------------------------
@@ -275,8 +277,12 @@ class Run:
                 continue
             fresh = tracked is not None and tracked.captured is not None
             self._dirty = False
-            again, self._again = self._again, None
-            last = tracked or (again if again is not None and self._counts(again) else None) or last
+            with self._turn:
+                again, self._again = self._again, None
+            if again is not None and self._counts(again) and (tracked is None or tracked.captured is again.captured):
+                last = again  # also where it overtook the frame that it adds something to
+            else:
+                last = tracked or last
             prepared = self._shown()
             if prepared is None:
                 continue

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from app.live.run import Run
 from app.live.settings import Settings
 from app.live.sinks import Sink
 from app.options import RenderOptions
+from liveportrait.motion import Motion
 from models.face import Face
 
 Make = Callable[..., LiveSession]
@@ -463,6 +465,63 @@ def test_nobody_drives_although_the_last_frame_comes_late() -> None:
             assert wait(lambda: published[-1].driver is None)
         finally:
             look.set()
+            draw.set()
+            run.stop()
+            assert run.join(WAIT)
+
+
+class Dark:
+    """Drivers of parts that move the portrait far to the left."""
+
+    def join(self, motion: Motion, reference: Motion, *_: object) -> tuple[Motion, Motion]:
+        return replace(motion, translation=motion.translation - 1), reference
+
+    def faces(self, *_: object) -> dict[Path, tuple[Motion, Motion]]:
+        return {}
+
+
+def test_parts_that_come_while_a_frame_waits_to_be_drawn_are_taken() -> None:
+    """The frame stands still, so that no other one would bring them."""
+    engine, clock, parts = StubEngine(), Clock(0.0), [None]
+    drawing, draw, told = (threading.Event() for _ in range(3))
+    came = threading.Condition()
+    published: list[LiveFrame] = []
+
+    def publish(frame: LiveFrame, _: float) -> None:
+        with came:
+            published.append(frame)
+            came.notify_all()
+
+    def wait(good: Callable[[LiveFrame], bool]) -> bool:
+        with came:
+            return came.wait_for(lambda: bool(published) and good(published[-1]), WAIT)
+
+    with LiveSession(engine=engine, trackers=StubTracker) as session:
+        session.add_portrait("a", picture(100))
+        assert session.wait_for(lambda: session.portrait("a").status == "ready", WAIT)
+        run = Run(
+            engine, StubTracker(), Settings, lambda: session._shelf.shown, clock,  # type: ignore[arg-type]
+            publish=publish, warn=pytest.fail, countdown=lambda _: None, parts=lambda: parts[0],
+        )  # fmt: skip
+        try:
+            run.drive(1, somebody=True)
+            assert wait(lambda frame: frame.driver is None)
+            engine.before = lambda: (drawing.set(), draw.wait(WAIT))  # type: ignore[assignment, return-value]
+            run.redraw()
+            assert drawing.wait(WAIT)  # the drawing thread takes nothing meanwhile
+            redraw = run.redraw
+            run.redraw = lambda: (redraw(), told.set())  # type: ignore[method-assign, assignment, return-value]
+            asked, take = threading.Semaphore(0), run.captured.take
+            run.captured.take = lambda timeout: (asked.release(), take(timeout))[1]  # type: ignore[method-assign]
+            run.captured.put(Captured(0, 0.1, picture(10), run=1))
+            while run.tracked.count == 0:
+                assert asked.acquire(timeout=WAIT)  # it waits to be drawn
+            parts[0] = Dark()  # type: ignore[call-overload]
+            run.look()
+            assert told.wait(WAIT)
+            draw.set()
+            assert wait(lambda frame: drives(frame, 10) and frame.picture[100, 100, 0] < 60)
+        finally:
             draw.set()
             run.stop()
             assert run.join(WAIT)

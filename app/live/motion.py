@@ -106,7 +106,7 @@ class LiveMotion:
         Args:
             raw: Motion read from a frame (N = 1), or None where no face is seen.
             time: When the frame was captured, in seconds.
-            jump: Nothing is smoothed from the frame before to this one.
+            jump: Nothing is smoothed or bridged from the frame before to this one.
             smooth: Steady the motion with the One-Euro filter.
             first: Measure from the first frame with a face instead of the most neutral one of the first second.
             rest: What lost motion eases to; None is the reference.
@@ -115,6 +115,8 @@ class LiveMotion:
         self._time = time
         if jump or dt > GAP:
             self._filter.reset()
+        if jump:
+            self._hold.reset()
         if raw is not None and smooth:
             raw = self._filter(raw, dt)
         self._announce(time)

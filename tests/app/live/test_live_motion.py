@@ -161,6 +161,14 @@ class TestNeutral:
 
 
 class TestShown:
+    def test_a_jump_in_the_clip_bridges_nothing(self) -> None:
+        """Who seeks while the face is lost sees the frame that was sought, not the way back to it."""
+        motion = LiveMotion(StubEngine())
+        run(motion, [look()] * 60)
+        run(motion, [look(yaw=20)] * 3 + [None] * 60, start=60 * STEP)
+        step = motion(look(yaw=12), 124 * STEP, smooth=False, jump=True)
+        assert yaw_of(step.motion) == pytest.approx(12, abs=1e-3)
+
     def test_lost_face_is_held_then_eased_and_comes_back_smoothly(self) -> None:
         motion = LiveMotion(StubEngine())
         run(motion, [look()] * 40)

@@ -20,7 +20,9 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from liveportrait.engines.mesh.data import face_model
 from liveportrait.engines.mesh.glasses import edge_histograms, eye_strip
+from liveportrait.engines.mesh.layout import Pose
 from models.face import FaceTracker
 
 LABELS = Path(__file__).resolve().parent / "glasses" / "portraits.txt"
@@ -57,14 +59,14 @@ def main() -> int:
     parser.add_argument("--output", type=Path, help="file to write (.npz)")
     arguments = parser.parse_args()
     worn = set(LABELS.read_text().split())
-    tracker = FaceTracker()
+    tracker, mean = FaceTracker(), face_model().mean.astype(np.float64)
     features, labels, kept = [], [], []
     for path in sorted(arguments.folder.glob("*.jpg")):
         image = iio.imread(path)
         image = cv2.cvtColor(image, cv2.COLOR_GRAY2RGB) if image.ndim == 2 else image[..., :3]
         faces = tracker.detect(image)
         if faces:
-            features.append(variants(eye_strip(image, faces[0].points)))
+            features.append(variants(eye_strip(image, Pose.fit(mean, faces[0].points.astype(np.float64)))))
             labels.append(path.stem in worn)
             kept.append(path.stem[-1] in "78")
     x, y, test = np.stack(features).astype(np.float64), np.array(labels, float), np.array(kept)

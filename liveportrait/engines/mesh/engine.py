@@ -121,7 +121,7 @@ class MeshEngine(Engine):
             gaze=(eyes.gaze_offset(layout.canonical, EYE_LEFT), eyes.gaze_offset(layout.canonical, EYE_RIGHT)),
             openings=(eye_opening(layout.canonical, EYE_LEFT), eye_opening(layout.canonical, EYE_RIGHT)),
             identity=np.dstack([xx, yy, np.ones_like(xx)]),
-            stiff=glasses.stiffness(glasses.wears_glasses(image, points)),
+            stiff=glasses.stiffness(glasses.wears_glasses(image, layout.pose)),
         )
         motion = self._motion(face, size)
         canonical = face_model().mean

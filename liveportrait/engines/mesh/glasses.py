@@ -19,7 +19,7 @@ import numpy.typing as npt
 from liveportrait.engines.mesh.data import face_model, nearness
 from liveportrait.engines.mesh.geometry import smoothstep
 from liveportrait.engines.mesh.layout import Pose
-from models.topology import EYES, POINTS
+from models.topology import EYES
 
 Float = npt.NDArray[np.float64]
 Features = npt.NDArray[np.float32]
@@ -35,14 +35,14 @@ CLIP = 0.3
 LEAST, SURE = 0.5, 1.5  # log-odds from which on glasses are held, and held fast altogether
 
 
-def wears_glasses(image: Image, points: Float) -> float:
+def wears_glasses(image: Image, pose: Pose) -> float:
     """Log-odds that a face wears glasses: above 0 it rather does.
 
     Args:
         image: (S, S, 3) uint8 RGB.
-        points: (478, 3) landmarks in its pixels.
+        pose: That of the mean face in its pixels.
     """
-    strip = eye_strip(image, points)
+    strip = eye_strip(image, pose)
     weights, offset = _model()
     both = [edge_histograms(strip), edge_histograms(np.ascontiguousarray(strip[:, ::-1]))]
     return float(np.mean(both, axis=0) @ weights + offset)
@@ -54,10 +54,9 @@ def stiffness(log_odds: float) -> Float | None:
     return share * _zone() if share else None
 
 
-def eye_strip(image: Image, points: Float) -> Image:
+def eye_strip(image: Image, pose: Pose) -> Image:
     """(48, 96) uint8 grey picture of both eyes, upright and of one size."""
     mean = face_model().mean.astype(np.float64)
-    pose = Pose.fit(mean, points.astype(np.float64))
     width, height = STRIP
     step = STRIP_WIDTH / width
     grey = cv2.cvtColor(np.ascontiguousarray(image[..., :3]), cv2.COLOR_RGB2GRAY)
@@ -104,5 +103,4 @@ def _zone() -> Float:
     zone = smoothstep(-0.33, -0.19, y) * (1 - smoothstep(0.08, 0.24, y))
     free = nearness(face_model().mean, [i for eye in EYES for i in eye.ring], 0.04).astype(np.float64)
     free[[eye.iris + i for eye in EYES for i in range(5)]] = 1
-    assert len(zone) == POINTS
     return (zone * (1 - free))[:, None]

@@ -11,7 +11,8 @@ import numpy as np
 
 from app.errors import AppError
 from app.live.drivers import Driver, DriverSource
-from app.live.frames import Captured
+from app.live.frames import Captured, LiveFrame
+from app.live.sinks import PreviewSink
 from liveportrait.engines.base import Engine, Portrait
 from liveportrait.engines.mesh.data import face_model
 from liveportrait.motion import Motion, keypoints
@@ -172,3 +173,28 @@ class Box:
             return HandDriver(self)
 
         return DriverSource(kind, "hand", make)
+
+
+class Shown(PreviewSink):
+    """A preview that the test can wait at."""
+
+    def __init__(self) -> None:
+        super().__init__(self._came)
+        self.frames: list[LiveFrame] = []
+        self._changed = threading.Condition()
+
+    def _came(self, frame: LiveFrame) -> None:
+        with self._changed:
+            self.frames.append(frame)
+            self._changed.notify_all()
+
+    def wait(self, good: Callable[[LiveFrame], bool]) -> LiveFrame:
+        """The newest frame, once it is good."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: bool(self.frames) and good(self.frames[-1]), WAIT)
+            return self.frames[-1]
+
+
+def drives(frame: LiveFrame, value: int) -> bool:
+    """Whether a frame shows the driver's picture of this number."""
+    return frame.driver is not None and int(frame.driver[0, 0, 0]) == value

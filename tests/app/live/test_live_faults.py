@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from live_stubs import WAIT, Box, Clock, HandDriver, StubEngine, StubTracker, face_at, picture
+from live_stubs import WAIT, Box, Clock, HandDriver, Shown, StubEngine, StubTracker, drives, face_at, picture
 
 from app.errors import AppError, MissingError
 from app.events import EventStream
-from app.live import DriverSource, LiveFrame, LiveSession, NullSink, PreviewSink
+from app.live import DriverSource, LiveFrame, LiveSession, NullSink
 from app.live import desk as desks
 from app.live.control import Control, guarded
 from app.live.frames import Captured
@@ -37,28 +37,9 @@ class OddError(Exception):
     """An error of a runtime: those of ONNX Runtime and sounddevice derive from Exception alone."""
 
 
-class Seen(PreviewSink):
-    """A preview that the test can wait at."""
-
-    def __init__(self) -> None:
-        super().__init__(self._came)
-        self.frames: list[LiveFrame] = []
-        self._changed = threading.Condition()
-
-    def _came(self, frame: LiveFrame) -> None:
-        with self._changed:
-            self.frames.append(frame)
-            self._changed.notify_all()
-
-    def wait(self, good: Callable[[LiveFrame], bool]) -> LiveFrame:
-        with self._changed:
-            assert self._changed.wait_for(lambda: bool(self.frames) and good(self.frames[-1]), WAIT)
-            return self.frames[-1]
-
-
 @pytest.fixture
-def seen() -> Seen:
-    return Seen()
+def seen() -> Shown:
+    return Shown()
 
 
 @pytest.fixture
@@ -69,16 +50,12 @@ def hooked(monkeypatch: pytest.MonkeyPatch) -> list[BaseException | None]:
     return shown
 
 
-def drives(frame: LiveFrame, value: int) -> bool:
-    return frame.driver is not None and int(frame.driver[0, 0, 0]) == value
-
-
 # ---- engine and tracker ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("where", ["render", "read_motion", "track"])
 def test_error_of_any_kind_while_animating_is_said_and_the_next_frame_comes(
-    make_session: Make, seen: Seen, messages: Any, where: str
+    make_session: Make, seen: Shown, messages: Any, where: str
 ) -> None:
     faults: list[Exception] = []
 
@@ -159,7 +136,7 @@ def test_frames_without_size_are_no_end(make_session: Make, size: tuple[int, int
             real.track(rgb)
             return super().track(rgb)
 
-    seen = Seen()
+    seen = Shown()
     session = make_session(trackers=Both)
     session.add_sink(seen)
     box = Box()
@@ -182,7 +159,7 @@ def test_face_is_followed_through_frames_of_other_sizes_and_turned_ones(astronau
         assert np.all(face.centre < rgb.shape[1::-1])
 
 
-def test_another_driving_face_is_followed_at_once(make_session: Make, seen: Seen) -> None:
+def test_another_driving_face_is_followed_at_once(make_session: Make, seen: Shown) -> None:
     class Two(StubTracker):
         """Two faces; it follows the one that it was told to, or the right one."""
 
@@ -228,7 +205,7 @@ def test_engine_that_can_not_be_had_is_left_for_another_one() -> None:
             raise MissingError(f"{options.program.engine} is not here.")
         return StubEngine()
 
-    seen = Seen()
+    seen = Shown()
     with LiveSession(RenderOptions.from_values({"engine": "gone"}), load=load, trackers=StubTracker) as session:
         session.add_sink(seen)
         session.add_portrait("a", picture(100))
@@ -279,7 +256,7 @@ def test_options_of_the_engine_load_it_anew_once(make_session: Make, values: dic
 
 
 def test_detector_that_can_not_be_had_leaves_the_one_before(
-    make_session: Make, seen: Seen, monkeypatch: pytest.MonkeyPatch
+    make_session: Make, seen: Shown, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session = make_session()
 
@@ -301,7 +278,7 @@ def test_detector_that_can_not_be_had_leaves_the_one_before(
     seen.wait(lambda f: drives(f, 20))
 
 
-def test_recording_goes_on_through_another_engine_and_detector(make_session: Make, seen: Seen) -> None:
+def test_recording_goes_on_through_another_engine_and_detector(make_session: Make, seen: Shown) -> None:
     """It was finished and begun anew under the same name, which left only the last part."""
     opened, closed = [], []
 
@@ -568,7 +545,7 @@ def stuck(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Box, Callable[[
 
 
 def test_camera_that_never_answers_again_is_said_and_opened_anew(
-    make_session: Make, seen: Seen, stuck: Any, messages: Any
+    make_session: Make, seen: Shown, stuck: Any, messages: Any
 ) -> None:
     clock, box, where = Clock(), Box(), ["read", ""]
     session = make_session(clock=clock)
@@ -610,7 +587,7 @@ def test_camera_that_hangs_while_it_opens_is_said_and_not_opened_for_ever(
     assert box.opened == 1 + desks.STUCK_AT_ONCE
 
 
-def test_driver_that_can_not_be_made_is_an_error_and_not_the_end(make_session: Make, seen: Seen) -> None:
+def test_driver_that_can_not_be_made_is_an_error_and_not_the_end(make_session: Make, seen: Shown) -> None:
     def make(*_: Any) -> Any:
         raise OddError("no such back end")
 
@@ -627,7 +604,7 @@ def test_driver_that_can_not_be_made_is_an_error_and_not_the_end(make_session: M
 
 
 @pytest.mark.parametrize("method", ["hint", "close", "cancel"])
-def test_driver_whose_other_methods_fail(make_session: Make, seen: Seen, method: str) -> None:
+def test_driver_whose_other_methods_fail(make_session: Make, seen: Shown, method: str) -> None:
     """Those that are called between frames, from the control thread, or when the device is gone."""
     called = threading.Event()
 
@@ -682,7 +659,7 @@ def test_motion_survives_time_that_goes_back_or_leaps() -> None:
 
 @pytest.mark.parametrize("method", ["open", "show", "close"])
 def test_sink_with_an_error_of_any_kind_stops_alone_and_says_so(
-    make_session: Make, seen: Seen, messages: Any, method: str
+    make_session: Make, seen: Shown, messages: Any, method: str
 ) -> None:
     def fail(*_: Any) -> Any:
         raise OddError("the microphone is gone")
@@ -732,7 +709,7 @@ def test_output_that_keeps_failing_is_told_once() -> None:
     assert said == ["The device is busy. It is tried again every 0 s."]
 
 
-def test_output_that_hangs_is_left_out_at_the_next_start(make_session: Make, seen: Seen, messages: Any) -> None:
+def test_output_that_hangs_is_left_out_at_the_next_start(make_session: Make, seen: Shown, messages: Any) -> None:
     """Two threads in one sink would close each other's device."""
     gate, inside = threading.Event(), threading.Semaphore(0)
     opened: list[threading.Thread] = []
@@ -798,7 +775,7 @@ def test_recording_is_completed_although_the_engine_is_stuck(make_session: Make,
 # ---- listeners ------------------------------------------------------------------------------------------------------
 
 
-def test_listeners_that_fail_are_shown_and_the_session_goes_on(seen: Seen, hooked: list[BaseException | None]) -> None:
+def test_listeners_that_fail_are_shown_and_the_session_goes_on(seen: Shown, hooked: list[BaseException | None]) -> None:
     """A window that has closed, or a terminal that has gone."""
 
     def fail(*_: Any) -> None:

@@ -9,11 +9,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from live_stubs import WAIT, Shown
 
 import assets
 from app.errors import AppError, CancelledError
 from app.events import CancelToken, EventStream
-from app.live import LiveFrame, LiveSession, PreviewSink, file_source
+from app.live import LiveFrame, LiveSession, file_source
 from app.live.parts import PartDrivers, PartLoader, named_parts, read_part
 from app.live.portraits import scaled_choice
 from app.media.images import write_image
@@ -23,7 +24,6 @@ from app.render.job import Job
 from liveportrait.engines import load_engine
 from models.face import FaceTracker
 
-WAIT = 60.0
 SAMPLE = Path(str(assets.__file__)).parent / "sample"
 
 
@@ -45,25 +45,6 @@ def files(head: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / "talk" / f"{number}.png").write_bytes((folder / name).read_bytes())
     write_image(folder / "pair.png", np.concatenate([head, head[:, ::-1]], axis=1))
     return folder
-
-
-class Shown(PreviewSink):
-    """Frames, and a way to wait for one."""
-
-    def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self.frames: list[LiveFrame] = []
-        super().__init__(self._came)
-
-    def _came(self, frame: LiveFrame) -> None:
-        with self._changed:
-            self.frames.append(frame)
-            self._changed.notify_all()
-
-    def wait(self, good: object) -> LiveFrame:
-        with self._changed:
-            assert self._changed.wait_for(lambda: bool(self.frames) and good(self.frames[-1]), WAIT)  # type: ignore[operator]
-            return self.frames[-1]
 
 
 def moved(frame: LiveFrame, where: tuple[slice, ...] = ()) -> float:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from live_stubs import WAIT, Box, Clock, HandDriver, StubEngine, StubTracker, picture
+from live_stubs import WAIT, Box, Clock, HandDriver, Shown, StubEngine, StubTracker, drives, picture
 
 from app.errors import MediaError, MissingError, NoFaceError
 from app.events import EventStream
@@ -28,26 +28,6 @@ ROOT = Path(__file__).resolve().parents[3]
 Make = Callable[..., LiveSession]
 
 
-class Shown(PreviewSink):
-    """A preview that the test can wait at."""
-
-    def __init__(self) -> None:
-        super().__init__(self._came)
-        self.frames: list[LiveFrame] = []
-        self._changed = threading.Condition()
-
-    def _came(self, frame: LiveFrame) -> None:
-        with self._changed:
-            self.frames.append(frame)
-            self._changed.notify_all()
-
-    def wait(self, good: Callable[[LiveFrame], bool]) -> LiveFrame:
-        """The newest frame, once it is good."""
-        with self._changed:
-            assert self._changed.wait_for(lambda: bool(self.frames) and good(self.frames[-1]), WAIT)
-            return self.frames[-1]
-
-
 def level(frame: LiveFrame) -> int:
     """Brightness of the animated square: where the stub engine's keypoints are."""
     height, width = frame.picture.shape[:2]
@@ -57,10 +37,6 @@ def level(frame: LiveFrame) -> int:
 @pytest.fixture
 def shown() -> Shown:
     return Shown()
-
-
-def drives(frame: LiveFrame, value: int) -> bool:
-    return frame.driver is not None and int(frame.driver[0, 0, 0]) == value
 
 
 # ---- states ---------------------------------------------------------------------------------------------------------

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from liveportrait.engines.mesh import MeshEngine, glasses
+from liveportrait.engines.mesh.data import face_model
+from liveportrait.engines.mesh.layout import Pose
 from models.topology import EYES
 
 
@@ -40,9 +42,9 @@ def moved(engine, portrait, stage, **sliders: float) -> np.ndarray:
 
 
 def test_glasses_are_seen_and_a_bare_face_has_none(stage):
-    points = stage.face.points
-    assert glasses.wears_glasses(with_glasses(stage)[0], points) > glasses.SURE
-    assert glasses.wears_glasses(stage.portrait.crop, points) < -2
+    pose = stage.portrait.features.layout.pose
+    assert glasses.wears_glasses(with_glasses(stage)[0], pose) > glasses.SURE
+    assert glasses.wears_glasses(stage.portrait.crop, pose) < -2
     assert stage.portrait.features.stiff is None
 
 
@@ -51,9 +53,9 @@ def test_the_size_of_the_picture_does_not_matter(stage, size):
     crop, _ = with_glasses(stage)
     zoom = size / crop.shape[0]
     resized = cv2.resize(crop, (size, size), interpolation=cv2.INTER_AREA if zoom < 1 else cv2.INTER_CUBIC)
-    points = stage.face.points * zoom
-    assert glasses.wears_glasses(resized, points) > glasses.SURE
-    assert glasses.wears_glasses(cv2.resize(stage.portrait.crop, (size, size)), points) < 0
+    pose = Pose.fit(face_model().mean.astype(np.float64), stage.face.points.astype(np.float64) * zoom)
+    assert glasses.wears_glasses(resized, pose) > glasses.SURE
+    assert glasses.wears_glasses(cv2.resize(stage.portrait.crop, (size, size)), pose) < 0
 
 
 @pytest.mark.parametrize("sliders", [{"brow": 1.0}, {"brow": -1.0, "frown": 1.0}, {"smile": 1.0}])

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from liveportrait.expression import Expression
     from liveportrait.motion import Motion
     from liveportrait.options import AnimationOptions
-    from liveportrait.template import MotionTemplate, load_template, save_template
+    from liveportrait.template import MotionTemplate, save_template
+    from liveportrait.template_reader import load_template
     from models.face import Face, FaceTracker, select_face
 
 _HOMES = {
@@ -33,7 +34,7 @@ _HOMES = {
     "Motion": "liveportrait.motion",
     "AnimationOptions": "liveportrait.options",
     "MotionTemplate": "liveportrait.template",
-    "load_template": "liveportrait.template",
+    "load_template": "liveportrait.template_reader",
     "save_template": "liveportrait.template",
     "Face": "models.face",
     "FaceTracker": "models.face",

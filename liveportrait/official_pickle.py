@@ -1,12 +1,12 @@
 """Reads the official release's .pkl motion templates without running anything in them.
 
-A pickle is a program. This reader knows only the words that numpy arrays are written with, and answers them with plain
-stand-ins: neither numpy's own rebuilding code nor anything else named in the file is called.
+A pickle is a program. This reader carries out its steps itself, knows only the words that numpy arrays are written
+with, and answers them with plain stand-ins: neither numpy's own rebuilding code nor anything else named in the file is
+called, and time and memory stay in proportion to the file.
 """
 
 from __future__ import annotations
 
-import io
 import math
 import pickle
 import pickletools
@@ -15,8 +15,12 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-MAX_BYTES: Final = 1 << 30
+MAX_BYTES: Final = 64 << 20
 MAX_VALUES: Final = 5_000_000
+MAX_STEPS: Final = 8_000_000
+"""Steps of a pickle; a frame of an official template takes about 100."""
+MAX_COPIED: Final = 256 << 20
+MAX_BITS: Final = 256
 _CODES: Final = frozenset({"f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1"})
 
 
@@ -95,32 +99,151 @@ _KNOWN[("numpy", "ndarray")] = _Array
 _KNOWN[("numpy", "dtype")] = _Type
 
 
-class _Reader(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Any:
-        try:
-            return _KNOWN[(module, name)]
-        except KeyError:
-            raise pickle.UnpicklingError(f"{module}.{name}") from None
-
-    def persistent_load(self, pid: object) -> Any:
-        raise pickle.UnpicklingError("outside objects")
-
-
-_REFUSED: Final = frozenset(
+_MARK: Final = object()
+_NUMBERS: Final = frozenset({"INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT"})
+_TEXTS: Final = frozenset(
     {
-        "PERSID", "BINPERSID", "EXT1", "EXT2", "EXT4", "INST", "OBJ", "NEWOBJ", "NEWOBJ_EX", "NEXT_BUFFER",
-        "READONLY_BUFFER",
+        "STRING", "BINSTRING", "SHORT_BINSTRING", "BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8", "UNICODE",
+        "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8",
     }
 )  # fmt: skip
+_CONSTANTS: Final[dict[str, Any]] = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
+_EMPTY: Final[dict[str, type]] = {"EMPTY_LIST": list, "EMPTY_TUPLE": tuple, "EMPTY_DICT": dict}
+_TUPLES: Final = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 
 
-def _scan(data: bytes) -> None:
-    """Check the steps of a pickle before it is read: none that arrays don't need, no memory asked for in vain."""
-    for count, (step, argument, _) in enumerate(pickletools.genops(data)):
-        if step.name in _REFUSED:
-            raise pickle.UnpicklingError(f"the step {step.name}")
-        if step.name in ("PUT", "BINPUT", "LONG_BINPUT") and (not isinstance(argument, int) or argument > count):
-            raise pickle.UnpicklingError("memory that it doesn't use")
+class _Machine:
+    """Carries out the steps of a pickle that arrays, tables and lists need, and no others.
+
+    Python's own reader hashes whatever a pickle uses as a key and copies what it likes; here keys are texts, and every
+    step and every copied byte is counted.
+    """
+
+    def __init__(self) -> None:
+        self._stack: list[Any] = []
+        self._memo: dict[int, Any] = {}
+        self._copied = 0
+
+    def run(self, data: bytes) -> Any:
+        """The value that a pickle describes."""
+        for count, (step, argument, _) in enumerate(pickletools.genops(data)):
+            if count > MAX_STEPS:
+                raise ValueError(f"it has more than {MAX_STEPS:,} steps")
+            if step.name == "STOP":
+                return self._pop()
+            self._step(step.name, argument, count)
+        raise EOFError("it breaks off")
+
+    def _step(self, name: str, argument: Any, count: int) -> None:
+        if name in _NUMBERS or name in _TEXTS:
+            self._stack.append(_checked_number(argument))
+        elif name in _CONSTANTS:
+            self._stack.append(_CONSTANTS[name])
+        elif name in _EMPTY:
+            self._stack.append(_EMPTY[name]())
+        elif name == "MARK":
+            self._stack.append(_MARK)
+        elif name in ("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"):
+            index = len(self._memo) if name == "MEMOIZE" else argument
+            if not isinstance(index, int) or not 0 <= index <= count:
+                raise pickle.UnpicklingError("memory that it doesn't use")
+            self._memo[index] = self._top()
+        elif name in ("GET", "BINGET", "LONG_BINGET"):
+            self._stack.append(self._memo[argument])
+        elif name not in ("PROTO", "FRAME"):
+            self._combine(name, argument)
+
+    def _combine(self, name: str, argument: Any) -> None:
+        """Steps that take values off the stack."""
+        if name in _TUPLES:
+            self._stack.append(tuple(reversed([self._pop() for _ in range(_TUPLES[name])])))
+        elif name in ("TUPLE", "LIST"):
+            items = self._marked()
+            self._stack.append(tuple(items) if name == "TUPLE" else items)
+        elif name in ("APPEND", "APPENDS"):
+            items = [self._pop()] if name == "APPEND" else self._marked()
+            self._target(list).extend(items)
+        elif name in ("SETITEM", "SETITEMS", "DICT"):
+            items = self._marked() if name != "SETITEM" else [self._pop(), self._pop()][::-1]
+            if name == "DICT":
+                self._stack.append({})
+            self._set_items(items)
+        elif name in ("GLOBAL", "STACK_GLOBAL"):
+            self._global(argument if name == "GLOBAL" else None)
+        elif name == "REDUCE":
+            arguments, function = self._pop(), self._pop()
+            if not isinstance(arguments, tuple) or not any(function is known for known in _KNOWN.values()):
+                raise pickle.UnpicklingError("a call of something else")
+            self._stack.append(self._counted(function(*arguments)))
+        elif name == "BUILD":
+            state, built = self._pop(), self._top()
+            if not isinstance(built, _Type | _Array):
+                raise pickle.UnpicklingError("a state of something else")
+            built.__setstate__(state)
+            if isinstance(built, _Array):
+                self._counted(built.values)
+        elif name in ("POP", "POP_MARK"):
+            self._pop() if name == "POP" else self._marked()
+        else:
+            raise pickle.UnpicklingError(f"the step {name}")
+
+    def _global(self, argument: Any) -> None:
+        if argument is None:
+            name, module = self._pop(), self._pop()
+        else:
+            module, _, name = str(argument).partition(" ")
+        known = _KNOWN.get((module, name)) if isinstance(module, str) and isinstance(name, str) else None
+        if known is None:
+            raise pickle.UnpicklingError(f"{str(module)[:80]}.{str(name)[:80]}")
+        self._stack.append(known)
+
+    def _set_items(self, items: list[Any]) -> None:
+        target = self._target(dict)
+        if len(items) % 2:
+            raise ValueError("a table in it lacks a value")
+        for name, value in zip(items[::2], items[1::2], strict=True):
+            key = name.decode("latin-1") if isinstance(name, bytes) else name  # bytes are texts of Python 2
+            if not isinstance(key, str | int) or isinstance(key, bool):
+                raise ValueError("a table in it has keys that are not text")
+            target[key] = value
+
+    def _counted(self, value: Any) -> Any:
+        """The value; what it takes may have been copied, so it counts."""
+        size = getattr(value, "nbytes", None)
+        self._copied += len(value) if isinstance(value, bytes) else size if isinstance(size, int) else 0
+        if self._copied > MAX_COPIED:
+            raise ValueError(f"it unpacks to more than {MAX_COPIED >> 20} MB")
+        return value
+
+    def _top(self) -> Any:
+        if not self._stack or self._stack[-1] is _MARK:
+            raise ValueError("it takes a value that is not there")
+        return self._stack[-1]
+
+    def _pop(self) -> Any:
+        value = self._top()
+        self._stack.pop()
+        return value
+
+    def _target(self, kind: type) -> Any:
+        if not isinstance(self._top(), kind):
+            raise ValueError(f"it puts values into something that is no {kind.__name__}")
+        return self._stack[-1]
+
+    def _marked(self) -> list[Any]:
+        """What lies above the last mark; the mark goes too."""
+        for at in range(len(self._stack) - 1, -1, -1):
+            if self._stack[at] is _MARK:
+                items = self._stack[at + 1 :]
+                del self._stack[at:]
+                return items
+        raise ValueError("it takes a mark that is not there")
+
+
+def _checked_number(value: Any) -> Any:
+    if isinstance(value, int) and value.bit_length() > MAX_BITS:
+        raise ValueError("it holds a whole number of too many digits")
+    return value
 
 
 def _plain(value: Any, budget: list[int], depth: int = 0) -> Any:
@@ -157,8 +280,7 @@ def read_pickle(data: bytes, name: str = "the file") -> dict[str, Any]:
     if len(data) > MAX_BYTES:
         raise ValueError(f"{name} is larger than {MAX_BYTES >> 20} MB; a motion template is not.")
     try:
-        _scan(data)
-        content = _plain(_Reader(io.BytesIO(data)).load(), [MAX_VALUES])
+        content = _plain(_Machine().run(data), [MAX_VALUES])
     except pickle.UnpicklingError as error:
         raise ValueError(
             f"{name} was refused: a motion template holds only numpy arrays, but this pickle asks for {error}. "

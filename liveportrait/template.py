@@ -1,7 +1,7 @@
 """Motion templates: the motion of a driving clip without its pictures.
 
-The own format (.motion) is a zip file of ``header.json`` and plain ``.npy`` arrays, stored uncompressed so that long
-templates are memory-mapped. It holds numbers only. The official .pkl templates are read through a restricted reader.
+The own format (.motion) is a zip file of ``header.json`` and plain ``.npy`` arrays, stored uncompressed. It holds
+numbers only. ``liveportrait.template_reader`` reads it, and official .pkl templates.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import contextlib
 import json
 import os
 import shutil
-import struct
 import tempfile
 import zipfile
 from collections.abc import Mapping
@@ -18,19 +17,18 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Final, cast
+from typing import IO, Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from liveportrait.motion import Motion
-from liveportrait.official_pickle import read_pickle
+from liveportrait.motion_check import MAX_RATE, MIN_RATE, fine_time
 
 FORMAT: Final = "portrait-motion"
 FORMAT_VERSION: Final = 1
 SUFFIX: Final = ".motion"
-_ARRAYS: Final = ("rotation", "translation", "scale", "delta", "eye_ratio", "lip_ratio")
-_MAX_HEADER: Final = 1 << 20
+ARRAYS: Final = ("rotation", "translation", "scale", "delta", "eye_ratio", "lip_ratio")
 
 
 @dataclass(frozen=True)
@@ -96,7 +94,7 @@ class TemplateWriter:
         if rate <= 0:
             raise ValueError(f"the frame rate of a motion template must be positive, not {rate}.")
         self.path = Path(path)
-        self._rate = Fraction(rate)
+        self._rate = fine_time(min(max(Fraction(rate), MIN_RATE), Fraction(MAX_RATE)))
         self._source = dict(source or {})
         self._folder = tempfile.TemporaryDirectory(prefix="motion-")
         self._files: dict[str, IO[bytes]] = {}
@@ -126,9 +124,10 @@ class TemplateWriter:
             time: Time stamp in seconds, later than the one before.
             motion: N = 1, or None if no face was seen.
         """
+        time = fine_time(Fraction(time))
         if self._times and time <= self._times[-1]:
             raise ValueError(f"frame {self._count} of the template is not later than the one before ({time} s).")
-        self._times.append(Fraction(time))
+        self._times.append(time)
         self._found.append(motion is not None)
         self._count += 1
         shown = motion or self._last
@@ -142,7 +141,7 @@ class TemplateWriter:
         self._last = shown
 
     def _write(self, motion: Motion) -> None:
-        arrays = {name: getattr(motion, name) for name in _ARRAYS} | {f"extra.{k}": v for k, v in motion.extra.items()}
+        arrays = {name: getattr(motion, name) for name in ARRAYS} | {f"extra.{k}": v for k, v in motion.extra.items()}
         if not self._files:
             self._engine = motion.engine
             for i, (name, values) in enumerate(arrays.items()):
@@ -215,147 +214,6 @@ def save_template(path: Path, template: MotionTemplate) -> Path:
         for i, time in enumerate(template.times):
             writer.append(time, template.motion[i] if template.found[i] else None)
         return writer.close(template.reference)
-
-
-def load_template(path: Path) -> MotionTemplate:
-    """Read a motion template: the own format or an official .pkl.
-
-    Arrays of the own format are mapped from the file, read as they are used.
-
-    Raises:
-        ValueError: If the file isn't a usable template.
-        OSError: If it can't be read.
-    """
-    path = Path(path)
-    with path.open("rb") as file:
-        start = file.read(4)
-    if start[:2] == b"PK":
-        return _load_own(path)
-    if start[:1] in (b"\x80", b"(", b"}"):
-        return official_template(read_pickle(path.read_bytes(), path.name), path.name)
-    raise ValueError(f"{path.name} is not a motion template; expected a {SUFFIX} file or an official .pkl.")
-
-
-def _load_own(path: Path) -> MotionTemplate:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            if archive.getinfo("header.json").file_size > _MAX_HEADER:
-                raise ValueError("its header is too large")
-            header = json.loads(archive.read("header.json"))
-            if header.get("format") != FORMAT:
-                raise ValueError("its header is not that of a motion template")
-            if int(header["version"]) > FORMAT_VERSION:
-                raise ValueError(f"it has the newer format version {header['version']}; update the program")
-            arrays = {name: _map(path, archive, f"{name}.npy") for name in ("times", "found", *header["arrays"])}
-        return _own_template(header, arrays)
-    except (KeyError, TypeError, ValueError, ZeroDivisionError, zipfile.BadZipFile, EOFError, struct.error) as error:
-        text = f"its part {error} is missing" if isinstance(error, KeyError) else str(error).rstrip(".")
-        raise ValueError(f"{path.name} is not a usable motion template: {text}.") from None
-
-
-def _own_template(header: Mapping[str, Any], arrays: dict[str, npt.NDArray[Any]]) -> MotionTemplate:
-    n, k = int(header["frames"]), int(header["keypoints"])
-    shapes = {"rotation": (3, 3), "translation": (3,), "scale": (1,), "delta": (k, 3), "eye_ratio": (2,)}
-    shapes |= {"lip_ratio": (1,)}
-    for name, values in arrays.items():
-        wanted = {"times": (n, 2), "found": (n,)}.get(name, (n, *shapes.get(name, values.shape[1:])))
-        if n < 1 or values.shape != wanted:
-            raise ValueError(f"{name} has the shape {values.shape} instead of {wanted}")
-    for name in ("rotation", "translation", "scale"):
-        if not np.isfinite(arrays[name]).all():
-            raise ValueError(f"{name} holds numbers that are not finite")
-    if (arrays["scale"] <= 0).any():
-        raise ValueError("scale must be positive")
-    reference = int(header["reference"])
-    if not 0 <= reference < n:
-        raise ValueError(f"its reference frame {reference} doesn't exist")
-    extra = {name[6:]: values for name, values in arrays.items() if name.startswith("extra.")}
-    motion = Motion(**{name: arrays[name] for name in _ARRAYS}, engine=str(header["engine"]), extra=extra)
-    times = tuple(Fraction(int(a), int(b)) for a, b in arrays["times"])
-    rate = Fraction(header["rate"])
-    if rate <= 0:
-        raise ValueError(f"its frame rate {rate} is not positive")
-    source = {str(key): str(value) for key, value in dict(header.get("source", {})).items()}
-    return MotionTemplate(motion, times, rate, arrays["found"].astype(bool), reference, source)
-
-
-def _map(path: Path, archive: zipfile.ZipFile, member: str) -> npt.NDArray[Any]:
-    """A stored .npy member as a memory map."""
-    info = archive.getinfo(member)
-    if info.compress_type != zipfile.ZIP_STORED:
-        raise ValueError(f"{member} is compressed")
-    with path.open("rb") as file:
-        file.seek(info.header_offset + 26)
-        name_length, extra_length = struct.unpack("<HH", file.read(4))
-        begin = info.header_offset + 30 + name_length + extra_length
-        file.seek(begin)
-        if np.lib.format.read_magic(file) != (1, 0):
-            raise ValueError(f"{member} is not a plain array")
-        shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
-        offset = file.tell()
-    size = int(np.prod(shape, dtype=object)) * dtype.itemsize
-    if fortran or dtype.hasobject or dtype.kind not in "fiub" or offset - begin + size != info.file_size:
-        raise ValueError(f"{member} is damaged")
-    if size == 0:
-        return np.zeros(shape, dtype)
-    return np.memmap(path, dtype, "r", offset, shape)
-
-
-# ---------------------------------------------------------------------- official templates
-
-
-def official_template(content: Mapping[str, Any], name: str = "the file") -> MotionTemplate:
-    """Template of an official dictionary (spec motion.md section 7): new keys, old keys, with or without ratios.
-
-    Args:
-        content: From ``read_pickle``.
-        name: The file's name, for errors.
-
-    Raises:
-        ValueError: If parts are missing or have wrong shapes.
-    """
-    try:
-        frames = content["motion"]
-        if not isinstance(frames, list) or not frames:
-            raise ValueError("it has no frames")
-        n = len(frames)
-
-        def stack(keys: tuple[str, ...], shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
-            values = []
-            for frame in frames:
-                key = next((k for k in keys if k in frame), None)
-                if key is None:
-                    raise ValueError(f"its frames have no {keys[0]}")
-                values.append(np.asarray(frame[key], np.float32).reshape(shape))
-            return np.stack(values)
-
-        def ratios(keys: tuple[str, ...], width: int) -> npt.NDArray[np.float32]:
-            rows = next((content[k] for k in keys if content.get(k)), None)
-            if rows is None:
-                return np.full((n, width), np.nan, np.float32)
-            if len(rows) < n:
-                raise ValueError(f"{keys[0]} has {len(rows)} entries for {n} frames")
-            return np.stack([np.asarray(row, np.float32).reshape(width) for row in rows[:n]])
-
-        motion = Motion(
-            rotation=stack(("R", "R_d"), (3, 3)),
-            translation=stack(("t",), (3,)),
-            scale=stack(("scale",), (1,)),
-            delta=stack(("exp",), (21, 3)),
-            eye_ratio=ratios(("c_eyes_lst", "c_d_eyes_lst"), 2),
-            lip_ratio=ratios(("c_lip_lst", "c_d_lip_lst"), 1),
-            engine="liveportrait21",
-        )
-        rate = Fraction(cast("float", content.get("output_fps", 25))).limit_denominator(1001)
-        if rate <= 0:
-            raise ValueError(f"its frame rate {rate} is not positive")
-        if not all(np.isfinite(a).all() for a in (motion.rotation, motion.translation, motion.scale, motion.delta)):
-            raise ValueError("it holds numbers that are not finite")
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        text = f"its part {error} is missing" if isinstance(error, KeyError) else str(error).rstrip(".")
-        raise ValueError(f"{name} is not a usable motion template: {text}.") from None
-    times = tuple(Fraction(i) / rate for i in range(n))
-    return MotionTemplate(motion, times, rate, np.ones(n, bool), 0, {"file": name})
 
 
 def is_template(path: Path) -> bool:

@@ -107,7 +107,7 @@ class MotionCache:
             os.utime(path)
         except FileNotFoundError:
             return False
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError):
             track.clear()
             with suppress(OSError):
                 path.unlink()

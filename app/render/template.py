@@ -20,15 +20,15 @@ from app.render.motion import choose_reference
 from app.render.parts import open_tracker
 from app.render.timings import Timings
 from app.render.track import MotionTrack
-from liveportrait.template import SUFFIX, MotionTemplate, TemplateWriter, load_template
+from liveportrait.motion_check import FINEST
+from liveportrait.template import SUFFIX, MotionTemplate, TemplateWriter
+from liveportrait.template_reader import load_template
 
 if TYPE_CHECKING:
     from app.events import CancelToken, EventStream
     from app.options import RenderOptions
     from liveportrait.engines.base import Engine
     from liveportrait.motion import Motion
-
-FINEST = 10**9  # unit of time stamps: at most so many in a second
 
 
 def open_template(path: Path) -> MotionTemplate:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import math
@@ -20,7 +21,9 @@ import numpy.typing as npt
 from app.media.files import scratch_error
 from liveportrait.motion import Motion
 
-MAGIC: Final = b"motion-track-1\n"
+MAGIC: Final = b"motion-track-2\n"
+DIGEST: Final = hashlib.sha256().digest_size
+MAX_HEAD: Final = 256 << 20
 
 
 class RowFile:
@@ -210,34 +213,41 @@ class MotionTrack:
             "seen": bytes(self._seen).hex(),
         }
         text = json.dumps(head).encode()
-        out.write(MAGIC + len(text).to_bytes(8, "little") + text)
+        digest = hashlib.sha256()
+
+        def write(block: bytes) -> None:
+            digest.update(block)
+            out.write(block)
+
+        write(MAGIC + len(text).to_bytes(8, "little") + text)
         for start in range(0, len(self._rows), 256):
-            out.write(self._rows.read(start, min(start + 256, len(self._rows))).tobytes())
+            write(self._rows.read(start, min(start + 256, len(self._rows))).tobytes())
+        out.write(digest.digest())
 
     def load(self, file: BinaryIO) -> None:
-        """Fill an empty track from a file that :meth:`save` wrote.
+        """Fill an empty track from a file that :meth:`save` wrote. Nothing is taken from one that has changed since.
 
         Raises:
-            ValueError: The file is cut short or something else.
+            ValueError: The file is damaged, cut short or something else.
         """
-        if file.read(len(MAGIC)) != MAGIC:
-            raise ValueError("not a motion track")
-        head = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+        end = _checked_end(file)
+        file.seek(len(MAGIC))
+        length = int.from_bytes(file.read(8), "little")
+        if length > min(MAX_HEAD, end):
+            raise ValueError("a motion track whose head is too long")
+        head = json.loads(file.read(length))
         layout = Layout(tuple((str(name), tuple(shape)) for name, shape in head["shapes"]), str(head["engine"]))
         times, seen = [Fraction(time) for time in head["times"]], bytes.fromhex(head["seen"])
-        width = sum(math.prod(shape) for _, shape in layout.shapes)
-        if len(times) != len(seen) or sum(seen) != head["rows"] or not width:
+        width, count = sum(math.prod(shape) for _, shape in layout.shapes), head["rows"]
+        if len(times) != len(seen) or sum(seen) != count or not width or file.tell() + 4 * width * count != end:
             raise ValueError("a motion track that contradicts itself")
-        for _ in range(head["rows"]):
-            data = file.read(4 * width)
-            if len(data) != 4 * width:
-                raise ValueError("a motion track that is cut short")
-            self._rows.append(np.frombuffer(data, np.float32))
+        for _ in range(count):
+            self._rows.append(np.frombuffer(file.read(4 * width), np.float32))
         self._layout, self.times, self.duration = layout, times, Fraction(head["duration"])
-        self._seen, count = bytearray(seen), 0
+        self._seen, row = bytearray(seen), 0
         for one in seen:
-            count += one
-            self._row_of.append(count - 1)
+            row += one
+            self._row_of.append(row - 1)
 
     def clear(self) -> None:
         """Take everything out."""
@@ -249,3 +259,26 @@ class MotionTrack:
     def close(self) -> None:
         """Close the scratch file."""
         self._rows.close()
+
+
+def _checked_end(file: BinaryIO) -> int:
+    """Where the checksum of a saved track begins.
+
+    Raises:
+        ValueError: The checksum does not fit, or it is no track of this version.
+    """
+    end = file.seek(0, io.SEEK_END) - DIGEST
+    file.seek(0)
+    if end < len(MAGIC) + 8 or file.read(len(MAGIC)) != MAGIC:
+        raise ValueError("not a motion track")
+    file.seek(0)
+    digest, left = hashlib.sha256(), end
+    while left:
+        block = file.read(min(left, 1 << 20))
+        if not block:
+            raise ValueError("a motion track that is cut short")
+        digest.update(block)
+        left -= len(block)
+    if file.read(DIGEST) != digest.digest():
+        raise ValueError("a motion track that is damaged")
+    return end

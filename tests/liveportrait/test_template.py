@@ -15,9 +15,11 @@ import numpy as np
 import pytest
 from motion_stubs import still_motion
 
+from liveportrait import official_pickle, template_reader
 from liveportrait.motion import rotation_from_euler
 from liveportrait.official_pickle import read_pickle
-from liveportrait.template import MotionTemplate, TemplateWriter, is_template, load_template, save_template
+from liveportrait.template import MotionTemplate, TemplateWriter, is_template, save_template
+from liveportrait.template_reader import load_template
 
 ARRAYS = ("rotation", "translation", "scale", "delta", "eye_ratio", "lip_ratio")
 
@@ -84,9 +86,32 @@ def test_writing_a_long_template_takes_no_more_memory(tmp_path):
     assert long < short + 1_000_000
 
 
-def test_reading_maps_the_file_instead_of_loading_it(tmp_path):
+def test_long_templates_are_mapped_from_a_scratch_file(tmp_path, monkeypatch):
+    """A file of the user's that is emptied while it is mapped would end the program with SIGBUS."""
+    monkeypatch.setattr(template_reader, "_IN_MEMORY", 1000)
+    before = _template()
+    path = save_template(tmp_path / "m.motion", before)
+    after = load_template(path)
+    assert isinstance(after.motion.delta, np.memmap)
+    assert not isinstance(after.motion.scale, np.memmap)
+    os.truncate(path, 0)
+    np.testing.assert_array_equal(after.motion.delta, before.motion.delta)
+
+
+def test_short_templates_are_read_into_memory(tmp_path):
     path = save_template(tmp_path / "m.motion", _template())
-    assert isinstance(load_template(path).motion.delta, np.memmap)
+    after = load_template(path)
+    path.write_bytes(b"")
+    np.testing.assert_array_equal(after.motion.delta, _template().motion.delta)
+
+
+def test_times_finer_than_a_nanosecond_are_rounded_when_written(tmp_path):
+    rate = Fraction("29.9700299700299700299700299700299700299700299")
+    times = tuple(i / rate for i in range(4))
+    path = save_template(tmp_path / "f.motion", replace(_template(4), times=times, rate=rate))
+    after = load_template(path)
+    assert all(abs(a - b) < Fraction(1, 10**9) for a, b in zip(after.times, times, strict=True))
+    assert abs(after.rate - rate) < Fraction(1, 10**9)
 
 
 def test_nothing_is_left_behind_when_writing_stops(tmp_path):
@@ -140,30 +165,226 @@ def _npy(array):
     return out.getvalue()
 
 
-@pytest.mark.parametrize(
-    ("member", "change", "words"),
-    [
-        ("header.json", _header(version=9), "newer format version 9"),
-        ("header.json", _header(format="other"), "not that of a motion template"),
-        ("header.json", _header(frames=6), "shape"),
-        ("header.json", _header(keypoints=20), "delta has the shape"),
-        ("header.json", _header(reference=7), "reference frame 7"),
-        ("header.json", _header(rate="0"), "rate 0"),
-        ("header.json", _header(rate="1/0"), "not a usable"),
-        ("header.json", lambda _: b"{", "not a usable"),
-        ("delta.npy", lambda _: None, "delta"),
-        ("delta.npy", lambda data: data[:-4], "damaged"),
-        ("delta.npy", lambda _: _npy(np.array([{}], object)), "damaged"),
-        ("scale.npy", lambda _: _npy(-np.ones((5, 1), np.float32)), "positive"),
-        ("rotation.npy", lambda _: _npy(np.full((5, 3, 3), np.nan, np.float32)), "not finite"),
-    ],
-)
+def _float32(shape, value, at=(2,)):
+    array = np.zeros(shape, np.float32)
+    if shape == (5, 3, 3):
+        array[:] = np.eye(3)
+    if shape == (5, 1):
+        array[:] = 1
+    array[at] = value
+    return lambda _: _npy(array)
+
+
+def _times(*pairs):
+    return lambda _: _npy(np.array(pairs, np.int64))
+
+
+def _text(text):
+    return lambda _: text if isinstance(text, bytes) else text.encode()
+
+
+def _cut_header(data):
+    return data[:10] + b"((((" + data[14:]
+
+
+FAULTS = {
+    "newer version": ("header.json", _header(version=9), "newer format version 9"),
+    "version a huge number": ("header.json", _header(version=10**17), "newer format version"),
+    "version as text": ("header.json", _header(version="1"), "version"),
+    "other format": ("header.json", _header(format="other"), "not that of a motion template"),
+    "header null": ("header.json", _text("null"), "not a table"),
+    "header a list": ("header.json", _text("[1]"), "not a table"),
+    "header nested deeply": ("header.json", _text("[" * 100_000 + "]" * 100_000), "nested more than"),
+    "header cut": ("header.json", _text(b"{"), "not JSON"),
+    "header not UTF-8": ("header.json", _text(b"\xff\xfe{}"), "UTF-8"),
+    "header with NaN": ("header.json", _text('{"frames": NaN}'), "NaN"),
+    "header too large": ("header.json", _text(" " * ((1 << 20) + 1)), "larger than"),
+    "one name twice": ("header.json", _text('{"a": 1, "a": 2}'), "two entries"),
+    "half a character": ("header.json", _text('{"a": "\\ud800"}'), "half a character"),
+    "frames too many": ("header.json", _header(frames=6), "shape"),
+    "frames infinite": ("header.json", _header(frames=float("inf")), "Infinity"),
+    "frames 1e400": ("header.json", lambda data: data.replace(b'"frames": 5', b'"frames": 1e400'), "too large"),
+    "frames true": ("header.json", _header(frames=True), "frames"),
+    "frames as text": ("header.json", _header(frames="5"), "frames"),
+    "frames 0": ("header.json", _header(frames=0), "frames"),
+    "frames of 5000 digits": ("header.json", _text(b'{"frames": ' + b"9" * 5000 + b"}"), "digits"),
+    "frames missing": ("header.json", lambda data: data.replace(b'"frames"', b'"frame"'), "'frames' is missing"),
+    "keypoints too few": ("header.json", _header(keypoints=20), "delta has the shape"),
+    "keypoints many": ("header.json", _header(keypoints=10**9), "keypoints"),
+    "reference beyond the end": ("header.json", _header(reference=7), "reference frame 7"),
+    "reference negative": ("header.json", _header(reference=-1), "reference"),
+    "reference infinite": ("header.json", _header(reference=float("inf")), "Infinity"),
+    "rate 0": ("header.json", _header(rate="0"), "rate 0"),
+    "rate 1/0": ("header.json", _header(rate="1/0"), "divides by zero"),
+    "rate in powers of ten": ("header.json", _header(rate="1e999999999"), "not a frame rate"),
+    "rate of 400 digits": ("header.json", _header(rate="9" * 400), "not a frame rate"),
+    "rate huge": ("header.json", _header(rate="99999999"), "frame rate"),
+    "rate tiny": ("header.json", _header(rate="1/99999999"), "frame rate"),
+    "rate a number": ("header.json", _header(rate=25), "rate"),
+    "arrays a text": ("header.json", _header(arrays="rotation"), "arrays"),
+    "arrays without scale": ("header.json", _header(arrays=[n for n in ARRAYS if n != "scale"]), "scale is missing"),
+    "arrays twice": ("header.json", _header(arrays=[*ARRAYS, "scale"]), "twice"),
+    "arrays of other names": ("header.json", _header(arrays=[*ARRAYS, "more"]), "more"),
+    "arrays with a path": ("header.json", _header(arrays=[*ARRAYS, "extra.../../x"]), "arrays"),
+    "arrays without end": ("header.json", _header(arrays=[*ARRAYS, *(f"extra.{i}" for i in range(99))]), "arrays"),
+    "source a list": ("header.json", _header(source=[1]), "source"),
+    "source of numbers": ("header.json", _header(source={"file": 3}), "source"),
+    "source of long texts": ("header.json", _header(source={"file": "x" * 2000}), "source"),
+    "engine a number": ("header.json", _header(engine=3), "engine"),
+    "engine empty": ("header.json", _header(engine=""), "engine"),
+    "array missing": ("delta.npy", lambda _: None, "delta"),
+    "array cut": ("delta.npy", lambda data: data[:-4], "damaged"),
+    "array of objects": ("delta.npy", lambda _: _npy(np.array([{}], object)), "type"),
+    "array of texts": ("delta.npy", lambda _: _npy(np.zeros((5, 21, 3), "U3")), "type"),
+    "array of doubles": ("delta.npy", lambda _: _npy(np.zeros((5, 21, 3))), "type '<f8'"),
+    "array of the other byte order": ("delta.npy", lambda _: _npy(np.zeros((5, 21, 3), ">f4")), "type '>f4'"),
+    "array by columns": ("delta.npy", lambda _: _npy(np.zeros((5, 21, 3), "<f4", order="F")), "columns"),
+    "array of another shape": ("delta.npy", lambda _: _npy(np.zeros((5, 3, 21), np.float32)), "shape"),
+    "array with a nested head": ("delta.npy", _cut_header, "damaged head"),
+    "array of version 2": ("delta.npy", lambda data: data[:6] + b"\x02" + data[7:], "plain array"),
+    "array without a head": ("delta.npy", _text(b""), "cut short"),
+    "scale negative": ("scale.npy", _float32((5, 1), -1), "scale of frame 2"),
+    "scale zero": ("scale.npy", _float32((5, 1), 0), "scale of frame 2"),
+    "scale huge": ("scale.npy", _float32((5, 1), 1e30), "scale of frame 2"),
+    "scale infinite": ("scale.npy", _float32((5, 1), np.inf), "not finite"),
+    "rotation NaN": ("rotation.npy", _float32((5, 3, 3), np.nan), "not finite"),
+    "rotation huge": ("rotation.npy", _float32((5, 3, 3), 1e30), "rotation of frame 2"),
+    "rotation zero": ("rotation.npy", _float32((5, 3, 3), 0), "no rotation matrix"),
+    "rotation a mirror": ("rotation.npy", _float32((5, 3, 3), -1, (2, 0, 0)), "no rotation matrix"),
+    "translation far away": ("translation.npy", _float32((5, 3), 1e6), "translation of frame 2"),
+    "delta infinite": ("delta.npy", _float32((5, 21, 3), -np.inf, (4, 20, 2)), "delta of frame 4"),
+    "delta huge": ("delta.npy", _float32((5, 21, 3), 1e5), "delta of frame 2"),
+    "eye ratio negative": ("eye_ratio.npy", _float32((5, 2), -1), "eye_ratio of frame 2"),
+    "eye ratio infinite": ("eye_ratio.npy", _float32((5, 2), np.inf), "not finite"),
+    "lip ratio huge": ("lip_ratio.npy", _float32((5, 1), 50), "lip_ratio of frame 2"),
+    "extra NaN": ("extra.gaze.npy", _float32((5, 4), np.nan), "extra.gaze of frame 2"),
+    "times fall": ("times.npy", _times((0, 1), (2, 25), (1, 25), (3, 25), (4, 25)), "frame 2"),
+    "times equal": ("times.npy", _times(*[(0, 1)] * 5), "not later"),
+    "times huge": ("times.npy", _times((0, 1), (1, 1), (2, 1), (3, 1), (2**62, 1)), "out of all bounds"),
+    "times divided by zero": ("times.npy", _times((0, 1), (1, 0), (2, 1), (3, 1), (4, 1)), "denominators"),
+    "times too fine": ("times.npy", _times(*[(i, 2**62) for i in range(5)]), "denominators"),
+    "times negative denominators": ("times.npy", _times(*[(-i, -25) for i in range(5)]), "denominators"),
+    "no face": ("found.npy", lambda _: _npy(np.zeros(5, np.uint8)), "no frame with a face"),
+    "found 7": ("found.npy", lambda _: _npy(np.full(5, 7, np.uint8)), "found"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("member", "change", "words"), FAULTS.values(), ids=FAULTS)
 def test_damaged_files_are_refused_in_one_sentence(tmp_path, member, change, words):
     path = _rewritten(save_template(tmp_path / "t.motion", _template()), member, change)
     with pytest.raises(ValueError, match=words) as error:
         load_template(path)
     assert "t.motion" in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def _patched(old, new, last=False):
+    """Replace bytes in the first (or last) header of a zip file."""
+
+    def change(data):
+        at = data.rfind(old) if last else data.find(old)
+        assert at >= 0
+        return data[:at] + new + data[at + len(old) :]
+
+    return change
+
+
+def _encrypted(data):
+    return _flagged(data, 0x1)
+
+
+def _flagged(data, flag):
+    out, at = bytearray(data), 0
+    while (at := data.find(b"PK\x01\x02", at)) >= 0:
+        out[at + 8] |= flag
+        at += 4
+    return bytes(out)
+
+
+def _method(data):
+    out = bytearray(data)
+    at = data.find(b"PK\x01\x02")
+    out[at + 10] = 99
+    return bytes(out)
+
+
+def _twice(data):
+    out = io.BytesIO(data)
+    with zipfile.ZipFile(out, "a") as archive, pytest.warns(UserWarning, match="Duplicate"):
+        archive.writestr("header.json", "{}")
+    return out.getvalue()
+
+
+def _overlapping(data):
+    """All members of the list point to the first one."""
+    out, at = bytearray(data), 0
+    while (at := data.find(b"PK\x01\x02", at)) >= 0:
+        out[at + 42 : at + 46] = bytes(4)
+        at += 4
+    return bytes(out)
+
+
+def _deflated(data):
+    out = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name))
+    return out.getvalue()
+
+
+def _crowded(data):
+    out = io.BytesIO(data)
+    with zipfile.ZipFile(out, "a") as archive:
+        for i in range(300):
+            archive.writestr(f"x{i}", "")
+    return out.getvalue()
+
+
+def _flipped(data):
+    at = data.index(b"delta.npy") + 2000
+    return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
+
+
+ODD_ZIPS = {
+    "encrypted": (_encrypted, "encrypted"),
+    "unknown compression": (_method, "compressed"),
+    "compressed": (_deflated, "compressed"),
+    "one name twice": (_twice, "two members"),
+    "members over each other": (_overlapping, "lies inside|damaged"),
+    "too many members": (_crowded, "members"),
+    "one bit flipped": (_flipped, "damaged"),
+    "cut": (lambda data: data[:-30], "breaks off|damaged"),
+    "other local name": (_patched(b"header.json", b"HEADER.json"), "damaged"),
+    "other listed name": (_patched(b"header.json", b"HEADER.json", last=True), "header.json"),
+}
+
+
+@pytest.mark.parametrize(("change", "words"), ODD_ZIPS.values(), ids=ODD_ZIPS)
+def test_odd_zip_files_are_refused_in_one_sentence(tmp_path, change, words):
+    path = save_template(tmp_path / "t.motion", _template())
+    path.write_bytes(change(path.read_bytes()))
+    with pytest.raises(ValueError, match=words) as error:
+        load_template(path)
+    assert "t.motion" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_random_damage_of_a_template_is_noticed(tmp_path):
+    """Every byte of the arrays stands under a CRC; the rest are headers, where damage may be without effect."""
+    rng = np.random.default_rng(3)
+    path = save_template(tmp_path / "t.motion", _template())
+    data, before = path.read_bytes(), load_template(path)
+    for _ in range(200):
+        broken = bytearray(data)
+        for at in rng.integers(0, len(data), rng.integers(1, 30)):
+            broken[at] ^= 1 << int(rng.integers(0, 8))
+        path.write_bytes(broken)
+        try:
+            after = load_template(path)
+        except ValueError as error:
+            assert "\n" not in str(error)  # noqa: PT017
+        else:
+            np.testing.assert_array_equal(after.motion.delta, before.motion.delta)
 
 
 @pytest.mark.parametrize(
@@ -197,6 +418,10 @@ def _official(n=4, *, old=False, ratios=True):
         content[f"{prefix}eyes_lst"] = [np.full((1, 2), 0.3, np.float32)] * n
         content[f"{prefix}lip_lst"] = [np.full((1, 1), 0.1, np.float32)] * n
     return content
+
+
+def _frame(**changes):
+    return _official(1)["motion"][0] | changes
 
 
 @pytest.mark.parametrize("protocol", range(6))
@@ -247,7 +472,17 @@ def test_numbers_of_numpy_and_other_byte_orders_are_read():
     [
         ({"motion": []}, "no frames"), ({"motion": [{}]}, "no R"), ({"output_fps": 0}, "rate"),
         ({"c_eyes_lst": [np.zeros((1, 2), np.float32)]}, "1 entries for 4"), ({"motion": 3}, "no frames"),
-        ({"motion": [{"R": np.zeros((2, 2), np.float32)}]}, "not a usable"),
+        ({"motion": [{"R": np.zeros((2, 2), np.float32)}]}, "R of frame 0 does not hold 9 numbers"),
+        ({"motion": ["R"]}, "not a table"), ({"output_fps": "1e999999999"}, "frame rate"),
+        ({"output_fps": float("inf")}, "frame rate"), ({"output_fps": float("nan")}, "frame rate"),
+        ({"output_fps": None}, "frame rate"), ({"output_fps": 10**60}, "frame rate"), ({"output_fps": [25]}, "rate"),
+        ({"c_lip_lst": 5}, "not a usable"), ({"c_lip_lst": [np.full((1, 1), -3.0)] * 4}, "lip_ratio of frame 0"),
+        ({"motion": [_frame(R=np.zeros((1, 3, 3)))]}, "no rotation matrix"),
+        ({"motion": [_frame(exp=np.full((1, 21, 3), 1e300))]}, "not finite"),
+        ({"motion": [_frame(t=np.full((1, 3), np.nan))]}, "not finite"),
+        ({"motion": [_frame(scale=np.zeros((1, 1)))]}, "scale of frame 0"),
+        ({"motion": [_frame(scale=[[10**60]])]}, "scale of frame 0"),
+        ({"motion": [_frame(scale="wide")]}, "scale of frame 0"),
     ],
 )  # fmt: skip
 def test_broken_official_templates_are_refused(tmp_path, change, words):
@@ -344,6 +579,60 @@ def test_lists_that_hold_each_other_many_times_are_refused():
         layer = [layer] * 40
     with pytest.raises(ValueError, match="nested too deeply"):
         read_pickle(pickle.dumps({"motion": layer}))
+
+
+def _doubled(times):
+    """A tuple that holds the one before it twice, many times: to hash it takes 2**times steps."""
+    return b"\x80\x04)" + b"\x940h\x00h\x00\x86" + b"".join(
+        b"\x940h" + bytes([i]) + b"h" + bytes([i]) + b"\x86" for i in range(1, times)
+    )  # fmt: skip
+
+
+BOMBS = {
+    "a key that takes for ever to hash": lambda: _doubled(40)[:-1] + b"\x86\x94}h\x28K\x01s.",
+    "a key of a tuple": lambda: pickle.dumps({"motion": {(1, 2): 3}}),
+    "a whole number of a million digits": lambda: (
+        b"\x80\x04}X\x01\x00\x00\x00a\x8b" + (500_000).to_bytes(4, "little") + b"\x7f" * 500_000 + b"s."
+    ),
+    "a text number of a million digits": lambda: b"}V" + b"a\nL" + b"9" * 1_000_000 + b"L\ns.",
+    "one text encoded again and again": lambda: _again(b"c_codecs\nencode\n", b"x" * (4 << 20), 100),
+    "a list in itself": lambda: b"\x80\x04]\x94h\x00a.",
+    "a set": lambda: pickle.dumps({"motion": {1, 2}}),
+    "frozen set": lambda: pickle.dumps({"motion": frozenset({1})}),
+    "duplicated values": lambda: b"\x80\x04]" + b"2" * 100 + b".",
+    "a stack that is empty": lambda: b"\x80\x040.",
+    "a mark that is not there": lambda: b"\x80\x04t.",
+    "appended to a number": lambda: b"\x80\x04K\x01K\x02a.",
+    "a state of a table": lambda: b"\x80\x04}}b.",
+    "a call of a table": lambda: b"\x80\x04})R.",
+    "memory that was never filled": lambda: b"\x80\x04h\x05.",
+}
+
+
+def test_steps_of_a_pickle_are_counted(monkeypatch):
+    monkeypatch.setattr(official_pickle, "MAX_STEPS", 1000)
+    with pytest.raises(ValueError, match="more than 1,000 steps"):
+        read_pickle(b"\x80\x04" + b"N0" * 1000 + b".")
+
+
+def _again(function, text, times):
+    """A list of many results of one call."""
+    out = b"\x80\x02](" + function + b"q\x00X" + len(text).to_bytes(4, "little") + text + b"q\x01X"
+    out += (6).to_bytes(4, "little") + b"latin1" + b"\x86q\x02R"
+    return out + b"h\x00h\x02R" * times + b"e."
+
+
+@pytest.mark.parametrize("kind", BOMBS)
+def test_pickles_that_want_time_or_memory_are_refused(kind):
+    data = BOMBS[kind]()
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match="the file") as error:
+            read_pickle(data)
+        assert tracemalloc.get_traced_memory()[1] < (350 << 20)
+    finally:
+        tracemalloc.stop()
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("index", [2**31 - 1, 10**6])

@@ -1,0 +1,138 @@
+"""Zip files from outside whose members are read as they are stored: no compression, no surprises."""
+
+from __future__ import annotations
+
+import struct
+import zipfile
+from types import TracebackType
+from typing import IO, Final
+
+MAX_MEMBERS: Final = 256
+MAX_DIRECTORY: Final = 1 << 20
+"""Bytes of the list of members."""
+_END: Final = b"PK\x05\x06"
+_ENCRYPTED: Final = 0x1 | 0x20 | 0x40 | 0x2000
+"""Flags of members that are encrypted, patched, strongly encrypted, or whose headers are masked."""
+
+
+class ArchiveError(ValueError):
+    """A zip file is damaged, or of a kind that this program does not write."""
+
+
+class PlainArchive:
+    """A zip file whose members are stored without compression and lie apart from each other.
+
+    Args:
+        file: The file, open for reading; it stays open.
+        members: Most members.
+
+    Raises:
+        ArchiveError: It is no such file.
+    """
+
+    def __init__(self, file: IO[bytes], members: int = MAX_MEMBERS) -> None:
+        self._size = _checked_size(file)
+        try:
+            self._archive = zipfile.ZipFile(file)
+        except (zipfile.BadZipFile, struct.error, ValueError, NotImplementedError, EOFError, OverflowError) as error:
+            raise ArchiveError(f"it is a damaged zip file ({_reason(error)})") from None
+        entries = self._archive.infolist()
+        if len(entries) > members:
+            raise ArchiveError(f"it is a zip file of {len(entries):,} members")
+        self.members: dict[str, zipfile.ZipInfo] = {}
+        for entry in entries:
+            self._check(entry)
+            self.members[entry.filename] = entry
+        self._check_overlap(entries)
+
+    def __enter__(self) -> PlainArchive:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._archive.close()
+
+    def _check(self, entry: zipfile.ZipInfo) -> None:
+        name = ascii(entry.filename[:80])
+        if entry.filename in self.members:
+            raise ArchiveError(f"it has two members named {name}")
+        if entry.flag_bits & _ENCRYPTED:
+            raise ArchiveError(f"its member {name} is encrypted")
+        if entry.compress_type != zipfile.ZIP_STORED:
+            raise ArchiveError(f"its member {name} is compressed")
+        if entry.file_size != entry.compress_size or entry.header_offset + entry.file_size > self._size:
+            raise ArchiveError(f"its member {name} is damaged")
+
+    def _check_overlap(self, entries: list[zipfile.ZipInfo]) -> None:
+        end = 0
+        for entry in sorted(entries, key=lambda one: one.header_offset):
+            if entry.header_offset < end:
+                raise ArchiveError(f"its member {entry.filename[:80]!a} lies inside another one")
+            end = entry.header_offset + 30 + entry.file_size
+
+    def size(self, name: str) -> int:
+        """Bytes of a member.
+
+        Raises:
+            KeyError: There is none of that name.
+        """
+        return self.members[name].file_size
+
+    def open(self, name: str) -> IO[bytes]:
+        """A member, open for reading; whoever reads it to its end gets an error where its CRC is wrong.
+
+        Raises:
+            KeyError: There is none of that name.
+            ArchiveError: Its own header is damaged.
+        """
+        try:
+            return self._archive.open(self.members[name])
+        except (zipfile.BadZipFile, NotImplementedError, RuntimeError, struct.error, EOFError) as error:
+            raise ArchiveError(f"its member {name!a} is damaged ({_reason(error)})") from None
+
+    def read(self, name: str, limit: int) -> bytes:
+        """Content of a member, its CRC checked.
+
+        Raises:
+            KeyError: There is none of that name.
+            ArchiveError: It is damaged or larger than the limit.
+        """
+        if self.size(name) > limit:
+            raise ArchiveError(f"its member {name!a} is larger than {limit:,} bytes")
+        with self.open(name) as stream:
+            return read_member(stream, name, self.size(name))
+
+
+def read_member(stream: IO[bytes], name: str, count: int) -> bytes:
+    """The next bytes of an open member.
+
+    Raises:
+        ArchiveError: It is damaged or ends before.
+    """
+    try:
+        data = stream.read(count)
+    except (zipfile.BadZipFile, EOFError, struct.error) as error:
+        raise ArchiveError(f"its member {name!a} is damaged ({_reason(error)})") from None
+    if len(data) != count:
+        raise ArchiveError(f"its member {name!a} is cut short")
+    return data
+
+
+def _checked_size(file: IO[bytes]) -> int:
+    """Bytes of the file; its list of members must not be out of proportion."""
+    size = file.seek(0, 2)
+    file.seek(max(0, size - (1 << 16) - 22))
+    tail = file.read()
+    at = tail.rfind(_END)
+    if at < 0 or len(tail) - at < 22:
+        raise ArchiveError("it is a zip file that breaks off")
+    (directory,) = struct.unpack_from("<I", tail, at + 12)
+    if MAX_DIRECTORY < directory < 0xFFFFFFFF:
+        raise ArchiveError(f"it is a zip file with a list of {directory:,} bytes")
+    file.seek(0)
+    return size
+
+
+def _reason(error: BaseException) -> str:
+    return " ".join(ascii(str(error)).strip("'\"").split())[:80].rstrip(".") or type(error).__name__

@@ -66,7 +66,7 @@ class AudioSource:
             track = _track(source)
             if track is None:
                 return
-            begin = _seconds(track.start_time, track.time_base) or Fraction(0)
+            begin = _seconds(track.start_time, containers.time_base(track)) or Fraction(0)
             self.zero = begin
             try:
                 picture = containers.video_stream(source, self.path)
@@ -102,8 +102,8 @@ def _track(source: Any) -> Any:
     return None
 
 
-def _seconds(stamp: int | None, base: Fraction | None) -> Fraction | None:
-    return None if stamp is None or base is None else stamp * base
+def _seconds(stamp: int | None, base: Fraction) -> Fraction | None:
+    return None if stamp is None else stamp * base
 
 
 class AudioTrack:
@@ -124,7 +124,7 @@ class AudioTrack:
         self._limit = None if limit is None else limit + source.lead
         if source.start > 0:
             begin = source.zero + source.start - 1  # early enough for any decoder to settle
-            self._container.seek(int(begin / self._stream.time_base), stream=self._stream, backward=True)
+            self._container.seek(int(begin / containers.time_base(self._stream)), stream=self._stream, backward=True)
 
     def pull(self, until: Fraction, mux: Callable[[Any], None]) -> None:
         """Write the sound that belongs before ``until`` seconds."""
@@ -168,7 +168,7 @@ class CopiedTrack(AudioTrack):
     def _times(self) -> Iterator[tuple[Fraction, Fraction, Any]]:
         """(start, end, packet) on the output's time line, with coarse time stamps put back on whole frames."""
         expected: Fraction | None = None
-        base = Fraction(self._stream.time_base)
+        base = containers.time_base(self._stream)
         begin = _seconds(self._stream.start_time, base) or Fraction(0)
         for packet in self._packets():
             length = (packet.duration or 0) * base or self._frame
@@ -302,7 +302,7 @@ class EncodedTrack(AudioTrack):
                 damaged = True
                 continue
             for frame in frames:
-                stamp = _seconds(frame.pts, frame.time_base or self._stream.time_base)
+                stamp = _seconds(frame.pts, containers.fraction(frame.time_base) or containers.time_base(self._stream))
                 if stamp is not None:
                     wanted = round((stamp - self._shift) * self._rate)
                     if position is None or abs(wanted - position) > self._rate // 50:

@@ -26,6 +26,9 @@ os.environ.setdefault("SVT_LOG", "0")
 # swscale flags (libswscale/swscale.h); older PyAV has no names for the last three
 SWS_BICUBIC, SWS_FULL_CHROMA_OUT, SWS_FULL_CHROMA_IN, SWS_ACCURATE = 4, 0x2000, 0x4000, 0x40000
 
+# PyAV reads tags that are not UTF-8 as they are from version 19 on; older ones refuse the file unless told otherwise
+_TAGS: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
+
 _NOT_VIDEO = ("tty", "image2", "ffmetadata", "srt", "webvtt", "ass", "hls", "concat", "sdp")
 
 
@@ -42,8 +45,8 @@ def open_input(path: Path) -> InputContainer:
     """
     path = files.check_input(path)
     try:
-        container = av.open(
-            url(path), "r", options={"protocol_whitelist": "file"}, metadata_errors="replace", buffer_size=1 << 18
+        container: InputContainer = av.open(
+            url(path), "r", options={"protocol_whitelist": "file"}, buffer_size=1 << 18, **_TAGS
         )
     except (av.FFmpegError, OSError, ValueError) as error:
         known = isinstance(error, av.error.InvalidDataError)
@@ -54,6 +57,20 @@ def open_input(path: Path) -> InputContainer:
         container.close()
         raise MediaError(f"{path} holds no video.", "Choose a clip such as MP4, MOV, MKV, WebM, AVI or GIF.")
     return container
+
+
+def fraction(value: Any) -> Fraction | None:
+    """A rate, time base or aspect ratio of PyAV as an exact number; None where it is not set.
+
+    PyAV 17 and 18 give a Fraction or None. PyAV 19 gives an AVRational, which is 0/1 where nothing is set, may have a
+    zero denominator, and rounds to 32 bits when it meets another one.
+    """
+    return Fraction(value.numerator, value.denominator) if value else None
+
+
+def time_base(stream: Any) -> Fraction:
+    """Unit of a stream's time stamps in seconds; FFmpeg's own unit where the stream has none."""
+    return fraction(stream.time_base) or Fraction(1, av.time_base)
 
 
 def video_stream(container: InputContainer, path: Path) -> Any:
@@ -95,4 +112,4 @@ def first_stamp(container: InputContainer, stream: Any) -> Fraction | None:
             stamps.append(packet.pts)
         if len(stamps) >= 32:  # more than any codec reorders
             break
-    return min(stamps) * stream.time_base if stamps else None
+    return min(stamps) * time_base(stream) if stamps else None

@@ -264,7 +264,7 @@ class VideoSink:
                 # MP4 sums up lengths in order of decoding: the last one makes the sum that of the picture
                 rest = (end - self._first[0]) - (packet.dts - self._first[1])
                 packet.duration = max(1, rest if self._sums else min(rest, end - packet.pts))
-            time = packet.dts * packet.time_base
+            time = packet.dts * containers.time_base(packet)
             self._container.mux(packet)
             if self._track is not None and time > 0:
                 self._track.pull(time, self._container.mux)

@@ -40,13 +40,14 @@ class Orientation:
     @classmethod
     def of(cls, frame: Any) -> Orientation:
         """Read the display matrix of a decoded frame: (p, q) -> (a p + c q, b p + d q)."""
-        for side in frame.side_data:
-            if side.type.name == "DISPLAYMATRIX":
-                a, b, _, c, d, *_ = struct.unpack("=9i", bytes(side)[:36])
-                if abs(a) + abs(d) >= abs(b) + abs(c):
-                    return cls(False, a < 0, d < 0)
-                return cls(True, c < 0, b < 0)
-        return cls()
+        try:
+            side = frame.side_data["DISPLAYMATRIX"]
+        except (KeyError, ValueError):  # there is none; PyAV before 19 also fails on kinds that it does not know
+            return cls()
+        a, b, _, c, d, *_ = struct.unpack("=9i", bytes(side)[:36])
+        if abs(a) + abs(d) >= abs(b) + abs(c):
+            return cls(False, a < 0, d < 0)
+        return cls(True, c < 0, b < 0)
 
     def apply(self, image: np.ndarray) -> np.ndarray:
         """Turn (H, W) or (H, W, C) upright."""
@@ -184,15 +185,15 @@ class VideoReader(ClipReader):
         decoder = Decoder(stream)
         for packet, _ in containers.packets(source, stream):
             for frame in decoder(packet):
-                return frame, _stamp(frame, stream.time_base) or Fraction(0)
+                return frame, _stamp(frame, containers.time_base(stream)) or Fraction(0)
         raise MediaError(f"{self._path}: not one frame of its video can be decoded.", "Export it again.")
 
     def _describe(self, source: Any, stream: Any, frame: Any) -> ClipInfo:
         path = self._path
-        rate = stream.average_rate or stream.guessed_rate
+        rate = containers.fraction(stream.average_rate) or containers.fraction(stream.guessed_rate)
         if not rate or rate > HIGHEST_RATE:
             rate = self._measure_rate()
-        aspect = stream.sample_aspect_ratio or Fraction(1)
+        aspect = containers.fraction(stream.sample_aspect_ratio) or Fraction(1)
         aspect = aspect if Fraction(1, 16) <= aspect <= 16 else Fraction(1)
         self._orientation = turn = Orientation.of(frame)
         self._aspect = aspect
@@ -204,15 +205,15 @@ class VideoReader(ClipReader):
         duration = self._duration(source, stream, audio)
         lead = Fraction(0)
         if audio is not None and audio.start_time is not None:
-            lead = max(lead, self._first - audio.start_time * audio.time_base)
+            lead = max(lead, self._first - audio.start_time * containers.time_base(audio))
         matrix, full = matrix_of(frame), int(frame.color_range) == 2 or frame.format.name.startswith("yuvj")
         return ClipInfo(
             path=path,
             kind="video",
             width=height if turn.transpose else width,
             height=width if turn.transpose else height,
-            rate=Fraction(rate),
-            time_base=Fraction(stream.time_base),
+            rate=rate,
+            time_base=containers.time_base(stream),
             frames=stream.frames or (round(duration * rate) if duration else None),
             duration=duration,
             has_audio=audio is not None,
@@ -228,7 +229,7 @@ class VideoReader(ClipReader):
     def _duration(self, source: Any, stream: Any, audio: Any) -> Fraction | None:
         """Declared length in seconds from the first frame to the end of the last."""
         if stream.duration:
-            return Fraction(stream.duration * stream.time_base)
+            return int(stream.duration) * containers.time_base(stream)
         tag = stream.metadata.get("DURATION", "")  # Matroska: end of the stream as hours:minutes:seconds
         parts = tag.split(":")
         if len(parts) == 3:
@@ -250,7 +251,7 @@ class VideoReader(ClipReader):
             stream = containers.video_stream(source, self._path)
             for packet, _ in containers.packets(source, stream):
                 if packet is not None and packet.pts is not None:
-                    stamps.append(packet.pts * stream.time_base)
+                    stamps.append(packet.pts * containers.time_base(stream))
                 if len(stamps) >= 300:
                     break
         span = max(stamps, default=Fraction(0)) - min(stamps, default=Fraction(0))
@@ -263,13 +264,14 @@ class VideoReader(ClipReader):
         cut: Exception | None = None
         with containers.open_input(self._path) as source:
             stream = containers.video_stream(source, self._path)
+            base = containers.time_base(stream)
             if start > SEEK_FROM and source.format.name.startswith(("mov", "matroska")):
-                source.seek(int((self._first + start) / stream.time_base), stream=stream, backward=True)
+                source.seek(int((self._first + start) / base), stream=stream, backward=True)
             decoder = Decoder(stream)
             for packet, error in containers.packets(source, stream):
                 cut = cut or error
                 for frame in decoder(packet):
-                    time = clock(_stamp(frame, stream.time_base))
+                    time = clock(_stamp(frame, base))
                     if end is not None and time >= end:
                         return
                     decoded += 1
@@ -298,7 +300,7 @@ class VideoReader(ClipReader):
 
 def _stamp(frame: Any, base: Fraction) -> Fraction | None:
     """Seconds of a frame; frames that a flushed decoder gives have a stamp but no unit."""
-    return None if frame.pts is None else Fraction(frame.pts * (frame.time_base or base))
+    return None if frame.pts is None else frame.pts * (containers.fraction(frame.time_base) or base)
 
 
 class Decoder:

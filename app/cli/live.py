@@ -125,11 +125,10 @@ def run_session(
         if live.record:
             rate = Fraction(live.camera_rate or live.hold_rate).limit_denominator(1001)
             session.add_sink(
-                RecorderSink(
-                    live.record, rate=rate, quality=output.quality, codec=output.codec, hardware=output.hardware,
-                    overwrite=output.overwrite, microphone=live.microphone, inputs=_inputs(photo, options, live),
+                RecorderSink.of(
+                    live.record, output, rate=rate, microphone=live.microphone, inputs=_inputs(photo, options, live)
                 )
-            )  # fmt: skip
+            )
         session.add_portrait("photo", photo)
         _await(session, token, lambda: session.portrait("photo").status != "waiting" or session.error is not None)
         info = session.portrait("photo")
@@ -189,7 +188,8 @@ def _await_first(session: LiveSession, token: CancelToken, virtual: bool) -> Non
     """Wait for the first picture.
 
     Raises:
-        AppError: The driver gives none, or the virtual camera can't be opened.
+        AppError: The driver gives none, or there is no virtual camera on this computer. One that is only busy is
+            tried again while the other outputs go on.
     """
 
     def shown() -> bool:  # the portrait at rest does not count
@@ -209,7 +209,7 @@ def _await_first(session: LiveSession, token: CancelToken, virtual: bool) -> Non
         return
     _await(session, token, lambda: any(s.name == "virtual camera" and s.status != "waiting" for s in session.sinks), 10)
     failed = next((s for s in session.sinks if s.name == "virtual camera" and s.status == "failed"), None)
-    if failed is not None:
+    if failed is not None and not failed.retrying:
         raise MissingError(failed.message)
 
 

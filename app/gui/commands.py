@@ -22,6 +22,7 @@ from app.gui.dialogs.shortcuts import ShortcutsDialog
 from app.gui.dialogs.weights import WeightsDialog
 from app.gui.galleries import Galleries
 from app.gui.jobs import make_entry
+from app.gui.outputs import recording_suffix
 from app.gui.saved import SavedCommands
 from app.gui.session import Driver, DriverKind, Session, View, panel_live_options
 from app.gui.shortcuts import COMMANDS
@@ -458,12 +459,13 @@ class Commands(SavedCommands):
             self.outputs.stop_recording()
             return
         stamp = datetime.now(timezone.utc).astimezone().strftime("%Y-%m-%d %H.%M.%S")
+        suffix = recording_suffix(self.studio.session.value("codec"))
         name, _ = QFileDialog.getSaveFileName(
-            self.window, tr("Record to"), str(Path(self._folder("output")) / f"live {stamp}.mp4"),
+            self.window, tr("Record to"), str(Path(self._folder("output")) / f"live {stamp}{suffix}"),
             f"{tr('Clips')} ({' '.join(f'*{ending}' for ending in RECORDINGS)})",
         )  # fmt: skip
         if name:
-            path, _ = store.with_ending(Path(name), RECORDINGS, ".mp4")
+            path, _ = store.with_ending(Path(name), RECORDINGS, suffix)
             self.studio.settings.setValue("folders/output", str(path.parent))
             self._try(partial(self.outputs.start_recording, path))
             if self.outputs.recording:

@@ -12,6 +12,13 @@ RECORDER: Final = "recorder"
 CAMERA: Final = "virtual camera"
 
 
+def recording_suffix(codec: str) -> str:
+    """The first extension whose container holds a codec: .mp4, or .mov for ProRes."""
+    from app.media.encode import ALLOWED, FORMATS
+
+    return next((suffix for suffix, form in FORMATS.items() if codec in ALLOWED[form]), ".mp4")
+
+
 class LiveOutputs:
     """Switches the outputs of the live pipeline.
 
@@ -34,14 +41,13 @@ class LiveOutputs:
         """
         from app.live.recorder import RecorderSink
 
-        path = path if path.suffix else path.with_suffix(".mp4")
         session = self._studio.session
+        output = session.options(overwrite=True).output
+        path = path if path.suffix else path.with_suffix(recording_suffix(output.codec))
         parts = [session.value(name) for name in ("pose_from", "exp_from", "lips_from", "eyes_from")]
         read = [*(one.path for one in session.portraits), session.driver.source, *parts]
-        sink = RecorderSink(
-            path, quality=session.value("quality"), overwrite=True, microphone=session.live_options.microphone,
-            inputs=[name for name in read if name],
-        )  # fmt: skip
+        inputs = [name for name in read if name]
+        sink = RecorderSink.of(path, output, microphone=session.live_options.microphone, inputs=inputs)
         self._told.discard(RECORDER)
         self._studio.live.add_sink(sink)
         self.recording, self.file = True, path
@@ -69,7 +75,7 @@ class LiveOutputs:
         self._studio.live.remove_sink(CAMERA)
 
     def look(self) -> list[str]:
-        """Switch off what has failed; sentences on what the user has not been told yet."""
+        """Switch off what has failed for good; sentences that the user has not been shown yet."""
         sentences = []
         for info in self._studio.live.sinks:
             if info.status != "failed" or info.name not in (RECORDER, CAMERA):
@@ -77,6 +83,8 @@ class LiveOutputs:
             if info.name not in self._told:
                 self._told.add(info.name)
                 sentences.append(info.message)
+            if info.retrying:
+                continue
             if info.name == RECORDER:
                 self.stop_recording()
             else:

@@ -17,6 +17,7 @@ from app.media.writer import ClipWriter, Codec, check_clip
 
 if TYPE_CHECKING:
     from app.live.frames import LiveFrame, Pixels
+    from app.options import OutputOptions
 
 TICKS: Final = 90_000  # time stamps are multiples of 1/90000 s
 WAITING: Final = 16  # frames that may wait for the encoder
@@ -95,6 +96,27 @@ class RecorderSink(Sink):
         self._looked = 0.0
         self._done = False  # the file is complete, or could not be written
         self._number = 0  # recordings that were completed
+
+    @classmethod
+    def of(cls, path: str | Path, output: OutputOptions, **how: Any) -> RecorderSink:
+        """A recorder with the quality, codec, encoder and overwriting that output options ask for.
+
+        Args:
+            path: Name of the video file.
+            output: Output options.
+            how: Further arguments of the constructor.
+
+        Raises:
+            AppError: The file can't be written there.
+        """
+        return cls(
+            path,
+            quality=output.quality,
+            codec=output.codec,
+            hardware=output.hardware,
+            overwrite=output.overwrite,
+            **how,
+        )
 
     def open(self) -> None:
         """See Sink.open."""

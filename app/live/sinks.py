@@ -138,7 +138,7 @@ class SinkRunner:
         self._events = events
         self._changed = changed
         sink.clock = clock
-        self._status, self._message = "waiting", ""
+        self._status, self._message, self._retrying = "waiting", "", False
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._work, name=f"live-sink-{sink.name}", daemon=True)
         self._thread.start()
@@ -148,7 +148,7 @@ class SinkRunner:
         meter = self.sink.meter
         return SinkInfo(
             self.sink.name, self._status, self._message, meter.shown, self.slot.dropped, meter.fps,
-            1000 * meter.recent_latency,
+            1000 * meter.recent_latency, self._retrying,
         )  # fmt: skip
 
     def stop(self) -> None:
@@ -162,8 +162,8 @@ class SinkRunner:
         return not self._thread.is_alive()
 
     # ---- the thread -----------------------------------------------------------------------------------------------
-    def _set(self, status: str, message: str = "") -> None:
-        self._status, self._message = status, message
+    def _set(self, status: str, message: str = "", *, retrying: bool = False) -> None:
+        self._status, self._message, self._retrying = status, message, retrying
         self._changed()
 
     def _work(self) -> None:
@@ -175,12 +175,13 @@ class SinkRunner:
                 break
             retry = None if isinstance(problem, MissingError) else self.sink.retry
             again = "" if retry is None else f" It is tried again every {retry:g} s."
-            self._set("failed", str(problem))
+            self._set("failed", str(problem), retrying=retry is not None)
             if said != str(problem) or self.sink.meter.shown - before >= WORKED:
                 said = str(problem)
                 self._events.warn(f"{problem}{again}")
             if retry is None or self._stop.wait(retry):
                 self.slot.close()
+                self._retrying = False
                 return
             self.slot.clear()
         self._set("waiting", self._message)

@@ -91,6 +91,7 @@ class SinkInfo:
         dropped: Frames that it was too slow for.
         fps: Frames a second, last two seconds.
         latency_ms: Capture to shown, median of the last frames.
+        retrying: It failed, and is opened again after a while.
     """
 
     name: str
@@ -100,6 +101,7 @@ class SinkInfo:
     dropped: int = 0
     fps: float = 0.0
     latency_ms: float = 0.0
+    retrying: bool = False
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from app.errors import MediaError
-from app.media.cameras import CameraDevice, list_cameras
+from app.media.cameras import IN_USE, CameraDevice, list_cameras
 
 Pixels = npt.NDArray[np.uint8]
 Clock = Callable[[], float]
@@ -240,6 +240,7 @@ class DeviceCamera(Camera):
         self._make = capture
         self._devices = devices
         self._capture: Capture | None = None
+        self._noted: tuple[str, ...] = ()
         self._first: Pixels | None = None
         self._backend = ""
         self._reported = Mode()
@@ -253,6 +254,8 @@ class DeviceCamera(Camera):
         """See Camera.open: every back end is tried in turn."""
         self.close()
         device = self._find()
+        if IN_USE.feeds(device):
+            raise CameraError(f"{self.name} is the virtual camera that this program feeds.", "Choose another camera.")
         reasons = []
         for backend in self._backends:
             index = device.index_for(backend)
@@ -264,6 +267,8 @@ class DeviceCamera(Camera):
                 reasons.append(f"{backend}: {error.message}")
                 self.close()
                 continue
+            self._noted = (device.path, device.name)
+            IN_USE.read(*self._noted)
             return
         if self._stop.is_set():
             raise CameraError(f"Opening the camera {self.name} was broken off.")
@@ -396,6 +401,8 @@ class DeviceCamera(Camera):
     def close(self) -> None:
         """See Camera.close."""
         capture, self._capture, self._first = self._capture, None, None
+        IN_USE.release(*self._noted)
+        self._noted = ()
         if capture is not None:
             with contextlib.suppress(cv2.error):
                 capture.release()

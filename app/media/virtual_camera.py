@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from app.errors import AppError, MissingError
+from app.media.cameras import IN_USE
 from app.media.images import flatten
 
 Pixels = npt.NDArray[np.uint8]
@@ -109,6 +110,13 @@ class VirtualCamera:
         except (RuntimeError, OSError, ValueError) as error:
             raise _refused(error) from error
         self.device = str(getattr(self._camera, "device", "") or "virtual camera")
+        if IN_USE.reads(self.device):
+            self._camera.close()
+            raise VirtualCameraError(
+                f"The virtual camera can't be fed: {self.device} is the camera that drives the picture.",
+                "Choose another camera as the driver.",
+            )
+        IN_USE.feed(self.device)
 
     def send(self, rgb: Pixels) -> None:
         """Show a picture (H, W, 3) uint8 of the size in use.
@@ -123,6 +131,7 @@ class VirtualCamera:
 
     def close(self) -> None:
         """Give it back."""
+        IN_USE.release(self.device)
         self._camera.close()
 
 

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -372,6 +373,22 @@ def test_live_is_recorded(qtbot: QtBot, window: MainWindow, make_short_clip: Pat
     qtbot.waitUntil((tmp_path / "live.mp4").exists)
     with open_clip(tmp_path / "live.mp4") as clip:
         assert sum(1 for _ in clip) >= 4
+
+
+def test_recording_uses_codec_and_hardware_of_the_session(window: MainWindow, tmp_path: Path) -> None:
+    made: dict[str, Any] = {}
+    window.studio.set_option("codec", "prores")
+    window.studio.set_option("hardware", "auto")
+    window.studio.set_option("quality", 55)
+    add = window.studio.live.add_sink
+    window.studio.live.add_sink = lambda sink: made.update(sink._how, path=sink.path)  # type: ignore[method-assign]
+    window.commands.outputs.start_recording(tmp_path / "live")
+    window.studio.live.add_sink = add  # type: ignore[method-assign]
+    window.commands.outputs.stop_recording()
+    assert (made["codec"], made["hardware"], made["quality"]) == ("prores", "auto", 55)
+    assert made["path"] == tmp_path / "live.mov"  # what holds ProRes
+    with pytest.raises(UsageError, match=r"\.mp4 can't hold prores"):
+        window.commands.outputs.start_recording(tmp_path / "live.mp4")
 
 
 def test_broken_output_is_told_and_switched_off(qtbot: QtBot, window: MainWindow, tmp_path: Path) -> None:

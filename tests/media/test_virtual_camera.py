@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from app.errors import MissingError
+from app.media.cameras import IN_USE, CameraDevice
 from app.media.virtual_camera import DRIVERS, VirtualCamera, VirtualCameraError, fit_picture, how_to
 
 
@@ -122,3 +123,26 @@ def test_every_system_has_its_own_how_to() -> None:
     assert "OBS" in how_to("win32")
     assert "OBS" in how_to("darwin")
     assert "no virtual camera" in how_to("plan9")
+
+
+def test_camera_that_drives_the_picture_is_not_fed() -> None:
+    closed: list[bool] = []
+
+    class Device:
+        device = "/dev/video7"
+
+        def close(self) -> None:
+            closed.append(True)
+
+    IN_USE.read("/dev/video7", "Loopback")
+    try:
+        with pytest.raises(VirtualCameraError, match="/dev/video7 is the camera that drives"):
+            VirtualCamera((64, 64), factory=lambda *_, **__: Device())
+        assert closed == [True]
+    finally:
+        IN_USE.release("/dev/video7", "Loopback")
+    camera = VirtualCamera((64, 64), factory=lambda *_, **__: Device())
+    shown = CameraDevice("Loopback", "l", 7, path="/dev/video7")
+    assert IN_USE.feeds(shown)
+    camera.close()
+    assert not IN_USE.feeds(shown)

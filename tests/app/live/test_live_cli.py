@@ -101,6 +101,42 @@ def test_virtual_camera_without_its_package(
     assert "pip install" in err
 
 
+def _virtual_camera(monkeypatch: pytest.MonkeyPatch, message: str) -> list[int]:
+    """Let the driver of the virtual camera refuse with a message; the list grows with each try."""
+    tries: list[int] = []
+
+    def make(width: int, *_: Any, **__: Any) -> Any:
+        tries.append(width)
+        raise RuntimeError(message)
+
+    monkeypatch.setattr("app.media.virtual_camera.package_missing", lambda: False)
+    monkeypatch.setattr("app.media.virtual_camera._pyvirtualcam", lambda: make)
+    return tries
+
+
+def test_busy_virtual_camera_does_not_end_the_recording(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    tries = _virtual_camera(monkeypatch, "Device /dev/video9 is busy")
+    path = tmp_path / "rec.mp4"
+    code, _, err = run(capsys, PHOTO, "--camera", CLIP, "--vcam", "--record", path, "--seconds", 1, "--picture-size",
+                       200, "--no-window")  # fmt: skip
+    assert code == 0, err
+    assert err.count("Device /dev/video9 is busy") == 1
+    assert tries
+    with open_clip(path) as reader:
+        assert [frame.time for frame in reader][-1] > 0.7
+
+
+def test_missing_virtual_camera_is_an_error_at_the_start(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _virtual_camera(monkeypatch, "No v4l2loopback device found")
+    code, _, err = run(capsys, PHOTO, "--camera", CLIP, "--vcam", "--no-window", "--picture-size", 200)
+    assert code == 6
+    assert "tried again" not in err
+
+
 def test_window_gets_portrait_and_driver(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[Any] = []
     asked: list[Any] = []

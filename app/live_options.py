@@ -29,7 +29,8 @@ class LiveOptions:
         title="Camera",
         group=CAMERA,
         help="Who drives: a camera by number or name, or a part of that; or a video file that plays like a camera, a "
-        "photo, or a motion template. Without it the first ordinary camera: infrared and virtual ones only if there is no other.",
+        "photo, or a motion template. Without it the first ordinary camera: infrared and virtual ones only if there is "
+        "no other.",
     )
     camera_size: str = option(
         "640x480",

@@ -109,14 +109,8 @@ class RecorderSink(Sink):
         Raises:
             AppError: The file can't be written there.
         """
-        return cls(
-            path,
-            quality=output.quality,
-            codec=output.codec,
-            hardware=output.hardware,
-            overwrite=output.overwrite,
-            **how,
-        )
+        asked = {name: getattr(output, name) for name in ("quality", "codec", "hardware", "overwrite")}
+        return cls(path, **asked, **how)
 
     def open(self) -> None:
         """See Sink.open."""

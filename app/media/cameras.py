@@ -23,9 +23,9 @@ RANKS: Final[dict[CameraKind, int]] = {"camera": 0, "infrared": 1, "virtual": 2,
 # Nodes that a phone's camera arrives by are virtual devices, but what they show is a real camera.
 _PHONE = re.compile(r"droidcam|iriun|ivcam|epoccam|\bcamo\b|iphone|scrcpy", re.IGNORECASE)
 _VIRTUAL = re.compile(
-    r"virtual|loopback|dummy|\bobs\b|obs[- ]?cam|manycam|snap ?camera|mmhmm|xsplit|v-?cam\b|unity ?(video|capture)|splitcam|"
-    r"youcam|nvidia broadcast|screen ?(capture|recorder)|akvcam|webcamoid|\bvivid\b|prism ?live|streamlabs|cam ?twist|"
-    r"\bndi\b|desk view|^portrait$",
+    r"virtual|loopback|dummy|\bobs\b|obs[- ]?cam|manycam|snap ?camera|mmhmm|xsplit|v-?cam\b|unity ?(video|capture)|"
+    r"splitcam|youcam|nvidia broadcast|screen ?(capture|recorder)|akvcam|webcamoid|\bvivid\b|prism ?live|streamlabs|"
+    r"cam ?twist|\bndi\b|desk view|^portrait$",
     re.IGNORECASE,
 )
 # Memory-to-memory devices of video codecs, scalers and image signal processors have nodes like those of cameras.

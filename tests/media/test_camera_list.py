@@ -122,7 +122,7 @@ def test_no_camera_at_all() -> None:
     assert not find_camera("3", []).listed
 
 
-# ---- which one is the default -----------------------------------------------------------------------------------------
+# ---- which one is the default
 
 
 @pytest.mark.parametrize(

@@ -348,6 +348,14 @@
    <translation>Einen früheren Anfang wählen.</translation>
   </message>
   <message>
+   <source>Choose another camera as the driver.</source>
+   <translation>Wählen Sie eine andere Kamera als Antrieb.</translation>
+  </message>
+  <message>
+   <source>Choose another camera.</source>
+   <translation>Wählen Sie eine andere Kamera.</translation>
+  </message>
+  <message>
    <source>Choose another name.</source>
    <translation>Einen anderen Namen wählen.</translation>
   </message>
@@ -2116,6 +2124,10 @@
    <translation>Der Anfang von {0} ist {1} s.</translation>
   </message>
   <message>
+   <source>The virtual camera can't be fed: {0} is the camera that drives the picture.</source>
+   <translation>Die virtuelle Kamera kann nicht benutzt werden: {0} ist die Kamera, die das Bild bewegt.</translation>
+  </message>
+  <message>
    <source>The virtual camera can't be opened: {0}.</source>
    <translation>Die virtuelle Kamera lässt sich nicht öffnen: {0}.</translation>
   </message>
@@ -3162,6 +3174,10 @@
   <message>
    <source>{0} is the output of a job that waits, number {1}.</source>
    <translation>{0} ist die Ausgabe eines wartenden Auftrags, Nummer {1}.</translation>
+  </message>
+  <message>
+   <source>{0} is the virtual camera that this program feeds.</source>
+   <translation>{0} ist die virtuelle Kamera, die dieses Programm selbst speist.</translation>
   </message>
   <message>
    <source>{0} is too long for a number.</source>

@@ -210,11 +210,14 @@ def _settings(own: Path) -> Iterator[Finding]:
     """Faults of the files in the settings folder, any of which keeps commands from starting."""
     from app.presets import list_presets, read_settings
 
-    for look in (lambda: read_settings(own, preset=False) if own.is_file() else None, list_presets):
-        try:
-            look()
-        except AppError as error:
-            yield Finding("Folders", "settings", "warning", error.message, error.hint or "Mend the file or remove it.")
+    mend = "Mend the file or remove it."
+    try:
+        if own.is_file():
+            read_settings(own, preset=False)
+    except AppError as error:
+        yield Finding("Folders", "settings", "warning", error.message, error.hint or mend)
+    for fault in list_presets()[1]:
+        yield Finding("Folders", "settings", "warning", fault, mend)
 
 
 def _version(name: str) -> str | None:

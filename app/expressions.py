@@ -15,6 +15,7 @@ from app.errors import UsageError
 from app.presets import config_folder
 from app.values import expression_of, parse_sliders
 from liveportrait.expression import Expression
+from liveportrait.limits import parse_json, read_limited, shown
 
 BUILT_IN_EXPRESSIONS: Final[Mapping[str, Mapping[str, float]]] = {
     "Neutral": {},
@@ -32,6 +33,8 @@ BUILT_IN_EXPRESSIONS: Final[Mapping[str, Mapping[str, float]]] = {
     "U": {"lip_open": 0.2, "wide": -0.8, "pout": 0.7},
 }
 """Poses to begin with; the last five are vowels."""
+MAX_BYTES: Final = 1 << 20
+MAX_NAME: Final = 200
 LIST_HINT: Final = "`animate expression list` shows the saved ones."
 
 
@@ -75,17 +78,17 @@ def read_expression(path: Path) -> Saved:
         UsageError: The file can't be read or holds something else.
     """
     try:
-        data = json.loads(path.read_bytes().decode("utf-8-sig"))
+        data = parse_json(read_limited(path, MAX_BYTES))
         if not isinstance(data, dict):
-            raise ValueError("a table of names and values is expected.")
-        name = str(data.pop("name", path.stem))
+            raise ValueError("a table of names and values is expected")
+        name = data.pop("name", path.stem)
+        if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME:
+            raise ValueError(f"its name is {shown(name)}, not a text of at most {MAX_NAME} characters")
         return Saved(name, Expression.from_dict(data), path)
     except OSError as error:
         raise UsageError(f"{path} can't be read: {error.strerror}.") from None
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError):
-        raise UsageError(f"{path} is no expression: it is not JSON.", LIST_HINT) from None
     except ValueError as error:
-        raise UsageError(f"{path} is no expression: {error}") from None
+        raise UsageError(f"{path} is no expression: {str(error).rstrip('.')}.", LIST_HINT) from None
 
 
 def list_expressions() -> tuple[list[Saved], list[str]]:
@@ -118,7 +121,7 @@ def find_expression(text: str) -> Expression:
         if one.name.lower() == text.lower():
             return one.expression
     path = Path(text)
-    if path.is_file():
+    if path.exists():
         return read_expression(path).expression
     near = get_close_matches(text.lower(), [one.name.lower() for one in saved], 1)
     hint = next((f"Did you mean {one.name}?" for one in saved if near and one.name.lower() == near[0]), "")

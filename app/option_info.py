@@ -25,6 +25,7 @@ from app.values import (
     parse_reference,
     parse_sliders,
 )
+from liveportrait.limits import shown
 
 # Options of a single run: they make no sense in a preset.
 RUN_ONLY: Final = frozenset({"output", "overwrite", "json_lines", "quiet", "crop", "points", "driver_for"})
@@ -94,7 +95,7 @@ class OptionInfo:
         label = label or self.name
         if self.repeat and isinstance(value, (list, tuple)) and all(isinstance(one, str) for one in value):
             value = "\n".join(value)
-        given = value if isinstance(value, str) else repr(value)
+        given = shown(value).strip("'") if isinstance(value, str) else shown(value)
         if self.kind is bool:
             value = _to_bool(value)
         elif self.kind in (int, float):
@@ -109,7 +110,7 @@ class OptionInfo:
         if self.choices and value not in self.choices:
             near = get_close_matches(value, self.choices, 1)
             raise UsageError(
-                f"{label}: {value!r} is not one of {', '.join(self.choices)}.",
+                f"{label}: {shown(value)} is not one of {', '.join(self.choices)}.",
                 f"Did you mean {near[0]}?" if near else "",
             )
         too_small = self.minimum is not None and value < self.minimum
@@ -136,7 +137,7 @@ def _to_number(value: Any, kind: type) -> float | None:
         return None
     try:
         number = float(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     if not math.isfinite(number):
         return None

@@ -17,8 +17,12 @@ from app.driver_options import PART_FILES
 from app.errors import UsageError
 from app.options import RenderOptions, all_options, check_values, find_option
 from app.textfiles import parse_toml, read_text
+from liveportrait.limits import parse_json, shown
 
 SCHEMA_VERSION: Final = 1
+MAX_BYTES: Final = 1 << 20
+HEAD: Final = {"name": 200, "description": 2000, "preset": 1000}
+"""Entries of the head that are texts, and their longest."""
 
 # Ordered steps (from version, change) that bring older files to the next version.
 MIGRATIONS: Final[tuple[tuple[int, Callable[[dict[str, Any]], dict[str, Any]]], ...]] = ()
@@ -97,10 +101,14 @@ def read_settings(path: Path, *, preset: bool) -> Preset:
         word = sorted(unknown)[0]
         known = [info.name for info in all_options()]
         hint = "Options belong under [options]." if word.replace("-", "_") in known else ""
-        raise UsageError(f"{path}: there is no entry named {word!r}.", hint)
+        raise UsageError(f"{path}: there is no entry named {shown(word)}.", hint)
     values = data.get("options", {})
     if not isinstance(values, dict):
         raise UsageError(f"{path}: options must be a table of names and values.")
+    for word, longest in HEAD.items():
+        text = data.get(word, "")
+        if not isinstance(text, str) or len(text) > longest:
+            raise UsageError(f"{path}: {word} must be a text of at most {longest:,} characters, not {shown(text)}.")
     checked = check_values(values, str(path))
     if preset:
         wrong = [name for name in checked if find_option(name).run_only]
@@ -108,20 +116,24 @@ def read_settings(path: Path, *, preset: bool) -> Preset:
             raise UsageError(f"{path}: {wrong[0]} belongs to a single run and can't be part of a preset.")
         checked |= _files_beside(checked, path)
     return Preset(
-        name=str(data.get("name", path.stem)),
+        name=data.get("name", path.stem),
         values=checked,
-        description=str(data.get("description", "")),
-        parent=str(data.get("preset", "")),
+        description=data.get("description", ""),
+        parent=data.get("preset", ""),
         path=path,
     )
 
 
-def list_presets() -> list[Preset]:
-    """Built-in presets, then the user's own, by name."""
+def list_presets() -> tuple[list[Preset], list[str]]:
+    """Built-in presets, then the user's own, by name; and a sentence for each file that can't be read."""
     found = [Preset(name, values, text) for name, (text, values) in BUILT_IN.items()]
-    folder = config_folder() / "presets"
-    files = sorted([*folder.glob("*.toml"), *folder.glob("*.json")]) if folder.is_dir() else []
-    return found + [read_settings(path, preset=True) for path in files]
+    folder, faults = config_folder() / "presets", []
+    for path in sorted([*folder.glob("*.toml"), *folder.glob("*.json")]) if folder.is_dir() else []:
+        try:
+            found.append(read_settings(path, preset=True))
+        except UsageError as error:
+            faults.append(str(error))
+    return found, faults
 
 
 def find_preset(name: str) -> Preset:
@@ -139,10 +151,11 @@ def find_preset(name: str) -> Preset:
     if name in BUILT_IN:
         text, values = BUILT_IN[name]
         return Preset(name, values, text)
-    known = [preset.name for preset in list_presets()]
+    known = [preset.name for preset in list_presets()[0]]
     near = get_close_matches(name, known, 1)
     raise UsageError(
-        f"There is no preset named {name!r}; known are {', '.join(known)}.", f"Did you mean {near[0]}?" if near else ""
+        f"There is no preset named {shown(name)}; known are {', '.join(known)}.",
+        f"Did you mean {near[0]}?" if near else "",
     )
 
 
@@ -218,11 +231,12 @@ def _preset_layers(name: str) -> list[tuple[str, Mapping[str, Any]]]:
 
 
 def _parse(path: Path) -> dict[str, Any]:
-    text = read_text(path)
+    text = read_text(path, MAX_BYTES)
     try:
-        data = json.loads(text) if path.suffix.lower() == ".json" else parse_toml(text)
-    except (ValueError, RecursionError) as error:
-        raise UsageError(f"{path} is not valid {path.suffix[1:].upper() or 'TOML'}: {error}.") from None
+        data = parse_json(text) if path.suffix.lower() == ".json" else parse_toml(text)
+    except ValueError as error:
+        reason = str(error).rstrip(".")
+        raise UsageError(f"{path} is not valid {path.suffix[1:].upper() or 'TOML'}: {reason}.") from None
     if not isinstance(data, dict):
         raise UsageError(f"{path}: a table of names and values is expected.")
     return data
@@ -237,7 +251,7 @@ def _files_beside(values: Mapping[str, Any], path: Path) -> dict[str, Any]:
 def _migrate(data: dict[str, Any], path: Path) -> dict[str, Any]:
     version = data.get("schema_version", SCHEMA_VERSION)
     if isinstance(version, bool) or not isinstance(version, int) or version < 1:
-        raise UsageError(f"{path}: schema_version must be a whole number from 1, not {version!r}.")
+        raise UsageError(f"{path}: schema_version must be a whole number from 1, not {shown(version)}.")
     if version > SCHEMA_VERSION:
         raise UsageError(
             f"{path} is of version {version}, but this program reads up to version {SCHEMA_VERSION}.",

@@ -1,38 +1,58 @@
-"""Text files that people write: presets, settings, job files."""
+"""Text files that people write: presets, settings, job files. What is read is within limits (liveportrait.limits)."""
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from app.errors import UsageError
+from liveportrait.limits import MAX_COUNT, MAX_DEPTH, check_tree, read_limited
+
+MAX_BYTES: Final = 16 << 20
+_TEXTS: Final = re.compile(r"\"(?:[^\"\\\n]|\\.)*\"|'[^'\n]*'")
+_LONG_KEY: Final = re.compile(r"(?<![\w-])(?:[\w-]+|\"\")(?:[ \t]*\.[ \t]*(?:[\w-]+|\"\")){%d}" % MAX_DEPTH)  # noqa: UP031
 
 
-def read_text(path: Path) -> str:
-    """Content of a UTF-8 file, with or without a byte order mark.
+def read_text(path: Path, limit: int = MAX_BYTES) -> str:
+    """Content of a UTF-8 file of at most ``limit`` bytes, with or without a byte order mark.
 
     Raises:
-        UsageError: It isn't there or can't be read.
+        UsageError: It isn't there, can't be read, is too large or no regular file.
     """
     try:
-        return path.read_bytes().decode("utf-8-sig")
+        return read_limited(path, limit).decode("utf-8-sig")
     except FileNotFoundError:
         raise UsageError(f"{path} does not exist.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise UsageError(f"{path} can't be read: {reason}.") from None
+    except OSError as error:
+        raise UsageError(f"{path} can't be read: {error.strerror}.") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"{path} can't be read: it is not UTF-8 text.") from None
+    except ValueError as error:
+        raise UsageError(f"{path} can't be read: {error}.") from None
 
 
-def parse_toml(text: str) -> dict[str, Any]:
-    """Values of a TOML text.
+def parse_toml(text: str, count: int = MAX_COUNT) -> dict[str, Any]:
+    """Values of a TOML text, checked by ``liveportrait.limits.check_tree``.
 
     Raises:
-        ValueError: It is not valid.
+        ValueError: It is not valid, or breaks a limit.
     """
     if sys.version_info >= (3, 11):
         import tomllib
     else:
         import tomli as tomllib
-    data: dict[str, Any] = tomllib.loads(text)
+    # a key of n dotted parts takes n * n of memory
+    if _LONG_KEY.search(_TEXTS.sub('""', text)):
+        raise ValueError(f"it is nested more than {MAX_DEPTH} levels deep")
+    try:
+        data: dict[str, Any] = tomllib.loads(text)
+    except RecursionError:
+        raise ValueError(f"it is nested more than {MAX_DEPTH} levels deep") from None
+    except tomllib.TOMLDecodeError:
+        raise
+    except ValueError:  # Python's limit of digits
+        raise ValueError("it holds a whole number of too many digits") from None
+    check_tree(data, count=count)
     return data

@@ -8,14 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import numpy as np
 
 from liveportrait.engines.base import Engine, Portrait
+from liveportrait.limits import shown
 from liveportrait.motion import Array, Motion, euler_from_rotation, keypoints, rotation_from_euler
 
 SCHEMA_VERSION: Final = 1
+MAX_OPENING: Final = 1.0
+"""Widest opening that can be asked for; the official editor goes to 0.8 (spec motion.md section 10.1)."""
+SIDES: Final = ("left", "right")
 
 
 @dataclass(frozen=True)
@@ -102,7 +106,15 @@ class Expression:
             if slider is None:
                 raise ValueError(f"there is no slider named {name!r}; known are {', '.join(SLIDERS)}.")
             if not slider.minimum <= value <= slider.maximum:
-                raise ValueError(f"slider {name} must be within {slider.minimum} to {slider.maximum}, not {value}.")
+                raise ValueError(
+                    f"slider {name} must be within {slider.minimum} to {slider.maximum}, not {shown(value)}."
+                )
+        openings = {"lip_ratio": self.lip_ratio}
+        if self.eye_ratio is not None:
+            openings |= {f"eye_ratio of the {side} eye": v for side, v in zip(SIDES, self.eye_ratio, strict=True)}
+        for name, opening in openings.items():
+            if opening is not None and not 0 <= opening <= MAX_OPENING:
+                raise ValueError(f"{name} must be within 0 to {MAX_OPENING:g}, not {shown(opening)}.")
 
     @property
     def face(self) -> dict[str, float]:
@@ -153,23 +165,36 @@ class Expression:
             ValueError: Newer schema, unknown names, values out of range or of the wrong kind.
         """
         version = data.get("schema_version", SCHEMA_VERSION)
-        if not isinstance(version, int) or version > SCHEMA_VERSION:
-            raise ValueError(f"this expression was saved by a newer version (schema {version}); update the program.")
+        if isinstance(version, int) and not isinstance(version, bool) and version > SCHEMA_VERSION:
+            raise ValueError(f"it was saved by a newer version (schema {shown(version)}); update the program.")
         unknown = set(data) - {"schema_version", "sliders", "eye_ratio", "lip_ratio"}
         if unknown:
-            raise ValueError(f"unknown entries in the expression: {', '.join(sorted(unknown))}.")
-        try:
-            values = {str(k): float(v) for k, v in dict(data.get("sliders", {})).items()}
-            pair = data.get("eye_ratio")
-            eyes = None if pair is None else (_number_or_none(pair[0]), _number_or_none(pair[1]))
-            lip = data.get("lip_ratio")
-            return cls(values, eyes, None if lip is None else float(lip))
-        except (TypeError, IndexError) as error:
-            raise ValueError(f"the expression has a value of the wrong kind: {error}.") from None
+            raise ValueError(
+                f"unknown entries in the expression: {', '.join(shown(name) for name in sorted(unknown))}."
+            )
+        if isinstance(version, bool) or not isinstance(version, int) or version < 1:
+            raise ValueError(f"its schema_version is {shown(version)}, not a whole number from 1.")
+        sliders, pair, lip = data.get("sliders", {}), data.get("eye_ratio"), data.get("lip_ratio")
+        if not isinstance(sliders, Mapping):
+            raise ValueError(f"its sliders are of the wrong kind: a table of names and numbers, not {shown(sliders)}.")
+        if pair is not None and not (isinstance(pair, list | tuple) and len(pair) == len(SIDES)):
+            raise ValueError(f"its eye_ratio is of the wrong kind: two numbers, left and right, not {shown(pair)}.")
+        eyes = None if pair is None else tuple(_opening(value, "eye_ratio") for value in pair)
+        values = {str(name): _number(value, f"slider {shown(name)}") for name, value in sliders.items()}
+        return cls(values, cast("tuple[float | None, float | None] | None", eyes), _opening(lip, "lip_ratio"))
 
 
-def _number_or_none(value: Any) -> float | None:
-    return None if value is None else float(value)
+def _opening(value: Any, name: str) -> float | None:
+    return None if value is None else _number(value, name)
+
+
+def _number(value: Any, name: str) -> float:
+    try:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return float(value)
+    except OverflowError:
+        pass
+    raise ValueError(f"its {name} is of the wrong kind: a number, not {shown(value)}.")
 
 
 def posed(motion: Motion, expression: Expression) -> Motion:

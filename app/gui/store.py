@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from app.driver_options import PART_FILES
-from app.errors import AppError
 from app.expressions import (
     BUILT_IN_EXPRESSIONS,
     Saved,
@@ -21,7 +20,7 @@ from app.expressions import (
     write_text,
 )
 from app.options import find_option
-from app.presets import Preset, config_folder, find_preset, read_settings, to_toml
+from app.presets import Preset, config_folder, find_preset, list_presets, read_settings, to_toml
 
 __all__ = [
     "BUILT_IN_EXPRESSIONS",
@@ -112,14 +111,8 @@ def present_files(values: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]
 
 def list_user_presets() -> tuple[list[Preset], list[str]]:
     """The user's presets, and a sentence for each file that can't be read."""
-    found: list[Preset] = []
-    faults = []
-    for path in sorted([*presets_folder().glob("*.toml"), *presets_folder().glob("*.json")]):
-        try:
-            found.append(read_settings(path, preset=True))
-        except AppError as error:
-            faults.append(str(error))
-    return found, faults
+    found, faults = list_presets()
+    return [preset for preset in found if preset.path is not None], faults
 
 
 def preset_values(preset: Preset) -> dict[str, Any]:

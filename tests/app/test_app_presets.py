@@ -53,7 +53,7 @@ def test_presets_build_on_each_other(settings: Path) -> None:
     (settings / "presets" / "mine.toml").write_text('schema_version = 1\npreset = "calm"\n[options]\nquality = 99\n')
     got = resolve({}, preset="mine").options
     assert (got.output.quality, got.animation.multiplier) == (99, 0.7)
-    assert [p.name for p in list_presets()] == [*BUILT_IN, "mine"]
+    assert [p.name for p in list_presets()[0]] == [*BUILT_IN, "mine"]
     (settings / "presets" / "a.toml").write_text('preset = "b"\n')
     (settings / "presets" / "b.toml").write_text('preset = "a"\n')
     with pytest.raises(UsageError, match="in a circle"):
@@ -136,3 +136,58 @@ def test_wrong_flags_name_the_flag() -> None:
         resolve({"crop_scale": "9"})
     with pytest.raises(UsageError, match="known are calm"):
         resolve({}, preset="nothing like it")
+
+
+LONG = "9" * 4000
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.toml", f"[options]\nquality = {LONG}", "about 4,000 digits"),
+        ("a.toml", f"[options]\nquality = {LONG}{LONG}", "too many digits"),
+        ("a.toml", "[options]\nquality = inf", "finite"),
+        ("a.toml", "[options]\nquality = nan", "finite"),
+        ("a.toml", "a = " + "[" * 100_000, "nested more than"),
+        ("a.toml", ".".join(["a"] * 30_000) + " = 1", "nested more than"),
+        ("a.toml", "[" + ".".join(['"a"'] * 5000) + "]", "nested more than"),
+        ("a.toml", "#" * (1 << 20) + "\n", "larger than 1 MB"),
+        ("a.toml", "name = 3", "name must be a text"),
+        ("a.toml", f'description = "{"x" * 3000}"', "description must be a text"),
+        ("a.toml", "preset = []", "preset must be a text"),
+        ("a.toml", "schema_version = true", "schema_version"),
+        ("a.toml", "schema_version = 99999999999999999", "version 99999999999999999"),
+        ("a.toml", "options = 3", "options must be a table"),
+        ("a.toml", "[options]\nregion = [1]", "region"),
+        ("a.toml", f'[options]\nregion = "{"y" * 9000}"', "region"),
+        ("a.json", "[" * 100_000, "nested more than"),
+        ("a.json", '{"options": {"quality": NaN}}', "NaN"),
+        ("a.json", '{"options": {"quality": 1e999}}', "too large"),
+        ("a.json", '{"options": {"quality": ' + LONG + "}}", "4,000 digits"),
+        ("a.json", '{"options": {"quality": 50, "quality": 60}}', "two entries"),
+        ("a.json", '{"name": "\\ud800"}', "half a character"),
+        ("a.json", "null", "table"),
+        ("a.json", "", "not JSON"),
+    ],
+)
+def test_hostile_settings_are_one_short_sentence(tmp_path: Path, name: str, text: str, message: str) -> None:
+    path = tmp_path / name
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(UsageError, match=message) as error:
+        read_settings(path, preset=False)
+    assert str(path) in str(error.value)
+    assert "\n" not in str(error.value)
+    assert len(str(error.value)) < 400
+
+
+def test_one_bad_preset_does_not_hide_the_others(settings: Path) -> None:
+    folder = settings / "presets"
+    write(folder / "good.toml", multiplier=0.5)
+    (folder / "bad.toml").write_text("[options]\nmultiplier = inf\n")
+    presets, faults = list_presets()
+    assert [p.name for p in presets] == [*BUILT_IN, "good"]
+    assert len(faults) == 1
+    assert "bad.toml" in faults[0]
+    assert find_preset("good").values == {"multiplier": 0.5}
+    with pytest.raises(UsageError, match="no preset named 'goood'"):
+        find_preset("goood")

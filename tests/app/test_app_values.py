@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from app.errors import UsageError
-from app.expressions import expression_from, find_expression, list_expressions, save_expression
+from app.expressions import expression_from, find_expression, list_expressions, read_expression, save_expression
 from app.options import RenderOptions
 from app.values import expression_of, parse_faces, parse_points, parse_sliders
 from liveportrait.expression import Expression
@@ -108,3 +109,53 @@ def test_expression_verbs(run_cli: Callable, here: Path) -> None:
     assert "Did you mean Smile?" in near.err
     assert run_cli("expression", "save", "x", "smile=4").code == 2
     assert run_cli("expression", "save", "x", "smile=0.4", "-o", "in/photo.jpg").code == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('{"sliders": {}, "eye_ratio": [0, 0, 0]}', "eye_ratio"),
+        ('{"eye_ratio": 3}', "eye_ratio"),
+        ('{"eye_ratio": [3, 0]}', "eye_ratio of the left eye must be within 0 to 1, not 3"),
+        ('{"eye_ratio": [null, -0.1]}', "eye_ratio of the right eye"),
+        ('{"eye_ratio": [NaN, 0]}', "NaN"),
+        ('{"eye_ratio": ["0", 0]}', "wrong kind"),
+        ('{"lip_ratio": -1}', "lip_ratio must be within 0 to 1, not -1"),
+        ('{"lip_ratio": 1e999}', "too large"),
+        ('{"lip_ratio": true}', "wrong kind"),
+        ('{"lip_ratio": [1]}', "wrong kind"),
+        ('{"sliders": [1]}', "sliders"),
+        ('{"sliders": {"smile": "1"}}', "smile"),
+        ('{"sliders": {"smile": null}}', "smile"),
+        ('{"sliders": {"smile": 2}}', "smile must be within"),
+        ('{"sliders": {"smile": %s}}' % ("9" * 400), "400 digits"),
+        ('{"sliders": {"grin": 1}}', "grin"),
+        ('{"schema_version": 2}', "newer version"),
+        ('{"schema_version": 1.5}', "schema_version"),
+        ('{"schema_version": 0}', "schema_version"),
+        ('{"name": 3}', "name"),
+        ('{"name": "%s"}' % ("x" * 300), "name"),
+        ('{"more": 1}', "more"),
+        ("[]", "table"),
+        ("[" * 100_000, "nested"),
+        ("{", "not JSON"),
+        (" " * (2 << 20), "larger than"),
+    ],
+)
+def test_hostile_expressions_are_one_short_sentence(tmp_path: Path, text: str, words: str) -> None:
+    path = tmp_path / "e.json"
+    path.write_text(text)
+    with pytest.raises(UsageError, match=words) as error:
+        read_expression(path)
+    assert "e.json" in str(error.value)
+    assert "\n" not in str(error.value)
+    assert len(str(error.value)) < 1000
+
+
+def test_pipes_and_folders_are_no_expressions(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="folder"):
+        read_expression(tmp_path)
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "pipe")
+        with pytest.raises(UsageError, match="not a regular file"):
+            read_expression(tmp_path / "pipe")

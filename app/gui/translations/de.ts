@@ -2468,8 +2468,8 @@
    <translation>ein Clip ohne Bilder zeigt nichts</translation>
   </message>
   <message>
-   <source>a table of names and values is expected.</source>
-   <translation>eine Tabelle von Namen und Werten wird erwartet.</translation>
+   <source>a table of names and values is expected</source>
+   <translation>eine Tabelle aus Namen und Werten wird erwartet</translation>
   </message>
   <message>
    <source>add portraits</source>
@@ -2628,6 +2628,14 @@
    <translation>sie lässt sich nicht öffnen.</translation>
   </message>
   <message>
+   <source>it holds a whole number of too many digits</source>
+   <translation>sie enthält eine ganze Zahl mit zu vielen Stellen</translation>
+  </message>
+  <message>
+   <source>it is nested more than {0} levels deep</source>
+   <translation>sie ist mehr als {0} Ebenen tief verschachtelt</translation>
+  </message>
+  <message>
    <source>it is slow without a graphics card and must be asked for</source>
    <translation>sie ist ohne Grafikkarte langsam und muss eigens gewählt werden</translation>
   </message>
@@ -2642,6 +2650,10 @@
   <message>
    <source>it needs an NVIDIA graphics card, and no NVIDIA driver is installed</source>
    <translation>sie braucht eine NVIDIA-Grafikkarte, und kein NVIDIA-Treiber ist installiert</translation>
+  </message>
+  <message>
+   <source>its name is {0}, not a text of at most {1} characters</source>
+   <translation>ihr Name ist {0}, kein Text von höchstens {1} Zeichen</translation>
   </message>
   <message>
    <source>its weights (model {0}) are not here</source>
@@ -2924,6 +2936,10 @@
    <translation>{0} kann nicht erreicht werden: {1}.</translation>
   </message>
   <message>
+   <source>{0} can't be read: it is not UTF-8 text.</source>
+   <translation>{0} lässt sich nicht lesen: Die Datei ist kein UTF-8-Text.</translation>
+  </message>
+  <message>
    <source>{0} can't be read: {1}.</source>
    <translation>{0} kann nicht gelesen werden: {1}.</translation>
   </message>
@@ -3084,12 +3100,8 @@
    <translation>{0} ist abgeschlossen; es kann kein Bild folgen</translation>
   </message>
   <message>
-   <source>{0} is no expression: it is not JSON.</source>
-   <translation>{0} ist kein Ausdruck: es ist kein JSON.</translation>
-  </message>
-  <message>
-   <source>{0} is no expression: {1}</source>
-   <translation>{0} ist kein Ausdruck: {1}</translation>
+   <source>{0} is no expression: {1}.</source>
+   <translation>{0} ist kein Ausdruck: {1}.</translation>
   </message>
   <message>
    <source>{0} is no option named {1}.</source>
@@ -3314,6 +3326,10 @@
   <message>
    <source>{0}: {1} is out of bounds, it must be {2}.</source>
    <translation>{0}: {1} liegt außerhalb, erlaubt ist {2}.</translation>
+  </message>
+  <message>
+   <source>{0}: {1} must be a text of at most {2} characters, not {3}.</source>
+   <translation>{0}: {1} muss ein Text von höchstens {2} Zeichen sein, nicht {3}.</translation>
   </message>
   <message>
    <source>{count} files</source>

@@ -11,7 +11,9 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Final
 
+from app.addresses import local_name
 from app.errors import UsageError
+from app.media.outnames import check_name, check_plain
 from app.presets import config_folder
 from app.values import expression_of, parse_sliders
 from liveportrait.expression import Expression
@@ -120,7 +122,7 @@ def find_expression(text: str) -> Expression:
     for one in reversed(saved):  # the user's own win over built-in ones
         if one.name.lower() == text.lower():
             return one.expression
-    path = Path(text)
+    path = Path(local_name(text, "--expression"))
     if path.exists():
         return read_expression(path).expression
     near = get_close_matches(text.lower(), [one.name.lower() for one in saved], 1)
@@ -171,6 +173,9 @@ def write_text(path: Path, text: str) -> Path:
         UsageError: It can't be written.
     """
     try:
+        path = path.resolve() if path.is_file() else path  # a link to a file stays one
+        check_name(path)
+        check_plain(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{os.getpid()}")
         temporary.write_text(text, encoding="utf-8")

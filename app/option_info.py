@@ -12,6 +12,7 @@ from dataclasses import Field, dataclass, fields
 from difflib import get_close_matches
 from typing import Any, Final, Literal, get_args, get_origin
 
+from app.addresses import STANDARD, is_address, local_name
 from app.errors import UsageError
 from app.values import (
     parse_colour,
@@ -29,6 +30,11 @@ from liveportrait.limits import shown
 
 # Options of a single run: they make no sense in a preset.
 RUN_ONLY: Final = frozenset({"output", "overwrite", "json_lines", "quiet", "crop", "points", "driver_for"})
+
+
+# Options that name files: those that are read, and those that are written.
+READ: Final = frozenset({"pose_from", "exp_from", "lips_from", "eyes_from", "points", "expression", "camera"})
+WRITTEN: Final = frozenset({"record"})
 
 
 @dataclass(frozen=True)
@@ -122,7 +128,29 @@ class OptionInfo:
                 parse(value)
             except ValueError as error:
                 raise UsageError(f"{label}: {error}") from None
-        return value
+        return self._local(value, label) if isinstance(value, str) else value
+
+    def _local(self, value: str, label: str) -> str:
+        """The value with file:// addresses as paths, if it names files."""
+        if self.name == "driver_for":
+            pairs = (line.partition("=") for line in value.splitlines())
+            return "\n".join(f"{face}={_read(name.strip(), label)}" if name else face for face, _, name in pairs)
+        if self.name == "output":  # the results of batches may go to an address
+            return local_name(value, label) if value.lower().startswith("file:") else value
+        if self.name in READ or (self.name == "detector" and is_address(value)):
+            return _read(value, label)
+        return local_name(value, label) if self.name in WRITTEN else value
+
+
+def _read(name: str, label: str) -> str:
+    """The path of an input that an option names.
+
+    Raises:
+        UsageError: It is an address, or standard input.
+    """
+    if name == STANDARD:
+        raise UsageError(f"{label}: standard input is not read here.", "Save it as a file and give its name.")
+    return local_name(name, label)
 
 
 def _to_bool(value: Any) -> bool | None:

@@ -13,6 +13,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
 
+from app.addresses import local_path
 from app.driver_options import PART_FILES
 from app.errors import UsageError
 from app.options import RenderOptions, all_options, check_values, find_option
@@ -143,7 +144,7 @@ def find_preset(name: str) -> Preset:
         UsageError: No such preset.
     """
     if name.lower().endswith((".toml", ".json")):
-        return read_settings(Path(name), preset=True)
+        return read_settings(local_path(name), preset=True)
     folder = config_folder() / "presets"
     for ending in (".toml", ".json"):
         if (folder / (name + ending)).is_file() and not {"/", os.sep} & set(name):

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from app.addresses import local_name
 from app.cli.flags import argument, command, make_app, switch, text_flag
 from app.cli.output import complain, say, show_path
 from app.errors import ExitCode, UsageError
@@ -53,7 +54,7 @@ def save(values: Mapping[str, Any]) -> int:
     expression = expression_from(values["base"] or "", values["sliders"])
     if expression is None:
         raise UsageError("SLIDERS is empty.", "Write for example smile=0.5,blink=0.1.")
-    out = Path(values["output"]) if values["output"] else None
+    out = Path(local_name(values["output"], "--output")) if values["output"] else None
     if out is None:
         known = {one.name.lower() for one in list_expressions()[0]}
         if values["name"].lower() in known and not values["overwrite"]:

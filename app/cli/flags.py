@@ -9,12 +9,16 @@ from typing import Any, Optional
 
 import typer
 
-from app.errors import CancelledError
-from app.options import OptionInfo, show_value
+from app.addresses import STANDARD, local_name
+from app.errors import CancelledError, UsageError
+from app.live_options import live_options
+from app.options import OptionInfo, all_options, show_value
 
 Parameter = inspect.Parameter
 PLACEHOLDERS = {
     "output": "FILE",
+    "record": "FILE",
+    "camera": "CAMERA|FILE",
     "fps": "RATE",
     "crop": "X,Y,SIZE",
     "face": "FACE",
@@ -32,6 +36,8 @@ PLACEHOLDERS = {
     "engine": "NAME",
     "device": "NAME",
 }
+
+FILES = ("SOURCE", "DRIVING", "PHOTO", "VIDEO", "JOBS", "GLOB", "FILE", "[FILE]...", "FOLDER")  # what names files
 
 
 def make_app(help_text: str) -> typer.Typer:
@@ -95,12 +101,38 @@ def option_flag(option: OptionInfo, help_text: str = "") -> Parameter:
 Work = Callable[[Mapping[str, Any]], int]
 
 
-def command(app: typer.Typer, parameters: Sequence[Parameter], work: Work, **how: Any) -> None:
-    """Add a command with these parameters; ``work`` gets all of them by name and returns the exit code."""
+def command(
+    app: typer.Typer, parameters: Sequence[Parameter], work: Work, *, standard: Sequence[str] = (), **how: Any
+) -> None:
+    """Add a command.
+
+    Args:
+        app: Where to.
+        parameters: Its arguments and flags. Names of files among them may be file:// addresses.
+        work: Gets the values of all of them by name, and returns the exit code.
+        standard: Arguments that may be "-", which stands for standard input.
+        how: Name and help, as typer takes them.
+    """
+    declared = {info.name for info in (*all_options(), *live_options())}  # OptionInfo.check looks at these
+    files = {
+        p.name: next((flag for flag in getattr(p.default, "param_decls", ()) or () if flag.startswith("--")), "")
+        for p in parameters
+        if p.name not in declared and (p.default.metavar in FILES or p.name in ("preset", "base"))
+    }
+
+    def local(name: str, value: Any) -> Any:
+        if isinstance(value, list):
+            return [local(name, one) for one in value] or None
+        if name not in files or not isinstance(value, str):
+            return value
+        if value == STANDARD and name not in standard:
+            word = files[name] or {p.name: p.default.metavar for p in parameters}[name]
+            raise UsageError(f"{word}: standard input and output can't be used here.", "Name a file.")
+        return local_name(value, files[name])
 
     def run(**values: Any) -> int:
         try:
-            return work({name: None if value == [] else value for name, value in values.items()})
+            return work({name: local(name, value) for name, value in values.items()})
         except KeyboardInterrupt:  # typer would leave with a code of its own
             raise CancelledError("Stopped.") from None
 

@@ -13,6 +13,7 @@ from PySide6.QtCore import QMimeData, QStandardPaths
 from PySide6.QtGui import QGuiApplication, QImage
 from PySide6.QtWidgets import QFileDialog, QMenu, QWidget
 
+from app.addresses import address_error, is_address
 from app.errors import AppError, UsageError
 from app.gui import pictures, store
 from app.gui.dialogs.crop import CropDialog
@@ -233,6 +234,8 @@ class Commands(SavedCommands):
                 return str(path)
 
             self.studio.background.run(keep, lambda name: self.take_files([name], target), self.studio.failed.emit)
+        elif web := next((name for name in (url.toString() for url in data.urls()) if is_address(name)), ""):
+            self.studio.failed.emit(address_error(web), "")
         else:
             self.window.toast.say(tr("There is no picture in the clipboard."), "info")
 

@@ -17,6 +17,7 @@ from app.jobs.hashes import content_hash, input_files, joint_hash
 from app.jobs.queue import tag
 from app.jobs.record import JobRecord, State
 from app.jobs.target import Files, Target, open_target
+from app.media.outnames import check_not_inputs, check_plain
 from app.options import RenderOptions
 from app.render import Job, Parts, render
 from app.render.batching import free_gpu_memory, is_out_of_memory
@@ -245,10 +246,7 @@ class Performer:
 def _refusal(job: JobRecord, target: Target) -> Outcome | None:
     """Why a job must not write its output, or None."""
     if target.exists() and "://" not in job.output:
-        for path in input_files(job.source, job.driving, job.values):
-            if path.exists() and Path(job.output).exists() and path.samefile(job.output):
-                text = f"{job.output} is an input and can't be the output as well."
-                return Outcome("failed", error=text, exit_code=int(ExitCode.USAGE))
+        check_not_inputs([Path(job.output)], input_files(job.source, job.driving, job.values))
     names = [target.first]
     if job.values.get("side_by_side"):
         names.append(side_by_side_path(Path(target.first)).name)
@@ -256,7 +254,10 @@ def _refusal(job: JobRecord, target: Target) -> Outcome | None:
 
 
 def _taken(job: JobRecord, target: Target, names: list[str]) -> Outcome | None:
-    """That a name belongs to somebody else, or None."""
+    """That a name belongs to somebody else or to something that is no plain file, or None."""
+    if "://" not in job.output:
+        for one in names:
+            check_plain(Path(job.output).with_name(one))
     name = "" if job.values.get("overwrite") else target.foreign(names, job.files)
     if not name:
         return None

@@ -11,9 +11,11 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
 
+from app.addresses import STANDARD, is_address, local_name
 from app.errors import AppError, UsageError
 from app.jobs.hashes import input_files, settled
 from app.jobs.locate import Located, read_located
+from app.media.outnames import check_name, marks
 from app.options import RenderOptions, check_values, find_option, json_schema
 from app.presets import find_preset, resolve
 from app.render.job import STILL_SUFFIXES, Job, output_path, stem_of
@@ -154,9 +156,13 @@ def entries(sets: Iterable[JobSet], given: Mapping[str, Any], *, preset: str = "
                 )
             taken[key] = entry
             found.append(entry)
-    inputs = {os.path.normcase(p) for entry in found for p in input_files(entry.source, entry.driving, entry.values)}
+    inputs: set[object] = set()
     for entry in found:
-        if os.path.normcase(entry.output) in inputs:
+        for path in input_files(entry.source, entry.driving, entry.values):
+            inputs |= {os.path.normcase(path), *marks(path)}
+    for entry in found:
+        own = set() if is_address(entry.output) else {os.path.normcase(entry.output), *marks(entry.output)}
+        if own & inputs:
             raise UsageError(f"{entry.where}: {entry.output} is an input and can't be an output as well.")
     return found
 
@@ -245,7 +251,7 @@ def _set(
     name = text("csv", "")
     if not name:
         return one, []
-    rows = read_located(parent.base / os.path.expanduser(name))
+    rows = read_located(parent.base / os.path.expanduser(local_name(name, file.where(*keys, "csv"))))
     if not isinstance(rows.data, list):
         raise UsageError(f"{file.where(*keys, 'csv')}: {name} is not a CSV file.")
     return one, _sets_of_rows(rows, rows.path.parent, replace(one, pairs=()))
@@ -324,8 +330,9 @@ def expand(name: str, base: Path, where: str) -> list[Path]:
     """Files that a name or glob pattern stands for, in natural order.
 
     Raises:
-        UsageError: A pattern finds nothing.
+        UsageError: A pattern finds nothing, or it is an address.
     """
+    name = local_name(name, where)
     path = Path(os.path.abspath(base / os.path.expanduser(name)))
     if not glob.has_magic(name) or path.exists():  # a file that is missing fails as a job of its own
         return [path]
@@ -358,7 +365,8 @@ class _Resolver:
     """Options and output names of jobs; what many jobs share is worked out once."""
 
     def __init__(self, given: Mapping[str, Any], preset: str) -> None:
-        self._given = {find_option(name).name: value for name, value in given.items()}
+        found = {find_option(name): value for name, value in given.items()}
+        self._given = {info.name: info.check(value, info.flags[-1]) for info, value in found.items()}
         self._preset = preset
         self._options: dict[int, tuple[JobSet, RenderOptions, dict[str, Any]]] = {}
         self._kinds: dict[Path, tuple[str, bool]] = {}
@@ -375,7 +383,9 @@ class _Resolver:
         if "output" in self._given:
             template, base = str(self._given["output"]), Path.cwd()
         else:
-            template, base = one.output, one.base
+            template, base = find_option("output").check(one.output), one.base
+        if template == STANDARD:
+            raise UsageError(f"{where}: output: the results of batches can't go to standard output.", "Name a file.")
         own = {
             "source_folder": source.parent.name,
             "driving_folder": driving.parent.name,
@@ -401,6 +411,7 @@ class _Resolver:
             (first, alpha), (second, _) = self._kind(source), self._kind(driving)
             still = first in ("image", "animation") and second == "image"
         path = output_path(job, still=still, alpha=alpha, engine=options.program.engine)
+        check_name(path)
         if path.suffix.lower() not in STILL_SUFFIXES:
             from app.media.writer import clip_kind
 

@@ -121,7 +121,7 @@ class FolderTarget(Target):
 
     def has(self, name: str) -> bool:
         """See Target."""
-        return (self.folder / name).exists()
+        return os.path.lexists(self.folder / name)
 
     def open(self, tag: str) -> Path:
         """See Target."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from app.addresses import local_path
 from app.live.frames import Captured, Pixels
 from app.media.camera import Camera, CameraFacts, DeviceCamera, Mode
 from app.media.cameras import CameraDevice, find_camera, list_cameras
@@ -290,8 +291,9 @@ def source_from_text(
 
     Raises:
         MediaError: There is no such file or camera.
+        UsageError: It is an address that is not a file of this machine.
     """
-    path = Path(text)
+    path = local_path(text)
     if text and (path.exists() or path.suffix.lower() in (".mp4", ".mov", ".mkv", ".webm", ".gif", ".jpg", ".png")):
         rate = Fraction(mode.rate).limit_denominator(1001) if mode is not None and mode.rate else None
         return file_source(path, rate=rate, reference=reference)

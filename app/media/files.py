@@ -14,8 +14,10 @@ import uuid
 from collections.abc import Iterable
 from pathlib import Path
 
+from app.addresses import local_path
 from app.alive import is_alive, machine
 from app.errors import MediaError, UsageError
+from app.media.outnames import check_free
 
 _REASONS = {
     errno.ENOSPC: ("the disk is full", "Free some space or choose another folder."),
@@ -90,7 +92,7 @@ def check_input(path: str | Path) -> Path:
     Raises:
         MediaError: It is missing, a folder, a pipe, empty or may not be read.
     """
-    path = Path(path)
+    path = local_path(path)
     try:
         if path.is_dir():
             raise MediaError(f"{path} is a folder, not a file.", "Name a file in it.")
@@ -115,19 +117,17 @@ def check_output(path: str | Path, overwrite: bool, inputs: Iterable[str | Path]
         inputs: Files that are read meanwhile and must not be replaced.
 
     Raises:
-        UsageError: The name is that of an input, or exists and ``overwrite`` is off.
+        UsageError: The name is that of an input, of a pipe, a device or a link, no name at all, or exists and
+            ``overwrite`` is off.
         MediaError: The folder is missing or can't be written.
     """
     path = Path(path)
     folder = path.parent
     try:
-        if not folder.is_dir():
-            raise MediaError(f"Folder {folder} does not exist.", "Make it first or choose another place.")
-        if path.exists():
-            check_not_inputs([path], inputs)
-            if not overwrite:
-                raise UsageError(f"{path} exists already.", "Add --overwrite to replace it, or choose another name.")
+        check_free(path, overwrite, inputs)
     except (OSError, ValueError) as error:
+        if getattr(error, "errno", None) == errno.ENAMETOOLONG:
+            raise UsageError(f"{folder} is a longer path than the system allows.", "Choose a shorter one.") from error
         raise write_error(path, error) from error
     probe = temporary_name(path, "test")
     try:
@@ -140,26 +140,6 @@ def check_output(path: str | Path, overwrite: bool, inputs: Iterable[str | Path]
         what, hint = reason(error)
         raise MediaError(f"Folder {folder} can't be written to: {what}.", hint) from error
     return path
-
-
-def check_not_inputs(paths: Iterable[Path], inputs: Iterable[str | Path]) -> None:
-    """Check that none of some files is one that is read, under whatever name or link.
-
-    Raises:
-        UsageError: One of them is.
-    """
-
-    def identity(path: str | Path) -> tuple[int, int] | None:
-        try:
-            status = os.stat(path)
-        except (OSError, ValueError):
-            return None
-        return status.st_dev, status.st_ino
-
-    own = {identity(path) for path in inputs} - {None}
-    for path in paths:
-        if own and identity(path) in own:
-            raise UsageError(f"{path} is an input and can't be the output as well.", "Choose another output name.")
 
 
 def temporary_name(path: Path, word: str = "partial") -> Path:

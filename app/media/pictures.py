@@ -14,6 +14,7 @@ from PIL import Image
 
 from app.errors import AppError, MediaError
 from app.media import images
+from app.media.outnames import check_pattern
 from app.media.reader import ClipInfo, ClipReader, RawFrame
 
 DEFAULT_RATE = Fraction(25)
@@ -126,7 +127,7 @@ def members(path: Path) -> list[Path]:
         return [path]
     try:
         return [picture for _, picture in find_pictures(path)]
-    except MediaError:
+    except AppError:
         return [path]
 
 
@@ -149,6 +150,7 @@ def find_pictures(path: Path) -> list[tuple[int, Path]]:
         else:
             match = PATTERN.search(path.name)
             assert match is not None
+            check_pattern(path)
             head, tail = path.name[: match.start()], path.name[match.end() :]
             width = int(match.group(1) or 1)
             shape = re.compile(re.escape(head) + rf"(\d{{{width},}})" + re.escape(tail))

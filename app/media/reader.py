@@ -164,9 +164,10 @@ def open_clip(
         MissingError: A plug-in is needed, see ``read_image``.
         UsageError: ``start`` or ``end`` make no sense.
     """
+    from app.addresses import local_path
     from app.media import files, images, pictures, video
 
-    path = Path(path)
+    path = local_path(path)
     first = None if start is None else Fraction(start)
     last = None if end is None else Fraction(end)
     if pictures.is_sequence(path):

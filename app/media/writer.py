@@ -14,7 +14,7 @@ import av
 import numpy as np
 
 from app.errors import AppError, MediaError, UsageError
-from app.media import encode, files, images
+from app.media import encode, files, images, outnames
 from app.media.audio import AudioSource
 from app.media.images import WHITE, Color, flatten
 from app.media.pictures import members
@@ -45,6 +45,7 @@ def check_clip(
         UsageError: The name or codec can't be used, a file exists, or it is an input.
         MediaError: The folder is missing or can't be written.
     """
+    outnames.check_name(path)
     kind = clip_kind(path, codec, alpha)
     own = _members(inputs)
     if kind != "sequence":
@@ -55,11 +56,13 @@ def check_clip(
         raise UsageError(f"{path} is a file and can't be a folder of pictures.", "Choose another name.")
     files.check_output(pattern if pattern == path else path, True)
     there = numbered(pattern)
+    for taken in there.values():
+        outnames.check_plain(taken)
     if there and not overwrite:
         raise UsageError(
             f"{there[min(there)]} exists already.", "Add --overwrite to replace it, or choose another name."
         )
-    files.check_not_inputs(there.values(), own)
+    outnames.check_not_inputs(there.values(), own)
     return kind
 
 
@@ -302,11 +305,10 @@ class ClipWriter:
 
     def _taken(self) -> bool:
         """Whether the name, free at the start, belongs to somebody else by now."""
-        if self._overwrite:
-            return False
         if isinstance(self._sink, SequenceSink):
-            return bool(numbered(sequence_pattern(self.path)))
-        return self.path.exists()
+            there = numbered(sequence_pattern(self.path)).values()
+            return any(outnames.special(path) for path in there) if self._overwrite else bool(there)
+        return bool(outnames.special(self.path)) or (self.path.exists() and not self._overwrite)
 
     def abort(self, keep: bool = True) -> Path | None:
         """Break off.

@@ -13,15 +13,18 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from app.addresses import address_error, is_address
 from app.errors import CancelledError, MediaError, UsageError
 from app.expressions import expression_from
 from app.media.audio import AudioSource
+from app.media.outnames import check_name
 from app.media.reader import ClipReader, open_clip
 from app.media.writer import check_clip, check_picture
 from app.options import parse_rate
 from app.render.job import (
     ENDINGS,
     STILL_SUFFIXES,
+    check_ending,
     default_name,
     fill_name,
     is_numbered,
@@ -127,11 +130,13 @@ def edit_path(job: Job, *, moving: bool, alpha: bool, word: str) -> Path:
     keeps = own in ((".png", ".webp") if alpha else (".png", ".jpg", ".jpeg", ".webp"))
     ending = ENDINGS.get(job.options.output.codec, ".mp4") if moving else own if keeps else ".png"
     default = default_name(f"{{source}}--{word}", fields, ending)
+    if is_address(wanted):
+        raise address_error(wanted, "--output")
     path = Path(wanted) if wanted else Path(default)
+    check_name(path)
     if names_folder(wanted) or path.is_dir():
         path = path / default
-    if not path.suffix:
-        raise UsageError(f"--output: {path} has no ending that tells the format.", f"Write {path}{ending}.")
+    check_ending(path, ending)
     picture = path.suffix.lower() in STILL_SUFFIXES and not is_numbered(job)
     if picture == moving:
         raise UsageError(f"{path} does not fit the source.", f"End the name in {'.mp4' if moving else '.png or .jpg'}.")

@@ -10,14 +10,17 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from app.addresses import address_error, is_address
 from app.errors import UsageError
 from app.media.files import write_error
+from app.media.outnames import check_name, check_plain
 from app.options import RenderOptions
 
 if TYPE_CHECKING:
     from liveportrait.expression import Expression
 
 STILL_SUFFIXES: Final = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
+FORMATS: Final = (*STILL_SUFFIXES, ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".gif", ".motion")
 DEFAULT_NAME: Final = "{source}--{driving}"
 SIDE_BY_SIDE: Final = "--side-by-side"
 ENDINGS: Final = {"gif": ".gif", "prores": ".mov"}  # of clips that nobody has named, where it can't be .mp4
@@ -47,10 +50,12 @@ def stem_of(path: Path) -> str:
     """Name of an input for output names: without folder and ending; the folder's name for picture sequences."""
     if re.search(r"%0?\d*d", path.name) and not path.exists():
         stem = re.sub(r"[\W_]*%0?\d*d.*$", "", path.name)
-        return stem or path.resolve().parent.name
-    if path.name in ("", ".", "..") or path.is_dir():
-        return path.resolve().name or "root"
-    return path.stem
+        stem = stem or path.resolve().parent.name
+    elif path.name in ("", ".", "..") or path.is_dir():
+        stem = path.resolve().name
+    else:
+        stem = path.stem
+    return stem.lstrip(".") or path.name.lstrip(".") or "root"  # the result of a hidden file is not hidden
 
 
 def fill_name(pattern: str, fields: dict[str, str]) -> str:
@@ -129,15 +134,39 @@ def output_path(job: Job, *, still: bool, alpha: bool, engine: str = "") -> Path
     wanted = job.options.output.output
     if not wanted:
         return Path(default)
-    path = Path(fill_name(wanted, fields))
+    filled = fill_name(wanted, fields)
+    if is_address(filled):
+        raise address_error(filled, "--output")
+    path = Path(filled)
+    check_name(path)
     if names_folder(wanted) or path.is_dir():
         return path / default
-    if not path.suffix:
-        raise UsageError(
-            f"--output: {path} has no ending that tells the format.",
-            f"Write {str(path).rstrip('.')}{ending}, or {path}{os.sep} for a folder.",
-        )
+    check_ending(path, ending)
     return path
+
+
+def check_ending(path: Path, ending: str) -> None:
+    """Check that the name of an output has an ending.
+
+    Args:
+        path: The output.
+        ending: One that would do.
+
+    Raises:
+        UsageError: It has none, is an ending without a name, or something that is no file.
+    """
+    if path.suffix.strip("."):
+        return
+    check_name(path)
+    check_plain(path)
+    if path.name.lower() in FORMATS:
+        raise UsageError(
+            f"--output: {path} is an ending without a name.", f"Write {path.with_name('name')}{path.name}."
+        )
+    raise UsageError(
+        f"--output: {path} has no ending that tells the format.",
+        f"Write {str(path).rstrip('.')}{ending}, or {path}{os.sep} for a folder.",
+    )
 
 
 def side_by_side_path(output: Path) -> Path:

@@ -9,13 +9,15 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from app.addresses import address_error, is_address
 from app.errors import CancelledError, ExitCode, MediaError, UsageError
 from app.media import files
+from app.media.outnames import check_name
 from app.media.reader import open_clip
 from app.options import parse_rate
 from app.render.driving import FaceFollower, read_driving
 from app.render.inputs import load_job_engine
-from app.render.job import default_name, fill_name, make_folder, name_fields, names_folder
+from app.render.job import check_ending, default_name, fill_name, make_folder, name_fields, names_folder
 from app.render.motion import choose_reference
 from app.render.parts import open_tracker
 from app.render.timings import Timings
@@ -204,10 +206,14 @@ def template_path(driving: Path, options: RenderOptions) -> Path:
     wanted, name = fill_name(options.output.output, fields), default_name("{driving}", fields, SUFFIX)
     if not wanted:
         return Path(name)
+    if is_address(wanted):
+        raise address_error(wanted, "--output")
     path = Path(wanted)
+    check_name(path)
     if names_folder(wanted) or path.is_dir():
         return path / name
     if path.suffix.lower() != SUFFIX:
+        check_ending(path, SUFFIX)
         raise UsageError(f"--output: {path} is not the name of a motion template.", f"End it in {SUFFIX}.")
     return path
 

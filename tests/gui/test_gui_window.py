@@ -234,6 +234,18 @@ def test_a_picture_is_pasted(qtbot: QtBot, window: MainWindow, small_media: Path
     pasted.unlink()
 
 
+def test_an_address_that_is_dropped_is_refused(window: MainWindow, small_media: Path) -> None:
+    told: list[str] = []
+    window.studio.failed.connect(lambda error, _: told.append(str(error)))
+    before = len(window.studio.session.portraits)
+    data = QMimeData()
+    data.setUrls([QUrl("https://example.org/a/face.jpg")])
+    window.commands.take_mime(data, "portrait")
+    assert len(told) == 1
+    assert told[0].startswith("https://example.org/a/face.jpg is an address, and addresses are not read.")
+    assert len(window.studio.session.portraits) == before
+
+
 def test_portrait_without_a_face_says_so(qtbot: QtBot, window: MainWindow, small_media: Path) -> None:
     window.studio.add_portraits([str(small_media / "room.jpg")])
     qtbot.waitUntil(lambda: "no face was found" in window.preview.problem)

@@ -56,6 +56,10 @@
    <translation>--output: {0} fasst ein Bild, und das Ergebnis ist ein Clip.</translation>
   </message>
   <message>
+   <source>--output: {0} is an ending without a name.</source>
+   <translation>--output: {0} ist eine Endung ohne Namen.</translation>
+  </message>
+  <message>
    <source>--output: {0} is not the name of a motion template.</source>
    <translation>--output: {0} ist kein Name einer Bewegungsvorlage.</translation>
   </message>
@@ -344,6 +348,14 @@
    <translation>Bild wählen …</translation>
   </message>
   <message>
+   <source>Choose a shorter name.</source>
+   <translation>Wählen Sie einen kürzeren Namen.</translation>
+  </message>
+  <message>
+   <source>Choose a shorter one.</source>
+   <translation>Wählen Sie einen kürzeren.</translation>
+  </message>
+  <message>
    <source>Choose an earlier start.</source>
    <translation>Einen früheren Anfang wählen.</translation>
   </message>
@@ -460,6 +472,10 @@
    <translation>Kopiert</translation>
   </message>
   <message>
+   <source>Copy it here, or name it by its path.</source>
+   <translation>Kopieren Sie sie hierher oder nennen Sie ihren Pfad.</translation>
+  </message>
+  <message>
    <source>Copy or download it again.</source>
    <translation>Neu kopieren oder herunterladen.</translation>
   </message>
@@ -522,6 +538,10 @@
   <message>
    <source>Download</source>
    <translation>Herunterladen</translation>
+  </message>
+  <message>
+   <source>Download it first, then give the name of the file.</source>
+   <translation>Laden Sie die Datei herunter und nennen Sie dann ihren Namen.</translation>
   </message>
   <message>
    <source>Download {size}</source>
@@ -1204,6 +1224,10 @@
    <translation>Eine Datei darin nennen.</translation>
   </message>
   <message>
+   <source>Name a file of this machine.</source>
+   <translation>Nennen Sie eine Datei auf diesem Rechner.</translation>
+  </message>
+  <message>
    <source>Name another file with --queue, or in the variable PORTRAIT_ANIMATE_QUEUE.</source>
    <translation>Eine andere Datei mit --queue oder in der Variablen PORTRAIT_ANIMATE_QUEUE nennen.</translation>
   </message>
@@ -1658,6 +1682,10 @@
   <message>
    <source>Save expression…</source>
    <translation>Ausdruck speichern …</translation>
+  </message>
+  <message>
+   <source>Save it as a file and give its name.</source>
+   <translation>Speichern Sie die Daten als Datei und nennen Sie deren Namen.</translation>
   </message>
   <message>
    <source>Save it as a file first.</source>
@@ -2432,6 +2460,10 @@
    <translation>Die wartenden Aufträge bearbeiten</translation>
   </message>
   <message>
+   <source>Write %05d, or up to %0{0}d.</source>
+   <translation>Schreiben Sie %05d, höchstens %0{0}d.</translation>
+  </message>
+  <message>
    <source>Write (({0})) for the text itself.</source>
    <translation>Für den Text selbst (({0})) schreiben.</translation>
   </message>
@@ -3064,8 +3096,16 @@
    <translation>{0} ist eine Datei und kann kein Ordner mit Bildern sein.</translation>
   </message>
   <message>
+   <source>{0} is a file of another machine, {1}.</source>
+   <translation>{0} ist eine Datei auf einem anderen Rechner, {1}.</translation>
+  </message>
+  <message>
    <source>{0} is a folder, not a file.</source>
    <translation>{0} ist ein Ordner, keine Datei.</translation>
+  </message>
+  <message>
+   <source>{0} is a longer path than the system allows.</source>
+   <translation>{0} ist ein längerer Pfad, als das System erlaubt.</translation>
   </message>
   <message>
    <source>{0} is a pipe or a device, not a file.</source>
@@ -3078,6 +3118,14 @@
   <message>
    <source>{0} is an AVIF picture and this Pillow can't read it.</source>
    <translation>{0} ist ein AVIF-Bild, und dieses Pillow kann es nicht lesen.</translation>
+  </message>
+  <message>
+   <source>{0} is an address, and addresses are not read.</source>
+   <translation>{0} ist eine Adresse, und Adressen werden nicht gelesen.</translation>
+  </message>
+  <message>
+   <source>{0} is an address, and addresses are not written to.</source>
+   <translation>{0} ist eine Adresse, und an Adressen wird nicht geschrieben.</translation>
   </message>
   <message>
    <source>{0} is an animated picture; its first frame comes alive.</source>
@@ -3196,6 +3244,14 @@
    <translation>{0} ist zu lang für eine Zahl.</translation>
   </message>
   <message>
+   <source>{0} is {1} and can't be an output file.</source>
+   <translation>{0} ist {1} und kann keine Ausgabedatei sein.</translation>
+  </message>
+  <message>
+   <source>{0} is {1}, and links are not replaced.</source>
+   <translation>{0} ist {1}, und Verknüpfungen werden nicht ersetzt.</translation>
+  </message>
+  <message>
    <source>{0} is {1}x{2}, the sequence began with {3}x{4}.</source>
    <translation>{0} ist {1}x{2} groß, die Folge begann mit {3}x{4}.</translation>
   </message>
@@ -3248,6 +3304,18 @@
    <translation>{0}. Die nächstbeste Engine wird versucht.</translation>
   </message>
   <message>
+   <source>{0}... is longer than file systems allow ({1}).</source>
+   <translation>{0}... ist länger, als Dateisysteme erlauben ({1}).</translation>
+  </message>
+  <message>
+   <source>{0}: Windows takes no {1} in a name.</source>
+   <translation>{0}: Windows erlaubt kein {1} in einem Namen.</translation>
+  </message>
+  <message>
+   <source>{0}: a name can't hold the character NUL.</source>
+   <translation>{0}: Ein Name kann das Zeichen NUL nicht enthalten.</translation>
+  </message>
+  <message>
    <source>{0}: a table of names and values is expected.</source>
    <translation>{0}: eine Tabelle von Namen und Werten wird erwartet.</translation>
   </message>
@@ -3288,6 +3356,10 @@
    <translation>{0}: nicht ein Bild seines Videos lässt sich dekodieren.</translation>
   </message>
   <message>
+   <source>{0}: numbers of pictures have {1} digits at most.</source>
+   <translation>{0}: Bildnummern haben höchstens {1} Stellen.</translation>
+  </message>
+  <message>
    <source>{0}: options must be a table of names and values.</source>
    <translation>{0}: options muss eine Tabelle von Namen und Werten sein.</translation>
   </message>
@@ -3298,6 +3370,10 @@
   <message>
    <source>{0}: schema_version must be a whole number from 1, not {1}.</source>
    <translation>{0}: schema_version muss eine ganze Zahl ab 1 sein, nicht {1}.</translation>
+  </message>
+  <message>
+   <source>{0}: standard input is not read here.</source>
+   <translation>{0}: Die Standardeingabe wird hier nicht gelesen.</translation>
   </message>
   <message>
    <source>{0}: the rate of a picture sequence must be above 0.</source>
@@ -3326,6 +3402,10 @@
   <message>
    <source>{0}: {1} is out of bounds, it must be {2}.</source>
    <translation>{0}: {1} liegt außerhalb, erlaubt ist {2}.</translation>
+  </message>
+  <message>
+   <source>{0}: {1} is the name of a device on Windows.</source>
+   <translation>{0}: {1} ist unter Windows der Name eines Geräts.</translation>
   </message>
   <message>
    <source>{0}: {1} must be a text of at most {2} characters, not {3}.</source>

@@ -1,0 +1,90 @@
+"""Names of files as they are typed: ``file://`` addresses become paths, all others are refused in one sentence.
+
+This module imports nothing heavy on purpose: the command line answers ``--help`` from it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Final
+from urllib.parse import unquote_to_bytes
+
+from app.errors import UsageError
+
+# A scheme has two letters at least (RFC 3986 allows one, but that is the letter of a Windows drive).
+ADDRESS: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://|(data):[\w.+-]*(?:/[\w.+-]+)?[;,]", re.IGNORECASE)
+FILE: Final = re.compile(r"file:(?://([^/\\]*))?(?=[/\\]|[A-Za-z][:|])", re.IGNORECASE)
+DRIVE: Final = re.compile(r"[/\\]*([A-Za-z])[:|](?=[/\\]|$)(.*)", re.DOTALL)
+# "%05d" is a pattern of numbered pictures and not an escaped control character.
+ESCAPES: Final = re.compile(r"(?:%(?!0\d+d|1\d*d)[0-9A-Fa-f]{2})+")
+STANDARD: Final = "-"
+"""What stands for standard input and standard output on the command line."""
+SHOWN: Final = 200  # characters of an address that a sentence shows
+
+
+def is_address(text: str) -> bool:
+    """Whether a name is an address such as https://..., also of a file."""
+    return ADDRESS.match(text) is not None or FILE.match(text) is not None
+
+
+def local_name(text: str, label: str = "", *, windows: bool | None = None) -> str:
+    """The path that a name stands for; names that are no address stay as they are.
+
+    Args:
+        text: A path, or a file address: file:///folder/name, file://localhost/..., file:/..., with percent escapes.
+        label: Flag or entry that the name was given to, for the message.
+        windows: Whether paths have drive letters and names of servers; as on this system by default.
+
+    Raises:
+        UsageError: It is an address of another kind, or a file of another machine.
+    """
+    windows = os.name == "nt" if windows is None else windows
+    match = FILE.match(text)
+    if match is None:
+        if ADDRESS.match(text):
+            raise address_error(text, label)
+        return text
+    host, rest = match.group(1) or "", text[match.end() :]
+    path = ESCAPES.sub(lambda found: os.fsdecode(unquote_to_bytes(found.group())), rest)
+    drive = DRIVE.fullmatch(f"{host}{path}" if re.fullmatch("[A-Za-z][:|]", host) else path)
+    if drive is not None and windows:
+        return f"{drive.group(1)}:{drive.group(2) or '/'}".replace("/", "\\")
+    if re.fullmatch("[A-Za-z][:|]", host):
+        return f"{host}{path}"
+    if host.lower() not in ("", "localhost"):
+        if not windows:
+            place = f"{label}: {text}" if label else text
+            raise UsageError(f"{place} is a file of another machine, {host}.", "Copy it here, or name it by its path.")
+        path = f"//{host}{path}"
+    return path.replace("/", "\\") if windows else path
+
+
+def address_error(text: str, label: str = "") -> UsageError:
+    """The error for an address that is given where a file is needed; it shows the address as it was typed."""
+    shown = text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
+    place = f"{label}: {shown}" if label else shown
+    if label.endswith(("output", "record", "screenshot")):
+        return UsageError(f"{place} is an address, and addresses are not written to.", "Name a file of this machine.")
+    return UsageError(
+        f"{place} is an address, and addresses are not read.", "Download it first, then give the name of the file."
+    )
+
+
+def as_typed(path: Path) -> str:
+    """The address that a path was made from (it loses a slash), or an empty text."""
+    text = re.sub(r"^([A-Za-z][A-Za-z0-9+.-]+):[/\\](?![/\\])", r"\1://", str(path))
+    return text if is_address(text) else ""
+
+
+def local_path(path: str | Path) -> Path:
+    """A path from a path or name, see :func:`local_name`; addresses that were made a path already are known too.
+
+    Raises:
+        UsageError: It is an address that is not a file of this machine.
+    """
+    if isinstance(path, str):
+        return Path(local_name(path))
+    typed = as_typed(path)
+    return Path(local_name(typed)) if typed and not path.exists() else path

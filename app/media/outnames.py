@@ -1,0 +1,152 @@
+"""What may be the name of an output: checked before any work is done, and once more before it takes its name."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Iterable
+from pathlib import Path, PurePath
+from typing import Final
+
+from app.addresses import address_error, as_typed
+from app.errors import MediaError, UsageError
+
+LONGEST: Final = 255  # bytes of a name on all common file systems (characters on Windows and macOS)
+DIGITS: Final = 9  # of the numbers of pictures
+PATTERN: Final = re.compile(r"%0?(\d*)d")
+# Names of devices on Windows, in any folder and with any ending
+RESERVED: Final = re.compile(r"(?i)(con|prn|aux|nul|com[1-9¹²³]|lpt[1-9¹²³]|conin\$|conout\$)[ ]*(\..*)?")
+FORBIDDEN: Final = re.compile(r'[<>:"|?*\x00-\x1f]')
+KINDS: Final = (
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+    (stat.S_ISSOCK, "a socket"),
+)
+
+
+def check_name(path: Path, *, windows: bool | None = None) -> None:
+    """Check that a file system takes a name.
+
+    Args:
+        path: The output.
+        windows: Whether the rules of Windows hold, as on this system by default.
+
+    Raises:
+        UsageError: It can't be the name of a file, or it is an address.
+    """
+    windows = os.name == "nt" if windows is None else windows
+    typed = as_typed(path)
+    if typed and not path.parent.is_dir():
+        raise address_error(typed, "--output")
+    if "\0" in str(path):
+        raise UsageError(f"{path}: a name can't hold the character NUL.", "Choose another name.")
+    for part in path.parts:
+        if len(os.fsencode(part)) > LONGEST:
+            size = f"{len(os.fsencode(part))} bytes, at most {LONGEST}"
+            raise UsageError(f"{part[:60]}... is longer than file systems allow ({size}).", "Choose a shorter name.")
+    check_pattern(path)
+    if windows:
+        _check_windows(path)
+
+
+def _check_windows(path: PurePath) -> None:
+    for part in path.parts[1:] if path.anchor else path.parts:
+        if RESERVED.fullmatch(part):
+            raise UsageError(f"{path}: {part} is the name of a device on Windows.", "Choose another name.")
+        if found := FORBIDDEN.search(part):
+            raise UsageError(f"{path}: Windows takes no {found.group()!r} in a name.", "Choose another name.")
+
+
+def check_pattern(path: PurePath) -> None:
+    """Check the number in a pattern such as shot_%04d.png.
+
+    Raises:
+        UsageError: It has more digits than anybody has pictures.
+    """
+    match = PATTERN.search(path.name)
+    digits = match.group(1).lstrip("0") if match is not None else ""
+    if len(digits) > 2 or int(digits or 0) > DIGITS:
+        raise UsageError(
+            f"{path}: numbers of pictures have {DIGITS} digits at most.", f"Write %05d, or up to %0{DIGITS}d."
+        )
+
+
+def special(path: Path) -> str:
+    """What is there under a name that must not be replaced: "a pipe", "a link to ..."; empty for files and folders.
+
+    Raises:
+        OSError: The system refuses to look.
+    """
+    if path.is_symlink() and not path.is_dir():
+        target = os.readlink(path)
+        return f"a link to {target}" + ("" if path.exists() else ", which does not exist")
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return ""
+    return next((word for test, word in KINDS if test(mode)), "")
+
+
+def check_plain(path: Path) -> None:
+    """Check that a name is free, or that of a plain file or folder: pipes, devices and links are never replaced.
+
+    Raises:
+        UsageError: It is something else.
+        OSError: The system refuses to look.
+    """
+    what = special(path)
+    if what.startswith("a link"):
+        hint = "Name that file itself, or choose another name." if path.exists() else "Choose another name."
+        raise UsageError(f"{path} is {what}, and links are not replaced.", hint)
+    if what:
+        raise UsageError(f"{path} is {what} and can't be an output file.", "Choose another name.")
+
+
+def check_not_inputs(paths: Iterable[Path], inputs: Iterable[str | Path]) -> None:
+    """Check that none of some files is one that is read, under whatever name or link.
+
+    Raises:
+        UsageError: One of them is.
+    """
+    own = {mark for path in inputs for mark in marks(path)}
+    for path in paths:
+        if own & marks(path):
+            raise UsageError(f"{path} is an input and can't be the output as well.", "Choose another output name.")
+
+
+def marks(path: str | Path) -> set[object]:
+    """What tells a file by whatever name it is reached; empty if it is not there."""
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):
+        return set()
+    found: set[object] = {os.path.normcase(os.path.realpath(path))}
+    if status.st_ino:  # some file systems number no files
+        found.add((status.st_dev, status.st_ino))
+    return found
+
+
+def check_free(path: Path, overwrite: bool, inputs: Iterable[str | Path] = ()) -> None:
+    """Check that a name can be given to an output.
+
+    Args:
+        path: The output.
+        overwrite: Whether an existing file may be replaced.
+        inputs: Files that are read meanwhile and must not be replaced.
+
+    Raises:
+        UsageError: It is no name for a file, that of an input, of something that is no plain file, or of a file that
+            must not be replaced.
+        MediaError: The folder is missing.
+        OSError: The system refuses to look.
+    """
+    check_name(path)
+    if not path.parent.is_dir():
+        raise MediaError(f"Folder {path.parent} does not exist.", "Make it first or choose another place.")
+    if path.exists():
+        check_not_inputs([path], inputs)
+    check_plain(path)
+    if path.exists() and not overwrite:
+        raise UsageError(f"{path} exists already.", "Add --overwrite to replace it, or choose another name.")

@@ -62,3 +62,10 @@ class MissingError(AppError):
     """Weights, a package or a tool that the request needs is not installed."""
 
     exit_code = ExitCode.MISSING
+
+
+def model_fault(error: BaseException) -> AppError | None:
+    """The expected error for a weight file that turned out to be unusable in the middle of the work, or None."""
+    from models.registry import ModelError
+
+    return AppError(str(error)) if isinstance(error, ModelError) else None

@@ -43,9 +43,9 @@ class Landmarks203:
     def _session(self) -> Session:
         if self._given is not None:
             return self._given
-        from models.sessions import create_session
+        from models.probe import open_model
 
-        opened: Session = create_session(self.path)
+        opened: Session = open_model(self.path)
         return opened
 
     def __call__(self, image: Image, face: Face) -> Points:
@@ -64,7 +64,7 @@ class Landmarks203:
         crop = Crop.of_box(face_box(face, SCALE, 0.0, SHIFT_Y), SIZE)
         square = crop.apply(image, official=True).astype(np.float32) / np.float32(255)
         outputs = self._session.run(None, {"input": np.ascontiguousarray(square.transpose(2, 0, 1)[None])})
-        if len(outputs) < 3 or np.size(outputs[2]) != 2 * COUNT:
+        if len(outputs) < 3 or np.size(outputs[2]) != 2 * COUNT or not np.isfinite(outputs[2]).all():
             raise ModelError(f"{self.path} is not the landmark model of LivePortrait: it gives no {COUNT} points.")
         return crop.to_source(np.asarray(outputs[2], np.float32).reshape(COUNT, 2) * SIZE)
 

@@ -352,6 +352,16 @@ def _missing(spec: ModelSpec, file: ModelFile) -> str:
     return f"{file.name} of model {spec.name} is missing in {user_folder()}. {remedy(spec)}"
 
 
+def form_fault(path: Path) -> str:
+    """What shows, without a hash, that a file is not whole, as the rest of a sentence; empty if nothing does.
+
+    Raises:
+        OSError: It can't be read.
+    """
+    with path.open("rb") as stream:
+        return _form_fault(path, stream.read(512), path.stat().st_size)
+
+
 def _form_fault(path: Path, head: bytes, size: int) -> str:
     """What shows, without a hash, that a file is not whole; empty if nothing does."""
     if path.suffix == ".safetensors":

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from app.cli.output import PROGRAM, complain, say
-from app.errors import AppError, CancelledError, ExitCode
+from app.errors import AppError, CancelledError, ExitCode, model_fault
 
 if TYPE_CHECKING:
     import typer
@@ -97,6 +97,8 @@ def _translated(error: BaseException, *, debug: bool) -> AppError:
         if isinstance(error, FileNotFoundError) and not error.filename and _homeless():
             return AppError("The current folder does not exist any more.", "Change to another one.")
         return AppError(f"{error.filename or 'A file'} can't be used: {what}.", hint)
+    if (known := model_fault(error)) is not None:
+        return known
     text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     hint = "" if debug else "Run again with --debug and report what it prints."
     return AppError(f"This is a fault of the program ({text}).", hint)

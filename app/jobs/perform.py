@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from app.errors import AppError, CancelledError, ExitCode
+from app.errors import AppError, CancelledError, ExitCode, model_fault
 from app.events import CancelToken, EventStream
 from app.jobs.cache import MotionCache, motion_key
 from app.jobs.hashes import content_hash, input_files, joint_hash
@@ -212,6 +212,8 @@ class Performer:
                 )  # fmt: skip
             if isinstance(error, OSError) and error.strerror:
                 text = f"{error.filename or job.output}: {error.strerror}."
+            elif (known := model_fault(error)) is not None:
+                text = str(known)
             else:
                 text = f"This is a fault of the program ({type(error).__name__}: {error})."
             return Outcome("failed", error=_line(text), exit_code=int(ExitCode.ERROR), details=traceback.format_exc())

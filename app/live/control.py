@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 from typing import Final, ParamSpec
 
-from app.errors import AppError
+from app.errors import AppError, model_fault
 
 TICK: Final = 0.25  # seconds without a command after which something else is looked at
 P = ParamSpec("P")
@@ -34,6 +34,8 @@ def fault(error: Exception) -> AppError:
     """Any error as one for people."""
     if isinstance(error, AppError):
         return error
+    if (known := model_fault(error)) is not None:
+        return known
     return AppError(f"This is a fault of the program ({type(error).__name__}: {error}).")
 
 

@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from models.detection.geometry import OVERLAP, blend
 from models.detectors import Detection, Image, Window, cut_window
+from models.probe import open_model
 from models.registry import ModelError
-from models.sessions import create_session
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 Array = npt.NDArray[np.float32]
 MIN_SCORE: Final = 0.4
 NAMES: Final = ("scores", "boxes", "points")
+SIDES: Final = (32, 2048)
+"""Smallest and largest input."""
+MOST: Final = 1000
+"""Boxes that are looked at, the best first."""
+REACH: Final = 10.0
+"""How far boxes and points may lie outside the input, in its sides."""
 
 
 class OnnxDetector:
@@ -38,16 +44,18 @@ class OnnxDetector:
 
     @cached_property
     def _opened(self) -> tuple[onnxruntime.InferenceSession, int]:
-        session = create_session(self.path, self._threads)
+        session = open_model(self.path, self._threads)
         inputs, outputs = session.get_inputs(), [o.name for o in session.get_outputs()]
         shape: list[Any] = list(inputs[0].shape) if len(inputs) == 1 else []
-        if len(shape) != 4 or shape[1] != shape[2] or shape[3] != 3 or inputs[0].type != "tensor(uint8)":
-            shape = []
-        if not shape or not isinstance(shape[1], int) or set(NAMES) - set(outputs):
+        form = len(shape) == 4 and shape[0] in (1, "N", "batch") and shape[1] == shape[2] and shape[3] == 3
+        named = bool(inputs) and (inputs[0].name, inputs[0].type) == ("image", "tensor(uint8)")
+        if not form or not named or not isinstance(shape[1], int) or set(NAMES) - set(outputs):
             raise ModelError(
                 f"{self.path} is an ONNX model, but no face detector of this program's form; "
                 "tools/train_detector.py export writes such files."
             )
+        if not SIDES[0] <= shape[1] <= SIDES[1]:
+            raise ModelError(f"{self.path} takes pictures of {shape[1]} px; {SIDES[0]} to {SIDES[1]} px are possible.")
         return session, shape[1]
 
     @property
@@ -74,12 +82,36 @@ class OnnxDetector:
         """
         session, size = self._opened
         image, back = cut_window(rgb, window or Window.whole(*rgb.shape[:2]), size)
-        scores, boxes, points = (value[0] for value in session.run(list(NAMES), {"image": image[None]}))
-        keep = scores >= self.min_score
-        if not keep.any():
+        scores, boxes, points = self._checked(session.run(list(NAMES), {"image": image[None]}), size)
+        order = np.argsort(-scores, kind="stable")[:MOST]
+        keep = order[scores[order] >= self.min_score]
+        keep = keep[(boxes[keep, 2] - boxes[keep, 0] >= 1) & (boxes[keep, 3] - boxes[keep, 1] >= 1)]
+        if not len(keep):
             return []
         merged = blend(boxes[keep], points[keep], scores[keep], OVERLAP)
         return [_detection(box, five, float(score), back) for box, five, score in zip(*merged, strict=True)]
+
+    def _checked(self, answer: list[Any], size: int) -> tuple[Array, Array, Array]:
+        """(N,) scores, (N, 4) boxes and (N, 5, 2) points, if the network gave such numbers.
+
+        Raises:
+            ModelError: It didn't.
+        """
+        values = [np.asarray(value) for value in answer]
+        n = values[0].shape[1] if values[0].ndim == 2 else 0
+        for name, value, shape in zip(NAMES, values, ((1, n), (1, n, 4), (1, n, 5, 2)), strict=True):
+            if value.shape != shape or value.dtype.kind != "f":
+                raise ModelError(
+                    f"{self.path} is no face detector of this program's form: its output {name} is of the shape "
+                    f"{value.shape} and the type {value.dtype}."
+                )
+        scores, boxes, points = (np.asarray(value[0], np.float32) for value in values)
+        if not all(np.isfinite(value).all() for value in (scores, boxes, points)):
+            raise ModelError(f"{self.path} answers with numbers that are not finite; it is damaged or badly trained.")
+        seen = scores >= self.min_score
+        if any((np.abs(value[seen]) > REACH * size).any() for value in (boxes, points)):
+            raise ModelError(f"{self.path} finds faces far outside the picture; it is damaged or badly trained.")
+        return scores, boxes, points
 
 
 def _detection(box: Array, five: Array, score: float, back: Array) -> Detection:

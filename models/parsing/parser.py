@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from models.parsing.classes import BISENET, CLASSES, IGNORED, LAPA, Labels, fold, index
 from models.parsing.square import Square, face_square
+from models.probe import open_model
 from models.registry import ModelError
-from models.sessions import create_session
 from models.weights import model_path
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ MEAN: Final = (123.675, 116.28, 103.53)
 STD: Final = (58.395, 57.12, 57.375)
 FOREIGN: Final = {len(BISENET): BISENET, len(LAPA): LAPA}
 """Outputs of a network that is not ours to the order of its labels."""
+SIDES: Final = (32, 2048)
+"""Smallest and largest input."""
 OURS: Final = "parsing_classes"
 """Entry of a file's metadata that names its classes, separated by commas."""
 
@@ -100,10 +102,17 @@ class FaceParser:
 
     @cached_property
     def _session(self) -> onnxruntime.InferenceSession:
-        session = create_session(self.path, self._threads)
-        shape = session.get_inputs()[0].shape
-        if len(shape) != 4 or shape[1] != 3:
+        session = open_model(self.path, self._threads)
+        inputs = session.get_inputs()
+        shape = inputs[0].shape if len(inputs) == 1 else []
+        if len(shape) != 4 or shape[1] != 3 or inputs[0].type != "tensor(float)":
             raise ModelError(f"{self.path} is no face parser: its input has the shape {shape}, not (1, 3, size, size).")
+        sides = {side for side in shape[2:] if isinstance(side, int)}
+        if len(sides) > 1 or not all(SIDES[0] <= side <= SIDES[1] for side in sides):
+            raise ModelError(
+                f"{self.path} takes pictures of {shape[3]} x {shape[2]} px; squares of {SIDES[0]} to "
+                f"{SIDES[1]} px are possible."
+            )
         return session
 
     @cached_property
@@ -118,8 +127,8 @@ class FaceParser:
     @property
     def size(self) -> int:
         """Side of the pictures that the network takes."""
-        side = self._session.get_inputs()[0].shape[2]
-        return side if isinstance(side, int) else 512
+        sides = [side for side in self._session.get_inputs()[0].shape[2:] if isinstance(side, int)]
+        return sides[0] if sides else 512
 
     def __call__(self, rgb: Image, points: npt.NDArray[np.floating]) -> Parsed:
         """Parse one face.
@@ -141,10 +150,13 @@ class FaceParser:
         if not self._own:
             pixels = np.asarray((pixels - np.asarray(MEAN)) / np.asarray(STD), np.float32)
         feed = {self._session.get_inputs()[0].name: np.ascontiguousarray(pixels.transpose(2, 0, 1)[None])}
-        found = np.asarray(self._session.run([self._session.get_outputs()[0].name], feed)[0], np.float32)
+        answer = np.asarray(self._session.run([self._session.get_outputs()[0].name], feed)[0])
+        found = np.asarray(answer, np.float32) if answer.dtype.kind in "fiub" else np.zeros(0, np.float32)
         names = self._own or self._foreign(found.shape)
         if found.ndim != 4 or found.shape[1] != len(names):
             raise ModelError(f"{self.path} gives {found.shape} for {len(names)} classes; it is no face parser.")
+        if not 1 <= min(found.shape[2:]) <= max(found.shape[2:]) <= SIDES[1] or not np.isfinite(found).all():
+            raise ModelError(f"{self.path} answers with numbers that are no parts of a face; it is damaged.")
         maps = found[0]
         if not self._own:
             maps = np.exp(maps - maps.max(axis=0, keepdims=True)).astype(np.float32)

@@ -15,13 +15,14 @@ from av.video.reformatter import ColorRange, VideoReformatter
 
 from app.errors import MediaError
 from app.media import container as containers
-from app.media import files
+from app.media import files, wide
 from app.media.reader import ClipInfo, ClipReader, RawFrame
 
 # Code points of ITU-T H.273
 MATRICES = {0: "rgb", 1: "bt709", 4: "fcc", 5: "bt601", 6: "bt601", 7: "smpte240m", 9: "bt2020", 10: "bt2020"}
 _SWS = {"bt709": 1, "fcc": 4, "bt601": 5, "smpte240m": 7, "bt2020": 9}  # SWS_CS_* of libswscale
 _FLAGS = containers.SWS_BICUBIC | containers.SWS_FULL_CHROMA_OUT | containers.SWS_ACCURATE
+_FLAG_NAMES = "bicubic+full_chroma_int+accurate_rnd"
 HDR = {16: "PQ", 18: "HLG"}  # transfer characteristics
 WIDE = (9, 11, 12)  # primaries: BT.2020, DCI-P3, Display P3
 SRGB_TRANSFER, BT709_PRIMARIES = 13, 1
@@ -80,6 +81,7 @@ class ToRGB:
         self._maps_color = True
         self.width = max(1, round(stored[0] * aspect))
         self.height = stored[1]
+        self._wide = wide.WideToRGB((self.width, self.height), _FLAG_NAMES)
 
     def __call__(self, frame: Any, orientation: Orientation, alpha: bool) -> tuple[np.ndarray, np.ndarray | None]:
         """(H, W, 3) uint8 and, if ``alpha``, (H, W) uint8."""
@@ -99,7 +101,10 @@ class ToRGB:
                 "dst_color_primaries": BT709_PRIMARIES,
             }
             try:
-                converted = self._reformatter.reformat(frame, **options, **mapping)
+                if wide.REFORMATTER_MAPS:
+                    converted = self._reformatter.reformat(frame, **options, **mapping)
+                else:
+                    converted = self._wide(frame, matrix_of(frame), mapping["dst_color_trc"], alpha)
             except (av.FFmpegError, ValueError, NotImplementedError):  # a combination that swscale can't map
                 self._maps_color = False
                 converted = self._reformatter.reformat(frame, **options)

@@ -69,7 +69,7 @@ class WideToRGB:
         return self._graph.pull()
 
     def _build(
-        self, width: int, height: int, format: str, full: bool, matrix: str, curve: str, primaries: str, to: str,
+        self, width: int, height: int, format: Any, full: bool, matrix: str, curve: str, primaries: str, to: str,
         alpha: bool,
     ) -> Any:  # fmt: skip
         graph = av.filter.Graph()

@@ -264,12 +264,12 @@ def test_make_makes_an_environment_and_installs_once(
     installed: list[str] = []
     real = make.call
 
-    def call(command: list[str], quiet: bool = False) -> int:
+    def call(command: list[str], quiet: bool = False, folder: Path | None = None) -> int:
         """Everything but the installation itself is real."""
         if "install" in command:
             installed.append(command[-1])
             return 0
-        return int(real(command, quiet))
+        return int(real(command, quiet, folder))
 
     monkeypatch.setattr(make, "call", call)
     make.install()
@@ -297,3 +297,83 @@ def test_make_stops_at_a_failed_installation(make: ModuleType, monkeypatch: pyte
     with pytest.raises(make.MakeError, match=r"The installation failed \(exit code -1\)"):
         make.install()
     assert not list(make.ROOT.glob(".venv/installed-*"))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="stands in for python with a shell script")
+def test_matrix_finds_one_released_python_of_each_version(
+    make: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = {
+        "pyenv/versions/3.12.1": "3 12 1", "pyenv/versions/3.12.7": "3 12 7", "pyenv/versions/3.9.18": "3 9 18",
+        "pyenv/versions/3.15.0rc1": "", "uv/cpython-3.14.2-linux-x86_64-gnu": "3 14 2",
+    }  # fmt: skip
+    for name, answer in answers.items():
+        for program in ("python", "python3"):
+            path = tmp_path / name / "bin" / program
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(f"#!/bin/sh\necho {answer}\n")
+            path.chmod(0o755)
+    monkeypatch.setenv("PYENV_ROOT", str(tmp_path / "pyenv"))
+    monkeypatch.setenv("UV_PYTHON_INSTALL_DIR", str(tmp_path / "uv"))
+    found = make.other_pythons()
+    if (3, 12) in found and sys.version_info[:2] != (3, 12):
+        assert "3.12" in found[3, 12]
+    assert found[3, 14].endswith("cpython-3.14.2-linux-x86_64-gnu/bin/python3")
+    assert found[sys.version_info[:2]]
+    assert (3, 9) not in found
+    assert (3, 15) not in found
+
+
+def test_matrix_probe_leaves_previews_out() -> None:
+    source = (ROOT / "tools" / "make.py").read_text(encoding="utf-8")
+    probe = re.search(r'^PROBE = """\n(.*?)^"""', source, re.MULTILINE | re.DOTALL)
+    assert probe
+    for level, words in (("final", 3), ("candidate", 0), ("alpha", 0)):
+        code = f"import sys; sys.version_info = (3, 13, 0, {level!r}, 0)\n{probe.group(1)}"
+        done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+        assert len(done.stdout.split()) == words
+
+
+def test_matrix_tries_the_others_and_says_which_were_not(
+    make: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = "".join(f'"Programming Language :: Python :: 3.{minor}",' for minor in (10, 11, 12, 13))
+    (make.ROOT / "pyproject.toml").write_text(f"classifiers = [{names}]")
+    monkeypatch.setattr(make, "install", lambda: None)
+    monkeypatch.setattr(make, "call", lambda *arguments, **more: 0)
+    monkeypatch.setattr(make, "python_version", lambda python: (3, 11))
+    monkeypatch.setattr(make, "other_pythons", lambda: {(3, 11): "a", (3, 12): "b", (3, 14): "c"})
+    tried: list[str] = []
+
+    def attempt(python: str, folder: Path, version: str) -> None:
+        tried.append(version)
+        if version == "3.14":
+            raise make.MakeError("The smoke tests failed")
+
+    monkeypatch.setattr(make, "try_python", attempt)
+    with pytest.raises(make.MakeError, match=r"Failed with the newest packages on Python 3\.14$"):
+        make.matrix([])
+    assert tried == ["3.12", "3.14"]  # also one that came out since; not the one of .venv, which make test takes
+    assert "NOT TRIED: Python 3.10, 3.13, not on this machine" in capsys.readouterr().out
+    make.matrix(["3.12"])
+    with pytest.raises(make.MakeError, match=r"Python 3\.10 is not on this machine\. Here: 3\.11, 3\.12, 3\.14\."):
+        make.matrix(["3.10"])
+
+
+def test_matrix_with_one_python_says_so(
+    make: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (make.ROOT / "pyproject.toml").write_text('classifiers = ["Programming Language :: Python :: 3.12"]')
+    monkeypatch.setattr(make, "install", lambda: None)
+    monkeypatch.setattr(make, "python_version", lambda python: (3, 11))
+    monkeypatch.setattr(make, "other_pythons", lambda: {(3, 11): "a"})
+    make.matrix([])
+    out = capsys.readouterr().out
+    assert "trying no other" in out
+    assert "NOT TRIED: Python 3.12" in out
+
+
+def test_smoke_tests_cover_what_drifts() -> None:
+    """Media, a render, the command line, live, the window and the queue each have smoke tests."""
+    marked = {p.parent.name for p in (ROOT / "tests").rglob("test_*.py") if "mark.smoke" in p.read_text("utf-8")}
+    assert {"media", "cli", "live", "gui", "jobs"} <= marked

@@ -1,4 +1,4 @@
-"""Set the project up and run it: ``python tools/make.py demo|test|lint|clean``.
+"""Set the project up and run it: ``python tools/make.py demo|test|matrix|lint|clean``.
 
 Needs nothing but Python 3.10 or newer (the file parses on older ones too, to say so). The Makefile and ``.ci/run``
 call this script; on Windows it is called directly. The virtual environment is ``.venv`` beside pyproject.toml; the
@@ -6,17 +6,21 @@ project is installed into it again only after pyproject.toml, the Python version
 """
 
 import argparse
+import glob
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 VENV = ROOT / ".venv"
 OLDEST = (3, 10)
+SMOKE = "pytest.mark.smoke"
 CACHES = (".mypy_cache", ".ruff_cache", ".pytest_cache", ".import_linter_cache", "build", "dist")
 
 
@@ -24,30 +28,31 @@ class MakeError(Exception):
     """A step can't be done; the text says why and what to do."""
 
 
-def call(command: "list[str]", quiet: bool = False) -> int:
-    """Run a command in the project's folder.
+def call(command: "list[str]", quiet: bool = False, folder: "Path | None" = None) -> int:
+    """Run a command.
 
     Args:
         command: Program and arguments.
         quiet: Drop what it prints.
+        folder: Where it runs; the project's folder by default.
 
     Returns:
         Its exit code; -1 where the program can't be started.
     """
     sink = subprocess.DEVNULL if quiet else None
     try:
-        return subprocess.run(command, check=False, cwd=str(ROOT), stdout=sink, stderr=sink).returncode
+        return subprocess.run(command, check=False, cwd=str(folder or ROOT), stdout=sink, stderr=sink).returncode
     except OSError:
         return -1
 
 
-def must(command: "list[str]", failure: str) -> None:
+def must(command: "list[str]", failure: str, folder: "Path | None" = None) -> None:
     """Run a command that has to succeed.
 
     Raises:
         MakeError: It failed; the text is ``failure`` with the command.
     """
-    code = call(command)
+    code = call(command, folder=folder)
     if code:
         raise MakeError(f"{failure} (exit code {code}): {' '.join(command)}")
 
@@ -160,6 +165,147 @@ def test(arguments: "list[str]") -> None:
     check_all(tests if arguments else {**tests, **linters()})
 
 
+# prints the version; nothing for previews, builds without the GIL, others than CPython, and those without venv
+PROBE = """
+import ensurepip, sys, sysconfig, venv
+if sys.version_info[3] == "final" and sys.implementation.name == "cpython":
+    if not sysconfig.get_config_var("Py_GIL_DISABLED"):
+        print(*sys.version_info[:3])
+"""
+
+
+def other_pythons() -> "dict[tuple[int, int], str]":
+    """Interpreters of this machine that are new enough, one of each version: on the path, of pyenv, of uv."""
+    home = os.path.expanduser("~")
+    uv = os.environ.get("UV_PYTHON_INSTALL_DIR", "")
+    patterns = [
+        os.path.join(os.environ.get("PYENV_ROOT", os.path.join(home, ".pyenv")), "versions", "3.*", "bin", "python"),
+        os.path.join(uv or os.path.join(home, ".local", "share", "uv", "python"), "cpython-3.*", "bin", "python3"),
+        os.path.join("/usr", "local", "bin", "python3.[0-9]*"),
+        os.path.join("/usr", "bin", "python3.[0-9]*"),
+        os.path.join(os.environ.get("LOCALAPPDATA", home), "Programs", "Python", "Python3*", "python.exe"),
+        os.path.join(home, ".pyenv", "pyenv-win", "versions", "3.*", "python.exe"),
+    ]
+    names = [
+        sys.executable,
+        *(name for name in (f"python3.{minor}" for minor in range(30, 9, -1)) if shutil.which(name)),
+    ]
+    for pattern in patterns:
+        names += sorted(glob.glob(pattern))
+    found = {}  # type: dict[tuple[int, int], tuple[tuple[int, ...], str]]
+    for name in names:
+        if name.endswith("-config"):
+            continue
+        try:
+            done = subprocess.run([name, "-c", PROBE], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True)
+            version = tuple(int(part) for part in done.stdout.split())
+        except (OSError, ValueError, subprocess.CalledProcessError):
+            continue  # a shim of pyenv without a version behind it, for example
+        if version[:2] >= OLDEST and version > found.get(version[:2], ((), ""))[0]:
+            found[version[:2]] = (version, name)
+    return {version: found[version][1] for version in sorted(found)}
+
+
+def promised_pythons() -> "list[tuple[int, int]]":
+    """Versions that pyproject.toml names in its classifiers."""
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    return [(3, int(minor)) for minor in re.findall(r"Programming Language :: Python :: 3\.(\d+)", text)]
+
+
+def matrix(arguments: "list[str]") -> None:
+    """Demo and smoke tests on every other Python of this machine, in fresh environments with the newest packages.
+
+    The wheel is installed, not the checkout, and everything runs in a folder elsewhere; so a file that the wheel lacks
+    is seen as well as a Python or a package that came out since.
+
+    Args:
+        arguments: Versions such as "3.12" to try these alone, also the one of .venv; none for all others.
+
+    Raises:
+        MakeError: Naming the versions that failed, or one that is asked for and not here.
+    """
+    install()
+    own = python_version(venv_program("python"))
+    found = other_pythons()
+    wanted = [tuple(int(part) for part in text.split(".")) for text in arguments]
+    for version in wanted:
+        if version not in found:
+            raise MakeError(f"Python {dotted(version)} is not on this machine. Here: {', '.join(map(dotted, found))}.")
+    chosen = wanted or [version for version in found if version != own]
+    absent = [version for version in promised_pythons() if version not in chosen and version != own]
+    print(
+        f"== Python {dotted(own)} is the one of {VENV}; trying {', '.join(map(dotted, chosen)) or 'no other'}",
+        flush=True,
+    )
+    if absent:
+        print(
+            f"== NOT TRIED: Python {', '.join(map(dotted, absent))}" + ("" if wanted else ", not on this machine"),
+            flush=True,
+        )
+    failed = []
+    with tempfile.TemporaryDirectory(prefix="portrait-matrix-") as folder:
+        if chosen:
+            pip = [venv_program("python"), "-m", "pip", "wheel", "--disable-pip-version-check", "--quiet", "--no-deps"]
+            must([*pip, "--wheel-dir", folder, "."], "The wheel could not be built")
+        for version in chosen:
+            started = time.monotonic()
+            try:
+                try_python(found[version], Path(folder), dotted(version))
+            except MakeError as error:
+                print(f"make.py: Python {dotted(version)}: {error}", file=sys.stderr, flush=True)
+                failed.append(dotted(version))
+            print(f"== Python {dotted(version)}: {time.monotonic() - started:.0f} s", flush=True)
+    if failed:
+        raise MakeError(f"Failed with the newest packages on Python {', '.join(failed)}")
+
+
+def dotted(version: "tuple[int, ...]") -> str:
+    """A version as text."""
+    return ".".join(str(part) for part in version)
+
+
+def try_python(python: str, folder: Path, version: str) -> None:
+    """Demo and smoke tests of the wheel with one interpreter, outside of the checkout.
+
+    Args:
+        python: The interpreter.
+        folder: Folder with the wheel, for the environment and what the tests write.
+        version: Name of the interpreter's version.
+
+    Raises:
+        MakeError: A step failed.
+    """
+    (wheel,) = folder.glob("*.whl")
+    home = folder / version
+    (home / "work").mkdir(parents=True)
+    print(f"== Python {version}: a fresh environment with the newest packages", flush=True)
+    must([python, "-m", "venv", str(home / "venv")], "The virtual environment could not be made")
+    programs = home / "venv" / ("Scripts" if os.name == "nt" else "bin")
+    pip = [str(programs / "python"), "-m", "pip", "--disable-pip-version-check"]
+    must([*pip, "install", "--quiet", f"{wheel}[smoke]"], "The installation failed")
+    must([*pip, "check"], "Packages do not fit together")
+    must([*pip, "list", "--format", "freeze"], "The packages could not be listed")
+    sample = ROOT / "assets" / "sample"
+    print(f"== Python {version}: demo", flush=True)
+    demo_command = [str(programs / "animate"), str(sample / "portrait.jpg"), str(sample / "driving.mp4")]
+    work = home / "work"
+    must([*demo_command, "-o", "demo.mp4"], "The demo failed", work)
+    print(f"== Python {version}: smoke tests", flush=True)
+    tests = [str(p) for p in sorted((ROOT / "tests").rglob("test_*.py")) if SMOKE in p.read_text(encoding="utf-8")]
+    options = [
+        "-m",
+        "smoke",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-c",
+        str(ROOT / "pyproject.toml"),
+        "--rootdir",
+        str(ROOT),
+    ]
+    must([str(programs / "python"), "-m", "pytest", *options, *tests], "The smoke tests failed", work)
+
+
 def lint(arguments: "list[str]") -> None:
     """Run all checks but the tests."""
     install("dev")
@@ -201,10 +347,12 @@ def clean(arguments: "list[str]") -> None:
 
 def main() -> int:
     """Run the job named on the command line; see the module's text."""
-    jobs = {"demo": demo, "test": test, "lint": lint, "clean": clean}
+    jobs = {"demo": demo, "test": test, "matrix": matrix, "lint": lint, "clean": clean}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("job", choices=list(jobs), help="what to do")
-    parser.add_argument("arguments", nargs=argparse.REMAINDER, help="passed on to animate (demo) or pytest (test)")
+    parser.add_argument(
+        "arguments", nargs=argparse.REMAINDER, help="passed on to animate (demo) or pytest (test); versions (matrix)"
+    )
     options = parser.parse_args()
     try:
         jobs[options.job](options.arguments)

@@ -35,6 +35,7 @@ def test_without_a_display_a_plain_sentence(display: dict[str, str]) -> None:
     assert "command line" in done.stderr
 
 
+@pytest.mark.smoke
 def test_window_shows_the_sample_alive_at_the_first_start(tmp_path: Path) -> None:
     shot = tmp_path / "window.png"
     done = run(
@@ -54,6 +55,7 @@ def test_window_shows_the_sample_alive_at_the_first_start(tmp_path: Path) -> Non
     [(("--size", "big"), "--size"), (("--theme", "pink"), "--theme"), (("--language", "xx"), "--language"),
      (("no-such-file.jpg",), "no-such-file.jpg")],
 )  # fmt: skip
+@pytest.mark.smoke
 def test_wrong_arguments(arguments: tuple[str, ...], word: str, tmp_path: Path) -> None:
     done = run(*arguments, QT_QPA_PLATFORM="offscreen", PORTRAIT_ANIMATE_CONFIG=str(tmp_path))
     assert done.returncode == ExitCode.USAGE

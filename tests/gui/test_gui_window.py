@@ -178,6 +178,7 @@ def test_portraits_are_switched_at_once_200_times(qtbot: QtBot, window: MainWind
     assert studio.session.current != 1
 
 
+@pytest.mark.smoke
 def test_drivers_change_in_any_order(qtbot: QtBot, window: MainWindow, small_media: Path) -> None:
     studio, pick = window.studio, random.Random(7)
     clip, photo = str(small_media / "clip.mp4"), str(small_media / "b.jpg")
@@ -296,6 +297,7 @@ def test_crop_dialog_follows_the_face_again(qtbot: QtBot, make_window: Make, sma
 # ---- output
 
 
+@pytest.mark.smoke
 def test_render_carries_sliders_and_can_be_opened(
     qtbot: QtBot, window: MainWindow, small_media: Path, tmp_path: Path, make_short_clip: Path
 ) -> None:

@@ -15,6 +15,8 @@ from app.media import container as containers
 from app.media.reader import open_clip
 from app.media.video import Orientation
 
+pytestmark = pytest.mark.smoke
+
 
 class Rational:
     """Stands for PyAV 19's AVRational: false where nothing is set, and also where the denominator is 0."""

@@ -70,6 +70,7 @@ def test_71_grey_16_bit_cmyk_and_palette_open_as_rgb(tmp_path: Path, face: np.nd
         assert difference(got, wanted) < {"palette.png": 8, "cmyk.jpg": 4}.get(name, 1), name
 
 
+@pytest.mark.smoke
 def test_71_dark_16_bit_picture_stays_dark(tmp_path: Path) -> None:
     Image.fromarray(np.full((8, 8), 200, np.uint16)).save(tmp_path / "dark.png")
     assert read_image(tmp_path / "dark.png").rgb.max() == 1
@@ -79,6 +80,7 @@ def test_71_dark_16_bit_picture_stays_dark(tmp_path: Path) -> None:
     ("name", "content"),
     [("zero.jpg", b""), ("text.jpg", b"this is no picture\n" * 20), ("page.png", b"<html>404</html>")],
 )
+@pytest.mark.smoke
 def test_71_broken_pictures_give_one_line_with_the_path(tmp_path: Path, name: str, content: bytes) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(MediaError) as error:
@@ -197,6 +199,7 @@ def test_74_avif_that_pillow_cannot_read_names_the_plugin(tmp_path: Path, monkey
         read_image(path)
 
 
+@pytest.mark.smoke
 def test_colour_profile_becomes_srgb(tmp_path: Path) -> None:
     # a profile with other primaries: sRGB with its red and green swapped
     profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())

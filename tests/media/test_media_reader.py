@@ -32,6 +32,7 @@ def read(path: Path, **options: Any) -> tuple[list[int], list[Fraction], Any]:
 
 @pytest.mark.parametrize("rate", [NTSC, Fraction(24000, 1001), Fraction(25), Fraction(5)])
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".mov"])
+@pytest.mark.smoke
 def test_1_fractional_rates_are_exact(tmp_path: Path, rate: Fraction, suffix: str) -> None:
     path = make_clip(tmp_path / f"a{suffix}", steady(40, rate), rate=rate)
     numbers, times, clip = read(path)
@@ -44,6 +45,7 @@ def test_1_fractional_rates_are_exact(tmp_path: Path, rate: Fraction, suffix: st
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+@pytest.mark.smoke
 def test_8_variable_time_stamps_are_kept(tmp_path: Path, suffix: str) -> None:
     steps = [20, 40, 60, 40] * 12
     times = [Fraction(sum(steps[:k]), 1000) for k in range(len(steps))]
@@ -100,6 +102,7 @@ def corners(rgb: np.ndarray) -> list[str]:
 
 @pytest.mark.parametrize("hflip", [False, True])
 @pytest.mark.parametrize("rotation", [0, 90, 180, 270])
+@pytest.mark.smoke
 def test_40_phone_rotation_is_applied_once(tmp_path: Path, rotation: int, hflip: bool) -> None:
     # the display matrix turns the stored picture and mirrors it then; undo both to store the upright arrow
     stored = np.rot90(ARROW[:, ::-1] if hflip else ARROW, -rotation // 90)
@@ -125,6 +128,7 @@ def test_40_orientation_of_all_eight_turns() -> None:
                 assert np.array_equal(turn.apply(image), wanted)
 
 
+@pytest.mark.smoke
 def test_anamorphic_pixels_become_square(tmp_path: Path) -> None:
     path = make_clip(tmp_path / "a.mp4", steady(3), size=(72, 64), aspect=Fraction(4, 3))
     with open_clip(path) as clip:
@@ -207,6 +211,7 @@ def test_hdr_is_mapped_to_the_screen(tmp_path: Path) -> None:
         (".webm", "libvpx", "yuva420p"),
     ],
 )
+@pytest.mark.smoke
 def test_59_alpha_of_clips_is_kept(tmp_path: Path, suffix: str, codec: str, pix_fmt: str) -> None:
     def draw(k: int, size: tuple[int, int]) -> np.ndarray:
         alpha = np.full((size[1], size[0], 1), 255, np.uint8)
@@ -229,6 +234,7 @@ def test_59_alpha_of_clips_is_kept(tmp_path: Path, suffix: str, codec: str, pix_
 
 
 # ---- animations and sequences ---------------------------------------------------------------------------------------
+@pytest.mark.smoke
 def test_82_gif_delays_and_disposal_become_time_stamps(tmp_path: Path) -> None:
     shots = []
     for k in range(3):
@@ -249,6 +255,7 @@ def test_82_gif_delays_and_disposal_become_time_stamps(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".gif", ".png", ".webp"])
+@pytest.mark.smoke
 def test_82_animations_of_each_kind(tmp_path: Path, suffix: str) -> None:
     shots = [Image.fromarray(picture(k)) for k in range(4)]
     path = tmp_path / f"a{suffix}"
@@ -348,6 +355,7 @@ def test_empty_text_and_sound_only_files_are_refused(tmp_path: Path) -> None:
         assert "\n" not in str(error.value)
 
 
+@pytest.mark.smoke
 def test_28_truncated_clips(tmp_path: Path) -> None:
     whole = make_clip(tmp_path / "whole.mp4", steady(80))
     (tmp_path / "lost.mp4").write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
@@ -395,6 +403,7 @@ def test_sound_longer_than_the_picture_is_no_problem(tmp_path: Path) -> None:
         assert not read(path)[2].problem
 
 
+@pytest.mark.smoke
 def test_raw_stream_without_time_stamps(tmp_path: Path) -> None:
     path = make_clip(tmp_path / "raw.h264", steady(20), format="h264")
     numbers, times, _ = read(path)

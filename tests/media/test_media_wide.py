@@ -14,7 +14,7 @@ from app.media import container as containers
 from app.media import wide
 from app.media.video import Orientation, ToRGB, wide_color
 
-pytestmark = pytest.mark.slow  # swscale takes a second to make its table of colours
+pytestmark = [pytest.mark.slow, pytest.mark.smoke]  # swscale takes a second to make its table of colours
 
 
 def ramp(_: int, size: tuple[int, int]) -> np.ndarray:

@@ -61,6 +61,7 @@ def copy(source: Path, target: Path, **options: Any) -> ClipWriter:
 # ---- time -----------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("suffix", [".mp4", ".mov"])
 @pytest.mark.parametrize("rate", [NTSC, Fraction(24000, 1001), Fraction(25), Fraction(60)])
+@pytest.mark.smoke
 def test_1_rate_is_exact_and_nothing_drifts(tmp_path: Path, suffix: str, rate: Fraction) -> None:
     path = tmp_path / f"a{suffix}"
     write(path, steady(90, rate), rate)
@@ -157,6 +158,7 @@ def packets_of(path: Path) -> list[bytes]:
      ("libopus", ".mkv", ".webm"), ("pcm_s16le", ".mov", ".mov"), ("libmp3lame", ".mp4", ".mp4"),
      ("flac", ".mkv", ".mp4")],
 )  # fmt: skip
+@pytest.mark.smoke
 def test_sound_is_copied_not_encoded_again(tmp_path: Path, codec: str, source: str, target: str) -> None:
     video = "libvpx" if source == ".webm" else "libx264"
     path = make_clip(tmp_path / f"in{source}", steady(50), sound=[0.4, 1.4], sound_codec=codec, codec=video)
@@ -174,6 +176,7 @@ def test_sound_is_copied_not_encoded_again(tmp_path: Path, codec: str, source: s
     [("pcm_s16le", ".mov", ".mp4", "aac"), ("aac", ".mp4", ".webm", "opus"), ("libopus", ".mkv", ".mov", "aac"),
      ("mp2", ".mkv", ".mp4", "aac"), ("mp2", ".mkv", ".mkv", "opus")],
 )  # fmt: skip
+@pytest.mark.smoke
 def test_sound_is_encoded_where_it_can_not_be_copied(
     tmp_path: Path, codec: str, source: str, target: str, name: str
 ) -> None:
@@ -286,6 +289,7 @@ def test_52_odd_sides_stay_where_the_format_holds_them(tmp_path: Path, name: str
     ("name", "codec"),
     [("a.mp4", "h264"), ("a.mp4", "hevc"), ("a.mp4", "av1"), ("a.webm", "vp9"), ("a.mkv", "h264"), ("a.mov", "prores")],
 )
+@pytest.mark.smoke
 def test_colour_is_tagged_and_true(tmp_path: Path, name: str, codec: Any) -> None:
     colors = np.array([(200, 30, 30), (30, 180, 40), (40, 50, 200), (255, 255, 255), (0, 0, 0), (190, 140, 110)])
     rgb = np.repeat(np.repeat(colors[None].astype(np.uint8), 64, 0), 32, 1)
@@ -327,6 +331,7 @@ def test_mp4_starts_playing_before_it_is_read_whole(tmp_path: Path, clip25: Path
 
 
 @pytest.mark.parametrize("name", ["a.webm", "a.mov", "a.mkv", "a.gif", "%03d.png", "folder"])
+@pytest.mark.smoke
 def test_59_alpha_is_written_where_it_can_be(tmp_path: Path, name: str) -> None:
     alpha = np.full((64, 96), 255, np.uint8)
     alpha[:, :32] = 0

@@ -25,6 +25,7 @@ def times_of(path: Path) -> list[Fraction]:
         return [frame.time for frame in clip]
 
 
+@pytest.mark.smoke
 def test_photo_and_clip(run_cli: Callable, listing: Callable, here: Path) -> None:
     """Frame n in is frame n out, at its time, at the exact rate, with the clip's sound, at the photo's size."""
     outcome = run_cli("in/photo.jpg", "in/clip.mp4")
@@ -171,6 +172,7 @@ def test_choice_of_face(run_cli: Callable) -> None:
     assert "Face 3 does not exist" in outcome.err
 
 
+@pytest.mark.smoke
 def test_json_lines(run_cli: Callable) -> None:
     outcome = run_cli("in/photo.jpg", "in/slow.mp4", "--json")
     events = [json.loads(line) for line in outcome.out.splitlines()]
@@ -447,6 +449,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("flags", "text"), WRONG)
+@pytest.mark.smoke
 def test_wrong_usage(run_cli: Callable, listing: Callable, flags: list[str], text: str) -> None:
     outcome = run_cli("in/photo.jpg", "in/slow.mp4", *flags)
     assert outcome.code == ExitCode.USAGE, outcome.err

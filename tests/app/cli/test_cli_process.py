@@ -38,16 +38,19 @@ def imported(*arguments: str) -> set[str]:
 
 
 @pytest.mark.parametrize("arguments", [("--help",), ("--version",), ("models", "list"), ("a", "b", "--print-config")])
+@pytest.mark.smoke
 def test_quick_commands_import_nothing_heavy(arguments: tuple[str, ...]) -> None:
     allowed = set() if arguments[0].startswith("--") else {"pydantic"}  # typer reads flags with it
     assert imported(*arguments) <= allowed
 
 
+@pytest.mark.smoke
 def test_cli_never_imports_qt(here: Path) -> None:
     assert "PySide6" not in imported("in/photo.jpg", "in/other.jpg")
     assert (here / "photo--other.jpg").exists()
 
 
+@pytest.mark.smoke
 def test_help_names_every_option_and_command() -> None:
     from app.options import all_options
 
@@ -206,6 +209,7 @@ def test_a_terminal_that_goes_away(here: Path) -> None:
 
 
 @unix
+@pytest.mark.smoke
 def test_no_scratch_files_stay(here: Path, tmp_path: Path) -> None:
     """Neither in the folder for temporary files nor in the user's home (ONNX Runtime's telemetry would leave some)."""
     scratch = tmp_path / "scratch"

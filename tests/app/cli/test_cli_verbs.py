@@ -125,6 +125,7 @@ def test_models_verify_names_a_damaged_file(run_cli: Callable, tmp_path: Path, m
     assert "Git LFS pointer" in outcome.out
 
 
+@pytest.mark.smoke
 def test_doctor(run_cli: Callable) -> None:
     outcome = run_cli("doctor")
     assert outcome.code == 0, outcome.err

@@ -161,6 +161,7 @@ def test_cancelled_while_it_runs(queue: Queue, work: Path) -> None:
 
 
 @unix
+@pytest.mark.smoke
 def test_killed_worker_is_replaced(queue: Queue, work: Path) -> None:
     queue.add(make_jobs(["in/photo.jpg"], ["in/clip.mp4", "in/slow.mp4", "in/vfr.mp4"], {"output": "out/"}), "night")
     killed: list[int] = []
@@ -227,6 +228,7 @@ def test_command_that_dies_leaves_nothing_behind(work: Path, number: signal.Sign
     assert sorted(path.name for path in (work / "out").iterdir()) == ["photo--clip.mp4", "photo--slow.mp4"]
 
 
+@pytest.mark.smoke
 def test_command_line(work: Path, run_cli: Callable) -> None:
     (work / "night.toml").write_text(
         'sources = ["in/photo.jpg", "in/text.jpg"]\ndrivings = ["in/slow.mp4"]\noutput = "out/{source}.mp4"\n'

@@ -163,6 +163,7 @@ def test_another_engine_while_running(make_session: Make, shown: Shown) -> None:
 # ---- picture and settings -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.smoke
 def test_portrait_follows_driver_sliders_and_options(make_session: Make, shown: Shown) -> None:
     session = make_session()
     session.add_sink(shown)
@@ -693,6 +694,7 @@ def test_figures(make_session: Make, shown: Shown) -> None:
 # ---- for real -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.smoke
 def test_sample_comes_alive(messages: Any) -> None:
     """Sample portrait and clip, real engine and tracker."""
     shown = Shown()

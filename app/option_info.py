@@ -24,7 +24,9 @@ from app.values import (
     parse_mask,
     parse_rate,
     parse_reference,
+    parse_regions,
     parse_sliders,
+    parse_time,
 )
 from liveportrait.limits import shown
 
@@ -58,6 +60,7 @@ class OptionInfo:
         advanced: Hidden in the window until asked for.
         run_only: Not allowed in presets.
         repeat: May be given several times; the value holds one entry on each line.
+        several: Several regions may be joined by commas; the choices hold what that comes to.
     """
 
     name: str
@@ -76,12 +79,15 @@ class OptionInfo:
     advanced: bool
     run_only: bool
     repeat: bool = False
+    several: bool = False
 
     @property
     def bounds(self) -> str:
         """Allowed values in words: "0 to 3", "all, exp, pose, lip or eyes", "yes or no"."""
         if self.choices:
-            return f"{', '.join(self.choices[:-1])} or {self.choices[-1]}"
+            words = [word for word in self.choices if "," not in word]
+            joined = ", or several joined by commas" if self.several else ""
+            return f"{', '.join(words[:-1])} or {words[-1]}{joined}"
         if self.kind is bool:
             return "yes or no"
         if self.minimum is not None and self.maximum is not None:
@@ -113,6 +119,11 @@ class OptionInfo:
             if self.kind in (int, float) and self.bounds:
                 wanted += f" from {self.bounds}"
             raise UsageError(f"{label}: {given!r} is not {wanted}.")
+        if self.several:
+            try:
+                value = parse_regions(value)
+            except ValueError as error:
+                raise UsageError(f"{label}: {error}") from None
         if self.choices and value not in self.choices:
             near = get_close_matches(value, self.choices, 1)
             raise UsageError(
@@ -176,6 +187,12 @@ def _to_number(value: Any, kind: type) -> float | None:
 
 PARSERS: Final[dict[str, Callable[[str], Any]]] = {
     "fps": parse_rate,
+    "start": parse_time,
+    "end": parse_time,
+    "duration": parse_time,
+    "source_start": parse_time,
+    "source_end": parse_time,
+    "source_duration": parse_time,
     "face": parse_faces,
     "driving_face": parse_face,
     "crop": parse_crop,
@@ -209,6 +226,7 @@ def _info(section: str, spec: Field[Any], hint: Any) -> OptionInfo:
         advanced=data["advanced"],
         run_only=spec.name in RUN_ONLY,
         repeat=data["repeat"],
+        several=data["several"],
     )
 
 

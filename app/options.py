@@ -14,6 +14,7 @@ from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any, Final, Literal
 
+from app.clip_options import ClipOptions
 from app.driver_options import DriverOptions
 from app.errors import UsageError
 from app.option_info import RUN_ONLY, OptionInfo, declared, show_value
@@ -45,14 +46,14 @@ __all__ = [
 ]
 
 Audio = Literal["driving", "source", "none"]
-Length = Literal["shortest", "source", "driving", "loop"]
+Length = Literal["shortest", "source", "driving", "loop", "pingpong"]
 Hardware = Literal["auto", "none"]
 Precision = Literal["auto", "fp32", "fp16", "bf16", "int8"]
 Codec = Literal["auto", "h264", "hevc", "av1", "vp9", "prores", "gif", "png"]
 
 
 @dataclass(frozen=True)
-class InputOptions(DriverOptions):
+class InputOptions(ClipOptions, DriverOptions):
     """What is taken from the source and the driving files."""
 
     face: str = option(
@@ -111,7 +112,9 @@ class InputOptions(DriverOptions):
         title="Length",
         group="Input",
         help="How long the result is when source and driving file are both videos: as the shortest of the two, as the "
-        "source, as the driving file, or loop (as the longer one, the other repeats). Frames are paired by time.",
+        "source, as the driving file, or loop (as the longer one, the other repeats). Frames are paired by time. "
+        "With a photo, loop lets the end run into the beginning, for clips that play over and over, and pingpong plays "
+        "the motion forward and then backward.",
     )
     fps: str = option(
         "",

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from difflib import get_close_matches
 from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 
 MOST_DIGITS: Final = 60  # of a number that is typed
+LONGEST: Final = 10**7  # seconds of a clip, nearly four months
+REGIONS: Final = ("pose", "lip", "eyes")  # that can be joined
 
 
 def parse_rate(text: str) -> Fraction | None:
@@ -36,6 +39,41 @@ def parse_rate(text: str) -> Fraction | None:
         if rate.denominator != 1 and abs(rate - ntsc) < Fraction(6, 1000):
             return ntsc
     return rate
+
+
+def parse_time(text: str) -> Fraction | None:
+    """A moment of a clip as exact seconds: "2.5", "1:02.5" or "1:00:00"; an empty text is None."""
+    if not text:
+        return None
+    parts = text.strip().split(":")
+    try:
+        values = [_fraction(part) for part in parts]
+    except (ValueError, ZeroDivisionError):
+        values = []
+    later = all(value < 60 for value in values[1:]) and all(value.denominator == 1 for value in values[:-1])
+    if not 1 <= len(values) <= 3 or min(values) < 0 or not later:
+        raise ValueError(f"{text!r} is not a time in seconds, or minutes and seconds, such as 2.5 or 1:02.5.")
+    seconds = Fraction(0)
+    for value in values:
+        seconds = 60 * seconds + value
+    if seconds > LONGEST:
+        raise ValueError(f"{text!r} is longer than any clip.")
+    return seconds
+
+
+def parse_regions(text: str) -> str:
+    """Regions joined by commas, in their usual order and without those that others hold: "eyes,lip" is "lip,eyes"."""
+    named = [part.strip() for part in re.split(r"[,+]", text)]
+    wrong = [part for part in named if part not in ("all", "exp", *REGIONS)]
+    if wrong:
+        near = get_close_matches(wrong[0], ("all", "exp", *REGIONS), 1)
+        hint = f" Did you mean {near[0]}?" if near else ""
+        raise ValueError(f"{wrong[0]!r} is not one of all, exp, pose, lip, eyes, or several joined by commas.{hint}")
+    if "all" in named or {"pose", "exp"} <= set(named):
+        return "all"
+    if "exp" in named:
+        return "exp"
+    return ",".join(part for part in REGIONS if part in named)
 
 
 def parse_face(text: str) -> str:

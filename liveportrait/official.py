@@ -16,7 +16,7 @@ from liveportrait.expression import OFFICIAL_UNITS, SLIDERS, Expression, express
 from liveportrait.hull import convex_hull_volume
 from liveportrait.motion import Array, Motion, euler_from_rotation, keypoints, rotation_from_euler
 from liveportrait.options import AnimationOptions
-from liveportrait.rules import LIP_OPEN, TransferRules, region_mask, steady_eye_target
+from liveportrait.rules import LIP_OPEN, TransferRules, moves, region_mask, steady_eye_target
 from liveportrait.smoothing import SMOOTHING_UNIT, smooth
 
 OFFICIAL_KEYPOINTS: Final = 21
@@ -68,7 +68,7 @@ def _motion(
 ) -> Motion:  # fmt: skip
     """Sections 3.2 and 3.3. source has N frames; clip says that it comes from a video."""
     first = driving[0]
-    posed = options.region in ("all", "pose")
+    posed = moves(options.region, "pose")
     mask = region_mask(engine, options.region, restricted=clip or not options.relative)
     translation, scale = source.translation, source.scale
     if options.relative:

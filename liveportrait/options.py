@@ -10,7 +10,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
-Region = Literal["all", "exp", "pose", "lip", "eyes"]
+Region = Literal["all", "exp", "pose", "lip", "eyes", "lip,eyes", "pose,lip", "pose,eyes", "pose,lip,eyes"]
 DrivingOption = Literal["pose-friendly", "expression-friendly"]
 T = TypeVar("T")
 
@@ -28,6 +28,7 @@ def option(
     flag: str = "",
     advanced: bool = False,
     repeat: bool = False,
+    several: bool = False,
 ) -> T:
     """Declare one option as a dataclass field.
 
@@ -43,13 +44,14 @@ def option(
         flag: Command-line flags where they are not "--" plus the name, separated by spaces.
         advanced: Hidden in the window until asked for.
         repeat: May be given several times; a text then holds one entry on each line.
+        several: Several choices may be joined by commas.
 
     Returns:
         A dataclass field (typed as the default, as dataclass users expect).
     """
     metadata: dict[str, Any] = {
         "title": title, "help": help, "group": group, "unit": unit, "minimum": minimum, "maximum": maximum,
-        "step": step, "flag": flag, "advanced": advanced, "repeat": repeat,
+        "step": step, "flag": flag, "advanced": advanced, "repeat": repeat, "several": several,
     }  # fmt: skip
     return dataclasses.field(default=default, metadata=metadata)
 
@@ -69,7 +71,9 @@ class AnimationOptions:
         "all",
         title="Region",
         group="Motion",
-        help="Which part of the driving motion is used: all, exp (expression only), pose, lip or eyes.",
+        several=True,
+        help="Which part of the driving motion is used: all, exp (expression only), pose, lip or eyes; several are "
+        "joined by commas, as lip,eyes.",
     )
     multiplier: float = option(
         1.0,

@@ -47,15 +47,23 @@ def region_mask(engine: Engine, region: str, restricted: bool) -> npt.NDArray[np
 
     Args:
         engine: Names the values of each region.
-        region: all, exp, pose, lip or eyes.
+        region: all, exp, pose, lip or eyes, or several joined by commas.
         restricted: Absolute motion or source video, where values that carry pose stay with the source.
     """
-    if region == "pose":
-        return np.zeros((engine.keypoints, 3), np.float32)
     if region in ("all", "exp"):
         full = engine.regions["exp"]
         return np.asarray(engine.regions.get("official", full) if restricted else full, np.float32)
-    return np.asarray(engine.regions[region], np.float32)
+    mask = np.zeros((engine.keypoints, 3), np.float32)
+    for part in region.split(","):
+        if part != "pose":
+            mask = np.maximum(mask, np.asarray(engine.regions[part], np.float32))
+    return mask
+
+
+def moves(region: str, part: str) -> bool:
+    """Whether a region of the option, such as "pose,lip", holds a part: pose, lip or eyes."""
+    named = region.split(",")
+    return part in named or "all" in named or (part != "pose" and "exp" in named)
 
 
 def steady_eye_target(first: Motion) -> float | None:

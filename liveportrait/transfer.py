@@ -22,6 +22,7 @@ from liveportrait.rules import (
     LIP_OPEN,
     TransferRules,
     check_family,
+    moves,
     region_mask,
     rests_at_reference,
     steady_eye_target,
@@ -78,7 +79,7 @@ def new_motion(
     source, n = portrait.motion, len(driving)
     restricted = (source_video or not options.relative) and not engine.animals
     mask = region_mask(engine, options.region, restricted=restricted)
-    posed = options.region in ("all", "pose")
+    posed = moves(options.region, "pose")
     stretch = driving.scale / (reference.scale if options.relative else source.scale)
     if options.relative:
         change = engine.fit_delta(portrait, driving.delta - reference.delta, driving, reference)
@@ -179,7 +180,7 @@ def _normalised(
     """Offsets that close the source's lips and steady its eyes, (N, K, 3), or None."""
     source = portrait.motion
     parts = []
-    lips = options.region in ("all", "exp", "lip") and options.relative and not options.lip_retargeting
+    lips = moves(options.region, "lip") and options.relative and not options.lip_retargeting
     if options.normalize_lip and lips and float(source.lip_ratio[0, 0]) >= LIP_OPEN:
         parts.append(engine.retarget_lips(portrait, np.zeros((1, 1), np.float32)))
     if options.source_eye_normalize and eye_target is not None and not options.eye_retargeting:

@@ -20,6 +20,12 @@ PLACEHOLDERS = {
     "record": "FILE",
     "camera": "CAMERA|FILE",
     "fps": "RATE",
+    "start": "TIME",
+    "end": "TIME",
+    "duration": "TIME",
+    "source_start": "TIME",
+    "source_end": "TIME",
+    "source_duration": "TIME",
     "crop": "X,Y,SIZE",
     "face": "FACE",
     "driving_face": "FACE",
@@ -144,7 +150,8 @@ def command(
 def metavar(option: OptionInfo) -> str:
     """Placeholder for the value of an option in help texts."""
     if option.choices:
-        return "|".join(option.choices)
+        words = "|".join(word for word in option.choices if "," not in word)
+        return f"{words},..." if option.several else words
     word = {int: "N", float: "NUMBER"}.get(option.kind, "TEXT")
     if option.kind in (int, float) and option.minimum is not None and option.maximum is not None:
         return f"{option.minimum:g}..{option.maximum:g}"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.cli.flags import argument, command, make_app, option_flag, switch, text_flag
 from app.cli.output import choose_sink, complain, say
+from app.clip_options import PART_OPTIONS
 from app.errors import AppError, ExitCode, MissingError, UsageError
 from app.live_options import check_live, live_options
 from app.options import all_options, parse_reference
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 PANEL = "Session"
 LEFT_OUT = (
-    "length", "fps", "output", "side_by_side", "audio", "background", "points",
+    "length", "fps", "output", "side_by_side", "audio", "background", "points", *PART_OPTIONS,
 )  # fmt: skip
 NOT_IN_WINDOW = ("vcam", "record", "overwrite", "json_lines", "quiet")  # it has buttons and questions for these
 ELSEWHERE = (*NOT_IN_WINDOW, "camera", "expression", "sliders")

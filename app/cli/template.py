@@ -13,7 +13,10 @@ from app.errors import ExitCode
 from app.options import find_option
 from app.presets import resolve
 
-MAKE_OPTIONS = ("output", "overwrite", "driving_face", "reference", "fps", "engine", "device", "json_lines", "quiet")
+MAKE_OPTIONS = (
+    "output", "overwrite", "driving_face", "reference", "start", "end", "duration", "fps", "engine", "device",
+    "json_lines", "quiet",
+)  # fmt: skip
 HELP = {
     "output": "File or folder to write; {driving}, {engine} and {date} are filled in. Default: {driving}.motion in the "
     "current folder.",

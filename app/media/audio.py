@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import av
 import numpy as np
@@ -14,6 +14,9 @@ import numpy as np
 from app.errors import AppError, MediaError
 from app.media import container as containers
 from app.media import files
+
+if TYPE_CHECKING:
+    from app.media.reader import ClipReader
 
 # Codecs that play in the container (by FFmpeg's canonical names); everything else is encoded anew
 COPIED = {
@@ -60,6 +63,18 @@ class AudioSource:
             self._probe()
         except AppError:  # a picture or a folder has no sound
             self.present = False
+
+    @classmethod
+    def of_part(cls, reader: ClipReader, longest: Fraction | None = None) -> AudioSource:
+        """Sound of the part of a clip that a reader reads, from its first frame on.
+
+        Args:
+            reader: The clip.
+            longest: Longest length in seconds, or None.
+        """
+        start = reader.find_offset()
+        ends = [end for end in (None if reader.end is None else reader.end - start, longest) if end is not None]
+        return cls(reader.info.path, start, min(ends, default=None))
 
     def _probe(self) -> None:
         with containers.open_input(self.path) as source:

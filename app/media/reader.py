@@ -124,6 +124,27 @@ class ClipReader(ABC):
                 f"{self.info.path} has no frame from {float(self.start):g} s on.", "Choose an earlier start."
             )
 
+    @property
+    def length(self) -> Fraction | None:
+        """Seconds of the part that is read, counted from its first frame, or None where only reading tells."""
+        known = [time for time in (self.end, self.info.duration) if time is not None]
+        whole = self.info.duration is not None or self.end is None
+        return max(Fraction(0), min(known) - max(self.start, self.offset)) if known and whole else None
+
+    @property
+    def count(self) -> int | None:
+        """About how many frames the part that is read has, or None where only reading tells."""
+        if not self.start and self.end is None:
+            return self.info.frames
+        return None if self.length is None else max(1, round(self.length * self.info.rate))
+
+    def find_offset(self) -> Fraction:
+        """``offset``, also before any frame was read."""
+        if self.start and not self.offset:
+            with contextlib.closing(self._frames()) as frames:
+                next(frames)
+        return self.offset
+
     def close(self) -> None:
         """Give back the file; iterations that still run end."""
         for frames in self._running:

@@ -69,6 +69,17 @@ def sample_times(duration: Fraction, rate: Fraction) -> Iterator[Fraction]:
         k += 1
 
 
+def turning_times(times: Sequence[Fraction]) -> Iterator[Fraction]:
+    """Frame times of a clip that plays forward and then backward, for playing over and over: neither end twice.
+
+    Args:
+        times: Start times of the frames in seconds, rising.
+    """
+    yield from times
+    for time in reversed(times[1:-1]):
+        yield 2 * times[-1] - time
+
+
 def sound_side(rule: LengthRule, source: Fraction | None, driving: Fraction) -> Literal["source", "driving"]:
     """The clip whose sound goes with the output: that which sets its length; the driving clip where both do."""
     if source is None or rule == "driving" or source == driving:

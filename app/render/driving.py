@@ -126,6 +126,6 @@ def read_driving(
             "The driving file must show one face, large and from the front.",
         )
     end = track.times[-1] + 1 / reader.info.rate
-    declared = reader.info.duration
+    declared = reader.length
     whole = not reader.problem and declared is not None and declared > track.times[-1]
     track.duration = declared if whole and declared is not None else end

@@ -80,7 +80,7 @@ def render_pose(
     """
     started = time.perf_counter()
     rate = parse_rate(job.options.input.fps)
-    with open_clip(job.source, rate=rate) as reader:
+    with open_clip(job.source, *job.options.input.source_part, rate=rate) as reader:
         moving = reader.info.kind in ("video", "sequence") and reader.info.frames != 1
         word = "edited" if lips is None else "retouched"
         output = edit_path(job, moving=moving, alpha=reader.info.has_alpha, word=word)
@@ -225,11 +225,11 @@ def _write(
     if first is None:
         raise MediaError(f"{job.source} holds no picture.")
     size = editor.size(lead or first[0][1], reader)
-    sound = AudioSource(job.source) if not picture and job.options.output.audio != "none" else None
+    sound = AudioSource.of_part(reader) if not picture and job.options.output.audio != "none" else None
     asked = parse_rate(job.options.input.fps)
-    rate, unit, total = (info.rate, info.time_base, info.frames) if asked is None else (asked, None, None)
-    if asked is not None and info.duration is not None:
-        total = max(1, round(info.duration * asked))
+    rate, unit, total = (info.rate, info.time_base, reader.count) if asked is None else (asked, None, None)
+    if asked is not None and reader.length is not None:
+        total = max(1, round(reader.length * asked))
     target = Target(
         path=output, comparison=None, size=size, rate=rate, time_base=unit, alpha=info.has_alpha,
         picture=picture, panels=(),

@@ -13,7 +13,7 @@ from app.errors import MissingError, UsageError
 from app.expressions import expression_from
 from app.media.audio import AudioSource
 from app.media.reader import open_clip
-from app.media.timeline import output_duration, sample_times
+from app.media.timeline import output_duration, sample_times, turning_times
 from app.media.writer import check_clip, check_picture
 from app.options import notes_on, parse_rate
 from app.render.driving import timed
@@ -157,19 +157,25 @@ class Inputs:
         named = {"pose": wanted.pose_from, "exp": wanted.exp_from, "lip": wanted.lips_from, "eyes": wanted.eyes_from}
         self.others = {region: Path(name) for region, name in named.items() if name}
         self.own_drivers = [(face, Path(name)) for face, name in parse_driver_for(wanted.driver_for)]
-        self.source: ClipReader = self._close.enter_context(open_clip(job.source, rate=self.rate))
+        source_part, driving_part = wanted.source_part, wanted.driving_part
+        self.source: ClipReader = self._close.enter_context(open_clip(job.source, *source_part, rate=self.rate))
         self.driving: ClipReader | None = None
         self.template: MotionTemplate | None = None
         if is_template(job.driving):
             self.template = open_template(job.driving)
         else:
-            self.driving = self._close.enter_context(open_clip(job.driving, rate=self.rate))
+            self.driving = self._close.enter_context(open_clip(job.driving, *driving_part, rate=self.rate))
         for reader in (self.source, self.driving):
             for sentence in reader.notes if reader else []:
                 self.note(sentence)
         if self.source.info.kind == "animation":
             self.note(f"{job.source} is an animated picture; its first frame comes alive.")
         self.still_result = not self.moving and self.single
+        if wanted.length == "pingpong" and self.moving:
+            raise UsageError(
+                f"--length: pingpong needs a photo as the source, and {job.source} is a clip.",
+                "Use loop, shortest, source or driving.",
+            )
         self._check_names()
         reasons: list[str] = []
         self.engine = self.parts.engine(options, reasons.append, lambda text: self.note(text, warn=True))
@@ -270,9 +276,14 @@ class Inputs:
     def rule(self) -> str:
         """Length rule for this pair of inputs (app.media.timeline)."""
         if not self.moving:
-            return "driving"
+            return "pingpong" if self.job.options.input.length == "pingpong" and not self.single else "driving"
         held = self.driving is not None and self.driving.info.frames == 1
         return "source" if held or self.single else self.job.options.input.length
+
+    @property
+    def closed(self) -> bool:
+        """Whether the end of the motion runs into its beginning: a photo that is to play over and over."""
+        return not self.moving and not self.single and self.job.options.input.length == "loop"
 
     @property
     def clock(self) -> tuple[Fraction, Fraction | None]:
@@ -291,7 +302,10 @@ class Inputs:
         """Times of the result, with the source frame that is on screen at each (None for a photo)."""
         rate, duration = self.rate, track.duration
         if not self.moving:
-            for time in track.times if rate is None else sample_times(duration, rate):
+            turning = self.rule == "pingpong" and len(track) > 1
+            own: Iterable[Fraction] = turning_times(track.times) if turning else track.times
+            length = 2 * track.times[-1] if turning else duration
+            for time in own if rate is None else sample_times(length, rate):
                 yield time, None
             return
         frames: Iterator[Any] = timed(SourceClock(self.source, self.rule, duration), timings, "decode source")
@@ -313,7 +327,10 @@ class Inputs:
         """
         if self.still_result:
             return 1
-        source = self.source.info.duration if self.moving else None
+        if self.rule == "pingpong":
+            frame = 1 / (self.clock[0] if self.driving is None else self.driving.info.rate)
+            return None if driving is None else max(1, round(2 * (driving - frame) * self.clock[0]))
+        source = self.source.length if self.moving else None
         if driving is None or (self.moving and source is None):
             return None
         seconds = output_duration(source, driving, self.rule)  # type: ignore[arg-type]
@@ -325,16 +342,26 @@ class Inputs:
         if wanted == "none" or self.still_result:
             return None, "none"
         for side in ("driving", "source") if wanted == "driving" else ("source", "driving"):
-            sound = AudioSource(self.job.driving if side == "driving" else self.job.source)
+            sound = self._sound_of(side)
             if sound.present:
                 return sound, side
         return None, "none"
 
+    def _sound_of(self, side: str) -> AudioSource:
+        """Sound of the part that is used; under motion that turns back only for the way forward."""
+        reader = self.driving if side == "driving" else self.source
+        path = self.job.driving if side == "driving" else self.job.source
+        if reader is None:
+            return AudioSource(path)
+        longest = reader.length if self.rule == "pingpong" and side == "driving" else None
+        return AudioSource.of_part(reader, longest)
+
     def plan(self) -> Plan:
         """What the job will do."""
-        length = self.driving.info.duration if self.driving is not None else None
+        length = self.driving.length if self.driving is not None else None
         if self.template is not None:
-            length = self.template.duration
+            start, end = self.job.options.input.driving_part
+            length = max(Fraction(0), min(end or self.template.duration, self.template.duration) - (start or 0))
         return Plan(
             output=self.output,
             side_by_side=self.comparison,

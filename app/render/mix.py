@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
+
 from app.render.motion import MotionSampler
 from app.render.track import MotionTrack
 from liveportrait.animator import FaceHold
-from liveportrait.motion import Motion
+from liveportrait.motion import Motion, blend
 from liveportrait.transfer import combine
 
 if TYPE_CHECKING:
@@ -52,6 +55,57 @@ class Shown:
     still: bool
 
 
+SHORTEST_EASE: Final = 0.5  # seconds over which the end of a loop runs into its beginning
+LONGEST_EASE: Final = 1.5
+EASE_SPEED: Final = 30.0  # degrees a second that the head turns meanwhile, where that takes longer
+
+
+@dataclass(frozen=True)
+class Course:
+    """Which moment of the driving motion is shown when.
+
+    Attributes:
+        duration: Length of the driving motion in seconds.
+        turn: Seconds at which the motion turns back (time of the last frame), or None.
+        ease: Seconds at the end over which it runs into the beginning, or 0.
+    """
+
+    duration: Fraction = Fraction(0)
+    turn: Fraction | None = None
+    ease: float = 0.0
+
+    @classmethod
+    def of(cls, rule: str, closed: bool, track: MotionTrack) -> Course:
+        """The course of a render.
+
+        Args:
+            rule: Length rule; "pingpong" turns back.
+            closed: The end runs into the beginning.
+            track: Motion of the main driver.
+        """
+        if rule == "pingpong":
+            return cls(track.duration, track.times[-1])
+        if not closed or len(track) < 3:
+            return cls(track.duration)
+        turned = track.motion(0).rotation[0].T @ track.motion(len(track) - 1).rotation[0]
+        angle = math.degrees(math.acos(max(-1.0, min(1.0, (float(np.trace(turned)) - 1) / 2))))
+        wanted = max(SHORTEST_EASE, min(LONGEST_EASE, angle / EASE_SPEED))
+        return cls(track.duration, None, min(wanted, float(track.duration) / 2))
+
+    def place(self, time: Fraction) -> Fraction:
+        """Moment of the driving motion at a time of the result."""
+        if self.turn is None or time <= self.turn:
+            return time
+        return max(Fraction(0), 2 * self.turn - time)
+
+    def back(self, time: Fraction) -> float:
+        """How far the motion has gone back to its beginning, 0 to 1: slow at both ends."""
+        if not self.ease:
+            return 0.0
+        part = min(1.0, max(0.0, 1 - float(self.duration - time) / self.ease))
+        return part * part * (3 - 2 * part)
+
+
 class MotionMix:
     """Motion to show at rising times; drivers are paired by time.
 
@@ -60,12 +114,17 @@ class MotionMix:
         main: Owner of what nobody else owns.
         others: "pose", "exp", "lip" or "eyes" -> its owner.
         loop: Whether drivers start over after their end; otherwise their last frame holds.
+        course: Which moment of the motion is shown when; None is that of the same time.
 
     Attributes:
         reference: Neutral frame of the mix (N = 1).
     """
 
-    def __init__(self, engine: Engine, main: Driver, others: Mapping[str, Driver], loop: bool) -> None:
+    def __init__(
+        self, engine: Engine, main: Driver, others: Mapping[str, Driver], loop: bool, course: Course | None = None
+    ) -> None:
+        self._course = course or Course()
+        self._first: Motion | None = None
         self._engine = engine
         self._drivers = {"all": main, **others}
         self._samplers = {name: MotionSampler(driver.track, loop) for name, driver in self._drivers.items()}
@@ -80,7 +139,8 @@ class MotionMix:
             time: Seconds.
             rest: What lost motion eases to (N = 1); None is each driver's own reference.
         """
-        dt, self._before = float(time - self._before), time
+        back, time = self._course.back(time), self._course.place(time)
+        dt, self._before = abs(float(time - self._before)), time
         shown: dict[str, Motion] = {}
         seen, index = True, 0
         for name, driver in self._drivers.items():
@@ -88,7 +148,11 @@ class MotionMix:
             if name == "all":
                 seen, index = motion is not None, number
             shown[name] = self._holds[name](motion, driver.reference if rest is None else rest, dt)
-        return Shown(self._joined(shown), seen, index, self.reference, len(self._drivers["all"].track) == 1)
+        joined = self._joined(shown)
+        if self._course.ease:
+            self._first = self._first or joined
+            joined = blend(joined, self._first, back) if back else joined
+        return Shown(joined, seen, index, self.reference, len(self._drivers["all"].track) == 1)
 
     def _joined(self, motions: dict[str, Motion]) -> Motion:
         return motions["all"] if len(motions) == 1 else combine(motions, self._engine.regions)

@@ -14,7 +14,7 @@ from app.media.files import scratch_folder
 from app.media.reader import open_clip
 from app.render.driving import FaceFollower, read_driving
 from app.render.inputs import PARTS, Inputs
-from app.render.mix import Driver, MotionMix
+from app.render.mix import Course, Driver, MotionMix
 from app.render.motion import choose_reference, smooth_track
 from app.render.output import Outputs, Target
 from app.render.parts import Parts
@@ -118,8 +118,9 @@ class Run:
         self.track = main.track
         own = [self._read_other(f"face {face}", path) for face, path in inputs.own_drivers]
         loop = inputs.rule == "loop"
-        self.mixes = [MotionMix(inputs.engine, main, others, loop)]
-        self.mixes += [MotionMix(inputs.engine, driver, {}, loop) for driver in own]
+        course = Course.of(inputs.rule, inputs.closed, main.track)
+        self.mixes = [MotionMix(inputs.engine, main, others, loop, course)]
+        self.mixes += [MotionMix(inputs.engine, driver, {}, loop, course) for driver in own]
 
     def _read(self, track: MotionTrack, clip: ClipReader | None, template: MotionTemplate | None, part: str) -> Driver:
         """Read one driver; part names what it drives, if that isn't all."""
@@ -128,7 +129,8 @@ class Run:
         if clip is not None:
             job = inputs.job
             if part:
-                chosen = replace(options, input=replace(options.input, driving_face="largest"))
+                plain = replace(options.input, driving_face="largest", start="", end="", duration="")
+                chosen = replace(options, input=plain)
                 job = replace(job, driving=clip.info.path, options=chosen)
             inputs.parts.motion(job, inputs.engine, track, lambda: self._read_clip(clip, track, part))
         if part and animation.reference not in ("auto", "first"):
@@ -138,7 +140,7 @@ class Run:
         if template is not None:
             from app.render.template import fill_track
 
-            fill_track(track, template)
+            fill_track(track, template, *((None, None) if part else options.input.driving_part))
             if animation.reference == "auto" and template.source.get("reference") == "chosen":
                 animation = replace(animation, reference=str(template.reference))
         lone = len(track) == 1
@@ -173,7 +175,7 @@ class Run:
         choice = "largest" if part else inputs.job.options.input.driving_face
         follow = FaceFollower(inputs.tracker, choice, f"--driving-face: {clip.info.path}")
         title = f"Reading motion ({PARTS.get(part, part)})" if part else "Reading motion"
-        with self.events.phase("track", clip.info.frames, title) as phase:
+        with self.events.phase("track", clip.count, title) as phase:
             try:
                 read_driving(
                     clip, follow, inputs.engine, track, timings=self.timings, phase=phase, token=self.token,

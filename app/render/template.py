@@ -95,12 +95,32 @@ def time_base_of(times: tuple[Fraction, ...]) -> Fraction | None:
     return Fraction(1, unit)
 
 
-def fill_track(track: MotionTrack, template: MotionTemplate) -> None:
-    """Put the motion of a template into a track."""
-    first = template.times[0]
-    for index, stamp in enumerate(template.times):
-        track.append(stamp - first, template.motion[index] if template.found[index] else None)
-    track.duration = template.duration
+def fill_track(
+    track: MotionTrack, template: MotionTemplate, start: Fraction | None = None, end: Fraction | None = None
+) -> None:
+    """Put the motion of a template, or of a part of it, into a track.
+
+    Args:
+        track: An empty track.
+        template: The template.
+        start: Seconds from its first frame at which the part begins.
+        end: Seconds from its first frame at which it ends.
+
+    Raises:
+        UsageError: The part holds no frame, or none with a face.
+    """
+    origin, last = template.times[0], min(end or template.duration, template.duration)
+    chosen = [i for i, stamp in enumerate(template.times) if (start or 0) <= stamp - origin < last]
+    if not any(template.found[i] for i in chosen):
+        what = "no frame with a face" if chosen else "no frame"
+        raise UsageError(
+            f"--start: the template has {what} from {float(start or 0):g} s to {float(last):g} s.",
+            f"It lasts {float(template.duration):g} s.",
+        )
+    first = template.times[chosen[0]]
+    for index in chosen:
+        track.append(template.times[index] - first, template.motion[index] if template.found[index] else None)
+    track.duration = last - (first - origin)
 
 
 @dataclass(frozen=True)
@@ -161,7 +181,7 @@ def make_template(driving: Path, options: RenderOptions, events: EventStream, to
     """
     started = time.perf_counter()
     output = template_path(driving, options)
-    with open_clip(driving, rate=parse_rate(options.input.fps)) as reader:
+    with open_clip(driving, *options.input.driving_part, rate=parse_rate(options.input.fps)) as reader:
         if output.is_file() and not options.output.overwrite:
             raise UsageError(f"{output} exists already.", "Add --overwrite to replace it, or choose another name.")
         make_folder(output, options.output.output)
@@ -172,7 +192,7 @@ def make_template(driving: Path, options: RenderOptions, events: EventStream, to
             tracker, choice = open_tracker(options.input.detector), options.input.driving_face
             follow = FaceFollower(tracker, choice, f"--driving-face: {driving}")
             try:
-                with events.phase("track", reader.info.frames, "Reading motion") as phase:
+                with events.phase("track", reader.count, "Reading motion") as phase:
                     read_driving(reader, follow, engine, track, timings=Timings(), phase=phase, token=token)
                 lone = len(track) == 1
                 _, reference, sentences = choose_reference(track, engine, options.animation, lone)

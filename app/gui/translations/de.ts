@@ -40,6 +40,10 @@
    <translation>--expression: es gibt weder einen gespeicherten Ausdruck noch eine Datei {0}.</translation>
   </message>
   <message>
+   <source>--length: pingpong needs a photo as the source, and {0} is a clip.</source>
+   <translation>--length: pingpong braucht ein Foto als Quelle, und {0} ist ein Video.</translation>
+  </message>
+  <message>
    <source>--output: a single {0} in {1}.</source>
    <translation>--output: ein einzelnes {0} in {1}.</translation>
   </message>
@@ -66,6 +70,10 @@
   <message>
    <source>--points holds the face of an animal.</source>
    <translation>--points enthält das Gesicht eines Tiers.</translation>
+  </message>
+  <message>
+   <source>--start: the template has {0} from {1} s to {2} s.</source>
+   <translation>--start: Die Vorlage hat {0} von {1} s bis {2} s.</translation>
   </message>
   <message>
    <source>.gif can't hold {0}.</source>
@@ -238,6 +246,14 @@
   <message>
    <source>Background</source>
    <translation>Hintergrund</translation>
+  </message>
+  <message>
+   <source>Begin a source clip there.</source>
+   <translation>Ein Quellvideo dort beginnen.</translation>
+  </message>
+  <message>
+   <source>Begin the driving clip there: seconds, or minutes and seconds such as 1:02.5.</source>
+   <translation>Das treibende Video dort beginnen: Sekunden, oder Minuten und Sekunden wie 1:02.5.</translation>
   </message>
   <message>
    <source>Blink</source>
@@ -576,6 +592,14 @@
    <translation>Antriebe einzelner Teile</translation>
   </message>
   <message>
+   <source>Driving duration</source>
+   <translation>Dauer des Antriebs</translation>
+  </message>
+  <message>
+   <source>Driving end</source>
+   <translation>Ende des Antriebs</translation>
+  </message>
+  <message>
    <source>Driving face</source>
    <translation>Gesicht des Antriebs</translation>
   </message>
@@ -586,6 +610,10 @@
   <message>
    <source>Driving multiplier</source>
    <translation>Stärke der Bewegung</translation>
+  </message>
+  <message>
+   <source>Driving start</source>
+   <translation>Beginn des Antriebs</translation>
   </message>
   <message>
    <source>Drop a photo here</source>
@@ -624,8 +652,16 @@
    <translation>Kodierer</translation>
   </message>
   <message>
+   <source>End a source clip there.</source>
+   <translation>Ein Quellvideo dort beenden.</translation>
+  </message>
+  <message>
    <source>End it in {0}.</source>
    <translation>Als Endung {0} nehmen.</translation>
+  </message>
+  <message>
+   <source>End the driving clip there.</source>
+   <translation>Das treibende Video dort beenden.</translation>
   </message>
   <message>
    <source>End the name in .mp4, or write {0}-%05d{1} for numbered pictures.</source>
@@ -876,8 +912,8 @@
    <translation>Wie weit der Kopf wächst und schrumpft, wenn sich die Person der Kamera nähert: 0 hält die Größe, 1 folgt ganz.</translation>
   </message>
   <message>
-   <source>How long the result is when source and driving file are both videos: as the shortest of the two, as the source, as the driving file, or loop (as the longer one, the other repeats). Frames are paired by time.</source>
-   <translation>Wie lang das Ergebnis ist, wenn Quelle und Antrieb Videos sind: wie das kürzere, wie die Quelle, wie der Antrieb, oder wie das längere (das andere wiederholt sich). Bilder werden nach der Zeit gepaart.</translation>
+   <source>How long the result is when source and driving file are both videos: as the shortest of the two, as the source, as the driving file, or loop (as the longer one, the other repeats). Frames are paired by time. With a photo, loop lets the end run into the beginning, for clips that play over and over, and pingpong plays the motion forward and then backward.</source>
+   <translation>Wie lang das Ergebnis ist, wenn Quelle und treibende Datei beide Videos sind: wie das kürzere, wie die Quelle, wie die treibende Datei, oder loop (wie das längere, das andere beginnt von vorn). Bilder werden nach der Zeit gepaart. Bei einem Foto läuft mit loop das Ende in den Anfang über, für Videos in Endlosschleife, und pingpong spielt die Bewegung vorwärts und dann rückwärts.</translation>
   </message>
   <message>
    <source>How much jitter is taken out of the driving motion, without delay and without touching blinks; 0 switches it off, 0.3 is the official setting (with --official the default stands for it), 10 is very calm.</source>
@@ -942,6 +978,10 @@
   <message>
    <source>It goes from 0 to 100.</source>
    <translation>Sie reicht von 0 bis 100.</translation>
+  </message>
+  <message>
+   <source>It lasts {0} s.</source>
+   <translation>Sie dauert {0} s.</translation>
   </message>
   <message>
    <source>It must be above 0.</source>
@@ -1852,6 +1892,18 @@
    <translation>Quelle</translation>
   </message>
   <message>
+   <source>Source duration</source>
+   <translation>Dauer der Quelle</translation>
+  </message>
+  <message>
+   <source>Source end</source>
+   <translation>Ende der Quelle</translation>
+  </message>
+  <message>
+   <source>Source start</source>
+   <translation>Beginn der Quelle</translation>
+  </message>
+  <message>
    <source>Source video only: keep the eye opening of its first frame under the driving motion.</source>
    <translation>Nur für Quellvideos: behält die Augenöffnung des ersten Bildes bei.</translation>
   </message>
@@ -2340,12 +2392,24 @@
    <translation>Buchstaben oder Ziffern verwenden.</translation>
   </message>
   <message>
+   <source>Use loop, shortest, source or driving.</source>
+   <translation>Nehmen Sie loop, shortest, source oder driving.</translation>
+  </message>
+  <message>
    <source>Use one of {0}.</source>
    <translation>Eines davon nehmen: {0}.</translation>
   </message>
   <message>
    <source>Use the expression {name}</source>
    <translation>Den Ausdruck {name} verwenden</translation>
+  </message>
+  <message>
+   <source>Use this much of a source clip, from its start on; instead of an end.</source>
+   <translation>So viel eines Quellvideos nehmen, von seinem Beginn an; statt eines Endes.</translation>
+  </message>
+  <message>
+   <source>Use this much of the driving clip, from its start on; instead of an end.</source>
+   <translation>So viel des treibenden Videos nehmen, von seinem Beginn an; statt eines Endes.</translation>
   </message>
   <message>
    <source>Use {0}, or another codec.</source>
@@ -2428,8 +2492,8 @@
    <translation>Welchem Gesicht der antreibenden Datei gefolgt wird; dieselbe Auswahl wie bei der Quelle.</translation>
   </message>
   <message>
-   <source>Which part of the driving motion is used: all, exp (expression only), pose, lip or eyes.</source>
-   <translation>Welcher Teil der Bewegung verwendet wird: alles, nur Ausdruck, Haltung, Lippen oder Augen.</translation>
+   <source>Which part of the driving motion is used: all, exp (expression only), pose, lip or eyes; several are joined by commas, as lip,eyes.</source>
+   <translation>Welcher Teil der treibenden Bewegung benutzt wird: all (alles), exp (nur der Ausdruck), pose (Haltung), lip (Lippen) oder eyes (Augen); mehrere durch Kommas verbunden, wie lip,eyes.</translation>
   </message>
   <message>
    <source>Whose sound the result gets: driving, source or none. If the chosen file has no sound, the other one's is taken.</source>
@@ -2628,6 +2692,10 @@
    <translation>füllend, beschnitten</translation>
   </message>
   <message>
+   <source>forward and backward</source>
+   <translation>vorwärts und rückwärts</translation>
+  </message>
+  <message>
    <source>frame is {0} {1}; uint8 ({2}, {3}, 3) was promised</source>
    <translation>Das Bild ist {0} {1}; versprochen war uint8 ({2}, {3}, 3)</translation>
   </message>
@@ -2734,6 +2802,10 @@
   <message>
    <source>no commercial use</source>
    <translation>keine kommerzielle Nutzung</translation>
+  </message>
+  <message>
+   <source>no mapping from primaries {0}, curve {1}</source>
+   <translation type="unfinished" />
   </message>
   <message>
    <source>no picture came within {0} s.</source>
@@ -3148,6 +3220,10 @@
    <translation>{0} ist abgeschlossen; es kann kein Bild folgen</translation>
   </message>
   <message>
+   <source>{0} is longer than any clip.</source>
+   <translation>{0} ist länger als jedes Video.</translation>
+  </message>
+  <message>
    <source>{0} is no expression: {1}.</source>
    <translation>{0} ist kein Ausdruck: {1}.</translation>
   </message>
@@ -3184,6 +3260,10 @@
    <translation>{0} ist kein Regler mit einem Wert, etwa smile=0.5.</translation>
   </message>
   <message>
+   <source>{0} is not a time in seconds, or minutes and seconds, such as 2.5 or 1:02.5.</source>
+   <translation>{0} ist keine Zeit in Sekunden, oder Minuten und Sekunden, wie 2.5 oder 1:02.5.</translation>
+  </message>
+  <message>
    <source>{0} is not a whole picture: {1}.</source>
    <translation>{0} ist kein vollständiges Bild: {1}.</translation>
   </message>
@@ -3194,6 +3274,10 @@
   <message>
    <source>{0} is not auto, first or a frame number counted from 0.</source>
    <translation>{0} ist weder auto noch first noch eine Bildnummer ab 0.</translation>
+  </message>
+  <message>
+   <source>{0} is not one of all, exp, pose, lip, eyes, or several joined by commas.{1}</source>
+   <translation>{0} ist nicht all, exp, pose, lip, eyes oder mehrere davon, durch Kommas verbunden.{1}</translation>
   </message>
   <message>
    <source>{0} is not one of {1}, a number counted from 1, or a point x,y.</source>

@@ -67,7 +67,8 @@ CHOICES: Final = {
     "all": mark("all"), "exp": mark("expression"), "pose": mark("pose"), "lip": mark("lips"), "eyes": mark("eyes"),
     "pose-friendly": mark("pose"), "expression-friendly": mark("expression"),
     "shortest": mark("the shorter one"), "source": mark("source"), "driving": mark("driver"),
-    "loop": mark("the longer one, repeat"), "none": mark("none"), "auto": mark("automatic"), "off": mark("off"),
+    "loop": mark("the longer one, repeat"), "pingpong": mark("forward and backward"),
+    "none": mark("none"), "auto": mark("automatic"), "off": mark("off"),
     "contain": mark("whole, with borders"), "cover": mark("filled, edges cut"), "stretch": mark("stretched"),
 }  # fmt: skip
 
@@ -79,6 +80,9 @@ ABBREVIATIONS: Final = ("h264", "hevc", "av1", "vp9", "gif", "png", "fp32", "fp1
 
 def choice_text(word: str) -> str:
     """A choice as people read it: translated, an abbreviation in capitals, or the word itself."""
+    if "," in word:
+        first, *others = (tr(CHOICES[part]) for part in word.split(","))
+        return " + ".join([first[:1].upper() + first[1:], *others])
     if word in CHOICES:
         text = tr(CHOICES[word])
         return text[:1].upper() + text[1:]

@@ -1,0 +1,77 @@
+"""Options that take a part of a clip (``app.options`` takes them in).
+
+This module imports nothing heavy on purpose: the command line answers ``--help`` from it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Final
+
+from app.errors import UsageError
+from app.values import parse_time
+from liveportrait.options import option
+
+GROUP: Final = "Part of a clip"
+FORM: Final = "seconds, or minutes and seconds such as 1:02.5"
+PART_OPTIONS: Final = ("start", "end", "duration", "source_start", "source_end", "source_duration")
+
+
+@dataclass(frozen=True)
+class ClipOptions:
+    """Which part of the driving clip and of a source clip is used; times count from the clip's first frame."""
+
+    start: str = option(
+        "", title="Driving start", group=GROUP, unit="s", advanced=True, help=f"Begin the driving clip there: {FORM}."
+    )
+    end: str = option("", title="Driving end", group=GROUP, unit="s", advanced=True, help="End the driving clip there.")
+    duration: str = option(
+        "",
+        title="Driving duration",
+        group=GROUP,
+        unit="s",
+        advanced=True,
+        help="Use this much of the driving clip, from its start on; instead of an end.",
+    )
+    source_start: str = option(
+        "", title="Source start", group=GROUP, unit="s", advanced=True, help="Begin a source clip there."
+    )
+    source_end: str = option(
+        "", title="Source end", group=GROUP, unit="s", advanced=True, help="End a source clip there."
+    )
+    source_duration: str = option(
+        "",
+        title="Source duration",
+        group=GROUP,
+        unit="s",
+        advanced=True,
+        help="Use this much of a source clip, from its start on; instead of an end.",
+    )
+
+    @property
+    def driving_part(self) -> tuple[Fraction | None, Fraction | None]:
+        """Start and end of the driving clip in seconds, None where it is not cut.
+
+        Raises:
+            UsageError: The end is not after the start, or is given twice.
+        """
+        return _part("", self.start, self.end, self.duration)
+
+    @property
+    def source_part(self) -> tuple[Fraction | None, Fraction | None]:
+        """The same for a source clip."""
+        return _part("source-", self.source_start, self.source_end, self.source_duration)
+
+
+def _part(prefix: str, start: str, end: str, duration: str) -> tuple[Fraction | None, Fraction | None]:
+    first, last, length = parse_time(start), parse_time(end), parse_time(duration)
+    if last is not None and length is not None:
+        raise UsageError(f"--{prefix}end and --{prefix}duration both say where the clip ends.", "Give one of them.")
+    if length is not None:
+        if length == 0:
+            raise UsageError(f"--{prefix}duration: 0 s of a clip hold no frame.", "Give a longer duration.")
+        last = (first or Fraction(0)) + length
+    if last is not None and last <= (first or 0):
+        raise UsageError(f"--{prefix}end: {end} is not after the start, {start or '0'}.", "Make it later.")
+    return first or None, last

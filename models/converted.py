@@ -53,7 +53,7 @@ def find_converted(source: Path) -> Path | None:
         source: The original; it is hashed unless it is known not to have changed.
     """
     try:
-        found = _named(_source_hash(source))
+        found = _named(source_hash(source))
         if found is None or _is_whole(found):
             return found
         found.unlink()
@@ -76,7 +76,7 @@ def save_converted(source: Path, write: Callable[[Path], object]) -> Path | None
     try:
         folder.mkdir(parents=True, exist_ok=True)
         drop_abandoned(folder)
-        name = _source_hash(source)
+        name = source_hash(source)
         with unfinished(folder) as part:
             write(part)
             with part.open("rb+") as stream:
@@ -108,7 +108,7 @@ def converted_of(source: Path) -> Path | None:
     return None if facts is None else _named(facts[2])
 
 
-def _source_hash(source: Path) -> str:
+def source_hash(source: Path) -> str:
     """SHA-256 of a file; remembered with its size and time of change."""
     source = source.resolve()
     status = source.stat()
@@ -131,7 +131,7 @@ def _sources() -> dict[str, tuple[int, int, str]]:
     try:
         data = json.loads((converted_folder() / SOURCES).read_text(encoding="utf-8"))
         return {str(name): (int(size), int(changed), str(digest)) for name, (size, changed, digest) in data.items()}
-    except (OSError, ValueError, TypeError, AttributeError):
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
         return {}
 
 

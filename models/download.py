@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import http.client
 import os
+import re
 import urllib.error
-import urllib.request
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from models.registry import ModelError, ModelFile, ModelSpec, get_model
+from models.transport import TIMEOUT, Facts, check_address, offline, open_url
 from models.weights import check_file, locate, record, user_folder
 
 Progress = Callable[[str, int, int | None], None]
@@ -21,8 +22,9 @@ Cancelled = Callable[[], bool]
 """Asked between blocks; True ends the download. What has arrived is kept and continued next time."""
 
 HUB: Final = "https://huggingface.co"
-TIMEOUT: Final = 30.0
 BLOCK: Final = 1 << 18
+MAX_BYTES: Final = 8 << 30
+"""Most that is written of a file of unknown size."""
 
 
 class DownloadCancelledError(ModelError):
@@ -69,6 +71,8 @@ def download_model(
     for file in spec.files:
         if not (file.url or file.repo):
             raise ModelError(f"Model {spec.name} can't be downloaded by this app; its source is {spec.source}.")
+    if (name := offline()) and not all(_present(file) for file in spec.files):
+        raise ModelError(f"{name} is set, so nothing is downloaded; unset it, or import {spec.name} from a folder.")
     hubs = default_hubs() if hubs is None else hubs
     return [_fetched(file, hubs, progress, cancelled) for file in spec.files]
 
@@ -87,8 +91,7 @@ def missing_bytes(model: str | ModelSpec, *, hubs: Sequence[str] | None = None) 
     hubs = default_hubs() if hubs is None else hubs
     total = 0
     for file in spec.files:
-        present = locate(file)
-        if present is not None and check_file(present, file).ok:
+        if _present(file) is not None:
             continue
         size = file.size if file.size is not None else _asked_size(file, hubs)
         if size is None:
@@ -100,14 +103,14 @@ def missing_bytes(model: str | ModelSpec, *, hubs: Sequence[str] | None = None) 
 
 def _asked_size(file: ModelFile, hubs: Sequence[str]) -> int | None:
     """Size of a file as its source tells it, or None."""
+    if offline():
+        return None
     import huggingface_hub
 
     try:
         if not file.repo:
-            with urllib.request.urlopen(  # noqa: S310 - one of our own addresses
-                urllib.request.Request(file.url, method="HEAD"),  # noqa: S310
-                timeout=TIMEOUT,
-            ) as answer:
+            answer, _ = open_url(file.url, {}, "HEAD")
+            with answer:
                 return int(answer.headers["Content-Length"])
         for hub in hubs:
             url = huggingface_hub.hf_hub_url(file.repo, file.path or file.name, endpoint=hub)
@@ -122,11 +125,21 @@ def part_of(target: Path) -> Path:
     return target.with_name(target.name + ".part")
 
 
+def _tag_of(target: Path) -> Path:
+    """Where the entity tag of an unfinished download lies: only the rest of the same content may be added to it."""
+    return target.with_name(target.name + ".part.tag")
+
+
+def _present(file: ModelFile) -> Path | None:
+    """Path of a file that is there and whole."""
+    path = locate(file)
+    return path if path is not None and check_file(path, file).ok else None
+
+
 def _fetched(
     file: ModelFile, hubs: Sequence[str], progress: Progress | None, cancelled: Cancelled | None
 ) -> Path:  # fmt: skip
-    present = locate(file)
-    if present is not None and check_file(present, file).ok:
+    if (present := _present(file)) is not None:
         return present
     target = user_folder() / file.name
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -150,18 +163,25 @@ def fetch_url(
         DownloadCancelledError: ``cancelled`` said so; what has arrived is kept.
         ModelError: No connection, an error answer, an interrupted or a wrong file.
     """
-    if not file.url.startswith(("https://", "http://127.0.0.1", "http://localhost")):
-        raise ModelError(f"{file.url!r} is not an https address.")
-    part = part_of(target)
+    check_address(file.url)
+    part, tag_file = part_of(target), _tag_of(target)
     have = part.stat().st_size if part.is_file() else 0
-    if file.size is not None and have >= file.size:
-        part.unlink()
-        have = 0
-    request = urllib.request.Request(file.url, headers={"Range": f"bytes={have}-"} if have else {})  # noqa: S310
+    tag = tag_file.read_text(encoding="utf-8", errors="replace") if have and tag_file.is_file() else ""
+    if (file.size is not None and have >= file.size) or (not tag and file.sha256 is None):
+        have = 0  # nothing to add, or nobody could say whether the rest belongs to it
     try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:  # noqa: S310 - scheme checked above
+        answer, facts = open_url(file.url, {"Range": f"bytes={have}-"} if have else {})
+        with answer:
+            if have and not _continues(answer, facts, tag, have, file):
+                part.unlink(missing_ok=True)
+                raise _ChangedError
+            file = _completed(file, facts)
+            tag_file.write_text(facts.tag, encoding="utf-8")
             _receive(answer, part, file, have, progress, cancelled)
+    except _ChangedError:
+        return fetch_url(file, target, progress, cancelled)
     except urllib.error.HTTPError as error:
+        error.close()
         if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
             part.unlink(missing_ok=True)
         raise ModelError(f"{file.url} answers {error.code} {error.reason}.") from error
@@ -171,6 +191,30 @@ def fetch_url(
     return _accept(file, part, target)
 
 
+class _ChangedError(Exception):
+    """The source has other content than an unfinished download; it begins again."""
+
+
+def _continues(answer: http.client.HTTPResponse, facts: Facts, tag: str, have: int, file: ModelFile) -> bool:
+    """Whether an answer is the rest of what has arrived, or the whole file, which takes its place."""
+    if answer.status != http.client.PARTIAL_CONTENT:
+        return True
+    found = re.fullmatch(r"bytes (\d{1,15})-(\d{1,15})/(\d{1,15}|\*)", answer.headers.get("Content-Range", "").strip())
+    if found is None or int(found[1]) != have:
+        return False
+    sizes = {int(found[2]) + 1, *([] if found[3] == "*" else [int(found[3])])}
+    if file.size is not None and sizes != {file.size}:
+        return False
+    return file.sha256 is not None if not tag else tag == facts.tag
+
+
+def _completed(file: ModelFile, facts: Facts) -> ModelFile:
+    """The file with size and SHA-256 as the hub tells them, where none are registered."""
+    if file.size is None and file.sha256 is None and facts.sha256 is not None:
+        return replace(file, size=facts.size, sha256=facts.sha256)
+    return file
+
+
 def _receive(
     answer: http.client.HTTPResponse, part: Path, file: ModelFile, have: int, progress: Progress | None,
     cancelled: Cancelled | None,
@@ -178,8 +222,8 @@ def _receive(
     """Write an answer to the part file."""
     resumed = answer.status == http.client.PARTIAL_CONTENT
     have = have if resumed else 0
-    announced = answer.headers.get("Content-Length")
-    promised = have + int(announced) if announced else None
+    announced = answer.headers.get("Content-Length", "")
+    promised = have + int(announced) if announced.isascii() and announced.isdigit() else None
     total = promised if file.size is None else file.size
     if progress is not None:
         progress(file.name, have, total)
@@ -189,7 +233,7 @@ def _receive(
                 raise DownloadCancelledError(f"The download of {file.name} was ended; what has arrived is kept.")
             stream.write(block)
             have += len(block)
-            if file.size is not None and have > file.size:
+            if have > (file.size or MAX_BYTES):
                 break
             if progress is not None:
                 progress(file.name, have, total)
@@ -202,12 +246,13 @@ def _accept(file: ModelFile, part: Path, target: Path) -> Path:
     # The check looks at the suffix, so the part gets the final one.
     whole = part.with_name("checking-" + target.name)
     part.replace(whole)
+    _tag_of(target).unlink(missing_ok=True)
     status = check_file(whole, file, "It was deleted.")
     if not status.ok:
         whole.unlink()
         raise ModelError(f"What {file.url or file.repo} sent is wrong: {status.message}")
     whole.replace(target)
-    record(file)
+    record(file, replaced=True)
     return target
 
 

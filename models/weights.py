@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import zipfile
+import zlib
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from models.files import file_hash, written_whole
 from models.registry import ModelError, ModelFile, ModelSpec, get_model
@@ -25,8 +27,31 @@ RECORD: Final = "hashes.json"
 """File in the user's folder with size and SHA-256 of files for which no trusted hash is known, as they came in."""
 
 
+MAX_HEADER: Final = 100 << 20
+"""Bytes of a safetensors header; its own readers have the same limit."""
+
+
+TENSOR_BITS: Final = {
+    "BOOL": 8, "U8": 8, "I8": 8, "F8_E5M2": 8, "F8_E4M3": 8, "U16": 16, "I16": 16, "F16": 16, "BF16": 16, "U32": 32,
+    "I32": 32, "F32": 32, "U64": 64, "I64": 64, "F64": 64, "C64": 64,
+}  # fmt: skip
+"""Bits of a number of each type that safetensors knows."""
+
+
 ANIMALS: Final = "liveportrait_animals"
 """Folder of the official release that holds the weights of animals, under the same names as those of humans."""
+
+
+LEGACY_TORCH: Final = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+"""How torch's older files begin: a pickled number that says what they are."""
+
+
+SMALLEST: Final = 256
+"""Bytes that any file with weights has."""
+
+
+ONNX_GRAPH: Final = 7 << 3 | 2
+"""Key of the field of an ONNX file that holds the network."""
 
 
 UNPACKED: Final = 4
@@ -182,10 +207,15 @@ def recorded(file: ModelFile) -> tuple[int, str] | None:
         return None
 
 
-def record(file: ModelFile) -> None:
-    """Note size and SHA-256 of a file that came into the user's folder, where no trusted hash is known."""
+def record(file: ModelFile, *, replaced: bool = False) -> None:
+    """Note size and SHA-256 of a file that came into the user's folder, where no trusted hash is known.
+
+    Args:
+        file: The file.
+        replaced: Also where the hash is known, as that of a source that told it.
+    """
     path = user_folder() / file.name
-    if file.sha256 is not None or not path.is_file():
+    if (file.sha256 is not None and not replaced) or not path.is_file():
         return
     entries = _records() | {file.name: {"size": path.stat().st_size, "sha256": file_hash(path)}}
     with written_whole(user_folder() / RECORD) as part:
@@ -208,10 +238,32 @@ def record_loaded(paths: Iterable[Path]) -> None:
                     record(file)
 
 
+def changed_fault(path: Path) -> str:
+    """What is wrong with an installed file whose hash is known but differs, as the rest of a sentence; or empty.
+
+    Hashing takes a second for the largest; it is spared while size and time of change stay (models.converted).
+
+    Raises:
+        OSError: It can't be read.
+    """
+    from models.converted import source_hash
+    from models.registry import list_models
+
+    for name in list_models():
+        for file in get_model(name).files:
+            if path != user_folder() / file.name:
+                continue
+            known = (file.size, file.sha256) if file.sha256 is not None else recorded(file)
+            if known is not None and known[1] != source_hash(path):
+                return "has changed since it came in: its SHA-256 differs"
+            return ""
+    return ""
+
+
 def _records() -> dict[str, object]:
     try:
         data = json.loads((user_folder() / RECORD).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return data if isinstance(data, dict) else {}
 
@@ -372,7 +424,7 @@ def _form_fault(path: Path, head: bytes, size: int) -> str:
     if path.suffix in (".pth", ".pt", ".ckpt"):
         if head.startswith(b"PK"):
             return archive_fault(path, size)
-        return "" if head.startswith(b"\x80") else "is not a PyTorch file"
+        return "" if head.startswith(LEGACY_TORCH) and size >= SMALLEST else "is not a PyTorch file"
     if path.suffix == ".onnx":
         return _protobuf_fault(path, size)
     return ""
@@ -385,27 +437,57 @@ def archive_fault(path: Path, size: int) -> str:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            unpacked = sum(entry.file_size for entry in archive.infolist())
-    except (zipfile.BadZipFile, OSError, ValueError, EOFError, NotImplementedError):
-        return "is a PyTorch archive without its end"
-    if unpacked > UNPACKED * size:
-        return f"would unpack to {unpacked:,} bytes from {size:,}, which no checkpoint does; it may be malicious"
+            entries = archive.infolist()
+            unpacked = sum(entry.file_size for entry in entries)
+            if unpacked > UNPACKED * size:
+                return (
+                    f"would unpack to {unpacked:,} bytes from {size:,}, which no checkpoint does; it may be malicious"
+                )
+            if not any(entry.filename.endswith("data.pkl") for entry in entries):
+                return "is a zip file, but no PyTorch archive"
+            for entry in entries:
+                with archive.open(entry) as stream:  # checks the CRC, which torch does not
+                    while stream.read(1 << 20):
+                        pass
+    except (zipfile.BadZipFile, OSError, ValueError, EOFError, NotImplementedError, RuntimeError, zlib.error) as error:
+        whole = "CRC" in str(error)
+        return "is damaged: a part of it does not fit its checksum" if whole else "is a PyTorch archive without its end"
     return ""
 
 
 def _safetensors_fault(path: Path, length: int, size: int) -> str:
+    if length > MAX_HEADER:
+        return "has a damaged safetensors header"
     with path.open("rb") as stream:
         stream.seek(8)
         try:
             header = json.loads(stream.read(length))
-            end = max((v["data_offsets"][1] for k, v in header.items() if k != "__metadata__"), default=0)
-        except (ValueError, KeyError, TypeError, IndexError, AttributeError):
+            spans = sorted(_span(value) for name, value in header.items() if name != "__metadata__")
+        except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError):
             return "has a damaged safetensors header"
+    if not spans:
+        return "holds no weights"
+    end = 0
+    for begin, stop in spans:
+        if begin != end:
+            return "has a safetensors header whose parts overlap or leave gaps"
+        end = stop
     return "" if end == size - 8 - length else f"has {size - 8 - length:,} bytes of weights instead of {end:,}"
+
+
+def _span(entry: dict[str, Any]) -> tuple[int, int]:
+    """Begin and end of a tensor's bytes, which must fit its shape and type."""
+    (begin, end), shape = entry["data_offsets"], entry["shape"]
+    if not all(type(n) is int and n >= 0 for n in (begin, end, *shape)):
+        raise ValueError("offsets")
+    if (end - begin) * 8 != math.prod(shape) * TENSOR_BITS[entry["dtype"]]:
+        raise ValueError("size")
+    return begin, end
 
 
 def _protobuf_fault(path: Path, size: int) -> str:
     """Walk the top-level fields of an ONNX file: they must end exactly where the file ends."""
+    graph = False
     with path.open("rb") as stream:
         position = 0
         while position < size:
@@ -416,6 +498,9 @@ def _protobuf_fault(path: Path, size: int) -> str:
             if not used or key & 7 not in (0, 2) or not more:
                 return "is not an ONNX file, or a damaged one"
             position += used + more + (length if key & 7 == 2 else 0)
+            graph = graph or (key == ONNX_GRAPH and length > 0)
+    if position == size and not graph:
+        return "is not an ONNX file: it holds no network"
     return "" if position == size else f"is an ONNX file that breaks off after {size:,} of {position:,} bytes"
 
 

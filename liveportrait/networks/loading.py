@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from liveportrait.networks import NAMES, build_network, require_torch
 from models.registry import ModelError
-from models.weights import archive_fault, record_loaded
+from models.weights import archive_fault, changed_fault, form_fault, record_loaded
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -94,8 +94,14 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         raise ModelError(
             f"{path} is a Git LFS pointer, not the weights; run 'git lfs pull' there or download the file."
         )
-    if head[:2] == b"PK" and "malicious" in (fault := archive_fault(path, size)):
+    fault = archive_fault(path, size) if head[:2] == b"PK" else ""
+    if path.suffix == ".safetensors":
+        _safetensors_reader(path)
+        fault = form_fault(path)
+    if "malicious" in fault:
         raise ModelError(f"{path} {fault}; it was refused and nothing in it was run.")
+    if fault:
+        raise ModelError(f"{path} is cut off or damaged ({size:,} bytes): it {fault}; fetch it again.")
     try:
         if path.suffix == ".safetensors":
             return dict(_safetensors_reader(path)(path, device="cpu"))
@@ -210,6 +216,8 @@ def _load_file(path: Path, names: list[str], *, convert: bool) -> dict[str, nn.M
             return {name: load_network(name, kept, states[name], checked=True) for name in names}
         except (ModelError, KeyError):
             pass  # not what this version wrote: the original decides, and is converted again
+    if (convert or path.suffix == ".safetensors") and (fault := changed_fault(path)):
+        raise ModelError(f"{path} {fault}; fetch it again, or import it again if the change is meant.")
     content = read_checkpoint(path)
     networks = {name: load_network(name, path, content) for name in names}
     if convert and networks:

@@ -12,6 +12,7 @@ import pytest
 
 from models.download import HUB, DownloadCancelledError, default_hubs, download_model, missing_bytes
 from models.registry import ModelError, ModelFile, ModelSpec
+from models.transport import check_address, check_redirect
 from models.weights import verify
 
 DATA = bytes(range(251)) * 4000
@@ -28,6 +29,9 @@ class Server:
         ranges: Range headers that came in.
         paths: Paths asked for.
         resumes: Whether Range is honoured.
+        redirects: Path -> address that it redirects to.
+        extra: Headers of redirects.
+        shift: Added to the beginning that Content-Range tells.
     """
 
     files: dict[str, bytes] = field(default_factory=dict)
@@ -36,6 +40,9 @@ class Server:
     ranges: list[str | None] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
     address: str = ""
+    redirects: dict[str, str] = field(default_factory=dict)
+    extra: dict[str, str] = field(default_factory=dict)
+    shift: int = 0
 
 
 def handler(server: Server) -> type[BaseHTTPRequestHandler]:
@@ -51,6 +58,14 @@ def handler(server: Server) -> type[BaseHTTPRequestHandler]:
             asked = self.headers.get("Range")
             if body:
                 server.ranges.append(asked)
+            if self.path in server.redirects:
+                self.send_response(302)
+                self.send_header("Location", server.redirects[self.path])
+                for name, value in server.extra.items():
+                    self.send_header(name, value)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+                return
             content = server.files.get(self.path)
             if content is None:
                 self.send_error(404)
@@ -59,7 +74,7 @@ def handler(server: Server) -> type[BaseHTTPRequestHandler]:
             self.send_response(206 if asked and server.resumes else 200)
             self.send_header("Content-Length", str(len(content) - start))
             if asked and server.resumes:
-                self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
+                self.send_header("Content-Range", f"bytes {start + server.shift}-{len(content) - 1}/{len(content)}")
             self.send_header("ETag", f'"{hashlib.sha256(content).hexdigest()}"')
             self.send_header("X-Repo-Commit", "0" * 40)
             self.end_headers()
@@ -90,7 +105,15 @@ def server() -> Iterator[Server]:
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PORTRAIT_MODELS", str(tmp_path))
-    for name in ("HF_ENDPOINT", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+    for name in (
+        "HF_ENDPOINT",
+        "HF_HUB_OFFLINE",
+        "TRANSFORMERS_OFFLINE",
+        "http_proxy",
+        "HTTP_PROXY",
+        "all_proxy",
+        "ALL_PROXY",
+    ):
         monkeypatch.delenv(name, raising=False)
     return tmp_path
 
@@ -238,3 +261,119 @@ def test_size_that_nobody_tells(server: Server):
     file = ModelFile("g/weights.bin", repo="owner/name")
     assert missing_bytes(ModelSpec("g/weights", "t", (file,), "MIT", True, "a test"), hubs=[server.address]) is None
     assert missing_bytes(ModelSpec("g/weights", "t", (file,), "MIT", True, "a test"), hubs=[]) is None
+
+
+@pytest.mark.parametrize("name", ["HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"])
+@pytest.mark.parametrize("value", ["1", "true", "YES", "on"])
+def test_offline_is_honoured(server: Server, monkeypatch: pytest.MonkeyPatch, name: str, value: str):
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ModelError, match=f"{name} is set"):
+        download_model(spec(server))
+    assert missing_bytes(spec(server, size=None)) is None
+    assert server.paths == []
+
+
+def test_offline_says_nothing_about_files_that_are_there(server: Server, monkeypatch: pytest.MonkeyPatch):
+    (path,) = download_model(spec(server))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert download_model(spec(server)) == [path]
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    path.unlink()
+    assert download_model(spec(server)) == [path]
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        ("http://example.com/weights.bin", "not https"),
+        ("https://example.com/weights.bin", "another host"),
+        ("http://localhost:{port}/real.bin", "another host"),
+        ("file:///etc/passwd", "not allowed"),
+        ("http://[", "no address"),
+        ("ftp://example.com/x", "not https"),
+        ("https://huggingface.co.example.com/x", "another host"),
+    ],
+)
+def test_redirects_lead_only_where_downloads_may_come_from(server: Server, folder: Path, target: str, words: str):
+    server.files["/real.bin"] = DATA
+    server.redirects["/weights.bin"] = target.format(port=server.address.rpartition(":")[2])
+    with pytest.raises(ModelError, match=words):
+        download_model(spec(server))
+    assert server.paths == ["/weights.bin"]
+    assert not (folder / "g" / "weights.bin").exists()
+
+
+@pytest.mark.parametrize(
+    ("first", "target", "allowed"),
+    [
+        ("https://huggingface.co/a", "https://cdn-lfs.huggingface.co/b", True),
+        ("https://huggingface.co/a", "https://cas-bridge.xethub.hf.co/b", True),
+        ("https://mirror.example.com/a", "https://cdn.mirror.example.com/b", True),
+        ("https://mirror.example.com/a", "https://cdn-lfs.hf.co/b", True),
+        ("https://huggingface.co/a", "http://huggingface.co/a", False),
+        ("https://huggingface.co/a", "http://127.0.0.1/a", False),
+        ("https://huggingface.co/a", "https://evilhf.co/b", False),
+        ("https://huggingface.co/a", "https://example.com/b", False),
+        ("https://huggingface.co/a", "https://huggingface.co@example.com/b", False),
+    ],
+)
+def test_hosts_of_redirects(first: str, target: str, allowed: bool):
+    if allowed:
+        check_redirect(first, target)
+    else:
+        with pytest.raises(ModelError, match="nothing was fetched"):
+            check_redirect(first, target)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1.example.com/x", "http://localhost.example.com/x", "http://hf.co/x", ""]
+)
+def test_only_https_is_fetched(url: str):
+    with pytest.raises(ModelError, match="not an https address"):
+        check_address(url)
+
+
+def test_redirects_on_one_host_are_followed_and_the_hash_of_the_hub_is_checked(server: Server, folder: Path):
+    server.files["/real.bin"] = DATA
+    server.redirects["/weights.bin"] = f"{server.address}/real.bin"
+    server.extra = {"X-Linked-ETag": f'"{HASH}"', "X-Linked-Size": str(len(DATA))}
+    (path,) = download_model(spec(server, size=None, sha256=None))
+    assert path.read_bytes() == DATA
+    path.unlink()
+    server.files["/real.bin"] = DATA[:4]
+    with pytest.raises(ModelError, match="breaks off after 4 of"):
+        download_model(spec(server, size=None, sha256=None))
+    server.files["/real.bin"] = DATA[:-1] + b"x"
+    with pytest.raises(ModelError, match="SHA-256 differs"):
+        download_model(spec(server, size=None, sha256=None))
+    assert not path.exists()
+
+
+def test_the_rest_of_other_content_is_not_added(server: Server, folder: Path):
+    """The source changed between two tries, and no hash is known: it begins again."""
+    server.breaks = 1000
+    with pytest.raises(ModelError, match="broken off"):
+        download_model(spec(server, size=None, sha256=None))
+    server.files["/weights.bin"] = other = bytes(reversed(DATA))
+    (path,) = download_model(spec(server, size=None, sha256=None))
+    assert path.read_bytes() == other
+    assert server.ranges == [None, "bytes=1000-", None]
+    assert sorted(p.name for p in path.parent.iterdir()) == ["weights.bin"]
+
+
+def test_a_range_that_was_not_asked_for_is_not_added(server: Server, folder: Path):
+    server.breaks = 1000
+    with pytest.raises(ModelError, match="broken off"):
+        download_model(spec(server))
+    server.shift = 7
+    (path,) = download_model(spec(server))
+    assert path.read_bytes() == DATA
+    assert server.ranges == [None, "bytes=1000-", None]
+
+
+def test_a_part_of_unknown_origin_is_not_continued_without_a_hash(server: Server, folder: Path):
+    (folder / "g").mkdir()
+    (folder / "g" / "weights.bin.part").write_bytes(b"x" * 50)
+    (path,) = download_model(spec(server, size=None, sha256=None))
+    assert path.read_bytes() == DATA
+    assert server.ranges == [None]

@@ -10,7 +10,16 @@ import pytest
 
 from models.registry import ModelError, ModelFile, ModelSpec, get_model
 from models.sessions import create_session
-from models.weights import bundled_folder, check_file, find_model, import_model, model_path, user_folder, verify
+from models.weights import (
+    LEGACY_TORCH,
+    bundled_folder,
+    check_file,
+    find_model,
+    import_model,
+    model_path,
+    user_folder,
+    verify,
+)
 
 DATA = bytes(range(256)) * 40
 FILE = ModelFile("group/weights.bin", len(DATA), hashlib.sha256(DATA).hexdigest())
@@ -66,11 +75,15 @@ def safetensors(header: dict[str, object], body: int) -> bytes:
     return len(text).to_bytes(8, "little") + text + bytes(body)
 
 
-def archive() -> bytes:
+def archive(name: str = "data.pkl") -> bytes:
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w") as file:
-        file.writestr("data.pkl", bytes(3000))
+        file.writestr(name, bytes(3000))
     return stream.getvalue()
+
+
+def flipped(data: bytes, at: int) -> bytes:
+    return data[:at] + bytes([data[at] ^ 4]) + data[at + 1 :]
 
 
 TENSOR = {"w": {"dtype": "F32", "shape": [100], "data_offsets": [0, 400]}}
@@ -86,7 +99,22 @@ ONNX = (bundled_folder() / "face" / "selfie_segmentation.onnx").read_bytes()
         ("w.safetensors", b"\x04\0\0\0\0\0\0\0{]]}", "truncated"),
         ("w.pth", archive(), "ok"),
         ("w.pth", archive()[:2000], "truncated"),
-        ("w.pth", b"\x80\x02}q\0.", "ok"),
+        ("w.pth", LEGACY_TORCH + bytes(1000), "ok"),
+        ("w.pth", LEGACY_TORCH, "truncated"),
+        ("w.pth", b"\x80\x02}.", "truncated"),
+        ("w.pth", b"\x80\x02}q\0." + bytes(1000), "truncated"),
+        ("w.pth", flipped(archive(), 1000), "truncated"),
+        ("w.pth", archive("readme.txt"), "truncated"),
+        ("w.pth", b"PK\x05\x06" + bytes(18), "truncated"),
+        ("w.safetensors", safetensors({}, 0), "truncated"),
+        ("w.safetensors", safetensors({"w": TENSOR["w"] | {"shape": [99]}}, 400), "truncated"),
+        ("w.safetensors", safetensors({"w": TENSOR["w"] | {"shape": [-100]}}, 400), "truncated"),
+        ("w.safetensors", safetensors({"w": TENSOR["w"] | {"dtype": "F33"}}, 400), "truncated"),
+        ("w.safetensors", safetensors({"w": TENSOR["w"], "v": TENSOR["w"]}, 400), "truncated"),
+        ("w.safetensors", safetensors({"w": TENSOR["w"] | {"data_offsets": [8, 408]}}, 408), "truncated"),
+        ("w.safetensors", b"\x40\x0d\x03\0\0\0\0\0" + b'{"a":' * 40_000, "truncated"),
+        ("w.safetensors", b"\xff" * 8 + b"{}", "truncated"),
+        ("w.onnx", b"\x08\x07\x10\x00", "truncated"),
         ("w.pth", b"plain text", "truncated"),
         ("w.pth", LFS, "git-lfs pointer"),
         ("w.onnx", ONNX, "ok"),

@@ -15,8 +15,9 @@ torch = pytest.importorskip("torch", reason="PyTorch (extra 'torch') is not inst
 from safetensors.torch import save_file  # noqa: E402
 
 from liveportrait.networks import NAMES, build_network  # noqa: E402
-from liveportrait.networks.loading import find_checkpoints, load_network, read_checkpoint  # noqa: E402
-from models.registry import ModelError  # noqa: E402
+from liveportrait.networks.loading import find_checkpoints, load_network, load_networks, read_checkpoint  # noqa: E402
+from models.registry import ModelError, ModelFile, ModelSpec  # noqa: E402
+from models.weights import RECORD, record  # noqa: E402
 
 LIP = "retarget_mouth"
 
@@ -155,6 +156,37 @@ def test_lfs_pointer(tmp_path):
     path = tmp_path / "warping_module.pth"
     path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 182180086\n")
     refused("warping_module", path, "Git LFS pointer.*git lfs pull")
+
+
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
+def test_a_flipped_bit_is_noticed(share, lip, tmp_path):
+    """torch reads such a file without a word; the archive's checksums tell."""
+    path = saved(tmp_path / "s.pth", {LIP: lip})
+    data = bytearray(path.read_bytes())
+    data[int(share * len(data))] ^= 1
+    path.write_bytes(data)
+    refused("lip", path, "damaged")
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_an_installed_file_that_changed_since_it_came_in_is_refused(suffix, lip, tmp_path, monkeypatch):
+    monkeypatch.setenv("PORTRAIT_MODELS", str(tmp_path))
+    file = ModelFile(f"own/stitching{suffix}")
+    monkeypatch.setattr("models.registry.list_models", lambda *_: ["own/lip"])
+    monkeypatch.setattr("models.weights.get_model", lambda _: ModelSpec("own/lip", "", (file,), "MIT", True, ""))
+    path = tmp_path / file.name
+    path.parent.mkdir()
+    write = save_file if suffix == ".safetensors" else torch.save
+    write(lip, path)
+    load_networks({"lip": path}, convert=True)
+    record(file)
+    assert (tmp_path / RECORD).is_file()
+    lip["mlp.2.weight"] = lip["mlp.2.weight"] + 1
+    write(lip, path)
+    with pytest.raises(ModelError, match="changed since it came in"):
+        load_networks({"lip": path}, convert=True)
+    record(file)
+    load_networks({"lip": path}, convert=True)
 
 
 @pytest.mark.parametrize("share", [0.02, 0.5, 0.98])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import platform
 import shutil
@@ -10,16 +9,16 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from app import environment
 from app.errors import AppError
 
 Status = Literal["ok", "warning", "missing", "info"]
 
 BASE: Final = (
-    "numpy", "av", "imageio", "pillow", "onnxruntime", "PySide6-Essentials", "typer", "rich", "pydantic",
+    "numpy", "av", "imageio", "pillow", "typer", "rich", "pydantic",
     "platformdirs", "huggingface-hub",
 )  # fmt: skip
 EXTRAS: Final = {
@@ -27,8 +26,6 @@ EXTRAS: Final = {
     "tensorrt": "tensorrt", "openvino": "openvino",
     "insightface": "insightface", "pyvirtualcam": "vcam", "sounddevice": "mic", "ray": "cluster",
 }  # fmt: skip
-OPENCV: Final = ("opencv-python-headless", "opencv-python", "opencv-contrib-python-headless", "opencv-contrib-python")
-ONNXRUNTIME: Final = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-directml", "onnxruntime-openvino")
 
 
 @dataclass(frozen=True)
@@ -82,14 +79,15 @@ def _program() -> Iterator[Finding]:
 def _packages() -> Iterator[Finding]:
     for name in BASE:
         version = _version(name)
-        if version is None and name == "onnxruntime":
-            continue  # one of its variants may take its place, see below
-        missing = f"pip install {name}"
+        missing = f"{environment.pip_command()} {environment.bounded(name)}"
         yield Finding(
             "Packages", name, "ok" if version else "warning", version or "not installed", "" if version else missing
         )
-    yield from _one_of("OpenCV", OPENCV, "cv2")
-    yield from _one_of("ONNX Runtime", ONNXRUNTIME, "onnxruntime")
+    for rivals in environment.RIVALS:
+        yield _one_of(rivals)
+    qt = _version(environment.QT)
+    hint = "" if qt else f"Only the window needs it: {environment.qt_install()}"
+    yield Finding("Packages", environment.QT, "ok" if qt else "missing", qt or "not installed", hint)
     if _version("opencv-python") or _version("opencv-contrib-python"):
         yield Finding(
             "Packages", "OpenCV variant", "info", "this wheel brings its own copy of Qt",
@@ -101,23 +99,24 @@ def _packages() -> Iterator[Finding]:
         yield Finding("Optional packages", name, "ok" if version else "missing", version or "not installed", hint)
 
 
-def _one_of(title: str, names: tuple[str, ...], module: str) -> Iterator[Finding]:
+def _one_of(rivals: environment.Rivals) -> Finding:
     """Packages that install the same module: exactly one of them should be there."""
-    there = [f"{name} {_version(name)}" for name in names if _version(name)]
+    there = [f"{name} {_version(name)}" for name in rivals.installed()]
+    why = environment.broken(rivals)
     if not there:
-        yield Finding("Packages", title, "warning", "not installed", f"pip install {names[0]}")
-    elif len(there) > 1:
-        yield Finding(
-            "Packages", title, "warning", f"{' and '.join(there)} are both installed and overwrite each other",
-            f"Uninstall all of them, then install one: pip install {names[0]}",
-        )  # fmt: skip
-    else:
-        try:
-            importlib.import_module(module)
-        except (ImportError, OSError) as error:
-            yield Finding("Packages", title, "warning", f"{there[0]} can't be loaded: {error}", "Install it again.")
-        else:
-            yield Finding("Packages", title, "ok", there[0])
+        return Finding("Packages", rivals.title, "warning", "not installed", rivals.repair())
+    if len(there) > 1:
+        value = f"{' and '.join(there)} are both installed and overwrite each other" + (f"; {why}" if why else "")
+        return Finding("Packages", rivals.title, "warning", value, f"Keep one: {rivals.repair()}")
+    if why:
+        return Finding(
+            "Packages",
+            rivals.title,
+            "warning",
+            f"{there[0]} can't be used: {why}",
+            f"Install it again: {rivals.repair()}",
+        )
+    return Finding("Packages", rivals.title, "ok", there[0])
 
 
 def _engines(tune: bool = False) -> Iterator[Finding]:
@@ -221,10 +220,7 @@ def _settings(own: Path) -> Iterator[Finding]:
 
 
 def _version(name: str) -> str | None:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
+    return environment.version(name)
 
 
 CHECKS: Final[tuple[tuple[str, Callable[[], Iterator[Finding]]], ...]] = (

@@ -5,12 +5,14 @@ from __future__ import annotations
 import importlib
 import re
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import typer
 
 from app.cli.flags import command, make_app, switch, text_flag
+from app.environment import qt_install
 from app.errors import MissingError, UsageError
 
 app = make_app("Open the window: portraits, drivers, sliders, live and rendered output.")
@@ -18,7 +20,12 @@ PANEL = "Window"
 
 
 def gui(values: Mapping[str, Any]) -> int:
-    """Run the verb; 6 if there is no display."""
+    """Run the verb; 6 if there is no display or no PySide6."""
+    if find_spec("PySide6") is None:
+        raise MissingError(
+            "The window needs PySide6, which is not installed; the command line works without it.",
+            f"Install it: {qt_install()}",
+        )
     try:
         window: Any = importlib.import_module("app.gui.main")
     except ImportError as error:

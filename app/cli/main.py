@@ -31,6 +31,8 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
 }
 INTERRUPTED: Final = 130  # what typer returns after Ctrl-C
 DEFAULT_VERB: Final = "app.cli.animate"
+# those that load OpenCV and ONNX Runtime to draw, and therefore say if these are installed twice
+DRAWING: Final = (DEFAULT_VERB, "app.cli.batch", "app.cli.live", "app.cli.edit", "app.cli.gui")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -90,6 +92,11 @@ def _translated(error: BaseException, *, debug: bool) -> AppError:
         return AppError(
             "There is not enough memory for this picture or clip.", "Close other programs or use a smaller one."
         )
+    if isinstance(error, (ImportError, AttributeError)):
+        from app.environment import explain
+
+        if (known := explain(error)) is not None:
+            return known
     if isinstance(error, OSError):
         from app.media.files import reason
 
@@ -129,6 +136,11 @@ def run(arguments: list[str]) -> int:
     if module == DEFAULT_VERB and (not rest or {"-h", "--help"} & set(flags)):
         say(importlib.import_module(module).help_text())
         return int(ExitCode.OK if rest else ExitCode.USAGE)
+    if module in DRAWING and not {"-h", "--help"} & set(flags):
+        from app.environment import clashes
+
+        for text in clashes():
+            complain(text, "warning")
     return invoke(command, name, rest)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app import doctor
+from app import doctor, environment
 from app.errors import ExitCode
 from app.media.images import read_image
 from app.media.reader import open_clip
@@ -139,7 +139,7 @@ def test_doctor(run_cli: Callable) -> None:
 def test_doctor_sees_what_is_in_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
     real = metadata.version
     both = {"opencv-python": "4.10", "opencv-python-headless": "4.10", "onnxruntime-gpu": "1.20"}
-    monkeypatch.setattr(doctor.metadata, "version", lambda name: both.get(name) or real(name))
+    monkeypatch.setattr(environment.metadata, "version", lambda name: both.get(name) or real(name))
     findings = {f.name: f for f in doctor.examine()}
     assert findings["OpenCV"].status == "warning"
     assert "overwrite each other" in findings["OpenCV"].value

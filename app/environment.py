@@ -1,0 +1,160 @@
+"""Distributions that overwrite each other, parts that are missing or broken, and the commands that mend them."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import sys
+from dataclasses import dataclass
+from importlib import metadata
+from importlib.util import find_spec
+from typing import Any, Final
+
+from app.errors import AppError, MissingError
+
+
+@dataclass(frozen=True)
+class Rivals:
+    """Distributions that install the same module, of which one alone may be installed.
+
+    Attributes:
+        module: What is imported.
+        title: Its name in texts.
+        names: The distributions, the one of the base installation first.
+        probe: Name that a working module has.
+        harm: What happens while several are installed.
+    """
+
+    module: str
+    title: str
+    names: tuple[str, ...]
+    probe: str
+    harm: str
+
+    def installed(self) -> list[str]:
+        """Those that are there."""
+        return [name for name in self.names if version(name)]
+
+    def keep(self) -> str:
+        """The one that should stay: a headless OpenCV, the ONNX Runtime that was added to that of the base."""
+        there = self.installed()
+        if self.module == "cv2":
+            contrib = any("contrib" in name for name in there)
+            return "opencv-contrib-python-headless" if contrib else "opencv-python-headless"
+        return next((name for name in there if name != self.names[0]), self.names[0])
+
+    def repair(self) -> str:
+        """One command line after which exactly one of them is installed and whole."""
+        there = self.installed()
+        install = f"{pip_command()} {bounded(self.keep())}"
+        return f"{pip_command('uninstall')} {' '.join(there)} && {install}" if there else install
+
+
+OPENCV: Final = Rivals(
+    "cv2", "OpenCV",
+    ("opencv-python-headless", "opencv-python", "opencv-contrib-python-headless", "opencv-contrib-python"),
+    "cvtColor", "the window may not open, and taking one away breaks the other",
+)  # fmt: skip
+ONNXRUNTIME: Final = Rivals(
+    "onnxruntime", "ONNX Runtime",
+    ("onnxruntime", "onnxruntime-gpu", "onnxruntime-directml", "onnxruntime-openvino"),
+    "InferenceSession", "the one installed last runs, perhaps without the card, and taking one away breaks the other",
+)  # fmt: skip
+RIVALS: Final = (OPENCV, ONNXRUNTIME)
+# module -> distribution of the base installation, where the names differ
+DISTRIBUTIONS: Final = {"cv2": "opencv-python-headless", "PIL": "pillow", "huggingface_hub": "huggingface-hub"}
+BASE_MODULES: Final = (
+    "PIL", "av", "cv2", "huggingface_hub", "imageio", "numpy", "onnxruntime", "platformdirs", "pydantic", "rich",
+    "tomli", "typer",
+)  # fmt: skip
+QT: Final = "PySide6-Essentials"
+
+
+def version(name: str) -> str | None:
+    """Version of a distribution, or None where it is not installed."""
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def pip_command(verb: str = "install") -> str:
+    """How packages of this very environment are changed from a shell: with pip, or with uv where that made it.
+
+    Args:
+        verb: "install" or "uninstall"; the latter doesn't ask back.
+    """
+    python = f'"{sys.executable}"' if " " in sys.executable else sys.executable or "python"
+    if find_spec("pip") is not None:
+        return f"{python} -m pip {verb}" + (" -y" if verb == "uninstall" else "")
+    return f"uv pip {verb} --python {python}"
+
+
+def clashes() -> list[str]:
+    """One sentence for each module that several installed distributions share, with the command that mends it."""
+    found = []
+    for rivals in RIVALS:
+        there = rivals.installed()
+        if len(there) > 1:
+            found.append(f"{' and '.join(there)} are both installed: {rivals.harm}. Keep one: {rivals.repair()}")
+    return found
+
+
+def broken(rivals: Rivals) -> str:
+    """Why a shared module can't be used, or empty; an uninstalled rival leaves a folder without the files in it."""
+    try:
+        module: Any = importlib.import_module(rivals.module)
+    except (ImportError, OSError) as error:
+        return str(error)
+    if not hasattr(module, rivals.probe):
+        return f"files of {rivals.module} are missing"
+    return ""
+
+
+def explain(error: BaseException) -> AppError | None:
+    """What an import that failed means for the installation, or None if it is not about a package of the base.
+
+    Args:
+        error: Any exception, also an AttributeError of a module that has lost its files.
+    """
+    if isinstance(error, AttributeError):
+        module = str(getattr(error.obj, "__name__", "")) if hasattr(error, "obj") else ""
+    elif isinstance(error, ImportError):
+        module = error.name or ""
+    else:
+        return None
+    top = module.partition(".")[0]
+    for rivals in RIVALS:
+        if top == rivals.module and (why := broken(rivals)):
+            return MissingError(f"{rivals.title} can't be used ({why}).", f"Install it again: {rivals.repair()}")
+    if top == "PySide6":
+        return MissingError("The window needs PySide6, which is not installed.", f"Install it: {qt_install()}")
+    if top in BASE_MODULES and isinstance(error, ImportError):
+        name = DISTRIBUTIONS.get(top, top)
+        there = version(name)
+        state = f"{name} {there} does not fit or is damaged ({error})" if there else f"{name} is not installed"
+        return MissingError(f"{state}.", f"Install it again: {pip_command()} --force-reinstall {bounded(name)}")
+    return None
+
+
+def qt_install() -> str:
+    """The command that brings what the window needs."""
+    return f"{pip_command()} {bounded(QT)}"
+
+
+def bounded(name: str) -> str:
+    """A distribution with the versions that this program asks for, quoted for a shell."""
+    try:
+        wanted = metadata.requires("portrait-animate") or []
+    except metadata.PackageNotFoundError:  # run from a folder without being installed
+        return name
+    for text in wanted:
+        requirement, _, marker = text.partition(";")
+        found = re.match(r"[A-Za-z0-9._-]+", requirement.strip())
+        if found is None or found.group(0).lower().replace("_", "-") != name.lower():
+            continue
+        limit = re.search(r"python_version (<|>=) '3\.(\d+)'", marker.replace('"', "'"))
+        if limit is not None and (limit.group(1) == "<") != (sys.version_info < (3, int(limit.group(2)))):
+            continue  # PySide6 has one line for each range of Python versions
+        return f'"{name}{requirement.strip()[found.end() :]}"'
+    return name

@@ -85,6 +85,7 @@ def test_wheel_carries_all_modules_and_nothing_else(wheel: zipfile.ZipFile) -> N
         for path in (ROOT / folder).rglob("*.py")
     }  # fmt: skip
     assert modules <= inside
+    assert {"app/py.typed", "liveportrait/py.typed", "models/py.typed"} <= inside  # type checkers read the annotations
     assert not [name for name in inside if "__pycache__" in name or name.endswith(".tmp")]
 
 

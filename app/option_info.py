@@ -150,6 +150,8 @@ class OptionInfo:
             return local_name(value, label) if value.lower().startswith("file:") else value
         if self.name in READ or (self.name == "detector" and is_address(value)):
             return _read(value, label)
+        if self.name in WRITTEN and value == STANDARD:
+            raise UsageError(f"{label}: standard output can't be used here.", "Name a file.")
         return local_name(value, label) if self.name in WRITTEN else value
 
 

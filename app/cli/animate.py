@@ -7,15 +7,17 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app.cli.flags import argument, command, make_app, metavar, option_flag, switch, text_flag
 from app.cli.help import option_sections, render_help
 from app.cli.main import VERBS
-from app.cli.output import choose_sink, close_pipe, complain, say, show_path
+from app.cli.output import choose_sink, close_pipe, complain, say, show_path, write
+from app.cli.streams import check_standard_output, read_standard_input
 from app.errors import ExitCode, UsageError
+from app.media.streams import STDOUT, shown
 from app.options import all_options
 from app.presets import BUILT_IN, resolve, to_toml
 
@@ -66,13 +68,20 @@ def help_text() -> str:
 
 def animate(values: Mapping[str, Any]) -> int:
     """Run the verb with the flags as typer read them."""
-    source, driving = _file(values["source"], "SOURCE"), _file(values["driving"], "DRIVING")
+    with ExitStack() as stack:
+        return _animate(values, stack)
+
+
+def _animate(values: Mapping[str, Any], stack: ExitStack) -> int:
+    names = _file(values["source"], "SOURCE"), _file(values["driving"], "DRIVING")
     given = {k: v for k, v in values.items() if v is not None and k not in NOT_OPTIONS}
     config = Path(values["config"]) if values["config"] else None
     resolved = resolve(given, preset=values["preset"] or "", config=config)
     if values["print_config"]:
         say(to_toml(resolved.options.values(), resolved.origins))
         return int(ExitCode.OK)
+    check_standard_output(resolved.options)
+    source, driving = read_standard_input(stack, *names)
     program = resolved.options.program
     from app.events import CancelToken, EventStream
     from app.render import Job, plan, render
@@ -90,12 +99,12 @@ def animate(values: Mapping[str, Any]) -> int:
     return conclude(report, events, json_lines=program.json_lines, quiet=program.quiet)
 
 
-def _file(text: str, what: str) -> Path:
+def _file(text: str, what: str) -> str:
     if not text:
         raise UsageError(f"{what} is empty; a file name is needed.")
     if text in VERBS and not Path(text).exists():
         raise UsageError(f"{text} is a command and not a file.", f"Write it first: animate {text} ...")
-    return Path(text)
+    return text
 
 
 @contextmanager
@@ -138,8 +147,9 @@ def _show_plan(plan: Plan, events: EventStream, json_lines: bool) -> int:
         return int(ExitCode.OK)
     frames = "" if plan.frames is None else f"{plan.frames} frames, "
     rate = f"{plan.rate} frames/s, " if plan.rate else ""
+    place = show_path(shown(plan.output))
     say(
-        f"Would write {show_path(plan.output)} ({plan.size[0]}x{plan.size[1]}, {frames}{rate}sound: {plan.audio}) "
+        f"Would write {place} ({plan.size[0]}x{plan.size[1]}, {frames}{rate}sound: {plan.audio}) "
         f"with the {plan.engine} engine on {plan.device}."
     )
     if plan.side_by_side is not None:
@@ -159,7 +169,10 @@ def conclude(report: RenderReport, events: EventStream, *, json_lines: bool, qui
         done = f"{report.frames} frames, {report.fps:.1f} frames/s"
         if report.frames == 1:
             done = f"1 picture, {report.seconds:.1f} s"
-        say(f"Wrote {show_path(report.output)} ({done}).")
+        if report.output == STDOUT:
+            write(sys.stderr, f"Wrote standard output ({done}).\n")
+        else:
+            say(f"Wrote {show_path(report.output)} ({done}).")
         if report.side_by_side is not None:
             say(f"Wrote {show_path(report.side_by_side)}.")
     return int(report.exit_code)
@@ -173,4 +186,4 @@ def _parameters() -> list[inspect.Parameter]:
     return [*(argument(*a) for a in ARGUMENTS), *(option_flag(info) for info in all_options()), *extra]
 
 
-command(app, _parameters(), animate)
+command(app, _parameters(), animate, standard=("source", "driving"))

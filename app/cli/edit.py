@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from app.cli.flags import argument, command, make_app, option_flag, switch, text_flag
 from app.cli.output import choose_sink
+from app.cli.streams import check_standard_output, read_standard_input
 from app.errors import ExitCode, UsageError
 from app.options import all_options
 from app.presets import resolve
@@ -46,7 +48,9 @@ def edit(values: Mapping[str, Any]) -> int:
     if values["official"] and values["crop_scale"] is None:
         values = {**values, "crop_scale": OFFICIAL_SCALE}
     options = shared_options(values)
-    return run_edit(Path(values["source"]), options, expression, None)
+    with ExitStack() as stack:
+        (source,) = read_standard_input(stack, values["source"])
+        return run_edit(source, options, expression, None)
 
 
 def shared_options(values: Mapping[str, Any]) -> RenderOptions:
@@ -66,6 +70,7 @@ def run_edit(source: Path, options: RenderOptions, expression: Expression | None
     from app.render.edit import render_pose
     from app.render.job import Job
 
+    check_standard_output(options)
     program = options.program
     sink = choose_sink(json_lines=program.json_lines, quiet=program.quiet)
     events, token = EventStream(sink), CancelToken()
@@ -125,5 +130,6 @@ command(
         DEBUG,
     ],
     edit,
+    standard=("source",),
     help=edit.__doc__,
 )

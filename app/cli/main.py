@@ -54,7 +54,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if "--debug" in flags and not isinstance(error, (KeyboardInterrupt, MemoryError)):
             _show_traceback()
         known = error if isinstance(error, AppError) else _translated(error, debug="--debug" in flags)
-        report(known, as_json="--json" in flags)
+        if known.message:  # a reader that has gone needs no word
+            report(known, as_json="--json" in flags)
         return int(known.exit_code)
     finally:
         _flush()

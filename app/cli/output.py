@@ -19,9 +19,20 @@ CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # a terminal obeys them
 QUIET_SECONDS = 10.0  # between two progress lines when nobody looks at a terminal
 
 
+_CALLED: dict[str, str] = {}
+
+
+def call_it(path: object, name: str) -> None:
+    """Call a scratch file by what it stands for in all that is printed."""
+    _CALLED[str(path)] = name
+
+
 def show_path(path: object) -> str:
     """A file name that any output takes: control characters and bytes that are no text are shown as escapes."""
-    text = str(path).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    text = str(path)
+    for scratch, name in _CALLED.items():
+        text = text.replace(scratch, name)
+    text = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     return CONTROL.sub(lambda match: match.group(0).encode("unicode_escape").decode("ascii"), text)
 
 
@@ -68,7 +79,10 @@ class JsonLines:
 
     def __call__(self, event: Event) -> None:
         """Show an event."""
-        write(sys.stdout, json.dumps(event.to_json(), ensure_ascii=True) + "\n")
+        text = json.dumps(event.to_json(), ensure_ascii=True)
+        for scratch, name in _CALLED.items():
+            text = text.replace(json.dumps(scratch)[1:-1], name)
+        write(sys.stdout, text + "\n")
 
     def close(self) -> None:
         """Nothing is held."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
+from contextlib import ExitStack
 from typing import Any, Final
 
 from app.cli.edit import DEBUG, HELP, USED, run_edit, shared_options
 from app.cli.flags import argument, command, make_app, option_flag, text_flag
+from app.cli.streams import read_standard_input
 from app.errors import UsageError
 from app.options import all_options
 
@@ -21,7 +22,9 @@ def retouch(values: Mapping[str, Any]) -> int:
     from app.render.edit import Lips
 
     ratio = _ratio(values["lips"])
-    return run_edit(Path(values["source"]), shared_options(values), None, Lips(ratio))
+    with ExitStack() as stack:
+        (source,) = read_standard_input(stack, values["source"])
+        return run_edit(source, shared_options(values), None, Lips(ratio))
 
 
 def _ratio(text: str | None) -> float | None:
@@ -59,5 +62,6 @@ command(
         DEBUG,
     ],
     retouch,
+    standard=("source",),
     help=retouch.__doc__,
 )

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from app.cli.flags import argument, command, make_app, option_flag, switch
 from app.cli.output import choose_sink, complain, say, show_path
+from app.cli.streams import read_standard_input
 from app.errors import ExitCode
 from app.options import find_option
 from app.presets import resolve
@@ -29,10 +31,16 @@ app = make_app("Keep the motion of a clip as a small file that can drive any sou
 
 def make(values: Mapping[str, Any]) -> int:
     """Read the motion of DRIVING into a .motion file."""
+    with ExitStack() as stack:
+        return _make(values, stack)
+
+
+def _make(values: Mapping[str, Any], stack: ExitStack) -> int:
     from app.cli.animate import stop_on_signals
     from app.events import CancelToken, Event, EventStream
     from app.render.template import make_template
 
+    (driving,) = read_standard_input(stack, values["driving"])
     given = {name: values[name] for name in MAKE_OPTIONS if values[name] is not None}
     options = resolve(given).options
     program = options.program
@@ -40,7 +48,7 @@ def make(values: Mapping[str, Any]) -> int:
     events, token = EventStream(sink), CancelToken()
     try:
         with stop_on_signals(token):
-            report = make_template(Path(values["driving"]), options, events, token)
+            report = make_template(driving, options, events, token)
     finally:
         sink.close()
     if program.json_lines:
@@ -83,6 +91,7 @@ command(
         DEBUG,
     ],
     make,
+    standard=("driving",),
     name="make",
     help=make.__doc__,
 )

@@ -385,7 +385,9 @@ class _Resolver:
         else:
             template, base = find_option("output").check(one.output), one.base
         if template == STANDARD:
-            raise UsageError(f"{where}: output: the results of batches can't go to standard output.", "Name a file.")
+            raise UsageError(
+                f"{where or '--output'}: the results of batches can't go to standard output.", "Name a file."
+            )
         own = {
             "source_folder": source.parent.name,
             "driving_folder": driving.parent.name,

@@ -17,6 +17,7 @@ from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from app.errors import UsageError
 from app.media import container as containers
 from app.media.audio import AudioSource, AudioTrack
+from app.media.streams import FRAGMENTS, Pipe
 
 FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 ALLOWED = {
@@ -166,7 +167,7 @@ class VideoSink:
 
     def __init__(
         self,
-        target: Path,
+        target: Path | Pipe,
         form: str,
         encoder: Encoder,
         size: tuple[int, int],
@@ -188,7 +189,10 @@ class VideoSink:
         self._first: tuple[int, int] | None = None  # pts and dts of the first packet
         self._track: AudioTrack | None = None
         options = {"movflags": "+faststart"} if form in ("mp4", "mov") else {}
-        self._container = av.open(containers.url(target), "w", format=form, options=options)
+        if isinstance(target, Pipe):
+            options = FRAGMENTS
+        place: Any = target if isinstance(target, Pipe) else containers.url(target)
+        self._container = av.open(place, "w", format=form, options=options)
         try:
             self._stream = self._add_stream(encoder, form, rate)
             self._lead = Fraction(0)

@@ -16,6 +16,7 @@ from app.errors import UsageError
 from app.media import container as containers
 from app.media import files, images
 from app.media.images import Color
+from app.media.streams import Pipe
 
 PATTERN = re.compile(r"%0?(\d*)d")
 GIF_UNIT = Fraction(1, 100)
@@ -26,7 +27,7 @@ CLEAR = 255  # palette index of clear pixels
 class GifSink:
     """Animated GIF with a palette of its own for each frame."""
 
-    def __init__(self, target: Path, size: tuple[int, int], rate: Fraction, alpha: bool) -> None:
+    def __init__(self, target: Path | Pipe, size: tuple[int, int], rate: Fraction, alpha: bool) -> None:
         self.notes: list[str] = []
         self.frames = 0
         self._alpha = alpha
@@ -34,7 +35,8 @@ class GifSink:
         self._last: int | None = None
         self._left_out = 0
         self._held: Any = None
-        self._container = av.open(containers.url(target), "w", format="gif", options={"loop": "0"})
+        place: Any = target if isinstance(target, Pipe) else containers.url(target)
+        self._container = av.open(place, "w", format="gif", options={"loop": "0"})
         stream: Any = self._container.add_stream("gif", rate=rate)
         stream.width, stream.height, stream.pix_fmt = *size, "pal8"
         stream.time_base = stream.codec_context.time_base = GIF_UNIT

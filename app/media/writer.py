@@ -19,6 +19,7 @@ from app.media.audio import AudioSource
 from app.media.images import WHITE, Color, flatten
 from app.media.pictures import members
 from app.media.stillsinks import PATTERN, GifSink, SequenceSink, StillSink, numbered, sequence_pattern
+from app.media.streams import STDOUT, Pipe
 
 Codec = Literal["auto", "h264", "hevc", "av1", "vp9", "prores", "gif", "png"]
 Sink = encode.VideoSink | GifSink | SequenceSink | StillSink
@@ -130,6 +131,7 @@ class ClipWriter:
         overwrite: Whether an existing file may be replaced.
         background: Colour under clear parts where the output has no alpha.
         inputs: Files that are read meanwhile, which the output must not replace.
+        pipe: Write the bytes there while they are made, as fragments, and no file: ``path`` only names the format.
 
     Attributes:
         notes: Sentences about what was adapted: padding, sound encoded anew, transparency laid on a colour.
@@ -155,7 +157,9 @@ class ClipWriter:
         overwrite: bool = False,
         background: Color = WHITE,
         inputs: Iterable[str | Path] = (),
+        pipe: Pipe | None = None,
     ) -> None:
+        self._pipe = pipe
         self.path = Path(path)
         self.size = size
         self.notes: list[str] = []
@@ -174,22 +178,32 @@ class ClipWriter:
             raise UsageError(f"The quality is {quality}.", "It goes from 0 to 100.")
         self._overwrite = overwrite
         sources = [*inputs, *([audio.path] if audio is not None else [])]
-        kind = check_clip(self.path, codec, alpha, overwrite, sources)
+        if pipe is None:
+            kind = check_clip(self.path, codec, alpha, overwrite, sources)
+        else:
+            kind = clip_kind(self.path, codec, alpha)
         self._spread = kind == "sequence" and sequence_pattern(self.path) == self.path
         self._named = self.path  # what else the result may be called
         if self._spread:
             self._named = self.path.with_name(PATTERN.sub("", self.path.stem).rstrip("._- ") or "pictures")
-        self._temporary = files.scratch_name(self._named)
+        self._temporary = files.scratch_name(self._named) if pipe is None else self.path
         if audio is not None and audio.present and kind != "video":
             self.notes.append(f"{self.path.name} holds no sound.")
         try:
             self._sink = self._open(kind, codec, quality, hardware, time_base, audio)
         except AppError:
-            files.remove(self._temporary)
+            self._remove()
             raise
         except FAILURES as error:
+            self._remove()
+            raise self._failure(error) from error
+
+    def _remove(self) -> None:
+        if self._pipe is None:
             files.remove(self._temporary)
-            raise files.write_error(self.path, error) from error
+
+    def _failure(self, error: BaseException, path: Path | None = None) -> AppError:
+        return files.write_error(path or self.path, error) if self._pipe is None else self._pipe.error(error)
 
     # ---- set-up -----------------------------------------------------------------------------------------------------
     def _open(
@@ -204,7 +218,7 @@ class ClipWriter:
         alpha = self._keeps_alpha
         if kind == "gif":
             self.encoder = "gif"
-            return GifSink(self._temporary, self.size, self._rate, alpha)
+            return GifSink(self._pipe or self._temporary, self.size, self._rate, alpha)
         if kind == "sequence":
             self.encoder = "png"
             return SequenceSink(self._temporary, sequence_pattern(self.path), quality, alpha, self._background)
@@ -226,7 +240,9 @@ class ClipWriter:
                 )
         encoder = encode.find_encoder(codec, (width, height), quality, hardware, alpha)
         self.encoder = encoder.name
-        return encode.VideoSink(self._temporary, form, encoder, (width, height), self._rate, time_base, audio)
+        return encode.VideoSink(
+            self._pipe or self._temporary, form, encoder, (width, height), self._rate, time_base, audio
+        )
 
     # ---- work -------------------------------------------------------------------------------------------------------
     @property
@@ -276,7 +292,7 @@ class ClipWriter:
             raise
         except FAILURES as error:
             self._discard()
-            raise files.write_error(self.path, error) from error
+            raise self._failure(error) from error
 
     def finish(self, end: Fraction | None = None) -> Path:
         """Complete the file and give it its name.
@@ -305,6 +321,8 @@ class ClipWriter:
 
     def _taken(self) -> bool:
         """Whether the name, free at the start, belongs to somebody else by now."""
+        if self._pipe is not None:
+            return False
         if isinstance(self._sink, SequenceSink):
             there = numbered(sequence_pattern(self.path)).values()
             return any(outnames.special(path) for path in there) if self._overwrite else bool(there)
@@ -324,7 +342,7 @@ class ClipWriter:
         if not keep or not self.frames:
             self._discard()
             return None
-        target = files.partial_name(self._named)
+        target = files.partial_name(self._named) if self._pipe is None else STDOUT
         self._complete(target, None)
         return target
 
@@ -337,13 +355,13 @@ class ClipWriter:
                 self._sink.move(target.parent if spread else target, spread)
                 if target == self.path:
                     self.notes += self._left_over()
-            else:
+            elif self._pipe is None:
                 files.sync(self._temporary)
                 os.replace(self._temporary, target)
             self._state = "done"
         except FAILURES as error:
             self._discard()
-            raise files.write_error(target, error) from error
+            raise self._failure(error, target) from error
         self.notes += self._sink.notes
         self._sink.notes = []
 
@@ -360,7 +378,7 @@ class ClipWriter:
         self._state = "done"
         with contextlib.suppress(*FAILURES):
             self._sink.close()
-        files.remove(self._temporary)
+        self._remove()
 
     def __enter__(self) -> ClipWriter:
         return self

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from app.addresses import address_error, is_address
+from app.addresses import STANDARD, address_error, is_address
 from app.errors import CancelledError, MediaError, UsageError
 from app.expressions import expression_from
 from app.media.audio import AudioSource
 from app.media.outnames import check_name
 from app.media.reader import ClipReader, open_clip
+from app.media.streams import STDOUT, shown, stream_name
 from app.media.writer import check_clip, check_picture
 from app.options import parse_rate
 from app.render.job import (
@@ -130,6 +131,10 @@ def edit_path(job: Job, *, moving: bool, alpha: bool, word: str) -> Path:
     keeps = own in ((".png", ".webp") if alpha else (".png", ".jpg", ".jpeg", ".webp"))
     ending = ENDINGS.get(job.options.output.codec, ".mp4") if moving else own if keeps else ".png"
     default = default_name(f"{{source}}--{word}", fields, ending)
+    if wanted == STANDARD:
+        if moving:
+            stream_name(job.options.output.codec)
+        return STDOUT
     if is_address(wanted):
         raise address_error(wanted, "--output")
     path = Path(wanted) if wanted else Path(default)
@@ -220,7 +225,7 @@ def _write(
     lead: Scene | None,
 ) -> RenderReport:
     info = reader.info
-    picture = output.suffix.lower() in STILL_SUFFIXES and not is_numbered(job)
+    picture = output.suffix.lower() in STILL_SUFFIXES and not is_numbered(job) if output != STDOUT else lead is None
     first = next(scenes, None)
     if first is None:
         raise MediaError(f"{job.source} holds no picture.")
@@ -248,7 +253,7 @@ def _write(
             count, kept = outputs.frames, outputs.abort(keep=True)
             if kept is None:
                 raise CancelledError("Stopped; nothing was written.") from None
-            text = f"Stopped after {count} frames; what was rendered is in {kept}."
+            text = f"Stopped after {count} frames; what was rendered is in {shown(kept)}."
             return RenderReport(
                 "cancelled", kept, frames=count, source_lost=lost, seconds=0.0, message=text, **common
             )  # fmt: skip

@@ -13,6 +13,7 @@ from app.errors import MissingError, UsageError
 from app.expressions import expression_from
 from app.media.audio import AudioSource
 from app.media.reader import open_clip
+from app.media.streams import STDOUT, stream_name
 from app.media.timeline import output_duration, sample_times, turning_times
 from app.media.writer import check_clip, check_picture
 from app.options import notes_on, parse_rate
@@ -221,6 +222,8 @@ class Inputs:
     @property
     def one_picture(self) -> bool:
         """Whether the output holds one picture (and is no clip of one frame)."""
+        if self.output == STDOUT:
+            return self.still_result and self.job.options.output.codec in ("auto", "png")
         return self.still_result and self.output.suffix.lower() in STILL_SUFFIXES and not is_numbered(self.job)
 
     def files(self) -> tuple[Path, ...]:
@@ -247,6 +250,15 @@ class Inputs:
         self.output = self.job.target or output_path(
             self.job, still=self.still_result, alpha=self.source.info.has_alpha, engine=self.job.options.program.engine
         )
+        self.comparison: Path | None = None
+        if self.output == STDOUT:
+            if options.side_by_side:
+                raise UsageError(
+                    "--side-by-side writes a second file, which can't go to standard output.", "Name both."
+                )
+            if not self.one_picture:
+                stream_name(options.codec)
+            return
         if self.output.suffix.lower() in STILL_SUFFIXES and not self.still_result and not is_numbered(self.job):
             raise UsageError(
                 f"--output: {self.output} holds one picture and the result is a clip.",

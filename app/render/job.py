@@ -10,10 +10,11 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from app.addresses import address_error, is_address
+from app.addresses import STANDARD, address_error, is_address
 from app.errors import UsageError
 from app.media.files import write_error
 from app.media.outnames import check_name, check_plain
+from app.media.streams import STDOUT
 from app.options import RenderOptions
 
 if TYPE_CHECKING:
@@ -134,6 +135,8 @@ def output_path(job: Job, *, still: bool, alpha: bool, engine: str = "") -> Path
     wanted = job.options.output.output
     if not wanted:
         return Path(default)
+    if wanted == STANDARD:
+        return STDOUT
     filled = fill_name(wanted, fields)
     if is_address(filled):
         raise address_error(filled, "--output")

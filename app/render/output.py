@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from app.errors import AppError
-from app.media.images import flatten, image_format, write_image
+from app.media.images import encode, flatten, image_format, write_image
+from app.media.streams import STDOUT, Pipe, stream_name
 from app.media.writer import ClipWriter
 from app.options import parse_colour
 
@@ -28,7 +29,7 @@ class Target:
     """What is written.
 
     Attributes:
-        path: File of the result.
+        path: File of the result, or STDOUT.
         comparison: File of the comparison clip, or None.
         size: (width, height) of the result.
         rate: Frames per second.
@@ -52,14 +53,15 @@ class PictureWriter:
     """Writes one picture, with the interface of a clip writer; its name means nothing but itself.
 
     Args:
-        path: File; its ending chooses the format.
+        path: File, whose ending chooses the format; or STDOUT, which gets a PNG.
         quality: 0 to 100.
         background: Colour under clear parts where the format has no transparency.
         overwrite: Whether an existing file may be replaced.
     """
 
     def __init__(self, path: Path, quality: int, background: tuple[int, int, int], overwrite: bool) -> None:
-        image_format(path)
+        if path != STDOUT:
+            image_format(path)
         self.notes: list[str] = []
         self.frames = 0
         self._path, self._quality, self._overwrite = path, quality, overwrite
@@ -75,6 +77,13 @@ class PictureWriter:
         """Write the file."""
         assert self._picture is not None
         rgb, alpha = self._picture
+        if self._path == STDOUT:
+            pipe = Pipe()
+            try:
+                pipe.write(encode(rgb, alpha, "PNG", max(1, self._quality), self._background))
+            except OSError as error:
+                raise pipe.error(error) from error
+            return self._path
         return write_image(self._path, rgb, alpha, max(1, self._quality), self._background, self._overwrite)
 
     def abort(self, keep: bool = True) -> Path | None:
@@ -108,6 +117,10 @@ class Outputs:
             form = (options.quality, self._background, options.overwrite)
             self._main = PictureWriter(target.path, *form)
             self._comparison = PictureWriter(target.comparison, *form) if target.comparison else None
+            return
+        if target.path == STDOUT:
+            name = stream_name(options.codec)
+            self._main = ClipWriter(name, target.size, alpha=target.alpha, pipe=Pipe(), **common)
             return
         self._main = ClipWriter(target.path, target.size, alpha=target.alpha, **common)
         if target.comparison is not None:

@@ -12,6 +12,7 @@ from app.errors import AppError, CancelledError
 from app.events import CancelToken, EventStream
 from app.media.files import scratch_folder
 from app.media.reader import open_clip
+from app.media.streams import shown
 from app.render.driving import FaceFollower, read_driving
 from app.render.inputs import PARTS, Inputs
 from app.render.mix import Course, Driver, MotionMix
@@ -272,6 +273,6 @@ class Run:
             kept = outputs.abort(keep=True)
         if kept is None:
             raise CancelledError("Stopped; nothing was written.")
-        message = f"Stopped after {frames} frames; what was rendered is in {kept}."
+        message = f"Stopped after {frames} frames; what was rendered is in {shown(kept)}."
         report = self._report(frames)
         return replace(report, status="cancelled", output=kept, side_by_side=None, message=message)

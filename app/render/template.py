@@ -9,7 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from app.addresses import address_error, is_address
+from app.addresses import STANDARD, address_error, is_address
 from app.errors import CancelledError, ExitCode, MediaError, UsageError
 from app.media import files
 from app.media.outnames import check_name
@@ -226,6 +226,10 @@ def template_path(driving: Path, options: RenderOptions) -> Path:
     wanted, name = fill_name(options.output.output, fields), default_name("{driving}", fields, SUFFIX)
     if not wanted:
         return Path(name)
+    if wanted == STANDARD:
+        raise UsageError(
+            "--output: motion templates can't go to standard output.", f"Name a file that ends in {SUFFIX}."
+        )
     if is_address(wanted):
         raise address_error(wanted, "--output")
     path = Path(wanted)

@@ -20,6 +20,10 @@
    <translation>(„Ruhebild“: auto)</translation>
   </message>
   <message>
+   <source>--codec: numbered pictures can't go to standard output.</source>
+   <translation>--codec: Nummerierte Bilder können nicht auf die Standardausgabe.</translation>
+  </message>
+  <message>
    <source>--crop and --points both name the square.</source>
    <translation>--crop und --points nennen beide das Quadrat.</translation>
   </message>
@@ -48,6 +52,10 @@
    <translation>--output: ein einzelnes {0} in {1}.</translation>
   </message>
   <message>
+   <source>--output: motion templates can't go to standard output.</source>
+   <translation>--output: Bewegungsvorlagen können nicht auf die Standardausgabe.</translation>
+  </message>
+  <message>
    <source>--output: there is no field ({0}); known are {1}.</source>
    <translation>--output: es gibt kein Feld ({0}); bekannt sind {1}.</translation>
   </message>
@@ -70,6 +78,10 @@
   <message>
    <source>--points holds the face of an animal.</source>
    <translation>--points enthält das Gesicht eines Tiers.</translation>
+  </message>
+  <message>
+   <source>--side-by-side writes a second file, which can't go to standard output.</source>
+   <translation>--side-by-side schreibt eine zweite Datei, die nicht auf die Standardausgabe kann.</translation>
   </message>
   <message>
    <source>--start: the template has {0} from {1} s to {2} s.</source>
@@ -956,8 +968,8 @@
    <translation>{name} aus einem Ordner importieren</translation>
   </message>
   <message>
-   <source>Install it again.</source>
-   <translation>Neu installieren.</translation>
+   <source>Install it again: {0}</source>
+   <translation type="unfinished" />
   </message>
   <message>
    <source>Install it with: pip install pillow-heif, or export the photo as JPEG.</source>
@@ -994,6 +1006,10 @@
   <message>
    <source>Jobs that were not finished last time: {count}.</source>
    <translation>Aufträge, die beim letzten Mal nicht fertig wurden: {count}.</translation>
+  </message>
+  <message>
+   <source>Keep one: {0}</source>
+   <translation type="unfinished" />
   </message>
   <message>
    <source>Keep shoulders and picture border in place so that the animated head fits the untouched photo.</source>
@@ -1268,8 +1284,24 @@
    <translation>Nennen Sie eine Datei auf diesem Rechner.</translation>
   </message>
   <message>
+   <source>Name a file that ends in {0}.</source>
+   <translation>Nennen Sie eine Datei, die auf {0} endet.</translation>
+  </message>
+  <message>
+   <source>Name a file with -o.</source>
+   <translation>Nennen Sie mit -o eine Datei.</translation>
+  </message>
+  <message>
+   <source>Name a file.</source>
+   <translation>Nennen Sie eine Datei.</translation>
+  </message>
+  <message>
    <source>Name another file with --queue, or in the variable PORTRAIT_ANIMATE_QUEUE.</source>
    <translation>Eine andere Datei mit --queue oder in der Variablen PORTRAIT_ANIMATE_QUEUE nennen.</translation>
+  </message>
+  <message>
+   <source>Name both.</source>
+   <translation>Nennen Sie beide.</translation>
   </message>
   <message>
    <source>Name the square around it with --crop x,y,size, or take a picture that shows it larger.</source>
@@ -2356,10 +2388,6 @@
    <translation>Rückgängig</translation>
   </message>
   <message>
-   <source>Uninstall all of them, then install one: pip install {0}</source>
-   <translation>Alle deinstallieren, dann eines installieren: pip install {0}</translation>
-  </message>
-  <message>
    <source>Update the program, or save the file with this one.</source>
    <translation>Das Programm aktualisieren, oder die Datei mit diesem speichern.</translation>
   </message>
@@ -2904,6 +2932,10 @@
    <translation>Quelle</translation>
   </message>
   <message>
+   <source>standard output</source>
+   <translation>die Standardausgabe</translation>
+  </message>
+  <message>
    <source>starting</source>
    <translation>startet</translation>
   </message>
@@ -3008,10 +3040,6 @@
    <translation>{0} und {1} weitere</translation>
   </message>
   <message>
-   <source>{0} are both installed and overwrite each other</source>
-   <translation>{0} sind beide installiert und überschreiben einander</translation>
-  </message>
-  <message>
    <source>{0} came into being meanwhile.</source>
    <translation>{0} ist inzwischen entstanden.</translation>
   </message>
@@ -3026,10 +3054,6 @@
   <message>
    <source>{0} can't be listed: {1}.</source>
    <translation>{0} kann nicht aufgelistet werden: {1}.</translation>
-  </message>
-  <message>
-   <source>{0} can't be loaded: {1}</source>
-   <translation>{0} kann nicht geladen werden: {1}</translation>
   </message>
   <message>
    <source>{0} can't be reached or written: {1}.</source>
@@ -3054,6 +3078,10 @@
   <message>
    <source>{0} can't be used as a queue: {1}.</source>
    <translation>{0} kann nicht als Warteschlange dienen: {1}.</translation>
+  </message>
+  <message>
+   <source>{0} can't be used: {1}</source>
+   <translation type="unfinished" />
   </message>
   <message>
    <source>{0} can't be written: {1}.</source>
@@ -3268,10 +3296,6 @@
    <translation>{0} ist kein vollständiges Bild: {1}.</translation>
   </message>
   <message>
-   <source>{0} is not an https address.</source>
-   <translation>{0} ist keine https-Adresse.</translation>
-  </message>
-  <message>
    <source>{0} is not auto, first or a frame number counted from 0.</source>
    <translation>{0} ist weder auto noch first noch eine Bildnummer ab 0.</translation>
   </message>
@@ -3310,6 +3334,10 @@
   <message>
    <source>{0} is of version {1}, but this program reads up to version {2}.</source>
    <translation>{0} hat die Version {1}, aber dieses Programm liest nur bis Version {2}.</translation>
+  </message>
+  <message>
+   <source>{0} is set, so nothing is downloaded; unset it, or import {1} from a folder.</source>
+   <translation type="unfinished" />
   </message>
   <message>
    <source>{0} is the name of a clip, not of numbered pictures.</source>
@@ -3458,6 +3486,10 @@
   <message>
    <source>{0}: standard input is not read here.</source>
    <translation>{0}: Die Standardeingabe wird hier nicht gelesen.</translation>
+  </message>
+  <message>
+   <source>{0}: standard output can't be used here.</source>
+   <translation>{0}: Die Standardausgabe geht hier nicht.</translation>
   </message>
   <message>
    <source>{0}: the rate of a picture sequence must be above 0.</source>

@@ -1,0 +1,78 @@
+"""Standard output as the place of a result: a clip that is written while it is made, or a picture."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from app.addresses import STANDARD
+from app.errors import AppError, ExitCode, UsageError
+
+STDOUT: Final = Path(STANDARD)
+FORMATS: Final = {"gif": ".gif", "prores": ".mov"}  # the other codecs are written as MP4
+# Fragments of a second, whose index comes with them (ISO/IEC 14496-12, 8.8): players need not wait for the end.
+FRAGMENTS: Final = {
+    "movflags": "frag_keyframe+delay_moov+default_base_moof",
+    "frag_duration": "1000000",
+}
+
+
+class ReaderGoneError(AppError):
+    """Whoever read standard output has closed it: no fault, the work just ends."""
+
+    exit_code = ExitCode.CANCELLED
+
+    def __init__(self) -> None:
+        super().__init__("")
+
+
+class Pipe:
+    """The end of a pipe as FFmpeg writes to it: bytes in order, nothing is sought.
+
+    Args:
+        stream: Where the bytes go; standard output by default.
+    """
+
+    def __init__(self, stream: BinaryIO | None = None) -> None:
+        self._stream = stream if stream is not None else getattr(sys.stdout, "buffer", sys.stdout)
+        self.gone = False
+
+    def write(self, data: bytes) -> int:
+        """Write all of it.
+
+        Raises:
+            OSError: The disk behind a redirection is full, or the reader has gone (``gone`` is set then).
+        """
+        try:
+            self._stream.write(data)
+            self._stream.flush()
+        except OSError as error:
+            # Windows reports a closed pipe as an invalid argument.
+            self.gone = isinstance(error, BrokenPipeError) or (os.name == "nt" and error.errno == errno.EINVAL)
+            raise
+        return len(data)
+
+    def error(self, error: BaseException) -> AppError:
+        """The error to raise for a failure of the stream."""
+        from app.media.files import write_error
+
+        return ReaderGoneError() if self.gone else write_error("Standard output", error)
+
+
+def stream_name(codec: str) -> Path:
+    """Name whose ending stands for the format of a clip on standard output.
+
+    Raises:
+        UsageError: Numbered pictures are asked for.
+    """
+    if codec == "png":
+        raise UsageError("--codec: numbered pictures can't go to standard output.", "Name a file with -o.")
+    return Path("stdout").with_suffix(FORMATS.get(codec, ".mp4"))
+
+
+def shown(path: Path) -> str:
+    """The name of an output in a sentence."""
+    return "standard output" if path == STDOUT else str(path)

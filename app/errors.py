@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import IntEnum
 
 
@@ -40,6 +41,16 @@ class UsageError(AppError):
     """The options or names given can't be used as they are."""
 
     exit_code = ExitCode.USAGE
+
+
+def not_one_of(label: str, text: str, known: Sequence[str]) -> UsageError:
+    """The error for a word that is none of those that can stand there; it names the nearest one."""
+    from difflib import get_close_matches
+
+    near = get_close_matches(text, known, 1)
+    place = f"{label}: " if label else ""
+    shown = repr(text) if len(text) <= 80 else f"{text[:80]!r}..."
+    return UsageError(f"{place}{shown} is not one of {', '.join(known)}.", f"Did you mean {near[0]}?" if near else "")
 
 
 class MediaError(AppError):

@@ -9,11 +9,10 @@ import math
 import typing
 from collections.abc import Callable
 from dataclasses import Field, dataclass, fields
-from difflib import get_close_matches
 from typing import Any, Final, Literal, get_args, get_origin
 
 from app.addresses import STANDARD, is_address, local_name
-from app.errors import UsageError
+from app.errors import UsageError, not_one_of
 from app.values import (
     parse_colour,
     parse_crop,
@@ -125,11 +124,7 @@ class OptionInfo:
             except ValueError as error:
                 raise UsageError(f"{label}: {error}") from None
         if self.choices and value not in self.choices:
-            near = get_close_matches(value, self.choices, 1)
-            raise UsageError(
-                f"{label}: {shown(value)} is not one of {', '.join(self.choices)}.",
-                f"Did you mean {near[0]}?" if near else "",
-            )
+            raise not_one_of(label, value, self.choices)
         too_small = self.minimum is not None and value < self.minimum
         if too_small or (self.maximum is not None and value > self.maximum):
             raise UsageError(f"{label}: {given} is out of bounds, it must be {self.bounds}.")

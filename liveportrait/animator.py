@@ -19,7 +19,7 @@ from liveportrait.motion import Array, Motion, blend
 from liveportrait.occlusion import Paste, paste_masks
 from liveportrait.options import AnimationOptions
 from liveportrait.transfer import rests_at_reference, steady_eye_target, transfer
-from models.face import Face
+from models.face import Face, checked
 
 Driver = Motion | None
 """Motion of one driving frame (N = 1); None where the driver's face is not seen."""
@@ -166,7 +166,7 @@ class DrivingReader:
         self._first = self._first or self._box
         crop = Crop.of_box(self._box, self.engine.crop_size)
         if self.engine.reads_pixels:
-            square = crop.apply(image[..., :3])
+            square = crop.apply(checked(image))
         else:
             square = np.zeros((crop.size, crop.size, 3), np.uint8)
         motion = self.engine.read_motion(square, crop.face(face))
@@ -261,7 +261,8 @@ class Animator:
         """Choose the source picture.
 
         Args:
-            image: (H, W, 3 or 4) uint8 RGB(A). It is kept, not copied, and never changed.
+            image: (H, W, 3 or 4) uint8 RGB(A), which is kept, not copied, and never changed; or (H, W) grey, which
+                becomes RGB.
             face: One face, or several that are driven together.
 
         Returns:
@@ -270,6 +271,8 @@ class Animator:
         return self._take(image, [face] if isinstance(face, Face) else list(face), clip=False)
 
     def _take(self, image: Image, faces: Sequence[Face], *, clip: bool) -> list[SourceFace]:
+        if image.dtype != np.uint8 or image.shape[2:] not in ((3,), (4,)):
+            image = checked(image)
         self.faces = [self.prepare(image, one, clip=clip) for one in faces]
         self.image = image
         return self.faces

@@ -269,7 +269,7 @@ class FaceTracker:
         """All faces of a picture.
 
         Args:
-            rgb: (H, W, 3) uint8.
+            rgb: (H, W, 3 or 4) uint8 RGB(A), or (H, W) grey.
             limit: Most faces to return.
 
         Returns:
@@ -436,14 +436,23 @@ def checked(rgb: Image) -> Image:
     """A picture in the layout that OpenCV can read.
 
     Args:
-        rgb: (H, W, 3) uint8, any strides.
+        rgb: (H, W, 3) uint8 RGB; (H, W, 4) RGBA, whose alpha is left out; or (H, W) or (H, W, 1) grey. Any strides.
+
+    Returns:
+        (H, W, 3) uint8, contiguous.
 
     Raises:
         ValueError: Another shape or type.
     """
-    if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3 or not rgb.size:
-        raise ValueError(f"A picture must be (height, width, 3) uint8 RGB, not {rgb.shape} {rgb.dtype}.")
-    return np.ascontiguousarray(rgb)
+    channels = 1 if rgb.ndim == 2 else rgb.shape[2] if rgb.ndim == 3 else 0
+    if rgb.dtype != np.uint8 or channels not in (1, 3, 4) or not rgb.size:
+        raise ValueError(
+            "A picture must be uint8, (height, width, 3 or 4) in RGB or RGBA or (height, width) in grey, "
+            f"not {rgb.shape} {rgb.dtype}."
+        )
+    if channels == 1:
+        return np.repeat(rgb.reshape(*rgb.shape[:2], 1), 3, axis=2)
+    return np.ascontiguousarray(rgb[..., :3])
 
 
 def look_of(rgb: Image, face: Face) -> Array:

@@ -99,7 +99,7 @@ def test_wheel_carries_licence_texts(wheel: zipfile.ZipFile, metadata: Message) 
 def test_entry_points_resolve(wheel: zipfile.ZipFile) -> None:
     (name,) = [name for name in wheel.namelist() if name.endswith(".dist-info/entry_points.txt")]
     targets = dict(re.findall(r"^(\S+) = (\S+)$", wheel.read(name).decode(), re.MULTILINE))
-    assert set(targets) == {"animate", "animate-gui"}
+    assert set(targets) == {"animate", "animate-gui", "portrait-animate", "portrait-animate-gui"}
     for target in targets.values():
         module, function = target.split(":")
         assert callable(getattr(importlib.import_module(module), function)), target
@@ -284,6 +284,19 @@ def test_make_makes_an_environment_and_installs_once(
     (tmp_path / "pyproject.toml").write_text("[project]\ndependencies = []\n")
     make.install("dev")
     assert installed == [".", ".[dev]", ".[dev]"]
+
+
+def test_make_shows_how_to_go_on(make: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The lines can be pasted: from the project's folder in short, from elsewhere with whole paths."""
+    monkeypatch.chdir(tmp_path)
+    lines = [line.strip() for line in make.next_steps().splitlines() if line.startswith("    ")]
+    folder = ".venv\\Scripts\\" if os.name == "nt" else ".venv/bin/"
+    sample = [os.path.join("assets", "sample", name) for name in make.SAMPLE]
+    assert lines[0] == " ".join([f"{folder}portrait-animate", *sample])
+    assert f"{folder}activate" in lines[1].lower().replace("activate.ps1", "activate").replace("scripts", "Scripts")
+    (tmp_path / "other place").mkdir()
+    monkeypatch.chdir(tmp_path / "other place")
+    assert str(tmp_path / ".venv") in make.next_steps()
 
 
 def test_make_reports_every_failed_check(make: ModuleType) -> None:

@@ -8,9 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import liveportrait
+from app.media.images import read_image
 from app.media.reader import open_clip
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -61,3 +63,32 @@ def test_examples_run(tmp_path: Path) -> None:
             assert sum(1 for _ in clip) == 25
             assert (clip.info.width, clip.info.height) == (640, 800)
     assert (tmp_path / "smile.png").exists()
+
+
+def test_pictures_may_be_rgb_rgba_or_grey() -> None:
+    """As the page says; alpha changes nothing, the result has the channels of the source."""
+    photo = read_image(ROOT / "assets" / "sample" / "portrait.jpg").rgb
+    alpha = np.dstack([photo, np.full(photo.shape[:2], 128, np.uint8)])
+    grey = photo.mean(axis=2).astype(np.uint8)
+    tracker, engine = liveportrait.FaceTracker(), liveportrait.load_engine("mesh")
+    (face,) = tracker.detect(photo)
+    np.testing.assert_array_equal(tracker.detect(alpha)[0].points, face.points)
+    for picture in (grey, grey[..., None]):
+        assert np.abs(tracker.detect(picture)[0].box - face.box).max() < 0.03 * face.size
+    tracker.reset()
+    followed = tracker.track(alpha)
+    assert followed is not None
+    tracker.reset()
+    assert tracker.track(grey) is not None
+    reader = liveportrait.DrivingReader(engine)
+    for picture, channels in ((photo, 3), (alpha, 4), (grey, 3)):
+        assert np.isfinite(reader.read(picture, face).rotation).all()
+        animator = liveportrait.Animator(engine, liveportrait.AnimationOptions())
+        animator.set_source(picture, face)
+        assert animator.still(liveportrait.Expression({"smile": 0.5})).shape == (*photo.shape[:2], channels)
+
+
+@pytest.mark.parametrize("wrong", [np.zeros((8, 8, 3)), np.zeros((8, 8, 2), np.uint8), np.zeros((0, 8, 3), np.uint8)])
+def test_other_pictures_get_one_sentence(wrong: np.ndarray) -> None:
+    with pytest.raises(ValueError, match=r"A picture must be uint8, \(height, width, 3 or 4\)"):
+        liveportrait.FaceTracker().detect(wrong)

@@ -10,6 +10,7 @@ import glob
 import hashlib
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -21,6 +22,7 @@ ROOT = Path(__file__).resolve().parents[1]
 VENV = ROOT / ".venv"
 OLDEST = (3, 10)
 SMOKE = "pytest.mark.smoke"
+SAMPLE = ("portrait.jpg", "driving.mp4")
 CACHES = (".mypy_cache", ".ruff_cache", ".pytest_cache", ".import_linter_cache", "build", "dist")
 
 
@@ -152,10 +154,36 @@ def install(extra: str = "") -> None:
 def demo(arguments: "list[str]") -> None:
     """Animate the shipped portrait with the shipped clip; arguments are passed on to ``animate``."""
     install()
-    sample = Path("assets", "sample")
-    command = [venv_program("animate"), str(sample / "portrait.jpg"), str(sample / "driving.mp4")]
+    command = [venv_program("animate"), *(str(Path("assets", "sample", name)) for name in SAMPLE)]
     must([*command, "-o", "demo.mp4", "--overwrite", *arguments], "The demo failed")
     print(ROOT / "demo.mp4", flush=True)
+    print(next_steps(), flush=True)
+
+
+def next_steps() -> str:
+    """Lines that show how to go on from here, as this system's shell takes them."""
+    windows = os.name == "nt"
+    folder = VENV if Path.cwd() != ROOT else Path(VENV.name)
+    program = str(folder / ("Scripts" if windows else "bin") / "portrait-animate")
+    names = [os.path.join(str(ROOT) if Path.cwd() != ROOT else "", "assets", "sample", name) for name in SAMPLE]
+    active = [str(folder / "Scripts" / "Activate.ps1")] if windows else ["source", str(folder / "bin" / "activate")]
+
+    def line(words: "list[str]") -> str:
+        if windows:
+            quoted = [f'"{word}"' if " " in word else word for word in words]
+            return "    " + ("& " if quoted[0].startswith('"') else "") + " ".join(quoted)
+        return "    " + " ".join(shlex.quote(word) for word in words)
+
+    return "\n".join(
+        [
+            "",
+            "Your own files, from this folder (animate is the same program under a shorter name):",
+            line([program, *names]),
+            "With the environment active, the name alone will do:",
+            line(active),
+            "    portrait-animate --help",
+        ]
+    )
 
 
 def test(arguments: "list[str]") -> None:

@@ -13,7 +13,7 @@ import typer
 
 from app.cli.flags import command, make_app, switch, text_flag
 from app.environment import qt_install
-from app.errors import MissingError, UsageError
+from app.errors import MissingError, UsageError, not_one_of
 
 app = make_app("Open the window: portraits, drivers, sliders, live and rendered output.")
 PANEL = "Window"
@@ -55,7 +55,7 @@ def _size(text: str | None) -> tuple[int, int] | None:
 
 def _one_of(flag: str, text: str | None, known: tuple[str, ...]) -> str:
     if text and text not in known:
-        raise UsageError(f"{flag}: {text!r} is not one of {', '.join(known)}.")
+        raise not_one_of(flag, text, known)
     return text or ""
 
 

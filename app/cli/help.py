@@ -6,6 +6,7 @@ import shutil
 import textwrap
 from collections.abc import Iterable, Sequence
 
+from app.cli.output import own_name
 from app.options import OptionInfo, all_options, show_value
 
 Entry = tuple[str, str]  # left column, text
@@ -28,7 +29,7 @@ def render_help(usage: str, intro: str, sections: Iterable[tuple[str, Sequence[E
             lines += _entry(left, text, width)
     for paragraph in ending.splitlines():
         lines += ["", *textwrap.wrap(paragraph, width, break_on_hyphens=False)]
-    return "\n".join(lines) + "\n"
+    return own_name("\n".join(lines)) + "\n"
 
 
 def _entry(left: str, text: str, width: int, column: int = 30) -> list[str]:

@@ -17,7 +17,7 @@ import typer
 from app.cli.batch import _short, queue_flag
 from app.cli.flags import command, make_app, switch, text_flag
 from app.cli.output import clock, one_line, say, write
-from app.errors import ExitCode, UsageError
+from app.errors import ExitCode, UsageError, not_one_of
 
 if TYPE_CHECKING:
     from app.jobs import JobRecord, Queue
@@ -184,7 +184,7 @@ def _change(values: Mapping[str, Any], what: str, word: str, states: Sequence[st
 def _format(values: Mapping[str, Any]) -> str:
     form = "json" if values["as_json"] else values["format"] or "table"
     if form not in FORMATS:
-        raise UsageError(f"--format: {form!r} is not one of {', '.join(FORMATS)}.")
+        raise not_one_of("--format", form, FORMATS)
     return str(form)
 
 

@@ -128,6 +128,8 @@ def run(arguments: list[str]) -> int:
     if arguments and arguments[0] in VERBS:
         module, name, rest = VERBS[arguments[0]][0], f"{PROGRAM} {arguments[0]}", arguments[1:]
     flags = rest[: rest.index("--")] if "--" in rest else rest
+    if module == DEFAULT_VERB:
+        _check_verb(arguments)
     if module == DEFAULT_VERB and ("--version" in flags or flags[:1] == ["-V"]):
         from liveportrait import __version__
 
@@ -143,6 +145,36 @@ def run(arguments: list[str]) -> int:
         for text in clashes():
             complain(text, "warning")
     return invoke(command, name, rest)
+
+
+def _check_verb(arguments: Sequence[str]) -> None:
+    """Tell of a command that is misspelt: its first word is neither a file nor the beginning of a name of one.
+
+    Raises:
+        UsageError: It is close to a command.
+    """
+    from difflib import get_close_matches
+
+    from app.errors import UsageError
+
+    word = arguments[0] if arguments else ""
+    if not word or not word.replace("-", "").isalpha() or word.startswith("-") or Path(word).exists():
+        return
+    if near := get_close_matches(word.lower(), VERBS, 1):
+        raise UsageError(f"There is no command and no file {word!r}.", f"Did you mean {PROGRAM} {near[0]}?")
+
+
+def _nearest_option(text: str) -> str:
+    """A complaint about an unknown flag with the flag that was probably meant, not all that look like it."""
+    import re
+    from difflib import get_close_matches
+
+    found = re.fullmatch(r"(No such option: (\S+?))\.? \((?:Possible options|Did you mean)[: ]*(.*)\)", text)
+    if found is None:
+        return text
+    words = re.findall(r"(?<!\S)-+([\w-]+)", found.group(3))
+    near = get_close_matches(found.group(2).lstrip("-"), words, 1)
+    return f"{found.group(1)}. Did you mean --{near[0]}?" if near else f"{found.group(1)}."
 
 
 def invoke(command: typer.Typer, name: str, arguments: list[str]) -> int:
@@ -162,7 +194,7 @@ def invoke(command: typer.Typer, name: str, arguments: list[str]) -> int:
         if type(error).__name__ == "NoArgsIsHelpError":  # a group of commands, its help is printed already
             return int(ExitCode.USAGE)
         if hasattr(error, "format_message") and hasattr(error, "exit_code"):
-            text = error.format_message().strip()
+            text = _nearest_option(error.format_message().strip())
             hint = f"See {name} --help."
             if name == PROGRAM and "unexpected extra" in text:
                 hint = f"The result is named by -o FILE. {hint}"

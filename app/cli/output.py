@@ -14,7 +14,28 @@ from app.events import Event, Sink
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-PROGRAM = "animate"
+NAMES = ("animate", "portrait-animate")  # the second is nobody else's: ImageMagick has an animate too
+
+
+def called() -> str:
+    """The name that the program was called by."""
+    name = os.path.basename(sys.argv[0] if sys.argv else "").lower().removesuffix(".exe").removesuffix("-gui")
+    return name if name in NAMES else NAMES[0]
+
+
+PROGRAM = called()
+
+
+def own_name(text: str) -> str:
+    """A text with the commands in it as this program is called."""
+    if NAMES[0] == PROGRAM:
+        return text
+    from app.cli.main import VERBS
+
+    words = "|".join([*VERBS, "--[a-z]", "SOURCE", r"\[OPTIONS", "VERB"])
+    return re.sub(rf"(?<![\w./-])animate(?= (?:{words}))", PROGRAM, text)
+
+
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # a terminal obeys them
 QUIET_SECONDS = 10.0  # between two progress lines when nobody looks at a terminal
 
@@ -43,7 +64,7 @@ def one_line(text: str) -> str:
 
 def complain(text: str, level: str = "error") -> None:
     """Print one line on standard error, as "animate: error: ..."."""
-    write(sys.stderr, f"{PROGRAM}: {level}: {one_line(text)}\n")
+    write(sys.stderr, f"{PROGRAM}: {level}: {one_line(own_name(text))}\n")
 
 
 def say(text: str) -> None:
@@ -169,7 +190,7 @@ class TerminalBar:
 def message_line(event: Event) -> str:
     """A message event as a line; warnings are marked."""
     mark = "" if event.level == "info" else f"{event.level}: "
-    return f"{PROGRAM}: {mark}{one_line(event.message)}"
+    return f"{PROGRAM}: {mark}{one_line(own_name(event.message))}"
 
 
 def tell(event: Event) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from app.alive import is_alive, machine
-from app.errors import UsageError
+from app.errors import UsageError, not_one_of
 from app.jobs.record import STATES, JobRecord, record_of, stored
 from app.jobs.store import Store
 
@@ -41,7 +41,7 @@ class Reader(Store):
         wanted, numbers = list(states), list(ids)
         for state in wanted:
             if state not in STATES:
-                raise UsageError(f"{state!r} is not one of {', '.join(STATES)}.")
+                raise not_one_of("", state, STATES)
         only: list[str] = []
         values: list[Any] = []
         if batch is not None:

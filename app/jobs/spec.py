@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from app.addresses import STANDARD, is_address, local_name
-from app.errors import AppError, UsageError
+from app.errors import AppError, UsageError, not_one_of
 from app.jobs.hashes import input_files, settled
 from app.jobs.locate import Located, read_located
 from app.media.outnames import check_name, marks
@@ -224,7 +224,7 @@ def _set(
 
     combine = text("combine", parent.combine)
     if combine not in ("product", "pairs"):
-        raise UsageError(f"{file.where(*keys, 'combine')}: combine: {combine!r} is not one of product, pairs.")
+        raise not_one_of(f"{file.where(*keys, 'combine')}: combine", combine, ("product", "pairs"))
     preset = text("preset", parent.preset)
     if preset:
         _check_preset(preset, file.where(*keys, "preset"))

@@ -37,7 +37,7 @@ class Pipe:
     """
 
     def __init__(self, stream: BinaryIO | None = None) -> None:
-        self._stream = stream if stream is not None else getattr(sys.stdout, "buffer", sys.stdout)
+        self._stream: BinaryIO = stream if stream is not None else sys.stdout.buffer
         self.gone = False
 
     def write(self, data: bytes) -> int:

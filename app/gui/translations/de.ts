@@ -116,8 +116,8 @@
    <translation>Eine Bewegungsvorlage treibt an.</translation>
   </message>
   <message>
-   <source>A picture must be (height, width, 3) uint8 RGB, not {0} {1}.</source>
-   <translation>Ein Bild muss (Höhe, Breite, 3) uint8 RGB sein, nicht {0} {1}.</translation>
+   <source>A picture must be uint8, (height, width, 3 or 4) in RGB or RGBA or (height, width) in grey, not {0} {1}.</source>
+   <translation>Ein Bild muss uint8 sein, (Höhe, Breite, 3 oder 4) in RGB oder RGBA oder (Höhe, Breite) in Grau, nicht {0} {1}.</translation>
   </message>
   <message>
    <source>A recording is running; it is completed before the window closes.</source>
@@ -3506,10 +3506,6 @@
   <message>
    <source>{0}: {1} belongs to a single run and can't be part of a preset.</source>
    <translation>{0}: {1} gehört zu einem einzelnen Lauf und kann nicht Teil einer Voreinstellung sein.</translation>
-  </message>
-  <message>
-   <source>{0}: {1} is not one of {2}.</source>
-   <translation>{0}: {1} ist keines von {2}.</translation>
   </message>
   <message>
    <source>{0}: {1} is not {2}.</source>

@@ -423,7 +423,7 @@ class Studio(QObject):
         """Recent files, the newest first."""
         try:
             found = json.loads(str(self.settings.value(f"recent/{kind}", "[]")))
-        except ValueError:
+        except (ValueError, RecursionError):
             return []
         return [path for path in found if isinstance(path, str)] if isinstance(found, list) else []
 
@@ -458,7 +458,7 @@ def gone_files(settings: QSettings) -> list[str]:
     """Files of the last session that are no longer there."""
     try:
         return missing_files(json.loads(str(settings.value("session", "") or "{}")))
-    except ValueError:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return []
 
 
@@ -469,6 +469,6 @@ def restore(settings: QSettings) -> Session:
         return first_session()
     try:
         session = Session.from_dict(json.loads(str(text)))
-    except ValueError:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return first_session()
     return session if session.portraits else first_session()

@@ -72,7 +72,7 @@ class SpeedMemory:
     def _read(self) -> dict[str, Any]:
         try:
             entries = json.loads(self.path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return {}
         return entries if isinstance(entries, dict) else {}
 

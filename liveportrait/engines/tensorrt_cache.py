@@ -236,5 +236,5 @@ def _head(line: bytes) -> tuple[EngineKey, dict[str, Any]] | None:
         facts = json.loads(line[len(MAGIC) :])
         int(facts["size"]), float(facts.get("seconds", 0.0))
         return key_from(facts["key"]), facts
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return None

@@ -12,6 +12,7 @@ Int = npt.NDArray[np.int32]
 # OpenCV's rasteriser has a perspective camera only. It stands far away, depths are squeezed, and x, y are scaled by the
 # inverse of the perspective, so that the picture is orthographic to 1e-6 of its side.
 _DISTANCE, _DEPTH = 100.0, 0.1
+_DEEPEST = 50.0  # squeezed depth that no head reaches; beyond, points would lie behind the camera
 HAS_OPENCV_RASTER = hasattr(cv2, "triangleRasterizeColor")
 
 
@@ -34,7 +35,7 @@ def rasterise(triangles: Int, vertices: Float, attributes: Float, canvas: Float)
 
 def _rasterise_opencv(triangles: Int, vertices: Float, attributes: Float, canvas: Float) -> Float:
     half = canvas.shape[0] / 2
-    depth = vertices[:, 2] * (-_DEPTH / half)
+    depth = np.clip(vertices[:, 2] * (-_DEPTH / half), -_DEEPEST, _DEEPEST)
     grow = (_DISTANCE - depth) / _DISTANCE
     v = np.empty((len(vertices), 3), np.float32)
     v[:, 0] = ((vertices[:, 0] + 0.5) / half - 1) * grow

@@ -182,3 +182,19 @@ def test_verb_in_the_wrong_place(run_cli: Callable) -> None:
     outcome = run_cli("--json", "doctor", "x")
     assert outcome.code == ExitCode.USAGE
     assert "doctor is a command" in outcome.err
+
+
+def test_a_broken_network_in_the_middle_of_the_work_is_no_fault_of_the_program(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from app.cli import main as program
+    from models.registry import ModelError
+
+    def run(_: list[str]) -> int:
+        raise ModelError("own.onnx answers with numbers that are not finite; it is damaged.")
+
+    monkeypatch.setattr(program, "run", run)
+    assert program.main(["a.jpg", "b.mp4"]) == ExitCode.ERROR
+    assert capsys.readouterr().err == (
+        "animate: error: own.onnx answers with numbers that are not finite; it is damaged.\n"
+    )

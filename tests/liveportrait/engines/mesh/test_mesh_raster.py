@@ -70,3 +70,13 @@ def test_both_rasterisers_agree():
     assert both.mean() > 0.8
     assert np.quantile(np.abs(a - b)[both].max(-1), 0.995) < 0.05
     assert ((a[..., 2] > 0.5) != (b[..., 2] > 0.5)).mean() < 0.03
+
+
+def test_points_of_any_depth_are_drawn(capfd):
+    """A depth far beyond any head lies behind the camera of OpenCV's rasteriser, which then fails."""
+    vertices = np.array([[0, 0, 1e9], [60, 0, -1e9], [0, 60, 0]], np.float32)
+    empty = np.zeros((64, 64, 3), np.float32)
+    drawn = raster.rasterise(np.array([[0, 1, 2]], np.int32), vertices, np.ones((3, 3), np.float32), empty)
+    assert drawn[5, 5].tolist() == [1, 1, 1]
+    assert drawn[62, 62].tolist() == [0, 0, 0]
+    assert capfd.readouterr().err == ""

@@ -54,6 +54,7 @@ class MainWindow(QMainWindow):
         self.studio, self.theme, self.languages = studio, theme, languages
         self._closing = False
         self._replaced = False
+        self._broken = ""  # why the chosen portrait can't be animated
         self._asking_stats = False
         self._faceless = 0  # frames of the driver in a row without a face
         self.setWindowTitle("Portrait Animate")
@@ -227,7 +228,8 @@ class MainWindow(QMainWindow):
                 self.side.shelf.set_status(info.key, info.status, text)
             chosen = self.studio.session.portrait
             failed = [i for i in live.portraits if chosen is not None and i.key == chosen.path and i.error is not None]
-            self.preview.show_problem(say(str(failed[0].error)) if failed else "")
+            self._broken = say(str(failed[0].error)) if failed else ""
+            self._show_problem()
             if failed and self.side.driver.thumb.empty:
                 self.side.driver.thumb.show_text("")  # no frame will come
             notes = [note for i in live.portraits if chosen is not None and i.key == chosen.path for note in i.notes]
@@ -240,10 +242,25 @@ class MainWindow(QMainWindow):
             self.transport.show_state(live.state, problem)
             if problem and self.studio.session.driver.kind == "camera":
                 self.side.driver.thumb.show_text(problem)
+            self._show_problem()
+            self._end_waiting()
             if self.preview.picture is None and live.state == "starting":
                 self.preview.show_message(tr("Starting…"))
         elif what == "sinks":
             self.commands.show_sinks()
+
+    def _show_problem(self) -> None:
+        """Show over the preview why it stands still: the last start failed, or the portrait can't be animated."""
+        live = self.studio.live
+        stopped = live.error if live.state == "idle" else None
+        self.preview.show_problem(self._broken or ("" if stopped is None else say(str(stopped))))
+
+    def _end_waiting(self) -> None:
+        """Take "Starting…" off the driver's picture once it is known that none will come."""
+        live, thumb = self.studio.live, self.side.driver.thumb
+        dead = live.driver_error is not None or (live.state == "idle" and live.error is not None)
+        if dead and thumb.empty and self.studio.session.driver.kind not in ("camera", "sliders"):
+            thumb.show_text(tr("No picture"))
 
     def refresh_live(self) -> None:
         """Show the state of a live pipeline that runs already."""

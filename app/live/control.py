@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable
 from typing import Final, ParamSpec
 
+from app.environment import explain
 from app.errors import AppError, model_fault
 
 TICK: Final = 0.25  # seconds without a command after which something else is looked at
@@ -34,7 +35,7 @@ def fault(error: Exception) -> AppError:
     """Any error as one for people."""
     if isinstance(error, AppError):
         return error
-    if (known := model_fault(error)) is not None:
+    if (known := model_fault(error) or explain(error)) is not None:
         return known
     return AppError(f"This is a fault of the program ({type(error).__name__}: {error}).")
 

@@ -62,12 +62,18 @@ def test_clash_is_warned_of_once_by_commands_that_draw(
     assert "both installed" not in run_cli("models", "list").err
 
 
-def test_bounds_are_those_of_the_installation() -> None:
-    assert environment.bounded("NumPy".lower()).startswith('"numpy')
-    assert "<20" in environment.bounded("av")
-    assert "gpu" not in environment.bounded("onnxruntime")
-    qt = environment.bounded(environment.QT)
-    assert ("<6.12" in qt) == (sys.version_info < (3, 12))
+def test_bounds_are_those_of_the_installation(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = [
+        "av<20,>=17", "onnxruntime-gpu<2,>=1.20; extra == 'gpu'", "onnxruntime<2,>=1.20",
+        "pyside6-essentials<6.12,>=6.7; python_version < '3.12'",
+        "pyside6-essentials<7,>=6.7; python_version >= '3.12'",
+    ]  # fmt: skip
+    monkeypatch.setattr(environment.metadata, "requires", lambda name: texts)
+    assert environment.bounded("av") == '"av<20,>=17"'
+    assert environment.bounded("onnxruntime") == '"onnxruntime<2,>=1.20"'
+    assert environment.bounded("onnxruntime-gpu") == '"onnxruntime-gpu<2,>=1.20"'
+    limit = "<6.12" if sys.version_info < (3, 12) else "<7"
+    assert environment.bounded(environment.QT) == f'"{environment.QT}{limit},>=6.7"'
     assert environment.bounded("no-such-package") == "no-such-package"
 
 

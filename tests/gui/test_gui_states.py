@@ -234,3 +234,32 @@ def test_a_problem_that_is_over_is_no_longer_shown(window: MainWindow) -> None:
     transport.show_message("x is ready.")
     transport.show_state("running", "")
     assert transport.message.text() == "x is ready."
+
+
+def test_a_clip_reader_that_is_broken_does_not_stay_at_starting(
+    qtbot: QtBot, make_window: Make, clip_driver: Driver, small_session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with a version of PyAV that takes other arguments: the error comes in a thread, after the start."""
+
+    def broken(path: Path) -> None:
+        raise TypeError("open() got an unexpected keyword argument 'metadata_errors'")
+
+    monkeypatch.setattr("app.media.container.open_input", broken)
+    window = make_window(replace(small_session, driver=clip_driver))
+    qtbot.waitUntil(lambda: window.side.driver.thumb._text == "No picture")
+
+
+def test_an_engine_that_can_not_load_is_told_over_the_preview(
+    qtbot: QtBot, make_window: Make, clip_driver: Driver, small_session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*arguments: object, **more: object) -> None:
+        raise ModuleNotFoundError("No module named 'onnxruntime'", name="onnxruntime")
+
+    window = make_window(replace(small_session, driver=clip_driver), start=False)
+    live = window.studio.live
+    monkeypatch.setattr(live._kept, "current", None)
+    monkeypatch.setattr(live._kept, "load", broken)
+    window.studio.start()
+    qtbot.waitUntil(lambda: "onnxruntime" in window.preview.problem)
+    assert "install" in window.preview.problem
+    assert window.side.driver.thumb._text == "No picture"

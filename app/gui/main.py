@@ -152,6 +152,7 @@ class Program:
         self.studio: Studio = Studio(self.settings, parent=self.app)
         self.studio.start()  # the engine loads while the window is made
         self.window: MainWindow = self._make_window()
+        self.window.refresh_live()  # what failed meanwhile was told to nobody
         self._take_files()
         self._old_hook, sys.excepthook = sys.excepthook, self._unexpected
 

@@ -259,7 +259,10 @@ def test_an_engine_that_can_not_load_is_told_over_the_preview(
     live = window.studio.live
     monkeypatch.setattr(live._kept, "current", None)
     monkeypatch.setattr(live._kept, "load", broken)
+    window.studio.live_changed.disconnect()
     window.studio.start()
-    qtbot.waitUntil(lambda: "onnxruntime" in window.preview.problem)
+    qtbot.waitUntil(lambda: live.error is not None and live.state == "idle")
+    window.refresh_live()  # as for a window that was made while the engine failed
+    assert "onnxruntime" in window.preview.problem
     assert "install" in window.preview.problem
     assert window.side.driver.thumb._text == "No picture"

@@ -13,7 +13,7 @@ import numpy as np
 
 from app.errors import AppError, MediaError
 from app.media import container as containers
-from app.media import files
+from app.media import files, tracks
 
 if TYPE_CHECKING:
     from app.media.reader import ClipReader
@@ -36,7 +36,7 @@ LONGEST_TAIL = Fraction(1, 20)  # s by which copied sound may end after the last
 
 
 class AudioSource:
-    """The first sound track of a file, to be laid under an output.
+    """The main sound track of a file, to be laid under an output.
 
     Attributes:
         path: The file.
@@ -78,13 +78,13 @@ class AudioSource:
 
     def _probe(self) -> None:
         with containers.open_input(self.path) as source:
-            track = _track(source)
+            track = tracks.sound_stream(source)
             if track is None:
                 return
             begin = _seconds(track.start_time, containers.time_base(track)) or Fraction(0)
             self.zero = begin
             try:
-                picture = containers.video_stream(source, self.path)
+                picture = tracks.video_stream(source, self.path)
             except MediaError:
                 picture = None
             if picture is not None:
@@ -110,13 +110,6 @@ class AudioSource:
         return EncodedTrack(self, output, ENCODER[format])
 
 
-def _track(source: Any) -> Any:
-    for stream in source.streams.audio:
-        if stream.codec_context is not None and stream.codec_context.sample_rate:
-            return stream
-    return None
-
-
 def _seconds(stamp: int | None, base: Fraction) -> Fraction | None:
     return None if stamp is None else stamp * base
 
@@ -132,7 +125,7 @@ class AudioTrack:
         self.note = ""
         self._source = source
         self._container = containers.open_input(source.path)
-        self._stream = _track(self._container)
+        self._stream = tracks.sound_stream(self._container)
         # seconds on the output's time line = seconds in the file - shift
         self._shift = source.zero + source.start - source.lead
         limit = source.duration

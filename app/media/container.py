@@ -73,20 +73,6 @@ def time_base(stream: Any) -> Fraction:
     return fraction(stream.time_base) or Fraction(1, av.time_base)
 
 
-def video_stream(container: InputContainer, path: Path) -> Any:
-    """The first moving-picture stream; cover pictures of music do not count.
-
-    Raises:
-        MediaError: There is none.
-    """
-    cover = av.stream.Disposition.attached_pic
-    for stream in container.streams.video:
-        if not stream.disposition & cover and stream.codec_context is not None:
-            return stream
-    what = "only sound" if container.streams.audio else "no video"
-    raise MediaError(f"{path} holds {what}.", "Choose a clip with a picture.")
-
-
 def packets(container: InputContainer, *streams: Any) -> Iterator[tuple[Any, Exception | None]]:
     """Demux; a read error ends the packets as (None, error) instead of raising."""
     source = container.demux(*streams)

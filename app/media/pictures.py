@@ -29,7 +29,7 @@ def open_picture(path: Path, start: Fraction | None, end: Fraction | None, rate:
     with contextlib.suppress(images.UnknownFormatError), images._open(path) as image:  # StillReader knows more of them
         count = images.count_frames(image)
         kind = image.format
-    if count > 1 and kind in ("GIF", "PNG", "WEBP"):
+    if count > 1 and kind in ("GIF", "PNG", "WEBP", "AVIF"):
         return AnimationReader(path, start, end)
     return StillReader(path, start, end, rate)
 
@@ -90,7 +90,7 @@ class AnimationReader(ClipReader):
             for k in range(count):
                 try:
                     image.seek(k)
-                    picture = images.decode(image.copy() if image.format != "WEBP" else image, self._path)
+                    picture = images.decode(image if image.format in ("WEBP", "AVIF") else image.copy(), self._path)
                 except images.BROKEN as error:
                     self.problem = f"{self._path} breaks off after {done} of {count} frames ({float(time):.2f} s)."
                     if not done:

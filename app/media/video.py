@@ -15,7 +15,7 @@ from av.video.reformatter import ColorRange, VideoReformatter
 
 from app.errors import MediaError
 from app.media import container as containers
-from app.media import files, wide
+from app.media import deinterlace, files, tracks, wide
 from app.media.reader import ClipInfo, ClipReader, RawFrame
 
 # Code points of ITU-T H.273
@@ -27,6 +27,9 @@ HDR = {16: "PQ", 18: "HLG"}  # transfer characteristics
 WIDE = (9, 11, 12)  # primaries: BT.2020, DCI-P3, Display P3
 SRGB_TRANSFER, BT709_PRIMARIES = 13, 1
 HIGHEST_RATE = 500  # more frames a second than this are a time base mistaken for a rate
+FROM_ZERO = ("matroska", "nut")  # formats whose lengths count from 0, not from the first frame
+WIDEST_PIXEL = 4  # times its height; wider ones are reduced in height as well
+ODDEST_PIXEL = 16  # times its height, or the other way round; beyond it the tag is a mistake
 SEEK_FROM = Fraction(2)  # seconds below which decoding from the beginning is simpler and as fast
 
 
@@ -39,12 +42,12 @@ class Orientation:
     flip_y: bool = False
 
     @classmethod
-    def of(cls, frame: Any) -> Orientation:
-        """Read the display matrix of a decoded frame: (p, q) -> (a p + c q, b p + d q)."""
+    def of(cls, frame: Any, default: Orientation | None = None) -> Orientation:
+        """Read the display matrix of a decoded frame: (p, q) -> (a p + c q, b p + d q); ``default`` without one."""
         try:
             side = frame.side_data["DISPLAYMATRIX"]
         except (KeyError, ValueError):  # there is none; PyAV before 19 also fails on kinds that it does not know
-            return cls()
+            return default or cls()
         a, b, _, c, d, *_ = struct.unpack("=9i", bytes(side)[:36])
         if abs(a) + abs(d) >= abs(b) + abs(c):
             return cls(False, a < 0, d < 0)
@@ -76,11 +79,10 @@ class Orientation:
 class ToRGB:
     """Converts decoded frames to upright RGB with square pixels, by the colour tags of each frame."""
 
-    def __init__(self, stored: tuple[int, int], aspect: Fraction) -> None:
+    def __init__(self, stored: tuple[int, int], aspect: Fraction, size: tuple[int, int] | None = None) -> None:
         self._reformatter = VideoReformatter()
         self._maps_color = True
-        self.width = max(1, round(stored[0] * aspect))
-        self.height = stored[1]
+        self.width, self.height = square_size(stored, aspect) if size is None else size
         self._wide = wide.WideToRGB((self.width, self.height), _FLAG_NAMES)
 
     def __call__(self, frame: Any, orientation: Orientation, alpha: bool) -> tuple[np.ndarray, np.ndarray | None]:
@@ -114,6 +116,74 @@ class ToRGB:
         if not alpha:
             return orientation.apply(pixels), None
         return orientation.apply(pixels[..., :3]), orientation.apply(pixels[..., 3])
+
+
+class Framer:
+    """Converts the frames of a clip to pictures of one size; a frame of another is fitted in, between black bars.
+
+    Args:
+        width: Width of the pictures in pixels, upright.
+        height: Their height.
+        aspect: Width of a stored pixel over its height.
+        orientation: Turn of frames that carry none themselves.
+        alpha: Whether the pictures have alpha.
+
+    Attributes:
+        changed: Size of the first frame that had to be fitted in, or None.
+    """
+
+    def __init__(self, width: int, height: int, aspect: Fraction, orientation: Orientation, *, alpha: bool) -> None:
+        self._box = (height, width)
+        self._aspect = aspect
+        self._default = orientation
+        self._alpha = alpha
+        self._now: tuple[int, int, Fraction, Orientation] | None = None
+        self._converter: ToRGB | None = None
+        self.changed: tuple[int, int] | None = None
+
+    def __call__(self, frame: Any, aspect: Fraction | None = None) -> tuple[np.ndarray, np.ndarray | None]:
+        """(height, width, 3) uint8 and, with alpha, (height, width) uint8.
+
+        Args:
+            frame: Decoded frame.
+            aspect: Shape of its pixels; None for that of the clip.
+        """
+        turn = Orientation.of(frame, self._default)
+        now = (frame.width, frame.height, aspect or self._aspect, turn)
+        if self._converter is None or now != self._now:
+            self._now, self._converter = now, self._fitted(*now)
+        rgb, alpha = self._converter(frame, turn, self._alpha)
+        if rgb.shape[:2] == self._box:
+            return rgb, alpha
+        return _centred(rgb, self._box, 0), None if alpha is None else _centred(alpha, self._box, 255)
+
+    def _fitted(self, width: int, height: int, aspect: Fraction, turn: Orientation) -> ToRGB:
+        converter = ToRGB((width, height), aspect)
+        shape = converter.width, converter.height
+        tall, wide = shape if turn.transpose else shape[::-1]
+        if (tall, wide) != self._box:
+            self.changed = self.changed or (wide, tall)
+            scale = min(Fraction(self._box[0], tall), Fraction(self._box[1], wide))
+            size = max(1, round(shape[0] * scale)), max(1, round(shape[1] * scale))
+            converter = ToRGB((width, height), aspect, size)
+        return converter
+
+
+def _centred(image: np.ndarray, box: tuple[int, int], fill: int) -> np.ndarray:
+    """(H, W) or (H, W, C) in the middle of a plain picture of size ``box``, (height, width)."""
+    out = np.full((*box, *image.shape[2:]), fill, image.dtype)
+    top, left = (box[0] - image.shape[0]) // 2, (box[1] - image.shape[1]) // 2
+    out[top : top + image.shape[0], left : left + image.shape[1]] = image
+    return out
+
+
+def square_size(stored: tuple[int, int], aspect: Fraction) -> tuple[int, int]:
+    """Width and height with square pixels: of their old height, unless that would make them extremely wide."""
+    width, height = stored
+    if aspect > WIDEST_PIXEL:  # about as many pixels as are stored
+        root = float(aspect) ** 0.5
+        return max(1, round(width * root)), max(1, round(height / root))
+    return max(1, round(width * aspect)), height
 
 
 def matrix_of(frame: Any) -> str:
@@ -177,13 +247,22 @@ class VideoReader(ClipReader):
     def __init__(self, path: Path, start: Fraction | None = None, end: Fraction | None = None) -> None:
         self._path = path
         with containers.open_input(path) as source:
-            stream = containers.video_stream(source, path)
+            stream = tracks.video_stream(source, path)
             frame, stamp = self._first_frame(source, stream)
             self._first = stamp
             info = self._describe(source, stream, frame)
+            self._fields = deinterlace.has_fields(stream)
+            interlaced = self._fields or frame.interlaced_frame
         super().__init__(info, start, end)
         if self._wide:
             self.notes.append(f"{path} is a {self._wide} clip; its colours were mapped to sRGB.")
+        if interlaced and self._is_interlaced():
+            self.notes.append(f"{path} is interlaced; its frames were deinterlaced.")
+        if self._odd is not None:
+            self.notes.append(
+                f"{path} declares pixels {float(self._odd):.3g} times as wide as high, which is a mistake; they were "
+                "taken as square."
+            )
 
     def _first_frame(self, source: Any, stream: Any) -> tuple[Any, Fraction]:
         """Decode up to the first frame. Raises MediaError when there is none."""
@@ -199,15 +278,17 @@ class VideoReader(ClipReader):
         if not rate or rate > HIGHEST_RATE:
             rate = self._measure_rate()
         aspect = containers.fraction(stream.sample_aspect_ratio) or Fraction(1)
-        aspect = aspect if Fraction(1, 16) <= aspect <= 16 else Fraction(1)
+        self._odd = None if Fraction(1, ODDEST_PIXEL) <= aspect <= ODDEST_PIXEL else aspect
+        aspect = Fraction(1) if self._odd is not None else aspect
         self._orientation = turn = Orientation.of(frame)
         self._aspect = aspect
         self._wide = wide_color(frame)
         self._alpha = any(c.is_alpha for c in frame.format.components)
         shown = ToRGB((frame.width, frame.height), aspect)
         width, height = shown.width, shown.height
-        audio = source.streams.audio[0] if source.streams.audio else None
+        audio = tracks.sound_stream(source)
         duration = self._duration(source, stream, audio)
+        self._unclear = not source.format.name.startswith(("mov", "mpeg", *FROM_ZERO))
         lead = Fraction(0)
         if audio is not None and audio.start_time is not None:
             lead = max(lead, self._first - audio.start_time * containers.time_base(audio))
@@ -233,27 +314,23 @@ class VideoReader(ClipReader):
 
     def _duration(self, source: Any, stream: Any, audio: Any) -> Fraction | None:
         """Declared length in seconds from the first frame to the end of the last."""
-        if stream.duration:
-            return int(stream.duration) * containers.time_base(stream)
-        tag = stream.metadata.get("DURATION", "")  # Matroska: end of the stream as hours:minutes:seconds
-        parts = tag.split(":")
-        if len(parts) == 3:
-            try:
-                seconds = sum(Fraction(p) * f for p, f in zip(parts, (3600, 60, 1), strict=True))
-            except ValueError:
-                seconds = Fraction(0)
-            if seconds > self._first:
-                return seconds - self._first
-        if source.duration and audio is None:
-            begin = Fraction(source.start_time or 0, av.time_base)
-            return Fraction(source.duration, av.time_base) + begin - self._first
-        return None
+        name = source.format.name
+        length = tracks.tagged_end(stream) if name.startswith("matroska") else None
+        if length is None and stream.duration and not name.startswith(("matroska", "nut")):
+            length = int(stream.duration) * containers.time_base(stream)
+        if length is None and source.duration and audio is None:
+            length = Fraction(source.duration, av.time_base)
+            if not name.startswith(FROM_ZERO):
+                length += Fraction(source.start_time or 0, av.time_base) - self._first
+        if length is None or length <= 0:
+            return None
+        return length - self._first if name.startswith(FROM_ZERO) and 0 < self._first < length else length
 
     def _measure_rate(self) -> Fraction:
         """Average rate from up to 300 packets, for files that do not tell."""
         stamps: list[Fraction] = []
         with containers.open_input(self._path) as source:
-            stream = containers.video_stream(source, self._path)
+            stream = tracks.video_stream(source, self._path)
             for packet, _ in containers.packets(source, stream):
                 if packet is not None and packet.pts is not None:
                     stamps.append(packet.pts * containers.time_base(stream))
@@ -262,39 +339,64 @@ class VideoReader(ClipReader):
         span = max(stamps, default=Fraction(0)) - min(stamps, default=Fraction(0))
         return (len(stamps) - 1) / span if span > 0 else Fraction(25)
 
+    def _is_interlaced(self) -> bool:
+        """Whether the first frames show it; a clip that is only flagged so is left as it is."""
+        with containers.open_input(self._path) as source:
+            stream = tracks.video_stream(source, self._path)
+            decoder = Decoder(stream)
+            frames = (frame for packet, _ in containers.packets(source, stream) for frame in decoder(packet))
+            return deinterlace.is_interlaced(frames, self._fields)
+
     def _decode(self, start: Fraction, end: Fraction | None) -> Iterator[RawFrame]:
         info, decoded, time = self.info, 0, Fraction(0)
         clock = Clock(info.rate, info.time_base, self._first)
-        converter: ToRGB | None = None
-        cut: Exception | None = None
+        framer = Framer(info.width, info.height, self._aspect, self._orientation, alpha=self._alpha)
+        cut: list[Exception] = []
         with containers.open_input(self._path) as source:
-            stream = containers.video_stream(source, self._path)
+            stream = tracks.video_stream(source, self._path)
             base = containers.time_base(stream)
             if start > SEEK_FROM and source.format.name.startswith(("mov", "matroska")):
                 source.seek(int((self._first + start) / base), stream=stream, backward=True)
             decoder = Decoder(stream)
-            for packet, error in containers.packets(source, stream):
-                cut = cut or error
-                for frame in decoder(packet):
-                    time = clock(_stamp(frame, base))
-                    if end is not None and time >= end:
-                        return
-                    decoded += 1
-                    if time < start:
-                        continue
-                    if converter is None:
-                        converter, size = ToRGB((frame.width, frame.height), self._aspect), (frame.width, frame.height)
-                    if (frame.width, frame.height) != size:
-                        frame = frame.reformat(*size)  # noqa: PLW2901 - the clip changes its size midway
-                    rgb, alpha = converter(frame, self._orientation, self._alpha)
-                    yield time, rgb, alpha
-        self._judge(decoded, time, decoder, cut)
+            stamped = self._stamped(source, stream, decoder, cut)
+            for frame, stamp in deinterlace.deinterlaced(stamped, self._fields):
+                time = clock(stamp)
+                if end is not None and time >= end:
+                    return
+                decoded += 1
+                if time < start:
+                    continue
+                rgb, alpha = framer(frame, decoder.aspect)
+                if framer.changed is not None:
+                    self._note_change(framer.changed, time)
+                yield time, rgb, alpha
+        self._judge(decoded, time, decoder, cut[0] if cut else None)
+
+    @staticmethod
+    def _stamped(
+        source: Any, stream: Any, decoder: Decoder, cut: list[Exception]
+    ) -> Iterator[tuple[Any, Fraction | None]]:
+        """Decoded frames with their time stamps; what ends the file early goes into ``cut``."""
+        for packet, error in containers.packets(source, stream):
+            cut += [error] if error else []
+            for frame in decoder(packet):
+                yield frame, _stamp(frame, containers.time_base(stream))
+
+    def _note_change(self, size: tuple[int, int], time: Fraction) -> None:
+        info = self.info
+        if not any("changes its size" in note for note in self.notes):
+            self.notes.append(
+                f"{self._path} changes its size from {info.width}x{info.height} to {size[0]}x{size[1]} at "
+                f"{float(time):.2f} s; what follows is fitted into the first size."
+            )
 
     def _judge(self, decoded: int, time: Fraction, decoder: Decoder, cut: Exception | None) -> None:
         """Set ``problem`` from what went wrong over the whole clip."""
         end, declared = time + 1 / self.info.rate, self.info.duration
         name = self._path
-        short = declared is not None and end < declared - max(2 / self.info.rate, Fraction(1, 10))
+        # the other formats may count the length from 0 or from the first frame
+        reached = end + max(self._first, Fraction(0)) if self._unclear else end
+        short = declared is not None and reached < declared - max(2 / self.info.rate, Fraction(1, 10))
         if short or cut is not None:
             whole = f" of {float(declared):.2f} s" if declared is not None and short else ""
             why = f" ({files.reason(cut)[0]})" if cut is not None else ""
@@ -322,6 +424,14 @@ class Decoder:
             context.extradata = stream.codec_context.extradata
             self._context = context
         self._context.thread_type = "AUTO"
+        self._aspect: Fraction | None = None  # of the first frame, by the codec; the container's goes before it
+
+    @property
+    def aspect(self) -> Fraction | None:
+        """Width of a pixel over its height where the codec changed it on the way, else None."""
+        now = containers.fraction(self._context.sample_aspect_ratio) or Fraction(1)
+        self._aspect = self._aspect or now
+        return now if now != self._aspect and Fraction(1, ODDEST_PIXEL) <= now <= ODDEST_PIXEL else None
 
     def __call__(self, packet: Any) -> list[Any]:
         """Frames that come out for a packet; None or an empty packet flushes the decoder."""

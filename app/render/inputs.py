@@ -170,7 +170,7 @@ class Inputs:
             for sentence in reader.notes if reader else []:
                 self.note(sentence)
         if self.source.info.kind == "animation":
-            self.note(f"{job.source} is an animated picture; its first frame comes alive.")
+            self.note(f"{job.source} is an animated picture; only its first frame is used.")
         self.still_result = not self.moving and self.single
         if wanted.length == "pingpong" and self.moving:
             raise UsageError(

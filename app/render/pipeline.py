@@ -219,7 +219,8 @@ class Run:
             except CancelledError:
                 return self._cancelled(outputs)
             outputs.finish(self.track.duration if self._follows_driving else None)
-            for sentence in outputs.notes:
+            late = [note for reader in (inputs.source, inputs.driving) if reader for note in reader.notes]
+            for sentence in [*late, *outputs.notes]:
                 inputs.note(sentence)
             return self._report(outputs.frames)
 

@@ -3228,8 +3228,8 @@
    <translation>{0} ist eine Adresse, und an Adressen wird nicht geschrieben.</translation>
   </message>
   <message>
-   <source>{0} is an animated picture; its first frame comes alive.</source>
-   <translation>{0} ist ein bewegtes Bild; sein erstes Bild wird lebendig.</translation>
+   <source>{0} is an animated picture; only its first frame is used.</source>
+   <translation>{0} ist ein bewegtes Bild; nur sein erstes Bild wird verwendet.</translation>
   </message>
   <message>
    <source>{0} is an input and can't be the output as well.</source>

@@ -309,7 +309,7 @@ def test_only_the_first_picture_of_an_animation_is_told(run_cli: Callable, here:
     assert run_cli("in/photo.jpg", "in/slow.mp4", "-o", "in/moves.gif").code == 0
     outcome = run_cli("in/moves.gif", "in/other.jpg")
     assert outcome.code == 0
-    assert "in/moves.gif is an animated picture; its first frame comes alive." in outcome.err
+    assert "in/moves.gif is an animated picture; only its first frame is used." in outcome.err
 
 
 def test_errors_of_a_choice_name_flag_and_file(run_cli: Callable) -> None:

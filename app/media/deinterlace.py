@@ -64,7 +64,7 @@ def is_interlaced(frames: Iterable[Any], marked: bool = False) -> bool:
     return any(flagged[-8:])
 
 
-def _shape(frame: Any) -> tuple[int, int, str]:
+def _shape(frame: Any) -> tuple[int, int, Any]:
     return frame.width, frame.height, frame.format.name
 
 
@@ -107,7 +107,7 @@ class _Chain:
     def _pull(self) -> Iterator[Stamped]:
         while True:
             try:
-                frame = self._graph.pull()
+                frame: Any = self._graph.pull()
             except (av.error.BlockingIOError, av.error.EOFError):
                 return
             number = round(frame.pts * Fraction(frame.time_base.numerator, frame.time_base.denominator) / _UNIT)

@@ -16,6 +16,7 @@ from liveportrait.crop import Box, Crop, face_box
 from liveportrait.engines.base import Engine, Image, Portrait
 from liveportrait.expression import Expression, express
 from liveportrait.motion import Array, Motion, blend
+from liveportrait.neighbours import Neighbours, find_neighbours
 from liveportrait.occlusion import Paste, paste_masks
 from liveportrait.options import AnimationOptions
 from liveportrait.transfer import rests_at_reference, steady_eye_target, transfer
@@ -225,7 +226,16 @@ class Animator:
 
     # ------------------------------------------------------------------ source
 
-    def prepare(self, image: Image, face: Face | None, *, clip: bool = False, crop: Crop | None = None) -> SourceFace:
+    def prepare(
+        self,
+        image: Image,
+        face: Face | None,
+        *,
+        clip: bool = False,
+        crop: Crop | None = None,
+        others: Sequence[Face] = (),
+        partners: bool = False,
+    ) -> SourceFace:
         """Encode one face of a picture.
 
         Args:
@@ -233,6 +243,8 @@ class Animator:
             face: Landmarks in its pixels; None only for an engine that draws animals, and with a crop.
             clip: The picture is a frame of a clip, used once: the engine's picture at rest is not drawn for it.
             crop: The square, if it isn't to be found from the face.
+            others: All other faces of the picture, animated or not: their pixels are not moved with this one.
+            partners: Others are animated too: each square then changes its own side of the line between them only.
         """
         if crop is None:
             if face is None:
@@ -241,18 +253,30 @@ class Animator:
         square = crop.apply(image, official=self.options.official)
         paste = self._masks(square, crop.face(face)) if self._masks is not None and face is not None else None
         square = square if paste is None else paste.square
-        portrait = self._encode(square, None if face is None else crop.face(face), paste)
+        beside = None
+        if face is not None and others and not self.options.official:
+            beside = find_neighbours(square, crop, face, others)
+        if beside is not None and face is not None:
+            square = beside.square if self.engine.keeps_others else beside.emptied(crop.points(face.points))
+        portrait = self._encode(square, None if face is None else crop.face(face), paste, beside)
         compare = self.detail and self.options.paste_back and not clip and not self.engine.exact_at_rest
         rest = rest_square(self.engine, portrait, self.options.stitching) if compare else square
         if rest.shape != square.shape:
             rest = square
         mask = None if paste is None else paste.mask
+        if beside is not None:
+            theirs = beside.front if self.engine.keeps_others and not partners else beside.others
+            mask = 1 - theirs if mask is None else mask * (1 - theirs)
         compositor = Compositor(image, crop, rest, mask=mask, feather=self.feather, detail=self.detail)
         return SourceFace(face, crop, portrait, compositor)
 
-    def _encode(self, square: Image, face: Face | None, paste: Paste | None) -> Portrait:
+    def _encode(
+        self, square: Image, face: Face | None, paste: Paste | None, beside: Neighbours | None = None
+    ) -> Portrait:
         if face is None:
             return self.engine.encode_unseen(square)
+        if beside is not None:
+            return self.engine.encode_among(square, face, beside.others, None if paste is None else paste.cover)
         if paste is None or paste.cover is None:
             return self.engine.encode(square, face)
         return self.engine.encode_covered(square, face, paste.cover)
@@ -273,7 +297,12 @@ class Animator:
     def _take(self, image: Image, faces: Sequence[Face], *, clip: bool) -> list[SourceFace]:
         if image.dtype != np.uint8 or image.shape[2:] not in ((3,), (4,)):
             image = checked(image)
-        self.faces = [self.prepare(image, one, clip=clip) for one in faces]
+        self.faces = [
+            self.prepare(
+                image, one, clip=clip, others=[other for other in faces if other is not one], partners=len(faces) > 1
+            )
+            for one in faces
+        ]
         self.image = image
         return self.faces
 

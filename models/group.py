@@ -171,3 +171,39 @@ class FaceGroup:
         """Let go of people who have been away for long, so that memory does not grow with the clip."""
         if self._open:
             self._members = [member for member in self._members if member.missing <= MEMORY]
+
+
+class Bystanders:
+    """Finds the faces of a clip that nobody asked for, so that they can be left alone.
+
+    Args:
+        tracker: Its networks are used.
+    """
+
+    def __init__(self, tracker: FaceTracker) -> None:
+        self._tracker = tracker
+        self._trackers: list[FaceTracker] = []
+        self._age = GLANCE
+
+    def __call__(self, rgb: Image, chosen: Sequence[Face]) -> list[Face]:
+        """Faces of the next frame (H, W, 3) uint8 besides the chosen ones.
+
+        Each is followed from the frame in which it was first seen; every GLANCE frames one looks for more.
+        """
+        rgb = checked(rgb)
+        kept: list[FaceTracker] = []
+        faces: list[Face] = []
+        for tracker in self._trackers:
+            face = tracker.track(rgb)
+            if face is not None and all(overlap(face, other.box) <= TOGETHER for other in (*chosen, *faces)):
+                kept.append(tracker)
+                faces.append(face)
+        self._trackers = kept
+        self._age += 1
+        if self._age >= GLANCE:
+            self._age = 0
+            for face in self._tracker.glance(rgb, (*chosen, *faces)):
+                self._trackers.append(self._tracker.twin())
+                self._trackers[-1].start(face)
+                faces.append(face)
+        return faces

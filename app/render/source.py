@@ -21,6 +21,7 @@ from liveportrait.animator import Animator, SourceFace
 from liveportrait.compose import paste_back_official
 from liveportrait.crop import Crop, Points
 from models.face import Face, FaceTracker, select_face
+from models.group import Bystanders
 from models.registry import ModelError
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ class SceneMaker:
             cast = self._cast(faces, (view.shape[1], view.shape[0]))
         if len(faces) > 1 and self._choices == ("largest",) and not self._own_drivers and crop is None:
             self.notes.append(f"{self._name} shows {len(faces)} faces; the largest is animated (--face chooses).")
-        return self._scene(picture, cast, crop, clip=False)
+        return self._scene(picture, cast, crop, clip=False, everybody=faces)
 
     @property
     def _several(self) -> bool:
@@ -170,26 +171,31 @@ class SceneMaker:
         """
         last: tuple[Frame, Scene] | None = None
         with stage(self._followed(frames, timings), depth, overlap) as followed:
-            for time, frame, cast, crop in followed:
+            for time, frame, cast, everybody, crop in followed:
                 if last is None or last[0] is not frame:
                     picture = pixels_of(frame)
                     with timings.measure("encode source"):
-                        last = frame, self._scene(picture, cast, crop, clip=True) if cast else Scene(picture)
+                        found = self._scene(picture, cast, crop, clip=True, everybody=everybody) if cast else None
+                        last = frame, found or Scene(picture)
                 yield time, last[1]
 
     def _followed(
         self, frames: Iterable[tuple[Fraction, Frame]], timings: Timings
-    ) -> Iterator[tuple[Fraction, Frame, list[Cast], Crop | None]]:
-        """Each frame with its faces and the square given by hand."""
+    ) -> Iterator[tuple[Fraction, Frame, list[Cast], list[Face], Crop | None]]:
+        """Each frame with its faces, everybody who is in it, and the square given by hand."""
         follow = self._group() if self._several else self._single()
-        last: tuple[Frame, list[Cast], Crop | None] | None = None
+        bystanders = Bystanders(self._tracker)
+        last: tuple[Frame, list[Cast], list[Face], Crop | None] | None = None
         for time, frame in frames:
             if last is None or last[0] is not frame:
-                crop, cast = self._fixed_crop(), [Cast(None)]
+                crop, cast, everybody = self._fixed_crop(), [Cast(None)], list[Face]()
                 if not self._engine.animals:
                     with timings.measure("track source"):
-                        cast = follow(frame.rgb if crop is None else crop.apply(frame.rgb))
-                last = frame, cast, crop
+                        view = frame.rgb if crop is None else crop.apply(frame.rgb)
+                        cast = follow(view)
+                        chosen = [one.face for one in cast if one.face is not None]
+                        everybody = [*chosen, *bystanders(view, chosen)] if chosen else []
+                last = frame, cast, everybody, crop
             yield time, *last
 
     def _single(self) -> Callable[[Pixels], list[Cast]]:
@@ -277,7 +283,9 @@ class SceneMaker:
             )
         return None
 
-    def _scene(self, picture: Pixels, cast: Sequence[Cast], crop: Crop | None, *, clip: bool) -> Scene:
+    def _scene(
+        self, picture: Pixels, cast: Sequence[Cast], crop: Crop | None, *, clip: bool, everybody: Sequence[Face] = ()
+    ) -> Scene:
         """Encode faces of a picture.
 
         Args:
@@ -285,13 +293,17 @@ class SceneMaker:
             cast: The faces; landmarks in crop pixels if there is a crop already.
             crop: Crop given by hand, or None.
             clip: The picture is a frame of a clip.
+            everybody: All faces of the picture; landmarks in crop pixels if there is a crop already.
         """
         prepared = []
         for one in cast:
             face = one.face
+            others = [other for other in everybody if other is not face]
             if crop is not None and face is not None:
-                face = Face(crop.to_source(face.points), face.score)
-            prepared.append(self._animator.prepare(picture, face, clip=clip, crop=crop))
+                face, *others = (Face(crop.to_source(one.points), one.score) for one in (face, *others))
+            prepared.append(
+                self._animator.prepare(picture, face, clip=clip, crop=crop, others=others, partners=len(cast) > 1)
+            )
         people, drivers = tuple(one.person for one in cast), tuple(one.driver for one in cast)
         return Scene(picture, tuple(prepared), people, drivers)
 

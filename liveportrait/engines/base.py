@@ -57,6 +57,7 @@ class Engine(ABC):
         exact_at_rest: True if render returns the crop itself, to the bit, where no keypoint moved.
         animals: True if the sources are animals: they have no face landmarks (encode_unseen), and motion is absolute,
             from the driver's reference.
+        keeps_others: True if encode_among leaves other people in the square where they are.
     """
 
     name: str
@@ -71,6 +72,7 @@ class Engine(ABC):
     reads_pixels: bool = True
     exact_at_rest: bool = False
     animals: bool = False
+    keeps_others: bool = False
 
     def fit_crop(self, crop: Crop, image: Image | None = None) -> Crop:
         """The crop that the engine wants to animate instead of the one that frames the face.
@@ -98,6 +100,18 @@ class Engine(ABC):
                 draw a whole picture out of a network know no such drawing and leave it to encode.
         """
         return self.encode(crop, face)
+
+    def encode_among(self, crop: Image, face: Face, others: Array, cover: Array | None = None) -> Portrait:
+        """Prepare a source with other people in the square.
+
+        Args:
+            crop: See encode.
+            face: See encode.
+            others: (S, S) float32 0..1, pixels of other people and what surrounds them. They should stay as they are;
+                engines that draw a whole picture out of a network move them along (keeps_others).
+            cover: See encode_covered.
+        """
+        return self.encode(crop, face) if cover is None else self.encode_covered(crop, face, cover)
 
     def encode_unseen(self, crop: Image) -> Portrait:
         """Prepare a source of which no landmarks are known, such as an animal.

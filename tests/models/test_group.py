@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from models.face import Face, FaceTracker, look_of
-from models.group import FaceGroup
+from models.group import Bystanders, FaceGroup
 from models.identity import SAME
 
 SIDE = 200
@@ -109,3 +109,15 @@ def test_memory_does_not_grow(people: tuple[np.ndarray, np.ndarray], tracker: Fa
         found = group(frame((a, 20), (b, 420)))
     assert max(numbers(found)) == 2
     assert len(group._members) == 2
+
+
+def test_bystanders_are_found_and_followed_but_not_the_chosen_ones(
+    people: tuple[np.ndarray, np.ndarray], tracker: FaceTracker
+) -> None:
+    look = Bystanders(tracker)
+    for step in range(3):
+        picture = frame((people[0], 20 + 3 * step), (people[1], 380 - 3 * step))
+        left, right = sorted(tracker.detect(picture), key=lambda face: float(face.centre[0]))
+        (other,) = look(picture, [left])
+        assert np.linalg.norm(other.centre - right.centre) < 0.1 * right.size
+    assert look(frame((people[0], 26)), [left]) == []

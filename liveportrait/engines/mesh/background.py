@@ -23,14 +23,34 @@ def person_mask(matte: Picture, points: npt.NDArray[np.floating]) -> Picture:
     return np.maximum(np.clip((matte - 0.06) / 0.88, 0, 1), face).astype(np.float32)
 
 
-def background_plate(image: Image, person: Picture) -> Image:
+JAW = tuple(OVAL[9:28])
+"""The part of the outline below the ears: skin, whose edge the matte knows well; above it hair frays."""
+
+
+def background_plate(
+    image: Image, person: Picture, points: npt.NDArray[np.floating] | None = None, others: Picture | None = None
+) -> Image:
     """Crop (S, S, 3) with the person (S, S) 0..1 replaced by what surrounds it.
 
     Colours flow in from the known pixels by a pyramid; grain is mirrored across the outline.
+
+    Args:
+        image: The crop.
+        person: Whose head is animated.
+        points: (478, 2 or 3) mesh of the face: beside the jaw the background is kept right up to the outline.
+        others: (S, S) 0..1, other people: they are part of the background, up to the person's outline.
     """
     size = image.shape[0]
     reach = max(3, round(0.033 * size) | 1)
     known = cv2.dilate(person, np.ones((reach, reach), np.uint8)) < 0.02
+    if points is not None:
+        near = np.zeros((size, size), np.uint8)
+        line = np.round(points[list(JAW), :2]).astype(np.int32)
+        cv2.polylines(near, [line], False, 1, thickness=max(3, round(0.12 * size)))
+        tight = max(3, round(0.006 * size) | 1)
+        known |= (near > 0) & (cv2.dilate(person, np.ones((tight, tight), np.uint8)) < 0.02)
+    if others is not None:
+        known |= cv2.erode(others, np.ones((3, 3), np.uint8)) > 0.98
     if not known.any():
         return image.copy()
     pixels = image.astype(np.float32)
@@ -49,7 +69,10 @@ def background_plate(image: Image, person: Picture) -> Image:
     my = np.clip(2 * nearest[labels, 0] - yy, 0, size - 1)
     mx = np.clip(2 * nearest[labels, 1] - xx, 0, size - 1)
     filled += np.where(known[..., None], 0, np.clip(grain[my, mx], -1.5 * noise, 1.5 * noise) * 0.8)
-    return np.clip(filled + 0.5, 0, 255).astype(np.uint8)
+    plate = np.clip(filled + 0.5, 0, 255).astype(np.uint8)
+    if others is not None:
+        plate = np.asarray(cv2.blendLinear(image, plate, others, 1 - others), np.uint8)
+    return plate
 
 
 def push_pull(image: Picture, known: Picture) -> Picture:

@@ -54,6 +54,7 @@ class MeshFeatures:
     identity: npt.NDArray[np.float32]
     stiff: Float | None = None
     cover: Map | None = None
+    others: Map | None = None
 
 
 class MeshEngine(Engine):
@@ -74,6 +75,7 @@ class MeshEngine(Engine):
     alpha = True
     reads_pixels = False
     exact_at_rest = True
+    keeps_others = True
 
     def __init__(self, crop_size: int = 512, max_crop: int = 1024, matte: bool = True) -> None:
         self.crop_size = crop_size
@@ -100,14 +102,19 @@ class MeshEngine(Engine):
     # ---- source and driver -----------------------------------------------------------------------------------------
     def encode(self, crop: Image, face: Face) -> Portrait:
         """See Engine.encode."""
+        return self._encode(crop, face)
+
+    def _encode(self, crop: Image, face: Face, others: Map | None = None) -> Portrait:
         image = np.ascontiguousarray(crop[..., :3])
         points = face.points.astype(np.float64)
         size = image.shape[0]
         person = plate = None
         if self._matte is not None:
             person = background.person_mask(self._matte(image), points)
+            if others is not None:
+                person = person * (1 - others)
             if crop.shape[2] == 3:  # a cut-out shows what lies behind it instead
-                plate = background.background_plate(image, person)
+                plate = background.background_plate(image, person, points, others)
         layout = build_layout(points, size, person)
         yy, xx = np.mgrid[:size, :size].astype(np.float32)
         both = eyes.prepare_eyes(image, points)
@@ -122,6 +129,7 @@ class MeshEngine(Engine):
             openings=(eye_opening(layout.canonical, EYE_LEFT), eye_opening(layout.canonical, EYE_RIGHT)),
             identity=np.dstack([xx, yy, np.ones_like(xx)]),
             stiff=glasses.stiffness(glasses.wears_glasses(image, layout.pose)),
+            others=others,
         )
         motion = self._motion(face, size)
         canonical = face_model().mean
@@ -131,6 +139,13 @@ class MeshEngine(Engine):
         """See Engine.encode_covered: eyeballs, lids and the inside of the mouth are drawn behind the hair."""
         portrait = self.encode(crop, face)
         portrait.features = replace(portrait.features, cover=np.asarray(cover, np.float32))
+        return portrait
+
+    def encode_among(self, crop: Image, face: Face, others: Array, cover: Array | None = None) -> Portrait:
+        """See Engine.encode_among: other people are part of the background; the head moves over them."""
+        portrait = self._encode(crop, face, np.asarray(others, np.float32))
+        if cover is not None:
+            portrait.features = replace(portrait.features, cover=np.asarray(cover, np.float32))
         return portrait
 
     def read_motion(self, crop: Image, face: Face) -> Motion:
@@ -258,7 +273,11 @@ class MeshEngine(Engine):
             person = cv2.remap(f.person, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
             shift = np.maximum(np.abs(x - f.identity[..., 0]), np.abs(y - f.identity[..., 1]))
             # What stands still is the photo itself, outline and all.
-            cover = np.asarray(1 - (1 - person) * np.clip((shift - 0.3) * 0.4, 0, 1), np.float32)
+            away = np.clip((shift - 0.3) * 0.4, 0, 1)
+            if f.others is not None:  # nor are other people carried along, however little
+                theirs = cv2.remap(f.others, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+                away = np.maximum(away, theirs * np.clip(shift * 4, 0, 1))
+            cover = np.asarray(1 - (1 - person) * away, np.float32)
             out = np.asarray(cv2.blendLinear(out, f.plate, cover, 1 - cover), np.uint8)
         return out, None, hair
 

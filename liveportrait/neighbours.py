@@ -1,0 +1,188 @@
+"""Other people in the square of an animated face: which pixels are theirs, and whether they are in front.
+
+A square around one face shows part of whoever stands beside it. Those pixels are not to move with the face. Each pixel
+goes to the head that it lies nearest to; where that is not clear, the edges of the picture decide (watershed).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from liveportrait.compose import Mask, smoothstep
+from liveportrait.crop import Crop
+from liveportrait.engines.mesh.data import face_model
+from liveportrait.engines.mesh.geometry import polygon_mask
+from liveportrait.engines.mesh.layout import HULL_CENTRE, HULL_RADII, Pose
+from liveportrait.occlusion import EDGE, fill
+from liveportrait.warp import Image
+from models.face import Face
+from models.topology import OVAL
+
+SIDE: Final = 256
+"""Side of the picture that is divided among the people."""
+CLEAR: Final = 0.72
+"""A pixel goes to a head without a look at the picture if its distance is less than this share of the other's."""
+CORE: Final = 0.7
+"""Part of a face's outline inside of which its pixels are its own for sure."""
+REACH: Final = 1.5
+"""Heads count whose hull, grown so much, reaches into the square."""
+HEAD: Final = 1.3, 1.1
+"""Distances, in radii of the head's hull, between which what is in front ends: bodies lie behind the animated head."""
+LARGER: Final = 1.3
+"""Ratio of sizes from which the larger of two heads beside each other is the nearer one."""
+LEAST: Final = 0.004
+"""Smallest part of the square that counts as another person."""
+
+Float = npt.NDArray[np.float64]
+Map = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """Whose pixels a square holds besides those of its face.
+
+    Attributes:
+        square: (S, S, 3 or 4) uint8, with the part of the face that somebody hides filled in.
+        others: (S, S) 0..1, pixels nearer to another person, with the background around that person.
+        front: (S, S) 0..1, heads in front of the face; nothing of it may be drawn there.
+    """
+
+    square: Image
+    others: Mask
+    front: Mask
+
+    def emptied(self, points: npt.NDArray[np.floating]) -> Image:
+        """The square without the other people, for an engine that moves everything in it.
+
+        Args:
+            points: (478, 2 or 3) mesh of the animated face in its pixels.
+        """
+        return fill(self.square, self.others > 0.3, points)
+
+
+@dataclass(frozen=True)
+class _Head:
+    """Hull of a head in the plane: an ellipse, with the outline of the face."""
+
+    centre: Float
+    spread: Float
+    oval: Float
+    size: float
+    chin: float
+
+    @classmethod
+    def of(cls, points: npt.NDArray[np.floating]) -> _Head:
+        pose = Pose.fit(face_model().mean.astype(np.float64), points.astype(np.float64))
+        axes = pose.scale * pose.rotation[:2] * HULL_RADII
+        centre = pose.apply(HULL_CENTRE[None])[0, :2]
+        oval = points[list(OVAL), :2].astype(np.float64)
+        return cls(centre, axes @ axes.T, oval, pose.scale, float(oval[:, 1].max()))
+
+    def distance(self, side: int, scale: float) -> Map:
+        """(side, side) distance from the head's centre in radii; scale is square pixels per pixel of the map."""
+        y, x = np.mgrid[:side, :side].astype(np.float32)
+        dx = (x + np.float32(0.5)) * np.float32(scale) - np.float32(self.centre[0] + 0.5)
+        dy = (y + np.float32(0.5)) * np.float32(scale) - np.float32(self.centre[1] + 0.5)
+        m = np.linalg.inv(self.spread).astype(np.float32)
+        return np.sqrt(m[0, 0] * dx * dx + 2 * m[0, 1] * dx * dy + m[1, 1] * dy * dy)
+
+    def face(self, side: int, scale: float, shrink: float = 1.0) -> npt.NDArray[np.bool_]:
+        """(side, side) inside of the face's outline, or of one smaller by a factor."""
+        middle = self.oval.mean(axis=0)
+        return polygon_mask(side, side, (middle + shrink * (self.oval - middle) + 0.5) / scale - 0.5) > 0.5
+
+    def reaches(self, size: int) -> bool:
+        """Whether the head lies in a square of this side, at least in part."""
+        half = REACH * np.sqrt(np.diag(self.spread))
+        return bool(((self.centre + half > 0) & (self.centre - half < size)).all())
+
+
+def find_neighbours(square: Image, crop: Crop, face: Face, others: Sequence[Face]) -> Neighbours | None:
+    """Divide a square among the people in it.
+
+    Args:
+        square: (S, S, 3 or 4) uint8.
+        crop: Where it lies.
+        face: The animated face, in pixels of the picture.
+        others: All other faces of the picture, in its pixels.
+
+    Returns:
+        None if nobody else is in the square.
+    """
+    size = square.shape[0]
+    heads = [head for head in (_Head.of(crop.points(other.points)) for other in others) if head.reaches(size)]
+    if not heads:
+        return None
+    points = crop.points(face.points)
+    own = _Head.of(points)
+    rgb = np.ascontiguousarray(square[..., :3])
+    side = min(size, SIDE)
+    scale = size / side
+    owner = _owners(rgb, [own, *heads], side, scale)
+    theirs = (owner > 0).astype(np.float32)
+    if theirs.mean() < LEAST:
+        return None
+    front = np.zeros_like(theirs)
+    for number, head in enumerate(heads, 1):
+        if _is_in_front(own, head, owner, number, scale):
+            near = smoothstep(*HEAD, head.distance(side, scale))
+            front = np.maximum(front, (owner == number) * near)
+    others_mask = _placed(theirs, size)
+    front_mask = np.asarray(np.minimum(_enlarged(front.astype(np.float32), size), others_mask), np.float32)
+    hidden = (others_mask > 0.3) & own.face(size, 1.0)
+    covered = hidden & (front_mask > 0.3)
+    if covered.mean() > LEAST / 4:
+        square = fill(square, covered, points)
+        others_mask = np.where(covered, np.float32(0), others_mask)
+    return Neighbours(square, others_mask, front_mask)
+
+
+def _owners(rgb: Image, heads: Sequence[_Head], side: int, scale: float) -> npt.NDArray[np.int32]:
+    """(side, side) number of the head that each pixel belongs to; 0 is the animated one."""
+    distance = np.stack([head.distance(side, scale) for head in heads])
+    faces = np.stack([head.face(side, scale) for head in heads])
+    order = np.sort(distance, axis=0)
+    clear = order[0] < CLEAR * order[1]
+    nearest = distance.argmin(axis=0)
+    cores = np.stack([head.face(side, scale, CORE) for head in heads])
+    # A hidden half of a face is guessed by the landmarks: where outlines overlap the picture decides.
+    sure = (cores.sum(axis=0) == 1) & (faces.sum(axis=0) == 1)
+    marks = np.where(sure, cores.argmax(axis=0) + 1, np.where(clear & (faces.sum(axis=0) == 0), nearest + 1, 0))
+    small = cv2.resize(rgb, (side, side), interpolation=cv2.INTER_AREA)
+    owner = cv2.watershed(small, marks.astype(np.int32)).astype(np.int32)
+    lines = (owner < 1).astype(np.uint8)
+    if lines.any():
+        _, labels = cv2.distanceTransformWithLabels(lines, cv2.DIST_L2, 3, labelType=cv2.DIST_LABEL_PIXEL)
+        table = np.zeros(int(labels.max()) + 1, np.int32)
+        table[labels[lines == 0]] = owner[lines == 0]
+        owner = np.where(lines > 0, table[labels], owner)
+    return np.asarray(owner - 1, np.int32)
+
+
+def _is_in_front(own: _Head, other: _Head, owner: npt.NDArray[np.int32], number: int, scale: float) -> bool:
+    """Whether another head lies before the animated one; where nothing tells, it does: its pixels then stay whole."""
+    side = owner.shape[0]
+    both = own.face(side, scale) & other.face(side, scale)
+    if both.sum() > 0.01 * min(own.face(side, scale).sum(), max(other.face(side, scale).sum(), 1)):
+        return bool((owner[both] == number).sum() > (owner[both] == 0).sum())
+    if other.centre[1] > own.chin:
+        return True
+    if own.centre[1] > other.chin:
+        return False
+    return own.size < LARGER * other.size
+
+
+def _enlarged(share: Map, size: int) -> Mask:
+    return np.asarray(cv2.resize(share, (size, size), interpolation=cv2.INTER_LINEAR), np.float32)
+
+
+def _placed(share: Map, size: int) -> Mask:
+    """A coarse share at the size of the square, its edge soft by a few pixels; sure pixels are exactly 0 or 1."""
+    width = max(EDGE * size / 2, 0.8)
+    return smoothstep(0.2, 0.8, np.asarray(cv2.GaussianBlur(_enlarged(share, size), (0, 0), width), np.float32))

@@ -1,0 +1,110 @@
+"""Other people in the square: their pixels stay, whichever of two faces is animated and however they stand."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from liveportrait.animator import Animator
+from liveportrait.compose import Compositor
+from liveportrait.engines.mesh.engine import MeshEngine
+from liveportrait.expression import Expression
+from liveportrait.neighbours import find_neighbours
+from models.face import FaceTracker
+
+POSE = Expression({"yaw": 12.0, "pitch": -5.0}, (0.05, 0.05), 0.4)
+
+
+@pytest.fixture(scope="module")
+def engine():
+    return MeshEngine()
+
+
+@pytest.fixture(scope="module")
+def couple(astronaut):
+    """Two people side by side, the picture's halves meeting at their shoulders, and their faces from the left."""
+    head = astronaut[0:270, 160:285]
+    light = np.linspace(1, 0.5, head.shape[1])[None, :, None]
+    picture = np.ascontiguousarray(np.hstack([head, (head[:, ::-1] * light).astype(np.uint8)]))
+    faces = sorted(FaceTracker().detect(picture), key=lambda face: float(face.centre[0]))
+    assert len(faces) == 2
+    return picture, faces
+
+
+def change(picture, out, face):
+    """Mean difference inside of a face's box."""
+    x0, y0, x1, y1 = face.box.round().astype(int)
+    return float(np.abs(out[y0:y1, x0:x1].astype(int) - picture[y0:y1, x0:x1]).mean())
+
+
+def posed(engine, picture, face, others):
+    square = Animator(engine)
+    square.set_source(picture, face)
+    square.faces = [square.prepare(picture, face, others=others)]
+    return square.still(POSE)
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_the_other_face_stays_as_in_the_photo(engine, couple, number):
+    picture, faces = couple
+    own, other = faces[number], faces[1 - number]
+    alone = posed(engine, picture, own, [])
+    out = posed(engine, picture, own, [other])
+    assert change(picture, alone, other) > 1.0  # it was dragged along
+    assert change(picture, out, other) < 0.2
+    assert change(picture, out, own) > 0.8 * change(picture, alone, own)
+
+
+def test_an_engine_that_moves_everything_leaves_them_too(engine, couple):
+    picture, faces = couple
+    engine = MeshEngine()
+    engine.keeps_others = False
+    out = posed(engine, picture, faces[0], [faces[1]])
+    assert change(picture, out, faces[1]) < 0.2
+    assert change(picture, out, faces[0]) > 2.0
+
+
+def test_several_faces_are_animated_each_on_its_own_side(engine, couple):
+    picture, faces = couple
+    animator = Animator(engine)
+    animator.set_source(picture, faces)
+    both = animator.still(POSE)
+    for face, animated in zip(faces, animator.faces, strict=True):
+        assert change(picture, both, face) > 2.0
+        assert isinstance(animated.compositor, Compositor)
+    # Where one square is used whole the other is not: nothing is pasted over a neighbour that has moved.
+    total = np.zeros(picture.shape[:2], np.float32)
+    for animated in animator.faces:
+        x0, y0, x1, y1 = animated.compositor.window
+        total[y0:y1, x0:x1] += animated.compositor.mask
+    for face in faces:
+        x0, y0, x1, y1 = face.box.round().astype(int)
+        assert total[y0:y1, x0:x1].max() < 1.1
+
+
+def test_at_rest_the_picture_is_the_photo_to_the_bit(engine, couple):
+    picture, faces = couple
+    animator = Animator(engine)
+    animator.set_source(picture, faces)
+    assert (animator.still(Expression({})) == picture).all()
+
+
+def test_whoever_is_outside_the_square_costs_nothing(engine, couple):
+    picture, faces = couple
+    wide = cv2.copyMakeBorder(picture, 0, 0, 0, 400, cv2.BORDER_REPLICATE)
+    crop = Animator(engine).prepare(wide, faces[0]).crop
+    away = faces[1].transformed(np.array([[1.0, 0, 300], [0, 1, 0]]))
+    assert find_neighbours(crop.apply(wide), crop, faces[0], [away]) is None
+
+
+def test_the_lower_of_two_heads_is_in_front(engine, astronaut):
+    face = FaceTracker().detect(astronaut)[0]
+    below = face.transformed(
+        np.array([[0.7, 0, 0.3 * face.centre[0]], [0, 0.7, 0.3 * face.centre[1] + 1.0 * face.size]])
+    )
+    for own, other, shown in ((face, below, True), (below, face, False)):
+        crop = Animator(engine).prepare(astronaut, own).crop
+        found = find_neighbours(crop.apply(astronaut), crop, own, [other])
+        assert found is not None
+        assert (found.front.max() > 0.9) == shown

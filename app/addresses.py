@@ -21,6 +21,8 @@ DRIVE: Final = re.compile(r"[/\\]*([A-Za-z])[:|](?=[/\\]|$)(.*)", re.DOTALL)
 ESCAPES: Final = re.compile(r"(?:%(?!0\d+d|1\d*d)[0-9A-Fa-f]{2})+")
 STANDARD: Final = "-"
 """What stands for standard input and standard output on the command line."""
+LONGEST_PART: Final = 255  # bytes of a name; what file systems allow
+LONGEST_PATH: Final = 4095
 SHOWN: Final = 200  # characters of an address that a sentence shows
 
 
@@ -38,16 +40,18 @@ def local_name(text: str, label: str = "", *, windows: bool | None = None) -> st
         windows: Whether paths have drive letters and names of servers; as on this system by default.
 
     Raises:
-        UsageError: It is an address of another kind, or a file of another machine.
+        UsageError: It is an address of another kind, a file of another machine, or longer than any name of a file.
     """
     windows = os.name == "nt" if windows is None else windows
     match = FILE.match(text)
     if match is None:
         if ADDRESS.match(text):
             raise address_error(text, label)
+        _check_length(text, label)
         return text
     host, rest = match.group(1) or "", text[match.end() :]
     path = ESCAPES.sub(lambda found: os.fsdecode(unquote_to_bytes(found.group())), rest)
+    _check_length(path, label)
     drive = DRIVE.fullmatch(f"{host}{path}" if re.fullmatch("[A-Za-z][:|]", host) else path)
     if drive is not None and windows:
         return f"{drive.group(1)}:{drive.group(2) or '/'}".replace("/", "\\")
@@ -59,6 +63,16 @@ def local_name(text: str, label: str = "", *, windows: bool | None = None) -> st
             raise UsageError(f"{place} is a file of another machine, {host}.", "Copy it here, or name it by its path.")
         path = f"//{host}{path}"
     return path.replace("/", "\\") if windows else path
+
+
+def _check_length(path: str, label: str) -> None:
+    """Refuse what no file can be called, before the system is asked for it."""
+    if len(path) <= LONGEST_PART:
+        return
+    longest = max(len(os.fsencode(part)) for part in re.split(r"[/\\]", path))
+    if longest > LONGEST_PART or len(os.fsencode(path)) > LONGEST_PATH:
+        place = f"{label}: " if label else ""
+        raise UsageError(f"{place}{path[:60]}... is longer than the name of a file can be.", "Check the name.")
 
 
 def address_error(text: str, label: str = "") -> UsageError:

@@ -14,7 +14,7 @@ def machine() -> str:
 
 def is_alive(pid: int) -> bool:
     """Whether a process of this machine exists and has not ended."""
-    if pid <= 0:
+    if not 0 < pid < 1 << 31:
         return False
     if sys.platform == "win32":
         return _alive_on_windows(pid)

@@ -16,7 +16,7 @@ import typer
 
 from app.cli.batch import _short, queue_flag
 from app.cli.flags import command, make_app, switch, text_flag
-from app.cli.output import clock, one_line, say, write
+from app.cli.output import clock, complain, one_line, say, write
 from app.errors import ExitCode, UsageError, not_one_of
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 app = make_app("Look at the queue of `animate batch` and of the window, and change it.")
 COLUMNS = ("id", "state", "attempts", "seconds", "frames", "source", "driving", "output", "error")
+MOST_TOLD = 20  # damaged jobs that are named
 MOST = 100_000  # jobs that a range of numbers may hold
 FORMATS = ("table", "json", "csv")
 
@@ -32,6 +33,7 @@ def list_(values: Mapping[str, Any]) -> int:
     """Show the jobs in the order of work."""
     with _queue(values) as queue:
         chosen, others = _chosen(queue, values), sum(queue.counts().values())
+        _complain_of_damage(queue)
     _print(chosen, _format(values))
     if not chosen and _format(values) == "table":
         write(
@@ -90,6 +92,7 @@ def report(values: Mapping[str, Any]) -> int:
     """Sum up a batch: how many jobs ended how, how long they took, and what failed and why."""
     with _queue(values) as queue:
         chosen = _chosen(queue, values)
+        _complain_of_damage(queue)
     form = _format(values)
     if form == "csv":
         _print(chosen, form)
@@ -107,6 +110,12 @@ def report(values: Mapping[str, Any]) -> int:
     for job in facts["failures"]:
         say(f"{job['id']}: {_short(job['source'])} + {_short(job['driving'])}: {one_line(job['error'])}")
     return int(ExitCode.OK)
+
+
+def _complain_of_damage(queue: Queue) -> None:
+    """Name the rows of the queue that are no jobs; the others are shown all the same."""
+    for number, why in list(queue.damaged().items())[:MOST_TOLD]:
+        complain(f"Job {number} of {queue.path} is damaged: {why}. Forget it: animate jobs clear {number}.", "warning")
 
 
 def summary_of(jobs: Sequence[JobRecord]) -> dict[str, Any]:
@@ -177,6 +186,8 @@ def _change(values: Mapping[str, Any], what: str, word: str, states: Sequence[st
     with _queue(values) as queue:
         chosen = queue.jobs(batch=_batch(queue, values), states=_states(values, () if numbers else states), ids=numbers)
         count = getattr(queue, what)([job.id for job in chosen])
+        if what == "clear" and (numbers or values["all"]):
+            count += queue.clear_damaged(numbers or None)
     say(f"{count} job{'' if count == 1 else 's'} {word}.")
     return int(ExitCode.OK)
 

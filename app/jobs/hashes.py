@@ -36,7 +36,7 @@ def content_hash(path: Path, known: Known | None = None, keep: Keep | None = Non
         keep: Told each hash that had to be worked out.
     """
     try:
-        if path.is_file():
+        if os.path.isfile(path):
             return _file_hash(path, known, keep)
         parts = [f"{one.name}\0{_file_hash(one, known, keep)}" for one in _members(path)]
     except OSError:
@@ -63,7 +63,7 @@ def settled(values: Mapping[str, Any], base: Path) -> dict[str, Any]:
     for name in FILES:
         if found.get(name):
             path = Path(os.path.abspath(base / os.path.expanduser(str(found[name]))))
-            if path.exists() or name != "expression":
+            if os.path.exists(path) or name != "expression":
                 found[name] = str(path)
     if found.get("driver_for"):
         pairs = parse_driver_for(str(found["driver_for"]))

@@ -6,14 +6,17 @@ import csv
 import io
 import json
 import re
+from bisect import bisect_left
 from json.decoder import scanstring  # type: ignore[attr-defined]
 from pathlib import Path
 from typing import Any, Final
 
 from app.errors import MissingError, UsageError
-from app.textfiles import parse_toml, read_text
+from app.textfiles import MAX_BYTES, parse_toml, read_text
+from liveportrait.limits import MAX_DEPTH, check_tree, parse_json
 
 Lines = dict[tuple[str | int, ...], int]
+MOST_VALUES: Final = 1_000_000  # in a job file
 BLANK: Final = re.compile(r"[ \t\r\n]*")
 KEY: Final = re.compile(r"""\s*(?:"((?:[^"\\]|\\.)*)"|'([^']*)'|([A-Za-z0-9_-]+))\s*""")
 
@@ -59,7 +62,7 @@ def read_located(path: Path) -> Located:
 
 def _toml(text: str, path: Path) -> tuple[Any, Lines]:
     try:
-        data = parse_toml(text)
+        data = parse_toml(text, MOST_VALUES)
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{path} is not valid TOML: {str(error).rstrip('.')}.") from None
     return data, toml_lines(text)
@@ -108,12 +111,19 @@ def _keys(text: str) -> list[str]:
     keys, at = [], 0
     while (match := KEY.match(text, at)) is not None:
         quoted, literal, bare = match.groups()
-        keys.append(json.loads(f'"{quoted}"') if quoted is not None else literal if literal is not None else bare)
+        keys.append(_unquoted(quoted) if quoted is not None else literal if literal is not None else bare)
         at = match.end()
         if text[at : at + 1] != ".":
             break
         at += 1
     return keys
+
+
+def _unquoted(text: str) -> str:
+    try:
+        return str(json.loads(f'"{text}"'))
+    except ValueError:  # escapes that JSON does not know: the line is only for messages
+        return text
 
 
 def _toml_end(text: str, at: int) -> int:
@@ -148,17 +158,18 @@ def _string_end(text: str, at: int, mark: str) -> int:
 
 def _json(text: str, path: Path) -> tuple[Any, Lines]:
     try:
-        data = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise UsageError(f"{path} is not valid JSON: {str(error).rstrip('.')}.") from None
+        data = parse_json(text, count=MOST_VALUES, limit=MAX_BYTES)
+    except ValueError as error:
+        raise UsageError(f"{path} can't be read: {error}.") from None
     lines: Lines = {}
-    _json_walk(text, BLANK.match(text, 0).end(), (), lines)  # type: ignore[union-attr]
+    breaks = [match.start() for match in re.finditer("\n", text)]
+    _json_walk(text, BLANK.match(text, 0).end(), (), lines, breaks)  # type: ignore[union-attr]
     return data, lines
 
 
-def _json_walk(text: str, at: int, keys: tuple[str | int, ...], lines: Lines) -> int:
+def _json_walk(text: str, at: int, keys: tuple[str | int, ...], lines: Lines, breaks: list[int]) -> int:
     """Note the lines of a value of valid JSON; returns where it ends."""
-    lines[keys] = text.count("\n", 0, at) + 1
+    lines[keys] = bisect_left(breaks, at) + 1
 
     def skip(place: int) -> int:
         return BLANK.match(text, place).end()  # type: ignore[union-attr]
@@ -172,7 +183,7 @@ def _json_walk(text: str, at: int, keys: tuple[str | int, ...], lines: Lines) ->
         if mark == "{":
             key, at = scanstring(text, at + 1, True)
             at = skip(skip(at) + 1)
-        at = skip(_json_walk(text, at, (*keys, key), lines))
+        at = skip(_json_walk(text, at, (*keys, key), lines, breaks))
         number += 1
         if text[at] == ",":
             at = skip(at + 1)
@@ -199,12 +210,20 @@ def _yaml(text: str, path: Path) -> tuple[Any, Lines]:
         ) from None
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
+        _check_nodes(root, yaml)
         data = yaml.safe_load(text)
+        check_tree(data, count=MOST_VALUES)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f", line {mark.line + 1}" if mark is not None else ""
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]
         raise UsageError(f"{path}{place}: this is not valid YAML: {problem}.") from None
+    except RecursionError:
+        raise UsageError(f"{path} can't be read: it is nested more than {MAX_DEPTH} levels deep.") from None
+    except (ValueError, TypeError, OverflowError) as error:  # a date that does not exist, a number of 5000 digits
+        text = str(error).rstrip(".")
+        text = "it holds a whole number of too many digits" if "digits" in text else text
+        raise UsageError(f"{path} can't be read: {text}.") from None
     lines: Lines = {}
 
     def walk(node: Any, keys: tuple[str | int, ...]) -> None:
@@ -221,6 +240,34 @@ def _yaml(text: str, path: Path) -> tuple[Any, Lines]:
     if root is not None:
         walk(root, ())
     return data, lines
+
+
+def _check_nodes(root: Any, yaml: Any) -> None:
+    """Check how much a YAML document comes to with its aliases and merged tables, before it is built.
+
+    Raises:
+        ValueError: It is too much, or holds itself.
+    """
+    sizes: dict[int, int] = {}
+
+    def size(node: Any, above: frozenset[int]) -> int:
+        if id(node) in sizes:
+            return sizes[id(node)]
+        if id(node) in above or len(above) > MAX_DEPTH:
+            raise ValueError(f"it is nested more than {MAX_DEPTH} levels deep")
+        inside: list[Any] = []
+        if isinstance(node, yaml.MappingNode):
+            inside = [one for pair in node.value for one in pair]
+        elif isinstance(node, yaml.SequenceNode):
+            inside = node.value
+        total = 1 + sum(size(one, above | {id(node)}) for one in inside)
+        if total > MOST_VALUES:
+            raise ValueError(f"it holds more than {MOST_VALUES:,} values")
+        sizes[id(node)] = total
+        return total
+
+    if root is not None:
+        size(root, frozenset())
 
 
 # ---- CSV ------------------------------------------------------------------------------------------------------------

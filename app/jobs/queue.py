@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
+import secrets
 import sqlite3
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,9 +15,11 @@ from typing import Any, Final
 
 from app.alive import is_alive, machine
 from app.errors import AppError, UsageError
+from app.jobs import scratch
 from app.jobs.hashes import option_hash
 from app.jobs.reading import WAITING, Reader, is_dead
-from app.jobs.record import JobRecord, Progress, State, record_of, restored, stored
+from app.jobs.record import JobRecord, Progress, State, record_of, stored
+from app.jobs.rows import checked
 from app.jobs.spec import Entry
 from app.jobs.target import Files, open_target
 
@@ -28,6 +30,11 @@ NEXT: Final = """
 SELECT * FROM jobs WHERE state = 'queued' {only} ORDER BY source = :last DESC,
     source IN (SELECT source FROM jobs WHERE state = 'running'), driving IN (SELECT driving FROM jobs WHERE state =
     'running'), position, id LIMIT 1
+"""
+# Rows that no worker of ours wrote.
+NO_WORKERS: Final = """
+DELETE FROM workers WHERE typeof(name) != 'text' OR typeof(host) != 'text' OR typeof(pid) != 'integer' OR pid <= 0
+    OR pid >= 2147483648 OR typeof(beat) NOT IN ('real', 'integer')
 """
 FIRST: Final = "SELECT * FROM jobs WHERE state = 'queued' {only} ORDER BY position, id LIMIT 1"
 
@@ -124,10 +131,17 @@ class Queue(Reader):
         }
         if row is None:
             fields |= {"output": stored(entry.output), "state": "queued", "created": time.time()}
+            fields["token"] = secrets.token_hex(8)
             names = ", ".join(fields)
             marks = ", ".join(f":{name}" for name in fields)
             return int(db.execute(f"INSERT INTO jobs ({names}) VALUES ({marks})", fields).lastrowid or 0), "queued"  # noqa: S608
-        known = record_of(row)
+        try:
+            known = record_of(row)
+        except ValueError as error:
+            raise UsageError(
+                f"{entry.output} is the output of job {row['id']}, which is damaged: {error}.",
+                f"Forget it: animate jobs clear {row['id']}.",
+            ) from None
         same = (known.source, known.driving, known.option_hash) == (entry.source, entry.driving, hashed)
         state = "queued"
         if known.state == "running":
@@ -138,6 +152,12 @@ class Queue(Reader):
                     "Wait for it, or cancel it: animate jobs cancel.",
                 )
             fields = {"batch": fields["batch"]}
+        elif known.state == "queued" and not same and known.batch != batch and self.workers():
+            raise UsageError(
+                f"{entry.output} is the output of job {known.id} of {known.batch}, which others work on just now, from "
+                "other inputs or with other options.",
+                "Wait for them, cancel it (animate jobs cancel), or choose another name.",
+            )
         elif fresh and known.state in ("queued", "paused"):
             raise UsageError(
                 f"{entry.output} is the output of a job that waits, number {known.id}.", "Choose another name."
@@ -162,9 +182,9 @@ class Queue(Reader):
 
     def _is_done(self, entry: Entry) -> bool:
         rows = self._rows("SELECT * FROM jobs WHERE output = ? AND state = 'done'", (stored(entry.output),))
-        if not rows:
+        if not (records := self._records(rows)):
             return False
-        known = record_of(rows[0])
+        known = records[0]
         if (known.source, known.driving) != (entry.source, entry.driving):
             return False
         if known.option_hash != option_hash(entry.values, entry.numbered, entry.expression):
@@ -229,6 +249,12 @@ class Queue(Reader):
                 db.execute("DELETE FROM jobs WHERE id = ? AND state != 'running'", (number,)).rowcount for number in ids
             )
 
+    def clear_damaged(self, ids: Iterable[int] | None = None) -> int:
+        """Forget rows that are no jobs, all or those of some numbers; returns how many that are."""
+        gone = self.damaged().keys() & (self.damaged().keys() if ids is None else set(ids))
+        with self._change() as db:
+            return sum(db.execute("DELETE FROM jobs WHERE id = ?", (number,)).rowcount for number in gone)
+
     def move(self, number: int, by: int) -> bool:
         """Move a waiting job up (negative) or down, past other waiting ones only; whether that could be done."""
         with self._change() as db:
@@ -249,6 +275,12 @@ class Queue(Reader):
         with self._change() as db:
             first = db.execute("SELECT COALESCE(MIN(position), 0) FROM jobs").fetchone()[0] - len(ids)
             db.executemany("UPDATE jobs SET position = ? WHERE id = ?", [(first + i, n) for i, n in enumerate(ids)])
+
+    def take_over(self, ids: Iterable[int], batch: str) -> int:
+        """Give queued jobs to a batch whose runner waits for them while no other worker is left; returns how many."""
+        query = "UPDATE jobs SET batch = ? WHERE id = ? AND state = 'queued'"
+        with self._change() as db:
+            return sum(db.execute(query, (stored(batch), number)).rowcount for number in ids)
 
     # ---- what workers do with jobs ----------------------------------------------------------------------------------
     def join(self, worker: str, folder: Path, pid: int | None = None, lane: str = "") -> None:
@@ -294,9 +326,16 @@ class Queue(Reader):
         only = "AND (:lane IS NULL OR lane = :lane)" + (" AND batch = :batch" if batch is not None else "")
         values = {"last": "" if last is None else stored(last), "batch": stored(batch or ""), "lane": lane}
         with self._change() as db:
-            row = db.execute((FIRST if in_order else NEXT).format(only=only), values).fetchone()
-            if row is None:
-                return None
+            while True:
+                row = db.execute((FIRST if in_order else NEXT).format(only=only), values).fetchone()
+                if row is None:
+                    return None
+                try:
+                    record_of(row)
+                except ValueError as error:
+                    self._give_up(db, row, str(error))
+                    continue
+                break
             db.execute(
                 "UPDATE jobs SET state = 'running', attempts = attempts + 1, started = ?, finished = NULL, stop = 0, "
                 "progress = '', worker = ?, pid = (SELECT pid FROM workers WHERE name = ?), host = ?, staged = '[]' "
@@ -304,6 +343,13 @@ class Queue(Reader):
                 (time.time(), worker, worker, machine(), row["id"]),
             )
             return record_of(db.execute("SELECT * FROM jobs WHERE id = ?", (row["id"],)).fetchone())
+
+    def _give_up(self, db: sqlite3.Connection, row: sqlite3.Row, why: str) -> None:
+        """Let a damaged row fail, so that nobody takes it again; nothing that it names is touched."""
+        db.execute(
+            "UPDATE jobs SET state = 'failed', error = ?, exit_code = 1, finished = ? WHERE id = ?",
+            (f"Job {row['id']} of the queue is damaged: {why}.", time.time(), row["id"]),
+        )
 
     def _update(self, job: JobRecord, **fields: Any) -> bool:
         """Change a job that is still claimed; False if it no longer is."""
@@ -341,9 +387,8 @@ class Queue(Reader):
 
     def leave(self, worker: str) -> None:
         """Take a worker off the list; its scratch files go."""
-        rows = self._rows("SELECT folder FROM workers WHERE name = ? AND host = ?", (worker, machine()))
-        for row in rows:
-            shutil.rmtree(restored(row["folder"]), ignore_errors=True)
+        if self._rows("SELECT name FROM workers WHERE name = ? AND host = ?", (worker, machine())):
+            scratch.discard(worker)
         with self._change() as db:
             db.execute("DELETE FROM workers WHERE name = ?", (worker,))
 
@@ -360,6 +405,8 @@ class Queue(Reader):
             The jobs, as they stand now.
         """
         running = self._rows("SELECT * FROM jobs WHERE state = 'running'")  # first: a worker joins before it claims
+        with self._change() as db:
+            db.execute(NO_WORKERS)
         known, now = set(dead), time.time()
         workers = self._rows("SELECT * FROM workers")
         silent = [row for row in workers if is_dead(row, now)]
@@ -388,8 +435,13 @@ class Queue(Reader):
 
     def _repair(self, row: sqlite3.Row, blame: bool, reason: str) -> bool:
         """Bring one job in order; False if it had ended meanwhile."""
-        job = record_of(row)
-        staged: Files = tuple((name, size, stamp) for name, size, stamp in json.loads(row["staged"]))
+        try:
+            job = record_of(row)
+        except ValueError as error:
+            with self._change() as db:
+                self._give_up(db, row, str(error))
+            return False
+        staged: Files = checked(row)["staged"]
         try:
             target = open_target(job.output, job.numbered)
             if staged and target.publish(tag(job), staged):
@@ -418,4 +470,5 @@ def _plain(facts: Mapping[str, Any]) -> dict[str, Any]:
 
 def tag(job: JobRecord) -> str:
     """Name of the hidden folder of one attempt; it also tells jobs of several queues apart."""
-    return f"{job.id}-{job.attempts}-{hashlib.sha256(os.fsencode(job.output)).hexdigest()[:8]}"
+    mark = hashlib.sha256(os.fsencode(job.output) + job.token.encode()).hexdigest()[:12]
+    return f"{job.id}-{job.attempts}-{mark}"

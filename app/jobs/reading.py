@@ -23,7 +23,30 @@ SELECT * FROM jobs ORDER BY state = 'running' DESC, state IN {WAITING} DESC,
 
 
 class Reader(Store):
-    """A queue to look at."""
+    """A queue to look at.
+
+    Rows that hold what no job of ours does are passed over; ``damaged`` tells which.
+    """
+
+    def _records(self, rows: Iterable[sqlite3.Row]) -> list[JobRecord]:
+        """Records of the rows that are whole."""
+        found = []
+        for row in rows:
+            try:
+                found.append(record_of(row))
+            except ValueError:
+                continue
+        return found
+
+    def damaged(self) -> dict[int, str]:
+        """Number of each row that is no job -> why, as the rest of a sentence."""
+        found: dict[int, str] = {}
+        for row in self._rows("SELECT * FROM jobs ORDER BY id"):
+            try:
+                record_of(row)
+            except ValueError as error:
+                found[row["id"]] = str(error)
+        return found
 
     def jobs(
         self,
@@ -60,7 +83,7 @@ class Reader(Store):
         clause = f"WHERE {' AND '.join(only)}" if only else ""
         rows = self._rows(f"SELECT * FROM jobs {clause} ORDER BY position, id", values)  # noqa: S608
         present = set(numbers)
-        found = [record_of(row) for row in rows if few or row["id"] in present]
+        found = self._records(row for row in rows if few or row["id"] in present)
         missing = present - {job.id for job in found}
         missing -= {row["id"] for row in self._rows("SELECT id FROM jobs")} if missing else set()
         if missing:
@@ -69,12 +92,12 @@ class Reader(Store):
 
     def recent(self, limit: int) -> list[JobRecord]:
         """What runs and waits, and what ended last: not more than that many, in the order of work."""
-        found = [record_of(row) for row in self._rows(RECENT, (limit,))]
+        found = self._records(self._rows(RECENT, (limit,)))
         return sorted(found, key=lambda job: (job.position, job.id))
 
     def find(self, number: int) -> list[JobRecord]:
         """The job of a number, nothing if somebody has cleared it meanwhile."""
-        return [record_of(row) for row in self._rows("SELECT * FROM jobs WHERE id = ?", (number,))]
+        return self._records(self._rows("SELECT * FROM jobs WHERE id = ?", (number,)))
 
     def get(self, number: int) -> JobRecord:
         """The job of a number.
@@ -82,7 +105,10 @@ class Reader(Store):
         Raises:
             UsageError: There is none.
         """
-        return self.jobs(ids=[number])[0]
+        found = self.jobs(ids=[number])
+        if not found:
+            raise UsageError(f"Job {number} in {self.path} is damaged.", "See animate jobs list.")
+        return found[0]
 
     def counts(self, batch: str | None = None, lane: str | None = None) -> dict[str, int]:
         """Number of jobs by state."""
@@ -91,7 +117,7 @@ class Reader(Store):
             "(:lane IS NULL OR lane = :lane) GROUP BY state",
             {"batch": None if batch is None else stored(batch), "lane": lane},
         )
-        return dict.fromkeys(STATES, 0) | {row["state"]: row["n"] for row in rows}
+        return dict.fromkeys(STATES, 0) | {row["state"]: row["n"] for row in rows if row["state"] in STATES}
 
     def workers(self, lane: str | None = None) -> list[str]:
         """Names of the workers that are alive, all or those of a lane."""
@@ -111,6 +137,9 @@ class Reader(Store):
 
 
 def is_dead(row: sqlite3.Row, now: float) -> bool:
-    """Whether a worker has ended, or gave no sign of life for long."""
+    """Whether a worker has ended, gave no sign of life for long, or is no worker of ours at all."""
+    kinds = (row["name"], str), (row["pid"], int), (row["beat"], (int, float)), (row["host"], str)
+    if not all(isinstance(value, kind) for value, kind in kinds) or not 0 < row["pid"] < 1 << 31:
+        return True
     here = row["host"] == machine()
     return bool((here and not is_alive(row["pid"])) or now - row["beat"] > LEASE)

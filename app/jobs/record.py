@@ -11,12 +11,17 @@ from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
 from app.events import Event
+from app.jobs.rows import checked
 
 State = Literal["queued", "running", "paused", "done", "failed", "cancelled", "skipped"]
 STATES: Final[tuple[State, ...]] = get_args(State)
 
 
 ENDED: Final[tuple[State, ...]] = ("done", "failed", "cancelled", "skipped")
+AS_STORED: Final = (  # columns that a record takes as they are
+    "id", "position", "expression", "state", "attempts", "exit_code", "input_hash", "option_hash", "created", "started",
+    "finished", "seconds", "frames", "worker", "pid", "host", "files", "lane", "notes", "token",
+)  # fmt: skip
 READING: Final = 1 / 3  # share of a job that reading the motion counts for
 
 
@@ -92,6 +97,7 @@ class JobRecord:
         progress: How far it is while it runs, None if that is not known.
         notes: Sentences that came up on the way.
         details: Traceback of a failure, for a report.
+        token: Random text that tells the job apart from those of other queues.
     """
 
     id: int
@@ -123,6 +129,7 @@ class JobRecord:
     progress: Progress | None = None
     notes: tuple[str, ...] = ()
     details: str = ""
+    token: str = ""
 
     @property
     def share(self) -> float:
@@ -186,35 +193,22 @@ def restored(value: str | bytes) -> str:
 
 
 def record_of(row: sqlite3.Row) -> JobRecord:
-    """The record of a database row."""
+    """The record of a database row.
+
+    Raises:
+        ValueError: The row holds what no job of ours does; the text is the rest of a sentence.
+    """
+    values = checked(row)
     return JobRecord(
-        id=row["id"],
-        batch=restored(row["batch"]),
-        position=row["position"],
-        source=Path(restored(row["source"])),
-        driving=Path(restored(row["driving"])) if row["driving"] else None,
-        output=restored(row["output"]),
-        values=json.loads(row["options"]),
-        numbered=bool(row["numbered"]),
-        expression=None if row["expression"] is None else json.loads(row["expression"]),
-        where=restored(row["origin"]),
-        state=row["state"],
-        attempts=row["attempts"],
-        error=restored(row["error"]),
-        exit_code=row["exit_code"],
-        input_hash=row["input_hash"],
-        option_hash=row["option_hash"],
-        created=row["created"],
-        started=row["started"],
-        finished=row["finished"],
-        seconds=row["seconds"],
-        frames=row["frames"],
-        worker=row["worker"],
-        pid=row["pid"],
-        host=row["host"],
-        files=tuple((name, size, stamp) for name, size, stamp in json.loads(row["files"])),
-        lane=row["lane"],
-        progress=Progress(*json.loads(row["progress"])) if row["progress"] else None,
-        notes=tuple(json.loads(row["notes"])),
-        details=restored(row["details"]),
+        batch=restored(values["batch"]),
+        source=Path(restored(values["source"])),
+        driving=Path(restored(values["driving"])) if values["driving"] else None,
+        output=restored(values["output"]),
+        values=values["options"],
+        numbered=bool(values["numbered"]),
+        where=restored(values["origin"]),
+        error=restored(values["error"]),
+        progress=None if values["progress"] is None else Progress(*values["progress"]),
+        details=restored(values["details"]),
+        **{name: values[name] for name in AS_STORED},
     )

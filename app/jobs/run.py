@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import os
 import queue as queues
-import shutil
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 import uuid
@@ -21,6 +19,7 @@ from typing import Any, Final
 import app
 from app.errors import AppError, ExitCode
 from app.events import CancelToken, Event, EventStream
+from app.jobs import scratch
 from app.jobs.queue import Queue
 from app.jobs.record import ENDED, JobRecord, Progress, driver_name
 from app.jobs.sizing import cores, memory_is_low, worker_count
@@ -63,16 +62,17 @@ class Summary:
 
     @property
     def exit_code(self) -> ExitCode:
-        """4 if stopped, 5 if a job failed or an input broke off, else 0."""
+        """4 if stopped, 5 if a job failed, was left undone or an input broke off, else 0."""
         if self.stopped:
             return ExitCode.CANCELLED
-        return ExitCode.PARTIAL if self.failed else ExitCode.OK
+        undone = self.count("queued") + self.count("running")
+        return ExitCode.PARTIAL if self.failed or undone else ExitCode.OK
 
     def to_json(self) -> dict[str, Any]:
         """The summary as a JSON object."""
         states = ("done", "failed", "skipped", "cancelled", "queued", "paused")
         return {
-            "status": "cancelled" if self.stopped else "partial" if self.failed else "done",
+            "status": "cancelled" if self.stopped else "partial" if self.exit_code else "done",
             "exit_code": int(self.exit_code),
             "jobs": len(self.jobs),
             **{state: self.count(state) for state in states},
@@ -117,7 +117,7 @@ class Process:
     def __init__(self, settings: Settings, inbox: queues.SimpleQueue[tuple[Process, dict[str, Any]]]) -> None:
         self.settings = settings
         self.job = 0
-        self.worked = False
+        self.worked = self.left = False
         self.told: deque[str] = deque(maxlen=5)
         self._process = start(settings.to_text())
         self.pid = self._process.pid
@@ -186,7 +186,7 @@ class Reporter:
     ) -> None:
         self._queue, self._batch, self.lane, self.events, self._on_job = queue, batch, lane, events, on_job
         self.total = self.rendered = 0
-        self.failed = False
+        self.failed = self._waited = False
         self._finished = 0
         self._shares: dict[int, float] = {}  # of running jobs, by worker
         self._told = -REPEAT
@@ -228,6 +228,24 @@ class Reporter:
             self._shares[event.data["worker"]] = Progress.of(event).share
             if time.monotonic() - self._told > REPEAT:
                 self.progress()
+
+    def waiting(self) -> bool:
+        """Whether jobs of this run are left that another batch on the queue has taken over.
+
+        They are waited for while anybody works on the queue, and taken back when nobody does.
+        """
+        if self._batch is None:
+            return False
+        left = [job for job in self._queue.jobs(states=("queued", "running")) if job.id in self._ids]
+        if not left:
+            return False
+        if self._queue.workers():
+            if not self._waited:
+                self._waited = True
+                self.events.info(f"Waiting for {len(left)} of the jobs, which another batch on the queue works on.")
+            return True
+        self._queue.recover()
+        return self._queue.take_over((job.id for job in left), self._batch) > 0
 
     def _is_mine(self, job: JobRecord) -> bool:
         return (self._batch is None or job.batch == self._batch) and (self.lane is None or job.lane == self.lane)
@@ -291,7 +309,7 @@ class Pool:
                     self._reporter.ended(self._queue.recover(), 0)
                 if not stopping:
                     self._fill(threads, fail_fast, cache)
-                if not self._running:
+                if not self._running and (stopping or not self._reporter.waiting()):
                     break
                 if stopping and time.monotonic() > deadline:
                     for process in self._running.values():
@@ -317,7 +335,7 @@ class Pool:
                 queue=str(self._queue.path),
                 name=name,
                 number=number,
-                folder=str(Path(tempfile.gettempdir()) / f"animate-worker-{name}"),
+                folder=str(scratch.folder_of(name)),
                 batch=self._batch,
                 cache=str(cache or ""),
                 threads=threads,
@@ -356,6 +374,7 @@ class Pool:
                 self._shrink("memory ran out")
             self._reporter.ended(self._queue.find(int(what["job"])), number)
         elif kind == "left":
+            process.left = True
             for name in self.counters:
                 self.counters[name] += int(what[name])
 
@@ -369,9 +388,12 @@ class Pool:
             del self._running[number]
             how = f" (signal {-code})" if code < 0 else f" (exit code {code}{_last(process.told)})" if code else ""
             found = self._queue.recover([process.settings.name], blame=blame and code != 0, reason=how)
-            if code == 0:
+            if code == 0 and process.worked:
                 continue
-            shutil.rmtree(process.settings.folder, ignore_errors=True)
+            if code == 0:
+                self._left_idle(process)
+                continue
+            scratch.discard(process.settings.name)
             if blame:
                 self._events.warn(f"Worker {number} died{how}; another one takes its place.")
                 if code == -9 and self._size > 1 and memory_is_low():
@@ -381,6 +403,18 @@ class Pool:
                 self._false_starts += 1
                 if self._false_starts >= FALSE_STARTS:
                     raise AppError(f"No worker can start{how}.", "Run a single job with `animate` to see why.")
+
+    def _left_idle(self, process: Process) -> None:
+        """A worker has ended without a job: somebody else took the last one, or it can't work at all.
+
+        Raises:
+            AppError: That has happened too often while jobs wait.
+        """
+        waiting = self._queue.counts(self._batch, self._reporter.lane)["queued"]
+        self._false_starts = self._false_starts + 1 if waiting else 0
+        if self._false_starts >= FALSE_STARTS:
+            what = "take no job though some wait" if process.left else f"end at once{_last(process.told)}"
+            raise AppError(f"The workers {what}.", "Run a single job with `animate` to see why.")
 
     def _shrink(self, why: str) -> None:
         self._size -= 1

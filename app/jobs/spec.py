@@ -15,6 +15,7 @@ from app.addresses import STANDARD, is_address, local_name
 from app.errors import AppError, UsageError, not_one_of
 from app.jobs.hashes import input_files, settled
 from app.jobs.locate import Located, read_located
+from app.jobs.patterns import Search
 from app.media.outnames import check_name, marks
 from app.options import RenderOptions, check_values, find_option, json_schema
 from app.presets import find_preset, resolve
@@ -22,6 +23,7 @@ from app.render.job import STILL_SUFFIXES, Job, output_path, stem_of
 from models.registry import natural_key
 
 SCHEMA_VERSION: Final = 1
+MOST_JOBS: Final = 100_000
 SET_KEYS: Final = (
     "source", "sources", "driving", "drivings", "combine", "pairs", "csv", "output", "preset", "options", "name",
 )  # fmt: skip
@@ -138,11 +140,13 @@ def make_jobs(
 
 def entries(sets: Iterable[JobSet], given: Mapping[str, Any], *, preset: str = "") -> list[Entry]:
     """Work out all jobs of some sets; see :func:`read_jobs`."""
-    resolver = _Resolver(given, preset)
+    resolver, search = _Resolver(given, preset), Search()
     found: list[Entry] = []
     taken: dict[str, Entry] = {}
     for one in sets:
-        for source, driving, where in _combined(one):
+        for source, driving, where in _combined(one, search):
+            if len(found) >= MOST_JOBS:
+                raise UsageError(f"{where}: there are more than {MOST_JOBS:,} jobs.", "Make several batches of them.")
             entry = resolver.entry(one, source, driving, where, len(found) + 1)
             key = os.path.normcase(entry.output)
             if key in taken:
@@ -326,30 +330,28 @@ def _check_preset(name: str, where: str) -> None:
 # ---- from sets to jobs ----------------------------------------------------------------------------------------------
 
 
-def expand(name: str, base: Path, where: str) -> list[Path]:
+def expand(name: str, base: Path, where: str, search: Search | None = None) -> list[Path]:
     """Files that a name or glob pattern stands for, in natural order.
 
     Raises:
-        UsageError: A pattern finds nothing, or it is an address.
+        UsageError: A pattern finds nothing or searches too much, or it is an address.
     """
     name = local_name(name, where)
     path = Path(os.path.abspath(base / os.path.expanduser(name)))
-    if not glob.has_magic(name) or path.exists():  # a file that is missing fails as a job of its own
+    if not glob.has_magic(name) or os.path.exists(path):  # a file that is missing fails as a job of its own
         return [path]
-    found = glob.glob(os.path.expanduser(name), root_dir=base, recursive=True)
-    paths = [Path(os.path.abspath(base / one)) for one in sorted(found, key=natural_key)]
-    paths = [one for one in paths if not one.is_dir()]
+    paths = sorted((search or Search()).find(name, base, where), key=lambda one: natural_key(str(one)))
     if not paths:
         raise UsageError(f"{where}: no file matches {name}.")
     return paths
 
 
-def _combined(one: JobSet) -> Iterator[tuple[Path, Path, str]]:
+def _combined(one: JobSet, search: Search) -> Iterator[tuple[Path, Path, str]]:
     for source, driving, where in one.pairs:
-        first, second = expand(source, one.base, where), expand(driving, one.base, where)
+        first, second = expand(source, one.base, where, search), expand(driving, one.base, where, search)
         yield from ((a, b, where) for a in first for b in second)
-    sources = [path for name, where in one.sources for path in expand(name, one.base, where)]
-    drivings = [path for name, where in one.drivings for path in expand(name, one.base, where)]
+    sources = [path for name, where in one.sources for path in expand(name, one.base, where, search)]
+    drivings = [path for name, where in one.drivings for path in expand(name, one.base, where, search)]
     if one.combine == "pairs":
         if len(sources) != len(drivings):
             raise UsageError(
@@ -409,7 +411,7 @@ class _Resolver:
             wanted = os.path.join(_braced(str(base)), os.path.expanduser(template))  # keeps the last slash
         job = Job(source, driving, replace(options, output=replace(options.output, output=wanted)))
         still = alpha = False
-        if wanted.endswith(("/", os.sep)) or not Path(wanted).suffix or Path(wanted).is_dir():
+        if wanted.endswith(("/", os.sep)) or not Path(wanted).suffix or os.path.isdir(wanted):
             (first, alpha), (second, _) = self._kind(source), self._kind(driving)
             still = first in ("image", "animation") and second == "image"
         path = output_path(job, still=still, alpha=alpha, engine=options.program.engine)

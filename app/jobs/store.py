@@ -15,7 +15,7 @@ from app.jobs.hashes import content_hash, input_files, joint_hash
 from app.jobs.record import stored
 from app.media.files import reason
 
-VERSION: Final = 2
+VERSION: Final = 3
 TABLES: Final = """
 CREATE TABLE IF NOT EXISTS jobs (
     id INTEGER PRIMARY KEY AUTOINCREMENT, batch NOT NULL, position INTEGER NOT NULL, source NOT NULL, driving NOT NULL,
@@ -39,7 +39,27 @@ ALTER TABLE jobs ADD COLUMN notes TEXT NOT NULL DEFAULT '[]';
 ALTER TABLE jobs ADD COLUMN details NOT NULL DEFAULT '';
 ALTER TABLE workers ADD COLUMN lane TEXT NOT NULL DEFAULT ''
 """
-UPGRADES: Final = ((1, TABLES), (2, SECOND))  # version that the statements lead to
+THIRD: Final = "ALTER TABLE jobs ADD COLUMN token TEXT NOT NULL DEFAULT ''"
+UPGRADES: Final = ((1, TABLES), (2, SECOND), (3, THIRD))  # version that the statements lead to
+
+
+LONGEST: Final = 256 << 20  # bytes of one value
+LIMIT_LENGTH: Final = 0  # SQLite's number of the limit on values
+COLUMNS: Final = {
+    "jobs": {
+        "id", "batch", "position", "source", "driving", "output", "options", "numbered", "expression", "origin",
+        "state", "attempts", "crashes", "error", "exit_code", "input_hash", "option_hash", "created", "started",
+        "finished", "seconds", "frames", "worker", "pid", "host", "files", "staged", "stop", "lane", "progress",
+        "notes", "details", "token",
+    },
+    "workers": {"name", "pid", "host", "beat", "folder", "lane"},
+    "hashes": {"path", "size", "changed", "inode", "hash"},
+}  # fmt: skip
+
+
+def _text(data: bytes) -> str:
+    """Text of the database; bytes that are no UTF-8 stay what they are, as in file names."""
+    return data.decode("utf-8", "surrogateescape")
 
 
 def default_path() -> Path:
@@ -69,16 +89,48 @@ class Store:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(self.path, timeout=60, isolation_level=None, check_same_thread=False)
             self._db.row_factory = sqlite3.Row
+            self._db.text_factory = _text
+            self._db.execute("PRAGMA trusted_schema = OFF")
+            if hasattr(self._db, "setlimit"):  # Python 3.11
+                self._db.setlimit(LIMIT_LENGTH, LONGEST)
+            self._check_schema()
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = FULL")
             with self._change():
                 self._upgrade()
+            self._check_columns()
         except (OSError, sqlite3.Error) as error:
             why = reason(error)[0] if isinstance(error, OSError) else str(error)
             raise MediaError(
                 f"{self.path} can't be used as a queue: {why}.",
                 "Name another file with --queue, or in the variable PORTRAIT_ANIMATE_QUEUE.",
             ) from error
+
+    def _check_schema(self) -> None:
+        """That it is new or a queue of ours: views and triggers would run what somebody else wrote.
+
+        Raises:
+            MediaError: It is another database.
+        """
+        rows = self._db.execute("SELECT type, name FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'").fetchall()
+        found = {(row["type"], row["name"]) for row in rows}
+        ours = {("table", "jobs"), ("table", "workers"), ("table", "hashes"), ("index", "jobs_by_state")}
+        version = self._db.execute("PRAGMA user_version").fetchone()[0]
+        if found - ours or (version and found != ours) or (found and not version):
+            self._db.close()
+            raise MediaError(f"{self.path} is no queue but another database.", "Name another file with --queue.")
+
+    def _check_columns(self) -> None:
+        """That the tables have the columns that they should.
+
+        Raises:
+            MediaError: They have not.
+        """
+        for table, wanted in COLUMNS.items():
+            columns = {row["name"] for row in self._db.execute(f"PRAGMA table_info({table})")}
+            if not wanted <= columns:
+                self._db.close()
+                raise MediaError(f"{self.path} is damaged: it lacks columns.", "Name another file with --queue.")
 
     def _upgrade(self) -> None:
         version = self._db.execute("PRAGMA user_version").fetchone()[0]
@@ -101,19 +153,37 @@ class Store:
 
     @contextmanager
     def _change(self) -> Iterator[sqlite3.Connection]:
-        """One transaction that no other process comes between."""
-        with self._lock:
+        """One transaction that no other process comes between.
+
+        Raises:
+            MediaError: The file is damaged, locked for a minute, or the disk is full.
+        """
+        with self._lock, self._told():
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield self._db
             except BaseException:
-                self._db.execute("ROLLBACK")
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
                 raise
             self._db.execute("COMMIT")
 
     def _rows(self, query: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> list[sqlite3.Row]:
-        with self._lock:
+        with self._lock, self._told():
             return self._db.execute(query, values).fetchall()
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Turn what the database can't do into a sentence."""
+        try:
+            yield
+        except sqlite3.ProgrammingError:  # a closed queue, or a fault of ours
+            raise
+        except sqlite3.Error as error:
+            raise MediaError(
+                f"{self.path} can't be used as a queue: {str(error).rstrip('.')}.",
+                "Name another file with --queue, or in the variable PORTRAIT_ANIMATE_QUEUE.",
+            ) from error
 
     # ---- hashes -----------------------------------------------------------------------------------------------------
     def input_hash(self, source: Path, driving: Path | None, values: Mapping[str, Any]) -> str:

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from app.errors import MediaError, MissingError
 from app.media import files
+from app.render.job import SIDE_BY_SIDE
 
 Files = tuple[tuple[str, int, int], ...]
 """Name, size in bytes and time of change in nanoseconds (0 where the place keeps none) of each file of a result."""
@@ -34,12 +35,21 @@ class Target(ABC):
 
     def __init__(self, output: str, numbered: bool) -> None:
         self.output = output
+        self._numbered = numbered
         self.name = PurePosixPath(output).name if "://" in output else Path(output).name
         self.first = NUMBER.sub(lambda m: "1".zfill(int(m.group(1) or 0)), self.name) if numbered else self.name
 
     def exists(self) -> bool:
         """Whether there is something under the result's name."""
         return self.has(self.first)
+
+    def owns(self, name: str) -> bool:
+        """Whether a file of this name can be one of the result: itself, a numbered picture, or the comparison."""
+        stem, dot, suffix = name.rpartition(".")
+        plain = f"{stem.removesuffix(SIDE_BY_SIDE)}{dot}{suffix}"
+        pattern = "[0-9]+".join(re.escape(part) for part in NUMBER.split(self.name)[::2]) if self._numbered else ""
+        names = [name, plain] if stem.endswith(SIDE_BY_SIDE) else [name]
+        return any(one == self.name or (pattern and re.fullmatch(pattern, one)) for one in names)
 
     def foreign(self, names: Iterable[str], own: Files) -> str:
         """The first of some names that belongs to somebody else.
@@ -96,7 +106,7 @@ class Target(ABC):
         """Remove files of an older result that a newer one has not replaced, unless somebody changed them."""
         names = {name for name, _, _ in new}
         for one in old:
-            if one[0] not in names and self.holds((one,)):
+            if one[0] not in names and self.owns(one[0]) and self.holds((one,)):
                 self.remove(one[0])
 
 
@@ -142,6 +152,8 @@ class FolderTarget(Target):
         """See Target."""
         hidden = self._hidden(tag)
         for one in what:
+            if not self.owns(one[0]):
+                return False
             if _same(hidden / one[0], one):
                 os.replace(hidden / one[0], self.folder / one[0])
             elif not _same(self.folder / one[0], one):
@@ -216,6 +228,8 @@ class RemoteTarget(Target):
         """See Target."""
         hidden = self._hidden(tag)
         for name, size, _ in what:
+            if not self.owns(name):
+                return False
             if self._size(f"{hidden}/{name}") == size:
                 self._call("mv", f"{hidden}/{name}", f"{self._folder}/{name}")
             elif self._size(f"{self._folder}/{name}") != size:

@@ -10,13 +10,13 @@ import json
 import os
 import signal
 import sys
-import tempfile
 import threading
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any, Final
 
 from app.events import CancelToken, Event, EventStream
+from app.jobs import scratch
 from app.jobs.perform import Outcome, Performer
 from app.jobs.queue import Queue, tag
 from app.jobs.record import JobRecord, Progress
@@ -188,8 +188,7 @@ def main(text: str) -> int:
         signal.signal(kind, signal.SIG_IGN)  # whoever started the worker says when to stop
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # a library that prints must not disturb the lines
-    os.makedirs(settings.folder, exist_ok=True)
-    tempfile.tempdir = settings.folder
+    scratch.settle_in(settings.name)
     if settings.threads:
         import cv2
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import contextlib
 import re
 from collections.abc import Iterator
@@ -118,7 +119,7 @@ def _delay(image: Image.Image) -> Fraction:
 
 def is_sequence(path: Path) -> bool:
     """Whether ``path`` is a folder, or a pattern such as shot_%04d.png that is not the name of a file itself."""
-    return path.is_dir() or (not path.exists() and PATTERN.search(path.name) is not None)
+    return os.path.isdir(path) or (not os.path.exists(path) and PATTERN.search(path.name) is not None)
 
 
 def members(path: Path) -> list[Path]:

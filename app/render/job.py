@@ -49,10 +49,10 @@ class Job:
 
 def stem_of(path: Path) -> str:
     """Name of an input for output names: without folder and ending; the folder's name for picture sequences."""
-    if re.search(r"%0?\d*d", path.name) and not path.exists():
+    if re.search(r"%0?\d*d", path.name) and not os.path.exists(path):
         stem = re.sub(r"[\W_]*%0?\d*d.*$", "", path.name)
         stem = stem or path.resolve().parent.name
-    elif path.name in ("", ".", "..") or path.is_dir():
+    elif path.name in ("", ".", "..") or os.path.isdir(path):
         stem = path.resolve().name
     else:
         stem = path.stem
@@ -142,7 +142,7 @@ def output_path(job: Job, *, still: bool, alpha: bool, engine: str = "") -> Path
         raise address_error(filled, "--output")
     path = Path(filled)
     check_name(path)
-    if names_folder(wanted) or path.is_dir():
+    if names_folder(wanted) or os.path.isdir(path):
         return path / default
     check_ending(path, ending)
     return path

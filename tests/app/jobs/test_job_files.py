@@ -10,6 +10,7 @@ import pytest
 from app.errors import MissingError, UsageError
 from app.jobs import make_jobs, read_jobs
 from app.jobs.locate import read_located, toml_lines
+from app.jobs.patterns import Search
 from app.jobs.spec import schema
 
 TOML = """\
@@ -217,3 +218,82 @@ def test_schema_describes_what_is_read() -> None:
     assert options["multiplier"]["maximum"] == 3
     assert "json_lines" not in options
     json.dumps(found)
+
+
+# ---- files that are too much
+
+
+BOMB = "\n".join([f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]" for a, b in zip("abcdefgh", "bcdefghi", strict=True)])
+MERGES = "\n".join(
+    [f"{b}: &{b}\n  <<: [{', '.join([f'*{a}'] * 9)}]" for a, b in zip("abcdefgh", "bcdefghi", strict=True)]
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.yaml", f"a: &a [x, x, x, x, x, x, x, x, x]\n{BOMB}\nsources: *i\n", "more than 1,000,000 values"),
+        ("a.yaml", f"a: &a {{x: 1}}\n{MERGES}\n", "more than 1,000,000 values"),
+        ("a.yaml", "a: &a [*a]\n", "nested more than 32 levels"),
+        ("a.yaml", "a: &a {<<: *a}\n", "nested more than 32 levels"),
+        ("a.yaml", "a: " + "[" * 5000, "nested more than 32 levels|not valid YAML"),
+        ("a.yaml", "schema_version: " + "9" * 5000, "too many digits"),
+        ("a.yaml", "schema_version: 2024-99-99", "can't be read: "),
+        ("a.yaml", "? [1, 2]\n: x\n", "not valid YAML|no entry named"),
+        ("a.yaml", "fps: .inf\n", "no finite number"),
+        ("a.json", '{"sources": ["\\ud800"], "drivings": "b"}', "half a character"),
+        ("a.json", "[" * 100_000, "nested more than 32 levels"),
+        ("a.json", '{"schema_version": ' + "9" * 5000 + "}", "digits"),
+        ("a.json", '{"schema_version": NaN}', "no finite number"),
+        ("a.json", '{"sources": 1, "sources": 2}', "two entries named"),
+        ("a.toml", "a = " + "[" * 5000, "nested more than 32 levels|not valid TOML"),
+        ("a.toml", "schema_version = " + "9" * 5000, "digits"),
+        ("a.toml", '"\\U0001F600" = 1\n', "no entry named"),
+        ("a.csv", "source,driving\n" + "x" * 200_000 + ",b\n", "not valid CSV"),
+    ],
+)
+def test_job_files_that_are_too_much(tmp_path: Path, name: str, text: str, message: str) -> None:
+    path = tmp_path / name
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(UsageError, match=message):
+        read_jobs(path)
+
+
+def test_pattern_does_not_search_the_whole_disk(tmp_path: Path) -> None:
+    folder = tmp_path
+    for name in "abc":
+        for number in range(10):
+            (folder / f"{number}.jpg").touch()
+        folder = folder / name
+        folder.mkdir()
+    assert len(Search(100).find("**/*.jpg", tmp_path)) == 30
+    assert len(Search(100).find("**/**/**/*.jpg", tmp_path)) == 30  # is the same
+    with pytest.raises(UsageError, match=r"line 1: \*\*/\*\.jpg would search more than 20 files"):
+        Search(20).find("**/*.jpg", tmp_path, "line 1")
+
+
+def test_patterns_find_what_glob_finds(tmp_path: Path) -> None:
+    for name in ("a.jpg", "b.png", ".c.jpg", "d/e.jpg", "d/.f/g.jpg", "d/h/i.jpg", "x[1].jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "d" / "loop").symlink_to(tmp_path)
+
+    def find(pattern: str) -> list[str]:
+        return sorted(one.relative_to(tmp_path).as_posix() for one in Search().find(pattern, tmp_path))
+
+    assert find("*.jpg") == ["a.jpg", "x[1].jpg"]
+    assert find("?.*") == ["a.jpg", "b.png"]
+    assert find(".*.jpg") == [".c.jpg"]
+    assert find("**/*.jpg") == ["a.jpg", "d/e.jpg", "d/h/i.jpg", "x[1].jpg"]
+    assert find("d/**") == ["d/e.jpg", "d/h/i.jpg"]
+    assert find("x[[]1].jpg") == ["x[1].jpg"]
+    assert find("./d/*.jpg") == ["d/e.jpg"]
+    assert find("none/*.jpg") == []
+
+
+def test_number_of_jobs_is_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.jobs.spec.MOST_JOBS", 5)
+    path = tmp_path / "a.toml"
+    path.write_text('sources = ["a.jpg", "b.jpg", "c.jpg"]\ndrivings = ["x.mp4", "y.mp4"]\n')
+    with pytest.raises(UsageError, match="more than 5 jobs"):
+        read_jobs(path)

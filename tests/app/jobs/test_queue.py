@@ -143,11 +143,9 @@ def test_job_of_a_dead_worker_restarts(queue: Queue, work: Path, entry: Make) ->
     job = claim(queue, work, ended_process())
     target = open_target(job.output)
     (target.open(tag(job)) / "half").write_bytes(b"half")
-    (work / "scratch" / WORKER).mkdir(parents=True)
     (back,) = queue.recover()
     assert (back.state, back.attempts) == ("queued", 1)
     assert list((work / "out").iterdir()) == []
-    assert not (work / "scratch" / WORKER).exists()
     assert claim(queue, work, name="w2").attempts == 2
     assert settle(queue, job, render(queue, job)) == "lost"  # the dead one was only asleep
     assert list((work / "out").iterdir()) == []

@@ -1,0 +1,62 @@
+"""Folders that workers keep scratch files in: made by us, and only such are ever removed.
+
+A queue file may come from anywhere, so nothing that it says decides what is removed. A worker's folder follows from its
+name alone, lies directly in the folder for temporary files, and holds a marker with that name.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import stat
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+NAME: Final = re.compile(r"[0-9]{1,10}-[0-9]{1,6}-[0-9a-f]{12}")
+MARKER: Final = ".portrait-animate-worker"
+_base: list[Path] = []  # the folder for temporary files, as it was before a worker chose its own
+
+
+def base() -> Path:
+    """The folder for temporary files of this user."""
+    return _base[0] if _base else Path(tempfile.gettempdir())
+
+
+def folder_of(worker: str) -> Path:
+    """Scratch folder of a worker.
+
+    Raises:
+        ValueError: That is no name of a worker of ours.
+    """
+    if not NAME.fullmatch(worker):
+        raise ValueError(f"{worker!r} is no name of a worker")
+    return base() / f"animate-worker-{worker}"
+
+
+def settle_in(worker: str) -> Path:
+    """Make the folder of this process's worker; temporary files go there from now on."""
+    folder = folder_of(worker)
+    _base[:] = [base()]
+    folder.mkdir(mode=0o700)
+    (folder / MARKER).write_text(worker, encoding="ascii")
+    tempfile.tempdir = str(folder)
+    return folder
+
+
+def discard(worker: str) -> bool:
+    """Remove the scratch folder of a worker that has left; whether there was one that is ours."""
+    try:
+        folder = folder_of(worker)
+        status = os.lstat(folder)
+        ours = stat.S_ISDIR(status.st_mode) and (not hasattr(os, "getuid") or status.st_uid == os.getuid())
+        marker = folder / MARKER
+        if not ours or marker.is_symlink() or marker.read_text(encoding="ascii") != worker:
+            return False
+    except (OSError, ValueError):
+        return False
+    with suppress(OSError):
+        shutil.rmtree(folder, ignore_errors=True)
+    return True

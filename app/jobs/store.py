@@ -62,6 +62,11 @@ def _text(data: bytes) -> str:
     return data.decode("utf-8", "surrogateescape")
 
 
+def _plain(error: Exception) -> str:
+    """Why the database fails; sqlite3 can't even tell of names that are no text."""
+    return "the database is damaged" if isinstance(error, UnicodeDecodeError) else str(error).rstrip(".")
+
+
 def default_path() -> Path:
     """The user's own queue; $PORTRAIT_ANIMATE_QUEUE names another."""
     chosen = os.environ.get("PORTRAIT_ANIMATE_QUEUE")
@@ -99,8 +104,8 @@ class Store:
             with self._change():
                 self._upgrade()
             self._check_columns()
-        except (OSError, sqlite3.Error) as error:
-            why = reason(error)[0] if isinstance(error, OSError) else str(error)
+        except (OSError, sqlite3.Error, UnicodeDecodeError) as error:
+            why = reason(error)[0] if isinstance(error, OSError) else _plain(error)
             raise MediaError(
                 f"{self.path} can't be used as a queue: {why}.",
                 "Name another file with --queue, or in the variable PORTRAIT_ANIMATE_QUEUE.",
@@ -179,9 +184,9 @@ class Store:
             yield
         except sqlite3.ProgrammingError:  # a closed queue, or a fault of ours
             raise
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             raise MediaError(
-                f"{self.path} can't be used as a queue: {str(error).rstrip('.')}.",
+                f"{self.path} can't be used as a queue: {_plain(error)}.",
                 "Name another file with --queue, or in the variable PORTRAIT_ANIMATE_QUEUE.",
             ) from error
 

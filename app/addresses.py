@@ -67,7 +67,7 @@ def local_name(text: str, label: str = "", *, windows: bool | None = None) -> st
 
 def _check_length(path: str, label: str) -> None:
     """Refuse what no file can be called, before the system is asked for it."""
-    if len(path) <= LONGEST_PART:
+    if 4 * len(path) <= LONGEST_PART:
         return
     longest = max(len(os.fsencode(part)) for part in re.split(r"[/\\]", path))
     if longest > LONGEST_PART or len(os.fsencode(path)) > LONGEST_PATH:

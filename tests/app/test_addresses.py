@@ -144,3 +144,14 @@ def test_the_result_of_a_hidden_file_is_not_hidden() -> None:
     assert stem_of(Path(".face.jpg")) == "face"
     assert stem_of(Path("..jpg")) == "jpg"
     assert stem_of(Path("face.jpg")) == "face"
+
+
+@pytest.mark.parametrize("text", ["x" * 4000, "file:///" + "y" * 300, "a/" * 3000 + "b.jpg", "\u00e9" * 200])
+def test_names_longer_than_any_file_s(text: str) -> None:
+    with pytest.raises(UsageError, match=r"^SOURCE: .{60}\.\.\. is longer than the name of a file can be"):
+        local_name(text, "SOURCE")
+
+
+def test_long_names_that_can_be() -> None:
+    assert local_name("x" * 255) == "x" * 255
+    assert local_name("a/" * 2000) == "a/" * 2000

@@ -844,6 +844,10 @@
    <translation>Dem Gesicht folgen</translation>
   </message>
   <message>
+   <source>Forget it: animate jobs clear {0}.</source>
+   <translation>Vergessen Sie ihn: animate jobs clear {0}.</translation>
+  </message>
+  <message>
    <source>Forget these jobs; finished files stay</source>
    <translation>Diese Aufträge vergessen; fertige Dateien bleiben</translation>
   </message>
@@ -969,7 +973,7 @@
   </message>
   <message>
    <source>Install it again: {0}</source>
-   <translation type="unfinished" />
+   <translation>Installieren Sie es neu: {0}</translation>
   </message>
   <message>
    <source>Install it with: pip install pillow-heif, or export the photo as JPEG.</source>
@@ -1009,7 +1013,7 @@
   </message>
   <message>
    <source>Keep one: {0}</source>
-   <translation type="unfinished" />
+   <translation>Behalten Sie eines: {0}</translation>
   </message>
   <message>
    <source>Keep shoulders and picture border in place so that the animated head fits the untouched photo.</source>
@@ -1298,6 +1302,10 @@
   <message>
    <source>Name another file with --queue, or in the variable PORTRAIT_ANIMATE_QUEUE.</source>
    <translation>Eine andere Datei mit --queue oder in der Variablen PORTRAIT_ANIMATE_QUEUE nennen.</translation>
+  </message>
+  <message>
+   <source>Name another file with --queue.</source>
+   <translation>Nennen Sie mit --queue eine andere Datei.</translation>
   </message>
   <message>
    <source>Name both.</source>
@@ -2460,6 +2468,10 @@
    <translation>Darauf warten, oder abbrechen: animate jobs cancel.</translation>
   </message>
   <message>
+   <source>Wait for them, cancel it (animate jobs cancel), or choose another name.</source>
+   <translation>Warten Sie darauf, brechen Sie ihn ab (animate jobs cancel), oder wählen Sie einen anderen Namen.</translation>
+  </message>
+  <message>
    <source>Waiting for its turn…</source>
    <translation>Wartet, bis es an der Reihe ist…</translation>
   </message>
@@ -2833,7 +2845,7 @@
   </message>
   <message>
    <source>no mapping from primaries {0}, curve {1}</source>
-   <translation type="unfinished" />
+   <translation>keine Umrechnung von Grundfarben {0}, Kurve {1}</translation>
   </message>
   <message>
    <source>no picture came within {0} s.</source>
@@ -2954,6 +2966,10 @@
   <message>
    <source>take a portrait off the shelf</source>
    <translation>Porträt vom Regal nehmen</translation>
+  </message>
+  <message>
+   <source>the database is damaged</source>
+   <translation>die Datenbank ist beschädigt</translation>
   </message>
   <message>
    <source>the face {0} has two drivers, {1} and {2}.</source>
@@ -3081,7 +3097,7 @@
   </message>
   <message>
    <source>{0} can't be used: {1}</source>
-   <translation type="unfinished" />
+   <translation>{0} kann nicht benutzt werden: {1}</translation>
   </message>
   <message>
    <source>{0} can't be written: {1}.</source>
@@ -3240,6 +3256,10 @@
    <translation>{0} wird gerade gerendert, als Auftrag {1} von {2}, aus anderen Eingaben oder mit anderen Optionen.</translation>
   </message>
   <message>
+   <source>{0} is damaged: it lacks columns.</source>
+   <translation>{0} ist beschädigt: Spalten fehlen.</translation>
+  </message>
+  <message>
    <source>{0} is empty (0 bytes).</source>
    <translation>{0} ist leer (0 Bytes).</translation>
   </message>
@@ -3258,6 +3278,10 @@
   <message>
    <source>{0} is no option named {1}.</source>
    <translation>{0} ist keine Option namens {1}.</translation>
+  </message>
+  <message>
+   <source>{0} is no queue but another database.</source>
+   <translation>{0} ist keine Warteschlange, sondern eine andere Datenbank.</translation>
   </message>
   <message>
    <source>{0} is not a choice of face; {1}: use largest, left, right, centre, a number or x,y.</source>
@@ -3337,7 +3361,7 @@
   </message>
   <message>
    <source>{0} is set, so nothing is downloaded; unset it, or import {1} from a folder.</source>
-   <translation type="unfinished" />
+   <translation>{0} ist gesetzt, daher wird nichts heruntergeladen; löschen Sie die Variable, oder importieren Sie {1} aus einem Ordner.</translation>
   </message>
   <message>
    <source>{0} is the name of a clip, not of numbered pictures.</source>
@@ -3346,6 +3370,14 @@
   <message>
    <source>{0} is the output of a job that waits, number {1}.</source>
    <translation>{0} ist die Ausgabe eines wartenden Auftrags, Nummer {1}.</translation>
+  </message>
+  <message>
+   <source>{0} is the output of job {1} of {2}, which others work on just now, from other inputs or with other options.</source>
+   <translation>{0} ist das Ergebnis von Auftrag {1} von {2}, an dem gerade gearbeitet wird, aus anderen Eingaben oder mit anderen Optionen.</translation>
+  </message>
+  <message>
+   <source>{0} is the output of job {1}, which is damaged: {2}.</source>
+   <translation>{0} ist das Ergebnis von Auftrag {1}, der beschädigt ist: {2}.</translation>
   </message>
   <message>
    <source>{0} is the virtual camera that this program feeds.</source>
@@ -3522,6 +3554,10 @@
   <message>
    <source>{0}: {1} must be a text of at most {2} characters, not {3}.</source>
    <translation>{0}: {1} muss ein Text von höchstens {2} Zeichen sein, nicht {3}.</translation>
+  </message>
+  <message>
+   <source>{0}{1}... is longer than the name of a file can be.</source>
+   <translation>{0}{1}... ist länger, als der Name einer Datei sein kann.</translation>
   </message>
   <message>
    <source>{count} files</source>

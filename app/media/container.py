@@ -12,7 +12,7 @@ import av
 import av.logging
 
 from app.errors import MediaError
-from app.media import files
+from app.media import files, raws
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -44,6 +44,7 @@ def open_input(path: Path) -> InputContainer:
         MediaError: The file is missing, empty, a folder or no clip.
     """
     path = files.check_input(path)
+    raws.check_not_raw(path)
     try:
         container: InputContainer = av.open(
             url(path), "r", options={"protocol_whitelist": "file"}, buffer_size=1 << 18, **_TAGS

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from app.errors import MediaError, MissingError, UsageError
-from app.media import files
+from app.media import files, raws, stillcolor
 
 # Larger pictures than Pillow warns of are refused with a sentence; odd tags inside are nobody's business.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
@@ -38,6 +38,7 @@ WRITABLE = {
 WITH_ALPHA = ("PNG", "WEBP", "TIFF")
 WHITE = (255, 255, 255)
 Color = tuple[int, int, int]
+_ORIENTATION = 0x0112  # EXIF tag
 
 # ISO media brands (ISO/IEC 23008-12): first four bytes of the major brand -> package that reads it
 _HEIC = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
@@ -144,6 +145,7 @@ def read_image(path: str | Path) -> Picture:
 
 def _open(path: Path) -> Image.Image:
     """Open lazily; formats are limited to those above. Raises MediaError or MissingError."""
+    raws.check_not_raw(path)
     brand = _brand(path)
     if brand in _HEIC:
         _register_heif(path)
@@ -202,6 +204,9 @@ def decode(image: Image.Image, path: Path | None = None) -> Picture:
     """Turn the current frame of an opened Pillow image into a Picture (see read_image)."""
     name = image.format or ""
     icc = image.info.get("icc_profile")
+    color = stillcolor.color_of(image, path)
+    deep = stillcolor.deep_pixels(image, path) if color is not None else None
+    turn = image.getexif().get(_ORIENTATION, 1) if deep is not None else 1
     image.load()
     image = ImageOps.exif_transpose(image)
     notes: list[str] = []
@@ -219,6 +224,10 @@ def decode(image: Image.Image, path: Path | None = None) -> Picture:
         values = np.asarray(image)
         grey = _from_16bit(values) if values.dtype.itemsize == 2 else _to_8bit(values)
         return Picture(np.repeat(grey[..., None], 3, 2), alpha, path, format=name)
+    if color is not None:
+        stored = np.array(image.convert("RGB")) if deep is None or turn != 1 else deep
+        notes.append(f"{path or 'The picture'} is a {color.name} picture; its colours were mapped to sRGB.")
+        return Picture(stillcolor.mapped(stored, color), alpha, path, format=name, notes=tuple(notes))
     converted, profile = _to_srgb(image, icc)
     if converted is None:
         if icc:

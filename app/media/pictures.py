@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from app.errors import AppError, MediaError
-from app.media import images
+from app.media import images, motionphoto
 from app.media.outnames import check_pattern
 from app.media.reader import ClipInfo, ClipReader, RawFrame
 
@@ -48,6 +48,8 @@ class StillReader(ClipReader):
             ), start, end,
         )  # fmt: skip
         self.notes += picture.notes
+        if motionphoto.has_film(path):
+            self.notes.append(f"{path} is a Motion Photo; only its still is used. Export its film as a clip to use it.")
 
     def _decode(self, start: Fraction, end: Fraction | None) -> Iterator[RawFrame]:
         if start == 0:

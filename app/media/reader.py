@@ -186,13 +186,14 @@ def open_clip(
         UsageError: ``start`` or ``end`` make no sense.
     """
     from app.addresses import local_path
-    from app.media import files, images, pictures, video
+    from app.media import files, images, pictures, raws, video
 
     path = local_path(path)
     first = None if start is None else Fraction(start)
     last = None if end is None else Fraction(end)
     if pictures.is_sequence(path):
         return pictures.SequenceReader(path, first, last, rate)
+    raws.check_not_raw(path)
     if images.is_image(path):
         return pictures.open_picture(path, first, last, rate)
     try:

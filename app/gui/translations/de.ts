@@ -3112,6 +3112,14 @@
    <translation>{0} ändert bei Bild {1} die Größe.</translation>
   </message>
   <message>
+   <source>{0} changes its size from {1}x{2} to {3}x{4} at {5} s; what follows is fitted into the first size.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>{0} declares pixels {1} times as wide as high, which is a mistake; they were taken as square.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
    <source>{0} does not end in .gif.</source>
    <translation>{0} endet nicht auf .gif.</translation>
   </message>
@@ -3266,6 +3274,10 @@
   <message>
    <source>{0} is finished; no frame can follow</source>
    <translation>{0} ist abgeschlossen; es kann kein Bild folgen</translation>
+  </message>
+  <message>
+   <source>{0} is interlaced; its frames were deinterlaced.</source>
+   <translation type="unfinished" />
   </message>
   <message>
    <source>{0} is longer than any clip.</source>

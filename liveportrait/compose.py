@@ -8,6 +8,7 @@ at its full resolution; where something moved (moved = 1) this is the ordinary b
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import cv2
@@ -22,6 +23,8 @@ Window = tuple[int, int, int, int]
 
 FEATHER = 0.06
 """Width of the soft border as a share of the crop's side."""
+STRIP_PIXELS = 1 << 21
+"""Windows with more pixels are worked on in strips of rows of so many, which bounds the memory for large photos."""
 _GRID = 128
 _CALM, _MOVING = 0.15, 0.45
 """Displacement in crop pixels below which source detail stays whole, and above which none of it stays."""
@@ -47,14 +50,23 @@ def edge_ramp(matrix: Matrix, size: int, window: Window, feather: float = FEATHE
     """
     x0, y0, x1, y1 = window
     x = np.arange(x0, x1, dtype=np.float32)[None, :]
-    y = np.arange(y0, y1, dtype=np.float32)[:, None]
     width = max(feather * size, 1.0)
     m = matrix.astype(np.float32)
     mask = np.ones((y1 - y0, x1 - x0), np.float32)
-    for a, b, c in m:
-        along = a * x + b * y + (c + np.float32(0.5))
-        mask *= smoothstep(0.0, width, np.minimum(along, size - along))
+    for top, bottom in strips(window):
+        y = np.arange(top, bottom, dtype=np.float32)[:, None]
+        for a, b, c in m:
+            along = a * x + b * y + (c + np.float32(0.5))
+            mask[top - y0 : bottom - y0] *= smoothstep(0.0, width, np.minimum(along, size - along))
     return mask
+
+
+def strips(window: Window) -> Iterator[tuple[int, int]]:
+    """(first row, row after the last) of the strips that a window is worked on in; small windows are one strip."""
+    x0, y0, x1, y1 = window
+    rows = max(1, STRIP_PIXELS // max(1, x1 - x0))
+    for top in range(y0, y1, rows):
+        yield top, min(y1, top + rows)
 
 
 def crop_window(crop: Crop, shape: tuple[int, ...]) -> Window | None:
@@ -138,7 +150,9 @@ class Compositor:
             x0, y0 = self.window[:2]
             to_window = shifted(crop.inverse, target=(x0, y0))
             levels = np.clip(np.rint(mask * 255), 0, 255).astype(np.uint8)
-            self._mask = self._mask * (warp(levels, to_window, self._window_size(self.window)) / np.float32(255))
+            share = warp(levels, to_window, self._window_size(self.window))
+            for top, bottom in strips(self.window):
+                self._mask[top - y0 : bottom - y0] *= share[top - y0 : bottom - y0] / np.float32(255)
         if detail:
             self._source_crop = crop.apply(source) if source_crop is None else source_crop
             self._up_source = self._up(self._source_crop, self.window)
@@ -157,7 +171,12 @@ class Compositor:
         if self._offset is not None:
             x, y = self._offset
             return np.ascontiguousarray(square[window[1] + y : window[3] + y, window[0] + x : window[2] + x])
-        return warp(square, shifted(self.crop.inverse, target=window[:2]), self._window_size(window))
+        x0, y0, x1, y1 = window
+        out = np.empty((y1 - y0, x1 - x0, *square.shape[2:]), np.uint8)
+        for top, bottom in strips(window):
+            part = warp(square, shifted(self.crop.inverse, target=(x0, top)), (x1 - x0, bottom - top))
+            out[top - y0 : bottom - y0] = part
+        return out
 
     @staticmethod
     def _texture(square: Image) -> npt.NDArray[np.float32]:
@@ -193,13 +212,14 @@ class Compositor:
         c, d = min(int(high[0]), self.window[2]), min(int(high[1]), self.window[3])
         return (a, b, c, d) if c > a and d > b else None
 
-    def paste(self, rendered: Image, out: Image | None = None) -> Image:
+    def paste(self, rendered: Image, out: Image | None = None, corner: tuple[int, int] = (0, 0)) -> Image:
         """Full picture with the rendered square in it.
 
         Args:
             rendered: (S, S, 3 or 4) uint8 from the engine.
-            out: Picture to paste into, changed in place: the source, or the source with other faces pasted already.
-                None makes a copy of the source.
+            out: Picture to paste into, changed in place: the source, or the source with other faces pasted already;
+                or a part of such a picture that holds the window. None makes a copy of the source.
+            corner: Where the upper left corner of ``out`` lies in the source.
 
         Returns:
             (H, W, C) uint8, C as in the source. Pixels where the mask is 0 keep the source's values to the bit.
@@ -207,21 +227,20 @@ class Compositor:
         result = self.source.copy() if out is None else out
         if self.window is None:
             return result
-        x0, y0, x1, y1 = self.window
+        window: Window | None = self.window
+        moved = None
         if rendered.shape[2] > self.source.shape[2]:
             rendered = rendered[..., : self.source.shape[2]]
         if rendered.shape[2] < self.source.shape[2]:  # the engine draws no alpha: the source's stays
-            opaque = np.dstack([rendered, self._alpha()])
-            result[y0:y1, x0:x1] = self._blend(result, opaque, self.window)
-            return result
-        if not self.detail:
-            result[y0:y1, x0:x1] = self._blend(result, rendered, self.window)
-            return result
-        moved, touched = self._moved(rendered)
-        window = self._changed(touched)
+            rendered = np.dstack([rendered, self._alpha()])
+        elif self.detail:
+            moved, touched = self._moved(rendered)
+            window = self._changed(touched)
         if window is not None:
-            a, b, c, d = window
-            result[b:d, a:c] = self._blend(result, rendered, window, moved)
+            x0, _, x1, _ = window
+            for top, bottom in strips(window):
+                target = result[top - corner[1] : bottom - corner[1], x0 - corner[0] : x1 - corner[0]]
+                target[:] = self._blend(target, rendered, (x0, top, x1, bottom), moved)
         return result
 
     def _alpha(self) -> Image:
@@ -229,13 +248,13 @@ class Compositor:
         return square[..., 3:]
 
     def _blend(
-        self, picture: Image, rendered: Image, window: Window, moved: npt.NDArray[np.float32] | None = None
+        self, part: Image, rendered: Image, window: Window, moved: npt.NDArray[np.float32] | None = None
     ) -> Image:
-        """The window of a picture with the rendered square in it."""
+        """A window of a picture, given as that part of it, with the rendered square in it."""
         assert self.window is not None
         a, b, c, d = window
         x0, y0 = self.window[:2]
-        current = np.ascontiguousarray(picture[b:d, a:c])
+        current = np.ascontiguousarray(part)
         mask = np.ascontiguousarray(self._mask[b - y0 : d - y0, a - x0 : c - x0])
         up = self._up(rendered, window)
         alpha = current.shape[2] == 4
@@ -278,25 +297,32 @@ def official_mask(size: int = 512, border: int = 16) -> Image:
     return np.floor(255 * np.clip(1 - np.hypot(inset[:, None], inset) / border, 0, 1)).astype(np.uint8)
 
 
-def paste_back_official(frame: Image, rendered: Image, crop: Crop) -> Image:
+def paste_back_official(
+    frame: Image, rendered: Image, crop: Crop, out: Image | None = None, corner: tuple[int, int] = (0, 0)
+) -> Image:
     """Paste-back of the official release: bilinear, its mask, truncation to uint8 (spec motion.md section 6).
 
     Args:
         frame: (H, W, 3) uint8.
         rendered: (S, S, 3) uint8.
         crop: Where the square lies.
+        out: The part of the frame around the crop's window that is pasted into, changed in place; None makes a copy of
+            the whole frame.
+        corner: Where the upper left corner of ``out`` lies in the frame.
 
     Returns:
-        (H, W, 3) uint8.
+        (H, W, 3) uint8, or ``out``.
     """
-    out = frame.copy()
+    result = frame.copy() if out is None else out
     mask = official_mask(crop.size)
     window = crop_window(crop, frame.shape)
     if window is None:
-        return out
-    x0, y0, x1, y1 = window
-    to_window, size = shifted(crop.inverse, target=(x0, y0)), (x1 - x0, y1 - y0)
-    weight = (warp_official(mask, to_window, size).astype(np.float32) / np.float32(255))[..., None]
-    mixed = weight * warp_official(rendered, to_window, size) + (1 - weight) * frame[y0:y1, x0:x1]
-    out[y0:y1, x0:x1] = np.clip(mixed, 0, 255).astype(np.uint8)
-    return out
+        return result
+    x0, _, x1, _ = window
+    for top, bottom in strips(window):
+        to_window, size = shifted(crop.inverse, target=(x0, top)), (x1 - x0, bottom - top)
+        weight = (warp_official(mask, to_window, size).astype(np.float32) / np.float32(255))[..., None]
+        target = result[top - corner[1] : bottom - corner[1], x0 - corner[0] : x1 - corner[0]]
+        mixed = weight * warp_official(rendered, to_window, size) + (1 - weight) * target
+        target[:] = np.clip(mixed, 0, 255).astype(np.uint8)
+    return result

@@ -442,7 +442,7 @@ class Commands(SavedCommands):
     def write_picture(self, path: Path, picture: pictures.Pixels) -> None:
         """Write a picture in the background."""
         from app.media.images import write_image
-        from app.render.output import split
+        from app.media.patched import split
 
         rgb, alpha = split(picture)
         self.studio.background.run(

@@ -12,7 +12,7 @@ import av
 import av.logging
 
 from app.errors import MediaError
-from app.media import files, raws
+from app.media import files, limits, raws
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -28,6 +28,12 @@ SWS_BICUBIC, SWS_FULL_CHROMA_OUT, SWS_FULL_CHROMA_IN, SWS_ACCURATE = 4, 0x2000, 
 
 # PyAV reads tags that are not UTF-8 as they are from version 19 on; older ones refuse the file unless told otherwise
 _TAGS: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
+
+# Decoders that look into the streams on opening refuse larger frames; a little above the limit, for they count blocks.
+# PyAV gives each stream one of these.
+_GUARD: dict[str, str] = {"max_pixels": str(limits.CLIP_PIXELS * 11 // 10)}
+_GUARDED: Any = [_GUARD] * 16  # PyAV declares texts and takes dictionaries
+FRAME_BYTES = 192 << 20  # decoded frames that the threads of a decoder may hold
 
 _NOT_VIDEO = ("tty", "image2", "ffmetadata", "srt", "webvtt", "ass", "hls", "concat", "sdp")
 
@@ -47,7 +53,12 @@ def open_input(path: Path) -> InputContainer:
     raws.check_not_raw(path)
     try:
         container: InputContainer = av.open(
-            url(path), "r", options={"protocol_whitelist": "file"}, buffer_size=1 << 18, **_TAGS
+            url(path),
+            "r",
+            options={"protocol_whitelist": "file"},
+            stream_options=_GUARDED,
+            buffer_size=1 << 18,
+            **_TAGS,
         )
     except (av.FFmpegError, OSError, ValueError) as error:
         known = isinstance(error, av.error.InvalidDataError)
@@ -58,6 +69,34 @@ def open_input(path: Path) -> InputContainer:
         container.close()
         raise MediaError(f"{path} holds no video.", "Choose a clip such as MP4, MOV, MKV, WebM, AVI or GIF.")
     return container
+
+
+def check_size(container: InputContainer, stream: Any, path: Path) -> None:
+    """Check the size of the frames of a clip from its header; nothing is decoded.
+
+    Raises:
+        TooLargeError: They are too large.
+    """
+    context = stream.codec_context
+    width, height = context.width, context.height
+    if not width or not height:  # the decoder refused them, and the size that the header tells went with it
+        options = {"protocol_whitelist": "file", "codec_whitelist": "none"}
+        try:
+            with av.open(url(path), "r", options=options, **_TAGS) as undecoded:
+                same = undecoded.streams[stream.index].codec_context
+                width, height = (same.width, same.height) if same is not None else (0, 0)
+        except (av.FFmpegError, OSError, ValueError, IndexError):
+            return
+    limits.check_frame(path, width, height)
+
+
+def prepare_decoder(context: Any) -> None:
+    """Let a decoder run in as many threads as memory allows, and never decode larger frames than are read."""
+    context.thread_type = "AUTO"
+    threads = FRAME_BYTES // max(1, context.width * context.height * 3 // 2)
+    if threads < min(16, (os.cpu_count() or 1) + 1):
+        context.thread_count = max(1, threads)
+    context.options = {**context.options, **_GUARD}
 
 
 def fraction(value: Any) -> Fraction | None:

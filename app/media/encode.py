@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import math
+import os
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -17,6 +19,7 @@ from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from app.errors import UsageError
 from app.media import container as containers
 from app.media.audio import AudioSource, AudioTrack
+from app.media.patched import Window
 from app.media.streams import FRAGMENTS, Pipe
 
 FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
@@ -30,6 +33,13 @@ SOFTWARE = {"h264": "libx264", "hevc": "libx265", "av1": "libsvtav1", "vp9": "li
 HARDWARE_KINDS = ("nvenc", "qsv", "amf", "videotoolbox")
 WITH_ALPHA = ("vp9", "prores")
 ODD_SIZES = ("vp9", "prores")  # these hold odd sides as they are
+# Planes that can be updated in part: pixel format -> bytes a sample
+PARTIAL = {"yuv420p": 1, "yuva420p": 1, "yuv422p10le": 2, "yuva444p10le": 2}
+REACH = 8  # pixels at which a change in RGB still changes chroma; the filter has 8 taps
+BLOCK = 16  # windows that are updated begin and end at multiples of this
+BAND_PIXELS = 1 << 20  # pixels that are converted at a time in an update
+LARGE = 9_437_184  # pixels; the most of H.264 level 5.2, beyond which encoders are set up for little memory
+FRAME_THREAD_BYTES = 192 << 20  # what encoders may hold that work on a frame in each thread
 LARGEST_TIMESCALE = 1_000_000_000
 BT709 = 1  # code point of matrix, primaries and transfer in ITU-T H.273
 LIMITED = 1
@@ -106,6 +116,34 @@ def _options(name: str, quality: int, alpha: bool) -> tuple[str, dict[str, str]]
     return "yuv420p", {"q:v": str(max(1, min(100, quality)))}
 
 
+def frugal(name: str, size: tuple[int, int]) -> dict[str, str]:
+    """Options that bound the memory of an encoder for large frames; none for ordinary sizes.
+
+    Args:
+        name: FFmpeg name.
+        size: (width, height) in pixels.
+    """
+    pixels = size[0] * size[1]
+    # A frame costs x264 about 2.75 bytes a pixel (measured): it keeps half-size and interpolated copies. With its
+    # usual 30 frames of look-ahead it holds 35 of them.
+    frames = max(220_000_000, 440_000_000 - 18 * pixels) / (2.75 * pixels)
+    if frames >= 37:
+        return {}
+    if name == "libx264":
+        if frames >= 14:
+            return {"rc-lookahead": str(int(frames) - 10)}
+        if frames >= 9:
+            return {"rc-lookahead": str(int(frames) - 6), "bf": "1", "refs": "1"}
+        return {"rc-lookahead": "2", "bf": "0", "refs": "1"}
+    if pixels < LARGE:
+        return {}
+    if name == "libx265":
+        return {"x265-params": "log-level=none:rc-lookahead=4:bframes=0:frame-threads=1:ref=1"}
+    if name == "libsvtav1":
+        return {"svtav1-params": "lookahead=0:lp=2:pred-struct=1"}
+    return {"lag-in-frames": "2", "auto-alt-ref": "0"} if name == "libvpx-vp9" else {}
+
+
 @functools.lru_cache(maxsize=64)
 def works(name: str, size: tuple[int, int], pix_fmt: str, options: tuple[tuple[str, str], ...]) -> bool:
     """Whether an encoder opens here and encodes one grey frame of (width, height)."""
@@ -116,6 +154,7 @@ def works(name: str, size: tuple[int, int], pix_fmt: str, options: tuple[tuple[s
         context.width, context.height = size
         context.pix_fmt, context.time_base, context.framerate = pix_fmt, Fraction(1, 25), Fraction(25)
         context.options = dict(options)
+        context.open(strict=False)  # most machines have no such card, which shows before a frame is made
         grey = np.full((size[1], size[0], 3), 128, np.uint8)
         frame = av.VideoFrame.from_ndarray(grey, format="rgb24").reformat(format=pix_fmt)
         frame.pts, frame.time_base = 0, Fraction(1, 25)
@@ -148,7 +187,7 @@ def find_encoder(codec: str, size: tuple[int, int], quality: int, hardware: str,
                 return Encoder(name, pix_fmt, tuple(options.items()))
     name = SOFTWARE[codec]
     pix_fmt, options = _options(name, quality, alpha)
-    return Encoder(name, pix_fmt, tuple(options.items()))
+    return Encoder(name, pix_fmt, tuple((options | frugal(name, size)).items()))
 
 
 def exact_time_base(rate: Fraction, time_base: Fraction | None) -> Fraction:
@@ -160,6 +199,30 @@ def exact_time_base(rate: Fraction, time_base: Fraction | None) -> Fraction:
     if step.denominator <= LARGEST_TIMESCALE:
         return Fraction(1, step.denominator * max(1, 90_000 // step.denominator))
     return Fraction(1, 90_000)
+
+
+def _grown(window: Window, margin: int, width: int, height: int) -> Window:
+    """A window with a margin, its sides at multiples of BLOCK or at the border of the frame."""
+    x0, y0, x1, y1 = window
+    left, top = (max(0, v - margin) // BLOCK * BLOCK for v in (x0, y0))
+    right, bottom = (-(-(v + margin) // BLOCK) * BLOCK for v in (x1, y1))
+    return left, top, min(width, right), min(height, bottom)
+
+
+def _bands(windows: Iterable[Window]) -> Iterator[Window]:
+    """The same windows, large ones in bands of rows, for which little memory is needed at a time."""
+    for x0, y0, x1, y1 in windows:
+        rows = max(BLOCK, BAND_PIXELS // max(1, x1 - x0) // BLOCK * BLOCK)
+        for top in range(y0, y1, rows):
+            yield x0, top, x1, min(y1, top + rows)
+
+
+def _rows(plane: Any, sample: int) -> np.ndarray:
+    """(h, w) samples of a plane, in its own memory."""
+    kind = np.uint8 if sample == 1 else np.uint16
+    memory = np.frombuffer(plane, kind)
+    step = plane.line_size // sample
+    return memory[: plane.height * step].reshape(plane.height, step)[:, : plane.width]
 
 
 class VideoSink:
@@ -184,7 +247,8 @@ class VideoSink:
         self._size = size
         self._sums = form in ("mp4", "mov")
         self._reformatter = VideoReformatter()
-        self._held: tuple[int, Any] | None = None  # last frame; its length is known when the next one comes
+        self._held: int | None = None  # stamp of the last frame, whose length is known when the next one comes
+        self._frame: Any = None  # that frame; the next one may differ from it in some rectangles only
         self._lengths: dict[int, int] = {}
         self._first: tuple[int, int] | None = None  # pts and dts of the first packet
         self._track: AudioTrack | None = None
@@ -214,20 +278,59 @@ class VideoSink:
         context.framerate = rate
         context.colorspace = context.color_primaries = context.color_trc = BT709
         context.color_range = LIMITED
+        if encoder.name == "prores_ks":
+            fit = FRAME_THREAD_BYTES // (8 * self._size[0] * self._size[1])
+            context.thread_count = max(1, min(fit, os.cpu_count() or 1))
         if ("hevc" in encoder.name or encoder.name == "libx265") and form in ("mp4", "mov"):
             context.codec_tag = "hvc1"  # Apple's players know no other
         if self._alpha and form in ("webm", "matroska"):
             stream.metadata["alpha_mode"] = "1"
         return stream
 
+    @property
+    def can_update(self) -> bool:
+        """Whether ``update`` gives what ``write`` would give, to the bit."""
+        width, height = self._size
+        return self._frame is not None and self._format in PARTIAL and width % 2 == height % 2 == 0
+
     def write(self, rgb: np.ndarray, alpha: np.ndarray | None, time: Fraction) -> None:
         """Take a frame (H, W, 3) uint8 of the right size at ``time`` seconds; times rise."""
+        pts = self._advance(time)
+        self._frame = self._convert(rgb, alpha)
+        self._held = pts
+        self.frames += 1
+
+    def _advance(self, time: Fraction) -> int:
+        """Stamp of a time; the frame before, whose length is known by it, is encoded."""
         pts = round((time + self._lead) / self._base)
-        frame = self._convert(rgb, alpha)
         if self._held is not None:
-            pts = max(pts, self._held[0] + 1)
+            pts = max(pts, self._held + 1)
             self._encode(pts)
-        self._held = (pts, frame)
+        return pts
+
+    def update(
+        self, windows: Iterable[Window], part: Callable[[Window], tuple[np.ndarray, np.ndarray | None]], time: Fraction
+    ) -> None:
+        """Take a frame that differs from the last one only inside some rectangles; needs ``can_update``.
+
+        Args:
+            windows: The rectangles, (x0, y0, x1, y1).
+            part: Gives RGB (h, w, 3) and alpha (h, w) or None of a part of the frame.
+            time: See ``write``.
+        """
+        width, height = self._size
+        pts = self._advance(time)
+        self._frame.make_writable()  # encoders that work in several frames at once may hold it still
+        for changed in _bands(_grown(window, REACH, width, height) for window in windows):
+            read = _grown(changed, REACH, width, height)
+            piece = self._convert(*part(read))
+            for number, plane in enumerate(self._frame.planes):
+                shift_x, shift_y = width // plane.width, height // plane.height
+                a, b, c, d = (v // k for v, k in zip(changed, (shift_x, shift_y) * 2, strict=True))
+                x, y = a - read[0] // shift_x, b - read[1] // shift_y
+                rows = _rows(piece.planes[number], PARTIAL[self._format])
+                _rows(plane, PARTIAL[self._format])[b:d, a:c] = rows[y : y + d - b, x : x + c - a]
+        self._held = pts
         self.frames += 1
 
     def _convert(self, rgb: np.ndarray, alpha: np.ndarray | None) -> Any:
@@ -251,7 +354,7 @@ class VideoSink:
     def _encode(self, until: int) -> None:
         """Encode the held frame, which lasts until time stamp ``until``."""
         assert self._held is not None
-        pts, frame = self._held
+        pts, frame = self._held, self._frame
         frame.pts, frame.time_base = pts, self._base
         frame.duration = self._lengths[pts] = until - pts
         self._mux(self._stream.encode(frame))
@@ -276,12 +379,12 @@ class VideoSink:
     def finish(self, end: Fraction | None = None) -> None:
         """Complete the file; the last frame lasts until ``end`` seconds, or one frame."""
         if self._held is not None:
-            pts = self._held[0]
+            pts = self._held
             last = pts + max(1, round(self._step / self._base))
             if end is not None:
                 last = max(pts + 1, round((end + self._lead) / self._base))
             self._encode(last)
-            self._held = None
+            self._held = self._frame = None
             self._mux(self._stream.encode(None), last)
             if self._track is not None:
                 begun = self._track.note
@@ -294,7 +397,7 @@ class VideoSink:
     def close(self) -> None:
         """Let go of the file without completing it."""
         self._end_track()
-        self._held = None
+        self._held = self._frame = None
         self._container.close()
 
     def _end_track(self) -> None:

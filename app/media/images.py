@@ -7,6 +7,7 @@ import io
 import os
 import struct
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,15 +17,16 @@ import numpy as np
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from app.errors import MediaError, MissingError, UsageError
-from app.media import files, raws, stillcolor
+from app.media import files, limits, raws, stillcolor
 
-# Larger pictures than Pillow warns of are refused with a sentence; odd tags inside are nobody's business.
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+# app.media.limits checks the size before anything is decoded, with the size in its sentence; Pillow's own check, which
+# knows only the number of pixels, would come first.
+Image.MAX_IMAGE_PIXELS = None
+# Odd tags inside a file are nobody's business.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 # What Pillow's readers raise on broken files
 BROKEN = (
     OSError, ValueError, SyntaxError, EOFError, struct.error, LookupError, TypeError, RuntimeError, ArithmeticError,
-    Image.DecompressionBombError,
 )  # fmt: skip
 
 FORMATS = ("PNG", "JPEG", "MPO", "GIF", "BMP", "DIB", "TIFF", "WEBP", "AVIF", "HEIF", "JPEG2000", "PPM", "SGI", "QOI")
@@ -36,6 +38,7 @@ WRITABLE = {
     ".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF", ".bmp": "BMP",
 }  # fmt: skip
 WITH_ALPHA = ("PNG", "WEBP", "TIFF")
+STRIP_PIXELS = 1 << 20  # pixels that are converted at a time
 WHITE = (255, 255, 255)
 Color = tuple[int, int, int]
 _ORIENTATION = 0x0112  # EXIF tag
@@ -93,9 +96,11 @@ def flatten(rgb: np.ndarray, alpha: np.ndarray | None, background: Color = WHITE
     """
     if alpha is None or int(alpha.min(initial=255)) == 255:
         return rgb
-    a = alpha[..., None].astype(np.uint32)
-    mixed = rgb.astype(np.uint32) * a + np.asarray(background, np.uint32) * (255 - a)
-    return ((mixed + 127) // 255).astype(np.uint8)
+    out, under = np.empty_like(rgb), np.asarray(background, np.uint32)
+    for y0, y1 in strips(rgb.shape[1], len(rgb)):
+        a = alpha[y0:y1, :, None].astype(np.uint32)
+        out[y0:y1] = (rgb[y0:y1].astype(np.uint32) * a + under * (255 - a) + 127) // 255
+    return out
 
 
 def is_image(path: str | Path) -> bool:
@@ -110,6 +115,8 @@ def is_image(path: str | Path) -> bool:
             return True
     except UnknownFormatError:
         return _is_tiff(path)
+    except limits.TooLargeError:
+        return True
     except (MediaError, MissingError, OSError):
         return False
 
@@ -153,11 +160,10 @@ def _open(path: Path) -> Image.Image:
     Image.init()
     known = [f for f in formats if f in Image.OPEN]
     try:
-        return Image.open(path, formats=known)
-    except Image.DecompressionBombError as error:
-        limit = round(2 * (Image.MAX_IMAGE_PIXELS or 0) / 1e6)
-        raise MediaError(f"{path} has more than {limit} million pixels.", "Scale it down first.") from error
+        image = Image.open(path, formats=known)
     except UnidentifiedImageError as error:
+        if brand in _HEIC | _AVIF:
+            limits.check_photo(path, *_declared_size(path))
         if brand in _AVIF:
             raise MissingError(
                 f"{path} is an AVIF picture and this Pillow can't read it.",
@@ -165,7 +171,26 @@ def _open(path: Path) -> Image.Image:
             ) from error
         raise UnknownFormatError(f"{path} is not a picture in a known format.", "Use PNG, JPEG or WebP.") from error
     except BROKEN as error:
+        if brand in _HEIC | _AVIF:
+            limits.check_photo(path, *_declared_size(path))
         raise MediaError(f"{path} is a damaged picture.", "Copy or export it again.") from error
+    try:
+        limits.check_photo(path, *image.size)
+    except limits.TooLargeError:
+        image.close()
+        raise
+    return image
+
+
+def _declared_size(path: Path) -> tuple[int, int]:
+    """Largest (width, height) of the image properties of an ISO media file, whose reader may refuse it for its size."""
+    with path.open("rb") as file:
+        head = file.read(1 << 16)
+    sizes, at = [(0, 0)], head.find(b"ispe")
+    while at >= 0 and at + 16 <= len(head):
+        sizes.append(struct.unpack(">II", head[at + 8 : at + 16]))
+        at = head.find(b"ispe", at + 4)
+    return max(sizes, key=lambda size: size[0] * size[1])
 
 
 def count_frames(image: Image.Image) -> int:
@@ -202,50 +227,63 @@ def _register_heif(path: Path) -> None:
 
 def decode(image: Image.Image, path: Path | None = None) -> Picture:
     """Turn the current frame of an opened Pillow image into a Picture (see read_image)."""
-    name = image.format or ""
-    icc = image.info.get("icc_profile")
+    name, icc = image.format or "", image.info.get("icc_profile")
     color = stillcolor.color_of(image, path)
     deep = stillcolor.deep_pixels(image, path) if color is not None else None
     turn = image.getexif().get(_ORIENTATION, 1) if deep is not None else 1
     image.load()
-    image = ImageOps.exif_transpose(image)
-    notes: list[str] = []
-    alpha = None
-    if image.mode.startswith("I;16") and isinstance(image.info.get("transparency"), int):
+    if image.getexif().get(_ORIENTATION, 1) != 1:
+        image = ImageOps.exif_transpose(image)
+    mode, key = image.mode, image.info.get("transparency")
+    clear = mode in ("RGBA", "LA", "PA", "RGBa", "La") or key is not None
+    if mode.startswith(("I", "F")) and (not clear or mode.startswith("I;16")):
         values = np.asarray(image)
-        alpha = np.where(values == image.info["transparency"], 0, 255).astype(np.uint8)
-    elif image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        alpha = np.array(image.getchannel("A"))
-        image = image.convert("RGB")
-    elif image.mode == "P":
-        image = image.convert("RGB")
-    if image.mode.startswith(("I", "F")):
-        values = np.asarray(image)
+        alpha = np.where(values == key, 0, 255).astype(np.uint8) if isinstance(key, int) else None
         grey = _from_16bit(values) if values.dtype.itemsize == 2 else _to_8bit(values)
         return Picture(np.repeat(grey[..., None], 3, 2), alpha, path, format=name)
+    plain = clear or mode == "P"
+    to_srgb, profile = _to_srgb("RGB" if plain else mode, icc) if color is None else (None, "")
+    rgb = np.empty((image.height, image.width, 3), np.uint8)
+    alpha = np.empty(rgb.shape[:2], np.uint8) if clear else None
+    for y0, y1 in strips(*image.size):  # conversions of the whole would hold several copies of a large photo
+        part = image.crop((0, y0, image.width, y1))
+        if alpha is not None:
+            part = part.convert("RGBA")
+            alpha[y0:y1] = np.asarray(part.getchannel("A"))
+        part = part.convert("RGB") if plain else part
+        rgb[y0:y1] = np.asarray(part.convert("RGB") if to_srgb is None else to_srgb.apply(part))
     if color is not None:
-        stored = np.array(image.convert("RGB")) if deep is None or turn != 1 else deep
-        notes.append(f"{path or 'The picture'} is a {color.name} picture; its colours were mapped to sRGB.")
-        return Picture(stillcolor.mapped(stored, color), alpha, path, format=name, notes=tuple(notes))
-    converted, profile = _to_srgb(image, icc)
-    if converted is None:
-        if icc:
-            notes.append("The embedded colour profile is not usable and was ignored.")
-        converted = image.convert("RGB")
-    return Picture(np.array(converted), alpha, path, profile, name, tuple(notes))
+        stored = rgb if deep is None or turn != 1 else deep
+        note = f"{path or 'The picture'} is a {color.name} picture; its colours were mapped to sRGB."
+        return Picture(stillcolor.mapped(stored, color), alpha, path, format=name, notes=(note,))
+    unusable = icc and not profile
+    notes = ("The embedded colour profile is not usable and was ignored.",) if unusable else ()
+    return Picture(rgb, alpha, path, profile, name, notes)
+
+
+def strips(width: int, height: int) -> Iterator[tuple[int, int]]:
+    """(first row, row after the last) of strips of a picture, about a million pixels each."""
+    rows = max(1, STRIP_PIXELS // max(1, width))
+    for y0 in range(0, height, rows):
+        yield y0, min(height, y0 + rows)
 
 
 def _from_16bit(values: np.ndarray) -> np.ndarray:
     """Scale 16-bit samples to uint8, rounding."""
-    return ((values.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
+    out = np.empty(values.shape, np.uint8)
+    for y0, y1 in strips(values.shape[1], len(values)):
+        out[y0:y1] = (values[y0:y1].astype(np.uint32) * 255 + 32767) // 65535
+    return out
 
 
 def _to_8bit(values: np.ndarray) -> np.ndarray:
     """Scale integer or float samples to uint8; the value range tells 8-bit, 16-bit and unit range apart."""
-    values = np.nan_to_num(values.astype(np.float64))
-    low, high = float(values.min()), float(values.max())
-    if values.size and low >= 0 and high <= 1:
+    rows = list(strips(values.shape[1], len(values)))
+    low, high = np.inf, -np.inf
+    for y0, y1 in rows:
+        part = np.nan_to_num(values[y0:y1].astype(np.float64))
+        low, high = min(low, float(part.min())), max(high, float(part.max()))
+    if low >= 0 and high <= 1:
         scale, low = 255.0, 0.0
     elif low >= 0 and high <= 255:
         scale, low = 1.0, 0.0
@@ -253,23 +291,29 @@ def _to_8bit(values: np.ndarray) -> np.ndarray:
         scale, low = 255.0 / 65535, 0.0
     else:
         scale = 255.0 / max(high - low, 1e-12)
-    return np.clip((values - low) * scale + 0.5, 0, 255).astype(np.uint8)
+    out = np.empty(values.shape, np.uint8)
+    for y0, y1 in rows:
+        part = np.nan_to_num(values[y0:y1].astype(np.float64))
+        out[y0:y1] = np.clip((part - low) * scale + 0.5, 0, 255)
+    return out
 
 
-def _to_srgb(image: Image.Image, icc: Any) -> tuple[Image.Image | None, str]:
-    """Convert by the embedded profile: (RGB image, profile name), or (None, "") where that is not possible."""
-    if not icc or image.mode not in ("RGB", "CMYK", "L", "LAB"):
+def _to_srgb(mode: str, icc: Any) -> tuple[ImageCms.ImageCmsTransform | None, str]:
+    """What converts pictures of a mode by an embedded profile, and the name of the profile.
+
+    None where nothing is to be done or nothing can be; the name is empty where the profile is not usable.
+    """
+    if not icc or mode not in ("RGB", "CMYK", "L", "LAB"):
         return None, ""
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(icc))
         title = ImageCms.getProfileDescription(source).strip()
-        if image.mode == "RGB" and title.lower().startswith("srgb"):
-            return image, title
-        target = ImageCms.createProfile("sRGB")
-        out = ImageCms.profileToProfile(image, source, target, outputMode="RGB")
+        if mode == "RGB" and title.lower().startswith("srgb"):
+            return None, title
+        transform = ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), mode, "RGB")
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
         return None, ""
-    return out, title
+    return transform, title
 
 
 def _is_tiff(path: Path) -> bool:
@@ -277,10 +321,29 @@ def _is_tiff(path: Path) -> bool:
         return file.read(4) in (b"II*\x00", b"MM\x00*")
 
 
+def _tiff_size(path: Path) -> tuple[int, int]:
+    """(width, height) of the first picture of a TIFF file; (0, 0) where its directory is damaged."""
+    found = {256: 0, 257: 0}  # tags of width and height
+    with path.open("rb") as file:
+        head = file.read(8)
+        order = "<" if head[:2] == b"II" else ">"
+        try:
+            file.seek(struct.unpack(order + "I", head[4:8])[0])
+            for _ in range(struct.unpack(order + "H", file.read(2))[0]):
+                entry = file.read(12)
+                tag, kind = struct.unpack(order + "HH", entry[:4])
+                if tag in found:
+                    found[tag] = struct.unpack_from(order + ("H" if kind == 3 else "I"), entry, 8)[0]
+        except struct.error:
+            pass
+    return found[256], found[257]
+
+
 def _read_with_opencv(path: Path) -> Picture | None:
     """Read what Pillow does not know (float or 16-bit colour TIFF), or None."""
     if not _is_tiff(path):
         return None
+    limits.check_photo(path, *_tiff_size(path))
     data = np.fromfile(path, np.uint8)
     level = cv2.utils.logging.getLogLevel()
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from app.errors import AppError, MediaError
-from app.media import images, motionphoto
+from app.media import images, limits, motionphoto
 from app.media.outnames import check_pattern
 from app.media.reader import ClipInfo, ClipReader, RawFrame
 
@@ -40,7 +40,9 @@ class StillReader(ClipReader):
 
     def __init__(self, path: Path, start: Fraction | None, end: Fraction | None, rate: Fraction | None) -> None:
         rate = rate or DEFAULT_RATE
-        self._picture = picture = images.read_image(path)
+        self._path = path
+        self._picture: images.Picture | None = images.read_image(path)
+        picture = self._picture
         super().__init__(
             ClipInfo(
                 path=path, kind="image", width=picture.width, height=picture.height, rate=rate, time_base=1 / rate,
@@ -53,7 +55,13 @@ class StillReader(ClipReader):
 
     def _decode(self, start: Fraction, end: Fraction | None) -> Iterator[RawFrame]:
         if start == 0:
-            yield Fraction(0), self._picture.rgb, self._picture.alpha
+            picture = self._picture or images.read_image(self._path)
+            yield Fraction(0), picture.rgb, picture.alpha
+
+    def close(self) -> None:
+        """Let go of the pixels; who iterates later reads the file again."""
+        super().close()
+        self._picture = None
 
 
 class AnimationReader(ClipReader):
@@ -61,6 +69,8 @@ class AnimationReader(ClipReader):
 
     def __init__(self, path: Path, start: Fraction | None, end: Fraction | None) -> None:
         self._path = path
+        with images._open(path) as image:
+            limits.check_frame(path, *image.size)
         picture = images.read_image(path)
         delays: list[Fraction] = []
         with images._open(path) as image:
@@ -68,6 +78,7 @@ class AnimationReader(ClipReader):
             for k in range(images.count_frames(image)):
                 try:
                     image.seek(k)
+                    limits.check_frame(path, *image.size)  # a frame of a GIF may reach beyond the first one
                     image.load()  # WebP tells the delay of a frame only then
                 except images.BROKEN:
                     break
@@ -93,6 +104,7 @@ class AnimationReader(ClipReader):
             for k in range(count):
                 try:
                     image.seek(k)
+                    limits.check_frame(self._path, *image.size)
                     picture = images.decode(image if image.format in ("WEBP", "AVIF") else image.copy(), self._path)
                 except images.BROKEN as error:
                     self.problem = f"{self._path} breaks off after {done} of {count} frames ({float(time):.2f} s)."

@@ -130,10 +130,10 @@ def stage(iterable: Iterable[T], depth: int, overlap: bool) -> AbstractContextMa
 
     Args:
         iterable: Makes the items.
-        depth: Items that may wait for the next stage.
+        depth: Items that may wait for the next stage; 0 makes each when it is asked for, so that only one is there.
         overlap: Whether to use a thread.
     """
-    return Prefetch(iterable, depth) if overlap else InTurn(iterable)
+    return Prefetch(iterable, depth) if overlap and depth > 0 else InTurn(iterable)
 
 
 def prefetch(iterable: Iterable[T], depth: int = 4) -> Prefetch[T]:

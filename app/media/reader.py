@@ -186,7 +186,7 @@ def open_clip(
         UsageError: ``start`` or ``end`` make no sense.
     """
     from app.addresses import local_path
-    from app.media import files, images, pictures, raws, video
+    from app.media import files, images, limits, pictures, raws, video
 
     path = local_path(path)
     first = None if start is None else Fraction(start)
@@ -198,6 +198,8 @@ def open_clip(
         return pictures.open_picture(path, first, last, rate)
     try:
         return video.VideoReader(path, first, last)
+    except limits.TooLargeError:
+        raise
     except MediaError:
         if files.check_input(path).suffix.lower() not in images.SUFFIXES:
             raise

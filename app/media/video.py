@@ -248,6 +248,7 @@ class VideoReader(ClipReader):
         self._path = path
         with containers.open_input(path) as source:
             stream = tracks.video_stream(source, path)
+            containers.check_size(source, stream, path)
             frame, stamp = self._first_frame(source, stream)
             self._first = stamp
             info = self._describe(source, stream, frame)
@@ -423,7 +424,7 @@ class Decoder:
             context = av.CodecContext.create({"vp8": "libvpx", "vp9": "libvpx-vp9"}[name], "r")
             context.extradata = stream.codec_context.extradata
             self._context = context
-        self._context.thread_type = "AUTO"
+        containers.prepare_decoder(self._context)
         self._aspect: Fraction | None = None  # of the first frame, by the codec; the container's goes before it
 
     @property

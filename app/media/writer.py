@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -17,6 +17,7 @@ from app.errors import AppError, MediaError, UsageError
 from app.media import encode, files, images, outnames
 from app.media.audio import AudioSource
 from app.media.images import WHITE, Color, flatten
+from app.media.patched import Outline, Patched, Window, separate, split
 from app.media.pictures import members
 from app.media.stillsinks import PATTERN, GifSink, SequenceSink, StillSink, numbered, sequence_pattern
 from app.media.streams import STDOUT, Pipe
@@ -169,6 +170,7 @@ class ClipWriter:
         self._keeps_alpha = alpha
         self._pad = (0, 0)
         self._last: Fraction | None = None
+        self._before: Outline | None = None  # last frame, if the next one may be compared with it
         self._state: Literal["open", "done"] = "open"
         if min(size) < 1:
             raise UsageError(f"The output size {size[0]}x{size[1]} is empty.")
@@ -267,26 +269,67 @@ class ClipWriter:
             ValueError: The size, type or time is wrong.
             MediaError: The disk is full or the encoder refuses; what was written is removed.
         """
-        if self._state != "open":
-            raise ValueError(f"{self.path} is finished; no frame can follow")
         width, height = self.size
         if rgb.shape != (height, width, 3) or rgb.dtype != np.uint8:
             raise ValueError(f"frame is {rgb.dtype} {rgb.shape}; uint8 ({height}, {width}, 3) was promised")
         if alpha is not None and alpha.shape != (height, width):
             raise ValueError(f"alpha is {alpha.shape}; ({height}, {width}) was promised")
+        self._before = None
+        self._write(self._next_time(time), lambda at: self._sink.write(*self._prepared(rgb, alpha), at))
+
+    def write_patched(self, picture: Patched, time: Fraction | None = None) -> None:
+        """Write one frame of which the writer may know most already: only what changed is converted.
+
+        Args:
+            picture: (H, W, 3 or 4) of the size given; what it is made of must not be changed later.
+            time: See ``write``.
+
+        Raises:
+            ValueError: See ``write``.
+            MediaError: See ``write``.
+        """
+        if picture.shape[:2] != self.size[::-1] or picture.base.dtype != np.uint8:
+            raise ValueError(f"frame is {picture.base.dtype} {picture.shape}; uint8 {self.size[::-1]} was promised")
+        at, windows = self._next_time(time), picture.changes(self._before)
+        self._before = picture.outline()
+        sink = self._sink
+        if windows is not None and isinstance(sink, encode.VideoSink) and sink.can_update:
+            self._write(at, lambda at: sink.update(separate(windows), lambda part: self._part(picture, part), at))
+        else:
+            self._write(at, lambda at: self._sink.write(*self._prepared(*split(picture.whole())), at))
+
+    def _next_time(self, time: Fraction | None) -> Fraction:
+        if self._state != "open":
+            raise ValueError(f"{self.path} is finished; no frame can follow")
         if time is None:
             time = Fraction(0) if self._last is None else self._last + 1 / self._rate
         time = Fraction(time)
         if time < 0 or (self._last is not None and time <= self._last):
             raise ValueError(f"frame time {float(time):g} s does not follow {float(self._last or 0):g} s")
         self._last = time
+        return time
+
+    def _part(self, picture: Patched, window: Window) -> tuple[np.ndarray, np.ndarray | None]:
+        """RGB and alpha of a part of the padded frame."""
+        x0, y0, x1, y1 = window
+        width, height = self.size
+        part = picture.region((min(x0, width - 1), min(y0, height - 1), min(x1, width), min(y1, height)))
+        return self._prepared(*split(part), pad=(max(0, x1 - width), max(0, y1 - height)))
+
+    def _prepared(
+        self, rgb: np.ndarray, alpha: np.ndarray | None, pad: tuple[int, int] | None = None
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """A frame or a part of it as the sink takes it: laid on the background, padded."""
         if not self._keeps_alpha:
             rgb, alpha = flatten(rgb, alpha, self._background), None
-        if any(self._pad):
-            edge = ((0, self._pad[1]), (0, self._pad[0]))
-            rgb = np.pad(rgb, (*edge, (0, 0)), "edge")
+        pad = self._pad if pad is None else pad
+        if any(pad):
+            rgb = np.pad(rgb, ((0, pad[1]), (0, pad[0]), (0, 0)), "edge")
+        return rgb, alpha
+
+    def _write(self, time: Fraction, write: Callable[[Fraction], None]) -> None:
         try:
-            self._sink.write(rgb, alpha, time)
+            write(time)
         except AppError:
             self._discard()
             raise

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 QUEUE_BYTES: Final = 64 << 20  # decoded frames that wait between two stages
+LARGEST_FRAME: Final = 40 << 20  # bytes of a frame with which stages still run beside each other
 DEEPEST: Final = 4
 
 
@@ -63,7 +64,9 @@ class FaceFollower:
 
 
 def queue_depth(width: int, height: int, channels: int = 3) -> int:
-    """Frames of this size that may wait between two stages."""
+    """Frames of this size that may wait between two stages; 0 where two are too many, so that stages take turns."""
+    if width * height * channels > LARGEST_FRAME:
+        return 0
     return max(1, min(DEEPEST, QUEUE_BYTES // max(1, width * height * channels)))
 
 

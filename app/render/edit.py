@@ -18,6 +18,7 @@ from app.errors import CancelledError, MediaError, UsageError
 from app.expressions import expression_from
 from app.media.audio import AudioSource
 from app.media.outnames import check_name
+from app.media.patched import Patched
 from app.media.reader import ClipReader, open_clip
 from app.media.streams import STDOUT, shown, stream_name
 from app.media.writer import check_clip, check_picture
@@ -197,14 +198,14 @@ class Editor:
             return pose(self._engine, portrait, self._expression, self._options.stitching)
         return silent_keypoints(self._engine, portrait, self._options.stitching, self._options.official)
 
-    def picture(self, scene: Scene, keypoints: list[Keypoints], side: int) -> Pixels:
+    def picture(self, scene: Scene, keypoints: list[Keypoints], side: int) -> Patched:
         """One finished picture: the source's, or the bare square (black where there is no face)."""
         drawn = zip(scene.faces, keypoints, strict=True)
         squares = (self._engine.render(face.portrait, x_d)[0] for face, x_d in drawn)
         if self._options.paste_back:
             return paste_all(scene, list(squares), official=self._options.official)
         square: Pixels | None = next(squares, None)
-        return np.zeros((side, side, scene.picture.shape[2]), np.uint8) if square is None else square
+        return Patched(np.zeros((side, side, scene.picture.shape[2]), np.uint8) if square is None else square)
 
     def size(self, scene: Scene, reader: ClipReader) -> tuple[int, int]:
         """Width and height of the result, from the first scene with a face."""

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from app.errors import AppError
 from app.media.images import encode, flatten, image_format, write_image
+from app.media.patched import Patch, Patched, split
 from app.media.streams import STDOUT, Pipe, stream_name
 from app.media.writer import ClipWriter
 from app.options import parse_colour
@@ -73,6 +74,11 @@ class PictureWriter:
         self._picture = rgb, alpha
         self.frames += 1
 
+    def write_patched(self, picture: Patched, time: Fraction | None = None) -> None:
+        """Take the picture."""
+        rgb, alpha = split(picture.whole())
+        self.write(rgb, time, alpha)
+
     def finish(self, end: Fraction | None = None) -> Path:
         """Write the file."""
         assert self._picture is not None
@@ -98,8 +104,10 @@ class Outputs:
         self, target: Target, options: OutputOptions, audio: AudioSource | None, inputs: tuple[Path, ...]
     ) -> None:
         self._background = parse_colour(options.background)
-        self._alpha = target.alpha
         self._widths = target.panels
+        self._canvas: Pixels | None = None  # comparison clip: what frames have in common
+        self._below: Pixels | None = None  # base of the result on it
+        self._standing: list[Pixels] = []  # panels on it
         common: dict[str, Any] = {
             "rate": target.rate,
             "time_base": target.time_base,
@@ -141,7 +149,7 @@ class Outputs:
         """Sentences about what was adapted in the result."""
         return list(self._main.notes)
 
-    def write(self, time: Fraction, result: Pixels, panels: list[Pixels]) -> None:
+    def write(self, time: Fraction, result: Patched, panels: list[Pixels]) -> None:
         """Write a frame.
 
         Args:
@@ -149,13 +157,31 @@ class Outputs:
             result: (H, W, 3 or 4).
             panels: Pictures left of the result in the comparison clip, of any size.
         """
-        rgb, alpha = split(result)
-        self._main.write(rgb, time, alpha if self._alpha else None)
+        self._main.write_patched(result, time)
         if self._comparison is not None:
-            flat = [flatten(*split(panel), self._background) for panel in panels]
-            shown = [fit(p, width, len(rgb)) for p, width in zip(flat, self._widths, strict=True)]
-            shown.append(flatten(rgb, alpha, self._background))
-            self._comparison.write(np.concatenate(shown, axis=1), time)
+            self._comparison.write_patched(self._compared(result, panels), time)
+
+    def _compared(self, result: Patched, panels: list[Pixels]) -> Patched:
+        """A frame of the comparison clip: what stands still is its base, the rest lies on it."""
+        height, left = result.shape[0], sum(self._widths)
+        if self._canvas is None or self._below is not result.base:
+            self._canvas = np.empty((height, left + result.shape[1], 3), np.uint8)
+            self._canvas[:, left:] = flatten(*split(result.base), self._background)
+            self._below, self._standing = result.base, []
+        patches, x = [], 0
+        for number, (panel, width) in enumerate(zip(panels, self._widths, strict=True)):
+            fresh = number >= len(self._standing)
+            if fresh or panel is not self._standing[number]:
+                shown = fit(flatten(*split(panel), self._background), width, height)
+                if fresh:
+                    self._canvas[:, x : x + width] = shown
+                    self._standing.append(panel)
+                else:
+                    patches.append(Patch(x, 0, shown))
+            x += width
+        for patch in result.patches:
+            patches.append(Patch(x + patch.x, patch.y, flatten(*split(patch.pixels), self._background)))
+        return Patched(self._canvas, tuple(patches))
 
     def finish(self, end: Fraction | None) -> None:
         """Complete the files under their names; the last frame lasts until ``end`` seconds.
@@ -182,13 +208,6 @@ class Outputs:
 
     def __exit__(self, *_: object) -> None:
         self.abort(keep=False)
-
-
-def split(picture: Pixels) -> tuple[Pixels, Pixels | None]:
-    """RGB and alpha of (H, W, 3 or 4)."""
-    if picture.shape[2] == 3:
-        return picture, None
-    return np.ascontiguousarray(picture[..., :3]), np.ascontiguousarray(picture[..., 3])
 
 
 def fit(picture: Pixels, width: int, height: int) -> Pixels:

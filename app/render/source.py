@@ -13,12 +13,13 @@ import numpy.typing as npt
 
 from app.errors import MissingError, NoFaceError, UsageError
 from app.media.files import check_input, read_error
+from app.media.patched import Patched, cut, inside, separate
 from app.media.prefetch import stage
 from app.render.driving import FaceFollower
 from app.render.timings import Timings
 from app.values import parse_crop, parse_driver_for, parse_faces, parse_points
 from liveportrait.animator import Animator, SourceFace
-from liveportrait.compose import paste_back_official
+from liveportrait.compose import crop_window, paste_back_official
 from liveportrait.crop import Crop, Points
 from models.face import Face, FaceTracker, select_face
 from models.group import Bystanders
@@ -308,8 +309,10 @@ class SceneMaker:
         return Scene(picture, tuple(prepared), people, drivers)
 
 
-def paste_all(scene: Scene, squares: Sequence[Pixels], *, official: bool) -> Pixels:
-    """The scene's picture with the rendered squares of all its faces in it.
+def paste_all(scene: Scene, squares: Sequence[Pixels], *, official: bool) -> Patched:
+    """The scene's picture with the rendered squares of all its faces on it.
+
+    Only the rectangles around the squares are made; the picture itself is shared by all frames.
 
     Args:
         scene: The scene.
@@ -317,14 +320,20 @@ def paste_all(scene: Scene, squares: Sequence[Pixels], *, official: bool) -> Pix
         official: Blend as the official release does, where nothing is transparent.
     """
     picture = scene.picture
-    for square, face in zip(squares, scene.faces, strict=True):
+    pasted = [
+        (square, face, window)
+        for square, face in zip(squares, scene.faces, strict=True)
+        if (window := crop_window(face.crop, picture.shape)) is not None
+    ]
+    patches = cut(picture, separate([window for _, _, window in pasted]))
+    for square, face, window in pasted:
+        patch = next(one for one in patches if inside(window, one.window))
+        corner = (patch.x, patch.y)
         if official and picture.shape[2] == square.shape[2] == 3:
-            picture = paste_back_official(picture, square, face.crop)
-        elif picture is scene.picture:
-            picture = face.compositor.paste(square)
+            paste_back_official(picture, square, face.crop, patch.pixels, corner)
         else:
-            face.compositor.paste(square, out=picture)
-    return picture
+            face.compositor.paste(square, patch.pixels, corner)
+    return Patched(picture, patches)
 
 
 class SourceClock:

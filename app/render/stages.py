@@ -16,9 +16,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from app.media.patched import Patched
 from app.media.prefetch import stage
 from app.render.batching import batch_of, render_batch
-from app.render.driving import queue_depth
+from app.render.driving import DEEPEST, queue_depth
 from app.render.source import paste_all, pixels_of
 from liveportrait.options import AnimationOptions
 from liveportrait.smoothing import SMOOTHING_UNIT, LagSmoother, smoother_lag
@@ -55,7 +56,7 @@ class Step:
     scene: Scene
     driving: Pixels | None = None
     squares: tuple[Pixels, ...] = ()
-    picture: Pixels | None = None
+    picture: Patched | None = None
 
 
 @dataclass
@@ -101,12 +102,13 @@ class Stages:
         self.source_lost = 0
 
     def __iter__(self) -> Generator[Step, None, None]:
-        depth, overlap = queue_depth(*self._inputs.size, 4), self._overlap
+        finished, overlap = queue_depth(*self._inputs.size, 4), self._overlap
+        depth = finished if self._inputs.moving or self._inputs.comparison else DEEPEST  # of a photo only squares wait
         with ExitStack() as threads:
             steps = threads.enter_context(stage(self._inputs.steps(self._track, self._timings), depth, overlap))
             scenes = threads.enter_context(stage(self._scenes(steps, depth), depth, overlap))
             drawn = threads.enter_context(stage(self._draw(scenes), depth, overlap))
-            yield from threads.enter_context(stage(self._compose(drawn), depth, overlap))
+            yield from threads.enter_context(stage(self._compose(drawn), finished, overlap))
 
     def _scenes(self, steps: Iterable[tuple[Fraction, Any]], depth: int) -> Iterator[tuple[Fraction, Scene]]:
         if self._inputs.still is None:
@@ -220,7 +222,7 @@ class Stages:
         for step in steps:
             with self._timings.measure("compose"):
                 if not self._options.paste_back:
-                    step.picture = self._bare(step.squares[0] if step.squares else None)
+                    step.picture = Patched(self._bare(step.squares[0] if step.squares else None))
                 else:
                     step.picture = paste_all(step.scene, step.squares, official=self._options.official)
             yield step

@@ -1796,6 +1796,10 @@
    <translation>Erst verkleinern.</translation>
   </message>
   <message>
+   <source>Scale it down or cut it first.</source>
+   <translation>Verkleinern oder beschneiden Sie es zuerst.</translation>
+  </message>
+  <message>
    <source>Scratch files can't be written to {0}: {1}.</source>
    <translation>Zwischendateien können nicht nach {0} geschrieben werden: {1}.</translation>
   </message>
@@ -2102,10 +2106,6 @@
   <message>
    <source>The driving picture shows no face.</source>
    <translation>Das Antriebsbild zeigt kein Gesicht.</translation>
-  </message>
-  <message>
-   <source>The embedded colour profile is not usable and was ignored.</source>
-   <translation>Das eingebettete Farbprofil ist nicht brauchbar und wurde übergangen.</translation>
   </message>
   <message>
    <source>The end of {0} ({1} s) is not after its start.</source>
@@ -2740,6 +2740,10 @@
    <translation>Das Bild ist {0} {1}; versprochen war uint8 ({2}, {3}, 3)</translation>
   </message>
   <message>
+   <source>frame is {0} {1}; uint8 {2} was promised</source>
+   <translation>Bild ist {0} {1}; uint8 {2} war zugesagt</translation>
+  </message>
+  <message>
    <source>frame time {0} s does not follow {1} s</source>
    <translation>Die Bildzeit {0} s folgt nicht auf {1} s</translation>
   </message>
@@ -3156,10 +3160,6 @@
    <translation>{0} hat seit {1} s kein Bild geliefert.</translation>
   </message>
   <message>
-   <source>{0} has more than {1} million pixels.</source>
-   <translation>{0} hat mehr als {1} Millionen Pixel.</translation>
-  </message>
-  <message>
    <source>{0} has no frame from {1} s on.</source>
    <translation>{0} hat ab {1} s kein Bild.</translation>
   </message>
@@ -3406,6 +3406,18 @@
   <message>
    <source>{0} is {1}, and links are not replaced.</source>
    <translation>{0} ist {1}, und Verknüpfungen werden nicht ersetzt.</translation>
+  </message>
+  <message>
+   <source>{0} is {1}x{2} ({3} million pixels); the limit for a frame of a clip is {4} million pixels.</source>
+   <translation>{0} hat {1}x{2} ({3} Millionen Pixel); die Grenze für ein Bild eines Clips liegt bei {4} Millionen Pixeln.</translation>
+  </message>
+  <message>
+   <source>{0} is {1}x{2} ({3} million pixels); the limit for a photo is {4} million pixels.</source>
+   <translation>{0} hat {1}x{2} ({3} Millionen Pixel); die Grenze für ein Foto liegt bei {4} Millionen Pixeln.</translation>
+  </message>
+  <message>
+   <source>{0} is {1}x{2} pixels; the limit for a side is {3} pixels.</source>
+   <translation>{0} hat {1}x{2} Pixel; die Grenze für eine Seite liegt bei {3} Pixeln.</translation>
   </message>
   <message>
    <source>{0} is {1}x{2}, the sequence began with {3}x{4}.</source>

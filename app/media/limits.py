@@ -1,0 +1,64 @@
+"""How large pictures and clips may be; checked from the header, before anything is decoded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from app.errors import MediaError
+
+PHOTO_PIXELS: Final = 120_000_000
+"""Pixels of a photo; cameras of 100 megapixels lie below it."""
+CLIP_PIXELS: Final = 35_651_584
+"""Pixels of a frame of a clip: the most that H.264, HEVC, AV1 and VP9 allow, at level 6.2 (8192x4352)."""
+LONGEST_SIDE: Final = 32_766
+"""Pixels of a side; OpenCV counts the pixels of a row in 16 bits."""
+
+
+class TooLargeError(MediaError):
+    """A picture or clip has more pixels than are read."""
+
+
+def check_photo(path: Path, width: int, height: int) -> None:
+    """Check the size of a photo.
+
+    Args:
+        path: For the message.
+        width: Pixels, as the header says.
+        height: Pixels, as the header says.
+
+    Raises:
+        TooLargeError: It is too large.
+    """
+    _check_sides(path, width, height)
+    if width * height > PHOTO_PIXELS:
+        found, most = width * height / 1e6, PHOTO_PIXELS / 1e6
+        raise TooLargeError(
+            f"{path} is {width}x{height} ({found:.1f} million pixels); the limit for a photo is {most:.1f} million "
+            "pixels.",
+            "Scale it down first.",
+        )
+
+
+def check_frame(path: Path, width: int, height: int) -> None:
+    """Check the size of the frames of a clip or an animated picture, see ``check_photo``.
+
+    Raises:
+        TooLargeError: It is too large.
+    """
+    _check_sides(path, width, height)
+    if width * height > CLIP_PIXELS:
+        found, most = width * height / 1e6, CLIP_PIXELS / 1e6
+        raise TooLargeError(
+            f"{path} is {width}x{height} ({found:.1f} million pixels); the limit for a frame of a clip is {most:.1f} "
+            "million pixels.",
+            "Scale it down first.",
+        )
+
+
+def _check_sides(path: Path, width: int, height: int) -> None:
+    if max(width, height) > LONGEST_SIDE:
+        raise TooLargeError(
+            f"{path} is {width}x{height} pixels; the limit for a side is {LONGEST_SIDE} pixels.",
+            "Scale it down or cut it first.",
+        )

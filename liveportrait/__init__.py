@@ -8,7 +8,11 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from liveportrait import packages
+
 __version__ = "0.1.0"
+
+packages.check(("models", "assets"))  # a folder of that name is found first where scripts lie beside it
 
 if TYPE_CHECKING:
     from liveportrait.animator import Animator, DrivingReader, FaceHold

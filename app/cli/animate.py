@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import portrait_animate
 from app.cli.flags import argument, command, make_app, metavar, option_flag, switch, text_flag
 from app.cli.help import option_sections, render_help
 from app.cli.main import VERBS
@@ -131,6 +132,7 @@ def stop_on_signals(token: CancelToken) -> Iterator[None]:
     kinds = [signal.SIGINT, signal.SIGTERM]
     if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # not under nohup
         kinds.append(signal.SIGHUP)
+    portrait_animate.disarm()  # what is restored at the end: a result is there, which is still to be reported
     before = {kind: signal.signal(kind, stop) for kind in kinds}
     try:
         yield
@@ -186,4 +188,4 @@ def _parameters() -> list[inspect.Parameter]:
     return [*(argument(*a) for a in ARGUMENTS), *(option_flag(info) for info in all_options()), *extra]
 
 
-command(app, _parameters(), animate, standard=("source", "driving"))
+command(app, _parameters(), animate, standard=("source", "driving"), armed=True)

@@ -305,4 +305,4 @@ def _parameters() -> list[inspect.Parameter]:
     ]
 
 
-command(app, _parameters(), batch)
+command(app, _parameters(), batch, armed=True)

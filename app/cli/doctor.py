@@ -47,5 +47,5 @@ command(
             "auto; takes minutes.", "Program"),
      switch("as_json", ["--json"], "Print one JSON object.", "Output"),
      switch("debug", ["--debug"], "Show the traceback of an error.", "Output")],
-    doctor,
+    doctor, armed=True,
 )  # fmt: skip

@@ -131,5 +131,6 @@ command(
     ],
     edit,
     standard=("source",),
+    armed=True,
     help=edit.__doc__,
 )

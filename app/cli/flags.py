@@ -9,6 +9,7 @@ from typing import Any, Optional
 
 import typer
 
+import portrait_animate
 from app.addresses import STANDARD, local_name
 from app.errors import CancelledError, UsageError
 from app.live_options import live_options
@@ -108,7 +109,13 @@ Work = Callable[[Mapping[str, Any]], int]
 
 
 def command(
-    app: typer.Typer, parameters: Sequence[Parameter], work: Work, *, standard: Sequence[str] = (), **how: Any
+    app: typer.Typer,
+    parameters: Sequence[Parameter],
+    work: Work,
+    *,
+    standard: Sequence[str] = (),
+    armed: bool = False,
+    **how: Any,
 ) -> None:
     """Add a command.
 
@@ -117,6 +124,8 @@ def command(
         parameters: Its arguments and flags. Names of files among them may be file:// addresses.
         work: Gets the values of all of them by name, and returns the exit code.
         standard: Arguments that may be "-", which stands for standard input.
+        armed: Whether signals go on ending the program at once while ``work`` runs: it makes nothing that would have
+            to be tidied up, or catches signals itself (stop_on_signals) once it does.
         how: Name and help, as typer takes them.
     """
     declared = {info.name for info in (*all_options(), *live_options())}  # OptionInfo.check looks at these
@@ -137,6 +146,8 @@ def command(
         return local_name(value, files[name])
 
     def run(**values: Any) -> int:
+        if not armed:
+            portrait_animate.disarm()
         try:
             return work({name: local(name, value) for name, value in values.items()})
         except KeyboardInterrupt:  # typer would leave with a code of its own

@@ -326,5 +326,6 @@ command(
         switch("debug", ["--debug"], "Show the traceback of an error.", PANEL),
     ],
     live,
+    armed=True,
     help=live.__doc__,
 )

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import portrait_animate
 from app.cli.output import PROGRAM, complain, say
 from app.errors import AppError, CancelledError, ExitCode, model_fault
 
@@ -241,4 +242,4 @@ def _flush() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(portrait_animate.main())

@@ -63,5 +63,6 @@ command(
     ],
     retouch,
     standard=("source",),
+    armed=True,
     help=retouch.__doc__,
 )

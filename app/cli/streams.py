@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import portrait_animate
 from app.addresses import STANDARD
 from app.cli.output import call_it
 from app.errors import AppError, MediaError, UsageError
@@ -41,6 +42,7 @@ def _spooled(stack: ExitStack) -> Path:
 
     if sys.stdin.isatty():
         raise UsageError("Standard input is a terminal: no file comes from there.", "Pipe a file in, or name one.")
+    portrait_animate.disarm()  # a scratch file is about to be made
     stream = getattr(sys.stdin, "buffer", sys.stdin)
     folder = Path(stack.enter_context(scratch_folder()))
     with stop_at_once():

@@ -92,6 +92,7 @@ command(
     ],
     make,
     standard=("driving",),
+    armed=True,
     name="make",
     help=make.__doc__,
 )

@@ -2,6 +2,7 @@
 
 import sys
 
+from app import loading
 from app.jobs.runner import main
 
-sys.exit(main(sys.argv[1:]))
+loading.leave(main(sys.argv[1:]))

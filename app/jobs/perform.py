@@ -94,7 +94,7 @@ class KeptParts(Parts):
         self.token = CancelToken()
         self.loaded = self.encoded = self.read = 0
 
-    def engine(self, options: RenderOptions, say: Say, warn: Say) -> Engine:
+    def engine(self, options: RenderOptions, say: Say, warn: Say, step: Say | None = None) -> Engine:
         """See Parts."""
         program = options.program
         threads = program.threads or self._threads
@@ -103,7 +103,7 @@ class KeptParts(Parts):
             said: list[str] = []
             warned: list[str] = []
             asked = replace(options, program=replace(program, threads=threads))
-            engine = super().engine(asked, said.append, warned.append)
+            engine = super().engine(asked, said.append, warned.append, step)
             self._engines[key] = engine, said, warned
             self.loaded += 1
             while len(self._engines) > ENGINES:

@@ -16,7 +16,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
-import app
 from app.errors import AppError, ExitCode
 from app.events import CancelToken, Event, EventStream
 from app.jobs import scratch
@@ -24,6 +23,7 @@ from app.jobs.queue import Queue
 from app.jobs.record import ENDED, JobRecord, Progress, driver_name
 from app.jobs.sizing import cores, memory_is_low, worker_count
 from app.jobs.worker import Settings
+from liveportrait.packages import python_command, python_environment
 
 TICK: Final = 0.1  # seconds between two looks at the workers
 LOOK: Final = 5.0  # seconds between two looks for dead workers of others
@@ -83,25 +83,23 @@ class Summary:
 
 
 def start(*arguments: str, **named: Any) -> subprocess.Popen[str]:
-    """Start ``python -m app.jobs`` with pipes for what goes in and comes out; a built app starts itself.
+    """Start the module app.jobs in a process of its own, with pipes for what goes in and comes out.
 
     Args:
         arguments: For the module.
         named: For Popen.
     """
-    root = str(Path(str(app.__file__)).parents[1])
-    paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
     if sys.platform == "win32":
         named.setdefault("creationflags", subprocess.CREATE_NO_WINDOW)
     return subprocess.Popen(  # noqa: S603 - our own module
-        [sys.executable, "-m", "app.jobs", *arguments],
+        python_command("app.jobs", *arguments),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         encoding="utf-8",
         errors="replace",
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
+        env=python_environment(),
         **named,
     )
 

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from app.addresses import STANDARD, address_error, is_address
 from app.errors import CancelledError, MediaError, UsageError
 from app.expressions import expression_from
+from app.loading import interruptible
 from app.media.audio import AudioSource
 from app.media.outnames import check_name
 from app.media.patched import Patched
@@ -91,7 +92,10 @@ def render_pose(
         wanted = job.options.input
         expression = expression_from(wanted.expression, wanted.sliders, job.expression) or Expression({})
         parts = parts or Parts()
-        engine = parts.engine(job.options, events.info, events.warn)
+        engine = interruptible(
+            lambda step: parts.engine(job.options, events.info, events.warn, step), token, events.info,
+            "Loading the engine",
+        )  # fmt: skip
         maker = SceneMaker(engine, parts.tracker(job.options), job.options, job.source)
         editor = Editor(job.options.animation, engine, expression, lips)
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from fractions import Fraction
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from app.errors import MissingError, UsageError
 from app.expressions import expression_from
+from app.loading import interruptible
 from app.media.audio import AudioSource
 from app.media.reader import open_clip
 from app.media.streams import STDOUT, stream_name
@@ -46,13 +48,19 @@ if TYPE_CHECKING:
 PARTS: Final = {"pose": "pose", "exp": "expression", "lip": "lips", "eyes": "eyes"}  # region -> word
 
 
-def load_job_engine(options: RenderOptions, say: Callable[[str], None], warn: Callable[[str], None]) -> Engine:
+def load_job_engine(
+    options: RenderOptions,
+    say: Callable[[str], None],
+    warn: Callable[[str], None],
+    step: Callable[[str], None] | None = None,
+) -> Engine:
     """The engine that the options ask for.
 
     Args:
         options: engine, device, threads, max_crop, precision and animals are used.
         say: Told which engine it is and why.
         warn: Told of better ones that failed.
+        step: Told what is loaded or timed before that begins.
 
     Raises:
         MissingError: It can't run here.
@@ -71,6 +79,7 @@ def load_job_engine(options: RenderOptions, say: Callable[[str], None], warn: Ca
             animals=program.animals,
             say=lambda text: say(_brief(text)),
             warn=warn,
+            step=step,
         )
     except EngineUnavailableError as error:
         raise MissingError(f"{error}", "`animate doctor` shows what is missing.") from error
@@ -179,11 +188,17 @@ class Inputs:
             )
         self._check_names()
         reasons: list[str] = []
-        self.engine = self.parts.engine(options, reasons.append, lambda text: self.note(text, warn=True))
+        warn = partial(self.note, warn=True)
+        self.engine = interruptible(
+            lambda step: self.parts.engine(options, reasons.append, warn, step), self._token, self.events.info,
+            "Loading the engine",
+        )  # fmt: skip
         if self.template is not None:
             check_fits(self.template, job.driving, self.engine)
         self._check_others()
-        self.tracker = self.parts.tracker(options)
+        self.tracker = interruptible(
+            lambda _: self.parts.tracker(options), self._token, self.events.info, "Loading the face detector"
+        )
         self.scenes = SceneMaker(self.engine, self.tracker, options, job.source)
         remarks: list[str] = []
         if self.moving:

@@ -41,13 +41,14 @@ def open_tracker(detector: str = "embedded") -> FaceTracker:
 class Parts:
     """Makes the parts of a job, each time anew."""
 
-    def engine(self, options: RenderOptions, say: Say, warn: Say) -> Engine:
+    def engine(self, options: RenderOptions, say: Say, warn: Say, step: Say | None = None) -> Engine:
         """The engine that the options ask for.
 
         Args:
             options: engine, device, threads and max_crop are used.
             say: Told which engine it is and why.
             warn: Told of better ones that failed.
+            step: Told what is loaded or timed before that begins.
 
         Raises:
             MissingError: It can't run here.
@@ -55,7 +56,7 @@ class Parts:
         """
         from app.render.inputs import load_job_engine
 
-        return load_job_engine(options, say, warn)
+        return load_job_engine(options, say, warn, step)
 
     def tracker(self, options: RenderOptions) -> FaceTracker:
         """What finds and follows faces; whoever uses it resets it first.

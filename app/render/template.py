@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.addresses import STANDARD, address_error, is_address
 from app.errors import CancelledError, ExitCode, MediaError, UsageError
+from app.loading import interruptible
 from app.media import files
 from app.media.outnames import check_name
 from app.media.reader import open_clip
@@ -186,7 +187,10 @@ def make_template(driving: Path, options: RenderOptions, events: EventStream, to
             raise UsageError(f"{output} exists already.", "Add --overwrite to replace it, or choose another name.")
         make_folder(output, options.output.output)
         files.check_output(output, options.output.overwrite, [driving])
-        engine = load_job_engine(options, events.info, events.warn)
+        engine = interruptible(
+            lambda step: load_job_engine(options, events.info, events.warn, step), token, events.info,
+            "Loading the engine",
+        )  # fmt: skip
         with files.scratch_folder() as folder:
             track = MotionTrack(Path(folder) / "motion")
             tracker, choice = open_tracker(options.input.detector), options.input.driving_face

@@ -207,6 +207,7 @@ def load_engine(
     animals: bool = False,
     say: Callable[[str], None] | None = None,
     warn: Callable[[str], None] | None = None,
+    step: Callable[[str], None] | None = None,
     specs: Sequence[EngineSpec] | None = None,
     memory: SpeedMemory | None = None,
 ) -> Engine:
@@ -223,6 +224,7 @@ def load_engine(
         precision: "auto", "fp32", "fp16" or "bf16", for engines that can choose.
         animals: Take the weights for animals.
         say: Called with one sentence: which engine runs and why.
+        step: Called before something that may take seconds, with words such as "Loading the torch engine".
         warn: Called with one sentence for each better engine that "auto" had to pass over because it failed.
         specs: Engines to choose from; all built-in ones by default.
         memory: Speeds measured before; those in the user's cache by default.
@@ -232,7 +234,7 @@ def load_engine(
         EngineUnavailableError: The engine can't run here.
     """
     known = ENGINES if specs is None else tuple(specs)
-    say, warn = say or _ignore, warn or _ignore
+    say, warn, step = say or _ignore, warn or _ignore, step or _ignore
     variant = "animals" if animals else "human"
     how = threads, max_crop, precision, variant
     memory = memory or SpeedMemory()
@@ -244,6 +246,7 @@ def load_engine(
             raise ValueError(
                 f"There is no engine named {name!r}; known are auto, {', '.join(engine_names(known))}.{guess}"
             )
+        step(f"Loading the {spec.name} engine")
         engine = _load(spec, _pick_device(spec, device), *how)
         say(f"Engine {spec.name} was asked for.")
         return engine
@@ -261,9 +264,10 @@ def load_engine(
             usable.append(spec)
 
     def load(spec: EngineSpec) -> Engine:
+        step(f"Loading the {spec.name} engine")
         return _load(spec, _pick_device(spec, device), *how)
 
-    order = _by_speed(usable, Settings(device, threads, precision, variant), load, memory)
+    order = _by_speed(usable, Settings(device, threads, precision, variant), load, memory, step)
     for spec in order.specs:
         try:
             if (failure := order.failed.get(spec.name)) is not None:
@@ -288,7 +292,11 @@ def _told(passed_over: dict[str, list[str]]) -> list[str]:
 
 
 def _by_speed(
-    usable: list[EngineSpec], settings: Settings, load: Callable[[EngineSpec], Engine], memory: SpeedMemory
+    usable: list[EngineSpec],
+    settings: Settings,
+    load: Callable[[EngineSpec], Engine],
+    memory: SpeedMemory,
+    step: Callable[[str], None],
 ) -> SpeedOrder:
     """Engines in the order in which "auto" tries them: by rank, but those with the same networks by their speed."""
     if not usable or not usable[0].models:
@@ -296,7 +304,12 @@ def _by_speed(
     same = [spec for spec in usable if spec.models == usable[0].models]
     if len(same) < 2:
         return SpeedOrder(usable)
-    order = by_speed(same, settings, load, memory, lambda spec, engine: remember(spec, settings, engine, memory))
+
+    def timed(spec: EngineSpec, engine: Engine) -> float:
+        step(f"Timing the {spec.name} engine")
+        return remember(spec, settings, engine, memory)
+
+    order = by_speed(same, settings, load, memory, timed)
     order.specs += [spec for spec in usable if spec not in same]
     return order
 

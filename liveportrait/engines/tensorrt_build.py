@@ -25,6 +25,7 @@ from typing import Any, Final, TextIO
 
 from liveportrait.engines.tensorrt_cache import EngineCache, EngineKey, key_from, write_engine
 from liveportrait.engines.tensorrt_library import MODULES, UnknownOperatorError, compile_file
+from liveportrait.packages import python_command, python_environment
 
 POLL: Final = 0.1
 """Seconds between two looks at whether the build shall stop."""
@@ -91,7 +92,7 @@ def build_engine(
     """
     with cache.new_part() as part:
         request = {"module": MODULES[key.library], "onnx": str(onnx), "part": str(part), "key": asdict(key)}
-        compiler = _Compiler(command or [sys.executable, "-m", __name__], request)
+        compiler = _Compiler(command or python_command(__name__), request)
         try:
             answer = _follow(compiler.answers, progress, cancelled)
             if answer is None:
@@ -184,14 +185,12 @@ def _follow(
 
 def _start(command: list[str]) -> subprocess.Popen[str]:
     """A process in a group of its own: Ctrl-C reaches the program, which then ends the process."""
-    root = str(Path(__file__).resolve().parents[2])
-    paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
     named: dict[str, Any] = {"start_new_session": True}
     if sys.platform == "win32":
         named = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
     return subprocess.Popen(  # noqa: S603 - our own module
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8",
-        errors="replace", env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)}, **named,
+        errors="replace", env=python_environment(), **named,
     )  # fmt: skip
 
 

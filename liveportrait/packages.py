@@ -35,7 +35,7 @@ def check(names: Iterable[str] = NAMES) -> None:
         return
     for name in names:
         found = _place(name)
-        if found is not None and os.path.realpath(found.parent) != os.path.realpath(ROOT):
+        if found is not None and os.path.realpath(found) != os.path.realpath(ROOT / name):  # a link to ours is ours
             raise ForeignPackageError(_complaint(name, found), name=name)
 
 

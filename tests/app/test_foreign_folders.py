@@ -155,3 +155,11 @@ def test_nothing_else_starts_python() -> None:
             assert name in allowed or "sys.executable" not in attributes, name
             assert not attributes & {"os.system", "os.popen", "os.fork", "os.execv", "os.spawnv"}, name
             assert not [word for word in banned if word in text], name
+
+
+def test_a_link_to_our_package_is_ours(tmp_path: Path) -> None:
+    """A script beside a link to the sample's folder, as in the examples of the documentation."""
+    (tmp_path / "assets").symlink_to(ROOT / "assets")
+    (tmp_path / "script.py").write_text("import liveportrait, assets")
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    subprocess.run([sys.executable, "script.py"], cwd=tmp_path, env=environment, check=True)

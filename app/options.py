@@ -48,6 +48,7 @@ __all__ = [
 Audio = Literal["driving", "source", "none"]
 Length = Literal["shortest", "source", "driving", "loop", "pingpong"]
 Hardware = Literal["auto", "none"]
+OutputFit = Literal["contain", "cover"]
 Precision = Literal["auto", "fp32", "fp16", "bf16", "int8"]
 Codec = Literal["auto", "h264", "hevc", "av1", "vp9", "prores", "gif", "png"]
 
@@ -140,6 +141,30 @@ class OutputOptions:
     )
     overwrite: bool = option(
         False, title="Overwrite", group="Output", help="Replace a file that is already there instead of refusing."
+    )
+    size: str = option(
+        "",
+        title="Size",
+        group="Output",
+        unit="px",
+        help="Width and height of the result, as 1080x1920. Without it the result has the size of the source.",
+    )
+    fit: OutputFit = option(
+        "contain",
+        title="Fit",
+        group="Output",
+        help="How the picture fits into --size: contain shows all of it, with borders in the background colour; cover "
+        "fills the size and cuts the edges off.",
+    )
+    max_side: int = option(
+        0,
+        title="Longest side",
+        group="Output",
+        unit="px",
+        minimum=0,
+        maximum=16384,
+        step=16,
+        help="Scale a larger result down until its longer side has this many pixels; 0 leaves its size.",
     )
     side_by_side: bool = option(
         False,
@@ -379,7 +404,9 @@ def idle_options(options: RenderOptions) -> dict[str, str]:
         )
     if options.program.animals and motion.relative and motion.official:
         idle["region"] = "The official rules of animals know no regions; --region has no effect with --official."
-    if not motion.paste_back:
+    if not options.output.size:
+        idle["fit"] = "--fit has no effect without --size."
+    if not motion.paste_back and not options.output.size:
         idle["background"] = "The background colour has no effect on the bare crop (--no-paste-back)."
     if options.output.codec in ("vp9", "prores"):
         idle["hardware"] = f"There is no hardware encoder for {options.output.codec}; --hardware has no effect."

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 
 MOST_DIGITS: Final = 60  # of a number that is typed
+SMALLEST_SIDE: Final = 16
+LARGEST_SIDE: Final = 16384
 LONGEST: Final = 10**7  # seconds of a clip, nearly four months
 REGIONS: Final = ("pose", "lip", "eyes")  # that can be joined
 
@@ -59,6 +61,19 @@ def parse_time(text: str) -> Fraction | None:
     if seconds > LONGEST:
         raise ValueError(f"{text!r} is longer than any clip.")
     return seconds
+
+
+def parse_output_size(text: str) -> tuple[int, int] | None:
+    """Width and height of the result, as 1080x1920; an empty text is None."""
+    if not text:
+        return None
+    match = re.fullmatch(r"\s*([0-9]{1,6})\s*[xX\u00d7]\s*([0-9]{1,6})\s*", text)
+    size = (int(match.group(1)), int(match.group(2))) if match else (0, 0)
+    if not all(SMALLEST_SIDE <= side <= LARGEST_SIDE for side in size):
+        raise ValueError(
+            f"{text!r} is not a size such as 1080x1920, with sides of {SMALLEST_SIDE} to {LARGEST_SIDE} px."
+        )
+    return size
 
 
 def parse_regions(text: str) -> str:

@@ -31,6 +31,7 @@ PLACEHOLDERS = {
     "face": "FACE",
     "driving_face": "FACE",
     "background": "COLOUR",
+    "size": "WxH",
     "reference": "FRAME",
     "points": "FILE",
     "pose_from": "CLIP",

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 PANEL = "Session"
 LEFT_OUT = (
-    "length", "fps", "output", "side_by_side", "audio", "background", "points", *PART_OPTIONS,
+    "length", "fps", "output", "side_by_side", "audio", "background", "points", "size", "fit", "max_side",
+    *PART_OPTIONS,
 )  # fmt: skip
 NOT_IN_WINDOW = ("vcam", "record", "overwrite", "json_lines", "quiet")  # it has buttons and questions for these
 ELSEWHERE = (*NOT_IN_WINDOW, "camera", "expression", "sliders")

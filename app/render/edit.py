@@ -38,6 +38,7 @@ from app.render.job import (
 from app.render.output import Outputs, Target
 from app.render.parts import Parts
 from app.render.report import RenderReport
+from app.render.sizing import Sizing
 from app.render.source import Pixels, Scene, SceneMaker, paste_all, resample
 from app.render.timings import Timings
 from liveportrait.expression import Expression, express
@@ -234,14 +235,16 @@ def _write(
     first = next(scenes, None)
     if first is None:
         raise MediaError(f"{job.source} holds no picture.")
-    size = editor.size(lead or first[0][1], reader)
+    native = editor.size(lead or first[0][1], reader)
+    sizing = Sizing.of(job.options.output, native)
+    size = sizing.size
     sound = AudioSource.of_part(reader) if not picture and job.options.output.audio != "none" else None
     asked = parse_rate(job.options.input.fps)
     rate, unit, total = (info.rate, info.time_base, reader.count) if asked is None else (asked, None, None)
     if asked is not None and reader.length is not None:
         total = max(1, round(reader.length * asked))
     target = Target(
-        path=output, comparison=None, size=size, rate=rate, time_base=unit, alpha=info.has_alpha,
+        path=output, comparison=None, sizing=sizing, rate=rate, time_base=unit, alpha=info.has_alpha,
         picture=picture, panels=(),
     )  # fmt: skip
     lost, message = 0, ""
@@ -252,7 +255,7 @@ def _write(
                 for (stamp, scene), keypoints in _from(first, scenes):
                     token.check()
                     lost += not scene.faces
-                    outputs.write(stamp, editor.picture(scene, keypoints, size[0]), [])
+                    outputs.write(stamp, editor.picture(scene, keypoints, native[0]), [])
                     phase.advance()
         except CancelledError:
             count, kept = outputs.frames, outputs.abort(keep=True)

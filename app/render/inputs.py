@@ -31,6 +31,7 @@ from app.render.job import (
     side_by_side_path,
 )
 from app.render.parts import Parts
+from app.render.sizing import Sizing
 from app.render.source import Scene, SceneMaker, SourceClock, resample
 from app.values import parse_driver_for
 from liveportrait.template import is_template
@@ -181,6 +182,7 @@ class Inputs:
         if self.source.info.kind == "animation":
             self.note(f"{job.source} is an animated picture; only its first frame is used.")
         self.still_result = not self.moving and self.single
+        Sizing.of(options.output, (1, 1))  # checked before the engine is loaded
         if wanted.length == "pingpong" and self.moving:
             raise UsageError(
                 f"--length: pingpong needs a photo as the source, and {job.source} is a clip.",
@@ -229,10 +231,15 @@ class Inputs:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Width and height of the result in pixels."""
+        """Width and height of the finished frames in pixels."""
         if self.job.options.animation.paste_back:
             return self.source.info.width, self.source.info.height
         return self.side, self.side
+
+    @property
+    def sizing(self) -> Sizing:
+        """How finished frames come to the size of the result."""
+        return Sizing.of(self.job.options.output, self.size)
 
     @property
     def one_picture(self) -> bool:
@@ -394,7 +401,7 @@ class Inputs:
             side_by_side=self.comparison,
             engine=self.engine.name,
             device=self.engine.describe().get("device", "cpu"),
-            size=self.size,
+            size=self.sizing.size,
             rate="" if self.still_result else str(self.clock[0]),
             frames=self.expected(length),
             audio=self.sound()[1],

@@ -17,6 +17,7 @@ from app.media.patched import Patch, Patched, split
 from app.media.streams import STDOUT, Pipe, stream_name
 from app.media.writer import ClipWriter
 from app.options import parse_colour
+from app.render.sizing import Sizing
 
 if TYPE_CHECKING:
     from app.media.audio import AudioSource
@@ -32,7 +33,7 @@ class Target:
     Attributes:
         path: File of the result, or STDOUT.
         comparison: File of the comparison clip, or None.
-        size: (width, height) of the result.
+        sizing: How frames come to the size of the result.
         rate: Frames per second.
         time_base: Unit of the time stamps in seconds, or None if they are multiples of 1/rate.
         alpha: Whether frames carry transparency.
@@ -42,7 +43,7 @@ class Target:
 
     path: Path
     comparison: Path | None
-    size: tuple[int, int]
+    sizing: Sizing
     rate: Fraction
     time_base: Fraction | None
     alpha: bool
@@ -105,6 +106,7 @@ class Outputs:
     ) -> None:
         self._background = parse_colour(options.background)
         self._widths = target.panels
+        self._sizing, size = target.sizing, target.sizing.size
         self._canvas: Pixels | None = None  # comparison clip: what frames have in common
         self._below: Pixels | None = None  # base of the result on it
         self._standing: list[Pixels] = []  # panels on it
@@ -128,13 +130,13 @@ class Outputs:
             return
         if target.path == STDOUT:
             name = stream_name(options.codec)
-            self._main = ClipWriter(name, target.size, alpha=target.alpha, pipe=Pipe(), **common)
+            self._main = ClipWriter(name, size, alpha=target.alpha, pipe=Pipe(), **common)
             return
-        self._main = ClipWriter(target.path, target.size, alpha=target.alpha, **common)
+        self._main = ClipWriter(target.path, size, alpha=target.alpha, **common)
         if target.comparison is not None:
             try:
-                size = (sum(target.panels) + target.size[0], target.size[1])
-                self._comparison = ClipWriter(target.comparison, size, **common)
+                wide = (sum(target.panels) + size[0], size[1])
+                self._comparison = ClipWriter(target.comparison, wide, **common)
             except BaseException:
                 self._main.abort(keep=False)
                 raise
@@ -157,6 +159,7 @@ class Outputs:
             result: (H, W, 3 or 4).
             panels: Pictures left of the result in the comparison clip, of any size.
         """
+        result = self._sizing.apply(result)
         self._main.write_patched(result, time)
         if self._comparison is not None:
             self._comparison.write_patched(self._compared(result, panels), time)

@@ -198,7 +198,7 @@ class Run:
         target = Target(
             path=inputs.output,
             comparison=inputs.comparison,
-            size=inputs.size,
+            sizing=inputs.sizing,
             rate=rate,
             time_base=time_base,
             alpha=inputs.source.info.has_alpha,
@@ -231,7 +231,7 @@ class Run:
 
     def _panels(self) -> tuple[int, ...]:
         """Widths of the panels left of the result in the comparison clip."""
-        width, height = self.inputs.size
+        width, height = self.inputs.sizing.size
         source, driving = self.inputs.source.info, self.inputs.driving
         shown = [source] if driving is None else [driving.info, source]
         return tuple(max(1, min(2 * width, round(height * info.width / info.height))) for info in shown)
@@ -260,7 +260,7 @@ class Run:
             frames=frames,
             lost=stages.lost,
             source_lost=stages.source_lost,
-            size=inputs.size,
+            size=inputs.sizing.size,
             engine=inputs.engine.name,
             seconds=0.0,
             message=message,

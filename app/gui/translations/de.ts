@@ -548,6 +548,10 @@
    <translation>Löschen</translation>
   </message>
   <message>
+   <source>Develop it to JPEG, PNG or TIFF first.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
    <source>Device</source>
    <translation>Gerät</translation>
   </message>
@@ -936,6 +940,10 @@
    <translation>Wie viel Zittern aus der Bewegung genommen wird, ohne Verzögerung und ohne Blinzeln zu verändern; 0 schaltet aus, 0.3 ist die offizielle Einstellung (mit --official steht die Voreinstellung dafür), 10 ist sehr ruhig.</translation>
   </message>
   <message>
+   <source>How the picture fits into --size: contain shows all of it, with borders in the background colour; cover fills the size and cuts the edges off.</source>
+   <translation>Wie das Bild in die Größe passt: contain zeigt es ganz, mit Rändern in der Hintergrundfarbe; cover füllt die Größe und schneidet die Kanten ab.</translation>
+  </message>
+  <message>
    <source>How the picture fits into the virtual camera: contain adds bars, cover cuts the border off, stretch distorts.</source>
    <translation>Wie das Bild in die virtuelle Kamera passt: contain lässt Balken, cover schneidet den Rand ab, stretch verzerrt.</translation>
   </message>
@@ -1142,6 +1150,10 @@
   <message>
    <source>Longer side of the live picture; larger portraits are scaled down. 0 keeps their size.</source>
    <translation>Längere Seite des Live-Bildes; größere Porträts werden verkleinert. 0 behält ihre Größe.</translation>
+  </message>
+  <message>
+   <source>Longest side</source>
+   <translation>Längste Seite</translation>
   </message>
   <message>
    <source>Look for cameras again</source>
@@ -1790,6 +1802,10 @@
   <message>
    <source>Saved expressions</source>
    <translation>Gespeicherte Ausdrücke</translation>
+  </message>
+  <message>
+   <source>Scale a larger result down until its longer side has this many pixels; 0 leaves its size.</source>
+   <translation>Ein größeres Ergebnis verkleinern, bis seine längere Seite so viele Pixel hat; 0 lässt die Größe.</translation>
   </message>
   <message>
    <source>Scale it down first.</source>
@@ -2540,6 +2556,10 @@
    <translation>Wessen Ton das Ergebnis bekommt: Antrieb, Quelle oder keiner. Hat die gewählte Datei keinen Ton, wird der andere genommen.</translation>
   </message>
   <message>
+   <source>Width and height of the result, as 1080x1920. Without it the result has the size of the source.</source>
+   <translation>Breite und Höhe des Ergebnisses, wie 1080x1920. Ohne Angabe hat das Ergebnis die Größe der Quelle.</translation>
+  </message>
+  <message>
    <source>Wink</source>
    <translation>Zwinkern</translation>
   </message>
@@ -3212,6 +3232,14 @@
    <translation>{0} ist ein HEIC-Bild; zum Lesen fehlt das Zusatzpaket pillow-heif.</translation>
   </message>
   <message>
+   <source>{0} is a Motion Photo; only its still is used. Export its film as a clip to use it.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>{0} is a camera raw, of which only a small preview could be read.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
    <source>{0} is a damaged picture.</source>
    <translation>{0} ist ein beschädigtes Bild.</translation>
   </message>
@@ -3318,6 +3346,10 @@
   <message>
    <source>{0} is not a picture in a known format.</source>
    <translation>{0} ist kein Bild in einem bekannten Format.</translation>
+  </message>
+  <message>
+   <source>{0} is not a size such as 1080x1920, with sides of {1} to {2} px.</source>
+   <translation>{0} ist keine Größe wie 1080x1920, mit Seiten von {1} bis {2} px.</translation>
   </message>
   <message>
    <source>{0} is not a slider with a value such as smile=0.5.</source>

@@ -30,7 +30,6 @@ def check_photo(path: Path, width: int, height: int) -> None:
     Raises:
         TooLargeError: It is too large.
     """
-    _check_sides(path, width, height)
     if width * height > PHOTO_PIXELS:
         found, most = width * height / 1e6, PHOTO_PIXELS / 1e6
         raise TooLargeError(
@@ -38,6 +37,7 @@ def check_photo(path: Path, width: int, height: int) -> None:
             "pixels.",
             "Scale it down first.",
         )
+    _check_sides(path, width, height)
 
 
 def check_frame(path: Path, width: int, height: int) -> None:
@@ -46,7 +46,6 @@ def check_frame(path: Path, width: int, height: int) -> None:
     Raises:
         TooLargeError: It is too large.
     """
-    _check_sides(path, width, height)
     if width * height > CLIP_PIXELS:
         found, most = width * height / 1e6, CLIP_PIXELS / 1e6
         raise TooLargeError(
@@ -54,6 +53,7 @@ def check_frame(path: Path, width: int, height: int) -> None:
             "million pixels.",
             "Scale it down first.",
         )
+    _check_sides(path, width, height)
 
 
 def _check_sides(path: Path, width: int, height: int) -> None:

@@ -80,7 +80,7 @@ def mapped(rgb: np.ndarray, color: Color) -> np.ndarray:
 
 
 def deep_pixels(image: Any, path: Path | None) -> np.ndarray | None:
-    """(H, W, 3) uint16 as stored of a PNG or HEIC with more than 8 bits a channel, or None."""
+    """(H, W, 3) uint16 as stored of a PNG, HEIC or AVIF with more than 8 bits a channel, or None."""
     if path is None:
         return None
     if image.format == "PNG" and getattr(image, "n_frames", 1) == 1:
@@ -90,12 +90,34 @@ def deep_pixels(image: Any, path: Path | None) -> np.ndarray | None:
         if pixels is None or pixels.dtype != np.uint16 or pixels.ndim != 3:
             return None
         return np.ascontiguousarray(pixels[..., 2::-1])
+    if image.format == "AVIF" and getattr(image, "n_frames", 1) == 1:
+        return _deep_avif(path, image.size)
     if image.format == "HEIF" and int(image.info.get("bit_depth", 8)) > 8:
         import pillow_heif
 
         deep = np.asarray(pillow_heif.open_heif(path, convert_hdr_to_8bit=False))
         return np.ascontiguousarray(deep[..., :3]) if deep.dtype == np.uint16 and deep.ndim == 3 else None
     return None
+
+
+def _deep_avif(path: Path, size: tuple[int, int]) -> np.ndarray | None:
+    """(H, W, 3) uint16 over the full range of an AVIF of one tile with more than 8 bits a channel, or None.
+
+    Pillow decodes to 8 bits, which are too few for the steps of PQ in the dark.
+    """
+    import av
+
+    from app.errors import MediaError
+    from app.media import container, video
+
+    try:
+        with container.open_input(path) as source:
+            frame: Any = next(source.decode(video=0), None)
+    except (MediaError, av.FFmpegError, ValueError, IndexError):
+        return None
+    if frame is None or (frame.width, frame.height) != size or max(c.bits for c in frame.format.components) <= 8:
+        return None
+    return video.to_deep(frame)
 
 
 def _of_profile(icc: bytes) -> Color | None:

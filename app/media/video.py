@@ -196,6 +196,19 @@ def matrix_of(frame: Any) -> str:
     return name
 
 
+def to_deep(frame: Any) -> np.ndarray:
+    """(H, W, 3) uint16 over the full range in a frame's own colours; only its YUV matrix and range are undone."""
+    deep = VideoReformatter().reformat(
+        frame,
+        format="rgb48le",
+        src_colorspace=_SWS.get(matrix_of(frame)),
+        interpolation=_FLAGS,
+        dst_color_range=ColorRange.JPEG,
+        threads=1,
+    )
+    return np.ascontiguousarray(deep.to_ndarray())
+
+
 def wide_color(frame: Any) -> str:
     """Why colours need mapping: "PQ" or "HLG" (high dynamic range), "wide gamut", or empty where they do not."""
     known = HDR.get(int(frame.color_trc), "")

@@ -172,7 +172,7 @@ def _check_part(path: Path) -> None:
     if is_template(path):
         open_template(path)
     else:
-        open_clip(path).close()
+        open_clip(path, film=True).close()
 
 
 def _await(session: LiveSession, token: CancelToken, ready: Callable[[], bool], timeout: float = START) -> bool:

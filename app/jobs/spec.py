@@ -371,7 +371,7 @@ class _Resolver:
         self._given = {info.name: info.check(value, info.flags[-1]) for info, value in found.items()}
         self._preset = preset
         self._options: dict[int, tuple[JobSet, RenderOptions, dict[str, Any]]] = {}
-        self._kinds: dict[Path, tuple[str, bool]] = {}
+        self._kinds: dict[tuple[Path, bool], tuple[str, bool]] = {}
 
     def entry(self, one: JobSet, source: Path, driving: Path, where: str, index: int) -> Entry:
         cached = self._options.get(id(one))
@@ -412,7 +412,7 @@ class _Resolver:
         job = Job(source, driving, replace(options, output=replace(options.output, output=wanted)))
         still = alpha = False
         if wanted.endswith(("/", os.sep)) or not Path(wanted).suffix or os.path.isdir(wanted):
-            (first, alpha), (second, _) = self._kind(source), self._kind(driving)
+            (first, alpha), (second, _) = self._kind(source), self._kind(driving, film=True)
             still = first in ("image", "animation") and second == "image"
         path = output_path(job, still=still, alpha=alpha, engine=options.program.engine)
         check_name(path)
@@ -422,17 +422,17 @@ class _Resolver:
             clip_kind(Path(path.name), options.output.codec)
         return f"{scheme}://{path.as_posix()}" if mark else os.path.abspath(path)
 
-    def _kind(self, path: Path) -> tuple[str, bool]:
+    def _kind(self, path: Path, film: bool = False) -> tuple[str, bool]:
         """What a file holds, and whether it has transparency; bad ones fail later, as jobs."""
-        if path not in self._kinds:
+        if (path, film) not in self._kinds:
             from app.media.reader import open_clip
 
             try:
-                with open_clip(path) as clip:
-                    self._kinds[path] = clip.info.kind, clip.info.has_alpha
+                with open_clip(path, film=film) as clip:
+                    self._kinds[path, film] = clip.info.kind, clip.info.has_alpha
             except AppError:  # motion templates too
-                self._kinds[path] = "", False
-        return self._kinds[path]
+                self._kinds[path, film] = "", False
+        return self._kinds[path, film]
 
 
 def changed_values(options: RenderOptions) -> dict[str, Any]:

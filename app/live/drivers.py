@@ -280,7 +280,7 @@ def file_source(path: str | Path, *, rate: Fraction | None = None, reference: st
 def _moves(path: Path) -> bool:
     from app.media.reader import open_clip
 
-    with open_clip(path) as reader:
+    with open_clip(path, film=True) as reader:
         return reader.info.kind != "image"
 
 

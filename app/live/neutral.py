@@ -72,7 +72,7 @@ def find_neutral(
     with (
         scratch_folder() as folder,
         closing(MotionTrack(Path(folder) / "motion")) as track,
-        open_clip(path) as clip,
+        open_clip(path, film=True) as clip,
     ):
         follow, reader = FaceFollower(tracker, options.input.driving_face), DrivingReader(engine)
         known: Motion | None = None

@@ -245,7 +245,10 @@ def read_part(
         if motion.reference == "auto" and template.source.get("reference") == "chosen":
             motion = replace(motion, reference=str(template.reference))
     else:
-        with open_clip(path) as clip, EventStream().phase("track", clip.info.frames, "Reading motion") as phase:
+        with (
+            open_clip(path, film=True) as clip,
+            EventStream().phase("track", clip.info.frames, "Reading motion") as phase,
+        ):
             follow = FaceFollower(tracker, "largest")
             read_driving(clip, follow, engine, track, timings=Timings(), phase=phase, token=token)
     reference, _, _ = choose_reference(track, engine, motion, len(track) == 1)

@@ -73,6 +73,10 @@ class AudioSource:
             longest: Longest length in seconds, or None.
         """
         start = reader.find_offset()
+        if reader.info.kind == "image":  # of a Motion Photo, whose film has sound, the still
+            silent = cls(Path(), start)
+            silent.path = reader.info.path
+            return silent
         ends = [end for end in (None if reader.end is None else reader.end - start, longest) if end is not None]
         return cls(reader.info.path, start, min(ends, default=None))
 

@@ -12,7 +12,7 @@ import av
 import av.logging
 
 from app.errors import MediaError
-from app.media import files, limits, raws
+from app.media import files, limits, motionphoto, raws
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -39,8 +39,17 @@ _NOT_VIDEO = ("tty", "image2", "ffmetadata", "srt", "webvtt", "ass", "hls", "con
 
 
 def url(path: Path) -> str:
-    """Name for FFmpeg: colons, per-cent signs and leading dashes in it mean nothing special."""
-    return f"file:{path}"
+    """Name for FFmpeg: colons, per-cent signs and leading dashes in it mean nothing special.
+
+    Of a Motion Photo it names the film behind the picture.
+    """
+    film = motionphoto.find_film(path)
+    return f"file:{path}" if film is None else f"subfile,,start,{film[0]},end,{film[1]},,:file:{path}"
+
+
+def _format(name: str) -> str | None:
+    """Format of what ``url`` named: a per-cent sign in the name of a photo would make FFmpeg see a picture sequence."""
+    return "mov" if name.startswith("subfile,") else None
 
 
 def open_input(path: Path) -> InputContainer:
@@ -51,11 +60,13 @@ def open_input(path: Path) -> InputContainer:
     """
     path = files.check_input(path)
     raws.check_not_raw(path)
+    name = url(path)
     try:
         container: InputContainer = av.open(
-            url(path),
+            name,
             "r",
-            options={"protocol_whitelist": "file"},
+            format=_format(name),
+            options={"protocol_whitelist": "file,subfile"},
             stream_options=_GUARDED,
             buffer_size=1 << 18,
             **_TAGS,
@@ -80,7 +91,7 @@ def check_size(container: InputContainer, stream: Any, path: Path) -> None:
     context = stream.codec_context
     width, height = context.width, context.height
     if not width or not height:  # the decoder refused them, and the size that the header tells went with it
-        options = {"protocol_whitelist": "file", "codec_whitelist": "none"}
+        options = {"protocol_whitelist": "file,subfile", "codec_whitelist": "none"}
         try:
             with av.open(url(path), "r", options=options, **_TAGS) as undecoded:
                 same = undecoded.streams[stream.index].codec_context

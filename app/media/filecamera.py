@@ -64,7 +64,7 @@ class FileCamera(Camera):
         from app.media.reader import open_clip
 
         self.close()
-        self._clip = open_clip(self.path)
+        self._clip = open_clip(self.path, film=True)
         self._size = (self._clip.info.width, self._clip.info.height)
         self._native_rate = float(self._clip.info.rate)
         frames = self._frames()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import re
+import struct
 from pathlib import Path
 
 # A file type box with a sane size and brand, and one of the boxes that follow it in a film: behind a JPEG in Google's
@@ -12,18 +13,46 @@ _FILM = re.compile(rb"\0\0\0[\x10-\xff]ftyp[\x20-\x7e]{4}")
 _NEXT = (b"moov", b"mdat", b"free", b"wide", b"skip", b"uuid", b"beam", b"meta")
 
 
-def has_film(path: Path) -> bool:
-    """Whether a JPEG or HEIC carries a film."""
+_STILL = (b"heic", b"heix", b"heim", b"heis", b"mif1")  # brands of HEIC; a clip may hold other files as it likes
+_BOX = re.compile(rb"[\x20-\x7e\xa9]{4}")
+
+
+def find_film(path: Path) -> tuple[int, int] | None:
+    """(first byte, byte after the last) of the film of a JPEG or HEIC, or None where there is none.
+
+    The film is a whole ISO base media file behind the picture; what phones write after it does not belong to it.
+    """
     try:
+        if not path.is_file():  # opening a pipe waits for its other end
+            return None
         with path.open("rb") as file:
             head = file.read(12)
-            if not head.startswith(b"\xff\xd8") and head[4:8] != b"ftyp":
-                return False
+            if not head.startswith(b"\xff\xd8") and not (head[4:8] == b"ftyp" and head[8:12] in _STILL):
+                return None
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
                 for match in _FILM.finditer(data, 12):
                     end = match.start() + data[match.start() + 3]
                     if data[end + 4 : end + 8] in _NEXT:
-                        return True
+                        return match.start(), _end(data, match.start())
     except (OSError, ValueError):
-        return False
-    return False
+        return None
+    return None
+
+
+def has_film(path: Path) -> bool:
+    """Whether a JPEG or HEIC carries a film."""
+    return find_film(path) is not None
+
+
+def _end(data: mmap.mmap, at: int) -> int:
+    """Byte after the last box of a film that begins at ``at``; the end of the file where a box reaches beyond it."""
+    while at + 8 <= len(data):
+        size, kind = struct.unpack(">I4s", data[at : at + 8])
+        if size == 1 and at + 16 <= len(data):
+            size = struct.unpack(">Q", data[at + 8 : at + 16])[0]
+        if size < 8 or not _BOX.fullmatch(kind):
+            break
+        if at + size > len(data):
+            return len(data)
+        at += size
+    return at

@@ -35,6 +35,8 @@ def check_not_raw(path: Path) -> None:
 def is_raw(path: Path) -> bool:
     """Whether a file is a camera raw: by its signature, the tags of its TIFF, or the name of a TIFF."""
     try:
+        if not path.is_file():  # opening a pipe waits for its other end
+            return False
         with path.open("rb") as file:
             head = file.read(16)
             if head.startswith(_MAGIC) or head[4:12] == b"ftypcrx " or (head[:4] in _TIFF and head[8:10] == b"CR"):

@@ -166,6 +166,8 @@ def open_clip(
     start: Fraction | float | str | None = None,
     end: Fraction | float | str | None = None,
     rate: Fraction | None = None,
+    *,
+    film: bool = False,
 ) -> ClipReader:
     """Open a clip for reading.
 
@@ -176,6 +178,7 @@ def open_clip(
             count from the first frame that is read (``offset`` tells where it is).
         end: Seconds from the first frame; frames from there on are left out.
         rate: Frames a second of a picture sequence or still (default 25); others carry their own times.
+        film: Whether the film of a Motion Photo is read, where it can be, instead of its still; a driver moves.
 
     Returns:
         The reader; use it in a ``with`` statement.
@@ -186,7 +189,7 @@ def open_clip(
         UsageError: ``start`` or ``end`` make no sense.
     """
     from app.addresses import local_path
-    from app.media import files, images, limits, pictures, raws, video
+    from app.media import files, images, limits, motionphoto, pictures, raws, video
 
     path = local_path(path)
     first = None if start is None else Fraction(start)
@@ -195,6 +198,11 @@ def open_clip(
         return pictures.SequenceReader(path, first, last, rate)
     raws.check_not_raw(path)
     if images.is_image(path):
+        if film and motionphoto.has_film(path):
+            with contextlib.suppress(MediaError):  # a film that is damaged; the still is whole
+                clip = video.VideoReader(path, first, last)
+                clip.notes.insert(0, f"{path} is a Motion Photo; its film is used, not its still.")
+                return clip
         return pictures.open_picture(path, first, last, rate)
     try:
         return video.VideoReader(path, first, last)

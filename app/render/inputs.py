@@ -175,7 +175,7 @@ class Inputs:
         if is_template(job.driving):
             self.template = open_template(job.driving)
         else:
-            self.driving = self._close.enter_context(open_clip(job.driving, *driving_part, rate=self.rate))
+            self.driving = self._close.enter_context(open_clip(job.driving, *driving_part, rate=self.rate, film=True))
         for reader in (self.source, self.driving):
             for sentence in reader.notes if reader else []:
                 self.note(sentence)
@@ -303,7 +303,7 @@ class Inputs:
             if is_template(path):
                 self.open_template(path)
             else:
-                open_clip(path, rate=self.rate).close()
+                open_clip(path, rate=self.rate, film=True).close()
 
     # ---- time and sound -------------------------------------------------------------------------------------------
     @property

@@ -163,7 +163,7 @@ class Run:
         if is_template(path):
             driver = self._read(track, None, self.inputs.open_template(path), part)
         else:
-            with open_clip(path, rate=self.inputs.rate) as reader:
+            with open_clip(path, rate=self.inputs.rate, film=True) as reader:
                 driver = self._read(track, reader, None, part)
                 if reader.problem:
                     self.inputs.note(reader.problem, warn=True)

@@ -182,7 +182,7 @@ def make_template(driving: Path, options: RenderOptions, events: EventStream, to
     """
     started = time.perf_counter()
     output = template_path(driving, options)
-    with open_clip(driving, *options.input.driving_part, rate=parse_rate(options.input.fps)) as reader:
+    with open_clip(driving, *options.input.driving_part, rate=parse_rate(options.input.fps), film=True) as reader:
         if output.is_file() and not options.output.overwrite:
             raise UsageError(f"{output} exists already.", "Add --overwrite to replace it, or choose another name.")
         make_folder(output, options.output.output)

@@ -14,6 +14,7 @@ import typer
 from app.cli.flags import command, make_app, switch, text_flag
 from app.environment import qt_install
 from app.errors import MissingError, UsageError, not_one_of
+from app.media.outnames import check_name, check_not_inputs, check_plain
 
 app = make_app("Open the window: portraits, drivers, sliders, live and rendered output.")
 PANEL = "Window"
@@ -26,22 +27,39 @@ def gui(values: Mapping[str, Any]) -> int:
             "The window needs PySide6, which is not installed; the command line works without it.",
             f"Install it: {qt_install()}",
         )
+    files = tuple(Path(name) for name in values["files"] or ())
+    shot = _picture(values["screenshot"], files)
     try:
         window: Any = importlib.import_module("app.gui.main")
     except ImportError as error:
         raise MissingError(f"The window can't start: {error}.", "The command line works without it.") from None
-    shot = values["screenshot"]
     return int(
         window.main(
             window.Start(
-                files=tuple(Path(name) for name in values["files"] or ()),
-                screenshot=Path(shot) if shot else None,
+                files=files,
+                screenshot=shot,
                 size=_size(values["size"]),
                 scheme=_one_of("--theme", values["theme"], ("light", "dark")),
                 language=_one_of("--language", values["language"], ("en", "de")),
             )
         )
     )
+
+
+def _picture(text: str | None, files: tuple[Path, ...]) -> Path | None:
+    """The file for --screenshot: links, pipes, devices and the files that are opened are never replaced.
+
+    Raises:
+        UsageError: It is one of these.
+        OSError: The system refuses to look.
+    """
+    if not text:
+        return None
+    path = Path(text)
+    check_name(path)
+    check_not_inputs([path], files)
+    check_plain(path)
+    return path
 
 
 def _size(text: str | None) -> tuple[int, int] | None:

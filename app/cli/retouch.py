@@ -13,6 +13,7 @@ from app.errors import UsageError
 from app.options import all_options
 
 LEFT_OUT: Final = ("expression", "sliders")
+WORDS: Final = ("closed", "silent")  # that --lips takes beside numbers
 
 app = make_app("Hold the lips in a clip, everything else as it is.")
 
@@ -33,12 +34,18 @@ def _ratio(text: str | None) -> float | None:
         return None
     if text == "closed":
         return 0.0
+    from difflib import get_close_matches
+
     try:
         ratio = float(str(text))
     except ValueError:
         ratio = -1.0
     if not 0 <= ratio <= 1:
-        raise UsageError(f"--lips: {text!r} is not closed, silent or an opening from 0 to 1.")
+        near = get_close_matches(str(text).lower(), WORDS, 1)
+        raise UsageError(
+            f"--lips: {text!r} is not closed, silent or an opening from 0 to 1.",
+            f"Did you mean {near[0]}?" if near else "",
+        )
     return ratio
 
 

@@ -33,6 +33,7 @@ def as_called(name: str, *words: str) -> subprocess.CompletedProcess[str]:
         (["in/photo.jpg", "in/clip.mp4", "--codec", "h265"], "Did you mean h264?"),
         (["live", "in/photo.jpg", "--vcam-fit", "contian"], "Did you mean contain?"),
         (["gui", "--theme", "drak"], "Did you mean dark?"),
+        (["retouch", "in/clip.mp4", "--lips", "Closd"], "Did you mean closed?"),
         (["jobs", "list", "--format", "tabel"], "Did you mean table?"),
         (["jobs", "list", "--state", "dnoe"], "Did you mean done?"),
     ],

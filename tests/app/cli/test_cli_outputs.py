@@ -184,3 +184,22 @@ def test_hidden_names_are_taken_as_typed(run_cli: Callable, here: Path) -> None:
     assert (here / "face--other.jpg").is_file()
     assert run_cli(".face.jpg", "in/other.jpg", "-o", ".out.png").code == 0
     assert (here / ".out.png").is_file()
+
+
+@pytest.mark.parametrize(("kind", "word"), [("pipe", "a pipe"), ("link", "a link to"), ("input", "is an input")])
+@pytest.mark.skipif(os.name == "nt", reason="named pipes and links of this kind are POSIX")
+def test_a_picture_of_the_window_replaces_nothing_odd(run_cli: Callable, here: Path, kind: str, word: str) -> None:
+    pytest.importorskip("PySide6")
+    shot = here / "shot.png"
+    photo = here / "in/photo.jpg"
+    before = photo.read_bytes()
+    if kind == "pipe":
+        os.mkfifo(shot)
+    elif kind == "link":
+        shot.symlink_to(photo)
+    else:
+        shot.hardlink_to(photo)
+    files = ["in/photo.jpg"] if kind == "input" else []
+    done = run_cli("gui", *files, "--screenshot", str(shot))
+    assert (done.code, word in done.err, len(done.err.splitlines())) == (2, True, 1), done.err
+    assert photo.read_bytes() == before

@@ -20,7 +20,7 @@ from models.registry import ModelError, ModelFile, ModelSpec, get_model
 State = Literal["ok", "missing", "empty", "git-lfs pointer", "html page", "truncated", "wrong size", "wrong hash"]
 
 ENVIRONMENT: Final = "PORTRAIT_MODELS"
-"""Variable that names the folder to use instead of the user's cache."""
+"""Variable that names the folder to use instead of the user's own."""
 
 
 RECORD: Final = "hashes.json"
@@ -92,12 +92,17 @@ def bundled_folder() -> Path:
 
 
 def user_folder() -> Path:
-    """Folder that imports and downloads go to: $PORTRAIT_MODELS, or the user's cache."""
+    """Folder that imports and downloads go to: $PORTRAIT_MODELS, or one among the user's data.
+
+    Versions before 0.2 kept it in the user's cache; where it lies there alone, it is used on.
+    """
     if chosen := os.environ.get(ENVIRONMENT):
         return Path(chosen).expanduser()
     import platformdirs
 
-    return Path(platformdirs.user_cache_dir("portrait-animate", appauthor=False)) / "models"
+    own = Path(platformdirs.user_data_dir("portrait-animate", appauthor=False)) / "models"
+    older = Path(platformdirs.user_cache_dir("portrait-animate", appauthor=False)) / "models"
+    return older if older.is_dir() and not own.is_dir() else own
 
 
 def locate(file: ModelFile) -> Path | None:

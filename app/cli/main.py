@@ -29,6 +29,7 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "engines": ("app.cli.engines", "compile the networks for NVIDIA cards ahead of time"),
     "gui": ("app.cli.gui", "open the window"),
     "doctor": ("app.cli.doctor", "show what is installed and what can run"),
+    "uninstall-data": ("app.cli.uninstall", "list and remove settings, weights, queue and caches"),
 }
 INTERRUPTED: Final = 130  # what typer returns after Ctrl-C
 DEFAULT_VERB: Final = "app.cli.animate"

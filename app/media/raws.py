@@ -34,6 +34,8 @@ def check_not_raw(path: Path) -> None:
 
 def is_raw(path: Path) -> bool:
     """Whether a file is a camera raw: by its signature, the tags of its TIFF, or the name of a TIFF."""
+    if not path.is_file():  # opening a pipe would wait for its writer
+        return False
     try:
         if not path.is_file():  # opening a pipe waits for its other end
             return False

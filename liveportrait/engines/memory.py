@@ -34,7 +34,7 @@ class SpeedMemory:
     A file that can't be read counts as empty; one that can't be written costs a new measurement next time.
 
     Args:
-        path: The file; by default beside the models in the user's cache, or below $PORTRAIT_MODELS.
+        path: The file; by default beside the user's models, or below $PORTRAIT_MODELS.
     """
 
     def __init__(self, path: Path | None = None) -> None:

@@ -288,7 +288,7 @@ class OpenVinoEngine(OnnxEngine):
 
 
 def default_cache() -> Path:
-    """Folder of ONNX files: beside the models in the user's cache, or below $PORTRAIT_MODELS."""
+    """Folder of ONNX files: beside the user's models, or below $PORTRAIT_MODELS."""
     from models.weights import user_folder
 
     return user_folder() / "onnx"

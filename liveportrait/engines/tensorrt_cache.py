@@ -123,7 +123,7 @@ class EngineCache:
     """Compiled networks in a folder.
 
     Args:
-        folder: The folder; by default beside the models in the user's cache, or below $PORTRAIT_MODELS.
+        folder: The folder; by default beside the user's models, or below $PORTRAIT_MODELS.
     """
 
     def __init__(self, folder: Path | None = None) -> None:

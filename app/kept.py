@@ -1,0 +1,113 @@
+"""What the program keeps on this computer outside the files that its user asks for, and how to remove it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from app.errors import MediaError, UsageError
+from app.media.files import reason
+
+NAME: Final = "portrait-animate"
+VARIABLES: Final = {  # variable that names another place -> what lies there
+    "PORTRAIT_MODELS": "weights",
+    "PORTRAIT_ANIMATE_CACHE": "kept motion",
+    "PORTRAIT_ANIMATE_CONFIG": "settings",
+    "PORTRAIT_ANIMATE_QUEUE": "queue",
+}
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A folder of the program's own.
+
+    Attributes:
+        what: What lies in it, for people.
+        path: The folder; its name is that of the program.
+    """
+
+    what: str
+    path: Path
+
+    @property
+    def size(self) -> int:
+        """Bytes of the files in it; those behind links don't count."""
+        return sum(_sizes(self.path))
+
+
+def kept_folders() -> list[Kept]:
+    """The program's folders that are there, each once, outer ones first."""
+    import platformdirs
+
+    places = (
+        ("settings, presets, expressions", platformdirs.user_config_path(NAME, appauthor=False)),
+        ("weights, compiled engines, pasted pictures", platformdirs.user_data_path(NAME, appauthor=False)),
+        ("kept motion", platformdirs.user_cache_path(NAME, appauthor=False)),
+        ("queue", platformdirs.user_state_path(NAME, appauthor=False)),
+    )
+    found: list[Kept] = []
+    for what, path in places:
+        inside = any(path == one.path or one.path in path.parents for one in found)
+        if os.path.lexists(path) and not inside:
+            found.append(Kept(what, path))
+    return found
+
+
+def elsewhere() -> list[tuple[str, str, Path]]:
+    """Places that environment variables name: (variable, what lies there, path). They are never removed."""
+    return [
+        (name, what, Path(os.environ[name]).expanduser()) for name, what in VARIABLES.items() if os.environ.get(name)
+    ]
+
+
+def check_nobody_works() -> None:
+    """Check that no render runs, whose queue and weights must not be taken away.
+
+    Raises:
+        UsageError: One runs.
+    """
+    from app.jobs import Queue
+    from app.jobs.store import default_path
+
+    if not default_path().is_file():
+        return
+    try:
+        with Queue() as queue:
+            names = queue.workers()
+    except MediaError:  # damaged: nobody works with it
+        return
+    if names:
+        raise UsageError(
+            "A batch or the window renders just now.",
+            "Wait for it, or stop it (animate jobs cancel --all), then try again.",
+        )
+
+
+def remove(kept: Kept) -> None:
+    """Remove a folder of the program with all that is in it; a link is removed and not what it leads to.
+
+    Raises:
+        MediaError: Something in it can't be removed.
+    """
+    try:
+        if kept.path.is_symlink() or not kept.path.is_dir():
+            kept.path.unlink()
+        else:
+            shutil.rmtree(kept.path)
+    except OSError as error:
+        what, hint = reason(error)
+        raise MediaError(f"{error.filename or kept.path} can't be removed: {what}.", hint) from error
+
+
+def _sizes(path: Path) -> Iterator[int]:
+    if path.is_symlink():
+        return
+    for folder, _, names in os.walk(path):
+        for name in names:
+            with suppress(OSError):
+                yield os.lstat(os.path.join(folder, name)).st_size

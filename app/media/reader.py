@@ -201,7 +201,7 @@ def open_clip(
         if film and motionphoto.has_film(path):
             with contextlib.suppress(MediaError):  # a film that is damaged; the still is whole
                 clip = video.VideoReader(path, first, last)
-                clip.notes.insert(0, f"{path} is a Motion Photo; its film is used, not its still.")
+                clip.notes.append(f"{path} is a Motion Photo; its film is used, not its still.")
                 return clip
         return pictures.open_picture(path, first, last, rate)
     try:

@@ -189,6 +189,7 @@ class Inputs:
                 "Use loop, shortest, source or driving.",
             )
         self._check_names()
+        self._note_silence()
         reasons: list[str] = []
         warn = partial(self.note, warn=True)
         self.engine = interruptible(
@@ -380,6 +381,18 @@ class Inputs:
             if sound.present:
                 return sound, side
         return None, "none"
+
+    def _note_silence(self) -> None:
+        """Say that a motion template brings no sound where its sound was wanted or there is no other."""
+        if self.template is None or self.still_result or self.job.options.output.audio == "none":
+            return
+        if self.output != STDOUT and self.output.suffix.lower() in (*STILL_SUFFIXES, ".gif"):
+            return
+        _, side = self.sound()
+        if side == "none":
+            self.note(f"{self.job.driving} is a motion template, which holds no sound; the result is silent.")
+        elif self.job.options.output.audio == "driving":
+            self.note(f"{self.job.driving} is a motion template, which holds no sound; that of the source is used.")
 
     def _sound_of(self, side: str) -> AudioSource:
         """Sound of the part that is used; under motion that turns back only for the way forward."""

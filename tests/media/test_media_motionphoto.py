@@ -38,7 +38,7 @@ def test_film_drives_and_still_is_the_source(tmp_path: Path, film: bytes, before
     with open_clip(path, film=True) as clip:
         assert len(list(clip)) == 8
         assert not clip.problem
-        assert clip.notes[0].endswith("is a Motion Photo; its film is used, not its still.")
+        assert clip.notes[-1].endswith("is a Motion Photo; its film is used, not its still.")
         assert AudioSource.of_part(clip).present
     with open_clip(path) as clip:
         assert [(f.rgb.shape[1], f.rgb.shape[0]) for f in clip] == [(96, 64)]

@@ -549,7 +549,7 @@
   </message>
   <message>
    <source>Develop it to JPEG, PNG or TIFF first.</source>
-   <translation type="unfinished" />
+   <translation>Entwickle es zuerst zu JPEG, PNG oder TIFF.</translation>
   </message>
   <message>
    <source>Device</source>
@@ -3137,11 +3137,11 @@
   </message>
   <message>
    <source>{0} changes its size from {1}x{2} to {3}x{4} at {5} s; what follows is fitted into the first size.</source>
-   <translation type="unfinished" />
+   <translation>{0} ändert bei {5} s die Größe von {1}x{2} auf {3}x{4}; alles Weitere wird in die erste Größe eingepasst.</translation>
   </message>
   <message>
    <source>{0} declares pixels {1} times as wide as high, which is a mistake; they were taken as square.</source>
-   <translation type="unfinished" />
+   <translation>{0} gibt Pixel an, die {1}-mal so breit wie hoch sind; das ist ein Fehler, sie wurden als quadratisch behandelt.</translation>
   </message>
   <message>
    <source>{0} does not end in .gif.</source>
@@ -3232,12 +3232,16 @@
    <translation>{0} ist ein HEIC-Bild; zum Lesen fehlt das Zusatzpaket pillow-heif.</translation>
   </message>
   <message>
+   <source>{0} is a Motion Photo; its film is used, not its still.</source>
+   <translation>{0} ist ein Bewegungsfoto; der Film wird verwendet, nicht das Standbild.</translation>
+  </message>
+  <message>
    <source>{0} is a Motion Photo; only its still is used. Export its film as a clip to use it.</source>
-   <translation type="unfinished" />
+   <translation>{0} ist ein Bewegungsfoto; nur das Standbild wird verwendet. Exportiere den Film als Clip, um ihn zu verwenden.</translation>
   </message>
   <message>
    <source>{0} is a camera raw, of which only a small preview could be read.</source>
-   <translation type="unfinished" />
+   <translation>{0} ist ein Kamera-Rohbild, von dem nur eine kleine Vorschau gelesen werden könnte.</translation>
   </message>
   <message>
    <source>{0} is a damaged picture.</source>
@@ -3258,6 +3262,14 @@
   <message>
    <source>{0} is a longer path than the system allows.</source>
    <translation>{0} ist ein längerer Pfad, als das System erlaubt.</translation>
+  </message>
+  <message>
+   <source>{0} is a motion template, which holds no sound; that of the source is used.</source>
+   <translation>{0} ist eine Bewegungsvorlage und enthält keinen Ton; der Ton der Quelle wird verwendet.</translation>
+  </message>
+  <message>
+   <source>{0} is a motion template, which holds no sound; the result is silent.</source>
+   <translation>{0} ist eine Bewegungsvorlage und enthält keinen Ton; das Ergebnis ist stumm.</translation>
   </message>
   <message>
    <source>{0} is a pipe or a device, not a file.</source>
@@ -3305,7 +3317,7 @@
   </message>
   <message>
    <source>{0} is interlaced; its frames were deinterlaced.</source>
-   <translation type="unfinished" />
+   <translation>{0} ist ein Halbbildvideo (interlaced); die Halbbilder wurden zu Vollbildern zusammengesetzt.</translation>
   </message>
   <message>
    <source>{0} is longer than any clip.</source>

@@ -255,6 +255,18 @@ def test_a_folder_that_is_named_is_made(run_cli: Callable, listing: Callable) ->
     assert "Folder mew does not exist" in outcome.err
 
 
+def test_a_template_without_sound_says_so(run_cli: Callable) -> None:
+    """A template as the driver brings no sound: one note in each case, and none where no sound was wanted."""
+    assert run_cli("template", "make", "in/slow.mp4", "-o", "m.motion").code == 0
+    silent = "m.motion is a motion template, which holds no sound; the result is silent."
+    outcome = run_cli("in/photo.jpg", "m.motion", "-o", "a.mp4")
+    assert outcome.code == 0
+    assert outcome.err.count(silent) == 1
+    for flags in (["--audio", "none", "-o", "b.mp4"], ["-o", "b.gif"]):
+        outcome = run_cli("in/photo.jpg", "m.motion", *flags, "--dry-run")
+        assert (outcome.code, "holds no sound" in outcome.err) == (0, False)
+
+
 @pytest.mark.parametrize(("codec", "name"), [("gif", "photo--slow.gif"), ("prores", "photo--slow.mov")])
 def test_default_name_fits_the_codec(run_cli: Callable, listing: Callable, codec: str, name: str) -> None:
     assert run_cli("in/photo.jpg", "in/slow.mp4", "--codec", codec).code == 0

@@ -44,6 +44,8 @@ class Site:
                 start = int(asked.removeprefix("bytes=").split("-")[0]) if asked else 0
                 self.send_response(206 if asked else 200)
                 self.send_header("Content-Length", str(len(DATA) - start))
+                if asked:
+                    self.send_header("Content-Range", f"bytes {start}-{len(DATA) - 1}/{len(DATA)}")
                 self.end_headers()
                 if body:
                     middle = max(start, len(DATA) // 2)

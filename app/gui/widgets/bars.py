@@ -81,7 +81,7 @@ class TopBar(QWidget):
         self.render_button.clicked.connect(actions["render"].trigger)
         self.percent = QPushButton("100 %")
         self.percent.setObjectName("chip")
-        self.percent.setFixedWidth(64)
+        self.percent.setMinimumWidth(64)  # steady while the digits change; more where the font is wider
         self.percent.setToolTip(actions["fit"].toolTip())
         self.percent.setAccessibleName(tr("Zoom; fits the picture"))
         self.percent.clicked.connect(actions["fit"].trigger)

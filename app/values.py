@@ -83,7 +83,8 @@ def parse_regions(text: str) -> str:
     if wrong:
         near = get_close_matches(wrong[0], ("all", "exp", *REGIONS), 1)
         hint = f" Did you mean {near[0]}?" if near else ""
-        raise ValueError(f"{wrong[0][:80]!r} is not one of all, exp, pose, lip, eyes, or several joined by commas.{hint}")
+        word = wrong[0][:80]
+        raise ValueError(f"{word!r} is not one of all, exp, pose, lip, eyes, or several joined by commas.{hint}")
     if "all" in named or {"pose", "exp"} <= set(named):
         return "all"
     if "exp" in named:

@@ -30,9 +30,14 @@ SWS_BICUBIC, SWS_FULL_CHROMA_OUT, SWS_FULL_CHROMA_IN, SWS_ACCURATE = 4, 0x2000, 
 _TAGS: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 
 # Decoders that look into the streams on opening refuse larger frames; a little above the limit, for they count blocks.
-# PyAV gives each stream one of these.
+# PyAV gives each stream one of these; from version 19 on each gets what the container gets.
+_LOCAL: dict[str, str] = {"protocol_whitelist": "file,subfile"}
 _GUARD: dict[str, str] = {"max_pixels": str(limits.CLIP_PIXELS * 11 // 10)}
-_GUARDED: Any = [_GUARD] * 16  # PyAV declares texts and takes dictionaries
+_GUARDED: dict[str, Any] = (
+    {"options": _LOCAL, "stream_options": [_GUARD] * 16}
+    if int(av.__version__.split(".")[0]) < 19
+    else {"options": {**_LOCAL, **_GUARD}}
+)
 FRAME_BYTES = 192 << 20  # decoded frames that the threads of a decoder may hold
 
 _NOT_VIDEO = ("tty", "image2", "ffmetadata", "srt", "webvtt", "ass", "hls", "concat", "sdp")
@@ -66,9 +71,8 @@ def open_input(path: Path) -> InputContainer:
             name,
             "r",
             format=_format(name),
-            options={"protocol_whitelist": "file,subfile"},
-            stream_options=_GUARDED,
             buffer_size=1 << 18,
+            **_GUARDED,
             **_TAGS,
         )
     except (av.FFmpegError, OSError, ValueError) as error:

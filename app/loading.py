@@ -35,7 +35,8 @@ def interruptible(work: Callable[[Say], T], token: CancelToken, tell: Say, what:
     Raises:
         CancelledError: The token stopped it.
     """
-    token.check()
+    if token.cancelled:
+        raise CancelledError("Stopped; nothing was written.")
     step, told, began = what, "", time.monotonic()
     results: list[T] = []
     errors: list[BaseException] = []

@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 
 from app.errors import UsageError
+from app.media.patched import Patched
 from app.options import OutputOptions, RenderOptions
 from app.render.job import Job, fill_name, output_path, side_by_side_path, stem_of
 from app.render.motion import MotionSampler, smooth_track
 from app.render.output import Outputs, Target, fit
+from app.render.sizing import Sizing
 from app.render.source import resample
 from app.render.timings import LIMIT, Timings, percentile
 from app.render.track import MotionTrack
@@ -210,11 +212,11 @@ def test_fit_keeps_shape() -> None:
 def test_a_comparison_that_fails_leaves_the_result(tmp_path: Path) -> None:
     picture = np.zeros((32, 32, 3), np.uint8)
     target = Target(
-        path=tmp_path / "a.mp4", comparison=tmp_path / "b.mp4", size=(32, 32), rate=Fraction(25), time_base=None,
-        alpha=False, picture=False, panels=(32,),
+        path=tmp_path / "a.mp4", comparison=tmp_path / "b.mp4", sizing=Sizing((32, 32), (32, 32)),
+        rate=Fraction(25), time_base=None, alpha=False, picture=False, panels=(32,),
     )  # fmt: skip
     with Outputs(target, OutputOptions(side_by_side=True), None, ()) as outputs:
-        outputs.write(Fraction(0), picture, [picture])
+        outputs.write(Fraction(0), Patched(picture), [picture])
         (tmp_path / "b.mp4").write_bytes(b"somebody's")
         with pytest.raises(
             UsageError, match=r"b.mp4 came into being meanwhile. The result itself is complete: .*a.mp4."

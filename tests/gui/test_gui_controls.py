@@ -15,7 +15,9 @@ from app.gui.widgets.controls import ControlPanel, OptionEditor
 from app.gui.window import MainWindow
 
 Key = Qt.Key
-WORDS = {"background": "#102030", "reference": "first", "mask": "matte", "detector": "insightface"}
+WORDS = {
+    "background": "#102030", "reference": "first", "mask": "matte", "detector": "insightface", "size": "100x80",
+}  # fmt: skip
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from app.gui.widgets.queue import QueuePanel, left_text
 from app.jobs import Entry, JobRecord, Queue
 from app.jobs.estimate import overall, seconds_left
 from app.jobs.record import Progress
-from app.jobs.store import SECOND
+from app.jobs.store import SECOND, THIRD
 from app.media.images import read_image
 from app.media.reader import open_clip
 from app.media.writer import ClipWriter
@@ -510,7 +510,7 @@ def test_queue_of_an_older_version_is_upgraded(small_media: Path, tmp_path: Path
     with Queue(path) as made:
         made.add([driven_entry(small_media, tmp_path / "x.mp4")], "night")
     with sqlite3.connect(path) as db:
-        for line in SECOND.strip().split(";"):
+        for line in (*SECOND.strip().split(";"), THIRD):
             table, column = line.split()[2], line.split()[5]
             db.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
         db.execute("PRAGMA user_version = 1")

@@ -182,7 +182,7 @@ def test_killed_worker_is_replaced(queue: Queue, work: Path) -> None:
 def test_workers_that_cannot_start(queue: Queue, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (work / "broken").mkdir()
     (work / "broken" / "cv2.py").write_text("raise ImportError('no cv2 here')")
-    monkeypatch.setattr("app.jobs.run.app.__file__", str(work / "broken" / "app" / "__init__.py"))
+    monkeypatch.setenv("PYTHONPATH", str(work / "broken"))
     queue.add(make_jobs(["in/photo.jpg"], ["in/clip.mp4"], {"output": "out/"}), "night")
     with pytest.raises(AppError, match=r"No worker can start \(exit code 1: ImportError: no cv2 here\)"):
         run_workers(queue, workers=1)

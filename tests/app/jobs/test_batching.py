@@ -36,7 +36,7 @@ class Given(Parts):
     def __init__(self, engine: MeshEngine) -> None:
         self._engine = engine
 
-    def engine(self, options, say, warn):
+    def engine(self, options, say, warn, step=None):
         return self._engine
 
 

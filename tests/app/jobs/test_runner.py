@@ -158,7 +158,7 @@ def test_runner_works_in_order_and_stops(queue: Queue, work: Path) -> None:
 def test_runner_that_cannot_work_says_why(queue: Queue, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (work / "broken").mkdir()
     (work / "broken" / "cv2.py").write_text("raise ImportError('no cv2 here')")
-    monkeypatch.setattr("app.jobs.run.app.__file__", str(work / "broken" / "app" / "__init__.py"))
+    monkeypatch.setenv("PYTHONPATH", str(work / "broken"))
     queue.add(make_jobs(["in/photo.jpg"], ["in/clip.mp4"], {"output": "out/"}), "window", lane="window")
     runner = RunnerProcess(queue, "window")
     wait(lambda: not runner.running)

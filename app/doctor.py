@@ -14,6 +14,7 @@ from typing import Any, Final, Literal
 
 from app import environment
 from app.errors import AppError
+from models.installation import install_hint, pip_command
 
 Status = Literal["ok", "warning", "missing", "info"]
 
@@ -79,7 +80,7 @@ def _program() -> Iterator[Finding]:
 def _packages() -> Iterator[Finding]:
     for name in BASE:
         version = _version(name)
-        missing = f"{environment.pip_command()} {environment.bounded(name)}"
+        missing = f"{pip_command()} {environment.bounded(name)}"
         yield Finding(
             "Packages", name, "ok" if version else "warning", version or "not installed", "" if version else missing
         )
@@ -95,7 +96,7 @@ def _packages() -> Iterator[Finding]:
         )  # fmt: skip
     for name, extra in EXTRAS.items():
         version = _version(name)
-        hint = "" if version else f'pip install "portrait-animate[{extra}]"'
+        hint = "" if version else install_hint(extra)
         yield Finding("Optional packages", name, "ok" if version else "missing", version or "not installed", hint)
 
 

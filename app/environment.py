@@ -7,10 +7,10 @@ import re
 import sys
 from dataclasses import dataclass
 from importlib import metadata
-from importlib.util import find_spec
 from typing import Any, Final
 
 from app.errors import AppError, MissingError
+from models.installation import pip_command
 
 
 @dataclass(frozen=True)
@@ -76,18 +76,6 @@ def version(name: str) -> str | None:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
         return None
-
-
-def pip_command(verb: str = "install") -> str:
-    """How packages of this very environment are changed from a shell: with pip, or with uv where that made it.
-
-    Args:
-        verb: "install" or "uninstall"; the latter doesn't ask back.
-    """
-    python = f'"{sys.executable}"' if " " in sys.executable else sys.executable or "python"
-    if find_spec("pip") is not None:
-        return f"{python} -m pip {verb}" + (" -y" if verb == "uninstall" else "")
-    return f"uv pip {verb} --python {python}"
 
 
 def clashes() -> list[str]:

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from models.files import written_whole
+from models.installation import install_hint
 from models.registry import ModelError
 
 OPSET: Final = 20
@@ -62,8 +63,7 @@ def write_onnx(
             program.save(part)
     except ImportError as error:
         raise ModelError(
-            f"Writing ONNX files needs the packages onnx and onnxscript ({error}). Install them with: "
-            'pip install "portrait-animate[onnx]"'
+            f"Writing ONNX files needs the packages onnx and onnxscript ({error}). {install_hint('onnx')}"
         ) from error
     except OSError as error:
         raise ModelError(f"{path} can't be written: {error.strerror or error}.") from error

@@ -16,6 +16,7 @@ from app.errors import AppError, ExitCode, MissingError, UsageError
 from app.live_options import check_live, live_options
 from app.options import all_options, parse_reference
 from app.presets import resolve
+from models.installation import install_hint
 
 if TYPE_CHECKING:
     from app.events import CancelToken, EventStream
@@ -49,16 +50,16 @@ def live(values: Mapping[str, Any]) -> int:
     _check(options)
     if not values["no_window"]:
         return _window(photo, options, wanted, _given(values))
-    from app.media.virtual_camera import INSTALL, how_to, package_missing
+    from app.media.virtual_camera import how_to, package_missing
 
     for name in _parts(options):
         _check_part(Path(name))
     if wanted.microphone and importlib.util.find_spec("sounddevice") is None:
-        from app.media.microphone import INSTALL as HOW
-
-        raise MissingError("--microphone: recording it needs the package sounddevice.", HOW)
+        raise MissingError("--microphone: recording it needs the package sounddevice.", install_hint("mic"))
     if wanted.vcam and package_missing():
-        raise MissingError("--vcam: the virtual camera needs the package pyvirtualcam.", f"{INSTALL} {how_to()}")
+        raise MissingError(
+            "--vcam: the virtual camera needs the package pyvirtualcam.", f"{install_hint('vcam')}. {how_to()}"
+        )
     from app.cli.animate import stop_on_signals
     from app.events import CancelToken, Event, EventStream
 

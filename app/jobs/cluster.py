@@ -26,6 +26,7 @@ from app.jobs.queue import Queue
 from app.jobs.record import JobRecord, Progress
 from app.jobs.run import OnJob, Reporter, Summary
 from app.jobs.worker import settle
+from models.installation import install_hint
 
 MOST_EVENTS: Final = 100  # that a worker keeps between two looks
 LOST: Final = 180.0  # seconds without any worker after which the cluster counts as lost
@@ -99,9 +100,7 @@ def connect(address: str) -> Any:
     try:
         import ray
     except ImportError:
-        raise MissingError(
-            "--cluster needs Ray, which is not installed.", 'pip install "portrait-animate[cluster]"'
-        ) from None
+        raise MissingError("--cluster needs Ray, which is not installed.", install_hint("cluster")) from None
     if not ray.is_initialized():
         try:
             ray.init(address=address, log_to_driver=False, logging_level="warning")

@@ -16,13 +16,11 @@ import numpy.typing as npt
 
 from app.errors import MediaError, MissingError
 from app.media.audio import BITS_PER_CHANNEL, ENCODER, SampleEncoder
+from models.installation import install_hint
 
 RATE: Final = 48000
 STEP: Final = 0.06  # seconds by which sound may be off its time before it is put right
 KEPT: Final = 180 * RATE  # samples that wait at most; encoders hold back dozens of frames, and one a second may come
-INSTALL: Final = (
-    'Install it with: pip install "portrait-animate[mic]" (or pip install sounddevice), or record without it.'
-)
 Samples = npt.NDArray[np.float32]
 
 
@@ -90,7 +88,7 @@ def _sounddevice() -> Callable[..., Any]:
     try:
         import sounddevice
     except ImportError as error:
-        raise MissingError("Recording the microphone needs the package sounddevice.", INSTALL) from error
+        raise MissingError("Recording the microphone needs the package sounddevice.", install_hint("mic")) from error
     except OSError as error:  # the package is there and its library is not
         raise MissingError(
             f"sounddevice finds no sound library ({error}).", "On Linux install the package libportaudio2."

@@ -14,11 +14,11 @@ import numpy.typing as npt
 from app.errors import AppError, MissingError
 from app.media.cameras import IN_USE
 from app.media.images import flatten
+from models.installation import install_hint
 
 Pixels = npt.NDArray[np.uint8]
 Fit = Literal["contain", "cover", "stretch"]
 Factory = Callable[..., Any]
-INSTALL: Final = 'Install it with: pip install "portrait-animate[vcam]" (or pip install pyvirtualcam).'
 DRIVERS: Final[dict[str, str]] = {
     "linux": "Install v4l2loopback (package v4l2loopback-dkms), then: sudo modprobe v4l2loopback exclusive_caps=1 "
     'card_label="Portrait".',
@@ -139,7 +139,9 @@ def _pyvirtualcam() -> Factory:
     try:
         import pyvirtualcam
     except ImportError as error:
-        raise MissingError("The virtual camera needs the package pyvirtualcam.", f"{INSTALL} {how_to()}") from error
+        raise MissingError(
+            "The virtual camera needs the package pyvirtualcam.", f"{install_hint('vcam')}. {how_to()}"
+        ) from error
     make: Factory = pyvirtualcam.Camera
     return make
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from liveportrait.engines.cuda_card import Card, NoCardError, card_index, find_card
+from models.installation import install_hint
 from models.registry import ModelError
 
 RTX, FULL = "tensorrt-rtx", "tensorrt"
@@ -106,7 +107,7 @@ def find_library(card: Card | None, name: str = "auto", load: Callable[[str], An
         if _numbers(version) >= OLDEST[candidate]:
             return Library(candidate, version, module)
         reasons.append(f"{candidate} {version} is too old")
-    raise ModelError(f'{" and ".join(reasons)}; get it by: pip install "portrait-animate[{names[0]}]".')
+    raise ModelError(f"{' and '.join(reasons)}. {install_hint(names[0])}")
 
 
 def targets_of(library: Library, card: Card | None) -> tuple[str, ...]:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from models.installation import install_hint
+
 if TYPE_CHECKING:
     from torch import nn
 
@@ -68,6 +70,5 @@ def require_torch() -> None:
         import torch  # noqa: F401
     except (ImportError, OSError) as error:
         raise ValueError(
-            f"The LivePortrait networks need PyTorch, which can't be imported ({error}). "
-            'Install it with: pip install "portrait-animate[torch]"'
+            f"The LivePortrait networks need PyTorch, which can't be imported ({error}). {install_hint('torch')}"
         ) from error

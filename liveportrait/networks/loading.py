@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from liveportrait.networks import NAMES, build_network, require_torch
+from models.installation import install_hint
 from models.registry import ModelError
 from models.weights import archive_fault, changed_fault, form_fault, record_loaded
 
@@ -254,9 +255,7 @@ def _safetensors_reader(path: Path) -> Callable[..., Mapping[str, Tensor]]:
     try:
         from safetensors.torch import load_file
     except ImportError as error:
-        raise ModelError(
-            f'{path} needs the package safetensors; install it with: pip install "portrait-animate[torch]"'
-        ) from error
+        raise ModelError(f"{path} needs the package safetensors. {install_hint('torch')}") from error
     return load_file
 
 

@@ -9,6 +9,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from models.backbones import ffnet_config, timm_nets
+from models.installation import install_hint
 from models.registry import ModelError, natural_key
 
 if TYPE_CHECKING:
@@ -173,7 +174,7 @@ def create(
     try:
         import torch  # noqa: F401
     except ImportError:
-        raise ModelError(f"{name} needs PyTorch; install the extra: pip install 'portrait-animate[torch]'.") from None
+        raise ModelError(f"{name} needs PyTorch. {install_hint('torch')}") from None
     if features_only:
         return features(name, out_indices, in_chans, **options)
     if spec.group == "detect":

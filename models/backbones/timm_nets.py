@@ -6,6 +6,7 @@ import sys
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
+from models.installation import install_hint
 from models.registry import ModelError
 
 if TYPE_CHECKING:
@@ -75,8 +76,8 @@ def _timm(name: str) -> Any:
         import timm.models.vovnet
     except (ImportError, RuntimeError, AttributeError) as error:
         raise ModelError(
-            f"{name} needs timm and a torchvision that fits torch ({str(error).splitlines()[0]}); "
-            "install the extra: pip install 'portrait-animate[backbones]'."
+            f"{name} needs timm and a torchvision that fits torch ({str(error).splitlines()[0]}). "
+            f"{install_hint('backbones')}"
         ) from error
     return timm
 

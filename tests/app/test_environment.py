@@ -12,6 +12,7 @@ import pytest
 from app import environment
 from app.cli import main as cli
 from app.errors import ExitCode, MissingError
+from models import installation
 
 
 @pytest.fixture
@@ -79,11 +80,11 @@ def test_bounds_are_those_of_the_installation(monkeypatch: pytest.MonkeyPatch) -
 
 def test_command_fits_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/my env/bin/python")
-    monkeypatch.setattr(environment, "find_spec", lambda name: object())
-    assert environment.pip_command() == '"/my env/bin/python" -m pip install'
-    assert environment.pip_command("uninstall") == '"/my env/bin/python" -m pip uninstall -y'
-    monkeypatch.setattr(environment, "find_spec", lambda name: None)  # environments of uv have no pip
-    assert environment.pip_command() == 'uv pip install --python "/my env/bin/python"'
+    monkeypatch.setattr(installation, "find_spec", lambda name: object())
+    assert installation.pip_command() == '"/my env/bin/python" -m pip install'
+    assert installation.pip_command("uninstall") == '"/my env/bin/python" -m pip uninstall -y'
+    monkeypatch.setattr(installation, "find_spec", lambda name: None)  # environments of uv have no pip
+    assert installation.pip_command() == 'uv pip install --python "/my env/bin/python"'
 
 
 @pytest.mark.parametrize(("module", "title"), [("cv2", "OpenCV"), ("onnxruntime", "ONNX Runtime")])

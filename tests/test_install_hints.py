@@ -1,0 +1,67 @@
+"""Hints that name a command work for the way in which the program was installed."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from models import installation
+
+ROOT = Path(__file__).resolve().parents[1]
+TORCH = '"torch<3,>=2.6" "safetensors<1,>=0.4.5"'
+
+
+@pytest.fixture
+def installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """An environment with pip, the program in its site-packages; returns its folder."""
+    texts = [
+        "av<20,>=17", "torch<3,>=2.6; extra == 'torch'", "torch<3,>=2.6; extra == 'gpu'",
+        'safetensors<1,>=0.4.5; (sys_platform == "linux") and extra == "torch"', "ray; extra == 'torch-more'",
+    ]  # fmt: skip
+    monkeypatch.setattr(installation.metadata, "requires", lambda name: texts)
+    monkeypatch.setattr(installation, "find_spec", lambda name: object())
+    monkeypatch.setattr(installation, "ROOT", tmp_path / "site-packages")
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    monkeypatch.setattr(sys, "executable", "/env/bin/python")
+    return tmp_path
+
+
+@pytest.mark.usefixtures("installed")
+def test_installed_package_names_what_the_extra_requires() -> None:
+    assert installation.install_hint("torch") == f"Install it: /env/bin/python -m pip install {TORCH}"
+
+
+def test_checkout_names_its_folder(installed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = installed / "my copy"
+    folder.mkdir()
+    (folder / "pyproject.toml").touch()
+    monkeypatch.setattr(installation, "ROOT", folder)
+    assert installation.install_hint("torch") == f'Install it: /env/bin/python -m pip install -e "{folder}[torch]"'
+
+
+def test_pipx_injects(installed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = installed / "venvs" / "portrait-animate"
+    home.mkdir(parents=True)
+    (home / "pipx_metadata.json").touch()
+    monkeypatch.setattr(sys, "prefix", str(home))
+    assert installation.install_hint("torch") == f"Install it: pipx inject portrait-animate {TORCH}"
+
+
+@pytest.mark.usefixtures("installed")
+def test_environment_of_uv_has_no_pip(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(installation, "find_spec", lambda name: None)
+    assert installation.install_hint("torch") == f"Install it: uv pip install --python /env/bin/python {TORCH}"
+
+
+@pytest.mark.usefixtures("installed")
+def test_built_app_can_not_be_extended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "frozen", True, raising=False)
+    assert "can't be extended" in installation.install_hint("torch")
+
+
+def test_no_text_names_the_package_as_if_an_index_had_it() -> None:
+    files = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
+    for folder in ("app", "liveportrait", "models", "tools"):
+        files += [*(ROOT / folder).rglob("*.py"), *(ROOT / folder).rglob("*.ts")]
+    assert len(files) > 100
+    assert [str(f) for f in files if "portrait-animate[" in f.read_text(encoding="utf-8")] == []

@@ -259,6 +259,8 @@ class Animator:
         if beside is not None and face is not None:
             square = beside.square if self.engine.keeps_others else beside.emptied(crop.points(face.points))
         portrait = self._encode(square, None if face is None else crop.face(face), paste, beside)
+        if face is not None and face.covered:
+            portrait = replace(portrait, covered=face.covered)
         compare = self.detail and self.options.paste_back and not clip and not self.engine.exact_at_rest
         rest = rest_square(self.engine, portrait, self.options.stitching) if compare else square
         if rest.shape != square.shape:

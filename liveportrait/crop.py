@@ -6,7 +6,7 @@ The two-point frame runs from the eyes to the mouth; the box around the landmark
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -232,7 +232,7 @@ class Crop:
 
     def face(self, face: Face) -> Face:
         """The face in crop pixels."""
-        return Face(self.points(face.points), face.score)
+        return replace(face, points=self.points(face.points))
 
     def resized(self, size: int) -> Crop:
         """The same square at another resolution."""

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from liveportrait.engines.base import Engine
 from liveportrait.motion import Motion
 from liveportrait.options import AnimationOptions
+from models.covered import Half
 
 LIP_OPEN = 0.03
 """Lip ratio of a source from which its lips are closed first (official threshold)."""
@@ -58,6 +59,23 @@ def region_mask(engine: Engine, region: str, restricted: bool) -> npt.NDArray[np
         if part != "pose":
             mask = np.maximum(mask, np.asarray(engine.regions[part], np.float32))
     return mask
+
+
+def seen_mask(engine: Engine, covered: Half) -> npt.NDArray[np.float32]:
+    """(K, 3) share 0..1 of every expression value that moves where something covers one half of the face.
+
+    Args:
+        engine: Names the values of each region.
+        covered: "lower" leaves eyes and brows, where the engine tells brows apart, "upper" the mouth; "" all.
+    """
+    if covered == "upper":
+        return np.asarray(engine.regions["lip"], np.float32)
+    if covered == "lower":
+        kept = 1 - np.asarray(engine.regions["lip"], np.float32)
+        if "brow" in engine.regions:
+            kept = np.minimum(kept, np.maximum(engine.regions["eyes"], engine.regions["brow"]))
+        return np.asarray(kept, np.float32)
+    return np.ones((engine.keypoints, 3), np.float32)
 
 
 def moves(region: str, part: str) -> bool:

@@ -25,6 +25,7 @@ from liveportrait.rules import (
     moves,
     region_mask,
     rests_at_reference,
+    seen_mask,
     steady_eye_target,
 )
 
@@ -79,6 +80,8 @@ def new_motion(
     source, n = portrait.motion, len(driving)
     restricted = (source_video or not options.relative) and not engine.animals
     mask = region_mask(engine, options.region, restricted=restricted)
+    if portrait.covered:
+        mask = mask * seen_mask(engine, portrait.covered)
     posed = moves(options.region, "pose")
     stretch = driving.scale / (reference.scale if options.relative else source.scale)
     if options.relative:
@@ -155,8 +158,24 @@ def _retarget(
     delta = moved.delta.copy()
     eyes, lips = _fixed(expression)
     for wanted, fixed, ratio, own, region, gain, function in (
-        (options.eye_retargeting, eyes, "eye_ratio", "lids", "eyes", options.eye_gain, engine.retarget_eyes),
-        (options.lip_retargeting, lips, "lip_ratio", "lip_opening", "lip", options.lip_gain, engine.retarget_lips),
+        (
+            options.eye_retargeting and portrait.covered != "upper",
+            eyes,
+            "eye_ratio",
+            "lids",
+            "eyes",
+            options.eye_gain,
+            engine.retarget_eyes,
+        ),
+        (
+            options.lip_retargeting and portrait.covered != "lower",
+            lips,
+            "lip_ratio",
+            "lip_opening",
+            "lip",
+            options.lip_gain,
+            engine.retarget_lips,
+        ),
     ):
         if (fixed is None and not wanted) or np.isnan(getattr(source, ratio)).any():
             continue
@@ -181,6 +200,7 @@ def _normalised(
     source = portrait.motion
     parts = []
     lips = moves(options.region, "lip") and options.relative and not options.lip_retargeting
+    lips = lips and portrait.covered != "lower"
     if options.normalize_lip and lips and float(source.lip_ratio[0, 0]) >= LIP_OPEN:
         parts.append(engine.retarget_lips(portrait, np.zeros((1, 1), np.float32)))
     if options.source_eye_normalize and eye_target is not None and not options.eye_retargeting:

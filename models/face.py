@@ -6,12 +6,13 @@ import copy
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
+from models.covered import PRESENCE, Half, agreed, covered_half
 from models.detection.choose import open_detector
 from models.detectors import BlazeFace, Detection, Image, Kind, Window, iou
 from models.identity import Identity, appearance
@@ -63,10 +64,12 @@ class Face:
     Attributes:
         points: (478, 3) float32 in pixels of that picture; z in the same unit, away from the camera.
         score: Presence score 0..1 of the mesh network.
+        covered: Half that a mask or goggles hide: "upper", "lower" or ""; the points there are a guess.
     """
 
     points: Array
     score: float = 1.0
+    covered: Half = ""
 
     @property
     def box(self) -> Array:
@@ -143,7 +146,7 @@ class Face:
         """
         flat = self.points[:, :2] @ matrix[:, :2].T + matrix[:, 2]
         depth = self.points[:, 2:] * math.sqrt(abs(float(np.linalg.det(matrix[:, :2]))))
-        return Face(np.concatenate([flat, depth], axis=1).astype(np.float32), self.score)
+        return replace(self, points=np.concatenate([flat, depth], axis=1).astype(np.float32))
 
     def _distance(self, a: int, b: int) -> float:
         return float(np.linalg.norm(self.points[a, :2] - self.points[b, :2]))
@@ -265,12 +268,13 @@ class FaceTracker:
         self._age = self.CHECK_EVERY  # look around at once
         self._remember(face)
 
-    def detect(self, rgb: Image, limit: int | None = None) -> list[Face]:
+    def detect(self, rgb: Image, limit: int | None = None, *, covered: bool = False) -> list[Face]:
         """All faces of a picture.
 
         Args:
             rgb: (H, W, 3 or 4) uint8 RGB(A), or (H, W) grey.
             limit: Most faces to return.
+            covered: Where no whole face is found, look for faces of which a mask or goggles hide one half.
 
         Returns:
             Faces, largest first; none if the full search finds nothing.
@@ -278,6 +282,7 @@ class FaceTracker:
         rgb = checked(rgb)
         faces: list[Face] = []
         refused: list[Array] = []
+        doubtful: list[Detection] = []
         group = 0
         for step in full_search(rgb, tuple(self._detectors)):
             if step.group != group:
@@ -285,12 +290,17 @@ class FaceTracker:
                     break
                 group, refused = step.group, []
             for detection in self._detectors[step.detector](rgb, step.window):
+                doubtful.append(detection)
                 if any(_same(box, detection.box) for box in (*(face.box for face in faces), *refused)):
                     continue
                 found = self._judge(rgb, detection, QUARTERS)
                 if found is None:
                     refused.append(detection.box)
                 else:
+                    _add(faces, found)
+        if covered and not faces:
+            for one in agreed(doubtful):
+                if (found := self._half_seen(rgb, one)) is not None:
                     _add(faces, found)
         faces.sort(key=lambda face: -face.size)
         return faces[:limit]
@@ -402,6 +412,16 @@ class FaceTracker:
             if face is not None and _near(face, detection) and self._spread(rgb, face, NUDGES) < SPREAD:
                 return face
         return None
+
+    def _half_seen(self, rgb: Image, detection: Detection) -> Face | None:
+        """The face of a detection if one half of it reads alike from nudged regions, marked as covered."""
+        face = self._settle(rgb, Roi.of_detection(detection))
+        if face is None or face.score < PRESENCE or not _near(face, detection):
+            return None
+        roi = Roi.of_points(face.points)
+        readings = [self._mesh(rgb, roi.turned(angle, scale))[0] for angle, scale in NUDGES]
+        half = covered_half(readings, face.points, face.size)
+        return replace(face, covered=half) if half else None
 
     def _settle(self, rgb: Image, roi: Roi) -> Face | None:
         for look in range(LOOKS):

@@ -83,8 +83,9 @@ def is_note(called: ast.AST) -> bool:
 
 WORDS = (  # that stand in places of the sentences, or are joined to them
     "in the picture", "in the square given by --crop", "not here", "Folders",
-    "Name the square around it with --crop x,y,size, or take a picture that shows it larger.",
-    "Move or enlarge the square of --crop, or leave it out.",
+    "This engine animates human faces: take a picture that shows one larger, upright and uncovered.",
+    "For animals there is --animals.",
+    "Move or enlarge the square so that it holds a whole human face; this engine animates no other ones.",
     "Not {0}: {1}.", "Not {0}: the package {1} is not installed.",
     "Engine {0} is used, the best one that is ready here.", "`animate doctor` says what others need.",
     "the package {0} is not installed",

@@ -22,8 +22,7 @@ PLACE: Final = re.compile(r"\{(\d+)\}")
 BREAK: Final = re.compile(r"(?<=[.!?])\s+(?=[A-Z`\"'])|(?<=[.!?])\s+(?=/)|\n")
 FLAG: Final = re.compile(r"(?<![\w-])--(no-)?([a-z][a-z0-9-]*)")
 IN_WINDOW: Final = {  # advice for the command line, and what it is in the window
-    "Name the square around it with --crop x,y,size, or take a picture that shows it larger.":
-        mark('Set the square by hand under "Crop and face".'),
+    "For animals there is --animals.": mark('For animals there is the option "Animals".'),
     " (--face chooses)": mark(' ("Crop and face" chooses)'),
     "Connect one, or name a video file as the camera.": mark("Connect one and look again, or choose a clip."),
     "Add --overwrite to replace it, or choose another name.": mark("Choose another name."),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -33,8 +33,11 @@ if TYPE_CHECKING:
 
 Pixels = npt.NDArray[np.uint8]
 ALL: Final = ("all",)
-HINT: Final = "Name the square around it with --crop x,y,size, or take a picture that shows it larger."
-CROP_HINT: Final = "Move or enlarge the square of --crop, or leave it out."
+HINT: Final = (
+    "This engine animates human faces: take a picture that shows one larger, upright and uncovered. "
+    "For animals there is --animals."
+)
+CROP_HINT: Final = "Move or enlarge the square so that it holds a whole human face; this engine animates no other ones."
 
 
 @dataclass
@@ -119,16 +122,29 @@ class SceneMaker:
         if self._engine.animals:
             return self._scene(picture, [Cast(None)], crop, clip=False)
         view = frame.rgb if crop is None else crop.apply(frame.rgb)
-        faces = self._tracker.detect(view)
+        faces = self._tracker.detect(view, covered=True)
         if not faces:
             where = "in the square given by --crop" if crop else "in the picture"
             raise NoFaceError(f"{self._name}: no face was found {where}.", CROP_HINT if crop else HINT)
         cast = [Cast(faces[0])]
         if crop is None:
             cast = self._cast(faces, (view.shape[1], view.shape[0]))
+        self._note_covered(cast)
         if len(faces) > 1 and self._choices == ("largest",) and not self._own_drivers and crop is None:
             self.notes.append(f"{self._name} shows {len(faces)} faces; the largest is animated (--face chooses).")
         return self._scene(picture, cast, crop, clip=False, everybody=faces)
+
+    def _note_covered(self, cast: Sequence[Cast]) -> None:
+        halves = {one.face.covered for one in cast if one.face is not None}
+        if "lower" in halves:
+            self.notes.append(
+                f"The lower half of the face in {self._name} seems to be covered; only head, brows and eyes are "
+                "animated."
+            )
+        if "upper" in halves:
+            self.notes.append(
+                f"The upper half of the face in {self._name} seems to be covered; only head and mouth are animated."
+            )
 
     @property
     def _several(self) -> bool:
@@ -301,7 +317,7 @@ class SceneMaker:
             face = one.face
             others = [other for other in everybody if other is not face]
             if crop is not None and face is not None:
-                face, *others = (Face(crop.to_source(one.points), one.score) for one in (face, *others))
+                face, *others = (replace(one, points=crop.to_source(one.points)) for one in (face, *others))
             prepared.append(
                 self._animator.prepare(picture, face, clip=clip, crop=crop, others=others, partners=len(cast) > 1)
             )

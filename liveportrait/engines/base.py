@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from liveportrait.crop import Crop
 from liveportrait.motion import Array, DeltaSpace, Motion
+from models.covered import Half
 from models.face import Face
 
 Image = npt.NDArray[np.uint8]
@@ -27,6 +28,7 @@ class Portrait:
         keypoints: (1, K, 3) source keypoints x_s.
         crop: (S, S, 3 or 4) uint8 RGB(A) source crop.
         features: Whatever the engine keeps per source.
+        covered: Half of the face that a mask or goggles hide, "upper", "lower" or "": it keeps its expression.
     """
 
     motion: Motion
@@ -34,6 +36,7 @@ class Portrait:
     keypoints: Array
     crop: Image
     features: Any = None
+    covered: Half = ""
 
 
 class Engine(ABC):

@@ -69,7 +69,7 @@ def load(path: Path, detector: str = "embedded", ratio: float = 1.0) -> Loaded:
     """
     pixels = pictures.first_frame(path)
     small = pictures.shrink(pixels, SHOWN, SHOWN)
-    faces = open_tracker(detector).detect(np.ascontiguousarray(pixels[..., :3]))
+    faces = open_tracker(detector).detect(np.ascontiguousarray(pixels[..., :3]), covered=True)
     thumbs = []
     for face in faces:
         box = face_box(face, 1.7)

@@ -848,6 +848,14 @@
    <translation>Dem Gesicht folgen</translation>
   </message>
   <message>
+   <source>For animals there is --animals.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
+   <source>For animals there is the option "Animals".</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
    <source>Forget it: animate jobs clear {0}.</source>
    <translation>Vergessen Sie ihn: animate jobs clear {0}.</translation>
   </message>
@@ -1268,8 +1276,8 @@
    <translation>Mund</translation>
   </message>
   <message>
-   <source>Move or enlarge the square of --crop, or leave it out.</source>
-   <translation>Das Quadrat von --crop verschieben oder vergrößern, oder es weglassen.</translation>
+   <source>Move or enlarge the square so that it holds a whole human face; this engine animates no other ones.</source>
+   <translation type="unfinished" />
   </message>
   <message>
    <source>Move right</source>
@@ -1322,10 +1330,6 @@
   <message>
    <source>Name both.</source>
    <translation>Nennen Sie beide.</translation>
-  </message>
-  <message>
-   <source>Name the square around it with --crop x,y,size, or take a picture that shows it larger.</source>
-   <translation>Das Quadrat darum von Hand setzen (Ausschnitt und Gesicht), oder ein Bild nehmen, das es größer zeigt.</translation>
   </message>
   <message>
    <source>Neutral</source>
@@ -1820,10 +1824,6 @@
    <translation>Zwischendateien können nicht nach {0} geschrieben werden: {1}.</translation>
   </message>
   <message>
-   <source>Set the square by hand under "Crop and face".</source>
-   <translation>Das Quadrat unter „Ausschnitt und Gesicht“ von Hand setzen.</translation>
-  </message>
-  <message>
    <source>Sets of option values: choose, save, import, export.</source>
    <translation>Sätze von Einstellungen: wählen, speichern, importieren, exportieren.</translation>
   </message>
@@ -2172,6 +2172,10 @@
    <translation>Die Lippen kommen aus diesem Clip oder dieser Vorlage.</translation>
   </message>
   <message>
+   <source>The lower half of the face in {0} seems to be covered; only head, brows and eyes are animated.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
    <source>The microphone can't be opened: {0}.</source>
    <translation>Das Mikrofon lässt sich nicht öffnen: {0}.</translation>
   </message>
@@ -2260,6 +2264,10 @@
    <translation>Der Anfang von {0} ist {1} s.</translation>
   </message>
   <message>
+   <source>The upper half of the face in {0} seems to be covered; only head and mouth are animated.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
    <source>The virtual camera can't be fed: {0} is the camera that drives the picture.</source>
    <translation>Die virtuelle Kamera kann nicht benutzt werden: {0} ist die Kamera, die das Bild bewegt.</translation>
   </message>
@@ -2342,6 +2350,10 @@
   <message>
    <source>This computer manages {0} of {1} frames/s; the others are dropped.</source>
    <translation>Dieser Rechner schafft {0} von {1} Bildern/s; die übrigen fallen weg.</translation>
+  </message>
+  <message>
+   <source>This engine animates human faces: take a picture that shows one larger, upright and uncovered.</source>
+   <translation type="unfinished" />
   </message>
   <message>
    <source>This is a fault of the program ({0}: {1}).</source>

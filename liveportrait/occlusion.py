@@ -40,6 +40,10 @@ GUIDE: Final = 384
 """Side of the picture that a parser's edges are moved onto."""
 LEAST: Final = 0.002
 """Smallest part of the square that counts as something before the face."""
+FRONT: Final = (0.04, 0.25, 0.7)
+"""Least share of the face, share of an eye's or the mouth's surroundings and mean probability of what is reported as
+being in front of them. Measured on 63 uncovered portraits: up to 0.001, 0.03 and 0.56; 36 of 52 drawn microphones,
+cups, patches and hands lie above."""
 EDGE: Final = 0.006
 """Width of the soft edge around what stays in front, as a share of the side."""
 
@@ -115,6 +119,35 @@ class PasteMasks:
         away = cv2.distanceTransform((~hidden).astype(np.uint8), cv2.DIST_L2, 5)
         front = np.clip((away - 1) / max(EDGE * size, 1.0), 0, 1)
         return Paste(fill(square, hidden, face.points), np.asarray(reach * front, np.float32), cover, hidden)
+
+
+def in_front(square: Image, points: npt.NDArray[np.floating], model: str = "parse/osa_micro") -> str:
+    """What part of a face something large and solid lies before: "mouth", "eyes" or "".
+
+    Args:
+        square: (S, S, 3 or 4) uint8.
+        points: (478, 2 or 3) mesh in its pixels.
+        model: Name or path of the parser.
+
+    Raises:
+        ModelError: There is no such parser.
+    """
+    size = square.shape[0]
+    share = FaceParser(model)(np.ascontiguousarray(square[..., :3]), points).share(["occluder"])
+    face = polygon_mask(size, size, points[list(OVAL), :2]) > CLEAR
+    count, parts = cv2.connectedComponents((share > CLEAR).astype(np.uint8))
+    area, hit, sure = FRONT
+    for part in range(1, count):
+        here = parts == part
+        if (here & face).sum() < area * face.sum() or share[here].mean() < sure:
+            continue
+        for ring, name in ((LIPS_OUTER, "mouth"), (EYE_LEFT.ring, "eyes"), (EYE_RIGHT.ring, "eyes")):
+            outline = points[list(ring), :2]
+            centre = outline.mean(axis=0)
+            near = polygon_mask(size, size, centre + (outline - centre) * 1.2) > CLEAR
+            if (here & near).sum() > hit * near.sum():
+                return name
+    return ""
 
 
 def reach_of(person: Mask, size: int) -> Mask:

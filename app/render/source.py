@@ -21,6 +21,7 @@ from app.values import parse_crop, parse_driver_for, parse_faces, parse_points
 from liveportrait.animator import Animator, SourceFace
 from liveportrait.compose import crop_window, paste_back_official
 from liveportrait.crop import Crop, Points
+from liveportrait.occlusion import TEMPLATE, in_front
 from models.face import Face, FaceTracker, select_face
 from models.group import Bystanders
 from models.registry import ModelError
@@ -132,7 +133,25 @@ class SceneMaker:
         self._note_covered(cast)
         if len(faces) > 1 and self._choices == ("largest",) and not self._own_drivers and crop is None:
             self.notes.append(f"{self._name} shows {len(faces)} faces; the largest is animated (--face chooses).")
-        return self._scene(picture, cast, crop, clip=False, everybody=faces)
+        scene = self._scene(picture, cast, crop, clip=False, everybody=faces)
+        self._note_in_front(scene)
+        return scene
+
+    def _note_in_front(self, scene: Scene) -> None:
+        """Say how something before the mouth or the eyes can be kept in front, where the mask doesn't do that."""
+        options = self._options.animation
+        if options.mask != TEMPLATE or options.official or not options.paste_back:
+            return
+        for one in scene.faces:
+            if one.face is None or one.face.covered:
+                continue
+            what = in_front(one.crop.apply(scene.picture), one.crop.points(one.face.points))
+            if what:
+                self.notes.append(
+                    f"Something seems to be in front of the {what} in {self._name}; --mask parse/osa_micro keeps it "
+                    "in place, in front of the animated face."
+                )
+                return
 
     def _note_covered(self, cast: Sequence[Cast]) -> None:
         halves = {one.face.covered for one in cast if one.face is not None}

@@ -849,11 +849,11 @@
   </message>
   <message>
    <source>For animals there is --animals.</source>
-   <translation type="unfinished" />
+   <translation>Für Tiere gibt es --animals.</translation>
   </message>
   <message>
    <source>For animals there is the option "Animals".</source>
-   <translation type="unfinished" />
+   <translation>Für Tiere gibt es die Option „Tiere“.</translation>
   </message>
   <message>
    <source>Forget it: animate jobs clear {0}.</source>
@@ -1277,7 +1277,7 @@
   </message>
   <message>
    <source>Move or enlarge the square so that it holds a whole human face; this engine animates no other ones.</source>
-   <translation type="unfinished" />
+   <translation>Das Quadrat verschieben oder vergrößern, bis es ein ganzes menschliches Gesicht enthält; andere animiert diese Engine nicht.</translation>
   </message>
   <message>
    <source>Move right</source>
@@ -1944,6 +1944,10 @@
    <translation>Glättung</translation>
   </message>
   <message>
+   <source>Something seems to be in front of the {0} in {1}; --mask parse/osa_micro keeps it in place, in front of the animated face.</source>
+   <translation>Vor {0} in {1} ist anscheinend etwas; --mask parse/osa_micro lässt es an seinem Platz, vor dem animierten Gesicht.</translation>
+  </message>
+  <message>
    <source>Sound</source>
    <translation>Ton</translation>
   </message>
@@ -2173,7 +2177,7 @@
   </message>
   <message>
    <source>The lower half of the face in {0} seems to be covered; only head, brows and eyes are animated.</source>
-   <translation type="unfinished" />
+   <translation>Die untere Hälfte des Gesichts in {0} ist anscheinend verdeckt; nur Kopf, Brauen und Augen werden animiert.</translation>
   </message>
   <message>
    <source>The microphone can't be opened: {0}.</source>
@@ -2265,7 +2269,7 @@
   </message>
   <message>
    <source>The upper half of the face in {0} seems to be covered; only head and mouth are animated.</source>
-   <translation type="unfinished" />
+   <translation>Die obere Hälfte des Gesichts in {0} ist anscheinend verdeckt; nur Kopf und Mund werden animiert.</translation>
   </message>
   <message>
    <source>The virtual camera can't be fed: {0} is the camera that drives the picture.</source>
@@ -2353,7 +2357,7 @@
   </message>
   <message>
    <source>This engine animates human faces: take a picture that shows one larger, upright and uncovered.</source>
-   <translation type="unfinished" />
+   <translation>Diese Engine animiert menschliche Gesichter: ein Bild nehmen, das eines größer, aufrecht und unverdeckt zeigt.</translation>
   </message>
   <message>
    <source>This is a fault of the program ({0}: {1}).</source>

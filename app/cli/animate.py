@@ -50,11 +50,11 @@ def help_text() -> str:
     """What `animate --help` prints."""
     presets = ", ".join(BUILT_IN)
     extra = [
-        (", ".join(flags) + (f" {metavar}" if metavar else ""), text.format(presets=presets))
-        for _, flags, metavar, text in EXTRA_FLAGS
+        (", ".join(flags) + (f" {value}" if value else ""), text.format(presets=presets))
+        for _, flags, value, text in EXTRA_FLAGS
     ]
     sections = [
-        ("Arguments", [(metavar, text) for _, metavar, text in ARGUMENTS]),
+        ("Arguments", [(name, text) for _, name, text in ARGUMENTS]),
         *option_sections({info.name: metavar(info) for info in all_options()}),
         (PANEL, [*extra, ("-h, --help", "Show this text, and stop.")]),
         ("Other commands", [(f"animate {verb}", text) for verb, (_, text) in VERBS.items()]),
@@ -182,8 +182,8 @@ def conclude(report: RenderReport, events: EventStream, *, json_lines: bool, qui
 
 def _parameters() -> list[inspect.Parameter]:
     extra = [
-        text_flag(name, flags, metavar, text, PANEL) if metavar else switch(name, flags, text, PANEL)
-        for name, flags, metavar, text in EXTRA_FLAGS
+        text_flag(name, flags, value, text, PANEL) if value else switch(name, flags, text, PANEL)
+        for name, flags, value, text in EXTRA_FLAGS
     ]
     return [*(argument(*a) for a in ARGUMENTS), *(option_flag(info) for info in all_options()), *extra]
 

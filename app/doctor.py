@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import platform
 import shutil
+import sys
+import sysconfig
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -12,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from app import environment
+from app import display, environment
 from app.errors import AppError
 from models.installation import install_hint, pip_command
 
@@ -75,6 +77,33 @@ def _program() -> Iterator[Finding]:
     yield Finding("Program", "version", "ok", __version__)
     yield Finding("Program", "Python", "ok", f"{platform.python_version()} ({platform.python_implementation()})")
     yield Finding("Program", "system", "ok", f"{platform.platform()}, {os.cpu_count()} CPU cores")
+
+    own = Path(sysconfig.get_path("scripts"))
+    if other := display.other_animate(own):
+        yield Finding(
+            "Program", "command", "warning", f"a shell starts {other} for animate, which is another program",
+            f"Ours is {own / 'animate'}; portrait-animate starts it too.",
+        )  # fmt: skip
+
+
+def _window() -> Iterator[Finding]:
+    """The display and the system libraries that Qt needs; nothing else does."""
+    if not sys.platform.startswith("linux"):
+        return
+    only = "Only the window needs it."
+    if not display.needs_display():
+        yield Finding("Window", "display", "info", f"none needed: QT_QPA_PLATFORM={os.environ['QT_QPA_PLATFORM']}")
+    elif display.has_display():
+        named = ", ".join(f"{name}={os.environ[name]}" for name in display.DISPLAYS if os.environ.get(name))
+        yield Finding("Window", "display", "ok", named)
+    else:
+        yield Finding("Window", "display", "missing", "none", only)
+    missing = display.missing_libraries()
+    yield Finding(
+        "Window", "Qt libraries", "missing" if missing else "ok",
+        f"can't be loaded: {', '.join(missing)}" if missing else "all there",
+        f"{display.packages_command(missing)}. Only the window needs them." if missing else "",
+    )  # fmt: skip
 
 
 def _packages() -> Iterator[Finding]:
@@ -227,6 +256,7 @@ def _version(name: str) -> str | None:
 CHECKS: Final[tuple[tuple[str, Callable[[], Iterator[Finding]]], ...]] = (
     ("Program", _program),
     ("Packages", _packages),
+    ("Window", _window),
     ("Engines", _engines),
     ("ONNX Runtime", _providers),
     ("Encoders", _encoders),

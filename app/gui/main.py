@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from app.display import DISPLAYS, has_display, missing_libraries, needs_display, packages_command
 from app.errors import MissingError, UsageError
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from app.gui.window import MainWindow
     from liveportrait.expression import Expression
 
-DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY", "WAYLAND_SOCKET")
 NO_DISPLAY = (
     "The window needs a display, and there is none here.",
     "Start it on a desktop, or use the command line: animate SOURCE DRIVING.",
@@ -59,6 +59,17 @@ def check_display() -> None:
     Raises:
         MissingError: There is no display, or Qt's own libraries can't be loaded.
     """
+    wanted = needs_display()
+    x11 = wanted and bool(os.environ.get("DISPLAY")) and not any(os.environ.get(name) for name in DISPLAYS[1:])
+    if wanted and not has_display():
+        raise MissingError(*NO_DISPLAY)
+    if x11:
+        _check_x11()
+    if missing := missing_libraries(x11):
+        raise MissingError(
+            f"Qt can't open a window here: {', '.join(missing)} can't be loaded.",
+            f"Install: {packages_command(missing)}; the command line works without.",
+        )
     try:
         import PySide6.QtWidgets  # noqa: F401
     except ImportError as error:
@@ -66,13 +77,6 @@ def check_display() -> None:
             f"The window can't start: {error}.", "Install the missing library; the command line works without it."
         ) from None
     _check_references()
-    chosen = os.environ.get("QT_QPA_PLATFORM", "").partition(":")[0]
-    if not sys.platform.startswith("linux") or chosen in ("offscreen", "minimal", "vnc", "linuxfb", "eglfs"):
-        return
-    if not any(os.environ.get(name) for name in DISPLAYS):
-        raise MissingError(*NO_DISPLAY)
-    if os.environ.get("DISPLAY") and not any(os.environ.get(name) for name in DISPLAYS[1:]):
-        _check_x11()
 
 
 def _check_references() -> None:
@@ -110,12 +114,6 @@ def _check_x11() -> None:
     xcb.xcb_disconnect(connection)
     if failed:
         raise MissingError(*NO_DISPLAY)
-    missing = [lib for lib in ("xcb-cursor", "xkbcommon-x11") if ctypes.util.find_library(lib) is None]
-    if missing:
-        names = ", ".join(f"lib{lib}0" for lib in missing)
-        raise MissingError(
-            f"Qt can't open a window here: {names} is not installed.", f"On Debian and Ubuntu: apt install {names}"
-        )
 
 
 class Program:

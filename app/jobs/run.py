@@ -459,7 +459,7 @@ def run_workers(
     reporter = Reporter(queue, batch, events or EventStream(), on_job, lane)
     pool = Pool(queue, batch, reporter, in_order)
     work = queue.jobs(batch=batch, states=["queued", "running"], lane=lane)
-    size = workers or worker_count([job.values for job in work])
+    size = workers or worker_count([job.values for job in work], [job.source for job in work])
     stopped = pool.run(size, token or CancelToken(), fail_fast=fail_fast, cache=cache)
     return reporter.summary(time.monotonic() - started, stopped, pool.counters)
 

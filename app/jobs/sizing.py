@@ -2,24 +2,58 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any, Final
 
-WORKER_BYTES: Final = 1 << 30  # memory that a worker on the CPU is given
+from app.jobs import cgroups
+from app.jobs.estimate import worker_bytes
+
+HEAVY_BYTES: Final = 1 << 30  # least memory that a worker with a torch engine is given
 GPU_BYTES: Final = 5 << 30  # memory of a graphics card that a worker is given
 LOW: Final = 512 << 20
 
 
-def cores() -> int:
-    """Processor cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return max(1, len(os.sched_getaffinity(0)))
-    return os.cpu_count() or 1
+def cores(root: Path = cgroups.ROOT, own: Path = cgroups.OWN) -> int:
+    """Processor cores that this process may use; a container's share of time counts, rounded up to whole cores.
+
+    Args:
+        root: Where control groups are mounted.
+        own: File that names the groups of this process.
+    """
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = cgroups.cpu_quota(root, own)
+    return max(1, count if quota is None else min(count, math.ceil(quota)))
 
 
-def free_memory() -> int | None:
-    """Bytes of memory that are free, None where the system does not tell."""
+def free_memory(root: Path = cgroups.ROOT, own: Path = cgroups.OWN) -> int | None:
+    """Bytes of memory that this process may still take, None where the system does not tell.
+
+    The smallest counts of what the machine has free, what the container's limit leaves, and the limit of address space
+    (``ulimit -v``).
+
+    Args:
+        root: Where control groups are mounted.
+        own: File that names the groups of this process.
+    """
+    known = (_machine_memory(), cgroups.memory_left(root, own), _address_space())
+    return min((one for one in known if one is not None), default=None)
+
+
+def _address_space() -> int | None:
+    """Limit of this process's address space in bytes, None where there is none."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    return None if limit == resource.RLIM_INFINITY or limit < 0 else limit
+
+
+def _machine_memory() -> int | None:
+    """Bytes that the machine has free, None where the system does not tell."""
     try:
         with open("/proc/meminfo", encoding="ascii") as file:
             for line in file:
@@ -39,19 +73,27 @@ def memory_is_low() -> bool:
     return free is not None and free < LOW
 
 
-def free_gpu_memory(options: Iterable[Mapping[str, Any]]) -> int | None:
-    """Free bytes of the graphics card that jobs with such options would use; None if they would use none."""
+def uses_torch(options: Iterable[Mapping[str, Any]], cpu: bool = True) -> bool:
+    """Whether jobs with such options would use a torch engine that is installed.
+
+    Args:
+        options: Option values of each job.
+        cpu: Whether jobs that are kept on the CPU count as well.
+    """
     from liveportrait.engines import ENGINES
 
     asked = {(str(one.get("engine", "auto")), str(one.get("device", "auto"))) for one in options}
-    heavy = {spec.name: spec for spec in ENGINES if spec.accelerator == "torch"}
-    wanted = [
-        spec
+    heavy = [spec for spec in ENGINES if spec.accelerator == "torch"]
+    return any(
+        engine in (spec.name, "auto") and (cpu or not device.startswith("cpu")) and not spec.missing()
         for engine, device in asked
-        for name, spec in heavy.items()
-        if engine in (name, "auto") and not device.startswith("cpu") and not spec.missing()
-    ]
-    if not wanted:
+        for spec in heavy
+    )
+
+
+def free_gpu_memory(options: Iterable[Mapping[str, Any]]) -> int | None:
+    """Free bytes of the graphics card that jobs with such options would use; None if they would use none."""
+    if not uses_torch(options, cpu=False):
         return None
     import torch
 
@@ -60,18 +102,21 @@ def free_gpu_memory(options: Iterable[Mapping[str, Any]]) -> int | None:
     return int(torch.cuda.mem_get_info()[0])
 
 
-def worker_count(options: Iterable[Mapping[str, Any]]) -> int:
-    """Workers for jobs with such options.
+def worker_count(options: Iterable[Mapping[str, Any]], sources: Iterable[Path] = ()) -> int:
+    """Workers for jobs with such options, at least one.
 
     Args:
         options: Option values of each job.
+        sources: Source of each job; the headers of some are read for what a worker will need.
     """
     jobs = list(options)
-    count = min(cores(), max(1, len(jobs)))
-    free = free_memory()
+    most = cores()
+    count = min(most, max(1, len(jobs)))
+    free = free_memory() if count > 1 else None
     if free is not None:
-        count = min(count, free // WORKER_BYTES)
+        need = worker_bytes(sources)
+        count = min(count, free // (max(need, HEAVY_BYTES) if uses_torch(jobs) else need))
     gpu = free_gpu_memory(jobs)
     if gpu is not None:
-        count = min(count, gpu // GPU_BYTES, cores() // 2)
+        count = min(count, gpu // GPU_BYTES, most // 2)
     return max(1, int(count))

@@ -1,0 +1,32 @@
+"""Sizes of pictures and clips as their headers declare them; no pixels are decoded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from app.errors import MediaError
+from app.media import container, files, images, pictures
+
+
+def declared_size(path: str | Path) -> tuple[int, int]:
+    """(width, height) in stored pixels of a picture, a clip, or the first picture of a sequence.
+
+    Args:
+        path: As for ``open_clip``.
+
+    Raises:
+        MediaError: The file is missing, no picture or clip, or larger than is read.
+        MissingError: A plug-in is needed, see ``read_image``.
+    """
+    path = files.check_input(pictures.members(Path(path))[0])
+    if images.is_image(path):
+        try:
+            with images._open(path) as image:
+                return image.size
+        except images.UnknownFormatError:
+            return images._tiff_size(path)
+    with container.open_input(path) as opened:
+        for stream in opened.streams.video:
+            container.check_size(opened, stream, path)
+            return int(stream.codec_context.width), int(stream.codec_context.height)
+    raise MediaError(f"{path} holds no video.", "Choose a picture or a clip.")

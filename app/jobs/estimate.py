@@ -81,12 +81,13 @@ def worker_bytes(sources: Iterable[Path], size: Callable[[Path], tuple[int, int]
         sources: Source of each job.
         size: Tells (width, height) of a file; by default what its header declares.
     """
-    if size is None:
-        from app.media.headers import declared_size as size
+    from app.media.headers import declared_size
+
+    measure = size or declared_size
     most = 0
     for source in islice(dict.fromkeys(sources), LOOKED_AT):
         try:
-            width, height = size(source)
+            width, height = measure(source)
         except (AppError, OSError, ValueError):
             continue
         most = max(most, width * height)

@@ -22,7 +22,8 @@ def declared_size(path: str | Path) -> tuple[int, int]:
     if images.is_image(path):
         try:
             with images._open(path) as image:
-                return image.size
+                width, height = image.size
+                return int(width), int(height)
         except images.UnknownFormatError:
             return images._tiff_size(path)
     with container.open_input(path) as opened:

@@ -11,6 +11,7 @@ from liveportrait.limits import check_nesting, first_fault, parse_json
 
 MOST_FILES: Final = 1_000_000  # of one result
 LONGEST: Final = 1 << 16  # characters of a text
+EMPTY: Final[dict[type, str]] = {dict: "{}", list: "[]"}
 HUGE: Final = 256 << 20  # bytes of a JSON column
 
 
@@ -96,6 +97,8 @@ def checked(row: sqlite3.Row) -> dict[str, Any]:
 
 
 def _json(values: dict[str, Any], column: str, kind: type) -> Any:
+    if values[column] == EMPTY[kind]:  # most are
+        return kind()
     try:
         found = parse_json(values[column], limit=HUGE, count=4 * MOST_FILES)
     except ValueError as error:
@@ -107,6 +110,8 @@ def _json(values: dict[str, Any], column: str, kind: type) -> Any:
 
 def _files(text: str) -> tuple[tuple[str, int, int], ...]:
     """Files of a result; their times have more digits than other numbers may."""
+    if text == EMPTY[list]:
+        return ()
     try:
         check_nesting(text, 2)
         found = json.loads(text)

@@ -189,7 +189,6 @@ class Inputs:
                 "Use loop, shortest, source or driving.",
             )
         self._check_names()
-        self._note_silence()
         reasons: list[str] = []
         warn = partial(self.note, warn=True)
         self.engine = interruptible(
@@ -198,6 +197,7 @@ class Inputs:
         )  # fmt: skip
         if self.template is not None:
             check_fits(self.template, job.driving, self.engine)
+            self._note_silence()
         self._check_others()
         self.tracker = interruptible(
             lambda _: self.parts.tracker(options), self._token, self.events.info, "Loading the face detector"

@@ -64,7 +64,7 @@ class StubTracker:
     def start(self, face: Face) -> None:
         pass
 
-    def detect(self, rgb: np.ndarray) -> list[Face]:
+    def detect(self, rgb: np.ndarray, limit: int | None = None, *, covered: bool = False) -> list[Face]:
         return [face_at(rgb.shape[1] / 2, rgb.shape[0] / 2)] if rgb.max() > 0 else []
 
     def track(self, rgb: np.ndarray) -> Face | None:

@@ -173,7 +173,7 @@ def test_another_driving_face_is_followed_at_once(make_session: Make, seen: Show
         def start(self, face: Face) -> None:
             self.followed = face
 
-        def detect(self, rgb: np.ndarray) -> list[Face]:
+        def detect(self, rgb: np.ndarray, limit: int | None = None, *, covered: bool = False) -> list[Face]:
             return [face_at(40, 100), face_at(160, 100)]
 
         def track(self, rgb: np.ndarray) -> Face | None:

@@ -139,8 +139,8 @@ def test_a_folder_that_is_no_package_does_no_harm(tmp_path: Path) -> None:
 
 def test_nothing_else_starts_python() -> None:
     """sys.executable stands where commands and hints are made; nothing forks, spawns or runs a shell."""
-    # one prints it, one starts a script of the lowest layer in isolated mode
-    allowed = {"liveportrait/packages.py", "app/environment.py", "models/probe.py"}
+    # two only print it, one starts a script of the lowest layer in isolated mode
+    allowed = {"liveportrait/packages.py", "app/environment.py", "models/installation.py", "models/probe.py"}
     assert '[sys.executable, "-I", str(_CHILD)' in (ROOT / "models" / "probe.py").read_text(encoding="utf-8")
     banned = ("multiprocessing", "ProcessPoolExecutor", "QProcess")
     for folder in ("app", "liveportrait", "models"):

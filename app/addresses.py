@@ -21,7 +21,7 @@ DRIVE: Final = re.compile(r"[/\\]*([A-Za-z])[:|](?=[/\\]|$)(.*)", re.DOTALL)
 ESCAPES: Final = re.compile(r"(?:%(?!0\d+d|1\d*d)[0-9A-Fa-f]{2})+")
 STANDARD: Final = "-"
 """What stands for standard input and standard output on the command line."""
-LONGEST_PART: Final = 255  # bytes of a name; what file systems allow
+LONGEST_PART: Final = 255  # bytes of a name on all common file systems (characters on Windows and macOS)
 LONGEST_PATH: Final = 4095
 SHOWN: Final = 200  # characters of an address that a sentence shows
 

@@ -18,7 +18,7 @@ from app.errors import AppError, UsageError
 from app.jobs import scratch
 from app.jobs.hashes import option_hash
 from app.jobs.reading import WAITING, Reader, is_dead
-from app.jobs.record import JobRecord, Progress, State, record_of, stored
+from app.jobs.record import JobRecord, Progress, State, record_from, record_of, stored
 from app.jobs.rows import checked
 from app.jobs.spec import Entry
 from app.jobs.target import Files, open_target
@@ -251,7 +251,8 @@ class Queue(Reader):
 
     def clear_damaged(self, ids: Iterable[int] | None = None) -> int:
         """Forget rows that are no jobs, all or those of some numbers; returns how many that are."""
-        gone = self.damaged().keys() & (self.damaged().keys() if ids is None else set(ids))
+        damaged = set(self.damaged())
+        gone = damaged if ids is None else damaged & set(ids)
         with self._change() as db:
             return sum(db.execute("DELETE FROM jobs WHERE id = ?", (number,)).rowcount for number in gone)
 
@@ -436,12 +437,12 @@ class Queue(Reader):
     def _repair(self, row: sqlite3.Row, blame: bool, reason: str) -> bool:
         """Bring one job in order; False if it had ended meanwhile."""
         try:
-            job = record_of(row)
+            values = checked(row)
         except ValueError as error:
             with self._change() as db:
                 self._give_up(db, row, str(error))
             return False
-        staged: Files = checked(row)["staged"]
+        job, staged = record_from(values), values["staged"]
         try:
             target = open_target(job.output, job.numbered)
             if staged and target.publish(tag(job), staged):

@@ -198,7 +198,11 @@ def record_of(row: sqlite3.Row) -> JobRecord:
     Raises:
         ValueError: The row holds what no job of ours does; the text is the rest of a sentence.
     """
-    values = checked(row)
+    return record_from(checked(row))
+
+
+def record_from(values: Mapping[str, Any]) -> JobRecord:
+    """The record of a row's checked values, see app.jobs.rows.checked."""
     return JobRecord(
         batch=restored(values["batch"]),
         source=Path(restored(values["source"])),

@@ -9,10 +9,9 @@ from collections.abc import Iterable
 from pathlib import Path, PurePath
 from typing import Final
 
-from app.addresses import address_error, as_typed
+from app.addresses import LONGEST_PART, address_error, as_typed
 from app.errors import MediaError, UsageError
 
-LONGEST: Final = 255  # bytes of a name on all common file systems (characters on Windows and macOS)
 DIGITS: Final = 9  # of the numbers of pictures
 PATTERN: Final = re.compile(r"%0?(\d*)d")
 # Names of devices on Windows, in any folder and with any ending
@@ -43,8 +42,8 @@ def check_name(path: Path, *, windows: bool | None = None) -> None:
     if "\0" in str(path):
         raise UsageError(f"{path}: a name can't hold the character NUL.", "Choose another name.")
     for part in path.parts:
-        if len(os.fsencode(part)) > LONGEST:
-            size = f"{len(os.fsencode(part))} bytes, at most {LONGEST}"
+        if len(os.fsencode(part)) > LONGEST_PART:
+            size = f"{len(os.fsencode(part))} bytes, at most {LONGEST_PART}"
             raise UsageError(f"{part[:60]}... is longer than file systems allow ({size}).", "Choose a shorter name.")
     check_pattern(path)
     if windows:

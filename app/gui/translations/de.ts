@@ -372,6 +372,10 @@
    <translation>Bild wählen</translation>
   </message>
   <message>
+   <source>Choose a picture or a clip.</source>
+   <translation>Wählen Sie ein Bild oder ein Video.</translation>
+  </message>
+  <message>
    <source>Choose a picture…</source>
    <translation>Bild wählen …</translation>
   </message>
@@ -1484,6 +1488,10 @@
    <translation>Zusatzpakete</translation>
   </message>
   <message>
+   <source>Ours is {0}; portrait-animate starts it too.</source>
+   <translation>Unseres ist {0}; portrait-animate startet es auch.</translation>
+  </message>
+  <message>
    <source>Output</source>
    <translation>Ausgabe</translation>
   </message>
@@ -1622,6 +1630,10 @@
   <message>
    <source>Put the animated square back into the full picture; off gives the bare crop.</source>
    <translation>Setzt das animierte Quadrat zurück ins ganze Bild; aus ergibt nur den Ausschnitt.</translation>
+  </message>
+  <message>
+   <source>Qt libraries</source>
+   <translation>Qt-Bibliotheken</translation>
   </message>
   <message>
    <source>Quality</source>
@@ -2576,6 +2588,10 @@
    <translation>Breite und Höhe des Ergebnisses, wie 1080x1920. Ohne Angabe hat das Ergebnis die Größe der Quelle.</translation>
   </message>
   <message>
+   <source>Window</source>
+   <translation>Fenster</translation>
+  </message>
+  <message>
    <source>Wink</source>
    <translation>Zwinkern</translation>
   </message>
@@ -2640,6 +2656,10 @@
    <translation>ein Clip ohne Bilder zeigt nichts</translation>
   </message>
   <message>
+   <source>a shell starts {0} for animate, which is another program</source>
+   <translation>eine Shell startet für animate {0}, ein anderes Programm</translation>
+  </message>
+  <message>
    <source>a table of names and values is expected</source>
    <translation>eine Tabelle aus Namen und Werten wird erwartet</translation>
   </message>
@@ -2650,6 +2670,10 @@
   <message>
    <source>all</source>
    <translation>alles</translation>
+  </message>
+  <message>
+   <source>all there</source>
+   <translation>alle vorhanden</translation>
   </message>
   <message>
    <source>alpha is {0}; ({1}, {2}) was promised</source>
@@ -2678,6 +2702,10 @@
   <message>
    <source>calm</source>
    <translation>ruhig</translation>
+  </message>
+  <message>
+   <source>can't be loaded: {0}</source>
+   <translation>nicht ladbar: {0}</translation>
   </message>
   <message>
    <source>change an option</source>
@@ -2894,6 +2922,10 @@
   <message>
    <source>none</source>
    <translation>keine</translation>
+  </message>
+  <message>
+   <source>none needed: QT_QPA_PLATFORM={0}</source>
+   <translation>keine nötig: QT_QPA_PLATFORM={0}</translation>
   </message>
   <message>
    <source>not here</source>
@@ -3526,6 +3558,10 @@
   <message>
    <source>{0}, {1} GB free</source>
    <translation>{0}, {1} GB frei</translation>
+  </message>
+  <message>
+   <source>{0}. Only the window needs them.</source>
+   <translation>{0}. Nur das Fenster braucht sie.</translation>
   </message>
   <message>
    <source>{0}. The next best engine is tried.</source>

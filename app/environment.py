@@ -10,7 +10,7 @@ from importlib import metadata
 from typing import Any, Final
 
 from app.errors import AppError, MissingError
-from models.installation import pip_command
+from models.installation import pip_command, requirements
 
 
 @dataclass(frozen=True)
@@ -132,11 +132,7 @@ def qt_install() -> str:
 
 def bounded(name: str) -> str:
     """A distribution with the versions that this program asks for, quoted for a shell."""
-    try:
-        wanted = metadata.requires("portrait-animate") or []
-    except metadata.PackageNotFoundError:  # run from a folder without being installed
-        return name
-    for text in wanted:
+    for text in requirements():
         requirement, _, marker = text.partition(";")
         found = re.match(r"[A-Za-z0-9._-]+", requirement.strip())
         if found is None or found.group(0).lower().replace("_", "-") != name.lower():

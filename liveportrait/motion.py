@@ -191,6 +191,12 @@ def slerp(first: npt.ArrayLike, second: npt.ArrayLike, weight: npt.ArrayLike) ->
     return (a @ part).astype(np.float32)
 
 
+def angle_between(first: npt.ArrayLike, second: npt.ArrayLike) -> float:
+    """Degrees that two rotation matrices (3, 3) are turned apart, 0 to 180."""
+    cosine = (np.trace(np.asarray(first) @ np.asarray(second).T) - 1) / 2
+    return float(np.degrees(np.arccos(np.clip(cosine, -1, 1))))
+
+
 def blend(first: Motion, second: Motion, weight: npt.ArrayLike) -> Motion:
     """Motion between two motions: rotations along the shortest turn, scale geometrically, the rest linearly.
 

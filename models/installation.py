@@ -25,17 +25,21 @@ def pip_command(verb: str = "install") -> str:
     return f"uv pip {verb} --python {python}"
 
 
+def requirements() -> list[str]:
+    """Requirements of the program as its metadata have them, those of extras too; empty where it is not installed."""
+    try:
+        return metadata.requires("portrait-animate") or []
+    except metadata.PackageNotFoundError:  # run from a folder without being installed
+        return []
+
+
 def requirements_of(extra: str) -> list[str]:
     """Requirements that an extra adds, with their bounds; empty where the program is not installed.
 
     Args:
         extra: Name of an extra of pyproject.toml.
     """
-    try:
-        wanted = metadata.requires("portrait-animate") or []
-    except metadata.PackageNotFoundError:  # run from a folder without being installed
-        return []
-    parts = [text.partition(";") for text in wanted]
+    parts = [text.partition(";") for text in requirements()]
     marker = re.compile(rf"""extra == ['"]{re.escape(extra)}['"]""")
     return [requirement.strip() for requirement, _, condition in parts if marker.search(condition)]
 

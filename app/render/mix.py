@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
-
 from app.render.motion import MotionSampler
 from app.render.track import MotionTrack
 from liveportrait.animator import FaceHold
-from liveportrait.motion import Motion, blend
+from liveportrait.motion import Motion, angle_between, blend
 from liveportrait.transfer import combine
 
 if TYPE_CHECKING:
@@ -87,8 +84,7 @@ class Course:
             return cls(track.duration, track.times[-1])
         if not closed or len(track) < 3:
             return cls(track.duration)
-        turned = track.motion(0).rotation[0].T @ track.motion(len(track) - 1).rotation[0]
-        angle = math.degrees(math.acos(max(-1.0, min(1.0, (float(np.trace(turned)) - 1) / 2))))
+        angle = angle_between(track.motion(0).rotation[0], track.motion(len(track) - 1).rotation[0])
         wanted = max(SHORTEST_EASE, min(LONGEST_EASE, angle / EASE_SPEED))
         return cls(track.duration, None, min(wanted, float(track.duration) / 2))
 

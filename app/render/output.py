@@ -7,7 +7,6 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -215,13 +214,6 @@ class Outputs:
 
 def fit(picture: Pixels, width: int, height: int) -> Pixels:
     """Scale a picture (H, W, 3) into (height, width, 3), its shape kept, the rest black."""
-    h, w = picture.shape[:2]
-    if (w, h) == (width, height):
-        return picture
-    scale = min(width / w, height / h)
-    size = max(1, min(width, round(w * scale))), max(1, min(height, round(h * scale)))
-    small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
-    canvas = np.zeros((height, width, 3), np.uint8)
-    x, y = (width - size[0]) // 2, (height - size[1]) // 2
-    canvas[y : y + size[1], x : x + size[0]] = small
-    return canvas
+    height_now, width_now = picture.shape[:2]
+    sizing = Sizing.fitted((width_now, height_now), (width, height), (0, 0, 0))
+    return sizing.apply(Patched(picture)).whole()

@@ -54,10 +54,16 @@ class Sizing:
                 return cls(native, native, colour)
             width, height = (_even(side * options.max_side / longest) for side in native)
             return cls((width, height), (width, height), colour)
-        choose = max if options.fit == "cover" else min
-        scale = choose(want / side for want, side in zip(wanted, native, strict=True))
+        return cls.fitted(native, wanted, colour, cover=options.fit == "cover")
+
+    @classmethod
+    def fitted(
+        cls, native: tuple[int, int], wanted: tuple[int, int], border: tuple[int, int, int], *, cover: bool = False
+    ) -> Sizing:
+        """The sizing of frames in a size of other proportions: with borders, or filled and cut."""
+        scale = (max if cover else min)(want / side for want, side in zip(wanted, native, strict=True))
         width, height = (max(1, round(side * scale)) for side in native)
-        return cls(wanted, (width, height), colour)
+        return cls(wanted, (width, height), border)
 
     def apply(self, picture: Patched) -> Patched:
         """A frame in the size of the result; the same object where nothing changes.

@@ -21,7 +21,7 @@ from liveportrait.engines.mesh.geometry import eye_opening, lip_gap, smoothstep
 from liveportrait.engines.mesh.layout import Layout, Pose, build_layout, compress_depth
 from liveportrait.engines.mesh.raster import rasterise
 from liveportrait.engines.mesh.regions import region_weights
-from liveportrait.motion import Array, DeltaSpace, Motion, keypoints
+from liveportrait.motion import Array, DeltaSpace, Motion, angle_between, keypoints
 from models.face import Face
 from models.matte import PersonMatte
 from models.topology import EYE_LEFT, EYE_RIGHT, POINTS
@@ -230,7 +230,7 @@ class MeshEngine(Engine):
         if f.stiff is not None:
             shape += f.stiff * (f.layout.canonical - shape)
         vertices = f.layout.place(shape, pose)
-        turn = _angle_between(pose, f.layout.pose)
+        turn = angle_between(pose.rotation, f.layout.pose.rotation)
         folds = turn > SMOOTH_TURN or lip_gap(shape) - f.mouth.gap > SMOOTH_GAP
         image, alpha, hair = self._warp(crop, f, vertices, turn, folds)
         bare = None if hair is None else image.copy()
@@ -324,12 +324,6 @@ def _with_room_above(box: Box, image: Image, matte: PersonMatte) -> Box:
         if (seen > 0.5).mean(1).max() < 0.04:
             return grown
     return box
-
-
-def _angle_between(a: Pose, b: Pose) -> float:
-    """Degrees that two poses are turned apart."""
-    cosine = (np.trace(a.rotation @ b.rotation.T) - 1) / 2
-    return float(np.degrees(np.arccos(np.clip(cosine, -1, 1))))
 
 
 def _stability() -> Float:

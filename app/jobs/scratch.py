@@ -53,7 +53,12 @@ def discard(worker: str) -> bool:
         status = os.lstat(folder)
         ours = stat.S_ISDIR(status.st_mode) and (not hasattr(os, "getuid") or status.st_uid == os.getuid())
         marker = folder / MARKER
-        if not ours or marker.is_symlink() or marker.read_text(encoding="ascii") != worker:
+        if not ours:
+            return False
+        if not os.path.lexists(marker):
+            os.rmdir(folder)  # goes only if it is empty: the worker died before it wrote the marker
+            return True
+        if marker.is_symlink() or marker.read_text(encoding="ascii") != worker:
             return False
     except (OSError, ValueError):
         return False

@@ -80,6 +80,7 @@ class Worker:
         chosen = self._settings
         with Queue(chosen.queue) as queue:
             queue.join(chosen.name, Path(chosen.folder), lane=chosen.lane or "")
+            scratch.settle_in(chosen.name)  # after joining: whoever finds this worker dead knows of the folder
             threading.Thread(target=self._listen, args=(commands,), daemon=True).start()
             threading.Thread(target=self._beat, daemon=True).start()
             cache = Path(chosen.cache) if chosen.cache else None
@@ -188,7 +189,6 @@ def main(text: str) -> int:
         signal.signal(kind, signal.SIG_IGN)  # whoever started the worker says when to stop
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # a library that prints must not disturb the lines
-    scratch.settle_in(settings.name)
     if settings.threads:
         import cv2
 

@@ -72,6 +72,16 @@ def test_only_a_folder_with_the_worker_s_marker_goes(queue: Queue, temporary: Pa
     assert not foreign.exists()
 
 
+def test_folder_of_a_worker_that_died_before_its_marker_goes_if_it_is_empty(temporary: Path) -> None:
+    folder = scratch.folder_of(NAME)
+    folder.mkdir()
+    (folder / "precious").touch()
+    assert not scratch.discard(NAME)
+    (folder / "precious").unlink()
+    assert scratch.discard(NAME)
+    assert not folder.exists()
+
+
 def test_link_in_place_of_the_folder_stays(queue: Queue, tmp_path: Path, temporary: Path) -> None:
     victim = tmp_path / "victim"
     victim.mkdir()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +28,7 @@ from liveportrait.engines.tensorrt_library import (
     targets_of,
     unavailable,
 )
+from models.installation import install_hint
 from models.registry import ModelError
 
 ADA = Card("NVIDIA GeForce RTX 4090", (8, 9), (13, 0))
@@ -126,8 +128,19 @@ def test_the_library_that_fits_the_card(card: Card | None, there: dict[str, str]
 @pytest.mark.parametrize(
     ("card", "name", "there", "words"),
     [
-        (ADA, "auto", {}, "tensorrt-rtx is not installed and tensorrt is not installed; .*animate.tensorrt-rtx"),
-        (HOPPER, "auto", {"tensorrt_rtx": "1.7"}, r"^tensorrt is not installed; .*portrait-animate\[tensorrt\]"),
+        (
+            ADA,
+            "auto",
+            {},
+            "^tensorrt-rtx is not installed and tensorrt is not installed[.] "
+            f"{re.escape(install_hint('tensorrt-rtx'))}",
+        ),
+        (
+            HOPPER,
+            "auto",
+            {"tensorrt_rtx": "1.7"},
+            f"^tensorrt is not installed[.] {re.escape(install_hint('tensorrt'))}",
+        ),
         (HOPPER, "tensorrt-rtx", {"tensorrt_rtx": "1.7"}, r"doesn't know cards such as NVIDIA H100 .* \(sm90\)"),
         (HOPPER, "auto", {"tensorrt": "10.13.3"}, "tensorrt 10.13.3 is too old"),
         (None, "tensorrt", {"tensorrt": "11.4"}, "compiles only where the card is"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from importlib import metadata
-from importlib.util import find_spec
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Final
 
@@ -20,9 +20,15 @@ def pip_command(verb: str = "install") -> str:
         verb: "install" or "uninstall"; the latter doesn't ask back.
     """
     python = f'"{sys.executable}"' if " " in sys.executable else sys.executable or "python"
-    if find_spec("pip") is not None:
+    if _pip_is_here():
         return f"{python} -m pip {verb}" + (" -y" if verb == "uninstall" else "")
     return f"uv pip {verb} --python {python}"
+
+
+def _pip_is_here() -> bool:
+    # Not importlib.util.find_spec: setuptools watches for pip being looked for, then no longer replaces distutils in
+    # this process, and what imports setuptools later (torch.compile) fails.
+    return PathFinder.find_spec("pip") is not None
 
 
 def requirements() -> list[str]:

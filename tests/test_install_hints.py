@@ -1,5 +1,6 @@
 """Hints that name a command work for the way in which the program was installed."""
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -19,7 +20,7 @@ def installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
         'safetensors<1,>=0.4.5; (sys_platform == "linux") and extra == "torch"', "ray; extra == 'torch-more'",
     ]  # fmt: skip
     monkeypatch.setattr(installation.metadata, "requires", lambda name: texts)
-    monkeypatch.setattr(installation, "find_spec", lambda name: object())
+    monkeypatch.setattr(installation, "_pip_is_here", lambda: True)
     monkeypatch.setattr(installation, "ROOT", tmp_path / "site-packages")
     monkeypatch.setattr(sys, "prefix", str(tmp_path))
     monkeypatch.setattr(sys, "executable", "/env/bin/python")
@@ -49,7 +50,7 @@ def test_pipx_injects(installed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("installed")
 def test_environment_of_uv_has_no_pip(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(installation, "find_spec", lambda name: None)
+    monkeypatch.setattr(installation, "_pip_is_here", lambda: False)
     assert installation.install_hint("torch") == f"Install it: uv pip install --python /env/bin/python {TORCH}"
 
 
@@ -65,3 +66,10 @@ def test_no_text_names_the_package_as_if_an_index_had_it() -> None:
         files += [*(ROOT / folder).rglob("*.py"), *(ROOT / folder).rglob("*.ts")]
     assert len(files) > 100
     assert [str(f) for f in files if "portrait-animate[" in f.read_text(encoding="utf-8")] == []
+
+
+def test_a_hint_leaves_setuptools_as_it_was() -> None:
+    """Looking for pip in the usual way would: torch.compile, which imports setuptools, failed after a hint."""
+    pytest.importorskip("setuptools", reason="setuptools is not installed")
+    code = "from models.installation import install_hint; install_hint('torch'); import setuptools"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=120)

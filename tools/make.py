@@ -21,6 +21,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 VENV = ROOT / ".venv"
 OLDEST = (3, 10)
+MOST_WORKERS = 4  # of pytest: each may hold all networks in memory, 1.5 GB
 SMOKE = "pytest.mark.smoke"
 SAMPLE = ("portrait.jpg", "driving.mp4")
 CACHES = (".mypy_cache", ".ruff_cache", ".pytest_cache", ".import_linter_cache", "build", "dist")
@@ -189,7 +190,8 @@ def next_steps() -> str:
 def test(arguments: "list[str]") -> None:
     """Run the tests and all other checks; with arguments, only pytest with these."""
     install("dev")
-    tests = {"pytest": [venv_program("python"), "-m", "pytest", *arguments]}
+    several = [] if arguments else ["-n", str(min(os.cpu_count() or 1, MOST_WORKERS)), "--dist", "worksteal"]
+    tests = {"pytest": [venv_program("python"), "-m", "pytest", *several, *arguments]}
     check_all(tests if arguments else {**tests, **linters()})
 
 

@@ -88,7 +88,7 @@ def short(tmp_path_factory: pytest.TempPathFactory, small_media: Path) -> Path:
 @pytest.fixture(scope="module")
 def longer(tmp_path_factory: pytest.TempPathFactory, small_media: Path) -> Path:
     """Long enough to do something meanwhile."""
-    return cut(small_media, tmp_path_factory.mktemp("longer") / "longer.mp4", 200)
+    return cut(small_media, tmp_path_factory.mktemp("longer") / "longer.mp4", 400)
 
 
 @pytest.fixture(scope="module")

@@ -62,9 +62,9 @@ def test_keys_play_and_step(qtbot: QtBot, window: MainWindow, clip_driver: Drive
     qtbot.waitUntil(window.transport.line.isVisible)
     window.activateWindow()
     qtbot.waitUntil(window.isActiveWindow)
+    qtbot.waitUntil(lambda: studio.playback.place.time > 0)
     qtbot.keyClick(window.preview, Qt.Key.Key_Space)
     assert studio.paused
-    qtbot.waitUntil(lambda: studio.playback.place.time > 0)
     rate = studio.playback.place.rate
     qtbot.keyClick(window.preview, Qt.Key.Key_Home)
     qtbot.waitUntil(lambda: studio.playback.place.time == 0)

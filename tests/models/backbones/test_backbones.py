@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 import models
 from models.backbones import create, get_architecture, list_architectures
 from models.backbones.ffnet_config import parse
+from models.installation import install_hint
 from models.registry import ModelError
 
 torch = pytest.importorskip("torch", reason="PyTorch (dev extra) is not installed")
@@ -213,7 +215,7 @@ def test_networks_of_timm():
     try:
         importlib.metadata.version("timm")
     except importlib.metadata.PackageNotFoundError:
-        with pytest.raises(ModelError, match=r"portrait-animate\[backbones\]"):
+        with pytest.raises(ModelError, match=re.escape(install_hint("backbones"))):
             create("backbone/resnetrs50")
         return
     for name in list_architectures("backbone/*"):

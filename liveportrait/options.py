@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 Region = Literal["all", "exp", "pose", "lip", "eyes", "lip,eyes", "pose,lip", "pose,eyes", "pose,lip,eyes"]
+MouthMotion = Literal["auto", "relative", "absolute"]
 DrivingOption = Literal["pose-friendly", "expression-friendly"]
 T = TypeVar("T")
 
@@ -90,6 +91,15 @@ class AnimationOptions:
         group="Motion",
         help="Frame that relative motion is measured from: auto (the most neutral one), first, or a frame number "
         "counted from 0.",
+    )
+    mouth: MouthMotion = option(
+        "auto",
+        title="Mouth motion",
+        group="Motion",
+        help="What relative motion does with the photo's own mouth: relative adds the driver's mouth motion to it, "
+        "absolute lets the driver's mouth take its place. auto does the latter where the photo's mouth is open, as in "
+        "a smile with teeth, so that the driver's smile is not added to it; the LivePortrait networks then add, as in "
+        "the official release.",
     )
     driving_option: DrivingOption = option(
         "pose-friendly",

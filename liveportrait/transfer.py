@@ -17,7 +17,7 @@ from liveportrait.engines.base import Engine, Portrait
 from liveportrait.expression import Expression, posed
 from liveportrait.motion import Array, Motion, blend, keypoints
 from liveportrait.official import hull_multiplier, official_transfer, official_values
-from liveportrait.options import AnimationOptions
+from liveportrait.options import AnimationOptions, MouthMotion
 from liveportrait.rules import (
     LIP_OPEN,
     TransferRules,
@@ -42,13 +42,26 @@ __all__ = [
 ]
 
 
-def _gains(engine: Engine, options: AnimationOptions) -> Array | None:
+def _gains(engine: Engine, options: AnimationOptions) -> Array | np.float32:
+    """(K, 3) factor of every expression value, or 1."""
     if options.eye_gain == options.lip_gain == 1:
-        return None
+        return np.float32(1)
     gain = np.ones((engine.keypoints, 3), np.float32)
     gain += engine.regions["eyes"] * np.float32(options.eye_gain - 1)
     gain += engine.regions["lip"] * np.float32(options.lip_gain - 1)
     return gain
+
+
+def _relative_change(
+    engine: Engine, portrait: Portrait, driving: Motion, reference: Motion, mouth: MouthMotion
+) -> tuple[Array, Array | None]:
+    """Change of the source's expression by the driver's (N, K, 3), and what its own mouth gives up for it (1, K, 3)."""
+    share = engine.mouth_share(portrait, mouth)
+    change = engine.fit_delta(portrait, driving.delta - reference.delta, driving, reference, share)
+    if share <= 0:
+        return change, None
+    taken_off = engine.fit_delta(portrait, np.zeros_like(reference.delta), reference, reference, share)
+    return change - taken_off, taken_off
 
 
 def _repeat(array: Array, count: int) -> Array:
@@ -85,7 +98,7 @@ def new_motion(
     posed = moves(options.region, "pose")
     stretch = driving.scale / (reference.scale if options.relative else source.scale)
     if options.relative:
-        change = engine.fit_delta(portrait, driving.delta - reference.delta, driving, reference)
+        change, taken_off = _relative_change(engine, portrait, driving, reference, options.mouth)
         back = reference.rotation.transpose(0, 2, 1)
         if engine.camera_turns:
             rotation = source.rotation @ back @ driving.rotation
@@ -96,21 +109,22 @@ def new_motion(
             shift = shift * (source.scale / reference.scale)
         translation = source.translation + shift
     else:
-        change = engine.fit_absolute(portrait, driving) - source.delta
+        change, taken_off = engine.fit_absolute(portrait, driving) - source.delta, None
         rotation, translation = driving.rotation, driving.translation
     gain = _gains(engine, options)
-    if gain is not None:
-        change = change * gain
     still = source if len(source) == n else source[np.zeros(n, np.int64)]
     moved = replace(
         still,
         rotation=np.asarray(rotation if posed else still.rotation, np.float32),
         translation=np.asarray(translation if posed else still.translation, np.float32),
         scale=np.asarray(still.scale * stretch**options.scale_motion if posed else still.scale, np.float32),
-        delta=np.asarray(source.delta + mask * change, np.float32),
     )
     if options.multiplier != 1:
         moved = blend(still, moved, options.multiplier)
+    change = np.float32(options.multiplier) * gain * change
+    if taken_off is not None:  # no more of it than there is
+        change = change + np.minimum(np.float32(options.multiplier) * gain, 1) * taken_off
+    moved = replace(moved, delta=np.asarray(source.delta + mask * change, np.float32))
     return replace(moved, eye_ratio=driving.eye_ratio, lip_ratio=driving.lip_ratio, extra=driving.extra)
 
 
@@ -202,7 +216,8 @@ def _normalised(
     lips = moves(options.region, "lip") and options.relative and not options.lip_retargeting
     lips = lips and portrait.covered != "lower"
     if options.normalize_lip and lips and float(source.lip_ratio[0, 0]) >= LIP_OPEN:
-        parts.append(engine.retarget_lips(portrait, np.zeros((1, 1), np.float32)))
+        own = np.float32(1 - engine.mouth_share(portrait, options.mouth))  # the rest has made way for the driver's
+        parts.append(own * engine.retarget_lips(portrait, np.zeros((1, 1), np.float32)))
     if options.source_eye_normalize and eye_target is not None and not options.eye_retargeting:
         parts.append(engine.retarget_eyes(portrait, np.full((1, 2), eye_target, np.float32)))
     if not parts:

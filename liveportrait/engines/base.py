@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from liveportrait.crop import Crop
 from liveportrait.motion import Array, DeltaSpace, Motion
+from liveportrait.options import MouthMotion
 from models.covered import Half
 from models.face import Face
 
@@ -143,7 +144,18 @@ class Engine(ABC):
             (B, S, S, 3 or 4) uint8, same channels as portrait.crop.
         """
 
-    def fit_delta(self, portrait: Portrait, change: Array, driving: Motion, reference: Motion) -> Array:
+    def mouth_share(self, portrait: Portrait, mouth: MouthMotion) -> float:
+        """Share 0..1 of the source's own mouth expression that gives way to the driver's in relative motion.
+
+        Args:
+            portrait: The source.
+            mouth: The option. "auto" leaves it to the engine; LivePortrait adds to the source's own (official rule).
+        """
+        return float(mouth == "absolute")
+
+    def fit_delta(
+        self, portrait: Portrait, change: Array, driving: Motion, reference: Motion, replaced: float = 0.0
+    ) -> Array:
         """Fit a relative expression change of the driver to the proportions of the source.
 
         Args:
@@ -151,11 +163,16 @@ class Engine(ABC):
             change: (N, K, 3) driving.delta - reference.delta.
             driving: N driving frames.
             reference: The neutral frame (N = 1).
+            replaced: Share 0..1 of the source's own mouth expression that gives way to the driver's (mouth_share).
 
         Returns:
-            (N, K, 3) change to add to the source's delta. LivePortrait: the same values (official rule).
+            (N, K, 3) change to add to the source's delta. LivePortrait: the same values (official rule), and those of
+            the driver himself on the lips as far as they are replaced.
         """
-        return change
+        if replaced <= 0:
+            return change
+        lips = np.float32(replaced) * np.asarray(self.regions["lip"], np.float32)
+        return np.asarray(change + lips * (driving.delta - portrait.motion.delta - change), np.float32)
 
     def fit_absolute(self, portrait: Portrait, driving: Motion) -> Array:
         """(N, K, 3) delta of the source under absolute motion. LivePortrait: the driver's own (official rule)."""

@@ -378,3 +378,27 @@ def test_fixed_openings_win_over_the_driver(engine, portrait, retargeting):
     np.testing.assert_allclose(asked["eyes"][:, 0], 0.1)
     np.testing.assert_allclose(asked["lips"][:, 0], 0.2)
     assert len(set(asked["eyes"][:, 1].tolist())) == len(driving)  # the other eye follows the driver
+
+
+def test_mouth_of_the_driver_takes_the_place_of_the_sources(portrait):
+    """Absolute mouth motion under relative motion: the driver's own values on the lips, all else as before."""
+    engine, driving = IdentityEngine(), _wild()
+    relative = new_motion(engine, portrait, driving, driving[0], PLAIN)
+    absolute = new_motion(engine, portrait, driving, driving[0], replace(PLAIN, mouth="absolute"))
+    np.testing.assert_allclose(absolute.delta[:, LIP], driving.delta[:, LIP], atol=1e-6)
+    np.testing.assert_allclose(absolute.delta[:, ~LIP], relative.delta[:, ~LIP], atol=1e-7)
+    np.testing.assert_array_equal(absolute.rotation, relative.rotation)
+    auto = new_motion(engine, portrait, driving, driving[0], replace(PLAIN, mouth="auto"))
+    np.testing.assert_array_equal(auto.delta, relative.delta)
+
+
+@pytest.mark.parametrize("change", [{"lip_gain": 2.0}, {"multiplier": 2.0}])
+def test_a_gain_takes_no_more_off_the_source_than_it_has(portrait, change):
+    engine, driving = IdentityEngine(), _wild()
+    once = new_motion(engine, portrait, driving, driving[0], replace(PLAIN, mouth="absolute"))
+    twice = new_motion(engine, portrait, driving, driving[0], replace(PLAIN, mouth="absolute", **change))
+    rest = driving.delta[0][LIP]
+    np.testing.assert_allclose(twice.delta[:, LIP] - rest, 2 * (once.delta[:, LIP] - rest), atol=1e-5)
+    none = dict.fromkeys(change, 0.0)
+    still = new_motion(engine, portrait, driving, driving[0], replace(PLAIN, mouth="absolute", **none))
+    np.testing.assert_allclose(still.delta[:, LIP], np.repeat(portrait.motion.delta[:, LIP], 6, 0), atol=1e-7)

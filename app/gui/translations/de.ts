@@ -1280,6 +1280,10 @@
    <translation>Mund</translation>
   </message>
   <message>
+   <source>Mouth motion</source>
+   <translation>Mundbewegung</translation>
+  </message>
+  <message>
    <source>Move or enlarge the square so that it holds a whole human face; this engine animates no other ones.</source>
    <translation>Das Quadrat verschieben oder vergrößern, bis es ein ganzes menschliches Gesicht enthält; andere animiert diese Engine nicht.</translation>
   </message>
@@ -2534,6 +2538,10 @@
   <message>
    <source>What lies in the shade stays as it is; at the soft border both are mixed.</source>
    <translation>Was im Schatten liegt, bleibt wie es ist; am weichen Rand wird beides gemischt.</translation>
+  </message>
+  <message>
+   <source>What relative motion does with the photo's own mouth: relative adds the driver's mouth motion to it, absolute lets the driver's mouth take its place. auto does the latter where the photo's mouth is open, as in a smile with teeth, so that the driver's smile is not added to it; the LivePortrait networks then add, as in the official release.</source>
+   <translation>Was relative Bewegung mit dem Mund des Fotos macht: relative fügt ihm die Mundbewegung des Antriebs hinzu, absolute ersetzt ihn durch den Mund des Antriebs. auto ersetzt ihn, wenn der Mund auf dem Foto offen ist, etwa bei einem Lächeln mit Zähnen, damit sich zwei Lächeln nicht addieren; die LivePortrait-Netze fügen dann hinzu, wie die offizielle Fassung.</translation>
   </message>
   <message>
    <source>What the engine gets</source>

@@ -22,6 +22,7 @@ from liveportrait.engines.mesh.layout import Layout, Pose, build_layout, compres
 from liveportrait.engines.mesh.raster import rasterise
 from liveportrait.engines.mesh.regions import region_weights
 from liveportrait.motion import Array, DeltaSpace, Motion, angle_between, keypoints
+from liveportrait.options import MouthMotion
 from models.face import Face
 from models.matte import PersonMatte
 from models.topology import EYE_LEFT, EYE_RIGHT, POINTS
@@ -169,12 +170,22 @@ class MeshEngine(Engine):
         )
 
     # ---- expression ------------------------------------------------------------------------------------------------
-    def fit_delta(self, portrait: Portrait, change: Array, driving: Motion, reference: Motion) -> Array:
+    def mouth_share(self, portrait: Portrait, mouth: MouthMotion) -> float:
+        """See Engine.mouth_share: of its own accord where the source's mouth is open."""
+        if mouth == "auto":
+            return fit.mouth_openness(face_model().mean.astype(np.float64) + portrait.motion.delta[0])
+        return super().mouth_share(portrait, mouth)
+
+    def fit_delta(
+        self, portrait: Portrait, change: Array, driving: Motion, reference: Motion, replaced: float = 0.0
+    ) -> Array:
         """See Engine.fit_delta: lids follow by opening, lips by gap, the mouth by its width."""
         mean = face_model().mean.astype(np.float64)
         source = mean + portrait.motion.delta[0]
         neutral = mean + reference.delta[0]
-        frames = [fit.fit_expression(source, neutral + change[i], neutral) - source for i in range(len(change))]
+        frames = [
+            fit.fit_expression(source, neutral + change[i], neutral, replaced) - source for i in range(len(change))
+        ]
         return np.asarray(frames, np.float32)
 
     def fit_absolute(self, portrait: Portrait, driving: Motion) -> Array:

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from liveportrait.engines.mesh.data import face_model
 from liveportrait.engines.mesh.eyes import corners_left_to_right, gaze_offset
-from liveportrait.engines.mesh.geometry import eye_opening
+from liveportrait.engines.mesh.geometry import eye_opening, lip_gap, smoothstep
 from models.topology import EYES, LIP_LOWER_INNER, LIP_UPPER_INNER, MOUTH_CORNERS, EyeIndices
 
 Float = npt.NDArray[np.float64]
@@ -15,6 +15,12 @@ Float = npt.NDArray[np.float64]
 SHUT = 0.035  # mean lid opening that the landmark model reports on a shut eye
 WIDEST = 1.35  # widening beyond this shows more of the eyeball than can be guessed
 DEPTH_SHARE = 0.7  # share of the expression's depth that is kept: landmark depth is noisy
+OPEN_MOUTH = (0.008, 0.03)  # mean lip gap in face widths: closed below the first, open above the other
+# Medians over 330 portraits, of those with closed lips and of those with open ones (face widths from the mean face,
+# which smiles), and the share of what differs from them that is the person's own.
+RESTING = {"open": -0.035, "wide": -0.05, "smile": -0.03}
+SMILING = {"open": 0.012, "wide": 0.017, "smile": 0.008}
+PERSONAL = 0.3
 _UPPER, _LOWER = np.array(LIP_UPPER_INNER[1:-1]), np.array(LIP_LOWER_INNER[1:-1])
 
 
@@ -49,33 +55,72 @@ def driver_opening(eye: EyeIndices, driver: Float, neutral: Float, source_openin
     return float(min(factor, WIDEST))
 
 
-def fit_expression(source: Float, driver: Float, neutral: Float) -> Float:
+def mouth_openness(shape: Float) -> float:
+    """Share 0..1 to which the mouth of a canonical shape is open, as in a laugh or a smile with teeth."""
+    return float(smoothstep(*OPEN_MOUTH, lip_gap(shape)))
+
+
+def mouth_expression(shape: Float) -> Float:
+    """(478, 3) what a canonical shape (478, 3) owes to its mouth being opened, widened or smiling.
+
+    Taken off, it leaves the person's mouth at rest. Eyes and brows are not touched; a gap that is left between the lips
+    is closed by the caller (``set_lip_gap``).
+    """
+    model = face_model()
+    out = np.zeros(shape.shape)
+    for name, amount in zip(*_coefficients(shape), strict=True):
+        if name in RESTING:
+            usual = SMILING[name] + (1 - PERSONAL) * (amount - SMILING[name])
+            out += (usual - RESTING[name]) * model.bases[name]
+    return np.asarray(out * (1 - model.eye_weight.max(0))[:, None])
+
+
+def resting_mouth(shape: Float) -> Float:
+    """(478, 3) canonical shape with its mouth at rest; lips that were closed already stay as they are."""
+    share = mouth_openness(shape)
+    if share <= 0:
+        return shape
+    out = shape - share * mouth_expression(shape)
+    set_lip_gap(out, (1 - share) * (shape[_LOWER, 1] - shape[_UPPER, 1]))
+    return out
+
+
+def fit_expression(source: Float, driver: Float, neutral: Float, replaced: float = 0.0) -> Float:
     """Canonical shape of the source with the driver's expression.
 
     Args:
         source: (478, 3) canonical source.
         driver: (478, 3) canonical driver frame.
         neutral: (478, 3) canonical neutral frame of the same driver.
+        replaced: Share 0..1 of the source's own mouth expression that gives way to the driver's.
 
     Returns:
-        (478, 3); equal to source when driver equals neutral.
+        (478, 3); equal to source when driver equals neutral and nothing is replaced.
     """
     model = face_model()
     change = driver - neutral
     change[:, 2] *= DEPTH_SHARE
-    ratio = np.clip(mouth_width(source) / max(mouth_width(neutral), 1e-6), 0.75, 1.3)
+    rest, driver_rest, held = source, neutral, 0.0
+    if replaced > 0:
+        rest = source - replaced * mouth_expression(source)
+        held = replaced * mouth_openness(neutral)  # so much of what the neutral frame's mouth shows is expression too
+        driver_rest = neutral - held * mouth_expression(neutral)
+        change += neutral - driver_rest
+    ratio = np.clip(mouth_width(rest) / max(mouth_width(driver_rest), 1e-6), 0.75, 1.3)
     change *= 1 + (ratio - 1) * model.mouth_weight[:, None]
-    out = source + change
+    out = rest + change
     for eye in EYES:
         rings = np.array(eye.upper_rings + eye.lower_rings)
         size = np.clip(eye_opening(source, eye) / max(eye_opening(neutral, eye), 0.05), 0.6, 1.2)
-        out[rings] = source[rings] + change[rings] * size
+        out[rings] = rest[rings] + change[rings] * size
         lower = np.array(eye.lower[1:-1])
-        out[lower] = source[lower] + change[lower] * size
+        out[lower] = rest[lower] + change[lower] * size
         set_opening(out, source, eye, driver_opening(eye, driver, neutral, eye_opening(source, eye)))
         out[eye.iris : eye.iris + 5] = source[eye.iris : eye.iris + 5] + _gaze_change(source, driver, neutral, eye)
     gap_change = (driver[_LOWER, 1] - driver[_UPPER, 1]) - (neutral[_LOWER, 1] - neutral[_UPPER, 1])
-    set_lip_gap(out, source[_LOWER, 1] - source[_UPPER, 1] + ratio * gap_change)
+    own = (1 - replaced) * (source[_LOWER, 1] - source[_UPPER, 1])
+    own = own + held * ratio * np.maximum(neutral[_LOWER, 1] - neutral[_UPPER, 1], 0)
+    set_lip_gap(out, own + ratio * gap_change)
     return out
 
 
@@ -95,12 +140,8 @@ def _gaze_change(source: Float, driver: Float, neutral: Float, eye: EyeIndices) 
     return np.array([axis[0] * shift[0] - axis[1] * shift[1], axis[1] * shift[0] + axis[0] * shift[1], 0.0])
 
 
-def expression_only(shape: Float) -> Float:
-    """(478, 3) part of a canonical shape that the expression bases explain, seen from the mean face.
-
-    Used where a single picture of a person must stand for an expression (absolute motion, driving photo): what the
-    bases don't explain is taken for the person's own features.
-    """
+def _coefficients(shape: Float) -> tuple[list[str], Float]:
+    """Names of the expression bases, and how much of each a canonical shape (478, 3) shows against the mean face."""
     model = face_model()
     names = list(model.bases)
     basis = np.stack([model.bases[n] for n in names]).astype(np.float64)
@@ -108,8 +149,18 @@ def expression_only(shape: Float) -> Float:
     flat = (basis * weight).reshape(len(names), -1)
     difference = ((shape - model.mean) * weight).reshape(-1)
     gram = flat @ flat.T
-    coefficients = np.linalg.solve(gram + 0.05 * np.diag(np.diag(gram)), flat @ difference)
-    out = np.tensordot(coefficients, basis, 1)
+    return names, np.linalg.solve(gram + 0.05 * np.diag(np.diag(gram)), flat @ difference)
+
+
+def expression_only(shape: Float) -> Float:
+    """(478, 3) part of a canonical shape that the expression bases explain, seen from the mean face.
+
+    Used where a single picture of a person must stand for an expression (absolute motion, driving photo): what the
+    bases don't explain is taken for the person's own features.
+    """
+    model = face_model()
+    names, coefficients = _coefficients(shape)
+    out = np.tensordot(coefficients, np.stack([model.bases[n] for n in names]).astype(np.float64), 1)
     for eye in EYES:  # lids by their opening against an average open eye
         mean = model.mean.astype(np.float64)
         wide = eye_opening(shape, eye) / eye_opening(mean, eye)

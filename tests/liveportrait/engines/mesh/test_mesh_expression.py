@@ -76,6 +76,54 @@ def test_lids_follow_the_gaze_up_and_down(stage):
     assert eye_opening(source + one, EYE_LEFT) < 0.8 * eye_opening(source, EYE_LEFT)
 
 
+def laughing(mean: np.ndarray, amount: float = 1.0) -> np.ndarray:
+    """A canonical shape with a broad smile that shows teeth."""
+    bases = face_model().bases
+    return mean + amount * (0.04 * bases["open"] + 0.05 * bases["wide"] + 0.03 * bases["smile"])
+
+
+def closed(mean: np.ndarray) -> np.ndarray:
+    """A canonical shape with its mouth at rest."""
+    bases = face_model().bases
+    out = mean + sum(amount * bases[name] for name, amount in fit.RESTING.items())
+    fit.set_lip_gap(out, np.zeros(9))
+    return out
+
+
+def test_closed_lips_are_left_to_relative_motion(mean):
+    assert fit.mouth_openness(closed(mean)) == 0
+    assert fit.mouth_openness(laughing(mean)) == 1
+    assert np.array_equal(fit.resting_mouth(closed(mean)), closed(mean))
+
+
+def test_a_laughing_photo_closes_its_mouth_with_the_driver(mean):
+    source, rest = laughing(mean), closed(mean)
+    out = fit.fit_expression(source, rest, rest, replaced=1)
+    assert lip_gap(out) < 0.002
+    assert fit.mouth_width(out) < 0.9 * fit.mouth_width(source)
+    for eye in EYES:  # only the mouth gives way
+        assert eye_opening(out, eye) == pytest.approx(eye_opening(source, eye), rel=0.02)
+    assert np.array_equal(fit.fit_expression(source, rest, rest), source)
+
+
+def test_two_smiles_do_not_add_up(mean):
+    """The driver's laugh on a laughing photo is one laugh, on a photo with closed lips the same."""
+    source, rest = laughing(mean), closed(mean)
+    out = fit.fit_expression(source, laughing(mean), rest, replaced=1)
+    assert lip_gap(out) == pytest.approx(lip_gap(source), rel=0.25)
+    assert fit.mouth_width(out) == pytest.approx(fit.mouth_width(source), rel=0.06)
+    added = fit.fit_expression(source, laughing(mean), rest)
+    assert lip_gap(added) > 1.6 * lip_gap(source)
+
+
+def test_a_driver_who_laughs_in_the_neutral_frame_laughs_on(mean):
+    driver = laughing(mean)
+    out = fit.fit_expression(driver, driver, driver, replaced=1)
+    assert np.abs(out - driver).max() < 1e-9
+    kept = fit.fit_expression(laughing(mean, 1.4), driver, driver, replaced=1)
+    assert lip_gap(kept) == pytest.approx(lip_gap(driver), rel=0.3)
+
+
 def test_driver_at_rest_leaves_the_source(mean):
     source = mean * [1.05, 0.97, 1]
     assert np.allclose(fit.fit_expression(source, mean.copy(), mean.copy()), source, atol=1e-9)

@@ -23,22 +23,29 @@ class ClipOptions:
     """Which part of the driving clip and of a source clip is used; times count from the clip's first frame."""
 
     start: str = option(
-        "", title="Driving start", group=GROUP, unit="s", advanced=True, help=f"Begin the driving clip there: {FORM}."
+        "",
+        title="Driving start",
+        group=GROUP,
+        unit="s",
+        advanced=True,
+        help=f"Where the part of the driving clip begins: {FORM}.",
     )
-    end: str = option("", title="Driving end", group=GROUP, unit="s", advanced=True, help="End the driving clip there.")
+    end: str = option(
+        "", title="Driving end", group=GROUP, unit="s", advanced=True, help="Where the part of the driving clip ends."
+    )
     duration: str = option(
         "",
         title="Driving duration",
         group=GROUP,
         unit="s",
         advanced=True,
-        help="Use this much of the driving clip, from its start on; instead of an end.",
+        help="Length of that part of the driving clip, instead of its end.",
     )
     source_start: str = option(
-        "", title="Source start", group=GROUP, unit="s", advanced=True, help="Begin a source clip there."
+        "", title="Source start", group=GROUP, unit="s", advanced=True, help="Where the part of a source clip begins."
     )
     source_end: str = option(
-        "", title="Source end", group=GROUP, unit="s", advanced=True, help="End a source clip there."
+        "", title="Source end", group=GROUP, unit="s", advanced=True, help="Where the part of a source clip ends."
     )
     source_duration: str = option(
         "",
@@ -46,7 +53,7 @@ class ClipOptions:
         group=GROUP,
         unit="s",
         advanced=True,
-        help="Use this much of a source clip, from its start on; instead of an end.",
+        help="Length of that part of a source clip, instead of its end.",
     )
 
     @property

@@ -25,7 +25,7 @@ class DriverOptions:
         "",
         title="Expression from",
         group=GROUP,
-        help="Take the expression, but for lips and eyes that have a driver of their own, from this clip or template.",
+        help="Take the expression from this clip or template, except for lips and eyes with a driver of their own.",
     )
     lips_from: str = option(
         "", title="Lips from", group=GROUP, help="Take the lips from this clip or template instead."
@@ -38,6 +38,6 @@ class DriverOptions:
         title="Driver for a face",
         group=GROUP,
         repeat=True,
-        help="Animate this face of the source with a clip or template of its own, as left=mum.mp4; the faces that "
+        help="Animate this face of the source with a clip or template of its own, such as left=mum.mp4; the faces that "
         "--face names follow the driving file. May be given several times; job files take a list.",
     )

@@ -28,9 +28,9 @@ class LiveOptions:
         "",
         title="Camera",
         group=CAMERA,
-        help="Who drives: a camera by number or name, or a part of that; or a video file that plays like a camera, a "
-        "photo, or a motion template. Without it the first ordinary camera: infrared and virtual ones only if there is "
-        "no other.",
+        help="What drives the portrait: a camera by number, name or part of its name; or a video file played like a "
+        "camera, a photo, or a motion template. By default the first ordinary camera; infrared and virtual ones only "
+        "if there is no other.",
     )
     camera_size: str = option(
         "640x480",
@@ -55,7 +55,7 @@ class LiveOptions:
         title="Compressed pictures",
         group=CAMERA,
         advanced=True,
-        help="Ask the camera for MJPG: most reach 30 frames/s only so.",
+        help="Ask the camera for MJPG, which most cameras need to reach 30 frames/s.",
     )
     mirror: bool = option(True, title="Mirror the camera", group=CAMERA, help="Swap left and right of a camera.")
     camera_turn: Turn = option(

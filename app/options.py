@@ -61,7 +61,7 @@ class InputOptions(ClipOptions, DriverOptions):
         "largest",
         title="Source face",
         group="Input",
-        help="Which face of the source comes alive: largest, left, right, centre, a number counted from 1 in order of "
+        help="Which face of the source is animated: largest, left, right, centre, a number counted from 1 in order of "
         "size, or x,y: the face at that pixel. Also all, or several joined by +, such as 1+2.",
     )
     driving_face: str = option(
@@ -77,7 +77,7 @@ class InputOptions(ClipOptions, DriverOptions):
         advanced=True,
         help="What finds faces: embedded, insightface (if you have put its models there), auto (insightface if they "
         "are there), detect/NAME, such as detect/osa_nano, or the path of an .onnx file from tools/train_detector.py. "
-        "Where it finds none, the embedded one is asked.",
+        "If it finds no face, the embedded one is tried.",
     )
     crop: str = option(
         "",
@@ -114,7 +114,7 @@ class InputOptions(ClipOptions, DriverOptions):
         group="Input",
         help="How long the result is when source and driving file are both videos: as the shortest of the two, as the "
         "source, as the driving file, or loop (as the longer one, the other repeats). Frames are paired by time. "
-        "With a photo, loop lets the end run into the beginning, for clips that play over and over, and pingpong plays "
+        "With a photo, loop leads the end back into the beginning, for clips that repeat, and pingpong plays "
         "the motion forward and then backward.",
     )
     fps: str = option(
@@ -122,8 +122,8 @@ class InputOptions(ClipOptions, DriverOptions):
         title="Frame rate",
         group="Input",
         unit="1/s",
-        help="Frame rate of the result, as 25, 29.97 or 30000/1001. Without it every frame keeps the time stamp that "
-        "it has in the input.",
+        help="Frame rate of the result, such as 25, 29.97 or 30000/1001. Without it every frame keeps the time stamp "
+        "that it has in the input.",
     )
 
 
@@ -140,14 +140,14 @@ class OutputOptions:
         "format: mp4, mkv, mov, webm, gif, png, jpg, webp. Default: {source}--{driving} in the current folder.",
     )
     overwrite: bool = option(
-        False, title="Overwrite", group="Output", help="Replace a file that is already there instead of refusing."
+        False, title="Overwrite", group="Output", help="Replace an existing file instead of refusing."
     )
     size: str = option(
         "",
         title="Size",
         group="Output",
         unit="px",
-        help="Width and height of the result, as 1080x1920. Without it the result has the size of the source.",
+        help="Width and height of the result, such as 1080x1920. Without it the result has the size of the source.",
     )
     fit: OutputFit = option(
         "contain",
@@ -164,7 +164,7 @@ class OutputOptions:
         minimum=0,
         maximum=16384,
         step=16,
-        help="Scale a larger result down until its longer side has this many pixels; 0 leaves its size.",
+        help="Scale a larger result down until its longer side has this many pixels; 0 keeps its size.",
     )
     side_by_side: bool = option(
         False,
@@ -200,7 +200,7 @@ class OutputOptions:
         title="Hardware encoder",
         group="Output",
         advanced=True,
-        help="Encode on the graphics card: auto takes its encoder if one works here, none does not.",
+        help="Encode on the graphics card: auto uses its encoder if one works here, none never does.",
     )
     background: str = option(
         "#ffffff",
@@ -250,7 +250,7 @@ class ProgramOptions:
         maximum=1024,
         step=1,
         advanced=True,
-        help="CPU threads for the engine; 0 leaves the choice to it.",
+        help="CPU threads for the engine; 0 lets it choose.",
     )
     max_crop: int = option(
         0,
@@ -262,7 +262,7 @@ class ProgramOptions:
         step=128,
         advanced=True,
         help="Largest side of the square that the engine animates in the source's own pixels; more is sharper on large "
-        "pictures and slower. 0 leaves the choice to the engine; LivePortrait networks have a fixed size.",
+        "pictures and slower. 0 lets the engine choose; LivePortrait networks have a fixed size.",
     )
     json_lines: bool = option(
         False,
@@ -271,7 +271,7 @@ class ProgramOptions:
         flag="--json",
         help="Print every event as one line of JSON on standard output.",
     )
-    quiet: bool = option(False, title="Quiet", group="Program", flag="-q --quiet", help="Print nothing but errors.")
+    quiet: bool = option(False, title="Quiet", group="Program", flag="-q --quiet", help="Print only errors.")
 
 
 @dataclass(frozen=True)

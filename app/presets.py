@@ -29,7 +29,7 @@ HEAD: Final = {"name": 200, "description": 2000, "preset": 1000}
 MIGRATIONS: Final[tuple[tuple[int, Callable[[dict[str, Any]], dict[str, Any]]], ...]] = ()
 
 BUILT_IN: Final[dict[str, tuple[str, dict[str, Any]]]] = {
-    "calm": ("Small, smooth motion for photos that should only come alive a little.",
+    "calm": ("Small, smooth motion for photos that should move only a little.",
              {"multiplier": 0.7, "smooth": 10.0}),
     "lively": ("Stronger expression.", {"multiplier": 1.2, "eye_gain": 1.1, "lip_gain": 1.15}),
     "expression": ("Expression only, the head keeps its pose.", {"region": "exp"}),

@@ -51,8 +51,8 @@ class Slider:
 
 def _declare() -> Iterator[Slider]:
     yield Slider("pitch", "Nod", "Turn the head up or down.", "Head", -15, 15, unit="deg", step=0.1)
-    yield Slider("yaw", "Turn", "Turn the head to a side.", "Head", -25, 25, unit="deg", step=0.1)
-    yield Slider("roll", "Tilt", "Tilt the head to a shoulder.", "Head", -15, 15, unit="deg", step=0.1)
+    yield Slider("yaw", "Turn", "Turn the head sideways.", "Head", -25, 25, unit="deg", step=0.1)
+    yield Slider("roll", "Tilt", "Tilt the head toward a shoulder.", "Head", -15, 15, unit="deg", step=0.1)
     yield Slider("move_x", "Move right", "Move the head to the right, in halves of the crop.", "Head", -0.19, 0.19)
     yield Slider("move_y", "Move up", "Move the head up, in halves of the crop.", "Head", -0.19, 0.19)
     yield Slider("zoom", "Size", "Size of the head.", "Head", 0.9, 1.2, 1.0)

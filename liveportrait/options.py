@@ -74,7 +74,7 @@ class AnimationOptions:
         group="Motion",
         several=True,
         help="Which part of the driving motion is used: all, exp (expression only), pose, lip or eyes; several are "
-        "joined by commas, as lip,eyes.",
+        "joined by commas, such as lip,eyes.",
     )
     multiplier: float = option(
         1.0,
@@ -105,15 +105,15 @@ class AnimationOptions:
         "pose-friendly",
         title="Absolute motion",
         group="Motion",
-        help="With --no-relative: pose-friendly copies pose and expression, expression-friendly adds the driver's way "
-        "from its neutral reference, scaled to the size of the source's face. Relative motion does that anyway.",
+        help="With --no-relative: pose-friendly copies pose and expression, expression-friendly adds the driver's "
+        "change from its neutral reference, scaled to the size of the source's face. Relative motion does that anyway.",
     )
     official: bool = option(
         False,
         title="Official rules",
         group="Motion",
         advanced=True,
-        help="Compute motion as the official LivePortrait release does, its quirks included; docs/differences.md "
+        help="Compute motion as the official LivePortrait release does, including its quirks; docs/differences.md "
         "lists them.",
     )
     smooth: float = option(
@@ -123,8 +123,8 @@ class AnimationOptions:
         minimum=0.0,
         maximum=100.0,
         step=0.1,
-        help="How much jitter is taken out of the driving motion, without delay and without touching blinks; 0 "
-        "switches it off, 0.3 is the official setting (with --official the default stands for it), 10 is very calm.",
+        help="How strongly jitter is removed from the driving motion, without delay and without affecting blinks; 0 "
+        "turns it off, 0.3 is the official setting (and the default with --official), 10 is very calm.",
     )
     scale_motion: float = option(
         0.0,
@@ -191,7 +191,7 @@ class AnimationOptions:
         minimum=1.5,
         maximum=4.0,
         step=0.05,
-        help="Side of the animated square over the size of the face.",
+        help="Side of the animated square, relative to the size of the face.",
     )
     crop_x: float = option(
         0.0,
@@ -212,7 +212,7 @@ class AnimationOptions:
         help="Shift of the crop downward, as a share of its side.",
     )
     crop_rotate: bool = option(
-        True, title="Level the crop", group="Crop", help="Rotate the crop so that the face stands upright in it."
+        True, title="Level the crop", group="Crop", help="Rotate the crop so that the face is upright in it."
     )
     paste_back: bool = option(
         True,
@@ -225,6 +225,7 @@ class AnimationOptions:
         title="Paste-back mask",
         group="Crop",
         help="Where the animated square is used: template (all of it, with a soft border), matte (around the person; "
-        "objects before the face stay in front where their colour gives them away), or a face parser, as parse/NAME or "
-        "the path of its ONNX file (hands and objects before the face stay in front, hair over eyes and mouth on top).",
+        "objects in front of the face stay there if their colour sets them apart), or a face parser, as parse/NAME or "
+        "the path of its ONNX file (hands and objects in front of the face stay there, hair stays over eyes and "
+        "mouth).",
     )

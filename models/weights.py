@@ -289,7 +289,7 @@ def import_model(model: str | ModelSpec, folder: Path, link: bool = False) -> li
 
     Args:
         model: The model or its name.
-        folder: Searched with all its subfolders.
+        folder: Folder to search, including its subfolders.
         link: Link to the files where they are instead of copying them; they must stay there.
 
     Returns:
@@ -335,7 +335,7 @@ def import_folder(folder: Path, link: bool = False) -> tuple[dict[str, list[Path
     """Take over every model that a folder holds, such as an official pretrained_weights tree.
 
     Args:
-        folder: Searched with all its subfolders.
+        folder: Folder to search, including its subfolders.
         link: See import_model.
 
     Returns:

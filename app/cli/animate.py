@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import portrait_animate
-from app.cli.flags import argument, command, make_app, metavar, option_flag, switch, text_flag
-from app.cli.help import option_sections, render_help
-from app.cli.main import VERBS
+from app.cli.flags import argument, command, make_app, option_flag, switch, text_flag
 from app.cli.output import choose_sink, close_pipe, complain, say, show_path, write
 from app.cli.streams import check_standard_output, read_standard_input
+from app.cli.verbs import VERBS
 from app.errors import ExitCode, UsageError
 from app.media.streams import STDOUT, shown
 from app.options import all_options
@@ -29,13 +28,18 @@ if TYPE_CHECKING:
 PANEL = "Files and settings"
 NOT_OPTIONS = ("source", "driving", "preset", "config", "print_config", "dry_run", "debug", "version")
 
-INTRO = "Bring the face in SOURCE to life with the motion of DRIVING."
+INTRO = "Animate the face in SOURCE with the motion of DRIVING."
 ARGUMENTS = (
-    ("source", "SOURCE", "Photo or video whose face comes alive; also a folder of numbered pictures."),
+    ("source", "SOURCE", "Photo or video of the face to animate; also a folder of numbered pictures."),
     ("driving", "DRIVING", "Video, photo, GIF, folder of pictures or motion template to take the motion from."),
 )
 EXTRA_FLAGS = (
-    ("preset", ["--preset"], "NAME", "Start from a preset: {presets}, one of your own, or a TOML or JSON file."),
+    (
+        "preset",
+        ["--preset"],
+        "NAME",
+        f"Start from a preset: {', '.join(BUILT_IN)}, one of your own, or a TOML or JSON file.",
+    ),
     ("config", ["--config"], "FILE", "Read options from a TOML or JSON file; flags win over it."),
     ("print_config", ["--print-config"], "", "Print each option and where its value comes from, and stop."),
     ("dry_run", ["--dry-run"], "", "Check everything, say what would be done, and stop."),
@@ -44,27 +48,6 @@ EXTRA_FLAGS = (
 )
 
 app = make_app(INTRO)
-
-
-def help_text() -> str:
-    """What `animate --help` prints."""
-    presets = ", ".join(BUILT_IN)
-    extra = [
-        (", ".join(flags) + (f" {value}" if value else ""), text.format(presets=presets))
-        for _, flags, value, text in EXTRA_FLAGS
-    ]
-    sections = [
-        ("Arguments", [(name, text) for _, name, text in ARGUMENTS]),
-        *option_sections({info.name: metavar(info) for info in all_options()}),
-        (PANEL, [*extra, ("-h, --help", "Show this text, and stop.")]),
-        ("Other commands", [(f"animate {verb}", text) for verb, (_, text) in VERBS.items()]),
-    ]
-    ending = (
-        "A file that is named like a command is written ./NAME, one that begins with a dash ./-NAME.\n"
-        "Exit codes: 0 done, 1 error, 2 wrong usage, 3 no face found, 4 stopped, 5 input broke off and the rest was "
-        "rendered, 6 a model or package is missing."
-    )
-    return render_help("animate [OPTIONS] SOURCE DRIVING", INTRO, sections, ending)
 
 
 def animate(values: Mapping[str, Any]) -> int:

@@ -33,7 +33,7 @@ OWN = (
 )  # fmt: skip
 
 app = make_app(
-    "Animate many pairs of files. What was interrupted goes on where it stood; what is done is not done again."
+    "Animate many pairs of files. An interrupted batch continues where it stopped; finished jobs are not repeated."
 )
 
 
@@ -277,7 +277,7 @@ def _many(name: str, flags: Sequence[str], metavar: str, text: str) -> inspect.P
 
 def queue_flag() -> inspect.Parameter:
     """The flag that names the queue's file."""
-    text = "SQLite file of the queue; $PORTRAIT_ANIMATE_QUEUE, or the user's own by default."
+    text = "SQLite file of the queue; by default $PORTRAIT_ANIMATE_QUEUE, or the user's own."
     return text_flag("queue", ["--queue"], "FILE", text, PANEL)
 
 
@@ -287,13 +287,18 @@ def _parameters() -> list[inspect.Parameter]:
         optional_argument("jobs", "JOBS", "Job file: TOML, YAML, JSON or CSV."),
         _many("sources", ["--sources"], "GLOB", "Source files; may be repeated."),
         _many("drivings", ["--drivings"], "GLOB", "Driving files; may be repeated."),
-        switch("pairs", ["--pairs"], "First source with first driving file and so on, not each with each.", PANEL),
-        switch("resume", ["--resume"], "Go on with whatever is queued.", PANEL),
+        switch(
+            "pairs",
+            ["--pairs"],
+            "Pair the first source with the first driving file and so on, instead of each with each.",
+            PANEL,
+        ),
+        switch("resume", ["--resume"], "Continue with whatever is queued.", PANEL),
         queue_flag(),
         text_flag("workers", ["--workers"], "N", "Worker processes; chosen by cores and memory by default.", PANEL),
-        switch("keep_going", ["--keep-going"], "Go on when a job fails; this is the default.", PANEL),
+        switch("keep_going", ["--keep-going"], "Continue when a job fails; this is the default.", PANEL),
         switch("fail_fast", ["--fail-fast"], "Stop when a job fails.", PANEL),
-        text_flag("cache", ["--cache"], "FOLDER", "Folder of motion that was read from driving clips.", PANEL),
+        text_flag("cache", ["--cache"], "FOLDER", "Folder for the motion read from driving clips.", PANEL),
         text_flag("cluster", ["--cluster"], "ADDRESS", "Run on a Ray cluster: auto, local, or its address.", PANEL),
         text_flag("cluster_cpus", ["--cluster-cpus"], "N", "Cores that Ray gives to each worker.", PANEL),
         text_flag("cluster_gpus", ["--cluster-gpus"], "SHARE", "Graphics cards for each worker, such as 0.25.", PANEL),

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 MARKS = {"ok": "ok", "info": "  ", "warning": "!!", "missing": "--"}
 
-app = make_app("Show what is installed, which engines can run, and what is in the way.")
+app = make_app("Show what is installed, which engines can run, and what is missing.")
 
 
 def doctor(values: Mapping[str, Any]) -> int:

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from app.render.edit import Lips
 
 OPENINGS: Final = {
-    "eyes": "Bring both eyes to this opening: 0 shut, about 0.35 open.",
+    "eyes": "Set both eyes to this opening: 0 is shut, about 0.35 is open.",
     "left_eye": "The same for the eye on the left of the picture.",
     "right_eye": "The same for the eye on the right of the picture.",
-    "lips": "Bring the lips to this opening: 0 shut.",
+    "lips": "Set the lips to this opening: 0 is shut.",
 }
 USED: Final = (
     "face", "crop", "points", "expression", "sliders", "source_start", "source_end", "source_duration", "fps",
@@ -39,11 +39,11 @@ HELP: Final = {
 OFFICIAL_SCALE: Final = 2.5  # side of the square over the face in the official editor
 DEBUG: Final = switch("debug", ["--debug"], "Show the traceback of an error.", "Program")
 
-app = make_app("Pose the face in SOURCE by sliders: a photo, or every frame of a clip.")
+app = make_app("Pose the face in SOURCE with sliders: a photo, or every frame of a clip.")
 
 
 def edit(values: Mapping[str, Any]) -> int:
-    """Pose the face in SOURCE by sliders; what you don't name rests. Saved expressions come from --expression."""
+    """Pose the face in SOURCE with sliders; those you don't name stay at rest. --expression adds a saved expression."""
     expression = _expression(values)
     if values["official"] and values["crop_scale"] is None:
         values = {**values, "crop_scale": OFFICIAL_SCALE}

@@ -38,9 +38,9 @@ TITLES = {
 
 
 def build(values: Mapping[str, Any]) -> int:
-    """Compile what isn't compiled yet, in a process of its own; Ctrl-C stops it and leaves no half file.
+    """Compile what isn't compiled yet, in a separate process; Ctrl-C stops it and leaves no incomplete file.
 
-    TensorRT-RTX compiles without a card; TensorRT does where the card is.
+    TensorRT-RTX compiles without a card; TensorRT needs the card that it compiles for.
     """
     from liveportrait.engines.tensorrt import build_engines
     from models.registry import ModelError
@@ -76,7 +76,7 @@ def build(values: Mapping[str, Any]) -> int:
 
 
 def list_(values: Mapping[str, Any]) -> int:
-    """Show every compiled network: whether it can be used, what it was compiled by and for; 1 if one is damaged."""
+    """Show every compiled network: its state, its compiler and its target; exit code 1 if one is damaged."""
     entries = _matching(values["pattern"])
     states = [state_of(entry) for entry in entries]
     for entry, state in zip(entries, states, strict=True):
@@ -237,7 +237,7 @@ command(
                "sm80, sm86, sm89, sm120 or sm121; portable by default.", "Engine"),
      text_flag("device", ["--device"], "NAME", "The card: cuda or cuda:N.", "Engine"),
      switch("animals", ["--animals"], "The weights for animals.", "Engine"),
-     switch("again", ["--again"], "Compile also what is compiled already.", "Engine"),
+     switch("again", ["--again"], "Compile again what is already compiled.", "Engine"),
      switch("quiet", ["-q", "--quiet"], "Print only warnings and errors.", "Output"), AS_JSON, DEBUG],
     build, name="build", help=build.__doc__,
 )  # fmt: skip
@@ -246,6 +246,6 @@ command(
     app,
     [WHICH,
      switch("outdated", ["--outdated"], "Only what is damaged or was compiled by another version.", "Engine"),
-     switch("onnx", ["--onnx"], "Also the ONNX files that they are compiled from.", "Engine"), DEBUG],
+     switch("onnx", ["--onnx"], "Also remove the ONNX files they are compiled from.", "Engine"), DEBUG],
     clear, name="clear", help=clear.__doc__,
 )  # fmt: skip

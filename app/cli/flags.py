@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any, Optional
 
 import typer
+import typer.core
 
 import portrait_animate
 from app.addresses import STANDARD, local_name
@@ -48,13 +49,30 @@ PLACEHOLDERS = {
 FILES = ("SOURCE", "DRIVING", "PHOTO", "VIDEO", "JOBS", "GLOB", "FILE", "[FILE]...", "FOLDER")  # what names files
 
 
+class Command(typer.core.TyperCommand):
+    """A command whose help has the layout of app.cli.help, also where typer prints it by itself (-qh)."""
+
+    def get_help(self, ctx: Any) -> str:
+        """The help text."""
+        from app.cli.help import text_of
+
+        return text_of(self, str(ctx.command_path)).rstrip()
+
+
+class Group(typer.core.TyperGroup):
+    """The same for a command with sub-commands."""
+
+    get_help = Command.get_help
+
+
 def make_app(help_text: str) -> typer.Typer:
     """A typer application that leaves errors to app.cli.main."""
     return typer.Typer(
+        cls=Group,
         help=help_text,
         add_completion=False,
         pretty_exceptions_enable=False,
-        rich_markup_mode="rich",
+        rich_markup_mode=None,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
 
@@ -156,7 +174,7 @@ def command(
 
     run.__signature__ = inspect.Signature(list(parameters))  # type: ignore[attr-defined]
     run.__annotations__ = {p.name: p.annotation for p in parameters}
-    app.command(**how)(run)
+    app.command(**{"cls": Command, "help": app.info.help, **how})(run)
 
 
 def metavar(option: OptionInfo) -> str:

@@ -80,7 +80,7 @@ def _one_of(flag: str, text: str | None, known: tuple[str, ...]) -> str:
 def _files() -> Any:
     import inspect
 
-    info = typer.Argument(None, metavar="[FILE]...", help="Portraits, and drivers among them.", show_default=False)
+    info = typer.Argument(None, metavar="[FILE]...", help="Portraits and drivers to open.", show_default=False)
     return inspect.Parameter("files", inspect.Parameter.POSITIONAL_OR_KEYWORD, default=info, annotation=list[str])
 
 

@@ -1,15 +1,87 @@
-"""The help text of the default verb: options under their headings, as wide as the terminal."""
+"""The help texts of all commands in one layout, as wide as the terminal, and `animate help`."""
 
 from __future__ import annotations
 
+import inspect
+import re
 import shutil
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, Optional
 
-from app.cli.output import own_name
-from app.options import OptionInfo, all_options, show_value
+import typer
+
+from app.cli.flags import command, make_app, switch
+from app.cli.output import PROGRAM, own_name, say
+from app.cli.verbs import VERBS, Found, find_command
+from app.errors import ExitCode, UsageError
 
 Entry = tuple[str, str]  # left column, text
+
+NARROWEST, WIDEST = 40, 110  # characters of a line
+COLUMN: Final = 30  # where the texts begin
+UNDER: Final = 6  # where they begin on a narrow terminal: each under its flag
+ROOM: Final = 72  # from this width on both columns have room side by side
+OPTIONS: Final = "Options"
+HELP: Final = ("-h, --help", "Show this text and exit.")
+ENDING: Final = (
+    "A file with the name of a command is written ./NAME; one whose name begins with a dash, ./-NAME.\n"
+    "Exit codes: 0 done, 1 error, 2 wrong usage, 3 no face found, 4 stopped, 5 an input breaks off and the part before "
+    "that was rendered, 6 a model or package is missing."
+)
+
+app = make_app("Show the help of a command.")
+
+
+def help_verb(values: Mapping[str, Any]) -> int:
+    """Show the help of COMMAND, as COMMAND --help does, or that of the program."""
+    say(command_help(find_exactly(values["words"] or [])))
+    return int(ExitCode.OK)
+
+
+def find_exactly(words: Sequence[str]) -> Found:
+    """Find the command with this name.
+
+    Raises:
+        UsageError: There is none.
+    """
+    from difflib import get_close_matches
+
+    found = find_command(words)
+    if not found.rest:
+        return found
+    known = found.commands or ({} if words[0] in VERBS else VERBS)
+    near = get_close_matches(found.rest[0].lower(), known, 1)
+    hint = f"Did you mean {PROGRAM} help {' '.join([*words[: -len(found.rest)], near[0]])}?" if near else ""
+    raise UsageError(f"There is no command {' '.join(words)!r}.", hint or f"See {found.name} --help.")
+
+
+def command_help(found: Found) -> str:
+    """What a command prints for --help."""
+    return text_of(found.command, found.name)
+
+
+def text_of(command: Any, name: str) -> str:
+    """Lay out the help of a command.
+
+    Args:
+        command: The command or group as typer has made it.
+        name: What it is called by, as "animate jobs list".
+    """
+    usage, ending = name, ""
+    sections = _sections(command)
+    if subs := getattr(command, "commands", None):
+        usage += " COMMAND [OPTIONS]"
+        sections["Commands"] = [(word, _first_sentence(sub.help)) for word, sub in subs.items()]
+        ending = f"{name} COMMAND --help shows the options of one."
+    else:
+        usage += "".join([" [OPTIONS]", *(f" {_usage(one)}" for one in command.params if _is_argument(one))])
+    headings = [heading for heading in sections if heading not in ("Arguments", "Commands")] or [OPTIONS]
+    sections.setdefault(headings[-1], []).append(HELP)
+    if name == PROGRAM:
+        sections["Other commands"] = [(f"{PROGRAM} {verb}", text) for verb, (_, text) in VERBS.items()]
+        ending = ENDING
+    return render_help(usage, command.help or "", sections.items(), ending)
 
 
 def render_help(usage: str, intro: str, sections: Iterable[tuple[str, Sequence[Entry]]], ending: str) -> str:
@@ -17,12 +89,14 @@ def render_help(usage: str, intro: str, sections: Iterable[tuple[str, Sequence[E
 
     Args:
         usage: Usage line.
-        intro: First paragraph.
+        intro: First paragraphs, separated by empty lines.
         sections: (heading, entries).
         ending: Last paragraphs, separated by line breaks.
     """
-    width = max(60, min(shutil.get_terminal_size().columns, 110))
-    lines = [f"Usage: {usage}", "", *textwrap.wrap(intro, width)]
+    width = max(NARROWEST, min(shutil.get_terminal_size().columns, WIDEST))
+    lines = textwrap.wrap(f"Usage: {usage}", width, subsequent_indent=" " * 7, break_on_hyphens=False)
+    for paragraph in filter(None, re.split(r"\n\s*\n", inspect.cleandoc(intro))):
+        lines += ["", *textwrap.wrap(paragraph, width, break_on_hyphens=False)]
     for heading, entries in sections:
         lines += ["", f"{heading}:"]
         for left, text in entries:
@@ -32,27 +106,72 @@ def render_help(usage: str, intro: str, sections: Iterable[tuple[str, Sequence[E
     return own_name("\n".join(lines)) + "\n"
 
 
-def _entry(left: str, text: str, width: int, column: int = 30) -> list[str]:
-    body = textwrap.wrap(text, width - column, break_on_hyphens=False)
-    head = f"  {left}"
-    if len(head) > column - 2:
-        return [head, *(" " * column + line for line in body)]
-    return [head.ljust(column) + body[0], *(" " * column + line for line in body[1:])]
+def _entry(left: str, text: str, width: int) -> list[str]:
+    column = COLUMN if width >= ROOM else UNDER
+    body = [" " * column + line for line in textwrap.wrap(text, width - column, break_on_hyphens=False)]
+    *others, last = _broken(f"  {left}", width)
+    if others or not body or len(last) > column - 2:
+        return [*others, last, *body]
+    return [last.ljust(column) + body[0].lstrip(), *body[1:]]
 
 
-def option_entry(info: OptionInfo, metavar: str) -> Entry:
-    """Help entry of a declared option."""
-    flags = ", ".join(info.flags)
-    if info.kind is bool:
-        flags += f", --no-{info.flags[-1][2:]}" if info.default else ""
-        return flags, info.help + (" [on]" if info.default else "")
-    default = f" [{show_value(info.default)}]" if info.default != "" else ""
-    return f"{flags} {metavar}", info.help + default
+def _broken(text: str, width: int) -> list[str]:
+    """Flags with their placeholder in lines: the words of a choice are kept whole."""
+    lines = [""]
+    for piece in re.split(r"(?<=[|,])", text):
+        if lines[-1] and len(lines[-1]) + len(piece) > width:
+            lines.append(" " * UNDER)
+        lines[-1] += piece
+    return lines
 
 
-def option_sections(metavar_of: dict[str, str]) -> list[tuple[str, list[Entry]]]:
-    """All declared options under their group headings."""
-    groups: dict[str, list[Entry]] = {}
-    for info in all_options():
-        groups.setdefault(info.group, []).append(option_entry(info, metavar_of[info.name]))
-    return list(groups.items())
+def _sections(command: Any) -> dict[str, list[Entry]]:
+    """Arguments and flags of a command under their headings."""
+    sections: dict[str, list[Entry]] = {}
+    for one in command.params:
+        if getattr(one, "hidden", False):
+            continue
+        if _is_argument(one):
+            sections.setdefault("Arguments", []).append((str(one.metavar), str(one.help or "")))
+        else:
+            sections.setdefault(one.rich_help_panel or OPTIONS, []).append(_option(one))
+    return sections
+
+
+def _option(one: Any) -> Entry:
+    """Help entry of a flag: its forms with a placeholder, and its text with the default."""
+    flags, default = list(one.opts), one.show_default if isinstance(one.show_default, str) else ""
+    if not one.is_flag:
+        text = str(one.help or "")
+        return f"{', '.join(flags)} {one.metavar or 'TEXT'}", f"{text} [{default}]" if default else text
+    on = default == "yes"  # the form that switches it off is of use to nobody else
+    return ", ".join([*flags, *(one.secondary_opts if on else ())]), f"{one.help or ''}{' [on]' if on else ''}"
+
+
+def _is_argument(one: Any) -> bool:
+    return bool(one.param_type_name == "argument")
+
+
+def _usage(one: Any) -> str:
+    word = str(one.metavar)
+    return word if one.required or word.startswith("[") else f"[{word}]"
+
+
+def _first_sentence(text: str | None) -> str:
+    """The first sentence of a help text: what a list of commands has room for."""
+    return inspect.cleandoc(text or "").split("\n\n")[0].replace("\n", " ")
+
+
+def _parameters() -> list[inspect.Parameter]:
+    text = "Name of a command, and of its sub-command, such as jobs list."
+    info = typer.Argument(None, metavar="[COMMAND]...", help=text, show_default=False)
+    words = inspect.Parameter(
+        "words",
+        inspect.Parameter.POSITIONAL_OR_KEYWORD,
+        default=info,
+        annotation=Optional[list[str]],  # noqa: UP045
+    )
+    return [words, switch("debug", ["--debug"], "Show the traceback of an error.", OPTIONS)]
+
+
+command(app, _parameters(), help_verb, armed=True, help=help_verb.__doc__)

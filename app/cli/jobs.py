@@ -22,7 +22,7 @@ from app.errors import ExitCode, UsageError, not_one_of
 if TYPE_CHECKING:
     from app.jobs import JobRecord, Queue
 
-app = make_app("Look at the queue of `animate batch` and of the window, and change it.")
+app = make_app("Show and change the queue of `animate batch` and the window.")
 COLUMNS = ("id", "state", "attempts", "seconds", "frames", "source", "driving", "output", "error")
 MOST_TOLD = 20  # damaged jobs that are named
 MOST = 100_000  # jobs that a range of numbers may hold
@@ -63,7 +63,7 @@ def retry(values: Mapping[str, Any]) -> int:
 
 
 def pause(values: Mapping[str, Any]) -> int:
-    """Hold queued jobs back until `animate jobs resume`; running ones go on."""
+    """Hold back queued jobs until `animate jobs resume`; running ones continue."""
     return _change(values, "pause", "paused", ("queued",))
 
 
@@ -73,12 +73,12 @@ def resume(values: Mapping[str, Any]) -> int:
 
 
 def cancel(values: Mapping[str, Any]) -> int:
-    """Cancel jobs, whether they wait or run."""
+    """Cancel waiting or running jobs."""
     return _change(values, "cancel", "cancelled", ("queued", "paused", "running"))
 
 
 def clear(values: Mapping[str, Any]) -> int:
-    """Forget jobs that ended; the files that they wrote stay."""
+    """Forget jobs that have ended; the files they wrote stay."""
     if values["cache"]:
         from app.jobs.cache import MotionCache
 
@@ -89,7 +89,7 @@ def clear(values: Mapping[str, Any]) -> int:
 
 
 def report(values: Mapping[str, Any]) -> int:
-    """Sum up a batch: how many jobs ended how, how long they took, and what failed and why."""
+    """Summarise a batch: how many jobs ended in which state, how long they took, and what failed and why."""
     with _queue(values) as queue:
         chosen = _chosen(queue, values)
         _complain_of_damage(queue)
@@ -248,8 +248,8 @@ FORM = [
     switch("as_json", ["--json"], "The same as --format json.", "Output"),
 ]
 DEBUG = switch("debug", ["--debug"], "Show the traceback of an error.", "Output")
-ALL = switch("all", ["--all"], "All jobs that it makes sense for.", PANEL)
-CACHE = switch("cache", ["--cache"], "Also remove the motion kept of driving clips.", PANEL)
+ALL = switch("all", ["--all"], "All jobs that this applies to.", PANEL)
+CACHE = switch("cache", ["--cache"], "Also remove the cached motion of driving clips.", PANEL)
 
 command(app, [queue_flag(), *WHICH, *FORM, DEBUG], list_, name="list", help=list_.__doc__)
 command(app, [_ids(True), queue_flag(), FORM[1], DEBUG], show, name="show", help=show.__doc__)

@@ -36,11 +36,11 @@ START = 60.0  # seconds that the first picture may take: engine, portrait and ca
 FAILING = 8.0  # seconds that a camera is waited for at the start
 REPORT = 1.0  # seconds between two progress events
 
-app = make_app("Bring the face in PHOTO to life with a camera, in real time.")
+app = make_app("Animate the face in PHOTO from a camera, in real time.")
 
 
 def live(values: Mapping[str, Any]) -> int:
-    """Bring the face in PHOTO to life with a camera, a video file, a photo or a motion template, in real time."""
+    """Animate the face in PHOTO from a camera, a video file, a photo or a motion template, in real time."""
     given = {i.name: values[i.name] for i in SHARED if values[i.name] is not None}
     config = Path(values["config"]) if values["config"] else None
     options = resolve(given, preset=values["preset"] or "", config=config).options
@@ -318,7 +318,7 @@ def _window(photo: Path, options: RenderOptions, live: LiveOptions, left: list[s
 command(
     app,
     [
-        argument("photo", "PHOTO", "Photo whose face comes alive."),
+        argument("photo", "PHOTO", "Photo of the face to animate."),
         *(option_flag(info) for info in live_options()),
         switch("no_window", ["--no-window"], "Run without the window.", PANEL),
         text_flag("seconds", ["--seconds"], "N", "End after so many seconds, counted from the first picture.", PANEL),

@@ -2,37 +2,18 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Any, Final
 
 import portrait_animate
 from app.cli.output import PROGRAM, complain, say
+from app.cli.verbs import DEFAULT_VERB, VERBS, find_command
 from app.errors import AppError, CancelledError, ExitCode, model_fault
 
-if TYPE_CHECKING:
-    import typer
-
-# Verb -> (module with `app`, one line for the help). Anything else is SOURCE of the default verb.
-VERBS: Final[dict[str, tuple[str, str]]] = {
-    "batch": ("app.cli.batch", "animate many pairs of files, through a queue that survives a crash"),
-    "jobs": ("app.cli.jobs", "look at the queue, retry, cancel, sum up"),
-    "live": ("app.cli.live", "drive a portrait with a camera, in real time"),
-    "edit": ("app.cli.edit", "pose a photo or a clip by sliders"),
-    "retouch": ("app.cli.retouch", "hold the lips of a clip"),
-    "expression": ("app.cli.expression", "list, show or save expressions"),
-    "template": ("app.cli.template", "make or show motion templates"),
-    "models": ("app.cli.models", "list, verify, import or download weight files"),
-    "engines": ("app.cli.engines", "compile the networks for NVIDIA cards ahead of time"),
-    "gui": ("app.cli.gui", "open the window"),
-    "doctor": ("app.cli.doctor", "show what is installed and what can run"),
-    "uninstall-data": ("app.cli.uninstall", "list and remove settings, weights, queue and caches"),
-}
 INTERRUPTED: Final = 130  # what typer returns after Ctrl-C
-DEFAULT_VERB: Final = "app.cli.animate"
 # those that load OpenCV and ONNX Runtime to draw, and therefore say if these are installed twice
 DRAWING: Final = (DEFAULT_VERB, "app.cli.batch", "app.cli.live", "app.cli.edit", "app.cli.gui")
 
@@ -125,28 +106,29 @@ def run(arguments: list[str]) -> int:
     Raises:
         AppError: Every expected error.
     """
-    name, rest = PROGRAM, arguments
-    module = DEFAULT_VERB
-    if arguments and arguments[0] in VERBS:
-        module, name, rest = VERBS[arguments[0]][0], f"{PROGRAM} {arguments[0]}", arguments[1:]
-    flags = rest[: rest.index("--")] if "--" in rest else rest
-    if module == DEFAULT_VERB:
+    default = not arguments or arguments[0] not in VERBS
+    if default:
         _check_verb(arguments)
-    if module == DEFAULT_VERB and ("--version" in flags or flags[:1] == ["-V"]):
+    flags = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    if default and ("--version" in flags or flags[:1] == ["-V"]):
         from liveportrait import __version__
 
         say(f"{PROGRAM} {__version__}")
         return int(ExitCode.OK)
-    command: typer.Typer = importlib.import_module(module).app
-    if module == DEFAULT_VERB and (not rest or {"-h", "--help"} & set(flags)):
-        say(importlib.import_module(module).help_text())
-        return int(ExitCode.OK if rest else ExitCode.USAGE)
-    if module in DRAWING and not {"-h", "--help"} & set(flags):
+    found = find_command(arguments)
+    asked = bool({"-h", "--help"} & set(flags))
+    unknown = found.commands and found.rest and not found.rest[0].startswith("-")  # typer names the nearest
+    if (asked and not unknown) or not arguments or (found.commands and not found.rest):
+        from app.cli.help import command_help
+
+        say(command_help(found))
+        return int(ExitCode.OK if asked else ExitCode.USAGE)
+    if found.module in DRAWING and not asked:
         from app.environment import clashes
 
         for text in clashes():
             complain(text, "warning")
-    return invoke(command, name, rest)
+    return invoke(found.command, found.name, found.rest)
 
 
 def _check_verb(arguments: Sequence[str]) -> None:
@@ -179,7 +161,7 @@ def _nearest_option(text: str) -> str:
     return f"{found.group(1)}. Did you mean --{near[0]}?" if near else f"{found.group(1)}."
 
 
-def invoke(command: typer.Typer, name: str, arguments: list[str]) -> int:
+def invoke(command: Any, name: str, arguments: list[str]) -> int:
     """Run one typer command and translate its own errors.
 
     Raises:
@@ -189,12 +171,10 @@ def invoke(command: typer.Typer, name: str, arguments: list[str]) -> int:
 
     try:
         result = command(arguments, prog_name=name, standalone_mode=False)
-    except SystemExit:  # of rich and typer where the reader of their help has gone
+    except SystemExit:  # of typer where the reader of a help has gone
         return int(ExitCode.OK)
     except Exception as error:
         # typer brings its own copy of click in some versions, so its errors are told by what they can do
-        if type(error).__name__ == "NoArgsIsHelpError":  # a group of commands, its help is printed already
-            return int(ExitCode.USAGE)
         if hasattr(error, "format_message") and hasattr(error, "exit_code"):
             text = _nearest_option(error.format_message().strip())
             hint = f"See {name} --help."

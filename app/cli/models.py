@@ -19,7 +19,7 @@ WHICH = optional_argument("pattern", "MODEL", "Name or pattern such as liveportr
 
 
 def list_(values: Mapping[str, Any]) -> int:
-    """Show every known model: whether it is here, its licence, what it is for; networks too, for a pattern."""
+    """Show every known model: whether it is here, its licence, and what it is for; with a pattern, networks too."""
     from models.backbones import list_architectures
     from models.registry import get_model, list_models
     from models.weights import locate
@@ -57,7 +57,7 @@ def _say_network(name: str, as_json: bool) -> None:
 
 
 def verify(values: Mapping[str, Any]) -> int:
-    """Check presence, form, size and hash of the files; 1 if one is damaged, 6 if one that was named is missing."""
+    """Check that files are present and undamaged; exit code 1 if one is damaged, 6 if a named one is missing."""
     from models.weights import verify as check
 
     named = values["pattern"] is not None
@@ -114,7 +114,7 @@ def _files(pattern: str | None) -> list[Path]:
 
 
 def import_(values: Mapping[str, Any]) -> int:
-    """Take over the weights in FOLDER, such as an official pretrained_weights tree; each file is checked."""
+    """Import the weights found in FOLDER, such as an official pretrained_weights tree; each file is checked."""
     from models.registry import ModelError
     from models.weights import import_folder, import_model
 
@@ -138,7 +138,7 @@ def import_(values: Mapping[str, Any]) -> int:
 
 
 def where(values: Mapping[str, Any]) -> int:
-    """Show the folder that weights are kept in, and each file that is there, conversions too."""
+    """Show the folder where weights are kept, and each file in it, including conversions."""
     from models.converted import converted_of
     from models.registry import get_model
     from models.weights import locate
@@ -187,7 +187,7 @@ command(app, [WHICH, DEBUG], where, name="where", help=where.__doc__)
 command(app, [WHICH, AS_JSON, DEBUG], verify, name="verify", help=verify.__doc__)
 command(
     app,
-    [argument("folder", "FOLDER", "Searched with all its subfolders."),
+    [argument("folder", "FOLDER", "Folder to search, including its subfolders."),
      text_flag("model", ["--model"], "MODEL", "Only this model; all that are there by default.", "Input"),
      switch("link", ["--link"], "Link to the files instead of copying them; they must stay there.", "Input"), DEBUG],
     import_, name="import", help=import_.__doc__,

@@ -30,9 +30,9 @@ def own_name(text: str) -> str:
     """A text with the commands in it as this program is called."""
     if NAMES[0] == PROGRAM:
         return text
-    from app.cli.main import VERBS
+    from app.cli.verbs import VERBS
 
-    words = "|".join([*VERBS, "--[a-z]", "SOURCE", r"\[OPTIONS", "VERB"])
+    words = "|".join([*VERBS, "--[a-z]", "SOURCE", r"\[OPTIONS", "COMMAND"])
     return re.sub(rf"(?<![\w./-])animate(?= (?:{words}))", PROGRAM, text)
 
 

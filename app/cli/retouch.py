@@ -15,11 +15,11 @@ from app.options import all_options
 LEFT_OUT: Final = ("expression", "sliders")
 WORDS: Final = ("closed", "silent")  # that --lips takes beside numbers
 
-app = make_app("Hold the lips in a clip, everything else as it is.")
+app = make_app("Keep the lips of a clip closed or still; everything else stays as it is.")
 
 
 def retouch(values: Mapping[str, Any]) -> int:
-    """Hold the lips in VIDEO: shut, at an opening, or silent, that is at rest without talking."""
+    """Keep the lips in VIDEO closed, at a fixed opening, or silent (at rest, without talking)."""
     from app.render.edit import Lips
 
     ratio = _ratio(values["lips"])

@@ -26,7 +26,7 @@ HELP = {
 }
 DEBUG = switch("debug", ["--debug"], "Show the traceback of an error.", "Program")
 
-app = make_app("Keep the motion of a clip as a small file that can drive any source again.")
+app = make_app("Save the motion of a clip as a small file that can drive any source later.")
 
 
 def make(values: Mapping[str, Any]) -> int:
@@ -61,7 +61,7 @@ def _make(values: Mapping[str, Any], stack: ExitStack) -> int:
 
 
 def show(values: Mapping[str, Any]) -> int:
-    """Say what a template holds."""
+    """Show what a template contains."""
     from app.render.template import open_template
 
     template = open_template(Path(values["file"]))

@@ -177,7 +177,7 @@ class CropDialog(Dialog):
         side.setSpacing(10)
         self.faces = ComboBox()
         self.faces.setAccessibleName(tr("Face"))
-        self.faces.setToolTip(tr("The face that comes alive"))
+        self.faces.setToolTip(tr("The face to animate"))
         self.faces.activated.connect(self._choose_face)
         form = QFormLayout()
         form.setSpacing(8)

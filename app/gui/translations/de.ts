@@ -244,7 +244,7 @@
    <translation>Wie das System</translation>
   </message>
   <message>
-   <source>Ask the camera for MJPG: most reach 30 frames/s only so.</source>
+   <source>Ask the camera for MJPG, which most cameras need to reach 30 frames/s.</source>
    <translation>Von der Kamera MJPG verlangen: Die meisten schaffen nur so 30 Bilder pro Sekunde.</translation>
   </message>
   <message>
@@ -258,14 +258,6 @@
   <message>
    <source>Background</source>
    <translation>Hintergrund</translation>
-  </message>
-  <message>
-   <source>Begin a source clip there.</source>
-   <translation>Ein Quellvideo dort beginnen.</translation>
-  </message>
-  <message>
-   <source>Begin the driving clip there: seconds, or minutes and seconds such as 1:02.5.</source>
-   <translation>Das treibende Video dort beginnen: Sekunden, oder Minuten und Sekunden wie 1:02.5.</translation>
   </message>
   <message>
    <source>Blink</source>
@@ -284,7 +276,7 @@
    <translation>Brauen</translation>
   </message>
   <message>
-   <source>CPU threads for the engine; 0 leaves the choice to it.</source>
+   <source>CPU threads for the engine; 0 lets it choose.</source>
    <translation>CPU-Threads der Engine; 0 überlässt ihr die Wahl.</translation>
   </message>
   <message>
@@ -480,7 +472,7 @@
    <translation>Komprimierte Bilder</translation>
   </message>
   <message>
-   <source>Compute motion as the official LivePortrait release does, its quirks included; docs/differences.md lists them.</source>
+   <source>Compute motion as the official LivePortrait release does, including its quirks; docs/differences.md lists them.</source>
    <translation>Berechnet die Bewegung wie die offizielle LivePortrait-Version, mit ihren Eigenheiten; docs/differences.md zählt sie auf.</translation>
   </message>
   <message>
@@ -664,7 +656,7 @@
    <translation>Bearbeiten</translation>
   </message>
   <message>
-   <source>Encode on the graphics card: auto takes its encoder if one works here, none does not.</source>
+   <source>Encode on the graphics card: auto uses its encoder if one works here, none never does.</source>
    <translation>Auf der Grafikkarte kodieren: automatisch nimmt ihren Encoder, wenn er hier läuft.</translation>
   </message>
   <message>
@@ -672,16 +664,8 @@
    <translation>Kodierer</translation>
   </message>
   <message>
-   <source>End a source clip there.</source>
-   <translation>Ein Quellvideo dort beenden.</translation>
-  </message>
-  <message>
    <source>End it in {0}.</source>
    <translation>Als Endung {0} nehmen.</translation>
-  </message>
-  <message>
-   <source>End the driving clip there.</source>
-   <translation>Das treibende Video dort beenden.</translation>
   </message>
   <message>
    <source>End the name in .mp4, or write {0}-%05d{1} for numbered pictures.</source>
@@ -872,7 +856,7 @@
    <translation>Bildrate</translation>
   </message>
   <message>
-   <source>Frame rate of the result, as 25, 29.97 or 30000/1001. Without it every frame keeps the time stamp that it has in the input.</source>
+   <source>Frame rate of the result, such as 25, 29.97 or 30000/1001. Without it every frame keeps the time stamp that it has in the input.</source>
    <translation>Bildrate des Ergebnisses, etwa 25, 29.97 oder 30000/1001. Ohne Angabe behält jedes Bild seinen Zeitstempel.</translation>
   </message>
   <message>
@@ -944,11 +928,11 @@
    <translation>Wie weit der Kopf wächst und schrumpft, wenn sich die Person der Kamera nähert: 0 hält die Größe, 1 folgt ganz.</translation>
   </message>
   <message>
-   <source>How long the result is when source and driving file are both videos: as the shortest of the two, as the source, as the driving file, or loop (as the longer one, the other repeats). Frames are paired by time. With a photo, loop lets the end run into the beginning, for clips that play over and over, and pingpong plays the motion forward and then backward.</source>
+   <source>How long the result is when source and driving file are both videos: as the shortest of the two, as the source, as the driving file, or loop (as the longer one, the other repeats). Frames are paired by time. With a photo, loop leads the end back into the beginning, for clips that repeat, and pingpong plays the motion forward and then backward.</source>
    <translation>Wie lang das Ergebnis ist, wenn Quelle und treibende Datei beide Videos sind: wie das kürzere, wie die Quelle, wie die treibende Datei, oder loop (wie das längere, das andere beginnt von vorn). Bilder werden nach der Zeit gepaart. Bei einem Foto läuft mit loop das Ende in den Anfang über, für Videos in Endlosschleife, und pingpong spielt die Bewegung vorwärts und dann rückwärts.</translation>
   </message>
   <message>
-   <source>How much jitter is taken out of the driving motion, without delay and without touching blinks; 0 switches it off, 0.3 is the official setting (with --official the default stands for it), 10 is very calm.</source>
+   <source>How strongly jitter is removed from the driving motion, without delay and without affecting blinks; 0 turns it off, 0.3 is the official setting (and the default with --official), 10 is very calm.</source>
    <translation>Wie viel Zittern aus der Bewegung genommen wird, ohne Verzögerung und ohne Blinzeln zu verändern; 0 schaltet aus, 0.3 ist die offizielle Einstellung (mit --official steht die Voreinstellung dafür), 10 ist sehr ruhig.</translation>
   </message>
   <message>
@@ -1068,7 +1052,7 @@
    <translation>Größtes Bild</translation>
   </message>
   <message>
-   <source>Largest side of the square that the engine animates in the source's own pixels; more is sharper on large pictures and slower. 0 leaves the choice to the engine; LivePortrait networks have a fixed size.</source>
+   <source>Largest side of the square that the engine animates in the source's own pixels; more is sharper on large pictures and slower. 0 lets the engine choose; LivePortrait networks have a fixed size.</source>
    <translation>Größte Seite des Quadrats, das in den Pixeln der Quelle animiert wird; mehr ist schärfer bei großen Bildern und langsamer. 0 überlässt der Engine die Wahl; LivePortrait-Netze haben eine feste Größe.</translation>
   </message>
   <message>
@@ -1098,6 +1082,14 @@
   <message>
    <source>Length</source>
    <translation>Länge</translation>
+  </message>
+  <message>
+   <source>Length of that part of a source clip, instead of its end.</source>
+   <translation>Länge dieses Teils eines Quellvideos, statt seines Endes.</translation>
+  </message>
+  <message>
+   <source>Length of that part of the driving clip, instead of its end.</source>
+   <translation>Länge dieses Teils des treibenden Videos, statt seines Endes.</translation>
   </message>
   <message>
    <source>Let all faces move.</source>
@@ -1776,7 +1768,7 @@
    <translation>Rechtes Auge</translation>
   </message>
   <message>
-   <source>Rotate the crop so that the face stands upright in it.</source>
+   <source>Rotate the crop so that the face is upright in it.</source>
    <translation>Dreht den Ausschnitt, bis das Gesicht aufrecht steht.</translation>
   </message>
   <message>
@@ -1824,7 +1816,7 @@
    <translation>Gespeicherte Ausdrücke</translation>
   </message>
   <message>
-   <source>Scale a larger result down until its longer side has this many pixels; 0 leaves its size.</source>
+   <source>Scale a larger result down until its longer side has this many pixels; 0 keeps its size.</source>
    <translation>Ein größeres Ergebnis verkleinern, bis seine längere Seite so viele Pixel hat; 0 lässt die Größe.</translation>
   </message>
   <message>
@@ -1908,7 +1900,7 @@
    <translation>Nebeneinander</translation>
   </message>
   <message>
-   <source>Side of the animated square over the size of the face.</source>
+   <source>Side of the animated square, relative to the size of the face.</source>
    <translation>Seite des animierten Quadrats im Verhältnis zum Gesicht.</translation>
   </message>
   <message>
@@ -1944,8 +1936,8 @@
    <translation>Nur Regler</translation>
   </message>
   <message>
-   <source>Small, smooth motion for photos that should only come alive a little.</source>
-   <translation>Kleine, ruhige Bewegung für Fotos, die nur ein wenig lebendig werden sollen.</translation>
+   <source>Small, smooth motion for photos that should move only a little.</source>
+   <translation>Kleine, ruhige Bewegung für Fotos, die sich nur wenig bewegen sollen.</translation>
   </message>
   <message>
    <source>Smile</source>
@@ -2176,8 +2168,8 @@
    <translation>Die Augen kommen aus diesem Clip oder dieser Vorlage.</translation>
   </message>
   <message>
-   <source>The face that comes alive</source>
-   <translation>Das Gesicht, das lebendig wird</translation>
+   <source>The face to animate</source>
+   <translation>Das Gesicht, das animiert wird</translation>
   </message>
   <message>
    <source>The jobs wait in the queue; resume them there.</source>
@@ -2392,7 +2384,7 @@
    <translation>Neigen</translation>
   </message>
   <message>
-   <source>Tilt the head to a shoulder.</source>
+   <source>Tilt the head toward a shoulder.</source>
    <translation>Neigt den Kopf zur Schulter.</translation>
   </message>
   <message>
@@ -2420,7 +2412,7 @@
    <translation>Kamera drehen</translation>
   </message>
   <message>
-   <source>Turn the head to a side.</source>
+   <source>Turn the head sideways.</source>
    <translation>Dreht den Kopf zur Seite.</translation>
   </message>
   <message>
@@ -2488,14 +2480,6 @@
    <translation>Den Ausdruck {name} verwenden</translation>
   </message>
   <message>
-   <source>Use this much of a source clip, from its start on; instead of an end.</source>
-   <translation>So viel eines Quellvideos nehmen, von seinem Beginn an; statt eines Endes.</translation>
-  </message>
-  <message>
-   <source>Use this much of the driving clip, from its start on; instead of an end.</source>
-   <translation>So viel des treibenden Videos nehmen, von seinem Beginn an; statt eines Endes.</translation>
-  </message>
-  <message>
    <source>Use {0}, or another codec.</source>
    <translation>{0} oder einen anderen Codec nehmen.</translation>
   </message>
@@ -2528,7 +2512,7 @@
    <translation>Was das Porträt zeichnet</translation>
   </message>
   <message>
-   <source>What finds faces: embedded, insightface (if you have put its models there), auto (insightface if they are there), detect/NAME, such as detect/osa_nano, or the path of an .onnx file from tools/train_detector.py. Where it finds none, the embedded one is asked.</source>
+   <source>What finds faces: embedded, insightface (if you have put its models there), auto (insightface if they are there), detect/NAME, such as detect/osa_nano, or the path of an .onnx file from tools/train_detector.py. If it finds no face, the embedded one is tried.</source>
    <translation>Womit Gesichter gefunden werden: embedded (eingebaut), insightface (wenn Sie dessen Modelle dort abgelegt haben), auto (insightface, wenn sie da sind), detect/NAME, etwa detect/osa_nano, oder der Pfad einer .onnx-Datei aus tools/train_detector.py. Wo nichts gefunden wird, sucht das eingebaute.</translation>
   </message>
   <message>
@@ -2568,12 +2552,28 @@
    <translation>Was {0} geschickt hat, ist falsch: {1}</translation>
   </message>
   <message>
-   <source>Where the animated square is used: template (all of it, with a soft border), matte (around the person; objects before the face stay in front where their colour gives them away), or a face parser, as parse/NAME or the path of its ONNX file (hands and objects before the face stay in front, hair over eyes and mouth on top).</source>
+   <source>Where the animated square is used: template (all of it, with a soft border), matte (around the person; objects in front of the face stay there if their colour sets them apart), or a face parser, as parse/NAME or the path of its ONNX file (hands and objects in front of the face stay there, hair stays over eyes and mouth).</source>
    <translation>Wo das animierte Quadrat benutzt wird: template (ganz, mit weichem Rand), matte (um die Person; Gegenstände vor dem Gesicht bleiben vorn, wo ihre Farbe sie verrät) oder ein Gesichtszerleger, als parse/NAME oder Pfad seiner ONNX-Datei (Hände und Gegenstände vor dem Gesicht bleiben vorn, Haar über Augen und Mund obenauf).</translation>
   </message>
   <message>
    <source>Where the engine computes</source>
    <translation>Wo die Engine rechnet</translation>
+  </message>
+  <message>
+   <source>Where the part of a source clip begins.</source>
+   <translation>Beginn des benutzten Teils eines Quellvideos.</translation>
+  </message>
+  <message>
+   <source>Where the part of a source clip ends.</source>
+   <translation>Ende des benutzten Teils eines Quellvideos.</translation>
+  </message>
+  <message>
+   <source>Where the part of the driving clip begins: seconds, or minutes and seconds such as 1:02.5.</source>
+   <translation>Beginn des benutzten Teils des treibenden Videos: Sekunden, oder Minuten und Sekunden wie 1:02.5.</translation>
+  </message>
+  <message>
+   <source>Where the part of the driving clip ends.</source>
+   <translation>Ende des benutzten Teils des treibenden Videos.</translation>
   </message>
   <message>
    <source>Whether this face moves.</source>
@@ -2584,7 +2584,7 @@
    <translation>Welchem Gesicht der antreibenden Datei gefolgt wird; dieselbe Auswahl wie bei der Quelle.</translation>
   </message>
   <message>
-   <source>Which part of the driving motion is used: all, exp (expression only), pose, lip or eyes; several are joined by commas, as lip,eyes.</source>
+   <source>Which part of the driving motion is used: all, exp (expression only), pose, lip or eyes; several are joined by commas, such as lip,eyes.</source>
    <translation>Welcher Teil der treibenden Bewegung benutzt wird: all (alles), exp (nur der Ausdruck), pose (Haltung), lip (Lippen) oder eyes (Augen); mehrere durch Kommas verbunden, wie lip,eyes.</translation>
   </message>
   <message>
@@ -2592,7 +2592,7 @@
    <translation>Wessen Ton das Ergebnis bekommt: Antrieb, Quelle oder keiner. Hat die gewählte Datei keinen Ton, wird der andere genommen.</translation>
   </message>
   <message>
-   <source>Width and height of the result, as 1080x1920. Without it the result has the size of the source.</source>
+   <source>Width and height of the result, such as 1080x1920. Without it the result has the size of the source.</source>
    <translation>Breite und Höhe des Ergebnisses, wie 1080x1920. Ohne Angabe hat das Ergebnis die Größe der Quelle.</translation>
   </message>
   <message>
@@ -2612,7 +2612,7 @@
    <translation>Zwinkern rechts</translation>
   </message>
   <message>
-   <source>With --no-relative: pose-friendly copies pose and expression, expression-friendly adds the driver's way from its neutral reference, scaled to the size of the source's face. Relative motion does that anyway.</source>
+   <source>With --no-relative: pose-friendly copies pose and expression, expression-friendly adds the driver's change from its neutral reference, scaled to the size of the source's face. Relative motion does that anyway.</source>
    <translation>Ohne relative Bewegung: pose-friendly übernimmt Haltung und Ausdruck, expression-friendly fügt den Weg des Antriebs von seinem Ruhebild hinzu, in der Größe des Gesichts der Quelle. Relative Bewegung tut das ohnehin.</translation>
   </message>
   <message>

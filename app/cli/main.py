@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import portrait_animate
-from app.cli.output import PROGRAM, complain, say
-from app.cli.verbs import DEFAULT_VERB, VERBS, find_command
+from app.cli.output import PROGRAM, complain, say, write
+from app.cli.verbs import ANSWER, DEFAULT_VERB, VERBS, find_command
 from app.errors import AppError, CancelledError, ExitCode, model_fault
 
 INTERRUPTED: Final = 130  # what typer returns after Ctrl-C
@@ -106,6 +106,11 @@ def run(arguments: list[str]) -> int:
     Raises:
         AppError: Every expected error.
     """
+    if arguments[:1] == [ANSWER]:
+        from app.cli.candidates import answer
+
+        write(sys.stdout, answer(arguments[1:]))
+        return int(ExitCode.OK)
     default = not arguments or arguments[0] not in VERBS
     if default:
         _check_verb(arguments)

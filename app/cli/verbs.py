@@ -23,9 +23,11 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "gui": ("app.cli.gui", "open the window"),
     "doctor": ("app.cli.doctor", "show what is installed and what can run"),
     "uninstall-data": ("app.cli.uninstall", "list and remove settings, weights, queue and caches"),
+    "completion": ("app.cli.completion", "print the script that completes commands in your shell"),
     "help": ("app.cli.help", "show the help of a command"),
 }
 DEFAULT_VERB: Final = "app.cli.animate"
+ANSWER: Final = "__complete"  # asked by the scripts of `animate completion`, see app.cli.candidates
 
 
 @dataclass(frozen=True)

@@ -112,19 +112,24 @@ def save_expression(name: str, expression: Expression, path: Path | None = None)
     return write_text(path, text + "\n")
 
 
+def find_saved(name: str) -> Saved | None:
+    """The saved expression of a name (case does not matter), or None; the user's own win over built-in ones."""
+    saved, _ = list_expressions()
+    return next((one for one in reversed(saved) if one.name.lower() == name.lower()), None)
+
+
 def find_expression(text: str) -> Expression:
     """A saved expression by name (case does not matter), or that of a file.
 
     Raises:
         UsageError: There is none of that name, or the file holds something else.
     """
-    saved, _ = list_expressions()
-    for one in reversed(saved):  # the user's own win over built-in ones
-        if one.name.lower() == text.lower():
-            return one.expression
+    if (one := find_saved(text)) is not None:
+        return one.expression
     path = Path(local_name(text, "--expression"))
     if path.exists():
         return read_expression(path).expression
+    saved, _ = list_expressions()
     near = get_close_matches(text.lower(), [one.name.lower() for one in saved], 1)
     hint = next((f"Did you mean {one.name}?" for one in saved if near and one.name.lower() == near[0]), "")
     raise UsageError(f"--expression: there is no saved expression and no file {text!r}.", hint or LIST_HINT)

@@ -65,10 +65,12 @@ class Resolved:
     Attributes:
         options: The result.
         origins: Option name -> where its value comes from ("default", "user file ...", "preset ...", ...).
+        files: Files that were read.
     """
 
     options: RenderOptions
     origins: Mapping[str, str]
+    files: tuple[Path, ...] = ()
 
 
 def config_folder() -> Path:
@@ -174,6 +176,7 @@ def resolve(given: Mapping[str, Any], *, preset: str = "", config: Path | None =
     layers: list[tuple[str, Mapping[str, Any]]] = []
     own = user_file()
     chosen = preset
+    presets: list[Preset] = []
     job = None
     if config is not None:
         job = read_settings(config, preset=False)
@@ -181,10 +184,12 @@ def resolve(given: Mapping[str, Any], *, preset: str = "", config: Path | None =
     if own.is_file():
         settings = read_settings(own, preset=False)
         if settings.parent and not chosen:
-            layers += _preset_layers(settings.parent)
+            presets = _preset_chain(settings.parent)
+            layers += map(_layer, presets)
         layers.append((f"user file {own}", settings.values))
     if chosen:
-        layers += _preset_layers(chosen)
+        presets = _preset_chain(chosen)
+        layers += map(_layer, presets)
     if job is not None:
         layers.append((f"file {config}", job.values))
     flags = {
@@ -196,7 +201,12 @@ def resolve(given: Mapping[str, Any], *, preset: str = "", config: Path | None =
     for origin, layer in layers:
         values.update(layer)
         origins.update(dict.fromkeys(layer, origin))
-    return Resolved(RenderOptions.from_values(values), origins)
+    read = [
+        *([config] if config else []),
+        *([own] if own.is_file() else []),
+        *(one.path for one in presets if one.path),
+    ]
+    return Resolved(RenderOptions.from_values(values), origins, tuple(read))
 
 
 def to_toml(values: Mapping[str, Any], comments: Mapping[str, str] | None = None, **head: str) -> str:
@@ -217,18 +227,23 @@ def to_toml(values: Mapping[str, Any], comments: Mapping[str, str] | None = None
     return "\n".join(lines) + "\n"
 
 
-def _preset_layers(name: str) -> list[tuple[str, Mapping[str, Any]]]:
-    """Layers of a preset and of those it builds on, the deepest first."""
-    layers: list[tuple[str, Mapping[str, Any]]] = []
+def _layer(preset: Preset) -> tuple[str, Mapping[str, Any]]:
+    """Origin and values of a preset."""
+    return f"preset {preset.path or preset.name}", preset.values
+
+
+def _preset_chain(name: str) -> list[Preset]:
+    """A preset and those it builds on, the deepest first."""
+    chain: list[Preset] = []
     seen: list[str] = []
     while name:
         if name in seen:
             raise UsageError(f"The presets {', '.join(seen)} build on each other in a circle.")
         seen.append(name)
         preset = find_preset(name)
-        layers.insert(0, (f"preset {preset.path or preset.name}", preset.values))
+        chain.insert(0, preset)
         name = preset.parent
-    return layers
+    return chain
 
 
 def _parse(path: Path) -> dict[str, Any]:

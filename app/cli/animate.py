@@ -74,7 +74,7 @@ def _animate(values: Mapping[str, Any], stack: ExitStack) -> int:
     events, token = EventStream(sink), CancelToken()
     try:
         with stop_on_signals(token):
-            job = Job(source, driving, resolved.options)
+            job = Job(source, driving, resolved.options, settings=resolved.files)
             if values["dry_run"]:
                 return _show_plan(plan(job, events), events, program.json_lines)
             report = render(job, events, token)

@@ -12,11 +12,10 @@ from app.cli.output import choose_sink
 from app.cli.streams import check_standard_output, read_standard_input
 from app.errors import ExitCode, UsageError
 from app.options import all_options
-from app.presets import resolve
+from app.presets import Resolved, resolve
 from liveportrait.expression import POSE_SLIDERS, SLIDERS, Expression
 
 if TYPE_CHECKING:
-    from app.options import RenderOptions
     from app.render.edit import Lips
 
 OPENINGS: Final = {
@@ -47,19 +46,19 @@ def edit(values: Mapping[str, Any]) -> int:
     expression = _expression(values)
     if values["official"] and values["crop_scale"] is None:
         values = {**values, "crop_scale": OFFICIAL_SCALE}
-    options = shared_options(values)
+    resolved = shared_options(values)
     with ExitStack() as stack:
         (source,) = read_standard_input(stack, values["source"])
-        return run_edit(source, options, expression, None)
+        return run_edit(source, resolved, expression, None)
 
 
-def shared_options(values: Mapping[str, Any]) -> RenderOptions:
+def shared_options(values: Mapping[str, Any]) -> Resolved:
     """Options of the flags given."""
     given = {name: values[name] for name in USED if values.get(name) is not None}
-    return resolve(given).options
+    return resolve(given)
 
 
-def run_edit(source: Path, options: RenderOptions, expression: Expression | None, lips: Lips | None) -> int:
+def run_edit(source: Path, resolved: Resolved, expression: Expression | None, lips: Lips | None) -> int:
     """Render an edit and report it.
 
     Raises:
@@ -70,13 +69,13 @@ def run_edit(source: Path, options: RenderOptions, expression: Expression | None
     from app.render.edit import render_pose
     from app.render.job import Job
 
+    options, program = resolved.options, resolved.options.program
     check_standard_output(options)
-    program = options.program
     sink = choose_sink(json_lines=program.json_lines, quiet=program.quiet)
     events, token = EventStream(sink), CancelToken()
     try:
         with stop_on_signals(token):
-            report = render_pose(Job(source, Path(), options, expression), events, token, lips)
+            report = render_pose(Job(source, Path(), options, expression, settings=resolved.files), events, token, lips)
     finally:
         sink.close()
     conclude(report, events, json_lines=program.json_lines, quiet=program.quiet)

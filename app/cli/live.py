@@ -43,7 +43,8 @@ def live(values: Mapping[str, Any]) -> int:
     """Animate the face in PHOTO from a camera, a video file, a photo or a motion template, in real time."""
     given = {i.name: values[i.name] for i in SHARED if values[i.name] is not None}
     config = Path(values["config"]) if values["config"] else None
-    options = resolve(given, preset=values["preset"] or "", config=config).options
+    resolved = resolve(given, preset=values["preset"] or "", config=config)
+    options = resolved.options
     wanted = check_live({i.name: values[i.name] for i in live_options() if values[i.name] is not None}, flags=True)
     seconds = _seconds(values["seconds"])
     photo = Path(values["photo"])
@@ -68,7 +69,9 @@ def live(values: Mapping[str, Any]) -> int:
     events, token = EventStream(sink), CancelToken()
     try:
         with stop_on_signals(token):
-            stats, recorded = run_session(photo, options, wanted, seconds=seconds, events=events, token=token)
+            stats, recorded = run_session(
+                photo, options, wanted, seconds=seconds, events=events, token=token, settings=resolved.files
+            )
     finally:
         sink.close()
     if program.json_lines:
@@ -90,6 +93,7 @@ def run_session(
     seconds: float,
     events: EventStream,
     token: CancelToken,
+    settings: tuple[Path, ...] = (),
 ) -> tuple[LiveStats, str | None]:
     """Run a session without a window until the time is over or somebody stops it.
 
@@ -100,6 +104,7 @@ def run_session(
         seconds: Seconds from the first picture on; 0 runs until it is stopped.
         events: Gets messages and progress.
         token: Stops it.
+        settings: Files that the options were read from, which the recording must not replace.
 
     Returns:
         The figures, and the name of the recording or None.
@@ -129,7 +134,11 @@ def run_session(
             rate = Fraction(live.camera_rate or live.hold_rate).limit_denominator(1001)
             session.add_sink(
                 RecorderSink.of(
-                    live.record, output, rate=rate, microphone=live.microphone, inputs=_inputs(photo, options, live)
+                    live.record,
+                    output,
+                    rate=rate,
+                    microphone=live.microphone,
+                    inputs=[*_inputs(photo, options, live), *settings],
                 )
             )
         session.add_portrait("photo", photo)
@@ -151,7 +160,9 @@ def run_session(
 
 def _inputs(photo: Path, options: RenderOptions, live: LiveOptions) -> list[Path]:
     """Files that the session reads."""
-    return [photo, *(Path(name) for name in (live.camera, *_parts(options)) if name)]
+    from app.render.job import files_of
+
+    return [photo, *([Path(live.camera)] if live.camera else []), *files_of(options)]
 
 
 def _parts(options: RenderOptions) -> list[str]:

@@ -42,13 +42,14 @@ def _make(values: Mapping[str, Any], stack: ExitStack) -> int:
 
     (driving,) = read_standard_input(stack, values["driving"])
     given = {name: values[name] for name in MAKE_OPTIONS if values[name] is not None}
-    options = resolve(given).options
+    resolved = resolve(given)
+    options = resolved.options
     program = options.program
     sink = choose_sink(json_lines=program.json_lines, quiet=program.quiet)
     events, token = EventStream(sink), CancelToken()
     try:
         with stop_on_signals(token):
-            report = make_template(driving, options, events, token)
+            report = make_template(driving, options, events, token, resolved.files)
     finally:
         sink.close()
     if program.json_lines:

@@ -440,13 +440,20 @@ class Commands(SavedCommands):
             self.write_picture(path, picture)
 
     def write_picture(self, path: Path, picture: pictures.Pixels) -> None:
-        """Write a picture in the background."""
+        """Write a picture in the background, which the user has agreed to replace; an input is never replaced."""
         from app.media.images import write_image
+        from app.media.outnames import check_not_inputs
         from app.media.patched import split
 
         rgb, alpha = split(picture)
+        inputs = self.studio.session.files
+
+        def write() -> Path:
+            check_not_inputs([path], inputs)
+            return write_image(path, rgb, alpha, overwrite=True)
+
         self.studio.background.run(
-            lambda: write_image(path, rgb, alpha, overwrite=True),
+            write,
             lambda _: self.window.transport.show_message(tr("{name} is ready.", name=path.name)),
             self.studio.failed.emit,
         )

@@ -26,6 +26,7 @@ from app.jobs.queue import Queue
 from app.jobs.record import ENDED, JobRecord
 from app.jobs.runner import RunnerProcess
 from app.jobs.spec import NUMBERED, Entry, changed_values
+from app.media.outnames import check_not_inputs
 
 if TYPE_CHECKING:
     from app.gui.session import Session
@@ -58,8 +59,7 @@ def make_entry(session: Session, output: Path, *, overwrite: bool) -> Entry:
     source = Path(os.path.abspath(session.portrait.path))
     driving = None if session.driver.kind == "sliders" else Path(os.path.abspath(session.driver.source))
     name = os.path.abspath(output)
-    if any(os.path.normcase(name) == os.path.normcase(path) for path in input_files(source, driving, values)):
-        raise UsageError(tr("{name} is an input and can't be the output as well.", name=name))
+    check_not_inputs([Path(name)], input_files(source, driving, values))
     expression = session.expression
     rests = not expression.values and expression.eye_ratio is None and expression.lip_ratio is None
     sliders = None if rests and driving is not None else expression.to_dict()

@@ -44,10 +44,7 @@ class LiveOutputs:
         session = self._studio.session
         output = session.options(overwrite=True).output
         path = path if path.suffix else path.with_suffix(recording_suffix(output.codec))
-        parts = [session.value(name) for name in ("pose_from", "exp_from", "lips_from", "eyes_from")]
-        read = [*(one.path for one in session.portraits), session.driver.source, *parts]
-        inputs = [name for name in read if name]
-        sink = RecorderSink.of(path, output, microphone=session.live_options.microphone, inputs=inputs)
+        sink = RecorderSink.of(path, output, microphone=session.live_options.microphone, inputs=session.files)
         self._told.discard(RECORDER)
         self._studio.live.add_sink(sink)
         self.recording, self.file = True, path

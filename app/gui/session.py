@@ -125,6 +125,14 @@ class Session:
         return RenderOptions.from_values(values | changes)
 
     @property
+    def files(self) -> list[Path]:
+        """Files that it works on: portraits, driver, and what its options name."""
+        from app.render.job import files_of
+
+        driver = [] if self.driver.kind in ("sliders", "camera") else [Path(self.driver.source)]
+        return [*(Path(one.path) for one in self.portraits), *driver, *files_of(self.options())]
+
+    @property
     def live_options(self) -> LiveOptions:
         """Live options, checked."""
         return check_live(self.live)

@@ -11,10 +11,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
+from app.option_files import FILES, named_files
 from app.values import parse_driver_for
 
 IDLE: Final = frozenset({"output", "overwrite", "json_lines", "quiet", "threads"})  # options that change no result
-FILES: Final = ("pose_from", "exp_from", "lips_from", "eyes_from", "points", "expression")  # options that name files
 ABSENT: Final = "absent"
 Known = Callable[[str, int, int, int], "str | None"]  # path, size, time of change, inode -> hash
 Keep = Callable[[str, int, int, int, str], None]
@@ -46,10 +46,8 @@ def content_hash(path: Path, known: Known | None = None, keep: Keep | None = Non
 
 def input_files(source: Path, driving: Path | None, values: Mapping[str, Any]) -> list[Path]:
     """All files that a job reads: source, driving file (None: sliders pose it), and what its options name."""
-    named = [Path(str(values[name])) for name in FILES if values.get(name)]
-    named += [Path(name) for _, name in parse_driver_for(str(values.get("driver_for", "")))]
     drivers = [] if driving is None else [driving]
-    return [source, *drivers, *(path for path in named if path.is_absolute())]
+    return [source, *drivers, *(path for path in named_files(values) if path.is_absolute())]
 
 
 def joint_hash(hashes: Iterable[str]) -> str:

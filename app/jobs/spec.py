@@ -76,6 +76,7 @@ class JobSet:
         preset: Preset, may be empty.
         values: Option values.
         name: Name of the set, for {name}.
+        read: Files that it was read from.
     """
 
     base: Path
@@ -88,6 +89,7 @@ class JobSet:
     preset: str = ""
     values: Mapping[str, Any] = field(default_factory=dict)
     name: str = ""
+    read: tuple[Path, ...] = ()
 
 
 def read_jobs(path: Path, given: Mapping[str, Any] | None = None, *, preset: str = "") -> list[Entry]:
@@ -105,7 +107,11 @@ def read_jobs(path: Path, given: Mapping[str, Any] | None = None, *, preset: str
     """
     located = read_located(path)
     base = Path(os.path.abspath(path)).parent
-    sets = _sets_of_rows(located, base, JobSet(base)) if isinstance(located.data, list) else _sets(located, base)
+    sets = (
+        _sets_of_rows(located, base, JobSet(base, read=(path,)))
+        if isinstance(located.data, list)
+        else _sets(located, base)
+    )
     return entries(sets, given or {}, preset=preset)
 
 
@@ -160,7 +166,7 @@ def entries(sets: Iterable[JobSet], given: Mapping[str, Any], *, preset: str = "
                 )
             taken[key] = entry
             found.append(entry)
-    inputs: set[object] = set()
+    inputs: set[object] = {mark for path in resolver.files for mark in marks(path)}
     for entry in found:
         for path in input_files(entry.source, entry.driving, entry.values):
             inputs |= {os.path.normcase(path), *marks(path)}
@@ -183,7 +189,7 @@ def _sets(file: Located, base: Path) -> list[JobSet]:
         raise UsageError(
             f"{file.where('schema_version')}: job files of version {SCHEMA_VERSION} can be read, not {version!r}."
         )
-    common, extra = _set(file, (), file.data, JobSet(base, str(file.path)))
+    common, extra = _set(file, (), file.data, JobSet(base, str(file.path), read=(file.path,)))
     tables = file.data.get("jobs", [])
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         raise UsageError(f"{file.where('jobs')}: jobs must be tables, each headed by [[jobs]].")
@@ -249,6 +255,7 @@ def _set(
         preset=preset,
         values={**parent.values, **_values(file, (*keys, "options"), table.get("options", {}))},
         name=text("name", parent.name),
+        read=parent.read,
     )
     if one.pairs and not any(own):
         one = replace(one, sources=(), drivings=())
@@ -258,7 +265,7 @@ def _set(
     rows = read_located(parent.base / os.path.expanduser(local_name(name, file.where(*keys, "csv"))))
     if not isinstance(rows.data, list):
         raise UsageError(f"{file.where(*keys, 'csv')}: {name} is not a CSV file.")
-    return one, _sets_of_rows(rows, rows.path.parent, replace(one, pairs=()))
+    return one, _sets_of_rows(rows, rows.path.parent, replace(one, pairs=(), read=(*one.read, rows.path)))
 
 
 def _sets_of_rows(file: Located, base: Path, parent: JobSet) -> list[JobSet]:
@@ -286,6 +293,7 @@ def _sets_of_rows(file: Located, base: Path, parent: JobSet) -> list[JobSet]:
                 preset=preset,
                 values={**parent.values, **_values(file, (number,), options)},
                 name=str(row.get("name", parent.name)),
+                read=parent.read,
             )
         )
     if not sets:
@@ -372,13 +380,16 @@ class _Resolver:
         self._preset = preset
         self._options: dict[int, tuple[JobSet, RenderOptions, dict[str, Any]]] = {}
         self._kinds: dict[tuple[Path, bool], tuple[str, bool]] = {}
+        self.files: set[Path] = set()  # that options were read from
 
     def entry(self, one: JobSet, source: Path, driving: Path, where: str, index: int) -> Entry:
         cached = self._options.get(id(one))
         if cached is None:
             flags = {k: v for k, v in self._given.items() if k != "output"}
             merged = {**settled(one.values, one.base), **settled(flags, Path.cwd())}
-            options = resolve(merged, preset=self._preset or one.preset).options
+            resolved = resolve(merged, preset=self._preset or one.preset)
+            self.files.update(one.read, resolved.files)
+            options = resolved.options
             values = changed_values(options)
             cached = self._options[id(one)] = (one, options, values)
         _, options, values = cached

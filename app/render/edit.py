@@ -153,9 +153,9 @@ def edit_path(job: Job, *, moving: bool, alpha: bool, word: str) -> Path:
         raise UsageError(f"{path} does not fit the source.", f"End the name in {'.mp4' if moving else '.png or .jpg'}.")
     make_folder(path, wanted)
     if picture:
-        check_picture(path, job.options.output.overwrite, (job.source,))
+        check_picture(path, job.options.output.overwrite, job.files())
     else:
-        check_clip(path, job.options.output.codec, alpha, job.options.output.overwrite, (job.source,))
+        check_clip(path, job.options.output.codec, alpha, job.options.output.overwrite, job.files())
     return path
 
 
@@ -249,7 +249,7 @@ def _write(
     )  # fmt: skip
     lost, message = 0, ""
     common: dict[str, Any] = {"side_by_side": None, "lost": 0, "size": size, "engine": editor.engine_name}
-    with Outputs(target, job.options.output, sound if sound and sound.present else None, (job.source,)) as outputs:
+    with Outputs(target, job.options.output, sound if sound and sound.present else None, job.files()) as outputs:
         try:
             with events.phase("render", total, "Rendering") as phase:
                 for (stamp, scene), keypoints in _from(first, scenes):

@@ -249,10 +249,6 @@ class Inputs:
             return self.still_result and self.job.options.output.codec in ("auto", "png")
         return self.still_result and self.output.suffix.lower() in STILL_SUFFIXES and not is_numbered(self.job)
 
-    def files(self) -> tuple[Path, ...]:
-        """Files that must not be written to."""
-        return self.job.source, self.job.driving, *self._further()
-
     def _further(self) -> list[Path]:
         """Driving files besides the main one."""
         return [*self.others.values(), *(path for _, path in self.own_drivers)]
@@ -293,10 +289,10 @@ class Inputs:
         make_folder(self.output, options.output)
         for path in filter(None, (self.output, self.comparison)):
             if self.one_picture:
-                check_picture(path, options.overwrite, self.files())
+                check_picture(path, options.overwrite, self.job.files())
             else:
                 alpha = self.source.info.has_alpha and path == self.output
-                check_clip(path, options.codec, alpha, options.overwrite, self.files())
+                check_clip(path, options.codec, alpha, options.overwrite, self.job.files())
 
     def _check_others(self) -> None:
         """Drivers of parts and of further faces must be there before any work is done."""

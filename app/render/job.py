@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from app.addresses import STANDARD, address_error, is_address
 from app.errors import UsageError
+from app.expressions import find_saved
 from app.media.files import write_error
 from app.media.outnames import check_name, check_plain
 from app.media.streams import STDOUT
+from app.option_files import named_files
 from app.options import RenderOptions
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ class Job:
         options: All options.
         expression: Sliders on top of the driving motion, or None.
         target: File to write, whatever name the options give; None takes theirs.
+        settings: Files that the options were read from.
     """
 
     source: Path
@@ -45,6 +48,19 @@ class Job:
     options: RenderOptions
     expression: Expression | None = None
     target: Path | None = None
+    settings: tuple[Path, ...] = ()
+
+    def files(self) -> tuple[Path, ...]:
+        """Files that are read and must not be written to."""
+        driving = () if self.driving == Path() else (self.driving,)  # of an edit
+        return self.source, *driving, *files_of(self.options), *self.settings
+
+
+def files_of(options: RenderOptions) -> list[Path]:
+    """Files that options name, and the file of a saved expression."""
+    named = options.input.expression
+    saved = find_saved(named) if named else None
+    return [*named_files(options.values()), *([saved.path] if saved is not None and saved.path is not None else [])]
 
 
 def stem_of(path: Path) -> str:

@@ -205,7 +205,7 @@ class Run:
             picture=inputs.one_picture,
             panels=self._panels(),
         )
-        with Outputs(target, inputs.job.options.output, inputs.sound()[0], inputs.files()) as outputs:
+        with Outputs(target, inputs.job.options.output, inputs.sound()[0], inputs.job.files()) as outputs:
             total = len(self.track) if self._follows_driving else inputs.expected(self.track.duration)
             try:
                 with self.events.phase("render", total, "Rendering") as phase, closing(iter(stages)) as steps:

@@ -18,7 +18,7 @@ from app.media.reader import open_clip
 from app.options import parse_rate
 from app.render.driving import FaceFollower, read_driving
 from app.render.inputs import load_job_engine
-from app.render.job import check_ending, default_name, fill_name, make_folder, name_fields, names_folder
+from app.render.job import check_ending, default_name, files_of, fill_name, make_folder, name_fields, names_folder
 from app.render.motion import choose_reference
 from app.render.parts import open_tracker
 from app.render.timings import Timings
@@ -168,7 +168,9 @@ class TemplateReport:
         }
 
 
-def make_template(driving: Path, options: RenderOptions, events: EventStream, token: CancelToken) -> TemplateReport:
+def make_template(
+    driving: Path, options: RenderOptions, events: EventStream, token: CancelToken, settings: tuple[Path, ...] = ()
+) -> TemplateReport:
     """Read the motion of a clip into a template file.
 
     Args:
@@ -176,6 +178,7 @@ def make_template(driving: Path, options: RenderOptions, events: EventStream, to
         options: output, overwrite, driving_face, fps (of picture sequences), reference, engine and device are used.
         events: Gets progress and messages.
         token: Stops the work; nothing is written then.
+        settings: Files that the options were read from, which are never replaced.
 
     Raises:
         AppError: Nothing was written; the sentence says why.
@@ -186,7 +189,7 @@ def make_template(driving: Path, options: RenderOptions, events: EventStream, to
         if output.is_file() and not options.output.overwrite:
             raise UsageError(f"{output} exists already.", "Add --overwrite to replace it, or choose another name.")
         make_folder(output, options.output.output)
-        files.check_output(output, options.output.overwrite, [driving])
+        files.check_output(output, options.output.overwrite, [driving, *files_of(options), *settings])
         engine = interruptible(
             lambda step: load_job_engine(options, events.info, events.warn, step), token, events.info,
             "Loading the engine",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import threading
 from collections.abc import Callable
@@ -387,6 +388,35 @@ def test_live_is_recorded(qtbot: QtBot, window: MainWindow, make_short_clip: Pat
     qtbot.waitUntil((tmp_path / "live.mp4").exists)
     with open_clip(tmp_path / "live.mp4") as clip:
         assert sum(1 for _ in clip) >= 4
+
+
+@pytest.mark.skipif(os.name == "nt", reason="hard links of this kind are POSIX")
+def test_a_picture_replaces_no_input_under_whatever_name(
+    qtbot: QtBot, window: MainWindow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Portrait, points and driver stay, reached by a hard link too; links and pipes are refused."""
+    points = tmp_path / "points.txt"
+    points.write_text("".join(f"{x} {x}\n" for x in range(10, 100, 10)))
+    clip = tmp_path / "clip.mp4"
+    clip.write_bytes(b"a clip")
+    window.studio.set_option("points", str(points))
+    session = window.studio.session
+    monkeypatch.setattr(window.studio.history, "session", replace(session, driver=Driver("file", str(clip))))
+    assert session.portrait is not None
+    os.symlink(points, tmp_path / "link.png")
+    os.mkfifo(tmp_path / "pipe.png")
+    for name, read in (("a.png", session.portrait.path), ("b.png", points), ("c.png", clip)):
+        os.link(read, tmp_path / name)
+    picture = np.zeros((8, 8, 3), np.uint8)
+    for name, word in (("a", "input"), ("b", "input"), ("c", "input"), ("link", "link"), ("pipe", "a pipe")):
+        path = tmp_path / f"{name}.png"
+        before = os.lstat(path)
+        with qtbot.waitSignal(window.studio.failed) as told:
+            window.commands.write_picture(path, picture)
+        assert word in str(told.args[0])
+        assert os.lstat(path).st_ino == before.st_ino
+    window.commands.write_picture(tmp_path / "free.png", picture)
+    qtbot.waitUntil((tmp_path / "free.png").is_file)
 
 
 def test_recording_uses_codec_and_hardware_of_the_session(window: MainWindow, tmp_path: Path) -> None:

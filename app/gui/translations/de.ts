@@ -3712,10 +3712,6 @@
    <translation>{name} treibt an; die anderen stehen bei den zuletzt verwendeten Antrieben.</translation>
   </message>
   <message>
-   <source>{name} is an input and can't be the output as well.</source>
-   <translation>{name} ist eine Eingabe und kann nicht zugleich das Ergebnis sein.</translation>
-  </message>
-  <message>
    <source>{name} is deleted for good.</source>
    <translation>{name} wird endgültig gelöscht.</translation>
   </message>

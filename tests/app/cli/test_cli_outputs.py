@@ -135,6 +135,85 @@ def test_an_input_under_another_name_is_kept(run_cli: Callable, here: Path, word
     assert os.path.samefile(output, own)
 
 
+SETTINGS = "[options]\nquality = 70\n"
+POINTS = "".join(f"{x} {x}\n" for x in range(10, 100, 10))
+FACES = '{"sliders": {"smile": 0.5}}'
+
+
+@POSIX
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["in/photo.jpg", "in/other.jpg", "--config", "own"], SETTINGS),
+        (["in/photo.jpg", "in/other.jpg", "--preset", "own.toml"], SETTINGS),
+        (["in/photo.jpg", "in/other.jpg", "--points", "own"], POINTS),
+        (["in/photo.jpg", "in/other.jpg", "--expression", "own"], FACES),
+        (["in/photo.jpg", "in/other.jpg", "--mask", "own.onnx"], "network"),
+        (["in/photo.jpg", "in/other.jpg", "--detector", "own.onnx"], "network"),
+        (["edit", "in/photo.jpg", "--points", "own"], POINTS),
+        (["edit", "in/photo.jpg", "--expression", "own"], FACES),
+        (["retouch", "in/photo.jpg", "--points", "own"], POINTS),
+        (["live", "in/photo.jpg", "--no-window", "--camera", "in/clip.mp4", "--config", "own"], SETTINGS),
+        (["live", "in/photo.jpg", "--no-window", "--camera", "in/clip.mp4", "--expression", "own"], FACES),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_file_that_options_name_or_come_from_is_an_input(
+    run_cli: Callable, here: Path, words: list[str], text: str
+) -> None:
+    own = here / words[-1]
+    own.write_text(text)
+    output = "out.mp4" if words[0] == "live" else "out.png"
+    os.link(own, output)
+    done = run_cli(*words, "--record" if words[0] == "live" else "-o", output, "--overwrite")
+    assert done.code == 2, done.err
+    assert len(done.err.splitlines()) == 1
+    assert f"{output} is an input and can't be the output as well" in done.err
+    assert own.read_text() == text
+    assert os.path.samefile(own, output)
+
+
+@POSIX
+@pytest.mark.parametrize(
+    ("kept", "words", "text"),
+    [
+        ("config.toml", [], SETTINGS),
+        ("presets/mine.toml", ["--preset", "mine"], SETTINGS),
+        ("expressions/Mine.json", ["--expression", "mine"], FACES),
+    ],
+)
+@pytest.mark.parametrize("verb", ["", "edit", "template make"])
+def test_the_users_own_settings_are_inputs_too(
+    run_cli: Callable, here: Path, monkeypatch: pytest.MonkeyPatch, verb: str, kept: str, words: list[str], text: str
+) -> None:
+    if (verb and "--preset" in words) or (words and verb == "template make"):
+        pytest.skip("it has no such flag")
+    monkeypatch.setenv("PORTRAIT_ANIMATE_CONFIG", str(here / "own"))
+    own = here / "own" / kept
+    own.parent.mkdir(parents=True)
+    own.write_text(text)
+    output = "out.motion" if verb.startswith("template") else "out.png"
+    os.link(own, output)
+    files = ["in/photo.jpg", "in/other.jpg"] if not verb else ["in/photo.jpg"]
+    done = run_cli(*verb.split(), *files, *words, "-o", output, "--overwrite")
+    assert (done.code, len(done.err.splitlines())) == (2, 1), done.err
+    assert f"{output} is an input" in done.err
+    assert own.read_text() == text
+
+
+@POSIX
+@pytest.mark.parametrize("name", ["jobs.toml", "rows.csv", "own.toml", "points.txt"])
+def test_batches_keep_the_files_that_they_are_read_from(run_cli: Callable, here: Path, name: str) -> None:
+    (here / "jobs.toml").write_text('csv = "rows.csv"\npreset = "own.toml"\n[options]\npoints = "points.txt"\n')
+    (here / "rows.csv").write_text("source,driving,output\nin/photo.jpg,in/other.jpg,out.png\n")
+    (here / "own.toml").write_text(SETTINGS)
+    (here / "points.txt").write_text(POINTS)
+    os.link(here / name, "out.png")
+    done = run_cli("batch", "jobs.toml", "--overwrite", "--queue", "q.sqlite3")
+    assert (done.code, len(done.err.splitlines())) == (2, 1), done.err
+    assert "out.png is an input" in done.err
+
+
 @POSIX
 def test_batches_keep_inputs_under_other_names(run_cli: Callable, here: Path) -> None:
     """Also those of other jobs."""

@@ -11,13 +11,14 @@ from itertools import islice, repeat
 
 import numpy as np
 
+from liveportrait.backdrop import Backdrop
 from liveportrait.compose import FEATHER, Compositor
 from liveportrait.crop import Box, Crop, face_box
-from liveportrait.engines.base import Engine, Image, Portrait
+from liveportrait.engines.base import Engine, Image, Portrait, Surroundings
 from liveportrait.expression import Expression, express
 from liveportrait.motion import Array, Motion, blend
-from liveportrait.neighbours import Neighbours, find_neighbours
-from liveportrait.occlusion import Paste, paste_masks
+from liveportrait.neighbours import find_neighbours
+from liveportrait.occlusion import paste_masks
 from liveportrait.options import AnimationOptions
 from liveportrait.transfer import rests_at_reference, steady_eye_target, transfer
 from models.face import Face, checked
@@ -222,6 +223,7 @@ class Animator:
         self.image: Image | None = None
         self.faces: list[SourceFace] = []
         self._eye_target: float | None = None
+        self._behind = Backdrop()
         self._masks = paste_masks(self.options.mask) if self.options.paste_back else None
 
     # ------------------------------------------------------------------ source
@@ -241,7 +243,8 @@ class Animator:
         Args:
             image: (H, W, 3 or 4) uint8 RGB(A).
             face: Landmarks in its pixels; None only for an engine that draws animals, and with a crop.
-            clip: The picture is a frame of a clip, used once: the engine's picture at rest is not drawn for it.
+            clip: The picture is a frame of a clip, used once: the engine's picture at rest is not drawn for it, and its
+                background is completed from the frames before it.
             crop: The square, if it isn't to be found from the face.
             others: All other faces of the picture, animated or not: their pixels are not moved with this one.
             partners: Others are animated too: each square then changes its own side of the line between them only.
@@ -258,7 +261,12 @@ class Animator:
             beside = find_neighbours(square, crop, face, others)
         if beside is not None and face is not None:
             square = beside.square if self.engine.keeps_others else beside.emptied(crop.points(face.points))
-        portrait = self._encode(square, None if face is None else crop.face(face), paste, beside)
+        around = Surroundings(
+            cover=None if paste is None else paste.cover,
+            others=None if beside is None else beside.others,
+            behind=self._behind.at(crop, image.shape) if clip and self.engine.shows_behind else None,
+        )
+        portrait = self._encode(square, None if face is None else crop.face(face), around)
         if face is not None and face.covered:
             portrait = replace(portrait, covered=face.covered)
         compare = self.detail and self.options.paste_back and not clip and not self.engine.exact_at_rest
@@ -272,16 +280,10 @@ class Animator:
         compositor = Compositor(image, crop, rest, mask=mask, feather=self.feather, detail=self.detail)
         return SourceFace(face, crop, portrait, compositor)
 
-    def _encode(
-        self, square: Image, face: Face | None, paste: Paste | None, beside: Neighbours | None = None
-    ) -> Portrait:
+    def _encode(self, square: Image, face: Face | None, around: Surroundings) -> Portrait:
         if face is None:
             return self.engine.encode_unseen(square)
-        if beside is not None:
-            return self.engine.encode_among(square, face, beside.others, None if paste is None else paste.cover)
-        if paste is None or paste.cover is None:
-            return self.engine.encode(square, face)
-        return self.engine.encode_covered(square, face, paste.cover)
+        return self.engine.encode_in(square, face, around) if around else self.engine.encode(square, face)
 
     def set_source(self, image: Image, face: Face | Sequence[Face]) -> list[SourceFace]:
         """Choose the source picture.

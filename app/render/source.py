@@ -38,6 +38,8 @@ HINT: Final = (
     "This engine animates human faces: take a picture that shows one larger, upright and uncovered. "
     "For animals there is --animals."
 )
+AHEAD: Final = 150, 18
+"""Frames of a source clip that are looked through beforehand, and every how many of them one is looked at."""
 CROP_HINT: Final = "Move or enlarge the square so that it holds a whole human face; this engine animates no other ones."
 
 
@@ -264,20 +266,32 @@ class SceneMaker:
         return step
 
     def first_moving(self, reader: ClipReader, token: CancelToken) -> Scene:
-        """Scene of the first frame of a clip that has a face.
+        """Scene of the first frame of a clip that has a face; some of the next ones show what lies behind the head.
 
         Raises:
             CancelledError: The user stopped the search.
             NoFaceError: No frame has one.
             UsageError: The face asked for does not exist.
         """
-        frames, unmeasured = ((frame.time, frame) for frame in reader), Timings()
+        first: Scene | None = None
         count = 0
-        for _, scene in self.moving(frames, unmeasured):
-            token.check()
-            if scene.face is not None:
-                return scene
+
+        def frames() -> Iterator[tuple[Fraction, Frame]]:
+            since = 0  # frames since the first one with a face
+            for frame in reader:
+                token.check()
+                since += first is not None
+                if since > AHEAD[0] or (since and not self._engine.shows_behind):
+                    return
+                if since % AHEAD[1] == 0:
+                    yield frame.time, frame
+
+        for _, scene in self.moving(frames(), Timings()):
+            if first is None and scene.face is not None:
+                first = scene
             count += 1
+        if first is not None:
+            return first
         if self._fixed is not None:
             raise NoFaceError(
                 f"{self._name}: no face was found in the square given by --crop, in any of its {count} frames.",

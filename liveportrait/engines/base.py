@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from models.covered import Half
 from models.face import Face
 
 Image = npt.NDArray[np.uint8]
+Known = npt.NDArray[np.bool_]
 
 
 @dataclass
@@ -40,6 +41,26 @@ class Portrait:
     covered: Half = ""
 
 
+@dataclass(frozen=True)
+class Surroundings:
+    """What is known of a square besides its pixels and the landmarks.
+
+    Attributes:
+        cover: (S, S) float32 0..1, what lies on the face and moves with it, such as hair over the eyes: nothing is
+            drawn over it.
+        others: (S, S) float32 0..1, pixels of other people and what surrounds them: they stay as they are.
+        behind: Completes the background from other frames of the same clip: gets the square (S, S, 3) and where it is
+            known (S, S), returns both with more of it known.
+    """
+
+    cover: Array | None = None
+    others: Array | None = None
+    behind: Callable[[Image, Known], tuple[Image, Known]] | None = None
+
+    def __bool__(self) -> bool:
+        return any(part is not None for part in (self.cover, self.others, self.behind))
+
+
 class Engine(ABC):
     """Animates one square crop.
 
@@ -61,7 +82,8 @@ class Engine(ABC):
         exact_at_rest: True if render returns the crop itself, to the bit, where no keypoint moved.
         animals: True if the sources are animals: they have no face landmarks (encode_unseen), and motion is absolute,
             from the driver's reference.
-        keeps_others: True if encode_among leaves other people in the square where they are.
+        keeps_others: True if encode_in leaves other people in the square where they are.
+        shows_behind: True if encode_in can use the background of other frames.
     """
 
     name: str
@@ -77,6 +99,7 @@ class Engine(ABC):
     exact_at_rest: bool = False
     animals: bool = False
     keeps_others: bool = False
+    shows_behind: bool = False
 
     def fit_crop(self, crop: Crop, image: Image | None = None) -> Crop:
         """The crop that the engine wants to animate instead of the one that frames the face.
@@ -94,28 +117,17 @@ class Engine(ABC):
             face: Landmarks in crop pixels.
         """
 
-    def encode_covered(self, crop: Image, face: Face, cover: Array) -> Portrait:
-        """Prepare a source whose eyes or mouth are partly covered by hair.
+    def encode_in(self, crop: Image, face: Face, around: Surroundings) -> Portrait:
+        """Prepare a source of which more is known than its pixels.
+
+        Engines that draw a whole picture out of a network have no use for it and leave it to encode.
 
         Args:
             crop: See encode.
             face: See encode.
-            cover: (S, S) float32 0..1, hair. It moves with the face, but nothing should be drawn over it; engines that
-                draw a whole picture out of a network know no such drawing and leave it to encode.
+            around: What covers the face, who stands beside it, and what lies behind it.
         """
         return self.encode(crop, face)
-
-    def encode_among(self, crop: Image, face: Face, others: Array, cover: Array | None = None) -> Portrait:
-        """Prepare a source with other people in the square.
-
-        Args:
-            crop: See encode.
-            face: See encode.
-            others: (S, S) float32 0..1, pixels of other people and what surrounds them. They should stay as they are;
-                engines that draw a whole picture out of a network move them along (keeps_others).
-            cover: See encode_covered.
-        """
-        return self.encode(crop, face) if cover is None else self.encode_covered(crop, face, cover)
 
     def encode_unseen(self, crop: Image) -> Portrait:
         """Prepare a source of which no landmarks are known, such as an animal.

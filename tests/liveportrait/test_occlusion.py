@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from liveportrait.animator import Animator
+from liveportrait.engines.base import Surroundings
 from liveportrait.engines.mesh.engine import MeshEngine
 from liveportrait.expression import Expression
 from liveportrait.occlusion import PasteMasks, fill, paste_masks, reach_of
@@ -114,7 +115,7 @@ def test_hair_over_an_eye_stays_over_it(engine, astronaut, face):
     from liveportrait.expression import express
 
     drawn = []
-    for portrait in (engine.encode(square, there), engine.encode_covered(square, there, cover)):
+    for portrait in (engine.encode(square, there), engine.encode_in(square, there, Surroundings(cover=cover))):
         drawn.append(engine.render(portrait, express(engine, portrait, shut, True))[0])
     bare, covered = drawn
     assert np.abs(bare[box].astype(int) - covered[box]).mean() > 4

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -11,16 +13,29 @@ from models.topology import OVAL
 
 Picture = npt.NDArray[np.float32]
 Image = npt.NDArray[np.uint8]
+Known = npt.NDArray[np.bool_]
+Behind = Callable[[Image, Known], tuple[Image, Known]]
+
+
+ISLAND = 0.06
+"""Side of the smallest square, as a share of the crop's, that counts as background by itself."""
 
 
 def person_mask(matte: Picture, points: npt.NDArray[np.floating]) -> Picture:
-    """Matte (S, S) 0..1 with the face itself certain."""
+    """Matte (S, S) 0..1 with the face itself certain, and a rim around it as far as the matte leaves it open."""
     size = matte.shape[0]
+    rim = polygon_mask(size, size, _grown(points, 1.06), 0.012 * size)
+    near = max(3, round(0.008 * size) | 1)
+    rim *= np.clip(cv2.blur(cv2.dilate(matte, np.ones((near, near), np.uint8)), (near, near)) * 8 - 0.5, 0, 1)
+    face = np.maximum(rim, polygon_mask(size, size, _grown(points, 1.0), 0.006 * size))
+    return np.maximum(np.clip((matte - 0.06) / 0.88, 0, 1), face).astype(np.float32)
+
+
+def _grown(points: npt.NDArray[np.floating], factor: float) -> npt.NDArray[np.floating]:
+    """(36, 2) outline of the face, larger by a factor."""
     oval = points[list(OVAL), :2]
     centre = oval.mean(0)
-    grown = centre + (oval - centre) * 1.06
-    face = polygon_mask(size, size, grown, 0.012 * size)
-    return np.maximum(np.clip((matte - 0.06) / 0.88, 0, 1), face).astype(np.float32)
+    return np.asarray(centre + (oval - centre) * factor)
 
 
 JAW = tuple(OVAL[9:28])
@@ -28,9 +43,13 @@ JAW = tuple(OVAL[9:28])
 
 
 def background_plate(
-    image: Image, person: Picture, points: npt.NDArray[np.floating] | None = None, others: Picture | None = None
-) -> Image:
-    """Crop (S, S, 3) with the person (S, S) 0..1 replaced by what surrounds it.
+    image: Image,
+    person: Picture,
+    points: npt.NDArray[np.floating] | None = None,
+    others: Picture | None = None,
+    behind: Behind | None = None,
+) -> tuple[Image, Picture]:
+    """Crop (S, S, 3) with the person (S, S) 0..1 replaced by what surrounds it, and (S, S) 0..1 where that is guessed.
 
     Colours flow in from the known pixels by a pyramid; grain is mirrored across the outline.
 
@@ -39,20 +58,17 @@ def background_plate(
         person: Whose head is animated.
         points: (478, 2 or 3) mesh of the face: beside the jaw the background is kept right up to the outline.
         others: (S, S) 0..1, other people: they are part of the background, up to the person's outline.
+        behind: Completes the background from other frames, see liveportrait.engines.base.Surroundings.
     """
     size = image.shape[0]
-    reach = max(3, round(0.033 * size) | 1)
-    known = cv2.dilate(person, np.ones((reach, reach), np.uint8)) < 0.02
-    if points is not None:
-        near = np.zeros((size, size), np.uint8)
-        line = np.round(points[list(JAW), :2]).astype(np.int32)
-        cv2.polylines(near, [line], False, 1, thickness=max(3, round(0.12 * size)))
-        tight = max(3, round(0.006 * size) | 1)
-        known |= (near > 0) & (cv2.dilate(person, np.ones((tight, tight), np.uint8)) < 0.02)
+    known = _known(person, points)
+    own = image
+    if behind is not None:
+        image, known = behind(image, known if others is None else known & (others < 0.02))
     if others is not None:
         known |= cv2.erode(others, np.ones((3, 3), np.uint8)) > 0.98
     if not known.any():
-        return image.copy()
+        return own.copy(), np.ones((size, size), np.float32)
     pixels = image.astype(np.float32)
     filled = push_pull(pixels, known.astype(np.float32))
     low = cv2.GaussianBlur(filled, (0, 0), 0.012 * size)
@@ -71,8 +87,28 @@ def background_plate(
     filled += np.where(known[..., None], 0, np.clip(grain[my, mx], -1.5 * noise, 1.5 * noise) * 0.8)
     plate = np.clip(filled + 0.5, 0, 255).astype(np.uint8)
     if others is not None:
-        plate = np.asarray(cv2.blendLinear(image, plate, others, 1 - others), np.uint8)
-    return plate
+        plate = np.asarray(cv2.blendLinear(own, plate, others, 1 - others), np.uint8)
+    guessed = cv2.GaussianBlur((~known).astype(np.float32), (0, 0), 0.004 * size)
+    return plate, np.asarray(guessed, np.float32)
+
+
+def _known(person: Picture, points: npt.NDArray[np.floating] | None) -> Known:
+    """(S, S) pixels that show nothing of the person."""
+    size = person.shape[0]
+    reach = np.ones((max(3, round(0.033 * size) | 1),) * 2, np.uint8)
+    known = cv2.dilate(person, reach) < 0.02
+    if points is not None:
+        near = np.zeros((size, size), np.uint8)
+        line = np.round(points[list(JAW), :2]).astype(np.int32)
+        cv2.polylines(near, [line], False, 1, thickness=max(3, round(0.12 * size)))
+        tight = np.ones((max(3, round(0.006 * size) | 1),) * 2, np.uint8)
+        rest = person * (1 - polygon_mask(size, size, _grown(points, 1.1)))  # hair, clothes
+        known |= (near > 0) & (cv2.dilate(person, tight) < 0.02) & (cv2.dilate(rest, reach) < 0.02)
+    # A gap in the matte of a person's hair or collar is no background.
+    _, parts, stats, _ = cv2.connectedComponentsWithStats(known.astype(np.uint8), connectivity=4)
+    large = stats[:, cv2.CC_STAT_AREA] >= (ISLAND * size) ** 2
+    large[0] = False
+    return np.asarray(large[parts])
 
 
 def push_pull(image: Picture, known: Picture) -> Picture:

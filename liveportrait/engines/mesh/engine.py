@@ -7,14 +7,14 @@ what a warp cannot show: eyeballs under moving lids, the inside of the mouth, th
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from liveportrait.crop import Box, Crop
-from liveportrait.engines.base import Engine, Image, Portrait
+from liveportrait.engines.base import Engine, Image, Portrait, Surroundings
 from liveportrait.engines.mesh import background, eyes, fit, glasses, mirror, mouth, sliders
 from liveportrait.engines.mesh.data import face_model
 from liveportrait.engines.mesh.geometry import eye_opening, lip_gap, smoothstep
@@ -37,6 +37,8 @@ MAX_TILT = np.radians(20)  # heads tilted further are levelled by the crop
 SMOOTH_TURN = 3.0  # degrees of head turn from which on outlines are smoothed
 SMOOTH_GAP = 0.12  # or further opening of the mouth, face widths: the lower lip then lies over the chin
 JUMP = 6.0  # pixels of source between every other pixel that count as an outline
+KNOWN_SHIFT = 0.3, 2.8  # pixels of shift between which the background changes from carried along to standing still
+GUESSED_SHIFT = 2.0, 8.0  # the same in pixels of a 512 px crop where what stands there is only guessed
 MAX_SHIFT = 0.42  # head translation that the crop has room for, in face widths
 
 
@@ -50,6 +52,7 @@ class MeshFeatures:
     mirror: mirror.MirrorFill | None
     person: npt.NDArray[np.float32] | None
     plate: Image | None
+    freed: tuple[Map, Map] | None
     gaze: tuple[Float, Float]
     openings: tuple[float, float]
     identity: npt.NDArray[np.float32]
@@ -77,6 +80,7 @@ class MeshEngine(Engine):
     reads_pixels = False
     exact_at_rest = True
     keeps_others = True
+    shows_behind = True
 
     def __init__(self, crop_size: int = 512, max_crop: int = 1024, matte: bool = True) -> None:
         self.crop_size = crop_size
@@ -103,19 +107,25 @@ class MeshEngine(Engine):
     # ---- source and driver -----------------------------------------------------------------------------------------
     def encode(self, crop: Image, face: Face) -> Portrait:
         """See Engine.encode."""
-        return self._encode(crop, face)
+        return self.encode_in(crop, face, Surroundings())
 
-    def _encode(self, crop: Image, face: Face, others: Map | None = None) -> Portrait:
+    def encode_in(self, crop: Image, face: Face, around: Surroundings) -> Portrait:
+        """See Engine.encode_in: what is drawn lies behind a cover; other people are part of the background."""
         image = np.ascontiguousarray(crop[..., :3])
         points = face.points.astype(np.float64)
         size = image.shape[0]
+        others = around.others
         person = plate = None
+        freed = None
         if self._matte is not None:
             person = background.person_mask(self._matte(image), points)
             if others is not None:
                 person = person * (1 - others)
             if crop.shape[2] == 3:  # a cut-out shows what lies behind it instead
-                plate = background.background_plate(image, person, points, others)
+                plate, guessed = background.background_plate(image, person, points, others, around.behind)
+                start = KNOWN_SHIFT[0] + guessed * np.float32(GUESSED_SHIFT[0] * size / 512 - KNOWN_SHIFT[0])
+                end = KNOWN_SHIFT[1] + guessed * np.float32(GUESSED_SHIFT[1] * size / 512 - KNOWN_SHIFT[1])
+                freed = start, np.asarray(1 / (end - start), np.float32)
         layout = build_layout(points, size, person)
         yy, xx = np.mgrid[:size, :size].astype(np.float32)
         both = eyes.prepare_eyes(image, points)
@@ -126,28 +136,17 @@ class MeshEngine(Engine):
             mirror=mirror.build_mirror(image, points, layout),
             person=person,
             plate=plate,
+            freed=freed,
             gaze=(eyes.gaze_offset(layout.canonical, EYE_LEFT), eyes.gaze_offset(layout.canonical, EYE_RIGHT)),
             openings=(eye_opening(layout.canonical, EYE_LEFT), eye_opening(layout.canonical, EYE_RIGHT)),
             identity=np.dstack([xx, yy, np.ones_like(xx)]),
             stiff=glasses.stiffness(glasses.wears_glasses(image, layout.pose)),
+            cover=around.cover,
             others=others,
         )
         motion = self._motion(face, size)
         canonical = face_model().mean
         return Portrait(motion, canonical, keypoints(canonical, motion, self.delta_space), crop, features)
-
-    def encode_covered(self, crop: Image, face: Face, cover: Array) -> Portrait:
-        """See Engine.encode_covered: eyeballs, lids and the inside of the mouth are drawn behind the hair."""
-        portrait = self.encode(crop, face)
-        portrait.features = replace(portrait.features, cover=np.asarray(cover, np.float32))
-        return portrait
-
-    def encode_among(self, crop: Image, face: Face, others: Array, cover: Array | None = None) -> Portrait:
-        """See Engine.encode_among: other people are part of the background; the head moves over them."""
-        portrait = self._encode(crop, face, np.asarray(others, np.float32))
-        if cover is not None:
-            portrait.features = replace(portrait.features, cover=np.asarray(cover, np.float32))
-        return portrait
 
     def read_motion(self, crop: Image, face: Face) -> Motion:
         """See Engine.read_motion. Only the landmarks and the size of the crop are used."""
@@ -280,11 +279,11 @@ class MeshEngine(Engine):
         hair = None if f.cover is None else np.asarray(cv2.remap(f.cover, x, y, cv2.INTER_LINEAR), np.float32)
         if crop.shape[2] == 4:
             return out, _carry(np.ascontiguousarray(crop[..., 3]), x, y), hair
-        if f.person is not None and f.plate is not None:
+        if f.person is not None and f.plate is not None and f.freed is not None:
             person = cv2.remap(f.person, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
             shift = np.maximum(np.abs(x - f.identity[..., 0]), np.abs(y - f.identity[..., 1]))
             # What stands still is the photo itself, outline and all.
-            away = np.clip((shift - 0.3) * 0.4, 0, 1)
+            away = np.clip((shift - f.freed[0]) * f.freed[1], 0, 1)
             if f.others is not None:  # nor are other people carried along, however little
                 theirs = cv2.remap(f.others, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
                 away = np.maximum(away, theirs * np.clip(shift * 4, 0, 1))

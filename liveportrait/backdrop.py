@@ -1,0 +1,165 @@
+"""What a source clip shows behind the head at other times: the background of one frame is completed from others.
+
+A strip beside the jaw that the animated head leaves free was often seen in another frame. One picture of the
+background is gathered as the frames go by. It is used where the camera stands still: where the background near by lies
+as it did; elsewhere the engine fills the strip from this frame alone, as it does for a photo.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from liveportrait.crop import Crop
+from liveportrait.engines.mesh.background import push_pull
+from liveportrait.warp import Image, Matrix, scale_of, shifted, transform
+
+Mask = npt.NDArray[np.bool_]
+Map = npt.NDArray[np.float32]
+
+CLEAN: Final = 0.04
+"""Distance from the person, as a share of the square, from which on a pixel shows nothing of the head."""
+GRID: Final = 96
+"""Cells along the square on which shifts of the background are measured."""
+NOISE: Final = 3.0
+"""Difference in grey levels that is no shift: noise and the codec."""
+SHIFT: Final = (0.5, 1.2)
+"""Shift in pixels of a 512 px square below which the background counts as still, and above which it doesn't."""
+MOVED: Final = 2.0
+"""Mean shift of the whole background in such pixels from which on the camera was moved, or the film cut."""
+OVERLAP: Final = 0.01
+"""Least share of the square that must be background in this frame and the others, for them to be compared."""
+
+
+class Backdrop:
+    """The background of one clip, in pixels of its frames.
+
+    Its memory is that of one frame. Squares larger than the engine animates are kept in its pixels.
+    """
+
+    def __init__(self) -> None:
+        self._image: Image = np.zeros((0, 0, 3), np.uint8)
+        self._away = np.zeros((0, 0), np.uint8)  # pixels between it and the person when it was seen; 0: never was
+        self._scale = 1.0
+
+    def at(self, crop: Crop, shape: tuple[int, ...]) -> View:
+        """The part in a square.
+
+        Args:
+            crop: The square.
+            shape: (H, W, ...) of the frame; other than before, the backdrop starts anew.
+        """
+        scale = min(1.0, scale_of(crop.matrix))
+        if scale < 1 and self._image.size and abs(scale / self._scale - 1) < 0.5:
+            scale = self._scale
+        size = max(1, round(shape[0] * scale)), max(1, round(shape[1] * scale))
+        if self._away.shape != size:
+            self._image, self._away, self._scale = np.zeros((*size, 3), np.uint8), np.zeros(size, np.uint8), scale
+        half = 0.5 * scale - 0.5
+        to_own = np.array([[scale, 0, half], [0, scale, half]])
+        matrix = np.concatenate(
+            [to_own[:, :2] @ crop.inverse[:, :2], to_own[:, :2] @ crop.inverse[:, 2:] + to_own[:, 2:]], axis=1
+        )
+        return View(self._image, self._away, matrix, crop.size)
+
+
+class View:
+    """A square of a backdrop.
+
+    Args:
+        image: (h, w, 3) uint8, written in place.
+        away: (h, w) uint8, written in place.
+        matrix: (2, 3) pixels of the square to those of the backdrop.
+        size: Side of the square.
+    """
+
+    def __init__(self, image: Image, away: npt.NDArray[np.uint8], matrix: Matrix, size: int) -> None:
+        self._image = image
+        self._away = away
+        self._matrix = matrix
+        self._size = size
+
+    def __call__(self, square: Image, known: Mask) -> tuple[Image, Mask]:
+        """Complete the background of a square, and learn from it.
+
+        Args:
+            square: (S, S, 3) uint8.
+            known: (S, S) its background, without anybody.
+
+        Returns:
+            The square with what other frames show where they can be trusted, and what is known of it then.
+        """
+        seen, away = self._taken()
+        both = known & (away > 0)
+        out, complete = square, known
+        if both.mean() >= OVERLAP:
+            shift, overall = self._shift(square, seen, both)
+            if overall > MOVED:
+                self._away[:] = 0
+                away = np.zeros_like(away)
+            else:
+                trusted = ~known & (away > 0) & (shift < np.mean(SHIFT))
+                if trusted.any():
+                    out, complete = _placed(square, seen, both, trusted), known | trusted
+        self._learn(square, known, away)
+        return out, complete
+
+    def _taken(self) -> tuple[Image, npt.NDArray[np.uint8]]:
+        """The backdrop in the square."""
+        flags, size = cv2.WARP_INVERSE_MAP, (self._size, self._size)
+        image = cv2.warpAffine(
+            self._image, self._matrix, size, flags=flags | cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        )
+        away = cv2.warpAffine(self._away, self._matrix, size, flags=flags | cv2.INTER_NEAREST)
+        return np.asarray(image, np.uint8), np.asarray(away, np.uint8)
+
+    def _shift(self, square: Image, seen: Image, both: Mask) -> tuple[Map, float]:
+        """How far the background lies from where it was, in pixels of a 512 px square: (S, S), and the mean."""
+        weight = both.astype(np.float32)
+        now = cv2.cvtColor(square, cv2.COLOR_RGB2GRAY).astype(np.float32)
+        change = (now - cv2.cvtColor(seen, cv2.COLOR_RGB2GRAY)) * weight
+        width = (0, 0), 0.03 * self._size
+        common = cv2.GaussianBlur(change, *width) / np.maximum(cv2.GaussianBlur(weight, *width), 1e-3)
+        # A change of light is no shift: only what differs from it counts, over what a shift by a pixel would change.
+        differs = np.maximum(np.abs(change - common) - NOISE, 0) * weight
+        across, down = (cv2.Sobel(now, cv2.CV_32F, dx, 1 - dx, scale=1 / 8) for dx in (1, 0))
+        slope = cv2.magnitude(across, down) * weight
+        small = [cv2.resize(part, (GRID, GRID), interpolation=cv2.INTER_AREA) for part in (differs, slope, weight)]
+        near = [cv2.GaussianBlur(part, (0, 0), 3.0) for part in small]
+        unit = 512 / self._size
+        shift = unit * near[0] / (near[1] + 2 * near[2] + 1e-6)
+        filled = push_pull(shift[..., None], (near[2] > 0.05).astype(np.float32))[..., 0]
+        overall = unit * float(differs.sum()) / (float(slope.sum()) + 2 * float(weight.sum()))
+        return np.asarray(cv2.resize(filled, (self._size, self._size)), np.float32), overall
+
+    def _learn(self, square: Image, known: Mask, away: npt.NDArray[np.uint8]) -> None:
+        """Take over what is seen of the background; pixels close to the person only if none was seen further away."""
+        distance = cv2.distanceTransform(known.astype(np.uint8), cv2.DIST_L2, 3)
+        fresh = np.clip(np.ceil(distance), 0, 255).astype(np.uint8)
+        clean = np.uint8(np.clip(round(CLEAN * self._size), 1, 255))
+        better = known & (fresh >= np.minimum(away, clean))
+        corner = np.array([-0.5, self._size - 0.5])
+        ends = transform(self._matrix, [[x, y] for x in corner for y in corner])
+        height, width = self._away.shape
+        x0, y0 = np.clip(np.floor(ends.min(axis=0)).astype(int), 0, (width, height))
+        x1, y1 = np.clip(np.ceil(ends.max(axis=0)).astype(int) + 1, 0, (width, height))
+        if x1 <= x0 or y1 <= y0:
+            return
+        matrix, size = shifted(self._matrix, target=(x0, y0)), (int(x1 - x0), int(y1 - y0))
+        level = cv2.warpAffine(np.where(better, fresh, 0).astype(np.uint8), matrix, size, flags=cv2.INTER_NEAREST)
+        pixels = cv2.warpAffine(square, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        part = np.s_[y0:y1, x0:x1]
+        np.copyto(self._image[part], np.asarray(pixels, np.uint8), where=(level > 0)[..., None])
+        np.copyto(self._away[part], np.asarray(level, np.uint8), where=level > 0)
+
+
+def _placed(square: Image, seen: Image, both: Mask, trusted: Mask) -> Image:
+    """The square (S, S, 3) with pixels of other frames, in the light of this one."""
+    change = square.astype(np.float32) - seen
+    light = push_pull(change, both.astype(np.float32))
+    out = square.copy()
+    out[trusted] = np.clip(seen[trusted] + light[trusted] + 0.5, 0, 255).astype(np.uint8)
+    return out

@@ -69,7 +69,7 @@ def test_light_that_changes_is_followed(room):
 def test_a_moving_camera_adds_nothing(room, shift):
     behind = Backdrop()
     looked_at(behind, room, (160, 230))
-    out, complete, known, _ = looked_at(behind, room, (180, 250), shift=shift)
+    _, complete, known, _ = looked_at(behind, room, (180, 250), shift=shift)
     assert (complete == known).mean() > 0.999
     again, complete, known, truth = looked_at(behind, room, (160, 230), shift=shift)  # it stands still again
     gained = complete & ~known

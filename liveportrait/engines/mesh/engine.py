@@ -281,7 +281,8 @@ class MeshEngine(Engine):
             return out, _carry(np.ascontiguousarray(crop[..., 3]), x, y), hair
         if f.person is not None and f.plate is not None and f.freed is not None:
             person = cv2.remap(f.person, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-            shift = np.maximum(np.abs(x - f.identity[..., 0]), np.abs(y - f.identity[..., 1]))
+            place = np.arange(len(x), dtype=np.float32)
+            shift = cv2.max(np.abs(x - place), np.abs(y - place[:, None]))
             # What stands still is the photo itself, outline and all.
             away = np.clip((shift - f.freed[0]) * f.freed[1], 0, 1)
             if f.others is not None:  # nor are other people carried along, however little

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from enum import IntEnum
+from typing import Final
+
+LONGEST_QUOTE, KEPT = 80, 40  # characters of a quoted value that stay, and of one that is cut
+QUOTED: Final = re.compile(r"""(?<!\w)(['"])(.*?)\1(?!\w)""")
+LONGEST_WORD: Final = 400  # characters; longer than any path that people use
+WORD: Final = re.compile(rf"\S{{{LONGEST_WORD + 1},}}")
 
 
 class ExitCode(IntEnum):
@@ -18,8 +25,18 @@ class ExitCode(IntEnum):
     MISSING = 6
 
 
+def brief(text: str) -> str:
+    """A sentence in which nothing that somebody typed is repeated at a length that nobody reads."""
+
+    def cut(match: re.Match[str]) -> str:
+        quote, inside = match.groups()
+        return f"{quote}{inside[:KEPT]}{quote}..." if len(inside) > LONGEST_QUOTE else match[0]
+
+    return WORD.sub(lambda match: f"{match[0][:100]}...{match[0][-50:]}", QUOTED.sub(cut, text))
+
+
 class AppError(Exception):
-    """Base of all expected errors.
+    """Base of all expected errors. Long values of options, files and addresses in them are cut, here and only here.
 
     Args:
         message: One sentence: what is wrong, and with which file or option.
@@ -29,9 +46,9 @@ class AppError(Exception):
     exit_code: ExitCode = ExitCode.ERROR
 
     def __init__(self, message: str, hint: str = "") -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        self.message = brief(message)
+        self.hint = brief(hint)
+        super().__init__(self.message)
 
     def __str__(self) -> str:
         return f"{self.message} {self.hint}".rstrip()
@@ -49,8 +66,7 @@ def not_one_of(label: str, text: str, known: Sequence[str]) -> UsageError:
 
     near = get_close_matches(text, known, 1)
     place = f"{label}: " if label else ""
-    shown = repr(text) if len(text) <= 80 else f"{text[:80]!r}..."
-    return UsageError(f"{place}{shown} is not one of {', '.join(known)}.", f"Did you mean {near[0]}?" if near else "")
+    return UsageError(f"{place}{text!r} is not one of {', '.join(known)}.", f"Did you mean {near[0]}?" if near else "")
 
 
 class MediaError(AppError):

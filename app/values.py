@@ -83,8 +83,7 @@ def parse_regions(text: str) -> str:
     if wrong:
         near = get_close_matches(wrong[0], ("all", "exp", *REGIONS), 1)
         hint = f" Did you mean {near[0]}?" if near else ""
-        word = wrong[0][:80]
-        raise ValueError(f"{word!r} is not one of all, exp, pose, lip, eyes, or several joined by commas.{hint}")
+        raise ValueError(f"{wrong[0]!r} is not one of all, exp, pose, lip, eyes, or several joined by commas.{hint}")
     if "all" in named or {"pose", "exp"} <= set(named):
         return "all"
     if "exp" in named:

@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 
 from app.cli.output import called
+from app.errors import brief
+from app.live_options import live_options
+from app.options import all_options
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -82,3 +85,59 @@ def test_the_name_that_was_called_is_printed() -> None:
 def test_other_names_stand_for_the_first(monkeypatch: pytest.MonkeyPatch, path: str, name: str) -> None:
     monkeypatch.setattr(sys, "argv", [path])
     assert called() == name
+
+
+LONG = "x" * 3000
+VALUES = {info.flags[-1]: info for info in (*all_options(), *live_options()) if info.kind is not bool}
+
+
+@pytest.mark.parametrize("flag", sorted(VALUES))
+def test_a_long_value_is_not_repeated_whole(run_cli: Callable, here: Path, flag: str) -> None:
+    """Whatever option it is given to, by a flag or in a file."""
+    live = VALUES[flag] in live_options()
+    words = ["live", "in/photo.jpg", "--no-window"] if live else ["in/photo.jpg", "in/clip.mp4"]
+    for text in (LONG, f"{LONG} {LONG}", f"{LONG}={LONG}.onnx"):
+        done = run_cli(*words, flag, text)
+        assert done.code in (1, 2, 6), done.err
+        assert 0 < len(done.err) < 700, done.err[:200]
+        assert len(done.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [LONG, "in/clip.mp4"],
+        ["in/photo.jpg", LONG],
+        ["in/photo.jpg", "in/clip.mp4", f"--{LONG}"],
+        ["in/photo.jpg", "in/clip.mp4", LONG],
+        ["in/photo.jpg", "in/clip.mp4", "--preset", LONG],
+        ["in/photo.jpg", "in/clip.mp4", "--config", LONG],
+        ["edit", "in/photo.jpg", "--smile", LONG],
+        ["retouch", "in/clip.mp4", "--lips", LONG],
+        ["live", "in/photo.jpg", "--no-window", "--seconds", LONG],
+        ["jobs", "show", LONG],
+        ["jobs", "list", "--state", LONG],
+        ["jobs", LONG],
+        ["models", "verify", LONG],
+        ["expression", "show", LONG],
+        ["expression", "save", "a", LONG],
+        ["batch", "--sources", LONG, "--drivings", "in/clip.mp4"],
+        ["batch", "jobs.toml", "--workers", LONG],
+        ["gui", "--size", LONG],
+        ["help", LONG],
+    ],
+    ids=lambda words: " ".join(word[:20] for word in words),
+)
+def test_other_long_words_are_cut_too(run_cli: Callable, here: Path, words: list[str]) -> None:
+    done = run_cli(*words)
+    assert done.code in (1, 2), done.err
+    assert 0 < len(done.err) < 700, done.err[:300]
+
+
+def test_ordinary_words_and_paths_stay_whole() -> None:
+    path = "/" + "/".join(["a folder of some length"] * 14) + "/clip.mp4"
+    text = f"{path} can't be read: it isn't there, and 'a short word' isn't, the file's gone; it doesn't matter."
+    assert brief(text) == text
+    text = f"'a.' stands beside {'many words ' * 20}and './b'."
+    assert brief(text) == text
+    assert brief(f"'{'y' * 81}' is wrong.") == f"'{'y' * 40}'... is wrong."

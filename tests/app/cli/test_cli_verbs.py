@@ -14,6 +14,7 @@ import pytest
 
 from app import doctor, environment
 from app.errors import ExitCode
+from app.media.audio import AudioSource
 from app.media.images import read_image
 from app.media.reader import open_clip
 
@@ -48,6 +49,45 @@ def test_template_keeps_a_chosen_reference(run_cli: Callable) -> None:
     assert run_cli("in/photo.jpg", "clip.motion", "-o", "a.mp4", "--audio", "none").code == 0
     assert run_cli("in/photo.jpg", "in/clip.mp4", "-o", "b.mp4", "--audio", "none", "--reference", "7").code == 0
     assert Path("a.mp4").stat().st_size == Path("b.mp4").stat().st_size
+
+
+SILENT = "which holds no sound; the result is silent"
+TAKEN = "which holds no sound; that of the source is used"
+
+
+@pytest.mark.parametrize(
+    ("words", "sound", "said"),
+    [
+        (["in/clip.mp4"], "source", TAKEN),
+        (["in/clip.mp4", "--audio", "source"], "source", ""),
+        (["in/clip.mp4", "--audio", "none"], "none", ""),
+        (["in/clip.mp4", "-o", "a.gif"], "source", ""),  # no place for sound, so that none is missed
+        (["in/photo.jpg"], "none", SILENT),
+        (["in/photo.jpg", "--audio", "none"], "none", ""),
+        (["in/photo.jpg", "-o", "a-%04d.png"], "none", ""),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_template_brings_no_sound(run_cli: Callable, here: Path, words: list, sound: str, said: str) -> None:
+    assert run_cli("template", "make", "in/clip.mp4", "-o", "m.motion").code == 0
+    source, *flags = words
+    done = run_cli(source, "m.motion", "--dry-run", "--json", *flags)
+    assert done.code == 0, done.err
+    plan = json.loads(done.out.splitlines()[-1])
+    assert plan["audio"] == sound
+    assert [note for note in plan["notes"] if "holds no sound" in note] == (
+        [f"m.motion is a motion template, {said}."] if said else []
+    )
+
+
+def test_the_sound_of_the_source_is_used_under_a_template(run_cli: Callable) -> None:
+    assert run_cli("template", "make", "in/clip.mp4", "-o", "m.motion").code == 0
+    done = run_cli("in/clip.mp4", "m.motion", "-o", "a.mp4")
+    assert (done.code, TAKEN in done.err) == (0, True)
+    assert AudioSource(Path("a.mp4")).present
+    done = run_cli("in/photo.jpg", "m.motion", "-o", "b.mp4")
+    assert (done.code, SILENT in done.err) == (0, True)
+    assert not AudioSource(Path("b.mp4")).present
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from liveportrait.engines.mesh.fit import resting_mouth
 from liveportrait.engines.mesh.geometry import closed_curve, lip_gap, polygon_mask, smoothstep
 from liveportrait.engines.mesh.layout import Layout, Pose
 from models.topology import CHEEKS, LIP_UPPER_INNER, LIPS_INNER, LIPS_OUTER
@@ -27,17 +28,23 @@ class MouthLayer:
         tongue: (3,) colour.
         tooth: (3,) colour.
         gum: (3,) colour.
+        line: (3,) canonical place of the middle of the resting lip line.
+        chin: Canonical height (y) of the chin with a resting mouth.
         own: (S, S, 3) source crop whose mouth is open, else None.
         own_mask: (S, S) where its interior is seen.
+        own_soft: (S, S, 3) that interior, blurred within itself.
     """
 
     gap: float
+    line: Float
+    chin: float
     dark: Picture
     tongue: Picture
     tooth: Picture
     gum: Picture
     own: Image | None = None
     own_mask: Picture | None = None
+    own_soft: Image | None = None
 
 
 def _rgb(lightness: float, a: float, b: float) -> Picture:
@@ -71,12 +78,15 @@ def prepare_mouth(image: Image, points: Float, layout: Layout, white: Picture) -
     )
     red = min(10.0, 0.6 * float(np.hypot(*chroma)))  # of a tongue beside pale lips; none in black and white
     gap = lip_gap(layout.canonical)
+    rest = resting_mouth(layout.canonical)
     own: Image | None = None
     own_mask: Picture | None = None
+    own_soft: Image | None = None
     if gap > OPEN:
         inner = polygon_mask(size, size, closed_curve(points[list(LIPS_INNER), :2], 3))
         soft = cv2.GaussianBlur(inner, (0, 0), max(0.6, 0.005 * layout.pose.scale))
         own, own_mask = image, np.clip(2 * soft - 1, 0, 1).astype(np.float32)
+        own_soft = _blurred_within(image, own_mask, OWN_BLUR * layout.pose.scale)
         seen = image[inner > 0.7].astype(np.float32)
         if len(seen) > 8:
             bright = seen[seen.sum(1) >= np.quantile(seen.sum(1), 0.7)].mean(0)
@@ -84,13 +94,23 @@ def prepare_mouth(image: Image, points: Float, layout: Layout, white: Picture) -
                 tooth = bright
     return MouthLayer(
         gap=gap,
+        line=rest[13],
+        chin=float(rest[152, 1]),
         dark=_rgb(0.12 * lip[0] + 6, 128 + 0.55 * ka, 128 + 0.45 * kb),
         tongue=_rgb(min(0.8 * lip[0], 140), 128 + max(0.95 * ka, red), 128 + 0.6 * kb),
         tooth=tooth,
         gum=_rgb(0.9 * lip[0], 128 + 0.9 * ka, 128 + 0.9 * kb),
         own=own,
         own_mask=own_mask,
+        own_soft=own_soft,
     )
+
+
+def _blurred_within(image: Image, mask: Picture, sigma: float) -> Image:
+    """The part of a picture (S, S, 3) under a mask (S, S), blurred without what lies beside it."""
+    weight = cv2.GaussianBlur(mask, (0, 0), sigma)[..., None] + np.float32(1e-4)
+    inside = cv2.GaussianBlur(image.astype(np.float32) * mask[..., None], (0, 0), sigma)
+    return np.asarray(np.clip(inside / weight, 0, 255), np.uint8)
 
 
 def draw_mouth(layer: MouthLayer, out: Image, vertices: Float, layout: Layout, pose: Pose) -> None:
@@ -140,6 +160,48 @@ def _lip_shadow(inside: Picture, reach: float) -> Picture:
     return np.asarray(0.64 + 0.36 * cv2.GaussianBlur(lit, (0, 0), max(0.7, 0.6 * reach)), np.float32)
 
 
+@dataclass(frozen=True)
+class _Arch:
+    """Picture of the dental arch at one pose: a parabola that bends back from the plane of the front teeth.
+
+    Places on it are skull coordinates: x to the right, y down from the resting lip line, in face widths.
+    """
+
+    anchor: Float
+    matrix: Float
+    bend: Float
+
+    @classmethod
+    def at(cls, layer: MouthLayer, vertices: Float, layout: Layout, pose: Pose) -> _Arch:
+        """The arch of the upper jaw below the nose of a posed mesh."""
+        teeth = layer.line - layout.canonical[2] + np.array([0, 0, TEETH_DEPTH])
+        anchor = vertices[2, :2] + (pose.scale * pose.rotation @ teeth)[:2]
+        return cls(anchor, pose.scale * pose.rotation[:2, :2], pose.scale * pose.rotation[:2, 2] * ARCH)
+
+    def places(self, px: Picture, py: Picture) -> tuple[Picture, Picture]:
+        """Skull coordinates of picture points."""
+        inverse = np.linalg.inv(self.matrix).astype(np.float32)
+        dx, dy = px - np.float32(self.anchor[0]), py - np.float32(self.anchor[1])
+        x = inverse[0, 0] * dx + inverse[0, 1] * dy
+        y = inverse[1, 0] * dx + inverse[1, 1] * dy
+        back = inverse @ self.bend.astype(np.float32)  # px = matrix (x, y) + bend x^2, solved for x
+        if abs(back[0]) > 1e-4:
+            x = (np.sqrt(np.maximum(1 + 4 * back[0] * x, TURNED_AWAY)) - 1) / (2 * back[0])
+        return np.asarray(x, np.float32), np.asarray(y - back[1] * x * x, np.float32)
+
+    def pixels(self, x: Picture, y: Picture) -> tuple[Picture, Picture]:
+        """Picture points of skull coordinates."""
+        m, bend = self.matrix.astype(np.float32), self.bend.astype(np.float32)
+        px = np.float32(self.anchor[0]) + m[0, 0] * x + m[0, 1] * y + bend[0] * x * x
+        py = np.float32(self.anchor[1]) + m[1, 0] * x + m[1, 1] * y + bend[1] * x * x
+        return np.asarray(px, np.float32), np.asarray(py, np.float32)
+
+    def place(self, point: Float) -> tuple[float, float]:
+        """Skull coordinates of one picture point."""
+        x, y = self.places(*np.asarray(point, np.float32).reshape(2, 1))
+        return float(x[0]), float(y[0])
+
+
 def _cavity(
     layer: MouthLayer,
     vertices: Float,
@@ -152,15 +214,14 @@ def _cavity(
     """Drawn interior (h, w, 3): depth, tongue, lower teeth on the jaw, upper teeth on the skull."""
     h, w = shadow.shape
     yy, xx = np.mgrid[low[1] : low[1] + h, low[0] : low[0] + w].astype(np.float32)
-    # Skull coordinates (face widths from the resting lip line, x to the right, y down) of the plane of the front teeth.
-    anchor = _teeth_anchor(vertices, layout, pose)
-    inverse = np.linalg.inv(pose.scale * pose.rotation[:2, :2]).astype(np.float32)
-    dx, dy = xx - np.float32(anchor[0]), yy - np.float32(anchor[1])
-    x = inverse[0, 0] * dx + inverse[0, 1] * dy
-    y = inverse[1, 0] * dx + inverse[1, 1] * dy
-    jaw = max(0.0, float((pose.invert(vertices[152][None])[0] - layout.canonical[152])[1]) * JAW_SHARE)
-    lower_lip = float(inverse[1] @ (vertices[14, :2] - anchor))
+    arch = _Arch.at(layer, vertices, layout, pose)
+    x, y = arch.places(xx, yy)
+    jaw = max(0.0, float(pose.invert(vertices[152][None])[0, 1]) - layer.chin) * JAW_SHARE
+    lower_lip = arch.place(vertices[14, :2])[1]
     soft = 1.0 / pose.scale
+    # The row ends inside the corners of the mouth, however the head is turned.
+    reach = [arch.place(vertices[i, :2])[0] for i in (78, 308)]
+    along = _squeezed(x, *reach)
 
     out = np.zeros((h, w, 3), np.float32) + layer.dark
     rise = np.clip((lower_lip - y) / max(0.75 * gap, 0.03), 0, 1)
@@ -168,66 +229,88 @@ def _cavity(
     tongue *= 0.9 * float(smoothstep(0.04, 0.10, gap))
     out += (layer.tongue - out) * tongue[..., None]
 
-    lower_edge = max(UPPER_EDGE - 0.010 + jaw, lower_lip - LOWER_SHOWN) + 0.5 * x * x
-    lower = _tooth_row(x, LOWER_TEETH, soft) * _above(lower_edge - y, soft) * (0.80 - 0.9 * np.abs(x) / 0.2)
+    # A shut jaw shows both rows, one on the other; not so in a rounded mouth.
+    wide = gap / max(reach[1] - reach[0], 1e-3)
+    clenched = (1 - float(smoothstep(0.015, 0.05, jaw))) * (1 - float(smoothstep(0.15, 0.3, wide)))
+    shown = LOWER_SHOWN + 0.2 * clenched
+    lower_edge = max(UPPER_EDGE - 0.010 + jaw, lower_lip - shown) + 0.5 * x * x
+    lower = _tooth_row(along, LOWER_TEETH, soft) * _above(lower_edge - y, soft)
+    lower *= 0.80 + 0.12 * clenched - 0.9 * np.abs(along) / 0.2 * (1 - 0.5 * clenched)
     lower *= float(smoothstep(0.0, 0.05, lower_lip - UPPER_EDGE - jaw + 0.02))
-    out += (layer.tooth * 0.82 - out) * np.clip(lower, 0, 1)[..., None]
+    out += (layer.tooth * (0.82 + 0.08 * clenched) - out) * np.clip(lower, 0, 1)[..., None]
 
-    edge = UPPER_EDGE - 0.16 * x * x - _scallop(x, UPPER_TEETH) * 0.006
-    upper = _tooth_row(x, UPPER_TEETH, soft) * _above(y - edge, soft)
-    relief = (1 - 0.55 * (x / 0.2) ** 2) * (0.90 + 0.10 * np.clip((edge - y) / 0.05, 0, 1))
+    edge = UPPER_EDGE - 0.16 * x * x - _scallop(along, UPPER_TEETH) * 0.006
+    upper = _tooth_row(along, UPPER_TEETH, soft) * _above(y - edge, soft)
+    relief = (1 - 0.55 * (along / 0.2) ** 2) * (0.90 + 0.10 * np.clip((edge - y) / 0.05, 0, 1))
     out += (layer.tooth * np.clip(relief, 0.25, 1)[..., None] - out) * upper[..., None]
+    gum = _gum(along, y)[..., None]
+    out += (layer.gum - out) * (gum * upper[..., None])
     out = np.asarray(cv2.GaussianBlur(out, (0, 0), max(0.5, 0.0025 * pose.scale)), np.float32)
+    if layer.own is not None and layer.own_mask is not None:
+        out += _own_interior(layer, vertices, layout, arch, x, y, gum, out)
     shade = 1 - shadow[..., None]
     out += (SHADE_TINT * layer.dark - out) * shade  # light under the lip has the colour of the mouth
-    if layer.own is not None and layer.own_mask is not None:
-        out += _own_interior(layer, vertices, layout, pose, x, y, gap, out)
     return out
 
 
-def _teeth_anchor(vertices: Float, layout: Layout, pose: Pose) -> Float:
-    """(2,) where the middle of the resting lip line, at the depth of the front teeth, lies in the picture."""
-    teeth = layout.canonical[13] - layout.canonical[2] + np.array([0, 0, TEETH_DEPTH])
-    return np.asarray(vertices[2, :2] + (pose.scale * pose.rotation @ teeth)[:2])
+def _squeezed(x: Picture, left: float, right: float) -> Picture:
+    """Places x (face widths), either side compressed so that a far corner of the mouth falls on the row's end."""
+    sides = [np.float32(min(1.0, ROW_END / max(abs(corner), 1e-3))) for corner in (left, right)]
+    return np.asarray(np.where(x < 0, x * sides[0], x * sides[1]), np.float32)
+
+
+def _gum(x: Picture, y: Picture) -> Picture:
+    """Cover of the gums (h, w): above the necks of the teeth, coming down between them."""
+    line = UPPER_EDGE - CROWN + 0.25 * x * x + PAPILLA * _scallop(x, UPPER_TEETH)
+    return np.asarray(smoothstep(-0.006, 0.006, line - y), np.float32)
 
 
 def _own_interior(
-    layer: MouthLayer, vertices: Float, layout: Layout, pose: Pose, x: Picture, y: Picture, gap: float, drawn: Picture
+    layer: MouthLayer,
+    vertices: Float,
+    layout: Layout,
+    arch: _Arch,
+    x: Picture,
+    y: Picture,
+    gum: Picture,
+    drawn: Picture,
 ) -> Picture:
     """What the photo itself shows of its open mouth, as a change to the drawn interior (h, w, 3).
 
-    It stays fixed to the skull, but grows a little with the mouth, and its upper row reaches up to the lip.
+    It stays fixed to the skull; where the lip rises above what the photo shows, the teeth go on to their necks.
     """
     assert layer.own is not None
     assert layer.own_mask is not None
-    source = layout.pose
-    width = np.linalg.norm(vertices[308, :2] - vertices[78, :2]) / pose.scale
-    own_width = np.linalg.norm(layout.rest[308, :2] - layout.rest[78, :2]) / source.scale
-    wider = float(np.clip(width / max(float(own_width), 1e-3), 1, OWN_GROWTH))
-    higher = float(np.clip(gap / max(layer.gap, 1e-3), 1, OWN_GROWTH))
-    origin = _teeth_anchor(layout.rest, layout, source)
-    forward = (source.scale * source.rotation[:2, :2]).astype(np.float32)
-    x, y = x / np.float32(wider), y / np.float32(higher)
-    sx = np.asarray(np.float32(origin[0]) + forward[0, 0] * x + forward[0, 1] * y, np.float32)
-    sy = np.asarray(np.float32(origin[1]) + forward[1, 0] * x + forward[1, 1] * y, np.float32)
+    assert layer.own_soft is not None
+    source = _Arch.at(layer, layout.rest, layout, layout.pose)
+    sx, sy = source.pixels(x, y)
+    scale = layout.pose.scale
     lip = layout.rest[list(LIP_UPPER_INNER), :2]
     order = np.argsort(lip[:, 0])
-    top = np.interp(sx, lip[order, 0], lip[order, 1]).astype(np.float32) + np.float32(0.007 * source.scale)
-    above = np.maximum(top - sy, 0)
+    top = np.interp(sx, lip[order, 0], lip[order, 1]).astype(np.float32)
+    # The higher the lip has risen, the more of the photo's own shadow under it is left out.
+    lift = source.place(layout.rest[13, :2])[1] - arch.place(vertices[13, :2])[1]
+    top += np.float32(scale * float(np.clip(lift, 0.004, OWN_SHADOW)))
+    above = np.clip((top - sy) / np.float32(OWN_SHADOW * scale), 0, 1)[..., None]
     sy = np.maximum(sy, top)
     share = cv2.remap(layer.own_mask, sx, sy, cv2.INTER_LINEAR)[..., None]
     own = cv2.remap(layer.own, sx, sy, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE).astype(np.float32)
-    # Above what the photo shows, stretched teeth would be stripes: they end in gums.
-    gum = np.clip(above / np.float32(GUM * source.scale), 0, 1)[..., None]
+    soft = cv2.remap(layer.own_soft, sx, sy, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    own += (soft - own) * above * np.float32(0.85)  # a dark gap or corner doesn't go on as a stripe
     own += (layer.gum - own) * gum
     return np.asarray((own - drawn) * share, np.float32)
 
 
-OWN_GROWTH = 1.2  # the photo's own teeth are stretched so far at most
-GUM = 0.03  # so far above the photo's own teeth, in face widths, gums are reached
+OWN_BLUR = 0.02  # by which the photo's teeth are blurred where they go on above what it shows, face widths
+OWN_SHADOW = 0.016  # reach of the shadow that the photo's own lip throws on its teeth, face widths
+ARCH = 2.0  # the dental arch bends back by this times the square of the distance from its middle, face widths
+TURNED_AWAY = 0.04  # square of how obliquely the arch may be seen before its far end is cut
+ROW_END = 0.21  # end of the drawn rows from the middle, face widths
+CROWN = 0.078  # height of the upper front teeth from edge to neck, face widths
+PAPILLA = 0.014  # gums come down so far between the teeth, face widths
 OPEN = 0.025  # lip gap in face widths from which on a source's mouth counts as open
 TEETH_DEPTH = 0.05  # front teeth lie this far behind the lips, face widths
-NARROW = 0.3  # teeth behind lips that are hardly parted lie so far in the dark
+NARROW = 0.34  # teeth behind lips that are hardly parted lie so far in the dark
 SHADE_TINT = 0.2  # of the colour of the depth that shadows of the lip take on
 LIP_SHADOW = 0.016  # reach of the upper lip's shadow, face widths
 UPPER_EDGE = 0.011  # edge of the upper front teeth below the resting lip line, face widths

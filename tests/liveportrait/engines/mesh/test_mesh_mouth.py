@@ -10,6 +10,8 @@ import pytest
 
 from liveportrait.engines.mesh import MeshEngine, eyes, mouth
 from liveportrait.engines.mesh import engine as mesh_engine
+from liveportrait.engines.mesh.data import face_model
+from liveportrait.motion import rotation_from_euler
 from models.topology import LIP_LOWER_INNER, LIP_UPPER_INNER
 
 
@@ -61,23 +63,58 @@ def test_the_lower_lip_over_the_chin_has_no_steps(stage, opened, monkeypatch):
     assert edges[0] < 0.87 * edges[1]
 
 
-def test_the_photo_s_own_teeth_end_in_gums_not_in_stripes(stage, monkeypatch):
-    x = stage.keypoints(delta=stage.engine.slider_delta(stage.portrait, {"wide": 0.8, "lip_open": 0.3}))
-    lips = (x[0, :, :2] + 1) * stage.portrait.crop.shape[0] / 2 - 0.5
-    middle = lips[[82, 13, 312]].round().astype(int)
-    rows = slice(middle[:, 1].max() + 3, middle[:, 1].max() + 6)
-    columns = slice(middle[0, 0], middle[2, 0])
+def test_the_photo_s_own_teeth_do_not_go_on_as_stripes(stage):
+    """Where the lip rises above what the photo shows, its teeth are continued; dark gaps between them are not."""
+    layer, layout = stage.portrait.features.mouth, stage.portrait.features.layout
+    rise = 0.05 * layout.pose.scale
+    vertices = layout.rest.copy()
+    vertices[list(LIP_UPPER_INNER[1:-1]), 1] -= rise
+    columns = slice(round(vertices[82, 0]), round(vertices[312, 0]))
+    top = round(vertices[13, 1] + 0.5 * rise)
 
-    def stripes() -> float:
-        return float(stage.engine.render(stage.portrait, x)[0][rows, columns].astype(float).mean(0).std(0).mean())
+    def drawn(layer: mouth.MouthLayer) -> np.ndarray:
+        black = np.zeros_like(stage.portrait.crop)
+        mouth.draw_mouth(layer, black, vertices, layout, layout.pose)
+        return black[top - 1 : top + 2, columns].astype(float).mean(0)
 
-    gums = stripes()
-    monkeypatch.setattr(mouth, "GUM", 1e9)
-    assert gums < 0.7 * stripes()
+    soft, sharp = drawn(layer), drawn(replace(layer, own_soft=layer.own))
+    assert soft.std(0).mean() < 0.7 * sharp.std(0).mean()
+    assert soft.mean() > 0.55 * layer.tooth.mean()  # teeth, not a slab of gum
+
+
+def test_the_row_of_teeth_reaches_both_corners_of_a_turned_mouth(stage):
+    """Seen from the side, the near corner lies far beyond the end of a flat row: a black wedge without teeth."""
+    layout = stage.portrait.features.layout
+    layer = replace(stage.portrait.features.mouth, own=None, own_mask=None, own_soft=None, gap=0.0)
+    smile = layout.canonical + 0.05 * face_model().bases["wide"]
+    for yaw in (-25.0, 25.0):
+        turn = rotation_from_euler(np.zeros(1), np.array([yaw]), np.zeros(1))[0].T
+        pose = replace(layout.pose, rotation=turn @ layout.pose.rotation)
+        vertices = layout.place(smile, pose)
+        vertices[list(LIP_LOWER_INNER[1:-1]), 1] += 0.03 * pose.scale
+        black = np.zeros_like(stage.portrait.crop)
+        mouth.draw_mouth(layer, black, vertices, layout, pose)
+        left, right = vertices[78, :2], vertices[308, :2]
+        for share in (0.2, 0.8):  # beside either corner
+            column = round(float(left[0] + share * (right[0] - left[0])))
+            assert black[:, column].max() > 0.3 * layer.tooth.max(), (yaw, share)
+
+
+def test_a_clenched_grin_shows_both_rows(stage):
+    layout = stage.portrait.features.layout
+    layer = replace(stage.portrait.features.mouth, own=None, own_mask=None, own_soft=None, gap=0.0)
+    vertices = layout.place(layout.canonical + 0.04 * face_model().bases["wide"], layout.pose)
+    vertices[152] = layout.pose.apply(layout.canonical[152] * [1, 0, 1] + [0, layer.chin, 0])  # the jaw is shut
+    for index, (upper, lower) in enumerate(zip(LIP_UPPER_INNER[1:-1], LIP_LOWER_INNER[1:-1], strict=True)):
+        vertices[lower, 1] = vertices[upper, 1] + 0.09 * layout.pose.scale * np.sin((index + 1) * np.pi / 10) ** 0.5
+    black = np.zeros_like(stage.portrait.crop)
+    mouth.draw_mouth(layer, black, vertices, layout, layout.pose)
+    column = black[round(vertices[13, 1]) + 5 : round(vertices[14, 1]) - 3, round(vertices[13, 0])].max(1)
+    assert column.min() > 0.35 * layer.tooth.max()  # no black gap
 
 
 def test_teeth_lie_in_the_dark_while_lips_are_hardly_parted(stage):
-    layer = replace(stage.portrait.features.mouth, own=None, own_mask=None, gap=0.0)
+    layer = replace(stage.portrait.features.mouth, own=None, own_mask=None, own_soft=None, gap=0.0)
     layout = stage.portrait.features.layout
 
     def brightest(gap: float) -> float:

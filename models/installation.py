@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Mapping
 from importlib import metadata
 from importlib.machinery import PathFinder
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 """Folder that the packages lie in: the checkout, or site-packages."""
@@ -62,9 +68,63 @@ def install_command(extra: str) -> str:
     prefix = Path(sys.prefix)
     if packages and (prefix / "pipx_metadata.json").is_file():
         return f"pipx inject {prefix.name} {packages}"
+    if packages and (tool := _uv_tool(prefix)):
+        return " ".join(["uv tool install", *(f'--with "{text}"' for text in requirements_of(extra)), tool])
     if (ROOT / "pyproject.toml").is_file():
         return f'{pip_command()} -e "{ROOT}[{extra}]"'
     return f"{pip_command()} {packages}" if packages else f"{pip_command()} {extra}"
+
+
+def _uv_tool(prefix: Path) -> str:
+    """How uv is told to install the program as the tool that it is, with what was added before; empty if it is none.
+
+    uv makes the environment of a tool anew from what its command names, so that additions have to be named again.
+
+    Args:
+        prefix: Folder of this environment; uv keeps its receipt in there.
+    """
+    try:
+        receipt = tomllib.loads((prefix / "uv-receipt.toml").read_text(encoding="utf-8"))
+        wanted = receipt["tool"]["requirements"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return ""
+    own, words = '"portrait-animate"', []
+    for one in wanted if isinstance(wanted, list) else []:
+        entry = {"name": one} if isinstance(one, str) else one
+        if not isinstance(entry, dict):
+            continue
+        editable = entry.get("editable")
+        text = f'"{_requirement(entry)}"'
+        if re.match(r"portrait[-_.]animate\b", str(entry.get("name", ""))):
+            own = f"--editable {text}" if editable else text
+        else:
+            words.append(f"--with-editable {text}" if editable else f"--with {text}")
+    return " ".join([*words, own])
+
+
+def _requirement(entry: Mapping[str, Any]) -> str:
+    """A requirement of uv's receipt as a command line takes it."""
+    name, extras = str(entry.get("name", "")), entry.get("extras") or []
+    name += f"[{','.join(extras)}]" if extras else ""
+    for kind in ("directory", "path", "editable"):
+        if kind in entry:
+            return f"{entry[kind]}[{','.join(extras)}]" if extras else str(entry[kind])
+    if "git" in entry:
+        address, _, query = str(entry["git"]).partition("?")
+        revision = re.search(r"(?:rev|tag|branch)=([^&#]+)", query)
+        return f"{name} @ git+{address}{f'@{revision[1]}' if revision else ''}"
+    return f"{name} @ {entry['url']}" if "url" in entry else f"{name}{entry.get('specifier', '')}"
+
+
+def package_hint(requirement: str) -> str:
+    """What to do so that a package is there that no extra names, as one sentence.
+
+    Args:
+        requirement: Package with its bounds.
+    """
+    if getattr(sys, "frozen", False):
+        return "This build of the program can't be extended; an installation with pip can."
+    return f'Install it: {pip_command()} "{requirement}"'
 
 
 def install_hint(extra: str) -> str:

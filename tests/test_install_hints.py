@@ -48,6 +48,49 @@ def test_pipx_injects(installed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert installation.install_hint("torch") == f"Install it: pipx inject portrait-animate {TORCH}"
 
 
+RECEIPT = """[tool]
+requirements = [{}]
+entrypoints = [{{ name = "animate", install-path = "/home/me/.local/bin/animate", from = "portrait-animate" }}]
+"""
+OWN = '{ name = "portrait-animate", directory = "/home/me/portrait-animate" }'
+
+
+@pytest.mark.parametrize(
+    ("entries", "ending"),
+    [
+        (OWN, '"/home/me/portrait-animate"'),
+        ('{ name = "portrait-animate", editable = "/home/my copy" }', '--editable "/home/my copy"'),
+        ('{ name = "portrait-animate", path = "/w/portrait_animate-1-py3-none-any.whl" }',
+         '"/w/portrait_animate-1-py3-none-any.whl"'),
+        ('{ name = "portrait-animate", extras = ["mic"], specifier = "<2" }', '"portrait-animate[mic]<2"'),
+        ('{ name = "portrait-animate", extras = ["mic"], directory = "/p" }', '"/p[mic]"'),
+        ('{ name = "portrait-animate", git = "https://example.org/p?tag=v1" }',
+         '"portrait-animate @ git+https://example.org/p@v1"'),
+        ('{ name = "portrait-animate", url = "https://example.org/p.whl" }',
+         '"portrait-animate @ https://example.org/p.whl"'),
+        ('"portrait-animate"', '"portrait-animate"'),
+        (OWN + ', { name = "ray", specifier = ">=2" }, { name = "mine", editable = "/m" }',
+         '--with "ray>=2" --with-editable "/m" "/home/me/portrait-animate"'),
+    ],
+)  # fmt: skip
+def test_a_tool_of_uv_is_installed_with_more(
+    installed: Path, monkeypatch: pytest.MonkeyPatch, entries: str, ending: str
+) -> None:
+    """Also from a copy of the project; what was added before is named again, since uv would take it away."""
+    (installed / "uv-receipt.toml").write_text(RECEIPT.format(entries))
+    more = '--with "torch<3,>=2.6" --with "safetensors<1,>=0.4.5"'
+    assert installation.install_hint("torch") == f"Install it: uv tool install {more} {ending}"
+    (installed / "pyproject.toml").touch()
+    monkeypatch.setattr(installation, "ROOT", installed)
+    assert installation.install_hint("torch") == f"Install it: uv tool install {more} {ending}"
+
+
+@pytest.mark.parametrize("text", ["", "[tool]", "tool = 1", "[tool]\nrequirements = 3", "\0", "["])
+def test_a_damaged_receipt_of_uv_is_no_obstacle(installed: Path, text: str) -> None:
+    (installed / "uv-receipt.toml").write_text(text)
+    assert TORCH.split(" ", maxsplit=1)[0] in installation.install_hint("torch")
+
+
 @pytest.mark.usefixtures("installed")
 def test_environment_of_uv_has_no_pip(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(installation, "_pip_is_here", lambda: False)

@@ -17,13 +17,15 @@ import numpy as np
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from app.errors import MediaError, MissingError, UsageError
-from app.media import files, limits, raws, stillcolor
+from app.media import files, heif, libtiff, limits, raws, stillcolor
+from models.installation import install_hint, package_hint
 
 # app.media.limits checks the size before anything is decoded, with the size in its sentence; Pillow's own check, which
 # knows only the number of pixels, would come first.
 Image.MAX_IMAGE_PIXELS = None
 # Odd tags inside a file are nobody's business.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+libtiff.silence()
 # What Pillow's readers raise on broken files
 BROKEN = (
     OSError, ValueError, SyntaxError, EOFError, struct.error, LookupError, TypeError, RuntimeError, ArithmeticError,
@@ -43,9 +45,7 @@ WHITE = (255, 255, 255)
 Color = tuple[int, int, int]
 _ORIENTATION = 0x0112  # EXIF tag
 
-# ISO media brands (ISO/IEC 23008-12): first four bytes of the major brand -> package that reads it
-_HEIC = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
-_AVIF = {b"avif", b"avis"}
+_AVIF = {b"avif", b"avis"}  # major brands
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def is_image(path: str | Path) -> bool:
     path = Path(path)
     if not path.is_file():
         return False
-    if _brand(path) in _HEIC | _AVIF:
+    if _brand(path) in heif.BRANDS | _AVIF:
         return True
     try:
         with _open(path):
@@ -154,7 +154,7 @@ def _open(path: Path) -> Image.Image:
     """Open lazily; formats are limited to those above. Raises MediaError or MissingError."""
     raws.check_not_raw(path)
     brand = _brand(path)
-    if brand in _HEIC:
+    if brand in heif.BRANDS:
         _register_heif(path)
     formats = (*FORMATS, "TGA") if path.suffix.lower() == ".tga" else FORMATS
     Image.init()
@@ -162,16 +162,16 @@ def _open(path: Path) -> Image.Image:
     try:
         image = Image.open(path, formats=known)
     except UnidentifiedImageError as error:
-        if brand in _HEIC | _AVIF:
+        if brand in heif.BRANDS | _AVIF:
             limits.check_photo(path, *_declared_size(path))
         if brand in _AVIF:
             raise MissingError(
                 f"{path} is an AVIF picture and this Pillow can't read it.",
-                'Install the plug-in: pip install "pillow>=11.3" or pillow-avif-plugin.',
+                package_hint("pillow>=11.3"),
             ) from error
         raise UnknownFormatError(f"{path} is not a picture in a known format.", "Use PNG, JPEG or WebP.") from error
     except BROKEN as error:
-        if brand in _HEIC | _AVIF:
+        if brand in heif.BRANDS | _AVIF:
             limits.check_photo(path, *_declared_size(path))
         raise MediaError(f"{path} is a damaged picture.", "Copy or export it again.") from error
     try:
@@ -207,11 +207,9 @@ def count_frames(image: Image.Image) -> int:
 def _brand(path: Path) -> bytes:
     """Major brand of an ISO media file, or empty."""
     try:
-        with path.open("rb") as file:
-            head = file.read(12)
+        return heif.brand(path)
     except OSError as error:
         raise files.read_error(path, error) from error
-    return head[8:12] if head[4:8] == b"ftyp" else b""
 
 
 def _register_heif(path: Path) -> None:
@@ -220,7 +218,7 @@ def _register_heif(path: Path) -> None:
     except ImportError as error:
         raise MissingError(
             f"{path} is a HEIC picture; reading it needs the plug-in pillow-heif.",
-            "Install it with: pip install pillow-heif, or export the photo as JPEG.",
+            f"{install_hint('heif').rstrip('.')}. Or export the photo as JPEG.",
         ) from error
     pillow_heif.register_heif_opener()
 

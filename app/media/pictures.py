@@ -14,11 +14,12 @@ import numpy as np
 from PIL import Image
 
 from app.errors import AppError, MediaError
-from app.media import images, limits, motionphoto
+from app.media import heif, images, limits, motionphoto
 from app.media.outnames import check_pattern
 from app.media.reader import ClipInfo, ClipReader, RawFrame
 
 DEFAULT_RATE = Fraction(25)
+PAGED = ("HEIF", "TIFF")  # formats of several pictures that do not play
 PATTERN = re.compile(r"%0?(\d*)d")
 # Viewers show frames that ask for 10 ms or less for 100 ms, since old files mean "as fast as you like" by it.
 SHORTEST_DELAY, USUAL_DELAY = Fraction(1, 100), Fraction(1, 10)
@@ -32,7 +33,12 @@ def open_picture(path: Path, start: Fraction | None, end: Fraction | None, rate:
         kind = image.format
     if count > 1 and kind in ("GIF", "PNG", "WEBP", "AVIF"):
         return AnimationReader(path, start, end)
-    return StillReader(path, start, end, rate)
+    reader = StillReader(path, start, end, rate)
+    if heif.is_sequence(path):
+        reader.notes.append(f"{path} is a HEIC sequence; only its still is used. As a driving file it plays.")
+    elif count > 1 and kind in PAGED:
+        reader.notes.append(f"{path} holds {count} pictures; only the main one is used.")
+    return reader
 
 
 class StillReader(ClipReader):

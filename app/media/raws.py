@@ -14,6 +14,7 @@ SUFFIXES = (
 )  # fmt: skip
 _MAGIC = (b"FUJIFILMCCD-RAW", b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FOVb", b"\0MRM", b"II\x1a\0\0\0HEAPCCDR")
 _TIFF = (b"II*\0", b"MM\0*")
+_PHASE_ONE = (b"IIII", b"MMMM")  # behind the head of a TIFF, before "Raw" in this order of bytes
 _DNG_VERSION, _SUB_IFDS, _PHOTOMETRIC = 50706, 330, 262
 _SENSOR = (32803, 34892)  # colour filter array, linear raw
 _HEAD = 1 << 16
@@ -45,6 +46,8 @@ def is_raw(path: Path) -> bool:
                 return True
             if not head.startswith(_TIFF):
                 return False
+            if head[8:12] in _PHASE_ONE and b"Raw" in (head[12:15], head[15:12:-1]):
+                return True
             if path.suffix.lower() in SUFFIXES:
                 return True
             order = "<" if head[:1] == b"I" else ">"

@@ -6,7 +6,7 @@ import contextlib
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -14,7 +14,7 @@ from typing import Literal
 
 import numpy as np
 
-from app.errors import MediaError, UsageError
+from app.errors import MediaError, MissingError, UsageError
 
 Kind = Literal["video", "animation", "sequence", "image"]
 RawFrame = tuple[Fraction, np.ndarray, "np.ndarray | None"]
@@ -43,7 +43,7 @@ class ClipInfo:
 
     Attributes:
         path: File, folder or pattern.
-        kind: "video", "animation" (GIF, APNG, WebP), "sequence" (numbered pictures) or "image" (one still).
+        kind: "video", "animation" (GIF, APNG, WebP, HEIC), "sequence" (numbered pictures) or "image" (one still).
         width: Displayed width in pixels: upright, square pixels.
         height: Displayed height.
         rate: Average frames a second, exact.
@@ -178,7 +178,8 @@ def open_clip(
             count from the first frame that is read (``offset`` tells where it is).
         end: Seconds from the first frame; frames from there on are left out.
         rate: Frames a second of a picture sequence or still (default 25); others carry their own times.
-        film: Whether the film of a Motion Photo is read, where it can be, instead of its still; a driver moves.
+        film: Whether the film of a Motion Photo or the sequence of a HEIC file is read, where it can be, instead of its
+            still; a driver moves.
 
     Returns:
         The reader; use it in a ``with`` statement.
@@ -189,7 +190,7 @@ def open_clip(
         UsageError: ``start`` or ``end`` make no sense.
     """
     from app.addresses import local_path
-    from app.media import files, images, limits, motionphoto, pictures, raws, video
+    from app.media import files, heif, images, limits, motionphoto, pictures, raws, video
 
     path = local_path(path)
     first = None if start is None else Fraction(start)
@@ -203,6 +204,8 @@ def open_clip(
                 clip = video.VideoReader(path, first, last)
                 clip.notes.append(f"{path} is a Motion Photo; its film is used, not its still.")
                 return clip
+        if heif.is_sequence(path):
+            return _open_sequence(path, first, last, rate, film)
         return pictures.open_picture(path, first, last, rate)
     try:
         return video.VideoReader(path, first, last)
@@ -212,3 +215,26 @@ def open_clip(
         if files.check_input(path).suffix.lower() not in images.SUFFIXES:
             raise
         raise MediaError(f"{path} holds no picture that can be read.", "Copy or export it again.") from None
+
+
+def _open_sequence(
+    path: Path, start: Fraction | None, end: Fraction | None, rate: Fraction | None, film: bool
+) -> ClipReader:
+    """Open a HEIC sequence: its track for a driver, else its still; the other one where that can't be read."""
+    from app.media import heif, pictures, video
+
+    def track() -> ClipReader:
+        clip = video.VideoReader(path, start, end)
+        clip.info = replace(clip.info, kind="animation")  # of pictures: as a source only the first one counts
+        return clip
+
+    def still() -> ClipReader:
+        return pictures.open_picture(path, start, end, rate)
+
+    first, second = (track, still) if film or not heif.has_still(path) else (still, track)
+    try:
+        return first()
+    except (MediaError, MissingError) as error:
+        with contextlib.suppress(MediaError, MissingError):
+            return second()
+        raise error from None

@@ -135,7 +135,7 @@ class Framer:
     def __init__(self, width: int, height: int, aspect: Fraction, orientation: Orientation, *, alpha: bool) -> None:
         self._box = (height, width)
         self._aspect = aspect
-        self._default = orientation
+        self._default = self._turn = orientation
         self._alpha = alpha
         self._now: tuple[int, int, Fraction, Orientation] | None = None
         self._converter: ToRGB | None = None
@@ -148,7 +148,8 @@ class Framer:
             frame: Decoded frame.
             aspect: Shape of its pixels; None for that of the clip.
         """
-        turn = Orientation.of(frame, self._default)
+        # what H.264 and HEVC tell of a turn stands at its first frame and holds up to the next key frame
+        self._turn = turn = Orientation.of(frame, self._default if frame.key_frame else self._turn)
         now = (frame.width, frame.height, aspect or self._aspect, turn)
         if self._converter is None or now != self._now:
             self._now, self._converter = now, self._fitted(*now)

@@ -980,14 +980,6 @@
    <translation>Installieren Sie es neu: {0}</translation>
   </message>
   <message>
-   <source>Install it with: pip install pillow-heif, or export the photo as JPEG.</source>
-   <translation>Installieren mit: pip install pillow-heif, oder das Foto als JPEG exportieren.</translation>
-  </message>
-  <message>
-   <source>Install the plug-in: pip install "pillow&gt;=11.3" or pillow-avif-plugin.</source>
-   <translation>Das Zusatzpaket installieren: pip install "pillow&gt;=11.3" oder pillow-avif-plugin.</translation>
-  </message>
-  <message>
    <source>Is it still plugged in?</source>
    <translation>Ist sie noch angeschlossen?</translation>
   </message>
@@ -3284,8 +3276,16 @@
    <translation>{0} fasst ein Bild, und das Ergebnis hat mehr.</translation>
   </message>
   <message>
+   <source>{0} holds {1} pictures; only the main one is used.</source>
+   <translation>{0} enthält {1} Bilder; nur das Hauptbild wird benutzt.</translation>
+  </message>
+  <message>
    <source>{0} is a HEIC picture; reading it needs the plug-in pillow-heif.</source>
    <translation>{0} ist ein HEIC-Bild; zum Lesen fehlt das Zusatzpaket pillow-heif.</translation>
+  </message>
+  <message>
+   <source>{0} is a HEIC sequence; only its still is used. As a driving file it plays.</source>
+   <translation>{0} ist eine HEIC-Sequenz; nur ihr Standbild wird benutzt. Als treibende Datei wird sie abgespielt.</translation>
   </message>
   <message>
    <source>{0} is a Motion Photo; its film is used, not its still.</source>
@@ -3570,6 +3570,10 @@
   <message>
    <source>{0}. Only the window needs them.</source>
    <translation>{0}. Nur das Fenster braucht sie.</translation>
+  </message>
+  <message>
+   <source>{0}. Or export the photo as JPEG.</source>
+   <translation>{0}. Oder das Foto als JPEG exportieren.</translation>
   </message>
   <message>
    <source>{0}. The next best engine is tried.</source>

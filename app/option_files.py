@@ -8,7 +8,8 @@ from typing import Any, Final
 
 from app.values import parse_driver_for
 
-FILES: Final = ("pose_from", "exp_from", "lips_from", "eyes_from", "points", "expression")  # options that name files
+# options that name files
+FILES: Final = ("pose_from", "exp_from", "lips_from", "eyes_from", "points", "landmarks", "expression")
 NETWORKS: Final = ("detector", "mask")  # options that may name an ONNX file
 
 

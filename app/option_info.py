@@ -31,11 +31,13 @@ from app.values import (
 from liveportrait.limits import shown
 
 # Options of a single run: they make no sense in a preset.
-RUN_ONLY: Final = frozenset({"output", "overwrite", "json_lines", "quiet", "crop", "points", "driver_for"})
+RUN_ONLY: Final = frozenset({"output", "overwrite", "json_lines", "quiet", "crop", "points", "landmarks", "driver_for"})
 
 
 # Options that name files: those that are read, and those that are written.
-READ: Final = frozenset({"pose_from", "exp_from", "lips_from", "eyes_from", "points", "expression", "camera"})
+READ: Final = frozenset(
+    {"pose_from", "exp_from", "lips_from", "eyes_from", "points", "landmarks", "expression", "camera"}
+)
 WRITTEN: Final = frozenset({"record"})
 
 

@@ -95,6 +95,14 @@ class InputOptions(ClipOptions, DriverOptions):
         help="Text file with the nine points of an animal's face in the source, x and y in pixels on each line, in the "
         "order that docs/liveportrait.md shows.",
     )
+    landmarks: str = option(
+        "",
+        title="Face placed by hand",
+        group="Input",
+        advanced=True,
+        help="File with a face that was placed by hand on the source, a photo that shows a pet, a doll or a drawing. "
+        "`animate landmarks PHOTO` writes a first guess.",
+    )
     expression: str = option(
         "",
         title="Saved expression",
@@ -404,6 +412,8 @@ def idle_options(options: RenderOptions) -> dict[str, str]:
         )
     if options.program.animals and motion.relative and motion.official:
         idle["region"] = "The official rules of animals know no regions; --region has no effect with --official."
+    if options.input.landmarks:
+        idle["face"] = "--landmarks holds the only face; --face has no effect."
     if not options.output.size:
         idle["fit"] = "--fit has no effect without --size."
     if not motion.paste_back and not options.output.size:

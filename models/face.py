@@ -65,11 +65,13 @@ class Face:
         points: (478, 3) float32 in pixels of that picture; z in the same unit, away from the camera.
         score: Presence score 0..1 of the mesh network.
         covered: Half that a mask or goggles hide: "upper", "lower" or ""; the points there are a guess.
+        placed: The landmarks were placed by hand, on something that need not be human.
     """
 
     points: Array
     score: float = 1.0
     covered: Half = ""
+    placed: bool = False
 
     @property
     def box(self) -> Array:

@@ -83,9 +83,13 @@ def is_note(called: ast.AST) -> bool:
 
 WORDS = (  # that stand in places of the sentences, or are joined to them
     "in the picture", "in the square given by --crop", "not here", "Folders",
-    "This engine animates human faces: take a picture that shows one larger, upright and uncovered.",
-    "For animals there is --animals.",
-    "Move or enlarge the square so that it holds a whole human face; this engine animates no other ones.",
+    "Take a picture that shows a human face larger, upright and uncovered.",
+    "On a pet, a doll or a drawing place the face by hand: `animate landmarks PHOTO` begins it, and so does the window "
+    "under Crop and face.",
+    "Take a clip that shows a human face larger, upright and uncovered.",
+    "A pet, a doll or a drawing can be animated as a photo: save a frame of the clip as a picture first.",
+    "Move or enlarge the square so that it holds a whole human face.",
+    "--landmarks holds the only face; --face has no effect.",
     "Not {0}: {1}.", "Not {0}: the package {1} is not installed.",
     "Engine {0} is used, the best one that is ready here.", "`animate doctor` says what others need.",
     "the package {0} is not installed",

@@ -35,6 +35,7 @@ PLACEHOLDERS = {
     "size": "WxH",
     "reference": "FRAME",
     "points": "FILE",
+    "landmarks": "FILE",
     "pose_from": "CLIP",
     "exp_from": "CLIP",
     "lips_from": "CLIP",

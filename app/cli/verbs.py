@@ -17,6 +17,7 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "edit": ("app.cli.edit", "pose the face in a photo or clip with sliders"),
     "retouch": ("app.cli.retouch", "keep the lips of a clip closed or still"),
     "expression": ("app.cli.expression", "list, show or save expressions"),
+    "landmarks": ("app.cli.landmarks", "begin a face placed by hand, on a photo of a pet, a doll or a drawing"),
     "template": ("app.cli.template", "save the motion of a clip as a template, or show one"),
     "models": ("app.cli.models", "list, verify, import or download weight files"),
     "engines": ("app.cli.engines", "compile the networks for NVIDIA cards ahead of time"),

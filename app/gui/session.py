@@ -316,7 +316,7 @@ def crop_text(x: float, y: float, side: float, angle: float = 0.0) -> str:
 
 def panel_options() -> list[str]:
     """Names of the options that the control panel shows, in order."""
-    hidden = RUN_OPTIONS | {"engine", "device", "face", "crop", "points", "sliders", "expression"}
+    hidden = RUN_OPTIONS | {"engine", "device", "face", "crop", "points", "landmarks", "sliders", "expression"}
     hidden |= {"pose_from", "exp_from", "lips_from", "eyes_from", "driver_for"}
     return [info.name for info in all_options() if info.name not in hidden]
 

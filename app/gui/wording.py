@@ -22,7 +22,8 @@ PLACE: Final = re.compile(r"\{(\d+)\}")
 BREAK: Final = re.compile(r"(?<=[.!?])\s+(?=[A-Z`\"'])|(?<=[.!?])\s+(?=/)|\n")
 FLAG: Final = re.compile(r"(?<![\w-])--(no-)?([a-z][a-z0-9-]*)")
 IN_WINDOW: Final = {  # advice for the command line, and what it is in the window
-    "For animals there is --animals.": mark('For animals there is the option "Animals".'),
+    "On a pet, a doll or a drawing place the face by hand: `animate landmarks PHOTO` begins it, and so does the window "
+    "under Crop and face.": mark('Open "Crop and face" to place the face of a pet, a doll or a drawing by hand.'),
     " (--face chooses)": mark(' ("Crop and face" chooses)'),
     "Connect one, or name a video file as the camera.": mark("Connect one and look again, or choose a clip."),
     "Add --overwrite to replace it, or choose another name.": mark("Choose another name."),
@@ -98,7 +99,7 @@ def titled(text: str) -> str:
 def _titles() -> Mapping[str, str]:
     """Flag without its dashes -> title of its option."""
     found = {flag.lstrip("-"): info.title for info in all_options() for flag in info.flags}
-    return found | dict.fromkeys(("crop", "face", "points", "driver-for"), mark("Crop and face"))
+    return found | dict.fromkeys(("crop", "face", "points", "landmarks", "driver-for"), mark("Crop and face"))
 
 
 def folded(text: str) -> str:

@@ -124,7 +124,9 @@ class KeptParts(Parts):
 
     def scene(self, job: Job, engine: Engine, make: Callable[[], tuple[Scene, list[str]]]) -> tuple[Scene, list[str]]:
         """See Parts."""
-        key = str(job.source), self._hash(job.source), id(engine), job.options.input, job.options.animation
+        wanted = job.options.input
+        placed = tuple(self._hash(Path(name)) for name in (wanted.landmarks, wanted.points) if name)
+        key = str(job.source), self._hash(job.source), id(engine), wanted, placed, job.options.animation
         if key not in self._scenes:
             while len(self._scenes) >= PORTRAITS:
                 self._scenes.popitem(last=False)

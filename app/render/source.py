@@ -15,6 +15,7 @@ from app.errors import MissingError, NoFaceError, UsageError
 from app.media.files import check_input, read_error
 from app.media.patched import Patched, cut, inside, separate
 from app.media.prefetch import stage
+from app.placed_faces import face_on, read_placed_face
 from app.render.driving import FaceFollower
 from app.render.timings import Timings
 from app.values import parse_crop, parse_driver_for, parse_faces, parse_points
@@ -34,13 +35,22 @@ if TYPE_CHECKING:
 
 Pixels = npt.NDArray[np.uint8]
 ALL: Final = ("all",)
-HINT: Final = (
-    "This engine animates human faces: take a picture that shows one larger, upright and uncovered. "
-    "For animals there is --animals."
+BY_HAND: Final = (
+    "On a pet, a doll or a drawing place the face by hand: `animate landmarks PHOTO` begins it, and so does the "
+    "window under Crop and face."
+)
+HINT: Final = f"Take a picture that shows a human face larger, upright and uncovered. {BY_HAND}"
+CLIP_HINT: Final = (
+    "Take a clip that shows a human face larger, upright and uncovered. A pet, a doll or a drawing can be animated as "
+    "a photo: save a frame of the clip as a picture first."
 )
 AHEAD: Final = 150, 18
 """Frames of a source clip that are looked through beforehand, and every how many of them one is looked at."""
-CROP_HINT: Final = "Move or enlarge the square so that it holds a whole human face; this engine animates no other ones."
+CROP_HINT: Final = f"Move or enlarge the square so that it holds a whole human face. {BY_HAND}"
+CROP_CLIP_HINT: Final = (
+    "Move or enlarge the square so that it holds a whole human face. A pet, a doll or a drawing can be animated as a "
+    "photo: save a frame of the clip as a picture first."
+)
 
 
 @dataclass
@@ -106,10 +116,14 @@ class SceneMaker:
         self._name = name
         self._fixed = parse_crop(options.input.crop)
         self._points = self._read_points(options.input.points)
+        self._placed = read_placed_face(Path(options.input.landmarks)) if options.input.landmarks else None
+        if self._placed is not None and self._points is not None:
+            raise UsageError("--points and --landmarks both hold the face.", "Give one of them.")
         self._choices = parse_faces(options.input.face)
         self._own_drivers = tuple(face for face, _ in parse_driver_for(options.input.driver_for))
-        if self._own_drivers and (engine.animals or self._fixed is not None):
+        if self._own_drivers and (engine.animals or self._fixed is not None or self._placed is not None):
             what = "the source is an animal" if engine.animals else "--crop names the only square"
+            what = what if self._placed is None else "--landmarks holds the only one"
             raise UsageError(f"--driver-for chooses among several faces, but {what}.", "Leave one of them out.")
         self.notes: list[str] = []
 
@@ -121,9 +135,15 @@ class SceneMaker:
             UsageError: The face asked for does not exist, or the square of an animal is not given.
         """
         picture = pixels_of(frame)
-        crop = self._fixed_crop()
+        placed = self._placed_on(frame)
+        crop = self._fixed_crop(placed)
         if self._engine.animals:
             return self._scene(picture, [Cast(None)], crop, clip=False)
+        if placed is not None:
+            everybody = [placed, *self._tracker.glance(frame.rgb, [placed])]
+            if crop is not None:
+                everybody = [crop.face(one) for one in everybody]
+            return self._scene(picture, [Cast(everybody[0])], crop, clip=False, everybody=everybody)
         view = frame.rgb if crop is None else crop.apply(frame.rgb)
         faces = self._tracker.detect(view, covered=True)
         if not faces:
@@ -273,6 +293,7 @@ class SceneMaker:
             NoFaceError: No frame has one.
             UsageError: The face asked for does not exist.
         """
+        self.check_photo()
         first: Scene | None = None
         count = 0
 
@@ -295,9 +316,9 @@ class SceneMaker:
         if self._fixed is not None:
             raise NoFaceError(
                 f"{self._name}: no face was found in the square given by --crop, in any of its {count} frames.",
-                CROP_HINT,
+                CROP_CLIP_HINT,
             )
-        raise NoFaceError(f"{self._name}: no face was found in any of its {count} frames.", HINT)
+        raise NoFaceError(f"{self._name}: no face was found in any of its {count} frames.", CLIP_HINT)
 
     def _read_points(self, name: str) -> Points | None:
         """(9, 2) points of the animal's face, from the file that the option names."""
@@ -314,8 +335,27 @@ class SceneMaker:
         except ValueError as error:
             raise UsageError(f"--points: {path}: {error}") from None
 
-    def _fixed_crop(self) -> Crop | None:
-        """The square given by hand, or None.
+    def _placed_on(self, frame: Frame) -> Face | None:
+        """The face that was placed by hand, on a photo."""
+        if self._placed is None:
+            return None
+        height, width = frame.rgb.shape[:2]
+        return face_on(self._placed, Path(self._options.input.landmarks), width, height)
+
+    def check_photo(self) -> None:
+        """Refuse a source clip together with what belongs to a photo.
+
+        Raises:
+            UsageError: A face was placed by hand; it would not follow the clip.
+        """
+        if self._placed is not None:
+            raise UsageError(
+                f"--landmarks holds the face of a photo, and {self._name} is a clip.",
+                "Save one of its frames as a picture and animate that.",
+            )
+
+    def _fixed_crop(self, placed: Face | None = None) -> Crop | None:
+        """The square given by hand, or None; for an animal that of its placed face.
 
         Raises:
             UsageError: There is none, and the source is an animal.
@@ -325,10 +365,13 @@ class SceneMaker:
             return self._engine.fit_crop(Crop.from_box(*self._fixed, size=size))
         if self._points is not None:
             return self._engine.fit_crop(Crop.from_face(self._points, self._options.animation, size))
+        if self._engine.animals and placed is not None:
+            return self._engine.fit_crop(Crop.from_face(placed, self._options.animation, size))
         if self._engine.animals:
             raise UsageError(
                 f"{self._name}: the square of an animal must be given.",
-                "Add --crop x,y,size (centre and side in pixels), or --points FILE; the official detector of animal "
+                "Add --crop x,y,size (centre and side in pixels), --landmarks FILE (`animate landmarks PHOTO` begins "
+                "it), or --points FILE; the official detector of animal "
                 "faces needs a CUDA build and is not part of this program.",
             )
         return None

@@ -44,6 +44,14 @@
    <translation>--expression: es gibt weder einen gespeicherten Ausdruck noch eine Datei {0}.</translation>
   </message>
   <message>
+   <source>--landmarks holds the face of a photo, and {0} is a clip.</source>
+   <translation>--landmarks enthält das Gesicht eines Fotos, und {0} ist ein Clip.</translation>
+  </message>
+  <message>
+   <source>--landmarks holds the only face; --face has no effect.</source>
+   <translation>--landmarks enthält das einzige Gesicht; --face hat keine Wirkung.</translation>
+  </message>
+  <message>
    <source>--length: pingpong needs a photo as the source, and {0} is a clip.</source>
    <translation>--length: pingpong braucht ein Foto als Quelle, und {0} ist ein Video.</translation>
   </message>
@@ -74,6 +82,10 @@
   <message>
    <source>--output: {0} is not the name of a motion template.</source>
    <translation>--output: {0} ist kein Name einer Bewegungsvorlage.</translation>
+  </message>
+  <message>
+   <source>--points and --landmarks both hold the face.</source>
+   <translation>--points und --landmarks enthalten beide das Gesicht.</translation>
   </message>
   <message>
    <source>--points holds the face of an animal.</source>
@@ -116,6 +128,10 @@
    <translation>Eine Bewegungsvorlage treibt an.</translation>
   </message>
   <message>
+   <source>A pet, a doll or a drawing can be animated as a photo: save a frame of the clip as a picture first.</source>
+   <translation>Ein Haustier, eine Puppe oder eine Zeichnung kann als Foto bewegt werden: speichern Sie zuerst ein Bild des Clips als Datei.</translation>
+  </message>
+  <message>
    <source>A picture must be uint8, (height, width, 3 or 4) in RGB or RGBA or (height, width) in grey, not {0} {1}.</source>
    <translation>Ein Bild muss uint8 sein, (Höhe, Breite, 3 oder 4) in RGB oder RGBA oder (Höhe, Breite) in Grau, nicht {0} {1}.</translation>
   </message>
@@ -156,8 +172,8 @@
    <translation>--animals dazuschreiben, oder das Quadrat mit --crop angeben.</translation>
   </message>
   <message>
-   <source>Add --crop x,y,size (centre and side in pixels), or --points FILE; the official detector of animal faces needs a CUDA build and is not part of this program.</source>
-   <translation>--crop x,y,Seite (Mitte und Seite in Pixeln) oder --points DATEI dazuschreiben; der offizielle Finder für Tiergesichter braucht einen CUDA-Bau und gehört nicht zu diesem Programm.</translation>
+   <source>Add --crop x,y,size (centre and side in pixels), --landmarks FILE (`animate landmarks PHOTO` begins it), or --points FILE; the official detector of animal faces needs a CUDA build and is not part of this program.</source>
+   <translation>Geben Sie --crop x,y,Größe an (Mitte und Seite in Pixeln), --landmarks DATEI (`animate landmarks FOTO` beginnt sie) oder --points DATEI; der offizielle Finder für Tiergesichter braucht einen CUDA-Bau und ist nicht Teil dieses Programms.</translation>
   </message>
   <message>
    <source>Add --overwrite to replace it, or choose another name.</source>
@@ -836,14 +852,6 @@
    <translation>Dem Gesicht folgen</translation>
   </message>
   <message>
-   <source>For animals there is --animals.</source>
-   <translation>Für Tiere gibt es --animals.</translation>
-  </message>
-  <message>
-   <source>For animals there is the option "Animals".</source>
-   <translation>Für Tiere gibt es die Option „Tiere“.</translation>
-  </message>
-  <message>
    <source>Forget it: animate jobs clear {0}.</source>
    <translation>Vergessen Sie ihn: animate jobs clear {0}.</translation>
   </message>
@@ -1268,8 +1276,8 @@
    <translation>Mundbewegung</translation>
   </message>
   <message>
-   <source>Move or enlarge the square so that it holds a whole human face; this engine animates no other ones.</source>
-   <translation>Das Quadrat verschieben oder vergrößern, bis es ein ganzes menschliches Gesicht enthält; andere animiert diese Engine nicht.</translation>
+   <source>Move or enlarge the square so that it holds a whole human face.</source>
+   <translation>Verschieben oder vergrößern Sie das Quadrat, bis es ein ganzes menschliches Gesicht enthält.</translation>
   </message>
   <message>
    <source>Move right</source>
@@ -1412,6 +1420,10 @@
    <translation>Unter Linux das Paket libportaudio2 installieren.</translation>
   </message>
   <message>
+   <source>On a pet, a doll or a drawing place the face by hand: `animate landmarks PHOTO` begins it, and so does the window under Crop and face.</source>
+   <translation>Auf einem Haustier, einer Puppe oder einer Zeichnung setzen Sie das Gesicht von Hand: `animate landmarks FOTO` beginnt es, ebenso das Fenster unter Ausschnitt und Gesicht.</translation>
+  </message>
+  <message>
    <source>Once more</source>
    <translation>Noch einmal</translation>
   </message>
@@ -1446,6 +1458,10 @@
   <message>
    <source>Only the sliders move the portrait.</source>
    <translation>Nur die Regler bewegen das Porträt.</translation>
+  </message>
+  <message>
+   <source>Open "Crop and face" to place the face of a pet, a doll or a drawing by hand.</source>
+   <translation>Öffnen Sie „Ausschnitt und Gesicht“, um das Gesicht eines Haustiers, einer Puppe oder einer Zeichnung von Hand zu setzen.</translation>
   </message>
   <message>
    <source>Open mouth</source>
@@ -1788,6 +1804,10 @@
    <translation>Erst als Datei speichern.</translation>
   </message>
   <message>
+   <source>Save one of its frames as a picture and animate that.</source>
+   <translation>Speichern Sie eines seiner Bilder als Datei und bewegen Sie dieses.</translation>
+  </message>
+  <message>
    <source>Save preset</source>
    <translation>Voreinstellung speichern</translation>
   </message>
@@ -2034,6 +2054,14 @@
   <message>
    <source>Switches each camera on for a moment, and off again.</source>
    <translation>Schaltet jede Kamera kurz ein und wieder aus.</translation>
+  </message>
+  <message>
+   <source>Take a clip that shows a human face larger, upright and uncovered.</source>
+   <translation>Nehmen Sie einen Clip, der ein menschliches Gesicht größer, aufrecht und unverdeckt zeigt.</translation>
+  </message>
+  <message>
+   <source>Take a picture that shows a human face larger, upright and uncovered.</source>
+   <translation>Nehmen Sie ein Bild, das ein menschliches Gesicht größer, aufrecht und unverdeckt zeigt.</translation>
   </message>
   <message>
    <source>Take all jobs that are over off the list; the files stay</source>
@@ -2354,10 +2382,6 @@
   <message>
    <source>This computer manages {0} of {1} frames/s; the others are dropped.</source>
    <translation>Dieser Rechner schafft {0} von {1} Bildern/s; die übrigen fallen weg.</translation>
-  </message>
-  <message>
-   <source>This engine animates human faces: take a picture that shows one larger, upright and uncovered.</source>
-   <translation>Diese Engine animiert menschliche Gesichter: ein Bild nehmen, das eines größer, aufrecht und unverdeckt zeigt.</translation>
   </message>
   <message>
    <source>This is a fault of the program ({0}: {1}).</source>

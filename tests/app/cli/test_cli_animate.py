@@ -416,7 +416,7 @@ BAD = [
     ("in/text.jpg", "in/clip.mp4", 1, "text.jpg"),
     ("in/photo.jpg", "in/sound.wav", 1, "only sound"),
     ("in/photo.jpg", "in", 1, "in/"),
-    ("in/empty_room.jpg", "in/clip.mp4", 3, "no face was found in the picture. This engine animates human faces"),
+    ("in/empty_room.jpg", "in/clip.mp4", 3, "no face was found in the picture. Take a picture that shows a human"),
     ("in/photo.jpg", "in/no_face.mp4", 3, "no face was found in any of its 3 frames"),
     ("in/no_face.mp4", "in/clip.mp4", 3, "no face was found in any of its 3 frames"),
     ("in/photo.jpg", "in/empty_room.jpg", 3, "no face was found"),

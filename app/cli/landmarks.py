@@ -1,0 +1,144 @@
+"""`animate landmarks`: begins a face placed by hand, where none is found."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from app.cli.flags import argument, command, make_app, option_flag, switch
+from app.cli.output import PROGRAM, choose_sink, say, show_path
+from app.cli.streams import read_standard_input
+from app.errors import ExitCode, UsageError
+from app.options import find_option
+from app.presets import resolve
+
+if TYPE_CHECKING:
+    from app.options import RenderOptions
+    from app.render.job import Job
+
+USED: Final = ("output", "overwrite", "face", "crop", "detector", "json_lines", "quiet")
+HELP: Final = {
+    "output": "File or folder to write; {source} and {date} are filled in. Default: {source}.landmarks.json in the "
+    "current folder.",
+    "face": "Which face to begin with, where some are found: largest, left, right, centre, a number counted from 1 in "
+    "order of size, or x,y: the face at that pixel.",
+    "crop": "Square around the face, given as x,y,size[,angle]: centre and side in pixels, angle in degrees clockwise. "
+    "Where no face is found the first guess lies in its middle.",
+}
+
+app = make_app("Begin a face placed by hand, on a photo of a pet, a doll or a drawing.")
+
+
+def landmarks(values: Mapping[str, Any]) -> int:
+    """Write a file with a face to place by hand on PHOTO: where one is found, that one, else one in the middle.
+
+    Its handles are moved in the window (Crop and face), or as numbers in the file. --landmarks FILE uses it.
+    """
+    with ExitStack() as stack:
+        return _landmarks(values, stack)
+
+
+def _landmarks(values: Mapping[str, Any], stack: ExitStack) -> int:
+    from app.events import Event, EventStream
+    from app.render.job import Job
+
+    (photo,) = read_standard_input(stack, values["photo"])
+    resolved = resolve({name: values[name] for name in USED if values[name] is not None})
+    options, program = resolved.options, resolved.options.program
+    job = Job(photo, Path(), options, settings=resolved.files)
+    path, found = _write(job, options)
+    if program.json_lines:
+        sink = choose_sink(json_lines=True, quiet=program.quiet)
+        EventStream(sink).emit(Event("result", data={"output": str(path), "found": found}))
+        sink.close()
+    elif not program.quiet:
+        what = "the face that was found" if found else "no face was found, so it lies in the middle"
+        say(f"Wrote {show_path(path)} ({what}).")
+        say(
+            "Move its handles in the window (Crop and face, Place the face by hand) or in the file, then run: "
+            f"{PROGRAM} {_quoted(photo)} DRIVING --landmarks {_quoted(path)}"
+        )
+    return int(ExitCode.OK)
+
+
+def _quoted(path: Path) -> str:
+    """A file name as a shell takes it."""
+    return shlex.quote(show_path(path))
+
+
+def _write(job: Job, options: RenderOptions) -> tuple[Path, bool]:
+    """Make the first guess and write it; returns where to, and whether a face was found for it.
+
+    Raises:
+        AppError: Nothing was written.
+    """
+    from app.expressions import write_text
+    from app.media.outnames import check_free
+    from app.media.reader import open_clip
+    from app.placed_faces import first_guess
+    from app.render.parts import open_tracker
+    from app.values import parse_crop, parse_faces
+    from liveportrait.crop import Box, Crop
+    from liveportrait.placed_file import PlacedFile
+
+    path = _path(job)
+    with open_clip(job.source) as reader:
+        if reader.info.kind in ("video", "sequence") and reader.info.frames != 1:
+            raise UsageError(
+                f"{job.source} is a clip, and a face placed by hand would not follow it.",
+                "Save one of its frames as a picture and animate that.",
+            )
+        check_free(path, options.output.overwrite, job.files())
+        rgb = next(iter(reader)).rgb
+    crop = None
+    if (square := parse_crop(options.input.crop)) is not None:
+        x, y, side, angle = square
+        crop = Crop.of_box(Box(x, y, side, math.radians(angle)))
+    choices = parse_faces(options.input.face)
+    if len(choices) > 1 or choices == ("all",):
+        raise UsageError("--face: one face is placed at a time.", "Name one of them.")
+    try:
+        handles, found = first_guess(rgb, open_tracker(options.input.detector), choices[0], crop)
+    except ValueError as error:
+        raise UsageError(f"--face: {job.source}: {error}") from None
+    text = PlacedFile(rgb.shape[1], rgb.shape[0], handles).to_text()
+    return write_text(path, text), found
+
+
+def _path(job: Job) -> Path:
+    """Where the file goes: the name given, or SOURCE.landmarks.json in the folder given or the current one."""
+    from app.addresses import STANDARD, address_error, is_address
+    from app.render.job import check_ending, default_name, fill_name, make_folder, name_fields, names_folder
+    from liveportrait.placed_file import SUFFIX
+
+    fields = name_fields(job.source)
+    wanted = fill_name(job.options.output.output, fields)
+    default = default_name("{source}", fields, SUFFIX)
+    if wanted == STANDARD:
+        raise UsageError("--output: standard output can't be used here.", "Name a file.")
+    if is_address(wanted):
+        raise address_error(wanted, "--output")
+    path = Path(wanted) if wanted else Path(default)
+    if names_folder(wanted) or path.is_dir():
+        path = path / default
+    check_ending(path, ".json")
+    make_folder(path, wanted)
+    return path
+
+
+command(
+    app,
+    [
+        argument("photo", "PHOTO", "Photo that shows what is to be animated."),
+        *(option_flag(find_option(name), HELP.get(name, "")) for name in USED),
+        switch("debug", ["--debug"], "Show the traceback of an error.", "Program"),
+    ],
+    landmarks,
+    standard=("photo",),
+    armed=True,
+    help=landmarks.__doc__,
+)

@@ -1,0 +1,327 @@
+"""Faces placed by hand: a few handles on a picture that the face finder can't read, turned into all landmarks.
+
+Pets, dolls and drawings have eyes, a nose and a mouth, but not where a human face has them. The mean face is turned and
+sized so that it fits the handles as well as it can, then bent smoothly (a thin-plate spline) until each handle's
+landmark lies on its handle. What is nearly symmetric stays so: the spline runs in the plane of the untwisted face.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from liveportrait.engines.mesh.data import face_model
+from liveportrait.engines.mesh.fit import mouth_width, resting_mouth, set_lip_gap
+from models.face import INNER_LIP_PAIR, LID_PAIRS, Face
+from models.topology import EYES, FACE_POINTS, LIP_LOWER_INNER, LIP_UPPER_INNER, EyeIndices
+
+Float = npt.NDArray[np.float64]
+Point = tuple[float, float]
+Handles = Mapping[str, Point]
+"""Name of a handle (HANDLES) -> its place in pixels of the picture."""
+
+HANDLES: Final[dict[str, int]] = {
+    "left_eye_outer": 33,
+    "left_eye_inner": 133,
+    "left_eye_top": 159,
+    "left_eye_bottom": 145,
+    "right_eye_inner": 362,
+    "right_eye_outer": 263,
+    "right_eye_top": 386,
+    "right_eye_bottom": 374,
+    "left_brow": 105,
+    "right_brow": 334,
+    "nose": 4,
+    "mouth_left": 61,
+    "mouth_right": 291,
+    "lip_top": 13,
+    "lip_bottom": 14,
+    "chin": 152,
+    "face_top": 10,
+    "face_left": 234,
+    "face_right": 454,
+}
+"""Handle -> its landmark. Left and right are sides of the picture; lip_top and lip_bottom are the edges of the mouth's
+opening, together where it is shut."""
+PAIRS: Final = tuple((name, name.replace("left", "right")) for name in HANDLES if "left" in name)
+"""Handles that mirror each other about the face's axis, left one first."""
+MAX_YAW: Final = 40.0  # degrees; what looks turned further is taken for a face of other proportions
+YAW_STEP: Final = 0.5  # degrees
+YAW_COST: Final = 0.02  # of the squared misfit of handles in face widths, at MAX_YAW: only clear turns count
+CROSSED: Final = 1.0  # pixels by which the lips may cross: a mouth that is shut
+NARROWEST: Final = 8.0  # pixels that the face must be wide and high at least
+IRIS: Final = 0.21  # radius of a human iris over the width of the eye between its corners
+IRIS_IN_ROUND_EYE: Final = 0.46  # radius of the iris over the height of the eye where that is larger
+_LIPS: Final = ("lip_top", "lip_bottom")
+_CENTRES: Final = tuple(index for name, index in HANDLES.items() if name not in _LIPS)
+_UPPER_LIP: Final = (*LIP_UPPER_INNER[1:-1], 185, 40, 39, 37, 0, 267, 269, 270, 409)
+_LOWER_LIP: Final = (*LIP_LOWER_INNER[1:-1], 146, 91, 181, 84, 17, 314, 405, 321, 375)
+MAX_FOLDED: Final = 0.08  # most of the mesh's area that may be seen from behind
+_ORDER: Final = (
+    ("face_left", "face_right", "left"),
+    ("face_top", "chin", "above"),
+    ("left_eye_outer", "left_eye_inner", "left"),
+    ("left_eye_inner", "right_eye_inner", "left"),
+    ("right_eye_inner", "right_eye_outer", "left"),
+    ("left_eye_top", "left_eye_bottom", "above"),
+    ("right_eye_top", "right_eye_bottom", "above"),
+    ("mouth_left", "mouth_right", "left"),
+    ("face_left", "left_eye_outer", "left"),
+    ("right_eye_outer", "face_right", "left"),
+    ("face_top", "nose", "above"),
+    ("left_eye_top", "chin", "above"),
+    ("right_eye_top", "chin", "above"),
+    ("nose", "lip_bottom", "above"),
+    ("lip_bottom", "chin", "above"),
+)
+"""Handles, the first of which lies left of or above the other one, along the face's own axes."""
+_RELATION: Final = {"left": "to the left of", "above": "above"}
+
+
+class PlacedError(ValueError):
+    """Handles that make no face; the text is the rest of a sentence ("the handle nose is missing")."""
+
+
+def placed_face(handles: Handles) -> Face:
+    """The face that some handles stand for.
+
+    Args:
+        handles: All of HANDLES, in pixels of the picture.
+
+    Returns:
+        478 landmarks in pixels; those of the handles lie exactly on them.
+
+    Raises:
+        PlacedError: They make no face, such as a mirrored one or one without extent.
+    """
+    return Face(placed_points(handles), placed=True)
+
+
+def placed_points(handles: Handles) -> npt.NDArray[np.float32]:
+    """(478, 3) landmarks in pixels; arguments and errors as those of placed_face."""
+    check_handles(handles)
+    centre, across = face_axis(handles)
+    turn = np.array([across, [-across[1], across[0]]])  # rows: the face's own right and down in the picture
+    at = {name: turn @ (np.asarray(place, np.float64) - centre) for name, place in handles.items()}
+    shape = _parted(_resting_mean(), (at["lip_bottom"] - at["lip_top"])[1], (at["mouth_right"] - at["mouth_left"])[0])
+    known = np.vstack([shape[list(_CENTRES)], shape[list(INNER_LIP_PAIR)].mean(0)])
+    level = np.array([*(at[name] for name in HANDLES if name not in _LIPS), (at["lip_top"] + at["lip_bottom"]) / 2])
+    yaw, size, shift = _fit_turned(known, level)
+    c, s = math.cos(yaw), math.sin(yaw)
+    depth = float(np.sqrt(size[0] * size[1]))  # pixels of one unit of z
+    flat = (level - shift) / size
+    flat[:, 0] = (flat[:, 0] - known[:, 2] * s) / c
+    bent = shape.copy()
+    bent[:FACE_POINTS, :2] = _thin_plate(known[:, :2], flat, shape[:FACE_POINTS, :2])
+    x, z = bent[:, 0] * c + bent[:, 2] * s, bent[:, 2] * c - bent[:, 0] * s
+    out = np.column_stack([np.column_stack([x, bent[:, 1]]) * size + shift, z * depth])
+    for name, lip in zip(_LIPS, (_UPPER_LIP, _LOWER_LIP), strict=True):
+        _bring_lip(out, shape, lip, at[name] - out[HANDLES[name], :2])
+    out[:, :2] = out[:, :2] @ turn + centre
+    out[list(HANDLES.values()), :2] = [handles[name] for name in HANDLES]  # not a rounding error away
+    for eye, lids in zip(EYES, LID_PAIRS, strict=True):
+        _set_iris(out, eye, lids)
+    _check_points(out)
+    return np.asarray(out, np.float32)
+
+
+def handles_of(points: npt.NDArray[np.floating]) -> dict[str, Point]:
+    """Handles that lie on the landmarks (478, 2 or 3) of a face."""
+    return {name: (float(points[index, 0]), float(points[index, 1])) for name, index in HANDLES.items()}
+
+
+def centred_handles(x: float, y: float, side: float, angle: float = 0.0) -> dict[str, Point]:
+    """A first guess where no face was found: a face in the middle of a square.
+
+    Args:
+        x: Centre of the square in pixels.
+        y: Centre of the square in pixels.
+        side: Its side in pixels; the face takes about half of it.
+        angle: Its turn in radians, clockwise in the picture.
+    """
+    mean = _resting_mean()
+    known = mean[list(HANDLES.values()), :2]
+    middle = (known.min(0) + known.max(0)) / 2
+    local = (known - middle) * (0.5 * side / (known.max(0) - known.min(0)).max())
+    c, s = math.cos(angle), math.sin(angle)
+    turned = local @ np.array([[c, s], [-s, c]]) + (x, y)
+    return {name: (float(px), float(py)) for name, (px, py) in zip(HANDLES, turned, strict=True)}
+
+
+def face_axis(handles: Handles) -> tuple[Float, Float]:
+    """Where the face's own axis runs: (2,) its centre in pixels, and (2,) the direction from its left to its right."""
+    left = np.array([handles[a] for a, _ in PAIRS], np.float64)
+    right = np.array([handles[b] for _, b in PAIRS], np.float64)
+    across = (right - left).sum(0)
+    length = float(np.linalg.norm(across))
+    across = across / length if length > 0 else np.array([1.0, 0.0])
+    return np.asarray((left + right).mean(0) / 2), across
+
+
+def mirror_name(name: str) -> str:
+    """The handle on the other side of the face; those on its axis are their own."""
+    other = {a: b for pair in PAIRS for a, b in (pair, pair[::-1])}
+    return other.get(name, name)
+
+
+def moved(handles: Handles, name: str, place: Point, *, mirrored: bool) -> dict[str, Point]:
+    """Handles after one was dragged.
+
+    Args:
+        handles: Those before.
+        name: The one that is dragged.
+        place: Where to, in pixels.
+        mirrored: Move its twin alike on the other side of the face's axis.
+    """
+    out = dict(handles)
+    out[name] = place
+    twin = mirror_name(name)
+    if mirrored and twin != name:
+        _, across = face_axis(handles)
+        way = np.subtract(place, handles[name])
+        way = way - 2 * (way @ across) * across
+        out[twin] = (handles[twin][0] + float(way[0]), handles[twin][1] + float(way[1]))
+    return out
+
+
+# ---- checks -------------------------------------------------------------------------------------------------------
+def check_handles(handles: Handles) -> None:
+    """Refuse handles that make no face.
+
+    Raises:
+        PlacedError: The text says which of them is wrong, and how.
+    """
+    missing = [name for name in HANDLES if name not in handles]
+    if missing:
+        raise PlacedError(f"the handle {missing[0]} is missing")
+    places = np.array([handles[name] for name in HANDLES], np.float64)
+    if not np.isfinite(places).all():
+        raise PlacedError("a handle is not at a finite place")
+    centre, across = face_axis(handles)
+    down = np.array([-across[1], across[0]])
+    at = {
+        name: ((place - centre) @ across, (place - centre) @ down) for name, place in zip(HANDLES, places, strict=True)
+    }
+    for name, other, word in _ORDER:
+        if at[other][word == "above"] <= at[name][word == "above"]:
+            raise PlacedError(f"{_words(name)} must lie {_RELATION[word]} {_words(other)}")
+    if at["lip_top"][1] > at["lip_bottom"][1] + CROSSED:
+        raise PlacedError("the handle lip_top must not lie below the handle lip_bottom")
+    width, height = at["face_right"][0] - at["face_left"][0], at["chin"][1] - at["face_top"][1]
+    if min(width, height) < NARROWEST:
+        raise PlacedError(f"the face is only {width:.0f}x{height:.0f} pixels large; {NARROWEST:.0f} are needed")
+
+
+def _words(name: str) -> str:
+    return f"the handle {name}"
+
+
+def _check_points(points: Float) -> None:
+    """Refuse a mesh that the handles have folded: few triangles may be seen from behind."""
+    if not np.isfinite(points).all():
+        raise PlacedError("the handles make no face")
+    area, usual = _areas(points), _areas(_resting_mean())
+    folded = np.abs(area)[area * usual < 0].sum()
+    if folded > MAX_FOLDED * np.abs(area).sum():
+        raise PlacedError("the handles fold the face onto itself; bring them nearer to the order of a face")
+
+
+def _areas(points: Float) -> Float:
+    """Twice the signed area of each triangle of the mesh (478, 3) in the picture plane."""
+    corners = points[face_model().triangles][..., :2]
+    a, b = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
+    return np.asarray(a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0])
+
+
+# ---- fit ----------------------------------------------------------------------------------------------------------
+@lru_cache(maxsize=1)
+def _resting_mean() -> Float:
+    """(478, 3) mean face with its mouth shut, symmetric; canonical units."""
+    model = face_model()
+    shape = resting_mouth(model.mean.astype(np.float64))
+    set_lip_gap(shape, np.zeros(len(LIP_UPPER_INNER) - 2))
+    face = shape[:FACE_POINTS]
+    shape[:FACE_POINTS] = (face + face[model.mirror] * [-1.0, 1.0, 1.0]) / 2
+    return shape
+
+
+def _fit_turned(known: Float, level: Float) -> tuple[float, Float, Float]:
+    """Turn, size and shift under which the mean face's handles come nearest to the levelled ones.
+
+    Args:
+        known: (H, 3) canonical handles.
+        level: (H, 2) handles along the face's own axes, pixels.
+
+    Returns:
+        Yaw in radians, (2,) pixels per canonical unit along x and y, (2,) shift in pixels.
+    """
+    weights = np.ones(len(known))
+    size_y, shift_y, _ = _line(known[:, 1], level[:, 1], weights)
+    best: tuple[float, float, float, float] | None = None
+    for degrees in np.arange(-MAX_YAW, MAX_YAW + YAW_STEP / 2, YAW_STEP):
+        yaw = math.radians(degrees)
+        size, shift, misfit = _line(known[:, 0] * math.cos(yaw) + known[:, 2] * math.sin(yaw), level[:, 0], weights)
+        cost = misfit / max(size, 1e-6) ** 2 + YAW_COST * (degrees / MAX_YAW) ** 2
+        if best is None or cost < best[0]:
+            best = cost, yaw, size, shift
+    assert best is not None
+    return best[1], np.array([best[2], size_y]), np.array([best[3], shift_y])
+
+
+def _line(x: Float, y: Float, weights: Float) -> tuple[float, float, float]:
+    """Slope, offset and squared misfit of the line y = slope * x + offset; slopes are positive."""
+    a, b = np.average(x, weights=weights), np.average(y, weights=weights)
+    slope = float((weights * (x - a) * (y - b)).sum() / (weights * (x - a) ** 2).sum())
+    if slope <= 0:
+        raise PlacedError("the handles make no face")
+    return slope, float(b - slope * a), float((weights * (slope * (x - a) - (y - b)) ** 2).sum())
+
+
+def _thin_plate(centres: Float, values: Float, points: Float) -> Float:
+    """Values (N, 2) at points (N, 2) of the thin-plate spline through (centre, value) pairs (H, 2)."""
+
+    def kernel(a: Float, b: Float) -> Float:
+        squared = ((a[:, None] - b[None]) ** 2).sum(-1)
+        return np.asarray(squared * np.log(np.maximum(squared, 1e-12)))
+
+    count = len(centres)
+    plane = np.column_stack([np.ones(count), centres])
+    system = np.block([[kernel(centres, centres), plane], [plane.T, np.zeros((3, 3))]])
+    weights = np.linalg.solve(system, np.vstack([values, np.zeros((3, 2))]))
+    return np.asarray(kernel(points, centres) @ weights[:count] + weights[count] + points @ weights[count + 1 :])
+
+
+def _parted(shape: Float, gap: float, width: float) -> Float:
+    """A face (478, 3) with its lips parted as far, in widths of its mouth, as a gap over a mouth's width in pixels."""
+    opening = face_model().bases["open"].astype(np.float64)
+    upper, lower = INNER_LIP_PAIR
+    unit = float(opening[lower, 1] - opening[upper, 1])
+    amount = max(gap, 0.0) / width * mouth_width(shape) / unit
+    return np.asarray(shape + amount * opening)
+
+
+def _bring_lip(points: Float, shape: Float, lip: tuple[int, ...], way: Float) -> None:
+    """Move a lip's middle by (2,) pixels, in place, and its other points the less the nearer they are to a corner."""
+    indices = list(lip)
+    share = 1 - np.clip(np.abs(shape[indices, 0]) / (mouth_width(shape) / 2), 0, 1) ** 2
+    points[indices, :2] += share[:, None] * way
+
+
+def _set_iris(points: Float, eye: EyeIndices, lids: tuple[int, int]) -> None:
+    """Put the iris of an eye into its middle, in place: as large as in a human eye, larger in a round one."""
+    a, b, top, bottom = points[[eye.outer, eye.inner, *lids]]
+    centre = (a + b + top + bottom) / 4
+    width, height = (float(np.linalg.norm((one - other)[:2])) for one, other in ((a, b), (top, bottom)))
+    radius = max(IRIS * width, IRIS_IN_ROUND_EYE * height)
+    along = (a - b)[:2] / width
+    along = along if along[0] >= 0 else -along
+    across = np.array([along[1], -along[0]])
+    points[eye.iris] = centre
+    for number, way in enumerate((along, across, -along, -across), 1):  # right, above, left, below, as the mesh has it
+        points[eye.iris + number, :2] = centre[:2] + radius * way
+        points[eye.iris + number, 2] = centre[2]

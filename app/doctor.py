@@ -54,18 +54,20 @@ class Finding:
         return asdict(self)
 
 
-def examine(tune: bool = False) -> list[Finding]:
+def examine(tune: bool = False, step: Callable[[str], None] = lambda _: None) -> list[Finding]:
     """Look at everything. No part's failure stops the others; it becomes a finding itself.
 
     Args:
         tune: Time every engine, let those compile that can, and remember the results for "auto"; takes minutes.
+        step: Told what is done next, as "Loading the torch engine".
     """
     import models  # noqa: F401 - switches ONNX Runtime's telemetry off before anything imports it
 
     findings: list[Finding] = []
     for section, look in CHECKS:
+        step(f"Checking {section if section[:2].isupper() else section.lower()}")
         try:
-            findings += list(_engines(tune) if look is _engines else look())
+            findings += list(_engines(tune, step) if look is _engines else look())
         except Exception as error:  # noqa: BLE001 - a broken package is what the doctor is asked about
             findings.append(Finding(section, "check", "warning", f"failed: {type(error).__name__}: {error}"))
     return findings
@@ -149,7 +151,7 @@ def _one_of(rivals: environment.Rivals) -> Finding:
     return Finding("Packages", rivals.title, "ok", there[0])
 
 
-def _engines(tune: bool = False) -> Iterator[Finding]:
+def _engines(tune: bool = False, step: Callable[[str], None] = lambda _: None) -> Iterator[Finding]:
     from liveportrait.engines import ENGINES, EngineUnavailableError, load_engine
     from liveportrait.engines.choice import Settings, engine_key, remember
     from liveportrait.engines.memory import SpeedMemory
@@ -157,8 +159,9 @@ def _engines(tune: bool = False) -> Iterator[Finding]:
     memory, settings = SpeedMemory(), Settings()
     for spec in ENGINES:
         try:
-            engine = load_engine(spec.name)
+            engine = load_engine(spec.name, step=step)
             if tune and spec.models:
+                step(f"Timing the {spec.name} engine")
                 getattr(engine, "tune", lambda: None)()
                 remember(spec, settings, engine, memory)
         except EngineUnavailableError as error:
@@ -170,7 +173,7 @@ def _engines(tune: bool = False) -> Iterator[Finding]:
             yield Finding("Engines", spec.name, "ok", f"self-test passed; {facts}", spec.summary)
     reasons: list[str] = []
     with suppress(EngineUnavailableError):
-        load_engine(say=reasons.append)
+        load_engine(say=reasons.append, step=step)
         yield Finding("Engines", "auto", "info", " ".join(reasons))
 
 

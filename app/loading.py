@@ -23,7 +23,9 @@ PATIENCE: Final = 1.0
 _abandoned: list[threading.Thread] = []
 
 
-def interruptible(work: Callable[[Say], T], token: CancelToken, tell: Say, what: str) -> T:
+def interruptible(
+    work: Callable[[Say], T], token: CancelToken, tell: Say, what: str, lost: str = "nothing was written"
+) -> T:
     """Run something slow beside this thread, which meanwhile hears signals and looks at the token.
 
     Args:
@@ -31,12 +33,14 @@ def interruptible(work: Callable[[Say], T], token: CancelToken, tell: Say, what:
         token: Stops the waiting. What ``work`` does then goes on until the process ends, see :func:`leave`.
         tell: Gets a sentence for each step once it has taken a second.
         what: Name of the first step.
+        lost: What stopping means, as the end of a sentence; may be empty.
 
     Raises:
         CancelledError: The token stopped it.
     """
+    ending = f"; {lost}." if lost else "."
     if token.cancelled:
-        raise CancelledError("Stopped; nothing was written.")
+        raise CancelledError(f"Stopped{ending}")
     step, told, began = what, "", time.monotonic()
     results: list[T] = []
     errors: list[BaseException] = []
@@ -59,7 +63,7 @@ def interruptible(work: Callable[[Say], T], token: CancelToken, tell: Say, what:
     try:
         while not done.wait(POLL):
             if token.cancelled:
-                raise CancelledError(f"Stopped while {step[:1].lower()}{step[1:]}; nothing was written.")
+                raise CancelledError(f"Stopped while {step[:1].lower()}{step[1:]}{ending}")
             if step != told and time.monotonic() - began >= PATIENCE:
                 told = step
                 tell(f"{told}.")

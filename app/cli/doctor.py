@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from app.cli.flags import command, make_app, switch
-from app.cli.output import say
+from app.cli.output import PROGRAM, say, write
 from app.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -20,12 +21,24 @@ app = make_app("Show what is installed, which engines can run, and what is missi
 
 def doctor(values: Mapping[str, Any]) -> int:
     """Run the verb; 6 if no engine can run."""
+    from app.cli.animate import stop_on_signals
     from app.doctor import examine, summary
+    from app.events import CancelToken
+    from app.loading import interruptible
 
-    findings = examine(tune=values["tune"])
+    token = CancelToken()
+    with stop_on_signals(token):
+        findings = interruptible(
+            lambda step: examine(values["tune"], step), token, _tell, "Checking the program", lost=""
+        )  # fmt: skip
     report = summary(findings)
     say(json.dumps(report) if values["as_json"] else table(findings))
     return int(ExitCode.OK if report["ready"] else ExitCode.MISSING)
+
+
+def _tell(text: str) -> None:
+    """Say what takes long; on standard error, where it is in nobody's way."""
+    write(sys.stderr, f"{PROGRAM}: {text}\n")
 
 
 def table(findings: list[Finding]) -> str:

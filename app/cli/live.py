@@ -116,7 +116,9 @@ def run_session(
     from app.live import LiveSession, NullSink, source_from_text
     from app.live.recorder import RecorderSink
     from app.live.vcam import VirtualCameraSettings, VirtualCameraSink
+    from app.loading import interruptible
     from app.media.camera import Mode
+    from app.render.inputs import load_job_engine
 
     width, height = live.size
     mode = Mode(width, height, live.camera_rate, live.camera_mjpg)
@@ -125,22 +127,21 @@ def run_session(
     )
     output = options.output
     expression = expression_from(options.input.expression, options.input.sliders)
-    with LiveSession(options, live, events=events) as session:
+    recorder = None
+    if live.record:
+        rate = Fraction(live.camera_rate or live.hold_rate).limit_denominator(1001)
+        inputs = [*_inputs(photo, options, live), *settings]
+        recorder = RecorderSink.of(live.record, output, rate=rate, microphone=live.microphone, inputs=inputs)
+    engine = interruptible(
+        lambda step: load_job_engine(options, events.info, events.warn, step), token, events.info, "Loading the engine"
+    )
+    with LiveSession(options, live, engine=engine, events=events) as session:
         session.set_expression(expression)
         if live.vcam:
             session.add_sink(VirtualCameraSink(VirtualCameraSettings.of(live)))
         session.add_sink(NullSink())
-        if live.record:
-            rate = Fraction(live.camera_rate or live.hold_rate).limit_denominator(1001)
-            session.add_sink(
-                RecorderSink.of(
-                    live.record,
-                    output,
-                    rate=rate,
-                    microphone=live.microphone,
-                    inputs=[*_inputs(photo, options, live), *settings],
-                )
-            )
+        if recorder is not None:
+            session.add_sink(recorder)
         session.add_portrait("photo", photo)
         _await(session, token, lambda: session.portrait("photo").status != "waiting" or session.error is not None)
         info = session.portrait("photo")

@@ -219,6 +219,9 @@ class FaceTracker:
 
     Raises:
         ValueError: The threshold is out of range, or what is asked for isn't there.
+
+    Attributes:
+        steady: Whether the region that is read stands still while the face does; the official release's never does.
     """
 
     SLICE: Final = 4
@@ -230,6 +233,10 @@ class FaceTracker:
     """Frames that another face is remembered for; while it is, looks count, so that it can't take over."""
     PATIENCE: Final = 25
     """Frames to wait for the right face when only others are seen, unless the film was cut."""
+
+    REST: Final = 10
+    """Frames at rest after which the region stands still. One that copies every reading hands the noise of one frame on
+    to the next, as the network reads a shifted region a little differently."""
 
     def __init__(self, min_presence: float = 0.5, threads: int = 1, detector: str = "embedded") -> None:
         if not 0.0 < min_presence < 1.0:
@@ -245,6 +252,7 @@ class FaceTracker:
             self._detectors = {"own": open_detector(detector, threads), **self._detectors}
         self._quick: Kind = "own" if "own" in self._detectors else "full"
         self._mesh = FaceMesh(threads)
+        self.steady = True
         self.reset()
 
     def reset(self) -> None:
@@ -253,6 +261,8 @@ class FaceTracker:
         self._last: Face | None = None
         self._plan: Iterator[Pass] | None = None
         self._age = 0
+        self._anchor: Roi | None = None  # where the face came to rest
+        self._rest = 0  # frames that it has been there
         self._company = 0
         self._identity = Identity()
         self.lost = 0
@@ -264,11 +274,16 @@ class FaceTracker:
         other.reset()
         return other
 
-    def start(self, face: Face) -> None:
-        """Follow this face from the next frame on."""
+    def start(self, face: Face, rgb: Image | None = None) -> Face:
+        """Follow this face from the next frame on.
+
+        Args:
+            face: The face, as :meth:`detect` gives it.
+            rgb: The picture that it is in, to read it as the frames that follow will be read.
+        """
         self.reset()
         self._age = self.CHECK_EVERY  # look around at once
-        self._remember(face)
+        return self._remember(self._come_to_rest(checked(rgb), face) if self.steady and rgb is not None else face)
 
     def detect(self, rgb: Image, limit: int | None = None, *, covered: bool = False) -> list[Face]:
         """All faces of a picture.
@@ -339,12 +354,35 @@ class FaceTracker:
             self._roi = None
             self.lost += 1
             return None
+        if self._roi is None and self.steady:
+            face = self._come_to_rest(rgb, face)
         self._company = max(self._company - 1, 0)
         self._identity.learn(look_of(rgb, face))
         return self._remember(face)
 
+    def _come_to_rest(self, rgb: Image, face: Face) -> Face:
+        """A face that was just found as the frames that follow will read it: from a region that moves no further."""
+        region = Roi.of_points(face.points)
+        for _ in range(LOOKS):
+            again = self._look(rgb, region)
+            if again is None:
+                break
+            face, self._anchor, self._rest = again, region, self.REST
+            wanted = Roi.of_points(face.points)
+            if region.near(wanted, 0.25):
+                break
+            region = region.halfway(wanted)  # a whole step may lead back and forth for ever
+        return face
+
     def _remember(self, face: Face) -> Face:
-        self._roi, self._last, self._plan, self.lost = Roi.of_points(face.points), face, None, 0
+        wanted = Roi.of_points(face.points)
+        if self._anchor is not None and self._anchor.near(wanted):
+            self._rest += 1
+        else:
+            self._anchor, self._rest = wanted, 0
+        if self.steady and self._rest > self.REST:
+            wanted = self._anchor
+        self._roi, self._last, self._plan, self.lost = wanted, face, None, 0
         return face
 
     def _first(self, rgb: Image) -> Face | None:

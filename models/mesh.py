@@ -31,6 +31,12 @@ BRIGHT: Final = 0.45
 """A region whose bright parts (95th percentile) are darker than this is brightened to it."""
 
 
+PLAY: Final = 0.005
+"""How far a region may be off another one that stands for the same face at rest, as a share of its side; twice as much
+for the side itself and for the angle (radians). Measured with noise of two grey levels: up to 0.001, 0.003 and 0.0025
+while the region stands still, and several times that where each one is taken from the reading before."""
+
+
 @dataclass(frozen=True)
 class Roi:
     """Square region of interest around a face.
@@ -50,6 +56,18 @@ class Roi:
     def turned(self, angle: float, scale: float = 1.0) -> Roi:
         """The region turned further by an angle in radians, and scaled."""
         return Roi(self.x, self.y, self.side * scale, self.angle + angle)
+
+    def halfway(self, other: Roi) -> Roi:
+        """The region between this and another one."""
+        turn = math.remainder(other.angle - self.angle, math.tau) / 2
+        return Roi((self.x + other.x) / 2, (self.y + other.y) / 2, (self.side + other.side) / 2, self.angle + turn)
+
+    def near(self, other: Roi, share: float = 1.0) -> bool:
+        """Whether another region is no further off than noise takes it (PLAY), or than a share of that."""
+        shift = math.hypot(other.x - self.x, other.y - self.y) / other.side
+        growth = abs(other.side - self.side) / other.side
+        turn = abs(math.remainder(other.angle - self.angle, math.tau))
+        return max(shift, growth / 2, turn / 2) < share * PLAY
 
     @staticmethod
     def of_detection(detection: Detection) -> Roi:

@@ -40,7 +40,7 @@ def motion_key(content: str, engine: Engine, options: RenderOptions) -> str:
     facts = [
         code_hash(), content, engine.name, engine.family, engine.keypoints, engine.crop_size, engine.describe(),
         _weights(engine.name), options.input.driving_face, options.input.detector,
-        options.input.fps, [str(time) for time in options.input.driving_part], program,
+        options.animation.official, options.input.fps, [str(time) for time in options.input.driving_part], program,
     ]  # fmt: skip
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from liveportrait.animator import FaceHold
 from liveportrait.motion import Motion, blend
+from liveportrait.noise import NoiseHold
 from liveportrait.reference import lone_reference, neutral_frame
 from liveportrait.smoothing import MotionFilter
 
@@ -47,6 +48,7 @@ class LiveMotion:
     def __init__(self, engine: Engine, countdown: Callable[[int], None] | None = None) -> None:
         self._engine = engine
         self._say = countdown or (lambda _: None)
+        self._noise = NoiseHold(engine.regions)
         self._filter = MotionFilter()
         self._hold = FaceHold(HOLD, REST)
         self.reset()
@@ -58,6 +60,7 @@ class LiveMotion:
 
     def reset(self) -> None:
         """Start anew with another driver."""
+        self._noise.reset()
         self._filter.reset()
         self._hold.reset()
         self._time: float | None = None
@@ -98,8 +101,8 @@ class LiveMotion:
         return MotionStep(motion, lone_reference(self._engine, motion))
 
     def __call__(
-        self, raw: Motion | None, time: float, *, jump: bool = False, smooth: bool = True, first: bool = False,
-        rest: Motion | None = None,
+        self, raw: Motion | None, time: float, *, jump: bool = False, hold: bool = True, smooth: bool = True,
+        first: bool = False, rest: Motion | None = None,
     ) -> MotionStep:  # fmt: skip
         """Motion to show.
 
@@ -107,6 +110,7 @@ class LiveMotion:
             raw: Motion read from a frame (N = 1), or None where no face is seen.
             time: When the frame was captured, in seconds.
             jump: Nothing is smoothed or bridged from the frame before to this one.
+            hold: Keep the noise of the picture out (liveportrait.noise).
             smooth: Steady the motion with the One-Euro filter.
             first: Measure from the first frame with a face instead of the most neutral one of the first second.
             rest: What lost motion eases to; None is the reference.
@@ -114,9 +118,12 @@ class LiveMotion:
         dt = 0.0 if self._time is None else max(time - self._time, 0.0)
         self._time = time
         if jump or dt > GAP:
+            self._noise.reset()
             self._filter.reset()
         if jump:
             self._hold.reset()
+        if raw is not None and hold:
+            raw = self._noise(raw)
         if raw is not None and smooth:
             raw = self._filter(raw, dt)
         self._announce(time)

@@ -74,6 +74,7 @@ def find_neutral(
         closing(MotionTrack(Path(folder) / "motion")) as track,
         open_clip(path, film=True) as clip,
     ):
+        tracker.steady = not options.animation.official
         follow, reader = FaceFollower(tracker, options.input.driving_face), DrivingReader(engine)
         known: Motion | None = None
         start = time.perf_counter()
@@ -189,5 +190,5 @@ def _identity(engine: Engine, path: Path, options: RenderOptions) -> tuple[objec
         stamp = facts.st_mtime_ns, facts.st_size
     except OSError:  # a pattern of picture names
         stamp = 0, 0
-    chosen = options.input.driving_face, options.input.detector, wanted_reference(options)
+    chosen = options.input.driving_face, options.input.detector, wanted_reference(options), options.animation.official
     return os.path.abspath(path), stamp, engine.name, engine.family, engine.keypoints, *chosen

@@ -149,7 +149,7 @@ class PartLoader:
             own: Drivers of single faces.
         """
         files, motion = named_parts(options.input), options.animation
-        how = (id(engine), motion.reference == "first", motion.smooth)
+        how = (id(engine), motion.reference == "first", motion.smooth, motion.official)
         wish = (how, tuple(files.items()), tuple(own))
         if wish == self._wish:
             return
@@ -249,10 +249,9 @@ def read_part(
             open_clip(path, film=True) as clip,
             EventStream().phase("track", clip.info.frames, "Reading motion") as phase,
         ):
+            tracker.steady = not motion.official
             follow = FaceFollower(tracker, "largest")
             read_driving(clip, follow, engine, track, timings=Timings(), phase=phase, token=token)
     reference, _, _ = choose_reference(track, engine, motion, len(track) == 1)
-    smoothed = smooth_track(
-        track, scratch.with_suffix(".smooth"), motion.smooth * SMOOTHING_UNIT, engine.regions.get("lids")
-    )
-    return Driver(smoothed, reference)
+    variance = 0.0 if motion.official else motion.smooth * SMOOTHING_UNIT
+    return Driver(smooth_track(track, scratch.with_suffix(".smooth"), variance, engine.regions), reference)

@@ -211,6 +211,7 @@ class Run:
         settings = self._settings()
         options, raw, face = settings.options.animation, captured.motion, None
         if captured.rgb is not None:
+            self._tracker.steady = not options.official
             face = follow(captured.rgb)
             raw = None if face is None else reader.read(captured.rgb, face)
         if captured.lone:
@@ -230,8 +231,8 @@ class Run:
         measured = rests_at_reference(self._engine, options)
         rest = None if prepared is None or measured else prepared.face.portrait.motion
         step = self.motion(
-            raw, captured.time, jump=captured.jump, smooth=options.smooth > 0 and captured.motion is None,
-            first=options.reference == "first", rest=rest,
+            raw, captured.time, jump=captured.jump, hold=options.smooth > 0 and not options.official,
+            smooth=options.smooth > 0 and captured.motion is None, first=options.reference == "first", rest=rest,
         )  # fmt: skip
         return self._with_parts(Tracked(captured, face, step.motion, step.reference))
 

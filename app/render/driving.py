@@ -58,9 +58,8 @@ class FaceFollower:
             face = select_face(faces, self._choice, (rgb.shape[1], rgb.shape[0]))
         except ValueError as error:
             raise UsageError(f"{self._where}: {error}" if self._where else f"{error}") from None
-        self._tracker.start(face)
         self._chosen = True
-        return face
+        return self._tracker.start(face, rgb)
 
 
 def queue_depth(width: int, height: int, channels: int = 3) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy.typing as npt
 from app.errors import UsageError
 from app.render.track import MotionTrack
 from liveportrait.motion import Motion, blend, euler_from_rotation
+from liveportrait.noise import NoiseHold
 from liveportrait.reference import lone_reference, neutrality, reference_index
 from liveportrait.smoothing import smooth_motion
 
@@ -74,25 +76,45 @@ def _pose_text(frame: Motion) -> str:
     return f"{text}, lips open by {100 * lips:.0f} %" if lips > 0.03 else text
 
 
-def smooth_track(track: MotionTrack, path: Path, variance: float, keep: npt.NDArray[Any] | None = None) -> MotionTrack:
-    """Smooth the motion of a clip piece by piece, so that memory stays flat.
+def smooth_track(
+    track: MotionTrack, path: Path, variance: float, regions: Mapping[str, npt.NDArray[Any]]
+) -> MotionTrack:
+    """Keep noise out of the motion of a clip and smooth it, piece by piece, so that memory stays flat.
 
     Args:
         track: The clip; it is closed.
         path: Scratch file of the result.
-        variance: Observation variance of the smoother; 0 leaves the motion as it is.
-        keep: (K, 3) share of the expression that stays as measured.
+        variance: Observation variance of the smoother; 0 leaves the motion as it is, noise included.
+        regions: The engine's; lids are not smoothed.
     """
     if variance <= 0 or track.found < 3:
         return track
     result = track.emptied(path)
-    for start, part in track.chunks():
-        stop = start + len(part)
-        low, high = max(0, start - MARGIN), min(track.found, stop + MARGIN)
-        wide = smooth_motion(track.rows(low, high), variance, keep=keep)
-        result.append_rows(wide[np.arange(start - low, stop - low)])
+    for before, part, after in _neighbours(_held(track, regions)):
+        wide = smooth_motion(Motion.concatenate([*before, part, *after]), variance, keep=regions.get("lids"))
+        start = sum(map(len, before))
+        result.append_rows(wide[np.arange(start, start + len(part))])
     track.close()
     return result
+
+
+def _held(track: MotionTrack, regions: Mapping[str, npt.NDArray[Any]]) -> Iterator[Motion]:
+    """The motion of a clip in pieces, without the noise of its pictures."""
+    hold = NoiseHold(regions)
+    for _, part in track.chunks(MARGIN):
+        yield Motion.concatenate([hold(part[i]) for i in range(len(part))])
+
+
+def _neighbours(parts: Iterable[Motion]) -> Iterator[tuple[list[Motion], Motion, list[Motion]]]:
+    """Each piece with the one before and the one after it, if there are any."""
+    before: list[Motion] = []
+    current: list[Motion] = []
+    for part in parts:
+        if current:
+            yield before, current[0], [part]
+        before, current = current, [part]
+    if current:
+        yield before, current[0], []
 
 
 class MotionSampler:

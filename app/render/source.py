@@ -100,7 +100,7 @@ class SceneMaker:
 
     Args:
         engine: Encodes the squares.
-        tracker: Finds faces.
+        tracker: Finds faces; it is told whether to be steady, which the official rules don't know.
         options: Choice of face and crop.
         name: Source, for messages.
     """
@@ -108,6 +108,7 @@ class SceneMaker:
     def __init__(self, engine: Engine, tracker: FaceTracker, options: RenderOptions, name: object) -> None:
         self._engine = engine
         self._tracker = tracker
+        tracker.steady = not options.animation.official
         self._options = options
         try:
             self._animator = Animator(engine, options.animation)

@@ -197,6 +197,7 @@ def make_template(
         with files.scratch_folder() as folder:
             track = MotionTrack(Path(folder) / "motion")
             tracker, choice = open_tracker(options.input.detector), options.input.driving_face
+            tracker.steady = not options.animation.official
             follow = FaceFollower(tracker, choice, f"--driving-face: {driving}")
             try:
                 with events.phase("track", reader.count, "Reading motion") as phase:

@@ -22,6 +22,7 @@ from app.render.source import resample
 from app.render.timings import LIMIT, Timings, percentile
 from app.render.track import MotionTrack
 from liveportrait.motion import Motion
+from liveportrait.noise import NoiseHold
 from liveportrait.smoothing import smooth_motion
 
 
@@ -104,8 +105,9 @@ def test_smoothing_in_pieces_is_smoothing_at_once(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     values = [float(v) for v in np.cumsum(rng.normal(0, 0.01, 700))]
     track = make_track(tmp_path / "t", list(values))
-    whole = smooth_motion(Motion.concatenate([track.motion(i) for i in range(700)]), 1e-4)
-    smoothed = smooth_track(track, tmp_path / "s", 1e-4)
+    hold = NoiseHold({})
+    whole = smooth_motion(Motion.concatenate([hold(track.motion(i)) for i in range(700)]), 1e-4)
+    smoothed = smooth_track(track, tmp_path / "s", 1e-4, {})
     for index in (0, 1, 255, 256, 257, 511, 512, 699):
         np.testing.assert_allclose(smoothed.motion(index).delta[0], whole.delta[index], atol=1e-6)
     assert np.abs(whole.delta[:, 0, 0] - values).max() > 1e-3, "there was something to smooth"

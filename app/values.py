@@ -180,10 +180,14 @@ def parse_crop(text: str) -> tuple[float, float, float, float] | None:
 
 
 def parse_mask(text: str) -> str:
-    """Paste-back mask: template, matte, parse/NAME, or the path of an ONNX file."""
-    if text in ("template", "matte") or text.lower().endswith(".onnx") or re.fullmatch(r"parse/[a-z0-9_.-]+", text):
+    """Paste-back mask: auto, template, matte, parse/NAME, or the path of an ONNX file."""
+    if (
+        text in ("auto", "template", "matte")
+        or text.lower().endswith(".onnx")
+        or re.fullmatch(r"parse/[a-z0-9_.-]+", text)
+    ):
         return text
-    raise ValueError(f"{text!r} is not template, matte, parse/NAME or the path of an .onnx file.")
+    raise ValueError(f"{text!r} is not auto, template, matte, parse/NAME or the path of an .onnx file.")
 
 
 def parse_detector(text: str) -> str:

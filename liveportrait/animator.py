@@ -13,12 +13,13 @@ import numpy as np
 
 from liveportrait.backdrop import Backdrop
 from liveportrait.compose import FEATHER, Compositor
+from liveportrait.covers import AUTO, AutoMasks, paste_masks
 from liveportrait.crop import Box, Crop, face_box
 from liveportrait.engines.base import Engine, Image, Portrait, Surroundings
 from liveportrait.expression import Expression, express
 from liveportrait.motion import Array, Motion, blend
 from liveportrait.neighbours import find_neighbours
-from liveportrait.occlusion import paste_masks
+from liveportrait.occlusion import TEMPLATE
 from liveportrait.options import AnimationOptions
 from liveportrait.transfer import rests_at_reference, steady_eye_target, transfer
 from models.face import Face, checked
@@ -37,6 +38,8 @@ class SourceFace:
         portrait: The square as the engine prepared it.
         offsets: (1, K, 3) expression offsets to add to every frame.
         expression: Sliders on top of every frame.
+        hidden: Which of "mouth", "eye_left" and "eye_right" something worn hides.
+        before: Whether something before the face stays in its place.
     """
 
     face: Face | None
@@ -45,6 +48,8 @@ class SourceFace:
     compositor: Compositor
     offsets: Array | None = None
     expression: Expression | None = None
+    hidden: frozenset[str] = frozenset()
+    before: bool = False
 
 
 def _step_stream(steps: Iterable[float] | float) -> Iterator[float]:
@@ -224,7 +229,8 @@ class Animator:
         self.faces: list[SourceFace] = []
         self._eye_target: float | None = None
         self._behind = Backdrop()
-        self._masks = paste_masks(self.options.mask) if self.options.paste_back else None
+        kind = TEMPLATE if self.options.official and self.options.mask == AUTO else self.options.mask
+        self._masks = paste_masks(kind, pasted=self.options.paste_back)
 
     # ------------------------------------------------------------------ source
 
@@ -254,7 +260,9 @@ class Animator:
                 raise ValueError("a source without landmarks needs a crop.")
             crop = self.engine.fit_crop(Crop.from_face(face, self.options, self.engine.crop_size), image)
         square = crop.apply(image, official=self.options.official)
-        paste = self._masks(square, crop.face(face)) if self._masks is not None and face is not None else None
+        paste = None
+        if self._masks is not None and face is not None and not (clip and isinstance(self._masks, AutoMasks)):
+            paste = self._masks(square, crop.face(face))
         square = square if paste is None else paste.square
         beside = None
         if face is not None and others and not self.options.official:
@@ -263,12 +271,15 @@ class Animator:
             square = beside.square if self.engine.keeps_others else beside.emptied(crop.points(face.points))
         around = Surroundings(
             cover=None if paste is None else paste.cover,
+            worn=None if paste is None else paste.worn,
             others=None if beside is None else beside.others,
             behind=self._behind.at(crop, image.shape) if clip and self.engine.shows_behind else None,
         )
         portrait = self._encode(square, None if face is None else crop.face(face), around)
-        if face is not None and face.covered:
-            portrait = replace(portrait, covered=face.covered)
+        features = frozenset() if paste is None else paste.features
+        covered = "lower" if "mouth" in features else "" if face is None else face.covered
+        if covered:
+            portrait = replace(portrait, covered=covered)
         compare = self.detail and self.options.paste_back and not clip and not self.engine.exact_at_rest
         rest = rest_square(self.engine, portrait, self.options.stitching) if compare else square
         if rest.shape != square.shape:
@@ -278,7 +289,9 @@ class Animator:
             theirs = beside.front if self.engine.keeps_others and not partners else beside.others
             mask = 1 - theirs if mask is None else mask * (1 - theirs)
         compositor = Compositor(image, crop, rest, mask=mask, feather=self.feather, detail=self.detail)
-        return SourceFace(face, crop, portrait, compositor)
+        return SourceFace(
+            face, crop, portrait, compositor, hidden=features, before=paste is not None and paste.hidden is not None
+        )
 
     def _encode(self, square: Image, face: Face | None, around: Surroundings) -> Portrait:
         if face is None:

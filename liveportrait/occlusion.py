@@ -7,7 +7,6 @@ Hair over eyes or mouth moves with the face, but nothing is drawn over it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
@@ -40,10 +39,6 @@ GUIDE: Final = 384
 """Side of the picture that a parser's edges are moved onto."""
 LEAST: Final = 0.002
 """Smallest part of the square that counts as something before the face."""
-FRONT: Final = (0.04, 0.25, 0.7)
-"""Least share of the face, share of an eye's or the mouth's surroundings and mean probability of what is reported as
-being in front of them. Measured on 63 uncovered portraits: up to 0.001, 0.03 and 0.56; 36 of 52 drawn microphones,
-cups, patches and hands lie above."""
 EDGE: Final = 0.006
 """Width of the soft edge around what stays in front, as a share of the side."""
 
@@ -54,15 +49,19 @@ class Paste:
 
     Attributes:
         square: (S, S, 3 or 4) uint8 to animate: what lies before the face is taken out.
-        mask: (S, S) 0..1, where the animated square is used.
+        mask: (S, S) 0..1, where the animated square is used; None: everywhere.
         cover: (S, S) 0..1, hair over the face; None if there is none.
         hidden: (S, S) bool, what stays in front; None if there is nothing.
+        worn: (S, S) 0..1, what is worn on the face; None if there is nothing.
+        features: Which of "mouth", "eye_left" and "eye_right" it hides.
     """
 
     square: Image
-    mask: Mask
+    mask: Mask | None
     cover: Mask | None = None
     hidden: npt.NDArray[np.bool_] | None = None
+    worn: Mask | None = None
+    features: frozenset[str] = frozenset()
 
 
 class PasteMasks:
@@ -110,44 +109,14 @@ class PasteMasks:
             person = np.asarray(1 - parsed.share(["background"]), np.float32)
             occluder = odd_colours(rgb, face.points, person)
             if "occluder" in parsed.names:
-                occluder = _grown(sharpened(rgb, parsed.share(["occluder"])), occluder)
-            cover = _over_features(sharpened(rgb, parsed.share(["hair"])), face.points, size)
+                occluder = grown(sharpened(rgb, parsed.share(["occluder"])), occluder)
+            cover = over_features(sharpened(rgb, parsed.share(["hair"])), face.points, size)
         reach = reach_of(np.maximum(person, polygon_mask(size, size, face.points[list(OVAL), :2])), size)
         hidden = _before_face(occluder, face.points, size)
         if hidden is None:
             return Paste(square, reach, cover)
-        away = cv2.distanceTransform((~hidden).astype(np.uint8), cv2.DIST_L2, 5)
-        front = np.clip((away - 1) / max(EDGE * size, 1.0), 0, 1)
-        return Paste(fill(square, hidden, face.points), np.asarray(reach * front, np.float32), cover, hidden)
-
-
-def in_front(square: Image, points: npt.NDArray[np.floating], model: str = "parse/osa_micro") -> str:
-    """What part of a face something large and solid lies before: "mouth", "eyes" or "".
-
-    Args:
-        square: (S, S, 3 or 4) uint8.
-        points: (478, 2 or 3) mesh in its pixels.
-        model: Name or path of the parser.
-
-    Raises:
-        ModelError: There is no such parser.
-    """
-    size = square.shape[0]
-    share = FaceParser(model)(np.ascontiguousarray(square[..., :3]), points).share(["occluder"])
-    face = polygon_mask(size, size, points[list(OVAL), :2]) > CLEAR
-    count, parts = cv2.connectedComponents((share > CLEAR).astype(np.uint8))
-    area, hit, sure = FRONT
-    for part in range(1, count):
-        here = parts == part
-        if (here & face).sum() < area * face.sum() or share[here].mean() < sure:
-            continue
-        for ring, name in ((LIPS_OUTER, "mouth"), (EYE_LEFT.ring, "eyes"), (EYE_RIGHT.ring, "eyes")):
-            outline = points[list(ring), :2]
-            centre = outline.mean(axis=0)
-            near = polygon_mask(size, size, centre + (outline - centre) * 1.2) > CLEAR
-            if (here & near).sum() > hit * near.sum():
-                return name
-    return ""
+        mask = np.asarray(reach * front_edge(hidden), np.float32)
+        return Paste(fill(square, hidden, face.points), mask, cover, hidden)
 
 
 def reach_of(person: Mask, size: int) -> Mask:
@@ -167,7 +136,7 @@ def sharpened(rgb: Image, share: Mask) -> Mask:
     return np.asarray(np.clip(cv2.resize(fine, (size, size), interpolation=cv2.INTER_LINEAR), 0, 1), np.float32)
 
 
-def _grown(occluder: Mask, odd: Mask) -> Mask:
+def grown(occluder: Mask, odd: Mask) -> Mask:
     """Sure patches (S, S) with what hangs together with them: less sure neighbours, and odd colours that they touch."""
     sure = occluder > CLEAR
     _, weak = cv2.connectedComponents((occluder > DOUBT).astype(np.uint8))
@@ -193,19 +162,30 @@ def _before_face(occluder: Mask, points: npt.NDArray[np.floating], size: int) ->
     kept = [part for part in touching if part > 0 and stats[part, cv2.CC_STAT_AREA] >= LEAST * size * size]
     if not kept:
         return None
-    grown = max(round(0.008 * size), 2)
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * grown + 1, 2 * grown + 1))
-    return np.asarray(cv2.dilate(np.isin(parts, kept).astype(np.uint8), disc) > 0)
+    return widened(np.isin(parts, kept))
 
 
-def _over_features(hair: Mask, points: npt.NDArray[np.floating], size: int) -> Mask | None:
-    """Hair (S, S) 0..1 over eyes and mouth; None where there is none."""
+def widened(patches: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Patches (S, S) grown by their soft edge."""
+    step = max(round(0.008 * patches.shape[0]), 2)
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * step + 1, 2 * step + 1))
+    return np.asarray(cv2.dilate(patches.astype(np.uint8), disc) > 0)
+
+
+def front_edge(hidden: npt.NDArray[np.bool_]) -> Mask:
+    """(S, S) 0..1, where the animated square is used: not on what stays in front, with a soft edge around it."""
+    away = cv2.distanceTransform((~hidden).astype(np.uint8), cv2.DIST_L2, 5)
+    return np.asarray(np.clip((away - 1) / max(EDGE * hidden.shape[0], 1.0), 0, 1), np.float32)
+
+
+def over_features(hair: Mask, points: npt.NDArray[np.floating], size: int, least: float = 0.04) -> Mask | None:
+    """Hair (S, S) 0..1 over eyes and mouth; None where it takes less than a share of the surroundings of them."""
     near = np.zeros((size, size), np.float32)
     for ring in (EYE_LEFT.ring, EYE_RIGHT.ring, LIPS_OUTER):
         outline = points[list(ring), :2]
         centre = outline.mean(axis=0)
         near = np.maximum(near, polygon_mask(size, size, centre + (outline - centre) * 1.3))
-    return hair if float((hair * near).sum()) > 0.04 * float(near.sum()) else None
+    return hair if float((hair * near).sum()) > least * float(near.sum()) else None
 
 
 def fill(square: Image, hidden: npt.NDArray[np.bool_], points: npt.NDArray[np.floating]) -> Image:
@@ -226,12 +206,3 @@ def fill(square: Image, hidden: npt.NDArray[np.bool_], points: npt.NDArray[np.fl
             filled = push_pull(pixels, (known if known.any() else ~hidden).astype(np.float32))
             out[hole] = np.clip(filled[hole] + 0.5, 0, 255).astype(np.uint8)
     return out
-
-
-def paste_masks(kind: str) -> Callable[[Image, Face], Paste] | None:
-    """Maker of masks of a kind; None for "template", the soft border alone.
-
-    Raises:
-        ModelError: There is no such parser.
-    """
-    return None if kind == TEMPLATE else PasteMasks(kind)

@@ -221,11 +221,11 @@ class AnimationOptions:
         help="Put the animated square back into the full picture; off gives the bare crop.",
     )
     mask: str = option(
-        "template",
+        "auto",
         title="Paste-back mask",
         group="Crop",
-        help="Where the animated square is used: template (all of it, with a soft border), matte (around the person; "
-        "objects in front of the face stay there if their colour sets them apart), or a face parser, as parse/NAME or "
-        "the path of its ONNX file (hands and objects in front of the face stay there, hair stays over eyes and "
-        "mouth).",
+        help="Where the animated square is used: auto (all of it, with a soft border; in photos what covers a face "
+        "stays in front: hands and objects in their place, masks and sunglasses on the head), template (all of it), "
+        "matte (around the person; objects in front of the face stay there if their colour sets them apart), or a face "
+        "parser, as parse/NAME or the path of its ONNX file (as auto, but in clips too, and all in its place).",
     )

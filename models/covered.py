@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Final, Literal
 
@@ -53,12 +54,27 @@ def covered_half(readings: Sequence[Array], points: Array, size: float) -> Half:
     return "lower" if upper < lower else "upper"
 
 
-def agreed(detections: Sequence[Detection]) -> list[Detection]:
-    """Detections that another detector, or the same one on another window, confirms; one of each place, best first."""
+def agreed(detections: Sequence[Detection]) -> list[list[Detection]]:
+    """Detections that another detector, or the same one on another window, confirms.
+
+    Returns:
+        For each place, best first, the best one of each quarter of turns, the upright one first: under a mask the
+        forehead and the chin look alike, so that a detector sees such a face from both sides.
+    """
     sure = sorted((one for one in detections if one.score >= SEEN), key=lambda one: -one.score)
-    out: list[Detection] = []
+    places: list[list[Detection]] = []
     for one in sure:
         alike = sum(bool(iou(one.box, other.box[None])[0] > 0.5) for other in sure)
-        if alike > 1 and not any(iou(one.box, other.box[None])[0] > 0.35 for other in out):
-            out.append(one)
-    return out
+        place = next((place for place in places if iou(one.box, place[0].box[None])[0] > 0.35), None)
+        if place is None and alike > 1:
+            places.append([one])
+        elif place is not None and turns_of(one) not in map(turns_of, place):
+            place.append(one)
+    return [sorted(place, key=turns_of) for place in places]
+
+
+def turns_of(detection: Detection, roll: float = 0.0) -> int:
+    """Quarter turns, 0 to 2, between a detection and a roll in radians."""
+    across = detection.points[1] - detection.points[0]
+    away = math.remainder(math.atan2(float(across[1]), float(across[0])) - roll, 2 * math.pi)
+    return abs(round(away / (math.pi / 2)))

@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from models.covered import PRESENCE, Half, agreed, covered_half
+from models.covered import PRESENCE, Half, agreed, covered_half, turns_of
 from models.detection.choose import open_detector
 from models.detectors import BlazeFace, Detection, Image, Kind, Window, iou
 from models.identity import Identity, appearance
@@ -311,13 +311,16 @@ class FaceTracker:
                 if any(_same(box, detection.box) for box in (*(face.box for face in faces), *refused)):
                     continue
                 found = self._judge(rgb, detection, QUARTERS)
+                if covered and found and turns_of(detection) == 0 and turns_of(detection, found.roll) == 2:
+                    found = self._half_seen(rgb, detection) or found  # a mask reads like a forehead
                 if found is None:
                     refused.append(detection.box)
                 else:
                     _add(faces, found)
         if covered and not faces:
-            for one in agreed(doubtful):
-                if (found := self._half_seen(rgb, one)) is not None:
+            for place in agreed(doubtful):
+                found = next((face for one in place if (face := self._half_seen(rgb, one)) is not None), None)
+                if found is not None:
                     _add(faces, found)
         faces.sort(key=lambda face: -face.size)
         return faces[:limit]

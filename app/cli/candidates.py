@@ -189,7 +189,7 @@ SOURCES: Final[dict[str, Callable[[], Sequence[str | Candidate]]]] = {
     "sliders": _sliders,
     "MODEL": _models,
     "detector": _networks("detect", "embedded", "insightface", "auto"),
-    "mask": _networks("parse", "template", "matte"),
+    "mask": _networks("parse", "auto", "template", "matte"),
     "face": lambda: [*FACES, "all"],
     "driving_face": lambda: FACES,
     "reference": lambda: ["auto", "first"],

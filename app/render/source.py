@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from app.errors import MissingError, NoFaceError, UsageError
+from app.expressions import expression_from
 from app.media.files import check_input, read_error
 from app.media.patched import Patched, cut, inside, separate
 from app.media.prefetch import stage
@@ -21,8 +22,9 @@ from app.render.timings import Timings
 from app.values import parse_crop, parse_driver_for, parse_faces, parse_points
 from liveportrait.animator import Animator, SourceFace
 from liveportrait.compose import crop_window, paste_back_official
+from liveportrait.covers import AUTO, EYES
 from liveportrait.crop import Crop, Points
-from liveportrait.occlusion import TEMPLATE, in_front
+from liveportrait.expression import SLIDERS
 from models.face import Face, FaceTracker, select_face
 from models.group import Bystanders
 from models.registry import ModelError
@@ -153,31 +155,15 @@ class SceneMaker:
         cast = [Cast(faces[0])]
         if crop is None:
             cast = self._cast(faces, (view.shape[1], view.shape[0]))
-        self._note_covered(cast)
         if len(faces) > 1 and self._choices == ("largest",) and not self._own_drivers and crop is None:
             self.notes.append(f"{self._name} shows {len(faces)} faces; the largest is animated (--face chooses).")
         scene = self._scene(picture, cast, crop, clip=False, everybody=faces)
-        self._note_in_front(scene)
+        self._note_covered(scene.faces)
         return scene
 
-    def _note_in_front(self, scene: Scene) -> None:
-        """Say how something before the mouth or the eyes can be kept in front, where the mask doesn't do that."""
-        options = self._options.animation
-        if options.mask != TEMPLATE or options.official or not options.paste_back:
-            return
-        for one in scene.faces:
-            if one.face is None or one.face.covered:
-                continue
-            what = in_front(one.crop.apply(scene.picture), one.crop.points(one.face.points))
-            if what:
-                self.notes.append(
-                    f"Something seems to be in front of the {what} in {self._name}; --mask parse/osa_micro keeps it "
-                    "in place, in front of the animated face."
-                )
-                return
-
-    def _note_covered(self, cast: Sequence[Cast]) -> None:
-        halves = {one.face.covered for one in cast if one.face is not None}
+    def _note_covered(self, faces: Sequence[SourceFace]) -> None:
+        """Say what of the faces is covered, and what becomes of it."""
+        halves = {one.portrait.covered for one in faces}
         if "lower" in halves:
             self.notes.append(
                 f"The lower half of the face in {self._name} seems to be covered; only head, brows and eyes are "
@@ -186,6 +172,33 @@ class SceneMaker:
         if "upper" in halves:
             self.notes.append(
                 f"The upper half of the face in {self._name} seems to be covered; only head and mouth are animated."
+            )
+        hidden = [len(one.hidden & EYES) for one in faces if one.portrait.covered != "upper"]
+        if 2 in hidden:
+            self.notes.append(
+                f"The eyes in {self._name} seem to be hidden, as by sunglasses; neither lids nor gaze are animated."
+            )
+        elif 1 in hidden:
+            self.notes.append(f"One eye in {self._name} seems to be hidden; the other one is animated.")
+        if self._options.animation.mask == AUTO and any(one.before for one in faces):
+            self.notes.append(
+                f"Something in front of the face in {self._name} stays in its place; --mask template moves it along."
+            )
+        self._note_sliders(faces)
+
+    def _note_sliders(self, faces: Sequence[SourceFace]) -> None:
+        """Say which sliders do nothing because all faces are covered there."""
+        wanted = expression_from(self._options.input.expression, self._options.input.sliders)
+        if wanted is None or not self._engine.keeps_worn or not faces:
+            return
+        hidden = frozenset.intersection(*(one.hidden for one in faces))
+        idle = [name for name in wanted.values if SLIDERS[name].group == "Mouth" and "mouth" in hidden]
+        idle += [name for name in wanted.values if SLIDERS[name].group == "Eyes" and hidden >= EYES]
+        idle += ["lip_ratio"] * (wanted.lip_ratio is not None and "mouth" in hidden)
+        idle += ["eye_ratio"] * (wanted.eye_ratio is not None and hidden >= EYES)
+        if idle:
+            self.notes.append(
+                f"What covers the face in {self._name} keeps its shape; without effect: {', '.join(idle)}."
             )
 
     @property

@@ -46,19 +46,20 @@ class Surroundings:
     """What is known of a square besides its pixels and the landmarks.
 
     Attributes:
-        cover: (S, S) float32 0..1, what lies on the face and moves with it, such as hair over the eyes: nothing is
-            drawn over it.
+        cover: (S, S) float32 0..1, hair over eyes or mouth: it moves with the face, and nothing is drawn over it.
+        worn: (S, S) float32 0..1, what is worn on the face, such as a mask: as cover, and it doesn't bend.
         others: (S, S) float32 0..1, pixels of other people and what surrounds them: they stay as they are.
         behind: Completes the background from other frames of the same clip: gets the square (S, S, 3) and where it is
             known (S, S), returns both with more of it known.
     """
 
     cover: Array | None = None
+    worn: Array | None = None
     others: Array | None = None
     behind: Callable[[Image, Known], tuple[Image, Known]] | None = None
 
     def __bool__(self) -> bool:
-        return any(part is not None for part in (self.cover, self.others, self.behind))
+        return any(part is not None for part in (self.cover, self.worn, self.others, self.behind))
 
 
 class Engine(ABC):
@@ -83,6 +84,7 @@ class Engine(ABC):
         animals: True if the sources are animals: they have no face landmarks (encode_unseen), and motion is absolute,
             from the driver's reference.
         keeps_others: True if encode_in leaves other people in the square where they are.
+        keeps_worn: True if what is worn on a face keeps its shape (encode_in), whatever expression is asked for.
         shows_behind: True if encode_in can use the background of other frames.
     """
 
@@ -99,6 +101,7 @@ class Engine(ABC):
     exact_at_rest: bool = False
     animals: bool = False
     keeps_others: bool = False
+    keeps_worn: bool = False
     shows_behind: bool = False
 
     def fit_crop(self, crop: Crop, image: Image | None = None) -> Crop:

@@ -19,9 +19,11 @@ from models.face import FaceTracker
 def test_words_of_the_mask():
     info = find_option("mask")
     assert info.flags == ("--mask",)
-    for text in ("template", "matte", "parse/osa_micro", "some/folder/bisenet.onnx"):
+    for text in ("auto", "template", "matte", "parse/osa_micro", "some/folder/bisenet.onnx"):
         assert info.check(text) == text
-    with pytest.raises(UsageError, match=r"'parser' is not template, matte, parse/NAME or the path of an \.onnx file"):
+    with pytest.raises(
+        UsageError, match=r"'parser' is not auto, template, matte, parse/NAME or the path of an \.onnx file"
+    ):
         info.check("parser")
 
 
@@ -37,16 +39,35 @@ def notes_of(picture, **values):
     return maker.notes
 
 
-def test_something_before_the_mouth_is_noted_unless_it_is_kept_in_front(astronaut):
+@pytest.fixture(scope="module")
+def with_microphone(astronaut):
     face = FaceTracker().detect(astronaut)[0]
     x, y = (float(v) for v in face.lip_center)
     picture, size = astronaut.copy(), face.size
     cv2.line(picture, (int(x), int(y)), (int(x + 0.15 * size), int(y + 0.9 * size)), (35, 35, 38), int(0.1 * size))
-    cv2.circle(picture, (int(x), int(y + 0.08 * size)), int(0.16 * size), (60, 60, 64), -1, cv2.LINE_AA)
-    picture = np.ascontiguousarray(picture)
+    cv2.circle(picture, (int(x), int(y + 0.14 * size)), int(0.16 * size), (60, 60, 64), -1, cv2.LINE_AA)
+    return np.ascontiguousarray(picture)
+
+
+def test_something_before_the_mouth_is_noted(astronaut, with_microphone):
     assert notes_of(astronaut) == []
-    assert notes_of(picture, mask="parse/osa_micro") == []
-    assert notes_of(picture) == [
-        "Something seems to be in front of the mouth in photo; --mask parse/osa_micro keeps it in place, in front of "
-        "the animated face."
+    note = "Something in front of the face in photo stays in its place; --mask template moves it along."
+    assert notes_of(with_microphone)[-1] == note
+    for mask in ("template", "parse/osa_micro"):
+        assert note not in notes_of(with_microphone, mask=mask)
+
+
+def test_sliders_of_what_is_covered_are_named(astronaut):
+    face = FaceTracker().detect(astronaut)[0]
+    picture, size = astronaut.copy(), face.size
+    for x, y in face.eye_centers:
+        cv2.circle(picture, (int(x), int(y)), int(0.14 * size), (12, 12, 14), -1, cv2.LINE_AA)
+    picture = np.ascontiguousarray(picture)
+    hidden = "The eyes in photo seem to be hidden, as by sunglasses; neither lids nor gaze are animated."
+    assert notes_of(picture) == [hidden]
+    assert notes_of(picture, sliders="smile=0.5,blink=0.4") == [
+        hidden,
+        "What covers the face in photo keeps its shape; without effect: blink.",
     ]
+    assert notes_of(picture, sliders="smile=0.5") == [hidden]
+    assert notes_of(picture, mask="template") == []

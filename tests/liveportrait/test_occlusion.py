@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from liveportrait.animator import Animator
+from liveportrait.covers import paste_masks
 from liveportrait.engines.base import Surroundings
 from liveportrait.engines.mesh.engine import MeshEngine
 from liveportrait.expression import Expression
-from liveportrait.occlusion import PasteMasks, fill, paste_masks, reach_of
+from liveportrait.occlusion import PasteMasks, fill, reach_of
 from liveportrait.options import AnimationOptions
 from models.face import FaceTracker
 from models.registry import ModelError

@@ -1428,6 +1428,10 @@
    <translation>Noch einmal</translation>
   </message>
   <message>
+   <source>One eye in {0} seems to be hidden; the other one is animated.</source>
+   <translation>Ein Auge in {0} ist anscheinend verdeckt; das andere wird animiert.</translation>
+  </message>
+  <message>
    <source>One frame back</source>
    <translation>Ein Bild zurück</translation>
   </message>
@@ -1964,8 +1968,8 @@
    <translation>Glättung</translation>
   </message>
   <message>
-   <source>Something seems to be in front of the {0} in {1}; --mask parse/osa_micro keeps it in place, in front of the animated face.</source>
-   <translation>Vor {0} in {1} ist anscheinend etwas; --mask parse/osa_micro lässt es an seinem Platz, vor dem animierten Gesicht.</translation>
+   <source>Something in front of the face in {0} stays in its place; --mask template moves it along.</source>
+   <translation>Etwas vor dem Gesicht in {0} bleibt an seinem Platz; --mask template bewegt es mit.</translation>
   </message>
   <message>
    <source>Sound</source>
@@ -2186,6 +2190,10 @@
   <message>
    <source>The eyes come from this clip or template.</source>
    <translation>Die Augen kommen aus diesem Clip oder dieser Vorlage.</translation>
+  </message>
+  <message>
+   <source>The eyes in {0} seem to be hidden, as by sunglasses; neither lids nor gaze are animated.</source>
+   <translation>Die Augen in {0} sind anscheinend verdeckt, etwa von einer Sonnenbrille; weder Lider noch Blick werden animiert.</translation>
   </message>
   <message>
    <source>The face to animate</source>
@@ -2524,6 +2532,10 @@
    <translation>Wartet, bis es an der Reihe ist…</translation>
   </message>
   <message>
+   <source>What covers the face in {0} keeps its shape; without effect: {1}.</source>
+   <translation>Was das Gesicht in {0} verdeckt, behält seine Form; ohne Wirkung: {1}.</translation>
+  </message>
+  <message>
    <source>What draws the portrait</source>
    <translation>Was das Porträt zeichnet</translation>
   </message>
@@ -2568,8 +2580,8 @@
    <translation>Was {0} geschickt hat, ist falsch: {1}</translation>
   </message>
   <message>
-   <source>Where the animated square is used: template (all of it, with a soft border), matte (around the person; objects in front of the face stay there if their colour sets them apart), or a face parser, as parse/NAME or the path of its ONNX file (hands and objects in front of the face stay there, hair stays over eyes and mouth).</source>
-   <translation>Wo das animierte Quadrat benutzt wird: template (ganz, mit weichem Rand), matte (um die Person; Gegenstände vor dem Gesicht bleiben vorn, wo ihre Farbe sie verrät) oder ein Gesichtszerleger, als parse/NAME oder Pfad seiner ONNX-Datei (Hände und Gegenstände vor dem Gesicht bleiben vorn, Haar über Augen und Mund obenauf).</translation>
+   <source>Where the animated square is used: auto (all of it, with a soft border; in photos what covers a face stays in front: hands and objects in their place, masks and sunglasses on the head), template (all of it), matte (around the person; objects in front of the face stay there if their colour sets them apart), or a face parser, as parse/NAME or the path of its ONNX file (as auto, but in clips too, and all in its place).</source>
+   <translation>Wo das animierte Quadrat benutzt wird: auto (ganz, mit weichem Rand; in Fotos bleibt vorn, was ein Gesicht verdeckt: Hände und Gegenstände an ihrem Platz, Masken und Sonnenbrillen am Kopf), template (ganz), matte (um die Person; Gegenstände vor dem Gesicht bleiben dort, wo ihre Farbe sie abhebt) oder ein Gesichtszerleger, als parse/NAME oder Pfad seiner ONNX-Datei (wie auto, doch auch in Clips, und alles an seinem Platz).</translation>
   </message>
   <message>
    <source>Where the engine computes</source>
@@ -3460,6 +3472,10 @@
    <translation>{0} ist weder auto noch first noch eine Bildnummer ab 0.</translation>
   </message>
   <message>
+   <source>{0} is not auto, template, matte, parse/NAME or the path of an .onnx file.</source>
+   <translation>{0} ist weder auto, template, matte, parse/NAME noch der Pfad einer .onnx-Datei.</translation>
+  </message>
+  <message>
    <source>{0} is not one of all, exp, pose, lip, eyes, or several joined by commas.{1}</source>
    <translation>{0} ist nicht all, exp, pose, lip, eyes oder mehrere davon, durch Kommas verbunden.{1}</translation>
   </message>
@@ -3470,10 +3486,6 @@
   <message>
    <source>{0} is not open.</source>
    <translation>{0} ist nicht geöffnet.</translation>
-  </message>
-  <message>
-   <source>{0} is not template, matte, parse/NAME or the path of an .onnx file.</source>
-   <translation>{0} ist weder template, matte, parse/NAME noch der Pfad einer .onnx-Datei.</translation>
   </message>
   <message>
    <source>{0} is not the name of a video file.</source>

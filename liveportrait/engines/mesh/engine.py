@@ -80,6 +80,7 @@ class MeshEngine(Engine):
     reads_pixels = False
     exact_at_rest = True
     keeps_others = True
+    keeps_worn = True
     shows_behind = True
 
     def __init__(self, crop_size: int = 512, max_crop: int = 1024, matte: bool = True) -> None:
@@ -140,8 +141,8 @@ class MeshEngine(Engine):
             gaze=(eyes.gaze_offset(layout.canonical, EYE_LEFT), eyes.gaze_offset(layout.canonical, EYE_RIGHT)),
             openings=(eye_opening(layout.canonical, EYE_LEFT), eye_opening(layout.canonical, EYE_RIGHT)),
             identity=np.dstack([xx, yy, np.ones_like(xx)]),
-            stiff=glasses.stiffness(glasses.wears_glasses(image, layout.pose)),
-            cover=around.cover,
+            stiff=glasses.stiff_points(image, layout.pose, points, around.worn),
+            cover=_either(around.cover, around.worn),
             others=others,
         )
         motion = self._motion(face, size)
@@ -291,6 +292,13 @@ class MeshEngine(Engine):
             cover = np.asarray(1 - (1 - person) * away, np.float32)
             out = np.asarray(cv2.blendLinear(out, f.plate, cover, 1 - cover), np.uint8)
         return out, None, hair
+
+
+def _either(first: Map | None, second: Map | None) -> Map | None:
+    """The larger of two shares, where there are any."""
+    if first is None or second is None:
+        return first if second is None else second
+    return np.maximum(first, second)
 
 
 def _channels(field: Map) -> tuple[Map, Map]:

@@ -1,4 +1,4 @@
-"""Glasses: whether the source wears some, and what then keeps its shape.
+"""Glasses and other things that are worn on a face: whether the source wears some, and what then keeps its shape.
 
 A warp bends everything that lies over the skin. Glasses are stiff, so where they are worn the mesh between brows and
 cheeks turns with the head only; lids and irises stay free, and so do mouth and forehead.
@@ -52,6 +52,25 @@ def stiffness(log_odds: float) -> Float | None:
     """(478, 1) share of its expression that each point loses, 0..1; None where no glasses are seen."""
     share = float(np.clip((log_odds - LEAST) / (SURE - LEAST), 0, 1))
     return share * _zone() if share else None
+
+
+def stiff_points(image: Image, pose: Pose, points: Float, worn: Features | None) -> Float | None:
+    """(478, 1) share of its expression that each point loses to glasses and whatever else is worn; None: nothing is.
+
+    Args:
+        image: (S, S, 3) uint8 RGB.
+        pose: That of the mean face in its pixels.
+        points: (478, 3) mesh in its pixels.
+        worn: (S, S) 0..1 what is worn besides; None if there is nothing.
+    """
+    held = stiffness(wears_glasses(image, pose))
+    if worn is None:
+        return held
+    at = np.round(points[:, :2]).astype(int).clip(0, len(worn) - 1)
+    own = worn[at[:, 1], at[:, 0], None].astype(np.float64)
+    if own[[eye.iris for eye in EYES]].min() > LEAST:  # dark glasses, also where their frame is not recognised
+        own = np.maximum(own, _zone())
+    return own if held is None else np.maximum(own, held)
 
 
 def eye_strip(image: Image, pose: Pose) -> Image:

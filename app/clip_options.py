@@ -15,6 +15,9 @@ from liveportrait.options import option
 
 GROUP: Final = "Part of a clip"
 FORM: Final = "seconds, or minutes and seconds such as 1:02.5"
+Part = tuple[Fraction | None, Fraction | None]
+"""Start and end of a part of a clip in seconds from its first frame, None where it is not cut."""
+WHOLE: Final[Part] = (None, None)
 PART_OPTIONS: Final = ("start", "end", "duration", "source_start", "source_end", "source_duration")
 
 
@@ -57,7 +60,7 @@ class ClipOptions:
     )
 
     @property
-    def driving_part(self) -> tuple[Fraction | None, Fraction | None]:
+    def driving_part(self) -> Part:
         """Start and end of the driving clip in seconds, None where it is not cut.
 
         Raises:
@@ -66,12 +69,12 @@ class ClipOptions:
         return _part("", self.start, self.end, self.duration)
 
     @property
-    def source_part(self) -> tuple[Fraction | None, Fraction | None]:
+    def source_part(self) -> Part:
         """The same for a source clip."""
         return _part("source-", self.source_start, self.source_end, self.source_duration)
 
 
-def _part(prefix: str, start: str, end: str, duration: str) -> tuple[Fraction | None, Fraction | None]:
+def _part(prefix: str, start: str, end: str, duration: str) -> Part:
     first, last, length = parse_time(start), parse_time(end), parse_time(duration)
     if last is not None and length is not None:
         raise UsageError(f"--{prefix}end and --{prefix}duration both say where the clip ends.", "Give one of them.")

@@ -15,6 +15,7 @@ from app.media.camera import CameraFacts, Mode
 if TYPE_CHECKING:
     from app.gui.session import Driver
     from app.live_options import LiveOptions
+    from app.options import InputOptions
     from liveportrait.engines.base import Engine
 
 
@@ -59,17 +60,20 @@ class PausableCamera(LiveDriver):
         return self._inner.hint()
 
 
-def live_source(driver: Driver, live: LiveOptions, reference: str, playback: Playback) -> DriverSource | None:
+def live_source(
+    driver: Driver, live: LiveOptions, options: InputOptions, reference: str, playback: Playback
+) -> DriverSource | None:
     """The live source of a driver, or None for sliders only; it may read files and list cameras.
 
     Args:
         driver: The session's choice.
         live: Size and rate to ask a camera for.
+        options: Part of a clip or template that is played.
         reference: Neutral frame of a template.
         playback: Knobs of it: pause, and for clips and templates also seek, step and loop.
 
     Raises:
-        AppError: There is no such file or camera.
+        AppError: There is no such file, camera or part.
     """
     if driver.kind == "sliders":
         return None
@@ -86,8 +90,10 @@ def live_source(driver: Driver, live: LiveOptions, reference: str, playback: Pla
     if source.kind == "still":
         return source
 
+    part = options.driving_part
+
     def player(clock: Clock, engine: Engine) -> LiveDriver:
         needed = engine if source.kind == "template" else None
-        return PlayerDriver(Path(driver.source), playback, clock, needed, reference)
+        return PlayerDriver(Path(driver.source), playback, clock, needed, reference, part, film=True)
 
     return replace(source, make=player, clip=Path(driver.source) if source.kind == "video" else None)

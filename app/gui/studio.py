@@ -234,7 +234,10 @@ class Studio(QObject):
             for n in ("mirror", "camera_size", "camera_rate", "camera_mjpg", "camera_turn")
         )
         template = new.driver.kind == "template" and old.value("reference") != new.value("reference")
-        if first or old.driver != new.driver or camera or template:
+        part = new.driver.kind in ("file", "template") and any(
+            old.value(name) != new.value(name) for name in ("start", "end", "duration")
+        )
+        if first or old.driver != new.driver or camera or template or part:
             self._drive(new.driver)
         self.session_changed.emit()
         self._saver.start()
@@ -265,6 +268,7 @@ class Studio(QObject):
         self.playback = playback = Playback(loop=self.loop)
         self.opening = driver.kind != "sliders"
         run, live, reference = self._driver_run, self.session.live_options, self.session.value("reference")
+        chosen = self.session.options().input
 
         def done(source: Any) -> None:
             if run == self._driver_run and not self._closed:
@@ -280,7 +284,7 @@ class Studio(QObject):
         if driver.kind == "sliders":
             self.live.set_driver(None)
         else:
-            self.background.run(lambda: live_source(driver, live, reference, playback), done, failed)
+            self.background.run(lambda: live_source(driver, live, chosen, reference, playback), done, failed)
 
     # ---- time line ------------------------------------------------------------------------------------------------
     @property

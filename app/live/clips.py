@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from app.clip_options import WHOLE
 from app.live.player import Playback, PlayerDriver
 from app.live.portraits import chosen_input, prepared_scene, shrunk
 from app.live.trackers import KeptTracker
@@ -63,6 +64,7 @@ class ClipShow:
         self._closing = threading.Event()
         self._look = threading.Event()
         self._player: PlayerDriver | None = None
+        self._part = WHOLE
         self._failed = ""
         self._thread = threading.Thread(target=self._work, name="live-clip", daemon=True)
         self._thread.start()
@@ -71,7 +73,7 @@ class ClipShow:
         """Something may have changed: another portrait, another state; any thread may call it."""
         self._look.set()
         player, moving = self._player, self._moving()
-        if player is not None and (moving is None or moving.playback is not self.playback):
+        if player is not None and (moving is None or (moving.playback, moving.part) != (self.playback, self._part)):
             player.cancel()
 
     def close(self, timeout: float | None = None) -> None:
@@ -109,11 +111,12 @@ class ClipShow:
 
     def _play(self, moving: Moving) -> None:
         """Play one clip until it is no longer wanted; another crop or size takes effect on the way."""
-        self._player = player = PlayerDriver(moving.path, moving.playback, self._clock)
+        self._part = moving.part
+        self._player = player = PlayerDriver(moving.path, moving.playback, self._clock, part=moving.part)
         self.playback = moving.playback
         player.open()
         now: Moving | None = moving
-        while now is not None and now.playback is moving.playback and not player.cancelled:
+        while now is not None and (now.playback, now.part) == (moving.playback, moving.part) and not player.cancelled:
             self._tracker.get().reset()
             self._show(now, player)
             now = self._moving()

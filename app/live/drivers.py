@@ -149,7 +149,7 @@ class TemplateDriver(Driver):
         from app.render.template import neutral_motion, open_fitting
 
         self._template = template = open_fitting(self._path, self._engine)
-        self._reference: Motion = neutral_motion(template, self._choice)
+        self._reference: Motion = neutral_motion(template, self._choice, range(len(template)))
         self._at = 0
         self._start = self._clock()
         self._offset = Fraction(0)

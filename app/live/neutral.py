@@ -56,7 +56,7 @@ def find_neutral(
         path: The clip.
         engine: Reads the motion.
         tracker: Finds the face.
-        options: reference, official and driving_face are used.
+        options: reference, official, driving_face and the part of the driving clip are used.
         stop: Ends the search.
         rest: Seconds to wait for each second of work.
         longest: Seconds of the clip to look at.
@@ -72,7 +72,7 @@ def find_neutral(
     with (
         scratch_folder() as folder,
         closing(MotionTrack(Path(folder) / "motion")) as track,
-        open_clip(path, film=True) as clip,
+        open_clip(path, *options.input.driving_part, film=True) as clip,
     ):
         tracker.steady = not options.animation.official
         follow, reader = FaceFollower(tracker, options.input.driving_face), DrivingReader(engine)
@@ -190,5 +190,7 @@ def _identity(engine: Engine, path: Path, options: RenderOptions) -> tuple[objec
         stamp = facts.st_mtime_ns, facts.st_size
     except OSError:  # a pattern of picture names
         stamp = 0, 0
-    chosen = options.input.driving_face, options.input.detector, wanted_reference(options), options.animation.official
-    return os.path.abspath(path), stamp, engine.name, engine.family, engine.keypoints, *chosen
+    wanted = options.input
+    chosen = wanted.driving_face, wanted.detector, wanted_reference(options), options.animation.official
+    part = wanted.start, wanted.end, wanted.duration
+    return os.path.abspath(path), stamp, engine.name, engine.family, engine.keypoints, *chosen, *part

@@ -11,6 +11,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from app.clip_options import WHOLE, Part
 from app.errors import MediaError
 from app.live.drivers import Clock, Driver
 from app.live.frames import Captured, Pixels
@@ -181,23 +182,30 @@ class ClipReel(Reel):
 
     Args:
         path: The clip.
+        part: Start and end of the part that is played.
+        film: Whether the clip drives, see open_clip.
+
+    Raises:
+        AppError: It can't be read, or has no such part.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, part: Part = WHOLE, *, film: bool = False) -> None:
         from app.media.reader import open_clip
 
-        self._clip = open_clip(path)
+        self._clip = open_clip(path, *part, film=film)
         info = self._clip.info
+        self._zero = self._clip.find_offset()
+        whole = info.duration or (info.frames / info.rate if info.frames else Fraction(0))
         self.rate = info.rate
-        self.duration = info.duration or (info.frames / info.rate if info.frames else Fraction(0))
+        self.duration = max(Fraction(0), min(part[1] or whole, whole) - self._zero)
 
     def frames(self, start: Fraction) -> Iterator[Shot]:
         """See Reel.frames."""
         clip, offset = self._clip, Fraction(0)
-        clip.start = start
+        clip.start = self._zero + start
         for frame in clip:
             if frame.index == 0:
-                offset = clip.offset
+                offset = clip.offset - self._zero
             yield offset + frame.time, frame.rgb, None
 
     def close(self) -> None:
@@ -211,27 +219,27 @@ class TemplateReel(Reel):
     Args:
         path: The template.
         engine: Engine that it must fit.
-        reference: "auto" and numbers keep the template's own neutral frame, "first" takes its first one.
+        reference: "auto" and numbers keep the template's own neutral frame, "first" takes the first one.
+        part: Start and end of the part that is played.
 
     Raises:
-        UsageError: It does not fit the engine.
+        UsageError: It does not fit the engine, or has no such part.
     """
 
-    def __init__(self, path: Path, engine: Engine, reference: str) -> None:
-        from app.render.template import neutral_motion, open_fitting
+    def __init__(self, path: Path, engine: Engine, reference: str, part: Part = WHOLE) -> None:
+        from app.render.template import neutral_motion, open_fitting, part_of
 
         self._template = template = open_fitting(path, engine)
-        self.reference = neutral_motion(template, reference)
-        self.duration = template.duration
-        self.rate = len(template) / template.duration
+        self._chosen, self.duration = part_of(template, *part)
+        self.reference = neutral_motion(template, reference, self._chosen)
+        self.rate = len(self._chosen) / self.duration
 
     def frames(self, start: Fraction) -> Iterator[Shot]:
         """See Reel.frames."""
-        template = self._template
-        for index, time in enumerate(template.times):
-            if time - template.times[0] >= start:
-                motion = template.motion[index] if template.found[index] else None
-                yield time - template.times[0], None, motion
+        template, zero = self._template, self._template.times[self._chosen[0]]
+        for index in self._chosen:
+            if (time := template.times[index] - zero) >= start:
+                yield time, None, template.motion[index] if template.found[index] else None
 
 
 class PlayerDriver(Driver):
@@ -243,12 +251,23 @@ class PlayerDriver(Driver):
         clock: Source of seconds.
         engine: Engine that a template must fit; None for clips.
         reference: Neutral frame of a template, see TemplateReel.
+        part: Start and end of the part that is played; the time line is that of the part.
+        film: Whether a clip drives, see open_clip.
     """
 
     def __init__(
-        self, path: Path, playback: Playback, clock: Clock, engine: Engine | None = None, reference: str = "auto"
+        self,
+        path: Path,
+        playback: Playback,
+        clock: Clock,
+        engine: Engine | None = None,
+        reference: str = "auto",
+        part: Part = WHOLE,
+        *,
+        film: bool = False,
     ) -> None:
         self._path = path
+        self._part, self._film = part, film
         self._playback = playback
         self._clock = clock
         self._engine = engine
@@ -266,9 +285,9 @@ class PlayerDriver(Driver):
         """See Driver.open."""
         self.close()
         if self._engine is not None:
-            self._reel = TemplateReel(self._path, self._engine, self._choice)
+            self._reel = TemplateReel(self._path, self._engine, self._choice, self._part)
         else:
-            self._reel = ClipReel(self._path)
+            self._reel = ClipReel(self._path, self._part, film=self._film)
         self._playback.describe(self._reel.duration, self._reel.rate)
         self._play_from(Fraction(0))
 

@@ -6,12 +6,14 @@ import threading
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 import cv2
 import numpy as np
 
+from app.clip_options import WHOLE, Part
 from app.errors import AppError
 from app.live.frames import Pixels
 from app.live.player import Playback
@@ -76,6 +78,7 @@ class Moving:
         crop: Square in pixels of the clip, or empty for that of the options.
         shrink: Size of the shown picture to that of the clip.
         driver_for: Faces with drivers of their own, points in pixels of the clip; or empty for those of the options.
+        part: Start and end of the part that is played.
     """
 
     key: str
@@ -87,6 +90,7 @@ class Moving:
     crop: str
     shrink: float
     driver_for: str = ""
+    part: Part = WHOLE
 
     @property
     def name(self) -> str:
@@ -125,6 +129,7 @@ class _Entry:
     playback: Playback | None = None  # of a clip
     driver_for: str = ""
     shrink: float = 1.0
+    part: Part = WHOLE  # of a clip
 
 
 def shrunk(picture: Pixels, longest: int) -> Pixels:
@@ -230,7 +235,7 @@ class Shelf:
                 recipe = entry.prepared.recipe
             return Moving(
                 entry.info.key, entry.info.title, entry.picture, entry.playback, recipe, entry.face, entry.crop,
-                entry.shrink, entry.driver_for,
+                entry.shrink, entry.driver_for, entry.part,
             )  # fmt: skip
 
     def show(self, prepared: PreparedPortrait) -> None:
@@ -288,6 +293,7 @@ class Shelf:
             weakref.ref(engine), getattr(engine, "max_crop", 0), longest, motion.paste_back, motion.mask,
             motion.crop_scale, motion.crop_x, motion.crop_y, motion.crop_rotate, entry.face or options.input.face,
             entry.crop, entry.driver_for or options.input.driver_for,
+            options.input.source_start, options.input.source_end, options.input.source_duration,
         )  # fmt: skip
 
     def _next(self, engine: Engine, options: RenderOptions, longest: int) -> _Entry | None:
@@ -331,6 +337,8 @@ class Shelf:
         if isinstance(picture, Path):
             with open_clip(picture) as reader:
                 moves = reader.info.kind != "image"
+                entry.part = options.input.source_part if moves else WHOLE
+                reader.start, reader.end = entry.part[0] or Fraction(0), entry.part[1]
                 pixels = first_seen(reader, tracker) if moves else pixels_of(next(iter(reader)))
             entry.playback = (entry.playback or Playback()) if moves else None
         else:
@@ -340,8 +348,6 @@ class Shelf:
         chosen = chosen_input(options.input, entry.face, entry.crop, entry.driver_for, shrink)
         maker = SceneMaker(engine, tracker, replace(options, input=chosen), entry.info.title)
         alpha = small[..., 3] if small.shape[2] == 4 else None
-        from fractions import Fraction
-
         scene = maker.still(Frame(0, Fraction(0), np.ascontiguousarray(small[..., :3]), alpha))
         notes += maker.notes
         return prepared_scene(entry.info.key, scene, recipe, chosen.driver_for)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -75,14 +76,15 @@ def check_fits(template: MotionTemplate, path: Path, engine: Engine) -> None:
         raise UsageError(f"{path}: {error}") from None
 
 
-def neutral_motion(template: MotionTemplate, choice: str) -> Motion:
+def neutral_motion(template: MotionTemplate, choice: str, chosen: Iterable[int]) -> Motion:
     """Motion that a playing template is measured from.
 
     Args:
         template: The template.
-        choice: "first" takes its first frame with a face; anything else keeps its own neutral frame.
+        choice: "first" takes the first frame with a face; anything else keeps the template's own neutral frame.
+        chosen: Numbers of the frames that are played.
     """
-    first = next((i for i, found in enumerate(template.found) if found), 0)
+    first = next((i for i in chosen if template.found[i]), 0)
     return template.motion[first if choice == "first" else template.reference]
 
 
@@ -110,6 +112,24 @@ def fill_track(
     Raises:
         UsageError: The part holds no frame, or none with a face.
     """
+    chosen, duration = part_of(template, start, end)
+    first = template.times[chosen[0]]
+    for index in chosen:
+        track.append(template.times[index] - first, template.motion[index] if template.found[index] else None)
+    track.duration = duration
+
+
+def part_of(template: MotionTemplate, start: Fraction | None, end: Fraction | None) -> tuple[list[int], Fraction]:
+    """Numbers of the frames of a part of a template, and how many seconds they last.
+
+    Args:
+        template: The template.
+        start: Seconds from its first frame at which the part begins.
+        end: Seconds from its first frame at which it ends.
+
+    Raises:
+        UsageError: The part holds no frame, or none with a face.
+    """
     origin, last = template.times[0], min(end or template.duration, template.duration)
     chosen = [i for i, stamp in enumerate(template.times) if (start or 0) <= stamp - origin < last]
     if not any(template.found[i] for i in chosen):
@@ -118,10 +138,7 @@ def fill_track(
             f"--start: the template has {what} from {float(start or 0):g} s to {float(last):g} s.",
             f"It lasts {float(template.duration):g} s.",
         )
-    first = template.times[chosen[0]]
-    for index in chosen:
-        track.append(template.times[index] - first, template.motion[index] if template.found[index] else None)
-    track.duration = last - (first - origin)
+    return chosen, last - (template.times[chosen[0]] - origin)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from PySide6.QtWidgets import QAbstractButton, QComboBox, QLineEdit, QWidget
 from pytestqt.qtbot import QtBot
 
 from app.gui.dialogs.shortcuts import ShortcutsDialog
-from app.gui.session import Session
+from app.gui.session import Session, panel_options
 from app.gui.widgets.basic import Switch, ValueSlider
 from app.gui.widgets.controls import ControlPanel, OptionEditor
 from app.gui.window import MainWindow
@@ -198,3 +198,9 @@ def test_a_double_click_on_a_slider_at_rest_leaves_no_step_behind(window: MainWi
     assert window.studio.session.sliders == {}
     assert window.studio.history.undo_text == ""
     assert not window.actions_["undo"].isEnabled()
+
+
+def test_every_option_of_the_panel_has_a_control(qtbot: QtBot) -> None:
+    panel = ControlPanel()
+    qtbot.addWidget(panel)
+    assert set(panel.editors) == set(panel_options())

@@ -148,6 +148,43 @@ def test_a_clip_as_portrait_with_a_clip_as_driver(
     qtbot.waitUntil(lambda: studio.live.clip is None)
 
 
+def test_the_preview_plays_the_part_that_is_rendered(
+    qtbot: QtBot, make_window: Make, small_media: Path, clip_driver: Driver
+) -> None:
+    """Of the driver and of a clip as portrait; an end before the start is told, and mended by the next change."""
+    window = make_window(Session((PortraitItem(str(small_media / "clip.mp4")),), driver=clip_driver))
+    studio = window.studio
+    qtbot.waitUntil(lambda: studio.live.clip is not None and studio.playback.seekable)
+    driving, own = frames_of(Path(clip_driver.source)), frames_of(small_media / "clip.mp4")
+    rate = studio.playback.place.rate
+    studio.set_option("start", "0.4")
+    studio.set_option("duration", "0.4")
+    studio.set_option("source_start", "0.2")
+    expected = round(Fraction(4, 10) * rate)
+    qtbot.waitUntil(lambda: 0 < studio.playback.place.duration <= Fraction(1, 2))
+    qtbot.waitUntil(lambda: driver_is(window, driving[expected]))
+    qtbot.waitUntil(lambda: not driver_is(window, driving[expected]))
+    studio.set_paused(True)
+    studio.seek(0.0)
+    qtbot.waitUntil(lambda: driver_is(window, driving[expected]))
+    studio.seek(9.0)
+    qtbot.waitUntil(lambda: driver_is(window, driving[2 * expected - 1]))
+    first = round(Fraction(2, 10) * rate)
+    rest = Fraction(len(own) - first) / rate
+    qtbot.waitUntil(lambda: studio.live.clip is not None and studio.live.clip.place.duration == rest)
+    studio.seek(0.0)
+    qtbot.waitUntil(lambda: studio.shown is not None and np.array_equal(studio.shown.frame.source, own[first]))
+    studio.set_option("source_start", "0.4")  # while it stands still
+    qtbot.waitUntil(lambda: studio.shown is not None and np.array_equal(studio.shown.frame.source, own[2 * first]))
+    studio.set_paused(False)
+    with qtbot.waitSignal(studio.failed) as told:
+        studio.set_option("duration", "")
+        studio.set_option("end", "0.2")
+    assert "is not after the start" in str(told.args[0])
+    studio.set_option("end", "")
+    qtbot.waitUntil(lambda: studio.playback.place.duration > Fraction(1, 2))
+
+
 def test_times_are_written_as_people_read_them() -> None:
     assert clock_text(0) == "0:00.00"
     assert clock_text(59.999) == "1:00.00"

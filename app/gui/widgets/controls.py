@@ -46,6 +46,7 @@ GROUPS: Final = (
     ("Pose", True),
     ("Expression", True),
     ("Crop", False),
+    ("Part of a clip", False),
     ("Output", False),
     ("Live", False),
     ("Program", False),

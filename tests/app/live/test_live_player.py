@@ -10,10 +10,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from live_stubs import StubEngine
 
+from app.clip_options import WHOLE, Part
+from app.errors import AppError, UsageError
 from app.live.frames import Captured
-from app.live.player import Playback, PlayerDriver
+from app.live.player import Playback, PlayerDriver, TemplateReel
 from app.media.writer import ClipWriter
+from liveportrait.template import TemplateWriter
 
 COUNT, RATE = 72, Fraction(30000, 1001)
 
@@ -57,10 +61,10 @@ def clip(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 def play(clip: Path) -> Iterator[Any]:
     made = []
 
-    def make(**how: Any) -> tuple[PlayerDriver, Knobs, Clock]:
+    def make(part: Part = WHOLE, **how: Any) -> tuple[PlayerDriver, Knobs, Clock]:
         clock = Clock()
         knobs = Knobs(clock, **how)
-        player = PlayerDriver(clip, knobs, clock)
+        player = PlayerDriver(clip, knobs, clock, part=part)
         player.open()
         made.append(player)
         return player, knobs, clock
@@ -168,6 +172,85 @@ def test_without_a_loop_it_ends_on_the_last_frame_and_plays_again_from_the_first
     assert number(player.read()) == 0
     assert not knobs.paused
     assert number(player.read()) == 1
+
+
+FIRST, LAST = 30, 45  # a part: its first frame, and the one after its last
+
+
+def a_part(first: int | None = FIRST, last: int | None = LAST) -> Part:
+    """Between the stamps of frames, as people type times."""
+    return (None if first is None else (first - Fraction(1, 2)) / RATE, None if last is None else last / RATE)
+
+
+def test_a_part_plays_over_and_over_on_a_time_line_of_its_own(play: Any) -> None:
+    player, knobs, clock = play(a_part())
+    seen = [(number(player.read()), clock.now) for _ in range(LAST - FIRST + 3)]
+    assert [n for n, _ in seen] == [*range(FIRST, LAST), FIRST, FIRST + 1, FIRST + 2]
+    assert seen[LAST - FIRST][1] == pytest.approx(float((LAST - FIRST) / RATE), abs=2e-3)
+    assert knobs.place.time == pytest.approx(float(2 / RATE), abs=1e-3)
+    assert float(knobs.place.duration) == pytest.approx(float((LAST - FIRST) / RATE), abs=2e-3)
+
+
+def test_the_knobs_stay_within_a_part(play: Any) -> None:
+    player, knobs, _ = play(a_part())
+    player.read()
+    knobs.pause(True)
+    for wanted, shown in ((0, FIRST), (7, FIRST + 7), (999, LAST - 1)):
+        knobs.seek(wanted / RATE)
+        assert number(player.read()) == shown
+    knobs.step(-1)
+    assert number(player.read()) == LAST - 2
+    knobs.seek(2 / RATE)
+    assert number(player.read()) == FIRST + 2
+    seen = []
+    for _ in range(2):
+        knobs.step(-1)
+        seen.append(number(player.read()))
+    assert seen == [FIRST + 1, FIRST]
+
+
+def test_without_a_loop_a_part_ends_on_its_last_frame(play: Any) -> None:
+    player, knobs, _ = play(a_part(), loop=False)
+    seen = [number(player.read()) for _ in range(LAST - FIRST)]
+    knobs.later.append(lambda: knobs.pause(False))
+    assert [*seen, number(player.read())] == [*range(FIRST, LAST), FIRST]
+
+
+@pytest.mark.parametrize(("first", "last", "shown"), [(60, None, range(60, COUNT)), (None, 5, range(5)),
+                                                      (60, 999, range(60, COUNT))])  # fmt: skip
+def test_a_part_may_have_one_end(play: Any, first: int | None, last: int | None, shown: range) -> None:
+    player, knobs, _ = play(a_part(first, last))
+    assert [number(player.read()) for _ in range(len(shown) + 1)] == [*shown, shown[0]]
+    assert float(knobs.place.duration) == pytest.approx(float(len(shown) / RATE), abs=0.04)
+
+
+def test_a_part_behind_the_end_is_told(clip: Path) -> None:
+    player = PlayerDriver(clip, Playback(), lambda: 0.0, part=(Fraction(100), None))
+    with pytest.raises(AppError, match="has no frame from 100 s on"):
+        player.open()
+    player.close()
+
+
+def test_a_part_of_a_template(tmp_path: Path) -> None:
+    engine = StubEngine()
+    path = tmp_path / "a.motion"
+    with TemplateWriter(path, Fraction(10)) as writer:
+        for k in range(20):
+            writer.append(Fraction(k, 10), engine._motion(float(k)) if k != 5 else None)
+        writer.close(reference=2)
+    reel = TemplateReel(path, engine, "first", (Fraction(45, 100), Fraction(1)))  # frames 5 to 9
+    assert (reel.duration, reel.rate) == (Fraction(1, 2), 10)
+    shots = list(reel.frames(Fraction(0)))
+    assert [time for time, _, _ in shots] == [Fraction(k, 10) for k in range(5)]
+    assert [None if motion is None else float(motion.translation[0, 0]) for _, _, motion in shots] == [None, 6, 7, 8, 9]
+    assert [time for time, _, _ in reel.frames(Fraction(3, 10))] == [Fraction(3, 10), Fraction(4, 10)]
+    assert reel.reference is not None
+    assert float(reel.reference.translation[0, 0]) == 6  # the first one with a face
+    own = TemplateReel(path, engine, "auto", (Fraction(1), None)).reference
+    assert own is not None
+    assert float(own.translation[0, 0]) == 2
+    with pytest.raises(UsageError, match="the template has no frame from 3 s"):
+        TemplateReel(path, engine, "auto", (Fraction(3), None))
 
 
 @pytest.mark.parametrize("late", [0.25, 5.0])

@@ -132,6 +132,7 @@ def test_every_option_has_its_place() -> None:
     asked_elsewhere = {"output", "overwrite", "json_lines", "quiet", "engine", "device", "face", "crop"}
     asked_elsewhere |= {
         "points",
+        "landmarks",
         "sliders",
         "expression",
         "pose_from",

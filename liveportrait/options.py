@@ -126,6 +126,18 @@ class AnimationOptions:
         help="How strongly jitter is removed from the driving motion, without delay and without affecting blinks; 0 "
         "turns it off, 0.3 is the official setting (and the default with --official), 10 is very calm.",
     )
+    ease_cuts: float = option(
+        0.0,
+        title="Ease cuts",
+        group="Motion",
+        unit="s",
+        minimum=0.0,
+        maximum=2.0,
+        step=0.05,
+        advanced=True,
+        help="Where the driving clip is cut, let the motion run over from the pose before into what follows within "
+        "this time, instead of leaping; 0 leaps. 0.3 suits most cuts.",
+    )
     scale_motion: float = option(
         0.0,
         title="Follow distance",

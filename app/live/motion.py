@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from liveportrait.animator import FaceHold
+from liveportrait.cuts import CutEaser
 from liveportrait.motion import Motion, blend
 from liveportrait.noise import NoiseHold
 from liveportrait.reference import lone_reference, neutral_frame
@@ -49,6 +50,7 @@ class LiveMotion:
         self._engine = engine
         self._say = countdown or (lambda _: None)
         self._noise = NoiseHold(engine.regions)
+        self._cuts = CutEaser()
         self._filter = MotionFilter()
         self._hold = FaceHold(HOLD, REST)
         self.reset()
@@ -61,6 +63,7 @@ class LiveMotion:
     def reset(self) -> None:
         """Start anew with another driver."""
         self._noise.reset()
+        self._cuts.reset()
         self._filter.reset()
         self._hold.reset()
         self._time: float | None = None
@@ -101,8 +104,8 @@ class LiveMotion:
         return MotionStep(motion, lone_reference(self._engine, motion))
 
     def __call__(
-        self, raw: Motion | None, time: float, *, jump: bool = False, hold: bool = True, smooth: bool = True,
-        first: bool = False, rest: Motion | None = None,
+        self, raw: Motion | None, time: float, *, jump: bool = False, hold: bool = True, ease: float = 0.0,
+        smooth: bool = True, first: bool = False, rest: Motion | None = None,
     ) -> MotionStep:  # fmt: skip
         """Motion to show.
 
@@ -111,6 +114,7 @@ class LiveMotion:
             time: When the frame was captured, in seconds.
             jump: Nothing is smoothed or bridged from the frame before to this one.
             hold: Keep the noise of the picture out (liveportrait.noise).
+            ease: Seconds in which motion runs over a cut of the driving clip; 0 lets it leap.
             smooth: Steady the motion with the One-Euro filter.
             first: Measure from the first frame with a face instead of the most neutral one of the first second.
             rest: What lost motion eases to; None is the reference.
@@ -119,11 +123,14 @@ class LiveMotion:
         self._time = time
         if jump or dt > GAP:
             self._noise.reset()
+            self._cuts.reset()
             self._filter.reset()
         if jump:
             self._hold.reset()
         if raw is not None and hold:
             raw = self._noise(raw)
+        if raw is not None and ease > 0:
+            raw = self._cuts(raw, time, ease)
         if raw is not None and smooth:
             raw = self._filter(raw, dt)
         self._announce(time)

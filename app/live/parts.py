@@ -145,11 +145,11 @@ class PartLoader:
 
         Args:
             engine: Reads the motion.
-            options: Names drivers of parts; reference and smooth are used.
+            options: Names drivers of parts; reference, smooth and ease_cuts are used.
             own: Drivers of single faces.
         """
         files, motion = named_parts(options.input), options.animation
-        how = (id(engine), motion.reference == "first", motion.smooth, motion.official)
+        how = (id(engine), motion.reference == "first", motion.smooth, motion.official, motion.ease_cuts)
         wish = (how, tuple(files.items()), tuple(own))
         if wish == self._wish:
             return
@@ -224,7 +224,7 @@ def read_part(
         engine: Reads the motion.
         tracker: Finds the face; the largest one counts.
         scratch: Name for scratch files.
-        options: reference ("first", else the most neutral frame) and smooth are used.
+        options: reference ("first", else the most neutral frame) and smooth and ease_cuts are used.
         token: Stops it.
 
     Raises:
@@ -254,4 +254,5 @@ def read_part(
             read_driving(clip, follow, engine, track, timings=Timings(), phase=phase, token=token)
     reference, _, _ = choose_reference(track, engine, motion, len(track) == 1)
     variance = 0.0 if motion.official else motion.smooth * SMOOTHING_UNIT
-    return Driver(smooth_track(track, scratch.with_suffix(".smooth"), variance, engine.regions), reference)
+    smoothed = smooth_track(track, scratch.with_suffix(".smooth"), variance, engine.regions, motion.ease_cuts)
+    return Driver(smoothed, reference)

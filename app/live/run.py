@@ -232,7 +232,8 @@ class Run:
         rest = None if prepared is None or measured else prepared.face.portrait.motion
         step = self.motion(
             raw, captured.time, jump=captured.jump, hold=options.smooth > 0 and not options.official,
-            smooth=options.smooth > 0 and captured.motion is None, first=options.reference == "first", rest=rest,
+            ease=options.ease_cuts, smooth=options.smooth > 0 and captured.motion is None,
+            first=options.reference == "first", rest=rest,
         )  # fmt: skip
         return self._with_parts(Tracked(captured, face, step.motion, step.reference))
 

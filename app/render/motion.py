@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from app.errors import UsageError
 from app.render.track import MotionTrack
+from liveportrait.cuts import CutEaser
 from liveportrait.motion import Motion, blend, euler_from_rotation
 from liveportrait.noise import NoiseHold
 from liveportrait.reference import lone_reference, neutrality, reference_index
@@ -77,20 +78,22 @@ def _pose_text(frame: Motion) -> str:
 
 
 def smooth_track(
-    track: MotionTrack, path: Path, variance: float, regions: Mapping[str, npt.NDArray[Any]]
+    track: MotionTrack, path: Path, variance: float, regions: Mapping[str, npt.NDArray[Any]], ease: float = 0.0
 ) -> MotionTrack:
-    """Keep noise out of the motion of a clip and smooth it, piece by piece, so that memory stays flat.
+    """Keep noise out of the motion of a clip, ease its cuts and smooth it, piece by piece, so that memory stays flat.
 
     Args:
         track: The clip; it is closed.
         path: Scratch file of the result.
         variance: Observation variance of the smoother; 0 leaves the motion as it is, noise included.
         regions: The engine's; lids are not smoothed.
+        ease: Seconds in which motion runs over a cut; 0 lets it leap.
     """
-    if variance <= 0 or track.found < 3:
+    if (variance <= 0 and ease <= 0) or track.found < 3:
         return track
     result = track.emptied(path)
-    for before, part, after in _neighbours(_held(track, regions)):
+    parts = _held(track, regions) if variance > 0 else (part for _, part in track.chunks(MARGIN))
+    for before, part, after in _neighbours(_eased(parts, track, ease) if ease > 0 else parts):
         wide = smooth_motion(Motion.concatenate([*before, part, *after]), variance, keep=regions.get("lids"))
         start = sum(map(len, before))
         result.append_rows(wide[np.arange(start, start + len(part))])
@@ -103,6 +106,14 @@ def _held(track: MotionTrack, regions: Mapping[str, npt.NDArray[Any]]) -> Iterat
     hold = NoiseHold(regions)
     for _, part in track.chunks(MARGIN):
         yield Motion.concatenate([hold(part[i]) for i in range(len(part))])
+
+
+def _eased(parts: Iterable[Motion], track: MotionTrack, seconds: float) -> Iterator[Motion]:
+    """The motion of a clip in pieces, with its cuts eased."""
+    ease = CutEaser()
+    times = (float(time) for index, time in enumerate(track.times) if track.seen(index))
+    for part in parts:
+        yield Motion.concatenate([ease(part[i], next(times), seconds) for i in range(len(part))])
 
 
 def _neighbours(parts: Iterable[Motion]) -> Iterator[tuple[list[Motion], Motion, list[Motion]]]:

@@ -153,7 +153,7 @@ class Run:
         # the release smooths under source clips only, and there what source and driver make together: see Stages
         variance = 0.0 if animation.official else animation.smooth * SMOOTHING_UNIT
         scratch = self.folder / f"smooth{len(self._tracks)}"
-        smoothed = smooth_track(track, scratch, variance, inputs.engine.regions)
+        smoothed = smooth_track(track, scratch, variance, inputs.engine.regions, animation.ease_cuts)
         return Driver(smoothed, reference)
 
     def _read_other(self, part: str, path: Path) -> Driver:

@@ -668,6 +668,10 @@
    <translation>Früher</translation>
   </message>
   <message>
+   <source>Ease cuts</source>
+   <translation>Schnitte ausgleichen</translation>
+  </message>
+  <message>
    <source>Edit</source>
    <translation>Bearbeiten</translation>
   </message>
@@ -2582,6 +2586,10 @@
   <message>
    <source>Where the animated square is used: auto (all of it, with a soft border; in photos what covers a face stays in front: hands and objects in their place, masks and sunglasses on the head), template (all of it), matte (around the person; objects in front of the face stay there if their colour sets them apart), or a face parser, as parse/NAME or the path of its ONNX file (as auto, but in clips too, and all in its place).</source>
    <translation>Wo das animierte Quadrat benutzt wird: auto (ganz, mit weichem Rand; in Fotos bleibt vorn, was ein Gesicht verdeckt: Hände und Gegenstände an ihrem Platz, Masken und Sonnenbrillen am Kopf), template (ganz), matte (um die Person; Gegenstände vor dem Gesicht bleiben dort, wo ihre Farbe sie abhebt) oder ein Gesichtszerleger, als parse/NAME oder Pfad seiner ONNX-Datei (wie auto, doch auch in Clips, und alles an seinem Platz).</translation>
+  </message>
+  <message>
+   <source>Where the driving clip is cut, let the motion run over from the pose before into what follows within this time, instead of leaping; 0 leaps. 0.3 suits most cuts.</source>
+   <translation>Wo das treibende Video geschnitten ist, läuft die Bewegung innerhalb dieser Zeit von der Haltung davor in die folgende über, statt zu springen; 0 lässt sie springen. 0,3 passt für die meisten Schnitte.</translation>
   </message>
   <message>
    <source>Where the engine computes</source>

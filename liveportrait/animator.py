@@ -15,6 +15,8 @@ from liveportrait.backdrop import Backdrop
 from liveportrait.compose import FEATHER, Compositor
 from liveportrait.covers import AUTO, AutoMasks, paste_masks
 from liveportrait.crop import Box, Crop, face_box
+from liveportrait.cues import NAME as CUES
+from liveportrait.cues import frame_cues
 from liveportrait.engines.base import Engine, Image, Portrait, Surroundings
 from liveportrait.expression import Expression, express
 from liveportrait.motion import Array, Motion, blend
@@ -23,6 +25,7 @@ from liveportrait.occlusion import TEMPLATE
 from liveportrait.options import AnimationOptions
 from liveportrait.transfer import rests_at_reference, steady_eye_target, transfer
 from models.face import Face, checked
+from models.topology import POINTS
 
 Driver = Motion | None
 """Motion of one driving frame (N = 1); None where the driver's face is not seen."""
@@ -177,6 +180,9 @@ class DrivingReader:
         else:
             square = np.zeros((crop.size, crop.size, 3), np.uint8)
         motion = self.engine.read_motion(square, crop.face(face))
+        delta = motion.delta[0] if motion.keypoints == POINTS else None
+        cues = frame_cues(face, (image.shape[1], image.shape[0]), delta)
+        motion = replace(motion, extra=motion.extra | {CUES: cues})
         if self._box is self._first:
             return motion
         k = self._box.size / self._first.size

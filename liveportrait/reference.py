@@ -8,13 +8,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from liveportrait.cues import NAME as CUES
+from liveportrait.cues import cue_cost
 from liveportrait.motion import Motion, euler_from_rotation
 
 if TYPE_CHECKING:
     from liveportrait.engines.base import Engine
 
-_ANGLE, _LIP, _EYE = 8.0, 0.06, 0.25
-"""Deviations that cost one unit: degrees of head turn, lip ratio, share of the clip's usual eye opening."""
+_ANGLE, _LIP, _EYE, _NARROW_EYE = 8.0, 0.06, 0.25, 0.18
+"""Deviations that cost one unit: degrees of head turn, lip ratio, share of the clip's usual eye opening above and below
+it (measured from narrowed eyes, usual ones would be stretched wide)."""
+
+
+_OPEN = 0.32
+"""Eyes that are open further now and then are widened, not at rest."""
 
 
 def _usual_opening(eyes: npt.NDArray[np.float64]) -> float:
@@ -22,24 +29,24 @@ def _usual_opening(eyes: npt.NDArray[np.float64]) -> float:
     known = eyes[np.isfinite(eyes)]
     if not len(known):
         return 0.3
-    return max(float(np.median(known[known >= 0.5 * np.median(known)])), 0.8 * float(np.quantile(known, 0.9)), 1e-3)
+    return max(
+        float(np.median(known[known >= 0.5 * np.median(known)])), min(0.8 * float(np.quantile(known, 0.9)), _OPEN), 1e-3
+    )
 
 
-def neutrality(
-    rotation: npt.ArrayLike, eye_ratio: npt.ArrayLike, lip_ratio: npt.ArrayLike, found: npt.ArrayLike | None = None
-) -> npt.NDArray[np.float64]:
-    """How far every frame is from a frontal head with closed lips and normally open eyes.
+def neutrality(motion: Motion, found: npt.ArrayLike | None = None) -> npt.NDArray[np.float64]:
+    """How far every frame is from a frontal head with closed lips, a resting mouth and open eyes that look ahead.
+
+    Frames in which the face is partly covered or cut off are far from it too.
 
     Args:
-        rotation: (N, 3, 3).
-        eye_ratio: (N, 2), NaN where unknown.
-        lip_ratio: (N, 1), NaN where unknown.
+        motion: N frames; rotation, ratios (NaN where unknown) and cues (liveportrait.cues, if they are there) are read.
         found: (N,) bool, frames with a face; None is all.
 
     Returns:
         (N,) cost, 0 for a perfectly neutral frame, infinite without a face.
     """
-    angles = euler_from_rotation(rotation).astype(np.float64)
+    angles = euler_from_rotation(motion.rotation).astype(np.float64)
     usable = np.ones(len(angles), bool) if found is None else np.array(found, bool)
     usable &= np.isfinite(angles).all(axis=1)
     if not usable.any():
@@ -48,18 +55,19 @@ def neutrality(
     usual = np.clip(np.median(angles[usable], axis=0), -6.0, 6.0)
     cost = (((angles - usual) / _ANGLE) ** 2).sum(axis=1)
     with np.errstate(invalid="ignore"):
-        eyes = np.asarray(eye_ratio, np.float64).reshape(len(angles), -1).mean(axis=1)
-        lips = np.asarray(lip_ratio, np.float64).reshape(len(angles), -1).mean(axis=1)
+        eyes = np.asarray(motion.eye_ratio, np.float64).reshape(len(angles), -1).mean(axis=1)
+        lips = np.asarray(motion.lip_ratio, np.float64).reshape(len(angles), -1).mean(axis=1)
         open_eye = _usual_opening(eyes[usable])
-        cost += np.nan_to_num(((eyes / open_eye - 1) / _EYE) ** 2)
+        wider = eyes / open_eye - 1
+        cost += np.nan_to_num((wider / np.where(wider < 0, _NARROW_EYE, _EYE)) ** 2)
         cost += np.nan_to_num((np.maximum(lips, 0) / _LIP) ** 2)
+    if CUES in motion.extra:
+        cost += cue_cost(motion.extra[CUES], usable, np.nan_to_num(lips) < _LIP)
     cost[~usable] = np.inf
     return cost
 
 
-def neutral_frame(
-    rotation: npt.ArrayLike, eye_ratio: npt.ArrayLike, lip_ratio: npt.ArrayLike, found: npt.ArrayLike | None = None
-) -> int:
+def neutral_frame(motion: Motion, found: npt.ArrayLike | None = None) -> int:
     """Index of the most neutral frame; arguments as in ``neutrality``.
 
     A frame is judged with its neighbours, so that one misread frame in the middle of a movement isn't taken.
@@ -67,7 +75,7 @@ def neutral_frame(
     Raises:
         ValueError: If no frame has a face.
     """
-    cost = neutrality(rotation, eye_ratio, lip_ratio, found)
+    cost = neutrality(motion, found)
     if not np.isfinite(cost).any():
         raise ValueError("the driving clip has no frame with a face to measure motion from.")
     ceiling = 2 * cost[np.isfinite(cost)].max() + 1
@@ -81,7 +89,7 @@ def reference_index(choice: str, motion: Motion, found: npt.ArrayLike | None = N
 
     Args:
         choice: "auto", "first" or a frame number counted from 0.
-        motion: Driving clip; rotation and ratios are read.
+        motion: Driving clip; rotation, ratios and cues are read.
         found: (N,) bool, frames with a face; None is all.
 
     Returns:
@@ -92,7 +100,7 @@ def reference_index(choice: str, motion: Motion, found: npt.ArrayLike | None = N
     """
     usable = np.ones(len(motion), bool) if found is None else np.asarray(found, bool)
     if choice == "auto":
-        return neutral_frame(motion.rotation, motion.eye_ratio, motion.lip_ratio, usable)
+        return neutral_frame(motion, usable)
     if choice == "first":
         if not usable.any():
             raise ValueError("the driving clip has no frame with a face to measure motion from.")

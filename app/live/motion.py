@@ -164,7 +164,7 @@ class LiveMotion:
         if not (late and self._pool) and len(self._pool) < POOL:
             self._pool.append(raw)
             known = Motion.concatenate(self._pool)
-            best = self._pool[neutral_frame(known.rotation, known.eye_ratio, known.lip_ratio)]
+            best = self._pool[neutral_frame(known)]
             if best is not self._target:
                 self._target, self._since = best, time
         if late:

@@ -13,8 +13,9 @@ import numpy.typing as npt
 
 from app.errors import UsageError
 from app.render.track import MotionTrack
+from liveportrait.cues import NAME as CUES
 from liveportrait.cuts import CutEaser
-from liveportrait.motion import Motion, blend, euler_from_rotation
+from liveportrait.motion import Array, Motion, blend, euler_from_rotation
 from liveportrait.noise import NoiseHold
 from liveportrait.reference import lone_reference, neutrality, reference_index
 from liveportrait.smoothing import smooth_motion
@@ -28,9 +29,13 @@ FAR: Final = 1.0  # excess of the neutrality cost from which a chosen reference 
 
 
 def pose_of(track: MotionTrack) -> Motion:
-    """Pose and ratios of every frame, without the expression: small enough for memory. Lost frames hold the last."""
-    parts = [replace(part, delta=part.delta[:, :0], extra={}) for _, part in track.chunks()]
+    """Pose, ratios and cues of every frame, not the expression: small enough for memory. Lost frames hold the last."""
+    parts = [replace(part, delta=part.delta[:, :0], extra=_cues_only(part)) for _, part in track.chunks()]
     return Motion.concatenate(parts)[np.array([track.row(i) for i in range(len(track))])]
+
+
+def _cues_only(part: Motion) -> dict[str, Array]:
+    return {name: values for name, values in part.extra.items() if name == CUES}
 
 
 def choose_reference(
@@ -60,7 +65,7 @@ def choose_reference(
         raise UsageError(f"--reference: {error}") from None
     notes = []
     if options.relative and options.reference != "auto":
-        cost = neutrality(pose.rotation, pose.eye_ratio, pose.lip_ratio, seen)
+        cost = neutrality(pose, seen)
         best = int(np.argmin(cost))
         if cost[index] > cost[best] + FAR:
             notes.append(

@@ -164,10 +164,10 @@ def test_a_frame_that_stands_still_takes_the_neutral_frame_when_it_is_known(
     files: Path, tmp_path: Path, live: Callable
 ) -> None:
     """The way to it is seen on one frame: measured from itself first, then from the neutral one."""
-    wanted = rendered(files / "one.png", files / "film", tmp_path / "out")
+    wanted = rendered(files / "one.png", files / "film", tmp_path / "out", mouth="relative")
     playback = Playback()
     playback.pause(True)
-    session, shown = live(RenderOptions.from_values({"smooth": 0}))
+    session, shown = live(RenderOptions.from_values({"smooth": 0, "mouth": "relative"}))
     session._neutral._delay = 3600.0
     session.add_portrait("one", files / "one.png")
     session.set_driver(standing(files / "film", playback))

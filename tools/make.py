@@ -21,7 +21,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 VENV = ROOT / ".venv"
 OLDEST = (3, 10)
-MOST_WORKERS = 4  # of pytest: each may hold all networks in memory, 1.5 GB
+MOST_WORKERS = 4  # of pytest
+WORKER_MEMORY = 6 << 30  # bytes: a worker with all networks in memory holds 4 GB
 SMOKE = "pytest.mark.smoke"
 SAMPLE = ("portrait.jpg", "driving.mp4")
 CACHES = (".mypy_cache", ".ruff_cache", ".pytest_cache", ".import_linter_cache", "build", "dist")
@@ -190,9 +191,18 @@ def next_steps() -> str:
 def test(arguments: "list[str]") -> None:
     """Run the tests and all other checks; with arguments, only pytest with these."""
     install("dev")
-    several = [] if arguments else ["-n", str(min(os.cpu_count() or 1, MOST_WORKERS)), "--dist", "worksteal"]
+    several = [] if arguments else ["-n", str(test_workers()), "--dist", "worksteal"]
     tests = {"pytest": [venv_program("python"), "-m", "pytest", *several, *arguments]}
     check_all(tests if arguments else {**tests, **linters()})
+
+
+def test_workers() -> int:
+    """Processes that pytest may share its tests among, by cores and memory."""
+    try:
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):  # Windows
+        memory = 2 * WORKER_MEMORY
+    return max(1, min(os.cpu_count() or 1, MOST_WORKERS, memory // WORKER_MEMORY))
 
 
 # prints the version; nothing for previews, builds without the GIL, others than CPython, and those without venv

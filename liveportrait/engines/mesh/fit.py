@@ -14,6 +14,8 @@ Float = npt.NDArray[np.float64]
 
 SHUT = 0.035  # mean lid opening that the landmark model reports on a shut eye
 WIDEST = 1.35  # widening beyond this shows more of the eyeball than can be guessed
+GAZE_GAIN = np.array([1.6, 1.5])  # landmarks of the iris go less far than the iris, more so sideways
+GAZE_REACH = np.array([0.42, 0.26])  # furthest move of the iris in eye widths
 DEPTH_SHARE = 0.7  # share of the expression's depth that is kept: landmark depth is noisy
 OPEN_MOUTH = (0.008, 0.03)  # mean lip gap in face widths: closed below the first, open above the other
 # Medians over 330 portraits, of those with closed lips and of those with open ones (face widths from the mean face,
@@ -109,14 +111,14 @@ def fit_expression(source: Float, driver: Float, neutral: Float, replaced: float
     ratio = np.clip(mouth_width(rest) / max(mouth_width(driver_rest), 1e-6), 0.75, 1.3)
     change *= 1 + (ratio - 1) * model.mouth_weight[:, None]
     out = rest + change
-    for eye in EYES:
+    for eye, look in zip(EYES, _gaze_changes(source, driver, neutral), strict=True):
         rings = np.array(eye.upper_rings + eye.lower_rings)
         size = np.clip(eye_opening(source, eye) / max(eye_opening(neutral, eye), 0.05), 0.6, 1.2)
         out[rings] = rest[rings] + change[rings] * size
         lower = np.array(eye.lower[1:-1])
         out[lower] = rest[lower] + change[lower] * size
         set_opening(out, source, eye, driver_opening(eye, driver, neutral, eye_opening(source, eye)))
-        out[eye.iris : eye.iris + 5] = source[eye.iris : eye.iris + 5] + _gaze_change(source, driver, neutral, eye)
+        out[eye.iris : eye.iris + 5] = source[eye.iris : eye.iris + 5] + look
     gap_change = (driver[_LOWER, 1] - driver[_UPPER, 1]) - (neutral[_LOWER, 1] - neutral[_UPPER, 1])
     own = (1 - replaced) * (source[_LOWER, 1] - source[_UPPER, 1])
     own = own + held * ratio * np.maximum(neutral[_LOWER, 1] - neutral[_UPPER, 1], 0)
@@ -131,13 +133,27 @@ def set_lip_gap(shape: Float, gap: Float) -> None:
     shape[_LOWER, 1] -= 0.35 * excess
 
 
-def _gaze_change(source: Float, driver: Float, neutral: Float, eye: EyeIndices) -> Float:
-    """(3,) move of the iris in canonical units."""
-    seen = np.clip((eye_opening(driver, eye) - 0.06) / 0.08, 0, 1)  # the iris of a shut eye is a guess
-    shift = (gaze_offset(driver, eye) - gaze_offset(neutral, eye)) * seen * [1.0, 0.8]
-    a, b = corners_left_to_right(source, eye)
-    axis = b - a
-    return np.array([axis[0] * shift[0] - axis[1] * shift[1], axis[1] * shift[0] + axis[0] * shift[1], 0.0])
+def _gaze_changes(source: Float, driver: Float, neutral: Float) -> list[Float]:
+    """(3,) move of the left and the right iris in canonical units.
+
+    Both eyes look the same way but for half of what the driver's don't: landmarks of an eye that is nearly shut or seen
+    from the side are unsure.
+    """
+    shifts, sure = [], []
+    for eye in EYES:
+        shifts.append(GAZE_GAIN * (gaze_offset(driver, eye) - gaze_offset(neutral, eye)))
+        sure.append(float(np.clip((eye_opening(driver, eye) - 0.06) / 0.08, 0, 1)))  # in a shut eye it is a guess
+    if sum(sure) <= 0:
+        return [np.zeros(3), np.zeros(3)]
+    together = (sure[0] * shifts[0] + sure[1] * shifts[1]) / sum(sure)
+    out = []
+    for eye, shift, known in zip(EYES, shifts, sure, strict=True):
+        look = max(sure) * (together + 0.5 * known * (shift - together))
+        look = GAZE_REACH * np.tanh(look / GAZE_REACH)
+        a, b = corners_left_to_right(source, eye)
+        axis = b - a
+        out.append(np.array([axis[0] * look[0] - axis[1] * look[1], axis[1] * look[0] + axis[0] * look[1], 0.0]))
+    return out
 
 
 def _coefficients(shape: Float) -> tuple[list[str], Float]:

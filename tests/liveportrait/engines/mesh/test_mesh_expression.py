@@ -76,6 +76,35 @@ def test_lids_follow_the_gaze_up_and_down(stage):
     assert eye_opening(source + one, EYE_LEFT) < 0.8 * eye_opening(source, EYE_LEFT)
 
 
+def looking(mean: np.ndarray, *looks: float) -> np.ndarray:
+    """A canonical shape whose left and right iris lie so many eye widths to the right."""
+    out = mean.copy()
+    for eye, look in zip(EYES, looks, strict=True):
+        out[eye.iris : eye.iris + 5, 0] += look * np.linalg.norm(mean[eye.outer, :2] - mean[eye.inner, :2])
+    return out
+
+
+def moves(shape: np.ndarray, mean: np.ndarray) -> list[float]:
+    """Way of the left and right iris to the right, in eye widths."""
+    return [
+        float((shape[eye.iris, 0] - mean[eye.iris, 0]) / np.linalg.norm(mean[eye.outer, :2] - mean[eye.inner, :2]))
+        for eye in EYES
+    ]
+
+
+def test_both_eyes_look_the_same_way(mean):
+    """Landmarks of one eye lag behind: the result squints half as much as they do; and no iris leaves its eye."""
+    left, right = moves(fit.fit_expression(mean, looking(mean, 0.16, 0.08), mean), mean)
+    assert left > right > 0.09
+    assert left - right < 0.75 * 0.08 * fit.GAZE_GAIN[0]
+    far = moves(fit.fit_expression(mean, looking(mean, 0.6, 0.6), mean), mean)
+    assert max(far) <= fit.GAZE_REACH[0]
+    shut = looking(mean, 0.16, 0.16)
+    for eye in EYES:
+        shut[list(eye.upper[1:-1]), :2] = shut[list(eye.lower[1:-1]), :2]
+    assert moves(fit.fit_expression(mean, shut, mean), mean) == [0.0, 0.0]  # what is seen of a shut eye is a guess
+
+
 def laughing(mean: np.ndarray, amount: float = 1.0) -> np.ndarray:
     """A canonical shape with a broad smile that shows teeth."""
     bases = face_model().bases

@@ -235,9 +235,9 @@ def _cavity(
     shown = LOWER_SHOWN + 0.2 * clenched
     lower_edge = max(UPPER_EDGE - 0.010 + jaw, lower_lip - shown) + 0.5 * x * x
     lower = _tooth_row(along, LOWER_TEETH, soft) * _above(lower_edge - y, soft)
-    lower *= 0.80 + 0.12 * clenched - 0.9 * np.abs(along) / 0.2 * (1 - 0.5 * clenched)
+    lower *= 0.80 + 0.04 * clenched - 0.9 * np.abs(along) / 0.2 * (1 - 0.5 * clenched)
     lower *= float(smoothstep(0.0, 0.05, lower_lip - UPPER_EDGE - jaw + 0.02))
-    out += (layer.tooth * (0.82 + 0.08 * clenched) - out) * np.clip(lower, 0, 1)[..., None]
+    out += (layer.tooth * (0.82 + 0.02 * clenched) - out) * np.clip(lower, 0, 1)[..., None]
 
     edge = UPPER_EDGE - 0.16 * x * x - _scallop(along, UPPER_TEETH) * 0.006
     upper = _tooth_row(along, UPPER_TEETH, soft) * _above(y - edge, soft)
@@ -306,14 +306,14 @@ OWN_SHADOW = 0.016  # reach of the shadow that the photo's own lip throws on its
 ARCH = 2.0  # the dental arch bends back by this times the square of the distance from its middle, face widths
 TURNED_AWAY = 0.04  # square of how obliquely the arch may be seen before its far end is cut
 ROW_END = 0.21  # end of the drawn rows from the middle, face widths
-CROWN = 0.078  # height of the upper front teeth from edge to neck, face widths
+CROWN = 0.084  # height of the upper front teeth from edge to neck, face widths
 PAPILLA = 0.014  # gums come down so far between the teeth, face widths
 OPEN = 0.025  # lip gap in face widths from which on a source's mouth counts as open
 TEETH_DEPTH = 0.05  # front teeth lie this far behind the lips, face widths
 NARROW = 0.34  # teeth behind lips that are hardly parted lie so far in the dark
 SHADE_TINT = 0.2  # of the colour of the depth that shadows of the lip take on
 LIP_SHADOW = 0.016  # reach of the upper lip's shadow, face widths
-UPPER_EDGE = 0.011  # edge of the upper front teeth below the resting lip line, face widths
+UPPER_EDGE = 0.017  # edge of the upper front teeth below the resting lip line, face widths
 LOWER_SHOWN = 0.022  # of the lower front teeth the lip lets see so much at most
 JAW_SHARE = 0.8  # of the chin's way that is the jaw's, the rest is skin
 # Outer borders of the teeth from the middle, in face widths, foreshortened towards the back.

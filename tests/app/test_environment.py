@@ -80,7 +80,7 @@ def test_bounds_are_those_of_the_installation(monkeypatch: pytest.MonkeyPatch) -
 
 def test_command_fits_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/my env/bin/python")
-    monkeypatch.setattr(installation, "find_spec", lambda name: object())
+    monkeypatch.setattr(installation, "_pip_is_here", lambda: True)
     assert installation.pip_command() == '"/my env/bin/python" -m pip install'
     assert installation.pip_command("uninstall") == '"/my env/bin/python" -m pip uninstall -y'
     monkeypatch.setattr(installation, "find_spec", lambda name: None)  # environments of uv have no pip

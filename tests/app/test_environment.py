@@ -83,7 +83,7 @@ def test_command_fits_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(installation, "_pip_is_here", lambda: True)
     assert installation.pip_command() == '"/my env/bin/python" -m pip install'
     assert installation.pip_command("uninstall") == '"/my env/bin/python" -m pip uninstall -y'
-    monkeypatch.setattr(installation, "find_spec", lambda name: None)  # environments of uv have no pip
+    monkeypatch.setattr(installation, "_pip_is_here", lambda: False)  # environments of uv have no pip
     assert installation.pip_command() == 'uv pip install --python "/my env/bin/python"'
 
 

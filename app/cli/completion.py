@@ -38,7 +38,7 @@ complete -o bashdefault -o default -F _portrait_animate animate portrait-animate
 """
 ZSH: Final = r"""#compdef animate portrait-animate
 _portrait_animate() {
-    local program=${${(Q)words[1]}%portrait-animate} line asked= prefix=
+    local program=${${(Q)words[1]}%portrait-animate} line asked=
     program=${program%animate}portrait-animate
     program=${program/#\~\//$HOME/}
     local -a typed found open

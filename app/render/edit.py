@@ -97,7 +97,10 @@ def render_pose(
             lambda step: parts.engine(job.options, events.info, events.warn, step), token, events.info,
             "Loading the engine",
         )  # fmt: skip
-        maker = SceneMaker(engine, parts.tracker(job.options), job.options, job.source)
+        tracker = interruptible(
+            lambda _: parts.tracker(job.options), token, events.info, "Loading the face detector"
+        )  # fmt: skip
+        maker = SceneMaker(engine, tracker, job.options, job.source)
         editor = Editor(job.options.animation, engine, expression, lips)
 
         notes = maker.notes

@@ -211,9 +211,11 @@ def make_template(
             lambda step: load_job_engine(options, events.info, events.warn, step), token, events.info,
             "Loading the engine",
         )  # fmt: skip
+        tracker = interruptible(
+            lambda _: open_tracker(options.input.detector), token, events.info, "Loading the face detector"
+        )
         with files.scratch_folder() as folder:
-            track = MotionTrack(Path(folder) / "motion")
-            tracker, choice = open_tracker(options.input.detector), options.input.driving_face
+            track, choice = MotionTrack(Path(folder) / "motion"), options.input.driving_face
             tracker.steady = not options.animation.official
             follow = FaceFollower(tracker, choice, f"--driving-face: {driving}")
             try:

@@ -108,7 +108,11 @@ def hang(name="", *_, step=None, **__):
     if step is not None:
         step("Loading the slow engine")
     threading.Event().wait()
-engines.load_engine = hang
+if {detector!r}:
+    import app.render.parts
+    app.render.parts.open_tracker = hang
+else:
+    engines.load_engine = hang
 sys.argv = ["animate", *{words!r}]
 portrait_animate.main()
 """
@@ -131,13 +135,27 @@ portrait_animate.main()
 )
 def test_ctrl_c_while_an_engine_loads(here: Path, words: list[str]) -> None:
     """Within two seconds, with one line that says what was loading, and nothing left behind."""
-    code = PROGRAM.format(root=str(ROOT), words=words)
+    _stop_while_it_hangs(here, words, "slow engine")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of this kind are POSIX")
+@pytest.mark.parametrize(
+    "words",
+    [["in/photo.jpg", "in/clip.mp4"], ["edit", "in/photo.jpg", "--smile", "1"], ["template", "make", "in/clip.mp4"]],
+    ids=" ".join,
+)
+def test_ctrl_c_while_a_face_detector_loads(here: Path, words: list[str]) -> None:
+    _stop_while_it_hangs(here, words, "face detector")
+
+
+def _stop_while_it_hangs(here: Path, words: list[str], what: str) -> None:
+    code = PROGRAM.format(root=str(ROOT), words=words, detector=what == "face detector")
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert process.stderr is not None
     stream = process.stdout if "--json" in words and words[0] != "doctor" else process.stderr
     for line in stream:
-        if "Loading the slow engine" in line:
+        if f"Loading the {what}" in line:
             process.send_signal(signal.SIGTERM if words[0] == "retouch" else signal.SIGINT)
             break
     start = time.monotonic()
@@ -145,7 +163,7 @@ def test_ctrl_c_while_an_engine_loads(here: Path, words: list[str]) -> None:
     assert time.monotonic() - start < SOON
     assert process.returncode == 4, err
     lost = "" if words[0] == "doctor" else "; nothing was written"
-    assert err == f"animate: error: Stopped while loading the slow engine{lost}.\n"
+    assert err == f"animate: error: Stopped while loading the {what}{lost}.\n"
     if words[-1] == "--json" and words[0] != "doctor":
         assert json.loads(out.splitlines()[-1])["exit_code"] == 4
     assert sorted(path.name for path in here.iterdir()) == ["in"]

@@ -221,9 +221,9 @@ def test_bash_completes(folder: Path) -> None:
 
 @pytest.mark.skipif(shutil.which("zsh") is None or sys.platform == "win32", reason="there is no zsh here")
 def test_zsh_completes(folder: Path) -> None:
-    assert pressed(folder, ["zsh", "-f", "-i"], "autoload -Uz compinit; compinit -u -D", list(LINES)) == list(
-        LINES.values()
-    )
+    assert pressed(
+        folder, ["zsh", "-f", "-i"], "setopt no_auto_remove_slash; autoload -Uz compinit; compinit -u -D", list(LINES)
+    ) == list(LINES.values())
 
 
 @pytest.mark.skipif(shutil.which("fish") is None or sys.platform == "win32", reason="there is no fish here")

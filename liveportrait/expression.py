@@ -226,6 +226,7 @@ def express(engine: Engine, portrait: Portrait, expression: Expression, stitchin
         (1, K, 3) crop units.
     """
     moved = posed(portrait.motion, expression)
+    moved = replace(moved, rotation=engine.limit_turn(portrait, moved.rotation))
     if expression.face:
         moved = replace(moved, delta=moved.delta + engine.slider_delta(portrait, expression.face))
     x_d = keypoints(portrait.canonical, moved, engine.delta_space)

@@ -148,6 +148,13 @@ class AnimationOptions:
         help="How far the head grows and shrinks when the driver moves toward the camera: 0 keeps its size, 1 "
         "follows fully.",
     )
+    turn_limit: bool = option(
+        True,
+        title="Limit turns",
+        group="Motion",
+        help="Turn a head no further than its photo has something to show, the less the more the photo is taken from "
+        "the side. Only the embedded engine needs it.",
+    )
     stitching: bool = option(
         True,
         title="Stitching",

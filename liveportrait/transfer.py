@@ -316,6 +316,8 @@ def _transfer_one(
         moved = posed(moved, expression)
         if expression.face:
             moved = replace(moved, delta=moved.delta + engine.slider_delta(portrait, expression.face))
+    if options.turn_limit:
+        moved = replace(moved, rotation=engine.limit_turn(portrait, moved.rotation))
     moved, retargeting = _retarget(engine, portrait, moved, reference, options, expression)
     x_d = keypoints(portrait.canonical, moved, engine.delta_space)
     if not options.relative and options.driving_option == "expression-friendly":

@@ -25,6 +25,8 @@ from liveportrait.compose import crop_window, paste_back_official
 from liveportrait.covers import AUTO, EYES
 from liveportrait.crop import Crop, Points
 from liveportrait.expression import SLIDERS
+from liveportrait.motion import euler_from_rotation
+from liveportrait.rules import moves
 from models.face import Face, FaceTracker, select_face
 from models.group import Bystanders
 from models.registry import ModelError
@@ -159,7 +161,19 @@ class SceneMaker:
             self.notes.append(f"{self._name} shows {len(faces)} faces; the largest is animated (--face chooses).")
         scene = self._scene(picture, cast, crop, clip=False, everybody=faces)
         self._note_covered(scene.faces)
+        self._note_side(scene.faces)
         return scene
+
+    def _note_side(self, faces: Sequence[SourceFace]) -> None:
+        """Say that turns are kept small where a photo is taken from the side."""
+        options = self._options.animation
+        if not options.turn_limit or options.official or not moves(options.region, "pose"):
+            return
+        yaws = [abs(float(euler_from_rotation(one.portrait.motion.rotation)[0, 1])) for one in faces]
+        if max(yaws, default=0.0) > self._engine.side_view:
+            self.notes.append(
+                f"{self._name} shows the face from the side; turns to the front are kept small (--no-turn-limit)."
+            )
 
     def _note_covered(self, faces: Sequence[SourceFace]) -> None:
         """Say what of the faces is covered, and what becomes of it."""

@@ -83,6 +83,7 @@ class Engine(ABC):
         exact_at_rest: True if render returns the crop itself, to the bit, where no keypoint moved.
         animals: True if the sources are animals: they have no face landmarks (encode_unseen), and motion is absolute,
             from the driver's reference.
+        side_view: Degrees of yaw from which on a source counts as seen from the side: limit_turn then leaves little.
         keeps_others: True if encode_in leaves other people in the square where they are.
         keeps_worn: True if what is worn on a face keeps its shape (encode_in), whatever expression is asked for.
         shows_behind: True if encode_in can use the background of other frames.
@@ -100,6 +101,7 @@ class Engine(ABC):
     reads_pixels: bool = True
     exact_at_rest: bool = False
     animals: bool = False
+    side_view: float = np.inf
     keeps_others: bool = False
     keeps_worn: bool = False
     shows_behind: bool = False
@@ -192,6 +194,10 @@ class Engine(ABC):
     def fit_absolute(self, portrait: Portrait, driving: Motion) -> Array:
         """(N, K, 3) delta of the source under absolute motion. LivePortrait: the driver's own (official rule)."""
         return driving.delta
+
+    def limit_turn(self, portrait: Portrait, rotation: Array) -> Array:
+        """Rotations (N, 3, 3) kept within what the source has to show. LivePortrait: as they are."""
+        return rotation
 
     def neutral_of(self, driving: Motion) -> Motion | None:
         """Neutral frame of the person in a single driving picture (N = 1), or None where the engine knows none."""

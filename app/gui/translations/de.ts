@@ -1120,6 +1120,10 @@
    <translation>Hell</translation>
   </message>
   <message>
+   <source>Limit turns</source>
+   <translation>Drehung begrenzen</translation>
+  </message>
+  <message>
    <source>Lip gain</source>
    <translation>Lippenverstärkung</translation>
   </message>
@@ -2432,6 +2436,10 @@
    <translation>Drehen</translation>
   </message>
   <message>
+   <source>Turn a head no further than its photo has something to show, the less the more the photo is taken from the side. Only the embedded engine needs it.</source>
+   <translation>Dreht einen Kopf nur so weit, wie sein Foto etwas zu zeigen hat, umso weniger, je mehr es von der Seite aufgenommen ist. Nur die eingebaute Engine braucht das.</translation>
+  </message>
+  <message>
    <source>Turn of the square, clockwise</source>
    <translation>Drehung des Quadrats im Uhrzeigersinn</translation>
   </message>
@@ -3582,6 +3590,10 @@
   <message>
    <source>{0} of {1} can't be fetched ({2}).</source>
    <translation>{0} von {1} kann nicht geladen werden ({2}).</translation>
+  </message>
+  <message>
+   <source>{0} shows the face from the side; turns to the front are kept small (--no-turn-limit).</source>
+   <translation>{0} zeigt das Gesicht von der Seite; Drehungen nach vorn bleiben klein (--no-turn-limit).</translation>
   </message>
   <message>
    <source>{0} shows {1} faces; the largest is animated (--face chooses).</source>

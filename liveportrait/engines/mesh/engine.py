@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from liveportrait.crop import Box, Crop
 from liveportrait.engines.base import Engine, Image, Portrait, Surroundings
-from liveportrait.engines.mesh import background, eyes, fit, glasses, mirror, mouth, sliders
+from liveportrait.engines.mesh import background, eyes, fit, glasses, mirror, mouth, sliders, turns
 from liveportrait.engines.mesh.data import face_model
 from liveportrait.engines.mesh.geometry import eye_opening, lip_gap, smoothstep
 from liveportrait.engines.mesh.layout import Layout, Pose, build_layout, compress_depth
@@ -80,6 +80,7 @@ class MeshEngine(Engine):
     reads_pixels = False
     exact_at_rest = True
     keeps_others = True
+    side_view = turns.SIDE_VIEW
     keeps_worn = True
     shows_behind = True
 
@@ -193,6 +194,10 @@ class MeshEngine(Engine):
         mean = face_model().mean.astype(np.float64)
         own = portrait.motion.delta[0] - fit.expression_only(mean + portrait.motion.delta[0])
         return np.asarray([own + fit.expression_only(mean + d) for d in driving.delta], np.float32)
+
+    def limit_turn(self, portrait: Portrait, rotation: Array) -> Array:
+        """See Engine.limit_turn: half of a face that is seen from the side is not in the photo."""
+        return turns.limit_turn(rotation, portrait.motion.rotation)
 
     def neutral_of(self, driving: Motion) -> Motion | None:
         """See Engine.neutral_of."""

@@ -34,6 +34,9 @@ REACH: Final = 1.5
 """Heads count whose hull, grown so much, reaches into the square."""
 HEAD: Final = 1.3, 1.1
 """Distances, in radii of the head's hull, between which what is in front ends: bodies lie behind the animated head."""
+HIDING: Final = 0.85, 1.15
+"""Distances, in radii of the animated head's hull, up to which it surely hides a head behind it, and from which on it
+surely doesn't."""
 LARGER: Final = 1.3
 """Ratio of sizes from which the larger of two heads beside each other is the nearer one."""
 LEAST: Final = 0.004
@@ -125,6 +128,13 @@ def find_neighbours(square: Image, crop: Crop, face: Face, others: Sequence[Face
     side = min(size, SIDE)
     scale = size / side
     owner = _owners(rgb, [own, *heads], side, scale)
+    behind = [
+        number
+        for number, head in enumerate(heads, 1)
+        if _overlaps(own, head, side, scale) and not _is_in_front(own, head, owner, number, scale)
+    ]
+    if behind:
+        owner = _owners(rgb, [own, *heads], side, scale, behind)
     theirs = (owner > 0).astype(np.float32)
     if theirs.mean() < LEAST:
         return None
@@ -143,8 +153,10 @@ def find_neighbours(square: Image, crop: Crop, face: Face, others: Sequence[Face
     return Neighbours(square, others_mask, front_mask)
 
 
-def _owners(rgb: Image, heads: Sequence[_Head], side: int, scale: float) -> npt.NDArray[np.int32]:
-    """(side, side) number of the head that each pixel belongs to; 0 is the animated one."""
+def _owners(
+    rgb: Image, heads: Sequence[_Head], side: int, scale: float, behind: Sequence[int] = ()
+) -> npt.NDArray[np.int32]:
+    """(side, side) number of the head that each pixel belongs to; 0 is the animated one, which hides those behind."""
     distance = np.stack([head.distance(side, scale) for head in heads])
     faces = np.stack([head.face(side, scale) for head in heads])
     order = np.sort(distance, axis=0)
@@ -152,8 +164,13 @@ def _owners(rgb: Image, heads: Sequence[_Head], side: int, scale: float) -> npt.
     nearest = distance.argmin(axis=0)
     cores = np.stack([head.face(side, scale, CORE) for head in heads])
     # A hidden half of a face is guessed by the landmarks: where outlines overlap the picture decides.
-    sure = (cores.sum(axis=0) == 1) & (faces.sum(axis=0) == 1)
+    # Of a head behind another what is guessed reaches under the hair in front: the nearer head keeps it.
+    sure = (cores.sum(axis=0) == 1) & (faces.sum(axis=0) == 1) & (cores.argmax(axis=0) == nearest)
     marks = np.where(sure, cores.argmax(axis=0) + 1, np.where(clear & (faces.sum(axis=0) == 0), nearest + 1, 0))
+    if behind:
+        inside, outside = HIDING
+        marks = np.where((distance[0] < outside) & np.isin(marks - 1, behind), 0, marks)
+        marks = np.where((distance[0] < inside) & (marks == 0), 1, marks)
     small = cv2.resize(rgb, (side, side), interpolation=cv2.INTER_AREA)
     owner = cv2.watershed(small, marks.astype(np.int32)).astype(np.int32)
     lines = (owner < 1).astype(np.uint8)
@@ -165,11 +182,17 @@ def _owners(rgb: Image, heads: Sequence[_Head], side: int, scale: float) -> npt.
     return np.asarray(owner - 1, np.int32)
 
 
+def _overlaps(own: _Head, other: _Head, side: int, scale: float) -> bool:
+    """Whether the outlines of two faces overlap."""
+    one, two = own.face(side, scale), other.face(side, scale)
+    return bool((one & two).sum() > 0.01 * min(one.sum(), max(two.sum(), 1)))
+
+
 def _is_in_front(own: _Head, other: _Head, owner: npt.NDArray[np.int32], number: int, scale: float) -> bool:
     """Whether another head lies before the animated one; where nothing tells, it does: its pixels then stay whole."""
     side = owner.shape[0]
-    both = own.face(side, scale) & other.face(side, scale)
-    if both.sum() > 0.01 * min(own.face(side, scale).sum(), max(other.face(side, scale).sum(), 1)):
+    if _overlaps(own, other, side, scale):
+        both = own.face(side, scale) & other.face(side, scale)
         return bool((owner[both] == number).sum() > (owner[both] == 0).sum())
     if other.centre[1] > own.chin:
         return True

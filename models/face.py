@@ -331,12 +331,22 @@ class FaceTracker:
         faces: list[Face] = []
         for border in BORDERS:
             for detection in self._detectors["full"](rgb, Window.whole(rgb.shape[0], rgb.shape[1], border)):
-                if any(overlap(face, detection.box) > 0.1 for face in (*known, *faces)):
+                if any(_same(face.box, detection.box) for face in (*known, *faces)):
                     continue
                 found = self._judge(rgb, detection, (0.0,))
-                if found is not None:
+                if found is not None and not any(_same(face.box, found.box) for face in known):
                     _add(faces, found)
         return sorted(faces, key=lambda face: -face.size)
+
+    def detections(self, rgb: Image) -> list[Detection]:
+        """What the detectors see in the whole picture, (H, W, 3) uint8, read by the mesh or not."""
+        height, width = rgb.shape[:2]
+        return [
+            one
+            for kind in ("full", "short")
+            for border in BORDERS
+            for one in self._detectors[kind](rgb, Window.whole(height, width, border))
+        ]
 
     def track(self, rgb: Image) -> Face | None:
         """Follow the chosen face into the next frame; the largest one if none was chosen.

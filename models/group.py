@@ -12,6 +12,7 @@ from typing import Final
 
 from models.detectors import Image
 from models.face import Face, FaceTracker, checked, look_of, overlap
+from models.hidden import hidden_heads
 from models.identity import SAME, Identity
 
 GLANCE: Final = 10
@@ -184,11 +185,13 @@ class Bystanders:
         self._tracker = tracker
         self._trackers: list[FaceTracker] = []
         self._age = GLANCE
+        self._hidden = False
 
     def __call__(self, rgb: Image, chosen: Sequence[Face]) -> list[Face]:
         """Faces of the next frame (H, W, 3) uint8 besides the chosen ones.
 
-        Each is followed from the frame in which it was first seen; every GLANCE frames one looks for more.
+        Each is followed from the frame in which it was first seen; every GLANCE frames one looks for more. Heads that
+        can't be read, half behind another, are looked for anew in each frame while there are any.
         """
         rgb = checked(rgb)
         kept: list[FaceTracker] = []
@@ -206,4 +209,8 @@ class Bystanders:
                 self._trackers.append(self._tracker.twin())
                 self._trackers[-1].start(face)
                 faces.append(face)
-        return faces
+        elif not self._hidden:
+            return faces
+        heads = hidden_heads(self._tracker.detections(rgb), [*chosen, *faces])
+        self._hidden = bool(heads)
+        return [*faces, *heads]

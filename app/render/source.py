@@ -29,6 +29,7 @@ from liveportrait.motion import euler_from_rotation
 from liveportrait.rules import moves
 from models.face import Face, FaceTracker, select_face
 from models.group import Bystanders
+from models.hidden import hidden_heads
 from models.registry import ModelError
 
 if TYPE_CHECKING:
@@ -159,7 +160,8 @@ class SceneMaker:
             cast = self._cast(faces, (view.shape[1], view.shape[0]))
         if len(faces) > 1 and self._choices == ("largest",) and not self._own_drivers and crop is None:
             self.notes.append(f"{self._name} shows {len(faces)} faces; the largest is animated (--face chooses).")
-        scene = self._scene(picture, cast, crop, clip=False, everybody=faces)
+        everybody = [*faces, *hidden_heads(self._tracker.detections(view), faces)]
+        scene = self._scene(picture, cast, crop, clip=False, everybody=everybody)
         self._note_covered(scene.faces)
         self._note_side(scene.faces)
         return scene

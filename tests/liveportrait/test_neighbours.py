@@ -9,9 +9,12 @@ import pytest
 from liveportrait.animator import Animator
 from liveportrait.compose import Compositor
 from liveportrait.engines.mesh.engine import MeshEngine
+from liveportrait.engines.mesh.geometry import polygon_mask
 from liveportrait.expression import Expression
 from liveportrait.neighbours import find_neighbours
 from models.face import FaceTracker
+from models.matte import PersonMatte
+from models.topology import OVAL
 
 POSE = Expression({"yaw": 12.0, "pitch": -5.0}, (0.05, 0.05), 0.4)
 
@@ -108,3 +111,30 @@ def test_the_lower_of_two_heads_is_in_front(engine, astronaut):
         found = find_neighbours(crop.apply(astronaut), crop, own, [other])
         assert found is not None
         assert (found.front.max() > 0.9) == shown
+
+
+def test_a_head_half_behind_stays_and_the_one_in_front_moves_whole(engine, astronaut):
+    own = FaceTracker().detect(astronaut)[0]
+    matte = PersonMatte()(astronaut)
+    shift = 0.8 * float(np.linalg.norm(own.points[454, :2] - own.points[234, :2]))
+    moved = np.array([[1, 0, -shift], [0, 1, 6]])
+    behind = own.transformed(moved)
+    other = cv2.warpAffine((astronaut * 0.7).astype(np.uint8), moved, (512, 512), borderMode=cv2.BORDER_REPLICATE)
+    picture = (astronaut * matte[..., None] + other * (1 - matte[..., None]) + 0.5).astype(np.uint8)
+    crop = Animator(engine).prepare(picture, own).crop
+    found = find_neighbours(crop.apply(picture), crop, own, [behind])
+    assert found is not None
+    assert found.front.max() < 0.1
+    person = crop.apply(np.dstack([(matte * 255).astype(np.uint8)] * 3))[..., 0] > 250
+    oval = crop.points(own.points)[list(OVAL), :2]
+    head = polygon_mask(*person.shape, oval.mean(axis=0) + 1.15 * (oval - oval.mean(axis=0))) > 0.5
+    assert found.others[person & head].mean() < 0.03  # its hair included
+    seen = behind.points[[33, 50, 93], :2].round().astype(int)  # the side that shows
+    still, alone = posed(engine, picture, own, [behind]), posed(engine, picture, own, [])
+    apart = [
+        np.mean([np.abs(out[y - 6 : y + 7, x - 6 : x + 7].astype(int) - picture[y - 6 : y + 7, x - 6 : x + 7]).mean()
+                 for x, y in seen])
+        for out in (still, alone)
+    ]  # fmt: skip
+    assert apart[0] < 0.2
+    assert apart[1] > 0.6  # it was dragged along

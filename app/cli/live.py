@@ -119,6 +119,7 @@ def run_session(
     from app.loading import interruptible
     from app.media.camera import Mode
     from app.render.inputs import load_job_engine
+    from app.render.parts import open_tracker
 
     width, height = live.size
     mode = Mode(width, height, live.camera_rate, live.camera_mjpg)
@@ -134,6 +135,9 @@ def run_session(
         recorder = RecorderSink.of(live.record, output, rate=rate, microphone=live.microphone, inputs=inputs)
     engine = interruptible(
         lambda step: load_job_engine(options, events.info, events.warn, step), token, events.info, "Loading the engine"
+    )
+    interruptible(  # the session's threads, which hear no Ctrl-C, then find its models loaded
+        lambda _: open_tracker(options.input.detector), token, events.info, "Loading the face detector"
     )
     with LiveSession(options, live, engine=engine, events=events) as session:
         session.set_expression(expression)

@@ -141,7 +141,12 @@ def test_ctrl_c_while_an_engine_loads(here: Path, words: list[str]) -> None:
 @pytest.mark.skipif(os.name == "nt", reason="signals of this kind are POSIX")
 @pytest.mark.parametrize(
     "words",
-    [["in/photo.jpg", "in/clip.mp4"], ["edit", "in/photo.jpg", "--smile", "1"], ["template", "make", "in/clip.mp4"]],
+    [
+        ["in/photo.jpg", "in/clip.mp4"],
+        ["edit", "in/photo.jpg", "--smile", "1"],
+        ["template", "make", "in/clip.mp4"],
+        ["live", "in/photo.jpg", "--no-window", "--camera", "in/clip.mp4"],
+    ],
     ids=" ".join,
 )
 def test_ctrl_c_while_a_face_detector_loads(here: Path, words: list[str]) -> None:

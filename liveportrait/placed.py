@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
@@ -17,8 +18,9 @@ import numpy.typing as npt
 
 from liveportrait.engines.mesh.data import face_model
 from liveportrait.engines.mesh.fit import mouth_width, resting_mouth, set_lip_gap
+from liveportrait.engines.mesh.geometry import smoothstep
 from models.face import INNER_LIP_PAIR, LID_PAIRS, Face
-from models.topology import EYES, FACE_POINTS, LIP_LOWER_INNER, LIP_UPPER_INNER, EyeIndices
+from models.topology import EYES, FACE_POINTS, LIP_UPPER_INNER, MOUTH_CORNERS, EyeIndices
 
 Float = npt.NDArray[np.float64]
 Point = tuple[float, float]
@@ -57,10 +59,15 @@ CROSSED: Final = 1.0  # pixels by which the lips may cross: a mouth that is shut
 NARROWEST: Final = 8.0  # pixels that the face must be wide and high at least
 IRIS: Final = 0.21  # radius of a human iris over the width of the eye between its corners
 IRIS_IN_ROUND_EYE: Final = 0.46  # radius of the iris over the height of the eye where that is larger
-_LIPS: Final = ("lip_top", "lip_bottom")
-_CENTRES: Final = tuple(index for name, index in HANDLES.items() if name not in _LIPS)
-_UPPER_LIP: Final = (*LIP_UPPER_INNER[1:-1], 185, 40, 39, 37, 0, 267, 269, 270, 409)
-_LOWER_LIP: Final = (*LIP_LOWER_INNER[1:-1], 146, 91, 181, 84, 17, 314, 405, 321, 375)
+_QUARTERS: Final = {
+    (234, 10): (21, 103), (454, 10): (251, 332), (234, 152): (58, 136), (454, 152): (288, 365),
+}  # fmt: skip
+"""Side and end of each quarter of the outline -> points between them."""
+PARTED: Final = 0.02  # gap of the lips in face widths from which on they are two places to the spline
+ROUND: Final = (0.2, 0.4)  # height of a lid over the eye's width between an almond and an ellipse
+LID_REACH: Final = 0.05  # distance at which skin follows the form of lids and lips to a third, face widths
+LIP_REACH: Final = 0.08
+LIP_SHARE: Final = 0.4  # most of the way from the mouth to nose or chin that a lip takes
 MAX_FOLDED: Final = 0.08  # most of the mesh's area that may be seen from behind
 _ORDER: Final = (
     ("face_left", "face_right", "left"),
@@ -109,19 +116,17 @@ def placed_points(handles: Handles) -> npt.NDArray[np.float32]:
     turn = np.array([across, [-across[1], across[0]]])  # rows: the face's own right and down in the picture
     at = {name: turn @ (np.asarray(place, np.float64) - centre) for name, place in handles.items()}
     shape = _parted(_resting_mean(), (at["lip_bottom"] - at["lip_top"])[1], (at["mouth_right"] - at["mouth_left"])[0])
-    known = np.vstack([shape[list(_CENTRES)], shape[list(INNER_LIP_PAIR)].mean(0)])
-    level = np.array([*(at[name] for name in HANDLES if name not in _LIPS), (at["lip_top"] + at["lip_bottom"]) / 2])
+    known = shape[list(HANDLES.values())]
+    level = np.array([at[name] for name in HANDLES])
     yaw, size, shift = _fit_turned(known, level)
     c, s = math.cos(yaw), math.sin(yaw)
-    depth = float(np.sqrt(size[0] * size[1]))  # pixels of one unit of z
     flat = (level - shift) / size
     flat[:, 0] = (flat[:, 0] - known[:, 2] * s) / c
     bent = shape.copy()
-    bent[:FACE_POINTS, :2] = _thin_plate(known[:, :2], flat, shape[:FACE_POINTS, :2])
+    bent[:FACE_POINTS, :2] = _bent(shape, dict(zip(HANDLES, flat, strict=True)))
     x, z = bent[:, 0] * c + bent[:, 2] * s, bent[:, 2] * c - bent[:, 0] * s
+    depth = float(np.sqrt(size[0] * size[1]))  # pixels of one unit of z
     out = np.column_stack([np.column_stack([x, bent[:, 1]]) * size + shift, z * depth])
-    for name, lip in zip(_LIPS, (_UPPER_LIP, _LOWER_LIP), strict=True):
-        _bring_lip(out, shape, lip, at[name] - out[HANDLES[name], :2])
     out[:, :2] = out[:, :2] @ turn + centre
     out[list(HANDLES.values()), :2] = [handles[name] for name in HANDLES]  # not a rounding error away
     for eye, lids in zip(EYES, LID_PAIRS, strict=True):
@@ -282,6 +287,99 @@ def _line(x: Float, y: Float, weights: Float) -> tuple[float, float, float]:
     return slope, float(b - slope * a), float((weights * (slope * (x - a) - (y - b)) ** 2).sum())
 
 
+def _bent(shape: Float, at: dict[str, Float]) -> Float:
+    """(468, 2) a face bent until its handles lie where they should.
+
+    A spline through the handles alone would draw round eyes with a peak at each handle, and lips as thick as those of
+    people. So lids and lips get their form afterwards, each by itself: as part of the spline they would dent forehead
+    and cheeks.
+
+    Args:
+        shape: (478, 3) canonical face.
+        at: Handle -> (2,) its new place in the plane of the face.
+    """
+    handles: dict[int, Float] = {HANDLES[name]: place for name, place in at.items()}
+    guides = handles | _outline(shape, handles)
+    if shape[14, 1] - shape[13, 1] < PARTED:  # they can't be told apart
+        guides[13] = (guides[13] + guides.pop(14)) / 2
+    flat = shape[:FACE_POINTS, :2]
+    bent = _thin_plate(flat[list(guides)], np.array(list(guides.values())), flat)
+    for form, reach in ((_lids(shape, handles), LID_REACH), (_lips(shape, handles), LIP_REACH)):
+        bent = _pulled(bent, handles | form, reach)
+    return bent
+
+
+def _pulled(places: Float, to: dict[int, Float], reach: float) -> Float:
+    """Places (N, 2) with some of them moved elsewhere, and with what is around them as far as ``reach``."""
+    moved_ones = list(to)
+    way = np.array(list(to.values())) - places[moved_ones]
+    away = np.linalg.norm(places[:, None] - places[moved_ones], axis=2)
+    near = np.exp(-((away / reach) ** 2))
+    out = places + near @ way / np.maximum(near.sum(1), 1)[:, None]
+    out[moved_ones] = list(to.values())
+    return np.asarray(out)
+
+
+def _outline(shape: Float, at: dict[int, Float]) -> dict[int, Float]:
+    """Points of the outline between its handles: each quarter keeps the roundness of the mean face."""
+    out: dict[int, Float] = {}
+    for (side, end), rim in _QUARTERS.items():
+        old, new = (np.array([places[end][0], places[side][1]]) for places in (shape, at))
+        span = np.array([shape[side, 0] - old[0], shape[end, 1] - old[1]])
+        new_span = np.array([at[side][0] - new[0], at[end][1] - new[1]])
+        out |= {index: new + (shape[index, :2] - old) / span * new_span for index in rim}
+    return out
+
+
+@dataclass(frozen=True)
+class _EyeFrame:
+    """Places around an eye: along the line from its outer to its inner corner, and above it, in widths of the eye."""
+
+    origin: Float
+    across: Float
+
+    def read(self, place: Float) -> tuple[float, float]:
+        """Way from the outer corner 0 to the inner one 1, and height."""
+        offset, squared = place - self.origin, float(self.across @ self.across)
+        return float(offset @ self.across) / squared, float(offset @ self._up) / squared
+
+    def place(self, way: float, height: float) -> Float:
+        """(2,) of a way and a height."""
+        return self.origin + way * self.across + height * self._up
+
+    @property
+    def _up(self) -> Float:
+        return np.array([-self.across[1], self.across[0]])
+
+
+def _lids(shape: Float, at: dict[int, Float]) -> dict[int, Float]:
+    """Points of the lids between their handles: those of an almond in a flat eye, of an ellipse in a round one."""
+    out = {}
+    for eye, handles in zip(EYES, LID_PAIRS, strict=True):
+        old, new = (
+            _EyeFrame(np.asarray(p[eye.outer][:2]), np.asarray(p[eye.inner][:2] - p[eye.outer][:2]))
+            for p in (shape, at)
+        )
+        for lid, middle in zip((eye.upper, eye.lower), handles, strict=True):
+            (top, height), (new_top, new_height) = old.read(shape[middle, :2]), new.read(at[middle])
+            rounded = float(smoothstep(*ROUND, abs(new_height)))
+            for index in lid[1:-1]:
+                way, high = old.read(shape[index, :2])
+                near = way / top if way < top else (1 - way) / (1 - top)  # 0 at a corner, 1 at the handle
+                share = (1 - rounded) * high / height + rounded * math.sqrt(1 - (1 - near) ** 2)
+                out[index] = new.place(near * new_top if way < top else 1 - near * (1 - new_top), share * new_height)
+    return out
+
+
+def _lips(shape: Float, at: dict[int, Float]) -> dict[int, Float]:
+    """Outer edges of the lips: as thick as the width of the mouth tells, and as there is room to nose and chin."""
+    left, right = MOUTH_CORNERS
+    wide = float(np.linalg.norm(at[right] - at[left])) / mouth_width(shape)
+    upper = min(wide * (shape[13, 1] - shape[0, 1]), LIP_SHARE * (at[13][1] - at[4][1]))
+    lower = min(wide * (shape[17, 1] - shape[14, 1]), LIP_SHARE * (at[152][1] - at[14][1]))
+    return {0: at[13] - [0, max(upper, 0.0)], 17: at[14] + [0, max(lower, 0.0)]}
+
+
 def _thin_plate(centres: Float, values: Float, points: Float) -> Float:
     """Values (N, 2) at points (N, 2) of the thin-plate spline through (centre, value) pairs (H, 2)."""
 
@@ -303,13 +401,6 @@ def _parted(shape: Float, gap: float, width: float) -> Float:
     unit = float(opening[lower, 1] - opening[upper, 1])
     amount = max(gap, 0.0) / width * mouth_width(shape) / unit
     return np.asarray(shape + amount * opening)
-
-
-def _bring_lip(points: Float, shape: Float, lip: tuple[int, ...], way: Float) -> None:
-    """Move a lip's middle by (2,) pixels, in place, and its other points the less the nearer they are to a corner."""
-    indices = list(lip)
-    share = 1 - np.clip(np.abs(shape[indices, 0]) / (mouth_width(shape) / 2), 0, 1) ** 2
-    points[indices, :2] += share[:, None] * way
 
 
 def _set_iris(points: Float, eye: EyeIndices, lids: tuple[int, int]) -> None:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from liveportrait.crop import Box, Crop
 from liveportrait.engines.base import Engine, Image, Portrait, Surroundings
-from liveportrait.engines.mesh import background, eyes, fit, glasses, mirror, mouth, sliders, turns
+from liveportrait.engines.mesh import background, eyes, fit, glasses, mirror, mouth, placed, sliders, turns
 from liveportrait.engines.mesh.data import face_model
 from liveportrait.engines.mesh.geometry import eye_opening, lip_gap, smoothstep
 from liveportrait.engines.mesh.layout import Layout, Pose, build_layout, compress_depth
@@ -119,8 +119,9 @@ class MeshEngine(Engine):
         others = around.others
         person = plate = None
         freed = None
-        if self._matte is not None:
-            person = background.person_mask(self._matte(image), points)
+        matte = None if face.placed else self._matte  # which knows people only
+        if matte is not None:
+            person = background.person_mask(matte(image), points)
             if others is not None:
                 person = person * (1 - others)
             if crop.shape[2] == 3:  # a cut-out shows what lies behind it instead
@@ -131,10 +132,15 @@ class MeshEngine(Engine):
         layout = build_layout(points, size, person)
         yy, xx = np.mgrid[:size, :size].astype(np.float32)
         both = eyes.prepare_eyes(image, points)
+        white = eyes.white_of(both)
+        inside = mouth.prepare_mouth(image, points, layout, white)
+        if face.placed:
+            left, right = (placed.own_eye(layer, image, points) for layer in both)
+            both, inside = (left, right), placed.own_mouth(inside, image)
         features = MeshFeatures(
             layout=layout,
             eyes=both,
-            mouth=mouth.prepare_mouth(image, points, layout, eyes.white_of(both)),
+            mouth=inside,
             mirror=mirror.build_mirror(image, points, layout),
             person=person,
             plate=plate,
@@ -172,7 +178,9 @@ class MeshEngine(Engine):
 
     # ---- expression ------------------------------------------------------------------------------------------------
     def mouth_share(self, portrait: Portrait, mouth: MouthMotion) -> float:
-        """See Engine.mouth_share: of its own accord where the source's mouth is open."""
+        """See Engine.mouth_share: of its own accord where a person's mouth is open."""
+        if mouth == "auto" and portrait.features.mouth.inside == "photo":
+            return 0.0
         if mouth == "auto":
             return fit.mouth_openness(face_model().mean.astype(np.float64) + portrait.motion.delta[0])
         return super().mouth_share(portrait, mouth)
@@ -184,8 +192,10 @@ class MeshEngine(Engine):
         mean = face_model().mean.astype(np.float64)
         source = mean + portrait.motion.delta[0]
         neutral = mean + reference.delta[0]
+        widest = placed.WIDEST if portrait.features.eyes[0].flat else fit.WIDEST
         frames = [
-            fit.fit_expression(source, neutral + change[i], neutral, replaced) - source for i in range(len(change))
+            fit.fit_expression(source, neutral + change[i], neutral, replaced, widest) - source
+            for i in range(len(change))
         ]
         return np.asarray(frames, np.float32)
 

@@ -23,6 +23,7 @@ Image = npt.NDArray[np.uint8]
 
 PATCH = 2.4  # side of the eye patch in eye widths
 LASH_DARKNESS = 0.4  # brightest lash line, as a share of the skin below the eye
+RIM = 0.05  # eye widths inside the lids that are lid line rather than eye, in a drawing
 MIN_EYE = 64.0  # eye width in patch pixels, at least
 
 
@@ -41,6 +42,7 @@ class EyeLayer:
         lid: Lid skin.
         lash: (3,) colour of the lash line.
         lash_strength: 0..1, how dark the source's own lash line is.
+        flat: Lid and lashes are those that the mesh carries along, and the ball has no shade: a drawing, or a pet.
     """
 
     eye: EyeIndices
@@ -53,6 +55,7 @@ class EyeLayer:
     lid: Picture
     lash: Picture
     lash_strength: float
+    flat: bool = False
 
 
 def corners_left_to_right(shape: Float, eye: EyeIndices) -> tuple[Float, Float]:
@@ -254,11 +257,14 @@ def draw_eye(
     result = region.astype(np.float32)
     upper, lower = vertices[list(eye.upper), :2], vertices[list(eye.lower), :2]
     gap = float(np.linalg.norm(upper[1:-1] - lower[1:-1], axis=1).mean())
-    if closed > 0.03:
+    if closed > 0.03 and not layer.flat:
         normal = np.array([math.sin(angle), -math.cos(angle)])
         normal = normal if normal[1] < 0 else -normal
         _draw_lid(layer, result, (px, py), (upper - low, open_line - low, normal), width, closed)
     inside = polygon_mask(h, w, contour - low)
+    if layer.flat:
+        rim = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * round(RIM * width) + 1,) * 2)
+        inside = np.asarray(cv2.erode(inside, rim), np.float32)
     mask = cv2.GaussianBlur(inside, (0, 0), 0.6) * np.float32(np.clip((gap - 0.8) / 1.2, 0, 1) * active)
     if mask.max() > 0:
         turn = np.array(
@@ -267,9 +273,10 @@ def draw_eye(
         along = 1 if eye is EYE_LEFT else -1  # gaze is measured left to right, corners from outside in
         shift = turn @ (gaze * (along * np.linalg.norm(source_axis) * layer.zoom))
         ball = _draw_ball(layer, px, py, shift)
-        shade = _lid_shadow(inside, width)
-        result += (ball * shade[..., None] - result) * mask[..., None]
-    if abs(opening - 1) > 0.03:
+        if not layer.flat:
+            ball *= _lid_shadow(inside, width)[..., None]
+        result += (ball - result) * mask[..., None]
+    if abs(opening - 1) > 0.03 and not layer.flat:
         curve = open_curve(upper) - low
         fine = line_mask(h, w, curve, round(0.03 * width), max(0.6, 0.015 * width))
         soft = line_mask(h, w, curve, max(2, round(0.075 * width)), max(0.8, 0.035 * width))

@@ -48,13 +48,15 @@ def set_opening(shape: Float, source: Float, eye: EyeIndices, opening: float) ->
     shape[ring] = source[ring] + 0.55 * moved + 0.45 * (shape[ring] - source[ring])
 
 
-def driver_opening(eye: EyeIndices, driver: Float, neutral: Float, source_opening: float) -> float:
+def driver_opening(
+    eye: EyeIndices, driver: Float, neutral: Float, source_opening: float, widest: float = WIDEST
+) -> float:
     """Opening to give the source's eye, as a factor of its own."""
     rest = max(eye_opening(neutral, eye), 0.12)
     factor = max(0.0, (eye_opening(driver, eye) - SHUT) / (rest - SHUT))
     if factor > 1:  # widening: as much in absolute terms as the driver's, if his eyes are the smaller ones
         factor = 1 + (factor - 1) * min(1.0, rest / max(source_opening, 0.12))
-    return float(min(factor, WIDEST))
+    return float(min(factor, widest))
 
 
 def mouth_openness(shape: Float) -> float:
@@ -87,7 +89,9 @@ def resting_mouth(shape: Float) -> Float:
     return out
 
 
-def fit_expression(source: Float, driver: Float, neutral: Float, replaced: float = 0.0) -> Float:
+def fit_expression(
+    source: Float, driver: Float, neutral: Float, replaced: float = 0.0, widest: float = WIDEST
+) -> Float:
     """Canonical shape of the source with the driver's expression.
 
     Args:
@@ -95,6 +99,7 @@ def fit_expression(source: Float, driver: Float, neutral: Float, replaced: float
         driver: (478, 3) canonical driver frame.
         neutral: (478, 3) canonical neutral frame of the same driver.
         replaced: Share 0..1 of the source's own mouth expression that gives way to the driver's.
+        widest: Most opening of the source's eyes, as a factor of their own.
 
     Returns:
         (478, 3); equal to source when driver equals neutral and nothing is replaced.
@@ -117,7 +122,7 @@ def fit_expression(source: Float, driver: Float, neutral: Float, replaced: float
         out[rings] = rest[rings] + change[rings] * size
         lower = np.array(eye.lower[1:-1])
         out[lower] = rest[lower] + change[lower] * size
-        set_opening(out, source, eye, driver_opening(eye, driver, neutral, eye_opening(source, eye)))
+        set_opening(out, source, eye, driver_opening(eye, driver, neutral, eye_opening(source, eye), widest))
         out[eye.iris : eye.iris + 5] = source[eye.iris : eye.iris + 5] + look
     gap_change = (driver[_LOWER, 1] - driver[_UPPER, 1]) - (neutral[_LOWER, 1] - neutral[_UPPER, 1])
     own = (1 - replaced) * (source[_LOWER, 1] - source[_UPPER, 1])

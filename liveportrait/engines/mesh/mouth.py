@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -33,6 +34,7 @@ class MouthLayer:
         own: (S, S, 3) source crop whose mouth is open, else None.
         own_mask: (S, S) where its interior is seen.
         own_soft: (S, S, 3) that interior, blurred within itself.
+        inside: What it shows: teeth; depth and tongue alone (plain); or nothing but the photo's own pixels.
     """
 
     gap: float
@@ -45,6 +47,7 @@ class MouthLayer:
     own: Image | None = None
     own_mask: Picture | None = None
     own_soft: Image | None = None
+    inside: Literal["teeth", "plain", "photo"] = "teeth"
 
 
 def _rgb(lightness: float, a: float, b: float) -> Picture:
@@ -128,7 +131,7 @@ def draw_mouth(layer: MouthLayer, out: Image, vertices: Float, layout: Layout, p
         strength = float(smoothstep(0.008, 0.024, gap - layer.gap))
     else:  # an open mouth stays the photo's own as long as it keeps its opening
         strength = float(smoothstep(0.003, 0.012, abs(gap - layer.gap)))
-    if strength <= 0:
+    if strength <= 0 or layer.inside == "photo":
         return
     contour = closed_curve(vertices[list(LIPS_INNER), :2], 3)
     low = np.floor(contour.min(0) - 4).astype(int).clip(0, out.shape[0] - 1)
@@ -228,6 +231,10 @@ def _cavity(
     tongue = (1 - rise**1.6) * np.clip(1 - (x / 0.15) ** 2, 0, 1)
     tongue *= 0.9 * float(smoothstep(0.04, 0.10, gap))
     out += (layer.tongue - out) * tongue[..., None]
+
+    if layer.inside == "plain":
+        out = np.asarray(cv2.GaussianBlur(out, (0, 0), max(0.5, 0.0025 * pose.scale)), np.float32)
+        return np.asarray(out + (SHADE_TINT * layer.dark - out) * (1 - shadow[..., None]), np.float32)
 
     # A shut jaw shows both rows, one on the other; not so in a rounded mouth.
     wide = gap / max(reach[1] - reach[0], 1e-3)

@@ -250,8 +250,10 @@ def _resting_mean() -> Float:
     model = face_model()
     shape = resting_mouth(model.mean.astype(np.float64))
     set_lip_gap(shape, np.zeros(len(LIP_UPPER_INNER) - 2))
-    face = shape[:FACE_POINTS]
-    shape[:FACE_POINTS] = (face + face[model.mirror] * [-1.0, 1.0, 1.0]) / 2
+    face, mirror = shape[:FACE_POINTS], model.mirror.copy()
+    for left, right in PAIRS:
+        mirror[HANDLES[left]], mirror[HANDLES[right]] = HANDLES[right], HANDLES[left]
+    shape[:FACE_POINTS] = (face + face[mirror] * [-1.0, 1.0, 1.0]) / 2
     return shape
 
 

@@ -84,8 +84,7 @@ def is_note(called: ast.AST) -> bool:
 WORDS = (  # that stand in places of the sentences, or are joined to them
     "in the picture", "in the square given by --crop", "not here", "Folders",
     "Take a picture that shows a human face larger, upright and uncovered.",
-    "On a pet, a doll or a drawing place the face by hand: `animate landmarks PHOTO` begins it, and so does the window "
-    "under Crop and face.",
+    "On a pet, a doll or a drawing place the face by hand: `animate landmarks PHOTO` begins it.",
     "Take a clip that shows a human face larger, upright and uncovered.",
     "A pet, a doll or a drawing can be animated as a photo: save a frame of the clip as a picture first.",
     "Move or enlarge the square so that it holds a whole human face.",

@@ -18,7 +18,7 @@ DriverKind = Literal["sliders", "file", "camera", "still", "template"]
 View = Literal["result", "side", "over"]
 SCHEMA_VERSION: Final = 1
 MERGE_SECONDS: Final = 1.0
-PER_PORTRAIT: Final = ("face", "crop", "driver_for")  # options that belong to one picture
+PER_PORTRAIT: Final = ("face", "crop", "driver_for", "landmarks")  # options that belong to one picture
 MACHINE: Final = ("engine", "device")  # what suits this computer; a dialog of its own chooses them
 RUN_OPTIONS: Final = frozenset({"output", "overwrite", "json_lines", "quiet"})  # asked for when a job is made
 
@@ -48,12 +48,14 @@ class PortraitItem:
         face: Which face comes alive (option "face").
         crop: Square set by hand, as the option "crop" takes it; empty follows the face.
         driver_for: Faces with drivers of their own, as the option "driver_for" takes them.
+        landmarks: File with a face placed by hand, or empty.
     """
 
     path: str
     face: str = "largest"
     crop: str = ""
     driver_for: str = ""
+    landmarks: str = ""
 
 
 @dataclass(frozen=True)

@@ -252,7 +252,8 @@ class Studio(QObject):
         for path in order:
             item = wanted[path]
             if self._keys.get(path) != item:
-                self.live.add_portrait(path, Path(path), face=item.face, crop=item.crop, driver_for=item.driver_for)
+                own = {name: getattr(item, name) for name in PER_PORTRAIT}
+                self.live.add_portrait(path, Path(path), **own)
                 self._keys[path] = item
         if chosen is not None and self.live.selected != chosen.path:
             self.live.select_portrait(chosen.path)

@@ -22,8 +22,8 @@ PLACE: Final = re.compile(r"\{(\d+)\}")
 BREAK: Final = re.compile(r"(?<=[.!?])\s+(?=[A-Z`\"'])|(?<=[.!?])\s+(?=/)|\n")
 FLAG: Final = re.compile(r"(?<![\w-])--(no-)?([a-z][a-z0-9-]*)")
 IN_WINDOW: Final = {  # advice for the command line, and what it is in the window
-    "On a pet, a doll or a drawing place the face by hand: `animate landmarks PHOTO` begins it, and so does the window "
-    "under Crop and face.": mark('Open "Crop and face" to place the face of a pet, a doll or a drawing by hand.'),
+    "On a pet, a doll or a drawing place the face by hand: `animate landmarks PHOTO` begins it.":
+        mark('Open "Crop and face" to place the face of a pet, a doll or a drawing by hand.'),
     " (--face chooses)": mark(' ("Crop and face" chooses)'),
     "Connect one, or name a video file as the camera.": mark("Connect one and look again, or choose a clip."),
     "Add --overwrite to replace it, or choose another name.": mark("Choose another name."),

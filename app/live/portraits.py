@@ -128,6 +128,7 @@ class _Entry:
     used: int = 0
     playback: Playback | None = None  # of a clip
     driver_for: str = ""
+    landmarks: str = ""
     shrink: float = 1.0
     part: Part = WHOLE  # of a clip
 
@@ -164,12 +165,22 @@ class Shelf:
 
     # ---- for everybody --------------------------------------------------------------------------------------------
     def add(
-        self, key: str, picture: Path | Pixels, *, title: str = "", face: str = "", crop: str = "", driver_for: str = ""
+        self,
+        key: str,
+        picture: Path | Pixels,
+        *,
+        title: str = "",
+        face: str = "",
+        crop: str = "",
+        driver_for: str = "",
+        landmarks: str = "",
     ) -> None:
         """Put a portrait on the shelf, or replace the one of this key; the first one becomes the chosen one."""
         name = title or (picture.name if isinstance(picture, Path) else key)
         with self._lock:
-            self._entries[key] = _Entry(PortraitInfo(key, name, "waiting"), picture, face, crop, driver_for=driver_for)
+            self._entries[key] = _Entry(
+                PortraitInfo(key, name, "waiting"), picture, face, crop, driver_for=driver_for, landmarks=landmarks
+            )
             self._selected = self._selected or key
         self._changed()
 
@@ -292,7 +303,7 @@ class Shelf:
         return (
             weakref.ref(engine), getattr(engine, "max_crop", 0), longest, motion.paste_back, motion.mask,
             motion.crop_scale, motion.crop_x, motion.crop_y, motion.crop_rotate, entry.face or options.input.face,
-            entry.crop, entry.driver_for or options.input.driver_for,
+            entry.crop, entry.driver_for or options.input.driver_for, entry.landmarks or options.input.landmarks,
             options.input.source_start, options.input.source_end, options.input.source_duration,
         )  # fmt: skip
 
@@ -345,8 +356,11 @@ class Shelf:
             pixels = picture
         small = shrunk(pixels, longest)
         entry.shrink = shrink = small.shape[1] / pixels.shape[1]
-        chosen = chosen_input(options.input, entry.face, entry.crop, entry.driver_for, shrink)
+        own = replace(options.input, landmarks=entry.landmarks or options.input.landmarks)
+        chosen = chosen_input(own, entry.face, entry.crop, entry.driver_for, shrink)
         maker = SceneMaker(engine, tracker, replace(options, input=chosen), entry.info.title)
+        if entry.playback is not None:
+            maker.check_photo()
         alpha = small[..., 3] if small.shape[2] == 4 else None
         scene = maker.still(Frame(0, Fraction(0), np.ascontiguousarray(small[..., :3]), alpha))
         notes += maker.notes

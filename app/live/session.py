@@ -179,6 +179,7 @@ class LiveSession(Machine):
         face: str = "",
         crop: str = "",
         driver_for: str = "",
+        landmarks: str = "",
     ) -> None:
         """Put a portrait on the shelf; it is prepared in the background. The first one is shown.
 
@@ -189,9 +190,11 @@ class LiveSession(Machine):
             face: Which face, instead of the option "face".
             crop: Square to animate, instead of the option "crop".
             driver_for: Faces with drivers of their own, instead of the option "driver_for".
+            landmarks: File with a face placed by hand, instead of the option "landmarks".
         """
         picture = Path(picture) if isinstance(picture, str) else picture
-        self._shelf.add(key, picture, title=title, face=face, crop=crop, driver_for=driver_for)
+        own = {"face": face, "crop": crop, "driver_for": driver_for, "landmarks": landmarks}
+        self._shelf.add(key, picture, title=title, **own)
         self._control.put(self._ensure_engine)
         self._control.put(self._do_parts)
         self._work.set()

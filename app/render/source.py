@@ -40,10 +40,7 @@ if TYPE_CHECKING:
 
 Pixels = npt.NDArray[np.uint8]
 ALL: Final = ("all",)
-BY_HAND: Final = (
-    "On a pet, a doll or a drawing place the face by hand: `animate landmarks PHOTO` begins it, and so does the "
-    "window under Crop and face."
-)
+BY_HAND: Final = "On a pet, a doll or a drawing place the face by hand: `animate landmarks PHOTO` begins it."
 HINT: Final = f"Take a picture that shows a human face larger, upright and uncovered. {BY_HAND}"
 CLIP_HINT: Final = (
     "Take a clip that shows a human face larger, upright and uncovered. A pet, a doll or a drawing can be animated as "

@@ -25,20 +25,22 @@ from PySide6.QtWidgets import (
 from app.errors import AppError
 from app.gui import pictures
 from app.gui.dialogs.base import Dialog
+from app.gui.dialogs.placing import PlacingPanel, keep
 from app.gui.pictures import Pixels
 from app.gui.session import PortraitItem, crop_text
 from app.gui.threads import Background, LatestWorker
 from app.gui.translate import tr
 from app.gui.widgets.basic import ComboBox, Switch, scrolled
-from app.gui.widgets.cropview import CropView
 from app.gui.widgets.faces import FaceList
 from app.gui.widgets.keys import FieldKeys
+from app.gui.widgets.placeview import PlaceView
 from app.gui.wording import say
 from app.options import parse_crop
 from app.render.parts import open_tracker
 from app.values import parse_driver_for, parse_faces
 from liveportrait.crop import Box, Crop, face_box
 from liveportrait.options import AnimationOptions
+from liveportrait.placed import Handles, centred_handles, handles_of
 from models.face import Face, select_face
 
 SHOWN = 1600  # longest side of the picture in the editor
@@ -135,7 +137,10 @@ class CropDialog(Dialog):
         self.list.hide()
         self.setWindowTitle(tr("Crop and face"))
         self.resize(1000, 640)
-        self.view = CropView()
+        self.view = PlaceView()
+        self.placing = PlacingPanel(self.view, PREVIEW)
+        self.placing.toggled.connect(self._place)
+        self.placing.changed.connect(self._automatic)
         self.view.box_changed.connect(self._by_hand)
         self.view.face_clicked.connect(self._choose_face)
         self._preview = QLabel(alignment=Qt.AlignmentFlag.AlignCenter)
@@ -206,6 +211,7 @@ class CropDialog(Dialog):
         heading.setObjectName("heading")
         side.addWidget(heading)
         side.addWidget(self._preview)
+        side.addWidget(self.placing)
         form.setContentsMargins(0, 0, 0, 0)
         host = QWidget()  # keeps its height when there is more room
         host.setLayout(form)
@@ -241,7 +247,7 @@ class CropDialog(Dialog):
 
     def _enable(self, *, on: bool) -> None:
         """Only a picture that was read can be worked on."""
-        for widget in (self.faces, self.follow, *self.fields.values()):
+        for widget in (self.faces, self.follow, self.placing, *self.fields.values()):
             widget.setEnabled(on)
         self._ok.setEnabled(on)
 
@@ -265,7 +271,9 @@ class CropDialog(Dialog):
             self.faces.addItem(tr("Face {number}", number=number))
         count = len(loaded.faces)
         text = (
-            tr("No face was found: set the square by hand.") if not count else tr("Faces found: {count}", count=count)
+            tr("No face was found; here it is placed by hand.")
+            if not count
+            else tr("Faces found: {count}", count=count)
         )
         self._status.setText(text)
         try:
@@ -287,7 +295,9 @@ class CropDialog(Dialog):
         else:
             side = 0.8 * min(loaded.size)
             self._by_hand(Box(loaded.size[0] / 2, loaded.size[1] / 2, side))
-            self._show_box(self.view.box)
+        self.placing.begin(Path(self.item.path), loaded.size, self._first_guess(loaded), self.item.landmarks)
+        if not loaded.faces and not self.item.landmarks:
+            self.placing.switch.setChecked(True)
 
     def _widen(self) -> None:
         """Make room for the list of faces, within the screen."""
@@ -301,11 +311,35 @@ class CropDialog(Dialog):
         self.faces.setCurrentIndex(self._chosen)
         self.view.set_chosen(self._chosen, self._loaded.faces[self._chosen].points)
 
+    # ---- a face placed by hand -------------------------------------------------------------------------------------
+    def _first_guess(self, loaded: Loaded) -> Handles:
+        """Where handles begin: on the chosen face, else in the middle of the square."""
+        box = self.view.box
+        if self._chosen >= 0:
+            return handles_of(loaded.faces[self._chosen].points)
+        assert box is not None
+        return centred_handles(box.x, box.y, box.size, box.angle)
+
+    def _place(self, on: bool) -> None:
+        """A face is placed by hand from now on, or no more."""
+        found = self._loaded is not None and bool(self._loaded.faces)
+        self.list.setVisible(not on and len(self.list.rows) > 1)
+        self.faces.setEnabled(found and not on)
+        self.follow.setEnabled(found and not on)
+        for spin in self.fields.values():
+            spin.setEnabled(on or not self._several)
+        self.view.set_chosen(-1, None)
+        if not on:
+            self._mark_face()
+        if on or found:
+            self._automatic()
+
     # ---- the square -----------------------------------------------------------------------------------------------
     @property
     def _several(self) -> bool:
         """Whether several faces move, or one has a driver of its own: each square follows its face then."""
-        return len(self.list.moving) > 1 or bool(self.list.moving & self.list.drivers.keys())
+        driven = bool(self.list.moving & self.list.drivers.keys())
+        return self.view.placing is None and (len(self.list.moving) > 1 or driven)
 
     def _faces_changed(self) -> None:
         if self._chosen not in self.list.moving:
@@ -333,9 +367,13 @@ class CropDialog(Dialog):
         self._automatic()
 
     def _automatic(self) -> None:
+        o = self._options
+        if self.view.placing is not None:
+            self._fixed = False
+            self._show_box(self.view.placing.box(o.crop_scale, o.crop_x, o.crop_y))
+            return
         if self._loaded is None or self._chosen < 0:
             return
-        o = self._options
         box = face_box(self._loaded.faces[self._chosen], o.crop_scale, o.crop_x, o.crop_y)
         self._fixed = False
         self._show_box(box if o.crop_rotate else Box(box.x, box.y, box.size))
@@ -344,12 +382,24 @@ class CropDialog(Dialog):
         if self._several:
             self._automatic()
             return
+        if self.view.placing is not None:
+            self._carry(box)
+            return
         self._fixed = True
         self._show_box(box)
+
+    def _carry(self, box: Box) -> None:
+        """The square carries the placed face along."""
+        placing, o = self.view.placing, self._options
+        if placing is not None:
+            placing.carry(placing.box(o.crop_scale, o.crop_x, o.crop_y), box)
+            self.placing.show_state()
 
     def _typed(self) -> None:
         if self.view.box is not None:
             values = {name: spin.value() for name, spin in self.fields.items()}
+            if self.view.placing is not None:
+                self.view.placing.begin()
             self._by_hand(Box(values["x"], values["y"], values["size"], math.radians(values["angle"])))
 
     def _show_box(self, box: Box | None) -> None:
@@ -389,6 +439,15 @@ class CropDialog(Dialog):
 
     def accept(self) -> None:
         """Keep what was chosen."""
+        if self.view.placing is not None:
+            try:
+                path = keep(self.placing.file(), Path(self.item.path))
+            except AppError as error:
+                self._status.setText(say(str(error)))
+                return
+            self.item = PortraitItem(self.item.path, landmarks=str(path))
+            super().accept()
+            return
         face, crop, drivers = self.item.face, "", ""
         if self._loaded is not None and self._chosen >= 0:
             faces = self._loaded.faces

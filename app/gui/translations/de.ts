@@ -328,6 +328,10 @@
    <translation>Den Namen prüfen.</translation>
   </message>
   <message>
+   <source>Chin</source>
+   <translation>Kinn</translation>
+  </message>
+  <message>
    <source>Choose a clip</source>
    <translation>Video wählen</translation>
   </message>
@@ -856,6 +860,10 @@
    <translation>Dem Gesicht folgen</translation>
   </message>
   <message>
+   <source>For a pet, a doll or a drawing: drag the handles to eyes, nose, mouth and outline.</source>
+   <translation>Für ein Haustier, eine Puppe oder eine Zeichnung: ziehen Sie die Griffe auf Augen, Nase, Mund und Umriss.</translation>
+  </message>
+  <message>
    <source>Forget it: animate jobs clear {0}.</source>
    <translation>Vergessen Sie ihn: animate jobs clear {0}.</translation>
   </message>
@@ -1080,8 +1088,36 @@
    <translation>Links und rechts sind vertauscht wie in einem Spiegel.</translation>
   </message>
   <message>
+   <source>Left brow</source>
+   <translation>Linke Braue</translation>
+  </message>
+  <message>
+   <source>Left corner of the mouth</source>
+   <translation>Linker Mundwinkel</translation>
+  </message>
+  <message>
+   <source>Left edge of the face</source>
+   <translation>Linker Rand des Gesichts</translation>
+  </message>
+  <message>
    <source>Left eye</source>
    <translation>Linkes Auge</translation>
+  </message>
+  <message>
+   <source>Left eye, inner corner</source>
+   <translation>Linkes Auge, innerer Winkel</translation>
+  </message>
+  <message>
+   <source>Left eye, lower lid</source>
+   <translation>Linkes Auge, Unterlid</translation>
+  </message>
+  <message>
+   <source>Left eye, outer corner</source>
+   <translation>Linkes Auge, äußerer Winkel</translation>
+  </message>
+  <message>
+   <source>Left eye, upper lid</source>
+   <translation>Linkes Auge, Oberlid</translation>
   </message>
   <message>
    <source>Length</source>
@@ -1204,6 +1240,10 @@
    <translation>Gesichter werden gesucht …</translation>
   </message>
   <message>
+   <source>Lower edge of the mouth's opening</source>
+   <translation>Unterer Rand der Mundöffnung</translation>
+  </message>
+  <message>
    <source>Make it again with `animate template make`.</source>
    <translation>Mit `animate template make` neu erstellen.</translation>
   </message>
@@ -1238,6 +1278,10 @@
   <message>
    <source>Mirror</source>
    <translation>Spiegeln</translation>
+  </message>
+  <message>
+   <source>Mirrored</source>
+   <translation>Gespiegelt</translation>
   </message>
   <message>
    <source>Model weights</source>
@@ -1372,8 +1416,8 @@
    <translation>Kein Gesicht zu sehen</translation>
   </message>
   <message>
-   <source>No face was found: set the square by hand.</source>
-   <translation>Kein Gesicht gefunden: Setzen Sie das Quadrat von Hand.</translation>
+   <source>No face was found; here it is placed by hand.</source>
+   <translation>Es wurde kein Gesicht gefunden; hier wird es von Hand gesetzt.</translation>
   </message>
   <message>
    <source>No folder for scratch files can be made in {0}.</source>
@@ -1428,8 +1472,8 @@
    <translation>Unter Linux das Paket libportaudio2 installieren.</translation>
   </message>
   <message>
-   <source>On a pet, a doll or a drawing place the face by hand: `animate landmarks PHOTO` begins it, and so does the window under Crop and face.</source>
-   <translation>Auf einem Haustier, einer Puppe oder einer Zeichnung setzen Sie das Gesicht von Hand: `animate landmarks FOTO` beginnt es, ebenso das Fenster unter Ausschnitt und Gesicht.</translation>
+   <source>On a pet, a doll or a drawing place the face by hand: `animate landmarks PHOTO` begins it.</source>
+   <translation>Auf einem Haustier, einer Puppe oder einer Zeichnung setzen Sie das Gesicht von Hand: `animate landmarks FOTO` beginnt es.</translation>
   </message>
   <message>
    <source>Once more</source>
@@ -1472,6 +1516,10 @@
    <translation>Nur die Regler bewegen das Porträt.</translation>
   </message>
   <message>
+   <source>Open</source>
+   <translation>Öffnen</translation>
+  </message>
+  <message>
    <source>Open "Crop and face" to place the face of a pet, a doll or a drawing by hand.</source>
    <translation>Öffnen Sie „Ausschnitt und Gesicht“, um das Gesicht eines Haustiers, einer Puppe oder einer Zeichnung von Hand zu setzen.</translation>
   </message>
@@ -1498,6 +1546,10 @@
   <message>
    <source>Opening the camera {0} was broken off.</source>
    <translation>Das Öffnen der Kamera {0} wurde abgebrochen.</translation>
+  </message>
+  <message>
+   <source>Open…</source>
+   <translation>Öffnen …</translation>
   </message>
   <message>
    <source>Optional packages</source>
@@ -1562,6 +1614,14 @@
   <message>
    <source>Pictures and clips</source>
    <translation>Bilder und Videos</translation>
+  </message>
+  <message>
+   <source>Place the face by hand</source>
+   <translation>Gesicht von Hand setzen</translation>
+  </message>
+  <message>
+   <source>Placed faces</source>
+   <translation>Gesetzte Gesichter</translation>
   </message>
   <message>
    <source>Play</source>
@@ -1784,8 +1844,36 @@
    <translation>Fortsetzen ({count})</translation>
   </message>
   <message>
+   <source>Right brow</source>
+   <translation>Rechte Braue</translation>
+  </message>
+  <message>
+   <source>Right corner of the mouth</source>
+   <translation>Rechter Mundwinkel</translation>
+  </message>
+  <message>
+   <source>Right edge of the face</source>
+   <translation>Rechter Rand des Gesichts</translation>
+  </message>
+  <message>
    <source>Right eye</source>
    <translation>Rechtes Auge</translation>
+  </message>
+  <message>
+   <source>Right eye, inner corner</source>
+   <translation>Rechtes Auge, innerer Winkel</translation>
+  </message>
+  <message>
+   <source>Right eye, lower lid</source>
+   <translation>Rechtes Auge, Unterlid</translation>
+  </message>
+  <message>
+   <source>Right eye, outer corner</source>
+   <translation>Rechtes Auge, äußerer Winkel</translation>
+  </message>
+  <message>
+   <source>Right eye, upper lid</source>
+   <translation>Rechtes Auge, Oberlid</translation>
   </message>
   <message>
    <source>Rotate the crop so that the face is upright in it.</source>
@@ -1798,6 +1886,14 @@
   <message>
    <source>Save</source>
    <translation>Speichern</translation>
+  </message>
+  <message>
+   <source>Save as</source>
+   <translation>Speichern unter</translation>
+  </message>
+  <message>
+   <source>Save as…</source>
+   <translation>Speichern unter …</translation>
   </message>
   <message>
    <source>Save expression</source>
@@ -2008,6 +2104,10 @@
    <translation>Quelle: {source}</translation>
   </message>
   <message>
+   <source>Start again</source>
+   <translation>Neu beginnen</translation>
+  </message>
+  <message>
    <source>Starting…</source>
    <translation>Startet …</translation>
   </message>
@@ -2208,6 +2308,10 @@
    <translation>Das Gesicht, das animiert wird</translation>
   </message>
   <message>
+   <source>The handles make no face: {problem}.</source>
+   <translation>Die Griffe ergeben kein Gesicht: {problem}.</translation>
+  </message>
+  <message>
    <source>The jobs wait in the queue; resume them there.</source>
    <translation>Die Aufträge warten in der Liste; setzen Sie sie dort fort.</translation>
   </message>
@@ -2302,6 +2406,10 @@
   <message>
    <source>The source is an animal: use LivePortrait's weights for animals. Its square must be given by --crop or --points, as the official detector of animal faces needs a CUDA build and is not part of this program.</source>
    <translation>Die Quelle ist ein Tier: verwendet die LivePortrait-Gewichte für Tiere. Ihr Quadrat muss als Ausschnitt gesetzt werden, denn der offizielle Detektor für Tiergesichter braucht einen CUDA-Bau und gehört nicht zu diesem Programm.</translation>
+  </message>
+  <message>
+   <source>The square moves, sizes and turns the whole face. Arrow keys move the chosen handle.</source>
+   <translation>Das Quadrat verschiebt, vergrößert und dreht das ganze Gesicht. Pfeiltasten bewegen den gewählten Griff.</translation>
   </message>
   <message>
    <source>The squares of several faces follow the faces.</source>
@@ -2424,8 +2532,16 @@
    <translation>Zeit</translation>
   </message>
   <message>
+   <source>Tip of the nose</source>
+   <translation>Nasenspitze</translation>
+  </message>
+  <message>
    <source>To the beginning</source>
    <translation>Zum Anfang</translation>
+  </message>
+  <message>
+   <source>Top of the face</source>
+   <translation>Oberer Rand des Gesichts</translation>
   </message>
   <message>
    <source>Try again</source>
@@ -2478,6 +2594,10 @@
   <message>
    <source>Update the program.</source>
    <translation>Das Programm aktualisieren.</translation>
+  </message>
+  <message>
+   <source>Upper edge of the mouth's opening</source>
+   <translation>Oberer Rand der Mundöffnung</translation>
   </message>
   <message>
    <source>Use PNG, JPEG or WebP.</source>
@@ -2558,6 +2678,10 @@
   <message>
    <source>What is installed and what can run</source>
    <translation>Was installiert ist und was laufen kann</translation>
+  </message>
+  <message>
+   <source>What is moved on one side of the face moves on the other one too.</source>
+   <translation>Was auf einer Seite des Gesichts bewegt wird, bewegt sich auch auf der anderen.</translation>
   </message>
   <message>
    <source>What lies in the shade stays as it is; at the soft border both are mixed.</source>

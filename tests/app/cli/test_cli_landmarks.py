@@ -57,7 +57,7 @@ def test_the_first_guess_lies_in_the_square(run_cli: Callable) -> None:
 def test_a_square_and_a_placed_face_go_together(run_cli: Callable) -> None:
     assert run_cli("landmarks", "in/empty_room.jpg", "-o", "a.json", "-q").code == 0
     done = run_cli(
-        "edit", "in/empty_room.jpg", "--landmarks", "a.json", "--crop", "100,80,120", "--yaw", "9", "-o", "a.png"
+        "edit", "in/empty_room.jpg", "--landmarks", "a.json", "--crop", "100,80,120", "--lip-open", "1", "-o", "a.png"
     )
     assert done.code == 0, done.err
     before, after = (np.asarray(read_image(Path(name)).rgb, int) for name in ("in/empty_room.jpg", "a.png"))

@@ -148,7 +148,7 @@ class MeshEngine(Engine):
             gaze=(eyes.gaze_offset(layout.canonical, EYE_LEFT), eyes.gaze_offset(layout.canonical, EYE_RIGHT)),
             openings=(eye_opening(layout.canonical, EYE_LEFT), eye_opening(layout.canonical, EYE_RIGHT)),
             identity=np.dstack([xx, yy, np.ones_like(xx)]),
-            stiff=glasses.stiff_points(image, layout.pose, points, around.worn),
+            stiff=None if face.placed else glasses.stiff_points(image, layout.pose, points, around.worn),
             cover=_either(around.cover, around.worn),
             others=others,
         )
@@ -256,6 +256,9 @@ class MeshEngine(Engine):
         if f.stiff is not None:
             shape += f.stiff * (f.layout.canonical - shape)
         vertices = f.layout.place(shape, pose)
+        for layer in f.eyes:
+            if layer.flat:  # a lid that comes down lies before the eye
+                vertices[layer.eye.iris : layer.eye.iris + 5, 2] += placed.EYE_BEHIND * pose.scale
         turn = angle_between(pose.rotation, f.layout.pose.rotation)
         folds = turn > SMOOTH_TURN or lip_gap(shape) - f.mouth.gap > SMOOTH_GAP
         image, alpha, hair = self._warp(crop, f, vertices, turn, folds)

@@ -276,13 +276,13 @@ def draw_eye(
         if not layer.flat:
             ball *= _lid_shadow(inside, width)[..., None]
         result += (ball - result) * mask[..., None]
-    if abs(opening - 1) > 0.03 and not layer.flat:
+    # The mesh carries the lid line of a drawing along; where both lids meet a slit of the eye would be left.
+    moved = smoothstep(0.75, 0.98, closed) if layer.flat else smoothstep(0.03, 0.3, abs(opening - 1))
+    if moved > 0 and abs(opening - 1) > 0.03:
         curve = open_curve(upper) - low
         fine = line_mask(h, w, curve, round(0.03 * width), max(0.6, 0.015 * width))
         soft = line_mask(h, w, curve, max(2, round(0.075 * width)), max(0.8, 0.035 * width))
-        lash = (
-            np.maximum(0.85 * fine, 0.6 * soft) * float(smoothstep(0.03, 0.3, abs(opening - 1))) * layer.lash_strength
-        )
+        lash = np.maximum(0.85 * fine, 0.6 * soft) * float(moved) * layer.lash_strength
         result += (layer.lash - result) * np.clip(lash, 0, 1)[..., None].astype(np.float32)
     region[:] = np.clip(result + 0.5, 0, 255).astype(np.uint8)
 

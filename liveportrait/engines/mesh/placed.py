@@ -22,6 +22,7 @@ Picture = npt.NDArray[np.float32]
 Image = npt.NDArray[np.uint8]
 
 WIDEST: Final = 1.06  # such an eye opens so far at most, as a factor of its own: what lies above it is not known
+EYE_BEHIND: Final = 0.3  # depth of such an eye behind its lids, face widths
 ALIKE: Final = 28.0  # steps of colour by which skin beside the eye may differ from its usual colour
 DEPTH: Final = np.array([46, 18, 22], np.float32)  # colour of the depth of a mouth that nobody has seen open
 TONGUE: Final = np.array([178, 88, 92], np.float32)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -12,9 +13,13 @@ from app.errors import UsageError
 from app.media.files import check_input, read_error
 
 if TYPE_CHECKING:
+    from liveportrait.crop import Crop
+    from liveportrait.placed import Point
     from liveportrait.placed_file import PlacedFile
     from models.face import Face, FaceTracker
 
+Guess = Literal["face", "likeness", "middle"]
+"""A face that was found, something that looks like one, or neither."""
 HINT = "`animate landmarks PHOTO` writes such a file."
 
 
@@ -49,28 +54,42 @@ def face_on(placed: PlacedFile, path: Path, width: int, height: int) -> Face:
 
 
 def first_guess(
-    rgb: npt.NDArray[np.uint8], tracker: FaceTracker, choice: str, crop: Any | None
-) -> tuple[dict[str, tuple[float, float]], bool]:
-    """Handles to begin with, and whether a face was found for them.
+    rgb: npt.NDArray[np.uint8], tracker: FaceTracker, choice: str, crop: Crop | None
+) -> tuple[dict[str, Point], Guess]:
+    """Handles to begin with, and what they were made from.
 
     Args:
         rgb: (H, W, 3) picture.
         tracker: Looks for a face.
         choice: Which face, as the option "face" takes it for one.
-        crop: Square (liveportrait.crop.Crop) to look in, or None for the whole picture.
+        crop: Square to look in, or None for the whole picture.
 
     Raises:
         ValueError: There are faces, but not the one that is asked for.
     """
-    from liveportrait.placed import centred_handles, handles_of
+    from liveportrait.placed import handles_of
     from models.face import select_face
 
     height, width = rgb.shape[:2]
     faces = tracker.detect(rgb if crop is None else crop.apply(rgb))
     if faces:
         face = faces[0] if crop is not None else select_face(faces, choice, (width, height))
-        return handles_of(face.points if crop is None else crop.to_source(face.points)), True
+        return handles_of(face.points if crop is None else crop.to_source(face.points)), "face"
+    return guess_without_face(rgb, crop)
+
+
+def guess_without_face(rgb: npt.NDArray[np.uint8], crop: Crop | None) -> tuple[dict[str, Point], Guess]:
+    """The same where no face is found: on what looks like one, else in the middle."""
+    from liveportrait.placed import PlacedError, centred_handles, likely_handles
+    from models.likeness import find_likeness
+
+    likeness = find_likeness(rgb if crop is None else crop.apply(rgb))
+    if likeness is not None:
+        points = likeness.points if crop is None else crop.to_source(likeness.points)
+        with suppress(PlacedError):
+            return likely_handles(points), "likeness"
     if crop is None:
-        return centred_handles((width - 1) / 2, (height - 1) / 2, min(width, height)), False
+        height, width = rgb.shape[:2]
+        return centred_handles((width - 1) / 2, (height - 1) / 2, min(width, height)), "middle"
     box = crop.box
-    return centred_handles(box.x, box.y, box.size, box.angle), False
+    return centred_handles(box.x, box.y, box.size, box.angle), "middle"

@@ -158,6 +158,33 @@ def centred_handles(x: float, y: float, side: float, angle: float = 0.0) -> dict
     return {name: (float(px), float(py)) for name, (px, py) in zip(HANDLES, turned, strict=True)}
 
 
+def likely_handles(points: npt.NDArray[np.floating]) -> dict[str, Point]:
+    """A first guess from what a detector saw: the mean face, as wide as the eyes and as long as the mouth say.
+
+    Args:
+        points: (4 or more, 2) left eye, right eye, nose and mouth in pixels.
+
+    Raises:
+        PlacedError: They make no face.
+    """
+    left, right, _, mouth = np.asarray(points, np.float64)[:4]
+    mean = _resting_mean()
+    eyes = [mean[[eye.outer, eye.inner, *lids], :2].mean(0) for eye, lids in zip(EYES, LID_PAIRS, strict=True)]
+    across = right - left
+    width = float(np.linalg.norm(across))
+    across = across / max(width, 1e-6)
+    down = np.array([-across[1], across[0]])
+    middle, length = (left + right) / 2, float((mouth - (left + right) / 2) @ down)
+    between = (eyes[0] + eyes[1]) / 2
+    x = width / (eyes[1][0] - eyes[0][0])
+    y = length / (mean[13, 1] - between[1])
+    local = (mean[list(HANDLES.values()), :2] - between) * (x, y)
+    placed = local @ np.array([across, down]) + middle
+    handles = {name: (float(px), float(py)) for name, (px, py) in zip(HANDLES, placed, strict=True)}
+    check_handles(handles)
+    return handles
+
+
 def face_axis(handles: Handles) -> tuple[Float, Float]:
     """Where the face's own axis runs: (2,) its centre in pixels, and (2,) the direction from its left to its right."""
     left = np.array([handles[a] for a, _ in PAIRS], np.float64)

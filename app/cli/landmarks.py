@@ -18,6 +18,7 @@ from app.presets import resolve
 
 if TYPE_CHECKING:
     from app.options import RenderOptions
+    from app.placed_faces import Guess
     from app.render.job import Job
 
 USED: Final = ("output", "overwrite", "face", "crop", "detector", "json_lines", "quiet")
@@ -30,13 +31,19 @@ HELP: Final = {
     "Where no face is found the first guess lies in its middle.",
 }
 
+GUESSES: Final = {
+    "face": "the face that was found",
+    "likeness": "no face was found, but something that looks like one",
+    "middle": "no face was found, so it lies in the middle",
+}
+
 app = make_app("Begin a face placed by hand, on a photo of a pet, a doll or a drawing.")
 
 
 def landmarks(values: Mapping[str, Any]) -> int:
-    """Write a file with a face to place by hand on PHOTO: where one is found, that one, else one in the middle.
+    """Write a file with a face to place by hand on PHOTO.
 
-    Its handles are moved in the window (Crop and face), or as numbers in the file. --landmarks FILE uses it.
+    It begins where a face is found or something looks like one, else in the middle. Its handles are moved in the window (Crop and face), or as numbers in the file. --landmarks FILE uses it.
     """
     with ExitStack() as stack:
         return _landmarks(values, stack)
@@ -50,14 +57,13 @@ def _landmarks(values: Mapping[str, Any], stack: ExitStack) -> int:
     resolved = resolve({name: values[name] for name in USED if values[name] is not None})
     options, program = resolved.options, resolved.options.program
     job = Job(photo, Path(), options, settings=resolved.files)
-    path, found = _write(job, options)
+    path, guess = _write(job, options)
     if program.json_lines:
         sink = choose_sink(json_lines=True, quiet=program.quiet)
-        EventStream(sink).emit(Event("result", data={"output": str(path), "found": found}))
+        EventStream(sink).emit(Event("result", data={"output": str(path), "guess": guess}))
         sink.close()
     elif not program.quiet:
-        what = "the face that was found" if found else "no face was found, so it lies in the middle"
-        say(f"Wrote {show_path(path)} ({what}).")
+        say(f"Wrote {show_path(path)} ({GUESSES[guess]}).")
         say(
             "Move its handles in the window (Crop and face, Place the face by hand) or in the file, then run: "
             f"{PROGRAM} {_quoted(photo)} DRIVING --landmarks {_quoted(path)}"
@@ -70,8 +76,8 @@ def _quoted(path: Path) -> str:
     return shlex.quote(show_path(path))
 
 
-def _write(job: Job, options: RenderOptions) -> tuple[Path, bool]:
-    """Make the first guess and write it; returns where to, and whether a face was found for it.
+def _write(job: Job, options: RenderOptions) -> tuple[Path, Guess]:
+    """Make the first guess and write it; returns where to, and what it was made from.
 
     Raises:
         AppError: Nothing was written.
@@ -102,11 +108,11 @@ def _write(job: Job, options: RenderOptions) -> tuple[Path, bool]:
     if len(choices) > 1 or choices == ("all",):
         raise UsageError("--face: one face is placed at a time.", "Name one of them.")
     try:
-        handles, found = first_guess(rgb, open_tracker(options.input.detector), choices[0], crop)
+        handles, guess = first_guess(rgb, open_tracker(options.input.detector), choices[0], crop)
     except ValueError as error:
         raise UsageError(f"--face: {job.source}: {error}") from None
     text = PlacedFile(rgb.shape[1], rgb.shape[0], handles).to_text()
-    return write_text(path, text), found
+    return write_text(path, text), guess
 
 
 def _path(job: Job) -> Path:

@@ -36,6 +36,7 @@ from app.gui.widgets.keys import FieldKeys
 from app.gui.widgets.placeview import PlaceView
 from app.gui.wording import say
 from app.options import parse_crop
+from app.placed_faces import guess_without_face
 from app.render.parts import open_tracker
 from app.values import parse_driver_for, parse_faces
 from liveportrait.crop import Box, Crop, face_box
@@ -56,6 +57,7 @@ class Loaded:
     size: tuple[int, int]
     faces: list[Face]
     thumbs: list[QImage] = field(default_factory=list)
+    guess: Handles | None = None
 
 
 def load(path: Path, detector: str = "embedded", ratio: float = 1.0) -> Loaded:
@@ -78,7 +80,9 @@ def load(path: Path, detector: str = "embedded", ratio: float = 1.0) -> Loaded:
         thumb = pictures.to_image(Crop.of_box(box, FaceList.thumb_size(ratio).width()).apply(pixels))
         thumb.setDevicePixelRatio(ratio)
         thumbs.append(thumb)
-    return Loaded(pixels, pictures.to_image(small), (pixels.shape[1], pixels.shape[0]), faces, thumbs)
+    guess = None if faces else guess_without_face(np.ascontiguousarray(pixels[..., :3]), None)
+    placed = guess[0] if guess is not None and guess[1] == "likeness" else None
+    return Loaded(pixels, pictures.to_image(small), (pixels.shape[1], pixels.shape[0]), faces, thumbs, placed)
 
 
 def face_number(loaded: Loaded, choice: str) -> int:
@@ -317,6 +321,8 @@ class CropDialog(Dialog):
         box = self.view.box
         if self._chosen >= 0:
             return handles_of(loaded.faces[self._chosen].points)
+        if loaded.guess is not None and not self.item.crop:
+            return loaded.guess
         assert box is not None
         return centred_handles(box.x, box.y, box.size, box.angle)
 

@@ -43,7 +43,8 @@ app = make_app("Begin a face placed by hand, on a photo of a pet, a doll or a dr
 def landmarks(values: Mapping[str, Any]) -> int:
     """Write a file with a face to place by hand on PHOTO.
 
-    It begins where a face is found or something looks like one, else in the middle. Its handles are moved in the window (Crop and face), or as numbers in the file. --landmarks FILE uses it.
+    It begins where a face is found or something looks like one, else in the middle. Its handles
+    are moved in the window (Crop and face), or as numbers in the file. --landmarks FILE uses it.
     """
     with ExitStack() as stack:
         return _landmarks(values, stack)

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from liveportrait.engines.base import Portrait
 from liveportrait.engines.mesh import fit
 from liveportrait.engines.mesh.data import face_model
+from liveportrait.engines.mesh.geometry import smoothstep
 from liveportrait.motion import Array
 from models.topology import EYE_LEFT, EYES, LIP_LOWER_INNER, LIP_UPPER_INNER
 
@@ -34,15 +35,21 @@ def lid_offsets(portrait: Portrait, ratios: Array) -> Array:
         for index, eye in enumerate(EYES):
             own = float(portrait.motion.eye_ratio[0, index])
             if np.isfinite(pair[index]) and own > 1e-3:
-                fit.set_opening(shape, source, eye, float(max(pair[index], 0) / own))
+                fit.set_opening(shape, source, eye, _soft_widening(float(max(pair[index], 0)) / own))
         out[b] = shape - source
     return _to_crop(portrait, out)
+
+
+def _soft_widening(opening: float) -> float:
+    """Opening over the source's own, bent towards the widest of which the eyeball can be guessed."""
+    room = WIDEST - 1
+    return opening if opening <= 1 else 1 + room * float(np.tanh((opening - 1) / room))
 
 
 def lip_offsets(portrait: Portrait, ratios: Array) -> Array:
     """(B, 478, 3) crop offsets that bring the inner lip gap to ratios (B, 1) of the mouth width."""
     source = _source(portrait)
-    basis = face_model().bases["open"].astype(np.float64)
+    basis = face_model().bases["open"].astype(np.float64) * _below_the_eyes()
     upper, lower = np.array(LIP_UPPER_INNER[1:-1]), np.array(LIP_LOWER_INNER[1:-1])
     gap = source[lower, 1] - source[upper, 1]
     answer = basis[lower, 1] - basis[upper, 1]
@@ -58,6 +65,12 @@ def lip_offsets(portrait: Portrait, ratios: Array) -> Array:
         fit.set_lip_gap(shape, target if wanted > gap[middle] else gap * wanted / max(gap[middle], 1e-6))
         out[b] = shape - source
     return _to_crop(portrait, out)
+
+
+def _below_the_eyes() -> Float:
+    """(478, 1) share of a change that stays: people who open their mouth also raise brows and lids, but not always."""
+    model = face_model()
+    return np.asarray(smoothstep(model.mean[EYE_LEFT.outer, 1] + 0.05, model.mean[2, 1], model.mean[:, 1]))[:, None]
 
 
 def slider_delta(portrait: Portrait, values: Mapping[str, float]) -> Array:
@@ -79,6 +92,7 @@ def slider_delta(portrait: Portrait, values: Mapping[str, float]) -> Array:
         width = np.linalg.norm(source[EYE_LEFT.outer, :2] - source[EYE_LEFT.inner, :2])
         look = np.array([values.get(f"gaze_{axis}", 0.0) + values.get(f"gaze_{side}_{axis}", 0.0) for axis in "xy"])
         look = np.clip(look, -1.5, 1.5)
+        opening *= 1 - SMILING_EYES * float(np.clip(values.get("smile", 0), 0, 1))
         opening *= 1 + float(look[1]) * (LID_DOWN if look[1] < 0 else LID_UP)
         if opening != 1:
             fit.set_opening(shape, source, eye, opening)
@@ -90,13 +104,15 @@ def slider_delta(portrait: Portrait, values: Mapping[str, float]) -> Array:
     return np.asarray((shape - source)[None], np.float32)
 
 
+WIDEST = 1.6  # eyes open at most so far over the photo's own opening
+SMILING_EYES = 0.12  # share of their opening that eyes lose in a full smile: the cheeks lift the lower lids
 GAZE_X, GAZE_Y = 0.22, 0.12  # way of the iris in eye widths at full slider
 LID_DOWN, LID_UP = 0.3, 0.1  # share of its opening by which the lid follows a gaze down, and up
 WIDE_EYES = 0.7  # how much a blink of -1 opens the eyes beyond their own opening
 # slider -> (basis, face widths per unit of the slider above 0, and below)
 _LINEAR: dict[str, tuple[tuple[str, float, float], ...]] = {
     "lip_open": (("open", 0.20, 0.04),),
-    "smile": (("smile", 0.055, 0.055), ("wide", 0.06, 0.02)),
+    "smile": (("smile", 0.085, 0.055), ("wide", 0.07, 0.02)),
     "brow": (("brow", 0.045, 0.045),),
     "frown": (("frown", -0.02, -0.02), ("brow", -0.012, -0.012)),
     "wide": (("wide", 0.10, 0.10),),
@@ -120,6 +136,8 @@ def _answer(name: str, value: float) -> Float:
         elif basis == "press":  # lips thinner, towards the line between them
             line = model.mean[list(LIP_UPPER_INNER), 1].mean()
             out[:, 1] -= amount * model.mouth_weight**4 * (model.mean[:, 1] - line)
+        elif basis == "open":
+            out += amount * model.bases[basis] * _below_the_eyes()
         else:
             out += amount * model.bases[basis]
     return out

@@ -124,7 +124,10 @@ def new_motion(
     change = np.float32(options.multiplier) * gain * change
     if taken_off is not None:  # no more of it than there is
         change = change + np.minimum(np.float32(options.multiplier) * gain, 1) * taken_off
-    moved = replace(moved, delta=np.asarray(source.delta + mask * change, np.float32))
+    delta = np.asarray(source.delta + mask * change, np.float32)
+    if options.multiplier > 1 or np.max(gain) > 1:
+        delta = engine.limit_delta(portrait, delta)
+    moved = replace(moved, delta=delta)
     return replace(moved, eye_ratio=driving.eye_ratio, lip_ratio=driving.lip_ratio, extra=driving.extra)
 
 

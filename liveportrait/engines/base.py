@@ -195,6 +195,10 @@ class Engine(ABC):
         """(N, K, 3) delta of the source under absolute motion. LivePortrait: the driver's own (official rule)."""
         return driving.delta
 
+    def limit_delta(self, portrait: Portrait, delta: Array) -> Array:
+        """Expressions (N, K, 3) after gains and multipliers, kept human. LivePortrait: as they are (official rule)."""
+        return delta
+
     def limit_turn(self, portrait: Portrait, rotation: Array) -> Array:
         """Rotations (N, 3, 3) kept within what the source has to show. LivePortrait: as they are."""
         return rotation

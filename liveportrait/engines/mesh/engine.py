@@ -205,6 +205,12 @@ class MeshEngine(Engine):
         own = portrait.motion.delta[0] - fit.expression_only(mean + portrait.motion.delta[0])
         return np.asarray([own + fit.expression_only(mean + d) for d in driving.delta], np.float32)
 
+    def limit_delta(self, portrait: Portrait, delta: Array) -> Array:
+        """See Engine.limit_delta."""
+        mean = face_model().mean.astype(np.float64)
+        source = mean + portrait.motion.delta[0]
+        return np.asarray([fit.within_limits(mean + one, source) - mean for one in delta], np.float32)
+
     def limit_turn(self, portrait: Portrait, rotation: Array) -> Array:
         """See Engine.limit_turn: half of a face that is seen from the side is not in the photo."""
         return turns.limit_turn(rotation, portrait.motion.rotation)

@@ -8,12 +8,16 @@ import numpy.typing as npt
 from liveportrait.engines.mesh.data import face_model
 from liveportrait.engines.mesh.eyes import corners_left_to_right, gaze_offset
 from liveportrait.engines.mesh.geometry import eye_opening, lip_gap, smoothstep
-from models.topology import EYES, LIP_LOWER_INNER, LIP_UPPER_INNER, MOUTH_CORNERS, EyeIndices
+from models.topology import BROW_LEFT, BROW_RIGHT, EYES, LIP_LOWER_INNER, LIP_UPPER_INNER, MOUTH_CORNERS, EyeIndices
 
 Float = npt.NDArray[np.float64]
 
 SHUT = 0.035  # mean lid opening that the landmark model reports on a shut eye
 WIDEST = 1.35  # widening beyond this shows more of the eyeball than can be guessed
+WIDEST_EYES = 1.6  # eyes open at most so far over the photo's own opening
+FURTHEST_CORNER = 0.11  # way of a corner of the mouth in face widths
+FURTHEST_BROW = 0.055  # way of a brow
+WIDEST_MOUTH = 0.3  # mean lip gap in face widths that no mouth exceeds
 GAZE_GAIN = np.array([1.6, 1.5])  # landmarks of the iris go less far than the iris, more so sideways
 GAZE_REACH = np.array([0.42, 0.26])  # furthest move of the iris in eye widths
 DEPTH_SHARE = 0.7  # share of the expression's depth that is kept: landmark depth is noisy
@@ -23,6 +27,7 @@ OPEN_MOUTH = (0.008, 0.03)  # mean lip gap in face widths: closed below the firs
 RESTING = {"open": -0.035, "wide": -0.05, "smile": -0.03}
 SMILING = {"open": 0.012, "wide": 0.017, "smile": 0.008}
 PERSONAL = 0.3
+_BROWS = list(BROW_LEFT + BROW_RIGHT)
 _UPPER, _LOWER = np.array(LIP_UPPER_INNER[1:-1]), np.array(LIP_LOWER_INNER[1:-1])
 
 
@@ -129,6 +134,50 @@ def fit_expression(
     own = own + held * ratio * np.maximum(neutral[_LOWER, 1] - neutral[_UPPER, 1], 0)
     set_lip_gap(out, own + ratio * gap_change)
     return out
+
+
+def within_limits(shape: Float, source: Float) -> Float:
+    """A canonical shape whose motion was multiplied, brought back to what a face can do.
+
+    Args:
+        shape: (478, 3) canonical shape.
+        source: (478, 3) canonical source.
+
+    Returns:
+        (478, 3): lids neither cross nor open beyond WIDEST_EYES, irises stay in their eyes, lips don't cross, and the
+        mouth opens no further than WIDEST_MOUTH; the shape itself where it keeps to that.
+    """
+    gap = float((shape[_LOWER, 1] - shape[_UPPER, 1]).mean())
+    own = float((source[_LOWER, 1] - source[_UPPER, 1]).mean())
+    change = shape - source
+    # Halves of the face go back as a whole, or a lip would lie on the chin and a brow in the hair.
+    lower = min(1.0, FURTHEST_CORNER / max(float(np.linalg.norm(change[list(MOUTH_CORNERS), :2], axis=1).max()), 1e-6))
+    if lower * (gap - own) > (most := max(WIDEST_MOUTH - own, 0)):
+        lower = most / (gap - own)
+    upper = min(1.0, FURTHEST_BROW / max(float(np.linalg.norm(change[_BROWS, :2], axis=1).max()), 1e-6))
+    out = shape.copy()
+    if lower < 1 or upper < 1:
+        below = below_the_eyes()
+        out = source + change * (below * lower + (1 - below) * upper)
+    for eye in EYES:
+        top, bottom = np.array(eye.upper[1:-1]), np.array(eye.lower[1:-1])
+        own_gap = float((source[bottom, 1] - source[top, 1]).mean())
+        opening = float((out[bottom, 1] - out[top, 1]).mean()) / max(own_gap, 1e-6)
+        if not 0 <= opening <= WIDEST_EYES:
+            set_opening(out, source, eye, float(np.clip(opening, 0, WIDEST_EYES)))
+        iris = slice(eye.iris, eye.iris + 5)
+        width = float(np.linalg.norm(source[eye.outer, :2] - source[eye.inner, :2]))
+        look = (out[iris, :2] - source[iris, :2]).mean(0) / width
+        out[iris, :2] += (np.clip(look, -GAZE_REACH, GAZE_REACH) - look) * width
+    if (out[_LOWER, 1] < out[_UPPER, 1]).any():
+        set_lip_gap(out, np.maximum(out[_LOWER, 1] - out[_UPPER, 1], 0))
+    return out
+
+
+def below_the_eyes() -> Float:
+    """(478, 1) 0 at the eyes and above, 1 from the nose down: people who open the mouth may raise the brows, or not."""
+    mean = face_model().mean
+    return np.asarray(smoothstep(mean[EYES[0].outer, 1] + 0.05, mean[2, 1], mean[:, 1]), np.float64)[:, None]
 
 
 def set_lip_gap(shape: Float, gap: Float) -> None:

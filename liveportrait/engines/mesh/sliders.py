@@ -10,7 +10,6 @@ import numpy.typing as npt
 from liveportrait.engines.base import Portrait
 from liveportrait.engines.mesh import fit
 from liveportrait.engines.mesh.data import face_model
-from liveportrait.engines.mesh.geometry import smoothstep
 from liveportrait.motion import Array
 from models.topology import EYE_LEFT, EYES, LIP_LOWER_INNER, LIP_UPPER_INNER
 
@@ -42,14 +41,14 @@ def lid_offsets(portrait: Portrait, ratios: Array) -> Array:
 
 def _soft_widening(opening: float) -> float:
     """Opening over the source's own, bent towards the widest of which the eyeball can be guessed."""
-    room = WIDEST - 1
+    room = fit.WIDEST_EYES - 1
     return opening if opening <= 1 else 1 + room * float(np.tanh((opening - 1) / room))
 
 
 def lip_offsets(portrait: Portrait, ratios: Array) -> Array:
     """(B, 478, 3) crop offsets that bring the inner lip gap to ratios (B, 1) of the mouth width."""
     source = _source(portrait)
-    basis = face_model().bases["open"].astype(np.float64) * _below_the_eyes()
+    basis = face_model().bases["open"].astype(np.float64) * fit.below_the_eyes()
     upper, lower = np.array(LIP_UPPER_INNER[1:-1]), np.array(LIP_LOWER_INNER[1:-1])
     gap = source[lower, 1] - source[upper, 1]
     answer = basis[lower, 1] - basis[upper, 1]
@@ -65,12 +64,6 @@ def lip_offsets(portrait: Portrait, ratios: Array) -> Array:
         fit.set_lip_gap(shape, target if wanted > gap[middle] else gap * wanted / max(gap[middle], 1e-6))
         out[b] = shape - source
     return _to_crop(portrait, out)
-
-
-def _below_the_eyes() -> Float:
-    """(478, 1) share of a change that stays: people who open their mouth also raise brows and lids, but not always."""
-    model = face_model()
-    return np.asarray(smoothstep(model.mean[EYE_LEFT.outer, 1] + 0.05, model.mean[2, 1], model.mean[:, 1]))[:, None]
 
 
 def slider_delta(portrait: Portrait, values: Mapping[str, float]) -> Array:
@@ -104,7 +97,6 @@ def slider_delta(portrait: Portrait, values: Mapping[str, float]) -> Array:
     return np.asarray((shape - source)[None], np.float32)
 
 
-WIDEST = 1.6  # eyes open at most so far over the photo's own opening
 SMILING_EYES = 0.12  # share of their opening that eyes lose in a full smile: the cheeks lift the lower lids
 GAZE_X, GAZE_Y = 0.22, 0.12  # way of the iris in eye widths at full slider
 LID_DOWN, LID_UP = 0.3, 0.1  # share of its opening by which the lid follows a gaze down, and up
@@ -137,7 +129,7 @@ def _answer(name: str, value: float) -> Float:
             line = model.mean[list(LIP_UPPER_INNER), 1].mean()
             out[:, 1] -= amount * model.mouth_weight**4 * (model.mean[:, 1] - line)
         elif basis == "open":
-            out += amount * model.bases[basis] * _below_the_eyes()
+            out += amount * model.bases[basis] * fit.below_the_eyes()
         else:
             out += amount * model.bases[basis]
     return out

@@ -7,9 +7,12 @@ import numpy.typing as npt
 
 from liveportrait.motion import Array, euler_from_rotation, rotation_from_euler
 
+Degrees = npt.NDArray[np.float64]
+
 FRONTAL = 30.0  # degrees of yaw that a face seen from the front may turn to either side
 LOST = 0.55  # a face turned by one degree may turn back by so much less: the far half was seen the less
 LEAST = 5.0  # degrees that are always left
+NOD = 28.0  # degrees of pitch that a head may nod either way
 KNEE = 0.6  # share of the limit up to which turns are followed as they are
 
 SIDE_VIEW = 22.0
@@ -17,7 +20,7 @@ SIDE_VIEW = 22.0
 
 
 def limit_turn(rotation: Array, source: Array) -> Array:
-    """Rotations whose yaw is bent softly to what the source has to show.
+    """Rotations whose yaw and pitch are bent softly to what the source has to show.
 
     Args:
         rotation: (N, 3, 3) wanted, stored form (liveportrait.motion).
@@ -26,17 +29,24 @@ def limit_turn(rotation: Array, source: Array) -> Array:
     Returns:
         (N, 3, 3); frames within the knee are returned as they are.
     """
-    own = euler_from_rotation(source)[:, 1].astype(np.float64)
+    own = euler_from_rotation(source).astype(np.float64)
     angles = euler_from_rotation(rotation).astype(np.float64)
-    turn = angles[:, 1] - own
-    side = np.where(turn < 0, -1.0, 1.0)
-    most = np.maximum(FRONTAL + LOST * own * side, LEAST)
-    over = np.abs(turn) - KNEE * most
-    beyond: npt.NDArray[np.bool_] = over > 0
+    turn = angles - own
+    side = np.where(turn[:, 1] < 0, -1.0, 1.0)
+    pitch, nods = _bent(turn[:, 0], np.full(len(angles), NOD))
+    yaw, turns = _bent(turn[:, 1], np.maximum(FRONTAL + LOST * own[:, 1] * side, LEAST))
+    beyond = nods | turns
     if not beyond.any():
         return rotation
-    soft = (1 - KNEE) * most
-    bent = own + side * (KNEE * most + soft * np.tanh(np.maximum(over, 0) / soft))
+    bent = own + np.stack([pitch, yaw, turn[:, 2]], axis=1)
     out = np.array(rotation, np.float32)
-    out[beyond] = rotation_from_euler(angles[beyond, 0], bent[beyond], angles[beyond, 2])
+    out[beyond] = rotation_from_euler(*bent[beyond].T)
     return out
+
+
+def _bent(turn: Degrees, most: Degrees) -> tuple[Degrees, npt.NDArray[np.bool_]]:
+    """Turns (N,) that approach their limits (N,) softly, and which of them (N,) were changed."""
+    over = np.abs(turn) - KNEE * most
+    soft = (1 - KNEE) * most
+    near = np.sign(turn) * (KNEE * most + soft * np.tanh(np.maximum(over, 0) / soft))
+    return np.where(over > 0, near, turn), over > 0

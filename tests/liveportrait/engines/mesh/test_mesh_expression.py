@@ -135,6 +135,53 @@ def test_a_laughing_photo_closes_its_mouth_with_the_driver(mean):
     assert np.array_equal(fit.fit_expression(source, rest, rest), source)
 
 
+@pytest.mark.parametrize("times", [1.0, 3.0, -2.0])
+def test_multiplied_motion_stays_human(mean, times):
+    rest = closed(mean)
+    far = rest + times * (laughing(mean, 3.0) - rest)
+    for eye in EYES:
+        far[list(eye.upper[1:-1]), 1] -= 0.05 * times
+    far = looking(far, 0.3 * times, 0.3 * times)
+    out = fit.within_limits(far, rest)
+    assert (out[list(LIP_LOWER_INNER[1:-1]), 1] - out[list(LIP_UPPER_INNER[1:-1]), 1]).min() >= -1e-9
+    assert lip_gap(out) <= fit.WIDEST_MOUTH + 0.05
+    for eye, move in zip(EYES, moves(out, rest), strict=True):
+        gaps = out[list(eye.lower[1:-1]), 1] - out[list(eye.upper[1:-1]), 1]
+        own = rest[list(eye.lower[1:-1]), 1] - rest[list(eye.upper[1:-1]), 1]
+        assert -1e-9 <= gaps.mean() <= fit.WIDEST_EYES * own.mean() + 1e-9
+        assert abs(move) <= fit.GAZE_REACH[0] + 1e-6
+    assert np.array_equal(fit.within_limits(rest, rest), rest)
+
+
+@pytest.mark.parametrize("ratio", [0.0, 0.5, 1.0, 2.0])
+def test_no_opening_that_is_asked_for_makes_monster_eyes(stage, ratio):
+    change = stage.engine.retarget_eyes(stage.portrait, np.full((1, 2), ratio, np.float32))[0]
+    own = face_model().mean + stage.portrait.motion.delta[0]
+    back = change @ stage.portrait.motion.rotation[0].T / stage.portrait.motion.scale[0, 0]
+    for eye in EYES:
+        assert eye_opening(own + back, eye) <= 1.01 * fit.WIDEST_EYES * eye_opening(own, eye)
+
+
+def test_opening_the_lips_leaves_eyes_and_brows(stage):
+    source = face_model().mean + stage.portrait.motion.delta[0]
+    change = stage.engine.slider_delta(stage.portrait, {"lip_open": 1.0})[0]
+    asked = stage.engine.retarget_lips(stage.portrait, np.array([[1.0]], np.float32))[0]
+    for eye in EYES:
+        assert eye_opening(source + change, eye) == pytest.approx(eye_opening(source, eye), rel=1e-3)
+        assert np.abs(asked[list(eye.ring)]).max() < 1e-6
+
+
+def test_a_smile_smiles_on_a_mouth_at_rest(mean, stage):
+    """Corners go up and apart, and the eyes narrow."""
+    source = face_model().mean + stage.portrait.motion.delta[0]
+    out = source + stage.engine.slider_delta(stage.portrait, {"smile": 1.0})[0]
+    corners = [61, 291]
+    assert (out - source)[corners, 1].mean() < -0.04
+    assert fit.mouth_width(out) > 1.1 * fit.mouth_width(source)
+    for eye in EYES:
+        assert 0.8 < eye_opening(out, eye) / eye_opening(source, eye) < 0.97
+
+
 def test_two_smiles_do_not_add_up(mean):
     """The driver's laugh on a laughing photo is one laugh, on a photo with closed lips the same."""
     source, rest = laughing(mean), closed(mean)

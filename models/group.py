@@ -87,18 +87,17 @@ class FaceGroup:
         if faces and self._choose is not None:
             faces = self._choose(faces, (rgb.shape[1], rgb.shape[0]))
         for face in faces:
-            self._welcome(face)
+            self._welcome(rgb, face)
 
-    def _welcome(self, face: Face) -> None:
+    def _welcome(self, rgb: Image, face: Face) -> None:
         self._members.append(_Member(self._count, self._tracker.twin()))
         self._count += 1
-        self._take(self._members[-1], face)
+        self._take(rgb, self._members[-1], face)
 
     @staticmethod
-    def _take(member: _Member, face: Face) -> None:
-        """The member is here."""
-        member.tracker.start(face)
-        member.face, member.missing = face, 0
+    def _take(rgb: Image, member: _Member, face: Face) -> None:
+        """The member is here, and read as if it were followed alone."""
+        member.face, member.missing = member.tracker.start(face, rgb), 0
 
     def _follow(self, rgb: Image) -> None:
         for member in self._members:
@@ -145,7 +144,7 @@ class FaceGroup:
         found: dict[int, int] = {}  # place among the faces -> place among the missing
         for likeness, a, b in sorted(pairs, reverse=True):
             if likeness >= SAME and a not in found.values() and b not in found:
-                self._take(missing[a], faces[b])
+                self._take(rgb, missing[a], faces[b])
                 found[b] = a
         rest = [face for b, face in enumerate(faces) if b not in found]
         left = len(missing) - len(found)
@@ -153,7 +152,7 @@ class FaceGroup:
         if self._strange and (not left or self._strange >= DOUBT):
             self._strange = 0
             for face in rest:
-                self._welcome(face)
+                self._welcome(rgb, face)
 
     def _after_cut(self, rgb: Image) -> None:
         """Another picture altogether: places say nothing, looks decide."""
@@ -166,7 +165,7 @@ class FaceGroup:
         strangers = [face for face in faces if not any(overlap(face, other.box) > TOGETHER for other in here)]
         for member, face in zip(absent, strangers, strict=False):
             member.identity = Identity()
-            self._take(member, face)
+            self._take(rgb, member, face)
 
     def _forget(self) -> None:
         """Let go of people who have been away for long, so that memory does not grow with the clip."""

@@ -22,8 +22,8 @@ Map = npt.NDArray[np.float32]
 
 CLEAN: Final = 0.04
 """Distance from the person, as a share of the square, from which on a pixel shows nothing of the head."""
-GRID: Final = 96
-"""Cells along the square on which shifts of the background are measured."""
+GRID: Final = 224
+"""Pixels along the square at which shifts of the background and changes of light are measured."""
 NOISE: Final = 3.0
 """Difference in grey levels that is no shift: noise and the codec."""
 SHIFT: Final = (0.5, 1.2)
@@ -96,14 +96,18 @@ class View:
         both = known & (away > 0)
         out, complete = square, known
         if both.mean() >= OVERLAP:
-            shift, overall = self._shift(square, seen, both)
+            now, before = _small(square), _small(seen)
+            weight = (_small(both * np.uint8(255)) > 254.5).astype(np.float32)
+            shift, overall = _shift(now, before, weight)
             if overall > MOVED:
                 self._away[:] = 0
                 away = np.zeros_like(away)
             else:
-                trusted = ~known & (away > 0) & (shift < np.mean(SHIFT))
+                still = cv2.resize(shift, (self._size, self._size)) < np.mean(SHIFT)
+                trusted = ~known & (away > 0) & still
                 if trusted.any():
-                    out, complete = _placed(square, seen, both, trusted), known | trusted
+                    light = push_pull((now - before) * weight[..., None], weight)
+                    out, complete = _placed(square, seen, light, trusted), known | trusted
         self._learn(square, known, away)
         return out, complete
 
@@ -115,25 +119,6 @@ class View:
         )
         away = cv2.warpAffine(self._away, self._matrix, size, flags=flags | cv2.INTER_NEAREST)
         return np.asarray(image, np.uint8), np.asarray(away, np.uint8)
-
-    def _shift(self, square: Image, seen: Image, both: Mask) -> tuple[Map, float]:
-        """How far the background lies from where it was, in pixels of a 512 px square: (S, S), and the mean."""
-        weight = both.astype(np.float32)
-        now = cv2.cvtColor(square, cv2.COLOR_RGB2GRAY).astype(np.float32)
-        change = (now - cv2.cvtColor(seen, cv2.COLOR_RGB2GRAY)) * weight
-        width = (0, 0), 0.03 * self._size
-        common = cv2.GaussianBlur(change, *width) / np.maximum(cv2.GaussianBlur(weight, *width), 1e-3)
-        # A change of light is no shift: only what differs from it counts, over what a shift by a pixel would change.
-        differs = np.maximum(np.abs(change - common) - NOISE, 0) * weight
-        across, down = (cv2.Sobel(now, cv2.CV_32F, dx, 1 - dx, scale=1 / 8) for dx in (1, 0))
-        slope = cv2.magnitude(across, down) * weight
-        small = [cv2.resize(part, (GRID, GRID), interpolation=cv2.INTER_AREA) for part in (differs, slope, weight)]
-        near = [cv2.GaussianBlur(part, (0, 0), 3.0) for part in small]
-        unit = 512 / self._size
-        shift = unit * near[0] / (near[1] + 2 * near[2] + 1e-6)
-        filled = push_pull(shift[..., None], (near[2] > 0.05).astype(np.float32))[..., 0]
-        overall = unit * float(differs.sum()) / (float(slope.sum()) + 2 * float(weight.sum()))
-        return np.asarray(cv2.resize(filled, (self._size, self._size)), np.float32), overall
 
     def _learn(self, square: Image, known: Mask, away: npt.NDArray[np.uint8]) -> None:
         """Take over what is seen of the background; pixels close to the person only if none was seen further away."""
@@ -156,10 +141,37 @@ class View:
         np.copyto(self._away[part], np.asarray(level, np.uint8), where=level > 0)
 
 
-def _placed(square: Image, seen: Image, both: Mask, trusted: Mask) -> Image:
-    """The square (S, S, 3) with pixels of other frames, in the light of this one."""
-    change = square.astype(np.float32) - seen
-    light = push_pull(change, both.astype(np.float32))
+def _small(image: npt.NDArray[np.uint8]) -> Map:
+    """A picture (S, S) or (S, S, 3) uint8 at the size at which frames are compared."""
+    return np.asarray(cv2.resize(image, (GRID, GRID), interpolation=cv2.INTER_AREA), np.float32)
+
+
+def _shift(now: Map, before: Map, weight: Map) -> tuple[Map, float]:
+    """How far the background lies from where it was, in pixels of a 512 px square: (GRID, GRID), and the mean.
+
+    Args:
+        now: (GRID, GRID, 3) this frame.
+        before: The backdrop.
+        weight: (GRID, GRID) 1 where both are background.
+    """
+    grey = cv2.cvtColor(now, cv2.COLOR_RGB2GRAY)
+    change = (grey - cv2.cvtColor(before, cv2.COLOR_RGB2GRAY)) * weight
+    width = (0, 0), 0.03 * GRID
+    common = cv2.GaussianBlur(change, *width) / np.maximum(cv2.GaussianBlur(weight, *width), 1e-3)
+    # A change of light is no shift: only what differs from it counts, over what a shift by a pixel would change.
+    differs = np.maximum(np.abs(change - common) - NOISE, 0) * weight
+    across, down = (cv2.Sobel(grey, cv2.CV_32F, dx, 1 - dx, scale=1 / 8) for dx in (1, 0))
+    slope = cv2.magnitude(across, down) * weight
+    unit = 512 / GRID
+    near = [cv2.GaussianBlur(part, *width) for part in (differs, slope, weight)]
+    shift = np.asarray(unit * near[0] / (near[1] + 2 * near[2] + 1e-6), np.float32)
+    filled = push_pull(shift[..., None], (near[2] > 0.05).astype(np.float32))[..., 0]
+    return filled, unit * float(differs.sum()) / (float(slope.sum()) + 2 * float(weight.sum()) + 1e-6)
+
+
+def _placed(square: Image, seen: Image, light: Map, trusted: Mask) -> Image:
+    """The square (S, S, 3) with pixels of other frames, in the light of this one: (GRID, GRID, 3) difference."""
+    size = square.shape[0]
     out = square.copy()
-    out[trusted] = np.clip(seen[trusted] + light[trusted] + 0.5, 0, 255).astype(np.uint8)
+    out[trusted] = np.clip(seen[trusted] + cv2.resize(light, (size, size))[trusted] + 0.5, 0, 255).astype(np.uint8)
     return out

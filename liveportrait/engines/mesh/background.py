@@ -112,13 +112,14 @@ def _known(person: Picture, points: npt.NDArray[np.floating] | None) -> Known:
 
 
 def push_pull(image: Picture, known: Picture) -> Picture:
-    """Fill unknown pixels from a pyramid of known ones."""
+    """Fill pixels (H, W, C) that are not known (H, W) 0..1 from a pyramid of those that are."""
     height, width = image.shape[:2]
     weight = known[..., None]
     if min(height, width) <= 4:
         mean = (image * weight).sum((0, 1)) / max(float(known.sum()), 1e-6)
         return np.asarray(image * weight + mean * (1 - weight), np.float32)
     num, den = cv2.pyrDown(image * weight), cv2.pyrDown(known)
+    num = num.reshape(*den.shape, -1)  # OpenCV drops a single channel
     small = np.where(den[..., None] > 1e-4, num / np.maximum(den, 1e-4)[..., None], 0).astype(np.float32)
     coarse = cv2.pyrUp(push_pull(small, np.clip(3 * den, 0, 1)), dstsize=(width, height))
-    return np.asarray(image * weight + coarse * (1 - weight), np.float32)
+    return np.asarray(image * weight + coarse.reshape(image.shape) * (1 - weight), np.float32)

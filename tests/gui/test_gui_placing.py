@@ -13,7 +13,7 @@ from PySide6.QtWidgets import QFileDialog
 from pytestqt.qtbot import QtBot
 
 from app.gui.dialogs.crop import CropDialog
-from app.gui.dialogs.placing import placed_folder
+from app.gui.dialogs.placing import fault, placed_folder
 from app.gui.jobs import make_entry
 from app.gui.placing import Placing
 from app.gui.session import PortraitItem, Session
@@ -126,7 +126,7 @@ def test_handles_that_make_no_face_are_told_and_not_kept(qtbot: QtBot, editor: C
     placing.begin()
     placing.move("chin", (100.0, -300.0))
     editor.view.placed.emit()
-    assert "The handles make no face" in editor.placing.hint.text()
+    assert editor.placing.hint.text() == 'The handles make no face: "Top of the face" must lie above "Chin".'
     editor.accept()
     assert editor.isVisible()
     assert not placed_folder().exists()
@@ -202,6 +202,19 @@ def test_a_placed_face_is_opened_and_saved_as_a_file(
     mine.write_text(PlacedFile(300, 200, handles).to_text(), encoding="utf-8")
     editor.placing.open_.click()
     assert "made for a picture of 300x200" in editor.placing.hint.text()
+
+
+def test_on_a_clip_nothing_is_placed(qtbot: QtBot, make_window: Make, small_media: Path) -> None:
+    dialog = opened(make_window(Session((PortraitItem(str(small_media / "clip.mp4")),)), start=False), qtbot)
+    assert not dialog.placing.switch.isEnabled()
+    assert "photos only" in dialog.placing.switch.toolTip()
+    dialog.reject()
+
+
+def test_faults_of_handles_are_told_in_the_words_of_the_window(make_window: Make, small_session: Session) -> None:
+    make_window(small_session, language="de", start=False)
+    said = fault("the handle nose must lie above the handle lip_bottom")
+    assert said == '"Nasenspitze" muss über "Unterer Rand der Mundöffnung" liegen'
 
 
 def test_of_shut_lips_the_one_on_the_side_of_the_mouse_is_taken() -> None:

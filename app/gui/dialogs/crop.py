@@ -38,6 +38,7 @@ from app.gui.wording import say
 from app.options import parse_crop
 from app.placed_faces import guess_without_face
 from app.render.parts import open_tracker
+from app.render.source import pixels_of
 from app.values import parse_driver_for, parse_faces
 from liveportrait.crop import Box, Crop, face_box
 from liveportrait.options import AnimationOptions
@@ -58,6 +59,7 @@ class Loaded:
     faces: list[Face]
     thumbs: list[QImage] = field(default_factory=list)
     guess: Handles | None = None
+    moves: bool = False
 
 
 def load(path: Path, detector: str = "embedded", ratio: float = 1.0) -> Loaded:
@@ -71,7 +73,11 @@ def load(path: Path, detector: str = "embedded", ratio: float = 1.0) -> Loaded:
     Raises:
         AppError: It can't be read.
     """
-    pixels = pictures.first_frame(path)
+    from app.media.reader import open_clip
+
+    with open_clip(path) as reader:
+        moves = reader.info.kind != "image"
+        pixels = pixels_of(next(iter(reader)))
     small = pictures.shrink(pixels, SHOWN, SHOWN)
     faces = open_tracker(detector).detect(np.ascontiguousarray(pixels[..., :3]), covered=True)
     thumbs = []
@@ -80,9 +86,9 @@ def load(path: Path, detector: str = "embedded", ratio: float = 1.0) -> Loaded:
         thumb = pictures.to_image(Crop.of_box(box, FaceList.thumb_size(ratio).width()).apply(pixels))
         thumb.setDevicePixelRatio(ratio)
         thumbs.append(thumb)
-    guess = None if faces else guess_without_face(np.ascontiguousarray(pixels[..., :3]), None)
+    guess = None if faces or moves else guess_without_face(np.ascontiguousarray(pixels[..., :3]), None)
     placed = guess[0] if guess is not None and guess[1] == "likeness" else None
-    return Loaded(pixels, pictures.to_image(small), (pixels.shape[1], pixels.shape[0]), faces, thumbs, placed)
+    return Loaded(pixels, pictures.to_image(small), (pixels.shape[1], pixels.shape[0]), faces, thumbs, placed, moves)
 
 
 def face_number(loaded: Loaded, choice: str) -> int:
@@ -279,6 +285,8 @@ class CropDialog(Dialog):
             if not count
             else tr("Faces found: {count}", count=count)
         )
+        if loaded.moves and not count:
+            text = tr("No face was found: set the square by hand.")
         self._status.setText(text)
         try:
             self._chosen = face_number(loaded, parse_faces(self.item.face)[0])
@@ -300,7 +308,9 @@ class CropDialog(Dialog):
             side = 0.8 * min(loaded.size)
             self._by_hand(Box(loaded.size[0] / 2, loaded.size[1] / 2, side))
         self.placing.begin(Path(self.item.path), loaded.size, self._first_guess(loaded), self.item.landmarks)
-        if not loaded.faces and not self.item.landmarks:
+        if loaded.moves:
+            self.placing.refuse(tr("A face is placed by hand on photos only."))
+        elif not loaded.faces and not self.item.landmarks:
             self.placing.switch.setChecked(True)
 
     def _widen(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -16,7 +17,7 @@ from app.gui import store
 from app.gui.placing import Placing
 from app.gui.translate import tr
 from app.gui.widgets.basic import Switch, tool_button
-from app.gui.widgets.placeview import PlaceView
+from app.gui.widgets.placeview import TITLES, PlaceView
 from app.gui.wording import say
 from app.placed_faces import read_placed_face
 from app.presets import config_folder
@@ -47,6 +48,11 @@ def keep(placed: PlacedFile, picture: Path) -> Path:
     mark = hashlib.sha256(text.encode()).hexdigest()[:10]
     path = placed_folder() / f"{store.safe_name(picture.stem)}-{mark}{SUFFIX}"
     return path if path.is_file() else store.write_text(path, text)
+
+
+def fault(problem: str) -> str:
+    """Why handles make no face, with the handles called what they are called in the window."""
+    return re.sub(r"the handle (\w+)", lambda found: f'"{tr(TITLES[found[1]])}"', say(problem))
 
 
 class PlacingPanel(QWidget):
@@ -132,6 +138,11 @@ class PlacingPanel(QWidget):
             self.switch.setChecked(True)
             self.hint.setText(fault or self.hint.text())
 
+    def refuse(self, why: str) -> None:
+        """Nothing can be placed on this picture, except that what was placed can be left out."""
+        self.switch.setEnabled(self.switch.isChecked())
+        self.switch.setToolTip(why)
+
     def file(self) -> PlacedFile:
         """The face as it is.
 
@@ -141,7 +152,7 @@ class PlacingPanel(QWidget):
         placing = self._view.placing
         assert placing is not None
         if placing.problem:
-            raise UsageError(tr("The handles make no face: {problem}.", problem=say(placing.problem)))
+            raise UsageError(tr("The handles make no face: {problem}.", problem=fault(placing.problem)))
         return PlacedFile(*self._size, placing.handles)
 
     # ---- steps ----------------------------------------------------------------------------------------------------
@@ -179,7 +190,7 @@ class PlacingPanel(QWidget):
         self.redo.setEnabled(placing.can_redo)
         text = tr("The square moves, sizes and turns the whole face. Arrow keys move the chosen handle.")
         if placing.problem:
-            text = tr("The handles make no face: {problem}.", problem=say(placing.problem))
+            text = tr("The handles make no face: {problem}.", problem=fault(placing.problem))
         self.hint.setText(text)
         self._view.tell()
         self.changed.emit()

@@ -124,6 +124,10 @@
    <translation>Eine Kamera treibt in Echtzeit an.</translation>
   </message>
   <message>
+   <source>A face is placed by hand on photos only.</source>
+   <translation>Nur auf Fotos wird ein Gesicht von Hand gesetzt.</translation>
+  </message>
+  <message>
    <source>A motion template drives.</source>
    <translation>Eine Bewegungsvorlage treibt an.</translation>
   </message>
@@ -1414,6 +1418,10 @@
   <message>
    <source>No face is seen</source>
    <translation>Kein Gesicht zu sehen</translation>
+  </message>
+  <message>
+   <source>No face was found: set the square by hand.</source>
+   <translation>Kein Gesicht gefunden: Setzen Sie das Quadrat von Hand.</translation>
   </message>
   <message>
    <source>No face was found; here it is placed by hand.</source>
@@ -3220,8 +3228,20 @@
    <translation>die Datenbank ist beschädigt</translation>
   </message>
   <message>
+   <source>the face is only {0}x{1} pixels large; {2} are needed</source>
+   <translation>das Gesicht ist nur {0}x{1} Pixel groß; {2} sind nötig</translation>
+  </message>
+  <message>
    <source>the face {0} has two drivers, {1} and {2}.</source>
    <translation>das Gesicht {0} hat zwei Antriebe, {1} und {2}.</translation>
+  </message>
+  <message>
+   <source>the handles fold the face onto itself; bring them nearer to the order of a face</source>
+   <translation>die Griffe falten das Gesicht auf sich selbst; ordnen Sie sie mehr wie in einem Gesicht an</translation>
+  </message>
+  <message>
+   <source>the handles make no face</source>
+   <translation>die Griffe ergeben kein Gesicht</translation>
   </message>
   <message>
    <source>the longer one, repeat</source>
@@ -3698,6 +3718,18 @@
   <message>
    <source>{0} is {1}x{2}, the sequence began with {3}x{4}.</source>
    <translation>{0} ist {1}x{2} groß, die Folge begann mit {3}x{4}.</translation>
+  </message>
+  <message>
+   <source>{0} must lie above {1}</source>
+   <translation>{0} muss über {1} liegen</translation>
+  </message>
+  <message>
+   <source>{0} must lie to the left of {1}</source>
+   <translation>{0} muss links von {1} liegen</translation>
+  </message>
+  <message>
+   <source>{0} must not lie below {1}</source>
+   <translation>{0} darf nicht unter {1} liegen</translation>
   </message>
   <message>
    <source>{0} needs even sides: the picture of {1}x{2} was padded to {3}x{4} by repeating its edge.</source>

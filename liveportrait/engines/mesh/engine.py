@@ -192,9 +192,9 @@ class MeshEngine(Engine):
         mean = face_model().mean.astype(np.float64)
         source = mean + portrait.motion.delta[0]
         neutral = mean + reference.delta[0]
-        widest = placed.WIDEST if portrait.features.eyes[0].flat else fit.WIDEST
+        own_eyes = portrait.features.eyes[0].flat
         frames = [
-            fit.fit_expression(source, neutral + change[i], neutral, replaced, widest) - source
+            fit.fit_expression(source, neutral + change[i], neutral, replaced, placed=own_eyes) - source
             for i in range(len(change))
         ]
         return np.asarray(frames, np.float32)

@@ -20,6 +20,8 @@ FURTHEST_BROW = 0.055  # way of a brow
 WIDEST_MOUTH = 0.3  # mean lip gap in face widths that no mouth exceeds
 GAZE_GAIN = np.array([1.6, 1.5])  # landmarks of the iris go less far than the iris, more so sideways
 GAZE_REACH = np.array([0.42, 0.26])  # furthest move of the iris in eye widths
+PLACED_WIDEST = 1.06  # the same for a face that was placed by hand
+WINK = (0.4, 0.8)  # difference of both eyes' openings between a glance and a wink
 DEPTH_SHARE = 0.7  # share of the expression's depth that is kept: landmark depth is noisy
 OPEN_MOUTH = (0.008, 0.03)  # mean lip gap in face widths: closed below the first, open above the other
 # Medians over 330 portraits, of those with closed lips and of those with open ones (face widths from the mean face,
@@ -53,15 +55,13 @@ def set_opening(shape: Float, source: Float, eye: EyeIndices, opening: float) ->
     shape[ring] = source[ring] + 0.55 * moved + 0.45 * (shape[ring] - source[ring])
 
 
-def driver_opening(
-    eye: EyeIndices, driver: Float, neutral: Float, source_opening: float, widest: float = WIDEST
-) -> float:
+def driver_opening(eye: EyeIndices, driver: Float, neutral: Float, source_opening: float) -> float:
     """Opening to give the source's eye, as a factor of its own."""
     rest = max(eye_opening(neutral, eye), 0.12)
     factor = max(0.0, (eye_opening(driver, eye) - SHUT) / (rest - SHUT))
     if factor > 1:  # widening: as much in absolute terms as the driver's, if his eyes are the smaller ones
         factor = 1 + (factor - 1) * min(1.0, rest / max(source_opening, 0.12))
-    return float(min(factor, widest))
+    return float(min(factor, WIDEST))
 
 
 def mouth_openness(shape: Float) -> float:
@@ -95,7 +95,7 @@ def resting_mouth(shape: Float) -> Float:
 
 
 def fit_expression(
-    source: Float, driver: Float, neutral: Float, replaced: float = 0.0, widest: float = WIDEST
+    source: Float, driver: Float, neutral: Float, replaced: float = 0.0, *, placed: bool = False
 ) -> Float:
     """Canonical shape of the source with the driver's expression.
 
@@ -104,7 +104,7 @@ def fit_expression(
         driver: (478, 3) canonical driver frame.
         neutral: (478, 3) canonical neutral frame of the same driver.
         replaced: Share 0..1 of the source's own mouth expression that gives way to the driver's.
-        widest: Most opening of the source's eyes, as a factor of their own.
+        placed: The source was placed by hand: its eyes may be large, and what lies above them is not known.
 
     Returns:
         (478, 3); equal to source when driver equals neutral and nothing is replaced.
@@ -121,13 +121,15 @@ def fit_expression(
     ratio = np.clip(mouth_width(rest) / max(mouth_width(driver_rest), 1e-6), 0.75, 1.3)
     change *= 1 + (ratio - 1) * model.mouth_weight[:, None]
     out = rest + change
-    for eye, look in zip(EYES, _gaze_changes(source, driver, neutral), strict=True):
+    openings = [driver_opening(eye, driver, neutral, eye_opening(source, eye)) for eye in EYES]
+    openings = _calmed(openings) if placed else openings
+    for eye, look, opening in zip(EYES, _gaze_changes(source, driver, neutral), openings, strict=True):
         rings = np.array(eye.upper_rings + eye.lower_rings)
         size = np.clip(eye_opening(source, eye) / max(eye_opening(neutral, eye), 0.05), 0.6, 1.2)
         out[rings] = rest[rings] + change[rings] * size
         lower = np.array(eye.lower[1:-1])
         out[lower] = rest[lower] + change[lower] * size
-        set_opening(out, source, eye, driver_opening(eye, driver, neutral, eye_opening(source, eye), widest))
+        set_opening(out, source, eye, opening)
         out[eye.iris : eye.iris + 5] = source[eye.iris : eye.iris + 5] + look
     gap_change = (driver[_LOWER, 1] - driver[_UPPER, 1]) - (neutral[_LOWER, 1] - neutral[_UPPER, 1])
     own = (1 - replaced) * (source[_LOWER, 1] - source[_UPPER, 1])
@@ -178,6 +180,16 @@ def below_the_eyes() -> Float:
     """(478, 1) 0 at the eyes and above, 1 from the nose down: people who open the mouth may raise the brows, or not."""
     mean = face_model().mean
     return np.asarray(smoothstep(mean[EYES[0].outer, 1] + 0.05, mean[2, 1], mean[:, 1]), np.float64)[:, None]
+
+
+def _calmed(openings: list[float]) -> list[float]:
+    """Openings of a placed face's eyes, as factors of their own: hardly widened, and alike unless the driver winks.
+
+    What landmarks say of two lids differs a little when the eyes look aside. On large round eyes it looks like a wink.
+    """
+    mean = float(np.mean(openings))
+    own = float(smoothstep(*WINK, abs(openings[0] - openings[1])))
+    return [min(mean + own * (one - mean), PLACED_WIDEST) for one in openings]
 
 
 def set_lip_gap(shape: Float, gap: Float) -> None:

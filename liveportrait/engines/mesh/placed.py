@@ -21,7 +21,7 @@ Float = npt.NDArray[np.float64]
 Picture = npt.NDArray[np.float32]
 Image = npt.NDArray[np.uint8]
 
-WIDEST: Final = 1.06  # such an eye opens so far at most, as a factor of its own: what lies above it is not known
+EDGE: Final = 0.13  # eye widths inside the lids from which what is hidden beside the eye is guessed: clear of its line
 EYE_BEHIND: Final = 0.3  # depth of such an eye behind its lids, face widths
 ALIKE: Final = 28.0  # steps of colour by which skin beside the eye may differ from its usual colour
 DEPTH: Final = np.array([46, 18, 22], np.float32)  # colour of the depth of a mouth that nobody has seen open
@@ -46,7 +46,9 @@ def own_eye(layer: EyeLayer, image: Image, points: Float) -> EyeLayer:
 
     inside = polygon_mask(n, n, closed_curve(local(eye.ring))) > 0.5
     depth = cv2.distanceTransform(inside.astype(np.uint8), cv2.DIST_L2, 5)
-    content = _spread(pixels, depth > RIM * width)
+    content = _spread(pixels, depth > min(EDGE * width, 0.7 * float(depth.max())))
+    kept = np.clip(depth / width / RIM - 1, 0, 1)[..., None].astype(np.float32)
+    content += (pixels - content) * kept
     around = cv2.distanceTransform((~inside).astype(np.uint8), cv2.DIST_L2, 5) / width
     places = np.clip(np.round(local((*eye.upper_rings[7:], *eye.lower_rings[9:]))), 0, n - 1).astype(int)
     usual = np.median(pixels[places[:7, 1], places[:7, 0]], 0)

@@ -14,12 +14,12 @@ from app.media.files import check_input, read_error
 
 if TYPE_CHECKING:
     from liveportrait.crop import Crop
-    from liveportrait.placed import Point
+    from liveportrait.placed import Handles, Point
     from liveportrait.placed_file import PlacedFile
     from models.face import Face, FaceTracker
 
-Guess = Literal["face", "likeness", "middle"]
-"""A face that was found, something that looks like one, or neither."""
+Guess = Literal["face", "likeness", "middle", "file"]
+"""A face that was found, something that looks like one, neither, or no guess: the face of a file."""
 HINT = "`animate landmarks PHOTO` writes such a file."
 
 
@@ -47,8 +47,23 @@ def face_on(placed: PlacedFile, path: Path, width: int, height: int) -> Face:
     Raises:
         UsageError: It was made for a picture of another shape, or its handles make no face.
     """
+    from liveportrait.placed import placed_face
+
+    handles = handles_on(placed, path, width, height)
     try:
-        return placed.face_on(width, height)
+        return placed_face(handles)
+    except ValueError as error:
+        raise UsageError(f"--landmarks: {path} can't be used: {error}.", HINT) from None
+
+
+def handles_on(placed: PlacedFile, path: Path, width: int, height: int) -> dict[str, Point]:
+    """Handles of a placed face on a picture of this size.
+
+    Raises:
+        UsageError: It was made for a picture of another shape.
+    """
+    try:
+        return placed.handles_on(width, height)
     except ValueError as error:
         raise UsageError(f"--landmarks: {path} can't be used: {error}.", HINT) from None
 
@@ -93,3 +108,31 @@ def guess_without_face(rgb: npt.NDArray[np.uint8], crop: Crop | None) -> tuple[d
         return centred_handles((width - 1) / 2, (height - 1) / 2, min(width, height)), "middle"
     box = crop.box
     return centred_handles(box.x, box.y, box.size, box.angle), "middle"
+
+
+def drawn(rgb: npt.NDArray[np.uint8], handles: Handles) -> npt.NDArray[np.uint8]:
+    """A picture with the handles of a face on it, numbered in the order of the file, and the lines of its mesh.
+
+    Args:
+        rgb: (H, W, 3) picture.
+        handles: They may make no face; then there are no lines.
+    """
+    import cv2
+
+    from liveportrait.placed import HANDLES, PlacedError, placed_points
+    from models.topology import EYES, LIPS_INNER, LIPS_OUTER, OVAL
+
+    out = rgb.copy()
+    unit = max(1, round(min(rgb.shape[:2]) / 500))  # width of a line in pixels
+    with suppress(PlacedError):
+        points = placed_points(handles)[:, :2]
+        for ring in (OVAL, LIPS_OUTER, LIPS_INNER, *(eye.ring for eye in EYES)):
+            line = np.round(points[list(ring)] * 8).astype(np.int32)
+            cv2.polylines(out, [line], True, (60, 200, 120), unit, cv2.LINE_AA, 3)
+    for number, name in enumerate(HANDLES, 1):
+        x, y = (round(value) for value in handles[name])
+        cv2.circle(out, (x, y), 3 * unit, (255, 255, 255), -1, cv2.LINE_AA)
+        for colour, width in (((0, 0, 0), 3 * unit), ((255, 255, 255), unit)):
+            place = x + 4 * unit, y - 2 * unit
+            cv2.putText(out, str(number), place, cv2.FONT_HERSHEY_SIMPLEX, 0.4 * unit, colour, width, cv2.LINE_AA)
+    return np.asarray(out, np.uint8)

@@ -21,10 +21,11 @@ if TYPE_CHECKING:
     from app.placed_faces import Guess
     from app.render.job import Job
 
-USED: Final = ("output", "overwrite", "face", "crop", "detector", "json_lines", "quiet")
+USED: Final = ("output", "overwrite", "landmarks", "face", "crop", "detector", "json_lines", "quiet")
 HELP: Final = {
     "output": "File or folder to write; {source} and {date} are filled in. Default: {source}.landmarks.json in the "
-    "current folder.",
+    "current folder. A name that ends in .png or .jpg gets the photo with the handles drawn on it.",
+    "landmarks": "Take the face of this file instead of a first guess.",
     "face": "Which face to begin with, where some are found: largest, left, right, centre, a number counted from 1 in "
     "order of size, or x,y: the face at that pixel.",
     "crop": "Square around the face, given as x,y,size[,angle]: centre and side in pixels, angle in degrees clockwise. "
@@ -35,6 +36,7 @@ GUESSES: Final = {
     "face": "the face that was found",
     "likeness": "no face was found, but something that looks like one",
     "middle": "no face was found, so it lies in the middle",
+    "file": "the face of --landmarks",
 }
 
 app = make_app("Begin a face placed by hand, on a photo of a pet, a doll or a drawing.")
@@ -65,6 +67,7 @@ def _landmarks(values: Mapping[str, Any], stack: ExitStack) -> int:
         sink.close()
     elif not program.quiet:
         say(f"Wrote {show_path(path)} ({GUESSES[guess]}).")
+    if path.suffix.lower() == ".json" and not (program.json_lines or program.quiet):
         say(
             "Move its handles in the window (Crop and face, Place the face by hand) or in the file, then run: "
             f"{PROGRAM} {_quoted(photo)} DRIVING --landmarks {_quoted(path)}"
@@ -78,28 +81,33 @@ def _quoted(path: Path) -> str:
 
 
 def _write(job: Job, options: RenderOptions) -> tuple[Path, Guess]:
-    """Make the first guess and write it; returns where to, and what it was made from.
+    """Write a placed face, or a picture of it; returns where to, and what it was made from.
 
     Raises:
         AppError: Nothing was written.
     """
     from app.expressions import write_text
+    from app.media.images import write_image
     from app.media.outnames import check_free
     from app.media.reader import open_clip
-    from app.placed_faces import first_guess
+    from app.media.writer import check_picture
+    from app.placed_faces import drawn, first_guess, handles_on, read_placed_face
+    from app.render.job import STILL_SUFFIXES
     from app.render.parts import open_tracker
     from app.values import parse_crop, parse_faces
     from liveportrait.crop import Box, Crop
     from liveportrait.placed_file import PlacedFile
 
-    path = _path(job)
+    path, named = _path(job), options.input.landmarks
+    picture = path.suffix.lower() in STILL_SUFFIXES
+    check = check_picture if picture else check_free
     with open_clip(job.source) as reader:
         if reader.info.kind in ("video", "sequence") and reader.info.frames != 1:
             raise UsageError(
                 f"{job.source} is a clip, and a face placed by hand would not follow it.",
                 "Save one of its frames as a picture and animate that.",
             )
-        check_free(path, options.output.overwrite, job.files())
+        check(path, options.output.overwrite, job.files())
         rgb = next(iter(reader)).rgb
     crop = None
     if (square := parse_crop(options.input.crop)) is not None:
@@ -108,12 +116,18 @@ def _write(job: Job, options: RenderOptions) -> tuple[Path, Guess]:
     choices = parse_faces(options.input.face)
     if len(choices) > 1 or choices == ("all",):
         raise UsageError("--face: one face is placed at a time.", "Name one of them.")
-    try:
-        handles, guess = first_guess(rgb, open_tracker(options.input.detector), choices[0], crop)
-    except ValueError as error:
-        raise UsageError(f"--face: {job.source}: {error}") from None
-    text = PlacedFile(rgb.shape[1], rgb.shape[0], handles).to_text()
-    return write_text(path, text), guess
+    height, width = rgb.shape[:2]
+    guess: Guess = "file"
+    if named:
+        handles = handles_on(read_placed_face(Path(named)), Path(named), width, height)
+    else:
+        try:
+            handles, guess = first_guess(rgb, open_tracker(options.input.detector), choices[0], crop)
+        except ValueError as error:
+            raise UsageError(f"--face: {job.source}: {error}") from None
+    if picture:
+        return write_image(path, drawn(rgb, handles)), guess
+    return write_text(path, PlacedFile(width, height, handles).to_text()), guess
 
 
 def _path(job: Job) -> Path:

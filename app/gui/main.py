@@ -190,7 +190,9 @@ class Program:
 
     def _started(self, session: Session) -> Session:
         """The session with what the command line asks for."""
-        for name, value in self.start.values.items():
+        from app.jobs.hashes import settled
+
+        for name, value in settled(self.start.values, Path.cwd()).items():  # a later start is in another folder
             session = session.with_value(name, value)
         for name, value in self.start.live.items():
             session = session.with_live(name, value)

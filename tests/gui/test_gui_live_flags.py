@@ -4,9 +4,26 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 import assets
 from app.gui.main import Program, Start
 from liveportrait.expression import Expression
+
+
+def test_a_placed_face_of_the_command_line_belongs_to_the_portrait(
+    qapp: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photo = Path(str(assets.__file__)).parent / "sample" / "portrait.jpg"
+    monkeypatch.chdir(tmp_path)
+    program = Program(Start((photo,), values={"landmarks": "cat.landmarks.json"}))
+    try:
+        item = program.studio.session.portrait
+        assert item is not None
+        assert item.landmarks == str(tmp_path / "cat.landmarks.json")
+    finally:
+        program.window.replace_by()
+        program.studio.close()
 
 
 def test_options_and_sliders_of_the_command_line(qapp: object) -> None:

@@ -54,6 +54,21 @@ def test_the_first_guess_lies_in_the_square(run_cli: Callable) -> None:
     assert Path(result["output"]) == Path("made/empty_room.landmarks.json")
 
 
+def test_handles_are_drawn_on_a_picture(run_cli: Callable, listing: Callable) -> None:
+    assert run_cli("landmarks", "in/empty_room.jpg", "-q").code == 0
+    done = run_cli("landmarks", "in/empty_room.jpg", "--landmarks", "empty_room.landmarks.json", "-o", "look.png")
+    assert done.code == 0, done.err
+    assert done.out == "Wrote look.png (the face of --landmarks).\n"
+    look, room = (np.asarray(read_image(Path(name)).rgb, int) for name in ("look.png", "in/empty_room.jpg"))
+    for x, y in read_placed(Path("empty_room.landmarks.json")).handles.values():
+        assert look[round(y), round(x)].min() > 100
+    assert 0.01 < (np.abs(look - room).max(2) > 20).mean() < 0.3
+    assert listing() == ["empty_room.landmarks.json", "look.png"]
+    again = run_cli("landmarks", "in/empty_room.jpg", "--landmarks", "empty_room.landmarks.json", "--overwrite")
+    assert again.code == 2
+    assert "empty_room.landmarks.json is an input" in again.err
+
+
 def test_a_square_and_a_placed_face_go_together(run_cli: Callable) -> None:
     assert run_cli("landmarks", "in/empty_room.jpg", "-o", "a.json", "-q").code == 0
     done = run_cli(

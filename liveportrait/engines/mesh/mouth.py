@@ -239,7 +239,7 @@ def _cavity(
     # A shut jaw shows both rows, one on the other; not so in a rounded mouth.
     wide = gap / max(reach[1] - reach[0], 1e-3)
     clenched = (1 - float(smoothstep(0.015, 0.05, jaw))) * (1 - float(smoothstep(0.15, 0.3, wide)))
-    shown = LOWER_SHOWN + 0.2 * clenched
+    shown = LOWER_SHOWN + 0.03 * clenched
     lower_edge = max(UPPER_EDGE - 0.010 + jaw, lower_lip - shown) + 0.5 * x * x
     lower = _tooth_row(along, LOWER_TEETH, soft) * _above(lower_edge - y, soft)
     lower *= 0.80 + 0.04 * clenched - 0.9 * np.abs(along) / 0.2 * (1 - 0.5 * clenched)

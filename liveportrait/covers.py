@@ -91,8 +91,10 @@ class AutoMasks:
             face: Landmarks in its pixels.
 
         Returns:
-            None where nothing covers the face.
+            None where nothing covers the face; the parser knows people only, so none is looked for on a placed face.
         """
+        if face.placed:
+            return None
         return find_covers(square, face, self._parser, front=self._front)
 
 

@@ -12,22 +12,20 @@ import numpy as np
 import numpy.typing as npt
 
 from app.errors import MissingError, NoFaceError, UsageError
-from app.expressions import expression_from
 from app.media.files import check_input, read_error
 from app.media.patched import Patched, cut, inside, separate
 from app.media.prefetch import stage
 from app.placed_faces import face_on, read_placed_face
+from app.render.cover_notes import cover_notes
 from app.render.driving import FaceFollower
 from app.render.timings import Timings
 from app.values import parse_crop, parse_driver_for, parse_faces, parse_points
 from liveportrait.animator import Animator, SourceFace
 from liveportrait.compose import crop_window, paste_back_official
-from liveportrait.covers import AUTO, EYES
 from liveportrait.crop import Crop, Points
-from liveportrait.expression import SLIDERS
 from liveportrait.motion import euler_from_rotation
 from liveportrait.rules import moves
-from models.face import Face, FaceTracker, select_face
+from models.face import Face, FaceTracker, overlap, select_face
 from models.group import Bystanders
 from models.hidden import hidden_heads
 from models.registry import ModelError
@@ -48,6 +46,8 @@ CLIP_HINT: Final = (
 )
 AHEAD: Final = 150, 18
 """Frames of a source clip that are looked through beforehand, and every how many of them one is looked at."""
+BESIDE: Final = 0.1
+"""Most overlap of the boxes of a face placed by hand and of one that is found, for them to be two."""
 CROP_HINT: Final = f"Move or enlarge the square so that it holds a whole human face. {BY_HAND}"
 CROP_CLIP_HINT: Final = (
     "Move or enlarge the square so that it holds a whole human face. A pet, a doll or a drawing can be animated as a "
@@ -143,7 +143,8 @@ class SceneMaker:
         if self._engine.animals:
             return self._scene(picture, [Cast(None)], crop, clip=False)
         if placed is not None:
-            everybody = [placed, *self._tracker.glance(frame.rgb, [placed])]
+            others = self._tracker.glance(frame.rgb, [placed])
+            everybody = [placed, *(one for one in others if overlap(placed, one.box) <= BESIDE)]
             if crop is not None:
                 everybody = [crop.face(one) for one in everybody]
             return self._scene(picture, [Cast(everybody[0])], crop, clip=False, everybody=everybody)
@@ -159,7 +160,7 @@ class SceneMaker:
             self.notes.append(f"{self._name} shows {len(faces)} faces; the largest is animated (--face chooses).")
         everybody = [*faces, *hidden_heads(self._tracker.detections(view), faces)]
         scene = self._scene(picture, cast, crop, clip=False, everybody=everybody)
-        self._note_covered(scene.faces)
+        self.notes += cover_notes(str(self._name), scene.faces, self._options, self._engine)
         self._note_side(scene.faces)
         return scene
 
@@ -172,46 +173,6 @@ class SceneMaker:
         if max(yaws, default=0.0) > self._engine.side_view:
             self.notes.append(
                 f"{self._name} shows the face from the side; turns to the front are kept small (--no-turn-limit)."
-            )
-
-    def _note_covered(self, faces: Sequence[SourceFace]) -> None:
-        """Say what of the faces is covered, and what becomes of it."""
-        halves = {one.portrait.covered for one in faces}
-        if "lower" in halves:
-            self.notes.append(
-                f"The lower half of the face in {self._name} seems to be covered; only head, brows and eyes are "
-                "animated."
-            )
-        if "upper" in halves:
-            self.notes.append(
-                f"The upper half of the face in {self._name} seems to be covered; only head and mouth are animated."
-            )
-        hidden = [len(one.hidden & EYES) for one in faces if one.portrait.covered != "upper"]
-        if 2 in hidden:
-            self.notes.append(
-                f"The eyes in {self._name} seem to be hidden, as by sunglasses; neither lids nor gaze are animated."
-            )
-        elif 1 in hidden:
-            self.notes.append(f"One eye in {self._name} seems to be hidden; the other one is animated.")
-        if self._options.animation.mask == AUTO and any(one.before for one in faces):
-            self.notes.append(
-                f"Something in front of the face in {self._name} stays in its place; --mask template moves it along."
-            )
-        self._note_sliders(faces)
-
-    def _note_sliders(self, faces: Sequence[SourceFace]) -> None:
-        """Say which sliders do nothing because all faces are covered there."""
-        wanted = expression_from(self._options.input.expression, self._options.input.sliders)
-        if wanted is None or not self._engine.keeps_worn or not faces:
-            return
-        hidden = frozenset.intersection(*(one.hidden for one in faces))
-        idle = [name for name in wanted.values if SLIDERS[name].group == "Mouth" and "mouth" in hidden]
-        idle += [name for name in wanted.values if SLIDERS[name].group == "Eyes" and hidden >= EYES]
-        idle += ["lip_ratio"] * (wanted.lip_ratio is not None and "mouth" in hidden)
-        idle += ["eye_ratio"] * (wanted.eye_ratio is not None and hidden >= EYES)
-        if idle:
-            self.notes.append(
-                f"What covers the face in {self._name} keeps its shape; without effect: {', '.join(idle)}."
             )
 
     @property

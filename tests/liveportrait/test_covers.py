@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -125,4 +127,5 @@ def test_where_it_does_not_look(engine, astronaut, face):
     official = Animator(engine, AnimationOptions(official=True))
     assert official.prepare(picture, face).hidden == frozenset()
     assert Animator(engine).prepare(picture, face, clip=True).hidden == frozenset()
+    assert Animator(engine).prepare(picture, replace(face, placed=True)).hidden == frozenset()
     assert Animator(engine, AnimationOptions(paste_back=False)).prepare(picture, face).hidden

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -22,6 +23,9 @@ from app.options import RenderOptions
 from app.render.edit import render_pose
 from app.render.job import Job
 from liveportrait.engines import load_engine
+from liveportrait.expression import Expression
+from liveportrait.placed import centred_handles
+from liveportrait.placed_file import PlacedFile
 from models.face import FaceTracker
 
 SAMPLE = Path(str(assets.__file__)).parent / "sample"
@@ -65,6 +69,25 @@ def test_faces_of_a_portrait_move_together(files: Path) -> None:
         session.set_options(RenderOptions.from_values({"face": "left"}))
         shown.wait(lambda f: moved(f, left) > 1 and moved(f, np.s_[:, 336:]) < 0.1)
         assert session.draw_error is None
+
+
+def test_a_portrait_with_a_face_placed_by_hand(files: Path, tmp_path: Path) -> None:
+    """On a wall no face is found; a placed one moves, also in the smaller picture of a live session."""
+    write_image(tmp_path / "wall.png", np.full((300, 400, 3), (190, 170, 140), np.uint8))
+    placed = tmp_path / "wall.landmarks.json"
+    placed.write_text(PlacedFile(400, 300, centred_handles(200, 150, 260)).to_text(), encoding="utf-8")
+    shown = Shown()
+    with LiveSession(RenderOptions.from_values({"smooth": 0})) as session:
+        session.add_sink(shown)
+        session.add_portrait("wall", tmp_path / "wall.png", landmarks=str(placed))
+        session.add_portrait("clip", files / "talk", landmarks=str(placed))
+        session.set_live(replace(session.live, picture_size=200))
+        session.set_expression(Expression({"lip_open": 1.0}))
+        session.start()
+        frame = shown.wait(lambda f: f.source.shape[:2] == (150, 200) and moved(f) > 0.1)
+        assert moved(frame, np.s_[:, :50]) == 0
+        assert session.wait_for(lambda: session.portrait("clip").status == "failed", WAIT)
+        assert "holds the face of a photo, and talk is a clip" in str(session.portrait("clip").error)
 
 
 def test_lips_from_another_clip(files: Path) -> None:

@@ -23,8 +23,13 @@ Window = tuple[int, int, int, int]
 
 FEATHER = 0.06
 """Width of the soft border as a share of the crop's side."""
-STRIP_PIXELS = 1 << 21
-"""Windows with more pixels are worked on in strips of rows of so many, which bounds the memory for large photos."""
+WHOLE_PIXELS = 1 << 21
+"""Windows with more pixels are worked on in strips of rows, which bounds the memory for large photos."""
+STRIP_PIXELS = 1 << 18
+"""Pixels of such a strip; a strip's copies fit into the processor's cache."""
+LARGE_WINDOW = 1 << 22
+"""Pixels of a window from which on memory counts more than time: its mask is kept in 256 levels, and the source's
+square is enlarged anew for each frame."""
 _GRID = 128
 _CALM, _MOVING = 0.15, 0.45
 """Displacement in crop pixels below which source detail stays whole, and above which none of it stays."""
@@ -64,7 +69,8 @@ def edge_ramp(matrix: Matrix, size: int, window: Window, feather: float = FEATHE
 def strips(window: Window) -> Iterator[tuple[int, int]]:
     """(first row, row after the last) of the strips that a window is worked on in; small windows are one strip."""
     x0, y0, x1, y1 = window
-    rows = max(1, STRIP_PIXELS // max(1, x1 - x0))
+    whole = (x1 - x0) * (y1 - y0) <= WHOLE_PIXELS
+    rows = max(1, y1 - y0 if whole else STRIP_PIXELS // max(1, x1 - x0))
     for top in range(y0, y1, rows):
         yield top, min(y1, top + rows)
 
@@ -76,6 +82,13 @@ def crop_window(crop: Crop, shape: tuple[int, ...]) -> Window | None:
     x1, y1 = np.ceil(corners.max(axis=0)).astype(int) + 1
     x0, y0, x1, y1 = max(int(x0), 0), max(int(y0), 0), min(int(x1), shape[1]), min(int(y1), shape[0])
     return (x0, y0, x1, y1) if x1 > x0 and y1 > y0 else None
+
+
+def _as_share(mask: Mask | Image) -> Mask:
+    """A mask, or a part of one, as contiguous numbers from 0 to 1."""
+    if mask.dtype == np.uint8:
+        return np.asarray(mask, np.float32) / np.float32(255)
+    return np.ascontiguousarray(mask, np.float32)
 
 
 def _premultiplied(image: Image) -> npt.NDArray[np.float32]:
@@ -145,27 +158,35 @@ class Compositor:
             x, y = self._offset
             left, top, right, bottom = self.window
             self.window = (max(left, -x), max(top, -y), min(right, crop.size - x), min(bottom, crop.size - y))
-        self._mask = edge_ramp(crop.matrix, crop.size, self.window, feather)
-        if mask is not None:
-            x0, y0 = self.window[:2]
-            to_window = shifted(crop.inverse, target=(x0, y0))
-            levels = np.clip(np.rint(mask * 255), 0, 255).astype(np.uint8)
-            share = warp(levels, to_window, self._window_size(self.window))
-            for top, bottom in strips(self.window):
-                self._mask[top - y0 : bottom - y0] *= share[top - y0 : bottom - y0] / np.float32(255)
+        left, top, right, bottom = self.window
+        self._large = (right - left) * (bottom - top) > LARGE_WINDOW
+        self._mask = self._make_mask(mask, feather)
         if detail:
             self._source_crop = crop.apply(source) if source_crop is None else source_crop
-            self._up_source = self._up(self._source_crop, self.window)
+            self._up_source = None if self._large else self._up(self._source_crop, self.window)
             self._gradient = self._texture(self._source_crop)
+
+    def _make_mask(self, mask: Mask | None, feather: float) -> Mask | Image:
+        """The mask of the window; for a large one in 256 levels, with a quarter of the memory."""
+        assert self.window is not None
+        x0, y0, x1, y1 = self.window
+        out: npt.NDArray[Any] = np.empty((y1 - y0, x1 - x0), np.uint8 if self._large else np.float32)
+        share = None
+        if mask is not None:
+            levels = np.clip(np.rint(mask * 255), 0, 255).astype(np.uint8)
+            share = warp(levels, shifted(self.crop.inverse, target=(x0, y0)), (x1 - x0, y1 - y0))
+        for top, bottom in strips(self.window):
+            rows = slice(top - y0, bottom - y0)
+            part = edge_ramp(self.crop.matrix, self.crop.size, (x0, top, x1, bottom), feather)
+            if share is not None:
+                part *= share[rows] / np.float32(255)
+            out[rows] = np.rint(part * 255) if self._large else part
+        return out
 
     @property
     def mask(self) -> Mask:
         """Share of the rendered square (0..1) in the window, (h, w) float32."""
-        return self._mask
-
-    @staticmethod
-    def _window_size(window: Window) -> tuple[int, int]:
-        return window[2] - window[0], window[3] - window[1]
+        return _as_share(self._mask)
 
     def _up(self, square: Image, window: Window) -> Image:
         if self._offset is not None:
@@ -255,7 +276,7 @@ class Compositor:
         a, b, c, d = window
         x0, y0 = self.window[:2]
         current = np.ascontiguousarray(part)
-        mask = np.ascontiguousarray(self._mask[b - y0 : d - y0, a - x0 : c - x0])
+        mask = _as_share(self._mask[b - y0 : d - y0, a - x0 : c - x0])
         up = self._up(rendered, window)
         alpha = current.shape[2] == 4
         if moved is None:
@@ -264,7 +285,10 @@ class Compositor:
             before = _premultiplied(current)
             change = mask[..., None] * (_premultiplied(up) - before)
         else:
-            base = self._up_source[b - y0 : d - y0, a - x0 : c - x0]
+            if self._up_source is None:
+                base = self._up(self._source_crop, window)
+            else:
+                base = self._up_source[b - y0 : d - y0, a - x0 : c - x0]
             source = self.source[b:d, a:c]
             grid = transform_grid(self.crop, (a, b))
             weight = cv2.warpAffine(moved, grid, (c - a, d - b), borderMode=cv2.BORDER_REPLICATE)

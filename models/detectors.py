@@ -103,6 +103,10 @@ class BlazeFace:
         self.min_score = self._kind.min_score if min_score is None else min_score
         self._anchors = anchors(self._kind.size, self._kind.levels)
 
+    def release(self) -> None:
+        """Give the network's memory back; the next use opens it again."""
+        self.__dict__.pop("_session", None)
+
     @cached_property
     def _session(self) -> onnxruntime.InferenceSession:
         return create_session(model_path(self._kind.model), self._threads)

@@ -100,6 +100,10 @@ class FaceMesh:
     def __init__(self, threads: int = 1) -> None:
         self._threads = threads
 
+    def release(self) -> None:
+        """Give the network's memory back; the next use opens it again."""
+        self.__dict__.pop("_session", None)
+
     @cached_property
     def _session(self) -> onnxruntime.InferenceSession:
         return create_session(model_path("landmarks/mesh478"), self._threads)

@@ -134,7 +134,7 @@ def frugal(name: str, size: tuple[int, int]) -> dict[str, str]:
             return {"rc-lookahead": str(int(frames) - 10)}
         if frames >= 9:
             return {"rc-lookahead": str(int(frames) - 6), "bf": "1", "refs": "1"}
-        return {"rc-lookahead": "2", "bf": "0", "refs": "1"}
+        return {"rc-lookahead": "1", "bf": "0", "refs": "1"}
     if pixels < LARGE:
         return {}
     if name == "libx265":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Final
 
@@ -11,6 +12,8 @@ PHOTO_PIXELS: Final = 120_000_000
 """Pixels of a photo; cameras of 100 megapixels lie below it."""
 CLIP_PIXELS: Final = 35_651_584
 """Pixels of a frame of a clip: the most that H.264, HEVC, AV1 and VP9 allow, at level 6.2 (8192x4352)."""
+CLIP_SIDE: Final = 16_384
+"""Pixels of a side of a clip that is written; no encoder for H.264 takes more."""
 LONGEST_SIDE: Final = 32_766
 """Pixels of a side; OpenCV counts the pixels of a row in 16 bits."""
 
@@ -54,6 +57,14 @@ def check_frame(path: Path, width: int, height: int) -> None:
             "Scale it down first.",
         )
     _check_sides(path, width, height)
+
+
+def fitting_clip(width: int, height: int) -> tuple[int, int]:
+    """Size (width, height) of a clip of such frames: their own, or the largest with even sides that a clip may have."""
+    scale = min(math.sqrt(CLIP_PIXELS / (width * height)), CLIP_SIDE / max(width, height))
+    if scale >= 1:
+        return width, height
+    return max(2, int(width * scale) // 2 * 2), max(2, int(height * scale) // 2 * 2)
 
 
 def _check_sides(path: Path, width: int, height: int) -> None:

@@ -14,10 +14,13 @@ from app.errors import MissingError, UsageError
 from app.expressions import expression_from
 from app.loading import interruptible
 from app.media.audio import AudioSource
+from app.media.encode import LARGE
+from app.media.limits import CLIP_PIXELS, CLIP_SIDE, fitting_clip
 from app.media.reader import open_clip
 from app.media.streams import STDOUT, stream_name
 from app.media.timeline import output_duration, sample_times, turning_times
-from app.media.writer import check_clip, check_picture
+from app.media.writer import check_clip, check_picture, clip_kind
+from app.memory import keep_little
 from app.options import notes_on, parse_rate
 from app.render.driving import timed
 from app.render.job import (
@@ -170,6 +173,8 @@ class Inputs:
         self.own_drivers = [(face, Path(name)) for face, name in parse_driver_for(wanted.driver_for)]
         source_part, driving_part = wanted.source_part, wanted.driving_part
         self.source: ClipReader = self._close.enter_context(open_clip(job.source, *source_part, rate=self.rate))
+        if self.large:
+            keep_little()
         self.driving: ClipReader | None = None
         self.template: MotionTemplate | None = None
         if is_template(job.driving):
@@ -207,7 +212,9 @@ class Inputs:
         if self.moving:
             first = self.scenes.first_moving(self.source, self._token)
         else:
-            self.still, remarks = self.parts.scene(job, self.engine, self._photo)
+            shrunk = self._shrunk()
+            make = self.parts.scene if shrunk is None else lambda _, __, make: make()  # such a scene is not kept
+            self.still, remarks = make(job, self.engine, lambda: self._photo(shrunk))
             first = self.still
             self.source.close()
         assert first.face is not None
@@ -215,13 +222,46 @@ class Inputs:
         for sentence in [*reasons, *remarks]:
             self.note(sentence)
 
-    def _photo(self) -> tuple[Scene, list[str]]:
-        return self.scenes.still(next(iter(self.source))), self.scenes.notes
+    def _photo(self, size: tuple[int, int] | None) -> tuple[Scene, list[str]]:
+        return self.scenes.still(next(iter(self.source)), size), self.scenes.notes
+
+    def _shrunk(self) -> tuple[int, int] | None:
+        """Size to which a photo is reduced because no clip may be as large as it is, or None.
+
+        Raises:
+            UsageError: The size asked for is that of no clip.
+        """
+        options, info = self.job.options, self.source.info
+        if self.still_result or not options.animation.paste_back or not self._writes_video():
+            return None
+        wanted = Sizing.of(options.output, (info.width, info.height)).size
+        most = fitting_clip(*wanted)
+        if most == wanted:
+            return None
+        limit = f"a clip has at most {CLIP_PIXELS / 1e6:.1f} million pixels and {CLIP_SIDE} a side (level 6.2 of H.264)"
+        if options.output.size:
+            raise UsageError(
+                f"--size: {wanted[0]}x{wanted[1]} is too large: {limit}.",
+                f"Ask for at most {most[0]}x{most[1]}, or for numbered pictures, such as shot-%05d.png.",
+            )
+        self.note(f"{self.job.source} is {info.width}x{info.height}, but {limit}; the result is {most[0]}x{most[1]}.")
+        return most
+
+    def _writes_video(self) -> bool:
+        """Whether the result is a file or stream of a video codec, not a GIF or pictures."""
+        codec = self.job.options.output.codec
+        path = Path(stream_name(codec)) if self.output == STDOUT else self.output
+        return clip_kind(path, codec, self.source.info.has_alpha) == "video"
 
     @property
     def moving(self) -> bool:
         """Whether the source is a clip; of an animated picture only the first frame is used."""
         return self.source.info.kind in ("video", "sequence") and self.source.info.frames != 1
+
+    @property
+    def large(self) -> bool:
+        """Whether the source is a photo of so many pixels that memory counts more than time."""
+        return not self.moving and self.source.info.width * self.source.info.height > LARGE
 
     @property
     def single(self) -> bool:
@@ -234,6 +274,8 @@ class Inputs:
     def size(self) -> tuple[int, int]:
         """Width and height of the finished frames in pixels."""
         if self.job.options.animation.paste_back:
+            if self.still is not None:
+                return self.still.picture.shape[1], self.still.picture.shape[0]
             return self.source.info.width, self.source.info.height
         return self.side, self.side
 

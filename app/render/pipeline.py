@@ -13,6 +13,7 @@ from app.events import CancelToken, EventStream
 from app.media.files import scratch_folder
 from app.media.reader import open_clip
 from app.media.streams import shown
+from app.memory import give_back
 from app.render.driving import FaceFollower, read_driving
 from app.render.inputs import PARTS, Inputs
 from app.render.mix import Course, Driver, MotionMix
@@ -193,6 +194,9 @@ class Run:
             AppError: See :func:`render`.
         """
         inputs = self.inputs
+        if inputs.large:
+            inputs.tracker.release()  # a photo's faces are found by now
+            give_back()
         self._stages = stages = Stages(inputs, self.track, self.mixes, self.timings, overlap=self._overlap)
         rate, time_base = inputs.clock
         target = Target(
@@ -215,6 +219,7 @@ class Run:
                         left = [p for p in (step.driving, step.scene.picture) if p is not None]
                         with self.timings.measure("encode"):
                             outputs.write(step.time, step.picture, left)
+                        step.picture = None  # the stage that makes the next one still holds the step
                         phase.advance()
             except CancelledError:
                 return self._cancelled(outputs)

@@ -18,6 +18,7 @@ from app.media.prefetch import stage
 from app.placed_faces import face_on, read_placed_face
 from app.render.cover_notes import cover_notes
 from app.render.driving import FaceFollower
+from app.render.shrink import Shrink
 from app.render.timings import Timings
 from app.values import parse_crop, parse_driver_for, parse_faces, parse_points
 from liveportrait.animator import Animator, SourceFace
@@ -130,8 +131,12 @@ class SceneMaker:
             raise UsageError(f"--driver-for chooses among several faces, but {what}.", "Leave one of them out.")
         self.notes: list[str] = []
 
-    def still(self, frame: Frame) -> Scene:
+    def still(self, frame: Frame, size: tuple[int, int] | None = None) -> Scene:
         """Scene of a photo; the whole picture is searched.
+
+        Args:
+            frame: The photo.
+            size: (width, height) to reduce it to once its faces are known; None keeps its own.
 
         Raises:
             NoFaceError: There is no face.
@@ -141,13 +146,13 @@ class SceneMaker:
         placed = self._placed_on(frame)
         crop = self._fixed_crop(placed)
         if self._engine.animals:
-            return self._scene(picture, [Cast(None)], crop, clip=False)
+            return self._scene(picture, [Cast(None)], crop, clip=False, size=size)
         if placed is not None:
             others = self._tracker.glance(frame.rgb, [placed])
             everybody = [placed, *(one for one in others if overlap(placed, one.box) <= BESIDE)]
             if crop is not None:
                 everybody = [crop.face(one) for one in everybody]
-            return self._scene(picture, [Cast(everybody[0])], crop, clip=False, everybody=everybody)
+            return self._scene(picture, [Cast(everybody[0])], crop, clip=False, everybody=everybody, size=size)
         view = frame.rgb if crop is None else crop.apply(frame.rgb)
         faces = self._tracker.detect(view, covered=True)
         if not faces:
@@ -159,7 +164,7 @@ class SceneMaker:
         if len(faces) > 1 and self._choices == ("largest",) and not self._own_drivers and crop is None:
             self.notes.append(f"{self._name} shows {len(faces)} faces; the largest is animated (--face chooses).")
         everybody = [*faces, *hidden_heads(self._tracker.detections(view), faces)]
-        scene = self._scene(picture, cast, crop, clip=False, everybody=everybody)
+        scene = self._scene(picture, cast, crop, clip=False, everybody=everybody, size=size)
         self.notes += cover_notes(str(self._name), scene.faces, self._options, self._engine)
         self._note_side(scene.faces)
         return scene
@@ -365,7 +370,14 @@ class SceneMaker:
         return None
 
     def _scene(
-        self, picture: Pixels, cast: Sequence[Cast], crop: Crop | None, *, clip: bool, everybody: Sequence[Face] = ()
+        self,
+        picture: Pixels,
+        cast: Sequence[Cast],
+        crop: Crop | None,
+        *,
+        clip: bool,
+        everybody: Sequence[Face] = (),
+        size: tuple[int, int] | None = None,
     ) -> Scene:
         """Encode faces of a picture.
 
@@ -375,15 +387,20 @@ class SceneMaker:
             crop: Crop given by hand, or None.
             clip: The picture is a frame of a clip.
             everybody: All faces of the picture; landmarks in crop pixels if there is a crop already.
+            size: (width, height) that all of it is brought to, or None.
         """
         prepared = []
+        shrink = Shrink(picture.shape, size)
+        picture, square = shrink.picture(picture), shrink.crop(crop)
         for one in cast:
             face = one.face
             others = [other for other in everybody if other is not face]
             if crop is not None and face is not None:
                 face, *others = (replace(one, points=crop.to_source(one.points)) for one in (face, *others))
+            face = None if face is None else shrink.faces([face])[0]
+            others = shrink.faces(others)
             prepared.append(
-                self._animator.prepare(picture, face, clip=clip, crop=crop, others=others, partners=len(cast) > 1)
+                self._animator.prepare(picture, face, clip=clip, crop=square, others=others, partners=len(cast) > 1)
             )
         people, drivers = tuple(one.person for one in cast), tuple(one.driver for one in cast)
         return Scene(picture, tuple(prepared), people, drivers)

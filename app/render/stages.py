@@ -103,7 +103,9 @@ class Stages:
 
     def __iter__(self) -> Generator[Step, None, None]:
         finished, overlap = queue_depth(*self._inputs.size, 4), self._overlap
-        depth = finished if self._inputs.moving or self._inputs.comparison else DEEPEST  # of a photo only squares wait
+        depth = finished
+        if not self._inputs.moving and not self._inputs.comparison:  # of a photo only squares wait
+            depth = DEEPEST if finished else 1
         with ExitStack() as threads:
             steps = threads.enter_context(stage(self._inputs.steps(self._track, self._timings), depth, overlap))
             scenes = threads.enter_context(stage(self._scenes(steps, depth), depth, overlap))

@@ -244,3 +244,29 @@ def test_aligned_square_is_copied_without_resampling():
     assert np.array_equal(result[:, :30], source[:, :30])
     assert np.array_equal(result[92:], source[92:])
     assert np.array_equal(Compositor(source, crop).paste(crop.apply(source)), source)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("angle", [0, 14])
+def test_large_windows_take_less_memory_and_look_the_same(astronaut, monkeypatch, masked, angle):
+    """Strips change next to nothing; the mask in 256 levels at most a level of grey."""
+    image = cv2.resize(astronaut, None, fx=3, fy=3, interpolation=cv2.INTER_CUBIC)
+    crop = Crop.from_box(666, 390, 690, angle, size=256)
+    square = crop.apply(image)
+    mask = cv2.GaussianBlur(np.eye(256, dtype=np.float32), (0, 0), 40)
+    mask = mask / mask.max() if masked else None
+    whole = Compositor(image, crop, square, mask=mask)
+    wanted = whole.paste(_moved(square))
+    monkeypatch.setattr("liveportrait.compose.WHOLE_PIXELS", 1000)
+    monkeypatch.setattr("liveportrait.compose.STRIP_PIXELS", 20_000)
+    in_strips = Compositor(image, crop, square, mask=mask)
+    np.testing.assert_array_equal(in_strips.mask, whole.mask)
+    error = np.abs(in_strips.paste(_moved(square)).astype(int) - wanted)
+    assert error.max() <= 1, "positions are rounded from the corner of each strip"
+    assert (error > 0).mean() < 1e-4
+    monkeypatch.setattr("liveportrait.compose.LARGE_WINDOW", 1000)
+    large = Compositor(image, crop, square, mask=mask)
+    assert large._up_source is None
+    assert large._mask.dtype == np.uint8
+    np.testing.assert_allclose(large.mask, whole.mask, atol=0.5 / 255 + 1e-6)
+    assert np.abs(large.paste(_moved(square)).astype(int) - wanted).max() <= 1

@@ -108,5 +108,22 @@ def test_overlapping_windows_become_one() -> None:
 
 def test_encoders_of_large_frames_hold_few_of_them() -> None:
     assert encode.frugal("libx264", (1920, 1080)) == {}
-    assert encode.frugal("libx264", (4000, 3000)) == {"rc-lookahead": "2", "bf": "0", "refs": "1"}
+    assert encode.frugal("libx264", (4000, 3000)) == {"rc-lookahead": "1", "bf": "0", "refs": "1"}
     assert int(encode.frugal("libx264", (3840, 2160))["rc-lookahead"]) < 30
+
+
+@pytest.mark.parametrize(
+    ("size", "fitting"),
+    [
+        ((1921, 1081), (1921, 1081)),
+        ((8192, 4352), (8192, 4352)),
+        ((6048, 8064), (5170, 6894)),
+        ((12000, 10000), (6540, 5450)),
+        ((32000, 900), (16384, 460)),
+    ],
+)
+def test_clips_have_a_size_that_players_know(size: tuple[int, int], fitting: tuple[int, int]) -> None:
+    found = limits.fitting_clip(*size)
+    assert found == fitting
+    assert found[0] * found[1] <= limits.CLIP_PIXELS
+    limits.check_frame(Path("x"), *found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -82,14 +83,15 @@ def first_guess(
     Raises:
         ValueError: There are faces, but not the one that is asked for.
     """
-    from liveportrait.placed import handles_of
+    from liveportrait.placed import handles_of_face
     from models.face import select_face
 
     height, width = rgb.shape[:2]
     faces = tracker.detect(rgb if crop is None else crop.apply(rgb))
     if faces:
         face = faces[0] if crop is not None else select_face(faces, choice, (width, height))
-        return handles_of(face.points if crop is None else crop.to_source(face.points)), "face"
+        face = face if crop is None else replace(face, points=crop.to_source(face.points))
+        return handles_of_face(face), "face"
     return guess_without_face(rgb, crop)
 
 

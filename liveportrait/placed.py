@@ -140,6 +140,17 @@ def handles_of(points: npt.NDArray[np.floating]) -> dict[str, Point]:
     return {name: (float(points[index, 0]), float(points[index, 1])) for name, index in HANDLES.items()}
 
 
+def handles_of_face(face: Face) -> dict[str, Point]:
+    """Handles to begin with on a face that was found: on its landmarks; for a profile, a front view in its box."""
+    handles = handles_of(face.points)
+    try:
+        placed_points(handles)
+    except PlacedError:
+        x, y = (float(value) for value in face.centre)
+        return centred_handles(x, y, 2 * face.size, face.roll)
+    return handles
+
+
 def centred_handles(x: float, y: float, side: float, angle: float = 0.0) -> dict[str, Point]:
     """A first guess where no face was found: a face in the middle of a square.
 

@@ -15,6 +15,7 @@ from liveportrait.placed import (
     centred_handles,
     face_axis,
     handles_of,
+    handles_of_face,
     moved,
     placed_face,
     placed_points,
@@ -104,6 +105,16 @@ def test_handles_of_a_photo_give_back_its_face(astronaut: np.ndarray) -> None:
     away = np.linalg.norm(points[:468, :2] - face.points[:468, :2], axis=1)
     assert away.mean() < 0.03 * face.size
     assert away.max() < 0.12 * face.size
+
+
+def test_a_face_from_the_side_begins_as_one_from_the_front() -> None:
+    mean = centred_handles(200, 200, 200)
+    points = placed_points(mean)
+    points[:, 0] = 200 + 0.3 * points[:, 2]  # a profile: both eyes in one place
+    handles = handles_of_face(Face(points))
+    face = placed_face(handles)
+    assert np.linalg.norm(face.centre - Face(points).centre) < 0.2 * Face(points).size
+    assert handles_of_face(placed_face(CAT)) == handles_of(placed_points(CAT))
 
 
 @pytest.mark.parametrize("share", [0.0, 0.02, 0.3, 0.8])

@@ -42,7 +42,7 @@ from app.render.source import pixels_of
 from app.values import parse_driver_for, parse_faces
 from liveportrait.crop import Box, Crop, face_box
 from liveportrait.options import AnimationOptions
-from liveportrait.placed import Handles, centred_handles, handles_of
+from liveportrait.placed import Handles, centred_handles, handles_of_face
 from models.face import Face, select_face
 
 SHOWN = 1600  # longest side of the picture in the editor
@@ -330,7 +330,7 @@ class CropDialog(Dialog):
         """Where handles begin: on the chosen face, else in the middle of the square."""
         box = self.view.box
         if self._chosen >= 0:
-            return handles_of(loaded.faces[self._chosen].points)
+            return handles_of_face(loaded.faces[self._chosen])
         if loaded.guess is not None and not self.item.crop:
             return loaded.guess
         assert box is not None

@@ -18,6 +18,7 @@ from models.detectors import BlazeFace, Detection, Image, Kind, Window, iou
 from models.identity import Identity, appearance
 from models.insight import InsightDetector, pack_folder
 from models.mesh import FaceMesh, Roi
+from models.rest import RestingRegion
 from models.search import BORDERS, Pass, full_search
 from models.topology import (
     BROW_LEFT,
@@ -234,10 +235,6 @@ class FaceTracker:
     PATIENCE: Final = 25
     """Frames to wait for the right face when only others are seen, unless the film was cut."""
 
-    REST: Final = 10
-    """Frames at rest after which the region stands still. One that copies every reading hands the noise of one frame on
-    to the next, as the network reads a shifted region a little differently."""
-
     def __init__(self, min_presence: float = 0.5, threads: int = 1, detector: str = "embedded") -> None:
         if not 0.0 < min_presence < 1.0:
             raise ValueError(f"The presence threshold must lie between 0 and 1, not {min_presence}.")
@@ -261,8 +258,7 @@ class FaceTracker:
         self._last: Face | None = None
         self._plan: Iterator[Pass] | None = None
         self._age = 0
-        self._anchor: Roi | None = None  # where the face came to rest
-        self._rest = 0  # frames that it has been there
+        self._rest = RestingRegion()
         self._company = 0
         self._identity = Identity()
         self.lost = 0
@@ -289,7 +285,10 @@ class FaceTracker:
         """
         self.reset()
         self._age = self.CHECK_EVERY  # look around at once
-        return self._remember(self._come_to_rest(checked(rgb), face) if self.steady and rgb is not None else face)
+        if self.steady and rgb is not None:
+            picture = checked(rgb)
+            face = self._rest.settle(lambda region: self._look(picture, region), face)
+        return self._remember(face)
 
     def detect(self, rgb: Image, limit: int | None = None, *, covered: bool = False) -> list[Face]:
         """All faces of a picture.
@@ -374,34 +373,14 @@ class FaceTracker:
             self.lost += 1
             return None
         if self._roi is None and self.steady:
-            face = self._come_to_rest(rgb, face)
+            face = self._rest.settle(lambda region: self._look(rgb, region), face)
         self._company = max(self._company - 1, 0)
         self._identity.learn(look_of(rgb, face))
         return self._remember(face)
 
-    def _come_to_rest(self, rgb: Image, face: Face) -> Face:
-        """A face that was just found as the frames that follow will read it: from a region that moves no further."""
-        region = Roi.of_points(face.points)
-        for _ in range(LOOKS):
-            again = self._look(rgb, region)
-            if again is None:
-                break
-            face, self._anchor, self._rest = again, region, self.REST
-            wanted = Roi.of_points(face.points)
-            if region.near(wanted, 0.25):
-                break
-            region = region.halfway(wanted)  # a whole step may lead back and forth for ever
-        return face
-
     def _remember(self, face: Face) -> Face:
-        wanted = Roi.of_points(face.points)
-        if self._anchor is not None and self._anchor.near(wanted):
-            self._rest += 1
-        else:
-            self._anchor, self._rest = wanted, 0
-        if self.steady and self._rest > self.REST:
-            wanted = self._anchor
-        self._roi, self._last, self._plan, self.lost = wanted, face, None, 0
+        region = self._rest.next(face, steady=self.steady)
+        self._roi, self._last, self._plan, self.lost = region, face, None, 0
         return face
 
     def _first(self, rgb: Image) -> Face | None:

@@ -219,6 +219,7 @@ class Inputs:
             self.source.close()
         assert first.face is not None
         self.side = first.face.crop.size
+        self._check_comparison()
         for sentence in [*reasons, *remarks]:
             self.note(sentence)
 
@@ -238,14 +239,42 @@ class Inputs:
         most = fitting_clip(*wanted)
         if most == wanted:
             return None
-        limit = f"a clip has at most {CLIP_PIXELS / 1e6:.1f} million pixels and {CLIP_SIDE} a side (level 6.2 of H.264)"
+        pixels = f"{CLIP_PIXELS / 1e6:.1f}"
         if options.output.size:
             raise UsageError(
-                f"--size: {wanted[0]}x{wanted[1]} is too large: {limit}.",
+                f"--size: {wanted[0]}x{wanted[1]} is too large; a clip has at most {pixels} million pixels and "
+                f"{CLIP_SIDE} a side.",
                 f"Ask for at most {most[0]}x{most[1]}, or for numbered pictures, such as shot-%05d.png.",
             )
-        self.note(f"{self.job.source} is {info.width}x{info.height}, but {limit}; the result is {most[0]}x{most[1]}.")
+        self.note(
+            f"{self.job.source} is {info.width}x{info.height}, and a clip has at most {pixels} million pixels and "
+            f"{CLIP_SIDE} a side (level 6.2 of H.264); the result is {most[0]}x{most[1]}."
+        )
         return most
+
+    @property
+    def panels(self) -> tuple[int, ...]:
+        """Widths of the panels left of the result in the comparison clip."""
+        width, height = self.sizing.size
+        shown = [self.source.info] if self.driving is None else [self.driving.info, self.source.info]
+        return tuple(max(1, min(2 * width, round(height * info.width / info.height))) for info in shown)
+
+    def _check_comparison(self) -> None:
+        """Check that the comparison is no larger than a clip may be.
+
+        Raises:
+            UsageError: It is.
+        """
+        width, height = self.sizing.size
+        whole = width + sum(self.panels), height
+        most = fitting_clip(*whole)
+        if self.comparison is not None and most != whole and self._writes_video():
+            side = max(width, height) * most[0] // whole[0]
+            raise UsageError(
+                f"--side-by-side: the comparison would be {whole[0]}x{whole[1]}, and a clip has at most "
+                f"{CLIP_PIXELS / 1e6:.1f} million pixels and {CLIP_SIDE} a side.",
+                f"Add --max-side {side // 2 * 2}, or leave the comparison out.",
+            )
 
     def _writes_video(self) -> bool:
         """Whether the result is a file or stream of a video codec, not a GIF or pictures."""

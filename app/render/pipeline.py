@@ -207,7 +207,7 @@ class Run:
             time_base=time_base,
             alpha=inputs.source.info.has_alpha,
             picture=inputs.one_picture,
-            panels=self._panels(),
+            panels=inputs.panels,
         )
         with Outputs(target, inputs.job.options.output, inputs.sound()[0], inputs.job.files()) as outputs:
             total = len(self.track) if self._follows_driving else inputs.expected(self.track.duration)
@@ -233,13 +233,6 @@ class Run:
     def _follows_driving(self) -> bool:
         """Whether the result has the driving clip's own time stamps."""
         return self.inputs.rule == "driving" and self.inputs.rate is None and not self.inputs.still_result
-
-    def _panels(self) -> tuple[int, ...]:
-        """Widths of the panels left of the result in the comparison clip."""
-        width, height = self.inputs.sizing.size
-        source, driving = self.inputs.source.info, self.inputs.driving
-        shown = [source] if driving is None else [driving.info, source]
-        return tuple(max(1, min(2 * width, round(height * info.width / info.height))) for info in shown)
 
     def _report(self, frames: int) -> RenderReport:
         inputs, stages = self.inputs, self._stages

@@ -96,6 +96,14 @@
    <translation>--side-by-side schreibt eine zweite Datei, die nicht auf die Standardausgabe kann.</translation>
   </message>
   <message>
+   <source>--side-by-side: the comparison would be {0}x{1}, and a clip has at most {2} million pixels and {3} a side.</source>
+   <translation>--side-by-side: Der Vergleich hätte {0}x{1}, und ein Video hat höchstens {2} Millionen Pixel und {3} je Seite.</translation>
+  </message>
+  <message>
+   <source>--size: {0}x{1} is too large; a clip has at most {2} million pixels and {3} a side.</source>
+   <translation>--size: {0}x{1} ist zu groß; ein Video hat höchstens {2} Millionen Pixel und {3} je Seite.</translation>
+  </message>
+  <message>
    <source>--start: the template has {0} from {1} s to {2} s.</source>
    <translation>--start: Die Vorlage hat {0} von {1} s bis {2} s.</translation>
   </message>
@@ -180,6 +188,10 @@
    <translation>Geben Sie --crop x,y,Größe an (Mitte und Seite in Pixeln), --landmarks DATEI (`animate landmarks FOTO` beginnt sie) oder --points DATEI; der offizielle Finder für Tiergesichter braucht einen CUDA-Bau und ist nicht Teil dieses Programms.</translation>
   </message>
   <message>
+   <source>Add --max-side {0}, or leave the comparison out.</source>
+   <translation>--max-side {0} hinzufügen oder den Vergleich weglassen.</translation>
+  </message>
+  <message>
    <source>Add --overwrite to replace it, or choose another name.</source>
    <translation>--overwrite ersetzt sie; oder einen anderen Namen wählen.</translation>
   </message>
@@ -262,6 +274,10 @@
   <message>
    <source>As the system</source>
    <translation>Wie das System</translation>
+  </message>
+  <message>
+   <source>Ask for at most {0}x{1}, or for numbered pictures, such as shot-%05d.png.</source>
+   <translation>Höchstens {0}x{1} verlangen, oder nummerierte Bilder wie shot-%05d.png.</translation>
   </message>
   <message>
    <source>Ask the camera for MJPG, which most cameras need to reach 30 frames/s.</source>
@@ -3714,6 +3730,10 @@
   <message>
    <source>{0} is {1}x{2} pixels; the limit for a side is {3} pixels.</source>
    <translation>{0} hat {1}x{2} Pixel; die Grenze für eine Seite liegt bei {3} Pixeln.</translation>
+  </message>
+  <message>
+   <source>{0} is {1}x{2}, and a clip has at most {3} million pixels and {4} a side (level 6.2 of H.264); the result is {5}x{6}.</source>
+   <translation>{0} hat {1}x{2}, und ein Video hat höchstens {3} Millionen Pixel und {4} je Seite (Stufe 6.2 von H.264); das Ergebnis hat {5}x{6}.</translation>
   </message>
   <message>
    <source>{0} is {1}x{2}, the sequence began with {3}x{4}.</source>

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import numpy.typing as npt
 
@@ -222,16 +224,22 @@ def _gaze_changes(source: Float, driver: Float, neutral: Float) -> list[Float]:
     return out
 
 
-def _coefficients(shape: Float) -> tuple[list[str], Float]:
-    """Names of the expression bases, and how much of each a canonical shape (478, 3) shows against the mean face."""
+@lru_cache(maxsize=1)
+def _solver() -> tuple[list[str], Float, Float]:
+    """Names of the expression bases, weight of every value, and what makes coefficients of weighted differences."""
     model = face_model()
     names = list(model.bases)
     basis = np.stack([model.bases[n] for n in names]).astype(np.float64)
-    weight = (0.15 + model.mouth_weight + model.eye_weight.max(0))[:, None]
+    weight = (0.15 + model.mouth_weight + model.eye_weight.max(0)).astype(np.float64)[:, None]
     flat = (basis * weight).reshape(len(names), -1)
-    difference = ((shape - model.mean) * weight).reshape(-1)
     gram = flat @ flat.T
-    return names, np.linalg.solve(gram + 0.05 * np.diag(np.diag(gram)), flat @ difference)
+    return names, weight, np.linalg.solve(gram + 0.05 * np.diag(np.diag(gram)), flat)
+
+
+def _coefficients(shape: Float) -> tuple[list[str], Float]:
+    """Names of the expression bases, and how much of each a canonical shape (478, 3) shows against the mean face."""
+    names, weight, solver = _solver()
+    return names, np.asarray(solver @ ((shape - face_model().mean) * weight).reshape(-1))
 
 
 def expression_only(shape: Float) -> Float:

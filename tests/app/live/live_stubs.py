@@ -61,8 +61,11 @@ class StubTracker:
     def reset(self) -> None:
         pass
 
-    def start(self, face: Face) -> None:
-        pass
+    def start(self, face: Face, rgb: np.ndarray | None = None) -> Face:
+        return face
+
+    def detections(self, rgb: np.ndarray) -> list[Any]:
+        return []
 
     def detect(self, rgb: np.ndarray, limit: int | None = None, *, covered: bool = False) -> list[Face]:
         return [face_at(rgb.shape[1] / 2, rgb.shape[0] / 2)] if rgb.max() > 0 else []

@@ -170,8 +170,9 @@ def test_another_driving_face_is_followed_at_once(make_session: Make, seen: Show
         def reset(self) -> None:
             self.followed = None
 
-        def start(self, face: Face) -> None:
+        def start(self, face: Face, rgb: np.ndarray | None = None) -> Face:
             self.followed = face
+            return face
 
         def detect(self, rgb: np.ndarray, limit: int | None = None, *, covered: bool = False) -> list[Face]:
             return [face_at(40, 100), face_at(160, 100)]

@@ -71,7 +71,7 @@ def rendered(splice: Path, folder: Path, ease: float) -> Motion:
 
 def test_a_rendered_head_runs_over_the_cut(splice: Path, tmp_path: Path) -> None:
     leaping, eased = rendered(splice, tmp_path, 0), rendered(splice, tmp_path, EASE)
-    assert turns(leaping)[CUT - 1] > 12, "the splice is one"
+    assert turns(leaping)[CUT - 1] > 9, "the splice is one"
     assert turns(eased)[CUT - 1] < 2
     assert turns(eased).max() < 7
     for index in (0, CUT - 3, LENGTH - 1):

@@ -17,7 +17,7 @@ from liveportrait.engines.base import Engine, Portrait
 from liveportrait.expression import Expression, posed
 from liveportrait.motion import Array, Motion, blend, keypoints
 from liveportrait.official import hull_multiplier, official_transfer, official_values
-from liveportrait.options import AnimationOptions, MouthMotion
+from liveportrait.options import AnimationOptions
 from liveportrait.rules import (
     LIP_OPEN,
     TransferRules,
@@ -53,12 +53,15 @@ def _gains(engine: Engine, options: AnimationOptions) -> Array | np.float32:
 
 
 def _relative_change(
-    engine: Engine, portrait: Portrait, driving: Motion, reference: Motion, mouth: MouthMotion
+    engine: Engine, portrait: Portrait, driving: Motion, reference: Motion, options: AnimationOptions
 ) -> tuple[Array, Array | None]:
-    """Change of the source's expression by the driver's (N, K, 3), and what its own mouth gives up for it (1, K, 3)."""
-    share = engine.mouth_share(portrait, mouth)
+    """Change of the source's expression by the driver's (N, K, 3), and what its own mouth gives up for it (1, K, 3).
+
+    The second is told apart from the first only where a gain or the multiplier treats them differently.
+    """
+    share = engine.mouth_share(portrait, options.mouth)
     change = engine.fit_delta(portrait, driving.delta - reference.delta, driving, reference, share)
-    if share <= 0:
+    if share <= 0 or options.multiplier == options.eye_gain == options.lip_gain == 1:
         return change, None
     taken_off = engine.fit_delta(portrait, np.zeros_like(reference.delta), reference, reference, share)
     return change - taken_off, taken_off
@@ -98,7 +101,7 @@ def new_motion(
     posed = moves(options.region, "pose")
     stretch = driving.scale / (reference.scale if options.relative else source.scale)
     if options.relative:
-        change, taken_off = _relative_change(engine, portrait, driving, reference, options.mouth)
+        change, taken_off = _relative_change(engine, portrait, driving, reference, options)
         back = reference.rotation.transpose(0, 2, 1)
         if engine.camera_turns:
             rotation = source.rotation @ back @ driving.rotation

@@ -74,6 +74,13 @@ def gaze_offset(canonical: Float, eye: EyeIndices) -> Float:
     return np.array([d @ axis, d @ np.array([-axis[1], axis[0]])]) / width
 
 
+def eye_patch(image: Image, centre: Float, zoom: float, size: int) -> Image:
+    """(size, size, 3) picture around the middle of an eye (2,), in crop pixels, enlarged by ``zoom``."""
+    matrix = np.array([[zoom, 0, size / 2 - zoom * centre[0]], [0, zoom, size / 2 - zoom * centre[1]]])
+    patch = cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(patch, np.uint8)
+
+
 def prepare_eye(image: Image, points: Float, eye: EyeIndices) -> EyeLayer:
     """Rebuild the hidden parts of an eye.
 
@@ -88,10 +95,7 @@ def prepare_eye(image: Image, points: Float, eye: EyeIndices) -> EyeLayer:
     centre = (a + b) / 2
     zoom = max(1.0, MIN_EYE / width)
     n, w = int(PATCH * width * zoom), width * zoom
-    matrix = np.array([[zoom, 0, n / 2 - zoom * centre[0]], [0, zoom, n / 2 - zoom * centre[1]]])
-    patch = np.asarray(
-        cv2.warpAffine(image, matrix, (n, n), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE), np.uint8
-    )
+    patch = eye_patch(image, centre, zoom, n)
     pixels = patch.astype(np.float32)
 
     def local(indices: tuple[int, ...]) -> Float:

@@ -173,8 +173,7 @@ def within_limits(shape: Float, source: Float) -> Float:
         width = float(np.linalg.norm(source[eye.outer, :2] - source[eye.inner, :2]))
         look = (out[iris, :2] - source[iris, :2]).mean(0) / width
         out[iris, :2] += (np.clip(look, -GAZE_REACH, GAZE_REACH) - look) * width
-    if (out[_LOWER, 1] < out[_UPPER, 1]).any():
-        set_lip_gap(out, np.maximum(out[_LOWER, 1] - out[_UPPER, 1], 0))
+    keep_lips_apart(out)
     return out
 
 

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from liveportrait.engines.mesh.eyes import RIM, EyeLayer
+from liveportrait.engines.mesh.eyes import RIM, EyeLayer, eye_patch
 from liveportrait.engines.mesh.geometry import closed_curve, polygon_mask
 from liveportrait.engines.mesh.mouth import OPEN, MouthLayer
 
@@ -37,7 +37,7 @@ def own_eye(layer: EyeLayer, image: Image, points: Float) -> EyeLayer:
         image: (S, S, 3) source crop.
         points: (478, 3) crop pixels.
     """
-    pixels = _patch(layer, image)
+    pixels = eye_patch(image, layer.corners.mean(0), layer.zoom, layer.size).astype(np.float32)
     n, eye = layer.size, layer.eye
     width = float(np.linalg.norm(layer.corners[0] - layer.corners[1])) * layer.zoom
 
@@ -71,15 +71,6 @@ def own_mouth(layer: MouthLayer, image: Image) -> MouthLayer:
     if float(np.hypot(lab[..., 0], lab[..., 1]).mean()) < GREY:
         dark, tongue = (np.full(3, colour.mean(), np.float32) for colour in (DEPTH, TONGUE))
     return replace(layer, inside="plain", dark=dark, tongue=tongue)
-
-
-def _patch(layer: EyeLayer, image: Image) -> Picture:
-    """(N, N, 3) the pixels of an eye's patch."""
-    shift = layer.size / 2 - layer.zoom * layer.corners.mean(0)
-    matrix = np.array([[layer.zoom, 0, shift[0]], [0, layer.zoom, shift[1]]])
-    size = (layer.size, layer.size)
-    patch = cv2.warpAffine(image, matrix, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(patch, np.float32)
 
 
 def _spread(pixels: Picture, known: npt.NDArray[np.bool_]) -> Picture:

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from liveportrait.crop import Crop
+from liveportrait.ramps import smoothstep
 from liveportrait.warp import Image, Matrix, shifted, transform, warp, warp_official
 
 Mask = npt.NDArray[np.float32]
@@ -33,12 +34,6 @@ square is enlarged anew for each frame."""
 _GRID = 128
 _CALM, _MOVING = 0.15, 0.45
 """Displacement in crop pixels below which source detail stays whole, and above which none of it stays."""
-
-
-def smoothstep(low: float, high: float, value: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Cubic ramp, 0 below low and 1 above high."""
-    t = np.clip((value - np.float32(low)) / np.float32(high - low), 0, 1)
-    return t * t * (3 - 2 * t)
 
 
 def edge_ramp(matrix: Matrix, size: int, window: Window, feather: float = FEATHER) -> Mask:

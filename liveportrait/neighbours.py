@@ -14,12 +14,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from liveportrait.compose import Mask, smoothstep
+from liveportrait.compose import Mask
 from liveportrait.crop import Crop
 from liveportrait.engines.mesh.data import face_model
 from liveportrait.engines.mesh.geometry import polygon_mask
 from liveportrait.engines.mesh.layout import HULL_CENTRE, HULL_RADII, Pose
 from liveportrait.occlusion import EDGE, fill
+from liveportrait.ramps import smoothstep
 from liveportrait.warp import Image
 from models.face import Face
 from models.topology import OVAL

@@ -15,9 +15,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from liveportrait.compose import Mask, smoothstep
+from liveportrait.compose import Mask
 from liveportrait.engines.mesh.background import push_pull
 from liveportrait.engines.mesh.geometry import polygon_mask
+from liveportrait.ramps import smoothstep
 from liveportrait.warp import Image
 from models.face import Face
 from models.matte import PersonMatte, guided_coefficients

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from liveportrait.engines.mesh.data import face_model
 from liveportrait.engines.mesh.fit import mouth_width, resting_mouth, set_lip_gap
-from liveportrait.engines.mesh.geometry import smoothstep
+from liveportrait.ramps import smoothstep
 from models.face import INNER_LIP_PAIR, LID_PAIRS, Face
 from models.topology import EYES, FACE_POINTS, LIP_UPPER_INNER, MOUTH_CORNERS, EyeIndices
 

@@ -17,12 +17,13 @@ from liveportrait.crop import Box, Crop
 from liveportrait.engines.base import Engine, Image, Portrait, Surroundings
 from liveportrait.engines.mesh import background, eyes, fit, glasses, mirror, mouth, placed, sliders, turns
 from liveportrait.engines.mesh.data import face_model
-from liveportrait.engines.mesh.geometry import eye_opening, lip_gap, smoothstep
+from liveportrait.engines.mesh.geometry import eye_opening, lip_gap
 from liveportrait.engines.mesh.layout import Layout, Pose, build_layout, compress_depth
 from liveportrait.engines.mesh.raster import rasterise
 from liveportrait.engines.mesh.regions import region_weights
 from liveportrait.motion import Array, DeltaSpace, Motion, angle_between, keypoints
 from liveportrait.options import MouthMotion
+from liveportrait.ramps import smoothstep
 from models.face import Face
 from models.matte import PersonMatte
 from models.topology import EYE_LEFT, EYE_RIGHT, POINTS

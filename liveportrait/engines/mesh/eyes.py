@@ -14,7 +14,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from liveportrait.engines.mesh.geometry import closed_curve, line_mask, open_curve, polygon_mask, smoothstep
+from liveportrait.engines.mesh.geometry import closed_curve, line_mask, open_curve, polygon_mask
+from liveportrait.ramps import smoothstep
 from models.topology import BROW_LEFT, BROW_RIGHT, EYE_LEFT, EYES, EyeIndices
 
 Float = npt.NDArray[np.float64]

@@ -9,7 +9,8 @@ import numpy.typing as npt
 
 from liveportrait.engines.mesh.data import face_model
 from liveportrait.engines.mesh.eyes import corners_left_to_right, gaze_offset
-from liveportrait.engines.mesh.geometry import eye_opening, lip_gap, smoothstep
+from liveportrait.engines.mesh.geometry import eye_opening, lip_gap
+from liveportrait.ramps import smoothstep
 from models.topology import BROW_LEFT, BROW_RIGHT, EYES, LIP_LOWER_INNER, LIP_UPPER_INNER, MOUTH_CORNERS, EyeIndices
 
 Float = npt.NDArray[np.float64]
@@ -92,7 +93,7 @@ def resting_mouth(shape: Float) -> Float:
     if share <= 0:
         return shape
     out = shape - share * mouth_expression(shape)
-    set_lip_gap(out, (1 - share) * (shape[_LOWER, 1] - shape[_UPPER, 1]))
+    set_lip_gap(out, (1 - share) * lip_gaps(shape))
     return out
 
 
@@ -133,10 +134,8 @@ def fit_expression(
         out[lower] = rest[lower] + change[lower] * size
         set_opening(out, source, eye, opening)
         out[eye.iris : eye.iris + 5] = source[eye.iris : eye.iris + 5] + look
-    gap_change = (driver[_LOWER, 1] - driver[_UPPER, 1]) - (neutral[_LOWER, 1] - neutral[_UPPER, 1])
-    own = (1 - replaced) * (source[_LOWER, 1] - source[_UPPER, 1])
-    own = own + held * ratio * np.maximum(neutral[_LOWER, 1] - neutral[_UPPER, 1], 0)
-    set_lip_gap(out, own + ratio * gap_change)
+    own = (1 - replaced) * lip_gaps(source) + held * ratio * np.maximum(lip_gaps(neutral), 0)
+    set_lip_gap(out, own + ratio * (lip_gaps(driver) - lip_gaps(neutral)))
     return out
 
 
@@ -151,8 +150,7 @@ def within_limits(shape: Float, source: Float) -> Float:
         (478, 3): lids neither cross nor open beyond WIDEST_EYES, irises stay in their eyes, lips don't cross, and the
         mouth opens no further than WIDEST_MOUTH; the shape itself where it keeps to that.
     """
-    gap = float((shape[_LOWER, 1] - shape[_UPPER, 1]).mean())
-    own = float((source[_LOWER, 1] - source[_UPPER, 1]).mean())
+    gap, own = float(lip_gaps(shape).mean()), float(lip_gaps(source).mean())
     change = shape - source
     # Halves of the face go back as a whole, or a lip would lie on the chin and a brow in the hair.
     lower = min(1.0, FURTHEST_CORNER / max(float(np.linalg.norm(change[list(MOUTH_CORNERS), :2], axis=1).max()), 1e-6))
@@ -193,9 +191,14 @@ def _calmed(openings: list[float]) -> list[float]:
     return [min(mean + own * (one - mean), PLACED_WIDEST) for one in openings]
 
 
+def lip_gaps(shape: Float) -> Float:
+    """(9,) how far each point of the lower inner lip lies below the one above it; negative where lips cross."""
+    return np.asarray(shape[_LOWER, 1] - shape[_UPPER, 1])
+
+
 def set_lip_gap(shape: Float, gap: Float) -> None:
     """Bring the inner lips (9 pairs) of a shape to a gap (9,), in place; lips never cross."""
-    excess = (shape[_LOWER, 1] - shape[_UPPER, 1]) - np.maximum(gap, 0)
+    excess = lip_gaps(shape) - np.maximum(gap, 0)
     shape[_UPPER, 1] += 0.65 * excess
     shape[_LOWER, 1] -= 0.35 * excess
 
@@ -261,4 +264,4 @@ def expression_only(shape: Float) -> Float:
 
 def keep_lips_apart(shape: Float) -> None:
     """Part the inner lips of a shape, in place, where they cross."""
-    set_lip_gap(shape, np.maximum(shape[_LOWER, 1] - shape[_UPPER, 1], 0))
+    set_lip_gap(shape, np.maximum(lip_gaps(shape), 0))

@@ -33,12 +33,6 @@ def similarity(a: Float, b: Float, weights: Float) -> tuple[float, Float, Float]
     return scale, rotation, mean_b - scale * rotation @ mean_a
 
 
-def smoothstep(low: float, high: float, x: Float | float) -> Float:
-    """0 below low, 1 above high, smooth between."""
-    t = np.clip((np.asarray(x, np.float64) - low) / (high - low), 0.0, 1.0)
-    return np.asarray(t * t * (3 - 2 * t))
-
-
 def eye_opening(points: Float, eye: EyeIndices) -> float:
     """Mean lid gap over corner distance, in the picture plane."""
     upper, lower = points[list(eye.upper[1:-1]), :2], points[list(eye.lower[1:-1]), :2]

@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from liveportrait.engines.mesh.data import face_model, nearness
-from liveportrait.engines.mesh.geometry import smoothstep
 from liveportrait.engines.mesh.layout import Pose
+from liveportrait.ramps import smoothstep
 from models.topology import EYES
 
 Float = npt.NDArray[np.float64]

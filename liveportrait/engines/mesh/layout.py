@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from liveportrait.engines.mesh.data import face_model
-from liveportrait.engines.mesh.geometry import closed_curve, similarity, smoothstep
+from liveportrait.engines.mesh.geometry import closed_curve, similarity
+from liveportrait.ramps import smoothstep
 from models.topology import EYES, FACE_POINTS, LIP_LOWER_INNER, LIP_UPPER_INNER, OVAL
 
 Float = npt.NDArray[np.float64]

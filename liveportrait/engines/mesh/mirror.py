@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from liveportrait.engines.mesh.data import face_model
-from liveportrait.engines.mesh.geometry import smoothstep
 from liveportrait.engines.mesh.layout import Layout
 from liveportrait.engines.mesh.raster import rasterise
+from liveportrait.ramps import smoothstep
 from models.topology import EYE_LEFT, EYE_RIGHT, FACE_POINTS, OVAL
 
 Float = npt.NDArray[np.float64]

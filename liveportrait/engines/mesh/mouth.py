@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from liveportrait.engines.mesh.fit import resting_mouth
-from liveportrait.engines.mesh.geometry import closed_curve, lip_gap, polygon_mask, smoothstep
+from liveportrait.engines.mesh.geometry import closed_curve, lip_gap, polygon_mask
 from liveportrait.engines.mesh.layout import Layout, Pose
+from liveportrait.ramps import smoothstep
 from models.topology import CHEEKS, LIP_UPPER_INNER, LIPS_INNER, LIPS_OUTER
 
 Float = npt.NDArray[np.float64]

@@ -11,7 +11,7 @@ from liveportrait.engines.base import Portrait
 from liveportrait.engines.mesh import fit
 from liveportrait.engines.mesh.data import face_model
 from liveportrait.motion import Array
-from models.topology import EYE_LEFT, EYES, LIP_LOWER_INNER, LIP_UPPER_INNER
+from models.topology import EYE_LEFT, EYES, LIP_UPPER_INNER
 
 Float = npt.NDArray[np.float64]
 
@@ -49,9 +49,7 @@ def lip_offsets(portrait: Portrait, ratios: Array) -> Array:
     """(B, 478, 3) crop offsets that bring the inner lip gap to ratios (B, 1) of the mouth width."""
     source = _source(portrait)
     basis = face_model().bases["open"].astype(np.float64) * fit.below_the_eyes()
-    upper, lower = np.array(LIP_UPPER_INNER[1:-1]), np.array(LIP_LOWER_INNER[1:-1])
-    gap = source[lower, 1] - source[upper, 1]
-    answer = basis[lower, 1] - basis[upper, 1]
+    gap, answer = fit.lip_gaps(source), fit.lip_gaps(basis)
     middle = LIP_UPPER_INNER[1:-1].index(13)
     width = fit.mouth_width(source)
     out = np.zeros((len(ratios), *source.shape))

@@ -17,6 +17,8 @@ Known = npt.NDArray[np.bool_]
 Behind = Callable[[Image, Known], tuple[Image, Known]]
 
 
+ELSEWHERE = 0.4
+"""Doubt about the background where another frame of a clip shows it."""
 ISLAND = 0.06
 """Side of the smallest square, as a share of the crop's, that counts as background by itself."""
 
@@ -49,9 +51,11 @@ def background_plate(
     others: Picture | None = None,
     behind: Behind | None = None,
 ) -> tuple[Image, Picture]:
-    """Crop (S, S, 3) with the person (S, S) 0..1 replaced by what surrounds it, and (S, S) 0..1 where that is guessed.
+    """Crop (S, S, 3) with the person (S, S) 0..1 replaced by what surrounds it, and (S, S) 0..1 how doubtful that is.
 
-    Colours flow in from the known pixels by a pyramid; grain is mirrored across the outline.
+    Doubt is 0 where the photo itself shows the background, ELSEWHERE where another frame does, 1 where it is guessed;
+    only pixels without doubt lie below ELSEWHERE. Colours flow in from the known pixels by a pyramid; grain is mirrored
+    across the outline.
 
     Args:
         image: The crop.
@@ -62,11 +66,12 @@ def background_plate(
     """
     size = image.shape[0]
     known = _known(person, points)
-    own = image
+    own, shown = image, known
     if behind is not None:
         image, known = behind(image, known if others is None else known & (others < 0.02))
     if others is not None:
-        known |= cv2.erode(others, np.ones((3, 3), np.uint8)) > 0.98
+        theirs = cv2.erode(others, np.ones((3, 3), np.uint8)) > 0.98
+        shown, known = shown | theirs, known | theirs
     if not known.any():
         return own.copy(), np.ones((size, size), np.float32)
     pixels = image.astype(np.float32)
@@ -88,8 +93,8 @@ def background_plate(
     plate = np.clip(filled + 0.5, 0, 255).astype(np.uint8)
     if others is not None:
         plate = np.asarray(cv2.blendLinear(own, plate, others, 1 - others), np.uint8)
-    guessed = cv2.GaussianBlur((~known).astype(np.float32), (0, 0), 0.004 * size)
-    return plate, np.asarray(guessed, np.float32)
+    doubt = cv2.GaussianBlur((~known).astype(np.float32), (0, 0), 0.004 * size)
+    return plate, np.asarray(cv2.max(doubt, np.float32(ELSEWHERE) * ~shown), np.float32)
 
 
 def _known(person: Picture, points: npt.NDArray[np.floating] | None) -> Known:

@@ -38,8 +38,9 @@ MAX_TILT = np.radians(20)  # heads tilted further are levelled by the crop
 SMOOTH_TURN = 3.0  # degrees of head turn from which on outlines are smoothed
 SMOOTH_GAP = 0.12  # or further opening of the mouth, face widths: the lower lip then lies over the chin
 JUMP = 6.0  # pixels of source between every other pixel that count as an outline
-KNOWN_SHIFT = 0.3, 2.8  # pixels of shift between which the background changes from carried along to standing still
-GUESSED_SHIFT = 2.0, 8.0  # the same in pixels of a 512 px crop where what stands there is only guessed
+# Pixels of shift between which the background changes from carried along to standing still. What the photo shows stands
+# still at once; beside the outline, where it is only guessed, it comes along first (in pixels of a 512 px crop).
+STILL_SHIFT, ELSEWHERE_SHIFT, GUESSED_SHIFT = (-1.0, -0.5), (0.3, 2.8), (2.0, 8.0)
 MAX_SHIFT = 0.42  # head translation that the crop has room for, in face widths
 
 
@@ -126,10 +127,8 @@ class MeshEngine(Engine):
             if others is not None:
                 person = person * (1 - others)
             if crop.shape[2] == 3:  # a cut-out shows what lies behind it instead
-                plate, guessed = background.background_plate(image, person, points, others, around.behind)
-                start = KNOWN_SHIFT[0] + guessed * np.float32(GUESSED_SHIFT[0] * size / 512 - KNOWN_SHIFT[0])
-                end = KNOWN_SHIFT[1] + guessed * np.float32(GUESSED_SHIFT[1] * size / 512 - KNOWN_SHIFT[1])
-                freed = start, np.asarray(1 / (end - start), np.float32)
+                plate, doubt = background.background_plate(image, person, points, others, around.behind)
+                freed = _freed(doubt)
         layout = build_layout(points, size, person)
         yy, xx = np.mgrid[:size, :size].astype(np.float32)
         both = eyes.prepare_eyes(image, points)
@@ -317,6 +316,18 @@ class MeshEngine(Engine):
             cover = np.asarray(1 - (1 - person) * away, np.float32)
             out = np.asarray(cv2.blendLinear(out, f.plate, cover, 1 - cover), np.uint8)
         return out, None, hair
+
+
+def _freed(doubt: Map) -> tuple[Map, Map]:
+    """Shift (S, S) in pixels up to which the background is carried along, and 1 over the way to standing still."""
+    levels = np.linspace(0, 1, 256)
+    guessed = np.array(GUESSED_SHIFT) * doubt.shape[0] / 512
+    start, end = (
+        np.interp(levels, [0, background.ELSEWHERE, 1], [still, elsewhere, far])
+        for still, elsewhere, far in zip(STILL_SHIFT, ELSEWHERE_SHIFT, guessed, strict=True)
+    )
+    index = np.rint(doubt * 255).astype(np.uint8)
+    return start.astype(np.float32)[index], (1 / (end - start)).astype(np.float32)[index]
 
 
 def _either(first: Map | None, second: Map | None) -> Map | None:

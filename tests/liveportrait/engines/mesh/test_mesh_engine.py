@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 
@@ -154,3 +155,14 @@ def test_high_hair_gets_room_above(stage, astronaut):
     nothing_above = np.ascontiguousarray(astronaut[60:])
     lower = Crop(tight.matrix @ np.array([[1, 0, 0], [0, 1, 60], [0, 0, 1]]), tight.size)
     assert stage.engine.fit_crop(lower, nothing_above).box.size <= grown.size
+
+
+@pytest.mark.parametrize("yaw", [0.5, 4.0])
+def test_background_stands_still_from_the_first_pixel_of_motion(stage, yaw):
+    """Only a rim beside the outline, where what lies behind the head is guessed, comes along with it at first."""
+    person = stage.portrait.features.person
+    reach = np.ones((round(0.05 * len(person)) | 1,) * 2, np.uint8)
+    away = cv2.dilate(person, reach) < 0.02
+    change = np.abs(stage.draw(yaw=yaw).astype(int) - stage.portrait.crop)[away]
+    assert away.mean() > 0.2
+    assert change.mean() < 0.02

@@ -193,8 +193,9 @@ class MeshEngine(Engine):
         source = mean + portrait.motion.delta[0]
         neutral = mean + reference.delta[0]
         own_eyes = portrait.features.eyes[0].flat
+        sides = [fit.side_shown(rotation) for rotation in driving.rotation]
         frames = [
-            fit.fit_expression(source, neutral + change[i], neutral, replaced, placed=own_eyes) - source
+            fit.fit_expression(source, neutral + change[i], neutral, replaced, side=sides[i], placed=own_eyes) - source
             for i in range(len(change))
         ]
         return np.asarray(frames, np.float32)

@@ -24,7 +24,14 @@ Image = npt.NDArray[np.uint8]
 
 PATCH = 2.4  # side of the eye patch in eye widths
 LASH_DARKNESS = 0.4  # brightest lash line, as a share of the skin below the eye
+GRAIN_FROM, GRAIN_HEIGHT = 0.24, 0.4  # strip of skin below the middle of the eye, eye widths
 RIM = 0.05  # eye widths inside the lids that are lid line rather than eye, in a drawing
+OWN_EDGE = 0.05  # eye widths over which the photo's own white takes over from the one that was filled in
+OWN_LIGHT = (0.6, 0.85)  # light of such pixels against the bright white
+SKIN = np.array([1.0, 0.76, 0.66])  # colour of skin in white light
+PALER = 0.35  # share of its colour that the white loses: between the lids, pixels are half skin
+LEAST_WHITE = 0.8  # light of the white against the skin below the eye: what is seen of a narrow eye is all shade
+CORNER_SHADE = 0.3  # loss of light of the filled ball at the corners of the eye
 MIN_EYE = 64.0  # eye width in patch pixels, at least
 
 
@@ -38,6 +45,7 @@ class EyeLayer:
         zoom: Patch pixels per crop pixel.
         corners: (2, 2) outer and inner corner in the crop.
         ball: White of the eye without iris.
+        own: 0..1, where the ball is the photo itself, its shade included.
         iris: Complete iris.
         iris_mask: Its alpha.
         lid: Lid skin.
@@ -51,6 +59,7 @@ class EyeLayer:
     zoom: float
     corners: Float
     ball: Picture
+    own: Picture
     iris: Picture
     iris_mask: Picture
     lid: Picture
@@ -113,14 +122,14 @@ def prepare_eye(image: Image, points: Float, eye: EyeIndices) -> EyeLayer:
     yy, xx = np.mgrid[:n, :n].astype(np.float32)
     r = np.hypot(xx - iris_centre[0], yy - iris_centre[1])
     inside = visible > 0.5
-    ball = _fill_white(pixels, inside & (r > 1.22 * radius), full > 0, w)
     iris = _complete_iris(pixels, inside, r, radius, w)
     iris_mask = np.clip((1.02 * radius - r) / (0.16 * radius) + 0.5, 0, 1).astype(np.float32)
     skin_below = np.median(_sample(image, p[list(eye.lower_rings[9:])]), 0)
+    ball, own = _fill_white(pixels, inside & (r > 1.22 * radius), full > 0, w, skin_below)
     brow = polygon_mask(n, n, local(BROW_LEFT if eye is EYE_LEFT else BROW_RIGHT))
     lid = _lid_skin(pixels, full, brow, skin_below, w)
     lash, strength = _lash_colour(pixels, local(eye.upper), skin_below, w)
-    return EyeLayer(eye, n, zoom, np.stack([a, b]), ball, iris, iris_mask, lid, lash, strength)
+    return EyeLayer(eye, n, zoom, np.stack([a, b]), ball, own, iris, iris_mask, lid, lash, strength)
 
 
 def _sample(image: npt.NDArray[np.generic], xy: Float) -> Float:
@@ -153,16 +162,36 @@ def _refine_iris(patch: Image, visible: Picture, centre: Float, radius: float, w
     return (c[best, 0], float(r[best, 0, 0])) if np.isfinite(value[best]) else (centre, radius)
 
 
-def _fill_white(pixels: Picture, known: npt.NDArray[np.bool_], full: npt.NDArray[np.bool_], w: float) -> Picture:
+def _fill_white(
+    pixels: Picture, known: npt.NDArray[np.bool_], full: npt.NDArray[np.bool_], w: float, skin: Float
+) -> tuple[Picture, Picture]:
+    """(N, N, 3) ball without iris and (N, N) 0..1 where that is the photo itself: white, veins and inner corner."""
     if known.sum() <= 12:  # no white is seen: a bright grey of the eye's own tone
         tone = np.median(pixels[full], 0) if full.any() else np.full(3, 190.0)
-        return np.zeros_like(pixels) + (0.5 * tone + 95).astype(np.float32)
+        white = _whitened(np.asarray(0.5 * tone + 95, np.float64), skin)
+        return np.zeros_like(pixels) + white.astype(np.float32), np.zeros(pixels.shape[:2], np.float32)
     samples = pixels[known]
     bright = samples[samples.sum(1) >= np.quantile(samples.sum(1), 0.7)].mean(0)
-    weight = known * np.clip(pixels.sum(2) / bright.sum(), 0.2, 1) ** 2
+    white = _whitened(np.asarray(bright, np.float64), skin)
+    weight = known * np.clip(pixels.sum(2) / white.sum(), 0.2, 1) ** 2
     num = cv2.GaussianBlur(pixels * weight[..., None], (0, 0), 0.09 * w)
     den = cv2.GaussianBlur(weight.astype(np.float32), (0, 0), 0.09 * w)[..., None]
-    return np.asarray(0.45 * (num + bright * 0.05) / (den + 0.05) + 0.55 * bright, np.float32)
+    across = np.abs(np.arange(len(pixels)) - len(pixels) / 2) / (w / 2)  # 1 at the corners, where the ball turns away
+    fall = (1 - CORNER_SHADE * smoothstep(0.3, 1.0, across))[None, :, None].astype(np.float32)
+    filled = (0.45 * (num + white * 0.05) / (den + 0.05) + 0.55 * white) * fall
+    depth = cv2.distanceTransform(known.astype(np.uint8), cv2.DIST_L2, 3)
+    light = smoothstep(*OWN_LIGHT, cv2.GaussianBlur(pixels.sum(2), (0, 0), 0.02 * w) / white.sum())  # lashes stay out
+    own = np.asarray(np.clip(depth / (OWN_EDGE * w), 0, 1) * light, np.float32)
+    return np.asarray(filled + (pixels - filled) * own[..., None], np.float32), own
+
+
+def _whitened(tone: Float, skin: Float) -> Float:
+    """(3,) what was seen between the lids made a white: nearer the colour of the light, no darker than skin."""
+    level = float(tone.sum())
+    light = np.maximum(skin, 1) / SKIN
+    light = light / light.sum() + 1 / 3  # skin differs: half of what it says of the light is believed
+    pale = tone + PALER * (level * light / 2 - tone)
+    return np.asarray(pale * max(1.0, min(LEAST_WHITE * float(skin.sum()) / max(level, 1.0), 1.8)))
 
 
 def _complete_iris(pixels: Picture, inside: npt.NDArray[np.bool_], r: Picture, radius: float, w: float) -> Picture:
@@ -202,10 +231,19 @@ def _lid_skin(pixels: Picture, full: Picture, brow: Picture, skin_below: Float, 
         num += share * cv2.GaussianBlur(pixels * weight[..., None], (0, 0), sigma * w)
         den += share * cv2.GaussianBlur(weight, (0, 0), sigma * w)[..., None]
     skin = (num + 1e-4 * skin_below) / (den + 1e-4)
-    # Grain: the fine texture of the skin below the eye.
-    fine = np.roll(pixels - cv2.GaussianBlur(pixels, (0, 0), 0.06 * w), -int(0.42 * w), 0)
-    usable = np.roll((away > 0.12) & clear, -int(0.42 * w), 0)[..., None]
-    return np.asarray(0.97 * (skin + np.where(usable, fine, 0) * 0.7), np.float32)
+    return np.asarray(0.97 * (skin + _grain(pixels, (away > 0.12) & clear, w)), np.float32)
+
+
+def _grain(pixels: Picture, usable: npt.NDArray[np.bool_], w: float) -> Picture:
+    """(N, N, 3) fine texture of the skin below the eye, mirrored up and down to cover the eye and what lies above."""
+    n = pixels.shape[0]
+    fine = np.where(usable[..., None], pixels - cv2.GaussianBlur(pixels, (0, 0), 0.1 * w), 0)
+    first, height = n / 2 + GRAIN_FROM * w, GRAIN_HEIGHT * w
+    row = np.arange(n) - first
+    row = first + np.abs((row + height) % (2 * height) - height)  # there and back again
+    usual = float(np.abs(fine[usable]).mean()) if usable.any() else 0.0
+    fine = np.clip(fine, -3 * usual, 3 * usual)  # rims of glasses and lines of a face are no grain
+    return np.asarray(0.85 * fine[np.round(row).astype(int).clip(0, n - 1)], np.float32)
 
 
 def _lash_colour(pixels: Picture, upper: Float, skin_below: Float, w: float) -> tuple[Picture, float]:
@@ -279,7 +317,9 @@ def draw_eye(
         shift = turn @ (gaze * (along * np.linalg.norm(source_axis) * layer.zoom))
         ball = _draw_ball(layer, px, py, shift)
         if not layer.flat:
-            ball *= _lid_shadow(inside, width)[..., None]
+            shade = _lid_shadow(inside, width)
+            own = cv2.remap(layer.own, px, py, cv2.INTER_LINEAR) * np.float32(1 - smoothstep(0.1, 0.5, closed))
+            ball *= (shade + (1 - shade) * own)[..., None]
         result += (ball - result) * mask[..., None]
     # The mesh carries the lid line of a drawing along; where both lids meet a slit of the eye would be left.
     moved = smoothstep(0.75, 0.98, closed) if layer.flat else smoothstep(0.03, 0.3, abs(opening - 1))
@@ -349,8 +389,8 @@ def _lid_shadow(inside: Picture, width: float) -> Picture:
     shifted = np.roll(inside, drop, 0)
     shifted[:drop] = 0
     shadow = cv2.GaussianBlur(1 - np.minimum(shifted, 1), (0, 0), max(0.7, 0.035 * width))
-    round_ball = 0.74 + 0.26 * np.clip(1.5 * cv2.GaussianBlur(inside, (0, 0), max(0.8, 0.08 * width)) - 0.3, 0, 1)
-    return np.asarray((1 - 0.42 * np.clip(shadow, 0, 1)) * round_ball, np.float32)
+    round_ball = 0.82 + 0.18 * np.clip(1.5 * cv2.GaussianBlur(inside, (0, 0), max(0.8, 0.08 * width)) - 0.3, 0, 1)
+    return np.asarray((1 - 0.34 * np.clip(shadow, 0, 1)) * round_ball, np.float32)
 
 
 def white_of(layers: tuple[EyeLayer, EyeLayer]) -> Picture:

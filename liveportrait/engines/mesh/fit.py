@@ -21,10 +21,15 @@ WIDEST_EYES = 1.6  # eyes open at most so far over the photo's own opening
 FURTHEST_CORNER = 0.11  # way of a corner of the mouth in face widths
 FURTHEST_BROW = 0.055  # way of a brow
 WIDEST_MOUTH = 0.3  # mean lip gap in face widths that no mouth exceeds
-GAZE_GAIN = np.array([1.6, 1.5])  # landmarks of the iris go less far than the iris, more so sideways
-GAZE_REACH = np.array([0.42, 0.26])  # furthest move of the iris in eye widths
+GAZE_GAIN = np.array([1.7, 2.0])  # landmarks of the iris go less far than the iris, more so sideways
+GAZE_REACH = np.array([0.42, 0.2])  # furthest move of the iris in eye widths
+GAZE_ROOM = 0.36  # furthest way of an iris from the middle of its eye
+UP_AND_DOWN = 0.6  # and of the photo's own opening, so that an iris never leaves a narrow eye
+KNEE = 0.7  # share of that reach from which on it moves ever less
 PLACED_WIDEST = 1.06  # the same for a face that was placed by hand
-WINK = (0.4, 0.8)  # difference of both eyes' openings between a glance and a wink
+WINK = (0.25, 0.6)  # difference of both eyes' openings between what landmarks get wrong and a wink
+PLACED_WINK = (0.4, 0.8)  # the same for large round eyes, on which little looks like a wink
+FAR_EYE = (np.sin(np.radians(12)), np.sin(np.radians(28)))  # turn of the driver's head that hides what the far eye does
 DEPTH_SHARE = 0.7  # share of the expression's depth that is kept: landmark depth is noisy
 OPEN_MOUTH = (0.008, 0.03)  # mean lip gap in face widths: closed below the first, open above the other
 # Medians over 330 portraits, of those with closed lips and of those with open ones (face widths from the mean face,
@@ -98,7 +103,7 @@ def resting_mouth(shape: Float) -> Float:
 
 
 def fit_expression(
-    source: Float, driver: Float, neutral: Float, replaced: float = 0.0, *, placed: bool = False
+    source: Float, driver: Float, neutral: Float, replaced: float = 0.0, *, side: float = 0.0, placed: bool = False
 ) -> Float:
     """Canonical shape of the source with the driver's expression.
 
@@ -107,6 +112,7 @@ def fit_expression(
         driver: (478, 3) canonical driver frame.
         neutral: (478, 3) canonical neutral frame of the same driver.
         replaced: Share 0..1 of the source's own mouth expression that gives way to the driver's.
+        side: How much the driver's head shows its left side of the picture, -1..1, see ``side_shown``.
         placed: The source was placed by hand: its eyes may be large, and what lies above them is not known.
 
     Returns:
@@ -125,8 +131,9 @@ def fit_expression(
     change *= 1 + (ratio - 1) * model.mouth_weight[:, None]
     out = rest + change
     openings = [driver_opening(eye, driver, neutral, eye_opening(source, eye)) for eye in EYES]
-    openings = _calmed(openings) if placed else openings
-    for eye, look, opening in zip(EYES, _gaze_changes(source, driver, neutral), openings, strict=True):
+    openings = _conjugate(openings, side, PLACED_WINK if placed else WINK)
+    openings = [min(one, PLACED_WIDEST) for one in openings] if placed else openings
+    for eye, look, opening in zip(EYES, _gaze_changes(source, driver, neutral, side), openings, strict=True):
         rings = np.array(eye.upper_rings + eye.lower_rings)
         size = np.clip(eye_opening(source, eye) / max(eye_opening(neutral, eye), 0.05), 0.6, 1.2)
         out[rings] = rest[rings] + change[rings] * size
@@ -181,14 +188,29 @@ def below_the_eyes() -> Float:
     return np.asarray(smoothstep(mean[EYES[0].outer, 1] + 0.05, mean[2, 1], mean[:, 1]), np.float64)[:, None]
 
 
-def _calmed(openings: list[float]) -> list[float]:
-    """Openings of a placed face's eyes, as factors of their own: hardly widened, and alike unless the driver winks.
+def side_shown(rotation: Float) -> float:
+    """Sine of the turn to the side of a stored rotation (3, 3); positive if the left eye is the nearer one."""
+    mean = face_model().mean.astype(np.float64)
+    left, right = (mean[[eye.outer, eye.inner]].mean(0) for eye in EYES)
+    between = right - left
+    return float((between @ rotation)[2] / np.linalg.norm(between))
 
-    What landmarks say of two lids differs a little when the eyes look aside. On large round eyes it looks like a wink.
+
+def _shares(side: float) -> Float:
+    """(2,) weights of what landmarks say of the left and the right eye; the far eye of a turned head says little."""
+    near = 0.5 + 0.5 * float(np.clip(abs(side) / FAR_EYE[1], 0, 1))
+    return np.array([near, 1 - near] if side > 0 else [1 - near, near])
+
+
+def _conjugate(openings: list[float], side: float, wink: tuple[float, float]) -> list[float]:
+    """Openings of both eyes as factors of their own, alike unless the driver winks.
+
+    Lids move together. What landmarks say of two lids differs a little when the eyes look aside, and much in the far
+    eye of a turned head; neither is a wink.
     """
-    mean = float(np.mean(openings))
-    own = float(smoothstep(*WINK, abs(openings[0] - openings[1])))
-    return [min(mean + own * (one - mean), PLACED_WIDEST) for one in openings]
+    mean = float(_shares(side) @ np.array(openings))
+    own = float(smoothstep(*wink, abs(openings[0] - openings[1])) * (1 - smoothstep(*FAR_EYE, abs(side))))
+    return [mean + own * (one - mean) for one in openings]
 
 
 def lip_gaps(shape: Float) -> Float:
@@ -203,23 +225,40 @@ def set_lip_gap(shape: Float, gap: Float) -> None:
     shape[_LOWER, 1] -= 0.35 * excess
 
 
-def _gaze_changes(source: Float, driver: Float, neutral: Float) -> list[Float]:
+def softly_between(move: Float, low: Float, high: Float) -> Float:
+    """A move kept between two ends on both sides of 0: as it is up to KNEE of the way, then ever less."""
+    reach = np.where(move < 0, -low, high)
+    size, soft = np.abs(move), (1 - KNEE) * reach
+    over = np.maximum(size - KNEE * reach, 0)
+    return np.asarray(np.sign(move) * (np.minimum(size, KNEE * reach) + soft * np.tanh(over / soft)))
+
+
+def _gaze_room(source: Float, eye: EyeIndices) -> tuple[Float, Float]:
+    """(2,) furthest moves of an iris to either side, in eye widths, from where it is in the source."""
+    own = float(gaze_offset(source, eye)[0])
+    height = min(GAZE_REACH[1], UP_AND_DOWN * max(eye_opening(source, eye), 0.1))
+    left, right = (float(np.clip(GAZE_ROOM + way * own, 0.05, GAZE_REACH[0])) for way in (1, -1))
+    return np.array([-left, -height]), np.array([right, height])
+
+
+def _gaze_changes(source: Float, driver: Float, neutral: Float, side: float) -> list[Float]:
     """(3,) move of the left and the right iris in canonical units.
 
     Both eyes look the same way but for half of what the driver's don't: landmarks of an eye that is nearly shut or seen
     from the side are unsure.
     """
     shifts, sure = [], []
-    for eye in EYES:
+    for eye, share in zip(EYES, 2 * _shares(side), strict=True):
         shifts.append(GAZE_GAIN * (gaze_offset(driver, eye) - gaze_offset(neutral, eye)))
-        sure.append(float(np.clip((eye_opening(driver, eye) - 0.06) / 0.08, 0, 1)))  # in a shut eye it is a guess
+        seen = np.clip((eye_opening(driver, eye) - 0.06) / 0.08, 0, 1)  # in a shut eye it is a guess
+        sure.append(float(min(share, 1) * seen))
     if sum(sure) <= 0:
         return [np.zeros(3), np.zeros(3)]
     together = (sure[0] * shifts[0] + sure[1] * shifts[1]) / sum(sure)
     out = []
     for eye, shift, known in zip(EYES, shifts, sure, strict=True):
         look = max(sure) * (together + 0.5 * known * (shift - together))
-        look = GAZE_REACH * np.tanh(look / GAZE_REACH)
+        look = softly_between(look, *_gaze_room(source, eye))
         a, b = corners_left_to_right(source, eye)
         axis = b - a
         out.append(np.array([axis[0] * look[0] - axis[1] * look[1], axis[1] * look[0] + axis[0] * look[1], 0.0]))

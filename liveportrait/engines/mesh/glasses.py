@@ -119,7 +119,7 @@ def _zone() -> Float:
     """(478, 1) 1 where glasses lie: from the brows to the upper cheeks, but for lids and irises."""
     mean = face_model().mean.astype(np.float64)
     y = mean[:, 1]
-    zone = smoothstep(-0.33, -0.19, y) * (1 - smoothstep(0.08, 0.24, y))
+    zone = smoothstep(-0.29, -0.21, y) * (1 - smoothstep(0.08, 0.24, y))
     free = nearness(face_model().mean, [i for eye in EYES for i in eye.ring], 0.04).astype(np.float64)
     free[[eye.iris + i for eye in EYES for i in range(5)]] = 1
     return (zone * (1 - free))[:, None]

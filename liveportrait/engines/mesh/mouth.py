@@ -9,11 +9,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from liveportrait.engines.mesh.fit import resting_mouth
+from liveportrait.engines.mesh.fit import mouth_width, resting_mouth
 from liveportrait.engines.mesh.geometry import closed_curve, lip_gap, polygon_mask
 from liveportrait.engines.mesh.layout import Layout, Pose
+from liveportrait.engines.mesh.teeth import Rows, blur_of, build_rows, character, grain_of, look_up
 from liveportrait.ramps import smoothstep
-from models.topology import CHEEKS, LIP_UPPER_INNER, LIPS_INNER, LIPS_OUTER
+from models.topology import CHEEKS, EYES, LIP_UPPER_INNER, LIPS_INNER, LIPS_OUTER, MOUTH_CORNERS
 
 Float = npt.NDArray[np.float64]
 Picture = npt.NDArray[np.float32]
@@ -26,10 +27,12 @@ class MouthLayer:
 
     Attributes:
         gap: Inner lip gap of the source in face widths.
+        width: Width of its mouth at rest in face widths.
         dark: (3,) colour of the depth of the mouth.
         tongue: (3,) colour.
         tooth: (3,) colour.
         gum: (3,) colour.
+        rows: Teeth and gums in these colours.
         line: (3,) canonical place of the middle of the resting lip line.
         chin: Canonical height (y) of the chin with a resting mouth.
         own: (S, S, 3) source crop whose mouth is open, else None.
@@ -39,12 +42,14 @@ class MouthLayer:
     """
 
     gap: float
+    width: float
     line: Float
     chin: float
     dark: Picture
     tongue: Picture
     tooth: Picture
     gum: Picture
+    rows: Rows | None = None
     own: Image | None = None
     own_mask: Picture | None = None
     own_soft: Image | None = None
@@ -73,41 +78,65 @@ def prepare_mouth(image: Image, points: Float, layout: Layout, white: Picture) -
     cheeks = np.clip(np.round(points[list(CHEEKS), :2]), 0, size - 1).astype(int)
     skin = np.median(lab[cheeks[:, 1], cheeks[:, 0]], 0)
     ka, kb = lip[1] - 128, lip[2] - 128
-    tint = cv2.cvtColor(white.astype(np.uint8)[None, None], cv2.COLOR_RGB2LAB)[0, 0, 1:].astype(np.float32) - 128
+    eye = cv2.cvtColor(white.astype(np.uint8)[None, None], cv2.COLOR_RGB2LAB)[0, 0].astype(np.float32)
     chroma = skin[1:] - 128
-    tooth = _rgb(
-        min(1.14 * skin[0] + 8, 230),
-        128 + 0.2 * chroma[0] + 0.35 * tint[0],
-        128 + 0.35 * chroma[1] + 0.6 * tint[1],
+    tooth = _rgb(  # fitted to 265 portraits that show their teeth
+        0.49 * skin[0] + 0.31 * eye[0] - 0.085 * lip[0] + 62,
+        128 + 0.18 * chroma[0] + 0.48 * (eye[1] - 128),
+        128 + 0.32 * chroma[1] + 0.35 * (eye[2] - 128) + 0.28 * kb,
     )
     red = min(10.0, 0.6 * float(np.hypot(*chroma)))  # of a tongue beside pale lips; none in black and white
     gap = lip_gap(layout.canonical)
     rest = resting_mouth(layout.canonical)
-    own: Image | None = None
+    scale = layout.pose.scale
     own_mask: Picture | None = None
-    own_soft: Image | None = None
     if gap > OPEN:
         inner = polygon_mask(size, size, closed_curve(points[list(LIPS_INNER), :2], 3))
-        soft = cv2.GaussianBlur(inner, (0, 0), max(0.6, 0.005 * layout.pose.scale))
-        own, own_mask = image, np.clip(2 * soft - 1, 0, 1).astype(np.float32)
-        own_soft = _blurred_within(image, own_mask, OWN_BLUR * layout.pose.scale)
-        seen = image[inner > 0.7].astype(np.float32)
+        seen = lab[inner > 0.7]
+        bright = np.zeros(3, np.float32)
         if len(seen) > 8:
-            bright = seen[seen.sum(1) >= np.quantile(seen.sum(1), 0.7)].mean(0)
-            if bright.sum() > 0.75 * tooth.sum():  # the source shows teeth: theirs is the colour
-                tooth = bright
+            bright = np.asarray(seen[seen[:, 0] >= np.quantile(seen[:, 0], 0.7)].mean(0), np.float32)
+        teeth = bright[0] > OWN_BRIGHT * lip[0] and gap * scale > OWN_PIXELS
+        if teeth:  # theirs is the colour
+            tooth = _rgb(*bright)
+        elif gap * scale > OWN_PIXELS:  # they lie in the dark
+            tooth *= np.float32(np.clip(0.5 + 0.5 * _rgb(*bright).mean() / tooth.mean(), 0.6, 1))
+        if teeth or gap > OWN_WIDE:
+            soft = cv2.GaussianBlur(inner, (0, 0), max(0.6, 0.005 * scale))
+            own_mask = np.clip(2 * soft - 1, 0, 1).astype(np.float32)
+            if teeth:
+                own_mask *= 1 - _like_lips(lab, lip, bright)
+    gum = _rgb(0.9 * lip[0], 128 + 0.9 * ka, 128 + 0.9 * kb)
+    grain = grain_of(image, points[list(CHEEKS), :2], scale)
+    softness = blur_of(image, points[[i for eye in EYES for i in eye.ring], :2])
+    rows = build_rows(tooth, gum, character(layout.canonical), scale, softness, grain)
     return MouthLayer(
         gap=gap,
+        width=mouth_width(rest),
         line=rest[13],
         chin=float(rest[152, 1]),
         dark=_rgb(0.12 * lip[0] + 6, 128 + 0.55 * ka, 128 + 0.45 * kb),
-        tongue=_rgb(min(0.8 * lip[0], 140), 128 + max(0.95 * ka, red), 128 + 0.6 * kb),
+        tongue=_rgb(min(0.86 * lip[0], 165), 128 + max(0.95 * ka, red), 128 + 0.6 * kb),
         tooth=tooth,
-        gum=_rgb(0.9 * lip[0], 128 + 0.9 * ka, 128 + 0.9 * kb),
-        own=own,
+        gum=gum,
+        rows=rows,
+        own=None if own_mask is None else image,
         own_mask=own_mask,
-        own_soft=own_soft,
+        own_soft=None if own_mask is None else _blurred_within(image, own_mask, OWN_BLUR * scale),
     )
+
+
+def _like_lips(lab: Picture, lip: Picture, tooth: Picture) -> Picture:
+    """Share (S, S) in which a picture has the tint of its lips rather than that of its teeth.
+
+    Landmarks of the inner lips lie a little beside them at times; what is left of a lip would stay inside the mouth.
+    """
+    way = (lip - tooth)[1:]
+    length = float(way @ way)
+    if length < LEAST_TINT**2:
+        return np.zeros(lab.shape[:2], np.float32)
+    share = ((lab[..., 1] - tooth[1]) * way[0] + (lab[..., 2] - tooth[2]) * way[1]) / length
+    return np.asarray(smoothstep(0.55, 0.95, cv2.GaussianBlur(share, (0, 0), 0.7)), np.float32)
 
 
 def _blurred_within(image: Image, mask: Picture, sigma: float) -> Image:
@@ -145,6 +174,9 @@ def draw_mouth(layer: MouthLayer, out: Image, vertices: Float, layout: Layout, p
     inside = polygon_mask(h, w, contour - low)
     mask = cv2.GaussianBlur(inside, (0, 0), max(0.8, min(0.007, 0.22 * gap) * pose.scale))
     mask = np.minimum(1.6 * mask, 1) * np.float32(strength)
+    # Sharp ends of the opening fade: a corner of the mouth is a soft dimple.
+    wide = cv2.GaussianBlur(inside, (0, 0), max(1.0, min(CORNER_REACH, 0.25 * gap) * pose.scale))
+    mask *= smoothstep(*CORNER_FADE, wide)
     shadow = _lip_shadow(inside, min(LIP_SHADOW, 0.3 * gap) * pose.scale)
     interior = _cavity(layer, vertices, layout, pose, low, shadow, gap)
     rim = cv2.GaussianBlur(inside, (0, 0), max(0.8, min(0.014, 0.10 * gap) * pose.scale))
@@ -161,7 +193,7 @@ def _lip_shadow(inside: Picture, reach: float) -> Picture:
     drop = max(1, round(reach))
     lit = np.zeros_like(inside)
     lit[drop:] = inside[:-drop] if drop < len(inside) else 0
-    return np.asarray(0.64 + 0.36 * cv2.GaussianBlur(lit, (0, 0), max(0.7, 0.6 * reach)), np.float32)
+    return np.asarray(0.7 + 0.3 * cv2.GaussianBlur(lit, (0, 0), max(0.7, 0.6 * reach)), np.float32)
 
 
 @dataclass(frozen=True)
@@ -222,55 +254,79 @@ def _cavity(
     x, y = arch.places(xx, yy)
     jaw = max(0.0, float(pose.invert(vertices[152][None])[0, 1]) - layer.chin) * JAW_SHARE
     lower_lip = arch.place(vertices[14, :2])[1]
-    soft = 1.0 / pose.scale
     # The row ends inside the corners of the mouth, however the head is turned.
     reach = [arch.place(vertices[i, :2])[0] for i in (78, 308)]
     along = _squeezed(x, *reach)
 
-    out = np.zeros((h, w, 3), np.float32) + layer.dark
-    rise = np.clip((lower_lip - y) / max(0.75 * gap, 0.03), 0, 1)
-    tongue = (1 - rise**1.6) * np.clip(1 - (x / 0.15) ** 2, 0, 1)
-    tongue *= 0.9 * float(smoothstep(0.04, 0.10, gap))
-    out += (layer.tongue - out) * tongue[..., None]
+    # A shut jaw shows both rows, one on the other; rounded lips stand before the teeth and hide them.
+    left, right = pose.invert(vertices[list(MOUTH_CORNERS)])[:, :2]
+    width = float(np.linalg.norm(left - right)) / layer.width
+    narrow = float(smoothstep(*ROUNDED, width))
+    rounded = narrow * float(smoothstep(0.03, 0.07, gap))
+    clenched = (1 - float(smoothstep(0.015, 0.05, jaw))) * (1 - rounded)
 
-    if layer.inside == "plain":
+    out = np.zeros((h, w, 3), np.float32) + layer.dark
+    across, up = x / (TONGUE_WIDTH * max(width, 0.7)), (lower_lip - y) / max(TONGUE_HEIGHT * gap, 0.02)
+    _draw_tongue(layer, out, across, up, gap)
+    if layer.inside == "plain" or layer.rows is None:
         out = np.asarray(cv2.GaussianBlur(out, (0, 0), max(0.5, 0.0025 * pose.scale)), np.float32)
         return np.asarray(out + (SHADE_TINT * layer.dark - out) * (1 - shadow[..., None]), np.float32)
 
-    # A shut jaw shows both rows, one on the other; not so in a rounded mouth.
-    wide = gap / max(reach[1] - reach[0], 1e-3)
-    clenched = (1 - float(smoothstep(0.015, 0.05, jaw))) * (1 - float(smoothstep(0.15, 0.3, wide)))
-    shown = LOWER_SHOWN + 0.03 * clenched
-    lower_edge = max(UPPER_EDGE - 0.010 + jaw, lower_lip - shown) + 0.5 * x * x
-    lower = _tooth_row(along, LOWER_TEETH, soft) * _above(lower_edge - y, soft)
-    lower *= 0.80 + 0.04 * clenched - 0.9 * np.abs(along) / 0.2 * (1 - 0.5 * clenched)
-    lower *= float(smoothstep(0.0, 0.05, lower_lip - UPPER_EDGE - jaw + 0.02))
-    out += (layer.tooth * (0.82 + 0.02 * clenched) - out) * np.clip(lower, 0, 1)[..., None]
-
-    edge = UPPER_EDGE - 0.16 * x * x - _scallop(along, UPPER_TEETH) * 0.006
-    upper = _tooth_row(along, UPPER_TEETH, soft) * _above(y - edge, soft)
-    relief = (1 - 0.55 * (along / 0.2) ** 2) * (0.90 + 0.10 * np.clip((edge - y) / 0.05, 0, 1))
-    out += (layer.tooth * np.clip(relief, 0.25, 1)[..., None] - out) * upper[..., None]
-    gum = _gum(along, y)[..., None]
-    out += (layer.gum - out) * (gum * upper[..., None])
-    out = np.asarray(cv2.GaussianBlur(out, (0, 0), max(0.5, 0.0025 * pose.scale)), np.float32)
+    corner = np.where(x < 0, x / min(reach[0], -1e-3), x / max(reach[1], 1e-3))
+    light = (1 - CORNER_SHADE * np.asarray(smoothstep(0.35, 1.0, corner), np.float32))[..., None]
+    light *= np.float32(0.92 + 0.18 * smoothstep(1.0, 1.25, width))  # a smile lets more light in
+    most = LOWER_SHOWN + (LOWER_WIDE - LOWER_SHOWN) * (1 - rounded) + 0.022 * clenched
+    shift = float(np.clip(jaw, lower_lip - most - LOWER_EDGE, lower_lip - LOWER_EDGE))
+    lower = look_up(layer.rows.lower, along, y - np.float32(shift) * (1 - LOWER_BEND * along * along))
+    out = out * (1 - lower[..., 3:]) + lower[..., :3] * light * np.float32(0.88 - 0.4 * narrow)
+    lip = arch.place(vertices[13, :2])[1]
+    raised = HIDDEN * rounded + max(0.0, UPPER_EDGE - lip - UPPER_SHOWN)
+    upper = look_up(layer.rows.upper, along, y + np.float32(raised))
+    gum = look_up(layer.rows.gum, along, y + np.float32(raised))[..., None]
+    out = out * (1 - upper[..., 3:]) + upper[..., :3] * light * np.float32(1 - 0.4 * narrow)
     if layer.own is not None and layer.own_mask is not None:
-        out += _own_interior(layer, vertices, layout, arch, x, y, gum, out)
+        out += _own_interior(layer, vertices, layout, arch, x, y + np.float32(raised), gum, out)
     shade = 1 - shadow[..., None]
     out += (SHADE_TINT * layer.dark - out) * shade  # light under the lip has the colour of the mouth
     return out
 
 
+def _draw_tongue(layer: MouthLayer, out: Picture, across: Picture, up: Picture, gap: float) -> None:
+    """A rounded tongue behind the lower teeth, in place: lit on top, with a line along its middle.
+
+    Args:
+        layer: Colours.
+        out: (h, w, 3) depth of the mouth, drawn into.
+        across: (h, w) places from the middle, 1 at the tongue's side.
+        up: (h, w) places from the lower lip upwards, 1 at the tongue's top.
+        gap: Mean opening of the lips, face widths.
+    """
+    seen = float(smoothstep(0.035, 0.09, gap))
+    if seen <= 0:
+        return
+    wall = np.float32(0.4 * smoothstep(0.06, 0.2, gap)) * np.exp(-0.5 * across * across)[..., None]
+    out += (layer.tongue - out) * wall  # light that falls on the back of the mouth
+    low = np.maximum(up, 0)
+    round_ = across * across + low * low
+    cover = smoothstep(1.1, 0.6, round_) * seen
+    light = 0.5 + 0.55 * np.sqrt(np.clip(1 - 0.9 * round_, 0, 1))
+    light += 0.16 * np.exp(-((across / 0.5) ** 2) - ((up - 0.42) / 0.17) ** 2)
+    light -= 0.08 * np.exp(-((across / 0.09) ** 2)) * smoothstep(0.02, 0.3, up) * smoothstep(0.95, 0.6, up)
+    out += (layer.tongue * light[..., None] - out) * cover[..., None]
+
+
 def _squeezed(x: Picture, left: float, right: float) -> Picture:
-    """Places x (face widths), either side compressed so that a far corner of the mouth falls on the row's end."""
-    sides = [np.float32(min(1.0, ROW_END / max(abs(corner), 1e-3))) for corner in (left, right)]
-    return np.asarray(np.where(x < 0, x * sides[0], x * sides[1]), np.float32)
+    """Places x (face widths), either side compressed so that a far corner of the mouth falls on the row's end.
 
-
-def _gum(x: Picture, y: Picture) -> Picture:
-    """Cover of the gums (h, w): above the necks of the teeth, coming down between them."""
-    line = UPPER_EDGE - CROWN + 0.25 * x * x + PAPILLA * _scallop(x, UPPER_TEETH)
-    return np.asarray(smoothstep(-0.006, 0.006, line - y), np.float32)
+    The front teeth keep most of their width; it is the last ones that are drawn out.
+    """
+    out = x.copy()
+    for side, corner in ((x < 0, -left), (x >= 0, right)):
+        if corner > ROW_END:
+            share = np.clip(np.abs(x) / np.float32(corner), 0, 1)
+            bent = 1 - (1 - share) ** np.float32(corner / ROW_END)
+            out = np.where(side, np.sign(x) * np.float32(ROW_END) * (0.5 * share + 0.5 * bent), out)
+    return np.asarray(out, np.float32)
 
 
 def _own_interior(
@@ -314,35 +370,23 @@ OWN_SHADOW = 0.016  # reach of the shadow that the photo's own lip throws on its
 ARCH = 2.0  # the dental arch bends back by this times the square of the distance from its middle, face widths
 TURNED_AWAY = 0.04  # square of how obliquely the arch may be seen before its far end is cut
 ROW_END = 0.21  # end of the drawn rows from the middle, face widths
-CROWN = 0.084  # height of the upper front teeth from edge to neck, face widths
-PAPILLA = 0.014  # gums come down so far between the teeth, face widths
+OWN_BRIGHT = 1.08  # teeth of a photo are so much brighter than its lips, or they aren't seen well enough
+OWN_PIXELS = 3.5  # and its lips are so many pixels apart
+OWN_WIDE = 0.06  # a mouth open wider (face widths) is the photo's own even where it shows no teeth
+LEAST_TINT = 8.0  # difference of lips and teeth in tint from which on they are told apart, steps of Lab
 OPEN = 0.025  # lip gap in face widths from which on a source's mouth counts as open
 TEETH_DEPTH = 0.05  # front teeth lie this far behind the lips, face widths
 NARROW = 0.34  # teeth behind lips that are hardly parted lie so far in the dark
 SHADE_TINT = 0.2  # of the colour of the depth that shadows of the lip take on
 LIP_SHADOW = 0.016  # reach of the upper lip's shadow, face widths
-UPPER_EDGE = 0.017  # edge of the upper front teeth below the resting lip line, face widths
-LOWER_SHOWN = 0.022  # of the lower front teeth the lip lets see so much at most
+LOWER_EDGE = 0.005  # edge of the lower front teeth below it while the jaw is shut
+LOWER_SHOWN, LOWER_WIDE = 0.008, 0.034  # of the lower teeth rounded lips let see so much at most, and wide ones
+ROUNDED = 1.06, 0.9  # width over that at rest between which lips begin to hide the teeth, and hide them
+LOWER_BEND = 7.0  # the lower row goes down less towards the joints of the jaw: by this times x squared
+UPPER_EDGE, UPPER_SHOWN = 0.011, 0.06  # edge of the upper front teeth below the resting line; most of them that is seen
+HIDDEN = 0.085  # so far the upper teeth go up behind rounded lips, face widths
+CORNER_REACH = 0.013  # over which the ends of the opening are looked at, face widths
+CORNER_FADE = 0.1, 0.42  # share of their surroundings that is open between which they fade in
+CORNER_SHADE = 0.2  # of their light teeth lose towards the corners of the mouth
+TONGUE_WIDTH, TONGUE_HEIGHT = 0.175, 1.05  # half its width in face widths; its height over the mean lip gap
 JAW_SHARE = 0.8  # of the chin's way that is the jaw's, the rest is skin
-# Outer borders of the teeth from the middle, in face widths, foreshortened towards the back.
-UPPER_TEETH = np.array([0.0, 0.062, 0.108, 0.150, 0.180, 0.200])
-LOWER_TEETH = np.array([0.0, 0.040, 0.082, 0.122, 0.155, 0.180])
-
-
-def _above(distance: Picture, soft: float) -> Picture:
-    """1 where distance < 0, 0 where > 0, soft edge (face widths)."""
-    return np.asarray(1 / (1 + np.exp(np.clip(distance / (0.6 * soft), -40, 40))), np.float32)
-
-
-def _scallop(x: Picture, borders: Float) -> Picture:
-    """0 in the middle of a tooth, 1 at its borders: the edge of the row is not straight."""
-    place = np.interp(np.abs(x), borders, np.arange(len(borders)))
-    return np.asarray(np.abs(2 * (place - np.floor(place)) - 1) ** 4, np.float32)
-
-
-def _tooth_row(x: Picture, borders: Float, soft: float) -> Picture:
-    """Cover of a row of teeth with faint gaps between them."""
-    gaps = np.abs(np.abs(x)[..., None] - borders[None, None]).min(-1)
-    seam = 1 - 0.13 * np.exp(-((gaps / max(0.005, 0.8 * soft)) ** 2))
-    side = np.clip((0.195 - np.abs(x)) / 0.03, 0, 1)
-    return np.asarray(seam * side, np.float32)

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from liveportrait.engines.mesh import MeshEngine, eyes, mouth
+from liveportrait.engines.mesh import MeshEngine, eyes, mouth, teeth
 from liveportrait.engines.mesh import engine as mesh_engine
 from liveportrait.engines.mesh.data import face_model
 from liveportrait.motion import rotation_from_euler
@@ -63,22 +63,25 @@ def test_the_lower_lip_over_the_chin_has_no_steps(stage, opened, monkeypatch):
     assert edges[0] < 0.87 * edges[1]
 
 
-def test_the_photo_s_own_teeth_do_not_go_on_as_stripes(stage):
+def test_the_photo_s_own_teeth_do_not_go_on_as_stripes(stage, monkeypatch):
     """Where the lip rises above what the photo shows, its teeth are continued; dark gaps between them are not."""
+    monkeypatch.setattr(mouth, "UPPER_SHOWN", 1.0)  # the row stays where it is
     layer, layout = stage.portrait.features.mouth, stage.portrait.features.layout
-    rise = 0.05 * layout.pose.scale
+    rise = 0.03 * layout.pose.scale
     vertices = layout.rest.copy()
     vertices[list(LIP_UPPER_INNER[1:-1]), 1] -= rise
-    columns = slice(round(vertices[82, 0]), round(vertices[312, 0]))
-    top = round(vertices[13, 1] + 0.5 * rise)
+    x, top = round(vertices[13, 0]), round(vertices[13, 1] + 0.5 * rise)
+    striped = layer.own.copy()
+    striped[:, x - 1 : x + 2] = 0
 
     def drawn(layer: mouth.MouthLayer) -> np.ndarray:
         black = np.zeros_like(stage.portrait.crop)
         mouth.draw_mouth(layer, black, vertices, layout, layout.pose)
-        return black[top - 1 : top + 2, columns].astype(float).mean(0)
+        return black[top, x - 12 : x + 13].astype(float).mean(1)
 
-    soft, sharp = drawn(layer), drawn(replace(layer, own_soft=layer.own))
-    assert soft.std(0).mean() < 0.8 * sharp.std(0).mean()
+    plain, soft = drawn(layer), drawn(replace(layer, own=striped))
+    sharp = drawn(replace(layer, own=striped, own_soft=striped))
+    assert (plain - soft).max() < 0.5 * (plain - sharp).max()
     assert soft.mean() > 0.55 * layer.tooth.mean()  # teeth, not a slab of gum
 
 
@@ -111,6 +114,40 @@ def test_a_clenched_grin_shows_both_rows(stage):
     mouth.draw_mouth(layer, black, vertices, layout, layout.pose)
     column = black[round(vertices[13, 1]) + 5 : round(vertices[14, 1]) - 3, round(vertices[13, 0])].max(1)
     assert column.min() > 0.35 * layer.tooth.max()  # no black gap
+
+
+def test_rounded_lips_hide_the_upper_teeth(stage):
+    """Whoever yawns or says "oh" shows none; in a laugh as wide they are seen."""
+    layout = stage.portrait.features.layout
+    layer = replace(stage.portrait.features.mouth, own=None, own_mask=None, own_soft=None, gap=0.0)
+
+    def under_the_lip(wide: float) -> float:
+        vertices = layout.place(layout.canonical + wide * face_model().bases["wide"], layout.pose)
+        apart = 0.15 * layout.pose.scale * np.sin(np.linspace(0, np.pi, 11)) ** 0.5
+        vertices[list(LIP_LOWER_INNER), 1] = vertices[list(LIP_UPPER_INNER), 1] + apart
+        black = np.zeros_like(stage.portrait.crop)
+        mouth.draw_mouth(layer, black, vertices, layout, layout.pose)
+        x, y = np.round(vertices[13, :2]).astype(int)
+        return float(black[y + 3 : y + round(0.05 * layout.pose.scale), x].mean(1).max())
+
+    assert under_the_lip(-0.16) < 0.6 * under_the_lip(0.05)
+
+
+def test_teeth_are_a_person_s_own():
+    """Anyone's are always the same, and those of another face are not; a rough picture gets rough teeth."""
+    mean = face_model().mean.astype(np.float64)
+    plain, rough = (np.full((64, 64, 3), 150, np.uint8) for _ in range(2))
+    rough[::4] += 80
+    white, pink = np.full(3, 200, np.float32), np.array([150, 80, 80], np.float32)
+
+    def drawn(shape: np.ndarray, image: np.ndarray) -> np.ndarray:
+        grain = teeth.grain_of(image, np.full((3, 2), 32.0), 200.0)
+        return teeth.build_rows(white, pink, teeth.character(shape), 200.0, 0.5, grain).upper
+
+    first = drawn(mean, plain)
+    assert np.array_equal(first, drawn(mean.copy(), plain))
+    assert np.abs(first - drawn(mean * [1.0, 1.06, 1.0], plain)).max() > 60  # a longer face: other edges and gaps
+    assert np.abs(first - drawn(mean, rough)).max() > 5
 
 
 def test_teeth_lie_in_the_dark_while_lips_are_hardly_parted(stage):

@@ -89,8 +89,8 @@ class AnimationOptions:
         "auto",
         title="Neutral reference",
         group="Motion",
-        help="Frame that relative motion is measured from: auto (the most neutral one), first, or a frame number "
-        "counted from 0.",
+        help="Frame that relative motion is measured from: auto (the most neutral one of each shot), first, or a frame "
+        "number counted from 0.",
     )
     mouth: MouthMotion = option(
         "auto",

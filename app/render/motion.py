@@ -18,6 +18,7 @@ from liveportrait.cuts import CutEaser
 from liveportrait.motion import Array, Motion, blend, euler_from_rotation
 from liveportrait.noise import NoiseHold
 from liveportrait.reference import lone_reference, neutrality, reference_index
+from liveportrait.shots import Shots, neutral_frames, shot_starts
 from liveportrait.smoothing import smooth_motion
 
 if TYPE_CHECKING:
@@ -82,8 +83,32 @@ def _pose_text(frame: Motion) -> str:
     return f"{text}, lips open by {100 * lips:.0f} %" if lips > 0.03 else text
 
 
+def find_shots(track: MotionTrack, reference: Motion, engine: Engine) -> Shots | None:
+    """Shots of a clip that are measured from neutral frames of their own; None if there are none.
+
+    Args:
+        track: Motion of the driving clip.
+        reference: Neutral frame of the clip, which the engine chose.
+        engine: Engine that read it.
+    """
+    starts = shot_starts(part for _, part in track.chunks())
+    if len(starts) < 2:
+        return None
+    pose = Motion.concatenate(
+        [replace(part, delta=part.delta[:, :0], extra=_cues_only(part)) for _, part in track.chunks()]
+    )
+    frames = neutral_frames(pose, starts)
+    neutral = [None if frame is None else track.rows(frame, frame + 1) for frame in frames]
+    return Shots(starts, neutral, reference, engine.camera_turns) if any(neutral) else None
+
+
 def smooth_track(
-    track: MotionTrack, path: Path, variance: float, regions: Mapping[str, npt.NDArray[Any]], ease: float = 0.0
+    track: MotionTrack,
+    path: Path,
+    variance: float,
+    regions: Mapping[str, npt.NDArray[Any]],
+    ease: float = 0.0,
+    shots: Shots | None = None,
 ) -> MotionTrack:
     """Keep noise out of the motion of a clip, ease its cuts and smooth it, piece by piece, so that memory stays flat.
 
@@ -93,11 +118,13 @@ def smooth_track(
         variance: Observation variance of the smoother; 0 leaves the motion as it is, noise included.
         regions: The engine's; lids are not smoothed.
         ease: Seconds in which motion runs over a cut; 0 lets it leap.
+        shots: Those that are measured from neutral frames of their own, if there are any.
     """
-    if (variance <= 0 and ease <= 0) or track.found < 3:
+    if (variance <= 0 and ease <= 0 and shots is None) or track.found < 3:
         return track
     result = track.emptied(path)
     parts = _held(track, regions) if variance > 0 else (part for _, part in track.chunks(MARGIN))
+    parts = parts if shots is None else _levelled(parts, shots)
     for before, part, after in _neighbours(_eased(parts, track, ease) if ease > 0 else parts):
         wide = smooth_motion(Motion.concatenate([*before, part, *after]), variance, keep=regions.get("lids"))
         start = sum(map(len, before))
@@ -111,6 +138,14 @@ def _held(track: MotionTrack, regions: Mapping[str, npt.NDArray[Any]]) -> Iterat
     hold = NoiseHold(regions)
     for _, part in track.chunks(MARGIN):
         yield Motion.concatenate([hold(part[i]) for i in range(len(part))])
+
+
+def _levelled(parts: Iterable[Motion], shots: Shots) -> Iterator[Motion]:
+    """The motion of a clip in pieces, each shot measured from its own neutral frame."""
+    first = 0
+    for part in parts:
+        yield shots.levelled(part, first)
+        first += len(part)
 
 
 def _eased(parts: Iterable[Motion], track: MotionTrack, seconds: float) -> Iterator[Motion]:

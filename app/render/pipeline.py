@@ -17,7 +17,7 @@ from app.memory import give_back
 from app.render.driving import FaceFollower, read_driving
 from app.render.inputs import PARTS, Inputs
 from app.render.mix import Course, Driver, MotionMix
-from app.render.motion import choose_reference, smooth_track
+from app.render.motion import choose_reference, find_shots, smooth_track
 from app.render.output import Outputs, Target
 from app.render.parts import Parts
 from app.render.report import RenderReport
@@ -149,12 +149,16 @@ class Run:
         reference, index, sentences = choose_reference(track, inputs.engine, animation, lone)
         for sentence in sentences:
             inputs.note(sentence, warn=True)
-        if not part and animation.relative and animation.reference == "auto" and not lone:
+        measured = animation.relative and animation.reference == "auto" and not lone
+        shots = find_shots(track, reference, inputs.engine) if measured else None
+        if not part and measured:
             self.events.info(f"Motion is measured from driving frame {index}, the most neutral one.")
+        if shots is not None:
+            self.events.info(f"The clip has {len(shots.starts)} shots; each is measured from its own neutral frame.")
         # the release smooths under source clips only, and there what source and driver make together: see Stages
         variance = 0.0 if animation.official else animation.smooth * SMOOTHING_UNIT
         scratch = self.folder / f"smooth{len(self._tracks)}"
-        smoothed = smooth_track(track, scratch, variance, inputs.engine.regions, animation.ease_cuts)
+        smoothed = smooth_track(track, scratch, variance, inputs.engine.regions, animation.ease_cuts, shots)
         return Driver(smoothed, reference)
 
     def _read_other(self, part: str, path: Path) -> Driver:

@@ -904,8 +904,8 @@
    <translation>Zu haltende Bildrate</translation>
   </message>
   <message>
-   <source>Frame that relative motion is measured from: auto (the most neutral one), first, or a frame number counted from 0.</source>
-   <translation>Bild, von dem aus relative Bewegung gemessen wird: auto (das neutralste), first (das erste) oder eine Bildnummer ab 0.</translation>
+   <source>Frame that relative motion is measured from: auto (the most neutral one of each shot), first, or a frame number counted from 0.</source>
+   <translation>Bild, von dem aus relative Bewegung gemessen wird: auto (das neutralste jeder Einstellung), first (das erste) oder eine Bildnummer ab 0.</translation>
   </message>
   <message>
    <source>Frames a second of the virtual camera.</source>
@@ -2270,6 +2270,10 @@
   <message>
    <source>The camera {0} shows black: open its shutter, or close the program that holds it.</source>
    <translation>Die Kamera {0} zeigt Schwarz: die Blende öffnen, oder das Programm schließen, das sie hält.</translation>
+  </message>
+  <message>
+   <source>The clip has {0} shots; each is measured from its own neutral frame.</source>
+   <translation>Der Clip hat {0} Einstellungen; jede wird von ihrem eigenen neutralen Bild aus gemessen.</translation>
   </message>
   <message>
    <source>The disk is nearly full: the recording has ended.</source>

@@ -48,6 +48,7 @@ __all__ = [
 Audio = Literal["driving", "source", "none"]
 Length = Literal["shortest", "source", "driving", "loop", "pingpong"]
 Hardware = Literal["auto", "none"]
+Mark = Literal["full", "metadata", "off"]
 OutputFit = Literal["contain", "cover"]
 Precision = Literal["auto", "fp32", "fp16", "bf16", "int8"]
 Codec = Literal["auto", "h264", "hevc", "av1", "vp9", "prores", "gif", "png"]
@@ -216,6 +217,13 @@ class OutputOptions:
         group="Output",
         advanced=True,
         help="Colour that replaces transparency where the output can't keep it, as #rrggbb.",
+    )
+    mark: Mark = option(
+        "full",
+        title="Mark as made by AI",
+        group="Output",
+        help="How the result says that AI made it: full, in all ways that docs/provenance.md lists; metadata, only in "
+        "the file's metadata, with the same bytes in every run; off, not at all.",
     )
 
 

@@ -22,7 +22,7 @@ LOWER = (  # what the window shows of the layers below it
     "app/render/output.py", "app/render/driving.py", "app/render/edit.py", "app/render/job.py", "app/render/motion.py",
     "app/render/parts.py", "app/render/pipeline.py", "app/jobs/perform.py", "app/jobs/queue.py", "app/jobs/runner.py",
     "app/jobs/store.py", "app/jobs/target.py", "app/options.py", "app/values.py", "app/textfiles.py", "app/presets.py",
-    "app/option_info.py", "app/expressions.py", "models/download.py", "models/face.py",
+    "app/option_info.py", "app/expressions.py", "app/provenance/mark.py", "models/download.py", "models/face.py",
     "liveportrait/engines/__init__.py",
 )  # fmt: skip
 SPEAKERS = ("warn", "info", "note", "Finding")
@@ -126,6 +126,7 @@ def declared_texts() -> Iterator[str]:
     from app.live_options import live_options
     from app.options import find_option
     from app.presets import BUILT_IN
+    from app.provenance.mark import OFF
     from liveportrait.engines import ENGINES
     from liveportrait.expression import SLIDERS
     from models.registry import get_model, list_models
@@ -138,7 +139,7 @@ def declared_texts() -> Iterator[str]:
         yield from (slider.title, slider.help)
     yield from BUILT_IN_EXPRESSIONS
     yield from ("Motion", "Stitching and retargeting", "Pose", "Expression", "Crop", "Output", "Live", "Program")
-    yield from ("Eyes", "Brows", "Mouth")
+    yield from ("Eyes", "Brows", "Mouth", OFF)
     for name, (text, _) in BUILT_IN.items():
         yield from (name, text)
     for spec in ENGINES:

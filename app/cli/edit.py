@@ -27,8 +27,8 @@ OPENINGS: Final = {
 USED: Final = (
     "face", "crop", "points", "landmarks", "expression", "sliders", "source_start", "source_end", "source_duration",
     "fps", "stitching", "official", "crop_scale", "crop_x", "crop_y", "crop_rotate", "paste_back", "output",
-    "overwrite", "size", "fit", "max_side", "audio", "codec", "quality", "hardware", "background", "engine",
-    "device", "precision", "animals", "threads", "max_crop", "json_lines", "quiet",
+    "overwrite", "size", "fit", "max_side", "audio", "codec", "quality", "hardware", "background", "mark",
+    "engine", "device", "precision", "animals", "threads", "max_crop", "json_lines", "quiet",
 )  # fmt: skip
 HELP: Final = {
     "output": "File or folder to write; {source}, {engine} and {date} are filled in; the ending chooses the format: "

@@ -444,13 +444,15 @@ class Commands(SavedCommands):
         from app.media.images import write_image
         from app.media.outnames import check_not_inputs
         from app.media.patched import split
+        from app.provenance.mark import Marking
 
         rgb, alpha = split(picture)
         inputs = self.studio.session.files
+        marking = Marking(self.studio.session.options().output.mark)
 
         def write() -> Path:
             check_not_inputs([path], inputs)
-            return write_image(path, rgb, alpha, overwrite=True)
+            return write_image(path, rgb, alpha, overwrite=True, marking=marking)
 
         self.studio.background.run(
             write,

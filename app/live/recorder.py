@@ -14,6 +14,7 @@ from app.media.encode import FORMATS
 from app.media.microphone import Microphone, MicrophoneSound
 from app.media.virtual_camera import fit_picture
 from app.media.writer import ClipWriter, Codec, check_clip
+from app.provenance.mark import FULL, OFF, Marking
 
 if TYPE_CHECKING:
     from app.live.frames import LiveFrame, Pixels
@@ -51,6 +52,7 @@ class RecorderSink(Sink):
         inputs: Files that are read meanwhile, which the recording must not replace.
         stream: Makes the microphone's stream, see ``Microphone``.
         free: Tells the bytes that are left on the disk of a folder.
+        marking: How the recording is marked as made by AI; in full by default.
 
     Raises:
         AppError: The file can't be written there; checked at once.
@@ -74,6 +76,7 @@ class RecorderSink(Sink):
         inputs: Iterable[str | Path] = (),
         stream: Callable[..., Any] | None = None,
         free: Callable[[Path], int] = free_bytes,
+        marking: Marking = FULL,
     ) -> None:
         super().__init__()
         self.path = self._named = Path(path)
@@ -83,6 +86,7 @@ class RecorderSink(Sink):
         check_clip(self.path, codec, overwrite=overwrite, inputs=own)
         self._how: dict[str, Any] = {
             "quality": quality, "codec": codec, "hardware": hardware, "overwrite": overwrite, "inputs": own,
+            "marking": marking,
         }  # fmt: skip
         self._rate = rate
         self._wants_sound = microphone
@@ -110,7 +114,7 @@ class RecorderSink(Sink):
             AppError: The file can't be written there.
         """
         asked = {name: getattr(output, name) for name in ("quality", "codec", "hardware", "overwrite")}
-        return cls(path, **asked, **how)
+        return cls(path, **asked, marking=Marking(output.mark), **how)
 
     def open(self) -> None:
         """See Sink.open."""
@@ -184,6 +188,8 @@ class RecorderSink(Sink):
         self._number += 1
         dropped = f", {self.dropped} left out because the encoder was too slow" if self.dropped else ""
         recorded = _recorded(self.path, writer.frames, f"{end / TICKS:.1f}", dropped)
+        if not self._how["marking"].in_metadata:
+            recorded = f"{recorded} {OFF}"
         heard = end / TICKS if microphone is None else microphone.heard - self._zero
         return recorded if heard >= end / TICKS - SILENT else f"{recorded} {_silent(max(0.0, heard))}"
 

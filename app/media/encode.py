@@ -21,6 +21,8 @@ from app.media import container as containers
 from app.media.audio import AudioSource, AudioTrack
 from app.media.patched import Window
 from app.media.streams import FRAGMENTS, Pipe
+from app.provenance import xmp
+from app.provenance.mark import Marking
 
 FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 ALLOWED = {
@@ -237,8 +239,10 @@ class VideoSink:
         rate: Fraction,
         time_base: Fraction | None,
         audio: AudioSource | None,
+        marking: Marking,
     ) -> None:
         self.notes: list[str] = []
+        self._target, self._form, self._marked = target, form, marking.in_metadata
         self.frames = 0
         self._base = exact_time_base(rate, time_base)
         self._step = 1 / rate
@@ -258,6 +262,8 @@ class VideoSink:
         place: Any = target if isinstance(target, Pipe) else containers.url(target)
         self._container = av.open(place, "w", format=form, options=options)
         try:
+            if self._marked:
+                self._container.metadata.update(xmp.clip_tags(form))
             self._stream = self._add_stream(encoder, form, rate)
             self._lead = Fraction(0)
             if audio is not None:
@@ -393,6 +399,10 @@ class VideoSink:
                     self.notes.append(self._track.note)
         self._container.close()
         self._end_track()
+        if self._marked and isinstance(self._target, Pipe):
+            self._target.write(xmp.tail(self._form))
+        elif self._marked and isinstance(self._target, Path):
+            xmp.add_tail(self._target, self._form)
 
     def close(self) -> None:
         """Let go of the file without completing it."""

@@ -18,6 +18,8 @@ from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from app.errors import MediaError, MissingError, UsageError
 from app.media import files, heif, libtiff, limits, raws, stillcolor
+from app.provenance import xmp
+from app.provenance.mark import UNMARKED, Marking
 from models.installation import install_hint, package_hint
 
 # app.media.limits checks the size before anything is decoded, with the size in its sentence; Pillow's own check, which
@@ -369,6 +371,7 @@ def encode(
     format: str,
     quality: int,
     background: Color = WHITE,
+    marking: Marking = UNMARKED,
 ) -> bytes:
     """Encode a picture; alpha is kept where the format can hold it, else laid on ``background``."""
     if alpha is not None and format in WITH_ALPHA:
@@ -381,8 +384,9 @@ def encode(
         "WEBP": {"quality": quality, "method": 4},
         "TIFF": {"compression": "tiff_deflate"},
     }
+    said = xmp.picture_arguments(format) if marking.in_metadata else {}
     buffer = io.BytesIO()
-    image.save(buffer, format, **table.get(format, {}))
+    image.save(buffer, format, **table.get(format, {}), **said)
     return buffer.getvalue()
 
 
@@ -393,6 +397,7 @@ def write_image(
     quality: int = 95,
     background: Color = WHITE,
     overwrite: bool = True,
+    marking: Marking = UNMARKED,
 ) -> Path:
     """Write a picture under its name only when it is complete.
 
@@ -403,6 +408,7 @@ def write_image(
         quality: 1-100, for JPEG and WebP.
         background: Colour under clear parts where the format has no alpha.
         overwrite: Whether an existing file may be replaced.
+        marking: How it is marked as made by AI; pictures that are not need no mark.
 
     Returns:
         The path.
@@ -416,7 +422,7 @@ def write_image(
     files.check_output(path, overwrite)
     temporary = files.temporary_name(path, f"{os.getpid()}.partial")
     try:
-        data = encode(rgb, alpha, name, quality, background)
+        data = encode(rgb, alpha, name, quality, background, marking)
         with temporary.open("wb") as file:
             file.write(data)
             file.flush()

@@ -17,6 +17,8 @@ from app.media import container as containers
 from app.media import files, images
 from app.media.images import Color
 from app.media.streams import Pipe
+from app.provenance import xmp
+from app.provenance.mark import Marking
 
 PATTERN = re.compile(r"%0?(\d*)d")
 GIF_UNIT = Fraction(1, 100)
@@ -24,10 +26,36 @@ GIF_SHORTEST = 2  # units; players show shorter delays for a tenth of a second
 CLEAR = 255  # palette index of clear pixels
 
 
+class HeldBack:
+    """A pipe that gets all but the last byte, in place of which something else may be written at the end.
+
+    Args:
+        pipe: Where the bytes go.
+    """
+
+    def __init__(self, pipe: Pipe) -> None:
+        self._pipe, self._last = pipe, b""
+
+    def write(self, data: bytes) -> int:
+        """Write all that was held back and all of ``data`` but its last byte; see ``Pipe.write``."""
+        if len(data):
+            self._pipe.write(self._last + bytes(data[:-1]))
+            self._last = bytes(data[-1:])
+        return len(data)
+
+    def end(self, data: bytes) -> None:
+        """Write ``data`` instead of the last byte; without any the byte itself."""
+        self._pipe.write(data or self._last)
+
+
 class GifSink:
     """Animated GIF with a palette of its own for each frame."""
 
-    def __init__(self, target: Path | Pipe, size: tuple[int, int], rate: Fraction, alpha: bool) -> None:
+    def __init__(
+        self, target: Path | Pipe, size: tuple[int, int], rate: Fraction, alpha: bool, marking: Marking
+    ) -> None:
+        self._target = HeldBack(target) if isinstance(target, Pipe) else target
+        self._marked = marking.in_metadata
         self.notes: list[str] = []
         self.frames = 0
         self._alpha = alpha
@@ -35,7 +63,7 @@ class GifSink:
         self._last: int | None = None
         self._left_out = 0
         self._held: Any = None
-        place: Any = target if isinstance(target, Pipe) else containers.url(target)
+        place: Any = self._target if isinstance(self._target, HeldBack) else containers.url(self._target)
         self._container = av.open(place, "w", format="gif", options={"loop": "0"})
         stream: Any = self._container.add_stream("gif", rate=rate)
         stream.width, stream.height, stream.pix_fmt = *size, "pal8"
@@ -82,6 +110,10 @@ class GifSink:
             self._held.duration = self._step
             self._container.mux(self._held)
         self._container.close()
+        if isinstance(self._target, HeldBack):
+            self._target.end(xmp.tail("gif") if self._marked else b"")
+        elif self._marked:
+            xmp.add_tail(self._target, "gif")
         if self._left_out:
             self.notes.append(f"{self._left_out} frames were left out: a GIF shows 50 a second at most.")
 
@@ -116,8 +148,11 @@ def numbered(pattern: Path) -> dict[int, Path]:
 class SequenceSink:
     """Numbered pictures from 1 on, collected in a hidden folder until complete."""
 
-    def __init__(self, target: Path, pattern: Path, quality: int, alpha: bool, background: Color) -> None:
+    def __init__(
+        self, target: Path, pattern: Path, quality: int, alpha: bool, background: Color, marking: Marking
+    ) -> None:
         self.notes: list[str] = []
+        self._marking = marking
         self.frames = 0
         self._folder = target
         self._pattern, self._format = pattern.name, images.image_format(pattern)
@@ -136,7 +171,7 @@ class SequenceSink:
         self.frames += 1
         if not self._alpha:
             rgb, alpha = images.flatten(rgb, alpha, self._background), None
-        data = images.encode(rgb, alpha, self._format, self._quality, self._background)
+        data = images.encode(rgb, alpha, self._format, self._quality, self._background, self._marking)
         (self._folder / self.name(self.frames)).write_bytes(data)
 
     def finish(self, end: Fraction | None = None) -> None:
@@ -159,8 +194,11 @@ class SequenceSink:
 class StillSink:
     """One picture."""
 
-    def __init__(self, target: Path, path: Path, quality: int, alpha: bool, background: Color) -> None:
+    def __init__(
+        self, target: Path, path: Path, quality: int, alpha: bool, background: Color, marking: Marking
+    ) -> None:
         self.notes: list[str] = []
+        self._marking = marking
         self.frames = 0
         self._target, self._path, self._format = target, path, images.image_format(path)
         self._quality, self._background = quality, background
@@ -176,7 +214,8 @@ class StillSink:
         self.frames += 1
         if not self._alpha:
             rgb, alpha = images.flatten(rgb, alpha, self._background), None
-        self._target.write_bytes(images.encode(rgb, alpha, self._format, self._quality, self._background))
+        data = images.encode(rgb, alpha, self._format, self._quality, self._background, self._marking)
+        self._target.write_bytes(data)
 
     def finish(self, end: Fraction | None = None) -> None:
         """Nothing is left to do."""

@@ -21,6 +21,7 @@ from app.media.patched import Outline, Patched, Window, separate, split
 from app.media.pictures import members
 from app.media.stillsinks import PATTERN, GifSink, SequenceSink, StillSink, numbered, sequence_pattern
 from app.media.streams import STDOUT, Pipe
+from app.provenance.mark import FULL, OFF, Marking
 
 Codec = Literal["auto", "h264", "hevc", "av1", "vp9", "prores", "gif", "png"]
 Sink = encode.VideoSink | GifSink | SequenceSink | StillSink
@@ -133,6 +134,7 @@ class ClipWriter:
         background: Colour under clear parts where the output has no alpha.
         inputs: Files that are read meanwhile, which the output must not replace.
         pipe: Write the bytes there while they are made, as fragments, and no file: ``path`` only names the format.
+        marking: How the result is marked as made by AI; in full by default.
 
     Attributes:
         notes: Sentences about what was adapted: padding, sound encoded anew, transparency laid on a colour.
@@ -159,8 +161,10 @@ class ClipWriter:
         background: Color = WHITE,
         inputs: Iterable[str | Path] = (),
         pipe: Pipe | None = None,
+        marking: Marking = FULL,
     ) -> None:
         self._pipe = pipe
+        self._marking = marking
         self.path = Path(path)
         self.size = size
         self.notes: list[str] = []
@@ -191,6 +195,8 @@ class ClipWriter:
         self._temporary = files.scratch_name(self._named) if pipe is None else self.path
         if audio is not None and audio.present and kind != "video":
             self.notes.append(f"{self.path.name} holds no sound.")
+        if not marking.in_metadata:
+            self.notes.append(OFF)
         try:
             self._sink = self._open(kind, codec, quality, hardware, time_base, audio)
         except AppError:
@@ -220,13 +226,14 @@ class ClipWriter:
         alpha = self._keeps_alpha
         if kind == "gif":
             self.encoder = "gif"
-            return GifSink(self._pipe or self._temporary, self.size, self._rate, alpha)
+            return GifSink(self._pipe or self._temporary, self.size, self._rate, alpha, self._marking)
         if kind == "sequence":
             self.encoder = "png"
-            return SequenceSink(self._temporary, sequence_pattern(self.path), quality, alpha, self._background)
+            pattern = sequence_pattern(self.path)
+            return SequenceSink(self._temporary, pattern, quality, alpha, self._background, self._marking)
         if kind == "still":
             self.encoder = images.image_format(self.path).lower()
-            return StillSink(self._temporary, self.path, quality, alpha, self._background)
+            return StillSink(self._temporary, self.path, quality, alpha, self._background, self._marking)
         form, codec = encode.codec_for(self.path, codec, alpha)
         if alpha and codec not in encode.WITH_ALPHA:
             self.notes.append(f"{codec} holds no transparency; clear parts were laid on a plain colour.")
@@ -243,7 +250,7 @@ class ClipWriter:
         encoder = encode.find_encoder(codec, (width, height), quality, hardware, alpha)
         self.encoder = encoder.name
         return encode.VideoSink(
-            self._pipe or self._temporary, form, encoder, (width, height), self._rate, time_base, audio
+            self._pipe or self._temporary, form, encoder, (width, height), self._rate, time_base, audio, self._marking
         )
 
     # ---- work -------------------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from app.media.patched import Patch, Patched, split
 from app.media.streams import STDOUT, Pipe, stream_name
 from app.media.writer import ClipWriter
 from app.options import parse_colour
+from app.provenance.mark import OFF, Marking
 from app.render.sizing import Sizing
 
 if TYPE_CHECKING:
@@ -58,13 +59,17 @@ class PictureWriter:
         quality: 0 to 100.
         background: Colour under clear parts where the format has no transparency.
         overwrite: Whether an existing file may be replaced.
+        marking: How it is marked as made by AI.
     """
 
-    def __init__(self, path: Path, quality: int, background: tuple[int, int, int], overwrite: bool) -> None:
+    def __init__(
+        self, path: Path, quality: int, background: tuple[int, int, int], overwrite: bool, marking: Marking
+    ) -> None:
         if path != STDOUT:
             image_format(path)
-        self.notes: list[str] = []
+        self.notes: list[str] = [] if marking.in_metadata else [OFF]
         self.frames = 0
+        self._marking = marking
         self._path, self._quality, self._overwrite = path, quality, overwrite
         self._background = background
         self._picture: tuple[Pixels, Pixels | None] | None = None
@@ -83,14 +88,15 @@ class PictureWriter:
         """Write the file."""
         assert self._picture is not None
         rgb, alpha = self._picture
+        quality = max(1, self._quality)
         if self._path == STDOUT:
             pipe = Pipe()
             try:
-                pipe.write(encode(rgb, alpha, "PNG", max(1, self._quality), self._background))
+                pipe.write(encode(rgb, alpha, "PNG", quality, self._background, self._marking))
             except OSError as error:
                 raise pipe.error(error) from error
             return self._path
-        return write_image(self._path, rgb, alpha, max(1, self._quality), self._background, self._overwrite)
+        return write_image(self._path, rgb, alpha, quality, self._background, self._overwrite, self._marking)
 
     def abort(self, keep: bool = True) -> Path | None:
         """Nothing was written yet."""
@@ -109,7 +115,9 @@ class Outputs:
         self._canvas: Pixels | None = None  # comparison clip: what frames have in common
         self._below: Pixels | None = None  # base of the result on it
         self._standing: list[Pixels] = []  # panels on it
+        marking = Marking(options.mark)
         common: dict[str, Any] = {
+            "marking": marking,
             "rate": target.rate,
             "time_base": target.time_base,
             "audio": audio,
@@ -123,7 +131,7 @@ class Outputs:
         self._main: ClipWriter | PictureWriter
         self._comparison: ClipWriter | PictureWriter | None = None
         if target.picture:
-            form = (options.quality, self._background, options.overwrite)
+            form = (options.quality, self._background, options.overwrite, marking)
             self._main = PictureWriter(target.path, *form)
             self._comparison = PictureWriter(target.comparison, *form) if target.comparison else None
             return

@@ -984,6 +984,10 @@
    <translation>Wie das Bild in die virtuelle Kamera passt: contain lässt Balken, cover schneidet den Rand ab, stretch verzerrt.</translation>
   </message>
   <message>
+   <source>How the result says that AI made it: full, in all ways that docs/provenance.md lists; metadata, only in the file's metadata, with the same bytes in every run; off, not at all.</source>
+   <translation>Wie das Ergebnis sagt, dass KI es gemacht hat: full auf alle Arten, die docs/provenance.md nennt; metadata nur in den Metadaten der Datei, mit denselben Bytes bei jedem Lauf; off gar nicht.</translation>
+  </message>
+  <message>
    <source>I</source>
    <translation>I</translation>
   </message>
@@ -1274,6 +1278,10 @@
   <message>
    <source>Make it later.</source>
    <translation>Es später enden lassen.</translation>
+  </message>
+  <message>
+   <source>Mark as made by AI</source>
+   <translation>Als KI-gemacht kennzeichnen</translation>
   </message>
   <message>
    <source>Match the driver's eye opening exactly, on top of the other motion.</source>
@@ -2424,6 +2432,10 @@
    <translation>Das Ergebnis liegt als {0} bereit.</translation>
   </message>
   <message>
+   <source>The result is not marked as made by AI (--mark off); in the European Union and elsewhere the law may ask you to label it yourself.</source>
+   <translation>Das Ergebnis ist nicht als KI-gemacht gekennzeichnet (--mark off); in der Europäischen Union und anderswo kann das Gesetz verlangen, dass Sie es selbst kennzeichnen.</translation>
+  </message>
+  <message>
    <source>The sliders on the right pose the portrait.</source>
    <translation>Die Regler rechts bewegen das Porträt.</translation>
   </message>
@@ -3022,6 +3034,14 @@
   <message>
    <source>here</source>
    <translation>vorhanden</translation>
+  </message>
+  <message>
+   <source>in every way</source>
+   <translation>auf alle Arten</translation>
+  </message>
+  <message>
+   <source>in metadata only</source>
+   <translation>nur in Metadaten</translation>
   </message>
   <message>
    <source>in the picture</source>

@@ -1,0 +1,37 @@
+"""`animate inspect`: what a file says of itself."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+from app.cli.flags import argument, command, make_app, switch
+from app.cli.output import say
+from app.errors import ExitCode
+
+NOTHING_FOUND: Final = 4
+
+app = make_app("Show whether a picture or clip says that AI made it: credentials, metadata and watermark.")
+
+
+def inspect_file(values: Mapping[str, Any]) -> int:
+    """Show whether a picture or clip says that AI made it; exit code 0 if it does, 4 if nothing was found."""
+    from app.provenance.inspect import inspect
+
+    found = inspect(values["file"])
+    say(json.dumps(found.to_json()) if values["as_json"] else "\n".join(found.sentences()))
+    return int(ExitCode.OK) if found.marked else NOTHING_FOUND
+
+
+command(
+    app,
+    [
+        argument("file", "FILE", "Picture or clip, of this program or any other."),
+        switch("as_json", ["--json"], "Print one JSON object.", "Output"),
+        switch("debug", ["--debug"], "Show the traceback of an error.", "Output"),
+    ],
+    inspect_file,
+    armed=True,
+    help=inspect_file.__doc__,
+)

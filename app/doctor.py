@@ -162,7 +162,7 @@ def _engines(tune: bool = False, step: Callable[[str], None] = lambda _: None) -
             engine = load_engine(spec.name, step=step)
             if tune and spec.models:
                 step(f"Timing the {spec.name} engine")
-                getattr(engine, "tune", lambda: None)()
+                engine.tune()
                 remember(spec, settings, engine, memory)
         except EngineUnavailableError as error:
             yield Finding("Engines", spec.name, "missing", error.reason, spec.summary)

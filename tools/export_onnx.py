@@ -28,10 +28,10 @@ def main() -> int:
     from models.registry import ModelError
 
     try:
-        from liveportrait.engines.tensorrt import plain_networks
+        from liveportrait.engines.runtime import checkpoint_files, plain_networks
         from liveportrait.networks.fast.export import export_one
 
-        networks = plain_networks(args.weights, "animals" if args.animals else "human")
+        networks = plain_networks(checkpoint_files(args.weights, "animals" if args.animals else "human"))
         parts = ["appearance", "motion"] * args.all + ["warping", "generator"]
         paths = [export_one(part, networks, args.folder, sampler=args.sampler, half=args.half) for part in parts]
     except ModelError as error:

@@ -301,7 +301,7 @@ class Shelf:
     def _recipe(self, entry: _Entry, engine: Engine, options: RenderOptions, longest: int) -> tuple[object, ...]:
         motion = options.animation
         return (
-            weakref.ref(engine), getattr(engine, "max_crop", 0), longest, motion.paste_back, motion.mask,
+            weakref.ref(engine), engine.max_crop, longest, motion.paste_back, motion.mask,
             motion.crop_scale, motion.crop_x, motion.crop_y, motion.crop_rotate, entry.face or options.input.face,
             entry.crop, entry.driver_for or options.input.driver_for, entry.landmarks or options.input.landmarks,
             options.input.source_start, options.input.source_end, options.input.source_duration,

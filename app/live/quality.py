@@ -111,7 +111,7 @@ class Quality:
         """
         asked = settings.options.program.max_crop
         size = asked or START
-        if not hasattr(engine, "max_crop"):
+        if not engine.max_crop:
             governor = Governor(engine.crop_size, (engine.crop_size,))
         elif not settings.live.adapt:
             governor = Governor(size, (size,))
@@ -136,7 +136,7 @@ class Quality:
 
     def _apply(self) -> bool:
         engine, size = self._engine, self._governor.size
-        if engine is None or getattr(engine, "max_crop", size) == size:
+        if engine is None or engine.max_crop in (0, size):
             return False
-        setattr(engine, "max_crop", size)  # noqa: B010 - only engines of free size have it
+        engine.max_crop = size
         return True

@@ -26,7 +26,7 @@ def free_gpu_memory() -> None:
 
 def batch_of(engine: Engine) -> int:
     """Frames that an engine draws best at once."""
-    return max(1, int(getattr(engine, "batch", 1)))
+    return max(1, engine.batch)
 
 
 def render_batch(engine: Engine, portrait: Portrait, x_d: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
@@ -52,7 +52,7 @@ def render_batch(engine: Engine, portrait: Portrait, x_d: npt.NDArray[np.float32
             if size == 1 or not is_out_of_memory(error):
                 raise
             size //= 2
-            engine.batch = size  # type: ignore[attr-defined]
+            engine.batch = size
             free_gpu_memory()
             continue
         start += size

@@ -87,6 +87,9 @@ class Engine(ABC):
         keeps_others: True if encode_in leaves other people in the square where they are.
         keeps_worn: True if what is worn on a face keeps its shape (encode_in), whatever expression is asked for.
         shows_behind: True if encode_in can use the background of other frames.
+        max_crop: Largest side of a crop that follows the source's own size, in pixels; it may be changed between
+            portraits. 0 where crop_size is fixed.
+        batch: Frames that it draws best at once; it may be lowered where memory runs out.
     """
 
     name: str
@@ -105,6 +108,8 @@ class Engine(ABC):
     keeps_others: bool = False
     keeps_worn: bool = False
     shows_behind: bool = False
+    max_crop: int = 0
+    batch: int = 1
 
     def fit_crop(self, crop: Crop, image: Image | None = None) -> Crop:
         """The crop that the engine wants to animate instead of the one that frames the face.
@@ -225,6 +230,9 @@ class Engine(ABC):
 
     def warm_up(self) -> None:  # noqa: B027 (nothing to do is a fair default)
         """Run once so that the first real frame is not slow, and check the numbers (no NaN)."""
+
+    def tune(self) -> None:  # noqa: B027 (most have nothing to tune)
+        """Look for a faster form on this machine and remember it; may take minutes. Called after warm_up."""
 
     def describe(self) -> dict[str, str]:
         """What runs where, for `animate doctor`."""

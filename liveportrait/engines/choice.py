@@ -63,9 +63,9 @@ def time_engine(engine: Engine, frames: int = FRAMES, clock: Callable[[], float]
         frames: Frames to time.
         clock: Source of seconds.
     """
-    from liveportrait.engines.torch import _test_picture
+    from liveportrait.engines.runtime import sample_picture
 
-    crop = np.repeat(np.repeat(_test_picture(), 2, axis=0), 2, axis=1)
+    crop = np.repeat(np.repeat(sample_picture(), 2, axis=0), 2, axis=1)
     portrait = engine.encode(crop, None)  # type: ignore[arg-type]
     x_d = portrait.keypoints + np.float32(0.01)
     engine.render(portrait, engine.stitch(portrait, x_d))

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from liveportrait.engines.liveportrait import LivePortraitEngine
 from liveportrait.engines.memory import SpeedMemory, fingerprint, speed_key
 from liveportrait.engines.onnx_providers import (
     ON_PROCESSOR,
@@ -22,7 +24,17 @@ from liveportrait.engines.onnx_providers import (
 )
 from liveportrait.engines.onnx_runners import OnnxRunner, OpenVinoRunner, Runner, has_bfloat16
 from liveportrait.engines.precision import Precision, PrecisionGuard, picture_fault
-from liveportrait.engines.torch import SourceFeatures, TorchEngine, _mirror_case, _test_picture
+from liveportrait.engines.runtime import (
+    Runtime,
+    SourceFeatures,
+    checkpoint_files,
+    mirror_case,
+    plain_networks,
+    plain_pair,
+    sample_picture,
+    to_tensor,
+)
+from liveportrait.engines.torch import TorchRuntime
 from models.registry import ModelError
 
 if TYPE_CHECKING:
@@ -33,6 +45,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 Started = TypeVar("Started")
+Readers = tuple[Callable[["Tensor"], "Tensor"], Callable[["Tensor"], Mapping[str, "Tensor"]]]
+"""F and M on PyTorch's tensors."""
 
 KEPT_SOURCES: Final = 4
 """Sources that stay prepared: so many faces of a picture can be drawn in turns."""
@@ -64,11 +78,11 @@ def first_sound(names: Sequence[str], start: Callable[[str], Started], judge: Ca
     raise ModelError(f"No runtime draws a sound picture: {'; '.join(reasons)}.")
 
 
-class OnnxEngine(TorchEngine):
-    """LivePortrait with W and G on another runtime.
+class OnnxRuntime(Runtime):
+    """F, M, W and G on another runtime than PyTorch's, which is let go once that has drawn PyTorch's picture.
 
     Args:
-        networks: As for TorchEngine; M, W and G must be the plain ones.
+        networks: As for TorchRuntime; M, W and G must be the plain ones.
         device: One of onnx_providers.DEVICES.
         precision: "auto" and "fp32" take float32 files, "fp16" those with float16 convolutions.
         threads: CPU threads, 0 for the runtimes' choice.
@@ -91,7 +105,10 @@ class OnnxEngine(TorchEngine):
     ) -> None:
         if precision in ("bf16", "int8"):
             raise ValueError(f"The onnx engine has no {precision} files; choose auto, fp32 or fp16.")
-        super().__init__(networks, device="cpu", precision="fp32", threads=threads, batch=1)
+        plain = TorchRuntime(networks, device="cpu", precision="fp32", threads=threads)
+        super().__init__(plain.guard)
+        self._plain: TorchRuntime | None = plain
+        self._readers: Readers = plain.appearance, plain.motion
         self._half: Half | None = "fp16" if precision == "fp16" else None
         self._where, self._threads = device, threads
         self._cache = cache or default_cache()
@@ -104,33 +121,52 @@ class OnnxEngine(TorchEngine):
         """Keep what the test pictures showed under a key, and draw none where that is known."""
         self._recall = memory, key
 
-    def warm_up(self) -> None:
-        """Write the ONNX files if need be, choose the runtime by a test picture, once."""
-        if self._runner is None:
+    def ready(self) -> PrecisionGuard:
+        """See Runtime: the ONNX files are written if need be, and a test picture chooses, once."""
+        if self._plain is not None:
             import torch
 
             with torch.inference_mode():
-                self._runner = self._open(self._verdict)
-                self._read_with(self._runner)
-                self._wanted = None
+                self._runner = runner = self._open(partial(self._verdict, self._plain))
+                self._readers = _on_tensors(runner) or (self._plain.appearance, _fast_motion(self._plain))
+            self._plain = self._wanted = None
+        return self.guard
 
-    def describe(self) -> dict[str, str]:
-        """As TorchEngine.describe, with the runtime."""
-        self.warm_up()
-        assert self._runner is not None
-        return super().describe() | {"device": self._runner.label, "precision": self._runner.precision}
+    @property
+    def precision(self) -> str:
+        """Type of the convolutions in use."""
+        return self._started.precision
 
-    def split(self, features: SourceFeatures) -> tuple[Callable[[Tensor], Any], Callable[[Any], Tensor]]:
-        """See TorchEngine.split; before warm_up these are PyTorch's own. The next picture overwrites the last one."""
-        runner = self._runner
-        return super().split(features) if runner is None else self._parts(runner, features)
+    @property
+    def label(self) -> str:
+        """See Runtime."""
+        return self._started.label
+
+    def appearance(self, image: Tensor) -> Tensor:
+        """See Runtime."""
+        return self._readers[0](image)
+
+    def motion(self, image: Tensor) -> Mapping[str, Tensor]:
+        """See Runtime."""
+        return self._readers[1](image)
+
+    def warp(self, features: SourceFeatures, driving: Tensor) -> Any:
+        """See Runtime."""
+        return self._warp_on(self._started, features, driving)
+
+    def draw(self, warped: Any) -> Tensor:
+        """See Runtime."""
+        import torch
+
+        return torch.from_numpy(self._started.draw(warped))
 
     # ------------------------------------------------------------------ parts
 
-    def _ready(self) -> PrecisionGuard:
-        """See TorchEngine; the runtime is chosen first."""
-        self.warm_up()
-        return super()._ready()
+    @property
+    def _started(self) -> Runner:
+        self.ready()
+        assert self._runner is not None
+        return self._runner
 
     def _open(self, judge: Callable[[Runner], str]) -> Runner:
         """The best runtime."""
@@ -152,42 +188,19 @@ class OnnxEngine(TorchEngine):
 
     def _export(self, sampler: Sampler, **how: Any) -> ExportedNetworks:
         from liveportrait.networks.fast.export import export_networks
-        from liveportrait.networks.generator import SPADEGenerator
-        from liveportrait.networks.warping import WarpingNetwork
 
-        if not isinstance(self._warping, WarpingNetwork) or not isinstance(self._generator, SPADEGenerator):
-            raise ModelError(f"The {self.name} engine rewrites the plain warping module and generator; it got others.")
-        networks = {
-            "appearance_feature_extractor": self._appearance, "motion_extractor": self._motion,
-            "warping_module": self._warping, "spade_generator": self._generator,
-        }  # fmt: skip
+        assert self._plain is not None
+        plain_pair(self._plain.networks, self.name)
         return export_networks(
-            networks, self._cache, **{"sampler": sampler, "half": self._half, "say": logger.info} | how
+            self._plain.networks, self._cache, **{"sampler": sampler, "half": self._half, "say": logger.info} | how
         )  # fmt: skip
 
-    def _read_with(self, runner: Runner) -> None:
-        """Let F and M run there too, or M in its rewritten form; PyTorch's W and G are let go."""
-        readers = _on_tensors(runner)
-        if readers is not None:
-            self._appearance, self._motion = readers  # type: ignore[assignment]
-        else:
-            from liveportrait.networks.fast.motion import FastMotionExtractor
-            from liveportrait.networks.motion_extractor import MotionExtractor
-
-            if isinstance(self._motion, MotionExtractor):
-                self._motion = FastMotionExtractor(self._motion).eval()
-        del self._warping, self._generator
-
-    def _test_case(self) -> tuple[SourceFeatures, Tensor]:
-        """A synthetic head, and the keypoints of its mirror image."""
-        return _mirror_case(self._image(_test_picture()), self._appearance, self._motion)
-
-    def _verdict(self, runner: Runner) -> str:
+    def _verdict(self, plain: TorchRuntime, runner: Runner) -> str:
         """What is wrong with a runtime, or an empty string; remembered, as PyTorch's picture takes seconds."""
         name, known = f"{runner.label}, {runner.precision}", None if self._recall is None else self._known()
         if known is not None and isinstance(known.get(name), str):
             return str(known[name])
-        fault = self._fault(runner)
+        fault = self._fault(plain, runner)
         if known is not None and self._recall is not None:
             memory, key = self._recall
             memory.put(key, {"verdicts": {**known, name: fault}})
@@ -200,38 +213,39 @@ class OnnxEngine(TorchEngine):
         verdicts = (memory.get(key) or {}).get("verdicts")
         return verdicts if isinstance(verdicts, dict) else {}
 
-    def _fault(self, runner: Runner) -> str:
+    def _fault(self, plain: TorchRuntime, runner: Runner) -> str:
         """What is wrong with a runtime's test picture, or an empty string; F and M take part where they run there."""
-        if self._wanted is None:  # PyTorch's own picture
-            features, driving = self._test_case()
-            warp, draw = super().split(features)
-            self._wanted = features, driving, draw(warp(driving))
-        features, driving, wanted = self._wanted
-        readers = _on_tensors(runner)
-        if readers is not None:
-            features, driving = _mirror_case(self._image(_test_picture()), *readers)
-        warp, draw = self._parts(runner, features)
-        fault = picture_fault(draw(warp(driving)), wanted)
-        self._sources.clear()
-        return fault
-
-    def _parts(
-        self, runner: Runner, features: SourceFeatures
-    ) -> tuple[Callable[[Tensor], Any], Callable[[Any], Tensor]]:
-        """W and G of a runtime on one source."""
         import torch
 
+        image = to_tensor(sample_picture(), self.device)
+        if self._wanted is None:  # PyTorch's own picture
+            features, driving = mirror_case(image, plain.appearance, plain.motion)
+            self._wanted = features, driving, plain.draw(plain.warp(features, driving))
+        features, driving, wanted = self._wanted
+        if (readers := _on_tensors(runner)) is not None:
+            features, driving = mirror_case(image, *readers)
+        picture = runner.draw(self._warp_on(runner, features, driving))
+        self._sources.clear()
+        return picture_fault(torch.from_numpy(picture), wanted)
+
+    def _warp_on(self, runner: Runner, features: SourceFeatures, driving: Tensor) -> Any:
         source = next((source for known, source in self._sources if known is features), None)
         if source is None:
             source = runner.prepare(*(x.detach().contiguous().numpy() for x in (features.volume, features.keypoints)))
             self._sources = [(features, source), *self._sources][:KEPT_SOURCES]
-        return (
-            lambda driving: runner.warp(source, driving.detach().numpy()),
-            lambda feature: torch.from_numpy(runner.draw(feature)),
-        )
+        return runner.warp(source, driving.detach().numpy())
 
 
-def _on_tensors(runner: Runner) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], dict[str, Tensor]]] | None:
+def _fast_motion(plain: TorchRuntime) -> Callable[[Tensor], Mapping[str, Tensor]]:
+    """M in its rewritten form, if it is the plain one."""
+    from liveportrait.networks.fast.motion import FastMotionExtractor
+    from liveportrait.networks.motion_extractor import MotionExtractor
+
+    motion = plain.networks["motion_extractor"]
+    return FastMotionExtractor(motion).eval() if isinstance(motion, MotionExtractor) else plain.motion
+
+
+def _on_tensors(runner: Runner) -> Readers | None:
     """F and M of a runtime on PyTorch's tensors, or None if they stay with PyTorch."""
     if runner.readers is None:
         return None
@@ -245,16 +259,16 @@ def _on_tensors(runner: Runner) -> tuple[Callable[[Tensor], Tensor], Callable[[T
     return lambda image: torch.from_numpy(appearance(image.contiguous().numpy())), heads
 
 
-class OpenVinoEngine(OnnxEngine):
-    """LivePortrait with W and G on OpenVINO.
+class OpenVinoRuntime(OnnxRuntime):
+    """W and G on OpenVINO.
 
     Args:
-        networks: As for OnnxEngine.
+        networks: As for OnnxRuntime.
         device: "auto" and "cpu" take the processor, "gpu" Intel's graphics.
         precision: "auto" takes bfloat16 convolutions where the processor has them (float16 on Intel's graphics),
             float32 elsewhere; "fp32" is never less.
-        threads: As for OnnxEngine.
-        cache: As for OnnxEngine.
+        threads: As for OnnxRuntime.
+        cache: As for OnnxRuntime.
     """
 
     name = "openvino"
@@ -294,27 +308,24 @@ def default_cache() -> Path:
     return user_folder() / "onnx"
 
 
-def load_engine(weights: Path | None = None, *, variant: Variant = "human", **others: Any) -> OnnxEngine:
-    """The engine on ONNX Runtime with the official weights; arguments as those of OnnxEngine."""
-    return _load(OnnxEngine, weights, variant, others)
+def load_engine(weights: Path | None = None, *, variant: Variant = "human", **others: Any) -> LivePortraitEngine:
+    """The engine on ONNX Runtime with the official weights; arguments as those of OnnxRuntime."""
+    return _load(OnnxRuntime, weights, variant, others)
 
 
-def load_openvino(weights: Path | None = None, *, variant: Variant = "human", **others: Any) -> OnnxEngine:
-    """The engine on OpenVINO with the official weights; arguments as those of OpenVinoEngine."""
-    return _load(OpenVinoEngine, weights, variant, others)
+def load_openvino(weights: Path | None = None, *, variant: Variant = "human", **others: Any) -> LivePortraitEngine:
+    """The engine on OpenVINO with the official weights; arguments as those of OpenVinoRuntime."""
+    return _load(OpenVinoRuntime, weights, variant, others)
 
 
-def _load(kind: type[OnnxEngine], weights: Path | None, variant: Variant, others: Mapping[str, Any]) -> OnnxEngine:
-    from liveportrait.engines.torch_fast import checkpoint_files
+def _load(
+    kind: type[OnnxRuntime], weights: Path | None, variant: Variant, others: Mapping[str, Any]
+) -> LivePortraitEngine:
     from liveportrait.networks.fast.export import VERSION
-    from liveportrait.networks.generator import fold_spectral_norm
-    from liveportrait.networks.loading import load_networks
 
     files = checkpoint_files(weights, variant)
-    networks = load_networks(files, convert=True)
-    fold_spectral_norm(networks["spade_generator"])
-    engine = kind(networks, **others)
-    engine.animals = variant == "animals"
+    networks = plain_networks(files)
+    runtime = kind(networks, **others)
     weights_hash = fingerprint(sorted(set(files.values())))
-    engine.remember_in(SpeedMemory(), speed_key(f"{kind.name} test pictures", weights_hash, export=VERSION, **others))
-    return engine
+    runtime.remember_in(SpeedMemory(), speed_key(f"{kind.name} test pictures", weights_hash, export=VERSION, **others))
+    return LivePortraitEngine(runtime, networks, animals=variant == "animals")

@@ -14,8 +14,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from liveportrait.engines.cuda_card import Card, NoCardError, card_index, find_card
+from liveportrait.engines.liveportrait import LivePortraitEngine
 from liveportrait.engines.onnx import default_cache, first_sound
-from liveportrait.engines.precision import Precision, picture_fault
+from liveportrait.engines.precision import Precision, PrecisionGuard, picture_fault
+from liveportrait.engines.runtime import (
+    Runtime,
+    SourceFeatures,
+    checkpoint_files,
+    mirror_case,
+    plain_networks,
+    sample_picture,
+    to_tensor,
+)
 from liveportrait.engines.tensorrt_build import BuildCancelledError, BuildStep, Cancelled, build_engine
 from liveportrait.engines.tensorrt_cache import RUNTIME_SUFFIX, EngineCache, EngineKey
 from liveportrait.engines.tensorrt_library import (
@@ -29,7 +39,7 @@ from liveportrait.engines.tensorrt_library import (
     targets_of,
 )
 from liveportrait.engines.tensorrt_runtime import BoundNetwork, side_stream
-from liveportrait.engines.torch import SourceFeatures, TorchEngine, _mirror_case, _test_picture
+from liveportrait.engines.torch import TorchRuntime
 from models.registry import ModelError
 
 if TYPE_CHECKING:
@@ -224,11 +234,11 @@ class CompiledNetworks:
             network.keep_kernels()
 
 
-class TensorRtEngine(TorchEngine):
-    """LivePortrait compiled by TensorRT.
+class TensorRtRuntime(Runtime):
+    """F, M, W and G compiled by TensorRT.
 
     Args:
-        networks: As for TorchEngine; W and G must be the plain ones.
+        networks: As for TorchRuntime; W and G must be the plain ones.
         device: "auto", "cuda" or "cuda:N".
         precision: "auto" takes fp16 if its test picture passes, else fp32; a named one is the only one tried.
         threads: CPU threads of PyTorch, 0 for its own choice.
@@ -266,111 +276,95 @@ class TensorRtEngine(TorchEngine):
             raise ModelError(f"It needs an NVIDIA graphics card, and {error}.") from error
         self._library = library or find_library(self._card)
         where = "cuda" if device == "auto" else device
-        super().__init__(networks, device=where, precision="fp32", threads=threads, batch=1)
-        self._maker = EngineMaker(
-            {
-                "appearance_feature_extractor": self._appearance, "motion_extractor": self._motion,
-                "warping_module": self._warping, "spade_generator": self._generator,
-            },
-            self._library, targets_of(self._library, self._card), exports=exports, cache=cache, build=build,
+        plain = TorchRuntime(networks, device=where, precision="fp32", threads=threads)
+        super().__init__(plain.guard)
+        maker = EngineMaker(
+            plain.networks, self._library, targets_of(self._library, self._card), exports=exports, cache=cache,
+            build=build,
         )  # fmt: skip
+        self._plain: tuple[TorchRuntime, EngineMaker] | None = plain, maker
         self._forms = ["fp16", "fp32"] if precision == "auto" else [precision]
         self._form = ""
         self._compiled: CompiledNetworks | None = None
 
-    def warm_up(self) -> None:
-        """Load or compile the networks and choose the precision by a test picture, once; PyTorch's own are let go."""
-        if self._compiled is not None:
-            return
-        with self._guard.mode("fp32"):
-            image = self._image(_test_picture())
-            features, driving = _mirror_case(image, self._appearance, self._motion)
-            wanted = self._picture(features, driving)
+    def ready(self) -> PrecisionGuard:
+        """See Runtime: networks are loaded or compiled, a test picture chooses the precision; PyTorch's are let go."""
+        if self._plain is None:
+            return self.guard
+        plain, maker = self._plain
+        with self.guard.mode("fp32"):
+            image = to_tensor(sample_picture(), self.device)
+            wanted = plain.draw(plain.warp(*mirror_case(image, plain.appearance, plain.motion)))
 
             def judge(compiled: CompiledNetworks) -> str:
                 """What is wrong with the compiled networks, or an empty string."""
-                own = _mirror_case(image, compiled.appearance, compiled.motion)
+                own = mirror_case(image, compiled.appearance, compiled.motion)
                 return picture_fault(compiled.draw(compiled.warp(*own)), wanted)
 
             chosen: dict[str, CompiledNetworks] = {}
 
             def start(form: str) -> CompiledNetworks:
-                chosen[form] = self._load(form)
+                chosen[form] = self._load(maker, form)
                 return chosen[form]
 
             compiled = first_sound(self._forms, start, judge)
         self._form = next(form for form, each in chosen.items() if each is compiled)
         compiled.keep_kernels()
-        self._compiled = compiled
-        self._appearance, self._motion = compiled.appearance, compiled.motion  # type: ignore[assignment]
-        del self._warping, self._generator, self._maker
+        self._compiled, self._plain = compiled, None
+        return self.guard
 
     @property
     def precision(self) -> str:
         """Type of the convolutions in use."""
-        self.warm_up()
+        self.ready()
         return self._form
 
-    def describe(self) -> dict[str, str]:
-        """As TorchEngine.describe, with the library."""
-        self.warm_up()
-        own = {"runtime": f"{self._library.name} {self._library.version}", "card": f"{self._card.name} {self._card.sm}"}
-        return super().describe() | own
+    def appearance(self, image: Tensor) -> Tensor:
+        """See Runtime."""
+        return self._started.appearance(image)
 
-    def split(self, features: SourceFeatures) -> tuple[Callable[[Tensor], Any], Callable[[Any], Tensor]]:
-        """See TorchEngine.split."""
-        self.warm_up()
-        compiled = self._compiled
-        assert compiled is not None
-        return (lambda driving: compiled.warp(features, driving)), compiled.draw
+    def motion(self, image: Tensor) -> dict[str, Tensor]:
+        """See Runtime."""
+        return self._started.motion(image)
+
+    def warp(self, features: SourceFeatures, driving: Tensor) -> Tensor:
+        """See Runtime."""
+        return self._started.warp(features, driving)
+
+    def draw(self, warped: Tensor) -> Tensor:
+        """See Runtime."""
+        return self._started.draw(warped)
+
+    def details(self) -> dict[str, str]:
+        """See Runtime: the library and the card."""
+        return {
+            "runtime": f"{self._library.name} {self._library.version}",
+            "card": f"{self._card.name} {self._card.sm}",
+        }
 
     # ------------------------------------------------------------------ parts
 
-    def _ready(self) -> Any:
-        self.warm_up()
-        return super()._ready()
+    @property
+    def _started(self) -> CompiledNetworks:
+        self.ready()
+        assert self._compiled is not None
+        return self._compiled
 
-    def _picture(self, features: SourceFeatures, driving: Tensor) -> Tensor:
-        """PyTorch's own picture."""
-        warp, draw = super().split(features)
-        return draw(warp(driving))
-
-    def _load(self, form: str) -> CompiledNetworks:
+    def _load(self, maker: EngineMaker, form: str) -> CompiledNetworks:
         """Compiled networks on the card; what the driver refuses is compiled once more."""
-        cache = self._maker.cache
-        compiled = self._maker.get(form)
+        compiled = maker.get(form)
         try:
-            return CompiledNetworks(compiled, self._library.module, self.device, self._card, cache)
+            return CompiledNetworks(compiled, self._library.module, self.device, self._card, maker.cache)
         except RuntimeError as error:
             logger.warning("The compiled networks can't be used, because %s; they are compiled again.", error)
-        compiled = self._maker.get(form, anew=True)
-        return CompiledNetworks(compiled, self._library.module, self.device, self._card, cache)
+        compiled = maker.get(form, anew=True)
+        return CompiledNetworks(compiled, self._library.module, self.device, self._card, maker.cache)
 
 
-def load_engine(weights: Path | None = None, *, variant: Variant = "human", **others: Any) -> TensorRtEngine:
-    """The engine with the official weights; arguments as those of TensorRtEngine."""
-    engine = TensorRtEngine(plain_networks(weights, variant), **others)
-    engine.animals = variant == "animals"
-    return engine
-
-
-def plain_networks(weights: Path | None = None, variant: Variant = "human") -> dict[str, nn.Module]:
-    """The official networks, spectral norms divided out.
-
-    Args:
-        weights: See liveportrait.engines.torch_fast.checkpoint_files.
-        variant: See there.
-
-    Raises:
-        ModelError: A file is missing or isn't what its name says.
-    """
-    from liveportrait.engines.torch_fast import checkpoint_files
-    from liveportrait.networks.generator import fold_spectral_norm
-    from liveportrait.networks.loading import load_networks
-
-    networks = load_networks(checkpoint_files(weights, variant), convert=True)
-    fold_spectral_norm(networks["spade_generator"])
-    return networks
+def load_engine(weights: Path | None = None, *, variant: Variant = "human", **others: Any) -> LivePortraitEngine:
+    """The engine with the official weights; arguments as those of TensorRtRuntime."""
+    networks = plain_networks(checkpoint_files(weights, variant))
+    return LivePortraitEngine(TensorRtRuntime(networks, **others), networks, animals=variant == "animals")
 
 
 def build_engines(
@@ -431,7 +425,7 @@ def build_engines(
             if device != "auto":
                 raise ModelError(f"The device '{device}' can't be used: {error}.") from error
     found = find_library(card, library)
-    networks = plain_networks(weights, variant)
+    networks = plain_networks(checkpoint_files(weights, variant))
     targets = [target] if target else targets_of(found, card)
     maker = EngineMaker(
         networks, found, targets, exports=exports, cache=cache, say=say, warn=warn, progress=progress,

@@ -15,7 +15,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +23,7 @@ import numpy as np
 from liveportrait.engines.base import Image, Portrait
 from liveportrait.engines.compiled import compiled, compiler_missing, keep_compiled
 from liveportrait.engines.graph import CudaRecorder, Recorder, StaticGraph, leaves, rebuilt
+from liveportrait.engines.liveportrait import LivePortraitEngine
 from liveportrait.engines.memory import SpeedMemory, fingerprint, speed_key
 from liveportrait.engines.precision import (
     LOWEST_INT8_PSNR,
@@ -33,15 +33,19 @@ from liveportrait.engines.precision import (
     judge_numbers,
     judge_peaks,
     judge_pictures,
+    pick_device,
     psnr,
 )
-from liveportrait.engines.torch import (
+from liveportrait.engines.runtime import (
+    Runtime,
     SourceFeatures,
-    TorchEngine,
-    _checked_keypoints,
-    _features,
-    _mirror_case,
-    _test_picture,
+    checkpoint_files,
+    mirror_case,
+    place_networks,
+    plain_networks,
+    plain_pair,
+    sample_picture,
+    to_tensor,
 )
 from liveportrait.motion import Array, Motion
 from models.registry import ModelError
@@ -190,14 +194,15 @@ class TimedGuard(PrecisionGuard):
             return picture, time.perf_counter() - begun
 
 
-class TorchFastEngine(TorchEngine):
-    """LivePortrait on PyTorch with M, W and G rewritten.
+class FastRuntime(Runtime):
+    """M, W and G rewritten, on PyTorch.
 
     Args:
-        networks: As for TorchEngine; W and G must be the plain ones, whose weights are copied.
-        device: As for TorchEngine.
+        networks: As for TorchRuntime; W and G must be the plain ones, whose weights are copied.
+        device: As for TorchRuntime.
         precision: "auto" takes the fastest type that passes the self-test; a named one is taken if it passes.
-        others: As for TorchEngine.
+        threads: As for TorchRuntime.
+        batch: As for TorchRuntime.
 
     Raises:
         ModelError: torch or the device isn't here, or a network is missing.
@@ -205,59 +210,102 @@ class TorchFastEngine(TorchEngine):
     """
 
     name = "torch-fast"
+    guard: TimedGuard
 
     def __init__(
-        self, networks: Mapping[str, nn.Module], *, device: str = "auto", precision: Precision = "auto", **others: Any
+        self,
+        networks: Mapping[str, nn.Module],
+        *,
+        device: str = "auto",
+        precision: Precision = "auto",
+        threads: int = 0,
+        batch: int = 0,
     ) -> None:
-        super().__init__(networks, device=device, precision="fp32", **others)
+        where = pick_device(device)
+        super().__init__(TimedGuard(where, precision), batch or (4 if where.type == "cuda" else 1))
         import torch
 
         from liveportrait.networks.fast.generator import FastGenerator
         from liveportrait.networks.fast.motion import FastMotionExtractor
         from liveportrait.networks.fast.warping import FastWarping
-        from liveportrait.networks.generator import SPADEGenerator
         from liveportrait.networks.motion_extractor import MotionExtractor
-        from liveportrait.networks.warping import WarpingNetwork
 
-        warping, generator = self._warping, self._generator
-        if not isinstance(warping, WarpingNetwork) or not isinstance(generator, SPADEGenerator):
-            raise ModelError("The torch-fast engine rewrites the plain warping module and generator; it got others.")
-        del self._warping, self._generator
+        if threads > 0:
+            torch.set_num_threads(threads)
+        rewritten = place_networks(networks, ("warping_module", "spade_generator"), torch.device("cpu"))
+        read = place_networks(networks, ("appearance_feature_extractor", "motion_extractor"), where)
+        self._appearance, motion = read.values()
         for parameter in self._appearance.parameters():
             if parameter.dim() == 4:
                 parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
-        if isinstance(self._motion, MotionExtractor):
-            self._motion = FastMotionExtractor(self._motion)
-        self._guard: TimedGuard = TimedGuard(self.device, precision)
-        full = FastWarping(warping.cpu()), FastGenerator(generator.cpu())
+        self._motion = FastMotionExtractor(motion) if isinstance(motion, MotionExtractor) else motion
+        warping, generator = plain_pair(rewritten, self.name)
         self._pairs: dict[str, tuple[FastWarping, FastGenerator]] = {
-            "fp32": (full[0].to(self.device), full[1].to(self.device))
+            "fp32": (FastWarping(warping).to(where), FastGenerator(generator).to(where))
         }
         self._prepared: tuple[SourceFeatures, str, WarpSource] | None = None
         self._shape: WarpSource | None = None
         self._recall: tuple[SpeedMemory, str] | None = None
         self._form, self._form_note = EAGER, "not tried, see animate doctor --tune"
-        self._recorder: Recorder | None = CudaRecorder(self.device) if self.device.type == "cuda" else None
+        self._recorder: Recorder | None = CudaRecorder(where) if where.type == "cuda" else None
         self._graphs: dict[str, StaticGraph] = {}
 
     def remember_in(self, memory: SpeedMemory, key: str) -> None:
         """Keep what the self-test finds under a key, and take what is there already instead of a self-test."""
         self._recall = memory, key
 
-    def warm_up(self) -> None:
-        """Time the types on a test picture and choose, once; then keep the weights of the chosen one and of fp32."""
-        self._ready()
-        chosen = ("fp32", self.precision)
-        self._pairs = {name: pair for name, pair in self._pairs.items() if name in chosen}
+    def ready(self) -> PrecisionGuard:
+        """See Runtime: the types are timed on a test picture, W and G on a source prepared outside of the timing.
 
-    def describe(self) -> dict[str, str]:
-        """As TorchEngine.describe, with what the self-test found and the form in which the networks run."""
-        own = super().describe()
+        The weights of the chosen type and of fp32 are kept.
+        """
+        if not self.guard.trials and self.guard.candidates() and not self._recalled():
+            with self.guard.mode("fp32"):
+                case = self._test_case()
+            self.guard.self_test(lambda: self.draw(self.warp(*case)))
+            self._keep()
+            chosen = ("fp32", self.precision)
+            self._pairs = {name: pair for name, pair in self._pairs.items() if name in chosen}
+        return self.guard
+
+    def appearance(self, image: Tensor) -> Tensor:
+        """See Runtime."""
+        volume: Tensor = self._appearance(image)
+        return volume.float()
+
+    def motion(self, image: Tensor) -> dict[str, Tensor]:
+        """See Runtime."""
+        return {name: tensor.float() for name, tensor in self._motion(image).items()}
+
+    def warp(self, features: SourceFeatures, driving: Tensor) -> Any:
+        """See Runtime."""
+        return self._pair(self.guard.active)[0].warp(self._source(features), driving)["out"]
+
+    def draw(self, warped: Any) -> Tensor:
+        """See Runtime."""
+        pictures: Tensor = self._pair(self.guard.active)[1](warped)
+        return pictures
+
+    def levels(self, features: SourceFeatures, driving: Tensor) -> tuple[Image, Array]:
+        """See Runtime; levels are made on the device, so a quarter of the bytes come back."""
+        self._shape = source = self._source(features)
+
+        def take(results: tuple[Tensor, ...]) -> tuple[Image, Array]:
+            levels, peaks = (result.cpu().numpy().copy() for result in results)
+            return levels, peaks
+
+        active = self.guard.active
+        if active not in self._graphs:
+            self._graphs[active] = StaticGraph(self._draw_levels, self._recorder)
+        return self._graphs[active](leaves(source), [driving], take)
+
+    def details(self) -> dict[str, str]:
+        """See Runtime: what the self-test found, and the form in which the networks run."""
         found = [
             f"{t.precision} {t.seconds * 1e3:.0f} ms" + (f" (refused: {t.refused})" if t.refused else "")
-            for t in self._guard.trials
+            for t in self.guard.trials
         ]
-        own |= {"self-test": ", ".join(found)} if found else {}
+        own = {"self-test": ", ".join(found)} if found else {}
         own["networks"] = self._form
         if self._form == EAGER:
             own["torch.compile"] = compiler_missing(self.device.type) or self._form_note
@@ -266,31 +314,21 @@ class TorchFastEngine(TorchEngine):
             own["CUDA graph"] = f"given up: {failed}" if failed else "yes"
         return own
 
-    def render(self, portrait: Portrait, x_d: Array) -> Image:
-        """Draw the portrait; see Engine.render. Levels are made on the device, so a quarter of the bytes come back."""
-        features, guard = _features(portrait), self._ready()
-        frames = [
-            guard.run(partial(self._levels_of, features, part), lambda result: judge_peaks(result[1]))[0]
-            for part in self._tensor(_checked_keypoints(x_d)).split(self.batch)
-            if len(part)
-        ]
-        return np.concatenate(frames) if frames else np.empty((0, self.crop_size, self.crop_size, 3), np.uint8)
-
     def tune(self) -> None:
         """Compile W and G in the chosen type, compare and time, and keep that form if it is faster; takes a minute.
 
         What is found is remembered. Where nothing can compile, describe() says why.
         """
-        self._ready()
-        guard = self._guard
+        self.ready()
+        guard = self.guard
         if compiler_missing(self.device.type) or self._form == COMPILED:
             return
         with guard.mode(guard.precision):
-            features, driving = self._test_case()
-            before, seconds = guard.timed(lambda: self._draw(features, driving), guard.precision, start=True)
+            case = self._test_case()
+            before, seconds = guard.timed(lambda: self.draw(self.warp(*case)), guard.precision, start=True)
             self._use(COMPILED)
             try:
-                after, faster = guard.timed(lambda: self._draw(features, driving), guard.precision, start=True)
+                after, faster = guard.timed(lambda: self.draw(self.warp(*case)), guard.precision, start=True)
             except Exception as error:  # noqa: BLE001 - compilers fail in many ways; the eager form always works
                 text = (str(error).strip().splitlines() or [type(error).__name__])[0]
                 self._use(EAGER, f"failed ({text[:120]})")
@@ -305,7 +343,7 @@ class TorchFastEngine(TorchEngine):
         self._keep()
 
     def whole_frame(
-        self, portrait: Portrait, reference: Motion, compositor: Compositor, *, stitching: bool = True
+        self, portrait: Portrait, reference: Motion, compositor: Compositor, stitching: nn.Module | None
     ) -> Callable[[Image], tuple[Image, Image]]:
         """Function: (256, 256, 3) uint8 driving crop -> window of the finished picture, and the bare square.
 
@@ -315,7 +353,7 @@ class TorchFastEngine(TorchEngine):
             portrait: From encode.
             reference: The driver's neutral frame (N = 1).
             compositor: Where the square goes.
-            stitching: Whether the keypoints are stitched.
+            stitching: The stitching network; None leaves the keypoints as they are.
         """
         import copy
 
@@ -323,12 +361,12 @@ class TorchFastEngine(TorchEngine):
 
         from liveportrait.engines.frame import WholeFrame, frame_motion, frame_place
 
-        guard = self._ready()
+        guard = self.ready()
         with guard.mode(guard.precision):
             warping, generator = self._pair(guard.precision)
-            stitch = copy.deepcopy(self._stitching).to(self.device) if stitching else None
+            stitch = None if stitching is None else copy.deepcopy(stitching).to(self.device)
             frame = WholeFrame(self._motion, stitch, warping, generator)
-            source = self._source(_features(portrait))
+            source = self._source(portrait.features)
             shape = source, frame_motion(portrait, reference, self.device), frame_place(compositor, self.device)
 
         def compute(*tensors: Tensor) -> tuple[Tensor, ...]:
@@ -383,18 +421,9 @@ class TorchFastEngine(TorchEngine):
                 module.__dict__[name] = compiled(getattr(module, name), self.device.type)
         self._graphs.clear()
 
-    def _ready(self) -> PrecisionGuard:
-        """The guard, after its self-test: W and G on one source, prepared outside of the timing."""
-        if not self._guard.trials and self._guard.candidates() and not self._recalled():
-            with self._guard.mode("fp32"):
-                features, driving = self._test_case()
-            self._guard.self_test(lambda: self._draw(features, driving))
-            self._keep()
-        return self._guard
-
     def _recalled(self) -> bool:
         """Take the type and form that were found before; whether there are any."""
-        if self._recall is None or self._guard.asked != "auto":
+        if self._recall is None or self.guard.asked != "auto":
             return False
         memory, key = self._recall
         known = memory.get(key)
@@ -403,12 +432,12 @@ class TorchFastEngine(TorchEngine):
                 return False
             trials = tuple(Trial(*entry) for entry in known["trials"])
             precision, form = str(known["precision"]), str(known["form"])
-            if not trials or precision not in ("fp32", *self._guard.candidates()) or form not in (EAGER, COMPILED):
+            if not trials or precision not in ("fp32", *self.guard.candidates()) or form not in (EAGER, COMPILED):
                 return False
             note = str(known["note"])
         except (KeyError, TypeError):
             return False
-        self._guard.recall(precision, trials)
+        self.guard.recall(precision, trials)
         self._form_note = note
         if form == COMPILED and not compiler_missing(self.device.type):
             self._use(COMPILED, note)
@@ -416,85 +445,41 @@ class TorchFastEngine(TorchEngine):
 
     def _keep(self) -> None:
         """Remember type and form."""
-        if self._recall is None or self._guard.asked != "auto" or not self._guard.trials:
+        if self._recall is None or self.guard.asked != "auto" or not self.guard.trials:
             return
         memory, key = self._recall
-        trials = [[t.precision, round(t.seconds, 5), t.psnr, t.refused] for t in self._guard.trials]
+        trials = [[t.precision, round(t.seconds, 5), t.psnr, t.refused] for t in self.guard.trials]
         memory.put(
             key, {"precision": self.precision, "form": self._form, "note": self._form_note, "trials": trials}
         )  # fmt: skip
 
     def _test_case(self) -> tuple[SourceFeatures, Tensor]:
         """A synthetic head, and the keypoints of its mirror image."""
-        return _mirror_case(self._image(_test_picture()), self._appearance, self._motion)
+        return mirror_case(to_tensor(sample_picture(), self.device), self.appearance, self.motion)
 
     def _source(self, features: SourceFeatures) -> WarpSource:
         """What W needs of a source; that of the last one is kept."""
-        kept, active = self._prepared, self._guard.active
+        kept, active = self._prepared, self.guard.active
         if kept is None or kept[0] is not features or kept[1] != active:
             warping = self._pair(active)[0]
             kept = self._prepared = features, active, warping.prepare(features.volume, features.keypoints)
         return kept[2]
 
-    def _draw(self, features: SourceFeatures, driving: Tensor) -> Tensor:
-        """(B, 3, 512, 512) float32 RGB, 0..1."""
-        warp, draw = self.split(features)
-        return draw(warp(driving))
-
-    def split(self, features: SourceFeatures) -> tuple[Callable[[Tensor], Any], Callable[[Any], Tensor]]:
-        """See TorchEngine.split."""
-        warping, generator = self._pair(self._guard.active)
-        source = self._source(features)
-        return (lambda driving: warping.warp(source, driving)["out"]), generator
-
-    def _levels_of(self, features: SourceFeatures, driving: Tensor) -> tuple[Image, Array]:
-        """(B, 512, 512, 3) uint8 and the highest value of each picture, on the processor."""
-        self._shape = source = self._source(features)
-
-        def take(results: tuple[Tensor, ...]) -> tuple[Image, Array]:
-            levels, peaks = (result.cpu().numpy().copy() for result in results)
-            return levels, peaks
-
-        active = self._guard.active
-        if active not in self._graphs:
-            self._graphs[active] = StaticGraph(self._draw_levels, self._recorder)
-        return self._graphs[active](leaves(source), [driving], take)
-
     def _draw_levels(self, *tensors: Tensor) -> tuple[Tensor, ...]:
         """W and G on the tensors of a source and the driving keypoints."""
         *fixed, driving = tensors
-        warping, generator = self._pair(self._guard.active)
+        warping, generator = self._pair(self.guard.active)
         return generator.levels_and_peaks(warping.warp(rebuilt(self._shape, iter(fixed)), driving)["out"])
 
 
-def load_engine(weights: Path | None = None, *, variant: Variant = "human", **others: Any) -> TorchFastEngine:
+def load_engine(weights: Path | None = None, *, variant: Variant = "human", **others: Any) -> LivePortraitEngine:
     """The engine with the official weights; arguments as those of liveportrait.engines.torch.load_engine."""
+    pick_device(others.get("device", "auto"))
     files = checkpoint_files(weights, variant)
-    engine = TorchFastEngine.from_checkpoints(files, **others)
-    assert isinstance(engine, TorchFastEngine)
-    engine.animals = variant == "animals"
+    networks = plain_networks(files)
+    runtime = FastRuntime(networks, **others)
     memory = SpeedMemory()
     keep_compiled(memory.path.parent / "compiled")
     weights_hash = fingerprint(sorted(set(files.values())))
-    engine.remember_in(memory, speed_key("torch-fast form", weights_hash, **{**others, "device": engine.device}))
-    return engine
-
-
-def checkpoint_files(weights: Path | None, variant: Variant) -> dict[str, Path]:
-    """Network name -> file, in a folder or as installed.
-
-    Args:
-        weights: Folder (liveportrait.networks.loading.find_checkpoints); None takes the installed ones.
-        variant: "human" or "animals".
-
-    Raises:
-        ModelError: A file is missing.
-    """
-    from liveportrait.networks.loading import find_checkpoints
-
-    if weights is not None:
-        return find_checkpoints(weights, variant)
-    from models.weights import find_model
-
-    *base, shared = find_model(f"liveportrait/{variant}")
-    return {path.stem: path for path in base} | dict.fromkeys(("stitching", "eye", "lip"), shared)
+    runtime.remember_in(memory, speed_key("torch-fast form", weights_hash, **{**others, "device": runtime.device}))
+    return LivePortraitEngine(runtime, networks, animals=variant == "animals")

@@ -164,7 +164,7 @@ class EngineRow:
         import importlib
 
         from liveportrait.engines import ENGINES
-        from liveportrait.engines.torch import SourceFeatures
+        from liveportrait.engines.runtime import SourceFeatures
 
         spec = next(spec for spec in ENGINES if spec.name == name)
         module, _, attribute = spec.factory.partition(":")
@@ -173,55 +173,50 @@ class EngineRow:
         self._engine = engine = getattr(importlib.import_module(module), attribute)(weights, **chosen)
         engine.warm_up()
         self.facts = engine.describe()
-        place = engine.device
+        self._runtime = engine.runtime
+        place = engine.runtime.device
         self._images = given["image"].to(place)
         self._features = SourceFeatures(given["volume"].to(place), given["source"].to(place))
         self._driving = given["driving"].to(place)
         self._x_d = given["driving"].numpy()
         self._portrait = SimpleNamespace(keypoints=given["source"].numpy())  # all that stitching looks at
-        self._split = self._divided()
         self._out: Any = None
         self._picture: Any = None
 
     def stages(self) -> list[Stage]:
         """See Row."""
-        drawing: list[Stage] = [("W", self._warp), ("G", self._draw)] if self._split else [("W+G", self._both)]
+        apart = len(self._driving) == 1 or self._runtime.name.startswith("torch")  # others draw one frame at a time
+        drawing: list[Stage] = [("W", self._warp), ("G", self._draw)] if apart else [("W+G", self._both)]
         return [("M", self._motion), ("S", self._stitch), *drawing, ("levels", self._levels)]
 
-    def _divided(self) -> Any:
-        """W and G apart, or None."""
-        engine = self._engine
-        if len(self._driving) > 1 and getattr(engine, "_runner", None) is not None:  # one frame at a time
-            return None
-        with engine._guard.mode(engine.precision):
-            return engine.split(self._features)
-
     def _motion(self) -> None:
-        with self._engine._guard.mode(self._engine.precision):
-            self._engine._motion(self._images)
+        with self._runtime.mode():
+            self._runtime.motion(self._images)
 
     def _stitch(self) -> None:
         self._engine.stitch(self._portrait, self._x_d)
 
     def _warp(self) -> None:
-        with self._engine._guard.mode(self._engine.precision):
-            self._out = self._split[0](self._driving)
+        with self._runtime.mode():
+            self._out = self._runtime.warp(self._features, self._driving)
 
     def _draw(self) -> None:
-        with self._engine._guard.mode(self._engine.precision):
-            self._picture = self._split[1](self._out)
+        with self._runtime.mode():
+            self._picture = self._runtime.draw(self._out)
 
     def _both(self) -> None:
-        with self._engine._guard.mode(self._engine.precision):
-            parts = [self._engine._draw(self._features, part) for part in self._driving.split(self._engine.batch)]
-            import torch
+        import torch
+
+        runtime = self._runtime
+        with runtime.mode():
+            parts = [runtime.draw(runtime.warp(self._features, part)) for part in self._driving.split(runtime.batch)]
 
             self._picture = torch.cat(parts)
 
     def _levels(self) -> None:
-        from liveportrait.engines.torch import _levels
+        from liveportrait.engines.runtime import to_levels
 
-        _levels(self._picture)
+        to_levels(self._picture)
 
     def picture(self) -> Any:
         """See Row."""

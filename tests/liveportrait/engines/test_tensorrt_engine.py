@@ -17,12 +17,13 @@ torch = pytest.importorskip("torch", reason="PyTorch (extra 'torch') is not inst
 
 from liveportrait.engines import EngineUnavailableError, load_engine  # noqa: E402
 from liveportrait.engines.cuda_card import Card, NoCardError, find_card  # noqa: E402
-from liveportrait.engines.tensorrt import EngineBuildError, EngineMaker, TensorRtEngine  # noqa: E402
+from liveportrait.engines.liveportrait import LivePortraitEngine  # noqa: E402
+from liveportrait.engines.tensorrt import EngineBuildError, EngineMaker, TensorRtRuntime  # noqa: E402
 from liveportrait.engines.tensorrt_build import BuildCancelledError  # noqa: E402
 from liveportrait.engines.tensorrt_cache import EngineCache, EngineKey, write_engine  # noqa: E402
 from liveportrait.engines.tensorrt_library import Library, UnknownOperatorError  # noqa: E402
 from liveportrait.engines.tensorrt_runtime import BoundNetwork, side_stream  # noqa: E402
-from liveportrait.engines.torch import TorchEngine  # noqa: E402
+from liveportrait.engines.torch import TorchRuntime  # noqa: E402
 from liveportrait.networks import NAMES  # noqa: E402
 from liveportrait.networks.motion_extractor import HEADS  # noqa: E402
 from models.registry import ModelError  # noqa: E402
@@ -395,18 +396,19 @@ def test_kernels_are_kept(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def engine(tmp_path: Path, exports: Path) -> Callable[..., TensorRtEngine]:
-    def make(build: Any = None, precision: str = "auto", **how: Any) -> TensorRtEngine:
-        return TensorRtEngine(
+def engine(tmp_path: Path, exports: Path) -> Callable[..., LivePortraitEngine]:
+    def make(build: Any = None, precision: str = "auto", **how: Any) -> LivePortraitEngine:
+        runtime = TensorRtRuntime(
             plain(), device="cpu", precision=precision, exports=exports, cache=EngineCache(tmp_path / "e"), card=CARD,
             library=library(**how), build=build or Builder(),
         )  # fmt: skip
+        return LivePortraitEngine(runtime, plain())
 
     return make
 
 
-def test_the_engine_draws_what_pytorch_draws(engine: Callable[..., TensorRtEngine], astronaut: np.ndarray) -> None:
-    own, reference = engine(), TorchEngine(plain(), device="cpu")
+def test_the_engine_draws_what_pytorch_draws(engine: Callable[..., LivePortraitEngine], astronaut: np.ndarray) -> None:
+    own, reference = engine(), LivePortraitEngine(TorchRuntime(plain(), device="cpu"), plain())
     made = [each.encode_unseen(astronaut) for each in (own, reference)]
     np.testing.assert_array_equal(made[0].keypoints, made[1].keypoints)
     x_d = made[0].keypoints + np.linspace(-0.2, 0.2, 3, dtype=np.float32)[:, None, None]
@@ -415,37 +417,37 @@ def test_the_engine_draws_what_pytorch_draws(engine: Callable[..., TensorRtEngin
     kept = first.delta.copy()
     own.read_motion(astronaut[::-1][:256, :256].copy(), None)
     np.testing.assert_array_equal(first.delta, kept)  # buffers are not handed out
-    assert own.precision == "fp16"
+    assert own.runtime.precision == "fp16"
     told = own.describe()
     assert (told["runtime"], told["card"], told["precision"]) == (
         "tensorrt-rtx 1.7.1", "NVIDIA GeForce RTX 4090 sm89", "fp16",
     )  # fmt: skip
-    assert not hasattr(own, "_warping")  # PyTorch's own are let go
+    assert own.runtime._plain is None  # PyTorch's own are let go
 
 
 def test_a_wrong_picture_in_half_precision_falls_back(
-    engine: Callable[..., TensorRtEngine], caplog: pytest.LogCaptureFixture
+    engine: Callable[..., LivePortraitEngine], caplog: pytest.LogCaptureFixture
 ) -> None:
     made = engine(gain=1.2)
     with caplog.at_level(logging.WARNING):
-        assert made.precision == "fp32"
+        assert made.runtime.precision == "fp32"
     (record,) = [r for r in caplog.records if "is used" in r.getMessage()]
     assert record.getMessage().startswith("fp32 is used: not fp16, because its picture is only")
     with pytest.raises(ModelError, match="No runtime draws a sound picture: not fp16"):
         engine(gain=1.2, precision="fp16").warm_up()
 
 
-def test_nan_is_refused(engine: Callable[..., TensorRtEngine]) -> None:
+def test_nan_is_refused(engine: Callable[..., LivePortraitEngine]) -> None:
     with pytest.raises(ModelError, match="not fp16, because it draws NaN"):
         engine(gain=float("nan"), precision="fp16").warm_up()
 
 
 def test_an_engine_that_the_driver_refuses_is_compiled_once_more(
-    engine: Callable[..., TensorRtEngine], caplog: pytest.LogCaptureFixture
+    engine: Callable[..., LivePortraitEngine], caplog: pytest.LogCaptureFixture
 ) -> None:
     build = Builder()
     with caplog.at_level(logging.WARNING):
-        assert engine(build, refuses=1).precision == "fp16"
+        assert engine(build, refuses=1).runtime.precision == "fp16"
     assert len(build.made) == 8
     assert [r.getMessage() for r in caplog.records if "once" not in r.getMessage()][:1] == [
         "The compiled networks can't be used, because the driver can't load the engine; they are compiled again."
@@ -454,7 +456,7 @@ def test_an_engine_that_the_driver_refuses_is_compiled_once_more(
         engine(build, refuses=9).warm_up()
 
 
-def test_refusals(engine: Callable[..., TensorRtEngine]) -> None:
+def test_refusals(engine: Callable[..., LivePortraitEngine]) -> None:
     with pytest.raises(ValueError, match="no bf16 files"):
         engine(precision="bf16")
 

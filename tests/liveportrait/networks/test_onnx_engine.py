@@ -12,9 +12,10 @@ torch = pytest.importorskip("torch", reason="PyTorch (extra 'torch') is not inst
 onnxruntime = pytest.importorskip("onnxruntime")
 
 from liveportrait.engines import onnx as engines  # noqa: E402
+from liveportrait.engines.liveportrait import LivePortraitEngine  # noqa: E402
 from liveportrait.engines.memory import SpeedMemory  # noqa: E402
-from liveportrait.engines.onnx import OnnxEngine, OpenVinoEngine  # noqa: E402
-from liveportrait.engines.torch import SourceFeatures  # noqa: E402
+from liveportrait.engines.onnx import OnnxRuntime, OpenVinoRuntime  # noqa: E402
+from liveportrait.engines.runtime import SourceFeatures  # noqa: E402
 from liveportrait.networks.fast.motion import FastMotionExtractor  # noqa: E402
 from liveportrait.networks.motion_extractor import HEADS  # noqa: E402
 from models.registry import ModelError  # noqa: E402
@@ -88,10 +89,10 @@ def small(networks):
 def engine_with(small, monkeypatch):
     """Function: provider -> runner gives an engine, with ONNX Runtime said to have those providers."""
 
-    def make(runners, kind=OnnxEngine, networks=MappingProxyType({}), **how):
+    def make(runners, kind=OnnxRuntime, networks=MappingProxyType({}), **how):
         monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: list(runners))
         monkeypatch.setattr(kind, "_start", lambda _self, name: started(runners[name]))
-        return kind(small | networks, **how)
+        return LivePortraitEngine(kind(small | networks, **how), small)
 
     def started(runner):
         if isinstance(runner, str):
@@ -113,8 +114,8 @@ def test_a_bad_picture_is_passed_over_with_one_warning(engine_with, small, netwo
         f"CPUExecutionProvider is used: not {CARD}, because it draws NaN."
     ]
     assert engine.describe()["device"] == "the processor"
-    assert isinstance(engine._motion, FastMotionExtractor)
-    assert not hasattr(engine, "_warping")  # PyTorch's own are let go
+    assert isinstance(engine.runtime._readers[1], FastMotionExtractor)
+    assert engine.runtime._plain is None  # PyTorch's own are let go
 
 
 def test_grey_pictures_and_missing_libraries_are_named(engine_with, small):
@@ -130,12 +131,12 @@ def test_what_test_pictures_showed_is_remembered(engine_with, small, tmp_path, m
 
     def started(key):
         engine = engine_with(runners)
-        engine.remember_in(SpeedMemory(tmp_path / "speed.json"), key)
+        engine.runtime.remember_in(SpeedMemory(tmp_path / "speed.json"), key)
         with caplog.at_level(logging.WARNING):
             return engine.describe()["device"]
 
     assert started("these weights") == "good"
-    monkeypatch.setattr(OnnxEngine, "_test_case", lambda _self: pytest.fail("a picture was drawn"))
+    monkeypatch.setattr(OnnxRuntime, "_fault", lambda *_: pytest.fail("a picture was drawn"))
     assert started("these weights") == "good"
     warnings = [record.getMessage() for record in caplog.records]
     assert warnings == [f"CPUExecutionProvider is used: not {CARD}, because it draws NaN."] * 2
@@ -167,20 +168,20 @@ def test_a_source_is_prepared_once(engine_with, small):
         SourceFeatures(torch.from_numpy(random.standard_normal((1, 3, 1, 8, 8)).astype(np.float32)), points)
         for points in torch.zeros(6, 1, 21, 3)
     ]
-    before = runner.prepared
+    before, points = runner.prepared, torch.zeros(1, 21, 3)
     for each in (features[0], features[1], features[0], features[1]):
-        engine.split(each)
+        engine.runtime.warp(each, points)
     assert runner.prepared == before + 2
     for each in features[2:]:
-        engine.split(each)
-    engine.split(features[0])  # four newer ones have taken its place
+        engine.runtime.warp(each, points)
+    engine.runtime.warp(features[0], points)  # four newer ones have taken its place
     assert runner.prepared == before + 7
 
 
 def test_openvino_tries_float32_last(engine_with, small, monkeypatch, caplog):
     monkeypatch.setattr(engines, "has_bfloat16", lambda: True)
     runners = {"bf16": TorchRunner("low", small, fault=0.0), "fp32": TorchRunner("full", small)}
-    engine = engine_with(runners, OpenVinoEngine)
+    engine = engine_with(runners, OpenVinoRuntime)
     with caplog.at_level(logging.WARNING):
         assert engine.describe()["device"] == "full"
     assert caplog.records[0].getMessage().startswith("fp32 is used: not bf16, because its picture is only ")
@@ -195,7 +196,7 @@ def test_openvino_tries_float32_last(engine_with, small, monkeypatch, caplog):
 )  # fmt: skip
 def test_types_of_openvino(networks, monkeypatch, how, bfloat16, types):
     monkeypatch.setattr(engines, "has_bfloat16", lambda: bfloat16)
-    assert OpenVinoEngine(dict(networks), **how)._types == types
+    assert OpenVinoRuntime(dict(networks), **how)._types == types
 
 
 def test_what_is_written_for_whom(networks, monkeypatch, tmp_path):
@@ -204,7 +205,7 @@ def test_what_is_written_for_whom(networks, monkeypatch, tmp_path):
     monkeypatch.setattr("liveportrait.networks.fast.export.export_networks", lambda *_, **how: asked.append(how))
     monkeypatch.setattr(engines, "check_provider", lambda *_: None)
     monkeypatch.setattr(engines, "OnnxRunner", lambda *_, **__: SimpleNamespace())
-    engine = OnnxEngine(dict(networks), precision="fp16", cache=tmp_path)
+    engine = OnnxRuntime(dict(networks), precision="fp16", cache=tmp_path)
     for name in (CARD, "CoreMLExecutionProvider", "OpenVINOExecutionProvider", "CPUExecutionProvider"):
         engine._start(name)
     kept = [(how["sampler"], how["half"], how["processor"], how["readers"]) for how in asked]

@@ -21,7 +21,8 @@ onnx = pytest.importorskip("onnx", reason="onnx (extra 'tensorrt-rtx') is not in
 pytest.importorskip("onnxscript", reason="onnxscript (extra 'tensorrt-rtx') is not installed")
 
 from liveportrait.engines.cuda_card import Card, NoCardError, find_card  # noqa: E402
-from liveportrait.engines.tensorrt import EngineBuildError, TensorRtEngine, build_engines, plain_networks  # noqa: E402
+from liveportrait.engines.runtime import checkpoint_files, plain_networks  # noqa: E402
+from liveportrait.engines.tensorrt import EngineBuildError, TensorRtRuntime, build_engines  # noqa: E402
 from liveportrait.engines.tensorrt_build import BuildCancelledError, build_engine  # noqa: E402
 from liveportrait.engines.tensorrt_cache import EngineCache, EngineKey, write_engine  # noqa: E402
 from liveportrait.engines.tensorrt_library import (  # noqa: E402
@@ -57,7 +58,7 @@ def made(weights_folder, onnx_folder, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def plain(weights_folder):
-    return plain_networks(weights_folder)
+    return plain_networks(checkpoint_files(weights_folder, "human"))
 
 
 def test_all_networks_compile_without_a_card(made):
@@ -198,12 +199,12 @@ def test_the_engine_draws_what_pytorch_draws(made, plain, onnx_folder, tmp_path,
 
     monkeypatch.setattr("liveportrait.engines.precision.LOWEST_PSNR", 45.0)
     cache = EngineCache(tmp_path)
-    engine = TensorRtEngine(
+    engine = TensorRtRuntime(
         plain, device="cpu", precision="fp16", exports=onnx_folder, cache=cache, build=build,
         card=Card("NVIDIA H100 80GB HBM3", (9, 0)), library=Library("tensorrt", "11.4.0", OnTheProcessor),
     )  # fmt: skip
     with caplog.at_level(logging.WARNING):
-        engine.warm_up()
+        engine.ready()
     assert not caplog.records
     assert engine.precision == "fp16"
     entries = cache.entries(thorough=True)

@@ -15,9 +15,10 @@ from torch import nn  # noqa: E402
 
 from liveportrait.animator import Animator  # noqa: E402
 from liveportrait.engines.base import Engine, Portrait  # noqa: E402
+from liveportrait.engines.liveportrait import LivePortraitEngine  # noqa: E402
 from liveportrait.engines.liveportrait21 import EYE_POINTS, LIP_POINTS, network_eye_ratios  # noqa: E402
 from liveportrait.engines.precision import pick_device  # noqa: E402
-from liveportrait.engines.torch import TorchEngine, load_engine  # noqa: E402
+from liveportrait.engines.torch import TorchRuntime, load_engine  # noqa: E402
 from liveportrait.motion import keypoints  # noqa: E402
 from liveportrait.networks import NAMES  # noqa: E402
 from liveportrait.options import AnimationOptions  # noqa: E402
@@ -73,8 +74,8 @@ def test_chain_from_pictures_to_picture(engine, portrait, picture, recipe, refer
     warped: list[dict[str, Any]] = []
     drawn: list[Any] = []
     hooks = [
-        engine._warping.register_forward_hook(lambda _m, _i, out: warped.append(out)),
-        engine._generator.register_forward_hook(lambda _m, _i, out: drawn.append(out)),
+        engine.runtime.networks["warping_module"].register_forward_hook(lambda _m, _i, out: warped.append(out)),
+        engine.runtime.networks["spade_generator"].register_forward_hook(lambda _m, _i, out: drawn.append(out)),
     ]
     levels = engine.render(portrait, np.concatenate(list(driving.values())))
     for hook in hooks:
@@ -199,8 +200,14 @@ def test_installed_weights(variant, folder, tmp_path, monkeypatch):
         load_engine(variant=variant, device="cpu")
     small = {"stitching", "eye", "lip"}
     seen: dict[str, Any] = {}
-    monkeypatch.setattr(TorchEngine, "from_checkpoints", lambda checkpoints, **_: seen.update(checkpoints))
-    load_engine(variant=variant, device="cpu")
+
+    def load_networks(checkpoints, **_):
+        seen.update(checkpoints)
+        raise ModelError("enough")
+
+    monkeypatch.setattr("liveportrait.networks.loading.load_networks", load_networks)
+    with pytest.raises(ModelError, match="enough"):
+        load_engine(variant=variant, device="cpu")
     assert {seen[name].stem for name in small} == {"stitching_retargeting_module"}
     assert {name: path.stem for name, path in seen.items() if name not in small} == {
         name: name for name in NAMES if name not in small
@@ -279,14 +286,14 @@ def refuse(picture):
     raise RuntimeError("not implemented for 'Half'.\nlong trace")
 
 
-def stub_engine(precision, motion=None, **generator) -> tuple[TorchEngine, StubGenerator]:
+def stub_engine(precision, motion=None, **generator) -> tuple[LivePortraitEngine, StubGenerator]:
     stub = StubGenerator(**generator)
     networks: dict[str, nn.Module] = {
         "stitching": StubPerceptron(65), "eye": StubPerceptron(63), "lip": StubPerceptron(63),
         "appearance_feature_extractor": StubAppearance(), "motion_extractor": motion or StubMotion(),
         "warping_module": StubWarping(), "spade_generator": stub,
     }  # fmt: skip
-    return TorchEngine(networks, device="cpu", precision=precision, batch=2), stub
+    return LivePortraitEngine(TorchRuntime(networks, device="cpu", precision=precision, batch=2), networks), stub
 
 
 CROP = np.full((512, 512, 3), 128, np.uint8)
@@ -308,7 +315,7 @@ def warnings(caplog) -> list[str]:
 def test_good_half_precision_is_used(caplog):
     engine, stub = stub_engine("bf16", good_calls=99)
     engine.warm_up()
-    assert engine.precision == "bf16"
+    assert engine.runtime.precision == "bf16"
     assert brightness(engine.render(engine.encode(CROP, FACE), driving(0.25, 0.5, 0.75))) == [63, 127, 191]
     assert stub.calls == [False, True, True, True]
     assert engine.describe()["precision"] == "bf16"
@@ -321,7 +328,7 @@ def test_good_half_precision_is_used(caplog):
 def test_self_test_refuses_bad_half_precision(spoil, reason, caplog):
     engine, stub = stub_engine("bf16", spoil=spoil)
     engine.warm_up()
-    assert engine.precision == "fp32"
+    assert engine.runtime.precision == "fp32"
     frames = engine.render(engine.encode(CROP, FACE), driving(0.25, 0.5, 0.75))
     assert brightness(frames) == [63, 127, 191]
     assert stub.calls == [False, True, False, False]
@@ -338,7 +345,7 @@ def test_a_bad_frame_is_drawn_again_in_full_precision(spoil, word, caplog):
     portrait = engine.encode(CROP, FACE)
     frames = engine.render(portrait, driving(0.25, 0.5, 0.75))
     assert brightness(frames) == [63, 127, 191]
-    assert engine.precision == "fp32"
+    assert engine.runtime.precision == "fp32"
     frames = engine.render(portrait, driving(0.5, 0.5, 0.5))
     assert brightness(frames) == [127, 127, 127]
     assert stub.calls == [False, True, True, True, False, False, False]
@@ -348,18 +355,18 @@ def test_a_bad_frame_is_drawn_again_in_full_precision(spoil, word, caplog):
 
 def test_nan_from_the_motion_network_falls_back(caplog):
     engine, _ = stub_engine("bf16", motion=StubMotion(broken=True), good_calls=99)
-    engine._guard.precision = "bf16"
-    engine._guard._tested = True
+    engine.runtime.guard.precision = "bf16"
+    engine.runtime.guard._tested = True
     motion = engine.read_motion(CROP, FACE)
     assert np.allclose(motion.delta, 128 / 255)
-    assert engine.precision == "fp32"
+    assert engine.runtime.precision == "fp32"
     assert len(warnings(caplog)) == 1
 
 
 def test_really_black_pictures_are_no_error(caplog):
     engine, _ = stub_engine("bf16", good_calls=99)
     assert brightness(engine.render(engine.encode(CROP, FACE), driving(0.0))) == [0]
-    assert engine.precision == "bf16"
+    assert engine.runtime.precision == "bf16"
     assert not warnings(caplog)
 
 
@@ -376,7 +383,7 @@ def test_nan_in_full_precision_is_an_error():
 def test_fp16_is_not_tried_on_the_cpu(caplog):
     engine, stub = stub_engine("fp16")
     assert brightness(engine.render(engine.encode(CROP, FACE), driving(0.5))) == [127]
-    assert engine.precision == "fp32"
+    assert engine.runtime.precision == "fp32"
     assert stub.calls == [False]
     (text,) = warnings(caplog)
     assert "bf16 is the half precision of CPUs" in text
@@ -385,7 +392,7 @@ def test_fp16_is_not_tried_on_the_cpu(caplog):
 def test_auto_is_full_precision_on_the_cpu():
     engine, stub = stub_engine("auto")
     engine.warm_up()
-    assert engine.precision == "fp32"
+    assert engine.runtime.precision == "fp32"
     assert stub.calls == []
     assert engine.describe()["device"] == "cpu"
 
@@ -425,7 +432,7 @@ def test_wrong_inputs():
     with pytest.raises(ValueError, match="no precision 'fp8'"):
         stub_engine("fp8")
     with pytest.raises(ModelError, match="needs the network appearance_feature_extractor"):
-        TorchEngine({}, device="cpu")
+        TorchRuntime({}, device="cpu")
 
 
 def test_devices():
@@ -462,7 +469,7 @@ def head_face(size: float = 120.0, centre: tuple[float, float] = (256.0, 256.0))
     return Face(points)
 
 
-def animate(engine: TorchEngine, image: np.ndarray, options: AnimationOptions) -> list[np.ndarray]:
+def animate(engine: LivePortraitEngine, image: np.ndarray, options: AnimationOptions) -> list[np.ndarray]:
     animator = Animator(engine, options, batch=2)
     animator.set_source(image, head_face())
     shades = [engine.read_motion(np.full((512, 512, 3), level, np.uint8), FACE) for level in (60, 160, 220)]

@@ -10,7 +10,8 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="PyTorch (extra 'torch') is not installed")
 
-from liveportrait.engines.torch_fast import TimedGuard, TorchFastEngine  # noqa: E402
+from liveportrait.engines.liveportrait import LivePortraitEngine  # noqa: E402
+from liveportrait.engines.torch_fast import FastRuntime, TimedGuard  # noqa: E402
 from liveportrait.networks import NAMES  # noqa: E402
 from models.registry import ModelError  # noqa: E402
 
@@ -108,7 +109,8 @@ def test_modes_are_left_in_order():
 
 def test_chain_is_the_official_one(networks, picture, reference):
     """One frame of the end-to-end reference, in full precision."""
-    engine = TorchFastEngine(networks, device="cpu", precision="fp32")
+    runtime = FastRuntime(networks, device="cpu", precision="fp32")
+    engine = LivePortraitEngine(runtime, networks)
     portrait = engine.encode(picture("src_s9").repeat(2, axis=0).repeat(2, axis=1), None)
     levels = engine.render(portrait, reference["e2e/photo/drv_s5/x_d"])
     assert levels.shape == (1, 512, 512, 3)
@@ -116,13 +118,13 @@ def test_chain_is_the_official_one(networks, picture, reference):
     assert difference.max() <= 1
     assert (difference > 0).mean() < 0.01
     assert engine.describe()["engine"] == "torch-fast"
-    assert engine.precision == "fp32"
-    assert engine._prepared[0] is portrait.features
+    assert runtime.precision == "fp32"
+    assert runtime._prepared[0] is portrait.features
 
 
 def test_it_wants_the_plain_networks(networks):
     others = dict.fromkeys(NAMES, torch.nn.Identity())
     with pytest.raises(ModelError, match="rewrites the plain warping module"):
-        TorchFastEngine(others, device="cpu")
+        FastRuntime(others, device="cpu")
     with pytest.raises(ModelError, match="needs the network warping_module"):
-        TorchFastEngine({n: networks[n] for n in NAMES if n != "warping_module"}, device="cpu")
+        FastRuntime({n: networks[n] for n in NAMES if n != "warping_module"}, device="cpu")

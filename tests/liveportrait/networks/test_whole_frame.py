@@ -10,8 +10,9 @@ torch = pytest.importorskip("torch", reason="PyTorch (extra 'torch') is not inst
 from liveportrait.compose import Compositor  # noqa: E402
 from liveportrait.crop import Crop  # noqa: E402
 from liveportrait.engines.frame import WholeFrame, area_weights, degrees, frame_place, rotations  # noqa: E402
+from liveportrait.engines.liveportrait import LivePortraitEngine  # noqa: E402
 from liveportrait.engines.memory import SpeedMemory  # noqa: E402
-from liveportrait.engines.torch_fast import COMPILED, EAGER, TorchFastEngine  # noqa: E402
+from liveportrait.engines.torch_fast import COMPILED, EAGER, FastRuntime  # noqa: E402
 from liveportrait.motion import headpose_degrees, rotation_from_euler  # noqa: E402
 from liveportrait.options import AnimationOptions  # noqa: E402
 from liveportrait.transfer import transfer  # noqa: E402
@@ -45,11 +46,11 @@ class CheapGenerator(torch.nn.Module):
 @pytest.fixture(scope="module")
 def engine(networks):
     """torch-fast with the real F, M, S and cheap W and G."""
-    made = TorchFastEngine(networks, device="cpu", precision="fp32")
+    made = FastRuntime(networks, device="cpu", precision="fp32")
     warping = CheapWarping()
     warping.prepare = made._pairs["fp32"][0].prepare
     made._pairs["fp32"] = warping, CheapGenerator()
-    return made
+    return LivePortraitEngine(made, networks)
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +96,7 @@ def test_keypoints_are_those_of_transfer(engine, portrait, driving, stitching, f
     motion, reference = (engine.read_motion(crop, None) for crop in driving)
     options = AnimationOptions(stitching=stitching, smooth=0.0, scale_motion=follow)
     wanted = transfer(engine, portrait, motion, reference, options)
-    frame = WholeFrame(engine._motion, engine._stitching if stitching else None, None, None)
+    frame = WholeFrame(engine.runtime._motion, engine.stitching if stitching else None, None, None)
     with torch.inference_mode():
         got = frame.keypoints(frame_motion(portrait, reference, CPU, follow), torch.from_numpy(driving[0][None].copy()))
     np.testing.assert_allclose(got.numpy(), wanted, atol=2e-5)
@@ -143,12 +144,12 @@ class Replayed:
 def test_the_chain_in_one_graph(engine, portrait, driving, monkeypatch) -> None:
     """Driving crop in, finished window out, through captured buffers: the same as step by step."""
     recorder = Replayed()
-    monkeypatch.setattr(engine, "_recorder", recorder)
-    monkeypatch.setattr(engine, "_graphs", {})
+    monkeypatch.setattr(engine.runtime, "_recorder", recorder)
+    monkeypatch.setattr(engine.runtime, "_graphs", {})
     reference = engine.read_motion(driving[1], None)
     picture, crop = scene(400.0, 0.0)
     compositor = Compositor(picture, crop, detail=False)
-    draw = engine.whole_frame(portrait, reference, compositor)
+    draw = engine.runtime.whole_frame(portrait, reference, compositor, engine.stitching)
     x0, y0, x1, y1 = compositor.window
     for crop_of_driver in driving:
         window, square = draw(crop_of_driver)
@@ -163,24 +164,25 @@ def test_the_chain_in_one_graph(engine, portrait, driving, monkeypatch) -> None:
 
 def test_batches_of_another_size_are_captured_anew(engine, portrait, monkeypatch) -> None:
     recorder = Replayed()
-    monkeypatch.setattr(engine, "_recorder", recorder)
-    monkeypatch.setattr(engine, "_graphs", {})
+    monkeypatch.setattr(engine.runtime, "_recorder", recorder)
+    monkeypatch.setattr(engine.runtime, "_graphs", {})
     monkeypatch.setattr(engine, "batch", 3)
     x_d = portrait.keypoints + np.linspace(0, 0.2, 7, dtype=np.float32)[:, None, None]
     got = engine.render(portrait, x_d)
     assert recorder.captured == 2  # three, three and one
-    monkeypatch.setattr(engine, "_recorder", None)
-    monkeypatch.setattr(engine, "_graphs", {})
+    monkeypatch.setattr(engine.runtime, "_recorder", None)
+    monkeypatch.setattr(engine.runtime, "_graphs", {})
     monkeypatch.setattr(engine, "batch", 1)
     assert np.array_equal(got, engine.render(portrait, x_d))
 
 
 def test_nan_is_seen_in_whole_levels(engine, portrait, driving, monkeypatch) -> None:
-    generator = engine._pairs["fp32"][1]
+    generator = engine.runtime._pairs["fp32"][1]
     monkeypatch.setattr(generator, "broken", True)
     with pytest.raises(ModelError, match="NaN"):
         engine.render(portrait, portrait.keypoints)
-    draw = engine.whole_frame(portrait, engine.read_motion(driving[1], None), Compositor(*scene(400.0, 0.0)))
+    reference, compositor = engine.read_motion(driving[1], None), Compositor(*scene(400.0, 0.0))
+    draw = engine.runtime.whole_frame(portrait, reference, compositor, engine.stitching)
     with pytest.raises(ModelError, match="NaN in fp32"):
         draw(driving[0])
 
@@ -189,16 +191,16 @@ def test_nan_is_seen_in_whole_levels(engine, portrait, driving, monkeypatch) -> 
 def tunable(engine, portrait, tmp_path, monkeypatch):
     """The engine with a memory of its own and a bf16 that can be timed."""
     memory = SpeedMemory(tmp_path / "speed.json")
-    monkeypatch.setattr(engine._guard, "asked", "auto")
-    monkeypatch.setattr(engine, "_form", EAGER)
-    monkeypatch.setattr(engine, "_recall", (memory, "key"))
-    monkeypatch.setattr(engine, "_test_case", lambda: (portrait.features, portrait.features.keypoints + 0.1))
+    monkeypatch.setattr(engine.runtime.guard, "asked", "auto")
+    monkeypatch.setattr(engine.runtime, "_form", EAGER)
+    monkeypatch.setattr(engine.runtime, "_recall", (memory, "key"))
+    monkeypatch.setattr(engine.runtime, "_test_case", lambda: (portrait.features, portrait.features.keypoints + 0.1))
     monkeypatch.setattr("liveportrait.engines.torch_fast.compiler_missing", lambda device: "")
     from liveportrait.engines.torch_fast import Trial
 
-    engine._guard.recall("fp32", (Trial("fp32", 1.0, float("inf")),))
+    engine.runtime.guard.recall("fp32", (Trial("fp32", 1.0, float("inf")),))
     yield engine, memory
-    engine._use(EAGER)
+    engine.runtime._use(EAGER)
 
 
 def seconds(monkeypatch, *values: float) -> None:
@@ -219,8 +221,8 @@ def test_compiled_networks_are_kept_where_they_are_faster(tunable, monkeypatch) 
     engine.tune()
     assert memory.get("key")["form"] == COMPILED
     assert engine.describe()["networks"] == COMPILED
-    monkeypatch.setattr(engine, "_form", EAGER)
-    assert engine._recalled()  # the next start takes it at once
+    monkeypatch.setattr(engine.runtime, "_form", EAGER)
+    assert engine.runtime._recalled()  # the next start takes it at once
     assert engine.describe()["networks"] == COMPILED
 
 
@@ -232,7 +234,7 @@ def test_slower_or_failing_compilers_leave_the_networks_as_they_are(tunable, mon
     engine.tune()
     assert memory.get("key")["form"] == EAGER
     assert engine.describe()["torch.compile"] == "not faster (1500 ms against 1000 ms)"
-    assert "warp" not in engine._pairs["fp32"][0].__dict__
+    assert "warp" not in engine.runtime._pairs["fp32"][0].__dict__
 
     def no_compiler(function, device):
         def fails(*given):
@@ -259,4 +261,4 @@ def test_rubbish_in_the_memory_means_a_new_self_test(tunable) -> None:
         {"trials": [[1, 2, 3, 4, 5, 6]], "precision": "fp32", "form": EAGER, "note": ""},
     ):  # fmt: skip
         memory.put("key", entry)
-        assert not engine._recalled()
+        assert not engine.runtime._recalled()

@@ -5,7 +5,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from models.backbones import create
+    from models.networks import create
 
 # ONNX Runtime 1.32 and later sends usage data home and keeps an identity for it in the user's cache; this app does not.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
@@ -17,7 +17,7 @@ __all__ = ["create", "list_models"]
 
 def list_models(pattern: str = "*") -> list[str]:
     """Names of models with weight files and of networks that create builds, by a shell pattern, in natural order."""
-    from models.backbones import list_architectures
+    from models.networks import list_architectures
     from models.registry import list_models as with_weights
     from models.registry import natural_key
 
@@ -26,7 +26,7 @@ def list_models(pattern: str = "*") -> list[str]:
 
 def __getattr__(name: str) -> Any:
     if name == "create":
-        from models.backbones import create
+        from models.networks import create
 
         return create
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

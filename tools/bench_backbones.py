@@ -29,9 +29,9 @@ from torch import nn  # noqa: E402
 from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 
 import models  # noqa: E402
-from models.backbones import get_architecture  # noqa: E402
 from models.backbones.published import accuracy  # noqa: E402
 from models.export import disagreement, rounding, write_onnx  # noqa: E402
+from models.networks import get_architecture  # noqa: E402
 
 LIMIT = 1e-5
 """Of the difference between PyTorch and the file, relative to the largest value; deep nets get 4 times what float32
@@ -41,7 +41,7 @@ itself costs them, as their fresh weights blow rounding up."""
 def build(name: str) -> nn.Module:
     """A net with fresh weights whose activations neither vanish nor blow up."""
     torch.manual_seed(0)
-    whole = get_architecture(name).family == "ffnet"
+    whole = name.startswith("backbone/ffnet")
     net = models.create(name) if whole else models.create(name, features_only=True, out_indices=(-3, -2, -1))
     for module in net.modules():
         if isinstance(module, nn.BatchNorm2d):
@@ -60,7 +60,7 @@ def build(name: str) -> nn.Module:
 
 def multiplications(name: str, size: int) -> float:
     """Billions of multiply-adds of one picture, in convolutions and products of matrices."""
-    whole = get_architecture(name).family == "ffnet"
+    whole = name.startswith("backbone/ffnet")
     with torch.device("meta"):
         net = models.create(name) if whole else models.create(name, features_only=True, out_indices=(-3, -2, -1))
         net = net.to("meta").eval()
@@ -86,9 +86,9 @@ def milliseconds(path: Path, size: int, threads: int, rounds: int) -> float:
 def measure(name: str, arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """One row."""
     net = build(name)
-    outputs = [f"map{i}" for i in range(3)] if get_architecture(name).family != "ffnet" else ["logits"]
+    outputs = [f"map{i}" for i in range(3)] if not name.startswith("backbone/ffnet") else ["logits"]
     row: dict[str, Any] = {
-        "name": name, "published": accuracy(get_architecture(name).net),
+        "name": name, "published": accuracy(get_architecture(name).backbone.net),
         "parameters": sum(p.numel() for p in net.parameters()), "gmacs": {}, "ms": {}, "error": 0.0, "rounding": 0.0,
     }  # fmt: skip
     for size in [128] if arguments.check else arguments.sizes:

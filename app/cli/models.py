@@ -20,7 +20,7 @@ WHICH = optional_argument("pattern", "MODEL", "Name or pattern such as liveportr
 
 def list_(values: Mapping[str, Any]) -> int:
     """Show every known model: whether it is here, its licence, and what it is for; with a pattern, networks too."""
-    from models.backbones import list_architectures
+    from models.networks import list_architectures
     from models.registry import get_model, list_models
     from models.weights import locate
 
@@ -45,15 +45,16 @@ def list_(values: Mapping[str, Any]) -> int:
 
 
 def _say_network(name: str, as_json: bool) -> None:
-    from models.backbones import get_architecture
+    from models.networks import get_architecture
 
     net = get_architecture(name)
+    on = net.backbone
     if as_json:
-        say(json.dumps({"name": name, "task": net.task, "channels": net.channels, "strides": net.reductions,
-                        "needs": net.needs or "torch"}))  # fmt: skip
+        say(json.dumps({"name": name, "task": net.group.task, "channels": on.channels, "strides": on.reductions,
+                        "needs": on.needs or "torch"}))  # fmt: skip
     else:
-        maps = ", ".join(f"{c} at 1/{r}" for c, r in zip(net.channels, net.reductions, strict=True))
-        say(f"network {name:<34} {net.task}: {maps} (no weights; needs the extra {net.needs or 'torch'})")
+        maps = ", ".join(f"{c} at 1/{r}" for c, r in zip(on.channels, on.reductions, strict=True))
+        say(f"network {name:<34} {net.group.task}: {maps} (no weights; needs the extra {on.needs or 'torch'})")
 
 
 def verify(values: Mapping[str, Any]) -> int:

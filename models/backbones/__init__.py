@@ -3,6 +3,7 @@
 Importing this package doesn't import torch; building a network does.
 """
 
-from models.backbones.catalogue import Architecture, create, features, get_architecture, list_architectures
+from models.backbones.catalogue import BACKBONES, build, features
+from models.backbones.spec import Backbone
 
-__all__ = ["Architecture", "create", "features", "get_architecture", "list_architectures"]
+__all__ = ["BACKBONES", "Backbone", "build", "features"]

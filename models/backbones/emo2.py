@@ -6,45 +6,18 @@ and shapes of the weights are the official ones, so official checkpoints load st
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from models.backbones.emo2_sizes import SIZES, Emo2Size
+
 EPS: Final = 1e-6
 """Of every normalisation in the net."""
 KERNEL: Final = 5
 """Of the depthwise convolution in every block."""
-
-
-@dataclass(frozen=True)
-class Emo2Size:
-    """Constants of one size.
-
-    Attributes:
-        depths: Blocks of the four stages.
-        dims: Their channels.
-        ratios: Their expansion; the first block of a stage expands twice as much.
-        head_dim: Channels a head of queries and keys.
-        drop_path: Largest rate of stochastic depth; it rises linearly over all blocks.
-    """
-
-    depths: tuple[int, int, int, int]
-    dims: tuple[int, int, int, int]
-    ratios: tuple[float, float, float, float]
-    head_dim: int
-    drop_path: float
-
-
-SIZES: Final[dict[str, Emo2Size]] = {
-    "emo2_1m": Emo2Size((2, 2, 8, 3), (32, 48, 80, 180), (2.0, 2.5, 3.0, 3.5), 20, 0.04036),
-    "emo2_2m": Emo2Size((3, 3, 9, 3), (32, 48, 120, 200), (2.0, 2.5, 3.0, 3.5), 20, 0.05),
-    "emo2_5m": Emo2Size((3, 3, 9, 3), (48, 72, 160, 288), (2.0, 3.0, 4.0, 4.0), 32, 0.05),
-    "emo2_20m": Emo2Size((3, 3, 13, 3), (64, 128, 320, 448), (2.0, 3.0, 4.0, 4.0), 32, 0.1),
-}
 
 
 class ChannelNorm(nn.Module):
@@ -227,6 +200,10 @@ class Emo2(nn.Module):
         self.norm = ChannelNorm(c_in)
         self.head = nn.Linear(c_in, classes)
 
+    def drop_head(self) -> None:
+        """Leave out what only logits need."""
+        self.norm, self.head = nn.Identity(), nn.Identity()  # type: ignore[assignment]
+
     def features(self, x: Tensor) -> list[Tensor]:
         """Maps at strides 2, 4, 8, 16 and 32 of a (N, C, H, W) picture."""
         maps = []
@@ -252,11 +229,6 @@ def select_weights(checkpoint: dict[str, object], averaged: bool = False) -> dic
     return cast("dict[str, Tensor]", chosen)
 
 
-def build(name: str, *, window_size: int = 8, num_classes: int = 1000, in_chans: int = 3) -> Emo2:
+def build(name: str, *, window_size: int = 8, num_classes: int | None = None, in_chans: int = 3) -> Emo2:
     """EMOv2 of a size in SIZES with fresh weights."""
-    return Emo2(SIZES[name], window_size, num_classes, in_chans)
-
-
-def names() -> Sequence[str]:
-    """Names that build knows."""
-    return tuple(SIZES)
+    return Emo2(SIZES[name], window_size, 1000 if num_classes is None else num_classes, in_chans)

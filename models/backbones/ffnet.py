@@ -306,6 +306,10 @@ class FFNet(nn.Module):
         self.pre_down = config.pre_down
         self.reductions, self.channels = config.reductions, config.channels
 
+    def drop_head(self) -> None:
+        """Leave out what only logits need."""
+        self.head = nn.Identity()  # type: ignore[assignment]
+
     def features(self, x: Tensor) -> list[Tensor]:
         """The encoder's four maps."""
         return cast("list[Tensor]", self.backbone_model(self.smoothing(x) if self.pre_down else x))

@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from models.backbones.spec import Backbone
+
 BLOCKS: Final[dict[str, dict[int, tuple[int, ...]]]] = {
     "plain": {
         18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 56: (4, 8, 12, 3), 86: (8, 12, 16, 6),
@@ -121,6 +123,12 @@ def parse(name: str) -> FFNetConfig:
     raise ValueError(f"{name!r} is not an FFNet; names look like ffnet40s_dbbb_mobile or ffnet18_daac.")
 
 
-def names() -> tuple[str, ...]:
-    """Registered names."""
-    return tuple(f"ffnet{name.lower()}" for name in OFFICIAL)
+def _backbone(name: str) -> Backbone:
+    config = parse(name)
+    return Backbone(
+        f"ffnet{name.lower()}", config.channels, config.reductions, "models.backbones.ffnet",
+        parser_head=config.up + config.last, nearest=config.mobile,
+    )  # fmt: skip
+
+
+BACKBONES: Final = tuple(_backbone(name) for name in OFFICIAL)

@@ -7,37 +7,13 @@ norm and ReLU alone, which ONNX Runtime folds and fuses.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-
-@dataclass(frozen=True)
-class OsaSize:
-    """Constants of one size.
-
-    Attributes:
-        stem: Channels at stride 2.
-        channels: Channels of the maps at strides 4, 8, 16 and 32.
-        widths: Channels of the layers that are aggregated, in the stages of strides 8, 16 and 32.
-        blocks: Aggregation modules in these stages.
-        layers: Layers a module.
-    """
-
-    stem: int
-    channels: tuple[int, int, int, int]
-    widths: tuple[int, int, int]
-    blocks: tuple[int, int, int]
-    layers: int = 3
-
-
-SIZES: Final[dict[str, OsaSize]] = {
-    "osa_nano": OsaSize(16, (32, 64, 128, 160), (32, 48, 64), (1, 2, 2)),
-    "osa_micro": OsaSize(24, (32, 64, 128, 224), (32, 56, 80), (2, 3, 2)),
-}
+from models.backbones.osa_sizes import SIZES, OsaSize
 
 
 def unit(c_in: int, c_out: int, kernel: int, stride: int = 1, groups: int = 1, act: bool = True) -> nn.Sequential:
@@ -97,6 +73,10 @@ class OsaNet(nn.Module):
             self.stages.append(nn.Sequential(separable(c_in, c_out, 3, 2), *blocks))
         self.head = nn.Linear(size.channels[-1], classes)
 
+    def drop_head(self) -> None:
+        """Leave out what only logits need."""
+        self.head = nn.Identity()  # type: ignore[assignment]
+
     def features(self, x: Tensor) -> list[Tensor]:
         """Maps at strides 4, 8, 16 and 32 of a (N, C, H, W) picture."""
         maps = [self.stem(x)]
@@ -109,6 +89,6 @@ class OsaNet(nn.Module):
         return cast(Tensor, self.head(self.features(x)[-1].mean(dim=(2, 3))))
 
 
-def build(name: str, *, num_classes: int = 1000, in_chans: int = 3) -> OsaNet:
+def build(name: str, *, num_classes: int | None = None, in_chans: int = 3) -> OsaNet:
     """Net of a size in SIZES with fresh weights."""
-    return OsaNet(SIZES[name], num_classes, in_chans)
+    return OsaNet(SIZES[name], 1000 if num_classes is None else num_classes, in_chans)

@@ -6,6 +6,7 @@ import sys
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
+from models.backbones.spec import FIVE_STRIDES, Backbone
 from models.installation import install_hint
 from models.registry import ModelError
 
@@ -28,7 +29,7 @@ VOVNET_CHANNELS: Final = {
 RESNET_CHANNELS: Final = (64, 256, 512, 1024, 2048)
 
 
-def channels(name: str) -> tuple[int, ...]:
+def _channels(name: str) -> tuple[int, ...]:
     """Channels at strides 2, 4, 8, 16 and 32."""
     if name in RESNET_RS:
         return RESNET_CHANNELS
@@ -37,22 +38,29 @@ def channels(name: str) -> tuple[int, ...]:
     return VOVNET_CHANNELS["slim" if "slim" in name else "wide"]
 
 
+BACKBONES: Final = tuple(
+    Backbone(name, _channels(name), FIVE_STRIDES, __name__, needs="backbones", picks_maps=True)
+    for name in (*VOVNETS, "vovnet27_slim", *RESNET_RS)
+)
+
+
 def build(
-    name: str, *, features_only: bool, out_indices: tuple[int, ...], num_classes: int, in_chans: int
+    name: str, *, out_indices: tuple[int, ...] | None = None, num_classes: int | None = None, in_chans: int = 3
 ) -> nn.Module:
-    """A net of timm with fresh weights; with features_only it returns a list of maps.
+    """A net of timm with fresh weights; with out_indices it returns a list of these maps.
 
     Raises:
         ModelError: timm or the torchvision that it needs is not installed, or doesn't fit the installed torch.
     """
     timm = _timm(name)
+    classes = 0 if out_indices is not None else 1000 if num_classes is None else num_classes
     if name != "vovnet27_slim":
-        kind: dict[str, Any] = {"out_indices": out_indices} if features_only else {"num_classes": num_classes}
-        return timm.create_model(name, features_only=features_only, in_chans=in_chans, **kind)
+        kind: dict[str, Any] = {"num_classes": classes} if out_indices is None else {"out_indices": out_indices}
+        return timm.create_model(name, features_only=out_indices is not None, in_chans=in_chans, **kind)
     from timm.models.vovnet import VovNet
 
-    net = VovNet(VOVNET27_SLIM, in_chans=in_chans, num_classes=num_classes)
-    if not features_only:
+    net = VovNet(VOVNET27_SLIM, in_chans=in_chans, num_classes=classes)
+    if out_indices is None:
         return net
     from timm.models._features import FeatureListNet
 

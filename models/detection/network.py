@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from models.backbones import Backbone, features
 from models.backbones.osa import separable, unit
 from models.detection.geometry import LARGEST_LOG, STRIDES, prior_points
 
@@ -134,18 +135,17 @@ class Deployed(nn.Module):
         return scores.sigmoid(), corners, five
 
 
-def build(name: str, *, in_chans: int = 3, width: int | None = None, units: int = 1, **options: Any) -> FaceDetector:
-    """Detector of a registered name, such as "detect/emo2_1m", with fresh weights.
+def build(
+    backbone: Backbone, *, in_chans: int = 3, width: int | None = None, units: int = 1, **options: Any
+) -> FaceDetector:
+    """A detector with fresh weights.
 
     Args:
-        name: See models.list_models("detect/*").
+        backbone: What it stands on.
         in_chans: Channels of the picture.
         width: Channels of the pyramid.
         units: Separable units a head.
         options: Further ones of the backbone's family.
     """
-    from models.backbones import features, get_architecture
-
-    spec = get_architecture(name)
-    places = [spec.reductions.index(stride) for stride in STRIDES]
-    return FaceDetector(features(name, places, in_chans, **options), width, units)
+    places = [backbone.reductions.index(stride) for stride in STRIDES]
+    return FaceDetector(features(backbone, places, in_chans=in_chans, **options), width, units)

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import Any, Final, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from models.backbones import Backbone, features
 from models.backbones.ffnet import Adapter, Concatenate, SegHead, UpHead, conv_bn
 from models.backbones.ffnet_config import ADAPTERS, SEG_HEADS, UP_HEADS
 from models.parsing.classes import BASIC, CLASSES
 from models.parsing.parser import OURS
-
-if TYPE_CHECKING:
-    from models.backbones.catalogue import Architecture
 
 SMALL: Final = ((64, 64, 64, 64), (64, 16, 16, 16), (64, 1))
 """Adapter widths, up-head widths, channels and kernel of the head for small backbones."""
@@ -113,40 +111,32 @@ class Deployed(nn.Module):
 
 
 def build(
-    spec: Architecture, *, num_classes: int | None = None, in_chans: int = 3, head: str = "", auxiliary: bool = False,
+    backbone: Backbone, *, num_classes: int | None = None, in_chans: int = 3, head: str = "", auxiliary: bool = False,
     **options: Any,
 ) -> Parser:  # fmt: skip
     """A parser with fresh weights.
 
     Args:
-        spec: Its backbone.
+        backbone: What it stands on.
         num_classes: Outputs; BASIC if None.
         in_chans: Channels of the picture.
-        head: Letters of FFNet's up-head and segmentation head such as "CC", or "small"; empty takes the ones in the
-            name of an FFNet, "CC" else.
+        head: Letters of FFNet's up-head and segmentation head such as "CC", or "small"; empty takes the backbone's own.
         auxiliary: Add auxiliary heads for training.
         options: Further ones of the backbone.
 
     Raises:
         ValueError: The head is none of these.
     """
-    from models.backbones.catalogue import features
-    from models.backbones.ffnet_config import parse
-
     classes = BASIC if num_classes is None else num_classes
-    encoder = features(f"backbone/{spec.net}", tuple(range(len(spec.channels)))[-4:], in_chans, **options)
-    channels, nearest = spec.channels[-4:], True
-    if spec.family == "ffnet":
-        config = parse(spec.net)
-        head, nearest = head or config.up + config.last, config.mobile
-    head = head or "CC"
+    encoder = features(backbone, range(-4, 0), in_chans=in_chans, **options)
+    head = head or backbone.parser_head
     if head == "small":
         widths, outs, last = SMALL
     elif len(head) == 2 and head[0] in UP_HEADS and head[1] in SEG_HEADS:
         widths, outs, last = ADAPTERS[head[0]], UP_HEADS[head[0]], SEG_HEADS[head[1]]
     else:
         raise ValueError(f"head {head!r} is not one of small or two letters out of A, B and C, such as CC.")
-    net = ParsingHead(channels, widths, outs, *last, classes, nearest)
+    net = ParsingHead(backbone.channels[-4:], widths, outs, *last, classes, backbone.nearest)
     return Parser(encoder, net, classes if auxiliary else 0)
 
 

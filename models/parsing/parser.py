@@ -186,13 +186,13 @@ def parser_path(model: str) -> Path:
         if not path.is_file():
             raise ModelError(f"{model} is not there; give the ONNX file of a face parser.")
         return path
-    from models.backbones import list_architectures
+    from models.backbones import BACKBONES
     from models.registry import list_models
 
     if model in list_models("parse/*"):
         return model_path(model)
     with_weights = list_models("parse/*")
     hint = f"those with weights are {', '.join(with_weights)}" if with_weights else "none ships"
-    if model in list_architectures("parse/*"):
+    if model.partition("/")[0] == "parse" and model.partition("/")[2] in BACKBONES:
         raise ModelError(f"{model} is a network without weights ({hint}); train one with tools/train_parser.py.")
     raise ModelError(f"There is no face parser {model!r}; {hint}, or give the path of an ONNX file.")

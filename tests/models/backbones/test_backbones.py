@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 import models
-from models.backbones import create, get_architecture, list_architectures
 from models.backbones.ffnet_config import parse
 from models.installation import install_hint
+from models.networks import create, get_architecture, list_architectures
 from models.registry import ModelError
 
 torch = pytest.importorskip("torch", reason="PyTorch (dev extra) is not installed")
@@ -126,7 +126,7 @@ def test_weights_equal_the_official_lists(shared):
 
 def test_every_own_network_is_as_the_list_says():
     for name in list_architectures("backbone/*"):
-        spec = get_architecture(name)
+        spec = get_architecture(name).backbone
         if spec.needs:
             continue
         with torch.device("meta"):
@@ -219,7 +219,7 @@ def test_networks_of_timm():
             create("backbone/resnetrs50")
         return
     for name in list_architectures("backbone/*"):
-        spec = get_architecture(name)
+        spec = get_architecture(name).backbone
         if not spec.needs:
             continue
         maps = create(name, features_only=True).to("meta").eval()(torch.zeros(1, 3, 64, 64, device="meta"))
@@ -229,5 +229,5 @@ def test_networks_of_timm():
         net = create(name, features_only=True, out_indices=(2, 3, 4)).eval()
         with torch.inference_mode():
             maps = net(torch.zeros(1, 3, 64, 64))
-        assert [m.shape[1] for m in maps] == list(net.channels) == list(get_architecture(name).channels[2:])
+        assert [m.shape[1] for m in maps] == list(net.channels) == list(get_architecture(name).backbone.channels[2:])
         assert [64 // m.shape[-1] for m in maps] == list(net.reductions) == [8, 16, 32]

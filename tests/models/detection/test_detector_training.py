@@ -126,7 +126,7 @@ def test_detectors_take_no_options_of_classifiers() -> None:
     import models
     from models.registry import ModelError
 
-    with pytest.raises(ModelError, match="neither num_classes nor out_indices"):
+    with pytest.raises(ModelError, match="takes no num_classes"):
         models.create("detect/osa_nano", num_classes=3)
 
 

@@ -6,6 +6,7 @@ This module imports nothing heavy on purpose: the command line answers ``--help`
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from liveportrait.options import option
@@ -41,3 +42,9 @@ class DriverOptions:
         help="Animate this face of the source with a clip or template of its own, such as left=mum.mp4; the faces that "
         "--face names follow the driving file. May be given several times; job files take a list.",
     )
+
+    @property
+    def part_drivers(self) -> dict[str, Path]:
+        """Region -> file that drives it instead of the driving file."""
+        named = {"pose": self.pose_from, "exp": self.exp_from, "lip": self.lips_from, "eyes": self.eyes_from}
+        return {region: Path(name) for region, name in named.items() if name}

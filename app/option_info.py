@@ -12,14 +12,10 @@ from dataclasses import Field, dataclass, fields
 from typing import Any, Final, Literal, get_args, get_origin
 
 from app.addresses import STANDARD, is_address, local_name
+from app.choices import FaceDriver, Faces, Square
 from app.errors import UsageError, not_one_of
 from app.values import (
     parse_colour,
-    parse_crop,
-    parse_detector,
-    parse_driver_for,
-    parse_face,
-    parse_faces,
     parse_mask,
     parse_output_size,
     parse_rate,
@@ -29,6 +25,7 @@ from app.values import (
     parse_time,
 )
 from liveportrait.limits import shown
+from models.choices import DetectorChoice, FaceChoice
 
 # Options of a single run: they make no sense in a preset.
 RUN_ONLY: Final = frozenset({"output", "overwrite", "json_lines", "quiet", "crop", "points", "landmarks", "driver_for"})
@@ -194,11 +191,11 @@ PARSERS: Final[dict[str, Callable[[str], Any]]] = {
     "source_end": parse_time,
     "source_duration": parse_time,
     "size": parse_output_size,
-    "face": parse_faces,
-    "driving_face": parse_face,
-    "crop": parse_crop,
-    "driver_for": parse_driver_for,
-    "detector": parse_detector,
+    "face": Faces.parse,
+    "driving_face": FaceChoice.parse,
+    "crop": Square.parse,
+    "driver_for": FaceDriver.parse,
+    "detector": DetectorChoice.parse,
     "mask": parse_mask,
     "reference": parse_reference,
     "background": parse_colour,

@@ -11,15 +11,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, Final, Literal
 
+from app.choices import Subject
 from app.clip_options import ClipOptions
 from app.driver_options import DriverOptions
 from app.errors import UsageError
 from app.option_info import RUN_ONLY, OptionInfo, declared, show_value
-from app.values import parse_colour, parse_crop, parse_rate, parse_reference
+from app.values import parse_colour, parse_rate, parse_reference
 from liveportrait.options import AnimationOptions, option
+from models.choices import DetectorChoice, FaceChoice
 
 __all__ = [
     "RUN_ONLY",
@@ -39,7 +41,6 @@ __all__ = [
     "options_model",
     "options_table",
     "parse_colour",
-    "parse_crop",
     "parse_rate",
     "parse_reference",
     "show_value",
@@ -134,6 +135,21 @@ class InputOptions(ClipOptions, DriverOptions):
         help="Frame rate of the result, such as 25, 29.97 or 30000/1001. Without it every frame keeps the time stamp "
         "that it has in the input.",
     )
+
+    @cached_property
+    def subject(self) -> Subject:
+        """What of the source is animated."""
+        return Subject.parse(self.face, self.crop, self.driver_for, self.landmarks)
+
+    @cached_property
+    def followed(self) -> FaceChoice:
+        """Which face of the driving file is followed."""
+        return FaceChoice.parse(self.driving_face)
+
+    @cached_property
+    def finder(self) -> DetectorChoice:
+        """What finds faces."""
+        return DetectorChoice.parse(self.detector)
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from liveportrait.crop import Crop
     from liveportrait.placed import Handles, Point
     from liveportrait.placed_file import PlacedFile
+    from models.choices import FaceChoice
     from models.face import Face, FaceTracker
 
 Guess = Literal["face", "likeness", "middle", "file"]
@@ -70,14 +71,14 @@ def handles_on(placed: PlacedFile, path: Path, width: int, height: int) -> dict[
 
 
 def first_guess(
-    rgb: npt.NDArray[np.uint8], tracker: FaceTracker, choice: str, crop: Crop | None
+    rgb: npt.NDArray[np.uint8], tracker: FaceTracker, choice: FaceChoice, crop: Crop | None
 ) -> tuple[dict[str, Point], Guess]:
     """Handles to begin with, and what they were made from.
 
     Args:
         rgb: (H, W, 3) picture.
         tracker: Looks for a face.
-        choice: Which face, as the option "face" takes it for one.
+        choice: Which face.
         crop: Square to look in, or None for the whole picture.
 
     Raises:

@@ -1,6 +1,7 @@
-"""Values of options that are more than a number or a word: rates, faces, squares, points, colours, sliders.
+"""Values of options that are more than a number or a word: rates, times, points, colours, sliders.
 
-This module imports nothing heavy on purpose: the command line answers ``--help`` from it.
+Faces, crops and drivers of faces stand in ``app.choices``. This module imports nothing heavy on purpose: the command
+line answers ``--help`` from it.
 """
 
 from __future__ import annotations
@@ -91,35 +92,6 @@ def parse_regions(text: str) -> str:
     return ",".join(part for part in REGIONS if part in named)
 
 
-def parse_face(text: str) -> str:
-    """Choice of a face as models.face.select_face takes it: a word, a number from 1, or a point "x,y" in pixels."""
-    words = ("largest", "left", "right", "centre", "center")
-    numbers = _numbers(text)
-    if text in words or re.fullmatch(r"0{0,9}[1-9][0-9]{0,8}", text) or (numbers is not None and len(numbers) == 2):
-        return text
-    raise ValueError(f"{text!r} is not one of {', '.join(words[:4])}, a number counted from 1, or a point x,y.")
-
-
-def parse_faces(text: str) -> tuple[str, ...]:
-    """Choices of source faces: "all", or one or several of parse_face joined by +."""
-    if text == "all":
-        return ("all",)
-    return tuple(parse_face(part.strip()) for part in text.split("+"))
-
-
-def parse_driver_for(text: str) -> tuple[tuple[str, str], ...]:
-    """Faces with drivers of their own: FACE=FILE on each line, FACE as in parse_face; each face once."""
-    pairs: dict[str, str] = {}
-    for line in filter(None, (line.strip() for line in text.splitlines())):
-        face, equals, name = (part.strip() for part in line.partition("="))
-        if not equals or not name or not face:
-            raise ValueError(f"{line!r} is not a face and its driving file, such as left=mum.mp4.")
-        if parse_face(face) in pairs:
-            raise ValueError(f"the face {face} has two drivers, {pairs[face]} and {name}.")
-        pairs[face] = name
-    return tuple(pairs.items())
-
-
 def parse_points(text: str) -> list[tuple[float, float]]:
     """Nine points of an animal's face out of the text of a file: x and y on each line; # begins a comment."""
     lines = [line.partition("#")[0].replace(",", " ").split() for line in text.splitlines()]
@@ -166,19 +138,6 @@ def expression_of(values: Mapping[str, float]) -> Expression:
     return Expression(own, eye_ratio=eyes, lip_ratio=lips)
 
 
-def parse_crop(text: str) -> tuple[float, float, float, float] | None:
-    """Source crop (centre x, centre y, side, angle): pixels and degrees; an empty text is None."""
-    if not text:
-        return None
-    numbers = _numbers(text)
-    if numbers is None or len(numbers) not in (3, 4):
-        raise ValueError(f"{text!r} is not x,y,size or x,y,size,angle in pixels and degrees.")
-    if numbers[2] < 16:
-        raise ValueError(f"the side of the crop is {numbers[2]:g} px, it must be at least 16 px.")
-    x, y, side = numbers[:3]
-    return x, y, side, numbers[3] if len(numbers) == 4 else 0.0
-
-
 def parse_mask(text: str) -> str:
     """Paste-back mask: auto, template, matte, parse/NAME, or the path of an ONNX file."""
     if (
@@ -188,14 +147,6 @@ def parse_mask(text: str) -> str:
     ):
         return text
     raise ValueError(f"{text!r} is not auto, template, matte, parse/NAME or the path of an .onnx file.")
-
-
-def parse_detector(text: str) -> str:
-    """Face detector: embedded, insightface, auto, detect/NAME, or the path of an ONNX file."""
-    words = ("embedded", "insightface", "auto")
-    if text in words or text.lower().endswith(".onnx") or re.fullmatch(r"detect/[a-z0-9_.-]+", text):
-        return text
-    raise ValueError(f"{text!r} is not {', '.join(words)}, detect/NAME or the path of an .onnx file.")
 
 
 def parse_reference(text: str) -> str | int:
@@ -221,10 +172,3 @@ def _fraction(text: str) -> Fraction:
     if len(mantissa) > MOST_DIGITS or len(exponent) > len("-99"):
         raise ValueError(f"{short[:20]!r} is too long for a number.")
     return Fraction(short)
-
-
-def _numbers(text: str) -> list[float] | None:
-    try:
-        return [float(_fraction(part)) for part in text.split(",")]
-    except (ValueError, ArithmeticError):
-        return None

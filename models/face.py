@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from models.choices import EMBEDDED, DetectorChoice, FaceChoice
 from models.covered import PRESENCE, Half, agreed, covered_half, turns_of
 from models.detection.choose import open_detector
 from models.detectors import BlazeFace, Detection, Image, Kind, Window, iou
@@ -155,7 +156,7 @@ class Face:
         return float(np.linalg.norm(self.points[a, :2] - self.points[b, :2]))
 
 
-def select_face(faces: Sequence[Face], choice: str, size: tuple[int, int]) -> Face:
+def select_face(faces: Sequence[Face], choice: FaceChoice | str, size: tuple[int, int]) -> Face:
     """Choose one of several faces.
 
     Args:
@@ -166,30 +167,27 @@ def select_face(faces: Sequence[Face], choice: str, size: tuple[int, int]) -> Fa
         size: (width, height) of the picture.
 
     Raises:
-        ValueError: No faces, a number too high, a point outside the picture, or a choice of another form.
+        ValueError: No faces, a number too high, a point outside the picture, or a text of another form.
     """
+    choice = FaceChoice.parse(choice) if isinstance(choice, str) else choice
     if not faces:
         raise ValueError("There is no face to choose from.")
     count = f"the picture has {len(faces)} face{'s' if len(faces) > 1 else ''}"
-    name = choice.strip().lower()
-    if name == "largest":
-        most = max(face.size for face in faces)
-        alike = [face for face in faces if face.size >= ALIKE * most]
-        return _nearest(alike, (size[0] - 1) / 2, (size[1] - 1) / 2)
-    if name in ("left", "right"):
-        return (min if name == "left" else max)(faces, key=lambda face: float(face.centre[0]))
-    if name in ("centre", "center"):
-        return _nearest(faces, (size[0] - 1) / 2, (size[1] - 1) / 2)
-    if name.isdecimal():
-        if not 1 <= int(name) <= len(faces):
-            raise ValueError(f"Face {name} does not exist; {count}, counted from 1 in order of size.")
-        return faces[int(name) - 1]
-    try:
-        x, y = (float(part) for part in name.split(","))
-    except ValueError:
-        raise ValueError(
-            f"{choice!r} is not a choice of face; {count}: use largest, left, right, centre, a number or x,y."
-        ) from None
+    if choice.point is not None:
+        return _face_at(faces, choice, size, count)
+    if choice.number:
+        if choice.number > len(faces):
+            raise ValueError(f"Face {choice} does not exist; {count}, counted from 1 in order of size.")
+        return faces[choice.number - 1]
+    if choice.word in ("left", "right"):
+        return (min if choice.word == "left" else max)(faces, key=lambda face: float(face.centre[0]))
+    most = max(face.size for face in faces) if choice.word == "largest" else 0.0
+    alike = [face for face in faces if face.size >= ALIKE * most]
+    return _nearest(alike, (size[0] - 1) / 2, (size[1] - 1) / 2)
+
+
+def _face_at(faces: Sequence[Face], choice: FaceChoice, size: tuple[int, int], count: str) -> Face:
+    x, y = choice.point or (-1.0, -1.0)
     if not (0 <= x < size[0] and 0 <= y < size[1]):
         raise ValueError(f"Point {choice} is outside the picture of {size[0]}x{size[1]} pixels; {count}.")
     inside = [f for f in faces if f.box[0] <= x <= f.box[2] and f.box[1] <= y <= f.box[3]]
@@ -235,7 +233,7 @@ class FaceTracker:
     PATIENCE: Final = 25
     """Frames to wait for the right face when only others are seen, unless the film was cut."""
 
-    def __init__(self, min_presence: float = 0.5, threads: int = 1, detector: str = "embedded") -> None:
+    def __init__(self, min_presence: float = 0.5, threads: int = 1, detector: DetectorChoice | str = EMBEDDED) -> None:
         if not 0.0 < min_presence < 1.0:
             raise ValueError(f"The presence threshold must lie between 0 and 1, not {min_presence}.")
         self.min_presence = min_presence
@@ -243,9 +241,10 @@ class FaceTracker:
             "full": BlazeFace("full", threads),
             "short": BlazeFace("short", threads),
         }
-        if detector == "insightface" or (detector == "auto" and pack_folder() is not None):
+        detector = DetectorChoice.parse(detector) if isinstance(detector, str) else detector
+        if detector.kind == "insightface" or (detector.kind == "auto" and pack_folder() is not None):
             self._detectors = {"insight": InsightDetector(), **self._detectors}
-        elif detector not in ("embedded", "auto"):
+        elif detector.name:
             self._detectors = {"own": open_detector(detector, threads), **self._detectors}
         self._quick: Kind = "own" if "own" in self._detectors else "full"
         self._mesh = FaceMesh(threads)

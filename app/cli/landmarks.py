@@ -94,7 +94,6 @@ def _write(job: Job, options: RenderOptions) -> tuple[Path, Guess]:
     from app.placed_faces import drawn, first_guess, handles_on, read_placed_face
     from app.render.job import STILL_SUFFIXES
     from app.render.parts import open_tracker
-    from app.values import parse_crop, parse_faces
     from liveportrait.crop import Box, Crop
     from liveportrait.placed_file import PlacedFile
 
@@ -110,11 +109,10 @@ def _write(job: Job, options: RenderOptions) -> tuple[Path, Guess]:
         check(path, options.output.overwrite, job.files())
         rgb = next(iter(reader)).rgb
     crop = None
-    if (square := parse_crop(options.input.crop)) is not None:
-        x, y, side, angle = square
-        crop = Crop.of_box(Box(x, y, side, math.radians(angle)))
-    choices = parse_faces(options.input.face)
-    if len(choices) > 1 or choices == ("all",):
+    if (square := options.input.subject.square) is not None:
+        crop = Crop.of_box(Box(square.x, square.y, square.side, math.radians(square.angle)))
+    faces = options.input.subject.faces
+    if len(faces.choices) != 1:
         raise UsageError("--face: one face is placed at a time.", "Name one of them.")
     height, width = rgb.shape[:2]
     guess: Guess = "file"
@@ -122,7 +120,7 @@ def _write(job: Job, options: RenderOptions) -> tuple[Path, Guess]:
         handles = handles_on(read_placed_face(Path(named)), Path(named), width, height)
     else:
         try:
-            handles, guess = first_guess(rgb, open_tracker(options.input.detector), choices[0], crop)
+            handles, guess = first_guess(rgb, open_tracker(options.input.finder), faces.first, crop)
         except ValueError as error:
             raise UsageError(f"--face: {job.source}: {error}") from None
     if picture:

@@ -53,8 +53,8 @@ def live(values: Mapping[str, Any]) -> int:
         return _window(photo, options, wanted, _given(values))
     from app.media.virtual_camera import how_to, package_missing
 
-    for name in _parts(options):
-        _check_part(Path(name))
+    for path in options.input.part_drivers.values():
+        _check_part(path)
     if wanted.microphone and importlib.util.find_spec("sounddevice") is None:
         raise MissingError("--microphone: recording it needs the package sounddevice.", install_hint("mic"))
     if wanted.vcam and package_missing():
@@ -137,7 +137,7 @@ def run_session(
         lambda step: load_job_engine(options, events.info, events.warn, step), token, events.info, "Loading the engine"
     )
     interruptible(  # the session's threads, which hear no Ctrl-C, then find its models loaded
-        lambda _: open_tracker(options.input.detector), token, events.info, "Loading the face detector"
+        lambda _: open_tracker(options.input.finder), token, events.info, "Loading the face detector"
     )
     with LiveSession(options, live, engine=engine, events=events) as session:
         session.set_expression(expression)
@@ -168,12 +168,6 @@ def _inputs(photo: Path, options: RenderOptions, live: LiveOptions) -> list[Path
     from app.render.job import files_of
 
     return [photo, *([Path(live.camera)] if live.camera else []), *files_of(options)]
-
-
-def _parts(options: RenderOptions) -> list[str]:
-    """Files that drive parts of the face."""
-    chosen = options.input
-    return [name for name in (chosen.pose_from, chosen.exp_from, chosen.lips_from, chosen.eyes_from) if name]
 
 
 def _check_part(path: Path) -> None:

@@ -183,7 +183,7 @@ class Commands(SavedCommands):
             return
         options = session.options()
         dialog = CropDialog(
-            session.portraits[index], options.animation, self.studio.background, self.window, options.input.detector
+            session.portraits[index], options.animation, self.studio.background, self.window, options.input.finder
         )
 
         def accepted() -> None:

@@ -5,20 +5,22 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
+from app.choices import LARGEST_FACE, Subject
 from app.errors import AppError
 from app.live_options import LiveOptions, check_live, live_options
-from app.options import OptionInfo, RenderOptions, all_options, find_option, parse_crop
+from app.options import OptionInfo, RenderOptions, all_options, find_option
 from liveportrait.expression import SLIDERS, Expression
 
 DriverKind = Literal["sliders", "file", "camera", "still", "template"]
 View = Literal["result", "side", "over"]
 SCHEMA_VERSION: Final = 1
 MERGE_SECONDS: Final = 1.0
-PER_PORTRAIT: Final = ("face", "crop", "driver_for", "landmarks")  # options that belong to one picture
+PER_PORTRAIT: Final = Subject.NAMES  # options that belong to one picture
 MACHINE: Final = ("engine", "device")  # what suits this computer; a dialog of its own chooses them
 RUN_OPTIONS: Final = frozenset({"output", "overwrite", "json_lines", "quiet"})  # asked for when a job is made
 
@@ -45,17 +47,20 @@ class PortraitItem:
 
     Attributes:
         path: Photo or video.
-        face: Which face comes alive (option "face").
-        crop: Square set by hand, as the option "crop" takes it; empty follows the face.
-        driver_for: Faces with drivers of their own, as the option "driver_for" takes them.
-        landmarks: File with a face placed by hand, or empty.
+        subject: What of it is animated.
     """
 
     path: str
-    face: str = "largest"
-    crop: str = ""
-    driver_for: str = ""
-    landmarks: str = ""
+    subject: Subject = LARGEST_FACE
+
+    @classmethod
+    def of(cls, path: str, **values: str) -> PortraitItem:
+        """A portrait with values of the options that belong to one picture.
+
+        Raises:
+            ValueError: One of them does not fit.
+        """
+        return cls(path, Subject.parse(**values))
 
 
 @dataclass(frozen=True)
@@ -112,7 +117,7 @@ class Session:
     def value(self, name: str) -> Any:
         """Value of an option; those of one picture come from the chosen portrait."""
         if name in PER_PORTRAIT and self.portrait is not None:
-            return getattr(self.portrait, name)
+            return self.portrait.subject.values[name]
         return self.values.get(name, find_option(name).default)
 
     def options(self, **changes: Any) -> RenderOptions:
@@ -123,7 +128,7 @@ class Session:
         """
         values = dict(self.values)
         if self.portrait is not None:
-            values |= {name: getattr(self.portrait, name) for name in PER_PORTRAIT}
+            values |= self.portrait.subject.values
         return RenderOptions.from_values(values | changes)
 
     @property
@@ -153,7 +158,8 @@ class Session:
         info = find_option(name)
         value = info.check(value)
         if name in PER_PORTRAIT and self.portrait is not None:
-            return self._with_portrait(replace(self.portrait, **{name: value}))
+            own = {**self.portrait.subject.values, name: value}
+            return self._with_portrait(PortraitItem.of(self.portrait.path, **own))
         values = {k: v for k, v in self.values.items() if k != name}
         if value != info.default:
             values[name] = value
@@ -227,7 +233,8 @@ class Session:
     # ---- storage --------------------------------------------------------------------------------------------------
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return {"schema_version": SCHEMA_VERSION, **asdict(self)}
+        portraits = [{"path": item.path, **item.subject.values} for item in self.portraits]
+        return {"schema_version": SCHEMA_VERSION, **asdict(self), "portraits": portraits}
 
     @classmethod
     def from_dict(cls, data: Any) -> Session:
@@ -285,11 +292,12 @@ def missing_files(data: Any) -> list[str]:
 def _portraits(data: Any) -> tuple[PortraitItem, ...]:
     found = []
     for entry in data if isinstance(data, (list, tuple)) else ():
-        names = {f.name for f in fields(PortraitItem)}
+        names = {"path", *PER_PORTRAIT}
         if not (isinstance(entry, dict) and set(entry) <= names and all(isinstance(v, str) for v in entry.values())):
             continue
         if entry.get("path") and Path(entry["path"]).exists():
-            found.append(PortraitItem(**entry))
+            with suppress(ValueError):
+                found.append(PortraitItem.of(**entry))
     return tuple(found)
 
 
@@ -306,14 +314,6 @@ def _driver(data: Any) -> Driver:
 def first_session() -> Session:
     """What a first start shows: the sample, driven by the sample clip."""
     return Session((PortraitItem(str(sample_portrait())),), driver=Driver("file", str(sample_driver())))
-
-
-def crop_text(x: float, y: float, side: float, angle: float = 0.0) -> str:
-    """A square as the option "crop" takes it: tenths of a pixel and of a degree."""
-    text = f"{x:.1f},{y:.1f},{max(side, 16.0):.1f}"
-    text = text if abs(angle) < 0.05 else f"{text},{angle:.1f}"
-    parse_crop(text)
-    return text
 
 
 def panel_options() -> list[str]:

@@ -252,8 +252,7 @@ class Studio(QObject):
         for path in order:
             item = wanted[path]
             if self._keys.get(path) != item:
-                own = {name: getattr(item, name) for name in PER_PORTRAIT}
-                self.live.add_portrait(path, Path(path), **own)
+                self.live.add_portrait(path, Path(path), subject=item.subject)
                 self._keys[path] = item
         if chosen is not None and self.live.selected != chosen.path:
             self.live.select_portrait(chosen.path)

@@ -7,12 +7,13 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
+from app.choices import FaceDriver
 from app.option_files import FILES, named_files
-from app.values import parse_driver_for
 
 IDLE: Final = frozenset({"output", "overwrite", "json_lines", "quiet", "threads"})  # options that change no result
 ABSENT: Final = "absent"
@@ -64,9 +65,9 @@ def settled(values: Mapping[str, Any], base: Path) -> dict[str, Any]:
             if os.path.exists(path) or name != "expression":
                 found[name] = str(path)
     if found.get("driver_for"):
-        pairs = parse_driver_for(str(found["driver_for"]))
-        absolute = ((face, os.path.abspath(base / os.path.expanduser(name))) for face, name in pairs)
-        found["driver_for"] = "\n".join(f"{face}={name}" for face, name in absolute)
+        drivers = FaceDriver.parse(str(found["driver_for"]))
+        absolute = (replace(one, path=Path(os.path.abspath(base / one.path.expanduser()))) for one in drivers)
+        found["driver_for"] = "\n".join(map(str, absolute))
     return found
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from app.clip_options import WHOLE
 from app.live.player import Playback, PlayerDriver
-from app.live.portraits import chosen_input, prepared_scene, shrunk
+from app.live.portraits import prepared_scene, shrunk
 from app.live.trackers import KeptTracker
 from app.render.source import SceneMaker
 from app.render.timings import Timings
@@ -126,16 +126,14 @@ class ClipShow:
         engine, settings = self._engine(), self._settings()
         if engine is None:
             return
-        options, shrink = settings.options, moving.shrink
-        chosen = chosen_input(options.input, moving.face, moving.crop, moving.driver_for, shrink)
-        maker = SceneMaker(engine, self._tracker.get(), replace(options, input=chosen), moving.title)
+        maker = SceneMaker(engine, self._tracker.get(), settings.options, moving.title, moving.subject)
         last: PreparedPortrait | None = None
         for _, scene in maker.moving(self._frames(player, settings.live.picture_size), Timings()):
             current = self._moving()
             if current is None or current.recipe != moving.recipe:
                 return
             if scene.face is not None:
-                last = prepared_scene(moving.key, scene, moving.recipe, chosen.driver_for)
+                last = prepared_scene(moving.key, scene, moving.recipe, moving.subject.drivers)
             elif last is not None:
                 last = replace(last, picture=scene.picture, hidden=True)
             if last is not None:

@@ -73,7 +73,7 @@ class Machine:
         self._state: State = "idle"
         self._changed = threading.Condition()
         self._shelf = Shelf(self._portraits_changed)
-        self._trackers = Trackers(lambda: self._settings.options.input.detector, self._complain, trackers)
+        self._trackers = Trackers(lambda: self._settings.options.input.finder, self._complain, trackers)
         self._tracker = KeptTracker(self._trackers, exact=True)
         self._run: Run | None = None
         self._rack = SinkRack(self.clock, self._told, lambda: self._notify("sinks"))

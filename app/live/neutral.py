@@ -75,7 +75,7 @@ def find_neutral(
         open_clip(path, *options.input.driving_part, film=True) as clip,
     ):
         tracker.steady = not options.animation.official
-        follow, reader = FaceFollower(tracker, options.input.driving_face), DrivingReader(engine)
+        follow, reader = FaceFollower(tracker, options.input.followed), DrivingReader(engine)
         known: Motion | None = None
         start = time.perf_counter()
         for frame in clip:

@@ -24,20 +24,15 @@ from liveportrait.animator import FaceHold
 from liveportrait.smoothing import SMOOTHING_UNIT
 from liveportrait.template import is_template
 from liveportrait.transfer import combine
+from models.choices import LARGEST
 
 if TYPE_CHECKING:
-    from app.options import InputOptions, RenderOptions
+    from app.options import RenderOptions
     from liveportrait.engines.base import Engine
     from liveportrait.motion import Motion
     from models.face import FaceTracker
 
 TICKS: Final = 10**6  # parts of a second that the session's clock is cut into
-
-
-def named_parts(options: InputOptions) -> dict[str, Path]:
-    """Region -> file that drives it instead of the driver."""
-    named = {"pose": options.pose_from, "exp": options.exp_from, "lip": options.lips_from, "eyes": options.eyes_from}
-    return {region: Path(name) for region, name in named.items() if name}
 
 
 class _Part:
@@ -148,7 +143,7 @@ class PartLoader:
             options: Names drivers of parts; reference, smooth and ease_cuts are used.
             own: Drivers of single faces.
         """
-        files, motion = named_parts(options.input), options.animation
+        files, motion = options.input.part_drivers, options.animation
         how = (id(engine), motion.reference == "first", motion.smooth, motion.official, motion.ease_cuts)
         wish = (how, tuple(files.items()), tuple(own))
         if wish == self._wish:
@@ -250,7 +245,7 @@ def read_part(
             EventStream().phase("track", clip.info.frames, "Reading motion") as phase,
         ):
             tracker.steady = not motion.official
-            follow = FaceFollower(tracker, "largest")
+            follow = FaceFollower(tracker, LARGEST)
             read_driving(clip, follow, engine, track, timings=Timings(), phase=phase, token=token)
     reference, _, _ = choose_reference(track, engine, motion, len(track) == 1)
     variance = 0.0 if motion.official else motion.smooth * SMOOTHING_UNIT

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -18,11 +18,11 @@ from app.errors import AppError
 from app.live.frames import Pixels
 from app.live.player import Playback
 from app.render.source import SceneMaker, pixels_of
-from app.values import parse_driver_for
 
 if TYPE_CHECKING:
+    from app.choices import FaceDriver, Subject
     from app.media.reader import ClipReader
-    from app.options import InputOptions, RenderOptions
+    from app.options import RenderOptions
     from app.render.source import Scene
     from liveportrait.animator import SourceFace
     from liveportrait.engines.base import Engine
@@ -74,10 +74,7 @@ class Moving:
         path: The clip.
         playback: Its knobs.
         recipe: See PreparedPortrait.
-        face: Which face, or empty for that of the options.
-        crop: Square in pixels of the clip, or empty for that of the options.
-        shrink: Size of the shown picture to that of the clip.
-        driver_for: Faces with drivers of their own, points in pixels of the clip; or empty for those of the options.
+        subject: What of it is animated, in pixels of the shown picture.
         part: Start and end of the part that is played.
     """
 
@@ -86,10 +83,7 @@ class Moving:
     path: Path
     playback: Playback
     recipe: tuple[object, ...]
-    face: str
-    crop: str
-    shrink: float
-    driver_for: str = ""
+    subject: Subject
     part: Part = WHOLE
 
     @property
@@ -121,14 +115,11 @@ class PortraitInfo:
 class _Entry:
     info: PortraitInfo
     picture: Path | Pixels
-    face: str
-    crop: str
+    subject: Subject | None  # None is that of the options
     prepared: PreparedPortrait | None = None
     failed: tuple[object, ...] | None = None  # recipe that failed
     used: int = 0
     playback: Playback | None = None  # of a clip
-    driver_for: str = ""
-    landmarks: str = ""
     shrink: float = 1.0
     part: Part = WHOLE  # of a clip
 
@@ -164,23 +155,11 @@ class Shelf:
         self._uses = 0
 
     # ---- for everybody --------------------------------------------------------------------------------------------
-    def add(
-        self,
-        key: str,
-        picture: Path | Pixels,
-        *,
-        title: str = "",
-        face: str = "",
-        crop: str = "",
-        driver_for: str = "",
-        landmarks: str = "",
-    ) -> None:
+    def add(self, key: str, picture: Path | Pixels, *, title: str = "", subject: Subject | None = None) -> None:
         """Put a portrait on the shelf, or replace the one of this key; the first one becomes the chosen one."""
         name = title or (picture.name if isinstance(picture, Path) else key)
         with self._lock:
-            self._entries[key] = _Entry(
-                PortraitInfo(key, name, "waiting"), picture, face, crop, driver_for=driver_for, landmarks=landmarks
-            )
+            self._entries[key] = _Entry(PortraitInfo(key, name, "waiting"), picture, subject)
             self._selected = self._selected or key
         self._changed()
 
@@ -216,8 +195,8 @@ class Shelf:
         """Files that drive single faces of the chosen portrait."""
         with self._lock:
             entry = self._entries.get(self._selected)
-            text = (entry.driver_for if entry is not None else "") or options.input.driver_for
-        return tuple(dict.fromkeys(Path(name) for _, name in parse_driver_for(text)))
+            subject = (None if entry is None else entry.subject) or options.input.subject
+        return tuple(dict.fromkeys(driver.path for driver in subject.drivers))
 
     @property
     def shown(self) -> PreparedPortrait | None:
@@ -244,9 +223,9 @@ class Shelf:
             recipe = self._recipe(entry, engine, options, longest)
             if entry.prepared.recipe != recipe:  # the preparing thread is about to
                 recipe = entry.prepared.recipe
+            subject = (entry.subject or options.input.subject).scaled(entry.shrink)
             return Moving(
-                entry.info.key, entry.info.title, entry.picture, entry.playback, recipe, entry.face, entry.crop,
-                entry.shrink, entry.driver_for, entry.part,
+                entry.info.key, entry.info.title, entry.picture, entry.playback, recipe, subject, entry.part
             )  # fmt: skip
 
     def show(self, prepared: PreparedPortrait) -> None:
@@ -302,9 +281,9 @@ class Shelf:
         motion = options.animation
         return (
             weakref.ref(engine), engine.max_crop, longest, motion.paste_back, motion.mask,
-            motion.crop_scale, motion.crop_x, motion.crop_y, motion.crop_rotate, entry.face or options.input.face,
-            entry.crop, entry.driver_for or options.input.driver_for, entry.landmarks or options.input.landmarks,
-            options.input.source_start, options.input.source_end, options.input.source_duration,
+            motion.crop_scale, motion.crop_x, motion.crop_y, motion.crop_rotate,
+            entry.subject or options.input.subject, options.input.source_start, options.input.source_end,
+            options.input.source_duration,
         )  # fmt: skip
 
     def _next(self, engine: Engine, options: RenderOptions, longest: int) -> _Entry | None:
@@ -355,16 +334,15 @@ class Shelf:
         else:
             pixels = picture
         small = shrunk(pixels, longest)
-        entry.shrink = shrink = small.shape[1] / pixels.shape[1]
-        own = replace(options.input, landmarks=entry.landmarks or options.input.landmarks)
-        chosen = chosen_input(own, entry.face, entry.crop, entry.driver_for, shrink)
-        maker = SceneMaker(engine, tracker, replace(options, input=chosen), entry.info.title)
+        entry.shrink = small.shape[1] / pixels.shape[1]
+        subject = (entry.subject or options.input.subject).scaled(entry.shrink)
+        maker = SceneMaker(engine, tracker, options, entry.info.title, subject)
         if entry.playback is not None:
             maker.check_photo()
         alpha = small[..., 3] if small.shape[2] == 4 else None
         scene = maker.still(Frame(0, Fraction(0), np.ascontiguousarray(small[..., :3]), alpha))
         notes += maker.notes
-        return prepared_scene(entry.info.key, scene, recipe, chosen.driver_for)
+        return prepared_scene(entry.info.key, scene, recipe, subject.drivers)
 
 
 def first_seen(reader: ClipReader, tracker: FaceTracker) -> Pixels:
@@ -378,50 +356,15 @@ def first_seen(reader: ClipReader, tracker: FaceTracker) -> Pixels:
     return first
 
 
-def scaled_choice(text: str, factor: float, count: int = 2) -> str:
-    """Pixel numbers of a point or square in the scaled picture; words and single numbers stay."""
-    if "+" in text and count == 2:
-        return "+".join(scaled_choice(part, factor) for part in text.split("+"))
-    parts = text.split(",")
-    if len(parts) < 2 or factor == 1:
-        return text
-    numbers = [f"{float(p) * factor:.3f}" for p in parts[:count]]
-    return ",".join([*numbers, *parts[count:]])
-
-
-def chosen_input(options: InputOptions, face: str, crop: str, driver_for: str, factor: float) -> InputOptions:
-    """Options with the choices of one portrait, in pixels of the scaled picture.
-
-    Args:
-        options: Choices of portraits that have none of their own.
-        face: Own choice of faces, or empty.
-        crop: Own square, or empty.
-        driver_for: Own drivers of faces, or empty.
-        factor: Size of the scaled picture to the own one.
-    """
-    return replace(
-        options,
-        face=scaled_choice(face or options.face, factor),
-        crop=scaled_choice(crop or options.crop, factor, 3),
-        driver_for=scaled_drivers(driver_for or options.driver_for, factor),
-    )
-
-
-def scaled_drivers(text: str, factor: float) -> str:
-    """Faces with drivers of their own, as the option takes them, in the scaled picture."""
-    return "\n".join(f"{scaled_choice(face, factor)}={name}" for face, name in parse_driver_for(text))
-
-
-def prepared_scene(key: str, scene: Scene, recipe: tuple[object, ...], driver_for: str) -> PreparedPortrait:
+def prepared_scene(key: str, scene: Scene, recipe: tuple[object, ...], own: Sequence[FaceDriver]) -> PreparedPortrait:
     """A scene with faces as a portrait of the shelf.
 
     Args:
         key: Its key.
         scene: The scene.
         recipe: What it was made with.
-        driver_for: Faces with drivers of their own, as the scene was made with.
+        own: Faces with drivers of their own that the scene was made with.
     """
     assert scene.face is not None
-    names = [Path(name) for _, name in parse_driver_for(driver_for)]
-    drivers = tuple(names[number - 1] if number else None for number in scene.drivers) if names else ()
+    drivers = tuple(own[number - 1].path if number else None for number in scene.drivers) if own else ()
     return PreparedPortrait(key, scene.picture, scene.face, recipe, scene.faces[1:], drivers=drivers)

@@ -23,6 +23,7 @@ from app.render.driving import FaceFollower
 from app.render.timings import Timings
 from liveportrait.animator import DrivingReader
 from liveportrait.rules import rests_at_reference
+from models.choices import LARGEST
 
 if TYPE_CHECKING:
     from app.live.parts import PartDrivers
@@ -172,7 +173,7 @@ class Run:
 
     # ---- track ----------------------------------------------------------------------------------------------------
     def _track(self) -> None:
-        number, choice = 0, ""
+        number, choice = 0, LARGEST
         reader = DrivingReader(self._engine)
         follow: FaceFollower | None = None
         while not self._stop.is_set():
@@ -186,7 +187,7 @@ class Run:
             if captured.run != self._number:
                 continue
             try:
-                wanted = self._settings().options.input.driving_face
+                wanted = self._settings().options.input.followed
                 if captured.run != number or follow is None or wanted != choice:
                     number, choice = captured.run, wanted
                     reader.reset()
@@ -198,7 +199,7 @@ class Run:
                 self.timings.add("track", self._clock() - start)
             except UsageError as error:  # the face that was asked for does not exist
                 self._fault(TRACKING, error)
-                follow = FaceFollower(self._tracker, "largest")
+                follow = FaceFollower(self._tracker, LARGEST)
                 continue
             except Exception as error:  # noqa: BLE001 - runtimes of networks raise errors of their own
                 self._fault(TRACKING, error)

@@ -22,6 +22,7 @@ from app.options import RenderOptions
 from app.render.inputs import load_job_engine
 
 if TYPE_CHECKING:
+    from app.choices import Subject
     from app.live.player import Playback
     from app.live.sinks import Sink
     from liveportrait.engines.base import Engine
@@ -151,7 +152,7 @@ class LiveSession(Machine):
             self._control.put(self._do_reload)
         elif old.program.max_crop != options.program.max_crop:
             self._control.put(self._renew_quality)
-        if old.input.detector != options.input.detector:
+        if old.input.finder != options.input.finder:
             self._control.put(self._do_restart)
         self._control.put(self._do_parts)
         self._control.put(self._do_neutral)
@@ -176,10 +177,7 @@ class LiveSession(Machine):
         picture: str | Path | Pixels,
         *,
         title: str = "",
-        face: str = "",
-        crop: str = "",
-        driver_for: str = "",
-        landmarks: str = "",
+        subject: Subject | None = None,
     ) -> None:
         """Put a portrait on the shelf; it is prepared in the background. The first one is shown.
 
@@ -187,14 +185,10 @@ class LiveSession(Machine):
             key: What it is called in this session; one of the same key is replaced.
             picture: File, or (H, W, 3 or 4) uint8.
             title: Name for people; that of the file by default.
-            face: Which face, instead of the option "face".
-            crop: Square to animate, instead of the option "crop".
-            driver_for: Faces with drivers of their own, instead of the option "driver_for".
-            landmarks: File with a face placed by hand, instead of the option "landmarks".
+            subject: What of it is animated; None is what the options say.
         """
         picture = Path(picture) if isinstance(picture, str) else picture
-        own = {"face": face, "crop": crop, "driver_for": driver_for, "landmarks": landmarks}
-        self._shelf.add(key, picture, title=title, **own)
+        self._shelf.add(key, picture, title=title, subject=subject)
         self._control.put(self._ensure_engine)
         self._control.put(self._do_parts)
         self._work.set()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from app.errors import AppError
 from app.render.parts import open_tracker
+from models.choices import EMBEDDED, DetectorChoice
 
 if TYPE_CHECKING:
     from models.face import FaceTracker
@@ -16,13 +17,16 @@ class Trackers:
     """Makes trackers.
 
     Args:
-        wanted: Name of the detector at the moment.
+        wanted: The detector of the moment.
         complain: Told when it can't be had and another one stands in.
         make: Makes a tracker of any kind instead.
     """
 
     def __init__(
-        self, wanted: Callable[[], str], complain: Callable[[str], None], make: Callable[[], FaceTracker] | None = None
+        self,
+        wanted: Callable[[], DetectorChoice],
+        complain: Callable[[str], None],
+        make: Callable[[], FaceTracker] | None = None,
     ) -> None:
         self.wanted = wanted
         self._complain = complain
@@ -42,7 +46,7 @@ class Trackers:
             return self.exact()
         except AppError as error:
             self._complain(str(error))
-            return self._open("embedded")
+            return self._open(EMBEDDED)
 
 
 class KeptTracker:
@@ -57,7 +61,7 @@ class KeptTracker:
         self._trackers = trackers
         self._make = trackers.exact if exact else trackers.spare
         self._tracker: FaceTracker | None = None
-        self._detector = ""
+        self._detector = EMBEDDED
 
     @property
     def outdated(self) -> bool:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from app.errors import NoFaceError, UsageError
 from app.media.prefetch import stage
 from liveportrait.animator import DrivingReader
+from models.choices import LARGEST, FaceChoice
 from models.face import Face, FaceTracker, select_face
 
 if TYPE_CHECKING:
@@ -37,12 +38,12 @@ class FaceFollower:
         where: Flag and file, for errors.
     """
 
-    def __init__(self, tracker: FaceTracker, choice: str, where: object = "") -> None:
+    def __init__(self, tracker: FaceTracker, choice: FaceChoice, where: object = "") -> None:
         tracker.reset()
         self._where = where
         self._tracker = tracker
         self._choice = choice
-        self._chosen = choice == "largest"
+        self._chosen = choice == LARGEST
 
     def __call__(self, rgb: npt.NDArray[np.uint8]) -> Face | None:
         """The face in the next frame (H, W, 3), or None.

@@ -36,7 +36,6 @@ from app.render.job import (
 from app.render.parts import Parts
 from app.render.sizing import Sizing
 from app.render.source import Scene, SceneMaker, SourceClock, resample
-from app.values import parse_driver_for
 from liveportrait.template import is_template
 
 if TYPE_CHECKING:
@@ -112,7 +111,7 @@ class Inputs:
         driving: The driving file as a clip, None for a motion template.
         template: The driving file as a motion template, None for a clip.
         others: Region -> file that drives it instead of the driving file.
-        own_drivers: Face -> file that drives this face.
+        own_drivers: Faces with drivers of their own.
         expression: Sliders on top of the motion, or None.
         output: Where the result goes.
         comparison: Where the comparison clip goes, or None.
@@ -168,9 +167,8 @@ class Inputs:
             self.note(sentence)
         wanted = options.input
         self.expression = expression_from(wanted.expression, wanted.sliders, job.expression)
-        named = {"pose": wanted.pose_from, "exp": wanted.exp_from, "lip": wanted.lips_from, "eyes": wanted.eyes_from}
-        self.others = {region: Path(name) for region, name in named.items() if name}
-        self.own_drivers = [(face, Path(name)) for face, name in parse_driver_for(wanted.driver_for)]
+        self.others = wanted.part_drivers
+        self.own_drivers = wanted.subject.drivers
         source_part, driving_part = wanted.source_part, wanted.driving_part
         self.source: ClipReader = self._close.enter_context(open_clip(job.source, *source_part, rate=self.rate))
         if self.large:
@@ -322,7 +320,7 @@ class Inputs:
 
     def _further(self) -> list[Path]:
         """Driving files besides the main one."""
-        return [*self.others.values(), *(path for _, path in self.own_drivers)]
+        return [*self.others.values(), *(driver.path for driver in self.own_drivers)]
 
     def open_template(self, path: Path) -> MotionTemplate:
         """A motion template that this engine can use.

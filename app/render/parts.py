@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from models.choices import EMBEDDED, DetectorChoice
+
 if TYPE_CHECKING:
     from app.options import RenderOptions
     from app.render.job import Job
@@ -19,11 +21,11 @@ if TYPE_CHECKING:
 Say = Callable[[str], None]
 
 
-def open_tracker(detector: str = "embedded") -> FaceTracker:
+def open_tracker(detector: DetectorChoice = EMBEDDED) -> FaceTracker:
     """A face tracker.
 
     Args:
-        detector: Value of the option detector.
+        detector: What finds faces.
 
     Raises:
         MissingError: That detector is not here, or is none.
@@ -67,7 +69,7 @@ class Parts:
         Raises:
             MissingError: The detector that they ask for is not here.
         """
-        return open_tracker(options.input.detector)
+        return open_tracker(options.input.finder)
 
     def scene(self, job: Job, engine: Engine, make: Callable[[], tuple[Scene, list[str]]]) -> tuple[Scene, list[str]]:
         """The encoded source photo of a job, and sentences about it; ``make`` makes it."""

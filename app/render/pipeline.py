@@ -26,6 +26,7 @@ from app.render.timings import Timings
 from app.render.track import MotionTrack
 from liveportrait.smoothing import SMOOTHING_UNIT
 from liveportrait.template import is_template
+from models.choices import LARGEST
 
 if TYPE_CHECKING:
     from app.media.reader import ClipReader
@@ -118,7 +119,7 @@ class Run:
         main = self._read(self.track, inputs.driving, inputs.template, "")
         others = {part: self._read_other(part, path) for part, path in inputs.others.items()}
         self.track = main.track
-        own = [self._read_other(f"face {face}", path) for face, path in inputs.own_drivers]
+        own = [self._read_other(f"face {driver.face}", driver.path) for driver in inputs.own_drivers]
         loop = inputs.rule == "loop"
         course = Course.of(inputs.rule, inputs.closed, main.track)
         self.mixes = [MotionMix(inputs.engine, main, others, loop, course)]
@@ -178,7 +179,7 @@ class Run:
     def _read_clip(self, clip: ClipReader, track: MotionTrack, part: str) -> bool:
         """Read the motion of a driving clip into a track; whether the clip was whole."""
         inputs = self.inputs
-        choice = "largest" if part else inputs.job.options.input.driving_face
+        choice = LARGEST if part else inputs.job.options.input.followed
         follow = FaceFollower(inputs.tracker, choice, f"--driving-face: {clip.info.path}")
         title = f"Reading motion ({PARTS.get(part, part)})" if part else "Reading motion"
         with self.events.phase("track", clip.count, title) as phase:

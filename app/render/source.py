@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from app.choices import Faces, Subject
 from app.errors import MissingError, NoFaceError, UsageError
 from app.media.files import check_input, read_error
 from app.media.patched import Patched, cut, inside, separate
@@ -20,12 +21,13 @@ from app.render.cover_notes import cover_notes
 from app.render.driving import FaceFollower
 from app.render.shrink import Shrink
 from app.render.timings import Timings
-from app.values import parse_crop, parse_driver_for, parse_faces, parse_points
+from app.values import parse_points
 from liveportrait.animator import Animator, SourceFace
 from liveportrait.compose import crop_window, paste_back_official
 from liveportrait.crop import Crop, Points
 from liveportrait.motion import euler_from_rotation
 from liveportrait.rules import moves
+from models.choices import LARGEST, FaceChoice
 from models.face import Face, FaceTracker, overlap, select_face
 from models.group import Bystanders
 from models.hidden import hidden_heads
@@ -38,7 +40,6 @@ if TYPE_CHECKING:
     from liveportrait.engines.base import Engine
 
 Pixels = npt.NDArray[np.uint8]
-ALL: Final = ("all",)
 BY_HAND: Final = "On a pet, a doll or a drawing place the face by hand: `animate landmarks PHOTO` begins it."
 HINT: Final = f"Take a picture that shows a human face larger, upright and uncovered. {BY_HAND}"
 CLIP_HINT: Final = (
@@ -104,11 +105,14 @@ class SceneMaker:
     Args:
         engine: Encodes the squares.
         tracker: Finds faces; it is told whether to be steady, which the official rules don't know.
-        options: Choice of face and crop.
+        options: Crop and animation.
         name: Source, for messages.
+        subject: What of the source is animated; None is what the options say.
     """
 
-    def __init__(self, engine: Engine, tracker: FaceTracker, options: RenderOptions, name: object) -> None:
+    def __init__(
+        self, engine: Engine, tracker: FaceTracker, options: RenderOptions, name: object, subject: Subject | None = None
+    ) -> None:
         self._engine = engine
         self._tracker = tracker
         tracker.steady = not options.animation.official
@@ -118,14 +122,12 @@ class SceneMaker:
         except ModelError as error:
             raise MissingError(f"--mask: {error}") from None
         self._name = name
-        self._fixed = parse_crop(options.input.crop)
+        self._subject = subject = subject or options.input.subject
         self._points = self._read_points(options.input.points)
-        self._placed = read_placed_face(Path(options.input.landmarks)) if options.input.landmarks else None
+        self._placed = None if subject.landmarks is None else read_placed_face(subject.landmarks)
         if self._placed is not None and self._points is not None:
             raise UsageError("--points and --landmarks both hold the face.", "Give one of them.")
-        self._choices = parse_faces(options.input.face)
-        self._own_drivers = tuple(face for face, _ in parse_driver_for(options.input.driver_for))
-        if self._own_drivers and (engine.animals or self._fixed is not None or self._placed is not None):
+        if subject.drivers and (engine.animals or subject.square is not None or self._placed is not None):
             what = "the source is an animal" if engine.animals else "--crop names the only square"
             what = what if self._placed is None else "--landmarks holds the only one"
             raise UsageError(f"--driver-for chooses among several faces, but {what}.", "Leave one of them out.")
@@ -161,7 +163,7 @@ class SceneMaker:
         cast = [Cast(faces[0])]
         if crop is None:
             cast = self._cast(faces, (view.shape[1], view.shape[0]))
-        if len(faces) > 1 and self._choices == ("largest",) and not self._own_drivers and crop is None:
+        if len(faces) > 1 and self._subject.faces == Faces() and not self._subject.drivers and crop is None:
             self.notes.append(f"{self._name} shows {len(faces)} faces; the largest is animated (--face chooses).")
         everybody = [*faces, *hidden_heads(self._tracker.detections(view), faces)]
         scene = self._scene(picture, cast, crop, clip=False, everybody=everybody, size=size)
@@ -183,23 +185,23 @@ class SceneMaker:
     @property
     def _several(self) -> bool:
         """Whether more than one face may be animated."""
-        return self._fixed is None and (len(self._choices) > 1 or self._choices == ALL or bool(self._own_drivers))
+        subject = self._subject
+        return subject.square is None and (len(subject.faces.choices) != 1 or bool(subject.drivers))
 
     def _cast(self, faces: list[Face], size: tuple[int, int]) -> list[Cast]:
         """The faces that the options name, each once, with who drives them."""
         driver: dict[int, int] = {}  # place among the faces -> number of its driver
-        for number, choice in enumerate(self._own_drivers, 1):
+        for number, choice in enumerate((one.face for one in self._subject.drivers), 1):
             place = self._place(faces, choice, size, "--driver-for")
             if place in driver:
-                first = self._own_drivers[driver[place] - 1]
+                first = self._subject.drivers[driver[place] - 1].face
                 raise UsageError(f"--driver-for: {first} and {choice} are the same face of {self._name}.")
             driver[place] = number
-        everybody = list(range(len(faces)))
-        wanted = everybody if self._choices == ALL else [self._place(faces, one, size, "") for one in self._choices]
+        wanted = [self._place(faces, one, size, "") for one in self._subject.faces.choices] or range(len(faces))
         places = dict.fromkeys([*wanted, *driver])
         return [Cast(faces[place], person, driver.get(place, 0)) for person, place in enumerate(places)]
 
-    def _place(self, faces: list[Face], choice: str, size: tuple[int, int], flag: str) -> int:
+    def _place(self, faces: list[Face], choice: FaceChoice, size: tuple[int, int], flag: str) -> int:
         try:
             face = select_face(faces, choice, size)
         except ValueError as error:
@@ -251,7 +253,8 @@ class SceneMaker:
 
     def _single(self) -> Callable[[Pixels], list[Cast]]:
         """Follows the one face of a clip."""
-        follow = FaceFollower(self._tracker, self._choices[0] if self._fixed is None else "largest", self._name)
+        choice = self._subject.faces.first if self._subject.square is None else LARGEST
+        follow = FaceFollower(self._tracker, choice, self._name)
 
         def step(rgb: Pixels) -> list[Cast]:
             face = follow(rgb)
@@ -269,7 +272,7 @@ class SceneMaker:
             first[:] = self._cast(faces, size)
             return [one.face for one in first if one.face is not None]
 
-        follow = FaceGroup(self._tracker, choose, newcomers=self._choices == ALL)
+        follow = FaceGroup(self._tracker, choose, newcomers=self._subject.faces.everybody)
 
         def step(rgb: Pixels) -> list[Cast]:
             return [
@@ -306,7 +309,7 @@ class SceneMaker:
             count += 1
         if first is not None:
             return first
-        if self._fixed is not None:
+        if self._subject.square is not None:
             raise NoFaceError(
                 f"{self._name}: no face was found in the square given by --crop, in any of its {count} frames.",
                 CROP_CLIP_HINT,
@@ -333,7 +336,7 @@ class SceneMaker:
         if self._placed is None:
             return None
         height, width = frame.rgb.shape[:2]
-        return face_on(self._placed, Path(self._options.input.landmarks), width, height)
+        return face_on(self._placed, self._subject.landmarks or Path(), width, height)
 
     def check_photo(self) -> None:
         """Refuse a source clip together with what belongs to a photo.
@@ -354,8 +357,8 @@ class SceneMaker:
             UsageError: There is none, and the source is an animal.
         """
         size = self._engine.crop_size
-        if self._fixed is not None:
-            return self._engine.fit_crop(Crop.from_box(*self._fixed, size=size))
+        if (square := self._subject.square) is not None:
+            return self._engine.fit_crop(Crop.from_box(square.x, square.y, square.side, square.angle, size=size))
         if self._points is not None:
             return self._engine.fit_crop(Crop.from_face(self._points, self._options.animation, size))
         if self._engine.animals and placed is not None:

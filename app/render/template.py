@@ -212,12 +212,12 @@ def make_template(
             "Loading the engine",
         )  # fmt: skip
         tracker = interruptible(
-            lambda _: open_tracker(options.input.detector), token, events.info, "Loading the face detector"
+            lambda _: open_tracker(options.input.finder), token, events.info, "Loading the face detector"
         )
         with files.scratch_folder() as folder:
-            track, choice = MotionTrack(Path(folder) / "motion"), options.input.driving_face
+            track = MotionTrack(Path(folder) / "motion")
             tracker.steady = not options.animation.official
-            follow = FaceFollower(tracker, choice, f"--driving-face: {driving}")
+            follow = FaceFollower(tracker, options.input.followed, f"--driving-face: {driving}")
             try:
                 with events.phase("track", reader.count, "Reading motion") as phase:
                     read_driving(reader, follow, engine, track, timings=Timings(), phase=phase, token=token)

@@ -5,50 +5,34 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from models.choices import GROUP, DetectorChoice
 from models.registry import ModelError, list_models
 from models.weights import model_path, user_folder
 
 if TYPE_CHECKING:
     from models.detection.runtime import OnnxDetector
 
-WORDS: Final = ("embedded", "insightface", "auto")
-GROUP: Final = "detect/"
 EMBEDDED: Final = ("detect/blaze_full", "detect/blaze_short")
 
 
-def check_choice(choice: str) -> str:
-    """A choice in the form that FaceTracker takes, without looking at the disk.
-
-    Raises:
-        ValueError: It is none of embedded, insightface, auto, detect/NAME and the path of an .onnx file.
-    """
-    text = choice.strip()
-    if text in WORDS or (text.startswith(GROUP) and len(text) > len(GROUP)) or text.lower().endswith(".onnx"):
-        return text
-    raise ValueError(
-        f"{choice!r} is not a face detector; use {', '.join(WORDS)}, detect/NAME or the path of an .onnx file."
-    )
-
-
-def detector_path(choice: str) -> Path:
+def detector_path(choice: DetectorChoice) -> Path:
     """File of a detector.
 
     Args:
-        choice: "detect/NAME" or the path of an .onnx file.
+        choice: A named one, or a file.
 
     Raises:
         ModelError: There is no such file; the sentence says where one is looked for.
     """
-    choice = check_choice(choice)
-    if not choice.startswith(GROUP) or choice.lower().endswith(".onnx"):
-        path = Path(choice).expanduser()
+    if choice.kind == "file":
+        path = Path(choice.name).expanduser()
         if not path.is_file():
             raise ModelError(f"{path} is not there; the option detector wants a face detector as an .onnx file.")
         return path
-    if choice in EMBEDDED:
+    if choice.name in EMBEDDED:
         raise ModelError(f"{choice} is a part of the embedded detector; use the detector embedded.")
-    if choice in list_models(GROUP + "*"):
-        return model_path(choice)
+    if choice.name in list_models(GROUP + "*"):
+        return model_path(choice.name)
     path = user_folder() / f"{choice}.onnx"
     if not path.is_file():
         raise ModelError(
@@ -58,7 +42,7 @@ def detector_path(choice: str) -> Path:
     return path
 
 
-def open_detector(choice: str, threads: int = 1) -> OnnxDetector:
+def open_detector(choice: DetectorChoice, threads: int = 1) -> OnnxDetector:
     """The detector of a choice (see detector_path), opened.
 
     Raises:

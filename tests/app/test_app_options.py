@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from app.choices import Square
 from app.errors import UsageError
 from app.options import (
     RUN_ONLY,
@@ -20,7 +21,6 @@ from app.options import (
     notes_on,
     options_model,
     parse_colour,
-    parse_crop,
     parse_rate,
 )
 
@@ -110,12 +110,12 @@ def test_rates_that_are_none(text: str) -> None:
 
 
 def test_crop_and_colour() -> None:
-    assert parse_crop("10,20,300") == (10, 20, 300, 0)
-    assert parse_crop("10, 20.5, 300, -15") == (10, 20.5, 300, -15)
+    assert Square.parse("10,20,300") == Square(10, 20, 300)
+    assert Square.parse("10, 20.5, 300, -15") == Square(10, 20.5, 300, -15)
     assert parse_colour("#00ff7F") == (0, 255, 127)
     for wrong in ("1,2,3", "a,b,c", "1,2,300,4,5"):
         with pytest.raises(ValueError, match=r"crop|x,y"):
-            parse_crop(wrong)
+            Square.parse(wrong)
 
 
 def test_dashes_and_underscores() -> None:

@@ -9,27 +9,46 @@ from pathlib import Path
 
 import pytest
 
+from app.choices import FaceDriver, Faces, Square, Subject
 from app.errors import UsageError
 from app.expressions import expression_from, find_expression, list_expressions, read_expression, save_expression
 from app.options import RenderOptions
-from app.values import expression_of, parse_faces, parse_points, parse_sliders
+from app.values import expression_of, parse_points, parse_sliders
 from liveportrait.expression import Expression
+from models.choices import FaceChoice
 
 NINE = "\n".join(f"{10 * i} {i}" for i in range(9))
 
 
 @pytest.mark.parametrize(
     ("text", "faces"),
-    [("all", ("all",)), ("largest", ("largest",)), ("1+2", ("1", "2")), ("left + 10,20", ("left", "10,20"))],
-)
-def test_faces(text: str, faces: tuple[str, ...]) -> None:
-    assert parse_faces(text) == faces
+    [
+        ("all", ()), ("largest", (FaceChoice(),)), ("1+02", (FaceChoice(number=1), FaceChoice(number=2))),
+        ("left + 10,20.5", (FaceChoice("left"), FaceChoice(point=(10, 20.5)))), ("Center", (FaceChoice("centre"),)),
+    ],
+)  # fmt: skip
+def test_faces(text: str, faces: tuple[FaceChoice, ...]) -> None:
+    assert Faces.parse(text) == Faces(faces)
+    assert Faces.parse(str(Faces(faces))) == Faces(faces)
 
 
 @pytest.mark.parametrize("text", ["", "1+", "all+1", "biggest", "0"])
 def test_bad_faces(text: str) -> None:
     with pytest.raises(ValueError, match="is not one of"):
-        parse_faces(text)
+        Faces.parse(text)
+
+
+def test_what_is_animated_is_written_as_it_is_read_and_scales_with_the_picture() -> None:
+    values = {"face": "10,20", "crop": "30,40,100,5", "driver_for": "10,20=a=b.mp4\nleft=c.mp4", "landmarks": "x.json"}
+    subject = RenderOptions.from_values(values).input.subject
+    assert subject.values == values
+    assert subject.scaled(0.1).values == {
+        "face": "1,2", "crop": "3,4,16,5", "driver_for": "1,2=a=b.mp4\nleft=c.mp4", "landmarks": "x.json",
+    }  # fmt: skip
+    assert subject.drivers[0] == FaceDriver(FaceChoice(point=(10, 20)), Path("a=b.mp4"))
+    assert RenderOptions().input.subject == Subject()
+    with pytest.raises(ValueError, match="at least 16 px"):
+        Square(0, 0, 15)
 
 
 @pytest.mark.parametrize("value", ["1e999999999", "1e400,0,50", "9" * 5000, "1/" + "9" * 5000, "1e-999999999"])

@@ -69,10 +69,10 @@ def test_both_faces_move_when_they_are_chosen(qtbot: QtBot, window_of_two: MainW
     dialog.list.everybody.click()
     assert not dialog.fields["x"].isEnabled()
     dialog.accept()
-    assert studio.session.portraits[0].face == "all"
+    assert studio.session.portraits[0].subject.values["face"] == "all"
     qtbot.waitUntil(lambda: min(halves(window)) > 0.2)
     window.actions_["undo"].trigger()
-    assert studio.session.portraits[0].face == "largest"
+    assert studio.session.portraits[0].subject.values["face"] == "largest"
     qtbot.waitUntil(lambda: min(halves(window)) < 0.05)
 
 
@@ -94,14 +94,14 @@ def test_a_face_gets_a_driver_of_its_own(
     assert "a.jpg" in row.button.accessibleName()
     dialog.accept()
     item = studio.session.portraits[0]
-    assert item.driver_for.endswith(f"={own}")
-    assert item.face == "all"
+    assert item.subject.values["driver_for"].endswith(f"={own}")
+    assert item.subject.values["face"] == "all"
     parts = studio.live._parts
     qtbot.waitUntil(lambda: parts.current is not None and min(halves(window)) > 0.2)
     studio.save()
     assert Session.from_dict(json.loads(str(settings.value("session")))).portraits[0] == item
     entry = make_entry(studio.session, tmp_path / "out.png", overwrite=False)
-    assert entry.values["driver_for"] == item.driver_for
+    assert entry.values["driver_for"] == item.subject.values["driver_for"]
     window.commands.queue_render(tmp_path / "out.png", overwrite=False)
     qtbot.waitUntil(lambda: [job.state for job in studio.queue.jobs] == ["done"])
     assert studio.shown is not None
@@ -111,10 +111,10 @@ def test_a_face_gets_a_driver_of_its_own(
     assert again.list.drivers == {quiet: own}
     again.list.rows[quiet].clear.click()
     again.accept()
-    assert studio.session.portraits[0].driver_for == ""
+    assert studio.session.portraits[0].subject.values["driver_for"] == ""
     qtbot.waitUntil(lambda: parts.current is None)
     window.actions_["undo"].trigger()
-    assert studio.session.portraits[0].driver_for == item.driver_for
+    assert studio.session.portraits[0].subject.values["driver_for"] == item.subject.values["driver_for"]
 
 
 def test_drivers_of_faces_are_chosen_from_the_gallery(
@@ -132,14 +132,14 @@ def test_drivers_of_faces_are_chosen_from_the_gallery(
     galleries.gallery.tiles[clip].click()
     assert dialog.list.drivers == {1: clip.source}
     dialog.reject()
-    assert window.studio.session.portraits[0].driver_for == ""
+    assert window.studio.session.portraits[0].subject.values["driver_for"] == ""
 
 
 def test_a_missing_driver_of_a_face_is_told_and_the_face_follows_the_driver_of_all(
     qtbot: QtBot, window_of_two: MainWindow, tmp_path: Path
 ) -> None:
     window, studio = window_of_two, window_of_two.studio
-    item = replace(studio.session.portraits[0], driver_for=f"right={tmp_path / 'gone.mp4'}")
+    item = PortraitItem.of(studio.session.portraits[0].path, driver_for=f"right={tmp_path / 'gone.mp4'}")
     with qtbot.waitSignal(studio.said, check_params_cb=lambda level, text: "gone.mp4" in text):
         studio.apply(replace(studio.session, portraits=(item,)), "test")
     qtbot.waitUntil(lambda: halves(window)[1] > 0.2)
@@ -160,11 +160,11 @@ def test_at_least_one_face_moves(qtbot: QtBot, couple: Path) -> None:
 
 def test_choices_that_no_longer_fit_are_left_out(couple: Path) -> None:
     loaded = load(couple)
-    item = PortraitItem(str(couple), "left+7", driver_for="right=x.mp4\n9=y.mp4")
+    item = PortraitItem.of(str(couple), face="left+7", driver_for="right=x.mp4\n9=y.mp4")
     moving, drivers = chosen_faces(item, loaded)
     assert len(moving) == 2
     assert list(drivers.values()) == ["x.mp4"]
-    assert chosen_faces(PortraitItem(str(couple), "all"), loaded) == ({0, 1}, {})
+    assert chosen_faces(PortraitItem.of(str(couple), face="all"), loaded) == ({0, 1}, {})
 
 
 def test_a_clip_with_another_first_frame_is_previewed_as_it_is_rendered(

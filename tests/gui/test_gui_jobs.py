@@ -162,7 +162,7 @@ def test_window_and_command_line_share_the_queue(
 
 def full_session(small_media: Path, short: Path, other: Path) -> tuple[Session, list[str]]:
     """A session with all that its panels can hold, and the same as flags."""
-    portrait = PortraitItem(str(small_media / "a.jpg"), face="1", crop="150.5,140.0,210.0,4.0")
+    portrait = PortraitItem.of(str(small_media / "a.jpg"), face="1", crop="150.5,140,210,4")
     session = Session((portrait,), driver=Driver("file", str(short)))
     values = {
         "multiplier": 1.3, "relative": False, "smooth": 0.0, "region": "all", "quality": 95, "stitching": False,

@@ -20,7 +20,7 @@ def test_a_placed_face_of_the_command_line_belongs_to_the_portrait(
     try:
         item = program.studio.session.portrait
         assert item is not None
-        assert item.landmarks == str(tmp_path / "cat.landmarks.json")
+        assert item.subject.values["landmarks"] == str(tmp_path / "cat.landmarks.json")
     finally:
         program.window.replace_by()
         program.studio.close()

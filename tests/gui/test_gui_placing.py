@@ -146,13 +146,16 @@ def test_from_the_editor_to_preview_session_and_file(
     dialog = opened(window, qtbot)
     dialog.accept()
     item = studio.session.portraits[0]
-    assert Path(item.landmarks).parent == placed_folder()
+    assert Path(item.subject.values["landmarks"]).parent == placed_folder()
     qtbot.waitUntil(lambda: studio.shown is not None and window.preview.problem == "")
     studio.set_slider("lip_open", 1.0)
     qtbot.waitUntil(lambda: np.ptp(np.asarray(studio.shown.frame.picture[..., :3], int)[60:140, 60:140]) > 120)
     studio.save()
     assert Session.from_dict(json.loads(str(settings.value("session")))).portraits[0] == item
-    assert make_entry(studio.session, tmp_path / "out.png", overwrite=False).values["landmarks"] == item.landmarks
+    assert (
+        make_entry(studio.session, tmp_path / "out.png", overwrite=False).values["landmarks"]
+        == item.subject.values["landmarks"]
+    )
     window.commands.queue_render(tmp_path / "out.png", overwrite=False)
     qtbot.waitUntil(lambda: [job.state for job in studio.queue.jobs] == ["done"])
     assert np.ptp(np.asarray(read_image(tmp_path / "out.png").rgb, int)) > 120
@@ -162,14 +165,17 @@ def test_from_the_editor_to_preview_session_and_file(
     drag(qtbot, again, spot(again, "mouth_left"), (-10, 0))
     again.accept()
     changed = studio.session.portraits[0]
-    assert changed.landmarks != item.landmarks
+    assert changed.subject.values["landmarks"] != item.subject.values["landmarks"]
     window.actions_["undo"].trigger()
     assert studio.session.portraits[0] == item
-    assert read_placed(Path(item.landmarks)).handles != read_placed(Path(changed.landmarks)).handles
+    assert (
+        read_placed(Path(item.subject.values["landmarks"])).handles
+        != read_placed(Path(changed.subject.values["landmarks"])).handles
+    )
     third = opened(window, qtbot)
     third.placing.switch.click()
     third.accept()
-    assert studio.session.portraits[0].landmarks == ""
+    assert studio.session.portraits[0].subject.values["landmarks"] == ""
 
 
 def test_a_found_face_is_placed_on_request(qtbot: QtBot, make_window: Make, small_session: Session) -> None:

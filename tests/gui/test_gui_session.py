@@ -14,13 +14,12 @@ from app.gui.session import (
     History,
     PortraitItem,
     Session,
-    crop_text,
     first_session,
     panel_live_options,
     panel_options,
 )  # fmt: skip
 from app.live_options import live_options
-from app.options import all_options, find_option, parse_crop
+from app.options import all_options, find_option
 from liveportrait.expression import SLIDERS, Expression
 
 
@@ -103,7 +102,7 @@ def test_expression_goes_in_and_out() -> None:
 def test_session_survives_storage(tmp_path: Path) -> None:
     photo = tmp_path / "a.jpg"
     photo.touch()
-    session = Session((PortraitItem(str(photo), "left", "1,2,30"),), driver=Driver("camera", "Cam"))
+    session = Session((PortraitItem.of(str(photo), face="left", crop="1,2,30"),), driver=Driver("camera", "Cam"))
     session = session.with_value("region", "lip").with_slider("yaw", 7).with_opening("lips", 0.1)
     session = session.with_live("vcam_rate", 25.0)
     assert Session.from_dict(json.loads(json.dumps(session.to_dict()))) == session
@@ -146,13 +145,8 @@ def test_every_option_has_its_place() -> None:
 
 
 def test_presets_leave_run_options_alone() -> None:
-    session = Session((PortraitItem("a", crop="1,2,30"),)).with_value("overwrite", True).with_value("region", "lip")
+    session = Session((PortraitItem.of("a", crop="1,2,30"),)).with_value("overwrite", True).with_value("region", "lip")
     other = session.with_values({"multiplier": 2.0, "output": "x.mp4"})
     assert other.values == {"overwrite": True, "multiplier": 2.0}
     assert other.value("crop") == "1,2,30"
     assert replace(session, values={}).value("region") == find_option("region").default
-
-
-def test_crop_text_is_read_back() -> None:
-    assert parse_crop(crop_text(10.04, -3, 4, 0.01)) == (10.0, -3.0, 16.0, 0.0)
-    assert parse_crop(crop_text(1, 2, 99.9, -12.5)) == (1, 2, 99.9, -12.5)

@@ -32,7 +32,6 @@ from app.gui.window import MainWindow
 from app.jobs import Queue
 from app.media.images import read_image
 from app.media.reader import open_clip
-from app.options import parse_crop
 from app.presets import Preset
 from liveportrait.expression import SLIDERS, Expression
 
@@ -273,17 +272,17 @@ def test_crop_dialog_shows_and_changes_the_square(qtbot: QtBot, window: MainWind
     qtbot.waitUntil(lambda: dialog._preview.pixmap().toImage() != first)
     dialog.accept()
     item = window.studio.session.portraits[0]
-    crop = parse_crop(item.crop)
-    assert crop is not None
-    assert crop[0] == pytest.approx(automatic.x + 15, abs=0.1)
-    assert crop[3] == pytest.approx(20, abs=0.1)
-    assert item.face == "largest"
+    square = item.subject.square
+    assert square is not None
+    assert square.x == pytest.approx(automatic.x + 15, abs=0.1)
+    assert square.angle == pytest.approx(20, abs=0.1)
+    assert item.subject.values["face"] == "largest"
     window.actions_["undo"].trigger()
-    assert window.studio.session.portraits[0].crop == ""
+    assert window.studio.session.portraits[0].subject.values["crop"] == ""
 
 
 def test_crop_dialog_follows_the_face_again(qtbot: QtBot, make_window: Make, small_session: Session) -> None:
-    item = replace(small_session.portraits[0], crop="150,150,200,10")
+    item = PortraitItem.of(small_session.portraits[0].path, crop="150,150,200,10")
     window = make_window(replace(small_session, portraits=(item,)), start=False)
     window.commands.edit_crop_of(0)
     dialog = window.commands.dialogs[0]
@@ -292,7 +291,7 @@ def test_crop_dialog_follows_the_face_again(qtbot: QtBot, make_window: Make, sma
     assert dialog.fields["size"].value() == 200
     dialog.follow.click()
     dialog.accept()
-    assert window.studio.session.portraits[0].crop == ""
+    assert window.studio.session.portraits[0].subject.values["crop"] == ""
 
 
 # ---- output

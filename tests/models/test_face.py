@@ -129,13 +129,13 @@ def test_a_point_in_two_boxes_means_the_nearer_face():
     ("choice", "words"),
     [
         ("4", "Face 4 does not exist; the picture has 3 faces"),
-        ("0", "Face 0 does not exist"),
-        ("tallest", "'tallest' is not a choice of face; the picture has 3 faces"),
-        ("-1", "is not a choice"),
-        ("1,2,3", "is not a choice"),
-        ("", "is not a choice"),
+        ("0", "is not one of"),
+        ("tallest", "'tallest' is not one of largest, left, right, centre"),
+        ("-1", "is not one of"),
+        ("1,2,3", "is not one of"),
+        ("", "is not one of"),
         ("640,10", "outside the picture of 640x480 pixels; the picture has 3 faces"),
-        ("nan,1", "outside the picture"),
+        ("nan,1", "is not one of"),
     ],
 )
 def test_select_face_explains_itself(choice: str, words: str):

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import models.probe
+from models.choices import DetectorChoice
 from models.detection.choose import open_detector
 from models.detection.runtime import OnnxDetector
 from models.parsing.parser import FaceParser
@@ -116,7 +117,7 @@ def write(path: Path, shape: Sequence[int | str] = (1, 64, 64, 3), *, nodes: Seq
 )
 def test_inputs_are_bounded_before_anything_is_allocated(tmp_path: Path, shape: Any, kind: int, words: str) -> None:
     with pytest.raises(ModelError, match=words) as error:
-        open_detector(str(write(tmp_path / "own.onnx", shape, kind=kind)))
+        open_detector(DetectorChoice.parse(str(write(tmp_path / "own.onnx", shape, kind=kind))))
     assert "own.onnx" in str(error.value)
     assert "\n" not in str(error.value)
 
@@ -187,7 +188,7 @@ def test_random_damage_ends_in_a_sentence_or_a_model(tmp_path: Path) -> None:
             broken[at] = rng.integers(0, 256)
         path.write_bytes(broken)
         try:
-            open_detector(str(path))(PICTURE)
+            open_detector(DetectorChoice.parse(str(path)))(PICTURE)
         except ModelError as error:
             assert "\n" not in str(error)  # noqa: PT017 - damage may also leave a detector
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -22,12 +22,13 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from app.choices import SMALLEST_SQUARE, FaceDriver, Faces, Square, Subject
 from app.errors import AppError
 from app.gui import pictures
 from app.gui.dialogs.base import Dialog
 from app.gui.dialogs.placing import PlacingPanel, keep
 from app.gui.pictures import Pixels
-from app.gui.session import PortraitItem, crop_text
+from app.gui.session import PortraitItem
 from app.gui.threads import Background, LatestWorker
 from app.gui.translate import tr
 from app.gui.widgets.basic import ComboBox, Switch, scrolled
@@ -35,14 +36,13 @@ from app.gui.widgets.faces import FaceList
 from app.gui.widgets.keys import FieldKeys
 from app.gui.widgets.placeview import PlaceView
 from app.gui.wording import say
-from app.options import parse_crop
 from app.placed_faces import guess_without_face
 from app.render.parts import open_tracker
 from app.render.source import pixels_of
-from app.values import parse_driver_for, parse_faces
 from liveportrait.crop import Box, Crop, face_box
 from liveportrait.options import AnimationOptions
 from liveportrait.placed import Handles, centred_handles, handles_of_face
+from models.choices import EMBEDDED, LARGEST, DetectorChoice, FaceChoice
 from models.face import Face, select_face
 
 SHOWN = 1600  # longest side of the picture in the editor
@@ -62,12 +62,12 @@ class Loaded:
     moves: bool = False
 
 
-def load(path: Path, detector: str = "embedded", ratio: float = 1.0) -> Loaded:
+def load(path: Path, detector: DetectorChoice = EMBEDDED, ratio: float = 1.0) -> Loaded:
     """Read a source and find its faces; not in the window's thread.
 
     Args:
         path: The source.
-        detector: Value of the option detector.
+        detector: What finds faces.
         ratio: Pixels of the screen per logical pixel.
 
     Raises:
@@ -91,22 +91,22 @@ def load(path: Path, detector: str = "embedded", ratio: float = 1.0) -> Loaded:
     return Loaded(pixels, pictures.to_image(small), (pixels.shape[1], pixels.shape[0]), faces, thumbs, placed, moves)
 
 
-def face_number(loaded: Loaded, choice: str) -> int:
+def face_number(loaded: Loaded, choice: FaceChoice) -> int:
     """Number of the face, from 0, that a choice means.
 
     Raises:
         ValueError: There is no such face.
     """
-    chosen = select_face(loaded.faces, "largest" if choice == "all" else choice, loaded.size)
+    chosen = select_face(loaded.faces, choice, loaded.size)
     return next(i for i, face in enumerate(loaded.faces) if face is chosen)
 
 
 def chosen_faces(item: PortraitItem, loaded: Loaded) -> tuple[set[int], dict[int, str]]:
     """Faces of a portrait that move, and the drivers of some; what no longer fits is left out."""
-    moving: set[int] = set(range(len(loaded.faces))) if item.face == "all" else set()
+    moving: set[int] = set(range(len(loaded.faces))) if item.subject.faces.everybody else set()
     drivers: dict[int, str] = {}
-    own = dict(parse_driver_for(item.driver_for))
-    for choice in (*parse_faces(item.face), *own):
+    own = {driver.face: str(driver.path) for driver in item.subject.drivers}
+    for choice in (*item.subject.faces.choices, *own):
         try:
             number = face_number(loaded, choice)
         except ValueError:
@@ -125,7 +125,7 @@ class CropDialog(Dialog):
         options: Crop options for a square that follows the face.
         background: Reads the picture.
         parent: Window.
-        detector: Value of the option detector.
+        detector: What finds faces.
 
     Attributes:
         item: The portrait with what was chosen, once accepted.
@@ -134,14 +134,14 @@ class CropDialog(Dialog):
 
     def __init__(
         self, item: PortraitItem, options: AnimationOptions, background: Background, parent: QWidget | None = None,
-        detector: str = "embedded",
+        detector: DetectorChoice = EMBEDDED,
     ) -> None:  # fmt: skip
         super().__init__(parent)
         self.item = item
         self._options = options
         self._loaded: Loaded | None = None
         self._chosen = -1
-        self._fixed = bool(item.crop)
+        self._fixed = item.subject.square is not None
         self.list = FaceList()
         self.list.changed.connect(self._faces_changed)
         self.list.hide()
@@ -289,7 +289,7 @@ class CropDialog(Dialog):
             text = tr("No face was found: set the square by hand.")
         self._status.setText(text)
         try:
-            self._chosen = face_number(loaded, parse_faces(self.item.face)[0])
+            self._chosen = face_number(loaded, self.item.subject.faces.first)
         except ValueError:
             self._chosen = 0 if loaded.faces else -1
         self._mark_face()
@@ -299,18 +299,18 @@ class CropDialog(Dialog):
             self.list.show()
             self._widen()
             self._show_several()
-        crop = None if self._several else parse_crop(self.item.crop)
-        if crop is not None:
-            self._show_box(Box(crop[0], crop[1], crop[2], math.radians(crop[3])))
+        square = None if self._several else self.item.subject.square
+        if square is not None:
+            self._show_box(Box(square.x, square.y, square.side, math.radians(square.angle)))
         elif loaded.faces:
             self._automatic()
         else:
             side = 0.8 * min(loaded.size)
             self._by_hand(Box(loaded.size[0] / 2, loaded.size[1] / 2, side))
-        self.placing.begin(Path(self.item.path), loaded.size, self._first_guess(loaded), self.item.landmarks)
+        self.placing.begin(Path(self.item.path), loaded.size, self._first_guess(loaded), self.item.subject.landmarks)
         if loaded.moves:
             self.placing.refuse(tr("A face is placed by hand on photos only."))
-        elif not loaded.faces and not self.item.landmarks:
+        elif not loaded.faces and self.item.subject.landmarks is None:
             self.placing.switch.setChecked(True)
 
     def _widen(self) -> None:
@@ -331,7 +331,7 @@ class CropDialog(Dialog):
         box = self.view.box
         if self._chosen >= 0:
             return handles_of_face(loaded.faces[self._chosen])
-        if loaded.guess is not None and not self.item.crop:
+        if loaded.guess is not None and self.item.subject.square is None:
             return loaded.guess
         assert box is not None
         return centred_handles(box.x, box.y, box.size, box.angle)
@@ -461,27 +461,34 @@ class CropDialog(Dialog):
             except AppError as error:
                 self._status.setText(say(str(error)))
                 return
-            self.item = PortraitItem(self.item.path, landmarks=str(path))
+            self.item = PortraitItem(self.item.path, Subject(landmarks=path))
             super().accept()
             return
-        face, crop, drivers = self.item.face, "", ""
+        subject = Subject(self.item.subject.faces)
         if self._loaded is not None and self._chosen >= 0:
-            faces = self._loaded.faces
-            largest = face_number(self._loaded, "largest")
-            points = [f"{one.centre[0]:.0f},{one.centre[1]:.0f}" for one in faces]
-            face = "largest" if self._chosen == largest else points[self._chosen]
-            if self._several:
-                moving = sorted(self.list.moving)
-                everybody = len(moving) == len(faces) > 1
-                face = "all" if everybody else "+".join(points[number] for number in moving)
-                own = [(number, self.list.drivers.get(number, "")) for number in moving]
-                drivers = "\n".join(f"{points[number]}={path}" for number, path in own if path)
+            subject = self._chosen_subject(self._loaded)
         if self._fixed and self.view.box is not None:
-            box = self.view.box
-            try:
-                crop = crop_text(box.x, box.y, box.size, math.degrees(box.angle))
-            except (ValueError, AppError) as error:
-                self._status.setText(say(str(error)))
-                return
-        self.item = PortraitItem(self.item.path, face, crop, drivers)
+            subject = replace(subject, square=square_of(self.view.box))
+        self.item = PortraitItem(self.item.path, subject)
         super().accept()
+
+    def _chosen_subject(self, loaded: Loaded) -> Subject:
+        """The faces that move, and their drivers."""
+        points = [FaceChoice(point=(round(face.centre[0]), round(face.centre[1]))) for face in loaded.faces]
+        if not self._several:
+            largest = self._chosen == face_number(loaded, LARGEST)
+            return Subject() if largest else Subject(Faces((points[self._chosen],)))
+        moving = sorted(self.list.moving)
+        everybody = len(moving) == len(points) > 1
+        own = [(number, self.list.drivers.get(number, "")) for number in moving]
+        return Subject(
+            Faces(() if everybody else tuple(points[number] for number in moving)),
+            drivers=tuple(FaceDriver(points[number], Path(path)) for number, path in own if path),
+        )
+
+
+def square_of(box: Box) -> Square:
+    """A square as it is kept: tenths of a pixel and of a degree."""
+    return Square(
+        round(box.x, 1), round(box.y, 1), round(max(box.size, SMALLEST_SQUARE), 1), round(math.degrees(box.angle), 1)
+    )

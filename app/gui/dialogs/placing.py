@@ -122,19 +122,19 @@ class PlacingPanel(QWidget):
         """The face that is placed, or None."""
         return self._view.placing
 
-    def begin(self, path: Path, size: tuple[int, int], guess: Handles, landmarks: str) -> None:
+    def begin(self, path: Path, size: tuple[int, int], guess: Handles, landmarks: Path | None) -> None:
         """A picture is there.
 
         Args:
             path: The picture.
             size: Its width and height in pixels.
             guess: Handles to begin with.
-            landmarks: File of a face that was placed before, or empty.
+            landmarks: File of a face that was placed before, or None.
         """
         self._path, self._size, self._guess = path, size, guess
         self.setEnabled(True)
-        if landmarks:
-            self._before, fault = self._read(Path(landmarks)), self.hint.text()
+        if landmarks is not None:
+            self._before, fault = self._read(landmarks), self.hint.text()
             self.switch.setChecked(True)
             self.hint.setText(fault or self.hint.text())
 

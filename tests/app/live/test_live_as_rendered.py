@@ -14,13 +14,13 @@ import cv2
 import numpy as np
 import pytest
 
+from app.choices import Subject
 from app.errors import AppError
 from app.events import CancelToken, Event, EventStream
 from app.live import DriverSource, LiveFrame, LiveSession, PreviewSink, file_source
 from app.live.neutral import NeutralFinder, find_neutral
 from app.live.parts import PartLoader
 from app.live.player import Playback, PlayerDriver
-from app.live.portraits import scaled_drivers
 from app.media.images import read_image, write_image
 from app.options import RenderOptions
 from app.render.edit import render_pose
@@ -260,14 +260,14 @@ def test_each_face_follows_its_own_driver_as_in_the_file(files: Path, tmp_path: 
     playback = Playback()
     playback.pause(True)
     session, shown = live(RenderOptions.from_values({"smooth": 0, "reference": "first"}))
-    session.add_portrait("pair", files / "pair.png", face="left", driver_for=own)
+    session.add_portrait("pair", files / "pair.png", subject=Subject.parse("left", driver_for=own))
     session.set_driver(standing(files / "film", playback))
     session.start()
     for number in (1, 4, 2):
         goal = wanted[number]
         settle(playback, number, shown, lambda frame, goal=goal: frame.seen and psnr(frame.picture, goal) > SAME)
     assert psnr(wanted[1][:, 224:], wanted[2][:, 224:]) < 40
-    session.add_portrait("pair", files / "pair.png", face="left")  # taken away: the right face rests
+    session.add_portrait("pair", files / "pair.png", subject=Subject.parse("left"))  # taken away: the right face rests
     session.select_portrait("pair")
     shown.wait(lambda frame: psnr(frame.picture[:, 300:], frame.source[:, 300:]) > 60)
     assert session.draw_error is None
@@ -287,7 +287,3 @@ def test_a_driver_that_plays_is_not_read_again_when_another_joins(files: Path, e
     assert loader.current._own[files / "other"].driver is first._own[files / "other"].driver
     assert set(loader.current._parts) == {"lip"}
     loader.cancel()
-
-
-def test_points_of_faces_are_scaled_with_the_picture() -> None:
-    assert scaled_drivers("10,20=a=b.mp4\nleft=c.mp4", 0.5) == "5.000,10.000=a=b.mp4\nleft=c.mp4"

@@ -13,11 +13,11 @@ import pytest
 from live_stubs import WAIT, Shown
 
 import assets
+from app.choices import Subject
 from app.errors import AppError, CancelledError
 from app.events import CancelToken, EventStream
 from app.live import LiveFrame, LiveSession, file_source
-from app.live.parts import PartDrivers, PartLoader, named_parts, read_part
-from app.live.portraits import scaled_choice
+from app.live.parts import PartDrivers, PartLoader, read_part
 from app.media.images import write_image
 from app.options import RenderOptions
 from app.render.edit import render_pose
@@ -79,8 +79,8 @@ def test_a_portrait_with_a_face_placed_by_hand(files: Path, tmp_path: Path) -> N
     shown = Shown()
     with LiveSession(RenderOptions.from_values({"smooth": 0})) as session:
         session.add_sink(shown)
-        session.add_portrait("wall", tmp_path / "wall.png", landmarks=str(placed))
-        session.add_portrait("clip", files / "talk", landmarks=str(placed))
+        session.add_portrait("wall", tmp_path / "wall.png", subject=Subject(landmarks=placed))
+        session.add_portrait("clip", files / "talk", subject=Subject(landmarks=placed))
         session.set_live(replace(session.live, picture_size=200))
         session.set_expression(Expression({"lip_open": 1.0}))
         session.start()
@@ -153,7 +153,6 @@ def test_reading_stops_when_it_is_told_to(files: Path) -> None:
         read_part(files / "talk", load_engine("mesh"), FaceTracker(), files / "s3", RenderOptions(), token)
 
 
-def test_small_things() -> None:
-    assert scaled_choice("10,20+left+30,40", 0.5) == "5.000,10.000+left+15.000,20.000"
+def test_drivers_of_parts_are_told_by_region() -> None:
     options = RenderOptions.from_values({"pose_from": "a", "lips_from": "b"})
-    assert named_parts(options.input) == {"pose": Path("a"), "lip": Path("b")}
+    assert options.input.part_drivers == {"pose": Path("a"), "lip": Path("b")}

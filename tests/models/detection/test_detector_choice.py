@@ -11,7 +11,8 @@ import pytest
 from app.errors import MissingError, UsageError
 from app.options import RenderOptions
 from app.render.parts import Parts, open_tracker
-from models.detection.choose import check_choice, detector_path, open_detector
+from models.choices import DetectorChoice
+from models.detection.choose import detector_path, open_detector
 from models.detection.runtime import OnnxDetector
 from models.detectors import Window
 from models.face import FaceTracker
@@ -34,7 +35,7 @@ def test_the_shipped_detector_is_whole_and_small() -> None:
 def test_it_finds_her_whichever_way_up(astronaut: np.ndarray, turns: int) -> None:
     picture = np.ascontiguousarray(np.rot90(astronaut, turns))
     (truth,) = FaceTracker().detect(picture, limit=1)
-    found = open_detector(SHIPPED)(picture)
+    found = open_detector(DetectorChoice.parse(SHIPPED))(picture)
     assert 1 <= len(found) <= 5  # patches on the suit may look like a face; the mesh judges that
     box = found[0].box
     away = np.linalg.norm((box[:2] + box[2:]) / 2 - truth.centre)
@@ -48,7 +49,7 @@ def test_it_finds_her_whichever_way_up(astronaut: np.ndarray, turns: int) -> Non
 
 
 def test_windows_move_turn_and_scale_what_it_finds(astronaut: np.ndarray) -> None:
-    detector = open_detector(SHIPPED)
+    detector = open_detector(DetectorChoice.parse(SHIPPED))
     plain = detector(astronaut)[0]
     turned = detector(astronaut, Window(230.0, 150.0, 420.0, 0.3))[0]
     size = plain.size
@@ -86,33 +87,33 @@ def test_large_pictures_are_looked_at_in_tiles_too() -> None:
 def test_any_file_may_be_named(tmp_path: Path, astronaut: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "mine.onnx"
     path.write_bytes(model_path(SHIPPED).read_bytes())
-    assert len(open_tracker(str(path)).detect(astronaut)) == 1
+    assert len(open_tracker(DetectorChoice.parse(str(path))).detect(astronaut)) == 1
     monkeypatch.setenv("PORTRAIT_MODELS", str(tmp_path))
     (tmp_path / "detect").mkdir()
     (tmp_path / "detect" / "emo2_1m.onnx").write_bytes(path.read_bytes())
-    assert detector_path("detect/emo2_1m") == tmp_path / "detect" / "emo2_1m.onnx"
+    assert detector_path(DetectorChoice.parse("detect/emo2_1m")) == tmp_path / "detect" / "emo2_1m.onnx"
     with pytest.raises(ModelError, match=r"tools/train_detector\.py"):
-        detector_path("detect/emo2_2m")
+        detector_path(DetectorChoice.parse("detect/emo2_2m"))
     with pytest.raises(ModelError, match="part of the embedded"):
-        detector_path("detect/blaze_full")
+        detector_path(DetectorChoice.parse("detect/blaze_full"))
     with pytest.raises(ModelError, match="is not there"):
-        detector_path(str(tmp_path / "none.onnx"))
+        detector_path(DetectorChoice.parse(str(tmp_path / "none.onnx")))
     with pytest.raises(ModelError, match="no face detector of this program"):
-        open_detector(str(model_path("matte/selfie")))
+        open_detector(DetectorChoice.parse(str(model_path("matte/selfie"))))
     path.write_bytes(b"\x08\x07nonsense")
     with pytest.raises(MissingError, match="can't be opened"):
-        open_tracker(str(path))
+        open_tracker(DetectorChoice.parse(str(path)))
 
 
 def test_the_option_is_checked_and_reaches_the_tracker(tmp_path: Path) -> None:
     for choice in ("embedded", "insightface", "auto", SHIPPED, "a/b.onnx"):
         assert RenderOptions.from_values({"detector": choice}).input.detector == choice
-        assert check_choice(choice) == choice
+        assert str(DetectorChoice.parse(choice)) == choice
     for wrong in ("yolo", "detect/", "model.pth"):
         with pytest.raises(UsageError, match="detect/NAME"):
             RenderOptions.from_values({"detector": wrong})
-        with pytest.raises(ValueError, match="not a face detector"):
-            check_choice(wrong)
+        with pytest.raises(ValueError, match="detect/NAME"):
+            DetectorChoice.parse(wrong)
     options = RenderOptions.from_values({"detector": SHIPPED})
     tracker = Parts().tracker(options)
     assert isinstance(tracker._detectors["own"], OnnxDetector)

@@ -13,6 +13,7 @@ from liveportrait.options import option
 
 GROUP: Final = "Drivers"
 PART_FILES: Final = ("pose_from", "exp_from", "lips_from", "eyes_from")  # options that name drivers of parts
+PART_WORDS: Final = {"pose": "pose", "exp": "expression", "lip": "lips", "eyes": "eyes"}  # region -> word
 
 
 @dataclass(frozen=True)

@@ -17,13 +17,12 @@ ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "app" / "gui" / "translations"
 LANGUAGES = ("de",)
 LOWER = (  # what the window shows of the layers below it
-    "app/addresses.py", "app/live", "app/media", "app/doctor.py",
-    "app/render/source.py", "app/render/cover_notes.py", "app/render/inputs.py", "app/render/template.py",
-    "app/render/output.py", "app/render/driving.py", "app/render/edit.py", "app/render/job.py", "app/render/motion.py",
-    "app/render/parts.py", "app/render/pipeline.py", "app/jobs/perform.py", "app/jobs/queue.py", "app/jobs/runner.py",
+    "app/addresses.py", "app/live", "app/media", "app/frames", "app/sources", "app/doctor.py", "app/choices.py",
+    "app/render/inputs.py", "app/render/template.py", "app/render/output.py", "app/render/edit.py",
+    "app/render/job.py", "app/render/pipeline.py", "app/jobs/perform.py", "app/jobs/queue.py", "app/jobs/runner.py",
     "app/jobs/store.py", "app/jobs/target.py", "app/options.py", "app/values.py", "app/textfiles.py", "app/presets.py",
     "app/option_info.py", "app/expressions.py", "app/provenance/mark.py", "models/download.py", "models/face.py",
-    "liveportrait/engines/__init__.py",
+    "models/choices.py", "liveportrait/engines/__init__.py",
 )  # fmt: skip
 SPEAKERS = ("warn", "info", "note", "Finding")
 

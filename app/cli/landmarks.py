@@ -87,13 +87,13 @@ def _write(job: Job, options: RenderOptions) -> tuple[Path, Guess]:
         AppError: Nothing was written.
     """
     from app.expressions import write_text
+    from app.frames.resources import open_tracker
     from app.media.images import write_image
     from app.media.outnames import check_free
     from app.media.reader import open_clip
     from app.media.writer import check_picture
     from app.placed_faces import drawn, first_guess, handles_on, read_placed_face
     from app.render.job import STILL_SUFFIXES
-    from app.render.parts import open_tracker
     from liveportrait.crop import Box, Crop
     from liveportrait.placed_file import PlacedFile
 

@@ -113,13 +113,12 @@ def run_session(
         AppError: It could not begin, or the recording failed.
     """
     from app.expressions import expression_from
+    from app.frames.resources import load_job_engine, open_tracker
     from app.live import LiveSession, NullSink, source_from_text
     from app.live.recorder import RecorderSink
     from app.live.vcam import VirtualCameraSettings, VirtualCameraSink
     from app.loading import interruptible
     from app.media.camera import Mode
-    from app.render.inputs import load_job_engine
-    from app.render.parts import open_tracker
 
     width, height = live.size
     mode = Mode(width, height, live.camera_rate, live.camera_mjpg)
@@ -176,8 +175,8 @@ def _check_part(path: Path) -> None:
     Raises:
         AppError: It can't be read.
     """
+    from app.frames.templates import open_template
     from app.media.reader import open_clip
-    from app.render.template import open_template
     from liveportrait.template import is_template
 
     if is_template(path):

@@ -63,7 +63,7 @@ def _make(values: Mapping[str, Any], stack: ExitStack) -> int:
 
 def show(values: Mapping[str, Any]) -> int:
     """Show what a template contains."""
-    from app.render.template import open_template
+    from app.frames.templates import open_template
 
     template = open_template(Path(values["file"]))
     facts: dict[str, Any] = {

@@ -123,8 +123,8 @@ def first_frame(path: Path) -> Pixels:
     Raises:
         AppError: It can't be read.
     """
+    from app.frames.scene import pixels_of
     from app.media.reader import open_clip
-    from app.render.source import pixels_of
 
     with open_clip(path) as reader:
         frame: Pixels = pixels_of(next(iter(reader)))
@@ -171,7 +171,7 @@ def motion_picture(path: Path, width: int, height: int) -> QImage:
     Raises:
         AppError: It can't be read.
     """
-    from app.render.template import open_template
+    from app.frames.templates import open_template
     from liveportrait.motion import euler_from_rotation
 
     motion = open_template(path).motion

@@ -25,9 +25,9 @@ from app.gui.threads import Background, LatestWorker
 from app.gui.translate import tr
 from app.gui.widgets.preview import Layout, Picture, make_picture
 from app.live import LiveFrame, LiveSession, LiveStats, PreviewSink
-from app.live.player import Playback
 from app.options import RenderOptions
 from app.presets import Preset
+from app.sources.playback import Playback
 from liveportrait.expression import Expression
 from models.face import CROP_POINTS
 from models.topology import LIPS_OUTER

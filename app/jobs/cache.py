@@ -17,8 +17,8 @@ from app.jobs.hashes import IDLE, code_hash
 
 if TYPE_CHECKING:
     from app.events import CancelToken
+    from app.frames.track import MotionTrack
     from app.options import RenderOptions
-    from app.render.track import MotionTrack
     from liveportrait.engines.base import Engine
 
 LIMIT: Final = 4 << 30  # bytes; what was used longest ago goes first

@@ -25,9 +25,9 @@ from app.render.edit import render_pose
 from app.render.job import side_by_side_path
 
 if TYPE_CHECKING:
-    from app.render.parts import Say
-    from app.render.source import Scene
-    from app.render.track import MotionTrack
+    from app.frames.resources import Say
+    from app.frames.scene import Scene
+    from app.frames.track import MotionTrack
     from liveportrait.engines.base import Engine
     from models.face import FaceTracker
 
@@ -122,11 +122,13 @@ class KeptParts(Parts):
             self._tracker, self._detector = super().tracker(options), options.input.detector
         return self._tracker
 
-    def scene(self, job: Job, engine: Engine, make: Callable[[], tuple[Scene, list[str]]]) -> tuple[Scene, list[str]]:
+    def scene(
+        self, source: Path, options: RenderOptions, engine: Engine, make: Callable[[], tuple[Scene, list[str]]]
+    ) -> tuple[Scene, list[str]]:
         """See Parts."""
-        wanted = job.options.input
+        wanted = options.input
         placed = tuple(self._hash(Path(name)) for name in (wanted.landmarks, wanted.points) if name)
-        key = str(job.source), self._hash(job.source), id(engine), wanted, placed, job.options.animation
+        key = str(source), self._hash(source), id(engine), wanted, placed, options.animation
         if key not in self._scenes:
             while len(self._scenes) >= PORTRAITS:
                 self._scenes.popitem(last=False)
@@ -135,9 +137,11 @@ class KeptParts(Parts):
         self._scenes.move_to_end(key)
         return self._scenes[key]
 
-    def motion(self, job: Job, engine: Engine, track: MotionTrack, read: Callable[[], bool]) -> None:
+    def motion(
+        self, driving: Path, options: RenderOptions, engine: Engine, track: MotionTrack, read: Callable[[], bool]
+    ) -> None:
         """See Parts."""
-        key = motion_key(self._hash(job.driving), engine, job.options)
+        key = motion_key(self._hash(driving), engine, options)
         if not self._cache.fill(key, track, read, self.token):
             self.read += 1
 

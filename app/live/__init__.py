@@ -23,15 +23,32 @@ Sinks: ``PreviewSink``, ``NullSink``, ``app.live.vcam.VirtualCameraSink``, ``app
 from ``Sink``. States: ``app.live.states``. Options: ``app.live_options``.
 """
 
-from app.live.drivers import Driver, DriverSource, camera_source, file_source, source_from_text
-from app.live.frames import Captured, LiveFrame
+from app.live.frames import LiveFrame
 from app.live.portraits import PortraitInfo
 from app.live.session import LiveSession
 from app.live.sinks import NullSink, PreviewSink, Sink
 from app.live.states import TRANSITIONS, State
 from app.live.stats import LiveStats, SinkInfo
+from app.sources.camera import camera_source
+from app.sources.named import source_from_text
+from app.sources.player import file_source
+from app.sources.sample import DriverSource, Sample, Source
 
 __all__ = [
-    "TRANSITIONS", "Captured", "Driver", "DriverSource", "LiveFrame", "LiveSession", "LiveStats", "NullSink",
-    "PortraitInfo", "PreviewSink", "Sink", "SinkInfo", "State", "camera_source", "file_source", "source_from_text",
+    "TRANSITIONS",
+    "DriverSource",
+    "LiveFrame",
+    "LiveSession",
+    "LiveStats",
+    "NullSink",
+    "PortraitInfo",
+    "PreviewSink",
+    "Sample",
+    "Sink",
+    "SinkInfo",
+    "Source",
+    "State",
+    "camera_source",
+    "file_source",
+    "source_from_text",
 ]  # fmt: skip

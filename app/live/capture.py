@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Final
 from app.errors import AppError
 
 if TYPE_CHECKING:
-    from app.live.drivers import Driver, DriverSource
-    from app.live.frames import Captured
     from app.live.slot import Slot
+    from app.sources.sample import DriverSource, Sample, Source
     from liveportrait.engines.base import Engine
 
 RETRY: Final = (0.5, 3.0)  # seconds between two tries: at first, and at most
@@ -37,17 +36,17 @@ class Capture:
         self,
         source: DriverSource,
         number: int,
-        slot: Slot[Captured],
+        slot: Slot[Sample],
         clock: Callable[[], float],
         engine: Engine,
         *,
-        arrived: Callable[[Captured], None],
+        arrived: Callable[[Sample], None],
         trouble: Callable[[AppError, bool], None],
         wait: Callable[[threading.Event, float], object] = threading.Event.wait,
     ) -> None:
         self.source = source
         self.number = number
-        self.driver: Driver = source.make(clock, engine)
+        self.driver: Source = source.make(clock, engine)
         self.since: float | None = None
         """Clock at which it began to wait for the driver, or None while it pauses between two tries."""
         self._clock = clock

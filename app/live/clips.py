@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from app.clip_options import WHOLE
-from app.live.player import Playback, PlayerDriver
+from app.frames.scene import SceneMaker
+from app.frames.timings import Timings
 from app.live.portraits import prepared_scene, shrunk
 from app.live.trackers import KeptTracker
-from app.render.source import SceneMaker
-from app.render.timings import Timings
+from app.sources.playback import Playback
+from app.sources.player import ClipReel, Player
 
 if TYPE_CHECKING:
     from app.live.portraits import Moving, PreparedPortrait, Shelf
@@ -63,7 +64,7 @@ class ClipShow:
         self._warn = warn
         self._closing = threading.Event()
         self._look = threading.Event()
-        self._player: PlayerDriver | None = None
+        self._player: Player | None = None
         self._part = WHOLE
         self._failed = ""
         self._thread = threading.Thread(target=self._work, name="live-clip", daemon=True)
@@ -112,7 +113,7 @@ class ClipShow:
     def _play(self, moving: Moving) -> None:
         """Play one clip until it is no longer wanted; another crop or size takes effect on the way."""
         self._part = moving.part
-        self._player = player = PlayerDriver(moving.path, moving.playback, self._clock, part=moving.part)
+        self._player = player = Player(lambda: ClipReel(moving.path, moving.part), moving.playback, self._clock)
         self.playback = moving.playback
         player.open()
         now: Moving | None = moving
@@ -121,7 +122,7 @@ class ClipShow:
             self._show(now, player)
             now = self._moving()
 
-    def _show(self, moving: Moving, player: PlayerDriver) -> None:
+    def _show(self, moving: Moving, player: Player) -> None:
         """Hand scenes to the shelf while the recipe stays the same."""
         engine, settings = self._engine(), self._settings()
         if engine is None:
@@ -141,7 +142,7 @@ class ClipShow:
                 self._shown()
 
     @staticmethod
-    def _frames(player: PlayerDriver, longest: int) -> Iterator[tuple[Fraction, Frame]]:
+    def _frames(player: Player, longest: int) -> Iterator[tuple[Fraction, Frame]]:
         from app.media.reader import Frame
 
         while (captured := player.read()) is not None:

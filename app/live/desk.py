@@ -13,11 +13,10 @@ from app.media.camera import RateMeter
 
 if TYPE_CHECKING:
     from app.events import EventStream
-    from app.live.drivers import DriverSource
-    from app.live.frames import Captured
     from app.live.run import Run
     from app.live.states import State
     from app.media.camera import CameraFacts
+    from app.sources.sample import DriverSource, Sample
     from liveportrait.engines.base import Engine
 
 SILENCE: Final = 3.0  # seconds without a picture after which a camera counts as away
@@ -182,7 +181,7 @@ class Desk:
         return None if capture is None else capture.driver.facts
 
     # ---- capture thread -------------------------------------------------------------------------------------------
-    def _arrived(self, captured: Captured) -> None:
+    def _arrived(self, captured: Sample) -> None:
         if captured.run != self._number:
             return
         self._arrival = captured.time

@@ -1,10 +1,9 @@
-"""What travels through the live pipeline: captured, tracked and finished frames."""
+"""What travels through the live pipeline: tracked and finished frames."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,37 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
+    from app.sources.sample import Sample
     from liveportrait.motion import Motion
     from models.face import Face
 
 Pixels = npt.NDArray[np.uint8]
-
-
-@dataclass(frozen=True)
-class Captured:
-    """One look at the driver.
-
-    Attributes:
-        index: Number of the frame, from 0, counted by the driver.
-        time: Seconds on the session's clock at which it was captured.
-        rgb: (H, W, 3) uint8; None for a motion template.
-        motion: Motion that is known already (template, N = 1), or None.
-        jump: True where the driver jumps in time, as at the start of a loop: nothing is smoothed across it.
-        lone: True for a single still.
-        reference: Neutral reference that comes with the motion, or None.
-        run: Number of the driver within the session; frames of an earlier one are ignored.
-        place: Seconds from the first frame of a clip that can be sought; None where there is no such thing.
-    """
-
-    index: int
-    time: float
-    rgb: Pixels | None = None
-    motion: Motion | None = None
-    jump: bool = False
-    lone: bool = False
-    reference: Motion | None = None
-    run: int = 0
-    place: Fraction | None = None
 
 
 @dataclass(frozen=True)
@@ -57,7 +30,7 @@ class Tracked:
         own: File that drives some face alone -> its motion and reference.
     """
 
-    captured: Captured | None = None
+    captured: Sample | None = None
     face: Face | None = None
     motion: Motion | None = None
     reference: Motion | None = None

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from app.errors import AppError
+from app.frames.follow import FaceFollower
+from app.frames.motion import choose_reference
+from app.frames.track import MotionTrack
 from app.live.control import fault
 from app.media.files import scratch_folder
 from app.media.reader import open_clip
-from app.render.driving import FaceFollower
-from app.render.motion import choose_reference
-from app.render.track import MotionTrack
 from liveportrait.animator import DrivingReader
 
 if TYPE_CHECKING:

@@ -9,17 +9,17 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from app.driver_options import PART_WORDS
 from app.errors import AppError, CancelledError
 from app.events import CancelToken, EventStream
+from app.frames.follow import FaceFollower, read_driving
+from app.frames.mix import EASE, HOLD, Driver
+from app.frames.motion import MotionSampler, choose_reference, smooth_track
+from app.frames.timings import Timings
+from app.frames.track import MotionTrack
 from app.live.control import fault
 from app.media.files import scratch_folder
 from app.media.reader import open_clip
-from app.render.driving import FaceFollower, read_driving
-from app.render.inputs import PARTS
-from app.render.mix import EASE, HOLD, Driver
-from app.render.motion import MotionSampler, choose_reference, smooth_track
-from app.render.timings import Timings
-from app.render.track import MotionTrack
 from liveportrait.animator import FaceHold
 from liveportrait.smoothing import SMOOTHING_UNIT
 from liveportrait.template import is_template
@@ -188,7 +188,7 @@ class PartLoader:
         token: CancelToken,
     ) -> None:
         titles = dict.fromkeys(own, "Driver of a face")
-        titles |= {path: f"{PARTS[region].capitalize()} from" for region, path in files.items()}
+        titles |= {path: f"{PART_WORDS[region].capitalize()} from" for region, path in files.items()}
         read: dict[Path, Driver] = {}
         # the files stay open while they play; the folder's own entry may go
         with scratch_folder() as folder:
@@ -225,7 +225,7 @@ def read_part(
     Raises:
         AppError: The file can't be used.
     """
-    from app.render.template import fill_track, open_template
+    from app.frames.templates import fill_track, open_template
 
     track = MotionTrack(scratch)
     motion = options.animation

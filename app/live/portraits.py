@@ -10,20 +10,20 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
-import cv2
 import numpy as np
 
 from app.clip_options import WHOLE, Part
 from app.errors import AppError
+from app.frames.scene import SceneMaker, pixels_of
 from app.live.frames import Pixels
-from app.live.player import Playback
-from app.render.source import SceneMaker, pixels_of
+from app.media.sizing import scale_to
+from app.sources.playback import Playback
 
 if TYPE_CHECKING:
     from app.choices import FaceDriver, Subject
+    from app.frames.scene import Scene
     from app.media.reader import ClipReader
     from app.options import RenderOptions
-    from app.render.source import Scene
     from liveportrait.animator import SourceFace
     from liveportrait.engines.base import Engine
     from models.face import FaceTracker
@@ -129,14 +129,9 @@ def shrunk(picture: Pixels, longest: int) -> Pixels:
     side = max(picture.shape[:2])
     if longest <= 0 or side <= longest:
         return picture
-    size = (max(1, round(picture.shape[1] * longest / side)), max(1, round(picture.shape[0] * longest / side)))
-    if picture.shape[2] == 4:  # colours of clear pixels must not bleed
-        alpha = picture[..., 3:].astype(np.float32) / 255
-        flat = cv2.resize(picture[..., :3] * alpha, size, interpolation=cv2.INTER_AREA)
-        thin = cv2.resize(alpha, size, interpolation=cv2.INTER_AREA)[..., None]
-        rgb = np.rint(flat / np.maximum(thin, 1e-3)).clip(0, 255)
-        return np.concatenate([rgb, np.rint(255 * thin)], axis=2).astype(np.uint8)
-    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
+    return scale_to(
+        picture, (max(1, round(picture.shape[1] * longest / side)), max(1, round(picture.shape[0] * longest / side)))
+    )
 
 
 class Shelf:

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from app.errors import AppError, UsageError
+from app.frames.follow import FaceFollower
+from app.frames.timings import Timings
 from app.live.draw import at_rest, compose, driving_keypoints
-from app.live.frames import Captured, LiveFrame, Pixels, Tracked
+from app.live.frames import LiveFrame, Pixels, Tracked
 from app.live.motion import LiveMotion
 from app.live.slot import Slot
 from app.media.camera import RateMeter
-from app.render.driving import FaceFollower
-from app.render.timings import Timings
+from app.sources.sample import Sample
 from liveportrait.animator import DrivingReader
 from liveportrait.rules import rests_at_reference
 from models.choices import LARGEST
@@ -89,7 +90,7 @@ class Run:
         parts: Callable[[], PartDrivers | None] = lambda: None,
         neutral: Callable[[], Motion | None] = lambda: None,
     ) -> None:
-        self.captured: Slot[Captured] = Slot()
+        self.captured: Slot[Sample] = Slot()
         self.tracked: Slot[Tracked] = Slot()
         self.drawn: Slot[Drawn] = Slot()
         self.timings = Timings()
@@ -208,7 +209,7 @@ class Run:
                 if captured.run == self._number:
                     self.tracked.put(tracked)
 
-    def _read(self, captured: Captured, reader: DrivingReader, follow: FaceFollower) -> Tracked:
+    def _read(self, captured: Sample, reader: DrivingReader, follow: FaceFollower) -> Tracked:
         settings = self._settings()
         options, raw, face = settings.options.animation, captured.motion, None
         if captured.rgb is not None:

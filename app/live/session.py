@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from app.errors import AppError
 from app.events import EventStream
-from app.live.drivers import DriverSource
+from app.frames.resources import load_job_engine
 from app.live.engines import Load
 from app.live.frames import Pixels
 from app.live.machine import Machine
@@ -19,12 +19,12 @@ from app.live.states import State
 from app.live.stats import SinkInfo
 from app.live_options import LiveOptions
 from app.options import RenderOptions
-from app.render.inputs import load_job_engine
+from app.sources.sample import DriverSource
 
 if TYPE_CHECKING:
     from app.choices import Subject
-    from app.live.player import Playback
     from app.live.sinks import Sink
+    from app.sources.playback import Playback
     from liveportrait.engines.base import Engine
     from liveportrait.expression import Expression
     from models.face import FaceTracker

@@ -7,8 +7,8 @@ from collections import deque
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from app.frames.timings import StageTime, Timings
 from app.media.camera import CameraFacts, RateMeter
-from app.render.timings import StageTime, Timings
 
 RECENT: Final = 90  # latencies that the figure on screen is made of
 
@@ -117,7 +117,7 @@ class LiveStats:
         latency_ms_p95: 95th percentile over the whole session.
         captured: Frames that the driver gave.
         shown: Frames shown by the first sink.
-        dropped: Captured frames that were never shown, because something was too slow for them.
+        dropped: Sample frames that were never shown, because something was too slow for them.
         lost: Frames in which the driver's face was not seen.
         crop: Side of the animated square in pixels.
         engine: Name of the engine, empty before it is loaded.

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from app.errors import AppError
-from app.render.parts import open_tracker
+from app.frames.resources import open_tracker
 from models.choices import EMBEDDED, DetectorChoice
 
 if TYPE_CHECKING:

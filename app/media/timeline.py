@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 LengthRule = Literal["source", "driving", "shortest", "loop"]
 LENGTH_RULES: tuple[str, ...] = get_args(LengthRule)
@@ -149,3 +149,25 @@ def _repeat(times: Sequence[Fraction], period: Fraction, duration: Fraction) -> 
         offset += period
         if offset >= duration or period <= 0:
             return
+
+
+def resample(
+    frames: Iterable[tuple[Fraction, Any]], times: Iterable[Fraction], *, hold: bool, step: Fraction
+) -> Iterator[tuple[Fraction, Any]]:
+    """The frame on screen at each of some times.
+
+    Args:
+        frames: (time, frame), rising.
+        times: Rising; may be endless if the last frame is not held.
+        hold: Whether the last frame stays for all later times; otherwise they end with it.
+        step: How long the last frame lasts.
+    """
+    source = iter(frames)
+    current = next(source, None)
+    following = next(source, None) if current is not None else None
+    for time in times:
+        while following is not None and following[0] <= time:
+            current, following = following, next(source, None)
+        if current is None or (following is None and not hold and time >= current[0] + step):
+            return
+        yield time, current[1]

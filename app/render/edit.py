@@ -16,12 +16,17 @@ import numpy.typing as npt
 from app.addresses import STANDARD, address_error, is_address
 from app.errors import CancelledError, MediaError, UsageError
 from app.expressions import expression_from
+from app.frames.resources import Parts
+from app.frames.scene import Pixels, Scene, SceneMaker, paste_all
+from app.frames.timings import Timings
 from app.loading import interruptible
 from app.media.audio import AudioSource
 from app.media.outnames import check_name
 from app.media.patched import Patched
 from app.media.reader import ClipReader, open_clip
+from app.media.sizing import Sizing
 from app.media.streams import STDOUT, shown, stream_name
+from app.media.timeline import resample
 from app.media.writer import check_clip, check_picture
 from app.options import parse_rate
 from app.render.job import (
@@ -36,11 +41,7 @@ from app.render.job import (
     names_folder,
 )
 from app.render.output import Outputs, Target
-from app.render.parts import Parts
 from app.render.report import RenderReport
-from app.render.sizing import Sizing
-from app.render.source import Pixels, Scene, SceneMaker, paste_all, resample
-from app.render.timings import Timings
 from liveportrait.expression import Expression, express
 from liveportrait.official import official_express
 from liveportrait.retouch import lip_offset, shifted, silent_keypoints, smoothed
@@ -112,7 +113,9 @@ def render_pose(
                 frames = resample(frames, (k / rate for k in count()), hold=False, step=1 / reader.info.rate)
             stills = maker.moving(frames, Timings())
         else:
-            scene, notes = parts.scene(job, engine, lambda: (maker.still(next(iter(reader))), maker.notes))
+            scene, notes = parts.scene(
+                job.source, job.options, engine, lambda: (maker.still(next(iter(reader))), maker.notes)
+            )
             stills = iter([(Fraction(0), scene)])
         scenes = editor.posed(stills)
         report = _write(job, output, reader, editor, scenes, events, token, lead)

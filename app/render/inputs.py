@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from fractions import Fraction
 from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from app.errors import MissingError, UsageError
+from app.errors import UsageError
 from app.expressions import expression_from
+from app.frames.follow import timed
+from app.frames.resources import Parts
+from app.frames.scene import Scene, SceneMaker, SourceClock
 from app.loading import interruptible
 from app.media.audio import AudioSource
 from app.media.encode import LARGE
 from app.media.limits import CLIP_PIXELS, CLIP_SIDE, fitting_clip
 from app.media.reader import open_clip
+from app.media.sizing import Sizing
 from app.media.streams import STDOUT, stream_name
-from app.media.timeline import output_duration, sample_times, turning_times
+from app.media.timeline import output_duration, resample, sample_times, turning_times
 from app.media.writer import check_clip, check_picture, clip_kind
 from app.memory import keep_little
 from app.options import notes_on, parse_rate
-from app.render.driving import timed
 from app.render.job import (
     STILL_SUFFIXES,
     Job,
@@ -33,67 +36,14 @@ from app.render.job import (
     output_path,
     side_by_side_path,
 )
-from app.render.parts import Parts
-from app.render.sizing import Sizing
-from app.render.source import Scene, SceneMaker, SourceClock, resample
 from liveportrait.template import is_template
 
 if TYPE_CHECKING:
     from app.events import CancelToken, EventStream
+    from app.frames.timings import Timings
+    from app.frames.track import MotionTrack
     from app.media.reader import ClipReader
-    from app.options import RenderOptions
-    from app.render.timings import Timings
-    from app.render.track import MotionTrack
-    from liveportrait.engines.base import Engine
     from liveportrait.template import MotionTemplate
-
-
-PARTS: Final = {"pose": "pose", "exp": "expression", "lip": "lips", "eyes": "eyes"}  # region -> word
-
-
-def load_job_engine(
-    options: RenderOptions,
-    say: Callable[[str], None],
-    warn: Callable[[str], None],
-    step: Callable[[str], None] | None = None,
-) -> Engine:
-    """The engine that the options ask for.
-
-    Args:
-        options: engine, device, threads, max_crop, precision and animals are used.
-        say: Told which engine it is and why.
-        warn: Told of better ones that failed.
-        step: Told what is loaded or timed before that begins.
-
-    Raises:
-        MissingError: It can't run here.
-        UsageError: There is none of that name, or it doesn't know the device.
-    """
-    from liveportrait.engines import EngineUnavailableError, load_engine
-
-    program = options.program
-    try:
-        return load_engine(
-            program.engine,
-            program.device,
-            threads=program.threads,
-            max_crop=program.max_crop,
-            precision=program.precision,
-            animals=program.animals,
-            say=lambda text: say(_brief(text)),
-            warn=warn,
-            step=step,
-        )
-    except EngineUnavailableError as error:
-        raise MissingError(f"{error}", "`animate doctor` shows what is missing.") from error
-    except ValueError as error:
-        raise UsageError(f"--engine: {error}") from error
-
-
-def _brief(text: str) -> str:
-    """Which engine is used and why, without what the better ones lack: most people need to read that once."""
-    used, passed_over, _ = text.partition(" Not ")
-    return " ".join((used, "`animate doctor` says what others need.")) if passed_over else text
 
 
 class Inputs:
@@ -160,7 +110,7 @@ class Inputs:
 
     # ---- opening --------------------------------------------------------------------------------------------------
     def _open(self) -> None:
-        from app.render.template import check_fits, open_template
+        from app.frames.templates import check_fits, open_template
 
         job, options = self.job, self.job.options
         for sentence in notes_on(options):
@@ -211,8 +161,10 @@ class Inputs:
             first = self.scenes.first_moving(self.source, self._token)
         else:
             shrunk = self._shrunk()
-            make = self.parts.scene if shrunk is None else lambda _, __, make: make()  # such a scene is not kept
-            self.still, remarks = make(job, self.engine, lambda: self._photo(shrunk))
+            if shrunk is None:
+                self.still, remarks = self.parts.scene(job.source, options, self.engine, lambda: self._photo(None))
+            else:  # such a scene is not kept
+                self.still, remarks = self._photo(shrunk)
             first = self.still
             self.source.close()
         assert first.face is not None
@@ -329,7 +281,7 @@ class Inputs:
             MediaError: The file is no template.
             UsageError: It holds the keypoints of another engine.
         """
-        from app.render.template import open_fitting
+        from app.frames.templates import open_fitting
 
         return open_fitting(path, self.engine)
 
@@ -392,7 +344,7 @@ class Inputs:
             return self.rate, None
         reader = self.source if self.moving and self.rule != "driving" else self.driving
         if reader is None:
-            from app.render.template import time_base_of
+            from app.frames.templates import time_base_of
 
             assert self.template is not None
             return self.template.rate, time_base_of(self.template.times)

@@ -8,22 +8,23 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from app.driver_options import PART_WORDS
 from app.errors import AppError, CancelledError
 from app.events import CancelToken, EventStream
+from app.frames.follow import FaceFollower, read_driving
+from app.frames.mix import Course, Driver, MotionMix
+from app.frames.motion import choose_reference, find_shots, smooth_track
+from app.frames.resources import Parts
+from app.frames.timings import Timings
+from app.frames.track import MotionTrack
 from app.media.files import scratch_folder
 from app.media.reader import open_clip
 from app.media.streams import shown
 from app.memory import give_back
-from app.render.driving import FaceFollower, read_driving
-from app.render.inputs import PARTS, Inputs
-from app.render.mix import Course, Driver, MotionMix
-from app.render.motion import choose_reference, find_shots, smooth_track
+from app.render.inputs import Inputs
 from app.render.output import Outputs, Target
-from app.render.parts import Parts
 from app.render.report import RenderReport
 from app.render.stages import Stages
-from app.render.timings import Timings
-from app.render.track import MotionTrack
 from liveportrait.smoothing import SMOOTHING_UNIT
 from liveportrait.template import is_template
 from models.choices import LARGEST
@@ -130,18 +131,17 @@ class Run:
         inputs, options = self.inputs, self.inputs.job.options
         animation = options.animation
         if clip is not None:
-            job = inputs.job
             if part:
                 plain = replace(options.input, driving_face="largest", start="", end="", duration="")
-                chosen = replace(options, input=plain)
-                job = replace(job, driving=clip.info.path, options=chosen)
-            inputs.parts.motion(job, inputs.engine, track, lambda: self._read_clip(clip, track, part))
+                options = replace(options, input=plain)
+            path = clip.info.path if part else inputs.job.driving
+            inputs.parts.motion(path, options, inputs.engine, track, lambda: self._read_clip(clip, track, part))
         if part and animation.reference not in ("auto", "first"):
             animation = replace(animation, reference="auto")  # the number is one of the main clip
         if animation.official and animation.reference == "auto":
             animation = replace(animation, reference="first")
         if template is not None:
-            from app.render.template import fill_track
+            from app.frames.templates import fill_track
 
             fill_track(track, template, *((None, None) if part else options.input.driving_part))
             if animation.reference == "auto" and template.source.get("reference") == "chosen":
@@ -181,7 +181,7 @@ class Run:
         inputs = self.inputs
         choice = LARGEST if part else inputs.job.options.input.followed
         follow = FaceFollower(inputs.tracker, choice, f"--driving-face: {clip.info.path}")
-        title = f"Reading motion ({PARTS.get(part, part)})" if part else "Reading motion"
+        title = f"Reading motion ({PART_WORDS.get(part, part)})" if part else "Reading motion"
         with self.events.phase("track", clip.count, title) as phase:
             try:
                 read_driving(

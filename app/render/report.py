@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from app.errors import ExitCode
-from app.render.timings import StageTime
+from app.frames.timings import StageTime
 
 Status = Literal["done", "partial", "cancelled"]
 

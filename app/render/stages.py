@@ -16,22 +16,22 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from app.frames.follow import DEEPEST, queue_depth
+from app.frames.scene import paste_all, pixels_of
 from app.media.patched import Patched
 from app.media.prefetch import stage
 from app.render.batching import batch_of, render_batch
-from app.render.driving import DEEPEST, queue_depth
-from app.render.source import paste_all, pixels_of
 from liveportrait.options import AnimationOptions
 from liveportrait.smoothing import SMOOTHING_UNIT, LagSmoother, smoother_lag
 from liveportrait.transfer import official_goal, rests_at_reference, steady_eye_target, transfer
 
 if TYPE_CHECKING:
+    from app.frames.mix import MotionMix, Shown
+    from app.frames.scene import Scene
+    from app.frames.timings import Timings
+    from app.frames.track import MotionTrack
     from app.media.reader import ClipReader
     from app.render.inputs import Inputs
-    from app.render.mix import MotionMix, Shown
-    from app.render.source import Scene
-    from app.render.timings import Timings
-    from app.render.track import MotionTrack
     from liveportrait.animator import SourceFace
     from liveportrait.motion import Motion
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from app.events import CancelToken
+from app.frames.scene import AHEAD, SceneMaker
+from app.frames.timings import Timings
 from app.media.reader import Frame
 from app.options import RenderOptions
-from app.render.source import AHEAD, SceneMaker
-from app.render.timings import Timings
 from liveportrait.engines.mesh.engine import MeshEngine
 from models.face import FaceTracker
 from models.matte import PersonMatte

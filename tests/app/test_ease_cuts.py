@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from app.frames.motion import smooth_track
+from app.frames.track import MotionTrack
 from app.live.motion import LiveMotion
 from app.media.reader import open_clip
 from app.media.writer import ClipWriter
 from app.options import RenderOptions
 from app.render import Job, render
-from app.render.motion import smooth_track
-from app.render.track import MotionTrack
 from liveportrait.animator import DrivingReader
 from liveportrait.engines.mesh.engine import MeshEngine
 from liveportrait.motion import Motion, angle_between

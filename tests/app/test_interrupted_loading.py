@@ -109,8 +109,8 @@ def hang(name="", *_, step=None, **__):
         step("Loading the slow engine")
     threading.Event().wait()
 if {detector!r}:
-    import app.render.parts
-    app.render.parts.open_tracker = hang
+    import app.frames.resources
+    app.frames.resources.open_tracker = hang
 else:
     engines.load_engine = hang
 sys.argv = ["animate", *{words!r}]

@@ -12,12 +12,12 @@ import pytest
 
 from app.errors import UsageError
 from app.events import CancelToken, EventStream
+from app.frames.shrink import Shrink
 from app.media.images import read_image, write_image
 from app.media.reader import open_clip
 from app.options import RenderOptions
 from app.render import Job, render
 from app.render.inputs import Inputs
-from app.render.shrink import Shrink
 from liveportrait.crop import Crop
 from models.face import Face
 

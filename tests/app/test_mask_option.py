@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from app.errors import MissingError, UsageError
+from app.frames.scene import SceneMaker
 from app.media.reader import Frame
 from app.options import RenderOptions, find_option
-from app.render.source import SceneMaker
 from liveportrait.engines.mesh.engine import MeshEngine
 from models.face import FaceTracker
 

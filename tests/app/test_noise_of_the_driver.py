@@ -10,14 +10,14 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from app.frames.motion import choose_reference, smooth_track
+from app.frames.scene import SceneMaker
+from app.frames.track import MotionTrack
 from app.jobs.cache import motion_key
 from app.live.motion import LiveMotion
 from app.media.images import read_image
 from app.media.reader import open_clip
 from app.options import RenderOptions
-from app.render.motion import choose_reference, smooth_track
-from app.render.source import SceneMaker
-from app.render.track import MotionTrack
 from liveportrait.animator import Animator, DrivingReader
 from liveportrait.engines.mesh.engine import MeshEngine
 from liveportrait.motion import Motion

@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 
 from app.errors import UsageError
+from app.frames.motion import MotionSampler, smooth_track
+from app.frames.timings import LIMIT, Timings, percentile
+from app.frames.track import MotionTrack
 from app.media.patched import Patched
+from app.media.sizing import Sizing
+from app.media.timeline import resample
 from app.options import OutputOptions, RenderOptions
 from app.render.job import Job, fill_name, output_path, side_by_side_path, stem_of
-from app.render.motion import MotionSampler, smooth_track
 from app.render.output import Outputs, Target, fit
-from app.render.sizing import Sizing
-from app.render.source import resample
-from app.render.timings import LIMIT, Timings, percentile
-from app.render.track import MotionTrack
 from liveportrait.motion import Motion
 from liveportrait.noise import NoiseHold
 from liveportrait.smoothing import smooth_motion

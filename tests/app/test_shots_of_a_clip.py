@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from app.render.motion import find_shots, smooth_track
-from app.render.track import MotionTrack
+from app.frames.motion import find_shots, smooth_track
+from app.frames.track import MotionTrack
 from liveportrait.engines.mesh.engine import MeshEngine
 from liveportrait.motion import Motion, angle_between, rotation_from_euler
 

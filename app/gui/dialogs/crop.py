@@ -24,6 +24,8 @@ from PySide6.QtWidgets import (
 
 from app.choices import SMALLEST_SQUARE, FaceDriver, Faces, Square, Subject
 from app.errors import AppError
+from app.frames.resources import open_tracker
+from app.frames.scene import pixels_of
 from app.gui import pictures
 from app.gui.dialogs.base import Dialog
 from app.gui.dialogs.placing import PlacingPanel, keep
@@ -37,8 +39,6 @@ from app.gui.widgets.keys import FieldKeys
 from app.gui.widgets.placeview import PlaceView
 from app.gui.wording import say
 from app.placed_faces import guess_without_face
-from app.render.parts import open_tracker
-from app.render.source import pixels_of
 from liveportrait.crop import Box, Crop, face_box
 from liveportrait.options import AnimationOptions
 from liveportrait.placed import Handles, centred_handles, handles_of_face

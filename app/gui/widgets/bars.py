@@ -26,7 +26,7 @@ from app.gui.widgets.driver import DriverPanel
 from app.gui.widgets.shelf import PortraitShelf
 from app.gui.wording import folded
 from app.live import LiveStats
-from app.live.player import Place
+from app.sources.playback import Place
 
 STATES = {
     "idle": mark("stopped"), "starting": mark("starting"), "running": mark("live"), "waiting": mark("waiting"),

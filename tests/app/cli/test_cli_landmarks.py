@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from app.frames.scene import CLIP_HINT, CROP_CLIP_HINT, CROP_HINT, HINT
 from app.media.images import read_image
-from app.render.source import CLIP_HINT, CROP_CLIP_HINT, CROP_HINT, HINT
 from liveportrait.placed import HANDLES
 from liveportrait.placed_file import read_placed
 
@@ -122,7 +122,7 @@ def test_no_hint_leads_in_a_circle() -> None:
 
 
 def test_the_window_names_its_own_way_to_place_a_face() -> None:
+    from app.frames.scene import BY_HAND
     from app.gui.wording import IN_WINDOW
-    from app.render.source import BY_HAND
 
     assert "Crop and face" in IN_WINDOW[BY_HAND]

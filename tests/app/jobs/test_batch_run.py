@@ -17,13 +17,13 @@ import pytest
 
 from app.errors import AppError, ExitCode
 from app.events import CancelToken, Event, EventStream
+from app.frames.track import MotionTrack
 from app.jobs import Entry, JobRecord, Queue, make_jobs, run_workers
 from app.jobs.cache import MotionCache
 from app.jobs.perform import Performer
 from app.media.reader import open_clip
 from app.options import RenderOptions
 from app.render import Job, render
-from app.render.track import MotionTrack
 
 unix = pytest.mark.skipif(sys.platform == "win32", reason="signals of Unix")
 RUN = [sys.executable, "-m", "app.cli.main", "batch"]

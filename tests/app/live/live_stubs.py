@@ -10,9 +10,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from app.errors import AppError
-from app.live.drivers import Driver, DriverSource
-from app.live.frames import Captured, LiveFrame
+from app.live.frames import LiveFrame
 from app.live.sinks import PreviewSink
+from app.sources.sample import DriverSource, Sample, Source
 from liveportrait.engines.base import Engine, Portrait
 from liveportrait.engines.mesh.data import face_model
 from liveportrait.motion import Motion, keypoints
@@ -127,7 +127,7 @@ class StubEngine(Engine):
         return np.full((1, K, 3), sum(sliders.values()), np.float32)
 
 
-class HandDriver(Driver):
+class HandDriver(Source):
     """Gives what the test puts in: pictures, or errors to raise."""
 
     def __init__(self, box: Box) -> None:
@@ -141,7 +141,7 @@ class HandDriver(Driver):
         if self._box.refusal is not None:
             raise self._box.refusal
 
-    def read(self) -> Captured | None:
+    def read(self) -> Sample | None:
         while not self._stopped:
             try:
                 item = self._box.items.get(timeout=0.05)
@@ -150,7 +150,7 @@ class HandDriver(Driver):
             if isinstance(item, AppError):
                 raise item
             self._index += 1
-            return Captured(self._index, self._box.clock(), item, jump=self._index == 0)
+            return Sample(self._index, self._box.clock(), item, jump=self._index == 0)
         return None
 
     def close(self) -> None:
@@ -171,7 +171,7 @@ class Box:
         self.clock: Callable[[], float] = lambda: 0.0
 
     def source(self, kind: Any = "camera") -> DriverSource:
-        def make(clock: Any, _engine: Engine) -> Driver:
+        def make(clock: Any, _engine: Engine) -> Source:
             self.clock = clock
             return HandDriver(self)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -20,12 +19,12 @@ from app.events import CancelToken, Event, EventStream
 from app.live import DriverSource, LiveFrame, LiveSession, PreviewSink, file_source
 from app.live.neutral import NeutralFinder, find_neutral
 from app.live.parts import PartLoader
-from app.live.player import Playback, PlayerDriver
 from app.media.images import read_image, write_image
 from app.options import RenderOptions
 from app.render.edit import render_pose
 from app.render.job import Job
 from app.render.pipeline import render
+from app.sources.playback import Playback
 from liveportrait.engines import load_engine
 from liveportrait.engines.base import Engine
 from models.face import FaceTracker
@@ -113,7 +112,7 @@ def settle(playback: Playback, number: int, shown: Shown, good: Callable[[LiveFr
 
 def standing(path: Path, playback: Playback) -> DriverSource:
     """A clip as the window plays it."""
-    return replace(file_source(path), make=lambda clock, _: PlayerDriver(path, playback, clock), clip=path)
+    return file_source(path, playback=playback)
 
 
 def rendered(source: Path, driving: Path, folder: Path, **values: object) -> list[np.ndarray]:

@@ -17,7 +17,6 @@ from app.events import EventStream
 from app.live import DriverSource, LiveFrame, LiveSession, NullSink
 from app.live import desk as desks
 from app.live.control import Control, guarded
-from app.live.frames import Captured
 from app.live.motion import LiveMotion
 from app.live.neutral import NeutralFinder
 from app.live.parts import PartLoader
@@ -27,6 +26,7 @@ from app.live.run import Run
 from app.live.settings import Settings
 from app.live.sinks import Sink
 from app.options import RenderOptions
+from app.sources.sample import Sample
 from liveportrait.motion import Motion
 from models.face import Face
 
@@ -424,13 +424,13 @@ def test_nobody_drives_although_the_last_frame_comes_late() -> None:
         )  # fmt: skip
         try:
             run.drive(1, somebody=True)
-            run.captured.put(Captured(0, 0.1, picture(10), run=1))
+            run.captured.put(Sample(0, 0.1, picture(10), run=1))
             assert wait(lambda: bool(published) and drives(published[-1], 10))
             engine.before = lambda: (drawing.set(), draw.wait(WAIT))  # type: ignore[assignment, return-value]
             run.redraw()
             assert drawing.wait(WAIT)  # the drawing thread takes nothing meanwhile
             tracker.seen = lambda _: (looking.set(), look.wait(WAIT))  # type: ignore[assignment, return-value]
-            run.captured.put(Captured(1, 0.2, picture(20), run=1))
+            run.captured.put(Sample(1, 0.2, picture(20), run=1))
             assert looking.wait(WAIT)
             run.drive(2, somebody=False)
             handed_on, take = threading.Event(), run.captured.take
@@ -491,7 +491,7 @@ def test_parts_that_come_while_a_frame_waits_to_be_drawn_are_taken() -> None:
             run.redraw = lambda: (redraw(), told.set())  # type: ignore[method-assign, assignment, return-value]
             asked, take = threading.Semaphore(0), run.captured.take
             run.captured.take = lambda timeout: (asked.release(), take(timeout))[1]  # type: ignore[method-assign]
-            run.captured.put(Captured(0, 0.1, picture(10), run=1))
+            run.captured.put(Sample(0, 0.1, picture(10), run=1))
             while run.tracked.count == 0:
                 assert asked.acquire(timeout=WAIT)  # it waits to be drawn
             parts[0] = Dark()  # type: ignore[call-overload]
@@ -520,7 +520,7 @@ class Stuck(HandDriver):
         if self._where == "open":
             self._gate.wait(WAIT)
 
-    def read(self) -> Captured | None:
+    def read(self) -> Sample | None:
         captured = super().read() if self._index < 0 else None
         if captured is None:
             self._gate.wait(WAIT)

@@ -14,9 +14,12 @@ from live_stubs import StubEngine
 
 from app.clip_options import WHOLE, Part
 from app.errors import AppError, UsageError
-from app.live.frames import Captured
-from app.live.player import Playback, PlayerDriver, TemplateReel
+from app.media.images import write_image
 from app.media.writer import ClipWriter
+from app.sources.named import source_from_text
+from app.sources.playback import Playback
+from app.sources.player import ClipReel, Player, TemplateReel, file_source
+from app.sources.sample import Sample
 from liveportrait.template import TemplateWriter
 
 COUNT, RATE = 72, Fraction(30000, 1001)
@@ -61,10 +64,10 @@ def clip(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 def play(clip: Path) -> Iterator[Any]:
     made = []
 
-    def make(part: Part = WHOLE, **how: Any) -> tuple[PlayerDriver, Knobs, Clock]:
+    def make(part: Part = WHOLE, rate: Fraction | None = None, **how: Any) -> tuple[Player, Knobs, Clock]:
         clock = Clock()
         knobs = Knobs(clock, **how)
-        player = PlayerDriver(clip, knobs, clock, part=part)
+        player = Player(lambda: ClipReel(clip, part, rate), knobs, clock)
         player.open()
         made.append(player)
         return player, knobs, clock
@@ -74,7 +77,7 @@ def play(clip: Path) -> Iterator[Any]:
         player.close()
 
 
-def number(captured: Captured | None) -> int:
+def number(captured: Sample | None) -> int:
     """Which frame of the clip it is, by its brightness."""
     assert captured is not None
     assert captured.rgb is not None
@@ -89,6 +92,38 @@ def test_plays_at_its_pace_over_and_over(play: Any) -> None:
     assert seen[COUNT][1] == pytest.approx(float(COUNT / RATE), abs=2e-3)  # the last frame has its full time
     assert knobs.place.time == pytest.approx(float(2 / RATE), abs=1e-3)
     assert float(knobs.place.duration) == pytest.approx(float(COUNT / RATE), abs=0.04)
+
+
+def test_another_rate_shows_what_is_on_screen_then(play: Any) -> None:
+    player, knobs, clock = play(rate=Fraction(10))
+    seen = [(number(player.read()), clock.now) for _ in range(30)]
+    shown = [int(k * RATE / 10) for k in range(25)]
+    assert [n for n, _ in seen] == [*[n for n in shown if n < COUNT], *shown[: 30 - sum(n < COUNT for n in shown)]]
+    assert [at for _, at in seen[:24]] == pytest.approx([k / 10 for k in range(24)])
+    knobs.seek(Fraction(1, 2))
+    assert number(player.read()) == int(RATE / 2)
+
+
+def test_a_still_is_given_once_and_held(tmp_path: Path) -> None:
+    write_image(tmp_path / "face.png", np.full((8, 8, 3), 90, np.uint8))
+    source = file_source(tmp_path / "face.png")
+    player = source.make(lambda: 0.0, StubEngine())
+    player.open()
+    sample = player.read()
+    assert sample is not None and sample.lone and sample.rgb is not None  # noqa: PT018
+    assert (source.kind, source.clip, int(sample.rgb.mean())) == ("still", None, 90)
+    player.cancel()
+    assert player.read() is None
+
+
+def test_a_clip_that_is_named_has_a_neutral_frame_to_be_found(clip: Path) -> None:
+    source = source_from_text(str(clip))
+    player = source.make(lambda: 0.0, StubEngine())
+    player.open()
+    sample = player.read()
+    player.close()
+    assert sample is not None
+    assert (source.kind, source.clip, sample.place) == ("video", clip, 0)
 
 
 @pytest.mark.parametrize("wanted", [0, 1, 17, 61, 66, COUNT - 1])
@@ -225,7 +260,7 @@ def test_a_part_may_have_one_end(play: Any, first: int | None, last: int | None,
 
 
 def test_a_part_behind_the_end_is_told(clip: Path) -> None:
-    player = PlayerDriver(clip, Playback(), lambda: 0.0, part=(Fraction(100), None))
+    player = Player(lambda: ClipReel(clip, (Fraction(100), None)), Playback(), lambda: 0.0)
     with pytest.raises(AppError, match="has no frame from 100 s on"):
         player.open()
     player.close()
@@ -278,11 +313,11 @@ def test_late_frames_are_left_out_and_a_long_sleep_is_forgotten(play: Any) -> No
 
 def test_cancel_ends_a_player_that_stands_still(clip: Path) -> None:
     knobs = Playback()
-    player = PlayerDriver(clip, knobs, lambda: 0.0)
+    player = Player(lambda: ClipReel(clip), knobs, lambda: 0.0)
     player.open()
     assert number(player.read()) == 0
     knobs.pause(True)
-    got: list[Captured | None] = []
+    got: list[Sample | None] = []
     thread = threading.Thread(target=lambda: got.append(player.read()))
     thread.start()
     player.cancel()

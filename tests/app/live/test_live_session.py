@@ -15,13 +15,13 @@ from live_stubs import WAIT, Box, Clock, HandDriver, Shown, StubEngine, StubTrac
 from app.errors import MediaError, MissingError, NoFaceError
 from app.events import EventStream
 from app.live import TRANSITIONS, LiveFrame, LiveSession, NullSink, PreviewSink, file_source
-from app.live.frames import Captured
 from app.live.portraits import READY, shrunk
 from app.live.run import Run
 from app.live.settings import Settings
 from app.live.sinks import Sink
 from app.live_options import LiveOptions
 from app.options import RenderOptions
+from app.sources.sample import Sample
 from liveportrait.expression import Expression
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -506,7 +506,7 @@ def test_slow_engine_never_builds_up_delay() -> None:
             tick = captured / 30
             if tick < finish:
                 clock.now = tick
-                run.captured.put(Captured(captured, tick, picture(captured % 200 + 1), run=1))
+                run.captured.put(Sample(captured, tick, picture(captured % 200 + 1), run=1))
                 captured += 1
                 assert looked.acquire(timeout=WAIT)
             else:
@@ -540,7 +540,7 @@ def test_a_square_is_pasted_while_the_next_one_is_drawn(make_session: Make) -> N
         numbers.append(frame.index)
         rested.set()
         if frame.fresh and not together:
-            run.captured.put(Captured(2, 0.2, picture(20), run=1))
+            run.captured.put(Sample(2, 0.2, picture(20), run=1))
             together.append(begun.acquire(timeout=WAIT))  # the next drawing begins before this one is done
             done.set()
 
@@ -554,7 +554,7 @@ def test_a_square_is_pasted_while_the_next_one_is_drawn(make_session: Make) -> N
         run.drive(1, somebody=True)
         assert rested.wait(WAIT)
         engine.before = begun.release
-        run.captured.put(Captured(1, 0.1, picture(10), run=1))
+        run.captured.put(Sample(1, 0.1, picture(10), run=1))
         assert begun.acquire(timeout=WAIT)  # the drawing of the first frame
         assert done.wait(WAIT)
     finally:

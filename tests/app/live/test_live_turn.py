@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
-from app.live.drivers import CameraDriver, camera_source
 from app.media.camera import Camera, CameraFacts, Mode, Shot
 from app.media.cameras import CameraDevice
+from app.sources.camera import CameraSource, camera_source
 
 PICTURE = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3)
 
@@ -35,7 +35,7 @@ class OnePicture(Camera):
 @pytest.mark.parametrize("mirror", [False, True])
 @pytest.mark.parametrize("turn", [0, 90, 180, 270])
 def test_pictures_are_turned_clockwise_and_then_mirrored(turn: int, mirror: bool) -> None:
-    captured = CameraDriver(OnePicture(), turn, mirror=mirror).read()
+    captured = CameraSource(OnePicture(), turn, mirror=mirror).read()
     assert captured is not None
     assert captured.rgb is not None
     wanted = {0: PICTURE, 90: PICTURE[::-1].swapaxes(0, 1), 180: PICTURE[::-1, ::-1], 270: PICTURE.swapaxes(0, 1)[::-1]}

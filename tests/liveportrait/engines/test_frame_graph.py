@@ -1,4 +1,4 @@
-"""Captured frames: buffers, other shapes, failures; with a recorder that does on the CPU what a CUDA graph does."""
+"""Sample frames: buffers, other shapes, failures; with a recorder that does on the CPU what a CUDA graph does."""
 
 from __future__ import annotations
 

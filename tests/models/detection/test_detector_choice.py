@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from app.errors import MissingError, UsageError
+from app.frames.resources import Parts, open_tracker
 from app.options import RenderOptions
-from app.render.parts import Parts, open_tracker
 from models.choices import DetectorChoice
 from models.detection.choose import detector_path, open_detector
 from models.detection.runtime import OnnxDetector

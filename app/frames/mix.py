@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
-from app.render.motion import MotionSampler
-from app.render.track import MotionTrack
+from app.frames.motion import MotionSampler
+from app.frames.track import MotionTrack
 from liveportrait.animator import FaceHold
 from liveportrait.motion import Motion, angle_between, blend
 from liveportrait.transfer import combine

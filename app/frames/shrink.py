@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from app.render.sizing import scale_to
+from app.media.sizing import scale_to
 from liveportrait.crop import Crop
 from liveportrait.warp import transform
 from models.face import Face

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from app.errors import UsageError
-from app.render.track import MotionTrack
+from app.frames.track import MotionTrack
 from liveportrait.cues import NAME as CUES
 from liveportrait.cuts import CutEaser
 from liveportrait.motion import Array, Motion, blend, euler_from_rotation

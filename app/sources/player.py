@@ -1,20 +1,23 @@
-"""Playing of clips and templates: pause, seek, single frames, loop; commands from any thread, frames in one."""
+"""Clips, templates and stills that play in real time under the controls of a Playback."""
 
 from __future__ import annotations
 
+import math
 import threading
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
 from fractions import Fraction
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from app.clip_options import WHOLE, Part
 from app.errors import MediaError
-from app.live.drivers import Clock, Driver
-from app.live.frames import Captured, Pixels
+from app.frames.templates import neutral_motion, open_fitting, part_of
+from app.media.timeline import resample
+from app.sources.playback import Playback
+from app.sources.sample import Clock, DriverSource, Pixels, Sample, Source
 
 if TYPE_CHECKING:
     from liveportrait.engines.base import Engine
@@ -27,135 +30,6 @@ Shot = tuple[Fraction, Pixels | None, "Motion | None"]
 """Seconds from the first frame; picture of a clip; motion of a template."""
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where a player stands.
-
-    Attributes:
-        time: Seconds from the first frame.
-        duration: Seconds in all, 0 while it is not known.
-        rate: Frames a second, 0 while it is not known.
-        paused: Whether it stands still.
-        loop: Whether it starts over at its end.
-    """
-
-    time: Fraction = Fraction(0)
-    duration: Fraction = Fraction(0)
-    rate: Fraction = Fraction(0)
-    paused: bool = False
-    loop: bool = True
-
-
-class Playback:
-    """The knobs of a player; safe between threads, and nothing here waits but ``wait``.
-
-    Args:
-        loop: Whether it starts over at its end.
-    """
-
-    def __init__(self, *, loop: bool = True) -> None:
-        self._changed = threading.Condition()
-        self._place = Place(loop=loop)
-        self._seek: Fraction | None = None
-        self._steps = 0
-        self._ended = False
-
-    @property
-    def place(self) -> Place:
-        """Where it stands."""
-        return self._place
-
-    @property
-    def paused(self) -> bool:
-        """Whether it stands still."""
-        return self._place.paused
-
-    @property
-    def seekable(self) -> bool:
-        """Whether there is a time line."""
-        return self._place.duration > 0
-
-    def pause(self, on: bool) -> None:
-        """Stand still, or go on; after the end from the beginning."""
-        with self._changed:
-            if self._ended and not on:
-                self._seek, self._ended = Fraction(0), False
-            self._set(paused=on)
-
-    def set_loop(self, on: bool) -> None:
-        """Start over at the end, or stand still there."""
-        with self._changed:
-            self._set(loop=on)
-
-    def seek(self, time: Fraction | float) -> None:
-        """Go to a time in seconds; of many wishes the last one counts."""
-        with self._changed:
-            last = max(Fraction(0), self._place.duration - (1 / self._place.rate if self._place.rate else 0))
-            wanted = max(Fraction(0), Fraction(time))
-            self._seek = min(wanted, last) if self._place.duration else wanted
-            self._steps, self._ended = 0, False
-            self._set()
-
-    def step(self, frames: int) -> None:
-        """Stand still, some frames further on, or back if negative."""
-        with self._changed:
-            self._steps += frames
-            self._set(paused=True)
-
-    # ---- for the player -------------------------------------------------------------------------------------------
-    def describe(self, duration: Fraction, rate: Fraction) -> None:
-        """Tell the length and rate of what is played."""
-        with self._changed:
-            self._set(duration=duration, rate=rate)
-
-    def stand(self, time: Fraction) -> None:
-        """Tell the time of the frame that is given out now."""
-        with self._changed:
-            self._set(time=time)
-
-    def end(self) -> None:
-        """The last frame was given out: stand still."""
-        with self._changed:
-            self._ended = True
-            self._set(paused=True)
-
-    def take(self) -> tuple[Fraction | None, int]:
-        """Time to go to (or None) and frames to step that were asked for since the last call."""
-        with self._changed:
-            seek, steps = self._seek, self._steps
-            self._seek, self._steps = None, 0
-            return seek, steps
-
-    @property
-    def seeking(self) -> bool:
-        """Whether another time was asked for."""
-        return self._seek is not None
-
-    @property
-    def busy(self) -> bool:
-        """Whether somebody asked for something, or for standing still."""
-        return self._seek is not None or self._steps != 0 or self.paused
-
-    def wait(self, seconds: float | None, stop: threading.Event) -> None:
-        """Wait for a time, a knob or a stop, whichever comes first; None while it stands still."""
-        with self._changed:
-            if seconds is None:
-                self._changed.wait_for(
-                    lambda: stop.is_set() or self._seek is not None or self._steps or not self.paused
-                )
-            else:
-                self._changed.wait_for(lambda: stop.is_set() or self.busy, max(0.0, seconds))
-
-    def wake(self) -> None:
-        """Let ``wait`` look at its stop."""
-        with self._changed:
-            self._changed.notify_all()
-
-    def _set(self, **changes: Any) -> None:
-        self._place = replace(self._place, **changes)
-        self._changed.notify_all()
-
-
 class Reel(ABC):
     """What a player plays.
 
@@ -163,11 +37,14 @@ class Reel(ABC):
         duration: Seconds in all, 0 if only playing tells.
         rate: Frames a second.
         reference: Neutral motion that comes with it, or None.
+        lone: Whether it is a single picture, which is shown once and held.
     """
 
     duration: Fraction
     rate: Fraction
     reference: Motion | None = None
+    lone: bool = False
+    decodes: bool = False  # worth being done ahead
 
     @abstractmethod
     def frames(self, start: Fraction) -> Iterator[Shot]:
@@ -183,30 +60,42 @@ class ClipReel(Reel):
     Args:
         path: The clip.
         part: Start and end of the part that is played.
+        rate: Frames a second to play it at; None takes its own time stamps.
         film: Whether the clip drives, see open_clip.
 
     Raises:
         AppError: It can't be read, or has no such part.
     """
 
-    def __init__(self, path: Path, part: Part = WHOLE, *, film: bool = False) -> None:
+    decodes = True
+
+    def __init__(self, path: Path, part: Part = WHOLE, rate: Fraction | None = None, *, film: bool = False) -> None:
         from app.media.reader import open_clip
 
         self._clip = open_clip(path, *part, film=film)
         info = self._clip.info
         self._zero = self._clip.find_offset()
         whole = info.duration or (info.frames / info.rate if info.frames else Fraction(0))
-        self.rate = info.rate
+        self.rate, self._asked = rate or info.rate, rate
         self.duration = max(Fraction(0), min(part[1] or whole, whole) - self._zero)
 
     def frames(self, start: Fraction) -> Iterator[Shot]:
         """See Reel.frames."""
+        shown: Iterator[tuple[Fraction, Pixels]] = self._frames(start)
+        if self._asked is not None:
+            first, step = math.ceil(start * self._asked), 1 / self._clip.info.rate
+            times = (Fraction(number) / self._asked for number in count(first))
+            shown = resample(shown, times, hold=False, step=step)
+        for time, rgb in shown:
+            yield time, rgb, None
+
+    def _frames(self, start: Fraction) -> Iterator[tuple[Fraction, Pixels]]:
         clip, offset = self._clip, Fraction(0)
         clip.start = self._zero + start
         for frame in clip:
             if frame.index == 0:
                 offset = clip.offset - self._zero
-            yield offset + frame.time, frame.rgb, None
+            yield offset + frame.time, frame.rgb
 
     def close(self) -> None:
         """See Reel.close."""
@@ -227,8 +116,6 @@ class TemplateReel(Reel):
     """
 
     def __init__(self, path: Path, engine: Engine, reference: str, part: Part = WHOLE) -> None:
-        from app.render.template import neutral_motion, open_fitting, part_of
-
         self._template = template = open_fitting(path, engine)
         self._chosen, self.duration = part_of(template, *part)
         self.reference = neutral_motion(template, reference, self._chosen)
@@ -242,36 +129,43 @@ class TemplateReel(Reel):
                 yield time, None, template.motion[index] if template.found[index] else None
 
 
-class PlayerDriver(Driver):
-    """Plays a clip or template in real time under a ``Playback``.
+class StillReel(Reel):
+    """One picture of a face; its expression is taken over and held.
 
     Args:
-        path: Clip, or template.
-        playback: The knobs.
-        clock: Source of seconds.
-        engine: Engine that a template must fit; None for clips.
-        reference: Neutral frame of a template, see TemplateReel.
-        part: Start and end of the part that is played; the time line is that of the part.
-        film: Whether a clip drives, see open_clip.
+        path: The picture.
+
+    Raises:
+        AppError: It can't be read.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        playback: Playback,
-        clock: Clock,
-        engine: Engine | None = None,
-        reference: str = "auto",
-        part: Part = WHOLE,
-        *,
-        film: bool = False,
-    ) -> None:
-        self._path = path
-        self._part, self._film = part, film
+    lone = True
+
+    def __init__(self, path: Path) -> None:
+        from app.media.images import flatten, read_image
+
+        still = read_image(path)
+        self._rgb = flatten(still.rgb, still.alpha)
+        self.duration, self.rate = Fraction(0), Fraction(1)
+
+    def frames(self, start: Fraction) -> Iterator[Shot]:
+        """See Reel.frames."""
+        yield Fraction(0), self._rgb, None
+
+
+class Player(Source):
+    """Plays a reel in real time under a ``Playback``; a frame that is late by more than a half is left out.
+
+    Args:
+        make: Opens what is played; raises AppError.
+        playback: The controls; the time line is that of the reel.
+        clock: Source of seconds.
+    """
+
+    def __init__(self, make: Callable[[], Reel], playback: Playback, clock: Clock) -> None:
+        self._make = make
         self._playback = playback
         self._clock = clock
-        self._engine = engine
-        self._choice = reference
         self._stop = threading.Event()
         self._reel: Reel | None = None
         self._frames: Any = None
@@ -282,24 +176,21 @@ class PlayerDriver(Driver):
         self._rebase = True
 
     def open(self) -> None:
-        """See Driver.open."""
+        """See Source.open."""
         self.close()
-        if self._engine is not None:
-            self._reel = TemplateReel(self._path, self._engine, self._choice, self._part)
-        else:
-            self._reel = ClipReel(self._path, self._part, film=self._film)
+        self._reel = self._make()
         self._playback.describe(self._reel.duration, self._reel.rate)
         self._play_from(Fraction(0))
 
     def close(self) -> None:
-        """See Driver.close."""
+        """See Source.close."""
         self._let_go()
         if self._reel is not None:
             self._reel.close()
             self._reel = None
 
     def cancel(self) -> None:
-        """See Driver.cancel."""
+        """See Source.cancel."""
         self._stop.set()
         self._playback.wake()
 
@@ -308,9 +199,11 @@ class PlayerDriver(Driver):
         """Whether it was told to end."""
         return self._stop.is_set()
 
-    def read(self) -> Captured | None:
-        """See Driver.read."""
+    def read(self) -> Sample | None:
+        """See Source.read."""
         jump = self._time is None
+        if self._opened.lone and not jump:
+            self._stop.wait()
         while not self._stop.is_set():
             seek, steps = self._playback.take()
             if seek is not None:
@@ -337,9 +230,9 @@ class PlayerDriver(Driver):
                 self._time, self._late = found[0], None
                 self._playback.stand(found[0])
                 self._count += 1
-                return Captured(
-                    self._count - 1, self._clock(), found[1], motion=found[2], jump=jump,
-                    reference=self._opened.reference, place=found[0],
+                return Sample(
+                    self._count - 1, self._clock(), found[1], motion=found[2], jump=jump, lone=self._opened.lone,
+                    reference=self._opened.reference, place=None if self._opened.lone else found[0],
                 )  # fmt: skip
         return None
 
@@ -379,7 +272,7 @@ class PlayerDriver(Driver):
         self._let_go()
         self._late = None
         frames = self._opened.frames(start)
-        self._frames = Prefetch(frames, AHEAD) if self._engine is None else frames
+        self._frames = Prefetch(frames, AHEAD) if self._opened.decodes else frames
         self._rebase = not on
 
     def _let_go(self) -> None:
@@ -426,3 +319,50 @@ class PlayerDriver(Driver):
         self._play_from(known[0][0] if known else time)
         next(self._frames, None)
         return known[0] if known else None
+
+
+def file_source(
+    path: str | Path,
+    *,
+    playback: Playback | None = None,
+    rate: Fraction | None = None,
+    reference: str = "auto",
+    part: Part = WHOLE,
+) -> DriverSource:
+    """A file as driver: a motion template, a still, or a clip that plays in real time, over and over.
+
+    Args:
+        path: The file.
+        playback: Controls of what is played; None plays on.
+        rate: Frames a second to play a clip at; None takes its own time stamps.
+        reference: Neutral frame of a template, see TemplateReel.
+        part: Start and end of the part that is played.
+
+    Raises:
+        MediaError: The file is missing.
+    """
+    from app.media import files, images, pictures
+    from liveportrait.template import is_template
+
+    path = Path(path)
+    playback = playback or Playback()
+    if not pictures.is_sequence(path):
+        files.check_input(path)
+    if is_template(path):
+        return DriverSource(
+            "template", path.name,
+            lambda clock, engine: Player(lambda: TemplateReel(path, engine, reference, part), playback, clock),
+        )  # fmt: skip
+    if images.is_image(path) and not pictures.is_sequence(path) and not _moves(path):
+        return DriverSource("still", path.name, lambda clock, _: Player(lambda: StillReel(path), Playback(), clock))
+    return DriverSource(
+        "video", path.name,
+        lambda clock, _: Player(lambda: ClipReel(path, part, rate, film=True), playback, clock), path,
+    )  # fmt: skip
+
+
+def _moves(path: Path) -> bool:
+    from app.media.reader import open_clip
+
+    with open_clip(path, film=True) as reader:
+        return reader.info.kind != "image"

@@ -18,9 +18,9 @@ from models.face import Face, FaceTracker, select_face
 
 if TYPE_CHECKING:
     from app.events import CancelToken, Phase
+    from app.frames.timings import Timings
+    from app.frames.track import MotionTrack
     from app.media.reader import ClipReader, Frame
-    from app.render.timings import Timings
-    from app.render.track import MotionTrack
     from liveportrait.engines.base import Engine
 
 T = TypeVar("T")

@@ -6,21 +6,21 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from app.choices import Faces, Subject
 from app.errors import MissingError, NoFaceError, UsageError
+from app.frames.cover_notes import cover_notes
+from app.frames.follow import FaceFollower
+from app.frames.shrink import Shrink
+from app.frames.timings import Timings
 from app.media.files import check_input, read_error
 from app.media.patched import Patched, cut, inside, separate
 from app.media.prefetch import stage
 from app.placed_faces import face_on, read_placed_face
-from app.render.cover_notes import cover_notes
-from app.render.driving import FaceFollower
-from app.render.shrink import Shrink
-from app.render.timings import Timings
 from app.values import parse_points
 from liveportrait.animator import Animator, SourceFace
 from liveportrait.compose import crop_window, paste_back_official
@@ -471,25 +471,3 @@ class SourceClock:
             if self._rule != "loop" or self.end >= self._driving:
                 return
             offset = self.end
-
-
-def resample(
-    frames: Iterable[tuple[Fraction, Any]], times: Iterable[Fraction], *, hold: bool, step: Fraction
-) -> Iterator[tuple[Fraction, Any]]:
-    """The frame on screen at each of some times.
-
-    Args:
-        frames: (time, frame), rising.
-        times: Rising; may be endless if the last frame is not held.
-        hold: Whether the last frame stays for all later times; otherwise they end with it.
-        step: How long the last frame lasts.
-    """
-    source = iter(frames)
-    current = next(source, None)
-    following = next(source, None) if current is not None else None
-    for time in times:
-        while following is not None and following[0] <= time:
-            current, following = following, next(source, None)
-        if current is None or (following is None and not hold and time >= current[0] + step):
-            return
-        yield time, current[1]

@@ -1,0 +1,126 @@
+"""Motion templates as drivers: opened, checked against an engine, cut to a part."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from app.errors import MediaError, UsageError
+from app.media import files
+from liveportrait.motion_check import FINEST
+from liveportrait.template_reader import load_template
+
+if TYPE_CHECKING:
+    from app.frames.track import MotionTrack
+    from liveportrait.engines.base import Engine
+    from liveportrait.motion import Motion
+    from liveportrait.template import MotionTemplate
+
+
+def open_template(path: Path) -> MotionTemplate:
+    """Read a motion template.
+
+    Raises:
+        MediaError: The file is missing or no usable template.
+    """
+    files.check_input(path)
+    try:
+        return load_template(path)
+    except ValueError as error:
+        text = str(error)
+        named = text if path.name in text else f"{path}: {text}"
+        raise MediaError(named, "Make it again with `animate template make`.") from None
+    except OSError as error:
+        raise files.read_error(path, error) from error
+
+
+def open_fitting(path: Path, engine: Engine) -> MotionTemplate:
+    """A motion template that holds the keypoints of an engine.
+
+    Raises:
+        MediaError: It can't be read.
+        UsageError: It was made for another engine.
+    """
+    template = open_template(path)
+    check_fits(template, path, engine)
+    return template
+
+
+def check_fits(template: MotionTemplate, path: Path, engine: Engine) -> None:
+    """Check that a template of a file holds the keypoints of an engine.
+
+    Raises:
+        UsageError: It was made for another engine.
+    """
+    try:
+        template.require(engine.family, engine.keypoints)
+    except ValueError as error:
+        raise UsageError(f"{path}: {error}") from None
+
+
+def neutral_motion(template: MotionTemplate, choice: str, chosen: Iterable[int]) -> Motion:
+    """Motion that a playing template is measured from.
+
+    Args:
+        template: The template.
+        choice: "first" takes the first frame with a face; anything else keeps the template's own neutral frame.
+        chosen: Numbers of the frames that are played.
+    """
+    first = next((i for i in chosen if template.found[i]), 0)
+    return template.motion[first if choice == "first" else template.reference]
+
+
+def time_base_of(times: tuple[Fraction, ...]) -> Fraction | None:
+    """Unit in which all time stamps are whole numbers, or None if there is no sensible one."""
+    unit = 1
+    for stamp in times:
+        unit = math.lcm(unit, stamp.denominator)
+        if unit > FINEST:
+            return None
+    return Fraction(1, unit)
+
+
+def fill_track(
+    track: MotionTrack, template: MotionTemplate, start: Fraction | None = None, end: Fraction | None = None
+) -> None:
+    """Put the motion of a template, or of a part of it, into a track.
+
+    Args:
+        track: An empty track.
+        template: The template.
+        start: Seconds from its first frame at which the part begins.
+        end: Seconds from its first frame at which it ends.
+
+    Raises:
+        UsageError: The part holds no frame, or none with a face.
+    """
+    chosen, duration = part_of(template, start, end)
+    first = template.times[chosen[0]]
+    for index in chosen:
+        track.append(template.times[index] - first, template.motion[index] if template.found[index] else None)
+    track.duration = duration
+
+
+def part_of(template: MotionTemplate, start: Fraction | None, end: Fraction | None) -> tuple[list[int], Fraction]:
+    """Numbers of the frames of a part of a template, and how many seconds they last.
+
+    Args:
+        template: The template.
+        start: Seconds from its first frame at which the part begins.
+        end: Seconds from its first frame at which it ends.
+
+    Raises:
+        UsageError: The part holds no frame, or none with a face.
+    """
+    origin, last = template.times[0], min(end or template.duration, template.duration)
+    chosen = [i for i, stamp in enumerate(template.times) if (start or 0) <= stamp - origin < last]
+    if not any(template.found[i] for i in chosen):
+        what = "no frame with a face" if chosen else "no frame"
+        raise UsageError(
+            f"--start: the template has {what} from {float(start or 0):g} s to {float(last):g} s.",
+            f"It lasts {float(template.duration):g} s.",
+        )
+    return chosen, last - (template.times[chosen[0]] - origin)

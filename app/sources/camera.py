@@ -1,0 +1,104 @@
+"""A camera that drives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from app.media.camera import Camera, CameraFacts, DeviceCamera, Mode
+from app.media.cameras import CameraDevice, find_camera, list_cameras
+from app.sources.sample import Clock, DriverSource, Pixels, Sample, Source
+
+if TYPE_CHECKING:
+    from app.sources.playback import Playback
+    from liveportrait.engines.base import Engine
+
+
+class CameraSource(Source):
+    """Pictures of a camera; while a pause is on the last one stays, and the camera goes on behind it.
+
+    Args:
+        camera: Gives the pictures.
+        turn: Degrees by which they are turned clockwise: 0, 90, 180 or 270.
+        mirror: Swap left and right of the turned pictures.
+        playback: Says whether a pause is on.
+    """
+
+    def __init__(
+        self, camera: Camera, turn: int = 0, *, mirror: bool = False, playback: Playback | None = None
+    ) -> None:
+        self.camera = camera
+        self._playback = playback
+        self._last: Pixels | None = None  # shown last
+        self._turn = turn // 90
+        self._mirror = mirror
+        self.lasting = camera.lasting
+
+    def open(self) -> None:
+        """See Source.open."""
+        self.camera.open()
+
+    def read(self) -> Sample | None:
+        """See Source.read."""
+        shot = self.camera.read()
+        if shot is None:
+            return None
+        if self._playback is not None and self._playback.paused and self._last is not None:
+            return Sample(shot.index, shot.time, self._last)
+        rgb = shot.rgb
+        if self._turn or self._mirror:
+            rgb = np.rot90(rgb, -self._turn)
+            rgb = np.ascontiguousarray(rgb[:, ::-1] if self._mirror else rgb)
+        self._last = rgb
+        return Sample(shot.index, shot.time, rgb, jump=shot.jump)
+
+    def close(self) -> None:
+        """See Source.close."""
+        self.camera.close()
+
+    def cancel(self) -> None:
+        """See Source.cancel."""
+        self.camera.cancel()
+
+    @property
+    def facts(self) -> CameraFacts | None:
+        """See Source.facts."""
+        return self.camera.facts
+
+    def hint(self) -> str:
+        """See Source.hint."""
+        return self.camera.hint()
+
+
+def camera_source(
+    device: CameraDevice | str | int = "",
+    mode: Mode | None = None,
+    *,
+    mirror: bool = True,
+    turn: int = 0,
+    playback: Playback | None = None,
+    devices: Callable[[], list[CameraDevice]] = list_cameras,
+) -> DriverSource:
+    """A camera as driver.
+
+    Args:
+        device: From ``list_cameras``, or its name, a part of that, or its number; empty is the first one.
+        mode: Size, rate and compression to ask for.
+        mirror: Swap left and right.
+        turn: Degrees by which the pictures are turned clockwise: 0, 90, 180 or 270.
+        playback: Says whether a pause is on; None has none.
+        devices: Lists the cameras.
+
+    Raises:
+        MediaError: There is no such camera.
+    """
+    found = device if isinstance(device, CameraDevice) else find_camera(str(device), devices())
+
+    def make(clock: Clock, _: Engine) -> Source:
+        plain = mirror and not turn  # a turned picture is mirrored after the turn
+        camera = DeviceCamera(found, mode, mirror=plain, devices=devices, clock=clock)
+        return CameraSource(camera, turn, mirror=mirror and not plain, playback=playback)
+
+    return DriverSource("camera", found.name, make)

@@ -17,7 +17,9 @@ ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "app" / "gui" / "translations"
 LANGUAGES = ("de",)
 LOWER = (  # what the window shows of the layers below it
-    "app/addresses.py", "app/live", "app/media", "app/frames", "app/sources", "app/doctor.py", "app/choices.py",
+    "app/addresses.py", "app/live", "app/media", "app/sources", "app/doctor.py", "app/choices.py",
+    "app/frames/scene.py", "app/frames/cover_notes.py", "app/frames/follow.py", "app/frames/motion.py",
+    "app/frames/resources.py", "app/frames/templates.py",
     "app/render/inputs.py", "app/render/template.py", "app/render/output.py", "app/render/edit.py",
     "app/render/job.py", "app/render/pipeline.py", "app/jobs/perform.py", "app/jobs/queue.py", "app/jobs/runner.py",
     "app/jobs/store.py", "app/jobs/target.py", "app/options.py", "app/values.py", "app/textfiles.py", "app/presets.py",

@@ -100,6 +100,10 @@
    <translation>--side-by-side: Der Vergleich hätte {0}x{1}, und ein Video hat höchstens {2} Millionen Pixel und {3} je Seite.</translation>
   </message>
   <message>
+   <source>--size and --max-side both say how large the result is.</source>
+   <translation>--size und --max-side sagen beide, wie groß das Ergebnis ist.</translation>
+  </message>
+  <message>
    <source>--size: {0}x{1} is too large; a clip has at most {2} million pixels and {3} a side.</source>
    <translation>--size: {0}x{1} ist zu groß; ein Video hat höchstens {2} Millionen Pixel und {3} je Seite.</translation>
   </message>
@@ -3336,8 +3340,8 @@
    <translation>das kürzere</translation>
   </message>
   <message>
-   <source>the side of the crop is {0} px, it must be at least 16 px.</source>
-   <translation>die Seite des Quadrats ist {0} px, es müssen mindestens 16 px sein.</translation>
+   <source>the side of the crop is {0} px, it must be at least {1} px.</source>
+   <translation>die Seite des Quadrats ist {0} px, es müssen mindestens {1} px sein.</translation>
   </message>
   <message>
    <source>this wheel brings its own copy of Qt</source>
@@ -3628,10 +3632,6 @@
    <translation>{0} ist keine Warteschlange, sondern eine andere Datenbank.</translation>
   </message>
   <message>
-   <source>{0} is not a choice of face; {1}: use largest, left, right, centre, a number or x,y.</source>
-   <translation>{0} wählt kein Gesicht; {1}: möglich sind largest, left, right, centre, eine Zahl oder x,y.</translation>
-  </message>
-  <message>
    <source>{0} is not a clip that can be read: {1}.</source>
    <translation>{0} ist kein lesbarer Clip: {1}.</translation>
   </message>
@@ -3676,16 +3676,16 @@
    <translation>{0} ist weder auto, template, matte, parse/NAME noch der Pfad einer .onnx-Datei.</translation>
   </message>
   <message>
+   <source>{0} is not embedded, insightface, auto, detect/NAME or the path of an .onnx file.</source>
+   <translation>{0} ist weder embedded, insightface, auto, detect/NAME noch der Pfad einer .onnx-Datei.</translation>
+  </message>
+  <message>
    <source>{0} is not one of all, exp, pose, lip, eyes, or several joined by commas.{1}</source>
    <translation>{0} ist nicht all, exp, pose, lip, eyes oder mehrere davon, durch Kommas verbunden.{1}</translation>
   </message>
   <message>
-   <source>{0} is not one of {1}, a number counted from 1, or a point x,y.</source>
-   <translation>{0} ist weder {1} noch eine Zahl ab 1 noch ein Punkt x,y.</translation>
-  </message>
-  <message>
-   <source>{0} is not open.</source>
-   <translation>{0} ist nicht geöffnet.</translation>
+   <source>{0} is not one of largest, left, right, centre, a number counted from 1, or a point x,y.</source>
+   <translation>{0} ist weder largest, left, right, centre noch eine Zahl ab 1 noch ein Punkt x,y.</translation>
   </message>
   <message>
    <source>{0} is not the name of a video file.</source>
@@ -3698,10 +3698,6 @@
   <message>
    <source>{0} is not x,y,size or x,y,size,angle in pixels and degrees.</source>
    <translation>{0} hat nicht die Form x,y,Seite oder x,y,Seite,Winkel in Pixeln und Grad.</translation>
-  </message>
-  <message>
-   <source>{0} is not {1}, detect/NAME or the path of an .onnx file.</source>
-   <translation>{0} ist weder {1}, detect/NAME noch der Pfad einer .onnx-Datei.</translation>
   </message>
   <message>
    <source>{0} is of version {1}, but this program reads up to version {2}.</source>

@@ -40,7 +40,7 @@ def test_session_with_figures_and_recording(capsys: pytest.CaptureFixture[str], 
     assert last["dropped"] >= 0
     assert min(last["captured"], last["shown"]) > 1
     assert last["recorded"] == str(path)
-    assert last["camera"]["reported"]["rate"] == 25
+    assert last["camera"] is None  # a clip is none
     assert any(line["event"] == "progress" and line["phase"] == "live" for line in lines)
     with open_clip(path) as reader:
         times = [frame.time for frame in reader]

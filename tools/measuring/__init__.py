@@ -1,0 +1,1 @@
+"""What tools/quality.py measures."""

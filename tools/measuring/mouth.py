@@ -1,0 +1,201 @@
+"""Mouths: how much of the inside is teeth, what doesn't belong there, and how alike two mouths are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from liveportrait.engines.mesh.geometry import closed_curve, polygon_mask
+from measuring.heads import Float, Head, Image
+from measuring.pictures import detail, ssim
+from models.topology import CHEEKS, EYE_LEFT, EYE_RIGHT, LIPS_INNER, LIPS_OUTER
+
+Mask = npt.NDArray[np.bool_]
+UPPER_OUTER, UPPER_INNER = (39, 37, 0, 267, 269), (81, 82, 13, 312, 311)
+SIDE = 160
+"""Pixels of a square around the mouth: a mesh pixel is 1/250 of the face's width."""
+SPAN = 0.64
+"""Side of that square in face widths."""
+PARTED = 0.025
+"""Height of the opened mouth in face widths below which nothing of its inside is judged."""
+DARK, BRIGHT, LIGHTER, GREY_BRIGHT = 0.45, 0.58, 0.95, 0.72
+"""Lightness as a share of the cheeks' below which the inside is depth; above which it may be a tooth, if it is less red
+than skin; above which it need not be much less; and in black and white, where nothing else tells teeth from gums."""
+REDNESS = 0.72
+"""Redness (a of CIELAB) as a share of the cheeks' above which a light pixel is flesh and no tooth."""
+COLOURLESS = 3.5
+"""Redness of cheeks below which a picture counts as black and white."""
+THICKER = 1.3
+"""Height of an upper lip over its own at rest up to which it is a lip."""
+LIP_EDGE = 0.012
+"""Face widths that the outline of a lip may be read too high."""
+
+
+@dataclass(frozen=True)
+class Inside:
+    """What an opened mouth shows.
+
+    Attributes:
+        height: Opening in face widths.
+        area: Of the inside, in squared face widths.
+        teeth: Of the teeth, in squared face widths.
+        slab: Flesh between the upper lip and the teeth or the depth below it, beyond what the lip itself can be, over
+            the area of the inside: gum, or what was put in its place.
+        wedge: Share of the inside that is dark and beside the row of teeth, on the worse side.
+    """
+
+    height: float
+    area: float
+    teeth: float
+    slab: float
+    wedge: float
+
+    @property
+    def teeth_share(self) -> float:
+        """Share of the inside that is teeth."""
+        return self.teeth / self.area if self.area else 0.0
+
+
+def mouth_matrix(head: Head, span: float = SPAN, side: int = SIDE) -> Float:
+    """(2, 3) from pixels to the level square around the lips."""
+    lips = head.points[list(LIPS_OUTER)].astype(np.float64)
+    eyes = head.points[EYE_RIGHT.outer] - head.points[EYE_LEFT.outer]
+    along = eyes / max(float(np.linalg.norm(eyes)), 1e-6)
+    scale = side / (span * head.width)
+    turn = scale * np.array([[along[0], along[1]], [-along[1], along[0]]])
+    local = lips @ turn.T
+    centre = (local.min(0) + local.max(0)) / 2
+    return np.column_stack([turn, side / 2 - 0.5 - centre])
+
+
+def cut(picture: Image, matrix: Float, side: int = SIDE) -> Image:
+    """A square (side, side, 3) of a picture, without aliasing."""
+    scale = float(np.hypot(*matrix[0, :2]))
+    if scale < 0.7:
+        picture = np.asarray(cv2.GaussianBlur(picture, (0, 0), 0.4 / scale), np.uint8)
+    flags, border = cv2.INTER_LINEAR, cv2.BORDER_REPLICATE
+    return np.asarray(cv2.warpAffine(picture, matrix, (side, side), flags=flags, borderMode=border), np.uint8)
+
+
+def lab_of(picture: Image) -> npt.NDArray[np.float32]:
+    """CIELAB (H, W, 3): lightness 0..100, a and b around 0."""
+    return np.asarray(cv2.cvtColor(picture.astype(np.float32) / 255, cv2.COLOR_RGB2LAB), np.float32)
+
+
+def skin_colour(picture: Image, head: Head) -> Float:
+    """(3,) CIELAB of the lighter cheek, so that a shadow on one side doesn't count."""
+    height, width = picture.shape[:2]
+    places = np.clip(np.round(head.points[list(CHEEKS)]), 1, (width - 2, height - 2)).astype(int)
+    colours = [lab_of(picture[y - 1 : y + 2, x - 1 : x + 2]).mean((0, 1)) for x, y in places]
+    left, right = np.median(colours[0::2], axis=0), np.median(colours[1::2], axis=0)
+    return np.asarray(left if left[0] > right[0] else right)
+
+
+def classes(lab: npt.NDArray[np.float32], skin: Float) -> tuple[Mask, Mask]:
+    """Which pixels (H, W) are dark, and which have the colour of teeth, beside a skin of that CIELAB colour."""
+    light = lab[..., 0] / max(float(skin[0]), 1.0)
+    if skin[1] < COLOURLESS:
+        tooth = light > GREY_BRIGHT
+    else:
+        redness = lab[..., 1] / skin[1]
+        tooth = (light > BRIGHT) & (redness < REDNESS) | (light > LIGHTER) & (redness < 1)
+    return light < DARK, tooth
+
+
+def upper_lip(head: Head) -> float:
+    """Height of the upper lip in face widths, mean of its middle."""
+    tops, edges = head.points[list(UPPER_OUTER)], head.points[list(UPPER_INNER)]
+    return float(np.linalg.norm(tops - edges, axis=1).mean()) / head.width
+
+
+def inside(picture: Image, head: Head, lip: float) -> Inside:
+    """What an opened mouth shows; zeros where the lips are (nearly) shut.
+
+    Args:
+        picture: (H, W, 3).
+        head: Its head.
+        lip: Height of the person's upper lip at rest, in face widths. A tracker takes a slab of gum for a part of the
+            lip, so that only its height tells.
+    """
+    matrix = mouth_matrix(head)
+    outer, inner = (
+        polygon_mask(SIDE, SIDE, closed_curve(head.points[list(ring)] @ matrix[:, :2].T + matrix[:, 2], 3)) > 0.6
+        for ring in (LIPS_OUTER, LIPS_INNER)
+    )
+    mask = inner
+    columns = mask.sum(0)
+    pixel = SPAN / SIDE
+    height = float(np.quantile(columns[columns > 0], 0.8)) * pixel if columns.any() else 0.0
+    if height < PARTED:
+        return Inside(height, 0.0, 0.0, 0.0, 0.0)
+    dark, tooth = classes(lab_of(cut(picture, matrix)), skin_colour(picture, head))
+    area = int(mask.sum())
+    slab = _flesh_above(mask, outer, dark, tooth, (THICKER * lip + LIP_EDGE) / pixel) / area
+    dark, tooth = dark & mask, _solid(tooth & mask)
+    wedge = max(_beside(mask, dark, tooth), _beside(mask[:, ::-1], dark[:, ::-1], tooth[:, ::-1])) / area
+    return Inside(height, area * pixel**2, float(tooth.sum()) * pixel**2, slab, wedge)
+
+
+def _solid(mask: Mask) -> Mask:
+    """Without specks: lights on a wet lip are no teeth."""
+    return np.asarray(cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)), bool)
+
+
+def _flesh_above(mask: Mask, outer: Mask, dark: Mask, tooth: Mask, lip: float) -> float:
+    """Pixels of flesh above the first tooth, or above the depth where there is none.
+
+    Counted from the outline of the upper lip, less its height, and inside the lips, less the inaccuracy of the tracker:
+    a slab of gum is taken for a part of the lip in some mouths, and for a part of the inside in others.
+    """
+    below = _solid(tooth | dark) & mask
+    columns, ends = below.any(0), _first_row(below)
+    edge = (2 * LIP_EDGE) / (SPAN / SIDE)
+    runs = (ends - _first_row(outer) - lip, ends - _first_row(mask) - edge)
+    return max(float(np.maximum(run, 0)[columns].sum()) for run in runs)
+
+
+def _first_row(mask: Mask) -> npt.NDArray[np.int_]:
+    return np.asarray(np.argmax(mask, 0))
+
+
+def _beside(mask: Mask, dark: Mask, tooth: Mask) -> int:
+    """Dark pixels between the left corner and the row of teeth, at the height of that row."""
+    columns = tooth.sum(0)
+    shown = columns >= max(3, 0.3 * columns.max())
+    if shown.sum() < 8:  # no row to be beside of
+        return 0
+    start = int(np.argmax(shown))
+    row = np.flatnonzero(shown)[: max(6, int(shown.sum() // 4))]  # the nearest quarter of the row
+    top, bottom = np.median(_first_row(tooth)[row]), np.median(len(tooth) - 1 - _first_row(tooth[::-1])[row])
+    rows = np.arange(len(mask))[:, None]
+    # the upper lip rises toward the middle and falls toward a corner: the band is as high as the row, from the lip down
+    band = (rows >= _first_row(mask)) & (rows <= _first_row(mask) + (bottom - top) + 2) & mask
+    part = (band & dark)[:, :start]
+    count, _, stats, _ = cv2.connectedComponentsWithStats(part.astype(np.uint8))
+    return int(stats[1:, cv2.CC_STAT_AREA].max()) if count > 1 else 0
+
+
+@dataclass(frozen=True)
+class Alike:
+    """How alike two pictures of one mouth are.
+
+    Attributes:
+        ssim: Structural similarity, 1 is the same.
+        l1: Mean difference in grey levels.
+        detail: Fine detail of the second over that of the first, 1 is as sharp.
+    """
+
+    ssim: float
+    l1: float
+    detail: float
+
+
+def alike(truth: Image, picture: Image, head: Head) -> Alike:
+    """Compare the mouths of two pictures of the same size at the place where the first one has it."""
+    matrix = mouth_matrix(head)
+    a, b = cut(truth, matrix), cut(picture, matrix)
+    sharp = detail(a)
+    return Alike(ssim(a, b), float(np.abs(a.astype(np.float32) - b).mean()), detail(b) / max(sharp, 1e-6))

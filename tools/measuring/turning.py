@@ -1,0 +1,69 @@
+"""Portraits turned away and back: the photo itself is the truth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from app.media.images import read_image
+from measuring import sheets
+from measuring.heads import Head, Image
+from measuring.pairs import photo_head
+from measuring.pictures import Palette, oval_mask, psnr, ssim_map
+from measuring.program import Program
+from models.matte import PersonMatte
+from models.topology import FACE_POINTS
+
+COLUMNS = {"turned": 1, "left": 1, "psnr": 1, "ssim": 3, "l1": 2, "foreign_turned": 4, "foreign_back": 4}
+WIDEST = 25.0
+"""Degrees that the slider reaches."""
+
+
+def measure(program: Program, photo: Path, degrees: float, folder: Path) -> dict[str, Any]:
+    """Turn a portrait, take the picture as a new photo, and turn that back.
+
+    Returns:
+        turned: degrees that the head turned as the tracker reads them; left: degrees missing after the way back; psnr,
+        ssim and l1 inside the face against the photo, both laid over each other by their landmarks; foreign: share of
+        the face that has the colour of the background, more than in the photo.
+    """
+    before = read_image(photo).rgb
+    head = photo_head(photo)
+    away, back = folder / f"{photo.stem}-turned.png", folder / f"{photo.stem}-back.png"
+    program("edit", photo, "--yaw", f"{degrees:g}", "-o", away)
+    turned = photo_head(away)
+    reach = min(abs(turned.yaw - head.yaw), WIDEST)
+    program("edit", away, "--yaw", f"{-np.copysign(reach, degrees):.2f}", "-o", back)
+    colours = Palette.of(before, head, PersonMatte()(before))
+    own = colours.foreign(before, head)
+    returned = photo_head(back)
+    after = read_image(back).rgb
+    return {
+        "turned": reach, "left": abs(returned.yaw - head.yaw), **inside_face(before, head, after, returned),
+        "foreign_turned": max(0.0, colours.foreign(read_image(away).rgb, turned) - own),
+        "foreign_back": max(0.0, colours.foreign(after, returned) - own),
+    }  # fmt: skip
+
+
+def inside_face(before: Image, head: Head, after: Image, returned: Head) -> dict[str, float]:
+    """PSNR, SSIM and L1 inside a face after the second picture was laid over the first."""
+    found, wanted = (h.points[:FACE_POINTS].astype(np.float32) for h in (returned, head))
+    matrix, _ = cv2.estimateAffinePartial2D(found, wanted, method=cv2.LMEDS)
+    size = before.shape[1], before.shape[0]
+    laid = cv2.warpAffine(after, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    mask = oval_mask(before.shape, head)
+    difference = laid[mask].astype(np.float32) - before[mask]
+    return {
+        "psnr": psnr(difference),
+        "ssim": float(ssim_map(before, np.asarray(laid, np.uint8))[mask].mean()),
+        "l1": float(np.abs(difference).mean()),
+    }
+
+
+def shown(label: str, photo: Path, folder: Path) -> sheets.Shown:
+    """Photo, turned and turned back, for a sheet."""
+    paths = photo, folder / f"{photo.stem}-turned.png", folder / f"{photo.stem}-back.png"
+    return sheets.Shown(label, [sheets.view(read_image(path).rgb, zoom=False) for path in paths])

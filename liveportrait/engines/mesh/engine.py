@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from liveportrait.crop import Box, Crop
 from liveportrait.engines.base import Engine, Image, Portrait, Surroundings
-from liveportrait.engines.mesh import background, eyes, fit, glasses, mirror, mouth, placed, sliders, turns
+from liveportrait.engines.mesh import background, eyes, far_side, fit, glasses, mouth, outlines, placed, sliders, turns
 from liveportrait.engines.mesh.data import face_model
 from liveportrait.engines.mesh.geometry import eye_opening, lip_gap
 from liveportrait.engines.mesh.layout import Layout, Pose, build_layout, compress_depth
@@ -23,7 +23,6 @@ from liveportrait.engines.mesh.raster import rasterise
 from liveportrait.engines.mesh.regions import region_weights
 from liveportrait.motion import Array, DeltaSpace, Motion, angle_between, keypoints
 from liveportrait.options import MouthMotion
-from liveportrait.ramps import smoothstep
 from models.face import Face
 from models.matte import PersonMatte
 from models.topology import EYE_LEFT, EYE_RIGHT, POINTS
@@ -37,7 +36,6 @@ _LOOK = 192  # pixels of the crop in which the head's upper end is looked for
 MAX_TILT = np.radians(20)  # heads tilted further are levelled by the crop
 SMOOTH_TURN = 3.0  # degrees of head turn from which on outlines are smoothed
 SMOOTH_GAP = 0.12  # or further opening of the mouth, face widths: the lower lip then lies over the chin
-JUMP = 6.0  # pixels of source between every other pixel that count as an outline
 # Pixels of shift between which the background changes from carried along to standing still. What the photo shows stands
 # still at once; beside the outline, where it is only guessed, it comes along first (in pixels of a 512 px crop).
 STILL_SHIFT, ELSEWHERE_SHIFT, GUESSED_SHIFT = (-1.0, -0.5), (0.3, 2.8), (2.0, 8.0)
@@ -51,7 +49,7 @@ class MeshFeatures:
     layout: Layout
     eyes: tuple[eyes.EyeLayer, eyes.EyeLayer]
     mouth: mouth.MouthLayer
-    mirror: mirror.MirrorFill | None
+    far: far_side.FarSide | None
     person: npt.NDArray[np.float32] | None
     plate: Image | None
     freed: tuple[Map, Map] | None
@@ -122,8 +120,9 @@ class MeshEngine(Engine):
         person = plate = None
         freed = None
         matte = None if face.placed else self._matte  # which knows people only
-        if matte is not None:
-            person = background.person_mask(matte(image), points)
+        seen = None if matte is None else background.find_person(image, points, matte)
+        if seen is not None:
+            person = background.person_mask(seen, points)
             if others is not None:
                 person = person * (1 - others)
             if crop.shape[2] == 3:  # a cut-out shows what lies behind it instead
@@ -141,7 +140,7 @@ class MeshEngine(Engine):
             layout=layout,
             eyes=both,
             mouth=inside,
-            mirror=mirror.build_mirror(image, points, layout),
+            far=far_side.build_far_side(image, points, layout, seen),
             person=person,
             plate=plate,
             freed=freed,
@@ -268,7 +267,7 @@ class MeshEngine(Engine):
                 vertices[layer.eye.iris : layer.eye.iris + 5, 2] += placed.EYE_BEHIND * pose.scale
         turn = angle_between(pose.rotation, f.layout.pose.rotation)
         folds = turn > SMOOTH_TURN or lip_gap(shape) - f.mouth.gap > SMOOTH_GAP
-        image, alpha, hair = self._warp(crop, f, vertices, turn, folds)
+        image, alpha, hair = self._warp(crop, f, vertices, pose, folds)
         bare = None if hair is None else image.copy()
         for index, layer in enumerate(f.eyes):
             opening = eye_opening(shape, layer.eye) / max(f.openings[index], 1e-3)
@@ -281,32 +280,34 @@ class MeshEngine(Engine):
         return image if alpha is None else np.dstack([image, alpha])
 
     def _warp(
-        self, crop: Image, f: MeshFeatures, vertices: Float, turn: float, folds: bool
+        self, crop: Image, f: MeshFeatures, vertices: Float, pose: Pose, folds: bool
     ) -> tuple[Image, Image | None, Map | None]:
         """Source pixels carried along by the mesh over the background plate; alpha and hair over the face, if any."""
         layout = f.layout
-        borrow = float(smoothstep(1.0, 9.0, turn))
+        shown = 0.0 if f.far is None else f.far.share(pose)
         texture = np.ones((len(vertices), 3), np.float32)
-        texture[:, :2] = layout.rest[:, :2] + borrow * (layout.beyond if f.mirror is None else f.mirror.push)
-        if f.mirror is not None:
-            texture[:, 2] = f.mirror.own
+        texture[:, :2] = layout.rest[:, :2]
+        if f.far is not None:
+            texture[:, :2] += shown * f.far.push
         drawn = vertices.astype(np.float32)
         field = rasterise(layout.triangles, drawn, texture, f.identity.copy())
         x, y = _channels(field)
         out = _carry(np.ascontiguousarray(crop[..., :3]), x, y, cv2.INTER_CUBIC)
-        if folds:
-            _smooth_outlines(out, x, y)
-        if f.mirror is not None and borrow > 0:
-            texture[:, :2] = f.mirror.source + f.mirror.push * borrow
-            other = rasterise(layout.triangles, drawn, texture, f.identity.copy())
-            lent = _carry(f.mirror.image, *_channels(other))
-            own = np.asarray(1 - borrow * (1 - cv2.GaussianBlur(field[..., 2], (0, 0), 1.5)), np.float32)
-            out = np.asarray(cv2.blendLinear(out, lent, own, 1 - own), np.uint8)
+        completed = f.far.draw(out, drawn, shown) if f.far is not None and shown > 0 and len(f.far.used) else None
         hair = None if f.cover is None else np.asarray(cv2.remap(f.cover, x, y, cv2.INTER_LINEAR), np.float32)
         if crop.shape[2] == 4:
-            return out, _carry(np.ascontiguousarray(crop[..., 3]), x, y), hair
+            alpha = _carry(np.ascontiguousarray(crop[..., 3]), x, y)
+            if completed is not None:
+                where, share = completed
+                alpha[where] = cv2.max(alpha[where], np.rint(255 * share).astype(np.uint8))
+            if folds:
+                outlines.smooth_outlines(out, x, y)
+            return out, alpha, hair
         if f.person is not None and f.plate is not None and f.freed is not None:
             person = cv2.remap(f.person, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+            if completed is not None:
+                where, share = completed
+                person[where] = cv2.max(person[where], share)
             place = np.arange(len(x), dtype=np.float32)
             shift = cv2.max(np.abs(x - place), np.abs(y - place[:, None]))
             # What stands still is the photo itself, outline and all.
@@ -316,6 +317,8 @@ class MeshEngine(Engine):
                 away = np.maximum(away, theirs * np.clip(shift * 4, 0, 1))
             cover = np.asarray(1 - (1 - person) * away, np.float32)
             out = np.asarray(cv2.blendLinear(out, f.plate, cover, 1 - cover), np.uint8)
+        if folds:
+            outlines.smooth_outlines(out, x, y)
         return out, None, hair
 
 
@@ -345,25 +348,6 @@ def _channels(field: Map) -> tuple[Map, Map]:
 
 def _carry(image: Image, x: Map, y: Map, interpolation: int = cv2.INTER_LINEAR) -> Image:
     return np.asarray(cv2.remap(image, x, y, interpolation, borderMode=cv2.BORDER_REPLICATE), np.uint8)
-
-
-def _smooth_outlines(image: Image, x: Map, y: Map) -> None:
-    """Soften, in place, the stair steps where one part of the head hides another (jumps of the texture field)."""
-    coarse = [np.ascontiguousarray(channel[::2, ::2]) for channel in (x, y)]
-    jump = np.zeros(coarse[0].shape, np.uint8)
-    for channel in coarse:
-        jump[:, :-1] |= np.abs(channel[:, 1:] - channel[:, :-1]) > JUMP
-        jump[:-1] |= np.abs(channel[1:] - channel[:-1]) > JUMP
-    grown = cv2.dilate(jump, np.ones((2, 2), np.uint8), anchor=(0, 0))
-    fine = np.repeat(np.repeat(grown, 2, 0), 2, 1)[: image.shape[0], : image.shape[1]]
-    ys, xs = np.nonzero(fine)
-    if len(ys):
-        padded = np.pad(image, ((1, 1), (1, 1), (0, 0)), mode="edge").astype(np.uint16)
-        total = np.zeros((len(ys), 3), np.uint16)
-        for dy in range(3):
-            for dx in range(3):
-                total += padded[ys + dy, xs + dx] * np.uint16((2 - abs(dy - 1)) * (2 - abs(dx - 1)))
-        image[ys, xs] = (total + 8) // 16
 
 
 def _with_room_above(box: Box, image: Image, matte: PersonMatte) -> Box:

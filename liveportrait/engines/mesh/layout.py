@@ -23,7 +23,6 @@ HULL_RADII = np.array([0.60, 0.88, 0.70])
 DEPTH_NEAR, DEPTH_RANGE = -0.33, 0.45
 # Where face and surroundings overlap in a turned head the face lies in front, by so many face widths.
 BEHIND = 0.15
-FAR_SKIN = 0.05  # skin beyond the landmarks at the far side of a turned head, face widths
 SPOKES = 72
 RINGS = 16
 _OVAL = np.array(OVAL)
@@ -80,8 +79,6 @@ class Layout:
         falloff: (O,) share of the oval's own motion (jaw) that it follows.
         spread: (O, 36) weights of the oval points for that.
         face_base: (468, 3) posed, depth-compressed face points of the source.
-        beyond: (V, 2) outward shift of texture coordinates at the far side of a turned head. There the landmarks lie
-            inside the true outline; without the shift a strip of skin is shown twice when the head turns back.
     """
 
     pose: Pose
@@ -94,7 +91,6 @@ class Layout:
     falloff: Float
     spread: Float
     face_base: Float
-    beyond: Float
 
     def place(self, canonical: Float, pose: Pose) -> Float:
         """Vertex positions (V, 3) for a new canonical shape (478, 3) and pose; the source's own gives rest."""
@@ -210,9 +206,6 @@ def build_layout(points: Float, size: int, matte: npt.NDArray[np.float32] | None
     k = len(points)
     triangles = np.vstack([ring_tri + k, model.triangles, np.array(_fill_holes(), np.int32)]).astype(np.int32)
     face_base = pose.apply(compress_depth(canonical[:FACE_POINTS]))
-    beyond = np.zeros((len(rest), 2))
-    beyond[k : k + len(_OVAL)] = push = _far_side(points, pose)
-    beyond[k + len(_OVAL) :] = (spread @ push) * np.exp(-((near / (0.12 * width)) ** 2))[:, None]
     return Layout(
         pose,
         canonical,
@@ -224,18 +217,7 @@ def build_layout(points: Float, size: int, matte: npt.NDArray[np.float32] | None
         falloff,
         spread,
         face_base,
-        beyond,
     )
-
-
-def _far_side(points: Float, pose: Pose) -> Float:
-    """(36, 2) outward shift in pixels of the oval on the side that is turned away; none below 6 degrees of yaw."""
-    yaw = float(np.degrees(np.arcsin(np.clip(-pose.rotation[2, 0], -1, 1))))
-    outward = points[_OVAL, :2] - points[_OVAL, :2].mean(0)
-    outward /= np.linalg.norm(outward, axis=1, keepdims=True)
-    far = np.clip(-np.sign(yaw) * outward @ pose.rotation[:2, 0], 0, 1)
-    amount = FAR_SKIN * float(np.clip((abs(yaw) - 6) / 12, 0, 1)) * pose.scale
-    return np.asarray(far[:, None] * outward * amount)
 
 
 def _weights(

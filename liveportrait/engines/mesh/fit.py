@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from liveportrait.engines.mesh.data import face_model
 from liveportrait.engines.mesh.eyes import corners_left_to_right, gaze_offset
+from liveportrait.engines.mesh.flesh import keep_flesh, thickness_ratios
 from liveportrait.engines.mesh.geometry import eye_opening, lip_gap
 from liveportrait.ramps import smoothstep
 from models.topology import BROW_LEFT, BROW_RIGHT, EYES, LIP_LOWER_INNER, LIP_UPPER_INNER, MOUTH_CORNERS, EyeIndices
@@ -143,6 +144,7 @@ def fit_expression(
         out[eye.iris : eye.iris + 5] = source[eye.iris : eye.iris + 5] + look
     own = (1 - replaced) * lip_gaps(source) + held * ratio * np.maximum(lip_gaps(neutral), 0)
     set_lip_gap(out, own + ratio * (lip_gaps(driver) - lip_gaps(neutral)))
+    keep_flesh(out, rest, thickness_ratios(driver, driver_rest))
     return out
 
 

@@ -116,7 +116,7 @@ def prepare_mouth(image: Image, points: Float, layout: Layout, white: Picture) -
         line=rest[13],
         chin=float(rest[152, 1]),
         dark=_rgb(0.12 * lip[0] + 6, 128 + 0.55 * ka, 128 + 0.45 * kb),
-        tongue=_rgb(min(0.86 * lip[0], 165), 128 + max(0.95 * ka, red), 128 + 0.6 * kb),
+        tongue=_rgb(min(0.78 * lip[0], 150), 128 + max(0.95 * ka, red), 128 + 0.6 * kb),
         tooth=tooth,
         gum=gum,
         rows=rows,
@@ -262,7 +262,7 @@ def _cavity(
     left, right = pose.invert(vertices[list(MOUTH_CORNERS)])[:, :2]
     width = float(np.linalg.norm(left - right)) / layer.width
     narrow = float(smoothstep(*ROUNDED, width))
-    rounded = narrow * float(smoothstep(0.03, 0.07, gap))
+    rounded = narrow * float(smoothstep(0.045, 0.085, gap))
     clenched = (1 - float(smoothstep(0.015, 0.05, jaw))) * (1 - rounded)
 
     out = np.zeros((h, w, 3), np.float32) + layer.dark
@@ -381,7 +381,7 @@ SHADE_TINT = 0.2  # of the colour of the depth that shadows of the lip take on
 LIP_SHADOW = 0.016  # reach of the upper lip's shadow, face widths
 LOWER_EDGE = 0.005  # edge of the lower front teeth below it while the jaw is shut
 LOWER_SHOWN, LOWER_WIDE = 0.008, 0.034  # of the lower teeth rounded lips let see so much at most, and wide ones
-ROUNDED = 1.06, 0.9  # width over that at rest between which lips begin to hide the teeth, and hide them
+ROUNDED = 1.03, 0.88  # width over that at rest between which lips begin to hide the teeth, and hide them
 LOWER_BEND = 7.0  # the lower row goes down less towards the joints of the jaw: by this times x squared
 UPPER_EDGE, UPPER_SHOWN = 0.011, 0.06  # edge of the upper front teeth below the resting line; most of them that is seen
 HIDDEN = 0.085  # so far the upper teeth go up behind rounded lips, face widths

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from liveportrait.engines.base import Portrait
 from liveportrait.engines.mesh import fit
 from liveportrait.engines.mesh.data import face_model
+from liveportrait.engines.mesh.flesh import fill_lips, keep_flesh
 from liveportrait.motion import Array
 from models.topology import EYE_LEFT, EYES, LIP_UPPER_INNER
 
@@ -60,6 +61,7 @@ def lip_offsets(portrait: Portrait, ratios: Array) -> Array:
         profile = answer / answer[middle]
         target = gap + (wanted - gap[middle]) * profile
         fit.set_lip_gap(shape, target if wanted > gap[middle] else gap * wanted / max(gap[middle], 1e-6))
+        keep_flesh(shape, source)
         out[b] = shape - source
     return _to_crop(portrait, out)
 
@@ -74,9 +76,11 @@ def slider_delta(portrait: Portrait, values: Mapping[str, float]) -> Array:
     if unknown:
         raise ValueError(f"There is no slider named {unknown[0]}; known are {', '.join(sorted(KNOWN))}.")
     source = _source(portrait)
-    shape = source + sum(
-        (_answer(name, float(value)) for name, value in values.items() if name in _LINEAR), np.zeros_like(source)
-    )
+    shape = source.copy()
+    for name in sorted(_LINEAR.keys() & values.keys(), key=list(_LINEAR).index):
+        if name in _PRESSING:  # lips may be pressed thinner than a mouth that opens makes them
+            keep_flesh(shape, source)
+        shape += _answer(name, float(values[name]))
     for index, (eye, side) in enumerate(zip(EYES, ("left", "right"), strict=True)):
         shut = max(float(values.get("blink", 0)), float(values.get(f"wink_{side}", 0)))
         opening = 1 - shut if shut > 0 else 1 - WIDE_EYES * float(values.get("blink", 0))
@@ -91,10 +95,14 @@ def slider_delta(portrait: Portrait, values: Mapping[str, float]) -> Array:
         if f"wink_{side}" in values:  # the cheek lifts under a winking eye
             cheek = float(values[f"wink_{side}"]) * face_model().eye_weight[index][:, None]
             shape[list(eye.lower_rings), 1] -= 0.012 * cheek[list(eye.lower_rings), 0]
+    if not _PRESSING & values.keys():
+        keep_flesh(shape, source)
+    fill_lips(shape, source, POUT_FILLS * float(values.get("pout", 0)))
     fit.keep_lips_apart(shape)
     return np.asarray((shape - source)[None], np.float32)
 
 
+POUT_FILLS = 0.35  # of their thickness lips gain in a full pout
 SMILING_EYES = 0.12  # share of their opening that eyes lose in a full smile: the cheeks lift the lower lids
 GAZE_X, GAZE_Y = 0.22, 0.12  # way of the iris in eye widths at full slider
 LID_DOWN, LID_UP = 0.3, 0.1  # share of its opening by which the lid follows a gaze down, and up
@@ -106,9 +114,10 @@ _LINEAR: dict[str, tuple[tuple[str, float, float], ...]] = {
     "brow": (("brow", 0.045, 0.045),),
     "frown": (("frown", -0.02, -0.02), ("brow", -0.012, -0.012)),
     "wide": (("wide", 0.10, 0.10),),
-    "pout": (("wide", -0.07, -0.04), ("forward", 0.05, 0.02)),
+    "pout": (("wide", -0.10, -0.04), ("forward", 0.05, 0.02)),
     "purse": (("wide", -0.10, -0.02), ("press", 0.6, 0.3)),
 }
+_PRESSING = {"purse"}
 KNOWN = frozenset(
     [*_LINEAR, "blink", "wink_left", "wink_right"]
     + [f"gaze{side}_{axis}" for side in ("", "_left", "_right") for axis in "xy"]

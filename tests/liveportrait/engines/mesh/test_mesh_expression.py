@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from liveportrait.engines.mesh import fit
+from liveportrait.engines.mesh import fit, flesh
 from liveportrait.engines.mesh.data import face_model
 from liveportrait.engines.mesh.geometry import eye_opening, lip_gap
 from liveportrait.expression import POSE_SLIDERS, SLIDERS
@@ -285,3 +285,41 @@ def test_mouth_sliders_show(stage, slider, sign):
     else:
         width = lambda f: np.linalg.norm(f.points[61, :2] - f.points[291, :2])  # noqa: E731
         assert width(after) > 1.05 * width(before)
+
+
+def full_lips(mean: np.ndarray) -> np.ndarray:
+    """A face whose lips are twice as thick."""
+    out = closed(mean)
+    flesh.fill_lips(out, out.copy(), 1.0)
+    return out
+
+
+def test_thin_lips_stay_lips_and_the_chin_stays_below_them(mean):
+    """A driver with full lips opens his mouth wide: what he loses in thickness is more than a thin lip has."""
+    source, rest = closed(mean), full_lips(mean)
+    driver = rest + 0.3 * face_model().bases["open"]
+    flesh.fill_lips(driver, rest, -0.4)
+    out = fit.fit_expression(source, driver, rest)
+    for now, before in zip(*map(flesh.thickness, (out, source)), strict=True):
+        assert now[4] > 0.45 * before[4]
+    assert out[152, 1] - out[17, 1] > 0.7 * (source[152, 1] - source[17, 1])
+    assert lip_gap(out) == pytest.approx(lip_gap(driver), rel=0.25)  # it opens as far all the same
+
+
+def test_a_raised_lip_does_not_lie_on_the_nose(mean):
+    source = closed(mean)
+    up = source + 0.2 * face_model().bases["smile"] + 0.2 * face_model().bases["open"]
+    up[13, 1] = up[2, 1]
+    shape = up.copy()
+    flesh.keep_flesh(shape, source)
+    assert shape[13, 1] - shape[2, 1] == pytest.approx(flesh.LEAST_NOSE * (source[13, 1] - source[2, 1]), abs=1e-6)
+    same = source.copy()
+    flesh.keep_flesh(same, source, (1.0, 1.0))
+    assert np.array_equal(same, source)
+
+
+def test_a_pout_makes_the_lips_narrow_and_full(stage):
+    source = face_model().mean + stage.portrait.motion.delta[0]
+    out = source + stage.engine.slider_delta(stage.portrait, {"pout": 1.0})[0]
+    assert fit.mouth_width(out) < 0.92 * fit.mouth_width(source)
+    assert all(b[4] > 1.2 * a[4] for a, b in zip(flesh.thickness(source), flesh.thickness(out), strict=True))

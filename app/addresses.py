@@ -12,6 +12,7 @@ from typing import Final
 from urllib.parse import unquote_to_bytes
 
 from app.errors import UsageError
+from models.messages import Option, about, msg
 
 # A scheme has two letters at least (RFC 3986 allows one, but that is the letter of a Windows drive).
 ADDRESS: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://|(data):[\w.+-]*(?:/[\w.+-]+)?[;,]", re.IGNORECASE)
@@ -31,7 +32,7 @@ def is_address(text: str) -> bool:
     return ADDRESS.match(text) is not None or FILE.match(text) is not None
 
 
-def local_name(text: str, label: str = "", *, windows: bool | None = None) -> str:
+def local_name(text: str, label: str | Option = "", *, windows: bool | None = None) -> str:
     """The path that a name stands for; names that are no address stay as they are.
 
     Args:
@@ -59,30 +60,36 @@ def local_name(text: str, label: str = "", *, windows: bool | None = None) -> st
         return f"{host}{path}"
     if host.lower() not in ("", "localhost"):
         if not windows:
-            place = f"{label}: {text}" if label else text
-            raise UsageError(f"{place} is a file of another machine, {host}.", "Copy it here, or name it by its path.")
+            raise UsageError(
+                about(label, msg("{text} is a file of another machine, {host}.", text, host)),
+                "Copy it here, or name it by its path.",
+            )
         path = f"//{host}{path}"
     return path.replace("/", "\\") if windows else path
 
 
-def _check_length(path: str, label: str) -> None:
+def _check_length(path: str, label: str | Option) -> None:
     """Refuse what no file can be called, before the system is asked for it."""
     if 4 * len(path) <= LONGEST_PART:
         return
     longest = max(len(os.fsencode(part)) for part in re.split(r"[/\\]", path))
     if longest > LONGEST_PART or len(os.fsencode(path)) > LONGEST_PATH:
-        place = f"{label}: " if label else ""
-        raise UsageError(f"{place}{path[:60]}... is longer than the name of a file can be.", "Check the name.")
+        raise UsageError(
+            about(label, msg("{path}... is longer than the name of a file can be.", path[:60])), "Check the name."
+        )
 
 
-def address_error(text: str, label: str = "") -> UsageError:
+def address_error(text: str, label: str | Option = "") -> UsageError:
     """The error for an address that is given where a file is needed; it shows the address as it was typed."""
     shown = text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
-    place = f"{label}: {shown}" if label else shown
-    if label.endswith(("output", "record", "screenshot")):
-        return UsageError(f"{place} is an address, and addresses are not written to.", "Name a file of this machine.")
+    if str(label).endswith(("output", "record", "screenshot")):
+        return UsageError(
+            about(label, msg("{shown} is an address, and addresses are not written to.", shown)),
+            "Name a file of this machine.",
+        )
     return UsageError(
-        f"{place} is an address, and addresses are not read.", "Download it first, then give the name of the file."
+        about(label, msg("{shown} is an address, and addresses are not read.", shown)),
+        "Download it first, then give the name of the file.",
     )
 
 

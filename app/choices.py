@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from models.choices import LARGEST, FaceChoice, parse_numbers
+from models.messages import msg
 
 SMALLEST_SQUARE = 16  # pixels
 
@@ -69,7 +70,13 @@ class Square:
 
     def __post_init__(self) -> None:
         if self.side < SMALLEST_SQUARE:
-            raise ValueError(f"the side of the crop is {self.side:g} px, it must be at least {SMALLEST_SQUARE} px.")
+            raise ValueError(
+                msg(
+                    "the side of the crop is {side:g} px, it must be at least {smallest_square} px.",
+                    self.side,
+                    SMALLEST_SQUARE,
+                )
+            )
 
     @classmethod
     def parse(cls, text: str) -> Square | None:
@@ -82,7 +89,7 @@ class Square:
             return None
         numbers = parse_numbers(text)
         if numbers is None or len(numbers) not in (3, 4):
-            raise ValueError(f"{text!r} is not x,y,size or x,y,size,angle in pixels and degrees.")
+            raise ValueError(msg("{text!r} is not x,y,size or x,y,size,angle in pixels and degrees.", text))
         return cls(*numbers)
 
     def scaled(self, factor: float) -> Square:
@@ -117,10 +124,12 @@ class FaceDriver:
         for line in filter(None, (line.strip() for line in text.splitlines())):
             face, equals, name = (part.strip() for part in line.partition("="))
             if not equals or not name or not face:
-                raise ValueError(f"{line!r} is not a face and its driving file, such as left=mum.mp4.")
+                raise ValueError(msg("{line!r} is not a face and its driving file, such as left=mum.mp4.", line))
             choice = FaceChoice.parse(face)
             if choice in drivers:
-                raise ValueError(f"the face {face} has two drivers, {drivers[choice].path} and {name}.")
+                raise ValueError(
+                    msg("the face {face} has two drivers, {path} and {name}.", face, drivers[choice].path, name)
+                )
             drivers[choice] = cls(choice, Path(name))
         return tuple(drivers.values())
 

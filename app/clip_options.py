@@ -12,6 +12,7 @@ from typing import Final
 from app.errors import UsageError
 from app.values import parse_time
 from liveportrait.options import option
+from models.messages import Option, about, msg
 
 GROUP: Final = "Part of a clip"
 FORM: Final = "seconds, or minutes and seconds such as 1:02.5"
@@ -71,17 +72,22 @@ class ClipOptions:
     @property
     def source_part(self) -> Part:
         """The same for a source clip."""
-        return _part("source-", self.source_start, self.source_end, self.source_duration)
+        return _part("source_", self.source_start, self.source_end, self.source_duration)
 
 
 def _part(prefix: str, start: str, end: str, duration: str) -> Part:
     first, last, length = parse_time(start), parse_time(end), parse_time(duration)
+    end_option, duration_option = Option(f"{prefix}end"), Option(f"{prefix}duration")
     if last is not None and length is not None:
-        raise UsageError(f"--{prefix}end and --{prefix}duration both say where the clip ends.", "Give one of them.")
+        raise UsageError(
+            msg("{end} and {duration} both say where the clip ends.", end_option, duration_option), "Give one of them."
+        )
     if length is not None:
         if length == 0:
-            raise UsageError(f"--{prefix}duration: 0 s of a clip hold no frame.", "Give a longer duration.")
+            raise UsageError(about(duration_option, msg("0 s of a clip hold no frame.")), "Give a longer duration.")
         last = (first or Fraction(0)) + length
     if last is not None and last <= (first or 0):
-        raise UsageError(f"--{prefix}end: {end} is not after the start, {start or '0'}.", "Make it later.")
+        raise UsageError(
+            about(end_option, msg("{end} is not after the start, {start}.", end, start or "0")), "Make it later."
+        )
     return first or None, last

@@ -17,6 +17,7 @@ from typing import Any, Final, Literal
 from app import display, environment
 from app.errors import AppError
 from models.installation import install_hint, pip_command
+from models.messages import joined, msg
 
 Status = Literal["ok", "warning", "missing", "info"]
 
@@ -78,13 +79,13 @@ def _program() -> Iterator[Finding]:
 
     yield Finding("Program", "version", "ok", __version__)
     yield Finding("Program", "Python", "ok", f"{platform.python_version()} ({platform.python_implementation()})")
-    yield Finding("Program", "system", "ok", f"{platform.platform()}, {os.cpu_count()} CPU cores")
+    yield Finding("Program", "system", "ok", msg("{platform}, {os} CPU cores", platform.platform(), os.cpu_count()))
 
     own = Path(sysconfig.get_path("scripts"))
     if other := display.other_animate(own):
         yield Finding(
-            "Program", "command", "warning", f"a shell starts {other} for animate, which is another program",
-            f"Ours is {own / 'animate'}; portrait-animate starts it too.",
+            "Program", "command", "warning", msg("a shell starts {other} for animate, which is another program", other),
+            msg("Ours is {own}; portrait-animate starts it too.", own / 'animate'),
         )  # fmt: skip
 
 
@@ -94,7 +95,9 @@ def _window() -> Iterator[Finding]:
         return
     only = "Only the window needs it."
     if not display.needs_display():
-        yield Finding("Window", "display", "info", f"none needed: QT_QPA_PLATFORM={os.environ['QT_QPA_PLATFORM']}")
+        yield Finding(
+            "Window", "display", "info", msg("none needed: QT_QPA_PLATFORM={environ}", os.environ["QT_QPA_PLATFORM"])
+        )
     elif display.has_display():
         named = ", ".join(f"{name}={os.environ[name]}" for name in display.DISPLAYS if os.environ.get(name))
         yield Finding("Window", "display", "ok", named)
@@ -102,9 +105,9 @@ def _window() -> Iterator[Finding]:
         yield Finding("Window", "display", "missing", "none", only)
     missing = display.missing_libraries()
     yield Finding(
-        "Window", "Qt libraries", "missing" if missing else "ok",
-        f"can't be loaded: {', '.join(missing)}" if missing else "all there",
-        f"{display.packages_command(missing)}. Only the window needs them." if missing else "",
+        "Window", msg("Qt libraries"), "missing" if missing else "ok",
+        msg("can't be loaded: {names}", ', '.join(missing)) if missing else msg("all there"),
+        msg("{missing}. Only the window needs them.", display.packages_command(missing)) if missing else "",
     )  # fmt: skip
 
 
@@ -113,22 +116,28 @@ def _packages() -> Iterator[Finding]:
         version = _version(name)
         missing = f"{pip_command()} {environment.bounded(name)}"
         yield Finding(
-            "Packages", name, "ok" if version else "warning", version or "not installed", "" if version else missing
+            "Packages",
+            name,
+            "ok" if version else "warning",
+            version or msg("not installed"),
+            "" if version else missing,
         )
     for rivals in environment.RIVALS:
         yield _one_of(rivals)
     qt = _version(environment.QT)
     hint = "" if qt else f"Only the window needs it: {environment.qt_install()}"
-    yield Finding("Packages", environment.QT, "ok" if qt else "missing", qt or "not installed", hint)
+    yield Finding("Packages", environment.QT, "ok" if qt else "missing", qt or msg("not installed"), hint)
     if _version("opencv-python") or _version("opencv-contrib-python"):
         yield Finding(
-            "Packages", "OpenCV variant", "info", "this wheel brings its own copy of Qt",
-            "If the window doesn't start, use opencv-python-headless instead.",
+            "Packages", msg("OpenCV variant"), "info", msg("this wheel brings its own copy of Qt"),
+            msg("If the window doesn't start, use opencv-python-headless instead."),
         )  # fmt: skip
     for name, extra in EXTRAS.items():
         version = _version(name)
         hint = "" if version else install_hint(extra)
-        yield Finding("Optional packages", name, "ok" if version else "missing", version or "not installed", hint)
+        yield Finding(
+            msg("Optional packages"), name, "ok" if version else "missing", version or msg("not installed"), hint
+        )
 
 
 def _one_of(rivals: environment.Rivals) -> Finding:
@@ -136,17 +145,17 @@ def _one_of(rivals: environment.Rivals) -> Finding:
     there = [f"{name} {_version(name)}" for name in rivals.installed()]
     why = environment.broken(rivals)
     if not there:
-        return Finding("Packages", rivals.title, "warning", "not installed", rivals.repair())
+        return Finding("Packages", rivals.title, "warning", msg("not installed"), rivals.repair())
     if len(there) > 1:
         value = f"{' and '.join(there)} are both installed and overwrite each other" + (f"; {why}" if why else "")
-        return Finding("Packages", rivals.title, "warning", value, f"Keep one: {rivals.repair()}")
+        return Finding("Packages", rivals.title, "warning", value, msg("Keep one: {rivals}", rivals.repair()))
     if why:
         return Finding(
             "Packages",
             rivals.title,
             "warning",
-            f"{there[0]} can't be used: {why}",
-            f"Install it again: {rivals.repair()}",
+            msg("{there} can't be used: {why}", there[0], why),
+            msg("Install it again: {rivals}", rivals.repair()),
         )
     return Finding("Packages", rivals.title, "ok", there[0])
 
@@ -170,17 +179,17 @@ def _engines(tune: bool = False, step: Callable[[str], None] = lambda _: None) -
             facts = ", ".join(f"{key} {value}" for key, value in engine.describe().items() if key != "engine")
             known = memory.get(engine_key(spec, settings)) if spec.models else None
             facts += f", {known['seconds'] * 1e3:.0f} ms per frame on {known['date']}" if known else ""
-            yield Finding("Engines", spec.name, "ok", f"self-test passed; {facts}", spec.summary)
+            yield Finding("Engines", spec.name, "ok", msg("self-test passed; {facts}", facts), spec.summary)
     reasons: list[str] = []
     with suppress(EngineUnavailableError):
         load_engine(say=reasons.append, step=step)
-        yield Finding("Engines", "auto", "info", " ".join(reasons))
+        yield Finding("Engines", "auto", "info", joined(reasons))
 
 
 def _providers() -> Iterator[Finding]:
     import onnxruntime
 
-    yield Finding("ONNX Runtime", "providers", "ok", ", ".join(onnxruntime.get_available_providers()))
+    yield Finding(msg("ONNX Runtime"), "providers", "ok", ", ".join(onnxruntime.get_available_providers()))
 
 
 def _encoders() -> Iterator[Finding]:
@@ -190,13 +199,17 @@ def _encoders() -> Iterator[Finding]:
     for codec, name in encode.SOFTWARE.items():
         pix_fmt, options = encode._options(name, 80, False)
         fine = encode.works(name, size, pix_fmt, tuple(options.items()))
-        yield Finding("Encoders", codec, "ok" if fine else "warning", name if fine else f"{name} does not work here")
+        yield Finding(
+            "Encoders", codec, "ok" if fine else "warning", name if fine else msg("{name} does not work here", name)
+        )
     found = []
     for codec in ("h264", "hevc", "av1"):
         encoder = encode.find_encoder(codec, size, 80, "auto", False)
         found += [encoder.name] if encoder.is_hardware else []
     text = ", ".join(found) or "none works here"
-    yield Finding("Encoders", "on graphics cards", "ok" if found else "missing", text, "" if found else "not needed")
+    yield Finding(
+        "Encoders", msg("on graphics cards"), "ok" if found else "missing", text, "" if found else msg("not needed")
+    )
 
 
 def _models() -> Iterator[Finding]:
@@ -210,7 +223,7 @@ def _models() -> Iterator[Finding]:
         if not faults:
             yield Finding("Models", name, "ok", f"verified; {get_model(name).licence}")
         elif len(missing) == len(faults):
-            yield Finding("Models", name, "missing", "not here", missing[0].message)
+            yield Finding("Models", name, "missing", msg("not here"), missing[0].message)
         else:
             yield Finding("Models", name, "warning", next(s.message for s in faults if s.state != "missing"))
 
@@ -223,18 +236,22 @@ def _folders() -> Iterator[Finding]:
 
     own = user_file()
     yield Finding(
-        "Folders", "settings", "info", f"{config_folder()}", "" if own.is_file() else f"{own.name} not made yet"
+        "Folders",
+        "settings",
+        "info",
+        f"{config_folder()}",
+        "" if own.is_file() else msg("{own} not made yet", own.name),
     )
     yield from _settings(own)
     yield Finding("Folders", "models", "info", str(user_folder()))
     yield Finding("Folders", "queue", "info", str(default_path()))
-    yield Finding("Folders", "motion", "info", str(cache_folder()), "kept of driving clips by animate batch")
+    yield Finding("Folders", "motion", "info", str(cache_folder()), msg("kept of driving clips by animate batch"))
     folder = tempfile.gettempdir()
     free = shutil.disk_usage(folder).free / 1e9
     low = free < 1
     yield Finding(
-        "Folders", "temporary", "warning" if low else "ok", f"{folder}, {free:.1f} GB free",
-        "Long clips need room there; set TMPDIR to another folder." if low else "",
+        "Folders", "temporary", "warning" if low else "ok", msg("{folder}, {free:.1f} GB free", folder, free),
+        msg("Long clips need room there; set TMPDIR to another folder.") if low else "",
     )  # fmt: skip
 
 

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from importlib import metadata
 from typing import Any, Final
 
-from app.errors import AppError, MissingError
+from app.errors import AppError, MissingError, model_fault
 from models.installation import pip_command, requirements
+from models.messages import msg
 
 
 @dataclass(frozen=True)
@@ -114,14 +115,22 @@ def explain(error: BaseException) -> AppError | None:
     top = module.partition(".")[0]
     for rivals in RIVALS:
         if top == rivals.module and (why := broken(rivals)):
-            return MissingError(f"{rivals.title} can't be used ({why}).", f"Install it again: {rivals.repair()}")
+            return MissingError(
+                msg("{title} can't be used ({why}).", rivals.title, why),
+                msg("Install it again: {rivals}", rivals.repair()),
+            )
     if top == "PySide6":
-        return MissingError("The window needs PySide6, which is not installed.", f"Install it: {qt_install()}")
+        return MissingError(
+            "The window needs PySide6, which is not installed.", msg("Install it: {qt_install}", qt_install())
+        )
     if top in BASE_MODULES and isinstance(error, ImportError):
         name = DISTRIBUTIONS.get(top, top)
         there = version(name)
-        state = f"{name} {there} does not fit or is damaged ({error})" if there else f"{name} is not installed"
-        return MissingError(f"{state}.", f"Install it again: {pip_command()} --force-reinstall {bounded(name)}")
+        damaged = msg("{name} {version} does not fit or is damaged ({error}).", name, there, error)
+        return MissingError(
+            damaged if there else msg("{name} is not installed.", name),
+            msg("Install it again: {pip_command} --force-reinstall {name}", pip_command(), bounded(name)),
+        )
     return None
 
 
@@ -142,3 +151,18 @@ def bounded(name: str) -> str:
             continue  # PySide6 has one line for each range of Python versions
         return f'"{name}{requirement.strip()[found.end() :]}"'
     return name
+
+
+def fault(error: BaseException, hint: str = "") -> AppError:
+    """Any error as one for people.
+
+    Args:
+        error: Caught where anything can be raised.
+        hint: What to do about an error that was not expected.
+    """
+    if isinstance(error, AppError):
+        return error
+    if (known := model_fault(error) or explain(error)) is not None:
+        return known
+    text = msg("{name}: {error}", type(error).__name__, error) if str(error) else type(error).__name__
+    return AppError(msg("Internal error ({text}).", text), hint)

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from enum import IntEnum
 from typing import Final
 
+from models.messages import Option, about, changed, joined, msg
+
 LONGEST_QUOTE, KEPT = 80, 40  # characters of a quoted value that stay, and of one that is cut
 QUOTED: Final = re.compile(r"""(?<!\w)(['"])(.*?)\1(?!\w)""")
 LONGEST_WORD: Final = 400  # characters; longer than any path that people use
@@ -46,12 +48,12 @@ class AppError(Exception):
     exit_code: ExitCode = ExitCode.ERROR
 
     def __init__(self, message: str, hint: str = "") -> None:
-        self.message = brief(message)
-        self.hint = brief(hint)
+        self.message = changed(message, brief)
+        self.hint = changed(hint, brief)
         super().__init__(self.message)
 
     def __str__(self) -> str:
-        return f"{self.message} {self.hint}".rstrip()
+        return joined((self.message, self.hint))
 
 
 class UsageError(AppError):
@@ -60,13 +62,13 @@ class UsageError(AppError):
     exit_code = ExitCode.USAGE
 
 
-def not_one_of(label: str, text: str, known: Sequence[str]) -> UsageError:
+def not_one_of(label: str | Option, text: str, known: Sequence[str]) -> UsageError:
     """The error for a word that is none of those that can stand there; it names the nearest one."""
     from difflib import get_close_matches
 
     near = get_close_matches(text, known, 1)
-    place = f"{label}: " if label else ""
-    return UsageError(f"{place}{text!r} is not one of {', '.join(known)}.", f"Did you mean {near[0]}?" if near else "")
+    sentence = msg("{text!r} is not one of {known}.", text, ", ".join(known))
+    return UsageError(about(label, sentence), msg("Did you mean {near}?", near[0]) if near else "")
 
 
 class MediaError(AppError):

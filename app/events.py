@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from app.errors import CancelledError
+from models.messages import Message
 
 EventKind = Literal["phase", "progress", "message", "job", "result", "error"]
 Level = Literal["info", "warning", "error"]
@@ -57,6 +58,8 @@ class Event:
             line |= {"level": self.level}
         if self.message:
             line["message"] = self.message
+        if isinstance(self.message, Message):
+            line |= self.message.to_json()
         return line | self.data
 
 

@@ -18,6 +18,7 @@ from app.presets import config_folder
 from app.values import expression_of, parse_sliders
 from liveportrait.expression import Expression
 from liveportrait.limits import parse_json, read_limited, shown
+from models.messages import Option, msg
 
 BUILT_IN_EXPRESSIONS: Final[Mapping[str, Mapping[str, float]]] = {
     "Neutral": {},
@@ -64,7 +65,7 @@ def safe_name(name: str) -> str:
     text = re.sub(r'[\x00-\x1f<>:"/\\|?*]', " ", name).strip(" .")
     text = re.sub(r"\s+", " ", text)[:80]
     if not text:
-        raise UsageError(f"{name!r} can't be used as a name.", "Use letters or digits.")
+        raise UsageError(msg("{name!r} can't be used as a name.", name), "Use letters or digits.")
     return text
 
 
@@ -85,12 +86,14 @@ def read_expression(path: Path) -> Saved:
             raise ValueError("a table of names and values is expected")
         name = data.pop("name", path.stem)
         if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME:
-            raise ValueError(f"its name is {shown(name)}, not a text of at most {MAX_NAME} characters")
+            raise ValueError(
+                msg("its name is {name}, not a text of at most {max_name} characters", shown(name), MAX_NAME)
+            )
         return Saved(name, Expression.from_dict(data), path)
     except OSError as error:
-        raise UsageError(f"{path} can't be read: {error.strerror}.") from None
+        raise UsageError(msg("{path} can't be read: {reason}.", path, error.strerror)) from None
     except ValueError as error:
-        raise UsageError(f"{path} is no expression: {str(error).rstrip('.')}.", LIST_HINT) from None
+        raise UsageError(msg("{path} is no expression: {error}.", path, str(error).rstrip(".")), LIST_HINT) from None
 
 
 def list_expressions() -> tuple[list[Saved], list[str]]:
@@ -126,13 +129,15 @@ def find_expression(text: str) -> Expression:
     """
     if (one := find_saved(text)) is not None:
         return one.expression
-    path = Path(local_name(text, "--expression"))
+    path = Path(local_name(text, Option("expression")))
     if path.exists():
         return read_expression(path).expression
     saved, _ = list_expressions()
     near = get_close_matches(text.lower(), [one.name.lower() for one in saved], 1)
-    hint = next((f"Did you mean {one.name}?" for one in saved if near and one.name.lower() == near[0]), "")
-    raise UsageError(f"--expression: there is no saved expression and no file {text!r}.", hint or LIST_HINT)
+    hint = next((msg("Did you mean {one}?", one.name) for one in saved if near and one.name.lower() == near[0]), "")
+    raise UsageError(
+        msg("{option:expression}: there is no saved expression and no file {text!r}.", text), hint or LIST_HINT
+    )
 
 
 def expression_from(expression: str, sliders: str, more: Expression | None = None) -> Expression | None:
@@ -151,7 +156,7 @@ def expression_from(expression: str, sliders: str, more: Expression | None = Non
         try:
             parts.insert(0, expression_of(parse_sliders(sliders)))
         except ValueError as error:
-            raise UsageError(f"--sliders: {error}") from None
+            raise UsageError(msg("{option:sliders}: {error}", error)) from None
     if expression:
         parts.insert(0, find_expression(expression))
     if not parts:
@@ -186,5 +191,5 @@ def write_text(path: Path, text: str) -> Path:
         temporary.write_text(text, encoding="utf-8")
         temporary.replace(path)
     except OSError as error:
-        raise UsageError(f"{path} can't be written: {error.strerror}.") from None
+        raise UsageError(msg("{path} can't be written: {reason}.", path, error.strerror)) from None
     return path

@@ -12,6 +12,7 @@ from typing import Final
 
 from app.errors import MediaError, UsageError
 from app.media.files import reason
+from models.messages import msg
 
 NAME: Final = "portrait-animate"
 VARIABLES: Final = {  # variable that names another place -> what lies there
@@ -84,7 +85,7 @@ def check_nobody_works() -> None:
     if names:
         raise UsageError(
             "A batch or the window renders just now.",
-            "Wait for it, or stop it (animate jobs cancel --all), then try again.",
+            msg("Wait for it, or stop it (animate jobs cancel --all), then try again."),
         )
 
 
@@ -101,7 +102,9 @@ def remove(kept: Kept) -> None:
             shutil.rmtree(kept.path)
     except OSError as error:
         what, hint = reason(error)
-        raise MediaError(f"{error.filename or kept.path} can't be removed: {what}.", hint) from error
+        raise MediaError(
+            msg("{filename} can't be removed: {what}.", error.filename or kept.path, what), hint
+        ) from error
 
 
 def _sizes(path: Path) -> Iterator[int]:

@@ -14,6 +14,7 @@ from typing import Any, Final, Literal
 from app.errors import UsageError
 from app.options import OptionInfo, declared
 from liveportrait.options import option
+from models.messages import about, msg
 
 Fit = Literal["contain", "cover", "stretch"]
 Turn = Literal["0", "90", "180", "270"]
@@ -141,7 +142,7 @@ def parse_size(text: str) -> tuple[int, int] | None:
         return None
     match = re.fullmatch(r"\s*(\d{1,5})\s*[xX\u00d7]\s*(\d{1,5})\s*", text)
     if match is None or min(int(g) for g in match.groups()) < 16 or max(int(g) for g in match.groups()) > 16384:
-        raise ValueError(f"{text!r} is not a size in pixels such as 1280x720.")
+        raise ValueError(msg("{text!r} is not a size in pixels such as 1280x720.", text))
     return int(match.group(1)), int(match.group(2))
 
 
@@ -169,12 +170,12 @@ def check_live(values: Mapping[str, Any], flags: bool = False) -> LiveOptions:
     for name, value in values.items():
         info = known.get(name)
         if info is None:
-            raise UsageError(f"There is no live option named {name!r}; known are {', '.join(known)}.")
-        label = info.flags[-1] if flags else name
+            raise UsageError(msg("There is no live option named {name!r}; known are {names}.", name, ", ".join(known)))
+        label = info.label if flags else name
         checked[name] = info.check(value, label)
         if name in SIZES:
             try:
                 parse_size(checked[name])
             except ValueError as error:
-                raise UsageError(f"{label}: {error}") from None
+                raise UsageError(about(label, str(error))) from None
     return LiveOptions(**checked)

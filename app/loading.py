@@ -11,6 +11,7 @@ from typing import Final, NoReturn, TypeVar
 
 from app.errors import CancelledError
 from app.events import CancelToken
+from models.messages import msg
 
 T = TypeVar("T")
 Say = Callable[[str], None]
@@ -38,9 +39,8 @@ def interruptible(
     Raises:
         CancelledError: The token stopped it.
     """
-    ending = f"; {lost}." if lost else "."
     if token.cancelled:
-        raise CancelledError(f"Stopped{ending}")
+        raise CancelledError(msg("Stopped; {lost}.", lost) if lost else "Stopped.")
     step, told, began = what, "", time.monotonic()
     results: list[T] = []
     errors: list[BaseException] = []
@@ -63,7 +63,11 @@ def interruptible(
     try:
         while not done.wait(POLL):
             if token.cancelled:
-                raise CancelledError(f"Stopped while {step[:1].lower()}{step[1:]}{ending}")
+                what = step[:1].lower() + step[1:]
+                stopped = (
+                    msg("Stopped while {what}; {lost}.", what, lost) if lost else msg("Stopped while {what}.", what)
+                )
+                raise CancelledError(stopped)
             if step != told and time.monotonic() - began >= PATIENCE:
                 told = step
                 tell(f"{told}.")

@@ -26,6 +26,7 @@ from app.values import (
 )
 from liveportrait.limits import shown
 from models.choices import DetectorChoice, FaceChoice
+from models.messages import Option, about, msg
 
 # Options of a single run: they make no sense in a preset.
 RUN_ONLY: Final = frozenset({"output", "overwrite", "json_lines", "quiet", "crop", "points", "landmarks", "driver_for"})
@@ -81,6 +82,11 @@ class OptionInfo:
     several: bool = False
 
     @property
+    def label(self) -> Option:
+        """What an error calls it."""
+        return Option(self.name, self.flags[-1])
+
+    @property
     def bounds(self) -> str:
         """Allowed values in words: "0 to 3", "all, exp, pose, lip or eyes", "yes or no"."""
         if self.choices:
@@ -93,7 +99,7 @@ class OptionInfo:
             return f"{self.minimum:g} to {self.maximum:g}{' ' + self.unit if self.unit else ''}"
         return ""
 
-    def check(self, value: Any, label: str = "") -> Any:
+    def check(self, value: Any, label: str | Option = "") -> Any:
         """Turn a value from a file, a flag or a widget into the option's type and check it.
 
         Args:
@@ -114,29 +120,31 @@ class OptionInfo:
         elif not isinstance(value, str):
             value = str(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
         if value is None:
-            wanted = {bool: "yes or no", int: "a whole number", float: "a number", str: "text"}[self.kind]
+            wanted = {bool: msg("yes or no"), int: msg("a whole number"), float: msg("a number"), str: "text"}[
+                self.kind
+            ]
             if self.kind in (int, float) and self.bounds:
-                wanted += f" from {self.bounds}"
-            raise UsageError(f"{label}: {given!r} is not {wanted}.")
+                wanted = msg("{wanted} from {bounds}", wanted, self.bounds)
+            raise UsageError(about(label, msg("{given!r} is not {wanted}.", given, wanted)))
         if self.several:
             try:
                 value = parse_regions(value)
             except ValueError as error:
-                raise UsageError(f"{label}: {error}") from None
+                raise UsageError(about(label, str(error))) from None
         if self.choices and value not in self.choices:
             raise not_one_of(label, value, self.choices)
         too_small = self.minimum is not None and value < self.minimum
         if too_small or (self.maximum is not None and value > self.maximum):
-            raise UsageError(f"{label}: {given} is out of bounds, it must be {self.bounds}.")
+            raise UsageError(about(label, msg("{given} is out of bounds, it must be {bounds}.", given, self.bounds)))
         parse = PARSERS.get(self.name)
         if parse is not None and value != self.default:
             try:
                 parse(value)
             except ValueError as error:
-                raise UsageError(f"{label}: {error}") from None
+                raise UsageError(about(label, str(error))) from None
         return self._local(value, label) if isinstance(value, str) else value
 
-    def _local(self, value: str, label: str) -> str:
+    def _local(self, value: str, label: str | Option) -> str:
         """The value with file:// addresses as paths, if it names files."""
         if self.name == "driver_for":
             pairs = (line.partition("=") for line in value.splitlines())
@@ -146,18 +154,18 @@ class OptionInfo:
         if self.name in READ or (self.name == "detector" and is_address(value)):
             return _read(value, label)
         if self.name in WRITTEN and value == STANDARD:
-            raise UsageError(f"{label}: standard output can't be used here.", "Name a file.")
+            raise UsageError(about(label, msg("standard output can't be used here.")), "Name a file.")
         return local_name(value, label) if self.name in WRITTEN else value
 
 
-def _read(name: str, label: str) -> str:
+def _read(name: str, label: str | Option) -> str:
     """The path of an input that an option names.
 
     Raises:
         UsageError: It is an address, or standard input.
     """
     if name == STANDARD:
-        raise UsageError(f"{label}: standard input is not read here.", "Save it as a file and give its name.")
+        raise UsageError(about(label, msg("standard input is not read here.")), "Save it as a file and give its name.")
     return local_name(name, label)
 
 

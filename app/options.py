@@ -22,6 +22,7 @@ from app.option_info import RUN_ONLY, OptionInfo, declared, show_value
 from app.values import parse_colour, parse_rate, parse_reference
 from liveportrait.options import AnimationOptions, option
 from models.choices import DetectorChoice, FaceChoice
+from models.messages import msg
 
 __all__ = [
     "RUN_ONLY",
@@ -365,7 +366,9 @@ def find_option(name: str, where: str = "") -> OptionInfo:
             return info
     near = get_close_matches(wanted, [info.name for info in all_options()], 1)
     place = f"{where}: there" if where else "There"
-    raise UsageError(f"{place} is no option named {name!r}.", f"Did you mean {near[0]}?" if near else "")
+    raise UsageError(
+        msg("{place} is no option named {name!r}.", place, name), msg("Did you mean {near}?", near[0]) if near else ""
+    )
 
 
 def check_values(values: Mapping[str, Any], where: str = "") -> dict[str, Any]:
@@ -427,21 +430,26 @@ def notes_on(options: RenderOptions) -> list[str]:
 
 def idle_options(options: RenderOptions) -> dict[str, str]:
     """Options that have no effect together with the others, each with a sentence that says why."""
-    motion, idle = options.animation, {}
+    motion = options.animation
+    idle: dict[str, str] = {}
     if not motion.relative:
-        idle["reference"] = "The neutral reference has no effect on absolute motion (--no-relative)."
+        idle["reference"] = msg("The neutral reference has no effect on absolute motion ({option:relative=off}).")
     if motion.relative and not options.program.animals:
-        idle["driving_option"] = (
-            "--driving-option has no effect on relative motion, nor has it in the official release."
+        idle["driving_option"] = msg(
+            "{option:driving_option} has no effect on relative motion, nor has it in the official release."
         )
     if options.program.animals and motion.relative and motion.official:
-        idle["region"] = "The official rules of animals know no regions; --region has no effect with --official."
+        idle["region"] = msg(
+            "The official rules of animals know no regions; {option:region} has no effect with {option:official}."
+        )
     if options.input.landmarks:
-        idle["face"] = "--landmarks holds the only face; --face has no effect."
+        idle["face"] = msg("{option:landmarks} holds the only face; {option:face} has no effect.")
     if not options.output.size:
-        idle["fit"] = "--fit has no effect without --size."
+        idle["fit"] = msg("{option:fit} has no effect without {option:size}.")
     if not motion.paste_back and not options.output.size:
-        idle["background"] = "The background colour has no effect on the bare crop (--no-paste-back)."
+        idle["background"] = msg("The background colour has no effect on the bare crop ({option:paste_back=off}).")
     if options.output.codec in ("vp9", "prores"):
-        idle["hardware"] = f"There is no hardware encoder for {options.output.codec}; --hardware has no effect."
+        idle["hardware"] = msg(
+            "There is no hardware encoder for {codec}; {option:hardware} has no effect.", options.output.codec
+        )
     return idle

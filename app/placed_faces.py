@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from app.errors import UsageError
 from app.media.files import check_input, read_error
+from models.messages import msg
 
 if TYPE_CHECKING:
     from liveportrait.crop import Crop
@@ -40,7 +41,7 @@ def read_placed_face(path: Path) -> PlacedFile:
     except OSError as error:
         raise read_error(path, error) from error
     except ValueError as error:
-        raise UsageError(f"--landmarks: {path} can't be used: {error}.", HINT) from None
+        raise UsageError(msg("{option:landmarks}: {path} can't be used: {error}.", path, error), HINT) from None
 
 
 def face_on(placed: PlacedFile, path: Path, width: int, height: int) -> Face:
@@ -55,7 +56,7 @@ def face_on(placed: PlacedFile, path: Path, width: int, height: int) -> Face:
     try:
         return placed_face(handles)
     except ValueError as error:
-        raise UsageError(f"--landmarks: {path} can't be used: {error}.", HINT) from None
+        raise UsageError(msg("{option:landmarks}: {path} can't be used: {error}.", path, error), HINT) from None
 
 
 def handles_on(placed: PlacedFile, path: Path, width: int, height: int) -> dict[str, Point]:
@@ -67,7 +68,7 @@ def handles_on(placed: PlacedFile, path: Path, width: int, height: int) -> dict[
     try:
         return placed.handles_on(width, height)
     except ValueError as error:
-        raise UsageError(f"--landmarks: {path} can't be used: {error}.", HINT) from None
+        raise UsageError(msg("{option:landmarks}: {path} can't be used: {error}.", path, error), HINT) from None
 
 
 def first_guess(

@@ -19,6 +19,7 @@ from app.errors import UsageError
 from app.options import RenderOptions, all_options, check_values, find_option
 from app.textfiles import parse_toml, read_text
 from liveportrait.limits import parse_json, shown
+from models.messages import msg
 
 SCHEMA_VERSION: Final = 1
 MAX_BYTES: Final = 1 << 20
@@ -104,19 +105,26 @@ def read_settings(path: Path, *, preset: bool) -> Preset:
         word = sorted(unknown)[0]
         known = [info.name for info in all_options()]
         hint = "Options belong under [options]." if word.replace("-", "_") in known else ""
-        raise UsageError(f"{path}: there is no entry named {shown(word)}.", hint)
+        raise UsageError(msg("{path}: there is no entry named {word}.", path, shown(word)), hint)
     values = data.get("options", {})
     if not isinstance(values, dict):
-        raise UsageError(f"{path}: options must be a table of names and values.")
+        raise UsageError(msg("{path}: options must be a table of names and values.", path))
     for word, longest in HEAD.items():
         text = data.get(word, "")
         if not isinstance(text, str) or len(text) > longest:
-            raise UsageError(f"{path}: {word} must be a text of at most {longest:,} characters, not {shown(text)}.")
+            raise UsageError(
+                msg(
+                    "{path}: {word} must be a text of at most {longest:,} characters, not {text}.",
+                    path, word, longest, shown(text)
+                )
+            )  # fmt: skip
     checked = check_values(values, str(path))
     if preset:
         wrong = [name for name in checked if find_option(name).run_only]
         if wrong:
-            raise UsageError(f"{path}: {wrong[0]} belongs to a single run and can't be part of a preset.")
+            raise UsageError(
+                msg("{path}: {wrong} belongs to a single run and can't be part of a preset.", path, wrong[0])
+            )
         checked |= _files_beside(checked, path)
     return Preset(
         name=data.get("name", path.stem),
@@ -157,8 +165,8 @@ def find_preset(name: str) -> Preset:
     known = [preset.name for preset in list_presets()[0]]
     near = get_close_matches(name, known, 1)
     raise UsageError(
-        f"There is no preset named {shown(name)}; known are {', '.join(known)}.",
-        f"Did you mean {near[0]}?" if near else "",
+        msg("There is no preset named {name}; known are {names}.", shown(name), ", ".join(known)),
+        msg("Did you mean {near}?", near[0]) if near else "",
     )
 
 
@@ -192,9 +200,7 @@ def resolve(given: Mapping[str, Any], *, preset: str = "", config: Path | None =
         layers += map(_layer, presets)
     if job is not None:
         layers.append((f"file {config}", job.values))
-    flags = {
-        find_option(name).name: find_option(name).check(v, find_option(name).flags[-1]) for name, v in given.items()
-    }
+    flags = {find_option(name).name: find_option(name).check(v, find_option(name).label) for name, v in given.items()}
     layers.append(("command line", flags))
     values = {info.name: info.default for info in all_options()}
     origins = dict.fromkeys(values, "default")
@@ -238,7 +244,7 @@ def _preset_chain(name: str) -> list[Preset]:
     seen: list[str] = []
     while name:
         if name in seen:
-            raise UsageError(f"The presets {', '.join(seen)} build on each other in a circle.")
+            raise UsageError(msg("The presets {names} build on each other in a circle.", ", ".join(seen)))
         seen.append(name)
         preset = find_preset(name)
         chain.insert(0, preset)
@@ -252,9 +258,11 @@ def _parse(path: Path) -> dict[str, Any]:
         data = parse_json(text) if path.suffix.lower() == ".json" else parse_toml(text)
     except ValueError as error:
         reason = str(error).rstrip(".")
-        raise UsageError(f"{path} is not valid {path.suffix[1:].upper() or 'TOML'}: {reason}.") from None
+        raise UsageError(
+            msg("{path} is not valid {suffix}: {reason}.", path, path.suffix[1:].upper() or "TOML", reason)
+        ) from None
     if not isinstance(data, dict):
-        raise UsageError(f"{path}: a table of names and values is expected.")
+        raise UsageError(msg("{path}: a table of names and values is expected.", path))
     return data
 
 
@@ -267,12 +275,17 @@ def _files_beside(values: Mapping[str, Any], path: Path) -> dict[str, Any]:
 def _migrate(data: dict[str, Any], path: Path) -> dict[str, Any]:
     version = data.get("schema_version", SCHEMA_VERSION)
     if isinstance(version, bool) or not isinstance(version, int) or version < 1:
-        raise UsageError(f"{path}: schema_version must be a whole number from 1, not {shown(version)}.")
+        raise UsageError(
+            msg("{path}: schema_version must be a whole number from 1, not {version}.", path, shown(version))
+        )
     if version > SCHEMA_VERSION:
         raise UsageError(
-            f"{path} is of version {version}, but this program reads up to version {SCHEMA_VERSION}.",
-            "Update the program, or save the file with this one.",
-        )
+            msg(
+                "{path} is of version {version}, but this program reads up to version {schema_version}.",
+                path, version, SCHEMA_VERSION
+            ),
+            "Update the program, or save the file with this one."
+        )  # fmt: skip
     for step, change in MIGRATIONS:
         if step >= version:
             data = change(data)

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from app.errors import UsageError
 from liveportrait.limits import MAX_COUNT, MAX_DEPTH, check_tree, read_limited
+from models.messages import msg
 
 MAX_BYTES: Final = 16 << 20
 _TEXTS: Final = re.compile(r"\"(?:[^\"\\\n]|\\.)*\"|'[^'\n]*'")
@@ -24,13 +25,13 @@ def read_text(path: Path, limit: int = MAX_BYTES) -> str:
     try:
         return read_limited(path, limit).decode("utf-8-sig")
     except FileNotFoundError:
-        raise UsageError(f"{path} does not exist.") from None
+        raise UsageError(msg("{path} does not exist.", path)) from None
     except OSError as error:
-        raise UsageError(f"{path} can't be read: {error.strerror}.") from None
+        raise UsageError(msg("{path} can't be read: {reason}.", path, error.strerror)) from None
     except UnicodeDecodeError:
-        raise UsageError(f"{path} can't be read: it is not UTF-8 text.") from None
+        raise UsageError(msg("{path} can't be read: it is not UTF-8 text.", path)) from None
     except ValueError as error:
-        raise UsageError(f"{path} can't be read: {error}.") from None
+        raise UsageError(msg("{path} can't be read: {error}.", path, error)) from None
 
 
 def parse_toml(text: str, count: int = MAX_COUNT) -> dict[str, Any]:
@@ -45,11 +46,11 @@ def parse_toml(text: str, count: int = MAX_COUNT) -> dict[str, Any]:
         import tomli as tomllib
     # a key of n dotted parts takes n * n of memory
     if _LONG_KEY.search(_TEXTS.sub('""', text)):
-        raise ValueError(f"it is nested more than {MAX_DEPTH} levels deep")
+        raise ValueError(msg("it is nested more than {max_depth} levels deep", MAX_DEPTH))
     try:
         data: dict[str, Any] = tomllib.loads(text)
     except RecursionError:
-        raise ValueError(f"it is nested more than {MAX_DEPTH} levels deep") from None
+        raise ValueError(msg("it is nested more than {max_depth} levels deep", MAX_DEPTH)) from None
     except tomllib.TOMLDecodeError:
         raise
     except ValueError:  # Python's limit of digits

@@ -13,6 +13,8 @@ from difflib import get_close_matches
 from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
+from models.messages import msg
+
 if TYPE_CHECKING:
     from liveportrait.expression import Expression
 
@@ -36,7 +38,7 @@ def parse_rate(text: str) -> Fraction | None:
     except (ValueError, ZeroDivisionError):
         rate = Fraction(0)
     if not 0 < rate <= 1000:
-        raise ValueError(f"{text!r} is not a frame rate above 0 and up to 1000, such as 25 or 30000/1001.")
+        raise ValueError(msg("{text!r} is not a frame rate above 0 and up to 1000, such as 25 or 30000/1001.", text))
     for whole in (24, 30, 48, 60, 120):
         ntsc = Fraction(whole * 1000, 1001)
         if rate.denominator != 1 and abs(rate - ntsc) < Fraction(6, 1000):
@@ -55,12 +57,12 @@ def parse_time(text: str) -> Fraction | None:
         values = []
     later = all(value < 60 for value in values[1:]) and all(value.denominator == 1 for value in values[:-1])
     if not 1 <= len(values) <= 3 or min(values) < 0 or not later:
-        raise ValueError(f"{text!r} is not a time in seconds, or minutes and seconds, such as 2.5 or 1:02.5.")
+        raise ValueError(msg("{text!r} is not a time in seconds, or minutes and seconds, such as 2.5 or 1:02.5.", text))
     seconds = Fraction(0)
     for value in values:
         seconds = 60 * seconds + value
     if seconds > LONGEST:
-        raise ValueError(f"{text!r} is longer than any clip.")
+        raise ValueError(msg("{text!r} is longer than any clip.", text))
     return seconds
 
 
@@ -72,8 +74,11 @@ def parse_output_size(text: str) -> tuple[int, int] | None:
     size = (int(match.group(1)), int(match.group(2))) if match else (0, 0)
     if not all(SMALLEST_SIDE <= side <= LARGEST_SIDE for side in size):
         raise ValueError(
-            f"{text!r} is not a size such as 1080x1920, with sides of {SMALLEST_SIDE} to {LARGEST_SIDE} px."
-        )
+            msg(
+                "{text!r} is not a size such as 1080x1920, with sides of {smallest_side} to {largest_side} px.",
+                text, SMALLEST_SIDE, LARGEST_SIDE
+            )
+        )  # fmt: skip
     return size
 
 
@@ -84,7 +89,9 @@ def parse_regions(text: str) -> str:
     if wrong:
         near = get_close_matches(wrong[0], ("all", "exp", *REGIONS), 1)
         hint = f" Did you mean {near[0]}?" if near else ""
-        raise ValueError(f"{wrong[0]!r} is not one of all, exp, pose, lip, eyes, or several joined by commas.{hint}")
+        raise ValueError(
+            msg("{wrong!r} is not one of all, exp, pose, lip, eyes, or several joined by commas.{hint}", wrong[0], hint)
+        )
     if "all" in named or {"pose", "exp"} <= set(named):
         return "all"
     if "exp" in named:
@@ -100,7 +107,7 @@ def parse_points(text: str) -> list[tuple[float, float]]:
     except ValueError:
         raise ValueError("each line must hold two numbers, x and y in pixels.") from None
     if len(points) != 9 or not all(math.isfinite(v) for point in points for v in point):
-        raise ValueError(f"nine points are needed, one on each line; there are {len(points)}.")
+        raise ValueError(msg("nine points are needed, one on each line; there are {count}.", len(points)))
     return points
 
 
@@ -112,9 +119,9 @@ def parse_sliders(text: str) -> dict[str, float]:
         try:
             values[name.strip().replace("-", "_")] = float(number)
         except ValueError:
-            raise ValueError(f"{part!r} is not a slider with a value such as smile=0.5.") from None
+            raise ValueError(msg("{part!r} is not a slider with a value such as smile=0.5.", part)) from None
         if not name or not math.isfinite(values[name.strip().replace("-", "_")]):
-            raise ValueError(f"{part!r} is not a slider with a value such as smile=0.5.")
+            raise ValueError(msg("{part!r} is not a slider with a value such as smile=0.5.", part))
     expression_of(values)
     return values
 
@@ -133,7 +140,7 @@ def expression_of(values: Mapping[str, float]) -> Expression:
     lips = own.pop("lips", None)
     for name, value in (("left_eye", left), ("right_eye", right), ("lips", lips)):
         if value is not None and not 0 <= value <= 1:
-            raise ValueError(f"the opening {name} must be within 0 to 1, not {value:g}.")
+            raise ValueError(msg("the opening {name} must be within 0 to 1, not {value:g}.", name, value))
     eyes = None if left is None and right is None else (left, right)
     return Expression(own, eye_ratio=eyes, lip_ratio=lips)
 
@@ -146,7 +153,7 @@ def parse_mask(text: str) -> str:
         or re.fullmatch(r"parse/[a-z0-9_.-]+", text)
     ):
         return text
-    raise ValueError(f"{text!r} is not auto, template, matte, parse/NAME or the path of an .onnx file.")
+    raise ValueError(msg("{text!r} is not auto, template, matte, parse/NAME or the path of an .onnx file.", text))
 
 
 def parse_reference(text: str) -> str | int:
@@ -155,13 +162,13 @@ def parse_reference(text: str) -> str | int:
         return text
     if re.fullmatch(r"[0-9]{1,15}", text):
         return int(text)
-    raise ValueError(f"{text!r} is not auto, first or a frame number counted from 0.")
+    raise ValueError(msg("{text!r} is not auto, first or a frame number counted from 0.", text))
 
 
 def parse_colour(text: str) -> tuple[int, int, int]:
     """Colour #rrggbb as (red, green, blue), 0 to 255."""
     if not re.fullmatch(r"#[0-9a-fA-F]{6}", text):
-        raise ValueError(f"{text!r} is not a colour written as #rrggbb, such as #00ff00.")
+        raise ValueError(msg("{text!r} is not a colour written as #rrggbb, such as #00ff00.", text))
     return int(text[1:3], 16), int(text[3:5], 16), int(text[5:7], 16)
 
 
@@ -170,5 +177,5 @@ def _fraction(text: str) -> Fraction:
     short = text.strip()
     mantissa, _, exponent = short.lower().partition("e")
     if len(mantissa) > MOST_DIGITS or len(exponent) > len("-99"):
-        raise ValueError(f"{short[:20]!r} is too long for a number.")
+        raise ValueError(msg("{short!r} is too long for a number.", short[:20]))
     return Fraction(short)

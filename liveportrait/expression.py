@@ -15,6 +15,7 @@ import numpy as np
 from liveportrait.engines.base import Engine, Portrait
 from liveportrait.limits import shown
 from liveportrait.motion import Array, Motion, euler_from_rotation, keypoints, rotation_from_euler
+from models.messages import msg
 
 SCHEMA_VERSION: Final = 1
 MAX_OPENING: Final = 1.0
@@ -104,17 +105,22 @@ class Expression:
         for name, value in self.values.items():
             slider = SLIDERS.get(name)
             if slider is None:
-                raise ValueError(f"there is no slider named {name!r}; known are {', '.join(SLIDERS)}.")
+                raise ValueError(msg("there is no slider named {name!r}; known are {names}.", name, ", ".join(SLIDERS)))
             if not slider.minimum <= value <= slider.maximum:
                 raise ValueError(
-                    f"slider {name} must be within {slider.minimum} to {slider.maximum}, not {shown(value)}."
-                )
+                    msg(
+                        "slider {name} must be within {minimum} to {maximum}, not {value}.",
+                        name, slider.minimum, slider.maximum, shown(value)
+                    )
+                )  # fmt: skip
         openings = {"lip_ratio": self.lip_ratio}
         if self.eye_ratio is not None:
             openings |= {f"eye_ratio of the {side} eye": v for side, v in zip(SIDES, self.eye_ratio, strict=True)}
         for name, opening in openings.items():
             if opening is not None and not 0 <= opening <= MAX_OPENING:
-                raise ValueError(f"{name} must be within 0 to {MAX_OPENING:g}, not {shown(opening)}.")
+                raise ValueError(
+                    msg("{name} must be within 0 to {max_opening:g}, not {opening}.", name, MAX_OPENING, shown(opening))
+                )
 
     @property
     def face(self) -> dict[str, float]:
@@ -166,19 +172,25 @@ class Expression:
         """
         version = data.get("schema_version", SCHEMA_VERSION)
         if isinstance(version, int) and not isinstance(version, bool) and version > SCHEMA_VERSION:
-            raise ValueError(f"it was saved by a newer version (schema {shown(version)}); update the program.")
+            raise ValueError(
+                msg("it was saved by a newer version (schema {version}); update the program.", shown(version))
+            )
         unknown = set(data) - {"schema_version", "sliders", "eye_ratio", "lip_ratio"}
         if unknown:
             raise ValueError(
-                f"unknown entries in the expression: {', '.join(shown(name) for name in sorted(unknown))}."
+                msg("unknown entries in the expression: {names}.", ", ".join(shown(name) for name in sorted(unknown)))
             )
         if isinstance(version, bool) or not isinstance(version, int) or version < 1:
-            raise ValueError(f"its schema_version is {shown(version)}, not a whole number from 1.")
+            raise ValueError(msg("its schema_version is {version}, not a whole number from 1.", shown(version)))
         sliders, pair, lip = data.get("sliders", {}), data.get("eye_ratio"), data.get("lip_ratio")
         if not isinstance(sliders, Mapping):
-            raise ValueError(f"its sliders are of the wrong kind: a table of names and numbers, not {shown(sliders)}.")
+            raise ValueError(
+                msg("its sliders are of the wrong kind: a table of names and numbers, not {sliders}.", shown(sliders))
+            )
         if pair is not None and not (isinstance(pair, list | tuple) and len(pair) == len(SIDES)):
-            raise ValueError(f"its eye_ratio is of the wrong kind: two numbers, left and right, not {shown(pair)}.")
+            raise ValueError(
+                msg("its eye_ratio is of the wrong kind: two numbers, left and right, not {pair}.", shown(pair))
+            )
         eyes = None if pair is None else tuple(_opening(value, "eye_ratio") for value in pair)
         values = {str(name): _number(value, f"slider {shown(name)}") for name, value in sliders.items()}
         return cls(values, cast("tuple[float | None, float | None] | None", eyes), _opening(lip, "lip_ratio"))
@@ -194,7 +206,7 @@ def _number(value: Any, name: str) -> float:
             return float(value)
     except OverflowError:
         pass
-    raise ValueError(f"its {name} is of the wrong kind: a number, not {shown(value)}.")
+    raise ValueError(msg("its {name} is of the wrong kind: a number, not {value}.", name, shown(value)))
 
 
 def posed(motion: Motion, expression: Expression) -> Motion:
@@ -320,7 +332,7 @@ def official_delta(values: Mapping[str, float]) -> Array:
             for side in (_LEFT_EYE, _RIGHT_EYE):
                 (_add_eye_x if name == "gaze_x" else _add_eye_y)(delta, side, value)
         else:
-            raise ValueError(f"the official editor has no slider {name!r}.")
+            raise ValueError(msg("the official editor has no slider {name!r}.", name))
     return delta
 
 
@@ -346,7 +358,7 @@ def liveportrait_delta(sliders: Mapping[str, float], canonical: Array | None = N
         left, right = right, left
     for name, value in sliders.items():
         if name not in SLIDERS:
-            raise ValueError(f"there is no slider named {name!r}; known are {', '.join(SLIDERS)}.")
+            raise ValueError(msg("there is no slider named {name!r}; known are {names}.", name, ", ".join(SLIDERS)))
         if name in POSE_SLIDERS or value == 0:
             continue
         side = left if "left" in name else right

@@ -11,6 +11,8 @@ import math
 import re
 from typing import TYPE_CHECKING, Any, Final
 
+from models.messages import msg
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -98,7 +100,7 @@ def check_nesting(text: str, depth: int = MAX_DEPTH) -> None:
     for bracket in _BRACKETS.finditer(_STRINGS.sub("", text)):
         level += 1 if bracket.group() in "[{" else -1
         if level > depth:
-            raise ValueError(f"it is nested more than {depth} levels deep")
+            raise ValueError(msg("it is nested more than {depth} levels deep", depth))
 
 
 def _no_constant(text: str) -> float:
@@ -151,7 +153,7 @@ def check_tree(
         one, level = waiting.pop()
         seen += 1
         if level > depth:
-            raise ValueError(f"it is nested more than {depth} levels deep")
+            raise ValueError(msg("it is nested more than {depth} levels deep", depth))
         if isinstance(one, dict):
             inside = [*one.keys(), *one.values()]
         elif isinstance(one, (list, tuple, set, frozenset)):

@@ -20,6 +20,7 @@ from liveportrait.engines.mesh.data import face_model
 from liveportrait.engines.mesh.fit import mouth_width, resting_mouth, set_lip_gap
 from liveportrait.ramps import smoothstep
 from models.face import INNER_LIP_PAIR, LID_PAIRS, Face
+from models.messages import msg
 from models.topology import EYES, FACE_POINTS, LIP_UPPER_INNER, MOUTH_CORNERS, EyeIndices
 
 Float = npt.NDArray[np.float64]
@@ -87,7 +88,6 @@ _ORDER: Final = (
     ("lip_bottom", "chin", "above"),
 )
 """Handles, the first of which lies left of or above the other one, along the face's own axes."""
-_RELATION: Final = {"left": "to the left of", "above": "above"}
 
 
 class PlacedError(ValueError):
@@ -241,10 +241,10 @@ def check_handles(handles: Handles) -> None:
     """
     missing = [name for name in HANDLES if name not in handles]
     if missing:
-        raise PlacedError(f"the handle {missing[0]} is missing")
+        raise PlacedError(msg("the handle {missing} is missing", missing[0]))
     places = np.array([handles[name] for name in HANDLES], np.float64)
     if not np.isfinite(places).all():
-        raise PlacedError("a handle is not at a finite place")
+        raise PlacedError(msg("a handle is not at a finite place"))
     centre, across = face_axis(handles)
     down = np.array([-across[1], across[0]])
     at = {
@@ -252,12 +252,19 @@ def check_handles(handles: Handles) -> None:
     }
     for name, other, word in _ORDER:
         if at[other][word == "above"] <= at[name][word == "above"]:
-            raise PlacedError(f"{_words(name)} must lie {_RELATION[word]} {_words(other)}")
+            pair = _words(name), _words(other)
+            above = msg("{handle} must lie above {other}", *pair)
+            raise PlacedError(above if word == "above" else msg("{handle} must lie to the left of {other}", *pair))
     if at["lip_top"][1] > at["lip_bottom"][1] + CROSSED:
-        raise PlacedError("the handle lip_top must not lie below the handle lip_bottom")
+        raise PlacedError(msg("{handle} must not lie below {other}", _words("lip_top"), _words("lip_bottom")))
     width, height = at["face_right"][0] - at["face_left"][0], at["chin"][1] - at["face_top"][1]
     if min(width, height) < NARROWEST:
-        raise PlacedError(f"the face is only {width:.0f}x{height:.0f} pixels large; {NARROWEST:.0f} are needed")
+        raise PlacedError(
+            msg(
+                "the face is only {width:.0f}x{height:.0f} pixels large; {narrowest:.0f} are needed",
+                width, height, NARROWEST
+            )
+        )  # fmt: skip
 
 
 def _words(name: str) -> str:
@@ -267,11 +274,11 @@ def _words(name: str) -> str:
 def _check_points(points: Float) -> None:
     """Refuse a mesh that the handles have folded: few triangles may be seen from behind."""
     if not np.isfinite(points).all():
-        raise PlacedError("the handles make no face")
+        raise PlacedError(msg("the handles make no face"))
     area, usual = _areas(points), _areas(_resting_mean())
     folded = np.abs(area)[area * usual < 0].sum()
     if folded > MAX_FOLDED * np.abs(area).sum():
-        raise PlacedError("the handles fold the face onto itself; bring them nearer to the order of a face")
+        raise PlacedError(msg("the handles fold the face onto itself; bring them nearer to the order of a face"))
 
 
 def _areas(points: Float) -> Float:
@@ -323,7 +330,7 @@ def _line(x: Float, y: Float, weights: Float) -> tuple[float, float, float]:
     a, b = np.average(x, weights=weights), np.average(y, weights=weights)
     slope = float((weights * (x - a) * (y - b)).sum() / (weights * (x - a) ** 2).sum())
     if slope <= 0:
-        raise PlacedError("the handles make no face")
+        raise PlacedError(msg("the handles make no face"))
     return slope, float(b - slope * a), float((weights * (slope * (x - a) - (y - b)) ** 2).sum())
 
 

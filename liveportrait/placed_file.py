@@ -19,6 +19,7 @@ from typing import Annotated, Any, Final, Literal
 from liveportrait.limits import first_fault, parse_json, read_limited
 from liveportrait.placed import HANDLES, Handles, PlacedError, Point, check_handles, placed_face
 from models.face import Face
+from models.messages import msg
 
 FORMAT: Final = "portrait-landmarks"
 VERSION: Final = 1
@@ -61,8 +62,11 @@ class PlacedFile:
         slack = SAME_SHAPE + 0.5 / min(width, height, self.width, self.height)  # a side may have been rounded
         if not 1 - slack < x / y < 1 + slack:
             raise ValueError(
-                f"it was made for a picture of {self.width}x{self.height} pixels, and this one has {width}x{height}"
-            )
+                msg(
+                    "it was made for a picture of {width}x{height} pixels, and this one has {width2}x{height2}",
+                    self.width, self.height, width, height
+                )
+            )  # fmt: skip
         if (width, height) == (self.width, self.height):
             return dict(self.handles)
         return {name: ((px + 0.5) * x - 0.5, (py + 0.5) * y - 0.5) for name, (px, py) in self.handles.items()}
@@ -93,9 +97,14 @@ def parse_placed(data: bytes | str) -> PlacedFile:
 
     values = parse_json(data, depth=4, count=200, limit=MAX_BYTES)
     if not isinstance(values, dict) or values.get("format") != FORMAT:
-        raise ValueError("it holds no placed face")
+        raise ValueError(msg("it holds no placed face"))
     if values.get("version") != VERSION:
-        raise ValueError(f"it is of version {values.get('version')!r:.20}, and this program reads version {VERSION}")
+        raise ValueError(
+            msg(
+                "it is of version {values!r:.20}, and this program reads version {version}",
+                values.get("version"), VERSION
+            )
+        )  # fmt: skip
     try:
         found = _schema().model_validate(values)
     except ValidationError as error:
@@ -104,7 +113,9 @@ def parse_placed(data: bytes | str) -> PlacedFile:
     width, height = found.width, found.height
     for name, (x, y) in handles.items():
         if not (-width <= x <= 2 * width and -height <= y <= 2 * height):
-            raise ValueError(f"the handle {name} lies far outside the picture of {width}x{height} pixels")
+            raise ValueError(
+                msg("the handle {name} lies far outside the picture of {width}x{height} pixels", name, width, height)
+            )
     try:
         check_handles(handles)
     except PlacedError as error:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from liveportrait.cues import NAME as CUES
 from liveportrait.cues import cue_cost
 from liveportrait.motion import Motion, euler_from_rotation
+from models.messages import msg
 
 if TYPE_CHECKING:
     from liveportrait.engines.base import Engine
@@ -77,7 +78,7 @@ def neutral_frame(motion: Motion, found: npt.ArrayLike | None = None) -> int:
     """
     cost = neutrality(motion, found)
     if not np.isfinite(cost).any():
-        raise ValueError("the driving clip has no frame with a face to measure motion from.")
+        raise ValueError(msg("the driving clip has no frame with a face to measure motion from."))
     ceiling = 2 * cost[np.isfinite(cost)].max() + 1
     filled = np.pad(np.where(np.isfinite(cost), cost, ceiling), 1, mode="edge")
     joint = cost + 0.5 * np.maximum(filled[:-2], filled[2:])
@@ -103,16 +104,21 @@ def reference_index(choice: str, motion: Motion, found: npt.ArrayLike | None = N
         return neutral_frame(motion, usable)
     if choice == "first":
         if not usable.any():
-            raise ValueError("the driving clip has no frame with a face to measure motion from.")
+            raise ValueError(msg("the driving clip has no frame with a face to measure motion from."))
         return int(np.argmax(usable))
     try:
         index = int(choice)
     except ValueError:
-        raise ValueError(f"reference must be auto, first or a frame number, not {choice!r}.") from None
+        raise ValueError(msg("reference must be auto, first or a frame number, not {choice!r}.", choice)) from None
     if not 0 <= index < len(motion):
-        raise ValueError(f"reference frame {index} doesn't exist: the driving clip has frames 0 to {len(motion) - 1}.")
+        raise ValueError(
+            msg(
+                "reference frame {index} doesn't exist: the driving clip has frames 0 to {count}.",
+                index, len(motion) - 1
+            )
+        )  # fmt: skip
     if not usable[index]:
-        raise ValueError(f"reference frame {index} has no face; choose another one or auto.")
+        raise ValueError(msg("reference frame {index} has no face; choose another one or auto.", index))
     return index
 
 

@@ -28,6 +28,7 @@ from liveportrait.motion_check import (
 from liveportrait.official_pickle import MAX_BYTES, read_pickle
 from liveportrait.template import ARRAYS, FORMAT, FORMAT_VERSION, SUFFIX, MotionTemplate
 from models.archives import PlainArchive, read_member
+from models.messages import msg
 
 _MAX_HEADER: Final = 1 << 20
 _MAX_ARRAYS: Final = 32
@@ -53,7 +54,7 @@ def load_template(path: Path) -> MotionTemplate:
     """
     path = Path(path)
     if path.exists() and not path.is_file():
-        raise ValueError(f"{path.name} is not a motion template; it is not a regular file.")
+        raise ValueError(msg("{name} is not a motion template; it is not a regular file.", path.name))
     with path.open("rb") as file:
         start = file.read(4)
         if start[:2] == b"PK":
@@ -61,7 +62,9 @@ def load_template(path: Path) -> MotionTemplate:
         if start[:1] in (b"\x80", b"(", b"}"):
             data = start + file.read(MAX_BYTES + 1)
             return official_template(read_pickle(data, path.name), path.name)
-    raise ValueError(f"{path.name} is not a motion template; expected a {SUFFIX} file or an official .pkl.")
+    raise ValueError(
+        msg("{name} is not a motion template; expected a {suffix} file or an official .pkl.", path.name, SUFFIX)
+    )
 
 
 def _load_own(name: str, file: IO[bytes]) -> MotionTemplate:
@@ -73,11 +76,17 @@ def _load_own(name: str, file: IO[bytes]) -> MotionTemplate:
             arrays = {one: _read_array(archive, one, header) for one in ("times", "found", *header.arrays)}
         return _own_template(header, arrays)
     except ValidationError as error:
-        raise ValueError(f"{name} is not a usable motion template: in its header, {first_fault(error)}.") from None
+        raise ValueError(
+            msg("{name} is not a usable motion template: in its header, {error}.", name, first_fault(error))
+        ) from None
     except KeyError as error:
-        raise ValueError(f"{name} is not a usable motion template: its part {error} is missing.") from None
+        raise ValueError(
+            msg("{name} is not a usable motion template: its part {error} is missing.", name, error)
+        ) from None
     except ValueError as error:
-        raise ValueError(f"{name} is not a usable motion template: {str(error).rstrip('.')}.") from None
+        raise ValueError(
+            msg("{name} is not a usable motion template: {error}.", name, str(error).rstrip("."))
+        ) from None
 
 
 def _header(content: object) -> Any:
@@ -87,12 +96,12 @@ def _header(content: object) -> Any:
         ValueError: It is not one, or of a newer version (pydantic's errors are ValueErrors too).
     """
     if not isinstance(content, dict):
-        raise ValueError("its header is not a table")
+        raise ValueError(msg("its header is not a table"))
     if content.get("format") != FORMAT:
-        raise ValueError("its header is not that of a motion template")
+        raise ValueError(msg("its header is not that of a motion template"))
     version = content.get("version")
     if isinstance(version, int) and version > FORMAT_VERSION:
-        raise ValueError(f"it has the newer format version {shown(version)}; update the program")
+        raise ValueError(msg("it has the newer format version {version}; update the program", shown(version)))
     return _header_schema().model_validate(content)
 
 
@@ -121,39 +130,43 @@ def _header_schema() -> Any:
 def _rate(text: str) -> Fraction:
     """Frame rate of a header, such as "25" or "30000/1001"."""
     if len(text) > _MAX_RATE_TEXT or not re.fullmatch(r"[0-9]+(/[0-9]+)?", text):
-        raise ValueError(f"{shown(text)} is not a frame rate such as 25 or 30000/1001")
+        raise ValueError(msg("{text} is not a frame rate such as 25 or 30000/1001", shown(text)))
     try:
         return check_rate(Fraction(text))
     except ZeroDivisionError:
-        raise ValueError(f"{shown(text)} divides by zero") from None
+        raise ValueError(msg("{text} divides by zero", shown(text))) from None
 
 
 def _array_names(names: list[str]) -> list[str]:
     missing = [name for name in ARRAYS if name not in names]
     if missing:
-        raise ValueError(f"{missing[0]} is missing in it")
+        raise ValueError(msg("{missing} is missing in it", missing[0]))
     if len(set(names)) != len(names):
-        raise ValueError("a name stands in it twice")
+        raise ValueError(msg("a name stands in it twice"))
     unknown = [name for name in names if name not in ARRAYS and not name.startswith("extra.")]
     if unknown:
-        raise ValueError(f"{shown(unknown[0])} is not known")
+        raise ValueError(msg("{shown} is not known", shown(unknown[0])))
     return names
 
 
 def _own_template(header: Any, arrays: dict[str, npt.NDArray[Any]]) -> MotionTemplate:
     if header.reference >= header.frames:
-        raise ValueError(f"its reference frame {header.reference} doesn't exist; it has {header.frames} frames")
+        raise ValueError(
+            msg(
+                "its reference frame {reference} doesn't exist; it has {frames} frames", header.reference, header.frames
+            )
+        )
     extra = {name[6:]: values for name, values in arrays.items() if name.startswith("extra.")}
     motion = Motion(**{name: arrays[name] for name in ARRAYS}, engine=header.engine, extra=extra)
     check_motion(motion)
     found = arrays["found"]
     if found.max() > 1:
-        raise ValueError("found holds other numbers than 0 and 1")
+        raise ValueError(msg("found holds other numbers than 0 and 1"))
     if not found.any():
-        raise ValueError("it has no frame with a face")
+        raise ValueError(msg("it has no frame with a face"))
     stamps = arrays["times"]
     if (stamps[:, 1] < 1).any() or (stamps[:, 1] > FINEST).any():
-        raise ValueError(f"times holds denominators that are not within 1 to {FINEST:,}")
+        raise ValueError(msg("times holds denominators that are not within 1 to {finest:,}", FINEST))
     times = tuple(Fraction(int(a), int(b)) for a, b in stamps)
     check_times(times)
     facts = {_printable(key): _printable(value) for key, value in header.source.items()}
@@ -180,10 +193,15 @@ def _read_array(archive: PlainArchive, name: str, header: Any) -> npt.NDArray[An
     with archive.open(member) as stream:
         got, begin = _npy_shape(stream, name, dtype)
         if not (got[:1] == (n,) if None in shape else got == shape):
-            raise ValueError(f"{name} has the shape {shown(got)} instead of {shape}")
+            raise ValueError(msg("{name} has the shape {got} instead of {shape}", name, shown(got), shape))
         size = math.prod(got) * np.dtype(dtype).itemsize
         if begin + size != archive.size(member):
-            raise ValueError(f"{member} is damaged: it has {archive.size(member):,} bytes instead of {begin + size:,}")
+            raise ValueError(
+                msg(
+                    "{member} is damaged: it has {member2:,} bytes instead of {begin:,}",
+                    member, archive.size(member), begin + size
+                )
+            )  # fmt: skip
         if size <= _IN_MEMORY:
             values = np.frombuffer(read_member(stream, member, size), dtype)
             read_member(stream, member, 0)
@@ -195,16 +213,18 @@ def _npy_shape(stream: IO[bytes], name: str, dtype: str) -> tuple[tuple[int, ...
     """Shape that the head of an .npy member tells, and the bytes of that head; only the form that numpy writes."""
     head = read_member(stream, name, 10)
     if head[:8] != b"\x93NUMPY\x01\x00":
-        raise ValueError(f"{name} is not a plain array")
+        raise ValueError(msg("{name} is not a plain array", name))
     length = int.from_bytes(head[8:], "little")
     text = read_member(stream, name, length).decode("latin-1")
     found = _NPY_HEAD.fullmatch(text)
     if found is None:
-        raise ValueError(f"{name} is an array with a damaged head")
+        raise ValueError(msg("{name} is an array with a damaged head", name))
     if found["kind"] != dtype:
-        raise ValueError(f"{name} holds numbers of the type {shown(found['kind'])} instead of {dtype!r}")
+        raise ValueError(
+            msg("{name} holds numbers of the type {shown} instead of {dtype!r}", name, shown(found["kind"]), dtype)
+        )
     if found["fortran"] == "True":
-        raise ValueError(f"{name} is stored by columns")
+        raise ValueError(msg("{name} is stored by columns", name))
     return tuple(int(part) for part in found["shape"].replace(",", " ").split()), 10 + length
 
 
@@ -238,10 +258,12 @@ def official_template(content: Mapping[str, Any], name: str = "the file") -> Mot
         rate = _official_rate(content.get("output_fps", 25))
         check_motion(motion)
     except KeyError as error:
-        raise ValueError(f"{name} is not a usable motion template: its part {error} is missing.") from None
+        raise ValueError(
+            msg("{name} is not a usable motion template: its part {error} is missing.", name, error)
+        ) from None
     except (TypeError, ValueError, OverflowError) as error:
         text = " ".join(str(error).split())[:200].rstrip(".")
-        raise ValueError(f"{name} is not a usable motion template: {text}.") from None
+        raise ValueError(msg("{name} is not a usable motion template: {text}.", name, text)) from None
     n = len(motion)
     times = tuple(Fraction(i) / rate for i in range(n))
     return MotionTemplate(motion, times, rate, np.ones(n, bool), 0, {"file": name})
@@ -250,11 +272,11 @@ def official_template(content: Mapping[str, Any], name: str = "the file") -> Mot
 def _official_motion(content: Mapping[str, Any]) -> Motion:
     frames = content["motion"]
     if not isinstance(frames, list) or not frames:
-        raise ValueError("it has no frames")
+        raise ValueError(msg("it has no frames"))
     if len(frames) > MAX_FRAMES:
-        raise ValueError(f"it has more than {MAX_FRAMES:,} frames")
+        raise ValueError(msg("it has more than {max_frames:,} frames", MAX_FRAMES))
     if not all(isinstance(frame, dict) for frame in frames):
-        raise ValueError("a frame of it is not a table")
+        raise ValueError(msg("a frame of it is not a table"))
     n = len(frames)
 
     def stack(keys: tuple[str, ...], shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
@@ -262,7 +284,7 @@ def _official_motion(content: Mapping[str, Any]) -> Motion:
         for index, frame in enumerate(frames):
             key = next((k for k in keys if k in frame), None)
             if key is None:
-                raise ValueError(f"its frames have no {keys[0]}")
+                raise ValueError(msg("its frames have no {keys}", keys[0]))
             values.append(_numbers(frame[key], shape, f"{keys[0]} of frame {index}"))
         return np.stack(values)
 
@@ -271,7 +293,7 @@ def _official_motion(content: Mapping[str, Any]) -> Motion:
         if rows is None:
             return np.full((n, width), np.nan, np.float32)
         if len(rows) < n:
-            raise ValueError(f"{keys[0]} has {len(rows)} entries for {n} frames")
+            raise ValueError(msg("{keys} has {count} entries for {n} frames", keys[0], len(rows), n))
         return np.stack([_numbers(rows[i], (width,), f"entry {i} of {keys[0]}") for i in range(n)])
 
     return Motion(
@@ -289,12 +311,12 @@ def _numbers(value: object, shape: tuple[int, ...], name: str) -> npt.NDArray[np
     try:
         return np.asarray(value, np.float32).reshape(shape)
     except (TypeError, ValueError, OverflowError):
-        raise ValueError(f"{name} does not hold {math.prod(shape)} numbers") from None
+        raise ValueError(msg("{name} does not hold {shape} numbers", name, math.prod(shape))) from None
 
 
 def _official_rate(value: object) -> Fraction:
     if isinstance(value, np.ndarray) and value.size == 1:
         value = value.item()
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= MAX_RATE:
-        raise ValueError(f"its frame rate {shown(value)} is not positive, or not a frame rate")
+        raise ValueError(msg("its frame rate {value} is not positive, or not a frame rate", shown(value)))
     return check_rate(Fraction(value).limit_denominator(1001))

@@ -7,6 +7,8 @@ import zipfile
 from types import TracebackType
 from typing import IO, Final
 
+from models.messages import msg
+
 MAX_MEMBERS: Final = 256
 MAX_DIRECTORY: Final = 1 << 20
 """Bytes of the list of members."""
@@ -35,10 +37,10 @@ class PlainArchive:
         try:
             self._archive = zipfile.ZipFile(file)
         except (zipfile.BadZipFile, struct.error, ValueError, NotImplementedError, EOFError, OverflowError) as error:
-            raise ArchiveError(f"it is a damaged zip file ({_reason(error)})") from None
+            raise ArchiveError(msg("it is a damaged zip file ({error})", _reason(error))) from None
         entries = self._archive.infolist()
         if len(entries) > members:
-            raise ArchiveError(f"it is a zip file of {len(entries):,} members")
+            raise ArchiveError(msg("it is a zip file of {count:,} members", len(entries)))
         self.members: dict[str, zipfile.ZipInfo] = {}
         for entry in entries:
             self._check(entry)
@@ -56,19 +58,19 @@ class PlainArchive:
     def _check(self, entry: zipfile.ZipInfo) -> None:
         name = ascii(entry.filename[:80])
         if entry.filename in self.members:
-            raise ArchiveError(f"it has two members named {name}")
+            raise ArchiveError(msg("it has two members named {name}", name))
         if entry.flag_bits & _ENCRYPTED:
-            raise ArchiveError(f"its member {name} is encrypted")
+            raise ArchiveError(msg("its member {name} is encrypted", name))
         if entry.compress_type != zipfile.ZIP_STORED:
-            raise ArchiveError(f"its member {name} is compressed")
+            raise ArchiveError(msg("its member {name} is compressed", name))
         if entry.file_size != entry.compress_size or entry.header_offset + entry.file_size > self._size:
-            raise ArchiveError(f"its member {name} is damaged")
+            raise ArchiveError(msg("its member {name} is damaged", name))
 
     def _check_overlap(self, entries: list[zipfile.ZipInfo]) -> None:
         end = 0
         for entry in sorted(entries, key=lambda one: one.header_offset):
             if entry.header_offset < end:
-                raise ArchiveError(f"its member {entry.filename[:80]!a} lies inside another one")
+                raise ArchiveError(msg("its member {filename!a} lies inside another one", entry.filename[:80]))
             end = entry.header_offset + 30 + entry.file_size
 
     def size(self, name: str) -> int:
@@ -89,7 +91,7 @@ class PlainArchive:
         try:
             return self._archive.open(self.members[name])
         except (zipfile.BadZipFile, NotImplementedError, RuntimeError, struct.error, EOFError) as error:
-            raise ArchiveError(f"its member {name!a} is damaged ({_reason(error)})") from None
+            raise ArchiveError(msg("its member {name!a} is damaged ({error})", name, _reason(error))) from None
 
     def read(self, name: str, limit: int) -> bytes:
         """Content of a member, its CRC checked.
@@ -99,7 +101,7 @@ class PlainArchive:
             ArchiveError: It is damaged or larger than the limit.
         """
         if self.size(name) > limit:
-            raise ArchiveError(f"its member {name!a} is larger than {limit:,} bytes")
+            raise ArchiveError(msg("its member {name!a} is larger than {limit:,} bytes", name, limit))
         with self.open(name) as stream:
             return read_member(stream, name, self.size(name))
 
@@ -113,9 +115,9 @@ def read_member(stream: IO[bytes], name: str, count: int) -> bytes:
     try:
         data = stream.read(count)
     except (zipfile.BadZipFile, EOFError, struct.error) as error:
-        raise ArchiveError(f"its member {name!a} is damaged ({_reason(error)})") from None
+        raise ArchiveError(msg("its member {name!a} is damaged ({error})", name, _reason(error))) from None
     if len(data) != count:
-        raise ArchiveError(f"its member {name!a} is cut short")
+        raise ArchiveError(msg("its member {name!a} is cut short", name))
     return data
 
 
@@ -126,10 +128,10 @@ def _checked_size(file: IO[bytes]) -> int:
     tail = file.read()
     at = tail.rfind(_END)
     if at < 0 or len(tail) - at < 22:
-        raise ArchiveError("it is a zip file that breaks off")
+        raise ArchiveError(msg("it is a zip file that breaks off"))
     (directory,) = struct.unpack_from("<I", tail, at + 12)
     if MAX_DIRECTORY < directory < 0xFFFFFFFF:
-        raise ArchiveError(f"it is a zip file with a list of {directory:,} bytes")
+        raise ArchiveError(msg("it is a zip file with a list of {directory:,} bytes", directory))
     file.seek(0)
     return size
 

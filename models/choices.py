@@ -10,6 +10,8 @@ import re
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
+from models.messages import msg
+
 Word = Literal["largest", "left", "right", "centre"]
 WORDS: Final[dict[str, Word]] = {
     "largest": "largest", "left": "left", "right": "right", "centre": "centre", "center": "centre",
@@ -57,7 +59,10 @@ class FaceChoice:
         numbers = parse_numbers(name)
         if numbers is None or len(numbers) != 2:
             raise ValueError(
-                f"{text!r} is not one of largest, left, right, centre, a number counted from 1, or a point x,y."
+                msg(
+                    "{text!r} is not one of largest, left, right, centre, a number counted from 1, or a point x,y.",
+                    text,
+                )
             )
         return cls(point=(numbers[0], numbers[1]))
 
@@ -96,7 +101,9 @@ class DetectorChoice:
             return cls("file", text)
         if re.fullmatch(GROUP + r"[a-z0-9_.-]+", text):
             return cls("named", text)
-        raise ValueError(f"{text!r} is not embedded, insightface, auto, detect/NAME or the path of an .onnx file.")
+        raise ValueError(
+            msg("{text!r} is not embedded, insightface, auto, detect/NAME or the path of an .onnx file.", text)
+        )
 
     def __str__(self) -> str:
         return self.name or self.kind

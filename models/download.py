@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from models.messages import msg
 from models.registry import ModelError, ModelFile, ModelSpec, get_model
 from models.transport import TIMEOUT, Facts, check_address, offline, open_url
 from models.weights import check_file, locate, record, user_folder
@@ -67,12 +68,18 @@ def download_model(
     """
     spec = get_model(model) if isinstance(model, str) else model
     if not spec.commercial_ok and not accept_licence:
-        raise ModelError(f"Model {spec.name} is under the licence {spec.licence}; accept it before downloading.")
+        raise ModelError(
+            msg("Model {spec} is under the licence {licence}; accept it before downloading.", spec.name, spec.licence)
+        )
     for file in spec.files:
         if not (file.url or file.repo):
-            raise ModelError(f"Model {spec.name} can't be downloaded by this app; its source is {spec.source}.")
+            raise ModelError(
+                msg("Model {spec} can't be downloaded by this app; its source is {source}.", spec.name, spec.source)
+            )
     if (name := offline()) and not all(_present(file) for file in spec.files):
-        raise ModelError(f"{name} is set, so nothing is downloaded; unset it, or import {spec.name} from a folder.")
+        raise ModelError(
+            msg("{name} is set, so nothing is downloaded; unset it, or import {spec} from a folder.", name, spec.name)
+        )
     hubs = default_hubs() if hubs is None else hubs
     return [_fetched(file, hubs, progress, cancelled) for file in spec.files]
 
@@ -184,10 +191,12 @@ def fetch_url(
         error.close()
         if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
             part.unlink(missing_ok=True)
-        raise ModelError(f"{file.url} answers {error.code} {error.reason}.") from error
+        raise ModelError(msg("{url} answers {code} {reason}.", file.url, error.code, error.reason)) from error
     except (OSError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", None) or error
-        raise ModelError(f"{file.url} can't be fetched ({reason}); what has arrived is kept.") from error
+        raise ModelError(
+            msg("{url} can't be fetched ({reason}); what has arrived is kept.", file.url, reason)
+        ) from error
     return _accept(file, part, target)
 
 
@@ -230,7 +239,9 @@ def _receive(
     with part.open("ab" if resumed else "wb") as stream:
         while block := answer.read1(BLOCK):
             if cancelled is not None and cancelled():
-                raise DownloadCancelledError(f"The download of {file.name} was ended; what has arrived is kept.")
+                raise DownloadCancelledError(
+                    msg("The download of {file} was ended; what has arrived is kept.", file.name)
+                )
             stream.write(block)
             have += len(block)
             if have > (file.size or MAX_BYTES):
@@ -238,7 +249,7 @@ def _receive(
             if progress is not None:
                 progress(file.name, have, total)
     if promised is not None and have < promised and have <= (file.size or promised):
-        raise ConnectionError(f"broken off after {have:,} of {promised:,} bytes")
+        raise ConnectionError(msg("broken off after {have:,} of {promised:,} bytes", have, promised))
 
 
 def _accept(file: ModelFile, part: Path, target: Path) -> Path:
@@ -250,7 +261,7 @@ def _accept(file: ModelFile, part: Path, target: Path) -> Path:
     status = check_file(whole, file, "It was deleted.")
     if not status.ok:
         whole.unlink()
-        raise ModelError(f"What {file.url or file.repo} sent is wrong: {status.message}")
+        raise ModelError(msg("What {url} sent is wrong: {message}", file.url or file.repo, status.message))
     whole.replace(target)
     record(file, replaced=True)
     return target
@@ -271,4 +282,8 @@ def _fetch_hub(
             raise
         except ModelError as error:
             faults.append(f"{hub}: {error}")
-    raise ModelError(f"{file.name} of {file.repo} can't be fetched ({'; '.join(faults) or 'no hub is named'}).")
+    raise ModelError(
+        msg(
+            "{file} of {repo} can't be fetched ({names}).", file.name, file.repo, "; ".join(faults) or "no hub is named"
+        )
+    )

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from models.files import written_whole
 from models.installation import install_hint
+from models.messages import msg
 from models.registry import ModelError
 
 OPSET: Final = 20
@@ -66,7 +67,7 @@ def write_onnx(
             f"Writing ONNX files needs the packages onnx and onnxscript ({error}). {install_hint('onnx')}"
         ) from error
     except OSError as error:
-        raise ModelError(f"{path} can't be written: {error.strerror or error}.") from error
+        raise ModelError(msg("{path} can't be written: {reason}.", path, error.strerror or error)) from error
     return path
 
 

@@ -19,6 +19,7 @@ from models.detectors import BlazeFace, Detection, Image, Kind, Window, iou
 from models.identity import Identity, appearance
 from models.insight import InsightDetector, pack_folder
 from models.mesh import FaceMesh, Roi
+from models.messages import msg
 from models.rest import RestingRegion
 from models.search import BORDERS, Pass, full_search
 from models.topology import (
@@ -171,13 +172,15 @@ def select_face(faces: Sequence[Face], choice: FaceChoice | str, size: tuple[int
     """
     choice = FaceChoice.parse(choice) if isinstance(choice, str) else choice
     if not faces:
-        raise ValueError("There is no face to choose from.")
+        raise ValueError(msg("There is no face to choose from."))
     count = f"the picture has {len(faces)} face{'s' if len(faces) > 1 else ''}"
     if choice.point is not None:
         return _face_at(faces, choice, size, count)
     if choice.number:
         if choice.number > len(faces):
-            raise ValueError(f"Face {choice} does not exist; {count}, counted from 1 in order of size.")
+            raise ValueError(
+                msg("Face {choice} does not exist; {count}, counted from 1 in order of size.", choice, count)
+            )
         return faces[choice.number - 1]
     if choice.word in ("left", "right"):
         return (min if choice.word == "left" else max)(faces, key=lambda face: float(face.centre[0]))
@@ -189,7 +192,12 @@ def select_face(faces: Sequence[Face], choice: FaceChoice | str, size: tuple[int
 def _face_at(faces: Sequence[Face], choice: FaceChoice, size: tuple[int, int], count: str) -> Face:
     x, y = choice.point or (-1.0, -1.0)
     if not (0 <= x < size[0] and 0 <= y < size[1]):
-        raise ValueError(f"Point {choice} is outside the picture of {size[0]}x{size[1]} pixels; {count}.")
+        raise ValueError(
+            msg(
+                "Point {choice} is outside the picture of {size}x{size2} pixels; {count}.",
+                choice, size[0], size[1], count
+            )
+        )  # fmt: skip
     inside = [f for f in faces if f.box[0] <= x <= f.box[2] and f.box[1] <= y <= f.box[3]]
     return _nearest(inside or faces, x, y)
 
@@ -235,7 +243,7 @@ class FaceTracker:
 
     def __init__(self, min_presence: float = 0.5, threads: int = 1, detector: DetectorChoice | str = EMBEDDED) -> None:
         if not 0.0 < min_presence < 1.0:
-            raise ValueError(f"The presence threshold must lie between 0 and 1, not {min_presence}.")
+            raise ValueError(msg("The presence threshold must lie between 0 and 1, not {min_presence}.", min_presence))
         self.min_presence = min_presence
         self._detectors: dict[Kind, Detector] = {
             "full": BlazeFace("full", threads),
@@ -504,9 +512,12 @@ def checked(rgb: Image) -> Image:
     channels = 1 if rgb.ndim == 2 else rgb.shape[2] if rgb.ndim == 3 else 0
     if rgb.dtype != np.uint8 or channels not in (1, 3, 4) or not rgb.size:
         raise ValueError(
-            "A picture must be uint8, (height, width, 3 or 4) in RGB or RGBA or (height, width) in grey, "
-            f"not {rgb.shape} {rgb.dtype}."
-        )
+            msg(
+                "A picture must be uint8, (height, width, 3 or 4) in RGB or RGBA or (height, width) in grey, "
+                "not {shape} {dtype}.",
+                rgb.shape, rgb.dtype
+            )
+        )  # fmt: skip
     if channels == 1:
         return np.repeat(rgb.reshape(*rgb.shape[:2], 1), 3, axis=2)
     return np.ascontiguousarray(rgb[..., :3])

@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from models.messages import msg
 from models.registry import ModelError
 from models.sessions import create_session
 
@@ -90,7 +91,7 @@ def _check_file(path: Path) -> None:
         size = path.stat().st_size
         fault = f"is larger than {MAX_BYTES >> 20} MB" if size > MAX_BYTES else form_fault(path)
     except OSError as error:
-        raise ModelError(f"{path} can't be read: {error.strerror}.") from error
+        raise ModelError(msg("{path} can't be read: {reason}.", path, error.strerror)) from error
     if fault:
         raise ModelError(f"{path} can't be opened as an ONNX model: it {fault}.")
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Final
 
+from models.messages import msg
+
 
 class ModelError(ValueError):
     """A model is unknown, missing or damaged; the text is one sentence for the user."""
@@ -81,9 +83,9 @@ class Registry:
             ModelError: The name is malformed or taken by another model.
         """
         if not re.fullmatch(r"[a-z0-9_.-]+(/[a-z0-9_.-]+)+", spec.name):
-            raise ModelError(f"{spec.name!r} is not a model name; use lower case and the form group/variant.")
+            raise ModelError(msg("{spec!r} is not a model name; use lower case and the form group/variant.", spec.name))
         if self._specs.get(spec.name, spec) != spec:
-            raise ModelError(f"A different model is already registered as {spec.name!r}.")
+            raise ModelError(msg("A different model is already registered as {spec!r}.", spec.name))
         self._specs[spec.name] = spec
         return spec
 
@@ -100,7 +102,7 @@ class Registry:
         if name in self._specs:
             return self._specs[name]
         near = self.names(name.split("/", maxsplit=1)[0] + "/*") or self.names()
-        raise ModelError(f"There is no model {name!r}; known are {', '.join(near)}.")
+        raise ModelError(msg("There is no model {name!r}; known are {names}.", name, ", ".join(near)))
 
 
 def natural_key(text: str) -> list[tuple[int, int, str]]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import IO, Final, cast
 from urllib.parse import urlsplit
 
+from models.messages import msg
 from models.registry import ModelError
 
 TIMEOUT: Final = 30.0
@@ -84,7 +85,7 @@ def open_url(url: str, headers: Mapping[str, str], method: str = "GET") -> tuple
     except ModelError:
         raise
     except ValueError:
-        raise ModelError(f"{url} redirects to what is no address; nothing was fetched.") from None
+        raise ModelError(msg("{url} redirects to what is no address; nothing was fetched.", url)) from None
     facts = redirects.facts
     if not facts.tag:
         facts = Facts(tag=answer.headers.get("ETag", "").removeprefix("W/").strip('"'))
@@ -98,7 +99,7 @@ def check_address(url: str) -> None:
         ModelError: It isn't.
     """
     if not _secure(url):
-        raise ModelError(f"{url!r} is not an https address.")
+        raise ModelError(msg("{url!r} is not an https address.", url))
 
 
 def check_redirect(first: str, target: str) -> None:
@@ -109,11 +110,16 @@ def check_redirect(first: str, target: str) -> None:
     """
     downgraded = first.startswith("https:") and not target.startswith("https:")
     if downgraded or not _secure(target):
-        raise ModelError(f"{first} redirects to an address that is not https ({_short(target)}); nothing was fetched.")
+        raise ModelError(
+            msg(
+                "{first} redirects to an address that is not https ({target}); nothing was fetched.",
+                first, _short(target)
+            )
+        )  # fmt: skip
     host, asked = _host(target), _host(first)
     below = [asked, *HUB_DOMAINS] if not _loopback(asked) else list(HUB_DOMAINS)
     if host != asked and not any(host == domain or host.endswith("." + domain) for domain in below):
-        raise ModelError(f"{first} redirects to another host ({host}); nothing was fetched.")
+        raise ModelError(msg("{first} redirects to another host ({host}); nothing was fetched.", first, host))
 
 
 def _secure(url: str) -> bool:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from models.files import file_hash, written_whole
+from models.messages import msg
 from models.registry import ModelError, ModelFile, ModelSpec, get_model
 
 State = Literal["ok", "missing", "empty", "git-lfs pointer", "html page", "truncated", "wrong size", "wrong hash"]
@@ -133,7 +134,7 @@ def model_path(name: str) -> Path:
     """
     paths = find_model(name)
     if len(paths) != 1:
-        raise ModelError(f"Model {name} has {len(paths)} files where one is expected.")
+        raise ModelError(msg("Model {name} has {count} files where one is expected.", name, len(paths)))
     return paths[0]
 
 
@@ -278,7 +279,7 @@ def remedy(spec: ModelSpec) -> str:
     if all(locate(file) == bundled_folder() / file.name for file in spec.files):
         return "Install the app again."
     if any(file.url or file.repo for file in spec.files):
-        return f"`animate models download {spec.name}` or `animate models import FOLDER` gets it."
+        return msg("`animate models download {model}` or `animate models import FOLDER` gets them.", spec.name)
     return f"Import {spec.name} from a folder that has it; its source is {spec.source}."
 
 
@@ -301,9 +302,9 @@ def import_model(model: str | ModelSpec, folder: Path, link: bool = False) -> li
     """
     spec = _spec(model)
     if not folder.is_dir():
-        raise ModelError(f"{folder} is not a folder.")
+        raise ModelError(msg("{folder} is not a folder.", folder))
     if not any(_ranked(file, folder) for file in spec.files):
-        raise AbsentError(f"{folder} has no file {spec.files[0].name.split('/')[-1]}.")
+        raise AbsentError(msg("{folder} has no file {name}.", folder, spec.files[0].name.split("/")[-1]))
     sources = [_pick(file, folder) for file in spec.files]
     for file, source in zip(spec.files, sources, strict=True):
         status = check_file(source, file, "Nothing was imported.")
@@ -325,7 +326,9 @@ def import_model(model: str | ModelSpec, folder: Path, link: bool = False) -> li
             except OSError as error:
                 part.unlink(missing_ok=True)
                 word = "linked" if link else "copied"
-                raise ModelError(f"{source} can't be {word} to {target}: {error.strerror}.") from error
+                raise ModelError(
+                    msg("{source} can't be {word} to {target}: {reason}.", source, word, target, error.strerror)
+                ) from error
         record(file)
         paths.append(target)
     return paths
@@ -347,7 +350,7 @@ def import_folder(folder: Path, link: bool = False) -> tuple[dict[str, list[Path
     from models.registry import list_models
 
     if not folder.is_dir():
-        raise ModelError(f"{folder} is not a folder.")
+        raise ModelError(msg("{folder} is not a folder.", folder))
     taken: dict[str, list[Path]] = {}
     faults: dict[str, str] = {}
     outside = [name for name in list_models() if not _shipped(get_model(name))]
@@ -361,7 +364,7 @@ def import_folder(folder: Path, link: bool = False) -> tuple[dict[str, list[Path
         except ModelError as error:
             faults[name] = str(error)
     if not taken and not faults:
-        raise ModelError(f"{folder} holds none of the models {', '.join(outside)}.")
+        raise ModelError(msg("{folder} holds none of the models {names}.", folder, ", ".join(outside)))
     return taken, faults
 
 
@@ -379,10 +382,12 @@ def _pick(file: ModelFile, folder: Path) -> Path:
     """The file below a folder that shares the longest tail of its path with the registered name."""
     ranked = _ranked(file, folder)
     if not ranked:
-        raise ModelError(f"{folder} has no file {file.name.split('/')[-1]}.")
+        raise ModelError(msg("{folder} has no file {file}.", folder, file.name.split("/")[-1]))
     best = ranked[max(ranked)]
     if len(best) > 1:
-        raise ModelError(f"{folder} has {len(best)} files {best[0].name}; name the folder of the right one.")
+        raise ModelError(
+            msg("{folder} has {count} files {name}; name the folder of the right one.", folder, len(best), best[0].name)
+        )
     return best[0]
 
 

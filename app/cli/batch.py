@@ -143,11 +143,11 @@ def _show(entries: list[Entry], json_lines: bool) -> int:
             data = {"source": str(entry.source), "driving": str(entry.driving), "output": entry.output}
             say(json.dumps({**data, "options": dict(entry.values), "where": entry.where}))
         else:
-            say(f"{_short(entry.source)} + {_short(entry.driving)} -> {_short(entry.output)}")
+            say(f"{short_name(entry.source)} + {short_name(entry.driving)} -> {short_name(entry.output)}")
     return int(ExitCode.OK)
 
 
-def _short(path: object) -> str:
+def short_name(path: object) -> str:
     """A file name as short as it can be: from the current folder if it lies in there."""
     text = str(path)
     here = os.getcwd() + os.sep
@@ -159,7 +159,7 @@ def _conclude(summary: Summary, events: EventStream, *, json_lines: bool, quiet:
         events.emit(Event("result", data=summary.to_json()))
     for job in summary.failed:
         complain(
-            f"{_short(job.source)} + {'sliders' if job.driving is None else _short(job.driving)}: {job.error}",
+            f"{short_name(job.source)} + {'sliders' if job.driving is None else short_name(job.driving)}: {job.error}",
             "error" if job.state == "failed" else "warning",
         )
     if not json_lines and not quiet:

@@ -12,6 +12,7 @@ from app.cli.flags import argument, command, make_app, switch, text_flag
 from app.cli.output import complain, say, show_path
 from app.errors import ExitCode, UsageError
 from app.expressions import expression_from, find_expression, list_expressions, save_expression
+from models.messages import msg
 
 DEBUG: Final = switch("debug", ["--debug"], "Show the traceback of an error.", "Output")
 AS_JSON: Final = switch("as_json", ["--json"], "Print JSON.", "Output")
@@ -60,7 +61,9 @@ def save(values: Mapping[str, Any]) -> int:
         if values["name"].lower() in known and not values["overwrite"]:
             raise UsageError(f"There is an expression {values['name']!r} already.", "Add --overwrite to replace it.")
     elif out.exists() and not values["overwrite"]:
-        raise UsageError(f"{out} exists already.", "Add --overwrite to replace it, or choose another name.")
+        raise UsageError(
+            msg("{out} exists already.", out), msg("Add {option:overwrite} to replace it, or choose another name.")
+        )
     say(show_path(save_expression(values["name"], expression, out)))
     return int(ExitCode.OK)
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, List, Optional  # noqa: UP035 - typer rea
 
 import typer
 
-from app.cli.batch import _short, queue_flag
+from app.cli.batch import queue_flag, short_name
 from app.cli.flags import command, make_app, switch, text_flag
 from app.cli.output import clock, complain, one_line, say, write
 from app.errors import ExitCode, UsageError, not_one_of
@@ -108,7 +108,7 @@ def report(values: Mapping[str, Any]) -> int:
         + (f", {clock(facts['wall_seconds'])} from first start to last end." if facts["wall_seconds"] else ".")
     )
     for job in facts["failures"]:
-        say(f"{job['id']}: {_short(job['source'])} + {_short(job['driving'])}: {one_line(job['error'])}")
+        say(f"{job['id']}: {short_name(job['source'])} + {short_name(job['driving'])}: {one_line(job['error'])}")
     return int(ExitCode.OK)
 
 
@@ -224,11 +224,11 @@ def _print(jobs: Sequence[JobRecord], form: str) -> None:
             if job.state == "running" and job.progress is not None:
                 spent = f"{job.share:.0%}"
             line = f"{job.id:>{width}} {job.state:<9} {spent:>7}  {_pair(job)}"
-            say(f"{line} -> {_short(job.output)}" + (f": {one_line(job.error)}" if job.error else ""))
+            say(f"{line} -> {short_name(job.output)}" + (f": {one_line(job.error)}" if job.error else ""))
 
 
 def _pair(job: JobRecord) -> str:
-    return _short(job.source) + (" + sliders" if job.driving is None else f" + {_short(job.driving)}")
+    return short_name(job.source) + (" + sliders" if job.driving is None else f" + {short_name(job.driving)}")
 
 
 def _ids(required: bool) -> Parameter:

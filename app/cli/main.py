@@ -11,7 +11,8 @@ from typing import Any, Final
 import portrait_animate
 from app.cli.output import PROGRAM, complain, say, write
 from app.cli.verbs import ANSWER, DEFAULT_VERB, VERBS, find_command
-from app.errors import AppError, CancelledError, ExitCode, model_fault
+from app.errors import AppError, CancelledError, ExitCode
+from models.messages import msg
 
 INTERRUPTED: Final = 130  # what typer returns after Ctrl-C
 # those that load OpenCV and ONNX Runtime to draw, and therefore say if these are installed twice
@@ -76,23 +77,17 @@ def _translated(error: BaseException, *, debug: bool) -> AppError:
         return AppError(
             "There is not enough memory for this picture or clip.", "Close other programs or use a smaller one."
         )
-    if isinstance(error, (ImportError, AttributeError)):
-        from app.environment import explain
-
-        if (known := explain(error)) is not None:
-            return known
     if isinstance(error, OSError):
         from app.media.files import reason
 
         what, hint = reason(error)
         if isinstance(error, FileNotFoundError) and not error.filename and _homeless():
             return AppError("The current folder does not exist any more.", "Change to another one.")
-        return AppError(f"{error.filename or 'A file'} can't be used: {what}.", hint)
-    if (known := model_fault(error)) is not None:
-        return known
-    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        return AppError(msg("{filename} can't be used: {what}.", error.filename or msg("A file"), what), hint)
+    from app.environment import fault
+
     hint = "" if debug else "Run again with --debug and report what it prints."
-    return AppError(f"This is a fault of the program ({text}).", hint)
+    return fault(error, hint)
 
 
 def gui() -> int:

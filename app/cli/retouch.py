@@ -11,6 +11,7 @@ from app.cli.flags import argument, command, make_app, option_flag, text_flag
 from app.cli.streams import read_standard_input
 from app.errors import UsageError
 from app.options import all_options
+from models.messages import msg
 
 LEFT_OUT: Final = ("expression", "sliders")
 WORDS: Final = ("closed", "silent")  # that --lips takes beside numbers
@@ -44,7 +45,7 @@ def _ratio(text: str | None) -> float | None:
         near = get_close_matches(str(text).lower(), WORDS, 1)
         raise UsageError(
             f"--lips: {text!r} is not closed, silent or an opening from 0 to 1.",
-            f"Did you mean {near[0]}?" if near else "",
+            msg("Did you mean {near}?", near[0]) if near else "",
         )
     return ratio
 

@@ -9,6 +9,7 @@ from app.expressions import expression_from
 from liveportrait.animator import SourceFace
 from liveportrait.covers import AUTO, EYES
 from liveportrait.expression import SLIDERS
+from models.messages import msg
 
 if TYPE_CHECKING:
     from app.options import RenderOptions
@@ -24,24 +25,36 @@ def cover_notes(name: str, faces: Sequence[SourceFace], options: RenderOptions, 
         options: What was asked for.
         engine: Who draws.
     """
-    notes = []
+    notes: list[str] = []
     halves = {one.portrait.covered for one in faces}
     if "lower" in halves:
         notes.append(
-            f"The lower half of the face in {name} seems to be covered; only head, brows and eyes are animated."
+            msg(
+                "The lower half of the face in {name} seems to be covered; only head, brows and eyes are animated.",
+                name,
+            )
         )
     if "upper" in halves:
-        notes.append(f"The upper half of the face in {name} seems to be covered; only head and mouth are animated.")
+        notes.append(
+            msg("The upper half of the face in {name} seems to be covered; only head and mouth are animated.", name)
+        )
     hidden = [len(one.hidden & EYES) for one in faces if one.portrait.covered != "upper"]
     if 2 in hidden:
-        notes.append(f"The eyes in {name} seem to be hidden, as by sunglasses; neither lids nor gaze are animated.")
+        notes.append(
+            msg("The eyes in {name} seem to be hidden, as by sunglasses; neither lids nor gaze are animated.", name)
+        )
     elif 1 in hidden:
-        notes.append(f"One eye in {name} seems to be hidden; the other one is animated.")
+        notes.append(msg("One eye in {name} seems to be hidden; the other one is animated.", name))
     if options.animation.mask == AUTO and any(one.before for one in faces):
-        notes.append(f"Something in front of the face in {name} stays in its place; --mask template moves it along.")
+        notes.append(
+            msg(
+                "Something in front of the face in {name} stays in its place; {option:mask} template moves it along.",
+                name,
+            )
+        )
     if engine.keeps_worn and (idle := _idle_sliders(faces, options)):
         names = ", ".join(idle)
-        notes.append(f"What covers the face in {name} keeps its shape; without effect: {names}.")
+        notes.append(msg("What covers the face in {name} keeps its shape; without effect: {names}.", name, names))
     return notes
 
 

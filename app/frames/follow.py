@@ -15,6 +15,7 @@ from app.media.prefetch import stage
 from liveportrait.animator import DrivingReader
 from models.choices import LARGEST, FaceChoice
 from models.face import Face, FaceTracker, select_face
+from models.messages import about, msg
 
 if TYPE_CHECKING:
     from app.events import CancelToken, Phase
@@ -58,7 +59,7 @@ class FaceFollower:
         try:
             face = select_face(faces, self._choice, (rgb.shape[1], rgb.shape[0]))
         except ValueError as error:
-            raise UsageError(f"{self._where}: {error}" if self._where else f"{error}") from None
+            raise UsageError(about(self._where, str(error))) from None
         self._chosen = True
         return self._tracker.start(face, rgb)
 
@@ -123,9 +124,9 @@ def read_driving(
                     track.append(frame.time, motions.read(frame.rgb, face))
             phase.advance()
     if not track.found:
-        count = f"any of its {len(track)} frames" if len(track) > 1 else "it"
+        count = msg("any of its {count} frames", len(track)) if len(track) > 1 else "it"
         raise NoFaceError(
-            f"{reader.info.path}: no face was found in {count}.",
+            msg("{path}: no face was found in {count}.", reader.info.path, count),
             "The driving file must show one face, large and from the front.",
         )
     end = track.times[-1] + 1 / reader.info.rate

@@ -20,6 +20,7 @@ from liveportrait.noise import NoiseHold
 from liveportrait.reference import lone_reference, neutrality, reference_index
 from liveportrait.shots import Shots, neutral_frames, shot_starts
 from liveportrait.smoothing import smooth_motion
+from models.messages import msg
 
 if TYPE_CHECKING:
     from liveportrait.engines.base import Engine
@@ -63,24 +64,27 @@ def choose_reference(
     try:
         index = reference_index(options.reference, pose, seen)
     except ValueError as error:
-        raise UsageError(f"--reference: {error}") from None
-    notes = []
+        raise UsageError(msg("{option:reference}: {error}", error)) from None
+    notes: list[str] = []
     if options.relative and options.reference != "auto":
         cost = neutrality(pose, seen)
         best = int(np.argmin(cost))
         if cost[index] > cost[best] + FAR:
             notes.append(
-                f"Driving frame {index}, the neutral reference, is far from neutral ({_pose_text(pose[index])}); "
-                f"frame {best} is the most neutral one (--reference auto)."
-            )
+                msg(
+                    "Driving frame {index}, the neutral reference, is far from neutral ({pose_text}); frame "
+                    "{best} is the most neutral one ({option:reference=auto}).",
+                    index, _pose_text(pose[index]), best
+                )
+            )  # fmt: skip
     return track.motion(index), index, notes
 
 
 def _pose_text(frame: Motion) -> str:
     pitch, yaw, roll = (abs(float(v)) for v in euler_from_rotation(frame.rotation)[0])
-    text = f"head turned by {max(pitch, yaw, roll):.0f} degrees"
+    text = msg("head turned by {pitch:.0f} degrees", max(pitch, yaw, roll))
     lips = float(frame.lip_ratio[0, 0])
-    return f"{text}, lips open by {100 * lips:.0f} %" if lips > 0.03 else text
+    return msg("{text}, lips open by {value:.0f} %", text, 100 * lips) if lips > 0.03 else text
 
 
 def find_shots(track: MotionTrack, reference: Motion, engine: Engine) -> Shots | None:

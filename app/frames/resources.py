@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from app.errors import MissingError, UsageError
 from models.choices import EMBEDDED, DetectorChoice
+from models.messages import msg
 
 if TYPE_CHECKING:
     from app.frames.scene import Scene
@@ -64,20 +65,15 @@ def load_job_engine(options: RenderOptions, say: Say, warn: Say, step: Say | Non
             max_crop=program.max_crop,
             precision=program.precision,
             animals=program.animals,
-            say=lambda text: say(_brief(text)),
+            say=say,
+            brief=True,
             warn=warn,
             step=step,
         )
     except EngineUnavailableError as error:
-        raise MissingError(f"{error}", "`animate doctor` shows what is missing.") from error
+        raise MissingError(str(error), "`animate doctor` shows what is missing.") from error
     except ValueError as error:
-        raise UsageError(f"--engine: {error}") from error
-
-
-def _brief(text: str) -> str:
-    """Which engine is used and why, without what the better ones lack: most people need to read that once."""
-    used, passed_over, _ = text.partition(" Not ")
-    return " ".join((used, "`animate doctor` says what others need.")) if passed_over else text
+        raise UsageError(msg("{option:engine}: {error}", error)) from error
 
 
 class Parts:

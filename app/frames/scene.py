@@ -31,6 +31,7 @@ from models.choices import LARGEST, FaceChoice
 from models.face import Face, FaceTracker, overlap, select_face
 from models.group import Bystanders
 from models.hidden import hidden_heads
+from models.messages import Option, about, joined, msg
 from models.registry import ModelError
 
 if TYPE_CHECKING:
@@ -40,21 +41,19 @@ if TYPE_CHECKING:
     from liveportrait.engines.base import Engine
 
 Pixels = npt.NDArray[np.uint8]
-BY_HAND: Final = "On a pet, a doll or a drawing place the face by hand: `animate landmarks PHOTO` begins it."
-HINT: Final = f"Take a picture that shows a human face larger, upright and uncovered. {BY_HAND}"
-CLIP_HINT: Final = (
-    "Take a clip that shows a human face larger, upright and uncovered. A pet, a doll or a drawing can be animated as "
-    "a photo: save a frame of the clip as a picture first."
+BY_HAND: Final = msg("On a pet, a doll or a drawing place the face by hand: `animate landmarks PHOTO` begins it.")
+HINT: Final = joined((msg("Take a picture that shows a human face larger, upright and uncovered."), BY_HAND))
+FRAME: Final = msg(
+    "A pet, a doll or a drawing can be animated as a photo: save a frame of the clip as a picture first."
 )
+CLIP_HINT: Final = joined((msg("Take a clip that shows a human face larger, upright and uncovered."), FRAME))
+SQUARE: Final = msg("Move or enlarge the square so that it holds a whole human face.")
+CROP_HINT: Final = joined((SQUARE, BY_HAND))
+CROP_CLIP_HINT: Final = joined((SQUARE, FRAME))
 AHEAD: Final = 150, 18
 """Frames of a source clip that are looked through beforehand, and every how many of them one is looked at."""
 BESIDE: Final = 0.1
 """Most overlap of the boxes of a face placed by hand and of one that is found, for them to be two."""
-CROP_HINT: Final = f"Move or enlarge the square so that it holds a whole human face. {BY_HAND}"
-CROP_CLIP_HINT: Final = (
-    "Move or enlarge the square so that it holds a whole human face. A pet, a doll or a drawing can be animated as a "
-    "photo: save a frame of the clip as a picture first."
-)
 
 
 @dataclass
@@ -120,17 +119,19 @@ class SceneMaker:
         try:
             self._animator = Animator(engine, options.animation)
         except ModelError as error:
-            raise MissingError(f"--mask: {error}") from None
+            raise MissingError(msg("{option:mask}: {error}", error)) from None
         self._name = name
         self._subject = subject = subject or options.input.subject
         self._points = self._read_points(options.input.points)
         self._placed = None if subject.landmarks is None else read_placed_face(subject.landmarks)
         if self._placed is not None and self._points is not None:
-            raise UsageError("--points and --landmarks both hold the face.", "Give one of them.")
+            raise UsageError(msg("{option:points} and {option:landmarks} both hold the face."), "Give one of them.")
         if subject.drivers and (engine.animals or subject.square is not None or self._placed is not None):
-            what = "the source is an animal" if engine.animals else "--crop names the only square"
-            what = what if self._placed is None else "--landmarks holds the only one"
-            raise UsageError(f"--driver-for chooses among several faces, but {what}.", "Leave one of them out.")
+            what = msg("the source is an animal") if engine.animals else msg("{option:crop} names the only square")
+            what = what if self._placed is None else msg("{option:landmarks} holds the only one")
+            raise UsageError(
+                msg("{option:driver_for} chooses among several faces, but {what}.", what), "Leave one of them out."
+            )
         self.notes: list[str] = []
 
     def still(self, frame: Frame, size: tuple[int, int] | None = None) -> Scene:
@@ -158,13 +159,19 @@ class SceneMaker:
         view = frame.rgb if crop is None else crop.apply(frame.rgb)
         faces = self._tracker.detect(view, covered=True)
         if not faces:
-            where = "in the square given by --crop" if crop else "in the picture"
-            raise NoFaceError(f"{self._name}: no face was found {where}.", CROP_HINT if crop else HINT)
+            where = msg("in the square given by {option:crop}") if crop else msg("in the picture")
+            raise NoFaceError(msg("{name}: no face was found {where}.", self._name, where), CROP_HINT if crop else HINT)
         cast = [Cast(faces[0])]
         if crop is None:
             cast = self._cast(faces, (view.shape[1], view.shape[0]))
         if len(faces) > 1 and self._subject.faces == Faces() and not self._subject.drivers and crop is None:
-            self.notes.append(f"{self._name} shows {len(faces)} faces; the largest is animated (--face chooses).")
+            self.notes.append(
+                msg(
+                    "{name} shows {count} faces; the largest is animated ({option:face} chooses).",
+                    self._name,
+                    len(faces),
+                )
+            )
         everybody = [*faces, *hidden_heads(self._tracker.detections(view), faces)]
         scene = self._scene(picture, cast, crop, clip=False, everybody=everybody, size=size)
         self.notes += cover_notes(str(self._name), scene.faces, self._options, self._engine)
@@ -179,7 +186,10 @@ class SceneMaker:
         yaws = [abs(float(euler_from_rotation(one.portrait.motion.rotation)[0, 1])) for one in faces]
         if max(yaws, default=0.0) > self._engine.side_view:
             self.notes.append(
-                f"{self._name} shows the face from the side; turns to the front are kept small (--no-turn-limit)."
+                msg(
+                    "{name} shows the face from the side; turns to the front are kept small ({option:turn_limit=off}).",
+                    self._name,
+                )
             )
 
     @property
@@ -192,20 +202,27 @@ class SceneMaker:
         """The faces that the options name, each once, with who drives them."""
         driver: dict[int, int] = {}  # place among the faces -> number of its driver
         for number, choice in enumerate((one.face for one in self._subject.drivers), 1):
-            place = self._place(faces, choice, size, "--driver-for")
+            place = self._place(faces, choice, size, Option("driver_for"))
             if place in driver:
                 first = self._subject.drivers[driver[place] - 1].face
-                raise UsageError(f"--driver-for: {first} and {choice} are the same face of {self._name}.")
+                raise UsageError(
+                    msg(
+                        "{option:driver_for}: {first} and {choice} are the same face of {name}.",
+                        first,
+                        choice,
+                        self._name,
+                    )
+                )
             driver[place] = number
         wanted = [self._place(faces, one, size, "") for one in self._subject.faces.choices] or range(len(faces))
         places = dict.fromkeys([*wanted, *driver])
         return [Cast(faces[place], person, driver.get(place, 0)) for person, place in enumerate(places)]
 
-    def _place(self, faces: list[Face], choice: FaceChoice, size: tuple[int, int], flag: str) -> int:
+    def _place(self, faces: list[Face], choice: FaceChoice, size: tuple[int, int], flag: str | Option) -> int:
         try:
             face = select_face(faces, choice, size)
         except ValueError as error:
-            raise UsageError(f"{flag}: {self._name}: {error}" if flag else f"{self._name}: {error}") from None
+            raise UsageError(about(flag, about(self._name, str(error)))) from None
         return next(place for place, one in enumerate(faces) if one is face)
 
     def moving(
@@ -311,17 +328,23 @@ class SceneMaker:
             return first
         if self._subject.square is not None:
             raise NoFaceError(
-                f"{self._name}: no face was found in the square given by --crop, in any of its {count} frames.",
-                CROP_CLIP_HINT,
-            )
-        raise NoFaceError(f"{self._name}: no face was found in any of its {count} frames.", CLIP_HINT)
+                msg(
+                    "{name}: no face was found in the square given by {option:crop}, in any of its {count} frames.",
+                    self._name, count
+                ),
+                CROP_CLIP_HINT
+            )  # fmt: skip
+        raise NoFaceError(msg("{name}: no face was found in any of its {count} frames.", self._name, count), CLIP_HINT)
 
     def _read_points(self, name: str) -> Points | None:
         """(9, 2) points of the animal's face, from the file that the option names."""
         if not name:
             return None
         if not self._engine.animals:
-            raise UsageError("--points holds the face of an animal.", "Add --animals, or give the square with --crop.")
+            raise UsageError(
+                msg("{option:points} holds the face of an animal."),
+                msg("Add {option:animals}, or give the square with {option:crop}."),
+            )
         path = Path(name)
         check_input(path)
         try:
@@ -329,7 +352,7 @@ class SceneMaker:
         except OSError as error:
             raise read_error(path, error) from error
         except ValueError as error:
-            raise UsageError(f"--points: {path}: {error}") from None
+            raise UsageError(msg("{option:points}: {path}: {error}", path, error)) from None
 
     def _placed_on(self, frame: Frame) -> Face | None:
         """The face that was placed by hand, on a photo."""
@@ -346,7 +369,7 @@ class SceneMaker:
         """
         if self._placed is not None:
             raise UsageError(
-                f"--landmarks holds the face of a photo, and {self._name} is a clip.",
+                msg("{option:landmarks} holds the face of a photo, and {name} is a clip.", self._name),
                 "Save one of its frames as a picture and animate that.",
             )
 
@@ -365,10 +388,12 @@ class SceneMaker:
             return self._engine.fit_crop(Crop.from_face(placed, self._options.animation, size))
         if self._engine.animals:
             raise UsageError(
-                f"{self._name}: the square of an animal must be given.",
-                "Add --crop x,y,size (centre and side in pixels), --landmarks FILE (`animate landmarks PHOTO` begins "
-                "it), or --points FILE; the official detector of animal "
-                "faces needs a CUDA build and is not part of this program.",
+                msg("{name}: the square of an animal must be given.", self._name),
+                msg(
+                    "Add {option:crop} x,y,size (centre and side in pixels), {option:landmarks} FILE (`animate "
+                    "landmarks PHOTO` begins it), or {option:points} FILE; the official detector of animal faces "
+                    "needs a CUDA build and is not part of this program."
+                ),
             )
         return None
 

@@ -12,6 +12,7 @@ from app.errors import MediaError, UsageError
 from app.media import files
 from liveportrait.motion_check import FINEST
 from liveportrait.template_reader import load_template
+from models.messages import about, msg
 
 if TYPE_CHECKING:
     from app.frames.track import MotionTrack
@@ -58,7 +59,7 @@ def check_fits(template: MotionTemplate, path: Path, engine: Engine) -> None:
     try:
         template.require(engine.family, engine.keypoints)
     except ValueError as error:
-        raise UsageError(f"{path}: {error}") from None
+        raise UsageError(about(path, str(error))) from None
 
 
 def neutral_motion(template: MotionTemplate, choice: str, chosen: Iterable[int]) -> Motion:
@@ -120,7 +121,12 @@ def part_of(template: MotionTemplate, start: Fraction | None, end: Fraction | No
     if not any(template.found[i] for i in chosen):
         what = "no frame with a face" if chosen else "no frame"
         raise UsageError(
-            f"--start: the template has {what} from {float(start or 0):g} s to {float(last):g} s.",
-            f"It lasts {float(template.duration):g} s.",
+            msg(
+                "{option:start}: the template has {what} from {start:g} s to {last:g} s.",
+                what,
+                float(start or 0),
+                float(last),
+            ),
+            msg("It lasts {duration:g} s.", float(template.duration)),
         )
     return chosen, last - (template.times[chosen[0]] - origin)

@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from app.media.files import scratch_error
 from liveportrait.motion import Motion
+from models.messages import msg
 
 MAGIC: Final = b"motion-track-2\n"
 DIGEST: Final = hashlib.sha256().digest_size
@@ -58,7 +59,7 @@ class RowFile:
         """Add a row; the first one sets the width."""
         self._width = self._width or row.size
         if row.size != self._width:
-            raise ValueError(f"row of {row.size} numbers in a file of rows of {self._width}")
+            raise ValueError(msg("row of {size} numbers in a file of rows of {width}", row.size, self._width))
         with self._told():
             self._file.seek(0, io.SEEK_END)
             self._file.write(np.ascontiguousarray(row, np.float32).tobytes())

@@ -36,6 +36,7 @@ from app.media.cameras import list_cameras
 from app.options import find_option
 from app.render.job import stem_of
 from liveportrait.expression import SLIDERS, Expression
+from models.messages import msg
 
 if TYPE_CHECKING:
     from app.gui.window import MainWindow
@@ -230,7 +231,7 @@ class Commands(SavedCommands):
             def keep() -> str:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 if not image.save(str(path)):
-                    raise UsageError(f"{path} can't be written.")
+                    raise UsageError(msg("{path} can't be written.", path))
                 return str(path)
 
             self.studio.background.run(keep, lambda name: self.take_files([name], target), self.studio.failed.emit)

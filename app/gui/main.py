@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.display import DISPLAYS, has_display, missing_libraries, needs_display, packages_command
 from app.errors import MissingError, UsageError
+from models.messages import msg
 
 if TYPE_CHECKING:
     from PySide6.QtWidgets import QApplication
@@ -67,14 +68,15 @@ def check_display() -> None:
         _check_x11()
     if missing := missing_libraries(x11):
         raise MissingError(
-            f"Qt can't open a window here: {', '.join(missing)} can't be loaded.",
-            f"Install: {packages_command(missing)}; the command line works without.",
+            msg("Qt can't open a window here: {names} can't be loaded.", ", ".join(missing)),
+            msg("Install: {missing}; the command line works without.", packages_command(missing)),
         )
     try:
         import PySide6.QtWidgets  # noqa: F401
     except ImportError as error:
         raise MissingError(
-            f"The window can't start: {error}.", "Install the missing library; the command line works without it."
+            msg("The window can't start: {error}.", error),
+            "Install the missing library; the command line works without it.",
         ) from None
     _check_references()
 
@@ -94,9 +96,12 @@ def _check_references() -> None:
         thing.setObjectName("x")
     if before - sys.getrefcount(None) > calls // 2:
         raise MissingError(
-            f"PySide6 {__version__} does not work with Python {sys.version_info[0]}.{sys.version_info[1]}.",
-            "Install another one: pip install 'PySide6-Essentials<6.12'",
-        )
+            msg(
+                "PySide6 {version} does not work with Python {version_info}.{version_info2}.",
+                __version__, sys.version_info[0], sys.version_info[1]
+            ),
+            "Install another one: pip install 'PySide6-Essentials<6.12'"
+        )  # fmt: skip
 
 
 def _check_x11() -> None:
@@ -252,6 +257,6 @@ def main(start: Start | None = None) -> int:
     start = start or Start()
     for path in start.files:
         if not path.exists():
-            raise UsageError(f"{path} does not exist.")
+            raise UsageError(msg("{path} does not exist.", path))
     check_display()
     return Program(start).run()

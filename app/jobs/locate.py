@@ -14,6 +14,7 @@ from typing import Any, Final
 from app.errors import MissingError, UsageError
 from app.textfiles import MAX_BYTES, parse_toml, read_text
 from liveportrait.limits import MAX_DEPTH, check_tree, parse_json
+from models.messages import msg
 
 Lines = dict[tuple[str | int, ...], int]
 MOST_VALUES: Final = 1_000_000  # in a job file
@@ -53,7 +54,9 @@ def read_located(path: Path) -> Located:
     readers = {".toml": _toml, ".json": _json, ".yaml": _yaml, ".yml": _yaml, ".csv": _csv}
     reader = readers.get(path.suffix.lower())
     if reader is None:
-        raise UsageError(f"{path} is not a job file.", f"Its name must end in {', '.join(readers)}.")
+        raise UsageError(
+            msg("{path} is not a job file.", path), msg("Its name must end in {names}.", ", ".join(readers))
+        )
     return Located(path, *reader(text.replace("\r\n", "\n"), path))
 
 
@@ -64,7 +67,7 @@ def _toml(text: str, path: Path) -> tuple[Any, Lines]:
     try:
         data = parse_toml(text, MOST_VALUES)
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"{path} is not valid TOML: {str(error).rstrip('.')}.") from None
+        raise UsageError(msg("{path} is not valid TOML: {error}.", path, str(error).rstrip("."))) from None
     return data, toml_lines(text)
 
 
@@ -160,7 +163,7 @@ def _json(text: str, path: Path) -> tuple[Any, Lines]:
     try:
         data = parse_json(text, count=MOST_VALUES, limit=MAX_BYTES)
     except ValueError as error:
-        raise UsageError(f"{path} can't be read: {error}.") from None
+        raise UsageError(msg("{path} can't be read: {error}.", path, error)) from None
     lines: Lines = {}
     breaks = [match.start() for match in re.finditer("\n", text)]
     _json_walk(text, BLANK.match(text, 0).end(), (), lines, breaks)  # type: ignore[union-attr]
@@ -206,7 +209,7 @@ def _yaml(text: str, path: Path) -> tuple[Any, Lines]:
         import yaml
     except ImportError:
         raise MissingError(
-            f"{path} is YAML, and PyYAML is not installed.", "Write TOML, or: pip install pyyaml"
+            msg("{path} is YAML, and PyYAML is not installed.", path), "Write TOML, or: pip install pyyaml"
         ) from None
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
@@ -217,13 +220,15 @@ def _yaml(text: str, path: Path) -> tuple[Any, Lines]:
         mark = getattr(error, "problem_mark", None)
         place = f", line {mark.line + 1}" if mark is not None else ""
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]
-        raise UsageError(f"{path}{place}: this is not valid YAML: {problem}.") from None
+        raise UsageError(msg("{path}{place}: this is not valid YAML: {problem}.", path, place, problem)) from None
     except RecursionError:
-        raise UsageError(f"{path} can't be read: it is nested more than {MAX_DEPTH} levels deep.") from None
+        raise UsageError(
+            msg("{path} can't be read: it is nested more than {max_depth} levels deep.", path, MAX_DEPTH)
+        ) from None
     except (ValueError, TypeError, OverflowError) as error:  # a date that does not exist, a number of 5000 digits
         text = str(error).rstrip(".")
-        text = "it holds a whole number of too many digits" if "digits" in text else text
-        raise UsageError(f"{path} can't be read: {text}.") from None
+        text = msg("it holds a whole number of too many digits") if "digits" in text else text
+        raise UsageError(msg("{path} can't be read: {text}.", path, text)) from None
     lines: Lines = {}
 
     def walk(node: Any, keys: tuple[str | int, ...]) -> None:
@@ -254,7 +259,7 @@ def _check_nodes(root: Any, yaml: Any) -> None:
         if id(node) in sizes:
             return sizes[id(node)]
         if id(node) in above or len(above) > MAX_DEPTH:
-            raise ValueError(f"it is nested more than {MAX_DEPTH} levels deep")
+            raise ValueError(msg("it is nested more than {max_depth} levels deep", MAX_DEPTH))
         inside: list[Any] = []
         if isinstance(node, yaml.MappingNode):
             inside = [one for pair in node.value for one in pair]
@@ -262,7 +267,7 @@ def _check_nodes(root: Any, yaml: Any) -> None:
             inside = node.value
         total = 1 + sum(size(one, above | {id(node)}) for one in inside)
         if total > MOST_VALUES:
-            raise ValueError(f"it holds more than {MOST_VALUES:,} values")
+            raise ValueError(msg("it holds more than {most_values:,} values", MOST_VALUES))
         sizes[id(node)] = total
         return total
 
@@ -290,9 +295,16 @@ def _csv(text: str, path: Path) -> tuple[Any, Lines]:
                 head = cells
                 continue
             if len(cells) > len(head):
-                raise UsageError(f"{path}, line {start}: {len(cells)} cells, but the first line names {len(head)}.")
+                raise UsageError(
+                    msg(
+                        "{path}, line {start}: {count} cells, but the first line names {count2}.",
+                        path, start, len(cells), len(head)
+                    )
+                )  # fmt: skip
             lines[(len(rows),)] = start
             rows.append({name: cell for name, cell in zip(head, cells, strict=False) if cell})
     except csv.Error as error:
-        raise UsageError(f"{path}, line {before + 1}: this is not valid CSV: {error}.") from None
+        raise UsageError(
+            msg("{path}, line {before}: this is not valid CSV: {error}.", path, before + 1, error)
+        ) from None
     return rows, lines

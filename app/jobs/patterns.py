@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from app.errors import UsageError
+from models.messages import msg
 
 MOST_ENTRIES: Final = 300_000  # files and folders that the patterns of a batch may look at
 
@@ -48,7 +49,9 @@ class Search:
         except _SearchedTooMuchError:
             start = f"{where}: " if where else ""
             raise UsageError(
-                f"{start}{pattern} would search more than {self._limit:,} files and folders.",
+                msg(
+                    "{start}{pattern} would search more than {limit:,} files and folders.", start, pattern, self._limit
+                ),
                 "Begin the pattern with the folder that holds the files.",
             ) from None
         return [Path(path) for path in found if not os.path.isdir(path)]

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from app.errors import AppError, CancelledError, ExitCode, model_fault
+from app.environment import fault
+from app.errors import AppError, CancelledError, ExitCode
 from app.events import CancelToken, EventStream
 from app.jobs.cache import MotionCache, motion_key
 from app.jobs.hashes import content_hash, input_files, joint_hash
@@ -23,6 +24,7 @@ from app.render import Job, Parts, render
 from app.render.batching import free_gpu_memory, is_out_of_memory
 from app.render.edit import render_pose
 from app.render.job import side_by_side_path
+from models.messages import changed, joined, msg
 
 if TYPE_CHECKING:
     from app.frames.resources import Say
@@ -207,7 +209,8 @@ class Performer:
         except CancelledError as error:
             return Outcome("cancelled", error=error.message, exit_code=int(ExitCode.CANCELLED))
         except AppError as error:
-            text = str(error).replace(folder, str(Path(job.output).parent)) if folder else str(error)
+            parent = str(Path(job.output).parent)
+            text = changed(str(error), lambda text: text.replace(folder, parent)) if folder else str(error)
             return Outcome("failed", error=_line(text), exit_code=int(error.exit_code), details=traceback.format_exc())
         except Exception as error:  # noqa: BLE001 - one bad job must not end the night
             if is_out_of_memory(error):
@@ -217,11 +220,9 @@ class Performer:
                     details=traceback.format_exc(),
                 )  # fmt: skip
             if isinstance(error, OSError) and error.strerror:
-                text = f"{error.filename or job.output}: {error.strerror}."
-            elif (known := model_fault(error)) is not None:
-                text = str(known)
+                text = msg("{filename}: {reason}.", error.filename or job.output, error.strerror)
             else:
-                text = f"This is a fault of the program ({type(error).__name__}: {error})."
+                text = str(fault(error))
             return Outcome("failed", error=_line(text), exit_code=int(ExitCode.ERROR), details=traceback.format_exc())
 
     def _render(self, job: JobRecord, target: Target, hidden: Path, events: EventStream, token: CancelToken) -> Outcome:
@@ -271,9 +272,15 @@ def _taken(job: JobRecord, target: Target, names: list[str]) -> Outcome | None:
         return None
     path = f"{job.output.rpartition('/')[0]}/{name}" if "://" in job.output else str(Path(job.output).with_name(name))
     return Outcome(
-        "skipped", error=f"{path} exists already and is no result of this queue. Add --overwrite to replace it."
+        "skipped",
+        error=joined(
+            (
+                msg("{path} exists already and is no result of this queue.", path),
+                msg("Add {option:overwrite} to replace it."),
+            )
+        ),
     )
 
 
 def _line(text: str) -> str:
-    return " ".join(part.strip() for part in text.splitlines() if part.strip())
+    return changed(text, lambda text: " ".join(part.strip() for part in text.splitlines() if part.strip()))

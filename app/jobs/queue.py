@@ -18,10 +18,11 @@ from app.errors import AppError, UsageError
 from app.jobs import scratch
 from app.jobs.hashes import option_hash
 from app.jobs.reading import WAITING, Reader, is_dead
-from app.jobs.record import JobRecord, Progress, State, record_from, record_of, stored
+from app.jobs.record import JobRecord, Progress, State, record_from, record_of, stored, stored_sentence
 from app.jobs.rows import checked
 from app.jobs.spec import Entry
 from app.jobs.target import Files, open_target
+from models.messages import msg, stored_message
 
 GRACE: Final = 1.5  # seconds that a silent worker whose process is there gets for a sign of life
 CRASHES: Final = 3  # how often a job may take its worker down with it
@@ -139,28 +140,35 @@ class Queue(Reader):
             known = record_of(row)
         except ValueError as error:
             raise UsageError(
-                f"{entry.output} is the output of job {row['id']}, which is damaged: {error}.",
-                f"Forget it: animate jobs clear {row['id']}.",
+                msg("{output} is the output of job {row}, which is damaged: {error}.", entry.output, row["id"], error),
+                msg("Forget it: animate jobs clear {row}.", row["id"]),
             ) from None
         same = (known.source, known.driving, known.option_hash) == (entry.source, entry.driving, hashed)
         state = "queued"
         if known.state == "running":
             if not same:
                 raise UsageError(
-                    f"{entry.output} is being rendered just now, as job {known.id} of {known.batch}, from other inputs "
-                    "or with other options.",
-                    "Wait for it, or cancel it: animate jobs cancel.",
-                )
+                    msg(
+                        "{output} is being rendered just now, as job {id} of {batch}, from other inputs or with "
+                        "other options.",
+                        entry.output, known.id, known.batch
+                    ),
+                    "Wait for it, or cancel it: animate jobs cancel."
+                )  # fmt: skip
             fields = {"batch": fields["batch"]}
         elif known.state == "queued" and not same and known.batch != batch and self.workers():
             raise UsageError(
-                f"{entry.output} is the output of job {known.id} of {known.batch}, which others work on just now, from "
-                "other inputs or with other options.",
-                "Wait for them, cancel it (animate jobs cancel), or choose another name.",
-            )
+                msg(
+                    "{output} is the output of job {id} of {batch}, which others work on just now, from other "
+                    "inputs or with other options.",
+                    entry.output, known.id, known.batch
+                ),
+                "Wait for them, cancel it (animate jobs cancel), or choose another name."
+            )  # fmt: skip
         elif fresh and known.state in ("queued", "paused"):
             raise UsageError(
-                f"{entry.output} is the output of a job that waits, number {known.id}.", "Choose another name."
+                msg("{output} is the output of a job that waits, number {id}.", entry.output, known.id),
+                "Choose another name.",
             )
         elif done or (known.state == "cancelled" and same and not fresh):
             fields, state = {"batch": fields["batch"], "position": position}, known.state
@@ -380,7 +388,9 @@ class Queue(Reader):
     def failed(self, job: JobRecord, error: str, exit_code: int, state: State = "failed", **facts: Any) -> bool:
         """Note why a job was not done; ``state`` may also be skipped or cancelled."""
         now = time.time()
-        return self._update(job, state=state, error=stored(error), exit_code=exit_code, finished=now, **_plain(facts))
+        return self._update(
+            job, state=state, error=stored_sentence(error), exit_code=exit_code, finished=now, **_plain(facts)
+        )
 
     def give_back(self, job: JobRecord) -> bool:
         """Queue a claimed job again, as if it had not been started."""
@@ -463,7 +473,9 @@ def _plain(facts: Mapping[str, Any]) -> dict[str, Any]:
     """Facts of a render as the table takes them."""
     found = dict(facts)
     if "notes" in found:
-        found["notes"] = json.dumps(list(found["notes"]))
+        found["notes"] = json.dumps([stored_message(note) for note in found["notes"]])
+    if "error" in found:
+        found["error"] = stored_sentence(found["error"])
     if "details" in found:
         found["details"] = stored(found["details"])
     return found

@@ -11,6 +11,7 @@ from app.alive import is_alive, machine
 from app.errors import UsageError, not_one_of
 from app.jobs.record import STATES, JobRecord, record_of, stored
 from app.jobs.store import Store
+from models.messages import msg
 
 LEASE: Final = 30.0  # seconds without a sign of life after which a worker counts as dead
 MOST_VALUES: Final = 500  # that are named in one query
@@ -87,7 +88,9 @@ class Reader(Store):
         missing = present - {job.id for job in found}
         missing -= {row["id"] for row in self._rows("SELECT id FROM jobs")} if missing else set()
         if missing:
-            raise UsageError(f"There is no job {min(missing)} in {self.path}.", "See animate jobs list.")
+            raise UsageError(
+                msg("There is no job {missing} in {path}.", min(missing), self.path), "See animate jobs list."
+            )
         return found
 
     def recent(self, limit: int) -> list[JobRecord]:
@@ -107,7 +110,7 @@ class Reader(Store):
         """
         found = self.jobs(ids=[number])
         if not found:
-            raise UsageError(f"Job {number} in {self.path} is damaged.", "See animate jobs list.")
+            raise UsageError(msg("Job {number} in {path} is damaged.", number, self.path), "See animate jobs list.")
         return found[0]
 
     def counts(self, batch: str | None = None, lane: str | None = None) -> dict[str, int]:

@@ -12,6 +12,7 @@ from typing import Any, Final, Literal, get_args
 
 from app.events import Event
 from app.jobs.rows import checked
+from models.messages import Message, revived
 
 State = Literal["queued", "running", "paused", "done", "failed", "cancelled", "skipped"]
 STATES: Final[tuple[State, ...]] = get_args(State)
@@ -192,6 +193,20 @@ def restored(value: str | bytes) -> str:
     return os.fsdecode(value) if isinstance(value, bytes) else value
 
 
+def stored_sentence(text: str) -> str | bytes:
+    """A sentence as the database takes it: JSON of what it was made of, or text."""
+    return json.dumps(text.to_json()) if isinstance(text, Message) else stored(text)
+
+
+def restored_sentence(value: str | bytes) -> str:
+    """A sentence out of the database."""
+    text = restored(value)
+    try:
+        return revived(json.loads(text)) if text.startswith('{"message_id"') else text
+    except ValueError:
+        return text
+
+
 def record_of(row: sqlite3.Row) -> JobRecord:
     """The record of a database row.
 
@@ -211,7 +226,7 @@ def record_from(values: Mapping[str, Any]) -> JobRecord:
         values=values["options"],
         numbered=bool(values["numbered"]),
         where=restored(values["origin"]),
-        error=restored(values["error"]),
+        error=restored_sentence(values["error"]),
         progress=None if values["progress"] is None else Progress(*values["progress"]),
         details=restored(values["details"]),
         **{name: values[name] for name in AS_STORED},

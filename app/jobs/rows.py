@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from liveportrait.limits import check_nesting, first_fault, parse_json
+from models.messages import msg, revived
 
 MOST_FILES: Final = 1_000_000  # of one result
 LONGEST: Final = 1 << 16  # characters of a text
@@ -91,7 +92,7 @@ def checked(row: sqlite3.Row) -> dict[str, Any]:
         values["expression"] = _json(values, "expression", dict)
     for column in ("files", "staged"):
         values[column] = _files(values[column])
-    values["notes"] = tuple(str(note) for note in _json(values, "notes", list))
+    values["notes"] = tuple(revived(note) for note in _json(values, "notes", list))
     values["progress"] = _progress(values["progress"])
     return values
 
@@ -102,9 +103,9 @@ def _json(values: dict[str, Any], column: str, kind: type) -> Any:
     try:
         found = parse_json(values[column], limit=HUGE, count=4 * MOST_FILES)
     except ValueError as error:
-        raise ValueError(f"its field {column!r}: {error}") from None
+        raise ValueError(msg("its field {column!r}: {error}", column, error)) from None
     if not isinstance(found, kind):
-        raise ValueError(f"its field {column!r} is no {'table' if kind is dict else 'list'}")
+        raise ValueError(msg("its field {column!r} is no {what}", column, "table" if kind is dict else "list"))
     return found
 
 

@@ -24,6 +24,7 @@ from app.jobs.record import ENDED, JobRecord, Progress, driver_name
 from app.jobs.sizing import cores, memory_is_low, worker_count
 from app.jobs.worker import Settings
 from liveportrait.packages import python_command, python_environment
+from models.messages import msg
 
 TICK: Final = 0.1  # seconds between two looks at the workers
 LOOK: Final = 5.0  # seconds between two looks for dead workers of others
@@ -240,7 +241,9 @@ class Reporter:
         if self._queue.workers():
             if not self._waited:
                 self._waited = True
-                self.events.info(f"Waiting for {len(left)} of the jobs, which another batch on the queue works on.")
+                self.events.info(
+                    msg("Waiting for {count} of the jobs, which another batch on the queue works on.", len(left))
+                )
             return True
         self._queue.recover()
         return self._queue.take_over((job.id for job in left), self._batch) > 0
@@ -393,14 +396,14 @@ class Pool:
                 continue
             scratch.discard(process.settings.name)
             if blame:
-                self._events.warn(f"Worker {number} died{how}; another one takes its place.")
+                self._events.warn(msg("Worker {number} died{how}; another one takes its place.", number, how))
                 if code == -9 and self._size > 1 and memory_is_low():
                     self._shrink("the system ended a worker")
             self._reporter.ended(found, 0)
             if not process.worked:
                 self._false_starts += 1
                 if self._false_starts >= FALSE_STARTS:
-                    raise AppError(f"No worker can start{how}.", "Run a single job with `animate` to see why.")
+                    raise AppError(msg("No worker can start{how}.", how), "Run a single job with `animate` to see why.")
 
     def _left_idle(self, process: Process) -> None:
         """A worker has ended without a job: somebody else took the last one, or it can't work at all.
@@ -412,11 +415,11 @@ class Pool:
         self._false_starts = self._false_starts + 1 if waiting else 0
         if self._false_starts >= FALSE_STARTS:
             what = "take no job though some wait" if process.left else f"end at once{_last(process.told)}"
-            raise AppError(f"The workers {what}.", "Run a single job with `animate` to see why.")
+            raise AppError(msg("The workers {what}.", what), "Run a single job with `animate` to see why.")
 
     def _shrink(self, why: str) -> None:
         self._size -= 1
-        self._events.warn(f"Going on with {self._size} worker{'s' if self._size > 1 else ''}, as {why}.")
+        self._events.warn(msg("Workers from here on: {size}, as {why}.", self._size, why))
         extra = self._running.get(self._size + 1)
         if extra is not None:
             extra.stop()

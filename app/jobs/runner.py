@@ -19,11 +19,12 @@ import uuid
 from pathlib import Path
 from typing import IO, Any, Final
 
-from app.errors import AppError
+from app.environment import fault
 from app.events import CancelToken
 from app.jobs import worker
 from app.jobs.queue import Queue
 from app.jobs.run import run_workers, start
+from models.messages import msg, revived, stored_message
 
 BEAT: Final = 5.0  # seconds between two signs of life
 NICE: Final = 5  # whoever sits in front of the machine goes first
@@ -78,9 +79,7 @@ class Runner:
                 queue.beat(self._name)
 
     def _complain(self, error: Exception) -> None:
-        known = isinstance(error, AppError)
-        text = str(error) if known else f"This is a fault of the program ({type(error).__name__}: {error})."
-        print_line(sys.stdout, {"error": text, "details": traceback.format_exc()})
+        print_line(sys.stdout, {"error": stored_message(str(fault(error))), "details": traceback.format_exc()})
 
 
 class RunnerProcess:
@@ -134,11 +133,11 @@ class RunnerProcess:
         for line in reversed(self._told):
             try:
                 found = json.loads(line)
-                return str(found["error"]), str(found["details"])
+                return revived(found["error"]), str(found["details"])
             except (ValueError, KeyError, TypeError):
                 continue
         how = f"signal {-code}" if code < 0 else f"exit code {code}"
-        return f"The process that renders has ended ({how}).", "\n".join(self._heard)
+        return msg("The process that renders has ended ({how}).", how), "\n".join(self._heard)
 
     def detach(self) -> None:
         """Let it go on alone."""

@@ -15,6 +15,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from models.messages import msg
+
 NAME: Final = re.compile(r"[0-9]{1,10}-[0-9]{1,6}-[0-9a-f]{12}")
 MARKER: Final = ".portrait-animate-worker"
 _base: list[Path] = []  # the folder for temporary files, as it was before a worker chose its own
@@ -32,7 +34,7 @@ def folder_of(worker: str) -> Path:
         ValueError: That is no name of a worker of ours.
     """
     if not NAME.fullmatch(worker):
-        raise ValueError(f"{worker!r} is no name of a worker")
+        raise ValueError(msg("{worker!r} is no name of a worker", worker))
     return base() / f"animate-worker-{worker}"
 
 

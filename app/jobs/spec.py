@@ -20,6 +20,7 @@ from app.media.outnames import check_name, marks
 from app.options import RenderOptions, check_values, find_option, json_schema
 from app.presets import find_preset, resolve
 from app.render.job import STILL_SUFFIXES, Job, output_path, stem_of
+from models.messages import msg
 from models.registry import natural_key
 
 SCHEMA_VERSION: Final = 1
@@ -152,7 +153,10 @@ def entries(sets: Iterable[JobSet], given: Mapping[str, Any], *, preset: str = "
     for one in sets:
         for source, driving, where in _combined(one, search):
             if len(found) >= MOST_JOBS:
-                raise UsageError(f"{where}: there are more than {MOST_JOBS:,} jobs.", "Make several batches of them.")
+                raise UsageError(
+                    msg("{where}: there are more than {most_jobs:,} jobs.", where, MOST_JOBS),
+                    "Make several batches of them.",
+                )
             entry = resolver.entry(one, source, driving, where, len(found) + 1)
             key = os.path.normcase(entry.output)
             if key in taken:
@@ -160,10 +164,13 @@ def entries(sets: Iterable[JobSet], given: Mapping[str, Any], *, preset: str = "
                 if replace(first, where="") == replace(entry, where=""):
                     continue
                 raise UsageError(
-                    f"{where}: {entry.output} would be written twice, from {first.source} with {first.driving} and "
-                    f"from {source} with {driving}.",
-                    "Tell them apart with {source_folder}, {driving_folder}, {name} or {index} in the output's name.",
-                )
+                    msg(
+                        "{where}: {output} would be written twice, from {source} with {driving} and from {source2} "
+                        "with {driving2}.",
+                        where, entry.output, first.source, first.driving, source, driving
+                    ),
+                    "Tell them apart with {source_folder}, {driving_folder}, {name} or {index} in the output's name."
+                )  # fmt: skip
             taken[key] = entry
             found.append(entry)
     inputs: set[object] = {mark for path in resolver.files for mark in marks(path)}
@@ -173,7 +180,9 @@ def entries(sets: Iterable[JobSet], given: Mapping[str, Any], *, preset: str = "
     for entry in found:
         own = set() if is_address(entry.output) else {os.path.normcase(entry.output), *marks(entry.output)}
         if own & inputs:
-            raise UsageError(f"{entry.where}: {entry.output} is an input and can't be an output as well.")
+            raise UsageError(
+                msg("{where}: {output} is an input and can't be an output as well.", entry.where, entry.output)
+            )
     return found
 
 
@@ -182,17 +191,20 @@ def entries(sets: Iterable[JobSet], given: Mapping[str, Any], *, preset: str = "
 
 def _sets(file: Located, base: Path) -> list[JobSet]:
     if not isinstance(file.data, dict):
-        raise UsageError(f"{file.path}: a table of names and values is expected.")
+        raise UsageError(msg("{path}: a table of names and values is expected.", file.path))
     _known(file, (), file.data, FILE_KEYS)
     version = file.data.get("schema_version", SCHEMA_VERSION)
     if isinstance(version, bool) or not isinstance(version, int) or not 1 <= version <= SCHEMA_VERSION:
         raise UsageError(
-            f"{file.where('schema_version')}: job files of version {SCHEMA_VERSION} can be read, not {version!r}."
-        )
+            msg(
+                "{file}: job files of version {schema_version} can be read, not {version!r}.",
+                file.where("schema_version"), SCHEMA_VERSION, version
+            )
+        )  # fmt: skip
     common, extra = _set(file, (), file.data, JobSet(base, str(file.path), read=(file.path,)))
     tables = file.data.get("jobs", [])
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
-        raise UsageError(f"{file.where('jobs')}: jobs must be tables, each headed by [[jobs]].")
+        raise UsageError(msg("{file}: jobs must be tables, each headed by [[jobs]].", file.where("jobs")))
     sets = list(extra)
     for number, table in enumerate(tables):
         _known(file, ("jobs", number), table, SET_KEYS)
@@ -203,7 +215,7 @@ def _sets(file: Located, base: Path) -> list[JobSet]:
     for one in sets:
         if not one.pairs and not (one.sources and one.drivings):
             missing = "driving files (drivings = [...])" if one.sources else "sources (sources = [...])"
-            raise UsageError(f"{one.where}: there are no {missing}.")
+            raise UsageError(msg("{where}: there are no {missing}.", one.where, missing))
     return sets
 
 
@@ -219,7 +231,7 @@ def _set(
     def text(name: str, default: str) -> str:
         value = table.get(name, default)
         if not isinstance(value, str):
-            raise UsageError(f"{file.where(*keys, name)}: {name} must be text, not {value!r}.")
+            raise UsageError(msg("{file}: {name} must be text, not {value!r}.", file.where(*keys, name), name, value))
         return value
 
     def names(one: str, many: str) -> tuple[tuple[str, str], ...]:
@@ -228,7 +240,9 @@ def _set(
             value = table.get(key, [])
             items = [value] if isinstance(value, str) else value
             if not isinstance(items, list) or not all(isinstance(item, str) and item for item in items):
-                raise UsageError(f"{file.where(*keys, key)}: {key} must be a file name, or a list of them.")
+                raise UsageError(
+                    msg("{file}: {key} must be a file name, or a list of them.", file.where(*keys, key), key)
+                )
             found += [(item, file.where(*keys, key, number)) for number, item in enumerate(items)]
         return tuple(found)
 
@@ -242,7 +256,7 @@ def _set(
     if not isinstance(pairs, list) or not all(
         isinstance(p, list) and len(p) == 2 and all(isinstance(x, str) and x for x in p) for p in pairs
     ):
-        raise UsageError(f"{file.where(*keys, 'pairs')}: pairs must be a list of [source, driving].")
+        raise UsageError(msg("{file}: pairs must be a list of [source, driving].", file.where(*keys, "pairs")))
     own = names("source", "sources"), names("driving", "drivings")
     one = JobSet(
         parent.base,
@@ -264,7 +278,7 @@ def _set(
         return one, []
     rows = read_located(parent.base / os.path.expanduser(local_name(name, file.where(*keys, "csv"))))
     if not isinstance(rows.data, list):
-        raise UsageError(f"{file.where(*keys, 'csv')}: {name} is not a CSV file.")
+        raise UsageError(msg("{file}: {name} is not a CSV file.", file.where(*keys, "csv"), name))
     return one, _sets_of_rows(rows, rows.path.parent, replace(one, pairs=(), read=(*one.read, rows.path)))
 
 
@@ -274,11 +288,13 @@ def _sets_of_rows(file: Located, base: Path, parent: JobSet) -> list[JobSet]:
     for number, row in enumerate(file.data):
         where = file.where(number)
         if not isinstance(row, dict):
-            raise UsageError(f"{where}: a table of names and values is expected.")
+            raise UsageError(msg("{where}: a table of names and values is expected.", where))
         source, driving = row.get("source"), row.get("driving")
         if not isinstance(source, str) or not isinstance(driving, str):
             missing = "driving" if isinstance(source, str) else "source"
-            raise UsageError(f"{where}: there is no {missing}.", "The columns source and driving are needed.")
+            raise UsageError(
+                msg("{where}: there is no {missing}.", where, missing), "The columns source and driving are needed."
+            )
         options = {name: value for name, value in row.items() if name not in ROW_KEYS}
         preset = str(row.get("preset", parent.preset))
         if preset:
@@ -297,7 +313,7 @@ def _sets_of_rows(file: Located, base: Path, parent: JobSet) -> list[JobSet]:
             )
         )
     if not sets:
-        raise UsageError(f"{file.path} holds no rows.")
+        raise UsageError(msg("{path} holds no rows.", file.path))
     return sets
 
 
@@ -305,26 +321,26 @@ def _known(file: Located, keys: tuple[str | int, ...], table: Mapping[str, Any],
     for word in table:
         if word not in known:
             near = get_close_matches(str(word), known, 1)
-            hint = f"Did you mean {near[0]}?" if near else ""
+            hint = msg("Did you mean {near}?", near[0]) if near else ""
             try:
                 find_option(str(word))
                 hint = "Options belong under [options]."
             except UsageError:
                 pass
-            raise UsageError(f"{file.where(*keys, word)}: there is no entry named {word!r}.", hint)
+            raise UsageError(msg("{file}: there is no entry named {word!r}.", file.where(*keys, word), word), hint)
 
 
 def _values(file: Located, keys: tuple[str | int, ...], table: Any) -> dict[str, Any]:
     """Checked option values; each error names its line."""
     if not isinstance(table, dict):
-        raise UsageError(f"{file.where(*keys)}: options must be a table of names and values.")
+        raise UsageError(msg("{file}: options must be a table of names and values.", file.where(*keys)))
     checked: dict[str, Any] = {}
     for name, value in table.items():
         where = file.where(*keys, name)
         checked |= check_values({str(name): value}, where)
         found = find_option(str(name)).name
         if found in NOT_IN_FILES:
-            raise UsageError(f"{where}: {found} can't be set among the options.", NOT_IN_FILES[found])
+            raise UsageError(msg("{where}: {found} can't be set among the options.", where, found), NOT_IN_FILES[found])
     return checked
 
 
@@ -332,7 +348,7 @@ def _check_preset(name: str, where: str) -> None:
     try:
         find_preset(name)
     except UsageError as error:
-        raise UsageError(f"{where}: {error.message}", error.hint) from None
+        raise UsageError(msg("{where}: {message}", where, error.message), error.hint) from None
 
 
 # ---- from sets to jobs ----------------------------------------------------------------------------------------------
@@ -350,7 +366,7 @@ def expand(name: str, base: Path, where: str, search: Search | None = None) -> l
         return [path]
     paths = sorted((search or Search()).find(name, base, where), key=lambda one: natural_key(str(one)))
     if not paths:
-        raise UsageError(f"{where}: no file matches {name}.")
+        raise UsageError(msg("{where}: no file matches {name}.", where, name))
     return paths
 
 
@@ -363,9 +379,12 @@ def _combined(one: JobSet, search: Search) -> Iterator[tuple[Path, Path, str]]:
     if one.combine == "pairs":
         if len(sources) != len(drivings):
             raise UsageError(
-                f"{one.where or 'pairs'}: {len(sources)} sources and {len(drivings)} driving files don't make pairs.",
-                "There must be as many of both.",
-            )
+                msg(
+                    "{where}: {count} sources and {count2} driving files don't make pairs.",
+                    one.where or "pairs", len(sources), len(drivings)
+                ),
+                "There must be as many of both."
+            )  # fmt: skip
         yield from ((a, b, one.where) for a, b in zip(sources, drivings, strict=True))
     else:
         yield from ((a, b, one.where) for a in sources for b in drivings)
@@ -376,7 +395,7 @@ class _Resolver:
 
     def __init__(self, given: Mapping[str, Any], preset: str) -> None:
         found = {find_option(name): value for name, value in given.items()}
-        self._given = {info.name: info.check(value, info.flags[-1]) for info, value in found.items()}
+        self._given = {info.name: info.check(value, info.label) for info, value in found.items()}
         self._preset = preset
         self._options: dict[int, tuple[JobSet, RenderOptions, dict[str, Any]]] = {}
         self._kinds: dict[tuple[Path, bool], tuple[str, bool]] = {}
@@ -399,7 +418,7 @@ class _Resolver:
             template, base = find_option("output").check(one.output), one.base
         if template == STANDARD:
             raise UsageError(
-                f"{where or '--output'}: the results of batches can't go to standard output.", "Name a file."
+                msg("{where}: the results of batches can't go to standard output.", where or "--output"), "Name a file."
             )
         own = {
             "source_folder": source.parent.name,
@@ -411,7 +430,9 @@ class _Resolver:
         try:
             output = self._output(source, driving, filled, base, options)
         except UsageError as error:
-            raise UsageError(f"{where}: {error.message}" if where else error.message, error.hint) from None
+            raise UsageError(
+                msg("{where}: {message}", where, error.message) if where else error.message, error.hint
+            ) from None
         return Entry(source, driving, output, values, where, NUMBERED.search(template) is not None)
 
     def _output(self, source: Path, driving: Path, template: str, base: Path, options: RenderOptions) -> str:

@@ -14,6 +14,7 @@ from app.errors import MediaError
 from app.jobs.hashes import content_hash, input_files, joint_hash
 from app.jobs.record import stored
 from app.media.files import reason
+from models.messages import msg
 
 VERSION: Final = 3
 TABLES: Final = """
@@ -64,7 +65,7 @@ def _text(data: bytes) -> str:
 
 def _plain(error: Exception) -> str:
     """Why the database fails; sqlite3 can't even tell of names that are no text."""
-    return "the database is damaged" if isinstance(error, UnicodeDecodeError) else str(error).rstrip(".")
+    return msg("the database is damaged") if isinstance(error, UnicodeDecodeError) else str(error).rstrip(".")
 
 
 def default_path() -> Path:
@@ -107,8 +108,8 @@ class Store:
         except (OSError, sqlite3.Error, UnicodeDecodeError) as error:
             why = reason(error)[0] if isinstance(error, OSError) else _plain(error)
             raise MediaError(
-                f"{self.path} can't be used as a queue: {why}.",
-                "Name another file with --queue, or in the variable PORTRAIT_ANIMATE_QUEUE.",
+                msg("{path} can't be used as a queue: {why}.", self.path, why),
+                msg("Name another file with --queue, or in the variable PORTRAIT_ANIMATE_QUEUE."),
             ) from error
 
     def _check_schema(self) -> None:
@@ -123,7 +124,9 @@ class Store:
         version = self._db.execute("PRAGMA user_version").fetchone()[0]
         if found - ours or (version and found != ours) or (found and not version):
             self._db.close()
-            raise MediaError(f"{self.path} is no queue but another database.", "Name another file with --queue.")
+            raise MediaError(
+                msg("{path} is no queue but another database.", self.path), msg("Name another file with --queue.")
+            )
 
     def _check_columns(self) -> None:
         """That the tables have the columns that they should.
@@ -135,12 +138,14 @@ class Store:
             columns = {row["name"] for row in self._db.execute(f"PRAGMA table_info({table})")}
             if not wanted <= columns:
                 self._db.close()
-                raise MediaError(f"{self.path} is damaged: it lacks columns.", "Name another file with --queue.")
+                raise MediaError(
+                    msg("{path} is damaged: it lacks columns.", self.path), msg("Name another file with --queue.")
+                )
 
     def _upgrade(self) -> None:
         version = self._db.execute("PRAGMA user_version").fetchone()[0]
         if version > VERSION:
-            raise MediaError(f"{self.path} was made by a newer version.", "Update the program.")
+            raise MediaError(msg("{path} was made by a newer version.", self.path), "Update the program.")
         for number, statements in UPGRADES:
             if version < number:
                 for statement in statements.split(";"):
@@ -186,8 +191,8 @@ class Store:
             raise
         except (sqlite3.Error, UnicodeDecodeError) as error:
             raise MediaError(
-                f"{self.path} can't be used as a queue: {_plain(error)}.",
-                "Name another file with --queue, or in the variable PORTRAIT_ANIMATE_QUEUE.",
+                msg("{path} can't be used as a queue: {error}.", self.path, _plain(error)),
+                msg("Name another file with --queue, or in the variable PORTRAIT_ANIMATE_QUEUE."),
             ) from error
 
     # ---- hashes -----------------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from typing import Any, Final
 from app.errors import MediaError, MissingError
 from app.media import files
 from app.render.job import SIDE_BY_SIDE
+from models.messages import msg
 
 Files = tuple[tuple[str, int, int], ...]
 """Name, size in bytes and time of change in nanoseconds (0 where the place keeps none) of each file of a result."""
@@ -141,7 +142,7 @@ class FolderTarget(Target):
             hidden.mkdir(parents=True)
         except OSError as error:
             what, hint = files.reason(error)
-            raise MediaError(f"Folder {self.folder} can't be written to: {what}.", hint) from error
+            raise MediaError(msg("Folder {folder} can't be written to: {what}.", self.folder, what), hint) from error
         return hidden
 
     def stage(self, tag: str) -> Files:
@@ -182,11 +183,13 @@ class RemoteTarget(Target):
         try:
             import fsspec
         except ImportError:
-            raise MissingError(f"{output} needs fsspec, which is not installed.", "pip install fsspec") from None
+            raise MissingError(
+                msg("{output} needs fsspec, which is not installed.", output), "pip install fsspec"
+            ) from None
         try:
             self._system, path = fsspec.core.url_to_fs(output)
         except (ImportError, ValueError) as error:
-            raise MissingError(f"{output} can't be reached: {str(error).rstrip('.')}.") from None
+            raise MissingError(msg("{output} can't be reached: {error}.", output, str(error).rstrip("."))) from None
         self._folder = str(path).rpartition("/")[0]
 
     def _call(self, what: str, *arguments: Any, **named: Any) -> Any:
@@ -194,7 +197,7 @@ class RemoteTarget(Target):
             return getattr(self._system, what)(*arguments, **named)
         except Exception as error:
             text = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
-            raise MediaError(f"{self.output} can't be reached or written: {text}.") from error
+            raise MediaError(msg("{output} can't be reached or written: {text}.", self.output, text)) from error
 
     def _local(self, tag: str) -> Path:
         return Path(tempfile.gettempdir()) / f"animate-job-{tag}"

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from app.errors import AppError
+from models.messages import msg
 
 if TYPE_CHECKING:
     from app.live.slot import Slot
@@ -87,7 +88,7 @@ class Capture:
             except AppError as error:
                 problem = error
             except Exception as error:  # noqa: BLE001 - a driver of an odd camera must not end the session
-                problem = AppError(f"{self.source.title}: {type(error).__name__}: {error}.")
+                problem = AppError(msg("{title}: {name}: {error}.", self.source.title, type(error).__name__, error))
             finally:
                 self.since = None
                 with suppress(Exception):  # a device that is gone

@@ -9,8 +9,8 @@ import threading
 from collections.abc import Callable
 from typing import Final, ParamSpec
 
-from app.environment import explain
-from app.errors import AppError, model_fault
+from app.environment import fault
+from app.errors import AppError
 
 TICK: Final = 0.25  # seconds without a command after which something else is looked at
 P = ParamSpec("P")
@@ -29,15 +29,6 @@ def guarded(callback: Callable[P, object]) -> Callable[P, None]:
             threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), threading.current_thread())))
 
     return call
-
-
-def fault(error: Exception) -> AppError:
-    """Any error as one for people."""
-    if isinstance(error, AppError):
-        return error
-    if (known := model_fault(error) or explain(error)) is not None:
-        return known
-    return AppError(f"This is a fault of the program ({type(error).__name__}: {error}).")
 
 
 class Control:

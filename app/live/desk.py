@@ -6,10 +6,11 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from app.environment import fault
 from app.errors import AppError
 from app.live.capture import Capture
-from app.live.control import fault
 from app.media.camera import RateMeter
+from models.messages import msg
 
 if TYPE_CHECKING:
     from app.events import EventStream
@@ -144,11 +145,14 @@ class Desk:
         now, title, since = self._clock(), capture.source.title, capture.since
         hangs = 0.0 if since is None else now - since
         if state == "running" and now - self._arrival > SILENCE:
-            error = AppError(f"{title} has given no picture for {SILENCE:g} s.", "The last one stays.")
+            error = AppError(
+                msg("{title} has given no picture for {silence:g} s.", title, SILENCE), "The last one stays."
+            )
             self._trouble(capture.number, error, False)
         elif state == "starting" and hangs > OPENING:
             error = AppError(
-                f"{title} has not opened within {OPENING:g} s.", "Another program may be using it: close that."
+                msg("{title} has not opened within {opening:g} s.", title, OPENING),
+                "Another program may be using it: close that.",
             )
             self._trouble(capture.number, error, False)
         elif state == "waiting" and hangs > STUCK and self._make is not None:
@@ -191,7 +195,7 @@ class Desk:
             back = self._state() == "waiting"
             self.error = None
             if self._move("running") and back:
-                self._events.info("The camera is back.")
+                self._events.info(msg("The camera is back."))
             self._changed()
 
     def _trouble(self, number: int, error: AppError, again: bool) -> None:
@@ -201,5 +205,5 @@ class Desk:
         known, self.error = self.error, error
         self._move("waiting")
         if known is None or str(known) != str(error):
-            self._events.warn(f"{error} It is tried again." if again else str(error))
+            self._events.warn(msg("{error} It is tried again.", error) if again else str(error))
         self._changed()

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from app.errors import AppError
+from models.messages import msg
 
 if TYPE_CHECKING:
     from app.options import ProgramOptions, RenderOptions
@@ -60,7 +61,9 @@ class KeptEngine:
             raise
         except Exception as error:
             name = options.program.engine
-            raise AppError(f"The engine {name} can't be loaded ({type(error).__name__}: {error}).") from error
+            raise AppError(
+                msg("The engine {name} can't be loaded ({name2}: {error}).", name, type(error).__name__, error)
+            ) from error
         self.current, self._program = engine, options.program
         return engine
 

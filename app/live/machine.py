@@ -25,6 +25,7 @@ from app.live.settings import Settings
 from app.live.states import ACTIVE, State, may_move
 from app.live.stats import LiveStats
 from app.live.trackers import KeptTracker, Trackers
+from models.messages import msg
 
 if TYPE_CHECKING:
     from app.live_options import LiveOptions
@@ -176,7 +177,7 @@ class Machine:
     def _counted(self, left: int) -> None:
         self.countdown = left
         if left == 0:
-            self._told.info("The neutral pose is taken now.")
+            self._told.info(msg("The neutral pose is taken now."))
         self._notify("countdown")
 
     def _publish(self, frame: LiveFrame, busy: float) -> None:

@@ -12,11 +12,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from app.environment import fault
 from app.errors import AppError
 from app.frames.follow import FaceFollower
 from app.frames.motion import choose_reference
 from app.frames.track import MotionTrack
-from app.live.control import fault
 from app.media.files import scratch_folder
 from app.media.reader import open_clip
 from liveportrait.animator import DrivingReader

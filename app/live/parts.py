@@ -9,7 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from app.driver_options import PART_WORDS
+from app.environment import fault
 from app.errors import AppError, CancelledError
 from app.events import CancelToken, EventStream
 from app.frames.follow import FaceFollower, read_driving
@@ -17,7 +17,6 @@ from app.frames.mix import EASE, HOLD, Driver
 from app.frames.motion import MotionSampler, choose_reference, smooth_track
 from app.frames.timings import Timings
 from app.frames.track import MotionTrack
-from app.live.control import fault
 from app.media.files import scratch_folder
 from app.media.reader import open_clip
 from liveportrait.animator import FaceHold
@@ -25,6 +24,7 @@ from liveportrait.smoothing import SMOOTHING_UNIT
 from liveportrait.template import is_template
 from liveportrait.transfer import combine
 from models.choices import LARGEST
+from models.messages import about, msg
 
 if TYPE_CHECKING:
     from app.options import RenderOptions
@@ -187,8 +187,8 @@ class PartLoader:
         options: RenderOptions,
         token: CancelToken,
     ) -> None:
-        titles = dict.fromkeys(own, "Driver of a face")
-        titles |= {path: f"{PART_WORDS[region].capitalize()} from" for region, path in files.items()}
+        titles = {path: title_of("", path) for path in own}
+        titles |= {path: title_of(region, path) for region, path in files.items()}
         read: dict[Path, Driver] = {}
         # the files stay open while they play; the folder's own entry may go
         with scratch_folder() as folder:
@@ -201,12 +201,21 @@ class PartLoader:
                 except CancelledError:
                     return
                 except Exception as error:  # noqa: BLE001 - whatever an engine raises, the rest goes on
-                    self._failed(AppError(f"{title} {path.name}: {error}"))
+                    self._failed(AppError(about(title, str(error))))
         if token.cancelled:
             return
         self._read = read
         parts = {region: read[path] for region, path in files.items() if path in read}
         self._show(PartDrivers(engine, parts, {path: read[path] for path in own if path in read}) if read else None)
+
+
+def title_of(region: str, path: Path) -> str:
+    """What an error calls the driver of a region, or of a face if there is none."""
+    titles = {
+        "pose": msg("Pose from {name}", path.name), "exp": msg("Expression from {name}", path.name),
+        "lip": msg("Lips from {name}", path.name), "eyes": msg("Eyes from {name}", path.name),
+    }  # fmt: skip
+    return titles.get(region, msg("Driver of a face {name}", path.name))
 
 
 def read_part(
@@ -235,7 +244,7 @@ def read_part(
         try:
             template.require(engine.family, engine.keypoints)
         except ValueError as error:
-            raise AppError(f"{error}") from None
+            raise AppError(str(error)) from None
         fill_track(track, template)
         if motion.reference == "auto" and template.source.get("reference") == "chosen":
             motion = replace(motion, reference=str(template.reference))

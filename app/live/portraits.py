@@ -18,6 +18,7 @@ from app.frames.scene import SceneMaker, pixels_of
 from app.live.frames import Pixels
 from app.media.sizing import scale_to
 from app.sources.playback import Playback
+from models.messages import msg
 
 if TYPE_CHECKING:
     from app.choices import FaceDriver, Subject
@@ -260,7 +261,7 @@ class Shelf:
             error = problem
         except Exception as problem:  # noqa: BLE001 - whatever an engine raises, the other portraits go on
             said = f"{problem}".rstrip(".") or type(problem).__name__
-            error = AppError(f"{entry.info.title} can't be animated: {said}.")
+            error = AppError(msg("{title} can't be animated: {said}.", entry.info.title, said))
         with self._lock:
             entry.prepared, entry.failed = prepared, recipe if error else None
             status: Status = "failed" if error else "ready"

@@ -6,6 +6,8 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
+from models.messages import msg
+
 if TYPE_CHECKING:
     from app.live.settings import Settings
     from liveportrait.engines.base import Engine
@@ -77,18 +79,27 @@ class Governor:
         if now - self._easy_since < CALM:
             return ""
         self._change(now, larger)
-        return f"There is time left: the animated square was raised to {larger} px."
+        return msg("There is time left: the animated square was raised to {larger} px.", larger)
 
     def _lower(self, now: float, load: float, wanted: float, actual: float, old: int) -> str:
         smaller = sorted((s for s in self._sizes if s < old), reverse=True)
         if not smaller:
             told, self._told = self._told, True
             rate = min(actual or wanted, wanted)
-            return "" if told else f"This computer manages {rate:.0f} of {wanted:.0f} frames/s; the others are dropped."
+            return (
+                ""
+                if told
+                else msg(
+                    "This computer manages {rate:.0f} of {wanted:.0f} frames/s; the others are dropped.", rate, wanted
+                )
+            )
         fitting = next((s for s in smaller if load * (s / old) ** 2 < FULL), smaller[-1])
         self._slow[old] = now
         self._change(now, fitting)
-        return f"The animated square was lowered from {old} to {fitting} px to hold {wanted:.0f} frames/s."
+        return msg(
+            "The animated square was lowered from {old} to {fitting} px to hold {wanted:.0f} frames/s.",
+            old, fitting, wanted
+        )  # fmt: skip
 
     def _change(self, now: float, size: int) -> None:
         self.size = size

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from app.live.sinks import Sink, SinkRunner
 from app.live.stats import SinkInfo
+from models.messages import msg
 
 if TYPE_CHECKING:
     from app.events import EventStream
@@ -116,7 +117,7 @@ class SinkRack:
         """Begin with a sink, unless it still hangs from the last time: two threads must not work in it."""
         self._part(())
         if any(each.sink is sink for each in self._leaving):
-            self._events.warn(f"The output {sink.name} does not answer any more and is left out.")
+            self._events.warn(msg("The output {sink} does not answer any more and is left out.", sink.name))
             return
         sink.renew()
         self._runners[sink.name] = SinkRunner(sink, self._clock, self._events, self._changed)

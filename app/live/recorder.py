@@ -15,6 +15,7 @@ from app.media.microphone import Microphone, MicrophoneSound
 from app.media.virtual_camera import fit_picture
 from app.media.writer import ClipWriter, Codec, check_clip
 from app.provenance.mark import FULL, OFF, Marking
+from models.messages import msg
 
 if TYPE_CHECKING:
     from app.live.frames import LiveFrame, Pixels
@@ -81,7 +82,9 @@ class RecorderSink(Sink):
         super().__init__()
         self.path = self._named = Path(path)
         if self.path.suffix.lower() not in FORMATS:
-            raise UsageError(f"{self.path} is not the name of a video file.", f"End it in {', '.join(FORMATS)}.")
+            raise UsageError(
+                msg("{path} is not the name of a video file.", self.path), msg("End it in {names}.", ", ".join(FORMATS))
+            )
         own = tuple(inputs)
         check_clip(self.path, codec, overwrite=overwrite, inputs=own)
         self._how: dict[str, Any] = {
@@ -182,7 +185,7 @@ class RecorderSink(Sink):
     def _complete(self) -> str:
         writer, self._writer, microphone = self._writer, None, self._microphone
         if writer is None:
-            return f"{self.path} was not written: there was no frame."
+            return msg("{path} was not written: there was no frame.", self.path)
         end = max(round((self.clock() - self._zero) * TICKS), self._last + STEP)
         writer.finish(Fraction(end, TICKS))
         self._number += 1
@@ -195,8 +198,8 @@ class RecorderSink(Sink):
 
 
 def _recorded(path: Path, frames: int, seconds: str, dropped: str) -> str:
-    return f"Recorded {path} ({frames} frames, {seconds} s{dropped})."
+    return msg("Recorded {path} ({frames} frames, {seconds} s{dropped}).", path, frames, seconds, dropped)
 
 
 def _silent(since: float) -> str:
-    return f"The microphone gave no sound after {since:.1f} s."
+    return msg("The microphone gave no sound after {since:.1f} s.", since)

@@ -25,6 +25,7 @@ from app.sources.sample import Sample
 from liveportrait.animator import DrivingReader
 from liveportrait.rules import rests_at_reference
 from models.choices import LARGEST
+from models.messages import msg
 
 if TYPE_CHECKING:
     from app.live.parts import PartDrivers
@@ -165,7 +166,11 @@ class Run:
 
     def _fault(self, what: str, error: Exception) -> None:
         """Remember an error, and tell of it once."""
-        known = error if isinstance(error, AppError) else AppError(f"{what} failed: {type(error).__name__}: {error}.")
+        known = (
+            error
+            if isinstance(error, AppError)
+            else AppError(msg("{what} failed: {name}: {error}.", what, type(error).__name__, error))
+        )
         if what == DRAWING:
             self.draw_error = known
         if str(known) not in self._said and len(self._said) < 64:

@@ -11,11 +11,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from app.environment import fault
 from app.errors import MissingError
-from app.live.control import fault
 from app.live.frames import LiveFrame
 from app.live.slot import Slot, live_clock
 from app.live.stats import SinkInfo, SinkMeter
+from models.messages import joined, msg
 
 if TYPE_CHECKING:
     from app.events import EventStream
@@ -174,11 +175,11 @@ class SinkRunner:
             if problem is None:
                 break
             retry = None if isinstance(problem, MissingError) else self.sink.retry
-            again = "" if retry is None else f" It is tried again every {retry:g} s."
+            again = "" if retry is None else msg("It is tried again every {retry:g} s.", retry)
             self._set("failed", str(problem), retrying=retry is not None)
             if said != str(problem) or self.sink.meter.shown - before >= WORKED:
                 said = str(problem)
-                self._events.warn(f"{problem}{again}")
+                self._events.warn(joined((str(problem), again)))
             if retry is None or self._stop.wait(retry):
                 self.slot.close()
                 self._retrying = False

@@ -26,6 +26,7 @@ import numpy.typing as npt
 
 from app.errors import MediaError
 from app.media.cameras import IN_USE, CameraDevice, list_cameras
+from models.messages import msg
 
 Pixels = npt.NDArray[np.uint8]
 Clock = Callable[[], float]
@@ -255,7 +256,9 @@ class DeviceCamera(Camera):
         self.close()
         device = self._find()
         if IN_USE.feeds(device):
-            raise CameraError(f"{self.name} is the virtual camera that this program feeds.", "Choose another camera.")
+            raise CameraError(
+                msg("{name} is the virtual camera that this program feeds.", self.name), "Choose another camera."
+            )
         reasons = []
         for backend in self._backends:
             index = device.index_for(backend)
@@ -271,7 +274,7 @@ class DeviceCamera(Camera):
             IN_USE.read(*self._noted)
             return
         if self._stop.is_set():
-            raise CameraError(f"Opening the camera {self.name} was broken off.")
+            raise CameraError(msg("Opening the camera {name} was broken off.", self.name))
         raise self._blame(device, reasons)
 
     def _find(self) -> CameraDevice:
@@ -283,7 +286,7 @@ class DeviceCamera(Camera):
         if not self._device.listed:
             return self._device
         there = f"There are: {', '.join(d.name for d in present)}." if present else "No camera is connected."
-        raise CameraError(f"The camera {self.name} is not connected.", there)
+        raise CameraError(msg("The camera {name} is not connected.", self.name), there)
 
     def _start(self, index: int, backend: str) -> None:
         settings: list[int] = []
@@ -305,7 +308,7 @@ class DeviceCamera(Camera):
                 raise CameraError("it does not open.")
             capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
         except (cv2.error, OSError) as error:
-            raise CameraError(f"it does not open ({error}).") from None
+            raise CameraError(msg("it does not open ({error}).", error)) from None
         self._backend = backend
         self._first = self._warm_up(capture)
         height, width = self._first.shape[:2]
@@ -338,16 +341,16 @@ class DeviceCamera(Camera):
                 break
             if picture is None:
                 self._stop.wait(0.02)
-        raise CameraError(f"no picture came within {WARM_UP:g} s.")
+        raise CameraError(msg("no picture came within {warm_up:g} s.", WARM_UP))
 
     def _blame(self, device: CameraDevice, reasons: list[str]) -> CameraError:
         """Why none of the back ends worked, as far as it can be told."""
         node = Path(device.path) if device.path else None
         if node is not None and not node.exists():
-            return CameraError(f"The camera {self.name} is not connected.", "Plug it in again.")
+            return CameraError(msg("The camera {name} is not connected.", self.name), "Plug it in again.")
         if node is not None and not os.access(node, os.R_OK | os.W_OK):
             return CameraError(
-                f"The camera {self.name} may not be used: {node} belongs to another group.",
+                msg("The camera {name} may not be used: {node} belongs to another group.", self.name, node),
                 "Add yourself to the group video (sudo usermod -aG video $USER) and log in again.",
             )
         hint = {
@@ -355,7 +358,7 @@ class DeviceCamera(Camera):
             "win32": "Allow it under Settings, Privacy & security, Camera, and close programs that use it.",
         }.get(sys.platform, "Another program may be using it: close that, then try again.")
         detail = f" ({'; '.join(reason.rstrip('.') for reason in reasons)})" if reasons else ""
-        return CameraError(f"The camera {self.name} gives no picture{detail}.", hint)
+        return CameraError(msg("The camera {name} gives no picture{detail}.", self.name, detail), hint)
 
     # ---- reading --------------------------------------------------------------------------------------------------
     @staticmethod
@@ -375,7 +378,7 @@ class DeviceCamera(Camera):
     def read(self) -> Shot | None:
         """See Camera.read."""
         if self._capture is None:
-            raise CameraError(f"The camera {self.name} is not open.")
+            raise CameraError(msg("The camera {name} is not open.", self.name))
         picture, self._first = self._first, None
         failed = 0
         while picture is None:
@@ -385,7 +388,9 @@ class DeviceCamera(Camera):
             if picture is None:
                 failed += 1
                 if failed >= FAILURES:
-                    raise CameraError(f"The camera {self.name} gives no more pictures.", "Is it still plugged in?")
+                    raise CameraError(
+                        msg("The camera {name} gives no more pictures.", self.name), "Is it still plugged in?"
+                    )
                 self._stop.wait(0.02)
         now = self.clock()
         self._meter.tick(now)
@@ -417,7 +422,9 @@ class DeviceCamera(Camera):
         """See Camera.hint."""
         facts = self.facts
         if self._dark:
-            return f"The camera {self.name} shows black: open its shutter, or close the program that holds it."
+            return msg(
+                "The camera {name} shows black: open its shutter, or close the program that holds it.", self.name
+            )
         promised = facts.reported.rate or facts.asked.rate
         slow = self._count > 45 and promised > 0 and facts.measured.rate < SLOW * promised
         if slow and not self._slow:
@@ -439,7 +446,7 @@ def snapshot(device: CameraDevice, mode: Mode | None = None) -> Pixels:
         camera.open()
         shot = camera.read()
         if shot is None:
-            raise CameraError(f"The camera {camera.name} gives no picture.")
+            raise CameraError(msg("The camera {camera} gives no picture.", camera.name))
         return shot.rgb
     finally:
         camera.close()

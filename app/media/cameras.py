@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from app.errors import MediaError
+from models.messages import msg
 
 SYS_FOLDER: Final = Path("/sys/class/video4linux")
 
@@ -245,7 +246,7 @@ def find_camera(text: str, devices: list[CameraDevice] | None = None) -> CameraD
             if device.index == index:
                 return device
         if present:
-            raise MediaError(f"There is no camera {index}.", _choices(present))
+            raise MediaError(msg("There is no camera {index}.", index), _choices(present))
         return CameraDevice(f"{index}", f"number {index}", index, listed=False)
     exact = [d for d in present if d.name.lower() == wanted.lower()]
     close = exact or [d for d in present if wanted.lower() in d.name.lower()]
@@ -253,10 +254,11 @@ def find_camera(text: str, devices: list[CameraDevice] | None = None) -> CameraD
     if len(close) == 1 or len(ordinary) == 1:
         return (ordinary or close)[0]
     if close:
-        raise MediaError(f"Several cameras are named like {wanted!r}.", _choices(close))
+        raise MediaError(msg("Several cameras are named like {wanted!r}.", wanted), _choices(close))
     near = get_close_matches(wanted, [d.name for d in present], 1)
     raise MediaError(
-        f"There is no camera and no file named {wanted!r}.", f"Did you mean {near[0]}?" if near else _choices(present)
+        msg("There is no camera and no file named {wanted!r}.", wanted),
+        msg("Did you mean {near}?", near[0]) if near else _choices(present),
     )
 
 

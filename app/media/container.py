@@ -13,6 +13,7 @@ import av.logging
 
 from app.errors import MediaError
 from app.media import files, limits, motionphoto, raws
+from models.messages import msg
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -78,11 +79,13 @@ def open_input(path: Path) -> InputContainer:
     except (av.FFmpegError, OSError, ValueError) as error:
         known = isinstance(error, av.error.InvalidDataError)
         what = "it is damaged, breaks off, or holds something else" if known else files.reason(error)[0]
-        raise MediaError(f"{path} is not a clip that can be read: {what}.", "Copy or export it again.") from error
+        raise MediaError(
+            msg("{path} is not a clip that can be read: {what}.", path, what), "Copy or export it again."
+        ) from error
     name = container.format.name
     if name.split(",")[0] in _NOT_VIDEO or name.endswith("_pipe"):
         container.close()
-        raise MediaError(f"{path} holds no video.", "Choose a clip such as MP4, MOV, MKV, WebM, AVI or GIF.")
+        raise MediaError(msg("{path} holds no video.", path), "Choose a clip such as MP4, MOV, MKV, WebM, AVI or GIF.")
     return container
 
 

@@ -23,6 +23,7 @@ from app.media.patched import Window
 from app.media.streams import FRAGMENTS, Pipe
 from app.provenance import xmp
 from app.provenance.mark import Marking
+from models.messages import msg
 
 FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 ALLOWED = {
@@ -77,16 +78,22 @@ def codec_for(path: Path, codec: str, alpha: bool) -> tuple[str, str]:
     form = FORMATS.get(path.suffix.lower())
     if form is None:
         known = ", ".join([*FORMATS, ".gif", ".png"])
-        raise UsageError(f"{path} has no suffix of a clip that can be written.", f"Use one of {known}.")
+        raise UsageError(
+            msg("{path} has no suffix of a clip that can be written.", path), msg("Use one of {known}.", known)
+        )
     if codec == "auto":
         if form == "webm" or (alpha and form == "matroska"):
             return form, "vp9"
         return form, "prores" if alpha and form == "mov" else "h264"
     if codec not in SOFTWARE:
-        raise UsageError(f"Codec {codec!r} is not known.", f"Use auto, {', '.join(SOFTWARE)}, gif or png.")
+        raise UsageError(
+            msg("Codec {codec!r} is not known.", codec), msg("Use auto, {names}, gif or png.", ", ".join(SOFTWARE))
+        )
     if codec not in ALLOWED[form]:
         others = ", ".join(s for s, f in FORMATS.items() if codec in ALLOWED[f])
-        raise UsageError(f"{path.suffix} can't hold {codec}.", f"Use {others}, or another codec.")
+        raise UsageError(
+            msg("{suffix} can't hold {codec}.", path.suffix, codec), msg("Use {others}, or another codec.", others)
+        )
     return form, codec
 
 
@@ -180,7 +187,7 @@ def find_encoder(codec: str, size: tuple[int, int], quality: int, hardware: str,
         UsageError: ``hardware`` is something else.
     """
     if hardware not in ("auto", "none"):
-        raise UsageError(f"Hardware encoding is {hardware!r}.", "Use auto or none.")
+        raise UsageError(msg("Hardware encoding is {hardware!r}.", hardware), "Use auto or none.")
     if hardware == "auto" and not alpha and codec in ("h264", "hevc", "av1"):
         for kind in HARDWARE_KINDS:
             name = f"{codec}_{kind}"

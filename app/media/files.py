@@ -18,6 +18,7 @@ from app.addresses import local_path
 from app.alive import is_alive, machine
 from app.errors import MediaError, UsageError
 from app.media.outnames import check_free
+from models.messages import msg
 
 _REASONS = {
     errno.ENOSPC: ("the disk is full", "Free some space or choose another folder."),
@@ -50,19 +51,19 @@ def reason(error: BaseException) -> tuple[str, str]:
 def read_error(path: str | Path, error: BaseException) -> MediaError:
     """The MediaError for a failure while reading ``path``."""
     what, hint = reason(error)
-    return MediaError(f"{path} can't be read: {what}.", hint)
+    return MediaError(msg("{path} can't be read: {what}.", path, what), hint)
 
 
 def write_error(path: str | Path, error: BaseException) -> MediaError:
     """The MediaError for a failure while writing ``path``."""
     what, hint = reason(error)
-    return MediaError(f"{path} can't be written: {what}.", hint)
+    return MediaError(msg("{path} can't be written: {what}.", path, what), hint)
 
 
 def scratch_error(path: str | Path, error: BaseException) -> MediaError:
     """The MediaError for a failure of a scratch file or folder, whose name means nothing to the user."""
     return MediaError(
-        f"Scratch files can't be written to {Path(path).parent}: {reason(error)[0]}.",
+        msg("Scratch files can't be written to {parent}: {error}.", Path(path).parent, reason(error)[0]),
         "Free some space, or name another folder for them in the variable TMPDIR.",
     )
 
@@ -78,7 +79,7 @@ def scratch_folder() -> tempfile.TemporaryDirectory[str]:
     except OSError as error:
         tried = error.filename or os.environ.get("TMPDIR") or "any of the system's folders for them"
         raise MediaError(
-            f"No folder for scratch files can be made in {tried}.",
+            msg("No folder for scratch files can be made in {tried}.", tried),
             "Free some space, or name a folder that can be written to in the variable TMPDIR.",
         ) from error
 
@@ -95,12 +96,12 @@ def check_input(path: str | Path) -> Path:
     path = local_path(path)
     try:
         if path.is_dir():
-            raise MediaError(f"{path} is a folder, not a file.", "Name a file in it.")
+            raise MediaError(msg("{path} is a folder, not a file.", path), "Name a file in it.")
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
-            raise MediaError(f"{path} is a pipe or a device, not a file.", "Save it as a file first.")
+            raise MediaError(msg("{path} is a pipe or a device, not a file.", path), "Save it as a file first.")
         if status.st_size == 0:
-            raise MediaError(f"{path} is empty (0 bytes).", "Copy or download it again.")
+            raise MediaError(msg("{path} is empty (0 bytes).", path), "Copy or download it again.")
         with path.open("rb"):
             pass
     except (OSError, ValueError) as error:
@@ -127,7 +128,9 @@ def check_output(path: str | Path, overwrite: bool, inputs: Iterable[str | Path]
         check_free(path, overwrite, inputs)
     except (OSError, ValueError) as error:
         if getattr(error, "errno", None) == errno.ENAMETOOLONG:
-            raise UsageError(f"{folder} is a longer path than the system allows.", "Choose a shorter one.") from error
+            raise UsageError(
+                msg("{folder} is a longer path than the system allows.", folder), "Choose a shorter one."
+            ) from error
         raise write_error(path, error) from error
     probe = temporary_name(path, "test")
     try:
@@ -138,7 +141,7 @@ def check_output(path: str | Path, overwrite: bool, inputs: Iterable[str | Path]
         pass
     except OSError as error:
         what, hint = reason(error)
-        raise MediaError(f"Folder {folder} can't be written to: {what}.", hint) from error
+        raise MediaError(msg("Folder {folder} can't be written to: {what}.", folder, what), hint) from error
     return path
 
 

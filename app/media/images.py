@@ -21,6 +21,7 @@ from app.media import files, heif, libtiff, limits, raws, stillcolor
 from app.provenance import xmp
 from app.provenance.mark import UNMARKED, Marking
 from models.installation import install_hint, package_hint
+from models.messages import msg
 
 # app.media.limits checks the size before anything is decoded, with the size in its sentence; Pillow's own check, which
 # knows only the number of pixels, would come first.
@@ -146,10 +147,12 @@ def read_image(path: str | Path) -> Picture:
             raise
         return picture
     except MemoryError as error:
-        raise MediaError(f"{path} does not fit into memory.", "Scale it down first.") from error
+        raise MediaError(msg("{path} does not fit into memory.", path), "Scale it down first.") from error
     except BROKEN as error:
         what = "it breaks off or is damaged" if "trunc" in str(error).lower() else files.reason(error)[0]
-        raise MediaError(f"{path} is not a whole picture: {what}.", "Copy or export it again.") from error
+        raise MediaError(
+            msg("{path} is not a whole picture: {what}.", path, what), "Copy or export it again."
+        ) from error
 
 
 def _open(path: Path) -> Image.Image:
@@ -168,14 +171,15 @@ def _open(path: Path) -> Image.Image:
             limits.check_photo(path, *_declared_size(path))
         if brand in _AVIF:
             raise MissingError(
-                f"{path} is an AVIF picture and this Pillow can't read it.",
-                package_hint("pillow>=11.3"),
+                msg("{path} is an AVIF picture and this Pillow can't read it.", path), package_hint("pillow>=11.3")
             ) from error
-        raise UnknownFormatError(f"{path} is not a picture in a known format.", "Use PNG, JPEG or WebP.") from error
+        raise UnknownFormatError(
+            msg("{path} is not a picture in a known format.", path), "Use PNG, JPEG or WebP."
+        ) from error
     except BROKEN as error:
         if brand in heif.BRANDS | _AVIF:
             limits.check_photo(path, *_declared_size(path))
-        raise MediaError(f"{path} is a damaged picture.", "Copy or export it again.") from error
+        raise MediaError(msg("{path} is a damaged picture.", path), "Copy or export it again.") from error
     try:
         limits.check_photo(path, *image.size)
     except limits.TooLargeError:
@@ -219,8 +223,8 @@ def _register_heif(path: Path) -> None:
         import pillow_heif
     except ImportError as error:
         raise MissingError(
-            f"{path} is a HEIC picture; reading it needs the plug-in pillow-heif.",
-            f"{install_hint('heif').rstrip('.')}. Or export the photo as JPEG.",
+            msg("{path} is a HEIC picture; reading it needs the plug-in pillow-heif.", path),
+            msg("{install_hint}. Or export the photo as JPEG.", install_hint("heif").rstrip(".")),
         ) from error
     pillow_heif.register_heif_opener()
 
@@ -439,5 +443,7 @@ def image_format(path: Path) -> str:
     name = WRITABLE.get(path.suffix.lower())
     if name is None:
         known = ", ".join(sorted(WRITABLE))
-        raise UsageError(f"{path} has no picture suffix that can be written.", f"Use one of {known}.")
+        raise UsageError(
+            msg("{path} has no picture suffix that can be written.", path), msg("Use one of {known}.", known)
+        )
     return name

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from app.errors import MediaError
+from models.messages import msg
 
 PHOTO_PIXELS: Final = 120_000_000
 """Pixels of a photo; cameras of 100 megapixels lie below it."""
@@ -36,10 +37,13 @@ def check_photo(path: Path, width: int, height: int) -> None:
     if width * height > PHOTO_PIXELS:
         found, most = width * height / 1e6, PHOTO_PIXELS / 1e6
         raise TooLargeError(
-            f"{path} is {width}x{height} ({found:.1f} million pixels); the limit for a photo is {most:.1f} million "
-            "pixels.",
-            "Scale it down first.",
-        )
+            msg(
+                "{path} is {width}x{height} ({found:.1f} million pixels); the limit for a photo is "
+                "{most:.1f} million pixels.",
+                path, width, height, found, most
+            ),
+            "Scale it down first."
+        )  # fmt: skip
     _check_sides(path, width, height)
 
 
@@ -52,10 +56,13 @@ def check_frame(path: Path, width: int, height: int) -> None:
     if width * height > CLIP_PIXELS:
         found, most = width * height / 1e6, CLIP_PIXELS / 1e6
         raise TooLargeError(
-            f"{path} is {width}x{height} ({found:.1f} million pixels); the limit for a frame of a clip is {most:.1f} "
-            "million pixels.",
-            "Scale it down first.",
-        )
+            msg(
+                "{path} is {width}x{height} ({found:.1f} million pixels); the limit for a frame of a clip is "
+                "{most:.1f} million pixels.",
+                path, width, height, found, most
+            ),
+            "Scale it down first."
+        )  # fmt: skip
     _check_sides(path, width, height)
 
 
@@ -70,6 +77,9 @@ def fitting_clip(width: int, height: int) -> tuple[int, int]:
 def _check_sides(path: Path, width: int, height: int) -> None:
     if max(width, height) > LONGEST_SIDE:
         raise TooLargeError(
-            f"{path} is {width}x{height} pixels; the limit for a side is {LONGEST_SIDE} pixels.",
-            "Scale it down or cut it first.",
-        )
+            msg(
+                "{path} is {width}x{height} pixels; the limit for a side is {longest_side} pixels.",
+                path, width, height, LONGEST_SIDE
+            ),
+            "Scale it down or cut it first."
+        )  # fmt: skip

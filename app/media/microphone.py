@@ -17,6 +17,7 @@ import numpy.typing as npt
 from app.errors import MediaError, MissingError
 from app.media.audio import BITS_PER_CHANNEL, ENCODER, SampleEncoder
 from models.installation import install_hint
+from models.messages import msg
 
 RATE: Final = 48000
 STEP: Final = 0.06  # seconds by which sound may be off its time before it is put right
@@ -56,7 +57,8 @@ class Microphone:
         except Exception as error:  # sounddevice's own error class can't be named without importing it
             self.close()
             raise MediaError(
-                f"The microphone can't be opened: {error}.", "Connect one, allow its use, or record without it."
+                msg("The microphone can't be opened: {error}.", error),
+                "Connect one, allow its use, or record without it.",
             ) from error
 
     def _arrived(self, data: Any, frames: int, _when: Any, _status: Any) -> None:
@@ -91,7 +93,7 @@ def _sounddevice() -> Callable[..., Any]:
         raise MissingError("Recording the microphone needs the package sounddevice.", install_hint("mic")) from error
     except OSError as error:  # the package is there and its library is not
         raise MissingError(
-            f"sounddevice finds no sound library ({error}).", "On Linux install the package libportaudio2."
+            msg("sounddevice finds no sound library ({error}).", error), "On Linux install the package libportaudio2."
         ) from error
     make: Callable[..., Any] = sounddevice.InputStream
     return make

@@ -11,6 +11,7 @@ from typing import Final
 
 from app.addresses import LONGEST_PART, address_error, as_typed
 from app.errors import MediaError, UsageError
+from models.messages import Option, msg
 
 DIGITS: Final = 9  # of the numbers of pictures
 PATTERN: Final = re.compile(r"%0?(\d*)d")
@@ -38,13 +39,15 @@ def check_name(path: Path, *, windows: bool | None = None) -> None:
     windows = os.name == "nt" if windows is None else windows
     typed = as_typed(path)
     if typed and not path.parent.is_dir():
-        raise address_error(typed, "--output")
+        raise address_error(typed, Option("output"))
     if "\0" in str(path):
-        raise UsageError(f"{path}: a name can't hold the character NUL.", "Choose another name.")
+        raise UsageError(msg("{path}: a name can't hold the character NUL.", path), "Choose another name.")
     for part in path.parts:
         if len(os.fsencode(part)) > LONGEST_PART:
             size = f"{len(os.fsencode(part))} bytes, at most {LONGEST_PART}"
-            raise UsageError(f"{part[:60]}... is longer than file systems allow ({size}).", "Choose a shorter name.")
+            raise UsageError(
+                msg("{part}... is longer than file systems allow ({size}).", part[:60], size), "Choose a shorter name."
+            )
     check_pattern(path)
     if windows:
         _check_windows(path)
@@ -53,9 +56,13 @@ def check_name(path: Path, *, windows: bool | None = None) -> None:
 def _check_windows(path: PurePath) -> None:
     for part in path.parts[1:] if path.anchor else path.parts:
         if RESERVED.fullmatch(part):
-            raise UsageError(f"{path}: {part} is the name of a device on Windows.", "Choose another name.")
+            raise UsageError(
+                msg("{path}: {part} is the name of a device on Windows.", path, part), "Choose another name."
+            )
         if found := FORBIDDEN.search(part):
-            raise UsageError(f"{path}: Windows takes no {found.group()!r} in a name.", "Choose another name.")
+            raise UsageError(
+                msg("{path}: Windows takes no {found!r} in a name.", path, found.group()), "Choose another name."
+            )
 
 
 def check_pattern(path: PurePath) -> None:
@@ -68,7 +75,8 @@ def check_pattern(path: PurePath) -> None:
     digits = match.group(1).lstrip("0") if match is not None else ""
     if len(digits) > 2 or int(digits or 0) > DIGITS:
         raise UsageError(
-            f"{path}: numbers of pictures have {DIGITS} digits at most.", f"Write %05d, or up to %0{DIGITS}d."
+            msg("{path}: numbers of pictures have {digits} digits at most.", path, DIGITS),
+            msg("Write %05d, or up to %0{digits}d.", DIGITS),
         )
 
 
@@ -97,10 +105,10 @@ def check_plain(path: Path) -> None:
     """
     what = special(path)
     if what.startswith("a link"):
-        hint = "Name that file itself, or choose another name." if path.exists() else "Choose another name."
-        raise UsageError(f"{path} is {what}, and links are not replaced.", hint)
+        hint = "Name that file itself, or choose another name." if path.exists() else msg("Choose another name.")
+        raise UsageError(msg("{path} is {what}, and links are not replaced.", path, what), hint)
     if what:
-        raise UsageError(f"{path} is {what} and can't be an output file.", "Choose another name.")
+        raise UsageError(msg("{path} is {what} and can't be an output file.", path, what), "Choose another name.")
 
 
 def check_not_inputs(paths: Iterable[Path], inputs: Iterable[str | Path]) -> None:
@@ -112,7 +120,9 @@ def check_not_inputs(paths: Iterable[Path], inputs: Iterable[str | Path]) -> Non
     own = {mark for path in inputs for mark in marks(path)}
     for path in paths:
         if own & marks(path):
-            raise UsageError(f"{path} is an input and can't be the output as well.", "Choose another output name.")
+            raise UsageError(
+                msg("{path} is an input and can't be the output as well.", path), "Choose another output name."
+            )
 
 
 def marks(path: str | Path) -> set[object]:
@@ -143,9 +153,11 @@ def check_free(path: Path, overwrite: bool, inputs: Iterable[str | Path] = ()) -
     """
     check_name(path)
     if not path.parent.is_dir():
-        raise MediaError(f"Folder {path.parent} does not exist.", "Make it first or choose another place.")
+        raise MediaError(msg("Folder {parent} does not exist.", path.parent), "Make it first or choose another place.")
     if path.exists():
         check_not_inputs([path], inputs)
     check_plain(path)
     if path.exists() and not overwrite:
-        raise UsageError(f"{path} exists already.", "Add --overwrite to replace it, or choose another name.")
+        raise UsageError(
+            msg("{path} exists already.", path), msg("Add {option:overwrite} to replace it, or choose another name.")
+        )

@@ -17,6 +17,7 @@ from app.errors import AppError, MediaError
 from app.media import heif, images, limits, motionphoto
 from app.media.outnames import check_pattern
 from app.media.reader import ClipInfo, ClipReader, RawFrame
+from models.messages import msg
 
 DEFAULT_RATE = Fraction(25)
 PAGED = ("HEIF", "TIFF")  # formats of several pictures that do not play
@@ -35,9 +36,9 @@ def open_picture(path: Path, start: Fraction | None, end: Fraction | None, rate:
         return AnimationReader(path, start, end)
     reader = StillReader(path, start, end, rate)
     if heif.is_sequence(path):
-        reader.notes.append(f"{path} is a HEIC sequence; only its still is used. As a driving file it plays.")
+        reader.notes.append(msg("{path} is a HEIC sequence; only its still is used. As a driving file it plays.", path))
     elif count > 1 and kind in PAGED:
-        reader.notes.append(f"{path} holds {count} pictures; only the main one is used.")
+        reader.notes.append(msg("{path} holds {count} pictures; only the main one is used.", path, count))
     return reader
 
 
@@ -57,7 +58,9 @@ class StillReader(ClipReader):
         )  # fmt: skip
         self.notes += picture.notes
         if motionphoto.has_film(path):
-            self.notes.append(f"{path} is a Motion Photo; only its still is used. Export its film as a clip to use it.")
+            self.notes.append(
+                msg("{path} is a Motion Photo; only its still is used. Export its film as a clip to use it.", path)
+            )
 
     def _decode(self, start: Fraction, end: Fraction | None) -> Iterator[RawFrame]:
         if start == 0:
@@ -90,7 +93,7 @@ class AnimationReader(ClipReader):
                     break
                 delays.append(_delay(image))
         if not delays:
-            raise MediaError(f"{path} has no frame that can be decoded.", "Export it again.")
+            raise MediaError(msg("{path} has no frame that can be decoded.", path), "Export it again.")
         duration = sum(delays, Fraction(0))
         base = Fraction(1, 1000)
         for delay in delays:
@@ -115,10 +118,10 @@ class AnimationReader(ClipReader):
                 except images.BROKEN as error:
                     self.problem = f"{self._path} breaks off after {done} of {count} frames ({float(time):.2f} s)."
                     if not done:
-                        raise MediaError(f"{self._path} has no frame that can be decoded.") from error
+                        raise MediaError(msg("{path} has no frame that can be decoded.", self._path)) from error
                     return
                 if picture.rgb.shape[:2] != size:
-                    raise MediaError(f"{self._path} changes its size at frame {k}.", "Export it again.")
+                    raise MediaError(msg("{path} changes its size at frame {k}.", self._path, k), "Export it again.")
                 if end is not None and time >= end:
                     return
                 if time >= start:
@@ -178,10 +181,12 @@ def find_pictures(path: Path) -> list[tuple[int, Path]]:
             hits = [(shape.fullmatch(p.name), p) for p in path.parent.iterdir()]
             found = sorted((int(m.group(1)), p) for m, p in hits if m)
     except OSError as error:
-        raise MediaError(f"{path} can't be listed: {error.strerror or error}.", "Check the name.") from error
+        raise MediaError(
+            msg("{path} can't be listed: {reason}.", path, error.strerror or error), "Check the name."
+        ) from error
     if not found:
         raise MediaError(
-            f"{path} holds no pictures.", "Choose a clip, a folder of pictures or a pattern like %04d.png."
+            msg("{path} holds no pictures.", path), "Choose a clip, a folder of pictures or a pattern like %04d.png."
         )
     return found
 
@@ -205,7 +210,7 @@ def describe_gaps(numbers: list[int]) -> str:
         if b > a + 1:
             gaps.append(str(a + 1) if b == a + 2 else f"{a + 1}-{b - 1}")
     shown = ", ".join(gaps[:8])
-    return f"{shown} and {len(gaps) - 8} more" if len(gaps) > 8 else shown
+    return msg("{shown} and {count} more", shown, len(gaps) - 8) if len(gaps) > 8 else shown
 
 
 class SequenceReader(ClipReader):
@@ -214,7 +219,7 @@ class SequenceReader(ClipReader):
     def __init__(self, path: Path, start: Fraction | None, end: Fraction | None, rate: Fraction | None) -> None:
         rate = rate or DEFAULT_RATE
         if rate <= 0:
-            raise MediaError(f"{path}: the rate of a picture sequence must be above 0.")
+            raise MediaError(msg("{path}: the rate of a picture sequence must be above 0.", path))
         self._files = find_pictures(path)
         first = images.read_image(self._files[0][1])
         numbers = [n for n, _ in self._files]
@@ -227,7 +232,9 @@ class SequenceReader(ClipReader):
         )  # fmt: skip
         gaps = describe_gaps(numbers)
         if gaps:
-            self.notes.append(f"{path}: pictures {gaps} are missing; the picture before is held meanwhile.")
+            self.notes.append(
+                msg("{path}: pictures {gaps} are missing; the picture before is held meanwhile.", path, gaps)
+            )
 
     def _decode(self, start: Fraction, end: Fraction | None) -> Iterator[RawFrame]:
         size, bad = (self.info.height, self.info.width), []
@@ -248,9 +255,12 @@ class SequenceReader(ClipReader):
                 continue
             if picture.rgb.shape[:2] != size:
                 raise MediaError(
-                    f"{file} is {picture.width}x{picture.height}, the sequence began with {size[1]}x{size[0]}.",
-                    "All pictures of a sequence must have one size.",
-                )
+                    msg(
+                        "{file} is {width}x{height}, the sequence began with {size}x{size2}.",
+                        file, picture.width, picture.height, size[1], size[0]
+                    ),
+                    "All pictures of a sequence must have one size."
+                )  # fmt: skip
             alpha = picture.alpha
             if self.info.has_alpha and alpha is None:
                 alpha = np.full(size, 255, np.uint8)

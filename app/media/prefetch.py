@@ -9,6 +9,8 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
+from models.messages import msg
+
 T = TypeVar("T")
 Entries = queue.Queue[tuple[str, Any]]
 
@@ -51,7 +53,7 @@ class Prefetch(Generic[T]):
 
     def __init__(self, iterable: Iterable[T], depth: int = 4) -> None:
         if depth < 1:
-            raise ValueError(f"depth is {depth}; it must be at least 1")
+            raise ValueError(msg("depth is {depth}; it must be at least 1", depth))
         self._queue: Entries = queue.Queue(depth)
         self._stop = threading.Event()
         self._done = False

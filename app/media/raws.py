@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from app.errors import MediaError
+from models.messages import msg
 
 SUFFIXES = (
     ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".srf", ".sr2", ".dng", ".raf", ".orf", ".rw2", ".pef", ".x3f",
@@ -28,7 +29,7 @@ def check_not_raw(path: Path) -> None:
     """
     if is_raw(path):
         raise MediaError(
-            f"{path} is a camera raw, of which only a small preview could be read.",
+            msg("{path} is a camera raw, of which only a small preview could be read.", path),
             "Develop it to JPEG, PNG or TIFF first.",
         )
 

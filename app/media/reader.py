@@ -15,6 +15,7 @@ from typing import Literal
 import numpy as np
 
 from app.errors import MediaError, MissingError, UsageError
+from models.messages import msg
 
 Kind = Literal["video", "animation", "sequence", "image"]
 RawFrame = tuple[Fraction, np.ndarray, "np.ndarray | None"]
@@ -90,9 +91,13 @@ class ClipReader(ABC):
 
     def __init__(self, info: ClipInfo, start: Fraction | None = None, end: Fraction | None = None) -> None:
         if start is not None and start < 0:
-            raise UsageError(f"The start of {info.path} is {float(start):g} s.", "It can't be negative.")
+            raise UsageError(
+                msg("The start of {path} is {start:g} s.", info.path, float(start)), "It can't be negative."
+            )
         if end is not None and end <= (start or 0):
-            raise UsageError(f"The end of {info.path} ({float(end):g} s) is not after its start.", "Make it later.")
+            raise UsageError(
+                msg("The end of {path} ({end:g} s) is not after its start.", info.path, float(end)), "Make it later."
+            )
         self.info = info
         self.start = start or Fraction(0)
         self.end = end
@@ -121,7 +126,8 @@ class ClipReader(ABC):
             index += 1
         if index == 0:
             raise MediaError(
-                f"{self.info.path} has no frame from {float(self.start):g} s on.", "Choose an earlier start."
+                msg("{path} has no frame from {start:g} s on.", self.info.path, float(self.start)),
+                "Choose an earlier start.",
             )
 
     @property
@@ -202,7 +208,7 @@ def open_clip(
         if film and motionphoto.has_film(path):
             with contextlib.suppress(MediaError):  # a film that is damaged; the still is whole
                 clip = video.VideoReader(path, first, last)
-                clip.notes.append(f"{path} is a Motion Photo; its film is used, not its still.")
+                clip.notes.append(msg("{path} is a Motion Photo; its film is used, not its still.", path))
                 return clip
         if heif.is_sequence(path):
             return _open_sequence(path, first, last, rate, film)
@@ -214,7 +220,7 @@ def open_clip(
     except MediaError:
         if files.check_input(path).suffix.lower() not in images.SUFFIXES:
             raise
-        raise MediaError(f"{path} holds no picture that can be read.", "Copy or export it again.") from None
+        raise MediaError(msg("{path} holds no picture that can be read.", path), "Copy or export it again.") from None
 
 
 def _open_sequence(

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from app.errors import UsageError
 from app.media.patched import Patched
 from app.values import parse_colour, parse_output_size
+from models.messages import msg
 
 if TYPE_CHECKING:
     from app.options import OutputOptions
@@ -47,7 +48,9 @@ class Sizing:
         colour = parse_colour(options.background)
         wanted = parse_output_size(options.size)
         if wanted is not None and options.max_side:
-            raise UsageError("--size and --max-side both say how large the result is.", "Give one of them.")
+            raise UsageError(
+                msg("{option:size} and {option:max_side} both say how large the result is."), "Give one of them."
+            )
         if wanted is None:
             longest = max(native)
             if not options.max_side or longest <= options.max_side:

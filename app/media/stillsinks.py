@@ -19,6 +19,7 @@ from app.media.images import Color
 from app.media.streams import Pipe
 from app.provenance import xmp
 from app.provenance.mark import Marking
+from models.messages import msg
 
 PATTERN = re.compile(r"%0?(\d*)d")
 GIF_UNIT = Fraction(1, 100)
@@ -115,7 +116,7 @@ class GifSink:
         elif self._marked:
             xmp.add_tail(self._target, "gif")
         if self._left_out:
-            self.notes.append(f"{self._left_out} frames were left out: a GIF shows 50 a second at most.")
+            self.notes.append(msg("{left_out} frames were left out: a GIF shows 50 a second at most.", self._left_out))
 
     def close(self) -> None:
         """Let go of the file."""
@@ -159,7 +160,9 @@ class SequenceSink:
         self._quality, self._background = quality, background
         self._alpha = alpha and self._format in images.WITH_ALPHA
         if alpha and not self._alpha:
-            self.notes.append(f"{self._format} holds no transparency; clear parts were laid on a plain colour.")
+            self.notes.append(
+                msg("{format} holds no transparency; clear parts were laid on a plain colour.", self._format)
+            )
         target.mkdir()
 
     def name(self, number: int) -> str:
@@ -208,7 +211,7 @@ class StillSink:
         """Take the frame; a second one is refused."""
         if self.frames:
             raise UsageError(
-                f"{self._path} holds one picture and the result has more.",
+                msg("{path} holds one picture and the result has more.", self._path),
                 "Use a clip suffix or a pattern like %05d.png.",
             )
         self.frames += 1

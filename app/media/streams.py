@@ -10,6 +10,7 @@ from typing import BinaryIO, Final
 
 from app.addresses import STANDARD
 from app.errors import AppError, ExitCode, UsageError
+from models.messages import msg
 
 STDOUT: Final = Path(STANDARD)
 FORMATS: Final = {"gif": ".gif", "prores": ".mov"}  # the other codecs are written as MP4
@@ -69,10 +70,10 @@ def stream_name(codec: str) -> Path:
         UsageError: Numbered pictures are asked for.
     """
     if codec == "png":
-        raise UsageError("--codec: numbered pictures can't go to standard output.", "Name a file with -o.")
+        raise UsageError(msg("{option:codec}: numbered pictures can't go to standard output."), "Name a file with -o.")
     return Path("stdout").with_suffix(FORMATS.get(codec, ".mp4"))
 
 
 def shown(path: Path) -> str:
     """The name of an output in a sentence."""
-    return "standard output" if path == STDOUT else str(path)
+    return msg("standard output") if path == STDOUT else str(path)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Literal, get_args
 
+from models.messages import msg
+
 LengthRule = Literal["source", "driving", "shortest", "loop"]
 LENGTH_RULES: tuple[str, ...] = get_args(LengthRule)
 
@@ -46,7 +48,7 @@ def output_duration(source: Fraction | None, driving: Fraction, rule: LengthRule
             shorter starting over.
     """
     if rule not in LENGTH_RULES:
-        raise ValueError(f"length rule {rule!r} is not one of {', '.join(LENGTH_RULES)}")
+        raise ValueError(msg("length rule {rule!r} is not one of {names}", rule, ", ".join(LENGTH_RULES)))
     if source is None or rule == "driving":
         return driving
     if rule == "source":

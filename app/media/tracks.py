@@ -11,6 +11,7 @@ from av.stream import Disposition
 
 from app.errors import MediaError
 from app.media import container as containers
+from models.messages import msg
 
 # Codecs of single pictures: beside a real video codec they hold covers, thumbnails and previews
 _PICTURES = {"mjpeg", "png", "apng", "bmp", "gif", "webp", "tiff", "jpeg2000", "ljpeg", "jpegls", "rawvideo"}
@@ -33,7 +34,7 @@ def video_stream(container: Any, path: Path) -> Any:
     streams = [s for s in container.streams.video if s.codec_context is not None and not s.disposition & _COVERS]
     if not streams:
         what = "only sound" if container.streams.audio else "no video"
-        raise MediaError(f"{path} holds {what}.", "Choose a clip with a picture.")
+        raise MediaError(msg("{path} holds {what}.", path, what), "Choose a clip with a picture.")
     real = [s for s in streams if not _is_thumbnail(s, streams)]
     return _chosen(real or streams, lambda s: s.codec_context.width * s.codec_context.height)
 

@@ -17,6 +17,7 @@ from app.errors import MediaError
 from app.media import container as containers
 from app.media import deinterlace, files, tracks, wide
 from app.media.reader import ClipInfo, ClipReader, RawFrame
+from models.messages import msg
 
 # Code points of ITU-T H.273
 MATRICES = {0: "rgb", 1: "bt709", 4: "fcc", 5: "bt601", 6: "bt601", 7: "smpte240m", 9: "bt2020", 10: "bt2020"}
@@ -270,14 +271,17 @@ class VideoReader(ClipReader):
             interlaced = self._fields or frame.interlaced_frame
         super().__init__(info, start, end)
         if self._wide:
-            self.notes.append(f"{path} is a {self._wide} clip; its colours were mapped to sRGB.")
+            self.notes.append(msg("{path} is a {wide} clip; its colours were mapped to sRGB.", path, self._wide))
         if interlaced and self._is_interlaced():
-            self.notes.append(f"{path} is interlaced; its frames were deinterlaced.")
+            self.notes.append(msg("{path} is interlaced; its frames were deinterlaced.", path))
         if self._odd is not None:
             self.notes.append(
-                f"{path} declares pixels {float(self._odd):.3g} times as wide as high, which is a mistake; they were "
-                "taken as square."
-            )
+                msg(
+                    "{path} declares pixels {odd:.3g} times as wide as high, which is a mistake; they were taken "
+                    "as square.",
+                    path, float(self._odd)
+                )
+            )  # fmt: skip
 
     def _first_frame(self, source: Any, stream: Any) -> tuple[Any, Fraction]:
         """Decode up to the first frame. Raises MediaError when there is none."""
@@ -285,7 +289,7 @@ class VideoReader(ClipReader):
         for packet, _ in containers.packets(source, stream):
             for frame in decoder(packet):
                 return frame, _stamp(frame, containers.time_base(stream)) or Fraction(0)
-        raise MediaError(f"{self._path}: not one frame of its video can be decoded.", "Export it again.")
+        raise MediaError(msg("{path}: not one frame of its video can be decoded.", self._path), "Export it again.")
 
     def _describe(self, source: Any, stream: Any, frame: Any) -> ClipInfo:
         path = self._path
@@ -401,9 +405,12 @@ class VideoReader(ClipReader):
         info = self.info
         if not any("changes its size" in note for note in self.notes):
             self.notes.append(
-                f"{self._path} changes its size from {info.width}x{info.height} to {size[0]}x{size[1]} at "
-                f"{float(time):.2f} s; what follows is fitted into the first size."
-            )
+                msg(
+                    "{path} changes its size from {width}x{height} to {size}x{size2} at {time:.2f} s; what "
+                    "follows is fitted into the first size.",
+                    self._path, info.width, info.height, size[0], size[1], float(time)
+                )
+            )  # fmt: skip
 
     def _judge(self, decoded: int, time: Fraction, decoder: Decoder, cut: Exception | None) -> None:
         """Set ``problem`` from what went wrong over the whole clip."""

@@ -15,6 +15,7 @@ from app.errors import AppError, MissingError
 from app.media.cameras import IN_USE
 from app.media.images import flatten
 from models.installation import install_hint
+from models.messages import msg
 
 Pixels = npt.NDArray[np.uint8]
 Fit = Literal["contain", "cover", "stretch"]
@@ -113,7 +114,7 @@ class VirtualCamera:
         if IN_USE.reads(self.device):
             self._camera.close()
             raise VirtualCameraError(
-                f"The virtual camera can't be fed: {self.device} is the camera that drives the picture.",
+                msg("The virtual camera can't be fed: {device} is the camera that drives the picture.", self.device),
                 "Choose another camera as the driver.",
             )
         IN_USE.feed(self.device)
@@ -127,7 +128,7 @@ class VirtualCamera:
         try:
             self._camera.send(rgb)
         except (RuntimeError, OSError, ValueError) as error:
-            raise VirtualCameraError(f"The virtual camera stopped: {_plain(error)}.", "") from error
+            raise VirtualCameraError(msg("The virtual camera stopped: {error}.", _plain(error)), "") from error
 
     def close(self) -> None:
         """Give it back."""
@@ -140,7 +141,8 @@ def _pyvirtualcam() -> Factory:
         import pyvirtualcam
     except ImportError as error:
         raise MissingError(
-            "The virtual camera needs the package pyvirtualcam.", f"{install_hint('vcam')}. {how_to()}"
+            "The virtual camera needs the package pyvirtualcam.",
+            msg("{install_hint}. {how_to}", install_hint("vcam"), how_to()),
         ) from error
     make: Factory = pyvirtualcam.Camera
     return make
@@ -148,11 +150,12 @@ def _pyvirtualcam() -> Factory:
 
 def _refused(error: Exception) -> AppError:
     text = _plain(error)
-    absent = ("no v4l2", "not found", "not installed", "does not exist", "not available", "could not be started")
+    absent = ("no v4l2", "not found", msg("not installed"), "does not exist", "not available", "could not be started")
     if any(words in text.lower() for words in absent):
-        return MissingError(f"There is no virtual camera on this computer ({text}).", how_to())
+        return MissingError(msg("There is no virtual camera on this computer ({text}).", text), how_to())
     return VirtualCameraError(
-        f"The virtual camera can't be opened: {text}.", "Close other programs that write to it, then try again."
+        msg("The virtual camera can't be opened: {text}.", text),
+        "Close other programs that write to it, then try again.",
     )
 
 

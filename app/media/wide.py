@@ -9,6 +9,8 @@ from typing import Any, Final
 import av
 import av.filter
 
+from models.messages import msg
+
 # FFmpeg's names of the code points of ITU-T H.273 (libavutil/pixdesc.c)
 TRANSFERS: Final = {
     1: "bt709", 4: "bt470m", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 8: "linear", 13: "iec61966-2-1",
@@ -51,7 +53,12 @@ class WideToRGB:
         full = int(frame.color_range) == 2 or frame.format.name.startswith("yuvj")
         curve, primaries = TRANSFERS.get(int(frame.color_trc)), PRIMARIES.get(int(frame.color_primaries))
         if curve is None or primaries is None:
-            raise ValueError(f"no mapping from primaries {int(frame.color_primaries)}, curve {int(frame.color_trc)}")
+            raise ValueError(
+                msg(
+                    "no mapping from primaries {color_primaries}, curve {color_trc}",
+                    int(frame.color_primaries), int(frame.color_trc)
+                )
+            )  # fmt: skip
         kind = (
             frame.width,
             frame.height,

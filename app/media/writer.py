@@ -22,6 +22,7 @@ from app.media.pictures import members
 from app.media.stillsinks import PATTERN, GifSink, SequenceSink, StillSink, numbered, sequence_pattern
 from app.media.streams import STDOUT, Pipe
 from app.provenance.mark import FULL, OFF, Marking
+from models.messages import msg
 
 Codec = Literal["auto", "h264", "hevc", "av1", "vp9", "prores", "gif", "png"]
 Sink = encode.VideoSink | GifSink | SequenceSink | StillSink
@@ -56,14 +57,15 @@ def check_clip(
         return kind
     pattern = sequence_pattern(path)
     if pattern != path and path.is_file():
-        raise UsageError(f"{path} is a file and can't be a folder of pictures.", "Choose another name.")
+        raise UsageError(msg("{path} is a file and can't be a folder of pictures.", path), "Choose another name.")
     files.check_output(pattern if pattern == path else path, True)
     there = numbered(pattern)
     for taken in there.values():
         outnames.check_plain(taken)
     if there and not overwrite:
         raise UsageError(
-            f"{there[min(there)]} exists already.", "Add --overwrite to replace it, or choose another name."
+            msg("{there} exists already.", there[min(there)]),
+            msg("Add {option:overwrite} to replace it, or choose another name."),
         )
     outnames.check_not_inputs(there.values(), own)
     return kind
@@ -98,15 +100,16 @@ def clip_kind(path: Path, codec: str = "auto", alpha: bool = False) -> Kind:
     if codec == "png" or (codec == "auto" and not suffix):
         if suffix in (*encode.FORMATS, ".gif"):
             raise UsageError(
-                f"{path} is the name of a clip, not of numbered pictures.", "Choose a name such as shot-%05d.png."
+                msg("{path} is the name of a clip, not of numbered pictures.", path),
+                "Choose a name such as shot-%05d.png.",
             )
         return "sequence"
     if suffix == ".gif":
         if codec not in ("auto", "gif"):
-            raise UsageError(f".gif can't hold {codec}.", "Use another suffix.")
+            raise UsageError(msg(".gif can't hold {codec}.", codec), "Use another suffix.")
         return "gif"
     if codec == "gif":
-        raise UsageError(f"{path} does not end in .gif.", "Choose a name that does, or another codec.")
+        raise UsageError(msg("{path} does not end in .gif.", path), "Choose a name that does, or another codec.")
     encode.codec_for(path, codec, alpha)
     return "video"
 
@@ -177,11 +180,11 @@ class ClipWriter:
         self._before: Outline | None = None  # last frame, if the next one may be compared with it
         self._state: Literal["open", "done"] = "open"
         if min(size) < 1:
-            raise UsageError(f"The output size {size[0]}x{size[1]} is empty.")
+            raise UsageError(msg("The output size {size}x{size2} is empty.", size[0], size[1]))
         if self._rate <= 0:
-            raise UsageError(f"The output rate is {self._rate} frames a second.", "It must be above 0.")
+            raise UsageError(msg("The output rate is {rate} frames a second.", self._rate), "It must be above 0.")
         if not 0 <= quality <= 100:
-            raise UsageError(f"The quality is {quality}.", "It goes from 0 to 100.")
+            raise UsageError(msg("The quality is {quality}.", quality), "It goes from 0 to 100.")
         self._overwrite = overwrite
         sources = [*inputs, *([audio.path] if audio is not None else [])]
         if pipe is None:
@@ -194,7 +197,7 @@ class ClipWriter:
             self._named = self.path.with_name(PATTERN.sub("", self.path.stem).rstrip("._- ") or "pictures")
         self._temporary = files.scratch_name(self._named) if pipe is None else self.path
         if audio is not None and audio.present and kind != "video":
-            self.notes.append(f"{self.path.name} holds no sound.")
+            self.notes.append(msg("{name} holds no sound.", self.path.name))
         if not marking.in_metadata:
             self.notes.append(OFF)
         try:
@@ -236,7 +239,7 @@ class ClipWriter:
             return StillSink(self._temporary, self.path, quality, alpha, self._background, self._marking)
         form, codec = encode.codec_for(self.path, codec, alpha)
         if alpha and codec not in encode.WITH_ALPHA:
-            self.notes.append(f"{codec} holds no transparency; clear parts were laid on a plain colour.")
+            self.notes.append(msg("{codec} holds no transparency; clear parts were laid on a plain colour.", codec))
             alpha = self._keeps_alpha = False
         width, height = self.size
         if codec not in encode.ODD_SIZES:
@@ -244,9 +247,12 @@ class ClipWriter:
             if any(self._pad):
                 width, height = width + self._pad[0], height + self._pad[1]
                 self.notes.append(
-                    f"{codec} needs even sides: the picture of {self.size[0]}x{self.size[1]} was padded to "
-                    f"{width}x{height} by repeating its edge."
-                )
+                    msg(
+                        "{codec} needs even sides: the picture of {size}x{size2} was padded to {width}x{height} by "
+                        "repeating its edge.",
+                        codec, self.size[0], self.size[1], width, height
+                    )
+                )  # fmt: skip
         encoder = encode.find_encoder(codec, (width, height), quality, hardware, alpha)
         self.encoder = encoder.name
         return encode.VideoSink(
@@ -278,9 +284,14 @@ class ClipWriter:
         """
         width, height = self.size
         if rgb.shape != (height, width, 3) or rgb.dtype != np.uint8:
-            raise ValueError(f"frame is {rgb.dtype} {rgb.shape}; uint8 ({height}, {width}, 3) was promised")
+            raise ValueError(
+                msg(
+                    "frame is {dtype} {shape}; uint8 ({height}, {width}, 3) was promised",
+                    rgb.dtype, rgb.shape, height, width
+                )
+            )  # fmt: skip
         if alpha is not None and alpha.shape != (height, width):
-            raise ValueError(f"alpha is {alpha.shape}; ({height}, {width}) was promised")
+            raise ValueError(msg("alpha is {shape}; ({height}, {width}) was promised", alpha.shape, height, width))
         self._before = None
         self._write(self._next_time(time), lambda at: self._sink.write(*self._prepared(rgb, alpha), at))
 
@@ -296,7 +307,12 @@ class ClipWriter:
             MediaError: See ``write``.
         """
         if picture.shape[:2] != self.size[::-1] or picture.base.dtype != np.uint8:
-            raise ValueError(f"frame is {picture.base.dtype} {picture.shape}; uint8 {self.size[::-1]} was promised")
+            raise ValueError(
+                msg(
+                    "frame is {dtype} {shape}; uint8 {size} was promised",
+                    picture.base.dtype, picture.shape, self.size[::-1]
+                )
+            )  # fmt: skip
         at, windows = self._next_time(time), picture.changes(self._before)
         self._before = picture.outline()
         sink = self._sink
@@ -307,12 +323,14 @@ class ClipWriter:
 
     def _next_time(self, time: Fraction | None) -> Fraction:
         if self._state != "open":
-            raise ValueError(f"{self.path} is finished; no frame can follow")
+            raise ValueError(msg("{path} is finished; no frame can follow", self.path))
         if time is None:
             time = Fraction(0) if self._last is None else self._last + 1 / self._rate
         time = Fraction(time)
         if time < 0 or (self._last is not None and time <= self._last):
-            raise ValueError(f"frame time {float(time):g} s does not follow {float(self._last or 0):g} s")
+            raise ValueError(
+                msg("frame time {time:g} s does not follow {last:g} s", float(time), float(self._last or 0))
+            )
         self._last = time
         return time
 
@@ -361,11 +379,13 @@ class ClipWriter:
             return self.path
         if not self.frames:
             self._discard()
-            raise MediaError(f"{self.path} was not written: there is no frame.")
+            raise MediaError(msg("{path} was not written: there is no frame.", self.path))
         if self._taken():
             kept = files.free_name(self._named)
             self._complete(kept, end)
-            raise UsageError(f"{self.path} came into being meanwhile.", f"The result is kept as {kept}.")
+            raise UsageError(
+                msg("{path} came into being meanwhile.", self.path), msg("The result is kept as {kept}.", kept)
+            )
         self._complete(self.path, end)
         return self.path
 

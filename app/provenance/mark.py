@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from liveportrait import __version__
+from models.messages import msg
 
 Level = Literal["full", "metadata", "off"]
 
@@ -15,9 +16,9 @@ PROGRAM: Final = "portrait-animate"
 # of it was ever photographed. https://cv.iptc.org/newscodes/digitalsourcetype/
 SOURCE_TYPE: Final = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
 STATEMENT: Final = f"Made with AI: a face animated by {PROGRAM} {__version__}."
-OFF: Final = (
-    "The result is not marked as made by AI (--mark off); in the European Union and elsewhere the law may ask you to "
-    "label it yourself."
+OFF: Final = msg(
+    "The result is not marked as made by AI ({option:mark} off); in the European Union and elsewhere the law may ask "
+    "you to label it yourself."
 )
 
 

@@ -45,6 +45,7 @@ from app.render.report import RenderReport
 from liveportrait.expression import Expression, express
 from liveportrait.official import official_express
 from liveportrait.retouch import lip_offset, shifted, silent_keypoints, smoothed
+from models.messages import Option, msg
 
 if TYPE_CHECKING:
     from app.events import CancelToken, EventStream
@@ -90,7 +91,7 @@ def render_pose(
         word = "edited" if lips is None else "retouched"
         output = edit_path(job, moving=moving, alpha=reader.info.has_alpha, word=word)
         if job.options.input.crop and job.options.input.points:
-            raise UsageError("--crop and --points both name the square.", "Give one of them.")
+            raise UsageError(msg("{option:crop} and {option:points} both name the square."), "Give one of them.")
         wanted = job.options.input
         expression = expression_from(wanted.expression, wanted.sliders, job.expression) or Expression({})
         parts = parts or Parts()
@@ -124,9 +125,11 @@ def render_pose(
         events.info(sentence)
     if report.source_lost:
         notes.append(
-            f"{job.source}: no face was found for {report.source_lost} of {report.frames} frames; they were left as "
-            "they are."
-        )
+            msg(
+                "{source}: no face was found for {source_lost} of {frames} frames; they were left as they are.",
+                job.source, report.source_lost, report.frames
+            )
+        )  # fmt: skip
         events.warn(notes[-1])
     return replace(report, seconds=time.perf_counter() - started, notes=tuple(notes))
 
@@ -148,7 +151,7 @@ def edit_path(job: Job, *, moving: bool, alpha: bool, word: str) -> Path:
             stream_name(job.options.output.codec)
         return STDOUT
     if is_address(wanted):
-        raise address_error(wanted, "--output")
+        raise address_error(wanted, Option("output"))
     path = Path(wanted) if wanted else Path(default)
     check_name(path)
     if names_folder(wanted) or path.is_dir():
@@ -156,7 +159,10 @@ def edit_path(job: Job, *, moving: bool, alpha: bool, word: str) -> Path:
     check_ending(path, ending)
     picture = path.suffix.lower() in STILL_SUFFIXES and not is_numbered(job)
     if picture == moving:
-        raise UsageError(f"{path} does not fit the source.", f"End the name in {'.mp4' if moving else '.png or .jpg'}.")
+        raise UsageError(
+            msg("{path} does not fit the source.", path),
+            msg("End the name in {what}.", ".mp4" if moving else ".png or .jpg"),
+        )
     make_folder(path, wanted)
     if picture:
         check_picture(path, job.options.output.overwrite, job.files())
@@ -240,7 +246,7 @@ def _write(
     picture = output.suffix.lower() in STILL_SUFFIXES and not is_numbered(job) if output != STDOUT else lead is None
     first = next(scenes, None)
     if first is None:
-        raise MediaError(f"{job.source} holds no picture.")
+        raise MediaError(msg("{source} holds no picture.", job.source))
     native = editor.size(lead or first[0][1], reader)
     sizing = Sizing.of(job.options.output, native)
     size = sizing.size

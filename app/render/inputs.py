@@ -37,6 +37,7 @@ from app.render.job import (
     side_by_side_path,
 )
 from liveportrait.template import is_template
+from models.messages import msg
 
 if TYPE_CHECKING:
     from app.events import CancelToken, EventStream
@@ -133,12 +134,12 @@ class Inputs:
             for sentence in reader.notes if reader else []:
                 self.note(sentence)
         if self.source.info.kind == "animation":
-            self.note(f"{job.source} is an animated picture; only its first frame is used.")
+            self.note(msg("{source} is an animated picture; only its first frame is used.", job.source))
         self.still_result = not self.moving and self.single
         Sizing.of(options.output, (1, 1))  # checked before the engine is loaded
         if wanted.length == "pingpong" and self.moving:
             raise UsageError(
-                f"--length: pingpong needs a photo as the source, and {job.source} is a clip.",
+                msg("{option:length}: pingpong needs a photo as the source, and {source} is a clip.", job.source),
                 "Use loop, shortest, source or driving.",
             )
         self._check_names()
@@ -192,14 +193,22 @@ class Inputs:
         pixels = f"{CLIP_PIXELS / 1e6:.1f}"
         if options.output.size:
             raise UsageError(
-                f"--size: {wanted[0]}x{wanted[1]} is too large; a clip has at most {pixels} million pixels and "
-                f"{CLIP_SIDE} a side.",
-                f"Ask for at most {most[0]}x{most[1]}, or for numbered pictures, such as shot-%05d.png.",
-            )
+                msg(
+                    "{option:size}: {wanted}x{wanted2} is too large; a clip has at most {pixels} million pixels "
+                    "and {clip_side} a side.",
+                    wanted[0], wanted[1], pixels, CLIP_SIDE
+                ),
+                msg(
+                    "Ask for at most {most}x{most2}, or for numbered pictures, such as shot-%05d.png.", most[0], most[1]
+                )
+            )  # fmt: skip
         self.note(
-            f"{self.job.source} is {info.width}x{info.height}, and a clip has at most {pixels} million pixels and "
-            f"{CLIP_SIDE} a side (level 6.2 of H.264); the result is {most[0]}x{most[1]}."
-        )
+            msg(
+                "{source} is {width}x{height}, and a clip has at most {pixels} million pixels and "
+                "{clip_side} a side (level 6.2 of H.264); the result is {most}x{most2}.",
+                self.job.source, info.width, info.height, pixels, CLIP_SIDE, most[0], most[1]
+            )
+        )  # fmt: skip
         return most
 
     @property
@@ -221,10 +230,13 @@ class Inputs:
         if self.comparison is not None and most != whole and self._writes_video():
             side = max(width, height) * most[0] // whole[0]
             raise UsageError(
-                f"--side-by-side: the comparison would be {whole[0]}x{whole[1]}, and a clip has at most "
-                f"{CLIP_PIXELS / 1e6:.1f} million pixels and {CLIP_SIDE} a side.",
-                f"Add --max-side {side // 2 * 2}, or leave the comparison out.",
-            )
+                msg(
+                    "{option:side_by_side}: the comparison would be {whole}x{whole2}, and a clip has at most "
+                    "{clip_pixels:.1f} million pixels and {clip_side} a side.",
+                    whole[0], whole[1], CLIP_PIXELS / 1000000.0, CLIP_SIDE
+                ),
+                msg("Add {option:max_side} {side}, or leave the comparison out.", side // 2 * 2)
+            )  # fmt: skip
 
     def _writes_video(self) -> bool:
         """Whether the result is a file or stream of a video codec, not a GIF or pictures."""
@@ -294,16 +306,19 @@ class Inputs:
         if self.output == STDOUT:
             if options.side_by_side:
                 raise UsageError(
-                    "--side-by-side writes a second file, which can't go to standard output.", "Name both."
+                    msg("{option:side_by_side} writes a second file, which can't go to standard output."), "Name both."
                 )
             if not self.one_picture:
                 stream_name(options.codec)
             return
         if self.output.suffix.lower() in STILL_SUFFIXES and not self.still_result and not is_numbered(self.job):
             raise UsageError(
-                f"--output: {self.output} holds one picture and the result is a clip.",
-                f"End the name in .mp4, or write {self.output.stem}-%05d{self.output.suffix} for numbered pictures.",
-            )
+                msg("{option:output}: {output} holds one picture and the result is a clip.", self.output),
+                msg(
+                    "End the name in .mp4, or write {stem}-%05d{suffix} for numbered pictures.",
+                    self.output.stem, self.output.suffix
+                )
+            )  # fmt: skip
         self.comparison = side_by_side_path(self.output) if options.side_by_side else None
         if self._dry and names_folder(options.output) and not self.output.parent.exists():
             return
@@ -407,9 +422,16 @@ class Inputs:
             return
         _, side = self.sound()
         if side == "none":
-            self.note(f"{self.job.driving} is a motion template, which holds no sound; the result is silent.")
+            self.note(
+                msg("{driving} is a motion template, which holds no sound; the result is silent.", self.job.driving)
+            )
         elif self.job.options.output.audio == "driving":
-            self.note(f"{self.job.driving} is a motion template, which holds no sound; that of the source is used.")
+            self.note(
+                msg(
+                    "{driving} is a motion template, which holds no sound; that of the source is used.",
+                    self.job.driving,
+                )
+            )
 
     def _sound_of(self, side: str) -> AudioSource:
         """Sound of the part that is used; under motion that turns back only for the way forward."""

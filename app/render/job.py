@@ -18,6 +18,7 @@ from app.media.outnames import check_name, check_plain
 from app.media.streams import STDOUT
 from app.option_files import named_files
 from app.options import RenderOptions
+from models.messages import Option, msg
 
 if TYPE_CHECKING:
     from liveportrait.expression import Expression
@@ -94,14 +95,20 @@ def fill_name(pattern: str, fields: dict[str, str]) -> str:
         name = match.group(1)
         if name is None:
             raise UsageError(
-                f"--output: a single {text!r} in {pattern!r}.", f"Write {text * 2} for the character itself."
+                msg("{option:output}: a single {text!r} in {pattern!r}.", text, pattern),
+                msg("Write {text} for the character itself.", text * 2),
             )
         if name not in fields:
             near = get_close_matches(name, fields, 1)
             raise UsageError(
-                f"--output: there is no field {{{name}}}; known are {', '.join(f'{{{f}}}' for f in fields)}.",
-                f"Did you mean {{{near[0]}}}?" if near else f"Write {{{{{name}}}}} for the text itself.",
-            )
+                msg(
+                    "{option:output}: there is no field {{{name}}}; known are {names}.",
+                    name, ", ".join(f"{{{f}}}" for f in fields)
+                ),
+                msg("Did you mean {{{near}}}?", near[0])
+                if near
+                else msg("Write {{{{{name}}}}} for the text itself.", name)
+            )  # fmt: skip
         return fields[name]
 
     return re.sub(r"\{\{|\}\}|\{([^{}]*)\}|[{}]", fill, pattern)
@@ -155,7 +162,7 @@ def output_path(job: Job, *, still: bool, alpha: bool, engine: str = "") -> Path
         return STDOUT
     filled = fill_name(wanted, fields)
     if is_address(filled):
-        raise address_error(filled, "--output")
+        raise address_error(filled, Option("output"))
     path = Path(filled)
     check_name(path)
     if names_folder(wanted) or os.path.isdir(path):
@@ -180,11 +187,12 @@ def check_ending(path: Path, ending: str) -> None:
     check_plain(path)
     if path.name.lower() in FORMATS:
         raise UsageError(
-            f"--output: {path} is an ending without a name.", f"Write {path.with_name('name')}{path.name}."
+            msg("{option:output}: {path} is an ending without a name.", path),
+            msg("Write {path}{name}.", path.with_name("name"), path.name),
         )
     raise UsageError(
-        f"--output: {path} has no ending that tells the format.",
-        f"Write {str(path).rstrip('.')}{ending}, or {path}{os.sep} for a folder.",
+        msg("{option:output}: {path} has no ending that tells the format.", path),
+        msg("Write {path}{ending}, or {path2}{sep} for a folder.", str(path).rstrip("."), ending, path, os.sep),
     )
 
 

@@ -28,6 +28,7 @@ from app.render.stages import Stages
 from liveportrait.smoothing import SMOOTHING_UNIT
 from liveportrait.template import is_template
 from models.choices import LARGEST
+from models.messages import Option, about, msg
 
 if TYPE_CHECKING:
     from app.media.reader import ClipReader
@@ -153,9 +154,10 @@ class Run:
         measured = animation.relative and animation.reference == "auto" and not lone
         shots = find_shots(track, reference, inputs.engine) if measured else None
         if not part and measured:
-            self.events.info(f"Motion is measured from driving frame {index}, the most neutral one.")
+            self.events.info(msg("Motion is measured from driving frame {index}, the most neutral one.", index))
         if shots is not None:
-            self.events.info(f"The clip has {len(shots.starts)} shots; each is measured from its own neutral frame.")
+            count = len(shots.starts)
+            self.events.info(msg("The clip has {count} shots; each is measured from its own neutral frame.", count))
         # the release smooths under source clips only, and there what source and driver make together: see Stages
         variance = 0.0 if animation.official else animation.smooth * SMOOTHING_UNIT
         scratch = self.folder / f"smooth{len(self._tracks)}"
@@ -180,7 +182,7 @@ class Run:
         """Read the motion of a driving clip into a track; whether the clip was whole."""
         inputs = self.inputs
         choice = LARGEST if part else inputs.job.options.input.followed
-        follow = FaceFollower(inputs.tracker, choice, f"--driving-face: {clip.info.path}")
+        follow = FaceFollower(inputs.tracker, choice, about(Option("driving_face"), str(clip.info.path)))
         title = f"Reading motion ({PART_WORDS.get(part, part)})" if part else "Reading motion"
         with self.events.phase("track", clip.count, title) as phase:
             try:
@@ -243,16 +245,21 @@ class Run:
         inputs, stages = self.inputs, self._stages
         if stages.lost:
             inputs.note(
-                f"{inputs.job.driving}: no face was found for {stages.lost} of {frames} frames; the motion was held "
-                "and eased to neutral there.",
+                msg(
+                    "{driving}: no face was found for {lost} of {frames} frames; the motion was held and eased "
+                    "to neutral there.",
+                    inputs.job.driving, stages.lost, frames
+                ),
                 warn=True,
-            )
+            )  # fmt: skip
         if stages.source_lost:
             inputs.note(
-                f"{inputs.job.source}: no face was found for {stages.source_lost} of {frames} frames; they were left "
-                "as they are.",
+                msg(
+                    "{source}: no face was found for {source_lost} of {frames} frames; they were left as they are.",
+                    inputs.job.source, stages.source_lost, frames
+                ),
                 warn=True,
-            )
+            )  # fmt: skip
         readers = (inputs.driving, inputs.source if inputs.moving else None)
         problems = [reader.problem for reader in readers if reader is not None and reader.problem]
         message = f"{' '.join(problems)} What could be decoded was rendered ({frames} frames)." if problems else ""

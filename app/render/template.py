@@ -22,6 +22,7 @@ from app.media.reader import open_clip
 from app.options import parse_rate
 from app.render.job import check_ending, default_name, files_of, fill_name, make_folder, name_fields, names_folder
 from liveportrait.template import SUFFIX, TemplateWriter
+from models.messages import Option, about, msg
 
 if TYPE_CHECKING:
     from app.events import CancelToken, EventStream
@@ -91,7 +92,10 @@ def make_template(
     output = template_path(driving, options)
     with open_clip(driving, *options.input.driving_part, rate=parse_rate(options.input.fps), film=True) as reader:
         if output.is_file() and not options.output.overwrite:
-            raise UsageError(f"{output} exists already.", "Add --overwrite to replace it, or choose another name.")
+            raise UsageError(
+                msg("{output} exists already.", output),
+                msg("Add {option:overwrite} to replace it, or choose another name."),
+            )
         make_folder(output, options.output.output)
         files.check_output(output, options.output.overwrite, [driving, *files_of(options), *settings])
         engine = interruptible(
@@ -104,7 +108,7 @@ def make_template(
         with files.scratch_folder() as folder:
             track = MotionTrack(Path(folder) / "motion")
             tracker.steady = not options.animation.official
-            follow = FaceFollower(tracker, options.input.followed, f"--driving-face: {driving}")
+            follow = FaceFollower(tracker, options.input.followed, about(Option("driving_face"), str(driving)))
             try:
                 with events.phase("track", reader.count, "Reading motion") as phase:
                     read_driving(reader, follow, engine, track, timings=Timings(), phase=phase, token=token)
@@ -142,17 +146,21 @@ def template_path(driving: Path, options: RenderOptions) -> Path:
         return Path(name)
     if wanted == STANDARD:
         raise UsageError(
-            "--output: motion templates can't go to standard output.", f"Name a file that ends in {SUFFIX}."
+            msg("{option:output}: motion templates can't go to standard output."),
+            msg("Name a file that ends in {suffix}.", SUFFIX),
         )
     if is_address(wanted):
-        raise address_error(wanted, "--output")
+        raise address_error(wanted, Option("output"))
     path = Path(wanted)
     check_name(path)
     if names_folder(wanted) or path.is_dir():
         return path / name
     if path.suffix.lower() != SUFFIX:
         check_ending(path, SUFFIX)
-        raise UsageError(f"--output: {path} is not the name of a motion template.", f"End it in {SUFFIX}.")
+        raise UsageError(
+            msg("{option:output}: {path} is not the name of a motion template.", path),
+            msg("End it in {suffix}.", SUFFIX),
+        )
     return path
 
 

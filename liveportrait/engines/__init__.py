@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from liveportrait.engines.choice import Settings, SpeedOrder, by_speed, remember
 from liveportrait.engines.memory import SpeedMemory
+from models.messages import joined, msg
 
 if TYPE_CHECKING:
     from liveportrait.engines.base import Engine
@@ -28,7 +29,8 @@ class EngineUnavailableError(RuntimeError):
     """
 
     def __init__(self, name: str, reason: str) -> None:
-        super().__init__(f"The {name} engine can't run here: {reason}" if name else f"No engine can run here. {reason}")
+        alone = joined((msg("No engine can run here."), reason))
+        super().__init__(msg("The {name} engine can't run here: {reason}", name, reason) if name else alone)
         self.name = name
         self.reason = reason
 
@@ -69,17 +71,17 @@ class EngineSpec:
     def missing(self, variant: str = "human") -> str:
         """Why the engine can't run here with the weights of a variant, or an empty string if it can."""
         if variant == "animals" and not self.animal_models:
-            return "it knows human faces only."
+            return msg("it knows human faces only.")
         if self.check:
             module, _, attribute = self.check.partition(":")
             if reason := getattr(importlib.import_module(module), attribute)():
                 return str(reason)
         absent = [name for name in self.requires if importlib.util.find_spec(name) is None]
         if absent:
-            return f"the package {absent[0]} is not installed."
+            return msg("the package {absent} is not installed.", absent[0])
         module = self.factory.partition(":")[0]
         if importlib.util.find_spec(module) is None:
-            return f"the module {module} is not part of this installation."
+            return msg("the module {module} is not part of this installation.", module)
         return self._missing_models(self.animal_models if variant == "animals" else self.models)
 
     @staticmethod
@@ -91,7 +93,7 @@ class EngineSpec:
             for name in names:
                 find_model(name)
         except ModelError:
-            return f"its weights (model {name}) {NO_WEIGHTS}"
+            return msg("its weights (model {name}) are not here.", name)
         return ""
 
     def unfit(self) -> str:
@@ -101,7 +103,7 @@ class EngineSpec:
         import torch
 
         fast = torch.cuda.is_available() or torch.backends.mps.is_available()
-        return "" if fast else "it is slow without a graphics card and must be asked for."
+        return "" if fast else msg("it is slow without a graphics card and must be asked for.")
 
     def load(self, device: str, threads: int, max_crop: int, precision: str = "auto", variant: str = "human") -> Engine:
         """Make the engine and run its self-test."""
@@ -118,7 +120,7 @@ class EngineSpec:
 
 
 NO_WEIGHTS: Final = "are not here."
-HOW_TO_GET: Final = "`animate models download liveportrait/{0}` or `animate models import FOLDER` gets them."
+HOW_TO_GET: Final = "`animate models download {model}` or `animate models import FOLDER` gets them."
 
 ENGINES: Final[tuple[EngineSpec, ...]] = (
     EngineSpec(
@@ -206,6 +208,7 @@ def load_engine(
     precision: str = "auto",
     animals: bool = False,
     say: Callable[[str], None] | None = None,
+    brief: bool = False,
     warn: Callable[[str], None] | None = None,
     step: Callable[[str], None] | None = None,
     specs: Sequence[EngineSpec] | None = None,
@@ -223,7 +226,8 @@ def load_engine(
         max_crop: Largest side of the animated square in pixels, 0 for the engine's own; for engines that can choose.
         precision: "auto", "fp32", "fp16" or "bf16", for engines that can choose.
         animals: Take the weights for animals.
-        say: Called with one sentence: which engine runs and why.
+        say: Told which engine runs and why.
+        brief: Leave out what better ones lack: most people need to read that once.
         step: Called before something that may take seconds, with words such as "Loading the torch engine".
         warn: Called with one sentence for each better engine that "auto" had to pass over because it failed.
         specs: Engines to choose from; all built-in ones by default.
@@ -242,10 +246,10 @@ def load_engine(
         spec = next((s for s in known if s.name == name), None)
         if spec is None:
             near = get_close_matches(name, engine_names(known), 1)
-            guess = f" Did you mean {near[0]}?" if near else ""
-            raise ValueError(
-                f"There is no engine named {name!r}; known are auto, {', '.join(engine_names(known))}.{guess}"
-            )
+            guess = msg("Did you mean {near}?", near[0]) if near else ""
+            known_names = ", ".join(engine_names(known))
+            sentence = msg("There is no engine named {name!r}; known are auto, {names}.", name, known_names)
+            raise ValueError(joined((sentence, guess)))
         step(f"Loading the {spec.name} engine")
         engine = _load(spec, _pick_device(spec, device), *how)
         say(f"Engine {spec.name} was asked for.")
@@ -273,22 +277,27 @@ def load_engine(
             if (failure := order.failed.get(spec.name)) is not None:
                 if isinstance(failure, EngineUnavailableError):
                     raise failure
-                raise EngineUnavailableError(spec.name, f"{failure}") from failure
+                raise EngineUnavailableError(spec.name, str(failure)) from failure
             engine = order.loaded[spec.name] if spec.name in order.loaded else load(spec)
         except EngineUnavailableError as error:
             passed_over.setdefault(error.reason, []).append(spec.name)
-            warn(f"{str(error).rstrip('.')}. The next best engine is tried.")
+            warn(msg("{error}. The next best engine is tried.", str(error).rstrip(".")))
             continue
-        hint = HOW_TO_GET.format(variant) if any(NO_WEIGHTS in reason for reason in passed_over) else ""
-        told = [f"Engine {spec.name} is used, the best one that is ready here.", order.words, *_told(passed_over), hint]
-        say(" ".join(filter(None, told)))
+        hint = msg(HOW_TO_GET, f"liveportrait/{variant}") if any(NO_WEIGHTS in reason for reason in passed_over) else ""
+        used = msg("Engine {engine} is used, the best one that is ready here.", spec.name), order.words
+        more = (
+            [msg("`animate doctor` says what others need.")] if passed_over and brief else [*_told(passed_over), hint]
+        )
+        say(joined((*used, *more)))
         return engine
-    raise EngineUnavailableError("", " ".join(_told(passed_over)))
+    raise EngineUnavailableError("", joined(_told(passed_over)))
 
 
 def _told(passed_over: dict[str, list[str]]) -> list[str]:
     """One sentence for each reason."""
-    return [f"Not {', '.join(names)}: {reason.rstrip('.')}." for reason, names in passed_over.items()]
+    return [
+        msg("Not {names}: {reason}.", ", ".join(names), reason.rstrip(".")) for reason, names in passed_over.items()
+    ]
 
 
 def _by_speed(
@@ -323,7 +332,9 @@ def _pick_device(spec: EngineSpec, device: str) -> str:
         return spec.devices[0]
     if device.partition(":")[0] not in spec.devices:
         known = ", ".join(dict.fromkeys(["auto", *spec.devices]))
-        raise ValueError(f"The {spec.name} engine doesn't run on {device!r}; it knows {known}.")
+        raise ValueError(
+            msg("The {spec} engine doesn't run on {device!r}; it knows {known}.", spec.name, device, known)
+        )
     return device
 
 
@@ -331,13 +342,13 @@ def _load(spec: EngineSpec, device: str, threads: int, max_crop: int, precision:
     reason = spec.missing(variant)
     if reason:
         raise EngineUnavailableError(
-            spec.name, f"{reason} {HOW_TO_GET.format(variant)}".strip() if NO_WEIGHTS in reason else reason
+            spec.name, joined((reason, msg(HOW_TO_GET, f"liveportrait/{variant}"))) if NO_WEIGHTS in reason else reason
         )
     if max_crop and "max_crop" not in spec.keywords:
-        raise ValueError(f"The {spec.name} engine has a crop of fixed size; leave max_crop at 0.")
+        raise ValueError(msg("The {spec} engine has a crop of fixed size; leave max_crop at 0.", spec.name))
     try:
         return spec.load(device, threads, max_crop, precision, variant)
     except (ImportError, OSError, RuntimeError, FloatingPointError, ValueError) as error:
         if isinstance(error, EngineUnavailableError):
             raise
-        raise EngineUnavailableError(spec.name, f"{error}") from error
+        raise EngineUnavailableError(spec.name, str(error)) from error

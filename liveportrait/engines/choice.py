@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from liveportrait.engines.memory import SpeedMemory, fingerprint, speed_key
+from models.messages import msg
 
 if TYPE_CHECKING:
     from liveportrait.engines import EngineSpec
@@ -137,5 +138,5 @@ def by_speed(
     order.specs.sort(key=lambda spec: seconds.get(spec.name, math.inf))
     if len(seconds) > 1:
         shown = ", ".join(f"{name} {seconds[name] * 1e3:.0f} ms" for name in sorted(seconds, key=seconds.__getitem__))
-        order.words = f"Measured here per frame: {shown}."
+        order.words = msg("Measured here per frame: {shown}.", shown)
     return order

@@ -40,6 +40,7 @@ from liveportrait.engines.tensorrt_library import (
 )
 from liveportrait.engines.tensorrt_runtime import BoundNetwork, side_stream
 from liveportrait.engines.torch import TorchRuntime
+from models.messages import msg
 from models.registry import ModelError
 
 if TYPE_CHECKING:
@@ -162,7 +163,9 @@ class EngineMaker:
         except UnknownOperatorError:
             raise
         except OSError as error:
-            raise EngineBuildError(f"{self.cache.folder} can't be written: {error.strerror or error}.") from error
+            raise EngineBuildError(
+                msg("{folder} can't be written: {reason}.", self.cache.folder, error.strerror or error)
+            ) from error
         except RuntimeError as error:
             raise EngineBuildError(f"{key.library} {key.version} can't compile the {part} network: {error}.") from error
         made = self.cache.read(key)

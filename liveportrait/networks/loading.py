@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from liveportrait.networks import NAMES, build_network, require_torch
 from models.installation import install_hint
+from models.messages import msg
 from models.registry import ModelError
 from models.weights import archive_fault, changed_fault, form_fault, record_loaded
 
@@ -88,7 +89,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         with path.open("rb") as file:
             head = file.read(len(LFS_MARK))
     except OSError as error:
-        raise ModelError(f"{path} can't be read: {error.strerror or error}.") from error
+        raise ModelError(msg("{path} can't be read: {reason}.", path, error.strerror or error)) from error
     if size == 0:
         raise ModelError(f"{path} is empty; fetch it again.")
     if head == LFS_MARK:
@@ -343,4 +344,4 @@ def _check(state: Mapping[str, Tensor], expected: Mapping[str, Tensor], name: st
 
 def _some(keys: list[str]) -> str:
     shown = ", ".join(f"'{key}'" for key in keys[:SHOWN_KEYS])
-    return f"{shown} and {len(keys) - SHOWN_KEYS} more" if len(keys) > SHOWN_KEYS else shown
+    return msg("{shown} and {count} more", shown, len(keys) - SHOWN_KEYS) if len(keys) > SHOWN_KEYS else shown

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from models.choices import GROUP, DetectorChoice
+from models.messages import msg
 from models.registry import ModelError, list_models
 from models.weights import model_path, user_folder
 
@@ -27,7 +28,9 @@ def detector_path(choice: DetectorChoice) -> Path:
     if choice.kind == "file":
         path = Path(choice.name).expanduser()
         if not path.is_file():
-            raise ModelError(f"{path} is not there; the option detector wants a face detector as an .onnx file.")
+            raise ModelError(
+                msg("{path} is not there; the option detector wants a face detector as an .onnx file.", path)
+            )
         return path
     if choice.name in EMBEDDED:
         raise ModelError(f"{choice} is a part of the embedded detector; use the detector embedded.")
@@ -36,9 +39,12 @@ def detector_path(choice: DetectorChoice) -> Path:
     path = user_folder() / f"{choice}.onnx"
     if not path.is_file():
         raise ModelError(
-            f"No weights of {choice} are here. Train it with tools/train_detector.py and put the exported file at "
-            f"{path}, or name the file itself."
-        )
+            msg(
+                "No weights of {choice} are here. Train it with tools/train_detector.py and put the exported "
+                "file at {path}, or name the file itself.",
+                choice, path
+            )
+        )  # fmt: skip
     return path
 
 
@@ -52,5 +58,5 @@ def open_detector(choice: DetectorChoice, threads: int = 1) -> OnnxDetector:
 
     detector = OnnxDetector(detector_path(choice), threads)
     if detector.size <= 0:
-        raise ModelError(f"{detector.path} has an input of no size.")
+        raise ModelError(msg("{path} has an input of no size.", detector.path))
     return detector

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from models.detection.compose import Portraits
 from models.files import file_hash, written_whole
+from models.messages import msg
 from models.topology import FACE_POINTS, MOUTH_CORNERS
 from models.training.manifest import Manifest, ManifestError, Sample, by_person, hash_labels
 
@@ -47,7 +48,7 @@ def read_picture(path: Path) -> Image:
     try:
         data = np.fromfile(path, dtype=np.uint8)
     except OSError as error:
-        raise ManifestError(f"{path} can't be read: {error.strerror or error}.") from None
+        raise ManifestError(msg("{path} can't be read: {reason}.", path, error.strerror or error)) from None
     image = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
     if image is None:
         raise ManifestError(f"{path} is not a picture that can be read.")

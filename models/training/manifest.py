@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 import numpy as np
 
 from models.files import file_hash, written_whole
+from models.messages import msg
 
 Split = Literal["train", "val", "test"]
 SPLITS: Final = ("train", "val", "test")
@@ -82,7 +83,7 @@ class Manifest:
             samples = tuple(Sample(*(str(v) for v in row)) for row in data["samples"])  # type: ignore[arg-type]
             manifest = Manifest(str(data["title"]), str(data["licence"]), samples, dict(data["recipe"]))
         except OSError as error:
-            raise ManifestError(f"{path} can't be read: {error.strerror or error}.") from None
+            raise ManifestError(msg("{path} can't be read: {reason}.", path, error.strerror or error)) from None
         except (ValueError, KeyError, TypeError) as error:
             raise ManifestError(f"{path} is not a manifest of training data ({error}).") from None
         names = [sample.name for sample in samples]

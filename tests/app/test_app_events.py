@@ -10,6 +10,7 @@ import pytest
 from app.cli.output import PlainLines, TerminalBar, clock, one_line, show_path
 from app.errors import CancelledError
 from app.events import CancelToken, Event, EventStream
+from models.messages import msg
 
 
 class Clock:
@@ -107,6 +108,14 @@ def test_terminal_bar(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
     shown = capsys.readouterr().err
     for text in ("Rendering", "5/10", "24.5 fps", "1:05 left", "[red]note[/red]"):
         assert text in shown
+
+
+def test_messages_tell_programs_what_they_are_made_of() -> None:
+    line = Event("message", message=msg("{path} is gone.", "a.mp4")).to_json()
+    assert (line["message"], line["message_id"], line["values"]) == (
+        "a.mp4 is gone.", "{path} is gone.", {"path": "a.mp4"},
+    )  # fmt: skip
+    assert "message_id" not in Event("message", message="plain").to_json()
 
 
 def test_texts() -> None:

@@ -131,5 +131,5 @@ def test_wrong_weights_are_one_line(tiny: Path, run_cli: Callable, imported: Pat
             done = run_cli("in/photo.jpg", "in/other.jpg", "--engine", "torch", "--device", "cpu", "-o", "a.png")
             assert done.code == 6, done.err
             assert "appearance_feature_extractor" in done.lines[-1]
-            assert "fault of the program" not in done.err
+            assert "Internal error" not in done.err
             assert not Path("a.png").exists()

@@ -36,8 +36,9 @@ from app.gui.dialogs.weights import WeightsDialog
 from app.gui.session import Driver, PortraitItem, Session
 from app.gui.widgets.preview import Preview
 from app.gui.window import MainWindow
-from app.gui.wording import IN_WINDOW, folded, plain, say, titled
+from app.gui.wording import folded, plain, say, titled
 from liveportrait.engines import HOW_TO_GET
+from models.messages import joined, msg
 
 Make = Callable[..., MainWindow]
 CONTROLS = (
@@ -207,24 +208,21 @@ def test_names_are_shown_as_they_are(window: MainWindow, tmp_path: Path, small_m
     assert "use preset A&B (Ctrl+Z)" in window.actions_["undo"].toolTip()
 
 
-def _code(folder: str) -> Iterator[Path]:
-    root = Path(__file__).resolve().parents[2] / folder
-    return (path for path in root.rglob("*.py") if "gui" not in path.parts)
-
-
 def test_the_window_names_what_it_shows_instead_of_flags(make_window: Make, small_media: Path) -> None:
     assert titled("--driving-option has no effect (--no-relative), -- and --nothing.") == (
         '"Absolute motion" has no effect ("Relative motion" off), -- and --nothing.'
     )
-    advice = "The picture shows 3 faces (--face chooses). Add --overwrite to replace it."
-    assert say(advice) == 'The picture shows 3 faces ("Crop and face" chooses). Choose another name.'
-    sources = "".join(
-        path.read_text(encoding="utf-8") for folder in ("app", "liveportrait", "models") for path in _code(folder)
+    advice = joined((
+        msg("{name} shows {count} faces; the largest is animated ({option:face} chooses).", "a.jpg", 3),
+        msg("Add {option:overwrite} to replace it."),
+    ))  # fmt: skip
+    assert say(advice) == (
+        'a.jpg shows 3 faces; the largest is animated ("Crop and face" chooses). Choose another name.'
     )
-    assert [text for text in IN_WINDOW if text.strip() not in sources] == []
     window = make_window(Session((PortraitItem(str(small_media / "a.jpg")),)), language="de", start=False)
     assert "„Ausschnitt und Gesicht“ wählt" in say(advice)
-    weights = "its weights (model liveportrait/human) are not here. " + HOW_TO_GET.format("human")
+    absent = msg("its weights (model {name}) are not here.", "liveportrait/human")
+    weights = joined((absent, msg(HOW_TO_GET, "liveportrait/human")))
     assert "`" not in say(weights)
     assert "Modellgewichte" in say(weights)
     for editor in window.controls.editors.values():

@@ -22,6 +22,7 @@ from app.gui.window import MainWindow
 from app.media.images import read_image, write_image
 from liveportrait.placed import HANDLES, centred_handles
 from liveportrait.placed_file import PlacedFile, read_placed
+from models.messages import msg
 
 Make = Callable[..., MainWindow]
 
@@ -219,7 +220,7 @@ def test_on_a_clip_nothing_is_placed(qtbot: QtBot, make_window: Make, small_medi
 
 def test_faults_of_handles_are_told_in_the_words_of_the_window(make_window: Make, small_session: Session) -> None:
     make_window(small_session, language="de", start=False)
-    said = fault("the handle nose must lie above the handle lip_bottom")
+    said = fault(msg("{handle} must lie above {other}", "the handle nose", "the handle lip_bottom"))
     assert said == '"Nasenspitze" muss über "Unterer Rand der Mundöffnung" liegen'
 
 

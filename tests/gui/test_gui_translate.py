@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
-import re
+import ast
+import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from string import Formatter
 
 import pytest
 from PySide6.QtCore import QCoreApplication
 from PySide6.QtWidgets import QAbstractButton, QApplication, QLabel, QWidget
 from pytestqt.qtbot import QtBot
 
-from app.errors import UsageError
+from app.errors import NoFaceError, UsageError
 from app.gui.dialogs.engine import EngineDialog
 from app.gui.dialogs.messages import show_error
 from app.gui.session import PortraitItem, Session
 from app.gui.translate import FOLDER, LANGUAGES, Languages, read_catalogue, tr
 from app.gui.window import MainWindow
-from app.gui.wording import say, translated
+from app.gui.wording import IN_WINDOW, Titles, say
+from app.live_options import live_options
+from app.options import all_options
+from models.messages import Flags, Message, Option, about, fields, joined, msg, revived, stored_message
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tools"))
+import translations as gathered  # noqa: E402
+
 SAME = {
     "{time} ms", "Clips", "Name", "Codec", "Live", "Engine", "Threads", "Neutral", "Pause", "live", *"AEIOU", "Zoom",
     "Rate", "Engines", "ONNX Runtime",
@@ -35,12 +43,17 @@ def test_catalogues_are_complete_and_up_to_date() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def fields_of(text: str) -> list[tuple[str, str, str]]:
+    """Fields of a template with their formats, however they are ordered."""
+    return sorted((name, spec or "", how or "") for _, name, spec, how in Formatter().parse(text) if name is not None)
+
+
 @pytest.mark.parametrize("language", [key for key in LANGUAGES if key != "en"])
 def test_every_text_is_translated_with_its_fields(language: str) -> None:
     texts = read_catalogue(FOLDER / f"{language}.ts")
     assert len(texts) > 300
     for source, target in texts.items():
-        assert sorted(re.findall(r"\{\w+\}", source)) == sorted(re.findall(r"\{\w+\}", target)), source
+        assert fields_of(source) == fields_of(target), source
         assert source.endswith("…") == target.endswith("…"), source
         assert source.endswith(".") == target.endswith("."), source
         assert target != source or source in SAME, source
@@ -72,60 +85,106 @@ def test_window_is_german_throughout(make_window: Callable[..., MainWindow]) -> 
     assert "Porträts" in shown
 
 
+CAMERA = msg("The camera {name} gives no more pictures.", "Front")
+LOST = msg("{name}: no face was found {where}.", "room.jpg", msg("in the picture"))
+
+
+@pytest.fixture
+def german(qapp: QApplication) -> Iterator[None]:
+    """German, for one test."""
+    languages = Languages(qapp)
+    languages.use("de")
+    yield
+    languages.use("en")
+
+
 @pytest.mark.parametrize(
-    ("english", "german"),
+    ("message", "words"),
     [
-        ("/a b.mp4 can't be read: it is 0 s long.", "/a b.mp4 kann nicht gelesen werden: it is 0 s long."),
-        ("The camera Front gives no more pictures. Is it still plugged in? It is tried again.",
-         "Die Kamera Front liefert keine Bilder mehr. Ist sie noch angeschlossen? Es wird wieder versucht."),
-        ("Front has given no picture for 3 s. The last one stays.",
-         "Front hat seit 3 s kein Bild geliefert. Das letzte bleibt stehen."),
-        ("room.jpg: no face was found in the picture.", "room.jpg: im Bild wurde kein Gesicht gefunden."),
-        ("The animated square was lowered from 512 to 384 px to hold 30 frames/s.",
-         "Das bewegte Quadrat wurde von 512 auf 384 px verkleinert, um 30 Bilder/s zu halten."),
-        ("self-test passed; crop 512 px", "Selbsttest bestanden; crop 512 px"),
-        ("An unknown sentence. The camera is back.", "An unknown sentence. Die Kamera ist wieder da."),
-        ("Not torch, onnx: the package torch is not installed. Not tensorrt: it needs an NVIDIA graphics card, and no "
-         "NVIDIA driver is installed.",
-         "Nicht torch, onnx: das Paket torch ist nicht installiert. Nicht tensorrt: sie braucht eine NVIDIA-"
-         "Grafikkarte, und kein NVIDIA-Treiber ist installiert."),
-        ("Driver of a face gone.mp4: /x/gone.mp4 does not exist.",
-         "Antrieb eines Gesichts gone.mp4: /x/gone.mp4 gibt es nicht."),
-        ("--face: photo.jpg: Face 3 does not exist; the picture has 2 faces, counted from 1 in order of size.",
-         "--face: photo.jpg: Gesicht 3 gibt es nicht; das Bild hat 2 Gesichter, gezählt ab 1 nach der Größe."),
-        ("/a.mp4: no face was found for 3 of 40 frames; the motion was held and eased to neutral there.",
-         "/a.mp4: in 3 von 40 Bildern wurde kein Gesicht gefunden; die Bewegung wurde dort gehalten und zur Ruhe "
-         "geführt."),
-        ("Recorded /tmp/a.mp4 (31 frames, 1.2 s).", "Aufgenommen: /tmp/a.mp4 (31 Bilder, 1.2 s)."),
+        (joined((CAMERA, msg("Is it still plugged in?"))),
+         "Die Kamera Front liefert keine Bilder mehr. Ist sie noch angeschlossen?"),
+        (msg("{error} It is tried again.", CAMERA),
+         "Die Kamera Front liefert keine Bilder mehr. Es wird wieder versucht."),
+        (str(NoFaceError(LOST)), "room.jpg: im Bild wurde kein Gesicht gefunden."),
+        (msg("{path} can't be read: {what}.", "/a {b}.mp4", "it is 0 s long"),
+         "/a {b}.mp4 kann nicht gelesen werden: it is 0 s long."),
+        (msg("self-test passed; {facts}", "crop 512 px"), "Selbsttest bestanden; crop 512 px"),
+        ("The camera is back.", "Die Kamera ist wieder da."),
+        ("An unknown sentence.", "An unknown sentence."),
+        (about(Option("face"), about("photo.jpg", msg("There is no face to choose from."))),
+         '„Ausschnitt und Gesicht“: photo.jpg: Es gibt kein Gesicht zur Wahl.'),
+        (msg("The background colour has no effect on the bare crop ({option:paste_back=off})."),
+         'Die Hintergrundfarbe hat beim bloßen Ausschnitt („Zurück ins Bild“ aus) keine Wirkung.'),
+        (msg("{option:output}: there is no field {{{name}}}; known are {names}.", "foo", "{source}, {date}"),
+         '„Ausgabedatei“: es gibt kein Feld {foo}; bekannt sind {source}, {date}.'),
+        (msg("Write {{{{{name}}}}} for the text itself.", "foo"), "Für den Text selbst {{foo}} schreiben."),
+        (str(UsageError(msg("{path} exists already.", "a.mp4"), msg("Add {option:overwrite} to replace it."))),
+         "a.mp4 gibt es schon. Einen anderen Namen wählen."),
+        (str(UsageError(msg("{path} exists already.", "x" * 500))), "x" * 100 + "..." + "x" * 50 + " gibt es schon."),
         ("", ""),
     ],
 )  # fmt: skip
-def test_sentences_from_below_are_said_in_german(english: str, german: str) -> None:
-    assert translated(english, "de") == german
+def test_sentences_from_below_are_said_in_german(german: None, message: str, words: str) -> None:
+    assert say(message) == words
+    assert say(revived(json.loads(json.dumps(stored_message(message))))) == words
 
 
-def test_sentences_from_below_stay_as_they_are_in_english(qapp: QApplication) -> None:
-    languages = Languages(qapp)
-    languages.use("en")
+def test_sentences_are_those_of_the_command_line_in_english(qapp: QApplication) -> None:
     assert say("The camera is back.") == "The camera is back."
-    languages.use("de")
-    try:
-        assert say("The camera is back.") == "Die Kamera ist wieder da."
-    finally:
-        languages.use("en")
+    message = msg("{option:crop} and {option:points} both name the square.")
+    assert message == "--crop and --points both name the square."
+    assert say(message) == '"Crop and face" and "Crop and face" both name the square.'
+    assert str(ValueError(message)) is message
 
 
-def test_every_sentence_below_the_window_is_in_the_catalogue() -> None:
-    """Those that the tool gathers; each finds its own pattern again, whatever stands in its places."""
-    sys.path.insert(0, str(ROOT / "tools"))
-    from translations import lower_texts
-
+def test_every_template_is_filled_in_german(german: None) -> None:
+    """Each finds its translation, whatever stands in its fields, braces among it."""
     texts = read_catalogue(FOLDER / "de.ts")
-    gathered = list(dict.fromkeys(lower_texts()))
-    assert len(gathered) > 120
-    for source in gathered:
-        spoken = re.sub(r"\{\d+\}", "17", source)
-        assert translated(spoken, "de") == re.sub(r"\{\d+\}", "17", texts[source]), source
+    templates = [text for text in gathered.all_texts() if fields(text) or "{{" in text]
+    assert len(templates) > 300
+    for template in templates:
+        plain = dict.fromkeys(fields(template), 17)
+        wanted = texts[IN_WINDOW.get(template, template)].format(option=Titles(), **plain)
+        assert say(Message(template, plain)) == wanted, template
+        assert "{17" not in wanted or "{{" in template, template
+
+
+def test_the_window_words_what_is_really_said() -> None:
+    known = {info.name for info in [*all_options(), *live_options()]}
+    texts = set(gathered.all_texts())
+    assert set(IN_WINDOW) <= texts
+    for text in texts:
+        named = [spec for _, name, spec, _ in Formatter().parse(text) if name == "option" and spec]
+        assert {spec.partition("=")[0] for spec in named} <= known, text
+    assert all(f"{Flags():{info.name}}" in info.flags for info in all_options() if info.name != "json_lines")
+
+
+def test_no_error_of_what_the_window_runs_is_made_of_a_finished_text() -> None:
+    """An f-string has forgotten its values: errors, warnings and notes take msg(), or a text without any."""
+    code = (
+        "import pkgutil, importlib, sys, app.gui; [importlib.import_module(m.name) for m in "
+        "pkgutil.walk_packages(app.gui.__path__, 'app.gui.')]; "
+        "print(*(m.__file__ for n, m in sys.modules.items() if n[:4] == 'app.' and n[:7] != 'app.cli'))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True)
+    files = [Path(name) for name in run.stdout.split()]
+    assert len(files) > 100
+    assert [found for path in files for found in finished_texts(path.read_text(encoding="utf-8"))] == []
+    assert finished_texts("raise UsageError(f'{path} is gone.')") == ["f'{path} is gone.'"]
+    assert finished_texts("self.notes.append(f'{x}' if y else z)") == ["f'{x}'"]
+
+
+def finished_texts(source: str) -> list[str]:
+    """The f-strings that errors, warnings and notes are made of."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        called = getattr(node.func, "id", getattr(node.func, "attr", "")) if isinstance(node, ast.Call) else ""
+        notes = called == "append" and ast.unparse(node.func.value).endswith("notes")
+        if called.endswith("Error") or called in ("warn", "info", "note", "joined", "about") or notes:
+            given = [*node.args, *(word.value for word in node.keywords)]
+            parts = [part for one in given for part in gathered.alternatives(one)]
+            found += [ast.unparse(part) for part in parts if isinstance(part, ast.JoinedStr)]
+    return found
 
 
 def test_doctor_and_errors_are_german_in_the_window(
@@ -143,7 +202,7 @@ def test_doctor_and_errors_are_german_in_the_window(
     assert not {"not installed", "not needed", "Folders", "Packages", "Encoders"} & shown
     assert any(text.startswith("Selbsttest bestanden") for text in shown)
     dialog.reject()
-    error = show_error(window, UsageError("The camera Front is not connected.", "Plug it in again."))
+    error = show_error(window, UsageError(msg("The camera {name} is not connected.", "Front"), "Plug it in again."))
     assert "Die Kamera Front ist nicht angeschlossen." in {label.text() for label in error.findChildren(QLabel)}
     assert error.report.startswith("The camera Front is not connected. Plug it in again.")
     error.close()

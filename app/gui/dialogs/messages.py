@@ -20,6 +20,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from app.environment import fault
 from app.errors import AppError
 from app.expressions import safe_name
 from app.gui import icons
@@ -124,9 +125,8 @@ def show_error(parent: QWidget | None, error: Exception, details: str = "") -> E
     if isinstance(error, AppError):
         dialog = ErrorDialog(say(error.message), say(error.hint), details, parent, plain=str(error))
     else:
-        text = tr("This is a fault of the program: {error}", error=f"{type(error).__name__}: {error}")
-        hint = tr("What you have set is kept. Please send the report to the makers.")
-        dialog = ErrorDialog(text, hint, details, parent)
+        hint = tr("What you have set is kept. Please send this report to the developers.")
+        dialog = ErrorDialog(say(str(fault(error))), hint, details, parent)
     dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
     dialog.open()
     return dialog

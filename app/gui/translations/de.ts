@@ -4,10 +4,6 @@
  <context>
   <name>app</name>
   <message>
-   <source> ("Crop and face" chooses)</source>
-   <translation> („Ausschnitt und Gesicht“ wählt)</translation>
-  </message>
-  <message>
    <source>"Model weights" in the menu gets them.</source>
    <translation>„Modellgewichte“ im Menü holt sie.</translation>
   </message>
@@ -16,104 +12,16 @@
    <translation>„{title}“</translation>
   </message>
   <message>
-   <source>("Neutral reference": auto)</source>
-   <translation>(„Ruhebild“: auto)</translation>
+   <source>--cluster needs Ray, which is not installed.</source>
+   <translation>--cluster braucht Ray, das nicht installiert ist.</translation>
   </message>
   <message>
-   <source>--codec: numbered pictures can't go to standard output.</source>
-   <translation>--codec: Nummerierte Bilder können nicht auf die Standardausgabe.</translation>
+   <source>.gif can't hold {codec}.</source>
+   <translation>.gif kann {codec} nicht enthalten.</translation>
   </message>
   <message>
-   <source>--crop and --points both name the square.</source>
-   <translation>--crop und --points nennen beide das Quadrat.</translation>
-  </message>
-  <message>
-   <source>--driver-for chooses among several faces, but {0}.</source>
-   <translation>--driver-for wählt unter mehreren Gesichtern, aber {0}.</translation>
-  </message>
-  <message>
-   <source>--driver-for: {0} and {1} are the same face of {2}.</source>
-   <translation>--driver-for: {0} und {1} sind dasselbe Gesicht von {2}.</translation>
-  </message>
-  <message>
-   <source>--driving-option has no effect on relative motion, nor has it in the official release.</source>
-   <translation>--driving-option hat bei relativer Bewegung keine Wirkung, auch in der offiziellen Fassung nicht.</translation>
-  </message>
-  <message>
-   <source>--expression: there is no saved expression and no file {0}.</source>
-   <translation>--expression: es gibt weder einen gespeicherten Ausdruck noch eine Datei {0}.</translation>
-  </message>
-  <message>
-   <source>--landmarks holds the face of a photo, and {0} is a clip.</source>
-   <translation>--landmarks enthält das Gesicht eines Fotos, und {0} ist ein Clip.</translation>
-  </message>
-  <message>
-   <source>--landmarks holds the only face; --face has no effect.</source>
-   <translation>--landmarks enthält das einzige Gesicht; --face hat keine Wirkung.</translation>
-  </message>
-  <message>
-   <source>--length: pingpong needs a photo as the source, and {0} is a clip.</source>
-   <translation>--length: pingpong braucht ein Foto als Quelle, und {0} ist ein Video.</translation>
-  </message>
-  <message>
-   <source>--output: a single {0} in {1}.</source>
-   <translation>--output: ein einzelnes {0} in {1}.</translation>
-  </message>
-  <message>
-   <source>--output: motion templates can't go to standard output.</source>
-   <translation>--output: Bewegungsvorlagen können nicht auf die Standardausgabe.</translation>
-  </message>
-  <message>
-   <source>--output: there is no field ({0}); known are {1}.</source>
-   <translation>--output: es gibt kein Feld ({0}); bekannt sind {1}.</translation>
-  </message>
-  <message>
-   <source>--output: {0} has no ending that tells the format.</source>
-   <translation>--output: {0} hat keine Endung, die das Format nennt.</translation>
-  </message>
-  <message>
-   <source>--output: {0} holds one picture and the result is a clip.</source>
-   <translation>--output: {0} fasst ein Bild, und das Ergebnis ist ein Clip.</translation>
-  </message>
-  <message>
-   <source>--output: {0} is an ending without a name.</source>
-   <translation>--output: {0} ist eine Endung ohne Namen.</translation>
-  </message>
-  <message>
-   <source>--output: {0} is not the name of a motion template.</source>
-   <translation>--output: {0} ist kein Name einer Bewegungsvorlage.</translation>
-  </message>
-  <message>
-   <source>--points and --landmarks both hold the face.</source>
-   <translation>--points und --landmarks enthalten beide das Gesicht.</translation>
-  </message>
-  <message>
-   <source>--points holds the face of an animal.</source>
-   <translation>--points enthält das Gesicht eines Tiers.</translation>
-  </message>
-  <message>
-   <source>--side-by-side writes a second file, which can't go to standard output.</source>
-   <translation>--side-by-side schreibt eine zweite Datei, die nicht auf die Standardausgabe kann.</translation>
-  </message>
-  <message>
-   <source>--side-by-side: the comparison would be {0}x{1}, and a clip has at most {2} million pixels and {3} a side.</source>
-   <translation>--side-by-side: Der Vergleich hätte {0}x{1}, und ein Video hat höchstens {2} Millionen Pixel und {3} je Seite.</translation>
-  </message>
-  <message>
-   <source>--size and --max-side both say how large the result is.</source>
-   <translation>--size und --max-side sagen beide, wie groß das Ergebnis ist.</translation>
-  </message>
-  <message>
-   <source>--size: {0}x{1} is too large; a clip has at most {2} million pixels and {3} a side.</source>
-   <translation>--size: {0}x{1} ist zu groß; ein Video hat höchstens {2} Millionen Pixel und {3} je Seite.</translation>
-  </message>
-  <message>
-   <source>--start: the template has {0} from {1} s to {2} s.</source>
-   <translation>--start: Die Vorlage hat {0} von {1} s bis {2} s.</translation>
-  </message>
-  <message>
-   <source>.gif can't hold {0}.</source>
-   <translation>.gif kann {0} nicht enthalten.</translation>
+   <source>0 s of a clip hold no frame.</source>
+   <translation>0 s eines Clips enthalten kein Bild.</translation>
   </message>
   <message>
    <source>203 face landmarks of LivePortrait</source>
@@ -128,12 +36,20 @@
    <translation>A</translation>
   </message>
   <message>
+   <source>A batch or the window renders just now.</source>
+   <translation>Ein Stapel oder das Fenster rendert gerade.</translation>
+  </message>
+  <message>
    <source>A camera can't be rendered to a file.</source>
    <translation>Eine Kamera lässt sich nicht in eine Datei rendern.</translation>
   </message>
   <message>
    <source>A camera drives in real time.</source>
    <translation>Eine Kamera treibt in Echtzeit an.</translation>
+  </message>
+  <message>
+   <source>A different model is already registered as {spec!r}.</source>
+   <translation>Unter {spec!r} ist schon ein anderes Modell eingetragen.</translation>
   </message>
   <message>
    <source>A face is placed by hand on photos only.</source>
@@ -148,8 +64,8 @@
    <translation>Ein Haustier, eine Puppe oder eine Zeichnung kann als Foto bewegt werden: speichern Sie zuerst ein Bild des Clips als Datei.</translation>
   </message>
   <message>
-   <source>A picture must be uint8, (height, width, 3 or 4) in RGB or RGBA or (height, width) in grey, not {0} {1}.</source>
-   <translation>Ein Bild muss uint8 sein, (Höhe, Breite, 3 oder 4) in RGB oder RGBA oder (Höhe, Breite) in Grau, nicht {0} {1}.</translation>
+   <source>A picture must be uint8, (height, width, 3 or 4) in RGB or RGBA or (height, width) in grey, not {shape} {dtype}.</source>
+   <translation>Ein Bild muss uint8 sein, (Höhe, Breite, 3 oder 4) in RGB oder RGBA oder (Höhe, Breite) in Grau, nicht {shape} {dtype}.</translation>
   </message>
   <message>
    <source>A recording is running; it is completed before the window closes.</source>
@@ -184,22 +100,6 @@
    <translation>Qualität anpassen</translation>
   </message>
   <message>
-   <source>Add --animals, or give the square with --crop.</source>
-   <translation>--animals dazuschreiben, oder das Quadrat mit --crop angeben.</translation>
-  </message>
-  <message>
-   <source>Add --crop x,y,size (centre and side in pixels), --landmarks FILE (`animate landmarks PHOTO` begins it), or --points FILE; the official detector of animal faces needs a CUDA build and is not part of this program.</source>
-   <translation>Geben Sie --crop x,y,Größe an (Mitte und Seite in Pixeln), --landmarks DATEI (`animate landmarks FOTO` beginnt sie) oder --points DATEI; der offizielle Finder für Tiergesichter braucht einen CUDA-Bau und ist nicht Teil dieses Programms.</translation>
-  </message>
-  <message>
-   <source>Add --max-side {0}, or leave the comparison out.</source>
-   <translation>--max-side {0} hinzufügen oder den Vergleich weglassen.</translation>
-  </message>
-  <message>
-   <source>Add --overwrite to replace it, or choose another name.</source>
-   <translation>--overwrite ersetzt sie; oder einen anderen Namen wählen.</translation>
-  </message>
-  <message>
    <source>Add a photo or a clip on the left.</source>
    <translation>Fügen Sie links ein Foto oder einen Film hinzu.</translation>
   </message>
@@ -218,6 +118,26 @@
   <message>
    <source>Add yourself to the group video (sudo usermod -aG video $USER) and log in again.</source>
    <translation>In die Gruppe video eintragen (sudo usermod -aG video $USER) und neu anmelden.</translation>
+  </message>
+  <message>
+   <source>Add {option:animals}, or give the square with {option:crop}.</source>
+   <translation>{option:animals} dazuschreiben, oder das Quadrat mit {option:crop} angeben.</translation>
+  </message>
+  <message>
+   <source>Add {option:crop} x,y,size (centre and side in pixels), {option:landmarks} FILE (`animate landmarks PHOTO` begins it), or {option:points} FILE; the official detector of animal faces needs a CUDA build and is not part of this program.</source>
+   <translation>Geben Sie {option:crop} x,y,Größe an (Mitte und Seite in Pixeln), {option:landmarks} DATEI (`animate landmarks FOTO` beginnt sie) oder {option:points} DATEI; der offizielle Finder für Tiergesichter braucht einen CUDA-Bau und ist nicht Teil dieses Programms.</translation>
+  </message>
+  <message>
+   <source>Add {option:max_side} {side}, or leave the comparison out.</source>
+   <translation>{option:max_side} {side} hinzufügen oder den Vergleich weglassen.</translation>
+  </message>
+  <message>
+   <source>Add {option:overwrite} to replace it, or choose another name.</source>
+   <translation>{option:overwrite} ersetzt sie; oder einen anderen Namen wählen.</translation>
+  </message>
+  <message>
+   <source>Add {option:overwrite} to replace it.</source>
+   <translation>{option:overwrite} angeben, um es zu ersetzen.</translation>
   </message>
   <message>
    <source>All drivers</source>
@@ -246,6 +166,10 @@
   <message>
    <source>Angry</source>
    <translation>Wütend</translation>
+  </message>
+  <message>
+   <source>Animal points</source>
+   <translation>Tierpunkte</translation>
   </message>
   <message>
    <source>Animals</source>
@@ -280,8 +204,8 @@
    <translation>Wie das System</translation>
   </message>
   <message>
-   <source>Ask for at most {0}x{1}, or for numbered pictures, such as shot-%05d.png.</source>
-   <translation>Höchstens {0}x{1} verlangen, oder nummerierte Bilder wie shot-%05d.png.</translation>
+   <source>Ask for at most {most}x{most2}, or for numbered pictures, such as shot-%05d.png.</source>
+   <translation>Höchstens {most}x{most2} verlangen, oder nummerierte Bilder wie shot-%05d.png.</translation>
   </message>
   <message>
    <source>Ask the camera for MJPG, which most cameras need to reach 30 frames/s.</source>
@@ -298,6 +222,10 @@
   <message>
    <source>Background</source>
    <translation>Hintergrund</translation>
+  </message>
+  <message>
+   <source>Begin the pattern with the folder that holds the files.</source>
+   <translation>Das Muster mit dem Ordner beginnen, der die Dateien enthält.</translation>
   </message>
   <message>
    <source>Blink</source>
@@ -504,8 +432,8 @@
    <translation>Codec</translation>
   </message>
   <message>
-   <source>Codec {0} is not known.</source>
-   <translation>Den Codec {0} gibt es hier nicht.</translation>
+   <source>Codec {codec!r} is not known.</source>
+   <translation>Den Codec {codec!r} gibt es hier nicht.</translation>
   </message>
   <message>
    <source>Colour that replaces transparency where the output can't keep it, as #rrggbb.</source>
@@ -596,12 +524,16 @@
    <translation>Gerät</translation>
   </message>
   <message>
-   <source>Did you mean ({0})?</source>
-   <translation>War ({0}) gemeint?</translation>
+   <source>Did you mean {near}?</source>
+   <translation>War {near} gemeint?</translation>
   </message>
   <message>
-   <source>Did you mean {0}?</source>
-   <translation>War {0} gemeint?</translation>
+   <source>Did you mean {one}?</source>
+   <translation>War {one} gemeint?</translation>
+  </message>
+  <message>
+   <source>Did you mean {{{near}}}?</source>
+   <translation>War {{{near}}} gemeint?</translation>
   </message>
   <message>
    <source>Double-click resets it.</source>
@@ -640,8 +572,12 @@
    <translation>Antrieb</translation>
   </message>
   <message>
-   <source>Driver of a face {0}</source>
-   <translation>Antrieb eines Gesichts {0}</translation>
+   <source>Driver for a face</source>
+   <translation>Antrieb eines Gesichts</translation>
+  </message>
+  <message>
+   <source>Driver of a face {name}</source>
+   <translation>Antrieb eines Gesichts {name}</translation>
   </message>
   <message>
    <source>Drivers of single parts</source>
@@ -660,8 +596,8 @@
    <translation>Gesicht des Antriebs</translation>
   </message>
   <message>
-   <source>Driving frame {0}, the neutral reference, is far from neutral ({1}); frame {2} is the most neutral one (--reference auto).</source>
-   <translation>Antriebsbild {0}, die neutrale Referenz, ist weit von neutral entfernt ({1}); Bild {2} ist das neutralste (neutrale Referenz: auto).</translation>
+   <source>Driving frame {index}, the neutral reference, is far from neutral ({pose_text}); frame {best} is the most neutral one ({option:reference=auto}).</source>
+   <translation>Antriebsbild {index}, die neutrale Referenz, ist weit von neutral entfernt ({pose_text}); Bild {best} ist das neutralste ({option:reference=auto}).</translation>
   </message>
   <message>
    <source>Driving multiplier</source>
@@ -712,16 +648,20 @@
    <translation>Kodierer</translation>
   </message>
   <message>
-   <source>End it in {0}.</source>
-   <translation>Als Endung {0} nehmen.</translation>
+   <source>End it in {names}.</source>
+   <translation>Als Endung {names} nehmen.</translation>
   </message>
   <message>
-   <source>End the name in .mp4, or write {0}-%05d{1} for numbered pictures.</source>
-   <translation>Den Namen auf .mp4 enden lassen, oder {0}-%05d{1} für nummerierte Bilder schreiben.</translation>
+   <source>End it in {suffix}.</source>
+   <translation>Als Endung {suffix} nehmen.</translation>
   </message>
   <message>
-   <source>End the name in {0}.</source>
-   <translation>Der Name muss auf {0} enden.</translation>
+   <source>End the name in .mp4, or write {stem}-%05d{suffix} for numbered pictures.</source>
+   <translation>Den Namen auf .mp4 enden lassen, oder {stem}-%05d{suffix} für nummerierte Bilder schreiben.</translation>
+  </message>
+  <message>
+   <source>End the name in {what}.</source>
+   <translation>Der Name muss auf {what} enden.</translation>
   </message>
   <message>
    <source>Engine</source>
@@ -736,8 +676,8 @@
    <translation>Engine und Gerät …</translation>
   </message>
   <message>
-   <source>Engine {0} is used, the best one that is ready here.</source>
-   <translation>Verwendet wird die Engine {0}, die beste, die hier bereit ist.</translation>
+   <source>Engine {engine} is used, the best one that is ready here.</source>
+   <translation>Engine {engine} wird benutzt, die beste, die hier bereit ist.</translation>
   </message>
   <message>
    <source>Engines</source>
@@ -768,8 +708,12 @@
    <translation>Ausdruck</translation>
   </message>
   <message>
-   <source>Expression from {0}</source>
-   <translation>Ausdruck aus {0}</translation>
+   <source>Expression from</source>
+   <translation>Ausdruck von</translation>
+  </message>
+  <message>
+   <source>Expression from {name}</source>
+   <translation>Ausdruck von {name}</translation>
   </message>
   <message>
    <source>Expression only, the head keeps its pose.</source>
@@ -796,8 +740,12 @@
    <translation>Augen</translation>
   </message>
   <message>
-   <source>Eyes from {0}</source>
-   <translation>Augen aus {0}</translation>
+   <source>Eyes from</source>
+   <translation>Augen von</translation>
+  </message>
+  <message>
+   <source>Eyes from {name}</source>
+   <translation>Augen von {name}</translation>
   </message>
   <message>
    <source>Face</source>
@@ -808,8 +756,12 @@
    <translation>Gesichtsfinder</translation>
   </message>
   <message>
-   <source>Face {0} does not exist; {1}, counted from 1 in order of size.</source>
-   <translation>Gesicht {0} gibt es nicht; {1}, gezählt ab 1 nach der Größe.</translation>
+   <source>Face placed by hand</source>
+   <translation>Von Hand platziertes Gesicht</translation>
+  </message>
+  <message>
+   <source>Face {choice} does not exist; {count}, counted from 1 in order of size.</source>
+   <translation>Gesicht {choice} gibt es nicht; {count}, gezählt ab 1 nach der Größe.</translation>
   </message>
   <message>
    <source>Face {number}</source>
@@ -864,12 +816,12 @@
    <translation>Ordner mit den Gewichten</translation>
   </message>
   <message>
-   <source>Folder {0} can't be written to: {1}.</source>
-   <translation>In den Ordner {0} kann nicht geschrieben werden: {1}.</translation>
+   <source>Folder {folder} can't be written to: {what}.</source>
+   <translation>In den Ordner {folder} kann nicht geschrieben werden: {what}.</translation>
   </message>
   <message>
-   <source>Folder {0} does not exist.</source>
-   <translation>Den Ordner {0} gibt es nicht.</translation>
+   <source>Folder {parent} does not exist.</source>
+   <translation>Den Ordner {parent} gibt es nicht.</translation>
   </message>
   <message>
    <source>Folders</source>
@@ -888,8 +840,8 @@
    <translation>Für ein Haustier, eine Puppe oder eine Zeichnung: ziehen Sie die Griffe auf Augen, Nase, Mund und Umriss.</translation>
   </message>
   <message>
-   <source>Forget it: animate jobs clear {0}.</source>
-   <translation>Vergessen Sie ihn: animate jobs clear {0}.</translation>
+   <source>Forget it: animate jobs clear {row}.</source>
+   <translation>Vergessen Sie ihn: animate jobs clear {row}.</translation>
   </message>
   <message>
    <source>Forget these jobs; finished files stay</source>
@@ -940,6 +892,10 @@
    <translation>Vollbild</translation>
   </message>
   <message>
+   <source>Give a longer duration.</source>
+   <translation>Eine längere Dauer angeben.</translation>
+  </message>
+  <message>
    <source>Give one of them.</source>
    <translation>Nur eines davon angeben.</translation>
   </message>
@@ -956,8 +912,8 @@
    <translation>Hardware-Encoder</translation>
   </message>
   <message>
-   <source>Hardware encoding is {0}.</source>
-   <translation>Kodieren auf der Grafikkarte ist {0}.</translation>
+   <source>Hardware encoding is {hardware!r}.</source>
+   <translation>Kodieren auf der Grafikkarte ist {hardware!r}.</translation>
   </message>
   <message>
    <source>Head</source>
@@ -1024,8 +980,32 @@
    <translation>{name} aus einem Ordner importieren</translation>
   </message>
   <message>
-   <source>Install it again: {0}</source>
-   <translation>Installieren Sie es neu: {0}</translation>
+   <source>Install another one: pip install 'PySide6-Essentials&lt;6.12'</source>
+   <translation>Eine andere installieren: pip install 'PySide6-Essentials&lt;6.12'</translation>
+  </message>
+  <message>
+   <source>Install it again: {pip_command} --force-reinstall {name}</source>
+   <translation>Neu installieren: {pip_command} --force-reinstall {name}</translation>
+  </message>
+  <message>
+   <source>Install it again: {rivals}</source>
+   <translation>Installieren Sie es neu: {rivals}</translation>
+  </message>
+  <message>
+   <source>Install it: {qt_install}</source>
+   <translation>Installieren: {qt_install}</translation>
+  </message>
+  <message>
+   <source>Install the missing library; the command line works without it.</source>
+   <translation>Die fehlende Bibliothek installieren; die Kommandozeile geht ohne sie.</translation>
+  </message>
+  <message>
+   <source>Install: {missing}; the command line works without.</source>
+   <translation>Installieren: {missing}; die Kommandozeile geht ohne.</translation>
+  </message>
+  <message>
+   <source>Internal error ({text}).</source>
+   <translation>Interner Fehler ({text}).</translation>
   </message>
   <message>
    <source>Is it still plugged in?</source>
@@ -1040,8 +1020,12 @@
    <translation>Sie reicht von 0 bis 100.</translation>
   </message>
   <message>
-   <source>It lasts {0} s.</source>
-   <translation>Sie dauert {0} s.</translation>
+   <source>It is tried again every {retry:g} s.</source>
+   <translation>Alle {retry:g} s wird es wieder versucht.</translation>
+  </message>
+  <message>
+   <source>It lasts {duration:g} s.</source>
+   <translation>Sie dauert {duration:g} s.</translation>
   </message>
   <message>
    <source>It must be above 0.</source>
@@ -1052,12 +1036,24 @@
    <translation>Import abgeschlossen.</translation>
   </message>
   <message>
+   <source>Its name must end in {names}.</source>
+   <translation>Ihr Name muss auf {names} enden.</translation>
+  </message>
+  <message>
+   <source>JSON lines</source>
+   <translation>JSON-Zeilen</translation>
+  </message>
+  <message>
+   <source>Job {number} in {path} is damaged.</source>
+   <translation>Der Auftrag {number} in {path} ist beschädigt.</translation>
+  </message>
+  <message>
    <source>Jobs that were not finished last time: {count}.</source>
    <translation>Aufträge, die beim letzten Mal nicht fertig wurden: {count}.</translation>
   </message>
   <message>
-   <source>Keep one: {0}</source>
-   <translation>Behalten Sie eines: {0}</translation>
+   <source>Keep one: {rivals}</source>
+   <translation>Behalten Sie eines: {rivals}</translation>
   </message>
   <message>
    <source>Keep shoulders and picture border in place so that the animated head fits the untouched photo.</source>
@@ -1200,8 +1196,12 @@
    <translation>Lippen</translation>
   </message>
   <message>
-   <source>Lips from {0}</source>
-   <translation>Lippen aus {0}</translation>
+   <source>Lips from</source>
+   <translation>Lippen von</translation>
+  </message>
+  <message>
+   <source>Lips from {name}</source>
+   <translation>Lippen von {name}</translation>
   </message>
   <message>
    <source>Live</source>
@@ -1230,6 +1230,10 @@
   <message>
    <source>Longest side</source>
    <translation>Längste Seite</translation>
+  </message>
+  <message>
+   <source>Look at `ray status`; the jobs stay in the queue.</source>
+   <translation>`ray status` ansehen; die Aufträge bleiben in der Warteschlange.</translation>
   </message>
   <message>
    <source>Look for cameras again</source>
@@ -1284,6 +1288,10 @@
    <translation>Es später enden lassen.</translation>
   </message>
   <message>
+   <source>Make several batches of them.</source>
+   <translation>Mehrere Stapel daraus machen.</translation>
+  </message>
+  <message>
    <source>Mark as made by AI</source>
    <translation>Als KI-gemacht kennzeichnen</translation>
   </message>
@@ -1294,6 +1302,10 @@
   <message>
    <source>Match the driver's lip opening exactly, on top of the other motion.</source>
    <translation>Übernimmt die Lippenöffnung des Antriebs genau, zusätzlich zur übrigen Bewegung.</translation>
+  </message>
+  <message>
+   <source>Measured here per frame: {shown}.</source>
+   <translation>Hier gemessen je Bild: {shown}.</translation>
   </message>
   <message>
    <source>Menu</source>
@@ -1312,6 +1324,10 @@
    <translation>Spiegeln</translation>
   </message>
   <message>
+   <source>Mirror the camera</source>
+   <translation>Kamera spiegeln</translation>
+  </message>
+  <message>
    <source>Mirrored</source>
    <translation>Gespiegelt</translation>
   </message>
@@ -1324,12 +1340,16 @@
    <translation>Modellgewichte …</translation>
   </message>
   <message>
-   <source>Model {0} can't be downloaded by this app; its source is {1}.</source>
-   <translation>Das Modell {0} kann dieses Programm nicht laden; seine Quelle ist {1}.</translation>
+   <source>Model {name} has {count} files where one is expected.</source>
+   <translation>Das Modell {name} hat {count} Dateien, wo eine erwartet wird.</translation>
   </message>
   <message>
-   <source>Model {0} is under the licence {1}; accept it before downloading.</source>
-   <translation>Das Modell {0} steht unter der Lizenz {1}; vor dem Laden ist sie anzunehmen.</translation>
+   <source>Model {spec} can't be downloaded by this app; its source is {source}.</source>
+   <translation>Das Modell {spec} kann dieses Programm nicht laden; seine Quelle ist {source}.</translation>
+  </message>
+  <message>
+   <source>Model {spec} is under the licence {licence}; accept it before downloading.</source>
+   <translation>Das Modell {spec} steht unter der Lizenz {licence}; vor dem Laden ist sie anzunehmen.</translation>
   </message>
   <message>
    <source>Models</source>
@@ -1340,8 +1360,8 @@
    <translation>Bewegung</translation>
   </message>
   <message>
-   <source>Motion is measured from driving frame {0}, the most neutral one.</source>
-   <translation>Die Bewegung wird vom Antriebsbild {0} aus gemessen, dem neutralsten.</translation>
+   <source>Motion is measured from driving frame {index}, the most neutral one.</source>
+   <translation>Die Bewegung wird vom Antriebsbild {index} aus gemessen, dem neutralsten.</translation>
   </message>
   <message>
    <source>Motion template</source>
@@ -1392,8 +1412,8 @@
    <translation>Nennen Sie eine Datei auf diesem Rechner.</translation>
   </message>
   <message>
-   <source>Name a file that ends in {0}.</source>
-   <translation>Nennen Sie eine Datei, die auf {0} endet.</translation>
+   <source>Name a file that ends in {suffix}.</source>
+   <translation>Nennen Sie eine Datei, die auf {suffix} endet.</translation>
   </message>
   <message>
    <source>Name a file with -o.</source>
@@ -1444,6 +1464,10 @@
    <translation>Es wurde keine Kamera gefunden.</translation>
   </message>
   <message>
+   <source>No engine can run here.</source>
+   <translation>Hier kann keine Engine laufen.</translation>
+  </message>
+  <message>
    <source>No face is seen</source>
    <translation>Kein Gesicht zu sehen</translation>
   </message>
@@ -1456,8 +1480,8 @@
    <translation>Es wurde kein Gesicht gefunden; hier wird es von Hand gesetzt.</translation>
   </message>
   <message>
-   <source>No folder for scratch files can be made in {0}.</source>
-   <translation>In {0} kann kein Ordner für Zwischendateien angelegt werden.</translation>
+   <source>No folder for scratch files can be made in {tried}.</source>
+   <translation>In {tried} kann kein Ordner für Zwischendateien angelegt werden.</translation>
   </message>
   <message>
    <source>No picture</source>
@@ -1472,16 +1496,20 @@
    <translation>Für diese Dateien ist keine Prüfsumme bekannt: Geprüft wird ihr Aufbau, und dass sie bleiben, wie sie kamen.</translation>
   </message>
   <message>
+   <source>No weights of {choice} are here. Train it with tools/train_detector.py and put the exported file at {path}, or name the file itself.</source>
+   <translation>Gewichte von {choice} sind nicht hier. Mit tools/train_detector.py trainieren und die exportierte Datei als {path} ablegen, oder die Datei selbst nennen.</translation>
+  </message>
+  <message>
+   <source>No worker can start{how}.</source>
+   <translation>Kein Arbeiter kann starten{how}.</translation>
+  </message>
+  <message>
    <source>Nod</source>
    <translation>Nicken</translation>
   </message>
   <message>
-   <source>Not {0}: the package {1} is not installed.</source>
-   <translation>Nicht {0}: das Paket {1} ist nicht installiert.</translation>
-  </message>
-  <message>
-   <source>Not {0}: {1}.</source>
-   <translation>Nicht {0}: {1}.</translation>
+   <source>Not {names}: {reason}.</source>
+   <translation>Nicht {names}: {reason}.</translation>
   </message>
   <message>
    <source>Nothing to render yet.</source>
@@ -1516,8 +1544,8 @@
    <translation>Noch einmal</translation>
   </message>
   <message>
-   <source>One eye in {0} seems to be hidden; the other one is animated.</source>
-   <translation>Ein Auge in {0} ist anscheinend verdeckt; das andere wird animiert.</translation>
+   <source>One eye in {name} seems to be hidden; the other one is animated.</source>
+   <translation>Ein Auge in {name} ist anscheinend verdeckt; das andere wird animiert.</translation>
   </message>
   <message>
    <source>One frame back</source>
@@ -1580,8 +1608,8 @@
    <translation>Bauart von OpenCV</translation>
   </message>
   <message>
-   <source>Opening the camera {0} was broken off.</source>
-   <translation>Das Öffnen der Kamera {0} wurde abgebrochen.</translation>
+   <source>Opening the camera {name} was broken off.</source>
+   <translation>Das Öffnen der Kamera {name} wurde abgebrochen.</translation>
   </message>
   <message>
    <source>Open…</source>
@@ -1592,12 +1620,20 @@
    <translation>Zusatzpakete</translation>
   </message>
   <message>
-   <source>Ours is {0}; portrait-animate starts it too.</source>
-   <translation>Unseres ist {0}; portrait-animate startet es auch.</translation>
+   <source>Ours is {own}; portrait-animate starts it too.</source>
+   <translation>Unseres ist {own}; portrait-animate startet es auch.</translation>
   </message>
   <message>
    <source>Output</source>
    <translation>Ausgabe</translation>
+  </message>
+  <message>
+   <source>Output file</source>
+   <translation>Ausgabedatei</translation>
+  </message>
+  <message>
+   <source>Overwrite</source>
+   <translation>Überschreiben</translation>
   </message>
   <message>
    <source>Packages</source>
@@ -1676,8 +1712,8 @@
    <translation>Plus und Minus zoomen, die Pfeiltasten verschieben, 0 passt ein, 1 zeigt einzelne Pixel.</translation>
   </message>
   <message>
-   <source>Point {0} is outside the picture of {1}x{2} pixels; {3}.</source>
-   <translation>Der Punkt {0} liegt außerhalb des Bildes von {1}x{2} Pixeln; {3}.</translation>
+   <source>Point {choice} is outside the picture of {size}x{size2} pixels; {count}.</source>
+   <translation>Der Punkt {choice} liegt außerhalb des Bildes von {size}x{size2} Pixeln; {count}.</translation>
   </message>
   <message>
    <source>Portraits</source>
@@ -1688,8 +1724,12 @@
    <translation>Haltung</translation>
   </message>
   <message>
-   <source>Pose from {0}</source>
-   <translation>Kopfhaltung aus {0}</translation>
+   <source>Pose from</source>
+   <translation>Pose von</translation>
+  </message>
+  <message>
+   <source>Pose from {name}</source>
+   <translation>Pose von {name}</translation>
   </message>
   <message>
    <source>Position in the clip</source>
@@ -1744,12 +1784,24 @@
    <translation>Setzt das animierte Quadrat zurück ins ganze Bild; aus ergibt nur den Ausschnitt.</translation>
   </message>
   <message>
+   <source>PySide6 {version} does not work with Python {version_info}.{version_info2}.</source>
+   <translation>PySide6 {version} geht nicht mit Python {version_info}.{version_info2}.</translation>
+  </message>
+  <message>
+   <source>Qt can't open a window here: {names} can't be loaded.</source>
+   <translation>Qt kann hier kein Fenster öffnen: {names} kann nicht geladen werden.</translation>
+  </message>
+  <message>
    <source>Qt libraries</source>
    <translation>Qt-Bibliotheken</translation>
   </message>
   <message>
    <source>Quality</source>
    <translation>Qualität</translation>
+  </message>
+  <message>
+   <source>Quiet</source>
+   <translation>Still</translation>
   </message>
   <message>
    <source>Quit</source>
@@ -1792,8 +1844,8 @@
    <translation>Aufnehmen in</translation>
   </message>
   <message>
-   <source>Recorded {0} ({1} frames, {2} s{3}).</source>
-   <translation>Aufgenommen: {0} ({1} Bilder, {2} s{3}).</translation>
+   <source>Recorded {path} ({frames} frames, {seconds} s{dropped}).</source>
+   <translation>Aufgenommen: {path} ({frames} Bilder, {seconds} s{dropped}).</translation>
   </message>
   <message>
    <source>Recording</source>
@@ -1916,6 +1968,10 @@
    <translation>Dreht den Ausschnitt, bis das Gesicht aufrecht steht.</translation>
   </message>
   <message>
+   <source>Run a single job with `animate` to see why.</source>
+   <translation>Einen einzelnen Auftrag mit `animate` ausführen, um den Grund zu sehen.</translation>
+  </message>
+  <message>
    <source>Sad</source>
    <translation>Traurig</translation>
   </message>
@@ -1968,6 +2024,10 @@
    <translation>Dieses Bild speichern …</translation>
   </message>
   <message>
+   <source>Saved expression</source>
+   <translation>Gesicherter Ausdruck</translation>
+  </message>
+  <message>
    <source>Saved expressions</source>
    <translation>Gespeicherte Ausdrücke</translation>
   </message>
@@ -1984,16 +2044,20 @@
    <translation>Verkleinern oder beschneiden Sie es zuerst.</translation>
   </message>
   <message>
-   <source>Scratch files can't be written to {0}: {1}.</source>
-   <translation>Zwischendateien können nicht nach {0} geschrieben werden: {1}.</translation>
+   <source>Scratch files can't be written to {parent}: {error}.</source>
+   <translation>Zwischendateien können nicht nach {parent} geschrieben werden: {error}.</translation>
+  </message>
+  <message>
+   <source>See animate jobs list.</source>
+   <translation>Siehe animate jobs list.</translation>
   </message>
   <message>
    <source>Sets of option values: choose, save, import, export.</source>
    <translation>Sätze von Einstellungen: wählen, speichern, importieren, exportieren.</translation>
   </message>
   <message>
-   <source>Several cameras are named like {0}.</source>
-   <translation>Mehrere Kameras heißen so ähnlich wie {0}.</translation>
+   <source>Several cameras are named like {wanted!r}.</source>
+   <translation>Mehrere Kameras heißen so ähnlich wie {wanted!r}.</translation>
   </message>
   <message>
    <source>Shift of the crop downward, as a share of its side.</source>
@@ -2108,8 +2172,8 @@
    <translation>Glättung</translation>
   </message>
   <message>
-   <source>Something in front of the face in {0} stays in its place; --mask template moves it along.</source>
-   <translation>Etwas vor dem Gesicht in {0} bleibt an seinem Platz; --mask template bewegt es mit.</translation>
+   <source>Something in front of the face in {name} stays in its place; {option:mask} template moves it along.</source>
+   <translation>Etwas vor dem Gesicht in {name} bleibt an seinem Platz; {option:mask} template bewegt es mit.</translation>
   </message>
   <message>
    <source>Sound</source>
@@ -2120,12 +2184,20 @@
    <translation>Quelle</translation>
   </message>
   <message>
+   <source>Source crop</source>
+   <translation>Ausschnitt der Quelle</translation>
+  </message>
+  <message>
    <source>Source duration</source>
    <translation>Dauer der Quelle</translation>
   </message>
   <message>
    <source>Source end</source>
    <translation>Ende der Quelle</translation>
+  </message>
+  <message>
+   <source>Source face</source>
+   <translation>Gesicht der Quelle</translation>
   </message>
   <message>
    <source>Source start</source>
@@ -2176,8 +2248,20 @@
    <translation>Angehalten, während die Bewegung gelesen wurde; nichts wurde geschrieben.</translation>
   </message>
   <message>
+   <source>Stopped while {what}.</source>
+   <translation>Angehalten bei: {what}.</translation>
+  </message>
+  <message>
+   <source>Stopped while {what}; {lost}.</source>
+   <translation>Angehalten bei: {what}; {lost}.</translation>
+  </message>
+  <message>
    <source>Stopped; nothing was written.</source>
    <translation>Angehalten; es wurde nichts geschrieben.</translation>
+  </message>
+  <message>
+   <source>Stopped; {lost}.</source>
+   <translation>Angehalten; {lost}.</translation>
   </message>
   <message>
    <source>Strength of blinks and eye opening.</source>
@@ -2228,6 +2312,10 @@
    <translation>Vom Regal nehmen</translation>
   </message>
   <message>
+   <source>Tell them apart with {source_folder}, {driving_folder}, {name} or {index} in the output's name.</source>
+   <translation>Mit {source_folder}, {driving_folder}, {name} oder {index} im Namen der Ausgabe unterscheiden.</translation>
+  </message>
+  <message>
    <source>Template</source>
    <translation>Vorlage</translation>
   </message>
@@ -2240,12 +2328,12 @@
    <translation>Das animierte Quadrat wird kleiner, wo diese Rate oder die kleinere der Kamera sonst nicht zu halten ist.</translation>
   </message>
   <message>
-   <source>The animated square was lowered from {0} to {1} px to hold {2} frames/s.</source>
-   <translation>Das bewegte Quadrat wurde von {0} auf {1} px verkleinert, um {2} Bilder/s zu halten.</translation>
+   <source>The animated square was lowered from {old} to {fitting} px to hold {wanted:.0f} frames/s.</source>
+   <translation>Das bewegte Quadrat wurde von {old} auf {fitting} px verkleinert, um {wanted:.0f} Bilder/s zu halten.</translation>
   </message>
   <message>
-   <source>The background colour has no effect on the bare crop (--no-paste-back).</source>
-   <translation>Die Hintergrundfarbe hat beim bloßen Ausschnitt (--no-paste-back) keine Wirkung.</translation>
+   <source>The background colour has no effect on the bare crop ({option:paste_back=off}).</source>
+   <translation>Die Hintergrundfarbe hat beim bloßen Ausschnitt ({option:paste_back=off}) keine Wirkung.</translation>
   </message>
   <message>
    <source>The built-in engine needs no download. Nothing is fetched unless you ask for it here.</source>
@@ -2256,44 +2344,48 @@
    <translation>Die Kamera ist wieder da.</translation>
   </message>
   <message>
-   <source>The camera {0} gives no more pictures.</source>
-   <translation>Die Kamera {0} liefert keine Bilder mehr.</translation>
+   <source>The camera {camera} gives no picture.</source>
+   <translation>Die Kamera {camera} liefert kein Bild.</translation>
   </message>
   <message>
-   <source>The camera {0} gives no picture.</source>
-   <translation>Die Kamera {0} liefert kein Bild.</translation>
+   <source>The camera {name} gives no more pictures.</source>
+   <translation>Die Kamera {name} liefert keine Bilder mehr.</translation>
   </message>
   <message>
-   <source>The camera {0} gives no picture{1}.</source>
-   <translation>Die Kamera {0} liefert kein Bild{1}.</translation>
+   <source>The camera {name} gives no picture{detail}.</source>
+   <translation>Die Kamera {name} liefert kein Bild{detail}.</translation>
   </message>
   <message>
-   <source>The camera {0} is not connected.</source>
-   <translation>Die Kamera {0} ist nicht angeschlossen.</translation>
+   <source>The camera {name} is not connected.</source>
+   <translation>Die Kamera {name} ist nicht angeschlossen.</translation>
   </message>
   <message>
-   <source>The camera {0} is not open.</source>
-   <translation>Die Kamera {0} ist nicht geöffnet.</translation>
+   <source>The camera {name} is not open.</source>
+   <translation>Die Kamera {name} ist nicht geöffnet.</translation>
   </message>
   <message>
-   <source>The camera {0} may not be used: {1} belongs to another group.</source>
-   <translation>Die Kamera {0} darf nicht genutzt werden: {1} gehört einer anderen Gruppe.</translation>
+   <source>The camera {name} may not be used: {node} belongs to another group.</source>
+   <translation>Die Kamera {name} darf nicht genutzt werden: {node} gehört einer anderen Gruppe.</translation>
   </message>
   <message>
-   <source>The camera {0} shows black: open its shutter, or close the program that holds it.</source>
-   <translation>Die Kamera {0} zeigt Schwarz: die Blende öffnen, oder das Programm schließen, das sie hält.</translation>
+   <source>The camera {name} shows black: open its shutter, or close the program that holds it.</source>
+   <translation>Die Kamera {name} zeigt Schwarz: die Blende öffnen, oder das Programm schließen, das sie hält.</translation>
   </message>
   <message>
-   <source>The clip has {0} shots; each is measured from its own neutral frame.</source>
-   <translation>Der Clip hat {0} Einstellungen; jede wird von ihrem eigenen neutralen Bild aus gemessen.</translation>
+   <source>The clip has {count} shots; each is measured from its own neutral frame.</source>
+   <translation>Der Clip hat {count} Einstellungen; jede wird von ihrem eigenen neutralen Bild aus gemessen.</translation>
+  </message>
+  <message>
+   <source>The columns source and driving are needed.</source>
+   <translation>Die Spalten source und driving werden gebraucht.</translation>
   </message>
   <message>
    <source>The disk is nearly full: the recording has ended.</source>
    <translation>Der Datenträger ist fast voll: die Aufnahme wurde beendet.</translation>
   </message>
   <message>
-   <source>The download of {0} was ended; what has arrived is kept.</source>
-   <translation>Das Laden von {0} wurde beendet; was da ist, bleibt erhalten.</translation>
+   <source>The download of {file} was ended; what has arrived is kept.</source>
+   <translation>Das Laden von {file} wurde beendet; was da ist, bleibt erhalten.</translation>
   </message>
   <message>
    <source>The driver's pose and expression as they are, not relative to the source's own.</source>
@@ -2308,12 +2400,12 @@
    <translation>Das Antriebsbild zeigt kein Gesicht.</translation>
   </message>
   <message>
-   <source>The end of {0} ({1} s) is not after its start.</source>
-   <translation>Das Ende von {0} ({1} s) liegt nicht nach dem Anfang.</translation>
+   <source>The end of {path} ({end:g} s) is not after its start.</source>
+   <translation>Das Ende von {path} ({end:g} s) liegt nicht nach dem Anfang.</translation>
   </message>
   <message>
-   <source>The engine {0} can't be loaded ({1}: {2}).</source>
-   <translation>Die Engine {0} lässt sich nicht laden ({1}: {2}).</translation>
+   <source>The engine {name} can't be loaded ({name2}: {error}).</source>
+   <translation>Die Engine {name} lässt sich nicht laden ({name2}: {error}).</translation>
   </message>
   <message>
    <source>The expression comes from this clip or template, but for lips and eyes.</source>
@@ -2340,8 +2432,8 @@
    <translation>Die Augen kommen aus diesem Clip oder dieser Vorlage.</translation>
   </message>
   <message>
-   <source>The eyes in {0} seem to be hidden, as by sunglasses; neither lids nor gaze are animated.</source>
-   <translation>Die Augen in {0} sind anscheinend verdeckt, etwa von einer Sonnenbrille; weder Lider noch Blick werden animiert.</translation>
+   <source>The eyes in {name} seem to be hidden, as by sunglasses; neither lids nor gaze are animated.</source>
+   <translation>Die Augen in {name} sind anscheinend verdeckt, etwa von einer Sonnenbrille; weder Lider noch Blick werden animiert.</translation>
   </message>
   <message>
    <source>The face to animate</source>
@@ -2364,48 +2456,48 @@
    <translation>Die Lippen kommen aus diesem Clip oder dieser Vorlage.</translation>
   </message>
   <message>
-   <source>The lower half of the face in {0} seems to be covered; only head, brows and eyes are animated.</source>
-   <translation>Die untere Hälfte des Gesichts in {0} ist anscheinend verdeckt; nur Kopf, Brauen und Augen werden animiert.</translation>
+   <source>The lower half of the face in {name} seems to be covered; only head, brows and eyes are animated.</source>
+   <translation>Die untere Hälfte des Gesichts in {name} ist anscheinend verdeckt; nur Kopf, Brauen und Augen werden animiert.</translation>
   </message>
   <message>
-   <source>The microphone can't be opened: {0}.</source>
-   <translation>Das Mikrofon lässt sich nicht öffnen: {0}.</translation>
+   <source>The microphone can't be opened: {error}.</source>
+   <translation>Das Mikrofon lässt sich nicht öffnen: {error}.</translation>
   </message>
   <message>
-   <source>The microphone gave no sound after {0} s.</source>
-   <translation>Das Mikrofon gab nach {0} s keinen Ton mehr.</translation>
+   <source>The microphone gave no sound after {since:.1f} s.</source>
+   <translation>Das Mikrofon gab nach {since:.1f} s keinen Ton mehr.</translation>
   </message>
   <message>
    <source>The neutral pose is taken now.</source>
    <translation>Die Ruhehaltung wird jetzt genommen.</translation>
   </message>
   <message>
-   <source>The neutral reference has no effect on absolute motion (--no-relative).</source>
-   <translation>Die neutrale Referenz hat bei absoluter Bewegung (--no-relative) keine Wirkung.</translation>
+   <source>The neutral reference has no effect on absolute motion ({option:relative=off}).</source>
+   <translation>Die neutrale Referenz hat bei absoluter Bewegung ({option:relative=off}) keine Wirkung.</translation>
   </message>
   <message>
-   <source>The official rules of animals know no regions; --region has no effect with --official.</source>
-   <translation>Die offiziellen Regeln für Tiere kennen keine Bereiche; --region hat mit --official keine Wirkung.</translation>
+   <source>The official rules of animals know no regions; {option:region} has no effect with {option:official}.</source>
+   <translation>Die offiziellen Regeln für Tiere kennen keine Bereiche; {option:region} hat mit {option:official} keine Wirkung.</translation>
   </message>
   <message>
-   <source>The output rate is {0} frames a second.</source>
-   <translation>Die Ausgabe hat {0} Bilder je Sekunde.</translation>
+   <source>The output rate is {rate} frames a second.</source>
+   <translation>Die Ausgabe hat {rate} Bilder je Sekunde.</translation>
   </message>
   <message>
-   <source>The output size {0}x{1} is empty.</source>
-   <translation>Die Ausgabegröße {0}x{1} ist leer.</translation>
+   <source>The output size {size}x{size2} is empty.</source>
+   <translation>Die Ausgabegröße {size}x{size2} ist leer.</translation>
   </message>
   <message>
-   <source>The output {0} does not answer any more and is left out.</source>
-   <translation>Die Ausgabe {0} antwortet nicht mehr und wird ausgelassen.</translation>
+   <source>The output {sink} does not answer any more and is left out.</source>
+   <translation>Die Ausgabe {sink} antwortet nicht mehr und wird ausgelassen.</translation>
   </message>
   <message>
    <source>The points that were found on the face.</source>
    <translation>Die Punkte, die auf dem Gesicht gefunden wurden.</translation>
   </message>
   <message>
-   <source>The presence threshold must lie between 0 and 1, not {0}.</source>
-   <translation>Die Schwelle für ein Gesicht muss zwischen 0 und 1 liegen, nicht {0}.</translation>
+   <source>The presence threshold must lie between 0 and 1, not {min_presence}.</source>
+   <translation>Die Schwelle für ein Gesicht muss zwischen 0 und 1 liegen, nicht {min_presence}.</translation>
   </message>
   <message>
    <source>The preset was deleted.</source>
@@ -2420,24 +2512,24 @@
    <translation>Die Voreinstellung wurde gespeichert.</translation>
   </message>
   <message>
-   <source>The presets {0} build on each other in a circle.</source>
-   <translation>Die Voreinstellungen {0} bauen im Kreis aufeinander auf.</translation>
+   <source>The presets {names} build on each other in a circle.</source>
+   <translation>Die Voreinstellungen {names} bauen im Kreis aufeinander auf.</translation>
   </message>
   <message>
-   <source>The process that renders has ended ({0}).</source>
-   <translation>Der Prozess, der rendert, ist beendet ({0}).</translation>
+   <source>The process that renders has ended ({how}).</source>
+   <translation>Der Prozess, der rendert, ist beendet ({how}).</translation>
   </message>
   <message>
-   <source>The quality is {0}.</source>
-   <translation>Die Qualität ist {0}.</translation>
+   <source>The quality is {quality}.</source>
+   <translation>Die Qualität ist {quality}.</translation>
   </message>
   <message>
-   <source>The result is kept as {0}.</source>
-   <translation>Das Ergebnis liegt als {0} bereit.</translation>
+   <source>The result is kept as {kept}.</source>
+   <translation>Das Ergebnis liegt als {kept} bereit.</translation>
   </message>
   <message>
-   <source>The result is not marked as made by AI (--mark off); in the European Union and elsewhere the law may ask you to label it yourself.</source>
-   <translation>Das Ergebnis ist nicht als KI-gemacht gekennzeichnet (--mark off); in der Europäischen Union und anderswo kann das Gesetz verlangen, dass Sie es selbst kennzeichnen.</translation>
+   <source>The result is not marked as made by AI ({option:mark} off); in the European Union and elsewhere the law may ask you to label it yourself.</source>
+   <translation>Das Ergebnis ist nicht als KI-gemacht gekennzeichnet ({option:mark} off); in der Europäischen Union und anderswo kann das Gesetz verlangen, dass Sie es selbst kennzeichnen.</translation>
   </message>
   <message>
    <source>The sliders on the right pose the portrait.</source>
@@ -2460,60 +2552,88 @@
    <translation>Bei mehreren Gesichtern folgen die Quadrate den Gesichtern.</translation>
   </message>
   <message>
-   <source>The start of {0} is {1} s.</source>
-   <translation>Der Anfang von {0} ist {1} s.</translation>
+   <source>The start of {path} is {start:g} s.</source>
+   <translation>Der Anfang von {path} ist {start:g} s.</translation>
   </message>
   <message>
-   <source>The upper half of the face in {0} seems to be covered; only head and mouth are animated.</source>
-   <translation>Die obere Hälfte des Gesichts in {0} ist anscheinend verdeckt; nur Kopf und Mund werden animiert.</translation>
+   <source>The upper half of the face in {name} seems to be covered; only head and mouth are animated.</source>
+   <translation>Die obere Hälfte des Gesichts in {name} ist anscheinend verdeckt; nur Kopf und Mund werden animiert.</translation>
   </message>
   <message>
-   <source>The virtual camera can't be fed: {0} is the camera that drives the picture.</source>
-   <translation>Die virtuelle Kamera kann nicht benutzt werden: {0} ist die Kamera, die das Bild bewegt.</translation>
+   <source>The virtual camera can't be fed: {device} is the camera that drives the picture.</source>
+   <translation>Die virtuelle Kamera kann nicht benutzt werden: {device} ist die Kamera, die das Bild bewegt.</translation>
   </message>
   <message>
-   <source>The virtual camera can't be opened: {0}.</source>
-   <translation>Die virtuelle Kamera lässt sich nicht öffnen: {0}.</translation>
+   <source>The virtual camera can't be opened: {text}.</source>
+   <translation>Die virtuelle Kamera lässt sich nicht öffnen: {text}.</translation>
   </message>
   <message>
    <source>The virtual camera needs the package pyvirtualcam.</source>
    <translation>Für die virtuelle Kamera fehlt das Paket pyvirtualcam.</translation>
   </message>
   <message>
-   <source>The virtual camera stopped: {0}.</source>
-   <translation>Die virtuelle Kamera ist stehengeblieben: {0}.</translation>
+   <source>The virtual camera stopped: {error}.</source>
+   <translation>Die virtuelle Kamera ist stehengeblieben: {error}.</translation>
   </message>
   <message>
    <source>The weights of {name} have arrived.</source>
    <translation>Die Gewichte von {name} sind angekommen.</translation>
   </message>
   <message>
-   <source>The {0} engine doesn't run on {1}; it knows {2}.</source>
-   <translation>Die Engine {0} läuft nicht auf {1}; sie kennt {2}.</translation>
+   <source>The window can't start: {error}.</source>
+   <translation>Das Fenster kann nicht starten: {error}.</translation>
   </message>
   <message>
-   <source>The {0} engine has a crop of fixed size; leave max_crop at 0.</source>
-   <translation>Die Engine {0} hat ein Quadrat fester Größe; max_crop bleibt 0.</translation>
+   <source>The window needs PySide6, which is not installed.</source>
+   <translation>Das Fenster braucht PySide6, das nicht installiert ist.</translation>
   </message>
   <message>
-   <source>There is no camera and no file named {0}.</source>
-   <translation>Es gibt keine Kamera und keine Datei namens {0}.</translation>
+   <source>The workers {what}.</source>
+   <translation>Die Arbeiter: {what}.</translation>
   </message>
   <message>
-   <source>There is no camera {0}.</source>
-   <translation>Es gibt keine Kamera {0}.</translation>
+   <source>The {name} engine can't run here: {reason}</source>
+   <translation>Die Engine {name} kann hier nicht laufen: {reason}</translation>
   </message>
   <message>
-   <source>There is no engine named {0}; known are auto, {1}.{2}</source>
-   <translation>Es gibt keine Engine namens {0}; bekannt sind auto, {1}.{2}</translation>
+   <source>The {spec} engine doesn't run on {device!r}; it knows {known}.</source>
+   <translation>Die Engine {spec} läuft nicht auf {device!r}; sie kennt {known}.</translation>
+  </message>
+  <message>
+   <source>The {spec} engine has a crop of fixed size; leave max_crop at 0.</source>
+   <translation>Die Engine {spec} hat ein Quadrat fester Größe; max_crop bleibt 0.</translation>
+  </message>
+  <message>
+   <source>There is no camera and no file named {wanted!r}.</source>
+   <translation>Es gibt keine Kamera und keine Datei namens {wanted!r}.</translation>
+  </message>
+  <message>
+   <source>There is no camera {index}.</source>
+   <translation>Es gibt keine Kamera {index}.</translation>
+  </message>
+  <message>
+   <source>There is no engine named {name!r}; known are auto, {names}.</source>
+   <translation>Eine Engine namens {name!r} gibt es nicht; bekannt sind auto, {names}.</translation>
   </message>
   <message>
    <source>There is no face to choose from.</source>
    <translation>Es gibt kein Gesicht zur Wahl.</translation>
   </message>
   <message>
-   <source>There is no hardware encoder for {0}; --hardware has no effect.</source>
-   <translation>Für {0} gibt es keinen Hardware-Encoder; --hardware hat keine Wirkung.</translation>
+   <source>There is no hardware encoder for {codec}; {option:hardware} has no effect.</source>
+   <translation>Für {codec} gibt es keinen Hardware-Encoder; {option:hardware} hat keine Wirkung.</translation>
+  </message>
+  <message>
+   <source>There is no job {missing} in {path}.</source>
+   <translation>Einen Auftrag {missing} gibt es in {path} nicht.</translation>
+  </message>
+  <message>
+   <source>There is no live option named {name!r}; known are {names}.</source>
+   <translation>Eine Live-Option namens {name!r} gibt es nicht; bekannt sind {names}.</translation>
+  </message>
+  <message>
+   <source>There is no model {name!r}; known are {names}.</source>
+   <translation>Ein Modell {name!r} gibt es nicht; bekannt sind {names}.</translation>
   </message>
   <message>
    <source>There is no picture in the clipboard.</source>
@@ -2524,20 +2644,24 @@
    <translation>Es gibt kein Porträt.</translation>
   </message>
   <message>
-   <source>There is no preset named {0}; known are {1}.</source>
-   <translation>Es gibt keine Voreinstellung namens {0}; bekannt sind {1}.</translation>
+   <source>There is no preset named {name}; known are {names}.</source>
+   <translation>Es gibt keine Voreinstellung namens {name}; bekannt sind {names}.</translation>
   </message>
   <message>
-   <source>There is no virtual camera on this computer ({0}).</source>
-   <translation>Auf diesem Rechner gibt es keine virtuelle Kamera ({0}).</translation>
+   <source>There is no virtual camera on this computer ({text}).</source>
+   <translation>Auf diesem Rechner gibt es keine virtuelle Kamera ({text}).</translation>
   </message>
   <message>
    <source>There is one of this name; it will be replaced.</source>
    <translation>Diesen Namen gibt es schon; der alte Inhalt wird ersetzt.</translation>
   </message>
   <message>
-   <source>There is time left: the animated square was raised to {0} px.</source>
-   <translation>Es ist Zeit übrig: Das bewegte Quadrat wurde auf {0} px vergrößert.</translation>
+   <source>There is time left: the animated square was raised to {larger} px.</source>
+   <translation>Es ist Zeit übrig: Das bewegte Quadrat wurde auf {larger} px vergrößert.</translation>
+  </message>
+  <message>
+   <source>There must be as many of both.</source>
+   <translation>Von beiden müssen es gleich viele sein.</translation>
   </message>
   <message>
    <source>These files are no longer there and were left out: {names}.</source>
@@ -2548,16 +2672,8 @@
    <translation>Dieses Programm kann es nicht herunterladen.</translation>
   </message>
   <message>
-   <source>This computer manages {0} of {1} frames/s; the others are dropped.</source>
-   <translation>Dieser Rechner schafft {0} von {1} Bildern/s; die übrigen fallen weg.</translation>
-  </message>
-  <message>
-   <source>This is a fault of the program ({0}: {1}).</source>
-   <translation>Das ist ein Fehler des Programms ({0}: {1}).</translation>
-  </message>
-  <message>
-   <source>This is a fault of the program: {error}</source>
-   <translation>Das ist ein Fehler des Programms: {error}</translation>
+   <source>This computer manages {rate:.0f} of {wanted:.0f} frames/s; the others are dropped.</source>
+   <translation>Dieser Rechner schafft {rate:.0f} von {wanted:.0f} Bildern/s; die übrigen fallen weg.</translation>
   </message>
   <message>
    <source>Threads</source>
@@ -2660,8 +2776,8 @@
    <translation>auto oder none nehmen.</translation>
   </message>
   <message>
-   <source>Use auto, {0}, gif or png.</source>
-   <translation>auto, {0}, gif oder png nehmen.</translation>
+   <source>Use auto, {names}, gif or png.</source>
+   <translation>auto, {names}, gif oder png nehmen.</translation>
   </message>
   <message>
    <source>Use letters or digits.</source>
@@ -2672,16 +2788,16 @@
    <translation>Nehmen Sie loop, shortest, source oder driving.</translation>
   </message>
   <message>
-   <source>Use one of {0}.</source>
-   <translation>Eines davon nehmen: {0}.</translation>
+   <source>Use one of {known}.</source>
+   <translation>Eines davon nehmen: {known}.</translation>
   </message>
   <message>
    <source>Use the expression {name}</source>
    <translation>Den Ausdruck {name} verwenden</translation>
   </message>
   <message>
-   <source>Use {0}, or another codec.</source>
-   <translation>{0} oder einen anderen Codec nehmen.</translation>
+   <source>Use {others}, or another codec.</source>
+   <translation>{others} oder einen anderen Codec nehmen.</translation>
   </message>
   <message>
    <source>Video codec; auto takes h264 for mp4, mov and mkv, vp9 for webm, and prores for mov with transparency.</source>
@@ -2700,6 +2816,10 @@
    <translation>Darauf warten, oder abbrechen: animate jobs cancel.</translation>
   </message>
   <message>
+   <source>Wait for it, or stop it (animate jobs cancel --all), then try again.</source>
+   <translation>Darauf warten oder es anhalten (animate jobs cancel --all), dann noch einmal versuchen.</translation>
+  </message>
+  <message>
    <source>Wait for them, cancel it (animate jobs cancel), or choose another name.</source>
    <translation>Warten Sie darauf, brechen Sie ihn ab (animate jobs cancel), oder wählen Sie einen anderen Namen.</translation>
   </message>
@@ -2708,8 +2828,12 @@
    <translation>Wartet, bis es an der Reihe ist…</translation>
   </message>
   <message>
-   <source>What covers the face in {0} keeps its shape; without effect: {1}.</source>
-   <translation>Was das Gesicht in {0} verdeckt, behält seine Form; ohne Wirkung: {1}.</translation>
+   <source>Waiting for {count} of the jobs, which another batch on the queue works on.</source>
+   <translation>Es wird auf {count} der Aufträge gewartet, an denen ein anderer Stapel der Warteschlange arbeitet.</translation>
+  </message>
+  <message>
+   <source>What covers the face in {name} keeps its shape; without effect: {names}.</source>
+   <translation>Was das Gesicht in {name} verdeckt, behält seine Form; ohne Wirkung: {names}.</translation>
   </message>
   <message>
    <source>What draws the portrait</source>
@@ -2752,12 +2876,12 @@
    <translation>Was gefunden wurde</translation>
   </message>
   <message>
-   <source>What you have set is kept. Please send the report to the makers.</source>
-   <translation>Ihre Einstellungen bleiben erhalten. Bitte schicken Sie den Bericht an die Entwickler.</translation>
+   <source>What you have set is kept. Please send this report to the developers.</source>
+   <translation>Ihre Einstellungen bleiben erhalten. Bitte schicken Sie diesen Bericht an die Entwickler.</translation>
   </message>
   <message>
-   <source>What {0} sent is wrong: {1}</source>
-   <translation>Was {0} geschickt hat, ist falsch: {1}</translation>
+   <source>What {url} sent is wrong: {message}</source>
+   <translation>Was {url} geschickt hat, ist falsch: {message}</translation>
   </message>
   <message>
    <source>Where the animated square is used: auto (all of it, with a soft border; in photos what covers a face stays in front: hands and objects in their place, masks and sunglasses on the head), template (all of it), matte (around the person; objects in front of the face stay there if their colour sets them apart), or a face parser, as parse/NAME or the path of its ONNX file (as auto, but in clips too, and all in its place).</source>
@@ -2836,20 +2960,36 @@
    <translation>Die wartenden Aufträge bearbeiten</translation>
   </message>
   <message>
-   <source>Write %05d, or up to %0{0}d.</source>
-   <translation>Schreiben Sie %05d, höchstens %0{0}d.</translation>
+   <source>Worker {number} died{how}; another one takes its place.</source>
+   <translation>Arbeiter {number} ist abgestürzt{how}; ein anderer tritt an seine Stelle.</translation>
   </message>
   <message>
-   <source>Write (({0})) for the text itself.</source>
-   <translation>Für den Text selbst (({0})) schreiben.</translation>
+   <source>Workers from here on: {size}, as {why}.</source>
+   <translation>Arbeiter von hier an: {size}, weil: {why}.</translation>
   </message>
   <message>
-   <source>Write {0} for the character itself.</source>
-   <translation>Für das Zeichen selbst {0} schreiben.</translation>
+   <source>Write %05d, or up to %0{digits}d.</source>
+   <translation>Schreiben Sie %05d, höchstens %0{digits}d.</translation>
   </message>
   <message>
-   <source>Write {0}{1}, or {2}{3} for a folder.</source>
-   <translation>{0}{1} schreiben, oder {2}{3} für einen Ordner.</translation>
+   <source>Write TOML, or: pip install pyyaml</source>
+   <translation>TOML schreiben, oder: pip install pyyaml</translation>
+  </message>
+  <message>
+   <source>Write {path}{ending}, or {path2}{sep} for a folder.</source>
+   <translation>{path}{ending} schreiben, oder {path2}{sep} für einen Ordner.</translation>
+  </message>
+  <message>
+   <source>Write {path}{name}.</source>
+   <translation>{path}{name} schreiben.</translation>
+  </message>
+  <message>
+   <source>Write {text} for the character itself.</source>
+   <translation>Für das Zeichen selbst {text} schreiben.</translation>
+  </message>
+  <message>
+   <source>Write {{{{{name}}}}} for the text itself.</source>
+   <translation>Für den Text selbst {{{{{name}}}}} schreiben.</translation>
   </message>
   <message>
    <source>Zoom in</source>
@@ -2872,16 +3012,60 @@
    <translation>`animate doctor` zeigt, was fehlt.</translation>
   </message>
   <message>
+   <source>`animate models download {model}` or `animate models import FOLDER` gets them.</source>
+   <translation>`animate models download {model}` oder `animate models import ORDNER` holt sie.</translation>
+  </message>
+  <message>
    <source>a clip without frames shows nothing</source>
    <translation>ein Clip ohne Bilder zeigt nichts</translation>
   </message>
   <message>
-   <source>a shell starts {0} for animate, which is another program</source>
-   <translation>eine Shell startet für animate {0}, ein anderes Programm</translation>
+   <source>a frame of it is not a table</source>
+   <translation>eines ihrer Bilder ist keine Tabelle</translation>
+  </message>
+  <message>
+   <source>a handle is not at a finite place</source>
+   <translation>ein Griff liegt an keinem endlichen Ort</translation>
+  </message>
+  <message>
+   <source>a motion track that contradicts itself</source>
+   <translation>eine Bewegungsspur, die sich widerspricht</translation>
+  </message>
+  <message>
+   <source>a motion track that is cut short</source>
+   <translation>eine Bewegungsspur, die abbricht</translation>
+  </message>
+  <message>
+   <source>a motion track that is damaged</source>
+   <translation>eine beschädigte Bewegungsspur</translation>
+  </message>
+  <message>
+   <source>a motion track whose head is too long</source>
+   <translation>eine Bewegungsspur, deren Kopf zu lang ist</translation>
+  </message>
+  <message>
+   <source>a name stands in it twice</source>
+   <translation>ein Name steht zweimal darin</translation>
+  </message>
+  <message>
+   <source>a number</source>
+   <translation>eine Zahl</translation>
+  </message>
+  <message>
+   <source>a shell starts {other} for animate, which is another program</source>
+   <translation>eine Shell startet für animate {other}, ein anderes Programm</translation>
   </message>
   <message>
    <source>a table of names and values is expected</source>
    <translation>eine Tabelle aus Namen und Werten wird erwartet</translation>
+  </message>
+  <message>
+   <source>a track without a face is not kept</source>
+   <translation>eine Spur ohne Gesicht wird nicht aufgehoben</translation>
+  </message>
+  <message>
+   <source>a whole number</source>
+   <translation>eine ganze Zahl</translation>
   </message>
   <message>
    <source>add portraits</source>
@@ -2896,16 +3080,12 @@
    <translation>alle vorhanden</translation>
   </message>
   <message>
-   <source>alpha is {0}; ({1}, {2}) was promised</source>
-   <translation>Alpha ist {0}; versprochen war ({1}, {2})</translation>
+   <source>alpha is {shape}; ({height}, {width}) was promised</source>
+   <translation>Alpha ist {shape}; versprochen war ({height}, {width})</translation>
   </message>
   <message>
-   <source>any of its {0} frames</source>
-   <translation>keinem seiner {0} Bilder</translation>
-  </message>
-  <message>
-   <source>are not here.</source>
-   <translation>sind nicht hier.</translation>
+   <source>any of its {count} frames</source>
+   <translation>keinem seiner {count} Bilder</translation>
   </message>
   <message>
    <source>asked {asked}, reported {reported}, measured {measured}</source>
@@ -2916,16 +3096,16 @@
    <translation>automatisch</translation>
   </message>
   <message>
-   <source>broken off after {0} of {1} bytes</source>
-   <translation>abgebrochen nach {0} von {1} Bytes</translation>
+   <source>broken off after {have:,} of {promised:,} bytes</source>
+   <translation>abgebrochen nach {have:,} von {promised:,} Bytes</translation>
   </message>
   <message>
    <source>calm</source>
    <translation>ruhig</translation>
   </message>
   <message>
-   <source>can't be loaded: {0}</source>
-   <translation>nicht ladbar: {0}</translation>
+   <source>can't be loaded: {names}</source>
+   <translation>nicht ladbar: {names}</translation>
   </message>
   <message>
    <source>change an option</source>
@@ -2960,8 +3140,8 @@
    <translation>Kopie</translation>
   </message>
   <message>
-   <source>depth is {0}; it must be at least 1</source>
-   <translation>Die Tiefe ist {0}; sie muss mindestens 1 sein</translation>
+   <source>depth is {depth}; it must be at least 1</source>
+   <translation>Die Tiefe ist {depth}; sie muss mindestens 1 sein</translation>
   </message>
   <message>
    <source>done</source>
@@ -3020,20 +3200,24 @@
    <translation>vorwärts und rückwärts</translation>
   </message>
   <message>
-   <source>frame is {0} {1}; uint8 ({2}, {3}, 3) was promised</source>
-   <translation>Das Bild ist {0} {1}; versprochen war uint8 ({2}, {3}, 3)</translation>
+   <source>found holds other numbers than 0 and 1</source>
+   <translation>found enthält andere Zahlen als 0 und 1</translation>
   </message>
   <message>
-   <source>frame is {0} {1}; uint8 {2} was promised</source>
-   <translation>Bild ist {0} {1}; uint8 {2} war zugesagt</translation>
+   <source>frame is {dtype} {shape}; uint8 ({height}, {width}, 3) was promised</source>
+   <translation>Das Bild ist {dtype} {shape}; versprochen war uint8 ({height}, {width}, 3)</translation>
   </message>
   <message>
-   <source>frame time {0} s does not follow {1} s</source>
-   <translation>Die Bildzeit {0} s folgt nicht auf {1} s</translation>
+   <source>frame is {dtype} {shape}; uint8 {size} was promised</source>
+   <translation>Bild ist {dtype} {shape}; uint8 {size} war zugesagt</translation>
   </message>
   <message>
-   <source>head turned by {0} degrees</source>
-   <translation>Kopf um {0} Grad gedreht</translation>
+   <source>frame time {time:g} s does not follow {last:g} s</source>
+   <translation>Die Bildzeit {time:g} s folgt nicht auf {last:g} s</translation>
+  </message>
+  <message>
+   <source>head turned by {pitch:.0f} degrees</source>
+   <translation>Kopf um {pitch:.0f} Grad gedreht</translation>
   </message>
   <message>
    <source>here</source>
@@ -3052,52 +3236,184 @@
    <translation>im Bild</translation>
   </message>
   <message>
-   <source>in the square given by --crop</source>
-   <translation>im angegebenen Quadrat</translation>
+   <source>in the square given by {option:crop}</source>
+   <translation>im Quadrat von {option:crop}</translation>
   </message>
   <message>
-   <source>it does not open ({0}).</source>
-   <translation>sie lässt sich nicht öffnen ({0}).</translation>
+   <source>it does not open ({error}).</source>
+   <translation>sie lässt sich nicht öffnen ({error}).</translation>
   </message>
   <message>
    <source>it does not open.</source>
    <translation>sie lässt sich nicht öffnen.</translation>
   </message>
   <message>
+   <source>it has more than {max_frames:,} frames</source>
+   <translation>sie hat mehr als {max_frames:,} Bilder</translation>
+  </message>
+  <message>
+   <source>it has no frame with a face</source>
+   <translation>sie hat kein Bild mit einem Gesicht</translation>
+  </message>
+  <message>
+   <source>it has no frames</source>
+   <translation>sie hat keine Bilder</translation>
+  </message>
+  <message>
+   <source>it has the newer format version {version}; update the program</source>
+   <translation>sie hat die neuere Formatversion {version}; das Programm erneuern</translation>
+  </message>
+  <message>
+   <source>it has two members named {name}</source>
+   <translation>sie hat zwei Teile namens {name}</translation>
+  </message>
+  <message>
    <source>it holds a whole number of too many digits</source>
    <translation>sie enthält eine ganze Zahl mit zu vielen Stellen</translation>
   </message>
   <message>
-   <source>it is nested more than {0} levels deep</source>
-   <translation>sie ist mehr als {0} Ebenen tief verschachtelt</translation>
+   <source>it holds more than {most_values:,} values</source>
+   <translation>sie enthält mehr als {most_values:,} Werte</translation>
   </message>
   <message>
-   <source>it is slow without a graphics card and must be asked for</source>
-   <translation>sie ist ohne Grafikkarte langsam und muss eigens gewählt werden</translation>
+   <source>it holds no placed face</source>
+   <translation>sie enthält kein platziertes Gesicht</translation>
+  </message>
+  <message>
+   <source>it is a damaged zip file ({error})</source>
+   <translation>sie ist eine beschädigte Zip-Datei ({error})</translation>
+  </message>
+  <message>
+   <source>it is a zip file of {count:,} members</source>
+   <translation>sie ist eine Zip-Datei aus {count:,} Teilen</translation>
+  </message>
+  <message>
+   <source>it is a zip file that breaks off</source>
+   <translation>sie ist eine Zip-Datei, die abbricht</translation>
+  </message>
+  <message>
+   <source>it is a zip file with a list of {directory:,} bytes</source>
+   <translation>sie ist eine Zip-Datei mit einem Verzeichnis von {directory:,} Bytes</translation>
+  </message>
+  <message>
+   <source>it is nested more than {depth} levels deep</source>
+   <translation>sie ist mehr als {depth} Ebenen tief verschachtelt</translation>
+  </message>
+  <message>
+   <source>it is nested more than {max_depth} levels deep</source>
+   <translation>sie ist mehr als {max_depth} Ebenen tief verschachtelt</translation>
+  </message>
+  <message>
+   <source>it is of version {values!r:.20}, and this program reads version {version}</source>
+   <translation>sie hat Version {values!r:.20}, und dieses Programm liest Version {version}</translation>
   </message>
   <message>
    <source>it is slow without a graphics card and must be asked for.</source>
    <translation>sie ist ohne Grafikkarte langsam und muss eigens gewählt werden.</translation>
   </message>
   <message>
-   <source>it knows human faces only</source>
-   <translation>sie kennt nur menschliche Gesichter</translation>
+   <source>it knows human faces only.</source>
+   <translation>sie kennt nur menschliche Gesichter.</translation>
   </message>
   <message>
-   <source>it needs an NVIDIA graphics card, and no NVIDIA driver is installed</source>
-   <translation>sie braucht eine NVIDIA-Grafikkarte, und kein NVIDIA-Treiber ist installiert</translation>
+   <source>it names a file of its result that can't be one</source>
+   <translation>er nennt eine Datei seines Ergebnisses, die keine sein kann</translation>
   </message>
   <message>
-   <source>its name is {0}, not a text of at most {1} characters</source>
-   <translation>ihr Name ist {0}, kein Text von höchstens {1} Zeichen</translation>
+   <source>it was made for a picture of {width}x{height} pixels, and this one has {width2}x{height2}</source>
+   <translation>sie wurde für ein Bild von {width}x{height} Pixeln gemacht, und dieses hat {width2}x{height2}</translation>
   </message>
   <message>
-   <source>its weights (model {0}) are not here</source>
-   <translation>ihre Gewichte (Modell {0}) sind nicht hier</translation>
+   <source>it was saved by a newer version (schema {version}); update the program.</source>
+   <translation>er wurde von einer neueren Version gesichert (Schema {version}); das Programm erneuern.</translation>
   </message>
   <message>
-   <source>its weights (model {0}) {1}</source>
-   <translation>ihre Gewichte (Modell {0}) {1}</translation>
+   <source>its eye_ratio is of the wrong kind: two numbers, left and right, not {pair}.</source>
+   <translation>sein eye_ratio ist von falscher Art: zwei Zahlen, links und rechts, nicht {pair}.</translation>
+  </message>
+  <message>
+   <source>its field 'progress' is none</source>
+   <translation>sein Feld 'progress' ist keines</translation>
+  </message>
+  <message>
+   <source>its field {column!r} is no {what}</source>
+   <translation>sein Feld {column!r} ist nicht von der Art {what}</translation>
+  </message>
+  <message>
+   <source>its field {column!r}: {error}</source>
+   <translation>sein Feld {column!r}: {error}</translation>
+  </message>
+  <message>
+   <source>its frame rate {value} is not positive, or not a frame rate</source>
+   <translation>ihre Bildrate {value} ist nicht positiv oder keine Bildrate</translation>
+  </message>
+  <message>
+   <source>its frames have no {keys}</source>
+   <translation>ihre Bilder haben kein {keys}</translation>
+  </message>
+  <message>
+   <source>its header is not a table</source>
+   <translation>ihr Kopf ist keine Tabelle</translation>
+  </message>
+  <message>
+   <source>its header is not that of a motion template</source>
+   <translation>ihr Kopf ist nicht der einer Bewegungsvorlage</translation>
+  </message>
+  <message>
+   <source>its list of files is none</source>
+   <translation>seine Liste von Dateien ist keine</translation>
+  </message>
+  <message>
+   <source>its member {filename!a} lies inside another one</source>
+   <translation>ihr Teil {filename!a} liegt in einem anderen</translation>
+  </message>
+  <message>
+   <source>its member {name!a} is cut short</source>
+   <translation>ihr Teil {name!a} bricht ab</translation>
+  </message>
+  <message>
+   <source>its member {name!a} is damaged ({error})</source>
+   <translation>ihr Teil {name!a} ist beschädigt ({error})</translation>
+  </message>
+  <message>
+   <source>its member {name!a} is larger than {limit:,} bytes</source>
+   <translation>ihr Teil {name!a} ist größer als {limit:,} Bytes</translation>
+  </message>
+  <message>
+   <source>its member {name} is compressed</source>
+   <translation>ihr Teil {name} ist komprimiert</translation>
+  </message>
+  <message>
+   <source>its member {name} is damaged</source>
+   <translation>ihr Teil {name} ist beschädigt</translation>
+  </message>
+  <message>
+   <source>its member {name} is encrypted</source>
+   <translation>ihr Teil {name} ist verschlüsselt</translation>
+  </message>
+  <message>
+   <source>its name is {name}, not a text of at most {max_name} characters</source>
+   <translation>ihr Name ist {name}, kein Text von höchstens {max_name} Zeichen</translation>
+  </message>
+  <message>
+   <source>its reference frame {reference} doesn't exist; it has {frames} frames</source>
+   <translation>ihr Ruhebild {reference} gibt es nicht; sie hat {frames} Bilder</translation>
+  </message>
+  <message>
+   <source>its schema_version is {version}, not a whole number from 1.</source>
+   <translation>seine schema_version ist {version}, keine ganze Zahl ab 1.</translation>
+  </message>
+  <message>
+   <source>its sliders are of the wrong kind: a table of names and numbers, not {sliders}.</source>
+   <translation>seine Regler sind von falscher Art: eine Tabelle von Namen und Zahlen, nicht {sliders}.</translation>
+  </message>
+  <message>
+   <source>its weights (model {name}) are not here.</source>
+   <translation>ihre Gewichte (Modell {name}) sind nicht da.</translation>
+  </message>
+  <message>
+   <source>its {name} is of the wrong kind: a number, not {value}.</source>
+   <translation>sein {name} ist von falscher Art: eine Zahl, nicht {value}.</translation>
   </message>
   <message>
    <source>kept of driving clips by animate batch</source>
@@ -3108,8 +3424,8 @@
    <translation>ausgelassen</translation>
   </message>
   <message>
-   <source>length rule {0} is not one of {1}</source>
-   <translation>Die Längenregel {0} ist keine von {1}</translation>
+   <source>length rule {rule!r} is not one of {names}</source>
+   <translation>Die Längenregel {rule!r} ist keine von {names}</translation>
   </message>
   <message>
    <source>lip-sync</source>
@@ -3132,28 +3448,36 @@
    <translation>Regler bewegen</translation>
   </message>
   <message>
-   <source>nine points are needed, one on each line; there are {0}.</source>
-   <translation>neun Punkte werden gebraucht, einer je Zeile; es sind {0}.</translation>
+   <source>nine points are needed, one on each line; there are {count}.</source>
+   <translation>neun Punkte werden gebraucht, einer je Zeile; es sind {count}.</translation>
   </message>
   <message>
    <source>no commercial use</source>
    <translation>keine kommerzielle Nutzung</translation>
   </message>
   <message>
-   <source>no mapping from primaries {0}, curve {1}</source>
-   <translation>keine Umrechnung von Grundfarben {0}, Kurve {1}</translation>
+   <source>no face was found in this clip, so it has no motion</source>
+   <translation>in diesem Clip wurde kein Gesicht gefunden, also hat er keine Bewegung</translation>
   </message>
   <message>
-   <source>no picture came within {0} s.</source>
-   <translation>innerhalb von {0} s kam kein Bild.</translation>
+   <source>no mapping from primaries {color_primaries}, curve {color_trc}</source>
+   <translation>keine Umrechnung von Grundfarben {color_primaries}, Kurve {color_trc}</translation>
+  </message>
+  <message>
+   <source>no picture came within {warm_up:g} s.</source>
+   <translation>innerhalb von {warm_up:g} s kam kein Bild.</translation>
   </message>
   <message>
    <source>none</source>
    <translation>keine</translation>
   </message>
   <message>
-   <source>none needed: QT_QPA_PLATFORM={0}</source>
-   <translation>keine nötig: QT_QPA_PLATFORM={0}</translation>
+   <source>none needed: QT_QPA_PLATFORM={environ}</source>
+   <translation>keine nötig: QT_QPA_PLATFORM={environ}</translation>
+  </message>
+  <message>
+   <source>not a motion track</source>
+   <translation>keine Bewegungsspur</translation>
   </message>
   <message>
    <source>not here</source>
@@ -3192,12 +3516,28 @@
    <translation>Freisteller für Personen</translation>
   </message>
   <message>
+   <source>pip install fsspec</source>
+   <translation>Installieren: pip install fsspec</translation>
+  </message>
+  <message>
    <source>pose</source>
    <translation>Haltung</translation>
   </message>
   <message>
    <source>reading motion</source>
    <translation>Bewegung wird gelesen</translation>
+  </message>
+  <message>
+   <source>reference frame {index} doesn't exist: the driving clip has frames 0 to {count}.</source>
+   <translation>das Ruhebild {index} gibt es nicht: der Antriebsclip hat die Bilder 0 bis {count}.</translation>
+  </message>
+  <message>
+   <source>reference frame {index} has no face; choose another one or auto.</source>
+   <translation>das Ruhebild {index} hat kein Gesicht; ein anderes wählen oder auto.</translation>
+  </message>
+  <message>
+   <source>reference must be auto, first or a frame number, not {choice!r}.</source>
+   <translation>das Ruhebild muss auto, first oder eine Bildnummer sein, nicht {choice!r}.</translation>
   </message>
   <message>
    <source>rendering</source>
@@ -3220,32 +3560,48 @@
    <translation>{section} zurücksetzen</translation>
   </message>
   <message>
+   <source>row of {size} numbers in a file of rows of {width}</source>
+   <translation>Zeile aus {size} Zahlen in einer Datei mit Zeilen aus {width}</translation>
+  </message>
+  <message>
    <source>running</source>
    <translation>läuft</translation>
   </message>
   <message>
-   <source>self-test passed; {0}</source>
-   <translation>Selbsttest bestanden; {0}</translation>
+   <source>self-test passed; {facts}</source>
+   <translation>Selbsttest bestanden; {facts}</translation>
   </message>
   <message>
    <source>size not known</source>
    <translation>Größe unbekannt</translation>
   </message>
   <message>
+   <source>slider {name} must be within {minimum} to {maximum}, not {value}.</source>
+   <translation>der Regler {name} muss zwischen {minimum} und {maximum} liegen, nicht {value}.</translation>
+  </message>
+  <message>
    <source>sliders</source>
    <translation>Regler</translation>
   </message>
   <message>
-   <source>sounddevice finds no sound library ({0}).</source>
-   <translation>sounddevice findet keine Tonbibliothek ({0}).</translation>
+   <source>sounddevice finds no sound library ({error}).</source>
+   <translation>sounddevice findet keine Tonbibliothek ({error}).</translation>
   </message>
   <message>
    <source>source</source>
    <translation>Quelle</translation>
   </message>
   <message>
+   <source>standard input is not read here.</source>
+   <translation>die Standardeingabe wird hier nicht gelesen.</translation>
+  </message>
+  <message>
    <source>standard output</source>
    <translation>die Standardausgabe</translation>
+  </message>
+  <message>
+   <source>standard output can't be used here.</source>
+   <translation>die Standardausgabe kann hier nicht benutzt werden.</translation>
   </message>
   <message>
    <source>starting</source>
@@ -3272,12 +3628,24 @@
    <translation>die Datenbank ist beschädigt</translation>
   </message>
   <message>
-   <source>the face is only {0}x{1} pixels large; {2} are needed</source>
-   <translation>das Gesicht ist nur {0}x{1} Pixel groß; {2} sind nötig</translation>
+   <source>the driving clip has no frame with a face to measure motion from.</source>
+   <translation>der Antriebsclip hat kein Bild mit einem Gesicht, von dem aus Bewegung gemessen werden kann.</translation>
   </message>
   <message>
-   <source>the face {0} has two drivers, {1} and {2}.</source>
-   <translation>das Gesicht {0} hat zwei Antriebe, {1} und {2}.</translation>
+   <source>the face is only {width:.0f}x{height:.0f} pixels large; {narrowest:.0f} are needed</source>
+   <translation>das Gesicht ist nur {width:.0f}x{height:.0f} Pixel groß; {narrowest:.0f} sind nötig</translation>
+  </message>
+  <message>
+   <source>the face {face} has two drivers, {path} and {name}.</source>
+   <translation>das Gesicht {face} hat zwei Antriebe, {path} und {name}.</translation>
+  </message>
+  <message>
+   <source>the handle {missing} is missing</source>
+   <translation>der Griff {missing} fehlt</translation>
+  </message>
+  <message>
+   <source>the handle {name} lies far outside the picture of {width}x{height} pixels</source>
+   <translation>der Griff {name} liegt weit außerhalb des Bildes von {width}x{height} Pixeln</translation>
   </message>
   <message>
    <source>the handles fold the face onto itself; bring them nearer to the order of a face</source>
@@ -3292,32 +3660,24 @@
    <translation>das längere, mit Wiederholung</translation>
   </message>
   <message>
-   <source>the module {0} is not part of this installation.</source>
-   <translation>das Modul {0} gehört nicht zu dieser Installation.</translation>
+   <source>the module {module} is not part of this installation.</source>
+   <translation>das Modul {module} gehört nicht zu dieser Installation.</translation>
   </message>
   <message>
    <source>the motion of this frame is not a number; the last picture stays</source>
    <translation>die Bewegung dieses Bildes ist keine Zahl; das letzte bleibt stehen</translation>
   </message>
   <message>
-   <source>the opening {0} must be within 0 to 1, not {1}.</source>
-   <translation>die Öffnung {0} muss zwischen 0 und 1 liegen, nicht {1}.</translation>
+   <source>the official editor has no slider {name!r}.</source>
+   <translation>das offizielle Werkzeug hat keinen Regler {name!r}.</translation>
   </message>
   <message>
-   <source>the package {0} is not installed</source>
-   <translation>das Paket {0} ist nicht installiert</translation>
+   <source>the opening {name} must be within 0 to 1, not {value:g}.</source>
+   <translation>die Öffnung {name} muss zwischen 0 und 1 liegen, nicht {value:g}.</translation>
   </message>
   <message>
-   <source>the package {0} is not installed.</source>
-   <translation>das Paket {0} ist nicht installiert.</translation>
-  </message>
-  <message>
-   <source>the picture has {0} face</source>
-   <translation>das Bild hat {0} Gesicht</translation>
-  </message>
-  <message>
-   <source>the picture has {0} faces</source>
-   <translation>das Bild hat {0} Gesichter</translation>
+   <source>the package {absent} is not installed.</source>
+   <translation>das Paket {absent} ist nicht installiert.</translation>
   </message>
   <message>
    <source>the same networks compiled for an NVIDIA card by TensorRT-RTX or TensorRT; must be asked for</source>
@@ -3340,12 +3700,28 @@
    <translation>das kürzere</translation>
   </message>
   <message>
-   <source>the side of the crop is {0} px, it must be at least {1} px.</source>
-   <translation>die Seite des Quadrats ist {0} px, es müssen mindestens {1} px sein.</translation>
+   <source>the side of the crop is {side:g} px, it must be at least {smallest_square} px.</source>
+   <translation>die Seite des Quadrats ist {side:g} px, es müssen mindestens {smallest_square} px sein.</translation>
+  </message>
+  <message>
+   <source>the source is an animal</source>
+   <translation>die Quelle ist ein Tier</translation>
+  </message>
+  <message>
+   <source>there is no slider named {name!r}; known are {names}.</source>
+   <translation>einen Regler namens {name!r} gibt es nicht; bekannt sind {names}.</translation>
   </message>
   <message>
    <source>this wheel brings its own copy of Qt</source>
    <translation>dieses Paket bringt sein eigenes Qt mit</translation>
+  </message>
+  <message>
+   <source>times holds denominators that are not within 1 to {finest:,}</source>
+   <translation>times enthält Nenner, die nicht zwischen 1 und {finest:,} liegen</translation>
+  </message>
+  <message>
+   <source>unknown entries in the expression: {names}.</source>
+   <translation>unbekannte Einträge im Ausdruck: {names}.</translation>
   </message>
   <message>
    <source>use preset {name}</source>
@@ -3360,588 +3736,16 @@
    <translation>ganz, mit Rand</translation>
   </message>
   <message>
-   <source>{0} It is tried again.</source>
-   <translation>{0} Es wird wieder versucht.</translation>
+   <source>yes or no</source>
+   <translation>ja oder nein</translation>
   </message>
   <message>
-   <source>{0} and {1} more</source>
-   <translation>{0} und {1} weitere</translation>
+   <source>{codec} holds no transparency; clear parts were laid on a plain colour.</source>
+   <translation>{codec} kennt keine Durchsichtigkeit; klare Teile wurden auf eine Farbe gelegt.</translation>
   </message>
   <message>
-   <source>{0} came into being meanwhile.</source>
-   <translation>{0} ist inzwischen entstanden.</translation>
-  </message>
-  <message>
-   <source>{0} can't be animated: {1}.</source>
-   <translation>{0} kann nicht bewegt werden: {1}.</translation>
-  </message>
-  <message>
-   <source>{0} can't be fetched ({1}); what has arrived is kept.</source>
-   <translation>{0} kann nicht geladen werden ({1}); was da ist, bleibt erhalten.</translation>
-  </message>
-  <message>
-   <source>{0} can't be listed: {1}.</source>
-   <translation>{0} kann nicht aufgelistet werden: {1}.</translation>
-  </message>
-  <message>
-   <source>{0} can't be reached or written: {1}.</source>
-   <translation>{0} kann nicht erreicht oder geschrieben werden: {1}.</translation>
-  </message>
-  <message>
-   <source>{0} can't be reached: {1}.</source>
-   <translation>{0} kann nicht erreicht werden: {1}.</translation>
-  </message>
-  <message>
-   <source>{0} can't be read: it is not UTF-8 text.</source>
-   <translation>{0} lässt sich nicht lesen: Die Datei ist kein UTF-8-Text.</translation>
-  </message>
-  <message>
-   <source>{0} can't be read: {1}.</source>
-   <translation>{0} kann nicht gelesen werden: {1}.</translation>
-  </message>
-  <message>
-   <source>{0} can't be used as a name.</source>
-   <translation>{0} kann kein Name sein.</translation>
-  </message>
-  <message>
-   <source>{0} can't be used as a queue: {1}.</source>
-   <translation>{0} kann nicht als Warteschlange dienen: {1}.</translation>
-  </message>
-  <message>
-   <source>{0} can't be used: {1}</source>
-   <translation>{0} kann nicht benutzt werden: {1}</translation>
-  </message>
-  <message>
-   <source>{0} can't be written: {1}.</source>
-   <translation>{0} kann nicht geschrieben werden: {1}.</translation>
-  </message>
-  <message>
-   <source>{0} can't hold {1}.</source>
-   <translation>{0} kann {1} nicht enthalten.</translation>
-  </message>
-  <message>
-   <source>{0} changes its size at frame {1}.</source>
-   <translation>{0} ändert bei Bild {1} die Größe.</translation>
-  </message>
-  <message>
-   <source>{0} changes its size from {1}x{2} to {3}x{4} at {5} s; what follows is fitted into the first size.</source>
-   <translation>{0} ändert bei {5} s die Größe von {1}x{2} auf {3}x{4}; alles Weitere wird in die erste Größe eingepasst.</translation>
-  </message>
-  <message>
-   <source>{0} declares pixels {1} times as wide as high, which is a mistake; they were taken as square.</source>
-   <translation>{0} gibt Pixel an, die {1}-mal so breit wie hoch sind; das ist ein Fehler, sie wurden als quadratisch behandelt.</translation>
-  </message>
-  <message>
-   <source>{0} does not end in .gif.</source>
-   <translation>{0} endet nicht auf .gif.</translation>
-  </message>
-  <message>
-   <source>{0} does not exist.</source>
-   <translation>{0} gibt es nicht.</translation>
-  </message>
-  <message>
-   <source>{0} does not fit into memory.</source>
-   <translation>{0} passt nicht in den Speicher.</translation>
-  </message>
-  <message>
-   <source>{0} does not fit the source.</source>
-   <translation>{0} passt nicht zur Quelle.</translation>
-  </message>
-  <message>
-   <source>{0} does not work here</source>
-   <translation>{0} läuft hier nicht</translation>
-  </message>
-  <message>
-   <source>{0} exists already and is no result of this queue. Add --overwrite to replace it.</source>
-   <translation>{0} gibt es schon und ist kein Ergebnis dieser Warteschlange. --overwrite ersetzt es.</translation>
-  </message>
-  <message>
-   <source>{0} exists already.</source>
-   <translation>{0} gibt es schon.</translation>
-  </message>
-  <message>
-   <source>{0} frames were left out: a GIF shows 50 a second at most.</source>
-   <translation>{0} Bilder wurden weggelassen: ein GIF zeigt höchstens 50 in der Sekunde.</translation>
-  </message>
-  <message>
-   <source>{0} has given no picture for {1} s.</source>
-   <translation>{0} hat seit {1} s kein Bild geliefert.</translation>
-  </message>
-  <message>
-   <source>{0} has no frame from {1} s on.</source>
-   <translation>{0} hat ab {1} s kein Bild.</translation>
-  </message>
-  <message>
-   <source>{0} has no frame that can be decoded.</source>
-   <translation>{0} hat kein Bild, das sich dekodieren lässt.</translation>
-  </message>
-  <message>
-   <source>{0} has no picture suffix that can be written.</source>
-   <translation>{0} hat keine Bildendung, die geschrieben werden kann.</translation>
-  </message>
-  <message>
-   <source>{0} has no suffix of a clip that can be written.</source>
-   <translation>{0} hat keine Clipendung, die geschrieben werden kann.</translation>
-  </message>
-  <message>
-   <source>{0} has not opened within {1} s.</source>
-   <translation>{0} hat sich nicht binnen {1} s geöffnet.</translation>
-  </message>
-  <message>
-   <source>{0} holds no picture that can be read.</source>
-   <translation>{0} enthält kein lesbares Bild.</translation>
-  </message>
-  <message>
-   <source>{0} holds no picture.</source>
-   <translation>{0} enthält kein Bild.</translation>
-  </message>
-  <message>
-   <source>{0} holds no pictures.</source>
-   <translation>{0} enthält keine Bilder.</translation>
-  </message>
-  <message>
-   <source>{0} holds no sound.</source>
-   <translation>{0} enthält keinen Ton.</translation>
-  </message>
-  <message>
-   <source>{0} holds no transparency; clear parts were laid on a plain colour.</source>
-   <translation>{0} kennt keine Durchsichtigkeit; klare Teile wurden auf eine Farbe gelegt.</translation>
-  </message>
-  <message>
-   <source>{0} holds no video.</source>
-   <translation>{0} enthält kein Video.</translation>
-  </message>
-  <message>
-   <source>{0} holds one picture and the result has more.</source>
-   <translation>{0} fasst ein Bild, und das Ergebnis hat mehr.</translation>
-  </message>
-  <message>
-   <source>{0} holds {1} pictures; only the main one is used.</source>
-   <translation>{0} enthält {1} Bilder; nur das Hauptbild wird benutzt.</translation>
-  </message>
-  <message>
-   <source>{0} is a HEIC picture; reading it needs the plug-in pillow-heif.</source>
-   <translation>{0} ist ein HEIC-Bild; zum Lesen fehlt das Zusatzpaket pillow-heif.</translation>
-  </message>
-  <message>
-   <source>{0} is a HEIC sequence; only its still is used. As a driving file it plays.</source>
-   <translation>{0} ist eine HEIC-Sequenz; nur ihr Standbild wird benutzt. Als treibende Datei wird sie abgespielt.</translation>
-  </message>
-  <message>
-   <source>{0} is a Motion Photo; its film is used, not its still.</source>
-   <translation>{0} ist ein Bewegungsfoto; der Film wird verwendet, nicht das Standbild.</translation>
-  </message>
-  <message>
-   <source>{0} is a Motion Photo; only its still is used. Export its film as a clip to use it.</source>
-   <translation>{0} ist ein Bewegungsfoto; nur das Standbild wird verwendet. Exportiere den Film als Clip, um ihn zu verwenden.</translation>
-  </message>
-  <message>
-   <source>{0} is a camera raw, of which only a small preview could be read.</source>
-   <translation>{0} ist ein Kamera-Rohbild, von dem nur eine kleine Vorschau gelesen werden könnte.</translation>
-  </message>
-  <message>
-   <source>{0} is a damaged picture.</source>
-   <translation>{0} ist ein beschädigtes Bild.</translation>
-  </message>
-  <message>
-   <source>{0} is a file and can't be a folder of pictures.</source>
-   <translation>{0} ist eine Datei und kann kein Ordner mit Bildern sein.</translation>
-  </message>
-  <message>
-   <source>{0} is a file of another machine, {1}.</source>
-   <translation>{0} ist eine Datei auf einem anderen Rechner, {1}.</translation>
-  </message>
-  <message>
-   <source>{0} is a folder, not a file.</source>
-   <translation>{0} ist ein Ordner, keine Datei.</translation>
-  </message>
-  <message>
-   <source>{0} is a longer path than the system allows.</source>
-   <translation>{0} ist ein längerer Pfad, als das System erlaubt.</translation>
-  </message>
-  <message>
-   <source>{0} is a motion template, which holds no sound; that of the source is used.</source>
-   <translation>{0} ist eine Bewegungsvorlage und enthält keinen Ton; der Ton der Quelle wird verwendet.</translation>
-  </message>
-  <message>
-   <source>{0} is a motion template, which holds no sound; the result is silent.</source>
-   <translation>{0} ist eine Bewegungsvorlage und enthält keinen Ton; das Ergebnis ist stumm.</translation>
-  </message>
-  <message>
-   <source>{0} is a pipe or a device, not a file.</source>
-   <translation>{0} ist eine Pipe oder ein Gerät, keine Datei.</translation>
-  </message>
-  <message>
-   <source>{0} is a {1} clip; its colours were mapped to sRGB.</source>
-   <translation>{0} ist ein {1}-Video; seine Farben wurden nach sRGB umgerechnet.</translation>
-  </message>
-  <message>
-   <source>{0} is an AVIF picture and this Pillow can't read it.</source>
-   <translation>{0} ist ein AVIF-Bild, und dieses Pillow kann es nicht lesen.</translation>
-  </message>
-  <message>
-   <source>{0} is an address, and addresses are not read.</source>
-   <translation>{0} ist eine Adresse, und Adressen werden nicht gelesen.</translation>
-  </message>
-  <message>
-   <source>{0} is an address, and addresses are not written to.</source>
-   <translation>{0} ist eine Adresse, und an Adressen wird nicht geschrieben.</translation>
-  </message>
-  <message>
-   <source>{0} is an animated picture; only its first frame is used.</source>
-   <translation>{0} ist ein bewegtes Bild; nur sein erstes Bild wird verwendet.</translation>
-  </message>
-  <message>
-   <source>{0} is an input and can't be the output as well.</source>
-   <translation>{0} ist eine Eingabe und kann nicht auch die Ausgabe sein.</translation>
-  </message>
-  <message>
-   <source>{0} is being rendered just now, as job {1} of {2}, from other inputs or with other options.</source>
-   <translation>{0} wird gerade gerendert, als Auftrag {1} von {2}, aus anderen Eingaben oder mit anderen Optionen.</translation>
-  </message>
-  <message>
-   <source>{0} is damaged: it lacks columns.</source>
-   <translation>{0} ist beschädigt: Spalten fehlen.</translation>
-  </message>
-  <message>
-   <source>{0} is empty (0 bytes).</source>
-   <translation>{0} ist leer (0 Bytes).</translation>
-  </message>
-  <message>
-   <source>{0} is finished; no frame can follow</source>
-   <translation>{0} ist abgeschlossen; es kann kein Bild folgen</translation>
-  </message>
-  <message>
-   <source>{0} is interlaced; its frames were deinterlaced.</source>
-   <translation>{0} ist ein Halbbildvideo (interlaced); die Halbbilder wurden zu Vollbildern zusammengesetzt.</translation>
-  </message>
-  <message>
-   <source>{0} is longer than any clip.</source>
-   <translation>{0} ist länger als jedes Video.</translation>
-  </message>
-  <message>
-   <source>{0} is no expression: {1}.</source>
-   <translation>{0} ist kein Ausdruck: {1}.</translation>
-  </message>
-  <message>
-   <source>{0} is no option named {1}.</source>
-   <translation>{0} ist keine Option namens {1}.</translation>
-  </message>
-  <message>
-   <source>{0} is no queue but another database.</source>
-   <translation>{0} ist keine Warteschlange, sondern eine andere Datenbank.</translation>
-  </message>
-  <message>
-   <source>{0} is not a clip that can be read: {1}.</source>
-   <translation>{0} ist kein lesbarer Clip: {1}.</translation>
-  </message>
-  <message>
-   <source>{0} is not a colour written as #rrggbb, such as #00ff00.</source>
-   <translation>{0} ist keine Farbe der Form #rrggbb, etwa #00ff00.</translation>
-  </message>
-  <message>
-   <source>{0} is not a face and its driving file, such as left=mum.mp4.</source>
-   <translation>{0} ist kein Gesicht mit seinem Antrieb, etwa left=mama.mp4.</translation>
-  </message>
-  <message>
-   <source>{0} is not a frame rate above 0 and up to 1000, such as 25 or 30000/1001.</source>
-   <translation>{0} ist keine Bildrate über 0 und bis 1000, etwa 25 oder 30000/1001.</translation>
-  </message>
-  <message>
-   <source>{0} is not a picture in a known format.</source>
-   <translation>{0} ist kein Bild in einem bekannten Format.</translation>
-  </message>
-  <message>
-   <source>{0} is not a size such as 1080x1920, with sides of {1} to {2} px.</source>
-   <translation>{0} ist keine Größe wie 1080x1920, mit Seiten von {1} bis {2} px.</translation>
-  </message>
-  <message>
-   <source>{0} is not a slider with a value such as smile=0.5.</source>
-   <translation>{0} ist kein Regler mit einem Wert, etwa smile=0.5.</translation>
-  </message>
-  <message>
-   <source>{0} is not a time in seconds, or minutes and seconds, such as 2.5 or 1:02.5.</source>
-   <translation>{0} ist keine Zeit in Sekunden, oder Minuten und Sekunden, wie 2.5 oder 1:02.5.</translation>
-  </message>
-  <message>
-   <source>{0} is not a whole picture: {1}.</source>
-   <translation>{0} ist kein vollständiges Bild: {1}.</translation>
-  </message>
-  <message>
-   <source>{0} is not auto, first or a frame number counted from 0.</source>
-   <translation>{0} ist weder auto noch first noch eine Bildnummer ab 0.</translation>
-  </message>
-  <message>
-   <source>{0} is not auto, template, matte, parse/NAME or the path of an .onnx file.</source>
-   <translation>{0} ist weder auto, template, matte, parse/NAME noch der Pfad einer .onnx-Datei.</translation>
-  </message>
-  <message>
-   <source>{0} is not embedded, insightface, auto, detect/NAME or the path of an .onnx file.</source>
-   <translation>{0} ist weder embedded, insightface, auto, detect/NAME noch der Pfad einer .onnx-Datei.</translation>
-  </message>
-  <message>
-   <source>{0} is not one of all, exp, pose, lip, eyes, or several joined by commas.{1}</source>
-   <translation>{0} ist nicht all, exp, pose, lip, eyes oder mehrere davon, durch Kommas verbunden.{1}</translation>
-  </message>
-  <message>
-   <source>{0} is not one of largest, left, right, centre, a number counted from 1, or a point x,y.</source>
-   <translation>{0} ist weder largest, left, right, centre noch eine Zahl ab 1 noch ein Punkt x,y.</translation>
-  </message>
-  <message>
-   <source>{0} is not the name of a video file.</source>
-   <translation>{0} ist kein Name einer Videodatei.</translation>
-  </message>
-  <message>
-   <source>{0} is not valid {1}: {2}.</source>
-   <translation>{0} ist kein gültiges {1}: {2}.</translation>
-  </message>
-  <message>
-   <source>{0} is not x,y,size or x,y,size,angle in pixels and degrees.</source>
-   <translation>{0} hat nicht die Form x,y,Seite oder x,y,Seite,Winkel in Pixeln und Grad.</translation>
-  </message>
-  <message>
-   <source>{0} is of version {1}, but this program reads up to version {2}.</source>
-   <translation>{0} hat die Version {1}, aber dieses Programm liest nur bis Version {2}.</translation>
-  </message>
-  <message>
-   <source>{0} is set, so nothing is downloaded; unset it, or import {1} from a folder.</source>
-   <translation>{0} ist gesetzt, daher wird nichts heruntergeladen; löschen Sie die Variable, oder importieren Sie {1} aus einem Ordner.</translation>
-  </message>
-  <message>
-   <source>{0} is the name of a clip, not of numbered pictures.</source>
-   <translation>{0} ist der Name eines Videos, nicht von nummerierten Bildern.</translation>
-  </message>
-  <message>
-   <source>{0} is the output of a job that waits, number {1}.</source>
-   <translation>{0} ist die Ausgabe eines wartenden Auftrags, Nummer {1}.</translation>
-  </message>
-  <message>
-   <source>{0} is the output of job {1} of {2}, which others work on just now, from other inputs or with other options.</source>
-   <translation>{0} ist das Ergebnis von Auftrag {1} von {2}, an dem gerade gearbeitet wird, aus anderen Eingaben oder mit anderen Optionen.</translation>
-  </message>
-  <message>
-   <source>{0} is the output of job {1}, which is damaged: {2}.</source>
-   <translation>{0} ist das Ergebnis von Auftrag {1}, der beschädigt ist: {2}.</translation>
-  </message>
-  <message>
-   <source>{0} is the virtual camera that this program feeds.</source>
-   <translation>{0} ist die virtuelle Kamera, die dieses Programm selbst speist.</translation>
-  </message>
-  <message>
-   <source>{0} is too long for a number.</source>
-   <translation>{0} ist zu lang für eine Zahl.</translation>
-  </message>
-  <message>
-   <source>{0} is {1} and can't be an output file.</source>
-   <translation>{0} ist {1} und kann keine Ausgabedatei sein.</translation>
-  </message>
-  <message>
-   <source>{0} is {1}, and links are not replaced.</source>
-   <translation>{0} ist {1}, und Verknüpfungen werden nicht ersetzt.</translation>
-  </message>
-  <message>
-   <source>{0} is {1}x{2} ({3} million pixels); the limit for a frame of a clip is {4} million pixels.</source>
-   <translation>{0} hat {1}x{2} ({3} Millionen Pixel); die Grenze für ein Bild eines Clips liegt bei {4} Millionen Pixeln.</translation>
-  </message>
-  <message>
-   <source>{0} is {1}x{2} ({3} million pixels); the limit for a photo is {4} million pixels.</source>
-   <translation>{0} hat {1}x{2} ({3} Millionen Pixel); die Grenze für ein Foto liegt bei {4} Millionen Pixeln.</translation>
-  </message>
-  <message>
-   <source>{0} is {1}x{2} pixels; the limit for a side is {3} pixels.</source>
-   <translation>{0} hat {1}x{2} Pixel; die Grenze für eine Seite liegt bei {3} Pixeln.</translation>
-  </message>
-  <message>
-   <source>{0} is {1}x{2}, and a clip has at most {3} million pixels and {4} a side (level 6.2 of H.264); the result is {5}x{6}.</source>
-   <translation>{0} hat {1}x{2}, und ein Video hat höchstens {3} Millionen Pixel und {4} je Seite (Stufe 6.2 von H.264); das Ergebnis hat {5}x{6}.</translation>
-  </message>
-  <message>
-   <source>{0} is {1}x{2}, the sequence began with {3}x{4}.</source>
-   <translation>{0} ist {1}x{2} groß, die Folge begann mit {3}x{4}.</translation>
-  </message>
-  <message>
-   <source>{0} must lie above {1}</source>
-   <translation>{0} muss über {1} liegen</translation>
-  </message>
-  <message>
-   <source>{0} must lie to the left of {1}</source>
-   <translation>{0} muss links von {1} liegen</translation>
-  </message>
-  <message>
-   <source>{0} must not lie below {1}</source>
-   <translation>{0} darf nicht unter {1} liegen</translation>
-  </message>
-  <message>
-   <source>{0} needs even sides: the picture of {1}x{2} was padded to {3}x{4} by repeating its edge.</source>
-   <translation>{0} braucht gerade Seiten: das Bild von {1}x{2} wurde durch Wiederholen seines Randes auf {3}x{4} ergänzt.</translation>
-  </message>
-  <message>
-   <source>{0} needs fsspec, which is not installed.</source>
-   <translation>{0} braucht fsspec, das nicht installiert ist.</translation>
-  </message>
-  <message>
-   <source>{0} not made yet</source>
-   <translation>{0} noch nicht angelegt</translation>
-  </message>
-  <message>
-   <source>{0} of {1} can't be fetched ({2}).</source>
-   <translation>{0} von {1} kann nicht geladen werden ({2}).</translation>
-  </message>
-  <message>
-   <source>{0} shows the face from the side; turns to the front are kept small (--no-turn-limit).</source>
-   <translation>{0} zeigt das Gesicht von der Seite; Drehungen nach vorn bleiben klein (--no-turn-limit).</translation>
-  </message>
-  <message>
-   <source>{0} shows {1} faces; the largest is animated (--face chooses).</source>
-   <translation>{0} zeigt {1} Gesichter; das größte wird bewegt (--face wählt).</translation>
-  </message>
-  <message>
-   <source>{0} was made by a newer version.</source>
-   <translation>{0} stammt von einer neueren Version.</translation>
-  </message>
-  <message>
-   <source>{0} was not written: there is no frame.</source>
-   <translation>{0} wurde nicht geschrieben: es gibt kein Bild.</translation>
-  </message>
-  <message>
-   <source>{0} was not written: there was no frame.</source>
-   <translation>{0} wurde nicht geschrieben: es gab kein Bild.</translation>
-  </message>
-  <message>
-   <source>{0}, lips open by {1} %</source>
-   <translation>{0}, Lippen zu {1} % offen</translation>
-  </message>
-  <message>
-   <source>{0}, {1} CPU cores</source>
-   <translation>{0}, {1} Prozessorkerne</translation>
-  </message>
-  <message>
-   <source>{0}, {1} GB free</source>
-   <translation>{0}, {1} GB frei</translation>
-  </message>
-  <message>
-   <source>{0}. Only the window needs them.</source>
-   <translation>{0}. Nur das Fenster braucht sie.</translation>
-  </message>
-  <message>
-   <source>{0}. Or export the photo as JPEG.</source>
-   <translation>{0}. Oder das Foto als JPEG exportieren.</translation>
-  </message>
-  <message>
-   <source>{0}. The next best engine is tried.</source>
-   <translation>{0}. Die nächstbeste Engine wird versucht.</translation>
-  </message>
-  <message>
-   <source>{0}... is longer than file systems allow ({1}).</source>
-   <translation>{0}... ist länger, als Dateisysteme erlauben ({1}).</translation>
-  </message>
-  <message>
-   <source>{0}: Windows takes no {1} in a name.</source>
-   <translation>{0}: Windows erlaubt kein {1} in einem Namen.</translation>
-  </message>
-  <message>
-   <source>{0}: a name can't hold the character NUL.</source>
-   <translation>{0}: Ein Name kann das Zeichen NUL nicht enthalten.</translation>
-  </message>
-  <message>
-   <source>{0}: a table of names and values is expected.</source>
-   <translation>{0}: eine Tabelle von Namen und Werten wird erwartet.</translation>
-  </message>
-  <message>
-   <source>{0}: no face was found for {1} of {2} frames; the motion was held and eased to neutral there.</source>
-   <translation>{0}: in {1} von {2} Bildern wurde kein Gesicht gefunden; die Bewegung wurde dort gehalten und zur Ruhe geführt.</translation>
-  </message>
-  <message>
-   <source>{0}: no face was found for {1} of {2} frames; they were left as they are.</source>
-   <translation>{0}: in {1} von {2} Bildern wurde kein Gesicht gefunden; sie blieben, wie sie sind.</translation>
-  </message>
-  <message>
-   <source>{0}: no face was found in any of its {1} frames.</source>
-   <translation>{0}: in keinem seiner {1} Bilder wurde ein Gesicht gefunden.</translation>
-  </message>
-  <message>
-   <source>{0}: no face was found in the picture.</source>
-   <translation>{0}: im Bild wurde kein Gesicht gefunden.</translation>
-  </message>
-  <message>
-   <source>{0}: no face was found in the square given by --crop, in any of its {1} frames.</source>
-   <translation>{0}: Im Quadrat von --crop wurde kein Gesicht gefunden, in keinem der {1} Bilder.</translation>
-  </message>
-  <message>
-   <source>{0}: no face was found in the square given by --crop.</source>
-   <translation>{0}: im Quadrat von --crop wurde kein Gesicht gefunden.</translation>
-  </message>
-  <message>
-   <source>{0}: no face was found in {1}.</source>
-   <translation>{0}: in {1} wurde kein Gesicht gefunden.</translation>
-  </message>
-  <message>
-   <source>{0}: no face was found {1}.</source>
-   <translation>{0}: {1} wurde kein Gesicht gefunden.</translation>
-  </message>
-  <message>
-   <source>{0}: not one frame of its video can be decoded.</source>
-   <translation>{0}: nicht ein Bild seines Videos lässt sich dekodieren.</translation>
-  </message>
-  <message>
-   <source>{0}: numbers of pictures have {1} digits at most.</source>
-   <translation>{0}: Bildnummern haben höchstens {1} Stellen.</translation>
-  </message>
-  <message>
-   <source>{0}: options must be a table of names and values.</source>
-   <translation>{0}: options muss eine Tabelle von Namen und Werten sein.</translation>
-  </message>
-  <message>
-   <source>{0}: pictures {1} are missing; the picture before is held meanwhile.</source>
-   <translation>{0}: die Bilder {1} fehlen; so lange bleibt das Bild davor stehen.</translation>
-  </message>
-  <message>
-   <source>{0}: schema_version must be a whole number from 1, not {1}.</source>
-   <translation>{0}: schema_version muss eine ganze Zahl ab 1 sein, nicht {1}.</translation>
-  </message>
-  <message>
-   <source>{0}: standard input is not read here.</source>
-   <translation>{0}: Die Standardeingabe wird hier nicht gelesen.</translation>
-  </message>
-  <message>
-   <source>{0}: standard output can't be used here.</source>
-   <translation>{0}: Die Standardausgabe geht hier nicht.</translation>
-  </message>
-  <message>
-   <source>{0}: the rate of a picture sequence must be above 0.</source>
-   <translation>{0}: die Bildrate einer Bildfolge muss über 0 liegen.</translation>
-  </message>
-  <message>
-   <source>{0}: the square of an animal must be given.</source>
-   <translation>{0}: das Quadrat eines Tiers muss angegeben werden.</translation>
-  </message>
-  <message>
-   <source>{0}: there is no entry named {1}.</source>
-   <translation>{0}: es gibt keinen Eintrag namens {1}.</translation>
-  </message>
-  <message>
-   <source>{0}: {1} belongs to a single run and can't be part of a preset.</source>
-   <translation>{0}: {1} gehört zu einem einzelnen Lauf und kann nicht Teil einer Voreinstellung sein.</translation>
-  </message>
-  <message>
-   <source>{0}: {1} is not {2}.</source>
-   <translation>{0}: {1} ist nicht {2}.</translation>
-  </message>
-  <message>
-   <source>{0}: {1} is out of bounds, it must be {2}.</source>
-   <translation>{0}: {1} liegt außerhalb, erlaubt ist {2}.</translation>
-  </message>
-  <message>
-   <source>{0}: {1} is the name of a device on Windows.</source>
-   <translation>{0}: {1} ist unter Windows der Name eines Geräts.</translation>
-  </message>
-  <message>
-   <source>{0}: {1} must be a text of at most {2} characters, not {3}.</source>
-   <translation>{0}: {1} muss ein Text von höchstens {2} Zeichen sein, nicht {3}.</translation>
-  </message>
-  <message>
-   <source>{0}{1}... is longer than the name of a file can be.</source>
-   <translation>{0}{1}... ist länger, als der Name einer Datei sein kann.</translation>
+   <source>{codec} needs even sides: the picture of {size}x{size2} was padded to {width}x{height} by repeating its edge.</source>
+   <translation>{codec} braucht gerade Seiten: das Bild von {size}x{size2} wurde durch Wiederholen seines Randes auf {width}x{height} ergänzt.</translation>
   </message>
   <message>
    <source>{count} files</source>
@@ -3956,32 +3760,452 @@
    <translation>{done} von {total}</translation>
   </message>
   <message>
+   <source>{driving} is a motion template, which holds no sound; that of the source is used.</source>
+   <translation>{driving} ist eine Bewegungsvorlage und enthält keinen Ton; der Ton der Quelle wird verwendet.</translation>
+  </message>
+  <message>
+   <source>{driving} is a motion template, which holds no sound; the result is silent.</source>
+   <translation>{driving} ist eine Bewegungsvorlage und enthält keinen Ton; das Ergebnis ist stumm.</translation>
+  </message>
+  <message>
+   <source>{driving}: no face was found for {lost} of {frames} frames; the motion was held and eased to neutral there.</source>
+   <translation>{driving}: in {lost} von {frames} Bildern wurde kein Gesicht gefunden; die Bewegung wurde dort gehalten und zur Ruhe geführt.</translation>
+  </message>
+  <message>
+   <source>{end} and {duration} both say where the clip ends.</source>
+   <translation>{end} und {duration} sagen beide, wo der Clip endet.</translation>
+  </message>
+  <message>
+   <source>{end} is not after the start, {start}.</source>
+   <translation>{end} liegt nicht nach dem Anfang, {start}.</translation>
+  </message>
+  <message>
+   <source>{error} It is tried again.</source>
+   <translation>{error} Es wird wieder versucht.</translation>
+  </message>
+  <message>
+   <source>{error}. The next best engine is tried.</source>
+   <translation>{error}. Die nächstbeste Engine wird versucht.</translation>
+  </message>
+  <message>
+   <source>{filename} can't be removed: {what}.</source>
+   <translation>{filename} kann nicht gelöscht werden: {what}.</translation>
+  </message>
+  <message>
+   <source>{file} is {width}x{height}, the sequence began with {size}x{size2}.</source>
+   <translation>{file} ist {width}x{height} groß, die Folge begann mit {size}x{size2}.</translation>
+  </message>
+  <message>
+   <source>{file} of {repo} can't be fetched ({names}).</source>
+   <translation>{file} von {repo} kann nicht geladen werden ({names}).</translation>
+  </message>
+  <message>
+   <source>{file}: job files of version {schema_version} can be read, not {version!r}.</source>
+   <translation>{file}: Auftragsdateien der Version {schema_version} können gelesen werden, nicht {version!r}.</translation>
+  </message>
+  <message>
+   <source>{file}: jobs must be tables, each headed by [[jobs]].</source>
+   <translation>{file}: Aufträge müssen Tabellen sein, jede mit der Überschrift [[jobs]].</translation>
+  </message>
+  <message>
+   <source>{file}: options must be a table of names and values.</source>
+   <translation>{file}: options muss eine Tabelle von Namen und Werten sein.</translation>
+  </message>
+  <message>
+   <source>{file}: pairs must be a list of [source, driving].</source>
+   <translation>{file}: pairs muss eine Liste von [source, driving] sein.</translation>
+  </message>
+  <message>
+   <source>{file}: there is no entry named {word!r}.</source>
+   <translation>{file}: es gibt keinen Eintrag namens {word!r}.</translation>
+  </message>
+  <message>
+   <source>{file}: {key} must be a file name, or a list of them.</source>
+   <translation>{file}: {key} muss ein Dateiname oder eine Liste davon sein.</translation>
+  </message>
+  <message>
+   <source>{file}: {name} is not a CSV file.</source>
+   <translation>{file}: {name} ist keine CSV-Datei.</translation>
+  </message>
+  <message>
+   <source>{file}: {name} must be text, not {value!r}.</source>
+   <translation>{file}: {name} muss Text sein, nicht {value!r}.</translation>
+  </message>
+  <message>
+   <source>{first} redirects to an address that is not https ({target}); nothing was fetched.</source>
+   <translation>{first} leitet zu einer Adresse ohne https um ({target}); nichts wurde geholt.</translation>
+  </message>
+  <message>
+   <source>{first} redirects to another host ({host}); nothing was fetched.</source>
+   <translation>{first} leitet zu einem anderen Rechner um ({host}); nichts wurde geholt.</translation>
+  </message>
+  <message>
+   <source>{folder} can't be written: {reason}.</source>
+   <translation>{folder} kann nicht geschrieben werden: {reason}.</translation>
+  </message>
+  <message>
+   <source>{folder} has no file {file}.</source>
+   <translation>{folder} hat keine Datei {file}.</translation>
+  </message>
+  <message>
+   <source>{folder} has no file {name}.</source>
+   <translation>{folder} hat keine Datei {name}.</translation>
+  </message>
+  <message>
+   <source>{folder} has {count} files {name}; name the folder of the right one.</source>
+   <translation>{folder} hat {count} Dateien {name}; den Ordner der richtigen nennen.</translation>
+  </message>
+  <message>
+   <source>{folder} holds none of the models {names}.</source>
+   <translation>{folder} enthält keines der Modelle {names}.</translation>
+  </message>
+  <message>
+   <source>{folder} is a longer path than the system allows.</source>
+   <translation>{folder} ist ein längerer Pfad, als das System erlaubt.</translation>
+  </message>
+  <message>
+   <source>{folder} is not a folder.</source>
+   <translation>{folder} ist kein Ordner.</translation>
+  </message>
+  <message>
+   <source>{folder}, {free:.1f} GB free</source>
+   <translation>{folder}, {free:.1f} GB frei</translation>
+  </message>
+  <message>
+   <source>{format} holds no transparency; clear parts were laid on a plain colour.</source>
+   <translation>{format} kennt keine Durchsichtigkeit; klare Teile wurden auf eine Farbe gelegt.</translation>
+  </message>
+  <message>
+   <source>{given!r} is not {wanted}.</source>
+   <translation>{given!r} ist nicht {wanted}.</translation>
+  </message>
+  <message>
+   <source>{given} is out of bounds, it must be {bounds}.</source>
+   <translation>{given} liegt außerhalb der Grenzen, erlaubt ist {bounds}.</translation>
+  </message>
+  <message>
+   <source>{handle} must lie above {other}</source>
+   <translation>{handle} muss über {other} liegen</translation>
+  </message>
+  <message>
+   <source>{handle} must lie to the left of {other}</source>
+   <translation>{handle} muss links von {other} liegen</translation>
+  </message>
+  <message>
+   <source>{handle} must not lie below {other}</source>
+   <translation>{handle} darf nicht unter {other} liegen</translation>
+  </message>
+  <message>
+   <source>{install_hint}. Or export the photo as JPEG.</source>
+   <translation>{install_hint}. Oder das Foto als JPEG exportieren.</translation>
+  </message>
+  <message>
+   <source>{keys} has {count} entries for {n} frames</source>
+   <translation>{keys} hat {count} Einträge für {n} Bilder</translation>
+  </message>
+  <message>
    <source>{keys} is used by: {commands}</source>
    <translation>{keys} ist mehrfach vergeben: {commands}</translation>
+  </message>
+  <message>
+   <source>{left_out} frames were left out: a GIF shows 50 a second at most.</source>
+   <translation>{left_out} Bilder wurden weggelassen: ein GIF zeigt höchstens 50 in der Sekunde.</translation>
+  </message>
+  <message>
+   <source>{line!r} is not a face and its driving file, such as left=mum.mp4.</source>
+   <translation>{line!r} ist kein Gesicht mit seinem Antrieb, etwa left=mama.mp4.</translation>
+  </message>
+  <message>
+   <source>{member} is damaged: it has {member2:,} bytes instead of {begin:,}</source>
+   <translation>{member} ist beschädigt: es hat {member2:,} Bytes statt {begin:,}</translation>
+  </message>
+  <message>
+   <source>{missing} is missing in it</source>
+   <translation>{missing} fehlt darin</translation>
+  </message>
+  <message>
+   <source>{missing}. Only the window needs them.</source>
+   <translation>{missing}. Nur das Fenster braucht sie.</translation>
+  </message>
+  <message>
+   <source>{name!r} can't be used as a name.</source>
+   <translation>{name!r} kann kein Name sein.</translation>
   </message>
   <message>
    <source>{name} can't be written: what you set is lost at the end.</source>
    <translation>{name} kann nicht geschrieben werden: was eingestellt ist, geht am Ende verloren.</translation>
   </message>
   <message>
+   <source>{name} does not hold {shape} numbers</source>
+   <translation>{name} enthält nicht {shape} Zahlen</translation>
+  </message>
+  <message>
+   <source>{name} does not work here</source>
+   <translation>{name} läuft hier nicht</translation>
+  </message>
+  <message>
    <source>{name} drives; the others are among the drivers used before.</source>
    <translation>{name} treibt an; die anderen stehen bei den zuletzt verwendeten Antrieben.</translation>
+  </message>
+  <message>
+   <source>{name} has the shape {got} instead of {shape}</source>
+   <translation>{name} hat die Form {got} statt {shape}</translation>
+  </message>
+  <message>
+   <source>{name} holds no sound.</source>
+   <translation>{name} enthält keinen Ton.</translation>
+  </message>
+  <message>
+   <source>{name} holds numbers of the type {shown} instead of {dtype!r}</source>
+   <translation>{name} enthält Zahlen vom Typ {shown} statt {dtype!r}</translation>
+  </message>
+  <message>
+   <source>{name} is an array with a damaged head</source>
+   <translation>{name} ist ein Feld mit beschädigtem Kopf</translation>
   </message>
   <message>
    <source>{name} is deleted for good.</source>
    <translation>{name} wird endgültig gelöscht.</translation>
   </message>
   <message>
+   <source>{name} is not a motion template; expected a {suffix} file or an official .pkl.</source>
+   <translation>{name} ist keine Bewegungsvorlage; erwartet wird eine {suffix}-Datei oder eine offizielle .pkl.</translation>
+  </message>
+  <message>
+   <source>{name} is not a motion template; it is not a regular file.</source>
+   <translation>{name} ist keine Bewegungsvorlage; es ist keine gewöhnliche Datei.</translation>
+  </message>
+  <message>
+   <source>{name} is not a plain array</source>
+   <translation>{name} ist kein einfaches Feld</translation>
+  </message>
+  <message>
+   <source>{name} is not a usable motion template: in its header, {error}.</source>
+   <translation>{name} ist keine brauchbare Bewegungsvorlage: im Kopf: {error}.</translation>
+  </message>
+  <message>
+   <source>{name} is not a usable motion template: its part {error} is missing.</source>
+   <translation>{name} ist keine brauchbare Bewegungsvorlage: ihr Teil {error} fehlt.</translation>
+  </message>
+  <message>
+   <source>{name} is not a usable motion template: {error}.</source>
+   <translation>{name} ist keine brauchbare Bewegungsvorlage: {error}.</translation>
+  </message>
+  <message>
+   <source>{name} is not a usable motion template: {text}.</source>
+   <translation>{name} ist keine brauchbare Bewegungsvorlage: {text}.</translation>
+  </message>
+  <message>
+   <source>{name} is not installed.</source>
+   <translation>{name} ist nicht installiert.</translation>
+  </message>
+  <message>
    <source>{name} is ready.</source>
    <translation>{name} ist fertig.</translation>
+  </message>
+  <message>
+   <source>{name} is set, so nothing is downloaded; unset it, or import {spec} from a folder.</source>
+   <translation>{name} ist gesetzt, daher wird nichts heruntergeladen; löschen Sie die Variable, oder importieren Sie {spec} aus einem Ordner.</translation>
+  </message>
+  <message>
+   <source>{name} is stored by columns</source>
+   <translation>{name} ist spaltenweise gespeichert</translation>
+  </message>
+  <message>
+   <source>{name} is the virtual camera that this program feeds.</source>
+   <translation>{name} ist die virtuelle Kamera, die dieses Programm selbst speist.</translation>
+  </message>
+  <message>
+   <source>{name} must be within 0 to {max_opening:g}, not {opening}.</source>
+   <translation>{name} muss zwischen 0 und {max_opening:g} liegen, nicht {opening}.</translation>
   </message>
   <message>
    <source>{name} names files that are not here: {files}.</source>
    <translation>{name} nennt Dateien, die es hier nicht gibt: {files}.</translation>
   </message>
   <message>
+   <source>{name} shows the face from the side; turns to the front are kept small ({option:turn_limit=off}).</source>
+   <translation>{name} zeigt das Gesicht von der Seite; Drehungen nach vorn bleiben klein ({option:turn_limit=off}).</translation>
+  </message>
+  <message>
+   <source>{name} shows {count} faces; the largest is animated ({option:face} chooses).</source>
+   <translation>{name} zeigt {count} Gesichter; das größte wird bewegt ({option:face} wählt).</translation>
+  </message>
+  <message>
+   <source>{name} {version} does not fit or is damaged ({error}).</source>
+   <translation>{name} {version} passt nicht oder ist beschädigt ({error}).</translation>
+  </message>
+  <message>
+   <source>{name}: no face was found in any of its {count} frames.</source>
+   <translation>{name}: in keinem seiner {count} Bilder wurde ein Gesicht gefunden.</translation>
+  </message>
+  <message>
+   <source>{name}: no face was found in the square given by {option:crop}, in any of its {count} frames.</source>
+   <translation>{name}: Im Quadrat von {option:crop} wurde kein Gesicht gefunden, in keinem der {count} Bilder.</translation>
+  </message>
+  <message>
+   <source>{name}: no face was found {where}.</source>
+   <translation>{name}: {where} wurde kein Gesicht gefunden.</translation>
+  </message>
+  <message>
+   <source>{name}: the square of an animal must be given.</source>
+   <translation>{name}: das Quadrat eines Tiers muss angegeben werden.</translation>
+  </message>
+  <message>
+   <source>{option:codec}: numbered pictures can't go to standard output.</source>
+   <translation>{option:codec}: Nummerierte Bilder können nicht auf die Standardausgabe.</translation>
+  </message>
+  <message>
+   <source>{option:crop} and {option:points} both name the square.</source>
+   <translation>{option:crop} und {option:points} nennen beide das Quadrat.</translation>
+  </message>
+  <message>
+   <source>{option:crop} names the only square</source>
+   <translation>{option:crop} nennt das einzige Quadrat</translation>
+  </message>
+  <message>
+   <source>{option:driver_for} chooses among several faces, but {what}.</source>
+   <translation>{option:driver_for} wählt unter mehreren Gesichtern, aber {what}.</translation>
+  </message>
+  <message>
+   <source>{option:driver_for}: {first} and {choice} are the same face of {name}.</source>
+   <translation>{option:driver_for}: {first} und {choice} sind dasselbe Gesicht von {name}.</translation>
+  </message>
+  <message>
+   <source>{option:driving_option} has no effect on relative motion, nor has it in the official release.</source>
+   <translation>{option:driving_option} hat bei relativer Bewegung keine Wirkung, auch in der offiziellen Fassung nicht.</translation>
+  </message>
+  <message>
+   <source>{option:expression}: there is no saved expression and no file {text!r}.</source>
+   <translation>{option:expression}: es gibt weder einen gespeicherten Ausdruck noch eine Datei {text!r}.</translation>
+  </message>
+  <message>
+   <source>{option:fit} has no effect without {option:size}.</source>
+   <translation>{option:fit} hat ohne {option:size} keine Wirkung.</translation>
+  </message>
+  <message>
+   <source>{option:landmarks} holds the face of a photo, and {name} is a clip.</source>
+   <translation>{option:landmarks} enthält das Gesicht eines Fotos, und {name} ist ein Clip.</translation>
+  </message>
+  <message>
+   <source>{option:landmarks} holds the only face; {option:face} has no effect.</source>
+   <translation>{option:landmarks} enthält das einzige Gesicht; {option:face} hat keine Wirkung.</translation>
+  </message>
+  <message>
+   <source>{option:landmarks} holds the only one</source>
+   <translation>{option:landmarks} enthält das einzige</translation>
+  </message>
+  <message>
+   <source>{option:landmarks}: {path} can't be used: {error}.</source>
+   <translation>{option:landmarks}: {path} kann nicht benutzt werden: {error}.</translation>
+  </message>
+  <message>
+   <source>{option:length}: pingpong needs a photo as the source, and {source} is a clip.</source>
+   <translation>{option:length}: pingpong braucht ein Foto als Quelle, und {source} ist ein Video.</translation>
+  </message>
+  <message>
+   <source>{option:output}: a single {text!r} in {pattern!r}.</source>
+   <translation>{option:output}: ein einzelnes {text!r} in {pattern!r}.</translation>
+  </message>
+  <message>
+   <source>{option:output}: motion templates can't go to standard output.</source>
+   <translation>{option:output}: Bewegungsvorlagen können nicht auf die Standardausgabe.</translation>
+  </message>
+  <message>
+   <source>{option:output}: there is no field {{{name}}}; known are {names}.</source>
+   <translation>{option:output}: es gibt kein Feld {{{name}}}; bekannt sind {names}.</translation>
+  </message>
+  <message>
+   <source>{option:output}: {output} holds one picture and the result is a clip.</source>
+   <translation>{option:output}: {output} fasst ein Bild, und das Ergebnis ist ein Clip.</translation>
+  </message>
+  <message>
+   <source>{option:output}: {path} has no ending that tells the format.</source>
+   <translation>{option:output}: {path} hat keine Endung, die das Format nennt.</translation>
+  </message>
+  <message>
+   <source>{option:output}: {path} is an ending without a name.</source>
+   <translation>{option:output}: {path} ist eine Endung ohne Namen.</translation>
+  </message>
+  <message>
+   <source>{option:output}: {path} is not the name of a motion template.</source>
+   <translation>{option:output}: {path} ist kein Name einer Bewegungsvorlage.</translation>
+  </message>
+  <message>
+   <source>{option:points} and {option:landmarks} both hold the face.</source>
+   <translation>{option:points} und {option:landmarks} enthalten beide das Gesicht.</translation>
+  </message>
+  <message>
+   <source>{option:points} holds the face of an animal.</source>
+   <translation>{option:points} enthält das Gesicht eines Tiers.</translation>
+  </message>
+  <message>
+   <source>{option:side_by_side} writes a second file, which can't go to standard output.</source>
+   <translation>{option:side_by_side} schreibt eine zweite Datei, die nicht auf die Standardausgabe kann.</translation>
+  </message>
+  <message>
+   <source>{option:side_by_side}: the comparison would be {whole}x{whole2}, and a clip has at most {clip_pixels:.1f} million pixels and {clip_side} a side.</source>
+   <translation>{option:side_by_side}: Der Vergleich hätte {whole}x{whole2}, und ein Video hat höchstens {clip_pixels:.1f} Millionen Pixel und {clip_side} je Seite.</translation>
+  </message>
+  <message>
+   <source>{option:size} and {option:max_side} both say how large the result is.</source>
+   <translation>{option:size} und {option:max_side} sagen beide, wie groß das Ergebnis ist.</translation>
+  </message>
+  <message>
+   <source>{option:size}: {wanted}x{wanted2} is too large; a clip has at most {pixels} million pixels and {clip_side} a side.</source>
+   <translation>{option:size}: {wanted}x{wanted2} ist zu groß; ein Video hat höchstens {pixels} Millionen Pixel und {clip_side} je Seite.</translation>
+  </message>
+  <message>
+   <source>{option:start}: the template has {what} from {start:g} s to {last:g} s.</source>
+   <translation>{option:start}: Die Vorlage hat {what} von {start:g} s bis {last:g} s.</translation>
+  </message>
+  <message>
    <source>{option} off</source>
    <translation>{option} aus</translation>
+  </message>
+  <message>
+   <source>{output} can't be reached or written: {text}.</source>
+   <translation>{output} kann nicht erreicht oder geschrieben werden: {text}.</translation>
+  </message>
+  <message>
+   <source>{output} can't be reached: {error}.</source>
+   <translation>{output} kann nicht erreicht werden: {error}.</translation>
+  </message>
+  <message>
+   <source>{output} exists already.</source>
+   <translation>{output} gibt es schon.</translation>
+  </message>
+  <message>
+   <source>{output} is being rendered just now, as job {id} of {batch}, from other inputs or with other options.</source>
+   <translation>{output} wird gerade gerendert, als Auftrag {id} von {batch}, aus anderen Eingaben oder mit anderen Optionen.</translation>
+  </message>
+  <message>
+   <source>{output} is the output of a job that waits, number {id}.</source>
+   <translation>{output} ist die Ausgabe eines wartenden Auftrags, Nummer {id}.</translation>
+  </message>
+  <message>
+   <source>{output} is the output of job {id} of {batch}, which others work on just now, from other inputs or with other options.</source>
+   <translation>{output} ist das Ergebnis von Auftrag {id} von {batch}, an dem gerade gearbeitet wird, aus anderen Eingaben oder mit anderen Optionen.</translation>
+  </message>
+  <message>
+   <source>{output} is the output of job {row}, which is damaged: {error}.</source>
+   <translation>{output} ist das Ergebnis von Auftrag {row}, der beschädigt ist: {error}.</translation>
+  </message>
+  <message>
+   <source>{output} needs fsspec, which is not installed.</source>
+   <translation>{output} braucht fsspec, das nicht installiert ist.</translation>
+  </message>
+  <message>
+   <source>{own} not made yet</source>
+   <translation>{own} noch nicht angelegt</translation>
+  </message>
+  <message>
+   <source>{part!r} is not a slider with a value such as smile=0.5.</source>
+   <translation>{part!r} ist kein Regler mit einem Wert, etwa smile=0.5.</translation>
+  </message>
+  <message>
+   <source>{part}... is longer than file systems allow ({size}).</source>
+   <translation>{part}... ist länger, als Dateisysteme erlauben ({size}).</translation>
   </message>
   <message>
    <source>{part}: as the driver</source>
@@ -3992,8 +4216,396 @@
    <translation>{part}: feste Öffnung</translation>
   </message>
   <message>
+   <source>{path} came into being meanwhile.</source>
+   <translation>{path} ist inzwischen entstanden.</translation>
+  </message>
+  <message>
+   <source>{path} can't be listed: {reason}.</source>
+   <translation>{path} kann nicht aufgelistet werden: {reason}.</translation>
+  </message>
+  <message>
+   <source>{path} can't be read: it is nested more than {max_depth} levels deep.</source>
+   <translation>{path} kann nicht gelesen werden: es ist mehr als {max_depth} Ebenen tief verschachtelt.</translation>
+  </message>
+  <message>
+   <source>{path} can't be read: it is not UTF-8 text.</source>
+   <translation>{path} lässt sich nicht lesen: Die Datei ist kein UTF-8-Text.</translation>
+  </message>
+  <message>
+   <source>{path} can't be read: {error}.</source>
+   <translation>{path} kann nicht gelesen werden: {error}.</translation>
+  </message>
+  <message>
+   <source>{path} can't be read: {reason}.</source>
+   <translation>{path} kann nicht gelesen werden: {reason}.</translation>
+  </message>
+  <message>
+   <source>{path} can't be read: {text}.</source>
+   <translation>{path} kann nicht gelesen werden: {text}.</translation>
+  </message>
+  <message>
+   <source>{path} can't be read: {what}.</source>
+   <translation>{path} kann nicht gelesen werden: {what}.</translation>
+  </message>
+  <message>
+   <source>{path} can't be used as a queue: {error}.</source>
+   <translation>{path} kann nicht als Warteschlange dienen: {error}.</translation>
+  </message>
+  <message>
+   <source>{path} can't be used as a queue: {why}.</source>
+   <translation>{path} kann nicht als Warteschlange dienen: {why}.</translation>
+  </message>
+  <message>
+   <source>{path} can't be written.</source>
+   <translation>{path} kann nicht geschrieben werden.</translation>
+  </message>
+  <message>
+   <source>{path} can't be written: {reason}.</source>
+   <translation>{path} kann nicht geschrieben werden: {reason}.</translation>
+  </message>
+  <message>
+   <source>{path} can't be written: {what}.</source>
+   <translation>{path} kann nicht geschrieben werden: {what}.</translation>
+  </message>
+  <message>
+   <source>{path} changes its size at frame {k}.</source>
+   <translation>{path} ändert bei Bild {k} die Größe.</translation>
+  </message>
+  <message>
+   <source>{path} changes its size from {width}x{height} to {size}x{size2} at {time:.2f} s; what follows is fitted into the first size.</source>
+   <translation>{path} ändert bei {time:.2f} s die Größe von {width}x{height} auf {size}x{size2}; alles Weitere wird in die erste Größe eingepasst.</translation>
+  </message>
+  <message>
+   <source>{path} declares pixels {odd:.3g} times as wide as high, which is a mistake; they were taken as square.</source>
+   <translation>{path} gibt Pixel an, die {odd:.3g}-mal so breit wie hoch sind; das ist ein Fehler, sie wurden als quadratisch behandelt.</translation>
+  </message>
+  <message>
+   <source>{path} does not end in .gif.</source>
+   <translation>{path} endet nicht auf .gif.</translation>
+  </message>
+  <message>
+   <source>{path} does not exist.</source>
+   <translation>{path} gibt es nicht.</translation>
+  </message>
+  <message>
+   <source>{path} does not fit into memory.</source>
+   <translation>{path} passt nicht in den Speicher.</translation>
+  </message>
+  <message>
+   <source>{path} does not fit the source.</source>
+   <translation>{path} passt nicht zur Quelle.</translation>
+  </message>
+  <message>
+   <source>{path} exists already and is no result of this queue.</source>
+   <translation>{path} gibt es schon, und es ist kein Ergebnis dieser Warteschlange.</translation>
+  </message>
+  <message>
+   <source>{path} exists already.</source>
+   <translation>{path} gibt es schon.</translation>
+  </message>
+  <message>
+   <source>{path} has an input of no size.</source>
+   <translation>{path} hat einen Eingang ohne Größe.</translation>
+  </message>
+  <message>
+   <source>{path} has no frame from {start:g} s on.</source>
+   <translation>{path} hat ab {start:g} s kein Bild.</translation>
+  </message>
+  <message>
+   <source>{path} has no frame that can be decoded.</source>
+   <translation>{path} hat kein Bild, das sich dekodieren lässt.</translation>
+  </message>
+  <message>
+   <source>{path} has no picture suffix that can be written.</source>
+   <translation>{path} hat keine Bildendung, die geschrieben werden kann.</translation>
+  </message>
+  <message>
+   <source>{path} has no suffix of a clip that can be written.</source>
+   <translation>{path} hat keine Clipendung, die geschrieben werden kann.</translation>
+  </message>
+  <message>
+   <source>{path} holds no picture that can be read.</source>
+   <translation>{path} enthält kein lesbares Bild.</translation>
+  </message>
+  <message>
+   <source>{path} holds no pictures.</source>
+   <translation>{path} enthält keine Bilder.</translation>
+  </message>
+  <message>
+   <source>{path} holds no rows.</source>
+   <translation>{path} enthält keine Zeilen.</translation>
+  </message>
+  <message>
+   <source>{path} holds no video.</source>
+   <translation>{path} enthält kein Video.</translation>
+  </message>
+  <message>
+   <source>{path} holds one picture and the result has more.</source>
+   <translation>{path} fasst ein Bild, und das Ergebnis hat mehr.</translation>
+  </message>
+  <message>
+   <source>{path} holds {count} pictures; only the main one is used.</source>
+   <translation>{path} enthält {count} Bilder; nur das Hauptbild wird benutzt.</translation>
+  </message>
+  <message>
+   <source>{path} holds {what}.</source>
+   <translation>{path} enthält {what}.</translation>
+  </message>
+  <message>
+   <source>{path} is YAML, and PyYAML is not installed.</source>
+   <translation>{path} ist YAML, und PyYAML ist nicht installiert.</translation>
+  </message>
+  <message>
+   <source>{path} is a HEIC picture; reading it needs the plug-in pillow-heif.</source>
+   <translation>{path} ist ein HEIC-Bild; zum Lesen fehlt das Zusatzpaket pillow-heif.</translation>
+  </message>
+  <message>
+   <source>{path} is a HEIC sequence; only its still is used. As a driving file it plays.</source>
+   <translation>{path} ist eine HEIC-Sequenz; nur ihr Standbild wird benutzt. Als treibende Datei wird sie abgespielt.</translation>
+  </message>
+  <message>
+   <source>{path} is a Motion Photo; its film is used, not its still.</source>
+   <translation>{path} ist ein Bewegungsfoto; der Film wird verwendet, nicht das Standbild.</translation>
+  </message>
+  <message>
+   <source>{path} is a Motion Photo; only its still is used. Export its film as a clip to use it.</source>
+   <translation>{path} ist ein Bewegungsfoto; nur das Standbild wird verwendet. Exportiere den Film als Clip, um ihn zu verwenden.</translation>
+  </message>
+  <message>
+   <source>{path} is a camera raw, of which only a small preview could be read.</source>
+   <translation>{path} ist ein Kamera-Rohbild, von dem nur eine kleine Vorschau gelesen werden könnte.</translation>
+  </message>
+  <message>
+   <source>{path} is a damaged picture.</source>
+   <translation>{path} ist ein beschädigtes Bild.</translation>
+  </message>
+  <message>
+   <source>{path} is a file and can't be a folder of pictures.</source>
+   <translation>{path} ist eine Datei und kann kein Ordner mit Bildern sein.</translation>
+  </message>
+  <message>
+   <source>{path} is a folder, not a file.</source>
+   <translation>{path} ist ein Ordner, keine Datei.</translation>
+  </message>
+  <message>
+   <source>{path} is a pipe or a device, not a file.</source>
+   <translation>{path} ist eine Pipe oder ein Gerät, keine Datei.</translation>
+  </message>
+  <message>
+   <source>{path} is a {wide} clip; its colours were mapped to sRGB.</source>
+   <translation>{path} ist ein {wide}-Video; seine Farben wurden nach sRGB umgerechnet.</translation>
+  </message>
+  <message>
+   <source>{path} is an AVIF picture and this Pillow can't read it.</source>
+   <translation>{path} ist ein AVIF-Bild, und dieses Pillow kann es nicht lesen.</translation>
+  </message>
+  <message>
+   <source>{path} is an input and can't be the output as well.</source>
+   <translation>{path} ist eine Eingabe und kann nicht auch die Ausgabe sein.</translation>
+  </message>
+  <message>
+   <source>{path} is damaged: it lacks columns.</source>
+   <translation>{path} ist beschädigt: Spalten fehlen.</translation>
+  </message>
+  <message>
+   <source>{path} is empty (0 bytes).</source>
+   <translation>{path} ist leer (0 Bytes).</translation>
+  </message>
+  <message>
+   <source>{path} is finished; no frame can follow</source>
+   <translation>{path} ist abgeschlossen; es kann kein Bild folgen</translation>
+  </message>
+  <message>
+   <source>{path} is interlaced; its frames were deinterlaced.</source>
+   <translation>{path} ist ein Halbbildvideo (interlaced); die Halbbilder wurden zu Vollbildern zusammengesetzt.</translation>
+  </message>
+  <message>
+   <source>{path} is no expression: {error}.</source>
+   <translation>{path} ist kein Ausdruck: {error}.</translation>
+  </message>
+  <message>
+   <source>{path} is no queue but another database.</source>
+   <translation>{path} ist keine Warteschlange, sondern eine andere Datenbank.</translation>
+  </message>
+  <message>
+   <source>{path} is not a clip that can be read: {what}.</source>
+   <translation>{path} ist kein lesbarer Clip: {what}.</translation>
+  </message>
+  <message>
+   <source>{path} is not a job file.</source>
+   <translation>{path} ist keine Auftragsdatei.</translation>
+  </message>
+  <message>
+   <source>{path} is not a picture in a known format.</source>
+   <translation>{path} ist kein Bild in einem bekannten Format.</translation>
+  </message>
+  <message>
+   <source>{path} is not a whole picture: {what}.</source>
+   <translation>{path} ist kein vollständiges Bild: {what}.</translation>
+  </message>
+  <message>
+   <source>{path} is not open.</source>
+   <translation>{path} ist nicht geöffnet.</translation>
+  </message>
+  <message>
+   <source>{path} is not the name of a video file.</source>
+   <translation>{path} ist kein Name einer Videodatei.</translation>
+  </message>
+  <message>
+   <source>{path} is not there; the option detector wants a face detector as an .onnx file.</source>
+   <translation>{path} ist nicht da; die Option detector verlangt einen Gesichtsdetektor als .onnx-Datei.</translation>
+  </message>
+  <message>
+   <source>{path} is not valid TOML: {error}.</source>
+   <translation>{path} ist kein gültiges TOML: {error}.</translation>
+  </message>
+  <message>
+   <source>{path} is not valid {suffix}: {reason}.</source>
+   <translation>{path} ist kein gültiges {suffix}: {reason}.</translation>
+  </message>
+  <message>
+   <source>{path} is of version {version}, but this program reads up to version {schema_version}.</source>
+   <translation>{path} hat die Version {version}, aber dieses Programm liest nur bis Version {schema_version}.</translation>
+  </message>
+  <message>
+   <source>{path} is the name of a clip, not of numbered pictures.</source>
+   <translation>{path} ist der Name eines Videos, nicht von nummerierten Bildern.</translation>
+  </message>
+  <message>
+   <source>{path} is {what} and can't be an output file.</source>
+   <translation>{path} ist {what} und kann keine Ausgabedatei sein.</translation>
+  </message>
+  <message>
+   <source>{path} is {what}, and links are not replaced.</source>
+   <translation>{path} ist {what}, und Verknüpfungen werden nicht ersetzt.</translation>
+  </message>
+  <message>
+   <source>{path} is {width}x{height} ({found:.1f} million pixels); the limit for a frame of a clip is {most:.1f} million pixels.</source>
+   <translation>{path} hat {width}x{height} ({found:.1f} Millionen Pixel); die Grenze für ein Bild eines Clips liegt bei {most:.1f} Millionen Pixeln.</translation>
+  </message>
+  <message>
+   <source>{path} is {width}x{height} ({found:.1f} million pixels); the limit for a photo is {most:.1f} million pixels.</source>
+   <translation>{path} hat {width}x{height} ({found:.1f} Millionen Pixel); die Grenze für ein Foto liegt bei {most:.1f} Millionen Pixeln.</translation>
+  </message>
+  <message>
+   <source>{path} is {width}x{height} pixels; the limit for a side is {longest_side} pixels.</source>
+   <translation>{path} hat {width}x{height} Pixel; die Grenze für eine Seite liegt bei {longest_side} Pixeln.</translation>
+  </message>
+  <message>
+   <source>{path} was made by a newer version.</source>
+   <translation>{path} stammt von einer neueren Version.</translation>
+  </message>
+  <message>
+   <source>{path} was not written: there is no frame.</source>
+   <translation>{path} wurde nicht geschrieben: es gibt kein Bild.</translation>
+  </message>
+  <message>
+   <source>{path} was not written: there was no frame.</source>
+   <translation>{path} wurde nicht geschrieben: es gab kein Bild.</translation>
+  </message>
+  <message>
+   <source>{path}, line {before}: this is not valid CSV: {error}.</source>
+   <translation>{path}, Zeile {before}: das ist kein gültiges CSV: {error}.</translation>
+  </message>
+  <message>
+   <source>{path}, line {start}: {count} cells, but the first line names {count2}.</source>
+   <translation>{path}, Zeile {start}: {count} Zellen, aber die erste Zeile nennt {count2}.</translation>
+  </message>
+  <message>
+   <source>{path}... is longer than the name of a file can be.</source>
+   <translation>{path}... ist länger, als der Name einer Datei sein kann.</translation>
+  </message>
+  <message>
+   <source>{path}: Windows takes no {found!r} in a name.</source>
+   <translation>{path}: Windows erlaubt kein {found!r} in einem Namen.</translation>
+  </message>
+  <message>
+   <source>{path}: a name can't hold the character NUL.</source>
+   <translation>{path}: Ein Name kann das Zeichen NUL nicht enthalten.</translation>
+  </message>
+  <message>
+   <source>{path}: a table of names and values is expected.</source>
+   <translation>{path}: eine Tabelle von Namen und Werten wird erwartet.</translation>
+  </message>
+  <message>
+   <source>{path}: no face was found in {count}.</source>
+   <translation>{path}: in {count} wurde kein Gesicht gefunden.</translation>
+  </message>
+  <message>
+   <source>{path}: not one frame of its video can be decoded.</source>
+   <translation>{path}: nicht ein Bild seines Videos lässt sich dekodieren.</translation>
+  </message>
+  <message>
+   <source>{path}: numbers of pictures have {digits} digits at most.</source>
+   <translation>{path}: Bildnummern haben höchstens {digits} Stellen.</translation>
+  </message>
+  <message>
+   <source>{path}: options must be a table of names and values.</source>
+   <translation>{path}: options muss eine Tabelle von Namen und Werten sein.</translation>
+  </message>
+  <message>
+   <source>{path}: pictures {gaps} are missing; the picture before is held meanwhile.</source>
+   <translation>{path}: die Bilder {gaps} fehlen; so lange bleibt das Bild davor stehen.</translation>
+  </message>
+  <message>
+   <source>{path}: schema_version must be a whole number from 1, not {version}.</source>
+   <translation>{path}: schema_version muss eine ganze Zahl ab 1 sein, nicht {version}.</translation>
+  </message>
+  <message>
+   <source>{path}: the rate of a picture sequence must be above 0.</source>
+   <translation>{path}: die Bildrate einer Bildfolge muss über 0 liegen.</translation>
+  </message>
+  <message>
+   <source>{path}: there is no entry named {word}.</source>
+   <translation>{path}: es gibt keinen Eintrag namens {word}.</translation>
+  </message>
+  <message>
+   <source>{path}: {part} is the name of a device on Windows.</source>
+   <translation>{path}: {part} ist unter Windows der Name eines Geräts.</translation>
+  </message>
+  <message>
+   <source>{path}: {word} must be a text of at most {longest:,} characters, not {text}.</source>
+   <translation>{path}: {word} muss ein Text von höchstens {longest:,} Zeichen sein, nicht {text}.</translation>
+  </message>
+  <message>
+   <source>{path}: {wrong} belongs to a single run and can't be part of a preset.</source>
+   <translation>{path}: {wrong} gehört zu einem einzelnen Lauf und kann nicht Teil einer Voreinstellung sein.</translation>
+  </message>
+  <message>
+   <source>{path}{place}: this is not valid YAML: {problem}.</source>
+   <translation>{path}{place}: das ist kein gültiges YAML: {problem}.</translation>
+  </message>
+  <message>
+   <source>{place} is no option named {name!r}.</source>
+   <translation>{place} ist keine Option namens {name!r}.</translation>
+  </message>
+  <message>
+   <source>{platform}, {os} CPU cores</source>
+   <translation>{platform}, {os} Prozessorkerne</translation>
+  </message>
+  <message>
    <source>{rate} fps</source>
    <translation>{rate} B/s</translation>
+  </message>
+  <message>
+   <source>{short!r} is too long for a number.</source>
+   <translation>{short!r} ist zu lang für eine Zahl.</translation>
+  </message>
+  <message>
+   <source>{shown} and {count} more</source>
+   <translation>{shown} und {count} weitere</translation>
+  </message>
+  <message>
+   <source>{shown} is an address, and addresses are not read.</source>
+   <translation>{shown} ist eine Adresse, und Adressen werden nicht gelesen.</translation>
+  </message>
+  <message>
+   <source>{shown} is an address, and addresses are not written to.</source>
+   <translation>{shown} ist eine Adresse, und Adressen werden nicht beschrieben.</translation>
+  </message>
+  <message>
+   <source>{shown} is not known</source>
+   <translation>{shown} ist nicht bekannt</translation>
   </message>
   <message>
    <source>{size} have arrived and are kept.</source>
@@ -4008,12 +4620,204 @@
    <translation>{size} pro Sekunde</translation>
   </message>
   <message>
+   <source>{source} can't be {word} to {target}: {reason}.</source>
+   <translation>{source} nach {target} geht nicht ({word}): {reason}.</translation>
+  </message>
+  <message>
+   <source>{source} holds no picture.</source>
+   <translation>{source} enthält kein Bild.</translation>
+  </message>
+  <message>
+   <source>{source} is an animated picture; only its first frame is used.</source>
+   <translation>{source} ist ein bewegtes Bild; nur sein erstes Bild wird verwendet.</translation>
+  </message>
+  <message>
+   <source>{source} is {width}x{height}, and a clip has at most {pixels} million pixels and {clip_side} a side (level 6.2 of H.264); the result is {most}x{most2}.</source>
+   <translation>{source} hat {width}x{height}, und ein Video hat höchstens {pixels} Millionen Pixel und {clip_side} je Seite (Stufe 6.2 von H.264); das Ergebnis hat {most}x{most2}.</translation>
+  </message>
+  <message>
+   <source>{source}: no face was found for {source_lost} of {frames} frames; they were left as they are.</source>
+   <translation>{source}: in {source_lost} von {frames} Bildern wurde kein Gesicht gefunden; sie blieben, wie sie sind.</translation>
+  </message>
+  <message>
+   <source>{spec!r} is not a model name; use lower case and the form group/variant.</source>
+   <translation>{spec!r} ist kein Name eines Modells; Kleinbuchstaben und die Form gruppe/variante benutzen.</translation>
+  </message>
+  <message>
+   <source>{start}{pattern} would search more than {limit:,} files and folders.</source>
+   <translation>{start}{pattern} würde mehr als {limit:,} Dateien und Ordner durchsuchen.</translation>
+  </message>
+  <message>
+   <source>{suffix} can't hold {codec}.</source>
+   <translation>{suffix} kann {codec} nicht enthalten.</translation>
+  </message>
+  <message>
+   <source>{text!r} is longer than any clip.</source>
+   <translation>{text!r} ist länger als jedes Video.</translation>
+  </message>
+  <message>
+   <source>{text!r} is not a colour written as #rrggbb, such as #00ff00.</source>
+   <translation>{text!r} ist keine Farbe der Form #rrggbb, etwa #00ff00.</translation>
+  </message>
+  <message>
+   <source>{text!r} is not a frame rate above 0 and up to 1000, such as 25 or 30000/1001.</source>
+   <translation>{text!r} ist keine Bildrate über 0 und bis 1000, etwa 25 oder 30000/1001.</translation>
+  </message>
+  <message>
+   <source>{text!r} is not a size in pixels such as 1280x720.</source>
+   <translation>{text!r} ist keine Größe in Pixeln wie 1280x720.</translation>
+  </message>
+  <message>
+   <source>{text!r} is not a size such as 1080x1920, with sides of {smallest_side} to {largest_side} px.</source>
+   <translation>{text!r} ist keine Größe wie 1080x1920, mit Seiten von {smallest_side} bis {largest_side} px.</translation>
+  </message>
+  <message>
+   <source>{text!r} is not a time in seconds, or minutes and seconds, such as 2.5 or 1:02.5.</source>
+   <translation>{text!r} ist keine Zeit in Sekunden, oder Minuten und Sekunden, wie 2.5 oder 1:02.5.</translation>
+  </message>
+  <message>
+   <source>{text!r} is not auto, first or a frame number counted from 0.</source>
+   <translation>{text!r} ist weder auto noch first noch eine Bildnummer ab 0.</translation>
+  </message>
+  <message>
+   <source>{text!r} is not auto, template, matte, parse/NAME or the path of an .onnx file.</source>
+   <translation>{text!r} ist weder auto, template, matte, parse/NAME noch der Pfad einer .onnx-Datei.</translation>
+  </message>
+  <message>
+   <source>{text!r} is not embedded, insightface, auto, detect/NAME or the path of an .onnx file.</source>
+   <translation>{text!r} ist weder embedded, insightface, auto, detect/NAME noch der Pfad einer .onnx-Datei.</translation>
+  </message>
+  <message>
+   <source>{text!r} is not one of largest, left, right, centre, a number counted from 1, or a point x,y.</source>
+   <translation>{text!r} ist weder largest, left, right, centre noch eine Zahl ab 1 noch ein Punkt x,y.</translation>
+  </message>
+  <message>
+   <source>{text!r} is not one of {known}.</source>
+   <translation>{text!r} ist nicht dabei: {known}.</translation>
+  </message>
+  <message>
+   <source>{text!r} is not x,y,size or x,y,size,angle in pixels and degrees.</source>
+   <translation>{text!r} hat nicht die Form x,y,Seite oder x,y,Seite,Winkel in Pixeln und Grad.</translation>
+  </message>
+  <message>
+   <source>{text} divides by zero</source>
+   <translation>{text} teilt durch null</translation>
+  </message>
+  <message>
+   <source>{text} is a file of another machine, {host}.</source>
+   <translation>{text} ist eine Datei eines anderen Rechners, {host}.</translation>
+  </message>
+  <message>
+   <source>{text} is not a frame rate such as 25 or 30000/1001</source>
+   <translation>{text} ist keine Bildrate wie 25 oder 30000/1001</translation>
+  </message>
+  <message>
+   <source>{text}, lips open by {value:.0f} %</source>
+   <translation>{text}, Lippen zu {value:.0f} % offen</translation>
+  </message>
+  <message>
+   <source>{there} can't be used: {why}</source>
+   <translation>{there} kann nicht benutzt werden: {why}</translation>
+  </message>
+  <message>
+   <source>{there} exists already.</source>
+   <translation>{there} gibt es schon.</translation>
+  </message>
+  <message>
    <source>{time} left</source>
    <translation>noch {time}</translation>
   </message>
   <message>
    <source>{time} ms</source>
    <translation>{time} ms</translation>
+  </message>
+  <message>
+   <source>{title} can't be animated: {said}.</source>
+   <translation>{title} kann nicht bewegt werden: {said}.</translation>
+  </message>
+  <message>
+   <source>{title} can't be used ({why}).</source>
+   <translation>{title} kann nicht benutzt werden ({why}).</translation>
+  </message>
+  <message>
+   <source>{title} has given no picture for {silence:g} s.</source>
+   <translation>{title} hat seit {silence:g} s kein Bild geliefert.</translation>
+  </message>
+  <message>
+   <source>{title} has not opened within {opening:g} s.</source>
+   <translation>{title} hat sich nicht binnen {opening:g} s geöffnet.</translation>
+  </message>
+  <message>
+   <source>{url!r} is not an https address.</source>
+   <translation>{url!r} ist keine https-Adresse.</translation>
+  </message>
+  <message>
+   <source>{url} answers {code} {reason}.</source>
+   <translation>{url} antwortet {code} {reason}.</translation>
+  </message>
+  <message>
+   <source>{url} can't be fetched ({reason}); what has arrived is kept.</source>
+   <translation>{url} kann nicht geladen werden ({reason}); was da ist, bleibt erhalten.</translation>
+  </message>
+  <message>
+   <source>{url} redirects to what is no address; nothing was fetched.</source>
+   <translation>{url} leitet zu etwas um, das keine Adresse ist; nichts wurde geholt.</translation>
+  </message>
+  <message>
+   <source>{wanted} from {bounds}</source>
+   <translation>{wanted} von {bounds}</translation>
+  </message>
+  <message>
+   <source>{what} failed: {name}: {error}.</source>
+   <translation>{what} ist gescheitert: {name}: {error}.</translation>
+  </message>
+  <message>
+   <source>{where}: a table of names and values is expected.</source>
+   <translation>{where}: eine Tabelle von Namen und Werten wird erwartet.</translation>
+  </message>
+  <message>
+   <source>{where}: no file matches {name}.</source>
+   <translation>{where}: keine Datei passt zu {name}.</translation>
+  </message>
+  <message>
+   <source>{where}: the results of batches can't go to standard output.</source>
+   <translation>{where}: die Ergebnisse von Stapeln können nicht auf die Standardausgabe.</translation>
+  </message>
+  <message>
+   <source>{where}: there are more than {most_jobs:,} jobs.</source>
+   <translation>{where}: es sind mehr als {most_jobs:,} Aufträge.</translation>
+  </message>
+  <message>
+   <source>{where}: there are no {missing}.</source>
+   <translation>{where}: es fehlen {missing}.</translation>
+  </message>
+  <message>
+   <source>{where}: there is no {missing}.</source>
+   <translation>{where}: es fehlt {missing}.</translation>
+  </message>
+  <message>
+   <source>{where}: {count} sources and {count2} driving files don't make pairs.</source>
+   <translation>{where}: {count} Quellen und {count2} Antriebsdateien ergeben keine Paare.</translation>
+  </message>
+  <message>
+   <source>{where}: {found} can't be set among the options.</source>
+   <translation>{where}: {found} kann nicht unter den Optionen stehen.</translation>
+  </message>
+  <message>
+   <source>{where}: {output} is an input and can't be an output as well.</source>
+   <translation>{where}: {output} ist eine Eingabe und kann nicht auch Ausgabe sein.</translation>
+  </message>
+  <message>
+   <source>{where}: {output} would be written twice, from {source} with {driving} and from {source2} with {driving2}.</source>
+   <translation>{where}: {output} würde zweimal geschrieben, aus {source} mit {driving} und aus {source2} mit {driving2}.</translation>
+  </message>
+  <message>
+   <source>{worker!r} is no name of a worker</source>
+   <translation>{worker!r} ist kein Name eines Arbeiters</translation>
+  </message>
+  <message>
+   <source>{wrong!r} is not one of all, exp, pose, lip, eyes, or several joined by commas.{hint}</source>
+   <translation>{wrong!r} ist nicht all, exp, pose, lip, eyes oder mehrere davon, durch Kommas verbunden.{hint}</translation>
   </message>
  </context>
 </TS>

@@ -27,6 +27,7 @@ from liveportrait.networks.generator import SPADEGenerator
 from liveportrait.networks.motion_extractor import HEADS, MotionExtractor
 from liveportrait.networks.warping import WarpingNetwork
 from models.export import OPSET, write_onnx
+from models.messages import msg
 from models.registry import ModelError
 
 Sampler = Literal["native", "gather"]
@@ -214,7 +215,7 @@ def export_one(
         try:
             found = keep_file(folder, stem, write)
         except OSError as error:
-            raise ModelError(f"{folder} can't be written: {error.strerror or error}.") from error
+            raise ModelError(msg("{folder} can't be written: {reason}.", folder, error.strerror or error)) from error
     return found
 
 

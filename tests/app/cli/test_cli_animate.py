@@ -201,7 +201,7 @@ def test_json_error(run_cli: Callable) -> None:
         (MemoryError(), 1, "There is not enough memory for this picture or clip."),
         (KeyboardInterrupt(), 4, "Stopped."),
         (OSError(5, "Input/output error", "disk"), 1, "disk can't be used: the disk reports an error."),
-        (ZeroDivisionError("by zero"), 1, "This is a fault of the program (ZeroDivisionError: by zero)."),
+        (ZeroDivisionError("by zero"), 1, "Internal error (ZeroDivisionError: by zero)."),
     ],
 )
 def test_json_of_any_fault(
@@ -524,7 +524,7 @@ def test_crash_is_one_line(run_cli: Callable, monkeypatch: pytest.MonkeyPatch) -
     outcome = run_cli("in/photo.jpg", "in/clip.mp4")
     assert outcome.code == ExitCode.ERROR
     assert len(outcome.lines) == 1
-    assert "fault of the program (ZeroDivisionError: division by zero)" in outcome.err
+    assert "Internal error (ZeroDivisionError: division by zero)" in outcome.err
     assert "--debug" in outcome.err
     outcome = run_cli("in/photo.jpg", "in/clip.mp4", "--debug")
     assert "Traceback" in outcome.err

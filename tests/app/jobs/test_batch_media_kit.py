@@ -33,7 +33,7 @@ def test_broken_files_fail_alone(queue: Queue, work: Path, shared: Path, tmp_pat
     assert len(summary.jobs) == len(chosen) > 12
     for job, one in zip(summary.jobs, chosen, strict=True):
         name, expected = one["file"], one["expect"]
-        assert "fault of the program" not in job.error, name
+        assert "Internal error" not in job.error, name
         assert "\n" not in job.error, name
         assert job.attempts == 1, name
         if expected == "ok":

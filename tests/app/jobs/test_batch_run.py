@@ -57,7 +57,7 @@ def test_good_and_bad_files(queue: Queue, work: Path) -> None:
             assert job.state == "failed", (source, driving)
             assert job.error
             assert "\n" not in job.error
-            assert "fault of the program" not in job.error
+            assert "Internal error" not in job.error
             assert ".animate-job" not in job.error
             assert not Path(job.output).exists()
     assert "breaks off" in states["photo.jpg", "cut.mkv"].error

@@ -827,4 +827,4 @@ def test_commands_follow_each_other_whatever_one_of_them_does() -> None:
     control.end()
     control.thread.join(WAIT)
     assert done == ["first", "end"]
-    assert [str(error) for error in told] == ["This is a fault of the program (OddError: no)."] * 2
+    assert [str(error) for error in told] == ["Internal error (OddError: no)."] * 2

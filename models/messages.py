@@ -1,0 +1,151 @@
+"""Sentences for people that keep the template and the values they were made of, so that each front end words them.
+
+The text itself is that of the command line. A template names an option as ``{option:crop}``, its opposite as
+``{option:paste_back=off}`` and a value of it as ``{option:reference=auto}``; how that is shown is up to the front end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from string import Formatter
+from typing import Any, Final
+
+OPTION: Final = "option"
+FORMATTER: Final = Formatter()
+
+
+class Flags:
+    """Options as the command line writes them, for ``{option:...}``."""
+
+    def __format__(self, text: str) -> str:
+        name, _, value = text.partition("=")
+        flag = name.replace("_", "-")
+        return f"--no-{flag}" if value == "off" else f"--{flag} {value}".rstrip()
+
+
+class Option:
+    """An option as a value of a message.
+
+    Args:
+        name: Its name.
+        flag: What the command line calls it; by default as ``{option:name}``.
+    """
+
+    def __init__(self, name: str, flag: str = "") -> None:
+        self.name = name
+        self.flag = flag or f"{Flags():{name}}"
+
+    def __str__(self) -> str:
+        return self.flag
+
+
+class Message(str):
+    """A sentence in English.
+
+    Args:
+        template: Text with {named} fields; the key of catalogues.
+        values: What stands in the fields; they may be messages themselves. Of an error its text is kept.
+        text: The sentence where it is not just the template with its values.
+    """
+
+    __slots__ = ("template", "values")
+    template: str
+    values: Mapping[str, Any]
+
+    def __new__(cls, template: str, values: Mapping[str, Any], text: str | None = None) -> Message:
+        """Fill the fields."""
+        plain = {name: str(value) if isinstance(value, BaseException) else value for name, value in values.items()}
+        made = super().__new__(cls, template.format(option=Flags(), **plain) if text is None else text)
+        made.template, made.values = template, plain
+        return made
+
+    def __str__(self) -> str:
+        """Itself, so that the text of an error stays what it is."""
+        return self
+
+    def __getnewargs__(self) -> tuple[Any, ...]:
+        """For copies."""
+        return self.template, self.values, self.text
+
+    @property
+    def text(self) -> str:
+        """The sentence as plain text."""
+        return str.__str__(self)
+
+    def rstrip(self, chars: str | None = None) -> str:
+        """Without its full stop, still with what it was made of."""
+        return Message(self.template, self.values, self.text.rstrip(chars))
+
+    def to_json(self) -> dict[str, Any]:
+        """Template and values for programs, and for `revived`."""
+        return {"message_id": self.template, "values": {name: _to_json(value) for name, value in self.values.items()}}
+
+
+def fields(template: str) -> list[str]:
+    """Names of a template's fields besides options, in the order in which they first appear."""
+    return list(dict.fromkeys(name for _, name, _, _ in FORMATTER.parse(template) if name and name != OPTION))
+
+
+def msg(template: str, /, *values: Any) -> Message:
+    """A sentence with values; tools/translations.py collects the templates for the catalogues.
+
+    Args:
+        template: As for str.format, with named fields.
+        values: What stands in them, one for each name, in the order in which the names first appear.
+    """
+    return Message(template, dict(zip(fields(template), values, strict=True)))
+
+
+def about(label: object, sentence: str) -> str:
+    """A sentence with what it is about before it, such as an option or an entry of a file; the label may be empty."""
+    return msg("{label}: {sentence}", label, sentence) if label else sentence
+
+
+def joined(parts: Iterable[str], between: str = " ") -> str:
+    """Sentences one after another; those that are empty are left out."""
+    given = [part for part in parts if part]
+    if len(given) < 2:
+        return given[0] if given else ""
+    values = {f"part{place}": part for place, part in enumerate(given)}
+    return Message(between.join(f"{{{name}}}" for name in values), values)
+
+
+def changed(sentence: str, change: Callable[[str], str]) -> str:
+    """A sentence with a change to its text and to the texts in its fields."""
+    if not isinstance(sentence, Message):
+        return change(sentence)
+    values = {
+        name: changed(str(value), change) if isinstance(value, str | Path) else value
+        for name, value in sentence.values.items()
+    }
+    return Message(sentence.template, values, change(sentence.text))
+
+
+def _to_json(value: Any) -> Any:
+    if isinstance(value, Message):
+        return value.to_json()
+    if isinstance(value, Option):
+        return {OPTION: value.name}
+    return value if isinstance(value, str | int | float | bool) else str(value)
+
+
+def stored_message(text: str) -> Any:
+    """A sentence as JSON keeps it: text, or template and values."""
+    return text.to_json() if isinstance(text, Message) else text
+
+
+def revived(kept: Any) -> str:
+    """A sentence out of what stored_message gave; text stays text."""
+    if not isinstance(kept, dict):
+        return str(kept)
+    try:
+        return Message(kept["message_id"], {name: _revived(value) for name, value in kept["values"].items()})
+    except (KeyError, AttributeError, ValueError, TypeError):  # another version of the program wrote it
+        return str(kept.get("message_id", ""))
+
+
+def _revived(value: Any) -> Any:
+    if isinstance(value, dict):
+        return Option(value[OPTION]) if OPTION in value else revived(value)
+    return value

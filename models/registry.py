@@ -172,6 +172,21 @@ _DEFAULT: Final = Registry(
             "8b925055ed3dd0b9f991df5fc740bf2e243625314a78db3f7c88d2a7b85e0490",
         ),
         ModelSpec(
+            "speech/viseme",
+            "sound to the shapes of lips",
+            (
+                ModelFile(
+                    "speech/viseme.onnx",
+                    253_872,
+                    "6f2c1c3e194e0249e7d726a1abd1724d1176c0669419e6df1549efa20d012e89",
+                ),
+            ),
+            "MIT",
+            True,
+            "trained here by tools/train_speech.py; assets/models/speech/viseme.md",
+            "Shipped with the app.",
+        ),
+        ModelSpec(
             "detect/osa_nano",
             "face detection, faces of any turn from a fortieth of the picture",
             (

@@ -1,0 +1,301 @@
+"""Speech as motion: what lips, head, lids and brows do while somebody talks, as an expression track for every engine.
+
+Lips follow visemes (``models.speech``) by targets and dominances in the manner of Cohen and Massaro (1993): each viseme
+asks for an opening and a width, and holds against its neighbours as firmly as its dominance says. Lips meet on p, b
+and m and touch the teeth on f and v, whatever their neighbours ask for. Everything that is drawn by lot comes from
+one seed: the same sound gives the same track.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from liveportrait.expression_track import Channel, ExpressionTrack
+from models.speech import FRAME, RATE, VISEMES, Visemes
+
+Floats = npt.NDArray[np.float64]
+Random = np.random.Generator
+
+FRAMES_PER_SECOND: Final = RATE // FRAME
+
+OPENING: Final[dict[str, float]] = {
+    "sil": -0.45, "PP": -1.3, "FF": -0.8, "TH": -0.05, "DD": -0.15, "kk": 0.3, "CH": 0.25, "SS": 0.3, "RR": -0.55,
+    "aa": 1.5, "E": 1.1, "I": 0.7, "O": -0.1, "U": -0.85,
+}  # fmt: skip
+"""Opening that a viseme asks for, in standard deviations of a speaker's own; fitted on speakers (docs/quality.md)."""
+WIDTH: Final[dict[str, float]] = {
+    "sil": 0.1, "PP": -0.4, "FF": 0.3, "TH": 0.1, "DD": 0.4, "kk": 0.2, "CH": -0.5, "SS": 0.8, "RR": -0.6,
+    "aa": 0.3, "E": 0.5, "I": 0.3, "O": -0.4, "U": -1.3,
+}  # fmt: skip
+"""Width, alike; below 0 the lips are rounded."""
+LOUD: Final = 0.4
+"""What loudness adds to that."""
+USUAL, SPREAD = 0.15, 0.16
+"""Mean and standard deviation of a speaker's opening (Expression.lip_ratio)."""
+WIDEST: Final = 0.42
+QUIET: Final = 0.6
+"""Share of the opening that is left of hardly heard speech."""
+CLOSURE: Final = 0.25
+"""Least probability of p, b or m in the middle of a closure."""
+TOUCH: Final = 0.3
+"""The same of f or v."""
+TOUCHING: Final = 0.03
+"""Opening on f and v: the lower lip at the teeth."""
+PAUSE: Final = 0.2
+"""Seconds of silence after which the mouth rests."""
+
+
+@dataclass(frozen=True)
+class SpeechCurves:
+    """What the mouth does, at the middles of T frames of 20 ms.
+
+    Attributes:
+        opening: (T,) as Expression.lip_ratio.
+        width: (T,) about -1.5 (rounded) to 1 (spread).
+        touch: (T,) 0..1, the lower lip at the upper teeth.
+        stress: (T,) 0..1, how loud against the loudest syllables.
+        talking: (T,) 0..1.
+    """
+
+    opening: Floats
+    width: Floats
+    touch: Floats
+    stress: Floats
+    talking: Floats
+
+
+def smooth(values: Floats, frames: float) -> Floats:
+    """Gaussian smoothing along the first axis; the ends hold."""
+    reach = max(1, round(3 * frames))
+    kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / max(frames, 1e-6)) ** 2)
+    kernel /= kernel.sum()
+    padded = np.pad(values, [(reach, reach)] + [(0, 0)] * (values.ndim - 1), mode="edge")
+    if values.ndim == 1:
+        return np.convolve(padded, kernel, "valid")
+    return np.stack([np.convolve(column, kernel, "valid") for column in padded.T], 1)
+
+
+def speech_curves(visemes: Visemes, gain: float = 1.0) -> SpeechCurves:
+    """Movement of the mouth.
+
+    Args:
+        visemes: T frames.
+        gain: How far the mouth opens, 1 as usual.
+    """
+    count = len(visemes)
+    if not count:
+        nothing = np.zeros(0)
+        return SpeechCurves(nothing, nothing, nothing, nothing, nothing)
+    share = visemes.share.astype(np.float64)
+    index = {name: VISEMES.index(name) for name in VISEMES}
+    spoken = 1 - share[:, 0]
+    stress = smooth(np.clip(1 + visemes.loudness.astype(np.float64) / 1.5, 0, 1), 2.5) * smooth(spoken, 2)
+    asked = smooth(share, 1.5)
+    level = smooth(np.clip(1 + visemes.loudness.astype(np.float64) / 1.5, -1, 1.3), 2.0)
+    opening = smooth(asked @ np.array([OPENING[name] for name in VISEMES]) + LOUD * (level - 0.5), 1.0)
+    width = smooth(asked @ np.array([WIDTH[name] for name in VISEMES]), 2.0)
+    ratio = np.clip(USUAL + SPREAD * opening, 0, WIDEST) * (QUIET + (1 - QUIET) * np.clip(1.3 * stress, 0, 1))
+    ratio = np.clip(gain * ratio, 0, WIDEST)
+    talking = smooth(_pauses(spoken), 3)
+    ratio *= np.clip(1.2 * talking, 0, 1)
+    touch = _held(share[:, index["FF"]], TOUCH, (0.06, 0.05, 0.07))
+    ratio = ratio + touch * (np.minimum(ratio, TOUCHING) - ratio)
+    ratio *= 1 - _held(share[:, index["PP"]], CLOSURE, (0.07, 0.05, 0.08))
+    return SpeechCurves(ratio, width * talking, touch, np.clip(stress, 0, 1), talking)
+
+
+def _pauses(spoken: Floats) -> Floats:
+    """(T,) 1 while somebody talks, 0 in silences of PAUSE seconds and more."""
+    out = (spoken > 0.5).astype(np.float64)
+    edges = np.flatnonzero(np.diff(np.concatenate([[1.0], out, [1.0]])))
+    for start, end in zip(edges[::2], edges[1::2], strict=True):
+        at_end = start == 0 or end == len(out)
+        if not at_end and (end - start) / FRAMES_PER_SECOND < PAUSE:
+            out[start:end] = 1
+    return out
+
+
+def _held(share: Floats, least: float, course: tuple[float, float, float]) -> Floats:
+    """(T,) 0..1: movements that are made whole wherever a viseme is likely enough.
+
+    Args:
+        share: (T,) its probability.
+        least: Probability in the middle from which on the movement is made.
+        course: Seconds in which it begins, holds and ends.
+    """
+    out = np.zeros(len(share))
+    padded = np.concatenate([[0.0], share, [0.0]])
+    peaks = np.flatnonzero((share >= least) & (share >= padded[:-2]) & (share > padded[2:]))
+    fall, hold, rise = (seconds * FRAMES_PER_SECOND for seconds in course)
+    for peak in peaks:
+        # as long as it is likely, and no shorter than the lips need
+        first = last = int(peak)
+        while first > 0 and share[first - 1] >= 0.6 * least:
+            first -= 1
+        while last < len(share) - 1 and share[last + 1] >= 0.6 * least:
+            last += 1
+        begin, end = min(first, peak - hold / 2), max(last, peak + hold / 2)
+        low, high = max(0, int(begin - fall)), min(len(share), int(end + rise) + 2)
+        at = np.arange(low, high)
+        away = np.where(at < begin, (begin - at) / fall, np.where(at > end, (at - end) / rise, 0.0))
+        rest = np.clip(1 - away, 0, 1)
+        out[low:high] = np.maximum(out[low:high], rest * rest * (3 - 2 * rest))
+    return out
+
+
+# ---- life ----------------------------------------------------------------------------------------------------------
+def wander(random: Random, count: int, rate: float, size: float, seconds: float) -> Floats:
+    """(count,) slow drift without beginning or end: the last value runs into the first.
+
+    Args:
+        random: Where it comes from.
+        count: Values.
+        rate: Values a second.
+        size: Standard deviation.
+        seconds: Time over which it forgets where it was.
+    """
+    if count < 4:
+        return np.zeros(count)
+    frequency = np.fft.rfftfreq(count, 1 / rate)
+    strength = 1 / (1 + (2 * np.pi * frequency * seconds) ** 2) / (1 + (frequency / 0.7) ** 4)
+    strength[0] = 0
+    phases = random.normal(size=(len(frequency), 2)) @ np.array([1, 1j])
+    out = np.fft.irfft(phases * np.sqrt(strength), count)
+    return np.asarray(size * out / max(float(out.std()), 1e-9))
+
+
+BLINK: Final = (0.08, 0.05, 0.16)
+"""Seconds in which lids close, stay shut and open."""
+
+
+def blinks(random: Random, count: int, rate: float, loop: bool, moments: Floats | None = None) -> Floats:
+    """(count,) 0 open to 1 shut.
+
+    Args:
+        random: Where they come from.
+        count: Values.
+        rate: Values a second.
+        loop: No blink runs over the end.
+        moments: Seconds at which a blink is welcome, such as ends of phrases.
+    """
+    out, length, time = np.zeros(count), count / rate, float(random.uniform(0.6, 2.0))
+    at = np.arange(count) / rate
+    close, hold, reopen = BLINK
+    room = sum(BLINK) if loop else 0.0
+    while time < length - room:
+        if moments is not None and len(moments):
+            near = moments[int(np.abs(moments - time).argmin())]
+            time = float(near) if abs(near - time) < 0.7 and near < length - room else time
+        since = at - time
+        lid = np.interp(since, [0, close, close + hold, close + hold + reopen], [0, 1, 1, 0], left=0, right=0)
+        out = np.maximum(out, lid * lid * (3 - 2 * lid))
+        time += 0.6 + float(random.gamma(2.2, 1.5))
+    return out
+
+
+def gaze_darts(random: Random, count: int, rate: float, size: float) -> tuple[Floats, Floats]:
+    """(count,) gaze to the right and up: quick moves between moments of rest, back to the middle again and again."""
+    x, y = np.zeros(count), np.zeros(count)
+    place = int(random.uniform(0.5, 2) * rate)
+    while place < count - int(0.6 * rate):
+        stay = min(int(random.uniform(0.3, 1.2) * rate), count - int(0.3 * rate) - place)
+        x[place : place + stay], y[place : place + stay] = random.normal(0, size), random.normal(0, 0.5 * size)
+        place += stay + int(random.gamma(2.0, 1.2) * rate)
+    return smooth(x, 0.02 * rate), smooth(y, 0.02 * rate)
+
+
+@dataclass(frozen=True)
+class _Life:
+    """Curves of head, lids, gaze and brows, (n,) each, at a rate."""
+
+    channels: dict[str, Floats]
+    rate: float
+
+    def track(self, duration: float) -> ExpressionTrack:
+        """The curves as a track."""
+        some = next(iter(self.channels.values()))
+        times = np.asarray((np.arange(len(some)) + 0.5) / self.rate, np.float64)
+        return ExpressionTrack({n: Channel(times, v, "linear") for n, v in self.channels.items()}, duration)
+
+
+def idle_track(duration: float, amount: float = 0.5, seed: int = 0, *, loop: bool = False) -> ExpressionTrack:
+    """Somebody who is there: the head drifts, eyes blink and look about, the chest would breathe.
+
+    Args:
+        duration: Seconds.
+        amount: 0 nothing but blinks, 1 lively.
+        seed: Same seed, same life.
+        loop: The end runs into the beginning.
+    """
+    random = np.random.default_rng(seed)
+    rate = float(FRAMES_PER_SECOND)
+    count = max(4, round(duration * rate))
+    step = duration / count
+    scale = 2 * amount
+    breath = 0.35 * scale * np.sin(2 * np.pi * max(1, round(duration / 4)) * np.arange(count) / count)
+    x, y = gaze_darts(random, count, rate, 0.12 * scale)
+    channels = {
+        "pitch": wander(random, count, rate, 0.7 * scale, 1.0) + breath,
+        "yaw": wander(random, count, rate, 1.6 * scale, 1.5),
+        "roll": wander(random, count, rate, 0.8 * scale, 1.5),
+        "gaze_x": np.clip(x, -0.5, 0.5),
+        "gaze_y": np.clip(y, -0.4, 0.4),
+        "blink": blinks(random, count, rate, loop),
+        "brow": np.clip(wander(random, count, rate, 0.05 * scale, 1.0), -0.2, 0.3),
+        "smile": np.clip(wander(random, count, rate, 0.04 * scale, 2.0), -0.1, 0.2),
+    }
+    return _Life(channels, 1 / step).track(duration)
+
+
+def speaking_track(
+    visemes: Visemes, gain: float = 1.0, idle: float = 0.5, seed: int = 0, smile: float = 0.0
+) -> ExpressionTrack:
+    """Somebody who says it.
+
+    Args:
+        visemes: What is said.
+        gain: How far the mouth opens, 0..2.
+        idle: Movement of head, lids, gaze and brows, 0 (the mouth alone) to 1.
+        seed: Of what is drawn by lot; callers take it from the sound.
+        smile: How much the source smiles itself, 0..1: half of it is taken back while the mouth is busy.
+    """
+    curves, rate = speech_curves(visemes, gain), float(FRAMES_PER_SECOND)
+    count = len(visemes)
+    if count < 2:
+        still = Channel(np.zeros(1, np.float64), np.zeros(1, np.float64))
+        return ExpressionTrack({"lips": still}, max(count, 1) / rate)
+    spread, rounded = np.maximum(curves.width, 0), np.maximum(-curves.width, 0)
+    channels = {
+        "lips": curves.opening,
+        "wide": np.clip(0.5 * gain * spread - 0.25 * gain * rounded, -0.5, 0.7),
+        "pout": np.clip(0.75 * gain * rounded, 0, 0.95),
+        "purse": np.clip(-0.35 * curves.touch, -0.35, 0),
+    }
+    if smile > 0:
+        channels["smile"] = np.clip(-0.3 * smile * smooth(curves.talking, 10), -0.3, 0)
+    if idle > 0:
+        channels |= _while_talking(np.random.default_rng(seed), curves, count, rate, 2 * idle)
+    return _Life(channels, rate).track(count / rate)
+
+
+def _while_talking(random: Random, curves: SpeechCurves, count: int, rate: float, scale: float) -> dict[str, Floats]:
+    """Head, lids, gaze and brows of a speaker: nods with stressed phrases, blinks at their ends."""
+    phrase = smooth(curves.stress, 0.25 * rate)
+    nod = -4.5 * scale * (phrase - smooth(phrase, 1.2 * rate))
+    busy = 0.6 + 0.4 * smooth(curves.talking, 0.4 * rate)
+    ends = np.flatnonzero(np.diff((curves.talking > 0.5).astype(int)) == -1) / rate
+    x, y = gaze_darts(random, count, rate, 0.1 * scale)
+    loud = np.quantile(phrase, 0.75) if count else 0.0
+    return {
+        "pitch": np.clip(nod + busy * wander(random, count, rate, 0.8 * scale, 1.0), -8, 8),
+        "yaw": np.clip(busy * wander(random, count, rate, 2.2 * scale, 1.5), -12, 12),
+        "roll": np.clip(busy * wander(random, count, rate, 1.1 * scale, 1.5), -7, 7),
+        "gaze_x": np.clip(x, -0.5, 0.5),
+        "gaze_y": np.clip(y, -0.4, 0.4),
+        "blink": blinks(random, count, rate, False, ends),
+        "brow": smooth(np.clip(1.6 * scale * (phrase - loud), 0, 0.35), 0.06 * rate),
+    }

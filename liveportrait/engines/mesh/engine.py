@@ -15,7 +15,19 @@ import numpy.typing as npt
 
 from liveportrait.crop import Box, Crop
 from liveportrait.engines.base import Engine, Image, Portrait, Surroundings
-from liveportrait.engines.mesh import background, eyes, far_side, fit, glasses, mouth, outlines, placed, sliders, turns
+from liveportrait.engines.mesh import (
+    background,
+    eyes,
+    far_side,
+    fit,
+    glasses,
+    mouth,
+    outlines,
+    placed,
+    sliders,
+    smile,
+    turns,
+)
 from liveportrait.engines.mesh.data import face_model
 from liveportrait.engines.mesh.geometry import eye_opening, lip_gap
 from liveportrait.engines.mesh.layout import Layout, Pose, build_layout, compress_depth
@@ -59,6 +71,7 @@ class MeshFeatures:
     stiff: Float | None = None
     cover: Map | None = None
     others: Map | None = None
+    smile: smile.SmileShading | None = None
 
 
 class MeshEngine(Engine):
@@ -150,6 +163,7 @@ class MeshEngine(Engine):
             stiff=None if face.placed else glasses.stiff_points(image, layout.pose, points, around.worn),
             cover=_either(around.cover, around.worn),
             others=others,
+            smile=None if face.placed else smile.build_shading(image, layout),
         )
         motion = self._motion(face, size)
         canonical = face_model().mean
@@ -267,6 +281,7 @@ class MeshEngine(Engine):
                 vertices[layer.eye.iris : layer.eye.iris + 5, 2] += placed.EYE_BEHIND * pose.scale
         turn = angle_between(pose.rotation, f.layout.pose.rotation)
         folds = turn > SMOOTH_TURN or lip_gap(shape) - f.mouth.gap > SMOOTH_GAP
+        crop = crop if f.smile is None else f.smile.shaded(crop, shape, f.layout.canonical)
         image, alpha, hair = self._warp(crop, f, vertices, pose, folds)
         bare = None if hair is None else image.copy()
         for index, layer in enumerate(f.eyes):

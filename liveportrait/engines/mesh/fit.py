@@ -285,6 +285,12 @@ def _coefficients(shape: Float) -> tuple[list[str], Float]:
     return names, np.asarray(solver @ ((shape - face_model().mean) * weight).reshape(-1))
 
 
+def coefficient(shape: Float, name: str) -> float:
+    """How much of one expression basis a canonical shape (478, 3) shows against the mean face."""
+    names, amounts = _coefficients(shape)
+    return float(amounts[names.index(name)])
+
+
 def expression_only(shape: Float) -> Float:
     """(478, 3) part of a canonical shape that the expression bases explain, seen from the mean face.
 

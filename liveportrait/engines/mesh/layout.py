@@ -173,6 +173,11 @@ def _fill_holes() -> list[tuple[int, int, int]]:
     return tri
 
 
+def mesh_triangles() -> Int:
+    """Triangles of the 478 face points, eyes and mouth filled."""
+    return np.vstack([face_model().triangles, np.array(_fill_holes(), np.int32)]).astype(np.int32)
+
+
 def build_layout(points: Float, size: int, matte: npt.NDArray[np.float32] | None) -> Layout:
     """Lay the mesh over a source.
 
@@ -204,7 +209,7 @@ def build_layout(points: Float, size: int, matte: npt.NDArray[np.float32] | None
     for eye in EYES:
         rest[eye.iris : eye.iris + 5] = points[list(eye.ring)].mean(0)
     k = len(points)
-    triangles = np.vstack([ring_tri + k, model.triangles, np.array(_fill_holes(), np.int32)]).astype(np.int32)
+    triangles = np.vstack([ring_tri + k, mesh_triangles()]).astype(np.int32)
     face_base = pose.apply(compress_depth(canonical[:FACE_POINTS]))
     return Layout(
         pose,

@@ -1,0 +1,115 @@
+"""Shading that comes with a smile (tools/make_smile.py): folds beside the nose, cheeks over them, lower lids."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.resources import files
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from liveportrait.engines.mesh import fit
+from liveportrait.engines.mesh.data import face_model
+from liveportrait.engines.mesh.layout import Layout, mesh_triangles
+from liveportrait.engines.mesh.raster import rasterise
+from models.topology import FACE_POINTS, MOUTH_CORNERS, POINTS
+
+Float = npt.NDArray[np.float64]
+Picture = npt.NDArray[np.float32]
+Image = npt.NDArray[np.uint8]
+
+MAP_SIZE = 160  # pixels of the map of the face, 1.2 face widths
+STEPS = 400.0  # of the map per unit of the logarithm of brightness
+STRENGTH = 2.4  # averaged over many faces the folds are flatter than on any one
+FULL = {"wide": 0.067, "smile": 0.038}  # a full smile over a mouth at rest, face widths of these features
+MOST = 1.25  # smiles shade no further than this
+UNDONE = 0.5  # of its shading that a photo's own smile gives up when it goes: the rest is the person's own
+_EDGE = (-0.6, -0.45)  # place of the map's corner, face widths
+
+
+@dataclass(frozen=True)
+class SmileShading:
+    """What a full smile makes of a source.
+
+    Attributes:
+        own: How much the source smiles itself.
+        halves: For the left and the right of the picture: window (x0, y0, x1, y1), and its pixels under a full smile
+            beyond the source's own.
+    """
+
+    own: float
+    halves: tuple[tuple[tuple[int, int, int, int], Image], ...]
+
+    def shaded(self, crop: Image, shape: Float, source: Float) -> Image:
+        """The source crop (S, S, 3 or 4) as a new canonical shape (478, 3) shades it; itself where nothing changes."""
+        out = crop
+        for (window, smiling), amount in zip(self.halves, self._amounts(shape, source), strict=True):
+            if abs(amount) < 0.02:
+                continue
+            if out is crop:
+                out = crop.copy()
+            x0, y0, x1, y1 = window
+            part = np.ascontiguousarray(crop[y0:y1, x0:x1, :3])
+            out[y0:y1, x0:x1, :3] = cv2.addWeighted(part, 1 - amount, smiling, amount, 0)
+        return out
+
+    def _amounts(self, shape: Float, source: Float) -> list[float]:
+        """Change of either half's smile, in full smiles."""
+        out = []
+        for corner, outward in zip(MOUTH_CORNERS, (-1, 1), strict=True):
+            move = shape[corner] - source[corner]
+            way = 0.5 * (2 * outward * move[0] / FULL["wide"] - move[1] / FULL["smile"])
+            change = float(np.clip(self.own + way, 0, MOST) - np.clip(self.own, 0, MOST))
+            out.append(change if change > 0 else UNDONE * change)
+        return out
+
+
+def smile_amount(shape: Float) -> float:
+    """How much a canonical shape (478, 3) smiles: 0 at rest, about 1 in a full smile."""
+    shares = [(fit.coefficient(shape, name) - fit.RESTING[name]) / full for name, full in FULL.items()]
+    return float(np.mean(shares))
+
+
+@lru_cache(maxsize=1)
+def map_places() -> Picture:
+    """(478, 3) where the points of a resting mean face lie on the map."""
+    model = face_model()
+    rest = model.mean + sum(np.float32(amount) * model.bases[name] for name, amount in fit.RESTING.items())
+    scale = MAP_SIZE / 1.2
+    out = np.zeros((POINTS, 3), np.float32)
+    out[:, :2] = (rest[:, :2] - np.asarray(_EDGE, np.float32)) * scale - 0.5
+    out[:, 2] = rest[:, 2] * scale
+    return out
+
+
+@lru_cache(maxsize=1)
+def _shading() -> Picture:
+    """(MAP_SIZE, MAP_SIZE) change of the logarithm of brightness by a full smile."""
+    with (files("assets") / "mesh" / "smile.npz").open("rb") as stream, np.load(stream) as data:
+        return data["shading"].astype(np.float32) * np.float32(STRENGTH / STEPS)
+
+
+def build_shading(image: Image, layout: Layout) -> SmileShading:
+    """Shade a source (S, S, 3) as if it smiled."""
+    size = image.shape[0]
+    places = np.full((POINTS, 3), -9.0, np.float32)
+    places[:] = map_places()
+    canvas = np.full((size, size, 3), -9.0, np.float32)
+    field = rasterise(mesh_triangles(), layout.rest[:POINTS].astype(np.float32), places, canvas)
+    shading = cv2.remap(
+        _shading(), field[..., 0].copy(), field[..., 1].copy(), cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT
+    )
+    shading = cv2.GaussianBlur(shading, (0, 0), max(0.5, 0.004 * layout.pose.scale))
+    face = layout.rest[:FACE_POINTS, :2]
+    low = np.floor(face.min(0)).astype(int).clip(0, size - 1)
+    high = np.ceil(face.max(0)).astype(int).clip(1, size)
+    middle = int(np.clip(round(float(layout.rest[[2, 13, 152], 0].mean())), low[0] + 1, high[0] - 1))
+    halves = []
+    for x0, x1 in ((int(low[0]), middle), (middle, int(high[0]))):
+        window = x0, int(low[1]), x1, int(high[1])
+        part = np.s_[window[1] : window[3], x0:x1]
+        smiling = image[part].astype(np.float32) * np.exp(shading[part])[..., None]
+        halves.append((window, np.clip(smiling + 0.5, 0, 255).astype(np.uint8)))
+    return SmileShading(float(np.clip(smile_amount(layout.canonical), 0, MOST)), tuple(halves))

@@ -1,0 +1,46 @@
+"""Shading that comes with a smile."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from liveportrait.engines.mesh.data import face_model
+
+
+def smiling(shape: np.ndarray, amount: float) -> np.ndarray:
+    bases = face_model().bases
+    return shape + amount * (0.067 * bases["wide"] + 0.038 * bases["smile"])
+
+
+def test_a_smile_darkens_the_fold_beside_the_nose(stage):
+    layout = stage.portrait.features.layout
+    shading = replace(stage.portrait.features.smile, own=0.0)
+    crop = stage.portrait.crop
+    shaded = shading.shaded(crop, smiling(layout.canonical, 1.0), layout.canonical).astype(float)
+    points = layout.rest[:, :2]
+    for corner, wing in ((61, 129), (291, 358)):
+        x, y = np.round(points[wing] + 0.6 * (points[corner] - points[wing])).astype(int)
+        reach = round(0.06 * layout.pose.scale)
+        patch = np.s_[y - reach : y + reach, x - reach : x + reach]
+        assert 0.75 < (shaded[patch] / np.maximum(crop[patch], 1)).mean() < 0.97
+    outside = np.ones(crop.shape[:2], bool)
+    low, high = points[:468].min(0).astype(int), points[:468].max(0).astype(int) + 1
+    outside[low[1] : high[1], low[0] : high[0]] = False
+    assert np.array_equal(shaded[outside], crop[outside])
+
+
+def test_nothing_is_shaded_at_rest_and_little_on_a_photo_that_smiles(stage):
+    layout, crop = stage.portrait.features.layout, stage.portrait.crop
+    at_rest, broad = (replace(stage.portrait.features.smile, own=own) for own in (0.0, 1.1))
+    assert at_rest.shaded(crop, layout.canonical, layout.canonical) is crop
+    assert at_rest.shaded(crop, smiling(layout.canonical, -1.0), layout.canonical) is crop
+
+    def change(shading) -> float:
+        shaded = shading.shaded(crop, smiling(layout.canonical, 1.0), layout.canonical)
+        return float(np.abs(shaded.astype(int) - crop).mean())
+
+    assert change(broad) < 0.3 * change(at_rest)
+    drooping = layout.canonical + 0.05 * face_model().bases["open"]
+    assert broad.shaded(crop, smiling(drooping, -1.0), layout.canonical) is not crop  # its own folds give way a little

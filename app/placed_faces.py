@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from liveportrait.placed import Handles, Point
     from liveportrait.placed_file import PlacedFile
     from models.choices import FaceChoice
-    from models.face import Face, FaceTracker
+    from models.face import Face
+    from models.tracker import FaceTracker
 
 Guess = Literal["face", "likeness", "middle", "file"]
 """A face that was found, something that looks like one, neither, or no guess: the face of a file."""

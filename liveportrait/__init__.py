@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from liveportrait.options import AnimationOptions
     from liveportrait.template import MotionTemplate, save_template
     from liveportrait.template_reader import load_template
-    from models.face import Face, FaceTracker, select_face
+    from models.face import Face, select_face
+    from models.tracker import FaceTracker
 
 _HOMES = {
     "Animator": "liveportrait.animator",

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from models.detectors import Image
-from models.face import Face, FaceTracker, checked, look_of, overlap
+from models.face import Face, checked, overlap
 from models.hidden import hidden_heads
 from models.identity import SAME, Identity
+from models.tracker import FaceTracker, look_of
 
 GLANCE: Final = 10
 """Frames between looks at the whole picture for people who have come; each frame while somebody is missing."""

@@ -83,7 +83,7 @@ def probe(path: Path) -> dict[str, Any]:
 
 
 def _check_file(path: Path) -> None:
-    from models.weights import form_fault
+    from models.forms import form_fault
 
     try:
         if path.exists() and not path.is_file():

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from app.media.images import read_image
-from models.face import FaceTracker
+from models.tracker import FaceTracker
 
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLE = ROOT / "assets" / "sample"

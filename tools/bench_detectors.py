@@ -28,8 +28,8 @@ from models.detection.labels import Labels
 from models.detection.portraits import load_prepared, read_picture
 from models.detection.runtime import OnnxDetector
 from models.detectors import BlazeFace, Detection, Window
-from models.face import FaceTracker
 from models.search import BORDERS
+from models.tracker import FaceTracker
 from models.training.manifest import Manifest
 
 Image = npt.NDArray[np.uint8]

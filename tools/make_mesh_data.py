@@ -18,8 +18,8 @@ import cv2
 import numpy as np
 
 from liveportrait.engines.mesh.geometry import eye_opening, lip_gap, similarity
-from models.face import FaceTracker
 from models.topology import EYE_LEFT, EYE_RIGHT, EYES, FACE_POINTS, MOUTH_CORNERS
+from models.tracker import FaceTracker
 
 # Axis of the neck joint in face widths from the centre of the mean face: behind the nose, at the depth of the ears.
 PIVOT = np.array([0.0, -0.13, 0.43])

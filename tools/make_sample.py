@@ -28,7 +28,7 @@ from liveportrait.engines.base import Image, Portrait
 from liveportrait.engines.mesh import MeshEngine
 from liveportrait.motion import keypoints, rotation_from_euler
 from liveportrait.options import AnimationOptions
-from models.face import FaceTracker
+from models.tracker import FaceTracker
 
 Float = npt.NDArray[np.float64]
 

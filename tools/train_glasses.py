@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from liveportrait.engines.mesh.data import face_model
 from liveportrait.engines.mesh.glasses import edge_histograms, eye_strip
 from liveportrait.engines.mesh.layout import Pose
-from models.face import FaceTracker
+from models.tracker import FaceTracker
 
 LABELS = Path(__file__).resolve().parent / "glasses" / "portraits.txt"
 SHIFTS = ((0, 0), (2, 0), (-2, 0), (0, 2), (0, -2))  # pixels of a strip

@@ -14,8 +14,9 @@ from app.errors import NoFaceError, UsageError
 from app.media.prefetch import stage
 from liveportrait.animator import DrivingReader
 from models.choices import LARGEST, FaceChoice
-from models.face import Face, FaceTracker, select_face
+from models.face import Face, select_face
 from models.messages import about, msg
+from models.tracker import FaceTracker
 
 if TYPE_CHECKING:
     from app.events import CancelToken, Phase

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from app.frames.track import MotionTrack
     from app.options import RenderOptions
     from liveportrait.engines.base import Engine
-    from models.face import FaceTracker
+    from models.tracker import FaceTracker
 
 Say = Callable[[str], None]
 
@@ -32,8 +32,8 @@ def open_tracker(detector: DetectorChoice = EMBEDDED) -> FaceTracker:
     Raises:
         MissingError: That detector is not here, or is none.
     """
-    from models.face import FaceTracker
     from models.registry import ModelError
+    from models.tracker import FaceTracker
 
     try:
         return FaceTracker(detector=detector)

@@ -28,11 +28,12 @@ from liveportrait.crop import Crop, Points
 from liveportrait.motion import euler_from_rotation
 from liveportrait.rules import moves
 from models.choices import LARGEST, FaceChoice
-from models.face import Face, FaceTracker, overlap, select_face
+from models.face import Face, overlap, select_face
 from models.group import Bystanders
 from models.hidden import hidden_heads
 from models.messages import Option, about, joined, msg
 from models.registry import ModelError
+from models.tracker import FaceTracker
 
 if TYPE_CHECKING:
     from app.events import CancelToken

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from app.frames.scene import Scene
     from app.frames.track import MotionTrack
     from liveportrait.engines.base import Engine
-    from models.face import FaceTracker
+    from models.tracker import FaceTracker
 
 PORTRAITS: Final = 2  # encoded portraits that a worker keeps
 ENGINES: Final = 2  # engines that a worker keeps

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from app.live_options import LiveOptions
     from app.options import RenderOptions
     from liveportrait.engines.base import Engine
-    from models.face import FaceTracker
+    from models.tracker import FaceTracker
 
 FRAME: Final = 120.0  # seconds that a frame may take; a stop waits for it
 

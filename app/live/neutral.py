@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from app.options import RenderOptions
     from liveportrait.engines.base import Engine
     from liveportrait.motion import Motion
-    from models.face import FaceTracker
+    from models.tracker import FaceTracker
 
 DELAY: Final = 1.5  # seconds that the preview is left alone at first
 REST: Final = 1.5  # seconds of rest for each second of work, so that the preview keeps its rate

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from app.options import RenderOptions
     from liveportrait.engines.base import Engine
     from liveportrait.motion import Motion
-    from models.face import FaceTracker
+    from models.tracker import FaceTracker
 
 TICKS: Final = 10**6  # parts of a second that the session's clock is cut into
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from app.options import RenderOptions
     from liveportrait.animator import SourceFace
     from liveportrait.engines.base import Engine
-    from models.face import FaceTracker
+    from models.tracker import FaceTracker
 
 Status = Literal["waiting", "ready", "failed"]
 READY: Final = 12  # portraits that are kept prepared; further ones are prepared anew when chosen

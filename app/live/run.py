@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from app.live.settings import Settings
     from liveportrait.engines.base import Engine
     from liveportrait.motion import Motion
-    from models.face import FaceTracker
+    from models.tracker import FaceTracker
 
 DRAWING, TRACKING = "Drawing", "Tracking"
 

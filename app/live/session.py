@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from app.sources.playback import Playback
     from liveportrait.engines.base import Engine
     from liveportrait.expression import Expression
-    from models.face import FaceTracker
+    from models.tracker import FaceTracker
 
 
 class LiveSession(Machine):

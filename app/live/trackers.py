@@ -10,7 +10,7 @@ from app.frames.resources import open_tracker
 from models.choices import EMBEDDED, DetectorChoice
 
 if TYPE_CHECKING:
-    from models.face import FaceTracker
+    from models.tracker import FaceTracker
 
 
 class Trackers:

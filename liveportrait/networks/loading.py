@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from liveportrait.networks import NAMES, build_network, require_torch
+from models.forms import archive_fault, form_fault
 from models.installation import install_hint
 from models.messages import msg
 from models.registry import ModelError
-from models.weights import archive_fault, changed_fault, form_fault, record_loaded
+from models.weights import changed_fault, record_loaded
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

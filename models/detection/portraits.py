@@ -115,8 +115,8 @@ def prepare(
 
 
 def _portraits(folder: Path) -> Iterator[tuple[str, dict[str, Any] | None]]:
-    from models.face import FaceTracker
     from models.matte import PersonMatte
+    from models.tracker import FaceTracker
 
     tracker, matte = FaceTracker(), PersonMatte()
     try:

@@ -14,8 +14,8 @@ from app.frames.timings import Timings
 from app.media.reader import Frame
 from app.options import RenderOptions
 from liveportrait.engines.mesh.engine import MeshEngine
-from models.face import FaceTracker
 from models.matte import PersonMatte
+from models.tracker import FaceTracker
 
 SHIFT = 24
 """Pixels by which the head has moved in the later frames."""

@@ -18,7 +18,7 @@ from app.render import Job, render
 from liveportrait.animator import DrivingReader
 from liveportrait.engines.mesh.engine import MeshEngine
 from liveportrait.motion import Motion, angle_between
-from models.face import FaceTracker
+from models.tracker import FaceTracker
 
 SAMPLE = Path(__file__).resolve().parents[2] / "assets" / "sample"
 RATE = 25

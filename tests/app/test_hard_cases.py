@@ -15,7 +15,7 @@ from liveportrait.animator import Animator
 from liveportrait.engines.mesh import MeshEngine
 from liveportrait.expression import Expression
 from liveportrait.options import AnimationOptions
-from models.face import FaceTracker
+from models.tracker import FaceTracker
 
 SAMPLE = Path(__file__).resolve().parents[2] / "assets" / "sample"
 

@@ -13,7 +13,7 @@ from app.frames.scene import SceneMaker
 from app.media.reader import Frame
 from app.options import RenderOptions, find_option
 from liveportrait.engines.mesh.engine import MeshEngine
-from models.face import FaceTracker
+from models.tracker import FaceTracker
 
 
 def test_words_of_the_mask():

@@ -23,7 +23,7 @@ from liveportrait.engines.mesh.engine import MeshEngine
 from liveportrait.motion import Motion
 from liveportrait.options import AnimationOptions
 from liveportrait.smoothing import SMOOTHING_UNIT
-from models.face import FaceTracker
+from models.tracker import FaceTracker
 
 SAMPLE = Path(__file__).resolve().parents[2] / "assets" / "sample"
 FRAMES = 60

@@ -13,8 +13,8 @@ from liveportrait.covers import AutoMasks, paste_masks
 from liveportrait.engines.mesh.engine import MeshEngine
 from liveportrait.expression import Expression
 from liveportrait.options import AnimationOptions
-from models.face import FaceTracker
 from models.topology import EYE_LEFT, EYE_RIGHT
+from models.tracker import FaceTracker
 
 SHUT = Expression({}, (0.02, 0.02))
 POSE = Expression({"yaw": 12.0, "pitch": -5.0, "gaze_x": 0.5}, (0.02, 0.02), 0.4)

@@ -12,9 +12,9 @@ from liveportrait.engines.mesh.engine import MeshEngine
 from liveportrait.engines.mesh.geometry import polygon_mask
 from liveportrait.expression import Expression
 from liveportrait.neighbours import find_neighbours
-from models.face import FaceTracker
 from models.matte import PersonMatte
 from models.topology import OVAL
+from models.tracker import FaceTracker
 
 POSE = Expression({"yaw": 12.0, "pitch": -5.0}, (0.05, 0.05), 0.4)
 

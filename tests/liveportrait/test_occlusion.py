@@ -12,8 +12,8 @@ from liveportrait.engines.mesh.engine import MeshEngine
 from liveportrait.expression import Expression
 from liveportrait.occlusion import PasteMasks, fill, reach_of
 from liveportrait.options import AnimationOptions
-from models.face import FaceTracker
 from models.registry import ModelError
+from models.tracker import FaceTracker
 
 POSE = Expression({"yaw": 14.0, "pitch": -6.0}, (0.02, 0.02), 0.4)
 

@@ -21,8 +21,9 @@ from liveportrait.placed import (
     placed_points,
 )
 from liveportrait.placed_file import PlacedFile, json_schema, parse_placed, read_placed
-from models.face import Face, FaceTracker
+from models.face import Face
 from models.topology import EYES, LIP_LOWER_INNER, LIP_UPPER_INNER, LIPS_OUTER, OVAL, POINTS
+from models.tracker import FaceTracker
 
 CAT = {  # a cat's head, tilted: round eyes far apart, a small mouth near the nose
     "left_eye_outer": (372, 482), "left_eye_inner": (462, 488), "left_eye_top": (414, 444),

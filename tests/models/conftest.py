@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from models.face import Face, FaceTracker
+from models.face import Face
+from models.tracker import FaceTracker
 
 
 @pytest.fixture(scope="package")

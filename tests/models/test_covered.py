@@ -16,8 +16,8 @@ from liveportrait.options import AnimationOptions
 from liveportrait.rules import seen_mask
 from liveportrait.transfer import transfer
 from models.covered import covered_half
-from models.face import FaceTracker
 from models.topology import EYE_LEFT, LIPS
+from models.tracker import FaceTracker
 
 SAMPLE = Path(__file__).resolve().parents[2] / "assets" / "sample" / "portrait.jpg"
 

@@ -12,8 +12,9 @@ import pytest
 from face_measures import error, placed
 
 from models.detectors import BlazeFace, Window, cut_window, iou, lift_shadows, weighted_nms
-from models.face import Face, FaceTracker, select_face
+from models.face import Face, select_face
 from models.search import full_search
+from models.tracker import FaceTracker
 
 Pose = Callable[..., tuple[np.ndarray, Face]]
 

@@ -6,9 +6,10 @@ import cv2
 import numpy as np
 import pytest
 
-from models.face import Face, FaceTracker, look_of
+from models.face import Face
 from models.group import Bystanders, FaceGroup
 from models.identity import SAME
+from models.tracker import FaceTracker, look_of
 
 SIDE = 200
 GREY = 120

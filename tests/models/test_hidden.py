@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from models.detectors import Detection
-from models.face import FaceTracker
 from models.group import Bystanders
 from models.hidden import hidden_heads
 from models.matte import PersonMatte
+from models.tracker import FaceTracker
 
 BEHIND = 0.72
 """Distance of the head behind from the one in front, in widths of the face."""

@@ -6,8 +6,9 @@ import cv2
 import numpy as np
 from face_measures import placed
 
-from models.face import Face, FaceTracker
+from models.face import Face
 from models.identity import Identity, appearance
+from models.tracker import FaceTracker
 
 Pose = Callable[..., tuple[np.ndarray, Face]]
 

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from face_measures import error
 
-from models.face import Face, FaceTracker
+from models.face import Face
 from models.insight import InsightDetector, pack_folder
 from models.registry import ModelError
+from models.tracker import FaceTracker
 
 
 class FakeNetwork:

@@ -93,7 +93,7 @@ def test_import_touches_neither_network_nor_runtime():
         "import models.registry, models.weights, models.download, models.face, models.matte, models.insight\n"
         "heavy = {'onnxruntime', 'torch', 'onnx', 'insightface', 'huggingface_hub'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
-        "models.face.FaceTracker(); models.matte.PersonMatte()\n"
+        "models.tracker.FaceTracker(); models.matte.PersonMatte()\n"
         "assert 'onnxruntime' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=300)

@@ -8,18 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from models.forms import LEGACY_TORCH
 from models.registry import ModelError, ModelFile, ModelSpec, get_model
 from models.sessions import create_session
-from models.weights import (
-    LEGACY_TORCH,
-    bundled_folder,
-    check_file,
-    find_model,
-    import_model,
-    model_path,
-    user_folder,
-    verify,
-)
+from models.weights import bundled_folder, check_file, find_model, import_model, model_path, user_folder, verify
 
 DATA = bytes(range(256)) * 40
 FILE = ModelFile("group/weights.bin", len(DATA), hashlib.sha256(DATA).hexdigest())

@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 from face_measures import error, moved, placed
 
-from models.face import Face, FaceTracker
+from models.face import Face
+from models.tracker import FaceTracker
 
 Pose = Callable[..., tuple[np.ndarray, Face]]
 

@@ -13,9 +13,9 @@ import pytest
 
 from app.media.images import read_image, write_image
 from liveportrait import AnimationOptions, Animator, Expression, load_engine
-from models.face import FaceTracker
 from models.matte import PersonMatte
 from models.topology import LIPS_INNER
+from models.tracker import FaceTracker
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLE = ROOT / "assets" / "sample"

@@ -17,7 +17,7 @@ from app.media.writer import ClipWriter
 from measuring.eyes import Eyes
 from measuring.heads import Head, Image
 from measuring.mouth import Inside, inside, upper_lip
-from models.face import FaceTracker
+from models.tracker import FaceTracker
 
 CLIPS = (".mp4", ".mov", ".webm", ".mkv")
 PART = re.compile(r"(?P<stem>.+?)(?:@(?P<first>\d+)-(?P<last>\d+))?$")

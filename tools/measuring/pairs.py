@@ -20,8 +20,8 @@ from measuring.heads import Float, Head
 from measuring.mouth import PARTED, upper_lip
 from measuring.pictures import Still
 from measuring.program import Program
-from models.face import FaceTracker
 from models.matte import PersonMatte
+from models.tracker import FaceTracker
 
 SHOWN_TEETH = 0.15
 """Share of the inside of the driver's mouth from which on it shows its teeth."""

@@ -12,8 +12,8 @@ import numpy as np
 from app.media.images import read_image, write_image
 from measuring.clips import frame_at
 from measuring.heads import Head, Image
-from models.face import FaceTracker
 from models.topology import FACE_POINTS, LIPS_OUTER
+from models.tracker import FaceTracker
 
 CELL = 200
 HIGH_IS_BAD = ("slab", "wedge", "lid_left", "lid_right", "swim_px")

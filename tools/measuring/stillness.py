@@ -13,9 +13,9 @@ from measuring.heads import Float, Head
 from measuring.pairs import photo_head
 from measuring.pictures import Still
 from measuring.program import Program
-from models.face import FaceTracker
 from models.matte import PersonMatte
 from models.topology import FACE_POINTS
+from models.tracker import FaceTracker
 
 COLUMNS = {
     "wander_px": 2, "wander_worst_px": 2, "step_px": 3, "driver_px": 2, "swim_l1_small": 2, "swim_l1": 2,

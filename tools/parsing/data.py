@@ -135,8 +135,8 @@ class Labeller:
     """Pseudo-labels of a portrait by the shipped tracker, mesh and matte."""
 
     def __init__(self) -> None:
-        from models.face import FaceTracker
         from models.matte import PersonMatte
+        from models.tracker import FaceTracker
 
         self._tracker, self._matte = FaceTracker(), PersonMatte()
 

@@ -27,7 +27,7 @@ from app.render.pipeline import render
 from app.sources.playback import Playback
 from liveportrait.engines import load_engine
 from liveportrait.engines.base import Engine
-from models.face import FaceTracker
+from models.tracker import FaceTracker
 
 WAIT = 60.0
 POSES = {"open": "lip_open=0.9,yaw=8,smile=0.5", "rest": "", "nod": "pitch=9,lip_open=0.3"}

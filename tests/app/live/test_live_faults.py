@@ -124,7 +124,7 @@ def test_tracker_that_can_not_be_made_is_said_by_the_portrait() -> None:
 @pytest.mark.parametrize("size", [(0, 0), (0, 5), (1, 1)])
 def test_frames_without_size_are_no_end(make_session: Make, size: tuple[int, int]) -> None:
     """With the real tracker, which is what looks at them."""
-    from models.face import FaceTracker
+    from models.tracker import FaceTracker
 
     looked, real = threading.Event(), FaceTracker()
 
@@ -149,7 +149,7 @@ def test_frames_without_size_are_no_end(make_session: Make, size: tuple[int, int
 
 
 def test_face_is_followed_through_frames_of_other_sizes_and_turned_ones(astronaut: np.ndarray) -> None:
-    from models.face import FaceTracker
+    from models.tracker import FaceTracker
 
     tracker = FaceTracker()
     for rgb in (astronaut, astronaut[::2, ::2], astronaut[:400], np.rot90(astronaut), astronaut[:, ::-1], astronaut):

@@ -26,7 +26,7 @@ from liveportrait.engines import load_engine
 from liveportrait.expression import Expression
 from liveportrait.placed import centred_handles
 from liveportrait.placed_file import PlacedFile
-from models.face import FaceTracker
+from models.tracker import FaceTracker
 
 SAMPLE = Path(str(assets.__file__)).parent / "sample"
 

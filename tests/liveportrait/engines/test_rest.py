@@ -7,7 +7,7 @@ import numpy as np
 from liveportrait.animator import Animator, rest_square
 from liveportrait.engines import load_engine
 from liveportrait.options import AnimationOptions
-from models.face import FaceTracker
+from models.tracker import FaceTracker
 
 
 def test_mesh_engine_at_rest_returns_its_crop_to_the_bit(astronaut):

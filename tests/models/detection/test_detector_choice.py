@@ -15,9 +15,9 @@ from models.choices import DetectorChoice
 from models.detection.choose import detector_path, open_detector
 from models.detection.runtime import OnnxDetector
 from models.detectors import Window
-from models.face import FaceTracker
 from models.registry import ModelError, get_model
 from models.search import full_search
+from models.tracker import FaceTracker
 from models.weights import bundled_folder, model_path, verify
 
 SHIPPED = "detect/osa_nano"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models.face import FaceTracker
 from models.matte import PersonMatte
 from models.parsing import BASIC, CLASSES, index
 from models.parsing.augment import Augmentation, cut
@@ -24,6 +23,7 @@ from models.parsing.classes import (
 from models.parsing.polygons import feature_labels, odd_colours, rough_labels
 from models.parsing.scores import Scores
 from models.parsing.square import Square, face_square, labels_square
+from models.tracker import FaceTracker
 
 
 @pytest.fixture(scope="module")

@@ -109,8 +109,8 @@ def test_loss_has_finite_gradients_at_other_sizes_and_without_labels():
 
 @pytest.mark.skipif(NO_ONNX, reason="onnx or onnxscript (extra) is not installed")
 def test_exported_parser_agrees_and_is_read_back(tmp_path, astronaut):
-    from models.face import FaceTracker
     from models.parsing.network import Deployed, export
+    from models.tracker import FaceTracker
 
     torch.manual_seed(1)
     net = models.create("parse/osa_nano", head="small").eval()
@@ -136,7 +136,7 @@ def test_exported_parser_agrees_and_is_read_back(tmp_path, astronaut):
 @pytest.mark.skipif(NO_ONNX, reason="onnx or onnxscript (extra) is not installed")
 def test_a_users_bisenet_is_taken(tmp_path, astronaut):
     from models.export import write_onnx
-    from models.face import FaceTracker
+    from models.tracker import FaceTracker
 
     net = torch.nn.Conv2d(3, len(BISENET), 1)
     with torch.no_grad():

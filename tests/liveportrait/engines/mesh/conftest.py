@@ -11,7 +11,8 @@ from liveportrait.crop import Crop
 from liveportrait.engines.base import Portrait
 from liveportrait.engines.mesh import MeshEngine
 from liveportrait.motion import Motion, keypoints, rotation_from_euler
-from models.face import Face, FaceTracker
+from models.face import Face
+from models.tracker import FaceTracker
 
 
 @dataclass

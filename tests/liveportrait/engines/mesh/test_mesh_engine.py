@@ -12,7 +12,7 @@ from liveportrait.crop import Box, Crop
 from liveportrait.engines.mesh import MeshEngine
 from liveportrait.motion import euler_from_rotation
 from liveportrait.options import AnimationOptions
-from models.face import FaceTracker
+from models.tracker import FaceTracker
 
 
 def turn_between(before, after) -> np.ndarray:

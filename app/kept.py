@@ -79,7 +79,7 @@ def check_nobody_works() -> None:
         return
     try:
         with Queue() as queue:
-            names = queue.workers()
+            names = queue.reader.workers()
     except MediaError:  # damaged: nobody works with it
         return
     if names:

@@ -70,7 +70,7 @@ def start(folder: Path, workers: int) -> subprocess.Popen[bytes]:
 def workers_of(queue: Path) -> list[int]:
     """Process numbers of the workers that are at work."""
     with Queue(queue) as jobs:
-        return sorted({job.pid for job in jobs.jobs(states=["running"])})
+        return sorted({job.pid for job in jobs.reader.jobs(states=["running"])})
 
 
 def kill(process: subprocess.Popen[bytes], how: str, queue: Path) -> None:
@@ -121,7 +121,7 @@ def torture(folder: Path, jobs: int, kills: int, workers: int, seed: int, longes
             done_at_kill.append(0)
             continue
         with Queue(queue) as store:
-            records = store.jobs()
+            records = store.reader.jobs()
         for job in records:  # nothing stands under its name unless it is whole
             path = Path(job.output)
             if path.exists() and not whole(path, FRAMES):
@@ -134,8 +134,8 @@ def torture(folder: Path, jobs: int, kills: int, workers: int, seed: int, longes
         done_at_kill.append(len(settled))
     code = start(folder, workers).wait()
     with Queue(queue) as store:
-        records = store.jobs()
-        counts = store.counts()
+        records = store.reader.jobs()
+        counts = store.reader.counts()
     ended = facts(folder, records)
     faults += [f"job {number} was rendered again" for number, before in settled.items() if ended.get(number) != before]
     faults += [f"{job.output} is not whole" for job in records if not whole(Path(job.output), FRAMES)]

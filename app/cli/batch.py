@@ -105,7 +105,7 @@ def _work(
             one = "job" if len(added.ids) == 1 else "jobs"
             events.info(f"{len(added.ids)} {one}: {', '.join(parts)}.")
         else:
-            queue.resume(job.id for job in queue.jobs(states=["paused"]))
+            queue.resume(job.id for job in queue.reader.jobs(states=["paused"]))
         if values["cluster"]:
             from app.jobs.cluster import run_on_cluster
 

@@ -32,7 +32,7 @@ FORMATS = ("table", "json", "csv")
 def list_(values: Mapping[str, Any]) -> int:
     """Show the jobs in the order of work."""
     with _queue(values) as queue:
-        chosen, others = _chosen(queue, values), sum(queue.counts().values())
+        chosen, others = _chosen(queue, values), sum(queue.reader.counts().values())
         _complain_of_damage(queue)
     _print(chosen, _format(values))
     if not chosen and _format(values) == "table":
@@ -45,7 +45,7 @@ def list_(values: Mapping[str, Any]) -> int:
 def show(values: Mapping[str, Any]) -> int:
     """Show everything about some jobs."""
     with _queue(values) as queue:
-        for job in queue.jobs(ids=_numbers(values["ids"])):
+        for job in queue.reader.jobs(ids=_numbers(values["ids"])):
             facts = job.to_json()
             if values["as_json"]:
                 say(json.dumps(facts))
@@ -114,7 +114,7 @@ def report(values: Mapping[str, Any]) -> int:
 
 def _complain_of_damage(queue: Queue) -> None:
     """Name the rows of the queue that are no jobs; the others are shown all the same."""
-    for number, why in list(queue.damaged().items())[:MOST_TOLD]:
+    for number, why in list(queue.reader.damaged().items())[:MOST_TOLD]:
         complain(f"Job {number} of {queue.path} is damaged: {why}. Forget it: animate jobs clear {number}.", "warning")
 
 
@@ -160,7 +160,7 @@ def _states(values: Mapping[str, Any], default: Sequence[str] = ()) -> list[str]
 
 
 def _chosen(queue: Queue, values: Mapping[str, Any]) -> list[JobRecord]:
-    return queue.jobs(batch=_batch(queue, values), states=_states(values))
+    return queue.reader.jobs(batch=_batch(queue, values), states=_states(values))
 
 
 def _batch(queue: Queue, values: Mapping[str, Any]) -> str | None:
@@ -170,7 +170,7 @@ def _batch(queue: Queue, values: Mapping[str, Any]) -> str | None:
     wanted: str | None = values.get("batch")
     if not wanted:
         return None
-    known = {job.batch for job in queue.jobs()}
+    known = {job.batch for job in queue.reader.jobs()}
     for name in (wanted, os.path.abspath(wanted)):
         if name in known:
             return name
@@ -184,7 +184,9 @@ def _change(values: Mapping[str, Any], what: str, word: str, states: Sequence[st
             "Which jobs? Give their numbers, --state, --batch or --all.", f"See animate jobs {what} --help."
         )
     with _queue(values) as queue:
-        chosen = queue.jobs(batch=_batch(queue, values), states=_states(values, () if numbers else states), ids=numbers)
+        chosen = queue.reader.jobs(
+            batch=_batch(queue, values), states=_states(values, () if numbers else states), ids=numbers
+        )
         count = getattr(queue, what)([job.id for job in chosen])
         if what == "clear" and (numbers or values["all"]):
             count += queue.clear_damaged(numbers or None)

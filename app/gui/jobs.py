@@ -174,7 +174,7 @@ class RenderQueue(QObject):
 
     def pause(self) -> None:
         """Stop after the running job."""
-        self._commands.put(lambda queue: queue.pause(j.id for j in queue.jobs(states=["queued"], lane=LANE)))
+        self._commands.put(lambda queue: queue.pause(j.id for j in queue.reader.jobs(states=["queued"], lane=LANE)))
 
     def remove(self, numbers: Iterable[int]) -> None:
         """Take jobs that do not run off the list."""
@@ -187,7 +187,7 @@ class RenderQueue(QObject):
 
     def clear_finished(self) -> None:
         """Take all jobs that are over off the list."""
-        self._commands.put(lambda queue: queue.clear(job.id for job in queue.jobs(states=ENDED)))
+        self._commands.put(lambda queue: queue.clear(job.id for job in queue.reader.jobs(states=ENDED)))
 
     def find(self, number: int) -> JobRecord | None:
         """Job of a number."""
@@ -339,13 +339,13 @@ class Keeper:
         """
         self._queue.recover()
         self._queue.hold(LANE)
-        held = [job.id for job in self._queue.jobs(states=["paused"], lane=LANE)]
+        held = [job.id for job in self._queue.reader.jobs(states=["paused"], lane=LANE)]
         self._show(held)
         while self._obey():
             self._mind_runner()
             if time.monotonic() - self._looked > LOOK:
                 self._looked = time.monotonic()
-                if self._queue.counts()["running"]:
+                if self._queue.reader.counts()["running"]:
                     self._queue.recover()
             self._show([])
             self._caught_up()
@@ -386,17 +386,21 @@ class Keeper:
                 self._queue.recover()
                 self._queue.hold(LANE)
                 self._fault(AppError(text, tr("The jobs wait in the queue; resume them there.")), details)
-        if self._runner is None and self._queue.counts(lane=LANE)["queued"] and not self._queue.workers(LANE):
+        if (
+            self._runner is None
+            and self._queue.reader.counts(lane=LANE)["queued"]
+            and not self._queue.reader.workers(LANE)
+        ):
             self._runner = RunnerProcess(self._queue, LANE)
 
     def _show(self, held: list[int]) -> None:
         """Tell the window, if anything changed."""
         own = self._runner is not None
-        seen = self._queue.stamp(), own
+        seen = self._queue.store.stamp(), own
         if seen == self._seen:
             return
         self._seen = seen
-        counts = self._queue.counts()
-        waits = self._queue.left_alone(LANE) if counts["paused"] + counts["queued"] else []
-        jobs = tuple(self._queue.recent(SHOWN))
+        counts = self._queue.reader.counts()
+        waits = self._queue.reader.left_alone(LANE) if counts["paused"] + counts["queued"] else []
+        jobs = tuple(self._queue.reader.recent(SHOWN))
         self._tell(Snapshot(jobs, sum(counts.values()), tuple(waits), own), held)

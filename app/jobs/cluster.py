@@ -149,7 +149,7 @@ class ClusterPool:
                 ready, _ = self._ray.wait(list(self._jobs), num_returns=1, timeout=TICK)
                 for reference in ready:
                     self._finish(reference)
-            elif not self._away or not self._queue.counts(self._batch)["queued"]:
+            elif not self._away or not self._queue.reader.counts(self._batch)["queued"]:
                 return False
             else:
                 self._wait_for_workers()
@@ -192,7 +192,7 @@ class ClusterPool:
             settle(self._queue, job, Outcome(**{**asdict(outcome), "files": files}))
         except AppError as error:
             self._queue.failed(job, str(error), int(error.exit_code))
-        self._reporter.ended(self._queue.find(job.id), number + 1)
+        self._reporter.ended(self._queue.reader.find(job.id), number + 1)
 
     def _lose(self, number: int, job: JobRecord, reason: str) -> None:
         """A worker has died, or its machine is gone; Ray starts it anew in its own time."""
@@ -201,7 +201,7 @@ class ClusterPool:
         self._progress.pop(number, None)
         self._queue.crashed(job, f" ({reason})")
         self._reporter.events.warn(f"Worker {number + 1} was lost; Ray starts another one.")
-        self._reporter.ended(self._queue.find(job.id), number + 1)
+        self._reporter.ended(self._queue.reader.find(job.id), number + 1)
 
     def _mind(self) -> None:
         """Signs of life for all workers, with how far they are; they are told which jobs somebody cancelled."""

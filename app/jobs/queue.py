@@ -21,6 +21,7 @@ from app.jobs.reading import WAITING, Reader, is_dead
 from app.jobs.record import JobRecord, Progress, State, record_from, record_of, stored, stored_sentence
 from app.jobs.rows import checked
 from app.jobs.spec import Entry
+from app.jobs.store import Store
 from app.jobs.target import Files, open_target
 from models.messages import msg, stored_message
 
@@ -57,16 +58,33 @@ class Added:
     cancelled: int
 
 
-class Queue(Reader):
+class Queue:
     """Jobs on disk. Safe between threads and processes; use it in a ``with`` statement or call ``close``.
 
     Args:
         path: SQLite file, made if it is not there; the user's own queue by default. Not on a network drive: for
             several machines there is app.jobs.cluster.
 
+    Attributes:
+        store: The file.
+        reader: What can be asked of it.
+
     Raises:
         MediaError: It can't be opened or is no queue.
     """
+
+    def __init__(self, path: str | Path | None = None) -> None:
+        self.store = Store(path)
+        self.reader = Reader(self.store)
+
+    @property
+    def path(self) -> Path:
+        """The file's path."""
+        return self.store.path
+
+    def close(self) -> None:
+        """Close the file."""
+        self.store.close()
 
     def __enter__(self) -> Queue:
         return self
@@ -98,7 +116,7 @@ class Queue(Reader):
         kept = {entry.output: self._is_done(entry) for entry in entries}
         ids: list[int] = []
         counts = {"queued": 0, "done": 0, "cancelled": 0}
-        with self._change() as db:
+        with self.store.change() as db:
             last = db.execute("SELECT COALESCE(MAX(position), 0) FROM jobs").fetchone()[0]
             for position, entry in enumerate(entries, last + 1):
                 number, state = self._put(db, entry, batch, position, lane, kept[entry.output], fresh)
@@ -156,7 +174,7 @@ class Queue(Reader):
                     "Wait for it, or cancel it: animate jobs cancel."
                 )  # fmt: skip
             fields = {"batch": fields["batch"]}
-        elif known.state == "queued" and not same and known.batch != batch and self.workers():
+        elif known.state == "queued" and not same and known.batch != batch and self.reader.workers():
             raise UsageError(
                 msg(
                     "{output} is the output of job {id} of {batch}, which others work on just now, from other "
@@ -189,15 +207,15 @@ class Queue(Reader):
         return known.id, state
 
     def _is_done(self, entry: Entry) -> bool:
-        rows = self._rows("SELECT * FROM jobs WHERE output = ? AND state = 'done'", (stored(entry.output),))
-        if not (records := self._records(rows)):
+        rows = self.store.rows("SELECT * FROM jobs WHERE output = ? AND state = 'done'", (stored(entry.output),))
+        if not (records := self.reader.records(rows)):
             return False
         known = records[0]
         if (known.source, known.driving) != (entry.source, entry.driving):
             return False
         if known.option_hash != option_hash(entry.values, entry.numbered, entry.expression):
             return False
-        if known.input_hash != self.input_hash(entry.source, entry.driving, entry.values):
+        if known.input_hash != self.store.input_hash(entry.source, entry.driving, entry.values):
             return False
         try:
             return open_target(known.output, known.numbered).holds(known.files)
@@ -208,7 +226,7 @@ class Queue(Reader):
         """Cancel waiting jobs at once and running ones at their next frame; returns how many that are."""
         count = 0
         waits = f"UPDATE jobs SET state = 'cancelled', finished = ?, error = '' WHERE id = ? AND state IN {WAITING}"  # noqa: S608
-        with self._change() as db:
+        with self.store.change() as db:
             for number in ids:
                 count += db.execute(waits, (time.time(), number)).rowcount
                 count += db.execute("UPDATE jobs SET stop = 1 WHERE id = ? AND state = 'running'", (number,)).rowcount
@@ -221,7 +239,7 @@ class Queue(Reader):
             ids: Their numbers.
             lane: Who is to work on them; None leaves that as it is.
         """
-        with self._change() as db:
+        with self.store.change() as db:
             return sum(
                 db.execute(
                     "UPDATE jobs SET state = 'queued', attempts = 0, crashes = 0, error = '', details = '', "
@@ -234,39 +252,39 @@ class Queue(Reader):
 
     def pause(self, ids: Iterable[int]) -> int:
         """Hold queued jobs back until :meth:`resume`; running ones go on. Returns how many that are."""
-        with self._change() as db:
+        with self.store.change() as db:
             query = "UPDATE jobs SET state = 'paused' WHERE id = ? AND state = 'queued'"
             return sum(db.execute(query, (number,)).rowcount for number in ids)
 
     def resume(self, ids: Iterable[int], lane: str | None = None) -> int:
         """Queue paused jobs again; waiting ones change the lane. See :meth:`retry`."""
         query = f"UPDATE jobs SET state = 'queued', lane = COALESCE(?, lane) WHERE id = ? AND state IN {WAITING}"  # noqa: S608
-        with self._change() as db:
+        with self.store.change() as db:
             return sum(db.execute(query, (lane, number)).rowcount for number in ids)
 
     def hold(self, lane: str) -> int:
         """Pause the queued jobs of a lane that nobody works on; returns how many that are."""
-        if self.workers(lane):
+        if self.reader.workers(lane):
             return 0
-        return self.pause(job.id for job in self.jobs(states=["queued"], lane=lane))
+        return self.pause(job.id for job in self.reader.jobs(states=["queued"], lane=lane))
 
     def clear(self, ids: Iterable[int]) -> int:
         """Forget jobs that are not running; their results stay. Returns how many that are."""
-        with self._change() as db:
+        with self.store.change() as db:
             return sum(
                 db.execute("DELETE FROM jobs WHERE id = ? AND state != 'running'", (number,)).rowcount for number in ids
             )
 
     def clear_damaged(self, ids: Iterable[int] | None = None) -> int:
         """Forget rows that are no jobs, all or those of some numbers; returns how many that are."""
-        damaged = set(self.damaged())
+        damaged = set(self.reader.damaged())
         gone = damaged if ids is None else damaged & set(ids)
-        with self._change() as db:
+        with self.store.change() as db:
             return sum(db.execute("DELETE FROM jobs WHERE id = ?", (number,)).rowcount for number in gone)
 
     def move(self, number: int, by: int) -> bool:
         """Move a waiting job up (negative) or down, past other waiting ones only; whether that could be done."""
-        with self._change() as db:
+        with self.store.change() as db:
             query = f"SELECT id, position FROM jobs WHERE state IN {WAITING} ORDER BY position, id"  # noqa: S608
             rows = db.execute(query).fetchall()
             places = {row["id"]: place for place, row in enumerate(rows)}
@@ -281,20 +299,20 @@ class Queue(Reader):
 
     def move_first(self, ids: Sequence[int]) -> None:
         """Put jobs before all others, in this order."""
-        with self._change() as db:
+        with self.store.change() as db:
             first = db.execute("SELECT COALESCE(MIN(position), 0) FROM jobs").fetchone()[0] - len(ids)
             db.executemany("UPDATE jobs SET position = ? WHERE id = ?", [(first + i, n) for i, n in enumerate(ids)])
 
     def take_over(self, ids: Iterable[int], batch: str) -> int:
         """Give queued jobs to a batch whose runner waits for them while no other worker is left; returns how many."""
         query = "UPDATE jobs SET batch = ? WHERE id = ? AND state = 'queued'"
-        with self._change() as db:
+        with self.store.change() as db:
             return sum(db.execute(query, (stored(batch), number)).rowcount for number in ids)
 
     # ---- what workers do with jobs ----------------------------------------------------------------------------------
     def join(self, worker: str, folder: Path, pid: int | None = None, lane: str = "") -> None:
         """Announce a worker, its folder for scratch files, and the lane that it works on."""
-        with self._change() as db:
+        with self.store.change() as db:
             values = (worker, os.getpid() if pid is None else pid, machine(), time.time(), stored(folder), lane)
             db.execute("INSERT OR REPLACE INTO workers VALUES (?, ?, ?, ?, ?, ?)", values)
 
@@ -306,7 +324,7 @@ class Queue(Reader):
             job: What it works on, 0 for nothing.
             progress: How far that is.
         """
-        with self._change() as db:
+        with self.store.change() as db:
             db.execute("UPDATE workers SET beat = ? WHERE name = ?", (time.time(), worker))
             if job and progress is not None:
                 query = "UPDATE jobs SET progress = ? WHERE id = ? AND worker = ? AND state = 'running'"
@@ -334,7 +352,7 @@ class Queue(Reader):
         """
         only = "AND (:lane IS NULL OR lane = :lane)" + (" AND batch = :batch" if batch is not None else "")
         values = {"last": "" if last is None else stored(last), "batch": stored(batch or ""), "lane": lane}
-        with self._change() as db:
+        with self.store.change() as db:
             while True:
                 row = db.execute((FIRST if in_order else NEXT).format(only=only), values).fetchone()
                 if row is None:
@@ -365,7 +383,7 @@ class Queue(Reader):
         setting = ", ".join(f"{name} = :{name}" for name in fields)
         query = f"UPDATE jobs SET {setting} WHERE id = :_id AND worker = :_worker AND attempts = :_attempts"  # noqa: S608
         values = {**fields, "_id": job.id, "_worker": job.worker, "_attempts": job.attempts}
-        with self._change() as db:
+        with self.store.change() as db:
             return db.execute(f"{query} AND state = 'running'", values).rowcount == 1
 
     def staged(self, job: JobRecord, what: Files, **facts: Any) -> bool:
@@ -398,9 +416,9 @@ class Queue(Reader):
 
     def leave(self, worker: str) -> None:
         """Take a worker off the list; its scratch files go."""
-        if self._rows("SELECT name FROM workers WHERE name = ? AND host = ?", (worker, machine())):
+        if self.store.rows("SELECT name FROM workers WHERE name = ? AND host = ?", (worker, machine())):
             scratch.discard(worker)
-        with self._change() as db:
+        with self.store.change() as db:
             db.execute("DELETE FROM workers WHERE name = ?", (worker,))
 
     # ---- after a crash ----------------------------------------------------------------------------------------------
@@ -415,15 +433,17 @@ class Queue(Reader):
         Returns:
             The jobs, as they stand now.
         """
-        running = self._rows("SELECT * FROM jobs WHERE state = 'running'")  # first: a worker joins before it claims
-        with self._change() as db:
+        running = self.store.rows(
+            "SELECT * FROM jobs WHERE state = 'running'"
+        )  # first: a worker joins before it claims
+        with self.store.change() as db:
             db.execute(NO_WORKERS)
         known, now = set(dead), time.time()
-        workers = self._rows("SELECT * FROM workers")
+        workers = self.store.rows("SELECT * FROM workers")
         silent = [row for row in workers if is_dead(row, now)]
         if any(row["host"] == machine() and is_alive(row["pid"]) for row in silent):
             time.sleep(GRACE)  # the machine may have slept, and its workers wake as we do
-            beats = {row["name"]: row["beat"] for row in self._rows("SELECT * FROM workers")}
+            beats = {row["name"]: row["beat"] for row in self.store.rows("SELECT * FROM workers")}
             silent = [row for row in silent if beats.get(row["name"]) == row["beat"]]
         known |= {row["name"] for row in silent}
         present = {row["name"] for row in workers} - known
@@ -431,7 +451,7 @@ class Queue(Reader):
         found = [row["id"] for row in lost if self._repair(row, blame and row["worker"] in dead, reason)]
         for worker in known:
             self.leave(worker)
-        return [job for number in found for job in self.find(number)]
+        return [job for number in found for job in self.reader.find(number)]
 
     def crashed(self, job: JobRecord, reason: str) -> None:
         """Note that the worker of a claimed job has died over it: it is queued again, or fails if that is too often.
@@ -441,7 +461,7 @@ class Queue(Reader):
             reason: How the worker died, in brackets.
         """
         query = "SELECT * FROM jobs WHERE id = ? AND worker = ? AND attempts = ? AND state = 'running'"
-        for row in self._rows(query, (job.id, job.worker, job.attempts)):
+        for row in self.store.rows(query, (job.id, job.worker, job.attempts)):
             self._repair(row, True, reason)
 
     def _repair(self, row: sqlite3.Row, blame: bool, reason: str) -> bool:
@@ -449,7 +469,7 @@ class Queue(Reader):
         try:
             values = checked(row)
         except ValueError as error:
-            with self._change() as db:
+            with self.store.change() as db:
                 self._give_up(db, row, str(error))
             return False
         job, staged = record_from(values), values["staged"]

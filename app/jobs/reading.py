@@ -23,13 +23,19 @@ SELECT * FROM jobs ORDER BY state = 'running' DESC, state IN {WAITING} DESC,
 """  # noqa: S608 - names of states
 
 
-class Reader(Store):
-    """A queue to look at.
+class Reader:
+    """Answers questions about the jobs of an open queue file.
 
     Rows that hold what no job of ours does are passed over; ``damaged`` tells which.
+
+    Args:
+        store: The file.
     """
 
-    def _records(self, rows: Iterable[sqlite3.Row]) -> list[JobRecord]:
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def records(self, rows: Iterable[sqlite3.Row]) -> list[JobRecord]:
         """Records of the rows that are whole."""
         found = []
         for row in rows:
@@ -42,7 +48,7 @@ class Reader(Store):
     def damaged(self) -> dict[int, str]:
         """Number of each row that is no job -> why, as the rest of a sentence."""
         found: dict[int, str] = {}
-        for row in self._rows("SELECT * FROM jobs ORDER BY id"):
+        for row in self._store.rows("SELECT * FROM jobs ORDER BY id"):
             try:
                 record_of(row)
             except ValueError as error:
@@ -82,25 +88,25 @@ class Reader(Store):
             only.append(f"id IN ({', '.join('?' * len(numbers))})")
             values += numbers
         clause = f"WHERE {' AND '.join(only)}" if only else ""
-        rows = self._rows(f"SELECT * FROM jobs {clause} ORDER BY position, id", values)  # noqa: S608
+        rows = self._store.rows(f"SELECT * FROM jobs {clause} ORDER BY position, id", values)  # noqa: S608
         present = set(numbers)
-        found = self._records(row for row in rows if few or row["id"] in present)
+        found = self.records(row for row in rows if few or row["id"] in present)
         missing = present - {job.id for job in found}
-        missing -= {row["id"] for row in self._rows("SELECT id FROM jobs")} if missing else set()
+        missing -= {row["id"] for row in self._store.rows("SELECT id FROM jobs")} if missing else set()
         if missing:
             raise UsageError(
-                msg("There is no job {missing} in {path}.", min(missing), self.path), "See animate jobs list."
+                msg("There is no job {missing} in {path}.", min(missing), self._store.path), "See animate jobs list."
             )
         return found
 
     def recent(self, limit: int) -> list[JobRecord]:
         """What runs and waits, and what ended last: not more than that many, in the order of work."""
-        found = self._records(self._rows(RECENT, (limit,)))
+        found = self.records(self._store.rows(RECENT, (limit,)))
         return sorted(found, key=lambda job: (job.position, job.id))
 
     def find(self, number: int) -> list[JobRecord]:
         """The job of a number, nothing if somebody has cleared it meanwhile."""
-        return self._records(self._rows("SELECT * FROM jobs WHERE id = ?", (number,)))
+        return self.records(self._store.rows("SELECT * FROM jobs WHERE id = ?", (number,)))
 
     def get(self, number: int) -> JobRecord:
         """The job of a number.
@@ -110,12 +116,14 @@ class Reader(Store):
         """
         found = self.jobs(ids=[number])
         if not found:
-            raise UsageError(msg("Job {number} in {path} is damaged.", number, self.path), "See animate jobs list.")
+            raise UsageError(
+                msg("Job {number} in {path} is damaged.", number, self._store.path), "See animate jobs list."
+            )
         return found[0]
 
     def counts(self, batch: str | None = None, lane: str | None = None) -> dict[str, int]:
         """Number of jobs by state."""
-        rows = self._rows(
+        rows = self._store.rows(
             "SELECT state, COUNT(*) AS n FROM jobs WHERE (:batch IS NULL OR batch = :batch) AND "
             "(:lane IS NULL OR lane = :lane) GROUP BY state",
             {"batch": None if batch is None else stored(batch), "lane": lane},
@@ -124,7 +132,7 @@ class Reader(Store):
 
     def workers(self, lane: str | None = None) -> list[str]:
         """Names of the workers that are alive, all or those of a lane."""
-        rows = self._rows("SELECT * FROM workers WHERE :lane IS NULL OR lane = :lane", {"lane": lane})
+        rows = self._store.rows("SELECT * FROM workers WHERE :lane IS NULL OR lane = :lane", {"lane": lane})
         return [row["name"] for row in rows if not is_dead(row, time.time())]
 
     def left_alone(self, lane: str) -> list[int]:
@@ -136,7 +144,7 @@ class Reader(Store):
         query = (
             "SELECT id FROM jobs WHERE state = 'paused' OR (state = 'queued' AND lane != ? AND ?) ORDER BY position, id"
         )
-        return [row["id"] for row in self._rows(query, (lane, not others))]
+        return [row["id"] for row in self._store.rows(query, (lane, not others))]
 
 
 def is_dead(row: sqlite3.Row, now: float) -> bool:

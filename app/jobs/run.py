@@ -191,12 +191,12 @@ class Reporter:
         self._told = -REPEAT
         self._began = time.monotonic()
         states = () if batch is not None else ("queued", "running")
-        self._ids = {job.id for job in queue.jobs(batch=batch, states=states, lane=lane)}
+        self._ids = {job.id for job in queue.reader.jobs(batch=batch, states=states, lane=lane)}
 
     def start(self) -> None:
         """Put in order what a killed run left behind, and count what is to do."""
         left = self._queue.recover()
-        counts = self._queue.counts(self._batch, self.lane)
+        counts = self._queue.reader.counts(self._batch, self.lane)
         mine = [job for job in left if self._is_mine(job)]
         self.total = counts["queued"] + counts["running"] + sum(job.state != "queued" for job in mine)
         self.events.emit(Event("phase", "batch", total=self.total, message="Jobs"))
@@ -235,10 +235,10 @@ class Reporter:
         """
         if self._batch is None:
             return False
-        left = [job for job in self._queue.jobs(states=("queued", "running")) if job.id in self._ids]
+        left = [job for job in self._queue.reader.jobs(states=("queued", "running")) if job.id in self._ids]
         if not left:
             return False
-        if self._queue.workers():
+        if self._queue.reader.workers():
             if not self._waited:
                 self._waited = True
                 self.events.info(
@@ -275,7 +275,7 @@ class Reporter:
 
     def summary(self, seconds: float, stopped: bool, counters: dict[str, int] | None = None) -> Summary:
         """What became of the jobs."""
-        jobs = tuple(job for job in self._queue.jobs() if job.id in self._ids)
+        jobs = tuple(job for job in self._queue.reader.jobs() if job.id in self._ids)
         return Summary(jobs, seconds, self.rendered, stopped, counters or {})
 
 
@@ -324,7 +324,7 @@ class Pool:
 
     def _fill(self, threads: int, fail_fast: bool, cache: Path | None) -> None:
         """Start as many workers as there is work and room for."""
-        queued = self._queue.counts(self._batch, self._reporter.lane)["queued"]
+        queued = self._queue.reader.counts(self._batch, self._reporter.lane)["queued"]
         idle = sum(process.job == 0 for process in self._running.values())
         for number in range(1, self._size + 1):
             if queued <= idle or len(self._running) >= self._size:
@@ -363,7 +363,7 @@ class Pool:
         number = process.settings.number
         if kind == "started":
             process.job, process.worked, self._false_starts = int(what["job"]), True, 0
-            for job in self._queue.find(process.job):
+            for job in self._queue.reader.find(process.job):
                 self._reporter.began(job, number)
         elif kind == "event":
             event = Event(**what["event"])
@@ -373,7 +373,7 @@ class Pool:
             process.job = 0
             if what["short_of_memory"] and self._size > 1:
                 self._shrink("memory ran out")
-            self._reporter.ended(self._queue.find(int(what["job"])), number)
+            self._reporter.ended(self._queue.reader.find(int(what["job"])), number)
         elif kind == "left":
             process.left = True
             for name in self.counters:
@@ -411,7 +411,7 @@ class Pool:
         Raises:
             AppError: That has happened too often while jobs wait.
         """
-        waiting = self._queue.counts(self._batch, self._reporter.lane)["queued"]
+        waiting = self._queue.reader.counts(self._batch, self._reporter.lane)["queued"]
         self._false_starts = self._false_starts + 1 if waiting else 0
         if self._false_starts >= FALSE_STARTS:
             what = "take no job though some wait" if process.left else f"end at once{_last(process.told)}"
@@ -461,7 +461,7 @@ def run_workers(
     started = time.monotonic()
     reporter = Reporter(queue, batch, events or EventStream(), on_job, lane)
     pool = Pool(queue, batch, reporter, in_order)
-    work = queue.jobs(batch=batch, states=["queued", "running"], lane=lane)
+    work = queue.reader.jobs(batch=batch, states=["queued", "running"], lane=lane)
     size = workers or worker_count([job.values for job in work], [job.source for job in work])
     stopped = pool.run(size, token or CancelToken(), fail_fast=fail_fast, cache=cache)
     return reporter.summary(time.monotonic() - started, stopped, pool.counters)

@@ -53,7 +53,7 @@ class Runner:
             queue.join(self._name, scratch(self._name), lane=self._lane)
             threading.Thread(target=self._beat, daemon=True).start()
             try:
-                while not self._token.cancelled and queue.counts(lane=self._lane)["queued"]:
+                while not self._token.cancelled and queue.reader.counts(lane=self._lane)["queued"]:
                     run_workers(queue, lane=self._lane, workers=self._workers, token=self._token, in_order=True)
             except Exception as error:  # noqa: BLE001 - whoever listens tells the user
                 self._complain(error)

@@ -102,7 +102,7 @@ class Store:
             self._check_schema()
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = FULL")
-            with self._change():
+            with self.change():
                 self._upgrade()
             self._check_columns()
         except (OSError, sqlite3.Error, UnicodeDecodeError) as error:
@@ -159,10 +159,10 @@ class Store:
 
     def stamp(self) -> tuple[int, int]:
         """Numbers that change when somebody else or this object has changed the file; quick."""
-        return int(self._rows("PRAGMA data_version")[0][0]), self._db.total_changes
+        return int(self.rows("PRAGMA data_version")[0][0]), self._db.total_changes
 
     @contextmanager
-    def _change(self) -> Iterator[sqlite3.Connection]:
+    def change(self) -> Iterator[sqlite3.Connection]:
         """One transaction that no other process comes between.
 
         Raises:
@@ -178,7 +178,12 @@ class Store:
                 raise
             self._db.execute("COMMIT")
 
-    def _rows(self, query: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> list[sqlite3.Row]:
+    def rows(self, query: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> list[sqlite3.Row]:
+        """All rows of a query.
+
+        Raises:
+            MediaError: See change.
+        """
         with self._lock, self._told():
             return self._db.execute(query, values).fetchall()
 
@@ -206,10 +211,10 @@ class Store:
 
     def _known_hash(self, path: str, size: int, changed: int, inode: int) -> str | None:
         query = "SELECT hash FROM hashes WHERE path = ? AND size = ? AND changed = ? AND inode = ?"
-        rows = self._rows(query, (stored(path), size, changed, inode))
+        rows = self.rows(query, (stored(path), size, changed, inode))
         return str(rows[0]["hash"]) if rows else None
 
     def _keep_hash(self, path: str, size: int, changed: int, inode: int, digest: str) -> None:
-        with self._change() as db:
+        with self.change() as db:
             values = (stored(path), size, changed, inode, digest)
             db.execute("INSERT OR REPLACE INTO hashes VALUES (?, ?, ?, ?, ?)", values)

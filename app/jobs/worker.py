@@ -84,7 +84,7 @@ class Worker:
             threading.Thread(target=self._listen, args=(commands,), daemon=True).start()
             threading.Thread(target=self._beat, daemon=True).start()
             cache = Path(chosen.cache) if chosen.cache else None
-            performer = Performer(cache, queue.file_hash, chosen.threads)
+            performer = Performer(cache, queue.store.file_hash, chosen.threads)
             last: Path | None = None
             while not self._leaving.is_set():
                 job = queue.claim(chosen.name, chosen.batch, last, lane=chosen.lane, in_order=chosen.in_order)

@@ -50,7 +50,7 @@ def queue(qtbot: QtBot, disk: Queue) -> Iterator[RenderQueue]:
     made = RenderQueue()
     yield made
     assert made.stop()
-    assert disk.workers() == []
+    assert disk.reader.workers() == []
 
 
 @pytest.fixture
@@ -156,7 +156,7 @@ def test_window_and_command_line_share_the_queue(
     wait_for(qtbot, queue, "done", "done")
     queue.clear_finished()
     wait_for(qtbot, queue)
-    assert disk.jobs() == []
+    assert disk.reader.jobs() == []
     assert (tmp_path / "smile.png").is_file()
 
 
@@ -233,7 +233,7 @@ def test_cancel_retry_order_pause(
     assert (total.total, total.ended) == (4, 1)
     queue.cancel(one)
     wait_for(qtbot, queue, "cancelled", "done", "cancelled", "done")
-    records = {job.id: job for job in disk.jobs()}
+    records = {job.id: job for job in disk.reader.jobs()}
     assert records[four].started < records[two].started
     assert sorted(path.name for path in tmp_path.glob("*.mp4")) == ["four.mp4", "two.mp4"]
     assert list(tmp_path.glob(".animate*")) == []
@@ -260,7 +260,7 @@ def test_names_that_are_taken(
     qtbot.waitUntil(lambda: bool(faults))
     assert isinstance(faults[0][0], UsageError)
     assert "waits" in str(faults[0][0])
-    (kept,) = disk.jobs()
+    (kept,) = disk.reader.jobs()
     assert kept.expression is not None
     assert kept.expression["sliders"] == {"smile": 1.0}
     session = Session((PortraitItem(str(small_media / "a.jpg")),))
@@ -294,12 +294,12 @@ def test_finish_in_the_background(qtbot: QtBot, disk: Queue, small_media: Path, 
         queue.add(driven_entry(small_media, tmp_path / f"{name}.mp4", short))
     qtbot.waitUntil(lambda: states(queue)[:1] == ["running"])
     assert queue.stop(background=True)
-    assert disk.counts()["done"] < 2
+    assert disk.reader.counts()["done"] < 2
     again = RenderQueue()  # the next start sees how it goes on, and offers nothing
     qtbot.waitUntil(lambda: states(again) == ["done", "done"])
     assert again.left_over == frozenset()
     assert again.stop()
-    qtbot.waitUntil(lambda: disk.workers() == [])
+    qtbot.waitUntil(lambda: disk.reader.workers() == [])
 
 
 WINDOW = """
@@ -325,13 +325,13 @@ def test_window_that_is_killed_leaves_a_queue_that_resumes(
     command = [sys.executable, "-c", WINDOW, str(small_media / "a.jpg"), str(tmp_path)]
     window = subprocess.Popen([*command, str(short), str(longer), str(short)], cwd=ROOT)
     try:
-        qtbot.waitUntil(lambda: disk.counts()["done"] == 1 and disk.counts()["running"] == 1)
-        qtbot.waitUntil(lambda: disk.jobs(states=["running"])[0].share > 0.05)
+        qtbot.waitUntil(lambda: disk.reader.counts()["done"] == 1 and disk.reader.counts()["running"] == 1)
+        qtbot.waitUntil(lambda: disk.reader.jobs(states=["running"])[0].share > 0.05)
     finally:
         window.kill()
         window.wait()
     first = (tmp_path / "0.mp4").stat().st_mtime_ns
-    qtbot.waitUntil(lambda: disk.workers() == [])  # nobody renders for a window that is gone
+    qtbot.waitUntil(lambda: disk.reader.workers() == [])  # nobody renders for a window that is gone
     queue = RenderQueue()
     panel = QueuePanel(queue)
     qtbot.addWidget(panel)
@@ -427,10 +427,10 @@ def test_panel_shows_every_state(
     held.buttons["resume"].click()
     qtbot.waitUntil(lambda: watched.find(gallery[3]).state == "queued")  # type: ignore[union-attr]
     panel.pause.click()
-    qtbot.waitUntil(lambda: disk.counts()["paused"] == 3)
+    qtbot.waitUntil(lambda: disk.reader.counts()["paused"] == 3)
     qtbot.waitUntil(panel.resume.isVisible)
     panel.resume.click()
-    qtbot.waitUntil(lambda: disk.counts()["paused"] == 0)
+    qtbot.waitUntil(lambda: disk.reader.counts()["paused"] == 0)
     panel.clear.click()
     qtbot.waitUntil(lambda: len(panel.rows) == 4)
     assert not panel.clear.isVisible()
@@ -483,7 +483,7 @@ def record(disk: Queue, entry: Entry, **changes: object) -> JobRecord:
     from dataclasses import replace
 
     (number,) = disk.add([entry]).ids
-    return replace(disk.get(number), **changes)  # type: ignore[arg-type]
+    return replace(disk.reader.get(number), **changes)  # type: ignore[arg-type]
 
 
 def test_time_left_of_jobs(disk: Queue, small_media: Path, tmp_path: Path) -> None:
@@ -516,7 +516,7 @@ def test_queue_of_an_older_version_is_upgraded(small_media: Path, tmp_path: Path
         db.execute("PRAGMA user_version = 1")
     db.close()
     with Queue(path) as opened:
-        (job,) = opened.jobs()
+        (job,) = opened.reader.jobs()
         assert (job.batch, job.state, job.lane, job.notes, job.progress) == ("night", "queued", "", (), None)
 
 

@@ -591,8 +591,8 @@ def test_closing_during_a_render_asks_and_cleans_up(
     assert list(tmp_path.glob(".animate*")) == []
     assert window.studio.live.state == "closed"
     with Queue() as left:
-        assert [job.state for job in left.jobs()] == ["paused"]
-        assert left.workers() == []
+        assert [job.state for job in left.reader.jobs()] == ["paused"]
+        assert left.reader.workers() == []
 
 
 def test_renders_go_on_without_the_window(
@@ -606,8 +606,8 @@ def test_renders_go_on_without_the_window(
     with qtbot.waitSignal(window.closed):
         window.close()
     with Queue() as disk:
-        assert disk.counts()["done"] == 0
-        qtbot.waitUntil(lambda: disk.counts()["done"] == 1 and disk.workers() == [])
+        assert disk.reader.counts()["done"] == 0
+        qtbot.waitUntil(lambda: disk.reader.counts()["done"] == 1 and disk.reader.workers() == [])
     with open_clip(tmp_path / "out.mp4") as clip:
         assert sum(1 for _ in clip) == 4
 
@@ -638,7 +638,7 @@ def test_failed_job_has_a_report_and_old_jobs_are_offered(
         dialog.accept()
         window.queue_panel.forget_old.click()
         qtbot.waitUntil(lambda: not window.queue_panel.banner.isVisible())
-        assert [one.id for one in disk.jobs()] == [bad]
+        assert [one.id for one in disk.reader.jobs()] == [bad]
 
 
 def test_theme_changes_all_colours(window: MainWindow) -> None:

@@ -90,7 +90,7 @@ def test_import_touches_neither_network_nor_runtime():
         "import socket, sys\n"
         "def refuse(*a, **k): raise SystemExit('network')\n"
         "socket.socket.connect = refuse\n"
-        "import models.registry, models.weights, models.download, models.face, models.matte, models.insight\n"
+        "import models.registry, models.weights, models.download, models.face, models.tracker, models.matte, models.insight\n"
         "heavy = {'onnxruntime', 'torch', 'onnx', 'insightface', 'huggingface_hub'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
         "models.tracker.FaceTracker(); models.matte.PersonMatte()\n"

@@ -134,7 +134,7 @@ def test_stopped_run_puts_its_jobs_back(queue: Queue, work: Path) -> None:
 
     summary = run_workers(queue, workers=1, token=token, events=EventStream(sink))
     assert (summary.stopped, summary.exit_code) == (True, ExitCode.CANCELLED)
-    assert queue.counts()["queued"] == 4 - summary.rendered
+    assert queue.reader.counts()["queued"] == 4 - summary.rendered
     assert hidden(work) == []
     assert run_workers(queue, workers=1).count("done") == 4 - summary.rendered
 
@@ -167,7 +167,7 @@ def test_killed_worker_is_replaced(queue: Queue, work: Path) -> None:
     killed: list[int] = []
 
     def on_job(job: JobRecord) -> None:
-        if job.state == "running" and not killed and queue.get(job.id).state == "running":
+        if job.state == "running" and not killed and queue.reader.get(job.id).state == "running":
             killed.append(job.pid)
             os.kill(job.pid, signal.SIGKILL)
 
@@ -186,7 +186,7 @@ def test_workers_that_cannot_start(queue: Queue, work: Path, monkeypatch: pytest
     queue.add(make_jobs(["in/photo.jpg"], ["in/clip.mp4"], {"output": "out/"}), "night")
     with pytest.raises(AppError, match=r"No worker can start \(exit code 1: ImportError: no cv2 here\)"):
         run_workers(queue, workers=1)
-    assert queue.counts()["queued"] == 1
+    assert queue.reader.counts()["queued"] == 1
 
 
 @unix

@@ -35,7 +35,7 @@ def test_memory_stays_flat(queue: Queue, work: Path) -> None:
     values = {"output": "out/{index}.mp4"}
     sources = ["in/photo.jpg", "in/other.jpg", "in/cutout.png"]
     jobs = [one for _ in range(8) for one in make_jobs(sources, ["in/slow.mp4"], values)]
-    performer, pages = Performer(None, queue.file_hash), []
+    performer, pages = Performer(None, queue.store.file_hash), []
     queue.join("w", work / "scratch")
     for number, one in enumerate(jobs):
         queue.add([type(one)(one.source, one.driving, str(work / "out" / f"{number}.mp4"), one.values)])

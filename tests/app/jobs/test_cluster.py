@@ -80,7 +80,7 @@ def test_cancel_on_the_cluster(ray, queue: Queue, work: Path) -> None:
             writer.write(frames[index % len(frames)], Fraction(index, 25))
         writer.finish()
     queue.add(make_jobs(["in/photo.jpg"], ["in/long.mp4", "in/slow.mp4"], {"output": "far/{driving}.mp4"}), "far")
-    first = queue.jobs()[0].id
+    first = queue.reader.jobs()[0].id
 
     def look(event: Event) -> None:
         if event.kind == "progress" and event.data.get("job") == first:

@@ -49,7 +49,7 @@ def render(queue: Queue, job: JobRecord, data: bytes = b"clip") -> Outcome:
     return Outcome(
         "done",
         files=target.stage(tag(job)),
-        input_hash=queue.input_hash(job.source, job.driving, job.values),
+        input_hash=queue.store.input_hash(job.source, job.driving, job.values),
         frames=6,
         seconds=0.5,
     )
@@ -63,11 +63,11 @@ def test_life_of_a_job(queue: Queue, work: Path, entry: Make) -> None:
     assert queue.claim(WORKER) is None
     assert not Path(job.output).exists()
     assert settle(queue, job, render(queue, job)) == "done"
-    done = queue.get(job.id)
+    done = queue.reader.get(job.id)
     assert (done.state, done.frames, done.seconds) == ("done", 6, 0.5)
     assert Path(done.output).read_bytes() == b"clip"
     assert [p.name for p in (work / "out").iterdir()] == ["photo--slow.mp4"]
-    assert queue.counts() == {
+    assert queue.reader.counts() == {
         "queued": 0,
         "running": 0,
         "paused": 0,
@@ -88,7 +88,7 @@ def test_what_is_done_stays_done_until_something_changes(queue: Queue, work: Pat
 
     def again(*entries: Entry) -> list[str]:
         queue.add(entries, "night")
-        return [job.state for job in queue.jobs()]
+        return [job.state for job in queue.reader.jobs()]
 
     assert again(*jobs) == ["done", "done"]
     assert again(replace(jobs[0], values={"threads": 2}), jobs[1]) == ["done", "done"]  # changes no picture
@@ -99,7 +99,7 @@ def test_what_is_done_stays_done_until_something_changes(queue: Queue, work: Pat
     settle(queue, job, render(queue, job))
     (work / "in" / "photo.jpg").write_bytes((work / "in" / "cutout.png").read_bytes())
     assert again(jobs[0]) == ["queued", "done"] or again(jobs[0]) == ["done", "queued"]
-    assert next(job for job in queue.jobs() if job.state == "queued").source.name == "photo.jpg"
+    assert next(job for job in queue.reader.jobs() if job.state == "queued").source.name == "photo.jpg"
     job = claim(queue, work)
     settle(queue, job, render(queue, job))
     Path(jobs[0].output).unlink()
@@ -135,7 +135,7 @@ def test_no_job_is_claimed_twice(queue: Queue, entry: Make, work: Path) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(taken) == [job.id for job in queue.jobs()]
+    assert sorted(taken) == [job.id for job in queue.reader.jobs()]
 
 
 def test_job_of_a_dead_worker_restarts(queue: Queue, work: Path, entry: Make) -> None:
@@ -169,7 +169,7 @@ def test_living_worker_is_left_alone_until_its_lease_ends(
     monkeypatch.setattr("app.jobs.queue.time.time", lambda: now + 5 * LEASE)
     monkeypatch.setattr("app.jobs.queue.time.sleep", lambda seconds: None)
     assert [one.id for one in queue.recover()] == [job.id]
-    assert queue.get(job.id).state == "queued"
+    assert queue.reader.get(job.id).state == "queued"
 
 
 @pytest.mark.parametrize("moved", [False, True])
@@ -200,36 +200,39 @@ def test_worker_killed_by_its_job_gives_up_at_last(queue: Queue, work: Path, ent
 
 def test_cancel_retry_clear_reorder(queue: Queue, work: Path, entry: Make) -> None:
     queue.add([entry(output=f"{i}.mp4") for i in range(4)], "night")
-    first, second, third, fourth = (job.id for job in queue.jobs())
+    first, second, third, fourth = (job.id for job in queue.reader.jobs())
     queue.move_first([third, second])
-    assert [job.id for job in queue.jobs()] == [third, second, first, fourth]
+    assert [job.id for job in queue.reader.jobs()] == [third, second, first, fourth]
     job = claim(queue, work)
     assert job.id == third
     assert queue.cancel([third, second]) == 2
-    assert queue.get(second).state == "cancelled"
+    assert queue.reader.get(second).state == "cancelled"
     assert queue.beat(WORKER) == {third}  # the worker hears of it
     assert settle(queue, job, Outcome("cancelled", exit_code=4)) == "cancelled"
     assert queue.add([entry(output=f"{i}.mp4") for i in range(4)], "night").cancelled == 2
     assert queue.retry([second, first]) == 1
-    assert queue.get(second).state == "queued"
+    assert queue.reader.get(second).state == "queued"
     assert queue.clear([third, fourth]) == 2
-    assert [job.id for job in queue.jobs()] == [first, second]
+    assert [job.id for job in queue.reader.jobs()] == [first, second]
     with pytest.raises(UsageError, match="There is no job 4"):
-        queue.get(fourth)
+        queue.reader.get(fourth)
 
 
 def test_worker_that_leaves_puts_its_job_back(queue: Queue, work: Path, entry: Make) -> None:
     queue.add([entry()], "night")
     job = claim(queue, work)
     assert settle(queue, job, Outcome("cancelled", exit_code=4), leaving=True) == "queued"
-    assert queue.get(job.id).attempts == 0
+    assert queue.reader.get(job.id).attempts == 0
 
 
 def test_jobs_no_longer_in_the_file_leave_the_queue(queue: Queue, entry: Make) -> None:
     queue.add([entry(output="a.mp4"), entry(output="b.mp4")], "night")
     queue.add([entry(output="other.mp4")], "other")
     queue.add([entry(output="b.mp4")], "night", replace=True)
-    assert [(Path(job.output).name, job.batch) for job in queue.jobs()] == [("other.mp4", "other"), ("b.mp4", "night")]
+    assert [(Path(job.output).name, job.batch) for job in queue.reader.jobs()] == [
+        ("other.mp4", "other"),
+        ("b.mp4", "night"),
+    ]
 
 
 def test_running_job_is_not_changed_under_its_worker(queue: Queue, work: Path, entry: Make) -> None:
@@ -243,7 +246,7 @@ def test_running_job_is_not_changed_under_its_worker(queue: Queue, work: Path, e
 def test_names_that_are_no_text(queue: Queue, work: Path, entry: Make) -> None:
     odd = os.fsdecode(b"in/\xff\xfe.jpg")
     queue.add([Entry(work / odd, work / "in" / "slow.mp4", str(work / os.fsdecode(b"out/\xff.mp4")))], "night")
-    (job,) = queue.jobs()
+    (job,) = queue.reader.jobs()
     assert job.source == work / odd
     assert os.fsencode(job.output).endswith(b"\xff.mp4")
 
@@ -305,14 +308,14 @@ def test_hashes(work: Path) -> None:
 
 def test_hash_of_a_file_is_kept_until_it_changes(queue: Queue, work: Path) -> None:
     path = work / "in" / "photo.jpg"
-    first = queue.file_hash(path)
+    first = queue.store.file_hash(path)
     times = path.stat()
     data = path.read_bytes()
     path.write_bytes(bytes(len(data)))
     os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
-    assert queue.file_hash(path) == first  # size and date say that it is the same: it is not read again
+    assert queue.store.file_hash(path) == first  # size and date say that it is the same: it is not read again
     os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns + 1))
-    assert queue.file_hash(path) != first
+    assert queue.store.file_hash(path) != first
 
 
 def test_is_alive() -> None:
@@ -332,19 +335,19 @@ def test_files_that_options_name_are_inputs_too(queue: Queue, work: Path) -> Non
     assert found == {"lips_from": str(work / "in" / "clip.mp4"), "expression": "saved", "smooth": 1.0}
     inputs = input_files(work / "a.jpg", work / "b.mp4", found)
     assert inputs == [work / "a.jpg", work / "b.mp4", work / "in" / "clip.mp4"]
-    before = queue.input_hash(inputs[0], inputs[1], found)
+    before = queue.store.input_hash(inputs[0], inputs[1], found)
     (work / "in" / "clip.mp4").write_bytes(b"another one")
-    assert queue.input_hash(inputs[0], inputs[1], found) != before
+    assert queue.store.input_hash(inputs[0], inputs[1], found) != before
 
 
 def test_many_jobs(queue: Queue, entry: Make) -> None:
     """Looking at one does not read all; naming hundreds works."""
     one = entry()
     added = queue.add([replace(one, output=f"{one.output}.{i}.mp4") for i in range(1200)], "night")
-    assert [job.id for job in queue.jobs(ids=added.ids[100:900])] == list(added.ids[100:900])
-    assert len(queue.jobs(batch="night", states=["queued"])) == 1200
-    assert queue.jobs(ids=added.ids[:3], states=["done"]) == []
+    assert [job.id for job in queue.reader.jobs(ids=added.ids[100:900])] == list(added.ids[100:900])
+    assert len(queue.reader.jobs(batch="night", states=["queued"])) == 1200
+    assert queue.reader.jobs(ids=added.ids[:3], states=["done"]) == []
     with pytest.raises(UsageError, match="There is no job 1201"):
-        queue.jobs(ids=range(1, 1202))
+        queue.reader.jobs(ids=range(1, 1202))
     assert queue.cancel(added.ids) == 1200
     assert queue.add([replace(one, output=f"{one.output}.{i}.mp4") for i in range(1200)], "night").cancelled == 1200

@@ -56,7 +56,7 @@ def test_folder_that_a_queue_file_names_stays(queue: Queue, tmp_path: Path, temp
     add_dead(queue, name, victim)
     queue.recover()
     assert (victim / "precious").exists()
-    assert queue.workers() == []
+    assert queue.reader.workers() == []
 
 
 def test_only_a_folder_with_the_worker_s_marker_goes(queue: Queue, temporary: Path) -> None:
@@ -122,8 +122,8 @@ def test_files_outside_are_not_touched(
     )
     queue.recover()
     assert victim.read_text() == "precious"
-    assert queue.counts()["failed"] == 1
-    assert "damaged" in next(iter(queue._rows("SELECT error FROM jobs")))["error"]
+    assert queue.reader.counts()["failed"] == 1
+    assert "damaged" in next(iter(queue.store.rows("SELECT error FROM jobs")))["error"]
 
 
 def test_tag_can_not_lead_elsewhere(queue: Queue, work: Path, entry: Make) -> None:
@@ -204,15 +204,15 @@ def test_trigger_is_refused(queue: Queue) -> None:
 
 def test_damaged_pages_are_a_sentence(queue: Queue, entry: Make) -> None:
     queue.add([entry(output=f"{i}.mp4") for i in range(200)], "night")
-    queue._rows("PRAGMA wal_checkpoint(TRUNCATE)")
+    queue.store.rows("PRAGMA wal_checkpoint(TRUNCATE)")
     path = queue.path
     queue.close()
     data = bytearray(path.read_bytes())
     data[4096 * 3 :] = os.urandom(len(data) - 4096 * 3)
     path.write_bytes(data)
     with pytest.raises(MediaError, match="can't be used as a queue"), Queue(path) as again:  # noqa: PT012
-        again.jobs()
-        again.damaged()
+        again.reader.jobs()
+        again.reader.damaged()
 
 
 BAD = [
@@ -229,9 +229,9 @@ def test_bad_row_does_not_hide_the_others(
 ) -> None:
     ids = queue.add([entry(output="a.mp4"), entry(output="b.mp4"), entry(output="c.mp4")], "night").ids
     change(queue, f"UPDATE jobs SET {column} = ? WHERE id = ?", value, ids[1])
-    assert [job.id for job in queue.jobs()] == [ids[0], ids[2]]
-    assert [job.id for job in queue.recent(10)] == [ids[0], ids[2]]
-    assert list(queue.damaged()) == [ids[1]]
+    assert [job.id for job in queue.reader.jobs()] == [ids[0], ids[2]]
+    assert [job.id for job in queue.reader.recent(10)] == [ids[0], ids[2]]
+    assert list(queue.reader.damaged()) == [ids[1]]
     queue.join("w", queue.path.parent)
     taken = [job.id for job in iter(lambda: queue.claim("w"), None)]
     assert taken == [ids[0], ids[2]]
@@ -241,7 +241,7 @@ def test_bad_row_does_not_hide_the_others(
     assert f"Job {ids[1]} of" in shown.err
     assert "is damaged" in shown.err
     assert run_cli("jobs", "clear", str(ids[1])).code == 0
-    assert queue.damaged() == {}
+    assert queue.reader.damaged() == {}
 
 
 def test_output_of_a_damaged_row_is_named(queue: Queue, entry: Make) -> None:
@@ -256,7 +256,7 @@ def test_worker_that_is_none_counts_as_dead(queue: Queue, column: str, value: An
     queue.join("w", queue.path.parent)
     change(queue, f"UPDATE workers SET {column} = ?", value)
     queue.recover()
-    assert queue.workers() == []
+    assert queue.reader.workers() == []
 
 
 # ---- several batches
@@ -271,7 +271,7 @@ def test_run_waits_for_jobs_that_another_batch_has_taken_over(queue: Queue, work
     (job,) = queue.add([entry()], "first").ids
     first = reporter(queue, "first", events)
     queue.add([entry()], "second")  # the same job
-    assert queue.jobs(batch="first") == []
+    assert queue.reader.jobs(batch="first") == []
     queue.join("other", work)
     assert first.waiting()
     assert first.waiting()
@@ -293,8 +293,8 @@ def test_run_takes_its_jobs_back_when_nobody_works_on_them(queue: Queue, entry: 
     first = reporter(queue, "first", [])
     queue.add([entry()], "second")
     assert first.waiting()
-    assert queue.counts("first")["queued"] == 1
-    assert Summary(tuple(queue.jobs()), 1.0).exit_code == 5  # not done is not well
+    assert queue.reader.counts("first")["queued"] == 1
+    assert Summary(tuple(queue.reader.jobs()), 1.0).exit_code == 5  # not done is not well
 
 
 def test_other_inputs_for_the_output_of_a_batch_that_runs_are_refused(queue: Queue, work: Path, entry: Make) -> None:
@@ -314,7 +314,7 @@ def test_both_of_two_batches_with_a_job_in_common_end_with_it_done(queue: Queue,
     assert run_workers(queue, batch="second", workers=1).exit_code == 0
     summary = run_workers(queue, batch="first", workers=1)
     assert summary.exit_code == 0
-    assert queue.counts()["done"] == 3
+    assert queue.reader.counts()["done"] == 3
     assert {Path(job.output).name for job in first.summary(1.0, False).jobs} == {"a.mp4", "b.mp4"}
 
 

@@ -30,25 +30,25 @@ def wait(condition: Callable[[], object], seconds: float = 300.0) -> None:
 def test_lanes_keep_jobs_apart(queue: Queue, entry: Callable[..., Entry], work: Path) -> None:
     mine = queue.add([entry(output=f"{n}.mp4") for n in range(3)], "window", lane="window").ids
     (other,) = queue.add([entry(output="x.mp4")], "night").ids
-    assert queue.counts(lane="window")["queued"] == 3
+    assert queue.reader.counts(lane="window")["queued"] == 3
     queue.join("w", work / "w", lane="window")
-    assert queue.workers("window") == ["w"]
+    assert queue.reader.workers("window") == ["w"]
     assert queue.hold("window") == 0  # somebody works on it
-    assert queue.left_alone("window") == [other]
+    assert queue.reader.left_alone("window") == [other]
     queue.join("batch", work / "b")
-    assert queue.left_alone("window") == []  # a command line is at it
+    assert queue.reader.left_alone("window") == []  # a command line is at it
     queue.leave("batch")
-    assert [job.id for job in queue.recent(2)] == list(mine[:2])
+    assert [job.id for job in queue.reader.recent(2)] == list(mine[:2])
     queue.move(mine[2], -2)
     claimed = [queue.claim("w", lane="window", in_order=True) for _ in range(4)]
     assert [job.id if job else None for job in claimed] == [mine[2], mine[0], mine[1], None]
     assert queue.claim("w", lane="") is not None
-    assert queue.get(other).state == "running"
+    assert queue.reader.get(other).state == "running"
     queue.leave("w")
-    assert queue.workers() == []
+    assert queue.reader.workers() == []
     queue.recover()
     assert queue.hold("window") == 3
-    assert [queue.get(n).state for n in (*mine, other)] == ["paused"] * 3 + ["queued"]
+    assert [queue.reader.get(n).state for n in (*mine, other)] == ["paused"] * 3 + ["queued"]
 
 
 def test_paused_jobs_wait_until_they_are_resumed(queue: Queue, entry: Callable[..., Entry], work: Path) -> None:
@@ -64,10 +64,10 @@ def test_paused_jobs_wait_until_they_are_resumed(queue: Queue, entry: Callable[.
     assert queue.claim("w") is None
     assert queue.pause([job.id]) == 0
     assert queue.resume(ids[:1], "window") == 1
-    assert (queue.get(ids[0]).state, queue.get(ids[0]).lane) == ("queued", "window")
+    assert (queue.reader.get(ids[0]).state, queue.reader.get(ids[0]).lane) == ("queued", "window")
     assert queue.cancel([ids[1]]) == 1
     queue.add([entry(output="2.mp4")], "night")  # the job file is run again
-    assert queue.get(ids[2]).state == "queued"
+    assert queue.reader.get(ids[2]).state == "queued"
 
 
 def test_new_wishes(queue: Queue, entry: Callable[..., Entry]) -> None:
@@ -85,12 +85,12 @@ def test_progress_and_notes_are_kept(queue: Queue, entry: Callable[..., Entry], 
     job = queue.claim("w")
     assert job is not None
     assert queue.beat("w", job.id, Progress("render", 3, 6, 2.0, 1.5, "Rendering")) == set()
-    seen = queue.get(job.id)
+    seen = queue.reader.get(job.id)
     assert seen.progress == Progress("render", 3, 6, 2.0, 1.5, "Rendering")
     assert seen.share == pytest.approx(2 / 3)
     assert seen.to_json()["progress"] == pytest.approx(2 / 3, abs=1e-4)
     assert queue.failed(job, "Bad.", 1, notes=("One.", "Two."), details="Traceback\nline")
-    ended = queue.get(job.id)
+    ended = queue.reader.get(job.id)
     assert (ended.notes, ended.details, ended.share) == (("One.", "Two."), "Traceback\nline", 0.0)
 
 
@@ -105,19 +105,19 @@ def test_job_that_takes_its_workers_down_fails_in_the_end(
         assert job.attempts == attempt
         queue.crashed(job, " (it was lost)")
         queue.crashed(job, " (told twice)")
-    ended = queue.get(number)
+    ended = queue.reader.get(number)
     assert (ended.state, ended.error) == ("failed", "The worker died 3 times over this job (it was lost).")
 
 
 def test_changes_are_seen_at_once(queue: Queue, entry: Callable[..., Entry]) -> None:
-    before = queue.stamp()
-    assert queue.stamp() == before
+    before = queue.store.stamp()
+    assert queue.store.stamp() == before
     with Queue() as other:
         other.add([entry()], "night")
-    after = queue.stamp()
+    after = queue.store.stamp()
     assert after != before
     queue.cancel([1])
-    assert queue.stamp() != after
+    assert queue.store.stamp() != after
 
 
 def test_jobs_pause_and_resume(queue: Queue, entry: Callable[..., Entry], run_cli: Callable) -> None:
@@ -125,9 +125,9 @@ def test_jobs_pause_and_resume(queue: Queue, entry: Callable[..., Entry], run_cl
     assert run_cli("jobs", "pause", "1-2").out == "2 jobs paused.\n"
     assert "paused" in run_cli("jobs", "list").out
     assert run_cli("jobs", "resume", "2").out == "1 job queued again.\n"
-    assert [job.state for job in queue.jobs()] == ["paused", "queued"]
+    assert [job.state for job in queue.reader.jobs()] == ["paused", "queued"]
     assert run_cli("batch", "--resume", "--workers", "1", "-q").code == 5  # takes what was paused as well
-    assert [job.state for job in queue.jobs()] == ["failed", "failed"]
+    assert [job.state for job in queue.reader.jobs()] == ["failed", "failed"]
 
 
 def test_runner_works_in_order_and_stops(queue: Queue, work: Path) -> None:
@@ -136,22 +136,27 @@ def test_runner_works_in_order_and_stops(queue: Queue, work: Path) -> None:
     queue.add([*quick, *slow], "window", lane="window")
     queue.add(make_jobs(["in/other.jpg"], ["in/clip.mp4"], {"output": "out/"}), "night")
     runner = RunnerProcess(queue, "window")
-    assert len(queue.workers("window")) == 1
+    assert len(queue.reader.workers("window")) == 1
     try:
-        wait(lambda: queue.counts()["done"] == 2 and any(job.share > 0 for job in queue.jobs(states=["running"])))
-        assert len(queue.workers("window")) == 2  # the runner and its worker
-        assert all(job.pid != runner.pid for job in queue.jobs())
+        wait(
+            lambda: (
+                queue.reader.counts()["done"] == 2
+                and any(job.share > 0 for job in queue.reader.jobs(states=["running"]))
+            )
+        )
+        assert len(queue.reader.workers("window")) == 2  # the runner and its worker
+        assert all(job.pid != runner.pid for job in queue.reader.jobs())
     finally:
         runner.stop()
     assert not runner.running
     assert runner.fault() == ("", "")
-    states = [(job.state, job.attempts) for job in queue.jobs()]
+    states = [(job.state, job.attempts) for job in queue.reader.jobs()]
     assert states == [("done", 1), ("done", 1), ("queued", 0), ("queued", 0)]
-    first, second = queue.jobs(states=["done"])
+    first, second = queue.reader.jobs(states=["done"])
     assert first.finished is not None
     assert second.started is not None
     assert first.finished <= second.started
-    wait(lambda: queue.workers() == [])
+    wait(lambda: queue.reader.workers() == [])
     assert [path.name for path in (work / "out").iterdir() if path.name.startswith(".")] == []
 
 
@@ -166,7 +171,7 @@ def test_runner_that_cannot_work_says_why(queue: Queue, work: Path, monkeypatch:
     assert text
     assert "\n" not in text
     assert "no cv2 here" in text + details
-    assert queue.counts()["queued"] == 1
+    assert queue.reader.counts()["queued"] == 1
 
 
 def test_time_left_of_a_batch_counts_running_jobs(
@@ -203,6 +208,6 @@ def test_files_of_others_are_kept(queue: Queue, entry: Callable[..., Entry], wor
     assert job is not None
     outcome = Performer(work / "cache").perform(job, EventStream(*[intrude] * late), CancelToken())
     assert settle(queue, job, outcome) == "skipped"
-    assert f"{name} exists already" in queue.get(job.id).error
+    assert f"{name} exists already" in queue.reader.get(job.id).error
     assert [path.name for path in (work / "out").iterdir()] == [name]
     assert (work / "out" / name).read_bytes() == b"mine"

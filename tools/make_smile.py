@@ -20,9 +20,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from app.media.images import read_image
 from liveportrait.engines.mesh.data import face_model
+from liveportrait.engines.mesh.fit import smile_amount
 from liveportrait.engines.mesh.layout import Pose, mesh_triangles
 from liveportrait.engines.mesh.raster import rasterise
-from liveportrait.engines.mesh.smile import MAP_SIZE, STEPS, map_places, smile_amount
+from liveportrait.engines.mesh.smile import MAP_SIZE, STEPS, map_places
 from liveportrait.ramps import smoothstep
 from models.face import Face, FaceTracker
 from models.topology import EYES, LIPS, POINTS

@@ -38,6 +38,7 @@ OPEN_MOUTH = (0.008, 0.03)  # mean lip gap in face widths: closed below the firs
 RESTING = {"open": -0.035, "wide": -0.05, "smile": -0.03}
 SMILING = {"open": 0.012, "wide": 0.017, "smile": 0.008}
 PERSONAL = 0.3
+FULL_SMILE = {"wide": 0.067, "smile": 0.038}  # a full smile over a mouth at rest, face widths of these features
 _BROWS = list(BROW_LEFT + BROW_RIGHT)
 _UPPER, _LOWER = np.array(LIP_UPPER_INNER[1:-1]), np.array(LIP_LOWER_INNER[1:-1])
 
@@ -130,7 +131,7 @@ def fit_expression(
         change += neutral - driver_rest
     ratio = np.clip(mouth_width(rest) / max(mouth_width(driver_rest), 1e-6), 0.75, 1.3)
     change *= 1 + (ratio - 1) * model.mouth_weight[:, None]
-    out = rest + change
+    out = rest + change - (1 - replaced) * _shared_smile(source, driver, neutral)
     openings = [driver_opening(eye, driver, neutral, eye_opening(source, eye)) for eye in EYES]
     openings = _conjugate(openings, side, PLACED_WINK if placed else WINK)
     openings = [min(one, PLACED_WIDEST) for one in openings] if placed else openings
@@ -285,10 +286,20 @@ def _coefficients(shape: Float) -> tuple[list[str], Float]:
     return names, np.asarray(solver @ ((shape - face_model().mean) * weight).reshape(-1))
 
 
-def coefficient(shape: Float, name: str) -> float:
-    """How much of one expression basis a canonical shape (478, 3) shows against the mean face."""
+def smile_amount(shape: Float) -> float:
+    """How much a canonical shape (478, 3) smiles: 0 at rest, about 1 in a full smile."""
     names, amounts = _coefficients(shape)
-    return float(amounts[names.index(name)])
+    shares = [(amounts[names.index(name)] - RESTING[name]) / full for name, full in FULL_SMILE.items()]
+    return float(np.mean(shares))
+
+
+def _shared_smile(source: Float, driver: Float, neutral: Float) -> Float:
+    """(478, 3) smile that a source and its driver would both add: a photo that smiles already can't smile twice."""
+    own = float(np.clip(smile_amount(source), 0, 1))
+    his = float(np.clip(smile_amount(driver) - smile_amount(neutral), 0, 1))
+    model = face_model()
+    both = sum((full * model.bases[name] for name, full in FULL_SMILE.items()), np.zeros(source.shape))
+    return np.asarray(own * his * both * (1 - model.eye_weight.max(0))[:, None])
 
 
 def expression_only(shape: Float) -> Float:

@@ -81,7 +81,7 @@ def prepare_mouth(image: Image, points: Float, layout: Layout, white: Picture) -
     eye = cv2.cvtColor(white.astype(np.uint8)[None, None], cv2.COLOR_RGB2LAB)[0, 0].astype(np.float32)
     chroma = skin[1:] - 128
     tooth = _rgb(  # fitted to 265 portraits that show their teeth
-        0.49 * skin[0] + 0.31 * eye[0] - 0.085 * lip[0] + 62,
+        max(0.49 * skin[0] + 0.31 * eye[0] - 0.085 * lip[0] + 62, 0.88 * skin[0]),
         128 + 0.18 * chroma[0] + 0.48 * (eye[1] - 128),
         128 + 0.32 * chroma[1] + 0.35 * (eye[2] - 128) + 0.28 * kb,
     )

@@ -23,7 +23,6 @@ Image = npt.NDArray[np.uint8]
 MAP_SIZE = 160  # pixels of the map of the face, 1.2 face widths
 STEPS = 400.0  # of the map per unit of the logarithm of brightness
 STRENGTH = 2.4  # averaged over many faces the folds are flatter than on any one
-FULL = {"wide": 0.067, "smile": 0.038}  # a full smile over a mouth at rest, face widths of these features
 MOST = 1.25  # smiles shade no further than this
 UNDONE = 0.5  # of its shading that a photo's own smile gives up when it goes: the rest is the person's own
 _EDGE = (-0.6, -0.45)  # place of the map's corner, face widths
@@ -60,16 +59,10 @@ class SmileShading:
         out = []
         for corner, outward in zip(MOUTH_CORNERS, (-1, 1), strict=True):
             move = shape[corner] - source[corner]
-            way = 0.5 * (2 * outward * move[0] / FULL["wide"] - move[1] / FULL["smile"])
+            way = 0.5 * (2 * outward * move[0] / fit.FULL_SMILE["wide"] - move[1] / fit.FULL_SMILE["smile"])
             change = float(np.clip(self.own + way, 0, MOST) - np.clip(self.own, 0, MOST))
             out.append(change if change > 0 else UNDONE * change)
         return out
-
-
-def smile_amount(shape: Float) -> float:
-    """How much a canonical shape (478, 3) smiles: 0 at rest, about 1 in a full smile."""
-    shares = [(fit.coefficient(shape, name) - fit.RESTING[name]) / full for name, full in FULL.items()]
-    return float(np.mean(shares))
 
 
 @lru_cache(maxsize=1)
@@ -112,4 +105,4 @@ def build_shading(image: Image, layout: Layout) -> SmileShading:
         part = np.s_[window[1] : window[3], x0:x1]
         smiling = image[part].astype(np.float32) * np.exp(shading[part])[..., None]
         halves.append((window, np.clip(smiling + 0.5, 0, 255).astype(np.uint8)))
-    return SmileShading(float(np.clip(smile_amount(layout.canonical), 0, MOST)), tuple(halves))
+    return SmileShading(float(np.clip(fit.smile_amount(layout.canonical), 0, MOST)), tuple(halves))

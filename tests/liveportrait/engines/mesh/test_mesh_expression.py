@@ -287,6 +287,17 @@ def test_mouth_sliders_show(stage, slider, sign):
         assert width(after) > 1.05 * width(before)
 
 
+def test_a_closed_smile_is_not_smiled_twice(mean):
+    """A photo that smiles with closed lips keeps its smile at rest, and smiles as broadly as another under a laugh."""
+    bases, rest = face_model().bases, closed(mean)
+    smile = sum(full * bases[name] for name, full in fit.FULL_SMILE.items())
+    broad = fit.fit_expression(rest + smile, rest + smile, rest)
+    usual = fit.fit_expression(rest, rest + smile, rest)
+    added = fit.mouth_width(rest + 2 * smile) - fit.mouth_width(usual)
+    assert fit.mouth_width(broad) - fit.mouth_width(usual) < 0.4 * added
+    assert np.array_equal(fit.fit_expression(rest + smile, rest, rest), rest + smile)
+
+
 def full_lips(mean: np.ndarray) -> np.ndarray:
     """A face whose lips are twice as thick."""
     out = closed(mean)

@@ -15,21 +15,30 @@ __version__ = "0.1.0"
 packages.check(("models", "assets"))  # a folder of that name is found first where scripts lie beside it
 
 if TYPE_CHECKING:
-    from liveportrait.animator import Animator, DrivingReader, FaceHold
+    from liveportrait.animator import Animator, Scene
+    from liveportrait.channel import DrivingChannel
+    from liveportrait.driving import DrivingReader, FaceHold, Shown
     from liveportrait.engines import ENGINES, EngineUnavailableError, load_engine
     from liveportrait.engines.base import Engine, Portrait
     from liveportrait.expression import Expression
+    from liveportrait.mix import MotionMix
     from liveportrait.motion import Motion
     from liveportrait.options import AnimationOptions
     from liveportrait.template import MotionTemplate, save_template
     from liveportrait.template_reader import load_template
+    from liveportrait.track import MotionTrack
     from models.face import Face, select_face
     from models.tracker import FaceTracker
 
 _HOMES = {
     "Animator": "liveportrait.animator",
-    "DrivingReader": "liveportrait.animator",
-    "FaceHold": "liveportrait.animator",
+    "Scene": "liveportrait.animator",
+    "DrivingChannel": "liveportrait.channel",
+    "DrivingReader": "liveportrait.driving",
+    "FaceHold": "liveportrait.driving",
+    "Shown": "liveportrait.driving",
+    "MotionMix": "liveportrait.mix",
+    "MotionTrack": "liveportrait.track",
     "ENGINES": "liveportrait.engines",
     "EngineUnavailableError": "liveportrait.engines",
     "load_engine": "liveportrait.engines",
@@ -50,6 +59,7 @@ __all__ = [
     "ENGINES",
     "AnimationOptions",
     "Animator",
+    "DrivingChannel",
     "DrivingReader",
     "Engine",
     "EngineUnavailableError",
@@ -58,8 +68,12 @@ __all__ = [
     "FaceHold",
     "FaceTracker",
     "Motion",
+    "MotionMix",
     "MotionTemplate",
+    "MotionTrack",
     "Portrait",
+    "Scene",
+    "Shown",
     "load_engine",
     "load_template",
     "save_template",

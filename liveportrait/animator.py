@@ -1,34 +1,42 @@
-"""Animator: one picture (or clip), its faces, one engine and options; driving motion in, full frames out.
+"""Animator: scene and motion in, finished pictures out. The only place of transfer, rendering and paste-back.
 
-It knows nothing of files, windows or clocks. Memory does not grow with the number of frames.
+    pose(scene, shown) -> draw(scene, keypoints) -> compose(scene, squares)
+
+Offline rendering runs the three ahead of each other over bounded queues, live rendering puts latest-value slots between
+them; files, windows and clocks are not known here. Memory does not grow with the number of frames.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice, repeat
+from functools import cached_property
+from typing import Any, Final, TypeVar
 
+import cv2
 import numpy as np
 
 from liveportrait.backdrop import Backdrop
-from liveportrait.compose import FEATHER, Compositor
+from liveportrait.batching import render_batch
+from liveportrait.compose import FEATHER, Compositor, crop_window, paste_back_official
 from liveportrait.covers import AUTO, AutoMasks, paste_masks
-from liveportrait.crop import Box, Crop, face_box
-from liveportrait.cues import NAME as CUES
-from liveportrait.cues import frame_cues
+from liveportrait.crop import Crop
+from liveportrait.driving import Shown
 from liveportrait.engines.base import Engine, Image, Portrait, Surroundings
 from liveportrait.expression import Expression, express
-from liveportrait.motion import Array, Motion, blend
+from liveportrait.motion import Array
 from liveportrait.neighbours import find_neighbours
 from liveportrait.occlusion import TEMPLATE
+from liveportrait.official import official_express
 from liveportrait.options import AnimationOptions
-from liveportrait.transfer import rests_at_reference, steady_eye_target, transfer
+from liveportrait.patched import Patched, cut, inside, separate
+from liveportrait.smoothing import SMOOTHING_UNIT, LagSmoother, smoother_lag
+from liveportrait.transfer import official_goal, transfer
 from models.face import Face, checked
-from models.topology import POINTS
 
-Driver = Motion | None
-"""Motion of one driving frame (N = 1); None where the driver's face is not seen."""
+T = TypeVar("T")
+OFFICIAL_SMOOTH: Final = 0.3  # stands in for the option's default under official rules
 
 
 @dataclass
@@ -39,159 +47,42 @@ class SourceFace:
         face: Landmarks in pixels of the picture; None for an animal.
         crop: Its square.
         portrait: The square as the engine prepared it.
-        offsets: (1, K, 3) expression offsets to add to every frame.
-        expression: Sliders on top of every frame.
         hidden: Which of "mouth", "eye_left" and "eye_right" something worn hides.
         before: Whether something before the face stays in its place.
+        clip: Whether the picture is a frame of a clip.
+        eye_target: Opening at which the option source_eye_normalize holds its eyes, of a clip; None leaves them.
     """
 
     face: Face | None
     crop: Crop
     portrait: Portrait
     compositor: Compositor
-    offsets: Array | None = None
-    expression: Expression | None = None
     hidden: frozenset[str] = frozenset()
     before: bool = False
+    clip: bool = False
+    eye_target: float | None = None
 
 
-def _step_stream(steps: Iterable[float] | float) -> Iterator[float]:
-    """Endless frame durations in seconds; the last one goes on."""
-    last = 1 / 30
-    if isinstance(steps, Iterable):
-        for last in steps:
-            yield last
-    else:
-        last = steps
-    yield from repeat(last)
+@dataclass
+class Scene:
+    """One source picture, ready to be animated.
 
-
-class FaceHold:
-    """Bridges frames without a face: the last motion is held, then eased to neutral; a new face is eased in.
-
-    Args:
-        hold: Seconds that the last motion is held.
-        ease: Seconds of the way to neutral.
-        regain: Seconds of the way back when the face is found again.
+    Attributes:
+        picture: (H, W, 3 or 4) uint8.
+        faces: The animated faces; empty where none was found.
+        people: Number of each face, the same in all frames of a clip.
+        drivers: Who drives each face: 0 for the main driver, else the number of a further one, from 1.
     """
 
-    def __init__(self, hold: float = 0.2, ease: float = 0.5, regain: float = 0.25) -> None:
-        self.hold = hold
-        self.ease = ease
-        self.regain = regain
-        self.lost_frames = 0
-        self.reset()
+    picture: Image
+    faces: tuple[SourceFace, ...] = ()
+    people: tuple[int, ...] = ()
+    drivers: tuple[int, ...] = ()
 
-    def reset(self) -> None:
-        """Start anew, as after a jump in the driving clip."""
-        self._last: Motion | None = None  # shown at the last frame with a face
-        self._shown: Motion | None = None  # shown at the last frame without one
-        self._gone = False
-        self._missing = 0.0
-        self._back = 1.0  # how much of the way back is done
-        self._left = 0.0  # how much of it was left when the face was lost again
-        self._span = self.regain  # seconds of the way back
-
-    @staticmethod
-    def _ramp(t: float) -> float:
-        t = min(max(t, 0.0), 1.0)
-        return t * t * (3 - 2 * t)
-
-    def __call__(self, motion: Driver, neutral: Motion, dt: float) -> Motion:
-        """Motion to show.
-
-        Args:
-            motion: What was read (N = 1), or None.
-            neutral: Motion at rest: the reference for relative motion.
-            dt: Seconds since the last frame.
-
-        Returns:
-            N = 1.
-        """
-        if motion is None:
-            self.lost_frames += 1
-            if not self._gone:
-                self._gone, self._missing, self._left = True, 0.0, 1.0 - self._back
-            self._missing += dt
-            if self._last is None:
-                self._shown, self._span = neutral, self.regain
-                return neutral
-            weight = self._ramp((self._missing - self.hold) / self.ease if self.ease > 0 else 1.0)
-            self._shown = blend(self._last, neutral, weight)
-            self._span = self.regain * max(weight, self._left)  # the further away, the longer the way back
-            return self._shown
-        if self._gone:
-            self._gone, self._back = False, 0.0
-        if self._back < 1 and self._shown is not None:
-            self._back = min(self._back + dt / self._span, 1.0) if self._span > 0 else 1.0
-            motion = blend(self._shown, motion, self._ramp(self._back))
-        self._last = motion
-        return motion
-
-
-class DrivingReader:
-    """Reads driving motion in one steady coordinate frame.
-
-    The square is level and stands still, so that turns and shifts of the head are seen. It follows only a driver who
-    leaves it or comes much closer; the motion is then brought back to the units of the first square.
-
-    Args:
-        engine: Who reads.
-        scale: Side of the square over the size of the face (official 2.2).
-        shift_y: Shift of the square downward, in sides (official -0.1).
-    """
-
-    def __init__(self, engine: Engine, scale: float = 2.2, shift_y: float = -0.1) -> None:
-        self.engine = engine
-        self.scale = scale
-        self.shift_y = shift_y
-        self._first: Box | None = None
-        self._box: Box | None = None
-
-    def reset(self) -> None:
-        """Choose a new square at the next face."""
-        self._first = self._box = None
-
-    def _square(self, face: Face) -> Box:
-        box = face_box(face, self.scale, 0.0, self.shift_y)
-        new = Box(box.x, box.y, box.size)
-        old = self._box
-        if old is not None:
-            away = max(abs(new.x - old.x), abs(new.y - old.y)) / old.size
-            if away < 0.25 and 0.7 < new.size / old.size < 1.3:
-                return old
-        return new
-
-    def read(self, image: Image, face: Face) -> Motion:
-        """Motion of one driving frame.
-
-        Args:
-            image: (H, W, 3 or 4) uint8 driving frame.
-            face: Landmarks in its pixels.
-
-        Returns:
-            N = 1, in crop units of the first square.
-        """
-        self._box = self._square(face)
-        self._first = self._first or self._box
-        crop = Crop.of_box(self._box, self.engine.crop_size)
-        if self.engine.reads_pixels:
-            square = crop.apply(checked(image))
-        else:
-            square = np.zeros((crop.size, crop.size, 3), np.uint8)
-        motion = self.engine.read_motion(square, crop.face(face))
-        delta = motion.delta[0] if motion.keypoints == POINTS else None
-        cues = frame_cues(face, (image.shape[1], image.shape[0]), delta)
-        motion = replace(motion, extra=motion.extra | {CUES: cues})
-        if self._box is self._first:
-            return motion
-        k = self._box.size / self._first.size
-        shift = 2 * np.array([self._box.x - self._first.x, self._box.y - self._first.y, 0]) / self._first.size
-        return replace(
-            motion,
-            translation=np.asarray(motion.translation * k + shift, np.float32),
-            scale=np.asarray(motion.scale * k, np.float32),
-        )
+    @property
+    def face(self) -> SourceFace | None:
+        """The first animated face; None where none was found."""
+        return self.faces[0] if self.faces else None
 
 
 def rest_square(engine: Engine, portrait: Portrait, stitching: bool = True) -> Image:
@@ -204,41 +95,55 @@ def rest_square(engine: Engine, portrait: Portrait, stitching: bool = True) -> I
 
 
 class Animator:
-    """Animates the faces of one source.
+    """Animates the faces of scenes.
 
     Args:
         engine: Draws the crops.
-        options: How motion is transferred and where the crop lies.
-        batch: Frames given to the engine at a time.
+        options: How motion is transferred, where the crop lies, and how the result is framed.
+        expression: Sliders on top of the driving motion, or posing the portrait where there is none; None at rest.
         detail: Keep the source's own pixels where nothing moves (``liveportrait.compose``).
         feather: Width of the soft border of the paste-back, as a share of the crop's side.
-        hold: How missing driving faces are bridged.
     """
 
     def __init__(
         self,
         engine: Engine,
         options: AnimationOptions | None = None,
+        expression: Expression | None = None,
         *,
-        batch: int = 1,
         detail: bool = True,
         feather: float = FEATHER,
-        hold: FaceHold | None = None,
     ) -> None:
         self.engine = engine
         self.options = options or AnimationOptions()
-        self.batch = max(1, batch)
-        self.detail = detail
-        self.feather = feather
-        self.hold = hold or FaceHold()
-        self.image: Image | None = None
-        self.faces: list[SourceFace] = []
-        self._eye_target: float | None = None
+        self.expression = expression
+        self._detail = detail
+        self._feather = feather
         self._behind = Backdrop()
+
+    @cached_property
+    def masks(self) -> Any:
+        """What finds hair, hands and glasses before a face, or None; raises ModelError where it can't be had."""
         kind = TEMPLATE if self.options.official and self.options.mask == AUTO else self.options.mask
-        self._masks = paste_masks(kind, pasted=self.options.paste_back)
+        return paste_masks(kind, pasted=self.options.paste_back)
 
     # ------------------------------------------------------------------ source
+
+    def scene(self, image: Image, faces: Sequence[Face]) -> Scene:
+        """A photo whose faces are to be animated together.
+
+        Args:
+            image: (H, W, 3 or 4) uint8 RGB(A), which is kept, not copied, and never changed; or (H, W) grey, which
+                becomes RGB.
+            faces: Its faces.
+        """
+        if image.dtype != np.uint8 or image.shape[2:] not in ((3,), (4,)):
+            image = checked(image)
+        prepared = [
+            self.prepare(image, one, others=[other for other in faces if other is not one], partners=len(faces) > 1)
+            for one in faces
+        ]
+        return Scene(image, tuple(prepared), tuple(range(len(faces))), (0,) * len(faces))
 
     def prepare(
         self,
@@ -267,8 +172,9 @@ class Animator:
             crop = self.engine.fit_crop(Crop.from_face(face, self.options, self.engine.crop_size), image)
         square = crop.apply(image, official=self.options.official)
         paste = None
-        if self._masks is not None and face is not None and not (clip and isinstance(self._masks, AutoMasks)):
-            paste = self._masks(square, crop.face(face))
+        masks = self.masks
+        if masks is not None and face is not None and not (clip and isinstance(masks, AutoMasks)):
+            paste = masks(square, crop.face(face))
         square = square if paste is None else paste.square
         beside = None
         if face is not None and others and not self.options.official:
@@ -286,7 +192,7 @@ class Animator:
         covered = "lower" if "mouth" in features else "" if face is None else face.covered
         if covered:
             portrait = replace(portrait, covered=covered)
-        compare = self.detail and self.options.paste_back and not clip and not self.engine.exact_at_rest
+        compare = self._detail and self.options.paste_back and not clip and not self.engine.exact_at_rest
         rest = rest_square(self.engine, portrait, self.options.stitching) if compare else square
         if rest.shape != square.shape:
             rest = square
@@ -294,177 +200,131 @@ class Animator:
         if beside is not None:
             theirs = beside.front if self.engine.keeps_others and not partners else beside.others
             mask = 1 - theirs if mask is None else mask * (1 - theirs)
-        compositor = Compositor(image, crop, rest, mask=mask, feather=self.feather, detail=self.detail)
+        compositor = Compositor(image, crop, rest, mask=mask, feather=self._feather, detail=self._detail)
         return SourceFace(
-            face, crop, portrait, compositor, hidden=features, before=paste is not None and paste.hidden is not None
-        )
+            face, crop, portrait, compositor, hidden=features, before=paste is not None and paste.hidden is not None,
+            clip=clip,
+        )  # fmt: skip
 
     def _encode(self, square: Image, face: Face | None, around: Surroundings) -> Portrait:
         if face is None:
             return self.engine.encode_unseen(square)
         return self.engine.encode_in(square, face, around) if around else self.engine.encode(square, face)
 
-    def set_source(self, image: Image, face: Face | Sequence[Face]) -> list[SourceFace]:
-        """Choose the source picture.
-
-        Args:
-            image: (H, W, 3 or 4) uint8 RGB(A), which is kept, not copied, and never changed; or (H, W) grey, which
-                becomes RGB.
-            face: One face, or several that are driven together.
-
-        Returns:
-            The encoded faces, in the same order.
-        """
-        return self._take(image, [face] if isinstance(face, Face) else list(face), clip=False)
-
-    def _take(self, image: Image, faces: Sequence[Face], *, clip: bool) -> list[SourceFace]:
-        if image.dtype != np.uint8 or image.shape[2:] not in ((3,), (4,)):
-            image = checked(image)
-        self.faces = [
-            self.prepare(
-                image, one, clip=clip, others=[other for other in faces if other is not one], partners=len(faces) > 1
-            )
-            for one in faces
-        ]
-        self.image = image
-        return self.faces
-
     # ------------------------------------------------------------------ frames
 
-    def _neutral(self, reference: Motion | None) -> Motion:
-        measured = rests_at_reference(self.engine, self.options)
-        if reference is None and measured:
-            raise ValueError("relative motion needs a reference frame.")
-        if reference is not None and measured:
-            return reference
-        return self.faces[0].portrait.motion if self.faces else self._some(reference)
+    def pose(self, scene: Scene, shown: Sequence[Shown | None]) -> list[Array]:
+        """Keypoints (1, K, 3) of every face of a scene, in crop units.
 
-    @staticmethod
-    def _some(reference: Motion | None) -> Motion:
-        if reference is None:
-            raise ValueError("set a source first: Animator.set_source.")
-        return reference
-
-    def keypoints(self, motion: Motion, reference: Motion | None) -> list[Array]:
-        """Driving keypoints (N, K, 3) of every source face, in crop units."""
-        return [
-            transfer(
-                self.engine,
-                f.portrait,
-                motion,
-                reference or f.portrait.motion,
-                self.options,
-                offsets=f.offsets,
-                expression=f.expression,
-            )
-            for f in self.faces
-        ]
-
-    def still(self, expression: Expression) -> Image:
-        """The source picture posed by sliders, without a driver."""
-        if self.image is None:
-            raise ValueError("set a source first: Animator.set_source.")
-        picture = self.image.copy()
-        for f in self.faces:
-            drawn = self.engine.render(f.portrait, express(self.engine, f.portrait, expression, self.options.stitching))
-            if not self.options.paste_back:
-                return drawn[0]
-            f.compositor.paste(drawn[0], out=picture)
-        return picture
-
-    def draw(self, motion: Motion, reference: Motion | None) -> list[Image]:
-        """Finished frames for N driving frames; no bridging of gaps.
-
-        Returns:
-            N pictures like the source, or (S, S, C) crops of the first face without paste_back.
+        Args:
+            scene: The scene.
+            shown: What drives each of its faces; None leaves a face to the sliders.
         """
-        if self.image is None:
-            raise ValueError("set a source first: Animator.set_source.")
-        squares = [
-            self.engine.render(f.portrait, x_d)
-            for f, x_d in zip(self.faces, self.keypoints(motion, reference), strict=True)
-        ]
+        return [self._posed(face, one) for face, one in zip(scene.faces, shown, strict=True)]
+
+    def _posed(self, face: SourceFace, shown: Shown | None) -> Array:
+        portrait, options = face.portrait, self.options
+        if shown is not None:
+            return transfer(
+                self.engine, [portrait] if face.clip else portrait, shown.motion, shown.reference, options,
+                expression=self.expression, eye_target=face.eye_target, smoothed=shown.smoothed,
+            )  # fmt: skip
+        if self.expression is None:
+            return portrait.keypoints
+        return (official_express if options.official else express)(
+            self.engine, portrait, self.expression, options.stitching
+        )
+
+    def draw(self, scene: Scene, keypoints: Sequence[Array]) -> list[Image]:
+        """Squares (N, S, S, 3 or 4) of every face; of the first one alone where squares are not pasted back.
+
+        Args:
+            scene: The scene.
+            keypoints: (N, K, 3) of each face.
+        """
+        drawn = scene.faces if self.options.paste_back else scene.faces[:1]
+        return [render_batch(self.engine, face.portrait, x_d) for face, x_d in zip(drawn, keypoints, strict=False)]
+
+    def compose(self, scene: Scene, squares: Sequence[Image], side: int = 0) -> Patched:
+        """The finished picture; only the rectangles around the squares are made, the rest is shared by all frames.
+
+        Args:
+            scene: The scene.
+            squares: (S, S, 3 or 4) of each face.
+            side: Side in pixels of a result that is not pasted back; 0 takes the square's own.
+        """
         if not self.options.paste_back:
-            return list(squares[0]) if squares else [self.image.copy() for _ in range(len(motion))]
-        frames = []
-        for i in range(len(motion)):
-            picture = self.image.copy()
-            for face, drawn in zip(self.faces, squares, strict=True):
-                face.compositor.paste(drawn[i], out=picture)
-            frames.append(picture)
-        return frames
+            return Patched(_bare(squares[0] if squares else None, side, scene.picture.shape[2]))
+        picture = scene.picture
+        pasted = [
+            (square, face, window)
+            for square, face in zip(squares, scene.faces, strict=True)
+            if (window := crop_window(face.crop, picture.shape)) is not None
+        ]
+        patches = cut(picture, separate([window for _, _, window in pasted]))
+        for square, face, window in pasted:
+            patch = next(one for one in patches if inside(window, one.window))
+            corner = (patch.x, patch.y)
+            if self.options.official and picture.shape[2] == square.shape[2] == 3:
+                paste_back_official(picture, square, face.crop, patch.pixels, corner)
+            else:
+                face.compositor.paste(square, patch.pixels, corner)
+        return Patched(picture, patches)
 
-    def frame(self, motion: Driver, reference: Motion | None, dt: float = 1 / 30) -> Image:
-        """The next frame, live.
-
-        Args:
-            motion: One driving frame, or None if its face isn't seen.
-            reference: The neutral driving frame; may be None in absolute mode.
-            dt: Seconds since the last frame.
-        """
-        return self.draw(self.hold(motion, self._neutral(reference), dt), reference)[0]
-
-    def frames(
-        self, motions: Iterable[Driver], reference: Motion | None, steps: Iterable[float] | float = 1 / 30
-    ) -> Iterator[Image]:
-        """Frames of a whole clip over a source picture, as many as there are driving frames.
+    def frame(self, scene: Scene, shown: Shown | None = None) -> Image:
+        """One finished picture (H, W, 3 or 4), or the bare square, with all faces driven by the same motion.
 
         Args:
-            motions: Driving frames in order; None where the face is not seen.
-            reference: The neutral driving frame; may be None in absolute mode.
-            steps: Seconds between frames, one number or one per frame.
+            scene: The scene.
+            shown: The motion; None leaves the faces to the sliders.
         """
-        neutral = self._neutral(reference)
-        pending = iter(motions)
-        times = _step_stream(steps)
-        while chunk := list(islice(pending, self.batch)):
-            shown = [self.hold(motion, neutral, next(times)) for motion in chunk]
-            yield from self.draw(Motion.concatenate(shown), reference)
+        squares = self.draw(scene, self.pose(scene, [shown] * len(scene.faces)))
+        return self.compose(scene, [square[0] for square in squares]).whole()
 
-    def source_frames(
-        self,
-        motions: Iterable[Driver],
-        reference: Motion | None,
-        sources: Iterable[tuple[Image, Face | Sequence[Face] | None]],
-        steps: Iterable[float] | float = 1 / 30,
-    ) -> Iterator[Image]:
-        """Frames of a source clip under a driving clip; ends with the shorter one.
+    def smoothed(
+        self, frames: Iterable[tuple[T, Scene, Sequence[Shown]]]
+    ) -> Iterator[tuple[T, Scene, Sequence[Shown]]]:
+        """Frames of a source clip in official mode, a few late: what source and driver make together is smoothed.
 
         Args:
-            motions: Driving frames, one per source frame (paired by time before).
-            reference: The neutral driving frame; may be None in absolute mode.
-            sources: Source frames with their faces; a frame without a face passes unchanged.
-            steps: Seconds between frames, one number or one per frame.
+            frames: Anything, a scene, and what drives each of its faces; under a picture the source keeps its motion.
         """
-        times = _step_stream(steps)
-        for motion, (image, faces) in zip(motions, sources, strict=False):
-            dt = next(times)
-            found = [faces] if isinstance(faces, Face) else list(faces or ())
-            if not found:
-                yield image.copy()
-                continue
-            self._take(image, found, clip=True)
-            if self._eye_target is None:
-                self._eye_target = steady_eye_target(self.faces[0].portrait.motion)
-            shown = self.hold(motion, self._neutral(reference), dt)
-            yield self._draw_clip_frame(shown, reference)
+        given = self.options.smooth
+        variance = (OFFICIAL_SMOOTH if given == AnimationOptions.smooth else given) * SMOOTHING_UNIT
+        lag, people = smoother_lag(variance), dict[int, LagSmoother]()
+        waiting = deque[tuple[T, Scene, Sequence[Shown]]]()
+        for frame in frames:
+            _, scene, shown = frame
+            for face, person, one in zip(scene.faces, scene.people, shown, strict=True):
+                if not one.still:
+                    goal = official_goal(
+                        self.engine, face.portrait, one.motion, one.reference, self.options, expression=self.expression
+                    )
+                    smoother = people.setdefault(person, LagSmoother(variance))
+                    smoother.push(np.concatenate([part.ravel() for part in goal]))
+            waiting.append(frame)
+            if len(waiting) > lag:
+                yield self._released(waiting.popleft(), people)
+        while waiting:
+            yield self._released(waiting.popleft(), people)
 
-    def _draw_clip_frame(self, motion: Motion, reference: Motion | None) -> Image:
-        assert self.image is not None
-        picture = self.image.copy()
-        for f in self.faces:
-            x_d = transfer(
-                self.engine,
-                [f.portrait],
-                motion,
-                reference or f.portrait.motion,
-                self.options,
-                offsets=f.offsets,
-                expression=f.expression,
-                eye_target=self._eye_target,
-            )
-            drawn = self.engine.render(f.portrait, x_d)[0]
-            if not self.options.paste_back:
-                return drawn
-            f.compositor.paste(drawn, out=picture)
-        return picture
+    def _released(
+        self, frame: tuple[T, Scene, Sequence[Shown]], people: dict[int, LagSmoother]
+    ) -> tuple[T, Scene, Sequence[Shown]]:
+        size, (item, scene, shown) = 3 * self.engine.keypoints, frame
+        released = []
+        for person, one in zip(scene.people, shown, strict=True):
+            row = None if one.still else people[person].pop()
+            values = None if row is None else (row[:size].reshape(1, -1, 3), row[size:].reshape(1, 3, 3))
+            released.append(replace(one, smoothed=values))
+        return item, scene, released
+
+
+def _bare(square: Image | None, side: int, channels: int) -> Image:
+    """A square in the size of the result; black where the source shows no face."""
+    if square is None:
+        return np.zeros((side, side, channels), np.uint8)
+    if side in (0, square.shape[0]):
+        return square
+    how = cv2.INTER_AREA if square.shape[0] > side else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(square, (side, side), interpolation=how), np.uint8)

@@ -32,11 +32,11 @@ def test_page_names_what_is_there() -> None:
     named = set(re.findall(r"`(\w+)`", table)) - {
         "detect",
         "track",
-        "set_source",
+        "scene",
         "frame",
-        "frames",
-        "still",
-        "source_frames",
+        "pose",
+        "draw",
+        "compose",
     }
     assert named == set(liveportrait.__all__)
 
@@ -83,9 +83,8 @@ def test_pictures_may_be_rgb_rgba_or_grey() -> None:
     reader = liveportrait.DrivingReader(engine)
     for picture, channels in ((photo, 3), (alpha, 4), (grey, 3)):
         assert np.isfinite(reader.read(picture, face).rotation).all()
-        animator = liveportrait.Animator(engine, liveportrait.AnimationOptions())
-        animator.set_source(picture, face)
-        assert animator.still(liveportrait.Expression({"smile": 0.5})).shape == (*photo.shape[:2], channels)
+        animator = liveportrait.Animator(engine, expression=liveportrait.Expression({"smile": 0.5}))
+        assert animator.frame(animator.scene(picture, [face])).shape == (*photo.shape[:2], channels)
 
 
 @pytest.mark.parametrize("wrong", [np.zeros((8, 8, 3)), np.zeros((8, 8, 2), np.uint8), np.zeros((0, 8, 3), np.uint8)])

@@ -25,8 +25,9 @@ from liveportrait.engines.mesh.layout import Pose, mesh_triangles
 from liveportrait.engines.mesh.raster import rasterise
 from liveportrait.engines.mesh.smile import MAP_SIZE, STEPS, map_places
 from liveportrait.ramps import smoothstep
-from models.face import Face, FaceTracker
+from models.face import Face
 from models.topology import EYES, LIPS, POINTS
+from models.tracker import FaceTracker
 
 Float = npt.NDArray[np.float32]
 

@@ -62,7 +62,7 @@ def _spooled(stack: ExitStack) -> Path:
                     file.write(block)
                     block = _read(stream)
         except OSError as error:
-            raise scratch_error(path, error) from error
+            raise scratch_error(error) from error
     call_it(path, "standard input")
     return path
 

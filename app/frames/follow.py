@@ -1,4 +1,4 @@
-"""First pass: the face and its motion in every frame of the driving clip, onto disk."""
+"""The driving side: the face and its motion in every frame of a driver, read into a channel."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from app.errors import NoFaceError, UsageError
+from app.media.files import scratch_error
 from app.media.prefetch import stage
-from liveportrait.animator import DrivingReader
+from liveportrait.channel import DrivingChannel, choose_reference
+from liveportrait.driving import DrivingReader
+from liveportrait.track import MotionTrack
 from models.choices import LARGEST, FaceChoice
 from models.face import Face, select_face
 from models.messages import about, msg
@@ -21,9 +24,10 @@ from models.tracker import FaceTracker
 if TYPE_CHECKING:
     from app.events import CancelToken, Phase
     from app.frames.timings import Timings
-    from app.frames.track import MotionTrack
     from app.media.reader import ClipReader, Frame
     from liveportrait.engines.base import Engine
+    from liveportrait.motion import Motion
+    from liveportrait.options import AnimationOptions
 
 T = TypeVar("T")
 QUEUE_BYTES: Final = 64 << 20  # decoded frames that wait between two stages
@@ -134,3 +138,36 @@ def read_driving(
     declared = reader.length
     whole = not reader.problem and declared is not None and declared > track.times[-1]
     track.duration = declared if whole and declared is not None else end
+
+
+def scratch_track() -> MotionTrack:
+    """An empty track on disk."""
+    return MotionTrack(fault=scratch_error)
+
+
+def make_channel(
+    track: MotionTrack, engine: Engine, options: AnimationOptions, *, further: bool = False, chosen: int | None = None
+) -> DrivingChannel:
+    """See DrivingChannel.of.
+
+    Raises:
+        UsageError: The neutral frame asked for does not exist or has no face.
+    """
+    try:
+        return DrivingChannel.of(track, engine, options, further=further, chosen=chosen)
+    except ValueError as error:
+        raise UsageError(msg("{option:reference}: {error}", error)) from None
+
+
+def neutral_frame(
+    track: MotionTrack, engine: Engine, options: AnimationOptions, *, lone: bool
+) -> tuple[Motion, int, list[str]]:
+    """See liveportrait.channel.choose_reference.
+
+    Raises:
+        UsageError: The neutral frame asked for does not exist or has no face.
+    """
+    try:
+        return choose_reference(track, engine, options, lone)
+    except ValueError as error:
+        raise UsageError(msg("{option:reference}: {error}", error)) from None

@@ -14,10 +14,10 @@ from models.choices import EMBEDDED, DetectorChoice
 from models.messages import msg
 
 if TYPE_CHECKING:
-    from app.frames.scene import Scene
-    from app.frames.track import MotionTrack
     from app.options import RenderOptions
+    from liveportrait.animator import Scene
     from liveportrait.engines.base import Engine
+    from liveportrait.track import MotionTrack
     from models.tracker import FaceTracker
 
 Say = Callable[[str], None]

@@ -18,15 +18,13 @@ from app.frames.follow import FaceFollower
 from app.frames.shrink import Shrink
 from app.frames.timings import Timings
 from app.media.files import check_input, read_error
-from app.media.patched import Patched, cut, inside, separate
 from app.media.prefetch import stage
 from app.placed_faces import face_on, read_placed_face
 from app.values import parse_points
-from liveportrait.animator import Animator, SourceFace
-from liveportrait.compose import crop_window, paste_back_official
+from liveportrait.animator import Animator, Scene, SourceFace
 from liveportrait.crop import Crop, Points
 from liveportrait.motion import euler_from_rotation
-from liveportrait.rules import moves
+from liveportrait.rules import moves, steady_eye_target
 from models.choices import LARGEST, FaceChoice
 from models.face import Face, overlap, select_face
 from models.group import Bystanders
@@ -55,28 +53,6 @@ AHEAD: Final = 150, 18
 """Frames of a source clip that are looked through beforehand, and every how many of them one is looked at."""
 BESIDE: Final = 0.1
 """Most overlap of the boxes of a face placed by hand and of one that is found, for them to be two."""
-
-
-@dataclass
-class Scene:
-    """One source picture, ready to be animated.
-
-    Attributes:
-        picture: (H, W, 3 or 4) uint8.
-        faces: The animated faces; empty where none was found.
-        people: Number of each face, the same in all frames of a clip.
-        drivers: Who drives each face: 0 for the driving file, else the number of a --driver-for, from 1.
-    """
-
-    picture: Pixels
-    faces: tuple[SourceFace, ...] = ()
-    people: tuple[int, ...] = ()
-    drivers: tuple[int, ...] = ()
-
-    @property
-    def face(self) -> SourceFace | None:
-        """The first animated face; None where none was found."""
-        return self.faces[0] if self.faces else None
 
 
 @dataclass(frozen=True)
@@ -117,8 +93,9 @@ class SceneMaker:
         self._tracker = tracker
         tracker.steady = not options.animation.official
         self._options = options
+        self._animator = Animator(engine, options.animation)
         try:
-            self._animator = Animator(engine, options.animation)
+            _ = self._animator.masks
         except ModelError as error:
             raise MissingError(msg("{option:mask}: {error}", error)) from None
         self._name = name
@@ -241,6 +218,7 @@ class SceneMaker:
             UsageError: A face asked for does not exist, or the square of an animal is not given.
         """
         last: tuple[Frame, Scene] | None = None
+        eyes: dict[int, float | None] = {}  # person -> opening that its eyes are held at
         with stage(self._followed(frames, timings), depth, overlap) as followed:
             for time, frame, cast, everybody, crop in followed:
                 if last is None or last[0] is not frame:
@@ -248,6 +226,10 @@ class SceneMaker:
                     with timings.measure("encode source"):
                         found = self._scene(picture, cast, crop, clip=True, everybody=everybody) if cast else None
                         last = frame, found or Scene(picture)
+                    for face, person in zip(last[1].faces, last[1].people, strict=True):
+                        if person not in eyes:
+                            eyes[person] = steady_eye_target(face.portrait.motion)
+                        face.eye_target = eyes[person]
                 yield time, last[1]
 
     def _followed(
@@ -433,33 +415,6 @@ class SceneMaker:
             )
         people, drivers = tuple(one.person for one in cast), tuple(one.driver for one in cast)
         return Scene(picture, tuple(prepared), people, drivers)
-
-
-def paste_all(scene: Scene, squares: Sequence[Pixels], *, official: bool) -> Patched:
-    """The scene's picture with the rendered squares of all its faces on it.
-
-    Only the rectangles around the squares are made; the picture itself is shared by all frames.
-
-    Args:
-        scene: The scene.
-        squares: One for each face.
-        official: Blend as the official release does, where nothing is transparent.
-    """
-    picture = scene.picture
-    pasted = [
-        (square, face, window)
-        for square, face in zip(squares, scene.faces, strict=True)
-        if (window := crop_window(face.crop, picture.shape)) is not None
-    ]
-    patches = cut(picture, separate([window for _, _, window in pasted]))
-    for square, face, window in pasted:
-        patch = next(one for one in patches if inside(window, one.window))
-        corner = (patch.x, patch.y)
-        if official and picture.shape[2] == square.shape[2] == 3:
-            paste_back_official(picture, square, face.crop, patch.pixels, corner)
-        else:
-            face.compositor.paste(square, patch.pixels, corner)
-    return Patched(picture, patches)
 
 
 class SourceClock:

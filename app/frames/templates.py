@@ -15,10 +15,10 @@ from liveportrait.template_reader import load_template
 from models.messages import about, msg
 
 if TYPE_CHECKING:
-    from app.frames.track import MotionTrack
     from liveportrait.engines.base import Engine
     from liveportrait.motion import Motion
     from liveportrait.template import MotionTemplate
+    from liveportrait.track import MotionTrack
 
 
 def open_template(path: Path) -> MotionTemplate:
@@ -86,7 +86,7 @@ def time_base_of(times: tuple[Fraction, ...]) -> Fraction | None:
 
 def fill_track(
     track: MotionTrack, template: MotionTemplate, start: Fraction | None = None, end: Fraction | None = None
-) -> None:
+) -> int | None:
     """Put the motion of a template, or of a part of it, into a track.
 
     Args:
@@ -94,6 +94,9 @@ def fill_track(
         template: The template.
         start: Seconds from its first frame at which the part begins.
         end: Seconds from its first frame at which it ends.
+
+    Returns:
+        Number of the neutral frame that somebody chose when the template was made, or None.
 
     Raises:
         UsageError: The part holds no frame, or none with a face.
@@ -103,6 +106,7 @@ def fill_track(
     for index in chosen:
         track.append(template.times[index] - first, template.motion[index] if template.found[index] else None)
     track.duration = duration
+    return template.reference if template.source.get("reference") == "chosen" else None
 
 
 def part_of(template: MotionTemplate, start: Fraction | None, end: Fraction | None) -> tuple[list[int], Fraction]:

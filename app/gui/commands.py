@@ -444,8 +444,8 @@ class Commands(SavedCommands):
         """Write a picture in the background, which the user has agreed to replace; an input is never replaced."""
         from app.media.images import write_image
         from app.media.outnames import check_not_inputs
-        from app.media.patched import split
         from app.provenance.mark import Marking
+        from liveportrait.patched import split
 
         rgb, alpha = split(picture)
         inputs = self.studio.session.files

@@ -17,9 +17,9 @@ from app.jobs.hashes import IDLE, code_hash
 
 if TYPE_CHECKING:
     from app.events import CancelToken
-    from app.frames.track import MotionTrack
     from app.options import RenderOptions
     from liveportrait.engines.base import Engine
+    from liveportrait.track import MotionTrack
 
 LIMIT: Final = 4 << 30  # bytes; what was used longest ago goes first
 

@@ -21,16 +21,16 @@ from app.jobs.target import Files, Target, open_target
 from app.media.outnames import check_not_inputs, check_plain
 from app.options import RenderOptions
 from app.render import Job, Parts, render
-from app.render.batching import free_gpu_memory, is_out_of_memory
 from app.render.edit import render_pose
 from app.render.job import side_by_side_path
+from liveportrait.batching import free_gpu_memory, is_out_of_memory
 from models.messages import changed, joined, msg
 
 if TYPE_CHECKING:
     from app.frames.resources import Say
-    from app.frames.scene import Scene
-    from app.frames.track import MotionTrack
+    from liveportrait.animator import Scene
     from liveportrait.engines.base import Engine
+    from liveportrait.track import MotionTrack
     from models.tracker import FaceTracker
 
 PORTRAITS: Final = 2  # encoded portraits that a worker keeps

@@ -136,7 +136,7 @@ class ClipShow:
             if scene.face is not None:
                 last = prepared_scene(moving.key, scene, moving.recipe, moving.subject.drivers)
             elif last is not None:
-                last = replace(last, picture=scene.picture, hidden=True)
+                last = replace(last, scene=replace(last.scene, picture=scene.picture), hidden=True)
             if last is not None:
                 self._shelf.show(last)
                 self._shown()

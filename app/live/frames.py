@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 if TYPE_CHECKING:
     from app.sources.sample import Sample
-    from liveportrait.motion import Motion
+    from liveportrait.driving import Shown
     from models.face import Face
 
 Pixels = npt.NDArray[np.uint8]
@@ -25,16 +25,14 @@ class Tracked:
     Attributes:
         captured: Where it comes from; None without a driver.
         face: Landmarks in pixels of the driver's picture; None if no face is seen or needed.
-        motion: Smoothed motion (N = 1), bridged where no face is seen; None before the first face.
-        reference: Neutral reference (N = 1), or None before the first face.
-        own: File that drives some face alone -> its motion and reference.
+        shown: Smoothed motion, bridged where no face is seen; None before the first face.
+        own: File that drives some face alone -> what it shows.
     """
 
     captured: Sample | None = None
     face: Face | None = None
-    motion: Motion | None = None
-    reference: Motion | None = None
-    own: Mapping[Path, tuple[Motion, Motion]] = field(default_factory=dict)
+    shown: Shown | None = None
+    own: Mapping[Path, Shown] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

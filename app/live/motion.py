@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from liveportrait.animator import FaceHold
+from liveportrait.channel import EASE, HOLD
 from liveportrait.cuts import CutEaser
+from liveportrait.driving import FaceHold, Shown
 from liveportrait.motion import Motion, blend
 from liveportrait.noise import NoiseHold
 from liveportrait.reference import lone_reference, neutral_frame
@@ -23,18 +23,8 @@ SEARCH: Final = 1.0  # seconds from the first face in which the neutral frame is
 WINDOW: Final = 0.5  # seconds of the same after a countdown
 GAP: Final = 1.0  # seconds without a frame after which nothing is smoothed across
 POOL: Final = 90  # most frames that are compared
-EASE: Final = 0.12  # time constant in seconds of the way to a new reference
+APPROACH: Final = 0.12  # time constant in seconds of the way to a new reference
 SETTLED: Final = 1.0  # seconds after which the way is over
-HOLD: Final = 0.5  # seconds that the last motion is held after the face was lost
-REST: Final = 0.7  # seconds over which it then eases to neutral
-
-
-@dataclass(frozen=True)
-class MotionStep:
-    """Motion to show, and what it is measured from; both None before the first face."""
-
-    motion: Motion | None
-    reference: Motion | None
 
 
 class LiveMotion:
@@ -52,7 +42,7 @@ class LiveMotion:
         self._noise = NoiseHold(engine.regions)
         self._cuts = CutEaser()
         self._filter = MotionFilter()
-        self._hold = FaceHold(HOLD, REST)
+        self._hold = FaceHold(HOLD, EASE)
         self.reset()
 
     @property
@@ -99,15 +89,15 @@ class LiveMotion:
         self._reference = reference if at_once or self._reference is None else self._reference
         self._searching, self._pool = False, []
 
-    def lone(self, motion: Motion) -> MotionStep:
+    def lone(self, motion: Motion) -> Shown:
         """Motion of a still, measured from its own neutral expression."""
-        return MotionStep(motion, lone_reference(self._engine, motion))
+        return Shown(motion, lone_reference(self._engine, motion), still=True)
 
     def __call__(
         self, raw: Motion | None, time: float, *, jump: bool = False, hold: bool = True, ease: float = 0.0,
         smooth: bool = True, first: bool = False, rest: Motion | None = None,
-    ) -> MotionStep:  # fmt: skip
-        """Motion to show.
+    ) -> Shown | None:  # fmt: skip
+        """Motion to show, and what it is measured from; None before the first face.
 
         Args:
             raw: Motion read from a frame (N = 1), or None where no face is seen.
@@ -138,9 +128,9 @@ class LiveMotion:
             self._search(raw, time, first)
         self._approach(time, dt, jump)
         if self._reference is None:
-            return MotionStep(None, None)
+            return None
         shown = self._hold(raw, self._reference if rest is None else rest, dt)
-        return MotionStep(shown, self._reference)
+        return Shown(shown, self._reference, raw is not None)
 
     def _announce(self, time: float) -> None:
         if self._wish is not None:
@@ -176,4 +166,4 @@ class LiveMotion:
         if jump or time - self._since > SETTLED:
             self._reference = self._target
         else:
-            self._reference = blend(self._reference, self._target, np.float32(1 - math.exp(-dt / EASE)))
+            self._reference = blend(self._reference, self._target, np.float32(1 - math.exp(-dt / APPROACH)))

@@ -14,12 +14,10 @@ from typing import TYPE_CHECKING, Final
 
 from app.environment import fault
 from app.errors import AppError
-from app.frames.follow import FaceFollower
-from app.frames.motion import choose_reference
-from app.frames.track import MotionTrack
-from app.media.files import scratch_folder
+from app.frames.follow import FaceFollower, neutral_frame, scratch_track
 from app.media.reader import open_clip
-from liveportrait.animator import DrivingReader
+from liveportrait.channel import reference_rule
+from liveportrait.driving import DrivingReader
 
 if TYPE_CHECKING:
     from app.options import RenderOptions
@@ -31,12 +29,6 @@ DELAY: Final = 1.5  # seconds that the preview is left alone at first
 REST: Final = 1.5  # seconds of rest for each second of work, so that the preview keeps its rate
 LONGEST: Final = 600  # seconds of a clip that are looked at
 KEPT: Final = 32  # clips whose neutral frame is remembered
-
-
-def wanted_reference(options: RenderOptions) -> str:
-    """Value of the option "reference" as a render takes it."""
-    motion = options.animation
-    return "first" if motion.official and motion.reference == "auto" else motion.reference
 
 
 def find_neutral(
@@ -68,10 +60,9 @@ def find_neutral(
     Raises:
         AppError: The clip can't be read, or the frame or face that is asked for does not exist.
     """
-    choice = wanted_reference(options)
+    choice = reference_rule(options.animation)
     with (
-        scratch_folder() as folder,
-        closing(MotionTrack(Path(folder) / "motion")) as track,
+        closing(scratch_track()) as track,
         open_clip(path, *options.input.driving_part, film=True) as clip,
     ):
         tracker.steady = not options.animation.official
@@ -93,7 +84,7 @@ def find_neutral(
         if not track.found:
             return None, []
         motion = replace(options.animation, reference=choice)
-        chosen, _, notes = choose_reference(track, engine, motion, clip.info.kind == "image")
+        chosen, _, notes = neutral_frame(track, engine, motion, lone=clip.info.kind == "image")
         return known or chosen, notes
 
 
@@ -191,6 +182,6 @@ def _identity(engine: Engine, path: Path, options: RenderOptions) -> tuple[objec
     except OSError:  # a pattern of picture names
         stamp = 0, 0
     wanted = options.input
-    chosen = wanted.driving_face, wanted.detector, wanted_reference(options), options.animation.official
+    chosen = wanted.driving_face, wanted.detector, reference_rule(options.animation), options.animation.official
     part = wanted.start, wanted.end, wanted.duration
     return os.path.abspath(path), stamp, engine.name, engine.family, engine.keypoints, *chosen, *part

@@ -12,17 +12,14 @@ from typing import TYPE_CHECKING, Any, Final
 from app.environment import fault
 from app.errors import AppError, CancelledError
 from app.events import CancelToken, EventStream
-from app.frames.follow import FaceFollower, read_driving
-from app.frames.mix import EASE, HOLD, Driver
-from app.frames.motion import MotionSampler, choose_reference, smooth_track
+from app.frames.follow import FaceFollower, make_channel, read_driving, scratch_track
+from app.frames.templates import fill_track, open_fitting
 from app.frames.timings import Timings
-from app.frames.track import MotionTrack
-from app.media.files import scratch_folder
 from app.media.reader import open_clip
-from liveportrait.animator import FaceHold
-from liveportrait.smoothing import SMOOTHING_UNIT
+from liveportrait.channel import ChannelPlayer, DrivingChannel
+from liveportrait.driving import Shown
+from liveportrait.mix import PartMix
 from liveportrait.template import is_template
-from liveportrait.transfer import combine
 from models.choices import LARGEST
 from models.messages import about, msg
 
@@ -35,22 +32,6 @@ if TYPE_CHECKING:
 TICKS: Final = 10**6  # parts of a second that the session's clock is cut into
 
 
-class _Part:
-    """Plays one driver that was read."""
-
-    def __init__(self, driver: Driver) -> None:
-        self.driver = driver
-        self._samplers = {loop: MotionSampler(driver.track, loop=loop) for loop in (False, True)}
-        self._hold = FaceHold(HOLD, EASE)
-        self._before = 0.0
-
-    def __call__(self, at: Fraction, *, loop: bool) -> Motion:
-        """Motion (N = 1) at a time in seconds."""
-        seen, _ = self._samplers[loop](at)
-        dt, self._before = max(0.0, float(at) - self._before), float(at)
-        return self._hold(seen, self.driver.reference, dt)
-
-
 class PartDrivers:
     """Read drivers of parts and of single faces, played along with the driver.
 
@@ -59,55 +40,37 @@ class PartDrivers:
 
     Args:
         engine: Engine of the session.
-        drivers: Region -> its driver.
+        channels: Region -> its driver.
         own: File -> driver of whole faces.
     """
 
-    def __init__(self, engine: Engine, drivers: Mapping[str, Driver], own: Mapping[Path, Driver] | None = None) -> None:
-        self._engine = engine
-        self._parts = {region: _Part(driver) for region, driver in drivers.items()}
-        self._own = {path: _Part(driver) for path, driver in (own or {}).items()}
+    def __init__(
+        self, engine: Engine, channels: Mapping[str, DrivingChannel], own: Mapping[Path, DrivingChannel] | None = None
+    ) -> None:
+        self.channels: tuple[DrivingChannel, ...] = (*channels.values(), *(own or {}).values())
+        self._mix = PartMix(engine, channels)
+        self._own = {path: ChannelPlayer(channel) for path, channel in (own or {}).items()}
         self._start: float | None = None
 
-    def _at(self, time: float, place: Fraction | None) -> Fraction:
-        self._start = time if self._start is None else self._start
-        return Fraction(round((time - self._start) * TICKS), TICKS) if place is None else place
-
-    def faces(self, time: float, place: Fraction | None = None) -> dict[Path, tuple[Motion, Motion]]:
-        """Motion and reference (N = 1 each) of the faces that have a driver of their own, by its file.
-
-        Args:
-            time: Seconds on the session's clock; they rise.
-            place: Seconds within the clip that drives, or None.
-        """
-        at, loop = self._at(time, place), place is None
-        return {path: (part(at, loop=loop), part.driver.reference) for path, part in self._own.items()}
-
     def join(
-        self, motion: Motion, reference: Motion, time: float, place: Fraction | None = None
-    ) -> tuple[Motion, Motion]:
-        """The driver's motion and reference (N = 1 each) with the parts in their place.
+        self, shown: Shown, time: float, place: Fraction | None = None, rest: Motion | None = None
+    ) -> tuple[Shown, dict[Path, Shown]]:
+        """The driver's motion with the parts in their place, and that of the faces with a driver of their own.
 
         Args:
-            motion: Motion of the driver.
-            reference: What it is measured from.
+            shown: Motion of the driver.
             time: Seconds on the session's clock; they rise.
             place: Seconds within the clip that drives, or None.
+            rest: What lost motion eases to (N = 1); None is each driver's own reference.
         """
-        if not self._parts:
-            return motion, reference
-        at, loop = self._at(time, place), place is None
-        shown, references = {"all": motion}, {"all": reference}
-        for region, part in self._parts.items():
-            shown[region] = part(at, loop=loop)
-            references[region] = part.driver.reference
-        regions = self._engine.regions
-        return combine(shown, regions), combine(references, regions)
-
-    def close(self) -> None:
-        """Close the scratch files."""
-        for part in (*self._parts.values(), *self._own.values()):
-            part.driver.track.close()
+        self._start = time if self._start is None else self._start
+        at, loop = Fraction(round((time - self._start) * TICKS), TICKS) if place is None else place, place is None
+        motion = self._mix.join(shown.motion, at, rest, loop=loop)
+        own = {}
+        for path, player in self._own.items():
+            moved, seen, index = player.at(at, rest, loop=loop)
+            own[path] = Shown(moved, player.channel.reference, seen, index, player.channel.still)
+        return replace(shown, motion=motion, reference=self._mix.reference(shown.reference)), own
 
 
 class PartLoader:
@@ -133,7 +96,7 @@ class PartLoader:
         self._token = CancelToken()
         self._thread: threading.Thread | None = None
         self._how: tuple[object, ...] = ()
-        self._read: dict[Path, Driver] = {}  # what plays now, not to be read again when another one joins
+        self._read: dict[Path, DrivingChannel] = {}  # what plays now, not to be read again when another one joins
 
     def want(self, engine: Engine, options: RenderOptions, own: Sequence[Path] = ()) -> None:
         """Read the drivers that the options name, unless that is done or under way.
@@ -189,19 +152,14 @@ class PartLoader:
     ) -> None:
         titles = {path: title_of("", path) for path in own}
         titles |= {path: title_of(region, path) for region, path in files.items()}
-        read: dict[Path, Driver] = {}
-        # the files stay open while they play; the folder's own entry may go
-        with scratch_folder() as folder:
-            for number, (path, title) in enumerate(titles.items()):
-                known = self._read.get(path)
-                try:
-                    read[path] = known or read_part(
-                        path, engine, self._make_tracker(), Path(folder) / f"{number}", options, token
-                    )
-                except CancelledError:
-                    return
-                except Exception as error:  # noqa: BLE001 - whatever an engine raises, the rest goes on
-                    self._failed(AppError(about(title, str(error))))
+        read: dict[Path, DrivingChannel] = {}
+        for path, title in titles.items():
+            try:
+                read[path] = self._read.get(path) or read_part(path, engine, self._make_tracker(), options, token)
+            except CancelledError:
+                return
+            except Exception as error:  # noqa: BLE001 - whatever an engine raises, the rest goes on
+                self._failed(AppError(about(title, str(error))))
         if token.cancelled:
             return
         self._read = read
@@ -219,44 +177,29 @@ def title_of(region: str, path: Path) -> str:
 
 
 def read_part(
-    path: Path, engine: Engine, tracker: FaceTracker, scratch: Path, options: RenderOptions, token: CancelToken
-) -> Driver:
+    path: Path, engine: Engine, tracker: FaceTracker, options: RenderOptions, token: CancelToken
+) -> DrivingChannel:
     """Read the driver of one part.
 
     Args:
         path: Clip, photo or template.
         engine: Reads the motion.
         tracker: Finds the face; the largest one counts.
-        scratch: Name for scratch files.
-        options: reference ("first", else the most neutral frame) and smooth and ease_cuts are used.
+        options: As in a render.
         token: Stops it.
 
     Raises:
         AppError: The file can't be used.
     """
-    from app.frames.templates import fill_track, open_template
-
-    track = MotionTrack(scratch)
-    motion = options.animation
-    motion = replace(motion, reference=motion.reference if motion.reference == "first" else "auto")
+    track, chosen = scratch_track(), None
     if is_template(path):
-        template = open_template(path)
-        try:
-            template.require(engine.family, engine.keypoints)
-        except ValueError as error:
-            raise AppError(str(error)) from None
-        fill_track(track, template)
-        if motion.reference == "auto" and template.source.get("reference") == "chosen":
-            motion = replace(motion, reference=str(template.reference))
+        chosen = fill_track(track, open_fitting(path, engine))
     else:
         with (
             open_clip(path, film=True) as clip,
             EventStream().phase("track", clip.info.frames, "Reading motion") as phase,
         ):
-            tracker.steady = not motion.official
+            tracker.steady = not options.animation.official
             follow = FaceFollower(tracker, LARGEST)
             read_driving(clip, follow, engine, track, timings=Timings(), phase=phase, token=token)
-    reference, _, _ = choose_reference(track, engine, motion, len(track) == 1)
-    variance = 0.0 if motion.official else motion.smooth * SMOOTHING_UNIT
-    smoothed = smooth_track(track, scratch.with_suffix(".smooth"), variance, engine.regions, motion.ease_cuts)
-    return Driver(smoothed, reference)
+    return make_channel(track, engine, options.animation, further=True, chosen=chosen)

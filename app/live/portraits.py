@@ -22,11 +22,11 @@ from models.messages import msg
 
 if TYPE_CHECKING:
     from app.choices import FaceDriver, Subject
-    from app.frames.scene import Scene
     from app.media.reader import ClipReader
     from app.options import RenderOptions
-    from liveportrait.animator import SourceFace
+    from liveportrait.animator import Scene, SourceFace
     from liveportrait.engines.base import Engine
+    from liveportrait.options import AnimationOptions
     from models.tracker import FaceTracker
 
 Status = Literal["waiting", "ready", "failed"]
@@ -39,30 +39,26 @@ class PreparedPortrait:
 
     Attributes:
         key: Its key on the shelf.
-        picture: (H, W, 3 or 4) uint8.
-        face: The animated face; the first one of several.
-        recipe: What it was made with; compared to tell whether it must be made anew.
-        further: Further faces that move along.
-        hidden: The picture shows no face: it is shown as it is.
-        drivers: File that drives each face, None for the driver of all; empty if no face has one of its own.
+        scene: The picture and its animated faces.
+        recipe: What it was made with; compared to tell whether it must be made again.
+        drivers: File that drives each face, None for the driver of all.
+        hidden: The picture shows no face at the moment: it is shown as it is, with the faces of before.
     """
 
     key: str
-    picture: Pixels
-    face: SourceFace
+    scene: Scene
     recipe: tuple[object, ...]
-    further: tuple[SourceFace, ...] = ()
+    drivers: tuple[Path | None, ...]
     hidden: bool = False
-    drivers: tuple[Path | None, ...] = ()
 
     @property
-    def faces(self) -> tuple[SourceFace, ...]:
-        """All animated faces."""
-        return self.face, *self.further
+    def face(self) -> SourceFace:
+        """The first animated face."""
+        return self.scene.faces[0]
 
-    def driver(self, number: int) -> Path | None:
-        """File that drives a face alone, or None."""
-        return self.drivers[number] if number < len(self.drivers) else None
+    def at_rest(self, options: AnimationOptions) -> Pixels:
+        """The portrait as it is, framed like the result."""
+        return self.scene.picture if options.paste_back else self.face.portrait.crop
 
 
 @dataclass(frozen=True)
@@ -362,5 +358,5 @@ def prepared_scene(key: str, scene: Scene, recipe: tuple[object, ...], own: Sequ
         own: Faces with drivers of their own that the scene was made with.
     """
     assert scene.face is not None
-    drivers = tuple(own[number - 1].path if number else None for number in scene.drivers) if own else ()
-    return PreparedPortrait(key, scene.picture, scene.face, recipe, scene.faces[1:], drivers=drivers)
+    drivers = tuple(own[number - 1].path if number else None for number in scene.drivers)
+    return PreparedPortrait(key, scene, recipe, drivers)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,13 +15,12 @@ import numpy as np
 from app.errors import AppError, UsageError
 from app.frames.follow import FaceFollower
 from app.frames.timings import Timings
-from app.live.draw import at_rest, compose, driving_keypoints
 from app.live.frames import LiveFrame, Pixels, Tracked
 from app.live.motion import LiveMotion
 from app.live.slot import Slot
 from app.media.camera import RateMeter
 from app.sources.sample import Sample
-from liveportrait.animator import DrivingReader
+from liveportrait.driving import DrivingReader
 from liveportrait.rules import rests_at_reference
 from models.choices import LARGEST
 from models.messages import msg
@@ -226,43 +224,46 @@ class Run:
                 raise AppError(
                     "The driving picture shows no face.", "Choose one with a face, large and from the front."
                 )
-            step = self.motion.lone(raw)
-            return self._with_parts(Tracked(captured, face, step.motion, step.reference))
+            return self._with_parts(Tracked(captured, face, self.motion.lone(raw)))
         known = captured.reference or self._neutral()
         if known is not None and self._reference is not known:
             self._reference = known
             self.motion.fix(known)
         if raw is None:
             self.lost += 1
-        prepared = self._shown()
-        measured = rests_at_reference(self._engine, options)
-        rest = None if prepared is None or measured else prepared.face.portrait.motion
-        step = self.motion(
+        shown = self.motion(
             raw, captured.time, jump=captured.jump, hold=options.smooth > 0 and not options.official,
             ease=options.ease_cuts, smooth=options.smooth > 0 and captured.motion is None,
-            first=options.reference == "first", rest=rest,
+            first=options.reference == "first", rest=self._rest(),
         )  # fmt: skip
-        return self._with_parts(Tracked(captured, face, step.motion, step.reference))
+        return self._with_parts(Tracked(captured, face, shown))
 
     def _with_parts(self, tracked: Tracked) -> Tracked:
         """The same with what drivers of parts show at that time."""
         parts, captured = self._parts(), tracked.captured
         self._last, self._joined = tracked, parts
-        if parts is None or tracked.motion is None or tracked.reference is None or captured is None:
+        if parts is None or tracked.shown is None or captured is None:
             return tracked
-        motion, reference = parts.join(tracked.motion, tracked.reference, captured.time, captured.place)
-        return replace(tracked, motion=motion, reference=reference, own=parts.faces(captured.time, captured.place))
+        shown, own = parts.join(tracked.shown, captured.time, captured.place, self._rest())
+        return replace(tracked, shown=shown, own=own)
+
+    def _rest(self) -> Motion | None:
+        """What lost motion eases to; None is the reference."""
+        prepared, options = self._shown(), self._settings().options.animation
+        if prepared is None or rests_at_reference(self._engine, options):
+            return None
+        return prepared.scene.faces[0].portrait.motion
 
     def _renew(self) -> None:
         """No frame has come: the last one takes a neutral frame or drivers of parts that have."""
         last, known = self._last, self._neutral()
-        if last is None or not self._counts(last) or last.captured is None or last.motion is None:
+        if last is None or not self._counts(last) or last.captured is None or last.shown is None:
             return
         fresh = known is not None and known is not self._reference and not last.captured.lone
         if fresh and known is not None:
             self._reference = known
             self.motion.fix(known, at_once=True)
-            last = replace(last, reference=self.motion.reference)
+            last = replace(last, shown=replace(last.shown, reference=self.motion.reference or last.shown.reference))
         if fresh or self._parts() is not self._joined:
             again = self._with_parts(last)
             with self._turn:
@@ -309,18 +310,16 @@ class Run:
         start = self._clock()
         if prepared.hidden:
             return Drawn(prepared, tracked, settings, fresh, start, (), 0.0)
-        options, squares = settings.options.animation, []
-        for number, face in enumerate(prepared.faces if options.paste_back else (prepared.face,)):
-            own = tracked.own.get(prepared.driver(number) or Path())
-            moved = tracked if own is None else replace(tracked, motion=own[0], reference=own[1])
-            x_d = driving_keypoints(self._engine, face.portrait, moved, options, settings.expression)
-            if not np.isfinite(x_d).all():
-                raise FloatingPointError("the motion of this frame is not a number; the last picture stays")
-            squares.append(self._engine.render(face.portrait, x_d)[0])
+        animator, scene = settings.animator(self._engine), prepared.scene
+        shown = [tracked.own.get(path, tracked.shown) if path else tracked.shown for path in prepared.drivers]
+        keypoints = animator.pose(scene, shown)
+        if not all(np.isfinite(x_d).all() for x_d in keypoints):
+            raise FloatingPointError("the motion of this frame is not a number; the last picture stays")
+        squares = tuple(square[0] for square in animator.draw(scene, keypoints))
         seconds = self._clock() - start
         if fresh:
             self.timings.add("render", seconds)
-        return Drawn(prepared, tracked, settings, fresh, start, tuple(squares), seconds)
+        return Drawn(prepared, tracked, settings, fresh, start, squares, seconds)
 
     # ---- paste ----------------------------------------------------------------------------------------------------
     def _paste(self) -> None:
@@ -343,9 +342,8 @@ class Run:
         prepared, tracked, fresh = drawn.prepared, drawn.tracked, drawn.fresh
         if not drawn.squares:
             return self._bare(prepared, tracked, fresh, drawn.start)
-        options = drawn.settings.options.animation
         start = self._clock()
-        picture = compose(prepared, drawn.squares, options)
+        picture = drawn.settings.animator(self._engine).compose(prepared.scene, drawn.squares).whole()
         done = self._clock()
         if fresh:
             self.timings.add("paste", done - start)
@@ -356,7 +354,7 @@ class Run:
             index=self._count - 1,
             time=captured.time if captured is not None and fresh else drawn.start,
             picture=picture,
-            source=at_rest(prepared, options),
+            source=prepared.at_rest(drawn.settings.options.animation),
             driver=None if captured is None else captured.rgb,
             face=tracked.face,
             portrait=prepared.key,
@@ -367,7 +365,7 @@ class Run:
 
     def _bare(self, prepared: PreparedPortrait, tracked: Tracked, fresh: bool, start: float) -> LiveFrame:
         """A frame of a portrait that shows no face at the moment, as it is."""
-        captured, picture = tracked.captured, prepared.picture
+        captured, picture = tracked.captured, prepared.scene.picture
         self._count += 1
         return LiveFrame(
             self._count - 1, captured.time if captured is not None and fresh else start, picture, picture,

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 from app.live_options import LiveOptions
 from app.options import RenderOptions
+from liveportrait.animator import Animator
 
 if TYPE_CHECKING:
+    from liveportrait.engines.base import Engine
     from liveportrait.expression import Expression
 
 
@@ -25,3 +27,7 @@ class Settings:
     options: RenderOptions = field(default_factory=RenderOptions)
     live: LiveOptions = field(default_factory=LiveOptions)
     expression: Expression | None = None
+
+    def animator(self, engine: Engine) -> Animator:
+        """What draws with them."""
+        return Animator(engine, self.options.animation, self.expression)

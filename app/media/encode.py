@@ -19,10 +19,10 @@ from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from app.errors import UsageError
 from app.media import container as containers
 from app.media.audio import AudioSource, AudioTrack
-from app.media.patched import Window
 from app.media.streams import FRAGMENTS, Pipe
 from app.provenance import xmp
 from app.provenance.mark import Marking
+from liveportrait.patched import Window
 from models.messages import msg
 
 FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}

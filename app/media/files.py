@@ -60,11 +60,23 @@ def write_error(path: str | Path, error: BaseException) -> MediaError:
     return MediaError(msg("{path} can't be written: {what}.", path, what), hint)
 
 
-def scratch_error(path: str | Path, error: BaseException) -> MediaError:
-    """The MediaError for a failure of a scratch file or folder, whose name means nothing to the user."""
+def scratch_error(error: OSError) -> MediaError:
+    """The MediaError for a failure of a scratch file, whose name means nothing to the user."""
+    try:
+        folder = tempfile.gettempdir()
+    except OSError as problem:
+        return _no_scratch(problem)
     return MediaError(
-        msg("Scratch files can't be written to {parent}: {error}.", Path(path).parent, reason(error)[0]),
+        msg("Scratch files can't be written to {parent}: {error}.", folder, reason(error)[0]),
         "Free some space, or name another folder for them in the variable TMPDIR.",
+    )
+
+
+def _no_scratch(error: OSError) -> MediaError:
+    tried = error.filename or os.environ.get("TMPDIR") or "any of the system's folders for them"
+    return MediaError(
+        msg("No folder for scratch files can be made in {tried}.", tried),
+        "Free some space, or name a folder that can be written to in the variable TMPDIR.",
     )
 
 
@@ -77,11 +89,7 @@ def scratch_folder() -> tempfile.TemporaryDirectory[str]:
     try:
         return tempfile.TemporaryDirectory(prefix="portrait-animate-", ignore_cleanup_errors=True)
     except OSError as error:
-        tried = error.filename or os.environ.get("TMPDIR") or "any of the system's folders for them"
-        raise MediaError(
-            msg("No folder for scratch files can be made in {tried}.", tried),
-            "Free some space, or name a folder that can be written to in the variable TMPDIR.",
-        ) from error
+        raise _no_scratch(error) from error
 
 
 def check_input(path: str | Path) -> Path:

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from app.errors import UsageError
-from app.media.patched import Patched
 from app.values import parse_colour, parse_output_size
+from liveportrait.patched import Patched
 from models.messages import msg
 
 if TYPE_CHECKING:

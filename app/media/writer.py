@@ -17,11 +17,11 @@ from app.errors import AppError, MediaError, UsageError
 from app.media import encode, files, images, outnames
 from app.media.audio import AudioSource
 from app.media.images import WHITE, Color, flatten
-from app.media.patched import Outline, Patched, Window, separate, split
 from app.media.pictures import members
 from app.media.stillsinks import PATTERN, GifSink, SequenceSink, StillSink, numbered, sequence_pattern
 from app.media.streams import STDOUT, Pipe
 from app.provenance.mark import FULL, OFF, Marking
+from liveportrait.patched import Outline, Patched, Window, separate, split
 from models.messages import msg
 
 Codec = Literal["auto", "h264", "hevc", "av1", "vp9", "prores", "gif", "png"]

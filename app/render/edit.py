@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import count
@@ -17,15 +17,15 @@ from app.addresses import STANDARD, address_error, is_address
 from app.errors import CancelledError, MediaError, UsageError
 from app.expressions import expression_from
 from app.frames.resources import Parts
-from app.frames.scene import Pixels, Scene, SceneMaker, paste_all
+from app.frames.scene import SceneMaker
 from app.frames.timings import Timings
 from app.loading import interruptible
 from app.media.audio import AudioSource
 from app.media.outnames import check_name
-from app.media.patched import Patched
 from app.media.reader import ClipReader, open_clip
 from app.media.sizing import Sizing
-from app.media.streams import STDOUT, shown, stream_name
+from app.media.streams import STDOUT, stream_name
+from app.media.streams import shown as named
 from app.media.timeline import resample
 from app.media.writer import check_clip, check_picture
 from app.options import parse_rate
@@ -42,8 +42,8 @@ from app.render.job import (
 )
 from app.render.output import Outputs, Target
 from app.render.report import RenderReport
-from liveportrait.expression import Expression, express
-from liveportrait.official import official_express
+from liveportrait.animator import Animator, Scene
+from liveportrait.expression import Expression
 from liveportrait.retouch import lip_offset, shifted, silent_keypoints, smoothed
 from models.messages import Option, msg
 
@@ -51,8 +51,7 @@ if TYPE_CHECKING:
     from app.events import CancelToken, EventStream
     from app.media.reader import Frame
     from app.render.job import Job
-    from liveportrait.engines.base import Engine, Portrait
-    from liveportrait.options import AnimationOptions
+    from liveportrait.engines.base import Engine
 
 Keypoints = npt.NDArray[np.float32]
 Still = tuple[Fraction, Scene]
@@ -103,7 +102,7 @@ def render_pose(
             lambda _: parts.tracker(job.options), token, events.info, "Loading the face detector"
         )  # fmt: skip
         maker = SceneMaker(engine, tracker, job.options, job.source)
-        editor = Editor(job.options.animation, engine, expression, lips)
+        animator = Animator(engine, job.options.animation, expression)
 
         notes = maker.notes
         lead: Scene | None = None
@@ -118,8 +117,8 @@ def render_pose(
                 job.source, job.options, engine, lambda: (maker.still(next(iter(reader))), maker.notes)
             )
             stills = iter([(Fraction(0), scene)])
-        scenes = editor.posed(stills)
-        report = _write(job, output, reader, editor, scenes, events, token, lead)
+        scenes = posed(animator, stills, lips)
+        report = _write(job, output, reader, animator, scenes, events, token, lead)
     notes = [*reader.notes, *notes, *report.notes]
     for sentence in notes:
         events.info(sentence)
@@ -171,73 +170,36 @@ def edit_path(job: Job, *, moving: bool, alpha: bool, word: str) -> Path:
     return path
 
 
-class Editor:
-    """Makes the keypoints and the finished pictures of an edit.
+def posed(
+    animator: Animator, stills: Iterable[Still], lips: Lips | None
+) -> Iterator[tuple[Still, Sequence[Keypoints]]]:
+    """Each scene with the keypoints of its faces: posed by the sliders, or with the lips held."""
+    engine, options = animator.engine, animator.options
+    if lips is None:
+        for still in stills:
+            yield still, animator.pose(still[1], [None] * len(still[1].faces))
+    elif lips.ratio is None:
+        for still in stills:
+            portraits = [face.portrait for face in still[1].faces]
+            yield still, [silent_keypoints(engine, one, options.stitching, options.official) for one in portraits]
+    else:
+        for still, offset in smoothed(_offsets(engine, stills, lips.ratio)):
+            shift = np.zeros((1, engine.keypoints, 3), np.float32) if offset is None else offset
+            yield still, [shifted(engine, face.portrait, shift, options.stitching) for face in still[1].faces]
 
-    Args:
-        options: Stitching, paste-back and official rules.
-        engine: Draws.
-        expression: Sliders.
-        lips: Hold the lips so instead of posing by sliders.
-    """
 
-    def __init__(self, options: AnimationOptions, engine: Engine, expression: Expression, lips: Lips | None) -> None:
-        self._engine = engine
-        self._options = options
-        self._lips = lips
-        self._expression = expression
-
-    @property
-    def engine_name(self) -> str:
-        """Name of the engine."""
-        return self._engine.name
-
-    def posed(self, scenes: Iterator[Still]) -> Iterator[tuple[Still, list[Keypoints]]]:
-        """Each scene with the keypoints of its faces."""
-        ratio = None if self._lips is None else self._lips.ratio
-        if ratio is None:
-            for still in scenes:
-                yield still, [self._keypoints(face.portrait) for face in still[1].faces]
-            return
-        offsets = ((still, self._offset(still[1], ratio)) for still in scenes)
-        for still, offset in smoothed(offsets):
-            zero = np.zeros((1, self._engine.keypoints, 3), np.float32)
-            shift = zero if offset is None else offset
-            stitching = self._options.stitching
-            yield still, [shifted(self._engine, face.portrait, shift, stitching) for face in still[1].faces]
-
-    def _offset(self, scene: Scene, ratio: float) -> Keypoints | None:
-        return None if scene.face is None else lip_offset(self._engine, scene.face.portrait, ratio)
-
-    def _keypoints(self, portrait: Portrait) -> Keypoints:
-        if self._lips is None:
-            pose = official_express if self._options.official else express
-            return pose(self._engine, portrait, self._expression, self._options.stitching)
-        return silent_keypoints(self._engine, portrait, self._options.stitching, self._options.official)
-
-    def picture(self, scene: Scene, keypoints: list[Keypoints], side: int) -> Patched:
-        """One finished picture: the source's, or the bare square (black where there is no face)."""
-        drawn = zip(scene.faces, keypoints, strict=True)
-        squares = (self._engine.render(face.portrait, x_d)[0] for face, x_d in drawn)
-        if self._options.paste_back:
-            return paste_all(scene, list(squares), official=self._options.official)
-        square: Pixels | None = next(squares, None)
-        return Patched(np.zeros((side, side, scene.picture.shape[2]), np.uint8) if square is None else square)
-
-    def size(self, scene: Scene, reader: ClipReader) -> tuple[int, int]:
-        """Width and height of the result, from the first scene with a face."""
-        if self._options.paste_back:
-            return reader.info.width, reader.info.height
-        side = self._engine.crop_size if scene.face is None else int(scene.face.portrait.crop.shape[0])
-        return side, side
+def _offsets(engine: Engine, stills: Iterable[Still], ratio: float) -> Iterator[tuple[Still, Keypoints | None]]:
+    for still in stills:
+        face = still[1].face
+        yield still, None if face is None else lip_offset(engine, face.portrait, ratio)
 
 
 def _write(
     job: Job,
     output: Path,
     reader: ClipReader,
-    editor: Editor,
-    scenes: Iterator[tuple[Still, list[Keypoints]]],
+    animator: Animator,
+    scenes: Iterator[tuple[Still, Sequence[Keypoints]]],
     events: EventStream,
     token: CancelToken,
     lead: Scene | None,
@@ -247,7 +209,9 @@ def _write(
     first = next(scenes, None)
     if first is None:
         raise MediaError(msg("{source} holds no picture.", job.source))
-    native = editor.size(lead or first[0][1], reader)
+    shown = (lead or first[0][1]).face
+    side = animator.engine.crop_size if shown is None else int(shown.portrait.crop.shape[0])
+    native = (info.width, info.height) if animator.options.paste_back else (side, side)
     sizing = Sizing.of(job.options.output, native)
     size = sizing.size
     sound = AudioSource.of_part(reader) if not picture and job.options.output.audio != "none" else None
@@ -260,20 +224,21 @@ def _write(
         picture=picture, panels=(),
     )  # fmt: skip
     lost, message = 0, ""
-    common: dict[str, Any] = {"side_by_side": None, "lost": 0, "size": size, "engine": editor.engine_name}
+    common: dict[str, Any] = {"side_by_side": None, "lost": 0, "size": size, "engine": animator.engine.name}
     with Outputs(target, job.options.output, sound if sound and sound.present else None, job.files()) as outputs:
         try:
             with events.phase("render", total, "Rendering") as phase:
                 for (stamp, scene), keypoints in _from(first, scenes):
                     token.check()
                     lost += not scene.faces
-                    outputs.write(stamp, editor.picture(scene, keypoints, native[0]), [])
+                    squares = [square[0] for square in animator.draw(scene, keypoints)]
+                    outputs.write(stamp, animator.compose(scene, squares, side), [])
                     phase.advance()
         except CancelledError:
             count, kept = outputs.frames, outputs.abort(keep=True)
             if kept is None:
                 raise CancelledError("Stopped; nothing was written.") from None
-            text = f"Stopped after {count} frames; what was rendered is in {shown(kept)}."
+            text = f"Stopped after {count} frames; what was rendered is in {named(kept)}."
             return RenderReport(
                 "cancelled", kept, frames=count, source_lost=lost, seconds=0.0, message=text, **common
             )  # fmt: skip
@@ -288,7 +253,7 @@ def _write(
 
 
 def _from(
-    first: tuple[Still, list[Keypoints]], rest: Iterator[tuple[Still, list[Keypoints]]]
-) -> Iterator[tuple[Still, list[Keypoints]]]:
+    first: tuple[Still, Sequence[Keypoints]], rest: Iterator[tuple[Still, Sequence[Keypoints]]]
+) -> Iterator[tuple[Still, Sequence[Keypoints]]]:
     yield first
     yield from rest

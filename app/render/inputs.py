@@ -14,7 +14,7 @@ from app.errors import UsageError
 from app.expressions import expression_from
 from app.frames.follow import timed
 from app.frames.resources import Parts
-from app.frames.scene import Scene, SceneMaker, SourceClock
+from app.frames.scene import SceneMaker, SourceClock
 from app.loading import interruptible
 from app.media.audio import AudioSource
 from app.media.encode import LARGE
@@ -36,15 +36,16 @@ from app.render.job import (
     output_path,
     side_by_side_path,
 )
+from liveportrait.animator import Scene
 from liveportrait.template import is_template
 from models.messages import msg
 
 if TYPE_CHECKING:
     from app.events import CancelToken, EventStream
     from app.frames.timings import Timings
-    from app.frames.track import MotionTrack
     from app.media.reader import ClipReader
     from liveportrait.template import MotionTemplate
+    from liveportrait.track import MotionTrack
 
 
 class Inputs:

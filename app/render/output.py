@@ -12,12 +12,12 @@ import numpy.typing as npt
 
 from app.errors import AppError
 from app.media.images import encode, flatten, image_format, write_image
-from app.media.patched import Patch, Patched, split
 from app.media.sizing import Sizing
 from app.media.streams import STDOUT, Pipe, stream_name
 from app.media.writer import ClipWriter
 from app.options import parse_colour
 from app.provenance.mark import OFF, Marking
+from liveportrait.patched import Patch, Patched, split
 
 if TYPE_CHECKING:
     from app.media.audio import AudioSource

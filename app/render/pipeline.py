@@ -11,13 +11,10 @@ from typing import TYPE_CHECKING
 from app.driver_options import PART_WORDS
 from app.errors import AppError, CancelledError
 from app.events import CancelToken, EventStream
-from app.frames.follow import FaceFollower, read_driving
-from app.frames.mix import Course, Driver, MotionMix
-from app.frames.motion import choose_reference, find_shots, smooth_track
+from app.frames.follow import FaceFollower, make_channel, read_driving, scratch_track
 from app.frames.resources import Parts
+from app.frames.templates import fill_track
 from app.frames.timings import Timings
-from app.frames.track import MotionTrack
-from app.media.files import scratch_folder
 from app.media.reader import open_clip
 from app.media.streams import shown
 from app.memory import give_back
@@ -25,7 +22,7 @@ from app.render.inputs import Inputs
 from app.render.output import Outputs, Target
 from app.render.report import RenderReport
 from app.render.stages import Stages
-from liveportrait.smoothing import SMOOTHING_UNIT
+from liveportrait.mix import Course, MotionMix
 from liveportrait.template import is_template
 from models.choices import LARGEST
 from models.messages import Option, about, msg
@@ -33,7 +30,9 @@ from models.messages import Option, about, msg
 if TYPE_CHECKING:
     from app.media.reader import ClipReader
     from app.render.job import Job, Plan
+    from liveportrait.channel import DrivingChannel
     from liveportrait.template import MotionTemplate
+    from liveportrait.track import MotionTrack
 
 
 def render(
@@ -61,8 +60,8 @@ def render(
     """
     events, token = events or EventStream(), token or CancelToken()
     started = time.perf_counter()
-    with scratch_folder() as folder, Inputs(job, events, token, parts) as inputs:
-        run = Run(inputs, Path(folder), events, token, overlap=overlap)
+    with Inputs(job, events, token, parts) as inputs:
+        run = Run(inputs, events, token, overlap=overlap)
         try:
             run.read_motion()
             report = run.write()
@@ -86,27 +85,22 @@ class Run:
 
     Args:
         inputs: The job, made ready.
-        folder: For scratch files.
         events: Gets phases, progress and messages.
         token: Stops the work.
         overlap: Whether the stages run beside each other.
     """
 
-    def __init__(
-        self, inputs: Inputs, folder: Path, events: EventStream, token: CancelToken, *, overlap: bool = True
-    ) -> None:
+    def __init__(self, inputs: Inputs, events: EventStream, token: CancelToken, *, overlap: bool = True) -> None:
         self._overlap = overlap
         self.inputs = inputs
-        self.folder = folder
         self.events = events
         self.token = token
         self.timings = Timings()
-        self.track = MotionTrack(folder / "motion")
         self._tracks: list[MotionTrack] = []
 
     def close(self) -> None:
         """Close the scratch files."""
-        for track in (self.track, *self._tracks):
+        for track in self._tracks:
             track.close()
 
     def read_motion(self) -> None:
@@ -118,65 +112,48 @@ class Run:
             UsageError: The driving face or the reference frame does not exist.
         """
         inputs = self.inputs
-        main = self._read(self.track, inputs.driving, inputs.template, "")
+        main = self._read(inputs.driving, inputs.template, "")
         others = {part: self._read_other(part, path) for part, path in inputs.others.items()}
         self.track = main.track
         own = [self._read_other(f"face {driver.face}", driver.path) for driver in inputs.own_drivers]
         loop = inputs.rule == "loop"
         course = Course.of(inputs.rule, inputs.closed, main.track)
-        self.mixes = [MotionMix(inputs.engine, main, others, loop, course)]
-        self.mixes += [MotionMix(inputs.engine, driver, {}, loop, course) for driver in own]
+        self.mixes = [MotionMix(inputs.engine, main, others, loop=loop, course=course)]
+        self.mixes += [MotionMix(inputs.engine, driver, loop=loop, course=course) for driver in own]
 
-    def _read(self, track: MotionTrack, clip: ClipReader | None, template: MotionTemplate | None, part: str) -> Driver:
+    def _read(self, clip: ClipReader | None, template: MotionTemplate | None, part: str) -> DrivingChannel:
         """Read one driver; part names what it drives, if that isn't all."""
         inputs, options = self.inputs, self.inputs.job.options
-        animation = options.animation
+        track, chosen = scratch_track(), None
+        self._tracks.append(track)
         if clip is not None:
             if part:
                 plain = replace(options.input, driving_face="largest", start="", end="", duration="")
                 options = replace(options, input=plain)
             path = clip.info.path if part else inputs.job.driving
             inputs.parts.motion(path, options, inputs.engine, track, lambda: self._read_clip(clip, track, part))
-        if part and animation.reference not in ("auto", "first"):
-            animation = replace(animation, reference="auto")  # the number is one of the main clip
-        if animation.official and animation.reference == "auto":
-            animation = replace(animation, reference="first")
-        if template is not None:
-            from app.frames.templates import fill_track
-
-            fill_track(track, template, *((None, None) if part else options.input.driving_part))
-            if animation.reference == "auto" and template.source.get("reference") == "chosen":
-                animation = replace(animation, reference=str(template.reference))
-        lone = len(track) == 1
-        reference, index, sentences = choose_reference(track, inputs.engine, animation, lone)
-        for sentence in sentences:
+        elif template is not None:
+            chosen = fill_track(track, template, *((None, None) if part else options.input.driving_part))
+        channel = make_channel(track, inputs.engine, options.animation, further=bool(part), chosen=chosen)
+        self._tracks.append(channel.track)
+        for sentence in channel.notes:
             inputs.note(sentence, warn=True)
-        measured = animation.relative and animation.reference == "auto" and not lone
-        shots = find_shots(track, reference, inputs.engine) if measured else None
-        if not part and measured:
-            self.events.info(msg("Motion is measured from driving frame {index}, the most neutral one.", index))
-        if shots is not None:
-            count = len(shots.starts)
+        if channel.measured and not part:
+            self.events.info(msg("Motion is measured from driving frame {index}, the most neutral one.", channel.index))
+        if channel.shots:
+            count = channel.shots
             self.events.info(msg("The clip has {count} shots; each is measured from its own neutral frame.", count))
-        # the release smooths under source clips only, and there what source and driver make together: see Stages
-        variance = 0.0 if animation.official else animation.smooth * SMOOTHING_UNIT
-        scratch = self.folder / f"smooth{len(self._tracks)}"
-        smoothed = smooth_track(track, scratch, variance, inputs.engine.regions, animation.ease_cuts, shots)
-        return Driver(smoothed, reference)
+        return channel
 
-    def _read_other(self, part: str, path: Path) -> Driver:
+    def _read_other(self, part: str, path: Path) -> DrivingChannel:
         """Read the driver of a part of the face, or of one face."""
-        track = MotionTrack(self.folder / f"motion{len(self._tracks)}")
-        self._tracks.append(track)
         if is_template(path):
-            driver = self._read(track, None, self.inputs.open_template(path), part)
-        else:
-            with open_clip(path, rate=self.inputs.rate, film=True) as reader:
-                driver = self._read(track, reader, None, part)
-                if reader.problem:
-                    self.inputs.note(reader.problem, warn=True)
-        self._tracks.append(driver.track)
-        return driver
+            return self._read(None, self.inputs.open_template(path), part)
+        with open_clip(path, rate=self.inputs.rate, film=True) as reader:
+            channel = self._read(reader, None, part)
+            if reader.problem:
+                self.inputs.note(reader.problem, warn=True)
+        return channel
 
     def _read_clip(self, clip: ClipReader, track: MotionTrack, part: str) -> bool:
         """Read the motion of a driving clip into a track; whether the clip was whole."""

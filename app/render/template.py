@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -10,11 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from app.addresses import STANDARD, address_error, is_address
 from app.errors import CancelledError, ExitCode, UsageError
-from app.frames.follow import FaceFollower, read_driving
-from app.frames.motion import choose_reference
+from app.frames.follow import FaceFollower, neutral_frame, read_driving, scratch_track
 from app.frames.resources import load_job_engine, open_tracker
 from app.frames.timings import Timings
-from app.frames.track import MotionTrack
 from app.loading import interruptible
 from app.media import files
 from app.media.outnames import check_name
@@ -27,6 +26,7 @@ from models.messages import Option, about, msg
 if TYPE_CHECKING:
     from app.events import CancelToken, EventStream
     from app.options import RenderOptions
+    from liveportrait.track import MotionTrack
 
 
 @dataclass(frozen=True)
@@ -105,23 +105,19 @@ def make_template(
         tracker = interruptible(
             lambda _: open_tracker(options.input.finder), token, events.info, "Loading the face detector"
         )
-        with files.scratch_folder() as folder:
-            track = MotionTrack(Path(folder) / "motion")
-            tracker.steady = not options.animation.official
-            follow = FaceFollower(tracker, options.input.followed, about(Option("driving_face"), str(driving)))
+        tracker.steady = not options.animation.official
+        follow = FaceFollower(tracker, options.input.followed, about(Option("driving_face"), str(driving)))
+        with closing(scratch_track()) as track:
             try:
                 with events.phase("track", reader.count, "Reading motion") as phase:
                     read_driving(reader, follow, engine, track, timings=Timings(), phase=phase, token=token)
-                lone = len(track) == 1
-                _, reference, sentences = choose_reference(track, engine, options.animation, lone)
+                _, reference, sentences = neutral_frame(track, engine, options.animation, lone=len(track) == 1)
                 facts = {"file": driving.name} | (
                     {"reference": "chosen"} if options.animation.reference != "auto" else {}
                 )
                 _save(output, track, reader.info.rate, reference, facts)
             except CancelledError:
                 raise CancelledError("Stopped; nothing was written.") from None
-            finally:
-                track.close()
         for sentence in sentences:
             events.warn(sentence)
         if track.lost:

@@ -8,16 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.frames.motion import smooth_track
-from app.frames.track import MotionTrack
 from app.live.motion import LiveMotion
 from app.media.reader import open_clip
 from app.media.writer import ClipWriter
 from app.options import RenderOptions
 from app.render import Job, render
-from liveportrait.animator import DrivingReader
+from liveportrait.channel import smooth_track
+from liveportrait.driving import DrivingReader
 from liveportrait.engines.mesh.engine import MeshEngine
 from liveportrait.motion import Motion, angle_between
+from liveportrait.track import MotionTrack
 from models.tracker import FaceTracker
 
 SAMPLE = Path(__file__).resolve().parents[2] / "assets" / "sample"
@@ -80,10 +80,10 @@ def test_a_rendered_head_runs_over_the_cut(splice: Path, tmp_path: Path) -> None
 
 @pytest.mark.parametrize("smooth", [0.0, 2e-6])
 def test_tracks_are_eased_with_and_without_smoothing(driver: Motion, tmp_path: Path, smooth: float) -> None:
-    track = MotionTrack(tmp_path / "raw")
+    track = MotionTrack()
     for i in range(LENGTH):
         track.append(Fraction(i, RATE), driver[i])
-    whole = smooth_track(track, tmp_path / "eased", smooth, MeshEngine().regions, EASE)
+    whole = smooth_track(track, smooth, MeshEngine().regions, EASE)
     shown = Motion.concatenate([whole.motion(i) for i in range(LENGTH)])
     whole.close()
     assert turns(driver)[CUT - 1] > 12

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from liveportrait.animator import Animator
+from liveportrait.driving import Shown
 from liveportrait.engines.mesh import MeshEngine
 from liveportrait.expression import Expression
 from liveportrait.options import AnimationOptions
@@ -28,9 +29,8 @@ def engine() -> MeshEngine:
 def shut_eyes(engine: MeshEngine, photo: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Eye ratios in a photo and in the same photo with the blink slider at its end."""
     face = FaceTracker().detect(photo)[0]
-    animator = Animator(engine, AnimationOptions())
-    animator.set_source(photo, face)
-    result = animator.still(Expression({"blink": 1.0}))
+    animator = Animator(engine, AnimationOptions(), Expression({"blink": 1.0}))
+    result = animator.frame(animator.scene(photo, [face]))
     assert result.shape == photo.shape
     tracker = FaceTracker()
     tracker.start(face)
@@ -58,9 +58,9 @@ def test_34_unmoved_parts_of_a_large_photo_stay_sharp(engine, astronaut):
     """A face larger than any crop: what doesn't move is the photo's own, pixel for pixel."""
     large = np.ascontiguousarray(np.kron(astronaut[:300, 90:390], np.ones((6, 6, 1), np.uint8)))
     animator = Animator(engine, AnimationOptions())
-    animator.set_source(large, FaceTracker().detect(large)[0])
-    motion = animator.faces[0].portrait.motion
-    still = animator.frame(motion, motion)
+    scene = animator.scene(large, FaceTracker().detect(large)[:1])
+    motion = scene.faces[0].portrait.motion
+    still = animator.frame(scene, Shown(motion, motion))
     assert np.array_equal(still, large)
     turned = animator.frame(replace(motion, translation=motion.translation + np.float32([0.02, 0, 0])), motion)
     assert np.array_equal(turned[:, :8], large[:, :8])

@@ -10,19 +10,21 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from app.frames.motion import choose_reference, smooth_track
 from app.frames.scene import SceneMaker
-from app.frames.track import MotionTrack
 from app.jobs.cache import motion_key
 from app.live.motion import LiveMotion
 from app.media.images import read_image
 from app.media.reader import open_clip
 from app.options import RenderOptions
 from liveportrait.animator import Animator, DrivingReader
+from liveportrait.channel import choose_reference, smooth_track
+from liveportrait.engines.base import Portrait
 from liveportrait.engines.mesh.engine import MeshEngine
 from liveportrait.motion import Motion
 from liveportrait.options import AnimationOptions
 from liveportrait.smoothing import SMOOTHING_UNIT
+from liveportrait.track import MotionTrack
+from liveportrait.transfer import transfer
 from models.tracker import FaceTracker
 
 SAMPLE = Path(__file__).resolve().parents[2] / "assets" / "sample"
@@ -75,27 +77,25 @@ def raw_wander(pictures: list[npt.NDArray[np.uint8]]) -> float:
 
 
 @pytest.fixture(scope="module")
-def portrait(engine: MeshEngine) -> Animator:
+def portrait(engine: MeshEngine) -> Portrait:
     photo = read_image(SAMPLE / "portrait.jpg").rgb
-    animator = Animator(engine)
-    animator.set_source(photo, FaceTracker().detect(photo)[0])
-    return animator
+    return Animator(engine).scene(photo, FaceTracker().detect(photo)[:1]).faces[0].portrait
 
 
-def wander(portrait: Animator, motion: Motion, reference: Motion) -> float:
+def wander(engine: MeshEngine, portrait: Portrait, motion: Motion, reference: Motion) -> float:
     """The same of the points of the result."""
-    points = portrait.keypoints(motion, reference)[0][..., :2]
-    face = portrait.faces[0].portrait.keypoints[0, :468, :2]
+    points = transfer(engine, portrait, motion, reference, AnimationOptions())[..., :2]
+    face = portrait.keypoints[0, :468, :2]
     return float(np.sqrt((points.std(axis=0) ** 2).sum(axis=1).mean()) / np.ptp(face, axis=0).max())
 
 
 def offline(engine: MeshEngine, motion: Motion, folder: Path, smooth: float) -> tuple[Motion, Motion]:
     """Motion and reference as a render has them."""
-    track = MotionTrack(folder / "raw")
+    track = MotionTrack()
     for i in range(len(motion)):
         track.append(Fraction(i, 25), motion[i])
     reference, _, _ = choose_reference(track, engine, AnimationOptions(), lone=False)
-    smoothed = smooth_track(track, folder / "smooth", smooth * SMOOTHING_UNIT, engine.regions)
+    smoothed = smooth_track(track, smooth * SMOOTHING_UNIT, engine.regions)
     shown = Motion.concatenate([smoothed.motion(i) for i in range(len(motion))])
     smoothed.close()
     return shown, reference
@@ -106,8 +106,8 @@ def live(engine: MeshEngine, motion: Motion, *, on: bool) -> tuple[Motion, Motio
     steps, course = [], LiveMotion(engine)
     for i in range(len(motion)):
         steps.append(course(motion[i], i / 25, hold=on, smooth=on, first=True))
-    assert steps[0].reference is not None
-    return Motion.concatenate([step.motion for step in steps if step.motion is not None]), steps[0].reference
+    shown = [step for step in steps if step is not None]
+    return Motion.concatenate([step.motion for step in shown]), shown[0].reference
 
 
 def test_the_region_that_is_read_stands_still(steady: Motion, shaken: Motion) -> None:
@@ -116,16 +116,18 @@ def test_the_region_that_is_read_stands_still(steady: Motion, shaken: Motion) ->
 
 
 def test_a_rendered_portrait_stands_still(
-    engine: MeshEngine, portrait: Animator, steady: Motion, shaken: Motion, raw_wander: float, tmp_path: Path
+    engine: MeshEngine, portrait: Portrait, steady: Motion, shaken: Motion, raw_wander: float, tmp_path: Path
 ) -> None:
-    assert wander(portrait, *offline(engine, steady, tmp_path, smooth=2)) < 0.3 * raw_wander
-    assert wander(portrait, *offline(engine, shaken, tmp_path, smooth=0)) > raw_wander, "and this is the measure"
+    assert wander(engine, portrait, *offline(engine, steady, tmp_path, smooth=2)) < 0.3 * raw_wander
+    assert wander(engine, portrait, *offline(engine, shaken, tmp_path, smooth=0)) > raw_wander, (
+        "and this is the measure"
+    )
 
 
 def test_a_live_portrait_stands_still(
-    engine: MeshEngine, portrait: Animator, steady: Motion, raw_wander: float
+    engine: MeshEngine, portrait: Portrait, steady: Motion, raw_wander: float
 ) -> None:
-    assert wander(portrait, *live(engine, steady, on=True)) < 0.3 * raw_wander
+    assert wander(engine, portrait, *live(engine, steady, on=True)) < 0.3 * raw_wander
 
 
 def test_no_smoothing_is_no_steadying(engine: MeshEngine, shaken: Motion, tmp_path: Path) -> None:

@@ -10,12 +10,12 @@ import pytest
 from app.errors import UsageError
 from app.events import CancelToken, EventStream
 from app.media.images import read_image
-from app.media.patched import Patch, Patched
 from app.media.reader import open_clip
 from app.media.sizing import Sizing, scale_to
 from app.options import OutputOptions, RenderOptions, notes_on
 from app.render import Job, plan, render
 from app.render.edit import render_pose
+from liveportrait.patched import Patch, Patched
 
 
 def job(source: str, driving: str, output: str, **values: object) -> Job:

@@ -24,9 +24,8 @@ def rendered(here: Path, source: str, driving: str, **values: object) -> tuple[A
     options = RenderOptions.from_values({"output": "a.mp4", "official": True, "audio": "none", **values})
     job = Job(Path("in") / source, Path("in") / driving, options)
     events, token = EventStream(), CancelToken()
-    (here / "scratch").mkdir(exist_ok=True)
     with Inputs(job, events, token) as inputs:
-        run = Run(inputs, here / "scratch", events, token)
+        run = Run(inputs, events, token)
         run.read_motion()
         from app.render.stages import Stages
 

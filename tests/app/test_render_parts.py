@@ -12,18 +12,18 @@ import numpy as np
 import pytest
 
 from app.errors import UsageError
-from app.frames.motion import MotionSampler, smooth_track
 from app.frames.timings import LIMIT, Timings, percentile
-from app.frames.track import MotionTrack
-from app.media.patched import Patched
 from app.media.sizing import Sizing
 from app.media.timeline import resample
 from app.options import OutputOptions, RenderOptions
 from app.render.job import Job, fill_name, output_path, side_by_side_path, stem_of
 from app.render.output import Outputs, Target, fit
+from liveportrait.channel import MotionSampler, smooth_track
 from liveportrait.motion import Motion
 from liveportrait.noise import NoiseHold
+from liveportrait.patched import Patched
 from liveportrait.smoothing import smooth_motion
+from liveportrait.track import MotionTrack
 
 
 def motion(value: float, points: int = 4) -> Motion:
@@ -43,7 +43,7 @@ def motion(value: float, points: int = 4) -> Motion:
 
 
 def make_track(path: Path, values: list[float | None]) -> MotionTrack:
-    track = MotionTrack(path, Fraction(len(values), 25))
+    track = MotionTrack(Fraction(len(values), 25))
     for index, value in enumerate(values):
         track.append(Fraction(index, 25), None if value is None else motion(value))
     return track
@@ -75,7 +75,7 @@ def test_kept_track_that_has_changed_is_never_used(tmp_path: Path) -> None:
     damaged = [data[:-1], data + b"x", data[:40], b"", data[:100] + bytes(64) + data[164:], b"motion-track-1\n" + data]
     for at in rng.integers(0, len(data), 100):
         damaged.append(data[:at] + bytes([data[at] ^ (1 << int(rng.integers(0, 8)))]) + data[at + 1 :])
-    other = MotionTrack(tmp_path / "o")
+    other = MotionTrack()
     for broken in damaged:
         with pytest.raises(ValueError, match="motion track"):
             other.load(io.BytesIO(broken))
@@ -107,7 +107,7 @@ def test_smoothing_in_pieces_is_smoothing_at_once(tmp_path: Path) -> None:
     track = make_track(tmp_path / "t", list(values))
     hold = NoiseHold({})
     whole = smooth_motion(Motion.concatenate([hold(track.motion(i)) for i in range(700)]), 1e-4)
-    smoothed = smooth_track(track, tmp_path / "s", 1e-4, {})
+    smoothed = smooth_track(track, 1e-4, {})
     for index in (0, 1, 255, 256, 257, 511, 512, 699):
         np.testing.assert_allclose(smoothed.motion(index).delta[0], whole.delta[index], atol=1e-6)
     assert np.abs(whole.delta[:, 0, 0] - values).max() > 1e-3, "there was something to smooth"

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from app.frames.motion import find_shots, smooth_track
-from app.frames.track import MotionTrack
+from liveportrait.channel import find_shots, smooth_track
 from liveportrait.engines.mesh.engine import MeshEngine
 from liveportrait.motion import Motion, angle_between, rotation_from_euler
+from liveportrait.track import MotionTrack
 
 CUT, LENGTH, LOST = 20, 44, 30
 
@@ -32,7 +32,7 @@ def filmed(yaw: float, frames: int, shift: float) -> Motion:
 def track_of(path: Path) -> MotionTrack:
     """Two shots; the face is lost for one frame in the second."""
     motion = Motion.concatenate([filmed(0, CUT, 0), filmed(15, LENGTH - CUT, 0.25)])
-    track = MotionTrack(path, Fraction(LENGTH, 25))
+    track = MotionTrack(Fraction(LENGTH, 25))
     for i in range(LENGTH):
         track.append(Fraction(i, 25), None if i == LOST else motion[i])
     return track
@@ -44,7 +44,7 @@ def test_every_shot_is_measured_from_its_own_neutral_frame(tmp_path: Path) -> No
     shots = find_shots(track, reference, MeshEngine())
     assert shots is not None
     assert shots.starts == [0, CUT]
-    level = smooth_track(track, tmp_path / "level", 0.0, {}, shots=shots)
+    level = smooth_track(track, 0.0, {}, shots=shots)
     for index in (CUT, LOST + 1, LENGTH - 1):
         frame = level.motion(index)
         assert angle_between(frame.rotation[0], reference.rotation[0]) < 7
@@ -55,10 +55,10 @@ def test_every_shot_is_measured_from_its_own_neutral_frame(tmp_path: Path) -> No
 
 
 def test_a_single_shot_needs_no_shots(tmp_path: Path) -> None:
-    track = MotionTrack(tmp_path / "motion", Fraction(1))
+    track = MotionTrack(Fraction(1))
     motion = filmed(0, 25, 0)
     for i in range(25):
         track.append(Fraction(i, 25), motion[i])
     assert find_shots(track, track.motion(0), MeshEngine()) is None
-    assert smooth_track(track, tmp_path / "same", 0.0, {}) is track
+    assert smooth_track(track, 0.0, {}) is track
     track.close()

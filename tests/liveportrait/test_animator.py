@@ -10,54 +10,48 @@ import numpy as np
 import pytest
 from motion_stubs import IdentityEngine, ShiftEngine, round_face, still_motion
 
-from liveportrait.animator import Animator, DrivingReader, FaceHold
+from liveportrait.animator import Animator, Scene
+from liveportrait.driving import DrivingReader, FaceHold, Shown
 from liveportrait.expression import Expression
 from liveportrait.motion import Motion, euler_from_rotation, rotation_from_euler
 from liveportrait.options import AnimationOptions
-from liveportrait.transfer import transfer
 
 OPTIONS = AnimationOptions(stitching=False, normalize_lip=False)
 REST = still_motion(1)
-
-
-def _shifts(values):
-    return [None if v is None else still_motion(1, translation=[[v, 0, 0]]) for v in values]
 
 
 def _turn(degrees):
     return still_motion(1, rotation=rotation_from_euler(0, degrees, 0))
 
 
+def _moved(value):
+    return Shown(still_motion(1, translation=[[value, 0, 0]]), REST)
+
+
+AT_REST = Shown(REST, REST)
+
+
 @pytest.mark.parametrize("channels", [3, 4])
 def test_identity_engine_returns_the_picture_to_the_bit(astronaut, astronaut_face, channels):
     image = astronaut if channels == 3 else np.dstack([astronaut, np.full(astronaut.shape[:2], 255, np.uint8)])
-    animator = Animator(IdentityEngine(), OPTIONS, batch=2)
-    animator.set_source(image, astronaut_face)
-    frames = list(animator.frames(_shifts([0.1, 0.0, -0.1]), REST))
-    assert len(frames) == 3
-    for frame in frames:
+    animator = Animator(IdentityEngine(), OPTIONS)
+    scene = animator.scene(image, [astronaut_face])
+    for value in (0.1, 0.0, -0.1):
+        frame = animator.frame(scene, _moved(value))
         np.testing.assert_array_equal(frame, image)
         assert frame is not image
 
 
-@pytest.mark.parametrize("batch", [1, 2, 5])
-def test_as_many_frames_as_the_driver_has_whatever_the_batch(astronaut, astronaut_face, batch):
+def test_frames_of_one_scene_are_drawn_together(astronaut, astronaut_face):
     engine = IdentityEngine()
-    animator = Animator(engine, OPTIONS, batch=batch)
-    animator.set_source(astronaut, astronaut_face)
+    engine.batch = 2
+    animator = Animator(engine, OPTIONS)
+    scene = animator.scene(astronaut, [astronaut_face])
+    posed = [animator.pose(scene, [_moved(value)])[0] for value in (0, 0.1, 0.2)]
     engine.drawn.clear()
-    motions = _shifts([0.0, 0.1, None, 0.2, None, 0.3, 0.4])
-    assert sum(1 for _ in animator.frames(motions, REST)) == 7
-    assert max(len(x) for x in engine.drawn) == batch
-    whole = np.concatenate(engine.drawn)
-    assert len(whole) == 7
-    if batch > 1:
-        other = IdentityEngine()
-        single = Animator(other, OPTIONS)
-        single.set_source(astronaut, astronaut_face)
-        other.drawn.clear()
-        list(single.frames(motions, REST))
-        np.testing.assert_allclose(whole, np.concatenate(other.drawn), atol=1e-6)
+    (squares,) = animator.draw(scene, [np.concatenate(posed)])
+    assert len(squares) == 3
+    assert [len(x_d) for x_d in engine.drawn] == [2, 1]
 
 
 class _SoftEngine(ShiftEngine):
@@ -71,111 +65,63 @@ class _SoftEngine(ShiftEngine):
 
 def test_softness_of_the_engine_does_not_blur_what_is_at_rest(astronaut, astronaut_face):
     animator = Animator(_SoftEngine(), OPTIONS)
-    animator.set_source(astronaut, astronaut_face)
-    np.testing.assert_array_equal(animator.frame(REST, REST), astronaut)
-    moved = animator.frame(still_motion(1, translation=[[0.2, 0, 0]]), REST)
-    assert np.abs(moved.astype(int) - astronaut).max() > 30
+    scene = animator.scene(astronaut, [astronaut_face])
+    np.testing.assert_array_equal(animator.frame(scene, AT_REST), astronaut)
+    assert np.abs(animator.frame(scene, _moved(0.2)).astype(int) - astronaut).max() > 30
     plain = Animator(_SoftEngine(), OPTIONS, detail=False)
-    plain.set_source(astronaut, astronaut_face)
-    assert np.abs(plain.frame(REST, REST).astype(int) - astronaut).max() > 20
+    scene = plain.scene(astronaut, [astronaut_face])
+    assert np.abs(plain.frame(scene, AT_REST).astype(int) - astronaut).max() > 20
 
 
 def test_motion_moves_the_face_and_nothing_else(astronaut, astronaut_face):
     animator = Animator(ShiftEngine(), OPTIONS)
-    face = animator.set_source(astronaut, astronaut_face)[0]
-    frame = animator.frame(still_motion(1, translation=[[0.25, 0, 0]]), REST)
-    changed = np.argwhere((frame != astronaut).any(axis=2))
+    scene = animator.scene(astronaut, [astronaut_face])
+    changed = np.argwhere((animator.frame(scene, _moved(0.25)) != astronaut).any(axis=2))
     assert len(changed) > 2000
-    where = face.crop.points(changed[:, ::-1])
+    where = scene.faces[0].crop.points(changed[:, ::-1])
     assert where.min() > -1
     assert where.max() < 128
 
 
-def test_frames_are_drawn_as_they_are_asked_for(astronaut, astronaut_face):
-    """The driver is read lazily: a clip of any length needs one batch of memory."""
-    animator = Animator(IdentityEngine(), OPTIONS, batch=2)
-    animator.set_source(astronaut, astronaut_face)
-    read = []
-
-    def endless():
-        while True:
-            read.append(1)
-            yield REST
-
-    frames = animator.frames(endless(), REST)
-    next(frames)
-    assert len(read) == 2
-
-
 def test_bare_crop_without_paste_back(astronaut, astronaut_face):
     animator = Animator(IdentityEngine(), replace(OPTIONS, paste_back=False))
-    face = animator.set_source(astronaut, astronaut_face)[0]
-    np.testing.assert_array_equal(animator.frame(REST, REST), face.portrait.crop)
+    scene = animator.scene(astronaut, [astronaut_face])
+    square = scene.faces[0].portrait.crop
+    np.testing.assert_array_equal(animator.frame(scene, AT_REST), square)
+    assert animator.compose(scene, [square], 64).shape == (64, 64, 3)
+    assert not animator.compose(Scene(astronaut), [], 64).whole().any()  # black where no face is
 
 
-def test_several_faces_move_together(astronaut, astronaut_face):
+def test_several_faces_move_together_or_each_by_itself(astronaut, astronaut_face):
     wide = np.concatenate([astronaut, astronaut[:, ::-1]], axis=1)
-    second = round_face(1024 - 222, 122, 62)
     animator = Animator(ShiftEngine(), OPTIONS)
-    assert len(animator.set_source(wide, [astronaut_face, second])) == 2
-    frame = animator.frame(still_motion(1, translation=[[0.2, 0, 0]]), REST)
+    scene = animator.scene(wide, [astronaut_face, round_face(1024 - 222, 122, 62)])
+    frame = animator.frame(scene, _moved(0.2))
     for half in (np.s_[:, :512], np.s_[:, 512:]):
         assert np.abs(frame[half].astype(int) - wide[half]).max() > 30
-
-
-def test_source_must_be_set_first():
-    animator = Animator(IdentityEngine(), OPTIONS)
-    with pytest.raises(ValueError, match="set a source"):
-        animator.frame(REST, REST)
-    with pytest.raises(ValueError, match="reference"):
-        animator.frame(REST, None)
-
-
-def test_absolute_motion_needs_no_reference(astronaut, astronaut_face):
-    engine = IdentityEngine()
-    animator = Animator(engine, replace(OPTIONS, relative=False))
-    animator.set_source(astronaut, astronaut_face)
-    animator.frame(_turn(20), None)
-    wanted = transfer(engine, animator.faces[0].portrait, _turn(20), REST, replace(OPTIONS, relative=False))
-    np.testing.assert_allclose(engine.drawn[-1], wanted)
-
-
-def test_offsets_of_sliders_are_added_to_every_frame(astronaut, astronaut_face):
-    engine = IdentityEngine()
-    animator = Animator(engine, OPTIONS)
-    animator.set_source(astronaut, astronaut_face)[0].offsets = np.full((1, 21, 3), 0.05, np.float32)
-    animator.frame(REST, REST)
-    np.testing.assert_allclose(engine.drawn[-1] - animator.faces[0].portrait.keypoints, 0.05, atol=1e-6)
+    squares = [one[0] for one in animator.draw(scene, animator.pose(scene, [None, _moved(0.2)]))]
+    own = animator.compose(scene, squares).whole()
+    np.testing.assert_array_equal(own[:, :512], wide[:, :512])
+    np.testing.assert_array_equal(own[:, 512:], frame[:, 512:])
 
 
 def test_still_posed_by_sliders(astronaut, astronaut_face):
-    animator = Animator(ShiftEngine(), OPTIONS)
-    with pytest.raises(ValueError, match="set a source"):
-        animator.still(Expression({}))
-    animator.set_source(astronaut, astronaut_face)
-    np.testing.assert_array_equal(animator.still(Expression({})), astronaut)
-    moved = animator.still(Expression({"move_x": 0.19}))
-    driven = animator.draw(still_motion(1, translation=[[0.19, 0, 0]]), REST)[0]
-    np.testing.assert_array_equal(moved, driven)
-    animator.faces[0].expression = Expression({"move_x": 0.19})
-    np.testing.assert_array_equal(animator.frame(REST, REST), driven)
+    engine = ShiftEngine()
+    rest, moved = Animator(engine, OPTIONS, Expression({})), Animator(engine, OPTIONS, Expression({"move_x": 0.19}))
+    scene = rest.scene(astronaut, [astronaut_face])
+    np.testing.assert_array_equal(rest.frame(scene), astronaut)
+    driven = rest.frame(scene, _moved(0.19))
+    np.testing.assert_array_equal(moved.frame(scene), driven)
+    np.testing.assert_array_equal(moved.frame(scene, AT_REST), driven)
 
 
-def test_source_clip_frame_for_frame(astronaut, astronaut_face):
-    clip = [(np.roll(astronaut, 3 * i, axis=1), round_face(222 + 3 * i, 122, 62)) for i in range(4)]
-    clip[2] = (clip[2][0], None)
-    animator = Animator(IdentityEngine(), OPTIONS)
-    frames = list(animator.source_frames(_shifts([0.1] * 9), REST, clip))
-    assert len(frames) == 4
-    for frame, (image, _) in zip(frames, clip, strict=True):
-        np.testing.assert_array_equal(frame, image)
-
-
-def test_eyes_of_a_source_clip_are_held_at_the_first_frame(astronaut, astronaut_face):
+def test_eyes_of_a_source_clip_are_held_at_their_target(astronaut, astronaut_face):
     engine = IdentityEngine()
     animator = Animator(engine, replace(OPTIONS, source_eye_normalize=True))
-    list(animator.source_frames(_shifts([0.0] * 2), REST, [(astronaut, astronaut_face)] * 2))
-    np.testing.assert_allclose(engine.eye_targets, np.full((2, 1, 2), 0.3), atol=1e-6)
+    face = animator.prepare(astronaut, astronaut_face, clip=True)
+    face.eye_target = 0.3
+    animator.pose(Scene(astronaut, (face,)), [AT_REST])
+    np.testing.assert_allclose(engine.eye_targets, np.full((1, 1, 2), 0.3), atol=1e-6)
 
 
 # ---------------------------------------------------------------------- lost faces
@@ -238,13 +184,6 @@ def test_flickering_detection_does_not_make_the_head_jump():
     shown = _follow(FaceHold(), [_turn(20)] + [None] * 30 + [_turn(20), None] * 8 + [_turn(20)] * 8)
     assert max(abs(a - b) for a, b in itertools.pairwise(shown)) < 7
     assert shown[-1] == pytest.approx(20, abs=1e-3)
-
-
-def test_no_frame_is_lost_when_the_face_is(astronaut, astronaut_face):
-    animator = Animator(IdentityEngine(), OPTIONS, batch=4)
-    animator.set_source(astronaut, astronaut_face)
-    assert sum(1 for _ in animator.frames([REST] * 10 + [None] * 10 + [REST] * 10, REST, [0.04] * 30)) == 30
-    assert animator.hold.lost_frames == 10
 
 
 # ---------------------------------------------------------------------- driving reader

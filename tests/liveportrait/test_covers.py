@@ -37,9 +37,9 @@ def face(astronaut, tracker):
 
 
 def drawn(engine, picture, face, pose, **options):
-    animator = Animator(engine, AnimationOptions(**options))
-    animator.set_source(picture, face)
-    return animator.still(pose), animator.faces[0]
+    animator = Animator(engine, AnimationOptions(**options), pose)
+    scene = animator.scene(picture, [face])
+    return animator.frame(scene), scene.faces[0]
 
 
 def lenses(picture, face, rings):

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from liveportrait.animator import Animator
+from liveportrait.animator import Animator, Scene
 from liveportrait.compose import Compositor
 from liveportrait.engines.mesh.engine import MeshEngine
 from liveportrait.engines.mesh.geometry import polygon_mask
@@ -42,10 +42,8 @@ def change(picture, out, face):
 
 
 def posed(engine, picture, face, others):
-    square = Animator(engine)
-    square.set_source(picture, face)
-    square.faces = [square.prepare(picture, face, others=others)]
-    return square.still(POSE)
+    animator = Animator(engine, expression=POSE)
+    return animator.frame(Scene(picture, (animator.prepare(picture, face, others=others),)))
 
 
 @pytest.mark.parametrize("number", [0, 1])
@@ -70,15 +68,15 @@ def test_an_engine_that_moves_everything_leaves_them_too(engine, couple):
 
 def test_several_faces_are_animated_each_on_its_own_side(engine, couple):
     picture, faces = couple
-    animator = Animator(engine)
-    animator.set_source(picture, faces)
-    both = animator.still(POSE)
-    for face, animated in zip(faces, animator.faces, strict=True):
+    animator = Animator(engine, expression=POSE)
+    scene = animator.scene(picture, faces)
+    both = animator.frame(scene)
+    for face, animated in zip(faces, scene.faces, strict=True):
         assert change(picture, both, face) > 2.0
         assert isinstance(animated.compositor, Compositor)
     # Where one square is used whole the other is not: nothing is pasted over a neighbour that has moved.
     total = np.zeros(picture.shape[:2], np.float32)
-    for animated in animator.faces:
+    for animated in scene.faces:
         x0, y0, x1, y1 = animated.compositor.window
         total[y0:y1, x0:x1] += animated.compositor.mask
     for face in faces:
@@ -88,9 +86,8 @@ def test_several_faces_are_animated_each_on_its_own_side(engine, couple):
 
 def test_at_rest_the_picture_is_the_photo_to_the_bit(engine, couple):
     picture, faces = couple
-    animator = Animator(engine)
-    animator.set_source(picture, faces)
-    assert (animator.still(Expression({})) == picture).all()
+    animator = Animator(engine, expression=Expression({}))
+    assert (animator.frame(animator.scene(picture, faces)) == picture).all()
 
 
 def test_whoever_is_outside_the_square_costs_nothing(engine, couple):

@@ -39,15 +39,15 @@ def carded(astronaut, face):
 
 
 def animated(engine, picture, face, mask, pose):
-    animator = Animator(engine, AnimationOptions(mask=mask))
-    animator.set_source(picture, face)
-    return animator.still(pose), animator
+    animator = Animator(engine, AnimationOptions(mask=mask), pose)
+    scene = animator.scene(picture, [face])
+    return animator.frame(scene), scene
 
 
 def test_a_card_before_the_face_stays_where_it_is(engine, carded, face):
     picture, where = carded
     plain, _ = animated(engine, picture, face, "template", POSE)
-    out, animator = animated(engine, picture, face, "matte", POSE)
+    out, scene = animated(engine, picture, face, "matte", POSE)
     assert (np.abs(plain[where].astype(int) - picture[where]).max(axis=1) > 30).mean() > 0.05  # it was dragged along
     assert (out[where] == picture[where]).all()
     # No copy of it moves along: green is nowhere but on the card.
@@ -56,8 +56,8 @@ def test_a_card_before_the_face_stays_where_it_is(engine, carded, face):
     x, y = face.points[468, :2].round().astype(int)
     eye = np.s_[y - 3 : y + 4, x - 5 : x + 6]
     assert (out[eye] != picture[eye]).any()
-    square = animator.faces[0].portrait.crop
-    assert square.shape[0] == animator.faces[0].crop.size
+    square = scene.faces[0].portrait.crop
+    assert square.shape[0] == scene.faces[0].crop.size
 
 
 @pytest.mark.parametrize("mask", ["template", "matte"])
@@ -129,7 +129,7 @@ def test_masks_that_do_not_exist_are_refused_before_any_work(engine):
     assert paste_masks("template") is None
     for kind, words in (("parse/emo2_1m", "without weights"), ("nowhere.onnx", "is not there")):
         with pytest.raises(ModelError, match=words):
-            Animator(engine, AnimationOptions(mask=kind))
+            _ = Animator(engine, AnimationOptions(mask=kind)).masks
 
 
 def drawn_before(astronaut, face, kind, seed, at):

@@ -14,9 +14,9 @@ import pytest
 from PIL import Image
 
 from app.media import encode, limits
-from app.media.patched import Patch, Patched, separate, split
 from app.media.reader import open_clip
 from app.media.writer import ClipWriter
+from liveportrait.patched import Patch, Patched, separate, split
 
 
 def with_size(data: bytes, kind: str, side: int) -> bytes:

@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from liveportrait.engines.mesh import MeshEngine
 from liveportrait.engines.mesh.data import face_model
-from models.face import FaceTracker
 from models.speech import RATE
 from models.topology import MOUTH_CORNERS
+from models.tracker import FaceTracker
 
 Floats = npt.NDArray[np.float64]
 

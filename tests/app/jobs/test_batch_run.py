@@ -17,13 +17,13 @@ import pytest
 
 from app.errors import AppError, ExitCode
 from app.events import CancelToken, Event, EventStream
-from app.frames.track import MotionTrack
 from app.jobs import Entry, JobRecord, Queue, make_jobs, run_workers
 from app.jobs.cache import MotionCache
 from app.jobs.perform import Performer
 from app.media.reader import open_clip
 from app.options import RenderOptions
 from app.render import Job, render
+from liveportrait.track import MotionTrack
 
 unix = pytest.mark.skipif(sys.platform == "win32", reason="signals of Unix")
 RUN = [sys.executable, "-m", "app.cli.main", "batch"]
@@ -389,14 +389,14 @@ def test_track_survives_the_disk(tmp_path: Path, work: Path) -> None:
     from liveportrait.motion import Motion
 
     rng = np.random.default_rng(1)
-    track = MotionTrack(tmp_path / "a", Fraction(7, 3))
+    track = MotionTrack(Fraction(7, 3))
     for index in range(9):
         one = lambda *shape: rng.normal(size=(1, *shape)).astype(np.float32)  # noqa: E731
         motion = Motion(one(3, 3), one(3), one(1), one(5, 3), one(2), one(1), engine="e", extra={"z": one(2, 2)})
         track.append(Fraction(index * 1001, 30000), motion if index not in (0, 4, 8) else None)
     with (tmp_path / "kept").open("wb") as out:
         track.save(out)
-    other = MotionTrack(tmp_path / "b")
+    other = MotionTrack()
     with (tmp_path / "kept").open("rb") as kept:
         other.load(kept)
     assert (other.times, other.duration, other.found, len(other)) == (track.times, track.duration, 6, 9)

@@ -10,7 +10,7 @@ import pytest
 from app.events import EventStream
 from app.options import RenderOptions
 from app.render import Job, Parts, render
-from app.render.batching import is_out_of_memory, render_batch
+from liveportrait.batching import is_out_of_memory, render_batch
 from liveportrait.engines.mesh.engine import MeshEngine
 
 

@@ -27,7 +27,7 @@ from app.live.settings import Settings
 from app.live.sinks import Sink
 from app.options import RenderOptions
 from app.sources.sample import Sample
-from liveportrait.motion import Motion
+from liveportrait import driving
 from models.face import Face
 
 Make = Callable[..., LiveSession]
@@ -388,7 +388,7 @@ def test_no_room_for_scratch_files_is_said(monkeypatch: pytest.MonkeyPatch, tmp_
         told.append(error)
         done.set()
 
-    monkeypatch.setattr(parts, "scratch_folder", full)
+    monkeypatch.setattr(parts, "scratch_track", full)
     loader = PartLoader(lambda: None, failed, StubTracker)  # type: ignore[arg-type]
     loader.want(StubEngine(), RenderOptions.from_values({"lips_from": str(tmp_path / "clip.mp4")}))
     assert done.wait(WAIT)
@@ -451,11 +451,8 @@ def test_nobody_drives_although_the_last_frame_comes_late() -> None:
 class Dark:
     """Drivers of parts that move the portrait far to the left."""
 
-    def join(self, motion: Motion, reference: Motion, *_: object) -> tuple[Motion, Motion]:
-        return replace(motion, translation=motion.translation - 1), reference
-
-    def faces(self, *_: object) -> dict[Path, tuple[Motion, Motion]]:
-        return {}
+    def join(self, shown: driving.Shown, *_: object) -> tuple[driving.Shown, dict[Path, driving.Shown]]:
+        return replace(shown, motion=replace(shown.motion, translation=shown.motion.translation - 1)), {}
 
 
 def test_parts_that_come_while_a_frame_waits_to_be_drawn_are_taken() -> None:
@@ -647,12 +644,11 @@ def test_motion_survives_time_that_goes_back_or_leaps() -> None:
     times = [0.0, 0.04, 0.02, 3600.0, 3600.04, 10.0, 10.04]
     for number, time in enumerate(times):
         step = motion(engine._motion(0.1 * number), time)
-        assert step.motion is not None
-        assert step.reference is not None
+        assert step is not None
         assert np.isfinite(step.motion.translation).all()
         assert abs(step.motion.translation[0, 0] - 0.1 * number) <= 0.2
-    held = [motion(None, time).motion for time in (9.0, 10.1, 4000.0)]
-    assert all(each is not None and np.isfinite(each.translation).all() for each in held)
+    held = [motion(None, time) for time in (9.0, 10.1, 4000.0)]
+    assert all(each is not None and np.isfinite(each.motion.translation).all() for each in held)
 
 
 # ---- sinks ----------------------------------------------------------------------------------------------------------

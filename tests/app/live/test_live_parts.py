@@ -22,6 +22,7 @@ from app.media.images import write_image
 from app.options import RenderOptions
 from app.render.edit import render_pose
 from app.render.job import Job
+from liveportrait import driving
 from liveportrait.engines import load_engine
 from liveportrait.expression import Expression
 from liveportrait.placed import centred_handles
@@ -116,20 +117,21 @@ def test_lips_from_another_clip(files: Path) -> None:
 def test_parts_are_joined_by_time(files: Path) -> None:
     engine, tracker = load_engine("mesh"), FaceTracker()
     options = RenderOptions.from_values({"smooth": 0, "reference": "first"})
-    talk = read_part(files / "talk", engine, tracker, files / "scratch", options, CancelToken())
-    still = read_part(files / "rest.png", engine, tracker, files / "scratch2", options, CancelToken())
+    talk = read_part(files / "talk", engine, tracker, options, CancelToken())
+    still = read_part(files / "rest.png", engine, tracker, options, CancelToken())
     parts = PartDrivers(engine, {"lip": talk})
     rest = still.track.motion(0)
     lips = np.asarray(engine.regions["lip"], bool)
     opened = []
     for number in range(8):
-        motion, reference = parts.join(rest, rest, 50.0 + number / 25)
-        np.testing.assert_array_equal(motion.delta[0][~lips], rest.delta[0][~lips])
-        opened.append(float(np.abs(motion.delta[0][lips] - reference.delta[0][lips]).max()))
+        joined, own = parts.join(driving.Shown(rest, rest), 50.0 + number / 25)
+        np.testing.assert_array_equal(joined.motion.delta[0][~lips], rest.delta[0][~lips])
+        opened.append(float(np.abs(joined.motion.delta[0][lips] - joined.reference.delta[0][lips]).max()))
+        assert own == {}
     assert opened[0] == opened[6] == 0  # it starts over
     assert max(opened[:3]) < 0.3 * min(opened[3:6])
     assert talk.track.duration == Fraction(6, 25)
-    parts.close()
+    talk.close()
 
 
 def test_what_can_not_be_read_is_told_and_the_rest_goes_on(files: Path, tmp_path: Path) -> None:
@@ -150,7 +152,7 @@ def test_reading_stops_when_it_is_told_to(files: Path) -> None:
     token = CancelToken()
     token.cancel()
     with pytest.raises(CancelledError):
-        read_part(files / "talk", load_engine("mesh"), FaceTracker(), files / "s3", RenderOptions(), token)
+        read_part(files / "talk", load_engine("mesh"), FaceTracker(), RenderOptions(), token)
 
 
 def test_drivers_of_parts_are_told_by_region() -> None:

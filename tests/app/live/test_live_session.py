@@ -714,5 +714,4 @@ def test_sample_comes_alive(messages: Any) -> None:
         stats = session.stats()
         assert stats.engine == "mesh"
         assert stats.latency_ms > 0
-        assert stats.camera is not None
-        assert stats.camera.reported.rate == 25
+        assert stats.camera is None  # a clip is none

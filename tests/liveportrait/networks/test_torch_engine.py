@@ -14,6 +14,7 @@ torch = pytest.importorskip("torch", reason="PyTorch (extra 'torch') is not inst
 from torch import nn  # noqa: E402
 
 from liveportrait.animator import Animator  # noqa: E402
+from liveportrait.driving import Shown  # noqa: E402
 from liveportrait.engines.base import Engine, Portrait  # noqa: E402
 from liveportrait.engines.liveportrait import LivePortraitEngine  # noqa: E402
 from liveportrait.engines.liveportrait21 import EYE_POINTS, LIP_POINTS, network_eye_ratios  # noqa: E402
@@ -470,10 +471,10 @@ def head_face(size: float = 120.0, centre: tuple[float, float] = (256.0, 256.0))
 
 
 def animate(engine: LivePortraitEngine, image: np.ndarray, options: AnimationOptions) -> list[np.ndarray]:
-    animator = Animator(engine, options, batch=2)
-    animator.set_source(image, head_face())
+    animator = Animator(engine, options)
+    scene = animator.scene(image, [head_face()])
     shades = [engine.read_motion(np.full((512, 512, 3), level, np.uint8), FACE) for level in (60, 160, 220)]
-    return list(animator.frames(shades, shades[0]))
+    return [animator.frame(scene, Shown(shade, shades[0])) for shade in shades]
 
 
 @pytest.mark.parametrize(
@@ -491,8 +492,8 @@ def test_animator_draws_every_frame(options):
     frames = animate(engine, image, options)
     assert len(frames) == 3
     assert {f.shape for f in frames} == {(600, 520, 3) if options.paste_back else (512, 512, 3)}
-    # Two batches, and with paste-back one picture at rest that says how soft the engine's own drawing is.
-    assert len(stub.calls) == 2 + options.paste_back
+    # With paste-back one picture at rest says how soft the engine's own drawing is.
+    assert len(stub.calls) == 3 + options.paste_back
     assert not np.array_equal(frames[0], frames[2])
     assert (image == 90).all()
 
@@ -509,13 +510,14 @@ def test_animator_with_the_real_networks(engine, picture):
     """A painting, cropped and pasted back, driven by another one: one frame through all seven networks."""
     image = picture("src_s9").repeat(2, axis=0).repeat(2, axis=1)
     animator = Animator(engine, AnimationOptions(lip_retargeting=True))
-    (source,) = animator.set_source(image, head_face(150.0, (250.0, 260.0)))
+    scene = animator.scene(image, [head_face(150.0, (250.0, 260.0))])
     drive = [engine.read_motion(picture(name), FACE) for name in ("drv_s5", "drv_s3")]
-    (frame,) = animator.draw(drive[1], drive[0])
+    shown = Shown(drive[1], drive[0])
+    frame = animator.frame(scene, shown)
     assert frame.shape == image.shape
-    x_d = animator.keypoints(drive[1], drive[0])[0]
+    (x_d,) = animator.pose(scene, [shown])
     assert np.isfinite(x_d).all()
-    assert np.abs(x_d - source.portrait.keypoints).max() > 1e-3
+    assert np.abs(x_d - scene.faces[0].portrait.keypoints).max() > 1e-3
     assert np.array_equal(frame[:8, :8], image[:8, :8])
     assert np.abs(frame[200:312, 200:312].astype(int) - image[200:312, 200:312]).mean() > 1
 

@@ -52,9 +52,8 @@ def drawing(handles: dict[str, tuple[float, float]]) -> Picture:
 
 
 def posed(engine: MeshEngine, picture: Picture, face: Face, **sliders: float) -> Picture:
-    animator = Animator(engine, AnimationOptions())
-    animator.set_source(picture, face)
-    return animator.still(Expression(sliders))
+    animator = Animator(engine, AnimationOptions(), Expression(sliders))
+    return animator.frame(animator.scene(picture, [face]))
 
 
 def mouth_of(picture: Picture, face: Face) -> Picture:
@@ -121,7 +120,7 @@ def test_eyes_that_are_all_iris_hardly_widen(
     from models.topology import EYE_LEFT
 
     animator = Animator(engine, AnimationOptions())
-    portrait = animator.set_source(drawing, placed_face(handles))[0].portrait
+    portrait = animator.scene(drawing, [placed_face(handles)]).faces[0].portrait
     mean = face_model().mean.astype(np.float64)
     wide = mean.copy()
     wide[list(EYE_LEFT.upper[1:-1]), 1] -= 0.03

@@ -6,51 +6,52 @@ import hashlib
 import io
 import json
 import math
+import tempfile
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
-from typing import BinaryIO, Final
+from typing import IO, BinaryIO, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from app.media.files import scratch_error
 from liveportrait.motion import Motion
 from models.messages import msg
 
 MAGIC: Final = b"motion-track-2\n"
 DIGEST: Final = hashlib.sha256().digest_size
 MAX_HEAD: Final = 256 << 20
+Fault = Callable[[OSError], Exception]
 
 
 class RowFile:
-    """Equal rows of float32 numbers in a file; written at the end, read anywhere.
+    """Equal rows of float32 numbers in a nameless scratch file; written at the end, read anywhere.
 
     Args:
-        path: Scratch file.
+        fault: Error to raise instead of an OSError of the disk, from every method; None leaves it.
 
     Raises:
-        MediaError: The disk refuses, also from every method.
+        OSError: The disk refuses.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, fault: Fault | None = None) -> None:
+        self._fault = fault
         with self._told():
-            self._file: io.BufferedRandom = path.open("w+b")
+            self._file: IO[bytes] = tempfile.TemporaryFile(prefix="motion-")  # noqa: SIM115 - closed by close
         self._width = 0
         self._length = 0
 
     @contextmanager
     def _told(self) -> Iterator[None]:
-        """Turn failures of the disk into a sentence."""
         try:
             yield
         except OSError as error:
-            raise scratch_error(self._path, error) from error
+            if self._fault is None:
+                raise
+            raise self._fault(error) from error
 
     def __len__(self) -> int:
         return self._length
@@ -81,7 +82,7 @@ class RowFile:
         self._width = self._length = 0
 
     def close(self) -> None:
-        """Close the file; what is lost of a scratch file by then is missed by nobody."""
+        """Close the file; errors don't matter, as it is discarded anyway."""
         with suppress(OSError):
             self._file.close()
 
@@ -125,12 +126,13 @@ class MotionTrack:
     """Motion of a clip: one row for each frame in which the face was found, and the time stamp of every frame.
 
     Args:
-        path: Scratch file.
         duration: Length of the clip in seconds; zero until it is known.
+        fault: Error to raise instead of an OSError of the disk; None leaves it.
     """
 
-    def __init__(self, path: Path, duration: Fraction = Fraction(0)) -> None:
-        self._rows = RowFile(path)
+    def __init__(self, duration: Fraction = Fraction(0), fault: Fault | None = None) -> None:
+        self._rows = RowFile(fault)
+        self._fault = fault
         self._layout: Layout | None = None
         self._row_of = array("i")  # row of each frame, that of the last face before it, or -1
         self._seen = bytearray()
@@ -163,9 +165,9 @@ class MotionTrack:
         self._seen.append(motion is not None)
         self._row_of.append(len(self._rows) - 1)
 
-    def emptied(self, path: Path) -> MotionTrack:
+    def emptied(self) -> MotionTrack:
         """A track of the same frames whose motion is still to come (see :meth:`append_rows`)."""
-        other = MotionTrack(path, self.duration)
+        other = MotionTrack(self.duration, self._fault)
         other.times, other._seen, other._row_of = self.times, self._seen, self._row_of
         return other
 

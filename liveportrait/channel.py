@@ -1,25 +1,24 @@
-"""Between the passes: the neutral reference, smoothing, and motion at any time."""
+"""A driving channel: the motion of one driver with its neutral frame, smoothed, and what is shown of it at any time."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from app.errors import UsageError
-from app.frames.track import MotionTrack
 from liveportrait.cues import NAME as CUES
 from liveportrait.cuts import CutEaser
+from liveportrait.driving import FaceHold
 from liveportrait.motion import Array, Motion, blend, euler_from_rotation
 from liveportrait.noise import NoiseHold
 from liveportrait.reference import lone_reference, neutrality, reference_index
 from liveportrait.shots import Shots, neutral_frames, shot_starts
-from liveportrait.smoothing import smooth_motion
+from liveportrait.smoothing import SMOOTHING_UNIT, smooth_motion
+from liveportrait.track import MotionTrack
 from models.messages import msg
 
 if TYPE_CHECKING:
@@ -27,6 +26,8 @@ if TYPE_CHECKING:
     from liveportrait.options import AnimationOptions
 
 MARGIN: Final = 256  # frames on both sides that a piece of a smoothed track is computed from
+HOLD: Final = 0.5  # seconds that the last motion is held after the driving face was lost
+EASE: Final = 0.7  # seconds over which it then eases to neutral
 FAR: Final = 1.0  # excess of the neutrality cost from which a chosen reference is reported
 
 
@@ -55,16 +56,13 @@ def choose_reference(
         The reference (one frame), its frame number, and sentences for the user.
 
     Raises:
-        UsageError: The frame asked for does not exist or has no face.
+        ValueError: The frame asked for does not exist or has no face.
     """
     if lone:
         return lone_reference(engine, track.motion(0)), 0, []
     pose = pose_of(track)
     seen = np.array([track.seen(i) for i in range(len(track))])
-    try:
-        index = reference_index(options.reference, pose, seen)
-    except ValueError as error:
-        raise UsageError(msg("{option:reference}: {error}", error)) from None
+    index = reference_index(options.reference, pose, seen)
     notes: list[str] = []
     if options.relative and options.reference != "auto":
         cost = neutrality(pose, seen)
@@ -108,7 +106,6 @@ def find_shots(track: MotionTrack, reference: Motion, engine: Engine) -> Shots |
 
 def smooth_track(
     track: MotionTrack,
-    path: Path,
     variance: float,
     regions: Mapping[str, npt.NDArray[Any]],
     ease: float = 0.0,
@@ -118,7 +115,6 @@ def smooth_track(
 
     Args:
         track: The clip; it is closed.
-        path: Scratch file of the result.
         variance: Observation variance of the smoother; 0 leaves the motion as it is, noise included.
         regions: The engine's; lids are not smoothed.
         ease: Seconds in which motion runs over a cut; 0 lets it leap.
@@ -126,7 +122,7 @@ def smooth_track(
     """
     if (variance <= 0 and ease <= 0 and shots is None) or track.found < 3:
         return track
-    result = track.emptied(path)
+    result = track.emptied()
     parts = _held(track, regions) if variance > 0 else (part for _, part in track.chunks(MARGIN))
     parts = parts if shots is None else _levelled(parts, shots)
     for before, part, after in _neighbours(_eased(parts, track, ease) if ease > 0 else parts):
@@ -196,3 +192,108 @@ class MotionSampler:
         if part > 0 and track.seen(index + 1):
             motion = blend(motion, track.motion(index + 1), part)
         return motion, index
+
+
+def reference_rule(options: AnimationOptions, *, further: bool = False, chosen: int | None = None) -> str:
+    """Value of the option "reference" as a driver takes it.
+
+    Args:
+        options: reference and official are used.
+        further: It drives a part of the face or a further face: a frame number is one of the main driver.
+        chosen: Neutral frame that somebody chose when the template was made, or None.
+    """
+    rule = options.reference
+    if further and rule not in ("auto", "first"):
+        rule = "auto"
+    if options.official and rule == "auto":
+        rule = "first"
+    return str(chosen) if chosen is not None and rule == "auto" else rule
+
+
+@dataclass(frozen=True)
+class DrivingChannel:
+    """The motion of one driver, ready to be shown.
+
+    Attributes:
+        track: Smoothed motion of every frame.
+        reference: The neutral frame (N = 1).
+        index: Its number.
+        measured: Whether the neutral frame was looked for.
+        shots: How many shots are measured from neutral frames of their own, 0 if none is.
+        notes: Sentences for the user.
+    """
+
+    track: MotionTrack
+    reference: Motion
+    index: int = 0
+    measured: bool = False
+    shots: int = 0
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        track: MotionTrack,
+        engine: Engine,
+        options: AnimationOptions,
+        *,
+        further: bool = False,
+        chosen: int | None = None,
+    ) -> DrivingChannel:
+        """Choose the neutral frame of a driver and smooth its motion.
+
+        Args:
+            track: What was read of it; it is closed where the channel has another one.
+            engine: Who read it.
+            options: reference, relative, official, smooth and ease_cuts are used.
+            further: It drives a part of the face or a further face.
+            chosen: Neutral frame that somebody chose when the template was made, or None.
+
+        Raises:
+            ValueError: The neutral frame asked for does not exist or has no face.
+        """
+        rule = reference_rule(options, further=further, chosen=chosen)
+        lone = len(track) == 1
+        reference, index, notes = choose_reference(track, engine, replace(options, reference=rule), lone)
+        measured = options.relative and rule == "auto" and not lone
+        shots = find_shots(track, reference, engine) if measured else None
+        # the release smooths under source clips only, and there what source and driver make together
+        variance = 0.0 if options.official else options.smooth * SMOOTHING_UNIT
+        smoothed = smooth_track(track, variance, engine.regions, options.ease_cuts, shots)
+        return cls(smoothed, reference, index, measured, 0 if shots is None else len(shots.starts), tuple(notes))
+
+    @property
+    def still(self) -> bool:
+        """Whether the driver is a single picture."""
+        return len(self.track) == 1
+
+    def close(self) -> None:
+        """Close the scratch file."""
+        self.track.close()
+
+
+class ChannelPlayer:
+    """What a channel shows at one time after the other; where its face is lost the last motion is held, then eased.
+
+    Args:
+        channel: The channel.
+    """
+
+    def __init__(self, channel: DrivingChannel) -> None:
+        self.channel = channel
+        self._samplers = {loop: MotionSampler(channel.track, loop) for loop in (False, True)}
+        self._hold = FaceHold(HOLD, EASE)
+        self._before = Fraction(0)
+
+    def at(self, time: Fraction, rest: Motion | None = None, *, loop: bool = False) -> tuple[Motion, bool, int]:
+        """Motion (N = 1) at a time, whether a face is seen then, and the number of the frame on screen.
+
+        Args:
+            time: Seconds.
+            rest: What lost motion eases to (N = 1); None is the channel's reference.
+            loop: Whether it starts over after its end; otherwise the last frame holds.
+        """
+        motion, index = self._samplers[loop](time)
+        step, self._before = abs(float(time - self._before)), time
+        rest = self.channel.reference if rest is None else rest
+        return self._hold(motion, rest, step), motion is not None, index

@@ -1,4 +1,4 @@
-"""Motion of a job at any time: one driver, or parts of the face from several."""
+"""Motion to show at any time: of one driver, or parts of the face from several."""
 
 from __future__ import annotations
 
@@ -7,50 +7,14 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
-from app.frames.motion import MotionSampler
-from app.frames.track import MotionTrack
-from liveportrait.animator import FaceHold
+from liveportrait.channel import ChannelPlayer, DrivingChannel
+from liveportrait.driving import Shown
 from liveportrait.motion import Motion, angle_between, blend
+from liveportrait.track import MotionTrack
 from liveportrait.transfer import combine
 
 if TYPE_CHECKING:
     from liveportrait.engines.base import Engine
-
-HOLD: Final = 0.5  # seconds that the last motion is held after the driving face was lost
-EASE: Final = 0.7  # seconds over which it then eases to neutral
-
-
-@dataclass
-class Driver:
-    """One driving clip, read.
-
-    Attributes:
-        track: Motion of every frame.
-        reference: The neutral frame (N = 1).
-    """
-
-    track: MotionTrack
-    reference: Motion
-
-
-@dataclass(frozen=True)
-class Shown:
-    """Motion of one driver, or of one mix of drivers, at a time.
-
-    Attributes:
-        motion: What to show (N = 1).
-        seen: Whether the main driver shows a face.
-        index: Number of its frame on screen.
-        reference: The neutral frame (N = 1).
-        still: Whether the driver is a single picture.
-    """
-
-    motion: Motion
-    seen: bool
-    index: int
-    reference: Motion
-    still: bool
-
 
 SHORTEST_EASE: Final = 0.5  # seconds over which the end of a loop runs into its beginning
 LONGEST_EASE: Final = 1.5
@@ -102,6 +66,42 @@ class Course:
         return part * part * (3 - 2 * part)
 
 
+class PartMix:
+    """Drivers of parts of the face, in the place of what the main driver shows there.
+
+    Args:
+        engine: Engine of all drivers.
+        channels: "pose", "exp", "lip" or "eyes" -> its driver.
+    """
+
+    def __init__(self, engine: Engine, channels: Mapping[str, DrivingChannel]) -> None:
+        self._engine = engine
+        self._players = {region: ChannelPlayer(channel) for region, channel in channels.items()}
+
+    def reference(self, main: Motion) -> Motion:
+        """Neutral frame (N = 1) of the mix.
+
+        Args:
+            main: That of the main driver.
+        """
+        return self._joined({"all": main} | {name: one.channel.reference for name, one in self._players.items()})
+
+    def join(self, motion: Motion, time: Fraction, rest: Motion | None = None, *, loop: bool = False) -> Motion:
+        """Motion of the mix (N = 1) at a time.
+
+        Args:
+            motion: What the main driver shows.
+            time: Seconds.
+            rest: What lost motion eases to (N = 1); None is each driver's own reference.
+            loop: Whether drivers start over after their end; otherwise their last frame holds.
+        """
+        shown = {name: one.at(time, rest, loop=loop)[0] for name, one in self._players.items()}
+        return self._joined({"all": motion} | shown)
+
+    def _joined(self, motions: dict[str, Motion]) -> Motion:
+        return motions["all"] if len(motions) == 1 else combine(motions, self._engine.regions)
+
+
 class MotionMix:
     """Motion to show at rising times; drivers are paired by time.
 
@@ -117,18 +117,22 @@ class MotionMix:
     """
 
     def __init__(
-        self, engine: Engine, main: Driver, others: Mapping[str, Driver], loop: bool, course: Course | None = None
+        self,
+        engine: Engine,
+        main: DrivingChannel,
+        others: Mapping[str, DrivingChannel] | None = None,
+        *,
+        loop: bool = False,
+        course: Course | None = None,
     ) -> None:
         self._course = course or Course()
         self._first: Motion | None = None
-        self._engine = engine
-        self._drivers = {"all": main, **others}
-        self._samplers = {name: MotionSampler(driver.track, loop) for name, driver in self._drivers.items()}
-        self._holds = {name: FaceHold(HOLD, EASE) for name in self._drivers}
-        self._before = Fraction(0)
-        self.reference = self._joined({name: driver.reference for name, driver in self._drivers.items()})
+        self._main = ChannelPlayer(main)
+        self._parts = PartMix(engine, others or {})
+        self._loop = loop
+        self.reference = self._parts.reference(main.reference)
 
-    def at(self, time: Fraction, rest: Motion | None) -> Shown:
+    def at(self, time: Fraction, rest: Motion | None = None) -> Shown:
         """Motion at a time; times must rise.
 
         Args:
@@ -136,19 +140,9 @@ class MotionMix:
             rest: What lost motion eases to (N = 1); None is each driver's own reference.
         """
         back, time = self._course.back(time), self._course.place(time)
-        dt, self._before = abs(float(time - self._before)), time
-        shown: dict[str, Motion] = {}
-        seen, index = True, 0
-        for name, driver in self._drivers.items():
-            motion, number = self._samplers[name](time)
-            if name == "all":
-                seen, index = motion is not None, number
-            shown[name] = self._holds[name](motion, driver.reference if rest is None else rest, dt)
-        joined = self._joined(shown)
+        motion, seen, index = self._main.at(time, rest, loop=self._loop)
+        joined = self._parts.join(motion, time, rest, loop=self._loop)
         if self._course.ease:
             self._first = self._first or joined
             joined = blend(joined, self._first, back) if back else joined
-        return Shown(joined, seen, index, self.reference, len(self._drivers["all"].track) == 1)
-
-    def _joined(self, motions: dict[str, Motion]) -> Motion:
-        return motions["all"] if len(motions) == 1 else combine(motions, self._engine.regions)
+        return Shown(joined, self.reference, seen, index, self._main.channel.still)

@@ -1,0 +1,164 @@
+"""Driving motion: read from pictures in one steady frame, bridged where the face is lost, and what is shown of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from liveportrait.crop import Box, Crop, face_box
+from liveportrait.cues import NAME as CUES
+from liveportrait.cues import frame_cues
+from liveportrait.engines.base import Engine, Image
+from liveportrait.motion import Array, Motion, blend
+from models.face import Face, checked
+from models.topology import POINTS
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Motion of one driver, or of one mix of drivers, at a time.
+
+    Attributes:
+        motion: What to show (N = 1).
+        reference: The neutral frame (N = 1) that it is measured from.
+        seen: Whether the main driver shows a face.
+        index: Number of its frame on screen.
+        still: Whether the driver is a single picture.
+        smoothed: Expression and rotation smoothed along a source clip in official mode, or None.
+    """
+
+    motion: Motion
+    reference: Motion
+    seen: bool = True
+    index: int = 0
+    still: bool = False
+    smoothed: tuple[Array, Array] | None = None
+
+
+class FaceHold:
+    """Bridges frames without a face: the last motion is held, then eased to neutral; a new face is eased in.
+
+    Args:
+        hold: Seconds that the last motion is held.
+        ease: Seconds of the way to neutral.
+        regain: Seconds of the way back when the face is found again.
+    """
+
+    def __init__(self, hold: float = 0.2, ease: float = 0.5, regain: float = 0.25) -> None:
+        self.hold = hold
+        self.ease = ease
+        self.regain = regain
+        self.lost_frames = 0
+        self.reset()
+
+    def reset(self) -> None:
+        """Start again, as after a jump in the driving clip."""
+        self._last: Motion | None = None  # shown at the last frame with a face
+        self._shown: Motion | None = None  # shown at the last frame without one
+        self._gone = False
+        self._missing = 0.0
+        self._back = 1.0  # how much of the way back is done
+        self._left = 0.0  # how much of it was left when the face was lost again
+        self._span = self.regain  # seconds of the way back
+
+    @staticmethod
+    def _ramp(t: float) -> float:
+        t = min(max(t, 0.0), 1.0)
+        return t * t * (3 - 2 * t)
+
+    def __call__(self, motion: Motion | None, neutral: Motion, dt: float) -> Motion:
+        """Motion to show.
+
+        Args:
+            motion: What was read (N = 1), or None.
+            neutral: Motion at rest: the reference for relative motion.
+            dt: Seconds since the last frame.
+
+        Returns:
+            N = 1.
+        """
+        if motion is None:
+            self.lost_frames += 1
+            if not self._gone:
+                self._gone, self._missing, self._left = True, 0.0, 1.0 - self._back
+            self._missing += dt
+            if self._last is None:
+                self._shown, self._span = neutral, self.regain
+                return neutral
+            weight = self._ramp((self._missing - self.hold) / self.ease if self.ease > 0 else 1.0)
+            self._shown = blend(self._last, neutral, weight)
+            self._span = self.regain * max(weight, self._left)  # the further away, the longer the way back
+            return self._shown
+        if self._gone:
+            self._gone, self._back = False, 0.0
+        if self._back < 1 and self._shown is not None:
+            self._back = min(self._back + dt / self._span, 1.0) if self._span > 0 else 1.0
+            motion = blend(self._shown, motion, self._ramp(self._back))
+        self._last = motion
+        return motion
+
+
+class DrivingReader:
+    """Reads driving motion in one steady coordinate frame.
+
+    The square is level and stands still, so that turns and shifts of the head are seen. It follows only a driver who
+    leaves it or comes much closer; the motion is then brought back to the units of the first square.
+
+    Args:
+        engine: Who reads.
+        scale: Side of the square over the size of the face (official 2.2).
+        shift_y: Shift of the square downward, in sides (official -0.1).
+    """
+
+    def __init__(self, engine: Engine, scale: float = 2.2, shift_y: float = -0.1) -> None:
+        self.engine = engine
+        self.scale = scale
+        self.shift_y = shift_y
+        self._first: Box | None = None
+        self._box: Box | None = None
+
+    def reset(self) -> None:
+        """Choose a new square at the next face."""
+        self._first = self._box = None
+
+    def _square(self, face: Face) -> Box:
+        box = face_box(face, self.scale, 0.0, self.shift_y)
+        new = Box(box.x, box.y, box.size)
+        old = self._box
+        if old is not None:
+            away = max(abs(new.x - old.x), abs(new.y - old.y)) / old.size
+            if away < 0.25 and 0.7 < new.size / old.size < 1.3:
+                return old
+        return new
+
+    def read(self, image: Image, face: Face) -> Motion:
+        """Motion of one driving frame.
+
+        Args:
+            image: (H, W, 3 or 4) uint8 driving frame.
+            face: Landmarks in its pixels.
+
+        Returns:
+            N = 1, in crop units of the first square.
+        """
+        self._box = self._square(face)
+        self._first = self._first or self._box
+        crop = Crop.of_box(self._box, self.engine.crop_size)
+        if self.engine.reads_pixels:
+            square = crop.apply(checked(image))
+        else:
+            square = np.zeros((crop.size, crop.size, 3), np.uint8)
+        motion = self.engine.read_motion(square, crop.face(face))
+        delta = motion.delta[0] if motion.keypoints == POINTS else None
+        cues = frame_cues(face, (image.shape[1], image.shape[0]), delta)
+        motion = replace(motion, extra=motion.extra | {CUES: cues})
+        if self._box is self._first:
+            return motion
+        k = self._box.size / self._first.size
+        shift = 2 * np.array([self._box.x - self._first.x, self._box.y - self._first.y, 0]) / self._first.size
+        return replace(
+            motion,
+            translation=np.asarray(motion.translation * k + shift, np.float32),
+            scale=np.asarray(motion.scale * k, np.float32),
+        )

@@ -64,16 +64,18 @@ def scratch_error(error: OSError) -> MediaError:
     """The MediaError for a failure of a scratch file, whose name means nothing to the user."""
     try:
         folder = tempfile.gettempdir()
-    except OSError as problem:
-        return _no_scratch(problem)
+    except OSError:
+        folder = ""
+    if not os.path.isdir(folder):
+        return _no_scratch(folder)
     return MediaError(
         msg("Scratch files can't be written to {parent}: {error}.", folder, reason(error)[0]),
         "Free some space, or name another folder for them in the variable TMPDIR.",
     )
 
 
-def _no_scratch(error: OSError) -> MediaError:
-    tried = error.filename or os.environ.get("TMPDIR") or "any of the system's folders for them"
+def _no_scratch(folder: str) -> MediaError:
+    tried = folder or os.environ.get("TMPDIR") or "any of the system's folders for them"
     return MediaError(
         msg("No folder for scratch files can be made in {tried}.", tried),
         "Free some space, or name a folder that can be written to in the variable TMPDIR.",
@@ -89,7 +91,7 @@ def scratch_folder() -> tempfile.TemporaryDirectory[str]:
     try:
         return tempfile.TemporaryDirectory(prefix="portrait-animate-", ignore_cleanup_errors=True)
     except OSError as error:
-        raise _no_scratch(error) from error
+        raise _no_scratch(error.filename or "") from error
 
 
 def check_input(path: str | Path) -> Path:

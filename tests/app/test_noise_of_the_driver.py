@@ -16,8 +16,9 @@ from app.live.motion import LiveMotion
 from app.media.images import read_image
 from app.media.reader import open_clip
 from app.options import RenderOptions
-from liveportrait.animator import Animator, DrivingReader
+from liveportrait.animator import Animator
 from liveportrait.channel import choose_reference, smooth_track
+from liveportrait.driving import DrivingReader
 from liveportrait.engines.base import Portrait
 from liveportrait.engines.mesh.engine import MeshEngine
 from liveportrait.motion import Motion

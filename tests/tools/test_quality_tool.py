@@ -120,9 +120,8 @@ def test_gaze_and_lids() -> None:
 
 
 def test_lids_are_read_from_pictures(photo: np.ndarray, head: Head) -> None:
-    animator = Animator(load_engine("mesh"), AnimationOptions())
-    animator.set_source(photo, head.face)
-    wink = Head(FaceTracker().detect(animator.still(Expression({"wink_left": 1.0})))[0])
+    animator = Animator(load_engine("mesh"), AnimationOptions(), Expression({"wink_left": 1.0}))
+    wink = Head(FaceTracker().detect(animator.frame(animator.scene(photo, [head.face])))[0])
     left, right = eyes.Eyes.of(wink).opening
     assert left < 0.5 * right
 

@@ -259,7 +259,7 @@ class TestGovernor:
         assert not quality.renew(engine, Settings(), 0.0)
         told = [quality.watch(i * STEP, 0.2, 30.0, 5.0, 64) for i in range(90)]
         assert any("manages 5 of 30" in text for text in told)
-        assert not hasattr(engine, "max_crop")
+        assert engine.max_crop == StubEngine().max_crop
 
     def test_option_chooses_size_and_ceiling(self) -> None:
         engine = StubEngine()

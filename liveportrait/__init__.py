@@ -51,7 +51,7 @@ _HOMES = {
     "load_template": "liveportrait.template_reader",
     "save_template": "liveportrait.template",
     "Face": "models.face",
-    "FaceTracker": "models.face",
+    "FaceTracker": "models.tracker",
     "select_face": "models.face",
 }
 

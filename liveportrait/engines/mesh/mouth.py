@@ -37,6 +37,7 @@ class MouthLayer:
         chin: Canonical height (y) of the chin with a resting mouth.
         own: (S, S, 3) source crop whose mouth is open, else None.
         own_mask: (S, S) where its interior is seen.
+        own_teeth: (S, S) where it is as bright as teeth, or None where it shows none.
         own_soft: (S, S, 3) that interior, blurred within itself.
         inside: What it shows: teeth; depth and tongue alone (plain); or nothing but the photo's own pixels.
     """
@@ -52,6 +53,7 @@ class MouthLayer:
     rows: Rows | None = None
     own: Image | None = None
     own_mask: Picture | None = None
+    own_teeth: Picture | None = None
     own_soft: Image | None = None
     inside: Literal["teeth", "plain", "photo"] = "teeth"
 
@@ -85,11 +87,12 @@ def prepare_mouth(image: Image, points: Float, layout: Layout, white: Picture) -
         128 + 0.18 * chroma[0] + 0.48 * (eye[1] - 128),
         128 + 0.32 * chroma[1] + 0.35 * (eye[2] - 128) + 0.28 * kb,
     )
-    red = min(10.0, 0.6 * float(np.hypot(*chroma)))  # of a tongue beside pale lips; none in black and white
+    red = min(16.0, 0.7 * float(np.hypot(*chroma)))  # of a tongue beside pale lips; none in black and white
     gap = lip_gap(layout.canonical)
     rest = resting_mouth(layout.canonical)
     scale = layout.pose.scale
     own_mask: Picture | None = None
+    own_teeth: Picture | None = None
     if gap > OPEN:
         inner = polygon_mask(size, size, closed_curve(points[list(LIPS_INNER), :2], 3))
         seen = lab[inner > 0.7]
@@ -106,6 +109,8 @@ def prepare_mouth(image: Image, points: Float, layout: Layout, white: Picture) -
             own_mask = np.clip(2 * soft - 1, 0, 1).astype(np.float32)
             if teeth:
                 own_mask *= 1 - _like_lips(lab, lip, bright)
+                lightness = cv2.GaussianBlur(lab[..., 0], (0, 0), max(0.6, 0.006 * scale))
+                own_teeth = np.asarray(smoothstep(*TOOTH_LIKE, lightness / bright[0]), np.float32)
     gum = _rgb(0.9 * lip[0], 128 + 0.9 * ka, 128 + 0.9 * kb)
     grain = grain_of(image, points[list(CHEEKS), :2], scale)
     softness = blur_of(image, points[[i for eye in EYES for i in eye.ring], :2])
@@ -122,6 +127,7 @@ def prepare_mouth(image: Image, points: Float, layout: Layout, white: Picture) -
         rows=rows,
         own=None if own_mask is None else image,
         own_mask=own_mask,
+        own_teeth=own_teeth,
         own_soft=None if own_mask is None else _blurred_within(image, own_mask, OWN_BLUR * scale),
     )
 
@@ -285,7 +291,7 @@ def _cavity(
     gum = look_up(layer.rows.gum, along, y + np.float32(raised))[..., None]
     out = out * (1 - upper[..., 3:]) + upper[..., :3] * light * np.float32(1 - 0.4 * narrow)
     if layer.own is not None and layer.own_mask is not None:
-        out += _own_interior(layer, vertices, layout, arch, x, y + np.float32(raised), gum, out)
+        out += _own_interior(layer, vertices, layout, arch, x, y + np.float32(raised), gum, out, gap)
     shade = 1 - shadow[..., None]
     out += (SHADE_TINT * layer.dark - out) * shade  # light under the lip has the colour of the mouth
     return out
@@ -338,6 +344,7 @@ def _own_interior(
     y: Picture,
     gum: Picture,
     drawn: Picture,
+    gap: float,
 ) -> Picture:
     """What the photo itself shows of its open mouth, as a change to the drawn interior (h, w, 3).
 
@@ -358,6 +365,9 @@ def _own_interior(
     above = np.clip((top - sy) / np.float32(OWN_SHADOW * scale), 0, 1)[..., None]
     sy = np.maximum(sy, top)
     share = cv2.remap(layer.own_mask, sx, sy, cv2.INTER_LINEAR)[..., None]
+    further = np.float32(smoothstep(*OPENED, gap - layer.gap))
+    if layer.own_teeth is not None and further > 0:  # what lay below the teeth has gone down with the jaw
+        share *= 1 - further * (1 - cv2.remap(layer.own_teeth, sx, sy, cv2.INTER_LINEAR)[..., None])
     own = cv2.remap(layer.own, sx, sy, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE).astype(np.float32)
     soft = cv2.remap(layer.own_soft, sx, sy, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     own += (soft - own) * above * np.float32(0.85)  # a dark gap or corner doesn't go on as a stripe
@@ -372,6 +382,8 @@ TURNED_AWAY = 0.04  # square of how obliquely the arch may be seen before its fa
 ROW_END = 0.21  # end of the drawn rows from the middle, face widths
 OWN_BRIGHT = 1.08  # teeth of a photo are so much brighter than its lips, or they aren't seen well enough
 OWN_PIXELS = 3.5  # and its lips are so many pixels apart
+TOOTH_LIKE = 0.6, 0.82  # lightness over that of the photo's teeth between which a place counts as tooth
+OPENED = 0.015, 0.05  # opening beyond the photo's own, face widths, over which only its teeth stay
 OWN_WIDE = 0.06  # a mouth open wider (face widths) is the photo's own even where it shows no teeth
 LEAST_TINT = 8.0  # difference of lips and teeth in tint from which on they are told apart, steps of Lab
 OPEN = 0.025  # lip gap in face widths from which on a source's mouth counts as open

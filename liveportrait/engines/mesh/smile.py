@@ -14,7 +14,7 @@ from liveportrait.engines.mesh import fit
 from liveportrait.engines.mesh.data import face_model
 from liveportrait.engines.mesh.layout import Layout, mesh_triangles
 from liveportrait.engines.mesh.raster import rasterise
-from models.topology import FACE_POINTS, MOUTH_CORNERS, POINTS
+from models.topology import CHEEKS, FACE_POINTS, MOUTH_CORNERS, POINTS
 
 Float = npt.NDArray[np.float64]
 Picture = npt.NDArray[np.float32]
@@ -22,7 +22,7 @@ Image = npt.NDArray[np.uint8]
 
 MAP_SIZE = 160  # pixels of the map of the face, 1.2 face widths
 STEPS = 400.0  # of the map per unit of the logarithm of brightness
-STRENGTH = 2.4  # averaged over many faces the folds are flatter than on any one
+STRENGTH = 2.1  # averaged over many faces the folds are flatter than on any one
 MOST = 1.25  # smiles shade no further than this
 UNDONE = 0.5  # of its shading that a photo's own smile gives up when it goes: the rest is the person's own
 _EDGE = (-0.6, -0.45)  # place of the map's corner, face widths
@@ -84,6 +84,13 @@ def _shading() -> Picture:
         return data["shading"].astype(np.float32) * np.float32(STRENGTH / STEPS)
 
 
+def _shadow_tint(image: Image, layout: Layout) -> Picture:
+    """(3,) how much each channel darkens in a shadow on skin, about 1: reddish skin gets redder, grey stays grey."""
+    places = np.round(layout.rest[list(CHEEKS), :2]).astype(int).clip(0, image.shape[0] - 1)
+    skin = np.median(image[places[:, 1], places[:, 0]].astype(np.float32), 0) + 1
+    return np.asarray(np.clip(2 - skin / skin.mean(), 0.6, 1.5), np.float32)
+
+
 def build_shading(image: Image, layout: Layout) -> SmileShading:
     """Shade a source (S, S, 3) as if it smiled."""
     size = image.shape[0]
@@ -99,10 +106,11 @@ def build_shading(image: Image, layout: Layout) -> SmileShading:
     low = np.floor(face.min(0)).astype(int).clip(0, size - 1)
     high = np.ceil(face.max(0)).astype(int).clip(1, size)
     middle = int(np.clip(round(float(layout.rest[[2, 13, 152], 0].mean())), low[0] + 1, high[0] - 1))
+    tint = _shadow_tint(image, layout)
     halves = []
     for x0, x1 in ((int(low[0]), middle), (middle, int(high[0]))):
         window = x0, int(low[1]), x1, int(high[1])
         part = np.s_[window[1] : window[3], x0:x1]
-        smiling = image[part].astype(np.float32) * np.exp(shading[part])[..., None]
+        smiling = image[part].astype(np.float32) * np.exp(shading[part][..., None] * tint)
         halves.append((window, np.clip(smiling + 0.5, 0, 255).astype(np.uint8)))
     return SmileShading(float(np.clip(fit.smile_amount(layout.canonical), 0, MOST)), tuple(halves))

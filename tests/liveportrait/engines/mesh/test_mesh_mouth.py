@@ -85,6 +85,23 @@ def test_the_photo_s_own_teeth_do_not_go_on_as_stripes(stage, monkeypatch):
     assert soft.mean() > 0.55 * layer.tooth.mean()  # teeth, not a slab of gum
 
 
+def test_what_lay_below_the_photo_s_teeth_goes_down_with_the_jaw(stage):
+    """Its tongue or lower lip would hang under its teeth as a red strip."""
+    layer, layout = stage.portrait.features.mouth, stage.portrait.features.layout
+    vertices = layout.rest.copy()
+    vertices[list(LIP_LOWER_INNER[1:-1]), 1] += 0.1 * layout.pose.scale
+    green = replace(layer, own=np.zeros_like(layer.own) + np.array([0, 255, 0], np.uint8))
+
+    def greenest(own_teeth: float) -> float:
+        black = np.zeros_like(stage.portrait.crop)
+        share = np.full(layer.own_mask.shape, own_teeth, np.float32)
+        mouth.draw_mouth(replace(green, own_teeth=share), black, vertices, layout, layout.pose)
+        return float((black[..., 1].astype(int) - black[..., 0]).max())
+
+    assert greenest(1.0) > 120
+    assert greenest(0.0) < 10
+
+
 def test_the_row_of_teeth_reaches_both_corners_of_a_turned_mouth(stage):
     """Seen from the side, the near corner lies far beyond the end of a flat row: a black wedge without teeth."""
     layout = stage.portrait.features.layout

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from liveportrait.engines.mesh import smile
 from liveportrait.engines.mesh.data import face_model
 
 
@@ -44,3 +45,13 @@ def test_nothing_is_shaded_at_rest_and_little_on_a_photo_that_smiles(stage):
     assert change(broad) < 0.3 * change(at_rest)
     drooping = layout.canonical + 0.05 * face_model().bases["open"]
     assert broad.shaded(crop, smiling(drooping, -1.0), layout.canonical) is not crop  # its own folds give way a little
+
+
+def test_folds_of_a_black_and_white_photo_are_grey(stage):
+    layout = stage.portrait.features.layout
+    grey = np.repeat(stage.portrait.crop[..., 1:2], 3, 2)
+    shaded = replace(smile.build_shading(grey, layout), own=0.0).shaded(
+        grey, smiling(layout.canonical, 1.0), layout.canonical
+    )
+    assert not np.array_equal(shaded, grey)
+    assert np.ptp(shaded, axis=2).max() == 0

@@ -22,7 +22,7 @@ SAMPLE = ROOT / "assets" / "sample"
 sys.path.append(str(ROOT / "tools"))
 
 import quality  # noqa: E402
-from measuring import eyes, mouth, pairs, pictures, same, stillness, tables, turning  # noqa: E402
+from measuring import eyes, motion, mouth, pairs, pictures, same, stillness, tables, turning  # noqa: E402
 from measuring.clips import Track, frame_at, part_of, read  # noqa: E402
 from measuring.heads import Head  # noqa: E402
 from measuring.program import Program  # noqa: E402
@@ -117,6 +117,33 @@ def test_gaze_and_lids() -> None:
     assert left["left 20+"] == (pytest.approx(0.7), 4)
     assert left["right 20+"][0] < 0.1
     assert "left 0-10" not in left
+
+
+def turned(head: Head, yaw: float, gap: float) -> Head:
+    """The head turned by so many degrees about its own axis, the lower half of the lips dropped by so many pixels."""
+    points = head.face.points.copy()
+    points[[14, 87, 317]] += (0, gap, 0)
+    c, s = np.cos(np.radians(yaw)), np.sin(np.radians(yaw))
+    middle = points.mean(0)
+    spin = np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]])
+    return Head(replace(head.face, points=((points - middle) @ spin.T + middle).astype(np.float32)))
+
+
+def test_motion(head: Head) -> None:
+    swing = [(10 * np.sin(i / 4), 6 + 6 * np.cos(i / 3)) for i in range(40)]
+    driver = [turned(head, yaw, gap) for yaw, gap in swing]
+    exact = motion.compare(driver, driver)
+    assert exact["corr_lip"] == pytest.approx(1)
+    assert exact["gain_head"] == pytest.approx(1)
+    assert exact["rot_err_p95"] < 0.1
+    weak = motion.compare(driver, [turned(head, 0.5 * yaw, 0.5 * gap) for yaw, gap in swing])
+    assert weak["gain_head"] == pytest.approx(0.5, abs=0.1)
+    assert weak["gain_lip"] == pytest.approx(0.5, abs=0.1)
+    assert 4 < weak["rot_err_p95"] < 6
+    late = motion.compare(driver, [turned(head, *swing[max(0, i - 6)]) for i in range(40)])
+    assert late["corr_lip"] < 0.5
+    assert late["corr_head"] < 0.5
+    assert motion.compare(driver, [None] * 40)["corr_lip"] is None
 
 
 def test_lids_are_read_from_pictures(photo: np.ndarray, head: Head) -> None:

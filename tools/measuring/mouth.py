@@ -14,6 +14,7 @@ from measuring.pictures import detail, ssim
 from models.topology import CHEEKS, EYE_LEFT, EYE_RIGHT, LIPS_INNER, LIPS_OUTER
 
 Mask = npt.NDArray[np.bool_]
+LIP_OUTLINE, LIP_EDGES = (37, 267, 84, 314, 0, 17), (82, 312, 87, 317, 13, 14)
 UPPER_OUTER, UPPER_INNER = (39, 37, 0, 267, 269), (81, 82, 13, 312, 311)
 SIDE = 160
 """Pixels of a square around the mouth: a mesh pixel is 1/250 of the face's width."""
@@ -24,8 +25,8 @@ PARTED = 0.025
 DARK, BRIGHT, LIGHTER, GREY_BRIGHT = 0.45, 0.58, 0.95, 0.72
 """Lightness as a share of the cheeks' below which the inside is depth; above which it may be a tooth, if it is less red
 than skin; above which it need not be much less; and in black and white, where nothing else tells teeth from gums."""
-REDNESS = 0.72
-"""Redness (a of CIELAB) as a share of the cheeks' above which a light pixel is flesh and no tooth."""
+SKIN_RED, LIP_RED = 0.72, 0.5
+"""Redness (a of CIELAB), as a share of the cheeks' and of the lips', below which a light pixel may be a tooth."""
 COLOURLESS = 3.5
 """Redness of cheeks below which a picture counts as black and white."""
 THICKER = 1.3
@@ -85,23 +86,45 @@ def lab_of(picture: Image) -> npt.NDArray[np.float32]:
     return np.asarray(cv2.cvtColor(picture.astype(np.float32) / 255, cv2.COLOR_RGB2LAB), np.float32)
 
 
-def skin_colour(picture: Image, head: Head) -> Float:
-    """(3,) CIELAB of the lighter cheek, so that a shadow on one side doesn't count."""
-    height, width = picture.shape[:2]
-    places = np.clip(np.round(head.points[list(CHEEKS)]), 1, (width - 2, height - 2)).astype(int)
-    colours = [lab_of(picture[y - 1 : y + 2, x - 1 : x + 2]).mean((0, 1)) for x, y in places]
-    left, right = np.median(colours[0::2], axis=0), np.median(colours[1::2], axis=0)
-    return np.asarray(left if left[0] > right[0] else right)
+@dataclass(frozen=True)
+class Colours:
+    """What the inside of a mouth is compared with.
+
+    Attributes:
+        light: Lightness of the lighter cheek, 0..100, so that a shadow on one side doesn't count.
+        red: Redness (a of CIELAB) of the cheeks.
+        lip: Redness of the lips.
+    """
+
+    light: float
+    red: float
+    lip: float
+
+    @classmethod
+    def of(cls, picture: Image, head: Head) -> Colours:
+        """Colours of one face."""
+        cheeks = np.array([_around(picture, head.points[i]) for i in CHEEKS])
+        left, right = np.median(cheeks[0::2], axis=0), np.median(cheeks[1::2], axis=0)
+        skin = left if left[0] > right[0] else right
+        between = (head.points[list(LIP_OUTLINE)] + head.points[list(LIP_EDGES)]) / 2
+        lip = np.median([_around(picture, point) for point in between], axis=0)
+        return cls(max(float(skin[0]), 1.0), float(skin[1]), float(lip[1]))
 
 
-def classes(lab: npt.NDArray[np.float32], skin: Float) -> tuple[Mask, Mask]:
-    """Which pixels (H, W) are dark, and which have the colour of teeth, beside a skin of that CIELAB colour."""
-    light = lab[..., 0] / max(float(skin[0]), 1.0)
-    if skin[1] < COLOURLESS:
+def _around(picture: Image, point: Float) -> Float:
+    """(3,) mean CIELAB of the nine pixels around a point."""
+    x, y = np.clip(np.round(point), 1, (picture.shape[1] - 2, picture.shape[0] - 2)).astype(int)
+    return np.asarray(lab_of(picture[y - 1 : y + 2, x - 1 : x + 2]).mean((0, 1)))
+
+
+def classes(lab: npt.NDArray[np.float32], face: Colours) -> tuple[Mask, Mask]:
+    """Which pixels (H, W) of CIELAB are dark, and which have the colour of teeth."""
+    light, red = lab[..., 0] / face.light, lab[..., 1]
+    if face.red < COLOURLESS:
         tooth = light > GREY_BRIGHT
     else:
-        redness = lab[..., 1] / skin[1]
-        tooth = (light > BRIGHT) & (redness < REDNESS) | (light > LIGHTER) & (redness < 1)
+        limit = max(SKIN_RED * face.red, LIP_RED * face.lip)
+        tooth = (light > BRIGHT) & (red < limit) | (light > LIGHTER) & (red < max(face.red, limit))
     return light < DARK, tooth
 
 
@@ -131,7 +154,7 @@ def inside(picture: Image, head: Head, lip: float) -> Inside:
     height = float(np.quantile(columns[columns > 0], 0.8)) * pixel if columns.any() else 0.0
     if height < PARTED:
         return Inside(height, 0.0, 0.0, 0.0, 0.0)
-    dark, tooth = classes(lab_of(cut(picture, matrix)), skin_colour(picture, head))
+    dark, tooth = classes(lab_of(cut(picture, matrix)), Colours.of(picture, head))
     area = int(mask.sum())
     slab = _flesh_above(mask, outer, dark, tooth, (THICKER * lip + LIP_EDGE) / pixel) / area
     dark, tooth = dark & mask, _solid(tooth & mask)

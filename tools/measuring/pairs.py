@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from app.media.images import read_image
+from measuring import motion
 from measuring.clips import Track, frames, read
 from measuring.eyes import gaze_gain, lids, slope
 from measuring.heads import Float, Head
@@ -29,7 +30,7 @@ EVERY = 5
 """Frames from one look at the background to the next."""
 TEETH_FLOOR = 0.0012
 """Least standard deviation of the driver's teeth, in squared face widths, from which on they come and go."""
-COLUMNS = {
+COLUMNS = motion.COLUMNS | {
     "teeth_ratio": 2, "teeth_gain": 2, "slab": 3, "wedge": 3, "gaze_x": 2, "gaze_y": 2, "lid_left": 2, "lid_right": 2,
     "swim_px": 2, "read": 2,
 }  # fmt: skip
@@ -117,6 +118,7 @@ def compare(driver: Track, result: Track) -> Result:
         "slab": _tail(rows[:, 2]),
         "wedge": _tail(rows[:, 3]),
     }
+    numbers |= motion.compare(driver.heads[:count], result.heads[:count])
     numbers["gaze_x"], numbers["gaze_y"] = gaze_gain(driver.eyes[:count], result.eyes[:count])
     shut = lids(driver.eyes[:count], result.eyes[:count])
     for side in ("left", "right"):

@@ -20,6 +20,8 @@ from models.topology import FACE_POINTS
 COLUMNS = {"turned": 1, "left": 1, "psnr": 1, "ssim": 3, "l1": 2, "foreign_turned": 4, "foreign_back": 4}
 WIDEST = 25.0
 """Degrees that the slider reaches."""
+NEAR = 1.0
+"""Degrees that the head may miss its place in the photo by, so that pixels can be compared."""
 
 
 def measure(program: Program, photo: Path, degrees: float, folder: Path) -> dict[str, Any]:
@@ -35,17 +37,27 @@ def measure(program: Program, photo: Path, degrees: float, folder: Path) -> dict
     away, back = folder / f"{photo.stem}-turned.png", folder / f"{photo.stem}-back.png"
     program("edit", photo, "--yaw", f"{degrees:g}", "-o", away)
     turned = photo_head(away)
-    reach = min(abs(turned.yaw - head.yaw), WIDEST)
-    program("edit", away, "--yaw", f"{-np.copysign(reach, degrees):.2f}", "-o", back)
+    reach = abs(turned.yaw - head.yaw)
+    returned = _back(program, away, back, turned, head.yaw, degrees)
     colours = Palette.of(before, head, PersonMatte()(before))
     own = colours.foreign(before, head)
-    returned = photo_head(back)
     after = read_image(back).rgb
     return {
         "turned": reach, "left": abs(returned.yaw - head.yaw), **inside_face(before, head, after, returned),
         "foreign_turned": max(0.0, colours.foreign(read_image(away).rgb, turned) - own),
         "foreign_back": max(0.0, colours.foreign(after, returned) - own),
     }  # fmt: skip
+
+
+def _back(program: Program, away: Path, back: Path, turned: Head, wanted: float, degrees: float) -> Head:
+    """Turn back to the wanted yaw: by the same slider first, then by what that one turned too far or not far enough."""
+    slider = -degrees
+    program("edit", away, "--yaw", f"{slider:.2f}", "-o", back)
+    came = photo_head(back).yaw - turned.yaw
+    if abs(turned.yaw + came - wanted) > NEAR and abs(came) > 1:
+        slider = float(np.clip(slider * (wanted - turned.yaw) / came, -WIDEST, WIDEST))
+        program("edit", away, "--yaw", f"{slider:.2f}", "-o", back)
+    return photo_head(back)
 
 
 def inside_face(before: Image, head: Head, after: Image, returned: Head) -> dict[str, float]:

@@ -60,6 +60,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         one.add_argument("--jobs", type=int, default=2)
         one.add_argument("options", nargs="*", help="options for animate, after --")
         if name in ("pairs", "portraits"):
+            one.add_argument("--worst", type=int, default=WORST, help="results shown on each sheet; 0 draws none")
             one.add_argument("--score", type=Path, help="a scorer of one's own")
             one.add_argument("--keep", action="store_true", help="measure results that are there without drawing them")
         if name in ("portraits", "turns"):
@@ -169,7 +170,7 @@ def draw_sheets(
     places = {name: (s, d, result) for (name, _), (_, s, d), result in zip(rows, pairs, results, strict=True)}
     for figure in ("teeth_ratio", "slab", "wedge", "gaze_x", "gaze_y", "lid_left", "lid_right", "swim_px"):
         shown = []
-        for name, value in sheets.worst(dict(rows), figure, WORST):
+        for name, value in sheets.worst(dict(rows), figure, args.worst):
             source, driving, result = places[name]
             if (frame := result.worst.get(figure)) is not None:
                 output = args.out / f"{source.stem}--{driving.stem}.mp4"

@@ -114,7 +114,7 @@ def test_gaze_and_lids() -> None:
     still = [replace(one, gaze=np.zeros(2)) for one in driver]
     assert eyes.gaze_gain(still, result) == (None, None)
     left = eyes.lids(driver, result)
-    assert left["left 20+"] == (pytest.approx(0.7), 4)
+    assert left["left 20+"] == (pytest.approx((0.7 * 0.3 - eyes.READ_SHUT) / (0.3 - eyes.READ_SHUT)), 4)
     assert left["right 20+"][0] < 0.1
     assert "left 0-10" not in left
 

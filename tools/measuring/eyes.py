@@ -11,6 +11,10 @@ from measuring.heads import SHUT, Float, Head
 
 GAZE_FLOOR = 0.06
 """Least standard deviation of the driver's gaze, in half eye widths, that counts as looking about."""
+READ_SHUT = 0.06
+"""Opening that the tracker reads off an eye that is shut."""
+NARROW = 0.14
+"""Usual opening of narrow eyes beyond that: what is left open counts for no more in smaller ones."""
 TURNS = ((0.0, 10.0), (10.0, 20.0), (20.0, 90.0))
 """Degrees of yaw of the result's head by which closed lids are told apart."""
 
@@ -70,7 +74,8 @@ def lids(driver: Sequence[Eyes], result: Sequence[Eyes]) -> dict[str, tuple[floa
     yaw = np.abs([eyes.yaw for eyes in result])
     left = {}
     with np.errstate(invalid="ignore"):
-        shut, rest = a < SHUT * _usual(a), b / _usual(b)
+        shut = a < SHUT * _usual(a)
+        rest = np.maximum(b - READ_SHUT, 0) / np.maximum(_usual(b) - READ_SHUT, NARROW)
         for side, name in enumerate(("left", "right")):
             for low, high in TURNS:
                 chosen = shut[:, side] & (yaw >= low) & (yaw < high) & np.isfinite(rest[:, side])

@@ -18,7 +18,7 @@ from measuring import motion
 from measuring.clips import Track, frames, read
 from measuring.eyes import gaze_gain, lids, slope
 from measuring.heads import Float, Head
-from measuring.mouth import PARTED, upper_lip
+from measuring.mouth import upper_lip
 from measuring.pictures import Still
 from measuring.program import Program
 from models.matte import PersonMatte
@@ -26,6 +26,10 @@ from models.tracker import FaceTracker
 
 SHOWN_TEETH = 0.15
 """Share of the inside of the driver's mouth from which on it shows its teeth."""
+JUDGED = 0.04
+"""Opening of the result's mouth in face widths from which on flesh above the teeth is told from the lips' own edges."""
+AWAKE = 0.5
+"""Share of the widest opening below which an eye tells nothing of where it looks."""
 EVERY = 5
 """Frames from one look at the background to the next."""
 TEETH_FLOOR = 0.0012
@@ -107,7 +111,7 @@ def compare(driver: Track, result: Track) -> Result:
     rows = np.full((count, 6), np.nan)  # teeth of both, slab and wedge in excess, share of teeth, opening
     for row, (a, b) in zip(rows, pairs, strict=True):
         if a is not None and b is not None:
-            slab = max(0.0, b.slab - a.slab) if b.height >= PARTED else np.nan
+            slab = max(0.0, b.slab - a.slab) if b.height >= JUDGED else np.nan
             wedge = max(0.0, b.wedge - a.wedge) if min(a.teeth_share, b.teeth_share) >= SHOWN_TEETH else np.nan
             row[:] = a.teeth, b.teeth, slab, wedge, a.teeth_share, b.height
     shown = rows[:, 4] >= SHOWN_TEETH
@@ -133,20 +137,17 @@ def compare(driver: Track, result: Track) -> Result:
 
 
 def _worst_eyes(driver: Track, result: Track, count: int) -> dict[str, int]:
-    """Frames in which the driver's eyes are shut most and the result's least, and in which the gaze differs most."""
-    a, b = (np.array([eyes.opening for eyes in track.eyes[:count]], np.float64) for track in (driver, result))
+    """Frames in which the driver's lids are shut most and the result's least, and in which open eyes look apart most."""
+    openings = [np.array([eyes.opening for eyes in track.eyes[:count]], np.float64) for track in (driver, result)]
+    if not all(map(_any, openings)):
+        return {}
+    a, b = (opening / np.nanmax(opening, axis=0) for opening in openings)
+    out = {f"lid_{name}": int(np.nanargmax((b - a)[:, i])) for i, name in enumerate(("left", "right"))}
+    looks = [np.array([eyes.gaze for eyes in track.eyes[:count]], np.float64) for track in (driver, result)]
+    apart = np.abs(looks[1] - np.nanmedian(looks[1], axis=0) - looks[0] + np.nanmedian(looks[0], axis=0))
     with np.errstate(invalid="ignore"):
-        rest = (
-            b / np.nanmax(b, axis=0) - a / np.nanmax(a, axis=0) if _any(a) and _any(b) else np.full((count, 2), np.nan)
-        )
-    gaze = [
-        np.linalg.norm(np.subtract(x.gaze, y.gaze))
-        for x, y in zip(driver.eyes[:count], result.eyes[:count], strict=True)
-    ]
-    out = {f"lid_{name}": int(np.nanargmax(rest[:, i])) for i, name in enumerate(("left", "right")) if _any(rest[:, i])}
-    return out | (
-        {"gaze_x": int(np.nanargmax(gaze)), "gaze_y": int(np.nanargmax(gaze))} if _any(np.array(gaze)) else {}
-    )
+        apart[(np.minimum(a, b) < AWAKE).any(axis=1)] = np.nan
+    return out | {f"gaze_{axis}": int(np.nanargmax(apart[:, i])) for i, axis in enumerate("xy") if _any(apart[:, i])}
 
 
 def _weighted(seen: list[tuple[float, int]]) -> float | None:

@@ -85,7 +85,7 @@ class Palette:
     @classmethod
     def of(cls, picture: Image, head: Head, matte: Grey) -> Palette:
         """Colours of a photo whose person is known: (H, W) 0 background to 1 person."""
-        lab = _lab(cv2.medianBlur(picture, 3))
+        lab = _lab(picture)
         inside = oval_mask(picture.shape, head, 0.02)
         reach = 2 * round(0.04 * head.width) + 1
         near = cv2.dilate((matte > 0.2).astype(np.uint8), np.ones((reach, reach), np.uint8)) == 0
@@ -98,13 +98,14 @@ class Palette:
         inside = oval_mask(picture.shape, head, 0.03)
         if not inside.any():
             return 0.0
-        lab = _lab(cv2.medianBlur(picture, 3))[inside]
+        lab = _lab(picture)[inside]
         face, behind = _distance(lab, self.face), _distance(lab, self.behind)
         return float(((face > FOREIGN) & (behind < 0.5 * face)).mean())
 
 
 def _lab(picture: Image) -> Grey:
-    return np.asarray(cv2.cvtColor(picture.astype(np.float32) / 255, cv2.COLOR_RGB2LAB), np.float32)
+    """CIELAB (H, W, 3) without specks."""
+    return np.asarray(cv2.cvtColor(cv2.medianBlur(picture, 3).astype(np.float32) / 255, cv2.COLOR_RGB2LAB), np.float32)
 
 
 def _centres(colours: Float) -> Float:
@@ -164,5 +165,6 @@ class Still:
         if self.textured.sum() < 100:
             return None
         before, now = self.grey.astype(np.uint8), grey_of(picture).astype(np.uint8)
-        flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST).calc(before, now, None)
+        flow = np.zeros((*before.shape, 2), np.float32)
+        cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST).calc(before, now, flow)
         return float(np.percentile(np.linalg.norm(flow, axis=2)[self.textured], 95))

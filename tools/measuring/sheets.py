@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import cv2
@@ -41,9 +42,14 @@ def worst(
     return sorted(known, key=lambda entry: -bad(entry[1]))[:count]
 
 
+@lru_cache(maxsize=1)
+def _tracker() -> FaceTracker:
+    return FaceTracker()
+
+
 def view(picture: Image, zoom: bool) -> Image:
     """A face, or its mouth, as a square."""
-    faces = FaceTracker().detect(picture, 1)
+    faces = _tracker().detect(picture, 1)
     if not faces:
         return np.asarray(cv2.resize(picture, (CELL, CELL)), np.uint8)
     head = Head(faces[0])

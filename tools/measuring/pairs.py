@@ -137,7 +137,7 @@ def compare(driver: Track, result: Track) -> Result:
 
 
 def _worst_eyes(driver: Track, result: Track, count: int) -> dict[str, int]:
-    """Frames in which the driver's lids are shut most and the result's least, and in which open eyes look apart most."""
+    """Frames in which the driver's lids are shut most and the result's least, and open eyes look apart most."""
     openings = [np.array([eyes.opening for eyes in track.eyes[:count]], np.float64) for track in (driver, result)]
     if not all(map(_any, openings)):
         return {}

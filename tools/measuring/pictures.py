@@ -17,6 +17,8 @@ Mask = npt.NDArray[np.bool_]
 Grey = npt.NDArray[np.float32]
 COLOURS = 24
 """Colours that stand for a face, and for what is behind it."""
+PATTERNED = 0.03
+"""Share of the background that must have texture, for its shift to be more than noise."""
 FOREIGN = 8.0
 """Distance in CIELAB from every colour of a face from which on a pixel is none of it. Of 24 portraits with a patch of
 background on a cheek 84 % are seen to be torn; whole ones have 0.2 % of such pixels at most."""
@@ -162,7 +164,7 @@ class Still:
 
     def shift(self, picture: Image) -> float | None:
         """Pixels by which its texture lies elsewhere than in the photo (95th percentile); None without texture."""
-        if self.textured.sum() < 100:
+        if self.textured.sum() < max(200, PATTERNED * self.mask.sum()):
             return None
         before, now = self.grey.astype(np.uint8), grey_of(picture).astype(np.uint8)
         flow = np.zeros((*before.shape, 2), np.float32)

@@ -9,7 +9,10 @@ from typing import Any, Final
 from app.choices import FaceDriver
 
 # options that name files
-FILES: Final = ("pose_from", "exp_from", "lips_from", "eyes_from", "points", "landmarks", "expression")
+FILES: Final = (
+    "pose_from", "exp_from", "lips_from", "eyes_from", "points", "landmarks", "expression", "signing_cert",
+    "signing_key",
+)  # fmt: skip
 NETWORKS: Final = ("detector", "mask")  # options that may name an ONNX file
 
 

@@ -35,7 +35,7 @@ RUN_ONLY: Final = frozenset({"output", "overwrite", "json_lines", "quiet", "crop
 # Options that name files: those that are read, and those that are written.
 READ: Final = frozenset(
     {"pose_from", "exp_from", "lips_from", "eyes_from", "points", "landmarks", "expression", "camera"}
-)
+) | {"signing_cert", "signing_key"}
 WRITTEN: Final = frozenset({"record"})
 
 

@@ -242,6 +242,17 @@ class OutputOptions:
         help="How the result says that AI made it: full, in all ways that docs/provenance.md lists; metadata, only in "
         "the file's metadata, with the same bytes in every run; off, not at all.",
     )
+    signing_cert: str = option(
+        "",
+        title="Certificate",
+        group="Output",
+        advanced=True,
+        help="PEM file with the certificate that signs the result, yours first, then those above it. Without it a key "
+        "of this installation signs, which others see as an unknown signer.",
+    )
+    signing_key: str = option(
+        "", title="Key", group="Output", advanced=True, help="PEM file with the private key of the certificate."
+    )
 
 
 @dataclass(frozen=True)

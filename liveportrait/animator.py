@@ -9,7 +9,7 @@ them; files, windows and clocks are not known here. Memory does not grow with th
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Final, TypeVar
@@ -36,6 +36,9 @@ from liveportrait.transfer import official_goal, transfer
 from models.face import Face, checked
 
 T = TypeVar("T")
+Finish = Callable[[Image, Crop, tuple[int, ...], tuple[int, int]], None]
+"""Last step of a square in the finished picture: gets the part of the picture that holds it, to change in place, the
+square, the shape of the whole picture, and where the part's upper left corner lies in it."""
 OFFICIAL_SMOOTH: Final = 0.3  # stands in for the option's default under official rules
 
 
@@ -103,6 +106,7 @@ class Animator:
         expression: Sliders on top of the driving motion, or posing the portrait where there is none; None at rest.
         detail: Keep the source's own pixels where nothing moves (``liveportrait.compose``).
         feather: Width of the soft border of the paste-back, as a share of the crop's side.
+        finish: What is done last to every square in the picture, or None.
     """
 
     def __init__(
@@ -113,12 +117,14 @@ class Animator:
         *,
         detail: bool = True,
         feather: float = FEATHER,
+        finish: Finish | None = None,
     ) -> None:
         self.engine = engine
         self.options = options or AnimationOptions()
         self.expression = expression
         self._detail = detail
         self._feather = feather
+        self._finish = finish
         self._behind = Backdrop()
 
     @cached_property
@@ -254,7 +260,11 @@ class Animator:
             side: Side in pixels of a result that is not pasted back; 0 takes the square's own.
         """
         if not self.options.paste_back:
-            return Patched(_bare(squares[0] if squares else None, side, scene.picture.shape[2]))
+            bare = _bare(squares[0] if squares else None, side, scene.picture.shape[2])
+            if self._finish is not None and squares:
+                bare = bare.copy()
+                self._finish(bare, Crop(np.eye(2, 3), len(bare)), bare.shape, (0, 0))
+            return Patched(bare)
         picture = scene.picture
         pasted = [
             (square, face, window)
@@ -269,6 +279,8 @@ class Animator:
                 paste_back_official(picture, square, face.crop, patch.pixels, corner)
             else:
                 face.compositor.paste(square, patch.pixels, corner)
+            if self._finish is not None:
+                self._finish(patch.pixels, face.crop, picture.shape, corner)
         return Patched(picture, patches)
 
     def frame(self, scene: Scene, shown: Shown | None = None) -> Image:

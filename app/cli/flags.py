@@ -35,6 +35,8 @@ PLACEHOLDERS = {
     "size": "WxH",
     "reference": "FRAME",
     "points": "FILE",
+    "signing_cert": "FILE",
+    "signing_key": "FILE",
     "landmarks": "FILE",
     "pose_from": "CLIP",
     "exp_from": "CLIP",

@@ -449,7 +449,7 @@ class Commands(SavedCommands):
 
         rgb, alpha = split(picture)
         inputs = self.studio.session.files
-        marking = Marking(self.studio.session.options().output.mark)
+        marking = Marking.of(self.studio.session.options().output)
 
         def write() -> Path:
             check_not_inputs([path], inputs)

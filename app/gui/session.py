@@ -319,6 +319,7 @@ def first_session() -> Session:
 def panel_options() -> list[str]:
     """Names of the options that the control panel shows, in order."""
     hidden = RUN_OPTIONS | {"engine", "device", "face", "crop", "points", "landmarks", "sliders", "expression"}
+    hidden |= {"signing_cert", "signing_key"}
     hidden |= {"pose_from", "exp_from", "lips_from", "eyes_from", "driver_for"}
     return [info.name for info in all_options() if info.name not in hidden]
 

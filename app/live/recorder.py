@@ -117,7 +117,7 @@ class RecorderSink(Sink):
             AppError: The file can't be written there.
         """
         asked = {name: getattr(output, name) for name in ("quality", "codec", "hardware", "overwrite")}
-        return cls(path, **asked, marking=Marking(output.mark), **how)
+        return cls(path, **asked, marking=Marking.of(output), **how)
 
     def open(self) -> None:
         """See Sink.open."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from app.live_options import LiveOptions
 from app.options import RenderOptions
+from app.provenance.watermark import finishing
 from liveportrait.animator import Animator
 
 if TYPE_CHECKING:
@@ -30,4 +31,5 @@ class Settings:
 
     def animator(self, engine: Engine) -> Animator:
         """What draws with them."""
-        return Animator(engine, self.options.animation, self.expression)
+        finish = finishing(self.options.output.mark)
+        return Animator(engine, self.options.animation, self.expression, finish=finish)

@@ -18,7 +18,7 @@ from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from app.errors import MediaError, MissingError, UsageError
 from app.media import files, heif, libtiff, limits, raws, stillcolor
-from app.provenance import xmp
+from app.provenance import credentials, xmp
 from app.provenance.mark import UNMARKED, Marking
 from models.installation import install_hint, package_hint
 from models.messages import msg
@@ -402,6 +402,7 @@ def write_image(
     background: Color = WHITE,
     overwrite: bool = True,
     marking: Marking = UNMARKED,
+    notes: list[str] | None = None,
 ) -> Path:
     """Write a picture under its name only when it is complete.
 
@@ -413,6 +414,7 @@ def write_image(
         background: Colour under clear parts where the format has no alpha.
         overwrite: Whether an existing file may be replaced.
         marking: How it is marked as made by AI; pictures that are not need no mark.
+        notes: Gets a sentence on what could not be done of that.
 
     Returns:
         The path.
@@ -431,6 +433,9 @@ def write_image(
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
+        said, _ = credentials.sign(temporary, marking, path)
+        if said and notes is not None:
+            notes.append(said)
         os.replace(temporary, path)
     except (OSError, ValueError) as error:
         files.remove(temporary)

@@ -20,6 +20,7 @@ from app.media.images import WHITE, Color, flatten
 from app.media.pictures import members
 from app.media.stillsinks import PATTERN, GifSink, SequenceSink, StillSink, numbered, sequence_pattern
 from app.media.streams import STDOUT, Pipe
+from app.provenance import credentials, keys
 from app.provenance.mark import FULL, OFF, Marking
 from liveportrait.patched import Outline, Patched, Window, separate, split
 from models.messages import msg
@@ -200,6 +201,7 @@ class ClipWriter:
             self.notes.append(msg("{name} holds no sound.", self.path.name))
         if not marking.in_metadata:
             self.notes.append(OFF)
+        keys.check_pair(marking)
         try:
             self._sink = self._open(kind, codec, quality, hardware, time_base, audio)
         except AppError:
@@ -427,7 +429,10 @@ class ClipWriter:
                     self.notes += self._left_over()
             elif self._pipe is None:
                 files.sync(self._temporary)
+                said, manifest = credentials.sign(self._temporary, self._marking, self._named)
+                self.notes += [said] if said else []
                 os.replace(self._temporary, target)
+                self.notes += credentials.lay_beside(target, manifest)
             self._state = "done"
         except FAILURES as error:
             self._discard()

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
 import av
 
-from app.errors import MediaError
+from app.errors import AppError, MediaError
 from app.media import container, files
-from app.provenance import xmp
+from app.media.reader import ClipReader, open_clip
+from app.provenance import credentials, xmp
+from app.provenance.credentials import Credentials
 from app.provenance.mark import PROGRAM
+from app.provenance.watermark import Pixels, Score, detect
 
 GENERATED: Final = (  # IPTC's words for works that algorithms made, wholly or in part
     "trainedAlgorithmicMedia", "compositeWithTrainedAlgorithmicMedia", "algorithmicMedia", "compositeSynthetic",
 )  # fmt: skip
 MATROSKA_HEAD: Final = b"\x1a\x45\xdf\xa3"
+PLACES: Final = 3  # parts of a clip that are looked at, evenly spaced, until the watermark is found
+TAKEN: Final = 24  # frames of each
 
 
 @dataclass(frozen=True)
@@ -43,18 +51,34 @@ class Inspection:
 
     path: Path
     metadata: Metadata
+    watermark: Score | None = None  # None where the file holds no picture that can be decoded
+    credentials: Credentials | None = None
 
     @property
     def marked(self) -> bool:
         """Whether anything says that AI made it."""
-        return self.metadata.says_ai
+        seen = self.watermark is not None and self.watermark.found
+        return seen or self.metadata.says_ai or (self.credentials is not None and self.credentials.says_ai)
+
+    @property
+    def altered(self) -> bool:
+        """Whether the file was changed after it was signed."""
+        return self.credentials is not None and self.credentials.state == "altered"
 
     def sentences(self) -> list[str]:
         """The findings in plain words, one sentence for each layer."""
-        return [_about_metadata(self.metadata), self.verdict()]
+        return [
+            _about_credentials(self.credentials),
+            _about_metadata(self.metadata),
+            _about_watermark(self.watermark),
+            self.verdict(),
+        ]
 
     def verdict(self) -> str:
         """The sum of all layers."""
+        if self.altered:
+            said = "It says" if self.marked else "Nothing in it says"
+            return f"The file was changed after it was signed. {said} that it was made with AI."
         if self.marked:
             return "The file says that it was made with AI."
         return (
@@ -67,10 +91,18 @@ class Inspection:
         return {
             "file": str(self.path),
             "marked": self.marked,
+            "altered": self.altered,
+            "credentials": self.credentials and asdict(self.credentials),
             "metadata": {
                 "ai": self.metadata.says_ai,
                 "digital_source_type": self.metadata.source_type,
                 "tool": self.metadata.tool,
+            },
+            "watermark": self.watermark
+            and {
+                "found": self.watermark.found,
+                "score": round(self.watermark.deviations, 2),
+                "false_alarm_rate": self.watermark.false_alarms,
             },
         }
 
@@ -83,7 +115,7 @@ def inspect(path: str | Path) -> Inspection:
     """
     path = files.check_input(path)
     try:
-        return Inspection(path, read_metadata(path))
+        return Inspection(path, read_metadata(path), find_watermark(path), credentials.read(path))
     except OSError as error:
         raise files.read_error(path, error) from error
 
@@ -109,6 +141,51 @@ def _tags(path: Path) -> dict[str, str]:
             return {name.upper(): value for name, value in clip.metadata.items()}
     except (MediaError, av.FFmpegError, ValueError):
         return {}
+
+
+def find_watermark(path: Path) -> Score | None:
+    """Look for the watermark in a picture, or in parts of a clip until it is found; None if nothing can be decoded."""
+    best, starts = Score(0.0, 1.0), [Fraction(0)]
+    for looked in range(1, PLACES + 1):
+        try:
+            with open_clip(path, starts[-1]) as clip:
+                length = clip.info.duration if clip.info.kind == "video" else None
+                found = detect(_some(clip))
+        except AppError:
+            return None if looked == 1 else best
+        if found.deviations >= best.deviations:
+            best = found
+        if found.found or length is None:
+            break
+        starts.append(length * looked / PLACES)
+    return Score(best.deviations, min(1.0, best.false_alarms * len(starts)))
+
+
+def _some(clip: ClipReader) -> Iterator[Pixels]:
+    """Some of the next frames."""
+    return (frame.rgb for frame in islice(clip, 0, 2 * TAKEN, 2))
+
+
+def _about_watermark(found: Score | None) -> str:
+    if found is None:
+        return "Watermark: not looked for, as the file holds no picture that can be read."
+    rate = "less than 1 in 10^15" if found.false_alarms < 1e-15 else f"{found.false_alarms:.1g}"
+    word = "found" if found.found else "not found"
+    return f"Watermark: {word} (score {found.deviations:.1f}; rate of false alarms at that score: {rate})."
+
+
+def _about_credentials(found: Credentials | None) -> str:
+    if found is None:
+        return "Credentials: none."
+    where = "beside the file" if found.beside else "in the file"
+    if found.state == "unreadable":
+        return f"Credentials: there are some {where}; checking them needs the package c2pa-python."
+    if found.state == "altered":
+        return f"Credentials: {where}, but they do not fit it ({', '.join(found.faults)}): it was changed afterwards."
+    known = "on a list of trust" if found.trusted else "not on a list of trust, so anybody may have made them"
+    who = f"signed by {found.signer or 'nobody named'}, {known}"
+    what = f"; they say that {found.tool or 'a program'} made it" + (" with AI" if found.says_ai else "")
+    return f"Credentials: valid, {who}{what}."
 
 
 def _about_metadata(found: Metadata) -> str:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal
 
 from liveportrait import __version__
 from models.messages import msg
+
+if TYPE_CHECKING:
+    from app.options import OutputOptions
 
 Level = Literal["full", "metadata", "off"]
 
@@ -34,14 +38,32 @@ class Marking:
     Attributes:
         level: "full" puts metadata, signed credentials and a watermark; "metadata" only what gives the same bytes in
             every run; "off" nothing.
+        certificate: PEM file with the user's own certificates, or empty.
+        key: PEM file with the key to it.
+        engine: What drew the face, may be empty.
+        source: The photo or clip that was animated, whose own credentials are kept; or None.
     """
 
     level: Level = "full"
+    certificate: str = ""
+    key: str = ""
+    engine: str = ""
+    source: Path | None = None
+
+    @classmethod
+    def of(cls, output: OutputOptions, engine: str = "", source: Path | None = None) -> Marking:
+        """The marking that output options ask for."""
+        return cls(output.mark, output.signing_cert, output.signing_key, engine, source)
 
     @property
     def in_metadata(self) -> bool:
         """Whether metadata say it."""
         return self.level != "off"
+
+    @property
+    def in_pixels(self) -> bool:
+        """Whether a watermark says it."""
+        return self.level == "full"
 
 
 FULL: Final = Marking()

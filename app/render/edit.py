@@ -29,6 +29,7 @@ from app.media.streams import shown as named
 from app.media.timeline import resample
 from app.media.writer import check_clip, check_picture
 from app.options import parse_rate
+from app.provenance.watermark import finishing
 from app.render.job import (
     ENDINGS,
     STILL_SUFFIXES,
@@ -102,7 +103,8 @@ def render_pose(
             lambda _: parts.tracker(job.options), token, events.info, "Loading the face detector"
         )  # fmt: skip
         maker = SceneMaker(engine, tracker, job.options, job.source)
-        animator = Animator(engine, job.options.animation, expression)
+        finish = finishing(job.options.output.mark)
+        animator = Animator(engine, job.options.animation, expression, finish=finish)
 
         notes = maker.notes
         lead: Scene | None = None
@@ -225,7 +227,8 @@ def _write(
     )  # fmt: skip
     lost, message = 0, ""
     common: dict[str, Any] = {"side_by_side": None, "lost": 0, "size": size, "engine": animator.engine.name}
-    with Outputs(target, job.options.output, sound if sound and sound.present else None, job.files()) as outputs:
+    heard, drawn_by = sound if sound and sound.present else None, animator.engine.name
+    with Outputs(target, job.options.output, heard, job.files(), drawn_by) as outputs:
         try:
             with events.phase("render", total, "Rendering") as phase:
                 for (stamp, scene), keypoints in _from(first, scenes):

@@ -96,7 +96,8 @@ class PictureWriter:
             except OSError as error:
                 raise pipe.error(error) from error
             return self._path
-        return write_image(self._path, rgb, alpha, quality, self._background, self._overwrite, self._marking)
+        form = (quality, self._background, self._overwrite, self._marking)
+        return write_image(self._path, rgb, alpha, *form, notes=self.notes)
 
     def abort(self, keep: bool = True) -> Path | None:
         """Nothing was written yet."""
@@ -107,7 +108,12 @@ class Outputs:
     """Writers of a job; use in a ``with`` statement. Leaving it without finish or abort removes what was written."""
 
     def __init__(
-        self, target: Target, options: OutputOptions, audio: AudioSource | None, inputs: tuple[Path, ...]
+        self,
+        target: Target,
+        options: OutputOptions,
+        audio: AudioSource | None,
+        inputs: tuple[Path, ...],
+        engine: str = "",
     ) -> None:
         self._background = parse_colour(options.background)
         self._widths = target.panels
@@ -115,7 +121,7 @@ class Outputs:
         self._canvas: Pixels | None = None  # comparison clip: what frames have in common
         self._below: Pixels | None = None  # base of the result on it
         self._standing: list[Pixels] = []  # panels on it
-        marking = Marking(options.mark)
+        marking = Marking.of(options, engine, inputs[0] if inputs else None)
         common: dict[str, Any] = {
             "marking": marking,
             "rate": target.rate,

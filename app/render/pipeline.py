@@ -193,7 +193,8 @@ class Run:
             picture=inputs.one_picture,
             panels=inputs.panels,
         )
-        with Outputs(target, inputs.job.options.output, inputs.sound()[0], inputs.job.files()) as outputs:
+        chosen, named = inputs.job.options.output, inputs.engine.name
+        with Outputs(target, chosen, inputs.sound()[0], inputs.job.files(), named) as outputs:
             total = len(self.track) if self._follows_driving else inputs.expected(self.track.duration)
             try:
                 with self.events.phase("render", total, "Rendering") as phase, closing(iter(stages)) as steps:

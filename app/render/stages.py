@@ -17,6 +17,7 @@ import numpy.typing as npt
 from app.frames.follow import DEEPEST, queue_depth
 from app.frames.scene import pixels_of
 from app.media.prefetch import stage
+from app.provenance.watermark import finishing
 from liveportrait.animator import Animator
 from liveportrait.batching import batch_of
 from liveportrait.rules import rests_at_reference
@@ -78,7 +79,9 @@ class Stages:
         self._track = track
         self._mixes = mixes
         self._timings = timings
-        self._animator = Animator(inputs.engine, inputs.job.options.animation, inputs.expression)
+        options = inputs.job.options
+        finish = finishing(options.output.mark)
+        self._animator = Animator(inputs.engine, options.animation, inputs.expression, finish=finish)
         self.lost = 0
         self.source_lost = 0
 

@@ -1,0 +1,143 @@
+"""Who signs: a key and a certificate of this installation, made when they are first needed, or the user's own."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import uuid
+from pathlib import Path
+from typing import Any, Final
+
+from app.errors import UsageError
+from app.media import files
+from app.provenance.mark import PROGRAM, Marking
+
+FOLDER: Final = "signing"
+SIGNER: Final = "signer.pem"  # certificates and key in one file, which is there as a whole or not at all
+KEY_BEGINS: Final = b"-----BEGIN PRIVATE KEY"
+YEARS: Final = 10
+
+
+def own_folder() -> Path:
+    """Where the key of this installation lies."""
+    from app.presets import config_folder
+
+    return config_folder() / FOLDER
+
+
+def signing_pair(marking: Marking) -> tuple[bytes, bytes]:
+    """Certificates (PEM, the signer's first) and key (PEM): the user's, or those of this installation.
+
+    Raises:
+        UsageError: The user's can't be read.
+        OSError: There is no place to keep a key of this installation.
+    """
+    if marking.certificate or marking.key:
+        check_pair(marking)
+        return Path(marking.certificate).read_bytes(), Path(marking.key).read_bytes()
+    path = own_folder() / SIGNER
+    if not path.is_file():
+        _keep(path)
+    chain, begin, key = path.read_bytes().partition(KEY_BEGINS)
+    return chain, begin + key
+
+
+def check_pair(marking: Marking) -> None:
+    """Check the user's own certificate and key, if there are any, before any work is done.
+
+    Raises:
+        UsageError: One of them is missing or no PEM file.
+    """
+    if bool(marking.certificate) != bool(marking.key):
+        flag = "--signing-key" if marking.certificate else "--signing-cert"
+        raise UsageError(f"{flag} is missing: certificate and key belong together.", "Give both or none.")
+    if not marking.key:
+        return
+    for flag, name, word in (
+        ("--signing-cert", marking.certificate, b"CERTIFICATE"), ("--signing-key", marking.key, b"PRIVATE KEY"),
+    ):  # fmt: skip
+        try:
+            data = Path(name).read_bytes()
+        except OSError as error:
+            raise UsageError(f"{flag}: {name} can't be read: {files.reason(error)[0]}.") from error
+        if b"-----BEGIN" not in data or word not in data:
+            raise UsageError(f"{flag}: {name} is not a PEM file with a {word.decode().lower()}.")
+
+
+def _keep(path: Path) -> None:
+    """Make key and certificates of this installation and keep them for its user alone."""
+    chain, key = make_pair()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:6]}.partial")
+    try:
+        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(chain + key)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    finally:
+        files.remove(part)
+
+
+def algorithm(key: bytes) -> str:
+    """Name of the signature that a key in PEM makes, as C2PA calls it; that of our own keys where nobody can tell."""
+    try:
+        from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+        from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+        loaded = load_pem_private_key(key, None)
+    except (ImportError, ValueError, TypeError):
+        return "es256"
+    if isinstance(loaded, rsa.RSAPrivateKey):
+        return "ps256"
+    if isinstance(loaded, ed25519.Ed25519PrivateKey):
+        return "ed25519"
+    size = loaded.key_size if isinstance(loaded, ec.EllipticCurvePrivateKey) else 256
+    return {384: "es384", 521: "es512"}.get(size, "es256")
+
+
+def make_pair() -> tuple[bytes, bytes]:
+    """A new key (P-256) with certificates: an authority that signs once and is forgotten, and a signer under it.
+
+    Returns:
+        Both certificates and the signer's key, as PEM.
+    """
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+    now = datetime.datetime.now(datetime.timezone.utc)
+    day = datetime.timedelta(days=1)
+
+    def named(role: str) -> Any:
+        parts = (NameOID.COMMON_NAME, f"{PROGRAM} ({role})"), (NameOID.ORGANIZATION_NAME, "this installation")
+        return x509.Name([x509.NameAttribute(kind, text) for kind, text in parts])
+
+    def usage(**given: bool) -> Any:
+        rest = (
+            "digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement",
+            "key_cert_sign", "crl_sign", "encipher_only", "decipher_only",
+        )  # fmt: skip
+        return x509.KeyUsage(**(dict.fromkeys(rest, False) | given))
+
+    own, above = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+
+    def begun(role: str, key: Any, days: int, *, authority: bool) -> Any:
+        builder = x509.CertificateBuilder().subject_name(named(role)).issuer_name(named("local authority"))
+        builder = builder.public_key(key.public_key()).serial_number(x509.random_serial_number())
+        builder = builder.not_valid_before(now - day).not_valid_after(now + days * day)
+        builder = builder.add_extension(x509.BasicConstraints(authority, 0 if authority else None), critical=True)
+        subject = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
+        return builder.add_extension(subject, critical=False)
+
+    root = begun("local authority", above, 365 * YEARS, authority=True)
+    root = root.add_extension(usage(key_cert_sign=True, crl_sign=True), critical=True).sign(above, hashes.SHA256())
+    leaf = begun("local signer", own, 365 * YEARS - 1, authority=False)
+    leaf = leaf.add_extension(usage(digital_signature=True), critical=True)
+    leaf = leaf.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.EMAIL_PROTECTION]), critical=True)
+    issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(above.public_key())
+    leaf = leaf.add_extension(issuer, critical=False).sign(above, hashes.SHA256())
+    pem = serialization.Encoding.PEM
+    key = own.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    return leaf.public_bytes(pem) + root.public_bytes(pem), key

@@ -228,6 +228,25 @@ def _models() -> Iterator[Finding]:
             yield Finding("Models", name, "warning", next(s.message for s in faults if s.state != "missing"))
 
 
+def _marks() -> Iterator[Finding]:
+    """Who signs results."""
+    from app.provenance import credentials, keys
+
+    if package := credentials.missing():
+        yield Finding(
+            "Marks", "credentials", "missing", msg("the package {package} is not installed", package),
+            msg("Results carry metadata and a watermark, but no signed credentials: {command}",
+                f"{pip_command()} {package}"),
+        )  # fmt: skip
+        return
+    own = keys.own_folder() / keys.SIGNER
+    yield Finding(
+        "Marks", "credentials", "ok",
+        msg("a key of this installation: {own}", own) if own.is_file() else msg("a key is made with the first result"),
+        msg("Others read it as an unknown signer; {option:signing_cert} and {option:signing_key} name your own."),
+    )  # fmt: skip
+
+
 def _folders() -> Iterator[Finding]:
     from app.jobs.cache import cache_folder
     from app.jobs.store import default_path
@@ -281,6 +300,7 @@ CHECKS: Final[tuple[tuple[str, Callable[[], Iterator[Finding]]], ...]] = (
     ("ONNX Runtime", _providers),
     ("Encoders", _encoders),
     ("Models", _models),
+    ("Marks", _marks),
     ("Folders", _folders),
 )
 

@@ -34,7 +34,10 @@ ASSETS = sorted(
     if path.is_file() and "__pycache__" not in path.parts
 )
 # import name -> distribution, where the two differ
-DISTRIBUTIONS = {"cv2": "opencv-python-headless", "PIL": "pillow", "PySide6": "PySide6-Essentials", "yaml": "pyyaml"}
+DISTRIBUTIONS = {
+    "cv2": "opencv-python-headless", "PIL": "pillow", "PySide6": "PySide6-Essentials", "yaml": "pyyaml",
+    "c2pa": "c2pa-python",
+}  # fmt: skip
 HEAVY = ("torch", "tensorrt", "insightface", "onnx", "openvino", "ray", "skimage", "scipy")
 
 

@@ -20,6 +20,7 @@ from app.media import files
 from app.provenance import keys
 from app.provenance.mark import PROGRAM, SOURCE_TYPE, Marking
 from liveportrait import __version__
+from models.messages import msg
 
 TYPES: Final = {
     ".mp4": "video/mp4", ".m4v": "video/mp4", ".mov": "video/quicktime", ".png": "image/png", ".jpg": "image/jpeg",
@@ -31,7 +32,9 @@ PLAIN: Final = "application/octet-stream"  # bytes of a kind that c2pa knows not
 SIDECAR: Final = ".c2pa"
 ROOM: Final = 1 << 20  # bytes that must be free besides a second copy of the file
 UNKNOWN: Final = "signingCredential.untrusted"  # the signer is on no list of trust; nothing is wrong with the file
-NO_ROOM: Final = "There is no room on the disk for the signed credentials; the metadata say that AI made the result."
+NO_ROOM: Final = msg(
+    "There is no room on the disk for the signed credentials; the metadata say that AI made the result."
+)
 
 
 @dataclass(frozen=True)
@@ -101,7 +104,8 @@ def sign(path: Path, marking: Marking, named: Path) -> tuple[str, bytes]:
         manifest = _sign(path, signed, marking, chain, key)
         return _checked(path, signed, manifest)
     except (OSError, ValueError, RuntimeError, AppError) as error:
-        return f"The result has no signed credentials: {files.reason(error)[0]}. Its metadata say that AI made it.", b""
+        why = files.reason(error)[0]
+        return msg("The result has no signed credentials: {why}. Its metadata say that AI made it.", why), b""
     finally:
         files.remove(signed)
 
@@ -128,7 +132,8 @@ def lay_beside(path: Path, manifest: bytes) -> list[str]:
         os.replace(part, beside)
         return []
     except OSError as error:
-        return [f"{beside} can't be written: {files.reason(error)[0]}; the tags say that AI made the result."]
+        what = files.reason(error)[0]
+        return [msg("{beside} can't be written: {what}; the tags say that AI made the result.", beside, what)]
     finally:
         files.remove(part)
 
@@ -159,8 +164,8 @@ def _sign(path: Path, signed: Path, marking: Marking, chain: bytes, key: bytes) 
             out.flush()
             os.fsync(out.fileno())
         return manifest
-    except c2pa.C2paError as error:
-        raise RuntimeError(str(error)) from error
+    except Exception as error:  # whatever a version of c2pa raises, the result must not be lost for it
+        raise RuntimeError(str(error) or type(error).__name__) from error
 
 
 def statement(kind: str, marking: Marking, *, kept: bool) -> dict[str, Any]:
@@ -209,10 +214,10 @@ def _checked(path: Path, signed: Path, manifest: bytes) -> tuple[str, bytes]:
     found = _read(path if beside else signed, TYPES.get(path.suffix.lower(), PLAIN), manifest if beside else None)
     if found is None or found.state != "valid":
         codes = ", ".join(found.faults) if found else "none found"
-        return (
-            f"The signed credentials could not be read back ({codes}); the metadata say that AI made the result.",
-            b"",
+        said = msg(
+            "The signed credentials can't be read back ({codes}); the metadata say that AI made the result.", codes
         )
+        return said, b""
     if beside:
         return "", manifest
     os.replace(signed, path)

@@ -11,6 +11,7 @@ from typing import Any, Final
 from app.errors import UsageError
 from app.media import files
 from app.provenance.mark import PROGRAM, Marking
+from models.messages import msg
 
 FOLDER: Final = "signing"
 SIGNER: Final = "signer.pem"  # certificates and key in one file, which is there as a whole or not at all
@@ -50,7 +51,7 @@ def check_pair(marking: Marking) -> None:
     """
     if bool(marking.certificate) != bool(marking.key):
         flag = "--signing-key" if marking.certificate else "--signing-cert"
-        raise UsageError(f"{flag} is missing: certificate and key belong together.", "Give both or none.")
+        raise UsageError(msg("{flag} is missing: certificate and key belong together.", flag), "Give both or none.")
     if not marking.key:
         return
     for flag, name, word in (
@@ -59,9 +60,11 @@ def check_pair(marking: Marking) -> None:
         try:
             data = Path(name).read_bytes()
         except OSError as error:
-            raise UsageError(f"{flag}: {name} can't be read: {files.reason(error)[0]}.") from error
+            raise UsageError(
+                msg("{flag}: {name} can't be read: {what}.", flag, name, files.reason(error)[0])
+            ) from error
         if b"-----BEGIN" not in data or word not in data:
-            raise UsageError(f"{flag}: {name} is not a PEM file with a {word.decode().lower()}.")
+            raise UsageError(msg("{flag}: {name} is not a PEM file with a {word}.", flag, name, word.decode().lower()))
 
 
 def _keep(path: Path) -> None:

@@ -106,7 +106,7 @@ def wait_for(qtbot: QtBot, queue: RenderQueue, *wanted: str) -> None:
 
 
 def posed_entry(small_media: Path, output: Path, source: str = "a.jpg", **sliders: float) -> Entry:
-    session = Session((PortraitItem(str(small_media / source)),))
+    session = Session((PortraitItem(str(small_media / source)),), values={"mark": "metadata"})
     for name, value in sliders.items():
         session = session.with_slider(name, value)
     return make_entry(session, output, overwrite=False)
@@ -188,13 +188,15 @@ def test_files_of_the_window_are_those_of_the_command_line(
     qtbot: QtBot, queue: RenderQueue, small_media: Path, short: Path, other: Path, tmp_path: Path
 ) -> None:
     session, flags = full_session(small_media, short, other)
+    session = session.with_values({**session.values, "mark": "metadata"})
+    flags += ["--mark", "metadata"]
     assert {"sliders", "pose_from", "lips_from", "crop", "face"} - set(session.values) == {"sliders", "crop", "face"}
     (tmp_path / "window").mkdir()
     (tmp_path / "line").mkdir()
     queue.add(make_entry(session, tmp_path / "window" / "out.mp4", overwrite=False))
     queue.add(posed_entry(small_media, tmp_path / "window" / "posed.png", smile=0.7, yaw=-6))
     assert animate([*flags, "-o", str(tmp_path / "line" / "out.mp4"), "-q"]) == 0
-    posed = ["edit", str(small_media / "a.jpg"), "--smile", "0.7", "--yaw", "-6", "-q"]
+    posed = ["edit", str(small_media / "a.jpg"), "--smile", "0.7", "--yaw", "-6", "-q", "--mark", "metadata"]
     assert animate([*posed, "-o", str(tmp_path / "line" / "posed.png")]) == 0
     wait_for(qtbot, queue, "done", "done")
     names = sorted(path.name for path in (tmp_path / "line").iterdir())

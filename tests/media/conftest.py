@@ -12,6 +12,12 @@ import pytest
 from media_clips import make_clip, steady
 
 
+@pytest.fixture(autouse=True)
+def _own_key(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The user gets no signing key from tests."""
+    monkeypatch.setenv("PORTRAIT_ANIMATE_CONFIG", str(tmp_path_factory.getbasetemp() / "settings"))
+
+
 @pytest.fixture
 def clip25(tmp_path: Path) -> Path:
     """50 frames of 25 a second with beeps at 0.4 and 1.4 s."""

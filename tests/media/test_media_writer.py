@@ -21,6 +21,7 @@ from app.media.audio import AudioSource
 from app.media.images import read_image
 from app.media.reader import open_clip
 from app.media.writer import ClipWriter
+from app.provenance.mark import Marking
 
 NTSC = Fraction(30000, 1001)
 
@@ -115,7 +116,8 @@ def test_same_frames_give_the_same_bytes(tmp_path: Path) -> None:
     size, rng, written = (448, 224), np.random.default_rng(0), set()
     frames = [rng.integers(0, 255, (28, 56, 3), np.uint8).repeat(8, 0).repeat(8, 1) for _ in range(14)]
     for _ in range(12):
-        with ClipWriter(tmp_path / "out.mp4", size, Fraction(25), hardware="none", overwrite=True) as writer:
+        how: dict[str, Any] = {"hardware": "none", "overwrite": True, "marking": Marking("metadata")}
+        with ClipWriter(tmp_path / "out.mp4", size, Fraction(25), **how) as writer:
             for k, frame in enumerate(frames):
                 writer.write(frame, Fraction(k, 25))
             writer.finish()

@@ -272,6 +272,10 @@
    <translation>Mitte y</translation>
   </message>
   <message>
+   <source>Certificate</source>
+   <translation>Zertifikat</translation>
+  </message>
+  <message>
    <source>Change the size of the animated square to hold the frame rate; without it frames are dropped instead.</source>
    <translation>Ändert die Größe des animierten Quadrats, um die Bildrate zu halten; ohne dies werden Bilder ausgelassen.</translation>
   </message>
@@ -896,6 +900,10 @@
    <translation>Eine längere Dauer angeben.</translation>
   </message>
   <message>
+   <source>Give both or none.</source>
+   <translation>Geben Sie beide an oder keines.</translation>
+  </message>
+  <message>
    <source>Give one of them.</source>
    <translation>Nur eines davon angeben.</translation>
   </message>
@@ -1062,6 +1070,10 @@
   <message>
    <source>Keep the window open</source>
    <translation>Fenster offen lassen</translation>
+  </message>
+  <message>
+   <source>Key</source>
+   <translation>Schlüssel</translation>
   </message>
   <message>
    <source>Keyboard shortcuts</source>
@@ -1294,6 +1306,10 @@
   <message>
    <source>Mark as made by AI</source>
    <translation>Als KI-gemacht kennzeichnen</translation>
+  </message>
+  <message>
+   <source>Marks</source>
+   <translation>Kennzeichnung</translation>
   </message>
   <message>
    <source>Match the driver's eye opening exactly, on top of the other motion.</source>
@@ -1620,6 +1636,10 @@
    <translation>Zusatzpakete</translation>
   </message>
   <message>
+   <source>Others read it as an unknown signer; {option:signing_cert} and {option:signing_key} name your own.</source>
+   <translation>Andere lesen ihn als unbekannten Unterzeichner; {option:signing_cert} und {option:signing_key} nennen Ihr eigenes Zertifikat.</translation>
+  </message>
+  <message>
    <source>Ours is {own}; portrait-animate starts it too.</source>
    <translation>Unseres ist {own}; portrait-animate startet es auch.</translation>
   </message>
@@ -1922,6 +1942,10 @@
   <message>
    <source>Result over source</source>
    <translation>Ergebnis über Quelle</translation>
+  </message>
+  <message>
+   <source>Results carry metadata and a watermark, but no signed credentials: {command}</source>
+   <translation>Ergebnisse tragen Metadaten und ein Wasserzeichen, aber keinen signierten Nachweis: {command}</translation>
   </message>
   <message>
    <source>Resume</source>
@@ -2524,12 +2548,20 @@
    <translation>Die Qualität ist {quality}.</translation>
   </message>
   <message>
+   <source>The result has no signed credentials: {why}. Its metadata say that AI made it.</source>
+   <translation>Das Ergebnis hat keinen signierten Nachweis: {why}. Seine Metadaten sagen, dass KI es gemacht hat.</translation>
+  </message>
+  <message>
    <source>The result is kept as {kept}.</source>
    <translation>Das Ergebnis liegt als {kept} bereit.</translation>
   </message>
   <message>
    <source>The result is not marked as made by AI ({option:mark} off); in the European Union and elsewhere the law may ask you to label it yourself.</source>
    <translation>Das Ergebnis ist nicht als KI-gemacht gekennzeichnet ({option:mark} off); in der Europäischen Union und anderswo kann das Gesetz verlangen, dass Sie es selbst kennzeichnen.</translation>
+  </message>
+  <message>
+   <source>The signed credentials can't be read back ({codes}); the metadata say that AI made the result.</source>
+   <translation>Der signierte Nachweis kann nicht zurückgelesen werden ({codes}); die Metadaten sagen, dass KI das Ergebnis gemacht hat.</translation>
   </message>
   <message>
    <source>The sliders on the right pose the portrait.</source>
@@ -2646,6 +2678,10 @@
   <message>
    <source>There is no preset named {name}; known are {names}.</source>
    <translation>Es gibt keine Voreinstellung namens {name}; bekannt sind {names}.</translation>
+  </message>
+  <message>
+   <source>There is no room on the disk for the signed credentials; the metadata say that AI made the result.</source>
+   <translation>Auf der Platte ist kein Platz für den signierten Nachweis; die Metadaten sagen, dass KI das Ergebnis gemacht hat.</translation>
   </message>
   <message>
    <source>There is no virtual camera on this computer ({text}).</source>
@@ -3028,20 +3064,12 @@
    <translation>ein Griff liegt an keinem endlichen Ort</translation>
   </message>
   <message>
-   <source>a motion track that contradicts itself</source>
-   <translation>eine Bewegungsspur, die sich widerspricht</translation>
+   <source>a key is made with the first result</source>
+   <translation>ein Schlüssel entsteht mit dem ersten Ergebnis</translation>
   </message>
   <message>
-   <source>a motion track that is cut short</source>
-   <translation>eine Bewegungsspur, die abbricht</translation>
-  </message>
-  <message>
-   <source>a motion track that is damaged</source>
-   <translation>eine beschädigte Bewegungsspur</translation>
-  </message>
-  <message>
-   <source>a motion track whose head is too long</source>
-   <translation>eine Bewegungsspur, deren Kopf zu lang ist</translation>
+   <source>a key of this installation: {own}</source>
+   <translation>ein Schlüssel dieser Installation: {own}</translation>
   </message>
   <message>
    <source>a name stands in it twice</source>
@@ -3058,10 +3086,6 @@
   <message>
    <source>a table of names and values is expected</source>
    <translation>eine Tabelle aus Namen und Werten wird erwartet</translation>
-  </message>
-  <message>
-   <source>a track without a face is not kept</source>
-   <translation>eine Spur ohne Gesicht wird nicht aufgehoben</translation>
   </message>
   <message>
    <source>a whole number</source>
@@ -3456,10 +3480,6 @@
    <translation>keine kommerzielle Nutzung</translation>
   </message>
   <message>
-   <source>no face was found in this clip, so it has no motion</source>
-   <translation>in diesem Clip wurde kein Gesicht gefunden, also hat er keine Bewegung</translation>
-  </message>
-  <message>
    <source>no mapping from primaries {color_primaries}, curve {color_trc}</source>
    <translation>keine Umrechnung von Grundfarben {color_primaries}, Kurve {color_trc}</translation>
   </message>
@@ -3474,10 +3494,6 @@
   <message>
    <source>none needed: QT_QPA_PLATFORM={environ}</source>
    <translation>keine nötig: QT_QPA_PLATFORM={environ}</translation>
-  </message>
-  <message>
-   <source>not a motion track</source>
-   <translation>keine Bewegungsspur</translation>
   </message>
   <message>
    <source>not here</source>
@@ -3584,6 +3600,10 @@
    <translation>Regler</translation>
   </message>
   <message>
+   <source>sound to the shapes of lips</source>
+   <translation>Ton zu Lippenformen</translation>
+  </message>
+  <message>
    <source>sounddevice finds no sound library ({error}).</source>
    <translation>sounddevice findet keine Tonbibliothek ({error}).</translation>
   </message>
@@ -3680,6 +3700,10 @@
    <translation>das Paket {absent} ist nicht installiert.</translation>
   </message>
   <message>
+   <source>the package {package} is not installed</source>
+   <translation>das Paket {package} ist nicht installiert</translation>
+  </message>
+  <message>
    <source>the same networks compiled for an NVIDIA card by TensorRT-RTX or TensorRT; must be asked for</source>
    <translation>dieselben Netze, von TensorRT-RTX oder TensorRT für eine NVIDIA-Karte übersetzt; muss eigens gewählt werden</translation>
   </message>
@@ -3738,6 +3762,10 @@
   <message>
    <source>yes or no</source>
    <translation>ja oder nein</translation>
+  </message>
+  <message>
+   <source>{beside} can't be written: {what}; the tags say that AI made the result.</source>
+   <translation>{beside} kann nicht geschrieben werden: {what}; die Tags sagen, dass KI das Ergebnis gemacht hat.</translation>
   </message>
   <message>
    <source>{codec} holds no transparency; clear parts were laid on a plain colour.</source>
@@ -3838,6 +3866,18 @@
   <message>
    <source>{first} redirects to another host ({host}); nothing was fetched.</source>
    <translation>{first} leitet zu einem anderen Rechner um ({host}); nichts wurde geholt.</translation>
+  </message>
+  <message>
+   <source>{flag} is missing: certificate and key belong together.</source>
+   <translation>{flag} fehlt: Zertifikat und Schlüssel gehören zusammen.</translation>
+  </message>
+  <message>
+   <source>{flag}: {name} can't be read: {what}.</source>
+   <translation>{flag}: {name} kann nicht gelesen werden: {what}.</translation>
+  </message>
+  <message>
+   <source>{flag}: {name} is not a PEM file with a {word}.</source>
+   <translation>{flag}: {name} ist keine PEM-Datei mit {word}.</translation>
   </message>
   <message>
    <source>{folder} can't be written: {reason}.</source>

@@ -539,7 +539,7 @@ def test_clip_is_playable_and_marked(run_cli: Callable) -> None:
 def test_a_driver_for_each_face(run_cli: Callable, here: Path) -> None:
     """The flag may be given several times; a job file takes a list, and its names start from its folder."""
     done = run_cli("in/pair.jpg", "in/other.jpg", "--driver-for", "left=in/photo.jpg", "--driver-for",
-                   "right=in/other.jpg", "-o", "a.png", "-q")  # fmt: skip
+                   "right=in/other.jpg", "-o", "a.png", "-q", "--mark", "metadata")  # fmt: skip
     assert done.code == 0, done.err
     same = run_cli("in/pair.jpg", "in/other.jpg", "--driver-for", "left=in/photo.jpg", "--driver-for",
                    "left=in/other.jpg", "-o", "b.png", "-q")  # fmt: skip
@@ -547,7 +547,7 @@ def test_a_driver_for_each_face(run_cli: Callable, here: Path) -> None:
     Path("jobs").mkdir()
     Path("jobs/j.toml").write_text(
         'source = "../in/pair.jpg"\ndriving = "../in/other.jpg"\noutput = "../c.png"\n'
-        '[options]\ndriver_for = ["left=../in/photo.jpg", "right=../in/other.jpg"]\n'
+        '[options]\nmark = "metadata"\ndriver_for = ["left=../in/photo.jpg", "right=../in/other.jpg"]\n'
     )
     batch = run_cli("batch", "jobs/j.toml", "--queue", "q.db", "-q")
     assert batch.code == 0, batch.err

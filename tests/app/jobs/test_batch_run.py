@@ -83,8 +83,10 @@ def test_good_and_bad_files(queue: Queue, work: Path) -> None:
 
 def test_batch_gives_the_same_file_as_a_single_run(queue: Queue, work: Path) -> None:
     """Also for a clip whose motion comes out of the cache and a portrait that is still at hand."""
-    jobs = make_jobs(["in/photo.jpg"], ["in/clip.mp4", "in/vfr.mp4"], {"output": "out/", "side_by_side": True})
-    jobs += make_jobs(["in/other.jpg"], ["in/clip.mp4"], {"output": "out/", "smooth": 0})
+    jobs = make_jobs(
+        ["in/photo.jpg"], ["in/clip.mp4", "in/vfr.mp4"], {"output": "out/", "side_by_side": True, "mark": "metadata"}
+    )
+    jobs += make_jobs(["in/other.jpg"], ["in/clip.mp4"], {"output": "out/", "smooth": 0, "mark": "metadata"})
     queue.add(jobs, "night")
     summary = run_workers(queue, workers=1)
     assert summary.exit_code == ExitCode.OK

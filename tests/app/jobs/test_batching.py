@@ -41,7 +41,7 @@ class Given(Parts):
 
 
 def run(folder: Path, engine: MeshEngine, name: str) -> bytes:
-    options = RenderOptions.from_values({"output": name, "overwrite": True})
+    options = RenderOptions.from_values({"output": name, "overwrite": True, "mark": "metadata"})
     job = Job(folder / "in" / "photo.jpg", folder / "in" / "clip.mp4", options)
     report = render(job, EventStream(), None, Given(engine))
     assert report.frames == 12

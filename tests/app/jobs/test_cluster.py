@@ -36,7 +36,7 @@ def ray():
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of Unix")
 def test_local_cluster(ray, queue: Queue, work: Path) -> None:
     sources, drivings = ["in/photo.jpg", "in/other.jpg", "in/text.jpg"], ["in/slow.mp4", "in/clip.mp4", "in/vfr.mp4"]
-    queue.add(make_jobs(sources, drivings, {"output": "far/{source}--{driving}.mp4"}), "far")
+    queue.add(make_jobs(sources, drivings, {"output": "far/{source}--{driving}.mp4", "mark": "metadata"}), "far")
     killed: list[int] = []
 
     def on_job(job: JobRecord) -> None:
@@ -58,7 +58,7 @@ def test_local_cluster(ray, queue: Queue, work: Path) -> None:
     assert {job.pid for job in summary.jobs} - {os.getpid()} > set(killed)  # somebody else went on
     assert [path.name for path in (work / "far").iterdir() if path.name.startswith(".")] == []
 
-    queue.add(make_jobs(sources[:2], drivings, {"output": "near/{source}--{driving}.mp4"}), "near")
+    queue.add(make_jobs(sources[:2], drivings, {"output": "near/{source}--{driving}.mp4", "mark": "metadata"}), "near")
     run_workers(queue, batch="near")
     names = sorted(path.name for path in (work / "near").iterdir())
     assert len(names) == 6

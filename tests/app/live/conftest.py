@@ -15,6 +15,12 @@ from app.live import LiveSession
 
 
 @pytest.fixture(autouse=True)
+def _own_key(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The user gets no signing key from tests."""
+    monkeypatch.setenv("PORTRAIT_ANIMATE_CONFIG", str(tmp_path_factory.getbasetemp() / "settings"))
+
+
+@pytest.fixture(autouse=True)
 def _no_thread_is_left() -> Iterator[None]:
     before = set(threading.enumerate())
     yield

@@ -1,4 +1,4 @@
-"""What the commands of the window do: file dialogs, menus, saving, rendering. The studio does the rest."""
+"""What the commands of the window do: file dialogs, saving, rendering. The studio does the rest."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QMimeData, QStandardPaths
+from PySide6.QtCore import QMimeData, QObject, QStandardPaths
 from PySide6.QtGui import QGuiApplication, QImage
 from PySide6.QtWidgets import QFileDialog, QMenu, QWidget
 
@@ -24,11 +24,11 @@ from app.gui.dialogs.weights import WeightsDialog
 from app.gui.galleries import Galleries
 from app.gui.jobs import make_entry
 from app.gui.outputs import recording_suffix
+from app.gui.prompts import Prompts
 from app.gui.saved import SavedCommands
 from app.gui.session import Driver, DriverKind, Session, View, panel_live_options
-from app.gui.shortcuts import COMMANDS
 from app.gui.studio import Studio
-from app.gui.translate import LANGUAGES, tr
+from app.gui.translate import tr
 from app.gui.widgets.driver import CLIPS, STILLS, TEMPLATES, driver_kind
 from app.gui.widgets.shelf import SIDE
 from app.gui.wording import folded, plain, say
@@ -55,7 +55,7 @@ def _live_at_rest(session: Session) -> Session:
     return replace(session, live=kept)
 
 
-class Commands(SavedCommands):
+class Commands(QObject):
     """Handlers of the commands.
 
     Args:
@@ -63,83 +63,23 @@ class Commands(SavedCommands):
         studio: What they act on.
     """
 
+    saved: SavedCommands
+
     def __init__(self, window: MainWindow, studio: Studio) -> None:
-        super().__init__(window, studio)
+        super().__init__(window)
+        self.window, self.studio = window, studio
+        self.prompts = Prompts(studio)
+        self.saved = SavedCommands(window, studio, self.prompts)
         self.outputs = studio.outputs
         self.galleries = Galleries(studio, self)
 
-    def handlers(self) -> dict[str, Callable[..., object]]:
-        """Command name -> handler."""
-        window = self.window
-        return {
-            "add_portrait": self.browse_portraits, "paste": self.paste,
-            "next_portrait": lambda: self.choose_portrait(self.studio.session.current + 1),
-            "previous_portrait": lambda: self.choose_portrait(self.studio.session.current - 1),
-            "edit_crop": lambda: self.edit_crop_of(self.studio.session.current),
-            "driver_sliders": lambda: self.studio.set_driver(Driver()),
-            "driver_file": lambda: self.browse_driver("file"), "driver_camera": self.use_camera,
-            "driver_still": lambda: self.browse_driver("still"),
-            "driver_template": lambda: self.browse_driver("template"),
-            "play": self.toggle_play, "step_forward": lambda: self.studio.step(1),
-            "step_back": lambda: self.studio.step(-1), "to_start": lambda: self.studio.seek(0.0),
-            "loop": self.studio.set_loop, "recentre": self.recentre,
-            "undo": self.studio.undo, "redo": self.studio.redo,
-            "reset_sliders": self.reset_sliders, "reset_all": self.reset_all,
-            "save_expression": self.save_expression, "save_preset": self.save_preset,
-            "view_result": lambda _=True: self.set_view("result"), "view_side": lambda _=True: self.set_view("side"),
-            "view_over": lambda _=True: self.set_view("over"),
-            "fit": window.preview.fit, "actual_size": window.preview.actual_size,
-            "zoom_in": lambda: window.preview.zoom_by(1.25), "zoom_out": lambda: window.preview.zoom_by(0.8),
-            "full_screen": lambda on: window.showFullScreen() if on else window.showNormal(),
-            "render": self.render_to_file, "save_picture": self.save_picture,
-            "show_queue": window.show_queue, "record": self.record, "virtual_camera": self.virtual_camera,
-            "engine": self.choose_engine, "models": self.show_weights, "shortcuts": self.edit_shortcuts,
-            "quit": window.close,
-        }  # fmt: skip
-
     def prepare(self) -> None:
         """Read what the menus show."""
-        self.list_saved()
+        self.saved.list_saved()
         if self.studio.session.driver.kind == "camera":
             self.list_cameras()
 
     # ---- menus ----------------------------------------------------------------------------------------------------
-    def fill_menu(self, menu: QMenu) -> None:
-        """All commands by group, then theme and language."""
-        actions = self.window.actions_
-        group = ""
-        for command in COMMANDS:
-            if command.group != group:
-                group = command.group
-                part = menu.addMenu(tr(group)) if group != "Program" else menu
-                if part is menu:
-                    menu.addSeparator()
-                    self._add_looks(menu)
-            part.addAction(actions[command.name])
-
-    def _add_looks(self, menu: QMenu) -> None:
-        theme, languages = self.window.theme, self.window.languages
-        looks = menu.addMenu(tr("Appearance"))
-        for scheme, title in (("system", tr("As the system")), ("light", tr("Light")), ("dark", tr("Dark"))):
-            action = looks.addAction(title, partial(self._use_scheme, scheme))
-            action.setCheckable(True)
-            action.setChecked(theme.scheme == scheme)
-
-        def mark_scheme() -> None:
-            for action, scheme in zip(looks.actions(), ("system", "light", "dark"), strict=True):
-                action.setChecked(theme.scheme == scheme)
-
-        looks.aboutToShow.connect(mark_scheme)
-        tongues = menu.addMenu(tr("Language"))
-        for key, title in LANGUAGES.items():
-            action = tongues.addAction(title, partial(self.window.language_chosen.emit, key))
-            action.setCheckable(True)
-            action.setChecked(languages.current == key)
-
-    def _use_scheme(self, scheme: Any) -> None:
-        self.studio.settings.setValue("window/scheme", scheme)
-        self.window.theme.apply(scheme)
-
     def show_recent(self, kind: str, button: QWidget) -> None:
         """Menu of recent files."""
         menu = QMenu(button)
@@ -149,13 +89,15 @@ class Commands(SavedCommands):
             menu.addAction(plain(Path(path).name), call).setToolTip(folded(path))
         if menu.isEmpty():
             menu.addAction(tr("Nothing yet")).setEnabled(False)
-        self._popup(menu, button)
+        self.prompts.popup(menu, button)
 
     # ---- portraits ------------------------------------------------------------------------------------------------
     def browse_portraits(self) -> None:
         """Ask for pictures."""
         pattern = f"{tr('Pictures and clips')} ({STILLS} {CLIPS});;{tr('All files')} (*)"
-        names, _ = QFileDialog.getOpenFileNames(self.window, tr("Add portraits"), self._folder("portraits"), pattern)
+        names, _ = QFileDialog.getOpenFileNames(
+            self.window, tr("Add portraits"), self.prompts.folder("portraits"), pattern
+        )
         self.studio.add_portraits(names)
 
     def choose_portrait(self, index: int) -> None:
@@ -196,7 +138,7 @@ class Commands(SavedCommands):
 
         dialog.accepted.connect(accepted)
         dialog.list.driver_requested.connect(partial(self.show_face_gallery, dialog))
-        self._open(dialog)
+        self.prompts.open(dialog)
 
     def show_face_gallery(self, dialog: CropDialog, number: int, button: QWidget) -> None:
         """Drivers for one face of a portrait."""
@@ -208,7 +150,9 @@ class Commands(SavedCommands):
 
         def browse() -> None:
             pattern = f"{tr('All drivers')} ({CLIPS} {STILLS} {TEMPLATES});;{tr('All files')} (*)"
-            file, _ = QFileDialog.getOpenFileName(dialog, tr("Choose a driver"), self._folder("drivers"), pattern)
+            file, _ = QFileDialog.getOpenFileName(
+                dialog, tr("Choose a driver"), self.prompts.folder("drivers"), pattern
+            )
             take(file)
 
         self.galleries.open(button, ("file", "template", "still"), lambda driver: take(driver.source), browse)
@@ -273,7 +217,7 @@ class Commands(SavedCommands):
         }  # fmt: skip
         kinds = {"file": tr("Clips"), "still": tr("Pictures"), "template": tr("Motion templates")}
         pattern = f"{kinds[kind]} ({FILTERS[kind]});;{tr('All files')} (*)"
-        name, _ = QFileDialog.getOpenFileName(self.window, titles[kind], self._folder("drivers"), pattern)
+        name, _ = QFileDialog.getOpenFileName(self.window, titles[kind], self.prompts.folder("drivers"), pattern)
         if name:
             self.studio.set_driver(Driver(kind, name))
 
@@ -293,7 +237,7 @@ class Commands(SavedCommands):
     def browse_part(self, name: str) -> None:
         """Ask for the file that moves a part of the face."""
         pattern = f"{tr('Clips and motion templates')} ({CLIPS} {TEMPLATES});;{tr('All files')} (*)"
-        file, _ = QFileDialog.getOpenFileName(self.window, tr("Choose a clip"), self._folder("drivers"), pattern)
+        file, _ = QFileDialog.getOpenFileName(self.window, tr("Choose a clip"), self.prompts.folder("drivers"), pattern)
         if file:
             self.set_part(name, file)
 
@@ -430,7 +374,7 @@ class Commands(SavedCommands):
         if shown is None:
             return
         picture = shown.frame.picture
-        offered = store.free_name(Path(self._folder("output")), "portrait", ".png")
+        offered = store.free_name(Path(self.prompts.folder("output")), "portrait", ".png")
         name, _ = QFileDialog.getSaveFileName(
             self.window, tr("Save this picture"), str(offered),
             f"{tr('Pictures')} ({' '.join(f'*{ending}' for ending in PICTURES)})",
@@ -474,7 +418,7 @@ class Commands(SavedCommands):
         stamp = datetime.now(timezone.utc).astimezone().strftime("%Y-%m-%d %H.%M.%S")
         suffix = recording_suffix(self.studio.session.value("codec"))
         name, _ = QFileDialog.getSaveFileName(
-            self.window, tr("Record to"), str(Path(self._folder("output")) / f"live {stamp}{suffix}"),
+            self.window, tr("Record to"), str(Path(self.prompts.folder("output")) / f"live {stamp}{suffix}"),
             f"{tr('Clips')} ({' '.join(f'*{ending}' for ending in RECORDINGS)})",
         )  # fmt: skip
         if name:
@@ -520,12 +464,12 @@ class Commands(SavedCommands):
             )
 
         dialog.accepted.connect(accepted)
-        self._open(dialog)
+        self.prompts.open(dialog)
 
     def show_weights(self) -> None:
         """Open the dialog of model weights."""
-        self._open(WeightsDialog(self.studio.background, self.studio.downloads, self.window))
+        self.prompts.open(WeightsDialog(self.studio.background, self.studio.downloads, self.window))
 
     def edit_shortcuts(self) -> None:
         """Open the sheet of keys."""
-        self._open(ShortcutsDialog(self.window.actions_, self.window))
+        self.prompts.open(ShortcutsDialog(self.window.actions_, self.window))

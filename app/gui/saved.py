@@ -7,13 +7,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtCore import QObject, QPoint
-from PySide6.QtWidgets import QFileDialog, QMenu, QPushButton, QWidget
+from PySide6.QtCore import QObject
+from PySide6.QtWidgets import QFileDialog, QMenu, QPushButton
 
 from app.errors import AppError
 from app.expressions import expression_from
 from app.gui import store
 from app.gui.dialogs.messages import NameDialog, QuestionDialog
+from app.gui.prompts import Prompts
 from app.gui.session import Session
 from app.gui.studio import Studio
 from app.gui.translate import tr
@@ -32,11 +33,12 @@ class SavedCommands(QObject):
     Args:
         window: The window.
         studio: What they act on.
+        prompts: Opens their dialogs and menus.
     """
 
-    def __init__(self, window: MainWindow, studio: Studio) -> None:
+    def __init__(self, window: MainWindow, studio: Studio, prompts: Prompts) -> None:
         super().__init__(window)
-        self.window, self.studio = window, studio
+        self.window, self.studio, self.prompts = window, studio, prompts
         self.expressions = ExpressionBar()
         self.expressions.chosen.connect(self.use_expression)
         self.expression_menu_button = tool_button("more", tr("Saved expressions"), 16)
@@ -45,24 +47,23 @@ class SavedCommands(QObject):
         self.preset_bar.setProperty("icon_name", "star")
         self.preset_bar.setToolTip(tr("Sets of option values: choose, save, import, export."))
         self.preset_bar.clicked.connect(self._show_preset_menu)
-        self.saved: list[store.Saved] = []
+        self.found: list[store.Saved] = []
         self.presets: list[Preset] = []
-        self.dialogs: list[QWidget] = []
 
     # ---- saved things ---------------------------------------------------------------------------------------------
     def list_saved(self) -> None:
         """Read expressions and presets, and show them."""
 
         def done(found: tuple[list[store.Saved], list[Any]]) -> None:
-            self.saved, self.presets = found
-            self.expressions.show_names([saved.name for saved in self.saved])
+            self.found, self.presets = found
+            self.expressions.show_names([saved.name for saved in self.found])
             self.window.order_focus()
 
         self.studio.list_saved(done)
 
     def use_expression(self, name: str) -> None:
         """Use a saved expression."""
-        for saved in self.saved:
+        for saved in self.found:
             if saved.name == name:
                 self.studio.set_expression(saved.expression)
 
@@ -70,7 +71,7 @@ class SavedCommands(QObject):
         """Ask for a name and save the sliders."""
         self._ask_name(
             tr("Save expression"),
-            {saved.path.stem for saved in self.saved if saved.path is not None},
+            {saved.path.stem for saved in self.found if saved.path is not None},
             lambda name: self.studio.store(
                 partial(store.save_expression, name, self.studio.session.expression), tr("The expression was saved.")
             ),
@@ -88,14 +89,14 @@ class SavedCommands(QObject):
     def _ask_name(self, title: str, taken: set[str], done: Callable[[str], None]) -> None:
         dialog = NameDialog(title, tr("Name"), self.window, taken)
         dialog.accepted.connect(lambda: done(dialog.name))
-        self._open(dialog)
+        self.prompts.open(dialog)
 
     def _show_expression_menu(self) -> None:
         menu = QMenu(self.window)
         menu.addAction(tr("Save expression…"), self.save_expression)
         menu.addAction(tr("Import expression…"), partial(self._import, "json", store.import_expression))
         menu.addAction(tr("Export expression…"), self._export_expression)
-        own = [saved for saved in self.saved if saved.path is not None]
+        own = [saved for saved in self.found if saved.path is not None]
         if own:
             delete = menu.addMenu(tr("Delete"))
             for saved in own:
@@ -103,7 +104,7 @@ class SavedCommands(QObject):
                 delete.addAction(
                     plain(saved.name), partial(self._delete, saved.name, saved.path, tr("The expression was deleted."))
                 )
-        self._popup(menu, self.expression_menu_button)
+        self.prompts.popup(menu, self.expression_menu_button)
 
     def _show_preset_menu(self) -> None:
         menu = QMenu(self.window)
@@ -129,7 +130,7 @@ class SavedCommands(QObject):
                 delete.addAction(plain(preset.name), call)
         menu.addSeparator()
         menu.addAction(tr("No preset: reset the options"), lambda: self.use_preset(Preset("", {})))
-        self._popup(menu, self.preset_bar)
+        self.prompts.popup(menu, self.preset_bar)
 
     def _delete(self, name: str, path: Path, done: str) -> None:
         """Delete a saved file after a question: this can't be undone."""
@@ -137,7 +138,7 @@ class SavedCommands(QObject):
             tr("Delete"), tr("{name} is deleted for good.", name=name), tr("Delete"), self.window
         )  # fmt: skip
         question.accepted.connect(lambda: self.studio.store(path.unlink, done))
-        self._open(question)
+        self.prompts.open(question)
 
     def use_preset(self, preset: Preset) -> None:
         """Use the values of a preset; options that it does not name go back to their defaults."""
@@ -170,13 +171,16 @@ class SavedCommands(QObject):
 
     def _import(self, ending: str, work: Callable[[Path], Path]) -> None:
         pattern = f"{tr('Expressions')} (*.json)" if ending == "json" else f"{tr('Presets')} (*.toml *.json)"
-        name, _ = QFileDialog.getOpenFileName(self.window, tr("Import"), self._folder("output"), pattern)
+        name, _ = QFileDialog.getOpenFileName(self.window, tr("Import"), self.prompts.folder("output"), pattern)
         if name:
             self.studio.store(partial(work, Path(name)), tr("It was imported."))
 
     def _export_expression(self) -> None:
         name, _ = QFileDialog.getSaveFileName(
-            self.window, tr("Export expression"), self._in_home("expression.json"), f"{tr('Expressions')} (*.json)"
+            self.window,
+            tr("Export expression"),
+            self.prompts.in_home("expression.json"),
+            f"{tr('Expressions')} (*.json)",
         )
         if name:
             (path, _), session = store.with_ending(Path(name), (".json",), ".json"), self.studio.session
@@ -185,35 +189,9 @@ class SavedCommands(QObject):
 
     def _export_preset(self) -> None:
         name, _ = QFileDialog.getSaveFileName(
-            self.window, tr("Export preset"), self._in_home("preset.toml"), f"{tr('Presets')} (*.toml)"
+            self.window, tr("Export preset"), self.prompts.in_home("preset.toml"), f"{tr('Presets')} (*.toml)"
         )
         if name:
             path, _ = store.with_ending(Path(name), (".toml",), ".toml")
             work = partial(store.save_preset, path.stem, dict(self.studio.session.values), "", path)
             self.studio.store(work, tr("{name} is ready.", name=path.name))
-
-    # ---- for all commands ------------------------------------------------------------------------------------------
-    def _popup(self, menu: QMenu, button: QWidget) -> None:
-        menu.aboutToHide.connect(menu.deleteLater)
-        menu.popup(button.mapToGlobal(QPoint(0, button.height() + 2)))
-
-    def _open(self, dialog: Any) -> None:
-        """Open a dialog without blocking the window's thread."""
-        self.dialogs.append(dialog)
-
-        def forget() -> None:
-            self.dialogs.remove(dialog)
-            dialog.deleteLater()
-
-        dialog.finished.connect(forget)
-        dialog.open()
-
-    def _in_home(self, name: str) -> str:
-        """A name to offer: in the folder of the last output, or that of the user."""
-        return str(Path(self._folder("output")) / name)
-
-    def _folder(self, kind: str) -> str:
-        if kind == "output":
-            return str(self.studio.settings.value("folders/output", str(Path.home())))
-        recent = self.studio.recent(kind)
-        return str(Path(recent[0]).parent) if recent else str(Path.home())

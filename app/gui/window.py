@@ -12,7 +12,7 @@ from app.gui import icons, pictures
 from app.gui.commands import Commands
 from app.gui.dialogs.base import within
 from app.gui.dialogs.messages import CloseDialog, show_error
-from app.gui.session import Session
+from app.gui.menus import fill_menu
 from app.gui.shortcuts import Actions, uses_key
 from app.gui.studio import Studio, is_on
 from app.gui.theme import Theme
@@ -45,6 +45,9 @@ class MainWindow(QMainWindow):
         language_chosen: The window is to be made again in another language.
     """
 
+    studio: Studio
+    preview: Preview
+    commands: Commands
     closed = Signal()
     language_chosen = Signal(str)
     _ended = Signal()
@@ -63,7 +66,7 @@ class MainWindow(QMainWindow):
         self.setAcceptDrops(True)
         self.preview = Preview()
         self.commands = Commands(self, studio)
-        self.actions_ = Actions(self, studio.settings, self.commands.handlers())
+        self.actions_ = Actions(self, studio.settings)
         self.transport = Transport(self.actions_)
         self.controls = ControlPanel()
         self.side = SidePanel(self.actions_)
@@ -73,7 +76,7 @@ class MainWindow(QMainWindow):
         self._build()
         self._connect()
         self._restore()
-        self.commands.fill_menu(self.top.menu)
+        fill_menu(self.top.menu, self)
         self.commands.prepare()
         self.paint_icons()
         self.show_session()
@@ -106,9 +109,9 @@ class MainWindow(QMainWindow):
         self.side.setMinimumWidth(232)
         self.controls.setMinimumWidth(296)
         self.split.setSizes([256, 700, 320])
-        self.controls.top.addWidget(self.commands.preset_bar)
-        self.controls.sections["Expression"].body.insertWidget(0, self.commands.expressions)
-        self.controls.sections["Expression"].extra.insertWidget(0, self.commands.expression_menu_button)
+        self.controls.top.addWidget(self.commands.saved.preset_bar)
+        self.controls.sections["Expression"].body.insertWidget(0, self.commands.saved.expressions)
+        self.controls.sections["Expression"].extra.insertWidget(0, self.commands.saved.expression_menu_button)
         content = QWidget()
         box = QVBoxLayout(content)
         box.setContentsMargins(0, 0, 0, 0)
@@ -131,7 +134,7 @@ class MainWindow(QMainWindow):
         studio.live_changed.connect(self._show_live)
         studio.said.connect(self._say)
         studio.failed.connect(self._show_failure)
-        studio.saved_changed.connect(self.commands.list_saved)
+        studio.saved_changed.connect(self.commands.saved.list_saved)
         studio.queue.finished.connect(self.commands.job_finished)
         studio.queue.found.connect(lambda: self.show_queue(True))
         controls.option_changed.connect(studio.set_option)
@@ -170,29 +173,16 @@ class MainWindow(QMainWindow):
         self.side.driver.mirror.setChecked(bool(session.live_value("mirror")))
         history = self.studio.history
         for name, text, title in (("undo", history.undo_text, tr("Undo")), ("redo", history.redo_text, tr("Redo"))):
-            action = self.actions_[name]
-            action.setEnabled(bool(text))
             self.actions_.retitle(name, f"{title}: {text}" if text else title)
         self.show_playback()
-        self._show_what_can_be_done(session)
+        self.actions_.enable(self.studio)
+        self.top.show_renderable(bool(session.portraits))
         if not session.portraits:
             self.preview.show_picture(None)
             keys = self.actions_.keys()["add_portrait"]
             self.preview.show_message(
                 tr("Drop a photo here"), tr("or paste one, or choose a file ({keys})", keys=keys or "+"), "image"
             )
-
-    def _show_what_can_be_done(self, session: Session) -> None:
-        """Commands that need a portrait, or several, are grey without one."""
-        some, several = bool(session.portraits), len(session.portraits) > 1
-        for name in ("render", "save_picture", "edit_crop"):
-            self.actions_[name].setEnabled(some)
-        for name in ("next_portrait", "previous_portrait"):
-            self.actions_[name].setEnabled(several)
-        for name, runs in (("record", self.studio.outputs.recording), ("virtual_camera", self.studio.outputs.camera)):
-            self.actions_[name].setEnabled(some or runs)
-        self.actions_["recentre"].setEnabled(session.driver.kind in ("file", "camera"))
-        self.top.show_renderable(some)
 
     def show_playback(self) -> None:
         """Show what can be played, and where it stands."""

@@ -94,7 +94,7 @@ def faults(root: QWidget) -> list[str]:
 def shown_dialog(qtbot: QtBot, window: MainWindow, name: str) -> QDialog:
     """A dialog with its content."""
     window.actions_[name].trigger()
-    dialog = window.commands.dialogs[-1]
+    dialog = window.commands.prompts.dialogs[-1]
     if isinstance(dialog, CropDialog):
         qtbot.waitUntil(lambda: dialog.view.box is not None)
     elif isinstance(dialog, EngineDialog):
@@ -112,7 +112,7 @@ def test_all_controls_have_a_name_a_role_and_a_hint(qtbot: QtBot, window: MainWi
         section.button.setChecked(True)
     for opening in panel.openings.values():
         opening.switch.click()
-    qtbot.waitUntil(lambda: bool(window.commands.expressions.buttons))
+    qtbot.waitUntil(lambda: bool(window.commands.saved.expressions.buttons))
     window.studio.set_driver(clip_driver)
     qtbot.waitUntil(window.transport.slider.isVisible)
     window.show_queue(True)
@@ -133,7 +133,7 @@ def test_controls_of_dialogs_have_a_name_a_role_and_a_hint(qtbot: QtBot, window:
 def test_tab_goes_in_reading_order(qtbot: QtBot, window: MainWindow, clip_driver: Driver) -> None:
     window.studio.set_driver(clip_driver)
     qtbot.waitUntil(window.transport.slider.isVisible)
-    qtbot.waitUntil(lambda: bool(window.commands.expressions.buttons))
+    qtbot.waitUntil(lambda: bool(window.commands.saved.expressions.buttons))
     parts = (window.top, window.side, window.preview, window.transport, window.controls)
     window.top.render_button.setFocus()
     start, walked, seen = window.focusWidget(), [], []
@@ -148,7 +148,7 @@ def test_tab_goes_in_reading_order(qtbot: QtBot, window: MainWindow, clip_driver
     assert [part for i, part in enumerate(walked) if i == 0 or part != walked[i - 1]] == [1, 2, 3, 4, 0]
     places = [w.mapTo(window.controls, w.rect().center()) for w in seen if window.controls.isAncestorOf(w)]
     assert all(b.y() >= a.y() - 12 for a, b in pairwise(places))
-    assert window.commands.preset_bar is next(w for w in seen if window.controls.isAncestorOf(w))
+    assert window.commands.saved.preset_bar is next(w for w in seen if window.controls.isAncestorOf(w))
 
 
 @pytest.mark.parametrize("language", ["en", "de"])

@@ -99,8 +99,8 @@ def test_space_presses_the_control_with_the_focus_and_plays_elsewhere(qtbot: QtB
     before = section.isChecked()
     press(section, Key.Key_Space)
     assert section.isChecked() is not before
-    qtbot.waitUntil(lambda: len(window.commands.expressions.buttons) > 3)
-    press(window.commands.expressions.buttons[1], Key.Key_Space)
+    qtbot.waitUntil(lambda: len(window.commands.saved.expressions.buttons) > 3)
+    press(window.commands.saved.expressions.buttons[1], Key.Key_Space)
     assert studio.session.sliders
     assert not studio.paused
     press(window.preview, Key.Key_Space)
@@ -173,7 +173,7 @@ def test_escape_leaves_the_full_screen(window: MainWindow) -> None:
 
 def test_escape_and_backspace_in_the_sheet_of_keys(window: MainWindow) -> None:
     window.actions_["shortcuts"].trigger()
-    sheet = window.commands.dialogs[-1]
+    sheet = window.commands.prompts.dialogs[-1]
     assert isinstance(sheet, ShortcutsDialog)
     edit = sheet.edits["paste"]
     press(edit, Key.Key_O, Qt.KeyboardModifier.ControlModifier)

@@ -44,7 +44,7 @@ def window_of_two(make_window: Make, couple: Path, small_media: Path, qtbot: QtB
 
 def open_editor(qtbot: QtBot, window: MainWindow) -> CropDialog:
     window.actions_["edit_crop"].trigger()
-    dialog = window.commands.dialogs[0]
+    dialog = window.commands.prompts.dialogs[0]
     assert isinstance(dialog, CropDialog)
     qtbot.waitUntil(lambda: dialog.view.box is not None)
     return dialog

@@ -20,11 +20,11 @@ def test_drivers_of_parts_come_back_with_their_preset(qtbot: QtBot, window: Main
     commands.set_part("eyes_from", photo)
     with qtbot.waitSignal(studio.saved_changed):
         studio.store(lambda: store.save_preset("Talk", dict(studio.session.values)), "saved")
-    qtbot.waitUntil(lambda: [preset.name for preset in commands.presets] == ["Talk"])
+    qtbot.waitUntil(lambda: [preset.name for preset in commands.saved.presets] == ["Talk"])
     assert resolve({}, preset="Talk").options.input.lips_from == clip
-    commands.use_preset(Preset("", {}))
+    commands.saved.use_preset(Preset("", {}))
     assert studio.session.value("lips_from") == ""
-    commands.use_preset(commands.presets[0])
+    commands.saved.use_preset(commands.saved.presets[0])
     qtbot.waitUntil(lambda: studio.session.value("lips_from") == clip)
     assert studio.session.value("eyes_from") == photo
     assert window.controls.parts.rows["lips_from"].button.text() == "clip.mp4"
@@ -38,7 +38,7 @@ def test_files_of_another_computer_are_told_and_left_out(
     commands, studio = window.commands, window.studio
     clip = str(small_media / "clip.mp4")
     values = {"region": "exp", "lips_from": "/home/mum/talk.mp4", "pose_from": clip}
-    commands.use_preset(Preset("Mum's", values, path=tmp_path / "mum.toml"))
+    commands.saved.use_preset(Preset("Mum's", values, path=tmp_path / "mum.toml"))
     qtbot.waitUntil(lambda: studio.session.value("region") == "exp")
     assert studio.session.value("pose_from") == clip
     assert studio.session.value("lips_from") == ""
@@ -48,7 +48,7 @@ def test_files_of_another_computer_are_told_and_left_out(
     assert "follows the driver" in said
     assert values["lips_from"]  # the preset itself is as it was
     with qtbot.waitSignal(studio.failed, check_params_cb=lambda error, _: "no preset named 'gone'" in str(error)):
-        commands.use_preset(Preset("heir", {}, parent="gone"))
+        commands.saved.use_preset(Preset("heir", {}, parent="gone"))
     window.last_error.close()
 
 

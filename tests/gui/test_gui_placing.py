@@ -40,13 +40,13 @@ def editor(make_window: Make, room: Path, qtbot: QtBot) -> Iterator[CropDialog]:
     """The crop editor of that picture."""
     window = make_window(Session((PortraitItem(str(room)),)), start=False)
     yield opened(window, qtbot)
-    for dialog in window.commands.dialogs:
+    for dialog in window.commands.prompts.dialogs:
         dialog.reject()
 
 
 def opened(window: MainWindow, qtbot: QtBot) -> CropDialog:
     window.commands.edit_crop_of(0)
-    dialog = window.commands.dialogs[-1]
+    dialog = window.commands.prompts.dialogs[-1]
     assert isinstance(dialog, CropDialog)
     qtbot.waitUntil(dialog.placing.isEnabled)
     return dialog

@@ -99,18 +99,18 @@ def test_saving_under_a_taken_name_says_so(qtbot: QtBot, theme: object) -> None:
 
 def test_presets_are_deleted_after_a_question(qtbot: QtBot, window: MainWindow) -> None:
     path = store.save_preset("Mine", {"region": "eyes"})
-    window.commands.list_saved()
-    qtbot.waitUntil(lambda: [preset.name for preset in window.commands.presets] == ["Mine"])
-    window.commands._delete("Mine", path, "gone")
-    question = window.commands.dialogs[-1]
+    window.commands.saved.list_saved()
+    qtbot.waitUntil(lambda: [preset.name for preset in window.commands.saved.presets] == ["Mine"])
+    window.commands.saved._delete("Mine", path, "gone")
+    question = window.commands.prompts.dialogs[-1]
     assert isinstance(question, QuestionDialog)
     question.reject()
     assert path.exists()
-    window.commands._delete("Mine", path, "gone")
-    question = window.commands.dialogs[-1]
+    window.commands.saved._delete("Mine", path, "gone")
+    question = window.commands.prompts.dialogs[-1]
     assert isinstance(question, QuestionDialog)
     question.action.click()
-    qtbot.waitUntil(lambda: window.commands.presets == [])
+    qtbot.waitUntil(lambda: window.commands.saved.presets == [])
     assert not path.exists()
 
 
@@ -145,7 +145,7 @@ def test_crop_dialog_of_a_file_that_is_gone(
     item = replace(small_session.portraits[0], path=str(tmp_path / "gone.jpg"))
     window = make_window(replace(small_session, portraits=(item,)), start=False)
     window.commands.edit_crop_of(0)
-    dialog = window.commands.dialogs[0]
+    dialog = window.commands.prompts.dialogs[0]
     assert isinstance(dialog, CropDialog)
     qtbot.waitUntil(lambda: "gone.jpg" in dialog.view.message)
     assert not any(widget.isEnabled() for widget in (dialog._ok, dialog.follow, dialog.faces, dialog.fields["x"]))
@@ -196,7 +196,7 @@ def black_clip(tmp_path: Path) -> Path:
 def test_kept_keys_win_over_a_default_that_came_later(window: MainWindow, settings: QSettings) -> None:
     settings.setValue("keys/play", "Ctrl+O")
     settings.setValue("keys/loop", "Ctrl+O")  # written by hand
-    again = Actions(window, settings, window.commands.handlers())
+    again = Actions(window, settings)
     assert again.keys()["play"] == "Ctrl+O"
     assert again.keys()["add_portrait"] == ""
     assert again.keys()["loop"] == "L"

@@ -193,7 +193,7 @@ def test_doctor_and_errors_are_german_in_the_window(
     window = make_window(Session((PortraitItem(str(small_media / "room.jpg")),)), language="de")
     qtbot.waitUntil(lambda: "kein Gesicht" in window.preview.problem)
     window.commands.choose_engine()
-    dialog = window.commands.dialogs[-1]
+    dialog = window.commands.prompts.dialogs[-1]
     assert isinstance(dialog, EngineDialog)
     qtbot.waitUntil(lambda: bool(dialog.findings))
     items = (dialog.table.item(row, column) for row in range(dialog.table.rowCount()) for column in range(3))

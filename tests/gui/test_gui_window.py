@@ -20,6 +20,7 @@ from pytestqt.qtbot import QtBot
 
 from app.errors import UsageError
 from app.gui import store
+from app.gui.command_table import COMMANDS
 from app.gui.dialogs.crop import CropDialog
 from app.gui.dialogs.engine import EngineDialog
 from app.gui.dialogs.messages import ErrorDialog
@@ -27,7 +28,7 @@ from app.gui.dialogs.shortcuts import ShortcutsDialog
 from app.gui.dialogs.weights import WeightsDialog
 from app.gui.jobs import LANE, make_entry
 from app.gui.session import Driver, PortraitItem, Session
-from app.gui.shortcuts import COMMANDS, clashes
+from app.gui.shortcuts import clashes
 from app.gui.window import MainWindow
 from app.jobs import Queue
 from app.media.images import read_image
@@ -138,23 +139,23 @@ def test_sliders_work_on_top_of_a_clip(
 
 def test_presets_and_expressions(qtbot: QtBot, window: MainWindow, next_frame: Wait) -> None:
     commands, studio = window.commands, window.studio
-    qtbot.waitUntil(lambda: len(commands.expressions.buttons) == len(store.BUILT_IN_EXPRESSIONS))
-    next(b for b in commands.expressions.buttons if b.text() == "Smile").click()
+    qtbot.waitUntil(lambda: len(commands.saved.expressions.buttons) == len(store.BUILT_IN_EXPRESSIONS))
+    next(b for b in commands.saved.expressions.buttons if b.text() == "Smile").click()
     assert studio.session.sliders == store.BUILT_IN_EXPRESSIONS["Smile"]
     next_frame(window)
     with qtbot.waitSignal(studio.saved_changed):
         studio.store(lambda: store.save_expression("Mine", studio.session.expression), "saved")
-    qtbot.waitUntil(lambda: commands.expressions.buttons[-1].text() == "Mine")
+    qtbot.waitUntil(lambda: commands.saved.expressions.buttons[-1].text() == "Mine")
     window.actions_["reset_sliders"].trigger()
     assert studio.session.expression == Expression({})
-    commands.expressions.buttons[-1].click()
+    commands.saved.expressions.buttons[-1].click()
     assert studio.session.sliders == store.BUILT_IN_EXPRESSIONS["Smile"]
     with qtbot.waitSignal(studio.saved_changed):
         studio.store(lambda: store.save_preset("P", {"region": "eyes"}), "saved")
-    qtbot.waitUntil(lambda: [preset.name for preset in commands.presets] == ["P"])
-    commands.use_preset(commands.presets[0])
+    qtbot.waitUntil(lambda: [preset.name for preset in commands.saved.presets] == ["P"])
+    commands.saved.use_preset(commands.saved.presets[0])
     assert studio.session.value("region") == "eyes"
-    commands.use_preset(Preset("posed", {"expression": "Wink", "sliders": "yaw=5"}))
+    commands.saved.use_preset(Preset("posed", {"expression": "Wink", "sliders": "yaw=5"}))
     assert studio.session.sliders == {**store.BUILT_IN_EXPRESSIONS["Wink"], "yaw": 5.0}
     assert studio.session.values == {}
 
@@ -259,7 +260,7 @@ def test_portrait_without_a_face_says_so(qtbot: QtBot, window: MainWindow, small
 
 def test_crop_dialog_shows_and_changes_the_square(qtbot: QtBot, window: MainWindow) -> None:
     window.actions_["edit_crop"].trigger()
-    dialog = window.commands.dialogs[0]
+    dialog = window.commands.prompts.dialogs[0]
     assert isinstance(dialog, CropDialog)
     qtbot.waitUntil(lambda: dialog.view.box is not None)
     assert dialog.view._landmarks.size() == 478
@@ -285,7 +286,7 @@ def test_crop_dialog_follows_the_face_again(qtbot: QtBot, make_window: Make, sma
     item = PortraitItem.of(small_session.portraits[0].path, crop="150,150,200,10")
     window = make_window(replace(small_session, portraits=(item,)), start=False)
     window.commands.edit_crop_of(0)
-    dialog = window.commands.dialogs[0]
+    dialog = window.commands.prompts.dialogs[0]
     assert isinstance(dialog, CropDialog)
     qtbot.waitUntil(lambda: dialog.view.box is not None)
     assert dialog.fields["size"].value() == 200
@@ -471,7 +472,7 @@ def test_error_message_has_a_report(qtbot: QtBot, window: MainWindow) -> None:
 
 def test_engine_dialog_shows_the_doctor(qtbot: QtBot, window: MainWindow) -> None:
     window.actions_["engine"].trigger()
-    dialog = window.commands.dialogs[0]
+    dialog = window.commands.prompts.dialogs[0]
     assert isinstance(dialog, EngineDialog)
     qtbot.waitUntil(lambda: bool(dialog.findings))
     rows = [dialog.table.item(row, 0).text() for row in range(dialog.table.rowCount())]
@@ -484,7 +485,7 @@ def test_engine_dialog_shows_the_doctor(qtbot: QtBot, window: MainWindow) -> Non
 
 def test_weights_dialog_shows_licences_and_asks(qtbot: QtBot, window: MainWindow) -> None:
     window.actions_["models"].trigger()
-    dialog = window.commands.dialogs[0]
+    dialog = window.commands.prompts.dialogs[0]
     assert isinstance(dialog, WeightsDialog)
     qtbot.waitUntil(lambda: bool(dialog.cards))
     card = next(card for card in dialog.cards if card.spec.name == "liveportrait/human")
@@ -500,7 +501,7 @@ def test_keys_are_changed_kept_and_checked(qtbot: QtBot, window: MainWindow, set
     assert clashes(actions.keys()) == {}
     assert all(actions[command.name] for command in COMMANDS)
     window.actions_["shortcuts"].trigger()
-    dialog = window.commands.dialogs[0]
+    dialog = window.commands.prompts.dialogs[0]
     assert isinstance(dialog, ShortcutsDialog)
     dialog.edits["undo"].setKeySequence(QKeySequence("Ctrl+O"))
     assert not dialog._ok.isEnabled()

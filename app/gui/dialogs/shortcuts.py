@@ -16,8 +16,9 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from app.gui.command_table import COMMANDS
 from app.gui.dialogs.base import Dialog
-from app.gui.shortcuts import COMMANDS, Actions, clashes
+from app.gui.shortcuts import Actions, clashes
 from app.gui.translate import tr
 
 PORTABLE = QKeySequence.SequenceFormat.PortableText

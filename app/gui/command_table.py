@@ -1,0 +1,138 @@
+"""Every command of the window: its name, text, keys and icon, what it does and when it can."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from app.gui.session import Driver
+from app.gui.translate import mark
+
+if TYPE_CHECKING:
+    from app.gui.studio import Studio
+    from app.gui.window import MainWindow
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command.
+
+    Attributes:
+        name: Key in the settings.
+        text: Title.
+        keys: Default keys in Qt's portable form, may be empty.
+        icon: Key of ``icons.LINES``, may be empty.
+        group: Heading in the sheet.
+        run: Does it; told whether it is checked now.
+        enabled: Whether it can be used as things stand.
+        checkable: Whether it is on or off.
+    """
+
+    name: str
+    text: str
+    keys: str
+    icon: str
+    group: str
+    run: Callable[[MainWindow, bool], object]
+    enabled: Callable[[Studio], bool] = lambda _: True
+    checkable: bool = False
+
+
+def some(studio: Studio) -> bool:
+    """Whether there is a portrait."""
+    return bool(studio.session.portraits)
+
+
+def several(studio: Studio) -> bool:
+    """Whether there is more than one portrait."""
+    return len(studio.session.portraits) > 1
+
+
+def moves(studio: Studio) -> bool:
+    """Whether the driver moves, so that its neutral pose can be taken again."""
+    return studio.session.driver.kind in ("file", "camera")
+
+
+def can_record(studio: Studio) -> bool:
+    """Whether a recording can begin or end."""
+    return some(studio) or studio.outputs.recording
+
+
+def can_feed(studio: Studio) -> bool:
+    """Whether the virtual camera can be fed, or is."""
+    return some(studio) or studio.outputs.camera
+
+
+COMMANDS: Final = (
+    Command("add_portrait", mark("Add portraits…"), "Ctrl+O", "add", mark("Portraits"),
+            lambda w, _: w.commands.browse_portraits()),
+    Command("paste", mark("Paste"), "Ctrl+V", "", mark("Portraits"), lambda w, _: w.commands.paste()),
+    Command("next_portrait", mark("Next portrait"), "Ctrl+Right", "", mark("Portraits"),
+            lambda w, _: w.commands.choose_portrait(w.studio.session.current + 1), enabled=several),
+    Command("previous_portrait", mark("Previous portrait"), "Ctrl+Left", "", mark("Portraits"),
+            lambda w, _: w.commands.choose_portrait(w.studio.session.current - 1), enabled=several),
+    Command("edit_crop", mark("Crop and face…"), "Ctrl+K", "crop", mark("Portraits"),
+            lambda w, _: w.commands.edit_crop_of(w.studio.session.current), enabled=some),
+    Command("driver_sliders", mark("Sliders only"), "Ctrl+1", "sliders", mark("Driver"),
+            lambda w, _: w.studio.set_driver(Driver())),
+    Command("driver_file", mark("Choose a clip…"), "Ctrl+2", "film", mark("Driver"),
+            lambda w, _: w.commands.browse_driver("file")),
+    Command("driver_camera", mark("Camera"), "Ctrl+3", "camera", mark("Driver"),
+            lambda w, _: w.commands.use_camera()),
+    Command("driver_still", mark("Choose a picture…"), "Ctrl+4", "image", mark("Driver"),
+            lambda w, _: w.commands.browse_driver("still")),
+    Command("driver_template", mark("Choose a motion template…"), "Ctrl+5", "motion", mark("Driver"),
+            lambda w, _: w.commands.browse_driver("template")),
+    Command("play", mark("Play or pause"), "Space", "pause", mark("Driver"), lambda w, _: w.commands.toggle_play()),
+    Command("step_back", mark("One frame back"), ",", "step-back", mark("Driver"), lambda w, _: w.studio.step(-1)),
+    Command("step_forward", mark("One frame on"), ".", "step-forward", mark("Driver"), lambda w, _: w.studio.step(1)),
+    Command("to_start", mark("To the beginning"), "Home", "to-start", mark("Driver"),
+            lambda w, _: w.studio.seek(0.0)),
+    Command("loop", mark("Repeat in a loop"), "L", "loop", mark("Driver"),
+            lambda w, on: w.studio.set_loop(on), checkable=True),
+    Command("recentre", mark("New neutral pose"), "C", "centre", mark("Driver"),
+            lambda w, _: w.commands.recentre(), enabled=moves),
+    Command("undo", mark("Undo"), "Ctrl+Z", "undo", mark("Edit"),
+            lambda w, _: w.studio.undo(), enabled=lambda studio: bool(studio.history.undo_text)),
+    Command("redo", mark("Redo"), "Ctrl+Shift+Z", "redo", mark("Edit"),
+            lambda w, _: w.studio.redo(), enabled=lambda studio: bool(studio.history.redo_text)),
+    Command("reset_sliders", mark("Reset pose and expression"), "Ctrl+R", "reset", mark("Edit"),
+            lambda w, _: w.commands.reset_sliders()),
+    Command("reset_all", mark("Reset all controls"), "Ctrl+Shift+R", "", mark("Edit"),
+            lambda w, _: w.commands.reset_all()),
+    Command("save_expression", mark("Save expression…"), "Ctrl+E", "face", mark("Edit"),
+            lambda w, _: w.commands.saved.save_expression()),
+    Command("save_preset", mark("Save preset…"), "Ctrl+P", "star", mark("Edit"),
+            lambda w, _: w.commands.saved.save_preset()),
+    Command("view_result", mark("Result"), "F2", "result", mark("View"),
+            lambda w, _: w.commands.set_view("result"), checkable=True),
+    Command("view_side", mark("Side by side"), "F3", "side", mark("View"),
+            lambda w, _: w.commands.set_view("side"), checkable=True),
+    Command("view_over", mark("Result over source"), "F4", "over", mark("View"),
+            lambda w, _: w.commands.set_view("over"), checkable=True),
+    Command("fit", mark("Fit"), "Ctrl+0", "fit", mark("View"), lambda w, _: w.preview.fit()),
+    Command("actual_size", mark("Single pixels (1:1)"), "Ctrl+Shift+0", "", mark("View"),
+            lambda w, _: w.preview.actual_size()),
+    Command("zoom_in", mark("Zoom in"), "Ctrl++", "", mark("View"), lambda w, _: w.preview.zoom_by(1.25)),
+    Command("zoom_out", mark("Zoom out"), "Ctrl+-", "", mark("View"), lambda w, _: w.preview.zoom_by(0.8)),
+    Command("full_screen", mark("Full screen"), "F11", "", mark("View"),
+            lambda w, on: w.showFullScreen() if on else w.showNormal(), checkable=True),
+    Command("render", mark("Render to file…"), "Ctrl+Return", "render", mark("Output"),
+            lambda w, _: w.commands.render_to_file(), enabled=some),
+    Command("save_picture", mark("Save this picture…"), "Ctrl+S", "save", mark("Output"),
+            lambda w, _: w.commands.save_picture(), enabled=some),
+    Command("show_queue", mark("Render queue"), "Ctrl+J", "", mark("Output"),
+            lambda w, on: w.show_queue(on), checkable=True),
+    Command("record", mark("Record live"), "Ctrl+Shift+Return", "record", mark("Output"),
+            lambda w, on: w.commands.record(on), enabled=can_record, checkable=True),
+    Command("virtual_camera", mark("Virtual camera"), "Ctrl+Shift+V", "broadcast", mark("Output"),
+            lambda w, on: w.commands.virtual_camera(on), enabled=can_feed, checkable=True),
+    Command("engine", mark("Engine and device…"), "", "chip", mark("Program"),
+            lambda w, _: w.commands.choose_engine()),
+    Command("models", mark("Model weights…"), "", "download", mark("Program"),
+            lambda w, _: w.commands.show_weights()),
+    Command("shortcuts", mark("Keyboard shortcuts…"), "F1", "keyboard", mark("Program"),
+            lambda w, _: w.commands.edit_shortcuts()),
+    Command("quit", mark("Quit"), "Ctrl+Q", "", mark("Program"), lambda w, _: w.close()),
+)  # fmt: skip

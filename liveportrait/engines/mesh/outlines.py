@@ -15,15 +15,15 @@ import numpy.typing as npt
 Image = npt.NDArray[np.uint8]
 Map = npt.NDArray[np.float32]
 
-JUMP: Final = 6.0
-"""Pixels of source between every other pixel that count as an outline."""
+JUMP: Final = (0.012, 4.5, 6.0)
+"""Pixels of source between every other pixel that count as an outline: share of the side, least and most."""
 ALONG: Final = np.arange(-4, 5, dtype=np.float32)
 """Places along the outline that are averaged, in pixels."""
 ACROSS: Final = np.where(ALONG % 2 == 0, 0.25, -0.25).astype(np.float32)
 """How far they lie to either side of it: an edge drawn with shares of pixels is as soft."""
 WEIGHTS: Final = np.exp(-((ALONG / 2.6) ** 2)) / np.exp(-((ALONG / 2.6) ** 2)).sum()
-SMOOTH: Final = 2.5
-"""Pixels of the half-size grid over which the direction of an outline is taken."""
+SMOOTH: Final = 1.25
+"""Pixels of the quarter-size grid over which the direction of an outline is taken."""
 MOST: Final = 30_000
 """Pixels that are sampled at a time: OpenCV takes no taller maps."""
 
@@ -56,17 +56,22 @@ def smooth_outlines(image: Image, x: Map, y: Map) -> None:
 def _jumps(x: Map, y: Map) -> Image:
     """(S / 2, S / 2) 1 where the coordinates jump from a pixel to the next but one."""
     coarse = [np.ascontiguousarray(channel[::2, ::2]) for channel in (x, y)]
+    share, least, most = JUMP
+    far = float(np.clip(share * len(x), least, most))
     jump = np.zeros(coarse[0].shape, np.uint8)
     for channel in coarse:
-        jump[:, :-1] |= np.abs(channel[:, 1:] - channel[:, :-1]) > JUMP
-        jump[:-1] |= np.abs(channel[1:] - channel[:-1]) > JUMP
+        jump[:, :-1] |= np.abs(channel[:, 1:] - channel[:, :-1]) > far
+        jump[:-1] |= np.abs(channel[1:] - channel[:-1]) > far
     return jump
 
 
 def _directions(jump: Image, rows: npt.NDArray[np.intp], columns: npt.NDArray[np.intp]) -> tuple[Map, Map]:
-    """Unit vectors along the outline at pixels of the half-size grid."""
-    soft = cv2.GaussianBlur(jump.astype(np.float32), (0, 0), 1.2)
+    """Unit vectors along the outline at pixels of the half-size grid; taken at half of that size again."""
+    height, width = jump.shape
+    small = cv2.resize(jump.astype(np.float32), (-(-width // 2), -(-height // 2)), interpolation=cv2.INTER_AREA)
+    soft = cv2.GaussianBlur(small, (0, 0), SMOOTH / 2)
     gx, gy = (cv2.Sobel(soft, cv2.CV_32F, 1 - d, d, ksize=3) for d in (0, 1))
+    rows, columns = rows // 2, columns // 2
     xx, yy, xy = (cv2.GaussianBlur(p, (0, 0), SMOOTH)[rows, columns] for p in (gx * gx, gy * gy, gx * gy))
     across = 0.5 * np.arctan2(2 * xy, xx - yy)
     return -np.sin(across), np.cos(across)

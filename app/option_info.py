@@ -1,6 +1,7 @@
 """How one option is declared, read from text and checked; what options there are stands in ``app.options``.
 
-This module imports nothing heavy on purpose: the command line answers ``--help`` from it.
+This module imports nothing heavy on purpose: the command line answers ``--help`` from it. So pydantic, which checks
+files of others (templates, placed faces, rows of a queue), does not check options.
 """
 
 from __future__ import annotations

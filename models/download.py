@@ -1,4 +1,8 @@
-"""Downloads of model files. Nothing here runs unless a user asks for it."""
+"""Downloads of model files. Nothing here runs unless a user asks for it.
+
+huggingface-hub names addresses and sizes. Fetching is our own: it goes on where it stopped, can be cancelled, follows
+redirects to known hosts only, and compares size and SHA-256 with the registry; plain addresses need it anyway.
+"""
 
 from __future__ import annotations
 

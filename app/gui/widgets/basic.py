@@ -1,4 +1,7 @@
-"""Small widgets: slider with value, switch, section that folds, flow of buttons."""
+"""Small widgets: slider with value, switch, section that folds, flow of buttons.
+
+superqt would be one more package for the label, the switch and the section, which take a few lines each.
+"""
 
 from __future__ import annotations
 

@@ -51,6 +51,7 @@ Audio = Literal["driving", "source", "none"]
 Length = Literal["shortest", "source", "driving", "loop", "pingpong"]
 Hardware = Literal["auto", "none"]
 Mark = Literal["full", "metadata", "off"]
+Label = Literal["corner", "none"]
 OutputFit = Literal["contain", "cover"]
 Precision = Literal["auto", "fp32", "fp16", "bf16", "int8"]
 Codec = Literal["auto", "h264", "hevc", "av1", "vp9", "prores", "gif", "png"]
@@ -241,6 +242,12 @@ class OutputOptions:
         group="Output",
         help="How the result says that AI made it: full, in all ways that docs/provenance.md lists; metadata, only in "
         "the file's metadata, with the same bytes in every run; off, not at all.",
+    )
+    label: Label = option(
+        "none",
+        title="Visible label",
+        group="Output",
+        help="Show viewers that AI made the picture: corner puts the letters AI into the lower right corner.",
     )
     signing_cert: str = option(
         "",

@@ -19,6 +19,7 @@ from app.live.frames import LiveFrame, Pixels, Tracked
 from app.live.motion import LiveMotion
 from app.live.slot import Slot
 from app.media.camera import RateMeter
+from app.provenance.label import labelled
 from app.sources.sample import Sample
 from liveportrait.driving import DrivingReader
 from liveportrait.rules import rests_at_reference
@@ -343,7 +344,8 @@ class Run:
         if not drawn.squares:
             return self._bare(prepared, tracked, fresh, drawn.start)
         start = self._clock()
-        picture = drawn.settings.animator(self._engine).compose(prepared.scene, drawn.squares).whole()
+        composed = drawn.settings.animator(self._engine).compose(prepared.scene, drawn.squares)
+        picture = (labelled(composed) if drawn.settings.options.output.label == "corner" else composed).whole()
         done = self._clock()
         if fresh:
             self.timings.add("paste", done - start)

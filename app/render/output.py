@@ -16,6 +16,7 @@ from app.media.sizing import Sizing
 from app.media.streams import STDOUT, Pipe, stream_name
 from app.media.writer import ClipWriter
 from app.options import parse_colour
+from app.provenance.label import labelled
 from app.provenance.mark import OFF, Marking
 from liveportrait.patched import Patch, Patched, split
 
@@ -116,6 +117,7 @@ class Outputs:
         engine: str = "",
     ) -> None:
         self._background = parse_colour(options.background)
+        self._labels = options.label == "corner"
         self._widths = target.panels
         self._sizing, size = target.sizing, target.sizing.size
         self._canvas: Pixels | None = None  # comparison clip: what frames have in common
@@ -173,6 +175,7 @@ class Outputs:
             panels: Pictures left of the result in the comparison clip, of any size.
         """
         result = self._sizing.apply(result)
+        result = labelled(result) if self._labels else result
         self._main.write_patched(result, time)
         if self._comparison is not None:
             self._comparison.write_patched(self._compared(result, panels), time)

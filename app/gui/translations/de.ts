@@ -2128,6 +2128,10 @@
    <translation>Bericht zeigen</translation>
   </message>
   <message>
+   <source>Show viewers that AI made the picture: corner puts the letters AI into the lower right corner.</source>
+   <translation>Zuschauern zeigen, dass KI das Bild gemacht hat: corner setzt die Buchstaben AI in die untere rechte Ecke.</translation>
+  </message>
+  <message>
    <source>Shows options that are seldom needed.</source>
    <translation>Zeigt Einstellungen, die selten gebraucht werden.</translation>
   </message>
@@ -2848,6 +2852,10 @@
    <translation>Virtuelle Kamera</translation>
   </message>
   <message>
+   <source>Visible label</source>
+   <translation>Sichtbare Kennzeichnung</translation>
+  </message>
+  <message>
    <source>Wait for it, or cancel it: animate jobs cancel.</source>
    <translation>Darauf warten, oder abbrechen: animate jobs cancel.</translation>
   </message>
@@ -3254,6 +3262,10 @@
   <message>
    <source>in metadata only</source>
    <translation>nur in Metadaten</translation>
+  </message>
+  <message>
+   <source>in the corner</source>
+   <translation>in der Ecke</translation>
   </message>
   <message>
    <source>in the picture</source>

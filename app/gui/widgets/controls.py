@@ -71,7 +71,7 @@ CHOICES: Final = {
     "loop": mark("the longer one, repeat"), "pingpong": mark("forward and backward"),
     "none": mark("none"), "auto": mark("automatic"), "off": mark("off"),
     "contain": mark("whole, with borders"), "cover": mark("filled, edges cut"), "stretch": mark("stretched"),
-    "full": mark("in every way"), "metadata": mark("in metadata only"),
+    "full": mark("in every way"), "metadata": mark("in metadata only"), "corner": mark("in the corner"),
 }  # fmt: skip
 
 

@@ -78,7 +78,7 @@ def test_a_portrait_with_a_face_placed_by_hand(files: Path, tmp_path: Path) -> N
     placed = tmp_path / "wall.landmarks.json"
     placed.write_text(PlacedFile(400, 300, centred_handles(200, 150, 260)).to_text(), encoding="utf-8")
     shown = Shown()
-    with LiveSession(RenderOptions.from_values({"smooth": 0})) as session:
+    with LiveSession(RenderOptions.from_values({"smooth": 0, "mark": "metadata"})) as session:
         session.add_sink(shown)
         session.add_portrait("wall", tmp_path / "wall.png", subject=Subject(landmarks=placed))
         session.add_portrait("clip", files / "talk", subject=Subject(landmarks=placed))

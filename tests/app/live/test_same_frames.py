@@ -1,0 +1,234 @@
+"""The same clip by command line, queue, Python, live session and the window's source: the same frames to the bit."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from app.cli.main import main
+from app.events import CancelToken, EventStream
+from app.expressions import expression_from
+from app.gui.driving import live_source
+from app.gui.session import Driver
+from app.jobs import Entry, Queue
+from app.jobs.perform import Performer
+from app.live import DriverSource, LiveFrame, LiveSession, PreviewSink, Sample, Source
+from app.live_options import LiveOptions
+from app.media.images import read_image, write_image
+from app.media.reader import open_clip
+from app.options import RenderOptions
+from app.render.edit import render_pose
+from app.render.job import Job
+from app.sources.playback import Playback
+from liveportrait import Animator, DrivingChannel, DrivingReader, MotionMix, MotionTrack
+from liveportrait.engines import load_engine
+from liveportrait.engines.base import Engine
+from models.face import select_face
+from models.tracker import FaceTracker
+
+WAIT = 60.0
+POSES = {"rest": "", "open": "lip_open=0.9,yaw=8,smile=0.5", "nod": "pitch=9,lip_open=0.3"}
+CLIPS = {"film": ("rest", "open", "nod"), "other": ("nod", "rest", "open")}
+PLAIN = {"smooth": 0, "reference": "first", "engine": "mesh"}
+
+
+@pytest.fixture(scope="module")
+def engine() -> Engine:
+    return load_engine("mesh")
+
+
+@pytest.fixture(scope="module")
+def files(astronaut: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """one.png, pair.png (two faces), and the clips film and other."""
+    folder = tmp_path_factory.mktemp("frames")
+    head = cv2.resize(astronaut[0:270, 90:360], (224, 224), interpolation=cv2.INTER_AREA)
+    write_image(folder / "one.png", head)
+    write_image(folder / "pair.png", np.concatenate([head, head[:, ::-1]], axis=1))
+    for name, sliders in POSES.items():
+        options = RenderOptions.from_values({"output": str(folder / f"{name}.png"), "sliders": sliders})
+        render_pose(Job(folder / "one.png", Path(), options), EventStream(), CancelToken())
+    for clip, poses in CLIPS.items():
+        (folder / clip).mkdir()
+        for number, name in enumerate(poses):
+            (folder / clip / f"{number}.png").write_bytes((folder / f"{name}.png").read_bytes())
+    return folder
+
+
+CASES = {
+    "sliders": ("one.png", {"sliders": "smile=0.6,yaw=6"}),
+    "parts": ("one.png", {"lips_from": "other", "pose_from": "nod.png"}),
+    "faces": ("pair.png", {"face": "left", "driver_for": "right=other"}),
+    "official": ("one.png", {"official": "yes"}),
+}
+
+
+def given(files: Path, case: str) -> tuple[Path, dict[str, str]]:
+    """Source and option values of a case, with whole paths."""
+    source, values = CASES[case]
+    whole = {
+        k: str(files / v) if k.endswith("_from") else v.replace("=other", f"={files / 'other'}")
+        for k, v in values.items()
+    }
+    return files / source, {**{k: str(v) for k, v in PLAIN.items()}, **whole}
+
+
+def pictures(folder: Path) -> list[np.ndarray]:
+    return [read_image(path).rgb for path in sorted(folder.rglob("*.png"))]
+
+
+def by_command(files: Path, case: str, folder: Path) -> list[np.ndarray]:
+    source, values = given(files, case)
+    flags = [word for name, value in values.items() for word in (f"--{name.replace('_', '-')}", value) if word != "yes"]
+    assert main([str(source), str(files / "film"), "--output", str(folder / "%02d.png"), "--quiet", *flags]) == 0
+    return pictures(folder)
+
+
+def by_queue(files: Path, case: str, folder: Path) -> list[np.ndarray]:
+    source, values = given(files, case)
+    with Queue(folder / "queue.sqlite3") as queue:
+        checked = RenderOptions.from_values(values).values()
+        queue.add([Entry(source, files / "film", str(folder / "%02d.png"), checked, numbered=True)])
+        queue.join("w", folder / "scratch")
+        job = queue.claim("w")
+        assert job is not None
+        outcome = Performer(folder / "cache").perform(job, EventStream(), CancelToken())
+    assert outcome.state == "done", outcome.error
+    return pictures(folder)  # hidden until the queue names them
+
+
+def read(path: Path, engine: Engine, *, steady: bool) -> MotionTrack:
+    reader, tracker, track = DrivingReader(engine), FaceTracker(), MotionTrack()
+    tracker.steady = steady
+    with open_clip(path, film=True) as clip:
+        for frame in clip:
+            face = tracker.track(frame.rgb)
+            track.append(frame.time, None if face is None else reader.read(frame.rgb, face))
+    track.duration = len(track) * Fraction(1, 25)
+    return track
+
+
+def by_python(files: Path, case: str, engine: Engine) -> list[np.ndarray]:
+    source, values = given(files, case)
+    options = RenderOptions.from_values(values)
+    tracker, photo = FaceTracker(), read_image(source).rgb
+    tracker.steady = not options.animation.official
+    animator = Animator(engine, options.animation, expression_from("", options.input.sliders))
+    found = tracker.detect(photo)
+    size = photo.shape[1], photo.shape[0]
+    subject = options.input.subject
+    wanted = [subject.faces.first, *(driver.face for driver in subject.drivers)]
+    chosen = [select_face(found, choice, size) for choice in wanted]
+
+    def channel(path: Path, *, further: bool = False) -> DrivingChannel:
+        track = read(path, engine, steady=not options.animation.official)
+        return DrivingChannel.of(track, engine, options.animation, further=further)
+
+    scene = animator.scene(photo, chosen)
+    others = {region: channel(path, further=True) for region, path in options.input.part_drivers.items()}
+    mixes = [MotionMix(engine, channel(files / "film"), others)]
+    mixes += [MotionMix(engine, channel(one.path, further=True)) for one in subject.drivers]
+    frames = []
+    for number in range(3):
+        shown = [mix.at(Fraction(number, 25)) for mix in mixes]
+        squares = [one[0] for one in animator.draw(scene, animator.pose(scene, shown))]
+        frames.append(animator.compose(scene, squares).whole())
+    return frames
+
+
+class Stepped(Source):
+    """A clip whose next frame comes when the one before has been shown."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self.go, self._stop = path, threading.Semaphore(0), False
+
+    def open(self) -> None:
+        self._clip = open_clip(self._path, film=True)
+        self._frames = iter(self._clip)
+
+    def read(self) -> Sample | None:
+        self.go.acquire()
+        frame = None if self._stop else next(self._frames, None)
+        return (
+            None
+            if frame is None
+            else Sample(frame.index, float(frame.time), frame.rgb, jump=frame.index == 0, place=frame.time)
+        )
+
+    def close(self) -> None:
+        self._clip.close()
+
+    def cancel(self) -> None:
+        self._stop = True
+        self.go.release()
+
+
+def shown_live(
+    files: Path, case: str, engine: Engine, source: DriverSource, step: Callable[[], None]
+) -> list[np.ndarray]:
+    """Finished frames of the whole clip, each after the one before."""
+    photo, values = given(files, case)
+    options = RenderOptions.from_values(values)
+    came, frames = threading.Condition(), dict[int, LiveFrame]()
+    wanted = [read_image(path).rgb for path in sorted((files / "film").iterdir())]
+
+    def take(frame: LiveFrame) -> None:
+        with came:
+            if frame.driver is not None and frame.fresh:
+                frames[next(i for i, one in enumerate(wanted) if np.array_equal(one, frame.driver))] = frame
+                came.notify_all()
+
+    with LiveSession(options, LiveOptions(adapt=False), engine=engine) as session:
+        session.set_expression(expression_from("", options.input.sliders))
+        session.add_portrait("a", photo)
+        assert session.wait_for(lambda: session.portrait("a").status != "waiting", WAIT)
+        session.add_sink(PreviewSink(take))
+        if options.input.part_drivers or options.input.subject.drivers:
+            session.start()
+            assert session.settle()
+            session._parts._thread.join(WAIT)  # type: ignore[union-attr]
+            assert session._parts.current is not None
+        session.set_driver(source)
+        session.start()
+        for number in range(len(wanted)):
+            step()
+            with came:
+                assert came.wait_for(lambda number=number: number in frames, WAIT)
+        assert session.draw_error is None
+    return [frames[number].picture for number in range(len(wanted))]
+
+
+def by_live(files: Path, case: str, engine: Engine) -> list[np.ndarray]:
+    stepped = Stepped(files / "film")
+    return shown_live(files, case, engine, DriverSource("video", "film", lambda *_: stepped), stepped.go.release)
+
+
+def by_window(files: Path, case: str, engine: Engine) -> list[np.ndarray]:
+    playback = Playback()
+    playback.pause(True)
+    options = RenderOptions.from_values(given(files, case)[1]).input
+    source = live_source(Driver("file", str(files / "film")), LiveOptions(), options, "first", playback)
+    assert source is not None
+    steps = iter((lambda: None, *[lambda: playback.step(1)] * 2))
+    return shown_live(files, case, engine, replace(source, clip=None), lambda: next(steps)())  # noqa: PLW0108 - another one each time
+
+
+@pytest.mark.parametrize("case", list(CASES))
+def test_every_way_gives_the_same_frames(files: Path, tmp_path: Path, engine: Engine, case: str) -> None:
+    (tmp_path / "cli").mkdir()
+    (tmp_path / "queue").mkdir()
+    wanted = by_command(files, case, tmp_path / "cli")
+    assert len(wanted) == 3
+    assert max(np.abs(one.astype(int) - wanted[0]).max() for one in wanted) > 20
+    ways = {
+        "queue": by_queue(files, case, tmp_path / "queue"), "python": by_python(files, case, engine),
+        "live": by_live(files, case, engine), "window": by_window(files, case, engine),
+    }  # fmt: skip
+    for way, got in ways.items():
+        assert [np.array_equal(ours, one) for ours, one in zip(got, wanted, strict=True)] == [True] * 3, way

@@ -26,7 +26,7 @@ from app.media.reader import open_clip  # noqa: E402
 from app.provenance import watermark  # noqa: E402
 from liveportrait.compose import crop_window  # noqa: E402
 from liveportrait.crop import Crop  # noqa: E402
-from models.face import FaceTracker  # noqa: E402
+from models.tracker import FaceTracker  # noqa: E402
 
 FRAMES = 25
 

@@ -24,6 +24,7 @@ from app.live_options import LiveOptions
 from app.media.images import read_image, write_image
 from app.media.reader import open_clip
 from app.options import RenderOptions
+from app.provenance.watermark import finishing
 from app.render.edit import render_pose
 from app.render.job import Job
 from app.sources.playback import Playback
@@ -119,7 +120,8 @@ def by_python(files: Path, case: str, engine: Engine) -> list[np.ndarray]:
     options = RenderOptions.from_values(values)
     tracker, photo = FaceTracker(), read_image(source).rgb
     tracker.steady = not options.animation.official
-    animator = Animator(engine, options.animation, expression_from("", options.input.sliders))
+    expression, finish = expression_from("", options.input.sliders), finishing(options.output.mark)
+    animator = Animator(engine, options.animation, expression, finish=finish)
     found = tracker.detect(photo)
     size = photo.shape[1], photo.shape[0]
     subject = options.input.subject

@@ -280,7 +280,7 @@ def _cavity(
 
     corner = np.where(x < 0, x / min(reach[0], -1e-3), x / max(reach[1], 1e-3))
     light = (1 - CORNER_SHADE * np.asarray(smoothstep(0.35, 1.0, corner), np.float32))[..., None]
-    light *= np.float32(1.13 + 0.12 * smoothstep(0.98, 1.2, width))  # a smile lets more light in
+    light *= np.float32(0.9 + 0.26 * smoothstep(0.98, 1.2, width))  # a smile lets more light in
     most = LOWER_SHOWN + (LOWER_WIDE - LOWER_SHOWN) * (1 - rounded) + 0.022 * clenched
     shift = float(np.clip(jaw, lower_lip - most - LOWER_EDGE, lower_lip - LOWER_EDGE))
     lower = look_up(layer.rows.lower, along, y - np.float32(shift) * (1 - LOWER_BEND * along * along))

@@ -17,10 +17,10 @@ Image = npt.NDArray[np.uint8]
 # The maps lie in the plane of the face: x from the middle, y down from the resting lip line, in face widths.
 LEFT, RIGHT, TOP, BOTTOM = -0.24, 0.24, -0.20, 0.24
 MAP_SCALE = 533.0  # pixels of a map per face width
-CONTRAST = 0.52  # of the relief of teeth: more looks chiselled, and is not what clips show
+CONTRAST = 0.38  # of the relief of teeth: more looks chiselled, and is not what clips show
 USUAL_SHADE = 0.93  # of the front of an incisor in the maps
 INSIDE_DARKENS = 1.2  # a tooth that lies one face width further back would lose so much of its light
-BLUR = 0.004  # of the relief, face widths
+BLUR = 0.0056  # of the relief, face widths
 PERSONAL = 0.07  # by which arches differ from the mean in width and height
 
 

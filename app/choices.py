@@ -73,10 +73,9 @@ class Square:
             raise ValueError(
                 msg(
                     "the side of the crop is {side:g} px, it must be at least {smallest_square} px.",
-                    self.side,
-                    SMALLEST_SQUARE,
+                    self.side, SMALLEST_SQUARE,
                 )
-            )
+            )  # fmt: skip
 
     @classmethod
     def parse(cls, text: str) -> Square | None:

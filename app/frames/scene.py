@@ -146,10 +146,9 @@ class SceneMaker:
             self.notes.append(
                 msg(
                     "{name} shows {count} faces; the largest is animated ({option:face} chooses).",
-                    self._name,
-                    len(faces),
+                    self._name, len(faces),
                 )
-            )
+            )  # fmt: skip
         everybody = [*faces, *hidden_heads(self._tracker.detections(view), faces)]
         scene = self._scene(picture, cast, crop, clip=False, everybody=everybody, size=size)
         self.notes += cover_notes(str(self._name), scene.faces, self._options, self._engine)
@@ -186,11 +185,9 @@ class SceneMaker:
                 raise UsageError(
                     msg(
                         "{option:driver_for}: {first} and {choice} are the same face of {name}.",
-                        first,
-                        choice,
-                        self._name,
+                        first, choice, self._name,
                     )
-                )
+                )  # fmt: skip
             driver[place] = number
         wanted = [self._place(faces, one, size, "") for one in self._subject.faces.choices] or range(len(faces))
         places = dict.fromkeys([*wanted, *driver])

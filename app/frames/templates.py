@@ -127,10 +127,8 @@ def part_of(template: MotionTemplate, start: Fraction | None, end: Fraction | No
         raise UsageError(
             msg(
                 "{option:start}: the template has {what} from {start:g} s to {last:g} s.",
-                what,
-                float(start or 0),
-                float(last),
+                what, float(start or 0), float(last),
             ),
             msg("It lasts {duration:g} s.", float(template.duration)),
-        )
+        )  # fmt: skip
     return chosen, last - (template.times[chosen[0]] - origin)

@@ -8,7 +8,7 @@ import os
 import secrets
 import sqlite3
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -18,12 +18,12 @@ from app.errors import AppError, UsageError
 from app.jobs import scratch
 from app.jobs.hashes import option_hash
 from app.jobs.reading import WAITING, Reader, is_dead
-from app.jobs.record import JobRecord, Progress, State, record_from, record_of, stored, stored_sentence
+from app.jobs.record import JobRecord, Progress, State, record_from, record_of, stored, stored_facts, stored_sentence
 from app.jobs.rows import checked
 from app.jobs.spec import Entry
 from app.jobs.store import Store
 from app.jobs.target import Files, open_target
-from models.messages import msg, stored_message
+from models.messages import msg
 
 GRACE: Final = 1.5  # seconds that a silent worker whose process is there gets for a sign of life
 CRASHES: Final = 3  # how often a job may take its worker down with it
@@ -397,7 +397,7 @@ class Queue:
         Returns:
             False if the claim no longer holds: the result must be thrown away.
         """
-        return self._update(job, staged=json.dumps(what), **_plain(facts))
+        return self._update(job, staged=json.dumps(what), **stored_facts(facts))
 
     def done(self, job: JobRecord, what: Files) -> bool:
         """Note that a result stands under its name."""
@@ -407,7 +407,7 @@ class Queue:
         """Note why a job was not done; ``state`` may also be skipped or cancelled."""
         now = time.time()
         return self._update(
-            job, state=state, error=stored_sentence(error), exit_code=exit_code, finished=now, **_plain(facts)
+            job, state=state, error=stored_sentence(error), exit_code=exit_code, finished=now, **stored_facts(facts)
         )
 
     def give_back(self, job: JobRecord) -> bool:
@@ -485,20 +485,10 @@ class Queue:
         if row["stop"]:
             return self.failed(job, "", 4, "cancelled")
         if crashes >= CRASHES:
-            return self.failed(job, f"The worker died {crashes} times over this job{reason}.", 1, crashes=crashes)
+            return self.failed(
+                job, msg("The worker died {crashes} times over this job{reason}.", crashes, reason), 1, crashes=crashes
+            )
         return self._update(job, state="queued", crashes=crashes, staged="[]")
-
-
-def _plain(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Facts of a render as the table takes them."""
-    found = dict(facts)
-    if "notes" in found:
-        found["notes"] = json.dumps([stored_message(note) for note in found["notes"]])
-    if "error" in found:
-        found["error"] = stored_sentence(found["error"])
-    if "details" in found:
-        found["details"] = stored(found["details"])
-    return found
 
 
 def tag(job: JobRecord) -> str:

@@ -12,7 +12,7 @@ from typing import Any, Final, Literal, get_args
 
 from app.events import Event
 from app.jobs.rows import checked
-from models.messages import Message, revived
+from models.messages import Message, revived, stored_message
 
 State = Literal["queued", "running", "paused", "done", "failed", "cancelled", "skipped"]
 STATES: Final[tuple[State, ...]] = get_args(State)
@@ -205,6 +205,18 @@ def restored_sentence(value: str | bytes) -> str:
         return revived(json.loads(text)) if text.startswith('{"message_id"') else text
     except ValueError:
         return text
+
+
+def stored_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Facts of a render as the table takes them."""
+    found = dict(facts)
+    if "notes" in found:
+        found["notes"] = json.dumps([stored_message(note) for note in found["notes"]])
+    if "error" in found:
+        found["error"] = stored_sentence(found["error"])
+    if "details" in found:
+        found["details"] = stored(found["details"])
+    return found
 
 
 def record_of(row: sqlite3.Row) -> JobRecord:

@@ -2624,6 +2624,10 @@
    <translation>Das Fenster braucht PySide6, das nicht installiert ist.</translation>
   </message>
   <message>
+   <source>The worker died {crashes} times over this job{reason}.</source>
+   <translation>Der Arbeiter ist {crashes} Mal an diesem Auftrag gestorben{reason}.</translation>
+  </message>
+  <message>
    <source>The workers {what}.</source>
    <translation>Die Arbeiter: {what}.</translation>
   </message>

@@ -1,7 +1,4 @@
-"""Small widgets: slider with value, switch, section that folds, flow of buttons.
-
-superqt would be one more package for the label, the switch and the section, which take a few lines each.
-"""
+"""Small widgets: slider with value, switch, section that folds, flow of buttons; few lines beside another package."""
 
 from __future__ import annotations
 

@@ -42,6 +42,7 @@ CHEEK = -0.22, -0.08  # height of the outline in face widths, from the brows to 
 MIDDLE = -0.05, 0.05  # face widths beside the middle of the face between which the hidden half begins
 BORDER = 0.07, 0.13  # face widths from the border of the face within which the mirrored half may show hair or a hat
 SHADED = 0.6, 0.8  # share of the skin's brightness below which it counts as such, and above which as skin
+STRIP = 0.05  # face widths of skin beyond the landmarks of a cheek that is turned away by 18 degrees and more
 OUTLINE = 0.10  # face widths beyond the mesh in which the outline of the skin is looked for
 
 
@@ -256,9 +257,11 @@ def _push(points: Float, layout: Layout, person: Map | None, yaw: float) -> Floa
     beside = np.einsum("opc,oc->op", from_oval, outward[:, ::-1] * [-1, 1])
     reach = np.where(np.abs(beside) < 0.05 * width, ahead, 0).max(1)
     far = smoothstep(0.0, 0.5, outward @ away)
-    # Beyond the cheek lies skin; beyond a forehead in full view hair or a hat, which belongs there.
-    behind = np.maximum(smoothstep(*FOLD, reach / width), smoothstep(*CHEEK, face_model().mean[list(OVAL), 1]))
-    reach = (reach + behind * _skin_beyond(oval + reach[:, None] * outward, outward, person, width)) * far
+    skin = _skin_beyond(oval + reach[:, None] * outward, outward, person, width)
+    # Beyond a cheek in full view lie a strip of skin and the ear, beyond a forehead hair or a hat, which belong there.
+    strip = STRIP * width * float(np.clip((abs(yaw) - MIN_YAW) / 12, 0, 1))
+    in_view = np.minimum(skin, strip) * smoothstep(*CHEEK, face_model().mean[list(OVAL), 1])
+    reach = (reach + np.maximum(skin * smoothstep(*FOLD, reach / width), in_view)) * far
     reach = np.stack([np.roll(reach, k) for k in (-1, 0, 1)]).max(0)
     reach = (np.roll(reach, 1) + 2 * reach + np.roll(reach, -1)) / 4
     out = np.zeros((len(layout.rest), 2))

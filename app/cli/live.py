@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import importlib.util
 from collections.abc import Callable, Mapping
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -125,13 +124,10 @@ def run_session(
     source = source_from_text(
         live.camera, mode, mirror=live.mirror, turn=int(live.camera_turn), reference=options.animation.reference
     )
-    output = options.output
     expression = expression_from(options.input.expression, options.input.sliders)
     recorder = None
     if live.record:
-        rate = Fraction(live.camera_rate or live.hold_rate).limit_denominator(1001)
-        inputs = [*_inputs(photo, options, live), *settings]
-        recorder = RecorderSink.of(live.record, output, rate=rate, microphone=live.microphone, inputs=inputs)
+        recorder = RecorderSink.of(live.record, options.output, live, [*_inputs(photo, options, live), *settings])
     engine = interruptible(
         lambda step: load_job_engine(options, events.info, events.warn, step), token, events.info, "Loading the engine"
     )

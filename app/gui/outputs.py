@@ -44,7 +44,7 @@ class LiveOutputs:
         session = self._studio.session
         output = session.options(overwrite=True).output
         path = path if path.suffix else path.with_suffix(recording_suffix(output.codec))
-        sink = RecorderSink.of(path, output, microphone=session.live_options.microphone, inputs=session.files)
+        sink = RecorderSink.of(path, output, session.live_options, session.files)
         self._told.discard(RECORDER)
         self._studio.live.add_sink(sink)
         self.recording, self.file = True, path

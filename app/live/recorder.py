@@ -19,6 +19,7 @@ from models.messages import msg
 
 if TYPE_CHECKING:
     from app.live.frames import LiveFrame, Pixels
+    from app.live_options import LiveOptions
     from app.options import OutputOptions
 
 TICKS: Final = 90_000  # time stamps are multiples of 1/90000 s
@@ -105,19 +106,23 @@ class RecorderSink(Sink):
         self._number = 0  # recordings that were completed
 
     @classmethod
-    def of(cls, path: str | Path, output: OutputOptions, **how: Any) -> RecorderSink:
-        """A recorder with the quality, codec, encoder and overwriting that output options ask for.
+    def of(
+        cls, path: str | Path, output: OutputOptions, live: LiveOptions, inputs: Iterable[str | Path] = ()
+    ) -> RecorderSink:
+        """The recorder that options ask for.
 
         Args:
             path: Name of the video file.
-            output: Output options.
-            how: Further arguments of the constructor.
+            output: quality, codec, encoder, marks and overwriting.
+            live: Microphone, and the frame rate to be expected.
+            inputs: Files that are read meanwhile, which the recording must not replace.
 
         Raises:
             AppError: The file can't be written there.
         """
         asked = {name: getattr(output, name) for name in ("quality", "codec", "hardware", "overwrite")}
-        return cls(path, **asked, marking=Marking.of(output), **how)
+        rate = Fraction(live.camera_rate or live.hold_rate).limit_denominator(1001)
+        return cls(path, rate=rate, microphone=live.microphone, inputs=inputs, marking=Marking.of(output), **asked)
 
     def open(self) -> None:
         """See Sink.open."""

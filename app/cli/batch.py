@@ -40,7 +40,7 @@ app = make_app(
 def batch(values: Mapping[str, Any]) -> int:
     """Run the verb with the flags as typer read them."""
     if values["schema"]:
-        from app.jobs.spec import schema
+        from app.jobs.schema import schema
 
         say(json.dumps(schema(), indent=2))
         return int(ExitCode.OK)

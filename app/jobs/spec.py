@@ -17,7 +17,7 @@ from app.jobs.hashes import input_files, settled
 from app.jobs.locate import Located, read_located
 from app.jobs.patterns import Search
 from app.media.outnames import check_name, marks
-from app.options import RenderOptions, check_values, find_option, json_schema
+from app.options import RenderOptions, check_values, find_option
 from app.presets import find_preset, resolve
 from app.render.job import STILL_SUFFIXES, Job, output_path, stem_of
 from models.messages import msg
@@ -476,46 +476,3 @@ def changed_values(options: RenderOptions) -> dict[str, Any]:
 def _braced(text: str) -> str:
     """Text whose braces stand for themselves in an output template."""
     return text.replace("{", "{{").replace("}", "}}")
-
-
-def schema() -> dict[str, Any]:
-    """JSON schema of job files."""
-    options = json_schema()
-    for name in NOT_IN_FILES:
-        options["properties"].pop(name, None)
-    texts = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
-    shared: dict[str, Any] = {
-        "name": {"type": "string", "description": "Name of the set, for {name} in the output's name."},
-        "source": {**texts, "description": "Source files; names or glob patterns, relative to the job file."},
-        "sources": {**texts, "description": "The same as source."},
-        "driving": {**texts, "description": "Driving files; names or glob patterns, relative to the job file."},
-        "drivings": {**texts, "description": "The same as driving."},
-        "combine": {"enum": ["product", "pairs"], "default": "product", "description": "Each with each, or in step."},
-        "pairs": {
-            "type": "array",
-            "items": {"type": "array", "items": {"type": "string"}, "minItems": 2, "maxItems": 2},
-            "description": "Pairs of source and driving file.",
-        },
-        "csv": {"type": "string", "description": "CSV file with the columns source and driving, and any options."},
-        "output": {"type": "string", "description": "Template of the output's name."},
-        "preset": {"type": "string", "description": "Preset that the options start from."},
-        "options": {"$ref": "#/$defs/Options"},
-    }
-    one = {"type": "object", "properties": shared, "additionalProperties": False}
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "Job file",
-        "type": "object",
-        "properties": {
-            "schema_version": {"const": SCHEMA_VERSION},
-            "description": {"type": "string"},
-            **shared,
-            "jobs": {
-                "type": "array",
-                "items": one,
-                "description": "Sets of jobs; the file's own entries hold for all.",
-            },
-        },
-        "additionalProperties": False,
-        "$defs": {**options.pop("$defs", {}), "Options": options},
-    }

@@ -11,7 +11,7 @@ from app.errors import MissingError, UsageError
 from app.jobs import make_jobs, read_jobs
 from app.jobs.locate import read_located, toml_lines
 from app.jobs.patterns import Search
-from app.jobs.spec import schema
+from app.jobs.schema import schema
 
 TOML = """\
 schema_version = 1

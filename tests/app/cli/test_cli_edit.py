@@ -35,7 +35,7 @@ def test_edit_a_photo(run_cli: Callable, listing: Callable) -> None:
 
 
 def test_edit_at_rest_is_the_photo(run_cli: Callable) -> None:
-    assert run_cli("edit", "in/cutout.png", "-o", "a.png").code == 0
+    assert run_cli("edit", "in/cutout.png", "-o", "a.png", "--mark", "metadata").code == 0
     before, after = read_image(Path("in/cutout.png")), read_image(Path("a.png"))
     np.testing.assert_array_equal(before.rgb, after.rgb)
     np.testing.assert_array_equal(before.alpha, after.alpha)
@@ -93,7 +93,7 @@ def test_edit_of_a_bad_source(run_cli: Callable, listing: Callable, source: str,
 def test_retouch_closes_lips_and_leaves_the_rest(run_cli: Callable) -> None:
     """The astronaut smiles with open lips; shut, they change, and the upper half of the picture does not."""
     for lips in ("closed", "0.5", "silent"):
-        done = run_cli("retouch", "in/slow.mp4", "--lips", lips, "-o", f"{lips}-%02d.png", "-q")
+        done = run_cli("retouch", "in/slow.mp4", "--lips", lips, "-o", f"{lips}-%02d.png", "-q", "--mark", "metadata")
         assert done.code == 0, done.err
     before = pictures("in/slow.mp4")
     results = {lips: pictures(f"{lips}-%02d.png") for lips in ("closed", "0.5", "silent")}

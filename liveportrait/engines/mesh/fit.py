@@ -28,7 +28,8 @@ GAZE_ROOM = 0.36  # furthest way of an iris from the middle of its eye
 UP_AND_DOWN = 0.6  # and of the photo's own opening, so that an iris never leaves a narrow eye
 KNEE = 0.7  # share of that reach from which on it moves ever less
 PLACED_WIDEST = 1.06  # the same for a face that was placed by hand
-WINK = (0.25, 0.6)  # difference of both eyes' openings between what landmarks get wrong and a wink
+WINK = (0.25, 0.6)  # difference of both eyes' openings between what landmarks get wrong in part and a wink
+APART = 0.75  # share of smaller differences that is kept: some are narrowed eyes, some are errors
 PLACED_WINK = (0.4, 0.8)  # the same for large round eyes, on which little looks like a wink
 FAR_EYE = (np.sin(np.radians(12)), np.sin(np.radians(28)))  # turn of the driver's head that hides what the far eye does
 DEPTH_SHARE = 0.7  # share of the expression's depth that is kept: landmark depth is noisy
@@ -133,7 +134,7 @@ def fit_expression(
     change *= 1 + (ratio - 1) * model.mouth_weight[:, None]
     out = rest + change - (1 - replaced) * _shared_smile(source, driver, neutral)
     openings = [driver_opening(eye, driver, neutral, eye_opening(source, eye)) for eye in EYES]
-    openings = _conjugate(openings, side, PLACED_WINK if placed else WINK)
+    openings = _conjugate(openings, side, *(PLACED_WINK, 0.0) if placed else (WINK, APART))
     openings = [min(one, PLACED_WIDEST) for one in openings] if placed else openings
     for eye, look, opening in zip(EYES, _gaze_changes(source, driver, neutral, side), openings, strict=True):
         rings = np.array(eye.upper_rings + eye.lower_rings)
@@ -205,14 +206,15 @@ def _shares(side: float) -> Float:
     return np.array([near, 1 - near] if side > 0 else [1 - near, near])
 
 
-def _conjugate(openings: list[float], side: float, wink: tuple[float, float]) -> list[float]:
-    """Openings of both eyes as factors of their own, alike unless the driver winks.
+def _conjugate(openings: list[float], side: float, wink: tuple[float, float], apart: float) -> list[float]:
+    """Openings of both eyes as factors of their own, more alike than landmarks say unless the driver winks.
 
     Lids move together. What landmarks say of two lids differs a little when the eyes look aside, and much in the far
     eye of a turned head; neither is a wink.
     """
     mean = float(_shares(side) @ np.array(openings))
-    own = float(smoothstep(*wink, abs(openings[0] - openings[1])) * (1 - smoothstep(*FAR_EYE, abs(side))))
+    difference = float(smoothstep(*wink, abs(openings[0] - openings[1])))
+    own = (apart + (1 - apart) * difference) * (1 - float(smoothstep(*FAR_EYE, abs(side))))
     return [mean + own * (one - mean) for one in openings]
 
 

@@ -33,10 +33,12 @@ def openings(mean: np.ndarray, driver: np.ndarray, yaw: float = 0) -> np.ndarray
     return np.array([eye_opening(out, eye) / eye_opening(mean, eye) for eye in EYES])
 
 
-def test_lids_that_landmarks_see_apart_a_little_move_as_one(mean):
+def test_lids_that_landmarks_see_apart_a_little_come_nearer(mean):
+    """Some of it is a narrowed eye, some of it an error."""
     left, right = openings(mean, with_lids(mean, 0.8, 0.65))
-    assert left == pytest.approx(right, abs=1e-6)
-    assert 0.55 < left < 0.85
+    seen = np.array([eye_opening(with_lids(mean, 0.8, 0.65), eye) / eye_opening(mean, eye) for eye in EYES])
+    assert 0 < left - right < 0.95 * (seen[0] - seen[1])
+    assert 0.55 < right < left < 0.85
 
 
 def test_a_wink_stays_a_wink(mean):

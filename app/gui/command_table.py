@@ -49,6 +49,11 @@ def several(studio: Studio) -> bool:
     return len(studio.session.portraits) > 1
 
 
+def seekable(studio: Studio) -> bool:
+    """Whether the driver is a clip with a time line."""
+    return studio.timeline is not None
+
+
 def moves(studio: Studio) -> bool:
     """Whether the driver moves, so that its neutral pose can be taken again."""
     return studio.session.driver.kind in ("file", "camera")
@@ -85,10 +90,12 @@ COMMANDS: Final = (
     Command("driver_template", mark("Choose a motion template…"), "Ctrl+5", "motion", mark("Driver"),
             lambda w, _: w.commands.browse_driver("template")),
     Command("play", mark("Play or pause"), "Space", "pause", mark("Driver"), lambda w, _: w.commands.toggle_play()),
-    Command("step_back", mark("One frame back"), ",", "step-back", mark("Driver"), lambda w, _: w.studio.step(-1)),
-    Command("step_forward", mark("One frame on"), ".", "step-forward", mark("Driver"), lambda w, _: w.studio.step(1)),
+    Command("step_back", mark("One frame back"), ",", "step-back", mark("Driver"),
+            lambda w, _: w.studio.step(-1), enabled=seekable),
+    Command("step_forward", mark("One frame on"), ".", "step-forward", mark("Driver"),
+            lambda w, _: w.studio.step(1), enabled=seekable),
     Command("to_start", mark("To the beginning"), "Home", "to-start", mark("Driver"),
-            lambda w, _: w.studio.seek(0.0)),
+            lambda w, _: w.studio.seek(0.0), enabled=seekable),
     Command("loop", mark("Repeat in a loop"), "L", "loop", mark("Driver"),
             lambda w, on: w.studio.set_loop(on), checkable=True),
     Command("recentre", mark("New neutral pose"), "C", "centre", mark("Driver"),

@@ -22,7 +22,7 @@ from liveportrait.crop import Crop
 from models.face import Face
 
 SAMPLE = Path(__file__).resolve().parents[2] / "assets" / "sample"
-LARGEST = 700 << 10  # kilobytes that a clip of a photo of 12 megapixels may take
+LARGEST = 740 << 10  # kilobytes that a clip of a photo of 12 megapixels may take
 
 
 def job(output: str, photo: Path | str = "in/photo.jpg", **values: object) -> Job:

@@ -139,6 +139,8 @@ def test_every_option_has_its_place() -> None:
         "lips_from",
         "eyes_from",
         "driver_for",
+        "signing_cert",
+        "signing_key",
     }
     assert set(panel_options()) | asked_elsewhere == {info.name for info in all_options()}
     assert set(panel_live_options()) | {"camera", "mirror", "vcam", "record"} == {o.name for o in live_options()}

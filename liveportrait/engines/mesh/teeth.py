@@ -17,7 +17,7 @@ Image = npt.NDArray[np.uint8]
 # The maps lie in the plane of the face: x from the middle, y down from the resting lip line, in face widths.
 LEFT, RIGHT, TOP, BOTTOM = -0.24, 0.24, -0.20, 0.24
 MAP_SCALE = 533.0  # pixels of a map per face width
-WARMER = np.array([0.9, 1.0, 1.12], np.float32)  # exponents of light: what lies in the mouth's shade is lit by it
+WARMER = 0.4  # by which the light that is lost in the mouth's shade is less of the colour of gums, which is all around
 CONTRAST = 0.38  # of the relief of teeth: more looks chiselled, and is not what clips show
 USUAL_SHADE = 0.93  # of the front of an incisor in the maps
 INSIDE_DARKENS = 1.2  # a tooth that lies one face width further back would lose so much of its light
@@ -85,6 +85,7 @@ def build_rows(tooth: Picture, gum: Picture, own: Character, scale: float, softn
     """
     sigma = MAP_SCALE * max(BLUR, softness / scale)
     colour = np.asarray(tooth * (1 + 0.05 * own.lightness), np.float32)
+    losses = np.asarray(1 - WARMER * (gum / max(float(gum.mean()), 1.0) - 1), np.float32)  # exponents of the light
     pictures, gums = [], []
     for name in ("upper", "lower"):
         relief = _reshaped(_maps()[name], own, upper=name == "upper")
@@ -93,7 +94,8 @@ def build_rows(tooth: Picture, gum: Picture, own: Character, scale: float, softn
         bright = np.clip(1 + CONTRAST * (shade - USUAL_SHADE), 0.2, 1.16) * light
         pink = np.clip(0.9 + 0.5 * (shade - 0.6), 0.3, 1.1) * light
         picture = np.empty((*teeth.shape, 4), np.float32)
-        picture[..., :3] = colour * teeth[..., None] * bright[..., None] ** WARMER + gum * ((1 - teeth) * soft * pink)[..., None]
+        crowns = colour * teeth[..., None] * bright[..., None] ** losses
+        picture[..., :3] = crowns + gum * ((1 - teeth) * soft * pink)[..., None]
         picture[..., 3] = teeth + (1 - teeth) * soft
         pictures.append(np.asarray(cv2.GaussianBlur(picture, (0, 0), sigma), np.float32))
         gums.append(np.asarray(cv2.GaussianBlur((1 - teeth) * soft, (0, 0), sigma), np.float32))

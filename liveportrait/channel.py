@@ -33,8 +33,14 @@ FAR: Final = 1.0  # excess of the neutrality cost from which a chosen reference 
 
 def pose_of(track: MotionTrack) -> Motion:
     """Pose, ratios and cues of every frame, not the expression: small enough for memory. Lost frames hold the last."""
-    parts = [replace(part, delta=part.delta[:, :0], extra=_cues_only(part)) for _, part in track.chunks()]
-    return Motion.concatenate(parts)[np.array([track.row(i) for i in range(len(track))])]
+    return _found_pose(track)[np.array([track.row(i) for i in range(len(track))])]
+
+
+def _found_pose(track: MotionTrack) -> Motion:
+    """The same of the frames with a face alone."""
+    return Motion.concatenate(
+        [replace(part, delta=part.delta[:, :0], extra=_cues_only(part)) for _, part in track.chunks()]
+    )
 
 
 def _cues_only(part: Motion) -> dict[str, Array]:
@@ -96,10 +102,7 @@ def find_shots(track: MotionTrack, reference: Motion, engine: Engine) -> Shots |
     starts = shot_starts(part for _, part in track.chunks())
     if len(starts) < 2:
         return None
-    pose = Motion.concatenate(
-        [replace(part, delta=part.delta[:, :0], extra=_cues_only(part)) for _, part in track.chunks()]
-    )
-    frames = neutral_frames(pose, starts)
+    frames = neutral_frames(_found_pose(track), starts)
     neutral = [None if frame is None else track.rows(frame, frame + 1) for frame in frames]
     return Shots(starts, neutral, reference, engine.camera_turns) if any(neutral) else None
 

@@ -55,7 +55,7 @@ class Channel:
             raise ValueError("the times of a channel must rise, and all its numbers be finite.")
         object.__setattr__(self, "times", times)
         object.__setattr__(self, "values", values)
-        object.__setattr__(self, "_tangents", _tangents(times, values))
+        object.__setattr__(self, "_tangents", tangents(times, values))
 
     def ease(self, index: int) -> str:
         """How the value leaves a key."""
@@ -85,8 +85,8 @@ class Channel:
         )
 
 
-def _tangents(times: Floats, values: Floats) -> Floats:
-    """Slopes at the keys of a cubic that keeps their order."""
+def tangents(times: Floats, values: Floats) -> Floats:
+    """(n,) slopes at keys (n,) of a piecewise cubic that keeps their order (Fritsch and Carlson, 1980)."""
     out = np.zeros_like(values)
     if len(times) < 3:
         return out

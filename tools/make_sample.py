@@ -26,6 +26,7 @@ from app.media.writer import ClipWriter
 from liveportrait.crop import Crop
 from liveportrait.engines.base import Image, Portrait
 from liveportrait.engines.mesh import MeshEngine
+from liveportrait.expression_track import tangents
 from liveportrait.motion import keypoints, rotation_from_euler
 from liveportrait.options import AnimationOptions
 from models.tracker import FaceTracker
@@ -129,14 +130,7 @@ def monotone_cubic(times: Float, values: Float, at: Float) -> Float:
         (m,).
     """
     step = np.diff(times)
-    slope = np.diff(values) / step
-    tangent = np.zeros_like(values)
-    before, after = slope[:-1], slope[1:]
-    same = before * after > 0
-    weight_a, weight_b = 2 * step[1:] + step[:-1], step[1:] + 2 * step[:-1]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        mean = (weight_a + weight_b) / (weight_a / before + weight_b / after)
-    tangent[1:-1] = np.where(same, mean, 0.0)
+    tangent = tangents(times, values)
     at = np.clip(at, times[0], times[-1])
     i = np.clip(np.searchsorted(times, at, side="right") - 1, 0, len(step) - 1)
     t = (at - times[i]) / step[i]

@@ -9,19 +9,18 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
+from posed_films import write_films
 
 from app.choices import Subject
 from app.errors import AppError
-from app.events import CancelToken, Event, EventStream
+from app.events import Event, EventStream
 from app.live import DriverSource, LiveFrame, LiveSession, PreviewSink, file_source
 from app.live.neutral import NeutralFinder, find_neutral
 from app.live.parts import PartLoader
-from app.media.images import read_image, write_image
+from app.media.images import read_image
 from app.options import RenderOptions
-from app.render.edit import render_pose
 from app.render.job import Job
 from app.render.pipeline import render
 from app.sources.playback import Playback
@@ -30,7 +29,6 @@ from liveportrait.engines.base import Engine
 from models.tracker import FaceTracker
 
 WAIT = 60.0
-POSES = {"open": "lip_open=0.9,yaw=8,smile=0.5", "rest": "", "nod": "pitch=9,lip_open=0.3"}
 FILM = ("open", "open", "rest", "rest", "nod", "open")
 SAME = 30.0  # dB; the tracker comes from another frame than in the file, which is worth a little
 OTHER = ("rest", "nod", "open", "open", "rest", "nod")
@@ -44,18 +42,7 @@ def engine() -> Engine:
 @pytest.fixture(scope="module")
 def files(astronaut: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """one.png, pair.png (two faces), and the clips film and other, of which film does not begin neutral."""
-    folder = tmp_path_factory.mktemp("same")
-    head = cv2.resize(astronaut[0:270, 90:360], (224, 224), interpolation=cv2.INTER_AREA)
-    write_image(folder / "one.png", head)
-    write_image(folder / "pair.png", np.concatenate([head, head[:, ::-1]], axis=1))
-    for name, sliders in POSES.items():
-        options = RenderOptions.from_values({"output": str(folder / f"{name}.png"), "sliders": sliders})
-        render_pose(Job(folder / "one.png", Path(), options), EventStream(), CancelToken())
-    for clip, poses in (("film", FILM), ("other", OTHER)):
-        (folder / clip).mkdir()
-        for number, name in enumerate(poses):
-            (folder / clip / f"{number}.png").write_bytes((folder / f"{name}.png").read_bytes())
-    return folder
+    return write_films(tmp_path_factory.mktemp("same"), astronaut, {"film": FILM, "other": OTHER})
 
 
 class Shown(PreviewSink):

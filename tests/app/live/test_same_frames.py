@@ -8,9 +8,9 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
+from posed_films import write_films
 
 from app.cli.main import main
 from app.events import CancelToken, EventStream
@@ -21,12 +21,10 @@ from app.jobs import Entry, Queue
 from app.jobs.perform import Performer
 from app.live import DriverSource, LiveFrame, LiveSession, PreviewSink, Sample, Source
 from app.live_options import LiveOptions
-from app.media.images import read_image, write_image
+from app.media.images import read_image
 from app.media.reader import open_clip
 from app.options import RenderOptions
 from app.provenance.watermark import finishing
-from app.render.edit import render_pose
-from app.render.job import Job
 from app.sources.playback import Playback
 from liveportrait import Animator, DrivingChannel, DrivingReader, MotionMix, MotionTrack
 from liveportrait.engines import load_engine
@@ -35,7 +33,6 @@ from models.face import select_face
 from models.tracker import FaceTracker
 
 WAIT = 60.0
-POSES = {"rest": "", "open": "lip_open=0.9,yaw=8,smile=0.5", "nod": "pitch=9,lip_open=0.3"}
 CLIPS = {"film": ("rest", "open", "nod"), "other": ("nod", "rest", "open")}
 PLAIN = {"smooth": 0, "reference": "first", "engine": "mesh"}
 
@@ -48,18 +45,7 @@ def engine() -> Engine:
 @pytest.fixture(scope="module")
 def files(astronaut: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """one.png, pair.png (two faces), and the clips film and other."""
-    folder = tmp_path_factory.mktemp("frames")
-    head = cv2.resize(astronaut[0:270, 90:360], (224, 224), interpolation=cv2.INTER_AREA)
-    write_image(folder / "one.png", head)
-    write_image(folder / "pair.png", np.concatenate([head, head[:, ::-1]], axis=1))
-    for name, sliders in POSES.items():
-        options = RenderOptions.from_values({"output": str(folder / f"{name}.png"), "sliders": sliders})
-        render_pose(Job(folder / "one.png", Path(), options), EventStream(), CancelToken())
-    for clip, poses in CLIPS.items():
-        (folder / clip).mkdir()
-        for number, name in enumerate(poses):
-            (folder / clip / f"{number}.png").write_bytes((folder / f"{name}.png").read_bytes())
-    return folder
+    return write_films(tmp_path_factory.mktemp("frames"), astronaut, CLIPS)
 
 
 CASES = {

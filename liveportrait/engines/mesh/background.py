@@ -1,4 +1,4 @@
-"""Background plate: what is seen where the head has moved away."""
+"""Background plate: fills the area that the moved head uncovers."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ Behind = Callable[[Image, Known], tuple[Image, Known]]
 ELSEWHERE = 0.4
 """Doubt about the background where another frame of a clip shows it."""
 ISLAND = 0.06
-"""Side of the smallest square, as a share of the crop's, that counts as background by itself."""
+"""Side of the smallest known square, as a share of the crop's side, that counts as background by itself."""
 
 
 SURE = 0.92
-"""Least mean of the matte inside the face for it to be believed."""
+"""The matte is trusted if its mean inside the face is at least this."""
 TONED = np.array([255, 215, 190], np.float32)
-"""Colour of skin in the light: prints in one ink are shown to the matte in it."""
+"""Colour of skin in daylight: monochrome prints are tinted with it before the matte network sees them."""
 HEAD = np.array([0.85, 1.15])
-"""Half sides of the ellipse around the head in which a doubtful area is taken for hair, in face widths."""
+"""Semi-axes, in face widths, of the ellipse around the head in which a doubtful area is taken for hair."""
 VEIL = 0.012
-"""Least radius of an area, as a share of the crop's side, that is doubtful as a whole: edges of hair are narrower."""
+"""Inner radius, as a share of the crop's side, from which an area is doubtful as a whole: hair's edges are narrower."""
 
 
 def find_person(image: Image, points: npt.NDArray[np.floating], matte: Callable[[Image], Picture]) -> Picture | None:
-    """Matte (S, S) 0..1 of a crop (S, S, 3); None where no person is seen in it.
+    """Matte (S, S) 0..1 of a crop (S, S, 3); None if no person is found.
 
-    It is made for photos. Where it doubts the face itself, as in blue or yellow prints, it is shown the picture in
-    grey levels in the colour of skin.
+    The network is trained on photos. Where it is unsure about the face itself, as in blue or yellow prints, it gets the
+    crop again, in grey levels tinted with the colour of skin.
 
     Args:
         image: The crop.
-        points: (478, 2 or 3) mesh of the face in its pixels.
+        points: (478, 2 or 3) mesh of the face in crop pixels.
         matte: See models.matte.PersonMatte.
     """
     size = image.shape[0]
@@ -57,7 +57,7 @@ def find_person(image: Image, points: npt.NDArray[np.floating], matte: Callable[
 
 
 def person_mask(matte: Picture, points: npt.NDArray[np.floating]) -> Picture:
-    """Matte (S, S) 0..1 with the face itself certain, and a rim around it as far as the matte leaves it open."""
+    """Matte (S, S) 0..1 with the face itself certain, and a rim around the face unless the matte excludes it."""
     size = matte.shape[0]
     rim = polygon_mask(size, size, _grown(points, 1.06), 0.012 * size)
     near = max(3, round(0.008 * size) | 1)
@@ -90,7 +90,7 @@ def _grown(points: npt.NDArray[np.floating], factor: float) -> npt.NDArray[np.fl
 
 
 JAW = tuple(OVAL[9:28])
-"""The part of the outline below the ears: skin, whose edge the matte knows well; above it hair frays."""
+"""The outline below the ears is skin, where the matte is accurate; above, hair makes the edge uncertain."""
 
 
 def background_plate(
@@ -100,15 +100,15 @@ def background_plate(
     others: Picture | None = None,
     behind: Behind | None = None,
 ) -> tuple[Image, Picture]:
-    """Crop (S, S, 3) with the person (S, S) 0..1 replaced by what surrounds it, and (S, S) 0..1 how doubtful that is.
+    """Crop (S, S, 3) with the person (S, S) 0..1 replaced by the surroundings, and doubt (S, S) 0..1 about each pixel.
 
     Doubt is 0 where the photo itself shows the background, ELSEWHERE where another frame does, 1 where it is guessed;
-    only pixels without doubt lie below ELSEWHERE. Colours flow in from the known pixels by a pyramid; grain is mirrored
-    across the outline.
+    only pixels without doubt lie below ELSEWHERE. Colours are filled in from the known pixels by a pyramid; grain is
+    mirrored across the outline.
 
     Args:
         image: The crop.
-        person: Whose head is animated.
+        person: Matte of the person whose head is animated.
         points: (478, 2 or 3) mesh of the face: beside the jaw the background is kept right up to the outline.
         others: (S, S) 0..1, other people: they are part of the background, up to the person's outline.
         behind: Completes the background from other frames, see liveportrait.engines.base.Surroundings.
@@ -146,7 +146,7 @@ def background_plate(
 
 
 def _known(person: Picture, points: npt.NDArray[np.floating] | None) -> Known:
-    """(S, S) pixels that show nothing of the person."""
+    """(S, S) pixels that show no part of the person."""
     size = person.shape[0]
     reach = np.ones((max(3, round(0.033 * size) | 1),) * 2, np.uint8)
     known = cv2.dilate(person, reach) < 0.02
@@ -165,7 +165,7 @@ def _known(person: Picture, points: npt.NDArray[np.floating] | None) -> Known:
 
 
 def push_pull(image: Picture, known: Picture) -> Picture:
-    """Fill pixels (H, W, C) that are not known (H, W) 0..1 from a pyramid of those that are."""
+    """Fill unknown pixels of an image (H, W, C) by a pyramid from the known ones (H, W) 0..1."""
     height, width = image.shape[:2]
     weight = known[..., None]
     if min(height, width) <= 4:

@@ -22,14 +22,14 @@ BASES = ("open", "wide", "brow", "smile", "frown")
 
 @dataclass(frozen=True)
 class FaceModel:
-    """What is known of faces in general.
+    """Statistics of the human face.
 
     Attributes:
         mean: (478, 3) mean face, canonical units.
         stability: (478,) weight of each point in pose fits, 0 for the irises.
         mirror: (468,) index of each point's mirror image.
         triangles: (852, 3) face triangles; eyes and mouth are holes.
-        bases: name -> (478, 3) answer of all points to one face width of that feature.
+        bases: name -> (478, 3) movement of all points per face width of that feature.
         mouth_weight: (478,) 1 on the lips, falling off around them.
         eye_weight: (2, 478) 1 on the lids of each eye, falling off around them.
     """

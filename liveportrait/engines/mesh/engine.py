@@ -1,7 +1,7 @@
 """The embedded engine: 478 explicit keypoints, no learned weights beyond the face models, real time on one core.
 
-The source crop is laid over with a mesh (face, hair, neck, background), the mesh follows the keypoints, and layers draw
-what a warp cannot show: eyeballs under moving lids, the inside of the mouth, the background behind the head.
+The source crop is covered by a mesh (face, hair, neck, background) that follows the keypoints; layers draw what a warp
+cannot show: eyeballs under moving lids, the inside of the mouth, the background behind the head.
 """
 
 from __future__ import annotations
@@ -44,19 +44,19 @@ Map = npt.NDArray[np.float32]
 
 MIN_CROP = 320  # pixels
 ROOM_ABOVE = 0.04  # share of the crop's side that is kept free above the head
-_LOOK = 192  # pixels of the crop in which the head's upper end is looked for
+_LOOK = 192  # side in pixels of the reduced crop in which the top of the head is located
 MAX_TILT = np.radians(20)  # heads tilted further are levelled by the crop
-SMOOTH_TURN = 3.0  # degrees of head turn from which on outlines are smoothed
-SMOOTH_GAP = 0.12  # or further opening of the mouth, face widths: the lower lip then lies over the chin
-# Pixels of shift between which the background changes from carried along to standing still. What the photo shows stands
-# still at once; beside the outline, where it is only guessed, it comes along first (in pixels of a 512 px crop).
+SMOOTH_TURN = 3.0  # outlines are smoothed from this head turn on, degrees
+SMOOTH_GAP = 0.12  # or if the mouth opens this much further, face widths: the lower lip then overlaps the chin
+# Shift in pixels (of a 512 px crop) over which the background changes from moving along to standing still. Background
+# that the photo shows stands still at once; beside the outline, where it is only guessed, it moves along first.
 STILL_SHIFT, ELSEWHERE_SHIFT, GUESSED_SHIFT = (-1.0, -0.5), (0.3, 2.8), (2.0, 8.0)
-MAX_SHIFT = 0.42  # head translation that the crop has room for, in face widths
+MAX_SHIFT = 0.42  # head translation that fits into the crop, in face widths
 
 
 @dataclass(frozen=True)
 class MeshFeatures:
-    """What is kept of a source (see the classes of the parts)."""
+    """Everything that is precomputed for a source (see the classes of its parts)."""
 
     layout: Layout
     eyes: tuple[eyes.EyeLayer, eyes.EyeLayer]
@@ -78,9 +78,9 @@ class MeshEngine(Engine):
     """Engine of explicit keypoints.
 
     Args:
-        crop_size: Side of a crop in pixels where nothing else is asked for.
-        max_crop: Largest side; up to it a source is animated in its own pixels, without resampling.
-        matte: False leaves out the person matte: the background near the head then bends with it.
+        crop_size: Default side of a crop in pixels.
+        max_crop: Largest side in pixels; sources up to this size are animated without resampling.
+        matte: False disables the person matte: the background near the head then bends with it.
     """
 
     name = "mesh"
@@ -104,7 +104,7 @@ class MeshEngine(Engine):
         self._matte = PersonMatte() if matte else None
 
     def fit_crop(self, crop: Crop, image: Image | None = None) -> Crop:
-        """See Engine.fit_crop: pixel for pixel where the size allows, level unless the head is tilted.
+        """See Engine.fit_crop: no resampling where the size allows it, upright unless the head is tilted.
 
         High hair and hats get room above, so that they turn with the head instead of sticking to the edge.
         """
@@ -125,20 +125,20 @@ class MeshEngine(Engine):
         return self.encode_in(crop, face, Surroundings())
 
     def encode_in(self, crop: Image, face: Face, around: Surroundings) -> Portrait:
-        """See Engine.encode_in: what is drawn lies behind a cover; other people are part of the background."""
+        """See Engine.encode_in: what is drawn stays behind a cover; other people belong to the background."""
         image = np.ascontiguousarray(crop[..., :3])
         points = face.points.astype(np.float64)
         size = image.shape[0]
         others = around.others
         person = plate = None
         freed = None
-        matte = None if face.placed else self._matte  # which knows people only
+        matte = None if face.placed else self._matte  # trained on people only
         seen = None if matte is None else background.find_person(image, points, matte)
         if seen is not None:
             person = background.person_mask(seen, points)
             if others is not None:
                 person = person * (1 - others)
-            if crop.shape[2] == 3:  # a cut-out shows what lies behind it instead
+            if crop.shape[2] == 3:  # a cut-out has no background of its own
                 plate, doubt = background.background_plate(image, person, points, others, around.behind)
                 freed = _freed(doubt)
         layout = build_layout(points, size, person)
@@ -191,7 +191,7 @@ class MeshEngine(Engine):
 
     # ---- expression ------------------------------------------------------------------------------------------------
     def mouth_share(self, portrait: Portrait, mouth: MouthMotion) -> float:
-        """See Engine.mouth_share: of its own accord where a person's mouth is open."""
+        """See Engine.mouth_share: by default replaced where a person's mouth is open."""
         if mouth == "auto" and portrait.features.mouth.inside == "photo":
             return 0.0
         if mouth == "auto":
@@ -201,7 +201,7 @@ class MeshEngine(Engine):
     def fit_delta(
         self, portrait: Portrait, change: Array, driving: Motion, reference: Motion, replaced: float = 0.0
     ) -> Array:
-        """See Engine.fit_delta: lids follow by opening, lips by gap, the mouth by its width."""
+        """See Engine.fit_delta: matches the lids' opening, the gap of the lips and the width of the mouth."""
         mean = face_model().mean.astype(np.float64)
         source = mean + portrait.motion.delta[0]
         neutral = mean + reference.delta[0]
@@ -214,7 +214,7 @@ class MeshEngine(Engine):
         return np.asarray(frames, np.float32)
 
     def fit_absolute(self, portrait: Portrait, driving: Motion) -> Array:
-        """See Engine.fit_absolute: the driver's expression without his features, on the source's features."""
+        """See Engine.fit_absolute: the driver's expression without their facial features, on the source's features."""
         mean = face_model().mean.astype(np.float64)
         own = portrait.motion.delta[0] - fit.expression_only(mean + portrait.motion.delta[0])
         return np.asarray([own + fit.expression_only(mean + d) for d in driving.delta], np.float32)
@@ -226,7 +226,7 @@ class MeshEngine(Engine):
         return np.asarray([fit.within_limits(mean + one, source) - mean for one in delta], np.float32)
 
     def limit_turn(self, portrait: Portrait, rotation: Array) -> Array:
-        """See Engine.limit_turn: half of a face that is seen from the side is not in the photo."""
+        """See Engine.limit_turn: the hidden half of a face seen from the side is not in the photo."""
         return turns.limit_turn(rotation, portrait.motion.rotation)
 
     def neutral_of(self, driving: Motion) -> Motion | None:
@@ -239,7 +239,7 @@ class MeshEngine(Engine):
         )  # fmt: skip
 
     def stitch(self, portrait: Portrait, x_d: Array) -> Array:
-        """See Engine.stitch: the mesh holds shoulders and border itself; far moves are softened."""
+        """See Engine.stitch: the mesh itself keeps shoulders and border in place; large moves are softened."""
         room = MAX_SHIFT * portrait.motion.scale[0, 0]
         move = np.einsum("bkc,k->bc", (x_d - portrait.keypoints)[..., :2], _stability())[:, None]
         length = np.linalg.norm(move, axis=-1, keepdims=True)
@@ -277,7 +277,7 @@ class MeshEngine(Engine):
             shape += f.stiff * (f.layout.canonical - shape)
         vertices = f.layout.place(shape, pose)
         for layer in f.eyes:
-            if layer.flat:  # a lid that comes down lies before the eye
+            if layer.flat:  # a lowered lid covers the eye
                 vertices[layer.eye.iris : layer.eye.iris + 5, 2] += placed.EYE_BEHIND * pose.scale
         turn = angle_between(pose.rotation, f.layout.pose.rotation)
         folds = turn > SMOOTH_TURN or lip_gap(shape) - f.mouth.gap > SMOOTH_GAP
@@ -297,7 +297,7 @@ class MeshEngine(Engine):
     def _warp(
         self, crop: Image, f: MeshFeatures, vertices: Float, pose: Pose, folds: bool
     ) -> tuple[Image, Image | None, Map | None]:
-        """Source pixels carried along by the mesh over the background plate; alpha and hair over the face, if any."""
+        """Source pixels moved by the mesh over the background plate; alpha, and hair over the face, if any."""
         layout = f.layout
         shown = 0.0 if f.far is None else f.far.share(pose)
         texture = np.ones((len(vertices), 3), np.float32)
@@ -325,9 +325,9 @@ class MeshEngine(Engine):
                 person[where] = cv2.max(person[where], share)
             place = np.arange(len(x), dtype=np.float32)
             shift = cv2.max(np.abs(x - place), np.abs(y - place[:, None]))
-            # What stands still is the photo itself, outline and all.
+            # Background that stands still is the photo itself, including its outlines.
             away = np.clip((shift - f.freed[0]) * f.freed[1], 0, 1)
-            if f.others is not None:  # nor are other people carried along, however little
+            if f.others is not None:  # other people must not move along at all
                 theirs = cv2.remap(f.others, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
                 away = np.maximum(away, theirs * np.clip(shift * 4, 0, 1))
             cover = np.asarray(1 - (1 - person) * away, np.float32)
@@ -338,7 +338,7 @@ class MeshEngine(Engine):
 
 
 def _freed(doubt: Map) -> tuple[Map, Map]:
-    """Shift (S, S) in pixels up to which the background is carried along, and 1 over the way to standing still."""
+    """Shift (S, S) in pixels up to which the background moves along, and 1 / width of the transition to still."""
     levels = np.linspace(0, 1, 256)
     guessed = np.array(GUESSED_SHIFT) * doubt.shape[0] / 512
     start, end = (
@@ -350,7 +350,7 @@ def _freed(doubt: Map) -> tuple[Map, Map]:
 
 
 def _either(first: Map | None, second: Map | None) -> Map | None:
-    """The larger of two shares, where there are any."""
+    """The larger of two shares, either of which may be missing."""
     if first is None or second is None:
         return first if second is None else second
     return np.maximum(first, second)
@@ -366,13 +366,13 @@ def _carry(image: Image, x: Map, y: Map, interpolation: int = cv2.INTER_LINEAR) 
 
 
 def _with_room_above(box: Box, image: Image, matte: PersonMatte) -> Box:
-    """The box grown upwards and to the sides while the person reaches its upper edge inside the picture."""
+    """The box, grown upwards and sideways until the person no longer reaches its upper edge, within the image."""
     for grow in (1.0, 1.15, 1.3, 1.45):
         size = box.size * grow
         y = box.y - (size - box.size) / 2
         grown = Box(box.x, y, size)
         rows = slice(0, round(ROOM_ABOVE * _LOOK))
-        inside = y - size / 2 + ROOM_ABOVE * size > 0  # else the picture itself ends here
+        inside = y - size / 2 + ROOM_ABOVE * size > 0  # else the image itself ends here
         if not inside:
             return grown
         seen = matte(Crop.of_box(grown, _LOOK).apply(image[..., :3]))[rows]
@@ -387,7 +387,7 @@ def _stability() -> Float:
 
 
 def _open_line(layout: Layout, shape: Float, pose: Pose, layer: eyes.EyeLayer) -> Float:
-    """(9, 2) upper lid line as it would lie with the source's opening."""
+    """(9, 2) upper lid line as it would lie if the eye were as open as in the source."""
     upper, lower = list(layer.eye.upper), list(layer.eye.lower)
     line = shape[upper].copy()
     gap = layout.canonical[upper[1:-1]] - layout.canonical[lower[1:-1]]

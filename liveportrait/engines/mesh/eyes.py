@@ -1,8 +1,8 @@
 """Eye layer: eyeball under moving lids, gaze, lid skin and lashes.
 
 A warp alone squeezes the painted iris when the lid falls. Here the eyeball is rebuilt once per source (white filled in,
-hidden part of the iris completed) and seen through the moving lid opening; the lid that comes down is covered with skin
-taken from around the eye.
+hidden part of the iris completed) and seen between the moving lids; a lowered lid is covered with skin from around the
+eye.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ PATCH = 2.4  # side of the eye patch in eye widths
 LASH_DARKNESS = 0.4  # brightest lash line, as a share of the skin below the eye
 GRAIN_FROM, GRAIN_HEIGHT = 0.24, 0.4  # strip of skin below the middle of the eye, eye widths
 RIM = 0.05  # eye widths inside the lids that are lid line rather than eye, in a drawing
-OWN_EDGE = 0.05  # eye widths over which the photo's own white takes over from the one that was filled in
-OWN_LIGHT = (0.6, 0.85)  # light of such pixels against the bright white
+OWN_EDGE = 0.05  # eye widths over which the filled-in white blends into the photo's own white
+OWN_LIGHT = (0.6, 0.85)  # brightness of the photo's own white, relative to the bright white
 SKIN = np.array([1.0, 0.76, 0.66])  # colour of skin in white light
-PALER = 0.35  # share of its colour that the white loses: between the lids, pixels are half skin
-LEAST_WHITE = 0.8  # light of the white against the skin below the eye: what is seen of a narrow eye is all shade
-CORNER_SHADE = 0.3  # loss of light of the filled ball at the corners of the eye
+PALER = 0.35  # share of its colour removed from the white: between the lids, pixels are half skin
+LEAST_WHITE = 0.8  # brightness of the white relative to the skin below the eye: a narrow eye shows only shaded white
+CORNER_SHADE = 0.3  # loss of brightness of the filled ball at the corners of the eye
 MIN_EYE = 64.0  # eye width in patch pixels, at least
 
 
@@ -40,18 +40,18 @@ class EyeLayer:
     """Patches of one eye, all (N, N) or (N, N, 3) float32 around the middle between the corners.
 
     Attributes:
-        eye: Its points.
+        eye: Landmark indices of the eye.
         size: N.
         zoom: Patch pixels per crop pixel.
         corners: (2, 2) outer and inner corner in the crop.
         ball: White of the eye without iris.
-        own: 0..1, where the ball is the photo itself, its shade included.
+        own: 0..1, where the ball shows the photo's own pixels, including their shading.
         iris: Complete iris.
         iris_mask: Its alpha.
         lid: Lid skin.
         lash: (3,) colour of the lash line.
         lash_strength: 0..1, how dark the source's own lash line is.
-        flat: Lid and lashes are those that the mesh carries along, and the ball has no shade: a drawing, or a pet.
+        flat: Lid and lashes move with the mesh, and the ball has no shade: a drawing, or a pet.
     """
 
     eye: EyeIndices
@@ -69,7 +69,7 @@ class EyeLayer:
 
 
 def corners_left_to_right(shape: Float, eye: EyeIndices) -> tuple[Float, Float]:
-    """(2,) corners of an eye of a shape (478, 3), from left to right in the picture: the sense that gaze has."""
+    """(2,) corners of an eye of a shape (478, 3), from left to right in the image, which is the direction of gaze."""
     outer, inner = shape[eye.outer, :2], shape[eye.inner, :2]
     return (outer, inner) if eye is EYE_LEFT else (inner, outer)
 
@@ -85,7 +85,7 @@ def gaze_offset(canonical: Float, eye: EyeIndices) -> Float:
 
 
 def eye_patch(image: Image, centre: Float, zoom: float, size: int) -> Image:
-    """(size, size, 3) picture around the middle of an eye (2,), in crop pixels, enlarged by ``zoom``."""
+    """(size, size, 3) patch around the middle of an eye (2,), in crop pixels, enlarged by ``zoom``."""
     matrix = np.array([[zoom, 0, size / 2 - zoom * centre[0]], [0, zoom, size / 2 - zoom * centre[1]]])
     patch = cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(patch, np.uint8)
@@ -165,8 +165,8 @@ def _refine_iris(patch: Image, visible: Picture, centre: Float, radius: float, w
 def _fill_white(
     pixels: Picture, known: npt.NDArray[np.bool_], full: npt.NDArray[np.bool_], w: float, skin: Float
 ) -> tuple[Picture, Picture]:
-    """(N, N, 3) ball without iris and (N, N) 0..1 where that is the photo itself: white, veins and inner corner."""
-    if known.sum() <= 12:  # no white is seen: a bright grey of the eye's own tone
+    """(N, N, 3) ball without iris, and (N, N) 0..1 where it shows the photo's own white, veins and inner corner."""
+    if known.sum() <= 12:  # no white visible: use a bright grey in the eye's own tone
         tone = np.median(pixels[full], 0) if full.any() else np.full(3, 190.0)
         white = _whitened(np.asarray(0.5 * tone + 95, np.float64), skin)
         return np.zeros_like(pixels) + white.astype(np.float32), np.zeros(pixels.shape[:2], np.float32)
@@ -180,22 +180,22 @@ def _fill_white(
     fall = (1 - CORNER_SHADE * smoothstep(0.3, 1.0, across))[None, :, None].astype(np.float32)
     filled = (0.45 * (num + white * 0.05) / (den + 0.05) + 0.55 * white) * fall
     depth = cv2.distanceTransform(known.astype(np.uint8), cv2.DIST_L2, 3)
-    light = smoothstep(*OWN_LIGHT, cv2.GaussianBlur(pixels.sum(2), (0, 0), 0.02 * w) / white.sum())  # lashes stay out
+    light = smoothstep(*OWN_LIGHT, cv2.GaussianBlur(pixels.sum(2), (0, 0), 0.02 * w) / white.sum())  # excludes lashes
     own = np.asarray(np.clip(depth / (OWN_EDGE * w), 0, 1) * light, np.float32)
     return np.asarray(filled + (pixels - filled) * own[..., None], np.float32), own
 
 
 def _whitened(tone: Float, skin: Float) -> Float:
-    """(3,) what was seen between the lids made a white: nearer the colour of the light, no darker than skin."""
+    """(3,) colour of the white from the tone seen between the lids: closer to neutral, and no darker than skin."""
     level = float(tone.sum())
     light = np.maximum(skin, 1) / SKIN
-    light = light / light.sum() + 1 / 3  # skin differs: half of what it says of the light is believed
+    light = light / light.sum() + 1 / 3  # skin varies: trust half of its estimate of the light
     pale = tone + PALER * (level * light / 2 - tone)
     return np.asarray(pale * max(1.0, min(LEAST_WHITE * float(skin.sum()) / max(level, 1.0), 1.8)))
 
 
 def _complete_iris(pixels: Picture, inside: npt.NDArray[np.bool_], r: Picture, radius: float, w: float) -> Picture:
-    """Seen part as it is, hidden part from the radial profile."""
+    """Visible part of the iris unchanged, hidden part from the radial profile."""
     depth = cv2.distanceTransform(inside.astype(np.uint8), cv2.DIST_L2, 3)
     seen = np.clip(depth / (0.05 * w), 0, 1)[..., None]
     n = pixels.shape[0]
@@ -208,7 +208,7 @@ def _complete_iris(pixels: Picture, inside: npt.NDArray[np.bool_], r: Picture, r
             last = np.median(pixels[ring], 0)
         profile[i] = last
     radial = profile[np.minimum(r.astype(int), len(profile) - 1)]
-    # Above the pupil, what is much brighter than the iris at that radius is lid that the landmarks took for eye.
+    # Above the pupil, pixels much brighter than the iris at that radius are lid that the landmarks counted as eye.
     yy = np.mgrid[:n, :n][0]
     lid = (pixels.sum(2) - radial.sum(2) > 75) & (yy < middle[0] - 0.3 * radius)
     seen = seen * (1 - cv2.GaussianBlur(lid.astype(np.float32), (0, 0), 0.012 * w)[..., None].clip(0, 1))
@@ -240,9 +240,9 @@ def _grain(pixels: Picture, usable: npt.NDArray[np.bool_], w: float) -> Picture:
     fine = np.where(usable[..., None], pixels - cv2.GaussianBlur(pixels, (0, 0), 0.1 * w), 0)
     first, height = n / 2 + GRAIN_FROM * w, GRAIN_HEIGHT * w
     row = np.arange(n) - first
-    row = first + np.abs((row + height) % (2 * height) - height)  # there and back again
+    row = first + np.abs((row + height) % (2 * height) - height)  # mirrored up and down
     usual = float(np.abs(fine[usable]).mean()) if usable.any() else 0.0
-    fine = np.clip(fine, -3 * usual, 3 * usual)  # rims of glasses and lines of a face are no grain
+    fine = np.clip(fine, -3 * usual, 3 * usual)  # rims of glasses and wrinkles are not grain
     return np.asarray(0.85 * fine[np.round(row).astype(int).clip(0, n - 1)], np.float32)
 
 
@@ -252,7 +252,7 @@ def _lash_colour(pixels: Picture, upper: Float, skin_below: Float, w: float) -> 
     if not len(values):
         return np.zeros(3, np.float32), 0.5
     lash = values[values.sum(1) <= np.quantile(values.sum(1), 0.25)].mean(0)
-    # Painted lids may have no lashes at all; the line where shut lids meet is dark all the same.
+    # Painted lids may have no lashes at all; the line where shut lids meet is dark anyway.
     lash = lash * min(1.0, LASH_DARKNESS * skin_below.sum() / max(lash.sum(), 1))
     strength = float(np.clip(1.4 * (1 - lash.sum() / max(skin_below.sum(), 1)), 0.25, 1))
     return lash.astype(np.float32), strength
@@ -267,16 +267,16 @@ def draw_eye(
     gaze: Float,
     stretch: float,
 ) -> None:
-    """Draw one eye into a warped picture, in place.
+    """Draw one eye into a warped image, in place.
 
     Args:
         layer: From prepare_eye.
-        out: (S, S, 3) warped picture.
+        out: (S, S, 3) warped image.
         vertices: (V, 3) new mesh positions.
         open_line: (9, 2) where the upper lid line would be if the eye were as open as in the source.
-        opening: New opening over the source's.
+        opening: New eye ratio over the source's.
         gaze: (2,) shift of the iris in eye widths.
-        stretch: Crop scale of the source over that of the new pose.
+        stretch: Crop scale of the source divided by that of the new pose.
     """
     eye = layer.eye
     closed = 1 - min(opening, 1.0)
@@ -313,7 +313,7 @@ def draw_eye(
         turn = np.array(
             [[math.cos(source_angle), -math.sin(source_angle)], [math.sin(source_angle), math.cos(source_angle)]]
         )
-        along = 1 if eye is EYE_LEFT else -1  # gaze is measured left to right, corners from outside in
+        along = 1 if eye is EYE_LEFT else -1  # gaze is measured left to right, corners outer to inner
         shift = turn @ (gaze * (along * np.linalg.norm(source_axis) * layer.zoom))
         ball = _draw_ball(layer, px, py, shift)
         if not layer.flat:
@@ -321,7 +321,7 @@ def draw_eye(
             own = cv2.remap(layer.own, px, py, cv2.INTER_LINEAR) * np.float32(1 - smoothstep(0.1, 0.5, closed))
             ball *= (shade + (1 - shade) * own)[..., None]
         result += (ball - result) * mask[..., None]
-    # The mesh carries the lid line of a drawing along; where both lids meet a slit of the eye would be left.
+    # The mesh moves the lid line of a drawing; without this, a slit of the eye would remain where both lids meet.
     moved = smoothstep(0.75, 0.98, closed) if layer.flat else smoothstep(0.03, 0.3, abs(opening - 1))
     if moved > 0 and abs(opening - 1) > 0.03:
         curve = open_curve(upper) - low
@@ -361,7 +361,7 @@ def _draw_lid(
     width: float,
     closed: float,
 ) -> None:
-    """Cover the fallen lid with skin, in place; ``lines`` are upper line, open line and the normal upwards."""
+    """Cover the lowered lid with skin, in place; ``lines`` are upper line, open line and the upward normal."""
     upper, open_line, normal = lines
     h, w = result.shape[:2]
     lift = 0.13 * width * np.sin(np.linspace(0, np.pi, 9))[:, None] * normal
@@ -384,7 +384,7 @@ def _draw_ball(layer: EyeLayer, px: Picture, py: Picture, shift: Float) -> Pictu
 
 
 def _lid_shadow(inside: Picture, width: float) -> Picture:
-    """Shadow that the upper lid throws on the eyeball, as a factor."""
+    """Shadow of the upper lid on the eyeball, as a factor."""
     drop = max(1, round(0.05 * width))
     shifted = np.roll(inside, drop, 0)
     shifted[:drop] = 0
@@ -394,12 +394,12 @@ def _lid_shadow(inside: Picture, width: float) -> Picture:
 
 
 def white_of(layers: tuple[EyeLayer, EyeLayer]) -> Picture:
-    """(3,) colour of the white of the eye that shows it brighter: what white is in the light of this picture."""
+    """(3,) white of the brighter eye: what white looks like in the light of this photo."""
     tones = [layer.ball[layer.size // 3 : -layer.size // 3].mean((0, 1)) for layer in layers]
     return np.asarray(max(tones, key=lambda tone: float(tone.sum())), np.float32)
 
 
 def prepare_eyes(image: Image, points: Float) -> tuple[EyeLayer, EyeLayer]:
-    """Both eyes, left of the picture first."""
+    """Both eyes, the one on the left of the image first."""
     left, right = (prepare_eye(image, points, eye) for eye in EYES)
     return left, right

@@ -1,9 +1,9 @@
-"""Turned sources: the half of the face that the camera saw badly, completed for turns to the front.
+"""Turned sources: completes the half of the face that the camera saw badly, for turns to the front.
 
-The face is drawn once as it would look from the front. Where the photo saw it well it shows its own pixels, elsewhere
-the mirrored half in the light of its new place, or what surrounds it where that half has no skin (hair, a hat). Turns
-to the front take the hidden half from this picture. What surrounds the face begins beyond its true outline there, so
-that no skin is shown twice.
+The face is drawn once as it would look from the front. Where the photo shows it well, its own pixels are used;
+elsewhere the mirrored half in the light of its new place, or the surroundings where that half has no skin (hair, a
+hat). Turns to the front take the hidden half from this image. In it, the surroundings of the face begin beyond its true
+outline, so that no skin is shown twice.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ Image = npt.NDArray[np.uint8]
 Map = npt.NDArray[np.float32]
 
 MIN_YAW = 6.0  # degrees of source yaw below which both halves are seen well
-FACING = 0.12, 0.5  # how much a surface faces the camera, over its most: between nothing and all of it is seen
-BURIED = 0.03, 0.10  # depth behind the surface in face widths, from just seen to hidden
-RIM = 0.025, 0.055  # face widths inside the person's outline: background shines through, and no more
-OWN = 0.45, 0.85  # share of seen from which on the photo is used beside, and instead of, the completed face
+FACING = 0.12, 0.5  # how much a surface faces the camera, relative to the maximum: from not visible to fully visible
+BURIED = 0.03, 0.10  # depth behind the surface in face widths, from just visible to hidden
+RIM = 0.025, 0.055  # face widths inside the person's outline, from where background shines through to where it doesn't
+OWN = 0.45, 0.85  # visible share from which the photo is blended with, and then replaces, the completed face
 CELL = 0.02  # face widths of a cell of low frequencies
-WIDE = 0.05  # face widths over which low frequencies of both halves are mixed
-LIGHT = 0.45, 1.9  # darkest and brightest change of light of the mirrored half
+WIDE = 0.05  # face widths over which low frequencies of both halves are blended
+LIGHT = 0.45, 1.9  # least and largest brightness factor of the mirrored half
 TURN = 0.5, 5.0  # degrees towards the front over which the completed half takes over
-SOFT = 0.015  # face widths over which what is seen turns into what is not
+SOFT = 0.015  # face widths over which visible parts fade into hidden ones
 EDGE = 4  # pixels around the completed face
-FOLD = 0.01, 0.03  # face widths by which the surface hides its own border, from hardly to certainly
+FOLD = 0.01, 0.03  # face widths by which the surface hides its own border, from barely to certainly
 CHEEK = -0.22, -0.08  # height of the outline in face widths, from the brows to below the eyes
-MIDDLE = -0.05, 0.05  # face widths beside the middle of the face between which the hidden half begins
+MIDDLE = -0.05, 0.05  # face widths from the middle of the face between which the hidden half begins
 BORDER = 0.07, 0.13  # face widths from the border of the face within which the mirrored half may show hair or a hat
-SHADED = 0.6, 0.8  # share of the skin's brightness below which it counts as such, and above which as skin
-STRIP = 0.05  # face widths of skin beyond the landmarks of a cheek that is turned away by 18 degrees and more
-OUTLINE = 0.10  # face widths beyond the mesh in which the outline of the skin is looked for
+SHADED = 0.6, 0.8  # brightness relative to the skin below which a pixel counts as hair or hat, and above which as skin
+STRIP = 0.05  # face widths of skin beyond the landmarks of a cheek that is turned away by 18 degrees or more
+OUTLINE = 0.10  # face widths beyond the mesh within which the outline of the skin is searched
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,8 @@ class FarSide:
 
     Attributes:
         yaw: Degrees of the source.
-        image: (H, W, 4) uint8 the face from the front; alpha is where it is used instead of the photo.
-        places: (478, 3) where the points of the face lie in it; the depth is not used.
+        image: (H, W, 4) uint8 face from the front; alpha is the share in which it replaces the photo.
+        places: (478, 3) positions of the points of the face in that image; the depth is not used.
         triangles: (T, 3) of the face.
         used: (N,) points of the part that is used.
         push: (V, 2) outward shift of texture coordinates beyond the hidden side's outline, in pixels.
@@ -67,10 +67,10 @@ class FarSide:
     push: Float
 
     def draw(self, out: Image, vertices: Map, share: float) -> tuple[tuple[slice, slice], Map]:
-        """Draw the hidden half over a picture (S, S, 3), in place, where the points of the face lie at vertices.
+        """Draw the hidden half over an image (S, S, 3), in place, with the points of the face at ``vertices``.
 
         Returns:
-            The square that was drawn into, and (H, H) 0..1 how far it was.
+            The region that was drawn into, and (H, H) 0..1 how much it was covered.
         """
         size = out.shape[0]
         low = np.floor(vertices[self.used, :2].min(0)).astype(int) - EDGE
@@ -89,7 +89,7 @@ class FarSide:
         return where, alpha
 
     def share(self, pose: Pose) -> float:
-        """How far a pose is turned to the front from the source: 0 not at all, 1 so far that the other half is seen."""
+        """How far a pose is turned from the source to the front: 0 not at all, 1 so far that the other half shows."""
         return float(smoothstep(*TURN, np.sign(self.yaw) * (self.yaw - yaw_of(pose))))
 
 
@@ -120,14 +120,14 @@ def build_far_side(image: Image, points: Float, layout: Layout, person: Map | No
     width = layout.pose.scale
     own_share = sheet.soft(own_share, SOFT * width)
     completed = _completed(own, own_share, lent, lent_share, sheet.border(width), width)
-    alpha = sheet.half(-np.sign(yaw)) * (1 - smoothstep(*OWN, own_share)) * (1 - sheet.eyes())  # those are drawn apart
+    alpha = sheet.half(-np.sign(yaw)) * (1 - smoothstep(*OWN, own_share)) * (1 - sheet.eyes())  # drawn separately
     picture = np.dstack([completed, np.rint(255 * alpha).astype(np.uint8)])
     used = np.flatnonzero(sheet.sample(alpha) > 0.02)
     return FarSide(yaw, picture, sheet.places, sheet.triangles, used, _push(points, layout, person, yaw))
 
 
 class _Sheet:
-    """The face as seen from the front: where its points lie, and what of a picture they carry there."""
+    """The face as seen from the front: positions of its points, and the pixels that an image has for them."""
 
     def __init__(self, layout: Layout) -> None:
         pose = layout.pose
@@ -146,14 +146,14 @@ class _Sheet:
         return rasterise(self.triangles, self.places, values, np.zeros((self.size, self.size, 3), np.float32))
 
     def draw(self, image: Image, texture: Float, share: Float, inside: Map) -> tuple[Map, Map]:
-        """Picture (H, H, 3) of texture coordinates (478, 2), and (H, H) how far it can be trusted."""
+        """Image (H, H, 3) of texture coordinates (478, 2), and (H, H) how far it can be trusted."""
         field = self._raster(np.column_stack([texture, share]).astype(np.float32))
         x, y, trust = (np.ascontiguousarray(field[..., i]) for i in range(3))
         drawn = cv2.remap(image, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
         return drawn.astype(np.float32), np.asarray(trust * cv2.remap(inside, x, y, cv2.INTER_LINEAR), np.float32)
 
     def half(self, side: float) -> Map:
-        """(H, H) 1 on a half of the face: the left one in the picture for -1, the right one for 1."""
+        """(H, H) 1 on one half of the face: the left one in the image for -1, the right one for 1."""
         share = smoothstep(*MIDDLE, side * face_model().mean[:, :1])
         return np.ascontiguousarray(self._raster(np.repeat(share, 3, 1).astype(np.float32))[..., 0])
 
@@ -163,7 +163,7 @@ class _Sheet:
         return np.asarray(np.sum([polygon_mask(self.size, self.size, ring, 1.0) for ring in rings], 0), np.float32)
 
     def border(self, width: float) -> Map:
-        """(H, H) 0..1 near the border of the face, brows left out: where hair or a hat may lie over it."""
+        """(H, H) 0..1 near the border of the face, except at the brows: where hair or a hat may lie over it."""
         depth = cv2.distanceTransform((self.covered > 0).astype(np.uint8), cv2.DIST_L2, 5)
         near = 1 - smoothstep(BORDER[0] * width, BORDER[1] * width, np.asarray(depth, np.float32))
         for brow in (BROW_LEFT, BROW_RIGHT):
@@ -172,7 +172,7 @@ class _Sheet:
         return np.asarray(near, np.float32)
 
     def soft(self, share: Map, sigma: float) -> Map:
-        """A share (H, H), a little less of it, blurred over the face alone."""
+        """A share (H, H), slightly reduced and blurred within the face only."""
         radius = max(1, round(sigma))
         disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1,) * 2)
         share = cv2.erode(np.where(self.covered > 0, share, 1).astype(np.float32), disc) * self.covered
@@ -186,7 +186,7 @@ class _Sheet:
 
 
 def _inside(size: int, person: Map | None, width: float) -> Map:
-    """(S, S) 0..1: how surely a pixel shows nothing of the background."""
+    """(S, S) 0..1: how certainly a pixel shows no background."""
     if person is None:
         return np.ones((size, size), np.float32)
     depth = cv2.distanceTransform((person > 0.5).astype(np.uint8), cv2.DIST_L2, 5)
@@ -194,9 +194,9 @@ def _inside(size: int, person: Map | None, width: float) -> Map:
 
 
 def _completed(own: Map, own_share: Map, lent: Map, lent_share: Map, border: Map, width: float) -> Image:
-    """The face from the front (H, H, 3) out of its own and its mirrored half.
+    """The face from the front (H, H, 3), composed of the visible half and the mirrored one.
 
-    Low frequencies of both are mixed over a wide band, so that no step of light shows; detail over a narrow one.
+    Low frequencies of both are blended over a wide band, so that no step in brightness shows; detail over a narrow one.
     """
     grid = _Grid(own_share.shape[0], width)
     light = grid.light(own, lent, own_share * lent_share)
@@ -206,7 +206,7 @@ def _completed(own: Map, own_share: Map, lent: Map, lent_share: Map, border: Map
     lent_share = lent_share * (1 - border * grid.up(darker))  # hair, a hat, a shadow
     known = np.maximum(own_share, lent_share).astype(np.float32)
     narrow = np.asarray(own_share / np.maximum(known, 1e-3), np.float32)
-    wide = np.clip(2 * cv2.GaussianBlur(grid.down(narrow), (0, 0), WIDE / CELL), 0, 1)  # 1 as far as the own half goes
+    wide = np.clip(2 * cv2.GaussianBlur(grid.down(narrow), (0, 0), WIDE / CELL), 0, 1)  # 1 over the whole visible half
     change = low_own - low_lent
     mixed = lent + (own - lent - grid.up(change)) * narrow[..., None] + grid.up(change * wide[..., None])
     filled = grid.up(grid.low(np.asarray(mixed, np.float32), known))
@@ -215,14 +215,14 @@ def _completed(own: Map, own_share: Map, lent: Map, lent_share: Map, border: Map
 
 
 class _Grid:
-    """Low frequencies of a square picture with a side of H, on a grid of C cells along it."""
+    """Low frequencies of an image (H, H, ...) on a grid of (C, C) cells."""
 
     def __init__(self, side: int, width: float) -> None:
         self._side = side
         self._cells = max(1, round(side / max(1.0, CELL * width)))
 
     def down(self, values: Map) -> Map:
-        """(C, C, ...) means over the cells of values (H, H, ...)."""
+        """(C, C, ...) means of values (H, H, ...) over the cells."""
         return np.asarray(cv2.resize(values, (self._cells,) * 2, interpolation=cv2.INTER_AREA), np.float32)
 
     def up(self, values: Map) -> Map:
@@ -230,13 +230,13 @@ class _Grid:
         return np.asarray(cv2.resize(values, (self._side,) * 2, interpolation=cv2.INTER_LINEAR), np.float32)
 
     def low(self, image: Map, share: Map) -> Map:
-        """Colours (C, C, 3) of a picture (H, H, 3), going on from what is known (H, H) 0..1 of it."""
+        """Colours (C, C, 3) of an image (H, H, 3), extended from its known pixels (H, H) 0..1."""
         sums = cv2.GaussianBlur(self.down(np.dstack([image * share[..., None], share])), (0, 0), 1.5)
         colours = np.asarray(sums[..., :3] / np.maximum(sums[..., 3:], 1e-3), np.float32)
         return push_pull(colours, np.clip(4 * sums[..., 3], 0, 1))
 
     def light(self, own: Map, lent: Map, both: Map) -> Map:
-        """(C, C, 3) change of light that makes the mirrored half fit its new place, measured where both are seen."""
+        """(C, C, 3) brightness factor that fits the mirrored half to its new place, measured where both are visible."""
         weight = cv2.GaussianBlur(self.down(both), (0, 0), 2.5)[..., None]
         of_own, of_lent = (cv2.GaussianBlur(self.down(one * both[..., None]), (0, 0), 2.5) for one in (own, lent))
         ratio = np.log((of_own + 4 * weight + 1e-3) / (of_lent + 4 * weight + 1e-3))
@@ -245,7 +245,7 @@ class _Grid:
 
 
 def _push(points: Float, layout: Layout, person: Map | None, yaw: float) -> Float:
-    """Texture shift (V, 2): what surrounds the face begins beyond the skin at the hidden side."""
+    """Texture shift (V, 2) that makes the surroundings of the face begin beyond the skin on the hidden side."""
     width = layout.pose.scale
     oval = points[list(OVAL), :2]
     away = -np.sign(yaw) * layout.pose.rotation[:2, 0]
@@ -258,7 +258,7 @@ def _push(points: Float, layout: Layout, person: Map | None, yaw: float) -> Floa
     reach = np.where(np.abs(beside) < 0.05 * width, ahead, 0).max(1)
     far = smoothstep(0.0, 0.5, outward @ away)
     skin = _skin_beyond(oval + reach[:, None] * outward, outward, person, width)
-    # Beyond a cheek in full view lie a strip of skin and the ear, beyond a forehead hair or a hat, which belong there.
+    # Beyond a fully visible cheek lie a strip of skin and the ear, beyond a forehead hair or a hat, which belong there.
     strip = STRIP * width * float(np.clip((abs(yaw) - MIN_YAW) / 12, 0, 1))
     in_view = np.minimum(skin, strip) * smoothstep(*CHEEK, face_model().mean[list(OVAL), 1])
     reach = (reach + np.maximum(skin * smoothstep(*FOLD, reach / width), in_view)) * far
@@ -273,7 +273,7 @@ def _push(points: Float, layout: Layout, person: Map | None, yaw: float) -> Floa
 
 
 def _skin_beyond(start: Float, outward: Float, person: Map | None, width: float) -> Float:
-    """How far (N,) skin goes on from points (N, 2) of the mesh's outline to that of the person; little if it's far."""
+    """Distance (N,) from points (N, 2) of the mesh's outline to the person's; small if that is far away."""
     least = 0.012 * width
     if person is None:
         return np.full(len(start), 0.03 * width)

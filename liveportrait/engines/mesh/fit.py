@@ -1,4 +1,4 @@
-"""Fit a driver's expression to the proportions of a source: lids by their opening, lips by their gap."""
+"""Fit a driver's expression to the proportions of a source: lids by their eye ratio, lips by their gap."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ from models.topology import BROW_LEFT, BROW_RIGHT, EYES, LIP_LOWER_INNER, LIP_UP
 
 Float = npt.NDArray[np.float64]
 
-SHUT = 0.035  # mean lid opening that the landmark model reports on a shut eye
+SHUT = 0.035  # mean eye ratio that the landmark model reports for a shut eye
 WIDEST = 1.35  # widening beyond this shows more of the eyeball than can be guessed
-WIDEST_EYES = 1.6  # eyes open at most so far over the photo's own opening
-FURTHEST_CORNER = 0.11  # way of a corner of the mouth in face widths
-FURTHEST_BROW = 0.055  # way of a brow
+WIDEST_EYES = 1.6  # eyes open at most to this multiple of their opening in the photo
+FURTHEST_CORNER = 0.11  # largest move of a corner of the mouth in face widths
+FURTHEST_BROW = 0.055  # largest move of a brow in face widths
 WIDEST_MOUTH = 0.3  # mean lip gap in face widths that no mouth exceeds
-GAZE_GAIN = np.array([1.7, 2.0])  # landmarks of the iris go less far than the iris, more so sideways
-GAZE_REACH = np.array([0.42, 0.2])  # furthest move of the iris in eye widths
-GAZE_ROOM = 0.36  # furthest way of an iris from the middle of its eye
-UP_AND_DOWN = 0.6  # and of the photo's own opening, so that an iris never leaves a narrow eye
-KNEE = 0.7  # share of that reach from which on it moves ever less
-PLACED_WIDEST = 1.06  # the same for a face that was placed by hand
-WINK = (0.25, 0.6)  # difference of both eyes' openings between what landmarks get wrong in part and a wink
+GAZE_GAIN = np.array([1.7, 2.0])  # the iris moves further than its landmarks, by these factors (x, y)
+GAZE_REACH = np.array([0.42, 0.2])  # largest move of the iris in eye widths
+GAZE_ROOM = 0.36  # largest distance of an iris from the middle of its eye, eye widths
+UP_AND_DOWN = 0.6  # limit as a share of the photo's own opening, so that an iris never leaves a narrow eye
+KNEE = 0.7  # share of that reach from which the move is progressively damped
+PLACED_WIDEST = 1.06  # WIDEST for a face whose landmarks were placed by hand
+WINK = (0.25, 0.6)  # difference of both eyes' openings: landmark error up to the first, a wink from the second on
 APART = 0.75  # share of smaller differences that is kept: some are narrowed eyes, some are errors
-PLACED_WINK = (0.4, 0.8)  # the same for large round eyes, on which little looks like a wink
-FAR_EYE = (np.sin(np.radians(12)), np.sin(np.radians(28)))  # turn of the driver's head that hides what the far eye does
+PLACED_WINK = (0.4, 0.8)  # the same for large round eyes, on which small differences hardly look like a wink
+FAR_EYE = (np.sin(np.radians(12)), np.sin(np.radians(28)))  # turns of the driver's head over which the far eye is lost
 DEPTH_SHARE = 0.7  # share of the expression's depth that is kept: landmark depth is noisy
-OPEN_MOUTH = (0.008, 0.03)  # mean lip gap in face widths: closed below the first, open above the other
+OPEN_MOUTH = (0.008, 0.03)  # mean lip gap in face widths: closed below the first, open above the second
 # Medians over 330 portraits, of those with closed lips and of those with open ones (face widths from the mean face,
-# which smiles), and the share of what differs from them that is the person's own.
+# which smiles), and the share of the difference from them that is the person's own.
 RESTING = {"open": -0.035, "wide": -0.05, "smile": -0.03}
 SMILING = {"open": 0.012, "wide": 0.017, "smile": 0.008}
 PERSONAL = 0.3
-FULL_SMILE = {"wide": 0.067, "smile": 0.038}  # a full smile over a mouth at rest, face widths of these features
+FULL_SMILE = {"wide": 0.067, "smile": 0.038}  # a full smile compared to a mouth at rest, face widths of these features
 _BROWS = list(BROW_LEFT + BROW_RIGHT)
 _UPPER, _LOWER = np.array(LIP_UPPER_INNER[1:-1]), np.array(LIP_LOWER_INNER[1:-1])
 
@@ -55,7 +55,7 @@ def set_opening(shape: Float, source: Float, eye: EyeIndices, opening: float) ->
     upper, lower = np.array(eye.upper[1:-1]), np.array(eye.lower[1:-1])
     gap = source[upper] - source[lower]
     low = shape[lower].copy()
-    if opening < 1:  # closing: the lower lid hardly moves, the upper one comes down on it
+    if opening < 1:  # closing: the upper lid comes down, the lower one hardly moves
         low = source[lower] + 0.7 * (low - source[lower])
     shape[lower] = low
     shape[upper, :2] = (low + gap * max(opening, 0.0))[:, :2]
@@ -67,10 +67,10 @@ def set_opening(shape: Float, source: Float, eye: EyeIndices, opening: float) ->
 
 
 def driver_opening(eye: EyeIndices, driver: Float, neutral: Float, source_opening: float) -> float:
-    """Opening to give the source's eye, as a factor of its own."""
+    """Eye ratio to give to the source's eye, as a factor of its own."""
     rest = max(eye_opening(neutral, eye), 0.12)
     factor = max(0.0, (eye_opening(driver, eye) - SHUT) / (rest - SHUT))
-    if factor > 1:  # widening: as much in absolute terms as the driver's, if his eyes are the smaller ones
+    if factor > 1:  # widening: limited to the driver's in absolute terms, if their eyes are smaller
         factor = 1 + (factor - 1) * min(1.0, rest / max(source_opening, 0.12))
     return float(min(factor, WIDEST))
 
@@ -81,9 +81,9 @@ def mouth_openness(shape: Float) -> float:
 
 
 def mouth_expression(shape: Float) -> Float:
-    """(478, 3) what a canonical shape (478, 3) owes to its mouth being opened, widened or smiling.
+    """(478, 3) part of a canonical shape (478, 3) that comes from its mouth being opened, widened or smiling.
 
-    Taken off, it leaves the person's mouth at rest. Eyes and brows are not touched; a gap that is left between the lips
+    Subtracting it leaves the person's mouth at rest. Eyes and brows are not touched; a remaining gap between the lips
     is closed by the caller (``set_lip_gap``).
     """
     model = face_model()
@@ -96,7 +96,7 @@ def mouth_expression(shape: Float) -> Float:
 
 
 def resting_mouth(shape: Float) -> Float:
-    """(478, 3) canonical shape with its mouth at rest; lips that were closed already stay as they are."""
+    """(478, 3) canonical shape with its mouth at rest; lips that are already closed stay as they are."""
     share = mouth_openness(shape)
     if share <= 0:
         return shape
@@ -114,9 +114,9 @@ def fit_expression(
         source: (478, 3) canonical source.
         driver: (478, 3) canonical driver frame.
         neutral: (478, 3) canonical neutral frame of the same driver.
-        replaced: Share 0..1 of the source's own mouth expression that gives way to the driver's.
-        side: How much the driver's head shows its left side of the picture, -1..1, see ``side_shown``.
-        placed: The source was placed by hand: its eyes may be large, and what lies above them is not known.
+        replaced: Share 0..1 of the source's own mouth expression that the driver's replaces.
+        side: How far the driver's head shows its left side in the image, -1..1, see ``side_shown``.
+        placed: The landmarks were placed by hand: the eyes may be large, and the area above them is not known.
 
     Returns:
         (478, 3); equal to source when driver equals neutral and nothing is replaced.
@@ -127,7 +127,7 @@ def fit_expression(
     rest, driver_rest, held = source, neutral, 0.0
     if replaced > 0:
         rest = source - replaced * mouth_expression(source)
-        held = replaced * mouth_openness(neutral)  # so much of what the neutral frame's mouth shows is expression too
+        held = replaced * mouth_openness(neutral)  # share of the neutral frame's mouth that is expression too
         driver_rest = neutral - held * mouth_expression(neutral)
         change += neutral - driver_rest
     ratio = np.clip(mouth_width(rest) / max(mouth_width(driver_rest), 1e-6), 0.75, 1.3)
@@ -151,7 +151,7 @@ def fit_expression(
 
 
 def within_limits(shape: Float, source: Float) -> Float:
-    """A canonical shape whose motion was multiplied, brought back to what a face can do.
+    """Limit a canonical shape whose motion was multiplied to what a face can do.
 
     Args:
         shape: (478, 3) canonical shape.
@@ -159,11 +159,11 @@ def within_limits(shape: Float, source: Float) -> Float:
 
     Returns:
         (478, 3): lids neither cross nor open beyond WIDEST_EYES, irises stay in their eyes, lips don't cross, and the
-        mouth opens no further than WIDEST_MOUTH; the shape itself where it keeps to that.
+        mouth opens no further than WIDEST_MOUTH; the shape itself if it is within these limits.
     """
     gap, own = float(lip_gaps(shape).mean()), float(lip_gaps(source).mean())
     change = shape - source
-    # Halves of the face go back as a whole, or a lip would lie on the chin and a brow in the hair.
+    # Each half of the face is scaled back as a whole, or a lip would lie on the chin and a brow in the hair.
     lower = min(1.0, FURTHEST_CORNER / max(float(np.linalg.norm(change[list(MOUTH_CORNERS), :2], axis=1).max()), 1e-6))
     if lower * (gap - own) > (most := max(WIDEST_MOUTH - own, 0)):
         lower = most / (gap - own)
@@ -187,7 +187,7 @@ def within_limits(shape: Float, source: Float) -> Float:
 
 
 def below_the_eyes() -> Float:
-    """(478, 1) 0 at the eyes and above, 1 from the nose down: people who open the mouth may raise the brows, or not."""
+    """(478, 1) 0 at the eyes and above, 1 from the nose down: not everybody raises the brows when opening the mouth."""
     mean = face_model().mean
     return np.asarray(smoothstep(mean[EYES[0].outer, 1] + 0.05, mean[2, 1], mean[:, 1]), np.float64)[:, None]
 
@@ -201,16 +201,16 @@ def side_shown(rotation: Float) -> float:
 
 
 def _shares(side: float) -> Float:
-    """(2,) weights of what landmarks say of the left and the right eye; the far eye of a turned head says little."""
+    """(2,) weights of the landmarks of the left and the right eye; those of a turned head's far eye are unreliable."""
     near = 0.5 + 0.5 * float(np.clip(abs(side) / FAR_EYE[1], 0, 1))
     return np.array([near, 1 - near] if side > 0 else [1 - near, near])
 
 
 def _conjugate(openings: list[float], side: float, wink: tuple[float, float], apart: float) -> list[float]:
-    """Openings of both eyes as factors of their own, more alike than landmarks say unless the driver winks.
+    """Openings of both eyes as factors of their own, made more alike than the landmarks unless the driver winks.
 
-    Lids move together. What landmarks say of two lids differs a little when the eyes look aside, and much in the far
-    eye of a turned head; neither is a wink.
+    Lids move together. Their landmarks differ slightly when the eyes look aside, and considerably in the far eye of a
+    turned head; neither is a wink.
     """
     mean = float(_shares(side) @ np.array(openings))
     difference = float(smoothstep(*wink, abs(openings[0] - openings[1])))
@@ -231,7 +231,7 @@ def set_lip_gap(shape: Float, gap: Float) -> None:
 
 
 def softly_between(move: Float, low: Float, high: Float) -> Float:
-    """A move kept between two ends on both sides of 0: as it is up to KNEE of the way, then ever less."""
+    """A move limited to a range around 0: unchanged up to KNEE of the limit, then progressively damped."""
     reach = np.where(move < 0, -low, high)
     size, soft = np.abs(move), (1 - KNEE) * reach
     over = np.maximum(size - KNEE * reach, 0)
@@ -239,7 +239,7 @@ def softly_between(move: Float, low: Float, high: Float) -> Float:
 
 
 def _gaze_room(source: Float, eye: EyeIndices) -> tuple[Float, Float]:
-    """(2,) furthest moves of an iris to either side, in eye widths, from where it is in the source."""
+    """(2,) largest moves of an iris to either side, in eye widths, from its place in the source."""
     own = float(gaze_offset(source, eye)[0])
     height = min(GAZE_REACH[1], UP_AND_DOWN * max(eye_opening(source, eye), 0.1))
     left, right = (float(np.clip(GAZE_ROOM + way * own, 0.05, GAZE_REACH[0])) for way in (1, -1))
@@ -249,8 +249,8 @@ def _gaze_room(source: Float, eye: EyeIndices) -> tuple[Float, Float]:
 def _gaze_changes(source: Float, driver: Float, neutral: Float, side: float) -> list[Float]:
     """(3,) move of the left and the right iris in canonical units.
 
-    Both eyes look the same way but for half of what the driver's don't: landmarks of an eye that is nearly shut or seen
-    from the side are unsure.
+    Both eyes get the same gaze, apart from half of the difference between the driver's eyes: landmarks of an eye that
+    is nearly shut or seen from the side are uncertain.
     """
     shifts, sure = [], []
     for eye, share in zip(EYES, 2 * _shares(side), strict=True):
@@ -272,7 +272,7 @@ def _gaze_changes(source: Float, driver: Float, neutral: Float, side: float) -> 
 
 @lru_cache(maxsize=1)
 def _solver() -> tuple[list[str], Float, Float]:
-    """Names of the expression bases, weight of every value, and what makes coefficients of weighted differences."""
+    """Names of the expression bases, weights of the values, and a matrix from weighted differences to coefficients."""
     model = face_model()
     names = list(model.bases)
     basis = np.stack([model.bases[n] for n in names]).astype(np.float64)
@@ -283,7 +283,7 @@ def _solver() -> tuple[list[str], Float, Float]:
 
 
 def _coefficients(shape: Float) -> tuple[list[str], Float]:
-    """Names of the expression bases, and how much of each a canonical shape (478, 3) shows against the mean face."""
+    """Names of the expression bases, and their coefficients in a canonical shape (478, 3) relative to the mean face."""
     names, weight, solver = _solver()
     return names, np.asarray(solver @ ((shape - face_model().mean) * weight).reshape(-1))
 
@@ -296,7 +296,7 @@ def smile_amount(shape: Float) -> float:
 
 
 def _shared_smile(source: Float, driver: Float, neutral: Float) -> Float:
-    """(478, 3) smile that a source and its driver would both add: a photo that smiles already can't smile twice."""
+    """(478, 3) smile that source and driver would both add: a photo that already smiles can't smile twice."""
     own = float(np.clip(smile_amount(source), 0, 1))
     his = float(np.clip(smile_amount(driver) - smile_amount(neutral), 0, 1))
     model = face_model()
@@ -305,15 +305,15 @@ def _shared_smile(source: Float, driver: Float, neutral: Float) -> Float:
 
 
 def expression_only(shape: Float) -> Float:
-    """(478, 3) part of a canonical shape that the expression bases explain, seen from the mean face.
+    """(478, 3) part of a canonical shape that the expression bases explain, relative to the mean face.
 
-    Used where a single picture of a person must stand for an expression (absolute motion, driving photo): what the
-    bases don't explain is taken for the person's own features.
+    Used where a single image of a person must stand for an expression (absolute motion, driving photo): what the bases
+    don't explain is taken for the person's own features.
     """
     model = face_model()
     names, coefficients = _coefficients(shape)
     out = np.tensordot(coefficients, np.stack([model.bases[n] for n in names]).astype(np.float64), 1)
-    for eye in EYES:  # lids by their opening against an average open eye
+    for eye in EYES:  # lids by their eye ratio, compared to an average open eye
         mean = model.mean.astype(np.float64)
         wide = eye_opening(shape, eye) / eye_opening(mean, eye)
         target = mean + out
@@ -323,5 +323,5 @@ def expression_only(shape: Float) -> Float:
 
 
 def keep_lips_apart(shape: Float) -> None:
-    """Part the inner lips of a shape, in place, where they cross."""
+    """Separate the inner lips of a shape, in place, where they cross."""
     set_lip_gap(shape, np.maximum(lip_gaps(shape), 0))

@@ -1,7 +1,7 @@
-"""What lies around an opened mouth keeps its measure: the lips their thickness, nose and chin their distance.
+"""Keeps proportions around an opened mouth: the thickness of the lips, the distances to nose and chin.
 
-Differences between landmarks of two people don't fit both: a driver with full lips would fold thin ones away, and lips
-that he opens far would lie on a shorter chin. Here ratios are carried over instead.
+Landmark differences of one person don't fit another: a driver with full lips would fold thin ones away, and the
+driver's wide-open lips would cover a shorter chin. Here ratios are transferred instead.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ UPPER_OUTER: Final = (185, 40, 39, 37, 0, 267, 269, 270, 409)
 LOWER_OUTER: Final = (146, 91, 181, 84, 17, 314, 405, 321, 375)
 NOSE_BASE: Final = 2
 CHIN: Final = 152
-THINNEST, FULLEST = 0.5, 1.35  # of their resting thickness that lips keep, and reach
-LEAST_NOSE = 0.5  # share of the way from the nose to the opening that stays when the upper lip rises
-LEAST_CHIN = 0.72  # share of the way from the lower lip to the chin that stays when the mouth opens
-_MIDDLE = slice(2, 7)  # columns whose lips are thick enough to measure
+THINNEST, FULLEST = 0.5, 1.35  # limits of the thickness of the lips, relative to rest
+LEAST_NOSE = 0.5  # share of the distance from the nose to the mouth that remains when the upper lip rises
+LEAST_CHIN = 0.72  # share of the distance from the lower lip to the chin that remains when the mouth opens
+_MIDDLE = slice(2, 7)  # columns where the lips are thick enough to measure
 
 
 @dataclass(frozen=True)
 class _Fields:
-    """Answers of all points (478, ...) to moves of lips and jaw, 0..1.
+    """Response 0..1 of all points (478, ...) to moves of lips and jaw.
 
     Attributes:
         upper: (478, 9) to a move of the nine outer points of the upper lip.
@@ -57,7 +57,7 @@ def _fields() -> _Fields:
     beside = smoothstep(0.09, 0.0, np.maximum(np.maximum(left - x, x - right), 0.0))
 
     def vertical(inner: npt.NDArray[np.int_], outer: tuple[int, ...], end: float) -> tuple[Float, Float, Float]:
-        """Share of a move of the outer edge, of the whole lip, and (478, 9) of every column."""
+        """Response to a move of the outer edge, of the whole lip, and (478, 9) of every column."""
         columns = np.r_[left, x[list(outer)], right]
         line_in = np.interp(x, columns, np.r_[y[78], y[inner], y[308]])
         line_out = np.interp(x, columns, np.r_[y[61], y[list(outer)], y[291]])
@@ -72,7 +72,7 @@ def _fields() -> _Fields:
 
     _, raised, upper = vertical(upper_in, UPPER_OUTER, float(y[NOSE_BASE]))
     _, lowered, lower = vertical(lower_in, LOWER_OUTER, float(y[CHIN]))
-    # Irises, nose and eyes lie beyond the ends; corners of the mouth follow half of either lip.
+    # Irises, nose and eyes lie beyond the ends; corners of the mouth follow each lip by half.
     low = smoothstep(float(y[17]), float(y[CHIN]), y)
     jaw = low * np.exp(-((x / 0.42) ** 4))
     for field in (raised, lowered, jaw):
@@ -89,7 +89,7 @@ def thickness(shape: Float) -> tuple[Float, Float]:
 
 
 def thickness_ratios(shape: Float, rest: Float) -> tuple[float, float]:
-    """Thickness of the upper and of the lower lip over that at rest, within what lips do."""
+    """Thickness of the upper and of the lower lip relative to rest, within the limits of real lips."""
     ratios = [
         float(now[_MIDDLE].mean()) / max(float(before[_MIDDLE].mean()), 1e-4)
         for now, before in zip(thickness(shape), thickness(rest), strict=True)
@@ -98,19 +98,20 @@ def thickness_ratios(shape: Float, rest: Float) -> tuple[float, float]:
 
 
 def keep_flesh(shape: Float, rest: Float, ratios: tuple[float, float] | None = None) -> None:
-    """Bring lips, upper lip and chin of a canonical shape (478, 3) to measures of a human face, in place.
+    """Bring lips, upper lip and chin of a canonical shape (478, 3) to human proportions, in place.
 
     The gap between the lips stays as it is. A shape equal to rest does not change.
 
     Args:
         shape: The shape.
         rest: The same face with its mouth at rest.
-        ratios: Thickness of the lips over that at rest (see thickness_ratios); None: only what is too thin is changed.
+        ratios: Thickness of the lips relative to rest (see thickness_ratios); None: only corrects lips that are too
+            thin.
     """
     fields = _fields()
     own = rest[13, 1] - rest[NOSE_BASE, 1]
     pushed = max(0.0, LEAST_NOSE * own - (shape[13, 1] - shape[NOSE_BASE, 1]))
-    if pushed > 0:  # both lips go down together
+    if pushed > 0:  # both lips move down together
         shape[:, 1] += pushed * np.maximum(fields.raised, fields.lowered)
     for sign, field, now, before, ratio in zip(
         (-1, 1), (fields.upper, fields.lower), thickness(shape), thickness(rest), ratios or (None, None), strict=True

@@ -1,10 +1,10 @@
-"""Glasses and other things that are worn on a face: whether the source wears some, and what then keeps its shape.
+"""Glasses and other things worn on a face: detects them and keeps their shape.
 
-A warp bends everything that lies over the skin. Glasses are stiff, so where they are worn the mesh between brows and
-cheeks turns with the head only; lids and irises stay free, and so do mouth and forehead.
+A warp bends everything that lies over the skin. Glasses are stiff, so where they are worn, the mesh between brows and
+cheeks moves with the head only; lids, irises, mouth and forehead stay free.
 
 They are found by edges: histograms of oriented gradients (Dalal and Triggs, CVPR 2005) of the strip over both eyes,
-weighed by a logistic regression (tools/train_glasses.py).
+weighted by a logistic regression (tools/train_glasses.py).
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ Image = npt.NDArray[np.uint8]
 
 STRIP = (96, 48)  # width and height in pixels
 STRIP_WIDTH = 1.15  # in face widths
-STRIP_DROP = 0.04  # of its middle below the line of the eyes, face widths
+STRIP_DROP = 0.04  # distance of its middle below the line of the eyes, face widths
 BINS = 8
 CELL = 8  # pixels
-CONTRAST = 1.0  # added to the norm of a block: flat ones don't count
+CONTRAST = 1.0  # added to the norm of a block, so that flat blocks don't count
 CLIP = 0.3
-LEAST, SURE = 0.5, 1.5  # log-odds from which on glasses are held, and held fast altogether
+LEAST, SURE = 0.5, 1.5  # log-odds from which the shape of glasses is partly kept, and fully kept
 
 
 def wears_glasses(image: Image, pose: Pose) -> float:
-    """Log-odds that a face wears glasses: above 0 it rather does.
+    """Log-odds that a face wears glasses: above 0 means probably.
 
     Args:
         image: (S, S, 3) uint8 RGB.
-        pose: That of the mean face in its pixels.
+        pose: Pose of the mean face in image pixels.
     """
     strip = eye_strip(image, pose)
     weights, offset = _model()
@@ -49,32 +49,32 @@ def wears_glasses(image: Image, pose: Pose) -> float:
 
 
 def stiffness(log_odds: float) -> Float | None:
-    """(478, 1) share of its expression that each point loses, 0..1; None where no glasses are seen."""
+    """(478, 1) share of its expression that each point loses, 0..1; None where no glasses are found."""
     share = float(np.clip((log_odds - LEAST) / (SURE - LEAST), 0, 1))
     return share * _zone() if share else None
 
 
 def stiff_points(image: Image, pose: Pose, points: Float, worn: Features | None) -> Float | None:
-    """(478, 1) share of its expression that each point loses to glasses and whatever else is worn; None: nothing is.
+    """(478, 1) share of its expression that each point loses to glasses and other worn things; None if there are none.
 
     Args:
         image: (S, S, 3) uint8 RGB.
-        pose: That of the mean face in its pixels.
-        points: (478, 3) mesh in its pixels.
-        worn: (S, S) 0..1 what is worn besides; None if there is nothing.
+        pose: Pose of the mean face in image pixels.
+        points: (478, 3) mesh in image pixels.
+        worn: (S, S) 0..1 mask of other worn things; None if there are none.
     """
     held = stiffness(wears_glasses(image, pose))
     if worn is None:
         return held
     at = np.round(points[:, :2]).astype(int).clip(0, len(worn) - 1)
     own = worn[at[:, 1], at[:, 0], None].astype(np.float64)
-    if own[[eye.iris for eye in EYES]].min() > LEAST:  # dark glasses, also where their frame is not recognised
+    if own[[eye.iris for eye in EYES]].min() > LEAST:  # dark glasses, even if their frame is not recognised
         own = np.maximum(own, _zone())
     return own if held is None else np.maximum(own, held)
 
 
 def eye_strip(image: Image, pose: Pose) -> Image:
-    """(48, 96) uint8 grey picture of both eyes, upright and of one size."""
+    """(48, 96) uint8 grey image of both eyes, upright and at a fixed scale."""
     mean = face_model().mean.astype(np.float64)
     width, height = STRIP
     step = STRIP_WIDTH / width
@@ -116,7 +116,7 @@ def _model() -> tuple[Features, float]:
 
 @lru_cache(maxsize=1)
 def _zone() -> Float:
-    """(478, 1) 1 where glasses lie: from the brows to the upper cheeks, but for lids and irises."""
+    """(478, 1) 1 where glasses lie: from the brows to the upper cheeks, except on lids and irises."""
     mean = face_model().mean.astype(np.float64)
     y = mean[:, 1]
     zone = smoothstep(-0.29, -0.21, y) * (1 - smoothstep(0.08, 0.24, y))

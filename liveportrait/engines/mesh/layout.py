@@ -19,9 +19,9 @@ Int = npt.NDArray[np.int32]
 # Skull and hair as an ellipsoid, in face widths from the pivot.
 HULL_CENTRE = np.array([0.0, -0.13, -0.05])
 HULL_RADII = np.array([0.60, 0.88, 0.70])
-# Depths beyond NEAR are squeezed towards NEAR + RANGE, so that sides of the head do not swing out when it turns.
+# Depths beyond NEAR are compressed towards NEAR + RANGE, so that the sides of the head do not swing out when it turns.
 DEPTH_NEAR, DEPTH_RANGE = -0.33, 0.45
-# Where face and surroundings overlap in a turned head the face lies in front, by so many face widths.
+# Where face and surroundings overlap in a turned head, the face lies in front by this many face widths.
 BEHIND = 0.15
 SPOKES = 72
 RINGS = 16
@@ -29,7 +29,7 @@ _OVAL = np.array(OVAL)
 
 
 def compress_depth(canonical: Float) -> Float:
-    """Canonical points (N, 3) with the far part of z squeezed."""
+    """Canonical points (N, 3) with the far part of z compressed."""
     out = canonical.copy()
     beyond = np.maximum(out[:, 2] - DEPTH_NEAR, 0)
     squeezed = DEPTH_NEAR + DEPTH_RANGE * (1 - np.exp(-beyond / DEPTH_RANGE))
@@ -47,7 +47,7 @@ class Pose:
 
     @classmethod
     def fit(cls, canonical: Float, points: Float) -> Pose:
-        """Pose that carries canonical points (478, 3) onto pixel points (478, 3), weighted by stability."""
+        """Pose that maps canonical points (478, 3) to pixel points (478, 3), weighted by stability."""
         n = FACE_POINTS
         weights = face_model().stability[:n].astype(np.float64)
         scale, rotation, shift = similarity(canonical[:n], points[:n], weights)
@@ -93,7 +93,7 @@ class Layout:
     face_base: Float
 
     def place(self, canonical: Float, pose: Pose) -> Float:
-        """Vertex positions (V, 3) for a new canonical shape (478, 3) and pose; the source's own gives rest."""
+        """Vertex positions (V, 3) for a new canonical shape (478, 3) and pose; the source's own give rest."""
         n = FACE_POINTS
         out = self.rest.copy()
         out[:n] += pose.apply(compress_depth(canonical[:n])) - self.face_base
@@ -122,7 +122,7 @@ def _rings(points: Float, size: int) -> tuple[Float, Int]:
     with np.errstate(divide="ignore", invalid="ignore"):
         limits = np.where(ray > 0, (size - 0.5 - centre) / ray, (-0.5 - centre) / ray)
     reach = np.maximum(np.nanmin(np.where(np.isfinite(limits), limits, np.inf), axis=1), 1.05)
-    # Corners of the crop: the nearest spoke goes there.
+    # One spoke ends in each corner of the crop: the nearest one.
     corners = np.array([[-0.5, -0.5], [size - 0.5, -0.5], [size - 0.5, size - 0.5], [-0.5, size - 0.5]])
     edge = centre + ray * reach[:, None]
     for corner in corners:
@@ -147,7 +147,7 @@ def _rings(points: Float, size: int) -> tuple[Float, Int]:
 
 
 def _hull_depth(xy: Float, pose: Pose) -> Float:
-    """Depth in pixels of the front of the head ellipsoid under picture points (N, 2); beside it, of its rim."""
+    """Depth in pixels of the front of the head ellipsoid at image points (N, 2); beside the ellipsoid, of its rim."""
     a = (pose.rotation / HULL_RADII).T  # canonical axes over radii, rows
     origin = np.column_stack([(xy - pose.shift[:2]) / pose.scale, np.zeros(len(xy))])
     o = origin @ a.T - HULL_CENTRE / HULL_RADII
@@ -179,12 +179,12 @@ def mesh_triangles() -> Int:
 
 
 def build_layout(points: Float, size: int, matte: npt.NDArray[np.float32] | None) -> Layout:
-    """Lay the mesh over a source.
+    """Fit the mesh to a source.
 
     Args:
         points: (478, 3) crop pixels.
         size: Side of the crop in pixels.
-        matte: (size, size) person matte 0..1, or None: then hair is taken to end at an ellipse around the face.
+        matte: (size, size) person matte 0..1; if None, hair is assumed to end at an ellipse around the face.
     """
     model = face_model()
     points = points.astype(np.float64)

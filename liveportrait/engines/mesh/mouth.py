@@ -1,4 +1,4 @@
-"""Mouth layer: the interior that a closed mouth has never shown (cavity, tongue, teeth fixed to the skull)."""
+"""Mouth layer: the interior that a closed mouth does not show (cavity, tongue, teeth fixed to the skull)."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ class MouthLayer:
         tooth: (3,) colour.
         gum: (3,) colour.
         rows: Teeth and gums in these colours.
-        line: (3,) canonical place of the middle of the resting lip line.
-        chin: Canonical height (y) of the chin with a resting mouth.
+        line: (3,) canonical position of the middle of the resting lip line.
+        chin: Canonical height (y) of the chin with the mouth at rest.
         own: (S, S, 3) source crop whose mouth is open, else None.
-        own_mask: (S, S) where its interior is seen.
+        own_mask: (S, S) where its interior is visible.
         own_teeth: (S, S) where it is as bright as teeth, or None where it shows none.
         own_soft: (S, S, 3) that interior, blurred within itself.
-        inside: What it shows: teeth; depth and tongue alone (plain); or nothing but the photo's own pixels.
+        inside: What the interior shows: teeth; depth and tongue only (plain); or only the photo's own pixels.
     """
 
     gap: float
@@ -64,13 +64,13 @@ def _rgb(lightness: float, a: float, b: float) -> Picture:
 
 
 def prepare_mouth(image: Image, points: Float, layout: Layout, white: Picture) -> MouthLayer:
-    """Take the colours from lips, cheeks and eyes.
+    """Derive the colours from lips, cheeks and eyes.
 
     Args:
         image: (S, S, 3) source crop.
         points: (478, 3) crop pixels.
         layout: The source's mesh.
-        white: (3,) white of the eyes, 0..255: its tint is that of the teeth too.
+        white: (3,) white of the eyes, 0..255: the teeth get its tint.
     """
     size = image.shape[0]
     lab = cv2.cvtColor(image, cv2.COLOR_RGB2LAB).astype(np.float32)
@@ -87,7 +87,7 @@ def prepare_mouth(image: Image, points: Float, layout: Layout, white: Picture) -
         128 + 0.18 * chroma[0] + 0.48 * (eye[1] - 128),
         128 + 0.32 * chroma[1] + 0.35 * (eye[2] - 128) + 0.28 * kb,
     )
-    red = min(16.0, 0.7 * float(np.hypot(*chroma)))  # of a tongue beside pale lips; none in black and white
+    red = min(16.0, 0.7 * float(np.hypot(*chroma)))  # redness of a tongue beside pale lips; none in black and white
     gap = lip_gap(layout.canonical)
     rest = resting_mouth(layout.canonical)
     scale = layout.pose.scale
@@ -100,9 +100,9 @@ def prepare_mouth(image: Image, points: Float, layout: Layout, white: Picture) -
         if len(seen) > 8:
             bright = np.asarray(seen[seen[:, 0] >= np.quantile(seen[:, 0], 0.7)].mean(0), np.float32)
         teeth = bright[0] > OWN_BRIGHT * lip[0] and gap * scale > OWN_PIXELS
-        if teeth:  # theirs is the colour
+        if teeth:  # use their colour
             tooth = _rgb(*bright)
-        elif gap * scale > OWN_PIXELS:  # they lie in the dark
+        elif gap * scale > OWN_PIXELS:  # visible, but dark
             tooth *= np.float32(np.clip(0.5 + 0.5 * _rgb(*bright).mean() / tooth.mean(), 0.6, 1))
         if teeth or gap > OWN_WIDE:
             soft = cv2.GaussianBlur(inner, (0, 0), max(0.6, 0.005 * scale))
@@ -133,9 +133,9 @@ def prepare_mouth(image: Image, points: Float, layout: Layout, white: Picture) -
 
 
 def _like_lips(lab: Picture, lip: Picture, tooth: Picture) -> Picture:
-    """Share (S, S) in which a picture has the tint of its lips rather than that of its teeth.
+    """Share (S, S) in which the image has the tint of the lips rather than that of the teeth.
 
-    Landmarks of the inner lips lie a little beside them at times; what is left of a lip would stay inside the mouth.
+    Landmarks of the inner lips are sometimes slightly off; a remaining piece of lip would stay inside the mouth.
     """
     way = (lip - tooth)[1:]
     length = float(way @ way)
@@ -146,7 +146,7 @@ def _like_lips(lab: Picture, lip: Picture, tooth: Picture) -> Picture:
 
 
 def _blurred_within(image: Image, mask: Picture, sigma: float) -> Image:
-    """The part of a picture (S, S, 3) under a mask (S, S), blurred without what lies beside it."""
+    """The part of an image (S, S, 3) under a mask (S, S), blurred without the pixels outside the mask."""
     weight = cv2.GaussianBlur(mask, (0, 0), sigma)[..., None] + np.float32(1e-4)
     inside = cv2.GaussianBlur(image.astype(np.float32) * mask[..., None], (0, 0), sigma)
     return np.asarray(np.clip(inside / weight, 0, 255), np.uint8)
@@ -157,7 +157,7 @@ def draw_mouth(layer: MouthLayer, out: Image, vertices: Float, layout: Layout, p
 
     Args:
         layer: From prepare_mouth.
-        out: (S, S, 3) warped picture.
+        out: (S, S, 3) warped image.
         vertices: (V, 3) new mesh positions.
         layout: The source's mesh.
         pose: New head pose.
@@ -165,7 +165,7 @@ def draw_mouth(layer: MouthLayer, out: Image, vertices: Float, layout: Layout, p
     gap = lip_gap(vertices) / pose.scale
     if layer.own is None:
         strength = float(smoothstep(0.008, 0.024, gap - layer.gap))
-    else:  # an open mouth stays the photo's own as long as it keeps its opening
+    else:  # an open mouth shows the photo's own pixels as long as its opening is unchanged
         strength = float(smoothstep(0.003, 0.012, abs(gap - layer.gap)))
     if strength <= 0 or layer.inside == "photo":
         return
@@ -176,11 +176,11 @@ def draw_mouth(layer: MouthLayer, out: Image, vertices: Float, layout: Layout, p
     if w < 4 or h < 3:
         return
     # Grown by a pixel or two: at the seam the source shows a dark line or a row of teeth, which would be stretched.
-    # Hardly parted lips are not grown, or they would look twice as open.
+    # Barely parted lips are not grown, or they would look twice as open.
     inside = polygon_mask(h, w, contour - low)
     mask = cv2.GaussianBlur(inside, (0, 0), max(0.8, min(0.007, 0.22 * gap) * pose.scale))
     mask = np.minimum(1.6 * mask, 1) * np.float32(strength)
-    # Sharp ends of the opening fade: a corner of the mouth is a soft dimple.
+    # The pointed ends of the open area fade: a corner of the mouth is a soft dimple.
     wide = cv2.GaussianBlur(inside, (0, 0), max(1.0, min(CORNER_REACH, 0.25 * gap) * pose.scale))
     mask *= smoothstep(*CORNER_FADE, wide)
     shadow = _lip_shadow(inside, min(LIP_SHADOW, 0.3 * gap) * pose.scale)
@@ -204,9 +204,9 @@ def _lip_shadow(inside: Picture, reach: float) -> Picture:
 
 @dataclass(frozen=True)
 class _Arch:
-    """Picture of the dental arch at one pose: a parabola that bends back from the plane of the front teeth.
+    """Projection of the dental arch at one pose: a parabola that bends back from the plane of the front teeth.
 
-    Places on it are skull coordinates: x to the right, y down from the resting lip line, in face widths.
+    Positions on it are skull coordinates: x to the right, y down from the resting lip line, in face widths.
     """
 
     anchor: Float
@@ -215,13 +215,13 @@ class _Arch:
 
     @classmethod
     def at(cls, layer: MouthLayer, vertices: Float, layout: Layout, pose: Pose) -> _Arch:
-        """The arch of the upper jaw below the nose of a posed mesh."""
+        """The arch of the upper jaw, below the nose of a posed mesh."""
         teeth = layer.line - layout.canonical[2] + np.array([0, 0, TEETH_DEPTH])
         anchor = vertices[2, :2] + (pose.scale * pose.rotation @ teeth)[:2]
         return cls(anchor, pose.scale * pose.rotation[:2, :2], pose.scale * pose.rotation[:2, 2] * ARCH)
 
     def places(self, px: Picture, py: Picture) -> tuple[Picture, Picture]:
-        """Skull coordinates of picture points."""
+        """Skull coordinates of image points."""
         inverse = np.linalg.inv(self.matrix).astype(np.float32)
         dx, dy = px - np.float32(self.anchor[0]), py - np.float32(self.anchor[1])
         x = inverse[0, 0] * dx + inverse[0, 1] * dy
@@ -232,14 +232,14 @@ class _Arch:
         return np.asarray(x, np.float32), np.asarray(y - back[1] * x * x, np.float32)
 
     def pixels(self, x: Picture, y: Picture) -> tuple[Picture, Picture]:
-        """Picture points of skull coordinates."""
+        """Image points of skull coordinates."""
         m, bend = self.matrix.astype(np.float32), self.bend.astype(np.float32)
         px = np.float32(self.anchor[0]) + m[0, 0] * x + m[0, 1] * y + bend[0] * x * x
         py = np.float32(self.anchor[1]) + m[1, 0] * x + m[1, 1] * y + bend[1] * x * x
         return np.asarray(px, np.float32), np.asarray(py, np.float32)
 
     def place(self, point: Float) -> tuple[float, float]:
-        """Skull coordinates of one picture point."""
+        """Skull coordinates of one image point."""
         x, y = self.places(*np.asarray(point, np.float32).reshape(2, 1))
         return float(x[0]), float(y[0])
 
@@ -260,11 +260,11 @@ def _cavity(
     x, y = arch.places(xx, yy)
     jaw = max(0.0, float(pose.invert(vertices[152][None])[0, 1]) - layer.chin) * JAW_SHARE
     lower_lip = arch.place(vertices[14, :2])[1]
-    # The row ends inside the corners of the mouth, however the head is turned.
+    # The row ends inside the corners of the mouth, whatever the head's turn.
     reach = [arch.place(vertices[i, :2])[0] for i in (78, 308)]
     along = _squeezed(x, *reach)
 
-    # A shut jaw shows both rows, one on the other; rounded lips stand before the teeth and hide them.
+    # A shut jaw shows both rows, one on top of the other; rounded lips hide the teeth.
     left, right = pose.invert(vertices[list(MOUTH_CORNERS)])[:, :2]
     width = float(np.linalg.norm(left - right)) / layer.width
     narrow = float(smoothstep(*ROUNDED, width))
@@ -293,7 +293,7 @@ def _cavity(
     if layer.own is not None and layer.own_mask is not None:
         out += _own_interior(layer, vertices, layout, arch, x, y + np.float32(raised), gum, out, gap)
     shade = 1 - shadow[..., None]
-    out += (SHADE_TINT * layer.dark - out) * shade  # light under the lip has the colour of the mouth
+    out += (SHADE_TINT * layer.dark - out) * shade  # the shadow of the lip takes the colour of the mouth
     return out
 
 
@@ -303,9 +303,9 @@ def _draw_tongue(layer: MouthLayer, out: Picture, across: Picture, up: Picture, 
     Args:
         layer: Colours.
         out: (h, w, 3) depth of the mouth, drawn into.
-        across: (h, w) places from the middle, 1 at the tongue's side.
-        up: (h, w) places from the lower lip upwards, 1 at the tongue's top.
-        gap: Mean opening of the lips, face widths.
+        across: (h, w) positions from the middle, 1 at the tongue's side.
+        up: (h, w) positions upwards from the lower lip, 1 at the tongue's top.
+        gap: Mean gap of the lips, face widths.
     """
     seen = float(smoothstep(0.035, 0.09, gap))
     if seen <= 0:
@@ -322,9 +322,9 @@ def _draw_tongue(layer: MouthLayer, out: Picture, across: Picture, up: Picture, 
 
 
 def _squeezed(x: Picture, left: float, right: float) -> Picture:
-    """Places x (face widths), either side compressed so that a far corner of the mouth falls on the row's end.
+    """Positions x (face widths), compressed on each side so that a far corner of the mouth meets the row's end.
 
-    The front teeth keep most of their width; it is the last ones that are drawn out.
+    The front teeth keep most of their width; the hindmost ones are stretched.
     """
     out = x.copy()
     for side, corner in ((x < 0, -left), (x >= 0, right)):
@@ -346,9 +346,9 @@ def _own_interior(
     drawn: Picture,
     gap: float,
 ) -> Picture:
-    """What the photo itself shows of its open mouth, as a change to the drawn interior (h, w, 3).
+    """The interior of the photo's own open mouth, as a change to the drawn interior (h, w, 3).
 
-    It stays fixed to the skull; where the lip rises above what the photo shows, the teeth go on to their necks.
+    It stays fixed to the skull; where the lip rises above the photo's interior, the teeth are extended upwards.
     """
     assert layer.own is not None
     assert layer.own_mask is not None
@@ -359,46 +359,46 @@ def _own_interior(
     lip = layout.rest[list(LIP_UPPER_INNER), :2]
     order = np.argsort(lip[:, 0])
     top = np.interp(sx, lip[order, 0], lip[order, 1]).astype(np.float32)
-    # The higher the lip has risen, the more of the photo's own shadow under it is left out.
+    # The higher the lip rises, the more of the photo's own shadow under it is removed.
     lift = source.place(layout.rest[13, :2])[1] - arch.place(vertices[13, :2])[1]
     top += np.float32(scale * float(np.clip(lift, 0.004, OWN_SHADOW)))
     above = np.clip((top - sy) / np.float32(OWN_SHADOW * scale), 0, 1)[..., None]
     sy = np.maximum(sy, top)
     share = cv2.remap(layer.own_mask, sx, sy, cv2.INTER_LINEAR)[..., None]
     further = np.float32(smoothstep(*OPENED, gap - layer.gap))
-    if layer.own_teeth is not None and further > 0:  # what lay below the teeth has gone down with the jaw
+    if layer.own_teeth is not None and further > 0:  # everything below the teeth moves down with the jaw
         share *= 1 - further * (1 - cv2.remap(layer.own_teeth, sx, sy, cv2.INTER_LINEAR)[..., None])
     own = cv2.remap(layer.own, sx, sy, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE).astype(np.float32)
     soft = cv2.remap(layer.own_soft, sx, sy, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    own += (soft - own) * above * np.float32(0.85)  # a dark gap or corner doesn't go on as a stripe
+    own += (soft - own) * above * np.float32(0.85)  # or a dark gap or corner would continue as a stripe
     own += (layer.gum - own) * gum
     return np.asarray((own - drawn) * share, np.float32)
 
 
-OWN_BLUR = 0.02  # by which the photo's teeth are blurred where they go on above what it shows, face widths
+OWN_BLUR = 0.02  # blur of the photo's teeth where they are extended above what it shows, face widths
 OWN_SHADOW = 0.016  # reach of the shadow that the photo's own lip throws on its teeth, face widths
 ARCH = 2.0  # the dental arch bends back by this times the square of the distance from its middle, face widths
 TURNED_AWAY = 0.04  # square of how obliquely the arch may be seen before its far end is cut
 ROW_END = 0.21  # end of the drawn rows from the middle, face widths
-OWN_BRIGHT = 1.08  # teeth of a photo are so much brighter than its lips, or they aren't seen well enough
-OWN_PIXELS = 3.5  # and its lips are so many pixels apart
-TOOTH_LIKE = 0.6, 0.82  # lightness over that of the photo's teeth between which a place counts as tooth
+OWN_BRIGHT = 1.08  # brightness of a photo's teeth relative to its lips, at least; otherwise they aren't visible enough
+OWN_PIXELS = 3.5  # and least gap of its lips in pixels
+TOOTH_LIKE = 0.6, 0.82  # lightness relative to the photo's teeth between which a pixel counts as tooth
 OPENED = 0.015, 0.05  # opening beyond the photo's own, face widths, over which only its teeth stay
-OWN_WIDE = 0.06  # a mouth open wider (face widths) is the photo's own even where it shows no teeth
-LEAST_TINT = 8.0  # difference of lips and teeth in tint from which on they are told apart, steps of Lab
-OPEN = 0.025  # lip gap in face widths from which on a source's mouth counts as open
-TEETH_DEPTH = 0.05  # front teeth lie this far behind the lips, face widths
-NARROW = 0.34  # teeth behind lips that are hardly parted lie so far in the dark
-SHADE_TINT = 0.2  # of the colour of the depth that shadows of the lip take on
+OWN_WIDE = 0.06  # a mouth open wider (face widths) shows the photo's own pixels even if no teeth are visible
+LEAST_TINT = 8.0  # difference in tint between lips and teeth from which they can be distinguished, steps of Lab
+OPEN = 0.025  # lip gap in face widths from which a source's mouth counts as open
+TEETH_DEPTH = 0.05  # distance of the front teeth behind the lips, face widths
+NARROW = 0.34  # how much darker teeth behind barely parted lips are, as a share
+SHADE_TINT = 0.2  # share of the colour of the depth that shadows of the lip take on
 LIP_SHADOW = 0.016  # reach of the upper lip's shadow, face widths
-LOWER_EDGE = 0.005  # edge of the lower front teeth below it while the jaw is shut
-LOWER_SHOWN, LOWER_WIDE = 0.008, 0.034  # of the lower teeth rounded lips let see so much at most, and wide ones
-ROUNDED = 1.03, 0.88  # width over that at rest between which lips begin to hide the teeth, and hide them
-LOWER_BEND = 7.0  # the lower row goes down less towards the joints of the jaw: by this times x squared
-UPPER_EDGE, UPPER_SHOWN = 0.011, 0.06  # edge of the upper front teeth below the resting line; most of them that is seen
-HIDDEN = 0.085  # so far the upper teeth go up behind rounded lips, face widths
-CORNER_REACH = 0.013  # over which the ends of the opening are looked at, face widths
-CORNER_FADE = 0.1, 0.42  # share of their surroundings that is open between which they fade in
-CORNER_SHADE = 0.2  # of their light teeth lose towards the corners of the mouth
-TONGUE_WIDTH, TONGUE_HEIGHT = 0.175, 1.05  # half its width in face widths; its height over the mean lip gap
-JAW_SHARE = 0.8  # of the chin's way that is the jaw's, the rest is skin
+LOWER_EDGE = 0.005  # edge of the lower front teeth below the resting line while the jaw is shut
+LOWER_SHOWN, LOWER_WIDE = 0.008, 0.034  # visible height of the lower teeth at most, with rounded and with wide lips
+ROUNDED = 1.03, 0.88  # mouth width relative to rest, from where lips begin to hide the teeth to where they hide them
+LOWER_BEND = 7.0  # the lower row drops less towards the joints of the jaw: by this times x squared
+UPPER_EDGE, UPPER_SHOWN = 0.011, 0.06  # edge of the upper front teeth below the resting line; largest visible height
+HIDDEN = 0.085  # distance by which the upper teeth move up behind rounded lips, face widths
+CORNER_REACH = 0.013  # reach over which the ends of the open area are examined, face widths
+CORNER_FADE = 0.1, 0.42  # open share of their surroundings between which they fade in
+CORNER_SHADE = 0.2  # share of their brightness that teeth lose towards the corners of the mouth
+TONGUE_WIDTH, TONGUE_HEIGHT = 0.175, 1.05  # half its width in face widths; its height relative to the mean lip gap
+JAW_SHARE = 0.8  # share of the chin's movement that is the jaw's, the rest is skin

@@ -16,16 +16,16 @@ Image = npt.NDArray[np.uint8]
 Map = npt.NDArray[np.float32]
 
 JUMP: Final = (0.012, 4.5, 6.0)
-"""Pixels of source between every other pixel that count as an outline: share of the side, least and most."""
+"""Range of a jump between every other pixel's source position that counts as an outline, as shares of the side."""
 ALONG: Final = np.arange(-4, 5, dtype=np.float32)
-"""Places along the outline that are averaged, in pixels."""
+"""Number of samples averaged along the outline, one pixel apart."""
 ACROSS: Final = np.where(ALONG % 2 == 0, 0.25, -0.25).astype(np.float32)
-"""How far they lie to either side of it: an edge drawn with shares of pixels is as soft."""
+"""Reach of the samples to either side in pixels: makes the edge as soft as an anti-aliased one."""
 WEIGHTS: Final = np.exp(-((ALONG / 2.6) ** 2)) / np.exp(-((ALONG / 2.6) ** 2)).sum()
 SMOOTH: Final = 1.25
-"""Pixels of the quarter-size grid over which the direction of an outline is taken."""
+"""Pixels of the quarter-size grid over which the direction of an outline is averaged."""
 MOST: Final = 30_000
-"""Pixels that are sampled at a time: OpenCV takes no taller maps."""
+"""Number of pixels sampled at a time: OpenCV accepts no taller maps."""
 
 
 def smooth_outlines(image: Image, x: Map, y: Map) -> None:
@@ -54,7 +54,7 @@ def smooth_outlines(image: Image, x: Map, y: Map) -> None:
 
 
 def _jumps(x: Map, y: Map) -> Image:
-    """(S / 2, S / 2) 1 where the coordinates jump from a pixel to the next but one."""
+    """(S / 2, S / 2) 1 where the coordinates jump between a pixel and the second next."""
     coarse = [np.ascontiguousarray(channel[::2, ::2]) for channel in (x, y)]
     share, least, most = JUMP
     far = float(np.clip(share * len(x), least, most))
@@ -66,7 +66,7 @@ def _jumps(x: Map, y: Map) -> Image:
 
 
 def _directions(jump: Image, rows: npt.NDArray[np.intp], columns: npt.NDArray[np.intp]) -> tuple[Map, Map]:
-    """Unit vectors along the outline at pixels of the half-size grid; taken at half of that size again."""
+    """Unit vectors along the outline at pixels of the half-size grid, computed at half that size."""
     height, width = jump.shape
     small = cv2.resize(jump.astype(np.float32), (-(-width // 2), -(-height // 2)), interpolation=cv2.INTER_AREA)
     soft = cv2.GaussianBlur(small, (0, 0), SMOOTH / 2)

@@ -1,7 +1,7 @@
-"""What is drawn differently on faces placed by hand: pets have no human teeth, and drawn eyes no white to fill in.
+"""Drawing of faces placed by hand: pets have no human teeth, and drawn eyes no white to fill in.
 
-Everything inside their eyes and open mouths is the picture's own. What an eye shows moves as a whole when the gaze
-moves, so that drawn highlights and slit pupils stay as they are; an open mouth is stretched and squeezed by the mesh.
+Everything inside their eyes and open mouths is the image's own. The content of an eye moves as a whole with the gaze,
+so that drawn highlights and slit pupils stay as they are; an open mouth is stretched and squeezed by the mesh.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ Float = npt.NDArray[np.float64]
 Picture = npt.NDArray[np.float32]
 Image = npt.NDArray[np.uint8]
 
-EDGE: Final = 0.13  # eye widths inside the lids from which what is hidden beside the eye is guessed: clear of its line
+EDGE: Final = 0.13  # eye widths inside the lids from which hidden eye content is extrapolated: clear of the lid line
 EYE_BEHIND: Final = 0.3  # depth of such an eye behind its lids, face widths
-ALIKE: Final = 28.0  # steps of colour by which skin beside the eye may differ from its usual colour
-DEPTH: Final = np.array([46, 18, 22], np.float32)  # colour of the depth of a mouth that nobody has seen open
+ALIKE: Final = 28.0  # steps of colour by which skin beside the eye may differ from the median
+DEPTH: Final = np.array([46, 18, 22], np.float32)  # colour of the depth of a mouth that is shut in the source
 TONGUE: Final = np.array([178, 88, 92], np.float32)
-GREY: Final = 6.0  # mean chroma up to which a picture counts as black and white
+GREY: Final = 6.0  # mean chroma up to which an image counts as black and white
 
 
 def own_eye(layer: EyeLayer, image: Image, points: Float) -> EyeLayer:
-    """An eye that shows what the picture shows: its content in one piece, its lid in the colour around it.
+    """An eye with the image's own content in one piece, and its lid in the colour around it.
 
     Args:
         layer: The eye as that of a person.
@@ -58,7 +58,7 @@ def own_eye(layer: EyeLayer, image: Image, points: Float) -> EyeLayer:
 
 
 def own_mouth(layer: MouthLayer, image: Image) -> MouthLayer:
-    """A mouth without teeth: an open one shows the picture's own pixels, a shut one opens on depth and a tongue.
+    """A mouth without teeth: an open one shows the image's own pixels, a shut one opens on depth and a tongue.
 
     Args:
         layer: The mouth as that of a person.
@@ -74,7 +74,7 @@ def own_mouth(layer: MouthLayer, image: Image) -> MouthLayer:
 
 
 def _spread(pixels: Picture, known: npt.NDArray[np.bool_]) -> Picture:
-    """A patch (N, N, 3) whose pixels are kept where they are known (N, N); elsewhere the nearest known ones go on."""
+    """A patch (N, N, 3) with known pixels (N, N) kept, and unknown ones copied from the nearest known one."""
     if not known.any():
         return pixels
     away, labels = cv2.distanceTransformWithLabels(

@@ -9,10 +9,10 @@ import numpy.typing as npt
 Float = npt.NDArray[np.float32]
 Int = npt.NDArray[np.int32]
 
-# OpenCV's rasteriser has a perspective camera only. It stands far away, depths are squeezed, and x, y are scaled by the
-# inverse of the perspective, so that the picture is orthographic to 1e-6 of its side.
+# OpenCV's rasteriser has a perspective camera only. It is placed far away, depths are compressed, and x, y are scaled
+# by the inverse of the perspective, so that the image is orthographic to 1e-6 of its side.
 _DISTANCE, _DEPTH = 100.0, 0.1
-_DEEPEST = 50.0  # squeezed depth that no head reaches; beyond, points would lie behind the camera
+_DEEPEST = 50.0  # compressed depth that no head reaches; points beyond would lie behind the camera
 HAS_OPENCV_RASTER = hasattr(cv2, "triangleRasterizeColor")
 
 
@@ -55,7 +55,7 @@ def _rasterise_opencv(triangles: Int, vertices: Float, attributes: Float, canvas
 
 
 def rasterise_numpy(triangles: Int, vertices: Float, attributes: Float, canvas: Float) -> Float:
-    """The same by scan lines in numpy: far triangles first, later ones overwrite (see rasterise)."""
+    """Do the same as rasterise by scan lines in numpy: far triangles first, later ones overwrite."""
     size = canvas.shape[0]
     order = np.argsort(-vertices[triangles, 2].mean(1), kind="stable")
     tri = triangles[order]

@@ -27,7 +27,7 @@ def _to_crop(portrait: Portrait, change: Float) -> Array:
 
 
 def lid_offsets(portrait: Portrait, ratios: Array) -> Array:
-    """(B, 478, 3) crop offsets that bring the lids to ratios (B, 2); NaN leaves an eye alone."""
+    """(B, 478, 3) crop offsets that bring the lids to eye ratios (B, 2); NaN leaves an eye unchanged."""
     source = _source(portrait)
     out = np.zeros((len(ratios), *source.shape))
     for b, pair in enumerate(ratios):
@@ -41,7 +41,7 @@ def lid_offsets(portrait: Portrait, ratios: Array) -> Array:
 
 
 def _soft_widening(opening: float) -> float:
-    """Opening over the source's own, bent towards the widest of which the eyeball can be guessed."""
+    """Opening relative to the source's, softly limited to the widest for which the eyeball can be guessed."""
     room = fit.WIDEST_EYES - 1
     return opening if opening <= 1 else 1 + room * float(np.tanh((opening - 1) / room))
 
@@ -70,7 +70,7 @@ def slider_delta(portrait: Portrait, values: Mapping[str, float]) -> Array:
     """(1, 478, 3) canonical expression offsets of sliders (liveportrait.expression declares names and ranges).
 
     Raises:
-        ValueError: A name is not known.
+        ValueError: A name is unknown.
     """
     unknown = sorted(set(values) - KNOWN)
     if unknown:
@@ -78,7 +78,7 @@ def slider_delta(portrait: Portrait, values: Mapping[str, float]) -> Array:
     source = _source(portrait)
     shape = source.copy()
     for name in sorted(_LINEAR.keys() & values.keys(), key=list(_LINEAR).index):
-        if name in _PRESSING:  # lips may be pressed thinner than a mouth that opens makes them
+        if name in _PRESSING:  # lips may be pressed thinner than opening the mouth makes them
             keep_flesh(shape, source)
         shape += _answer(name, float(values[name]))
     for index, (eye, side) in enumerate(zip(EYES, ("left", "right"), strict=True)):
@@ -92,7 +92,7 @@ def slider_delta(portrait: Portrait, values: Mapping[str, float]) -> Array:
         if opening != 1:
             fit.set_opening(shape, source, eye, opening)
         shape[eye.iris : eye.iris + 5, :2] += look * [GAZE_X, -GAZE_Y] * width
-        if f"wink_{side}" in values:  # the cheek lifts under a winking eye
+        if f"wink_{side}" in values:  # the cheek rises under a winking eye
             cheek = float(values[f"wink_{side}"]) * face_model().eye_weight[index][:, None]
             shape[list(eye.lower_rings), 1] -= 0.012 * cheek[list(eye.lower_rings), 0]
     if not _PRESSING & values.keys():
@@ -102,11 +102,11 @@ def slider_delta(portrait: Portrait, values: Mapping[str, float]) -> Array:
     return np.asarray((shape - source)[None], np.float32)
 
 
-POUT_FILLS = 0.35  # of their thickness lips gain in a full pout
+POUT_FILLS = 0.35  # thickness that lips gain in a full pout, as a share
 SMILING_EYES = 0.12  # share of their opening that eyes lose in a full smile: the cheeks lift the lower lids
-GAZE_X, GAZE_Y = 0.22, 0.12  # way of the iris in eye widths at full slider
+GAZE_X, GAZE_Y = 0.22, 0.12  # movement of the iris in eye widths at full slider
 LID_DOWN, LID_UP = 0.3, 0.1  # share of its opening by which the lid follows a gaze down, and up
-WIDE_EYES = 0.7  # how much a blink of -1 opens the eyes beyond their own opening
+WIDE_EYES = 0.7  # how much a blink of -1 widens the eyes, as a share of their own opening
 # slider -> (basis, face widths per unit of the slider above 0, and below)
 _LINEAR: dict[str, tuple[tuple[str, float, float], ...]] = {
     "lip_open": (("open", 0.20, 0.04),),

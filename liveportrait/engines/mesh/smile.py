@@ -21,20 +21,20 @@ Picture = npt.NDArray[np.float32]
 Image = npt.NDArray[np.uint8]
 
 MAP_SIZE = 160  # pixels of the map of the face, 1.2 face widths
-STEPS = 400.0  # of the map per unit of the logarithm of brightness
-STRENGTH = 2.1  # averaged over many faces the folds are flatter than on any one
-MOST = 1.25  # smiles shade no further than this
-UNDONE = 0.5  # of its shading that a photo's own smile gives up when it goes: the rest is the person's own
-_EDGE = (-0.6, -0.45)  # place of the map's corner, face widths
+STEPS = 400.0  # map values per unit of the logarithm of brightness
+STRENGTH = 2.1  # gain: averaged over many faces, the folds are flatter than on any single one
+MOST = 1.25  # strongest smile for which shading increases
+UNDONE = 0.5  # share of its shading that a photo's own smile loses when it goes: the rest is the person's own
+_EDGE = (-0.6, -0.45)  # position of the map's corner, face widths
 
 
 @dataclass(frozen=True)
 class SmileShading:
-    """What a full smile makes of a source.
+    """Effect of a full smile on a source.
 
     Attributes:
-        own: How much the source smiles itself.
-        halves: For the left and the right of the picture: window (x0, y0, x1, y1), and its pixels under a full smile
+        own: How much the source itself smiles.
+        halves: For the left and the right of the image: window (x0, y0, x1, y1), and its pixels under a full smile
             beyond the source's own.
     """
 
@@ -42,7 +42,7 @@ class SmileShading:
     halves: tuple[tuple[tuple[int, int, int, int], Image], ...]
 
     def shaded(self, crop: Image, shape: Float, source: Float) -> Image:
-        """The source crop (S, S, 3 or 4) as a new canonical shape (478, 3) shades it; itself where nothing changes."""
+        """The source crop (S, S, 3 or 4) shaded for a new canonical shape (478, 3); unchanged if the shading is."""
         out = crop
         for (window, smiling), amount in zip(self.halves, self._amounts(shape, source), strict=True):
             if abs(amount) < 0.02:
@@ -67,7 +67,7 @@ class SmileShading:
 
 @lru_cache(maxsize=1)
 def map_places() -> Picture:
-    """(478, 3) where the points of a resting mean face lie on the map."""
+    """(478, 3) positions of the points of a resting mean face on the map."""
     model = face_model()
     rest = model.mean + sum(np.float32(amount) * model.bases[name] for name, amount in fit.RESTING.items())
     scale = MAP_SIZE / 1.2
@@ -79,7 +79,7 @@ def map_places() -> Picture:
 
 @lru_cache(maxsize=1)
 def _shading() -> Picture:
-    """(MAP_SIZE, MAP_SIZE) change of the logarithm of brightness by a full smile."""
+    """(MAP_SIZE, MAP_SIZE) change of the logarithm of brightness in a full smile."""
     with (files("assets") / "mesh" / "smile.npz").open("rb") as stream, np.load(stream) as data:
         return data["shading"].astype(np.float32) * np.float32(STRENGTH / STEPS)
 

@@ -1,4 +1,4 @@
-"""Teeth, gums and tongue that a closed mouth has never shown: relief maps of a 3-D head in the colours of a photo."""
+"""Teeth, gums and tongue that a closed mouth does not show: relief maps of a 3-D head in the colours of a photo."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ Image = npt.NDArray[np.uint8]
 # The maps lie in the plane of the face: x from the middle, y down from the resting lip line, in face widths.
 LEFT, RIGHT, TOP, BOTTOM = -0.24, 0.24, -0.20, 0.24
 MAP_SCALE = 533.0  # pixels of a map per face width
-WARMER = 0.4  # by which the light that is lost in the mouth's shade is less of the colour of gums, which is all around
-CONTRAST = 0.38  # of the relief of teeth: more looks chiselled, and is not what clips show
+WARMER = 0.4  # light lost in the mouth's shade takes on this share of the colour of the gums, which are all around
+CONTRAST = 0.38  # strength of the relief of teeth: more looks chiselled, unlike teeth in real clips
 USUAL_SHADE = 0.93  # of the front of an incisor in the maps
-INSIDE_DARKENS = 1.2  # a tooth that lies one face width further back would lose so much of its light
-BLUR = 0.0056  # of the relief, face widths
-PERSONAL = 0.07  # by which arches differ from the mean in width and height
+INSIDE_DARKENS = 1.2  # loss of light of a tooth per face width that it lies further back
+BLUR = 0.0056  # blur of the relief, face widths
+PERSONAL = 0.07  # variation of arches in width and height, as a share
 
 
 @dataclass(frozen=True)
@@ -59,10 +59,10 @@ def _maps() -> dict[str, Picture]:
 
 
 def character(canonical: Float) -> Character:
-    """Teeth that go with a face: anyone's are always the same, and not those of another.
+    """Teeth that go with a face: always the same for one person, and different for another.
 
     Args:
-        canonical: (478, 3) canonical source. Only measures that no expression moves are looked at.
+        canonical: (478, 3) canonical source. Only measures that no expression changes are used.
     """
     pairs = ((133, 362), (168, 2), (172, 397), (33, 263))
     lengths = np.array([np.linalg.norm(canonical[a, :2] - canonical[b, :2]) for a, b in pairs])
@@ -78,7 +78,7 @@ def build_rows(tooth: Picture, gum: Picture, own: Character, scale: float, softn
     Args:
         tooth: (3,) colour of the front teeth, 0..255.
         gum: (3,) colour of the gums.
-        own: What is particular to the person.
+        own: The person's individual features.
         scale: Pixels of the portrait per face width.
         softness: Blur of the portrait in its pixels (standard deviation).
         grain: (H, W) texture of the portrait's surface (see grain_of).
@@ -115,7 +115,7 @@ def _reshaped(relief: Picture, own: Character, *, upper: bool) -> Picture:
 
 
 def look_up(picture: Picture, x: Picture, y: Picture) -> Picture:
-    """A map (H, W) or (H, W, C) at skull coordinates (h, w); beyond its edge it goes on as it ends."""
+    """A map (H, W) or (H, W, C) sampled at skull coordinates (h, w); beyond its edge the edge value continues."""
     h, w = picture.shape[:2]
     px = (x - np.float32(LEFT)) * np.float32((w - 1) / (RIGHT - LEFT))
     py = (y - np.float32(TOP)) * np.float32((h - 1) / (BOTTOM - TOP))
@@ -127,7 +127,7 @@ def grain_of(image: Image, centres: Float, scale: float) -> Picture:
 
     Args:
         image: (S, S, 3) source crop.
-        centres: (N, 2) places on plain skin, pixels: the one with the median of texture is taken.
+        centres: (N, 2) positions on plain skin, pixels: the one with the median texture is used.
         scale: Pixels per face width.
     """
     shape = _maps()["upper"].shape[:2]
@@ -152,11 +152,11 @@ def grain_of(image: Image, centres: Float, scale: float) -> Picture:
 def blur_of(image: Image, points: Float) -> float:
     """Blur of a portrait as the standard deviation of a Gaussian, in pixels of the crop.
 
-    Edges of sharpness s get weaker by s / sqrt(s^2 + 1) when they are blurred once more.
+    Blurring once more weakens edges of sharpness s by a factor of s / sqrt(s^2 + 1).
 
     Args:
         image: (S, S, 3) source crop.
-        points: (N, 2) points around the part of the face that is looked at, pixels.
+        points: (N, 2) points around the part of the face that is measured, pixels.
     """
     low, high = np.floor(points.min(0)).astype(int).clip(0), np.ceil(points.max(0)).astype(int) + 1
     grey = cv2.cvtColor(image[low[1] : high[1], low[0] : high[0]], cv2.COLOR_RGB2GRAY).astype(np.float32)

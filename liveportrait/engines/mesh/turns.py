@@ -1,4 +1,4 @@
-"""How far a photographed head may turn before it shows what the photo never saw."""
+"""How far a photographed head may turn before it would show parts that are not in the photo."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from liveportrait.motion import Array, euler_from_rotation, rotation_from_euler
 Degrees = npt.NDArray[np.float64]
 
 FRONTAL = 30.0  # degrees of yaw that a face seen from the front may turn to either side
-LOST = 0.55  # a face turned by one degree may turn back by so much less: the far half was seen the less
-LEAST = 5.0  # degrees that are always left
+LOST = 0.55  # reduction of the turn back per degree that the face is turned: less of the far half is visible
+LEAST = 5.0  # degrees that are always allowed
 NOD = 28.0  # degrees of pitch that a head may nod either way
-KNEE = 0.6  # share of the limit up to which turns are followed as they are
+KNEE = 0.6  # share of the limit up to which turns are unchanged
 
 SIDE_VIEW = 22.0
-"""Degrees of yaw from which on a photo counts as taken from the side."""
+"""Degrees of yaw from which a photo counts as taken from the side."""
 
 
 def limit_turn(rotation: Array, source: Array) -> Array:
-    """Rotations whose yaw and pitch are bent softly to what the source has to show.
+    """Limit yaw and pitch of rotations softly to what the source can show.
 
     Args:
         rotation: (N, 3, 3) wanted, stored form (liveportrait.motion).

@@ -1,9 +1,10 @@
-"""Animator: scene and motion in, finished pictures out. The only place of transfer, rendering and paste-back.
+"""Animator: scene and motion in, finished frames out. All transfer, rendering and paste-back goes through it.
 
     pose(scene, shown) -> draw(scene, keypoints) -> compose(scene, squares)
 
-Offline rendering runs the three ahead of each other over bounded queues, live rendering puts latest-value slots between
-them; files, windows and clocks are not known here. Memory does not grow with the number of frames.
+Offline rendering runs the three steps as a pipeline over bounded queues, live rendering connects them by
+latest-value slots; this module knows nothing of files, windows and clocks. Memory does not grow with the number of
+frames.
 """
 
 from __future__ import annotations
@@ -37,23 +38,23 @@ from models.face import Face, checked
 
 T = TypeVar("T")
 Finish = Callable[[Image, Crop, tuple[int, ...], tuple[int, int]], None]
-"""Last step of a square in the finished picture: gets the part of the picture that holds it, to change in place, the
-square, the shape of the whole picture, and where the part's upper left corner lies in it."""
-OFFICIAL_SMOOTH: Final = 0.3  # stands in for the option's default under official rules
+"""Last step on a crop in the finished image. Gets the part of the image that contains the crop, to change in place; the
+crop; the shape of the whole image; and the position of the part's upper left corner in it."""
+OFFICIAL_SMOOTH: Final = 0.3  # replaces the option's default under official rules
 
 
 @dataclass
 class SourceFace:
-    """One animated face of a picture.
+    """One animated face of an image.
 
     Attributes:
-        face: Landmarks in pixels of the picture; None for an animal.
-        crop: Its square.
-        portrait: The square as the engine prepared it.
-        hidden: Which of "mouth", "eye_left" and "eye_right" something worn hides.
-        before: Whether something before the face stays in its place.
-        clip: Whether the picture is a frame of a clip.
-        eye_target: Opening at which the option source_eye_normalize holds its eyes, of a clip; None leaves them.
+        face: Landmarks in pixels of the image; None for an animal.
+        crop: Its crop.
+        portrait: The crop as the engine encoded it.
+        hidden: Which of "mouth", "eye_left" and "eye_right" are hidden by something worn.
+        before: Whether something in front of the face stays in place.
+        clip: Whether the image is a frame of a clip.
+        eye_target: Eye ratio that the option source_eye_normalize applies to the eyes of a clip; None leaves them.
     """
 
     face: Face | None
@@ -68,13 +69,13 @@ class SourceFace:
 
 @dataclass
 class Scene:
-    """One source picture, ready to be animated.
+    """One source image, ready to be animated.
 
     Attributes:
         picture: (H, W, 3 or 4) uint8.
-        faces: The animated faces; empty where none was found.
+        faces: The animated faces; empty if none was found.
         people: Number of each face, the same in all frames of a clip.
-        drivers: Who drives each face: 0 for the main driver, else the number of a further one, from 1.
+        drivers: Driver of each face: 0 for the main driver, else the number of a further one, from 1.
     """
 
     picture: Image
@@ -84,14 +85,14 @@ class Scene:
 
     @property
     def face(self) -> SourceFace | None:
-        """The first animated face; None where none was found."""
+        """The first animated face; None if none was found."""
         return self.faces[0] if self.faces else None
 
 
 def rest_square(engine: Engine, portrait: Portrait, stitching: bool = True) -> Image:
-    """The square that the engine draws without motion: what a rendered square is compared with to find what moved.
+    """The crop as the engine draws it without motion: rendered crops are compared with it to find what moved.
 
-    A network draws its input a little softer than it is. Measured from its own picture at rest, only motion counts.
+    A network draws its input slightly softer than it is. Comparing with its own output at rest leaves only motion.
     """
     x = portrait.keypoints
     return np.asarray(engine.render(portrait, engine.stitch(portrait, x) if stitching else x)[0], np.uint8)
@@ -103,10 +104,10 @@ class Animator:
     Args:
         engine: Draws the crops.
         options: How motion is transferred, where the crop lies, and how the result is framed.
-        expression: Sliders on top of the driving motion, or posing the portrait where there is none; None at rest.
+        expression: Sliders on top of the driving motion, or posing the portrait if there is none; None for none.
         detail: Keep the source's own pixels where nothing moves (``liveportrait.compose``).
         feather: Width of the soft border of the paste-back, as a share of the crop's side.
-        finish: What is done last to every square in the picture, or None.
+        finish: Last step on every crop in the image, or None.
     """
 
     def __init__(
@@ -129,7 +130,7 @@ class Animator:
 
     @cached_property
     def masks(self) -> Any:
-        """What finds hair, hands and glasses before a face, or None; raises ModelError where it can't be had."""
+        """Detector of hair, hands and glasses in front of a face, or None; raises ModelError if it is not available."""
         kind = TEMPLATE if self.options.official and self.options.mask == AUTO else self.options.mask
         return paste_masks(kind, pasted=self.options.paste_back)
 
@@ -139,8 +140,8 @@ class Animator:
         """A photo whose faces are to be animated together.
 
         Args:
-            image: (H, W, 3 or 4) uint8 RGB(A), which is kept, not copied, and never changed; or (H, W) grey, which
-                becomes RGB.
+            image: (H, W, 3 or 4) uint8 RGB(A), kept without a copy and never changed; or (H, W) grey, which is
+                converted to RGB.
             faces: Its faces.
         """
         if image.dtype != np.uint8 or image.shape[2:] not in ((3,), (4,)):
@@ -161,16 +162,16 @@ class Animator:
         others: Sequence[Face] = (),
         partners: bool = False,
     ) -> SourceFace:
-        """Encode one face of a picture.
+        """Encode one face of an image.
 
         Args:
             image: (H, W, 3 or 4) uint8 RGB(A).
             face: Landmarks in its pixels; None only for an engine that draws animals, and with a crop.
-            clip: The picture is a frame of a clip, used once: the engine's picture at rest is not drawn for it, and its
-                background is completed from the frames before it.
-            crop: The square, if it isn't to be found from the face.
-            others: All other faces of the picture, animated or not: their pixels are not moved with this one.
-            partners: Others are animated too: each square then changes its own side of the line between them only.
+            clip: The image is a frame of a clip and used once: the engine's output at rest is not drawn for it, and its
+                background is completed from earlier frames.
+            crop: The crop, if it should not be computed from the face.
+            others: All other faces of the image, animated or not: their pixels do not move with this one.
+            partners: Others are animated too: each crop then changes only its own side of the boundary between them.
         """
         if crop is None:
             if face is None:
@@ -224,7 +225,7 @@ class Animator:
 
         Args:
             scene: The scene.
-            shown: What drives each of its faces; None leaves a face to the sliders.
+            shown: Motion for each of its faces; None leaves a face to the sliders.
         """
         return [self._posed(face, one) for face, one in zip(scene.faces, shown, strict=True)]
 
@@ -242,7 +243,7 @@ class Animator:
         )
 
     def draw(self, scene: Scene, keypoints: Sequence[Array]) -> list[Image]:
-        """Squares (N, S, S, 3 or 4) of every face; of the first one alone where squares are not pasted back.
+        """Crops (N, S, S, 3 or 4) of every face; of the first one only if crops are not pasted back.
 
         Args:
             scene: The scene.
@@ -252,12 +253,12 @@ class Animator:
         return [render_batch(self.engine, face.portrait, x_d) for face, x_d in zip(drawn, keypoints, strict=False)]
 
     def compose(self, scene: Scene, squares: Sequence[Image], side: int = 0) -> Patched:
-        """The finished picture; only the rectangles around the squares are made, the rest is shared by all frames.
+        """The finished image; only the rectangles around the crops are new, the rest is shared by all frames.
 
         Args:
             scene: The scene.
-            squares: (S, S, 3 or 4) of each face.
-            side: Side in pixels of a result that is not pasted back; 0 takes the square's own.
+            squares: (S, S, 3 or 4) rendered crop of each face.
+            side: Side in pixels of a result that is not pasted back; 0 keeps the crop's own.
         """
         if not self.options.paste_back:
             bare = _bare(squares[0] if squares else None, side, scene.picture.shape[2])
@@ -284,7 +285,7 @@ class Animator:
         return Patched(picture, patches)
 
     def frame(self, scene: Scene, shown: Shown | None = None) -> Image:
-        """One finished picture (H, W, 3 or 4), or the bare square, with all faces driven by the same motion.
+        """One finished image (H, W, 3 or 4), or the bare crop, with all faces driven by the same motion.
 
         Args:
             scene: The scene.
@@ -296,10 +297,11 @@ class Animator:
     def smoothed(
         self, frames: Iterable[tuple[T, Scene, Sequence[Shown]]]
     ) -> Iterator[tuple[T, Scene, Sequence[Shown]]]:
-        """Frames of a source clip in official mode, a few late: what source and driver make together is smoothed.
+        """Smooth the combined motion of source and driver along a source clip in official mode, a few frames late.
 
         Args:
-            frames: Anything, a scene, and what drives each of its faces; under a picture the source keeps its motion.
+            frames: An item to pass through, a scene, and the motion of each of its faces; still drivers are not
+                smoothed.
         """
         given = self.options.smooth
         variance = (OFFICIAL_SMOOTH if given == AnimationOptions.smooth else given) * SMOOTHING_UNIT
@@ -333,7 +335,7 @@ class Animator:
 
 
 def _bare(square: Image | None, side: int, channels: int) -> Image:
-    """A square in the size of the result; black where the source shows no face."""
+    """A crop at the size of the result; black if the source shows no face."""
     if square is None:
         return np.zeros((side, side, channels), np.uint8)
     if side in (0, square.shape[0]):

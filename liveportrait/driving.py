@@ -1,4 +1,4 @@
-"""Driving motion: read from pictures in one steady frame, bridged where the face is lost, and what is shown of it."""
+"""Driving motion: read from images in a steady frame of reference, and bridged where the face is lost."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from models.topology import POINTS
 
 @dataclass(frozen=True)
 class Shown:
-    """Motion of one driver, or of one mix of drivers, at a time.
+    """Motion of one driver, or of a mix of drivers, at one time.
 
     Attributes:
-        motion: What to show (N = 1).
+        motion: The motion to show (N = 1).
         reference: The neutral frame (N = 1) that it is measured from.
         seen: Whether the main driver shows a face.
         index: Number of its frame on screen.
-        still: Whether the driver is a single picture.
+        still: Whether the driver is a single image.
         smoothed: Expression and rotation smoothed along a source clip in official mode, or None.
     """
 
@@ -41,8 +41,8 @@ class FaceHold:
 
     Args:
         hold: Seconds that the last motion is held.
-        ease: Seconds of the way to neutral.
-        regain: Seconds of the way back when the face is found again.
+        ease: Seconds of the transition to neutral.
+        regain: Seconds of the transition back once the face is found again.
     """
 
     def __init__(self, hold: float = 0.2, ease: float = 0.5, regain: float = 0.25) -> None:
@@ -58,9 +58,9 @@ class FaceHold:
         self._shown: Motion | None = None  # shown at the last frame without one
         self._gone = False
         self._missing = 0.0
-        self._back = 1.0  # how much of the way back is done
-        self._left = 0.0  # how much of it was left when the face was lost again
-        self._span = self.regain  # seconds of the way back
+        self._back = 1.0  # progress of the transition back
+        self._left = 0.0  # remaining share of it when the face was lost again
+        self._span = self.regain  # seconds of the transition back
 
     @staticmethod
     def _ramp(t: float) -> float:
@@ -71,7 +71,7 @@ class FaceHold:
         """Motion to show.
 
         Args:
-            motion: What was read (N = 1), or None.
+            motion: The motion that was read (N = 1), or None.
             neutral: Motion at rest: the reference for relative motion.
             dt: Seconds since the last frame.
 
@@ -88,7 +88,7 @@ class FaceHold:
                 return neutral
             weight = self._ramp((self._missing - self.hold) / self.ease if self.ease > 0 else 1.0)
             self._shown = blend(self._last, neutral, weight)
-            self._span = self.regain * max(weight, self._left)  # the further away, the longer the way back
+            self._span = self.regain * max(weight, self._left)  # the larger the distance, the longer the transition
             return self._shown
         if self._gone:
             self._gone, self._back = False, 0.0
@@ -102,13 +102,13 @@ class FaceHold:
 class DrivingReader:
     """Reads driving motion in one steady coordinate frame.
 
-    The square is level and stands still, so that turns and shifts of the head are seen. It follows only a driver who
-    leaves it or comes much closer; the motion is then brought back to the units of the first square.
+    The crop is level and fixed, so that turns and shifts of the head are measured. It is only moved when a driver
+    leaves it or comes much closer; the motion is then converted back to the units of the first crop.
 
     Args:
-        engine: Who reads.
-        scale: Side of the square over the size of the face (official 2.2).
-        shift_y: Shift of the square downward, in sides (official -0.1).
+        engine: Reads the motion.
+        scale: Side of the crop over the size of the face (official 2.2).
+        shift_y: Shift of the crop downward, in sides (official -0.1).
     """
 
     def __init__(self, engine: Engine, scale: float = 2.2, shift_y: float = -0.1) -> None:
@@ -119,7 +119,7 @@ class DrivingReader:
         self._box: Box | None = None
 
     def reset(self) -> None:
-        """Choose a new square at the next face."""
+        """Choose a new crop at the next face."""
         self._first = self._box = None
 
     def _square(self, face: Face) -> Box:
@@ -140,7 +140,7 @@ class DrivingReader:
             face: Landmarks in its pixels.
 
         Returns:
-            N = 1, in crop units of the first square.
+            N = 1, in crop units of the first crop.
         """
         self._box = self._square(face)
         self._first = self._first or self._box

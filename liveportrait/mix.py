@@ -1,4 +1,4 @@
-"""Motion to show at any time: of one driver, or parts of the face from several."""
+"""Motion to show at any time: of one driver, or with parts of the face from several."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from liveportrait.transfer import combine
 if TYPE_CHECKING:
     from liveportrait.engines.base import Engine
 
-SHORTEST_EASE: Final = 0.5  # seconds over which the end of a loop runs into its beginning
+SHORTEST_EASE: Final = 0.5  # seconds of the transition from the end of a loop to its beginning
 LONGEST_EASE: Final = 1.5
-EASE_SPEED: Final = 30.0  # degrees a second that the head turns meanwhile, where that takes longer
+EASE_SPEED: Final = 30.0  # degrees per second of head turn, if the transition would otherwise be faster
 
 
 @dataclass(frozen=True)
 class Course:
-    """Which moment of the driving motion is shown when.
+    """Maps times of the result to times of the driving motion.
 
     Attributes:
         duration: Length of the driving motion in seconds.
-        turn: Seconds at which the motion turns back (time of the last frame), or None.
-        ease: Seconds at the end over which it runs into the beginning, or 0.
+        turn: Seconds at which the motion is reversed (time of the last frame), or None.
+        ease: Seconds at the end over which it returns to the beginning, or 0.
     """
 
     duration: Fraction = Fraction(0)
@@ -40,8 +40,8 @@ class Course:
         """The course of a render.
 
         Args:
-            rule: Length rule; "pingpong" turns back.
-            closed: The end runs into the beginning.
+            rule: Length rule; "pingpong" reverses the motion.
+            closed: The end blends into the beginning.
             track: Motion of the main driver.
         """
         if rule == "pingpong":
@@ -53,13 +53,13 @@ class Course:
         return cls(track.duration, None, min(wanted, float(track.duration) / 2))
 
     def place(self, time: Fraction) -> Fraction:
-        """Moment of the driving motion at a time of the result."""
+        """Time in the driving motion for a time of the result."""
         if self.turn is None or time <= self.turn:
             return time
         return max(Fraction(0), 2 * self.turn - time)
 
     def back(self, time: Fraction) -> float:
-        """How far the motion has gone back to its beginning, 0 to 1: slow at both ends."""
+        """Progress of the return to the beginning, 0 to 1: slow at both ends."""
         if not self.ease:
             return 0.0
         part = min(1.0, max(0.0, 1 - float(self.duration - time) / self.ease))
@@ -67,7 +67,7 @@ class Course:
 
 
 class PartMix:
-    """Drivers of parts of the face, in the place of what the main driver shows there.
+    """Drivers of parts of the face, which replace the main driver there.
 
     Args:
         engine: Engine of all drivers.
@@ -82,7 +82,7 @@ class PartMix:
         """Neutral frame (N = 1) of the mix.
 
         Args:
-            main: That of the main driver.
+            main: Neutral frame of the main driver.
         """
         return self._joined({"all": main} | {name: one.channel.reference for name, one in self._players.items()})
 
@@ -90,9 +90,9 @@ class PartMix:
         """Motion of the mix (N = 1) at a time.
 
         Args:
-            motion: What the main driver shows.
+            motion: Motion of the main driver.
             time: Seconds.
-            rest: What lost motion eases to (N = 1); None is each driver's own reference.
+            rest: Motion that a lost driver eases to (N = 1); None is each driver's own reference.
             loop: Whether drivers start over after their end; otherwise their last frame holds.
         """
         shown = {name: one.at(time, rest, loop=loop)[0] for name, one in self._players.items()}
@@ -103,14 +103,14 @@ class PartMix:
 
 
 class MotionMix:
-    """Motion to show at rising times; drivers are paired by time.
+    """Motion at increasing times; drivers are synchronised by time.
 
     Args:
         engine: Engine of all drivers.
-        main: Owner of what nobody else owns.
-        others: "pose", "exp", "lip" or "eyes" -> its owner.
+        main: Driver of all parts that have no other driver.
+        others: "pose", "exp", "lip" or "eyes" -> its driver.
         loop: Whether drivers start over after their end; otherwise their last frame holds.
-        course: Which moment of the motion is shown when; None is that of the same time.
+        course: Maps times of the result to times of the motion; None uses the same time.
 
     Attributes:
         reference: Neutral frame of the mix (N = 1).
@@ -133,11 +133,11 @@ class MotionMix:
         self.reference = self._parts.reference(main.reference)
 
     def at(self, time: Fraction, rest: Motion | None = None) -> Shown:
-        """Motion at a time; times must rise.
+        """Motion at a time; times must increase.
 
         Args:
             time: Seconds.
-            rest: What lost motion eases to (N = 1); None is each driver's own reference.
+            rest: Motion that a lost driver eases to (N = 1); None is each driver's own reference.
         """
         back, time = self._course.back(time), self._course.place(time)
         motion, seen, index = self._main.at(time, rest, loop=self._loop)

@@ -1,9 +1,9 @@
-"""Speech as motion: what lips, head, lids and brows do while somebody talks, as an expression track for every engine.
+"""Speech as motion: lips, head, lids and brows of a speaker, as an expression track for every engine.
 
-Lips follow visemes (``models.speech``) by targets and dominances in the manner of Cohen and Massaro (1993): each viseme
-asks for an opening and a width, and holds against its neighbours as firmly as its dominance says. Lips meet on p, b
-and m and touch the teeth on f and v, whatever their neighbours ask for. Everything that is drawn by lot comes from
-one seed: the same sound gives the same track.
+Lips follow visemes (``models.speech``) by targets and dominances, after Cohen and Massaro (1993): each viseme has a
+target lip ratio and width, and its dominance weighs it against its neighbours. Lips meet on p, b and m and touch the
+teeth on f and v, whatever the neighbours' targets. All randomness comes from one seed: the same sound gives the same
+track.
 """
 
 from __future__ import annotations
@@ -26,38 +26,38 @@ OPENING: Final[dict[str, float]] = {
     "sil": -0.45, "PP": -1.3, "FF": -0.8, "TH": -0.05, "DD": -0.15, "kk": 0.3, "CH": 0.25, "SS": 0.3, "RR": -0.55,
     "aa": 1.5, "E": 1.1, "I": 0.7, "O": -0.1, "U": -0.85,
 }  # fmt: skip
-"""Opening that a viseme asks for, in standard deviations of a speaker's own; fitted on speakers (docs/quality.md)."""
+"""Target lip ratio of a viseme, in a speaker's own standard deviations; fitted on speakers (docs/quality.md)."""
 WIDTH: Final[dict[str, float]] = {
     "sil": 0.1, "PP": -0.4, "FF": 0.3, "TH": 0.1, "DD": 0.4, "kk": 0.2, "CH": -0.5, "SS": 0.8, "RR": -0.6,
     "aa": 0.3, "E": 0.5, "I": 0.3, "O": -0.4, "U": -1.3,
 }  # fmt: skip
-"""Width, alike; below 0 the lips are rounded."""
+"""Target width, in the same units; below 0 the lips are rounded."""
 LOUD: Final = 0.4
-"""What loudness adds to that."""
+"""Increase of the lip ratio with loudness."""
 USUAL, SPREAD = 0.15, 0.16
-"""Mean and standard deviation of a speaker's opening (Expression.lip_ratio)."""
+"""Mean and standard deviation of a speaker's lip ratio (Expression.lip_ratio)."""
 WIDEST: Final = 0.42
 QUIET: Final = 0.6
-"""Share of the opening that is left of hardly heard speech."""
+"""Share of the lip ratio that remains in barely audible speech."""
 CLOSURE: Final = 0.25
 """Least probability of p, b or m in the middle of a closure."""
 TOUCH: Final = 0.3
-"""The same of f or v."""
+"""Least probability of f or v in the middle of a contact of lip and teeth."""
 TOUCHING: Final = 0.03
-"""Opening on f and v: the lower lip at the teeth."""
+"""Lip ratio on f and v: the lower lip at the teeth."""
 PAUSE: Final = 0.2
 """Seconds of silence after which the mouth rests."""
 
 
 @dataclass(frozen=True)
 class SpeechCurves:
-    """What the mouth does, at the middles of T frames of 20 ms.
+    """Movement of the mouth, at the middles of T frames of 20 ms.
 
     Attributes:
         opening: (T,) as Expression.lip_ratio.
         width: (T,) about -1.5 (rounded) to 1 (spread).
         touch: (T,) 0..1, the lower lip at the upper teeth.
-        stress: (T,) 0..1, how loud against the loudest syllables.
+        stress: (T,) 0..1, loudness relative to the loudest syllables.
         talking: (T,) 0..1.
     """
 
@@ -80,11 +80,11 @@ def smooth(values: Floats, frames: float) -> Floats:
 
 
 def speech_curves(visemes: Visemes, gain: float = 1.0) -> SpeechCurves:
-    """Movement of the mouth.
+    """Movement of the mouth for a sequence of visemes.
 
     Args:
         visemes: T frames.
-        gain: How far the mouth opens, 1 as usual.
+        gain: How far the mouth opens; 1 is normal.
     """
     count = len(visemes)
     if not count:
@@ -109,7 +109,7 @@ def speech_curves(visemes: Visemes, gain: float = 1.0) -> SpeechCurves:
 
 
 def _pauses(spoken: Floats) -> Floats:
-    """(T,) 1 while somebody talks, 0 in silences of PAUSE seconds and more."""
+    """(T,) 1 during speech, 0 in silences of PAUSE seconds or more."""
     out = (spoken > 0.5).astype(np.float64)
     edges = np.flatnonzero(np.diff(np.concatenate([[1.0], out, [1.0]])))
     for start, end in zip(edges[::2], edges[1::2], strict=True):
@@ -120,11 +120,11 @@ def _pauses(spoken: Floats) -> Floats:
 
 
 def _held(share: Floats, least: float, course: tuple[float, float, float]) -> Floats:
-    """(T,) 0..1: movements that are made whole wherever a viseme is likely enough.
+    """(T,) 0..1: movements that are completed wherever a viseme is likely enough.
 
     Args:
         share: (T,) its probability.
-        least: Probability in the middle from which on the movement is made.
+        least: Probability in the middle from which the movement is made.
         course: Seconds in which it begins, holds and ends.
     """
     out = np.zeros(len(share))
@@ -132,7 +132,7 @@ def _held(share: Floats, least: float, course: tuple[float, float, float]) -> Fl
     peaks = np.flatnonzero((share >= least) & (share >= padded[:-2]) & (share > padded[2:]))
     fall, hold, rise = (seconds * FRAMES_PER_SECOND for seconds in course)
     for peak in peaks:
-        # as long as it is likely, and no shorter than the lips need
+        # as long as the viseme is likely, and at least as long as the lips need
         first = last = int(peak)
         while first > 0 and share[first - 1] >= 0.6 * least:
             first -= 1
@@ -149,14 +149,14 @@ def _held(share: Floats, least: float, course: tuple[float, float, float]) -> Fl
 
 # ---- life ----------------------------------------------------------------------------------------------------------
 def wander(random: Random, count: int, rate: float, size: float, seconds: float) -> Floats:
-    """(count,) slow drift without beginning or end: the last value runs into the first.
+    """(count,) slow drift that loops seamlessly: the last value continues into the first.
 
     Args:
-        random: Where it comes from.
-        count: Values.
-        rate: Values a second.
+        random: Source of randomness.
+        count: Number of values.
+        rate: Values per second.
         size: Standard deviation.
-        seconds: Time over which it forgets where it was.
+        seconds: Correlation time.
     """
     if count < 4:
         return np.zeros(count)
@@ -176,11 +176,11 @@ def blinks(random: Random, count: int, rate: float, loop: bool, moments: Floats 
     """(count,) 0 open to 1 shut.
 
     Args:
-        random: Where they come from.
-        count: Values.
-        rate: Values a second.
-        loop: No blink runs over the end.
-        moments: Seconds at which a blink is welcome, such as ends of phrases.
+        random: Source of randomness.
+        count: Number of values.
+        rate: Values per second.
+        loop: No blink extends past the end.
+        moments: Seconds at which a blink is likely, such as ends of phrases.
     """
     out, length, time = np.zeros(count), count / rate, float(random.uniform(0.6, 2.0))
     at = np.arange(count) / rate
@@ -198,7 +198,7 @@ def blinks(random: Random, count: int, rate: float, loop: bool, moments: Floats 
 
 
 def gaze_darts(random: Random, count: int, rate: float, size: float) -> tuple[Floats, Floats]:
-    """(count,) gaze to the right and up: quick moves between moments of rest, back to the middle again and again."""
+    """(count,) gaze to the right and up: quick moves between fixations, returning to the middle repeatedly."""
     x, y = np.zeros(count), np.zeros(count)
     place = int(random.uniform(0.5, 2) * rate)
     while place < count - int(0.6 * rate):
@@ -223,13 +223,13 @@ class _Life:
 
 
 def idle_track(duration: float, amount: float = 0.5, seed: int = 0, *, loop: bool = False) -> ExpressionTrack:
-    """Somebody who is there: the head drifts, eyes blink and look about, the chest would breathe.
+    """A person at rest: the head drifts, the eyes blink and look around.
 
     Args:
         duration: Seconds.
-        amount: 0 nothing but blinks, 1 lively.
-        seed: Same seed, same life.
-        loop: The end runs into the beginning.
+        amount: 0 only blinks, 1 lively.
+        seed: The same seed gives the same track.
+        loop: The end blends into the beginning.
     """
     random = np.random.default_rng(seed)
     rate = float(FRAMES_PER_SECOND)
@@ -254,14 +254,14 @@ def idle_track(duration: float, amount: float = 0.5, seed: int = 0, *, loop: boo
 def speaking_track(
     visemes: Visemes, gain: float = 1.0, idle: float = 0.5, seed: int = 0, smile: float = 0.0
 ) -> ExpressionTrack:
-    """Somebody who says it.
+    """A person who speaks.
 
     Args:
-        visemes: What is said.
+        visemes: The speech.
         gain: How far the mouth opens, 0..2.
-        idle: Movement of head, lids, gaze and brows, 0 (the mouth alone) to 1.
-        seed: Of what is drawn by lot; callers take it from the sound.
-        smile: How much the source smiles itself, 0..1: half of it is taken back while the mouth is busy.
+        idle: Movement of head, lids, gaze and brows, 0 (the mouth only) to 1.
+        seed: Seed of all randomness; callers derive it from the sound.
+        smile: How much the source itself smiles, 0..1: half of it is removed while the mouth is busy.
     """
     curves, rate = speech_curves(visemes, gain), float(FRAMES_PER_SECOND)
     count = len(visemes)
@@ -283,7 +283,7 @@ def speaking_track(
 
 
 def _while_talking(random: Random, curves: SpeechCurves, count: int, rate: float, scale: float) -> dict[str, Floats]:
-    """Head, lids, gaze and brows of a speaker: nods with stressed phrases, blinks at their ends."""
+    """Head, lids, gaze and brows of a speaker: nods with stressed syllables, blinks at the ends of phrases."""
     phrase = smooth(curves.stress, 0.25 * rate)
     nod = -4.5 * scale * (phrase - smooth(phrase, 1.2 * rate))
     busy = 0.6 + 0.4 * smooth(curves.talking, 0.4 * rate)

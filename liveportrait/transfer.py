@@ -1,7 +1,7 @@
-"""Transfer: driving motion becomes motion of the source (spec motion.md section 3; differences: docs/differences.md).
+"""Transfer: driving motion to motion of the source (spec motion.md section 3; differences: docs/differences.md).
 
 Engines plug in through ``fit_delta``, ``fit_absolute``, ``retarget_eyes``, ``retarget_lips`` and ``stitch``; everything
-here holds for any number of keypoints and works on any number of frames at a time.
+else is independent of the number of keypoints and of frames.
 """
 
 from __future__ import annotations
@@ -55,9 +55,9 @@ def _gains(engine: Engine, options: AnimationOptions) -> Array | np.float32:
 def _relative_change(
     engine: Engine, portrait: Portrait, driving: Motion, reference: Motion, options: AnimationOptions
 ) -> tuple[Array, Array | None]:
-    """Change of the source's expression by the driver's (N, K, 3), and what its own mouth gives up for it (1, K, 3).
+    """Change of the source's expression by the driver (N, K, 3), and what the source's mouth loses for it (1, K, 3).
 
-    The second is told apart from the first only where a gain or the multiplier treats them differently.
+    The second is separate from the first only if a gain or the multiplier treats them differently.
     """
     share = engine.mouth_share(portrait, options.mouth)
     change = engine.fit_delta(portrait, driving.delta - reference.delta, driving, reference, share)
@@ -125,7 +125,7 @@ def new_motion(
     if options.multiplier != 1:
         moved = blend(still, moved, options.multiplier)
     change = np.float32(options.multiplier) * gain * change
-    if taken_off is not None:  # no more of it than there is
+    if taken_off is not None:  # never remove more than there is
         change = change + np.minimum(np.float32(options.multiplier) * gain, 1) * taken_off
     delta = np.asarray(source.delta + mask * change, np.float32)
     if options.multiplier > 1 or np.max(gain) > 1:
@@ -135,14 +135,14 @@ def new_motion(
 
 
 def _target(driving: Array, reference: Array, source: Array, gain: float, options: AnimationOptions) -> Array:
-    """Opening that retargeting aims at: the driver's, with gain around its reference, multiplier around the source."""
+    """Target ratio of retargeting: the driver's, with gain around its reference, multiplier around the source."""
     base = np.where(np.isnan(reference), driving, reference) if options.relative else source
     wanted = base + gain * (driving - base)
     return np.maximum(source + options.multiplier * (wanted - source), 0).astype(np.float32)
 
 
 def _turned(engine: Engine, source: Motion, moved: Motion, offsets: Array) -> Array:
-    """Offsets of the source's own pose, turned with the head where expression is fixed to the head."""
+    """Offsets in the source's own pose, turned with the head where the expression is fixed to the head."""
     if engine.delta_space == "camera":
         return offsets
     turn = source.rotation.transpose(0, 2, 1) @ moved.rotation
@@ -150,7 +150,7 @@ def _turned(engine: Engine, source: Motion, moved: Motion, offsets: Array) -> Ar
 
 
 def _fixed(expression: Expression | None) -> tuple[Array | None, Array | None]:
-    """Openings that an expression holds: eyes (1, 2), NaN for one that follows, and lips (1, 1); None: all follow."""
+    """Ratios that an expression fixes: eyes (1, 2), NaN for a free one, and lips (1, 1); None: all are free."""
     if expression is None:
         return None, None
     eyes, lips = expression.eye_ratio, expression.lip_ratio
@@ -168,10 +168,10 @@ def _retarget(
     options: AnimationOptions,
     expression: Expression | None,
 ) -> tuple[Motion, Array]:
-    """Eye and lip retargeting on top of the other motion; openings that the expression fixes take its place.
+    """Retarget eyes and lips on top of the other motion; ratios that the expression fixes take precedence.
 
-    The values that open lids or lips are taken back to the source's (regions "lids" and "lip_opening" where the engine
-    tells them apart, else "eyes" and "lip"), and the engine's offsets to the driver's opening are added instead.
+    The values that open lids or lips are reset to the source's (regions "lids" and "lip_opening" if the engine has
+    them, else "eyes" and "lip"), and the engine's offsets for the driver's ratios are added instead.
     """
     source = portrait.motion
     offsets = np.zeros((len(moved), engine.keypoints, 3), np.float32)
@@ -222,7 +222,7 @@ def _normalised(
     lips = moves(options.region, "lip") and options.relative and not options.lip_retargeting
     lips = lips and portrait.covered != "lower"
     if options.normalize_lip and lips and float(source.lip_ratio[0, 0]) >= LIP_OPEN:
-        own = np.float32(1 - engine.mouth_share(portrait, options.mouth))  # the rest has made way for the driver's
+        own = np.float32(1 - engine.mouth_share(portrait, options.mouth))  # the rest was replaced by the driver's
         parts.append(own * engine.retarget_lips(portrait, np.zeros((1, 1), np.float32)))
     if options.source_eye_normalize and eye_target is not None and not options.eye_retargeting:
         parts.append(engine.retarget_eyes(portrait, np.full((1, 2), eye_target, np.float32)))
@@ -249,14 +249,14 @@ def transfer(
 
     Args:
         engine: Engine of source and driver.
-        portrait: The source picture, or N portraits of the frames of a source clip.
+        portrait: The source image, or N portraits of the frames of a source clip.
         driving: N driving frames.
-        reference: The neutral driving frame (N = 1), see ``liveportrait.reference``. For a single driving picture use
+        reference: The neutral driving frame (N = 1), see ``liveportrait.reference``. For a single driving image use
             ``lone_reference``.
         options: What is transferred, and how strongly.
         offsets: (1 or N, K, 3) expression offsets to add.
-        expression: Sliders on top of the driving motion; openings that it fixes win over the driver's.
-        eye_target: Opening at which ``source_eye_normalize`` holds the eyes of a source clip
+        expression: Sliders on top of the driving motion; ratios that it fixes take precedence over the driver's.
+        eye_target: Eye ratio that ``source_eye_normalize`` applies to the eyes of a source clip
             (``steady_eye_target`` of its first frame).
         rules: Official behaviour instead of ours. It needs the whole clip at once.
         smoothed: With the option "official" and a source clip: expression and rotation (``official_goal``) smoothed
@@ -349,7 +349,7 @@ def official_goal(
     engine: Engine, portrait: Portrait, driving: Motion, reference: Motion, options: AnimationOptions, *,
     offsets: Array | None = None, expression: Expression | None = None,
 ) -> tuple[Array, Array]:  # fmt: skip
-    """What the release smooths under a source clip: expression (1, K, 3) and rotation (1, 3, 3) of one frame.
+    """The values that the release smooths under a source clip: expression (1, K, 3), rotation (1, 3, 3) of one frame.
 
     Args:
         engine: Engine of source and driver.
@@ -368,7 +368,7 @@ def _with_sliders(
     engine: Engine, portrait: Portrait, driving: Motion, options: AnimationOptions, offsets: Array | None,
     expression: Expression | None,
 ) -> tuple[Portrait, Motion]:  # fmt: skip
-    """Sliders lie on the source in relative motion, on the driver in absolute motion; the release has no such mix."""
+    """Apply sliders to the source in relative motion, to the driver in absolute motion; the release has no such mix."""
     delta = np.zeros((1, engine.keypoints, 3), np.float32) if offsets is None else offsets
     if expression is not None and expression.face:
         delta = delta + engine.slider_delta(portrait, expression.face)
@@ -389,7 +389,7 @@ def _by_official_rules(
 ) -> Array:  # fmt: skip
     """The official rules for any piece of a clip: the reference stands for the clip's first frame."""
     rules = official_rules(engine, options)
-    options = replace(options, smooth=0.0)  # frames of a clip come smoothed, or are not to be
+    options = replace(options, smooth=0.0)  # frames of a clip are already smoothed, or must not be
     single = isinstance(portrait, Portrait)
     portraits = [portrait] if isinstance(portrait, Portrait) else list(portrait)
     if not single and len(portraits) != len(driving):
@@ -401,7 +401,7 @@ def _by_official_rules(
         source, shown = _with_sliders(engine, one, driving if single else driving[i], options, own, expression)
         whole = Motion.concatenate([reference, shown])
         values = None
-        if smoothed is not None and not single:  # the reference's own row is cut off again
+        if smoothed is not None and not single:  # drop the reference's own row
             values = tuple(np.concatenate([part[rows], part[rows]]) for part in smoothed)
         given = source if single else [source] * len(whole)
         parts.append(official_transfer(engine, given, whole, options, rules, eye_target, values)[1:])  # type: ignore[arg-type]
@@ -432,8 +432,8 @@ def combine(
         motions: Owner of "pose", "lip", "eyes" and "exp" (expression but lips and eyes); "all" owns what has no other
             owner. N frames each, or 1 frame that is held.
         regions: The engine's regions.
-        rest: Owner of parts that nobody owns (N or 1 frames), usually the reference; needed if "all" is absent and a
-            part is.
+        rest: Owner of parts without another owner (N or 1 frames), usually the reference; needed if "all" is absent and
+            a part is.
         extra_regions: Name of an extra array -> region; the others belong to "exp".
 
     Returns:

@@ -1,4 +1,4 @@
-"""Sound for the output: copied packet by packet where the container allows it, else encoded anew, in step and cut."""
+"""Sound for the output: copied packet by packet if the container allows it, else re-encoded; in sync and trimmed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from app.media import files, tracks
 if TYPE_CHECKING:
     from app.media.reader import ClipReader
 
-# Codecs that play in the container (by FFmpeg's canonical names); everything else is encoded anew
+# Codecs that play in the container (by FFmpeg's canonical names); everything else is re-encoded
 COPIED = {
     "mp4": {"aac", "mp3", "ac3", "eac3", "opus", "flac", "alac"},
     "mov": {"aac", "mp3", "ac3", "eac3", "alac", "pcm_s16le", "pcm_s24le", "pcm_s32le", "pcm_f32le", "pcm_s16be"},
@@ -31,20 +31,20 @@ COPIED = {
 ENCODER = {"mp4": "aac", "mov": "aac", "matroska": "libopus", "webm": "libopus"}
 AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)
 BITS_PER_CHANNEL = 96_000
-SHORT_LEAD = Fraction(1, 10)  # s; less sound before the first frame than this is cut off instead of kept
+SHORT_LEAD = Fraction(1, 10)  # s; sound before the first frame is dropped if it is shorter than this
 LONGEST_TAIL = Fraction(1, 20)  # s by which copied sound may end after the last frame
 
 
 class AudioSource:
-    """The main sound track of a file, to be laid under an output.
+    """The main audio track of a file, to be muxed into an output.
 
     Attributes:
         path: The file.
-        start: Seconds from the file's first frame (its first sample without a picture) where the output begins.
+        start: Where the output begins, in seconds from the file's first frame (first sample if there is no video).
         duration: Longest length in seconds, or None.
-        present: Whether there is a sound track at all; without one the output is silent.
+        present: Whether there is an audio track; without one the output is silent.
         codec: Codec of the track, or empty.
-        lead: Seconds of sound before the first frame that are kept; the writer shifts the picture by them.
+        lead: Seconds of sound kept before the first frame; the writer delays the video by as much.
     """
 
     def __init__(
@@ -66,14 +66,14 @@ class AudioSource:
 
     @classmethod
     def of_part(cls, reader: ClipReader, longest: Fraction | None = None) -> AudioSource:
-        """Sound of the part of a clip that a reader reads, from its first frame on.
+        """The sound of the part of a clip that a reader reads.
 
         Args:
             reader: The clip.
             longest: Longest length in seconds, or None.
         """
         start = reader.find_offset()
-        if reader.info.kind == "image":  # of a Motion Photo, whose film has sound, the still
+        if reader.info.kind == "image":  # the still of a Motion Photo, whose film has sound
             silent = cls(Path(), start)
             silent.path = reader.info.path
             return silent
@@ -98,14 +98,14 @@ class AudioSource:
                 self.lead = self.zero - begin
 
     def attach(self, output: Any, format: str) -> AudioTrack | None:
-        """Add a sound stream to an output that has not begun yet.
+        """Add an audio stream to an output that has no packets yet.
 
         Args:
             output: PyAV output container.
             format: "mp4", "mov", "matroska" or "webm".
 
         Returns:
-            The track to be pulled while the picture is written, or None without sound.
+            The track to pull from while frames are written, or None if there is no sound.
         """
         if not self.present:
             return None
@@ -119,10 +119,10 @@ def _seconds(stamp: int | None, base: Fraction) -> Fraction | None:
 
 
 class AudioTrack:
-    """Sound on its way into an output.
+    """Base class for sound that is being written to an output.
 
     Attributes:
-        note: One sentence when the sound was changed or breaks off, else empty.
+        note: A sentence if the sound was changed or ends unexpectedly, else empty.
     """
 
     def __init__(self, source: AudioSource) -> None:
@@ -147,7 +147,7 @@ class AudioTrack:
         raise NotImplementedError
 
     def close(self) -> None:
-        """Give back the file."""
+        """Close the file."""
         self._container.close()
 
     def _bounded(self, time: Fraction) -> Fraction:
@@ -170,7 +170,7 @@ class CopiedTrack(AudioTrack):
         context = self._stream.codec_context
         self._unit = Fraction(1, context.sample_rate)
         self._frame = Fraction(context.frame_size or 0, context.sample_rate)
-        # MP4 and MOV hide what lies before 0 by an edit list; Matroska only the lead-in of Opus
+        # MP4 and MOV hide what lies before 0 with an edit list; Matroska hides only the pre-skip of Opus
         self._edits = format in ("mp4", "mov")
         self._primes = self._edits or source.codec == "opus"
         self._timed = self._times()
@@ -178,7 +178,7 @@ class CopiedTrack(AudioTrack):
         self._last = Fraction(-(1 << 30))
 
     def _times(self) -> Iterator[tuple[Fraction, Fraction, Any]]:
-        """(start, end, packet) on the output's time line, with coarse time stamps put back on whole frames."""
+        """(start, end, packet) on the output's time line, with coarse time stamps snapped to whole frames."""
         expected: Fraction | None = None
         base = containers.time_base(self._stream)
         begin = _seconds(self._stream.start_time, base) or Fraction(0)
@@ -195,7 +195,7 @@ class CopiedTrack(AudioTrack):
             expected = time + length
             start = time - self._shift
             lead_in = self._primes and self._source.start == 0 and time < begin
-            # where it can be hidden, one packet before the cut lets the decoder settle
+            # if it can be hidden, one packet before the cut lets the decoder settle
             if not lead_in and (start + 2 * length <= 0 if self._edits else start < 0):
                 continue
             yield start, start + length, packet
@@ -229,7 +229,7 @@ class CopiedTrack(AudioTrack):
 
 
 class SampleEncoder:
-    """Samples on their way into a stream of an output: counted, cut into the encoder's blocks, encoded.
+    """Encodes samples into an audio stream: counts them and cuts them into the encoder's frames.
 
     Args:
         stream: Audio stream of the output.
@@ -237,7 +237,7 @@ class SampleEncoder:
         rate: Samples a second.
 
     Attributes:
-        written: Samples handed over so far.
+        written: Number of samples passed in so far.
     """
 
     def __init__(self, stream: Any, layout: str, rate: int) -> None:
@@ -249,7 +249,7 @@ class SampleEncoder:
         self._encoded = 0
 
     def feed(self, samples: np.ndarray) -> None:
-        """Hand over samples (channels, N) float32, a second at a time, so that a long silence takes no memory."""
+        """Queue samples (channels, N) float32, one second at a time so that a long silence takes little memory."""
         for k in range(0, samples.shape[1], self._rate):
             part = np.ascontiguousarray(samples[:, k : k + self._rate])
             frame = av.AudioFrame.from_ndarray(part, format="fltp", layout=self._layout)
@@ -266,7 +266,7 @@ class SampleEncoder:
             self._encode(self._fifo.read(size), mux)
 
     def finish(self, mux: Callable[[Any], None]) -> None:
-        """Encode all that is left, and flush the encoder."""
+        """Encode the rest and flush the encoder."""
         self.drain(mux)
         if self._fifo.samples:
             self._encode(self._fifo.read(), mux)
@@ -283,7 +283,7 @@ class SampleEncoder:
 
 
 class EncodedTrack(AudioTrack):
-    """Decoded, resampled, cut to the sample and encoded."""
+    """Sound that is decoded, resampled, trimmed to the sample and encoded."""
 
     def __init__(self, source: AudioSource, output: Any, encoder: str) -> None:
         super().__init__(source)
@@ -340,7 +340,7 @@ class EncodedTrack(AudioTrack):
         self._encoder.finish(mux)
 
     def _fill(self, until: int) -> None:
-        """Hand samples before number ``until`` to the queue; gaps become silence, overlaps are dropped."""
+        """Queue the samples before number ``until``; gaps become silence, overlaps are dropped."""
         while self._encoder.written < until:
             entry = self._rest or next(self._blocks, None)
             self._rest = None

@@ -1,8 +1,8 @@
-"""Cameras: found by name, opened with the mode that is asked for, read with time stamps; a clip can stand in for one.
+"""Cameras: found by name, opened in a requested mode and read with time stamps; a clip can stand in for a camera.
 
 Index numbers differ between back ends and change when something is unplugged, so a camera is remembered by its name and
-its number is looked up each time it is opened. What was asked for, what the driver reports and what really arrives are
-three things and are told apart (:class:`CameraFacts`).
+its index is looked up each time it is opened. The requested mode, the mode that the driver reports and the one that is
+measured may all differ; :class:`CameraFacts` keeps them apart.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from models.messages import msg
 Pixels = npt.NDArray[np.uint8]
 Clock = Callable[[], float]
 
-WARM_UP: Final = 5.0  # seconds that a camera may take to its first picture
-DARK: Final = 1.0  # seconds of that in which black pictures are waited out
-BLACK: Final = 8  # brightest value of a picture that counts as black
+WARM_UP: Final = 5.0  # seconds that a camera may take to deliver its first frame
+DARK: Final = 1.0  # seconds of that during which black frames are skipped
+BLACK: Final = 8  # a frame whose brightest value is at most this counts as black
 MJPG: Final = int.from_bytes(b"MJPG", "little")
-FAILURES: Final = 5  # reads without a picture, one after the other, that count as unplugged
-FASTEST: Final = 1000.0  # frames a second; some drivers report the ticks of a clock instead
-SLOW: Final = 0.7  # share of the reported rate below which the user is told
+FAILURES: Final = 5  # consecutive failed reads after which the camera counts as unplugged
+FASTEST: Final = 1000.0  # frames per second; some drivers report a clock's tick rate instead
+SLOW: Final = 0.7  # share of the reported rate below which the user gets a hint
 BACKENDS: Final[dict[str, tuple[str, ...]]] = {
     "win32": ("DSHOW", "MSMF"),
     "darwin": ("AVFOUNDATION",),
@@ -46,18 +46,18 @@ BACKENDS: Final[dict[str, tuple[str, ...]]] = {
 
 
 class CameraError(MediaError):
-    """A camera can't be opened or gives no picture."""
+    """A camera can't be opened or delivers no frames."""
 
 
 @dataclass(frozen=True)
 class Mode:
-    """How a camera runs.
+    """Capture mode of a camera.
 
     Attributes:
         width: Pixels, 0 for the camera's own choice.
         height: Pixels, 0 for the camera's own choice.
-        rate: Frames a second, 0 for the camera's own choice.
-        mjpg: Ask for compressed pictures: most cameras reach their large sizes and 30 frames/s only so.
+        rate: Frames per second, 0 for the camera's own choice.
+        mjpg: Request compressed frames: most cameras reach their large sizes and 30 frames/s only with MJPG.
     """
 
     width: int = 0
@@ -73,14 +73,14 @@ class Mode:
 
 @dataclass(frozen=True)
 class CameraFacts:
-    """What is known of an opened camera.
+    """Facts about an opened camera.
 
     Attributes:
         name: Its name.
-        backend: Program interface that reads it.
-        asked: Mode asked for.
-        reported: Mode that the driver says it runs in.
-        measured: Mode of the pictures that arrive; rate 0 until it is known.
+        backend: Name of the capture API that reads it.
+        asked: Requested mode.
+        reported: Mode that the driver reports.
+        measured: Mode of the frames that arrive; its rate is 0 until it is known.
     """
 
     name: str
@@ -92,13 +92,13 @@ class CameraFacts:
 
 @dataclass(frozen=True)
 class Shot:
-    """One picture of a camera.
+    """One frame of a camera.
 
     Attributes:
-        index: Number since the opening, from 0; for a clip the number of its frame.
-        time: Seconds on the clock at which it arrived.
+        index: Frame number since the camera was opened, from 0; for a clip, the number of its frame.
+        time: Arrival time in seconds on the clock.
         rgb: (H, W, 3) uint8.
-        jump: True at the first picture, and where a clip starts over.
+        jump: True at the first frame and where a clip starts over.
     """
 
     index: int
@@ -108,10 +108,10 @@ class Shot:
 
 
 class RateMeter:
-    """Events a second over the last few seconds.
+    """Rate of events over the last few seconds.
 
     Args:
-        window: Seconds looked back.
+        window: Length of the averaging window in seconds.
     """
 
     def __init__(self, window: float = 2.0) -> None:
@@ -126,18 +126,18 @@ class RateMeter:
 
     @property
     def rate(self) -> float:
-        """Events a second; 0 until two were seen."""
+        """Events per second; 0 until there were two."""
         times = list(self._times)
         span = times[-1] - times[0] if len(times) > 1 else 0.0
         return (len(times) - 1) / span if span > 0 else 0.0
 
 
 class Camera(ABC):
-    """Something that gives pictures in real time. Opened, read and closed in one thread; ``cancel`` is for others.
+    """A source of frames in real time. Opened, read and closed in one thread; ``cancel`` may be called from any.
 
     Attributes:
-        name: For people.
-        lasting: True if the end of the pictures is a fault to be waited out, as with a camera that was unplugged.
+        name: Display name.
+        lasting: True if the end of the frames is a fault that may pass, such as an unplugged camera.
     """
 
     name: str = ""
@@ -158,31 +158,31 @@ class Camera(ABC):
 
     @abstractmethod
     def read(self) -> Shot | None:
-        """The next picture, when it arrives; None after ``cancel``.
+        """Wait for the next frame; None after ``cancel``.
 
         Raises:
-            AppError: No more pictures come.
+            AppError: No more frames arrive.
         """
 
     @abstractmethod
     def close(self) -> None:
-        """Give the device back; harmless when called again."""
+        """Release the device; harmless when called again."""
 
     @property
     @abstractmethod
     def facts(self) -> CameraFacts:
-        """What was asked for, is reported and is measured."""
+        """The requested, reported and measured modes."""
 
     def cancel(self) -> None:
-        """Let a waiting ``read`` or ``open`` return soon; from any thread."""
+        """Make a waiting ``read`` or ``open`` return soon; callable from any thread."""
         self._stop.set()
 
     def hint(self) -> str:
-        """A sentence about something that the user could improve, or an empty one; the same while it lasts."""
+        """A sentence about something that the user could improve, or empty; unchanged while the condition lasts."""
         return ""
 
 
-Capture = Any  # cv2.VideoCapture, or what offers isOpened, read, get, set and release like it
+Capture = Any  # cv2.VideoCapture, or an object with the same isOpened, read, get, set and release
 CaptureFactory = Callable[[int, str, Sequence[int]], Capture]
 
 
@@ -190,16 +190,16 @@ def open_capture(index: int, backend: str, settings: Sequence[int]) -> Capture:
     """A cv2 capture.
 
     Args:
-        index: Number of the camera.
+        index: Index of the camera.
         backend: Name of cv2's back end, such as "V4L2".
-        settings: Pairs of property and value, taken over before the stream starts.
+        settings: Pairs of property and value, applied before the stream starts.
     """
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # what fails is said in a sentence of our own
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # failures are reported in our own words
     return cv2.VideoCapture(index, getattr(cv2, f"CAP_{backend}"), list(settings))
 
 
 def _reported(capture: Capture, prop: int) -> float:
-    """A number that a driver reports; 0 where it tells none, or none that makes sense."""
+    """A number that a driver reports; 0 if it reports none, or one that makes no sense."""
     try:
         value = float(capture.get(prop))
     except cv2.error:
@@ -211,8 +211,8 @@ class DeviceCamera(Camera):
     """A camera of this computer.
 
     Args:
-        device: Which one; its number is looked up by the name at each opening.
-        mode: What to ask for.
+        device: The camera; its index is looked up by name each time it is opened.
+        mode: Mode to request.
         mirror: Swap left and right, as in a mirror.
         backends: cv2 back ends to try in order; None for those of this system.
         capture: Opens a capture.
@@ -278,7 +278,7 @@ class DeviceCamera(Camera):
         raise self._blame(device, reasons)
 
     def _find(self) -> CameraDevice:
-        """The camera under its present number."""
+        """The camera with its current index."""
         present = self._devices()
         for device in present:
             if device.key == self._device.key:
@@ -299,7 +299,7 @@ class DeviceCamera(Camera):
         try:
             capture = self._capture = self._make(index, backend, settings)
             if not capture.isOpened() and settings:
-                # some drivers refuse a mode as a whole: open plainly, then ask piece by piece
+                # some drivers refuse a mode as a whole: open without settings, then set them one by one
                 capture.release()
                 capture = self._capture = self._make(index, backend, [])
                 for prop, value in zip(settings[::2], settings[1::2], strict=True):
@@ -324,7 +324,7 @@ class DeviceCamera(Camera):
         self._meter = RateMeter()
 
     def _warm_up(self, capture: Capture) -> Pixels:
-        """The first picture that shows something; a black one if no other comes."""
+        """The first frame that is not black; a black one if no other arrives."""
         start = self.clock()
         black: Pixels | None = None
         while not self._stop.is_set():
@@ -344,7 +344,7 @@ class DeviceCamera(Camera):
         raise CameraError(msg("no picture came within {warm_up:g} s.", WARM_UP))
 
     def _blame(self, device: CameraDevice, reasons: list[str]) -> CameraError:
-        """Why none of the back ends worked, as far as it can be told."""
+        """Explain why none of the back ends worked, as far as that is known."""
         node = Path(device.path) if device.path else None
         if node is not None and not node.exists():
             return CameraError(msg("The camera {name} is not connected.", self.name), "Plug it in again.")
@@ -436,10 +436,10 @@ class DeviceCamera(Camera):
 
 
 def snapshot(device: CameraDevice, mode: Mode | None = None) -> Pixels:
-    """One picture of a camera, for a thumbnail: (H, W, 3) uint8. The camera is opened and closed again.
+    """One frame of a camera, for a thumbnail: (H, W, 3) uint8. The camera is opened and closed again.
 
     Raises:
-        AppError: It gives no picture.
+        AppError: It delivers no frame.
     """
     camera = DeviceCamera(device, mode or Mode(640, 480))
     try:

@@ -1,4 +1,4 @@
-"""Which cameras there are, by name, on each system, and their number in each of cv2's back ends."""
+"""List the cameras of each operating system by name, with their index in each of cv2's back ends."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SYS_FOLDER: Final = Path("/sys/class/video4linux")
 
 CameraKind = Literal["camera", "infrared", "virtual", "codec"]
 RANKS: Final[dict[CameraKind, int]] = {"camera": 0, "infrared": 1, "virtual": 2, "codec": 3}
-# Nodes that a phone's camera arrives by are virtual devices, but what they show is a real camera.
+# Apps that use a phone as a webcam create virtual devices, but these show a real camera.
 _PHONE = re.compile(r"droidcam|iriun|ivcam|epoccam|\bcamo\b|iphone|scrcpy", re.IGNORECASE)
 _VIRTUAL = re.compile(
     r"virtual|loopback|dummy|\bobs\b|obs[- ]?cam|manycam|snap ?camera|mmhmm|xsplit|v-?cam\b|unity ?(video|capture)|"
@@ -47,13 +47,13 @@ class CameraDevice:
     """One camera.
 
     Attributes:
-        name: Name for people, unique among the cameras that were listed with it.
-        key: What it is recognised by when the list is made again.
-        index: Its number.
+        name: Display name, unique among the cameras that were listed with it.
+        key: Identifies the camera when the list is made again.
+        index: Its index.
         path: Device file, or empty.
-        numbers: Number by cv2 back end where the order is known; empty means ``index`` in all of them.
-        listed: False if it was asked for by a number that the list does not hold.
-        kind: What its pictures are: of an ordinary camera, infrared, made by a program, or none (codec).
+        numbers: Index by cv2 back end where the order is known; empty means ``index`` in all of them.
+        listed: False if it was requested by an index that the list does not contain.
+        kind: Whether it is an ordinary camera, infrared, fed by a program, or delivers no frames (codec).
     """
 
     name: str
@@ -65,12 +65,12 @@ class CameraDevice:
     kind: CameraKind = "camera"
 
     def index_for(self, backend: str) -> int | None:
-        """Number in a back end, or None where it can't be told."""
+        """Index in a back end, or None if it is not known."""
         return self.numbers.get(backend) if self.numbers else self.index
 
 
 def list_cameras() -> list[CameraDevice]:
-    """Cameras of this computer, or an empty list where there are none or they can't be listed.
+    """Cameras of this computer; empty if there are none or they can't be listed.
 
     Ordinary cameras come first, by number; then infrared ones, virtual ones, and nodes of codecs.
     """
@@ -84,7 +84,7 @@ def list_cameras() -> list[CameraDevice]:
 
 
 def linux_cameras(folder: Path) -> list[CameraDevice]:
-    """Cameras from sysfs. Each camera has several nodes; only the first one of each gives pictures."""
+    """Cameras from sysfs. Each camera has several nodes; only its first one delivers frames."""
     found = []
     for node in folder.glob("video*") if folder.is_dir() else ():
         number = re.fullmatch(r"video(\d+)", node.name)
@@ -102,11 +102,11 @@ def linux_cameras(folder: Path) -> list[CameraDevice]:
 
 
 def camera_kind(name: str, *, virtual: bool = False) -> CameraKind:
-    """What a camera's pictures are, by its name.
+    """Kind of a camera, judged by its name.
 
     Args:
         name: Name that the system gives it.
-        virtual: The system knows that no device is behind it.
+        virtual: Whether the system reports it as virtual.
     """
     if _CODEC.search(name):
         return "codec"
@@ -181,7 +181,7 @@ def _dshow_names() -> list[tuple[str, str]]:
 class DevicesInUse:
     """Devices that this program reads or feeds, so that it never films its own output.
 
-    Devices go by their file (Linux) or their name.
+    Devices are identified by their file (Linux) or their name.
     """
 
     def __init__(self) -> None:
@@ -190,17 +190,17 @@ class DevicesInUse:
         self._fed: list[str] = []
 
     def read(self, *names: str) -> None:
-        """Note that a camera is being read."""
+        """Record that a camera is being read."""
         with self._lock:
             self._read += [name for name in names if name]
 
     def feed(self, name: str) -> None:
-        """Note that a virtual camera is being fed."""
+        """Record that a virtual camera is being fed."""
         with self._lock:
             self._fed.append(name)
 
     def release(self, *names: str) -> None:
-        """Note that a device was given back."""
+        """Record that a device was released."""
         with self._lock:
             for known in (self._read, self._fed):
                 for name in names:
@@ -222,7 +222,7 @@ IN_USE: Final = DevicesInUse()
 
 
 def find_camera(text: str, devices: list[CameraDevice] | None = None) -> CameraDevice:
-    """The camera of a number, a name, or a part of a name.
+    """Find a camera by its index, its name, or a part of its name.
 
     Args:
         text: "0", "HD Webcam", "webcam", or a device file such as "/dev/video2". Empty takes the first ordinary
@@ -230,7 +230,7 @@ def find_camera(text: str, devices: list[CameraDevice] | None = None) -> CameraD
         devices: Cameras to choose from; those of this computer by default.
 
     Raises:
-        MediaError: There is no such camera, or several fit.
+        MediaError: There is no such camera, or several match.
     """
     present = list_cameras() if devices is None else devices
     wanted = text.strip()

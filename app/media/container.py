@@ -1,4 +1,4 @@
-"""Opening of video files with PyAV: local files only, quiet, errors as sentences."""
+"""Open video files with PyAV: local files only, no log output, errors as plain sentences."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from models.messages import msg
 if TYPE_CHECKING:
     from av.container import InputContainer
 
-# FFmpeg's own logger, not PyAV's Python callback: that one can deadlock with decoder threads when a clip is left half
-# read. SVT-AV1 prints past both.
+# FFmpeg's own logger, not PyAV's Python callback: the callback can deadlock with decoder threads when a clip is left
+# half read. SVT-AV1 bypasses both.
 av.logging.restore_default_callback()
 av.logging.set_libav_level(av.logging.PANIC)
 os.environ.setdefault("SVT_LOG", "0")
@@ -27,11 +27,11 @@ os.environ.setdefault("SVT_LOG", "0")
 # swscale flags (libswscale/swscale.h); older PyAV has no names for the last three
 SWS_BICUBIC, SWS_FULL_CHROMA_OUT, SWS_FULL_CHROMA_IN, SWS_ACCURATE = 4, 0x2000, 0x4000, 0x40000
 
-# PyAV reads tags that are not UTF-8 as they are from version 19 on; older ones refuse the file unless told otherwise
+# From version 19 on PyAV accepts tags that are not UTF-8; older versions refuse the file without this option
 _TAGS: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 
-# Decoders that look into the streams on opening refuse larger frames; a little above the limit, for they count blocks.
-# PyAV gives each stream one of these; from version 19 on each gets what the container gets.
+# Decoders that probe the streams refuse larger frames; a little above the limit, since they count whole blocks.
+# PyAV gives each stream one of these; from version 19 on each stream gets the container's options.
 _LOCAL: dict[str, str] = {"protocol_whitelist": "file,subfile"}
 _GUARD: dict[str, str] = {"max_pixels": str(limits.CLIP_PIXELS * 11 // 10)}
 _GUARDED: dict[str, Any] = (
@@ -45,21 +45,21 @@ _NOT_VIDEO = ("tty", "image2", "ffmetadata", "srt", "webvtt", "ass", "hls", "con
 
 
 def url(path: Path) -> str:
-    """Name for FFmpeg: colons, per-cent signs and leading dashes in it mean nothing special.
+    """URL for FFmpeg, in which colons, percent signs and leading dashes have no special meaning.
 
-    Of a Motion Photo it names the film behind the picture.
+    For a Motion Photo it names the film appended to the image.
     """
     film = motionphoto.find_film(path)
     return f"file:{path}" if film is None else f"subfile,,start,{film[0]},end,{film[1]},,:file:{path}"
 
 
 def _format(name: str) -> str | None:
-    """Format of what ``url`` named: a per-cent sign in the name of a photo would make FFmpeg see a picture sequence."""
+    """Format to force for a ``url``: a percent sign in a photo's name would make FFmpeg see an image sequence."""
     return "mov" if name.startswith("subfile,") else None
 
 
 def open_input(path: Path) -> InputContainer:
-    """Open a clip for reading; it can't make FFmpeg open anything but local files.
+    """Open a clip for reading; FFmpeg is restricted to local files.
 
     Raises:
         MediaError: The file is missing, empty, a folder or no clip.
@@ -97,7 +97,7 @@ def check_size(container: InputContainer, stream: Any, path: Path) -> None:
     """
     context = stream.codec_context
     width, height = context.width, context.height
-    if not width or not height:  # the decoder refused them, and the size that the header tells went with it
+    if not width or not height:  # the decoder refused them and discarded the size in the header
         options = {"protocol_whitelist": "file,subfile", "codec_whitelist": "none"}
         try:
             with av.open(url(path), "r", options=options, **_TAGS) as undecoded:
@@ -109,7 +109,7 @@ def check_size(container: InputContainer, stream: Any, path: Path) -> None:
 
 
 def prepare_decoder(context: Any) -> None:
-    """Let a decoder run in as many threads as memory allows, and never decode larger frames than are read."""
+    """Let a decoder use as many threads as memory allows, and make it refuse frames above the size limit."""
     context.thread_type = "AUTO"
     threads = FRAME_BYTES // max(1, context.width * context.height * 3 // 2)
     if threads < min(16, (os.cpu_count() or 1) + 1):
@@ -118,7 +118,7 @@ def prepare_decoder(context: Any) -> None:
 
 
 def fraction(value: Any) -> Fraction | None:
-    """A rate, time base or aspect ratio of PyAV as an exact number; None where it is not set.
+    """A rate, time base or aspect ratio of PyAV as an exact number; None if it is not set.
 
     PyAV 17 and 18 give a Fraction or None. PyAV 19 gives an AVRational, which is 0/1 where nothing is set, may have a
     zero denominator, and rounds to 32 bits when it meets another one.
@@ -139,7 +139,7 @@ def packets(container: InputContainer, *streams: Any) -> Iterator[tuple[Any, Exc
             packet = next(source)
         except StopIteration:
             return
-        except IndexError:  # PyAV meets a stream that appeared after opening (broken MPEG-TS): pass over its packet
+        except IndexError:  # a stream appeared after opening (broken MPEG-TS): skip its packet
             source = container.demux(*streams)
             continue
         except (av.FFmpegError, OSError) as error:
@@ -149,7 +149,7 @@ def packets(container: InputContainer, *streams: Any) -> Iterator[tuple[Any, Exc
 
 
 def first_stamp(container: InputContainer, stream: Any) -> Fraction | None:
-    """Seconds of the first frame in order of display, from the earliest of the first packets; reads on in the file."""
+    """Time in seconds of the first displayed frame: the earliest of the first packets. Advances the container."""
     stamps: list[int] = []
     for packet, _ in packets(container, stream):
         if packet is not None and packet.pts is not None and not packet.is_discard and packet.size:

@@ -1,4 +1,4 @@
-"""Interlaced clips: two half pictures of different moments in a frame become one whole picture, frame by frame."""
+"""Deinterlacing: each frame's two fields, taken at different moments, become one progressive frame."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ import av
 import av.filter
 
 Stamped = tuple[Any, "Fraction | None"]  # frame and its time stamp in seconds
-PROBED = 24  # frames after which idet has seen enough motion to know
+PROBED = 24  # frames after which idet has seen enough motion to decide
 
-# idet clears the flag of frames that are progressive in truth and puts a wrong field order right; bwdif then works on
-# the frames that are still flagged, and only where the half pictures differ. One frame comes out for each that goes in.
+# idet clears the flag of frames that are in fact progressive and corrects a wrong field order; bwdif then processes the
+# frames that are still flagged, and only where the fields differ. Each input frame gives one output frame.
 _CHAIN = (("idet", ""), ("bwdif", "mode=send_frame:parity=auto:deint=interlaced"))
 _UNIT = Fraction(1, 25)
 _PROGRESSIVE = 1  # AV_FIELD_PROGRESSIVE; 2 to 5 are the orders of fields
 
 
 def has_fields(stream: Any) -> bool:
-    """Whether container or codec declare the whole track as interlaced."""
+    """Whether the container or codec declares the whole track interlaced."""
     return getattr(stream.codec_context, "field_order", 0) > _PROGRESSIVE
 
 
 def deinterlaced(frames: Iterable[Stamped], marked: bool = False) -> Iterator[Stamped]:
-    """Whole pictures from the decoded frames of a clip; progressive frames pass as they are.
+    """Deinterlace the decoded frames of a clip; progressive frames pass unchanged.
 
     Args:
         frames: Decoded frames with their time stamps, in order of display.
-        marked: Whether the track is declared interlaced, see ``has_fields``; else the flags of the frames tell.
+        marked: Whether the track is declared interlaced, see ``has_fields``; if not, the frames' own flags decide.
 
     Yields:
-        As many frames, with the same time stamps.
+        The same number of frames, with the same time stamps.
     """
     chain: _Chain | None = None
     for frame, stamp in frames:
@@ -51,7 +51,7 @@ def deinterlaced(frames: Iterable[Stamped], marked: bool = False) -> Iterator[St
 
 
 def is_interlaced(frames: Iterable[Any], marked: bool = False) -> bool:
-    """Whether a clip is interlaced in truth, judged by its first frames: declared so, and not found progressive."""
+    """Whether a clip is really interlaced: declared so, and its first frames are not found progressive."""
     flagged: list[bool] = []
     chain: _Chain | None = None
     for frame in islice(frames, PROBED):
@@ -69,7 +69,7 @@ def _shape(frame: Any) -> tuple[int, int, Any]:
 
 
 class _Chain:
-    """A filter graph that gives one frame for each that it is given, a few frames later."""
+    """A filter graph that gives one frame for each input frame, a few frames later."""
 
     def __init__(self, frame: Any, filters: tuple[tuple[str, str], ...]) -> None:
         self.shape = width, height, name = _shape(frame)
@@ -83,14 +83,14 @@ class _Chain:
 
     @classmethod
     def of(cls, frame: Any, filters: tuple[tuple[str, str], ...] = _CHAIN) -> _Chain | None:
-        """A graph for frames like this one; None where it is too small or of a kind that the filters can't take."""
+        """A graph for frames like this one; None if it is too small or its format does not suit the filters."""
         try:
             return cls(frame, filters)
         except (av.FFmpegError, ValueError, NotImplementedError):
             return None
 
     def push(self, frame: Any, stamp: Fraction | None) -> Iterator[Stamped]:
-        """Frames that are ready, with the stamps that went in with them."""
+        """Frames that are ready, with the time stamps that belong to them."""
         self._waiting[self._count] = frame, stamp
         frame.pts, frame.time_base = self._count, _UNIT
         self._count += 1

@@ -1,4 +1,4 @@
-"""Encoding of video files with PyAV: choice of the encoder, exact time stamps, BT.709, sound muxed in step."""
+"""Encode video files with PyAV: choice of the encoder, exact time stamps, BT.709, sound muxed in sync."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ ALLOWED = {
 SOFTWARE = {"h264": "libx264", "hevc": "libx265", "av1": "libsvtav1", "vp9": "libvpx-vp9", "prores": "prores_ks"}
 HARDWARE_KINDS = ("nvenc", "qsv", "amf", "videotoolbox")
 WITH_ALPHA = ("vp9", "prores")
-ODD_SIZES = ("vp9", "prores")  # these hold odd sides as they are
+ODD_SIZES = ("vp9", "prores")  # these store odd sizes as they are
 # Planes that can be updated in part: pixel format -> bytes a sample
 PARTIAL = {"yuv420p": 1, "yuva420p": 1, "yuv422p10le": 2, "yuva444p10le": 2}
-REACH = 8  # pixels at which a change in RGB still changes chroma; the filter has 8 taps
+REACH = 8  # pixels over which a change in RGB affects chroma; the filter has 8 taps
 BLOCK = 16  # windows that are updated begin and end at multiples of this
 BAND_PIXELS = 1 << 20  # pixels that are converted at a time in an update
-LARGE = 9_437_184  # pixels; the most of H.264 level 5.2, beyond which encoders are set up for little memory
-FRAME_THREAD_BYTES = 192 << 20  # what encoders may hold that work on a frame in each thread
+LARGE = 9_437_184  # pixels; the limit of H.264 level 5.2, above which encoders are set up to use less memory
+FRAME_THREAD_BYTES = 192 << 20  # limit for encoders that work on one frame per thread
 LARGEST_TIMESCALE = 1_000_000_000
 BT709 = 1  # code point of matrix, primaries and transfer in ITU-T H.273
 LIMITED = 1
-AVX_512F = 13  # OpenCV's number of this set of instructions
+AVX_512F = 13  # OpenCV's number for this instruction set
 _FLAGS = containers.SWS_BICUBIC | containers.SWS_ACCURATE | containers.SWS_FULL_CHROMA_IN
 
 
@@ -68,12 +68,12 @@ def codec_for(path: Path, codec: str, alpha: bool) -> tuple[str, str]:
     """Container and codec for an output name.
 
     Args:
-        path: Output file; its suffix chooses the container.
+        path: Output file; its extension selects the container.
         codec: "auto", "h264", "hevc", "av1", "vp9" or "prores".
         alpha: Whether transparency should be kept.
 
     Raises:
-        UsageError: Unknown suffix or codec, or the container can't hold the codec.
+        UsageError: The extension or codec is unknown, or the container can't hold the codec.
     """
     form = FORMATS.get(path.suffix.lower())
     if form is None:
@@ -102,8 +102,8 @@ def _options(name: str, quality: int, alpha: bool) -> tuple[str, dict[str, str]]
     crf = str(round(39 - 0.275 * quality))  # 80 -> 17, 50 -> 25
     high = str(round(63 - 0.48 * quality))  # scale of 0-63: 80 -> 25, 50 -> 39
     if name == "libx264":
-        # Not "veryfast": a still background comes out a quarter nearer to the photo for about the same bytes.
-        # Its AVX-512 code gives other bytes in some runs (in mb-tree); its AVX2 code is as fast here, and repeatable.
+        # Slower than "veryfast": the error of a still background is a quarter smaller at about the same file size.
+        # The AVX-512 code's output differs in some runs (in mb-tree); the AVX2 code is as fast and deterministic.
         steady = {"x264-params": "asm=avx2"} if cv2.checkHardwareSupport(AVX_512F) else {}
         return "yuv420p", {"preset": "fast", "crf": crf} | steady
     if name == "libx265":
@@ -134,7 +134,7 @@ def frugal(name: str, size: tuple[int, int]) -> dict[str, str]:
     """
     pixels = size[0] * size[1]
     # A frame costs x264 about 2.75 bytes a pixel (measured): it keeps half-size and interpolated copies. With its
-    # usual 30 frames of look-ahead it holds 35 of them.
+    # default look-ahead of 30 frames it holds 35.
     frames = max(220_000_000, 440_000_000 - 18 * pixels) / (2.75 * pixels)
     if frames >= 37:
         return {}
@@ -163,7 +163,7 @@ def works(name: str, size: tuple[int, int], pix_fmt: str, options: tuple[tuple[s
         context.width, context.height = size
         context.pix_fmt, context.time_base, context.framerate = pix_fmt, Fraction(1, 25), Fraction(25)
         context.options = dict(options)
-        context.open(strict=False)  # most machines have no such card, which shows before a frame is made
+        context.open(strict=False)  # fails on most machines, which have no such card, before a frame is made
         grey = np.full((size[1], size[0], 3), 128, np.uint8)
         frame = av.VideoFrame.from_ndarray(grey, format="rgb24").reformat(format=pix_fmt)
         frame.pts, frame.time_base = 0, Fraction(1, 25)
@@ -200,7 +200,7 @@ def find_encoder(codec: str, size: tuple[int, int], quality: int, hardware: str,
 
 
 def exact_time_base(rate: Fraction, time_base: Fraction | None) -> Fraction:
-    """Unit in which frames of ``rate`` and stamps in ``time_base`` are whole numbers, unless it gets too fine."""
+    """Unit in which both frames at ``rate`` and stamps in ``time_base`` are whole numbers, unless it gets too fine."""
     step = 1 / rate
     common = math.lcm(step.denominator, time_base.denominator if time_base else 1)
     if common <= LARGEST_TIMESCALE:
@@ -219,7 +219,7 @@ def _grown(window: Window, margin: int, width: int, height: int) -> Window:
 
 
 def _bands(windows: Iterable[Window]) -> Iterator[Window]:
-    """The same windows, large ones in bands of rows, for which little memory is needed at a time."""
+    """The same windows, large ones split into bands of rows to limit memory."""
     for x0, y0, x1, y1 in windows:
         rows = max(BLOCK, BAND_PIXELS // max(1, x1 - x0) // BLOCK * BLOCK)
         for top in range(y0, y1, rows):
@@ -227,7 +227,7 @@ def _bands(windows: Iterable[Window]) -> Iterator[Window]:
 
 
 def _rows(plane: Any, sample: int) -> np.ndarray:
-    """(h, w) samples of a plane, in its own memory."""
+    """(h, w) samples of a plane as a view of its memory."""
     kind = np.uint8 if sample == 1 else np.uint16
     memory = np.frombuffer(plane, kind)
     step = plane.line_size // sample
@@ -235,7 +235,7 @@ def _rows(plane: Any, sample: int) -> np.ndarray:
 
 
 class VideoSink:
-    """Writes frames and sound into one file. Errors of FFmpeg and the system come out as they are."""
+    """Writes frames and sound into one file. Errors of FFmpeg and the system are passed on unchanged."""
 
     def __init__(
         self,
@@ -258,8 +258,8 @@ class VideoSink:
         self._size = size
         self._sums = form in ("mp4", "mov")
         self._reformatter = VideoReformatter()
-        self._held: int | None = None  # stamp of the last frame, whose length is known when the next one comes
-        self._frame: Any = None  # that frame; the next one may differ from it in some rectangles only
+        self._held: int | None = None  # time stamp of the last frame, whose duration is known once the next one arrives
+        self._frame: Any = None  # that frame; the next one may differ from it only in some rectangles
         self._lengths: dict[int, int] = {}
         self._first: tuple[int, int] | None = None  # pts and dts of the first packet
         self._track: AudioTrack | None = None
@@ -295,26 +295,26 @@ class VideoSink:
             fit = FRAME_THREAD_BYTES // (8 * self._size[0] * self._size[1])
             context.thread_count = max(1, min(fit, os.cpu_count() or 1))
         if ("hevc" in encoder.name or encoder.name == "libx265") and form in ("mp4", "mov"):
-            context.codec_tag = "hvc1"  # Apple's players know no other
+            context.codec_tag = "hvc1"  # the only tag that Apple's players accept
         if self._alpha and form in ("webm", "matroska"):
             stream.metadata["alpha_mode"] = "1"
         return stream
 
     @property
     def can_update(self) -> bool:
-        """Whether ``update`` gives what ``write`` would give, to the bit."""
+        """Whether ``update`` gives exactly the same bits as ``write``."""
         width, height = self._size
         return self._frame is not None and self._format in PARTIAL and width % 2 == height % 2 == 0
 
     def write(self, rgb: np.ndarray, alpha: np.ndarray | None, time: Fraction) -> None:
-        """Take a frame (H, W, 3) uint8 of the right size at ``time`` seconds; times rise."""
+        """Write a frame (H, W, 3) uint8 of the right size at ``time`` seconds; times must increase."""
         pts = self._advance(time)
         self._frame = self._convert(rgb, alpha)
         self._held = pts
         self.frames += 1
 
     def _advance(self, time: Fraction) -> int:
-        """Stamp of a time; the frame before, whose length is known by it, is encoded."""
+        """Convert a time to a time stamp and encode the frame before, whose duration is now known."""
         pts = round((time + self._lead) / self._base)
         if self._held is not None:
             pts = max(pts, self._held + 1)
@@ -324,16 +324,16 @@ class VideoSink:
     def update(
         self, windows: Iterable[Window], part: Callable[[Window], tuple[np.ndarray, np.ndarray | None]], time: Fraction
     ) -> None:
-        """Take a frame that differs from the last one only inside some rectangles; needs ``can_update``.
+        """Write a frame that differs from the last one only inside some rectangles; needs ``can_update``.
 
         Args:
             windows: The rectangles, (x0, y0, x1, y1).
-            part: Gives RGB (h, w, 3) and alpha (h, w) or None of a part of the frame.
+            part: Returns RGB (h, w, 3) and alpha (h, w) or None for a part of the frame.
             time: See ``write``.
         """
         width, height = self._size
         pts = self._advance(time)
-        self._frame.make_writable()  # encoders that work in several frames at once may hold it still
+        self._frame.make_writable()  # encoders that process several frames at once may still hold it
         for changed in _bands(_grown(window, REACH, width, height) for window in windows):
             read = _grown(changed, REACH, width, height)
             piece = self._convert(*part(read))
@@ -365,7 +365,7 @@ class VideoSink:
         return out
 
     def _encode(self, until: int) -> None:
-        """Encode the held frame, which lasts until time stamp ``until``."""
+        """Encode the pending frame, which lasts until time stamp ``until``."""
         assert self._held is not None
         pts, frame = self._held, self._frame
         frame.pts, frame.time_base = pts, self._base
@@ -373,15 +373,15 @@ class VideoSink:
         self._mux(self._stream.encode(frame))
 
     def _mux(self, packets: list[Any], end: int | None = None) -> None:
-        """Mux packets; ``end`` is the time stamp at which the clip ends, once the last of them are here."""
+        """Mux packets; ``end`` is the time stamp at which the clip ends, if these are the last ones."""
         for packet in packets:
             packet.duration = self._lengths.pop(packet.pts, 0) or round(self._step / self._base)
             if end is not None and self.frames <= 2:
-                packet.dts = packet.pts  # x265 makes up the decode times of clips shorter than its delay
+                packet.dts = packet.pts  # x265 invents decode times for clips shorter than its delay
             if self._first is None:
                 self._first = (packet.pts, packet.dts)
             if end is not None and packet is packets[-1]:
-                # MP4 sums up lengths in order of decoding: the last one makes the sum that of the picture
+                # MP4 adds up durations in decoding order: the last one is set so that the sum is the video's duration
                 rest = (end - self._first[0]) - (packet.dts - self._first[1])
                 packet.duration = max(1, rest if self._sums else min(rest, end - packet.pts))
             time = packet.dts * containers.time_base(packet)
@@ -412,7 +412,7 @@ class VideoSink:
             xmp.add_tail(self._target, self._form)
 
     def close(self) -> None:
-        """Let go of the file without completing it."""
+        """Close the file without completing it."""
         self._end_track()
         self._held = self._frame = None
         self._container.close()

@@ -18,18 +18,18 @@ from models.messages import msg
 
 
 class FileCamera(Camera):
-    """A clip that plays in real time, as if a camera filmed it.
+    """A clip played in real time as if it came from a camera.
 
     Args:
-        path: Video, animated picture or picture sequence.
-        rate: Pictures a second; None for the clip's own time stamps.
-        loop: Start over at the end; otherwise the last picture stays.
+        path: Video, animated image or image sequence.
+        rate: Frames per second; None for the clip's own time stamps.
+        loop: Start over at the end; otherwise the last frame stays.
         mirror: Swap left and right.
         clock: Source of seconds.
-        wait: Waits for so many seconds or until the event is set; for tests that own the time.
+        wait: Waits for a number of seconds or until the event is set; tests with a fake clock replace it.
 
     Attributes:
-        missed: Pictures that were not decoded in time and left out.
+        missed: Number of frames dropped because they were not decoded in time.
     """
 
     lasting = False
@@ -69,7 +69,7 @@ class FileCamera(Camera):
         self._size = (self._clip.info.width, self._clip.info.height)
         self._native_rate = float(self._clip.info.rate)
         frames = self._frames()
-        first = next(frames)  # errors come out here
+        first = next(frames)  # errors are raised here
         self._ahead = Prefetch(frames, 3)
 
         def both() -> Iterator[tuple[Fraction, int, Pixels, bool]]:
@@ -81,7 +81,7 @@ class FileCamera(Camera):
         self._meter = RateMeter()
 
     def _frames(self) -> Iterator[tuple[Fraction, int, Pixels, bool]]:
-        """(due time, frame number, picture, whether it is a new start); endless in a loop."""
+        """(due time, frame number, frame, whether the clip starts over); endless when looping."""
         if self._rate is None:
             yield from self._native()
             return
@@ -109,7 +109,7 @@ class FileCamera(Camera):
             offset += last + 1 / self._clip.info.rate
 
     def read(self) -> Shot | None:
-        """See Camera.read; None also after the last picture of a clip that does not loop."""
+        """See Camera.read; None also after the last frame of a clip that does not loop."""
         if self._shots is None:
             raise CameraError(msg("{path} is not open.", self.path))
         jump = False
@@ -124,7 +124,7 @@ class FileCamera(Camera):
             self._start = now if self._start is None else self._start
             late = now - (self._start + float(due))
             if late > 1.5 * float(1 / (self._rate or self._clip.info.rate)):
-                if late > 1.0:  # the computer slept, or was very busy: go on from here
+                if late > 1.0:  # the computer slept or was very busy: continue from here
                     self._start += late
                 else:
                     self.missed += 1

@@ -1,4 +1,4 @@
-"""Names and failures of files: what went wrong in one sentence, temporary names, checks before writing."""
+"""File names and errors: plain sentences for failures, temporary names, checks before writing."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ _REASONS = {
 SCRATCH = re.compile(
     r"\.(?P<stem>.*)\.(?P<pid>\d{1,9})-(?P<host>[0-9a-f]{6})-[0-9a-f]{6}\.partial(?P<suffix>.*)", re.DOTALL
 )
-NAME_BYTES = 240  # file systems allow 255 bytes, some of which the temporary name needs
+NAME_BYTES = 240  # file systems allow 255 bytes, and temporary names need some of them
 
 
 def reason(error: BaseException) -> tuple[str, str]:
-    """Plain words for an operating-system or FFmpeg error: (what went wrong, what to do)."""
+    """Describe an operating-system or FFmpeg error in plain words: (what went wrong, what to do)."""
     number = getattr(error, "errno", None)
     if isinstance(number, int) and abs(number) in _REASONS:
         return _REASONS[abs(number)]
@@ -61,7 +61,7 @@ def write_error(path: str | Path, error: BaseException) -> MediaError:
 
 
 def scratch_error(error: OSError) -> MediaError:
-    """The MediaError for a failure of a scratch file, whose name means nothing to the user."""
+    """The MediaError for a failure of a scratch file; names the folder, since the file means nothing to the user."""
     try:
         folder = tempfile.gettempdir()
     except OSError:
@@ -125,10 +125,10 @@ def check_output(path: str | Path, overwrite: bool, inputs: Iterable[str | Path]
     Args:
         path: File or folder that will be made.
         overwrite: Whether an existing file may be replaced.
-        inputs: Files that are read meanwhile and must not be replaced.
+        inputs: Input files of the same run, which must not be replaced.
 
     Raises:
-        UsageError: The name is that of an input, of a pipe, a device or a link, no name at all, or exists and
+        UsageError: The name is not valid; it is that of an input, a pipe, a device or a link; or it exists and
             ``overwrite`` is off.
         MediaError: The folder is missing or can't be written.
     """
@@ -156,7 +156,7 @@ def check_output(path: str | Path, overwrite: bool, inputs: Iterable[str | Path]
 
 
 def temporary_name(path: Path, word: str = "partial") -> Path:
-    """Hidden name beside ``path`` under which it is written until complete."""
+    """Hidden name beside ``path`` for the file while it is being written."""
     stem, suffix = path.stem, path.suffix
     if len(os.fsencode(path.name)) + len(word) + 2 > NAME_BYTES:
         stem = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]
@@ -164,7 +164,7 @@ def temporary_name(path: Path, word: str = "partial") -> Path:
 
 
 def scratch_name(path: Path) -> Path:
-    """Hidden name beside ``path`` that no other run uses; what runs that were killed left under such names goes."""
+    """Hidden name beside ``path`` that no other run uses; files left behind by killed runs are removed."""
     host = hashlib.sha256(machine().encode()).hexdigest()[:6]
     stems = {path.stem, hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]}
     with contextlib.suppress(OSError):
@@ -178,12 +178,12 @@ def scratch_name(path: Path) -> Path:
 
 
 def partial_name(path: Path) -> Path:
-    """Visible name beside ``path`` for a result that was broken off; never that of a file that is there."""
+    """Visible name beside ``path`` for an incomplete result; never the name of an existing file."""
     return free_name(path, ".partial")
 
 
 def free_name(path: Path, word: str = "") -> Path:
-    """The name with a word before the ending, and a number if it is taken; cut where it gets too long."""
+    """The name with a word before its extension, and a number if it is taken; shortened if it gets too long."""
     stem = path.stem
     while stem and len(os.fsencode(stem + word + path.suffix)) > NAME_BYTES:
         stem = stem[:-1]

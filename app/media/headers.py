@@ -1,4 +1,4 @@
-"""Sizes of pictures and clips as their headers declare them; no pixels are decoded."""
+"""Sizes of images and clips as declared in their headers; no pixels are decoded."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from models.messages import msg
 
 
 def declared_size(path: str | Path) -> tuple[int, int]:
-    """(width, height) in stored pixels of a picture, a clip, or the first picture of a sequence.
+    """(width, height) in stored pixels of an image, a clip, or the first image of a sequence.
 
     Args:
         path: As for ``open_clip``.
 
     Raises:
-        MediaError: The file is missing, no picture or clip, or larger than is read.
+        MediaError: The file is missing, is neither an image nor a clip, or is too large.
         MissingError: A plug-in is needed, see ``read_image``.
     """
     path = files.check_input(pictures.members(Path(path))[0])

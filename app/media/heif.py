@@ -1,4 +1,4 @@
-"""What a HEIC or HEIF file holds: a still, several, or a track of pictures that plays like a clip."""
+"""Contents of HEIC and HEIF files: one still, several, or an image sequence that plays like a clip."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 BRANDS: Final = frozenset((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"))  # ISO/IEC 23008-12
-MOST_BOXES: Final = 64  # that are looked at; files have fewer than ten
+MOST_BOXES: Final = 64  # limit on the boxes examined; files have fewer than ten
 
 
 def brand(path: Path) -> bytes:
@@ -22,17 +22,17 @@ def brand(path: Path) -> bytes:
 
 
 def is_sequence(path: Path) -> bool:
-    """Whether a HEIC or HEIF file holds a track of pictures, beside a still or instead of one."""
+    """Whether a HEIC or HEIF file holds an image sequence, with or without a still."""
     return b"moov" in _boxes(path)
 
 
 def has_still(path: Path) -> bool:
-    """Whether a HEIC or HEIF file holds a still, as all but pure sequences do."""
+    """Whether a HEIC or HEIF file holds a still, as all except pure sequences do."""
     return b"meta" in _boxes(path)
 
 
 def _boxes(path: Path) -> set[bytes]:
-    """Kinds of the outer boxes of a HEIC or HEIF file; those of a film that was put behind it do not count."""
+    """Types of the top-level boxes of a HEIC or HEIF file, without those of an appended film."""
     found: set[bytes] = set()
     try:
         if brand(path) not in BRANDS:

@@ -1,4 +1,4 @@
-"""Reading and writing of still pictures: upright, 8-bit sRGB, with alpha where the file has it."""
+"""Read and write still images: upright, 8-bit sRGB, with alpha if the file has it."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from app.provenance.mark import UNMARKED, Marking
 from models.installation import install_hint, package_hint
 from models.messages import msg
 
-# app.media.limits checks the size before anything is decoded, with the size in its sentence; Pillow's own check, which
-# knows only the number of pixels, would come first.
+# app.media.limits checks the size before anything is decoded and names it in the error. Pillow's own check would fail
+# earlier and give only the number of pixels.
 Image.MAX_IMAGE_PIXELS = None
-# Odd tags inside a file are nobody's business.
+# Pillow's warnings about unusual tags don't concern the user.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 libtiff.silence()
-# What Pillow's readers raise on broken files
+# Exceptions that Pillow's readers raise on broken files
 BROKEN = (
     OSError, ValueError, SyntaxError, EOFError, struct.error, LookupError, TypeError, RuntimeError, ArithmeticError,
 )  # fmt: skip
@@ -53,15 +53,15 @@ _AVIF = {b"avif", b"avis"}  # major brands
 
 @dataclass(frozen=True)
 class Picture:
-    """A still picture, upright, in sRGB.
+    """A still image, upright, in sRGB.
 
     Attributes:
         rgb: (H, W, 3) uint8, straight (not multiplied by alpha).
-        alpha: (H, W) uint8, 255 is opaque; None when the file has no transparency.
+        alpha: (H, W) uint8, 255 is opaque; None if the file has no transparency.
         path: Where it came from.
         icc: Name of the embedded colour profile that was converted to sRGB, or empty.
         format: File format by content, such as "PNG".
-        notes: Sentences about what was adapted while reading.
+        notes: Sentences about conversions made while reading.
     """
 
     rgb: np.ndarray
@@ -87,15 +87,15 @@ class UnknownFormatError(MediaError):
 
 
 def flatten(rgb: np.ndarray, alpha: np.ndarray | None, background: Color = WHITE) -> np.ndarray:
-    """Lay a picture on a plain colour.
+    """Composite an image on a plain colour.
 
     Args:
         rgb: (H, W, 3) uint8, straight.
         alpha: (H, W) uint8 or None.
-        background: Colour under the clear parts, 0-255 each.
+        background: Colour behind transparent parts, channels 0-255.
 
     Returns:
-        (H, W, 3) uint8; ``rgb`` itself where there is nothing to blend.
+        (H, W, 3) uint8; ``rgb`` itself if there is nothing to blend.
     """
     if alpha is None or int(alpha.min(initial=255)) == 255:
         return rgb
@@ -107,7 +107,7 @@ def flatten(rgb: np.ndarray, alpha: np.ndarray | None, background: Color = WHITE
 
 
 def is_image(path: str | Path) -> bool:
-    """Whether the file holds a picture (also an animated one), judged by its content."""
+    """Whether the file is an image, possibly animated, judged by its content."""
     path = Path(path)
     if not path.is_file():
         return False
@@ -125,16 +125,16 @@ def is_image(path: str | Path) -> bool:
 
 
 def read_image(path: str | Path) -> Picture:
-    """Read a still picture, or the first frame of an animated one.
+    """Read a still image, or the first frame of an animated one.
 
     Args:
-        path: Picture in any format of ``FORMATS``; content decides, not the suffix.
+        path: Image in any of the ``FORMATS``; its content decides, not its extension.
 
     Returns:
-        The picture, turned upright once by its EXIF orientation, reduced to 8 bits a channel and converted to sRGB.
+        The image, rotated upright by its EXIF orientation, reduced to 8 bits per channel and converted to sRGB.
 
     Raises:
-        MediaError: The file is missing, a folder, empty, no picture, broken, or too large.
+        MediaError: The file is missing, a folder, empty, not an image, damaged, or too large.
         MissingError: The file is HEIC or AVIF and the optional plug-in for it is not installed.
     """
     path = files.check_input(path)
@@ -189,7 +189,7 @@ def _open(path: Path) -> Image.Image:
 
 
 def _declared_size(path: Path) -> tuple[int, int]:
-    """Largest (width, height) of the image properties of an ISO media file, whose reader may refuse it for its size."""
+    """Largest (width, height) in the image properties of an ISO media file; its decoder may refuse the size."""
     with path.open("rb") as file:
         head = file.read(1 << 16)
     sizes, at = [(0, 0)], head.find(b"ispe")
@@ -200,7 +200,7 @@ def _declared_size(path: Path) -> tuple[int, int]:
 
 
 def count_frames(image: Image.Image) -> int:
-    """Number of frames of an opened picture; 1 where counting fails."""
+    """Number of frames of an opened image; 1 if counting fails."""
     try:
         return int(getattr(image, "n_frames", 1))
     except BROKEN:
@@ -249,7 +249,7 @@ def decode(image: Image.Image, path: Path | None = None) -> Picture:
     to_srgb, profile = _to_srgb("RGB" if plain else mode, icc) if color is None else (None, "")
     rgb = np.empty((image.height, image.width, 3), np.uint8)
     alpha = np.empty(rgb.shape[:2], np.uint8) if clear else None
-    for y0, y1 in strips(*image.size):  # conversions of the whole would hold several copies of a large photo
+    for y0, y1 in strips(*image.size):  # converting the whole would hold several copies of a large photo
         part = image.crop((0, y0, image.width, y1))
         if alpha is not None:
             part = part.convert("RGBA")
@@ -266,7 +266,7 @@ def decode(image: Image.Image, path: Path | None = None) -> Picture:
 
 
 def strips(width: int, height: int) -> Iterator[tuple[int, int]]:
-    """(first row, row after the last) of strips of a picture, about a million pixels each."""
+    """(first row, row after the last) of strips of an image, about a million pixels each."""
     rows = max(1, STRIP_PIXELS // max(1, width))
     for y0 in range(0, height, rows):
         yield y0, min(height, y0 + rows)
@@ -281,7 +281,7 @@ def _from_16bit(values: np.ndarray) -> np.ndarray:
 
 
 def _to_8bit(values: np.ndarray) -> np.ndarray:
-    """Scale integer or float samples to uint8; the value range tells 8-bit, 16-bit and unit range apart."""
+    """Scale integer or float samples to uint8; the largest value tells whether they are 8-bit, 16-bit or in [0, 1]."""
     rows = list(strips(values.shape[1], len(values)))
     low, high = np.inf, -np.inf
     for y0, y1 in rows:
@@ -303,9 +303,9 @@ def _to_8bit(values: np.ndarray) -> np.ndarray:
 
 
 def _to_srgb(mode: str, icc: Any) -> tuple[ImageCms.ImageCmsTransform | None, str]:
-    """What converts pictures of a mode by an embedded profile, and the name of the profile.
+    """The conversion of an image mode by an embedded profile, and the name of the profile.
 
-    None where nothing is to be done or nothing can be; the name is empty where the profile is not usable.
+    None if no conversion is needed or possible; the name is empty if the profile is not usable.
     """
     if not icc or mode not in ("RGB", "CMYK", "L", "LAB"):
         return None, ""
@@ -326,7 +326,7 @@ def _is_tiff(path: Path) -> bool:
 
 
 def _tiff_size(path: Path) -> tuple[int, int]:
-    """(width, height) of the first picture of a TIFF file; (0, 0) where its directory is damaged."""
+    """(width, height) of the first image in a TIFF file; (0, 0) if its directory is damaged."""
     found = {256: 0, 257: 0}  # tags of width and height
     with path.open("rb") as file:
         head = file.read(8)
@@ -344,7 +344,7 @@ def _tiff_size(path: Path) -> tuple[int, int]:
 
 
 def _read_with_opencv(path: Path) -> Picture | None:
-    """Read what Pillow does not know (float or 16-bit colour TIFF), or None."""
+    """Read a format that Pillow does not support (float or 16-bit colour TIFF), or return None."""
     if not _is_tiff(path):
         return None
     limits.check_photo(path, *_tiff_size(path))
@@ -377,7 +377,7 @@ def encode(
     background: Color = WHITE,
     marking: Marking = UNMARKED,
 ) -> bytes:
-    """Encode a picture; alpha is kept where the format can hold it, else laid on ``background``."""
+    """Encode an image; alpha is kept if the format supports it, else the image is laid on ``background``."""
     if alpha is not None and format in WITH_ALPHA:
         image = Image.fromarray(np.dstack([rgb, alpha]))
     else:
@@ -404,24 +404,24 @@ def write_image(
     marking: Marking = UNMARKED,
     notes: list[str] | None = None,
 ) -> Path:
-    """Write a picture under its name only when it is complete.
+    """Write an image; the file appears under its name only when complete.
 
     Args:
-        path: Target; the suffix (any case) chooses PNG, JPEG, WebP, TIFF or BMP.
+        path: Target; the extension (in any case) selects PNG, JPEG, WebP, TIFF or BMP.
         rgb: (H, W, 3) uint8.
         alpha: (H, W) uint8 or None; kept in PNG, WebP and TIFF, laid on ``background`` otherwise.
         quality: 1-100, for JPEG and WebP.
-        background: Colour under clear parts where the format has no alpha.
+        background: Colour behind transparent parts if the format has no alpha.
         overwrite: Whether an existing file may be replaced.
-        marking: How it is marked as made by AI; pictures that are not need no mark.
-        notes: Gets a sentence on what could not be done of that.
+        marking: How the image is marked as made by AI; images that are not AI-made need no mark.
+        notes: Receives a sentence for each mark that could not be added.
 
     Returns:
         The path.
 
     Raises:
-        UsageError: The suffix names no format that can be written, or the file exists and may not be replaced.
-        MediaError: The folder is missing or the disk refuses.
+        UsageError: The extension is not that of a supported output format, or the file exists and may not be replaced.
+        MediaError: The folder is missing or writing fails.
     """
     path = Path(path)
     name = image_format(path)
@@ -444,7 +444,7 @@ def write_image(
 
 
 def image_format(path: Path) -> str:
-    """Name of the format that the suffix of ``path`` stands for; raises UsageError when it can't be written."""
+    """Name of the format of ``path`` by its extension; raises UsageError if it can't be written."""
     name = WRITABLE.get(path.suffix.lower())
     if name is None:
         known = ", ".join(sorted(WRITABLE))

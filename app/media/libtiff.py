@@ -1,4 +1,4 @@
-"""Keeps the libtiff inside Pillow from writing to standard error past everybody; Pillow raises what matters."""
+"""Keep Pillow's libtiff from writing to standard error; Pillow raises the errors that matter."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from PIL import _imaging
 
 @lru_cache(maxsize=1)
 def silence() -> bool:
-    """Take libtiff's error and warning handlers away; whether they could be found.
+    """Remove libtiff's error and warning handlers; returns whether they were found.
 
-    Looked up through Pillow's own extension module, a name is found in the very libtiff that this is linked to, bundled
-    or of the system (dlsym searches dependencies). On Windows libtiff is inside the module and hides its names.
+    They are looked up through Pillow's extension module, since dlsym searches the dependencies: this finds the libtiff
+    that Pillow is linked to, bundled or of the system. On Windows libtiff is linked in statically and exports no names.
     """
     with contextlib.suppress(AttributeError, OSError, TypeError):
         library = ctypes.CDLL(_imaging.__file__)

@@ -1,4 +1,4 @@
-"""How large pictures and clips may be; checked from the header, before anything is decoded."""
+"""Size limits for images and clips, checked from the header before anything is decoded."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from app.errors import MediaError
 from models.messages import msg
 
 PHOTO_PIXELS: Final = 120_000_000
-"""Pixels of a photo; cameras of 100 megapixels lie below it."""
+"""Pixels of a photo; enough for 100-megapixel cameras."""
 CLIP_PIXELS: Final = 35_651_584
 """Pixels of a frame of a clip: the most that H.264, HEVC, AV1 and VP9 allow, at level 6.2 (8192x4352)."""
 CLIP_SIDE: Final = 16_384
-"""Pixels of a side of a clip that is written; no encoder for H.264 takes more."""
+"""Pixels of a side of an output clip; H.264 encoders accept no more."""
 LONGEST_SIDE: Final = 32_766
-"""Pixels of a side; OpenCV counts the pixels of a row in 16 bits."""
+"""Pixels of a side of any image; OpenCV counts the pixels of a row in 16 bits."""
 
 
 class TooLargeError(MediaError):
-    """A picture or clip has more pixels than are read."""
+    """An image or clip has more pixels than the limit."""
 
 
 def check_photo(path: Path, width: int, height: int) -> None:
     """Check the size of a photo.
 
     Args:
-        path: For the message.
-        width: Pixels, as the header says.
-        height: Pixels, as the header says.
+        path: Named in the error.
+        width: Pixels, from the header.
+        height: Pixels, from the header.
 
     Raises:
         TooLargeError: It is too large.
@@ -48,7 +48,7 @@ def check_photo(path: Path, width: int, height: int) -> None:
 
 
 def check_frame(path: Path, width: int, height: int) -> None:
-    """Check the size of the frames of a clip or an animated picture, see ``check_photo``.
+    """Check the frame size of a clip or an animated image, see ``check_photo``.
 
     Raises:
         TooLargeError: It is too large.
@@ -67,7 +67,7 @@ def check_frame(path: Path, width: int, height: int) -> None:
 
 
 def fitting_clip(width: int, height: int) -> tuple[int, int]:
-    """Size (width, height) of a clip of such frames: their own, or the largest with even sides that a clip may have."""
+    """Clip size (width, height) for frames of this size: unchanged, or scaled down to the limit, with even sides."""
     scale = min(math.sqrt(CLIP_PIXELS / (width * height)), CLIP_SIDE / max(width, height))
     if scale >= 1:
         return width, height

@@ -1,4 +1,4 @@
-"""The microphone, through the package sounddevice where it is installed, and its sound on the way into a clip."""
+"""Microphone input through the package sounddevice if it is installed, and its sound as a clip's audio track."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from models.installation import install_hint
 from models.messages import msg
 
 RATE: Final = 48000
-STEP: Final = 0.06  # seconds by which sound may be off its time before it is put right
-KEPT: Final = 180 * RATE  # samples that wait at most; encoders hold back dozens of frames, and one a second may come
+STEP: Final = 0.06  # seconds that sound may drift before it is corrected
+KEPT: Final = 180 * RATE  # queue limit in samples; encoders delay dozens of frames, which may come at one per second
 Samples = npt.NDArray[np.float32]
 
 
@@ -29,13 +29,13 @@ class Microphone:
     """Mono sound with time stamps.
 
     Args:
-        device: Name or number as sounddevice takes it; empty for the system's own choice.
+        device: Name or index as sounddevice accepts it; empty for the system's default.
         clock: Source of seconds.
         stream: Makes the input stream; sounddevice.InputStream by default.
 
     Raises:
         MissingError: sounddevice is not installed.
-        MediaError: There is no microphone, or it may not be used.
+        MediaError: There is no microphone, or access is denied.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Microphone:
         self._waiting = 0
         self._lock = threading.Lock()
         self.heard = clock()
-        """Clock up to which sound has come; that of the opening before the first of it."""
+        """Time up to which sound has arrived; the time of opening before any has."""
         make = stream or _sounddevice()
         self._stream: Any = None
         try:
@@ -62,7 +62,7 @@ class Microphone:
             ) from error
 
     def _arrived(self, data: Any, frames: int, _when: Any, _status: Any) -> None:
-        """From the sound system's thread."""
+        """Called from the sound system's thread."""
         delay = float(getattr(self._stream, "latency", 0.0) or 0.0)
         begun = self._clock() - frames / RATE - delay
         with self._lock:
@@ -73,14 +73,14 @@ class Microphone:
                 self._waiting -= len(self._chunks.popleft()[1])
 
     def take(self) -> list[tuple[float, Samples]]:
-        """What came since the last call: (time of the first sample, (N,) samples)."""
+        """Sound since the last call: (time of the first sample, (N,) samples)."""
         with self._lock:
             chunks, self._waiting = list(self._chunks), 0
             self._chunks.clear()
         return chunks
 
     def close(self) -> None:
-        """Give the device back; one that is gone is no fault any more."""
+        """Release the device; it may have been unplugged."""
         if self._stream is not None:
             with contextlib.suppress(Exception):
                 self._stream.close()
@@ -91,7 +91,7 @@ def _sounddevice() -> Callable[..., Any]:
         import sounddevice
     except ImportError as error:
         raise MissingError("Recording the microphone needs the package sounddevice.", install_hint("mic")) from error
-    except OSError as error:  # the package is there and its library is not
+    except OSError as error:  # the package is installed, its library is not
         raise MissingError(
             msg("sounddevice finds no sound library ({error}).", error), "On Linux install the package libportaudio2."
         ) from error
@@ -100,10 +100,10 @@ def _sounddevice() -> Callable[..., Any]:
 
 
 class MicrophoneSound:
-    """The microphone in the place of an ``app.media.audio.AudioSource``: sound that is still to come.
+    """The microphone in place of an ``app.media.audio.AudioSource``: sound that is still being recorded.
 
     Args:
-        microphone: An opened one.
+        microphone: An open microphone.
         zero: Time of the clip's first frame, in seconds on the microphone's clock.
     """
 
@@ -121,7 +121,7 @@ class MicrophoneSound:
 
 
 class MicrophoneTrack:
-    """Sound of the microphone on its way into a clip, in step with the clock: gaps become silence."""
+    """Writes the microphone's sound into a clip, in sync with the clock: gaps become silence."""
 
     def __init__(self, sound: MicrophoneSound, output: Any, encoder: str) -> None:
         self.note = ""
@@ -132,7 +132,7 @@ class MicrophoneTrack:
         self._ahead: deque[tuple[int, Samples]] = deque()  # number of the first sample, samples
 
     def pull(self, until: Fraction, mux: Callable[[Any], None]) -> None:
-        """Write what has come of the sound before ``until`` seconds."""
+        """Write the sound before ``until`` seconds as far as it has arrived."""
         self._collect(round(until * RATE))
         self._encoder.drain(mux)
 
@@ -142,10 +142,10 @@ class MicrophoneTrack:
         self._encoder.finish(mux)
 
     def close(self) -> None:
-        """Nothing is held; the microphone belongs to the recorder."""
+        """Do nothing; the recorder owns the microphone."""
 
     def _collect(self, limit: int) -> None:
-        """Hand the sound before a sample to the queue; the rest waits."""
+        """Queue the sound before a sample number; keep the rest."""
         for begun, samples in self._sound.microphone.take():
             self._ahead.append((round((begun - self._sound.zero) * RATE), samples))
         while self._ahead and self._encoder.written < limit:

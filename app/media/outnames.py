@@ -1,4 +1,4 @@
-"""What may be the name of an output: checked before any work is done, and once more before it takes its name."""
+"""Checks of output names: made before any work is done, and again before the file gets its name."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from app.addresses import LONGEST_PART, address_error, as_typed
 from app.errors import MediaError, UsageError
 from models.messages import Option, msg
 
-DIGITS: Final = 9  # of the numbers of pictures
+DIGITS: Final = 9  # in the numbers of image sequences
 PATTERN: Final = re.compile(r"%0?(\d*)d")
-# Names of devices on Windows, in any folder and with any ending
+# Device names on Windows, reserved in any folder and with any extension
 RESERVED: Final = re.compile(r"(?i)(con|prn|aux|nul|com[1-9¹²³]|lpt[1-9¹²³]|conin\$|conout\$)[ ]*(\..*)?")
 FORBIDDEN: Final = re.compile(r'[<>:"|?*\x00-\x1f]')
 KINDS: Final = (
@@ -27,14 +27,14 @@ KINDS: Final = (
 
 
 def check_name(path: Path, *, windows: bool | None = None) -> None:
-    """Check that a file system takes a name.
+    """Check that a file system accepts a name.
 
     Args:
         path: The output.
-        windows: Whether the rules of Windows hold, as on this system by default.
+        windows: Whether Windows' rules apply; by default those of this system.
 
     Raises:
-        UsageError: It can't be the name of a file, or it is an address.
+        UsageError: It can't be the name of a file, or it is a URL.
     """
     windows = os.name == "nt" if windows is None else windows
     typed = as_typed(path)
@@ -69,7 +69,7 @@ def check_pattern(path: PurePath) -> None:
     """Check the number in a pattern such as shot_%04d.png.
 
     Raises:
-        UsageError: It has more digits than anybody has pictures.
+        UsageError: It has too many digits.
     """
     match = PATTERN.search(path.name)
     digits = match.group(1).lstrip("0") if match is not None else ""
@@ -81,10 +81,10 @@ def check_pattern(path: PurePath) -> None:
 
 
 def special(path: Path) -> str:
-    """What is there under a name that must not be replaced: "a pipe", "a link to ..."; empty for files and folders.
+    """Describe an existing file that must not be replaced: "a pipe", "a link to ..."; empty for files and folders.
 
     Raises:
-        OSError: The system refuses to look.
+        OSError: The system denies access.
     """
     if path.is_symlink() and not path.is_dir():
         target = os.readlink(path)
@@ -97,11 +97,11 @@ def special(path: Path) -> str:
 
 
 def check_plain(path: Path) -> None:
-    """Check that a name is free, or that of a plain file or folder: pipes, devices and links are never replaced.
+    """Check that a name is free or belongs to a regular file or folder: pipes, devices and links are never replaced.
 
     Raises:
-        UsageError: It is something else.
-        OSError: The system refuses to look.
+        UsageError: It belongs to something else.
+        OSError: The system denies access.
     """
     what = special(path)
     if what.startswith("a link"):
@@ -112,10 +112,10 @@ def check_plain(path: Path) -> None:
 
 
 def check_not_inputs(paths: Iterable[Path], inputs: Iterable[str | Path]) -> None:
-    """Check that none of some files is one that is read, under whatever name or link.
+    """Check that none of the output files is also an input, under any name or link.
 
     Raises:
-        UsageError: One of them is.
+        UsageError: One of them is an input.
     """
     own = {mark for path in inputs for mark in marks(path)}
     for path in paths:
@@ -126,13 +126,13 @@ def check_not_inputs(paths: Iterable[Path], inputs: Iterable[str | Path]) -> Non
 
 
 def marks(path: str | Path) -> set[object]:
-    """What tells a file by whatever name it is reached; empty if it is not there."""
+    """Keys that identify a file under any of its names; empty if it does not exist."""
     try:
         status = os.stat(path)
     except (OSError, ValueError):
         return set()
     found: set[object] = {os.path.normcase(os.path.realpath(path))}
-    if status.st_ino:  # some file systems number no files
+    if status.st_ino:  # some file systems have no inode numbers
         found.add((status.st_dev, status.st_ino))
     return found
 
@@ -143,13 +143,13 @@ def check_free(path: Path, overwrite: bool, inputs: Iterable[str | Path] = ()) -
     Args:
         path: The output.
         overwrite: Whether an existing file may be replaced.
-        inputs: Files that are read meanwhile and must not be replaced.
+        inputs: Input files of the same run, which must not be replaced.
 
     Raises:
-        UsageError: It is no name for a file, that of an input, of something that is no plain file, or of a file that
-            must not be replaced.
+        UsageError: It is not a valid file name, or it belongs to an input, to something other than a regular file, or
+            to a file that must not be replaced.
         MediaError: The folder is missing.
-        OSError: The system refuses to look.
+        OSError: The system denies access.
     """
     check_name(path)
     if not path.parent.is_dir():

@@ -1,4 +1,4 @@
-"""Clips made of still pictures: animated GIF, APNG and WebP, numbered sequences, and one still as a clip."""
+"""Clips made of still images: animated GIF, APNG and WebP, numbered sequences, and one still as a clip."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from app.media.reader import ClipInfo, ClipReader, RawFrame
 from models.messages import msg
 
 DEFAULT_RATE = Fraction(25)
-PAGED = ("HEIF", "TIFF")  # formats of several pictures that do not play
+PAGED = ("HEIF", "TIFF")  # formats that may hold several images but don't play
 PATTERN = re.compile(r"%0?(\d*)d")
-# Viewers show frames that ask for 10 ms or less for 100 ms, since old files mean "as fast as you like" by it.
+# Viewers show frames with a delay of 10 ms or less for 100 ms, since old files use it for "as fast as possible".
 SHORTEST_DELAY, USUAL_DELAY = Fraction(1, 100), Fraction(1, 10)
 
 
 def open_picture(path: Path, start: Fraction | None, end: Fraction | None, rate: Fraction | None) -> ClipReader:
-    """Open a picture file as an animation if it has several frames, else as a still."""
+    """Open an image file as an animation if it has several frames, else as a still."""
     count, kind = 1, None
-    with contextlib.suppress(images.UnknownFormatError), images._open(path) as image:  # StillReader knows more of them
+    with contextlib.suppress(images.UnknownFormatError), images._open(path) as image:  # StillReader knows more formats
         count = images.count_frames(image)
         kind = image.format
     if count > 1 and kind in ("GIF", "PNG", "WEBP", "AVIF"):
@@ -43,7 +43,7 @@ def open_picture(path: Path, start: Fraction | None, end: Fraction | None, rate:
 
 
 class StillReader(ClipReader):
-    """One still picture as a clip of one frame."""
+    """A still image as a clip of one frame."""
 
     def __init__(self, path: Path, start: Fraction | None, end: Fraction | None, rate: Fraction | None) -> None:
         rate = rate or DEFAULT_RATE
@@ -68,13 +68,13 @@ class StillReader(ClipReader):
             yield Fraction(0), picture.rgb, picture.alpha
 
     def close(self) -> None:
-        """Let go of the pixels; who iterates later reads the file again."""
+        """Free the pixels; a later iteration reads the file again."""
         super().close()
         self._picture = None
 
 
 class AnimationReader(ClipReader):
-    """Animated GIF, APNG or WebP; disposal and blending are done, delays become time stamps."""
+    """Animated GIF, APNG or WebP; disposal and blending are applied, delays become time stamps."""
 
     def __init__(self, path: Path, start: Fraction | None, end: Fraction | None) -> None:
         self._path = path
@@ -87,8 +87,8 @@ class AnimationReader(ClipReader):
             for k in range(images.count_frames(image)):
                 try:
                     image.seek(k)
-                    limits.check_frame(path, *image.size)  # a frame of a GIF may reach beyond the first one
-                    image.load()  # WebP tells the delay of a frame only then
+                    limits.check_frame(path, *image.size)  # a frame of a GIF may extend beyond the first one
+                    image.load()  # WebP gives a frame's delay only after loading
                 except images.BROKEN:
                     break
                 delays.append(_delay(image))
@@ -146,7 +146,7 @@ def is_sequence(path: Path) -> bool:
 
 
 def members(path: Path) -> list[Path]:
-    """Files that a clip is read from: the pictures of a folder or pattern, else the file itself."""
+    """Files that a clip is read from: the images of a folder or pattern, else the file itself."""
     if not is_sequence(path):
         return [path]
     try:
@@ -156,16 +156,16 @@ def members(path: Path) -> list[Path]:
 
 
 def find_pictures(path: Path) -> list[tuple[int, Path]]:
-    """Pictures of a folder or pattern in the order of their numbers.
+    """Images of a folder or pattern in the order of their numbers.
 
     Args:
         path: Folder, or pattern with one "%d" or "%04d" in its last part.
 
     Returns:
-        (number, file) pairs; without numbers in the names they are counted in the order of the names.
+        (number, file) pairs; if the names have no numbers, files are numbered in the order of their names.
 
     Raises:
-        MediaError: There is no picture.
+        MediaError: There is no image.
     """
     try:
         if path.is_dir():
@@ -192,7 +192,7 @@ def find_pictures(path: Path) -> list[tuple[int, Path]]:
 
 
 def _number(names: list[Path]) -> list[tuple[int, Path]]:
-    """Number files by the last group of digits in their names where that is unique, else by order."""
+    """Number files by the last group of digits in their names if that is unique, else by order."""
     digits = [re.findall(r"\d+", p.stem) for p in names]
     if names and all(digits):
         numbers = [int(d[-1]) for d in digits]
@@ -204,7 +204,7 @@ def _number(names: list[Path]) -> list[tuple[int, Path]]:
 
 
 def describe_gaps(numbers: list[int]) -> str:
-    """Ranges missing from rising numbers, such as "7, 12-15"; empty when there are none."""
+    """Ranges missing from increasing numbers, such as "7, 12-15"; empty if there are none."""
     gaps = []
     for a, b in pairwise(numbers):
         if b > a + 1:
@@ -214,7 +214,7 @@ def describe_gaps(numbers: list[int]) -> str:
 
 
 class SequenceReader(ClipReader):
-    """Numbered pictures; the number of a picture gives its time, so a gap stays a gap in time."""
+    """Numbered images; an image's number determines its time, so gaps in numbering are gaps in time."""
 
     def __init__(self, path: Path, start: Fraction | None, end: Fraction | None, rate: Fraction | None) -> None:
         rate = rate or DEFAULT_RATE

@@ -16,7 +16,7 @@ Entries = queue.Queue[tuple[str, Any]]
 
 
 def _work(iterable: Iterable[Any], entries: Entries, stop: threading.Event) -> None:
-    """Thread body; holds no reference to the Prefetch, so that a forgotten one can be collected."""
+    """Thread body; holds no reference to the Prefetch, so that an abandoned one can be garbage-collected."""
     last: tuple[str, Any] = ("end", None)
     iterator = None
     try:
@@ -24,7 +24,7 @@ def _work(iterable: Iterable[Any], entries: Entries, stop: threading.Event) -> N
         for item in iterator:
             if not _put(entries, stop, ("item", item)):
                 break
-    except BaseException as error:  # noqa: BLE001 - handed to the reader of the queue
+    except BaseException as error:  # noqa: BLE001 - passed to the reader of the queue
         last = ("error", error)
     finally:
         close = getattr(iterator, "close", None)
@@ -46,9 +46,9 @@ def _put(entries: Entries, stop: threading.Event, entry: tuple[str, Any]) -> boo
 class Prefetch(Generic[T]):
     """Iterator that draws items of an iterable ahead of use, in a thread.
 
-    Exceptions of the iterable come out of ``next`` at their place. ``close`` (or leaving the ``with`` block) stops the
-    thread, closes the iterable's generator inside it and waits for its end. An iterator that ran to its end, or raised,
-    is closed already.
+    Exceptions of the iterable are raised by ``next`` in order. ``close`` (or leaving the ``with`` block) stops the
+    thread, closes the iterable's generator inside it and waits for it to end. An iterator that is exhausted or raised
+    is already closed.
     """
 
     def __init__(self, iterable: Iterable[T], depth: int = 4) -> None:
@@ -80,7 +80,7 @@ class Prefetch(Generic[T]):
         """Stop the thread and wait for it; harmless when called again."""
         self._done = True
         self._stop.set()
-        while True:  # wakes a producer that waits for room and lets go of the frames
+        while True:  # unblocks a producer that waits for room, and frees the frames
             try:
                 self._queue.get_nowait()
             except queue.Empty:
@@ -101,7 +101,7 @@ class Prefetch(Generic[T]):
 
 
 class InTurn(Generic[T]):
-    """Stands in for a Prefetch without a thread: items are made when they are asked for."""
+    """Replacement for Prefetch without a thread: items are made on demand."""
 
     def __init__(self, iterable: Iterable[T]) -> None:
         self._iterator = iter(iterable)
@@ -128,11 +128,11 @@ class InTurn(Generic[T]):
 
 
 def stage(iterable: Iterable[T], depth: int, overlap: bool) -> AbstractContextManager[Iterator[T]]:
-    """One stage of a chain: ahead of the next one in a thread, or in turn with it. Items and their order are the same.
+    """One stage of a pipeline: ahead of the next one in a thread, or in turn with it. The result is the same.
 
     Args:
         iterable: Makes the items.
-        depth: Items that may wait for the next stage; 0 makes each when it is asked for, so that only one is there.
+        depth: Number of items that may wait for the next stage; 0 makes each on demand, so that only one exists.
         overlap: Whether to use a thread.
     """
     return Prefetch(iterable, depth) if overlap and depth > 0 else InTurn(iterable)

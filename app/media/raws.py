@@ -15,14 +15,14 @@ SUFFIXES = (
 )  # fmt: skip
 _MAGIC = (b"FUJIFILMCCD-RAW", b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FOVb", b"\0MRM", b"II\x1a\0\0\0HEAPCCDR")
 _TIFF = (b"II*\0", b"MM\0*")
-_PHASE_ONE = (b"IIII", b"MMMM")  # behind the head of a TIFF, before "Raw" in this order of bytes
+_PHASE_ONE = (b"IIII", b"MMMM")  # after the TIFF header, before "Raw" in this byte order
 _DNG_VERSION, _SUB_IFDS, _PHOTOMETRIC = 50706, 330, 262
 _SENSOR = (32803, 34892)  # colour filter array, linear raw
 _HEAD = 1 << 16
 
 
 def check_not_raw(path: Path) -> None:
-    """Check that a file is no camera raw.
+    """Check that a file is not a camera raw.
 
     Raises:
         MediaError: It is one.
@@ -35,11 +35,11 @@ def check_not_raw(path: Path) -> None:
 
 
 def is_raw(path: Path) -> bool:
-    """Whether a file is a camera raw: by its signature, the tags of its TIFF, or the name of a TIFF."""
-    if not path.is_file():  # opening a pipe would wait for its writer
+    """Whether a file is a camera raw: by its signature, its TIFF tags, or the extension of a TIFF file."""
+    if not path.is_file():  # opening a pipe would block
         return False
     try:
-        if not path.is_file():  # opening a pipe waits for its other end
+        if not path.is_file():  # opening a pipe would block
             return False
         with path.open("rb") as file:
             head = file.read(16)
@@ -58,7 +58,7 @@ def is_raw(path: Path) -> bool:
 
 
 def _has_sensor_data(file: BinaryIO, order: str, first: int) -> bool:
-    """Whether the first directories of a TIFF, or those below them, hold the values of a sensor."""
+    """Whether the first directories of a TIFF, or their subdirectories, hold sensor data."""
     todo, seen = [first], set[int]()
     while todo and len(seen) < 16:
         at = todo.pop(0)

@@ -1,4 +1,4 @@
-"""Reading of clips: video, animated pictures, picture sequences and still pictures behind one interface."""
+"""Read clips: videos, animated images, image sequences and still images behind one interface."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ RawFrame = tuple[Fraction, np.ndarray, "np.ndarray | None"]
 
 @dataclass(frozen=True)
 class Frame:
-    """One picture of a clip.
+    """One frame of a clip.
 
     Attributes:
-        index: Number of the frame, from 0 (of the frames that are read; see ``open_clip`` for ``start``).
-        time: Seconds from the first frame that is read; exact and rising.
+        index: Number of the frame, from 0, counting only frames that are read (see ``start`` of ``open_clip``).
+        time: Seconds from the first frame that is read; exact and increasing.
         rgb: (H, W, 3) uint8 sRGB-like, upright, square pixels.
         alpha: (H, W) uint8, 255 opaque, or None.
     """
@@ -44,20 +44,20 @@ class ClipInfo:
 
     Attributes:
         path: File, folder or pattern.
-        kind: "video", "animation" (GIF, APNG, WebP, HEIC), "sequence" (numbered pictures) or "image" (one still).
+        kind: "video", "animation" (GIF, APNG, WebP, HEIC), "sequence" (numbered images) or "image" (one still).
         width: Displayed width in pixels: upright, square pixels.
         height: Displayed height.
-        rate: Average frames a second, exact.
+        rate: Average frames per second, exact.
         time_base: Unit of the time stamps in seconds; every ``Frame.time`` difference is a multiple of it or of 1/rate.
-        frames: Number of frames, or None where only reading tells.
+        frames: Number of frames, or None if it is not known before reading.
         duration: Seconds from the first frame to the end of the last, or None.
         has_audio: Whether there is sound.
         has_alpha: Whether frames carry alpha.
-        rotation: Degrees counter-clockwise by which the stored picture is turned to be upright (0, 90, 180, 270).
+        rotation: Degrees counter-clockwise by which the stored image is rotated to be upright (0, 90, 180, 270).
         mirrored: Whether it is mirrored as well.
         codec: Codec name, such as "h264".
         pixel_format: Stored pixel format, such as "yuv420p".
-        color: Matrix, range, primaries and transfer as used for the conversion to RGB.
+        color: Matrix, range, primaries and transfer used for the conversion to RGB.
         lead: Seconds of sound before the first frame.
     """
 
@@ -80,12 +80,12 @@ class ClipInfo:
 
 
 class ClipReader(ABC):
-    """An opened clip: iterate over it for its frames, as often as needed.
+    """An open clip: iterate over it for its frames, as often as needed.
 
     Attributes:
         info: Properties of the whole clip.
-        problem: After iteration: one sentence when the clip breaks off or is damaged, else empty.
-        notes: Sentences about what was adapted, such as gaps in a picture sequence.
+        problem: After iteration: a sentence if the clip ends unexpectedly or is damaged, else empty.
+        notes: Sentences about adaptations, such as filled gaps in an image sequence.
         offset: Seconds from the clip's first frame to the first frame that was read; 0 without ``start``.
     """
 
@@ -132,29 +132,29 @@ class ClipReader(ABC):
 
     @property
     def length(self) -> Fraction | None:
-        """Seconds of the part that is read, counted from its first frame, or None where only reading tells."""
+        """Length of the selected part in seconds, from its first frame, or None if it is not known before reading."""
         known = [time for time in (self.end, self.info.duration) if time is not None]
         whole = self.info.duration is not None or self.end is None
         return max(Fraction(0), min(known) - max(self.start, self.offset)) if known and whole else None
 
     @property
     def count(self) -> int | None:
-        """About how many frames the part that is read has, or None where only reading tells."""
+        """Approximate number of frames in the selected part, or None if it is not known before reading."""
         if not self.start and self.end is None:
             return self.info.frames
         return None if self.length is None else max(1, round(self.length * self.info.rate))
 
     def find_offset(self) -> Fraction:
-        """``offset``, also before any frame was read."""
+        """``offset``, even before a frame was read."""
         if self.start and not self.offset:
             with contextlib.closing(self._frames()) as frames:
                 next(frames)
         return self.offset
 
     def close(self) -> None:
-        """Give back the file; iterations that still run end."""
+        """Close the file; running iterations end."""
         for frames in self._running:
-            with contextlib.suppress(ValueError):  # a thread is just inside it and ends it when it comes out
+            with contextlib.suppress(ValueError):  # another thread is executing it and ends it afterwards
                 frames.close()
         self._running.clear()
 
@@ -178,20 +178,20 @@ def open_clip(
     """Open a clip for reading.
 
     Args:
-        path: Video, animated picture, still picture (a clip of one frame), folder of pictures, or a pattern such as
-            "shot_%04d.png". Content decides, not the suffix.
+        path: Video, animated image, still image (a clip of one frame), folder of images, or a pattern such as
+            "shot_%04d.png". The content decides, not the extension.
         start: Seconds from the first frame; frames before it are left out, and ``Frame.index`` and ``Frame.time``
-            count from the first frame that is read (``offset`` tells where it is).
+            count from the first frame that is read (at ``offset``).
         end: Seconds from the first frame; frames from there on are left out.
-        rate: Frames a second of a picture sequence or still (default 25); others carry their own times.
-        film: Whether the film of a Motion Photo or the sequence of a HEIC file is read, where it can be, instead of its
-            still; a driver moves.
+        rate: Frames per second of an image sequence or still (default 25); other clips have their own times.
+        film: Read the film of a Motion Photo or the sequence of a HEIC file instead of its still, if possible; used for
+            drivers, which have to move.
 
     Returns:
         The reader; use it in a ``with`` statement.
 
     Raises:
-        MediaError: Nothing can be decoded; one sentence says why.
+        MediaError: Nothing can be decoded; the sentence says why.
         MissingError: A plug-in is needed, see ``read_image``.
         UsageError: ``start`` or ``end`` make no sense.
     """
@@ -206,7 +206,7 @@ def open_clip(
     raws.check_not_raw(path)
     if images.is_image(path):
         if film and motionphoto.has_film(path):
-            with contextlib.suppress(MediaError):  # a film that is damaged; the still is whole
+            with contextlib.suppress(MediaError):  # the film is damaged; fall back to the still
                 clip = video.VideoReader(path, first, last)
                 clip.notes.append(msg("{path} is a Motion Photo; its film is used, not its still.", path))
                 return clip
@@ -226,12 +226,12 @@ def open_clip(
 def _open_sequence(
     path: Path, start: Fraction | None, end: Fraction | None, rate: Fraction | None, film: bool
 ) -> ClipReader:
-    """Open a HEIC sequence: its track for a driver, else its still; the other one where that can't be read."""
+    """Open a HEIC sequence: its track for a driver, else its still; the other one if that can't be read."""
     from app.media import heif, pictures, video
 
     def track() -> ClipReader:
         clip = video.VideoReader(path, start, end)
-        clip.info = replace(clip.info, kind="animation")  # of pictures: as a source only the first one counts
+        clip.info = replace(clip.info, kind="animation")  # as a source, only its first image is used
         return clip
 
     def still() -> ClipReader:

@@ -1,4 +1,4 @@
-"""Size of the result where it is not that of the source: scaled, with borders or cut edges."""
+"""Output sizes that differ from the source's: scaling, with borders or cropped edges."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ Pixels = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Sizing:
-    """How finished frames come to the size of the result.
+    """How finished frames are brought to the size of the result.
 
     Attributes:
         size: (width, height) of the result.
         inner: (width, height) that the frame is scaled to.
-        border: Colour around it; clear where frames carry transparency.
+        border: Colour around it; transparent if the frames have alpha.
     """
 
     size: tuple[int, int]
@@ -36,7 +36,7 @@ class Sizing:
 
     @classmethod
     def of(cls, options: OutputOptions, native: tuple[int, int]) -> Sizing:
-        """The sizing that output options ask for.
+        """The sizing that output options request.
 
         Args:
             options: size, max_side, fit and background are used.
@@ -63,13 +63,13 @@ class Sizing:
     def fitted(
         cls, native: tuple[int, int], wanted: tuple[int, int], border: tuple[int, int, int], *, cover: bool = False
     ) -> Sizing:
-        """The sizing of frames in a size of other proportions: with borders, or filled and cut."""
+        """The sizing for another aspect ratio: with borders, or filled and cropped."""
         scale = (max if cover else min)(want / side for want, side in zip(wanted, native, strict=True))
         width, height = (max(1, round(side * scale)) for side in native)
         return cls(wanted, (width, height), border)
 
     def apply(self, picture: Patched) -> Patched:
-        """A frame in the size of the result; the same object where nothing changes.
+        """A frame in the size of the result; the same object if nothing changes.
 
         Args:
             picture: (H, W, 3 or 4).
@@ -81,7 +81,7 @@ class Sizing:
         return Patched(scaled if self.inner == self.size else self._placed(scaled))
 
     def _placed(self, scaled: Pixels) -> Pixels:
-        """The scaled frame in the middle of the result, with borders or cut edges."""
+        """The scaled frame centred in the result, with borders or cropped edges."""
         (width, height), (w, h) = self.size, self.inner
         left, top = (width - w) // 2, (height - h) // 2
         shown = scaled[max(0, -top) : max(0, -top) + height, max(0, -left) : max(0, -left) + width]
@@ -96,7 +96,7 @@ class Sizing:
 
 
 def scale_to(picture: Pixels, size: tuple[int, int]) -> Pixels:
-    """A picture (H, W, 3 or 4) in another size (width, height); colours of clear pixels don't bleed into others."""
+    """Scale an image (H, W, 3 or 4) to (width, height); colours of transparent pixels don't bleed into others."""
     height, width = picture.shape[:2]
     if (width, height) == size:
         return picture
@@ -113,5 +113,5 @@ def scale_to(picture: Pixels, size: tuple[int, int]) -> Pixels:
 
 
 def _even(side: float) -> int:
-    """The nearest even number of pixels, as most codecs need it."""
+    """The nearest even number of pixels, as most codecs require."""
     return max(2, 2 * round(side / 2))

@@ -1,4 +1,4 @@
-"""Colours of photos beyond sRGB: code points of HDR and wide-gamut pictures, and their mapping, as clips are mapped."""
+"""Photos beyond sRGB: read the code points of HDR and wide-gamut images and map their colours as for clips."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ import numpy as np
 PQ, HLG, SRGB = 16, 18, 13  # transfer characteristics of ITU-T H.273
 WIDE = (9, 11, 12)  # primaries: BT.2020, DCI-P3, Display P3
 _UNSPECIFIED = 2
-_ROWS = 256  # mapped at once, so that a large photo needs little memory
-_HEAD = 1 << 20  # bytes of a file in which its colours are told
+_ROWS = 256  # rows mapped at a time, so that a large photo needs little memory
+_HEAD = 1 << 20  # bytes at the start of a file that are searched for colour information
 
 
 @dataclass(frozen=True)
 class Color:
-    """Code points of ITU-T H.273 that say how a picture's colours are meant."""
+    """ITU-T H.273 code points that define an image's colours."""
 
     primaries: int
     transfer: int
 
     @property
     def name(self) -> str:
-        """Why colours need mapping: "PQ", "HLG", "wide gamut", or empty where they do not."""
+        """Why the colours need mapping: "PQ", "HLG", "wide gamut", or empty if they don't."""
         known = {PQ: "PQ", HLG: "HLG"}.get(self.transfer, "")
         return known or ("wide gamut" if self.primaries in WIDE else "")
 
 
 def color_of(image: Any, path: Path | None) -> Color | None:
-    """What an opened Pillow image says about its colours beyond sRGB, or None where nothing needs mapping.
+    """Colour information of an opened Pillow image beyond sRGB, or None if nothing needs mapping.
 
-    PNG's cICP chunk, the nclx box of AVIF and HEIC, and the cicp tag of an ICC profile are read. A profile goes before
-    an nclx box unless that says PQ or HLG.
+    PNG's cICP chunk, the nclx box of AVIF and HEIC, and the cicp tag of an ICC profile are read. A profile takes
+    precedence over an nclx box unless that is PQ or HLG.
     """
     icc = image.info.get("icc_profile") or b""
     color = _of_profile(icc)
@@ -58,7 +58,7 @@ def mapped(rgb: np.ndarray, color: Color) -> np.ndarray:
 
     Args:
         rgb: (H, W, 3) uint8 or uint16 over the full range.
-        color: What its values mean.
+        color: Code points of the values.
 
     Returns:
         (H, W, 3) uint8.
@@ -80,7 +80,7 @@ def mapped(rgb: np.ndarray, color: Color) -> np.ndarray:
 
 
 def deep_pixels(image: Any, path: Path | None) -> np.ndarray | None:
-    """(H, W, 3) uint16 as stored of a PNG, HEIC or AVIF with more than 8 bits a channel, or None."""
+    """The stored (H, W, 3) uint16 values of a PNG, HEIC or AVIF with more than 8 bits per channel, or None."""
     if path is None:
         return None
     if image.format == "PNG" and getattr(image, "n_frames", 1) == 1:
@@ -101,9 +101,9 @@ def deep_pixels(image: Any, path: Path | None) -> np.ndarray | None:
 
 
 def _deep_avif(path: Path, size: tuple[int, int]) -> np.ndarray | None:
-    """(H, W, 3) uint16 over the full range of an AVIF of one tile with more than 8 bits a channel, or None.
+    """(H, W, 3) uint16, full range, of a single-tile AVIF with more than 8 bits per channel, or None.
 
-    Pillow decodes to 8 bits, which are too few for the steps of PQ in the dark.
+    Pillow decodes to 8 bits, which are too few for PQ in dark areas.
     """
     import av
 
@@ -135,7 +135,7 @@ def _of_profile(icc: bytes) -> Color | None:
 
 
 def _of_png(path: Path) -> Color | None:
-    """The cICP chunk of a PNG (PNG, third edition, 11.3.2.6), which stands before the pixels."""
+    """The cICP chunk of a PNG (PNG, third edition, 11.3.2.6), which precedes the pixels."""
     with path.open("rb") as file:
         file.seek(8)
         while len(head := file.read(8)) == 8:
@@ -150,7 +150,7 @@ def _of_png(path: Path) -> Color | None:
 
 
 def _of_avif(path: Path) -> Color | None:
-    """The nclx box of the main picture of an AVIF."""
+    """The nclx box of the primary image of an AVIF."""
     with path.open("rb") as file:
         data = file.read(_HEAD)
     meta = next((body for kind, body in _boxes(data) if kind == b"meta"), b"")[4:]
@@ -162,7 +162,7 @@ def _of_avif(path: Path) -> Color | None:
 
 
 def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """(type, content) of the boxes of an ISO base media file, as far as they are whole."""
+    """(type, content) of the complete boxes of an ISO base media file."""
     at = 0
     while at + 8 <= len(data):
         size, kind = struct.unpack(">I4s", data[at : at + 8])

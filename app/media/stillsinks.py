@@ -1,4 +1,4 @@
-"""Outputs made of still pictures: animated GIF, numbered pictures, and a single picture."""
+"""Outputs made of still images: animated GIF, numbered images, and a single image."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from models.messages import msg
 
 PATTERN = re.compile(r"%0?(\d*)d")
 GIF_UNIT = Fraction(1, 100)
-GIF_SHORTEST = 2  # units; players show shorter delays for a tenth of a second
-CLEAR = 255  # palette index of clear pixels
+GIF_SHORTEST = 2  # hundredths of a second; players show shorter delays for a tenth of a second
+CLEAR = 255  # palette index of transparent pixels
 
 
 class HeldBack:
-    """A pipe that gets all but the last byte, in place of which something else may be written at the end.
+    """A pipe that holds back the last byte, so that other data can be written in its place at the end.
 
     Args:
         pipe: Where the bytes go.
@@ -38,19 +38,19 @@ class HeldBack:
         self._pipe, self._last = pipe, b""
 
     def write(self, data: bytes) -> int:
-        """Write all that was held back and all of ``data`` but its last byte; see ``Pipe.write``."""
+        """Write the byte held back and ``data`` except its last byte; see ``Pipe.write``."""
         if len(data):
             self._pipe.write(self._last + bytes(data[:-1]))
             self._last = bytes(data[-1:])
         return len(data)
 
     def end(self, data: bytes) -> None:
-        """Write ``data`` instead of the last byte; without any the byte itself."""
+        """Write ``data`` instead of the last byte, or the byte itself if ``data`` is empty."""
         self._pipe.write(data or self._last)
 
 
 class GifSink:
-    """Animated GIF with a palette of its own for each frame."""
+    """Animated GIF with one palette per frame."""
 
     def __init__(
         self, target: Path | Pipe, size: tuple[int, int], rate: Fraction, alpha: bool, marking: Marking
@@ -73,7 +73,7 @@ class GifSink:
         self._stream = stream
 
     def write(self, rgb: np.ndarray, alpha: np.ndarray | None, time: Fraction) -> None:
-        """Take a frame; frames closer than a GIF can show are left out."""
+        """Write a frame; frames closer together than a GIF can show are dropped."""
         pts = round(time / GIF_UNIT)
         if self._last is not None and pts - self._last < GIF_SHORTEST:
             self._left_out += 1
@@ -96,7 +96,7 @@ class GifSink:
         self.frames += 1
 
     def _mux(self, packets: list[Any]) -> None:
-        """Mux all packets but the last one so far, whose length only ``finish`` knows."""
+        """Mux all packets except the last one so far, whose duration is known later."""
         for packet in packets:
             if self._held is not None:
                 self._container.mux(self._held)
@@ -119,12 +119,12 @@ class GifSink:
             self.notes.append(msg("{left_out} frames were left out: a GIF shows 50 a second at most.", self._left_out))
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._container.close()
 
 
 def sequence_pattern(path: Path) -> Path:
-    """Pattern of the pictures for an output name: itself, or numbered PNGs in a folder of that name."""
+    """File name pattern for an output name: the name itself, or numbered PNGs in a folder of that name."""
     if PATTERN.search(path.name):
         images.image_format(path)
         return path
@@ -132,7 +132,7 @@ def sequence_pattern(path: Path) -> Path:
 
 
 def numbered(pattern: Path) -> dict[int, Path]:
-    """Files that are there under the names of a pattern, by number; those from 0 down are not the pattern's own."""
+    """Existing files that match a pattern, by number; numbering starts at 1, so 0 and below don't count."""
     match = PATTERN.search(pattern.name)
     if match is None or not pattern.parent.is_dir():
         return {}
@@ -147,7 +147,7 @@ def numbered(pattern: Path) -> dict[int, Path]:
 
 
 class SequenceSink:
-    """Numbered pictures from 1 on, collected in a hidden folder until complete."""
+    """Numbered images from 1 on, collected in a hidden folder until complete."""
 
     def __init__(
         self, target: Path, pattern: Path, quality: int, alpha: bool, background: Color, marking: Marking
@@ -166,11 +166,11 @@ class SequenceSink:
         target.mkdir()
 
     def name(self, number: int) -> str:
-        """File name of picture ``number``."""
+        """File name of image ``number``."""
         return PATTERN.sub(lambda m: str(number).zfill(int(m.group(1) or 0)), self._pattern, count=1)
 
     def write(self, rgb: np.ndarray, alpha: np.ndarray | None, time: Fraction) -> None:
-        """Take a frame."""
+        """Write a frame."""
         self.frames += 1
         if not self._alpha:
             rgb, alpha = images.flatten(rgb, alpha, self._background), None
@@ -178,13 +178,13 @@ class SequenceSink:
         (self._folder / self.name(self.frames)).write_bytes(data)
 
     def finish(self, end: Fraction | None = None) -> None:
-        """Nothing is left to do: the writer moves the folder."""
+        """Do nothing: the writer moves the folder."""
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Do nothing: no file is open."""
 
     def move(self, target: Path, spread: bool) -> None:
-        """Put the pictures under ``target``: the folder as a whole, or file by file (``spread``) into it."""
+        """Move the images to ``target``: the folder as a whole, or file by file (``spread``) into it."""
         if not spread and not target.exists():
             os.replace(self._folder, target)
             return
@@ -195,7 +195,7 @@ class SequenceSink:
 
 
 class StillSink:
-    """One picture."""
+    """A single image."""
 
     def __init__(
         self, target: Path, path: Path, quality: int, alpha: bool, background: Color, marking: Marking
@@ -208,7 +208,7 @@ class StillSink:
         self._alpha = alpha and self._format in images.WITH_ALPHA
 
     def write(self, rgb: np.ndarray, alpha: np.ndarray | None, time: Fraction) -> None:
-        """Take the frame; a second one is refused."""
+        """Write the frame; a second one is refused."""
         if self.frames:
             raise UsageError(
                 msg("{path} holds one picture and the result has more.", self._path),
@@ -221,7 +221,7 @@ class StillSink:
         self._target.write_bytes(data)
 
     def finish(self, end: Fraction | None = None) -> None:
-        """Nothing is left to do."""
+        """Do nothing: the image is already written."""
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Do nothing: no file is open."""

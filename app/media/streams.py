@@ -1,4 +1,4 @@
-"""Standard output as the place of a result: a clip that is written while it is made, or a picture."""
+"""Write a result to standard output: a clip that is streamed while it is made, or an image."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from models.messages import msg
 
 STDOUT: Final = Path(STANDARD)
 FORMATS: Final = {"gif": ".gif", "prores": ".mov"}  # the other codecs are written as MP4
-# Fragments of a second, whose index comes with them (ISO/IEC 14496-12, 8.8): players need not wait for the end.
+# One-second fragments, each with its own index (ISO/IEC 14496-12, 8.8): players need not wait for the end.
 FRAGMENTS: Final = {
     "movflags": "frag_keyframe+delay_moov+default_base_moof",
     "frag_duration": "1000000",
@@ -22,7 +22,7 @@ FRAGMENTS: Final = {
 
 
 class ReaderGoneError(AppError):
-    """Whoever read standard output has closed it: no fault, the work just ends."""
+    """The reader of standard output has closed it: not a fault, the run just ends."""
 
     exit_code = ExitCode.CANCELLED
 
@@ -31,7 +31,7 @@ class ReaderGoneError(AppError):
 
 
 class Pipe:
-    """The end of a pipe as FFmpeg writes to it: bytes in order, nothing is sought.
+    """The writing end of a pipe for FFmpeg: sequential, without seeking.
 
     Args:
         stream: Where the bytes go; standard output by default.
@@ -45,7 +45,7 @@ class Pipe:
         """Write all of it.
 
         Raises:
-            OSError: The disk behind a redirection is full, or the reader has gone (``gone`` is set then).
+            OSError: The disk behind a redirection is full, or the reader has gone (which sets ``gone``).
         """
         try:
             self._stream.write(data)
@@ -64,10 +64,10 @@ class Pipe:
 
 
 def stream_name(codec: str) -> Path:
-    """Name whose ending stands for the format of a clip on standard output.
+    """File name whose extension stands for the format of a clip on standard output.
 
     Raises:
-        UsageError: Numbered pictures are asked for.
+        UsageError: Numbered images are requested.
     """
     if codec == "png":
         raise UsageError(msg("{option:codec}: numbered pictures can't go to standard output."), "Name a file with -o.")
@@ -75,5 +75,5 @@ def stream_name(codec: str) -> Path:
 
 
 def shown(path: Path) -> str:
-    """The name of an output in a sentence."""
+    """The name of an output for use in a sentence."""
     return msg("standard output") if path == STDOUT else str(path)

@@ -1,4 +1,4 @@
-"""Pairing of clips by time: which frame of each clip belongs to an output frame. Pure functions on Fractions."""
+"""Pair clips by time: which frame of each clip belongs to an output frame. Pure functions on Fractions."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def frame_at(times: Sequence[Fraction], time: Fraction) -> int:
     """Index of the frame that is shown at ``time``: the last one that has started, the first one before the start.
 
     Args:
-        times: Start times of the frames in seconds, rising.
-        time: Moment in seconds.
+        times: Start times of the frames in seconds, increasing.
+        time: Time in seconds.
     """
     if not times:
         raise ValueError("a clip without frames shows nothing")
@@ -41,7 +41,7 @@ def output_duration(source: Fraction | None, driving: Fraction, rule: LengthRule
     """Length of the output in seconds.
 
     Args:
-        source: Length of a moving source; None for a still one, which lasts as long as it has to.
+        source: Length of a moving source; None for a still one, which lasts as long as needed.
         driving: Length of the driving clip.
         rule: "source": as the source (the driving clip's last pose is held or it is cut); "driving": as the driving
             clip (the source's last frame is held or it is cut); "shortest": as the shorter; "loop": as the longer, the
@@ -57,7 +57,7 @@ def output_duration(source: Fraction | None, driving: Fraction, rule: LengthRule
 
 
 def clip_time(time: Fraction, duration: Fraction, loop: bool) -> Fraction:
-    """Moment inside a clip of ``duration`` seconds that is shown at ``time``: held at its end, or starting over."""
+    """Time within a clip of ``duration`` seconds that is shown at ``time``: held at the end, or starting over."""
     if duration <= 0:
         return Fraction(0)
     return time % duration if loop else min(time, duration)
@@ -72,7 +72,7 @@ def sample_times(duration: Fraction, rate: Fraction) -> Iterator[Fraction]:
 
 
 def turning_times(times: Sequence[Fraction]) -> Iterator[Fraction]:
-    """Frame times of a clip that plays forward and then backward, for playing over and over: neither end twice.
+    """Frame times of a clip that plays forward and then backward, for playing in a loop; neither end is shown twice.
 
     Args:
         times: Start times of the frames in seconds, rising.
@@ -83,7 +83,7 @@ def turning_times(times: Sequence[Fraction]) -> Iterator[Fraction]:
 
 
 def sound_side(rule: LengthRule, source: Fraction | None, driving: Fraction) -> Literal["source", "driving"]:
-    """The clip whose sound goes with the output: that which sets its length; the driving clip where both do."""
+    """The clip whose sound the output gets: the one that sets its length; the driving clip if both do."""
     if source is None or rule == "driving" or source == driving:
         return "driving"
     if rule == "source":
@@ -113,12 +113,12 @@ def pair(
     """Pair a source clip with a driving clip by time.
 
     Args:
-        source: Start times of the source's frames in seconds, rising from 0.
+        source: Start times of the source's frames in seconds, increasing from 0.
         source_duration: Length of the source in seconds.
         driving: Start times of the driving frames.
         driving_duration: Length of the driving clip.
         rule: Length rule, see output_duration.
-        rate: Output frames a second; None takes the time stamps of the clip that sets the length (the driving clip's
+        rate: Output frames per second; None uses the time stamps of the clip that sets the length (the driving clip's
             under "driving", else the source's).
 
     Yields:
@@ -156,12 +156,12 @@ def _repeat(times: Sequence[Fraction], period: Fraction, duration: Fraction) -> 
 def resample(
     frames: Iterable[tuple[Fraction, Any]], times: Iterable[Fraction], *, hold: bool, step: Fraction
 ) -> Iterator[tuple[Fraction, Any]]:
-    """The frame on screen at each of some times.
+    """The frame on screen at each of the given times.
 
     Args:
-        frames: (time, frame), rising.
-        times: Rising; may be endless if the last frame is not held.
-        hold: Whether the last frame stays for all later times; otherwise they end with it.
+        frames: (time, frame), increasing.
+        times: Increasing; may be endless if the last frame is not held.
+        hold: Whether the last frame stays for all later times; otherwise the output ends with it.
         step: How long the last frame lasts.
     """
     source = iter(frames)

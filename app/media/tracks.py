@@ -1,4 +1,4 @@
-"""Which video and sound track of a file is meant: never a cover, a thumbnail or a commentary."""
+"""Choose the video and audio track of a file: never a cover, a thumbnail or a commentary."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from app.errors import MediaError
 from app.media import container as containers
 from models.messages import msg
 
-# Codecs of single pictures: beside a real video codec they hold covers, thumbnails and previews
+# Still-image codecs: beside a real video codec they hold covers, thumbnails and previews
 _PICTURES = {"mjpeg", "png", "apng", "bmp", "gif", "webp", "tiff", "jpeg2000", "ljpeg", "jpegls", "rawvideo"}
 _COVERS = Disposition.attached_pic | Disposition.timed_thumbnails
 _SIDE_SOUND = Disposition.comment | Disposition.visual_impaired | Disposition.karaoke | Disposition.clean_effects
 
 
 def video_stream(container: Any, path: Path) -> Any:
-    """The moving picture of a file: the longest of its default tracks, or of all where none is the default.
+    """The video track of a file: the longest of its default tracks, or of all tracks if none is the default.
 
-    Covers, attached pictures and thumbnails do not count, nor do tracks of one frame beside longer ones.
+    Covers, attached pictures and thumbnails are ignored, and so are tracks of one frame beside longer ones.
 
     Args:
         container: PyAV input.
@@ -40,9 +40,10 @@ def video_stream(container: Any, path: Path) -> Any:
 
 
 def sound_stream(container: Any) -> Any:
-    """The sound of a file: the longest of its default tracks, or of all where none is the default; None without any.
+    """The audio track of a file: the longest of its default tracks, or of all if none is the default; None if it has
+    none.
 
-    Commentaries, audio description and karaoke count only where there is nothing else.
+    Commentaries, audio description and karaoke are used only if there is nothing else.
     """
     streams = [s for s in container.streams.audio if s.codec_context is not None and s.codec_context.sample_rate]
     main = [s for s in streams if not s.disposition & _SIDE_SOUND]
@@ -50,7 +51,7 @@ def sound_stream(container: Any) -> Any:
 
 
 def length(stream: Any) -> Fraction:
-    """Seconds that a track declares, 0 where it does not tell."""
+    """Declared length of a track in seconds, 0 if it declares none."""
     tag = tagged_end(stream)
     if tag is not None:
         return tag
@@ -58,7 +59,7 @@ def length(stream: Any) -> Fraction:
 
 
 def tagged_end(stream: Any) -> Fraction | None:
-    """End of a track by Matroska's statistics tag (hours:minutes:seconds from zero), None where there is none."""
+    """End of a track by Matroska's statistics tag (hours:minutes:seconds from zero), None if there is none."""
     parts = next((v for k, v in stream.metadata.items() if k.upper().startswith("DURATION")), "").split(":")
     if len(parts) != 3:
         return None
@@ -69,7 +70,7 @@ def tagged_end(stream: Any) -> Fraction | None:
 
 
 def _is_thumbnail(stream: Any, streams: Sequence[Any]) -> bool:
-    """Whether a track holds one picture, or small ones, beside another that holds the video."""
+    """Whether a track holds a single image, or small ones, beside another that holds the video."""
     context, others = stream.codec_context, [s for s in streams if s is not stream]
     if stream.disposition & Disposition.still_image and any(
         not s.disposition & Disposition.still_image for s in others
@@ -87,7 +88,7 @@ def _is_thumbnail(stream: Any, streams: Sequence[Any]) -> bool:
 
 
 def _frames(stream: Any) -> Fraction | int:
-    """Number of frames, as far as it is declared; at least 2 where nothing is known."""
+    """Declared number of frames; at least 2 if nothing is known."""
     if stream.frames:
         return int(stream.frames)
     rate = containers.fraction(stream.average_rate) or containers.fraction(stream.guessed_rate)

@@ -1,4 +1,4 @@
-"""Decoding of video files with PyAV: upright RGB frames with exact times."""
+"""Decode video files with PyAV: upright RGB frames with exact times."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ _FLAG_NAMES = "bicubic+full_chroma_int+accurate_rnd"
 HDR = {16: "PQ", 18: "HLG"}  # transfer characteristics
 WIDE = (9, 11, 12)  # primaries: BT.2020, DCI-P3, Display P3
 SRGB_TRANSFER, BT709_PRIMARIES = 13, 1
-HIGHEST_RATE = 500  # more frames a second than this are a time base mistaken for a rate
-FROM_ZERO = ("matroska", "nut")  # formats whose lengths count from 0, not from the first frame
-WIDEST_PIXEL = 4  # times its height; wider ones are reduced in height as well
-ODDEST_PIXEL = 16  # times its height, or the other way round; beyond it the tag is a mistake
-SEEK_FROM = Fraction(2)  # seconds below which decoding from the beginning is simpler and as fast
+HIGHEST_RATE = 500  # a rate above this is a time base mistaken for a rate
+FROM_ZERO = ("matroska", "nut")  # formats whose durations count from 0, not from the first frame
+WIDEST_PIXEL = 4  # aspect ratio; images with wider pixels are reduced in height as well
+ODDEST_PIXEL = 16  # aspect ratio, or its inverse; beyond it the tag is wrong
+SEEK_FROM = Fraction(2)  # seconds below which decoding from the start is simpler and as fast
 
 
 @dataclass(frozen=True)
 class Orientation:
-    """How the stored picture becomes upright: transpose first, then mirror each axis."""
+    """How to turn the stored image upright: transpose first, then mirror each axis."""
 
     transpose: bool = False
     flip_x: bool = False
@@ -44,10 +44,10 @@ class Orientation:
 
     @classmethod
     def of(cls, frame: Any, default: Orientation | None = None) -> Orientation:
-        """Read the display matrix of a decoded frame: (p, q) -> (a p + c q, b p + d q); ``default`` without one."""
+        """Read the display matrix of a decoded frame: (p, q) -> (a p + c q, b p + d q); ``default`` if it has none."""
         try:
             side = frame.side_data["DISPLAYMATRIX"]
-        except (KeyError, ValueError):  # there is none; PyAV before 19 also fails on kinds that it does not know
+        except (KeyError, ValueError):  # there is none; PyAV before 19 also fails on unknown kinds of side data
             return default or cls()
         a, b, _, c, d, *_ = struct.unpack("=9i", bytes(side)[:36])
         if abs(a) + abs(d) >= abs(b) + abs(c):
@@ -66,12 +66,12 @@ class Orientation:
 
     @property
     def mirrored(self) -> bool:
-        """Whether the turn includes a mirror."""
+        """Whether the transformation includes mirroring."""
         return self.transpose ^ self.flip_x ^ self.flip_y
 
     @property
     def rotation(self) -> int:
-        """Degrees counter-clockwise; of the part left after mirroring left and right where it is mirrored."""
+        """Degrees counter-clockwise; if it is mirrored, of the rotation that remains after mirroring left and right."""
         if self.transpose:
             return 270 if self.flip_x else 90
         return 180 if self.flip_y else 0
@@ -87,7 +87,7 @@ class ToRGB:
         self._wide = wide.WideToRGB((self.width, self.height), _FLAG_NAMES)
 
     def __call__(self, frame: Any, orientation: Orientation, alpha: bool) -> tuple[np.ndarray, np.ndarray | None]:
-        """(H, W, 3) uint8 and, if ``alpha``, (H, W) uint8."""
+        """Return (H, W, 3) uint8 and, if ``alpha``, (H, W) uint8."""
         options: dict[str, Any] = {
             "width": self.width,
             "height": self.height,
@@ -120,14 +120,14 @@ class ToRGB:
 
 
 class Framer:
-    """Converts the frames of a clip to pictures of one size; a frame of another is fitted in, between black bars.
+    """Converts the frames of a clip to RGB images of one size; a frame of another size is fitted in, with black bars.
 
     Args:
-        width: Width of the pictures in pixels, upright.
+        width: Width of the images in pixels, upright.
         height: Their height.
         aspect: Width of a stored pixel over its height.
-        orientation: Turn of frames that carry none themselves.
-        alpha: Whether the pictures have alpha.
+        orientation: Orientation of frames that carry none themselves.
+        alpha: Whether the images have alpha.
 
     Attributes:
         changed: Size of the first frame that had to be fitted in, or None.
@@ -147,9 +147,9 @@ class Framer:
 
         Args:
             frame: Decoded frame.
-            aspect: Shape of its pixels; None for that of the clip.
+            aspect: Pixel aspect ratio; None for that of the clip.
         """
-        # what H.264 and HEVC tell of a turn stands at its first frame and holds up to the next key frame
+        # H.264 and HEVC signal the orientation at its first frame; it holds until the next key frame
         self._turn = turn = Orientation.of(frame, self._default if frame.key_frame else self._turn)
         now = (frame.width, frame.height, aspect or self._aspect, turn)
         if self._converter is None or now != self._now:
@@ -172,7 +172,7 @@ class Framer:
 
 
 def _centred(image: np.ndarray, box: tuple[int, int], fill: int) -> np.ndarray:
-    """(H, W) or (H, W, C) in the middle of a plain picture of size ``box``, (height, width)."""
+    """(H, W) or (H, W, C) centred in a plain image of size ``box``, (height, width)."""
     out = np.full((*box, *image.shape[2:]), fill, image.dtype)
     top, left = (box[0] - image.shape[0]) // 2, (box[1] - image.shape[1]) // 2
     out[top : top + image.shape[0], left : left + image.shape[1]] = image
@@ -180,16 +180,16 @@ def _centred(image: np.ndarray, box: tuple[int, int], fill: int) -> np.ndarray:
 
 
 def square_size(stored: tuple[int, int], aspect: Fraction) -> tuple[int, int]:
-    """Width and height with square pixels: of their old height, unless that would make them extremely wide."""
+    """Width and height with square pixels: the height is kept unless the image would get extremely wide."""
     width, height = stored
-    if aspect > WIDEST_PIXEL:  # about as many pixels as are stored
+    if aspect > WIDEST_PIXEL:  # keep about the stored number of pixels
         root = float(aspect) ** 0.5
         return max(1, round(width * root)), max(1, round(height / root))
     return max(1, round(width * aspect)), height
 
 
 def matrix_of(frame: Any) -> str:
-    """Name of the YUV matrix of a frame; untagged large pictures count as BT.709, small ones as BT.601."""
+    """Name of the YUV matrix of a frame; untagged large frames count as BT.709, small ones as BT.601."""
     if frame.format.is_rgb or frame.format.has_palette:
         return "rgb"
     name = MATRICES.get(int(frame.colorspace))
@@ -212,13 +212,13 @@ def to_deep(frame: Any) -> np.ndarray:
 
 
 def wide_color(frame: Any) -> str:
-    """Why colours need mapping: "PQ" or "HLG" (high dynamic range), "wide gamut", or empty where they do not."""
+    """Why colours need mapping: "PQ" or "HLG" (high dynamic range), "wide gamut", or empty if they don't."""
     known = HDR.get(int(frame.color_trc), "")
     return known or ("wide gamut" if int(frame.color_primaries) in WIDE else "")
 
 
 class Clock:
-    """Exact rising times from time stamps that may be missing, doubled, jumping or rounded by the container."""
+    """Exact increasing times from time stamps that may be missing, duplicated, jumping or rounded by the container."""
 
     def __init__(self, rate: Fraction, time_base: Fraction, first: Fraction | None = None) -> None:
         self.step = 1 / rate
@@ -226,7 +226,7 @@ class Clock:
         self._first = first
         self._last: Fraction | None = None
         self._shift = Fraction(0)
-        # Matroska and WebM round to 1 ms, phones to 1/600 s: known rates are put back on their exact grid
+        # Matroska and WebM round to 1 ms, phones to 1/600 s: known rates are snapped to their exact grid
         known = rate.denominator in (1, 1001) and (self.step / time_base).denominator != 1
         self._grid = rate if known and time_base > Fraction(1, 20_000) else None
 
@@ -239,7 +239,7 @@ class Clock:
         else:
             time = self._snap(stamp - self._first) + self._shift
             if self._last is not None and time <= self._last:
-                if self._last - time > max(4 * self.step, Fraction(1, 2)):  # the time line starts over
+                if self._last - time > max(4 * self.step, Fraction(1, 2)):  # the timeline restarts
                     self._shift += self._last + self.step - time
                     time = self._last + self.step
                 else:
@@ -346,7 +346,7 @@ class VideoReader(ClipReader):
         return length - self._first if name.startswith(FROM_ZERO) and 0 < self._first < length else length
 
     def _measure_rate(self) -> Fraction:
-        """Average rate from up to 300 packets, for files that do not tell."""
+        """Average rate from up to 300 packets, for files that declare none."""
         stamps: list[Fraction] = []
         with containers.open_input(self._path) as source:
             stream = tracks.video_stream(source, self._path)
@@ -359,7 +359,7 @@ class VideoReader(ClipReader):
         return (len(stamps) - 1) / span if span > 0 else Fraction(25)
 
     def _is_interlaced(self) -> bool:
-        """Whether the first frames show it; a clip that is only flagged so is left as it is."""
+        """Whether the first frames are really interlaced; a clip that is only flagged so is left unchanged."""
         with containers.open_input(self._path) as source:
             stream = tracks.video_stream(source, self._path)
             decoder = Decoder(stream)
@@ -395,7 +395,7 @@ class VideoReader(ClipReader):
     def _stamped(
         source: Any, stream: Any, decoder: Decoder, cut: list[Exception]
     ) -> Iterator[tuple[Any, Fraction | None]]:
-        """Decoded frames with their time stamps; what ends the file early goes into ``cut``."""
+        """Decoded frames with their time stamps; an error that ends the file early is added to ``cut``."""
         for packet, error in containers.packets(source, stream):
             cut += [error] if error else []
             for frame in decoder(packet):
@@ -413,10 +413,10 @@ class VideoReader(ClipReader):
             )  # fmt: skip
 
     def _judge(self, decoded: int, time: Fraction, decoder: Decoder, cut: Exception | None) -> None:
-        """Set ``problem`` from what went wrong over the whole clip."""
+        """Set ``problem`` from all errors in the clip."""
         end, declared = time + 1 / self.info.rate, self.info.duration
         name = self._path
-        # the other formats may count the length from 0 or from the first frame
+        # other formats may count the duration from 0 or from the first frame
         reached = end + max(self._first, Fraction(0)) if self._unclear else end
         short = declared is not None and reached < declared - max(2 / self.info.rate, Fraction(1, 10))
         if short or cut is not None:
@@ -428,7 +428,7 @@ class VideoReader(ClipReader):
 
 
 def _stamp(frame: Any, base: Fraction) -> Fraction | None:
-    """Seconds of a frame; frames that a flushed decoder gives have a stamp but no unit."""
+    """Time of a frame in seconds; frames from a flushed decoder have a time stamp but no unit."""
     return None if frame.pts is None else frame.pts * (containers.fraction(frame.time_base) or base)
 
 
@@ -441,22 +441,22 @@ class Decoder:
         self._context = stream.codec_context
         tags = {key.lower(): value for key, value in stream.metadata.items()}
         if tags.get("alpha_mode") == "1" and name in ("vp8", "vp9"):
-            # FFmpeg's own VP8/VP9 decoders drop the alpha layer that WebM stores beside the picture
+            # FFmpeg's own VP8/VP9 decoders drop the alpha layer that WebM stores beside the image
             context = av.CodecContext.create({"vp8": "libvpx", "vp9": "libvpx-vp9"}[name], "r")
             context.extradata = stream.codec_context.extradata
             self._context = context
         containers.prepare_decoder(self._context)
-        self._aspect: Fraction | None = None  # of the first frame, by the codec; the container's goes before it
+        self._aspect: Fraction | None = None  # of the first frame, from the codec; the container's takes precedence
 
     @property
     def aspect(self) -> Fraction | None:
-        """Width of a pixel over its height where the codec changed it on the way, else None."""
+        """Pixel aspect ratio if the codec changed it within the clip, else None."""
         now = containers.fraction(self._context.sample_aspect_ratio) or Fraction(1)
         self._aspect = self._aspect or now
         return now if now != self._aspect and Fraction(1, ODDEST_PIXEL) <= now <= ODDEST_PIXEL else None
 
     def __call__(self, packet: Any) -> list[Any]:
-        """Frames that come out for a packet; None or an empty packet flushes the decoder."""
+        """Decode a packet into frames; None or an empty packet flushes the decoder."""
         flush = packet is None or packet.size == 0
         frames: list[Any] = []
         while True:

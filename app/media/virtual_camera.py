@@ -1,4 +1,4 @@
-"""The virtual camera: finished frames as a camera for meeting programs, through pyvirtualcam (extra ``vcam``)."""
+"""The virtual camera: offers finished frames to meeting programs as a camera, through pyvirtualcam (extra ``vcam``)."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ DRIVERS: Final[dict[str, str]] = {
 
 
 class VirtualCameraError(AppError):
-    """The virtual camera can't be opened or takes no picture."""
+    """The virtual camera can't be opened or does not accept a frame."""
 
 
 def how_to(platform: str = sys.platform) -> str:
-    """What to install on a system so that there is a virtual camera."""
+    """What to install on an operating system to get a virtual camera."""
     return DRIVERS.get("linux" if platform.startswith("linux") else platform, "This system has no virtual camera.")
 
 
@@ -44,12 +44,12 @@ def package_missing() -> bool:
 
 
 def fit_picture(picture: Pixels, size: tuple[int, int], fit: Fit) -> Pixels:
-    """The picture in another size.
+    """Resize a frame.
 
     Args:
-        picture: (H, W, 3 or 4) uint8; clear parts become black.
+        picture: (H, W, 3 or 4) uint8; transparent parts become black.
         size: (width, height) of the result.
-        fit: contain adds black bars, cover cuts the border off, stretch distorts.
+        fit: contain adds black bars, cover crops the edges, stretch distorts.
 
     Returns:
         (height, width, 3) uint8, contiguous.
@@ -84,12 +84,12 @@ def _resized(rgb: Pixels, size: tuple[int, int]) -> Pixels:
 
 
 class VirtualCamera:
-    """One opened virtual camera.
+    """An open virtual camera.
 
     Args:
-        size: (width, height); odd sides are made even, as its drivers need.
-        rate: Frames a second that are announced to other programs.
-        device: Name of a device, empty for the first one.
+        size: (width, height); odd sides are made even, as the drivers require.
+        rate: Frames per second announced to other programs.
+        device: Name of a device; empty for the first one.
         factory: Makes the camera; pyvirtualcam.Camera by default.
 
     Attributes:
@@ -98,7 +98,7 @@ class VirtualCamera:
 
     Raises:
         MissingError: pyvirtualcam or the driver of the system is missing; the hint says what to install.
-        VirtualCameraError: The driver refuses, for example because another program uses it.
+        VirtualCameraError: The driver refuses it, for example because another program uses it.
     """
 
     def __init__(
@@ -120,10 +120,10 @@ class VirtualCamera:
         IN_USE.feed(self.device)
 
     def send(self, rgb: Pixels) -> None:
-        """Show a picture (H, W, 3) uint8 of the size in use.
+        """Output a frame (H, W, 3) uint8 of the size in use.
 
         Raises:
-            VirtualCameraError: The driver takes it no more.
+            VirtualCameraError: The driver no longer accepts frames.
         """
         try:
             self._camera.send(rgb)
@@ -131,7 +131,7 @@ class VirtualCamera:
             raise VirtualCameraError(msg("The virtual camera stopped: {error}.", _plain(error)), "") from error
 
     def close(self) -> None:
-        """Give it back."""
+        """Release the device."""
         IN_USE.release(self.device)
         self._camera.close()
 

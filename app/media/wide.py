@@ -1,4 +1,4 @@
-"""Mapping of HDR and wide-gamut frames to sRGB with FFmpeg's scale filter, where PyAV's reformatter can't do it."""
+"""Map HDR and wide-gamut frames to sRGB with FFmpeg's scale filter where PyAV's reformatter can't."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ PRIMARIES: Final = {
     1: "bt709", 4: "bt470m", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 9: "bt2020", 11: "smpte431", 12: "smpte432",
 }  # fmt: skip
 
-# PyAV 17 (the newest for Python 3.10) only tags the result with the primaries and the curve that it is asked for
+# PyAV 17 (the newest for Python 3.10) only tags the result with the requested primaries and transfer curve
 REFORMATTER_MAPS: Final = int(av.__version__.split(".")[0]) >= 18
 
 
 class WideToRGB:
-    """Converts frames to RGB with BT.709 primaries; the filter graph is kept while the frames stay of one kind.
+    """Converts frames to RGB with BT.709 primaries; the filter graph is kept while size and format stay the same.
 
     Args:
         size: Width and height of the result.

@@ -1,4 +1,4 @@
-"""Writing of clips: exact time stamps, sound in step, and nothing under the final name until it is complete."""
+"""Write clips: exact time stamps, sound in sync, and nothing under the final name until it is complete."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ def check_clip(
         codec: See ClipWriter.
         alpha: Whether transparency should be kept.
         overwrite: Whether existing files may be replaced.
-        inputs: Files, folders and patterns of pictures that are read meanwhile and must not be replaced.
+        inputs: Input files, image folders and patterns of the same run, which must not be replaced.
 
     Returns:
-        What is written: a video, a GIF, numbered pictures or one picture.
+        The kind of output: a video, a GIF, numbered images or one image.
 
     Raises:
         UsageError: The name or codec can't be used, a file exists, or it is an input.
@@ -73,7 +73,7 @@ def check_clip(
 
 
 def check_picture(path: Path, overwrite: bool = False, inputs: Iterable[str | Path] = ()) -> None:
-    """Check that one picture can be written under a name, in which per-cent signs mean nothing; see check_clip.
+    """Check that one image can be written under a name, in which percent signs have no meaning; see check_clip.
 
     Raises:
         UsageError: The name can't be used, the file exists, or it is an input.
@@ -88,10 +88,10 @@ def _members(inputs: Iterable[str | Path]) -> list[Path]:
 
 
 def clip_kind(path: Path, codec: str = "auto", alpha: bool = False) -> Kind:
-    """What a name and a codec stand for.
+    """The kind of output that a name and a codec stand for.
 
     Raises:
-        UsageError: They don't go together, or can't be written.
+        UsageError: They don't fit together, or can't be written.
     """
     suffix = path.suffix.lower()
     if PATTERN.search(path.name) and suffix in images.WRITABLE:
@@ -116,38 +116,38 @@ def clip_kind(path: Path, codec: str = "auto", alpha: bool = False) -> Kind:
 
 
 class ClipWriter:
-    """Writes a clip, an animated GIF, numbered pictures or one picture, chosen by the output name.
+    """Writes a clip, an animated GIF, numbered images or one image, depending on the output name.
 
     Use it in a ``with`` statement and call ``finish`` at the end; leaving the block without it removes what was
-    written. The file appears under its name only when complete.
+    written. The file gets its name only when it is complete.
 
     Args:
-        path: .mp4, .mov, .mkv, .webm, .gif; a pattern such as "shot_%05d.png" or a folder name for numbered pictures;
-            .png, .jpg, .webp, .tif or .bmp for one picture.
+        path: .mp4, .mov, .mkv, .webm, .gif; a pattern such as "shot_%05d.png" or a folder name for numbered images;
+            .png, .jpg, .webp, .tif or .bmp for one image.
         size: (width, height) of the frames in pixels.
-        rate: Average frames a second, exact.
-        time_base: Unit of the time stamps that will be written, such as ``ClipInfo.time_base``; None when all times
+        rate: Average frames per second, exact.
+        time_base: Unit of the time stamps that will be written, such as ``ClipInfo.time_base``; None if all times
             are multiples of 1/rate.
-        audio: Sound to lay under the picture, or None.
-        codec: "auto" takes h264 for .mp4, .mov and .mkv, VP9 for .webm, ProRes 4444 for .mov with alpha.
+        audio: Sound to mux with the video, or None.
+        codec: "auto" means h264 for .mp4, .mov and .mkv, VP9 for .webm, ProRes 4444 for .mov with alpha.
         quality: 0-100; 80 is visually close to the original.
         hardware: "auto" uses a graphics card's encoder if one works, "none" does not.
-        alpha: Keep transparency where the format can (WebM, MOV, MKV, GIF, PNG); elsewhere it is laid on
+        alpha: Keep transparency if the format supports it (WebM, MOV, MKV, GIF, PNG); else frames are laid on
             ``background``.
         overwrite: Whether an existing file may be replaced.
-        background: Colour under clear parts where the output has no alpha.
-        inputs: Files that are read meanwhile, which the output must not replace.
-        pipe: Write the bytes there while they are made, as fragments, and no file: ``path`` only names the format.
-        marking: How the result is marked as made by AI; in full by default.
+        background: Colour behind transparent parts if the output has no alpha.
+        inputs: Input files of the same run, which the output must not replace.
+        pipe: Stream the result there as a fragmented file instead of writing to disk; ``path`` only names the format.
+        marking: How the result is marked as made by AI; fully by default.
 
     Attributes:
-        notes: Sentences about what was adapted: padding, sound encoded anew, transparency laid on a colour.
+        notes: Sentences about adaptations: padding, re-encoded sound, transparency laid on a colour.
         encoder: Name of the encoder in use.
         frames: Number of frames written.
 
     Raises:
         UsageError: The name, codec or options can't be used, the file exists, or it is an input.
-        MediaError: The folder is missing or can't be written, the disk is full, or the encoder refuses.
+        MediaError: The folder is missing or can't be written, the disk is full, or encoding fails.
     """
 
     def __init__(
@@ -178,7 +178,7 @@ class ClipWriter:
         self._keeps_alpha = alpha
         self._pad = (0, 0)
         self._last: Fraction | None = None
-        self._before: Outline | None = None  # last frame, if the next one may be compared with it
+        self._before: Outline | None = None  # last frame, if the next one can be compared with it
         self._state: Literal["open", "done"] = "open"
         if min(size) < 1:
             raise UsageError(msg("The output size {size}x{size2} is empty.", size[0], size[1]))
@@ -193,7 +193,7 @@ class ClipWriter:
         else:
             kind = clip_kind(self.path, codec, alpha)
         self._spread = kind == "sequence" and sequence_pattern(self.path) == self.path
-        self._named = self.path  # what else the result may be called
+        self._named = self.path  # name used in errors
         if self._spread:
             self._named = self.path.with_name(PATTERN.sub("", self.path.stem).rstrip("._- ") or "pictures")
         self._temporary = files.scratch_name(self._named) if pipe is None else self.path
@@ -277,12 +277,12 @@ class ClipWriter:
 
         Args:
             rgb: (H, W, 3) uint8 of the size given; never scaled.
-            time: Seconds from the first frame, rising; None is one frame after the last.
+            time: Seconds from the first frame, increasing; None is one frame after the last.
             alpha: (H, W) uint8 or None.
 
         Raises:
             ValueError: The size, type or time is wrong.
-            MediaError: The disk is full or the encoder refuses; what was written is removed.
+            MediaError: The disk is full or encoding fails; the incomplete file is removed.
         """
         width, height = self.size
         if rgb.shape != (height, width, 3) or rgb.dtype != np.uint8:
@@ -298,10 +298,10 @@ class ClipWriter:
         self._write(self._next_time(time), lambda at: self._sink.write(*self._prepared(rgb, alpha), at))
 
     def write_patched(self, picture: Patched, time: Fraction | None = None) -> None:
-        """Write one frame of which the writer may know most already: only what changed is converted.
+        """Write one frame, converting only the parts that changed since the last one.
 
         Args:
-            picture: (H, W, 3 or 4) of the size given; what it is made of must not be changed later.
+            picture: (H, W, 3 or 4) of the size given; the arrays in it must not be modified later.
             time: See ``write``.
 
         Raises:
@@ -346,7 +346,7 @@ class ClipWriter:
     def _prepared(
         self, rgb: np.ndarray, alpha: np.ndarray | None, pad: tuple[int, int] | None = None
     ) -> tuple[np.ndarray, np.ndarray | None]:
-        """A frame or a part of it as the sink takes it: laid on the background, padded."""
+        """A frame or a part of it in the form that the sink expects: laid on the background, padded."""
         if not self._keeps_alpha:
             rgb, alpha = flatten(rgb, alpha, self._background), None
         pad = self._pad if pad is None else pad
@@ -374,8 +374,8 @@ class ClipWriter:
             The path of the output.
 
         Raises:
-            MediaError: Nothing was written, or the disk refuses; no file is left.
-            UsageError: Somebody made a file of this name meanwhile; the result is kept under another one.
+            MediaError: Nothing was written, or writing fails; no file is left.
+            UsageError: A file of this name was created in the meantime; the result is kept under another name.
         """
         if self._state != "open":
             return self.path
@@ -392,7 +392,7 @@ class ClipWriter:
         return self.path
 
     def _taken(self) -> bool:
-        """Whether the name, free at the start, belongs to somebody else by now."""
+        """Whether the name, free at the start, has been taken in the meantime."""
         if self._pipe is not None:
             return False
         if isinstance(self._sink, SequenceSink):
@@ -401,10 +401,10 @@ class ClipWriter:
         return bool(outnames.special(self.path)) or (self.path.exists() and not self._overwrite)
 
     def abort(self, keep: bool = True) -> Path | None:
-        """Break off.
+        """Stop before the end.
 
         Args:
-            keep: Complete what there is as a playable file named {stem}.partial{suffix}; False removes it.
+            keep: Finish the frames so far as a playable file named {stem}.partial{suffix}; False removes them.
 
         Returns:
             The partial file, or None.
@@ -441,7 +441,7 @@ class ClipWriter:
         self._sink.notes = []
 
     def _left_over(self) -> list[str]:
-        """A sentence on pictures of an older result that was longer."""
+        """A sentence about leftover images of an older, longer result."""
         there = numbered(sequence_pattern(self.path))
         rest = [number for number in there if number > self.frames]
         if not rest:
@@ -449,7 +449,7 @@ class ClipWriter:
         return [f"Pictures of an older result are still there: {len(rest)} from {there[min(rest)]} on."]
 
     def _discard(self) -> None:
-        """Let go of the file and remove it."""
+        """Close the file and remove it."""
         self._state = "done"
         with contextlib.suppress(*FAILURES):
             self._sink.close()

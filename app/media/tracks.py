@@ -40,8 +40,7 @@ def video_stream(container: Any, path: Path) -> Any:
 
 
 def sound_stream(container: Any) -> Any:
-    """The audio track of a file: the longest of its default tracks, or of all if none is the default; None if it has
-    none.
+    """The audio track of a file: the longest of its default tracks, or of all if none is the default; None without one.
 
     Commentaries, audio description and karaoke are used only if there is nothing else.
     """

@@ -1,6 +1,6 @@
 """Portrait animation: numbers and images in, numbers and images out.
 
-The names below are imported when they are first used, so that ``import liveportrait`` is quick.
+The names below are imported on first use, so that ``import liveportrait`` is quick.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from liveportrait import packages
 
 __version__ = "0.1.0"
 
-packages.check(("models", "assets"))  # a folder of that name is found first where scripts lie beside it
+packages.check(("models", "assets"))  # a folder of that name next to the user's script would take precedence
 
 if TYPE_CHECKING:
     from liveportrait.animator import Animator, Scene

@@ -1,8 +1,8 @@
-"""What a source clip shows behind the head at other times: the background of one frame is completed from others.
+"""Background of a source clip over time: completes the background of one frame from others.
 
-A strip beside the jaw that the animated head leaves free was often seen in another frame. One picture of the
-background is gathered as the frames go by. It is used where the camera stands still: where the background near by lies
-as it did; elsewhere the engine fills the strip from this frame alone, as it does for a photo.
+A strip beside the jaw that the animated head uncovers was often visible in another frame, so one image of the
+background is collected over the frames. It is used where the camera stands still, that is, where the background near by
+has not moved; elsewhere the engine fills the strip from the current frame only, as it does for a photo.
 """
 
 from __future__ import annotations
@@ -21,36 +21,36 @@ Mask = npt.NDArray[np.bool_]
 Map = npt.NDArray[np.float32]
 
 CLEAN: Final = 0.04
-"""Distance from the person, as a share of the square, from which on a pixel shows nothing of the head."""
+"""Distance from the person, as a share of the crop, from which a pixel shows no part of the head."""
 GRID: Final = 224
-"""Pixels along the square at which shifts of the background and changes of light are measured."""
+"""Pixels along the side of the grid on which shifts of the background and changes of light are measured."""
 NOISE: Final = 3.0
-"""Difference in grey levels that is no shift: noise and the codec."""
+"""Difference in grey levels that does not count as a shift: noise and compression artefacts."""
 SHIFT: Final = (0.5, 1.2)
-"""Shift in pixels of a 512 px square below which the background counts as still, and above which it doesn't."""
+"""Shift in pixels of a 512 px crop below which the background counts as still, and above which it doesn't."""
 MOVED: Final = 2.0
-"""Mean shift of the whole background in such pixels from which on the camera was moved, or the film cut."""
+"""Mean shift of the whole background in such pixels from which the camera has moved, or the film was cut."""
 OVERLAP: Final = 0.01
-"""Least share of the square that must be background in this frame and the others, for them to be compared."""
+"""Least share of the crop that must be background in both this frame and the others to compare them."""
 
 
 class Backdrop:
     """The background of one clip, in pixels of its frames.
 
-    Its memory is that of one frame. Squares larger than the engine animates are kept in its pixels.
+    Needs memory for one frame only. Crops larger than the engine's are kept at the engine's resolution.
     """
 
     def __init__(self) -> None:
         self._image: Image = np.zeros((0, 0, 3), np.uint8)
-        self._away = np.zeros((0, 0), np.uint8)  # pixels between it and the person when it was seen; 0: never was
+        self._away = np.zeros((0, 0), np.uint8)  # distance in pixels from the person when seen; 0: never seen
         self._scale = 1.0
 
     def at(self, crop: Crop, shape: tuple[int, ...]) -> View:
-        """The part in a square.
+        """The part inside a crop.
 
         Args:
-            crop: The square.
-            shape: (H, W, ...) of the frame; other than before, the backdrop starts anew.
+            crop: The crop.
+            shape: (H, W, ...) of the frame; if it changes, the backdrop starts again.
         """
         scale = min(1.0, scale_of(crop.matrix))
         if scale < 1 and self._image.size and abs(scale / self._scale - 1) < 0.5:
@@ -67,13 +67,13 @@ class Backdrop:
 
 
 class View:
-    """A square of a backdrop.
+    """A crop of a backdrop.
 
     Args:
         image: (h, w, 3) uint8, written in place.
         away: (h, w) uint8, written in place.
-        matrix: (2, 3) pixels of the square to those of the backdrop.
-        size: Side of the square.
+        matrix: (2, 3) pixels of the crop to those of the backdrop.
+        size: Side of the crop.
     """
 
     def __init__(self, image: Image, away: npt.NDArray[np.uint8], matrix: Matrix, size: int) -> None:
@@ -83,14 +83,14 @@ class View:
         self._size = size
 
     def __call__(self, square: Image, known: Mask) -> tuple[Image, Mask]:
-        """Complete the background of a square, and learn from it.
+        """Complete the background of a crop, and update the backdrop from it.
 
         Args:
-            square: (S, S, 3) uint8.
-            known: (S, S) its background, without anybody.
+            square: (S, S, 3) uint8 crop.
+            known: (S, S) its background, without any people.
 
         Returns:
-            The square with what other frames show where they can be trusted, and what is known of it then.
+            The crop with pixels from other frames where they can be trusted, and (S, S) which pixels are then known.
         """
         seen, away = self._taken()
         both = known & (away > 0)
@@ -112,7 +112,7 @@ class View:
         return out, complete
 
     def _taken(self) -> tuple[Image, npt.NDArray[np.uint8]]:
-        """The backdrop in the square."""
+        """The backdrop inside the crop."""
         flags, size = cv2.WARP_INVERSE_MAP, (self._size, self._size)
         image = cv2.warpAffine(
             self._image, self._matrix, size, flags=flags | cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
@@ -121,7 +121,7 @@ class View:
         return np.asarray(image, np.uint8), np.asarray(away, np.uint8)
 
     def _learn(self, square: Image, known: Mask, away: npt.NDArray[np.uint8]) -> None:
-        """Take over what is seen of the background; pixels close to the person only if none was seen further away."""
+        """Store visible background; pixels close to the person only if none were seen further away."""
         distance = cv2.distanceTransform(known.astype(np.uint8), cv2.DIST_L2, 3)
         fresh = np.clip(np.ceil(distance), 0, 255).astype(np.uint8)
         clean = np.uint8(np.clip(round(CLEAN * self._size), 1, 255))
@@ -142,12 +142,12 @@ class View:
 
 
 def _small(image: npt.NDArray[np.uint8]) -> Map:
-    """A picture (S, S) or (S, S, 3) uint8 at the size at which frames are compared."""
+    """An image (S, S) or (S, S, 3) uint8 at the size at which frames are compared."""
     return np.asarray(cv2.resize(image, (GRID, GRID), interpolation=cv2.INTER_AREA), np.float32)
 
 
 def _shift(now: Map, before: Map, weight: Map) -> tuple[Map, float]:
-    """How far the background lies from where it was, in pixels of a 512 px square: (GRID, GRID), and the mean.
+    """Shift of the background against the backdrop, in pixels of a 512 px crop: (GRID, GRID), and the mean.
 
     Args:
         now: (GRID, GRID, 3) this frame.
@@ -158,7 +158,8 @@ def _shift(now: Map, before: Map, weight: Map) -> tuple[Map, float]:
     change = (grey - cv2.cvtColor(before, cv2.COLOR_RGB2GRAY)) * weight
     width = (0, 0), 0.03 * GRID
     common = cv2.GaussianBlur(change, *width) / np.maximum(cv2.GaussianBlur(weight, *width), 1e-3)
-    # A change of light is no shift: only what differs from it counts, over what a shift by a pixel would change.
+    # A change of light is not a shift: only the deviation from it counts, relative to the effect of a shift by one
+    # pixel.
     differs = np.maximum(np.abs(change - common) - NOISE, 0) * weight
     across, down = (cv2.Sobel(grey, cv2.CV_32F, dx, 1 - dx, scale=1 / 8) for dx in (1, 0))
     slope = cv2.magnitude(across, down) * weight
@@ -170,7 +171,7 @@ def _shift(now: Map, before: Map, weight: Map) -> tuple[Map, float]:
 
 
 def _placed(square: Image, seen: Image, light: Map, trusted: Mask) -> Image:
-    """The square (S, S, 3) with pixels of other frames, in the light of this one: (GRID, GRID, 3) difference."""
+    """The crop (S, S, 3) with pixels of other frames, in the light of this one: (GRID, GRID, 3) difference."""
     size = square.shape[0]
     out = square.copy()
     out[trusted] = np.clip(seen[trusted] + cv2.resize(light, (size, size))[trusted] + 0.5, 0, 255).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Frames given to the engine several at a time, fewer when memory runs out."""
+"""Gives frames to the engine in batches, which shrink when memory runs out."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ if TYPE_CHECKING:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory ran out, that of the machine or of a graphics card."""
+    """Whether an error means that memory ran out, either main memory or that of a graphics card."""
     return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
 
 
 def free_gpu_memory() -> None:
-    """Give unused memory of graphics cards back, if torch is in use at all."""
+    """Release unused memory of graphics cards, if torch is loaded."""
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():
         torch.cuda.empty_cache()
 
 
 def batch_of(engine: Engine) -> int:
-    """Frames that an engine draws best at once."""
+    """The engine's preferred batch size in frames."""
     return max(1, engine.batch)
 
 
 def render_batch(engine: Engine, portrait: Portrait, x_d: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
-    """Draw frames; when memory runs out the engine's batch is halved, for all later frames too.
+    """Draw frames; when memory runs out, the engine's batch is halved, also for later calls.
 
     Args:
-        engine: Who draws.
-        portrait: What is drawn.
+        engine: Draws the frames.
+        portrait: The source.
         x_d: (B, K, 3) keypoints.
 
     Returns:
-        (B, S, S, 3 or 4) pictures.
+        (B, S, S, 3 or 4) images.
 
     Raises:
-        MemoryError: A single frame does not fit; graphics cards raise an error of their own.
+        MemoryError: A single frame does not fit; graphics cards raise an error of their own type.
     """
     size, drawn = min(len(x_d), batch_of(engine)), []
     start = 0

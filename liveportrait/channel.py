@@ -1,4 +1,4 @@
-"""A driving channel: the motion of one driver with its neutral frame, smoothed, and what is shown of it at any time."""
+"""A driving channel: the motion of one driver with its neutral frame, smoothed and sampled at any time."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ if TYPE_CHECKING:
     from liveportrait.engines.base import Engine
     from liveportrait.options import AnimationOptions
 
-MARGIN: Final = 256  # frames on both sides that a piece of a smoothed track is computed from
-HOLD: Final = 0.5  # seconds that the last motion is held after the driving face was lost
+MARGIN: Final = 256  # extra frames on both sides from which a piece of a smoothed track is computed
+HOLD: Final = 0.5  # seconds for which the last motion is held after the driving face is lost
 EASE: Final = 0.7  # seconds over which it then eases to neutral
-FAR: Final = 1.0  # excess of the neutrality cost from which a chosen reference is reported
+FAR: Final = 1.0  # excess of the neutrality cost from which the user is warned about a chosen reference
 
 
 def pose_of(track: MotionTrack) -> Motion:
-    """Pose, ratios and cues of every frame, not the expression: small enough for memory. Lost frames hold the last."""
+    """Pose, ratios and cues of every frame, not the expression: fits in memory. Lost frames repeat the last."""
     return _found_pose(track)[np.array([track.row(i) for i in range(len(track))])]
 
 
 def _found_pose(track: MotionTrack) -> Motion:
-    """The same of the frames with a face alone."""
+    """Pose, ratios and cues of the frames with a face only."""
     return Motion.concatenate(
         [replace(part, delta=part.delta[:, :0], extra=_cues_only(part)) for _, part in track.chunks()]
     )
@@ -56,13 +56,13 @@ def choose_reference(
         track: Motion of the driving clip.
         engine: Engine that read it.
         options: The option "reference" decides.
-        lone: The driving file is a single picture: its neutral frame is made up by the engine.
+        lone: The driving file is a single image: the engine estimates its neutral frame.
 
     Returns:
-        The reference (one frame), its frame number, and sentences for the user.
+        The reference (one frame), its frame number, and notes for the user.
 
     Raises:
-        ValueError: The frame asked for does not exist or has no face.
+        ValueError: The requested frame does not exist or has no face.
     """
     if lone:
         return lone_reference(engine, track.motion(0)), 0, []
@@ -92,7 +92,7 @@ def _pose_text(frame: Motion) -> str:
 
 
 def find_shots(track: MotionTrack, reference: Motion, engine: Engine) -> Shots | None:
-    """Shots of a clip that are measured from neutral frames of their own; None if there are none.
+    """Shots of a clip that have neutral frames of their own; None if there are none.
 
     Args:
         track: Motion of the driving clip.
@@ -114,14 +114,14 @@ def smooth_track(
     ease: float = 0.0,
     shots: Shots | None = None,
 ) -> MotionTrack:
-    """Keep noise out of the motion of a clip, ease its cuts and smooth it, piece by piece, so that memory stays flat.
+    """Remove noise from the motion of a clip, ease its cuts and smooth it, in pieces to bound the memory.
 
     Args:
         track: The clip; it is closed.
-        variance: Observation variance of the smoother; 0 leaves the motion as it is, noise included.
+        variance: Observation variance of the smoother; 0 leaves the motion as it is, including noise.
         regions: The engine's; lids are not smoothed.
-        ease: Seconds in which motion runs over a cut; 0 lets it leap.
-        shots: Those that are measured from neutral frames of their own, if there are any.
+        ease: Seconds of the transition after a cut; 0 for none.
+        shots: Shots that have neutral frames of their own, if there are any.
     """
     if (variance <= 0 and ease <= 0 and shots is None) or track.found < 3:
         return track
@@ -137,14 +137,14 @@ def smooth_track(
 
 
 def _held(track: MotionTrack, regions: Mapping[str, npt.NDArray[Any]]) -> Iterator[Motion]:
-    """The motion of a clip in pieces, without the noise of its pictures."""
+    """The motion of a clip in pieces, without image noise."""
     hold = NoiseHold(regions)
     for _, part in track.chunks(MARGIN):
         yield Motion.concatenate([hold(part[i]) for i in range(len(part))])
 
 
 def _levelled(parts: Iterable[Motion], shots: Shots) -> Iterator[Motion]:
-    """The motion of a clip in pieces, each shot measured from its own neutral frame."""
+    """The motion of a clip in pieces, each shot relative to its own neutral frame."""
     first = 0
     for part in parts:
         yield shots.levelled(part, first)
@@ -160,7 +160,7 @@ def _eased(parts: Iterable[Motion], track: MotionTrack, seconds: float) -> Itera
 
 
 def _neighbours(parts: Iterable[Motion]) -> Iterator[tuple[list[Motion], Motion, list[Motion]]]:
-    """Each piece with the one before and the one after it, if there are any."""
+    """Each piece with its predecessor and its successor, if there are any."""
     before: list[Motion] = []
     current: list[Motion] = []
     for part in parts:
@@ -172,7 +172,7 @@ def _neighbours(parts: Iterable[Motion]) -> Iterator[tuple[list[Motion], Motion,
 
 
 class MotionSampler:
-    """Motion at any time of a clip, between frames by interpolation.
+    """Motion at any time of a clip, interpolated between frames.
 
     Args:
         track: The clip.
@@ -184,7 +184,7 @@ class MotionSampler:
         self._loop = loop
 
     def __call__(self, time: Fraction) -> tuple[Motion | None, int]:
-        """Motion (one frame; None where no face was found) and the number of the driving frame on screen."""
+        """Motion (one frame; None if no face was found) and the number of the driving frame on screen."""
         track = self._track
         if self._loop and track.duration > 0:
             time %= track.duration
@@ -198,12 +198,12 @@ class MotionSampler:
 
 
 def reference_rule(options: AnimationOptions, *, further: bool = False, chosen: int | None = None) -> str:
-    """Value of the option "reference" as a driver takes it.
+    """Value of the option "reference" that applies to a driver.
 
     Args:
         options: reference and official are used.
-        further: It drives a part of the face or a further face: a frame number is one of the main driver.
-        chosen: Neutral frame that somebody chose when the template was made, or None.
+        further: The driver drives a part of the face or a further face; a frame number refers to the main driver only.
+        chosen: Neutral frame chosen when the template was made, or None.
     """
     rule = options.reference
     if further and rule not in ("auto", "first"):
@@ -221,9 +221,9 @@ class DrivingChannel:
         track: Smoothed motion of every frame.
         reference: The neutral frame (N = 1).
         index: Its number.
-        measured: Whether the neutral frame was looked for.
-        shots: How many shots are measured from neutral frames of their own, 0 if none is.
-        notes: Sentences for the user.
+        measured: Whether the neutral frame was searched for.
+        shots: Number of shots that have neutral frames of their own.
+        notes: Notes for the user.
     """
 
     track: MotionTrack
@@ -246,28 +246,28 @@ class DrivingChannel:
         """Choose the neutral frame of a driver and smooth its motion.
 
         Args:
-            track: What was read of it; it is closed where the channel has another one.
-            engine: Who read it.
+            track: The motion that was read; it is closed if the channel replaces it.
+            engine: Engine that read it.
             options: reference, relative, official, smooth and ease_cuts are used.
-            further: It drives a part of the face or a further face.
-            chosen: Neutral frame that somebody chose when the template was made, or None.
+            further: The driver drives a part of the face or a further face.
+            chosen: Neutral frame chosen when the template was made, or None.
 
         Raises:
-            ValueError: The neutral frame asked for does not exist or has no face.
+            ValueError: The requested neutral frame does not exist or has no face.
         """
         rule = reference_rule(options, further=further, chosen=chosen)
         lone = len(track) == 1
         reference, index, notes = choose_reference(track, engine, replace(options, reference=rule), lone)
         measured = options.relative and rule == "auto" and not lone
         shots = find_shots(track, reference, engine) if measured else None
-        # the release smooths under source clips only, and there what source and driver make together
+        # the release smooths only under source clips, and there the combined motion of source and driver
         variance = 0.0 if options.official else options.smooth * SMOOTHING_UNIT
         smoothed = smooth_track(track, variance, engine.regions, options.ease_cuts, shots)
         return cls(smoothed, reference, index, measured, 0 if shots is None else len(shots.starts), tuple(notes))
 
     @property
     def still(self) -> bool:
-        """Whether the driver is a single picture."""
+        """Whether the driver is a single image."""
         return len(self.track) == 1
 
     def close(self) -> None:
@@ -276,7 +276,7 @@ class DrivingChannel:
 
 
 class ChannelPlayer:
-    """What a channel shows at one time after the other; where its face is lost the last motion is held, then eased.
+    """Motion of a channel at increasing times; where its face is lost, the last motion is held, then eased to neutral.
 
     Args:
         channel: The channel.
@@ -289,11 +289,11 @@ class ChannelPlayer:
         self._before = Fraction(0)
 
     def at(self, time: Fraction, rest: Motion | None = None, *, loop: bool = False) -> tuple[Motion, bool, int]:
-        """Motion (N = 1) at a time, whether a face is seen then, and the number of the frame on screen.
+        """Motion (N = 1) at a time, whether a face is visible then, and the number of the frame on screen.
 
         Args:
             time: Seconds.
-            rest: What lost motion eases to (N = 1); None is the channel's reference.
+            rest: Motion that a lost driver eases to (N = 1); None is the channel's reference.
             loop: Whether it starts over after its end; otherwise the last frame holds.
         """
         motion, index = self._samplers[loop](time)

@@ -1,9 +1,9 @@
-"""Paste-back: the animated square into the full picture, at a cost that depends on the face and not on the picture.
+"""Paste-back: puts the animated crop into the full image, at a cost that depends on the face and not on the image.
 
     out = source + mask * (up(rendered) - up(source_crop) + moved * (up(source_crop) - source))
 
-``up`` is the way from crop pixels back to source pixels. Where nothing moved the source itself is left, to the bit and
-at its full resolution; where something moved (moved = 1) this is the ordinary blend with the rendered crop.
+``up`` maps crop pixels back to source pixels. Where nothing moved, the source is kept bit for bit at its full
+resolution; where something moved (moved = 1), this is the ordinary blend with the rendered crop.
 """
 
 from __future__ import annotations
@@ -25,24 +25,24 @@ Window = tuple[int, int, int, int]
 FEATHER = 0.06
 """Width of the soft border as a share of the crop's side."""
 WHOLE_PIXELS = 1 << 21
-"""Windows with more pixels are worked on in strips of rows, which bounds the memory for large photos."""
+"""Windows with more pixels are processed in strips of rows, which bounds the memory for large photos."""
 STRIP_PIXELS = 1 << 18
 """Pixels of such a strip; a strip's copies fit into the processor's cache."""
 LARGE_WINDOW = 1 << 22
-"""Pixels of a window from which on memory counts more than time: its mask is kept in 256 levels, and the source's
-square is enlarged anew for each frame."""
+"""Pixels of a window from which memory counts more than time: its mask is kept in 256 levels, and the source crop is
+enlarged again for each frame."""
 _GRID = 128
 _CALM, _MOVING = 0.15, 0.45
-"""Displacement in crop pixels below which source detail stays whole, and above which none of it stays."""
+"""Displacement in crop pixels below which all source detail is kept, and above which none."""
 
 
 def edge_ramp(matrix: Matrix, size: int, window: Window, feather: float = FEATHER) -> Mask:
-    """Soft border of a crop, computed at picture resolution.
+    """Soft border of a crop, computed at image resolution.
 
     Args:
-        matrix: (2, 3) picture to crop pixels.
+        matrix: (2, 3) image to crop pixels.
         size: Side of the crop.
-        window: Part of the picture, (x0, y0, x1, y1).
+        window: Part of the image, (x0, y0, x1, y1).
         feather: Width of the ramp as a share of the side.
 
     Returns:
@@ -62,7 +62,7 @@ def edge_ramp(matrix: Matrix, size: int, window: Window, feather: float = FEATHE
 
 
 def strips(window: Window) -> Iterator[tuple[int, int]]:
-    """(first row, row after the last) of the strips that a window is worked on in; small windows are one strip."""
+    """(first row, row after the last) of the strips in which a window is processed; small windows are one strip."""
     x0, y0, x1, y1 = window
     whole = (x1 - x0) * (y1 - y0) <= WHOLE_PIXELS
     rows = max(1, y1 - y0 if whole else STRIP_PIXELS // max(1, x1 - x0))
@@ -71,7 +71,7 @@ def strips(window: Window) -> Iterator[tuple[int, int]]:
 
 
 def crop_window(crop: Crop, shape: tuple[int, ...]) -> Window | None:
-    """Rectangle of the picture that a crop touches, (x0, y0, x1, y1), or None if it lies outside."""
+    """Rectangle of the image that a crop touches, (x0, y0, x1, y1), or None if it lies outside."""
     corners = crop.corners
     x0, y0 = np.floor(corners.min(axis=0)).astype(int)
     x1, y1 = np.ceil(corners.max(axis=0)).astype(int) + 1
@@ -117,18 +117,18 @@ def _whole_shift(matrix: Matrix) -> tuple[int, int] | None:
 
 
 class Compositor:
-    """Pastes animated crops into one picture.
+    """Pastes animated crops into one image.
 
     Args:
-        source: (H, W, 3 or 4) uint8 picture. It is neither copied nor changed.
-        crop: Where the square lies.
-        source_crop: The square as the engine got it; cut out again if None.
-        mask: (S, S) float32 0..1 in crop pixels, where the rendered square is used; None is all but a soft border.
+        source: (H, W, 3 or 4) uint8 image. It is neither copied nor changed.
+        crop: Position of the crop.
+        source_crop: The crop as the engine got it; computed from the source if None.
+        mask: (S, S) float32 0..1 in crop pixels, where the rendered crop is used; None is everywhere but a soft border.
         feather: Width of the soft border as a share of the side.
-        detail: Keep the source's own pixels where nothing moved. False blends the rendered square as it is.
+        detail: Keep the source's own pixels where nothing moves. False blends the rendered crop as it is.
 
     Attributes:
-        window: Rectangle of the picture that can change, (x0, y0, x1, y1), or None.
+        window: Rectangle of the image that can change, (x0, y0, x1, y1), or None.
     """
 
     def __init__(
@@ -148,7 +148,7 @@ class Compositor:
         if self.window is None:
             return
         self._offset = _whole_shift(crop.matrix)
-        if self._offset is not None:  # the square has the picture's own pixels: there is no detail to keep apart
+        if self._offset is not None:  # crop and image have the same pixels: no extra detail to keep
             detail = self.detail = False
             x, y = self._offset
             left, top, right, bottom = self.window
@@ -162,7 +162,7 @@ class Compositor:
             self._gradient = self._texture(self._source_crop)
 
     def _make_mask(self, mask: Mask | None, feather: float) -> Mask | Image:
-        """The mask of the window; for a large one in 256 levels, with a quarter of the memory."""
+        """The mask of the window; a large one in 256 levels, which takes a quarter of the memory."""
         assert self.window is not None
         x0, y0, x1, y1 = self.window
         out: npt.NDArray[Any] = np.empty((y1 - y0, x1 - x0), np.uint8 if self._large else np.float32)
@@ -180,7 +180,7 @@ class Compositor:
 
     @property
     def mask(self) -> Mask:
-        """Share of the rendered square (0..1) in the window, (h, w) float32."""
+        """Share of the rendered crop (0..1) in the window, (h, w) float32."""
         return _as_share(self._mask)
 
     def _up(self, square: Image, window: Window) -> Image:
@@ -204,7 +204,7 @@ class Compositor:
         return np.asarray(means, np.float32)
 
     def _moved(self, rendered: Image) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
-        """How far (0..1) source detail is out of place, and where anything changed at all; both on the coarse grid."""
+        """How misplaced (0..1) source detail is, and where anything changed at all; both on the coarse grid."""
         channels = min(rendered.shape[2], self._source_crop.shape[2])
         difference = cv2.absdiff(rendered[..., :channels], self._source_crop[..., :channels])
         cells = cv2.resize(difference.astype(np.float32), (_GRID, _GRID), interpolation=cv2.INTER_AREA)
@@ -229,13 +229,13 @@ class Compositor:
         return (a, b, c, d) if c > a and d > b else None
 
     def paste(self, rendered: Image, out: Image | None = None, corner: tuple[int, int] = (0, 0)) -> Image:
-        """Full picture with the rendered square in it.
+        """Full image with the rendered crop in it.
 
         Args:
             rendered: (S, S, 3 or 4) uint8 from the engine.
-            out: Picture to paste into, changed in place: the source, or the source with other faces pasted already;
-                or a part of such a picture that holds the window. None makes a copy of the source.
-            corner: Where the upper left corner of ``out`` lies in the source.
+            out: Image to paste into, changed in place: the source, or the source with other faces already pasted; or a
+                part of such an image that contains the window. None makes a copy of the source.
+            corner: Position of the upper left corner of ``out`` in the source.
 
         Returns:
             (H, W, C) uint8, C as in the source. Pixels where the mask is 0 keep the source's values to the bit.
@@ -247,7 +247,7 @@ class Compositor:
         moved = None
         if rendered.shape[2] > self.source.shape[2]:
             rendered = rendered[..., : self.source.shape[2]]
-        if rendered.shape[2] < self.source.shape[2]:  # the engine draws no alpha: the source's stays
+        if rendered.shape[2] < self.source.shape[2]:  # the engine draws no alpha: keep the source's
             rendered = np.dstack([rendered, self._alpha()])
         elif self.detail:
             moved, touched = self._moved(rendered)
@@ -266,7 +266,7 @@ class Compositor:
     def _blend(
         self, part: Image, rendered: Image, window: Window, moved: npt.NDArray[np.float32] | None = None
     ) -> Image:
-        """A window of a picture, given as that part of it, with the rendered square in it."""
+        """A window of an image, given as ``part``, with the rendered crop blended in."""
         assert self.window is not None
         a, b, c, d = window
         x0, y0 = self.window[:2]
@@ -301,7 +301,7 @@ class Compositor:
 
 
 def transform_grid(crop: Crop, corner: tuple[int, int]) -> Matrix:
-    """Coarse grid cells to pixels of a window whose upper left corner lies there."""
+    """Coarse grid cells to pixels of a window whose upper left corner is ``corner``."""
     cell = crop.size / _GRID
     m = crop.inverse.copy()
     m[:, 2] += m[:, :2] @ np.full(2, 0.5 * cell - 0.5)
@@ -310,7 +310,7 @@ def transform_grid(crop: Crop, corner: tuple[int, int]) -> Matrix:
 
 
 def official_mask(size: int = 512, border: int = 16) -> Image:
-    """(size, size) uint8 mask with the values of the official picture: a linear ramp, round at the corners."""
+    """(size, size) uint8 mask with the values of the official mask image: a linear ramp, round at the corners."""
     steps = np.arange(size)
     inset = np.maximum(border - np.minimum(steps, size - steps), 0).astype(np.float64)
     return np.floor(255 * np.clip(1 - np.hypot(inset[:, None], inset) / border, 0, 1)).astype(np.uint8)
@@ -319,15 +319,15 @@ def official_mask(size: int = 512, border: int = 16) -> Image:
 def paste_back_official(
     frame: Image, rendered: Image, crop: Crop, out: Image | None = None, corner: tuple[int, int] = (0, 0)
 ) -> Image:
-    """Paste-back of the official release: bilinear, its mask, truncation to uint8 (spec motion.md section 6).
+    """Paste-back of the official release: bilinear, with its mask and truncation to uint8 (spec motion.md section 6).
 
     Args:
         frame: (H, W, 3) uint8.
         rendered: (S, S, 3) uint8.
-        crop: Where the square lies.
+        crop: Position of the crop.
         out: The part of the frame around the crop's window that is pasted into, changed in place; None makes a copy of
             the whole frame.
-        corner: Where the upper left corner of ``out`` lies in the frame.
+        corner: Position of the upper left corner of ``out`` in the frame.
 
     Returns:
         (H, W, 3) uint8, or ``out``.

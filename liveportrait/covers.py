@@ -1,7 +1,7 @@
-"""What covers a face in a photo, as the parser that ships sees it: things before it, things worn on it, hair over it.
+"""Detects what covers a face in a photo with the shipped parser: things in front of it, worn things, and hair.
 
-A hand, a microphone or a cup before the face stays where the picture shows it. A mask, an eye patch or sunglasses turn
-with the head: they don't bend, and no lids or lips are drawn on them.
+A hand, a microphone or a cup in front of the face stays where it is in the photo. A mask, an eye patch or sunglasses
+turn with the head: they don't bend, and no lids or lips are drawn on them.
 """
 
 from __future__ import annotations
@@ -42,38 +42,38 @@ AUTO: Final = "auto"
 PARSER: Final = "parse/osa_micro"
 EYES: Final = frozenset({"eye_left", "eye_right"})
 OUTLINES: Final = {"mouth": LIPS_OUTER, "eye_left": EYE_LEFT.ring, "eye_right": EYE_RIGHT.ring}
-"""What can be hidden, and its outline."""
+"""Features that can be hidden, and their outlines."""
 PART: Final = (0.012, 0.57, 0.66)
 """Least share of the face, and least mean probability around eyes or mouth and elsewhere, of a patch that counts.
-Measured on 250 uncovered portraits: one patch above 0.004 of the face, of 0.005 and 0.55; a shadow on a painted cheek
-has 0.096 and 0.60; of 36 drawn covers 28 lie above."""
+Measured: on 250 uncovered portraits, one patch exceeds 0.004 of the face, with 0.005 and 0.55; a shadow on a painted
+cheek has 0.096 and 0.60; 28 of 36 drawn covers exceed the limits."""
 AROUND: Final = 2.0
-"""How far the surroundings of eyes and mouth reach in that, in their own sizes."""
+"""Reach of the surroundings of eyes and mouth, relative to their own sizes."""
 HIDES: Final = 0.6
 """Least share of the surroundings of eyes or mouth that a patch must fill to hide them."""
 HELD: Final = 0.45
-"""The same for something before them: what is seen of a mouth beside a hand is rather held than torn."""
+"""HIDES for things in front: a partly hidden mouth is kept still rather than torn."""
 LENS: Final = 0.1
-"""The same for what lies over an eye within the outline of the face: nothing but lenses and patches does."""
+"""HIDES for things over an eye within the outline of the face: only lenses and patches lie there."""
 ON_HEAD: Final = ((1.15, 0.85), (1.4, 0.97))
-"""What is worn lies, for this share at the least, in the outline of the face grown by this factor. Measured on drawn
-ones: 39 of 40 masks keep to one of them; hands go on to an arm."""
+"""Worn things lie, by at least this share, inside the outline of the face grown by this factor. Measured on drawn
+covers: 39 of 40 masks meet one of the two limits; hands extend to an arm."""
 WIDE: Final = 0.7
 """Least width of a mask over the mouth, as a share of the face's: a microphone or a hand is narrower."""
 DARK: Final = (0.36, 0.5, 80)
-"""Dark glass: light of the eye's surroundings as a share of that of bare skin, for one eye and beside such a one, at
-this percentile. Measured: black and brown lenses up to 0.34, tinted ones 0.5; 250 portraits from 0.42 upward."""
+"""Dark glass: brightness of the eye's surroundings relative to bare skin, for one eye, for the second eye next to such
+a lens, and the percentile. Measured: black and brown lenses up to 0.34, tinted ones 0.5; 250 portraits 0.42 or more."""
 HAIR: Final = 0.12
-"""Least share of hair in the surroundings of eyes or mouth; none of 250 portraits has so much."""
+"""Least share of hair in the surroundings of eyes or mouth; none of 250 portraits has that much."""
 CHEEKS: Final = (50, 280, 205, 425, 187, 411)
 FOREHEAD: Final = (8, 9, 151, 107, 336)
 
 
 class AutoMasks:
-    """Keeps in front what covers a face, and leaves the soft border of the template otherwise.
+    """Keeps things that cover a face in front, and otherwise uses the soft border of the template.
 
     Args:
-        front: False leaves out what lies before the face: a bare square has nothing that could stay in front.
+        front: False ignores things in front of the face: a bare crop has nothing that could stay in front.
     """
 
     def __init__(self, front: bool = True) -> None:
@@ -84,14 +84,14 @@ class AutoMasks:
         return FaceParser(PARSER)
 
     def __call__(self, square: Image, face: Face) -> Paste | None:
-        """Look at one square of a photo.
+        """Find covers in one crop of a photo.
 
         Args:
-            square: (S, S, 3 or 4) uint8.
+            square: (S, S, 3 or 4) uint8 crop.
             face: Landmarks in its pixels.
 
         Returns:
-            None where nothing covers the face; the parser knows people only, so none is looked for on a placed face.
+            None if nothing covers the face; always None for a face placed by hand, since the parser only knows people.
         """
         if face.placed:
             return None
@@ -99,14 +99,14 @@ class AutoMasks:
 
 
 def paste_masks(kind: str, *, pasted: bool = True) -> Callable[[Image, Face], Paste | None] | None:
-    """Maker of masks of a kind.
+    """Factory of masks of a kind.
 
     Args:
         kind: "auto", "template", "matte", "parse/NAME" or the path of a parser's ONNX file.
-        pasted: Whether the square is put back into the picture.
+        pasted: Whether the crop is pasted back into the image.
 
     Returns:
-        None for "template", the soft border alone.
+        None for "template", which is only the soft border.
 
     Raises:
         ModelError: There is no such parser.
@@ -117,16 +117,16 @@ def paste_masks(kind: str, *, pasted: bool = True) -> Callable[[Image, Face], Pa
 
 
 def find_covers(square: Image, face: Face, parser: FaceParser, *, front: bool = True) -> Paste | None:
-    """What covers a face.
+    """Find what covers a face.
 
     Args:
-        square: (S, S, 3 or 4) uint8.
+        square: (S, S, 3 or 4) uint8 crop.
         face: Landmarks in its pixels.
-        parser: Knows "hair" and "occluder".
-        front: Whether what lies before the face counts.
+        parser: Must have the classes "hair" and "occluder".
+        front: Whether things in front of the face count.
 
     Returns:
-        None if nothing does.
+        None if the face is not covered.
     """
     rgb, points = np.ascontiguousarray(square[..., :3]), face.points
     size = rgb.shape[0]
@@ -158,7 +158,7 @@ def find_covers(square: Image, face: Face, parser: FaceParser, *, front: bool = 
 
 
 def _patches(share: Mask, face: Known, near: Known) -> Iterator[Known]:
-    """(S, S) connected patches that the parser is sure of and that cover a good part of the face."""
+    """(S, S) connected patches that the parser is certain of and that cover enough of the face."""
     count, parts = cv2.connectedComponents((share > CLEAR).astype(np.uint8))
     least, sure, surer = PART
     for number in range(1, count):
@@ -169,32 +169,32 @@ def _patches(share: Mask, face: Known, near: Known) -> Iterator[Known]:
 
 
 def _hits(patch: Known, near: Mapping[str, Known], least: float = HIDES) -> set[str]:
-    """Which features a patch hides, by the least share of their surroundings."""
+    """Features that a patch hides, by the least share of their surroundings."""
     return {name for name, where in near.items() if (patch & where).sum() > least * where.sum()}
 
 
 def _on_head(patches: Sequence[Known], face: Face, near: Mapping[str, Known]) -> tuple[Known, set[str]]:
-    """(S, S) patches that are worn, since they keep to the head and lie over eyes or mouth, and what they hide."""
+    """(S, S) worn patches, which lie on the head and over eyes or mouth, and the features they hide."""
     points = face.points
     size = len(near["mouth"])
     heads = [(_grown(size, points[list(OVAL)], grow), least) for grow, least in ON_HEAD]
     none = np.zeros((size, size), bool)
     inside = [one for one in patches if any((one & head).sum() >= least * one.sum() for head, least in heads)]
-    whole = np.logical_or.reduce([none, *inside])  # a mask may come in several patches
+    whole = np.logical_or.reduce([none, *inside])  # a mask may consist of several patches
     ys, xs = np.nonzero(whole)
     left, right = points[234, :2], points[454, :2]
     along = (np.stack([xs, ys], axis=1) - left) @ (right - left) / max(float((right - left) @ (right - left)), 1e-6)
     if face.covered or ("mouth" in _hits(whole, near) and np.ptp(along) > WIDE):
         return whole, _hits(whole, near)
     lenses = [one for one in patches if _hits(one, near, LENS) and not (one & near["mouth"]).any()]
-    pair = len(lenses) == 2 and any(lens is one for lens in lenses for one in inside)  # one may go on to the temple
+    pair = len(lenses) == 2 and any(lens is one for lens in lenses for one in inside)  # one may extend to the temple
     over_eyes = [lens for lens in lenses if pair or any(lens is one for one in inside)]
     worn = np.logical_or.reduce([none, *over_eyes])
     return worn, _hits(worn, near, LENS)
 
 
 def _behind_glass(rgb: Image, points: Points, eyes: set[str], hidden: set[str]) -> set[str]:
-    """Which of some eyes lie behind dark glass: their surroundings are darker than the bare skin."""
+    """Those of some eyes that are behind dark glass: their surroundings are darker than the bare skin."""
     light = cv2.GaussianBlur(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), (5, 5), 0)
     bare = points[list(FOREHEAD if "mouth" in hidden else CHEEKS), :2]
     at = np.clip(np.round(bare).astype(int), 0, rgb.shape[0] - 1)
@@ -211,7 +211,7 @@ def _behind_glass(rgb: Image, points: Points, eyes: set[str], hidden: set[str]) 
 
 
 def _worn(patches: Known, hidden: set[str], points: Points) -> Mask:
-    """(S, S) 0..1 of what turns with the head: patches, and the surroundings of what they hide; soft at the edge."""
+    """(S, S) 0..1 of what turns with the head: patches, and the surroundings of hidden features; soft at the edge."""
     size = patches.shape[0]
     whole = patches.astype(np.float32)
     for name in hidden & EYES:
@@ -225,13 +225,13 @@ def _worn(patches: Known, hidden: set[str], points: Points) -> Mask:
 
 
 def _touching(whole: Mask, patches: Known) -> Known:
-    """(S, S) what the parser has found, as far as it hangs together with some patches, grown by its soft edge."""
+    """(S, S) pixels found by the parser that are connected to some patches, grown by their soft edge."""
     _, parts = cv2.connectedComponents(((whole > CLEAR) | patches).astype(np.uint8))
     return widened(np.isin(parts, np.unique(parts[patches])))
 
 
 def _grown(size: int, outline: Points, across: float, down: float | None = None) -> Known:
-    """(S, S) inside of an outline (N, 2 or 3) grown about its middle."""
+    """(S, S) inside of an outline (N, 2 or 3) that is scaled about its middle."""
     flat = outline[:, :2]
     middle = flat.mean(axis=0)
     return np.asarray(polygon_mask(size, size, middle + (flat - middle) * (across, down or across)) > CLEAR)

@@ -38,7 +38,8 @@ EXTENT = tuple(
         }
     )
 )  # fmt: skip
-"""Mesh points that span what the official 203 points span: no forehead (it would make the crop a fifth too large)."""
+"""Mesh points that span the same area as the official 203 points: without forehead, or the crop would be a fifth too
+large."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Box:
         x: Centre in source pixels.
         y: Centre in source pixels.
         size: Side in source pixels.
-        angle: Radians, clockwise in the picture.
+        angle: Radians, clockwise in the image.
     """
 
     x: float
@@ -132,7 +133,7 @@ def average_box(boxes: Sequence[Box]) -> Box:
 
 @dataclass(frozen=True, eq=False)
 class Crop:
-    """A square cut-out of a picture.
+    """A square crop of an image.
 
     Attributes:
         matrix: (2, 3) float64, source pixels to crop pixels (pixel centres are integers in both).
@@ -181,7 +182,7 @@ class Crop:
             x: Centre in source pixels.
             y: Centre in source pixels.
             side: Side in source pixels.
-            angle: Degrees, clockwise in the picture.
+            angle: Degrees, clockwise in the image.
             size: Side of the crop in pixels.
         """
         return cls.of_box(Box(x, y, side, float(np.deg2rad(angle))), size)
@@ -209,11 +210,11 @@ class Crop:
         return transform(self.inverse, [[-0.5, -0.5], [s, -0.5], [s, s], [-0.5, s]])
 
     def apply(self, image: npt.NDArray[Any], border: Border = "replicate", official: bool = False) -> Image:
-        """Cut the crop out of a picture.
+        """Cut the crop out of an image.
 
         Args:
             image: (H, W, 3 or 4) uint8.
-            border: What lies outside the picture.
+            border: What lies outside the image.
             official: Bilinear without prefilter and black outside, as in the official release.
 
         Returns:
@@ -241,7 +242,7 @@ class Crop:
 
 
 def resize_limit(height: int, width: int, limit: int = 1280, division: int = 2) -> tuple[int, int]:
-    """Size of the official source preparation: longer side at most limit, both sides cut to multiples of division.
+    """Size after the official source preparation: longer side at most limit, both sides cut to multiples of division.
 
     Args:
         height: Source height in pixels.

@@ -1,4 +1,4 @@
-"""What a driving frame shows beside its motion that tells whether it may serve as the neutral reference."""
+"""Cues of a driving frame, besides its motion, for whether it may serve as the neutral reference."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ NAME: Final = "cues"
 """Name of the cues among the further arrays of a motion."""
 GAZE_X, GAZE_Y, MOUTH_WIDTH, INSIDE, RIGID = 0, 1, 2, 3, slice(4, None)
 """Columns: gaze (mean of both eyes, half eye widths), mouth width (face widths), share of the face's points inside the
-picture, and the places of points that no expression moves (face widths)."""
+image, and the positions of points that no expression moves (face widths)."""
 _RIGID: Final = (6, 195, 4, 2, 164, 33, 133, 362, 263, 234, 454, 127, 356, 172, 397, 10)
-_MARGIN: Final = 2.0  # pixels beside the border in which points count as cut off
+_MARGIN: Final = 2.0  # distance in pixels from the border within which points count as cut off
 
 
 def frame_cues(face: Face, size: tuple[int, int], delta: Array | None = None) -> Array:
@@ -29,7 +29,7 @@ def frame_cues(face: Face, size: tuple[int, int], delta: Array | None = None) ->
     Args:
         face: Landmarks in pixels of the frame.
         size: (width, height) of the frame.
-        delta: (478, 3) way from the mean face to this one, where it is known already (motion of the mesh engine).
+        delta: (478, 3) difference from the mean face, if already known (motion of the mesh engine).
     """
     points = face.points.astype(np.float64)
     mean = face_model().mean.astype(np.float64)
@@ -44,12 +44,12 @@ def frame_cues(face: Face, size: tuple[int, int], delta: Array | None = None) ->
 def cue_cost(
     cues: npt.ArrayLike, usable: npt.NDArray[np.bool_], closed: npt.NDArray[np.bool_]
 ) -> npt.NDArray[np.float64]:
-    """How far every frame is from a look into the camera with a resting, unobstructed face.
+    """How far every frame is from a resting, unobstructed face that looks into the camera.
 
     Args:
         cues: (N, 36), see frame_cues; NaN rows cost nothing.
         usable: (N,) frames with a face.
-        closed: (N,) frames whose lips are about closed: they tell the resting width of the mouth.
+        closed: (N,) frames whose lips are about closed: they define the resting width of the mouth.
 
     Returns:
         (N,) cost in the units of ``liveportrait.reference.neutrality``.
@@ -59,14 +59,15 @@ def cue_cost(
     cost = np.zeros(len(c))
     if not known.any():
         return cost
-    # a camera above or beside the screen shifts the habitual gaze; more than that counts as looking away
+    # a camera above or beside the screen shifts the habitual gaze; larger deviations count as looking away
     usual = np.clip(np.median(c[known][:, :2], axis=0), -_HABIT, _HABIT)
     cost += (((c[:, :2] - usual) / _GAZE) ** 2).sum(axis=1)
     resting = known & closed
     width = float(np.median(c[resting if resting.sum() >= _ENOUGH else known, MOUTH_WIDTH]))
     cost += ((c[:, MOUTH_WIDTH] / max(width, 1e-3) - 1) / _WIDTH) ** 2
     cost += (np.maximum(1 - c[:, INSIDE] - _CUT, 0) / _CUT) ** 2
-    # landmarks under a hand or a microphone are a guess: points that no expression moves lie elsewhere than usual
+    # landmarks under a hand or a microphone are guesses: points that no expression moves are not at their usual
+    # positions
     bent = np.sqrt(((c[:, RIGID] - np.median(c[known][:, RIGID], axis=0)) ** 2).mean(axis=1))
     cost += (np.maximum(bent - np.median(bent[known]), 0) / _BENT) ** 2
     return np.asarray(np.where(known, cost, 0.0), np.float64)

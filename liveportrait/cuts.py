@@ -1,8 +1,8 @@
-"""Hard cuts in the driving motion, eased: after a cut the motion starts from the pose before it and runs over.
+"""Eases hard cuts in the driving motion: after a cut, the motion starts from the pose before it and converges.
 
-A cut is told by the motion alone, so that clips, templates and cameras are treated alike. A frame is a cut if the head
-and the greater part of the face are far from where they were and from where they were going, measured against the few
-frames before: a blink or a word moves few points, and a fast turn has gathered speed.
+Cuts are detected from the motion only, so that clips, templates and cameras are treated alike. A frame is a cut if the
+head and most of the face are far from both their last and their extrapolated position, measured against the few frames
+before: a blink or a word moves few points, and a fast turn has accelerated first.
 """
 
 from __future__ import annotations
@@ -20,34 +20,34 @@ from liveportrait.motion import Array, Motion, rotation_from_vector, rotation_ve
 Values = npt.NDArray[np.float64]
 
 SURPRISE: Final = 0.18
-"""Distance of a cut times how often it is that of the largest of the frames before. A distance of 0.1 is a turn by 11
-degrees or a shift by a tenth of a face. Measured: none of the 1,078 frames of six clips counts as a cut; 147 of 150
-splices of two of them do, and 3 in 5 of those within one clip, where many are smaller than a quick move."""
+"""Least product of a cut's distance and its ratio to the largest distance of the frames before. A distance of 0.1 is a
+turn by 11 degrees or a shift by a tenth of a face. Measured: none of the 1,078 frames of six clips counts as a cut; 147
+of 150 splices of two of them do, and 3 in 5 of those within one clip, where many are smaller than a quick move."""
 TIMES: Final = 2.0
-"""Least times that a cut is further than the largest change of the frames before."""
+"""Least ratio of a cut's distance to the largest distance of the frames before."""
 FARTHER: Final = 0.02
 """Least distance of a cut."""
 BEFORE: Final = 5
-"""Frames that a frame is compared with."""
+"""Number of frames that a frame is compared with."""
 GAP: Final = 0.5
-"""Seconds without a face after which there is nothing to run over from: the portrait has begun to rest."""
+"""Seconds without a face after which a cut is not eased: the portrait has already begun to rest."""
 
 
 class CutFinder:
-    """Tells, frame by frame, which ones follow a hard cut."""
+    """Detects frame by frame which ones follow a hard cut."""
 
     def __init__(self) -> None:
         self.reset()
 
     def reset(self) -> None:
-        """Forget the frames before."""
+        """Forget the previous frames."""
         self._frames: deque[tuple[Values, Values]] = deque(maxlen=2)
         self._changes: deque[float] = deque(maxlen=BEFORE)
 
     def __call__(self, motion: Motion) -> bool:
         """Whether this frame (N = 1) follows a cut."""
         scale = motion.scale[0].astype(np.float64)
-        turn = rotation_vector(motion.rotation[0]) / 2  # half a radian is about half a face that the nose moves by
+        turn = rotation_vector(motion.rotation[0]) / 2  # half a radian moves the nose by about half a face
         pose = np.concatenate([turn, motion.translation[0, :2] / scale, np.log(scale) / 2])
         now = pose, motion.delta[0].astype(np.float64)
         change = self._change(now)
@@ -65,7 +65,7 @@ class CutFinder:
         return cut
 
     def _change(self, now: tuple[Values, Values]) -> float:
-        """How far a frame is from the one before and from where that was going, whichever is less."""
+        """Distance of a frame from the previous one or from its extrapolation, whichever is smaller."""
         if len(self._frames) < 2:
             return 0.0
         (pose0, face0), (pose1, face1) = self._frames
@@ -78,9 +78,9 @@ def _distance(pose: Values, face: Values) -> float:
 
 
 class CutEaser:
-    """Lets motion run over cuts: what lies between the poses on both sides is added and fades away.
+    """Eases motion over cuts: adds the difference between the poses on both sides, which then fades.
 
-    Nothing is late: the new motion is there from the first frame on, under an offset that shrinks.
+    This adds no delay: the new motion applies from the first frame on, under a shrinking offset.
     """
 
     def __init__(self) -> None:
@@ -88,20 +88,20 @@ class CutEaser:
         self.reset()
 
     def reset(self) -> None:
-        """Forget the frames before, as after a seek."""
+        """Forget the previous frames, as after a seek."""
         self._find.reset()
         self._shown: Motion | None = None
         self._from: Motion | None = None  # what was shown before the cut
         self._to: Motion | None = None  # the first motion after it
-        self._since = self._time = -math.inf  # of the cut, of the last frame
+        self._since = self._time = -math.inf  # times of the cut and of the last frame
 
     def __call__(self, motion: Motion, time: float, seconds: float) -> Motion:
         """Motion to show.
 
         Args:
             motion: The next frame with a face (N = 1).
-            time: When it is shown, in seconds; times rise.
-            seconds: How long a cut is eased; 0 passes all motion as it is.
+            time: When it is shown, in seconds; times must increase.
+            seconds: Duration of the easing; 0 returns all motion unchanged.
         """
         if not 0 <= time - self._time <= GAP:
             self.reset()
@@ -118,7 +118,7 @@ class CutEaser:
 
 
 def _shifted(motion: Motion, first: Motion, second: Motion, weight: float) -> Motion:
-    """Motion (N = 1) moved by a part of the way from one motion to another, 0 to 1."""
+    """Motion (N = 1) shifted by a share, 0 to 1, of the difference between two motions."""
 
     def moved(value: Array, a: Array, b: Array) -> Array:
         way = np.where(np.isfinite(b - a), b - a, 0)

@@ -1,7 +1,7 @@
-"""Sliders: a face posed by hand. Names, ranges and texts are declared once; engines map the names to offsets.
+"""Sliders that pose a face. Names, ranges and texts are declared once; engines map the names to offsets.
 
-``Expression`` is a set of slider values that can be added, saved in a preset and applied to a source. The values of
-LivePortrait's 21 keypoints are those of the official editor (spec motion.md section 10.1), in plain units.
+``Expression`` is a set of slider values that can be added, saved in a preset and applied to a source. For
+LivePortrait's 21 keypoints the offsets are those of the official editor (spec motion.md section 10.1), in plain units.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from models.messages import msg
 
 SCHEMA_VERSION: Final = 1
 MAX_OPENING: Final = 1.0
-"""Widest opening that can be asked for; the official editor goes to 0.8 (spec motion.md section 10.1)."""
+"""Largest ratio of eyes or lips that can be requested; the official editor allows 0.8 (spec motion.md section 10.1)."""
 SIDES: Final = ("left", "right")
 
 
@@ -29,7 +29,7 @@ class Slider:
 
     Attributes:
         name: Key in presets and in ``Engine.slider_delta``.
-        title: Short name for people.
+        title: Short name for the user interface.
         help: One sentence.
         group: Head, Eyes, Brows or Mouth.
         minimum: Smallest value.
@@ -88,13 +88,13 @@ _SIGN_FLIPS: Final = frozenset({"yaw", "roll", "move_x", "gaze_x", "gaze_left_x"
 
 @dataclass(frozen=True)
 class Expression:
-    """Slider values; what is not named rests.
+    """Slider values; sliders that are not named are at rest.
 
     Attributes:
         values: Slider name -> value within its range.
-        eye_ratio: Opening to bring the eyes to, as lid gap over eye width (0 shut, about 0.35 open): left and right of
-            the picture, None for an eye that is left alone; or None for both.
-        lip_ratio: Opening to bring the lips to, as lip gap over mouth width, or None.
+        eye_ratio: Target eye ratios, as lid gap over eye width (0 shut, about 0.35 open): left and right of the image,
+            None for an eye that is left alone; or None for both.
+        lip_ratio: Target lip ratio, as lip gap over mouth width, or None.
     """
 
     values: Mapping[str, float]
@@ -128,7 +128,7 @@ class Expression:
         return {k: float(v) for k, v in self.values.items() if k not in POSE_SLIDERS and v != SLIDERS[k].default}
 
     def __add__(self, other: Expression) -> Expression:
-        """Both at once, kept within the ranges; openings of the second one win."""
+        """Both combined, limited to the ranges; eye and lip ratios of the second one take precedence."""
         total = {name: slider.default for name, slider in SLIDERS.items()}
         for part in (self, other):
             for name, value in part.values.items():
@@ -141,7 +141,7 @@ class Expression:
         )
 
     def scaled(self, strength: float) -> Expression:
-        """The same expression weaker or stronger, kept within the ranges; openings stay."""
+        """The same expression weaker or stronger, limited to the ranges; eye and lip ratios are unchanged."""
         values = {}
         for name, value in self.values.items():
             s = SLIDERS[name]
@@ -165,10 +165,10 @@ class Expression:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Expression:
-        """Expression of a preset file.
+        """Expression from a preset file.
 
         Raises:
-            ValueError: Newer schema, unknown names, values out of range or of the wrong kind.
+            ValueError: Newer schema, unknown names, values out of range or of the wrong type.
         """
         version = data.get("schema_version", SCHEMA_VERSION)
         if isinstance(version, int) and not isinstance(version, bool) and version > SCHEMA_VERSION:
@@ -210,7 +210,7 @@ def _number(value: Any, name: str) -> float:
 
 
 def posed(motion: Motion, expression: Expression) -> Motion:
-    """Motion with the head sliders added to every frame: degrees to the angles, size and shift to the crop."""
+    """Motion with the head sliders added to every frame: angles in degrees, size and shift in crop units."""
     v = {name: expression.values.get(name, SLIDERS[name].default) for name in POSE_SLIDERS}
     rotation = motion.rotation
     if v["pitch"] or v["yaw"] or v["roll"]:
@@ -226,12 +226,12 @@ def posed(motion: Motion, expression: Expression) -> Motion:
 
 
 def express(engine: Engine, portrait: Portrait, expression: Expression, stitching: bool = True) -> Array:
-    """Driving keypoints of a source that sliders pose.
+    """Driving keypoints of a source that is posed by sliders.
 
     Args:
         engine: Engine of the portrait.
         portrait: The source.
-        expression: Slider values and openings.
+        expression: Slider values, eye and lip ratios.
         stitching: Keep shoulders and border in place.
 
     Returns:
@@ -255,7 +255,7 @@ def express(engine: Engine, portrait: Portrait, expression: Expression, stitchin
 
 _X, _Y, _Z = 0, 1, 2
 _LEFT_EYE, _RIGHT_EYE = (11, 13, 3), (15, 16, 7)
-"""Eyeball, lid and cheek point of each side of the picture."""
+"""Eyeball, lid and cheek point of each side of the image."""
 
 _LINEAR: Final[Mapping[str, tuple[tuple[int, int, float], ...]]] = {
     "smile": (
@@ -339,18 +339,18 @@ def official_delta(values: Mapping[str, float]) -> Array:
 def liveportrait_delta(sliders: Mapping[str, float], canonical: Array | None = None) -> Array:
     """Expression offsets of sliders for LivePortrait's 21 keypoints.
 
-    The official editor winks with one eye only; the other one is its mirror image.
+    The official editor winks with one eye only; the other one is mirrored.
 
     Args:
         sliders: Slider name -> value in the units of ``SLIDERS``; head sliders are not expression and change nothing.
-        canonical: (21, 3) canonical keypoints, which tell the eye on the left of the picture from the other one; None
-            takes points 11 and 13 for it.
+        canonical: (21, 3) canonical keypoints, which determine the eye on the left of the image; None uses points 11
+            and 13 for it.
 
     Returns:
         (1, 21, 3) float32.
 
     Raises:
-        ValueError: A name is not known.
+        ValueError: A name is unknown.
     """
     delta = np.zeros((1, 21, 3), np.float32)
     left, right = _LEFT_EYE, _RIGHT_EYE

@@ -1,7 +1,7 @@
-"""Expressions over time: sliders, head pose and openings as curves that every engine understands.
+"""Expressions over time: sliders, head pose and eye and lip ratios as curves that work with every engine.
 
-A track is written by hand as keyframes (JSON, or whatever a caller reads into the same tables), made from sound
-(``liveportrait.speech``), or both added up. It knows nothing of keypoints, so one track drives all engines.
+A track is written by hand as keyframes (JSON, or anything that a caller reads into the same tables), made from sound
+(``liveportrait.speech``), or both combined. It does not depend on keypoints, so one track drives all engines.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ Ease = Literal["smooth", "linear", "hold"]
 SCHEMA_VERSION: Final = 1
 EASES: Final[tuple[str, ...]] = get_args(Ease)
 OPENINGS: Final = ("eye_left", "eye_right", "lips")
-"""Channels beside the sliders: openings as in Expression.eye_ratio and lip_ratio."""
+"""Channels besides the sliders: eye and lip ratios as in Expression.eye_ratio and lip_ratio."""
 MOST_KEYS: Final = 2_000_000
-"""Keys of one channel that a file may have: 11 hours at 50 a second."""
+"""Limit of the keys of one channel in a file: 11 hours at 50 per second."""
 _HEADER: Final = "track.json"
 
 
@@ -36,10 +36,10 @@ class Channel:
     """One value over time.
 
     Attributes:
-        times: (n,) seconds, rising.
+        times: (n,) seconds, increasing.
         values: (n,).
-        eases: How the value goes from each key to the next: "smooth" without overshoot (Fritsch and Carlson, 1980),
-            "linear" or "hold". One text is that of all keys.
+        eases: Transition from each key to the next: "smooth" without overshoot (Fritsch and Carlson, 1980), "linear" or
+            "hold". A single text applies to all keys.
     """
 
     times: Floats
@@ -58,11 +58,11 @@ class Channel:
         object.__setattr__(self, "_tangents", tangents(times, values))
 
     def ease(self, index: int) -> str:
-        """How the value leaves a key."""
+        """Transition from a key to the next one."""
         return self.eases if isinstance(self.eases, str) else self.eases[index]
 
     def at(self, time: float) -> float:
-        """Value at a time; the first and the last one hold."""
+        """Value at a time; before the first and after the last key, that key's value."""
         times, values = self.times, self.values
         if time <= times[0] or len(times) == 1:
             return float(values[0])
@@ -86,7 +86,7 @@ class Channel:
 
 
 def tangents(times: Floats, values: Floats) -> Floats:
-    """(n,) slopes at keys (n,) of a piecewise cubic that keeps their order (Fritsch and Carlson, 1980)."""
+    """(n,) slopes at keys (n,) of a monotone piecewise cubic (Fritsch and Carlson, 1980)."""
     out = np.zeros_like(values)
     if len(times) < 3:
         return out
@@ -131,15 +131,15 @@ class ExpressionTrack:
     # ---- written by hand -------------------------------------------------------------------------------------------
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> ExpressionTrack:
-        """A track of keyframes.
+        """Track from keyframes.
 
         Args:
             data: "keys": a list of {"time": seconds, "sliders": {name: value}, "eye_ratio": [left, right],
-                "lip_ratio": value, "ease": "smooth", "linear" or "hold"}; "duration" (seconds, the last key if left
-                out) and "schema_version".
+                "lip_ratio": value, "ease": "smooth", "linear" or "hold"}; "duration" (seconds; default: the last key)
+                and "schema_version".
 
         Raises:
-            ValueError: A newer schema, unknown names, values out of range or of the wrong kind; says which key.
+            ValueError: A newer schema, unknown names, values out of range or of the wrong type; the text names the key.
         """
         version = data.get("schema_version", SCHEMA_VERSION)
         if version != SCHEMA_VERSION:
@@ -171,7 +171,7 @@ class ExpressionTrack:
 
     # ---- files -----------------------------------------------------------------------------------------------------
     def save(self, out: BinaryIO) -> None:
-        """Write the track: a zip archive of a JSON header and one .npy for each channel; same track, same bytes."""
+        """Write the track: a zip archive of a JSON header and one .npy per channel; equal tracks give equal bytes."""
         names = sorted(self.channels)
         header = {
             "schema_version": SCHEMA_VERSION,
@@ -192,7 +192,7 @@ class ExpressionTrack:
         """Read what :meth:`save` wrote.
 
         Raises:
-            ValueError: It is no such file, or damaged.
+            ValueError: It is not a track file, or damaged.
         """
         try:
             with zipfile.ZipFile(source) as archive:
@@ -248,11 +248,11 @@ def _key(key: Any, number: int) -> tuple[float, str, dict[str, float]]:
 
 
 def added(tracks: Iterable[ExpressionTrack], rate: float = 50.0) -> ExpressionTrack:
-    """Several tracks at once, kept within the ranges; openings of later ones win.
+    """The sum of several tracks, limited to the ranges; eye and lip ratios of later ones take precedence.
 
     Args:
-        tracks: One at least.
-        rate: Keys a second of channels that more than one track has.
+        tracks: At least one.
+        rate: Keys per second of channels that more than one track has.
     """
     parts = list(tracks)
     duration = max(part.duration for part in parts)

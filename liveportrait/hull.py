@@ -9,7 +9,7 @@ _Points = npt.NDArray[np.float64]
 
 
 def _start(points: _Points, tolerance: float) -> list[int] | None:
-    """Four points that span a solid, or None if all lie in one plane."""
+    """Four points that span a volume, or None if all lie in one plane."""
     a = int(np.argmin(points[:, 0]))
     b = int(np.argmax(np.linalg.norm(points - points[a], axis=1)))
     line = points[b] - points[a]
@@ -23,13 +23,13 @@ def _start(points: _Points, tolerance: float) -> list[int] | None:
 
 
 def convex_hull_volume(points: npt.ArrayLike) -> float:
-    """Volume of the convex hull (incremental: faces that a new point sees give way to a fan from their rim).
+    """Volume of the convex hull (incremental: faces visible from a new point are replaced by a fan from their rim).
 
     Args:
         points: (K, 3), K >= 4.
 
     Returns:
-        Volume in cubed units of the points; 0 if they lie in a plane.
+        Volume in cubed units of the points; 0 if they lie in one plane.
     """
     p = np.asarray(points, np.float64).reshape(-1, 3)
     extent = float(np.ptp(p, axis=0).max())

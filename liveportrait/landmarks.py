@@ -1,4 +1,4 @@
-"""The 203 face landmarks of the official release, where the user has its model (spec motion.md section 5.1)."""
+"""The 203 face landmarks of the official release, if the user has its model (spec motion.md section 5.1)."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ SHIFT_Y: Final = -0.1
 
 
 class Session(Protocol):
-    """What is used of an ONNX Runtime session."""
+    """The methods used of an ONNX Runtime session."""
 
     def run(self, names: Any, feed: dict[str, Any]) -> list[Any]:
         """Outputs of the model."""
 
 
 class Landmarks203:
-    """Finds the 203 points in a picture whose face is known roughly; opens the model at first use.
+    """Finds the 203 points in an image with a roughly known face; opens the model on first use.
 
     Args:
         path: landmark.onnx of the release.
-        session: Stands in for the opened file.
+        session: Replaces the opened file.
     """
 
     def __init__(self, path: Path, session: Session | None = None) -> None:
@@ -53,13 +53,13 @@ class Landmarks203:
 
         Args:
             image: (H, W, 3) uint8 RGB.
-            face: Landmarks in its pixels; they set the square that is looked at.
+            face: Landmarks in its pixels; they determine the crop for the model.
 
         Returns:
-            (203, 2) float32 in pixels of the picture.
+            (203, 2) float32 in pixels of the image.
 
         Raises:
-            ModelError: The file is no such model.
+            ModelError: The file is not such a model.
         """
         crop = Crop.of_box(face_box(face, SCALE, 0.0, SHIFT_Y), SIZE)
         square = crop.apply(image, official=True).astype(np.float32) / np.float32(255)

@@ -1,7 +1,7 @@
-"""Limits for data that comes from outside: JSON texts, trees of plain values, and schemas of pydantic.
+"""Limits for external data: JSON texts, trees of plain values, and pydantic schemas.
 
-Every check raises ValueError with the rest of a sentence ("it is nested more than 32 levels deep"); the caller puts the
-file's name before it and what to do behind it.
+Every check raises ValueError with the rest of a sentence ("it is nested more than 32 levels deep"); the caller adds
+the file name in front and advice at the end.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ MAX_DEPTH: Final = 32
 MAX_COUNT: Final = 100_000
 MAX_CHARACTERS: Final = 10_000
 MAX_DIGITS: Final = 18
-"""Digits of a whole number: each fits in 64 bits and in a double's range."""
+"""Digits of an integer: all such numbers fit in 64 bits and in a double's range."""
 SHOWN: Final = 40
 
 _STRINGS: Final = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
@@ -34,7 +34,7 @@ def read_limited(path: Path, limit: int = MAX_TEXT_BYTES) -> bytes:
     """Content of a file of at most ``limit`` bytes.
 
     Raises:
-        ValueError: It is larger, or no regular file (a pipe or device may never end).
+        ValueError: It is larger, or not a regular file (a pipe or device may never end).
         OSError: It can't be read.
     """
     if path.exists() and not path.is_file():
@@ -47,19 +47,19 @@ def read_limited(path: Path, limit: int = MAX_TEXT_BYTES) -> bytes:
 
 
 def size_words(count: int) -> str:
-    """A number of bytes for people: "64 MB", "200 kB"."""
+    """A readable number of bytes: "64 MB", "200 kB"."""
     return f"{count >> 20} MB" if count >= 1 << 20 else f"{count >> 10} kB"
 
 
 def shown(value: object) -> str:
-    """A value as it may stand in a sentence: one line of printable text, at most about 40 characters."""
+    """A value for use in a sentence: one line of printable text, at most about 40 characters."""
     if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > 256:
         return f"a whole number of about {int(value.bit_length() * 0.30103):,} digits"
     if isinstance(value, (dict, list, tuple)) and len(value) > SHOWN:
         return f"{'a table' if isinstance(value, dict) else 'a list'} of {len(value):,} entries"
     try:
         text = value if isinstance(value, str) else repr(value)
-    except (RecursionError, ValueError):  # nested in itself; whole numbers inside of more digits than Python prints
+    except (RecursionError, ValueError):  # recursive, or integers with more digits than Python prints
         return f"a {type(value).__name__}"
     text = "".join(c if c.isprintable() else " " for c in text[: SHOWN + 1])
     return repr(text) if isinstance(value, str) and len(text) <= SHOWN else _cut(text)
@@ -72,10 +72,10 @@ def _cut(text: str) -> str:
 def parse_json(
     data: bytes | str, *, depth: int = MAX_DEPTH, count: int = MAX_COUNT, limit: int = MAX_TEXT_BYTES
 ) -> Any:
-    """Values of a JSON text, checked by :func:`check_tree`; a name that stands twice in a table is refused.
+    """Values of a JSON text, checked by :func:`check_tree`; duplicate names in a table are rejected.
 
     Raises:
-        ValueError: It is no JSON, or breaks a limit.
+        ValueError: It is not JSON, or exceeds a limit.
     """
     if len(data) > limit:
         raise ValueError(f"it is larger than {size_words(limit)}")
@@ -95,7 +95,7 @@ def parse_json(
 
 
 def check_nesting(text: str, depth: int = MAX_DEPTH) -> None:
-    """Check how deep the brackets of a JSON text are nested, before a parser recurses into them."""
+    """Check how deep the brackets of a JSON text are nested before a recursive parser sees them."""
     level = 0
     for bracket in _BRACKETS.finditer(_STRINGS.sub("", text)):
         level += 1 if bracket.group() in "[{" else -1
@@ -135,7 +135,7 @@ def check_tree(
     """Check what a parser of JSON, TOML or YAML returned.
 
     Values that are reached several times (aliases of YAML) count each time, so aliases of aliases end at ``count`` and
-    tables that hold themselves at ``depth``.
+    recursive tables at ``depth``.
 
     Args:
         value: Tables, lists and plain values.
@@ -144,7 +144,7 @@ def check_tree(
         characters: Longest text.
 
     Raises:
-        ValueError: It breaks a limit, or holds a number that is not finite or has more than 18 digits, or text that
+        ValueError: It exceeds a limit, or contains a number that is not finite or has more than 18 digits, or text that
             can't be written as UTF-8.
     """
     waiting: list[tuple[Any, int]] = [(value, 0)]

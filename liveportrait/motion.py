@@ -1,4 +1,4 @@
-"""Motion: head pose and expression over time, and the keypoint formula that every engine obeys.
+"""Motion: head pose and expression over time, and the keypoint formula shared by all engines.
 
     x = scale * (canonical @ R + delta) + translation                 (delta_space "camera", LivePortrait)
     x = scale * ((canonical + delta) @ R) + translation               (delta_space "head", mesh engine)
@@ -22,17 +22,17 @@ DeltaSpace = Literal["camera", "head"]
 
 @dataclass(frozen=True)
 class Motion:
-    """Motion of N frames read by one engine.
+    """Motion of N frames, read by one engine.
 
     Attributes:
         rotation: (N, 3, 3) head rotation, transposed (see module text).
         translation: (N, 3) in crop units.
         scale: (N, 1), positive.
         delta: (N, K, 3) expression offsets.
-        eye_ratio: (N, 2) lid gap over eye width, left and right of the picture; NaN where unknown.
+        eye_ratio: (N, 2) lid gap over eye width, left and right of the image; NaN where unknown.
         lip_ratio: (N, 1) inner lip gap over mouth width; NaN where unknown.
         engine: Name of the engine family that the keypoints belong to.
-        extra: Further (N, ...) arrays that only this engine reads.
+        extra: Further (N, ...) arrays that are specific to this engine.
     """
 
     rotation: Array
@@ -53,7 +53,7 @@ class Motion:
         return int(self.delta.shape[1])
 
     def __getitem__(self, index: int | slice | npt.NDArray[np.integer]) -> Motion:
-        """Frames at an index, always with the leading axis kept."""
+        """Frames at an index; the leading axis is always kept."""
         pick = slice(index, index + 1 or None) if isinstance(index, int) else index
         arrays: dict[str, Any] = {
             f.name: getattr(self, f.name)[pick] for f in fields(self) if f.name not in ("engine", "extra")
@@ -118,7 +118,8 @@ def euler_from_rotation(rotation: npt.ArrayLike) -> Array:
         rotation: (N, 3, 3) transposed rotations, see ``rotation_from_euler``.
 
     Returns:
-        (N, 3) degrees: pitch, yaw, roll; yaw within -90..90. At yaw = +-90 only pitch and roll together are known.
+        (N, 3) degrees: pitch, yaw, roll; yaw within -90..90. At yaw = +-90 only the combination of pitch and roll is
+        defined.
     """
     r = np.asarray(rotation, np.float64).reshape(-1, 3, 3)
     yaw = np.arcsin(np.clip(-r[:, 0, 2], -1.0, 1.0))
@@ -131,10 +132,10 @@ def headpose_degrees(values: npt.ArrayLike) -> Array:
     """Degrees from the pose heads of the motion extractor.
 
     Args:
-        values: (N, 66) logits over bins of 3 degrees, or (N, 1) values that are degrees already.
+        values: (N, 66) logits over bins of 3 degrees, or (N, 1) values already in degrees.
 
     Returns:
-        (N, 1) degrees: the expectation over the bins less 97.5, so uniform logits give 0.
+        (N, 1) degrees: the expectation over the bins minus 97.5, so uniform logits give 0.
     """
     logits = np.asarray(values, np.float64)
     if logits.ndim != 2 or logits.shape[1] != 66:
@@ -180,7 +181,7 @@ def slerp(first: npt.ArrayLike, second: npt.ArrayLike, weight: npt.ArrayLike) ->
     Args:
         first: (N, 3, 3) rotations at weight 0.
         second: (N, 3, 3) rotations at weight 1.
-        weight: (N,) or scalar; below 0 or above 1 the turn goes on.
+        weight: (N,) or scalar; values below 0 or above 1 extrapolate.
 
     Returns:
         (N, 3, 3).
@@ -192,13 +193,13 @@ def slerp(first: npt.ArrayLike, second: npt.ArrayLike, weight: npt.ArrayLike) ->
 
 
 def angle_between(first: npt.ArrayLike, second: npt.ArrayLike) -> float:
-    """Degrees that two rotation matrices (3, 3) are turned apart, 0 to 180."""
+    """Angle between two rotation matrices (3, 3) in degrees, 0 to 180."""
     cosine = (np.trace(np.asarray(first) @ np.asarray(second).T) - 1) / 2
     return float(np.degrees(np.arccos(np.clip(cosine, -1, 1))))
 
 
 def blend(first: Motion, second: Motion, weight: npt.ArrayLike) -> Motion:
-    """Motion between two motions: rotations along the shortest turn, scale geometrically, the rest linearly.
+    """Interpolate between two motions: rotations along the shortest turn, scale geometrically, the rest linearly.
 
     Args:
         first: N frames (or 1) at weight 0.
@@ -206,7 +207,7 @@ def blend(first: Motion, second: Motion, weight: npt.ArrayLike) -> Motion:
         weight: (N,) or scalar; values outside 0..1 extrapolate.
 
     Returns:
-        N frames. A ratio that only one side knows keeps that side's value.
+        N frames. If only one side has a ratio, its value is kept.
     """
     n = max(len(first), len(second))
     w = np.broadcast_to(np.asarray(weight, np.float32), (n,))
@@ -248,13 +249,13 @@ def interpolate(motion: Motion, position: npt.ArrayLike) -> Motion:
 
 
 def landmark_ratios(points: npt.ArrayLike) -> tuple[Array, Array]:
-    """Eye and lip openings from the official 203 landmarks (spec motion.md section 2).
+    """Eye and lip ratios from the official 203 landmarks (spec motion.md section 2).
 
     Args:
         points: (N, 203, 2) in any scale.
 
     Returns:
-        (N, 2) eye ratios, left and right of the picture, and (N, 1) lip ratio.
+        (N, 2) eye ratios, left and right of the image, and (N, 1) lip ratio.
     """
     p = np.asarray(points, np.float32)
 

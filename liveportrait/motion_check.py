@@ -1,4 +1,4 @@
-"""Checks of motion that comes from files: finite numbers, plausible poses, times that go forward."""
+"""Checks motion from files: finite numbers, plausible poses, increasing times."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ MAX_RATE: Final = 10_000
 MIN_RATE: Final = Fraction(1, 100_000)
 MAX_SECONDS: Final = 10**9
 FINEST: Final = 10**9
-"""Unit of time stamps: at most so many in a second."""
+"""Limit of the denominator of time stamps, in units per second."""
 ORTHONORMAL: Final = 0.05
-"""Most that an entry of R @ R^T may differ from the unit matrix; float16 networks stay below 0.005."""
+"""Largest difference of an entry of R @ R^T from the unit matrix; float16 networks stay below 0.005."""
 RANGES: Final = {
     "rotation": (-1.1, 1.1),
     "translation": (-100.0, 100.0),
@@ -29,13 +29,13 @@ RANGES: Final = {
     "eye_ratio": (0.0, 10.0),
     "lip_ratio": (0.0, 10.0),
 }
-"""What an array may hold, in crop units; real clips stay far within. Ratios may also be NaN, which means unknown."""
+"""Allowed range of each array, in crop units; real clips stay far within. Ratios may also be NaN: unknown."""
 EXTRA: Final = (-1e6, 1e6)
 _ROWS: Final = 4096
 
 
 def check_motion(motion: Motion) -> None:
-    """Check that all numbers are finite and such as a head can have. Memory does not grow with the number of frames.
+    """Check that all numbers are finite and plausible for a head. Memory does not grow with the number of frames.
 
     Raises:
         ValueError: They are not; the text is the rest of a sentence.
@@ -77,7 +77,7 @@ def _check_rotation(rotation: npt.NDArray[np.float64], start: int) -> None:
 
 
 def check_times(times: Iterable[Fraction]) -> None:
-    """Check that time stamps go forward and are within sensible bounds.
+    """Check that time stamps increase and are within sensible bounds.
 
     Raises:
         ValueError: They don't.
@@ -94,10 +94,10 @@ def check_times(times: Iterable[Fraction]) -> None:
 
 
 def check_rate(rate: Fraction) -> Fraction:
-    """A frame rate, if it is one.
+    """A frame rate, if it is valid.
 
     Raises:
-        ValueError: It isn't.
+        ValueError: It is not.
     """
     if not MIN_RATE <= rate <= MAX_RATE:
         word = "not positive" if rate <= 0 else f"not within {float(MIN_RATE):g} to {MAX_RATE}"
@@ -107,5 +107,5 @@ def check_rate(rate: Fraction) -> Fraction:
 
 
 def fine_time(time: Fraction) -> Fraction:
-    """A time stamp in a unit of at least a nanosecond, as files hold it."""
+    """A time stamp rounded to a unit of at least a nanosecond, as stored in files."""
     return time if time.denominator <= FINEST else time.limit_denominator(FINEST)

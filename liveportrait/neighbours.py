@@ -1,7 +1,7 @@
-"""Other people in the square of an animated face: which pixels are theirs, and whether they are in front.
+"""Other people in the crop of an animated face: which pixels are theirs, and whether they are in front.
 
-A square around one face shows part of whoever stands beside it. Those pixels are not to move with the face. Each pixel
-goes to the head that it lies nearest to; where that is not clear, the edges of the picture decide (watershed).
+A crop around one face also shows part of anybody next to it. Those pixels must not move with the face. Each pixel is
+assigned to the nearest head; where that is not clear, the edges in the image decide (watershed).
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ from models.face import Face
 from models.topology import OVAL
 
 SIDE: Final = 256
-"""Side of the picture that is divided among the people."""
+"""Side of the reduced image that is divided among the people."""
 CLEAR: Final = 0.72
-"""A pixel goes to a head without a look at the picture if its distance is less than this share of the other's."""
+"""A pixel is assigned to a head without the watershed if its distance is less than this share of the other's."""
 CORE: Final = 0.7
-"""Part of a face's outline inside of which its pixels are its own for sure."""
+"""Scale of a face's outline inside which pixels certainly belong to it."""
 REACH: Final = 1.5
-"""Heads count whose hull, grown so much, reaches into the square."""
+"""Heads count if their hull, scaled by this factor, reaches into the crop."""
 HEAD: Final = 1.3, 1.1
-"""Distances, in radii of the head's hull, between which what is in front ends: bodies lie behind the animated head."""
+"""Distances, in radii of the head's hull, over which a head in front fades out: bodies lie behind the animated head."""
 HIDING: Final = 0.85, 1.15
-"""Distances, in radii of the animated head's hull, up to which it surely hides a head behind it, and from which on it
-surely doesn't."""
+"""Distances, in radii of the animated head's hull, up to which it certainly hides a head behind it, and from which it
+certainly doesn't."""
 LARGER: Final = 1.3
-"""Ratio of sizes from which the larger of two heads beside each other is the nearer one."""
+"""Ratio of sizes from which the larger of two heads next to each other is the nearer one."""
 LEAST: Final = 0.004
-"""Smallest part of the square that counts as another person."""
+"""Smallest share of the crop that counts as another person."""
 
 Float = npt.NDArray[np.float64]
 Map = npt.NDArray[np.float32]
@@ -49,12 +49,12 @@ Map = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Neighbours:
-    """Whose pixels a square holds besides those of its face.
+    """Pixels of a crop that belong to people other than the animated one.
 
     Attributes:
-        square: (S, S, 3 or 4) uint8, with the part of the face that somebody hides filled in.
-        others: (S, S) 0..1, pixels nearer to another person, with the background around that person.
-        front: (S, S) 0..1, heads in front of the face; nothing of it may be drawn there.
+        square: (S, S, 3 or 4) uint8 crop, with the hidden part of the face filled in.
+        others: (S, S) 0..1, pixels nearer to another person, including the background around that person.
+        front: (S, S) 0..1, heads in front of the face; no part of the face may be drawn there.
     """
 
     square: Image
@@ -62,7 +62,7 @@ class Neighbours:
     front: Mask
 
     def emptied(self, points: npt.NDArray[np.floating]) -> Image:
-        """The square without the other people, for an engine that moves everything in it.
+        """The crop without the other people, for an engine that moves everything in it.
 
         Args:
             points: (478, 2 or 3) mesh of the animated face in its pixels.
@@ -72,7 +72,7 @@ class Neighbours:
 
 @dataclass(frozen=True)
 class _Head:
-    """Hull of a head in the plane: an ellipse, with the outline of the face."""
+    """Hull of a head in the image plane: an ellipse, with the outline of the face."""
 
     centre: Float
     spread: Float
@@ -89,7 +89,7 @@ class _Head:
         return cls(centre, axes @ axes.T, oval, pose.scale, float(oval[:, 1].max()))
 
     def distance(self, side: int, scale: float) -> Map:
-        """(side, side) distance from the head's centre in radii; scale is square pixels per pixel of the map."""
+        """(side, side) distance from the head's centre in radii; scale is crop pixels per pixel of the map."""
         y, x = np.mgrid[:side, :side].astype(np.float32)
         dx = (x + np.float32(0.5)) * np.float32(scale) - np.float32(self.centre[0] + 0.5)
         dy = (y + np.float32(0.5)) * np.float32(scale) - np.float32(self.centre[1] + 0.5)
@@ -97,27 +97,27 @@ class _Head:
         return np.sqrt(m[0, 0] * dx * dx + 2 * m[0, 1] * dx * dy + m[1, 1] * dy * dy)
 
     def face(self, side: int, scale: float, shrink: float = 1.0) -> npt.NDArray[np.bool_]:
-        """(side, side) inside of the face's outline, or of one smaller by a factor."""
+        """(side, side) inside of the face's outline, scaled by a factor."""
         middle = self.oval.mean(axis=0)
         return polygon_mask(side, side, (middle + shrink * (self.oval - middle) + 0.5) / scale - 0.5) > 0.5
 
     def reaches(self, size: int) -> bool:
-        """Whether the head lies in a square of this side, at least in part."""
+        """Whether the head lies at least partly in a crop of this side."""
         half = REACH * np.sqrt(np.diag(self.spread))
         return bool(((self.centre + half > 0) & (self.centre - half < size)).all())
 
 
 def find_neighbours(square: Image, crop: Crop, face: Face, others: Sequence[Face]) -> Neighbours | None:
-    """Divide a square among the people in it.
+    """Divide a crop among the people in it.
 
     Args:
-        square: (S, S, 3 or 4) uint8.
-        crop: Where it lies.
-        face: The animated face, in pixels of the picture.
-        others: All other faces of the picture, in its pixels.
+        square: (S, S, 3 or 4) uint8 crop.
+        crop: Its position.
+        face: The animated face, in pixels of the image.
+        others: All other faces of the image, in its pixels.
 
     Returns:
-        None if nobody else is in the square.
+        None if nobody else is in the crop.
     """
     size = square.shape[0]
     heads = [head for head in (_Head.of(crop.points(other.points)) for other in others) if head.reaches(size)]
@@ -157,15 +157,15 @@ def find_neighbours(square: Image, crop: Crop, face: Face, others: Sequence[Face
 def _owners(
     rgb: Image, heads: Sequence[_Head], side: int, scale: float, behind: Sequence[int] = ()
 ) -> npt.NDArray[np.int32]:
-    """(side, side) number of the head that each pixel belongs to; 0 is the animated one, which hides those behind."""
+    """(side, side) number of the head that each pixel belongs to; 0 is the animated one, which hides ``behind``."""
     distance = np.stack([head.distance(side, scale) for head in heads])
     faces = np.stack([head.face(side, scale) for head in heads])
     order = np.sort(distance, axis=0)
     clear = order[0] < CLEAR * order[1]
     nearest = distance.argmin(axis=0)
     cores = np.stack([head.face(side, scale, CORE) for head in heads])
-    # A hidden half of a face is guessed by the landmarks: where outlines overlap the picture decides.
-    # Of a head behind another what is guessed reaches under the hair in front: the nearer head keeps it.
+    # Landmarks of the hidden half of a face are guesses: where outlines overlap, the image decides.
+    # Guessed landmarks of a head behind another extend under the hair in front: the nearer head keeps those pixels.
     sure = (cores.sum(axis=0) == 1) & (faces.sum(axis=0) == 1) & (cores.argmax(axis=0) == nearest)
     marks = np.where(sure, cores.argmax(axis=0) + 1, np.where(clear & (faces.sum(axis=0) == 0), nearest + 1, 0))
     if behind:
@@ -190,7 +190,7 @@ def _overlaps(own: _Head, other: _Head, side: int, scale: float) -> bool:
 
 
 def _is_in_front(own: _Head, other: _Head, owner: npt.NDArray[np.int32], number: int, scale: float) -> bool:
-    """Whether another head lies before the animated one; where nothing tells, it does: its pixels then stay whole."""
+    """Whether another head is in front of the animated one; if in doubt, yes: its pixels then stay intact."""
     side = owner.shape[0]
     if _overlaps(own, other, side, scale):
         both = own.face(side, scale) & other.face(side, scale)
@@ -207,6 +207,6 @@ def _enlarged(share: Map, size: int) -> Mask:
 
 
 def _placed(share: Map, size: int) -> Mask:
-    """A coarse share at the size of the square, its edge soft by a few pixels; sure pixels are exactly 0 or 1."""
+    """A coarse share at the size of the crop, its edge softened by a few pixels; certain pixels are exactly 0 or 1."""
     width = max(EDGE * size / 2, 0.8)
     return smoothstep(0.2, 0.8, np.asarray(cv2.GaussianBlur(_enlarged(share, size), (0, 0), width), np.float32))

@@ -1,10 +1,10 @@
-"""Noise of the driver's picture kept out of the motion: values that only tremble are held, all others pass at once.
+"""Removes noise of the driver's video from the motion: trembling values are held, all others pass without delay.
 
-Camera noise of one grey level moves the landmarks by a few tenths of a pixel, in every frame anew. While all values
-together, of the pose and of each region of the face, stay as near to their mean as noise takes them, what is shown
-stands still; where they go further, or all a little to the same side, the new values are shown in the same frame.
-Between the two the step grows evenly, so that nothing snaps. A driver who moves anywhere is not steadied at all: noise
-can't be seen in motion, and small motion that comes with it must not be lost.
+Camera noise of one grey level moves the landmarks by a few tenths of a pixel, differently in every frame. While all
+values of the pose and of each face region stay as close to their mean as noise takes them, the output stands still;
+when they go further, or all slightly to the same side, the new values are output in the same frame. In between, the
+step grows evenly, so that nothing snaps. A driver who moves anywhere is not steadied at all: noise is invisible in
+motion, and small motion that accompanies it must not be lost.
 """
 
 from __future__ import annotations
@@ -24,30 +24,30 @@ Values = npt.NDArray[np.float64]
 FAMILIAR: Final = {
     "rotation": 1.5e-3, "translation": 6e-4, "scale": 6e-4, "delta": 3.5e-4, "eye_ratio": 1.5e-3, "lip_ratio": 8e-4,
 }  # fmt: skip
-"""Noise (standard deviation) that is expected before a driver is known. Measured on stills of six clips with camera
-noise of one and two grey levels: delta 1.3 to 3.8e-4, rotation matrices 0.8 to 2.2e-3, the others accordingly."""
+"""Initial noise (standard deviation) before a driver is known. Measured on stills of six clips with camera noise of one
+and two grey levels: delta 1.3 to 3.8e-4, rotation matrices 0.8 to 2.2e-3, the others accordingly."""
 MOST: Final = 4 / 3
-"""Most that is taken for noise, over what is familiar, however much the values tremble: small motion is no noise."""
+"""Largest noise estimate relative to FAMILIAR, however much the values tremble: small motion is not noise."""
 HELD: Final = 3.0
 """Distance from the mean, in standard deviations over all values of a region, up to which they are held."""
 FREE: Final = 4.5
-"""Distance from which they pass as they are."""
+"""Distance from which they pass unchanged."""
 CALMING: Final = 0.95
-"""Share of a driver's liveliness that is left after a frame: two seconds after the last motion all is held again."""
+"""Decay per frame of a driver's measure of motion: two seconds after the last motion, everything is held again."""
 PLAY: Final = 1.0
-"""How far what is shown may be off the mean, in standard deviations, while it is held."""
+"""Largest distance of the output from the mean, in standard deviations, while it is held."""
 DRIFT: Final = 0.25
 """Weight of a new frame in the mean distance; a shift of half a standard deviation shows in it after six frames."""
 SLOWEST: Final = 0.04
-"""Least weight of a new frame in the mean that values are held at."""
+"""Least weight of a new frame in the mean at which values are held."""
 MEMORY: Final = 1 / 24
 """Weight of a new frame in the estimate of the noise."""
 SPAN: Final = 30
-"""Frames in each of the three spans whose calmest moment tells the noise."""
+"""Frames in each of the three windows; the calmest moment of these determines the noise."""
 CALMEST: Final = 1.2
-"""What the calmest moment of 90 frames of white noise must be multiplied with to give their standard deviation."""
+"""Factor from the minimum over 90 frames of white noise to their standard deviation."""
 REGIONS: Final = ("lids", "lip", "brow", "eyes")
-"""Regions of the expression that are judged by themselves, if the engine knows them; a value belongs to the first."""
+"""Regions of the expression that are judged separately, if the engine has them; a value belongs to the first match."""
 
 
 def _ramp(value: Values) -> Values:
@@ -58,11 +58,11 @@ def _ramp(value: Values) -> Values:
 class _Noise:
     """Running estimate of the noise of each value.
 
-    Third differences leave little of motion and most of white noise. Their mean square is lowest where the driver
-    holds still; the lowest of the last seconds counts, so that moving does not look like noise.
+    Third differences contain little of motion and most of white noise. Their mean square is lowest while the driver
+    holds still; the minimum over the last seconds is used, so that moving does not look like noise.
 
     Args:
-        familiar: (N,) standard deviations to begin with.
+        familiar: (N,) initial standard deviations.
     """
 
     def __init__(self, familiar: Values) -> None:
@@ -93,8 +93,8 @@ class Steady:
 
     Args:
         groups: (N,) number of the group of each value, from 0.
-        familiar: (N,) noise of each value to begin with, as a standard deviation.
-        leaders: The first so many groups set all others free with themselves.
+        familiar: (N,) initial noise of each value, as a standard deviation.
+        leaders: Number of leading groups that release all others when they move.
     """
 
     def __init__(self, groups: npt.NDArray[np.intp], familiar: Values, leaders: int) -> None:
@@ -105,21 +105,21 @@ class Steady:
         self._noise = _Noise(familiar)
         self._mean: Values | None = None
         self._shown = self._away = np.zeros(len(groups))
-        self._age = np.zeros(len(self._counts))  # frames that each mean is made of
+        self._age = np.zeros(len(self._counts))  # frames in each mean
 
     def _size(self, values: Values) -> Values:
         """Root mean square of each group."""
         return np.asarray(np.sqrt(np.bincount(self._groups, values * values) / self._counts), np.float64)
 
     def __call__(self, values: Values) -> Values:
-        """The next frame's (N,) values, steadied; none are late."""
+        """The next frame's (N,) values, steadied without delay."""
         noise = self._noise(values) + 1e-9
         if self._mean is None:
             self._mean = self._shown = values
             return values
         far = (values - self._mean) / noise
         self._away = self._away + DRIFT * (far - self._away)
-        drift = self._size(self._away) * np.sqrt((2 - DRIFT) / DRIFT)  # 1 for white noise, as the distance itself
+        drift = self._size(self._away) * np.sqrt((2 - DRIFT) / DRIFT)  # 1 for white noise, like the distance itself
         free = _ramp(np.maximum(self._size(far), drift))
         self._lively = max(float(free[: self._leaders].max()), CALMING * self._lively)
         free = np.maximum(free, self._lively)
@@ -134,7 +134,7 @@ class Steady:
 
 
 class NoiseHold:
-    """Steadies a Motion frame by frame (N = 1 a call), without delay; for clips and in real time alike.
+    """Steadies a Motion frame by frame (N = 1 per call), without delay; for clips and real time.
 
     Args:
         regions: The engine's (Engine.regions).
@@ -145,11 +145,11 @@ class NoiseHold:
         self.reset()
 
     def reset(self) -> None:
-        """Forget the driver."""
+        """Forget the driver and its noise."""
         self._steady: dict[bool, Steady] = {}
 
     def __call__(self, motion: Motion) -> Motion:
-        """The next frame, steadied. Ratios pass where one is not known; extra arrays always do."""
+        """The next frame, steadied. Ratios pass unchanged if one is unknown; extra arrays always do."""
         if not all(np.isfinite(getattr(motion, name)).all() for name in ("rotation", "translation", "scale", "delta")):
             self.reset()
             return motion

@@ -1,8 +1,8 @@
-"""Paste-back masks that follow the person, and what lies before a face: it stays in front of the animated one.
+"""Paste-back masks that follow the person, and things in front of a face that stay in front of the animated one.
 
-A hand or a microphone before the face does not move with it. It is taken out of the square that the engine animates
-(the hole is filled from its surroundings, so that no copy of it moves along), and stays as the picture shows it.
-Hair over eyes or mouth moves with the face, but nothing is drawn over it.
+A hand or a microphone in front of the face does not move with it. It is removed from the crop that the engine animates
+(the hole is filled from its surroundings, so that no copy of it moves), and stays as it is in the image. Hair over eyes
+or mouth moves with the face, but nothing is drawn over it.
 """
 
 from __future__ import annotations
@@ -29,32 +29,32 @@ from models.topology import EYE_LEFT, EYE_RIGHT, LIPS_OUTER, OVAL
 TEMPLATE: Final = "template"
 MATTE: Final = "matte"
 ROOM: Final = 0.16
-"""How far beyond the person's outline the animated square is used, as a share of its side: the head needs room."""
+"""Distance beyond the person's outline in which the animated crop is used, as a share of its side: head room."""
 CLEAR: Final = 0.5
-"""Share from which on a pixel counts as hidden by something."""
+"""Share from which a pixel counts as hidden by something."""
 DOUBT: Final = 0.3
-"""Share from which on a pixel counts if it hangs together with others that are above CLEAR."""
+"""Share from which a pixel counts if it is connected to others that are above CLEAR."""
 TOUCH: Final = 0.2
-"""A patch of an odd colour counts if the parser is sure of so much of it."""
+"""A patch of an unusual colour counts if the parser is certain of this share of it."""
 GUIDE: Final = 384
-"""Side of the picture that a parser's edges are moved onto."""
+"""Side of the image to whose edges a parser's result is aligned."""
 LEAST: Final = 0.002
-"""Smallest part of the square that counts as something before the face."""
+"""Smallest share of the crop that counts as something in front of the face."""
 EDGE: Final = 0.006
 """Width of the soft edge around what stays in front, as a share of the side."""
 
 
 @dataclass(frozen=True)
 class Paste:
-    """What becomes of one square.
+    """How one crop is animated and pasted back.
 
     Attributes:
-        square: (S, S, 3 or 4) uint8 to animate: what lies before the face is taken out.
-        mask: (S, S) 0..1, where the animated square is used; None: everywhere.
+        square: (S, S, 3 or 4) uint8 crop to animate: things in front of the face are removed.
+        mask: (S, S) 0..1, where the animated crop is used; None: everywhere.
         cover: (S, S) 0..1, hair over the face; None if there is none.
-        hidden: (S, S) bool, what stays in front; None if there is nothing.
-        worn: (S, S) 0..1, what is worn on the face; None if there is nothing.
-        features: Which of "mouth", "eye_left" and "eye_right" it hides.
+        hidden: (S, S) bool, things that stay in front; None if there are none.
+        worn: (S, S) 0..1, things worn on the face; None if there are none.
+        features: Which of "mouth", "eye_left" and "eye_right" the worn things hide.
     """
 
     square: Image
@@ -66,11 +66,11 @@ class Paste:
 
 
 class PasteMasks:
-    """Makes paste-back masks of one kind; models open at first use.
+    """Makes paste-back masks of one kind; models are opened on first use.
 
     Args:
-        kind: "matte" (person matte, and objects that the colour of the skin gives away), or a parser: "parse/NAME" or
-            the path of its ONNX file.
+        kind: "matte" (person matte, and objects that differ from the skin in colour), or a parser: "parse/NAME" or the
+            path of its ONNX file.
 
     Raises:
         ModelError: There is no such parser.
@@ -90,14 +90,14 @@ class PasteMasks:
         return FaceParser(self.kind)
 
     def __call__(self, square: Image, face: Face) -> Paste:
-        """Look at one square.
+        """Make the masks of one crop.
 
         Args:
-            square: (S, S, 3 or 4) uint8.
+            square: (S, S, 3 or 4) uint8 crop.
             face: Landmarks in its pixels.
 
         Raises:
-            ModelError: The file is no face parser.
+            ModelError: The file is not a face parser.
         """
         rgb = np.ascontiguousarray(square[..., :3])
         size = rgb.shape[0]
@@ -121,13 +121,13 @@ class PasteMasks:
 
 
 def reach_of(person: Mask, size: int) -> Mask:
-    """Where the animated square is used: the person (S, S) 0..1 and soft room around it."""
+    """(S, S) 0..1 where the animated crop is used: the person (S, S) 0..1 and a soft margin around it."""
     away = cv2.distanceTransform((person < CLEAR).astype(np.uint8), cv2.DIST_L2, 5) / np.float32(size)
     return smoothstep(ROOM, 0.5 * ROOM, np.asarray(away, np.float32))
 
 
 def sharpened(rgb: Image, share: Mask) -> Mask:
-    """A parser's coarse share (S, S) with its edges moved onto those of the picture."""
+    """A parser's coarse share (S, S), with its edges aligned to those of the image."""
     size = rgb.shape[0]
     side = min(size, GUIDE)
     guide = np.asarray(cv2.resize(rgb, (side, side), interpolation=cv2.INTER_AREA).astype(np.float32) / 255, np.float32)
@@ -138,7 +138,7 @@ def sharpened(rgb: Image, share: Mask) -> Mask:
 
 
 def grown(occluder: Mask, odd: Mask) -> Mask:
-    """Sure patches (S, S) with what hangs together with them: less sure neighbours, and odd colours that they touch."""
+    """Certain patches (S, S) and what is connected to them: less certain neighbours and adjacent unusual colours."""
     sure = occluder > CLEAR
     _, weak = cv2.connectedComponents((occluder > DOUBT).astype(np.uint8))
     out = np.isin(weak, np.unique(weak[sure])) & (weak > 0)
@@ -151,7 +151,7 @@ def grown(occluder: Mask, odd: Mask) -> Mask:
 
 
 def _before_face(occluder: Mask, points: npt.NDArray[np.floating], size: int) -> npt.NDArray[np.bool_] | None:
-    """(S, S) patches of something that touch the head, grown by their soft edge; None where there are none."""
+    """(S, S) patches of something that touches the head, grown by their soft edge; None if there are none."""
     solid = (occluder > CLEAR).astype(np.uint8)
     if not solid.any():
         return None
@@ -174,13 +174,13 @@ def widened(patches: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
 
 
 def front_edge(hidden: npt.NDArray[np.bool_]) -> Mask:
-    """(S, S) 0..1, where the animated square is used: not on what stays in front, with a soft edge around it."""
+    """(S, S) 0..1, where the animated crop is used: not on things that stay in front, with a soft edge around them."""
     away = cv2.distanceTransform((~hidden).astype(np.uint8), cv2.DIST_L2, 5)
     return np.asarray(np.clip((away - 1) / max(EDGE * hidden.shape[0], 1.0), 0, 1), np.float32)
 
 
 def over_features(hair: Mask, points: npt.NDArray[np.floating], size: int, least: float = 0.04) -> Mask | None:
-    """Hair (S, S) 0..1 over eyes and mouth; None where it takes less than a share of the surroundings of them."""
+    """Hair (S, S) 0..1 over eyes and mouth; None if it covers less than a share of their surroundings."""
     near = np.zeros((size, size), np.float32)
     for ring in (EYE_LEFT.ring, EYE_RIGHT.ring, LIPS_OUTER):
         outline = points[list(ring), :2]
@@ -190,12 +190,12 @@ def over_features(hair: Mask, points: npt.NDArray[np.floating], size: int, least
 
 
 def fill(square: Image, hidden: npt.NDArray[np.bool_], points: npt.NDArray[np.floating]) -> Image:
-    """The square with hidden pixels filled from what surrounds them; all others stay to the bit.
+    """The crop with hidden pixels filled from their surroundings; all others are unchanged bit for bit.
 
     Args:
-        square: (S, S, 3 or 4) uint8.
+        square: (S, S, 3 or 4) uint8 crop.
         hidden: (S, S).
-        points: (478, 2 or 3) mesh: the face is filled from the face alone, what lies around it from there.
+        points: (478, 2 or 3) mesh: the face is filled from the face only, its surroundings from the surroundings.
     """
     size = square.shape[0]
     face = polygon_mask(size, size, points[list(OVAL), :2]) > 0.5

@@ -1,6 +1,6 @@
-"""The official release's main loop, number for number and quirk for quirk (spec motion.md sections 3 and 9).
+"""The official release's main loop, reproduced exactly with all its quirks (spec motion.md sections 3 and 9).
 
-Used for parity and for people who want its exact results; ``liveportrait.transfer`` holds our own rules.
+Used for parity tests and for users who want its exact results; ``liveportrait.transfer`` contains our own rules.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ OFFICIAL_SLIDERS: Final[Mapping[str, str]] = {
     "gaze_x": "gaze_x", "gaze_y": "gaze_y", "smile": "smile", "wink_left": "wink", "brow": "brow", "pout": "pout",
     "purse": "purse", "wide": "wide", "lip_open": "lip_open",
 }  # fmt: skip
-"""Our slider -> that of the official editor."""
+"""Our slider -> the official editor's slider."""
 
 
 def hull_multiplier(source: Array, driving: Array) -> float:
@@ -66,7 +66,7 @@ def _motion(
     engine: Engine, source: Motion, driving: Motion, options: AnimationOptions, *, rules: TransferRules, clip: bool,
     smoothed: tuple[Array, Array] | None,
 ) -> Motion:  # fmt: skip
-    """Sections 3.2 and 3.3. source has N frames; clip says that it comes from a video."""
+    """Sections 3.2 and 3.3. source has N frames; clip means that it comes from a video."""
     first = driving[0]
     posed = moves(options.region, "pose")
     mask = region_mask(engine, options.region, restricted=clip or not options.relative)
@@ -107,12 +107,12 @@ def official_transfer(
 
     Args:
         engine: Engine with the official networks.
-        portrait: The source picture, or the portraits of all N source frames.
-        driving: N driving frames, or 1 for a driving picture (repeated for a source clip).
-        options: scale_motion, gains and reference are ignored, as the release has none: the first frame counts.
+        portrait: The source image, or the portraits of all N source frames.
+        driving: N driving frames, or 1 for a driving image (repeated for a source clip).
+        options: scale_motion, gains and reference are ignored, as the release has none: it uses the first frame.
         rules: Which variant.
-        eye_target: Opening at which the eyes of a source clip are held; None takes it from its first frame.
-        smoothed: What ``official_values`` gave for these frames, smoothed along the clip already; None smooths here.
+        eye_target: Fixed eye ratio for a source clip; None takes it from its first frame.
+        smoothed: Result of ``official_values`` for these frames, already smoothed along the clip; None smooths here.
 
     Returns:
         (N, K, 3) float32.
@@ -185,14 +185,14 @@ def official_edit(
     eye_ratio: float | Array | None = None, lip_ratio: float | None = None, stitching: bool = True,
     further: Array | None = None,
 ) -> Array:  # fmt: skip
-    """Keypoints of the official picture editor (spec motion.md section 10.1).
+    """Keypoints of the official image editor (spec motion.md section 10.1).
 
     Args:
         engine: Engine with the official networks.
         portrait: The source.
-        sliders: pitch, yaw, roll (degrees), zoom (1), and those of ``expression.official_delta``, official units.
-        eye_ratio: Target opening if it differs from the source's; one number, or (1, 2) for left and right.
-        lip_ratio: Target opening if it differs from the source's.
+        sliders: pitch, yaw, roll (degrees), zoom (1), and those of ``expression.official_delta``, in official units.
+        eye_ratio: Target eye ratio if it differs from the source's; one number, or (1, 2) for left and right.
+        lip_ratio: Target lip ratio if it differs from the source's.
         stitching: Stitch at the end.
         further: (1, K, 3) expression offsets of sliders that the official editor does not have.
 
@@ -216,14 +216,14 @@ def official_edit(
 
 
 def official_express(engine: Engine, portrait: Portrait, expression: Expression, stitching: bool = True) -> Array:
-    """Keypoints of our sliders by the rules of the official picture editor; see ``official_edit``.
+    """Keypoints of our sliders by the rules of the official image editor; see ``official_edit``.
 
     Sliders that the editor does not have (the right eye's wink, single eyes, blink, frown) are ours.
 
     Args:
-        engine: Engine of the portrait; one without LivePortrait's keypoints follows our rules.
+        engine: Engine of the portrait; one without LivePortrait's keypoints uses our rules.
         portrait: The source.
-        expression: Slider values and openings. As in the editor an opening counts only if it differs from the
+        expression: Slider values, eye and lip ratios. As in the editor, a ratio counts only if it differs from the
             source's, rounded to hundredths.
         stitching: Stitch at the end.
 

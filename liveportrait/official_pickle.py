@@ -1,8 +1,8 @@
-"""Reads the official release's .pkl motion templates without running anything in them.
+"""Reads the official release's .pkl motion templates without executing anything in them.
 
-A pickle is a program. This reader carries out its steps itself, knows only the words that numpy arrays are written
-with, and answers them with plain stand-ins: neither numpy's own rebuilding code nor anything else named in the file is
-called, and time and memory stay in proportion to the file.
+A pickle is a program. This reader interprets it itself, knows only the opcodes and names needed for numpy arrays, and
+replaces them with harmless stand-ins: neither numpy's own reconstruction code nor anything else named in the file is
+called, and time and memory stay proportional to the file.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ import numpy.typing as npt
 MAX_BYTES: Final = 64 << 20
 MAX_VALUES: Final = 5_000_000
 MAX_STEPS: Final = 8_000_000
-"""Steps of a pickle; a frame of an official template takes about 100."""
+"""Limit of pickle opcodes; a frame of an official template takes about 100."""
 MAX_COPIED: Final = 256 << 20
 MAX_BITS: Final = 256
 _CODES: Final = frozenset({"f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1"})
 
 
 class _Type:
-    """Stands for numpy.dtype: a plain number type and its byte order."""
+    """Stand-in for numpy.dtype: a plain number type and its byte order."""
 
     def __init__(self, code: object, *_flags: object) -> None:
         if code not in _CODES:
@@ -44,7 +44,7 @@ class _Type:
 
 
 class _Array:
-    """Stands for numpy.ndarray until its numbers are known."""
+    """Stand-in for numpy.ndarray until its numbers are known."""
 
     def __init__(self) -> None:
         self.values: npt.NDArray[Any] | None = None
@@ -113,10 +113,10 @@ _TUPLES: Final = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 
 
 class _Machine:
-    """Carries out the steps of a pickle that arrays, tables and lists need, and no others.
+    """Interprets the pickle opcodes that arrays, tables and lists need, and no others.
 
-    Python's own reader hashes whatever a pickle uses as a key and copies what it likes; here keys are texts, and every
-    step and every copied byte is counted.
+    Python's own reader hashes any key of a pickle and copies without limit; here keys must be text, and every opcode
+    and every copied byte is counted.
     """
 
     def __init__(self) -> None:
@@ -125,7 +125,7 @@ class _Machine:
         self._copied = 0
 
     def run(self, data: bytes) -> Any:
-        """The value that a pickle describes."""
+        """The value that a pickle encodes."""
         for count, (step, argument, _) in enumerate(pickletools.genops(data)):
             if count > MAX_STEPS:
                 raise ValueError(f"it has more than {MAX_STEPS:,} steps")
@@ -154,7 +154,7 @@ class _Machine:
             self._combine(name, argument)
 
     def _combine(self, name: str, argument: Any) -> None:
-        """Steps that take values off the stack."""
+        """Execute opcodes that take values off the stack."""
         if name in _TUPLES:
             self._stack.append(tuple(reversed([self._pop() for _ in range(_TUPLES[name])])))
         elif name in ("TUPLE", "LIST"):
@@ -208,7 +208,7 @@ class _Machine:
             target[key] = value
 
     def _counted(self, value: Any) -> Any:
-        """The value; what it takes may have been copied, so it counts."""
+        """The value itself; its size is counted, as it may have been copied."""
         size = getattr(value, "nbytes", None)
         self._copied += len(value) if isinstance(value, bytes) else size if isinstance(size, int) else 0
         if self._copied > MAX_COPIED:
@@ -231,7 +231,7 @@ class _Machine:
         return self._stack[-1]
 
     def _marked(self) -> list[Any]:
-        """What lies above the last mark; the mark goes too."""
+        """Values above the last mark; the mark is removed as well."""
         for at in range(len(self._stack) - 1, -1, -1):
             if self._stack[at] is _MARK:
                 items = self._stack[at + 1 :]
@@ -247,7 +247,7 @@ def _checked_number(value: Any) -> Any:
 
 
 def _plain(value: Any, budget: list[int], depth: int = 0) -> Any:
-    """Containers and numbers with real arrays instead of stand-ins; budget is the number of values that may follow."""
+    """Containers and numbers with real arrays instead of stand-ins; budget is the number of values still allowed."""
     budget[0] -= 1
     if depth > 8 or budget[0] < 0:
         raise ValueError("it is nested too deeply")
@@ -269,13 +269,13 @@ def read_pickle(data: bytes, name: str = "the file") -> dict[str, Any]:
 
     Args:
         data: The file's bytes.
-        name: Its name, for the error.
+        name: Its name, for error messages.
 
     Returns:
         Plain dicts, lists, numbers and numpy arrays.
 
     Raises:
-        ValueError: If it isn't one, or names anything but numpy arrays.
+        ValueError: It isn't one, or names anything but numpy arrays.
     """
     if len(data) > MAX_BYTES:
         raise ValueError(f"{name} is larger than {MAX_BYTES >> 20} MB; a motion template is not.")

@@ -1,7 +1,7 @@
 """Animation options, each declared once: type, default, bounds, unit, title, help and group.
 
 The command line, the window, presets, job files and the documentation are generated from these declarations
-(``app.options`` adds those of input, output and program). This module imports nothing heavy on purpose.
+(``app.options`` adds those of input, output and program). This module imports nothing heavy.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ def option(
     """Declare one option as a dataclass field.
 
     Args:
-        default: Value when nobody sets it.
+        default: Default value.
         title: Short name for a widget or a table.
-        help: One or two sentences for people.
+        help: One or two sentences for users.
         group: Heading under which help, window and documentation show it.
         unit: Unit of a number ("deg", "s", "px", "" for a ratio).
         minimum: Smallest value allowed, inclusive.
         maximum: Largest value allowed, inclusive.
         step: Step of a slider.
         flag: Command-line flags where they are not "--" plus the name, separated by spaces.
-        advanced: Hidden in the window until asked for.
+        advanced: Hidden in the window by default.
         repeat: May be given several times; a text then holds one entry on each line.
         several: Several choices may be joined by commas.
 
@@ -59,7 +59,7 @@ def option(
 
 @dataclass(frozen=True)
 class AnimationOptions:
-    """How the driving motion becomes motion of the source (spec: official inference flags, renamed plainly)."""
+    """How the driving motion is transferred to the source (spec: official inference flags, renamed plainly)."""
 
     relative: bool = option(
         True,

@@ -1,6 +1,6 @@
-"""Whose packages are imported: ours, also in folders and environments that hold others of the same name.
+"""Makes sure that our packages are imported, even if folders and environments contain others of the same name.
 
-The names app, models and assets are common. What is found under them must be ours, in this process (:func:`check`) and
+The names app, models and assets are common. Imports of them must find our packages, in this process (:func:`check`) and
 in every process that it starts (:func:`python_command`).
 """
 
@@ -20,7 +20,7 @@ NAMES: Final = ("app", "liveportrait", "models", "assets")
 
 
 class ForeignPackageError(ImportError):
-    """Another package has the name of one of ours and is found first."""
+    """Another package has the name of one of ours and takes precedence."""
 
     foreign = True
 
@@ -29,18 +29,18 @@ def check(names: Iterable[str] = NAMES) -> None:
     """Make sure that packages of these names are ours, without importing them.
 
     Raises:
-        ForeignPackageError: One is not; the sentence names it and says what to do.
+        ForeignPackageError: One is not; the text names it and says what to do.
     """
-    if getattr(sys, "frozen", False):  # a built app holds nothing else
+    if getattr(sys, "frozen", False):  # a built app contains no other packages
         return
     for name in names:
         found = _place(name)
-        if found is not None and os.path.realpath(found) != os.path.realpath(ROOT / name):  # a link to ours is ours
+        if found is not None and os.path.realpath(found) != os.path.realpath(ROOT / name):  # a link to ours is fine
             raise ForeignPackageError(_complaint(name, found), name=name)
 
 
 def _place(name: str) -> Path | None:
-    """Folder or file that a top-level name is, or would be, imported from; None where there is none."""
+    """Folder or file from which a top-level name is, or would be, imported; None if there is none."""
     module = sys.modules.get(name)
     try:
         spec = getattr(module, "__spec__", None) or importlib.util.find_spec(name)
@@ -67,7 +67,7 @@ def _complaint(name: str, found: Path) -> str:
 
 
 def other_owners(names: Iterable[str] = NAMES) -> list[str]:
-    """Names of other installed distributions that bring top-level packages of these names; reads all metadata."""
+    """Names of other installed distributions with top-level packages of these names; reads all metadata."""
     from importlib import metadata
 
     owned = metadata.packages_distributions()
@@ -76,7 +76,7 @@ def other_owners(names: Iterable[str] = NAMES) -> list[str]:
 
 
 def safe_path() -> list[str]:
-    """sys.path without the current folder, unless our packages or the installed ones lie there.
+    """sys.path without the current folder, unless our packages or the installed ones are in it.
 
     The current folder is on it as an empty entry (``python -c``), as the first one (``python -m``, a script that lies
     there), or by an empty entry of PYTHONPATH.
@@ -101,23 +101,23 @@ def safe_path() -> list[str]:
 
 
 def make_path_safe() -> None:
-    """Take the current folder off sys.path, see safe_path."""
+    """Remove the current folder from sys.path, see safe_path."""
     sys.path[:] = safe_path()
 
 
 def python_command(module: str, *arguments: str) -> list[str]:
     """Command that runs a module of ours in a new process as ``python -m`` does, but never imports from the current
-    folder: what this process would import is imported there. A built app starts itself.
+    folder: imports resolve as in this process. A built app starts itself.
 
     Args:
         module: Name of the module.
-        arguments: For the module.
+        arguments: Arguments for the module.
     """  # noqa: D205
     if getattr(sys, "frozen", False):
         return [sys.executable, "-m", module, *arguments]
     wished = [os.path.abspath(entry) for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
     paths = list(dict.fromkeys([*(path for path in wished if path not in sys.path), *safe_path()]))
-    # python -c has the current folder on its path too, so that nothing but sys may be imported before it is replaced
+    # python -c also has the current folder on its path, so only sys may be imported before the path is replaced
     code = (
         f"import sys; sys.path[:] = {paths!a}; import runpy; "
         f"runpy.run_module({module!r}, run_name='__main__', alter_sys=True)"
@@ -127,10 +127,10 @@ def python_command(module: str, *arguments: str) -> list[str]:
 
 
 def python_environment(environment: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Environment for python_command: PYTHONPATH without the empty entries that stand for the current folder.
+    """Environment for python_command: PYTHONPATH without the empty entries, which mean the current folder.
 
     Args:
-        environment: What to start from; that of this process by default.
+        environment: Environment to start from; that of this process by default.
     """
     values = dict(os.environ if environment is None else environment)
     entries = [entry for entry in values.pop("PYTHONPATH", "").split(os.pathsep) if entry]

@@ -1,4 +1,4 @@
-"""Pictures that share most of their pixels: a base picture, and the rectangles that differ from it."""
+"""Images that share most of their pixels: a base image, and the rectangles that differ from it."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ Window = tuple[int, int, int, int]
 
 @dataclass(frozen=True)
 class Patch:
-    """A rectangle of a picture.
+    """A rectangle of an image.
 
     Attributes:
-        x: Left column in the picture.
+        x: Left column in the image.
         y: Top row.
         pixels: (h, w, C) uint8.
     """
@@ -35,11 +35,11 @@ class Patch:
 
 @dataclass(frozen=True)
 class Patched:
-    """A picture as a base that many frames share, and what is different in this one.
+    """An image as a base that many frames share, and the differences of this frame.
 
     Attributes:
         base: (H, W, C) uint8; never changed.
-        patches: What lies on it, inside it and without overlap.
+        patches: Rectangles drawn over it, inside it and without overlap.
     """
 
     base: Pixels
@@ -52,15 +52,15 @@ class Patched:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the patches; the base belongs to whoever shares it."""
+        """Bytes of the patches; the base is shared and not counted."""
         return sum(patch.pixels.nbytes for patch in self.patches)
 
     def whole(self) -> Pixels:
-        """The whole picture: the base itself where nothing lies on it."""
+        """The whole image: the base itself if there are no patches."""
         return self.region((0, 0, self.base.shape[1], self.base.shape[0])) if self.patches else self.base
 
     def region(self, window: Window) -> Pixels:
-        """A copy of the part (x0, y0, x1, y1) of the picture."""
+        """A copy of the part (x0, y0, x1, y1) of the image."""
         x0, y0, x1, y1 = window
         out: Pixels = self.base[y0:y1, x0:x1].copy()
         for patch in self.patches:
@@ -72,11 +72,11 @@ class Patched:
         return out
 
     def outline(self) -> Outline:
-        """What later frames are compared with."""
+        """Summary that later frames are compared with."""
         return Outline(self.base, tuple(patch.window for patch in self.patches))
 
     def changes(self, before: Outline | None) -> list[Window] | None:
-        """Rectangles outside which this picture is as the one before; None where all of it may differ."""
+        """Rectangles outside which this image equals the previous one; None if all of it may differ."""
         if before is None or before.base is not self.base:
             return None
         return list(dict.fromkeys((*before.windows, *(patch.window for patch in self.patches))))
@@ -84,14 +84,14 @@ class Patched:
 
 @dataclass(frozen=True)
 class Outline:
-    """A patched picture without the pixels of its patches: its base, and where they lay."""
+    """A patched image without the pixels of its patches: its base, and the patches' positions."""
 
     base: Pixels
     windows: tuple[Window, ...]
 
 
 def cut(picture: Pixels, windows: Iterable[Window]) -> tuple[Patch, ...]:
-    """Copies of some parts of a picture."""
+    """Copies of some parts of an image."""
     return tuple(Patch(x0, y0, picture[y0:y1, x0:x1].copy()) for x0, y0, x1, y1 in windows)
 
 
@@ -103,7 +103,7 @@ def split(picture: Pixels) -> tuple[Pixels, Pixels | None]:
 
 
 def separate(windows: Sequence[Window]) -> list[Window]:
-    """Rectangles that cover some windows and do not overlap: windows that do are replaced by the one around them."""
+    """Disjoint rectangles that cover some windows: overlapping windows are replaced by their bounding box."""
     apart: list[Window] = []
     for window in windows:
         current = window
@@ -123,5 +123,5 @@ def _overlap(a: Window, b: Window) -> bool:
 
 
 def inside(window: Window, other: Window) -> bool:
-    """Whether a window lies in another one."""
+    """Whether a window lies inside another one."""
     return other[0] <= window[0] and other[1] <= window[1] and window[2] <= other[2] and window[3] <= other[3]

@@ -1,4 +1,4 @@
-"""Faces placed by hand: a few handles on a picture that the face finder can't read, turned into all landmarks.
+"""Faces placed by hand: computes all landmarks from a few handles on an image that the face finder can't read.
 
 Pets, dolls and drawings have eyes, a nose and a mouth, but not where a human face has them. The mean face is turned and
 sized so that it fits the handles as well as it can, then bent smoothly (a thin-plate spline) until each handle's
@@ -26,7 +26,7 @@ from models.topology import EYES, FACE_POINTS, LIP_UPPER_INNER, MOUTH_CORNERS, E
 Float = npt.NDArray[np.float64]
 Point = tuple[float, float]
 Handles = Mapping[str, Point]
-"""Name of a handle (HANDLES) -> its place in pixels of the picture."""
+"""Name of a handle (HANDLES) -> its position in pixels of the image."""
 
 HANDLES: Final[dict[str, int]] = {
     "left_eye_outer": 33,
@@ -49,27 +49,27 @@ HANDLES: Final[dict[str, int]] = {
     "face_left": 234,
     "face_right": 454,
 }
-"""Handle -> its landmark. Left and right are sides of the picture; lip_top and lip_bottom are the edges of the mouth's
-opening, together where it is shut."""
+"""Handle -> its landmark. Left and right are sides of the image; lip_top and lip_bottom are the edges of the mouth, and
+coincide if it is shut."""
 PAIRS: Final = tuple((name, name.replace("left", "right")) for name in HANDLES if "left" in name)
 """Handles that mirror each other about the face's axis, left one first."""
-MAX_YAW: Final = 40.0  # degrees; what looks turned further is taken for a face of other proportions
+MAX_YAW: Final = 40.0  # degrees; larger apparent turns are interpreted as a face of other proportions
 YAW_STEP: Final = 0.5  # degrees
-YAW_COST: Final = 0.02  # of the squared misfit of handles in face widths, at MAX_YAW: only clear turns count
-CROSSED: Final = 1.0  # pixels by which the lips may cross: a mouth that is shut
-NARROWEST: Final = 8.0  # pixels that the face must be wide and high at least
+YAW_COST: Final = 0.02  # added to the squared misfit of handles in face widths, at MAX_YAW: only clear turns count
+CROSSED: Final = 1.0  # pixels by which the lips may cross: a shut mouth
+NARROWEST: Final = 8.0  # least width and height of the face in pixels
 IRIS: Final = 0.21  # radius of a human iris over the width of the eye between its corners
-IRIS_IN_ROUND_EYE: Final = 0.46  # radius of the iris over the height of the eye where that is larger
+IRIS_IN_ROUND_EYE: Final = 0.46  # radius of the iris over the height of the eye, used where that is larger
 _QUARTERS: Final = {
     (234, 10): (21, 103), (454, 10): (251, 332), (234, 152): (58, 136), (454, 152): (288, 365),
 }  # fmt: skip
 """Side and end of each quarter of the outline -> points between them."""
-PARTED: Final = 0.02  # gap of the lips in face widths from which on they are two places to the spline
-ROUND: Final = (0.2, 0.4)  # height of a lid over the eye's width between an almond and an ellipse
-LID_REACH: Final = 0.05  # distance at which skin follows the form of lids and lips to a third, face widths
+PARTED: Final = 0.02  # gap of the lips in face widths from which they are separate points of the spline
+ROUND: Final = (0.2, 0.4)  # height of a lid over the eye's width, from an almond to an ellipse
+LID_REACH: Final = 0.05  # distance at which the skin follows the shape of lids and lips by a third, face widths
 LIP_REACH: Final = 0.08
-LIP_SHARE: Final = 0.4  # most of the way from the mouth to nose or chin that a lip takes
-MAX_FOLDED: Final = 0.08  # most of the mesh's area that may be seen from behind
+LIP_SHARE: Final = 0.4  # largest thickness of a lip as a share of the distance from the mouth to nose or chin
+MAX_FOLDED: Final = 0.08  # largest share of the mesh's area that may be seen from behind
 _ORDER: Final = (
     ("face_left", "face_right", "left"),
     ("face_top", "chin", "above"),
@@ -91,29 +91,29 @@ _ORDER: Final = (
 
 
 class PlacedError(ValueError):
-    """Handles that make no face; the text is the rest of a sentence ("the handle nose is missing")."""
+    """Handles that are not a face; the text is the rest of a sentence ("the handle nose is missing")."""
 
 
 def placed_face(handles: Handles) -> Face:
-    """The face that some handles stand for.
+    """The face that some handles define.
 
     Args:
-        handles: All of HANDLES, in pixels of the picture.
+        handles: All of HANDLES, in pixels of the image.
 
     Returns:
         478 landmarks in pixels; those of the handles lie exactly on them.
 
     Raises:
-        PlacedError: They make no face, such as a mirrored one or one without extent.
+        PlacedError: They are not a face, for example mirrored or without extent.
     """
     return Face(placed_points(handles), placed=True)
 
 
 def placed_points(handles: Handles) -> npt.NDArray[np.float32]:
-    """(478, 3) landmarks in pixels; arguments and errors as those of placed_face."""
+    """(478, 3) landmarks in pixels; arguments and errors as in placed_face."""
     check_handles(handles)
     centre, across = face_axis(handles)
-    turn = np.array([across, [-across[1], across[0]]])  # rows: the face's own right and down in the picture
+    turn = np.array([across, [-across[1], across[0]]])  # rows: the face's right and down directions in the image
     at = {name: turn @ (np.asarray(place, np.float64) - centre) for name, place in handles.items()}
     shape = _parted(_resting_mean(), (at["lip_bottom"] - at["lip_top"])[1], (at["mouth_right"] - at["mouth_left"])[0])
     known = shape[list(HANDLES.values())]
@@ -128,7 +128,7 @@ def placed_points(handles: Handles) -> npt.NDArray[np.float32]:
     depth = float(np.sqrt(size[0] * size[1]))  # pixels of one unit of z
     out = np.column_stack([np.column_stack([x, bent[:, 1]]) * size + shift, z * depth])
     out[:, :2] = out[:, :2] @ turn + centre
-    out[list(HANDLES.values()), :2] = [handles[name] for name in HANDLES]  # not a rounding error away
+    out[list(HANDLES.values()), :2] = [handles[name] for name in HANDLES]  # exact, without rounding errors
     for eye, lids in zip(EYES, LID_PAIRS, strict=True):
         _set_iris(out, eye, lids)
     _check_points(out)
@@ -141,7 +141,7 @@ def handles_of(points: npt.NDArray[np.floating]) -> dict[str, Point]:
 
 
 def handles_of_face(face: Face) -> dict[str, Point]:
-    """Handles to begin with on a face that was found: on its landmarks; for a profile, a front view in its box."""
+    """Initial handles for a detected face: on its landmarks; for a profile, a front view in its box."""
     handles = handles_of(face.points)
     try:
         placed_points(handles)
@@ -152,13 +152,13 @@ def handles_of_face(face: Face) -> dict[str, Point]:
 
 
 def centred_handles(x: float, y: float, side: float, angle: float = 0.0) -> dict[str, Point]:
-    """A first guess where no face was found: a face in the middle of a square.
+    """A first guess if no face was found: a face in the middle of a square.
 
     Args:
         x: Centre of the square in pixels.
         y: Centre of the square in pixels.
         side: Its side in pixels; the face takes about half of it.
-        angle: Its turn in radians, clockwise in the picture.
+        angle: Its rotation in radians, clockwise in the image.
     """
     mean = _resting_mean()
     known = mean[list(HANDLES.values()), :2]
@@ -170,13 +170,13 @@ def centred_handles(x: float, y: float, side: float, angle: float = 0.0) -> dict
 
 
 def likely_handles(points: npt.NDArray[np.floating]) -> dict[str, Point]:
-    """A first guess from what a detector saw: the mean face, as wide as the eyes and as long as the mouth say.
+    """A first guess from a detector: the mean face, its width scaled to the eyes and its length to the mouth.
 
     Args:
         points: (4 or more, 2) left eye, right eye, nose and mouth in pixels.
 
     Raises:
-        PlacedError: They make no face.
+        PlacedError: They are not a face.
     """
     left, right, _, mouth = np.asarray(points, np.float64)[:4]
     mean = _resting_mean()
@@ -197,7 +197,7 @@ def likely_handles(points: npt.NDArray[np.floating]) -> dict[str, Point]:
 
 
 def face_axis(handles: Handles) -> tuple[Float, Float]:
-    """Where the face's own axis runs: (2,) its centre in pixels, and (2,) the direction from its left to its right."""
+    """Axis of the face: (2,) its centre in pixels, and (2,) the direction from its left to its right."""
     left = np.array([handles[a] for a, _ in PAIRS], np.float64)
     right = np.array([handles[b] for _, b in PAIRS], np.float64)
     across = (right - left).sum(0)
@@ -207,7 +207,7 @@ def face_axis(handles: Handles) -> tuple[Float, Float]:
 
 
 def mirror_name(name: str) -> str:
-    """The handle on the other side of the face; those on its axis are their own."""
+    """The handle on the other side of the face; a handle on its axis is returned itself."""
     other = {a: b for pair in PAIRS for a, b in (pair, pair[::-1])}
     return other.get(name, name)
 
@@ -216,10 +216,10 @@ def moved(handles: Handles, name: str, place: Point, *, mirrored: bool) -> dict[
     """Handles after one was dragged.
 
     Args:
-        handles: Those before.
-        name: The one that is dragged.
-        place: Where to, in pixels.
-        mirrored: Move its twin alike on the other side of the face's axis.
+        handles: The handles before.
+        name: The dragged handle.
+        place: Its new position in pixels.
+        mirrored: Move its mirror handle symmetrically on the other side of the face's axis.
     """
     out = dict(handles)
     out[name] = place
@@ -234,7 +234,7 @@ def moved(handles: Handles, name: str, place: Point, *, mirrored: bool) -> dict[
 
 # ---- checks -------------------------------------------------------------------------------------------------------
 def check_handles(handles: Handles) -> None:
-    """Refuse handles that make no face.
+    """Reject handles that are not a face.
 
     Raises:
         PlacedError: The text says which of them is wrong, and how.
@@ -272,7 +272,7 @@ def _words(name: str) -> str:
 
 
 def _check_points(points: Float) -> None:
-    """Refuse a mesh that the handles have folded: few triangles may be seen from behind."""
+    """Reject a mesh that the handles fold: only a few triangles may be seen from behind."""
     if not np.isfinite(points).all():
         raise PlacedError(msg("the handles make no face"))
     area, usual = _areas(points), _areas(_resting_mean())
@@ -282,7 +282,7 @@ def _check_points(points: Float) -> None:
 
 
 def _areas(points: Float) -> Float:
-    """Twice the signed area of each triangle of the mesh (478, 3) in the picture plane."""
+    """Twice the signed area of each triangle of the mesh (478, 3) in the image plane."""
     corners = points[face_model().triangles][..., :2]
     a, b = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
     return np.asarray(a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0])
@@ -303,7 +303,7 @@ def _resting_mean() -> Float:
 
 
 def _fit_turned(known: Float, level: Float) -> tuple[float, Float, Float]:
-    """Turn, size and shift under which the mean face's handles come nearest to the levelled ones.
+    """Turn, size and shift that bring the mean face's handles closest to the levelled ones.
 
     Args:
         known: (H, 3) canonical handles.
@@ -335,19 +335,19 @@ def _line(x: Float, y: Float, weights: Float) -> tuple[float, float, float]:
 
 
 def _bent(shape: Float, at: dict[str, Float]) -> Float:
-    """(468, 2) a face bent until its handles lie where they should.
+    """(468, 2) a face warped so that its handles lie at the given positions.
 
-    A spline through the handles alone would draw round eyes with a peak at each handle, and lips as thick as those of
-    people. So lids and lips get their form afterwards, each by itself: as part of the spline they would dent forehead
-    and cheeks.
+    A spline through the handles only would draw round eyes with a peak at each handle, and lips as thick as those of
+    people. So lids and lips get their shape afterwards, separately: as part of the spline they would dent forehead and
+    cheeks.
 
     Args:
         shape: (478, 3) canonical face.
-        at: Handle -> (2,) its new place in the plane of the face.
+        at: Handle -> (2,) its new position in the plane of the face.
     """
     handles: dict[int, Float] = {HANDLES[name]: place for name, place in at.items()}
     guides = handles | _outline(shape, handles)
-    if shape[14, 1] - shape[13, 1] < PARTED:  # they can't be told apart
+    if shape[14, 1] - shape[13, 1] < PARTED:  # too close to separate
         guides[13] = (guides[13] + guides.pop(14)) / 2
     flat = shape[:FACE_POINTS, :2]
     bent = _thin_plate(flat[list(guides)], np.array(list(guides.values())), flat)
@@ -357,7 +357,7 @@ def _bent(shape: Float, at: dict[str, Float]) -> Float:
 
 
 def _pulled(places: Float, to: dict[int, Float], reach: float) -> Float:
-    """Places (N, 2) with some of them moved elsewhere, and with what is around them as far as ``reach``."""
+    """Positions (N, 2) with some of them moved, and with the surroundings following as far as ``reach``."""
     moved_ones = list(to)
     way = np.array(list(to.values())) - places[moved_ones]
     away = np.linalg.norm(places[:, None] - places[moved_ones], axis=2)
@@ -368,7 +368,7 @@ def _pulled(places: Float, to: dict[int, Float], reach: float) -> Float:
 
 
 def _outline(shape: Float, at: dict[int, Float]) -> dict[int, Float]:
-    """Points of the outline between its handles: each quarter keeps the roundness of the mean face."""
+    """Points of the outline between its handles: each quarter keeps the curvature of the mean face."""
     out: dict[int, Float] = {}
     for (side, end), rim in _QUARTERS.items():
         old, new = (np.array([places[end][0], places[side][1]]) for places in (shape, at))
@@ -380,18 +380,18 @@ def _outline(shape: Float, at: dict[int, Float]) -> dict[int, Float]:
 
 @dataclass(frozen=True)
 class _EyeFrame:
-    """Places around an eye: along the line from its outer to its inner corner, and above it, in widths of the eye."""
+    """Coordinates around an eye: along the line from its outer to its inner corner, and above it, in eye widths."""
 
     origin: Float
     across: Float
 
     def read(self, place: Float) -> tuple[float, float]:
-        """Way from the outer corner 0 to the inner one 1, and height."""
+        """Position from the outer corner 0 to the inner one 1, and height."""
         offset, squared = place - self.origin, float(self.across @ self.across)
         return float(offset @ self.across) / squared, float(offset @ self._up) / squared
 
     def place(self, way: float, height: float) -> Float:
-        """(2,) of a way and a height."""
+        """(2,) point of a position along the eye and a height."""
         return self.origin + way * self.across + height * self._up
 
     @property
@@ -400,7 +400,7 @@ class _EyeFrame:
 
 
 def _lids(shape: Float, at: dict[int, Float]) -> dict[int, Float]:
-    """Points of the lids between their handles: those of an almond in a flat eye, of an ellipse in a round one."""
+    """Points of the lids between their handles: on an almond in a flat eye, on an ellipse in a round one."""
     out = {}
     for eye, handles in zip(EYES, LID_PAIRS, strict=True):
         old, new = (
@@ -419,7 +419,7 @@ def _lids(shape: Float, at: dict[int, Float]) -> dict[int, Float]:
 
 
 def _lips(shape: Float, at: dict[int, Float]) -> dict[int, Float]:
-    """Outer edges of the lips: as thick as the width of the mouth tells, and as there is room to nose and chin."""
+    """Outer edges of the lips: thickness from the width of the mouth, limited by the room to nose and chin."""
     left, right = MOUTH_CORNERS
     wide = float(np.linalg.norm(at[right] - at[left])) / mouth_width(shape)
     upper = min(wide * (shape[13, 1] - shape[0, 1]), LIP_SHARE * (at[13][1] - at[4][1]))
@@ -442,7 +442,7 @@ def _thin_plate(centres: Float, values: Float, points: Float) -> Float:
 
 
 def _parted(shape: Float, gap: float, width: float) -> Float:
-    """A face (478, 3) with its lips parted as far, in widths of its mouth, as a gap over a mouth's width in pixels."""
+    """A face (478, 3) with its lips parted, in mouth widths, by the ratio of a gap to a mouth's width in pixels."""
     opening = face_model().bases["open"].astype(np.float64)
     upper, lower = INNER_LIP_PAIR
     unit = float(opening[lower, 1] - opening[upper, 1])
@@ -451,7 +451,7 @@ def _parted(shape: Float, gap: float, width: float) -> Float:
 
 
 def _set_iris(points: Float, eye: EyeIndices, lids: tuple[int, int]) -> None:
-    """Put the iris of an eye into its middle, in place: as large as in a human eye, larger in a round one."""
+    """Centre the iris in an eye, in place: as large as in a human eye, larger in a round one."""
     a, b, top, bottom = points[[eye.outer, eye.inner, *lids]]
     centre = (a + b + top + bottom) / 4
     width, height = (float(np.linalg.norm((one - other)[:2])) for one, other in ((a, b), (top, bottom)))
@@ -460,6 +460,6 @@ def _set_iris(points: Float, eye: EyeIndices, lids: tuple[int, int]) -> None:
     along = along if along[0] >= 0 else -along
     across = np.array([along[1], -along[0]])
     points[eye.iris] = centre
-    for number, way in enumerate((along, across, -along, -across), 1):  # right, above, left, below, as the mesh has it
+    for number, way in enumerate((along, across, -along, -across), 1):  # right, above, left, below: the mesh's order
         points[eye.iris + number, :2] = centre[:2] + radius * way
         points[eye.iris + number, 2] = centre[2]

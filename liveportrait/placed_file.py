@@ -1,11 +1,11 @@
-"""The file of a face that was placed by hand: its handles and the size of the picture that they are placed on.
+"""File of a face placed by hand: its handles and the size of the image that they are placed on.
 
-JSON of the schema that ``json_schema`` gives::
+JSON with the schema of ``json_schema``::
 
     {"format": "portrait-landmarks", "version": 1, "width": 1080, "height": 1439,
      "handles": {"left_eye_outer": [371.9, 481.9], ...}}
 
-Places are in pixels from the picture's upper left corner; the middle of the first pixel is at 0, 0.
+Positions are in pixels from the image's upper left corner; the centre of the first pixel is at 0, 0.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ VERSION: Final = 1
 SUFFIX: Final = ".landmarks.json"
 MAX_BYTES: Final = 64 << 10
 MAX_SIDE: Final = 1 << 16
-SAME_SHAPE: Final = 0.01  # share by which the sides' ratio of a picture may differ from that of the file
+SAME_SHAPE: Final = 0.01  # largest relative difference between the aspect ratios of an image and of the file
 
 
 @dataclass(frozen=True)
 class PlacedFile:
-    """A face placed on a picture.
+    """A face placed on an image.
 
     Attributes:
-        width: Width of that picture in pixels.
+        width: Width of that image in pixels.
         height: Its height.
-        handles: Places of all handles (liveportrait.placed.HANDLES) in its pixels.
+        handles: Positions of all handles (liveportrait.placed.HANDLES) in its pixels.
     """
 
     width: int
@@ -44,20 +44,20 @@ class PlacedFile:
     handles: Handles
 
     def face_on(self, width: int, height: int) -> Face:
-        """The face on the picture, or on a larger or smaller copy of it.
+        """The face on the image, or on a larger or smaller copy of it.
 
         Args:
             width: Width of the copy in pixels.
             height: Its height.
 
         Raises:
-            ValueError: The picture is of another shape, or the handles make no face; the text is the rest of a
+            ValueError: The image has another aspect ratio, or the handles are not a face; the text is the rest of a
                 sentence that begins with the file's name.
         """
         return placed_face(self.handles_on(width, height))
 
     def handles_on(self, width: int, height: int) -> dict[str, Point]:
-        """Handles on a larger or smaller copy of the picture; arguments and errors as those of ``face_on``."""
+        """Handles on a larger or smaller copy of the image; arguments and errors as in ``face_on``."""
         x, y = width / self.width, height / self.height
         slack = SAME_SHAPE + 0.5 / min(width, height, self.width, self.height)  # a side may have been rounded
         if not 1 - slack < x / y < 1 + slack:
@@ -72,7 +72,7 @@ class PlacedFile:
         return {name: ((px + 0.5) * x - 0.5, (py + 0.5) * y - 0.5) for name, (px, py) in self.handles.items()}
 
     def to_text(self) -> str:
-        """Content of the file; places in hundredths of a pixel."""
+        """Content of the file; positions in hundredths of a pixel."""
         head = {"format": FORMAT, "version": VERSION, "width": self.width, "height": self.height}
         lines = ",\n".join(
             f'    "{name}": [{self.handles[name][0]:.2f}, {self.handles[name][1]:.2f}]' for name in HANDLES
@@ -84,15 +84,15 @@ def read_placed(path: Path) -> PlacedFile:
     """Read such a file.
 
     Raises:
-        ValueError: It is none, or its handles make no face; the text is the rest of a sentence that begins with the
-            file's name.
+        ValueError: It is not such a file, or its handles are not a face; the text is the rest of a sentence that begins
+            with the file's name.
         OSError: It can't be read.
     """
     return parse_placed(read_limited(path, MAX_BYTES))
 
 
 def parse_placed(data: bytes | str) -> PlacedFile:
-    """Read the content of such a file; errors as those of ``read_placed``, but for OSError."""
+    """Parse the content of such a file; errors as in ``read_placed``, except OSError."""
     from pydantic import ValidationError
 
     values = parse_json(data, depth=4, count=200, limit=MAX_BYTES)

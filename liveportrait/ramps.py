@@ -1,4 +1,4 @@
-"""The smooth step that masks and motions are eased with."""
+"""Smooth step function for masks and motions."""
 
 from __future__ import annotations
 

@@ -17,16 +17,16 @@ if TYPE_CHECKING:
     from liveportrait.engines.base import Engine
 
 _ANGLE, _LIP, _EYE, _NARROW_EYE = 8.0, 0.06, 0.25, 0.18
-"""Deviations that cost one unit: degrees of head turn, lip ratio, share of the clip's usual eye opening above and below
-it (measured from narrowed eyes, usual ones would be stretched wide)."""
+"""Deviations that cost one unit: degrees of head turn, lip ratio, share of the clip's usual eye ratio above and below
+it (with narrowed eyes as the reference, normal ones would be stretched wide)."""
 
 
 _OPEN = 0.32
-"""Eyes that are open further now and then are widened, not at rest."""
+"""Largest eye ratio taken for rest: eyes that are wider open now and then are widened."""
 
 
 def _usual_opening(eyes: npt.NDArray[np.float64]) -> float:
-    """Opening of a person's eyes at rest: the usual one, but not that of a clip that mostly looks down or squints."""
+    """Eye ratio of a person at rest: the usual one, corrected for clips that mostly look down or squint."""
     known = eyes[np.isfinite(eyes)]
     if not len(known):
         return 0.3
@@ -36,12 +36,12 @@ def _usual_opening(eyes: npt.NDArray[np.float64]) -> float:
 
 
 def neutrality(motion: Motion, found: npt.ArrayLike | None = None) -> npt.NDArray[np.float64]:
-    """How far every frame is from a frontal head with closed lips, a resting mouth and open eyes that look ahead.
+    """Distance of every frame from a frontal head with closed lips, a resting mouth and open eyes that look ahead.
 
-    Frames in which the face is partly covered or cut off are far from it too.
+    Frames in which the face is partly covered or cut off get a high cost too.
 
     Args:
-        motion: N frames; rotation, ratios (NaN where unknown) and cues (liveportrait.cues, if they are there) are read.
+        motion: N frames; rotation, ratios (NaN where unknown) and cues (liveportrait.cues, if present) are read.
         found: (N,) bool, frames with a face; None is all.
 
     Returns:
@@ -52,7 +52,7 @@ def neutrality(motion: Motion, found: npt.ArrayLike | None = None) -> npt.NDArra
     usable &= np.isfinite(angles).all(axis=1)
     if not usable.any():
         return np.full(len(angles), np.inf)
-    # a camera above or beside the screen shifts the habitual pose; more than 6 degrees of it counts as a turn
+    # a camera above or beside the screen shifts the habitual pose; a deviation of more than 6 degrees counts as a turn
     usual = np.clip(np.median(angles[usable], axis=0), -6.0, 6.0)
     cost = (((angles - usual) / _ANGLE) ** 2).sum(axis=1)
     with np.errstate(invalid="ignore"):
@@ -71,10 +71,10 @@ def neutrality(motion: Motion, found: npt.ArrayLike | None = None) -> npt.NDArra
 def neutral_frame(motion: Motion, found: npt.ArrayLike | None = None) -> int:
     """Index of the most neutral frame; arguments as in ``neutrality``.
 
-    A frame is judged with its neighbours, so that one misread frame in the middle of a movement isn't taken.
+    A frame is judged together with its neighbours, so that a single misread frame within a movement isn't chosen.
 
     Raises:
-        ValueError: If no frame has a face.
+        ValueError: No frame has a face.
     """
     cost = neutrality(motion, found)
     if not np.isfinite(cost).any():
@@ -86,7 +86,7 @@ def neutral_frame(motion: Motion, found: npt.ArrayLike | None = None) -> int:
 
 
 def reference_index(choice: str, motion: Motion, found: npt.ArrayLike | None = None) -> int:
-    """Frame that the option ``reference`` names.
+    """Frame that the option ``reference`` refers to.
 
     Args:
         choice: "auto", "first" or a frame number counted from 0.
@@ -97,7 +97,7 @@ def reference_index(choice: str, motion: Motion, found: npt.ArrayLike | None = N
         Index. "first" is the first frame with a face.
 
     Raises:
-        ValueError: If the choice isn't one of these, or names a frame that doesn't exist or has no face.
+        ValueError: The choice isn't one of these, or refers to a frame that doesn't exist or has no face.
     """
     usable = np.ones(len(motion), bool) if found is None else np.asarray(found, bool)
     if choice == "auto":
@@ -123,9 +123,9 @@ def reference_index(choice: str, motion: Motion, found: npt.ArrayLike | None = N
 
 
 def lone_reference(engine: Engine, driving: Motion) -> Motion:
-    """Reference for a single driving picture: the same pose with the engine's neutral expression.
+    """Reference for a single driving image: the same pose with the engine's neutral expression.
 
-    So only the expression of a lone picture is taken over in relative mode; its pose needs absolute mode.
+    So in relative mode, only the expression of a single image is transferred; its pose needs absolute mode.
     """
     neutral = engine.neutral_of(driving)
     if neutral is None:

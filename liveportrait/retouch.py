@@ -1,4 +1,4 @@
-"""Lips of a clip held open, shut or still, everything else as it is (spec motion.md sections 10.2 and 10.3)."""
+"""Keeps the lips of a clip open, shut or still, and everything else unchanged (spec motion.md sections 10.2, 10.3)."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ T = TypeVar("T")
 VARIANCE: Final = 3e-6
 """Observation variance of the smoother of lip offsets (official value)."""
 AHEAD: Final = 10
-"""Frames on both sides that a smoothed offset is computed from; those further away weigh less than 1e-6."""
+"""Extra frames on both sides for a smoothed offset; those further away weigh less than 1e-6."""
 
 
 def lip_offset(engine: Engine, portrait: Portrait, ratio: float) -> Array:
-    """(1, K, 3) offset in crop units that brings the lips to an opening; zeros where theirs is unknown."""
+    """(1, K, 3) offset in crop units that brings the lips to a ratio; zeros if their ratio is unknown."""
     if np.isnan(portrait.motion.lip_ratio).any():
         return np.zeros((1, engine.keypoints, 3), np.float32)
     return engine.retarget_lips(portrait, np.array([[ratio]], np.float32))
 
 
 def shifted(engine: Engine, portrait: Portrait, offset: Array, stitching: bool = True) -> Array:
-    """(1, K, 3) keypoints of the source with an offset added, stitched if asked for."""
+    """(1, K, 3) keypoints of the source with an offset added, stitched if requested."""
     x_d = (portrait.keypoints + offset).astype(np.float32)
     return engine.stitch(portrait, x_d) if stitching else x_d
 
@@ -40,11 +40,11 @@ def silent_keypoints(engine: Engine, portrait: Portrait, stitching: bool = True,
         engine: Engine of the portrait.
         portrait: The source.
         stitching: Keep shoulders and border in place.
-        official: Set everything but the eyes to rest, as the official release does, which moves the head a little;
-            otherwise only the lips, and all other values stay as they are.
+        official: Reset everything but the eyes, as the official release does, which moves the head slightly; otherwise
+            only the lips are reset.
 
     Returns:
-        (1, K, 3) crop units; the source's own where the engine knows no face at rest.
+        (1, K, 3) crop units; the source's own if the engine has no face at rest.
     """
     own = portrait.motion
     neutral = engine.neutral_of(own)

@@ -1,4 +1,4 @@
-"""Rules and thresholds that transfer and the official loop share."""
+"""Rules and thresholds shared by transfer and the official loop."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from models.covered import Half
 LIP_OPEN = 0.03
 """Lip ratio of a source from which its lips are closed first (official threshold)."""
 EYE_DROWSY, EYE_AWAKE = 0.18, 0.39
-"""A source clip that starts with eyes below the first is steadied at the second (official values)."""
+"""A source clip whose initial eye ratio is below the first is steadied at the second (official values)."""
 
 
 @dataclass(frozen=True)
 class TransferRules:
-    """Which rules are followed.
+    """Which rules apply.
 
     Attributes:
-        official: Reproduce the official release to the number, its quirks included.
-        driving_image: The driver is a single picture (official rules only; ours need no special case).
+        official: Reproduce the official release exactly, including its quirks.
+        driving_image: The driver is a single image (official rules only; ours need no special case).
         expression_friendly: Official driving option; False is "pose-friendly".
         animal: Official animals mode: absolute motion from the first frame, scaled by hull volumes.
-        neutral_lips: (1, K, 3) neutral expression that the official rules subtract from a driving picture.
+        neutral_lips: (1, K, 3) neutral expression that the official rules subtract from a driving image.
     """
 
     official: bool = False
@@ -39,7 +39,7 @@ class TransferRules:
 
 
 def rests_at_reference(engine: Engine, options: AnimationOptions) -> bool:
-    """Whether the source is at rest where the driver is in its reference frame, and not where it is as the source."""
+    """Whether the source is at rest when the driver is in its reference frame, rather than in the source's own pose."""
     return options.relative or engine.animals or options.driving_option == "expression-friendly"
 
 
@@ -47,7 +47,7 @@ def region_mask(engine: Engine, region: str, restricted: bool) -> npt.NDArray[np
     """(K, 3) share 0..1 of every expression value that a region moves.
 
     Args:
-        engine: Names the values of each region.
+        engine: Engine that defines the regions.
         region: all, exp, pose, lip or eyes, or several joined by commas.
         restricted: Absolute motion or source video, where values that carry pose stay with the source.
     """
@@ -62,11 +62,11 @@ def region_mask(engine: Engine, region: str, restricted: bool) -> npt.NDArray[np
 
 
 def seen_mask(engine: Engine, covered: Half) -> npt.NDArray[np.float32]:
-    """(K, 3) share 0..1 of every expression value that moves where something covers one half of the face.
+    """(K, 3) share 0..1 of every expression value that moves if something covers one half of the face.
 
     Args:
-        engine: Names the values of each region.
-        covered: "lower" leaves eyes and brows, where the engine tells brows apart, "upper" the mouth; "" all.
+        engine: Engine that defines the regions.
+        covered: "lower" leaves eyes and brows, if the engine has a region for brows, "upper" the mouth; "" all.
     """
     if covered == "upper":
         return np.asarray(engine.regions["lip"], np.float32)
@@ -79,13 +79,13 @@ def seen_mask(engine: Engine, covered: Half) -> npt.NDArray[np.float32]:
 
 
 def moves(region: str, part: str) -> bool:
-    """Whether a region of the option, such as "pose,lip", holds a part: pose, lip or eyes."""
+    """Whether a value of the option "region", such as "pose,lip", includes a part: pose, lip or eyes."""
     named = region.split(",")
     return part in named or "all" in named or (part != "pose" and "exp" in named)
 
 
 def steady_eye_target(first: Motion) -> float | None:
-    """Eye opening that a source clip is held at, from its first frame; None if unknown."""
+    """Eye ratio at which a source clip is held, from its first frame; None if unknown."""
     ratio = float(first.eye_ratio[0].mean())
     if np.isnan(ratio):
         return None
@@ -93,7 +93,7 @@ def steady_eye_target(first: Motion) -> float | None:
 
 
 def check_family(engine: Engine, motion: Motion) -> None:
-    """Raise ValueError, in a clear sentence, if motion was read by an engine with other keypoints."""
+    """Raise ValueError with a clear text if motion was read by an engine with other keypoints."""
     if motion.keypoints != engine.keypoints or (motion.engine and motion.engine != engine.family):
         raise ValueError(
             f"this motion has {motion.keypoints} keypoints of the family {motion.engine or 'unknown'!r}, but the "

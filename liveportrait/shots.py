@@ -1,8 +1,8 @@
-"""Shots of a driving clip, each measured from a neutral frame of its own.
+"""Shots of a driving clip, each relative to a neutral frame of its own.
 
-A clip that was cut together shows its person from several sides, or several persons. Measured from one neutral frame
-of the whole clip, the portrait would be turned by the angle between two cameras for as long as a shot lasts. So the
-motion of every shot is moved by the way from its own neutral frame to that of the clip.
+An edited clip shows its person from several sides, or several people. With one neutral frame for the whole clip, the
+portrait would be turned by the angle between two cameras for the length of a shot. So the motion of every shot is
+shifted by the difference between its own neutral frame and that of the clip.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from liveportrait.motion import Array, Motion
 from liveportrait.reference import neutral_frame, neutrality
 
 SHORTEST: Final = 20
-"""Frames with a face that a shot must have to be measured by itself."""
+"""Number of frames with a face from which a shot gets its own neutral frame."""
 NEUTRAL: Final = 4.0
-"""Largest cost (liveportrait.reference.neutrality) of the neutral frame of a shot. In a shot that only laughs or only
-looks aside nothing is at rest; it is measured from the clip's neutral frame."""
+"""Largest cost (liveportrait.reference.neutrality) of the neutral frame of a shot. A shot that only laughs or only
+looks aside contains no frame at rest; it uses the clip's neutral frame."""
 
 
 def shot_starts(parts: Iterable[Motion]) -> list[int]:
-    """Frames that begin a shot, the first one included.
+    """Frames at which shots begin, including the first one.
 
     Args:
         parts: Motion of the clip in pieces, frames with a face only.
@@ -41,7 +41,7 @@ def shot_starts(parts: Iterable[Motion]) -> list[int]:
 
 
 def neutral_frames(pose: Motion, starts: Sequence[int]) -> list[int | None]:
-    """Neutral frame of every shot; None for shots that are measured from the clip's.
+    """Neutral frame of every shot; None for shots that use the clip's.
 
     Args:
         pose: N frames with a face; rotation, ratios and cues are read.
@@ -64,10 +64,10 @@ class Shots:
     """Shots of one clip and their neutral frames.
 
     Attributes:
-        starts: Frames that begin a shot, counted without those that have no face.
+        starts: Frames at which shots begin, counted without those that have no face.
         neutral: Neutral frame (N = 1) of each shot; None: the clip's.
         reference: Neutral frame of the clip (N = 1).
-        camera_turns: See Engine.camera_turns: on which side rotations are put together.
+        camera_turns: See Engine.camera_turns: the order in which rotations are combined.
     """
 
     starts: Sequence[int]
@@ -76,11 +76,11 @@ class Shots:
     camera_turns: bool = False
 
     def levelled(self, part: Motion, first: int) -> Motion:
-        """Motion of each shot as if it had been measured from the clip's neutral frame.
+        """Motion of each shot as if it were relative to the clip's neutral frame.
 
         Args:
-            part: Frames of the clip that follow each other.
-            first: Number of the first of them, counted as the starts are.
+            part: Consecutive frames of the clip.
+            first: Number of the first of them, counted like the starts.
         """
         shots = np.searchsorted(self.starts, np.arange(first, first + len(part)), side="right") - 1
         pieces = []
@@ -92,12 +92,12 @@ class Shots:
 
 
 def moved(motion: Motion, own: Motion, reference: Motion, camera_turns: bool = False) -> Motion:
-    """Motion whose way from ``reference`` is the way that it had from ``own``.
+    """Motion whose difference from ``reference`` is the one that it had from ``own``.
 
     Args:
         motion: N frames.
         own: Their neutral frame (N = 1).
-        reference: The frame that they are measured from later (N = 1).
+        reference: The frame that they are relative to afterwards (N = 1).
         camera_turns: See Engine.camera_turns.
     """
 

@@ -78,23 +78,23 @@ def smooth(values: npt.ArrayLike, observation_variance: float, process_variance:
 
 
 REMOTE = 1e-7
-"""Weight below which a later value no longer counts for a smoothed one."""
+"""Weight below which a later value no longer affects a smoothed one."""
 FARTHEST = 128
-"""Most later values that a smoothed one waits for."""
+"""Limit of the number of later values that a smoothed one waits for."""
 
 
 def smoother_lag(observation_variance: float, process_variance: float = PROCESS_VARIANCE) -> int:
-    """How many later values a smoothed value needs until the next one weighs less than REMOTE."""
+    """Number of later values that a smoothed value needs, until the next one would weigh less than REMOTE."""
     if observation_variance <= 0:
         return 0
     q, r = process_variance, observation_variance
-    variance = (q + np.sqrt(q * q + 4 * q * r)) / 2  # where the filter settles, before an observation
+    variance = (q + np.sqrt(q * q + 4 * q * r)) / 2  # steady state before an observation
     decay = r / (variance + r)
     return int(min(np.ceil(np.log(REMOTE) / np.log(decay)), FARTHEST))
 
 
 class LagSmoother:
-    """The smoother of a clip on values that come one by one: each is given out once enough later ones are known.
+    """Smooths a clip's values as they arrive: each is returned once enough later ones are known.
 
     Args:
         observation_variance: See ``smoother_gains``.
@@ -108,7 +108,7 @@ class LagSmoother:
         self._waiting: deque[tuple[npt.NDArray[np.float64], float]] = deque()
 
     def push(self, value: npt.ArrayLike) -> None:
-        """Take the next value, of the same shape as those before."""
+        """Add the next value, of the same shape as the previous ones."""
         given = np.asarray(value, np.float64)
         gain = self._variance / (self._variance + self._r)
         before = given if self._state is None else self._state
@@ -118,7 +118,7 @@ class LagSmoother:
         self._variance = variance + self._q
 
     def pop(self) -> Array:
-        """The oldest value that was not given out yet, smoothed by all that came since; float32."""
+        """The oldest value not returned yet, smoothed with all values added since; float32."""
         state = self._waiting[-1][0]
         for filtered, back in list(self._waiting)[-2::-1]:
             state = filtered + back * (state - filtered)
@@ -138,8 +138,8 @@ def smooth_motion(
     Args:
         motion: T frames.
         observation_variance: See ``smoother_gains``; 0 returns the motion itself.
-        orthonormal: Turn smoothed matrices into rotations again (the official release does not).
-        keep: (K, 3) share of the expression that stays as measured, usually the lids: a blink lasts three frames.
+        orthonormal: Make smoothed matrices rotations again (the official release does not).
+        keep: (K, 3) share of the expression that is not smoothed, usually the lids: a blink lasts three frames.
 
     Returns:
         T frames.
@@ -181,7 +181,7 @@ class OneEuro:
         self._speed: npt.NDArray[np.float64] | None = None
 
     def reset(self) -> None:
-        """Forget the past, for a new face or a cut."""
+        """Forget previous values, for a new face or a cut."""
         self._value = self._speed = None
 
     @staticmethod
@@ -193,7 +193,7 @@ class OneEuro:
         """Filter the next value.
 
         Args:
-            value: Array of any shape; a change of shape starts anew.
+            value: Array of any shape; a change of shape resets the filter.
             dt: Seconds since the last value, so clips of variable rate are filtered alike; not positive: no change.
 
         Returns:
@@ -222,7 +222,7 @@ class MotionFilter:
         self._filters = {name: OneEuro(min_cutoff, beta) for name in ("rotation", "translation", "scale", "delta")}
 
     def reset(self) -> None:
-        """Forget the past."""
+        """Forget previous values."""
         for each in self._filters.values():
             each.reset()
 

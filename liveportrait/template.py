@@ -1,6 +1,6 @@
-"""Motion templates: the motion of a driving clip without its pictures.
+"""Motion templates: the motion of a driving clip without its images.
 
-The own format (.motion) is a zip file of ``header.json`` and plain ``.npy`` arrays, stored uncompressed. It holds
+Our own format (.motion) is a zip file of ``header.json`` and plain ``.npy`` arrays, stored uncompressed. It contains
 numbers only. ``liveportrait.template_reader`` reads it, and official .pkl templates.
 """
 
@@ -36,12 +36,12 @@ class MotionTemplate:
     """Motion of a clip with its time.
 
     Attributes:
-        motion: N frames; where found is False, the last frame with a face (or the first one to come) stands in.
+        motion: N frames; where found is False, the last frame with a face (or else the next one) is repeated.
         times: N exact time stamps in seconds.
         rate: Frames per second of the clip, exact; for a clip of variable rate its average.
         found: (N,) bool, frames with a face.
         reference: The neutral frame.
-        source: What it was made from ("file", "program", ...), for people.
+        source: Its origin ("file", "program", ...), for users.
     """
 
     motion: Motion
@@ -66,11 +66,11 @@ class MotionTemplate:
 
     @property
     def duration(self) -> Fraction:
-        """Seconds, the last frame included."""
+        """Seconds, including the last frame."""
         return self.times[-1] - self.times[0] + 1 / self.rate
 
     def require(self, family: str, keypoints: int) -> None:
-        """Raise ValueError, in a clear sentence, unless the template fits an engine."""
+        """Raise ValueError with a clear text unless the template fits an engine."""
         if self.family != family or self.keypoints != keypoints:
             raise ValueError(
                 f"this motion template has {self.keypoints} keypoints of the family {self.family!r}, but the engine "
@@ -82,12 +82,12 @@ class MotionTemplate:
 class TemplateWriter:
     """Writes a template frame by frame; memory does not grow with its length.
 
-    The file appears under its name only when ``close`` was called and everything is in it.
+    The file appears under its name only once ``close`` was called and all data is written.
 
     Args:
         path: Where to write.
         rate: Frames per second.
-        source: What it is made from, for people.
+        source: Its origin, for users.
     """
 
     def __init__(self, path: Path, rate: Fraction, source: Mapping[str, str] | None = None) -> None:
@@ -162,7 +162,7 @@ class TemplateWriter:
             Its path.
 
         Raises:
-            ValueError: If no frame has a face, or the reference doesn't exist.
+            ValueError: No frame has a face, or the reference doesn't exist.
         """
         if not self._files:
             raise ValueError("the motion template has no frame with a face.")
@@ -192,7 +192,7 @@ class TemplateWriter:
         return self.path
 
     def discard(self) -> None:
-        """Give up what was written so far; nothing appears under the file's name."""
+        """Discard the data written so far; no file appears under its name."""
         for file in self._files.values():
             file.close()
         self._files = {}
@@ -209,7 +209,7 @@ def _store(archive: zipfile.ZipFile, name: str, values: npt.NDArray[Any]) -> Non
 
 
 def save_template(path: Path, template: MotionTemplate) -> Path:
-    """Write a template in the own format (.motion)."""
+    """Write a template in our own format (.motion)."""
     with TemplateWriter(path, template.rate, template.source) as writer:
         for i, time in enumerate(template.times):
             writer.append(time, template.motion[i] if template.found[i] else None)
@@ -217,7 +217,7 @@ def save_template(path: Path, template: MotionTemplate) -> Path:
 
 
 def is_template(path: Path) -> bool:
-    """Whether a file is a motion template by its suffix (.motion or .pkl, any case)."""
+    """Whether a file is a motion template by its extension (.motion or .pkl, any case)."""
     with contextlib.suppress(TypeError):
         return Path(path).suffix.lower() in (SUFFIX, ".pkl")
     return False

@@ -1,4 +1,4 @@
-"""Reads motion templates: the own format and official pickles. Everything in them is checked; nothing in them runs."""
+"""Reads motion templates: our own format and official pickles. All content is checked, and none of it executed."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ _NPY_HEAD: Final = re.compile(
 
 
 def load_template(path: Path) -> MotionTemplate:
-    """Read a motion template: the own format or an official .pkl.
+    """Read a motion template: our own format or an official .pkl.
 
-    Long arrays are copied to a scratch file of ours and mapped from there: a file of the user's that is cut short or
-    rewritten while it is mapped would end the program.
+    Long arrays are copied to a scratch file and mapped from there: mapping the user's file directly would crash the
+    program if that file were truncated or rewritten meanwhile.
 
     Raises:
-        ValueError: If the file isn't a usable template.
-        OSError: If it can't be read.
+        ValueError: The file isn't a usable template.
+        OSError: It can't be read.
     """
     path = Path(path)
     if path.exists() and not path.is_file():
@@ -93,7 +93,7 @@ def _header(content: object) -> Any:
     """The header of a template, checked by its schema.
 
     Raises:
-        ValueError: It is not one, or of a newer version (pydantic's errors are ValueErrors too).
+        ValueError: It is not one, or from a newer version (pydantic's errors are ValueErrors too).
     """
     if not isinstance(content, dict):
         raise ValueError(msg("its header is not a table"))
@@ -107,7 +107,7 @@ def _header(content: object) -> Any:
 
 @lru_cache(maxsize=1)
 def _header_schema() -> Any:
-    """Schema of the header (pydantic is imported only where a template is read)."""
+    """Schema of the header (pydantic is only imported to read a template)."""
     from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, create_model
 
     name = Annotated[str, StringConstraints(pattern=r"^(extra\.)?[A-Za-z0-9_.-]{1,64}$")]
@@ -210,7 +210,7 @@ def _read_array(archive: PlainArchive, name: str, header: Any) -> npt.NDArray[An
 
 
 def _npy_shape(stream: IO[bytes], name: str, dtype: str) -> tuple[tuple[int, ...], int]:
-    """Shape that the head of an .npy member tells, and the bytes of that head; only the form that numpy writes."""
+    """Shape from the header of an .npy member, and that header's bytes; accepts only the form that numpy writes."""
     head = read_member(stream, name, 10)
     if head[:8] != b"\x93NUMPY\x01\x00":
         raise ValueError(msg("{name} is not a plain array", name))
@@ -239,21 +239,21 @@ def _on_scratch(
             scratch.write(block)
             left -= len(block)
         scratch.flush()
-        return np.memmap(scratch, dtype, "r", 0, shape)  # the mapping keeps the file
+        return np.memmap(scratch, dtype, "r", 0, shape)  # the mapping keeps the file alive
 
 
 def official_template(content: Mapping[str, Any], name: str = "the file") -> MotionTemplate:
-    """Template of an official dictionary (spec motion.md section 7): new keys, old keys, with or without ratios.
+    """Template from an official dictionary (spec motion.md section 7): new keys, old keys, with or without ratios.
 
     Args:
         content: From ``read_pickle``.
-        name: The file's name, for errors.
+        name: The file's name, for error messages.
 
     Raises:
-        ValueError: If parts are missing or have wrong shapes.
+        ValueError: Parts are missing or have wrong shapes.
     """
     try:
-        with np.errstate(over="ignore", invalid="ignore"):  # what does not fit becomes infinite, and is refused below
+        with np.errstate(over="ignore", invalid="ignore"):  # too large values become infinite, and are rejected below
             motion = _official_motion(content)
         rate = _official_rate(content.get("output_fps", 25))
         check_motion(motion)

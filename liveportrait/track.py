@@ -1,4 +1,4 @@
-"""Motion of a whole clip, kept on disk so that memory does not grow with the clip's length."""
+"""Motion of a whole clip, stored on disk so that memory does not grow with the clip's length."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ Fault = Callable[[OSError], Exception]
 
 
 class RowFile:
-    """Equal rows of float32 numbers in a nameless scratch file; written at the end, read anywhere.
+    """Equal rows of float32 numbers in a nameless scratch file; append-only, readable anywhere.
 
     Args:
-        fault: Error to raise instead of an OSError of the disk, from every method; None leaves it.
+        fault: Error to raise from every method instead of a disk's OSError; None keeps the OSError.
 
     Raises:
-        OSError: The disk refuses.
+        OSError: Reading or writing fails.
     """
 
     def __init__(self, fault: Fault | None = None) -> None:
@@ -89,7 +89,7 @@ class RowFile:
 
 @dataclass(frozen=True)
 class Layout:
-    """How a Motion of one frame is laid out in a row."""
+    """Layout of a one-frame Motion in a row."""
 
     shapes: tuple[tuple[str, tuple[int, ...]], ...]
     engine: str
@@ -127,14 +127,14 @@ class MotionTrack:
 
     Args:
         duration: Length of the clip in seconds; zero until it is known.
-        fault: Error to raise instead of an OSError of the disk; None leaves it.
+        fault: Error to raise instead of a disk's OSError; None keeps the OSError.
     """
 
     def __init__(self, duration: Fraction = Fraction(0), fault: Fault | None = None) -> None:
         self._rows = RowFile(fault)
         self._fault = fault
         self._layout: Layout | None = None
-        self._row_of = array("i")  # row of each frame, that of the last face before it, or -1
+        self._row_of = array("i")  # row of each frame, or of the last face before it, or -1
         self._seen = bytearray()
         self.times: list[Fraction] = []
         self.duration = duration
@@ -144,12 +144,12 @@ class MotionTrack:
 
     @property
     def found(self) -> int:
-        """Frames in which the face was found."""
+        """Number of frames in which the face was found."""
         return len(self._rows)
 
     @property
     def lost(self) -> int:
-        """Frames in which it was not."""
+        """Number of frames in which it was not found."""
         return len(self) - self.found
 
     def seen(self, index: int) -> bool:
@@ -157,7 +157,7 @@ class MotionTrack:
         return bool(self._seen[index])
 
     def append(self, time: Fraction, motion: Motion | None) -> None:
-        """Add the next frame; None where no face was found."""
+        """Add the next frame; None if no face was found."""
         if motion is not None:
             self._layout = self._layout or Layout.of(motion)
             self._rows.append(self._layout.pack(motion)[0])
@@ -166,19 +166,19 @@ class MotionTrack:
         self._row_of.append(len(self._rows) - 1)
 
     def emptied(self) -> MotionTrack:
-        """A track of the same frames whose motion is still to come (see :meth:`append_rows`)."""
+        """A track of the same frames without motion, which is added later (see :meth:`append_rows`)."""
         other = MotionTrack(self.duration, self._fault)
         other.times, other._seen, other._row_of = self.times, self._seen, self._row_of
         return other
 
     def append_rows(self, motion: Motion) -> None:
-        """Add motion of further faces; only for a track from :meth:`emptied`."""
+        """Add motion of further frames with a face; only for a track from :meth:`emptied`."""
         self._layout = self._layout or Layout.of(motion)
         for row in self._layout.pack(motion):
             self._rows.append(row)
 
     def motion(self, index: int) -> Motion:
-        """Motion of one frame; held from the last face before it, or taken from the first one of the clip."""
+        """Motion of one frame; held from the last face before it, or else from the first one of the clip."""
         return self.rows(self.row(index), self.row(index) + 1)
 
     def row(self, index: int) -> int:
@@ -186,7 +186,7 @@ class MotionTrack:
         return max(0, self._row_of[index])
 
     def rows(self, start: int, stop: int) -> Motion:
-        """Motion of the found faces from start to stop, counted without the frames that have none."""
+        """Motion of the frames with a face from start to stop, counted without the other frames."""
         if self._layout is None:
             raise ValueError("no face was found in this clip, so it has no motion")
         return self._layout.unpack(self._rows.read(start, stop))
@@ -197,7 +197,7 @@ class MotionTrack:
             yield start, self.rows(start, min(start + size, self.found))
 
     def at(self, time: Fraction) -> tuple[int, float]:
-        """Frame on screen at a time, and how far the time has gone towards the next frame (0 to below 1)."""
+        """Frame on screen at a time, and the time's fraction towards the next frame (0 to below 1)."""
         index = max(0, bisect_right(self.times, time) - 1)
         if index + 1 >= len(self.times) or time <= self.times[index]:
             return index, 0.0
@@ -228,10 +228,10 @@ class MotionTrack:
         out.write(digest.digest())
 
     def load(self, file: BinaryIO) -> None:
-        """Fill an empty track from a file that :meth:`save` wrote. Nothing is taken from one that has changed since.
+        """Fill an empty track from a file that :meth:`save` wrote. A changed file is rejected as a whole.
 
         Raises:
-            ValueError: The file is damaged, cut short or something else.
+            ValueError: The file is damaged, truncated or something else.
         """
         end = _checked_end(file)
         file.seek(len(MAGIC))
@@ -253,7 +253,7 @@ class MotionTrack:
             self._row_of.append(row - 1)
 
     def clear(self) -> None:
-        """Take everything out."""
+        """Remove everything."""
         self._rows.clear()
         self._layout = None
         self._row_of, self._seen = array("i"), bytearray()
@@ -265,10 +265,10 @@ class MotionTrack:
 
 
 def _checked_end(file: BinaryIO) -> int:
-    """Where the checksum of a saved track begins.
+    """Position of the checksum in a saved track.
 
     Raises:
-        ValueError: The checksum does not fit, or it is no track of this version.
+        ValueError: The checksum does not match, or it is not a track of this version.
     """
     end = file.seek(0, io.SEEK_END) - DIGEST
     file.seek(0)

@@ -1,4 +1,4 @@
-"""Image warps by 2x3 affine matrices: sharp when enlarging, free of aliasing when shrinking, alpha without fringes."""
+"""Image warps by 2x3 affine matrices: sharp when enlarging, without aliasing when shrinking, alpha without fringes."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def scale_of(matrix: npt.ArrayLike) -> float:
 def shifted(
     matrix: npt.ArrayLike, source: tuple[float, float] = (0, 0), target: tuple[float, float] = (0, 0)
 ) -> Matrix:
-    """The same map between windows whose upper left corners lie at these points of source and target."""
+    """The same map between windows whose upper left corners are at these points of source and target."""
     m = np.array(matrix, np.float64)
     m[:, 2] += m[:, :2] @ np.asarray(source, np.float64) - np.asarray(target, np.float64)
     return m
@@ -78,7 +78,7 @@ def _warp_colour(image: npt.NDArray[Any], matrix: Matrix, size: tuple[int, int],
 
 
 def warp(image: npt.NDArray[Any], matrix: npt.ArrayLike, size: tuple[int, int], border: Border = "replicate") -> Image:
-    """Warp a picture: cubic where it grows, area average where it shrinks.
+    """Warp an image: cubic where it is enlarged, area average where it is reduced.
 
     Args:
         image: (H, W), (H, W, 3) or (H, W, 4) uint8; a fourth channel is alpha, colours are weighted with it.
@@ -97,7 +97,7 @@ def warp(image: npt.NDArray[Any], matrix: npt.ArrayLike, size: tuple[int, int], 
 
 
 def _warp_alpha(image: Image, matrix: Matrix, size: tuple[int, int]) -> Image:
-    """Colours weighted with their alpha, so that hidden pixels leave no fringe; nothing outside the picture."""
+    """Warp colours weighted by their alpha, so that hidden pixels leave no fringe; transparent outside the image."""
     alpha = _warp_colour(image[..., 3], matrix, size, cv2.BORDER_CONSTANT)
     if image[..., 3].min() == 255:
         colour = _warp_colour(image[..., :3], matrix, size, cv2.BORDER_REPLICATE)

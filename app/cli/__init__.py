@@ -1,1 +1,1 @@
-"""The `animate` command: one module per verb, nothing heavy imported before it is needed."""
+"""The `animate` command: one module per verb; heavy modules are imported only when needed."""

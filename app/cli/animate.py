@@ -51,7 +51,7 @@ app = make_app(INTRO)
 
 
 def animate(values: Mapping[str, Any]) -> int:
-    """Run the verb with the flags as typer read them."""
+    """Run the verb with the flags as typer parsed them."""
     with ExitStack() as stack:
         return _animate(values, stack)
 
@@ -93,9 +93,9 @@ def _file(text: str, what: str) -> str:
 
 @contextmanager
 def stop_on_signals(token: CancelToken) -> Iterator[None]:
-    """Let Ctrl-C, SIGTERM and the end of the terminal stop the work in good order.
+    """Let Ctrl-C, SIGTERM and a closed terminal stop the work cleanly.
 
-    A second signal gives it up at once, a third one kills.
+    A second signal aborts immediately, a third one kills the process.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -104,7 +104,7 @@ def stop_on_signals(token: CancelToken) -> Iterator[None]:
     terminals = [stream for stream in (sys.stdout, sys.stderr) if stream.isatty()]
 
     def stop(number: int, _frame: object) -> None:
-        if number not in (signal.SIGINT, signal.SIGTERM):  # the terminal is gone
+        if number not in (signal.SIGINT, signal.SIGTERM):  # the terminal was closed
             for stream in terminals:
                 close_pipe(stream)
         if token.cancelled:
@@ -115,7 +115,7 @@ def stop_on_signals(token: CancelToken) -> Iterator[None]:
     kinds = [signal.SIGINT, signal.SIGTERM]
     if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # not under nohup
         kinds.append(signal.SIGHUP)
-    portrait_animate.disarm()  # what is restored at the end: a result is there, which is still to be reported
+    portrait_animate.disarm()  # before handlers are restored: the result exists and is still to be reported
     before = {kind: signal.signal(kind, stop) for kind in kinds}
     try:
         yield
@@ -143,7 +143,7 @@ def _show_plan(plan: Plan, events: EventStream, json_lines: bool) -> int:
 
 
 def conclude(report: RenderReport, events: EventStream, *, json_lines: bool, quiet: bool) -> int:
-    """Say what was written; returns the exit code."""
+    """Report what was written; returns the exit code."""
     if json_lines:
         from app.events import Event
 

@@ -38,7 +38,7 @@ app = make_app(
 
 
 def batch(values: Mapping[str, Any]) -> int:
-    """Run the verb with the flags as typer read them."""
+    """Run the verb with the flags as typer parsed them."""
     if values["schema"]:
         from app.jobs.schema import schema
 
@@ -66,7 +66,7 @@ def _on(value: Any) -> bool:
 
 
 def _entries(values: Mapping[str, Any], given: Mapping[str, Any]) -> tuple[str | None, list[Entry]]:
-    """Name of the batch (None: whatever is queued) and its jobs."""
+    """Name of the batch (None for everything queued) and its jobs."""
     from app.jobs import make_jobs, read_jobs
 
     file, sources, drivings = values["jobs"], values["sources"] or [], values["drivings"] or []
@@ -137,7 +137,7 @@ def _number(
 
 
 def _show(entries: list[Entry], json_lines: bool) -> int:
-    """Say what would be done."""
+    """Print the jobs without running them."""
     for entry in entries:
         if json_lines:
             data = {"source": str(entry.source), "driving": str(entry.driving), "output": entry.output}
@@ -148,7 +148,7 @@ def _show(entries: list[Entry], json_lines: bool) -> int:
 
 
 def short_name(path: object) -> str:
-    """A file name as short as it can be: from the current folder if it lies in there."""
+    """Shorten a file name: relative to the current folder if it is inside it."""
     text = str(path)
     here = os.getcwd() + os.sep
     return show_path(text[len(here) :] if text.startswith(here) else text)
@@ -168,7 +168,7 @@ def _conclude(summary: Summary, events: EventStream, *, json_lines: bool, quiet:
 
 
 def totals(summary: Summary) -> str:
-    """The last line: how many jobs ended how."""
+    """The last line: the number of jobs by outcome."""
     words = [f"{summary.count('done')} of {len(summary.jobs)} jobs done"]
     if summary.rendered != summary.count("done"):
         words[0] += f" ({summary.rendered} in this run)"
@@ -186,7 +186,7 @@ def _title(event: Event) -> str:
 
 
 class _Lines(PlainLines):
-    """A line for each job that ends, and warnings: for pipes and log files."""
+    """One line for each job that ends, and warnings; for pipes and log files."""
 
     def __init__(self, quiet: bool) -> None:
         super().__init__(quiet)
@@ -207,7 +207,7 @@ class _Lines(PlainLines):
 
 
 class _Bars:
-    """One bar for all jobs and one for each worker, on a terminal."""
+    """A progress bar for all jobs and one for each worker, on a terminal."""
 
     def __init__(self) -> None:
         from rich.console import Console
@@ -260,12 +260,12 @@ class _Bars:
         self._progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def close(self) -> None:
-        """Take the bars off the screen."""
+        """Remove the bars from the screen."""
         self._progress.stop()
 
 
 def advise(arguments: Sequence[str], text: str) -> str:
-    """Better advice on a wrong command line than to read the help, or empty."""
+    """Specific advice for a wrong command line, or empty."""
     return QUOTES if "unexpected extra" in text and {"--sources", "--drivings"} & set(arguments) else ""
 
 

@@ -1,8 +1,8 @@
-"""What may come next on a command line: asked by the scripts of `animate completion` at every press of Tab.
+"""Completion candidates for a command line; the scripts of `animate completion` call this at every press of Tab.
 
-``animate __complete SHELL WORDS...``: the last word is the one being typed, maybe empty. Each line of the answer is a
-word and, after a tab, what it stands for. A line that begins with a tab asks the shell for names of its own: "files" or
-"folders". Nothing heavy is imported, and whatever goes wrong gives no answer rather than an error in the prompt.
+``animate __complete SHELL WORDS...``: the last word is the one being typed, maybe empty. Each line of the output is a
+word and, after a tab, its description. A line that begins with a tab makes the shell add names of its own: "files" or
+"folders". Nothing heavy is imported, and any error gives no output rather than an error message in the prompt.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from typing import Any, Final
 
 from app.cli.verbs import VERBS, Found, find_command
 
-Candidate = tuple[str, str]  # word, what it stands for
+Candidate = tuple[str, str]  # word, description
 FILES: Final[Candidate] = ("", "files")
 FOLDERS: Final[Candidate] = ("", "folders")
 TEXT_LIMIT: Final = 70  # characters of a description
-NAMED: Final = re.compile(r"\b(FILE|CLIP|SOURCE|DRIVING|PHOTO|VIDEO|JOBS|GLOB)\b")  # placeholders of files
+NAMED: Final = re.compile(r"\b(FILE|CLIP|SOURCE|DRIVING|PHOTO|VIDEO|JOBS|GLOB)\b")  # placeholders that stand for files
 FACES: Final = ("largest", "left", "right", "centre")
 
 
 def answer(arguments: Sequence[str]) -> str:
-    """The answer to a shell: one candidate a line.
+    """Candidates for a shell, one per line.
 
     Args:
         arguments: Name of the shell, then the words typed after the program's name.
@@ -33,12 +33,12 @@ def answer(arguments: Sequence[str]) -> str:
         shell, *words = arguments
         found = [*candidates(READERS.get(shell, list)(words or [""]))]
         return "".join(f"{word}\t{text}\n" for word, text in WRITERS.get(shell, _as_they_are)(found, words))
-    except Exception:  # noqa: BLE001 - a prompt is no place for errors
+    except Exception:  # noqa: BLE001 - an error would disturb the prompt
         return ""
 
 
 def candidates(words: Sequence[str]) -> list[Candidate]:
-    """What the last word may become.
+    """Candidates for the last word.
 
     Args:
         words: The words after the program's name; the last one is being typed.
@@ -74,7 +74,7 @@ def _commands(found: Found, top: bool) -> list[Candidate]:
 
 
 def _read(found: Found) -> tuple[Any, int, bool]:
-    """The flag that waits for its value (or None), how many arguments there are, and whether -- came before."""
+    """The flag that still needs its value (or None), the number of arguments, and whether there was a "--"."""
     flags, waiting, position = _flags(found), None, 0
     for index, word in enumerate(found.rest):
         if waiting is not None:
@@ -90,13 +90,13 @@ def _read(found: Found) -> tuple[Any, int, bool]:
 
 
 def _flags(found: Found) -> dict[str, Any]:
-    """Flags of a command by each of their forms."""
+    """Flags of a command, keyed by each of their forms."""
     options = [one for one in found.command.params if one.param_type_name == "option"]
     return {form: one for one in options for form in (*one.opts, *one.secondary_opts)}
 
 
 def _flag_names(found: Found) -> list[Candidate]:
-    """Long flags that were not given yet, or that may be given again."""
+    """Long flags that are not given yet or may be repeated."""
     known = _flags(found)
     given = {id(known[word.partition("=")[0]]) for word in found.rest if word.partition("=")[0] in known}
     left = [(form, one.help or "") for form, one in known.items() if one.multiple or id(one) not in given]
@@ -104,7 +104,7 @@ def _flag_names(found: Found) -> list[Candidate]:
 
 
 def _values(one: Any, typed: str) -> list[Candidate]:
-    """What the value of a flag or an argument may become."""
+    """Candidates for the value of a flag or an argument."""
     placeholder = str(one.metavar or "")
     if source := SOURCES.get(str(one.name), SOURCES.get(placeholder)):
         found = [value if isinstance(value, tuple) else (value, "") for value in source()]
@@ -126,7 +126,7 @@ def _beginning(found: Iterable[Candidate], typed: str) -> list[Candidate]:
 
 
 def _short(text: str) -> str:
-    """The beginning of a help text in one line."""
+    """The beginning of a help text on one line."""
     line = " ".join(inspect.cleandoc(text).split())
     line = re.split(r"[.;:] ", line)[0].rstrip(".")
     return line if len(line) <= TEXT_LIMIT else line[: TEXT_LIMIT - 3].rsplit(" ", 1)[0] + "..."
@@ -163,7 +163,7 @@ def _models() -> list[str]:
 
 
 def _networks(task: str, *words: str) -> Callable[[], list[str]]:
-    """Words, and the models of a task that are here."""
+    """Fixed words, and the installed models of a task."""
     return lambda: [*words, *(name for name in _models() if name.startswith(f"{task}/"))]
 
 
@@ -179,7 +179,7 @@ def _shells() -> list[str]:
     return list(SCRIPTS)
 
 
-# Name or placeholder of a parameter -> its values, where the placeholder is no list of them.
+# Name or placeholder of a parameter -> its values, unless the placeholder itself lists them.
 SOURCES: Final[dict[str, Callable[[], Sequence[str | Candidate]]]] = {
     "preset": _presets,
     "engine": _engines,
@@ -203,7 +203,7 @@ MAY_BE_FILES: Final = ("preset", "detector", "mask", "expression", "camera")
 
 
 def _from_bash(words: Sequence[str]) -> list[str]:
-    """Bash breaks words at = and : and leaves quotes in them."""
+    """Undo Bash's splitting of words at = and : and remove the quotes that it leaves in."""
     whole: list[str] = []
     for index, word in enumerate(words):
         joins = index > 0 and ((set(word) <= set("=:") and word) or set(words[index - 1]) <= set("=:"))
@@ -224,7 +224,7 @@ def _without_quotes(word: str) -> str:
 
 
 def _to_bash(found: Sequence[Candidate], words: Sequence[str]) -> list[Candidate]:
-    """Bash replaces only what comes after its last break, and takes words as they would be typed."""
+    """Adapt candidates to Bash, which replaces only the part after its last split and expects words as typed."""
     typed = words[-1] if words else ""
     whole = _from_bash(words or [""])[-1]
     part = "" if set(typed) <= set("=:") else _without_quotes(typed)
@@ -238,7 +238,7 @@ def _as_they_are(found: Sequence[Candidate], _words: Sequence[str]) -> Sequence[
 
 
 def _from_powershell(words: Sequence[str]) -> list[str]:
-    """PowerShell drops empty words on the way to a program, so that its script puts = before the last one."""
+    """Remove the = that the script puts before the last word, since PowerShell drops empty arguments."""
     return [*words[:-1], words[-1].removeprefix("=")]
 
 

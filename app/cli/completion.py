@@ -11,7 +11,7 @@ from app.cli.output import say
 from app.cli.verbs import ANSWER
 from app.errors import ExitCode, not_one_of
 
-# All of them ask portrait-animate beside the program that was typed: the animate of ImageMagick knows no answer.
+# All scripts call the portrait-animate beside the program that was typed, since it may be ImageMagick's animate.
 BASH: Final = r"""_portrait_animate() {
     local program="${1%portrait-animate}" line asked=
     program="${program%animate}portrait-animate"

@@ -37,12 +37,12 @@ def doctor(values: Mapping[str, Any]) -> int:
 
 
 def _tell(text: str) -> None:
-    """Say what takes long; on standard error, where it is in nobody's way."""
+    """Announce slow steps on standard error, which keeps standard output clean."""
     write(sys.stderr, f"{PROGRAM}: {text}\n")
 
 
 def table(findings: list[Finding]) -> str:
-    """The findings as text; "!!" marks what needs a look, "--" optional parts that are not there."""
+    """The findings as text; "!!" marks problems, "--" optional parts that are not installed."""
     lines: list[str] = []
     section = ""
     for finding in findings:

@@ -36,7 +36,7 @@ HELP: Final = {
     "mp4, mkv, mov, webm, gif, png, jpg, webp. Default: {source}--edited, or --retouched, in the current folder.",
     "audio": "Whether a clip keeps its sound: driving and source keep it, none does not.",
 }
-OFFICIAL_SCALE: Final = 2.5  # side of the square over the face in the official editor
+OFFICIAL_SCALE: Final = 2.5  # crop size relative to the face in the official editor
 DEBUG: Final = switch("debug", ["--debug"], "Show the traceback of an error.", "Program")
 
 app = make_app("Pose the face in SOURCE with sliders: a photo, or every frame of a clip.")
@@ -54,7 +54,7 @@ def edit(values: Mapping[str, Any]) -> int:
 
 
 def shared_options(values: Mapping[str, Any]) -> Resolved:
-    """Options of the flags given."""
+    """Options from the flags given."""
     given = {name: values[name] for name in USED if values.get(name) is not None}
     return resolve(given)
 
@@ -84,10 +84,10 @@ def run_edit(source: Path, resolved: Resolved, expression: Expression | None, li
 
 
 def _expression(values: Mapping[str, Any]) -> Expression:
-    """Expression of the slider flags.
+    """Expression from the slider flags.
 
     Raises:
-        UsageError: A value is no number or out of range.
+        UsageError: A value is not a number or out of range.
     """
     from app.values import expression_of
 

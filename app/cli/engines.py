@@ -119,7 +119,7 @@ def clear(values: Mapping[str, Any]) -> int:
 
 
 def _report(word: str, paths: list[Path], freed: int) -> list[Path]:
-    """Say how many files are gone; those that are still there."""
+    """Report how many files were removed; returns those that remain."""
     left = [path for path in paths if path.exists()]
     gone = len(paths) - len(left)
     say(f"Removed {gone} {word}{'' if gone == 1 else 's'} ({freed / 1e6:.1f} MB).")
@@ -154,7 +154,7 @@ def _exported() -> list[Path]:
 
 
 class Steps:
-    """Shows how far a build is: JSON lines, a bar on a terminal, or one line for each network."""
+    """Shows the progress of a build: JSON lines, a bar on a terminal, or one line for each network."""
 
     def __init__(self, *, as_json: bool, quiet: bool) -> None:
         self._json = JsonLines() if as_json else None
@@ -198,7 +198,7 @@ class Steps:
         self._shown = title
 
     def say(self, text: str) -> None:
-        """Say what is made."""
+        """Print what is being built."""
         if self._json is not None:
             self._json(Event("message", message=text))
         elif not self._quiet and self._bar is not None:
@@ -207,7 +207,7 @@ class Steps:
             write(sys.stderr, f"{text}\n")
 
     def warn(self, text: str) -> None:
-        """Say what is made again."""
+        """Print what is being rebuilt."""
         if self._json is not None:
             self._json(Event("message", message=text, level="warning"))
         else:
@@ -216,11 +216,11 @@ class Steps:
 
 @contextmanager
 def stop_at_once() -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM raise an exception at this very point, after which everything is tidied up."""
+    """Make Ctrl-C and SIGTERM raise an exception right away, so that cleanup runs."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    kinds = (signal.SIGINT, signal.SIGTERM)  # a shell starts what runs in its background with the first one ignored
+    kinds = (signal.SIGINT, signal.SIGTERM)  # a shell starts background processes with the first one ignored
     before = {kind: signal.signal(kind, signal.default_int_handler) for kind in kinds}
     try:
         yield

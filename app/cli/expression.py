@@ -76,7 +76,7 @@ def show(values: Mapping[str, Any]) -> int:
 
 
 def _text(data: Mapping[str, Any]) -> str:
-    """Sliders and openings as --sliders takes them."""
+    """Sliders and eye and lip ratios in the syntax of --sliders."""
     parts = [f"{name}={value:g}" for name, value in data["sliders"].items()]
     for name, value in zip(("left_eye", "right_eye"), data.get("eye_ratio", ()), strict=False):
         parts += [] if value is None else [f"{name}={value:g}"]

@@ -1,4 +1,4 @@
-"""Makes typer commands from the declared options."""
+"""Build typer commands from the declared options."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ PLACEHOLDERS = {
     "device": "NAME",
 }
 
-FILES = ("SOURCE", "DRIVING", "PHOTO", "VIDEO", "JOBS", "GLOB", "FILE", "[FILE]...", "FOLDER")  # what names files
+FILES = ("SOURCE", "DRIVING", "PHOTO", "VIDEO", "JOBS", "GLOB", "FILE", "[FILE]...", "FOLDER")  # file placeholders
 
 
 class Command(typer.core.TyperCommand):
-    """A command whose help has the layout of app.cli.help, also where typer prints it by itself (-qh)."""
+    """A command whose help has the layout of app.cli.help, even where typer prints it itself (-qh)."""
 
     def get_help(self, ctx: Any) -> str:
         """The help text."""
@@ -81,13 +81,13 @@ def make_app(help_text: str) -> typer.Typer:
 
 
 def argument(name: str, metavar: str, help_text: str) -> Parameter:
-    """A positional argument; file names stay text so that odd bytes in them survive."""
+    """A positional argument; file names stay text so that undecodable bytes in them survive."""
     info = typer.Argument(..., metavar=metavar, help=help_text, show_default=False)
     return Parameter(name, Parameter.POSITIONAL_OR_KEYWORD, default=info, annotation=str)
 
 
 def optional_argument(name: str, metavar: str, help_text: str) -> Parameter:
-    """A positional argument that may be left out; None then."""
+    """An optional positional argument; None if it is left out."""
     info = typer.Argument(None, metavar=metavar, help=help_text, show_default=False)
     return Parameter(name, Parameter.POSITIONAL_OR_KEYWORD, default=info, annotation=Optional[str])  # noqa: UP045
 
@@ -105,11 +105,11 @@ def switch(name: str, flags: Sequence[str], help_text: str, panel: str) -> Param
 
 
 def option_flag(option: OptionInfo, help_text: str = "") -> Parameter:
-    """The flag of a declared option; None if it isn't given, so that files and presets can be told from it.
+    """The flag of a declared option; None if it isn't given, so that values from files and presets apply.
 
     Args:
         option: Its declaration.
-        help_text: What it means for this command, if that differs from the declaration.
+        help_text: Help for this command, if it differs from the declaration's.
     """
     option = replace(option, help=help_text or option.help)
     shown = show_value(option.default) if option.default != "" else False
@@ -123,7 +123,7 @@ def option_flag(option: OptionInfo, help_text: str = "") -> Parameter:
     )
     if option.repeat:
         return Parameter(option.name, Parameter.KEYWORD_ONLY, default=info, annotation=Optional[list[str]])  # noqa: UP045
-    # text on purpose: OptionInfo.check converts it and knows how to complain
+    # text on purpose: OptionInfo.check converts it and raises the right error
     return Parameter(option.name, Parameter.KEYWORD_ONLY, default=info, annotation=Optional[str])  # noqa: UP045
 
 
@@ -142,15 +142,15 @@ def command(
     """Add a command.
 
     Args:
-        app: Where to.
-        parameters: Its arguments and flags. Names of files among them may be file:// addresses.
-        work: Gets the values of all of them by name, and returns the exit code.
-        standard: Arguments that may be "-", which stands for standard input.
-        armed: Whether signals go on ending the program at once while ``work`` runs: it makes nothing that would have
-            to be tidied up, or catches signals itself (stop_on_signals) once it does.
-        how: Name and help, as typer takes them.
+        app: Application to add it to.
+        parameters: Its arguments and flags. File names among them may be file:// URLs.
+        work: Receives all values by name and returns the exit code.
+        standard: Arguments that accept "-" for standard input.
+        armed: Whether signals still end the program immediately while ``work`` runs: it creates nothing that needs
+            cleanup, or handles signals itself (stop_on_signals) once it does.
+        how: Name and help, passed to typer.
     """
-    declared = {info.name for info in (*all_options(), *live_options())}  # OptionInfo.check looks at these
+    declared = {info.name for info in (*all_options(), *live_options())}  # OptionInfo.check handles these
     files = {
         p.name: next((flag for flag in getattr(p.default, "param_decls", ()) or () if flag.startswith("--")), "")
         for p in parameters
@@ -172,7 +172,7 @@ def command(
             portrait_animate.disarm()
         try:
             return work({name: local(name, value) for name, value in values.items()})
-        except KeyboardInterrupt:  # typer would leave with a code of its own
+        except KeyboardInterrupt:  # typer would exit with its own code
             raise CancelledError("Stopped.") from None
 
     run.__signature__ = inspect.Signature(list(parameters))  # type: ignore[attr-defined]

@@ -47,11 +47,11 @@ def gui(values: Mapping[str, Any]) -> int:
 
 
 def _picture(text: str | None, files: tuple[Path, ...]) -> Path | None:
-    """The file for --screenshot: links, pipes, devices and the files that are opened are never replaced.
+    """The file for --screenshot; links, pipes, devices and the files to open are never replaced.
 
     Raises:
         UsageError: It is one of these.
-        OSError: The system refuses to look.
+        OSError: The system denies access.
     """
     if not text:
         return None

@@ -19,9 +19,9 @@ from app.errors import ExitCode, UsageError
 Entry = tuple[str, str]  # left column, text
 
 NARROWEST, WIDEST = 40, 110  # characters of a line
-COLUMN: Final = 30  # where the texts begin
-UNDER: Final = 6  # where they begin on a narrow terminal: each under its flag
-ROOM: Final = 72  # from this width on both columns have room side by side
+COLUMN: Final = 30  # column where the texts begin
+UNDER: Final = 6  # column on a narrow terminal, where each text is under its flag
+ROOM: Final = 72  # terminal width from which both columns fit side by side
 OPTIONS: Final = "Options"
 HELP: Final = ("-h, --help", "Show this text and exit.")
 ENDING: Final = (
@@ -57,7 +57,7 @@ def find_exactly(words: Sequence[str]) -> Found:
 
 
 def command_help(found: Found) -> str:
-    """What a command prints for --help."""
+    """The output of a command's --help."""
     return text_of(found.command, found.name)
 
 
@@ -65,8 +65,8 @@ def text_of(command: Any, name: str) -> str:
     """Lay out the help of a command.
 
     Args:
-        command: The command or group as typer has made it.
-        name: What it is called by, as "animate jobs list".
+        command: The command or group built by typer.
+        name: Its full name, such as "animate jobs list".
     """
     usage, ending = name, ""
     sections = _sections(command)
@@ -116,7 +116,7 @@ def _entry(left: str, text: str, width: int) -> list[str]:
 
 
 def _broken(text: str, width: int) -> list[str]:
-    """Flags with their placeholder in lines: the words of a choice are kept whole."""
+    """Wrap flags with their placeholder without breaking the words of a choice."""
     lines = [""]
     for piece in re.split(r"(?<=[|,])", text):
         if lines[-1] and len(lines[-1]) + len(piece) > width:
@@ -139,12 +139,12 @@ def _sections(command: Any) -> dict[str, list[Entry]]:
 
 
 def _option(one: Any) -> Entry:
-    """Help entry of a flag: its forms with a placeholder, and its text with the default."""
+    """Help entry of a flag: its forms with a placeholder, and its help with the default."""
     flags, default = list(one.opts), one.show_default if isinstance(one.show_default, str) else ""
     if not one.is_flag:
         text = str(one.help or "")
         return f"{', '.join(flags)} {one.metavar or 'TEXT'}", f"{text} [{default}]" if default else text
-    on = default == "yes"  # the form that switches it off is of use to nobody else
+    on = default == "yes"  # otherwise the form that switches it off is not useful
     return ", ".join([*flags, *(one.secondary_opts if on else ())]), f"{one.help or ''}{' [on]' if on else ''}"
 
 
@@ -158,7 +158,7 @@ def _usage(one: Any) -> str:
 
 
 def _first_sentence(text: str | None) -> str:
-    """The first sentence of a help text: what a list of commands has room for."""
+    """The first sentence of a help text, for the list of commands."""
     return inspect.cleandoc(text or "").split("\n\n")[0].replace("\n", " ")
 
 

@@ -1,4 +1,4 @@
-"""`animate inspect`: what a file says of itself."""
+"""`animate inspect`: whether a file is marked as made by AI."""
 
 from __future__ import annotations
 

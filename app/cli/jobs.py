@@ -1,4 +1,4 @@
-"""`animate jobs`: look at the queue and change it."""
+"""`animate jobs`: show and change the queue."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 app = make_app("Show and change the queue of `animate batch` and the window.")
 COLUMNS = ("id", "state", "attempts", "seconds", "frames", "source", "driving", "output", "error")
-MOST_TOLD = 20  # damaged jobs that are named
-MOST = 100_000  # jobs that a range of numbers may hold
+MOST_TOLD = 20  # damaged jobs listed at most
+MOST = 100_000  # jobs in a range of numbers at most
 FORMATS = ("table", "json", "csv")
 
 
@@ -113,13 +113,13 @@ def report(values: Mapping[str, Any]) -> int:
 
 
 def _complain_of_damage(queue: Queue) -> None:
-    """Name the rows of the queue that are no jobs; the others are shown all the same."""
+    """Warn of damaged rows in the queue; the others are still shown."""
     for number, why in list(queue.reader.damaged().items())[:MOST_TOLD]:
         complain(f"Job {number} of {queue.path} is damaged: {why}. Forget it: animate jobs clear {number}.", "warning")
 
 
 def summary_of(jobs: Sequence[JobRecord]) -> dict[str, Any]:
-    """Figures of some jobs as a JSON object."""
+    """Summary of some jobs as a JSON object."""
     from app.jobs import STATES
 
     started = [job.started for job in jobs if job.started]
@@ -164,7 +164,7 @@ def _chosen(queue: Queue, values: Mapping[str, Any]) -> list[JobRecord]:
 
 
 def _batch(queue: Queue, values: Mapping[str, Any]) -> str | None:
-    """Batch of a name, or of a job file given as on the command line."""
+    """The batch with this name, or of this job file."""
     import os
 
     wanted: str | None = values.get("batch")

@@ -1,4 +1,4 @@
-"""`animate landmarks`: begins a face placed by hand, where none is found."""
+"""`animate landmarks`: write a first guess of a face to place by hand, where none is found."""
 
 from __future__ import annotations
 
@@ -76,12 +76,12 @@ def _landmarks(values: Mapping[str, Any], stack: ExitStack) -> int:
 
 
 def _quoted(path: Path) -> str:
-    """A file name as a shell takes it."""
+    """A file name quoted for the shell."""
     return shlex.quote(show_path(path))
 
 
 def _write(job: Job, options: RenderOptions) -> tuple[Path, Guess]:
-    """Write a placed face, or a picture of it; returns where to, and what it was made from.
+    """Write a placed face, or an image of it; returns the path and how the face was found.
 
     Raises:
         AppError: Nothing was written.
@@ -129,7 +129,7 @@ def _write(job: Job, options: RenderOptions) -> tuple[Path, Guess]:
 
 
 def _path(job: Job) -> Path:
-    """Where the file goes: the name given, or SOURCE.landmarks.json in the folder given or the current one."""
+    """The output path: the name given, or SOURCE.landmarks.json in the given or current folder."""
     from app.addresses import STANDARD, address_error, is_address
     from app.render.job import check_ending, default_name, fill_name, make_folder, name_fields, names_folder
     from liveportrait.placed_file import SUFFIX

@@ -1,4 +1,4 @@
-"""`animate live`: a portrait driven in real time, without the window or with it."""
+"""`animate live`: a portrait driven in real time, with or without the window."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ LEFT_OUT = (
     "length", "fps", "output", "side_by_side", "audio", "background", "points", "size", "fit", "max_side",
     *PART_OPTIONS,
 )  # fmt: skip
-NOT_IN_WINDOW = ("vcam", "record", "overwrite", "json_lines", "quiet")  # it has buttons and questions for these
+NOT_IN_WINDOW = ("vcam", "record", "overwrite", "json_lines", "quiet")  # the window has its own controls for these
 ELSEWHERE = (*NOT_IN_WINDOW, "camera", "expression", "sliders")
 SHARED = tuple(info for info in all_options() if info.name not in LEFT_OUT)
-START = 60.0  # seconds that the first picture may take: engine, portrait and camera
-FAILING = 8.0  # seconds that a camera is waited for at the start
-REPORT = 1.0  # seconds between two progress events
+START = 60.0  # seconds until the first frame at most: engine, portrait and camera have to start
+FAILING = 8.0  # seconds to wait for a failing camera at the start
+REPORT = 1.0  # seconds between progress events
 
 app = make_app("Animate the face in PHOTO from a camera, in real time.")
 
@@ -94,22 +94,22 @@ def run_session(
     token: CancelToken,
     settings: tuple[Path, ...] = (),
 ) -> tuple[LiveStats, str | None]:
-    """Run a session without a window until the time is over or somebody stops it.
+    """Run a session without a window until the time is over or it is stopped.
 
     Args:
         photo: The portrait.
         options: Input, animation, output (of the recording) and program options.
         live: Live options.
-        seconds: Seconds from the first picture on; 0 runs until it is stopped.
-        events: Gets messages and progress.
-        token: Stops it.
-        settings: Files that the options were read from, which the recording must not replace.
+        seconds: Seconds from the first frame on; 0 runs until it is stopped.
+        events: Receives messages and progress.
+        token: Stops the session.
+        settings: Files that the options were read from; the recording must not replace them.
 
     Returns:
-        The figures, and the name of the recording or None.
+        The statistics, and the name of the recording or None.
 
     Raises:
-        AppError: It could not begin, or the recording failed.
+        AppError: The session could not start, or the recording failed.
     """
     from app.expressions import expression_from
     from app.frames.resources import load_job_engine, open_tracker
@@ -131,7 +131,7 @@ def run_session(
     engine = interruptible(
         lambda step: load_job_engine(options, events.info, events.warn, step), token, events.info, "Loading the engine"
     )
-    interruptible(  # the session's threads, which hear no Ctrl-C, then find its models loaded
+    interruptible(  # loads the models here, since Ctrl-C does not reach the session's threads
         lambda _: open_tracker(options.input.finder), token, events.info, "Loading the face detector"
     )
     with LiveSession(options, live, engine=engine, events=events) as session:
@@ -166,7 +166,7 @@ def _inputs(photo: Path, options: RenderOptions, live: LiveOptions) -> list[Path
 
 
 def _check_part(path: Path) -> None:
-    """Check a file that drives a part of the face: the window tells later, a command that was typed at once.
+    """Check a file that drives a part of the face, so that the command fails at once and not during the session.
 
     Raises:
         AppError: It can't be read.
@@ -182,7 +182,7 @@ def _check_part(path: Path) -> None:
 
 
 def _await(session: LiveSession, token: CancelToken, ready: Callable[[], bool], timeout: float = START) -> bool:
-    """Wait for a condition of the session; stopping ends the wait."""
+    """Wait for a condition of the session, or until it is stopped."""
     left = timeout
     while left > 0 and not token.cancelled:
         if session.wait_for(ready, 0.2):
@@ -193,14 +193,14 @@ def _await(session: LiveSession, token: CancelToken, ready: Callable[[], bool], 
 
 
 def _await_first(session: LiveSession, token: CancelToken, virtual: bool) -> None:
-    """Wait for the first picture.
+    """Wait for the first frame.
 
     Raises:
-        AppError: The driver gives none, or there is no virtual camera on this computer. One that is only busy is
-            tried again while the other outputs go on.
+        AppError: The driver delivers none, or there is no virtual camera on this computer. A busy one is tried again
+            while the other outputs continue.
     """
 
-    def shown() -> bool:  # the portrait at rest does not count
+    def shown() -> bool:  # the neutral portrait does not count
         return session.stats().captured > 0 and any(s.name == "none" and s.shown for s in session.sinks)
 
     def over() -> bool:
@@ -273,7 +273,7 @@ def _seconds(text: str | None) -> float:
 
 
 def _given(values: Mapping[str, Any]) -> list[str]:
-    """Flags that were given and that the window has other ways for."""
+    """Flags that were given but are set in the window itself."""
     infos = [info for info in (*live_options(), *SHARED) if info.name in NOT_IN_WINDOW]
     flags = [info.flags[-1] for info in infos if values[info.name] is not None]
     return flags + (["--seconds"] if values["seconds"] else [])
@@ -286,7 +286,7 @@ def _check(options: RenderOptions) -> None:
 
 
 def _window_module() -> Any:
-    """The window's module, or None where it can't be loaded."""
+    """The window's module, or None if it can't be loaded."""
     try:
         return importlib.import_module("app.gui.main")
     except ImportError:
@@ -294,13 +294,13 @@ def _window_module() -> Any:
 
 
 def _window(photo: Path, options: RenderOptions, live: LiveOptions, left: list[str]) -> int:
-    """Open the window with this portrait and driver, these options and sliders.
+    """Open the window with this portrait, driver, options and sliders.
 
     Args:
         photo: The portrait.
         options: Options of the session.
         live: Live options; a file named as the camera is opened.
-        left: Flags that were given and have no effect there.
+        left: Flags that were given but have no effect there.
     """
     from app.expressions import expression_from
 

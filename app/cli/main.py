@@ -15,7 +15,7 @@ from app.errors import AppError, CancelledError, ExitCode
 from models.messages import msg
 
 INTERRUPTED: Final = 130  # what typer returns after Ctrl-C
-# those that load OpenCV and ONNX Runtime to draw, and therefore say if these are installed twice
+# verbs that load OpenCV and ONNX Runtime, and therefore warn if these are installed twice
 DRAWING: Final = (DEFAULT_VERB, "app.cli.batch", "app.cli.live", "app.cli.edit", "app.cli.gui")
 
 
@@ -34,11 +34,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     flags = arguments[: arguments.index("--")] if "--" in arguments else arguments
     try:
         return run(arguments)
-    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - one line instead of a traceback
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - printed as one line instead of a traceback
         if "--debug" in flags and not isinstance(error, (KeyboardInterrupt, MemoryError)):
             _show_traceback()
         known = error if isinstance(error, AppError) else _translated(error, debug="--debug" in flags)
-        if known.message:  # a reader that has gone needs no word
+        if known.message:  # none if the reader has gone
             report(known, as_json="--json" in flags)
         return int(known.exit_code)
     finally:
@@ -46,14 +46,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _open_streams() -> None:
-    """Standard streams that are closed lead nowhere, so that no file of the work takes their place."""
+    """Open closed standard streams on the null device, so that no other file gets their descriptors."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode, encoding="utf-8"))
 
 
 def _find_home() -> None:
-    """A user without a home folder and a name, as in some containers, has no settings and keeps nothing."""
+    """Handle users without a home folder and name, as in some containers: no settings, and nothing is kept."""
     try:
         Path.home()
     except RuntimeError:
@@ -70,7 +70,7 @@ def _homeless() -> bool:
 
 
 def _translated(error: BaseException, *, debug: bool) -> AppError:
-    """The expected error that an exception from anywhere becomes: one line instead of a traceback."""
+    """Convert any exception to an expected error, which prints one line instead of a traceback."""
     if isinstance(error, KeyboardInterrupt):
         return CancelledError("Stopped.")
     if isinstance(error, MemoryError):
@@ -96,7 +96,7 @@ def gui() -> int:
 
 
 def run(arguments: list[str]) -> int:
-    """Run a verb; errors come out as exceptions.
+    """Run a verb; errors are raised as exceptions.
 
     Raises:
         AppError: Every expected error.
@@ -117,7 +117,7 @@ def run(arguments: list[str]) -> int:
         return int(ExitCode.OK)
     found = find_command(arguments)
     asked = bool({"-h", "--help"} & set(flags))
-    unknown = found.commands and found.rest and not found.rest[0].startswith("-")  # typer names the nearest
+    unknown = found.commands and found.rest and not found.rest[0].startswith("-")  # typer suggests the nearest
     if (asked and not unknown) or not arguments or (found.commands and not found.rest):
         from app.cli.help import command_help
 
@@ -132,7 +132,7 @@ def run(arguments: list[str]) -> int:
 
 
 def _check_verb(arguments: Sequence[str]) -> None:
-    """Tell of a command that is misspelt: its first word is neither a file nor the beginning of a name of one.
+    """Detect a misspelt command: the first word is neither a file nor the beginning of a file name.
 
     Raises:
         UsageError: It is close to a command.
@@ -149,7 +149,7 @@ def _check_verb(arguments: Sequence[str]) -> None:
 
 
 def _nearest_option(text: str) -> str:
-    """A complaint about an unknown flag with the flag that was probably meant, not all that look like it."""
+    """Reduce typer's error about an unknown flag to the most likely suggestion."""
     import re
     from difflib import get_close_matches
 
@@ -171,10 +171,10 @@ def invoke(command: Any, name: str, arguments: list[str]) -> int:
 
     try:
         result = command(arguments, prog_name=name, standalone_mode=False)
-    except SystemExit:  # of typer where the reader of a help has gone
+    except SystemExit:  # raised by typer if the reader of the help has gone
         return int(ExitCode.OK)
     except Exception as error:
-        # typer brings its own copy of click in some versions, so its errors are told by what they can do
+        # some versions of typer bundle their own click, so its errors are recognised by their attributes
         if hasattr(error, "format_message") and hasattr(error, "exit_code"):
             text = _nearest_option(error.format_message().strip())
             hint = f"See {name} --help."
@@ -194,7 +194,7 @@ def invoke(command: Any, name: str, arguments: list[str]) -> int:
 
 
 def report(error: AppError, *, as_json: bool) -> None:
-    """Print an expected error: one line, and a last JSON line for programs."""
+    """Print an expected error: one line, and with --json a last JSON line."""
     complain(str(error))
     if as_json:
         from app.cli.output import JsonLines
@@ -211,7 +211,7 @@ def _show_traceback() -> None:
 
 
 def _flush() -> None:
-    """Flush standard output; a reader that has gone is no error."""
+    """Flush standard output; a reader that has gone is not an error."""
     try:
         sys.stdout.flush()
     except BrokenPipeError:

@@ -84,7 +84,7 @@ def verify(values: Mapping[str, Any]) -> int:
 
 
 def _verify_converted(sources: list[Path] | None, as_json: bool) -> bool:
-    """Say how the conversions of these files (None: all) are; whether all are whole."""
+    """Report on the conversions of these files (None: all); returns whether all are intact."""
     from models.converted import list_converted
 
     whole = True
@@ -106,7 +106,7 @@ def _verify_converted(sources: list[Path] | None, as_json: bool) -> bool:
 
 
 def _files(pattern: str | None) -> list[Path]:
-    """Files of models that are here, links followed."""
+    """Files of the installed models, links resolved."""
     from models.registry import get_model
     from models.weights import locate
 

@@ -1,4 +1,4 @@
-"""Sinks that show events to people (a bar or sparse lines on standard error) and to programs (JSON lines)."""
+"""Event sinks for people (a bar or sparse lines on standard error) and for programs (JSON lines)."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from app.events import Event, Sink
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-NAMES = ("animate", "portrait-animate")  # the second is nobody else's: ImageMagick has an animate too
+NAMES = ("animate", "portrait-animate")  # the second is unique: ImageMagick has an animate too
 
 
 def called() -> str:
-    """The name that the program was called by."""
+    """The name under which the program was called."""
     name = os.path.basename(sys.argv[0] if sys.argv else "").lower().removesuffix(".exe").removesuffix("-gui")
     return name if name in NAMES else NAMES[0]
 
@@ -27,7 +27,7 @@ PROGRAM = called()
 
 
 def own_name(text: str) -> str:
-    """A text with the commands in it as this program is called."""
+    """Replace the program's name in a text with the name under which it was called."""
     if NAMES[0] == PROGRAM:
         return text
     from app.cli.verbs import VERBS
@@ -36,20 +36,20 @@ def own_name(text: str) -> str:
     return re.sub(rf"(?<![\w./-])animate(?= (?:{words}))", PROGRAM, text)
 
 
-CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # a terminal obeys them
-QUIET_SECONDS = 10.0  # between two progress lines when nobody looks at a terminal
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # a terminal interprets these
+QUIET_SECONDS = 10.0  # between progress lines when standard error is not a terminal
 
 
 _CALLED: dict[str, str] = {}
 
 
 def call_it(path: object, name: str) -> None:
-    """Call a scratch file by what it stands for in all that is printed."""
+    """Print a scratch file's path as the name it stands for."""
     _CALLED[str(path)] = name
 
 
 def show_path(path: object) -> str:
-    """A file name that any output takes: control characters and bytes that are no text are shown as escapes."""
+    """A file name safe to print: control characters and undecodable bytes are escaped."""
     text = str(path)
     for scratch, name in _CALLED.items():
         text = text.replace(scratch, name)
@@ -73,21 +73,21 @@ def say(text: str) -> None:
 
 
 def write(stream: TextIO, text: str) -> None:
-    """Write text, whatever the stream's encoding; a reader that went away is no reason to stop."""
+    """Write text in any encoding; a reader that has gone is ignored."""
     encoding = stream.encoding or "utf-8"
     try:
         stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
         stream.flush()
     except BrokenPipeError:
         close_pipe(stream)
-    except OSError as error:  # the disk behind a redirection is full, or the terminal is gone
+    except OSError as error:  # the disk behind a redirection is full, or the terminal was closed
         close_pipe(stream)
         if stream is sys.stdout:
             complain(f"Standard output can't be written: {error.strerror or error}.", "warning")
 
 
 def close_pipe(stream: TextIO) -> None:
-    """Send what is still written to a stream without a reader to nowhere."""
+    """Redirect a stream whose reader has gone to the null device."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(nowhere, stream.fileno())
@@ -106,11 +106,11 @@ class JsonLines:
         write(sys.stdout, text + "\n")
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: there is nothing to close."""
 
 
 class PlainLines:
-    """Messages, and a progress line now and then: for pipes and log files."""
+    """Messages and an occasional progress line; for pipes and log files."""
 
     def __init__(self, quiet: bool) -> None:
         self._quiet = quiet
@@ -128,11 +128,11 @@ class PlainLines:
             write(sys.stderr, f"{event.message or event.phase}: {event.done}{of} frames, {rate}{left}\n")
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: there is nothing to close."""
 
 
 class TerminalBar:
-    """A bar with speed and time left on a terminal."""
+    """A progress bar with speed and remaining time, on a terminal."""
 
     def __init__(self) -> None:
         from rich.console import Console
@@ -182,7 +182,7 @@ class TerminalBar:
         )
 
     def close(self) -> None:
-        """Take the bar off the screen."""
+        """Remove the bar from the screen."""
         if self._started:
             self._progress.stop()
 
@@ -206,7 +206,7 @@ def clock(seconds: float) -> str:
 
 
 def choose_sink(*, json_lines: bool, quiet: bool) -> Any:
-    """The sink that fits where the output goes: JSON lines, a bar on a terminal, or plain lines."""
+    """Choose the sink: JSON lines, a bar if standard error is a terminal, or plain lines."""
     if json_lines:
         return JsonLines()
     if not quiet and sys.stderr.isatty():

@@ -1,4 +1,4 @@
-"""`animate retouch`: the lips of a clip held, everything else as it is."""
+"""`animate retouch`: hold the lips of a clip and leave everything else unchanged."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from app.options import all_options
 from models.messages import msg
 
 LEFT_OUT: Final = ("expression", "sliders")
-WORDS: Final = ("closed", "silent")  # that --lips takes beside numbers
+WORDS: Final = ("closed", "silent")  # that --lips accepts besides numbers
 
 app = make_app("Keep the lips of a clip closed or still; everything else stays as it is.")
 
@@ -30,7 +30,7 @@ def retouch(values: Mapping[str, Any]) -> int:
 
 
 def _ratio(text: str | None) -> float | None:
-    """Opening of the word or number; None for silent lips."""
+    """Lip ratio for the word or number; None for silent lips."""
     if text in ("silent", None):
         return None
     if text == "closed":

@@ -15,16 +15,16 @@ from app.errors import AppError, MediaError, UsageError
 if TYPE_CHECKING:
     from app.options import RenderOptions
 
-LIMIT: Final = 4 << 30  # bytes that are taken from standard input
+LIMIT: Final = 4 << 30  # most bytes read from standard input
 BLOCK: Final = 1 << 20
-NAMES: Final = ((b"PK\x03\x04", ".motion"), (b"\x80", ".pkl"))  # templates go by their ending
+NAMES: Final = ((b"PK\x03\x04", ".motion"), (b"\x80", ".pkl"))  # templates are recognised by their extension
 
 
 def read_standard_input(stack: ExitStack, *given: str) -> list[Path]:
-    """Paths of the inputs of a command; one that is "-" is read from standard input into a scratch file.
+    """Resolve the inputs of a command to paths; "-" is read from standard input into a scratch file.
 
     Args:
-        stack: Removes the scratch file at its end.
+        stack: Removes the scratch file on exit.
         given: The inputs as they were typed.
 
     Raises:
@@ -42,7 +42,7 @@ def _spooled(stack: ExitStack) -> Path:
 
     if sys.stdin.isatty():
         raise UsageError("Standard input is a terminal: no file comes from there.", "Pipe a file in, or name one.")
-    portrait_animate.disarm()  # a scratch file is about to be made
+    portrait_animate.disarm()  # a scratch file is about to be created
     stream = getattr(sys.stdin, "buffer", sys.stdin)
     folder = Path(stack.enter_context(scratch_folder()))
     with stop_at_once():
@@ -75,10 +75,10 @@ def _read(stream: object) -> bytes:
 
 
 def check_standard_output(options: RenderOptions) -> None:
-    """Check that a result can go to standard output, if it is to.
+    """Check that a result can go to standard output, if requested.
 
     Raises:
-        UsageError: It is a terminal, or JSON lines go there.
+        UsageError: Standard output is a terminal, or JSON lines go there.
     """
     if options.output.output != STANDARD:
         return

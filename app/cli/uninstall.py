@@ -1,4 +1,4 @@
-"""`animate uninstall-data`: list and remove what the program keeps."""
+"""`animate uninstall-data`: list and remove the data that the program keeps."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ def uninstall_data(values: Mapping[str, Any]) -> int:
 
 
 def _ask(as_json: bool) -> None:
-    """Ask on the terminal.
+    """Ask for confirmation on the terminal.
 
     Raises:
-        UsageError: There is nobody to ask.
+        UsageError: There is no terminal to ask on.
         CancelledError: The answer is no.
     """
     if as_json or not sys.stdin or not sys.stdin.isatty():

@@ -1,4 +1,4 @@
-"""The commands of the program: where each one is, and how the words of a command line lead to one."""
+"""The commands of the program: the module of each, and the lookup of a command by the words of a command line."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "help": ("app.cli.help", "show the help of a command"),
 }
 DEFAULT_VERB: Final = "app.cli.animate"
-ANSWER: Final = "__complete"  # asked by the scripts of `animate completion`, see app.cli.candidates
+ANSWER: Final = "__complete"  # called by the scripts of `animate completion`, see app.cli.candidates
 
 
 @dataclass(frozen=True)
 class Found:
-    """The command that the words of a command line lead to.
+    """The command that a command line resolves to.
 
     Attributes:
         module: Name of its module.
-        name: What it is called by, as "animate jobs list".
-        command: The command as typer has made it; a group where a sub-command is still missing or unknown.
+        name: Its full name, such as "animate jobs list".
+        command: The command built by typer; a group if a sub-command is missing or unknown.
         rest: The words after its name.
     """
 
@@ -50,12 +50,12 @@ class Found:
 
     @property
     def commands(self) -> dict[str, Any]:
-        """Its sub-commands by name; empty where it has none."""
+        """Its sub-commands by name; empty if it has none."""
         return getattr(self.command, "commands", {})
 
 
 def find_command(words: Sequence[str]) -> Found:
-    """Find the command that words lead to: the default one where the first word is no verb."""
+    """Find the command for the words; the default one if the first word is not a verb."""
     import typer.main
 
     module, name, rest = DEFAULT_VERB, PROGRAM, list(words)

@@ -1,13 +1,17 @@
-"""What of a source is animated, and by whom: options that people write as text, parsed once into small values.
+"""What of a source is animated, and by whom or what: options that people write as text, parsed once into small values.
 
 This module imports nothing heavy on purpose: the command line answers ``--help`` from it.
 """
 
 from __future__ import annotations
 
+import ipaddress
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final, Literal, cast, get_args
+from urllib.parse import urlsplit
 
 from models.choices import LARGEST, FaceChoice, parse_numbers
 from models.messages import msg
@@ -188,3 +192,123 @@ class Subject:
 
 
 LARGEST_FACE = Subject()
+
+Tracking = Literal["osc", "livelink", "ifacialmocap"]
+LOOPBACK: Final = "127.0.0.1"
+PORTS: Final[Mapping[Tracking, int]] = {"osc": 39539, "livelink": 11111, "ifacialmocap": 49983}
+"""Port at which each protocol is usually received."""
+SENDERS: Final[Mapping[Tracking, str]] = {
+    "osc": "VMC over OSC", "livelink": "Live Link Face", "ifacialmocap": "iFacialMocap",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class TrackingAddress:
+    """Where the packets of a face tracker are awaited: an app on a phone or on this computer.
+
+    Attributes:
+        protocol: How it sends: OSC with the VMC protocol, Live Link Face, or iFacialMocap.
+        host: Address of this computer, as numbers.
+        port: 1 to 65535.
+    """
+
+    protocol: Tracking
+    host: str = LOOPBACK
+    port: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.port:
+            object.__setattr__(self, "port", PORTS[self.protocol])
+
+    @classmethod
+    def parse(cls, text: str) -> TrackingAddress | None:
+        """Read osc://127.0.0.1:39539, livelink://, ifacialmocap://0.0.0.0 and the like; None if it is nothing of them.
+
+        Raises:
+            ValueError: The address or port is none.
+        """
+        scheme, slashes, rest = text.strip().partition("://")
+        protocol = scheme.lower()
+        if not slashes or protocol not in get_args(Tracking):
+            return None
+        match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\[\]:/]*))(?::(\d{1,5}))?/?", rest)
+        host = (match[1] or match[2] or LOOPBACK) if match else ""
+        host = LOOPBACK if host.lower() == "localhost" else host
+        port = int(match[3]) if match and match[3] else PORTS[cast("Tracking", protocol)]
+        try:
+            host = str(ipaddress.ip_address(host))
+        except ValueError:
+            host = ""
+        if not host or not 0 < port < 65536:
+            raise ValueError(
+                msg(
+                    "{text!r} is not an address of this computer such as {protocol}://{loopback}:{port}.",
+                    text, protocol, LOOPBACK, PORTS[cast("Tracking", protocol)],
+                )
+            )  # fmt: skip
+        return cls(cast("Tracking", protocol), host, port)
+
+    @property
+    def place(self) -> str:
+        """Host and port, for people."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def title(self) -> str:
+        """For people."""
+        return f"{SENDERS[self.protocol]} ({self.place})"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether other computers can send to it."""
+        return not ipaddress.ip_address(self.host).is_loopback
+
+    def __str__(self) -> str:
+        return f"{self.protocol}://{self.place}"
+
+
+STREAMS: Final = ("rtsp", "rtsps", "http", "https", "srt", "rtmp", "rtmps", "rtp", "udp", "tcp")
+"""Schemes of addresses that a camera in the network is read from."""
+
+
+@dataclass(frozen=True)
+class StreamAddress:
+    """A camera in the network.
+
+    Attributes:
+        url: As it was typed, names and passwords included; for the connection alone.
+    """
+
+    url: str
+
+    @classmethod
+    def parse(cls, text: str) -> StreamAddress | None:
+        """Read rtsp://, http:// and the like; None if it is nothing of them.
+
+        Raises:
+            ValueError: It names no computer.
+        """
+        scheme, slashes, _ = text.strip().partition("://")
+        if not slashes or scheme.lower() not in STREAMS:
+            return None
+        address = cls(text.strip())
+        try:
+            parts = urlsplit(address.url)
+            named = bool(parts.hostname) and (parts.port is None or parts.port > 0)
+        except ValueError:
+            named = False
+        if not named or re.search(r"[\s\x00-\x1f]", address.url):
+            raise ValueError(
+                msg("{text!r} is not the address of a camera such as rtsp://192.168.1.20/live.", str(address))
+            )
+        return address
+
+    def __str__(self) -> str:
+        """The address without names, passwords and keys: these follow the scheme or a question mark."""
+        scheme, _, rest = self.url.partition("://")
+        place = re.split(r"[/?#]", rest, maxsplit=1)[0]
+        path = re.split(r"[?#;]", rest[len(place) :], maxsplit=1)[0]
+        return f"{scheme}://{place.rpartition('@')[2]}{path}"
+
+    def __repr__(self) -> str:
+        return f"StreamAddress({str(self)!r})"

@@ -1,4 +1,4 @@
-"""Write the parts of the documentation that follow from the code: docs/options.md."""
+"""Write the documentation that follows from the code: docs/options.md, and the table in docs/tracking.md."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ sys.path.insert(0, str(ROOT))
 
 from app.options import RUN_ONLY, options_table  # noqa: E402
 from app.presets import BUILT_IN, SCHEMA_VERSION  # noqa: E402
+from liveportrait.blendshapes import ARKIT, PRESETS, UNUSED  # noqa: E402
 
 HEAD = """# Options
 
@@ -56,11 +57,31 @@ def options_page() -> str:
     return HEAD.format(version=SCHEMA_VERSION, presets=presets, run_only=run_only) + options_table()
 
 
+SHAPES = ("<!-- shapes: written by tools/make_docs.py -->\n", "<!-- end of shapes -->")
+
+
+def shapes_table() -> str:
+    """What each blend shape moves, as Markdown."""
+    lines = ["| shape | sliders at its full weight |", "| --- | --- |"]
+    for name, effect in (*ARKIT.items(), *PRESETS.items()):
+        moved = ", ".join(f"`{slider}` {amount:+g}" for slider, amount in effect.items())
+        lines.append(f"| {name} | {moved or UNUSED.get(name, 'rest')} |")
+    return "\n".join(lines) + "\n"
+
+
+def tracking_page(text: str) -> str:
+    """The text of docs/tracking.md with the table as it is now."""
+    start, end = text.index(SHAPES[0]) + len(SHAPES[0]), text.index(SHAPES[1])
+    return text[:start] + "\n" + shapes_table() + "\n" + text[end:]
+
+
 def main() -> None:
-    """Write the page."""
+    """Write the pages."""
     page = ROOT / "docs" / "options.md"
     page.write_text(options_page(), encoding="utf-8")
-    print(page)
+    tracking = ROOT / "docs" / "tracking.md"
+    tracking.write_text(tracking_page(tracking.read_text(encoding="utf-8")), encoding="utf-8")
+    print(page, tracking)
 
 
 if __name__ == "__main__":

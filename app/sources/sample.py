@@ -14,11 +14,12 @@ import numpy.typing as npt
 
 if TYPE_CHECKING:
     from app.media.camera import CameraFacts
+    from liveportrait.blendshapes import FaceReading
     from liveportrait.engines.base import Engine
     from liveportrait.motion import Motion
 
 Pixels = npt.NDArray[np.uint8]
-Kind = Literal["camera", "video", "template", "still"]
+Kind = Literal["camera", "video", "template", "still", "tracking"]
 Clock = Callable[[], float]
 
 
@@ -36,6 +37,9 @@ class Sample:
         reference: Neutral reference that comes with the motion, or None.
         run: Number of the driver within the session; frames of an earlier one are ignored.
         place: Seconds from the first frame of a clip that can be sought; None where there is no such thing.
+        sensed: True for a face tracker, which gives readings instead of pictures.
+        reading: The face that it sends, or None while it sends none.
+        mirror: Whether left and right of a reading are swapped.
     """
 
     index: int
@@ -47,6 +51,9 @@ class Sample:
     reference: Motion | None = None
     run: int = 0
     place: Fraction | None = None
+    sensed: bool = False
+    reading: FaceReading | None = None
+    mirror: bool = False
 
 
 class Source(ABC):
@@ -83,20 +90,26 @@ class Source(ABC):
         """A sentence about something that the user could improve, or an empty one."""
         return ""
 
+    def waits_for(self) -> str:
+        """A sentence on what an open source waits for, or an empty one: no fault, and nothing is opened anew for it."""
+        return ""
+
 
 @dataclass(frozen=True)
 class DriverSource:
     """A driver that can be started any number of times.
 
     Attributes:
-        kind: camera, video, template or still.
+        kind: camera, video, template, still, or tracking for the packets of a face tracker.
         title: For people.
         make: Makes the driver for one run, from the session's clock and engine.
         clip: File whose neutral frame is the one of the option "reference", as when a file is rendered; None where
             it is found on the way, as with a camera.
+        note: A sentence that is said when it begins to drive, or an empty one.
     """
 
     kind: Kind
     title: str
     make: Callable[[Clock, Engine], Source]
     clip: Path | None = None
+    note: str = ""

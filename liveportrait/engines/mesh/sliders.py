@@ -82,8 +82,8 @@ def slider_delta(portrait: Portrait, values: Mapping[str, float]) -> Array:
             keep_flesh(shape, source)
         shape += _answer(name, float(values[name]))
     for index, (eye, side) in enumerate(zip(EYES, ("left", "right"), strict=True)):
-        shut = max(float(values.get("blink", 0)), float(values.get(f"wink_{side}", 0)))
-        opening = 1 - shut if shut > 0 else 1 - WIDE_EYES * float(values.get("blink", 0))
+        shut = min(float(values.get("blink", 0)) + float(values.get(f"wink_{side}", 0)), 1.0)
+        opening = 1 - shut if shut > 0 else 1 - WIDE_EYES * shut
         width = np.linalg.norm(source[EYE_LEFT.outer, :2] - source[EYE_LEFT.inner, :2])
         look = np.array([values.get(f"gaze_{axis}", 0.0) + values.get(f"gaze_{side}_{axis}", 0.0) for axis in "xy"])
         look = np.clip(look, -1.5, 1.5)

@@ -334,3 +334,15 @@ def test_a_pout_makes_the_lips_narrow_and_full(stage):
     out = source + stage.engine.slider_delta(stage.portrait, {"pout": 1.0})[0]
     assert fit.mouth_width(out) < 0.92 * fit.mouth_width(source)
     assert all(b[4] > 1.2 * a[4] for a, b in zip(flesh.thickness(source), flesh.thickness(out), strict=True))
+
+
+@pytest.mark.parametrize(("sliders", "left", "right"), [
+    ({"blink": -0.5, "wink_left": 0.5}, 1.0, 1.35), ({"blink": 0.5, "wink_left": 0.5}, 0.0, 0.5),
+    ({"blink": 0.8, "wink_left": 0.8}, 0.0, 0.2),
+])  # fmt: skip
+def test_a_wink_adds_to_a_blink(stage, sliders, left, right):
+    """Trackers give each lid: what they share is a blink, the rest a wink, and an eye may be wide."""
+    own = face_model().mean + stage.portrait.motion.delta[0]
+    shape = own + stage.engine.slider_delta(stage.portrait, sliders)[0]
+    shares = [eye_opening(shape, eye) / eye_opening(own, eye) for eye in EYES]
+    assert shares == pytest.approx([left, right], abs=0.08)

@@ -1,6 +1,6 @@
-"""Which engines exist, which of them can run here, and how to get one.
+"""Lists the engines, checks which of them can run on this machine, and loads one.
 
-Nothing heavy is imported until an engine is asked for.
+Heavy modules are only imported when an engine is loaded.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 
 class EngineUnavailableError(RuntimeError):
-    """An engine that exists can't run on this machine as it is.
+    """An existing engine can't run on this machine in its current state.
 
     Args:
-        name: Engine name; empty if none at all can.
-        reason: What is missing, as a sentence without the name.
+        name: Engine name; empty if no engine can.
+        reason: The cause, as a sentence without the name.
     """
 
     def __init__(self, name: str, reason: str) -> None:
@@ -37,20 +37,20 @@ class EngineUnavailableError(RuntimeError):
 
 @dataclass(frozen=True)
 class EngineSpec:
-    """One engine that can be asked for.
+    """One selectable engine.
 
     Attributes:
         name: Name for ``--engine``.
         factory: "module:callable".
-        keywords: Those of device, threads, max_crop, precision and variant that it takes.
-        summary: What it is, for `animate doctor`.
-        devices: Devices it knows, best first.
+        keywords: Those of device, threads, max_crop, precision and variant that the factory accepts.
+        summary: Short description for `animate doctor`.
+        devices: Supported devices, best first.
         rank: "auto" takes the usable engine with the highest rank.
         requires: Modules that must be importable.
-        check: "module:callable" that says why this machine can't run it, whatever is installed; empty if it can.
-        models: Models (models.registry) whose files must be here.
-        animal_models: The same for animals; empty if it knows human faces only.
-        accelerator: Module whose graphics support makes "auto" choose this engine; without it, it must be asked for.
+        check: "module:callable" that returns why this machine can't run it, whatever is installed; empty if it can.
+        models: Models (models.registry) whose files must be installed.
+        animal_models: The same for animals; empty if it supports human faces only.
+        accelerator: Module whose graphics support makes "auto" choose this engine; without it, the user must select it.
         quick: Starts within seconds, so that "auto" may load it to time it; others are timed by
             `animate doctor --tune`.
     """
@@ -97,7 +97,7 @@ class EngineSpec:
         return ""
 
     def unfit(self) -> str:
-        """Why "auto" should not take an engine that could run, or an empty string."""
+        """Why "auto" should not choose an engine that could run, or an empty string."""
         if self.accelerator != "torch":
             return ""
         import torch
@@ -106,7 +106,7 @@ class EngineSpec:
         return "" if fast else msg("it is slow without a graphics card and must be asked for.")
 
     def load(self, device: str, threads: int, max_crop: int, precision: str = "auto", variant: str = "human") -> Engine:
-        """Make the engine and run its self-test."""
+        """Create the engine and run its self-test."""
         given: dict[str, object] = {
             "device": device, "threads": threads, "max_crop": max_crop, "precision": precision, "variant": variant,
         }  # fmt: skip
@@ -195,7 +195,7 @@ ENGINES: Final[tuple[EngineSpec, ...]] = (
 
 
 def engine_names(specs: Sequence[EngineSpec] | None = None) -> tuple[str, ...]:
-    """Names that :func:`load_engine` takes, besides "auto"."""
+    """Names that :func:`load_engine` accepts, besides "auto"."""
     return tuple(spec.name for spec in (ENGINES if specs is None else specs))
 
 
@@ -216,20 +216,20 @@ def load_engine(
 ) -> Engine:
     """Get an engine that works on this machine.
 
-    Several engines draw the same picture with the same weights; of those "auto" takes the one that was measured to be
-    the fastest here (liveportrait.engines.choice). Where nothing is known of them yet, they are timed now.
+    Several engines draw the same image with the same weights; of those, "auto" takes the one measured to be the
+    fastest here (liveportrait.engines.choice). If there are no measurements yet, they are timed now.
 
     Args:
         name: Engine name, or "auto" for the best one that is installed and passes its self-test.
-        device: "auto" or a device that the engine knows ("cpu", "cuda", ...).
+        device: "auto" or a device that the engine supports ("cpu", "cuda", ...).
         threads: Number of CPU threads, 0 for the engine's own choice.
-        max_crop: Largest side of the animated square in pixels, 0 for the engine's own; for engines that can choose.
+        max_crop: Largest side of the animated crop in pixels, 0 for the engine's own; for engines that can choose.
         precision: "auto", "fp32", "fp16" or "bf16", for engines that can choose.
-        animals: Take the weights for animals.
-        say: Told which engine runs and why.
-        brief: Leave out what better ones lack: most people need to read that once.
-        step: Called before something that may take seconds, with words such as "Loading the torch engine".
-        warn: Called with one sentence for each better engine that "auto" had to pass over because it failed.
+        animals: Use the weights for animals.
+        say: Called with a sentence on which engine runs and why.
+        brief: Leave out what better engines lack: most users need to read that only once.
+        step: Called before something that may take seconds, with text such as "Loading the torch engine".
+        warn: Called with one sentence for each better engine that "auto" had to skip because it failed.
         specs: Engines to choose from; all built-in ones by default.
         memory: Speeds measured before; those in the user's cache by default.
 
@@ -307,7 +307,7 @@ def _by_speed(
     memory: SpeedMemory,
     step: Callable[[str], None],
 ) -> SpeedOrder:
-    """Engines in the order in which "auto" tries them: by rank, but those with the same networks by their speed."""
+    """Engines in the order in which "auto" tries them: by rank, but engines with the same networks by their speed."""
     if not usable or not usable[0].models:
         return SpeedOrder(usable)
     same = [spec for spec in usable if spec.models == usable[0].models]
@@ -324,7 +324,7 @@ def _by_speed(
 
 
 def _ignore(_: str) -> None:
-    """Take a message that nobody asked for."""
+    """Discard a message; the default callback."""
 
 
 def _pick_device(spec: EngineSpec, device: str) -> str:

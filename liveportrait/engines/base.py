@@ -1,4 +1,4 @@
-"""The Engine protocol: what an animation engine must offer, whatever keypoints it uses."""
+"""The Engine protocol: the interface of an animation engine, whatever keypoints it uses."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class Portrait:
         canonical: (K, 3) canonical keypoints.
         keypoints: (1, K, 3) source keypoints x_s.
         crop: (S, S, 3 or 4) uint8 RGB(A) source crop.
-        features: Whatever the engine keeps per source.
-        covered: Half of the face that a mask or goggles hide, "upper", "lower" or "": it keeps its expression.
+        features: Engine-specific data of the source.
+        covered: Half of the face that a mask or goggles hide, "upper", "lower" or "": its expression does not change.
     """
 
     motion: Motion
@@ -43,13 +43,13 @@ class Portrait:
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What is known of a square besides its pixels and the landmarks.
+    """What is known about a crop besides its pixels and the landmarks.
 
     Attributes:
         cover: (S, S) float32 0..1, hair over eyes or mouth: it moves with the face, and nothing is drawn over it.
-        worn: (S, S) float32 0..1, what is worn on the face, such as a mask: as cover, and it doesn't bend.
-        others: (S, S) float32 0..1, pixels of other people and what surrounds them: they stay as they are.
-        behind: Completes the background from other frames of the same clip: gets the square (S, S, 3) and where it is
+        worn: (S, S) float32 0..1, things worn on the face, such as a mask: like cover, and they don't bend.
+        others: (S, S) float32 0..1, pixels of other people and their surroundings: they stay as they are.
+        behind: Completes the background from other frames of the same clip: gets the crop (S, S, 3) and where it is
             known (S, S), returns both with more of it known.
     """
 
@@ -67,29 +67,29 @@ class Engine(ABC):
 
     Attributes:
         name: Engine name ("mesh", "torch", ...).
-        family: Keypoint family; motions and templates are exchanged within one ("mesh478", "liveportrait21").
+        family: Keypoint family; motions and templates are interchangeable within one ("mesh478", "liveportrait21").
         keypoints: Number of keypoints K.
         crop_size: Side of the square crop in pixels.
         delta_space: Where delta is added (liveportrait.motion).
         scaled_translation: True if relative translation is measured in units of the face's own scale.
         camera_turns: True if relative turns are about the axes of the camera (a nod of the driver is a nod in the
-            picture, however the source is turned), False if about those of the source's head (official rule).
-        regions: Region name -> (K, 3) mask (bool, or share 0..1) of the delta values that it owns; at least "all",
-            "exp", "lip", "eyes"; "official" restricts source-video and absolute motion (spec motion.md section 3,
-            EXP_FULL); "lids" and "lip_opening" are the values that eye and lip retargeting take over, else all of
-            "eyes" and "lip".
+            image, however the source is turned), False if about those of the source's head (official rule).
+        regions: Region name -> (K, 3) mask (bool, or share 0..1) of its delta values; at least "all", "exp", "lip",
+            "eyes"; "official" restricts source-video and absolute motion (spec motion.md section 3, EXP_FULL);
+            "lids" and "lip_opening" are the values that eye and lip retargeting replace, else all of "eyes" and
+            "lip".
         alpha: True if render keeps a fourth channel.
         reads_pixels: False if read_motion needs only the landmarks and the size of the crop.
-        exact_at_rest: True if render returns the crop itself, to the bit, where no keypoint moved.
+        exact_at_rest: True if render returns the crop itself, bit for bit, where no keypoint moved.
         animals: True if the sources are animals: they have no face landmarks (encode_unseen), and motion is absolute,
             from the driver's reference.
-        side_view: Degrees of yaw from which on a source counts as seen from the side: limit_turn then leaves little.
-        keeps_others: True if encode_in leaves other people in the square where they are.
-        keeps_worn: True if what is worn on a face keeps its shape (encode_in), whatever expression is asked for.
+        side_view: Degrees of yaw from which a source counts as seen from the side: limit_turn then allows little.
+        keeps_others: True if encode_in leaves other people in the crop where they are.
+        keeps_worn: True if things worn on a face keep their shape (encode_in), whatever the expression.
         shows_behind: True if encode_in can use the background of other frames.
-        max_crop: Largest side of a crop that follows the source's own size, in pixels; it may be changed between
-            portraits. 0 where crop_size is fixed.
-        batch: Frames that it draws best at once; it may be lowered where memory runs out.
+        max_crop: Largest side in pixels of a crop that follows the source's own size; it may be changed between
+            portraits. 0 if crop_size is fixed.
+        batch: Best number of frames per call; it may be lowered when memory runs out.
     """
 
     name: str
@@ -112,9 +112,9 @@ class Engine(ABC):
     batch: int = 1
 
     def fit_crop(self, crop: Crop, image: Image | None = None) -> Crop:
-        """The crop that the engine wants to animate instead of the one that frames the face.
+        """The crop that the engine prefers over the given one, which frames the face.
 
-        It covers about the same square. LivePortrait takes the crop as it is: a levelled square of crop_size.
+        It covers about the same area. LivePortrait takes the crop as it is: upright, with a side of crop_size.
         """
         return crop
 
@@ -128,19 +128,19 @@ class Engine(ABC):
         """
 
     def encode_in(self, crop: Image, face: Face, around: Surroundings) -> Portrait:
-        """Prepare a source of which more is known than its pixels.
+        """Prepare a source about which more is known than its pixels.
 
-        Engines that draw a whole picture out of a network have no use for it and leave it to encode.
+        Engines that generate a whole image with a network don't use the extra information and call encode.
 
         Args:
             crop: See encode.
             face: See encode.
-            around: What covers the face, who stands beside it, and what lies behind it.
+            around: Covers of the face, other people, and the background.
         """
         return self.encode(crop, face)
 
     def encode_unseen(self, crop: Image) -> Portrait:
-        """Prepare a source of which no landmarks are known, such as an animal.
+        """Prepare a source without landmarks, such as an animal.
 
         Args:
             crop: See encode.
@@ -167,7 +167,7 @@ class Engine(ABC):
         """
 
     def mouth_share(self, portrait: Portrait, mouth: MouthMotion) -> float:
-        """Share 0..1 of the source's own mouth expression that gives way to the driver's in relative motion.
+        """Share 0..1 of the source's own mouth expression that the driver's replaces in relative motion.
 
         Args:
             portrait: The source.
@@ -185,11 +185,11 @@ class Engine(ABC):
             change: (N, K, 3) driving.delta - reference.delta.
             driving: N driving frames.
             reference: The neutral frame (N = 1).
-            replaced: Share 0..1 of the source's own mouth expression that gives way to the driver's (mouth_share).
+            replaced: Share 0..1 of the source's own mouth expression that the driver's replaces (mouth_share).
 
         Returns:
-            (N, K, 3) change to add to the source's delta. LivePortrait: the same values (official rule), and those of
-            the driver himself on the lips as far as they are replaced.
+            (N, K, 3) change to add to the source's delta. LivePortrait: the same values (official rule), and the
+            driver's own values on the lips as far as they are replaced.
         """
         if replaced <= 0:
             return change
@@ -201,15 +201,15 @@ class Engine(ABC):
         return driving.delta
 
     def limit_delta(self, portrait: Portrait, delta: Array) -> Array:
-        """Expressions (N, K, 3) after gains and multipliers, kept human. LivePortrait: as they are (official rule)."""
+        """Limit amplified expressions (N, K, 3) to human ones. LivePortrait: unchanged (official rule)."""
         return delta
 
     def limit_turn(self, portrait: Portrait, rotation: Array) -> Array:
-        """Rotations (N, 3, 3) kept within what the source has to show. LivePortrait: as they are."""
+        """Limit rotations (N, 3, 3) to what the source can show. LivePortrait: unchanged."""
         return rotation
 
     def neutral_of(self, driving: Motion) -> Motion | None:
-        """Neutral frame of the person in a single driving picture (N = 1), or None where the engine knows none."""
+        """Neutral frame of the person in a single driving image (N = 1), or None if the engine has none."""
         return None
 
     @abstractmethod
@@ -228,12 +228,12 @@ class Engine(ABC):
     def slider_delta(self, portrait: Portrait, sliders: Mapping[str, float]) -> Array:
         """(1, K, 3) expression offsets of named sliders (liveportrait.expression lists names and ranges)."""
 
-    def warm_up(self) -> None:  # noqa: B027 (nothing to do is a fair default)
+    def warm_up(self) -> None:  # noqa: B027 (optional hook)
         """Run once so that the first real frame is not slow, and check the numbers (no NaN)."""
 
-    def tune(self) -> None:  # noqa: B027 (most have nothing to tune)
-        """Look for a faster form on this machine and remember it; may take minutes. Called after warm_up."""
+    def tune(self) -> None:  # noqa: B027 (optional hook)
+        """Search for a faster configuration on this machine and remember it; may take minutes. Called after warm_up."""
 
     def describe(self) -> dict[str, str]:
-        """What runs where, for `animate doctor`."""
+        """Where each part runs, for `animate doctor`."""
         return {"engine": self.name, "keypoints": str(self.keypoints), "crop": f"{self.crop_size} px"}

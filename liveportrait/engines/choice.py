@@ -1,4 +1,4 @@
-"""Which of several engines that draw the same picture is the fastest here: timed, remembered, explained."""
+"""Finds the fastest of several engines that draw the same image: times them, and remembers and explains the result."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from liveportrait.engines.base import Engine
 
 FRAMES: Final = 2
-"""Frames that are timed after one that starts the engine up; the fastest counts."""
+"""Number of frames that are timed after a first one to start the engine; the fastest counts."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Settings:
         device: See load_engine.
         threads: See load_engine.
         precision: See load_engine.
-        variant: Whose weights: "human" or "animals".
+        variant: Which weights: "human" or "animals".
     """
 
     device: str = "auto"
@@ -43,10 +43,9 @@ class Settings:
 class SpeedOrder:
     """Engines by their measured speed.
 
-    Attributes:
-        specs: The fastest first; those without a measurement follow in the given order.
-        loaded: Engines that were loaded to be timed, by name.
-        failed: Why engines failed while they were timed, by name.
+    specs: The fastest first; engines without a measurement follow in the given order.
+    loaded: Engines that were loaded to be timed, by name.
+    failed: Errors of engines that failed while being timed, by name.
         words: One sentence on the measurements, or an empty string.
     """
 
@@ -57,7 +56,7 @@ class SpeedOrder:
 
 
 def time_engine(engine: Engine, frames: int = FRAMES, clock: Callable[[], float] = time.perf_counter) -> float:
-    """Seconds per frame that an engine takes to draw a test picture: stitching, drawing and bringing it back.
+    """Seconds per frame that an engine needs for a test image: stitching, drawing and reading back.
 
     Args:
         engine: A LivePortrait engine after its self-test.
@@ -95,7 +94,7 @@ def engine_key(spec: EngineSpec, settings: Settings) -> str:
 
 
 def remember(spec: EngineSpec, settings: Settings, engine: Engine, memory: SpeedMemory, **how: Any) -> float:
-    """Time a loaded engine and keep the figure; seconds per frame."""
+    """Time a loaded engine and store the result; seconds per frame."""
     seconds = time_engine(engine, **how)
     facts = {"engine": spec.name, "seconds": round(seconds, 5), "date": date.today().isoformat()}
     memory.put(engine_key(spec, settings), facts | {"how": engine.describe()})
@@ -111,15 +110,15 @@ def by_speed(
 ) -> SpeedOrder:
     """Sort engines of one family by their speed on this machine.
 
-    Engines that start within seconds are loaded and timed if nothing is known of them; for the others only what was
-    measured before counts (`animate doctor --tune` measures all).
+    Engines that start within seconds are loaded and timed if there is no measurement yet; for the others only earlier
+    measurements count (`animate doctor --tune` measures all).
 
     Args:
         specs: Engines that could run, best guess first.
-        settings: What they would be loaded with.
-        load: Loads one; its failures are kept.
-        memory: What is known.
-        timed: Times a loaded engine and keeps the figure.
+        settings: Settings to load them with.
+        load: Loads one; its failures are recorded.
+        memory: Earlier measurements.
+        timed: Times a loaded engine and stores the result.
     """
     order = SpeedOrder(list(specs))
     seconds: dict[str, float] = {}
@@ -131,7 +130,7 @@ def by_speed(
             try:
                 engine = load(spec)
                 seconds[spec.name] = timed(spec, engine)
-            except RuntimeError as error:  # EngineUnavailableError, or one from drawing; told in its turn
+            except RuntimeError as error:  # EngineUnavailableError, or one from drawing; reported later
                 order.failed[spec.name] = error
                 continue
             order.loaded[spec.name] = engine

@@ -1,4 +1,4 @@
-"""torch.compile where it can be used: what is missing for it, and the form that fits a manual CUDA graph."""
+"""torch.compile, if available: checks its requirements, and uses the mode that fits a manual CUDA graph."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def compiler_missing(device: str) -> str:
-    """Why torch.compile can't be used for a kind of device, or an empty string if it seems that it can.
+    """Why torch.compile can't be used for a kind of device, or an empty string if it probably can.
 
     Args:
         device: "cpu", "cuda" or "mps".
@@ -33,16 +33,17 @@ def compiler_missing(device: str) -> str:
 
 
 def keep_compiled(folder: Path) -> None:
-    """Keep what torch.compile makes in a folder, so that later starts find it; a folder that the user chose stays."""
+    """Store torch.compile's output in a folder for later starts; a folder chosen by the user takes precedence."""
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(folder))
 
 
 def compiled(function: Function, device: str) -> Function:
-    """The function, to be compiled on its first call, for one set of shapes.
+    """The function, compiled on its first call, for one set of shapes.
 
     Args:
         function: Pure tensor code without graph breaks.
-        device: "cpu" or "cuda"; on CUDA kernels are tuned, but no CUDA graphs are made: the whole frame is one already.
+        device: "cpu" or "cuda"; on CUDA, kernels are tuned, but no CUDA graphs are made: the whole frame is one
+            already.
     """
     import torch
 

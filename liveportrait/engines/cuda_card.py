@@ -1,4 +1,4 @@
-"""What NVIDIA's driver says of the graphics card, asked directly, so that no package has to be there to ask."""
+"""Queries NVIDIA's driver for the graphics card directly, so that no package has to be installed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 MAJOR, MINOR = 75, 76
-"""Numbers of the attributes that hold a card's compute capability."""
+"""Attribute numbers of a card's compute capability."""
 LIBRARY: Final = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
 NAME_SIZE: Final = 256
 
@@ -17,7 +17,7 @@ Load = Callable[[str], Any]
 
 
 class NoCardError(RuntimeError):
-    """There is no NVIDIA card that could be used; the text is why, as part of a sentence."""
+    """There is no usable NVIDIA card; the text is the reason, as part of a sentence."""
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,9 @@ class Card:
     """One graphics card.
 
     Attributes:
-        name: As the driver names it.
+        name: The driver's name for it.
         capability: Compute capability, such as (8, 9).
-        driver: Highest CUDA version that the driver knows, such as (13, 0).
+        driver: Highest CUDA version that the driver supports, such as (13, 0).
         index: Its number.
     """
 
@@ -38,18 +38,18 @@ class Card:
 
     @property
     def sm(self) -> str:
-        """The compute capability as compilers write it, such as "sm89"."""
+        """The compute capability in compiler notation, such as "sm89"."""
         return f"sm{self.capability[0]}{self.capability[1]}"
 
 
 def card_index(device: str) -> int:
-    """Number of the card that "auto", "cuda" or "cuda:1" names."""
+    """Number of the card for "auto", "cuda" or "cuda:1"."""
     number = device.partition(":")[2]
     return int(number) if number.isdigit() else 0
 
 
 def find_card(index: int = 0, load: Load = ctypes.CDLL) -> Card:
-    """Ask the driver for a card.
+    """Query the driver for a card.
 
     Args:
         index: Number of the card, in the order of $CUDA_VISIBLE_DEVICES.

@@ -1,6 +1,6 @@
-"""One frame as a single launch: work with buffers that never move, captured once as a CUDA graph, then replayed.
+"""One frame as a single launch: work with buffers at fixed addresses, captured once as a CUDA graph, then replayed.
 
-The logic (buffers, another shape, a capture that fails) knows nothing of CUDA, so that it can be tested without a card.
+The logic (buffers, changed shapes, failing captures) is independent of CUDA, so that it can be tested without a card.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Recorder(Protocol):
             work: Reads fixed buffers, returns results.
 
         Returns:
-            What does the same work again, and the buffers that its results are in each time.
+            A callable that repeats the work, and the buffers that its results are in each time.
 
         Raises:
             RuntimeError: It can't be captured.
@@ -77,7 +77,7 @@ class CudaRecorder:
 @dataclass
 class _Captured:
     inputs: list[Tensor]
-    sources: list[Tensor | None]  # what the fixed inputs were last copied from
+    sources: list[Tensor | None]  # tensors that the fixed inputs were last copied from
     replay: Callable[[], None]
     results: tuple[Tensor, ...]
 
@@ -90,8 +90,8 @@ class StaticGraph:
         recorder: Captures; None calls the function each time.
 
     Attributes:
-        captures: How often work was captured.
-        failed: Why capturing was given up, or an empty string.
+        captures: Number of captures.
+        failed: Why capturing was abandoned, or an empty string.
     """
 
     def __init__(self, compute: Compute, recorder: Recorder | None) -> None:
@@ -104,12 +104,12 @@ class StaticGraph:
     def __call__(
         self, fixed: Sequence[Tensor], changing: Sequence[Tensor], take: Callable[[tuple[Tensor, ...]], Result]
     ) -> Result:
-        """Compute. Another set of shapes or types than before is captured anew.
+        """Compute. A new set of shapes or types is captured again.
 
         Args:
-            fixed: First arguments, which change rarely: they are copied only if another tensor is given.
+            fixed: First arguments, which rarely change: they are copied only if a different tensor is passed.
             changing: Further arguments, copied every time.
-            take: Takes what is wanted out of the results before the next call overwrites them.
+            take: Copies the result out of the output buffers before the next call overwrites them.
         """
         tensors = (*fixed, *changing)
         if self._recorder is None or self.failed:
@@ -159,7 +159,7 @@ def leaves(value: Any) -> list[Tensor]:
 
 
 def rebuilt(shape: Any, tensors: Iterator[Tensor]) -> Any:
-    """Nested tuples of the same kinds as others, with other tensors: the inverse of leaves."""
+    """Nested tuples of the same types as the given ones, with other tensors: the inverse of leaves."""
     if not isinstance(shape, tuple):
         return next(tensors)
     parts = [rebuilt(part, tensors) for part in shape]

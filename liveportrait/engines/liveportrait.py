@@ -30,17 +30,17 @@ if TYPE_CHECKING:
 
 
 class LivePortraitEngine(Engine):
-    """LivePortrait: the big networks on a runtime, stitching and retargeting on the processor.
+    """LivePortrait: the big networks on a runtime, stitching and retargeting on the CPU.
 
     Args:
         runtime: Computes F, M, W and G.
-        networks: Network name -> module with its weights; the small ones are taken over.
-        animals: The weights are those of animals.
+        networks: Network name -> module with its weights; the small ones are moved, not copied.
+        animals: The weights are those for animals.
 
     Attributes:
         runtime: Computes F, M, W and G.
-        landmarks: The official landmark model if it is installed: eye and lip openings are then measured as the
-            retargeting networks learned them. None takes those of the face mesh, brought to their scale.
+        landmarks: The official landmark model if it is installed: eye and lip ratios are then measured as in the
+            retargeting networks' training. None uses those of the face mesh, converted to that scale.
         stitching: The stitching network S.
 
     Raises:
@@ -56,7 +56,7 @@ class LivePortraitEngine(Engine):
         self.runtime, self.name, self.batch, self.animals = runtime, runtime.name, runtime.batch, animals
         self.landmarks = installed_landmarks()
         self.regions = region_masks()
-        # The small ones take longer to reach a GPU than to run.
+        # Sending inputs to a GPU would take longer than running the small networks.
         small = place_networks(networks, ("stitching", "eye", "lip"), torch.device("cpu"))
         self.stitching, self._eye, self._lip = small.values()
 
@@ -65,7 +65,7 @@ class LivePortraitEngine(Engine):
     def encode(self, crop: Image, face: Face | None) -> Portrait:
         """Prepare a source; see Engine.encode.
 
-        A fourth channel is laid over grey and dropped. Without a face (animals) the ratios are unknown.
+        A fourth channel is blended over grey and dropped. Without a face (animals) the ratios are unknown.
         """
         crop, runtime = _opaque(crop), self.runtime
         image = to_tensor(_resized(crop, cv2.INTER_AREA), runtime.device)
@@ -89,7 +89,7 @@ class LivePortraitEngine(Engine):
         return self._read(heads, crop, face)[1]
 
     def render(self, portrait: Portrait, x_d: Array) -> Image:
-        """Draw the portrait; see Engine.render. Values are cut down to whole levels, as the official release does."""
+        """Draw the portrait; see Engine.render. Values are truncated to integer levels, as in the official release."""
         features, runtime = _features(portrait), self.runtime
         guard = runtime.ready()
         frames = [
@@ -114,8 +114,8 @@ class LivePortraitEngine(Engine):
     def retarget_eyes(self, portrait: Portrait, ratios: Array) -> Array:
         """Offsets of the eye network; see Engine.retarget_eyes.
 
-        The network knows one target for both eyes. With two different ones it is asked for each: the points of each
-        eye take their own side's answer, all others the mean. Unknown ratios (NaN) move nothing.
+        The network has one target for both eyes. With two different targets it runs once for each: the points of each
+        eye use their own side's result, all others the mean. Unknown ratios (NaN) move nothing.
         """
         ratios = np.asarray(ratios, np.float32).reshape(-1, 2)
         left = self._eye_offsets(portrait, ratios[:, :1])
@@ -149,7 +149,7 @@ class LivePortraitEngine(Engine):
         self.runtime.tune()
 
     def describe(self) -> dict[str, str]:
-        """What runs where; see Engine.describe."""
+        """Where each part runs; see Engine.describe."""
         import torch
 
         self.runtime.ready()
@@ -170,7 +170,7 @@ class LivePortraitEngine(Engine):
         return torch.from_numpy(np.array(values, np.float32)).to(self.runtime.device)
 
     def _ratios(self, crop: Image, face: Face | None) -> tuple[Array, Array]:
-        """Openings of the eyes (1, 2) and lips (1, 1); NaN without a face."""
+        """Eye ratios (1, 2) and lip ratio (1, 1); NaN without a face."""
         if face is None:
             return np.full((1, 2), np.nan, np.float32), np.full((1, 1), np.nan, np.float32)
         if self.landmarks is not None:
@@ -197,7 +197,7 @@ class LivePortraitEngine(Engine):
         return self._offsets(self._eye, portrait, portrait.motion.eye_ratio, target)
 
     def _offsets(self, network: nn.Module, portrait: Portrait, own: Array, target: Array) -> Array:
-        """(B, 21, 3) answer to the source's own ratios (1, n) and a target (B, 1); zeros where one is unknown."""
+        """(B, 21, 3) offsets for the source's own ratios (1, n) and a target (B, 1); zeros where one is unknown."""
         ratios = np.concatenate([np.repeat(own, len(target), axis=0), target], axis=1).astype(np.float32)
         known = np.isfinite(ratios).all(axis=1)
         out = np.zeros((len(target), KEYPOINTS, 3), np.float32)

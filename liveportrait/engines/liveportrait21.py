@@ -1,4 +1,4 @@
-"""What all engines with LivePortrait's 21 learned keypoints share: regions, the neutral mouth, the scale of ratios.
+"""Shared by all engines with LivePortrait's 21 learned keypoints: regions, the neutral mouth, the scale of ratios.
 
 The neutral mouth is data of the official LivePortrait release (MIT licence, Copyright (c) 2024 Kuaishou Visual
 Generation and Interaction Center).
@@ -18,11 +18,11 @@ KEYPOINTS: Final = 21
 LIP_POINTS: Final = (6, 12, 14, 17, 19, 20)
 EYE_POINTS: Final = (11, 13, 15, 16, 18)
 EYE_PAIRS: Final = ((11, 13), (15, 16))
-"""Eye points of one side each; the canonical keypoints tell which side of the picture."""
+"""Eye points of one side each; the canonical keypoints determine the side of the image."""
 LID_VALUES: Final = ((11, 1), (13, 1), (15, 1), (16, 1))
-"""What shuts the eyes, up and down; the sideways gaze is not in it."""
+"""Vertical values that shut the eyes, without the sideways gaze."""
 LIP_OPENING_VALUES: Final = ((14, 1), (17, 1), (19, 1), (19, 2), (20, 1), (20, 2))
-"""What tells open lips from the neutral mouth; corners and pout are not in it."""
+"""Values in which open lips differ from the neutral mouth, without corners and pout."""
 FULL_POINTS: Final = (1, 2, 6, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20)
 PARTIAL_AXES: Final = ((3, 1), (4, 1), (5, 2), (8, 2), (9, 1), (9, 2))
 EYE_GAIN: Final = 1.15
@@ -54,11 +54,11 @@ _NEUTRAL_MOUTH: Final = (
 
 
 def region_masks() -> dict[str, npt.NDArray[np.bool_]]:
-    """Delta values that each region owns, (21, 3) each.
+    """Delta values of each region, (21, 3) each.
 
-    "official" are the values that source videos and absolute motion may change; it leaves out what carries pose
-    (spec motion.md section 3, EXP_FULL). "lids" and "lip_opening" are what retargeting replaces: the values that the
-    official editor's wink and lip sliders and its neutral mouth move most.
+    "official" are the values that source videos and absolute motion may change; it leaves out those that carry pose
+    (spec motion.md section 3, EXP_FULL). "lids" and "lip_opening" are those that retargeting replaces: the values that
+    the official editor's wink and lip sliders and its neutral mouth move most.
     """
 
     def mask(points: tuple[int, ...]) -> npt.NDArray[np.bool_]:
@@ -88,12 +88,12 @@ def region_masks() -> dict[str, npt.NDArray[np.bool_]]:
 
 
 def neutral_delta() -> Array:
-    """(1, 21, 3) expression of a face at rest with closed lips, the reference for a single driving picture."""
+    """(1, 21, 3) expression of a face at rest with closed lips, the reference for a single driving image."""
     return np.array(_NEUTRAL_MOUTH, np.float32).reshape(1, KEYPOINTS, 3)
 
 
 def network_eye_ratios(ratios: npt.ArrayLike) -> Array:
-    """Bring eye ratios of the face mesh to the scale that the retargeting networks know.
+    """Convert eye ratios of the face mesh to the scale of the retargeting networks.
 
     They were trained on ratios of 203 landmarks, whose shut eyes are about 0.03 lower.
 

@@ -1,7 +1,7 @@
-"""What engines measured on this machine, kept in the user's cache: choices are timed once, remembered, never guessed.
+"""Measurements of engines on this machine, kept in the user's cache, so that choices are timed only once.
 
-An entry holds only for the machine, the libraries, the weights and the settings that it was measured with; anything
-else has another key, and is measured anew.
+An entry is valid only for the machine, libraries, weights and settings that it was measured with; anything else has
+another key, and is measured again.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ LIBRARIES: Final = (
     "torch", "onnxruntime", "onnxruntime-gpu", "openvino", "tensorrt", "tensorrt-rtx", "onnxruntime-ep-nv-tensorrt-rtx",
 )  # fmt: skip
 ENDS: Final = 1 << 20
-"""Bytes at both ends of a weight file that stand for it, with its size; reading all of it takes seconds."""
+"""Bytes at both ends of a weight file that are hashed, along with its size; reading all of it takes seconds."""
 KEPT: Final = 200
 
 
 class SpeedMemory:
     """Measurements by key, in one small JSON file.
 
-    A file that can't be read counts as empty; one that can't be written costs a new measurement next time.
+    An unreadable file counts as empty; if it can't be written, the measurement is repeated next time.
 
     Args:
         path: The file; by default beside the user's models, or below $PORTRAIT_MODELS.
@@ -45,12 +45,12 @@ class SpeedMemory:
         self.path = path
 
     def get(self, key: str) -> dict[str, Any] | None:
-        """What was measured under a key, or None."""
+        """The measurement of a key, or None."""
         found = self._read().get(key)
         return found if isinstance(found, dict) else None
 
     def put(self, key: str, facts: Mapping[str, Any]) -> None:
-        """Remember a measurement; the oldest ones are forgotten."""
+        """Store a measurement; the oldest ones are dropped."""
         entries = self._read()
         entries.pop(key, None)
         entries[key] = dict(facts)
@@ -78,7 +78,7 @@ class SpeedMemory:
 
 
 def machine() -> dict[str, str]:
-    """What a speed depends on besides weights and settings: processor, cores, graphics card, driver, libraries."""
+    """Everything that speed depends on besides weights and settings: CPU, cores, graphics card, driver, libraries."""
     facts = {"processor": processor(), "cores": str(os.cpu_count()), "system": platform.system()}
     for name in LIBRARIES:
         with suppress(metadata.PackageNotFoundError):
@@ -94,7 +94,7 @@ def machine() -> dict[str, str]:
 
 
 def processor() -> str:
-    """Name of the processor."""
+    """Name of the CPU."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
@@ -120,10 +120,10 @@ def speed_key(name: str, weights: str, *, about: Callable[[], Mapping[str, str]]
     """Key of a measurement.
 
     Args:
-        name: What was measured, such as the name of an engine.
+        name: The measured thing, such as the name of an engine.
         weights: fingerprint of its weights.
-        about: Facts on the machine.
-        settings: Whatever else it depends on (device, threads, precision).
+        about: Returns facts about the machine.
+        settings: Anything else it depends on (device, threads, precision).
     """
     from liveportrait import __version__
 

@@ -1,8 +1,8 @@
 """The LivePortrait engine with W and G on ONNX Runtime or OpenVINO; the small networks stay on PyTorch.
 
 The first start writes the networks as ONNX files (liveportrait.networks.fast.export) into the user's cache. Execution
-providers are tried in order (onnx_providers); one that can't be started, or whose test picture differs from PyTorch's,
-is passed over, and one warning names all causes. Where a provider has a memory of its own, F and M run there too.
+providers are tried in order (onnx_providers); one that can't be started, or whose test image differs from PyTorch's, is
+skipped, and one warning names all causes. On providers with a memory of their own, F and M run as well.
 """
 
 from __future__ import annotations
@@ -49,16 +49,16 @@ Readers = tuple[Callable[["Tensor"], "Tensor"], Callable[["Tensor"], Mapping[str
 """F and M on PyTorch's tensors."""
 
 KEPT_SOURCES: Final = 4
-"""Sources that stay prepared: so many faces of a picture can be drawn in turns."""
+"""Number of sources kept prepared: so many faces of an image can be drawn alternately."""
 
 
 def first_sound(names: Sequence[str], start: Callable[[str], Started], judge: Callable[[Started], str]) -> Started:
-    """Start the first runtime that works; one warning names those that were passed over, and why.
+    """Start the first runtime that works; one warning names those that were skipped, and why.
 
     Args:
         names: Runtimes, best first.
         start: Starts one by name.
-        judge: What is wrong with the picture of one, or an empty string.
+        judge: Returns the fault of a started runtime's test image, or an empty string.
 
     Raises:
         ModelError: None works.
@@ -79,12 +79,12 @@ def first_sound(names: Sequence[str], start: Callable[[str], Started], judge: Ca
 
 
 class OnnxRuntime(Runtime):
-    """F, M, W and G on another runtime than PyTorch's, which is let go once that has drawn PyTorch's picture.
+    """F, M, W and G on another runtime than PyTorch, whose networks are freed once the test image matches.
 
     Args:
         networks: As for TorchRuntime; M, W and G must be the plain ones.
         device: One of onnx_providers.DEVICES.
-        precision: "auto" and "fp32" take float32 files, "fp16" those with float16 convolutions.
+        precision: "auto" and "fp32" use float32 files, "fp16" those with float16 convolutions.
         threads: CPU threads, 0 for the runtimes' choice.
         cache: Folder of the ONNX files; the user's cache by default.
 
@@ -118,11 +118,11 @@ class OnnxRuntime(Runtime):
         self._wanted: tuple[SourceFeatures, Tensor, Tensor] | None = None
 
     def remember_in(self, memory: SpeedMemory, key: str) -> None:
-        """Keep what the test pictures showed under a key, and draw none where that is known."""
+        """Store the results of the test images under a key, and skip tests whose result is known."""
         self._recall = memory, key
 
     def ready(self) -> PrecisionGuard:
-        """See Runtime: the ONNX files are written if need be, and a test picture chooses, once."""
+        """See Runtime: the ONNX files are written if necessary, and a test image chooses the provider, once."""
         if self._plain is not None:
             import torch
 
@@ -196,7 +196,7 @@ class OnnxRuntime(Runtime):
         )  # fmt: skip
 
     def _verdict(self, plain: TorchRuntime, runner: Runner) -> str:
-        """What is wrong with a runtime, or an empty string; remembered, as PyTorch's picture takes seconds."""
+        """Fault of a runtime, or an empty string; remembered, as PyTorch's image takes seconds."""
         name, known = f"{runner.label}, {runner.precision}", None if self._recall is None else self._known()
         if known is not None and isinstance(known.get(name), str):
             return str(known[name])
@@ -207,18 +207,18 @@ class OnnxRuntime(Runtime):
         return fault
 
     def _known(self) -> dict[str, Any]:
-        """Runtimes and what was found wrong with them before."""
+        """Known runtimes and the faults found in them before."""
         assert self._recall is not None
         memory, key = self._recall
         verdicts = (memory.get(key) or {}).get("verdicts")
         return verdicts if isinstance(verdicts, dict) else {}
 
     def _fault(self, plain: TorchRuntime, runner: Runner) -> str:
-        """What is wrong with a runtime's test picture, or an empty string; F and M take part where they run there."""
+        """Fault of a runtime's test image, or an empty string; includes F and M if they run there."""
         import torch
 
         image = to_tensor(sample_picture(), self.device)
-        if self._wanted is None:  # PyTorch's own picture
+        if self._wanted is None:  # PyTorch's own image
             features, driving = mirror_case(image, plain.appearance, plain.motion)
             self._wanted = features, driving, plain.draw(plain.warp(features, driving))
         features, driving, wanted = self._wanted
@@ -264,9 +264,9 @@ class OpenVinoRuntime(OnnxRuntime):
 
     Args:
         networks: As for OnnxRuntime.
-        device: "auto" and "cpu" take the processor, "gpu" Intel's graphics.
-        precision: "auto" takes bfloat16 convolutions where the processor has them (float16 on Intel's graphics),
-            float32 elsewhere; "fp32" is never less.
+        device: "auto" and "cpu" use the CPU, "gpu" Intel's graphics.
+        precision: "auto" uses bfloat16 convolutions if the CPU supports them (float16 on Intel's graphics), else
+            float32; "fp32" never uses less.
         threads: As for OnnxRuntime.
         cache: As for OnnxRuntime.
     """
@@ -296,25 +296,26 @@ class OpenVinoRuntime(OnnxRuntime):
     def _start(self, name: str) -> Runner:
         half = None if name == "fp32" else name
         files = self._export("gather", half=half, processor=self._place == "CPU")
-        # On the processor keeping what was compiled saves half a second and takes 300 MB; a card's kernels take longer.
+        # On the CPU, caching the compiled networks saves only half a second and takes 300 MB; a GPU's kernels take
+        # longer.
         compiled = self._cache / "compiled" if self._place == "GPU" else None
         return OpenVinoRunner(files, precision=name, device=self._place, threads=self._threads, cache=compiled)
 
 
 def default_cache() -> Path:
-    """Folder of ONNX files: beside the user's models, or below $PORTRAIT_MODELS."""
+    """Folder of ONNX files: next to the user's models, or below $PORTRAIT_MODELS."""
     from models.weights import user_folder
 
     return user_folder() / "onnx"
 
 
 def load_engine(weights: Path | None = None, *, variant: Variant = "human", **others: Any) -> LivePortraitEngine:
-    """The engine on ONNX Runtime with the official weights; arguments as those of OnnxRuntime."""
+    """The engine on ONNX Runtime with the official weights; arguments as for OnnxRuntime."""
     return _load(OnnxRuntime, weights, variant, others)
 
 
 def load_openvino(weights: Path | None = None, *, variant: Variant = "human", **others: Any) -> LivePortraitEngine:
-    """The engine on OpenVINO with the official weights; arguments as those of OpenVinoRuntime."""
+    """The engine on OpenVINO with the official weights; arguments as for OpenVinoRuntime."""
     return _load(OpenVinoRuntime, weights, variant, others)
 
 

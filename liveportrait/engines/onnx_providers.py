@@ -1,8 +1,8 @@
-"""ONNX Runtime's execution providers: which to try in what order, how each is opened, and why one can't be.
+"""ONNX Runtime's execution providers: the order in which they are tried, how each is opened, and why one can't be.
 
-TensorRT-RTX comes as a plug-in (package onnxruntime-ep-nv-tensorrt-rtx) that is registered with ONNX Runtime; the
-others are part of its builds. ONNX Runtime goes on without a provider that it can't start and logs a line; here that is
-an error whose text names the cause: the library that is missing, the driver, or the card.
+TensorRT-RTX is a plug-in (package onnxruntime-ep-nv-tensorrt-rtx) that is registered with ONNX Runtime; the others are
+part of its builds. ONNX Runtime silently continues without a provider that it can't start; here that is an error whose
+text names the cause: a missing library, the driver, or the card.
 """
 
 from __future__ import annotations
@@ -32,44 +32,44 @@ PROVIDERS: Final[Mapping[str, str]] = {
     DIRECTML: "gather",
     CPU: "native",
 }
-"""Execution providers in the order in which they are tried, and the form of W that they can sample."""
+"""Execution providers in the order in which they are tried, and the form of W's sampling that they support."""
 ON_PROCESSOR: Final = ("OpenVINOExecutionProvider", CPU)
-"""Those that use the processor and its memory; F and M stay on PyTorch there, whose rewritten M takes as long."""
+"""Providers that use the CPU and its memory; F and M stay on PyTorch there, whose rewritten M is just as fast."""
 DEVICES: Final[Mapping[str, tuple[str, ...]]] = {
     "auto": tuple(PROVIDERS),
     "cuda": (RTX, CUDA),
     "cpu": (CPU,),
 }
 PLUGINS: Final[Mapping[str, str]] = {RTX: "onnxruntime_ep_nv_tensorrt_rtx"}
-"""Provider -> package that holds its library."""
+"""Provider -> package that contains its library."""
 OPTIONS: Final[Mapping[str, Mapping[str, str]]] = {
-    # Every run has the same shapes, so the longest search for kernels pays; float32 stays float32.
+    # All runs have the same shapes, so the most thorough kernel search pays off; float32 stays float32.
     CUDA: {"cudnn_conv_algo_search": "EXHAUSTIVE", "cudnn_conv_use_max_workspace": "1", "use_tf32": "0"},
-    # Types as they are in the file: the Neural Engine and the older model format compute in float16, OpenVINO by itself
-    # in bfloat16 where the processor has it, and both would reach coordinates.
+    # Types as in the file: the Neural Engine and the older model format compute in float16, OpenVINO by default in
+    # bfloat16 if the CPU supports it, and both would affect coordinates.
     "CoreMLExecutionProvider": {
         "ModelFormat": "MLProgram", "MLComputeUnits": "CPUAndGPU", "RequireStaticInputShapes": "1",
     },
     "OpenVINOExecutionProvider": {"precision": "ACCURACY"},
 }  # fmt: skip
-"""Provider -> options that differ from its own defaults or matter here. CUDA graphs stay off: they ask that every node
-runs on the card, which nobody has been able to check."""
+"""Provider -> options that differ from its own defaults or matter here. CUDA graphs stay off: they require every node
+to run on the card, which has not been tested."""
 RUNTIME_CACHE: Final = {RTX: "nv_runtime_cache_path", "CoreMLExecutionProvider": "ModelCacheDirectory"}
-"""Provider -> option that names a folder for compiled kernels."""
+"""Provider -> option for the folder of compiled kernels."""
 QUIET, NORMAL = 4, 2
 """Severities of ONNX Runtime's log: fatal errors only, and its default."""
 LIBRARIES: Final = {
     "cudart": "CUDA", "cublas": "CUDA", "cufft": "CUDA", "curand": "CUDA", "nvrtc": "CUDA", "cudnn": "cuDNN",
 }  # fmt: skip
 NVIDIA: Final = 0x10DE
-"""Vendor number of NVIDIA's cards."""
+"""NVIDIA's PCI vendor number."""
 
 Load = Callable[[str], Any]
 
 
 @contextlib.contextmanager
 def runtime_errors() -> Iterator[None]:
-    """Errors of ONNX Runtime, which are of no common kind, as RuntimeError with their first line; also a decorator."""
+    """Convert ONNX Runtime's errors, which have no common base class, to RuntimeError; also a decorator."""
     try:
         yield
     except Exception as error:
@@ -114,18 +114,18 @@ def available_providers(runtime: Any) -> list[str]:
 def open_session(
     runtime: Any, path: Path, provider: str, threads: int = 0, cache: Path | None = None, load: Load = ctypes.CDLL
 ) -> Any:
-    """Open a file with a provider; the CPU takes what the provider can't run.
+    """Open a file with a provider; the CPU provider runs what the other one can't.
 
     Args:
         runtime: The module onnxruntime.
         path: The ONNX file.
         provider: One of PROVIDERS.
         threads: CPU threads, 0 for the runtime's choice.
-        cache: Folder for what providers compile.
+        cache: Folder for compiled kernels.
         load: Loads a library, to find out why a provider can't be started.
 
     Raises:
-        RuntimeError: The provider can't be started; the text is why, as part of a sentence.
+        RuntimeError: The provider can't be started; the text is the reason, as part of a sentence.
     """
     options = runtime.SessionOptions()
     options.intra_op_num_threads = threads
@@ -152,7 +152,7 @@ def open_session(
 
 
 def check_provider(runtime: Any, provider: str, load: Load = ctypes.CDLL) -> None:
-    """Look for what a provider needs, before networks are written for it.
+    """Check the requirements of a provider before networks are exported for it.
 
     Args:
         runtime: The module onnxruntime.
@@ -160,7 +160,7 @@ def check_provider(runtime: Any, provider: str, load: Load = ctypes.CDLL) -> Non
         load: See open_session.
 
     Raises:
-        RuntimeError: Something is missing; the text is what, as part of a sentence.
+        RuntimeError: Something is missing; the text names it, as part of a sentence.
     """
     with quiet(runtime):
         if provider in PLUGINS and provider not in runtime.get_available_providers():
@@ -172,7 +172,7 @@ def check_provider(runtime: Any, provider: str, load: Load = ctypes.CDLL) -> Non
 
 
 def plugin_devices(runtime: Any, provider: str) -> list[Any]:
-    """Devices of a plug-in, which is registered first if need be.
+    """Devices of a plug-in, which is registered first if necessary.
 
     Args:
         runtime: The module onnxruntime.
@@ -202,7 +202,7 @@ def preload_cuda(runtime: Any) -> None:
 
 
 def cuda_fault(runtime: Any, load: Load = ctypes.CDLL) -> str:
-    """What ONNX Runtime's CUDA provider misses, as part of a sentence; empty if libraries, driver and card are there.
+    """What ONNX Runtime's CUDA provider lacks, as part of a sentence; empty if libraries, driver and card are present.
 
     Args:
         runtime: The module onnxruntime.
@@ -229,17 +229,17 @@ def cuda_fault(runtime: Any, load: Load = ctypes.CDLL) -> str:
 
 
 def cuda_library(runtime: Any) -> Path:
-    """Where ONNX Runtime keeps its CUDA provider."""
+    """Location of ONNX Runtime's CUDA provider."""
     name = "onnxruntime_providers_cuda.dll" if sys.platform == "win32" else "libonnxruntime_providers_cuda.so"
     return Path(str(runtime.__file__)).parent / "capi" / name
 
 
 def missing_library(text: str, version: str = "") -> str:
-    """What a dynamic linker's message means, as part of a sentence, or an empty string.
+    """Meaning of a dynamic linker's message, as part of a sentence, or an empty string.
 
     Args:
         text: Such as "libcublasLt.so.13: cannot open shared object file: No such file or directory".
-        version: Version of CUDA that is needed, if known.
+        version: Required CUDA version, if known.
     """
     found = re.search(r"([\w.+-]+): cannot open shared object", text)
     name = found[1] if found is not None else ""
@@ -261,7 +261,7 @@ def missing_library(text: str, version: str = "") -> str:
 
 @contextlib.contextmanager
 def quiet(runtime: Any) -> Iterator[None]:
-    """Without ONNX Runtime's own lines on what is told in one sentence here."""
+    """Suppress ONNX Runtime's own log lines on problems that are reported in one sentence here."""
     set_severity = getattr(runtime, "set_default_logger_severity", None)
     if set_severity is not None:
         set_severity(QUIET)

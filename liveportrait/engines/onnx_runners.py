@@ -1,8 +1,8 @@
 """The exported networks on ONNX Runtime and on OpenVINO, one frame at a time.
 
-Buffers stay: a source's are bound once, W writes into the buffer that G reads, G into one that is read out after each
-frame. On providers with a memory of their own all of them lie there, and only the driving keypoints go in and the
-picture comes out; on processors nothing is copied at all.
+Buffers are reused: a source's are bound once, W writes into the buffer that G reads, G into one that is read after each
+frame. On providers with a memory of their own all of them are located there, and only the driving keypoints are
+uploaded and the image downloaded; on CPUs nothing is copied at all.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MEMORIES: Final[Mapping[str, tuple[Mapping[str, Any], ...]]] = {
     RTX: ({"device_type": "cuda", "device_id": 0}, {"device_type": "gpu", "device_id": 0, "vendor_id": NVIDIA}),
     DIRECTML: ({"device_type": "dml", "device_id": 0},),
 }
-"""Provider with a memory of its own -> names under which ONNX Runtime may know it, to be tried in turn."""
+"""Provider with a memory of its own -> names that ONNX Runtime may use for it, to be tried in turn."""
 
 Readers = tuple[Callable[[Array], Array], Callable[[Array], dict[str, Array]]]
 
@@ -35,9 +35,9 @@ class Runner(Protocol):
     """W and G on some runtime, one frame at a time.
 
     Attributes:
-        label: What it is, for people.
+        label: Description for users.
         precision: Type of the convolutions: "fp32", "bf16" or "fp16".
-        readers: F and M, if they run here too: (1, 3, 256, 256) float32 in 0..1 -> (1, 32, 16, 64, 64), and raw heads.
+        readers: F and M, if they also run here: (1, 3, 256, 256) float32 in 0..1 -> (1, 32, 16, 64, 64), and raw heads.
     """
 
     label: str
@@ -45,11 +45,11 @@ class Runner(Protocol):
     readers: Readers | None
 
     def prepare(self, volume: Array, kp_source: Array) -> Any:
-        """A source, computed and bound once: (1, 32, 16, 64, 64), (1, 21, 3) float32 -> what warp takes."""
+        """A source, computed and bound once: (1, 32, 16, 64, 64), (1, 21, 3) float32 -> input for warp."""
         ...
 
     def warp(self, source: Any, kp_driving: Array) -> Any:
-        """(1, 21, 3) float32 -> what draw takes, a buffer that stays in the runtime; the next call overwrites it."""
+        """(1, 21, 3) float32 -> input for draw, a buffer that stays in the runtime; the next call overwrites it."""
         ...
 
     def draw(self, feature: Any) -> Array:
@@ -63,7 +63,7 @@ class Buffer:
     Args:
         runtime: The module onnxruntime.
         shape: Its shape; float32.
-        where: Names the device (OrtValue.ortvalue_from_shape_and_type); empty for the processor.
+        where: Device arguments (OrtValue.ortvalue_from_shape_and_type); empty for the CPU.
     """
 
     def __init__(self, runtime: Any, shape: tuple[int, ...], where: Mapping[str, Any]) -> None:
@@ -74,14 +74,14 @@ class Buffer:
             self.value = runtime.OrtValue.ortvalue_from_numpy(self._array)  # they share memory
 
     def write(self, values: Array) -> None:
-        """Fill it."""
+        """Write values into it."""
         if self._array is None:
             self.value.update_inplace(np.ascontiguousarray(values, np.float32))
         else:
             np.copyto(self._array, values)
 
     def read(self) -> Array:
-        """Its values; on the processor the memory itself."""
+        """Its values; on the CPU a view of the memory itself."""
         return np.asarray(self.value.numpy()) if self._array is None else self._array
 
 
@@ -90,14 +90,14 @@ class OnnxRunner:
 
     Args:
         files: The networks; F and M may be left out.
-        provider: Execution provider; the CPU one takes what it can't run.
+        provider: Execution provider; the CPU provider runs what it can't.
         threads: CPU threads, 0 for the runtime's choice.
-        cache: Folder for what providers compile.
+        cache: Folder for compiled kernels.
         precision: Type of the convolutions in the files.
         runtime: The module; onnxruntime by default.
 
     Attributes:
-        memory: Device on which the buffers lie, empty for the processor.
+        memory: Device of the buffers, empty for the CPU.
 
     Raises:
         RuntimeError: The provider can't be started.
@@ -149,7 +149,7 @@ class OnnxRunner:
         for entry in frame.get_inputs():
             warping.bind_ortvalue_input(entry.name, given[entry.name].value)
         warping.bind_ortvalue_output(frame.get_outputs()[0].name, self._out.value)
-        return warping, given  # the buffers live as long as what is bound to them
+        return warping, given  # the buffers must outlive the binding
 
     @runtime_errors()
     def warp(self, source: Any, kp_driving: Array) -> Buffer:
@@ -185,7 +185,7 @@ class OnnxRunner:
 
 
 def memory_of(runtime: Any, provider: str) -> Mapping[str, Any]:
-    """Where a provider's buffers are to lie: its own memory if it can be written and read, else the processor's ({}).
+    """Device of a provider's buffers: its own memory if it can be written and read, else the CPU's ({}).
 
     Args:
         runtime: The module onnxruntime.
@@ -198,7 +198,7 @@ def memory_of(runtime: Any, provider: str) -> Mapping[str, Any]:
             buffer.write(probe)
             if np.array_equal(buffer.read(), probe):
                 return where
-        except Exception:  # noqa: BLE001, S112 - its errors have no public base class; the processor's memory always works
+        except Exception:  # noqa: BLE001, S112 - its errors have no public base class; CPU memory always works
             continue
     return {}
 
@@ -207,17 +207,17 @@ class OpenVinoRunner:
     """W and G on OpenVINO.
 
     Args:
-        files: The networks; what runs in which type is in the files.
+        files: The networks; the files define the type of each operation.
         precision: Type of their convolutions: "fp32", "bf16" or "fp16".
         device: OpenVINO's name of the device.
-        threads: CPU threads, 0 for as many as there are.
-        cache: Folder for what it compiles.
+        threads: CPU threads, 0 for all.
+        cache: Folder for compiled kernels.
 
     Raises:
         RuntimeError: The device can't run that type.
     """
 
-    readers: Readers | None = None  # PyTorch's rewritten M takes as long
+    readers: Readers | None = None  # PyTorch's rewritten M is just as fast
 
     def __init__(
         self, files: ExportedNetworks, *, precision: str = "fp32", device: str = "CPU", threads: int = 0,
@@ -279,7 +279,7 @@ class OpenVinoRunner:
 
 
 def has_bfloat16() -> bool:
-    """Whether OpenVINO multiplies bfloat16 on this processor."""
+    """Whether OpenVINO supports bfloat16 on this CPU."""
     import openvino
 
     return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")

@@ -1,4 +1,4 @@
-"""Device and numeric precision of torch engines: chosen once by a self-test, watched on every frame."""
+"""Device and numeric precision of torch engines: chosen once by a self-test, checked on every frame."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ Result = TypeVar("Result")
 logger = logging.getLogger(__name__)
 
 SELF_TEST_LIMIT: Final = 0.03
-"""Mean absolute difference between half and full precision, on values of 0..1, above which half is refused."""
+"""Mean absolute difference between half and full precision, on values of 0..1, above which half is rejected."""
 LOWEST_PSNR: Final = 35.0
-"""Decibels from the full-precision picture below which another runtime or number format is refused."""
+"""PSNR in decibels to the full-precision image below which another runtime or number format is rejected."""
 LOWEST_INT8_PSNR: Final = 45.0
-"""The same for 8-bit numbers, which save less and lose more."""
+"""The same for 8-bit numbers, whose loss is larger."""
 BLACK: Final = 1.0 / 255.0
-"""A picture whose highest value is below this is black."""
+"""An image whose highest value is below this counts as black."""
 
 
 def pick_device(name: str = "auto") -> torch.device:
-    """Choose where the networks run.
+    """Choose the device of the networks.
 
     Args:
         name: "auto" (CUDA, then Apple's MPS, then the CPU), "cpu", "cuda", "cuda:1", "mps".
 
     Raises:
-        ModelError: torch isn't installed or that device isn't here.
+        ModelError: torch isn't installed or the device isn't available.
     """
     require_torch()
     import torch
@@ -59,16 +59,16 @@ def pick_device(name: str = "auto") -> torch.device:
 
 
 def psnr(mean_square: float) -> float:
-    """Decibels of a mean square error between pictures in 0..1; infinite where they are equal."""
+    """PSNR in decibels of a mean square error between images in 0..1; infinite if they are equal."""
     return -10.0 * math.log10(mean_square) if mean_square else math.inf
 
 
 def picture_fault(picture: Tensor, wanted: Tensor) -> str:
-    """What is wrong with a runtime's test picture in 0..1, as part of a sentence, or an empty string.
+    """Fault of a runtime's test image in 0..1, as part of a sentence, or an empty string.
 
     Args:
-        picture: As the runtime draws it.
-        wanted: PyTorch's own, of the same shape.
+        picture: The runtime's image.
+        wanted: PyTorch's own image, of the same shape.
     """
     square = float((picture - wanted).square().mean())
     if not math.isfinite(square):
@@ -83,12 +83,12 @@ def judge_numbers(*tensors: Tensor) -> Verdict:
 
 
 def judge_pictures(pictures: Tensor) -> Verdict:
-    """Whether pictures (B, C, H, W) in 0..1 hold numbers, and none of them is black."""
+    """Whether images (B, C, H, W) in 0..1 contain only numbers, and none of them is black."""
     return judge_peaks(pictures.amax(dim=(1, 2, 3)).float().cpu().numpy())
 
 
 def judge_peaks(peaks: npt.NDArray[np.floating[Any]] | Tensor) -> Verdict:
-    """The same for the highest value of each picture."""
+    """The same for the highest value of each image."""
     values = np.asarray(peaks.cpu() if hasattr(peaks, "cpu") else peaks)
     if not np.isfinite(values).all():
         return "nan"
@@ -96,17 +96,17 @@ def judge_peaks(peaks: npt.NDArray[np.floating[Any]] | Tensor) -> Verdict:
 
 
 class PrecisionGuard:
-    """Keeps half precision only as long as it draws sound pictures.
+    """Uses half precision only as long as it gives valid images.
 
     Args:
-        device: Where the networks run.
-        asked: "auto" takes half precision on CUDA and MPS and full precision on the CPU; half precision, whether
-            chosen or asked for, must pass the self-test.
+        device: Device of the networks.
+        asked: "auto" uses half precision on CUDA and MPS and full precision on the CPU; half precision, whether
+            chosen or requested, must pass the self-test.
 
     Attributes:
-        device: Where the networks run.
-        asked: What was asked for.
-        precision: What is in use: "fp32", "fp16" or "bf16".
+        device: Device of the networks.
+        asked: The requested precision.
+        precision: The precision in use: "fp32", "fp16" or "bf16".
 
     Raises:
         ValueError: The precision is unknown.
@@ -134,15 +134,15 @@ class PrecisionGuard:
         return ["fp16"] if self.device.type == "mps" else []
 
     def self_test(self, draw: Callable[[], Tensor]) -> None:
-        """Draw a picture in full and in half precision, once, and take half only if the two agree.
+        """Draw an image in full and in half precision, once, and use half only if the two agree.
 
-        Warns once if half precision is wanted but fails.
+        Warns once if half precision is requested but fails.
 
         Args:
-            draw: Draws the test picture (1, 3, H, W) in 0..1; also starts up the device.
+            draw: Draws the test image (1, 3, H, W) in 0..1; also initialises the device.
 
         Raises:
-            ModelError: Not even full precision gives numbers.
+            ModelError: Even full precision gives NaN.
         """
         if self._tested:
             return
@@ -152,7 +152,7 @@ class PrecisionGuard:
         if self.device.type == "cpu" and "fp16" in candidates:
             candidates.remove("fp16")  # measured: 500 times slower than fp32, so not even worth a test picture
             reasons.append("fp16: far slower than fp32 there; bf16 is the half precision of CPUs")
-        if not candidates and self.device.type == "cpu":  # nothing to start either, and every frame is judged anyway
+        if not candidates and self.device.type == "cpu":  # nothing to initialise, and every frame is checked anyway
             self._warn(reasons)
             return
         with self.mode("fp32"):
@@ -199,11 +199,11 @@ class PrecisionGuard:
             yield
 
     def run(self, compute: Callable[[], Result], judge: Callable[[Result], Verdict]) -> Result:
-        """Compute; what is bad in half precision is computed again in full precision, which then stays, with a warning.
+        """Compute; after an invalid result in half precision, warn once and use full precision from then on.
 
         Args:
             compute: Runs networks.
-            judge: Judges what they gave.
+            judge: Judges the result.
 
         Raises:
             ModelError: NaN in full precision.

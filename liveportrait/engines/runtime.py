@@ -1,4 +1,4 @@
-"""What LivePortrait's big networks run on: the interface of runtimes, and what they share."""
+"""Runtimes of LivePortrait's big networks: their interface, and shared code."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 
 INPUT_SIZE: Final = 256
 BIG_NETWORKS: Final = NAMES[:4]
-"""F, M, W and G; the others run on the processor, whatever these run on."""
+"""F, M, W and G; the other networks always run on the CPU."""
 
 
 @dataclass(frozen=True)
 class SourceFeatures:
-    """What is computed once per source.
+    """Values computed once per source.
 
     Attributes:
         volume: f_s (1, 32, 16, 64, 64) float32 on the runtime's device.
@@ -46,15 +46,15 @@ class SourceFeatures:
 
 
 class Runtime(ABC):
-    """F, M, W and G on something that computes.
+    """F, M, W and G on some backend.
 
     Args:
-        guard: Chooses and watches the precision of what PyTorch computes.
+        guard: Chooses and checks the precision of PyTorch's computations.
 
     Attributes:
-        name: Name of the engine that runs on it.
-        device: Where tensors are handed over.
-        batch: Frames that it draws best at once.
+        name: Name of the engine that uses it.
+        device: Device of input and output tensors.
+        batch: Best number of frames per call.
     """
 
     name: str
@@ -66,23 +66,23 @@ class Runtime(ABC):
 
     @property
     def precision(self) -> str:
-        """Type of the convolutions in use; it can fall to "fp32" at any frame."""
+        """Type of the convolutions in use; it can change to "fp32" at any frame."""
         return self.guard.precision
 
     @property
     def label(self) -> str:
-        """What it runs on, for people."""
+        """Where it runs, for users."""
         import torch
 
         return torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else str(self.device)
 
     def mode(self) -> AbstractContextManager[None]:
-        """Inside of it, the networks compute in the precision in use."""
+        """Context in which the networks compute in the current precision."""
         return self.guard.mode(self.guard.precision)
 
     @abstractmethod
     def ready(self) -> PrecisionGuard:
-        """Start what hasn't started yet, with its self-test; the guard to compute under."""
+        """Start everything that isn't running yet, with its self-test; returns the guard to compute under."""
 
     @abstractmethod
     def appearance(self, image: Tensor) -> Tensor:
@@ -94,7 +94,7 @@ class Runtime(ABC):
 
     @abstractmethod
     def warp(self, features: SourceFeatures, driving: Tensor) -> Any:
-        """W: (B, 21, 3) keypoints -> what draw takes; the next call may overwrite it."""
+        """W: (B, 21, 3) keypoints -> input for draw; the next call may overwrite it."""
 
     @abstractmethod
     def draw(self, warped: Any) -> Tensor:
@@ -113,23 +113,23 @@ class Runtime(ABC):
         pictures = self.draw(self.warp(features, driving))
         return to_levels(pictures), pictures.amax(dim=(1, 2, 3)).float().cpu().numpy()
 
-    def tune(self) -> None:  # noqa: B027 (most have nothing to tune)
+    def tune(self) -> None:  # noqa: B027 (optional hook)
         """See Engine.tune."""
 
     def details(self) -> dict[str, str]:
-        """More for `animate doctor`."""
+        """Further information for `animate doctor`."""
         return {}
 
 
 def place_networks(
     networks: Mapping[str, nn.Module], names: tuple[str, ...], device: torch.device
 ) -> dict[str, nn.Module]:
-    """Networks that are only computed with, on a device.
+    """Networks for inference, moved to a device.
 
     Args:
-        networks: Network name (liveportrait.networks.NAMES) -> module with its weights; taken over.
-        names: Those wanted.
-        device: Where they go.
+        networks: Network name (liveportrait.networks.NAMES) -> module with its weights; modules are moved, not copied.
+        names: The required ones.
+        device: Target device.
 
     Raises:
         ModelError: One is missing.
@@ -143,7 +143,7 @@ def plain_pair(networks: Mapping[str, nn.Module], engine: str) -> tuple[WarpingN
     """W and G for an engine that rewrites them.
 
     Raises:
-        ModelError: They aren't the plain ones.
+        ModelError: They aren't the original ones.
     """
     from liveportrait.networks.generator import SPADEGenerator
     from liveportrait.networks.warping import WarpingNetwork
@@ -158,10 +158,10 @@ def plain_pair(networks: Mapping[str, nn.Module], engine: str) -> tuple[WarpingN
 
 
 def checkpoint_files(weights: Path | None, variant: Variant) -> dict[str, Path]:
-    """Network name -> file, in a folder or as installed.
+    """Network name -> file, in a folder or among the installed models.
 
     Args:
-        weights: Folder (liveportrait.networks.loading.find_checkpoints); None takes the installed ones.
+        weights: Folder (liveportrait.networks.loading.find_checkpoints); None uses the installed ones.
         variant: "human" or "animals".
 
     Raises:
@@ -178,13 +178,13 @@ def checkpoint_files(weights: Path | None, variant: Variant) -> dict[str, Path]:
 
 
 def plain_networks(files: Mapping[str, Path]) -> dict[str, nn.Module]:
-    """The official networks, spectral norms divided out.
+    """The official networks, with spectral norms divided out.
 
     Args:
         files: From checkpoint_files.
 
     Raises:
-        ModelError: A file isn't what its name says.
+        ModelError: A file doesn't contain the network of its name.
     """
     from liveportrait.networks.generator import fold_spectral_norm
     from liveportrait.networks.loading import load_networks
@@ -197,14 +197,14 @@ def plain_networks(files: Mapping[str, Path]) -> dict[str, nn.Module]:
 def mirror_case(
     image: Tensor, appearance: Callable[[Tensor], Tensor], motion: Callable[[Tensor], Mapping[str, Tensor]]
 ) -> tuple[SourceFeatures, Tensor]:
-    """A picture read by F and M, and the keypoints of its mirror image; all float32."""
+    """F and M of an image, and the keypoints of its mirror image; all float32."""
     pair = motion(image), motion(image.flip(-1))
     source, driving = (heads["scale"][..., None] * heads["kp"].reshape(1, KEYPOINTS, 3) for heads in pair)
     return SourceFeatures(appearance(image).float(), source.float()), driving.float()
 
 
 def sample_picture() -> Image:
-    """(256, 256, 3) head-like ellipse on a gradient; not symmetric, so that its mirror image is another pose."""
+    """(256, 256, 3) head-like ellipse on a gradient; not symmetric, so that its mirror image has another pose."""
     y, x = np.mgrid[-1.0 : 1.0 : INPUT_SIZE * 1j, -1.0 : 1.0 : INPUT_SIZE * 1j]
     head = 1.0 / (1.0 + np.exp(20.0 * ((x - 0.1) ** 2 / 0.3 + (y + 0.05) ** 2 / 0.5 - 1.0)))
     channels = [0.3 + 0.1 * x + 0.4 * head, 0.35 + 0.1 * y + 0.25 * head, 0.4 - 0.1 * x + 0.15 * head]
@@ -219,7 +219,7 @@ def to_tensor(rgb: Image, device: torch.device) -> Tensor:
 
 
 def to_levels(pictures: Tensor) -> Image:
-    """(B, 3, H, W) in 0..1 -> (B, H, W, 3) uint8, cut down to whole levels, as the official release does."""
+    """(B, 3, H, W) in 0..1 -> (B, H, W, 3) uint8, truncated to integer levels, as in the official release."""
     import torch
 
     levels = (pictures.clamp(0.0, 1.0) * 255.0).to(torch.uint8)

@@ -1,8 +1,8 @@
 """The LivePortrait engine with F, M, W and G compiled by TensorRT for the card; the small networks stay on PyTorch.
 
-The first start writes the networks as ONNX files and compiles them (liveportrait.engines.tensorrt_build); both stay.
-The test picture of the compiled networks must be that of PyTorch in float32 on the same card, or they aren't used. This
-engine has been tested with a stand-in for the library's runtime; it has not run on a card yet.
+The first start writes the networks as ONNX files and compiles them (liveportrait.engines.tensorrt_build); both are
+kept. The test image of the compiled networks must match PyTorch's in float32 on the same card, or they aren't used.
+This engine has been tested with a stand-in for the library's runtime; it has not run on a card yet.
 """
 
 from __future__ import annotations
@@ -70,19 +70,19 @@ class Compiled:
 
 
 class EngineMaker:
-    """Finds compiled networks, and compiles what isn't there or is out of date.
+    """Finds compiled networks, and compiles those that are missing or out of date.
 
     Args:
         networks: Network name (liveportrait.networks.NAMES) -> plain module with its weights.
         library: Which TensorRT.
-        targets: Whose engines fit, the best first (liveportrait.engines.tensorrt_library); what isn't there is compiled
+        targets: Acceptable targets, best first (liveportrait.engines.tensorrt_library); missing engines are compiled
             for the last one.
         exports: Folder of the ONNX files; the user's cache by default.
-        cache: Where compiled networks are kept.
-        say: Told in one line what is made.
-        warn: Told in one line what is made again, and why.
-        progress: Told each step.
-        cancelled: Looked at between steps; True stops the work.
+        cache: Cache of the compiled networks.
+        say: Called with one line on each engine that is compiled.
+        warn: Called with one line on each engine that is compiled again, and why.
+        progress: Called with each step.
+        cancelled: Checked between steps; True stops the work.
         build: Compiles one file; liveportrait.engines.tensorrt_build.build_engine by default.
     """
 
@@ -111,12 +111,12 @@ class EngineMaker:
 
         Args:
             precision: Type of the convolutions of W and G, "fp32" or "fp16"; F and M are in float32.
-            anew: Compile them even if they are there.
+            anew: Compile them even if they exist.
 
         Raises:
             ModelError: A package is missing, or an ONNX file can't be written.
             EngineBuildError: A network can't be compiled, or its engine can't be written.
-            BuildCancelledError: It was stopped.
+            BuildCancelledError: It was cancelled.
         """
         try:
             return self._all(precision, "native", anew)
@@ -148,7 +148,7 @@ class EngineMaker:
         for key, kept in found:
             if isinstance(kept, memoryview) and not anew:
                 return key, kept
-        # What is there but can't be used is made again, whatever it is for; otherwise the last target is the widest.
+        # An unusable engine is compiled again for its own target; otherwise the last target has the widest use.
         key, kept = next((pair for pair in found if pair[1]), found[-1])
         if isinstance(kept, str) and kept:
             self._warn(f"The engine of the {part} network {kept}; it is compiled again.")
@@ -193,8 +193,8 @@ class CompiledNetworks:
         compiled: The networks.
         trt: Module of the library.
         device: Where they run.
-        card: Name of the card and version of its driver, part of the names of kept kernels.
-        cache: Where the engines are kept.
+        card: Name of the card and version of its driver, part of the names of cached kernels.
+        cache: Cache of the engines.
 
     Raises:
         RuntimeError: One can't be loaded.
@@ -209,7 +209,7 @@ class CompiledNetworks:
             kernels = cache.path_of(key).with_suffix(f".{about}{RUNTIME_SUFFIX}")
             return BoundNetwork(trt, engine, device, stream=stream, shared=shared, kernels=kernels)
 
-        with stream():  # which makes its card the current one, and the library loads onto that
+        with stream():  # makes its card the current one, onto which the library loads
             self._appearance, self._motion, self._warping = load("appearance"), load("motion"), load("warping")
             self._generator = load("generator", {"feature": self._warping.outputs["out"]})
 
@@ -243,11 +243,11 @@ class TensorRtRuntime(Runtime):
     Args:
         networks: As for TorchRuntime; W and G must be the plain ones.
         device: "auto", "cuda" or "cuda:N".
-        precision: "auto" takes fp16 if its test picture passes, else fp32; a named one is the only one tried.
+        precision: "auto" uses fp16 if its test image passes, else fp32; an explicit one is the only one tried.
         threads: CPU threads of PyTorch, 0 for its own choice.
         exports: Folder of the ONNX files; the user's cache by default.
-        cache: Where compiled networks are kept.
-        card: The card; asked of the driver by default.
+        cache: Cache of the compiled networks.
+        card: The card; queried from the driver by default.
         library: Which TensorRT; the one that fits the card by default.
         build: See EngineMaker.
 
@@ -291,7 +291,7 @@ class TensorRtRuntime(Runtime):
         self._compiled: CompiledNetworks | None = None
 
     def ready(self) -> PrecisionGuard:
-        """See Runtime: networks are loaded or compiled, a test picture chooses the precision; PyTorch's are let go."""
+        """See Runtime: networks are loaded or compiled, a test image chooses the precision; PyTorch's are freed."""
         if self._plain is None:
             return self.guard
         plain, maker = self._plain
@@ -300,7 +300,7 @@ class TensorRtRuntime(Runtime):
             wanted = plain.draw(plain.warp(*mirror_case(image, plain.appearance, plain.motion)))
 
             def judge(compiled: CompiledNetworks) -> str:
-                """What is wrong with the compiled networks, or an empty string."""
+                """Fault of the compiled networks, or an empty string."""
                 own = mirror_case(image, compiled.appearance, compiled.motion)
                 return picture_fault(compiled.draw(compiled.warp(*own)), wanted)
 
@@ -354,7 +354,7 @@ class TensorRtRuntime(Runtime):
         return self._compiled
 
     def _load(self, maker: EngineMaker, form: str) -> CompiledNetworks:
-        """Compiled networks on the card; what the driver refuses is compiled once more."""
+        """Compiled networks on the card; those that the driver rejects are compiled once more."""
         compiled = maker.get(form)
         try:
             return CompiledNetworks(compiled, self._library.module, self.device, self._card, maker.cache)
@@ -365,7 +365,7 @@ class TensorRtRuntime(Runtime):
 
 
 def load_engine(weights: Path | None = None, *, variant: Variant = "human", **others: Any) -> LivePortraitEngine:
-    """The engine with the official weights; arguments as those of TensorRtRuntime."""
+    """The engine with the official weights; arguments as for TensorRtRuntime."""
     networks = plain_networks(checkpoint_files(weights, variant))
     return LivePortraitEngine(TensorRtRuntime(networks, **others), networks, animals=variant == "animals")
 
@@ -386,22 +386,22 @@ def build_engines(
     progress: Callable[[BuildStep], None] | None = None,
     cancelled: Cancelled | None = None,
 ) -> list[Path]:
-    """Compile the networks ahead of time; by TensorRT-RTX this needs no card.
+    """Compile the networks ahead of time; with TensorRT-RTX this needs no card.
 
     Args:
-        weights: Folder of the official weights; None takes the installed ones.
+        weights: Folder of the official weights; None uses the installed ones.
         variant: "human" or "animals".
         precision: "fp16" or "fp32".
         library: "auto", "tensorrt-rtx" or "tensorrt".
-        target: One of tensorrt_library.TARGETS; empty for what fits the card that is here, or most cards.
-        device: The card, "cuda:N"; "auto" does without if there is none.
-        cache: Where compiled networks are kept; the user's cache by default.
+        target: One of tensorrt_library.TARGETS; empty for one that fits the installed card, or most cards.
+        device: The card, "cuda:N"; "auto" works without one.
+        cache: Cache of the compiled networks; the user's cache by default.
         exports: Folder of the ONNX files; the user's cache by default.
-        anew: Compile them even if they are there.
-        say: Told in one line what is made.
-        warn: Told in one line what is made again, and why.
-        progress: Told each step.
-        cancelled: Looked at all the time; True stops the work, which leaves no half file.
+        anew: Compile them even if they exist.
+        say: Called with one line on each engine that is compiled.
+        warn: Called with one line on each engine that is compiled again, and why.
+        progress: Called with each step.
+        cancelled: Polled all the time; True stops the work, which leaves no partial file.
 
     Returns:
         The engines' files.
@@ -409,7 +409,7 @@ def build_engines(
     Raises:
         ModelError: No library fits, or weights or packages are missing.
         EngineBuildError: Something can't be compiled or written.
-        BuildCancelledError: It was stopped.
+        BuildCancelledError: It was cancelled.
         ValueError: There is no such precision or target.
     """
     if precision not in ("fp16", "fp32"):

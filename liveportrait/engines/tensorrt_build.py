@@ -1,9 +1,9 @@
-"""Compiles networks in a process of their own, which can be stopped at any moment and leaves no half file.
+"""Compiles networks in a separate process, which can be stopped at any moment and leaves no partial file.
 
     python -m liveportrait.engines.tensorrt_build
 
-reads one line of JSON, a request, and writes one line for each step. It ends when its input does, so it doesn't outlive
-the program that has started it.
+reads one line of JSON, the request, and writes one line for each step. It exits when its input is closed, so it doesn't
+outlive the program that started it.
 """
 
 from __future__ import annotations
@@ -28,30 +28,30 @@ from liveportrait.engines.tensorrt_library import MODULES, UnknownOperatorError,
 from liveportrait.packages import python_command, python_environment
 
 POLL: Final = 0.1
-"""Seconds between two looks at whether the build shall stop."""
+"""Seconds between polls for cancellation."""
 OFTEN: Final = 0.1
-"""Least seconds between two steps of one phase that are told; the last one always is."""
+"""Least seconds between two reported steps of one phase; the last one is always reported."""
 GRACE: Final = 5.0
-"""Seconds that a process gets to end before it is killed."""
+"""Seconds that a process gets to exit before it is killed."""
 
 Cancelled = Callable[[], bool]
 
 
 class BuildCancelledError(Exception):
-    """The build was stopped as somebody asked."""
+    """The build was cancelled by the user."""
 
 
 @dataclass(frozen=True)
 class BuildStep:
-    """How far a build is.
+    """Progress of a build.
 
     Attributes:
-        network: Which network.
-        number: Its number, from 1 on.
+        network: Name of the network.
+        number: Its number, from 1.
         total: Number of networks.
-        phase: What is being done.
-        step: Steps done of this phase.
-        steps: Steps of this phase, 0 where that isn't known.
+        phase: Name of the phase.
+        step: Finished steps of this phase.
+        steps: Steps of this phase, 0 if unknown.
     """
 
     network: str
@@ -71,21 +71,21 @@ def build_engine(
     cancelled: Cancelled | None = None,
     command: list[str] | None = None,
 ) -> Path:
-    """Compile a network in a process of its own.
+    """Compile a network in a separate process.
 
     Args:
-        key: What is to be made.
+        key: The engine to build.
         onnx: The ONNX file.
-        cache: Where the engine is kept.
-        progress: Told the phase, the step and the number of steps.
-        cancelled: Looked at all the time; True stops the build.
+        cache: Cache of the engine.
+        progress: Called with the phase, the step and the number of steps.
+        cancelled: Polled all the time; True stops the build.
         command: Starts the process; this module by default.
 
     Returns:
         The engine's file.
 
     Raises:
-        BuildCancelledError: It was stopped.
+        BuildCancelledError: It was cancelled.
         UnknownOperatorError: The library can't read the file.
         RuntimeError: It can't be compiled.
         OSError: The file can't be written.
@@ -109,11 +109,11 @@ def build_engine(
 
 
 class _Compiler:
-    """The process, as whoever starts it sees it.
+    """The compiler process, seen from the parent.
 
     Args:
         command: Starts it.
-        request: What it shall do.
+        request: Its task.
     """
 
     def __init__(self, command: list[str], request: dict[str, Any]) -> None:
@@ -131,12 +131,12 @@ class _Compiler:
         )
         for thread in self._threads:
             thread.start()
-        with suppress(BrokenPipeError):  # it has ended by itself, which its answers tell
+        with suppress(BrokenPipeError):  # it has already exited, which its answers show
             stdin.write(json.dumps(request) + "\n")
             stdin.flush()
 
     def epitaph(self) -> str:
-        """How it ended, if it did so without a last word."""
+        """Description of how it ended without a final answer."""
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(GRACE)
         self._threads[1].join(GRACE)
@@ -144,7 +144,7 @@ class _Compiler:
         return f"the compiler broke down with code {self._process.poll()}{f' ({last})' if last else ''}"
 
     def end(self) -> None:
-        """End it if it still runs, and wait until it is gone: only then it writes nothing any more."""
+        """Terminate it if it still runs, and wait until it is gone: only then nothing is written any more."""
         with suppress(OSError):
             self._stdin.close()
         if self._process.poll() is None:
@@ -165,7 +165,7 @@ def _follow(
     progress: Callable[[str, int, int], None] | None,
     cancelled: Cancelled | None,
 ) -> dict[str, Any] | None:
-    """Hand on what the process tells until its last word, which is returned; None if it ends without one.
+    """Forward the process's answers until the final one, which is returned; None if it ends without one.
 
     Raises:
         BuildCancelledError: See build_engine.
@@ -184,7 +184,7 @@ def _follow(
 
 
 def _start(command: list[str]) -> subprocess.Popen[str]:
-    """A process in a group of its own: Ctrl-C reaches the program, which then ends the process."""
+    """Start a process in a group of its own: Ctrl-C reaches only the program, which then ends the process."""
     named: dict[str, Any] = {"start_new_session": True}
     if sys.platform == "win32":
         named = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
@@ -207,11 +207,11 @@ def _read(stream: TextIO, answers: queue.SimpleQueue[dict[str, Any] | None]) -> 
 
 
 def main(stdin: TextIO | None = None, stdout: TextIO | None = None) -> int:
-    """Do one request.
+    """Handle one request.
 
     Args:
-        stdin: Gives the request; the build stops when it ends.
-        stdout: Gets the answers.
+        stdin: Supplies the request; the build stops when it is closed.
+        stdout: Receives the answers.
     """
     stdin, stdout = stdin or sys.stdin, stdout or sys.stdout
     request = json.loads(stdin.readline())
@@ -256,7 +256,7 @@ def main(stdin: TextIO | None = None, stdout: TextIO | None = None) -> int:
 
 
 def _watch(stdin: TextIO, part: Path) -> None:
-    """End the process when nobody waits for it any more."""
+    """End the process when its parent has closed its input."""
     stdin.read()
     with suppress(OSError):
         part.unlink(missing_ok=True)

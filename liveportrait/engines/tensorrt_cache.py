@@ -1,6 +1,6 @@
-"""Compiled networks on disk. What a file was made of is its key; what isn't as it was written is made again.
+"""Compiled networks on disk, identified by a key of everything that they were built from; damaged ones are rebuilt.
 
-A file is a head line (JSON: the key, size and SHA-256 of the engine, when it was made and how long that took), then the
+A file is a header line (JSON: the key, size and SHA-256 of the engine, its date and build time), followed by the
 engine.
 """
 
@@ -21,23 +21,23 @@ from models.files import drop_abandoned, unfinished
 MAGIC: Final = b"portrait-engine 1 "
 SUFFIX: Final = ".engine"
 RUNTIME_SUFFIX: Final = ".kernels"
-"""Ending of what TensorRT-RTX compiles for the card at the first start; it lies beside the engine."""
+"""Extension of the kernels that TensorRT-RTX compiles for the card at the first start, stored next to the engine."""
 LONGEST_HEAD: Final = 1 << 14
 
 
 @dataclass(frozen=True)
 class EngineKey:
-    """What an engine is made of; if anything here differs, it is another engine.
+    """Everything that an engine is built from; a different value means a different engine.
 
     Attributes:
         network: "appearance", "motion", "warping" or "generator".
         precision: Type of its convolutions: "fp32" or "fp16".
         source: Name of the ONNX file without its content: network, form and weights.
-        onnx: Content of the ONNX file (liveportrait.networks.fast.kept).
+        onnx: Hash of the ONNX file's content (liveportrait.networks.fast.kept).
         library: "tensorrt-rtx" or "tensorrt".
         version: Its version.
         target: Card and compute capability, or the kind of cards that it runs on.
-        flags: How it is compiled.
+        flags: Build flags.
     """
 
     network: str
@@ -61,7 +61,7 @@ class EngineKey:
         return f"{self.network}-{self.precision}-{self.library}-{target}-{self.digest}{SUFFIX}"
 
     def replaces(self, other: EngineKey) -> str:
-        """Why another engine for the same use is out of date, or an empty string if it is for another use."""
+        """Why another engine for the same use is out of date; an empty string if it is for another use."""
         if (self.source, self.library, self.target) != (other.source, other.library, other.target):
             return ""
         if self.version != other.version:
@@ -73,15 +73,15 @@ class EngineKey:
 
 @dataclass(frozen=True)
 class CachedEngine:
-    """One file.
+    """One file of the cache.
 
     Attributes:
         path: The file.
-        key: What it is made of; None if that can't be read.
+        key: Its key; None if that can't be read.
         size: Bytes of the file.
-        made: Day, as 2026-11-25.
-        seconds: How long the compiler took.
-        fault: What is wrong with it, or an empty string.
+        made: Date, such as 2026-11-25.
+        seconds: Build time.
+        fault: Its fault, or an empty string.
     """
 
     path: Path
@@ -96,10 +96,10 @@ def write_engine(stream: BinaryIO, key: EngineKey, engine: Any, seconds: float) 
     """Write a file.
 
     Args:
-        stream: Where to.
-        key: What the engine is made of.
+        stream: Destination.
+        key: Key of the engine.
         engine: Its bytes.
-        seconds: How long that took.
+        seconds: Build time.
     """
     data = memoryview(engine)
     head = {
@@ -111,7 +111,7 @@ def write_engine(stream: BinaryIO, key: EngineKey, engine: Any, seconds: float) 
 
 
 def key_from(facts: Mapping[str, Any]) -> EngineKey:
-    """A key out of its JSON form.
+    """A key from its JSON form.
 
     Raises:
         TypeError: Entries are missing or unknown.
@@ -123,7 +123,7 @@ class EngineCache:
     """Compiled networks in a folder.
 
     Args:
-        folder: The folder; by default beside the user's models, or below $PORTRAIT_MODELS.
+        folder: The folder; by default next to the user's models, or below $PORTRAIT_MODELS.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
@@ -134,11 +134,11 @@ class EngineCache:
         self.folder = folder
 
     def path_of(self, key: EngineKey) -> Path:
-        """Where an engine is or would be."""
+        """Path of an engine, whether it exists or not."""
         return self.folder / key.file_name
 
     def read(self, key: EngineKey) -> memoryview | str:
-        """The engine, or why there is none: a phrase such as "is damaged", empty if there never was one."""
+        """The engine, or why there is none: a phrase such as "is damaged", empty if it does not exist."""
         path = self.path_of(key)
         try:
             data = path.read_bytes()
@@ -157,7 +157,7 @@ class EngineCache:
         """All files.
 
         Args:
-            thorough: Read them whole and check their content, not only their size.
+            thorough: Read and check the whole content, not only the size.
         """
         found = []
         for path in sorted(self.folder.glob(f"*{SUFFIX}")):
@@ -166,7 +166,7 @@ class EngineCache:
         return found
 
     def adopt(self, key: EngineKey, part: Path) -> Path:
-        """Take over a finished file; those that it replaces are removed.
+        """Move a finished file into the cache; files that it replaces are removed.
 
         Raises:
             OSError: It can't be moved.
@@ -174,7 +174,7 @@ class EngineCache:
         target = self.path_of(key)
         try:
             part.replace(target)
-        except PermissionError:  # on Windows, while another process reads the same engine, made a moment before
+        except PermissionError:  # on Windows, while another process reads the same, just built engine
             if isinstance(self.read(key), str):
                 raise
         for path, _ in self._outdated(key):
@@ -183,10 +183,10 @@ class EngineCache:
 
     @contextmanager
     def new_part(self) -> Iterator[Path]:
-        """A name for a file that is being written, in the folder, which is made; what then lies there is removed.
+        """Path for a file to be written in the folder, which is created; a leftover file is removed afterwards.
 
         Raises:
-            OSError: The folder can't be made.
+            OSError: The folder can't be created.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         drop_abandoned(self.folder)
@@ -194,7 +194,7 @@ class EngineCache:
             yield part
 
     def remove(self, path: Path) -> int:
-        """Remove a file and what lies beside it; bytes that got free."""
+        """Remove a file and its companions; returns the freed bytes."""
         freed = 0
         beside = [each for each in self.folder.glob(f"*{RUNTIME_SUFFIX}") if each.name.startswith(f"{path.stem}.")]
         for each in (path, *beside):
@@ -205,13 +205,13 @@ class EngineCache:
         return freed
 
     def _outdated(self, key: EngineKey) -> list[tuple[Path, str]]:
-        """Files for the same use that are out of date, and why."""
+        """Outdated files for the same use, and why."""
         pairs = [(entry.path, key.replaces(entry.key)) for entry in self.entries() if entry.key is not None]
         return [(path, why) for path, why in pairs if why]
 
 
 def _look(path: Path, thorough: bool) -> CachedEngine:
-    """What a file is; its content is read only if asked."""
+    """Description of a file; its content is read only if ``thorough``."""
     size = path.stat().st_size
     with path.open("rb") as stream:
         line = stream.readline(LONGEST_HEAD)
@@ -229,7 +229,7 @@ def _look(path: Path, thorough: bool) -> CachedEngine:
 
 
 def _head(line: bytes) -> tuple[EngineKey, dict[str, Any]] | None:
-    """Key and facts of a head line, or None if it isn't one."""
+    """Key and facts of a header line, or None if it isn't one."""
     try:
         if not line.startswith(MAGIC):
             return None

@@ -1,9 +1,9 @@
-"""Which TensorRT is here, which cards it compiles for, and how a network is compiled by it.
+"""Finds the installed TensorRT and the cards that it compiles for, and compiles networks with it.
 
-Two libraries with the same interface: TensorRT-RTX, for graphics cards from the RTX 30 series on, compiles without a
+Two libraries have the same interface: TensorRT-RTX, for graphics cards from the RTX 30 series on, compiles without a
 card and leaves the last step to the first start; TensorRT, for all others and for data centres, compiles on the card.
-Both take the types from the file ("strongly typed"). TensorRT-RTX 1.7 and TensorRT 11.2.1 take W's 5-D GridSample as it
-is; an older one doesn't, which is found when the file is read.
+Both take the types from the file ("strongly typed"). TensorRT-RTX 1.7 and TensorRT 11.2.1 support W's 5-D GridSample;
+older versions don't, which is noticed when the file is parsed.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ MODULES: Final = {RTX: "tensorrt_rtx", FULL: "tensorrt"}
 """Library -> module."""
 OLDEST: Final = {RTX: (1, 0), FULL: (11, 0)}
 RTX_CARDS: Final = ((8, 0), (8, 6), (8, 9), (12, 0), (12, 1))
-"""Compute capabilities that TensorRT-RTX compiles for; on 7.5 it has no products in float32."""
+"""Compute capabilities that TensorRT-RTX compiles for; on 7.5 it has no float32 matrix products."""
 PORTABLE: Final = "portable"
-"""Target of TensorRT-RTX that runs on every card it knows."""
+"""Target of TensorRT-RTX that runs on every supported card."""
 TARGETS: Final = (PORTABLE, *(f"sm{major}{minor}" for major, minor in RTX_CARDS))
 FLAGS: Final = ("no-tf32",)
-"""How networks are compiled, as part of an engine's key: products of float32 keep all their digits."""
+"""Build flags, as part of an engine's key: float32 products keep full precision."""
 
 NEEDS_CARD: Final = "TensorRT compiles only where the card is; without one, choose tensorrt-rtx."
 
 Progress = Callable[[str, int, int], None]
-"""Told the name of a phase, the step and the number of steps."""
+"""Called with the name of a phase, the step and the number of steps."""
 
 
 class UnknownOperatorError(RuntimeError):
-    """The library can't read a file: it doesn't know one of its operators."""
+    """The library can't read a file, because it doesn't support one of its operators."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Library:
 
     @property
     def needs_card(self) -> bool:
-        """Whether it compiles only where the card is."""
+        """Whether it compiles only on the card."""
         return self.name == FULL
 
 
@@ -77,11 +77,11 @@ def find_library(card: Card | None, name: str = "auto", load: Callable[[str], An
 
     Args:
         card: The card; None if there is none, so that only TensorRT-RTX can compile.
-        name: "auto", or the one to take.
-        load: Imports a module; raises ImportError where it isn't installed.
+        name: "auto", or a specific library.
+        load: Imports a module; raises ImportError if it isn't installed.
 
     Raises:
-        ModelError: None that fits is installed.
+        ModelError: No suitable library is installed.
         ValueError: There is no library of that name.
     """
     load = load or importlib.import_module
@@ -111,10 +111,10 @@ def find_library(card: Card | None, name: str = "auto", load: Callable[[str], An
 
 
 def targets_of(library: Library, card: Card | None) -> tuple[str, ...]:
-    """Whose engines fit a card, the best first; what isn't there is compiled for the last one. Part of their key.
+    """Targets whose engines fit a card, best first; missing ones are compiled for the last. Part of the engine's key.
 
     Raises:
-        ModelError: The library compiles only where the card is, and there is none.
+        ModelError: The library compiles only on the card, and there is none.
     """
     if library.name == RTX:
         return (PORTABLE,) if card is None else (card.sm, PORTABLE)
@@ -129,21 +129,21 @@ def compile_file(trt: Any, path: Path, *, target: str, flags: tuple[str, ...], p
     Args:
         trt: Module of the library.
         path: The file.
-        target: One of TARGETS, or the name of the card that is here.
+        target: One of TARGETS, or the name of the installed card.
         flags: See FLAGS.
-        progress: Told what is being done.
+        progress: Called with the progress.
 
     Returns:
         The engine, as a buffer of bytes.
 
     Raises:
-        UnknownOperatorError: The library doesn't know an operator.
+        UnknownOperatorError: The library doesn't support an operator.
         RuntimeError: It can't be compiled.
     """
     log = _make_log(trt)
     builder = trt.Builder(log)
     kinds = trt.NetworkDefinitionCreationFlag
-    typed = getattr(kinds, "STRONGLY_TYPED", None)  # the only kind there is from TensorRT 11 on
+    typed = getattr(kinds, "STRONGLY_TYPED", None)  # the only kind from TensorRT 11 on
     network = builder.create_network(0 if typed is None else 1 << int(typed))
     parser = trt.OnnxParser(network, log)
     if not parser.parse_from_file(str(path)):

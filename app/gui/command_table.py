@@ -1,4 +1,4 @@
-"""Every command of the window: its name, text, keys and icon, what it does and when it can."""
+"""The commands of the window: name, text, keys, icon, handler, and when each is enabled."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class Command:
         text: Title.
         keys: Default keys in Qt's portable form, may be empty.
         icon: Key of ``icons.LINES``, may be empty.
-        group: Heading in the sheet.
-        run: Does it; told whether it is checked now.
-        enabled: Whether it can be used as things stand.
-        checkable: Whether it is on or off.
+        group: Heading in the list of shortcuts.
+        run: Handler; receives whether the command is now checked.
+        enabled: Whether it can currently be used.
+        checkable: Whether it can be switched on and off.
     """
 
     name: str
@@ -50,22 +50,22 @@ def several(studio: Studio) -> bool:
 
 
 def seekable(studio: Studio) -> bool:
-    """Whether the driver is a clip with a time line."""
+    """Whether the driver is a clip with a timeline."""
     return studio.timeline is not None
 
 
 def moves(studio: Studio) -> bool:
-    """Whether the driver moves, so that its neutral pose can be taken again."""
+    """Whether the driver moves, so that a new neutral pose can be captured."""
     return studio.session.driver.kind in ("file", "camera")
 
 
 def can_record(studio: Studio) -> bool:
-    """Whether a recording can begin or end."""
+    """Whether a recording can be started or stopped."""
     return some(studio) or studio.outputs.recording
 
 
 def can_feed(studio: Studio) -> bool:
-    """Whether the virtual camera can be fed, or is."""
+    """Whether the virtual camera can be started or stopped."""
     return some(studio) or studio.outputs.camera
 
 

@@ -1,4 +1,4 @@
-"""What the commands of the window do: file dialogs, saving, rendering. The studio does the rest."""
+"""Handlers of the window's commands: file dialogs, saving, rendering. The studio does the rest."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ VIDEO_ENDINGS = tuple(ending.lstrip("*") for ending in CLIPS.split() if ending !
 
 
 def _live_at_rest(session: Session) -> Session:
-    """The session with the live options of the panel at their defaults."""
+    """The session with the panel's live options at their defaults."""
     kept = {name: value for name, value in session.live.items() if name not in panel_live_options()}
     return replace(session, live=kept)
 
@@ -74,14 +74,14 @@ class Commands(QObject):
         self.galleries = Galleries(studio, self)
 
     def prepare(self) -> None:
-        """Read what the menus show."""
+        """Load the contents of the menus."""
         self.saved.list_saved()
         if self.studio.session.driver.kind == "camera":
             self.list_cameras()
 
     # ---- menus ----------------------------------------------------------------------------------------------------
     def show_recent(self, kind: str, button: QWidget) -> None:
-        """Menu of recent files."""
+        """Show the menu of recent files."""
         menu = QMenu(button)
         menu.setToolTipsVisible(True)
         for path in self.studio.recent(kind):
@@ -93,7 +93,7 @@ class Commands(QObject):
 
     # ---- portraits ------------------------------------------------------------------------------------------------
     def browse_portraits(self) -> None:
-        """Ask for pictures."""
+        """Ask for portrait files."""
         pattern = f"{tr('Pictures and clips')} ({STILLS} {CLIPS});;{tr('All files')} (*)"
         names, _ = QFileDialog.getOpenFileNames(
             self.window, tr("Add portraits"), self.prompts.folder("portraits"), pattern
@@ -106,7 +106,7 @@ class Commands(QObject):
         self.studio.apply(session, tr("choose a portrait"), "portrait")
 
     def remove_portrait(self, index: int) -> None:
-        """Take one off the shelf."""
+        """Remove a portrait."""
         self.studio.apply(self.studio.session.without_portrait(index), tr("take a portrait off the shelf"))
 
     def make_thumbnail(self, path: str) -> None:
@@ -141,7 +141,7 @@ class Commands(QObject):
         self.prompts.open(dialog)
 
     def show_face_gallery(self, dialog: CropDialog, number: int, button: QWidget) -> None:
-        """Drivers for one face of a portrait."""
+        """Show the drivers for one face of a portrait."""
 
         def take(path: str) -> None:
             if path:
@@ -158,11 +158,11 @@ class Commands(QObject):
         self.galleries.open(button, ("file", "template", "still"), lambda driver: take(driver.source), browse)
 
     def paste(self) -> None:
-        """Take files or a picture from the clipboard."""
+        """Paste files or an image from the clipboard."""
         self.take_mime(QGuiApplication.clipboard().mimeData(), "")
 
     def take_mime(self, data: QMimeData, target: str) -> None:
-        """Take what was dropped or pasted; target is "driver", "portrait" or empty: it depends on the file."""
+        """Use dropped or pasted data; target is "driver", "portrait" or empty to decide by the file's type."""
         files = [url.toLocalFile() for url in data.urls() if url.isLocalFile()]
         if files:
             self.take_files(files, target)
@@ -222,27 +222,27 @@ class Commands(QObject):
             self.studio.set_driver(Driver(kind, name))
 
     def show_gallery(self, button: QWidget) -> None:
-        """Drivers as pictures: what was used before, what ships with the app, cameras."""
+        """Show drivers as thumbnails: recently used ones, the sample clip, cameras."""
         kind = self.studio.session.driver.kind
         kinds: tuple[DriverKind, ...] = ("camera",) if kind == "camera" else ("file", "template", "still", "camera")
         self.galleries.open(button, kinds, self.studio.set_driver, lambda: self.browse_driver("file"))
 
     def show_part_gallery(self, name: str, button: QWidget) -> None:
-        """Drivers for one part of the face."""
+        """Show the drivers for one part of the face."""
         self.galleries.open(
             button, ("file", "template"), lambda driver: self.set_part(name, driver.source),
             lambda: self.browse_part(name),
         )  # fmt: skip
 
     def browse_part(self, name: str) -> None:
-        """Ask for the file that moves a part of the face."""
+        """Ask for the file that drives a part of the face."""
         pattern = f"{tr('Clips and motion templates')} ({CLIPS} {TEMPLATES});;{tr('All files')} (*)"
         file, _ = QFileDialog.getOpenFileName(self.window, tr("Choose a clip"), self.prompts.folder("drivers"), pattern)
         if file:
             self.set_part(name, file)
 
     def set_part(self, name: str, path: str) -> None:
-        """Let a part of the face follow a file; an empty one is the main driver."""
+        """Let a file drive a part of the face; empty means the main driver."""
         if path:
             self.studio.remember("drivers", path)
         self.studio.set_option(name, path)
@@ -253,24 +253,24 @@ class Commands(QObject):
         self.studio.set_driver(Driver("camera", self.window.side.driver.cameras.currentData() or ""))
 
     def list_cameras(self) -> None:
-        """Read which cameras there are."""
+        """List the cameras."""
         panel = self.window.side.driver
         self.studio.background.run(
             lambda: [device.name for device in list_cameras()], panel.show_cameras, self.studio.failed.emit
         )
 
     def toggle_play(self) -> None:
-        """Hold the driver, or let it go on."""
+        """Pause or resume the driver."""
         self.studio.set_paused(not self.studio.paused)
         self.window.show_playback()
 
     def recentre(self) -> None:
-        """Take a new neutral pose after a countdown."""
+        """Capture a new neutral pose after a countdown."""
         self.studio.live.recentre(3.0)
 
     # ---- controls -------------------------------------------------------------------------------------------------
     def reset_section(self, name: str) -> None:
-        """Bring the controls of a section back to rest."""
+        """Reset the controls of a section."""
         panel = self.window.controls
         session = self.studio.session
         for key in panel.names[name]:
@@ -285,11 +285,11 @@ class Commands(QObject):
         self.studio.apply(session, tr("reset {section}", section=tr(name)))
 
     def reset_sliders(self) -> None:
-        """Bring pose and expression back to rest."""
+        """Reset pose and expression."""
         self.studio.apply(self.studio.session.with_expression(Expression({})), tr("reset pose and expression"))
 
     def reset_all(self) -> None:
-        """Bring all controls back to rest; portraits and driver stay."""
+        """Reset all controls; portraits and driver stay."""
         session = _live_at_rest(self.studio.session.with_expression(Expression({})).with_values({}))
         self.studio.apply(session, tr("reset all controls"))
 
@@ -300,7 +300,7 @@ class Commands(QObject):
 
     # ---- output ---------------------------------------------------------------------------------------------------
     def default_output(self, session: Session) -> Path:
-        """Name that is offered for a render: free, in the folder of the last one or that of the user's films."""
+        """Suggested name for a render: an unused one in the folder of the last render or the user's videos folder."""
         assert session.portrait is not None
         source, driver = Path(session.portrait.path), session.driver
         moves = source.suffix.lower() in VIDEO_ENDINGS or source.suffix.lower() == ".gif"
@@ -324,7 +324,7 @@ class Commands(QObject):
         if session.portrait is None:
             return
         if session.driver.kind == "camera":
-            self.queue_render(Path(), overwrite=False)  # which says why it can't be done
+            self.queue_render(Path(), overwrite=False)  # reports why it can't be done
             return
         pattern = f"{tr('Clips and pictures')} ({' '.join(f'*{ending}' for ending in RESULTS)})"
         offered = self.default_output(session)
@@ -335,14 +335,14 @@ class Commands(QObject):
             self.queue_render(path, overwrite=asked and path.exists())
 
     def queue_render(self, output: Path, *, overwrite: bool) -> bool:
-        """Put a render of the session as it stands into the queue.
+        """Queue a render of the current session.
 
         Args:
             output: File to write.
             overwrite: Whether it may replace a file.
 
         Returns:
-            Whether it could be done; the user is told if not.
+            Whether it was queued; if not, the user gets an error.
         """
         try:
             self.studio.queue.add(make_entry(self.studio.session, output, overwrite=overwrite))
@@ -353,7 +353,7 @@ class Commands(QObject):
         return True
 
     def job_finished(self, job: JobRecord) -> None:
-        """Tell how a job went."""
+        """Notify the user of a job's outcome."""
         name = Path(job.output).name
         if job.state in ("failed", "skipped"):
             self.window.toast.say(f"{name}: {say(job.error)}", "error" if job.state == "failed" else "warning")
@@ -385,7 +385,7 @@ class Commands(QObject):
             self.write_picture(path, picture)
 
     def write_picture(self, path: Path, picture: pictures.Pixels) -> None:
-        """Write a picture in the background, which the user has agreed to replace; an input is never replaced."""
+        """Write an image in the background; the user has agreed to replace the file, but an input is never replaced."""
         from app.media.images import write_image
         from app.media.outnames import check_not_inputs
         from app.provenance.mark import Marking
@@ -407,11 +407,11 @@ class Commands(QObject):
 
     @property
     def recording(self) -> bool:
-        """Whether a live recording runs."""
+        """Whether a live recording is running."""
         return self.outputs.recording
 
     def record(self, on: bool) -> None:
-        """Begin or end a live recording."""
+        """Start or stop a live recording."""
         if not on:
             self.outputs.stop_recording()
             return
@@ -430,7 +430,7 @@ class Commands(QObject):
         self.show_sinks()
 
     def virtual_camera(self, on: bool) -> None:
-        """Begin or end the output to a virtual camera."""
+        """Start or stop the output to a virtual camera."""
         if on:
             self._try(self.outputs.start_camera)
         else:
@@ -444,7 +444,7 @@ class Commands(QObject):
             show_error(self.window, error)
 
     def show_sinks(self) -> None:
-        """Show which outputs run; one that failed is told."""
+        """Show which outputs are running, and report failed ones."""
         for text in self.outputs.look():
             self.window.toast.say(say(text), "error")
         self.window.actions_["record"].setChecked(self.outputs.recording)
@@ -453,7 +453,7 @@ class Commands(QObject):
 
     # ---- program --------------------------------------------------------------------------------------------------
     def choose_engine(self) -> None:
-        """Open the dialog of engine and device."""
+        """Open the dialog for engine and device."""
         session = self.studio.session
         dialog = EngineDialog(session.value("engine"), session.value("device"), self.studio.background, self.window)
 
@@ -471,5 +471,5 @@ class Commands(QObject):
         self.prompts.open(WeightsDialog(self.studio.background, self.studio.downloads, self.window))
 
     def edit_shortcuts(self) -> None:
-        """Open the sheet of keys."""
+        """Open the list of keyboard shortcuts."""
         self.prompts.open(ShortcutsDialog(self.window.actions_, self.window))

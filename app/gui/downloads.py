@@ -18,20 +18,20 @@ from models.registry import ModelSpec
 from models.weights import import_model
 
 Phase = Literal["idle", "asking", "asked", "waiting", "running", "stopped", "failed", "done"]
-TELL = 0.2  # seconds between two reports
+TELL = 0.2  # seconds between progress reports
 SPAN = 5.0  # seconds over which the speed is measured
 
 
 @dataclass(frozen=True)
 class Transfer:
-    """How a download stands.
+    """State of a download.
 
     Attributes:
-        phase: asking and asked: for its size; waiting: for another download; stopped: by the user.
-        total: Bytes to fetch, or None where the source does not tell.
-        fetched: Bytes fetched since it began.
-        speed: Bytes a second, 0 while it is not known.
-        file: File in work.
+        phase: "asking" and "asked": for its size; "waiting": for another download; "stopped": by the user.
+        total: Bytes to fetch, or None if the source does not report the size.
+        fetched: Bytes fetched since the start.
+        speed: Bytes per second, 0 while not known.
+        file: Current file.
         error: Why it failed, or None.
     """
 
@@ -44,21 +44,21 @@ class Transfer:
 
     @property
     def seconds_left(self) -> float | None:
-        """Seconds to its end, or None while that is not known."""
+        """Remaining seconds, or None while not known."""
         if self.total is None or self.speed <= 0:
             return None
         return max(0, self.total - self.fetched) / self.speed
 
 
 class _Meter:
-    """Bytes of all files of a model, and their speed."""
+    """Counts the bytes of all files of a model and measures their speed."""
 
     def __init__(self) -> None:
         self._done: dict[str, tuple[int, int]] = {}
         self._recent: deque[tuple[float, int]] = deque()
 
     def count(self, name: str, done: int, now: float) -> tuple[int, float]:
-        """Bytes fetched so far and bytes a second, after a file has reached so many bytes."""
+        """Update the byte count of a file; returns the bytes fetched so far and bytes per second."""
         first, _ = self._done.get(name, (done, done))
         self._done[name] = first, done
         fetched = sum(last - begin for begin, last in self._done.values())
@@ -77,8 +77,8 @@ class Downloads(QObject):
         hubs: See models.download.
 
     Signals:
-        changed: Name of a model whose transfer is another one.
-        arrived: Name of a model that is whole now.
+        changed: Name of a model whose transfer changed.
+        arrived: Name of a model that is now complete.
     """
 
     changed = Signal(str)
@@ -96,13 +96,13 @@ class Downloads(QObject):
         self._poked.connect(self.changed)
 
     def transfer(self, name: str) -> Transfer:
-        """How the download of a model stands."""
+        """State of a model's download."""
         with self._lock:
             return self._transfers.get(name, Transfer())
 
     @property
     def running(self) -> list[str]:
-        """Names of models that are being fetched, or wait for that."""
+        """Names of models that are being fetched or are waiting."""
         with self._lock:
             return [name for name, t in self._transfers.items() if t.phase in ("waiting", "running")]
 
@@ -140,18 +140,18 @@ class Downloads(QObject):
         self._run(name, work)
 
     def import_folder(self, spec: ModelSpec, folder: Path) -> None:
-        """Take a model's files from a folder."""
+        """Import a model's files from a folder."""
         self._set(spec.name, Transfer("waiting"))
         self._run(spec.name, lambda: import_model(spec, folder))
 
     def cancel(self, name: str) -> None:
-        """End a download; what has arrived is kept."""
+        """Stop a download; the data received so far are kept."""
         stop = self._stops.get(name)
         if stop is not None:
             stop.set()
 
     def close(self) -> bool:
-        """End all downloads and wait for that."""
+        """Stop all downloads and wait until they have ended."""
         for stop in list(self._stops.values()):
             stop.set()
         self._work.drop()
@@ -179,5 +179,5 @@ class Downloads(QObject):
     def _poke(self, name: str) -> None:
         try:
             self._poked.emit(name)
-        except RuntimeError:  # the window is gone
+        except RuntimeError:  # the window was deleted
             return

@@ -1,4 +1,4 @@
-"""What drives in the window: from the session's choice to a live source. No Qt."""
+"""The window's driver: from the session's choice to a live source. No Qt."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def live_source(
 
     Args:
         driver: The session's choice.
-        live: Size and rate to ask a camera for.
-        options: Part of a clip or template that is played.
+        live: Size and rate to request from a camera.
+        options: Part of a clip or template to play.
         reference: Neutral frame of a template.
-        playback: Its controls: pause, and for clips and templates also seek, step and loop.
+        playback: Playback controls: pause, and for clips and templates also seek, step and loop.
 
     Raises:
         AppError: There is no such file, camera or part.

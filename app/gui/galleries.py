@@ -1,4 +1,4 @@
-"""Fills the gallery of drivers: what was used before, what ships with the app, cameras; pictures in the background."""
+"""Fill the gallery of drivers: recent ones, the sample clip, cameras; thumbnails are made in the background."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ GROUPS: Final[tuple[tuple[DriverKind, str], ...]] = (
 
 
 def known_files(recent: list[str], kinds: tuple[DriverKind, ...]) -> list[Driver]:
-    """Drivers that were used before and are still there, the newest first, and the clip that ships with the app."""
+    """Recently used drivers that still exist, newest first, and the sample clip."""
     paths = [path for path in recent if Path(path).exists()]
     shipped = str(sample_driver())
     paths += [] if shipped in paths else [shipped]
@@ -37,7 +37,7 @@ def known_files(recent: list[str], kinds: tuple[DriverKind, ...]) -> list[Driver
 
 
 def driver_picture(driver: Driver, ratio: float) -> QImage:
-    """Picture of a file that drives.
+    """Thumbnail of a driving file.
 
     Raises:
         AppError: It can't be read.
@@ -52,7 +52,7 @@ class Galleries(QObject):
     """Opens galleries.
 
     Args:
-        studio: Holds what was used before.
+        studio: Holds the list of recent drivers.
         browse: Asks for a file.
         parent: Owner.
     """
@@ -62,7 +62,7 @@ class Galleries(QObject):
         self._studio = studio
         self._kept: dict[str, QImage] = {}
         self.gallery: Gallery | None = None
-        self.snapshot: Callable[[CameraDevice], pictures.Pixels] | None = None  # tests put their own here
+        self.snapshot: Callable[[CameraDevice], pictures.Pixels] | None = None  # replaced in tests
 
     def open(
         self,
@@ -76,8 +76,8 @@ class Galleries(QObject):
         Args:
             button: The widget.
             kinds: Kinds of drivers to show.
-            chosen: Gets the choice.
-            browse: Asks for a file instead.
+            chosen: Receives the choice.
+            browse: Opens a file dialog instead.
         """
         gallery = Gallery(button.window())
         self.gallery = gallery
@@ -126,13 +126,13 @@ class Galleries(QObject):
 
     # ---- cameras --------------------------------------------------------------------------------------------------
     def _running_camera(self, gallery: Gallery) -> None:
-        """The camera that drives shows what it sees now; it must not be opened twice."""
+        """Show the current frame of the driving camera, which must not be opened twice."""
         driver, shown = self._studio.session.driver, self._studio.shown
         if driver.kind == "camera" and shown is not None and shown.thumb is not None:
             gallery.set_picture(driver, shown.thumb)
 
     def _shoot(self, gallery: Gallery, cameras: list[CameraDevice], ratio: float) -> None:
-        """One picture of each camera, one after the other; each is closed again."""
+        """Capture one frame of each camera in turn; each is closed again."""
         from app.media.camera import snapshot
 
         take = self.snapshot or snapshot

@@ -78,7 +78,7 @@ def app_icon() -> QIcon:
 
 @lru_cache(maxsize=512)
 def pixmap(name: str, colour: str, size: int = SIZE, ratio: float = 2.0) -> QPixmap:
-    """One icon as a picture.
+    """Render one icon.
 
     Args:
         name: Key of LINES.
@@ -103,7 +103,7 @@ def pixmap(name: str, colour: str, size: int = SIZE, ratio: float = 2.0) -> QPix
 
 
 def icon(name: str, colour: str, disabled: str = "#888888", checked: str = "") -> QIcon:
-    """An icon with its faded and checked looks."""
+    """An icon with its disabled and checked states."""
     result = QIcon()
     result.addPixmap(pixmap(name, colour), QIcon.Mode.Normal, QIcon.State.Off)
     result.addPixmap(pixmap(name, disabled), QIcon.Mode.Disabled, QIcon.State.Off)

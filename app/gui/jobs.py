@@ -1,7 +1,8 @@
-"""The render queue of the window: the jobs of the queue on disk, and a process of its own that renders them.
+"""The window's render queue: the jobs of the queue on disk, and a separate process that renders them.
 
-A thread reads and changes the file, so that the window never waits for it. The window's jobs are those of a lane; a
-runner (app.jobs.runner) works on it and ends with the window, unless it is told to finish alone.
+A thread reads and changes the file, so that the window never waits for it. The window's jobs have a queue name of their
+own; a runner (app.jobs.runner) processes them and ends with the window unless the user lets it finish in the
+background.
 """
 
 from __future__ import annotations
@@ -32,18 +33,18 @@ if TYPE_CHECKING:
     from app.gui.session import Session
 
 LANE: Final = "window"
-SHOWN: Final = 60  # jobs that the window shows
-TICK: Final = 0.25  # seconds between two looks at the file
-LOOK: Final = 5.0  # seconds between two looks for dead workers
+SHOWN: Final = 60  # most jobs that the window shows
+TICK: Final = 0.25  # seconds between polls of the file
+LOOK: Final = 5.0  # seconds between checks for dead workers
 Work = Callable[[Queue], object]
 
 
 def make_entry(session: Session, output: Path, *, overwrite: bool) -> Entry:
-    """The job that renders a session as it stands, with everything that its panels hold.
+    """The job that renders the current session with all its settings.
 
     Args:
-        session: What is set.
-        output: File to write; the name may be a pattern of numbered pictures.
+        session: The settings.
+        output: File to write; the name may be a pattern for numbered images.
         overwrite: Whether it may replace a file.
 
     Raises:
@@ -72,10 +73,10 @@ class Snapshot:
     """The queue at one moment.
 
     Attributes:
-        jobs: What the window shows, in the order of work.
-        count: All jobs of the queue.
-        waiting: Numbers of jobs that nobody will work on unless they are resumed.
-        own: Whether the window's own runner works.
+        jobs: The jobs that the window shows, in processing order.
+        count: Number of all jobs in the queue.
+        waiting: Numbers of jobs that no worker processes until they are resumed.
+        own: Whether the window's own runner is working.
     """
 
     jobs: tuple[JobRecord, ...] = ()
@@ -85,21 +86,21 @@ class Snapshot:
 
 
 class RenderQueue(QObject):
-    """Jobs that wait, run and are over.
+    """The jobs that are waiting, running and finished.
 
     Args:
         path: File of the queue; the user's own, that of `animate batch` and `animate jobs`, by default.
         parent: Owner.
 
     Attributes:
-        jobs: What the window shows, in the order of work.
-        left_over: Numbers of jobs that were not finished when the window was last closed.
+        jobs: The jobs that the window shows, in processing order. left_over: Numbers of jobs that were not finished
+            when the window was last closed.
 
     Signals:
         changed: Something about the queue's jobs changed; sent from the window's thread.
-        finished: A job of the window that is over.
-        failed: An exception and its traceback: something that was asked for can't be done.
-        found: Jobs from last time wait for an answer.
+        finished: A job of the window has ended.
+        failed: An exception and its traceback: a request can't be carried out.
+        found: There are unfinished jobs from last time; the user has to decide.
     """
 
     changed = Signal()
@@ -118,7 +119,7 @@ class RenderQueue(QObject):
         self._faults: list[tuple[Exception, str]] = []
         self._held: list[int] = []
         self._told_of = 0
-        self._adding = self._added = self._shown = 0  # jobs on their way: asked for, done, and in the news
+        self._adding = self._added = self._shown = 0  # adds requested, done, and contained in a snapshot
         self._states: dict[int, str] = {}
         self._round: set[int] = set()
         self._now = Snapshot()
@@ -130,21 +131,21 @@ class RenderQueue(QObject):
     # ---- for the window -------------------------------------------------------------------------------------------
     @property
     def jobs(self) -> tuple[JobRecord, ...]:
-        """What the window shows, in the order of work."""
+        """The jobs that the window shows, in processing order."""
         return self._now.jobs
 
     @property
     def more(self) -> int:
-        """How many jobs the queue holds beyond those."""
+        """Number of further jobs in the queue."""
         return self._now.count - len(self._now.jobs)
 
     @property
     def waiting(self) -> tuple[int, ...]:
-        """Numbers of jobs that nobody will work on unless they are resumed."""
+        """Numbers of jobs that no worker processes until they are resumed."""
         return self._now.waiting
 
     def add(self, entry: Entry) -> None:
-        """Put a job at the end."""
+        """Append a job to the queue."""
         with self._lock:
             self._adding += 1
 
@@ -160,15 +161,15 @@ class RenderQueue(QObject):
         self._commands.put(work)
 
     def cancel(self, number: int) -> None:
-        """Stop a running job, or take a waiting one out of the line; it stays in the list as cancelled."""
+        """Stop a running job, or cancel a waiting one; it stays in the list as cancelled."""
         self._commands.put(lambda queue: queue.cancel([number]))
 
     def retry(self, number: int) -> None:
-        """Put a job that is over into the line again."""
+        """Queue a finished job again."""
         self._commands.put(lambda queue: queue.retry([number], LANE))
 
     def resume(self, numbers: Iterable[int]) -> None:
-        """Have the window work on jobs that wait for nobody."""
+        """Let the window process jobs that no worker takes."""
         chosen = list(numbers)
         self._commands.put(lambda queue: queue.resume(chosen, LANE))
 
@@ -177,48 +178,48 @@ class RenderQueue(QObject):
         self._commands.put(lambda queue: queue.pause(j.id for j in queue.reader.jobs(states=["queued"], lane=LANE)))
 
     def remove(self, numbers: Iterable[int]) -> None:
-        """Take jobs that do not run off the list."""
+        """Remove jobs that are not running from the list."""
         chosen = list(numbers)
         self._commands.put(lambda queue: queue.clear(chosen))
 
     def move(self, number: int, by: int) -> None:
-        """Move a waiting job up (negative) or down the line, past other waiting jobs only."""
+        """Move a waiting job up (negative) or down the queue, past other waiting jobs only."""
         self._commands.put(lambda queue: queue.move(number, by))
 
     def clear_finished(self) -> None:
-        """Take all jobs that are over off the list."""
+        """Remove all finished jobs from the list."""
         self._commands.put(lambda queue: queue.clear(job.id for job in queue.reader.jobs(states=ENDED)))
 
     def find(self, number: int) -> JobRecord | None:
-        """Job of a number."""
+        """The job with this number."""
         return next((job for job in self.jobs if job.id == number), None)
 
     @property
     def active(self) -> list[JobRecord]:
-        """Jobs of the window that run or wait for their turn."""
+        """Jobs of the window that are running or waiting."""
         return [job for job in self.jobs if job.lane == LANE and job.state in ("queued", "running")]
 
     @property
     def busy(self) -> bool:
-        """Whether closing the window would end work."""
+        """Whether closing the window would interrupt work."""
         with self._lock:
             adding = self._adding - self._shown
         return bool(adding or (self.active and self._now.own))
 
     def overall(self) -> Overall:
-        """How far the jobs are that were queued since the queue last had nothing to do."""
+        """Progress of all jobs queued since the queue was last idle."""
         return overall([job for job in self.jobs if job.id in self._round], time.time())
 
     def outputs(self) -> set[Path]:
-        """Files that jobs of the list will write."""
+        """Output files of the jobs in the list."""
         return {Path(job.output) for job in self.jobs if job.state not in ENDED}
 
     def stop(self, timeout: float = 30.0, *, background: bool = False) -> bool:
-        """End the thread, and the work unless it is to go on alone; what was interrupted waits for the next start.
+        """Stop the thread, and the work unless it continues in the background; interrupted jobs stay queued.
 
         Args:
             timeout: Seconds to wait.
-            background: Let the process that renders finish alone.
+            background: Let the rendering process finish on its own.
 
         Returns:
             Whether it ended in time.
@@ -234,7 +235,7 @@ class RenderQueue(QObject):
             with Queue(self._path) as queue:
                 keeper = Keeper(queue, self._commands, self._news_from, self._fault, self._caught_up)
                 keeper.run(lambda: self._background)
-        except Exception as error:  # noqa: BLE001 - the window lives on without a queue, and says why
+        except Exception as error:  # noqa: BLE001 - the window continues without a queue and shows why
             self._fault(error, traceback.format_exc())
 
     def _news_from(self, now: Snapshot, held: list[int]) -> None:
@@ -244,7 +245,7 @@ class RenderQueue(QObject):
         self._poke()
 
     def _caught_up(self) -> None:
-        """The news tell of all that was done so far."""
+        """Count the adds done so far as contained in the last snapshot."""
         with self._lock:
             self._told_of, poke = self._added, self._added > self._told_of
         if poke:
@@ -262,11 +263,11 @@ class RenderQueue(QObject):
             self._told = True
         try:
             self._poked.emit()
-        except RuntimeError:  # the window is gone
+        except RuntimeError:  # the window was deleted
             return
 
     def _tell(self) -> None:
-        """In the window's thread: take the news over and hand them on."""
+        """Apply the news and emit the signals; runs in the window's thread."""
         with self._lock:
             self._told = False
             news, self._news = self._news, []
@@ -291,7 +292,7 @@ class RenderQueue(QObject):
             self.failed.emit(error, text)
 
     def _take(self, now: Snapshot) -> list[JobRecord]:
-        """Take a snapshot over; returns jobs of the window that are over since the last one."""
+        """Apply a snapshot; returns the window's jobs that have ended since the last one."""
         over = [
             job
             for job in now.jobs
@@ -307,14 +308,14 @@ class RenderQueue(QObject):
 
 
 class Keeper:
-    """What the queue's thread does: commands, a runner when there is work, news for the window.
+    """The loop of the queue's thread: runs commands, starts a runner when there is work, notifies the window.
 
     Args:
         queue: The queue.
-        commands: What to do to it; None ends the thread.
-        tell: Gets snapshots, and with the first one the jobs that were left over.
-        fault: Gets what went wrong.
-        caught_up: Told when the news are complete.
+        commands: Operations on the queue; None ends the thread.
+        tell: Receives snapshots, and with the first one the jobs left over from last time.
+        fault: Receives errors.
+        caught_up: Called when all news have been delivered.
     """
 
     def __init__(
@@ -332,10 +333,10 @@ class Keeper:
         self._looked = 0.0
 
     def run(self, background: Callable[[], bool]) -> None:
-        """Work until the command None; then let the runner go on, or stop it.
+        """Run until the command None; then stop the runner or let it continue.
 
         Args:
-            background: Whether it may go on.
+            background: Whether it may continue.
         """
         self._queue.recover()
         self._queue.hold(LANE)
@@ -360,7 +361,7 @@ class Keeper:
         self._queue.hold(LANE)
 
     def _obey(self) -> bool:
-        """Do what was asked for; False at the end."""
+        """Run the pending commands; False at the end."""
         wait = TICK
         while True:
             try:
@@ -374,11 +375,11 @@ class Keeper:
                 work(self._queue)
             except AppError as error:
                 self._fault(error, "")
-            except Exception as error:  # noqa: BLE001 - one bad command must not end the queue
+            except Exception as error:  # noqa: BLE001 - one failing command must not end the queue
                 self._fault(error, traceback.format_exc())
 
     def _mind_runner(self) -> None:
-        """Start a runner if there is work that nobody does; say why one has given up."""
+        """Start a runner if there is work for it; report why one has given up."""
         if self._runner is not None and not self._runner.running:
             text, details = self._runner.fault()
             self._runner = None
@@ -394,7 +395,7 @@ class Keeper:
             self._runner = RunnerProcess(self._queue, LANE)
 
     def _show(self, held: list[int]) -> None:
-        """Tell the window, if anything changed."""
+        """Notify the window if anything changed."""
         own = self._runner is not None
         seen = self._queue.store.stamp(), own
         if seen == self._seen:

@@ -1,4 +1,4 @@
-"""Starts the window."""
+"""Start the window."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ NO_DISPLAY = (
 
 @dataclass(frozen=True)
 class Start:
-    """How the window starts.
+    """Settings with which the window starts.
 
     Attributes:
-        files: Portraits, and drivers among them, to begin with.
-        screenshot: Picture of the window to write once the first frame is shown; the program then ends.
-        size: Width and height of the window in logical pixels, or None for the last one.
+        files: Portraits and drivers to open.
+        screenshot: File for a screenshot of the window once the first frame is shown; the program then ends.
+        size: Width and height of the window in logical pixels, or None for the last size.
         scheme: "light" or "dark" instead of the user's choice, or empty.
         language: Language instead of the user's choice, or empty.
         values: Option name -> value to set in the session.
@@ -55,7 +55,7 @@ class Start:
 
 
 def check_display() -> None:
-    """Make sure that Qt can open a window; it would abort the program otherwise.
+    """Check that Qt can open a window; otherwise it would abort the program.
 
     Raises:
         MissingError: There is no display, or Qt's own libraries can't be loaded.
@@ -82,7 +82,7 @@ def check_display() -> None:
 
 
 def _check_references() -> None:
-    """Refuse a build of PySide6 that loses a reference to None with each call and soon crashes (6.12.0, Python < 3.12).
+    """Reject a PySide6 build that drops a reference to None with each call and soon crashes (6.12.0, Python < 3.12).
 
     Raises:
         MissingError: It is such a build.
@@ -105,7 +105,7 @@ def _check_references() -> None:
 
 
 def _check_x11() -> None:
-    """Look whether an X server answers; libxcb comes with every desktop."""
+    """Check that an X server answers; every desktop has libxcb."""
     import ctypes
     import ctypes.util
 
@@ -125,7 +125,7 @@ class Program:
     """The running program: application, studio, window.
 
     Args:
-        start: How it starts.
+        start: Its settings.
     """
 
     def __init__(self, start: Start) -> None:
@@ -153,9 +153,9 @@ class Program:
         self.app.setProperty("theme", self.theme)
         self.app.setQuitOnLastWindowClosed(False)
         self.studio: Studio = Studio(self.settings, parent=self.app)
-        self.studio.start()  # the engine loads while the window is made
+        self.studio.start()  # the engine loads while the window is built
         self.window: MainWindow = self._make_window()
-        self.window.refresh_live()  # what failed meanwhile was told to nobody
+        self.window.refresh_live()  # shows failures from before the window existed
         self._take_files()
         self._old_hook, sys.excepthook = sys.excepthook, self._unexpected
 
@@ -170,7 +170,7 @@ class Program:
         return window
 
     def _use_language(self, language: str) -> None:
-        """Make the window again in another language; studio and live pipeline go on."""
+        """Rebuild the window in another language; studio and live pipeline keep running."""
         from PySide6.QtCore import QTimer
 
         def change() -> None:
@@ -183,7 +183,7 @@ class Program:
             self.window.refresh_live()
             old.replace_by()
 
-        QTimer.singleShot(0, change)  # out of the menu that is about to go
+        QTimer.singleShot(0, change)  # after leaving the menu, which is about to be deleted
 
     def _take_files(self) -> None:
         if self.start.files:
@@ -194,17 +194,17 @@ class Program:
             self.studio.change(self._started, tr("change an option"))
 
     def _started(self, session: Session) -> Session:
-        """The session with what the command line asks for."""
+        """The session with the command line's settings."""
         from app.jobs.hashes import settled
 
-        for name, value in settled(self.start.values, Path.cwd()).items():  # a later start is in another folder
+        for name, value in settled(self.start.values, Path.cwd()).items():  # absolute: the next start may differ
             session = session.with_value(name, value)
         for name, value in self.start.live.items():
             session = session.with_live(name, value)
         return session if self.start.expression is None else session.with_expression(self.start.expression)
 
     def _unexpected(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        """A fault in the window's thread becomes a message; the session goes on."""
+        """Show an unexpected error in the window's thread as a message; the session continues."""
         self._old_hook(kind, error, trace)
         if isinstance(error, Exception):
             self.studio.failed.emit(error, "".join(traceback.format_exception(kind, error, trace)))
@@ -222,7 +222,7 @@ class Program:
             sys.excepthook = self._old_hook
 
     def _shoot_later(self, path: Path) -> None:
-        """Write a picture of the window once it is alive, and end."""
+        """Write a screenshot of the window once it shows a frame, then quit."""
         from PySide6.QtCore import QTimer
 
         def shoot() -> None:
@@ -245,7 +245,7 @@ def main(start: Start | None = None) -> int:
     """Show the window.
 
     Args:
-        start: How it starts.
+        start: Its settings.
 
     Returns:
         The exit code.

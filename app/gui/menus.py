@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def fill_menu(menu: QMenu, window: MainWindow) -> None:
-    """Put everything into the menu."""
+    """Fill the menu."""
     group = ""
     for command in COMMANDS:
         if command.group != group:

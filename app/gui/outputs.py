@@ -20,7 +20,7 @@ def recording_suffix(codec: str) -> str:
 
 
 class LiveOutputs:
-    """Switches the outputs of the live pipeline.
+    """Starts and stops the outputs of the live pipeline.
 
     Args:
         studio: Holds the pipeline.
@@ -34,7 +34,7 @@ class LiveOutputs:
         self.file: Path | None = None
 
     def start_recording(self, path: Path) -> None:
-        """Record to a file, which the user has agreed to replace.
+        """Record to a file; the user has agreed to replace it.
 
         Raises:
             AppError: It can't be written there.
@@ -50,7 +50,7 @@ class LiveOutputs:
         self.recording, self.file = True, path
 
     def stop_recording(self) -> None:
-        """Complete the recording."""
+        """Finish the recording."""
         self.recording = False
         self._studio.live.remove_sink(RECORDER)
 
@@ -58,7 +58,7 @@ class LiveOutputs:
         """Feed the virtual camera.
 
         Raises:
-            AppError: The settings do not fit.
+            AppError: The settings are not valid.
         """
         from app.live.vcam import VirtualCameraSettings, VirtualCameraSink
 
@@ -67,12 +67,12 @@ class LiveOutputs:
         self.camera = True
 
     def stop_camera(self) -> None:
-        """End the virtual camera."""
+        """Stop the virtual camera."""
         self.camera = False
         self._studio.live.remove_sink(CAMERA)
 
     def look(self) -> list[str]:
-        """Switch off what has failed for good; sentences that the user has not been shown yet."""
+        """Switch off outputs that have failed permanently; returns messages not shown yet."""
         sentences = []
         for info in self._studio.live.sinks:
             if info.status != "failed" or info.name not in (RECORDER, CAMERA):

@@ -1,4 +1,4 @@
-"""Pixel arrays to pictures that Qt paints without work: cut to what is visible, scaled, in the screen's format."""
+"""Convert pixel arrays to images that Qt paints cheaply: cropped to the visible part, scaled, in screen format."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ Pixels = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Transform:
-    """Where a picture lies on a pane, in device pixels.
+    """Position and scale of an image on a pane, in device pixels.
 
     Attributes:
-        scale: Pane pixels per picture pixel.
-        x: Left edge of the picture.
+        scale: Pane pixels per image pixel.
+        x: Left edge of the image.
         y: Upper edge.
     """
 
@@ -31,7 +31,7 @@ class Transform:
     y: float
 
     def rect(self, region: tuple[int, int, int, int]) -> QRectF:
-        """Pane rectangle of a region of the picture."""
+        """Rectangle on the pane of a region of the image."""
         x0, y0, x1, y1 = region
         return QRectF(
             self.x + x0 * self.scale, self.y + y0 * self.scale, (x1 - x0) * self.scale, (y1 - y0) * self.scale
@@ -40,12 +40,12 @@ class Transform:
 
 @dataclass(frozen=True)
 class Tile:
-    """The visible part of a picture.
+    """The visible part of an image.
 
     Attributes:
         image: Ready to paint.
-        region: Part of the picture that it shows, (x0, y0, x1, y1).
-        size: Width and height of the whole picture.
+        region: Part of the image that it shows, (x0, y0, x1, y1).
+        size: Width and height of the whole image.
     """
 
     image: QImage
@@ -54,7 +54,7 @@ class Tile:
 
 
 def fit(size: tuple[int, int], pane: tuple[int, int], *, enlarge: bool = True) -> Transform:
-    """The transform that shows a whole picture in the middle of a pane."""
+    """The transform that shows a whole image centred on a pane."""
     width, height = max(size[0], 1), max(size[1], 1)
     scale = min(pane[0] / width, pane[1] / height)
     scale = max(scale if enlarge else min(scale, 1.0), 1e-4)
@@ -68,12 +68,12 @@ def to_image(pixels: Pixels) -> QImage:
     data = cv2.cvtColor(np.ascontiguousarray(pixels), cv2.COLOR_RGB2BGRA)
     height, width = data.shape[:2]
     image = QImage(data.data, width, height, 4 * width, QImage.Format.Format_RGB32)
-    image._pixels = data  # type: ignore[attr-defined] # Qt does not copy: the array lives as long as the picture
+    image._pixels = data  # type: ignore[attr-defined] # Qt does not copy: keeps the array alive as long as the image
     return image
 
 
 def on_checkers(pixels: Pixels, cell: int = 8) -> Pixels:
-    """(H, W, 4) over a checkerboard, (H, W, 3)."""
+    """Composite (H, W, 4) on a checkerboard; returns (H, W, 3)."""
     height, width = pixels.shape[:2]
     y, x = np.ogrid[:height, :width]
     board = np.where(((x // cell) + (y // cell)) % 2 == 0, 204, 160).astype(np.float32)[..., None]
@@ -82,7 +82,7 @@ def on_checkers(pixels: Pixels, cell: int = 8) -> Pixels:
 
 
 def tile(pixels: Pixels, transform: Transform, pane: tuple[int, int]) -> Tile | None:
-    """The part of a picture that a pane shows, scaled to the pane's pixels; None if nothing is visible."""
+    """The part of an image that a pane shows, scaled to the pane's pixels; None if nothing is visible."""
     height, width = pixels.shape[:2]
     s = transform.scale
     x0, y0 = max(0, math.floor(-transform.x / s)), max(0, math.floor(-transform.y / s))
@@ -99,7 +99,7 @@ def tile(pixels: Pixels, transform: Transform, pane: tuple[int, int]) -> Tile | 
 
 
 def shrink(pixels: Pixels, width: int, height: int) -> Pixels:
-    """A picture made to fit, never enlarged."""
+    """Scale an image down to fit; never enlarge it."""
     scale = min(width / pixels.shape[1], height / pixels.shape[0], 1.0)
     if scale >= 1:
         return pixels
@@ -108,7 +108,7 @@ def shrink(pixels: Pixels, width: int, height: int) -> Pixels:
 
 
 def square(pixels: Pixels, side: int) -> Pixels:
-    """The middle of a picture as a square."""
+    """Centre crop of an image to a square."""
     height, width = pixels.shape[:2]
     edge = min(height, width)
     x, y = (width - edge) // 2, (height - edge) // 3
@@ -141,7 +141,7 @@ def thumbnail(path: Path, side: int) -> QImage:
 
 
 def with_landmarks(pixels: Pixels, points: npt.NDArray[Any] | None, colour: tuple[int, int, int]) -> Pixels:
-    """A picture with dots at (N, 2) points; a copy if there are any."""
+    """Draw dots at (N, 2) points on an image; returns a copy if there are any."""
     if points is None:
         return pixels
     out = np.ascontiguousarray(pixels[..., :3]).copy()
@@ -156,7 +156,7 @@ def device_size(size: QSize, ratio: float) -> tuple[int, int]:
 
 
 def covering(pixels: Pixels, width: int, height: int) -> Pixels:
-    """A picture cut and scaled so that it fills a rectangle; of tall ones the upper part stays."""
+    """Crop and scale an image so that it fills a rectangle; of tall images the upper part is kept."""
     scale = max(width / pixels.shape[1], height / pixels.shape[0])
     size = max(width, round(pixels.shape[1] * scale)), max(height, round(pixels.shape[0] * scale))
     how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
@@ -166,7 +166,7 @@ def covering(pixels: Pixels, width: int, height: int) -> Pixels:
 
 
 def motion_picture(path: Path, width: int, height: int) -> QImage:
-    """Curves of a motion template: the turns of the head, and the opening of the lips below.
+    """Plot a motion template: the head angles, and the lip ratio below.
 
     Raises:
         AppError: It can't be read.

@@ -1,4 +1,4 @@
-"""A face that is being placed by hand: its handles, what is dragged, and the steps back. No Qt."""
+"""A face that is being placed by hand: its handles, dragging and undo. No Qt."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ Points = npt.NDArray[np.float32]
 
 
 class Placing:
-    """Handles on a picture, with undo.
+    """Handles on an image, with undo.
 
     Args:
-        handles: Those to begin with, in pixels of the picture.
+        handles: Initial handles, in image pixels.
 
     Attributes:
-        mirrored: Whether the twin of a handle moves along on the other side of the face.
-        chosen: The handle that keys move.
-        points: (478, 3) landmarks of the handles; while they make no face, those of before.
-        problem: Why they make no face, or empty.
+        mirrored: Whether a handle's counterpart on the other side of the face moves along.
+        chosen: The handle that the arrow keys move.
+        points: (478, 3) landmarks fitted to the handles; the last valid ones while the handles form no face.
+        problem: Why the handles form no face, or empty.
     """
 
     def __init__(self, handles: Handles) -> None:
@@ -41,25 +41,25 @@ class Placing:
 
     @property
     def handles(self) -> Mapping[str, Point]:
-        """Name -> place in pixels of the picture."""
+        """Name -> position in image pixels."""
         return self._handles
 
     @property
     def can_undo(self) -> bool:
-        """Whether there is a step to take back."""
+        """Whether there is a step to undo."""
         return bool(self._past)
 
     @property
     def can_redo(self) -> bool:
-        """Whether there is a step to do again."""
+        """Whether there is a step to redo."""
         return bool(self._future)
 
     def begin(self) -> None:
-        """A step begins: what changes until the next one is taken back together."""
+        """Begin a step: all changes until the next one are undone together."""
         self._begun = True
 
     def move(self, name: str, place: Point) -> None:
-        """Move a handle of the step that was begun; the lips stop at each other."""
+        """Move a handle as part of the current step; the lips can't cross."""
         self.chosen = name
         x, y = place
         if name in ("lip_top", "lip_bottom"):
@@ -71,7 +71,7 @@ class Placing:
         self._step(moved(self._handles, name, (x, y), mirrored=self.mirrored))
 
     def carry(self, old: Box, new: Box) -> None:
-        """Move, size and turn the whole face of the step that was begun, as a square around it was."""
+        """Move, scale and rotate the whole face as part of the current step, as the box around it was."""
         scale, turn = new.size / old.size, new.angle - old.angle
         c, s = scale * math.cos(turn), scale * math.sin(turn)
         self._step(
@@ -82,28 +82,28 @@ class Placing:
         )
 
     def replace(self, handles: Handles) -> None:
-        """Take other handles, as a step of its own."""
+        """Replace the handles, as a step of its own."""
         self.begin()
         self._step(dict(handles))
 
     def undo(self) -> None:
-        """Take the last step back."""
+        """Undo the last step."""
         if self._past:
             self._future.append(dict(self._handles))
             self._take(self._past.pop())
 
     def redo(self) -> None:
-        """Do the step that was taken back again."""
+        """Redo the last undone step."""
         if self._future:
             self._past.append(dict(self._handles))
             self._take(self._future.pop())
 
     def box(self, scale: float, x: float, y: float) -> Box:
-        """The square around the face, turned with it, see liveportrait.crop.face_box."""
+        """The box around the face, rotated with it, see liveportrait.crop.face_box."""
         return face_box(self.points, scale, x, y)
 
     def near(self, place: Point, reach: float) -> str:
-        """The handle within reach of a place, in pixels of the picture; of lips that are shut the one on its side."""
+        """The handle within reach of a position, in image pixels; for closed lips, the one on the position's side."""
         away = {name: math.hypot(place[0] - x, place[1] - y) for name, (x, y) in self._handles.items()}
         name = min(away, key=lambda one: away[one])
         if away[name] > reach:
@@ -117,7 +117,7 @@ class Placing:
         return name
 
     def choose_next(self, step: int) -> None:
-        """Choose the next handle, or the one before."""
+        """Select the next or previous handle."""
         names = list(HANDLES)
         self.chosen = names[(names.index(self.chosen) + step) % len(names)]
 

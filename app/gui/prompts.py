@@ -1,4 +1,4 @@
-"""Dialogs and menus that commands open without blocking the window, and the folders that they begin in."""
+"""Dialogs and menus that commands open without blocking the window, and their start folders."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Prompts:
         studio: Knows the folders used before.
 
     Attributes:
-        dialogs: Those that are open.
+        dialogs: The open ones.
     """
 
     def __init__(self, studio: Studio) -> None:
@@ -42,7 +42,7 @@ class Prompts:
         dialog.open()
 
     def in_home(self, name: str) -> str:
-        """A name to offer: in the folder of the last output, or that of the user."""
+        """A suggested path: in the folder of the last output, or in the user's home folder."""
         return str(Path(self.folder("output")) / name)
 
     def folder(self, kind: str) -> str:

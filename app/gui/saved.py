@@ -1,4 +1,4 @@
-"""Commands on what is saved: expressions and presets, their menus, import and export."""
+"""Commands for saved expressions and presets: their menus, import and export."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ class SavedCommands(QObject):
         self.prompts.popup(menu, self.preset_bar)
 
     def _delete(self, name: str, path: Path, done: str) -> None:
-        """Delete a saved file after a question: this can't be undone."""
+        """Delete a saved file after confirmation; this can't be undone."""
         question = QuestionDialog(
             tr("Delete"), tr("{name} is deleted for good.", name=name), tr("Delete"), self.window
         )  # fmt: skip
@@ -141,7 +141,7 @@ class SavedCommands(QObject):
         self.prompts.open(question)
 
     def use_preset(self, preset: Preset) -> None:
-        """Use the values of a preset; options that it does not name go back to their defaults."""
+        """Apply a preset; options that it does not contain are reset to their defaults."""
         text = tr("use preset {name}", name=tr(preset.name)) if preset.name else tr("reset the options")
 
         def look() -> tuple[dict[str, Any], list[str]]:

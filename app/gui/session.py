@@ -1,4 +1,4 @@
-"""What the user has set: portraits, driver, options, sliders. Immutable, so that undo is a list of them. No Qt."""
+"""The user's settings: portraits, driver, options, sliders. Immutable, so that undo is a list of sessions. No Qt."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ DriverKind = Literal["sliders", "file", "camera", "still", "template"]
 View = Literal["result", "side", "over"]
 SCHEMA_VERSION: Final = 1
 MERGE_SECONDS: Final = 1.0
-PER_PORTRAIT: Final = Subject.NAMES  # options that belong to one picture
-MACHINE: Final = ("engine", "device")  # what suits this computer; a dialog of its own chooses them
-RUN_OPTIONS: Final = frozenset({"output", "overwrite", "json_lines", "quiet"})  # asked for when a job is made
+PER_PORTRAIT: Final = Subject.NAMES  # options that belong to one portrait
+MACHINE: Final = ("engine", "device")  # depend on the computer; set in their own dialog
+RUN_OPTIONS: Final = frozenset({"output", "overwrite", "json_lines", "quiet"})  # requested when a job is created
 
 
 def sample_portrait() -> Path:
@@ -43,11 +43,11 @@ def _sample(name: str) -> Path:
 
 @dataclass(frozen=True)
 class PortraitItem:
-    """One portrait of the shelf.
+    """One of the portraits.
 
     Attributes:
         path: Photo or video.
-        subject: What of it is animated.
+        subject: The part of it that is animated.
     """
 
     path: str
@@ -55,21 +55,21 @@ class PortraitItem:
 
     @classmethod
     def of(cls, path: str, **values: str) -> PortraitItem:
-        """A portrait with values of the options that belong to one picture.
+        """A portrait with values of the options that belong to one portrait.
 
         Raises:
-            ValueError: One of them does not fit.
+            ValueError: A value is not valid.
         """
         return cls(path, Subject.parse(**values))
 
 
 @dataclass(frozen=True)
 class Driver:
-    """What moves the portrait.
+    """The driver of the portrait.
 
     Attributes:
         kind: Sliders only, a clip, a camera, a picture, or a motion template.
-        source: File, or name or number of the camera; empty for sliders.
+        source: File, or name or index of the camera; empty for sliders.
     """
 
     kind: DriverKind = "sliders"
@@ -81,15 +81,15 @@ class Session:
     """Everything that the user can set and undo.
 
     Attributes:
-        portraits: The shelf, in order.
-        current: Number of the chosen portrait; 0 if there is none.
-        driver: What moves it.
-        values: Option name -> value, only those that are not the default.
-        sliders: Slider name -> value, only those that are not at rest.
-        eye_left: Fixed opening of the eye on the left of the picture, or None: it follows the driver.
+        portraits: All portraits, in order.
+        current: Index of the selected portrait; 0 if there is none.
+        driver: The driver.
+        values: Option name -> value, only those that differ from the default.
+        sliders: Slider name -> value, only those that differ from neutral.
+        eye_left: Fixed ratio of the eye on the left of the image, or None if it follows the driver.
         eye_right: The same for the other eye.
-        lips: Fixed opening of the lips, or None.
-        live: Live option name -> value, only those that are not the default.
+        lips: Fixed lip ratio, or None.
+        live: Live option name -> value, only those that differ from the default.
     """
 
     portraits: tuple[PortraitItem, ...] = ()
@@ -104,18 +104,18 @@ class Session:
 
     @property
     def portrait(self) -> PortraitItem | None:
-        """The chosen portrait."""
+        """The selected portrait."""
         return self.portraits[self.current] if self.current < len(self.portraits) else None
 
     @property
     def expression(self) -> Expression:
-        """Sliders and fixed openings as the animation takes them."""
+        """Sliders and fixed eye and lip ratios for the animation."""
         fixed = self.eye_left is not None or self.eye_right is not None
         eyes = (self.eye_left, self.eye_right) if fixed else None
         return Expression(dict(self.sliders), eyes, self.lips)
 
     def value(self, name: str) -> Any:
-        """Value of an option; those of one picture come from the chosen portrait."""
+        """Value of an option; those that belong to one portrait come from the selected one."""
         if name in PER_PORTRAIT and self.portrait is not None:
             return self.portrait.subject.values[name]
         return self.values.get(name, find_option(name).default)
@@ -124,7 +124,7 @@ class Session:
         """All options, checked.
 
         Args:
-            changes: Values that win over those of the session, such as output.
+            changes: Values that override those of the session, such as output.
         """
         values = dict(self.values)
         if self.portrait is not None:
@@ -133,7 +133,7 @@ class Session:
 
     @property
     def files(self) -> list[Path]:
-        """Files that it works on: portraits, driver, and what its options name."""
+        """Input files: portraits, driver, and files named by options."""
         from app.render.job import files_of
 
         driver = [] if self.driver.kind in ("sliders", "camera") else [Path(self.driver.source)]
@@ -153,7 +153,7 @@ class Session:
         """The session with one option changed.
 
         Raises:
-            UsageError: The value does not fit the option.
+            UsageError: The value is not valid for the option.
         """
         info = find_option(name)
         value = info.check(value)
@@ -169,7 +169,7 @@ class Session:
         """The session with one live option changed.
 
         Raises:
-            UsageError: The value does not fit the option.
+            UsageError: The value is not valid for the option.
         """
         value = getattr(check_live({name: value}), name)
         live = {k: v for k, v in self.live.items() if k != name}
@@ -178,7 +178,7 @@ class Session:
         return replace(self, live=live)
 
     def with_values(self, values: Mapping[str, Any]) -> Session:
-        """The session with exactly these option values; those of one run or picture stay, and engine and device."""
+        """The session with exactly these option values; engine, device and options of one run or portrait are kept."""
         kept = {k: v for k, v in self.values.items() if find_option(k).run_only or k in MACHINE}
         session = replace(self, values=kept)
         for name, value in values.items():
@@ -187,7 +187,7 @@ class Session:
         return session
 
     def with_slider(self, name: str, value: float) -> Session:
-        """The session with one slider moved; the value is kept within its range."""
+        """The session with one slider moved; the value is clamped to its range."""
         slider = SLIDERS[name]
         value = min(max(float(value), slider.minimum), slider.maximum)
         sliders = {k: v for k, v in self.sliders.items() if k != name}
@@ -196,18 +196,18 @@ class Session:
         return replace(self, sliders=sliders)
 
     def with_opening(self, name: str, value: float | None) -> Session:
-        """The session with a fixed opening (eye_left, eye_right, lips); None follows the driver."""
+        """The session with a fixed ratio (eye_left, eye_right, lips); None follows the driver."""
         openings = {"eye_left": self.eye_left, "eye_right": self.eye_right, "lips": self.lips, name: value}
         return replace(self, eye_left=openings["eye_left"], eye_right=openings["eye_right"], lips=openings["lips"])
 
     def with_expression(self, expression: Expression) -> Session:
-        """The session with all sliders of an expression; sliders that it doesn't name rest."""
+        """The session with all sliders of an expression; sliders that it doesn't name are reset."""
         eyes = expression.eye_ratio or (None, None)
         sliders = {k: v for k, v in expression.values.items() if v != SLIDERS[k].default}
         return replace(self, sliders=sliders, eye_left=eyes[0], eye_right=eyes[1], lips=expression.lip_ratio)
 
     def with_portraits(self, paths: list[str]) -> Session:
-        """The session with pictures added to the shelf; the first of them is chosen. Known ones are only chosen."""
+        """The session with portraits added and the first of them selected; known ones are not added again."""
         portraits = list(self.portraits)
         for path in paths:
             if path not in [item.path for item in portraits]:
@@ -216,13 +216,13 @@ class Session:
         return replace(self, portraits=tuple(portraits), current=current)
 
     def without_portrait(self, index: int) -> Session:
-        """The session with one picture taken off the shelf."""
+        """The session with one portrait removed."""
         portraits = self.portraits[:index] + self.portraits[index + 1 :]
         current = self.current - (index < self.current)
         return replace(self, portraits=portraits, current=max(0, min(current, len(portraits) - 1)))
 
     def with_current(self, index: int) -> Session:
-        """The session with another portrait chosen; numbers outside of the shelf wrap around."""
+        """The session with another portrait selected; the index wraps around."""
         return replace(self, current=index % len(self.portraits)) if self.portraits else self
 
     def _with_portrait(self, item: PortraitItem) -> Session:
@@ -238,7 +238,7 @@ class Session:
 
     @classmethod
     def from_dict(cls, data: Any) -> Session:
-        """A session as it was saved. What no longer fits (unknown options, files that are gone) is left out."""
+        """Load a saved session. Unknown options and files that no longer exist are dropped."""
         if not isinstance(data, dict) or data.get("schema_version") != SCHEMA_VERSION:
             return cls()
         session = cls(_portraits(data.get("portraits")), driver=_driver(data.get("driver")))
@@ -277,7 +277,7 @@ def _pairs(data: Any) -> list[tuple[str, Any]]:
 
 
 def missing_files(data: Any) -> list[str]:
-    """Portraits and drivers of a saved session whose files are gone."""
+    """Portraits and drivers of a saved session whose files no longer exist."""
     if not isinstance(data, dict):
         return []
     entries = data.get("portraits")
@@ -312,7 +312,7 @@ def _driver(data: Any) -> Driver:
 
 
 def first_session() -> Session:
-    """What a first start shows: the sample, driven by the sample clip."""
+    """The session of a first start: the sample portrait, driven by the sample clip."""
     return Session((PortraitItem(str(sample_portrait())),), driver=Driver("file", str(sample_driver())))
 
 
@@ -332,11 +332,11 @@ def panel_live_options() -> list[str]:
 class History:
     """Undo and redo of sessions.
 
-    Changes of the same thing within a second are one step, so that a drag of a slider is undone at once.
+    Changes with the same key within a second are one step, so that dragging a slider is undone at once.
 
     Args:
-        session: The session to begin with.
-        limit: Most steps kept.
+        session: The initial session.
+        limit: Maximum number of steps kept.
         clock: Source of monotonic seconds.
     """
 
@@ -355,7 +355,7 @@ class History:
         Args:
             session: What it leads to.
             text: What the user did, for the menu.
-            key: Changes with the same key that follow each other quickly become one step; empty never merges.
+            key: Changes with the same key in quick succession become one step; empty never merges.
 
         Returns:
             False if nothing changed.
@@ -370,27 +370,27 @@ class History:
         self._future.clear()
         self._key, self._at = key, now
         self.session = session
-        if merge and self._past[-1][0] == session:  # back where it began: there is nothing to undo
+        if merge and self._past[-1][0] == session:  # back at the start: there is nothing to undo
             self._past.pop()
             self._key = ""
         return True
 
     @property
     def undo_text(self) -> str:
-        """What undo would take back; empty if there is nothing."""
+        """Description of the step that undo would revert, or empty."""
         return self._past[-1][1] if self._past else ""
 
     @property
     def redo_text(self) -> str:
-        """What redo would do again; empty if there is nothing."""
+        """Description of the step that redo would repeat, or empty."""
         return self._future[-1][1] if self._future else ""
 
     def undo(self) -> Session:
-        """Take the last step back."""
+        """Undo the last step."""
         return self._step(self._past, self._future)
 
     def redo(self) -> Session:
-        """Do the last step that was taken back again."""
+        """Redo the last undone step."""
         return self._step(self._future, self._past)
 
     def _step(self, source: list[tuple[Session, str]], target: list[tuple[Session, str]]) -> Session:

@@ -1,4 +1,4 @@
-"""The commands of the window as Qt actions; their keys can be changed and are kept."""
+"""The commands of the window as Qt actions; changed keys are saved."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class Actions(QObject):
     """The commands as Qt actions, with the user's keys.
 
     Args:
-        window: Gets the actions, so that their keys work in it.
-        settings: Where changed keys are kept.
+        window: Window that the actions are added to, so that their keys work in it.
+        settings: Stores changed keys.
     """
 
     def __init__(self, window: MainWindow, settings: QSettings) -> None:
@@ -60,7 +60,7 @@ class Actions(QObject):
         return {name: action.shortcut().toString(portable) for name, action in self._actions.items()}
 
     def set_keys(self, keys: dict[str, str]) -> None:
-        """Use other keys and keep them; those that equal the default are not kept."""
+        """Set and save the keys; those equal to the default are not saved."""
         for command in COMMANDS:
             own = keys.get(command.name, command.keys)
             self._apply(command, own)
@@ -70,19 +70,19 @@ class Actions(QObject):
                 self._settings.setValue(f"keys/{command.name}", own)
 
     def enable(self, studio: Studio) -> None:
-        """Grey what can't be used as things stand."""
+        """Disable the commands that can't currently be used."""
         for command in COMMANDS:
             self._actions[command.name].setEnabled(command.enabled(studio))
 
     def refresh(self) -> None:
-        """Draw the icons in the colours in use."""
+        """Draw the icons in the current colours."""
         c = colours()
         for command in COMMANDS:
             if command.icon:
                 self._actions[command.name].setIcon(icons.icon(command.icon, c.text, c.faint))
 
     def _load(self) -> None:
-        """Use the kept keys; where a default is among them for another command, the user's choice counts."""
+        """Load the saved keys; if one is the default of another command, the user's choice takes precedence."""
         kept: dict[str, str] = {}
         for command in COMMANDS:
             own = self._settings.value(f"keys/{command.name}")
@@ -100,7 +100,7 @@ class Actions(QObject):
         self.retitle(command.name, tr(command.text))
 
     def retitle(self, name: str, text: str) -> None:
-        """Give a command another text, in the menu and in the tool tip with its keys."""
+        """Change the text of a command in the menu and, with its keys, in the tool tip."""
         action = self._actions[name]
         native = action.shortcut().toString(QKeySequence.SequenceFormat.NativeText)
         action.setText(plain(text))
@@ -108,9 +108,9 @@ class Actions(QObject):
 
 
 def uses_key(widget: QWidget, event: QKeyEvent) -> bool:
-    """Whether a control that has the focus needs a key for itself, so that no command of the window takes it.
+    """Whether the focused control needs a key itself, so that it must not trigger a command.
 
-    Space presses a button, Home moves a slider, letters choose in a list: all without Ctrl or Alt.
+    Space presses a button, Home moves a slider, letters select in a list: all without Ctrl or Alt.
     """
     held = Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.AltModifier | Qt.KeyboardModifier.MetaModifier
     if event.modifiers() & held:
@@ -126,7 +126,7 @@ def uses_key(widget: QWidget, event: QKeyEvent) -> bool:
 
 
 def clashes(keys: dict[str, str]) -> dict[str, list[str]]:
-    """Keys that more than one command has: keys -> command names."""
+    """Keys assigned to more than one command: keys -> command names."""
     users: dict[str, list[str]] = {}
     for name, sequence in keys.items():
         if sequence:

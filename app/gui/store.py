@@ -1,4 +1,4 @@
-"""Presets and expressions of the user as files: saved, listed, imported and exported. No Qt."""
+"""Save, list, import and export the user's presets and expressions. No Qt."""
 
 from __future__ import annotations
 
@@ -42,16 +42,16 @@ __all__ = [
 
 
 def with_ending(path: Path, known: tuple[str, ...], default: str) -> tuple[Path, bool]:
-    """A name from a file dialog with an ending that tells the format.
+    """Complete a name from a file dialog with an extension for the format.
 
     Args:
-        path: The name as it was typed; what stands behind its last dot need not be an ending.
-        known: Endings that can be written.
-        default: The one that is added where there is none of them.
+        path: The name as it was typed; the part after its last dot may not be an extension.
+        known: Extensions that can be written.
+        default: Added if the name has none of them.
 
     Returns:
-        The name, and whether it is the one that the dialog saw: it asked before a file may be replaced. A name that got
-        its ending here is free.
+        The name, and whether it is the one that the dialog saw and asked about before replacing a file. A name
+        completed here does not exist yet.
     """
     if path.suffix.lower() in known:
         return path, True
@@ -64,7 +64,7 @@ def presets_folder() -> Path:
 
 
 def import_expression(path: Path) -> Path:
-    """Copy an expression file into the user's folder after a check; a taken name gets a number.
+    """Check an expression file and copy it into the user's folder; a number is added if the name is taken.
 
     Raises:
         UsageError: See :func:`read_expression`.
@@ -75,20 +75,20 @@ def import_expression(path: Path) -> Path:
 
 
 def save_preset(name: str, values: Mapping[str, Any], description: str = "", path: Path | None = None) -> Path:
-    """Write option values as a preset, under the user's folder unless a path is given; without options of a run."""
+    """Write option values as a preset, in the user's folder unless a path is given; without options of a run."""
     kept = {k: v for k, v in values.items() if not find_option(k).run_only}
     path = path or presets_folder() / f"{safe_name(name)}.toml"
     return write_text(path, to_toml(kept, name=name, description=description))
 
 
 def import_preset(path: Path) -> Path:
-    """Copy a preset file into the user's folder after a check.
+    """Check a preset file and copy it into the user's folder.
 
     Raises:
         UsageError: It can't be read.
     """
     preset = read_settings(path, preset=True)
-    if any(preset.values.get(name) for name in PART_FILES):  # names of files beside it mean nothing elsewhere
+    if any(preset.values.get(name) for name in PART_FILES):  # relative file names are not valid in another folder
         target = free_name(presets_folder(), safe_name(preset.name), ".toml")
         head = {"name": preset.name, "description": preset.description, "preset": preset.parent}
         return write_text(target, to_toml(preset.values, None, **head))
@@ -99,12 +99,12 @@ def import_preset(path: Path) -> Path:
 
 
 def names_files(preset: Preset) -> bool:
-    """Whether a preset, or one that it may build on, names drivers of parts."""
+    """Whether a preset, or one that it is based on, names drivers of parts."""
     return bool(preset.parent) or any(name in preset.values for name in PART_FILES)
 
 
 def present_files(values: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """Values of a preset without drivers of parts that are not on this computer, and the files that are missing."""
+    """Values of a preset without part drivers whose files are missing, and those files."""
     missing = {name: str(values[name]) for name in PART_FILES if values.get(name) and not Path(values[name]).exists()}
     return {name: value for name, value in values.items() if name not in missing}, list(dict.fromkeys(missing.values()))
 
@@ -116,7 +116,7 @@ def list_user_presets() -> tuple[list[Preset], list[str]]:
 
 
 def preset_values(preset: Preset) -> dict[str, Any]:
-    """Values of a preset together with those that it builds on."""
+    """Values of a preset, including those that it is based on."""
     values = dict(preset.values)
     seen = {preset.name}
     parent = preset.parent

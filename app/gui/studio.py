@@ -1,4 +1,4 @@
-"""The heart of the window: holds the session, drives the live pipeline, keeps the history; widgets only show it."""
+"""Model of the window: holds the session and its history and controls the live pipeline; widgets only show it."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ from models.topology import LIPS_OUTER
 Lists = tuple[list[Saved], list[Preset]]
 RECENT = 12
 DOTS = (120, 235, 190)
-OUTLINES = sorted({*CROP_POINTS, *LIPS_OUTER})  # points that are drawn over the driver's picture
+OUTLINES = sorted({*CROP_POINTS, *LIPS_OUTER})  # points drawn over the driver's preview
 
 
 @dataclass(frozen=True)
 class Shown:
-    """A frame made ready for the screen."""
+    """A frame prepared for the screen."""
 
     frame: LiveFrame
     picture: Picture
@@ -48,14 +48,14 @@ class Shown:
 
 
 def settings_of_user() -> QSettings:
-    """Where window and session state are kept between starts."""
+    """The settings that store window and session state between starts."""
     from app.presets import config_folder
 
     return QSettings(str(config_folder() / "window.ini"), QSettings.Format.IniFormat)
 
 
 def is_on(settings: QSettings, name: str, *, default: bool = False) -> bool:
-    """A switch among the settings: a word where it was read from the file, a bool where it was set since the start."""
+    """Read a boolean setting: a string if it was read from the file, a bool if it was set since the start."""
     return str(settings.value(name, default)).lower() == "true"
 
 
@@ -64,14 +64,14 @@ class Studio(QObject):
 
     Args:
         settings: State between starts.
-        session: What to begin with; None restores the last one, or shows the sample.
-        make_live: Makes the live pipeline from ``events`` and ``on_change``.
+        session: Initial session; None restores the last one, or shows the sample.
+        make_live: Creates the live pipeline from ``events`` and ``on_change``.
         parent: Owner.
 
     Signals:
-        session_changed: The session is another one.
+        session_changed: The session has changed.
         frame_ready: ``shown`` holds a newer frame.
-        live_changed: What of the live pipeline changed ("state", "portraits", "countdown", ...).
+        live_changed: The part of the live pipeline that changed ("state", "portraits", "countdown", ...).
         said: Level and text of a message.
         failed: An exception and its traceback.
         saved_changed: Presets or expressions were added.
@@ -102,16 +102,16 @@ class Studio(QObject):
         )
         self.queue = RenderQueue(parent=self)
         self.queue.failed.connect(self.failed)
-        self.playback = Playback()  # of the driver; a new one with each driver
+        self.playback = Playback()  # of the driver; recreated with each driver
         self.loop = is_on(settings, "window/loop", default=True)
         self.shown: Shown | None = None
         self._layout: Layout | None = None
         self._last: LiveFrame | None = None
         self._driver_run = 0
-        self.opening = False  # the driver is looked for
+        self.opening = False  # the driver is being opened
         self._closed = False
-        self.finish_alone = False  # renders go on when the window has closed
-        self._keys: dict[str, PortraitItem] = {}  # portraits of the pipeline, by path
+        self.finish_alone = False  # renders continue after the window has closed
+        self._keys: dict[str, PortraitItem] = {}  # the pipeline's portraits, by path
         self._presenter = LatestWorker(self._present, "present", self)
         self._presenter.done.connect(self._take)
         self._presenter.failed.connect(self.failed)
@@ -129,16 +129,16 @@ class Studio(QObject):
     # ---- session --------------------------------------------------------------------------------------------------
     @property
     def session(self) -> Session:
-        """The session as it stands."""
+        """The current session."""
         return self.history.session
 
     def start(self) -> None:
-        """Begin to animate."""
+        """Start animating."""
         self._sync(Session(), self.session, first=True)
         self.live.start()
 
     def tell_gone(self) -> None:
-        """Tell once which files of the last session are no longer there."""
+        """Report once which files of the last session no longer exist."""
         gone, self._gone = self._gone, []
         if gone:
             names = ", ".join(dict.fromkeys(Path(path).name for path in gone))
@@ -148,8 +148,8 @@ class Studio(QObject):
         """Make a change that can be undone.
 
         Args:
-            session: What it leads to.
-            text: What the user did.
+            session: The new session.
+            text: Description of what the user did.
             key: See History.push.
         """
         before = self.session
@@ -157,7 +157,7 @@ class Studio(QObject):
             self._sync(before, session)
 
     def change(self, make: Callable[[Session], Session], text: str, key: str = "") -> None:
-        """Make a change that may fail; the user is told."""
+        """Make a change that may fail; errors are shown to the user."""
         try:
             session = make(self.session)
         except AppError as error:
@@ -167,12 +167,12 @@ class Studio(QObject):
         self.apply(session, text, key)
 
     def undo(self) -> None:
-        """Take the last change back."""
+        """Undo the last change."""
         before = self.session
         self._sync(before, self.history.undo())
 
     def redo(self) -> None:
-        """Do it again."""
+        """Redo the last undone change."""
         before = self.session
         self._sync(before, self.history.redo())
 
@@ -189,11 +189,11 @@ class Studio(QObject):
         self.apply(self.session.with_slider(name, value), tr("move a slider"), f"slider {name}")
 
     def set_opening(self, name: str, value: float | None) -> None:
-        """Fix an opening, or let it follow the driver."""
+        """Fix an eye or lip ratio, or let it follow the driver."""
         self.apply(self.session.with_opening(name, value), tr("move a slider"), f"opening {name}")
 
     def set_driver(self, driver: Driver) -> None:
-        """Choose who drives."""
+        """Choose the driver."""
         if driver.kind in ("file", "still", "template"):
             self.remember("drivers", driver.source)
         if driver == self.session.driver:
@@ -201,7 +201,7 @@ class Studio(QObject):
         self.apply(replace(self.session, driver=driver), tr("choose a driver"))
 
     def add_portraits(self, paths: list[str]) -> None:
-        """Put pictures on the shelf."""
+        """Add portraits."""
         if paths:
             for path in reversed(paths):
                 self.remember("portraits", path)
@@ -212,12 +212,12 @@ class Studio(QObject):
         self.apply(self.session.with_expression(expression), tr("choose an expression"))
 
     def live_options(self) -> RenderOptions:
-        """Options of the live pipeline: face and crop go with each portrait."""
+        """Options of the live pipeline; face and crop are set per portrait."""
         values = {k: v for k, v in self.session.values.items() if k not in PER_PORTRAIT}
         return RenderOptions.from_values(values)
 
     def _sync(self, old: Session, new: Session, *, first: bool = False) -> None:
-        """Bring the live pipeline to a session. Nothing here waits."""
+        """Update the live pipeline to a session; never blocks."""
         live = self.live
         if first or old.values != new.values:
             live.set_options(self.live_options())
@@ -259,11 +259,11 @@ class Studio(QObject):
 
     @property
     def driven(self) -> bool:
-        """Whether the driver of the session is there; frames of the one before may still come until it is."""
+        """Whether the session's driver is open; until then frames of the previous one may still arrive."""
         return not self.opening and self.live.driver is not None
 
     def _drive(self, driver: Driver) -> None:
-        """Open the driver in the background: files are looked at and cameras listed."""
+        """Open the driver in the background: this checks files and lists cameras."""
         self._driver_run += 1
         self.playback = playback = Playback(loop=self.loop)
         self.opening = driver.kind != "sliders"
@@ -289,7 +289,7 @@ class Studio(QObject):
     # ---- time line ------------------------------------------------------------------------------------------------
     @property
     def timeline(self) -> Playback | None:
-        """What the time line shows: the driver, or the portrait if only that is a clip; None if nothing has one."""
+        """Playback of the timeline: the driver's, or the portrait's if only that is a clip; None if neither is."""
         if self.playback.seekable:
             return self.playback
         clip = self.live.clip
@@ -297,7 +297,7 @@ class Studio(QObject):
 
     @property
     def paused(self) -> bool:
-        """Whether driver and portrait stand still."""
+        """Whether driver and portrait are paused."""
         clip = self.live.clip
         moves = self.session.driver.kind in ("file", "camera", "template")
         return self.playback.paused if moves or clip is None else clip.paused
@@ -306,7 +306,7 @@ class Studio(QObject):
         return [knobs for knobs in (self.playback, self.live.clip) if knobs is not None]
 
     def set_paused(self, on: bool) -> None:
-        """Let driver and portrait stand still, or go on."""
+        """Pause or resume driver and portrait."""
         for knobs in self._both():
             knobs.pause(on)
 
@@ -318,31 +318,31 @@ class Studio(QObject):
             knobs.set_loop(on)
 
     def seek(self, seconds: float) -> None:
-        """Go to a time of the time line; a clip as portrait goes with its driver."""
+        """Seek on the timeline; a moving portrait follows its driver."""
         for knobs in self._both():
             if knobs.seekable:
                 knobs.seek(seconds % float(knobs.place.duration) if knobs is not self.timeline else seconds)
 
     def step(self, frames: int) -> None:
-        """Stand still, some frames further on, or back if negative."""
+        """Pause and step some frames forward, or back if negative."""
         for knobs in self._both():
             if knobs.seekable:
                 knobs.step(frames)
 
     # ---- frames ---------------------------------------------------------------------------------------------------
     def set_layout(self, layout: Layout) -> None:
-        """Tell what the preview needs; the last frame is made ready again."""
+        """Set the preview's layout; the last frame is prepared again."""
         self._layout = layout
         if self._last is not None:
             self._presenter.request(self._last)
 
     def _frame(self, frame: LiveFrame) -> None:
-        """A finished frame; in the sink's thread."""
+        """Receive a finished frame; called in the sink's thread."""
         self._last = frame
         self._presenter.request(frame)
 
     def _present(self, frame: LiveFrame) -> Shown | None:
-        """Cut and scale for the screen; in the presenter's thread."""
+        """Crop and scale a frame for the screen; called in the presenter's thread."""
         layout = self._layout
         if layout is None:
             return None
@@ -363,12 +363,12 @@ class Studio(QObject):
             self.frame_ready.emit()
 
     def painted(self) -> None:
-        """The frame in ``shown`` is on screen."""
+        """Record that the frame in ``shown`` is on screen."""
         if self.shown is not None:
             self._sink.painted(self.shown.frame, self.live.clock())
 
     def stats(self) -> LiveStats:
-        """Figures of the live pipeline."""
+        """Statistics of the live pipeline."""
         return self.live.stats()
 
     def _event(self, event: Event) -> None:
@@ -383,12 +383,12 @@ class Studio(QObject):
     def _emit(send: Callable[[], None]) -> None:
         try:
             send()
-        except RuntimeError:  # the window is gone
+        except RuntimeError:  # the window was deleted
             return
 
     # ---- saved things ---------------------------------------------------------------------------------------------
     def store(self, work: Callable[[], Any], text: str) -> None:
-        """Write or read files in the background; the user is told how it went."""
+        """Write or read files in the background and report the outcome to the user."""
 
         def done(_: Any) -> None:
             self.said.emit("info", text)
@@ -410,7 +410,7 @@ class Studio(QObject):
 
     # ---- state between starts -------------------------------------------------------------------------------------
     def save(self) -> None:
-        """Keep the session for the next start."""
+        """Save the session for the next start."""
         self.settings.setValue("session", json.dumps(self.session.to_dict()))
         self.settings.sync()
         if self.settings.status() == QSettings.Status.AccessError and not (self._unsaved_told or self._closed):
@@ -419,12 +419,12 @@ class Studio(QObject):
             self.said.emit("warning", sentence)
 
     def remember(self, kind: str, path: str) -> None:
-        """Put a file at the head of the recent ones ("portraits" or "drivers")."""
+        """Put a file at the top of the recent ones ("portraits" or "drivers")."""
         paths = [path, *(p for p in self.recent(kind) if p != path)]
         self.settings.setValue(f"recent/{kind}", json.dumps(paths[:RECENT]))
 
     def recent(self, kind: str) -> list[str]:
-        """Recent files, the newest first."""
+        """Recent files, newest first."""
         try:
             found = json.loads(str(self.settings.value(f"recent/{kind}", "[]")))
         except (ValueError, RecursionError):
@@ -432,7 +432,7 @@ class Studio(QObject):
         return [path for path in found if isinstance(path, str)] if isinstance(found, list) else []
 
     def begin_close(self) -> None:
-        """Keep the state and take no more work; in the window's thread, and quick."""
+        """Save the state and accept no more work; fast, called in the window's thread."""
         self.save()
         self.settings.sync()
         self._closed = True
@@ -440,7 +440,7 @@ class Studio(QObject):
         self.background.drop()
 
     def finish_close(self) -> bool:
-        """Stop everything and wait for it; any thread may do it.
+        """Stop everything and wait for it; callable from any thread.
 
         Returns:
             Whether all work ended.
@@ -451,7 +451,7 @@ class Studio(QObject):
         return self.downloads.close() and self.background.wait() and ended
 
     def close(self) -> bool:
-        """Both at once; see :meth:`begin_close` and :meth:`finish_close`."""
+        """Call :meth:`begin_close` and :meth:`finish_close`."""
         if self._closed:
             return True
         self.begin_close()
@@ -459,7 +459,7 @@ class Studio(QObject):
 
 
 def gone_files(settings: QSettings) -> list[str]:
-    """Files of the last session that are no longer there."""
+    """Files of the last session that no longer exist."""
     try:
         return missing_files(json.loads(str(settings.value("session", "") or "{}")))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
@@ -467,7 +467,7 @@ def gone_files(settings: QSettings) -> list[str]:
 
 
 def restore(settings: QSettings) -> Session:
-    """The session of the last time, or the sample at the first start."""
+    """The last session, or the sample at the first start."""
     text = settings.value("session", "")
     if not text:
         return first_session()

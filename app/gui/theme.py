@@ -52,7 +52,7 @@ class Theme(QObject):
     """Applies a colour scheme to the whole program.
 
     Signals:
-        changed: Another scheme is in use; icons must be drawn anew.
+        changed: Another scheme is in use; icons must be redrawn.
     """
 
     changed = Signal()
@@ -75,7 +75,7 @@ class Theme(QObject):
 
     @property
     def colours(self) -> Colours:
-        """Colours in use."""
+        """The current colours."""
         return DARK if self.is_dark else LIGHT
 
     def apply(self, scheme: Scheme) -> None:

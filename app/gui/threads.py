@@ -1,4 +1,4 @@
-"""Work outside of the window's thread: newest request first, results as signals."""
+"""Work outside the window's thread: latest request first, results as signals."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from PySide6.QtCore import QObject, QRunnable, QThreadPool, Signal
 
 
 class LatestWorker(QObject):
-    """A thread that works on the newest request; requests that came in meanwhile are dropped.
+    """A thread that processes the latest request; requests superseded in the meantime are dropped.
 
     Args:
-        work: Called in the thread with the request; its result comes out through ``done`` in the owner's thread.
+        work: Called in the thread with the request; its result is emitted by ``done`` in the owner's thread.
         name: Name of the thread.
         parent: Owner.
 
     Signals:
-        done: Result of a request. A result is held back until the one before was taken.
+        done: Result of a request. A result is held back until the previous one was taken.
         failed: Exception and its traceback as text.
     """
 
@@ -39,19 +39,19 @@ class LatestWorker(QObject):
         self._thread.start()
 
     def request(self, argument: Any) -> None:
-        """Ask for work; never waits. Any thread may call it."""
+        """Submit a request; never blocks. Callable from any thread."""
         with self._ready:
             self._request = (argument,)
             self._ready.notify()
 
     def take(self) -> Any:
-        """The newest result; None if it was taken already."""
+        """The latest result; None if it was already taken."""
         with self._ready:
             result, self._result, self._told = self._result, None, False
             return result
 
     def stop(self, timeout: float = 5.0) -> None:
-        """End the thread after the request in work."""
+        """Stop the thread after the current request."""
         with self._ready:
             self._stopped = True
             self._ready.notify()
@@ -66,7 +66,7 @@ class LatestWorker(QObject):
                 (argument,), self._request = self._request, None
             try:
                 result = self._work(argument)
-            except Exception as error:  # noqa: BLE001 - it is shown to the user with its report
+            except Exception as error:  # noqa: BLE001 - shown to the user with a report
                 self._tell(partial(self.failed.emit, error, traceback.format_exc()))
                 continue
             with self._ready:
@@ -78,7 +78,7 @@ class LatestWorker(QObject):
     def _tell(self, emit: Callable[[], None]) -> None:
         try:
             emit()
-        except RuntimeError:  # the window is gone
+        except RuntimeError:  # the window was deleted
             self._stopped = True
 
 
@@ -97,11 +97,11 @@ class _Task(QRunnable):
         """Do the work."""
         try:
             tell = partial(self._signals.done.emit, self._work())
-        except Exception as error:  # noqa: BLE001 - it is shown to the user with its report
+        except Exception as error:  # noqa: BLE001 - shown to the user with a report
             tell = partial(self._signals.failed.emit, error, traceback.format_exc())
         try:
             tell()
-        except RuntimeError:  # the window is gone
+        except RuntimeError:  # the window was deleted
             return
 
 
@@ -110,7 +110,7 @@ class Background(QObject):
 
     Args:
         parent: Owner.
-        threads: Most tasks at a time.
+        threads: Maximum number of simultaneous tasks.
     """
 
     def __init__(self, parent: QObject | None = None, threads: int = 2) -> None:
@@ -129,8 +129,8 @@ class Background(QObject):
 
         Args:
             work: The work.
-            done: Gets the result, in the window's thread.
-            failed: Gets the exception and its traceback, in the window's thread.
+            done: Receives the result, in the window's thread.
+            failed: Receives the exception and its traceback, in the window's thread.
         """
         signals = _Signals(self)
         self._open.add(signals)
@@ -146,9 +146,9 @@ class Background(QObject):
         self._pool.start(_Task(work, signals))
 
     def wait(self, milliseconds: int = 10000) -> bool:
-        """Wait until all tasks are over."""
+        """Wait until all tasks have ended."""
         return self._pool.waitForDone(milliseconds)
 
     def drop(self) -> None:
-        """Forget tasks that have not begun."""
+        """Discard tasks that have not started."""
         self._pool.clear()

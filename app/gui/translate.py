@@ -1,4 +1,4 @@
-"""Texts in the user's language through Qt's translators; the catalogues are Qt Linguist .ts files, read as they are."""
+"""Texts in the user's language through Qt's translators; Qt Linguist .ts catalogues are read without compiling."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ LANGUAGES: Final = {"en": "English", "de": "Deutsch"}
 
 
 def tr(text: str, **values: Any) -> str:
-    """The text in the chosen language.
+    """Translate a text into the chosen language.
 
     Args:
         text: English text; the key of the catalogue.
-        values: Fill the {names} in it.
+        values: Values for the {names} in it.
     """
     translated = QCoreApplication.translate(CONTEXT, text)
     return translated.format(**values) if values else translated
 
 
 def mark(text: str) -> str:
-    """Mark a text of a table for the catalogue; it is translated where it is shown."""
+    """Mark a text in a table for the catalogue; it is translated when shown."""
     return text
 
 
@@ -56,12 +56,12 @@ class TsTranslator(QTranslator):
         return not self.texts
 
     def translate(self, context: str, sourceText: str, disambiguation: str | None = None, n: int = -1) -> str:
-        """Translation of a text of this program; None (not empty, which Qt would show) for others."""
+        """Translation of one of this program's texts; None for others (Qt would show an empty string)."""
         return self.texts.get(sourceText) if context == CONTEXT else None  # type: ignore[return-value]
 
 
 class Languages(QObject):
-    """Installs the translators of a language, and takes them off again."""
+    """Installs and removes the translators of a language."""
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)

@@ -1,4 +1,4 @@
-"""The main window: puts the widgets together, shows the studio's session, keeps its own state."""
+"""The main window: assembles the widgets, shows the studio's session, saves its own state."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ from app.live import LiveStats
 
 SMALLEST = QSize(900, 480)
 STATUS_EVERY = 500  # ms
-FACELESS = 8  # frames of the driver without a face, after which that is told
+FACELESS = 8  # driver frames without a face after which the user is notified
 
 
 class MainWindow(QMainWindow):
     """The window.
 
     Args:
-        studio: What it shows.
+        studio: Model that it shows.
         theme: Colours.
         languages: Language in use.
 
     Signals:
         closed: Everything has ended.
-        language_chosen: The window is to be made again in another language.
+        language_chosen: The window has to be rebuilt in another language.
     """
 
     studio: Studio
@@ -57,9 +57,9 @@ class MainWindow(QMainWindow):
         self.studio, self.theme, self.languages = studio, theme, languages
         self._closing = False
         self._replaced = False
-        self._broken = ""  # why the chosen portrait can't be animated
+        self._broken = ""  # why the selected portrait can't be animated
         self._asking_stats = False
-        self._faceless = 0  # frames of the driver in a row without a face
+        self._faceless = 0  # consecutive driver frames without a face
         self.setWindowTitle("Portrait Animate")
         self.setWindowIcon(icons.app_icon())
         self.setMinimumSize(SMALLEST)
@@ -124,7 +124,7 @@ class MainWindow(QMainWindow):
         self.order_focus()
 
     def order_focus(self) -> None:
-        """Tab goes from the top bar over the left side and the preview to the controls and the queue."""
+        """Set the tab order: top bar, left side, preview, controls, queue."""
         order_focus(self.top, self.side, self.preview, self.transport, self.controls, self.queue_panel)
 
     def _connect(self) -> None:
@@ -164,7 +164,7 @@ class MainWindow(QMainWindow):
 
     # ---- showing --------------------------------------------------------------------------------------------------
     def show_session(self) -> None:
-        """Bring all widgets to the session."""
+        """Update all widgets from the session."""
         session = self.studio.session
         self.controls.show_session(session)
         for path in self.side.shelf.show_session(session):
@@ -185,7 +185,7 @@ class MainWindow(QMainWindow):
             )
 
     def show_playback(self) -> None:
-        """Show what can be played, and where it stands."""
+        """Show the playback controls and position."""
         line = self.studio.timeline
         self.transport.show_driver(self.studio.session.driver.kind, self.studio.paused, line is not None)
         self.transport.show_place(None if line is None else line.place)
@@ -221,7 +221,7 @@ class MainWindow(QMainWindow):
             self._broken = say(str(failed[0].error)) if failed else ""
             self._show_problem()
             if failed and self.side.driver.thumb.empty:
-                self.side.driver.thumb.show_text("")  # no frame will come
+                self.side.driver.thumb.show_text("")  # no frame will arrive
             notes = [note for i in live.portraits if chosen is not None and i.key == chosen.path for note in i.notes]
             self.transport.show_note(" ".join(say(note) for note in notes))
         elif what == "countdown":
@@ -240,20 +240,20 @@ class MainWindow(QMainWindow):
             self.commands.show_sinks()
 
     def _show_problem(self) -> None:
-        """Show over the preview why it stands still: the last start failed, or the portrait can't be animated."""
+        """Show over the preview why there is no animation: the last start failed, or the portrait can't be animated."""
         live = self.studio.live
         stopped = live.error if live.state == "idle" else None
         self.preview.show_problem(self._broken or ("" if stopped is None else say(str(stopped))))
 
     def _end_waiting(self) -> None:
-        """Take "Starting…" off the driver's picture once it is known that none will come."""
+        """Remove "Starting…" from the driver's preview once it is known that no frame will arrive."""
         live, thumb = self.studio.live, self.side.driver.thumb
         dead = live.driver_error is not None or (live.state == "idle" and live.error is not None)
         if dead and thumb.empty and self.studio.session.driver.kind not in ("camera", "sliders"):
             thumb.show_text(tr("No picture"))
 
     def refresh_live(self) -> None:
-        """Show the state of a live pipeline that runs already."""
+        """Show the state of a live pipeline that is already running."""
         for what in ("portraits", "state", "sinks"):
             self._show_live(what)
         self._show_frame()
@@ -272,7 +272,7 @@ class MainWindow(QMainWindow):
             self.side.driver.thumb.show_text(tr("No picture"))
 
     def _ask_stats(self) -> None:
-        """Figures are counted in the background: sorting thousands of time stamps takes a while."""
+        """Request statistics in the background, since sorting thousands of time stamps takes a while."""
         if not self._asking_stats and self.isVisible():
             self._asking_stats = True
             self.studio.background.run(self.studio.stats, self._show_stats, lambda error, text: None)
@@ -290,7 +290,7 @@ class MainWindow(QMainWindow):
             self.queue_panel.show_jobs()
 
     def paint_icons(self) -> None:
-        """Draw all icons in the colours in use."""
+        """Draw all icons in the current colours."""
         self.actions_.refresh()
         for widget in self.findChildren(QWidget):
             if isinstance(widget, Section):
@@ -306,12 +306,12 @@ class MainWindow(QMainWindow):
 
     # ---- files that are dropped -----------------------------------------------------------------------------------
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:  # noqa: N802 - Qt's name
-        """Take files and pictures."""
+        """Accept files and images."""
         if event.mimeData().hasUrls() or event.mimeData().hasImage():
             event.acceptProposedAction()
 
     def dropEvent(self, event: QDropEvent) -> None:  # noqa: N802
-        """Portraits, or drivers where they are dropped on the driver."""
+        """Add dropped files as portraits, or as the driver if dropped on it."""
         on_driver = self._is_over(self.side.driver, event.position())
         on_shelf = self._is_over(self.side.shelf, event.position())
         event.acceptProposedAction()
@@ -342,7 +342,7 @@ class MainWindow(QMainWindow):
         self.commands.set_view(view if view in ("result", "side", "over") else "result")  # type: ignore[arg-type]
 
     def save_state(self) -> None:
-        """Keep the window's state for the next start."""
+        """Save the window's state for the next start."""
         settings = self.studio.settings
         settings.setValue("window/geometry", self.saveGeometry())
         settings.setValue("window/split", self.split.saveState())
@@ -353,7 +353,7 @@ class MainWindow(QMainWindow):
             settings.setValue(f"window/section {name}", section.is_open)
 
     def showEvent(self, event: QShowEvent) -> None:  # noqa: N802
-        """The preview has the focus at first, so that its keys work."""
+        """Give the preview the initial focus, so that its keys work."""
         super().showEvent(event)
         self.preview.setFocus()
         self.studio.tell_gone()
@@ -362,7 +362,7 @@ class MainWindow(QMainWindow):
             self.commands.show_sinks()
 
     def event(self, event: QEvent) -> bool:
-        """Keys that the control with the focus needs are not those of commands."""
+        """Pass keys that the focused control needs to it instead of the commands."""
         if event.type() == QEvent.Type.ShortcutOverride and isinstance(event, QKeyEvent):
             focused = QApplication.focusWidget()
             if focused is not None and focused.window() is self and uses_key(focused, event):
@@ -371,7 +371,7 @@ class MainWindow(QMainWindow):
         return super().event(event)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802
-        """Escape closes a message, leaves the full screen, and else gives the focus back to the preview."""
+        """Let Escape close a message, leave full screen, or else return the focus to the preview."""
         if event.key() != Qt.Key.Key_Escape:
             super().keyPressEvent(event)
         elif self.toast.isVisible():
@@ -382,14 +382,14 @@ class MainWindow(QMainWindow):
             self.preview.setFocus()
 
     def changeEvent(self, event: QEvent) -> None:  # noqa: N802
-        """A move to another screen may change the scale."""
+        """Handle a move to another screen, which may change the scale."""
         super().changeEvent(event)
         if event.type() == QEvent.Type.DevicePixelRatioChange:
             self._layout_changed()
 
     # ---- the end --------------------------------------------------------------------------------------------------
     def busy_text(self) -> str:
-        """What is going on that closing would end; empty if nothing."""
+        """Describe the work that closing would end, or empty."""
         parts = []
         if self.studio.queue.busy:
             count = len(self.studio.queue.active)
@@ -405,7 +405,7 @@ class MainWindow(QMainWindow):
         return "\n".join(parts)
 
     def replace_by(self) -> None:
-        """Close without ending the studio: another window takes over."""
+        """Close without stopping the studio; another window takes over."""
         self._replaced = True
         self.save_state()
         self._timer.stop()
@@ -413,7 +413,7 @@ class MainWindow(QMainWindow):
         self.deleteLater()
 
     def closeEvent(self, event: QCloseEvent) -> None:  # noqa: N802
-        """Ask if work is going on; then end everything in the background, and only then close."""
+        """Ask if there is work in progress; then stop everything in the background before closing."""
         if self._replaced or self._closing:
             event.setAccepted(self._replaced)
             return
@@ -431,7 +431,7 @@ class MainWindow(QMainWindow):
         threading.Thread(target=self._end, name="closing", daemon=True).start()
 
     def ask_close(self, text: str) -> str:
-        """What to do with the work: "stop" it, finish it in the "background", or "stay"."""
+        """Ask what to do with the work: "stop" it, finish it in the "background", or "stay"."""
         dialog = CloseDialog(text, self.studio.queue.busy, self)
         dialog.exec()
         return dialog.answer

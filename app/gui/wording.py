@@ -1,4 +1,4 @@
-"""Sentences of the layers below the window in the user's language, with options by their titles."""
+"""Translate messages of the lower layers and show options by their titles in the window."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from app.options import all_options
 from models.messages import Message, Option
 
 FLAG: Final = re.compile(r"(?<![\w-])--(no-)?([a-z][a-z0-9-]*)")
-IN_WINDOW: Final = {  # advice for the command line -> what it is in the window
+IN_WINDOW: Final = {  # advice for the command line -> its counterpart in the window
     "On a pet, a doll or a drawing place the face by hand: `animate landmarks PHOTO` begins it.":
         mark('Open "Crop and face" to place the face of a pet, a doll or a drawing by hand.'),
     "Connect one, or name a video file as the camera.": mark("Connect one and look again, or choose a clip."),
@@ -28,7 +28,7 @@ COLUMNS: Final = 64  # of a tool tip
 
 
 class Titles:
-    """Options as the window calls them, for ``{option:...}`` in templates."""
+    """Titles of options in the window, for ``{option:...}`` in templates."""
 
     def __format__(self, text: str) -> str:
         name, _, value = text.partition("=")
@@ -40,7 +40,7 @@ class Titles:
 
 
 def say(text: str) -> str:
-    """A sentence, or several, of a lower layer in the language in use; what is not known stays English."""
+    """Translate one or several sentences of a lower layer; unknown ones stay English."""
     if not isinstance(text, Message):
         return tr(IN_WINDOW.get(text, text))
     values = {name: _shown(value) for name, value in text.values.items()}
@@ -55,7 +55,7 @@ def _shown(value: Any) -> Any:
 
 
 def titled(text: str) -> str:
-    """The help of an option, which names flags of the command line, with the titles of the window instead."""
+    """The help of an option with its command-line flags replaced by the window's titles."""
 
     def title(match: re.Match[str]) -> str:
         name = match[2].replace("-", "_")
@@ -72,7 +72,7 @@ def _titles() -> Mapping[str, str]:
 
 
 def folded(text: str) -> str:
-    """A text for a tool tip: in lines that can be read, and shown as it is whatever signs it holds."""
+    """A text for a tool tip: wrapped, and escaped so that it is shown literally."""
     lines = (textwrap.fill(line, COLUMNS, break_long_words=False, break_on_hyphens=False) for line in text.split("\n"))
     whole = "\n".join(lines)
     looks_rich = re.search(r"<[/!a-zA-Z]", whole) is not None
@@ -80,5 +80,5 @@ def folded(text: str) -> str:
 
 
 def plain(text: str) -> str:
-    """A text for a button or a menu, such as a file's name: an ampersand is an ampersand, and no key."""
+    """A text for a button or a menu, such as a file name, with ampersands escaped."""
     return text.replace("&", "&&")

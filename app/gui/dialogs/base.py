@@ -1,4 +1,4 @@
-"""What all dialogs have in common: they fit on the screen."""
+"""Base class of all dialogs: keeps them within the screen."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ FRAME = QSize(16, 48)  # room for a title bar and borders, which are not known b
 
 
 def within(wanted: QSize, room: QRect) -> QSize:
-    """A size with which a window and its frame fit on a screen.
+    """The size at which a window and its frame fit on a screen.
 
     Args:
         wanted: Size of its content.
-        room: What of the screen may be used.
+        room: Usable part of the screen.
     """
     return wanted.boundedTo(room.size() - FRAME)
 
@@ -30,12 +30,12 @@ class Dialog(QDialog):
         super().__init__(parent)
 
     def showEvent(self, event: QShowEvent) -> None:  # noqa: N802 - Qt's name
-        """Keep it within the screen."""
+        """Keep the dialog within the screen."""
         self.fit()
         super().showEvent(event)
 
     def fit(self) -> None:
-        """Make it no larger than the screen, and put it in the middle of its window, or where there is room."""
+        """Limit the dialog to the screen's size and centre it on its window as far as there is room."""
         room = self.screen().availableGeometry()
         self.resize(within(self.size(), room))
         owner = self.parentWidget()

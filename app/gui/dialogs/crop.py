@@ -1,4 +1,4 @@
-"""Crop editor: which square of the source comes alive, which faces, and who drives each of them."""
+"""Crop editor: the crop of the source that is animated, its faces, and the driver of each."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ from liveportrait.placed import Handles, centred_handles, handles_of_face
 from models.choices import EMBEDDED, LARGEST, DetectorChoice, FaceChoice
 from models.face import Face, select_face
 
-SHOWN = 1600  # longest side of the picture in the editor
+SHOWN = 1600  # longest side of the image in the editor
 PREVIEW = 220
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """A source picture and its faces."""
+    """A source image and its faces."""
 
     pixels: Pixels
     image: QImage
@@ -63,12 +63,12 @@ class Loaded:
 
 
 def load(path: Path, detector: DetectorChoice = EMBEDDED, ratio: float = 1.0) -> Loaded:
-    """Read a source and find its faces; not in the window's thread.
+    """Read a source and find its faces; must not run in the window's thread.
 
     Args:
         path: The source.
-        detector: What finds faces.
-        ratio: Pixels of the screen per logical pixel.
+        detector: Face detector.
+        ratio: Screen pixels per logical pixel.
 
     Raises:
         AppError: It can't be read.
@@ -92,7 +92,7 @@ def load(path: Path, detector: DetectorChoice = EMBEDDED, ratio: float = 1.0) ->
 
 
 def face_number(loaded: Loaded, choice: FaceChoice) -> int:
-    """Number of the face, from 0, that a choice means.
+    """Index of the face that a choice refers to.
 
     Raises:
         ValueError: There is no such face.
@@ -102,7 +102,7 @@ def face_number(loaded: Loaded, choice: FaceChoice) -> int:
 
 
 def chosen_faces(item: PortraitItem, loaded: Loaded) -> tuple[set[int], dict[int, str]]:
-    """Faces of a portrait that move, and the drivers of some; what no longer fits is left out."""
+    """Faces of a portrait that move, and those with their own driver; choices that no longer apply are dropped."""
     moving: set[int] = set(range(len(loaded.faces))) if item.subject.faces.everybody else set()
     drivers: dict[int, str] = {}
     own = {driver.face: str(driver.path) for driver in item.subject.drivers}
@@ -118,18 +118,18 @@ def chosen_faces(item: PortraitItem, loaded: Loaded) -> tuple[set[int], dict[int
 
 
 class CropDialog(Dialog):
-    """Edits the square of one portrait.
+    """Edits the crop of one portrait.
 
     Args:
         item: The portrait.
-        options: Crop options for a square that follows the face.
-        background: Reads the picture.
+        options: Options for a crop that follows the face.
+        background: Reads the image.
         parent: Window.
-        detector: What finds faces.
+        detector: Face detector.
 
     Attributes:
-        item: The portrait with what was chosen, once accepted.
-        list: The faces that move, and their drivers.
+        item: The portrait with the user's choices, once accepted.
+        list: The list of faces and their drivers.
     """
 
     def __init__(
@@ -223,7 +223,7 @@ class CropDialog(Dialog):
         side.addWidget(self._preview)
         side.addWidget(self.placing)
         form.setContentsMargins(0, 0, 0, 0)
-        host = QWidget()  # keeps its height when there is more room
+        host = QWidget()  # fixed height, even if there is more room
         host.setLayout(form)
         host.setFixedWidth(PREVIEW)
         host.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
@@ -256,13 +256,13 @@ class CropDialog(Dialog):
         self.view.update()
 
     def _enable(self, *, on: bool) -> None:
-        """Only a picture that was read can be worked on."""
+        """Enable the controls once the image has been read."""
         for widget in (self.faces, self.follow, self.placing, *self.fields.values()):
             widget.setEnabled(on)
         self._ok.setEnabled(on)
 
     def _show_failure(self, error: Exception, _: str) -> None:
-        """The picture can't be read."""
+        """Show why the image can't be read."""
         text = say(str(error))
         self._status.setText("")
         self.view.show_message(text)
@@ -327,7 +327,7 @@ class CropDialog(Dialog):
 
     # ---- a face placed by hand -------------------------------------------------------------------------------------
     def _first_guess(self, loaded: Loaded) -> Handles:
-        """Where handles begin: on the chosen face, else in the middle of the square."""
+        """Initial handles: on the selected face, else in the middle of the crop."""
         box = self.view.box
         if self._chosen >= 0:
             return handles_of_face(loaded.faces[self._chosen])
@@ -337,7 +337,7 @@ class CropDialog(Dialog):
         return centred_handles(box.x, box.y, box.size, box.angle)
 
     def _place(self, on: bool) -> None:
-        """A face is placed by hand from now on, or no more."""
+        """Switch placing by hand on or off."""
         found = self._loaded is not None and bool(self._loaded.faces)
         self.list.setVisible(not on and len(self.list.rows) > 1)
         self.faces.setEnabled(found and not on)
@@ -353,7 +353,7 @@ class CropDialog(Dialog):
     # ---- the square -----------------------------------------------------------------------------------------------
     @property
     def _several(self) -> bool:
-        """Whether several faces move, or one has a driver of its own: each square follows its face then."""
+        """Whether several faces move or one has its own driver; then each crop follows its face."""
         driven = bool(self.list.moving & self.list.drivers.keys())
         return self.view.placing is None and (len(self.list.moving) > 1 or driven)
 
@@ -366,7 +366,7 @@ class CropDialog(Dialog):
             self._automatic()
 
     def _show_several(self) -> None:
-        """A square is set by hand for a single face only."""
+        """Disable setting the crop by hand for several faces."""
         for spin in self.fields.values():
             spin.setEnabled(not self._several)
         self.follow.setVisible(not self._several)
@@ -377,7 +377,7 @@ class CropDialog(Dialog):
 
     def _choose_face(self, index: int) -> None:
         if self.list.rows and not self._several:
-            self.list.set_moving([index])  # which marks it
+            self.list.set_moving([index])  # also marks it
         self._chosen = index
         self._mark_face()
         self._automatic()
@@ -405,7 +405,7 @@ class CropDialog(Dialog):
         self._show_box(box)
 
     def _carry(self, box: Box) -> None:
-        """The square carries the placed face along."""
+        """Move the placed face along with the box."""
         placing, o = self.view.placing, self._options
         if placing is not None:
             placing.carry(placing.box(o.crop_scale, o.crop_x, o.crop_y), box)
@@ -426,7 +426,7 @@ class CropDialog(Dialog):
         self._worker.request((box, self.devicePixelRatioF()))
 
     def _show_fields(self) -> None:
-        """Write the square into the fields."""
+        """Write the crop into the fields."""
         box = self.view.box
         if box is None:
             return
@@ -437,7 +437,7 @@ class CropDialog(Dialog):
             spin.blockSignals(before)
 
     def _cut(self, request: tuple[Box, float]) -> QImage | None:
-        """The square as the engine gets it; in the worker's thread."""
+        """The crop as the engine gets it; called in the worker's thread."""
         box, ratio = request
         if self._loaded is None:
             return None
@@ -454,7 +454,7 @@ class CropDialog(Dialog):
             self._preview.setPixmap(QPixmap.fromImage(image))
 
     def accept(self) -> None:
-        """Keep what was chosen."""
+        """Apply the choices and close."""
         if self.view.placing is not None:
             try:
                 path = keep(self.placing.file(), Path(self.item.path))
@@ -488,7 +488,7 @@ class CropDialog(Dialog):
 
 
 def square_of(box: Box) -> Square:
-    """A square as it is kept: tenths of a pixel and of a degree."""
+    """Round a crop for saving, to tenths of a pixel and of a degree."""
     return Square(
         round(box.x, 1), round(box.y, 1), round(max(box.size, SMALLEST_SQUARE), 1), round(math.degrees(box.angle), 1)
     )

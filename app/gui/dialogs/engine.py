@@ -1,4 +1,4 @@
-"""Engine and device: the choice, and below it what `animate doctor` finds."""
+"""Choose engine and device, with the findings of `animate doctor` below."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class EngineDialog(Dialog):
     Args:
         engine: Engine in use ("auto" or a name).
         device: Device in use.
-        background: Runs the examination.
+        background: Runs the checks.
         parent: Window.
     """
 
@@ -99,7 +99,7 @@ class EngineDialog(Dialog):
 
     @property
     def choice(self) -> tuple[str, str]:
-        """Engine and device that are chosen."""
+        """The selected engine and device."""
         return self.engine.currentData(), self.device.currentData()
 
     def _list_devices(self) -> None:
@@ -117,7 +117,7 @@ class EngineDialog(Dialog):
         c = colours()
         self.state.hide()
         section = ""
-        for finding in sorted(findings, key=lambda f: f.section != "Engines"):  # the rest keeps its order
+        for finding in sorted(findings, key=lambda f: f.section != "Engines"):  # the others keep their order
             if finding.section != section:
                 section = finding.section
                 row = self._row()
@@ -141,7 +141,7 @@ class EngineDialog(Dialog):
         self._fit_rows()
 
     def _fit_rows(self) -> None:
-        """Give each row the height that its wrapped texts need; Qt's own measure forgets the padding."""
+        """Set each row's height for its wrapped texts; Qt's own calculation ignores the padding."""
         metrics = self.table.fontMetrics()
         for row in range(self.table.rowCount()):
             lines = 1

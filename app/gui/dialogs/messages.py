@@ -31,7 +31,7 @@ from app.gui.wording import say
 
 
 def make_report(text: str, details: str) -> str:
-    """What a bug report needs: message, versions, system and traceback; no file contents, no settings."""
+    """Text of a bug report: message, versions, system and traceback; no file contents, no settings."""
     from PySide6 import __version__ as pyside
 
     from liveportrait import __version__
@@ -46,14 +46,14 @@ def make_report(text: str, details: str) -> str:
 
 
 class ErrorDialog(Dialog):
-    """Says what went wrong; the report can be copied.
+    """Shows an error with a report that can be copied.
 
     Args:
         text: What happened, one sentence.
         hint: What to do, may be empty.
         details: Traceback, may be empty.
         parent: Window.
-        plain: Text for the report where it is another one: reports are in English.
+        plain: Text for the report if it differs from ``text``; reports are in English.
     """
 
     def __init__(
@@ -108,7 +108,7 @@ class ErrorDialog(Dialog):
         box.addLayout(top)
         box.addWidget(self._details)
         box.addWidget(buttons)
-        close.setFocus()  # Return closes the message
+        close.setFocus()  # so that Return closes the message
 
     def _show_details(self, shown: bool) -> None:
         self._details.setVisible(shown)
@@ -133,12 +133,12 @@ def show_error(parent: QWidget | None, error: Exception, details: str = "") -> E
 
 
 class QuestionDialog(Dialog):
-    """Asks before something is done that can't be undone.
+    """Asks for confirmation before something that can't be undone.
 
     Args:
         title: Title.
         text: What will happen.
-        action: Text of the button that does it.
+        action: Text of the confirm button.
         parent: Window.
     """
 
@@ -170,7 +170,7 @@ class NameDialog(Dialog):
         title: Title.
         label: What the name is for.
         parent: Window.
-        taken: Names of files without their endings; the user is told that one of them is replaced.
+        taken: Existing file names without extensions; the user is warned before one is replaced.
     """
 
     def __init__(
@@ -209,7 +209,7 @@ class NameDialog(Dialog):
         box.addWidget(buttons)
 
     def _typed(self, text: str) -> None:
-        """Say what saving under this name does."""
+        """Show the effect of saving under this name."""
         try:
             known = safe_name(text).lower() in self._taken
         except AppError:
@@ -221,15 +221,15 @@ class NameDialog(Dialog):
 
     @property
     def name(self) -> str:
-        """What was entered."""
+        """The name entered."""
         return self.edit.text().strip()
 
 
 class CloseDialog(Dialog):
-    """Asks what to do with running work when the window closes.
+    """Asks what to do with work in progress when the window closes.
 
     Args:
-        text: What is going on.
+        text: Description of the work.
         alone: Whether it can be finished without the window.
         parent: Window.
 

@@ -1,4 +1,4 @@
-"""The part of the crop editor that places a face by hand: switches, steps back, and the file."""
+"""The part of the crop editor for placing a face by hand: switches, undo, and the file."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ PATTERN: Final = f"(*{SUFFIX} *.json)"
 
 
 def placed_folder() -> Path:
-    """Folder of the faces that were placed in the window."""
+    """Folder of faces placed in the window."""
     return config_folder() / "landmarks"
 
 
 def keep(placed: PlacedFile, picture: Path) -> Path:
-    """Write a placed face beside what else is kept of the session.
+    """Write a placed face to the folder with the other session data.
 
-    Its name tells its content, so that a step back in the window finds the face of before.
+    The name depends on the content, so that undo in the window finds the previous face.
 
     Args:
         placed: The face.
-        picture: What it was placed on.
+        picture: The image that it was placed on.
 
     Raises:
         UsageError: It can't be written.
@@ -51,19 +51,19 @@ def keep(placed: PlacedFile, picture: Path) -> Path:
 
 
 def fault(problem: str) -> str:
-    """Why handles make no face, with the handles called what they are called in the window."""
+    """Why handles form no face, with the handles named as in the window."""
     return re.sub(r"the handle (\w+)", lambda found: f'"{tr(TITLES[found[1]])}"', say(problem))
 
 
 class PlacingPanel(QWidget):
-    """Switches and buttons.
+    """Switches and buttons for placing a face.
 
     Args:
         view: Shows the handles.
-        width: Of the buttons.
+        width: Width of the buttons.
 
     Signals:
-        toggled: Whether a face is placed from now on.
+        toggled: Placing was switched on or off.
         changed: The face has changed.
     """
 
@@ -119,16 +119,16 @@ class PlacingPanel(QWidget):
 
     @property
     def placing(self) -> Placing | None:
-        """The face that is placed, or None."""
+        """The face being placed, or None."""
         return self._view.placing
 
     def begin(self, path: Path, size: tuple[int, int], guess: Handles, landmarks: Path | None) -> None:
-        """A picture is there.
+        """Start with an image.
 
         Args:
-            path: The picture.
+            path: The image.
             size: Its width and height in pixels.
-            guess: Handles to begin with.
+            guess: Initial handles.
             landmarks: File of a face that was placed before, or None.
         """
         self._path, self._size, self._guess = path, size, guess
@@ -139,15 +139,15 @@ class PlacingPanel(QWidget):
             self.hint.setText(fault or self.hint.text())
 
     def refuse(self, why: str) -> None:
-        """Nothing can be placed on this picture, except that what was placed can be left out."""
+        """Disable placing on this image; a face placed before can still be removed."""
         self.switch.setEnabled(self.switch.isChecked())
         self.switch.setToolTip(why)
 
     def file(self) -> PlacedFile:
-        """The face as it is.
+        """The current face.
 
         Raises:
-            UsageError: The handles make no face.
+            UsageError: The handles form no face.
         """
         placing = self._view.placing
         assert placing is not None
@@ -179,7 +179,7 @@ class PlacingPanel(QWidget):
             self.show_state()
 
     def show_state(self) -> None:
-        """Bring buttons and hint to the state of the face, and say that it may have changed."""
+        """Update buttons and hint to the state of the face, and signal that it may have changed."""
         placing = self._view.placing
         for widget in (self.mirrored, self._tools):
             widget.setVisible(placing is not None)
@@ -197,7 +197,7 @@ class PlacingPanel(QWidget):
 
     # ---- files ----------------------------------------------------------------------------------------------------
     def _read(self, path: Path) -> Handles:
-        """The face of a file; none, and a sentence that says why, if it can't be used."""
+        """Read the face of a file; if it can't be used, show why and return none."""
         try:
             return read_placed_face(path).handles_on(*self._size)
         except (AppError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""The sheet of keyboard shortcuts, in which they are changed."""
+"""The dialog for viewing and changing keyboard shortcuts."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ PORTABLE = QKeySequence.SequenceFormat.PortableText
 
 
 class KeyEdit(QKeySequenceEdit):
-    """Takes one key with its modifiers; Escape takes a change back, Backspace and Delete leave the command without one.
+    """Accepts one key with its modifiers; Escape reverts a change, Backspace and Delete remove the key.
 
     Args:
-        keys: Keys to begin with.
+        keys: Initial keys.
     """
 
     def __init__(self, keys: QKeySequence) -> None:
@@ -38,7 +38,7 @@ class KeyEdit(QKeySequenceEdit):
         self._before = keys
 
     def focusInEvent(self, event: QFocusEvent) -> None:  # noqa: N802 - Qt's name
-        """Remember what Escape brings back."""
+        """Remember the keys that Escape restores."""
         self._before = self.keySequence()
         super().focusInEvent(event)
 
@@ -47,7 +47,7 @@ class KeyEdit(QKeySequenceEdit):
         plain = event.modifiers() == Qt.KeyboardModifier.NoModifier
         if plain and event.key() == Qt.Key.Key_Escape:
             if self.keySequence() == self._before:
-                event.ignore()  # closes the sheet
+                event.ignore()  # closes the dialog
             else:
                 self.setKeySequence(self._before)
         elif plain and event.key() in (Qt.Key.Key_Backspace, Qt.Key.Key_Delete):
@@ -122,10 +122,10 @@ class ShortcutsDialog(Dialog):
         box.addWidget(self._warning)
         box.addWidget(buttons)
         self._check()
-        self._ok.setFocus()  # a field that has the focus would take the next key
+        self._ok.setFocus()  # a focused field would capture the next key
 
     def keys(self) -> dict[str, str]:
-        """Keys as they stand in the sheet."""
+        """Keys as edited in the dialog."""
         return {name: edit.keySequence().toString(PORTABLE) for name, edit in self.edits.items()}
 
     def _check(self) -> None:
@@ -144,6 +144,6 @@ class ShortcutsDialog(Dialog):
             self.edits[command.name].setKeySequence(QKeySequence.fromString(command.keys, PORTABLE))
 
     def accept(self) -> None:
-        """Use the keys."""
+        """Apply the keys and close."""
         self._actions.set_keys(self.keys())
         super().accept()

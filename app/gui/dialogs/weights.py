@@ -1,4 +1,4 @@
-"""Model weights: what is here, under which licence and how large, download and import."""
+"""Model weights: status, licence and size, download and import."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from models.weights import user_folder, verify
 
 
 def size_text(count: int | None) -> str:
-    """A number of bytes as people read it."""
+    """Format a number of bytes."""
     if count is None:
         return tr("size not known")
     value = float(count)
@@ -43,7 +43,7 @@ def size_text(count: int | None) -> str:
 
 @dataclass(frozen=True)
 class ModelState:
-    """One model as the dialog shows it."""
+    """State of one model for the dialog."""
 
     spec: ModelSpec
     here: bool
@@ -51,7 +51,7 @@ class ModelState:
 
 
 def look() -> list[ModelState]:
-    """State of all models; reads and hashes files, so not in the window's thread."""
+    """State of all models; reads and hashes files, so it must not run in the window's thread."""
     found = []
     for name in list_models():
         statuses = verify(name)
@@ -62,7 +62,7 @@ def look() -> list[ModelState]:
 
 
 def progress_text(transfer: Transfer) -> str:
-    """File, bytes, speed and time left as people read them."""
+    """Format file, bytes, speed and remaining time."""
     done = size_text(transfer.fetched)
     if transfer.total:
         done = tr("{done} of {total}", done=done, total=size_text(transfer.total))
@@ -144,7 +144,7 @@ class ModelCard(QFrame):
         self.show_transfer()
 
     def show_transfer(self) -> None:
-        """Show how its download stands."""
+        """Show the state of its download."""
         t = self._downloads.transfer(self.spec.name)
         busy = t.phase in ("waiting", "running")
         self.bar.setVisible(busy or t.phase == "asking")
@@ -174,7 +174,7 @@ class ModelCard(QFrame):
         self.note.setVisible(bool(words))
 
     def _words(self, t: Transfer) -> tuple[str, str, str]:
-        """Note, its look, and the text of the button."""
+        """Note, its style, and the text of the button."""
         if t.phase == "asking":
             return tr("Asking for the size…"), "faint", tr("Download…")
         if t.phase == "asked" and t.total is not None:
@@ -195,7 +195,7 @@ class ModelCard(QFrame):
         return self._note_text, self._note_look, tr("Download…")
 
     def _fetch(self) -> None:
-        """First the size, then the download."""
+        """Query the size on the first click, download on the second."""
         if self._downloads.transfer(self.spec.name).phase == "asked":
             self._downloads.start(self.spec)
         else:
@@ -208,10 +208,10 @@ class ModelCard(QFrame):
 
 
 class WeightsDialog(Dialog):
-    """Shows all models. Downloads go on when it is closed.
+    """Shows all models. Downloads continue when it is closed.
 
     Args:
-        background: Looks at the files.
+        background: Checks the files.
         downloads: Fetches and imports.
         parent: Window.
     """

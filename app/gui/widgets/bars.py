@@ -35,7 +35,7 @@ STATES = {
 
 
 def action_button(actions: Actions, name: str, size: int = 18) -> QToolButton:
-    """A button for a command."""
+    """Create a button for a command."""
     button = QToolButton()
     action = actions[name]
     button.setDefaultAction(action)
@@ -81,7 +81,7 @@ class TopBar(QWidget):
         self.render_button.clicked.connect(actions["render"].trigger)
         self.percent = QPushButton("100 %")
         self.percent.setObjectName("chip")
-        self.percent.setMinimumWidth(64)  # steady while the digits change; more where the font is wider
+        self.percent.setMinimumWidth(64)  # keeps its width while the digits change; larger for wider fonts
         self.percent.setToolTip(actions["fit"].toolTip())
         self.percent.setAccessibleName(tr("Zoom; fits the picture"))
         self.percent.clicked.connect(actions["fit"].trigger)
@@ -131,7 +131,7 @@ class TopBar(QWidget):
         self.percent.setText(f"{percent} %")
 
     def refresh(self) -> None:
-        """Draw the outputs in the colour of what is running."""
+        """Update the output buttons' colours to show which are running."""
         c = colours()
         for name, icon, on in (("record", "record", c.danger), ("virtual_camera", "broadcast", c.ok)):
             action = self._actions[name]
@@ -176,7 +176,7 @@ class TimeSlider(QSlider):
     """Position in a clip, in milliseconds; a click jumps, a drag follows the mouse.
 
     Signals:
-        sought: Milliseconds that the user wants to see.
+        sought: Milliseconds that the user seeks to.
     """
 
     sought = Signal(int)
@@ -193,7 +193,7 @@ class TimeSlider(QSlider):
         self.actionTriggered.connect(lambda _: self.sought.emit(self.sliderPosition()))
 
     def show_place(self, position: int, duration: int) -> None:
-        """Show a position without a signal; not while the user drags."""
+        """Show a position without a signal; ignored while the user drags."""
         if self.isSliderDown():
             return
         before = self.blockSignals(True)
@@ -203,7 +203,7 @@ class TimeSlider(QSlider):
         self.update()
 
     def mousePressEvent(self, event: QMouseEvent) -> None:  # noqa: N802 - Qt's name
-        """Jump to where the mouse is, then follow it."""
+        """Jump to the mouse position, then follow it."""
         if event.button() == Qt.MouseButton.LeftButton:
             self.setSliderDown(True)
             self._follow(event.position().x())
@@ -214,7 +214,7 @@ class TimeSlider(QSlider):
             self._follow(event.position().x())
 
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:  # noqa: N802
-        """Let go."""
+        """Stop following the mouse."""
         self.setSliderDown(False)
 
     def _follow(self, x: float) -> None:
@@ -245,20 +245,20 @@ class TimeSlider(QSlider):
 
 
 def clock_text(seconds: float) -> str:
-    """A time as people read it: minutes, seconds, hundredths."""
+    """Format a time as minutes, seconds and hundredths."""
     hundredths = round(100 * seconds)
     minutes, rest = divmod(hundredths, 6000)
     return f"{minutes}:{rest // 100:02d}.{rest % 100:02d}"
 
 
 class Transport(QWidget):
-    """Time line, play, new neutral pose, state and figures.
+    """Timeline, play button, new neutral pose, state and statistics.
 
     Args:
         actions: The commands.
 
     Signals:
-        sought: Seconds of the time line that the user wants to see.
+        sought: Seconds on the timeline that the user seeks to.
     """
 
     sought = Signal(float)
@@ -321,12 +321,12 @@ class Transport(QWidget):
         box.addLayout(line)
 
     def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802 - Qt's name
-        """Where it is narrow the message and the buttons go first."""
+        """Arrange the contents for the new width."""
         super().resizeEvent(event)
         self._arrange()
 
     def _arrange(self) -> None:
-        """Leave out the text of a button, and then the figures, where there is no room for all."""
+        """Hide the text of a button, and then the statistics, if there is no room for all."""
         buttons = [w for w in (self.to_start, self.back, self.play, self.forward, self.loop) if not w.isHidden()]
         used = sum(w.sizeHint().width() + 2 for w in (*buttons, self.state)) + 70
         name = self.recentre.accessibleName()
@@ -337,7 +337,7 @@ class Transport(QWidget):
         self.figures.setVisible(not small)
 
     def show_driver(self, kind: DriverKind, paused: bool, seekable: bool) -> None:
-        """Show what can be done with a driver; cheap where nothing changed."""
+        """Show the controls for a driver; cheap if nothing changed."""
         if (kind, paused, seekable, colours()) == self._shown:
             return
         self._shown = kind, paused, seekable, colours()
@@ -356,7 +356,7 @@ class Transport(QWidget):
         self.play.setAccessibleName(tr("Play") if paused else tr("Pause"))
 
     def show_place(self, place: Place | None) -> None:
-        """Show where a clip stands; None where nothing plays."""
+        """Show a clip's position; None if nothing plays."""
         if place is None or place == self._place:
             return
         self._place = place
@@ -375,7 +375,7 @@ class Transport(QWidget):
         self._problem = problem
 
     def show_note(self, text: str) -> None:
-        """Show what is to be known of the chosen portrait, once."""
+        """Show a note about the selected portrait once."""
         if text != self._note:
             self._note = text
             if text:

@@ -1,4 +1,4 @@
-"""Small widgets: slider with value, switch, section that folds, flow of buttons; few lines beside another package."""
+"""Small widgets: slider with value, switch, collapsible section, flow layout; short enough to need no package."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ from app.gui.wording import folded
 
 
 def colours() -> Colours:
-    """Colours in use."""
+    """The current colours."""
     app = QApplication.instance()
     theme = app.property("theme") if app is not None else None
     return theme.colours if isinstance(theme, Theme) else DARK
 
 
 class ValueSlider(QSlider):
-    """A slider over a range of numbers that is filled from its default; a double click brings it back there.
+    """A slider over a range of numbers, filled from its default; a double click resets it to the default.
 
     Args:
         minimum: Smallest value.
@@ -83,13 +83,13 @@ class ValueSlider(QSlider):
         self.update()
 
     def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:  # noqa: N802 - Qt's name
-        """Back to rest."""
+        """Reset to the default."""
         self.show_number(self.default)
         self.moved.emit(self.default)
         event.accept()
 
     def mousePressEvent(self, event: QMouseEvent) -> None:  # noqa: N802
-        """Jump to where the mouse is, then follow it."""
+        """Jump to the mouse position, then follow it."""
         if event.button() == Qt.MouseButton.LeftButton:
             self.setSliderDown(True)
             self._follow(event.position())
@@ -103,12 +103,12 @@ class ValueSlider(QSlider):
             self._follow(event.position())
 
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:  # noqa: N802
-        """Let go."""
+        """Stop following the mouse."""
         self.setSliderDown(False)
         self.update()
 
     def wheelEvent(self, event: QWheelEvent) -> None:  # noqa: N802
-        """Only a slider that has the focus turns with the wheel, so that scrolling the panel changes nothing."""
+        """React to the wheel only with the focus, so that scrolling the panel changes nothing."""
         if self.hasFocus():
             super().wheelEvent(event)
         else:
@@ -162,7 +162,7 @@ class SliderRow(QWidget):
         maximum: Largest value.
         step: Step.
         default: Value at rest.
-        unit: Shown behind the value.
+        unit: Shown after the value.
     """
 
     changed = Signal(float)
@@ -223,7 +223,7 @@ class SliderRow(QWidget):
 
 
 class ElidedLabel(QLabel):
-    """One line that is cut with dots where there is no room."""
+    """A one-line label that is elided if there is no room."""
 
     def __init__(self, name: str = "", text: str = "") -> None:
         super().__init__(text)
@@ -232,7 +232,7 @@ class ElidedLabel(QLabel):
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
 
     def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
-        """Draw the text as far as it fits."""
+        """Draw the text, elided to fit."""
         painter = QPainter(self)
         painter.setPen(self.palette().color(self.foregroundRole()))
         text = self.fontMetrics().elidedText(self.text(), Qt.TextElideMode.ElideRight, self.width())
@@ -240,9 +240,9 @@ class ElidedLabel(QLabel):
 
 
 class ComboBox(QComboBox):
-    """A choice that may be narrower than its texts: they are cut with dots, the list shows them whole.
+    """A combo box that may be narrower than its texts: they are elided, and the list shows them in full.
 
-    The wheel scrolls what it stands in and changes nothing.
+    The wheel scrolls the surrounding panel and changes nothing.
     """
 
     def __init__(self) -> None:
@@ -262,7 +262,7 @@ class ComboBox(QComboBox):
         super().showPopup()
 
     def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
-        """Draw the text as far as it fits."""
+        """Draw the text, elided to fit."""
         painter, option = QStylePainter(self), QStyleOptionComboBox()
         self.initStyleOption(option)
         painter.drawComplexControl(QStyle.ComplexControl.CC_ComboBox, option)
@@ -277,7 +277,7 @@ class ComboBox(QComboBox):
 
 
 class Switch(QCheckBox):
-    """A check box drawn as a switch; the text stands left of it."""
+    """A check box drawn as a switch, with the text on its left."""
 
     def __init__(self, text: str, help_text: str = "") -> None:
         super().__init__(text)
@@ -288,15 +288,15 @@ class Switch(QCheckBox):
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
 
     def sizeHint(self) -> QSize:  # noqa: N802
-        """Height of a row."""
+        """Use the height of a row."""
         return QSize(self.fontMetrics().horizontalAdvance(self.text()) + 52, 30)
 
     def minimumSizeHint(self) -> QSize:  # noqa: N802
-        """Text may be cut by the panel."""
+        """Allow the panel to elide the text."""
         return QSize(80, 30)
 
     def hitButton(self, pos: QPoint) -> bool:  # noqa: N802
-        """The whole row switches."""
+        """Make the whole row clickable."""
         return self.rect().contains(pos)
 
     def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
@@ -319,7 +319,7 @@ class Switch(QCheckBox):
 
 
 class FileTarget(QWidget):
-    """A widget that takes a file which is dropped onto it.
+    """A widget that accepts a dropped file.
 
     Signals:
         dropped: Its path.
@@ -332,12 +332,12 @@ class FileTarget(QWidget):
         self.setAcceptDrops(True)
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:  # noqa: N802 - Qt's name
-        """Take files."""
+        """Accept files."""
         if any(url.isLocalFile() for url in event.mimeData().urls()):
             event.acceptProposedAction()
 
     def dropEvent(self, event: QDropEvent) -> None:  # noqa: N802
-        """Take the first file."""
+        """Emit the first file."""
         files = [url.toLocalFile() for url in event.mimeData().urls() if url.isLocalFile()]
         if files:
             event.acceptProposedAction()
@@ -345,7 +345,7 @@ class FileTarget(QWidget):
 
 
 def scrolled(content: QWidget) -> QScrollArea:
-    """A column of widgets in an area that scrolls up and down, without a frame."""
+    """Wrap a column of widgets in a vertically scrolling area without a frame."""
     area = QScrollArea()
     area.setWidget(content)
     area.setWidgetResizable(True)
@@ -356,12 +356,12 @@ def scrolled(content: QWidget) -> QScrollArea:
 
 
 class Section(QWidget):
-    """A heading that folds what stands under it.
+    """A heading that collapses the controls below it.
 
     Args:
         key: Name for the saved state.
         title: Heading.
-        is_open: Whether it is open at first.
+        is_open: Whether it is initially open.
     """
 
     toggled = Signal(str, bool)
@@ -411,12 +411,12 @@ class Section(QWidget):
         self.toggled.emit(self.key, is_open)
 
     def refresh(self) -> None:
-        """Draw the arrow in the colours in use."""
+        """Draw the arrow in the current colours."""
         self.button.setIcon(icons.icon("chevron-down" if self.is_open else "chevron-right", colours().muted))
 
 
 class FlowLayout(QLayout):
-    """Lays widgets in lines like words of a text."""
+    """Lays out widgets in lines, like words in a text."""
 
     def __init__(self, spacing: int = 6) -> None:
         super().__init__()
@@ -425,7 +425,7 @@ class FlowLayout(QLayout):
         self.setContentsMargins(0, 0, 0, 0)
 
     def addItem(self, item: QLayoutItem) -> None:  # noqa: N802
-        """Take an item."""
+        """Add an item."""
         self._items.append(item)
 
     def count(self) -> int:
@@ -433,19 +433,19 @@ class FlowLayout(QLayout):
         return len(self._items)
 
     def itemAt(self, index: int) -> QLayoutItem | None:  # noqa: N802
-        """One item."""
+        """The item at an index."""
         return self._items[index] if 0 <= index < len(self._items) else None
 
     def takeAt(self, index: int) -> QLayoutItem | None:  # noqa: N802
-        """Take one item out."""
+        """Remove and return an item."""
         return self._items.pop(index) if 0 <= index < len(self._items) else None
 
     def hasHeightForWidth(self) -> bool:  # noqa: N802
-        """The height follows from the width."""
+        """Report that the height depends on the width."""
         return True
 
     def heightForWidth(self, width: int) -> int:  # noqa: N802
-        """Height that the lines take."""
+        """Height of the lines at a width."""
         return self._arrange(QRect(0, 0, width, 0), move=False)
 
     def setGeometry(self, rect: QRect) -> None:  # noqa: N802
@@ -490,7 +490,7 @@ def tool_button(name: str, title: str, size: int = 18) -> QToolButton:
 
 
 def paint_icon(button: QWidget) -> None:
-    """Draw the icon of a button in the colours in use."""
+    """Draw the icon of a button in the current colours."""
     name = button.property("icon_name")
     if isinstance(name, str) and name:
         c = colours()

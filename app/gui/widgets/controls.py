@@ -1,4 +1,4 @@
-"""The control panel: every option and slider as a widget, made from the declarations."""
+"""The control panel: a widget for every option and slider, built from the declarations."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ ABBREVIATIONS: Final = ("h264", "hevc", "av1", "vp9", "gif", "png", "fp32", "fp1
 
 
 def choice_text(word: str) -> str:
-    """A choice as people read it: translated, an abbreviation in capitals, or the word itself."""
+    """Display text of a choice: translated, an abbreviation in capitals, or the word itself."""
     if "," in word:
         first, *others = (tr(CHOICES[part]) for part in word.split(","))
         return " + ".join([first[:1].upper() + first[1:], *others])
@@ -89,7 +89,7 @@ def choice_text(word: str) -> str:
         text = tr(CHOICES[word])
         return text[:1].upper() + text[1:]
     if word.isdecimal():
-        return f"{word}°"  # turns are the only numbers
+        return f"{word}°"  # angles are the only numbers
     return word.upper() if word in ABBREVIATIONS else word
 
 
@@ -115,7 +115,7 @@ class OptionEditor(QWidget):
         self.info = info
         self.title, self.help = tr(info.title), titled(tr(info.help))
         for word in info.choices:
-            if "-" in word:  # the help says it as the choice does
+            if "-" in word:  # name it in the help as in the list
                 self.help = self.help.replace(word, f'"{choice_text(word)}"')
         self._box = QVBoxLayout(self)
         self._box.setContentsMargins(0, 0, 0, 0)
@@ -131,7 +131,7 @@ class OptionEditor(QWidget):
         self.show_hint("")
 
     def show_hint(self, more: str) -> None:
-        """Tell what the option does, and more; on the controls within as well, which would hide it otherwise."""
+        """Set the tool tip to the option's help and more text; also on the inner controls, which would hide it."""
         text = f"{self.help}\n{more}" if more else self.help
         self.main.setAccessibleDescription(" ".join(text.split("\n")))
         if isinstance(self.main, ValueSlider) and not more:
@@ -145,7 +145,7 @@ class OptionEditor(QWidget):
         self._show(value)
 
     def show_idle(self, reason: str) -> None:
-        """Grey it out while it has no effect, for a reason; empty if it has one."""
+        """Disable the widget while the option has no effect, and show the reason; empty enables it."""
         if self.isEnabled() != (not reason):
             self.setEnabled(not reason)
             self.show_hint(reason)
@@ -153,7 +153,7 @@ class OptionEditor(QWidget):
     def _make_switch(self) -> None:
         switch = Switch(self.title, self.help)
         switch.setChecked(self.info.default)
-        switch.clicked.connect(lambda on: self.changed.emit(bool(on)))  # the bare emit would get no argument
+        switch.clicked.connect(lambda on: self.changed.emit(bool(on)))  # emit itself would get no argument
         self._show: Callable[[Any], None] = switch.setChecked
         self.main: QWidget = switch
         self._box.addWidget(switch)
@@ -210,7 +210,7 @@ class OptionEditor(QWidget):
         self.main = widget
 
     def _show_text(self, edit: QLineEdit, value: Any, *, typing: bool = True) -> None:
-        """Show a value, but not over what is being typed."""
+        """Show a value, but don't overwrite text being typed."""
         self._value = value
         if typing and edit.hasFocus() and edit.isModified():
             return
@@ -229,7 +229,7 @@ class OptionEditor(QWidget):
         self.changed.emit(text)
 
     def _mark(self, edit: QLineEdit, fault: str) -> None:
-        """Show what is wrong with the text, under it; empty if nothing."""
+        """Show below the field what is wrong with its text; empty if nothing."""
         if self.fault.text() == fault:
             return
         edit.setProperty("wrong", bool(fault))
@@ -247,7 +247,7 @@ class OptionEditor(QWidget):
 
 
 class OpeningEditor(QWidget):
-    """Opening of an eye or of the lips: follows the driver, or is fixed."""
+    """Ratio of an eye or the lips: follows the driver, or is fixed."""
 
     changed = Signal(object)
 
@@ -280,7 +280,7 @@ class ControlPanel(QWidget):
         slider_changed: Name and value of a slider.
         live_changed: Name and value of a live option.
         opening_changed: Name (eye_left, eye_right, lips) and value or None.
-        reset_requested: Name of a section whose controls go back to rest.
+        reset_requested: Name of a section whose controls are to be reset.
     """
 
     option_changed = Signal(str, object)

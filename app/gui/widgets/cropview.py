@@ -1,4 +1,4 @@
-"""The source picture with its square: moved, sized and turned by mouse; faces are chosen by a click."""
+"""The source image with its crop, which the mouse moves, resizes and rotates; a click selects a face."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ MARGIN = 24
 
 
 class CropView(QWidget):
-    """Shows a picture and edits a square on it.
+    """Shows an image and edits a square crop on it.
 
     Signals:
-        box_changed: The new square.
+        box_changed: The new crop.
         face_clicked: Number of the face.
     """
 
@@ -55,7 +55,7 @@ class CropView(QWidget):
         self.message = tr("Reading the picture…")
         self._image: QImage | None = None
         self._scaled = QPixmap()
-        self._size = (1, 1)  # of the whole picture in pixels
+        self._size = (1, 1)  # of the whole image in pixels
         self._faces: list[QRectF] = []
         self._landmarks = QPolygonF()
         self._chosen = -1
@@ -65,57 +65,57 @@ class CropView(QWidget):
 
     # ---- content --------------------------------------------------------------------------------------------------
     def set_picture(self, image: QImage, size: tuple[int, int]) -> None:
-        """Show a picture.
+        """Show an image.
 
         Args:
-            image: It, perhaps smaller.
+            image: The image, possibly scaled down.
             size: Its real width and height in pixels.
         """
         self._image, self._size = image, size
         self._rescale()
 
     def show_message(self, text: str) -> None:
-        """Show a text where there is no picture."""
+        """Show a text instead of an image."""
         self.message = text
         self.setAccessibleDescription(text)
         self.update()
 
     def set_faces(self, boxes: Sequence[npt.NDArray[np.float32]]) -> None:
-        """Show where the faces are: x0, y0, x1, y1 of each."""
+        """Show the boxes of the faces: x0, y0, x1, y1 of each."""
         self._faces = [QRectF(float(b[0]), float(b[1]), float(b[2] - b[0]), float(b[3] - b[1])) for b in boxes]
         self.update()
 
     def set_chosen(self, index: int, points: npt.NDArray[np.float32] | None) -> None:
-        """Mark the chosen face and its (N, 2) landmarks."""
+        """Mark the selected face and its (N, 2) landmarks."""
         self._chosen = index
         self._landmarks = QPolygonF([] if points is None else [QPointF(float(x), float(y)) for x, y in points[:, :2]])
         self.update()
 
     def set_box(self, box: Box | None) -> None:
-        """Show a square."""
+        """Show a crop."""
         self.box = box
         self.update()
 
     # ---- geometry -------------------------------------------------------------------------------------------------
     @property
     def scale(self) -> float:
-        """Logical pixels of the widget per pixel of the picture."""
+        """Logical widget pixels per image pixel."""
         room_x, room_y = max(10, self.width() - 2 * MARGIN), max(10, self.height() - 2 * MARGIN)
         return min(room_x / self._size[0], room_y / self._size[1])
 
     def to_view(self, x: float, y: float) -> QPointF:
-        """A pixel of the picture on the widget."""
+        """Convert image pixels to widget coordinates."""
         s = self.scale
         return QPointF((self.width() - self._size[0] * s) / 2 + x * s, (self.height() - self._size[1] * s) / 2 + y * s)
 
     def to_picture(self, point: QPointF) -> QPointF:
-        """A point of the widget in pixels of the picture."""
+        """Convert widget coordinates to image pixels."""
         s = self.scale
         x = (point.x() - (self.width() - self._size[0] * s) / 2) / s
         return QPointF(x, (point.y() - (self.height() - self._size[1] * s) / 2) / s)
 
     def corners(self, inset: float = 0.0) -> list[QPointF]:
-        """Corners of the square on the widget, clockwise from the upper left one; inset in shares of the side."""
+        """Corners of the crop on the widget, clockwise from the upper left one; inset as a fraction of the side."""
         if self.box is None:
             return []
         half = self.box.size * (0.5 - inset)
@@ -126,7 +126,7 @@ class CropView(QWidget):
         return found
 
     def turner(self) -> QPointF:
-        """The handle that turns the square."""
+        """The handle that rotates the crop."""
         a, b = self.corners()[:2]
         middle, along = (a + b) / 2, b - a
         length = max(1.0, math.hypot(along.x(), along.y()))
@@ -144,7 +144,7 @@ class CropView(QWidget):
         return "move" if QPolygonF(corners).containsPoint(point, Qt.FillRule.OddEvenFill) else ""
 
     def mousePressEvent(self, event: QMouseEvent) -> None:  # noqa: N802 - Qt's name
-        """Take hold of the square, or choose a face."""
+        """Grab the crop, or select a face."""
         if event.button() != Qt.MouseButton.LeftButton:
             return
         self._from, self._start = event.position(), self.box
@@ -156,7 +156,7 @@ class CropView(QWidget):
             self.face_clicked.emit(inside[0])
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:  # noqa: N802
-        """Move, size or turn the square."""
+        """Move, resize or rotate the crop."""
         if not self._grip or self._start is None:
             shapes = {"move": Qt.CursorShape.SizeAllCursor, "size": Qt.CursorShape.SizeFDiagCursor,
                       "turn": Qt.CursorShape.CrossCursor}  # fmt: skip
@@ -179,11 +179,11 @@ class CropView(QWidget):
         self.box_changed.emit(box)
 
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:  # noqa: N802
-        """Let go."""
+        """Stop dragging."""
         self._grip = ""
 
     def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
-        """Scale the picture to the widget."""
+        """Scale the image to the widget."""
         self._rescale()
 
     def _rescale(self) -> None:
@@ -199,7 +199,7 @@ class CropView(QWidget):
 
     # ---- painting -------------------------------------------------------------------------------------------------
     def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
-        """Draw picture, square and overlays."""
+        """Draw image, crop and overlays."""
         c = colours()
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
@@ -221,7 +221,7 @@ class CropView(QWidget):
                 painter.drawRoundedRect(shown, 6, 6)
         if self.show_landmarks and self._landmarks.size():
             size = self.scale * self._landmarks.boundingRect().width()
-            dot = min(2.2, max(0.8, size / 50))  # the face stays visible under its points
+            dot = min(2.2, max(0.8, size / 50))  # small enough for the face to stay visible
             painter.setPen(QPen(QColor(120, 235, 190), dot, Qt.PenStyle.SolidLine, Qt.PenCapStyle.RoundCap))
             painter.drawPoints(QPolygonF([self.to_view(p.x(), p.y()) for p in self._landmarks.toList()]))
         if self.box is not None:
@@ -238,7 +238,7 @@ class CropView(QWidget):
             self._draw_numbers(painter)
 
     def _draw_numbers(self, painter: QPainter) -> None:
-        """Number of each face, as in the lists."""
+        """Draw the number of each face, as in the lists."""
         for index, rect in enumerate(self._faces):
             corner = self.to_view(rect.left(), rect.top())
             badge = QRectF(corner.x() - 9, corner.y() - 9, 20, 20)
@@ -249,7 +249,7 @@ class CropView(QWidget):
             painter.drawText(badge, Qt.AlignmentFlag.AlignCenter, str(index + 1))
 
     def _draw_mask(self, painter: QPainter) -> None:
-        """Shade what stays untouched, the soft border lighter."""
+        """Shade the part that stays unchanged, and its soft border lighter."""
         for inset, alpha in ((0.0, 90), (FEATHER, 60)):
             path = QPainterPath()
             path.addRect(QRectF(self.rect()))

@@ -1,4 +1,4 @@
-"""What moves the portrait: choice of driver, its file or camera, and a small picture of it."""
+"""The driver panel: choice of the driver, its file or camera, and a thumbnail."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ TEMPLATES: Final = "*.motion *.pkl"
 
 
 class Thumb(QWidget):
-    """A small rounded picture that fits its room.
+    """A small rounded image that fits its space.
 
     Signals:
         clicked: It was clicked.
@@ -58,35 +58,35 @@ class Thumb(QWidget):
         self._text = self._note = ""
 
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:  # noqa: N802 - Qt's name
-        """A click."""
+        """Emit ``clicked``."""
         if event.button() == Qt.MouseButton.LeftButton and self.rect().contains(event.position().toPoint()):
             self.clicked.emit()
 
     @property
     def empty(self) -> bool:
-        """Whether there is no picture."""
+        """Whether there is no image."""
         return self._image is None
 
     def show_image(self, image: QImage | None) -> None:
-        """Show a picture."""
+        """Show an image."""
         self._image = image
         self.update()
 
     def show_text(self, text: str) -> None:
-        """Show a text instead of a picture."""
+        """Show a text instead of an image."""
         self._text, self._image, self._note = text, None, ""
         self.setAccessibleDescription(text)
         self.update()
 
     def show_note(self, text: str) -> None:
-        """Show a text over the picture; empty for none."""
+        """Show a text over the image; empty for none."""
         if text != self._note:
             self._note = text
             self.setAccessibleDescription(text)
             self.update()
 
     def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802 - Qt's name
-        """Draw the picture."""
+        """Draw the image."""
         c = colours()
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
@@ -120,8 +120,8 @@ class DriverPanel(QWidget):
     Signals:
         driver_chosen: The driver.
         browse_requested: Kind of the file to choose.
-        cameras_requested: The list of cameras is to be read again.
-        gallery_requested: Drivers are to be shown as pictures beside this widget.
+        cameras_requested: The list of cameras is to be refreshed.
+        gallery_requested: The gallery of drivers is to be shown beside this widget.
         mirror_changed: Whether the camera is mirrored.
     """
 
@@ -222,11 +222,11 @@ class DriverPanel(QWidget):
         return room
 
     def show_driver(self, driver: Driver) -> None:
-        """Show the driver in use."""
+        """Show the current driver."""
         fresh, self._driver = driver != self._driver, driver
         self._kind: DriverKind = driver.kind
         if fresh and driver.kind in ("file", "still", "camera"):
-            self.thumb.show_text(tr("Starting…"))  # the picture of the driver before says nothing any more
+            self.thumb.show_text(tr("Starting…"))  # the previous driver's image is no longer valid
         if driver.kind not in ("sliders", "camera"):
             self._files[driver.kind] = driver.source
         self._buttons[driver.kind].setChecked(True)
@@ -251,7 +251,7 @@ class DriverPanel(QWidget):
         self.refresh()
 
     def show_cameras(self, names: list[str]) -> None:
-        """Show the cameras that are there."""
+        """Show the available cameras."""
         chosen = self.cameras.currentData()
         self.cameras.clear()
         for name in names:
@@ -262,7 +262,7 @@ class DriverPanel(QWidget):
         self.cameras.setCurrentIndex(max(0, self.cameras.findData(chosen)))
 
     def refresh(self) -> None:
-        """Draw the icons in the colours in use."""
+        """Draw the icons in the current colours."""
         c = colours()
         for button in self._buttons.values():
             button.setIcon(icons.icon(button.property("icon_name"), c.muted, c.faint, c.accent))
@@ -284,7 +284,7 @@ class DriverPanel(QWidget):
 
 
 def driver_kind(path: str) -> DriverKind:
-    """Which kind of driver a file is, by its ending."""
+    """Kind of a driver file, by its extension."""
     ending = f"*{Path(path).suffix.lower()}"
     if ending in TEMPLATES.split():
         return "template"

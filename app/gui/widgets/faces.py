@@ -14,21 +14,21 @@ from app.gui.translate import tr
 from app.gui.widgets.basic import FileTarget, Switch, scrolled, tool_button
 from app.gui.wording import folded, plain
 
-THUMB: Final = 44  # side of a face's picture in logical pixels
+THUMB: Final = 44  # side of a face's thumbnail in logical pixels
 WIDTH: Final = 250
 
 
 class FaceRow(FileTarget):
-    """One face: its picture, whether it moves, and its driver.
+    """One face: its thumbnail, whether it moves, and its driver.
 
     Args:
         number: Its number, from 1.
-        image: Its picture.
+        image: Its thumbnail.
 
     Signals:
-        toggled: Whether it moves; by the user.
-        requested: A driver is to be chosen; the button stands beside the choice.
-        dropped: A file was dropped, or empty: it is to follow the driver of all.
+        toggled: The user switched whether it moves.
+        requested: A driver is to be chosen; the menu opens beside the button.
+        dropped: A file was dropped; empty to follow the main driver.
     """
 
     toggled = Signal(bool)
@@ -64,7 +64,7 @@ class FaceRow(FileTarget):
         row.addLayout(column, 1)
 
     def show_state(self, moves: bool, driver: str) -> None:
-        """Show whether the face moves, and its driver; an empty one is the driver of all."""
+        """Show whether the face moves, and its driver; empty is the main driver."""
         self.driver = driver
         name = Path(driver).name if driver else tr("As the driver")
         self.switch.setChecked(moves)
@@ -81,8 +81,8 @@ class FaceList(QWidget):
     """All faces of a portrait.
 
     Signals:
-        changed: Other faces move, or another one has a driver.
-        driver_requested: Number of a face from 0, and the button that asks.
+        changed: The moving faces or their drivers changed.
+        driver_requested: Index of a face, and the button that was clicked.
     """
 
     changed = Signal()
@@ -117,11 +117,11 @@ class FaceList(QWidget):
 
     @staticmethod
     def thumb_size(ratio: float) -> QSize:
-        """Size of a face's picture in pixels of the screen."""
+        """Size of a face's thumbnail in screen pixels."""
         return QSize(round(THUMB * ratio), round(THUMB * ratio))
 
     def show_faces(self, images: Sequence[QImage], moving: set[int], drivers: Mapping[int, str]) -> None:
-        """Show faces, which of them move, and the drivers of some."""
+        """Show the faces, which of them move, and their own drivers."""
         for number, image in enumerate(images):
             row = FaceRow(number + 1, image)
             row.toggled.connect(lambda on, key=number: self._toggle(key, on))
@@ -133,12 +133,12 @@ class FaceList(QWidget):
         self._show()
 
     def set_moving(self, numbers: Sequence[int] | range) -> None:
-        """Let exactly these faces move."""
+        """Make exactly these faces move."""
         self.moving = set(numbers)
         self._tell()
 
     def set_driver(self, number: int, path: str) -> None:
-        """Let a face follow a file of its own, and move; empty is the driver of all."""
+        """Set a face's own driver and make it move; empty is the main driver."""
         if path:
             self.drivers[number] = path
             self.moving.add(number)
@@ -147,7 +147,7 @@ class FaceList(QWidget):
         self._tell()
 
     def _toggle(self, number: int, on: bool) -> None:
-        """At least one face moves."""
+        """Switch a face, but keep at least one moving."""
         self.moving = self.moving | {number} if on else (self.moving - {number}) or self.moving
         self._tell()
 

@@ -1,4 +1,4 @@
-"""A popup of pictures to choose a driver from: recent files, what ships with the app, cameras."""
+"""A popup with thumbnails to choose a driver from: recent files, the sample clip, cameras."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ ICONS: Final = {"sliders": "sliders", "file": "film", "camera": "camera", "still
 
 @dataclass(frozen=True)
 class Choice:
-    """One picture of the gallery.
+    """One entry of the gallery.
 
     Attributes:
-        driver: What it stands for.
-        title: Name under it.
+        driver: The driver.
+        title: Name shown below.
     """
 
     driver: Driver
@@ -33,15 +33,15 @@ class Choice:
 
 
 class Gallery(QFrame):
-    """Shows choices as pictures, in groups.
+    """Shows choices as thumbnails, in groups.
 
     Args:
         parent: Widget that it belongs to.
 
     Signals:
         chosen: The driver that was clicked.
-        browse_requested: A file is to be looked for.
-        pictures_requested: Pictures of the cameras are wanted; only then may they be opened.
+        browse_requested: The file dialog is to be opened.
+        pictures_requested: Camera images are requested; the cameras are not opened before.
     """
 
     chosen = Signal(object)
@@ -105,7 +105,7 @@ class Gallery(QFrame):
         self._fit()
 
     def set_picture(self, driver: Driver, image: QImage | None, text: str = "") -> None:
-        """Show the picture of a choice, or why there is none."""
+        """Show the thumbnail of a choice, or why there is none."""
         tile = self.tiles.get(driver)
         if tile is None:
             return
@@ -116,7 +116,7 @@ class Gallery(QFrame):
             tile.setAccessibleDescription(text)
 
     def open_at(self, corner: QPoint) -> None:
-        """Show it with its upper left corner at a point of the screen, or where there is room."""
+        """Show the popup with its upper left corner at a point of the screen, or where there is room."""
         self._fit()
         screen = self.screen().availableGeometry()
         corner.setX(max(screen.left(), min(corner.x(), screen.right() - self.width())))
@@ -146,7 +146,7 @@ class Gallery(QFrame):
 
     @staticmethod
     def _placeholder(kind: str) -> QPixmap:
-        """An icon in the middle of an empty tile."""
+        """An icon centred on an empty tile."""
         from PySide6.QtGui import QColor, QPainter, QPainterPath
 
         c, ratio = colours(), 2.0

@@ -1,4 +1,4 @@
-"""The keyboard: keys of fields in which something is typed, and the order in which Tab goes."""
+"""Keyboard handling: keys of text fields, and the tab order."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from PySide6.QtWidgets import (
 
 
 class FieldKeys(QObject):
-    """Keys of a field: Escape takes back what was typed; undo is that of the window unless something was typed.
+    """Keys of a text field: Escape reverts the text; undo is the window's unless something was typed.
 
     Args:
         field: The field.
-        restore: Shows what it held before.
+        restore: Shows the previous value.
     """
 
     def __init__(self, field: QLineEdit | QDoubleSpinBox, restore: Callable[[], None]) -> None:
@@ -53,7 +53,7 @@ class FieldKeys(QObject):
 
 
 def in_reading_order(widget: QWidget | None) -> Iterator[QWidget]:
-    """A widget and all within it, as layouts, splitters, stacks and scroll areas put them after each other."""
+    """A widget and its descendants in the order of layouts, splitters, stacks and scroll areas."""
     if widget is None:
         return
     yield widget
@@ -75,7 +75,7 @@ def _laid_out(layout: QLayout | None) -> Iterator[QWidget]:
 
 
 def order_focus(*roots: QWidget) -> None:
-    """Let Tab go through what can be operated in reading order, root after root."""
+    """Set the tab order of all operable widgets to reading order, root after root."""
     stops = [w for root in roots for w in in_reading_order(root) if w.focusPolicy() & Qt.FocusPolicy.TabFocus]
     for before, after in pairwise(stops):
         QWidget.setTabOrder(before, after)

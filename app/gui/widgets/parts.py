@@ -1,4 +1,4 @@
-"""Which driver moves which part of the face: each part has a clip or template of its own, or the main driver."""
+"""Drivers of the parts of the face: each part has its own clip or template, or follows the main driver."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ PARTS: Final = (
 
 
 class PartRow(FileTarget):
-    """One part.
+    """One part of the face.
 
     Args:
         title: Shown name.
         help_text: Tool tip, and the accessible description.
 
     Signals:
-        requested: Another driver is to be chosen; the button stands beside the choice.
-        changed: A file was dropped, or empty: it follows the main driver.
+        requested: Another driver is to be chosen; the menu opens beside the button.
+        changed: A file was dropped; empty to follow the main driver.
     """
 
     requested = Signal(object)
@@ -70,10 +70,10 @@ class PartRow(FileTarget):
 
 
 class PartsEditor(QWidget):
-    """All parts.
+    """All parts of the face.
 
     Signals:
-        requested: Name of an option, and the button that asks.
+        requested: Name of an option, and the button that was clicked.
         changed: Name of an option and its file, empty for the main driver.
     """
 

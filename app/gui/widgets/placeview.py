@@ -1,4 +1,4 @@
-"""The crop view with a face to place by hand on top: its mesh, and handles that are dragged or moved by keys."""
+"""The crop view with a face to place by hand: its mesh, and handles that are dragged or moved by keys."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from app.gui.widgets.cropview import CropView
 from liveportrait.placed import HANDLES
 from models.topology import EYE_LEFT, EYE_RIGHT, LIPS_INNER, LIPS_OUTER, OVAL
 
-REACH: Final = 11.0  # logical pixels around a handle in which it is taken
-RADIUS: Final = 3.0, 5.5  # smallest and largest of a handle, logical pixels
-SMALLER: Final = 50  # a face so many times as wide as a handle shrinks its handles: what lies under them is to be seen
-FAR: Final = 10  # pixels of the picture that a key with Shift moves
+REACH: Final = 11.0  # logical pixels within which a handle is grabbed
+RADIUS: Final = 3.0, 5.5  # smallest and largest radius of a handle, logical pixels
+SMALLER: Final = 50  # handle size as a fraction of the face's width, so that small faces stay visible
+FAR: Final = 10  # image pixels moved by a key with Shift
 RINGS: Final = (OVAL, EYE_LEFT.ring, EYE_RIGHT.ring, LIPS_OUTER, LIPS_INNER)
 LINES: Final = ((168, 6, 197, 195, 5, 4), (70, 63, 105, 66, 107), (300, 293, 334, 296, 336), (98, 97, 2, 326, 327))
 TITLES: Final = {
@@ -51,7 +51,7 @@ ARROWS: Final = {
 
 
 class PlaceView(CropView):
-    """Shows a picture, edits a square on it, and the handles of a face to place, if there is one.
+    """Shows an image and edits a square crop on it and, if there is one, the handles of a face to place.
 
     Signals:
         placed: A handle was moved.
@@ -66,14 +66,14 @@ class PlaceView(CropView):
         self._offset = QPointF()
 
     def set_placing(self, placing: Placing | None) -> None:
-        """Show handles to place, or no more."""
+        """Show the handles of a face, or none."""
         self.placing = placing
         self._held = ""
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus if placing is None else Qt.FocusPolicy.StrongFocus)
         self.tell()
 
     def tell(self) -> None:
-        """Show the handles anew, and name the chosen one to those who don't see it."""
+        """Repaint the handles and announce the selected one to screen readers."""
         if self.placing is not None:
             x, y = self.placing.handles[self.placing.chosen]
             self.setAccessibleDescription(f"{tr(TITLES[self.placing.chosen])}: {x:.0f}, {y:.0f}")
@@ -87,7 +87,7 @@ class PlaceView(CropView):
         return self.placing.near((here.x(), here.y()), REACH / self.scale)
 
     def mousePressEvent(self, event: QMouseEvent) -> None:  # noqa: N802 - Qt's name
-        """Take hold of a handle, else of the square."""
+        """Grab a handle, else the crop."""
         name = self._handle_at(event.position()) if event.button() == Qt.MouseButton.LeftButton else ""
         if not name or self.placing is None:
             if self.placing is not None and event.button() == Qt.MouseButton.LeftButton:
@@ -100,7 +100,7 @@ class PlaceView(CropView):
         self.tell()
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:  # noqa: N802
-        """Drag it."""
+        """Drag the handle."""
         if self.placing is None or not self._held:
             if self.placing is not None and not event.buttons() and self._handle_at(event.position()):
                 self.setCursor(Qt.CursorShape.PointingHandCursor)
@@ -113,12 +113,12 @@ class PlaceView(CropView):
         self.placed.emit()
 
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:  # noqa: N802
-        """Let go."""
+        """Stop dragging."""
         self._held = ""
         super().mouseReleaseEvent(event)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802
-        """Arrows move the chosen handle, page up and down choose another one."""
+        """Move the selected handle with the arrow keys; Page Up and Page Down select another one."""
         placing, key = self.placing, Qt.Key(event.key())
         if placing is None or (key not in ARROWS and key not in (Qt.Key.Key_PageUp, Qt.Key.Key_PageDown)):
             super().keyPressEvent(event)
@@ -134,7 +134,7 @@ class PlaceView(CropView):
         self.tell()
 
     def event(self, event: QEvent) -> bool:
-        """Name the handle under the mouse."""
+        """Show the name of the handle under the mouse."""
         if isinstance(event, QHelpEvent) and event.type() == QEvent.Type.ToolTip and self.placing is not None:
             name = self._handle_at(QPointF(event.pos()))
             QToolTip.showText(event.globalPos(), tr(TITLES[name]) if name else "", self)
@@ -143,7 +143,7 @@ class PlaceView(CropView):
 
     # ---- painting -------------------------------------------------------------------------------------------------
     def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
-        """Draw mesh and handles over the picture and its square."""
+        """Draw mesh and handles over the image and its crop."""
         super().paintEvent(event)
         placing = self.placing
         if placing is None:
@@ -154,7 +154,7 @@ class PlaceView(CropView):
         lines = [QPolygonF([at[i] for i in (*ring, ring[0])]) for ring in RINGS]
         lines += [QPolygonF([at[i] for i in line]) for line in LINES]
         wrong = QColor("#ff6b6b") if placing.problem else QColor(120, 235, 190)
-        for colour, width in ((QColor(0, 0, 0, 120), 3.0), (wrong, 1.4)):  # seen on light and dark pictures
+        for colour, width in ((QColor(0, 0, 0, 120), 3.0), (wrong, 1.4)):  # visible on light and dark images
             painter.setPen(QPen(colour, width))
             for line in lines:
                 painter.drawPolyline(line)

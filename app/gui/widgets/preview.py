@@ -1,4 +1,4 @@
-"""The large preview: result, side by side, or result over source; fit, 1:1 and zoom. It only paints what is ready."""
+"""The large preview: result, side by side, or result over source; fit, 1:1 and zoom. It only paints prepared tiles."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from app.gui.widgets.basic import colours
 
 @dataclass(frozen=True)
 class Layout:
-    """What a view needs, told to the thread that makes the tiles.
+    """Requirements of a view, passed to the thread that makes the tiles.
 
     Attributes:
-        view: Which pictures are shown.
+        view: Which images are shown.
         pane: Width and height of the result's pane in device pixels.
-        zoom: Device pixels per picture pixel, 0 fits.
-        pan: Shift of the picture from the middle, in device pixels.
-        thumb: Room for the small picture of the driver, in device pixels.
+        zoom: Device pixels per image pixel; 0 fits the pane.
+        pan: Offset of the image from the centre, in device pixels.
+        thumb: Size of the driver's thumbnail in device pixels.
     """
 
     view: View
@@ -44,7 +44,7 @@ class Layout:
     thumb: tuple[int, int] = (1, 1)
 
     def transform(self, size: tuple[int, int]) -> Transform:
-        """Where a picture of this size lies."""
+        """Position of an image of this size."""
         whole = pictures.fit(size, self.pane)
         if self.zoom <= 0:
             return whole
@@ -58,11 +58,11 @@ class Picture:
     """Tiles of one frame.
 
     Attributes:
-        result: The animated picture.
-        source: The portrait at rest, where the view needs it.
-        driver: The driving frame, where the view needs it.
+        result: The animated frame.
+        source: The neutral portrait, if the view needs it.
+        driver: The driving frame, if the view needs it.
         size: Width and height of the whole result.
-        has_driver: Whether ``driver`` is a driving frame, and not the source in its place.
+        has_driver: Whether ``driver`` is a driving frame and not the source in its place.
     """
 
     result: Tile | None
@@ -73,7 +73,7 @@ class Picture:
 
 
 def make_picture(result: Pixels, source: Pixels | None, driver: Pixels | None, layout: Layout) -> Picture:
-    """Cut and scale the pictures of a frame for a layout; called outside of the window's thread."""
+    """Crop and scale the images of a frame for a layout; called outside the window's thread."""
     size = result.shape[1], result.shape[0]
     place = layout.transform(size)
     shown = pictures.tile(result, place, layout.pane)
@@ -88,7 +88,7 @@ def make_picture(result: Pixels, source: Pixels | None, driver: Pixels | None, l
 
 
 class Preview(QLabel):
-    """The stage; a label with a picture, as screen readers know it, that paints itself.
+    """The preview area; a QLabel, so that screen readers recognise it, with its own painting.
 
     Signals:
         layout_changed: Other tiles are needed.
@@ -124,24 +124,24 @@ class Preview(QLabel):
 
     # ---- state ----------------------------------------------------------------------------------------------------
     @property
-    def picture(self) -> Picture | None:  # type: ignore[override]  # Qt's is no virtual function
-        """What is shown."""
+    def picture(self) -> Picture | None:  # type: ignore[override]  # Qt's is not virtual
+        """The frame shown."""
         return self._picture
 
     def layout_for_tiles(self, thumb: tuple[int, int] = (1, 1)) -> Layout:
-        """What the tiles must fit."""
+        """The layout that tiles must be made for."""
         rect = self._result_rect()
         pan = self._pan.x(), self._pan.y()
         return Layout(self.view, (round(rect.width()), round(rect.height())), self.zoom, pan, thumb)
 
     def show_picture(self, picture: Picture | None) -> None:
-        """Show a frame; None clears the stage."""
+        """Show a frame; None clears the preview."""
         self._picture = picture
         self._new = picture is not None
         self.update()
 
     def show_problem(self, text: str) -> None:
-        """Show why the chosen portrait can't be animated; empty if it can."""
+        """Show why the selected portrait can't be animated; empty if it can."""
         self.problem = text
         self.setAccessibleDescription(text or self._keys)
         self.update()
@@ -152,12 +152,12 @@ class Preview(QLabel):
         self.update()
 
     def show_message(self, text: str, hint: str = "", sign: str = "") -> None:
-        """Show a text where there is no picture.
+        """Show a text instead of a frame.
 
         Args:
             text: The text.
-            hint: What to do, smaller, under it.
-            sign: Icon over it; with one it stands in a frame that invites to drop something.
+            hint: What to do, in smaller type below.
+            sign: Icon above it; with one, the text is framed as a drop target.
         """
         self.message, self.hint, self.sign = text, hint, sign
         self.update()
@@ -168,12 +168,12 @@ class Preview(QLabel):
         self._changed()
 
     def fit(self) -> None:
-        """Show the whole picture."""
+        """Show the whole image."""
         self.zoom, self._pan = 0.0, QPointF(0, 0)
         self._changed()
 
     def actual_size(self) -> None:
-        """One pixel of the picture is one pixel of the screen."""
+        """Show one image pixel per screen pixel."""
         self.zoom, self._pan = 1.0, QPointF(0, 0)
         self._changed()
 
@@ -201,7 +201,7 @@ class Preview(QLabel):
 
     @property
     def percent(self) -> int:
-        """Zoom as people read it."""
+        """Zoom in percent."""
         size = (1, 1) if self._picture is None else self._picture.size
         return round(100 * self.layout_for_tiles().transform(size).scale) if self._picture else 100
 
@@ -223,7 +223,7 @@ class Preview(QLabel):
 
     # ---- painting -------------------------------------------------------------------------------------------------
     def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802 - Qt's name
-        """Draw the tiles and what lies over them."""
+        """Draw the tiles and overlays."""
         c = colours()
         painter = QPainter(self)
         painter.fillRect(self.rect(), QColor(c.stage))
@@ -248,7 +248,7 @@ class Preview(QLabel):
             self.painted.emit()
 
     def _draw_invitation(self, painter: QPainter) -> None:
-        """A frame with an icon: things can be dropped here."""
+        """Draw the drop target: a frame with an icon."""
         c = colours()
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         box = QRectF(0, 0, min(420, self.width() - 48), min(240, self.height() - 48))
@@ -275,7 +275,7 @@ class Preview(QLabel):
         painter.drawText(room, Qt.AlignmentFlag.AlignHCenter | Qt.TextFlag.TextWordWrap, self.hint)
 
     def _draw_problem(self, painter: QPainter) -> None:
-        """A sign, and under it why the portrait does not move."""
+        """Draw a warning sign, and below it why the portrait does not move."""
         c = colours()
         width = min(520, self.width() - 48)
         flags = Qt.AlignmentFlag.AlignHCenter | Qt.TextFlag.TextWordWrap
@@ -300,7 +300,7 @@ class Preview(QLabel):
             self._draw_wipe(painter, picture.source, place, rect)
 
     def _draw_labels(self, painter: QPainter, picture: Picture) -> None:
-        """Say which half shows what."""
+        """Label the two halves."""
         if self.view == "result" or (self.view == "over" and picture.source is None):
             return
         left = tr("Source") if self.view == "over" or not picture.has_driver else tr("Driver")
@@ -373,13 +373,13 @@ class Preview(QLabel):
         return self.view == "over" and abs(point.x() - self.width() * self._share) < 16
 
     def mousePressEvent(self, event: QMouseEvent) -> None:  # noqa: N802
-        """Begin to drag the picture or the divider."""
+        """Start dragging the image or the divider."""
         if event.button() in (Qt.MouseButton.LeftButton, Qt.MouseButton.MiddleButton):
             self._wiping = event.button() == Qt.MouseButton.LeftButton and self._near_wipe(event.position())
             self._drag = event.position()
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:  # noqa: N802
-        """Drag."""
+        """Drag the image or the divider."""
         near = self._near_wipe(event.position()) or self._wiping
         self.setCursor(Qt.CursorShape.SplitHCursor if near else Qt.CursorShape.ArrowCursor)
         if self._drag is None:
@@ -393,11 +393,11 @@ class Preview(QLabel):
             self._changed()
 
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:  # noqa: N802
-        """Let go."""
+        """Stop dragging."""
         self._drag, self._wiping = None, False
 
     def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:  # noqa: N802
-        """Fit, or single pixels."""
+        """Toggle between fit and 1:1."""
         if self._near_wipe(event.position()):
             self._share = 0.5
             self.update()
@@ -438,5 +438,5 @@ class Preview(QLabel):
             super().keyPressEvent(event)
 
     def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
-        """Other tiles are needed."""
+        """Request tiles for the new size."""
         self.layout_changed.emit()

@@ -38,11 +38,11 @@ PHASES = {"track": mark("reading motion"), "render": mark("rendering")}
 LOOKS = {"done": ("check", "ok"), "partial": ("warning", "warning"), "failed": ("warning", "danger"),
          "cancelled": ("stop", "muted"), "running": ("render", "accent"), "queued": ("more", "muted"),
          "paused": ("pause", "muted"), "skipped": ("warning", "muted")}  # fmt: skip
-AT_ONCE = 2  # rows made in one event, so that a long list does not hold the window up
+AT_ONCE = 2  # rows created per event, so that a long list does not block the window
 
 
 def left_text(seconds: float | None) -> str:
-    """Time left as people read it."""
+    """Format the remaining time."""
     if seconds is None:
         return ""
     whole = max(0, round(seconds))
@@ -52,19 +52,19 @@ def left_text(seconds: float | None) -> str:
 
 
 def look_of(job: JobRecord) -> str:
-    """State as it is shown: a job that is done from an input that broke off is done in part."""
+    """State to show: a finished job whose input was truncated is partly done."""
     return "partial" if job.state == "done" and job.error else job.state
 
 
 def local_file(job: JobRecord) -> Path | None:
-    """The result of a job that is done, if it lies in a folder here."""
+    """The result of a finished job, if it is a file on this computer."""
     if job.state != "done" or "://" in job.output:
         return None
     return Path(job.output).parent / job.files[0][0] if job.files else Path(job.output)
 
 
 def _rank(job: JobRecord) -> tuple[int, float]:
-    """Place in the list: what runs, what waits in the order of work, what is over with the latest first."""
+    """Sort key: running jobs, waiting ones in processing order, finished ones with the latest first."""
     if job.state in ENDED:
         return 2, -(job.finished or job.created)
     return (0, job.started or 0.0) if job.state == "running" else (1, job.position)
@@ -123,13 +123,13 @@ class JobRow(QFrame):
         self.show_job(job)
 
     def refresh(self) -> None:
-        """Draw the icons in the colours in use."""
+        """Draw the icons in the current colours."""
         for button in self.buttons.values():
             paint_icon(button)
         self._look = ""
 
     def show_job(self, job: JobRecord) -> None:
-        """Show where the job stands."""
+        """Show the state of the job."""
         name = Path(job.output).name
         self._title.setText(name)
         self._title.setToolTip(folded(job.output))
@@ -268,7 +268,7 @@ class QueuePanel(QWidget):
         return button
 
     def _make_banner(self) -> QFrame:
-        """The question what becomes of jobs from last time."""
+        """Create the question about unfinished jobs from last time."""
         banner = QFrame()
         banner.setObjectName("banner")
         self.question = QLabel()
@@ -288,7 +288,7 @@ class QueuePanel(QWidget):
         return banner
 
     def sizeHint(self) -> QSize:  # noqa: N802 - Qt's name
-        """Room for two jobs."""
+        """Make room for two jobs."""
         return QSize(400, 190)
 
     def _changed(self) -> None:
@@ -296,7 +296,7 @@ class QueuePanel(QWidget):
             self.show_jobs()
 
     def show_jobs(self) -> None:
-        """Bring the rows to the queue's jobs; a long list comes bit by bit."""
+        """Update the rows to the queue's jobs; a long list is filled step by step."""
         queue = self._queue
         jobs = sorted(queue.jobs, key=_rank)
         numbers = {job.id for job in jobs}
@@ -326,7 +326,7 @@ class QueuePanel(QWidget):
         self._show_head()
 
     def _show_head(self) -> None:
-        """What concerns all jobs."""
+        """Show the controls for all jobs."""
         queue, active = self._queue, self._queue.active
         total = queue.overall()
         self.bar.setVisible(bool(active))
@@ -345,7 +345,7 @@ class QueuePanel(QWidget):
         self.clear.setVisible(any(job.state in ENDED for job in queue.jobs))
 
     def refresh(self) -> None:
-        """Draw the icons in the colours in use."""
+        """Draw the icons in the current colours."""
         for row in self.rows.values():
             row.refresh()
         if self.isVisible():

@@ -1,4 +1,4 @@
-"""The shelf of portraits: thumbnails, one of them chosen; files are dropped or pasted onto it."""
+"""The list of portraits as thumbnails, one of them selected; files can be dropped or pasted onto it."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ STATUS = Qt.ItemDataRole.UserRole + 1
 
 
 class _Delegate(QStyledItemDelegate):
-    """Draws a rounded thumbnail with a ring around the chosen one."""
+    """Draws a rounded thumbnail with a ring around the selected one."""
 
     def sizeHint(self, option: QStyleOptionViewItem, index: object) -> QSize:  # noqa: N802 - Qt's name
-        """Room of one thumbnail."""
+        """Size of one thumbnail."""
         return QSize(SIDE + 12, SIDE + 12)
 
     def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: object) -> None:
@@ -71,9 +71,9 @@ class PortraitShelf(QListWidget):
     """Thumbnails of the portraits.
 
     Signals:
-        chosen: Number of the portrait.
-        removed: Number of a portrait to take off the shelf.
-        crop_requested: Number of the portrait whose crop is to be edited.
+        chosen: Index of the selected portrait.
+        removed: Index of a portrait to remove.
+        crop_requested: Index of the portrait whose crop is to be edited.
     """
 
     chosen = Signal(int)
@@ -94,7 +94,7 @@ class PortraitShelf(QListWidget):
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setItemDelegate(_Delegate(self))
-        self.setAcceptDrops(False)  # the window takes what is dropped
+        self.setAcceptDrops(False)  # the window handles drops
         self.setAccessibleName(tr("Portraits"))
         self.setAccessibleDescription(tr("Arrow keys choose a portrait, Delete takes it off the shelf."))
         self.currentRowChanged.connect(self._row_changed)
@@ -122,7 +122,7 @@ class PortraitShelf(QListWidget):
         return [path for path in paths if path not in self._thumbnails]
 
     def set_thumbnail(self, path: str, image: QImage) -> None:
-        """Show a thumbnail that was made meanwhile."""
+        """Show a thumbnail that is now ready."""
         self._thumbnails[path] = QIcon(QPixmap.fromImage(image))
         for row, own in enumerate(self._paths):
             if own == path:
@@ -138,7 +138,7 @@ class PortraitShelf(QListWidget):
                 item.setData(Qt.ItemDataRole.AccessibleDescriptionRole, text)
 
     def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802 - Qt's name
-        """Draw the thumbnails, and where there is room, how more come here."""
+        """Draw the thumbnails and, if there is room, a hint on how to add more."""
         super().paintEvent(event)
         last = self.item(self.count() - 1) if self.count() else None
         used = self.visualItemRect(last).bottom() if last is not None else 0
@@ -160,21 +160,21 @@ class PortraitShelf(QListWidget):
             self.chosen.emit(row)
 
     def keyPressEvent(self, event) -> None:  # type: ignore[no-untyped-def] # noqa: N802
-        """Delete takes a portrait off the shelf."""
+        """Remove the selected portrait with Delete."""
         if event.key() in (Qt.Key.Key_Delete, Qt.Key.Key_Backspace) and self.currentRow() >= 0:
             self.removed.emit(self.currentRow())
         else:
             super().keyPressEvent(event)
 
     def contextMenuEvent(self, event: QContextMenuEvent) -> None:  # noqa: N802
-        """What can be done with one portrait."""
+        """Show the menu of a portrait."""
         item = self.itemAt(event.pos())
         row = self.currentRow() if item is None else self.row(item)
         if row >= 0:
             self.menu_for(row, self).popup(self.mapToGlobal(event.pos()))
 
     def menu_for(self, row: int, parent: QWidget) -> QMenu:
-        """Menu of a portrait."""
+        """Build the menu of a portrait."""
         menu = QMenu(parent)
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         menu.addAction(tr("Crop and face…"), lambda: self.crop_requested.emit(row))

@@ -1,4 +1,4 @@
-"""A message over the preview that goes by itself."""
+"""A message over the preview that disappears by itself."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from app.gui.translate import tr
 from app.gui.widgets.basic import colours, paint_icon, tool_button
 
 SECONDS = 8
-LINES = 3  # messages at once
+LINES = 3  # most messages shown at once
 LEVELS = ("info", "warning", "error")
 
 
@@ -18,7 +18,7 @@ class Toast(QFrame):
     """One message at the lower edge of a widget.
 
     Args:
-        host: Widget that it lies on.
+        host: Widget that it is shown on.
     """
 
     def __init__(self, host: QWidget) -> None:
@@ -46,7 +46,7 @@ class Toast(QFrame):
         self.hide()
 
     def say(self, text: str, level: str = "info") -> None:
-        """Show a message for a while; what still stands there from before stays above it."""
+        """Show a message for a while; earlier ones still shown stay above it."""
         c = colours()
         lines = self._lines if self.isVisible() else []
         self._lines = [*[line for line in lines if line[0] != text][1 - LINES :], (text, level)]
@@ -63,7 +63,7 @@ class Toast(QFrame):
         self._timer.start(1000 * SECONDS)
 
     def eventFilter(self, host: QObject, event: QEvent) -> bool:  # noqa: N802 - Qt's name
-        """Stay at the lower edge."""
+        """Keep the message at the lower edge."""
         if event.type() == QEvent.Type.Resize and self.isVisible():
             self._place()
         return False

@@ -1,7 +1,7 @@
-"""The whole frame on the device: driving crop -> M -> relative motion -> S -> W -> G -> whole levels -> paste-back.
+"""The whole frame on the device: driving crop -> M -> relative motion -> S -> W -> G -> uint8 levels -> paste-back.
 
-Nothing goes back to the processor in between, so that a graphics card can run it as one CUDA graph. It is the plain
-case: relative motion of everything, measured from a neutral driving frame, without filters, sliders or retargeting.
+Nothing is copied to the CPU in between, so that a graphics card can run it as one CUDA graph. It covers the plain case:
+relative motion of everything, measured from a neutral driving frame, without filters, sliders or retargeting.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ BINS = 66
 
 
 class FramePlace(NamedTuple):
-    """Where the square goes in the picture.
+    """Position of the crop in the image.
 
     Attributes:
-        shrink_y: (s, 512) area weights to the size that the square has in the picture; the identity where it grows.
+        shrink_y: (s, 512) area weights to the size of the crop in the image; the identity where it is enlarged.
         shrink_x: The same along x.
-        grid: (1, h, w, 2) where each pixel of the window lies in the shrunk square, -1..1.
-        mask: (1, 1, h, w) share of the square.
+        grid: (1, h, w, 2) position of each pixel of the window in the shrunk crop, -1..1.
+        mask: (1, 1, h, w) share of the crop.
         window: (1, 3, h, w) float32 levels of the source's window.
     """
 
@@ -50,11 +50,11 @@ class FrameMotion(NamedTuple):
         canonical: (21, 3).
         keypoints: (1, 21, 3) x_s.
         rotation: (3, 3) the reference's rotation, transposed, times the source's.
-        translation: (1, 3) source less reference.
+        translation: (1, 3) source minus reference.
         scale: (1, 1) of the source.
         reference_scale: (1, 1).
-        follow: (1, 1) share of the driver's change of scale that is taken over.
-        delta: (21, 3) source less reference.
+        follow: (1, 1) share of the driver's change of scale that is transferred.
+        delta: (21, 3) source minus reference.
     """
 
     canonical: Tensor
@@ -86,7 +86,7 @@ class WholeFrame(nn.Module):
     def forward(
         self, source: WarpSource, rest: FrameMotion, place: FramePlace, crops: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Draw.
+        """Draw frames.
 
         Args:
             source: See FastWarping.prepare.
@@ -95,8 +95,8 @@ class WholeFrame(nn.Module):
             crops: (B, 256, 256, 3) uint8 RGB driving crops.
 
         Returns:
-            (B, h, w, 3) uint8 windows of the picture, (B, 512, 512, 3) uint8 squares, (B,) highest values before they
-            were made whole levels (NaN where a picture holds any).
+            (B, h, w, 3) uint8 windows of the image, (B, 512, 512, 3) uint8 crops, (B,) highest values before conversion
+            to uint8 (NaN if an image contains any).
         """
         driving = self.keypoints(rest, crops)
         squares, peaks = self.generator.levels_and_peaks(self.warping.warp(source, driving)["out"])
@@ -120,7 +120,7 @@ class WholeFrame(nn.Module):
 
     @staticmethod
     def paste(place: FramePlace, squares: Tensor) -> Tensor:
-        """(B, 512, 512, 3) uint8 -> (B, h, w, 3) uint8 windows: cubic where the square grows, area where it shrinks."""
+        """(B, 512, 512, 3) uint8 -> (B, h, w, 3) uint8 windows: cubic where the crop grows, area where it shrinks."""
         pictures = squares.permute(0, 3, 1, 2).float()
         pictures = place.shrink_y @ pictures @ place.shrink_x.T
         grid = place.grid.expand(len(squares), -1, -1, -1)
@@ -138,7 +138,7 @@ def degrees(values: Tensor) -> Tensor:
 
 
 def rotations(pitch: Tensor, yaw: Tensor, roll: Tensor) -> Tensor:
-    """(B, 3, 3) rotations as liveportrait.motion.rotation_from_euler makes them, from (B,) degrees."""
+    """(B, 3, 3) rotations like liveportrait.motion.rotation_from_euler, from (B,) degrees."""
     (sx, cx), (sy, cy), (sz, cz) = (
         (torch.sin(a), torch.cos(a)) for a in (torch.deg2rad(v) for v in (pitch, yaw, roll))
     )
@@ -151,13 +151,13 @@ def rotations(pitch: Tensor, yaw: Tensor, roll: Tensor) -> Tensor:
 
 
 def frame_motion(portrait: Portrait, reference: Motion, device: torch.device, follow: float = 0.0) -> FrameMotion:
-    """What the motion of frames is added to.
+    """The rest state that the motion of frames is added to.
 
     Args:
         portrait: The source.
         reference: The driver's neutral frame (N = 1).
-        device: Where to.
-        follow: Share of the driver's change of scale that is taken over (AnimationOptions.scale_motion).
+        device: Target device.
+        follow: Share of the driver's change of scale that is transferred (AnimationOptions.scale_motion).
     """
     source = portrait.motion
 
@@ -177,10 +177,10 @@ def frame_motion(portrait: Portrait, reference: Motion, device: torch.device, fo
 
 
 def frame_place(compositor: Compositor, device: torch.device) -> FramePlace:
-    """Where a compositor pastes its square; source detail is not kept apart (Compositor's detail=False).
+    """Position where a compositor pastes its crop; source detail is not kept (Compositor's detail=False).
 
     Raises:
-        ValueError: The square lies outside the picture.
+        ValueError: The crop lies outside the image.
     """
     if compositor.window is None:
         raise ValueError("The square lies outside the picture; there is nothing to paste.")

@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 WARM_UPS: Final = 3
 """Runs before a capture: libraries choose their kernels, compiled functions are compiled."""
 KEPT: Final = 4
-"""Graphs that are kept, one for each set of shapes; the one used longest ago goes first."""
+"""Number of cached graphs, one for each set of shapes; the least recently used one is dropped first."""
 
 
 class Recorder(Protocol):

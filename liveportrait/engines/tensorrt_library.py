@@ -155,7 +155,7 @@ def compile_file(trt: Any, path: Path, *, target: str, flags: tuple[str, ...], p
     if target in TARGETS and target != PORTABLE:
         config.num_compute_capabilities = 1
         config.set_compute_capability(getattr(trt.ComputeCapability, target.upper()), 0)
-    monitor = _make_monitor(trt, progress)  # by a name, because the library doesn't keep it alive
+    monitor = _make_monitor(trt, progress)  # kept in a variable, because the library holds no reference
     config.progress_monitor = monitor
     engine = builder.build_serialized_network(network, config)
     if engine is None:
@@ -164,7 +164,7 @@ def compile_file(trt: Any, path: Path, *, target: str, flags: tuple[str, ...], p
 
 
 def _make_log(trt: Any) -> Any:
-    """A logger that keeps errors and prints nothing."""
+    """A logger that records errors and prints nothing."""
 
     class Log(trt.ILogger):
         def __init__(self) -> None:
@@ -172,7 +172,7 @@ def _make_log(trt: Any) -> Any:
             self.errors: list[str] = []
 
         def log(self, severity: Any, message: str) -> None:
-            """Keep an error."""
+            """Record an error."""
             if int(severity) <= int(trt.ILogger.Severity.ERROR):
                 self.errors.append(message)
 
@@ -188,16 +188,16 @@ def _make_monitor(trt: Any, progress: Progress) -> Any:
             self.sizes: dict[str, int] = {}
 
         def phase_start(self, name: str, parent: str | None, steps: int) -> None:
-            """A phase begins."""
+            """Handle the begin of a phase."""
             self.sizes[name] = steps
 
         def step_complete(self, name: str, step: int) -> bool:
-            """A step is done; whether to go on."""
+            """Handle a finished step; returns whether to go on."""
             progress(name, step + 1, self.sizes.get(name, 0))
             return True
 
         def phase_finish(self, name: str) -> None:
-            """A phase is over."""
+            """Handle the end of a phase."""
 
     return Monitor()
 

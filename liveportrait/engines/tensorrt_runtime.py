@@ -1,6 +1,6 @@
-"""Runs a compiled network on tensors that never move.
+"""Runs a compiled network on tensors at fixed addresses.
 
-The library reads and writes PyTorch's memory through its addresses. Nothing here asks for CUDA by itself, so that the
+The library reads and writes PyTorch's memory through its addresses. Nothing here depends on CUDA itself, so that the
 logic can be tested with a stand-in for the library; it has not run on a card yet.
 """
 
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 DIGEST_SIZE: Final = hashlib.sha256().digest_size
 
 Stream = Callable[[], AbstractContextManager[int]]
-"""Opens the stream to work on; its value is the stream's handle."""
+"""Context manager for the stream to work on; its value is the stream's handle."""
 
 
 class BoundNetwork:
@@ -32,10 +32,10 @@ class BoundNetwork:
     Args:
         trt: Module of the library.
         engine: Bytes of the engine.
-        device: Where the buffers are.
+        device: Device of the buffers.
         stream: The stream to work on.
-        shared: Buffers of other networks to take as they are, by name: what one network writes, the next one reads.
-        kernels: File that keeps what TensorRT-RTX compiles for the card at the first start.
+        shared: Buffers of other networks to reuse, by name: one network's output is the next one's input.
+        kernels: File for the kernels that TensorRT-RTX compiles for the card at the first start.
 
     Attributes:
         inputs: Buffers of the inputs, by name.
@@ -80,7 +80,7 @@ class BoundNetwork:
         """Run.
 
         Args:
-            fixed: Inputs that are copied only if another tensor is given than last time.
+            fixed: Inputs that are copied only if a different tensor is passed than last time.
             changing: Inputs that are copied every time.
 
         Returns:
@@ -103,7 +103,7 @@ class BoundNetwork:
         return self.outputs
 
     def keep_kernels(self) -> None:
-        """Keep what was compiled for the card, so that the next start doesn't; what fails costs time only."""
+        """Save the kernels compiled for the card for the next start; a failure only costs time."""
         if self._cache is None or self._kernels is None:
             return
         try:
@@ -114,7 +114,7 @@ class BoundNetwork:
             logger.info("Compiled kernels can't be kept (%s).", error)
 
     def _make_context(self, trt: Any) -> Any:
-        """An execution context; of TensorRT-RTX with its own CUDA graph and kept kernels."""
+        """Execution context; for TensorRT-RTX with its own CUDA graph and cached kernels."""
         if not hasattr(self._engine, "create_runtime_config"):
             return self._engine.create_execution_context()
         config = self._engine.create_runtime_config()
@@ -129,7 +129,7 @@ class BoundNetwork:
         return self._engine.create_execution_context(config)
 
     def _kept_kernels(self) -> bytes:
-        """What keep_kernels has written, or nothing if it isn't as it was written."""
+        """Content written by keep_kernels, or nothing if it is missing or damaged."""
         try:
             data = b"" if self._kernels is None else self._kernels.read_bytes()
         except OSError:
@@ -138,7 +138,7 @@ class BoundNetwork:
         return kernels if data[:DIGEST_SIZE] == hashlib.sha256(kernels).digest() else b""
 
     def _buffer(self, trt: Any, name: str, device: torch.device, shared: Tensor | None) -> Tensor:
-        """A buffer of the shape and type that the engine says."""
+        """A buffer of the shape and type given by the engine."""
         import torch
 
         types = {trt.float32: torch.float32, trt.float16: torch.float16}
@@ -147,12 +147,12 @@ class BoundNetwork:
             raise RuntimeError(f"the engine's {name} is of a type that isn't expected")
         if shared is not None and shared.shape == shape and shared.dtype == kind:
             return shared
-        with torch.inference_mode(False):  # so that they may be written to in any mode
+        with torch.inference_mode(False):  # so that it may be written in any mode
             return torch.zeros(shape, dtype=kind, device=device)
 
 
 def side_stream(device: torch.device) -> Stream:
-    """A stream of its own on a card, in order with what else is done there; nothing of the kind on a processor."""
+    """A separate stream on a card, synchronised with the current one; does nothing on a CPU."""
     import torch
 
     if device.type != "cuda":

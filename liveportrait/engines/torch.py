@@ -1,7 +1,7 @@
-"""LivePortrait's networks on PyTorch as they were published, on any device that torch knows.
+"""LivePortrait's networks on PyTorch in their original form, on any device that torch supports.
 
-Half precision is used where a self-test finds that it draws the same picture; a frame that comes out as NaN or black
-is drawn again in full precision, and so are all later ones, with one warning.
+Half precision is used if a self-test finds that it draws the same image; a frame with NaN or all black is drawn again
+in full precision, and so are all later ones, with one warning.
 """
 
 from __future__ import annotations
@@ -31,22 +31,22 @@ if TYPE_CHECKING:
 
 
 class TorchRuntime(Runtime):
-    """The plain networks on PyTorch.
+    """The original networks on PyTorch.
 
     Args:
-        networks: Network name (liveportrait.networks.NAMES) -> module with its weights; taken over and moved to the
-            device.
+        networks: Network name (liveportrait.networks.NAMES) -> module with its weights; moved to the device, not
+            copied.
         device: See pick_device.
-        precision: "auto" takes half precision on CUDA and MPS and full precision on the CPU; whatever is taken or
-            asked for must pass the self-test.
-        threads: CPU threads; 0 leaves torch's choice. The number holds for the whole process.
+        precision: "auto" uses half precision on CUDA and MPS and full precision on the CPU; half precision, whether
+            chosen or requested, must pass the self-test.
+        threads: CPU threads; 0 keeps torch's choice. The number applies to the whole process.
         batch: Frames drawn at once; 0 chooses 4 on CUDA and 1 elsewhere.
 
     Attributes:
-        networks: Those of them that are big.
+        networks: The big ones of them.
 
     Raises:
-        ModelError: torch or the device isn't here, or a network is missing.
+        ModelError: torch or the device isn't available, or a network is missing.
         ValueError: The precision is unknown.
     """
 
@@ -70,7 +70,7 @@ class TorchRuntime(Runtime):
             torch.set_num_threads(threads)
 
     def ready(self) -> PrecisionGuard:
-        """See Runtime: a synthetic head in the pose of its mirror image, on a GPU or if half precision is asked for."""
+        """See Runtime: tests a synthetic head in its mirror image's pose, on a GPU or for requested half precision."""
         self.guard.self_test(self._test_frame)
         return self.guard
 
@@ -114,16 +114,16 @@ def load_engine(
     """The engine with the official weights.
 
     Args:
-        weights: Folder of them (liveportrait.networks.loading.find_checkpoints says how it may look); None takes the
+        weights: Their folder (liveportrait.networks.loading.find_checkpoints describes its layout); None uses the
             installed ones (models.weights).
-        variant: Whose weights: "human" or "animals".
+        variant: Which weights: "human" or "animals".
         device: See TorchRuntime.
         precision: See TorchRuntime.
         threads: See TorchRuntime.
         batch: See TorchRuntime.
 
     Raises:
-        ModelError: torch, the device or a weight file is missing, or a file isn't what its name says.
+        ModelError: torch, the device or a weight file is missing, or a file doesn't contain the network of its name.
     """
     pick_device(device)
     networks = plain_networks(checkpoint_files(weights, variant))

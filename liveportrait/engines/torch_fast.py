@@ -1,9 +1,9 @@
-"""The LivePortrait engine on PyTorch with the rewritten networks: same weights, same pictures, less time.
+"""The LivePortrait engine on PyTorch with the rewritten networks: same weights, same images, less time.
 
-The type of the convolutions is found by a timed self-test: of the types whose test picture is close enough to that of
-full precision, the fastest is taken, and remembered (liveportrait.engines.memory). Weights are cast once; there is no
+The type of the convolutions is chosen by a timed self-test: of the types whose test image is close enough to that of
+full precision, the fastest is used, and remembered (liveportrait.engines.memory). Weights are cast once; there is no
 autocast, and F and M stay in full precision. On CUDA a frame is one graph (liveportrait.engines.graph); ``tune`` lets
-torch.compile fuse the networks and keeps that form where it is faster.
+torch.compile fuse the networks and keeps that form if it is faster.
 """
 
 from __future__ import annotations
@@ -70,8 +70,8 @@ class Trial:
     Attributes:
         precision: "fp32", "fp16", "bf16" or "int8".
         seconds: Time of W and G for one frame.
-        psnr: Of the test picture against fp32, in dB; infinite for fp32 itself.
-        refused: Why it can't be taken, or an empty string.
+        psnr: Of the test image against fp32, in dB; infinite for fp32 itself.
+        refused: Why it can't be used, or an empty string.
     """
 
     precision: str
@@ -81,14 +81,15 @@ class Trial:
 
 
 class TimedGuard(PrecisionGuard):
-    """Takes the fastest type of the convolutions whose test picture is close to that of full precision.
+    """Chooses the fastest type of the convolutions whose test image is close to that of full precision.
 
     Args:
-        device: Where the networks run.
-        asked: "auto" tries every type that the device has; a named half precision is taken if it passes, however slow.
+        device: Device of the networks.
+        asked: "auto" tries every type that the device supports; an explicit half precision is used if it passes,
+            however slow.
 
     Attributes:
-        trials: What the self-test found.
+        trials: Results of the self-test.
     """
 
     takes_int8 = True
@@ -100,17 +101,17 @@ class TimedGuard(PrecisionGuard):
 
     @property
     def _modes(self) -> list[str]:
-        """Nested modes of this thread; encoding a source and drawing may run beside each other."""
+        """Nested modes of this thread; encoding a source and drawing may run concurrently."""
         modes: list[str] = self._own.__dict__.setdefault("modes", ["fp32"])
         return modes
 
     @property
     def active(self) -> str:
-        """Type to compute in, inside of mode()."""
+        """Type to compute in within mode()."""
         return self._modes[-1]
 
     def recall(self, precision: str, trials: tuple[Trial, ...]) -> None:
-        """Take what an earlier self-test found on this machine with these weights."""
+        """Use the result of an earlier self-test on this machine with these weights."""
         self._tested, self.precision, self.trials = True, precision, trials
 
     def candidates(self) -> list[str]:
@@ -127,7 +128,7 @@ class TimedGuard(PrecisionGuard):
 
     @contextlib.contextmanager
     def mode(self, precision: str) -> Iterator[None]:
-        """No gradients, no autocast, true float32 for what is float32; see active."""
+        """No gradients, no autocast, true float32 for float32 values; see active."""
         import torch
 
         exact = torch.backends.cudnn.flags(allow_tf32=False) if self.device.type == "cuda" else contextlib.nullcontext()
@@ -139,13 +140,13 @@ class TimedGuard(PrecisionGuard):
             self._modes.pop()
 
     def self_test(self, draw: Callable[[], Tensor]) -> None:
-        """Draw and time a picture in every type, once, and choose.
+        """Draw and time an image in every type, once, and choose.
 
         Args:
-            draw: Draws the test picture (1, 3, H, W) in 0..1.
+            draw: Draws the test image (1, 3, H, W) in 0..1.
 
         Raises:
-            ModelError: Not even full precision gives numbers.
+            ModelError: Even full precision gives NaN.
         """
         if self._tested:
             return
@@ -170,7 +171,7 @@ class TimedGuard(PrecisionGuard):
             logger.warning("%s fails on %s (%s); full precision is used.", self.asked, self.device, reason)
 
     def _trial(self, draw: Callable[[], Tensor], full: Tensor, precision: str) -> Trial:
-        """Time one type and compare its picture."""
+        """Time one type and compare its image."""
         try:
             half, seconds = self.timed(draw, precision)
         except RuntimeError as error:
@@ -185,7 +186,7 @@ class TimedGuard(PrecisionGuard):
         return Trial(precision, seconds, decibels, refused)
 
     def timed(self, draw: Callable[[], Tensor], precision: str, *, start: bool = False) -> tuple[Tensor, float]:
-        """Picture and seconds; on a GPU, or if asked, after one run that starts it up."""
+        """Image and seconds; on a GPU, or if ``start``, after one warm-up run."""
         with self.mode(precision):
             if start or self.device.type != "cpu":
                 draw().cpu()
@@ -198,14 +199,14 @@ class FastRuntime(Runtime):
     """M, W and G rewritten, on PyTorch.
 
     Args:
-        networks: As for TorchRuntime; W and G must be the plain ones, whose weights are copied.
+        networks: As for TorchRuntime; W and G must be the original ones, whose weights are copied.
         device: As for TorchRuntime.
-        precision: "auto" takes the fastest type that passes the self-test; a named one is taken if it passes.
+        precision: "auto" uses the fastest type that passes the self-test; an explicit one is used if it passes.
         threads: As for TorchRuntime.
         batch: As for TorchRuntime.
 
     Raises:
-        ModelError: torch or the device isn't here, or a network is missing.
+        ModelError: torch or the device isn't available, or a network is missing.
         ValueError: The precision is unknown.
     """
 
@@ -251,11 +252,11 @@ class FastRuntime(Runtime):
         self._graphs: dict[str, StaticGraph] = {}
 
     def remember_in(self, memory: SpeedMemory, key: str) -> None:
-        """Keep what the self-test finds under a key, and take what is there already instead of a self-test."""
+        """Store the self-test's result under a key, and use a stored result instead of a self-test."""
         self._recall = memory, key
 
     def ready(self) -> PrecisionGuard:
-        """See Runtime: the types are timed on a test picture, W and G on a source prepared outside of the timing.
+        """See Runtime: the types are timed on a test image, W and G with a source that is prepared beforehand.
 
         The weights of the chosen type and of fp32 are kept.
         """
@@ -287,7 +288,7 @@ class FastRuntime(Runtime):
         return pictures
 
     def levels(self, features: SourceFeatures, driving: Tensor) -> tuple[Image, Array]:
-        """See Runtime; levels are made on the device, so a quarter of the bytes come back."""
+        """See Runtime; conversion to uint8 happens on the device, so only a quarter of the bytes are transferred."""
         self._shape = source = self._source(features)
 
         def take(results: tuple[Tensor, ...]) -> tuple[Image, Array]:
@@ -300,7 +301,7 @@ class FastRuntime(Runtime):
         return self._graphs[active](leaves(source), [driving], take)
 
     def details(self) -> dict[str, str]:
-        """See Runtime: what the self-test found, and the form in which the networks run."""
+        """See Runtime: the self-test's results, and the form in which the networks run."""
         found = [
             f"{t.precision} {t.seconds * 1e3:.0f} ms" + (f" (refused: {t.refused})" if t.refused else "")
             for t in self.guard.trials
@@ -317,7 +318,7 @@ class FastRuntime(Runtime):
     def tune(self) -> None:
         """Compile W and G in the chosen type, compare and time, and keep that form if it is faster; takes a minute.
 
-        What is found is remembered. Where nothing can compile, describe() says why.
+        The result is remembered. If compiling is impossible, describe() says why.
         """
         self.ready()
         guard = self.guard
@@ -345,14 +346,14 @@ class FastRuntime(Runtime):
     def whole_frame(
         self, portrait: Portrait, reference: Motion, compositor: Compositor, stitching: nn.Module | None
     ) -> Callable[[Image], tuple[Image, Image]]:
-        """Function: (256, 256, 3) uint8 driving crop -> window of the finished picture, and the bare square.
+        """Function: (256, 256, 3) uint8 driving crop -> window of the finished image, and the bare crop.
 
-        Everything between stays on the device (liveportrait.engines.frame); on CUDA it is one graph.
+        Everything in between stays on the device (liveportrait.engines.frame); on CUDA it is one graph.
 
         Args:
             portrait: From encode.
             reference: The driver's neutral frame (N = 1).
-            compositor: Where the square goes.
+            compositor: Position of the crop in the image.
             stitching: The stitching network; None leaves the keypoints as they are.
         """
         import copy
@@ -392,7 +393,7 @@ class FastRuntime(Runtime):
     # ------------------------------------------------------------------ parts
 
     def _pair(self, precision: str) -> tuple[FastWarping, FastGenerator]:
-        """W and G in a type; made when first asked for."""
+        """W and G in a type; created on first use."""
         if precision not in self._pairs:
             import copy
 
@@ -412,7 +413,7 @@ class FastRuntime(Runtime):
         return self._pairs[precision]
 
     def _use(self, form: str, note: str = "") -> None:
-        """Run W and G of the chosen type as they are, or compiled."""
+        """Run W and G of the chosen type, eager or compiled."""
         self._form, self._form_note = form, note
         warping, generator = self._pair(self.precision)
         for module, name in ((warping, "warp"), (generator, "_pixels")):
@@ -422,7 +423,7 @@ class FastRuntime(Runtime):
         self._graphs.clear()
 
     def _recalled(self) -> bool:
-        """Take the type and form that were found before; whether there are any."""
+        """Use the stored type and form; returns whether there are any."""
         if self._recall is None or self.guard.asked != "auto":
             return False
         memory, key = self._recall
@@ -444,7 +445,7 @@ class FastRuntime(Runtime):
         return True
 
     def _keep(self) -> None:
-        """Remember type and form."""
+        """Store type and form."""
         if self._recall is None or self.guard.asked != "auto" or not self.guard.trials:
             return
         memory, key = self._recall
@@ -458,7 +459,7 @@ class FastRuntime(Runtime):
         return mirror_case(to_tensor(sample_picture(), self.device), self.appearance, self.motion)
 
     def _source(self, features: SourceFeatures) -> WarpSource:
-        """What W needs of a source; that of the last one is kept."""
+        """The prepared source for W; the last one is cached."""
         kept, active = self._prepared, self.guard.active
         if kept is None or kept[0] is not features or kept[1] != active:
             warping = self._pair(active)[0]
@@ -466,14 +467,14 @@ class FastRuntime(Runtime):
         return kept[2]
 
     def _draw_levels(self, *tensors: Tensor) -> tuple[Tensor, ...]:
-        """W and G on the tensors of a source and the driving keypoints."""
+        """W and G for a source's tensors and the driving keypoints."""
         *fixed, driving = tensors
         warping, generator = self._pair(self.guard.active)
         return generator.levels_and_peaks(warping.warp(rebuilt(self._shape, iter(fixed)), driving)["out"])
 
 
 def load_engine(weights: Path | None = None, *, variant: Variant = "human", **others: Any) -> LivePortraitEngine:
-    """The engine with the official weights; arguments as those of liveportrait.engines.torch.load_engine."""
+    """The engine with the official weights; arguments as for liveportrait.engines.torch.load_engine."""
     pick_device(others.get("device", "auto"))
     files = checkpoint_files(weights, variant)
     networks = plain_networks(files)

@@ -1,4 +1,4 @@
-"""The LivePortrait networks as plain PyTorch modules: the reference that every faster form is measured against.
+"""The LivePortrait networks as plain PyTorch modules: the reference for all faster forms.
 
 Importing this package doesn't import torch; building a network does.
 """
@@ -64,7 +64,7 @@ def require_torch() -> None:
     """Check that PyTorch can be imported.
 
     Raises:
-        ValueError: It can't; the sentence says how to install it.
+        ValueError: It can't; the text says how to install it.
     """
     try:
         import torch  # noqa: F401

@@ -13,7 +13,7 @@ DEPTH: Final = 16
 
 
 class AppearanceFeatureExtractor(nn.Module):
-    """Encodes what a source looks like, once per source."""
+    """Encodes the appearance of a source, once per source."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 
 class SameBlock2d(nn.Module):
-    """Convolution 3x3, batch norm, (leaky) ReLU; the size stays.
+    """Convolution 3x3, batch norm, (leaky) ReLU; keeps the size.
 
     Args:
         inputs: Channels in.
@@ -93,7 +93,7 @@ def coordinate_grid(depth: int, height: int, width: int, like: Tensor) -> Tensor
         depth: Voxels along z.
         height: Voxels along y.
         width: Voxels along x.
-        like: Gives device and type.
+        like: Tensor with the wanted device and type.
 
     Returns:
         (depth, height, width, 3); the last axis is x, y, z.

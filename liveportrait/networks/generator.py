@@ -56,7 +56,7 @@ class SPADEResnetBlock(nn.Module):
 
 
 class SPADEGenerator(nn.Module):
-    """Draws the picture; the warped feature is both its input and its conditioning map."""
+    """Draws the image; the warped feature is both its input and its conditioning map."""
 
     MIDDLE_BLOCKS = 6
 
@@ -91,8 +91,8 @@ def fold_spectral_norm(generator: nn.Module) -> None:
 
     Saves the division per frame and leaves plain convolutions for compilers and exporters. The module must be in
     evaluation mode with its weights loaded; afterwards its state dict has ``weight`` instead of ``weight_orig``,
-    ``weight_u`` and ``weight_v``. The norms are summed in float64, so that the same file gives the same weights to the
-    bit, however it was loaded: files made of them are found by their content.
+    ``weight_u`` and ``weight_v``. The norms are summed in float64, so that the same file always gives bit-identical
+    weights: derived files are identified by their content.
     """
     for module in generator.modules():
         original = module._parameters.get("weight_orig")

@@ -1,7 +1,7 @@
-"""Official checkpoints -> networks, without running any code that a file might carry.
+"""Official checkpoints -> networks, without executing any code in a file.
 
-A checkpoint is read by torch's weights-only reader or by safetensors, then brought to the official keys: outer
-wrappers and data-parallel prefixes are removed, one of the three networks is picked out of the stitching file, and
+A checkpoint is read by torch's weights-only reader or by safetensors, then converted to the official keys: outer
+wrappers and data-parallel prefixes are removed, one of the three networks is selected from the stitching file, and
 other spellings of spectral norm are translated. Loading itself is strict.
 """
 
@@ -43,15 +43,15 @@ def find_checkpoints(folder: Path, variant: Variant = "human") -> dict[str, Path
     """Find the files of all networks.
 
     Args:
-        folder: The official ``pretrained_weights`` folder, its ``liveportrait`` folder, or a folder that holds the
-            files side by side; .safetensors is preferred to .pth.
-        variant: Whose weights; stitching and retargeting are the human ones in both cases.
+        folder: The official ``pretrained_weights`` folder, its ``liveportrait`` folder, or a folder that contains the
+            files directly; .safetensors is preferred to .pth.
+        variant: Which weights; stitching and retargeting are the human ones in both cases.
 
     Returns:
         Network name -> file; the three small networks share one file.
 
     Raises:
-        ModelError: A file is not there.
+        ModelError: A file is missing.
     """
     if variant not in BASE_FOLDERS:
         raise ModelError(f"There are no '{variant}' weights; choose one of {', '.join(BASE_FOLDERS)}.")
@@ -71,7 +71,7 @@ def find_checkpoints(folder: Path, variant: Variant = "human") -> dict[str, Path
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint file as it is.
+    """Read a checkpoint file unchanged.
 
     Args:
         path: A .safetensors file or a torch checkpoint.
@@ -80,7 +80,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         Tensors by key, possibly nested, on the CPU.
 
     Raises:
-        ModelError: The file is missing, empty, a Git LFS pointer, cut off, or holds more than tensors.
+        ModelError: The file is missing, empty, a Git LFS pointer, truncated, or contains more than tensors.
     """
     require_torch()
     import torch
@@ -125,18 +125,18 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def official_state_dict(content: Mapping[str, Any], name: str, path: Path) -> dict[str, Tensor]:
-    """Bring the content of a checkpoint to the official keys of one network.
+    """Convert the content of a checkpoint to the official keys of one network.
 
     Args:
         content: From read_checkpoint.
         name: Network name.
-        path: File name for messages.
+        path: File name for error messages.
 
     Returns:
-        Tensors by official key; not yet compared with the network.
+        Tensors by official key; not yet checked against the network.
 
     Raises:
-        ModelError: The part of that network is not there, or an entry is no tensor.
+        ModelError: The part of that network is missing, or an entry is not a tensor.
     """
     import torch
 
@@ -159,14 +159,14 @@ def load_network(
     Args:
         name: Network name.
         path: Checkpoint file.
-        content: What read_checkpoint returned for it, if it has been read already.
-        checked: The content comes out of a conversion, whose numbers were looked at when it was made.
+        content: Result of read_checkpoint for the file, if already read.
+        checked: The content comes from a conversion, whose numbers were checked when it was made.
 
     Returns:
         The network in float32 on the CPU, in evaluation mode, gradients off.
 
     Raises:
-        ModelError: The file can't be read or doesn't hold this network.
+        ModelError: The file can't be read or doesn't contain this network.
     """
     require_torch()
     import torch
@@ -177,7 +177,7 @@ def load_network(
     expected = network.state_dict()
     _translate_spectral_norm(state, expected)
     for key, value in expected.items():
-        if key.endswith("num_batches_tracked"):  # no meaning in evaluation mode; some conversions leave it out
+        if key.endswith("num_batches_tracked"):  # unused in evaluation mode; some conversions omit it
             state.setdefault(key, torch.zeros((), dtype=value.dtype))
     _check(state, expected, name, path)
     state = {key: state[key].to(value.dtype).contiguous() for key, value in expected.items()}
@@ -188,12 +188,12 @@ def load_network(
 
 
 def load_networks(checkpoints: Mapping[str, Path], *, convert: bool = False) -> dict[str, nn.Module]:
-    """Load networks from their files; a file that several share is read once.
+    """Load networks from their files; a shared file is read once.
 
     Args:
         checkpoints: Network name -> file, see find_checkpoints.
-        convert: Keep what a torch checkpoint holds as a safetensors file in the cache (models.converted) once it has
-            proved right, and take it from there the next time; note the hashes of installed files.
+        convert: Cache the content of a torch checkpoint as a safetensors file (models.converted) once it has been
+            validated, and load it from there next time; record the hashes of installed files.
 
     Returns:
         Network name -> network, see load_network.
@@ -218,7 +218,7 @@ def _load_file(path: Path, names: list[str], *, convert: bool) -> dict[str, nn.M
             states = _split(read_checkpoint(kept))
             return {name: load_network(name, kept, states[name], checked=True) for name in names}
         except (ModelError, KeyError):
-            pass  # not what this version wrote: the original decides, and is converted again
+            pass  # not written by this version: use the original, and convert it again
     if (convert or path.suffix == ".safetensors") and (fault := changed_fault(path)):
         raise ModelError(f"{path} {fault}; fetch it again, or import it again if the change is meant.")
     content = read_checkpoint(path)
@@ -245,7 +245,7 @@ def _joined(networks: Mapping[str, nn.Module]) -> dict[str, Tensor]:
 
 
 def _safetensors_writer() -> Callable[[dict[str, Tensor], Path], object] | None:
-    """What writes a safetensors file, or None where the package is missing: then nothing is converted."""
+    """Writer of safetensors files, or None if the package is missing: then nothing is converted."""
     try:
         from safetensors.torch import save_file
     except ImportError:
@@ -262,7 +262,7 @@ def _safetensors_reader(path: Path) -> Callable[..., Mapping[str, Tensor]]:
 
 
 def _unset_numbers() -> AbstractContextManager[object]:
-    """Leaves numbers unset that would be drawn at random: on the meta device that alone imports torch's compiler."""
+    """Skip random initialisation: on the meta device, that alone would import torch's compiler."""
     import torch
     from torch.overrides import TorchFunctionMode
 
@@ -276,7 +276,7 @@ def _unset_numbers() -> AbstractContextManager[object]:
 
 
 def _finite(value: Tensor) -> bool:
-    """Whether all numbers are finite; the sum tells it in one pass for all that are of sensible size."""
+    """Whether all numbers are finite; for values of normal size, the sum shows it in one pass."""
     import torch
 
     return bool(torch.isfinite(value.sum())) or bool(torch.isfinite(value).all())
@@ -292,7 +292,7 @@ def _unwrap(content: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _stitching_part(content: Mapping[str, Any], part: str, path: Path) -> Mapping[str, Any]:
-    """One network of the stitching file: nested (official), flattened with a prefix (safetensors), or alone."""
+    """One network of the stitching file: nested (official), flattened with a prefix (safetensors), or on its own."""
     inner = content.get(part)
     if isinstance(inner, Mapping):
         return _unwrap(inner)
@@ -305,7 +305,7 @@ def _stitching_part(content: Mapping[str, Any], part: str, path: Path) -> Mappin
 
 
 def _translate_spectral_norm(state: dict[str, Tensor], expected: Mapping[str, Tensor]) -> None:
-    """Bring torch's newer spelling of spectral norm, and weights with the norm already divided out, to the old one."""
+    """Convert torch's newer spelling of spectral norm, and weights with the norm divided out, to the old one."""
     import torch
 
     for original in [key for key in expected if key.endswith(".weight_orig")]:
@@ -324,7 +324,7 @@ def _translate_spectral_norm(state: dict[str, Tensor], expected: Mapping[str, Te
 
 
 def _check(state: Mapping[str, Tensor], expected: Mapping[str, Tensor], name: str, path: Path) -> None:
-    """Compare keys, shapes and kinds, and say what differs."""
+    """Compare keys, shapes and types, and report differences."""
     missing = [key for key in expected if key not in state]
     unexpected = [key for key in state if key not in expected]
     if missing or unexpected:

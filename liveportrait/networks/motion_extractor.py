@@ -53,7 +53,7 @@ class GlobalResponseNorm(nn.Module):
 
 
 class ConvNeXtBlock(nn.Module):
-    """ConvNeXt V2 block; the size stays."""
+    """ConvNeXt V2 block; keeps the size."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -71,7 +71,7 @@ class ConvNeXtBlock(nn.Module):
 
 
 class ConvNeXtV2(nn.Module):
-    """Backbone and heads; its attribute names are those of the state dict."""
+    """Backbone and heads; attribute names match the state dict."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -89,7 +89,7 @@ class ConvNeXtV2(nn.Module):
             self.add_module(f"fc_{head}", nn.Linear(WIDTHS[-1], size))
 
     def features(self, x: Tensor) -> Tensor:
-        """(B, 3, 256, 256) -> (B, 768), what the heads read."""
+        """(B, 3, 256, 256) -> (B, 768), the input of the heads."""
         for down, stage in zip(self.downsample_layers, self.stages, strict=True):
             x = stage(down(x))
         return cast(Tensor, self.norm(x.mean((-2, -1))))
@@ -101,7 +101,7 @@ class ConvNeXtV2(nn.Module):
 
 
 class MotionExtractor(nn.Module):
-    """Reads canonical keypoints, head pose and expression off a face crop."""
+    """Reads canonical keypoints, head pose and expression from a face crop."""
 
     def __init__(self) -> None:
         super().__init__()

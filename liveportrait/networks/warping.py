@@ -1,7 +1,7 @@
 """W, the warping module: dense motion from two sets of keypoints, then the warped feature (paper section 3.1).
 
 The sampling grid has its end points at -1 and 1 while ``grid_sample`` runs with ``align_corners=False``. The weights
-were trained with that mismatch, so it stays. Sampling positions keep their own precision under autocast.
+were trained with that mismatch, so it is kept. Sampling positions keep their own precision under autocast.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ class DenseMotionNetwork(nn.Module):
         self.occlusion = nn.Conv2d(width * DEPTH, 1, 7, padding=3)
 
     def forward(self, feature: Tensor, kp_driving: Tensor, kp_source: Tensor) -> dict[str, Tensor]:
-        """Find where every output voxel comes from.
+        """Find the source position of every output voxel.
 
         Args:
             feature: (B, 32, 16, H, W) feature volume.

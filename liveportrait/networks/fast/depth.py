@@ -1,8 +1,8 @@
-"""Convolutions along the depth with fewer products: the depth as a polynomial or as a wave, other axes as they are.
+"""Convolutions along the depth with fewer products: the depth as a polynomial or in the frequency domain.
 
-A convolution turns into a product per point when the depth is replaced by values at points: by sums and differences of
-slices for three taps (Toom and Cook; 4 products for 2 slices where 6 were), by a Fourier transform for seven (37 for 16
-slices where 112 were). Both are exact; they change which roundings happen, not how many digits there are.
+A convolution becomes a product per point when the depth is replaced by values at points: by sums and differences of
+slices for three taps (Toom and Cook; 4 products for 2 slices instead of 6), by a Fourier transform for seven (37 for 16
+slices instead of 112). Both are exact; only the rounding differs, not the precision.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from liveportrait.networks.fast.layers import Conv
 
 POINTS: Final = {2: (0.0, 1.0, -1.0), 4: (0.0, 1.0, -1.0, 2.0, -2.0)}
-"""Slices per tile -> finite points; infinity is one more. More slices need fewer products and lose more digits."""
+"""Slices per tile -> finite points; infinity is one more. More slices need fewer products but lose precision."""
 
 
 class ToomConv(nn.Module):
@@ -43,7 +43,7 @@ class ToomConv(nn.Module):
         self.into = nn.Parameter(into[..., 1:-1].flatten(0, 1).float(), False)  # the slices beyond the ends are zero
         self.back = nn.Parameter(back.flatten(1).float(), False)
         kernels = torch.einsum("pk,oikyx->poiyx", to_kernels, weight.detach().double()).to(weight.dtype)
-        lifts = points.index(1.0)  # the product at 1 goes with weight 1 into every slice, and takes the bias there
+        lifts = points.index(1.0)  # the product at 1 enters every slice with weight 1, so the bias is added there
         padding = weight.shape[-1] // 2
         self.convs = nn.ModuleList(Conv(k, bias if i == lifts else None, padding) for i, k in enumerate(kernels))
 
@@ -73,15 +73,18 @@ class FourierConv(nn.Module):
     def __init__(self, weight: Tensor, depth: int) -> None:
         super().__init__()
         taps = weight.shape[2]
-        period = depth + taps // 2  # the zeros beyond the end also are those before the start
-        period += 1 - period % 2  # an odd one has no lone highest wave
+        period = depth + taps // 2  # the zeros after the end also serve as those before the start
+        period += 1 - period % 2  # odd, so that there is no single highest frequency
         waves = torch.arange(period // 2 + 1, dtype=torch.float64) * (2.0 * math.pi / period)
         angle = waves[:, None] * torch.arange(depth, dtype=torch.float64)
         into = torch.stack((angle.cos(), -angle.sin()), dim=1).flatten(0, 1)
         self.into = nn.Parameter(torch.cat((into[:1], into[2:])).float(), False)
         gain = torch.full((len(waves), 1), 2.0 / period, dtype=torch.float64)
         gain[0] = 1.0 / period
-        real, imaginary = (gain * angle.cos()).T, (-gain * angle.sin()).T  # (D, F): of a product's two parts
+        real, imaginary = (
+            (gain * angle.cos()).T,
+            (-gain * angle.sin()).T,
+        )  # (D, F): real and imaginary
         four = torch.stack((real, imaginary, imaginary, -real), dim=2)[:, 1:].flatten(1)
         self.back = nn.Parameter(torch.cat((real[:, :1], four), dim=1).float(), False)
         turn = waves[:, None] * (torch.arange(taps, dtype=torch.float64) - taps // 2)
@@ -104,18 +107,18 @@ class FourierConv(nn.Module):
         products[0] = self.still(parts[:batch]).permute(0, 2, 3, 1)
         for index, conv in enumerate(self.waves):
             start = (1 + 2 * index) * batch
-            both = conv(parts[start : start + 2 * batch]).permute(0, 2, 3, 1)  # of the wave's two parts
+            both = conv(parts[start : start + 2 * batch]).permute(0, 2, 3, 1)  # real and imaginary part
             both = both.unflatten(3, (2, outputs)).unflatten(0, (2, batch)).movedim(4, 1)
             products[1 + 4 * index : 5 + 4 * index].unflatten(0, (2, 2)).copy_(both)
         summed = self.back.float() @ products.flatten(1)
         return summed.reshape(-1, height, width, outputs).permute(0, 3, 1, 2)
 
     def _exported(self, parts: Tensor, batch: int) -> Tensor:
-        """The same without writing into parts of a tensor."""
+        """The same without writing into slices of a tensor."""
         products = [self.still(parts[:batch])]
         for index, conv in enumerate(self.waves):
             start = (1 + 2 * index) * batch
-            both = conv(parts[start : start + 2 * batch])  # of the wave's two parts
+            both = conv(parts[start : start + 2 * batch])  # real and imaginary part
             products.extend(half for part in both.split(batch) for half in part.chunk(2, dim=1))
         return along_depth(self.back, torch.cat(products).float())
 
@@ -155,7 +158,7 @@ def toom_matrices(points: Sequence[float], tile: int) -> tuple[Tensor, Tensor, T
         return torch.tensor([*rows, [0.0] * (count - 1) + [1.0]], dtype=torch.float64)
 
     products = torch.linalg.inv(powers(tile + 2)).T
-    # Each product's row is scaled to whole numbers, which bfloat16 holds exactly; its kernel takes the rest.
+    # Each product's row is scaled to integers, which bfloat16 represents exactly; its kernel absorbs the factor.
     scale = torch.stack([1.0 / row[row.abs() > 1e-9].abs().min() for row in products])[:, None]
     whole = (products * scale).round()
     if not torch.allclose(whole, products * scale, atol=1e-6):

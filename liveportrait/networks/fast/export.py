@@ -1,9 +1,9 @@
-"""The networks as ONNX files: static shapes, one frame, made from the rewritten modules and kept by content.
+"""The networks as ONNX files: static shapes, one frame, built from the rewritten modules and cached by content.
 
-Two forms: "native" ends in the one 5-D GridSample that ONNX Runtime's CPU and CUDA providers and TensorRT know;
-"gather" has eight gathers in its place, for runtimes that sample in 4-D only. In half precision the convolutions are
-float16 or bfloat16 and everything that touches coordinates stays float32: the types are in the file, no runtime has to
-choose. W also comes in two files, one for what depends on the source alone and one for each frame.
+Two forms: "native" ends in a 5-D GridSample, which ONNX Runtime's CPU and CUDA providers and TensorRT support; "gather"
+uses eight gathers instead, for runtimes that only sample in 4-D. In half precision the convolutions are float16 or
+bfloat16 and everything that affects coordinates stays float32: the types are in the file, so no runtime has to choose.
+W is also written as two files, one for the part that depends on the source only and one for each frame.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Sampler = Literal["native", "gather"]
 Half = Literal["fp16", "bf16"]
 INPUT_SIZE: Final = 256
 VERSION: Final = 3
-"""Part of every file's key; raised when the graphs change."""
+"""Part of every file's key; incremented when the graphs change."""
 PARTS: Final = {
     "appearance": "appearance_feature_extractor", "motion": "motion_extractor",
     "warping": "warping_module", "source": "warping_module", "frame": "warping_module", "generator": "spade_generator",
@@ -42,7 +42,7 @@ PARTS: Final = {
 """Name of a file -> network."""
 WARPING_INPUTS: Final = ("feature_3d", "kp_source", "kp_driving")
 SOURCE_OUTPUTS: Final = ("compressed", "background", "heat_z", "heat_y", "heat_x")
-"""What W needs of a source besides f_s and x_s; see warping.WarpSource."""
+"""Inputs of W that depend on the source, besides f_s and x_s; see warping.WarpSource."""
 BFLOAT_OPSET: Final = 22
 """The first one whose convolutions may be bfloat16."""
 
@@ -69,10 +69,10 @@ class ExportedNetworks:
 
     Attributes:
         source: First half of W, once per source: inputs "feature_3d" and "kp_source"; outputs SOURCE_OUTPUTS.
-        frame: Second half of W: inputs "feature_3d", "kp_source", SOURCE_OUTPUTS, "kp_driving"; output "out" as of
+        frame: Second half of W: inputs "feature_3d", "kp_source", SOURCE_OUTPUTS, "kp_driving"; output "out" as in
             ExportedPair.
-        generator: As of ExportedPair.
-        appearance: F (export_one), or None where it runs elsewhere.
+        generator: As in ExportedPair.
+        appearance: F (export_one), or None if it runs elsewhere.
         motion: M, likewise.
     """
 
@@ -94,7 +94,7 @@ def export_networks(
     size: int = 64,
     say: Callable[[str], None] | None = None,
 ) -> ExportedNetworks:
-    """Write the networks of an engine, with W in two halves, or find them where they have been written before.
+    """Write the networks of an engine, with W in two halves, or find files written earlier.
 
     Args:
         networks: See export_one.
@@ -135,16 +135,16 @@ def export_pair(
     size: int = 64,
     say: Callable[[str], None] | None = None,
 ) -> ExportedPair:
-    """Write W and G as ONNX files, or find them where they have been written before.
+    """Write W and G as ONNX files, or find files written earlier.
 
     Args:
         warping: The plain module with its weights.
         generator: The plain module with its weights.
-        folder: Where the files are kept; made if it isn't there.
+        folder: Folder of the files; created if missing.
         sampler: See the module.
         half: float16 convolutions.
         size: Height and width of the feature maps; 64 for the official weights.
-        say: Told what is being written.
+        say: Called with a line on each file that is written.
 
     Raises:
         ModelError: The packages onnx and onnxscript are missing, or the folder can't be written.
@@ -169,7 +169,7 @@ def export_one(
     size: int = 64,
     say: Callable[[str], None] | None = None,
 ) -> Path:
-    """Write one network as an ONNX file, or find it where it has been written before.
+    """Write one network as an ONNX file, or find a file written earlier.
 
     Args:
         part: "appearance" or "motion", input "image" (1, 3, 256, 256) in 0..1, output "feature_3d" (1, 32, 16, 64, 64)
@@ -179,13 +179,13 @@ def export_one(
         folder: See export_pair.
         sampler: See export_pair.
         half: True or "fp16" for float16 convolutions, "bf16" for bfloat16 ones; F, M and "source" are in float32.
-        processor: W takes fewer products along the depth, which pays on processors; in bfloat16 only where it costs no
-            digits.
+        processor: W uses fewer products along the depth, which is faster on CPUs; in bfloat16 only where it costs no
+            precision.
         size: See export_pair.
         say: See export_pair.
 
     Returns:
-        The file; its name ends in its content's key (liveportrait.networks.fast.kept).
+        The file; its name ends with its content's key (liveportrait.networks.fast.kept).
 
     Raises:
         ModelError: As for export_pair.
@@ -225,7 +225,7 @@ TYPES: Final = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bflo
 def _graph(
     part: str, network: nn.Module, sampler: Sampler, kind: torch.dtype, processor: bool, size: int
 ) -> tuple[nn.Module, tuple[Tensor, ...], tuple[str, ...], tuple[str, ...]]:
-    """What the exporter takes: module, example and names of inputs and outputs."""
+    """Arguments of the exporter: module, example and names of inputs and outputs."""
     if any(tensor.device.type != "cpu" for tensor in network.parameters()):
         network = copy.deepcopy(network).cpu()
     image = (torch.full((1, 3, INPUT_SIZE, INPUT_SIZE), 0.5),)
@@ -260,7 +260,7 @@ def weights_key(network: nn.Module) -> str:
 
 
 class _Appearance(nn.Module):
-    """F under a name that the exporter takes for its graph."""
+    """F with an argument name that the exporter uses for its graph."""
 
     def __init__(self, appearance: nn.Module) -> None:
         super().__init__()
@@ -273,7 +273,7 @@ class _Appearance(nn.Module):
 
 
 class _Heads(nn.Module):
-    """M with its heads as a tuple, out of one product: TensorRT-RTX can't compile seven small ones in float32."""
+    """M with its heads as a tuple, from one product: TensorRT-RTX can't compile seven small ones in float32."""
 
     def __init__(self, motion: MotionExtractor) -> None:
         super().__init__()
@@ -331,7 +331,7 @@ class _Frame(nn.Module):
 
 
 class _Generator(nn.Module):
-    """G under a name that the exporter takes for its graph."""
+    """G with an argument name that the exporter uses for its graph."""
 
     def __init__(self, generator: nn.Module) -> None:
         super().__init__()

@@ -18,12 +18,12 @@ HIDDEN = 128
 
 
 class Modulation(nn.Module):
-    """Scale and shift of one SPADE layer out of its hidden map.
+    """Scale and shift of one SPADE layer from its hidden map.
 
     Args:
         plain: The plain layer.
         merged: One convolution for both.
-        after: 1x1 convolution (O, C, 1, 1) that follows with nothing in between; it then is part of the shift.
+        after: 1x1 convolution (O, C, 1, 1) that follows directly; it is then merged into the shift.
     """
 
     def __init__(self, plain: SPADE, merged: bool, after: Tensor | None = None) -> None:
@@ -43,7 +43,7 @@ class Modulation(nn.Module):
         self.int8: tuple[Int8Conv, ...] = ()
 
     def quantise(self, weights: Modulation) -> None:
-        """Take 8-bit weights.
+        """Switch to 8-bit weights.
 
         Args:
             weights: The same layer in float32.
@@ -53,7 +53,7 @@ class Modulation(nn.Module):
         self.convs = nn.ModuleList()
 
     def split_weights(self, conv: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
-        """Weights and biases of a convolution, of scale and shift apart if it is the merged one."""
+        """Weights and biases of a convolution, separately for scale and shift if it is the merged one."""
         weight, bias = cast(Tensor, conv.weight), cast(Tensor, conv.bias)
         sizes = list(self.sizes) if len(self.convs) == 1 else [len(weight)]
         return list(weight.split(sizes)), list(bias.split(sizes))
@@ -65,7 +65,7 @@ class Modulation(nn.Module):
         elif len(self.convs) == 2:
             scale, shift = (conv(hidden) for conv in self.convs)
         elif hidden.device.type == "cpu" and not torch.compiler.is_exporting():
-            # Two outputs that lie apart are read faster afterwards than two halves of one.
+            # Two separate outputs are faster to read afterwards than two halves of one.
             weights, biases = self.split_weights(self.convs[0])
             scale, shift = (functional.conv2d(hidden, w, b, padding=1) for w, b in zip(weights, biases, strict=True))
         else:
@@ -76,7 +76,7 @@ class Modulation(nn.Module):
 
 
 class SpectralConv(Conv):
-    """Convolution that divides its spectral norm out in every frame, as the plain network does; to be measured only."""
+    """Convolution that divides by its spectral norm in every frame, like the plain network; for measurements only."""
 
     def __init__(self, weight: Tensor, bias: Tensor | None, padding: int) -> None:
         super().__init__(weight, bias, padding)
@@ -118,7 +118,7 @@ class FastBlock(nn.Module):
 
     def forward(self, x: Tensor, hidden: tuple[Tensor | Levels, ...]) -> Tensor:
         """Block input x (B, I, h, w), hidden maps of norm_0, norm_1 and norm_s -> (B, O, scale*h, scale*w)."""
-        kind = self.conv_0.weight.dtype  # x may have more digits
+        kind = self.conv_0.weight.dtype  # x may have higher precision
         if self.shared_norm:
             normal = upsampled(normalised(x).to(kind), self.scale)
             shortcut = normal
@@ -172,7 +172,7 @@ class FastGenerator(nn.Module):
         self.set_type(dtype)
 
     def set_type(self, dtype: torch.dtype) -> None:
-        """Cast the weights, which lie channels-last; the first convolution rounds less (layers.end_type)."""
+        """Cast the weights, which are channels-last; the first convolution has higher precision (layers.end_type)."""
         for module in (self.blocks, self.conditions, self.conv_img):
             module.to(dtype)
         self.fc.to(end_type(dtype))
@@ -186,11 +186,11 @@ class FastGenerator(nn.Module):
         return functional.pixel_shuffle(torch.sigmoid(self._pixels(feature).float()), 2)
 
     def levels(self, feature: Tensor) -> Tensor:
-        """(B, 256, h, w) -> (B, 8h, 8w, 3) uint8 RGB, cut down to whole levels, contiguous."""
+        """(B, 256, h, w) -> (B, 8h, 8w, 3) uint8 RGB, truncated to integer levels, contiguous."""
         return self.levels_and_peaks(feature)[0]
 
     def levels_and_peaks(self, feature: Tensor) -> tuple[Tensor, Tensor]:
-        """As levels, with the highest value of each picture (B,) in 0..1, NaN where it holds any."""
+        """Like levels, with the highest value of each image (B,) in 0..1, NaN if it contains any."""
         values = torch.sigmoid(self._pixels(feature).float())
         peaks = values.amax(dim=(1, 2, 3))
         out = (values * 255.0).to(torch.uint8)
@@ -203,14 +203,14 @@ class FastGenerator(nn.Module):
         hidden: list[Tensor | Levels] = []
         for condition in self.conditions:
             hidden.extend(self._hidden(condition, feature.to(self.dtype)))
-        x = self.fc(feature)  # in bfloat16 this and the sums of the middle blocks keep all their digits
+        x = self.fc(feature)  # in bfloat16, this and the sums of the middle blocks keep full precision
         for index, block in enumerate(self.blocks):
             first = 2 * index if index < SPADEGenerator.MIDDLE_BLOCKS else 3 * index - SPADEGenerator.MIDDLE_BLOCKS
             x = block(x, tuple(hidden[first : first + 3]))
         return cast(Tensor, self.conv_img(functional.leaky_relu_(x, SLOPE)))
 
     def _hidden(self, condition: nn.Module, feature: Tensor) -> list[Tensor | Levels]:
-        """Maps (B, 128, H, W) out of a conditioning convolution, from 0 on."""
+        """Non-negative maps (B, 128, H, W) from a conditioning convolution."""
         if not isinstance(condition, UpConv) or not condition.before:
             whole = functional.relu_(condition(feature))
             maps = whole.split(HIDDEN, dim=1)
@@ -226,7 +226,7 @@ class FastGenerator(nn.Module):
         return [spread(part, condition.scale) for part in parts]
 
     def quantise(self, full: FastGenerator) -> None:
-        """Compute the scales and shifts of all SPADE layers, about half of G, in 8 bits; for processors with VNNI.
+        """Compute the scales and shifts of all SPADE layers, about half of G, in 8 bits; for CPUs with VNNI.
 
         Args:
             full: The same generator in float32.
@@ -238,7 +238,7 @@ class FastGenerator(nn.Module):
 
 
 def _levels(cells: list[list[Tensor]], scale: int) -> Levels:
-    """Rounded before they are spread."""
+    """Round the cells before spreading them."""
     step = step_of(max(float(cell.max()) for row in cells for cell in row))
     rounded = [[to_levels(cell, step) for cell in row] for row in cells]
     if scale > 1:
@@ -263,7 +263,7 @@ def folded(conv: nn.Module) -> Tensor:
 def normalised(x: Tensor) -> Tensor:
     """Instance norm without affine; mean and variance in float32.
 
-    A group norm of one channel per group is the same, and the form that is fast for maps that lie channels-last.
+    A group norm of one channel per group is equivalent, and the fastest form for channels-last maps.
     """
     if torch.compiler.is_exporting():
         return functional.instance_norm(x.float(), eps=EPSILON).to(x.dtype)

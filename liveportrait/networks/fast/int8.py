@@ -1,4 +1,4 @@
-"""Convolutions with 8-bit weights and inputs for processors with VNNI: oneDNN's kernels behind PyTorch's operators."""
+"""Convolutions with 8-bit weights and inputs for CPUs with VNNI: oneDNN's kernels behind PyTorch's operators."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ LEVELS = 255
 
 
 class Levels(NamedTuple):
-    """A map of values from 0 on, in equal steps.
+    """A map of non-negative values in equal steps.
 
     Attributes:
         levels: (B, C, H, W) uint8, channels-last.
@@ -23,7 +23,7 @@ class Levels(NamedTuple):
 
 
 def has_int8() -> bool:
-    """Whether the processor multiplies 8-bit numbers fast and this PyTorch has the operators."""
+    """Whether the CPU has fast 8-bit products and this PyTorch has the operators."""
     vnni = getattr(torch.cpu, "_is_vnni_supported", None)
     return vnni is not None and bool(vnni()) and hasattr(torch.ops.onednn, "qconv2d_pointwise")
 
@@ -34,8 +34,8 @@ def step_of(highest: float) -> float:
 
 
 def to_levels(x: Tensor, step: float) -> Tensor:
-    """Round values from 0 on to levels; uint8 of the same shape."""
-    return (x.float() * (1.0 / step)).add_(0.5).clamp_(max=LEVELS).to(torch.uint8)  # to() cuts off, so + 0.5 rounds
+    """Round non-negative values to levels; uint8 of the same shape."""
+    return (x.float() * (1.0 / step)).add_(0.5).clamp_(max=LEVELS).to(torch.uint8)  # to() truncates, so + 0.5 rounds
 
 
 class Int8Conv:

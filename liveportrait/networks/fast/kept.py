@@ -1,4 +1,4 @@
-"""Files that are made once and kept under the hash of their own content, so that damage is noticed and mended."""
+"""Files that are cached under the hash of their own content, so that damage is detected and repaired."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Final
 from models.files import drop_abandoned, file_hash, unfinished
 
 DIGITS: Final = 16
-"""Hexadecimal digits of a content's SHA-256 in its file's name."""
+"""Hexadecimal digits of the content's SHA-256 in a file's name."""
 
 
 def content_key(path: Path) -> str:
@@ -23,18 +23,18 @@ def content_key(path: Path) -> str:
 
 
 def kept_key(path: Path) -> str:
-    """Content key in the name of a kept file."""
+    """Content key in the name of a cached file."""
     return path.stem.rpartition("-")[2]
 
 
 def find_kept(folder: Path, stem: str, suffix: str = ".onnx", say: Callable[[str], None] | None = None) -> Path | None:
-    """The whole file kept under a name, or None; a damaged one is removed, with one line.
+    """The intact file cached under a name, or None; a damaged one is removed, with one line.
 
     Args:
-        folder: Where it is kept.
-        stem: Its name without content key and ending.
-        suffix: Its ending.
-        say: Told of a damaged file.
+        folder: Its folder.
+        stem: Its name without content key and extension.
+        suffix: Its extension.
+        say: Called with a line on a damaged file.
     """
     for path in sorted(folder.glob(f"{stem}-{'?' * DIGITS}{suffix}")):
         with suppress(OSError):
@@ -47,13 +47,13 @@ def find_kept(folder: Path, stem: str, suffix: str = ".onnx", say: Callable[[str
 
 
 def keep_file(folder: Path, stem: str, write: Callable[[Path], object], suffix: str = ".onnx") -> Path:
-    """Make a file and keep it; it appears under its name only when it is whole.
+    """Write a file into the cache; it appears under its name only when it is complete.
 
     Args:
-        folder: Where to; made if it isn't there.
-        stem: Its name without content key and ending.
+        folder: Target folder; created if missing.
+        stem: Its name without content key and extension.
         write: Writes the content to a path.
-        suffix: Its ending.
+        suffix: Its extension.
 
     Returns:
         The file.

@@ -10,10 +10,10 @@ from torch.nn import functional
 
 
 def end_type(dtype: torch.dtype) -> torch.dtype:
-    """Type of the convolutions between W and G, where it pays to round less.
+    """Type of the convolutions between W and G, where higher precision pays off.
 
     Args:
-        dtype: That of all others.
+        dtype: Type of all others.
     """
     return torch.float32 if dtype == torch.bfloat16 else dtype
 
@@ -35,15 +35,15 @@ class Conv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, I, H, W) -> (B, O, H', W')."""
-        # A dilation means nothing to one tap, but with it PyTorch leaves 1x1 convolutions to oneDNN instead of a
-        # float32 product that is 2.4 times slower on processors by AMD.
+        # A dilation has no effect on a single tap, but makes PyTorch use oneDNN for 1x1 convolutions instead of a
+        # float32 product that is 2.4 times slower on AMD CPUs.
         lone = self.weight.shape[-1] == 1 and x.device.type == "cpu" and not torch.compiler.is_exporting()
         x = x.to(self.weight.dtype)
         return functional.conv2d(x, self.weight, self.bias, padding=self.padding, dilation=2 if lone else 1)
 
 
 def depth_window(x: Tensor, batch: int) -> Tensor:
-    """Every depth slice between its two neighbours (zeros beyond the ends), side by side in the channels.
+    """Every depth slice with its two neighbours (zeros beyond the ends), concatenated along the channels.
 
     Args:
         x: (D*B, C, H, W), depth-major.
@@ -69,7 +69,7 @@ def depth_window(x: Tensor, batch: int) -> Tensor:
 
 
 def shifted_sum(x: Tensor, taps: int, batch: int) -> Tensor:
-    """Add up the depth taps of a convolution, each shifted to its place.
+    """Add up the depth taps of a convolution, each shifted to its position.
 
     Args:
         x: (D*B, taps*C, H, W), depth-major.
@@ -89,7 +89,7 @@ def shifted_sum(x: Tensor, taps: int, batch: int) -> Tensor:
 
 
 def spread_phases(cells: list[list[Tensor]], scale: int) -> Tensor:
-    """Bring the phases of an enlarged map to their places.
+    """Write the phases of an enlarged map to their positions.
 
     Args:
         cells: By row and column, P = min(scale, 3) of each: (B, C, h, w), the values of the first, the inner and the
@@ -108,7 +108,7 @@ def spread_phases(cells: list[list[Tensor]], scale: int) -> Tensor:
 
 
 def spread_phases_in_place(cells: list[list[Tensor]], scale: int) -> Tensor:
-    """As spread_phases, written cell by cell into a channels-last map: the faster form outside of exporters."""
+    """Like spread_phases, written cell by cell into a channels-last map: the faster form outside of exporters."""
     order = (0, *([1] * (scale - 2)), len(cells) - 1)
     batch, channels, height, width = cells[0][0].shape
     out = torch.empty(
@@ -122,11 +122,11 @@ def spread_phases_in_place(cells: list[list[Tensor]], scale: int) -> Tensor:
 
 
 class UpConv(nn.Module):
-    """Nearest upsampling, then a 3x3 convolution, then ReLU if wanted; computed before the upsampling.
+    """Nearest upsampling, then a 3x3 convolution, then an optional ReLU; computed before the upsampling.
 
     Along one axis, with the taps a, b, c and their sum s, the first pixel of cell i is s x[i] - a (x[i] - x[i-1]), an
     inner one s x[i] and the last one s x[i] + c (x[i+1] - x[i]). In two dimensions that is nine 1x1 products of the
-    map and its differences, for every scale: against 16 for four (36 for nine) phases of 2x2, and 9 for each of the
+    map and its differences, for every scale: compared to 16 for four (36 for nine) phases of 2x2, and 9 for each of the
     scale^2 pixels after the upsampling.
 
     Args:
@@ -157,7 +157,7 @@ class UpConv(nn.Module):
         return (spread_phases if torch.compiler.is_exporting() else spread_phases_in_place)(cells, self.scale)
 
     def cells(self, x: Tensor) -> list[list[Tensor]]:
-        """(B, I, h, w) -> what spread_phases takes."""
+        """(B, I, h, w) -> argument of spread_phases."""
         height, width = x.shape[2:]
         padded = functional.pad(x, (1, 1, 1, 1))
         down = padded[:, :, 1:] - padded[:, :, :-1]  # (B, I, h + 1, w + 2)
@@ -182,7 +182,7 @@ class UpConv(nn.Module):
 
 
 def hat_matrices(coordinates: Tensor, size: int) -> Tensor:
-    """Linear interpolation with zeros outside, along one axis, as grid_sample with align_corners=False does it.
+    """Linear interpolation with zeros outside, along one axis, like grid_sample with align_corners=False.
 
     Args:
         coordinates: (..., N) positions, -1..1 across the voxels' outer edges.

@@ -1,8 +1,8 @@
-"""M, rewritten for speed: the same weights, the same heads to rounding.
+"""M, rewritten for speed: the same weights, the same heads up to rounding.
 
-What a norm scales and shifts per channel is part of the convolution behind it, the response norm is one factor per
-channel, and products of positions are 1x1 convolutions on maps that lie channels-last. Everything stays in float32:
-keypoints are coordinates.
+The scale and shift of a norm are part of the convolution after it, the response norm is one factor per channel, and
+products of positions are 1x1 convolutions on channels-last maps. Everything stays in float32: keypoints are
+coordinates.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class FastMotionExtractor(nn.Module):
 
 
 class _Block(nn.Module):
-    """ConvNeXt V2 block on a map that lies channels-last."""
+    """ConvNeXt V2 block on a channels-last map."""
 
     def __init__(self, plain: ConvNeXtBlock) -> None:
         super().__init__()
@@ -87,12 +87,12 @@ def _product(weight: Tensor, bias: Tensor) -> Conv:
 
 
 def _copied(conv: nn.Conv2d) -> nn.Conv2d:
-    """A convolution of its own with the same weights, which lie channels-last."""
+    """A separate convolution with the same weights, channels-last."""
     return _folded(None, conv)
 
 
 def _folded(norm: ChannelNorm | None, conv: nn.Conv2d) -> nn.Conv2d:
-    """A convolution without padding that applies what a norm before it scales and shifts."""
+    """A convolution without padding that includes the scale and shift of the norm before it."""
     weight, bias = conv.weight.detach(), cast(Tensor, conv.bias).detach()
     if norm is not None:
         bias = bias + (weight * norm.bias.detach()[:, None, None]).sum((1, 2, 3))

@@ -1,4 +1,4 @@
-"""Which rewrites are on, and the weight algebra behind them."""
+"""Switches for the rewrites, and the weight algebra behind them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Rewrites:
-    """Rewrites of W and G; all on unless a measurement wants one off.
+    """Rewrites of W and G; all on unless switched off for a measurement.
 
     Attributes:
         separable_motions: W samples the source volume per keypoint by one matrix per axis, not by grid_sample.
@@ -19,15 +19,15 @@ class Rewrites:
         mask_times_shift: W's sampling grid is identity + mask x shift, not a sum of 22 grids.
         depth_as_batch: W's 3-D convolutions run as 2-D ones.
         low_resolution_up: W's convolutions after nearest upsampling run before it, as 1x1 ones of differences.
-        depth_products: W's convolutions at full size take fewer products along the depth; on processors only.
-        merged_spade: G's scale and shift come from one convolution, conditioning convolutions of a size from one.
+        depth_products: W's convolutions at full size use fewer products along the depth; on CPUs only.
+        merged_spade: G's scale and shift come from one convolution, conditioning convolutions of one size likewise.
         shared_norm: G normalises a block's input once, before the upsampling.
         low_resolution_condition: G's conditioning convolutions run at 64x64 and are spread afterwards.
         folded_shortcut: the 1x1 convolution of G's shortcuts is part of the shift before it.
         folded_norms: W's batch norms are part of the convolutions' weights.
         folded_spectral: G's spectral norms are divided out once, not in every frame.
-        source_cache: What depends on the source alone is computed once, not in every frame.
-        gather_sampler: the last 5-D sampling is eight gathers instead of grid_sample, for runtimes that know only 4-D.
+        source_cache: Values that depend on the source only are computed once, not in every frame.
+        gather_sampler: the last 5-D sampling is eight gathers instead of grid_sample, for runtimes limited to 4-D.
     """
 
     separable_motions: bool = True
@@ -69,7 +69,7 @@ ABLATIONS: Final[dict[str, tuple[str, ...]]] = {
         "folded_spectral",
     ),
 }
-"""Rewrites of each network that are worth a row of their own."""
+"""Rewrites of each network that get a row of their own in measurements."""
 
 
 def fold_batch_norm(conv: nn.Module, norm: nn.Module) -> tuple[Tensor, Tensor]:
@@ -99,7 +99,7 @@ def batch_norm_line(norm: nn.Module) -> tuple[Tensor, Tensor]:
 
 
 def depth_to_inputs(weight: Tensor) -> Tensor:
-    """(O, I, K, h, w) kernel of a 3-D convolution -> (O, K*I, h, w) for an input of K depth slices side by side."""
+    """(O, I, K, h, w) kernel of a 3-D convolution -> (O, K*I, h, w) for an input of K concatenated depth slices."""
     return weight.permute(0, 2, 1, 3, 4).flatten(1, 2)
 
 
@@ -109,7 +109,7 @@ def depth_to_outputs(weight: Tensor) -> Tensor:
 
 
 def difference_kernels(weight: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Kernels that give before a nearest upsampling what a 3x3 convolution gives after it; see layers.UpConv.
+    """Kernels before a nearest upsampling that are equivalent to a 3x3 convolution after it; see layers.UpConv.
 
     Args:
         weight: (O, I, 3, 3).
@@ -130,7 +130,7 @@ def difference_kernels(weight: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 
 
 def fold_shortcut(conv: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
-    """A 3x3 convolution and the 1x1 one after it as one.
+    """Merge a 3x3 convolution and the 1x1 one after it.
 
     Args:
         conv: (O, C, 1, 1).

@@ -37,19 +37,19 @@ from liveportrait.networks.warping import (
 
 LEAK = 0.01
 TILE = 2
-"""Depth slices per tile of ToomConv: 4 would save more, and cost digits that bfloat16 doesn't have."""
+"""Depth slices per tile of ToomConv: 4 would save more, but needs more precision than bfloat16 has."""
 WIDE_BLOCKS = 2
-"""Down blocks whose maps are large against their weights."""
+"""Down blocks whose maps are large compared to their weights."""
 
 
 class WarpSource(NamedTuple):
-    """What W needs of a source, computed once.
+    """W's data of a source, computed once.
 
     Attributes:
         volume: f_s (S, 32, D, H, W), S is 1 or the number of frames.
         keypoints: x_s (S, 21, 3) float32.
         compressed: (S, 4, D, H, W) float32, input of the keypoint motions.
-        background: (S, 1, 5, D, H, W) float32, the first five channels: no heat, the same moved by nothing.
+        background: (S, 1, 5, D, H, W) float32, the first five channels: no heat, and the unmoved features.
         heat: One factor per axis (z, y, x) of the source's heat maps, each (S, 21, size) float32.
     """
 
@@ -68,7 +68,7 @@ class DepthConv(nn.Module):
         norm: The batch norm after it.
         rewrites: Rewrites.
         upsample: Whether a nearest upsampling by 2 comes before it.
-        wide: Whether its map is large against its weights, so that fewer products along the depth pay.
+        wide: Whether its map is large compared to its weights, so that fewer products along the depth are faster.
     """
 
     def __init__(
@@ -111,7 +111,7 @@ class DepthConv(nn.Module):
         return functional.relu_(y).permute(2, 0, 1, 3, 4).flatten(0, 1)
 
     def _normed(self, y: Tensor) -> Tensor:
-        """(N, O, ...) after the batch norm, if that isn't in the weights already."""
+        """(N, O, ...) after the batch norm, unless it is folded into the weights."""
         if self.line is None:
             return y
         gain, shift = (part.reshape(-1, *([1] * (y.dim() - 2))) for part in self.line)
@@ -156,7 +156,7 @@ class FastWarping(nn.Module):
             self.mask_waves = FourierConv(mask.weight, DEPTH)
         self.mask_taps = mask.kernel_size[0]
         self.mask_bias = nn.Parameter(cast(Tensor, mask.bias).detach().clone(), False)
-        # Occlusion, 7x7 to one channel: one product per tap and depth, then one pass puts the taps in their places.
+        # Occlusion, 7x7 to one channel: one product per tap and depth, then one pass moves the taps to their positions.
         weight = motion.occlusion.weight.detach()
         taps = weight.shape[2] * weight.shape[3]
         channels = decoder.out_filters
@@ -169,9 +169,10 @@ class FastWarping(nn.Module):
         self.set_type(dtype)
 
     def set_type(self, dtype: torch.dtype) -> None:
-        """Cast the convolutions; everything that touches coordinates stays in float32.
+        """Cast the convolutions; everything that affects coordinates stays in float32.
 
-        In bfloat16 the last ones stay as well: they are 3 per cent of W's products, and G's norms lift what they round.
+        In bfloat16 the last ones stay as well: they are 3 per cent of W's products, and G's norms amplify their
+        rounding.
         """
         waves, self.end_dtype = [] if self.mask_waves is None else [self.mask_waves], end_type(dtype)
         own = (*self.down, *self.up, self.last, self.mask, *waves)
@@ -184,13 +185,13 @@ class FastWarping(nn.Module):
         self.dtype = dtype
 
     def drop_toom(self) -> None:
-        """Leave out the products at points (ToomConv), which cost bfloat16 digits."""
+        """Disable the products at points (ToomConv), which cost precision in bfloat16."""
         for module in self.modules():
             if isinstance(module, DepthConv):
                 module.toom = None
 
     def prepare(self, feature: Tensor, kp_source: Tensor) -> WarpSource:
-        """Compute what depends on the source alone.
+        """Compute everything that depends on the source only.
 
         Args:
             feature: f_s (S, 32, D, H, W).
@@ -207,7 +208,7 @@ class FastWarping(nn.Module):
         return WarpSource(feature, kp_source, compressed, background, heat)
 
     def forward(self, feature_3d: Tensor, kp_driving: Tensor, kp_source: Tensor) -> dict[str, Tensor]:
-        """As the plain module: see WarpingNetwork.forward."""
+        """Like the plain module: see WarpingNetwork.forward."""
         return self.warp(self.prepare(feature_3d, kp_source), kp_driving)
 
     def warp(self, source: WarpSource, kp_driving: Tensor) -> dict[str, Tensor]:
@@ -312,7 +313,7 @@ class FastWarping(nn.Module):
 
 
 def fewer_products(x: Tensor, batch: int) -> bool:
-    """Whether the forms with fewer products along the depth are to be used: measured on processors only."""
+    """Whether to use the forms with fewer products along the depth: measured on CPUs only."""
     return x.device.type == "cpu" and len(x) == DEPTH * batch
 
 
@@ -345,7 +346,7 @@ def _resample(volume: Tensor, z: Tensor, y: Tensor, x: Tensor) -> Tensor:
 
     Args:
         volume: (S, 1, C, D, H, W).
-        z: (D', D), or (B, K, D', D); the others alike.
+        z: (D', D), or (B, K, D', D); the others likewise.
         y: Matrices along y.
         x: Matrices along x.
 

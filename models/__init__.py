@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from models.networks import create
 
-# ONNX Runtime 1.32 and later sends usage data home and keeps an identity for it in the user's cache; this app does not.
+# ONNX Runtime 1.32 and later sends usage data with an identifier that it stores in the user's cache; this app opts out.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 # OpenVINO does so as soon as it is imported; where this package can't be, it goes without.
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
@@ -16,7 +16,7 @@ __all__ = ["create", "list_models"]
 
 
 def list_models(pattern: str = "*") -> list[str]:
-    """Names of models with weight files and of networks that create builds, by a shell pattern, in natural order."""
+    """Names of models with weights and of networks that ``create`` can build, by a shell pattern, naturally sorted."""
     from models.networks import list_architectures
     from models.registry import list_models as with_weights
     from models.registry import natural_key

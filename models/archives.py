@@ -1,4 +1,4 @@
-"""Zip files from outside whose members are read as they are stored: no compression, no surprises."""
+"""Strict reader for untrusted zip files whose members are stored without compression."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from models.messages import msg
 
 MAX_MEMBERS: Final = 256
 MAX_DIRECTORY: Final = 1 << 20
-"""Bytes of the list of members."""
+"""Limit of the central directory in bytes."""
 _END: Final = b"PK\x05\x06"
 _ENCRYPTED: Final = 0x1 | 0x20 | 0x40 | 0x2000
-"""Flags of members that are encrypted, patched, strongly encrypted, or whose headers are masked."""
+"""Flags of members that are encrypted, patched, strongly encrypted, or have masked headers."""
 
 
 class ArchiveError(ValueError):
@@ -22,14 +22,14 @@ class ArchiveError(ValueError):
 
 
 class PlainArchive:
-    """A zip file whose members are stored without compression and lie apart from each other.
+    """A zip file whose members are stored without compression and don't overlap.
 
     Args:
         file: The file, open for reading; it stays open.
-        members: Most members.
+        members: Limit of the number of members.
 
     Raises:
-        ArchiveError: It is no such file.
+        ArchiveError: It is not such a file.
     """
 
     def __init__(self, file: IO[bytes], members: int = MAX_MEMBERS) -> None:
@@ -77,15 +77,15 @@ class PlainArchive:
         """Bytes of a member.
 
         Raises:
-            KeyError: There is none of that name.
+            KeyError: No member has that name.
         """
         return self.members[name].file_size
 
     def open(self, name: str) -> IO[bytes]:
-        """A member, open for reading; whoever reads it to its end gets an error where its CRC is wrong.
+        """A member, open for reading; reading it to its end checks its CRC.
 
         Raises:
-            KeyError: There is none of that name.
+            KeyError: No member has that name.
             ArchiveError: Its own header is damaged.
         """
         try:
@@ -94,10 +94,10 @@ class PlainArchive:
             raise ArchiveError(msg("its member {name!a} is damaged ({error})", name, _reason(error))) from None
 
     def read(self, name: str, limit: int) -> bytes:
-        """Content of a member, its CRC checked.
+        """Content of a member, with its CRC checked.
 
         Raises:
-            KeyError: There is none of that name.
+            KeyError: No member has that name.
             ArchiveError: It is damaged or larger than the limit.
         """
         if self.size(name) > limit:
@@ -110,7 +110,7 @@ def read_member(stream: IO[bytes], name: str, count: int) -> bytes:
     """The next bytes of an open member.
 
     Raises:
-        ArchiveError: It is damaged or ends before.
+        ArchiveError: It is damaged or ends too early.
     """
     try:
         data = stream.read(count)
@@ -122,7 +122,7 @@ def read_member(stream: IO[bytes], name: str, count: int) -> bytes:
 
 
 def _checked_size(file: IO[bytes]) -> int:
-    """Bytes of the file; its list of members must not be out of proportion."""
+    """Bytes of the file; raises an error if its central directory is too large."""
     size = file.seek(0, 2)
     file.seek(max(0, size - (1 << 16) - 22))
     tail = file.read()

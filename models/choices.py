@@ -1,6 +1,6 @@
-"""What people write to choose a face or a face detector, parsed once into small values.
+"""Parses command-line choices of a face or a face detector into small values.
 
-This module imports nothing heavy on purpose: the command line answers ``--help`` from it.
+This module imports nothing heavy: the command line needs it for ``--help``.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ GROUP: Final = "detect/"
 
 
 def parse_numbers(text: str) -> list[float] | None:
-    """Numbers joined by commas, or None if it is something else."""
+    """Numbers separated by commas, or None if the text is something else."""
     try:
         numbers = [float(part) for part in text.split(",")]
     except ValueError:
@@ -32,11 +32,11 @@ def parse_numbers(text: str) -> list[float] | None:
 
 @dataclass(frozen=True)
 class FaceChoice:
-    """One of several faces of a picture; :func:`models.face.select_face` finds it.
+    """One of several faces of an image; :func:`models.face.select_face` finds it.
 
     Attributes:
-        word: Which one, unless a number or a point says so.
-        number: Place in order of size from 1, or 0.
+        word: Which one, unless there is a number or a point.
+        number: Rank by size from 1, or 0.
         point: The face at this pixel (x, y), or None.
     """
 
@@ -67,7 +67,7 @@ class FaceChoice:
         return cls(point=(numbers[0], numbers[1]))
 
     def scaled(self, factor: float) -> FaceChoice:
-        """The same face in a picture of another size."""
+        """The same face in an image of another size."""
         return self if self.point is None else replace(self, point=(self.point[0] * factor, self.point[1] * factor))
 
     def __str__(self) -> str:
@@ -78,10 +78,10 @@ class FaceChoice:
 
 @dataclass(frozen=True)
 class DetectorChoice:
-    """What finds faces; :mod:`models.detection.choose` opens it.
+    """A face detector; :mod:`models.detection.choose` opens it.
 
     Attributes:
-        kind: The embedded one; insightface; insightface if its models are here; one of our form by name; or by file.
+        kind: The embedded one; insightface; insightface if its models are installed; one of ours by name; or by file.
         name: "detect/NAME" of a named one, path of a file, else empty.
     """
 

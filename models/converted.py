@@ -1,7 +1,7 @@
-"""Converted weight files in the cache: what a checkpoint holds, checked once, in a form that loads without pickle.
+"""Converted weight files in the cache: the checked content of a checkpoint, in a form that loads without pickle.
 
-A conversion is named by the SHA-256 of its source and by its own CRC-32, so it is found for whatever file has that
-content, and one that was damaged later is noticed and made again. The source is never touched.
+A conversion is named by the SHA-256 of its source and by its own CRC-32, so it is found for every file with that
+content, and damaged ones are detected and converted again. The source is never changed.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from models.weights import user_folder
 
 FOLDER: Final = "converted"
 SOURCES: Final = "sources.json"
-"""File that spares the hashing of a source that has not changed: its path, size and time of change -> SHA-256."""
+"""Index that avoids hashing unchanged sources again: path, size and modification time -> SHA-256."""
 FORMAT: Final = "1"
-"""Raised when the content of conversions changes; older ones are made again."""
+"""Incremented when the content of conversions changes; older ones are converted again."""
 SUFFIX: Final = ".safetensors"
 
 
@@ -32,8 +32,8 @@ class Conversion:
 
     Attributes:
         path: The file in the cache.
-        sources: Files that it was made from or serves, as far as they are known.
-        whole: Whether it is as it was written.
+        sources: Files that it was made from or is used for, as far as known.
+        whole: Whether it is undamaged.
     """
 
     path: Path
@@ -47,10 +47,10 @@ def converted_folder() -> Path:
 
 
 def find_converted(source: Path) -> Path | None:
-    """The whole conversion of a file, or None. A damaged one is removed, so that it is made again.
+    """The intact conversion of a file, or None. A damaged one is removed, so that it is converted again.
 
     Args:
-        source: The original; it is hashed unless it is known not to have changed.
+        source: The original; it is hashed unless it is known to be unchanged.
     """
     try:
         found = _named(source_hash(source))
@@ -63,14 +63,14 @@ def find_converted(source: Path) -> Path | None:
 
 
 def save_converted(source: Path, write: Callable[[Path], object]) -> Path | None:
-    """Keep a conversion; nothing half-written ever carries its name.
+    """Store a conversion; no partial file ever appears under its name.
 
     Args:
         source: The original.
         write: Writes the converted content to a path.
 
     Returns:
-        The file, or None where the cache can't be written to: that costs time, never the work.
+        The file, or None if the cache can't be written: that costs only time.
     """
     folder = converted_folder()
     try:
@@ -103,13 +103,13 @@ def list_converted() -> list[Conversion]:
 
 
 def converted_of(source: Path) -> Path | None:
-    """Where the conversion of a file lies, as far as that is known without reading anything; it is not checked."""
+    """Path of a file's conversion, if known without reading anything; it is not checked."""
     facts = _sources().get(str(source.resolve()))
     return None if facts is None else _named(facts[2])
 
 
 def source_hash(source: Path) -> str:
-    """SHA-256 of a file; remembered with its size and time of change."""
+    """SHA-256 of a file; cached with its size and modification time."""
     source = source.resolve()
     status = source.stat()
     known = _sources()
@@ -127,7 +127,7 @@ def source_hash(source: Path) -> str:
 
 
 def _sources() -> dict[str, tuple[int, int, str]]:
-    """Path -> size, time of change and SHA-256 of known sources; what can't be read counts as unknown."""
+    """Path -> size, modification time and SHA-256 of known sources; unreadable entries are ignored."""
     try:
         data = json.loads((converted_folder() / SOURCES).read_text(encoding="utf-8"))
         return {str(name): (int(size), int(changed), str(digest)) for name, (size, changed, digest) in data.items()}
@@ -136,7 +136,7 @@ def _sources() -> dict[str, tuple[int, int, str]]:
 
 
 def _named(digest: str) -> Path | None:
-    """The conversion of a source with this hash, in today's format."""
+    """The conversion of a source with this hash, in the current format."""
     return next(iter(sorted(converted_folder().glob(f"{digest}-{FORMAT}-*{SUFFIX}"))), None)
 
 
@@ -153,7 +153,7 @@ def _checksum(path: Path) -> int:
 
 
 def _drop_unused(folder: Path) -> None:
-    """Remove conversions of what no known file holds any more, and those of an older format."""
+    """Remove conversions that no known file uses any more, and those of an older format."""
     used = {digest for name, (_, _, digest) in _sources().items() if Path(name).exists()}
     for path in folder.glob(f"*{SUFFIX}"):
         digest, form, *_ = [*path.stem.split("-"), "", ""]

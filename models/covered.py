@@ -1,4 +1,4 @@
-"""Faces of which a mask or goggles hide one half: the other half must read the same from every region."""
+"""Faces with one half hidden by a mask or goggles: the other half must read the same from every region."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from models.topology import BROW_LEFT, BROW_RIGHT, EYE_LEFT, EYE_RIGHT, LIPS
 
 Array = npt.NDArray[np.float32]
 Half = Literal["", "upper", "lower"]
-"""Which half of a face something covers; empty: none."""
+"""Covered half of a face; empty: none."""
 
 UPPER: Final = tuple(
     sorted(
@@ -26,26 +26,26 @@ UPPER: Final = tuple(
 LOWER: Final = tuple(sorted({*LIPS, 152, 148, 176, 149, 150, 377, 400, 378, 379, 136, 365, 17, 18, 200, 199, 175}))
 """Mouth and chin."""
 HALF_SPREAD: Final = 0.024
-"""Most difference between readings of the half that is seen, as a share of the face. Measured: 0.008 to 0.016 under
-masks and goggles; 60 false readings of turned portraits from 0.032 upward."""
+"""Largest difference between readings of the visible half, as a share of the face. Measured: 0.008 to 0.016 under
+masks and goggles; 0.032 or more in 60 false readings of turned portraits."""
 COVERED_SPREAD: Final = 0.08
 """The same for the whole face."""
 PRESENCE: Final = 0.95
 """Least presence score of a covered face."""
 SEEN: Final = 0.5
-"""Least score of the detections that must agree on it."""
+"""Least score of the detections that must agree on a covered face."""
 
 
 def covered_half(readings: Sequence[Array], points: Array, size: float) -> Half:
     """Which half of a face is covered.
 
     Args:
-        readings: (478, 2 or 3) landmarks from regions that differ a little.
+        readings: (478, 2 or 3) landmarks from slightly different regions.
         points: The same from the region itself.
         size: Size of the face in the unit of the points.
 
     Returns:
-        The half that reads differently each time while the other one doesn't; empty if neither half is sure, or both.
+        The half whose readings differ while those of the other one agree; empty if neither half is certain, or both.
     """
     away = np.mean([np.linalg.norm(one[:, :2] - points[:, :2], axis=1) for one in readings], axis=0) / size
     upper, lower = float(away[list(UPPER)].mean()), float(away[list(LOWER)].mean())
@@ -55,11 +55,11 @@ def covered_half(readings: Sequence[Array], points: Array, size: float) -> Half:
 
 
 def agreed(detections: Sequence[Detection]) -> list[list[Detection]]:
-    """Detections that another detector, or the same one on another window, confirms.
+    """Detections that are confirmed by another detector, or by the same one on another window.
 
     Returns:
-        For each place, best first, the best one of each quarter of turns, the upright one first: under a mask the
-        forehead and the chin look alike, so that a detector sees such a face from both sides.
+        For each position, best first, the best detection of each quarter turn, the upright one first: under a mask,
+        forehead and chin look alike, so a detector may find such a face in both directions.
     """
     sure = sorted((one for one in detections if one.score >= SEEN), key=lambda one: -one.score)
     places: list[list[Detection]] = []
@@ -74,7 +74,7 @@ def agreed(detections: Sequence[Detection]) -> list[list[Detection]]:
 
 
 def turns_of(detection: Detection, roll: float = 0.0) -> int:
-    """Quarter turns, 0 to 2, between a detection and a roll in radians."""
+    """Number of quarter turns, 0 to 2, between a detection and a roll in radians."""
     across = detection.points[1] - detection.points[0]
     away = math.remainder(math.atan2(float(across[1]), float(across[0])) - roll, 2 * math.pi)
     return abs(round(away / (math.pi / 2)))

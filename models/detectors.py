@@ -1,4 +1,4 @@
-"""BlazeFace detectors: boxes and six key points of all faces in a window of a picture."""
+"""BlazeFace detectors: boxes and six key points of all faces in a window of an image."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ OVERLAP: Final = 0.3
 
 @dataclass(frozen=True)
 class Detection:
-    """One face as a detector sees it.
+    """One detected face.
 
     Attributes:
         box: (4,) x0, y0, x1, y1 in pixels of the picture.
-        points: (6, 2) eye left, eye right (as the face itself stands: left in an upright face), nose, mouth, two ears.
+        points: (6, 2) eye left, eye right (left in an upright face), nose, mouth, two ears.
         score: 0..1.
     """
 
@@ -47,13 +47,13 @@ class Detection:
 
 @dataclass(frozen=True)
 class Window:
-    """A square part of a picture that a detector looks at; it may reach beyond the picture.
+    """A square part of an image that a detector examines; it may extend beyond the image.
 
     Attributes:
         x: Centre in pixels.
         y: Centre in pixels.
         side: Side in pixels.
-        angle: Roll in radians, clockwise as seen; a face of that roll appears upright in the window.
+        angle: Clockwise roll in radians; a face of that roll appears upright in the window.
         lift: Brighten a dark window first.
     """
 
@@ -65,13 +65,13 @@ class Window:
 
     @staticmethod
     def whole(height: int, width: int, border: float = 0.0, angle: float = 0.0) -> Window:
-        """The whole picture, with a border on all sides as a share of its longer side."""
+        """The whole image, with a border on all sides as a share of its longer side."""
         return Window((width - 1) / 2, (height - 1) / 2, max(height, width) * (1 + 2 * border), angle)
 
 
 @dataclass(frozen=True)
 class DetectorKind:
-    """Constants of one network: registry name, input side, (stride, anchors a cell) a level, least score."""
+    """Constants of one network: registry name, input side, (stride, anchors per cell) of each level, least score."""
 
     model: str
     size: int
@@ -86,10 +86,10 @@ KINDS: Final[dict[Kind, DetectorKind]] = {
 
 
 class BlazeFace:
-    """One BlazeFace network; the session opens at first use.
+    """One BlazeFace network; the session is opened on first use.
 
-    "full" finds faces between a fifteenth and nine tenths of the window, "short" those from a seventh upward,
-    including strongly rolled ones (paper: Bazarevsky et al., "BlazeFace", 2019).
+    "full" finds faces between a fifteenth and nine tenths of the window, "short" those from a seventh up, including
+    strongly rolled ones (paper: Bazarevsky et al., "BlazeFace", 2019).
 
     Args:
         kind: "full" or "short".
@@ -104,7 +104,7 @@ class BlazeFace:
         self._anchors = anchors(self._kind.size, self._kind.levels)
 
     def release(self) -> None:
-        """Give the network's memory back; the next use opens it again."""
+        """Free the network's memory; the next use opens it again."""
         self.__dict__.pop("_session", None)
 
     @cached_property
@@ -116,10 +116,10 @@ class BlazeFace:
 
         Args:
             rgb: (H, W, 3) uint8.
-            window: Where to look; the whole picture if None.
+            window: Where to look; the whole image if None.
 
         Returns:
-            Detections in picture pixels, highest score first.
+            Detections in image pixels, highest score first.
         """
         size = self._kind.size
         image, back = cut_window(rgb, window or Window.whole(*rgb.shape[:2]), size)
@@ -146,7 +146,7 @@ def _to_picture(corners: Array, points: Array, score: float, back: Array) -> Det
 
 
 def anchors(size: int, levels: tuple[tuple[int, int], ...]) -> Array:
-    """(A, 2) anchor centres in shares of the input side, cell by cell, for (stride, anchors a cell) levels."""
+    """(A, 2) anchor centres in shares of the input side, cell by cell, for (stride, anchors per cell) levels."""
     parts = []
     for stride, count in levels:
         cells = size // stride
@@ -196,11 +196,11 @@ def cut_window(rgb: Image, window: Window, size: int) -> tuple[Image, Array]:
 
     Args:
         rgb: (H, W, 3) uint8.
-        window: What to cut; black where it reaches beyond the picture.
+        window: The window; black where it extends beyond the image.
         size: Side of the result.
 
     Returns:
-        (size, size, 3) uint8 and the (2, 3) matrix from its pixels to those of the picture.
+        (size, size, 3) uint8 and the (2, 3) matrix from its pixels to those of the image.
     """
     height, width = rgb.shape[:2]
     step = window.side / size
@@ -209,7 +209,7 @@ def cut_window(rgb: Image, window: Window, size: int) -> tuple[Image, Array]:
     centre = np.array([window.x, window.y])
     back = np.concatenate([turn, (centre - turn @ np.full(2, (size - 1) / 2))[:, None]], axis=1)
 
-    # Only the part of the picture that the window covers is touched, shrunk by area means first.
+    # Only the part of the image that the window covers is read, shrunk by area means first.
     reach = window.side / 2 * (abs(cos) + abs(sin))
     x0, y0 = (max(int(np.floor(c - reach)) - 1, 0) for c in centre)
     x1, y1 = (min(int(np.ceil(c + reach)) + 2, n) for c, n in zip(centre, (width, height), strict=True))
@@ -234,11 +234,11 @@ def cut_window(rgb: Image, window: Window, size: int) -> tuple[Image, Array]:
 
 
 def lift_shadows(image: Image, target: float = 0.6) -> Image:
-    """Brighten a dark picture by a gamma curve that brings its 95th percentile to the target.
+    """Brighten a dark image by a gamma curve that brings its 95th percentile to the target.
 
     Args:
         image: (H, W, 3) uint8.
-        target: 0..1; a picture that is already as bright comes back unchanged.
+        target: 0..1; an image that is already as bright is returned unchanged.
     """
     level = float(np.percentile(image[::4, ::4, 1], 95)) / 255.0
     if level >= target or level < 2 / 255:

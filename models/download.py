@@ -1,7 +1,7 @@
 """Downloads of model files. Nothing here runs unless a user asks for it.
 
-huggingface-hub names addresses and sizes. Fetching is our own: it goes on where it stopped, can be cancelled, follows
-redirects to known hosts only, and compares size and SHA-256 with the registry; plain addresses need it anyway.
+huggingface-hub resolves URLs and sizes. The transfer is our own code: it resumes partial downloads, can be cancelled,
+follows redirects to known hosts only, and compares size and SHA-256 with the registry; plain URLs need it anyway.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from models.transport import TIMEOUT, Facts, check_address, offline, open_url
 from models.weights import check_file, locate, record, user_folder
 
 Progress = Callable[[str, int, int | None], None]
-"""Called with the file's name, the bytes so far and the bytes in all (None where unknown)."""
+"""Called with the file's name, the bytes so far and the total bytes (None if unknown)."""
 
 Cancelled = Callable[[], bool]
-"""Asked between blocks; True ends the download. What has arrived is kept and continued next time."""
+"""Polled between blocks; True ends the download. Received data is kept, so that it can be resumed."""
 
 HUB: Final = "https://huggingface.co"
 BLOCK: Final = 1 << 18
 MAX_BYTES: Final = 8 << 30
-"""Most that is written of a file of unknown size."""
+"""Limit of the bytes written for a file of unknown size."""
 
 
 class DownloadCancelledError(ModelError):
@@ -37,9 +37,9 @@ class DownloadCancelledError(ModelError):
 
 
 def default_hubs() -> list[str]:
-    """The address in $HF_ENDPOINT, if the user set one, then the official one.
+    """The URL in $HF_ENDPOINT, if set by the user, then the official one.
 
-    Other mirrors are only used where a caller names them: for most of these files no trusted hash is known.
+    Other mirrors are only used if a caller names them: for most of these files no trusted hash is known.
     """
     chosen = os.environ.get("HF_ENDPOINT", "").rstrip("/")
     return [chosen, HUB] if chosen and chosen != HUB else [HUB]
@@ -53,22 +53,22 @@ def download_model(
     progress: Progress | None = None,
     cancelled: Cancelled | None = None,
 ) -> list[Path]:
-    """Fetch the files of a model that are not there yet, or are damaged, into the user's folder.
+    """Download missing or damaged files of a model into the user's folder.
 
     Args:
         model: The model or its name.
-        accept_licence: Must be True where the licence forbids commercial use.
-        hubs: Hugging Face addresses, tried in turn; default_hubs() if None.
-        progress: Told about the beginning of each file, with what is there already, and every block.
-        cancelled: Ends it.
+        accept_licence: Must be True if the licence forbids commercial use.
+        hubs: Hugging Face URLs, tried in turn; default_hubs() if None.
+        progress: Called at the beginning of each file, with the bytes already present, and after every block.
+        cancelled: Polled; True ends the download.
 
     Returns:
         Paths in the order of the spec.
 
     Raises:
-        ModelError: Licence not accepted, no known source, no connection, or a wrong file. What was fetched of a broken
-            download stays as NAME.part and is continued next time.
-        DownloadCancelledError: ``cancelled`` said so; the same holds.
+        ModelError: Licence not accepted, no known source, no connection, or a wrong file. The received part of a
+            failed download stays as NAME.part and is resumed next time.
+        DownloadCancelledError: ``cancelled`` returned True; the received part stays as well.
     """
     spec = get_model(model) if isinstance(model, str) else model
     if not spec.commercial_ok and not accept_licence:
@@ -89,14 +89,14 @@ def download_model(
 
 
 def missing_bytes(model: str | ModelSpec, *, hubs: Sequence[str] | None = None) -> int | None:
-    """How much a download would fetch: asks the sources for the sizes that are not known.
+    """Size of a download; queries the sources for unknown sizes.
 
     Args:
         model: The model or its name.
         hubs: As for download_model.
 
     Returns:
-        Bytes of the files that are not there yet, less what a broken download left; None where a source does not tell.
+        Bytes of the missing files, minus those of partial downloads; None if a source does not give a size.
     """
     spec = get_model(model) if isinstance(model, str) else model
     hubs = default_hubs() if hubs is None else hubs
@@ -113,7 +113,7 @@ def missing_bytes(model: str | ModelSpec, *, hubs: Sequence[str] | None = None) 
 
 
 def _asked_size(file: ModelFile, hubs: Sequence[str]) -> int | None:
-    """Size of a file as its source tells it, or None."""
+    """Size of a file according to its source, or None."""
     if offline():
         return None
     import huggingface_hub
@@ -132,17 +132,17 @@ def _asked_size(file: ModelFile, hubs: Sequence[str]) -> int | None:
 
 
 def part_of(target: Path) -> Path:
-    """Where an unfinished download of a file lies."""
+    """Path of a file's partial download."""
     return target.with_name(target.name + ".part")
 
 
 def _tag_of(target: Path) -> Path:
-    """Where the entity tag of an unfinished download lies: only the rest of the same content may be added to it."""
+    """Path of the entity tag of a partial download, which is only resumed with the same content."""
     return target.with_name(target.name + ".part.tag")
 
 
 def _present(file: ModelFile) -> Path | None:
-    """Path of a file that is there and whole."""
+    """Path of a file that exists and is intact."""
     path = locate(file)
     return path if path is not None and check_file(path, file).ok else None
 
@@ -162,16 +162,16 @@ def _fetched(
 def fetch_url(
     file: ModelFile, target: Path, progress: Progress | None = None, cancelled: Cancelled | None = None
 ) -> Path:  # fmt: skip
-    """Fetch a plain address, continuing an earlier part if the server can.
+    """Download a plain URL, resuming a partial download if the server supports it.
 
     Args:
-        file: What to fetch; size and hash are checked where known.
-        target: Where it goes, in one step, when it is whole and right.
-        progress: Told about every block.
-        cancelled: Ends it.
+        file: What to download; size and hash are checked if known.
+        target: Its path, to which it is moved when it is complete and correct.
+        progress: Called after every block.
+        cancelled: Polled; True ends the download.
 
     Raises:
-        DownloadCancelledError: ``cancelled`` said so; what has arrived is kept.
+        DownloadCancelledError: ``cancelled`` returned True; the received part is kept.
         ModelError: No connection, an error answer, an interrupted or a wrong file.
     """
     check_address(file.url)
@@ -179,7 +179,7 @@ def fetch_url(
     have = part.stat().st_size if part.is_file() else 0
     tag = tag_file.read_text(encoding="utf-8", errors="replace") if have and tag_file.is_file() else ""
     if (file.size is not None and have >= file.size) or (not tag and file.sha256 is None):
-        have = 0  # nothing to add, or nobody could say whether the rest belongs to it
+        have = 0  # nothing to resume, or no way to check that the rest belongs to it
     try:
         answer, facts = open_url(file.url, {"Range": f"bytes={have}-"} if have else {})
         with answer:
@@ -205,11 +205,11 @@ def fetch_url(
 
 
 class _ChangedError(Exception):
-    """The source has other content than an unfinished download; it begins again."""
+    """The source's content differs from that of a partial download, which is restarted."""
 
 
 def _continues(answer: http.client.HTTPResponse, facts: Facts, tag: str, have: int, file: ModelFile) -> bool:
-    """Whether an answer is the rest of what has arrived, or the whole file, which takes its place."""
+    """Whether a response contains the rest of a partial download, rather than the whole file, which replaces it."""
     if answer.status != http.client.PARTIAL_CONTENT:
         return True
     found = re.fullmatch(r"bytes (\d{1,15})-(\d{1,15})/(\d{1,15}|\*)", answer.headers.get("Content-Range", "").strip())
@@ -222,7 +222,7 @@ def _continues(answer: http.client.HTTPResponse, facts: Facts, tag: str, have: i
 
 
 def _completed(file: ModelFile, facts: Facts) -> ModelFile:
-    """The file with size and SHA-256 as the hub tells them, where none are registered."""
+    """The file with the hub's size and SHA-256, if none are registered."""
     if file.size is None and file.sha256 is None and facts.sha256 is not None:
         return replace(file, size=facts.size, sha256=facts.sha256)
     return file
@@ -232,7 +232,7 @@ def _receive(
     answer: http.client.HTTPResponse, part: Path, file: ModelFile, have: int, progress: Progress | None,
     cancelled: Cancelled | None,
 ) -> None:  # fmt: skip
-    """Write an answer to the part file."""
+    """Write a response to the part file."""
     resumed = answer.status == http.client.PARTIAL_CONTENT
     have = have if resumed else 0
     announced = answer.headers.get("Content-Length", "")
@@ -257,8 +257,8 @@ def _receive(
 
 
 def _accept(file: ModelFile, part: Path, target: Path) -> Path:
-    """Move a fetched file to its place if it is right, else delete it."""
-    # The check looks at the suffix, so the part gets the final one.
+    """Move a downloaded file to its target if it is correct, else delete it."""
+    # The check uses the extension, so the part gets the final one.
     whole = part.with_name("checking-" + target.name)
     part.replace(whole)
     _tag_of(target).unlink(missing_ok=True)
@@ -274,7 +274,7 @@ def _accept(file: ModelFile, part: Path, target: Path) -> Path:
 def _fetch_hub(
     file: ModelFile, target: Path, hubs: Sequence[str], progress: Progress | None, cancelled: Cancelled | None
 ) -> Path:
-    """Fetch from the first Hugging Face address that answers; an earlier part is continued."""
+    """Download from the first Hugging Face URL that answers; a partial download is resumed."""
     import huggingface_hub
 
     faults = []

@@ -1,7 +1,7 @@
-"""Networks as ONNX files. Nothing here is imported unless a file is to be written: it needs torch, onnx and onnxscript.
+"""Exports networks as ONNX files. Only imported for that purpose: it needs torch, onnx and onnxscript.
 
-The files hold static heights and widths and, where asked for, any number of pictures; an attention over windows or a
-resizing would cost time in every run if its sizes were only known there.
+The files have static heights and widths and, optionally, any number of images; attention over windows and resizing
+would be slower in every run if their sizes were dynamic.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ from models.registry import ModelError
 
 OPSET: Final = 20
 LEAST_HALVED: Final = 64
-"""Weights with fewer values than this keep full precision: they weigh nothing."""
+"""Weights with fewer values than this keep full precision: they hardly affect the file size."""
 
 
 def write_onnx(
     network: nn.Module, example: tuple[Tensor, ...], path: Path, *,
     inputs: Sequence[str], outputs: Sequence[str], any_batch: bool = False, opset: int = OPSET,
 ) -> Path:  # fmt: skip
-    """Export a network; the file appears only when it is whole.
+    """Export a network; the file appears only when it is complete.
 
     Args:
-        network: What to export; it is set to evaluation.
-        example: One tensor for each input, of the shapes that the file will take.
-        path: Where to; its folder is made if it isn't there.
+        network: The network; it is set to evaluation mode.
+        example: One tensor for each input, of the file's input shapes.
+        path: The file; its folder is created if missing.
         inputs: Names of the inputs.
         outputs: Names of the outputs, in the order in which the network returns them.
-        any_batch: Leave the first axis of every input open.
+        any_batch: Make the first axis of every input dynamic.
         opset: Version of the operators.
 
     Returns:
@@ -49,7 +49,7 @@ def write_onnx(
         ModelError: The packages onnx and onnxscript are missing, or the file can't be written.
     """
     shapes = tuple({0: torch.export.Dim("batch", min=1)} for _ in example) if any_batch else None
-    if any_batch:  # an axis of length 1 would be taken for a constant
+    if any_batch:  # an axis of length 1 would be treated as constant
         example = tuple(x.expand(2, *x.shape[1:]) if x.shape[0] == 1 else x for x in example)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -60,7 +60,7 @@ def write_onnx(
             )  # fmt: skip
             assert program is not None
             for node in program.model.graph.all_nodes():
-                node.metadata_props.clear()  # paths and lines of this code: the same network shall be the same file
+                node.metadata_props.clear()  # paths and lines of this code: equal networks must give equal files
             program.save(part)
     except ImportError as error:
         raise ModelError(
@@ -72,9 +72,9 @@ def write_onnx(
 
 
 def finish_onnx(path: Path, *, half: bool = False, facts: Mapping[str, str] | None = None) -> None:
-    """Store the large float32 weights of a file as float16 with a Cast behind each, and note facts in it.
+    """Store the large float32 weights of a file as float16 with a Cast after each, and add metadata.
 
-    It stays a float32 network: the weights are widened when it is opened, so it is half as large and as fast.
+    It remains a float32 network: the weights are widened on loading, so the file is half as large at the same speed.
 
     Args:
         path: The .onnx file.
@@ -118,7 +118,7 @@ def disagreement(network: nn.Module, path: Path, example: tuple[Tensor, ...]) ->
         example: Inputs to compare on.
 
     Returns:
-        The difference relative to the largest value of its output; below 1e-5 the file is the network.
+        The difference relative to the largest value of its output; below 1e-5 they are equivalent.
     """
     import onnxruntime
 
@@ -135,14 +135,14 @@ def disagreement(network: nn.Module, path: Path, example: tuple[Tensor, ...]) ->
 
 
 def rounding(network: nn.Module, example: tuple[Tensor, ...]) -> float:
-    """What float32 itself costs: largest difference between the network in float32 and in float64.
+    """Rounding error of float32: largest difference between the network in float32 and in float64.
 
     Args:
-        network: Any; it is in float32 again afterwards, to the bit.
+        network: Any network; afterwards it is in float32 again, bit for bit.
         example: Inputs to compare on.
 
     Returns:
-        The difference relative to the largest value of its output. No file in float32 can be asked for less.
+        The difference relative to the largest value of its output, a lower bound for any file in float32.
     """
     with torch.inference_mode():
         single = network.eval()(*example)
@@ -156,7 +156,7 @@ def rounding(network: nn.Module, example: tuple[Tensor, ...]) -> float:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the exporter's remarks on packages that have nothing to do with these networks."""
+    """Suppress the exporter's remarks on packages unrelated to these networks."""
     exporter = logging.getLogger("torch.onnx")
     level = exporter.level
     exporter.setLevel(logging.ERROR)

@@ -32,21 +32,21 @@ LID_PAIRS: Final = ((159, 145), (386, 374))
 """Middle of the upper and lower lid, left and right eye."""
 INNER_LIP_PAIR: Final = (13, 14)
 CROP_POINTS: Final = (*BROW_LEFT, *BROW_RIGHT, *JAW, *EYE_LEFT.ring, *EYE_RIGHT.ring, *LIPS_OUTER)
-"""What LivePortrait's 203 points span: brows to chin and ear to ear, without the forehead."""
+"""The area of LivePortrait's 203 points: brows to chin and ear to ear, without the forehead."""
 ALIKE: Final = 0.95
-"""Share of the largest face's size from which another one is as good as equally large: readings of one face at other
-sizes of the picture differ by 1-2 %."""
+"""Share of the largest face's size from which another face counts as equally large: readings of the same face in
+images of different sizes differ by 1-2 %."""
 
 
 @dataclass(frozen=True)
 class Face:
-    """One face in one picture.
+    """One face in one image.
 
     Attributes:
-        points: (478, 3) float32 in pixels of that picture; z in the same unit, away from the camera.
+        points: (478, 3) float32 in pixels of that image; z in the same unit, away from the camera.
         score: Presence score 0..1 of the mesh network.
         covered: Half that a mask or goggles hide: "upper", "lower" or ""; the points there are a guess.
-        placed: The landmarks were placed by hand, on something that need not be human.
+        placed: The landmarks were placed by hand, possibly on something that is not human.
     """
 
     points: Array
@@ -74,7 +74,7 @@ class Face:
 
     @property
     def roll(self) -> float:
-        """In-plane rotation in radians, clockwise as seen; 0 is upright."""
+        """Clockwise in-plane rotation in radians; 0 is upright."""
         across = self.points[EYE_RIGHT.outer, :2] - self.points[EYE_LEFT.outer, :2]
         return math.atan2(float(across[1]), float(across[0]))
 
@@ -122,10 +122,10 @@ class Face:
         return self.points[list(CROP_POINTS), :2]
 
     def transformed(self, matrix: npt.NDArray[np.floating]) -> Face:
-        """The face after an affine map of the picture.
+        """The face after an affine map of the image.
 
         Args:
-            matrix: (2, 3) similarity from picture pixels to new pixels; z is scaled alike.
+            matrix: (2, 3) similarity from image pixels to new pixels; z is scaled likewise.
         """
         flat = self.points[:, :2] @ matrix[:, :2].T + matrix[:, 2]
         depth = self.points[:, 2:] * math.sqrt(abs(float(np.linalg.det(matrix[:, :2]))))
@@ -139,14 +139,14 @@ def select_face(faces: Sequence[Face], choice: FaceChoice | str, size: tuple[int
     """Choose one of several faces.
 
     Args:
-        faces: Faces of one picture, as FaceTracker.detect returns them (largest first).
-        choice: "largest" (of those that are as good as equally large the one nearest to the middle, so that a preview
-            of another size takes the same one), "left" (leftmost), "right", "centre" (nearest to the middle), a number
-            counted from 1 in order of size, or "x,y": the face at that pixel, else the nearest one.
-        size: (width, height) of the picture.
+        faces: Faces of one image, as returned by FaceTracker.detect (largest first).
+        choice: "largest" (among equally large ones, the one nearest to the middle, so that a preview of another size
+            gives the same one), "left" (leftmost), "right", "centre" (nearest to the middle), a number counted from 1
+            in order of size, or "x,y": the face at that pixel, else the nearest one.
+        size: (width, height) of the image.
 
     Raises:
-        ValueError: No faces, a number too high, a point outside the picture, or a text of another form.
+        ValueError: No faces, a number too high, a point outside the image, or a text of another form.
     """
     choice = FaceChoice.parse(choice) if isinstance(choice, str) else choice
     if not faces:
@@ -185,10 +185,10 @@ def _nearest(faces: Sequence[Face], x: float, y: float) -> Face:
 
 
 def checked(rgb: Image) -> Image:
-    """A picture in the layout that OpenCV can read.
+    """An image in a layout that OpenCV can read.
 
     Args:
-        rgb: (H, W, 3) uint8 RGB; (H, W, 4) RGBA, whose alpha is left out; or (H, W) or (H, W, 1) grey. Any strides.
+        rgb: (H, W, 3) uint8 RGB; (H, W, 4) RGBA, whose alpha is dropped; or (H, W) or (H, W, 1) grey. Any strides.
 
     Returns:
         (H, W, 3) uint8, contiguous.
@@ -211,5 +211,5 @@ def checked(rgb: Image) -> Image:
 
 
 def overlap(face: Face, box: Array) -> float:
-    """Shared area of a face's box and another box over that of both together, 0..1."""
+    """Intersection over union of a face's box and another box, 0..1."""
     return float(iou(face.box, box[None])[0])

@@ -1,4 +1,4 @@
-"""Files that appear under their name only when they are whole, and hashes of files."""
+"""Files that appear under their name only when they are complete, and hashes of files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 ABANDONED: Final = 3600.0
-"""Seconds after which an unfinished file counts as left by a process that died."""
+"""Seconds after which an unfinished file is assumed to be left over from a crashed process."""
 
 
 def file_hash(path: Path) -> str:
@@ -29,7 +29,7 @@ def file_hash(path: Path) -> str:
 
 @contextmanager
 def unfinished(folder: Path) -> Iterator[Path]:
-    """A name in a folder to write to; what then still lies there is removed."""
+    """A temporary name in a folder to write to; a leftover file is removed."""
     part = folder / f".{os.getpid()}-{time.monotonic_ns()}.part"
     try:
         yield part
@@ -40,14 +40,14 @@ def unfinished(folder: Path) -> Iterator[Path]:
 
 @contextmanager
 def written_whole(target: Path) -> Iterator[Path]:
-    """A name beside a file to write its new content to: at the end it becomes the file, unless the block fails."""
+    """A temporary name next to a file for its new content; at the end it replaces the file, unless the block fails."""
     with unfinished(target.parent) as part:
         yield part
         part.replace(target)
 
 
 def drop_abandoned(folder: Path) -> None:
-    """Remove what processes that died have left of :func:`unfinished`."""
+    """Remove leftovers of :func:`unfinished` from crashed processes."""
     for path in folder.glob(".*.part"):
         with suppress(OSError):
             if time.time() - path.stat().st_mtime > ABANDONED:

@@ -44,7 +44,7 @@ def features(
 
     Args:
         spec: One of BACKBONES.
-        out_indices: Which maps, as places in Backbone.channels; all if None. Negative ones count from the end.
+        out_indices: Which maps, as indices of Backbone.channels; all if None. Negative ones count from the end.
         in_chans: See build.
         options: See build.
 
@@ -52,7 +52,7 @@ def features(
         A module with the attributes channels and reductions (tuples, of the chosen maps).
 
     Raises:
-        ModelError: There are no such maps; and as build.
+        ModelError: There are no such maps, or for the reasons given in build.
     """
     from models.backbones.maps import FeatureMaps
 

@@ -15,13 +15,13 @@ from torch.nn import functional
 from models.backbones.emo2_sizes import SIZES, Emo2Size
 
 EPS: Final = 1e-6
-"""Of every normalisation in the net."""
+"""Epsilon of every normalisation in the net."""
 KERNEL: Final = 5
 """Of the depthwise convolution in every block."""
 
 
 class ChannelNorm(nn.Module):
-    """Layer norm over the channels of (N, C, H, W), each pixel apart."""
+    """Layer norm over the channels of (N, C, H, W), separately for each pixel."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -33,7 +33,7 @@ class ChannelNorm(nn.Module):
 
 
 class ConvUnit(nn.Module):
-    """Convolution with same padding, then batch norm and activation where asked for."""
+    """Convolution with same padding, then optional batch norm and activation."""
 
     def __init__(
         self, c_in: int, c_out: int, kernel: int = 1, stride: int = 1, *, groups: int = 1,
@@ -62,9 +62,9 @@ class Expansion(nn.Module):
 
 
 class SpanningAttention(nn.Module):
-    """Attention in near windows plus, by the same weights, in far ones whose cells span the whole map.
+    """Attention in local windows plus, with the same weights, in dilated ones whose cells span the whole map.
 
-    The map is padded with zeros before the projections: padded cells carry the biases and take part in the softmax.
+    The map is padded with zeros before the projections: padded cells contain the biases and take part in the softmax.
     """
 
     def __init__(self, c_in: int, c_mid: int, head_dim: int, window: int, act: nn.Module) -> None:
@@ -74,7 +74,7 @@ class SpanningAttention(nn.Module):
         self.v = ConvUnit(c_in, c_mid, bias=True, act=act)
 
     def _attend(self, qk: Tensor, v: Tensor, order: tuple[int, ...], back: tuple[int, ...]) -> Tensor:
-        """Attention inside windows; order brings (2, h, c, y parts, x parts) to (a, b, head, i, j, c)."""
+        """Attention inside windows; order permutes (2, h, c, y parts, x parts) to (a, b, head, i, j, c)."""
         n, _, height, width = v.shape
         w = self.window
         rows, columns = height // w, width // w
@@ -101,7 +101,7 @@ class SpanningAttention(nn.Module):
 
 
 class LayerScale(nn.Module):
-    """A learnt factor a channel."""
+    """A learnt factor per channel."""
 
     def __init__(self, channels: int, start: float = 1e-6) -> None:
         super().__init__()
@@ -163,7 +163,8 @@ class Emo2(nn.Module):
 
     Args:
         size: Constants of the net.
-        window: Side of the attention windows in cells; no weight depends on it (7 at 224, 8 at 256, 10 for dense work).
+        window: Side of the attention windows in cells; no weight depends on it (7 at 224, 8 at 256, 10 for dense
+            predictions).
         classes: Outputs of the classifier.
         in_chans: Channels of the picture.
     """
@@ -201,7 +202,7 @@ class Emo2(nn.Module):
         self.head = nn.Linear(c_in, classes)
 
     def drop_head(self) -> None:
-        """Leave out what only logits need."""
+        """Remove everything that only the logits need."""
         self.norm, self.head = nn.Identity(), nn.Identity()  # type: ignore[assignment]
 
     def features(self, x: Tensor) -> list[Tensor]:
@@ -221,7 +222,7 @@ def select_weights(checkpoint: dict[str, object], averaged: bool = False) -> dic
     """The weights in an official checkpoint: a plain dict, or one with 'net' and 'net_E' (the moving average).
 
     Raises:
-        ValueError: The moving average is asked for, but is not there.
+        ValueError: The moving average is requested but missing.
     """
     if averaged and "net_E" not in checkpoint:
         raise ValueError("The checkpoint has no moving average 'net_E'; load it with averaged=False.")

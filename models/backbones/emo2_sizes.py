@@ -1,4 +1,4 @@
-"""Sizes of EMOv2 (models.backbones.emo2), known without torch."""
+"""Sizes of EMOv2 (models.backbones.emo2), available without torch."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Emo2Size:
         depths: Blocks of the four stages.
         dims: Their channels.
         ratios: Their expansion; the first block of a stage expands twice as much.
-        head_dim: Channels a head of queries and keys.
+        head_dim: Channels per head of queries and keys.
         drop_path: Largest rate of stochastic depth; it rises linearly over all blocks.
     """
 

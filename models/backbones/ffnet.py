@@ -59,7 +59,7 @@ class Basic(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """Residual block of 1x1, 3x3 and 1x1 convolutions; the width out is four times that between."""
+    """Residual block of 1x1, 3x3 and 1x1 convolutions; the output is four times as wide as the inner convolution."""
 
     expansion = 4
 
@@ -182,14 +182,14 @@ class UpHead(nn.Module):
 
 
 def resize(x: Tensor, like: Tensor, nearest: bool) -> Tensor:
-    """Bring x to the height and width of another map."""
+    """Resize x to the height and width of another map."""
     if nearest:
         return functional.interpolate(x, size=like.shape[-2:], mode="nearest")
     return functional.interpolate(x, size=like.shape[-2:], mode="bilinear", align_corners=True)
 
 
 class Concatenate(nn.Module):
-    """All maps at the size of the finest, one after the other."""
+    """All maps resized to the finest and concatenated."""
 
     def __init__(self, nearest: bool) -> None:
         super().__init__()
@@ -215,7 +215,7 @@ class SegHead(nn.Module):
 
 
 class ClsHead(nn.Module):
-    """Classifier over the maps of the up-head, as the ImageNet checkpoints have it."""
+    """Classifier over the maps of the up-head, as in the ImageNet checkpoints."""
 
     def __init__(self, outs: Sequence[int], classes: int) -> None:
         super().__init__()
@@ -275,7 +275,7 @@ class PreDown(nn.Module):
         super().__init__()
         at = torch.arange(7, dtype=torch.float64) - 3
         line = torch.exp(-(at**2) / (2 * sigma**2))
-        # The official kernel is a seven-tap Gaussian whose outer taps are folded back onto the border.
+        # The official kernel is a seven-tap Gaussian whose outer taps are added to the border taps.
         line = torch.cat([line[:1] + line[1:2], line[2:5], line[5:6] + line[6:]])
         kernel = torch.outer(line, line)
         self.register_buffer("weight", (kernel / kernel.sum()).float().expand(channels, 1, 5, 5).clone())
@@ -287,11 +287,11 @@ class PreDown(nn.Module):
 
 
 class FFNet(nn.Module):
-    """FFNet of one name.
+    """FFNet of a given configuration.
 
     Args:
         config: Which net.
-        classes: Outputs: 19 of Cityscapes, 1000 of ImageNet for the classifiers, by default.
+        classes: Outputs; by default 19 of Cityscapes, for classifiers 1000 of ImageNet.
         in_chans: Channels of the picture.
     """
 
@@ -307,7 +307,7 @@ class FFNet(nn.Module):
         self.reductions, self.channels = config.reductions, config.channels
 
     def drop_head(self) -> None:
-        """Leave out what only logits need."""
+        """Remove everything that only the logits need."""
         self.head = nn.Identity()  # type: ignore[assignment]
 
     def features(self, x: Tensor) -> list[Tensor]:
@@ -320,7 +320,7 @@ class FFNet(nn.Module):
 
 
 def clean_weights(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Weights without the fixed kernel that checkpoints of pre-down-sampled nets carry into the plain net."""
+    """Weights without the fixed kernel that checkpoints of nets with pre-down-sampling contain."""
     return {key: value for key, value in weights.items() if key != "smoothing.weight"}
 
 

@@ -27,7 +27,7 @@ BOTTLENECKS: Final = (50, 101)
 ADAPTERS: Final = {"A": (64, 128, 256, 512), "B": (64, 128, 128, 256), "C": (128, 128, 128, 128)}
 UP_HEADS: Final = {"A": (128, 128, 128, 128), "B": (96, 96, 64, 32), "C": (128, 16, 16, 16)}
 SEG_HEADS: Final = {"A": (512, 1), "B": (256, 3), "C": (128, 1)}
-"""Channels between and kernel of the last convolution."""
+"""Inner channels and kernel of the last convolution."""
 
 OFFICIAL: Final = (
     "150_AAA", "134_AAA", "101_AAA", "86_AAA", "56_AAA", "50_AAA", "34_AAA", "18_AAA",
@@ -43,7 +43,7 @@ OFFICIAL: Final = (
     "122NS_CBB_mobile", "74NS_CBB_mobile", "46NS_CBB_mobile",
     "122NS_CCC_mobile", "74NS_CCC_mobile", "46NS_CCC_mobile",
 )  # fmt: skip
-"""Registered nets; parse takes any other combination too."""
+"""Registered nets; parse accepts any other combination too."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class FFNetConfig:
         up: Letter of adapter and up-head.
         last: Letter of the segmentation head, X for the classifier.
         mobile: Nearest-neighbour resizing.
-        pre_down: Fixed smoothing and halving of the picture in front.
+        pre_down: Fixed smoothing and halving of the image before the net.
     """
 
     family: str
@@ -106,7 +106,7 @@ def parse(name: str) -> FFNetConfig:
     """The net of a name such as ffnet40s_dbbb_mobile or 40S_BBB_mobile_pre_down; case does not matter.
 
     Raises:
-        ValueError: It is no name of the family.
+        ValueError: The name does not belong to the family.
     """
     found = re.fullmatch(
         r"(?:ffnet)?(\d+)(s|n|ns)?_(d)?([abc])([abc])([abcx])(_mobile)?(_pre_down)?(?:_cls)?", name.lower()

@@ -1,4 +1,4 @@
-"""Feature maps of any backbone behind one face."""
+"""Common interface to the feature maps of any backbone."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class FeatureMaps(nn.Module):
 
     Args:
         net: The backbone.
-        places: Which of all its maps; None if it gives the chosen ones by itself.
+        places: Indices of the chosen maps among all; None if it returns only the chosen ones.
         channels: Channels of the chosen maps, fine to coarse.
         reductions: Their strides in pixels.
     """

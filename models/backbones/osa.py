@@ -2,7 +2,7 @@
 
 After Lee et al., "An Energy and GPU-Computation Efficient Backbone Network" (2019), but with fewer channels than any
 published size, 5x5 depthwise kernels in the coarse stages (a large face must fit into the field of view) and batch
-norm and ReLU alone, which ONNX Runtime folds and fuses.
+norm and ReLU only, which ONNX Runtime folds and fuses.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from models.backbones.osa_sizes import SIZES, OsaSize
 
 
 def unit(c_in: int, c_out: int, kernel: int, stride: int = 1, groups: int = 1, act: bool = True) -> nn.Sequential:
-    """Convolution with same padding, batch norm, and ReLU where asked for."""
+    """Convolution with same padding, batch norm, and optional ReLU."""
     conv = nn.Conv2d(c_in, c_out, kernel, stride, kernel // 2, groups=groups, bias=False)
     return nn.Sequential(conv, nn.BatchNorm2d(c_out), *([nn.ReLU()] if act else []))
 
@@ -28,13 +28,13 @@ def separable(c_in: int, c_out: int, kernel: int = 3, stride: int = 1) -> nn.Seq
 
 
 class Aggregation(nn.Module):
-    """One-shot aggregation: the outputs of all layers are joined once, at the end, and projected.
+    """One-shot aggregation: the outputs of all layers are concatenated once, at the end, and projected.
 
     Args:
         channels: Channels in and out.
         width: Channels of the layers.
-        layers: How many.
-        kernel: Of their depthwise convolutions.
+        layers: Number of layers.
+        kernel: Kernel size of their depthwise convolutions.
     """
 
     def __init__(self, channels: int, width: int, layers: int, kernel: int) -> None:
@@ -74,7 +74,7 @@ class OsaNet(nn.Module):
         self.head = nn.Linear(size.channels[-1], classes)
 
     def drop_head(self) -> None:
-        """Leave out what only logits need."""
+        """Remove everything that only the logits need."""
         self.head = nn.Identity()  # type: ignore[assignment]
 
     def features(self, x: Tensor) -> list[Tensor]:

@@ -1,4 +1,4 @@
-"""Sizes of the narrow VoVNet of our own (models.backbones.osa), known without torch."""
+"""Sizes of our own narrow VoVNet (models.backbones.osa), available without torch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class OsaSize:
         channels: Channels of the maps at strides 4, 8, 16 and 32.
         widths: Channels of the layers that are aggregated, in the stages of strides 8, 16 and 32.
         blocks: Aggregation modules in these stages.
-        layers: Layers a module.
+        layers: Layers per module.
     """
 
     stem: int

@@ -1,4 +1,4 @@
-"""Published accuracy of the registered backbones, as their authors or timm's result tables give it."""
+"""Published accuracy of the registered backbones, according to their authors or timm's result tables."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ IMAGENET: Final = {
     "resnetrs200": "84.45 (320)", "resnetrs270": "84.44 (352)", "resnetrs350": "84.71 (384)",
     "resnetrs420": "85.01 (416)",
 }  # fmt: skip
-"""Top-1 in percent, with the side of the pictures that it was measured at."""
+"""Top-1 in percent, with the side of the images that it was measured at."""
 
 CITYSCAPES: Final = {
     "ffnet150_aaa": 84.4, "ffnet86_aaa": 83.2, "ffnet34_aaa": 81.4, "ffnet150s_bbb": 84.1, "ffnet86s_bbb": 82.6,
@@ -25,11 +25,11 @@ CITYSCAPES: Final = {
     "ffnet122ns_cbb_mobile": 79.3, "ffnet74ns_cbb_mobile": 78.3, "ffnet46ns_cbb_mobile": 77.5,
     "ffnet122ns_ccc_mobile": 79.2, "ffnet74ns_ccc_mobile": 77.8, "ffnet46ns_ccc_mobile": 76.7,
 }  # fmt: skip
-"""Mean IoU of Cityscapes in percent; that of the small mobile nets (BBB, BCC, CBB, CCC) at 512x1024, else 1024x2048."""
+"""Mean IoU on Cityscapes in percent; for the small mobile nets (BBB, BCC, CBB, CCC) at 512x1024, else 1024x2048."""
 
 
 def accuracy(net: str) -> str:
-    """What is published of a backbone, such as "79.4 (224) ImageNet", or "none"."""
+    """Published accuracy of a backbone, such as "79.4 (224) ImageNet", or "none"."""
     if net in IMAGENET:
         return f"{IMAGENET[net]} ImageNet"
     return f"{CITYSCAPES[net]} Cityscapes" if net in CITYSCAPES else "none"

@@ -1,4 +1,4 @@
-"""What is known of a backbone before it is built, without torch; each family lists its own beside its sizes."""
+"""Specification of a backbone, without torch; each family lists its own next to its sizes."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ class Backbone:
         net: Its name.
         channels: Channels of all feature maps, fine to coarse.
         reductions: Their strides in pixels of the picture.
-        module: Where its family's build function is. That takes the name, num_classes (None for the net's own),
-            in_chans and options; with picks_maps also out_indices, and then gives a list of those maps.
+        module: Module of its family's build function, which takes the name, num_classes (None for the net's own),
+            in_chans and options; with picks_maps also out_indices, and then returns a list of those maps.
         options: Further arguments of build.
-        needs: Extra of the package that brings what it needs besides torch, or empty.
-        picks_maps: See module. Others have the methods features, which gives all maps, and drop_head.
-        parser_head: Letters of the up-head and segmentation head that a face parser on it has.
-        nearest: A face parser on it resizes by nearest neighbour, else bilinear.
+        needs: Extra of the package that installs its requirements besides torch, or empty.
+        picks_maps: See module. Others have the methods features, which returns all maps, and drop_head.
+        parser_head: Letters of the up-head and segmentation head of a face parser on it.
+        nearest: A face parser on it resizes by nearest neighbour, else bilinearly.
     """
 
     net: str

@@ -1,4 +1,4 @@
-"""VoVNet and ResNet-RS out of timm (extra `backbones`), which is imported only when one of them is built."""
+"""VoVNet and ResNet-RS from timm (extra `backbones`), which is only imported to build one of them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ VOVNET27_SLIM: Final[dict[str, Any]] = {
     "stem_chs": [64, 64, 128], "stage_conv_chs": [64, 80, 96, 112], "stage_out_chs": [128, 256, 384, 512],
     "layer_per_block": 5, "block_per_stage": [1, 1, 1, 1], "residual": False, "depthwise": False, "attn": "",
 }  # fmt: skip
-"""VoVNet-27-slim (Lee et al., "An Energy and GPU-Computation Efficient Backbone Network", 2019), nameless in timm."""
+"""VoVNet-27-slim (Lee et al., "An Energy and GPU-Computation Efficient Backbone Network", 2019), not named in timm."""
 VOVNET_CHANNELS: Final = {
     "slim": (64, 112, 256, 384, 512), "27": (64, 128, 256, 384, 512), "wide": (64, 256, 512, 768, 1024),
 }  # fmt: skip
@@ -50,7 +50,7 @@ def build(
     """A net of timm with fresh weights; with out_indices it returns a list of these maps.
 
     Raises:
-        ModelError: timm or the torchvision that it needs is not installed, or doesn't fit the installed torch.
+        ModelError: timm or the torchvision that it needs is not installed, or doesn't match the installed torch.
     """
     timm = _timm(name)
     classes = 0 if out_indices is not None else 1000 if num_classes is None else num_classes
@@ -68,10 +68,10 @@ def build(
 
 
 def _timm(name: str) -> Any:
-    """The package, with what it needs of torchvision.
+    """The package, with its requirements from torchvision.
 
-    The usual torchvision beside a CPU-only torch can't load its compiled operators, and then doesn't import at all;
-    timm needs no more than their names here, so they are declared in that one case.
+    The default torchvision next to a CPU-only torch can't load its compiled operators, and then fails to import; timm
+    only needs their names here, so they are declared in that one case.
     """
     try:
         try:
@@ -95,7 +95,7 @@ def _declare_operators() -> object:
     import torch
 
     for module in [m for m in sys.modules if m.split(".")[0] in ("torchvision", "timm")]:
-        del sys.modules[module]  # what an import that failed half-way has left
+        del sys.modules[module]  # left over from the failed import
     library = torch.library.Library("torchvision", "DEF")
     for operator in ("nms", "qnms"):
         library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")

@@ -1,4 +1,4 @@
-"""Which cell learns which face: SimOTA (Ge et al., "YOLOX", 2021, section 2.2; the choice of YuNet)."""
+"""Assigns cells to faces for training: SimOTA (Ge et al., "YOLOX", 2021, section 2.2; also used by YuNet)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch.nn import functional
 from models.detection.losses import pairwise_iou
 
 RADIUS: Final = 2.5
-"""Cells this many strides from a face's centre, along both axes, may learn it."""
+"""Cells within this many strides of a face's centre, along both axes, may be assigned to it."""
 CANDIDATES: Final = 10
 """Best overlaps whose sum is the number of cells that a face gets."""
 IOU_WEIGHT: Final = 3.0
@@ -22,13 +22,13 @@ FAR: Final = 1e5
 
 @dataclass(frozen=True)
 class Assignment:
-    """Result for one picture.
+    """Result for one image.
 
     Attributes:
-        cells: (P,) places of the cells that learn a face.
+        cells: (P,) indices of the cells that are assigned to a face.
         faces: (P,) the face of each.
-        ious: (P,) overlap of the cell's present box with it.
-        ignored: (A,) whether the cell lies on a face that is left out of account.
+        ious: (P,) overlap of the cell's current box with it.
+        ignored: (A,) whether the cell lies on an ignored face.
     """
 
     cells: Tensor
@@ -49,10 +49,10 @@ def sim_ota(
         priors: (A, 2) centres of the cells.
         strides: (A,).
         faces: (G, 4) true boxes.
-        ignore: (G,) faces that are neither learnt nor held against a cell.
+        ignore: (G,) faces that are neither learnt nor counted as errors.
 
     Returns:
-        Cells, each with one face; every face with a candidate cell gets at least one, unless others outbid it there.
+        Cells, each with one face; every face with a candidate cell gets at least one, unless others win it.
     """
     near, inside = _candidates(priors, strides, faces)
     ignored = (inside & ignore[:, None]).any(dim=0) if len(faces) else torch.zeros_like(scores, dtype=torch.bool)
@@ -74,7 +74,7 @@ def sim_ota(
     matching = torch.zeros_like(cost, dtype=torch.bool)
     for face in range(len(faces)):
         matching[face, cost[face].topk(int(counts[face]), largest=False).indices] = True
-    # A cell that several faces want goes to the one it costs least.
+    # A cell claimed by several faces goes to the one with the lowest cost.
     contested = matching.sum(dim=0) > 1
     if contested.any():
         best = cost[:, contested].argmin(dim=0)

@@ -1,6 +1,6 @@
-"""What happens to a picture and its labels before a detector learns from it.
+"""Random changes to a training image and its labels.
 
-Every function draws from the generator it is given, so the same generator gives the same picture.
+Every function draws from the given generator, so the same generator state gives the same image.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from models.detection.labels import Labels
 
 Image = npt.NDArray[np.uint8]
 SMALLEST: Final = 6.0
-"""Faces below this size in pixels of the network's input are left out of account."""
+"""Faces below this size in pixels of the network's input are ignored."""
 
 
 @dataclass(frozen=True)
 class AugmentConfig:
-    """How strongly pictures are changed.
+    """Strength of the changes.
 
     Attributes:
-        scales: Least and largest side of the square crop over the picture's shorter side; the wide range is what
-            SCRFD calls sample redistribution (Guo et al., 2021, section 3.2).
+        scales: Least and largest side of the crop relative to the image's shorter side; the wide range is what SCRFD
+            calls sample redistribution (Guo et al., 2021, section 3.2).
         tilt: Standard deviation of small rotations in degrees.
-        any_turn: Share of pictures turned by any angle, upside-down included.
+        any_turn: Share of images rotated by any angle, including upside-down.
         flip: Share mirrored.
-        occlude: Share of faces that get something drawn over a part of them.
-        colour: Share of pictures whose light, colour, sharpness or noise changes.
+        occlude: Share of faces that are partly drawn over.
+        colour: Share of images whose light, colour, sharpness or noise changes.
     """
 
     scales: tuple[float, float] = (0.3, 2.0)
@@ -53,13 +53,13 @@ def random_angle(rng: np.random.Generator, tilt: float, any_turn: float) -> floa
 def similarity(
     centre: tuple[float, float], side: float, size: int, angle: float = 0.0, mirror: bool = False
 ) -> npt.NDArray[np.float64]:
-    """(2, 3) map of a turned square of a picture to size x size pixels, both counted from their corners.
+    """(2, 3) map of a rotated crop of an image to size x size pixels, both in corner-based coordinates.
 
     Args:
-        centre: Of the square.
-        side: Of the square.
-        size: Of the result.
-        angle: By which the content turns clockwise, in radians.
+        centre: Centre of the crop.
+        side: Side of the crop.
+        size: Side of the result.
+        angle: Clockwise rotation of the content, in radians.
         mirror: Exchange left and right of the result.
     """
     scale = size / side
@@ -72,13 +72,13 @@ def similarity(
 
 
 def warp(image: Image, matrix: npt.NDArray[np.floating], size: int, fill: tuple[int, int, int] = (0, 0, 0)) -> Image:
-    """Resample by a map of corner-based pixels; shrunk by area means first where it shrinks, so nothing aliases.
+    """Resample by a map of corner-based pixels; when shrinking, area means are taken first to avoid aliasing.
 
     Args:
         image: (H, W, C) or (H, W) uint8.
         matrix: (2, 3) from its pixels to those of the result.
         size: Side of the result.
-        fill: Colour where the picture ends.
+        fill: Colour outside the image.
     """
     step = int(1 / math.sqrt(abs(float(np.linalg.det(matrix[:, :2]))) + 1e-12))
     matrix = matrix.copy()

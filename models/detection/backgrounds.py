@@ -1,4 +1,4 @@
-"""Backgrounds without a face, drawn from random numbers: gradients, noise, stripes, shapes, writing."""
+"""Random backgrounds without a face: gradients, noise, stripes, shapes, writing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Colour = tuple[int, int, int]
 
 
 def random_colour(rng: np.random.Generator) -> Colour:
-    """An RGB colour; a third of them are greys, a third skin-like, so that colour alone gives no face away."""
+    """An RGB colour; a third are greys, a third skin-like, so that colour alone does not indicate a face."""
     kind = rng.integers(3)
     if kind == 0:
         return (int(rng.integers(256)),) * 3
@@ -29,7 +29,7 @@ def generate_background(side: int, rng: np.random.Generator) -> Image:
     """A square picture without a face.
 
     Args:
-        side: In pixels.
+        side: Side in pixels.
         rng: Source of randomness.
 
     Returns:
@@ -50,10 +50,10 @@ def draw_shape(image: Image, rng: np.random.Generator, centre: tuple[float, floa
     """One filled or outlined shape: ellipse, polygon, thick line or arc.
 
     Args:
-        image: (H, W, 3) uint8, painted on.
+        image: (H, W, 3) uint8, changed in place.
         rng: Source of randomness.
         centre: x, y.
-        size: About how large, in pixels.
+        size: Approximate size in pixels.
     """
     colour, kind = random_colour(rng), rng.integers(4)
     x, y = int(centre[0]), int(centre[1])

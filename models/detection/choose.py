@@ -1,4 +1,4 @@
-"""The detector that a user names: shipped, in the user's model folder, or any file."""
+"""The face detector chosen by the user: shipped, in the user's model folder, or any file."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def detector_path(choice: DetectorChoice) -> Path:
         choice: A named one, or a file.
 
     Raises:
-        ModelError: There is no such file; the sentence says where one is looked for.
+        ModelError: There is no such file; the text says where it is expected.
     """
     if choice.kind == "file":
         path = Path(choice.name).expanduser()
@@ -52,7 +52,7 @@ def open_detector(choice: DetectorChoice, threads: int = 1) -> OnnxDetector:
     """The detector of a choice (see detector_path), opened.
 
     Raises:
-        ModelError: There is no such file, or it is no detector of this project's form.
+        ModelError: There is no such file, or it is not a detector of this project's form.
     """
     from models.detection.runtime import OnnxDetector
 

@@ -1,4 +1,4 @@
-"""Training pictures put together from cut-out portraits and face-free backgrounds."""
+"""Training images composed of cut-out portraits and face-free backgrounds."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from models.detection.labels import MIRRORED, Labels
 Array = npt.NDArray[np.float32]
 Image = npt.NDArray[np.uint8]
 COUNTS: Final = (0.08, 0.5, 0.16, 0.08, 0.08, 0.05, 0.05)
-"""Chance of 0, 1, 2... faces in a picture."""
+"""Probability of 0, 1, 2... faces in an image."""
 
 
 @dataclass(frozen=True)
 class Portraits:
-    """Pictures of one face each.
+    """Images of one face each.
 
     Attributes:
         images: (N, S, S, 3) uint8.
         mattes: (N, S, S) uint8, 255 where the person is.
         outlines: (N, P, 2) points whose extent is the face's box, in corner-based pixels.
         points: (N, 5, 2) landmarks, likewise.
-        valid: (N, 4) x0, y0, x1, y1: where the picture is original.
+        valid: (N, 4) x0, y0, x1, y1 of the part that is original.
     """
 
     images: Image
@@ -54,15 +54,15 @@ class Portraits:
 
 @dataclass(frozen=True)
 class ComposeConfig:
-    """What the pictures look like.
+    """Properties of the images.
 
     Attributes:
         smallest: Smallest face in pixels.
-        largest: Largest face over the side of the picture.
+        largest: Largest face relative to the side of the image.
         tilt: Standard deviation of small rotations in degrees.
-        any_turn: Share of faces turned by any angle.
+        any_turn: Share of faces rotated by any angle.
         occlude: Share of faces that are partly covered.
-        stretch: Largest logarithm of an unequal scaling: a little of what a turned head looks like.
+        stretch: Largest logarithm of an unequal scaling, which slightly resembles a turned head.
     """
 
     smallest: float = 9.0
@@ -76,13 +76,13 @@ class ComposeConfig:
 def compose(
     portraits: Portraits, side: int, rng: np.random.Generator, config: ComposeConfig | None = None
 ) -> tuple[Image, Labels]:
-    """One picture with its labels.
+    """One image with its labels.
 
     Args:
-        portraits: Where faces are taken from.
-        side: Of the square picture.
+        portraits: Source of the faces.
+        side: Side of the square image.
         rng: Source of randomness.
-        config: How the picture looks.
+        config: Properties of the image.
 
     Returns:
         (side, side, 3) uint8 and its faces.
@@ -122,7 +122,7 @@ class _Placed:
 def _place(
     portraits: Portraits, index: int, size: float, side: int, rng: np.random.Generator, config: ComposeConfig
 ) -> tuple[_Placed, Labels] | None:
-    """Where a portrait goes; None if too little of its face would be in the picture."""
+    """Position of a portrait; None if too little of its face would be in the image."""
     outline = portraits.outlines[index].astype(np.float64)
     low, high = outline.min(axis=0), outline.max(axis=0)
     scale = size / float((high - low).max())
@@ -166,10 +166,10 @@ def _share(mask: npt.NDArray[np.bool_], box: Array) -> float:
 
 
 def _paste(image: Image, portraits: Portraits, placed: _Placed, rng: np.random.Generator) -> npt.NDArray[np.bool_]:
-    """Lay a portrait into the picture: as a cut-out person, with its own background, or as a soft oval.
+    """Paste a portrait into the image: as a cut-out person, with its own background, or as a soft oval.
 
     Returns:
-        (side, side) what is painted over.
+        (side, side) the pixels that were painted over.
     """
     index, side = placed.index, image.shape[0]
     source = portraits.images[index]

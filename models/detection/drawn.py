@@ -1,4 +1,4 @@
-"""Drawn faces: ellipses with two eyes, a nose and a mouth. Enough to see whether a detector learns at all."""
+"""Drawn faces: ellipses with two eyes, a nose and a mouth, just to test whether a detector learns at all."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ FACE = ((-0.38, -0.25), (0.38, -0.25), (0.0, 0.1), (-0.28, 0.48), (0.28, 0.48))
 def draw_faces(
     side: int, rng: np.random.Generator, most: int = 3, any_turn: float = 0.0
 ) -> tuple[Image, Labels]:  # fmt: skip
-    """A picture with up to `most` drawn faces on a plain, noisy ground with some bars.
+    """An image with up to `most` drawn faces on a plain, noisy background with some bars.
 
     Args:
-        side: Of the square picture.
+        side: Side of the square image.
         rng: Source of randomness.
         most: Largest number of faces.
         any_turn: Share of faces turned by any angle; the others lean by up to 20 degrees.

@@ -1,4 +1,4 @@
-"""How good a detector is: average precision, recall, precision, error of the points. NumPy only."""
+"""Quality of a detector: average precision, recall, precision, error of the points. NumPy only."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Array = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Found:
-    """What a detector found in one picture.
+    """Detections in one image.
 
     Attributes:
         boxes: (N, 4).
@@ -31,14 +31,14 @@ class Found:
 
 @dataclass(frozen=True)
 class Scores:
-    """Result over a set of pictures.
+    """Result over a set of images.
 
     Attributes:
-        ap: Average precision: area under the curve of precision over recall, made to fall monotonically.
+        ap: Average precision: area under the monotone curve of precision over recall.
         recall: Share of faces found with at least the threshold.
         precision: Share of boxes with at least the threshold that are faces.
         points: Mean distance of the five points as a share of the face's size, over the faces found.
-        faces: How many faces counted.
+        faces: Number of faces that count.
     """
 
     ap: float
@@ -49,7 +49,7 @@ class Scores:
 
 
 def match(found: Found, labels: Labels, overlap: float = 0.5) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.intp]]:
-    """Give each box, best first, the face that it overlaps most.
+    """Match each box, best first, to the face that it overlaps most.
 
     Args:
         found: Boxes.
@@ -57,7 +57,7 @@ def match(found: Found, labels: Labels, overlap: float = 0.5) -> tuple[npt.NDArr
         overlap: Least intersection over union.
 
     Returns:
-        (N,) 1 a face found for the first time, 0 wrong, -1 on an ignored face (neither); (N,) that face or -1.
+        (N,) 1 a face found for the first time, 0 wrong, -1 on an ignored face; (N,) that face or -1.
     """
     verdicts = np.zeros(len(found.scores), dtype=np.int8)
     faces = np.full(len(found.scores), -1, dtype=np.intp)
@@ -77,7 +77,7 @@ def match(found: Found, labels: Labels, overlap: float = 0.5) -> tuple[npt.NDArr
 
 
 def average_precision(scores: Array, verdicts: npt.NDArray[np.int8], faces: int) -> float:
-    """Area under precision over recall, as WIDER FACE and VOC from 2010 on count it.
+    """Area under precision over recall, as defined by WIDER FACE and by VOC from 2010 on.
 
     Args:
         scores: (N,) of all boxes of all pictures.
@@ -98,11 +98,11 @@ def average_precision(scores: Array, verdicts: npt.NDArray[np.int8], faces: int)
 def score_detector(
     found: Sequence[Found], truth: Sequence[Labels], threshold: float = 0.5, overlap: float = 0.5
 ) -> Scores:
-    """Compare what was found in some pictures with what is there.
+    """Compare detections in some images with the true faces.
 
     Args:
-        found: One a picture, with low scores too, else the average precision is cut short.
-        truth: One a picture.
+        found: One per image, including low scores, or the average precision would be truncated.
+        truth: One per image.
         threshold: Score from which a box counts for recall and precision.
         overlap: Least intersection over union of a hit.
     """

@@ -1,4 +1,4 @@
-"""A trained detector as an ONNX file that models.detection.runtime reads. Needs torch, onnx and onnxscript."""
+"""Exports a trained detector as an ONNX file for models.detection.runtime. Needs torch, onnx and onnxscript."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ OUTPUTS: Final = ("scores", "boxes", "points")
 
 
 def export_detector(network: FaceDetector, path: Path, size: int = 320, half: bool = False) -> Path:
-    """Write a detector with decoding, so that the file gives boxes and points in pixels.
+    """Write a detector including the decoding, so that the file outputs boxes and points in pixels.
 
     Args:
-        network: Trained; set to evaluation.
+        network: Trained detector; set to evaluation mode.
         path: The .onnx file.
         size: Side of its square input, a multiple of 32.
-        half: Keep the weights in half precision: half the file, the same speed, as they are widened when it is opened.
+        half: Store the weights in half precision: half the file size at the same speed, as they are widened on loading.
 
     Returns:
         path.
 
     Raises:
         ModelError: onnx or onnxscript is missing, or the file can't be written.
-        ValueError: The size is no multiple of 32, or a weight does not fit into half precision.
+        ValueError: The size is not a multiple of 32, or a weight does not fit into half precision.
     """
     example = torch.zeros(1, size, size, 3, dtype=torch.uint8)
     deployed = Deployed(network, size).eval()

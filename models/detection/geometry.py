@@ -1,4 +1,4 @@
-"""Priors, decoding, suppression and blending of a detector's outputs, in NumPy: what the app runs."""
+"""Priors, decoding, suppression and blending of a detector's outputs, in NumPy for the app."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from models.detectors import iou
 Array = npt.NDArray[np.float32]
 STRIDES: Final = (8, 16, 32)
 LARGEST_LOG: Final = 8.0
-"""Sizes are held below exp(8) strides, so that a wild output of untrained weights stays finite."""
+"""Sizes are limited to exp(8) strides, so that extreme outputs of untrained weights stay finite."""
 OVERLAP: Final = 0.4
 
 
@@ -20,14 +20,14 @@ def prior_points(height: int, width: int) -> tuple[Array, Array]:
     """Centres of all cells, stride by stride, row by row.
 
     Args:
-        height: Of the network's input, a multiple of 32.
-        width: Likewise.
+        height: Height of the network's input, a multiple of 32.
+        width: Its width, likewise.
 
     Returns:
         (A, 2) x, y in corner-based pixels, and (A,) strides.
 
     Raises:
-        ValueError: A side is no multiple of 32.
+        ValueError: A side is not a multiple of 32.
     """
     if height % STRIDES[-1] or width % STRIDES[-1] or min(height, width) <= 0:
         raise ValueError(f"The detector's input is {width}x{height}; both sides must be multiples of {STRIDES[-1]}.")
@@ -40,7 +40,7 @@ def prior_points(height: int, width: int) -> tuple[Array, Array]:
 
 
 def decode(boxes: Array, points: Array, priors: Array, strides: Array) -> tuple[Array, Array]:
-    """Raw outputs to pixels.
+    """Convert raw outputs to pixels.
 
     Args:
         boxes: (..., A, 4) offset of the centre from the prior in strides, logarithm of width and height in strides.
@@ -60,15 +60,15 @@ def decode(boxes: Array, points: Array, priors: Array, strides: Array) -> tuple[
 
 
 def nms(boxes: Array, scores: Array, overlap: float = OVERLAP) -> npt.NDArray[np.intp]:
-    """Greedy suppression of boxes that overlap a better one.
+    """Greedily suppress boxes that overlap a better one.
 
     Args:
         boxes: (N, 4).
         scores: (N,).
-        overlap: Intersection over union above which the worse box goes.
+        overlap: Intersection over union above which the worse box is dropped.
 
     Returns:
-        Places of the boxes that stay, best first.
+        Indices of the remaining boxes, best first.
     """
     order = np.argsort(-scores, kind="stable")
     kept = []
@@ -79,7 +79,7 @@ def nms(boxes: Array, scores: Array, overlap: float = OVERLAP) -> npt.NDArray[np
 
 
 def blend(boxes: Array, points: Array, scores: Array, overlap: float = OVERLAP) -> tuple[Array, Array, Array]:
-    """Replace each group of overlapping boxes by its score-weighted mean, which trembles less from frame to frame.
+    """Replace each group of overlapping boxes by its score-weighted mean, which jitters less from frame to frame.
 
     As in BlazeFace (Bazarevsky et al., 2019, section 3.3): groups are those of nms, the score is the best one's.
 

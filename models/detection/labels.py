@@ -1,4 +1,4 @@
-"""Faces of one picture as a detector learns and is judged by them."""
+"""Labels: the faces of one image, for training and evaluation of a detector."""
 
 from __future__ import annotations
 
@@ -10,20 +10,19 @@ import numpy.typing as npt
 
 Array = npt.NDArray[np.float32]
 MIRRORED: Final = (1, 0, 2, 4, 3)
-"""Order of eye, eye, nose, mouth corner, mouth corner in a mirrored picture."""
+"""Order of eye, eye, nose, mouth corner, mouth corner in a mirrored image."""
 
 
 @dataclass(frozen=True)
 class Labels:
     """Boxes and points of N faces.
 
-    Coordinates count from the corner of the picture: the first pixel spans 0..1.
+    Coordinates are measured from the corner of the image: the first pixel spans 0..1.
 
     Attributes:
         boxes: (N, 4) x0, y0, x1, y1.
-        points: (N, 5, 2) eyes, nose tip, mouth corners; left before right as an upright face shows them. NaN where
-            nobody has marked them.
-        ignore: (N,) whether to leave this face out of account: finding it is neither right nor wrong.
+        points: (N, 5, 2) eyes, nose tip, mouth corners; left before right as in an upright face. NaN where not marked.
+        ignore: (N,) whether to ignore this face: finding it is neither right nor wrong.
     """
 
     boxes: Array
@@ -32,12 +31,12 @@ class Labels:
 
     @staticmethod
     def none() -> Labels:
-        """Of a picture without a face."""
+        """Labels of an image without a face."""
         return Labels(np.zeros((0, 4), np.float32), np.zeros((0, 5, 2), np.float32), np.zeros(0, np.bool_))
 
     @staticmethod
     def join(parts: list[Labels]) -> Labels:
-        """All faces of several labels of the same picture."""
+        """Merge several labels of the same image."""
         parts = [Labels.none(), *parts]
         return Labels(
             np.concatenate([p.boxes for p in parts]),
@@ -58,11 +57,11 @@ class Labels:
         return np.sqrt(sides[:, 0] * sides[:, 1]).astype(np.float32)
 
     def mapped(self, matrix: npt.NDArray[np.floating], width: float | None = None) -> Labels:
-        """After an affine map of the picture; boxes become the boxes around their turned ellipses.
+        """Apply an affine map of the image; boxes become the boxes around their transformed ellipses.
 
         Args:
             matrix: (2, 3) from old to new corner-based pixels.
-            width: Of the new picture if the map mirrors it: the points are then exchanged left for right.
+            width: Width of the new image if the map mirrors it: left and right points are then exchanged.
         """
         linear = matrix[:, :2]
         centres = (self.boxes[:, :2] + self.boxes[:, 2:]) / 2 @ linear.T + matrix[:, 2]

@@ -1,4 +1,4 @@
-"""One training step and one evaluation of a detector, for models.training.trainer."""
+"""Training step and evaluation of a detector, for models.training.trainer."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from models.detection.network import decode, normalise
 
 Image = npt.NDArray[np.uint8]
 Pick = Callable[[int, np.random.Generator], tuple[Image, Labels]]
-"""(side, generator) -> a training picture of that side and its labels."""
+"""(side, generator) -> a training image of that side and its labels."""
 LOWEST: Final = 0.02
 """Score from which boxes count for the average precision."""
 PANELS: Final = (
@@ -31,7 +31,7 @@ PANELS: Final = (
 
 @dataclass(frozen=True)
 class Batch:
-    """Pictures of one size and their faces."""
+    """Images of one size and their faces."""
 
     images: Tensor
     targets: list[Targets]
@@ -41,11 +41,11 @@ class Batches:
     """Batch of a step: the same for the same seed and step.
 
     Args:
-        pick: Makes one picture.
-        count: Pictures a batch.
-        sizes: Sides of the pictures, one a step in turn.
-        seed: Of all choices.
-        device: Where the tensors go.
+        pick: Makes one image.
+        count: Images per batch.
+        sizes: Sides of the images, one per step in turn.
+        seed: Random seed.
+        device: Device of the tensors.
     """
 
     def __init__(self, pick: Pick, count: int, sizes: Sequence[int], seed: int = 0, device: str = "cpu") -> None:
@@ -53,7 +53,7 @@ class Batches:
         self._seed, self._device = seed, device
 
     def __call__(self, step: int) -> Batch:
-        """Pictures and faces of a step."""
+        """Images and faces of a step."""
         side = self._sizes[step % len(self._sizes)]
         pairs = [self._pick(side, np.random.default_rng((self._seed, step, i))) for i in range(self._count)]
         images = torch.from_numpy(np.stack([image for image, _ in pairs])).to(self._device)
@@ -94,13 +94,13 @@ class Learner:
 
 @torch.inference_mode()
 def find(network: nn.Module, image: Image, lowest: float = LOWEST, device: str = "cpu") -> Found:
-    """Faces that a network in evaluation mode finds in one picture.
+    """Faces that a network in evaluation mode finds in one image.
 
     Args:
         network: A FaceDetector.
-        image: (H, W, 3) uint8; padded at the right and below to multiples of 32.
+        image: (H, W, 3) uint8; padded on the right and at the bottom to multiples of 32.
         lowest: Least score.
-        device: Where the network is.
+        device: Device of the network.
 
     Returns:
         Boxes and points in corner-based pixels, best first.
@@ -120,12 +120,12 @@ def find(network: nn.Module, image: Image, lowest: float = LOWEST, device: str =
 def evaluator(
     pictures: Sequence[tuple[Image, Labels]], threshold: float = 0.5, device: str = "cpu"
 ) -> Callable[[nn.Module], dict[str, float]]:
-    """Function: network -> its scores on these pictures.
+    """Function: network -> its scores on these images.
 
     Args:
-        pictures: With their labels.
+        pictures: Images with their labels.
         threshold: Score from which a box counts for recall and precision.
-        device: Where the network is.
+        device: Device of the network.
     """
 
     def evaluate(network: nn.Module) -> dict[str, float]:

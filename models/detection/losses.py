@@ -19,7 +19,7 @@ def quality_focal_loss(logits: Tensor, targets: Tensor, beta: float = 2.0) -> Te
     Args:
         logits: Any shape.
         targets: Same shape, 0..1: overlap of the box where a face is, else 0.
-        beta: How fast easy cells fade.
+        beta: How fast the weight of easy cells decreases.
 
     Returns:
         Same shape.
@@ -90,10 +90,11 @@ class LossConfig:
     Attributes:
         score: "qfl" or "bce", both with the overlap as target.
         box: "eiou" or "diou".
-        score_weight: Of the score.
-        box_weight: Of the boxes; SCRFD has 2 (DIoU), YuNet 5 (EIoU).
-        points_weight: Of the points. The published 0.1 goes with sums over ten values.
-        beta: Where the smooth L1 of the points, in strides over the face's size in strides, becomes linear.
+        score_weight: Weight of the score loss.
+        box_weight: Weight of the box loss; SCRFD uses 2 (DIoU), YuNet 5 (EIoU).
+        points_weight: Weight of the points loss. The published 0.1 applies to sums over ten values.
+        beta: Difference at which the smooth L1 of the points, in strides over the face's size in strides, becomes
+            linear.
     """
 
     score: Literal["qfl", "bce"] = "qfl"
@@ -106,7 +107,7 @@ class LossConfig:
 
 @dataclass(frozen=True)
 class Targets:
-    """True faces of one picture as tensors, in pixels of the network's input.
+    """True faces of one image as tensors, in pixels of the network's input.
 
     Attributes:
         boxes: (G, 4).
@@ -139,7 +140,7 @@ class DetectionLoss(nn.Module):
             outputs: Raw (N, A) scores, (N, A, 4) boxes, (N, A, 10) points.
             priors: (A, 2).
             strides: (A,).
-            targets: One a picture.
+            targets: One per image.
 
         Returns:
             "loss" and its parts "score", "box" and "points".
@@ -178,13 +179,13 @@ class DetectionLoss(nn.Module):
 
 
 def points_loss(points: Tensor, targets: Tensor, boxes: Tensor, beta: float = 1.0 / 9.0) -> Tensor:
-    """Smooth L1 of points in units of a quarter of the face's size, so that small and large faces count alike.
+    """Smooth L1 of points in units of a quarter of the face's size, so that small and large faces count equally.
 
     Args:
         points: (P, 5, 2) in pixels.
         targets: (P, 5, 2), NaN where not marked.
         boxes: (P, 4) true boxes.
-        beta: Where it becomes linear.
+        beta: Difference at which it becomes linear.
 
     Returns:
         Mean over the marked points; 0 if there is none.

@@ -1,7 +1,7 @@
-"""The detector: any backbone's maps at strides 8, 16 and 32, a small feature pyramid, a head for each stride.
+"""The detector: any backbone's maps at strides 8, 16 and 32, a small feature pyramid, and one head per stride.
 
-One prior a cell, five landmarks, no anchors; the shape of YuNet (Wu et al., 2023) with the pyramid and the quality
-score of SCRFD (Guo et al., 2021).
+One prior per cell, five landmarks, no anchors; the structure of YuNet (Wu et al., 2023) with the pyramid and the
+quality score of SCRFD (Guo et al., 2021).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from models.backbones.osa import separable, unit
 from models.detection.geometry import LARGEST_LOG, STRIDES, prior_points
 
 PRIOR_SCORE: Final = -4.595
-"""Bias of the score: 0.01 at the start, so that the many empty cells don't drown the first steps."""
+"""Bias of the score: 0.01 initially, so that the many empty cells don't dominate the first steps."""
 OUTPUTS: Final = (1, 4, 10)
 """Channels of score, box and points."""
 MEAN: Final = 127.5
@@ -31,7 +31,7 @@ def neck_width(channels: Sequence[int]) -> int:
 
 
 class Pyramid(nn.Module):
-    """1x1 laterals to one width, coarse maps added to finer ones, one separable 3x3 unit a level."""
+    """1x1 laterals to one width, coarse maps added to finer ones, one separable 3x3 unit per level."""
 
     def __init__(self, channels: Sequence[int], width: int) -> None:
         super().__init__()
@@ -68,9 +68,9 @@ class FaceDetector(nn.Module):
     """Detector on a backbone.
 
     Args:
-        backbone: Gives maps at strides 8, 16 and 32 (attribute channels: their channels).
+        backbone: Returns maps at strides 8, 16 and 32 (attribute channels: their channels).
         width: Channels of the pyramid; neck_width if None.
-        units: Separable units in front of each head's last layer.
+        units: Separable units before each head's last layer.
     """
 
     def __init__(self, backbone: nn.Module, width: int | None = None, units: int = 1) -> None:
@@ -102,7 +102,7 @@ def normalise(images: Tensor) -> Tensor:
 
 
 def decode(boxes: Tensor, points: Tensor, priors: Tensor, strides: Tensor) -> tuple[Tensor, Tensor]:
-    """Same as models.detection.geometry.decode, on tensors."""
+    """Do the same as models.detection.geometry.decode, on tensors."""
     scale = strides[:, None]
     centres = boxes[..., :2] * scale + priors
     half = boxes[..., 2:].clamp(max=LARGEST_LOG).exp() * scale / 2
@@ -111,7 +111,7 @@ def decode(boxes: Tensor, points: Tensor, priors: Tensor, strides: Tensor) -> tu
 
 
 class Deployed(nn.Module):
-    """What is exported: uint8 pictures in, scores, boxes and points in pixels out.
+    """The exported module: uint8 images in, scores, boxes and points in pixels out.
 
     Args:
         detector: The trained network.
@@ -129,7 +129,7 @@ class Deployed(nn.Module):
         self.register_buffer("strides", torch.from_numpy(strides))
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(N, size, size, 3) uint8 to (N, A) scores 0..1, (N, A, 4) boxes, (N, A, 5, 2) points in corner pixels."""
+        """(N, size, size, 3) uint8 to (N, A) scores 0..1, (N, A, 4) boxes, (N, A, 5, 2) points, corner-based."""
         scores, boxes, points = self.detector(normalise(image))
         corners, five = decode(boxes, points, self.priors, self.strides)
         return scores.sigmoid(), corners, five
@@ -141,11 +141,11 @@ def build(
     """A detector with fresh weights.
 
     Args:
-        backbone: What it stands on.
-        in_chans: Channels of the picture.
+        backbone: Its backbone.
+        in_chans: Channels of the image.
         width: Channels of the pyramid.
-        units: Separable units a head.
-        options: Further ones of the backbone's family.
+        units: Separable units per head.
+        options: Further options of the backbone's family.
     """
     places = [backbone.reductions.index(stride) for stride in STRIDES]
     return FaceDetector(features(backbone, places, in_chans=in_chans, **options), width, units)

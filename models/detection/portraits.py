@@ -1,4 +1,4 @@
-"""Portraits as training data: landmarks by the shipped face mesh, mattes by the shipped matte, a manifest of both."""
+"""Portraits as training data: landmarks from the shipped face mesh, mattes from the shipped matte, and a manifest."""
 
 from __future__ import annotations
 
@@ -22,12 +22,13 @@ Image = npt.NDArray[np.uint8]
 NOSE_TIP: Final = 1
 FILE: Final = "portraits.npz"
 LARGEST_DIFFERENCE: Final = 0.1
-"""Of the landmarks from those that came with the pictures, as a share of the face; beyond it a portrait is left out."""
+"""Distance of the landmarks from those supplied with the images, as a share of the face, above which a portrait is
+skipped."""
 
 
 @dataclass(frozen=True)
 class PortraitData:
-    """Prepared portraits and what is known of them."""
+    """Prepared portraits and their metadata."""
 
     names: tuple[str, ...]
     portraits: Portraits
@@ -43,7 +44,7 @@ def read_picture(path: Path) -> Image:
     """(H, W, 3) uint8 RGB.
 
     Raises:
-        ManifestError: It can't be read as a picture.
+        ManifestError: It can't be read as an image.
     """
     try:
         data = np.fromfile(path, dtype=np.uint8)
@@ -71,16 +72,16 @@ def five_points(landmarks: Array) -> Array:
 def prepare(
     folder: Path, target: Path, report: Callable[[str], None] = lambda line: None
 ) -> tuple[Manifest, list[str]]:
-    """Find the landmarks and the matte of every portrait and write them, with the pictures, to one file.
+    """Find the landmarks and the matte of every portrait and write them, with the images, to one file.
 
     Args:
         folder: Square JPEG crops of one size, one person each, and landmarks.npz with their names, the older
             landmarks "points" and the original part "valid".
-        target: Folder that gets portraits.npz. It holds the pictures and is not meant to be passed on.
-        report: Gets a line for each hundred portraits.
+        target: Folder for portraits.npz. It contains the images and is not meant for distribution.
+        report: Called with a line for each hundred portraits.
 
     Returns:
-        The manifest, and the names of portraits left out because the landmarks are not the older ones' face.
+        The manifest, and the names of skipped portraits, whose landmarks don't match the older ones' face.
 
     Raises:
         ManifestError: The folder lacks a file, or one can't be read.
@@ -143,14 +144,15 @@ def _portraits(folder: Path) -> Iterator[tuple[str, dict[str, Any] | None]]:
 
 
 def load_prepared(target: Path, manifest: Manifest | None = None) -> PortraitData:
-    """Read what prepare has written.
+    """Read the output of prepare.
 
     Args:
         target: Its folder.
+        manifest: Only read the portraits of this manifest, and check that they were made from the same images.
         manifest: Take the portraits of this manifest alone, and check that they were made of the same pictures.
 
     Raises:
-        ManifestError: The file is missing or damaged, or does not hold what the manifest names.
+        ManifestError: The file is missing or damaged, or lacks portraits of the manifest.
     """
     path = target / FILE
     try:
@@ -164,7 +166,7 @@ def load_prepared(target: Path, manifest: Manifest | None = None) -> PortraitDat
         for sample in manifest.samples:
             if sample.name not in place:
                 raise ManifestError(f"{path} does not hold {sample.name}; prepare the portraits again.")
-            # the pictures alone: landmarks differ by tenths of a pixel with the versions of OpenCV and the runtime
+            # compare the images only: landmarks differ by tenths of a pixel between versions of OpenCV and the runtime
             if sample.sha256 and arrays["sha256"][place[sample.name]] != sample.sha256:
                 raise ManifestError(f"{path}: {sample.name} is not the picture that the manifest means.")
         order = np.array([place[sample.name] for sample in manifest.samples])

@@ -1,4 +1,4 @@
-"""A trained detector in the app: an ONNX file behind the call that all detectors share."""
+"""Runs a trained detector in the app: an ONNX file behind the interface that all detectors share."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NAMES: Final = ("scores", "boxes", "points")
 SIDES: Final = (32, 2048)
 """Smallest and largest input."""
 MOST: Final = 1000
-"""Boxes that are looked at, the best first."""
+"""Number of boxes that are examined, the best first."""
 REACH: Final = 10.0
 """How far boxes and points may lie outside the input, in its sides."""
 
@@ -32,7 +32,7 @@ class OnnxDetector:
     """A detector of this project's form (models.detection.export), shipped or trained by the user.
 
     Args:
-        path: The .onnx file; it opens at first use.
+        path: The .onnx file; it is opened on first use.
         threads: Threads of the session.
         min_score: Least score of a face, 0..1.
     """
@@ -72,10 +72,10 @@ class OnnxDetector:
 
         Args:
             rgb: (H, W, 3) uint8.
-            window: Where to look; the whole picture if None.
+            window: Where to look; the whole image if None.
 
         Returns:
-            Detections in picture pixels, highest score first.
+            Detections in image pixels, highest score first.
 
         Raises:
             ModelError: The file is not a detector.
@@ -92,10 +92,10 @@ class OnnxDetector:
         return [_detection(box, five, float(score), back) for box, five, score in zip(*merged, strict=True)]
 
     def _checked(self, answer: list[Any], size: int) -> tuple[Array, Array, Array]:
-        """(N,) scores, (N, 4) boxes and (N, 5, 2) points, if the network gave such numbers.
+        """(N,) scores, (N, 4) boxes and (N, 5, 2) points, if the network's output is valid.
 
         Raises:
-            ModelError: It didn't.
+            ModelError: It is not.
         """
         values = [np.asarray(value) for value in answer]
         n = values[0].shape[1] if values[0].ndim == 2 else 0
@@ -115,7 +115,7 @@ class OnnxDetector:
 
 
 def _detection(box: Array, five: Array, score: float, back: Array) -> Detection:
-    """From a box and five points in corner pixels of the window; ears are guessed from the eyes."""
+    """Convert a box and five points in corner-based pixels of the window; ears are estimated from the eyes."""
     corners = np.array([[box[0], box[1]], [box[2], box[1]], [box[2], box[3]], [box[0], box[3]]]) - 0.5
     left, right, nose, *mouth = five - 0.5
     across = right - left
@@ -124,7 +124,7 @@ def _detection(box: Array, five: Array, score: float, back: Array) -> Detection:
     if abs(turn[0, 1]) < 1e-6 * abs(turn[0, 0]):
         quad = corners @ turn.T + shift
         low, high = quad.min(axis=0), quad.max(axis=0)
-    else:  # of a turned window: the box around the ellipse in it, as a face has no corners
+    else:  # rotated window: the box around the inscribed ellipse, as a face has no corners
         centre = (corners[0] + corners[2]) / 2 @ turn.T + shift
         reach = np.sqrt(np.square(turn * (corners[2] - corners[0]) / 2).sum(axis=1))
         low, high = centre - reach, centre + reach

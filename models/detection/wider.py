@@ -1,6 +1,6 @@
-"""WIDER FACE from a folder, with boxes or with boxes and five points (the RetinaFace labels and SCRFD's version).
+"""Reads WIDER FACE from a folder, with boxes or with boxes and five points (the RetinaFace labels and SCRFD's version).
 
-The data set (Yang et al., 2016) is for research and not part of this project; its reader is.
+The data set (Yang et al., 2016) is for research and not part of this project; only its reader is.
 """
 
 from __future__ import annotations
@@ -23,27 +23,27 @@ Image = npt.NDArray[np.uint8]
 LEAST: Final = 3.0
 """Faces smaller than this in the original are ignored, as the data set's own tools do."""
 HEIGHTS: Final = {"easy": 50.0, "medium": 30.0, "hard": 10.0}
-"""Least face heights in pixels that stand in for the official subsets, whose lists are MATLAB files."""
+"""Least face heights in pixels that approximate the official subsets, whose lists are MATLAB files."""
 
 
 @dataclass(frozen=True)
 class WiderEntry:
-    """One picture of the data set."""
+    """One image of the data set."""
 
     path: Path
     labels: Labels
 
 
 def read_wider(labels: Path, images: Path) -> list[WiderEntry]:
-    """Read a label file; which of the three forms it has is seen from the file.
+    """Read a label file; its form is detected automatically.
 
     Args:
         labels: label.txt ("# name", then x y w h and five points with flags), labelv2.txt ("# name width height",
             then x0 y0 x1 y1 and the points), or wider_face_..._bbx_gt.txt (name, count, x y w h and attributes).
-        images: Folder that the names in it are relative to.
+        images: Folder to which the names in it are relative.
 
     Raises:
-        ManifestError: A file is missing or a line is damaged; the sentence names file and line.
+        ManifestError: A file is missing or a line is damaged; the text names file and line.
     """
     try:
         lines = labels.read_text(encoding="utf-8").splitlines()
@@ -98,7 +98,7 @@ def _labels(rows: Sequence[list[float]], corners: bool) -> Labels:
             if (given[:, :2] >= 0).all() and (given[:, 2] > -1).all():
                 five = given[:, :2]
         points.append(five)
-        # In the official file the eighth number marks faces that are not to be judged.
+        # In the official file the eighth number marks faces that must be ignored.
         invalid = len(row) == 10 and row[7] == 1
         ignore.append(invalid or min(box[2] - box[0], box[3] - box[1]) < LEAST)
     return Labels(
@@ -107,12 +107,12 @@ def _labels(rows: Sequence[list[float]], corners: bool) -> Labels:
 
 
 class WiderPick:
-    """Training pictures of the data set: read, cropped and changed at random.
+    """Training images of the data set: read, cropped and changed at random.
 
     Args:
         entries: See read_wider.
-        config: How strongly the pictures are changed.
-        keep: Decoded pictures kept in memory.
+        config: Strength of the changes.
+        keep: Number of decoded images kept in memory.
     """
 
     def __init__(self, entries: Sequence[WiderEntry], config: AugmentConfig | None = None, keep: int = 64) -> None:
@@ -121,7 +121,7 @@ class WiderPick:
         self._read = lru_cache(maxsize=keep)(read_picture)
 
     def __call__(self, side: int, rng: np.random.Generator) -> tuple[Image, Labels]:
-        """A square picture of that side and its faces."""
+        """A square image of that side and its faces."""
         entry = self._entries[int(rng.integers(len(self._entries)))]
         return augment(self._read(entry.path), entry.labels, side, rng, self._config)
 
@@ -133,7 +133,7 @@ def subset(labels: Labels, name: str) -> Labels:
 
 
 def fitted(image: Image, labels: Labels, longest: int) -> tuple[Image, Labels]:
-    """Picture and labels shrunk or enlarged so that the longer side is as given (640: the "VGA" protocol)."""
+    """Image and labels resized so that the longer side has this length (640: the "VGA" protocol)."""
     import cv2
 
     height, width = image.shape[:2]

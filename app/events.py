@@ -81,6 +81,10 @@ class CancelToken:
         """Ask the work to stop."""
         self._event.set()
 
+    def wait(self, seconds: float) -> bool:
+        """Wait until somebody asks to stop, at most so long; returns whether somebody did."""
+        return self._event.wait(seconds)
+
     def check(self) -> None:
         """Raise CancelledError if somebody asked to stop."""
         if self._event.is_set():

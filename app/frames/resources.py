@@ -1,4 +1,4 @@
-"""Where a job gets its costly parts from: engine, face tracker, encoded portrait, driving motion.
+"""Where a job or a live session gets its costly parts from: engine, face tracker, encoded portrait, driving motion.
 
 The default makes each anew. Whoever runs many jobs hands :func:`app.render.render` a subclass that keeps them.
 """
@@ -76,8 +76,8 @@ def load_job_engine(options: RenderOptions, say: Say, warn: Say, step: Say | Non
         raise UsageError(msg("{option:engine}: {error}", error)) from error
 
 
-class Parts:
-    """Makes the parts of a job, each time anew."""
+class Resources:
+    """Makes what a job or a session works with, each time anew."""
 
     def engine(self, options: RenderOptions, say: Say, warn: Say, step: Say | None = None) -> Engine:
         """The engine that the options ask for.
@@ -94,16 +94,13 @@ class Parts:
         """
         return load_job_engine(options, say, warn, step)
 
-    def tracker(self, options: RenderOptions) -> FaceTracker:
+    def tracker(self, detector: DetectorChoice) -> FaceTracker:
         """What finds and follows faces; whoever uses it resets it first.
 
-        Args:
-            options: detector is used.
-
         Raises:
-            MissingError: The detector that they ask for is not here.
+            MissingError: The detector is not here.
         """
-        return open_tracker(options.input.finder)
+        return open_tracker(detector)
 
     def scene(
         self, source: Path, options: RenderOptions, engine: Engine, make: Callable[[], tuple[Scene, list[str]]]

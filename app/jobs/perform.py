@@ -20,10 +20,11 @@ from app.jobs.record import JobRecord, State
 from app.jobs.target import Files, Target, open_target
 from app.media.outnames import check_not_inputs, check_plain
 from app.options import RenderOptions
-from app.render import Job, Parts, render
+from app.render import Job, Resources, render
 from app.render.edit import render_pose
 from app.render.job import side_by_side_path
 from liveportrait.batching import free_gpu_memory, is_out_of_memory
+from models.choices import EMBEDDED
 from models.messages import changed, joined, msg
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from liveportrait.animator import Scene
     from liveportrait.engines.base import Engine
     from liveportrait.track import MotionTrack
+    from models.choices import DetectorChoice
     from models.tracker import FaceTracker
 
 PORTRAITS: Final = 2  # encoded portraits that a worker keeps
@@ -70,7 +72,7 @@ class Outcome:
     details: str = ""
 
 
-class KeptParts(Parts):
+class KeptResources(Resources):
     """Engines, face tracker, the last portraits, and motion on disk.
 
     Args:
@@ -92,12 +94,12 @@ class KeptParts(Parts):
         self._engines: OrderedDict[Any, tuple[Engine, list[str], list[str]]] = OrderedDict()
         self._scenes: OrderedDict[tuple[Any, ...], tuple[Scene, list[str]]] = OrderedDict()
         self._tracker: FaceTracker | None = None
-        self._detector = ""
+        self._detector = EMBEDDED
         self.token = CancelToken()
         self.loaded = self.encoded = self.read = 0
 
     def engine(self, options: RenderOptions, say: Say, warn: Say, step: Say | None = None) -> Engine:
-        """See Parts."""
+        """See Resources."""
         program = options.program
         threads = program.threads or self._threads
         key = replace(program, threads=threads, json_lines=False, quiet=False)
@@ -118,16 +120,16 @@ class KeptParts(Parts):
             warn(sentence)
         return engine
 
-    def tracker(self, options: RenderOptions) -> FaceTracker:
-        """See Parts."""
-        if self._tracker is None or self._detector != options.input.detector:
-            self._tracker, self._detector = super().tracker(options), options.input.detector
+    def tracker(self, detector: DetectorChoice) -> FaceTracker:
+        """See Resources."""
+        if self._tracker is None or self._detector != detector:
+            self._tracker, self._detector = super().tracker(detector), detector
         return self._tracker
 
     def scene(
         self, source: Path, options: RenderOptions, engine: Engine, make: Callable[[], tuple[Scene, list[str]]]
     ) -> tuple[Scene, list[str]]:
-        """See Parts."""
+        """See Resources."""
         wanted = options.input
         placed = tuple(self._hash(Path(name)) for name in (wanted.landmarks, wanted.points) if name)
         key = str(source), self._hash(source), id(engine), wanted, placed, options.animation
@@ -142,7 +144,7 @@ class KeptParts(Parts):
     def motion(
         self, driving: Path, options: RenderOptions, engine: Engine, track: MotionTrack, read: Callable[[], bool]
     ) -> None:
-        """See Parts."""
+        """See Resources."""
         key = motion_key(self._hash(driving), engine, options)
         if not self._cache.fill(key, track, read, self.token):
             self.read += 1
@@ -168,7 +170,7 @@ class Performer:
         self, cache: Path | None = None, file_hash: Callable[[Path], str] = content_hash, threads: int = 0
     ) -> None:
         self._hash = file_hash
-        self.parts = KeptParts(MotionCache(cache), file_hash, threads)
+        self.resources = KeptResources(MotionCache(cache), file_hash, threads)
 
     def perform(self, job: JobRecord, events: EventStream, token: CancelToken) -> Outcome:
         """Render one job; whatever goes wrong becomes part of the outcome.
@@ -178,15 +180,15 @@ class Performer:
             events: Gets progress and messages.
             token: Stops it.
         """
-        self.parts.token = token
+        self.resources.token = token
         try:
             outcome = self._guarded(job, events, token)
             if outcome.short_of_memory:
-                self.parts.forget()
+                self.resources.forget()
                 again = self._guarded(job, events, token)
                 outcome = replace(again, short_of_memory=True)
         finally:
-            self.parts.token = CancelToken()
+            self.resources.token = CancelToken()
         return outcome
 
     def _guarded(self, job: JobRecord, events: EventStream, token: CancelToken) -> Outcome:
@@ -233,7 +235,7 @@ class Performer:
         expression = None if job.expression is None else Expression.from_dict(job.expression)
         driving = Path() if job.driving is None else job.driving
         one = Job(job.source, driving, options, expression=expression, target=hidden / target.name)
-        report = (render if job.driving is not None else render_pose)(one, events, token, parts=self.parts)
+        report = (render if job.driving is not None else render_pose)(one, events, token, resources=self.resources)
         if report.status == "cancelled":
             return Outcome("cancelled", error="Stopped.", exit_code=int(ExitCode.CANCELLED))
         files = target.stage(tag(job))

@@ -94,8 +94,8 @@ class Worker:
                 outcome = self._do(queue, performer, job)
                 if outcome.state == "failed" and chosen.fail_fast:
                     break
-            parts = performer.parts
-            self._tell({"kind": "left", "loaded": parts.loaded, "encoded": parts.encoded, "read": parts.read})
+            kept = performer.resources
+            self._tell({"kind": "left", "loaded": kept.loaded, "encoded": kept.encoded, "read": kept.read})
             queue.leave(chosen.name)
         return 0
 

@@ -1,7 +1,15 @@
-"""The real-time pipeline: camera thread -> latest-value slot -> track and motion -> render -> sinks, each in a thread.
+"""Animation in real time: capture -> tracking -> rendering -> pasting -> sinks, each in a thread of its own.
 
-Frames are never queued: whoever is too slow gets the newest one, and the others are dropped and counted. How a program
-uses it (the window does no more than this):
+Between two threads lies a mailbox that holds the newest frame only; frames that nobody took are dropped and counted.
+``LiveSession`` owns the parts, which share a ``SessionContext`` (settings, state, clock, reports):
+
+    Capture         drives with one source at a time; waits for a camera that went away        capture.py
+    PortraitStore   prepares portraits in the background; ClipPlayer plays those that move     portraits.py, clips.py
+    Pipeline        the three working threads; Tracking makes motion of the driver's frames    pipeline.py, tracking.py
+    PartLoader      reads drivers of parts of the face; NeutralFinder the neutral frame        parts.py, neutral.py
+    Sinks           windows, recordings, virtual cameras                                       sinks.py
+
+How a program uses it (the window does no more than this):
 
     session = LiveSession(options, live, events=events, on_change=callback)
     session.add_portrait("a", "portrait.jpg")              # prepared in the background; as many as you like

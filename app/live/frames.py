@@ -23,13 +23,13 @@ class Tracked:
     """A captured frame with the motion to show.
 
     Attributes:
-        captured: Where it comes from; None without a driver.
+        sample: Where it comes from; None without a driver.
         face: Landmarks in pixels of the driver's picture; None if no face is seen or needed.
         shown: Smoothed motion, bridged where no face is seen; None before the first face.
         own: File that drives some face alone -> what it shows.
     """
 
-    captured: Sample | None = None
+    sample: Sample | None = None
     face: Face | None = None
     shown: Shown | None = None
     own: Mapping[Path, Shown] = field(default_factory=dict)

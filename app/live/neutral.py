@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -12,14 +11,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from app.environment import fault
-from app.errors import AppError
 from app.frames.follow import FaceFollower, neutral_frame, scratch_track
+from app.live.background import LatestTask
 from app.media.reader import open_clip
 from liveportrait.channel import reference_rule
 from liveportrait.driving import DrivingReader
 
 if TYPE_CHECKING:
+    from app.events import CancelToken
+    from app.live.context import SessionContext
+    from app.live.engine import Trackers
     from app.options import RenderOptions
     from liveportrait.engines.base import Engine
     from liveportrait.motion import Motion
@@ -36,7 +37,7 @@ def find_neutral(
     engine: Engine,
     tracker: FaceTracker,
     options: RenderOptions,
-    stop: threading.Event,
+    token: CancelToken,
     *,
     rest: float = 0.0,
     longest: float = LONGEST,
@@ -49,7 +50,7 @@ def find_neutral(
         engine: Reads the motion.
         tracker: Finds the face.
         options: reference, official, driving_face and the part of the driving clip are used.
-        stop: Ends the search.
+        token: Ends the search.
         rest: Seconds to wait for each second of work.
         longest: Seconds of the clip to look at.
         early: Gets the frame as soon as it is known; the clip is then read on to judge the choice.
@@ -78,7 +79,7 @@ def find_neutral(
             if known is None and track.seen(last) and choice in ("first", str(last)):
                 known = track.motion(last)
                 early(known)
-            if stop.wait(rest * (time.perf_counter() - start)):
+            if token.wait(rest * (time.perf_counter() - start)):
                 return None, []
             start = time.perf_counter()
         if not track.found:
@@ -89,89 +90,67 @@ def find_neutral(
 
 
 class NeutralFinder:
-    """Finds neutral frames in a thread of its own; the last wish counts, and what was found is kept.
+    """Finds neutral frames in the background; what was found is kept.
 
     Args:
-        found: Told that ``current`` is known now; from any thread.
-        failed: Gets the error of a clip or option that doesn't fit.
-        warn: Gets a sentence on a frame that is a bad choice.
-        tracker: Makes a face tracker.
-        delay: Seconds before the search begins.
+        context: Told of what was found, of a clip or option that doesn't fit, and of a frame that is a bad choice.
+        trackers: Find faces.
 
     Attributes:
-        current: The frame that the wish asks for, or None while it is not known.
+        current: The frame that the latest request asks for, or None while it is not known.
+        delay: Seconds before a search begins.
+        task: The search.
     """
 
-    def __init__(
-        self,
-        found: Callable[[], None],
-        failed: Callable[[AppError], None],
-        warn: Callable[[str], None],
-        tracker: Callable[[], FaceTracker],
-        delay: float = DELAY,
-    ) -> None:
+    def __init__(self, context: SessionContext, trackers: Trackers) -> None:
         self.current: Motion | None = None
-        self._found, self._failed, self._warn = found, failed, warn
-        self._make_tracker, self._delay = tracker, delay
-        self._known: OrderedDict[tuple[object, ...], Motion] = OrderedDict()
-        self._wish: tuple[object, ...] | None = None
-        self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
+        self.delay = DELAY
+        self.task = LatestTask("live-neutral", context.warn)
+        self._context = context
+        self._trackers = trackers
+        self._known: OrderedDict[object, Motion] = OrderedDict()
 
     def want(self, engine: Engine, path: Path | None, options: RenderOptions) -> None:
         """Look for the neutral frame of a clip, unless that is done or under way; None looks for nothing."""
-        wish = None if path is None else _identity(engine, path, options)
-        if wish == self._wish:
+        request = None if path is None else _identity(engine, path, options)
+        if request == self.task.request:
             return
         self.cancel()
-        self._wish, self._stop = wish, threading.Event()
-        if path is None or wish is None:
+        if path is None or request is None:
             return
-        if wish in self._known:
-            self._known.move_to_end(wish)
-            self._take(self._known[wish])
-            return
-        self._thread = threading.Thread(
-            target=self._work, args=(wish, engine, path, options, self._stop), name="live-neutral", daemon=True
-        )
-        self._thread.start()
+        if request in self._known:
+            self._known.move_to_end(request)
+            self.task.request = request
+            self._take(self._known[request])
+        else:
+            self.task.start(request, lambda token: self._work(request, engine, path, options, token))
 
     def cancel(self) -> None:
-        """Stop looking, and forget the wish."""
-        self._stop.set()
-        self._wish = self.current = None
-        thread, self._thread = self._thread, None
-        if thread is not None and thread is not threading.current_thread():
-            thread.join(30.0)
+        """Stop looking, and forget the request."""
+        self.task.cancel()
         self.current = None
 
     def _take(self, motion: Motion) -> None:
         self.current = motion
-        self._found()
+        self._context.renew()
 
-    def _work(
-        self, wish: tuple[object, ...], engine: Engine, path: Path, options: RenderOptions, stop: threading.Event
-    ) -> None:
-        if stop.wait(self._delay):
+    def _work(self, request: object, engine: Engine, path: Path, options: RenderOptions, token: CancelToken) -> None:
+        if token.wait(self.delay):
             return
 
         def early(motion: Motion) -> None:
-            if not stop.is_set():
+            if not token.cancelled:
                 self._take(motion)
 
-        try:
-            motion, notes = find_neutral(path, engine, self._make_tracker(), options, stop, rest=REST, early=early)
-        except Exception as error:  # noqa: BLE001 - runtimes of networks raise errors of their own
-            self._failed(fault(error))
+        motion, notes = find_neutral(path, engine, self._trackers.get_any(), options, token, rest=REST, early=early)
+        if motion is None or token.cancelled:
             return
-        if motion is None or stop.is_set():
-            return
-        self._known[wish] = motion
+        self._known[request] = motion
         while len(self._known) > KEPT:
             self._known.popitem(last=False)
         self._take(motion)
         for sentence in notes:
-            self._warn(sentence)
+            self._context.warn(sentence)
 
 
 def _identity(engine: Engine, path: Path, options: RenderOptions) -> tuple[object, ...]:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from app.environment import fault
 from app.errors import AppError, CancelledError
 from app.events import CancelToken, EventStream
 from app.frames.follow import FaceFollower, make_channel, read_driving, scratch_track
 from app.frames.templates import fill_track, open_fitting
 from app.frames.timings import Timings
+from app.live.background import LatestTask
 from app.media.reader import open_clip
 from liveportrait.channel import ChannelPlayer, DrivingChannel
 from liveportrait.driving import Shown
@@ -24,6 +23,8 @@ from models.choices import LARGEST
 from models.messages import about, msg
 
 if TYPE_CHECKING:
+    from app.live.context import SessionContext
+    from app.live.engine import Trackers
     from app.options import RenderOptions
     from liveportrait.engines.base import Engine
     from liveportrait.motion import Motion
@@ -74,27 +75,22 @@ class PartDrivers:
 
 
 class PartLoader:
-    """Reads drivers of parts and of single faces in a thread of its own; the last wish counts.
+    """Reads drivers of parts and of single faces in the background.
 
     Args:
-        changed: Told that there is something else now; from any thread.
-        failed: Gets the error of one that can't be used; the parts then follow the driver.
-        tracker: Makes a face tracker.
+        context: Told of what was read, and of files that can't be used; those parts then follow the driver.
+        trackers: Find faces.
 
     Attributes:
         current: What was read last, or None where no part has a driver of its own.
+        task: The reading.
     """
 
-    def __init__(
-        self, changed: Callable[[], None], failed: Callable[[AppError], None], tracker: Callable[[], FaceTracker]
-    ) -> None:
+    def __init__(self, context: SessionContext, trackers: Trackers) -> None:
         self.current: PartDrivers | None = None
-        self._changed = changed
-        self._failed = failed
-        self._make_tracker = tracker
-        self._wish: tuple[object, ...] | None = None
-        self._token = CancelToken()
-        self._thread: threading.Thread | None = None
+        self.task = LatestTask("live-parts", context.warn)
+        self._context = context
+        self._trackers = trackers
         self._how: tuple[object, ...] = ()
         self._read: dict[Path, DrivingChannel] = {}  # what plays now, not to be read again when another one joins
 
@@ -108,39 +104,20 @@ class PartLoader:
         """
         files, motion = options.input.part_drivers, options.animation
         how = (id(engine), motion.reference == "first", motion.smooth, motion.official, motion.ease_cuts)
-        wish = (how, tuple(files.items()), tuple(own))
-        if wish == self._wish:
+        request = (how, tuple(files.items()), tuple(own))
+        if request == self.task.request:
             return
-        self.cancel()
+        self.task.cancel()
         if how != self._how:
             self._how, self._read = how, {}
-        self._wish, self._token = wish, CancelToken()
-        if not files and not own:
-            if self.current is not None:
-                self._show(None)
-            return
-        self._thread = threading.Thread(
-            target=self._try, args=(engine, files, own, options, self._token), name="live-parts", daemon=True
-        )
-        self._thread.start()
+        if files or own:
+            self.task.start(request, lambda token: self._work(engine, files, own, options, token))
+        elif self.current is not None:
+            self._show(None)
 
     def _show(self, parts: PartDrivers | None) -> None:
         self.current = parts
-        self._changed()
-
-    def cancel(self) -> None:
-        """Stop reading."""
-        self._token.cancel()
-        self._wish = None
-        thread, self._thread = self._thread, None
-        if thread is not None and thread is not threading.current_thread():
-            thread.join(30.0)
-
-    def _try(self, *how: Any) -> None:
-        try:
-            self._work(*how)
-        except Exception as error:  # noqa: BLE001 - such as a full disk
-            self._failed(fault(error))
+        self._context.renew()
 
     def _work(
         self,
@@ -155,13 +132,12 @@ class PartLoader:
         read: dict[Path, DrivingChannel] = {}
         for path, title in titles.items():
             try:
-                read[path] = self._read.get(path) or read_part(path, engine, self._make_tracker(), options, token)
+                read[path] = self._read.get(path) or read_part(path, engine, self._trackers.get_any(), options, token)
             except CancelledError:
-                return
+                raise
             except Exception as error:  # noqa: BLE001 - whatever an engine raises, the rest goes on
-                self._failed(AppError(about(title, str(error))))
-        if token.cancelled:
-            return
+                self._context.warn(AppError(about(title, str(error))))
+        token.check()
         self._read = read
         parts = {region: read[path] for region, path in files.items() if path in read}
         self._show(PartDrivers(engine, parts, {path: read[path] for path in own if path in read}) if read else None)

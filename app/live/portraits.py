@@ -1,10 +1,10 @@
-"""The shelf of portraits: each is prepared once in the background, and switching between ready ones takes no time."""
+"""The portraits of a session: each is prepared once in the background; switching between ready ones takes no time."""
 
 from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -22,6 +22,8 @@ from models.messages import msg
 
 if TYPE_CHECKING:
     from app.choices import FaceDriver, Subject
+    from app.live.context import SessionContext
+    from app.live.engine import Trackers
     from app.media.reader import ClipReader
     from app.options import RenderOptions
     from liveportrait.animator import Scene, SourceFace
@@ -38,7 +40,7 @@ class PreparedPortrait:
     """A portrait that can be animated at once.
 
     Attributes:
-        key: Its key on the shelf.
+        key: Its key in the session.
         scene: The picture and its animated faces.
         recipe: What it was made with; compared to tell whether it must be made again.
         drivers: File that drives each face, None for the driver of all.
@@ -66,10 +68,10 @@ class Moving:
     """A portrait that is a clip.
 
     Attributes:
-        key: Its key on the shelf.
+        key: Its key in the session.
         title: For people.
         path: The clip.
-        playback: Its knobs.
+        playback: Its controls.
         recipe: See PreparedPortrait.
         subject: What of it is animated, in pixels of the shown picture.
         part: Start and end of the part that is played.
@@ -91,7 +93,7 @@ class Moving:
 
 @dataclass(frozen=True)
 class PortraitInfo:
-    """A portrait on the shelf, for lists and windows.
+    """A portrait of the session, for lists and windows.
 
     Attributes:
         key: Its key.
@@ -131,37 +133,42 @@ def shrunk(picture: Pixels, longest: int) -> Pixels:
     )
 
 
-class Shelf:
-    """Portraits by key, one of them chosen.
+class PortraitStore:
+    """Portraits by key, one of them chosen; a thread prepares them.
 
     Args:
-        changed: Called (from the preparing thread too) when a portrait's status or the chosen one changes.
+        context: Engine and options, and told when a portrait's status or the chosen one changes.
+        trackers: Find faces.
     """
 
-    def __init__(self, changed: Callable[[], None]) -> None:
-        self._changed = changed
+    def __init__(self, context: SessionContext, trackers: Trackers) -> None:
+        self._context = context
+        self._trackers = trackers
         self._entries: dict[str, _Entry] = {}
         self._lock = threading.RLock()
         self._selected = ""
         self._shown: PreparedPortrait | None = None
         self._uses = 0
+        self._changed = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="live-portraits", daemon=True)
+        self._thread.start()
 
     # ---- for everybody --------------------------------------------------------------------------------------------
     def add(self, key: str, picture: Path | Pixels, *, title: str = "", subject: Subject | None = None) -> None:
-        """Put a portrait on the shelf, or replace the one of this key; the first one becomes the chosen one."""
+        """Add a portrait, or replace the one of this key; the first one becomes the chosen one."""
         name = title or (picture.name if isinstance(picture, Path) else key)
         with self._lock:
             self._entries[key] = _Entry(PortraitInfo(key, name, "waiting"), picture, subject)
             self._selected = self._selected or key
-        self._changed()
+        self._notify()
 
     def remove(self, key: str) -> None:
-        """Take a portrait off the shelf; the chosen one stays on screen until another is chosen."""
+        """Remove a portrait; the chosen one stays on screen until another is chosen."""
         with self._lock:
             self._entries.pop(key, None)
             if self._selected == key:
                 self._selected = next(iter(self._entries), "")
-        self._changed()
+        self._notify()
 
     def select(self, key: str) -> None:
         """Choose a portrait. A ready one is shown with the next frame.
@@ -176,12 +183,25 @@ class Shelf:
             entry.used = self._uses
             if entry.prepared is not None:
                 self._shown = entry.prepared
-        self._changed()
+        self._notify()
 
     @property
     def selected(self) -> str:
         """Key of the chosen portrait, or empty."""
         return self._selected
+
+    def update(self) -> None:
+        """Options or the engine have changed: prepare again what was made with others."""
+        self._changed.set()
+
+    def close(self, timeout: float | None) -> None:
+        """Wait for the thread, which ends with ``context.closing``."""
+        self._changed.set()
+        self._thread.join(timeout)
+
+    def _notify(self) -> None:
+        self._changed.set()
+        self._context.notify("portraits")
 
     def own_drivers(self, options: RenderOptions) -> tuple[Path, ...]:
         """Files that drive single faces of the chosen portrait."""
@@ -206,16 +226,15 @@ class Shelf:
             return self._entries[key].info
 
     # ---- for the thread that plays clips ---------------------------------------------------------------------------
-    def moving(self, engine: Engine, options: RenderOptions, longest: int) -> Moving | None:
-        """The chosen portrait if it is a clip whose first picture is ready; arguments as in ``work``."""
+    def moving(self) -> Moving | None:
+        """The chosen portrait if it is a clip whose first picture is ready."""
+        settings = self._context.settings
         with self._lock:
             entry = self._entries.get(self._selected)
             if entry is None or entry.playback is None or entry.prepared is None or not isinstance(entry.picture, Path):
                 return None
-            recipe = self._recipe(entry, engine, options, longest)
-            if entry.prepared.recipe != recipe:  # the preparing thread is about to
-                recipe = entry.prepared.recipe
-            subject = (entry.subject or options.input.subject).scaled(entry.shrink)
+            recipe = entry.prepared.recipe  # of another one the preparing thread makes the next first picture
+            subject = (entry.subject or settings.options.input.subject).scaled(entry.shrink)
             return Moving(
                 entry.info.key, entry.info.title, entry.picture, entry.playback, recipe, subject, entry.part
             )  # fmt: skip
@@ -229,19 +248,19 @@ class Shelf:
             if entry.prepared.recipe == prepared.recipe:
                 self._shown = prepared
 
-    # ---- for the preparing thread ---------------------------------------------------------------------------------
-    def work(self, engine: Engine, tracker: Callable[[], FaceTracker], options: RenderOptions, longest: int) -> bool:
-        """Prepare the most urgent portrait, if any.
+    # ---- the preparing thread --------------------------------------------------------------------------------------
+    def _work(self) -> None:
+        closing = self._context.closing
+        while not closing.is_set():
+            self._changed.wait()
+            self._changed.clear()
+            while (engine := self._context.engine) is not None and not closing.is_set():
+                settings = self._context.settings
+                if not self._prepare_next(engine, settings.options, settings.live.picture_size):
+                    break
 
-        Args:
-            engine: Encodes it.
-            tracker: Gives the tracker that finds its face.
-            options: Choice of face, crop and animation.
-            longest: Longer side of the picture in pixels, 0 for its own.
-
-        Returns:
-            Whether there was something to do.
-        """
+    def _prepare_next(self, engine: Engine, options: RenderOptions, longest: int) -> bool:
+        """Prepare the most urgent portrait, if any; returns whether there was one."""
         with self._lock:
             entry = self._next(engine, options, longest)
             if entry is None:
@@ -252,7 +271,7 @@ class Shelf:
         prepared: PreparedPortrait | None = None
         error: AppError | None = None
         try:
-            prepared = self._prepare(entry, picture, recipe, engine, tracker(), options, longest, notes)
+            prepared = self._prepare(entry, picture, recipe, engine, options, longest, notes)
         except AppError as problem:
             error = problem
         except Exception as problem:  # noqa: BLE001 - whatever an engine raises, the other portraits go on
@@ -266,7 +285,7 @@ class Shelf:
             if prepared is not None and self._selected == key and self._entries.get(key) is entry:
                 self._shown = prepared
             self._forget()
-        self._changed()
+        self._notify()
         return True
 
     def _recipe(self, entry: _Entry, engine: Engine, options: RenderOptions, longest: int) -> tuple[object, ...]:
@@ -303,19 +322,19 @@ class Shelf:
             if entry.info.key != self._selected:
                 entry.prepared = None
 
-    @staticmethod
     def _prepare(
+        self,
         entry: _Entry,
         picture: Path | Pixels,
         recipe: tuple[object, ...],
         engine: Engine,
-        tracker: FaceTracker,
         options: RenderOptions,
         longest: int,
         notes: list[str],
     ) -> PreparedPortrait:
         from app.media.reader import Frame, open_clip
 
+        tracker = self._trackers.get_any()
         if isinstance(picture, Path):
             with open_clip(picture) as reader:
                 moves = reader.info.kind != "image"
@@ -349,7 +368,7 @@ def first_seen(reader: ClipReader, tracker: FaceTracker) -> Pixels:
 
 
 def prepared_scene(key: str, scene: Scene, recipe: tuple[object, ...], own: Sequence[FaceDriver]) -> PreparedPortrait:
-    """A scene with faces as a portrait of the shelf.
+    """A scene with faces as a portrait of the session.
 
     Args:
         key: Its key.

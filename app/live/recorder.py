@@ -131,8 +131,8 @@ class RecorderSink(Sink):
         if self._wants_sound:
             self._microphone = Microphone(clock=self.clock, stream=self._stream)
 
-    def show(self, frame: LiveFrame) -> None:
-        """See Sink.show."""
+    def write(self, frame: LiveFrame) -> None:
+        """See Sink.write."""
         if self._writer is None:
             self._begin(frame)
         assert self._writer is not None

@@ -4,19 +4,31 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from app.errors import AppError
 from app.events import EventStream
-from app.frames.resources import load_job_engine
-from app.live.engines import Load
-from app.live.frames import Pixels
-from app.live.machine import Machine
-from app.live.portraits import PortraitInfo
-from app.live.slot import live_clock
-from app.live.states import State
-from app.live.stats import SinkInfo
+from app.frames.resources import Resources
+from app.live.capture import Capture
+from app.live.clips import ClipPlayer
+from app.live.context import Change, SessionContext
+from app.live.control import Control, guarded
+from app.live.engine import EngineLoader, Trackers
+from app.live.frames import LiveFrame, Pixels
+from app.live.mailbox import live_clock
+from app.live.neutral import NeutralFinder
+from app.live.parts import PartLoader
+from app.live.pipeline import Pipeline
+from app.live.portraits import PortraitInfo, PortraitStore
+from app.live.quality import Quality
+from app.live.settings import Settings
+from app.live.sinks import Sinks
+from app.live.states import ACTIVE, State
+from app.live.stats import LiveStats, SinkInfo
+from app.live.tracking import Tracking
 from app.live_options import LiveOptions
 from app.options import RenderOptions
 from app.sources.sample import DriverSource
@@ -27,26 +39,25 @@ if TYPE_CHECKING:
     from app.sources.playback import Playback
     from liveportrait.engines.base import Engine
     from liveportrait.expression import Expression
-    from models.tracker import FaceTracker
+
+FRAME: Final = 120.0  # seconds that a frame may take; a stop waits for it
 
 
-class LiveSession(Machine):
+class LiveSession:
     """Animates portraits in real time.
 
     All methods return at once and may be called from any thread in any state and any order; the work is done by threads
-    of the session. What happens is told through ``events`` (messages for people) and ``on_change`` (something to look
-    at has changed). Use it in a ``with`` statement, or call ``close``.
+    of the session. It reports through ``events`` (messages for people) and ``on_change`` (something to look at has
+    changed). Use it in a ``with`` statement, or call ``close``.
 
     Args:
         options: Input, animation and program options (engine, device).
         live: Live options.
         engine: Engine to use instead of the one that the options name.
         events: Gets messages; from the session's threads.
-        on_change: Called from the session's threads with "state", "portraits", "sinks", "camera", "quality", "engine"
-            or "countdown" when that has changed.
+        on_change: Called from the session's threads with what has changed.
         clock: Source of seconds.
-        load: Loads the engine that options name.
-        trackers: Makes a face tracker; one follows the driver, one looks at portraits.
+        resources: Loads engines and makes face trackers.
     """
 
     def __init__(
@@ -56,15 +67,36 @@ class LiveSession(Machine):
         *,
         engine: Engine | None = None,
         events: EventStream | None = None,
-        on_change: Callable[[str], None] | None = None,
-        clock: Callable[[], float] | None = None,
-        load: Load = load_job_engine,
-        trackers: Callable[[], FaceTracker] | None = None,
+        on_change: Callable[[Change], None] | None = None,
+        clock: Callable[[], float] = live_clock,
+        resources: Resources | None = None,
     ) -> None:
-        super().__init__(
-            options or RenderOptions(), live or LiveOptions(), engine, events or EventStream(),
-            on_change or (lambda _: None), clock or live_clock, load, trackers,
-        )  # fmt: skip
+        self._on_change = guarded(on_change or (lambda _: None))
+        settings = Settings(options or RenderOptions(), live or LiveOptions())
+        self.context = SessionContext(settings, clock, events or EventStream(), self._changed)
+        """What the parts of the session share."""
+        self.context.engine = engine
+        self.clock = clock
+        self.error: AppError | None = None
+        """Why the last start failed, or None."""
+        resources = resources or Resources()
+        self._loader = EngineLoader(resources, self.context)
+        self._trackers = Trackers(resources, self.context)
+        self._quality = Quality()
+        self._capture = Capture(self.context)
+        self._sinks = Sinks(self.context)
+        self._store = PortraitStore(self.context, self._trackers)
+        self._clips = ClipPlayer(self.context, self._store, self._trackers, self._capture)
+        self.parts = PartLoader(self.context, self._trackers)
+        """Drivers of parts of the face."""
+        self.neutral = NeutralFinder(self.context, self._trackers)
+        """Neutral frame of the clip that drives."""
+        self._renew_quality()  # before anything is prepared at another size
+        self._final: LiveStats | None = None
+        self._past = (0, 0)  # frames dropped and lost before the engine or detector was changed
+        self._wanted = False  # whether it was asked to run
+        self._control = Control(self._capture.watch, self._failed, self._end)
+        self._control.thread.start()
 
     def __enter__(self) -> LiveSession:
         return self
@@ -76,7 +108,7 @@ class LiveSession(Machine):
     @property
     def state(self) -> State:
         """idle, starting, running, waiting (no picture from the driver), stopping or closed."""
-        return self._state
+        return self.context.state
 
     def start(self) -> None:
         """Begin to animate; nothing happens if it does already."""
@@ -92,30 +124,28 @@ class LiveSession(Machine):
         Args:
             timeout: Seconds to wait for them in all, None for ever. Sinks that complete a file get the time they need.
         """
-        if not self._closing.is_set():
-            self._closing.set()
+        if not self.context.closing.is_set():
+            self.context.closing.set()
             self._control.put(self._do_stop)
             self._control.end()
-            self._work.set()
         end = None if timeout is None else time.monotonic() + timeout
 
         def left() -> float | None:
             return None if end is None else max(0.0, end - time.monotonic())
 
-        for thread in self._threads:
-            thread.join(left())
-        self._rack.finish()  # also where something else is stuck
+        self._control.thread.join(left())
+        self._store.close(left())
+        self._sinks.finish()  # also where something else is stuck
         self._clips.close(left())
-        self._desk.join(left())
+        self._capture.join(left())
 
     def wait_for(self, condition: Callable[[], bool], timeout: float | None = None) -> bool:
-        """Wait until a condition holds; it is looked at whenever something changes.
+        """Wait until a condition holds; it is checked whenever something changes.
 
         Returns:
             Whether it holds.
         """
-        with self._changed:
-            return self._changed.wait_for(condition, timeout)
+        return self.context.wait_for(condition, timeout)
 
     def settle(self, timeout: float | None = 30.0) -> bool:
         """Wait until all commands given so far have been carried out; True if they have."""
@@ -123,32 +153,37 @@ class LiveSession(Machine):
 
     # ---- settings -------------------------------------------------------------------------------------------------
     @property
+    def countdown(self) -> int:
+        """Seconds left until a new neutral pose is taken."""
+        return self.context.countdown
+
+    @property
     def options(self) -> RenderOptions:
         """Options in use."""
-        return self._settings.options
+        return self.context.settings.options
 
     @property
     def live(self) -> LiveOptions:
         """Live options in use."""
-        return self._settings.live
+        return self.context.settings.live
 
     @property
     def expression(self) -> Expression | None:
         """Sliders in use."""
-        return self._settings.expression
+        return self.context.settings.expression
 
     @property
     def engine(self) -> Engine | None:
         """The engine, once it is loaded."""
-        return self._kept.current
+        return self.context.engine
 
     def set_options(self, options: RenderOptions) -> None:
         """Change options; the next frame follows them.
 
         A new crop or face is prepared in the background, and another engine is loaded first.
         """
-        old = self._change(options=options).options
-        if not self._kept.fits(options.program):
+        old = self.context.change(options=options).options
+        if not self._loader.fits(options.program):
             self._control.put(self._do_reload)
         elif old.program.max_crop != options.program.max_crop:
             self._control.put(self._renew_quality)
@@ -160,15 +195,15 @@ class LiveSession(Machine):
 
     def set_live(self, live: LiveOptions) -> None:
         """Change live options; the virtual camera follows them, a camera keeps those that it was made with."""
-        old = self._change(live=live).live
-        self._control.put(lambda: self._rack.follow(old, live))
+        old = self.context.change(live=live).live
+        self._control.put(lambda: self._sinks.set_live(old, live))
         self._control.put(self._renew_quality)
         self._refresh()
 
     def set_expression(self, expression: Expression | None) -> None:
         """Move sliders; the next frame follows them."""
-        self._change(expression=expression)
-        self._redraw()
+        self.context.change(expression=expression)
+        self.context.redraw()
 
     # ---- portraits ------------------------------------------------------------------------------------------------
     def add_portrait(
@@ -179,7 +214,7 @@ class LiveSession(Machine):
         title: str = "",
         subject: Subject | None = None,
     ) -> None:
-        """Put a portrait on the shelf; it is prepared in the background. The first one is shown.
+        """Add a portrait; it is prepared in the background. The first one is shown.
 
         Args:
             key: What it is called in this session; one of the same key is replaced.
@@ -188,15 +223,13 @@ class LiveSession(Machine):
             subject: What of it is animated; None is what the options say.
         """
         picture = Path(picture) if isinstance(picture, str) else picture
-        self._shelf.add(key, picture, title=title, subject=subject)
+        self._store.add(key, picture, title=title, subject=subject)
         self._control.put(self._ensure_engine)
         self._control.put(self._do_parts)
-        self._work.set()
 
     def remove_portrait(self, key: str) -> None:
-        """Take a portrait off the shelf."""
-        self._shelf.remove(key)
-        self._work.set()
+        """Remove a portrait."""
+        self._store.remove(key)
 
     def select_portrait(self, key: str) -> None:
         """Show a portrait; a ready one with the next frame.
@@ -204,68 +237,253 @@ class LiveSession(Machine):
         Raises:
             KeyError: There is none of this key.
         """
-        self._shelf.select(key)
+        self._store.select(key)
         self._control.put(self._do_parts)
-        self._refresh()
 
     @property
     def portraits(self) -> list[PortraitInfo]:
         """All portraits with their status."""
-        return self._shelf.infos()
+        return self._store.infos()
 
     @property
     def selected(self) -> str:
         """Key of the chosen portrait, or empty."""
-        return self._shelf.selected
+        return self._store.selected
 
     def portrait(self, key: str) -> PortraitInfo:
         """One portrait. Raises KeyError."""
-        return self._shelf.info(key)
+        return self._store.info(key)
 
     @property
     def clip(self) -> Playback | None:
-        """Knobs of the chosen portrait while it is a clip that plays, or None."""
+        """Controls of the chosen portrait while it is a clip that plays, or None."""
         return self._clips.playback
 
     # ---- driver ---------------------------------------------------------------------------------------------------
     @property
     def driver_error(self) -> AppError | None:
         """Why the driver gives no picture at the moment, or None."""
-        return self._desk.error
+        return self._capture.error
 
     @property
     def draw_error(self) -> AppError | None:
         """Why the last frame could not be drawn, or None."""
-        run = self._run
-        return None if run is None else run.draw_error
+        pipeline = self.context.pipeline
+        return None if pipeline is None else pipeline.draw_error
 
     @property
     def driver(self) -> DriverSource | None:
-        """Who drives, or None."""
-        return self._desk.source
+        """The driver, or None."""
+        return self._capture.source
 
     def set_driver(self, source: DriverSource | None) -> None:
         """Choose who drives; None leaves it to the sliders. A running session goes on with the new one."""
-        self._desk.source = source
+        self._capture.source = source
         self._control.put(self._do_drive)
 
     def recentre(self, countdown: float = 3.0) -> None:
         """Take a new neutral reference after a countdown in seconds: the most neutral look of the next half second."""
-        run = self._run
-        if run is not None:
-            run.motion.recentre(self.clock() + max(0.0, countdown))
+        pipeline = self.context.pipeline
+        if pipeline is not None:
+            pipeline.tracking.motion.recentre(self.clock() + max(0.0, countdown))
 
     # ---- sinks ----------------------------------------------------------------------------------------------------
     def add_sink(self, sink: Sink) -> None:
         """Hand frames to a sink, now or from the next start on. One of the same name is replaced."""
-        self._control.put(lambda: self._rack.add(sink))
-        self._control.put(self._redraw)
+        self._control.put(lambda: self._sinks.add(sink))
+        self._control.put(self.context.redraw)
 
     def remove_sink(self, name: str) -> None:
         """Finish a sink; a recording is completed."""
-        self._control.put(lambda: self._rack.remove(name))
+        self._control.put(lambda: self._sinks.remove(name))
 
     @property
     def sinks(self) -> tuple[SinkInfo, ...]:
         """All sinks with their status."""
-        return self._rack.infos()
+        return self._sinks.infos()
+
+    # ---- figures --------------------------------------------------------------------------------------------------
+    def stats(self) -> LiveStats:
+        """Figures of the moment; after a stop those of the last run."""
+        pipeline, engine, prepared = self.context.pipeline, self.context.engine, self._store.shown
+        if pipeline is None:
+            return self._final or LiveStats(self.state, sinks=self.sinks)
+        first, dropped = self._sinks.first()
+        figures = LiveStats(
+            state=self.state,
+            captured=self._capture.count,
+            dropped=dropped + pipeline.dropped + self._past[0],
+            lost=pipeline.tracking.lost + self._past[1],
+            crop=prepared.face.crop.size if prepared is not None else 0,
+            engine=engine.name if engine is not None else "",
+            camera=self._capture.facts,
+            sinks=self.sinks,
+            stages=pipeline.timings.report(),
+        )
+        return figures if first is None else figures.shown_by(first.meter)
+
+    # ---- from threads of the session ------------------------------------------------------------------------------
+    def _changed(self, what: Change) -> None:
+        """Some part of the session has changed."""
+        if what == "portraits":
+            self._quality.settle(self.clock())
+            self.context.redraw()
+            self._clips.update()
+        self._on_change(what)
+
+    def _publish(self, frame: LiveFrame, busy: float) -> None:
+        """A frame is finished; ``busy`` seconds went into it."""
+        self._sinks.publish(frame)
+        pipeline, prepared, given = self.context.pipeline, self._store.shown, self._capture.rate
+        if not frame.fresh or pipeline is None or not self._capture.running:
+            return
+        target = self.live.hold_rate
+        side = prepared.face.crop.size if prepared is not None else 0
+        sentence = self._quality.watch(
+            self.clock(), busy, min(given, target) if given else target, pipeline.rate.rate, side
+        )
+        if sentence:
+            self.context.events.info(sentence)
+            self._store.update()
+            self.context.notify("quality")
+
+    # ---- commands, in the control thread ---------------------------------------------------------------------------
+    def _failed(self, error: AppError) -> None:
+        self.error = error
+        self.context.complain(error)
+        if self.state == "starting":
+            self._do_stop(wanted=self._wanted)
+        self.context.notify("state")
+
+    def _end(self) -> None:
+        self.parts.task.cancel()
+        self.neutral.cancel()
+        self.context.move("closed")
+
+    def _refresh(self) -> None:
+        self._store.update()
+        self.context.redraw()
+
+    def _renew_quality(self) -> None:
+        """Begin again with the size of the square that the options ask for."""
+        engine = self.context.engine
+        if engine is not None and self._quality.renew(engine, self.context.settings, self.clock()):
+            self._store.update()
+
+    def _load_engine(self) -> None:
+        self._loader.load()
+        self._renew_quality()
+        self._store.update()
+        self.context.notify("engine")
+
+    def _ensure_engine(self) -> Engine:
+        if self.context.engine is None:
+            self._load_engine()
+        assert self.context.engine is not None
+        return self.context.engine
+
+    def _do_reload(self) -> None:
+        """Go on with the engine that the options name; start with it where the one before could not be had."""
+        first = self.context.engine is None
+        if self._loader.fits(self.options.program) or (first and not self._wanted and not self.portraits):
+            return
+        try:
+            self._load_engine()
+        except AppError:
+            if not first:
+                self.context.change(options=self._loader.restored(self.options))
+            self.context.notify("engine")
+            raise
+        if self.state in ACTIVE:
+            self._begin_again()
+        elif first and self._wanted:
+            self._do_start()
+
+    def _do_start(self) -> None:
+        self._wanted = True
+        if self.context.closing.is_set() or self.state != "idle" or not self.context.move("starting"):
+            return
+        self.error = self._final = None
+        self._past = (0, 0)
+        self._ensure_engine()
+        self._trackers.get()
+        self._sinks.start()
+        self._capture.reset()
+        self._begin()
+
+    def _do_restart(self) -> None:
+        """Go on with another face detector."""
+        if self._trackers.outdated and self.state in ACTIVE:
+            self._trackers.get()  # where it can't be had, the one before goes on
+            self._begin_again()
+        elif self._trackers.outdated and self._wanted:
+            self._do_start()
+
+    def _begin_again(self) -> None:
+        """Go on with another engine or detector; sinks stay as they are, so that a recording has no end there."""
+        self._halt()
+        self._end_pipeline()
+        self.context.move("starting")
+        self._begin()
+
+    def _begin(self) -> None:
+        self.context.countdown = 0
+        self._renew_quality()
+        engine, tracker = self._ensure_engine(), self._trackers.get()
+        tracking = Tracking(self.context, engine, tracker, self._store, self.parts, self.neutral)
+        self.context.pipeline = Pipeline(self.context, engine, tracking, self._store, self._publish)
+        self._do_parts()
+        self._do_drive()
+        self._clips.update()
+
+    def _do_parts(self) -> None:
+        """Read the drivers of parts and of single faces."""
+        if self.context.pipeline is not None:
+            self.parts.want(self.context.pipeline.engine, self.options, self._store.own_drivers(self.options))
+
+    def _do_neutral(self) -> None:
+        """Look for the neutral frame of a clip that drives."""
+        source = self._capture.source
+        if self.context.pipeline is not None:
+            self.neutral.want(self.context.pipeline.engine, None if source is None else source.clip, self.options)
+
+    def _do_drive(self) -> None:
+        """Let the chosen driver drive, in place of the one before."""
+        if self.context.pipeline is None:
+            return
+        self._quality.settle(self.clock())
+        self.neutral.cancel()
+        self._capture.begin(self.context.pipeline)
+        self._do_neutral()
+
+    def _do_stop(self, *, wanted: bool = False) -> None:
+        self._wanted = wanted
+        if not self.context.move("stopping"):
+            return
+        with ExitStack() as rest:  # in reverse order, and all of it whatever goes wrong
+            rest.callback(self.context.move, "idle")
+            rest.callback(self._sinks.clear)
+            rest.callback(self._clips.update)
+            rest.callback(self._end_pipeline)
+            rest.callback(self._keep_figures)
+            rest.callback(self._sinks.finish)
+            rest.callback(self._halt)
+
+    def _halt(self) -> None:
+        """Let the driver and the working threads end; the last frame still comes."""
+        self._capture.ask_to_end()
+        self.neutral.cancel()
+        if (pipeline := self.context.pipeline) is not None:
+            pipeline.stop()
+            if not pipeline.join(FRAME):
+                pipeline.mute()
+
+    def _keep_figures(self) -> None:
+        if self.context.pipeline is not None:
+            self._final = replace(self.stats(), state="idle")
+
+    def _end_pipeline(self) -> None:
+        pipeline, self.context.pipeline = self.context.pipeline, None
+        if pipeline is not None:
+            self._past = (self._past[0] + pipeline.dropped, self._past[1] + pipeline.tracking.lost)
+        self._capture.end()

@@ -1,31 +1,31 @@
 """Where finished frames go.
 
-Each sink runs in a thread of its own with its own slot: a slow one drops frames, a broken one stops alone, and neither
-holds up the picture.
+Each sink runs in a thread of its own with its own mailbox: a slow one drops frames, a broken one stops alone, and
+neither holds up the picture.
 """
 
 from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final
 
 from app.environment import fault
 from app.errors import MissingError
 from app.live.frames import LiveFrame
-from app.live.slot import Slot, live_clock
+from app.live.mailbox import Mailbox, live_clock
 from app.live.stats import SinkInfo, SinkMeter
 from models.messages import joined, msg
 
 if TYPE_CHECKING:
-    from app.events import EventStream
+    from app.live.context import SessionContext
     from app.live_options import LiveOptions
-WORKED: Final = 100  # frames shown after which the same fault is told again
+WORKED: Final = 100  # frames shown after which the same fault is reported again
 
 
 class Sink(ABC):
-    """Takes finished frames; all methods but the constructor and ``follow`` run in the sink's thread.
+    """Takes finished frames; all methods but the constructor and ``set_live`` run in the sink's thread.
 
     Attributes:
         name: Unique within a session.
@@ -50,8 +50,8 @@ class Sink(ABC):
         self.dropped = 0
         """Frames that it was too slow for."""
 
-    def renew(self) -> None:
-        """Begin the figures anew, before each run."""
+    def reset(self) -> None:
+        """Set the figures back, before each run."""
         self.meter = SinkMeter()
         self.dropped = 0
 
@@ -59,10 +59,10 @@ class Sink(ABC):
         """Get ready. Raises AppError if that can't be."""
 
     @abstractmethod
-    def show(self, frame: LiveFrame) -> None:
-        """Show a frame. Raises AppError if that can't be."""
+    def write(self, frame: LiveFrame) -> None:
+        """Take a frame. Raises AppError if that can't be."""
 
-    def follow(self, old: LiveOptions, new: LiveOptions) -> None:  # noqa: B027
+    def set_live(self, old: LiveOptions, new: LiveOptions) -> None:  # noqa: B027
         """Live options have changed while it runs; from any thread, and quick."""
 
     def idle(self) -> None:  # noqa: B027
@@ -78,8 +78,8 @@ class NullSink(Sink):
 
     name = "none"
 
-    def show(self, frame: LiveFrame) -> None:
-        """See Sink.show."""
+    def write(self, frame: LiveFrame) -> None:
+        """See Sink.write."""
 
 
 class PreviewSink(Sink):
@@ -109,8 +109,8 @@ class PreviewSink(Sink):
         """The newest frame, or None."""
         return self._latest
 
-    def show(self, frame: LiveFrame) -> None:
-        """See Sink.show."""
+    def write(self, frame: LiveFrame) -> None:
+        """See Sink.write."""
         self._latest = frame
         if self._on_frame is not None:
             self._on_frame(frame)
@@ -120,25 +120,19 @@ class PreviewSink(Sink):
         self.meter.record(now, frame.time, frame.fresh)
 
 
-class SinkRunner:
+class SinkThread:
     """The thread of one sink.
 
     Args:
         sink: What it serves.
-        clock: Source of seconds.
-        events: Gets messages.
-        changed: Called when the sink's status changes.
+        context: Gets messages, and told when the sink's status changes.
     """
 
-    def __init__(
-        self, sink: Sink, clock: Callable[[], float], events: EventStream, changed: Callable[[], None]
-    ) -> None:
+    def __init__(self, sink: Sink, context: SessionContext) -> None:
         self.sink = sink
-        self.slot: Slot[LiveFrame] = Slot(sink.depth)
-        self._clock = clock
-        self._events = events
-        self._changed = changed
-        sink.clock = clock
+        self.frames: Mailbox[LiveFrame] = Mailbox(sink.depth)
+        self._context = context
+        sink.clock = context.clock
         self._status, self._message, self._retrying = "waiting", "", False
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._work, name=f"live-sink-{sink.name}", daemon=True)
@@ -148,14 +142,14 @@ class SinkRunner:
         """Its status and figures."""
         meter = self.sink.meter
         return SinkInfo(
-            self.sink.name, self._status, self._message, meter.shown, self.slot.dropped, meter.fps,
+            self.sink.name, self._status, self._message, meter.shown, self.frames.dropped, meter.fps,
             1000 * meter.recent_latency, self._retrying,
         )  # fmt: skip
 
     def stop(self) -> None:
         """Ask the sink to show what waits and finish."""
         self._stop.set()
-        self.slot.close()
+        self.frames.close()
 
     def join(self, timeout: float | None = None) -> bool:
         """Wait for its end, for as long as the sink may take by default; True if it has ended."""
@@ -165,7 +159,7 @@ class SinkRunner:
     # ---- the thread -----------------------------------------------------------------------------------------------
     def _set(self, status: str, message: str = "", *, retrying: bool = False) -> None:
         self._status, self._message, self._retrying = status, message, retrying
-        self._changed()
+        self._context.notify("sinks")
 
     def _work(self) -> None:
         said = ""
@@ -179,12 +173,12 @@ class SinkRunner:
             self._set("failed", str(problem), retrying=retry is not None)
             if said != str(problem) or self.sink.meter.shown - before >= WORKED:
                 said = str(problem)
-                self._events.warn(joined((str(problem), again)))
+                self._context.events.warn(joined((str(problem), again)))
             if retry is None or self._stop.wait(retry):
-                self.slot.close()
+                self.frames.close()
                 self._retrying = False
                 return
-            self.slot.clear()
+            self.frames.clear()
         self._set("waiting", self._message)
 
     def _serve(self) -> Exception | None:
@@ -198,23 +192,126 @@ class SinkRunner:
         problem: Exception | None = None
         try:
             while True:
-                frame = self.slot.take(sink.interval)
+                frame = self.frames.take(sink.interval)
                 if frame is not None:
-                    sink.show(frame)
+                    sink.write(frame)
                     if sink.measured:
-                        sink.meter.record(self._clock(), frame.time, frame.fresh)
-                elif self.slot.closed:
+                        sink.meter.record(self._context.clock(), frame.time, frame.fresh)
+                elif self.frames.closed:
                     break
                 else:
                     sink.idle()
         except Exception as error:  # noqa: BLE001
             problem = fault(error)
-        sink.dropped = self.slot.dropped
+        sink.dropped = self.frames.dropped
         try:
             sentence = sink.close()
         except Exception as error:  # noqa: BLE001
             return problem or fault(error)
         if sentence:
             self._message = sentence
-            self._events.info(sentence)
+            self._context.events.info(sentence)
         return problem
+
+
+class Sinks:
+    """All sinks of a session by name, each with its thread while frames come.
+
+    Args:
+        context: Gets messages of the sinks, and told when one comes, goes or changes its status.
+    """
+
+    def __init__(self, context: SessionContext) -> None:
+        self._context = context
+        self._sinks: dict[str, Sink] = {}
+        self._threads: dict[str, SinkThread] = {}
+        self._leaving: list[SinkThread] = []  # that were removed and still finish
+        self._running = False
+        self._lock = threading.Lock()
+
+    def add(self, sink: Sink) -> None:
+        """Add a sink, in place of one of the same name; it starts at once if the others run."""
+        self.remove(sink.name)
+        with self._lock:
+            self._sinks[sink.name] = sink
+            if self._running:
+                self._run(sink)
+        self._context.notify("sinks")
+
+    def remove(self, name: str) -> None:
+        """Finish a sink and forget it."""
+        with self._lock:
+            self._sinks.pop(name, None)
+            thread = self._threads.pop(name, None)
+            self._part(() if thread is None else (thread,))
+        if thread is not None:
+            thread.stop()
+            thread.join()
+        self._context.notify("sinks")
+
+    def start(self) -> None:
+        """Start all sinks."""
+        with self._lock:
+            self._running = True
+            for sink in self._sinks.values():
+                self._run(sink)
+
+    def finish(self) -> None:
+        """Let all sinks show what waits, and finish them; their figures stay until ``clear``."""
+        with self._lock:
+            self._running = False
+            threads = [*self._threads.values(), *self._leaving]
+        for thread in threads:
+            thread.stop()
+        for thread in threads:
+            thread.join()
+
+    def clear(self) -> None:
+        """Forget the threads of finished sinks."""
+        with self._lock:
+            self._part(self._threads.values())
+            self._threads.clear()
+        self._context.notify("sinks")
+
+    def publish(self, frame: LiveFrame) -> None:
+        """Hand a frame to all sinks; never waits."""
+        with self._lock:
+            threads = list(self._threads.values())
+        for thread in threads:
+            thread.frames.put(frame)
+
+    def set_live(self, old: LiveOptions, new: LiveOptions) -> None:
+        """Pass changed options on to all sinks."""
+        with self._lock:
+            sinks = list(self._sinks.values())
+        for sink in sinks:
+            sink.set_live(old, new)
+
+    def infos(self) -> tuple[SinkInfo, ...]:
+        """All sinks with status and figures."""
+        with self._lock:
+            known = [(sink, self._threads.get(name)) for name, sink in self._sinks.items()]
+        return tuple(
+            SinkInfo(sink.name, "waiting", shown=sink.meter.shown) if thread is None else thread.info()
+            for sink, thread in known
+        )
+
+    def first(self) -> tuple[Sink | None, int]:
+        """The first sink that has shown something, and how many frames it was too slow for."""
+        with self._lock:
+            sink = next((s for s in self._sinks.values() if s.meter.shown), None)
+            thread = None if sink is None else self._threads.get(sink.name)
+            return sink, 0 if thread is None else thread.frames.dropped
+
+    def _part(self, threads: Iterable[SinkThread]) -> None:
+        """Keep in mind those that are still at it; one that is stuck may never end."""
+        self._leaving = [each for each in (*self._leaving, *threads) if not each.join(0)]
+
+    def _run(self, sink: Sink) -> None:
+        """Begin with a sink, unless it still hangs from the last time: two threads must not work in it."""
+        self._part(())
+        if any(each.sink is sink for each in self._leaving):
+            self._context.events.warn(msg("The output {sink} does not answer any more and is left out.", sink.name))
+            return
+        sink.reset()
+        self._threads[sink.name] = SinkThread(sink, self._context)

@@ -62,8 +62,8 @@ class VirtualCameraSink(Sink):
         """Change size, rate, fit or device; from any thread. The camera is opened again where that is needed."""
         self._wanted = settings
 
-    def follow(self, old: LiveOptions, new: LiveOptions) -> None:
-        """See Sink.follow: settings that were changed by hand stay where the options on them did not change."""
+    def set_live(self, old: LiveOptions, new: LiveOptions) -> None:
+        """See Sink.set_live: settings that were changed by hand stay where the options on them did not change."""
         wanted = VirtualCameraSettings.of(new)
         if wanted != VirtualCameraSettings.of(old):
             self.configure(replace(wanted, device=self._wanted.device))
@@ -81,8 +81,8 @@ class VirtualCameraSink(Sink):
     def _opened(self, size: tuple[int, int]) -> VirtualCamera:
         return VirtualCamera(size, self._used.rate, self._used.device, self._factory)
 
-    def show(self, frame: LiveFrame) -> None:
-        """See Sink.show."""
+    def write(self, frame: LiveFrame) -> None:
+        """See Sink.write."""
         height, width = frame.picture.shape[:2]
         self._follow((width, height))
         assert self._camera is not None

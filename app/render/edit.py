@@ -16,7 +16,7 @@ import numpy.typing as npt
 from app.addresses import STANDARD, address_error, is_address
 from app.errors import CancelledError, MediaError, UsageError
 from app.expressions import expression_from
-from app.frames.resources import Parts
+from app.frames.resources import Resources
 from app.frames.scene import SceneMaker
 from app.frames.timings import Timings
 from app.loading import interruptible
@@ -70,7 +70,7 @@ class Lips:
 
 
 def render_pose(
-    job: Job, events: EventStream, token: CancelToken, lips: Lips | None = None, parts: Parts | None = None
+    job: Job, events: EventStream, token: CancelToken, lips: Lips | None = None, resources: Resources | None = None
 ) -> RenderReport:
     """Pose the source by sliders, or hold its lips, and write it; ``job.driving`` is not used.
 
@@ -79,7 +79,7 @@ def render_pose(
         events: Gets progress.
         token: Stops the work; what was written of a clip is kept.
         lips: Hold the lips so; sliders are not used then.
-        parts: Where engine, tracker and encoded photo come from; None makes them for this job alone.
+        resources: Where engine, tracker and encoded photo come from; None makes them for this job alone.
 
     Raises:
         AppError: Nothing was written; the sentence says why. A clip without any face is an error too.
@@ -94,13 +94,13 @@ def render_pose(
             raise UsageError(msg("{option:crop} and {option:points} both name the square."), "Give one of them.")
         wanted = job.options.input
         expression = expression_from(wanted.expression, wanted.sliders, job.expression) or Expression({})
-        parts = parts or Parts()
+        resources = resources or Resources()
         engine = interruptible(
-            lambda step: parts.engine(job.options, events.info, events.warn, step), token, events.info,
+            lambda step: resources.engine(job.options, events.info, events.warn, step), token, events.info,
             "Loading the engine",
         )  # fmt: skip
         tracker = interruptible(
-            lambda _: parts.tracker(job.options), token, events.info, "Loading the face detector"
+            lambda _: resources.tracker(job.options.input.finder), token, events.info, "Loading the face detector"
         )  # fmt: skip
         maker = SceneMaker(engine, tracker, job.options, job.source)
         finish = finishing(job.options.output.mark)
@@ -115,7 +115,7 @@ def render_pose(
                 frames = resample(frames, (k / rate for k in count()), hold=False, step=1 / reader.info.rate)
             stills = maker.moving(frames, Timings())
         else:
-            scene, notes = parts.scene(
+            scene, notes = resources.scene(
                 job.source, job.options, engine, lambda: (maker.still(next(iter(reader))), maker.notes)
             )
             stills = iter([(Fraction(0), scene)])

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from app.errors import UsageError
 from app.expressions import expression_from
 from app.frames.follow import timed
-from app.frames.resources import Parts
+from app.frames.resources import Resources
 from app.frames.scene import SceneMaker, SourceClock
 from app.loading import interruptible
 from app.media.audio import AudioSource
@@ -55,7 +55,7 @@ class Inputs:
         job: The job.
         events: Gets messages.
         token: Stops a long search for the first face.
-        parts: Where engine, tracker and encoded photo come from.
+        resources: Where engine, tracker and encoded photo come from.
         dry: Make nothing, also no folder.
 
     Attributes:
@@ -81,11 +81,17 @@ class Inputs:
     """
 
     def __init__(
-        self, job: Job, events: EventStream, token: CancelToken, parts: Parts | None = None, *, dry: bool = False
+        self,
+        job: Job,
+        events: EventStream,
+        token: CancelToken,
+        resources: Resources | None = None,
+        *,
+        dry: bool = False,
     ) -> None:
         self._dry = dry
         self.job = job
-        self.parts = parts or Parts()
+        self.resources = resources or Resources()
         self.events = events
         self._token = token
         self.notes: list[str] = []
@@ -147,7 +153,7 @@ class Inputs:
         reasons: list[str] = []
         warn = partial(self.note, warn=True)
         self.engine = interruptible(
-            lambda step: self.parts.engine(options, reasons.append, warn, step), self._token, self.events.info,
+            lambda step: self.resources.engine(options, reasons.append, warn, step), self._token, self.events.info,
             "Loading the engine",
         )  # fmt: skip
         if self.template is not None:
@@ -155,7 +161,10 @@ class Inputs:
             self._note_silence()
         self._check_others()
         self.tracker = interruptible(
-            lambda _: self.parts.tracker(options), self._token, self.events.info, "Loading the face detector"
+            lambda _: self.resources.tracker(options.input.finder),
+            self._token,
+            self.events.info,
+            "Loading the face detector",
         )
         self.scenes = SceneMaker(self.engine, self.tracker, options, job.source)
         remarks: list[str] = []
@@ -164,7 +173,7 @@ class Inputs:
         else:
             shrunk = self._shrunk()
             if shrunk is None:
-                self.still, remarks = self.parts.scene(job.source, options, self.engine, lambda: self._photo(None))
+                self.still, remarks = self.resources.scene(job.source, options, self.engine, lambda: self._photo(None))
             else:  # such a scene is not kept
                 self.still, remarks = self._photo(shrunk)
             first = self.still

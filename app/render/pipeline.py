@@ -12,7 +12,7 @@ from app.driver_options import PART_WORDS
 from app.errors import AppError, CancelledError
 from app.events import CancelToken, EventStream
 from app.frames.follow import FaceFollower, make_channel, read_driving, scratch_track
-from app.frames.resources import Parts
+from app.frames.resources import Resources
 from app.frames.templates import fill_track
 from app.frames.timings import Timings
 from app.media.reader import open_clip
@@ -39,7 +39,7 @@ def render(
     job: Job,
     events: EventStream | None = None,
     token: CancelToken | None = None,
-    parts: Parts | None = None,
+    resources: Resources | None = None,
     *,
     overlap: bool = True,
 ) -> RenderReport:
@@ -49,7 +49,7 @@ def render(
         job: What to do.
         events: Gets phases, progress and messages.
         token: Stops the work; what was rendered so far is kept as a playable file.
-        parts: Where engine, portrait and driving motion come from; None makes them for this job alone.
+        resources: Where engine, portrait and driving motion come from; None makes them for this job alone.
         overlap: Whether the stages run beside each other in threads; the files are the same to the byte either way.
 
     Returns:
@@ -60,7 +60,7 @@ def render(
     """
     events, token = events or EventStream(), token or CancelToken()
     started = time.perf_counter()
-    with Inputs(job, events, token, parts) as inputs:
+    with Inputs(job, events, token, resources) as inputs:
         run = Run(inputs, events, token, overlap=overlap)
         try:
             run.read_motion()
@@ -131,7 +131,7 @@ class Run:
                 plain = replace(options.input, driving_face="largest", start="", end="", duration="")
                 options = replace(options, input=plain)
             path = clip.info.path if part else inputs.job.driving
-            inputs.parts.motion(path, options, inputs.engine, track, lambda: self._read_clip(clip, track, part))
+            inputs.resources.motion(path, options, inputs.engine, track, lambda: self._read_clip(clip, track, part))
         elif template is not None:
             chosen = fill_track(track, template, *((None, None) if part else options.input.driving_part))
         channel = make_channel(track, inputs.engine, options.animation, further=bool(part), chosen=chosen)

@@ -161,7 +161,7 @@ def settled(qtbot: QtBot) -> Callable[[MainWindow], None]:
     def wait(window: MainWindow) -> None:
         for _ in range(IN_FLIGHT + 1):
             shown = window.studio.shown
-            window.studio.live._redraw()
+            window.studio.live.context.redraw()
             wait_for_frame(qtbot, window, -1 if shown is None else shown.frame.index)
 
     return wait

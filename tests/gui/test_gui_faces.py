@@ -96,7 +96,7 @@ def test_a_face_gets_a_driver_of_its_own(
     item = studio.session.portraits[0]
     assert item.subject.values["driver_for"].endswith(f"={own}")
     assert item.subject.values["face"] == "all"
-    parts = studio.live._parts
+    parts = studio.live.parts
     qtbot.waitUntil(lambda: parts.current is not None and min(halves(window)) > 0.2)
     studio.save()
     assert Session.from_dict(json.loads(str(settings.value("session")))).portraits[0] == item
@@ -183,10 +183,10 @@ def test_a_clip_with_another_first_frame_is_previewed_as_it_is_rendered(
         writer.finish()
     window = make_window(replace(small_session, values={"smooth": 0.0}, live={"adapt": False}), start=False)
     studio = window.studio
-    studio.live._neutral._delay = 0.0
+    studio.live.neutral.delay = 0.0
     studio.start()
     studio.set_driver(Driver("file", str(path)))
-    neutral = studio.live._neutral
+    neutral = studio.live.neutral
     qtbot.waitUntil(lambda: neutral.current is not None)
     window.commands.queue_render(tmp_path / "out-%02d.png", overwrite=False)
     qtbot.waitUntil(lambda: [job.state for job in studio.queue.jobs] == ["done"])
@@ -215,5 +215,5 @@ def test_a_clip_with_another_first_frame_is_previewed_as_it_is_rendered(
         qtbot.waitUntil(lambda before=before: came(before))
         if same() or time.monotonic() > end:
             break
-    run = studio.live._run
+    run = studio.live.context.pipeline
     assert same(), (studio.shown, run and (run.lost, run._reference is neutral.current), neutral.current is None)

@@ -257,8 +257,8 @@ def test_an_engine_that_can_not_load_is_told_over_the_preview(
 
     window = make_window(replace(small_session, driver=clip_driver), start=False)
     live = window.studio.live
-    monkeypatch.setattr(live._kept, "current", None)
-    monkeypatch.setattr(live._kept, "load", broken)
+    live.context.engine = None
+    monkeypatch.setattr("app.live.engine.EngineLoader.load", broken)
     window.studio.live_changed.disconnect()
     window.studio.start()
     qtbot.waitUntil(lambda: live.error is not None and live.state == "idle")

@@ -444,7 +444,7 @@ def test_broken_output_is_told_and_switched_off(qtbot: QtBot, window: MainWindow
     class Broken(Sink):
         name = "recorder"
 
-        def show(self, frame: object) -> None:
+        def write(self, frame: object) -> None:
             raise UsageError("The disk is full.")
 
     window.commands.outputs.recording = True

@@ -365,9 +365,9 @@ def test_damaged_cache_is_read_anew(work: Path, entry: Callable[..., Entry]) -> 
         kept.write_bytes(damage)
         assert performer.perform(job, EventStream(), CancelToken()).state == "done"
         assert kept.read_bytes() == data
-    assert performer.parts.read == 4
+    assert performer.resources.read == 4
     assert performer.perform(job, EventStream(), CancelToken()).state == "done"
-    assert performer.parts.read == 4
+    assert performer.resources.read == 4
 
 
 def test_cache_keeps_within_its_limit(tmp_path: Path) -> None:

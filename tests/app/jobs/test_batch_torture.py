@@ -43,5 +43,5 @@ def test_memory_stays_flat(queue: Queue, work: Path) -> None:
         assert job is not None
         assert settle(queue, job, performer.perform(job, EventStream(), CancelToken())) == "done"
         pages.append(resident())
-    assert performer.parts.read == 1
+    assert performer.resources.read == 1
     assert max(pages[-6:]) < 1.05 * max(pages[6:12]), pages

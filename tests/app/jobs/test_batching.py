@@ -9,7 +9,7 @@ import pytest
 
 from app.events import EventStream
 from app.options import RenderOptions
-from app.render import Job, Parts, render
+from app.render import Job, Resources, render
 from liveportrait.batching import is_out_of_memory, render_batch
 from liveportrait.engines.mesh.engine import MeshEngine
 
@@ -32,7 +32,7 @@ class Greedy(MeshEngine):
         return super().render(portrait, x_d)
 
 
-class Given(Parts):
+class Given(Resources):
     def __init__(self, engine: MeshEngine) -> None:
         self._engine = engine
 

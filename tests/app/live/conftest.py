@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from live_stubs import WAIT, StubEngine, StubTracker, picture
+from live_stubs import WAIT, StubEngine, StubResources, picture
 
 from app.events import Event, EventStream
 from app.live import LiveSession
@@ -50,7 +50,7 @@ def make_session(messages: Messages) -> Iterator[Callable[..., LiveSession]]:
     made = []
 
     def make(kind: type[LiveSession] = LiveSession, **how: Any) -> LiveSession:
-        how = {"engine": StubEngine(), "trackers": StubTracker, "events": EventStream(messages.append)} | how
+        how = {"engine": StubEngine(), "resources": StubResources(), "events": EventStream(messages.append)} | how
         session = kind(**how)
         made.append(session)
         session.add_portrait("a", picture(100))

@@ -10,8 +10,17 @@ from typing import Any, ClassVar
 import numpy as np
 
 from app.errors import AppError
+from app.events import Event, EventStream
+from app.frames.resources import Resources
+from app.live import LiveSession
+from app.live.context import SessionContext
 from app.live.frames import LiveFrame
+from app.live.mailbox import live_clock
+from app.live.pipeline import Pipeline
+from app.live.settings import Settings
 from app.live.sinks import PreviewSink
+from app.live.tracking import Tracking
+from app.options import RenderOptions
 from app.sources.sample import DriverSource, Sample, Source
 from liveportrait.engines.base import Engine, Portrait
 from liveportrait.engines.mesh.data import face_model
@@ -32,10 +41,6 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
-
-    def pass_by(self, _event: threading.Event, seconds: float) -> None:
-        """Stands in for waiting."""
-        self.now += seconds
 
 
 def face_at(x: float, y: float, size: float = 80.0) -> Face:
@@ -125,6 +130,55 @@ class StubEngine(Engine):
 
     def slider_delta(self, portrait: Portrait, sliders: Any) -> Any:
         return np.full((1, K, 3), sum(sliders.values()), np.float32)
+
+
+class StubResources(Resources):
+    """Stub engine and tracker, or others.
+
+    Args:
+        tracker: Makes a tracker.
+        load: Gives the engine that options name.
+    """
+
+    def __init__(
+        self, tracker: Callable[[], Any] = StubTracker, load: Callable[[RenderOptions], Engine] | None = None
+    ) -> None:
+        self._make_tracker, self._load = tracker, load
+
+    def engine(self, options: RenderOptions, say: Any, warn: Any, step: Any = None) -> Engine:
+        return StubEngine() if self._load is None else self._load(options)
+
+    def tracker(self, detector: Any) -> Any:
+        return self._make_tracker()
+
+
+class Context(SessionContext):
+    """What the parts of a session share, without the session.
+
+    Attributes:
+        said: Messages.
+        renewed: Set when a neutral frame or drivers of parts have come.
+    """
+
+    def __init__(self, clock: Callable[[], float] = live_clock, on_change: Callable[[str], object] = lambda _: None):
+        self.said: list[str] = []
+        self.renewed = threading.Event()
+        self.complained = threading.Event()
+        super().__init__(Settings(), clock, EventStream(self._say), on_change)
+
+    def _say(self, event: Event) -> None:
+        self.said.append(event.message)
+        self.complained.set()
+
+    def renew(self) -> None:
+        self.renewed.set()
+
+
+def pipeline_of(session: LiveSession, engine: Engine, publish: Callable[[LiveFrame, float], object]) -> Pipeline:
+    """A pipeline for the test alone, which draws the portraits of a session that does not run."""
+    context, store = session.context, session._store
+    tracking = Tracking(context, engine, session._trackers.get(), store, session.parts, session.neutral)
+    return Pipeline(context, engine, tracking, store, publish)  # type: ignore[arg-type]
 
 
 class HandDriver(Source):

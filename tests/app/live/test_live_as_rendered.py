@@ -11,12 +11,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from live_stubs import Context, StubResources
 from posed_films import write_films
 
 from app.choices import Subject
 from app.errors import AppError
-from app.events import Event, EventStream
+from app.events import CancelToken, Event, EventStream
 from app.live import DriverSource, LiveFrame, LiveSession, PreviewSink, file_source
+from app.live.engine import Trackers
 from app.live.neutral import NeutralFinder, find_neutral
 from app.live.parts import PartLoader
 from app.media.images import read_image
@@ -77,7 +79,7 @@ def live(engine: Engine) -> Iterator[Callable[..., tuple[LiveSession, Shown]]]:
     def make(options: RenderOptions, events: list[Event] | None = None) -> tuple[LiveSession, Shown]:
         stream = EventStream() if events is None else EventStream(events.append)
         session, shown = LiveSession(options, engine=engine, events=stream), Shown()
-        session._neutral._delay = 0.0
+        session.neutral.delay = 0.0
         session.add_sink(shown)
         made.append(session)
         return session, shown
@@ -140,10 +142,8 @@ def test_frames_of_a_clip_look_as_rendered(files: Path, tmp_path: Path, live: Ca
     if reference != "first":
         other = rendered(files / "one.png", files / "film", tmp_path / "other", reference="first")
         assert max(psnr(other[number], wanted[number]) for number in (0, 2, 5)) < 25  # of another reference
-    search = session._neutral._thread
-    assert search is not None
-    search.join(WAIT)
-    assert session._neutral.current is not None
+    session.neutral.task.join(WAIT)
+    assert session.neutral.current is not None
 
 
 def test_a_frame_that_stands_still_takes_the_neutral_frame_when_it_is_known(
@@ -154,13 +154,13 @@ def test_a_frame_that_stands_still_takes_the_neutral_frame_when_it_is_known(
     playback = Playback()
     playback.pause(True)
     session, shown = live(RenderOptions.from_values({"smooth": 0, "mouth": "relative"}))
-    session._neutral._delay = 3600.0
+    session.neutral.delay = 3600.0
     session.add_portrait("one", files / "one.png")
     session.set_driver(standing(files / "film", playback))
     session.start()
     before = shown.wait(lambda frame: frame.seen)
     assert psnr(before.picture, before.source) > 40  # the open mouth counts as neutral
-    session._neutral._delay = 0.0
+    session.neutral.delay = 0.0
     session.set_options(RenderOptions.from_values({"smooth": 0, "driving_face": "1"}))  # another wish: it is looked for
     after = shown.wait(lambda frame: psnr(frame.picture, wanted[0]) > SAME)
     assert not after.fresh
@@ -169,47 +169,49 @@ def test_a_frame_that_stands_still_takes_the_neutral_frame_when_it_is_known(
 def test_neutral_frames_are_kept_until_the_file_changes(files: Path, tmp_path: Path, engine: Engine) -> None:
     clip = tmp_path / "clip.png"
     clip.write_bytes((files / "rest.png").read_bytes())
-    found, faults, said, made = threading.Event(), list[AppError](), list[str](), list[int]()
+    made = list[int]()
 
     def tracker() -> FaceTracker:
         made.append(1)
         return FaceTracker()
 
-    finder = NeutralFinder(found.set, faults.append, said.append, tracker, delay=0.0)
+    context = Context()
+    finder = NeutralFinder(context, Trackers(StubResources(tracker), context))
+    finder.delay = 0.0
     for change in (False, False, True):
         if change:
             clip.write_bytes((files / "nod.png").read_bytes())
             os.utime(clip, (1, 1))
         finder.cancel()
-        found.clear()
+        context.renewed.clear()
         assert finder.current is None
         finder.want(engine, clip, RenderOptions())
-        assert found.wait(WAIT)
+        assert context.renewed.wait(WAIT)
+        finder.task.join(WAIT)
         assert finder.current is not None
     assert len(made) == 2
     first = RenderOptions.from_values({"reference": "first", "driving_face": "2"})
     finder.want(engine, clip, first)
-    assert finder._thread is not None
-    finder._thread.join(WAIT)
-    assert [str(fault) for fault in faults]  # there is no second face
+    finder.task.join(WAIT)
+    assert context.said  # there is no second face
     assert finder.current is None
     finder.cancel()
 
 
 def test_the_search_ends_when_it_is_told_to(files: Path, engine: Engine) -> None:
-    stop = threading.Event()
-    stop.set()
-    assert find_neutral(files / "film", engine, FaceTracker(), RenderOptions(), stop) == (None, [])
-    finder = NeutralFinder(lambda: None, lambda _: None, lambda _: None, FaceTracker, delay=3600.0)
+    token, context = CancelToken(), Context()
+    token.cancel()
+    assert find_neutral(files / "film", engine, FaceTracker(), RenderOptions(), token) == (None, [])
+    finder = NeutralFinder(context, Trackers(StubResources(FaceTracker), context))
+    finder.delay = 3600.0
     finder.want(engine, files / "film", RenderOptions())
-    thread = finder._thread
-    assert thread is not None
+    assert [thread for thread in threading.enumerate() if thread.name == "live-neutral"]
     finder.want(engine, None, RenderOptions())
-    assert not thread.is_alive()
+    assert not [thread for thread in threading.enumerate() if thread.name == "live-neutral"]
 
 
 def test_the_neutral_frame_is_the_one_of_the_option(files: Path, engine: Engine) -> None:
-    never = threading.Event()
+    never = CancelToken()
 
     def found(reference: str, longest: float = 60.0) -> float:
         options = RenderOptions.from_values({"reference": reference})
@@ -234,7 +236,7 @@ def test_a_bad_choice_of_the_neutral_frame_is_told_and_used(
     shown.wait(lambda frame: "Driving frame 0, the neutral reference, is far from neutral" in messages.text)
     assert "frame 2 is the most neutral one" in messages.text or "frame 3 is the most neutral one" in messages.text
     session.set_options(RenderOptions.from_values({"smooth": 0}))
-    shown.wait(lambda frame: session._neutral.current is not None)
+    shown.wait(lambda frame: session.neutral.current is not None)
     assert messages.text.count("far from neutral") == 1
 
 
@@ -260,16 +262,16 @@ def test_each_face_follows_its_own_driver_as_in_the_file(files: Path, tmp_path: 
 
 
 def test_a_driver_that_plays_is_not_read_again_when_another_joins(files: Path, engine: Engine) -> None:
-    done = threading.Event()
-    loader = PartLoader(done.set, lambda error: None, FaceTracker)
+    context = Context()
+    loader = PartLoader(context, Trackers(StubResources(FaceTracker), context))
     loader.want(engine, RenderOptions(), [files / "other"])
-    assert done.wait(WAIT)
+    assert context.renewed.wait(WAIT)
     first = loader.current
     assert first is not None
-    done.clear()
+    context.renewed.clear()
     loader.want(engine, RenderOptions.from_values({"lips_from": str(files / "rest.png")}), [files / "other"])
-    assert done.wait(WAIT)
+    assert context.renewed.wait(WAIT)
     assert loader.current is not None
     assert first.channels[0] in loader.current.channels
     assert len(loader.current.channels) == 2
-    loader.cancel()
+    loader.task.cancel()

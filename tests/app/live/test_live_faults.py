@@ -6,23 +6,38 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
-from live_stubs import WAIT, Box, Clock, HandDriver, Shown, StubEngine, StubTracker, drives, face_at, picture
+from live_stubs import (
+    WAIT,
+    Box,
+    Clock,
+    Context,
+    HandDriver,
+    Shown,
+    StubEngine,
+    StubResources,
+    StubTracker,
+    drives,
+    face_at,
+    picture,
+    pipeline_of,
+)  # fmt: skip
 
 from app.errors import AppError, MissingError
 from app.events import EventStream
 from app.live import DriverSource, LiveFrame, LiveSession, NullSink
-from app.live import desk as desks
+from app.live import capture as captures
 from app.live.control import Control, guarded
+from app.live.engine import Trackers
 from app.live.motion import LiveMotion
 from app.live.neutral import NeutralFinder
 from app.live.parts import PartLoader
 from app.live.quality import Quality
 from app.live.recorder import RecorderSink
-from app.live.run import Run
 from app.live.settings import Settings
 from app.live.sinks import Sink
 from app.options import RenderOptions
@@ -80,7 +95,7 @@ def test_error_of_any_kind_while_animating_is_said_and_the_next_frame_comes(
                 fail()
             return super().track(rgb)
 
-    session = make_session(engine=Engine(), trackers=Tracker)
+    session = make_session(engine=Engine(), resources=StubResources(Tracker))
     session.add_sink(seen)
     box = Box()
     session.set_driver(box.source())
@@ -115,7 +130,7 @@ def test_tracker_that_can_not_be_made_is_said_by_the_portrait() -> None:
     def make() -> Any:
         raise OddError("no model")
 
-    with LiveSession(engine=StubEngine(), trackers=make) as session:
+    with LiveSession(engine=StubEngine(), resources=StubResources(make)) as session:
         session.add_portrait("a", picture(9))
         assert session.wait_for(lambda: session.portrait("a").status == "failed", WAIT)
         assert "no model" in str(session.portrait("a").error)
@@ -137,7 +152,7 @@ def test_frames_without_size_are_no_end(make_session: Make, size: tuple[int, int
             return super().track(rgb)
 
     seen = Shown()
-    session = make_session(trackers=Both)
+    session = make_session(resources=StubResources(Both))
     session.add_sink(seen)
     box = Box()
     session.set_driver(box.source())
@@ -180,7 +195,7 @@ def test_another_driving_face_is_followed_at_once(make_session: Make, seen: Show
         def track(self, rgb: np.ndarray) -> Face | None:
             return self.followed or self.detect(rgb)[1]
 
-    session = make_session(trackers=Two)
+    session = make_session(resources=StubResources(Two))
     session.add_sink(seen)
     box = Box()
     session.set_driver(box.source())
@@ -207,7 +222,7 @@ def test_engine_that_can_not_be_had_is_left_for_another_one() -> None:
         return StubEngine()
 
     seen = Shown()
-    with LiveSession(RenderOptions.from_values({"engine": "gone"}), load=load, trackers=StubTracker) as session:
+    with LiveSession(RenderOptions.from_values({"engine": "gone"}), resources=StubResources(load=load)) as session:
         session.add_sink(seen)
         session.add_portrait("a", picture(100))
         session.start()
@@ -228,7 +243,7 @@ def test_engine_that_breaks_while_it_is_loaded_leaves_the_one_before(make_sessio
             raise OddError("driver too old")
         return StubEngine()
 
-    session = make_session(engine=None, load=load)
+    session = make_session(engine=None, resources=StubResources(load=load))
     before = session.engine
     session.start()
     session.set_options(RenderOptions.from_values({"device": "cuda", "multiplier": 2.0}))
@@ -247,7 +262,7 @@ def test_options_of_the_engine_load_it_anew_once(make_session: Make, values: dic
         loaded.append(options)
         return StubEngine()
 
-    session = make_session(engine=None, load=load)
+    session = make_session(engine=None, resources=StubResources(load=load))
     session.start()
     for multiplier in (1.0, 1.5):
         session.set_options(RenderOptions.from_values(values | {"multiplier": multiplier}))
@@ -256,13 +271,15 @@ def test_options_of_the_engine_load_it_anew_once(make_session: Make, values: dic
     assert session.state == "running"
 
 
-def test_detector_that_can_not_be_had_leaves_the_one_before(
-    make_session: Make, seen: Shown, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    session = make_session()
+def test_detector_that_can_not_be_had_leaves_the_one_before(make_session: Make, seen: Shown) -> None:
+    gone = threading.Event()
 
-    def exact() -> Any:
-        raise MissingError("There is no such detector.")
+    def tracker() -> Any:
+        if gone.is_set():
+            raise MissingError("There is no such detector.")
+        return StubTracker()
+
+    session = make_session(resources=StubResources(tracker))
 
     session.add_sink(seen)
     box = Box()
@@ -270,7 +287,7 @@ def test_detector_that_can_not_be_had_leaves_the_one_before(
     session.start()
     box.items.put(picture(10))
     seen.wait(lambda f: drives(f, 10))
-    monkeypatch.setattr(session._tracker, "_make", exact)
+    gone.set()
     session.set_options(RenderOptions.from_values({"detector": "insightface"}))
     assert session.settle(WAIT)
     assert "no such detector" in str(session.error)
@@ -289,14 +306,14 @@ def test_recording_goes_on_through_another_engine_and_detector(make_session: Mak
         def open(self) -> None:
             opened.append(1)
 
-        def show(self, frame: LiveFrame) -> None:
+        def write(self, frame: LiveFrame) -> None:
             pass
 
         def close(self) -> str:
             closed.append(1)
             return ""
 
-    session = make_session(engine=None, load=lambda *_: StubEngine())
+    session = make_session(engine=None, resources=StubResources())
     session.add_sink(Film())
     session.add_sink(seen)
     box = Box()
@@ -347,31 +364,26 @@ def test_size_is_governed_by_one_thread_at_a_time() -> None:
 
 @pytest.mark.parametrize("what", ["parts", "neutral"])
 def test_readers_ahead_say_what_went_wrong(what: str, tmp_path: Path) -> None:
-    told: list[AppError] = []
-    done = threading.Event()
-
     def tracker() -> Any:
         raise OddError("no model")
-
-    def failed(error: AppError) -> None:
-        told.append(error)
-        done.set()
 
     clip = tmp_path / "clip.png"
     from app.media.images import write_image
 
     write_image(clip, picture(9))
-    engine = StubEngine()
+    context = Context()
+    trackers = Trackers(StubResources(tracker), context)
     if what == "parts":
-        loader = PartLoader(lambda: None, failed, tracker)
-        loader.want(engine, RenderOptions.from_values({"lips_from": str(clip)}))
-        end: Callable[[], None] = loader.cancel
+        loader = PartLoader(context, trackers)
+        loader.want(StubEngine(), RenderOptions.from_values({"lips_from": str(clip)}))
+        end: Callable[[], None] = loader.task.cancel
     else:
-        finder = NeutralFinder(lambda: None, failed, lambda _: None, tracker, delay=0.0)
-        finder.want(engine, clip, RenderOptions())
+        finder = NeutralFinder(context, trackers)
+        finder.delay = 0.0
+        finder.want(StubEngine(), clip, RenderOptions())
         end = finder.cancel
-    assert done.wait(WAIT)
-    assert "no model" in str(told[0])
+    assert context.complained.wait(WAIT)
+    assert "no model" in context.said[0]
     end()
 
 
@@ -381,19 +393,13 @@ def test_no_room_for_scratch_files_is_said(monkeypatch: pytest.MonkeyPatch, tmp_
     def full() -> Any:
         raise OSError("No space left on device")
 
-    told: list[AppError] = []
-    done = threading.Event()
-
-    def failed(error: AppError) -> None:
-        told.append(error)
-        done.set()
-
     monkeypatch.setattr(parts, "scratch_track", full)
-    loader = PartLoader(lambda: None, failed, StubTracker)  # type: ignore[arg-type]
+    context = Context()
+    loader = PartLoader(context, Trackers(StubResources(), context))
     loader.want(StubEngine(), RenderOptions.from_values({"lips_from": str(tmp_path / "clip.mp4")}))
-    assert done.wait(WAIT)
-    assert "No space left" in str(told[0])
-    loader.cancel()
+    assert context.complained.wait(WAIT)
+    assert "No space left" in context.said[0]
+    loader.task.cancel()
 
 
 # ---- drivers --------------------------------------------------------------------------------------------------------
@@ -401,7 +407,7 @@ def test_no_room_for_scratch_files_is_said(monkeypatch: pytest.MonkeyPatch, tmp_
 
 def test_nobody_drives_although_the_last_frame_comes_late() -> None:
     """A frame that is still being tracked when its driver is taken away must not win over the portrait at rest."""
-    engine, tracker, clock = StubEngine(), StubTracker(), Clock(0.0)
+    engine, tracker = StubEngine(), StubTracker()
     looking, look, drawing, draw = (threading.Event() for _ in range(4))
     published: list[LiveFrame] = []
     came = threading.Condition()
@@ -415,15 +421,12 @@ def test_nobody_drives_although_the_last_frame_comes_late() -> None:
         with came:
             return came.wait_for(good, WAIT)
 
-    with LiveSession(engine=engine, trackers=StubTracker) as session:
+    with LiveSession(engine=engine, resources=StubResources(lambda: tracker), clock=Clock(0.0)) as session:
         session.add_portrait("a", picture(100))
         assert session.wait_for(lambda: session.portrait("a").status == "ready", WAIT)
-        run = Run(
-            engine, tracker, Settings, lambda: session._shelf.shown, clock,  # type: ignore[arg-type]
-            publish=publish, warn=pytest.fail, countdown=lambda _: None,
-        )  # fmt: skip
+        run = pipeline_of(session, engine, publish)
         try:
-            run.drive(1, somebody=True)
+            run.drive(1, driven=True)
             run.captured.put(Sample(0, 0.1, picture(10), run=1))
             assert wait(lambda: bool(published) and drives(published[-1], 10))
             engine.before = lambda: (drawing.set(), draw.wait(WAIT))  # type: ignore[assignment, return-value]
@@ -432,7 +435,7 @@ def test_nobody_drives_although_the_last_frame_comes_late() -> None:
             tracker.seen = lambda _: (looking.set(), look.wait(WAIT))  # type: ignore[assignment, return-value]
             run.captured.put(Sample(1, 0.2, picture(20), run=1))
             assert looking.wait(WAIT)
-            run.drive(2, somebody=False)
+            run.drive(2, driven=False)
             handed_on, take = threading.Event(), run.captured.take
             run.captured.take = lambda timeout: (handed_on.set(), take(timeout))[1]  # type: ignore[method-assign]
             look.set()
@@ -457,7 +460,7 @@ class Dark:
 
 def test_parts_that_come_while_a_frame_waits_to_be_drawn_are_taken() -> None:
     """The frame stands still, so that no other one would bring them."""
-    engine, clock, parts = StubEngine(), Clock(0.0), [None]
+    engine, parts = StubEngine(), SimpleNamespace(current=None)
     drawing, draw, told = (threading.Event() for _ in range(3))
     came = threading.Condition()
     published: list[LiveFrame] = []
@@ -471,15 +474,13 @@ def test_parts_that_come_while_a_frame_waits_to_be_drawn_are_taken() -> None:
         with came:
             return came.wait_for(lambda: bool(published) and good(published[-1]), WAIT)
 
-    with LiveSession(engine=engine, trackers=StubTracker) as session:
+    with LiveSession(engine=engine, resources=StubResources(), clock=Clock(0.0)) as session:
         session.add_portrait("a", picture(100))
         assert session.wait_for(lambda: session.portrait("a").status == "ready", WAIT)
-        run = Run(
-            engine, StubTracker(), Settings, lambda: session._shelf.shown, clock,  # type: ignore[arg-type]
-            publish=publish, warn=pytest.fail, countdown=lambda _: None, parts=lambda: parts[0],
-        )  # fmt: skip
+        session.parts = parts
+        run = pipeline_of(session, engine, publish)
         try:
-            run.drive(1, somebody=True)
+            run.drive(1, driven=True)
             assert wait(lambda frame: frame.driver is None)
             engine.before = lambda: (drawing.set(), draw.wait(WAIT))  # type: ignore[assignment, return-value]
             run.redraw()
@@ -491,8 +492,8 @@ def test_parts_that_come_while_a_frame_waits_to_be_drawn_are_taken() -> None:
             run.captured.put(Sample(0, 0.1, picture(10), run=1))
             while run.tracked.count == 0:
                 assert asked.acquire(timeout=WAIT)  # it waits to be drawn
-            parts[0] = Dark()  # type: ignore[call-overload]
-            run.look()
+            parts.current = Dark()
+            run.renew()
             assert told.wait(WAIT)
             draw.set()
             assert wait(lambda frame: drives(frame, 10) and frame.picture[100, 100, 0] < 60)
@@ -526,8 +527,8 @@ class Stuck(HandDriver):
 
 @pytest.fixture
 def stuck(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Box, Callable[[], str]], DriverSource]]:
-    monkeypatch.setattr(desks, "JOIN", 0.01)
-    monkeypatch.setattr(desks, "PARTING", 0.01)
+    monkeypatch.setattr(captures, "JOIN", 0.01)
+    monkeypatch.setattr(captures, "LAST_WAIT", 0.01)
     monkeypatch.setattr(Stuck, "gate", threading.Event())
 
     def source(box: Box, where: Callable[[], str]) -> DriverSource:
@@ -552,11 +553,11 @@ def test_camera_that_never_answers_again_is_said_and_opened_anew(
     session.start()
     box.items.put(picture(40))
     seen.wait(lambda f: drives(f, 40))
-    clock.now += desks.SILENCE + 1
+    clock.now += captures.SILENCE + 1
     assert session.wait_for(lambda: session.state == "waiting", WAIT)
     assert "no picture for" in str(session.driver_error)
     assert box.opened == 1
-    clock.now += desks.STUCK
+    clock.now += captures.STUCK
     box.items.put(picture(41))
     seen.wait(lambda f: drives(f, 41))
     assert session.wait_for(lambda: session.state == "running", WAIT)
@@ -574,15 +575,15 @@ def test_camera_that_hangs_while_it_opens_is_said_and_not_opened_for_ever(
     session.set_driver(stuck(box, lambda: "open"))
     session.start()
     assert session.wait_for(lambda: box.opened == 1, WAIT)
-    clock.now += desks.OPENING + 1
+    clock.now += captures.OPENING + 1
     assert session.wait_for(lambda: session.state == "waiting", WAIT)
     assert "has not opened within 10 s" in str(session.driver_error)
-    for _ in range(desks.STUCK_AT_ONCE + 3):
-        clock.now += desks.STUCK + 1
+    for _ in range(captures.STUCK_AT_ONCE + 3):
+        clock.now += captures.STUCK + 1
         for _ in range(2):
-            session._control.put(session._desk.watch)
+            session._control.put(session._capture.watch)
         assert session.settle(WAIT)
-    assert box.opened == 1 + desks.STUCK_AT_ONCE
+    assert box.opened == 1 + captures.STUCK_AT_ONCE
 
 
 def test_driver_that_can_not_be_made_is_an_error_and_not_the_end(make_session: Make, seen: Shown) -> None:
@@ -654,7 +655,7 @@ def test_motion_survives_time_that_goes_back_or_leaps() -> None:
 # ---- sinks ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("method", ["open", "show", "close"])
+@pytest.mark.parametrize("method", ["open", "write", "close"])
 def test_sink_with_an_error_of_any_kind_stops_alone_and_says_so(
     make_session: Make, seen: Shown, messages: Any, method: str
 ) -> None:
@@ -664,7 +665,7 @@ def test_sink_with_an_error_of_any_kind_stops_alone_and_says_so(
     class Good(Sink):
         name = "odd"
 
-        def show(self, frame: LiveFrame) -> None:
+        def write(self, frame: LiveFrame) -> None:
             pass
 
     session = make_session()
@@ -682,28 +683,28 @@ def test_sink_with_an_error_of_any_kind_stops_alone_and_says_so(
 
 
 def test_output_that_keeps_failing_is_told_once() -> None:
-    from app.live.sinks import SinkRunner
+    from app.live.sinks import SinkThread
 
     tries = threading.Semaphore(0)
-    said: list[str] = []
 
     class Failing(Sink):
         name, retry = "failing", 0.0
 
-        def show(self, frame: LiveFrame) -> None:
+        def write(self, frame: LiveFrame) -> None:
             tries.release()
             raise AppError("The device is busy.")
 
-    runner = SinkRunner(Failing(), Clock(), EventStream(lambda e: said.append(e.message)), lambda: None)
+    context = Context(Clock())
+    runner = SinkThread(Failing(), context)
     grey = picture(1)
     while not tries.acquire(blocking=False):
-        runner.slot.put(LiveFrame(0, 0.0, grey, grey))
+        runner.frames.put(LiveFrame(0, 0.0, grey, grey))
     for _ in range(5):
         while not tries.acquire(blocking=False):
-            runner.slot.put(LiveFrame(0, 0.0, grey, grey))
+            runner.frames.put(LiveFrame(0, 0.0, grey, grey))
     runner.stop()
     assert runner.join(WAIT)
-    assert said == ["The device is busy. It is tried again every 0 s."]
+    assert context.said == ["The device is busy. It is tried again every 0 s."]
 
 
 def test_output_that_hangs_is_left_out_at_the_next_start(make_session: Make, seen: Shown, messages: Any) -> None:
@@ -717,7 +718,7 @@ def test_output_that_hangs_is_left_out_at_the_next_start(make_session: Make, see
         def open(self) -> None:
             opened.append(threading.current_thread())
 
-        def show(self, frame: LiveFrame) -> None:
+        def write(self, frame: LiveFrame) -> None:
             inside.release()
             gate.wait(WAIT)
 
@@ -746,8 +747,8 @@ def test_recording_is_completed_although_the_engine_is_stuck(make_session: Make,
     path, written = tmp_path / "out.mp4", threading.Event()
 
     class Recorder(RecorderSink):
-        def show(self, frame: LiveFrame) -> None:
-            super().show(frame)
+        def write(self, frame: LiveFrame) -> None:
+            super().write(frame)
             written.set()
 
     session = make_session(engine=engine)
@@ -760,7 +761,7 @@ def test_recording_is_completed_although_the_engine_is_stuck(make_session: Make,
         gate.wait(WAIT)
 
     engine.before = hang
-    session._redraw()
+    session.context.redraw()
     assert begun.wait(WAIT)
     session.close(0.0)
     assert path.stat().st_size > 0
@@ -778,7 +779,7 @@ def test_listeners_that_fail_are_shown_and_the_session_goes_on(seen: Shown, hook
     def fail(*_: Any) -> None:
         raise OddError("nobody listens")
 
-    session = LiveSession(engine=StubEngine(), trackers=StubTracker, events=EventStream(fail), on_change=fail)
+    session = LiveSession(engine=StubEngine(), resources=StubResources(), events=EventStream(fail), on_change=fail)
     with session:
         session.add_sink(seen)
         session.add_sink(NullSink())

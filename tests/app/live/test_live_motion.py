@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from live_stubs import StubEngine
 
+from app.live.mailbox import Mailbox
 from app.live.motion import SEARCH, LiveMotion
 from app.live.quality import CALM, FORGIVE, Governor, Quality
 from app.live.settings import Settings
-from app.live.slot import Slot
 from app.live_options import LiveOptions
 from app.options import RenderOptions
 from liveportrait.motion import Motion, euler_from_rotation, rotation_from_euler
@@ -36,16 +36,16 @@ def run(motion: LiveMotion, looks: list[Motion | None], start: float = 0.0, **ho
     return [motion(each, start + i * STEP, smooth=False, **how) for i, each in enumerate(looks)]
 
 
-class TestSlot:
+class TestMailbox:
     def test_newest_stays(self) -> None:
-        slot: Slot[int] = Slot()
+        slot: Mailbox[int] = Mailbox()
         for i in range(5):
             slot.put(i)
         assert (slot.take(0), slot.dropped, slot.count) == (4, 4, 5)
         assert slot.take(0) is None
 
     def test_deep_slot_drops_the_oldest(self) -> None:
-        slot: Slot[int] = Slot(3)
+        slot: Mailbox[int] = Mailbox(3)
         for i in range(5):
             slot.put(i)
         slot.close()
@@ -53,9 +53,9 @@ class TestSlot:
         assert [slot.take(), slot.take(), slot.take(), slot.take()] == [2, 3, 4, None]
         assert slot.dropped == 2
 
-    @pytest.mark.parametrize("wake", ["poke", "close"])
+    @pytest.mark.parametrize("wake", ["wake", "close"])
     def test_a_waiting_taker_wakes(self, wake: str) -> None:
-        slot: Slot[int] = Slot()
+        slot: Mailbox[int] = Mailbox()
         got: list[int | None] = []
         thread = threading.Thread(target=lambda: got.append(slot.take(60)))
         thread.start()

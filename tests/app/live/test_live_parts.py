@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -10,13 +9,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from live_stubs import WAIT, Shown
+from live_stubs import WAIT, Context, Shown, StubResources
 
 import assets
 from app.choices import Subject
-from app.errors import AppError, CancelledError
+from app.errors import CancelledError
 from app.events import CancelToken, EventStream
 from app.live import LiveFrame, LiveSession, file_source
+from app.live.engine import Trackers
 from app.live.parts import PartDrivers, PartLoader, read_part
 from app.media.images import write_image
 from app.options import RenderOptions
@@ -106,7 +106,7 @@ def test_lips_from_another_clip(files: Path) -> None:
         )
         session.start()
         shown.wait(lambda f: f.seen)
-        parts = session._parts
+        parts = session.parts
         assert session.wait_for(lambda: parts.current is not None, WAIT)
         shown.wait(lambda f: moved(f, mouth) > 6)
         session.set_options(RenderOptions.from_values({"region": "lip", "smooth": 0, "reference": "first"}))
@@ -136,16 +136,15 @@ def test_parts_are_joined_by_time(files: Path) -> None:
 
 def test_what_can_not_be_read_is_told_and_the_rest_goes_on(files: Path, tmp_path: Path) -> None:
     (tmp_path / "text.mp4").write_text("no clip" * 99)
-    told: list[AppError] = []
-    done = threading.Event()
-    loader = PartLoader(done.set, told.append, FaceTracker)
+    context = Context()
+    loader = PartLoader(context, Trackers(StubResources(FaceTracker), context))
     values = {"lips_from": str(tmp_path / "text.mp4"), "eyes_from": str(files / "open.png")}
     loader.want(load_engine("mesh"), RenderOptions.from_values(values))
-    assert done.wait(WAIT)
-    assert len(told) == 1
-    assert str(told[0]).startswith("Lips from text.mp4: ")
+    assert context.renewed.wait(WAIT)
+    assert len(context.said) == 1
+    assert context.said[0].startswith("Lips from text.mp4: ")
     assert loader.current is not None
-    loader.cancel()
+    loader.task.cancel()
 
 
 def test_reading_stops_when_it_is_told_to(files: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -11,13 +10,12 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from live_stubs import WAIT, Clock
+from live_stubs import WAIT, Clock, Context
 
 from app.errors import MediaError
-from app.events import EventStream
 from app.live.frames import LiveFrame
 from app.live.recorder import LOOK, ROOM, STILL, RecorderSink, free_bytes
-from app.live.sinks import SinkRunner
+from app.live.sinks import SinkThread
 from app.media.microphone import RATE, Microphone
 from app.media.reader import open_clip
 from app.media.writer import ClipWriter
@@ -89,11 +87,11 @@ def test_sound_goes_on_while_no_frame_comes(tmp_path: Path) -> None:
     """A portrait that stands still, or a camera that is unplugged: only the last half minute was kept."""
     path = tmp_path / "out.mp4"
     film = Film(path)
-    film.sink.show(frame(50, 100.0))
+    film.sink.write(frame(50, 100.0))
     assert film.sink.interval == STILL  # how often the thread of the sink looks
     film.speak(240)
     film.clock.now += 0.5
-    film.sink.show(frame(90, film.clock.now))
+    film.sink.write(frame(90, film.clock.now))
     film.clock.now += 0.5
     sentence = film.sink.close()
     assert loud_seconds(path) == pytest.approx(240, abs=0.5)
@@ -113,7 +111,7 @@ def test_frames_that_come_in_time_are_not_repeated(tmp_path: Path) -> None:
     sink.idle()  # before the first frame
     for number in range(4):
         clock.now = 5.0 + 0.9 * number
-        sink.show(frame(10, clock.now))
+        sink.write(frame(10, clock.now))
         sink.idle()
     sink.close()
     with open_clip(path) as reader:
@@ -123,11 +121,11 @@ def test_frames_that_come_in_time_are_not_repeated(tmp_path: Path) -> None:
 @pytest.mark.parametrize("after", [0, 7])
 def test_microphone_that_falls_silent_is_told(tmp_path: Path, after: int) -> None:
     film = Film(tmp_path / "out.mp4")
-    film.sink.show(frame(50, 100.0))
+    film.sink.write(frame(50, 100.0))
     film.speak(after)
     film.streams[0].fault = RuntimeError("PortAudioError: the device is gone")
     film.clock.now += 20.0
-    film.sink.show(frame(60, film.clock.now))
+    film.sink.write(frame(60, film.clock.now))
     assert film.sink.close().endswith(f"The microphone gave no sound after {after}.0 s.")
     assert film.streams[0].closed == 1
     with open_clip(tmp_path / "out.mp4") as reader:
@@ -149,25 +147,18 @@ def test_microphone_that_does_not_start_is_given_back() -> None:
 
 def test_recording_ends_whole_before_the_disk_is_full(tmp_path: Path) -> None:
     path, free = tmp_path / "out.mp4", [10 * ROOM]
-    said: list[str] = []
-    changed = threading.Condition()
-
-    def tell() -> None:
-        with changed:
-            changed.notify_all()
-
+    context = Context(Clock(12.0))
     sink = RecorderSink(path, free=lambda folder: free[0] if folder == tmp_path else 0)
-    runner = SinkRunner(sink, Clock(12.0), EventStream(lambda e: said.append(e.message)), tell)
-    with changed:
-        for number in range(10):
-            runner.slot.put(frame(10, 0.1 * number))
-        free[0] = ROOM - 1
-        runner.slot.put(frame(10, LOOK + 0.5))
-        assert changed.wait_for(lambda: runner.info().status == "failed", WAIT)
+    runner = SinkThread(sink, context)
+    for number in range(10):
+        runner.frames.put(frame(10, 0.1 * number))
+    free[0] = ROOM - 1
+    runner.frames.put(frame(10, LOOK + 0.5))
+    assert context.wait_for(lambda: runner.info().status == "failed", WAIT)
     runner.stop()
     assert runner.join(WAIT)
-    assert len(said) == 1
-    assert said[0].startswith(f"The disk is nearly full: the recording has ended. Recorded {path} (")
+    assert len(context.said) == 1
+    assert context.said[0].startswith(f"The disk is nearly full: the recording has ended. Recorded {path} (")
     with open_clip(path) as reader:
         assert max(float(f.time) for f in reader) == pytest.approx(LOOK + 0.5)
     assert free_bytes(tmp_path) > 0
@@ -178,7 +169,7 @@ def test_recording_that_can_not_be_written_is_not_called_recorded(
 ) -> None:
     path = tmp_path / "out.mp4"
     film = Film(path)
-    film.sink.show(frame(10, 100.0))
+    film.sink.write(frame(10, 100.0))
 
     def full(self: ClipWriter, *_: Any) -> None:
         self._discard()
@@ -186,7 +177,7 @@ def test_recording_that_can_not_be_written_is_not_called_recorded(
 
     monkeypatch.setattr(ClipWriter, "write", full)
     with pytest.raises(MediaError, match="The disk is full"):
-        film.sink.show(frame(20, 100.1))
+        film.sink.write(frame(20, 100.1))
     assert film.sink.close() == ""
     assert film.streams[0].closed == 1
     assert list(tmp_path.iterdir()) == []
@@ -199,7 +190,7 @@ def test_another_start_records_to_another_file(tmp_path: Path, overwrite: bool) 
     for start in (0.0, 50.0):
         sink.clock = Clock(start + 1.0)
         sink.open()
-        sink.show(frame(10, start))
+        sink.write(frame(10, start))
         sink.close()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["out-2.mp4", "out-3.mp4", "out.mp4"]
     assert (tmp_path / "out-2.mp4").read_bytes() == b"somebody's"

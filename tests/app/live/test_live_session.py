@@ -10,14 +10,24 @@ from typing import Any
 
 import numpy as np
 import pytest
-from live_stubs import WAIT, Box, Clock, HandDriver, Shown, StubEngine, StubTracker, drives, picture
+from live_stubs import (
+    WAIT,
+    Box,
+    Clock,
+    HandDriver,
+    Shown,
+    StubEngine,
+    StubResources,
+    StubTracker,
+    drives,
+    picture,
+    pipeline_of,
+)
 
 from app.errors import MediaError, MissingError, NoFaceError
 from app.events import EventStream
 from app.live import TRANSITIONS, LiveFrame, LiveSession, NullSink, PreviewSink, file_source
 from app.live.portraits import READY, shrunk
-from app.live.run import Run
-from app.live.settings import Settings
 from app.live.sinks import Sink
 from app.live_options import LiveOptions
 from app.options import RenderOptions
@@ -129,7 +139,7 @@ def test_engine_that_does_not_load(messages: Any) -> None:
     def load(*_: Any) -> Any:
         raise MissingError("There is no engine.", "Get one.")
 
-    with LiveSession(load=load, events=EventStream(messages.append)) as session:
+    with LiveSession(resources=StubResources(load=load), events=EventStream(messages.append)) as session:
         session.start()
         assert session.wait_for(lambda: session.error is not None and session.state == "idle", WAIT)
         assert str(session.error) == "There is no engine. Get one."
@@ -145,7 +155,7 @@ def test_another_engine_while_running(make_session: Make, shown: Shown) -> None:
         engines.append(StubEngine())
         return engines[-1]
 
-    session = make_session(engine=None, load=load)
+    session = make_session(engine=None, resources=StubResources(load=load))
     session.add_sink(shown)
     session.start()
     shown.wait(lambda f: True)
@@ -279,7 +289,7 @@ def test_many_portraits_keep_only_some_ready(make_session: Make, shown: Shown) -
     for i in range(READY + 8):
         session.add_portrait(f"p{i}", picture(i + 1))
     assert session.wait_for(lambda: all(p.status == "ready" for p in session.portraits), WAIT)
-    ready = [e for e in session._shelf._entries.values() if e.prepared is not None]
+    ready = [e for e in session._store._entries.values() if e.prepared is not None]
     assert len(ready) <= READY + 1
     session.add_sink(shown)
     session.start()
@@ -491,16 +501,13 @@ def test_slow_engine_never_builds_up_delay() -> None:
             numbers.append(frame.index)
         published.release()
 
-    session = LiveSession(engine=engine, trackers=lambda: tracker, clock=clock)
+    session = LiveSession(engine=engine, resources=StubResources(lambda: tracker), clock=clock)
     session.add_portrait("a", picture(100))
     assert session.wait_for(lambda: session.portrait("a").status == "ready", WAIT)
     engine.before = draw
-    run = Run(
-        engine, tracker, Settings, lambda: session._shelf.shown, clock,
-        publish=publish, warn=pytest.fail, countdown=lambda _: None,
-    )  # fmt: skip
+    run = pipeline_of(session, engine, publish)
     try:
-        run.drive(1, somebody=True)
+        run.drive(1, driven=True)
         assert begun.acquire(timeout=WAIT)  # the portrait at rest
         engine_time, finish, captured = 1 / 8, 1 / 8, 0
         while clock.now < 60.0:
@@ -532,7 +539,7 @@ def test_slow_engine_never_builds_up_delay() -> None:
 
 def test_a_square_is_pasted_while_the_next_one_is_drawn(make_session: Make) -> None:
     """The engine works on the second frame while the first one is still on its way to the sinks."""
-    engine, tracker, clock = StubEngine(), StubTracker(), Clock(0.0)
+    engine, clock = StubEngine(), Clock(0.0)
     begun = threading.Semaphore(0)
     together: list[bool] = []
     numbers: list[int] = []
@@ -546,13 +553,10 @@ def test_a_square_is_pasted_while_the_next_one_is_drawn(make_session: Make) -> N
             done.set()
 
     rested, done = threading.Event(), threading.Event()
-    session = make_session(engine=engine)
-    run = Run(
-        engine, tracker, Settings, lambda: session._shelf.shown, clock,
-        publish=publish, warn=pytest.fail, countdown=lambda _: None,
-    )  # fmt: skip
+    session = make_session(engine=engine, clock=clock)
+    run = pipeline_of(session, engine, publish)
     try:
-        run.drive(1, somebody=True)
+        run.drive(1, driven=True)
         assert rested.wait(WAIT)
         engine.before = begun.release
         run.captured.put(Sample(1, 0.1, picture(10), run=1))
@@ -598,7 +602,7 @@ def test_broken_sink_stops_alone(make_session: Make, shown: Shown, messages: Any
     class Broken(Sink):
         name = "broken"
 
-        def show(self, frame: LiveFrame) -> None:
+        def write(self, frame: LiveFrame) -> None:
             raise MediaError("The disk is full.")
 
     session = make_session()
@@ -622,7 +626,7 @@ def test_slow_sink_does_not_hold_up_the_picture(make_session: Make, shown: Shown
     class Slow(Sink):
         name = "slow"
 
-        def show(self, frame: LiveFrame) -> None:
+        def write(self, frame: LiveFrame) -> None:
             gate.wait(WAIT)
 
     session = make_session()

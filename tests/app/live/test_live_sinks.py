@@ -11,13 +11,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from live_stubs import WAIT, Box, Clock, picture
+from live_stubs import WAIT, Box, Clock, Context, picture
 
 from app.errors import MissingError, UsageError
-from app.events import EventStream
 from app.live.frames import LiveFrame
 from app.live.recorder import RecorderSink
-from app.live.sinks import NullSink, PreviewSink, SinkRunner
+from app.live.sinks import NullSink, PreviewSink, SinkThread
 from app.live.vcam import VirtualCameraSettings, VirtualCameraSink
 from app.live_options import LiveOptions, check_live
 from app.media.reader import open_clip
@@ -66,20 +65,15 @@ class Running:
     """A sink in its thread."""
 
     def __init__(self, sink: Any, clock: Any = None) -> None:
-        self.said: list[str] = []
-        self.changed = threading.Condition()
-        self.runner = SinkRunner(sink, clock or Clock(), EventStream(lambda e: self.said.append(e.message)), self._tell)
-
-    def _tell(self) -> None:
-        with self.changed:
-            self.changed.notify_all()
+        self.context = Context(clock or Clock())
+        self.said = self.context.said
+        self.runner = SinkThread(sink, self.context)
 
     def wait(self, status: str) -> bool:
-        with self.changed:
-            return self.changed.wait_for(lambda: self.runner.info().status == status, WAIT)
+        return self.context.wait_for(lambda: self.runner.info().status == status, WAIT)
 
     def put(self, each: LiveFrame) -> None:
-        self.runner.slot.put(each)
+        self.runner.frames.put(each)
 
     def end(self) -> None:
         self.runner.stop()
@@ -283,10 +277,10 @@ def test_slow_encoder_drops_and_says_so(tmp_path: Path) -> None:
     gate, begun = threading.Event(), threading.Event()
 
     class Slow(RecorderSink):
-        def show(self, frame: LiveFrame) -> None:
+        def write(self, frame: LiveFrame) -> None:
             begun.set()
             gate.wait(WAIT)
-            super().show(frame)
+            super().write(frame)
 
     running = Running(Slow(path), Clock(1.5))
     running.put(frame(0, 0.0))

@@ -180,8 +180,8 @@ def shown_live(
         if options.input.part_drivers or options.input.subject.drivers:
             session.start()
             assert session.settle()
-            session._parts._thread.join(WAIT)  # type: ignore[union-attr]
-            assert session._parts.current is not None
+            session.parts.task.join(WAIT)
+            assert session.parts.current is not None
         session.set_driver(source)
         session.start()
         for number in range(len(wanted)):

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from app.errors import MissingError, UsageError
-from app.frames.resources import Parts, open_tracker
+from app.frames.resources import Resources, open_tracker
 from app.options import RenderOptions
-from models.choices import DetectorChoice
+from models.choices import EMBEDDED, DetectorChoice
 from models.detection.choose import detector_path, open_detector
 from models.detection.runtime import OnnxDetector
 from models.detectors import Window
@@ -115,11 +115,11 @@ def test_the_option_is_checked_and_reaches_the_tracker(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match="detect/NAME"):
             DetectorChoice.parse(wrong)
     options = RenderOptions.from_values({"detector": SHIPPED})
-    tracker = Parts().tracker(options)
+    tracker = Resources().tracker(options.input.finder)
     assert isinstance(tracker._detectors["own"], OnnxDetector)
-    assert "own" not in Parts().tracker(RenderOptions())._detectors
+    assert "own" not in Resources().tracker(EMBEDDED)._detectors
     with pytest.raises(MissingError, match="is not there"):
-        Parts().tracker(RenderOptions.from_values({"detector": str(tmp_path / "x.onnx")}))
+        Resources().tracker(DetectorChoice.parse(str(tmp_path / "x.onnx")))
 
 
 def test_a_detector_is_exported_as_it_is(tmp_path: Path) -> None:

@@ -11,18 +11,18 @@ T = TypeVar("T")
 live_clock = time.perf_counter  # resolves well below a frame on every system
 
 
-class Slot(Generic[T]):
+class Mailbox(Generic[T]):
     """Holds the newest items for one taker. ``put`` never waits.
 
     Args:
-        depth: Items held; 1 is a latest-value slot.
+        depth: Items held; 1 keeps the newest one only.
     """
 
     def __init__(self, depth: int = 1) -> None:
         self._items: deque[T] = deque()
         self._depth = depth
         self._ready = threading.Condition()
-        self._poked = False
+        self._woken = False
         self._closed = False
         self.dropped = 0
         """Items that were never taken."""
@@ -30,7 +30,7 @@ class Slot(Generic[T]):
         """Items put in so far."""
 
     def put(self, item: T) -> None:
-        """Add the newest item; the oldest one goes if the slot is full. Nothing happens once it is closed."""
+        """Add the newest item; the oldest one goes if it is full. Nothing happens once it is closed."""
         with self._ready:
             if self._closed:
                 return
@@ -48,17 +48,17 @@ class Slot(Generic[T]):
             timeout: Seconds to wait, None for ever.
 
         Returns:
-            The item, or None if the time is over, somebody called ``poke``, or the slot is closed and empty.
+            The item, or None if the time is over, somebody called ``wake``, or it is closed and empty.
         """
         with self._ready:
-            self._ready.wait_for(lambda: bool(self._items) or self._poked or self._closed, timeout)
-            self._poked = False
+            self._ready.wait_for(lambda: bool(self._items) or self._woken or self._closed, timeout)
+            self._woken = False
             return self._items.popleft() if self._items else None
 
-    def poke(self) -> None:
+    def wake(self) -> None:
         """Wake the taker without an item."""
         with self._ready:
-            self._poked = True
+            self._woken = True
             self._ready.notify_all()
 
     def clear(self) -> None:

@@ -1,0 +1,148 @@
+"""From a driver's frame to the motion to show: the face followed, its motion read, steadied and measured."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from app.errors import AppError, UsageError
+from app.frames.follow import FaceFollower
+from app.live.frames import Tracked
+from app.live.motion import LiveMotion
+from liveportrait.driving import DrivingReader
+from liveportrait.rules import rests_at_reference
+from models.choices import LARGEST, FaceChoice
+from models.messages import msg
+
+if TYPE_CHECKING:
+    from app.live.context import SessionContext
+    from app.live.neutral import NeutralFinder
+    from app.live.parts import PartDrivers, PartLoader
+    from app.live.portraits import PortraitStore
+    from app.sources.sample import Sample
+    from liveportrait.engines.base import Engine
+    from liveportrait.motion import Motion
+    from models.tracker import FaceTracker
+
+
+class Tracking:
+    """Turns the frames of a driver into motion to show; used in one thread.
+
+    Args:
+        context: Shared by the parts of the session.
+        engine: Reads motion.
+        tracker: Finds and follows the face.
+        portraits: The portrait on screen says what lost motion eases to.
+        parts: Drivers of parts of the face.
+        neutral: Neutral frame of a clip that drives.
+
+    Attributes:
+        motion: Steadies and measures.
+        lost: Frames in which the face was not seen.
+        last: The last frame, without drivers of parts; None before the first one.
+    """
+
+    def __init__(
+        self,
+        context: SessionContext,
+        engine: Engine,
+        tracker: FaceTracker,
+        portraits: PortraitStore,
+        parts: PartLoader,
+        neutral: NeutralFinder,
+    ) -> None:
+        self.motion = LiveMotion(engine, self._count_down)
+        self.lost = 0
+        self.last: Tracked | None = None
+        self._context = context
+        self._engine = engine
+        self._tracker = tracker
+        self._portraits = portraits
+        self._parts = parts
+        self._neutral = neutral
+        self._reader = DrivingReader(engine)
+        self._follow: FaceFollower | None = None
+        self._number, self._choice = 0, LARGEST
+        self._reference: Motion | None = None  # that motion was told to be measured from
+        self._joined: PartDrivers | None = None  # drivers of parts in the last frame
+
+    def __call__(self, sample: Sample) -> Tracked:
+        """A driver's frame with the motion to show.
+
+        Raises:
+            UsageError: The face that the options name does not exist; the largest one is followed from now on.
+            AppError: A still shows no face.
+        """
+        settings = self._context.settings
+        options, raw, face = settings.options.animation, sample.motion, None
+        follow = self._follower(sample, settings.options.input.followed)
+        if sample.rgb is not None:
+            self._tracker.steady = not options.official
+            try:
+                face = follow(sample.rgb)
+            except UsageError:
+                self._follow = FaceFollower(self._tracker, LARGEST)
+                raise
+            raw = None if face is None else self._reader.read(sample.rgb, face)
+        if sample.lone:
+            if raw is None:
+                raise AppError(
+                    "The driving picture shows no face.", "Choose one with a face, large and from the front."
+                )
+            return self._with_parts(Tracked(sample, face, self.motion.lone(raw)))
+        known = sample.reference or self._neutral.current
+        if known is not None and self._reference is not known:
+            self._reference = known
+            self.motion.fix(known)
+        if raw is None:
+            self.lost += 1
+        shown = self.motion(
+            raw, sample.time, jump=sample.jump, hold=options.smooth > 0 and not options.official,
+            ease=options.ease_cuts, smooth=options.smooth > 0 and sample.motion is None,
+            first=options.reference == "first", rest=self._rest(),
+        )  # fmt: skip
+        return self._with_parts(Tracked(sample, face, shown))
+
+    def renewed(self) -> Tracked | None:
+        """The last frame with a neutral frame or drivers of parts that were found since, or None without those."""
+        last, known = self.last, self._neutral.current
+        if last is None or last.sample is None or last.shown is None:
+            return None
+        fresh = known is not None and known is not self._reference and not last.sample.lone
+        if fresh and known is not None:
+            self._reference = known
+            self.motion.fix(known, at_once=True)
+            last = replace(last, shown=replace(last.shown, reference=self.motion.reference or last.shown.reference))
+        return self._with_parts(last) if fresh or self._parts.current is not self._joined else None
+
+    def _follower(self, sample: Sample, wanted: FaceChoice) -> FaceFollower:
+        """Follows the chosen face; all starts over with another driver or face."""
+        if self._follow is None or (sample.run, wanted) != (self._number, self._choice):
+            self._number, self._choice = sample.run, wanted
+            self._reader.reset()
+            self.motion.reset()
+            self._reference = self.last = None
+            self._follow = FaceFollower(self._tracker, wanted)
+        return self._follow
+
+    def _with_parts(self, tracked: Tracked) -> Tracked:
+        """The same with what drivers of parts show at that time."""
+        parts, sample = self._parts.current, tracked.sample
+        self.last, self._joined = tracked, parts
+        if parts is None or tracked.shown is None or sample is None:
+            return tracked
+        shown, own = parts.join(tracked.shown, sample.time, sample.place, self._rest())
+        return replace(tracked, shown=shown, own=own)
+
+    def _rest(self) -> Motion | None:
+        """What lost motion eases to; None is the reference."""
+        prepared, options = self._portraits.shown, self._context.settings.options.animation
+        if prepared is None or rests_at_reference(self._engine, options):
+            return None
+        return prepared.scene.faces[0].portrait.motion
+
+    def _count_down(self, left: int) -> None:
+        self._context.countdown = left
+        if left == 0:
+            self._context.events.info(msg("The neutral pose is taken now."))
+        self._context.notify("countdown")

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 # ONNX Runtime 1.32 and later sends usage data with an identifier that it stores in the user's cache; this app opts out.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-# OpenVINO does so as soon as it is imported; where this package can't be, it goes without.
+# OpenVINO sends it on import, unless this package can't be imported.
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 __all__ = ["create", "list_models"]

@@ -1,4 +1,4 @@
-"""What shows, without a hash, that a file of weights is not whole or should not be opened."""
+"""Detects, without a hash, weight files that are incomplete or should not be opened."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from pathlib import Path
 from typing import Any, Final
 
 MAX_HEADER: Final = 100 << 20
-"""Bytes of a safetensors header; its own readers have the same limit."""
+"""Limit of a safetensors header in bytes, as in the official readers."""
 TENSOR_BITS: Final = {
     "BOOL": 8, "U8": 8, "I8": 8, "F8_E5M2": 8, "F8_E4M3": 8, "U16": 16, "I16": 16, "F16": 16, "BF16": 16, "U32": 32,
     "I32": 32, "F32": 32, "U64": 64, "I64": 64, "F64": 64, "C64": 64,
 }  # fmt: skip
-"""Bits of a number of each type that safetensors knows."""
+"""Bits per number of each safetensors type."""
 LEGACY_TORCH: Final = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
-"""How torch's older files begin: a pickled number that says what they are."""
+"""First bytes of torch's older files: a pickled magic number."""
 SMALLEST: Final = 256
-"""Bytes that any file with weights has."""
+"""Minimum size in bytes of any file with weights."""
 ONNX_GRAPH: Final = 7 << 3 | 2
-"""Key of the field of an ONNX file that holds the network."""
+"""Field number of the network (graph) in an ONNX file."""
 UNPACKED: Final = 4
-"""Times its own size that a PyTorch archive may unpack to."""
+"""Limit of the unpacked size of a PyTorch archive, as a multiple of its own size."""
 
 
 def form_fault(path: Path) -> str:
-    """What shows, without a hash, that a file is not whole, as the rest of a sentence; empty if nothing does.
+    """Fault of a file that is visible without a hash, as the rest of a sentence; empty if there is none.
 
     Raises:
         OSError: It can't be read.
@@ -37,7 +37,7 @@ def form_fault(path: Path) -> str:
 
 
 def head_fault(path: Path, head: bytes, size: int) -> str:
-    """What shows, without a hash, that a file is not whole; empty if nothing does."""
+    """Fault of a file that is visible without a hash; empty if there is none."""
     if path.suffix == ".safetensors":
         length = int.from_bytes(head[:8], "little")
         if size < 8 or length + 8 > size or head[8:9] != b"{":
@@ -53,9 +53,9 @@ def head_fault(path: Path, head: bytes, size: int) -> str:
 
 
 def archive_fault(path: Path, size: int) -> str:
-    """What shows that a PyTorch archive should not be opened; empty if nothing does.
+    """Reason not to open a PyTorch archive; empty if there is none.
 
-    torch stores tensors as they are; an archive that unpacks to several times its size only wants memory.
+    torch stores tensors uncompressed; an archive that unpacks to several times its size is meant to exhaust memory.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -98,7 +98,7 @@ def _safetensors_fault(path: Path, length: int, size: int) -> str:
 
 
 def _span(entry: dict[str, Any]) -> tuple[int, int]:
-    """Begin and end of a tensor's bytes, which must fit its shape and type."""
+    """Begin and end of a tensor's bytes, which must match its shape and type."""
     (begin, end), shape = entry["data_offsets"], entry["shape"]
     if not all(type(n) is int and n >= 0 for n in (begin, end, *shape)):
         raise ValueError("offsets")
@@ -127,7 +127,7 @@ def _protobuf_fault(path: Path, size: int) -> str:
 
 
 def _varint(block: bytes) -> tuple[int, int]:
-    """A protobuf variable-length integer and its length in bytes (0: not one)."""
+    """A protobuf variable-length integer and its length in bytes (0: invalid)."""
     value = 0
     for index, byte in enumerate(block[:10]):
         value |= (byte & 0x7F) << (7 * index)

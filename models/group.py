@@ -1,7 +1,7 @@
-"""Following several faces of one clip, each under a number that stays its own.
+"""Follows several faces of one clip, each under a constant number.
 
-Each face has a tracker; what one tracker can't know is decided here: that two trackers are on the same face, who it is
-that comes back after a loss or behind a cut, and that somebody has come who was not there before.
+Each face has a tracker; decisions that a single tracker can't make are made here: that two trackers are on the same
+face, who a face that reappears after a loss or a cut belongs to, and that a new person has appeared.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from models.identity import SAME, Identity
 from models.tracker import FaceTracker, look_of
 
 GLANCE: Final = 10
-"""Frames between looks at the whole picture for people who have come; each frame while somebody is missing."""
+"""Frames between searches of the whole image for new people; every frame while somebody is missing."""
 PATIENCE: Final = 25
-"""Frames of such looks in each frame after a loss; later they come as rarely as without one."""
+"""Number of frames after a loss with a search in each; later, searches are as rare as without a loss."""
 MEMORY: Final = 600
-"""Frames without a face after which its number is not given back to it."""
+"""Frames without a face after which its number is not reused for it."""
 DOUBT: Final = 5
-"""Frames in a row in which somebody unknown must be seen while somebody is missing: a face that comes out from behind
-another looks like nobody's at first."""
+"""Consecutive frames in which an unknown face must be seen while somebody is missing: a face that reappears from behind
+another resembles nobody at first."""
 TOGETHER: Final = 0.4
-"""Overlap of two faces' boxes above which they are one face."""
+"""Overlap of two faces' boxes above which they are the same face."""
 
 Choose = Callable[[list[Face], tuple[int, int]], list[Face]]
 
 
 @dataclass
 class _Member:
-    """One person: number, tracker, look, and what is known of the last frame."""
+    """One person: number, tracker, look, and state of the last frame."""
 
     number: int
     tracker: FaceTracker
@@ -47,9 +47,9 @@ class FaceGroup:
 
     Args:
         tracker: Its networks are used; it is reset.
-        choose: Picks faces from all those of the first picture that has any (and its width and height); None takes
+        choose: Selects faces from all those of the first image that has any (and its width and height); None selects
             all of them.
-        newcomers: Whether people who come later are followed too.
+        newcomers: Whether people who appear later are followed too.
     """
 
     def __init__(self, tracker: FaceTracker, choose: Choose | None = None, *, newcomers: bool = False) -> None:
@@ -60,14 +60,14 @@ class FaceGroup:
         self._members: list[_Member] = []
         self._count = 0
         self._age = 0
-        self._strange = 0  # frames in a row with somebody unknown
+        self._strange = 0  # consecutive frames with an unknown face
         self._cut = Identity()
 
     def __call__(self, rgb: Image) -> list[tuple[int, Face]]:
-        """Faces of the next frame (H, W, 3) uint8 with their numbers, from 0 in the order in which they came.
+        """Faces of the next frame (H, W, 3) uint8 with their numbers, from 0 in order of appearance.
 
         Raises:
-            ValueError: The choice does not fit the faces of the first picture that has any.
+            ValueError: The choice does not match the faces of the first image that has any.
         """
         rgb = checked(rgb)
         cut = self._cut.saw_cut(rgb)
@@ -97,7 +97,7 @@ class FaceGroup:
 
     @staticmethod
     def _take(rgb: Image, member: _Member, face: Face) -> None:
-        """The member is here, and read as if it were followed alone."""
+        """Mark the member as present, with the face read as if it were followed alone."""
         member.face, member.missing = member.tracker.start(face, rgb), 0
 
     def _follow(self, rgb: Image) -> None:
@@ -118,7 +118,7 @@ class FaceGroup:
 
     @staticmethod
     def _tracked(rgb: Image, member: _Member) -> Face | None:
-        """Where the tracker of a member who was here has come; None if that can't be this person."""
+        """Face to which the tracker of a present member has moved; None if that can't be this person."""
         before = member.face
         face = member.tracker.track(rgb)
         if face is None or before is None or overlap(before, face.box) > TOGETHER:
@@ -126,7 +126,7 @@ class FaceGroup:
         return face if member.identity.is_like(look_of(rgb, face)) else None
 
     def _part(self, rgb: Image) -> None:
-        """Where two members are on one face, the one who looks less like it has lost its own."""
+        """If two members are on one face, the one who resembles it less has lost its own."""
         here = [member for member in self._members if member.face is not None]
         for index, one in enumerate(here):
             for other in here[index + 1 :]:
@@ -137,12 +137,12 @@ class FaceGroup:
                 loser.face = None
 
     def _recognise(self, rgb: Image, faces: Sequence[Face], missing: Sequence[_Member]) -> None:
-        """Give faces that nobody follows to the missing ones that they look like most; the others are new."""
+        """Assign unassigned faces to the most similar missing members; the others are new."""
         looks = [look_of(rgb, face) for face in faces]
         pairs = [
             (member.identity.likeness(look), a, b) for a, member in enumerate(missing) for b, look in enumerate(looks)
         ]
-        found: dict[int, int] = {}  # place among the faces -> place among the missing
+        found: dict[int, int] = {}  # index of the face -> index of the missing member
         for likeness, a, b in sorted(pairs, reverse=True):
             if likeness >= SAME and a not in found.values() and b not in found:
                 self._take(rgb, missing[a], faces[b])
@@ -156,7 +156,7 @@ class FaceGroup:
                 self._welcome(rgb, face)
 
     def _after_cut(self, rgb: Image) -> None:
-        """Another picture altogether: places say nothing, looks decide."""
+        """Reassign faces after a cut by looks only, as positions are meaningless."""
         for member in self._members:
             member.face = None
         faces = self._tracker.detect(rgb)
@@ -169,13 +169,13 @@ class FaceGroup:
             self._take(rgb, member, face)
 
     def _forget(self) -> None:
-        """Let go of people who have been away for long, so that memory does not grow with the clip."""
+        """Drop people who have been away for long, so that memory does not grow with the clip."""
         if self._open:
             self._members = [member for member in self._members if member.missing <= MEMORY]
 
 
 class Bystanders:
-    """Finds the faces of a clip that nobody asked for, so that they can be left alone.
+    """Finds the faces of a clip that were not chosen, so that they can be left unchanged.
 
     Args:
         tracker: Its networks are used.
@@ -190,8 +190,8 @@ class Bystanders:
     def __call__(self, rgb: Image, chosen: Sequence[Face]) -> list[Face]:
         """Faces of the next frame (H, W, 3) uint8 besides the chosen ones.
 
-        Each is followed from the frame in which it was first seen; every GLANCE frames one looks for more. Heads that
-        can't be read, half behind another, are looked for anew in each frame while there are any.
+        Each is followed from the frame in which it was first seen; every GLANCE frames a search looks for more. Heads
+        that can't be read, half behind another, are searched for again in each frame while there are any.
         """
         rgb = checked(rgb)
         kept: list[FaceTracker] = []

@@ -1,6 +1,6 @@
-"""Heads that a detector sees and the mesh can't read, such as one half behind another: where they are, roughly.
+"""Heads that a detector finds and the mesh can't read, such as one half behind another: their approximate positions.
 
-They aren't animated, but their pixels must not move with the face beside them.
+They aren't animated, but their pixels must not move with the face next to them.
 """
 
 from __future__ import annotations
@@ -14,24 +14,24 @@ from models.detectors import Detection, iou
 from models.face import Face
 
 SEEN: Final = 0.6
-"""Least score. Measured: 16 of 24 heads of which about a half is hidden have more; none on 200 portraits of one."""
+"""Least score. Measured: 16 of 24 heads that are about half hidden exceed it; none in 200 portraits of one person."""
 APART: Final = 0.4
 """Least distance from the middle of a known face, in sizes of the larger one."""
 SHARED: Final = 0.35
-"""Most shared area of two boxes, over that of both together, that are two heads."""
+"""Largest intersection over union of the boxes of two separate heads."""
 ALIKE: Final = (0.4, 2.5)
-"""Sizes, over that of the nearest known face, of a head that can be beside it."""
+"""Range of a neighbouring head's size, relative to the nearest known face."""
 
 
 def hidden_heads(detections: Iterable[Detection], known: Sequence[Face]) -> list[Face]:
     """Heads besides the known ones.
 
     Args:
-        detections: What detectors see in a picture.
-        known: Faces of that picture; without any there is none beside them.
+        detections: Detections in an image.
+        known: Faces of that image; without any, no hidden head is reported.
 
     Returns:
-        Faces of the shape of the first known one, moved to where the detector sees eyes and mouth; score is its own.
+        Faces with the shape of the first known one, moved to the detected eyes and mouth; score is the detection's.
     """
     found: list[Face] = []
     for one in sorted(detections, key=lambda one: -one.score):
@@ -54,7 +54,7 @@ def _apart(head: Face, other: Face) -> bool:
 
 
 def _placed(like: Face, detection: Detection) -> Face:
-    """A face with its eyes and mouth where a detection has them."""
+    """A face with its eyes and mouth at those of a detection."""
     own, there = np.concatenate([like.eye_centers, like.lip_center[None]]), detection.points[[0, 1, 3]]
     middle, place = own.mean(axis=0), there.mean(axis=0)
     x, y = ((points - mean) @ (1, 1j) for points, mean in ((own, middle), (there, place)))

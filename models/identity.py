@@ -1,8 +1,8 @@
-"""Telling two people in one clip apart, so that a face that passes in front doesn't take over the one behind.
+"""Distinguishes two people in one clip, so that a face passing in front doesn't take over the one behind.
 
-A coarse aligned picture of the face is compared with a slow mean of the earlier ones. This is no face recognition: it
-only has to notice that from one frame to the next somebody else is there. Measured on 2,100 frames of eight clips: the
-same person never below 0.83; 80 unrelated portraits: half of the pairs below 0.52, nine tenths below 0.77.
+A coarse aligned image of the face is compared with a slow mean of the earlier ones. This is not face recognition: it
+only has to notice that the person changes from one frame to the next. Measured on 2,100 frames of eight clips: the same
+person never below 0.83; 80 unrelated portraits: half of the pairs below 0.52, nine tenths below 0.77.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ Array = npt.NDArray[np.float32]
 Image = npt.NDArray[np.uint8]
 
 SIDE: Final = 12
-"""Side of the aligned picture in pixels."""
+"""Side of the aligned image in pixels."""
 INNER: Final = slice(2, 10)
 """The part of it that lies inside every face."""
 ANCHORS: Final = ((4.0, 4.5), (8.0, 4.5), (6.0, 9.25))
-"""Where the eyes and the mouth go in it."""
+"""Positions of the eyes and the mouth in it."""
 OVERSAMPLING: Final = 4
 SAME: Final = 0.7
-"""Likeness from which two faces may be the same person's."""
+"""Likeness from which two faces may belong to the same person."""
 MEMORY: Final = 0.9
-"""Share of the old mean that a new frame leaves."""
+"""Weight of the old mean when a new frame is added."""
 CUT: Final = 20.0
-"""Mean brightness change of a thumbnail between two frames that means a cut, not a passer-by."""
+"""Mean brightness change of a thumbnail between two frames that indicates a cut rather than a passer-by."""
 
 
 def appearance(rgb: Image, eyes: Array, mouth: Array) -> Array:
@@ -54,22 +54,22 @@ def appearance(rgb: Image, eyes: Array, mouth: Array) -> Array:
 
 
 class Identity:
-    """Remembers what the followed face looks like."""
+    """Remembers the appearance of the followed face."""
 
     def __init__(self) -> None:
         self._mean: Array | None = None
         self._thumbnail: Array | None = None
 
     def likeness(self, look: Array) -> float:
-        """How alike a face is to the remembered one, -1..1; 0 if nothing is remembered."""
+        """Likeness of a face to the remembered one, -1..1; 0 if there is none."""
         return 0.0 if self._mean is None else float(look @ self._mean)
 
     def is_like(self, look: Array) -> bool:
-        """Whether a face may be the remembered one; everything is like nothing remembered."""
+        """Whether a face may be the remembered one; always True if there is none."""
         return self._mean is None or float(look @ self._mean) >= SAME
 
     def learn(self, look: Array) -> None:
-        """Take a face that was accepted into the mean; one that isn't like it replaces it."""
+        """Add an accepted face to the mean; one that isn't like it replaces it."""
         if self._mean is None or not self.is_like(look):
             self._mean = look
         else:
@@ -77,7 +77,7 @@ class Identity:
             self._mean = mean / np.linalg.norm(mean)
 
     def saw_cut(self, rgb: Image) -> bool:
-        """Whether the whole picture differs from that of the call before."""
+        """Whether the whole image differs from that of the previous call."""
         rows, columns = max(rgb.shape[0] // 64, 1), max(rgb.shape[1] // 64, 1)
         sampled = np.ascontiguousarray(rgb[::rows, ::columns, 1])
         thumbnail = cv2.resize(sampled, (8, 8), interpolation=cv2.INTER_AREA).astype(np.float32)

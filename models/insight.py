@@ -1,7 +1,7 @@
 """Optional face detector of the insightface package (extra "insightface").
 
-Used only where the user has put a model pack on the disk: the packs are for non-commercial research, so they are never
-downloaded from here. Boxes feed the same mesh as those of the embedded detectors.
+Used only if the user has installed a model pack: the packs are for non-commercial research, so this program never
+downloads them. Boxes feed the same mesh as those of the embedded detectors.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ PACK = "buffalo_l"
 
 
 def pack_folder(folder: Path | None = None) -> Path | None:
-    """Folder of a model pack with a detector in it, or None.
+    """Folder of a model pack that contains a detector, or None.
 
     Args:
-        folder: The pack; the registered place in the user's model folder if None.
+        folder: The pack; the registered path in the user's model folder if None.
     """
     folder = folder or user_folder() / "insightface" / "models" / PACK
     return folder if folder.is_dir() and any(folder.glob("det_*.onnx")) else None
 
 
 class InsightDetector:
-    """SCRFD detector of an insightface pack, with the call of models.detectors.BlazeFace; loads at first use.
+    """SCRFD detector of an insightface pack, with the interface of models.detectors.BlazeFace; loads on first use.
 
     Args:
-        folder: Folder of the pack; the registered place if None.
+        folder: Folder of the pack; the registered path if None.
         min_score: Least score of a box, 0..1.
 
     Raises:
@@ -58,7 +58,7 @@ class InsightDetector:
             raise ModelError(
                 "The package insightface is not installed; install the extra 'insightface' or use detector 'embedded'."
             ) from error
-        # A folder as name keeps the package from looking for the pack, and from downloading it.
+        # Passing a folder as the name prevents the package from searching for the pack, and from downloading it.
         analysis = FaceAnalysis(
             name=str(self._folder), allowed_modules=["detection"], providers=["CPUExecutionProvider"]
         )
@@ -66,14 +66,14 @@ class InsightDetector:
         return analysis.det_model
 
     def __call__(self, rgb: Image, window: Window | None = None) -> list[Detection]:
-        """Find faces in the whole picture.
+        """Find faces in the whole image.
 
         Args:
             rgb: (H, W, 3) uint8.
-            window: Ignored: the network scales the picture itself; passed so that detectors can stand in for another.
+            window: Ignored: the network scales the image itself; present for the common interface.
 
         Returns:
-            Detections in picture pixels, highest score first.
+            Detections in image pixels, highest score first.
         """
         bgr = np.ascontiguousarray(rgb[..., ::-1])
         boxes, points = self._network.detect(bgr, max_num=0, metric="default")
@@ -84,7 +84,7 @@ class InsightDetector:
 
 
 def _detection(box: np.ndarray[Any, Any], five: np.ndarray[Any, Any]) -> Detection:
-    """From (5,) box with score and (5, 2) eyes, nose and mouth corners; ears are guessed from the box's sides."""
+    """From (5,) box with score and (5, 2) eyes, nose and mouth corners; ears are estimated from the box's sides."""
     eye_left, eye_right, nose, mouth_left, mouth_right = np.asarray(five, dtype=np.float32)
     mouth = (mouth_left + mouth_right) / 2
     across = eye_right - eye_left

@@ -16,14 +16,14 @@ else:
     import tomli as tomllib
 
 ROOT: Final = Path(__file__).resolve().parents[1]
-"""Folder that the packages lie in: the checkout, or site-packages."""
+"""Folder of the packages: the checkout, or site-packages."""
 
 
 def pip_command(verb: str = "install") -> str:
-    """How packages of this very environment are changed from a shell: with pip, or with uv where that made it.
+    """Shell command that changes packages of this environment: pip, or uv if it was made by uv.
 
     Args:
-        verb: "install" or "uninstall"; the latter doesn't ask back.
+        verb: "install" or "uninstall"; the latter doesn't ask for confirmation.
     """
     python = f'"{sys.executable}"' if " " in sys.executable else sys.executable or "python"
     if _pip_is_here():
@@ -32,13 +32,13 @@ def pip_command(verb: str = "install") -> str:
 
 
 def _pip_is_here() -> bool:
-    # Not importlib.util.find_spec: setuptools watches for pip being looked for, then no longer replaces distutils in
-    # this process, and what imports setuptools later (torch.compile) fails.
+    # Not importlib.util.find_spec: setuptools detects a lookup of pip, then no longer replaces distutils in this
+    # process, and later imports of setuptools (torch.compile) fail.
     return PathFinder.find_spec("pip") is not None
 
 
 def requirements() -> list[str]:
-    """Requirements of the program as its metadata have them, those of extras too; empty where it is not installed."""
+    """Requirements of the program from its metadata, including those of extras; empty if it is not installed."""
     try:
         return metadata.requires("portrait-animate") or []
     except metadata.PackageNotFoundError:  # run from a folder without being installed
@@ -46,7 +46,7 @@ def requirements() -> list[str]:
 
 
 def requirements_of(extra: str) -> list[str]:
-    """Requirements that an extra adds, with their bounds; empty where the program is not installed.
+    """Requirements that an extra adds, with their bounds; empty if the program is not installed.
 
     Args:
         extra: Name of an extra of pyproject.toml.
@@ -57,7 +57,7 @@ def requirements_of(extra: str) -> list[str]:
 
 
 def install_command(extra: str) -> str:
-    """Command line that adds an extra to this installation, or empty where nothing can be added (a built app).
+    """Command line that adds an extra to this installation, or empty if nothing can be added (a built app).
 
     Args:
         extra: Name of an extra of pyproject.toml.
@@ -76,12 +76,12 @@ def install_command(extra: str) -> str:
 
 
 def _uv_tool(prefix: Path) -> str:
-    """How uv is told to install the program as the tool that it is, with what was added before; empty if it is none.
+    """Command of uv that reinstalls the program as a tool, including earlier additions; empty if it is not a uv tool.
 
-    uv makes the environment of a tool anew from what its command names, so that additions have to be named again.
+    uv recreates the environment of a tool from its command, so earlier additions have to be repeated.
 
     Args:
-        prefix: Folder of this environment; uv keeps its receipt in there.
+        prefix: Folder of this environment, which contains uv's receipt.
     """
     try:
         receipt = tomllib.loads((prefix / "uv-receipt.toml").read_text(encoding="utf-8"))
@@ -103,7 +103,7 @@ def _uv_tool(prefix: Path) -> str:
 
 
 def _requirement(entry: Mapping[str, Any]) -> str:
-    """A requirement of uv's receipt as a command line takes it."""
+    """A requirement of uv's receipt in command-line form."""
     name, extras = str(entry.get("name", "")), entry.get("extras") or []
     name += f"[{','.join(extras)}]" if extras else ""
     for kind in ("directory", "path", "editable"):
@@ -117,7 +117,7 @@ def _requirement(entry: Mapping[str, Any]) -> str:
 
 
 def package_hint(requirement: str) -> str:
-    """What to do so that a package is there that no extra names, as one sentence.
+    """Advice for installing a package that no extra includes, as one sentence.
 
     Args:
         requirement: Package with its bounds.
@@ -128,7 +128,7 @@ def package_hint(requirement: str) -> str:
 
 
 def install_hint(extra: str) -> str:
-    """What to do so that an extra is there, as one sentence.
+    """Advice for installing an extra, as one sentence.
 
     Args:
         extra: Name of an extra of pyproject.toml.

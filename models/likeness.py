@@ -1,6 +1,6 @@
-"""Where a picture without a human face shows something like one: a pet, a doll, a drawing.
+"""Finds something like a face in an image without a human face: a pet, a doll, a drawing.
 
-The detectors see faces in them too; it is the mesh that can't read these. What they saw is of use as a first guess.
+The detectors find such faces too; only the mesh can't read them. Their result serves as a first guess.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from models.detectors import BlazeFace, Detection, Image, Kind
 from models.search import full_search
 
 TILT_COST: Final = 0.3
-"""Score that a likeness upside down loses: windows are searched turned too, and drawings look like faces either way."""
+"""Penalty for an upside-down likeness: windows are also searched rotated, and drawings look like faces either way."""
 LEAST: Final = 0.65
-"""Score from which on it is of use: a drawn dog, a line drawing and a drawn girl got 0.84 to 0.87, each with the eyes
-where they are; a cat's photo got 0.62, with an eye on an ear."""
+"""Least useful score: a drawn dog, a line drawing and a drawn girl scored 0.84 to 0.87, each with the eyes in the right
+position; a cat's photo 0.62, with an eye on an ear."""
 DETECTORS: Final[tuple[Kind, ...]] = ("full", "short")
 
 
 def find_likeness(rgb: Image, threads: int = 1) -> Detection | None:
-    """What looks most like an upright face, or None.
+    """The detection most like an upright face, or None.
 
     Args:
         rgb: (H, W, 3) uint8.
-        threads: Threads a session.
+        threads: Threads per session.
     """
     detectors = {"full": BlazeFace("full", threads), "short": BlazeFace("short", threads)}
     seen = (one for step in full_search(rgb, DETECTORS) for one in detectors[step.detector](rgb, step.window))

@@ -1,4 +1,4 @@
-"""Person matte: how much of each pixel belongs to a person."""
+"""Person matte: share of each pixel that belongs to a person."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ Image = npt.NDArray[np.uint8]
 
 SIZE: Final = 256
 GUIDE_SIDE: Final = 512
-"""The edge-aware refinement works on a picture of at most this side."""
+"""Largest side of the image for the edge-aware refinement."""
 
 
 class PersonMatte:
-    """Person segmentation with an edge-aware refinement; the session opens at first use.
+    """Person segmentation with an edge-aware refinement; the session is opened on first use.
 
     Args:
         threads: Threads of the session.
-        refine: Fit the edge of the coarse 256 px matte to the edges of the picture.
+        refine: Fit the edge of the coarse 256 px matte to the edges of the image.
     """
 
     def __init__(self, threads: int = 1, refine: bool = True) -> None:
@@ -40,7 +40,7 @@ class PersonMatte:
         return create_session(model_path("matte/selfie"), self._threads)
 
     def __call__(self, rgb: Image) -> Array:
-        """Matte of a picture.
+        """Matte of an image.
 
         Args:
             rgb: (H, W, 3) uint8.
@@ -58,7 +58,7 @@ class PersonMatte:
         size = (max(round(width * scale), 1), max(round(height * scale), 1))
         guide = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA).astype(np.float32) / 255.0
         slope, offset = guided_coefficients(guide, _resized(coarse, *size), radius=max(max(size) // 64, 1))
-        # The local model is linear in the picture, so it carries over to full resolution (fast guided filter).
+        # The local model is linear in the image, so it also applies at full resolution (fast guided filter).
         matte = _resized(offset, width, height)
         for channel in range(3):
             matte += _resized(slope[..., channel], width, height) * (rgb[..., channel].astype(np.float32) / 255.0)

@@ -24,17 +24,17 @@ Image = npt.NDArray[np.uint8]
 
 SIZE: Final = 192
 MARGIN: Final = 1.5
-"""Side of the region over the size of the face in it (the network was trained so)."""
+"""Side of the region relative to the size of the face in it, as in the network's training."""
 
 
 BRIGHT: Final = 0.45
-"""A region whose bright parts (95th percentile) are darker than this is brightened to it."""
+"""A region whose bright parts (95th percentile) are below this is brightened to it."""
 
 
 PLAY: Final = 0.005
-"""How far a region may be off another one that stands for the same face at rest, as a share of its side; twice as much
-for the side itself and for the angle (radians). Measured with noise of two grey levels: up to 0.001, 0.003 and 0.0025
-while the region stands still, and several times that where each one is taken from the reading before."""
+"""Largest distance of a region from another one for the same face at rest, as a share of its side; twice as much for
+the side itself and for the angle (radians). Measured with noise of two grey levels: up to 0.001, 0.003 and 0.0025 with
+a fixed region, and several times that if each region is taken from the previous reading."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Roi:
         x: Centre in pixels.
         y: Centre in pixels.
         side: Side in pixels.
-        angle: Roll of the face in radians, clockwise as seen.
+        angle: Clockwise roll of the face in radians.
     """
 
     x: float
@@ -54,7 +54,7 @@ class Roi:
     angle: float
 
     def turned(self, angle: float, scale: float = 1.0) -> Roi:
-        """The region turned further by an angle in radians, and scaled."""
+        """The region rotated further by an angle in radians, and scaled."""
         return Roi(self.x, self.y, self.side * scale, self.angle + angle)
 
     def halfway(self, other: Roi) -> Roi:
@@ -63,7 +63,7 @@ class Roi:
         return Roi((self.x + other.x) / 2, (self.y + other.y) / 2, (self.side + other.side) / 2, self.angle + turn)
 
     def near(self, other: Roi, share: float = 1.0) -> bool:
-        """Whether another region is no further off than noise takes it (PLAY), or than a share of that."""
+        """Whether another region is within the noise limit (PLAY), or within a share of it."""
         shift = math.hypot(other.x - self.x, other.y - self.y) / other.side
         growth = abs(other.side - self.side) / other.side
         turn = abs(math.remainder(other.angle - self.angle, math.tau))
@@ -71,7 +71,7 @@ class Roi:
 
     @staticmethod
     def of_detection(detection: Detection) -> Roi:
-        """Region around a detector's box, upright by the line between the eyes."""
+        """Region around a detector's box, upright along the line between the eyes."""
         across = detection.points[1] - detection.points[0]
         centre = (detection.box[:2] + detection.box[2:]) / 2
         angle = math.atan2(float(across[1]), float(across[0]))
@@ -79,7 +79,7 @@ class Roi:
 
     @staticmethod
     def of_points(points: Array) -> Roi:
-        """Region around (478, 2 or 3) landmarks, upright by the line between the outer eye corners."""
+        """Region around (478, 2 or 3) landmarks, upright along the line between the outer eye corners."""
         across = points[EYE_RIGHT.outer, :2] - points[EYE_LEFT.outer, :2]
         angle = math.atan2(float(across[1]), float(across[0]))
         cos, sin = math.cos(angle), math.sin(angle)
@@ -91,7 +91,7 @@ class Roi:
 
 
 class FaceMesh:
-    """Landmarks of the face in a region; the session opens at first use.
+    """Landmarks of the face in a region; the session is opened on first use.
 
     Args:
         threads: Threads of the session.
@@ -101,7 +101,7 @@ class FaceMesh:
         self._threads = threads
 
     def release(self) -> None:
-        """Give the network's memory back; the next use opens it again."""
+        """Free the network's memory; the next use opens it again."""
         self.__dict__.pop("_session", None)
 
     @cached_property
@@ -116,7 +116,7 @@ class FaceMesh:
             roi: Where the face is.
 
         Returns:
-            (478, 3) float32 in picture pixels (z in the same unit, away from the camera) and the presence score 0..1.
+            (478, 3) float32 in image pixels (z in the same unit, away from the camera) and the presence score 0..1.
         """
         scale = roi.side / SIZE
         cos, sin = math.cos(roi.angle) * scale, math.sin(roi.angle) * scale
@@ -124,7 +124,7 @@ class FaceMesh:
         back = np.array([[cos, -sin, roi.x - (cos - sin) * half], [sin, cos, roi.y - (sin + cos) * half]])
         image = lift_shadows(_warp(rgb, back, scale), BRIGHT)
         raw, score = self._session.run(None, {"image": image[None]})
-        # The network counts from the corner of the crop, where pixel centres lie at halves.
+        # The network's coordinates start at the corner of the crop, where pixel centres lie at halves.
         flat = (raw[:, :2] - SIZE / 2) @ np.array([[cos, sin], [-sin, cos]]) + (roi.x, roi.y)
         return np.concatenate([flat, raw[:, 2:] * scale], axis=1).astype(np.float32), float(score[0])
 

@@ -1,7 +1,7 @@
-"""Sentences for people that keep the template and the values they were made of, so that each front end words them.
+"""User-visible sentences that keep their template and values, so that each front end can translate them.
 
-The text itself is that of the command line. A template names an option as ``{option:crop}``, its opposite as
-``{option:paste_back=off}`` and a value of it as ``{option:reference=auto}``; how that is shown is up to the front end.
+The text itself is that of the command line. A template refers to an option as ``{option:crop}``, to its opposite as
+``{option:paste_back=off}`` and to a value of it as ``{option:reference=auto}``; each front end formats these.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ FORMATTER: Final = Formatter()
 
 
 class Flags:
-    """Options as the command line writes them, for ``{option:...}``."""
+    """Formats options in command-line notation, for ``{option:...}``."""
 
     def __format__(self, text: str) -> str:
         name, _, value = text.partition("=")
@@ -29,7 +29,7 @@ class Option:
 
     Args:
         name: Its name.
-        flag: What the command line calls it; by default as ``{option:name}``.
+        flag: Its command-line form; by default as for ``{option:name}``.
     """
 
     def __init__(self, name: str, flag: str = "") -> None:
@@ -45,8 +45,8 @@ class Message(str):
 
     Args:
         template: Text with {named} fields; the key of catalogues.
-        values: What stands in the fields; they may be messages themselves. Of an error its text is kept.
-        text: The sentence where it is not just the template with its values.
+        values: Values of the fields; they may be messages themselves. For an error its text is kept.
+        text: The sentence if it differs from the template with its values.
     """
 
     __slots__ = ("template", "values")
@@ -61,11 +61,11 @@ class Message(str):
         return made
 
     def __str__(self) -> str:
-        """Itself, so that the text of an error stays what it is."""
+        """The message itself, so that the text of an error stays a Message."""
         return self
 
     def __getnewargs__(self) -> tuple[Any, ...]:
-        """For copies."""
+        """Arguments for copying and pickling."""
         return self.template, self.values, self.text
 
     @property
@@ -74,11 +74,11 @@ class Message(str):
         return str.__str__(self)
 
     def rstrip(self, chars: str | None = None) -> str:
-        """Without its full stop, still with what it was made of."""
+        """The message without its full stop, still with template and values."""
         return Message(self.template, self.values, self.text.rstrip(chars))
 
     def to_json(self) -> dict[str, Any]:
-        """Template and values for programs, and for `revived`."""
+        """Template and values as JSON, for programs and for `revived`."""
         return {"message_id": self.template, "values": {name: _to_json(value) for name, value in self.values.items()}}
 
 
@@ -88,22 +88,22 @@ def fields(template: str) -> list[str]:
 
 
 def msg(template: str, /, *values: Any) -> Message:
-    """A sentence with values; tools/translations.py collects the templates for the catalogues.
+    """Create a message; tools/translations.py collects the templates for the catalogues.
 
     Args:
         template: As for str.format, with named fields.
-        values: What stands in them, one for each name, in the order in which the names first appear.
+        values: Values of the fields, one for each name, in the order in which the names first appear.
     """
     return Message(template, dict(zip(fields(template), values, strict=True)))
 
 
 def about(label: object, sentence: str) -> str:
-    """A sentence with what it is about before it, such as an option or an entry of a file; the label may be empty."""
+    """A sentence prefixed with its subject, such as an option or an entry of a file; the label may be empty."""
     return msg("{label}: {sentence}", label, sentence) if label else sentence
 
 
 def joined(parts: Iterable[str], between: str = " ") -> str:
-    """Sentences one after another; those that are empty are left out."""
+    """Several sentences joined; empty ones are left out."""
     given = [part for part in parts if part]
     if len(given) < 2:
         return given[0] if given else ""
@@ -112,7 +112,7 @@ def joined(parts: Iterable[str], between: str = " ") -> str:
 
 
 def changed(sentence: str, change: Callable[[str], str]) -> str:
-    """A sentence with a change to its text and to the texts in its fields."""
+    """A sentence whose text and the texts in its fields are changed by a function."""
     if not isinstance(sentence, Message):
         return change(sentence)
     values = {
@@ -131,17 +131,17 @@ def _to_json(value: Any) -> Any:
 
 
 def stored_message(text: str) -> Any:
-    """A sentence as JSON keeps it: text, or template and values."""
+    """A sentence for storage as JSON: text, or template and values."""
     return text.to_json() if isinstance(text, Message) else text
 
 
 def revived(kept: Any) -> str:
-    """A sentence out of what stored_message gave; text stays text."""
+    """A sentence from the result of stored_message; text stays text."""
     if not isinstance(kept, dict):
         return str(kept)
     try:
         return Message(kept["message_id"], {name: _revived(value) for name, value in kept["values"].items()})
-    except (KeyError, AttributeError, ValueError, TypeError):  # another version of the program wrote it
+    except (KeyError, AttributeError, ValueError, TypeError):  # written by another version of the program
         return str(kept.get("message_id", ""))
 
 

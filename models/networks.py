@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Group:
-    """What is put on backbones.
+    """A kind of network on a backbone.
 
     Attributes:
-        task: What it does, in a few words.
-        module: Where its function build is. That takes a Backbone, in_chans and options.
+        task: Its purpose, in a few words.
+        module: Module of its build function, which takes a Backbone, in_chans and options.
         classes: Whether build takes num_classes.
     """
 
@@ -45,8 +45,8 @@ class Architecture:
 
     Attributes:
         name: "group/net": "backbone/emo2_1m".
-        group: What it does.
-        backbone: On which backbone.
+        group: Its group.
+        backbone: Its backbone.
     """
 
     name: str
@@ -63,7 +63,7 @@ def get_architecture(name: str) -> Architecture:
     """The architecture of that name.
 
     Raises:
-        ModelError: There is none; the sentence names those that look alike.
+        ModelError: There is none; the text names similar ones.
     """
     group, _, net = name.partition("/")
     if name in NAMES:
@@ -80,17 +80,17 @@ def create(
 
     Args:
         name: Registered name; see list_architectures.
-        features_only: Return the backbone's feature maps in place of logits.
+        features_only: Return the backbone's feature maps instead of logits.
         out_indices: Which maps, with features_only.
         num_classes: Outputs; the net's own number if None (1000 of ImageNet, 19 of an FFNet).
-        in_chans: Channels of the picture.
-        options: Further ones of the family: window_size for EMOv2; width and units of the head for detectors.
+        in_chans: Channels of the image.
+        options: Further options of the family: window_size for EMOv2; width and units of the head for detectors.
 
     Returns:
         The network in training mode.
 
     Raises:
-        ModelError: Unknown name or option, or a missing package; the sentence says which.
+        ModelError: Unknown name or option, or a missing package; the text says which.
     """
     spec = get_architecture(name)
     try:

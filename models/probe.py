@@ -1,7 +1,7 @@
-"""ONNX files of the user's are opened and run once in a process of their own before this one opens them.
+"""Opens and runs a user's ONNX file once in a separate process before this one opens it.
 
-A file may ask for any amount of memory and time, and some damaged ones end the process that opens them. The files that
-ship with the program, whose hashes are known, are opened directly.
+A file may need any amount of memory and time, and some damaged ones crash the process that opens them. The files
+shipped with the program, whose hashes are known, are opened directly.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ if TYPE_CHECKING:
 
 MAX_BYTES: Final = 1 << 30
 MEMORY: Final = 700 << 20
-"""Bytes that a file may take in addition to twice its own size."""
+"""Memory limit in bytes, in addition to twice the file's size."""
 SECONDS: Final = 20.0
 SIDE: Final = 512
-"""Side of pictures for networks whose inputs have no fixed size."""
+"""Side of the images for networks whose inputs have no fixed size."""
 WORDS: Final = {
     "Failed to allocate memory": "it wants more memory than networks of its kind need",
     "bad_alloc": "it wants more memory than networks of its kind need",
     "External data path": "its weights lie in a file that is missing or outside its folder",
     "Protobuf parsing failed": "it is damaged",
 }
-"""Part of what ONNX Runtime says -> what it means."""
+"""Part of ONNX Runtime's message -> its meaning."""
 _CHILD: Final = Path(__file__).with_name("probe_child.py")
 
 
 def open_model(path: Path, threads: int = 1) -> onnxruntime.InferenceSession:
-    """Open an ONNX file: one that ships with the program directly, any other after a probe.
+    """Open an ONNX file: a shipped one directly, any other after a probe.
 
     Raises:
-        ModelError: It can't be opened, or wants more memory or time than a network of this kind needs.
+        ModelError: It can't be opened, or needs more memory or time than expected of a network of this kind.
     """
     from models.weights import bundled_folder
 
@@ -51,17 +51,17 @@ def open_model(path: Path, threads: int = 1) -> onnxruntime.InferenceSession:
 
 
 def probe(path: Path) -> dict[str, Any]:
-    """Open and run a file in a process of its own.
+    """Open and run a file in a separate process.
 
     Returns:
-        "inputs" and "outputs" as lists of name, type and shape, and "shapes" of the outputs for a black picture.
+        "inputs" and "outputs" as lists of name, type and shape, and "shapes" of the outputs for a black image.
 
     Raises:
-        ModelError: It failed; the sentence says why.
+        ModelError: It failed; the text says why.
     """
     _check_file(path)
     memory = MEMORY + 2 * path.stat().st_size
-    here = Path.cwd()  # may hold modules of anybody
+    here = Path.cwd()  # may contain untrusted modules
     places = [place for place in sys.path if place and Path(place).resolve() != here]
     command = [sys.executable, "-I", str(_CHILD), str(path.resolve()), str(SIDE), str(memory), *places]
     calm = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
@@ -105,7 +105,7 @@ def _answer(output: bytes) -> dict[str, Any] | None:
 
 
 def _plain(text: str) -> str:
-    """What ONNX Runtime says, in plain words where they are known, else as one line without its codes."""
+    """ONNX Runtime's message in plain words if known, else as one line without its codes."""
     for part, words in WORDS.items():
         if part in text:
             return words

@@ -1,6 +1,6 @@
-"""Opens and runs an ONNX file in a process of its own, within limits of memory and time; see models.probe.
+"""Opens and runs an ONNX file in a separate process, with limited memory and time; see models.probe.
 
-A script, not a module: it runs isolated from the current folder and takes the search path from its caller.
+A script, not a module: it runs isolated from the current folder and gets the search path from its caller.
 Arguments: the file, the side for inputs of free size, bytes of memory, then the search path. It prints one JSON object.
 """
 
@@ -12,7 +12,7 @@ MAX_VALUES = 64_000_000
 
 
 def main() -> None:
-    """Probe the file that the arguments name."""
+    """Probe the file given by the arguments."""
     path, side, memory, *places = sys.argv[1:]
     sys.path[:] = [place for place in places if place]
     import json
@@ -31,7 +31,7 @@ def main() -> None:
 def _limit(memory: int) -> None:
     try:
         import resource
-    except ImportError:  # Windows: the time limit of the caller is left
+    except ImportError:  # Windows: only the caller's time limit applies
         return
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))

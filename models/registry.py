@@ -1,4 +1,4 @@
-"""Which model files exist, what they are for, and under which licence. Nothing here touches disk or network."""
+"""Registry of model files, their purpose and their licence. Nothing here accesses disk or network."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class ModelFile:
 
     Attributes:
         name: Path below a model folder, with forward slashes.
-        size: Bytes, or None where no trusted figure is known.
-        sha256: Lower-case hex digest, or None where no trusted one is known.
-        url: Plain https address, or empty.
-        repo: Hugging Face repository "owner/name" that holds the file, or empty.
+        size: Bytes, or None if no trusted figure is known.
+        sha256: Lower-case hex digest, or None if no trusted one is known.
+        url: Plain https URL, or empty.
+        repo: Hugging Face repository "owner/name" that contains the file, or empty.
         path: Path inside that repository; empty means the same as name.
     """
 
@@ -38,16 +38,16 @@ class ModelFile:
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """One model: what it does, its files, and on which terms it may be used.
+    """One model: its purpose, its files, and its terms of use.
 
     Attributes:
         name: "group/variant", such as "detect/blaze_full".
-        task: What it does, in a few words.
+        task: Its purpose, in a few words.
         files: Its files.
-        licence: Name of the licence (SPDX where there is one).
-        commercial_ok: Whether the licence lets commercial products use it.
-        source: Where it comes from.
-        note: Anything a user should know before using it.
+        licence: Name of the licence (SPDX if there is one).
+        commercial_ok: Whether the licence allows use in commercial products.
+        source: Its origin.
+        note: Information for users before they use it.
     """
 
     name: str
@@ -68,7 +68,7 @@ class Registry:
     """Models by name.
 
     Args:
-        specs: Models to begin with.
+        specs: Initial models.
     """
 
     def __init__(self, specs: tuple[ModelSpec, ...] = ()) -> None:
@@ -80,7 +80,7 @@ class Registry:
         """Add a model.
 
         Raises:
-            ModelError: The name is malformed or taken by another model.
+            ModelError: The name is malformed or used by another model.
         """
         if not re.fullmatch(r"[a-z0-9_.-]+(/[a-z0-9_.-]+)+", spec.name):
             raise ModelError(msg("{spec!r} is not a model name; use lower case and the form group/variant.", spec.name))
@@ -97,7 +97,7 @@ class Registry:
         """The model of that name.
 
         Raises:
-            ModelError: There is none; the sentence names the ones of the same group.
+            ModelError: There is none; the text names the ones of the same group.
         """
         if name in self._specs:
             return self._specs[name]

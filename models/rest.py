@@ -1,7 +1,7 @@
-"""The region that is read of a followed face: it stands still while the face does.
+"""Region in which a followed face is read: it stands still while the face does.
 
-A region that copies every reading hands the noise of one frame on to the next, as the network reads a shifted region a
-little differently.
+A region that is taken from every reading passes the noise of one frame on to the next, since the network reads a
+shifted region slightly differently.
 """
 
 from __future__ import annotations
@@ -17,28 +17,28 @@ if TYPE_CHECKING:
 FRAMES: Final = 10
 """Frames at rest after which the region stands still."""
 LOOKS: Final = 4
-"""Most looks until the region of a face that was just found settles."""
+"""Limit of readings until the region of a newly found face settles."""
 
 
 class RestingRegion:
-    """Tells the region to read next."""
+    """Computes the region to read next."""
 
     def __init__(self) -> None:
         self.reset()
 
     def reset(self) -> None:
         """Forget the face."""
-        self._anchor: Roi | None = None  # where the face came to rest
-        self._frames = 0  # frames that it has been there
+        self._anchor: Roi | None = None  # region in which the face came to rest
+        self._frames = 0  # frames since then
 
     def settle(self, look: Callable[[Roi], Face | None], face: Face) -> Face:
-        """A face that was just found as the frames that follow will read it, from a region that moves no further.
+        """Read a newly found face from a settled region, as later frames will read it.
 
         It counts as at rest until it moves.
 
         Args:
-            look: Reads a region of the picture.
-            face: The face as it was found.
+            look: Reads a region of the image.
+            face: The face as found.
         """
         region = Roi.of_points(face.points)
         for _ in range(LOOKS):
@@ -49,7 +49,7 @@ class RestingRegion:
             wanted = Roi.of_points(face.points)
             if region.near(wanted, 0.25):
                 break
-            region = region.halfway(wanted)  # a whole step may lead back and forth for ever
+            region = region.halfway(wanted)  # a full step may oscillate
         return face
 
     def next(self, face: Face, *, steady: bool) -> Roi:

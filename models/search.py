@@ -1,4 +1,4 @@
-"""Where to look for faces in a picture, in order of likelihood: whole, bordered, tiles, turned, brightened."""
+"""Where to look for faces in an image, in order of likelihood: whole, bordered, tiles, rotated, brightened."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from models.detectors import Image, Kind, Window
 
 BORDERS: Final = (0.0, 0.25)
 SMALLEST_TILE: Final = 160
-"""Tiles stop here: a 24 px face then fills a seventh of its tile."""
+"""Smallest tile: a 24 px face then fills a seventh of it."""
 OWN_TILE: Final = 320
-"""Tiles of a detector of our own are no smaller than its input."""
+"""Tiles for our own detector are no smaller than its input."""
 OWN_SURE: Final = 640
-"""From this side of a tile on, the whole picture is shrunk so much that a small face beside a large one is lost."""
+"""From this side of a tile on, the whole image is shrunk so much that a small face next to a large one is lost."""
 MOST_TILES: Final = 12
-"""Tiles along the longer side, overlap not counted: what keeps the search of a huge picture within a second."""
+"""Limit of tiles along the longer side, without overlap: keeps the search of a huge image within a second."""
 DARK: Final = 0.5
-"""95th percentile of the brightness below which the search is repeated on a brightened picture."""
+"""95th percentile of the brightness below which the search is repeated on a brightened image."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Pass:
     Attributes:
         detector: "full" or "short".
         window: Where it looks.
-        group: Stage of the search; a new stage begins only if the ones before found nothing...
+        group: Stage of the search; a new stage only begins if the previous ones found nothing...
         always: ... unless this is set.
     """
 
@@ -42,15 +42,15 @@ class Pass:
 
 
 def full_search(rgb: Image, detectors: Sequence[Kind] = ("full", "short")) -> Iterator[Pass]:
-    """All passes over a picture, likely ones first.
+    """All passes over an image, likely ones first.
 
-    Whole picture without and with a border (faces that fill it); halves (small faces beside a large one); quarter
-    turns; smaller and smaller tiles; the same on a brightened picture if this one is dark.
+    Whole image without and with a border (faces that fill it); halves (small faces next to a large one); quarter
+    turns; smaller and smaller tiles; the same on a brightened image if this one is dark.
 
     Args:
         rgb: (H, W, 3) uint8.
-        detectors: Those that look at the whole picture, in this order; tiles get "full" alone. "own" goes before all
-            others: the whole picture, then tiles; it knows turned faces.
+        detectors: Detectors for the whole image, in this order; tiles only use "full". "own" comes before all others:
+            the whole image, then tiles; it recognises rotated faces.
     """
     height, width = rgb.shape[:2]
     group = 0
@@ -69,7 +69,7 @@ def full_search(rgb: Image, detectors: Sequence[Kind] = ("full", "short")) -> It
 
 
 def _own_stages(height: int, width: int) -> Iterator[list[Pass]]:
-    """What a detector with an input of some 320 px and faces of all turns needs to look at."""
+    """Passes for a detector with an input of some 320 px that recognises faces of all rotations."""
     yield [Pass("own", Window.whole(height, width))]
     side = max(height, width) / 2
     if side >= OWN_TILE:
@@ -100,7 +100,7 @@ def _whole(height: int, width: int, turns: int, detectors: Sequence[Kind]) -> li
 
 
 def _tiles(height: int, width: int, side: float) -> list[Pass]:
-    """Half-overlapping square tiles that cover the picture."""
+    """Half-overlapping square tiles that cover the image."""
 
     def centres(length: int) -> list[float]:
         count = max(int(np.ceil((length - side) / (side / 2))), 0) + 1
@@ -112,6 +112,6 @@ def _tiles(height: int, width: int, side: float) -> list[Pass]:
 
 
 def is_dark(rgb: Image) -> bool:
-    """Whether even the bright parts of a picture are dark."""
+    """Whether even the bright parts of an image are dark."""
     step = max(min(rgb.shape[:2]) // 128, 1)
     return bool(np.percentile(rgb[::step, ::step, 1], 95) < 255 * DARK)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 def create_session(path: Path, threads: int = 1) -> onnxruntime.InferenceSession:
     """Open an ONNX model on the CPU.
 
-    The perception models take 1-3 ms a frame on one core; a graphics card stays free for the generator.
+    The perception models take 1-3 ms per frame on one core; a graphics card stays free for the generator.
 
     Args:
         path: The .onnx file.

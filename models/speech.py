@@ -1,4 +1,4 @@
-"""Speech at run time: sound to visemes, the shapes that lips make, by a small network of our own.
+"""Speech at run time: sound to visemes, the shapes of the lips, by a small network of our own.
 
 Sound is read in blocks of any length, so that an hour needs no more memory than a second. See
 ``assets/models/speech/viseme.md`` for the network and ``tools/train_speech.py`` for its training.
@@ -26,35 +26,35 @@ Values = npt.NDArray[np.float32]
 VISEMES: Final = ("sil", "PP", "FF", "TH", "DD", "kk", "CH", "SS", "RR", "aa", "E", "I", "O", "U")
 """Classes: silence, p b m, f v, th, t d n l, k g h, sh ch, s z, r, and the vowels of car, bed, see, law, you."""
 RATE: Final = 16000
-"""Samples of one channel in a second."""
+"""Samples per second of one channel."""
 FRAME: Final = 320
 """Samples of one frame: 50 frames a second."""
 BANDS: Final = 40
 _HOP, _WINDOW, _FFT = 160, 400, 512  # samples: two spectra make one frame
 _LOW, _HIGH = 60.0, 7600.0  # Hz
 CONTEXT: Final = (-16, -11, -7, -4, -2, -1, 0, 1, 2, 3, 5)
-"""Frames that the network sees, from the one it tells about."""
+"""Frames in the network's input, counted from the frame that it classifies."""
 BACK, AHEAD = -min(CONTEXT), max(CONTEXT)
 LOOK_AHEAD: Final = AHEAD * FRAME / RATE + (_WINDOW - _HOP) / 2 / RATE
-"""Seconds of sound after a moment that must be known before its viseme is."""
+"""Seconds of sound after a moment that are needed for its viseme."""
 LEVEL_QUANTILE: Final = 0.95
 _FLOOR = 1e-10
 _FAINT = -10.0  # level below which a whole sound counts as silence, natural logarithm of power
-_HEARD = -4.0  # level that a microphone's speech has at the least
-_SPREAD = 4.0  # natural logarithms of power that make one unit of input
+_HEARD = -4.0  # lowest assumed level of speech from a microphone
+_SPREAD = 4.0  # natural logarithms of power per unit of input
 _LEAST, _MOST = -4.0, 3.0
 _BINS = np.linspace(np.log(_FLOOR), 12.0, 1025)  # of the histogram of levels
-_FADE = 0.5 ** (1 / (8 * RATE / FRAME))  # the level of a microphone forgets half of its height in 8 seconds
+_FADE = 0.5 ** (1 / (8 * RATE / FRAME))  # decay of a microphone's level: half in 8 seconds
 
 
 @dataclass(frozen=True)
 class Visemes:
-    """What is said in T frames of 20 ms.
+    """Speech in T frames of 20 ms.
 
     Attributes:
         share: (T, 14) probabilities of VISEMES.
-        loudness: (T,) level of the frame against the loud parts of the sound, in units of four natural logarithms of
-            power: 0 is loud speech, -2 hardly heard.
+        loudness: (T,) level of the frame relative to the loud parts of the sound, in units of four natural logarithms
+            of power: 0 is loud speech, -2 barely audible.
     """
 
     share: Values
@@ -65,7 +65,7 @@ class Visemes:
 
     @staticmethod
     def joined(parts: Iterable[Visemes]) -> Visemes:
-        """Frames of several pieces, one after the other."""
+        """Frames of several pieces in sequence."""
         pieces = list(parts)
         if not pieces:
             return Visemes(np.zeros((0, len(VISEMES)), np.float32), np.zeros(0, np.float32))
@@ -96,7 +96,7 @@ class Spectra:
         self._frames = 0
 
     def feed(self, samples: Sound) -> Values:
-        """(n, 2 * BANDS) spectra of the frames that are complete now, natural logarithm of power."""
+        """(n, 2 * BANDS) spectra of the frames completed so far, natural logarithm of power."""
         self._samples += len(samples)
         self._rest = np.concatenate([self._rest, samples.astype(np.float32, copy=False)])
         frames = max(0, (len(self._rest) - _WINDOW + _HOP) // FRAME)
@@ -109,7 +109,7 @@ class Spectra:
         return np.asarray(np.log(power @ _MEL + _FLOOR), np.float32).reshape(frames, 2 * BANDS)
 
     def finish(self) -> Values:
-        """Spectra of the last frames, as if silence followed; one for every begun frame of sound."""
+        """Spectra of the last frames, as if silence followed; one for every frame of sound, including a partial one."""
         missing = -(-self._samples // FRAME) - self._frames
         if missing <= 0:
             return np.zeros((0, 2 * BANDS), np.float32)
@@ -118,19 +118,19 @@ class Spectra:
 
 
 class LevelMeter:
-    """Level of the loud parts of a sound, from a histogram: any length in the same memory."""
+    """Level of the loud parts of a sound, from a histogram: constant memory for any length."""
 
     def __init__(self) -> None:
         self._counts = np.zeros(len(_BINS) - 1, np.int64)
 
     def add(self, spectra: Values) -> None:
-        """Count frames (n, 2 * BANDS) of logarithmic power; each spectrum counts for itself."""
+        """Count frames (n, 2 * BANDS) of logarithmic power; each spectrum counts separately."""
         levels = np.clip(spectra.reshape(-1, BANDS).mean(1), _BINS[0], _BINS[-1] - 1e-6)
         self._counts += np.histogram(levels, _BINS)[0]
 
     @property
     def level(self) -> float:
-        """Level that LEVEL_QUANTILE of the spectra stay below."""
+        """Level below which LEVEL_QUANTILE of the spectra lie."""
         total = self._counts.sum()
         if not total:
             return _FAINT
@@ -148,7 +148,7 @@ def level_of(blocks: Iterable[Sound]) -> float:
 
 
 def normalised(spectra: Values, level: float | Values) -> Values:
-    """Input of the network, -4..3: logarithmic power against the level."""
+    """Input of the network, -4..3: logarithmic power relative to the level."""
     height = np.asarray(level, np.float32).reshape(-1, 1)
     return np.asarray(np.clip((spectra - height) / _SPREAD, _LEAST, _MOST), np.float32)
 
@@ -157,8 +157,8 @@ class SpeechReader:
     """Reads visemes from sound that comes in blocks.
 
     Args:
-        level: Level of the loud parts of the sound (:func:`level_of`); None follows the loudest so far, as a
-            microphone needs it.
+        level: Level of the loud parts of the sound (:func:`level_of`); None uses the loudest so far, as needed for a
+            microphone.
     """
 
     def __init__(self, level: float | None = None) -> None:
@@ -169,7 +169,7 @@ class SpeechReader:
         self._loudness: Values = np.zeros(0, np.float32)
 
     def feed(self, samples: Sound) -> Visemes:
-        """Visemes of the frames that are known now.
+        """Visemes of the frames that can be classified now.
 
         Args:
             samples: The next samples of one channel at 16 kHz, -1..1.
@@ -177,7 +177,7 @@ class SpeechReader:
         return self._read(self._spectra.feed(samples))
 
     def finish(self) -> Visemes:
-        """Visemes of the remaining frames: one for every begun 20 ms of sound altogether."""
+        """Visemes of the remaining frames: in total one for every 20 ms of sound, including a partial frame."""
         rest = self._read(self._spectra.finish())
         if self._inputs is None:
             return rest
@@ -195,7 +195,7 @@ class SpeechReader:
         return self._tell(inputs)
 
     def _heights(self, levels: Values) -> Values:
-        """(n,) level that each frame is measured against."""
+        """(n,) reference level of each frame."""
         if self._level is not None:
             return np.full(len(levels), self._level, np.float32)
         heights = np.empty(len(levels), np.float32)

@@ -1,7 +1,7 @@
 """Indices of the 478-point face mesh (MediaPipe attention mesh layout).
 
-"Left" and "right" are sides of the picture, not of the person. Points 0-467 are the face, 468-472 the left iris
-(centre first), 473-477 the right one.
+"Left" and "right" are sides of the image, not of the person. Points 0-467 are the face, 468-472 the left iris (centre
+first), 473-477 the right one.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The tracker that finds faces in pictures and follows them through clips."""
+"""Finds faces in images and follows them through clips."""
 
 from __future__ import annotations
 
@@ -29,53 +29,54 @@ from models.topology import (
 Detector = Callable[[Image, Window], list[Detection]]
 
 QUARTERS: Final = (0.0, math.pi, math.pi / 2, -math.pi / 2)
-"""Turns tried where the mesh can't read a detection as it stands."""
+"""Rotations tried if the mesh can't read a detection as it is."""
 NUDGES: Final = ((0.25, 1.1), (0.0, 0.8), (-0.25, 1.1), (0.0, 1.3))
-"""Extra roll in radians and scale of the regions that a face must read alike from."""
+"""Extra roll in radians and scale of the regions in which a face must give the same reading."""
 SPREAD: Final = 0.036
-"""Most difference between such readings as a share of the face, mean over points and regions. Measured: 271 faces of
-clips and portraits up to 0.021, 24 px faces with noise 0.034; 497 false readings from 0.024 upward, 1 of 500 below
-this, median 0.08."""
+"""Largest difference between such readings as a share of the face, mean over points and regions. Measured: 271 faces of
+clips and portraits up to 0.021, 24 px faces with noise 0.034; 497 false readings from 0.024 up, 1 of 500 below this,
+median 0.08."""
 TRACKED_SPREAD: Final = 0.05
-"""The same for a face that is followed: it was seen before, so a blurred or half-hidden frame gets the benefit."""
+"""The same for a followed face: it was seen before, so a blurred or half-hidden frame gets the benefit of the doubt."""
 LOOKS: Final = 4
-"""Most looks until the region settles."""
+"""Limit of readings until the region settles."""
 
 
 class FaceTracker:
-    """Finds faces in pictures and follows one through a clip.
+    """Finds faces in images and follows one through a clip.
 
-    The detectors propose, the mesh judges. A face counts only if the mesh reports presence and reads the same
-    landmarks from regions that differ a little in roll and size: on true faces the readings differ by 1-2 % of the
-    face, on other things, an upside-down reading included, by several times that although presence may be high.
+    The detectors propose, the mesh decides. A face counts only if the mesh reports presence and reads the same
+    landmarks from regions of slightly different roll and size: on true faces the readings differ by 1-2 % of the
+    face; on other things, including an upside-down reading, by several times that, although presence may be high.
 
-    While a face is followed only the mesh runs, in the region that the frame before gave. After a loss each frame gets
-    a cheap search and a slice of the full one, so that no frame is slow, and the face nearest to the last known place
-    and size is taken.
+    While a face is followed, only the mesh runs, in the region given by the previous frame. After a loss, each frame
+    gets a cheap search and a slice of the full one, so that no frame is slow, and the face nearest to the last known
+    position and size is chosen.
 
     Args:
         min_presence: Least presence score of the mesh, 0..1.
-        threads: Threads a session; 1 is fastest on a shared machine.
-        detector: "embedded"; "insightface" asks that package first (see models.insight), "auto" does so if its model
-            pack is on the disk; "detect/NAME" or the path of an ONNX file asks that detector first
-            (models.detection.choose), then the embedded ones where it finds nothing.
+        threads: Threads per session; 1 is fastest on a shared machine.
+        detector: "embedded"; "insightface" uses that package first (see models.insight), "auto" does so if its model
+            pack is installed; "detect/NAME" or the path of an ONNX file uses that detector first
+            (models.detection.choose), then the embedded ones if it finds nothing.
 
     Raises:
-        ValueError: The threshold is out of range, or what is asked for isn't there.
+        ValueError: The threshold is out of range, or the detector is not available.
 
     Attributes:
-        steady: Whether the region that is read stands still while the face does; the official release's never does.
+        steady: Whether the region in which a face is read stands still while the face does; the official release's
+            never does.
     """
 
     SLICE: Final = 4
-    """Windows of the full search that a frame without a face gets on top of the cheap search."""
+    """Windows of the full search per frame without a face, in addition to the cheap search."""
     CHECK_EVERY: Final = 10
-    """Frames between checks that what is followed still is a face, and whether others are in the picture; doubtful
+    """Frames between checks that the followed region still is a face, and whether others are in the image; doubtful
     scores are checked at once."""
     COMPANY: Final = 60
-    """Frames that another face is remembered for; while it is, looks count, so that it can't take over."""
+    """Frames for which another face is remembered; meanwhile looks are compared, so that it can't take over."""
     PATIENCE: Final = 25
-    """Frames to wait for the right face when only others are seen, unless the film was cut."""
+    """Frames to wait for the right face if only others are seen, unless there was a cut."""
 
     def __init__(self, min_presence: float = 0.5, threads: int = 1, detector: DetectorChoice | str = EMBEDDED) -> None:
         if not 0.0 < min_presence < 1.0:
@@ -96,7 +97,7 @@ class FaceTracker:
         self.reset()
 
     def reset(self) -> None:
-        """Forget the face that was followed."""
+        """Forget the followed face."""
         self._roi: Roi | None = None
         self._last: Face | None = None
         self._plan: Iterator[Pass] | None = None
@@ -108,13 +109,13 @@ class FaceTracker:
         """Frames since the face was last seen."""
 
     def release(self) -> None:
-        """Give the memory of the embedded networks back (40 MB); the next use opens them again."""
+        """Free the memory of the embedded networks (40 MB); the next use opens them again."""
         for network in (self._mesh, *self._detectors.values()):
             if isinstance(network, (FaceMesh, BlazeFace)):
                 network.release()
 
     def twin(self) -> FaceTracker:
-        """Another tracker on the same networks, for another face of the same pictures."""
+        """Another tracker on the same networks, for another face of the same images."""
         other = copy.copy(self)
         other.reset()
         return other
@@ -123,26 +124,26 @@ class FaceTracker:
         """Follow this face from the next frame on.
 
         Args:
-            face: The face, as :meth:`detect` gives it.
-            rgb: The picture that it is in, to read it as the frames that follow will be read.
+            face: The face, as returned by :meth:`detect`.
+            rgb: Its image, to read it the same way as later frames.
         """
         self.reset()
-        self._age = self.CHECK_EVERY  # look around at once
+        self._age = self.CHECK_EVERY  # check for other faces at once
         if self.steady and rgb is not None:
             picture = checked(rgb)
             face = self._rest.settle(lambda region: self._look(picture, region), face)
         return self._remember(face)
 
     def detect(self, rgb: Image, limit: int | None = None, *, covered: bool = False) -> list[Face]:
-        """All faces of a picture.
+        """All faces of an image.
 
         Args:
             rgb: (H, W, 3 or 4) uint8 RGB(A), or (H, W) grey.
-            limit: Most faces to return.
-            covered: Where no whole face is found, look for faces of which a mask or goggles hide one half.
+            limit: Maximum number of faces to return.
+            covered: If no whole face is found, look for faces with one half hidden by a mask or goggles.
 
         Returns:
-            Faces, largest first; none if the full search finds nothing.
+            Faces, largest first; empty if the full search finds nothing.
         """
         rgb = checked(rgb)
         faces: list[Face] = []
@@ -160,7 +161,7 @@ class FaceTracker:
                     continue
                 found = self._judge(rgb, detection, QUARTERS)
                 if covered and found and turns_of(detection) == 0 and turns_of(detection, found.roll) == 2:
-                    found = self._half_seen(rgb, detection) or found  # a mask reads like a forehead
+                    found = self._half_seen(rgb, detection) or found  # a mask resembles a forehead
                 if found is None:
                     refused.append(detection.box)
                 else:
@@ -174,7 +175,7 @@ class FaceTracker:
         return faces[:limit]
 
     def glance(self, rgb: Image, known: Sequence[Face] = ()) -> list[Face]:
-        """Faces that a quick look at the whole picture finds, largest first, but those that are known."""
+        """Faces, except known ones, that a quick search of the whole image finds, largest first."""
         rgb = checked(rgb)
         faces: list[Face] = []
         for border in BORDERS:
@@ -187,7 +188,7 @@ class FaceTracker:
         return sorted(faces, key=lambda face: -face.size)
 
     def detections(self, rgb: Image) -> list[Detection]:
-        """What the detectors see in the whole picture, (H, W, 3) uint8, read by the mesh or not."""
+        """Detections in the whole image, (H, W, 3) uint8, whether the mesh can read them or not."""
         height, width = rgb.shape[:2]
         return [
             one
@@ -203,7 +204,7 @@ class FaceTracker:
             rgb: (H, W, 3) uint8.
 
         Returns:
-            The face, or None if it isn't there.
+            The face, or None if it was not found.
         """
         rgb = checked(rgb)
         if self._company and self._identity.saw_cut(rgb):
@@ -232,13 +233,13 @@ class FaceTracker:
         return faces[0] if faces else None
 
     def _may_be_the_one(self, rgb: Image, face: Face) -> bool:
-        """Whether this can be the followed person; asked only where others are about."""
+        """Whether this can be the followed person; only needed if other faces are near."""
         if not self._company or self.lost >= self.PATIENCE:
             return True
         return self._identity.is_like(look_of(rgb, face))
 
     def _look_around(self, rgb: Image, face: Face) -> None:
-        """Notice other faces in the picture."""
+        """Notice other faces in the image."""
         seen = self._detectors[self._quick](rgb, Window.whole(*rgb.shape[:2]))
         if any(iou(face.box, other.box[None])[0] < 0.1 for other in seen):
             self._company = self.COMPANY
@@ -252,7 +253,7 @@ class FaceTracker:
         return self._spread(rgb, face, NUDGES[:2]) < TRACKED_SPREAD
 
     def _search(self, rgb: Image) -> Face | None:
-        """One frame's share of the search for a lost face."""
+        """Do one frame's share of the search for a lost face."""
         height, width = rgb.shape[:2]
         if self._last is not None:
             x, y = (float(v) for v in self._last.centre)
@@ -278,7 +279,7 @@ class FaceTracker:
         return next((face for face in judged if face is not None and self._may_be_the_one(rgb, face)), None)
 
     def _distance(self, detection: Detection) -> float:
-        """How far a detection is from the face that was followed, in face sizes and octaves of size."""
+        """Distance of a detection from the followed face, in face sizes and octaves of size."""
         if self._last is None:
             return -detection.size
         centre = (detection.box[:2] + detection.box[2:]) / 2
@@ -287,7 +288,7 @@ class FaceTracker:
         return away + abs(math.log2(max(detection.size, 1.0) / size))
 
     def _judge(self, rgb: Image, detection: Detection, turns: Sequence[float]) -> Face | None:
-        """The mesh's opinion on a detection: looks until the region settles, then from nudged regions."""
+        """Let the mesh check a detection: readings until the region settles, then from nudged regions."""
         for turn in turns:
             face = self._settle(rgb, Roi.of_detection(detection).turned(turn))
             if face is not None and _near(face, detection) and self._spread(rgb, face, NUDGES) < SPREAD:
@@ -295,7 +296,7 @@ class FaceTracker:
         return None
 
     def _half_seen(self, rgb: Image, detection: Detection) -> Face | None:
-        """The face of a detection if one half of it reads alike from nudged regions, marked as covered."""
+        """The face of a detection if one half of it reads the same from nudged regions, marked as covered."""
         face = self._settle(rgb, Roi.of_detection(detection))
         if face is None or face.score < PRESENCE or not _near(face, detection):
             return None
@@ -316,7 +317,7 @@ class FaceTracker:
         return face
 
     def _spread(self, rgb: Image, face: Face, nudges: Sequence[tuple[float, float]]) -> float:
-        """Mean difference between the readings from nudged regions; infinite if one sees no face."""
+        """Mean difference between the readings from nudged regions; infinite if one contains no face."""
         roi, total = Roi.of_points(face.points), 0.0
         for angle, scale in nudges:
             points, score = self._mesh(rgb, roi.turned(angle, scale))
@@ -334,12 +335,12 @@ class FaceTracker:
 
 
 def look_of(rgb: Image, face: Face) -> Array:
-    """What a face looks like (models.identity.appearance)."""
+    """Appearance of a face (models.identity.appearance)."""
     return appearance(rgb, face.eye_centers, face.lip_center)
 
 
 def _plausible(face: Face, width: int, height: int) -> bool:
-    """Whether the face has a size that can be read and lies, for the greater part, in the picture."""
+    """Whether the face has a readable size and lies mostly inside the image."""
     if not 8.0 <= face.size <= 3.0 * max(width, height):
         return False
     flat = face.points[:FACE_POINTS, :2]
@@ -348,7 +349,7 @@ def _plausible(face: Face, width: int, height: int) -> bool:
 
 
 def _near(face: Face, detection: Detection) -> bool:
-    """Whether the mesh stayed with the face that the detector saw."""
+    """Whether the mesh stayed on the detected face."""
     away = np.linalg.norm(face.centre - (detection.box[:2] + detection.box[2:]) / 2)
     return bool(away < 0.5 * detection.size and 0.5 * detection.size < face.size < 2.0 * detection.size)
 

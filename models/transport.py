@@ -1,4 +1,4 @@
-"""HTTP requests of downloads: https only, and redirects only to where a download may come from."""
+"""HTTP requests of downloads: https only, and redirects to allowed hosts only."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from models.registry import ModelError
 
 TIMEOUT: Final = 30.0
 HUB_DOMAINS: Final = ("huggingface.co", "hf.co")
-"""Where the hub and its storage lie; mirrors of the hub send there too."""
+"""Hosts of the hub and its storage; mirrors of the hub redirect there too."""
 OFFLINE: Final = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 _YES: Final = frozenset({"1", "ON", "YES", "TRUE"})
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 
 
 def offline() -> str:
-    """Name of the environment variable that forbids downloads (set to 1, true, yes or on), or an empty text."""
+    """Name of the environment variable that forbids downloads (set to 1, true, yes or on), or an empty string."""
     return next((name for name in OFFLINE if os.environ.get(name, "").strip().upper() in _YES), "")
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What the hub says about a file when it redirects to its storage.
+    """The hub's metadata of a file, sent when it redirects to its storage.
 
     Attributes:
         size: Bytes, or None.
@@ -67,14 +67,14 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
 
 
 def open_url(url: str, headers: Mapping[str, str], method: str = "GET") -> tuple[http.client.HTTPResponse, Facts]:
-    """Send a request, and follow redirects as far as they are allowed.
+    """Send a request, and follow allowed redirects.
 
     Returns:
-        The answer, to be closed, and what the hub says about the file.
+        The response, to be closed, and the hub's metadata of the file.
 
     Raises:
-        ModelError: The address, or one that it redirects to, is not allowed.
-        OSError: No connection, or an error answer (urllib.error.HTTPError).
+        ModelError: The URL, or a redirect target, is not allowed.
+        OSError: No connection, or an error response (urllib.error.HTTPError).
     """
     check_address(url)
     redirects = _Redirects(url)
@@ -93,7 +93,7 @@ def open_url(url: str, headers: Mapping[str, str], method: str = "GET") -> tuple
 
 
 def check_address(url: str) -> None:
-    """Check that an address is one that may be fetched: https, or http on this computer itself.
+    """Check that a URL is allowed: https, or http on this computer itself.
 
     Raises:
         ModelError: It isn't.
@@ -103,7 +103,7 @@ def check_address(url: str) -> None:
 
 
 def check_redirect(first: str, target: str) -> None:
-    """Check that an address may redirect to another one: the same host, one below it, or storage of the hub.
+    """Check that a URL may redirect to another one: the same host, a subdomain, or storage of the hub.
 
     Raises:
         ModelError: It may not.

@@ -1,4 +1,4 @@
-"""Find, check, import and, on request only, download model files."""
+"""Find, check, import and, only on request, download model files."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ from models.registry import ModelError, ModelFile, ModelSpec, get_model
 State = Literal["ok", "missing", "empty", "git-lfs pointer", "html page", "truncated", "wrong size", "wrong hash"]
 
 ENVIRONMENT: Final = "PORTRAIT_MODELS"
-"""Variable that names the folder to use instead of the user's own."""
+"""Environment variable for a folder to use instead of the user's own."""
 
 
 RECORD: Final = "hashes.json"
-"""File in the user's folder with size and SHA-256 of files for which no trusted hash is known, as they came in."""
+"""File in the user's folder with size and SHA-256, at installation, of files without a known trusted hash."""
 
 
 ANIMALS: Final = "liveportrait_animals"
-"""Folder of the official release that holds the weights of animals, under the same names as those of humans."""
+"""Folder of the official release with the weights for animals, under the same names as those for humans."""
 
 
 class AbsentError(ModelError):
-    """A folder does not hold the files of a model."""
+    """A folder does not contain the files of a model."""
 
 
 @dataclass(frozen=True)
 class FileStatus:
-    """What a check found out about one file.
+    """Result of checking one file.
 
     Attributes:
         file: The file as registered.
-        path: Where it was found, or where it would be put.
+        path: Where it was found, or its expected path.
         state: "ok" or the fault.
         message: One sentence for the user.
     """
@@ -64,9 +64,9 @@ def bundled_folder() -> Path:
 
 
 def user_folder() -> Path:
-    """Folder that imports and downloads go to: $PORTRAIT_MODELS, or one among the user's data.
+    """Folder of imports and downloads: $PORTRAIT_MODELS, or one in the user's data folder.
 
-    Versions before 0.2 kept it in the user's cache; where it lies there alone, it is used on.
+    Versions before 0.2 kept it in the user's cache; a folder that only exists there is still used.
     """
     if chosen := os.environ.get(ENVIRONMENT):
         return Path(chosen).expanduser()
@@ -78,7 +78,7 @@ def user_folder() -> Path:
 
 
 def locate(file: ModelFile) -> Path | None:
-    """Path of a file: the shipped one first, then the user's; None if there is neither."""
+    """Path of a file: the shipped one first, then the user's; None if neither exists."""
     paths = (folder / file.name for folder in (bundled_folder(), user_folder()))
     return next((path for path in paths if path.is_file()), None)
 
@@ -87,7 +87,7 @@ def find_model(model: str | ModelSpec) -> list[Path]:
     """Paths of a model's files, in the order of its spec. Their content is not checked (see verify).
 
     Raises:
-        ModelError: A file is not there; the sentence says which and what to do.
+        ModelError: A file is missing; the text says which and what to do.
     """
     spec = _spec(model)
     paths = [locate(file) for file in spec.files]
@@ -98,7 +98,7 @@ def find_model(model: str | ModelSpec) -> list[Path]:
 
 
 def model_path(name: str) -> Path:
-    """Path of a model that is one file.
+    """Path of a single-file model.
 
     Raises:
         ModelError: It is missing, or the model has several files.
@@ -110,7 +110,7 @@ def model_path(name: str) -> Path:
 
 
 def verify(model: str | ModelSpec) -> list[FileStatus]:
-    """Check every file of a model: presence, form, size, SHA-256 (as far as they are known).
+    """Check every file of a model: presence, form, size, SHA-256 (as far as known).
 
     Raises:
         ModelError: There is no model of that name.
@@ -128,12 +128,12 @@ def verify(model: str | ModelSpec) -> list[FileStatus]:
 
 
 def check_file(path: Path, file: ModelFile, remedy: str = "Get it again.") -> FileStatus:
-    """Check one file against what is registered.
+    """Check one file against the registry.
 
     Args:
         path: The file on disk.
-        file: What it should be.
-        remedy: What to do about a fault, appended to its sentence.
+        file: Its registered properties.
+        remedy: Advice in case of a fault, appended to its sentence.
 
     Raises:
         OSError: The file can't be read.
@@ -164,7 +164,7 @@ def check_file(path: Path, file: ModelFile, remedy: str = "Get it again.") -> Fi
 
 
 def _unknown_hash(path: Path, file: ModelFile, head: bytes, size: int) -> tuple[State, str]:
-    """State of a file for which no trusted hash is known, and what to say about it."""
+    """State of a file without a known trusted hash, and its description."""
     if fault := head_fault(path, head, size):
         return "truncated", fault
     known = recorded(file) if path == user_folder() / file.name else None
@@ -176,7 +176,7 @@ def _unknown_hash(path: Path, file: ModelFile, head: bytes, size: int) -> tuple[
 
 
 def recorded(file: ModelFile) -> tuple[int, str] | None:
-    """Size and SHA-256 of a file in the user's folder as it came in, or None."""
+    """Recorded size and SHA-256 of a file in the user's folder at installation, or None."""
     entry = _records().get(file.name)
     try:
         return (int(entry["size"]), str(entry["sha256"])) if isinstance(entry, dict) else None
@@ -185,11 +185,11 @@ def recorded(file: ModelFile) -> tuple[int, str] | None:
 
 
 def record(file: ModelFile, *, replaced: bool = False) -> None:
-    """Note size and SHA-256 of a file that came into the user's folder, where no trusted hash is known.
+    """Record size and SHA-256 of a file installed in the user's folder, if no trusted hash is known.
 
     Args:
         file: The file.
-        replaced: Also where the hash is known, as that of a source that told it.
+        replaced: Also if the hash is known, for example from its source.
     """
     path = user_folder() / file.name
     if (file.sha256 is not None and not replaced) or not path.is_file():
@@ -200,10 +200,10 @@ def record(file: ModelFile, *, replaced: bool = False) -> None:
 
 
 def record_loaded(paths: Iterable[Path]) -> None:
-    """Note the hashes of files that proved right when they were loaded, where none was noted as they came in.
+    """Record the hashes of files that were loaded successfully, if none was recorded at installation.
 
     Args:
-        paths: Files of any model; those outside the user's folder are left out.
+        paths: Files of any model; those outside the user's folder are ignored.
     """
     from models.registry import list_models
 
@@ -216,9 +216,10 @@ def record_loaded(paths: Iterable[Path]) -> None:
 
 
 def changed_fault(path: Path) -> str:
-    """What is wrong with an installed file whose hash is known but differs, as the rest of a sentence; or empty.
+    """Fault of an installed file whose hash differs from the known one, as the rest of a sentence; or empty.
 
-    Hashing takes a second for the largest; it is spared while size and time of change stay (models.converted).
+    Hashing takes a second for the largest; it is skipped while size and modification time are unchanged
+    (models.converted).
 
     Raises:
         OSError: It can't be read.
@@ -246,7 +247,7 @@ def _records() -> dict[str, object]:
 
 
 def remedy(spec: ModelSpec) -> str:
-    """What a user can do about a missing or damaged file of a model."""
+    """Advice for a missing or damaged file of a model."""
     if all(locate(file) == bundled_folder() / file.name for file in spec.files):
         return "Install the app again."
     if any(file.url or file.repo for file in spec.files):
@@ -255,21 +256,21 @@ def remedy(spec: ModelSpec) -> str:
 
 
 def import_model(model: str | ModelSpec, folder: Path, link: bool = False) -> list[Path]:
-    """Copy a model's files from any folder (a clone, an older installation, a stick) into the user's folder.
+    """Copy a model's files from any folder (a clone, an older installation, a USB stick) into the user's folder.
 
-    Files are recognised by name; where several have it, by the folders above them. Each is checked before it counts.
+    Files are recognised by name; if several match, by the folders above them. Each is checked before it is used.
 
     Args:
         model: The model or its name.
         folder: Folder to search, including its subfolders.
-        link: Link to the files where they are instead of copying them; they must stay there.
+        link: Link to the files instead of copying them; they must stay in place.
 
     Returns:
         The new paths, in the order of the spec.
 
     Raises:
-        AbsentError: None of the files that only this model has is there.
-        ModelError: The folder or a file is missing, a file is damaged, or it can't be told which of two is meant.
+        AbsentError: None of the files specific to this model was found.
+        ModelError: The folder or a file is missing, a file is damaged, or it is ambiguous which of two is meant.
     """
     spec = _spec(model)
     if not folder.is_dir():
@@ -306,17 +307,17 @@ def import_model(model: str | ModelSpec, folder: Path, link: bool = False) -> li
 
 
 def import_folder(folder: Path, link: bool = False) -> tuple[dict[str, list[Path]], dict[str, str]]:
-    """Take over every model that a folder holds, such as an official pretrained_weights tree.
+    """Import every model in a folder, such as an official pretrained_weights tree.
 
     Args:
         folder: Folder to search, including its subfolders.
         link: See import_model.
 
     Returns:
-        Name -> new paths of the models taken over, and name -> what is wrong with those of which a part is there.
+        Name -> new paths of the imported models, and name -> fault of incomplete ones.
 
     Raises:
-        ModelError: The folder is missing or holds no known model.
+        ModelError: The folder is missing or contains no known model.
     """
     from models.registry import list_models
 
@@ -344,7 +345,7 @@ def _shipped(spec: ModelSpec) -> bool:
 
 
 def _belongs(spec: ModelSpec, folder: Path) -> bool:
-    """Whether a folder has files of this model: animals' weights only count in folders that say so."""
+    """Whether a folder has files of this model: weights for animals only count in folders named for them."""
     own = spec.files[0]
     return max(_ranked(own, folder), default=0) >= (2 if own.name.startswith(ANIMALS) else 1)
 
@@ -363,7 +364,7 @@ def _pick(file: ModelFile, folder: Path) -> Path:
 
 
 def _ranked(file: ModelFile, folder: Path) -> dict[int, list[Path]]:
-    """Files of that name below a folder, by how many parts at the end of their path fit the registered name."""
+    """Files of that name below a folder, by the number of trailing path parts that match the registered name."""
     wanted = file.name.split("/")
     human = not wanted[0].startswith(ANIMALS)
     ranked: dict[int, list[Path]] = {}

@@ -1,4 +1,4 @@
-"""Face parsing: which part of a face each pixel shows, and what lies before it.
+"""Face parsing: which part of a face each pixel shows, and things in front of it.
 
 Importing this package doesn't import torch; building or training a network does.
 """

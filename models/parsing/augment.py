@@ -1,4 +1,4 @@
-"""Augmentation of labelled faces: turned, scaled, shifted, mirrored (sides change names), and changed in colour."""
+"""Augmentation of labelled faces: rotated, scaled, shifted, mirrored (sides change names), and changed in colour."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ Matrix = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How far pictures are changed.
+    """Strength of the changes.
 
     Attributes:
         turn: Largest rotation in degrees.
-        scale: Smallest and largest size of the face against the usual one.
+        scale: Smallest and largest relative size of the face.
         shift: Largest shift as a share of the side.
-        flip: How often pictures are mirrored.
-        colour: How often colour, lightness and contrast are changed.
-        soften: How often pictures are blurred, made noisy or compressed.
+        flip: Probability of mirroring.
+        colour: Probability of changing colour, lightness and contrast.
+        soften: Probability of blur, noise or compression.
     """
 
     turn: float = 30.0
@@ -35,12 +35,12 @@ class Augmentation:
     soften: float = 0.5
 
     def matrix(self, square: Matrix, size: int, rng: np.random.Generator) -> Matrix:
-        """The map of a square, turned, scaled and shifted at random.
+        """The map of a crop, rotated, scaled and shifted at random.
 
         Args:
-            square: (2, 3) picture pixels to pixels of the square.
-            size: Side of the square.
-            rng: Source of chance.
+            square: (2, 3) image pixels to crop pixels.
+            size: Side of the crop.
+            rng: Source of randomness.
         """
         angle = np.radians(rng.uniform(-self.turn, self.turn)) * rng.choice([0.3, 1.0])
         scale = float(np.exp(rng.uniform(*np.log(self.scale))))
@@ -62,7 +62,7 @@ class Augmentation:
 
 
 def recolour(rgb: Image, rng: np.random.Generator) -> Image:
-    """Other lightness, contrast, gamma, saturation and tint; now and then grey or sepia."""
+    """Change lightness, contrast, gamma, saturation and tint; occasionally to grey or sepia."""
     x = rgb.astype(np.float32) / 255
     x = x ** np.float32(np.exp(rng.normal(0, 0.3)))
     grey = x.mean(axis=2, keepdims=True)
@@ -74,7 +74,7 @@ def recolour(rgb: Image, rng: np.random.Generator) -> Image:
 
 
 def soften(rgb: Image, rng: np.random.Generator) -> Image:
-    """One or two of blur, loss of resolution, noise and JPEG."""
+    """Apply one or two of blur, loss of resolution, noise and JPEG compression."""
     size = rgb.shape[0]
     for kind in rng.choice(4, rng.integers(1, 3), replace=False):
         if kind == 0:
@@ -93,17 +93,17 @@ def soften(rgb: Image, rng: np.random.Generator) -> Image:
 
 
 def cut(rgb: Image, labels: Labels, matrix: Matrix, size: int, outside: int | None = None) -> tuple[Image, Labels]:
-    """Cut a square out of a labelled picture.
+    """Cut a square crop out of a labelled image.
 
     Args:
         rgb: (H, W, 3) uint8.
         labels: (H, W) uint8.
-        matrix: (2, 3) picture pixels to square pixels.
-        size: Side of the square.
-        outside: Label of what lies outside the picture; None repeats the border.
+        matrix: (2, 3) image pixels to crop pixels.
+        size: Side of the crop.
+        outside: Label of the area outside the image; None repeats the border.
 
     Returns:
-        (size, size, 3) and (size, size); the picture's border is repeated.
+        (size, size, 3) and (size, size); the image's border is repeated.
     """
     shrink = np.sqrt(abs(np.linalg.det(matrix[:, :2])))
     if shrink < 0.6:  # against aliasing

@@ -1,6 +1,6 @@
-"""Classes of face parsing, and the label orders of the data sets and networks that people have.
+"""Classes of face parsing, and the label orders of common data sets and networks.
 
-"Left" and "right" are sides of the picture. A network with N outputs knows the first N classes.
+"Left" and "right" are sides of the image. A network with N outputs has the first N classes.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ CLASSES: Final = (
     "lip_lower", "hair", "neck", "clothes", "occluder", "ear_left", "ear_right", "glasses", "hat", "earring",
     "necklace",
 )  # fmt: skip
-"""Names by label; "mouth" is its inside, "occluder" whatever lies before the face, such as a hand or a microphone."""
+"""Names by label; "mouth" is its inside, "occluder" anything in front of the face, such as a hand or a microphone."""
 BASIC: Final = 14
-"""Classes that a parser has at the least; ears count as skin there, and what is worn as what it lies on."""
+"""Classes of every parser; without further classes, ears count as skin, and worn things as what they cover."""
 COUNT: Final = len(CLASSES)
 IGNORED: Final = 255
-"""Label of pixels that count neither in training nor in scores."""
+"""Label of pixels that are excluded from training and scores."""
 FOLDED: Final = {
     "ear_left": "skin", "ear_right": "skin", "glasses": "skin", "hat": "hair", "earring": "skin", "necklace": "neck",
 }  # fmt: skip
-"""Class that stands for one that a parser with fewer outputs does not know."""
+"""Replacement for a class that a parser with fewer outputs does not have."""
 SIDES: Final = tuple((name, name.replace("left", "right")) for name in CLASSES if name.endswith("_left"))
 
 BISENET: Final = (
@@ -52,7 +52,7 @@ CELEBAMASK_FILES: Final = {
     "u_lip": "lip_upper", "l_lip": "lip_lower", "hair": "hair", "hat": "hat", "ear_r": "earring",
     "neck_l": "necklace", "neck": "neck", "cloth": "clothes",
 }  # fmt: skip
-"""Part in the name of a CelebAMask-HQ mask file ("00000_l_brow.png") to class; later ones are painted over earlier."""
+"""Part in the name of a CelebAMask-HQ mask file ("00000_l_brow.png") to class; later ones overwrite earlier ones."""
 
 
 def index(name: str) -> int:
@@ -67,7 +67,7 @@ def index(name: str) -> int:
 
 
 def fold(name: str, count: int) -> str:
-    """The class that stands for this one in a parser of so many outputs."""
+    """The class that replaces this one in a parser with ``count`` outputs."""
     return name if index(name) < count else FOLDED[name]
 
 
@@ -76,10 +76,10 @@ def lookup(order: Sequence[str], count: int = COUNT) -> Labels:
 
     Args:
         order: Class names in the order of their labels.
-        count: Classes that are told apart; the others are folded into those (FOLDED).
+        count: Number of distinct classes; the others are merged into those (FOLDED).
 
     Returns:
-        (256,) uint8; labels that the order has not become IGNORED.
+        (256,) uint8; labels outside the order become IGNORED.
     """
     table = np.full(256, IGNORED, np.uint8)
     for label, name in enumerate(order):
@@ -88,9 +88,9 @@ def lookup(order: Sequence[str], count: int = COUNT) -> Labels:
 
 
 def translate(labels: Labels, order: Sequence[str], count: int = COUNT) -> Labels:
-    """Labels of another order as ours, sides set right.
+    """Convert labels of another order to ours, with correct sides.
 
-    Whether "left" is the person's or the picture's differs between data sets, so each pair is ordered by where it lies.
+    Whether "left" is the person's or the image's differs between data sets, so each pair is ordered by position.
 
     Args:
         labels: (H, W) uint8.
@@ -101,7 +101,7 @@ def translate(labels: Labels, order: Sequence[str], count: int = COUNT) -> Label
 
 
 def sides_by_place(labels: Labels) -> Labels:
-    """Labels (H, W) with each left/right pair named by its place in an upright picture."""
+    """Labels (H, W) with each left/right pair named by its position in an upright image."""
     table = np.arange(256, dtype=np.uint8)
     for left, right in SIDES:
         a, b = index(left), index(right)

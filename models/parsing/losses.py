@@ -1,4 +1,4 @@
-"""Losses of face parsing: cross-entropy of the hard pixels, Dice for thin parts, weight on boundaries."""
+"""Losses of face parsing: cross-entropy of the hard pixels, Dice for thin parts, extra weight on boundaries."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from models.parsing.classes import IGNORED
 
 @dataclass(frozen=True)
 class LossWeights:
-    """What the losses count.
+    """Parameters of the losses.
 
     Attributes:
         keep: Probability of the true class above which a pixel is too easy to count.
-        least: Share of the pixels that counts at the least, easy or not.
+        least: Least share of the pixels that always counts.
         boundary: Extra weight of pixels at a boundary between classes.
-        reach: Distance from a boundary, in pixels, up to which a pixel lies at it.
+        reach: Largest distance from a boundary, in pixels.
         dice: Weight of the Dice loss.
         auxiliary: Weight of each auxiliary head.
     """
@@ -33,7 +33,7 @@ class LossWeights:
 
 
 def boundaries(labels: Tensor, reach: int) -> Tensor:
-    """(N, H, W) bool: pixels with another class within reach. Ignored pixels make no boundary."""
+    """(N, H, W) bool: pixels with another class within reach. Ignored pixels are not a boundary."""
     values = labels.float()[:, None]
     known = labels != IGNORED
     high = torch.where(known[:, None], values, torch.full_like(values, -1.0))
@@ -76,7 +76,7 @@ def ohem_cross_entropy(
 
 
 def dice(logits: Tensor, labels: Tensor) -> Tensor:
-    """Soft Dice loss, mean over the classes that are in the labels; 0 is perfect, 1 is worst.
+    """Soft Dice loss, mean over the classes present in the labels; 0 is perfect, 1 is worst.
 
     Args:
         logits: (N, C, H, W).

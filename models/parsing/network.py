@@ -1,4 +1,4 @@
-"""Face parsers: any backbone, and the up-head and segmentation head of FFNet on its four deepest maps."""
+"""Face parsers: any backbone, with FFNet's up-head and segmentation head on its four deepest maps."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SMALL: Final = ((64, 64, 64, 64), (64, 16, 16, 16), (64, 1))
 MEAN: Final = (0.485, 0.456, 0.406)
 STD: Final = (0.229, 0.224, 0.225)
 AUXILIARY: Final = (1, 2)
-"""Maps, of the four, that get an auxiliary head in training: strides 8 and 16 as a rule."""
+"""Maps, of the four, that get an auxiliary head in training: usually strides 8 and 16."""
 
 
 class ParsingHead(nn.Module):
@@ -55,9 +55,9 @@ class Parser(nn.Module):
     """A face parser.
 
     Args:
-        encoder: Gives four maps, fine to coarse; has the attributes channels and reductions.
-        head: Makes logits of them.
-        auxiliary: Classes of the auxiliary heads; 0 leaves them out.
+        encoder: Returns four maps, fine to coarse; has the attributes channels and reductions.
+        head: Computes logits from them.
+        auxiliary: Classes of the auxiliary heads; 0 for none.
 
     Attributes:
         reduction: Stride of the logits in pixels of the picture.
@@ -86,11 +86,11 @@ class Parser(nn.Module):
 
 
 class Deployed(nn.Module):
-    """A parser as it is exported: pixels in, probabilities at the picture's size out.
+    """The exported parser: pixels in, probabilities at the image's size out.
 
     Args:
         parser: The network.
-        full: Resize the probabilities to the size of the picture, else leave them at the network's stride.
+        full: Resize the probabilities to the size of the image, else keep the network's stride.
     """
 
     mean: Tensor
@@ -117,12 +117,13 @@ def build(
     """A parser with fresh weights.
 
     Args:
-        backbone: What it stands on.
+        backbone: Its backbone.
         num_classes: Outputs; BASIC if None.
         in_chans: Channels of the picture.
-        head: Letters of FFNet's up-head and segmentation head such as "CC", or "small"; empty takes the backbone's own.
+        head: Letters of FFNet's up-head and segmentation head such as "CC", or "small"; empty uses the backbone's
+            default.
         auxiliary: Add auxiliary heads for training.
-        options: Further ones of the backbone.
+        options: Further options of the backbone.
 
     Raises:
         ValueError: The head is none of these.
@@ -141,14 +142,14 @@ def build(
 
 
 def export(parser: Parser, path: Path, size: int, full: bool = False, half: bool = True) -> float:
-    """Write a parser as an ONNX file that FaceParser reads, and compare it with the network.
+    """Write a parser as an ONNX file for FaceParser, and compare it with the network.
 
     Args:
-        parser: The network; its auxiliary heads stay out.
-        path: Where to.
-        size: Side of the pictures that the file takes.
-        full: See Deployed. Without it the file is faster, and whoever uses it resizes.
-        half: Keep the weights in half precision; they are unfolded when the file is opened, and computing stays single.
+        parser: The network; its auxiliary heads are not exported.
+        path: The file.
+        size: Side of the file's input images.
+        full: See Deployed. Without it the file is faster, but its user has to resize.
+        half: Store the weights in half precision; they are widened on loading, and computation stays in single.
 
     Returns:
         Largest difference of a probability between the file in ONNX Runtime and the network, on noise.

@@ -1,4 +1,4 @@
-"""Face parsing at run time: an ONNX file of ours, or one of the usual BiSeNet or LaPa kind that a user has."""
+"""Face parsing at run time: one of our ONNX files, or a user's file of the common BiSeNet or LaPa kind."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ Map = npt.NDArray[np.float32]
 MEAN: Final = (123.675, 116.28, 103.53)
 STD: Final = (58.395, 57.12, 57.375)
 FOREIGN: Final = {len(BISENET): BISENET, len(LAPA): LAPA}
-"""Outputs of a network that is not ours to the order of its labels."""
+"""Number of outputs of a third-party network -> order of its labels."""
 SIDES: Final = (32, 2048)
 """Smallest and largest input."""
 OURS: Final = "parsing_classes"
-"""Entry of a file's metadata that names its classes, separated by commas."""
+"""Metadata entry with the names of the classes, separated by commas."""
 
 
 @dataclass(frozen=True)
 class Parsed:
-    """What a parser found in one picture.
+    """Result of a parser for one image.
 
     Attributes:
-        probabilities: (C, S, S) of the square.
+        probabilities: (C, S, S) in the crop.
         names: Class of each.
-        square: Where the square lies in the picture.
-        shape: Height and width of the picture.
+        square: Position of the crop in the image.
+        shape: Height and width of the image.
     """
 
     probabilities: Map
@@ -50,7 +50,7 @@ class Parsed:
     shape: tuple[int, int]
 
     def share(self, names: Iterable[str]) -> Map:
-        """(H, W) 0..1: how sure it is that a pixel belongs to one of these classes; the square's border goes on."""
+        """(H, W) 0..1: probability of these classes at each pixel; outside the crop, its border is repeated."""
         wanted = {fold(name, len(CLASSES)) for name in names}
         total = np.zeros(self.probabilities.shape[1:], np.float32)
         for name, values in zip(self.names, self.probabilities, strict=True):
@@ -59,7 +59,7 @@ class Parsed:
         return self._placed(total, cv2.INTER_LINEAR)
 
     def labels(self) -> Labels:
-        """(H, W) label of the likeliest class."""
+        """(H, W) label of the most probable class."""
         height, width = self.shape
         best = np.zeros((height, width), np.float32) - 1
         out = np.full((height, width), IGNORED, np.uint8)
@@ -78,12 +78,12 @@ class Parsed:
 
 
 class FaceParser:
-    """Parses faces; the session opens at first use.
+    """Parses faces; the session is opened on first use.
 
     Args:
-        model: Registered name with weights ("parse/osa_micro"), or the path of an ONNX file: one that
-            tools/train_parser.py wrote, or one with 19 outputs in the order of the usual BiSeNet parsers or 11 in that
-            of LaPa, which takes pictures normalised by the mean and deviation of ImageNet.
+        model: Registered name with weights ("parse/osa_micro"), or the path of an ONNX file: one written by
+            tools/train_parser.py, or one with 19 outputs in the order of the common BiSeNet parsers or 11 in that of
+            LaPa, which takes images normalised by ImageNet's mean and deviation.
         threads: Threads of the session.
     """
 
@@ -96,7 +96,7 @@ class FaceParser:
         """The file.
 
         Raises:
-            ModelError: There is none; the sentence says what to do.
+            ModelError: There is none; the text says what to do.
         """
         return parser_path(self.model)
 
@@ -117,7 +117,7 @@ class FaceParser:
 
     @cached_property
     def _own(self) -> tuple[str, ...]:
-        """Classes of a file of ours; none of another's."""
+        """Classes of one of our files; empty for others."""
         named = self._session.get_modelmeta().custom_metadata_map.get(OURS, "")
         names = tuple(filter(None, named.split(",")))
         if unknown := [name for name in names if name not in CLASSES]:
@@ -126,7 +126,7 @@ class FaceParser:
 
     @property
     def size(self) -> int:
-        """Side of the pictures that the network takes."""
+        """Side of the network's input images."""
         sides = [side for side in self._session.get_inputs()[0].shape[2:] if isinstance(side, int)]
         return sides[0] if sides else 512
 
@@ -138,7 +138,7 @@ class FaceParser:
             points: (478, 2 or 3) mesh in its pixels.
 
         Raises:
-            ModelError: The file is missing, or is no face parser.
+            ModelError: The file is missing, or is not a face parser.
         """
         square = face_square(points)
         size = self.size
@@ -179,7 +179,7 @@ def parser_path(model: str) -> Path:
         model: Registered name or path.
 
     Raises:
-        ModelError: There is no such file or name, or the name is one of a network without weights.
+        ModelError: There is no such file or name, or it is the name of a network without weights.
     """
     if model.lower().endswith(".onnx"):
         path = Path(model).expanduser()

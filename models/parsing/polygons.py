@@ -1,6 +1,6 @@
-"""Parsing without a network: mesh polygons for the face, person matte, place and colour for the rest.
+"""Parsing without a network: mesh polygons for the face; person matte, position and colour for the rest.
 
-This is the embedded default, what a trained parser must beat, and the teacher that labels pictures for one.
+This is the embedded default, the baseline for trained parsers, and the teacher that labels images for them.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ FEATURES: Final = {
 CHIN: Final = 152
 TEMPLES: Final = (234, 454)
 GRAIN: Final = 16.0
-"""Variance in Lab below which a colour model never falls."""
+"""Lower limit of a colour model's variance in Lab."""
 
 
 def polygon(shape: tuple[int, int], points: Float) -> npt.NDArray[np.bool_]:
@@ -41,7 +41,7 @@ def polygon(shape: tuple[int, int], points: Float) -> npt.NDArray[np.bool_]:
 
 
 class FaceFrame:
-    """Where pixels lie relative to a face: upright, in face widths.
+    """Positions of pixels relative to a face: upright, in face widths.
 
     Args:
         points: (478, 2 or 3) mesh in pixels.
@@ -89,13 +89,13 @@ class Colours:
         self.inverse = np.linalg.inv(np.cov(values.T) + GRAIN * np.eye(3))
 
     def distance(self, lab: Map, lightness: float = 1.0) -> Map:
-        """(H, W) Mahalanobis distance of (H, W, 3); lightness < 1 makes shadows count less."""
+        """(H, W) Mahalanobis distance of (H, W, 3); lightness < 1 reduces the effect of shadows."""
         d = (lab - self.mean.astype(np.float32)) * np.array([lightness, 1, 1], np.float32)
         return np.sqrt(np.maximum(np.einsum("hwi,ij,hwj->hw", d, self.inverse.astype(np.float32), d), 0))
 
 
 def feature_labels(points: Float, shape: tuple[int, int]) -> Labels:
-    """(H, W) labels of what mesh polygons tell by themselves: skin, brows, eyes, nose, lips, mouth."""
+    """(H, W) labels given by mesh polygons only: skin, brows, eyes, nose, lips, mouth."""
     flat = points[:, :2]
     labels = np.zeros(shape, np.uint8)
     labels[polygon(shape, flat[list(OVAL)])] = index("skin")
@@ -106,7 +106,7 @@ def feature_labels(points: Float, shape: tuple[int, int]) -> Labels:
     labels[lower_lip] = index("lip_lower")
     labels[polygon(shape, flat[list(LIPS_INNER)])] = index("mouth")
     if np.linalg.norm(flat[13] - flat[14]) < 0.012 * np.linalg.norm(flat[234] - flat[454]):
-        mouth = labels == index("mouth")  # shut: what rounding has left of it belongs to the lips
+        mouth = labels == index("mouth")  # shut: pixels left by rounding belong to the lips
         labels[mouth] = index("lip_lower")
     return labels
 
@@ -131,7 +131,7 @@ def rough_labels(rgb: Image, points: Float, matte: Map) -> Labels:
         matte: (H, W) 0..1, person.
 
     Returns:
-        (H, W) labels of the basic classes but for occluders, which polygons can't see.
+        (H, W) labels of the basic classes except occluders, which polygons can't detect.
     """
     shape = rgb.shape[:2]
     frame = FaceFrame(points, (shape[0], shape[1]))
@@ -150,16 +150,16 @@ def rough_labels(rgb: Image, points: Float, matte: Map) -> Labels:
     bald = seeds.sum() < 0.02 * oval.sum()
     hair = None if bald else Colours(lab[seeds])
     d_hair = np.full(shape, 9.0, np.float32) if hair is None else hair.distance(lab)
-    # Log-likelihoods of colour and place; the largest sum wins after smoothing along the edges of the picture.
+    # Log-likelihoods of colour and position; the largest sum wins after smoothing along the edges of the image.
     far = np.float32(6)
     skin_cost, hair_cost = np.minimum(d_skin, far), np.minimum(d_hair, far)
-    head = np.maximum(np.abs(u) / 0.62, (v - chin) / 0.25)  # > 1 outside of where ears and bald heads reach
-    long = np.zeros(shape, bool)  # sides on which hair reaches down to the jaw; else nothing below it is hair
+    head = np.maximum(np.abs(u) / 0.62, (v - chin) / 0.25)  # > 1 beyond ears and bald heads
+    long = np.zeros(shape, bool)  # sides on which hair reaches down to the jaw; otherwise nothing below is hair
     alike = person & (d_hair < 3.5) & (d_hair < d_skin)
     for side in (u < 0, u >= 0):
         bands = (0.28, 0.38, 0.48, max(chin - 0.1, 0.55))
         shares = []
-        for top, bottom in pairwise(bands):  # without a gap: dark shoulders are no hair
+        for top, bottom in pairwise(bands):  # without a gap: dark shoulders are not hair
             beside = side & (np.abs(u) > 0.5) & (np.abs(u) < 0.66) & (v > top) & (v < bottom)
             shares.append(float((beside & alike).sum()) / max(float(beside.sum()), 1.0))
         long |= side & (min(shares) > 0.25)
@@ -187,7 +187,7 @@ def rough_labels(rgb: Image, points: Float, matte: Map) -> Labels:
         smooth.append((slope * guide).sum(-1) + offset)
     rest = np.array([index(name) for name in names], np.uint8)[np.argmin(smooth, axis=0)]
     out = np.where(oval, labels, rest).astype(np.uint8)
-    # Hair that falls into the oval: above the brows, and at its sides.
+    # Hair over the oval: above the brows, and at its sides.
     rim = plain & ((v < frame.brows - 0.02) | (np.abs(u) > 0.42)) & (d_hair + 1.0 < d_skin) & (d_skin > 3.0)
     if not bald:
         out[cv2.morphologyEx(rim.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)) > 0] = index("hair")
@@ -195,9 +195,9 @@ def rough_labels(rgb: Image, points: Float, matte: Map) -> Labels:
 
 
 def with_mesh(labels: Labels, points: Float) -> Labels:
-    """A parser's labels (H, W) with brows, eyes, nose and lips where the mesh has them, as far as a face is seen there.
+    """A parser's labels (H, W) with brows, eyes, nose and lips from the mesh wherever the parser sees a face.
 
-    The mesh places thin parts better than a small network does; the network knows what hides them.
+    The mesh places thin parts more precisely than a small network; the network detects occlusions.
     """
     mesh = feature_labels(points, (labels.shape[0], labels.shape[1]))
     seen = (labels >= index("skin")) & (labels <= index("lip_lower"))
@@ -206,7 +206,7 @@ def with_mesh(labels: Labels, points: Float) -> Labels:
 
 
 def _tidy(labels: Labels, frame: FaceFrame) -> Labels:
-    """Specks of the large classes become what surrounds them."""
+    """Replace specks of the large classes by their surroundings."""
     smallest = max(int((0.06 * frame.width) ** 2), 4)
     out = labels.copy()
     for name in ("skin", "hair", "neck", "clothes", "background"):
@@ -227,7 +227,7 @@ def _tidy(labels: Labels, frame: FaceFrame) -> Labels:
 
 
 def odd_colours(rgb: Image, points: Float, matte: Map) -> Map:
-    """What lies before a face, as far as its colour gives it away; hands of the face's own colour are not found.
+    """Things in front of a face, as far as their colour differs; hands of the face's own colour are not found.
 
     Args:
         rgb: (H, W, 3) uint8.
@@ -235,8 +235,8 @@ def odd_colours(rgb: Image, points: Float, matte: Map) -> Map:
         matte: (H, W) 0..1, person.
 
     Returns:
-        (H, W) 0 or 1. Only patches of some size that lie on the face count; each goes on beyond the face as far as its
-        own colours do.
+        (H, W) 0 or 1. Only patches of some size that lie on the face count; each is extended beyond the face as far as
+        its own colours.
     """
     shape = (rgb.shape[0], rgb.shape[1])
     frame = FaceFrame(points, shape)
@@ -268,4 +268,4 @@ def odd_colours(rgb: Image, points: Float, matte: Map) -> Map:
 
 
 ODD: Final = 5.0
-"""Distance from the colour of the skin from which on a patch is taken for something else."""
+"""Distance from the skin's colour from which a patch is taken for something else."""

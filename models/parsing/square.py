@@ -1,4 +1,4 @@
-"""The square around a face that parsers look at."""
+"""The square crop around a face for parsers."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from models.parsing.classes import Labels, index
 from models.topology import EYE_LEFT, EYE_RIGHT, FACE_POINTS
 
 MARGIN: Final = 2.1
-"""Side of the square over the longer side of the mesh's box."""
+"""Side of the crop relative to the longer side of the mesh's box."""
 RAISED: Final = 0.04
-"""How far the square's middle lies above the face's, in sides: there is more head above than below."""
+"""Distance of the crop's middle above the face's, in sides: there is more head above than below."""
 FACE_CLASSES: Final = (
     "skin", "brow_left", "brow_right", "eye_left", "eye_right", "nose", "lip_upper", "mouth", "lip_lower",
 )  # fmt: skip
@@ -23,13 +23,13 @@ FACE_CLASSES: Final = (
 
 @dataclass(frozen=True)
 class Square:
-    """A square in a picture.
+    """A square in an image.
 
     Attributes:
         x: Centre in pixels.
         y: Centre in pixels.
         side: Side in pixels.
-        angle: Radians, clockwise as seen, by which the face is turned.
+        angle: Clockwise rotation of the face in radians.
     """
 
     x: float
@@ -38,7 +38,7 @@ class Square:
     angle: float = 0.0
 
     def matrix(self, size: int) -> npt.NDArray[np.float64]:
-        """(2, 3) picture pixels to pixels of the square at this size; pixel centres are integers in both."""
+        """(2, 3) image pixels to crop pixels at this size; pixel centres are integers in both."""
         scale = size / self.side
         c, s = scale * math.cos(self.angle), scale * math.sin(self.angle)
         half = (size - 1) / 2
@@ -46,7 +46,7 @@ class Square:
 
 
 def face_square(points: npt.NDArray[np.floating]) -> Square:
-    """Square around (478, 2 or 3) mesh points, upright by the line between the eyes."""
+    """Square around (478, 2 or 3) mesh points, upright along the line between the eyes."""
     across = points[EYE_RIGHT.outer, :2] - points[EYE_LEFT.outer, :2]
     angle = math.atan2(float(across[1]), float(across[0]))
     return _around(points[:FACE_POINTS, :2].astype(np.float64), angle)
@@ -63,7 +63,7 @@ def _around(points: npt.NDArray[np.float64], angle: float) -> Square:
 
 
 def labels_square(labels: Labels) -> Square | None:
-    """The same square from labels (H, W) of an upright face; None where they show none."""
+    """The same square from labels (H, W) of an upright face; None if they show none."""
     y, x = np.nonzero(np.isin(labels, [index(name) for name in FACE_CLASSES]))
     if len(y) < 16:
         return None

@@ -1,4 +1,4 @@
-"""What training a detector and training a parser have in common: manifests, the resumable loop, curves.
+"""Shared by the training of detectors and parsers: manifests, the resumable loop, curves.
 
 Importing this package doesn't import torch.
 """

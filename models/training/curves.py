@@ -1,4 +1,4 @@
-"""Loss and score curves of a training run as a picture, drawn with OpenCV."""
+"""Loss and score curves of a training run as an image, drawn with OpenCV."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ Series = list[tuple[float, float]]
 
 
 def draw_curves(path: Path, rows: Sequence[Row], panels: Sequence[tuple[str, Sequence[str]]]) -> Image:
-    """Draw panels below one another and write them as a PNG; the file appears only when it is whole.
+    """Draw panels below one another and write them as a PNG; the file appears only when it is complete.
 
     Args:
-        path: The picture.
+        path: The image.
         rows: Rows of a log (models.training.log.read_log); "step" is the horizontal axis.
         panels: (title, keys) of each; a title that begins with "log " has a logarithmic axis. Long series are
-            drawn as means over stretches, with the single values pale behind them.
+            drawn as means over intervals, with the single values pale behind them.
 
     Returns:
         (H, W, 3) uint8 RGB.

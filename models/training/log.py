@@ -1,4 +1,4 @@
-"""The log of a training run: one JSON object a line, each with its step."""
+"""Log of a training run: one JSON object per line, each with its step."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Row = dict[str, float]
 
 
 def read_log(path: Path) -> list[Row]:
-    """Rows of a log; a last line that was cut short by a crash is left out.
+    """Rows of a log; a last line truncated by a crash is skipped.
 
     Args:
         path: The file; no rows if it isn't there.
@@ -35,13 +35,13 @@ def read_log(path: Path) -> list[Row]:
 
 
 def append_row(path: Path, row: Mapping[str, float]) -> None:
-    """Add one row; values are written so that they read back as the same numbers."""
+    """Add one row; values are written with full precision."""
     with path.open("a", encoding="utf-8") as stream:
         stream.write(json.dumps(dict(row)) + "\n")
 
 
 def cut_log(path: Path, step: int) -> None:
-    """Drop rows after a step: what a run had logged beyond the checkpoint that it goes on from."""
+    """Drop rows after a step, which a run logged after the checkpoint that it resumes from."""
     if not path.is_file():
         return
     lines = path.read_text(encoding="utf-8").splitlines()

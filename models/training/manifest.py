@@ -1,4 +1,4 @@
-"""Manifests: which samples a training uses, in which split, with a hash of the labels; never the samples themselves."""
+"""Manifests: the samples of a training, their split, and a hash of the labels; never the samples themselves."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class ManifestError(ValueError):
 
 @dataclass(frozen=True)
 class Sample:
-    """One picture of a manifest.
+    """One image of a manifest.
 
     Attributes:
         name: Path below the data's folder, with forward slashes.
         split: "train", "val" or "test".
-        sha256: Hash of the picture's bytes, or empty.
+        sha256: Hash of the image's bytes, or empty.
         labels: Hash of its labels (hash_labels), or empty.
     """
 
@@ -44,8 +44,8 @@ class Manifest:
     """Samples in a fixed order.
 
     Attributes:
-        title: What the data is.
-        licence: On which terms it may be used.
+        title: Description of the data.
+        licence: Its terms of use.
         samples: All of them.
         recipe: How the labels were made, as plain values.
     """
@@ -60,12 +60,12 @@ class Manifest:
         return [sample for sample in self.samples if sample.split in names]
 
     def digest(self) -> str:
-        """Hash of names, splits and labels: what a checkpoint was trained on."""
+        """Hash of names, splits and labels, stored in checkpoints."""
         rows = [[s.name, s.split, s.sha256, s.labels] for s in self.samples]
         return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
     def write(self, path: Path) -> None:
-        """Write as JSON, one sample a line; the file appears only when it is whole."""
+        """Write as JSON, one sample per line; the file appears only when it is complete."""
         head = json.dumps({"title": self.title, "licence": self.licence, "recipe": dict(self.recipe)}, indent=1)
         lines = ",\n".join("  " + json.dumps([s.name, s.split, s.sha256, s.labels]) for s in self.samples)
         with written_whole(path) as part:
@@ -73,7 +73,7 @@ class Manifest:
 
     @staticmethod
     def read(path: Path) -> Manifest:
-        """Read what write has written.
+        """Read the output of write.
 
         Raises:
             ManifestError: The file is missing or damaged.
@@ -94,10 +94,10 @@ class Manifest:
         return manifest
 
     def check(self, folder: Path) -> None:
-        """Check that a folder holds these pictures, unchanged.
+        """Check that a folder contains these images, unchanged.
 
         Raises:
-            ManifestError: One is missing or differs; the sentence names it.
+            ManifestError: One is missing or differs; the text names it.
         """
         for sample in self.samples:
             path = folder / sample.name
@@ -108,7 +108,7 @@ class Manifest:
 
 
 def hash_labels(*arrays: np.ndarray[Any, Any], decimals: int = 1) -> str:
-    """First 16 hex digits of the SHA-256 of rounded arrays, so that another CPU's last bits don't count."""
+    """First 16 hex digits of the SHA-256 of rounded arrays, so that the last bits of other CPUs don't matter."""
     digest = hashlib.sha256()
     for array in arrays:
         digest.update((np.round(array, decimals) + 0.0).astype("<f4").tobytes())
@@ -120,6 +120,6 @@ def by_person(names: Iterable[str], test: str = "78") -> list[tuple[str, Split]]
 
     Args:
         names: File names such as "B000574.jpg".
-        test: Last digits that are kept back.
+        test: Last digits of the test split.
     """
     return [(name, "test" if Path(name).stem[-1] in test else "train") for name in sorted(names)]

@@ -1,9 +1,9 @@
-"""A training loop that can be killed at any moment and goes on as if it hadn't been.
+"""A training loop that can be killed at any moment and resumes as if it hadn't been.
 
-Every random choice hangs on the seed and the step alone: batches are asked for by step, and torch's generator is
-seeded anew at each. A checkpoint (network, optimizer, moving average, step, sums since the last row of the log)
-appears whole or not at all; on resuming, the log is cut back to it. On one machine with one number of threads a run
-that was interrupted logs the same numbers, bit for bit, as one that was not.
+Every random choice depends only on the seed and the step: batches are requested by step, and torch's generator is
+seeded again for each. A checkpoint (network, optimizer, moving average, step, sums since the last row of the log)
+appears complete or not at all; on resuming, the log is cut back to it. On one machine with a fixed number of threads,
+an interrupted run logs the same numbers, bit for bit, as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -29,29 +29,29 @@ LOG: Final = "log.jsonl"
 CURVES: Final = "curves.png"
 VERSION: Final = 1
 SEEDS: Final = 1_000_003
-"""Prime that keeps the seeds of neighbouring steps of two runs apart."""
+"""Prime factor that separates the seeds of neighbouring steps and of different runs."""
 
 
 class TrainingError(ValueError):
-    """Training can't begin or go on; the text is one sentence for the user."""
+    """Training can't start or continue; the text is one sentence for the user."""
 
 
 @dataclass(frozen=True)
 class TrainerConfig:
-    """How a run goes.
+    """Settings of a run.
 
     Attributes:
         steps: Optimizer steps in all.
         lr: Highest learning rate.
         final_lr: Share of it at the end of the cosine.
         warmup: Steps of linear warm-up.
-        weight_decay: Of weights with two or more axes; norms and biases have none.
+        weight_decay: Weight decay of weights with two or more axes; norms and biases have none.
         optimizer: "adamw" or "sgd" (Nesterov momentum 0.9).
         clip: Largest norm of the gradient; 0 does not clip.
-        ema: Decay of the moving average of the weights, which is what is evaluated and exported; 0 has none.
-        seed: Of everything.
+        ema: Decay of the moving average of the weights, which is evaluated and exported; 0 for none.
+        seed: Seed of everything.
         save_every: Steps between checkpoints.
-        log_every: Steps between rows of the log; each holds the means since the one before.
+        log_every: Steps between rows of the log; each contains the means since the previous one.
         evaluate_every: Steps between evaluations; 0 evaluates only at the end.
         bf16: Run forward passes in bfloat16 (faster only on CPUs with AMX or AVX512-BF16, and on graphics cards).
     """
@@ -82,16 +82,16 @@ class Trainer:
     """Trains one network in one folder, which gets checkpoint.pt, log.jsonl and curves.png.
 
     Args:
-        network: What learns; it is moved to the device.
-        batch: Batch of a step: the same for the same step, whatever came before. Any value that loss takes.
-        loss: (network, batch) -> name -> scalar; "loss" is minimised, the others are logged beside it.
-        folder: Made if it isn't there. If it holds a checkpoint, the run goes on from it.
-        config: How the run goes.
+        network: The network to train; it is moved to the device.
+        batch: Batch of a step: the same for the same step, whatever came before. Any value that loss accepts.
+        loss: (network, batch) -> name -> scalar; "loss" is minimised, the others are logged as well.
+        folder: Created if missing. If it contains a checkpoint, the run resumes from it.
+        config: Settings of the run.
         evaluate: Network (the moving average, in evaluation mode) -> name -> score, logged with the prefix "val_".
         panels: (title, keys) of the curves; loss and scores if None.
-        note: Kept in the checkpoint, such as the digest of the manifest; a run goes on only with the same note.
-        device: Where to train.
-        report: Gets one line of text for each row of the log.
+        note: Stored in the checkpoint, such as the digest of the manifest; a run only resumes with the same note.
+        device: Device for training.
+        report: Called with one line of text for each row of the log.
     """
 
     def __init__(
@@ -177,7 +177,7 @@ class Trainer:
         return values
 
     def _average(self) -> None:
-        # A short memory at first, so that the fresh weights are soon forgotten.
+        # A short memory at first, so that the initial weights are soon forgotten.
         decay = min(self.config.ema, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
             mine, theirs = self.average.state_dict(), self.network.state_dict()
@@ -195,7 +195,7 @@ class Trainer:
         self.report(f"step {self.step}/{self.config.steps}  " + "  ".join(f"{k} {v:.4f}" for k, v in scores.items()))
 
     def save(self) -> None:
-        """Write checkpoint and curves; a crash leaves the ones before or the new ones."""
+        """Write checkpoint and curves; a crash leaves either the previous or the new ones."""
         state = {
             "version": VERSION, "step": self.step, "note": self.note, "network": self.network.state_dict(),
             "average": self.average.state_dict(), "optimizer": self.optimizer.state_dict(),
@@ -215,7 +215,7 @@ class Trainer:
             note = state["note"]
         except (OSError, RuntimeError, ValueError, KeyError, EOFError) as error:
             raise TrainingError(f"{path} is not a checkpoint ({_first(error)}); remove it.") from None
-        except Exception as error:  # the restricted unpickler's own error
+        except Exception as error:  # the restricted unpickler's errors
             if type(error).__name__ != "UnpicklingError":
                 raise
             raise TrainingError(f"{path} is not a checkpoint; remove it.") from None
@@ -254,13 +254,13 @@ def load_average(path: Path, network: nn.Module) -> int:
 
     Args:
         path: checkpoint.pt.
-        network: Of the kind that was trained.
+        network: A network of the trained kind.
 
     Returns:
         Steps done.
 
     Raises:
-        TrainingError: It is no checkpoint of this network.
+        TrainingError: It is not a checkpoint of this network.
     """
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)

@@ -1,3 +1,3 @@
-"""What a person touches: command line, media, render pipelines, window."""
+"""The application: command line, media, render pipelines, window."""
 
-import liveportrait  # noqa: F401 - makes sure that models and assets are ours
+import liveportrait  # noqa: F401 - checks that models and assets are ours

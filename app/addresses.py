@@ -1,6 +1,6 @@
-"""Names of files as they are typed: ``file://`` addresses become paths, all others are refused in one sentence.
+"""File names as typed: ``file://`` URLs become paths, all other URLs are rejected with one sentence.
 
-This module imports nothing heavy on purpose: the command line answers ``--help`` from it.
+This module deliberately imports nothing heavy: the command line needs it for ``--help``.
 """
 
 from __future__ import annotations
@@ -14,34 +14,34 @@ from urllib.parse import unquote_to_bytes
 from app.errors import UsageError
 from models.messages import Option, about, msg
 
-# A scheme has two letters at least (RFC 3986 allows one, but that is the letter of a Windows drive).
+# A scheme has at least two letters (RFC 3986 allows one, but that is a Windows drive letter).
 ADDRESS: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://|(data):[\w.+-]*(?:/[\w.+-]+)?[;,]", re.IGNORECASE)
 FILE: Final = re.compile(r"file:(?://([^/\\]*))?(?=[/\\]|[A-Za-z][:|])", re.IGNORECASE)
 DRIVE: Final = re.compile(r"[/\\]*([A-Za-z])[:|](?=[/\\]|$)(.*)", re.DOTALL)
-# "%05d" is a pattern of numbered pictures and not an escaped control character.
+# "%05d" is a pattern for numbered images and not an escaped control character.
 ESCAPES: Final = re.compile(r"(?:%(?!0\d+d|1\d*d)[0-9A-Fa-f]{2})+")
 STANDARD: Final = "-"
-"""What stands for standard input and standard output on the command line."""
+"""Stands for standard input and standard output on the command line."""
 LONGEST_PART: Final = 255  # bytes of a name on all common file systems (characters on Windows and macOS)
 LONGEST_PATH: Final = 4095
-SHOWN: Final = 200  # characters of an address that a sentence shows
+SHOWN: Final = 200  # characters of a URL shown in an error
 
 
 def is_address(text: str) -> bool:
-    """Whether a name is an address such as https://..., also of a file."""
+    """Whether a name is a URL such as https://..., including file URLs."""
     return ADDRESS.match(text) is not None or FILE.match(text) is not None
 
 
 def local_name(text: str, label: str | Option = "", *, windows: bool | None = None) -> str:
-    """The path that a name stands for; names that are no address stay as they are.
+    """Convert a name to a path; names that are not URLs stay unchanged.
 
     Args:
-        text: A path, or a file address: file:///folder/name, file://localhost/..., file:/..., with percent escapes.
-        label: Flag or entry that the name was given to, for the message.
-        windows: Whether paths have drive letters and names of servers; as on this system by default.
+        text: A path, or a file URL: file:///folder/name, file://localhost/..., file:/..., with percent escapes.
+        label: Flag or entry that the name was given for, for the error.
+        windows: Whether paths have drive letters and server names; by default as on this system.
 
     Raises:
-        UsageError: It is an address of another kind, a file of another machine, or longer than any name of a file.
+        UsageError: It is another kind of URL, a file on another machine, or too long for a file name.
     """
     windows = os.name == "nt" if windows is None else windows
     match = FILE.match(text)
@@ -69,7 +69,7 @@ def local_name(text: str, label: str | Option = "", *, windows: bool | None = No
 
 
 def _check_length(path: str, label: str | Option) -> None:
-    """Refuse what no file can be called, before the system is asked for it."""
+    """Reject names that are too long for any file, before passing them to the system."""
     if 4 * len(path) <= LONGEST_PART:
         return
     longest = max(len(os.fsencode(part)) for part in re.split(r"[/\\]", path))
@@ -80,7 +80,7 @@ def _check_length(path: str, label: str | Option) -> None:
 
 
 def address_error(text: str, label: str | Option = "") -> UsageError:
-    """The error for an address that is given where a file is needed; it shows the address as it was typed."""
+    """The error for a URL given where a file is needed; it shows the URL as typed."""
     shown = text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
     if str(label).endswith(("output", "record", "screenshot")):
         return UsageError(
@@ -94,16 +94,16 @@ def address_error(text: str, label: str | Option = "") -> UsageError:
 
 
 def as_typed(path: Path) -> str:
-    """The address that a path was made from (it loses a slash), or an empty text."""
+    """The URL that a path was made from (the path loses a slash), or an empty string."""
     text = re.sub(r"^([A-Za-z][A-Za-z0-9+.-]+):[/\\](?![/\\])", r"\1://", str(path))
     return text if is_address(text) else ""
 
 
 def local_path(path: str | Path) -> Path:
-    """A path from a path or name, see :func:`local_name`; addresses that were made a path already are known too.
+    """A path from a path or name, see :func:`local_name`; also recognises URLs that were converted to a path.
 
     Raises:
-        UsageError: It is an address that is not a file of this machine.
+        UsageError: It is a URL that is not a file on this machine.
     """
     if isinstance(path, str):
         return Path(local_name(path))

@@ -1,4 +1,4 @@
-"""Whether a process of this machine still runs, and the name of the machine."""
+"""Whether a process on this machine is still running, and the name of the machine."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import sys
 
 
 def machine() -> str:
-    """Name of this machine, for claims in a queue that several may see."""
+    """Name of this machine, for claims in a queue that several machines may share."""
     return platform.node() or "localhost"
 
 
 def is_alive(pid: int) -> bool:
-    """Whether a process of this machine exists and has not ended."""
+    """Whether a process on this machine exists and has not ended."""
     if not 0 < pid < 1 << 31:
         return False
     if sys.platform == "win32":
@@ -24,7 +24,7 @@ def is_alive(pid: int) -> bool:
         return False
     except PermissionError:
         return True
-    try:  # a process that was killed and not yet collected by its parent still has a number
+    try:  # a killed process that its parent has not yet reaped still has a pid
         with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
             return file.read().rpartition(")")[2].split()[0] not in ("Z", "X")
     except OSError:

@@ -1,6 +1,6 @@
-"""What of a source is animated, and by whom or what: options that people write as text, parsed once into small values.
+"""The animated part of a source and its drivers: options given as text, parsed once into small values.
 
-This module imports nothing heavy on purpose: the command line answers ``--help`` from it.
+This module deliberately imports nothing heavy: the command line needs it for ``--help``.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ class Faces:
 
     @classmethod
     def parse(cls, text: str) -> Faces:
-        """Read "all", or one or several faces joined by +.
+        """Parse "all", or one or several faces joined by +.
 
         Raises:
-            ValueError: It is something else.
+            ValueError: The text is not valid.
         """
         return cls(()) if text == "all" else cls(tuple(FaceChoice.parse(part) for part in text.split("+")))
 
@@ -45,11 +45,11 @@ class Faces:
 
     @property
     def first(self) -> FaceChoice:
-        """The first one, or the largest one of all."""
+        """The first one; the largest if all are animated."""
         return self.choices[0] if self.choices else LARGEST
 
     def scaled(self, factor: float) -> Faces:
-        """The same faces in a picture of another size."""
+        """The same faces in an image of another size."""
         return Faces(tuple(choice.scaled(factor) for choice in self.choices))
 
     def __str__(self) -> str:
@@ -61,9 +61,9 @@ class Square:
     """A crop set by hand.
 
     Attributes:
-        x: Its centre in pixels.
-        y: Its centre in pixels.
-        side: In pixels, at least 16.
+        x: Centre in pixels.
+        y: Centre in pixels.
+        side: Side in pixels, at least 16.
         angle: Degrees clockwise.
     """
 
@@ -83,10 +83,10 @@ class Square:
 
     @classmethod
     def parse(cls, text: str) -> Square | None:
-        """Read "x,y,size" or "x,y,size,angle"; an empty text is None.
+        """Parse "x,y,size" or "x,y,size,angle"; an empty text is None.
 
         Raises:
-            ValueError: It is something else, or too small.
+            ValueError: The text is not valid, or the crop is too small.
         """
         if not text:
             return None
@@ -96,7 +96,7 @@ class Square:
         return cls(*numbers)
 
     def scaled(self, factor: float) -> Square:
-        """The same square in a picture of another size."""
+        """The same crop in an image of another size."""
         return replace(self, x=self.x * factor, y=self.y * factor, side=max(self.side * factor, SMALLEST_SQUARE))
 
     def __str__(self) -> str:
@@ -106,7 +106,7 @@ class Square:
 
 @dataclass(frozen=True)
 class FaceDriver:
-    """A face with a driver of its own.
+    """A face with its own driver.
 
     Attributes:
         face: The face of the source.
@@ -118,10 +118,10 @@ class FaceDriver:
 
     @classmethod
     def parse(cls, text: str) -> tuple[FaceDriver, ...]:
-        """Read FACE=FILE of each line; each face once.
+        """Parse FACE=FILE on each line; each face may occur once.
 
         Raises:
-            ValueError: A line is something else, or a face has two drivers.
+            ValueError: A line is not valid, or a face has two drivers.
         """
         drivers: dict[FaceChoice, FaceDriver] = {}
         for line in filter(None, (line.strip() for line in text.splitlines())):
@@ -142,12 +142,12 @@ class FaceDriver:
 
 @dataclass(frozen=True)
 class Subject:
-    """What of one source is animated.
+    """The part of one source that is animated.
 
     Attributes:
-        faces: Which faces.
+        faces: The faces.
         square: Crop set by hand; None follows the face.
-        drivers: Faces with drivers of their own.
+        drivers: Faces with their own drivers.
         landmarks: File with a face placed by hand, or None.
     """
 
@@ -157,21 +157,21 @@ class Subject:
     landmarks: Path | None = None
 
     NAMES = ("face", "crop", "driver_for", "landmarks")
-    """Options that it stands for."""
+    """Names of the options that it combines."""
 
     @classmethod
     def parse(cls, face: str = "largest", crop: str = "", driver_for: str = "", landmarks: str = "") -> Subject:
-        """Read the values of the options.
+        """Parse the values of the options.
 
         Raises:
-            ValueError: One of them does not fit.
+            ValueError: A value is not valid.
         """
         placed = Path(landmarks) if landmarks else None
         return cls(Faces.parse(face), Square.parse(crop), FaceDriver.parse(driver_for), placed)
 
     @property
     def values(self) -> Mapping[str, str]:
-        """Values of the options that it stands for."""
+        """Values of the options that it combines."""
         return {
             "face": str(self.faces),
             "crop": str(self.square or ""),
@@ -180,7 +180,7 @@ class Subject:
         }
 
     def scaled(self, factor: float) -> Subject:
-        """The same in a picture of another size; the landmarks' file says of which size it is."""
+        """The same in an image of another size; the landmarks file states its own size."""
         if factor == 1:
             return self
         return replace(

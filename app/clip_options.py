@@ -1,6 +1,6 @@
-"""Options that take a part of a clip (``app.options`` takes them in).
+"""Options that select a part of a clip (included in ``app.options``).
 
-This module imports nothing heavy on purpose: the command line answers ``--help`` from it.
+This module deliberately imports nothing heavy: the command line needs it for ``--help``.
 """
 
 from __future__ import annotations

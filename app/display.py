@@ -1,7 +1,7 @@
-"""Whether Qt can open a window here: the display, and the system libraries that its wheels don't bring.
+"""Whether Qt can open a window here: the display, and the system libraries that its wheels don't include.
 
-Qt itself aborts the process where one of them is missing, and names one at a time. Sonames are those that the libraries
-of PySide6-Essentials 6.11 for Linux need.
+Qt itself aborts the process if one of them is missing, and names only one at a time. The sonames are those needed by
+the libraries of PySide6-Essentials 6.11 for Linux.
 """
 
 from __future__ import annotations
@@ -50,13 +50,13 @@ X11: Final[dict[str, tuple[str, str]]] = {
 
 
 def needs_display(environment: Mapping[str, str] = os.environ, platform: str = sys.platform) -> bool:
-    """Whether Qt will look for a display of the X server or of Wayland."""
+    """Whether Qt will look for an X11 or Wayland display."""
     chosen = environment.get("QT_QPA_PLATFORM", "").partition(":")[0]
     return platform.startswith("linux") and chosen not in WITHOUT_DISPLAY
 
 
 def has_display(environment: Mapping[str, str] = os.environ) -> bool:
-    """Whether a display is named in the environment; it may still not answer."""
+    """Whether the environment names a display; it may still not respond."""
     return any(environment.get(name) for name in DISPLAYS)
 
 
@@ -64,9 +64,9 @@ def missing_libraries(x11: bool = True, load: Load = ctypes.CDLL, platform: str 
     """Sonames of the system libraries that Qt needs and that can't be loaded; empty except on Linux.
 
     Args:
-        x11: Also those that only windows on an X server need.
-        load: Loads a library by its soname; raises OSError where it can't.
-        platform: As sys.platform.
+        x11: Include those needed only on an X server.
+        load: Loads a library by its soname; raises OSError on failure.
+        platform: Like sys.platform.
     """
     if not platform.startswith("linux"):
         return []
@@ -80,18 +80,18 @@ def missing_libraries(x11: bool = True, load: Load = ctypes.CDLL, platform: str 
 
 
 def packages_command(sonames: list[str]) -> str:
-    """The command lines that bring libraries, of apt and of dnf."""
+    """The apt and dnf commands that install libraries."""
     known = EVERYWHERE | X11
     apt, dnf = ([*dict.fromkeys(known[name][column] for name in sonames)] for column in (0, 1))
     return f"sudo apt install {' '.join(apt)} (Debian, Ubuntu), or sudo dnf install {' '.join(dnf)} (Fedora)"
 
 
 def other_animate(own: Path, path: str | None = None) -> str:
-    """Another program named animate that a shell would start instead of ours, or empty.
+    """Path of another program named animate that a shell would start instead of ours, or empty.
 
     Args:
-        own: Folder that our commands lie in.
-        path: As the variable PATH; that of this process by default.
+        own: Folder of our commands.
+        path: Like the variable PATH; that of this process by default.
     """
     found = shutil.which("animate", path=path)
     ours = shutil.which("animate", path=str(own))

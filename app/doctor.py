@@ -1,4 +1,4 @@
-"""What is installed, what can run, and what is in the way."""
+"""Checks of the installation: what is installed, what can run, and what is wrong."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ class Finding:
 
     Attributes:
         section: Heading.
-        name: What was looked at.
-        status: ok, info, warning (works, but look at it) or missing (an optional part that isn't there).
+        name: What was checked.
+        status: ok, info, warning (works, but needs attention) or missing (an optional part is not installed).
         value: What was found.
         hint: What to do, may be empty.
     """
@@ -56,20 +56,20 @@ class Finding:
 
 
 def examine(tune: bool = False, step: Callable[[str], None] = lambda _: None) -> list[Finding]:
-    """Look at everything. No part's failure stops the others; it becomes a finding itself.
+    """Run all checks. A check that fails does not stop the others; the failure becomes a finding.
 
     Args:
         tune: Time every engine, let those compile that can, and remember the results for "auto"; takes minutes.
-        step: Told what is done next, as "Loading the torch engine".
+        step: Called with the name of each step, such as "Loading the torch engine".
     """
-    import models  # noqa: F401 - switches ONNX Runtime's telemetry off before anything imports it
+    import models  # noqa: F401 - disables ONNX Runtime's telemetry before it is imported
 
     findings: list[Finding] = []
     for section, look in CHECKS:
         step(f"Checking {section if section[:2].isupper() else section.lower()}")
         try:
             findings += list(_engines(tune, step) if look is _engines else look())
-        except Exception as error:  # noqa: BLE001 - a broken package is what the doctor is asked about
+        except Exception as error:  # noqa: BLE001 - broken packages are what the doctor looks for
             findings.append(Finding(section, "check", "warning", f"failed: {type(error).__name__}: {error}"))
     return findings
 
@@ -90,7 +90,7 @@ def _program() -> Iterator[Finding]:
 
 
 def _window() -> Iterator[Finding]:
-    """The display and the system libraries that Qt needs; nothing else does."""
+    """The display and the system libraries, which only Qt needs."""
     if not sys.platform.startswith("linux"):
         return
     only = "Only the window needs it."
@@ -141,7 +141,7 @@ def _packages() -> Iterator[Finding]:
 
 
 def _one_of(rivals: environment.Rivals) -> Finding:
-    """Packages that install the same module: exactly one of them should be there."""
+    """Packages that install the same module: exactly one of them should be installed."""
     there = [f"{name} {_version(name)}" for name in rivals.installed()]
     why = environment.broken(rivals)
     if not there:
@@ -229,7 +229,7 @@ def _models() -> Iterator[Finding]:
 
 
 def _marks() -> Iterator[Finding]:
-    """Who signs results."""
+    """How results are signed."""
     from app.provenance import credentials, keys
 
     if package := credentials.missing():
@@ -275,7 +275,7 @@ def _folders() -> Iterator[Finding]:
 
 
 def _settings(own: Path) -> Iterator[Finding]:
-    """Faults of the files in the settings folder, any of which keeps commands from starting."""
+    """Errors in files of the settings folder; any of these prevents commands from starting."""
     from app.presets import list_presets, read_settings
 
     mend = "Mend the file or remove it."
@@ -306,6 +306,6 @@ CHECKS: Final[tuple[tuple[str, Callable[[], Iterator[Finding]]], ...]] = (
 
 
 def summary(findings: list[Finding]) -> dict[str, Any]:
-    """The report as one JSON object: findings, and whether the main job can run."""
+    """The report as one JSON object: findings, and whether any engine can run."""
     engines = [f for f in findings if f.section == "Engines" and f.status == "ok"]
     return {"ready": bool(engines), "findings": [f.to_json() for f in findings]}

@@ -1,6 +1,6 @@
-"""Options that name further drivers, for parts of the face and for further faces (``app.options`` takes them in).
+"""Options for additional drivers of parts of the face and of other faces (included in ``app.options``).
 
-This module imports nothing heavy on purpose: the command line answers ``--help`` from it.
+This module deliberately imports nothing heavy: the command line needs it for ``--help``.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from typing import Final
 from liveportrait.options import option
 
 GROUP: Final = "Drivers"
-PART_FILES: Final = ("pose_from", "exp_from", "lips_from", "eyes_from")  # options that name drivers of parts
+PART_FILES: Final = ("pose_from", "exp_from", "lips_from", "eyes_from")  # options for drivers of parts
 PART_WORDS: Final = {"pose": "pose", "exp": "expression", "lip": "lips", "eyes": "eyes"}  # region -> word
 
 
 @dataclass(frozen=True)
 class DriverOptions:
-    """Who drives besides the driving file."""
+    """Drivers in addition to the driving file."""
 
     pose_from: str = option(
         "", title="Pose from", group=GROUP, help="Take the head's motion from this clip or template instead."

@@ -1,4 +1,4 @@
-"""Distributions that overwrite each other, parts that are missing or broken, and the commands that mend them."""
+"""Distributions that overwrite each other, missing or broken packages, and the commands that repair them."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from models.messages import msg
 
 @dataclass(frozen=True)
 class Rivals:
-    """Distributions that install the same module, of which one alone may be installed.
+    """Distributions that install the same module; only one of them may be installed.
 
     Attributes:
-        module: What is imported.
-        title: Its name in texts.
+        module: Name of the module.
+        title: Its name in messages.
         names: The distributions, the one of the base installation first.
-        probe: Name that a working module has.
-        harm: What happens while several are installed.
+        probe: Attribute that a working module has.
+        harm: Consequences if several are installed.
     """
 
     module: str
@@ -33,11 +33,11 @@ class Rivals:
     harm: str
 
     def installed(self) -> list[str]:
-        """Those that are there."""
+        """The installed ones."""
         return [name for name in self.names if version(name)]
 
     def keep(self) -> str:
-        """The one that should stay: a headless OpenCV, the ONNX Runtime that was added to that of the base."""
+        """The one to keep: a headless OpenCV, or the ONNX Runtime that was added to the base installation's."""
         there = self.installed()
         if self.module == "cv2":
             contrib = any("contrib" in name for name in there)
@@ -45,7 +45,7 @@ class Rivals:
         return next((name for name in there if name != self.names[0]), self.names[0])
 
     def repair(self) -> str:
-        """One command line after which exactly one of them is installed and whole."""
+        """A command line after which exactly one of them is installed and intact."""
         there = self.installed()
         install = f"{pip_command()} {bounded(self.keep())}"
         return f"{pip_command('uninstall')} {' '.join(there)} && {install}" if there else install
@@ -62,7 +62,7 @@ ONNXRUNTIME: Final = Rivals(
     "InferenceSession", "the one installed last runs, perhaps without the card, and taking one away breaks the other",
 )  # fmt: skip
 RIVALS: Final = (OPENCV, ONNXRUNTIME)
-# module -> distribution of the base installation, where the names differ
+# module -> distribution of the base installation, if the names differ
 DISTRIBUTIONS: Final = {"cv2": "opencv-python-headless", "PIL": "pillow", "huggingface_hub": "huggingface-hub"}
 BASE_MODULES: Final = (
     "PIL", "av", "cv2", "huggingface_hub", "imageio", "numpy", "onnxruntime", "platformdirs", "pydantic", "rich",
@@ -72,7 +72,7 @@ QT: Final = "PySide6-Essentials"
 
 
 def version(name: str) -> str | None:
-    """Version of a distribution, or None where it is not installed."""
+    """Version of a distribution, or None if it is not installed."""
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
@@ -80,7 +80,7 @@ def version(name: str) -> str | None:
 
 
 def clashes() -> list[str]:
-    """One sentence for each module that several installed distributions share, with the command that mends it."""
+    """One sentence for each module installed by several distributions, with the command that repairs it."""
     found = []
     for rivals in RIVALS:
         there = rivals.installed()
@@ -90,7 +90,7 @@ def clashes() -> list[str]:
 
 
 def broken(rivals: Rivals) -> str:
-    """Why a shared module can't be used, or empty; an uninstalled rival leaves a folder without the files in it."""
+    """Why a shared module can't be used, or empty; uninstalling one distribution leaves a folder without files."""
     try:
         module: Any = importlib.import_module(rivals.module)
     except (ImportError, OSError) as error:
@@ -101,10 +101,10 @@ def broken(rivals: Rivals) -> str:
 
 
 def explain(error: BaseException) -> AppError | None:
-    """What an import that failed means for the installation, or None if it is not about a package of the base.
+    """Explain a failed import, or return None if it is not about a package of the base installation.
 
     Args:
-        error: Any exception, also an AttributeError of a module that has lost its files.
+        error: Any exception, including an AttributeError from a module whose files are missing.
     """
     if isinstance(error, AttributeError):
         module = str(getattr(error.obj, "__name__", "")) if hasattr(error, "obj") else ""
@@ -135,12 +135,12 @@ def explain(error: BaseException) -> AppError | None:
 
 
 def qt_install() -> str:
-    """The command that brings what the window needs."""
+    """The command that installs the window's packages."""
     return f"{pip_command()} {bounded(QT)}"
 
 
 def bounded(name: str) -> str:
-    """A distribution with the versions that this program asks for, quoted for a shell."""
+    """A distribution with its required versions, quoted for a shell."""
     for text in requirements():
         requirement, _, marker = text.partition(";")
         found = re.match(r"[A-Za-z0-9._-]+", requirement.strip())
@@ -154,11 +154,11 @@ def bounded(name: str) -> str:
 
 
 def fault(error: BaseException, hint: str = "") -> AppError:
-    """Any error as one for people.
+    """Convert any error to an AppError.
 
     Args:
-        error: Caught where anything can be raised.
-        hint: What to do about an error that was not expected.
+        error: Any exception.
+        hint: What to do about an unexpected error.
     """
     if isinstance(error, AppError):
         return error

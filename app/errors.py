@@ -1,4 +1,4 @@
-"""The errors that a user can meet: one clear sentence each, with its documented exit code."""
+"""The errors shown to users: one clear sentence each, with a documented exit code."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Final
 
 from models.messages import Option, about, changed, joined, msg
 
-LONGEST_QUOTE, KEPT = 80, 40  # characters of a quoted value that stay, and of one that is cut
+LONGEST_QUOTE, KEPT = 80, 40  # longest quoted value shown in full, and characters kept of longer ones
 QUOTED: Final = re.compile(r"""(?<!\w)(['"])(.*?)\1(?!\w)""")
-LONGEST_WORD: Final = 400  # characters; longer than any path that people use
+LONGEST_WORD: Final = 400  # characters; longer than realistic paths
 WORD: Final = re.compile(rf"\S{{{LONGEST_WORD + 1},}}")
 
 
@@ -28,7 +28,7 @@ class ExitCode(IntEnum):
 
 
 def brief(text: str) -> str:
-    """A sentence in which nothing that somebody typed is repeated at a length that nobody reads."""
+    """Shorten overlong user input quoted in a sentence."""
 
     def cut(match: re.Match[str]) -> str:
         quote, inside = match.groups()
@@ -38,7 +38,7 @@ def brief(text: str) -> str:
 
 
 class AppError(Exception):
-    """Base of all expected errors. Long values of options, files and addresses in them are cut, here and only here.
+    """Base of all expected errors. Long values of options, files and URLs in them are shortened here and only here.
 
     Args:
         message: One sentence: what is wrong, and with which file or option.
@@ -57,13 +57,13 @@ class AppError(Exception):
 
 
 class UsageError(AppError):
-    """The options or names given can't be used as they are."""
+    """The given options or names can't be used."""
 
     exit_code = ExitCode.USAGE
 
 
 def not_one_of(label: str | Option, text: str, known: Sequence[str]) -> UsageError:
-    """The error for a word that is none of those that can stand there; it names the nearest one."""
+    """The error for a word that is not one of the allowed ones; it suggests the nearest one."""
     from difflib import get_close_matches
 
     near = get_close_matches(text, known, 1)
@@ -72,7 +72,7 @@ def not_one_of(label: str | Option, text: str, known: Sequence[str]) -> UsageErr
 
 
 class MediaError(AppError):
-    """A picture, clip, sound or output file can't be read or written."""
+    """An image, clip, sound or output file can't be read or written."""
 
 
 class NoFaceError(AppError):
@@ -88,13 +88,13 @@ class CancelledError(AppError):
 
 
 class MissingError(AppError):
-    """Weights, a package or a tool that the request needs is not installed."""
+    """Weights, a package or a tool needed for the request is not installed."""
 
     exit_code = ExitCode.MISSING
 
 
 def model_fault(error: BaseException) -> AppError | None:
-    """The expected error for a weight file that turned out to be unusable in the middle of the work, or None."""
+    """The expected error for a weight file found unusable during a run, or None."""
     from models.registry import ModelError
 
     return AppError(str(error)) if isinstance(error, ModelError) else None

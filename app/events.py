@@ -1,6 +1,6 @@
-"""One stream of events for everything that takes time, and the token that stops it.
+"""The event stream of long-running operations, and the token that cancels them.
 
-A pipeline talks to an :class:`EventStream`; sinks turn events into a bar on a terminal, JSON lines or window signals.
+A pipeline emits events to an :class:`EventStream`; sinks turn them into a progress bar, JSON lines or Qt signals.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ EVENT_SCHEMA = 1
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened.
+    """One event.
 
     Attributes:
-        kind: "phase" when one begins, "progress" within it, "message", "job" when one of many begins or ends, and one
-            "result" or "error" at the end.
+        kind: "phase" when a phase begins, "progress" within it, "message", "job" when one of several jobs begins or
+            ends, and one "result" or "error" at the end.
         phase: Name of the phase ("track", "render", ...), empty outside of one.
         done: Items (frames) done in this phase.
         total: Items in this phase, None if not known.
-        fps: Items per second over the last few seconds, 0 until it is known.
-        eta: Seconds left in this phase, None if not known.
-        message: Text for people.
-        level: How much a message matters.
-        data: Further values of a result or error, ready for JSON.
+        fps: Items per second over the last few seconds, 0 until known.
+        eta: Remaining seconds in this phase, None if not known.
+        message: Text shown to the user.
+        level: Severity of a message.
+        data: Further values of a result or error, JSON-serialisable.
     """
 
     kind: EventKind
@@ -67,18 +67,18 @@ Sink = Callable[[Event], None]
 
 
 class CancelToken:
-    """Asks running work to stop; the work looks at it once per frame. Safe between threads and in signal handlers."""
+    """Requests running work to stop; the work checks it once per frame. Safe across threads and in signal handlers."""
 
     def __init__(self) -> None:
         self._event = threading.Event()
 
     @property
     def cancelled(self) -> bool:
-        """True once somebody asked to stop."""
+        """Whether cancellation was requested."""
         return self._event.is_set()
 
     def cancel(self) -> None:
-        """Ask the work to stop."""
+        """Request cancellation."""
         self._event.set()
 
     def wait(self, seconds: float) -> bool:
@@ -86,17 +86,17 @@ class CancelToken:
         return self._event.wait(seconds)
 
     def check(self) -> None:
-        """Raise CancelledError if somebody asked to stop."""
+        """Raise CancelledError if cancellation was requested."""
         if self._event.is_set():
             raise CancelledError("Stopped.")
 
 
 class EventStream:
-    """Hands events to sinks, one at a time, whatever thread they come from.
+    """Passes events to sinks one at a time, from any thread.
 
     Args:
         sinks: Called in order with every event.
-        interval: Shortest time between two progress events of a phase, in seconds.
+        interval: Minimum time between progress events of a phase, in seconds.
         clock: Source of monotonic seconds.
     """
 
@@ -107,27 +107,27 @@ class EventStream:
         self._lock = threading.RLock()
 
     def emit(self, event: Event) -> None:
-        """Hand one event to all sinks."""
+        """Pass one event to all sinks."""
         with self._lock:
             for sink in self._sinks:
                 sink(event)
 
     def info(self, message: str) -> None:
-        """Say something that is good to know."""
+        """Emit an informational message."""
         self.emit(Event("message", message=message))
 
     def warn(self, message: str) -> None:
-        """Say something that the user should look at."""
+        """Emit a warning."""
         self.emit(Event("message", message=message, level="warning"))
 
     @contextmanager
     def phase(self, name: str, total: int | None, message: str = "") -> Iterator[Phase]:
-        """Run a phase; its last progress event is always sent when the block ends without an error.
+        """Run a phase; a final progress event is always sent if the block ends without an error.
 
         Args:
-            name: Short name, stable for programs that read the JSON lines.
+            name: Short name, stable for programs that parse the JSON lines.
             total: Number of items, None if not known.
-            message: Title for people.
+            message: Title shown to the user.
         """
         phase = Phase(self, name, total, message=message, interval=self._interval, clock=self._clock)
         self.emit(Event("phase", phase=name, total=total, message=message))
@@ -136,7 +136,7 @@ class EventStream:
 
 
 class Phase:
-    """Counts the items of one phase and sends progress, not more often than the stream's interval."""
+    """Counts the items of one phase and sends progress at most once per interval."""
 
     def __init__(
         self,
@@ -155,7 +155,7 @@ class Phase:
         self._marks: list[tuple[float, int]] = [(self._start, 0)]
 
     def advance(self, count: int = 1) -> None:
-        """Report that further items are done."""
+        """Report that more items are done."""
         self.done += count
         now = self._clock()
         if now - self._sent >= self._interval:
@@ -165,7 +165,7 @@ class Phase:
             self._send(now)
 
     def finish(self) -> None:
-        """Send the closing progress event; the total becomes what was really done."""
+        """Send the final progress event; the total is set to the number actually done."""
         self.total = self.done
         self._send(self._clock(), whole=True)
 

@@ -1,4 +1,4 @@
-"""Saved expressions: slider values under a name, built in or in a file of the user."""
+"""Saved expressions: named slider values, built in or in the user's files."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ BUILT_IN_EXPRESSIONS: Final[Mapping[str, Mapping[str, float]]] = {
     "O": {"lip_open": 0.55, "wide": -0.7, "pout": 0.3},
     "U": {"lip_open": 0.2, "wide": -0.8, "pout": 0.7},
 }
-"""Poses to begin with; the last five are vowels."""
+"""Built-in expressions; the last five are vowels."""
 MAX_BYTES: Final = 1 << 20
 MAX_NAME: Final = 200
 LIST_HINT: Final = "`animate expression list` shows the saved ones."
@@ -57,10 +57,10 @@ class Saved:
 
 
 def safe_name(name: str) -> str:
-    """A file name without characters that file systems refuse.
+    """Remove characters that file systems reject from a name.
 
     Raises:
-        UsageError: Nothing is left of the name.
+        UsageError: Nothing remains of the name.
     """
     text = re.sub(r'[\x00-\x1f<>:"/\\|?*]', " ", name).strip(" .")
     text = re.sub(r"\s+", " ", text)[:80]
@@ -75,10 +75,10 @@ def expressions_folder() -> Path:
 
 
 def read_expression(path: Path) -> Saved:
-    """An expression file.
+    """Read an expression file.
 
     Raises:
-        UsageError: The file can't be read or holds something else.
+        UsageError: The file can't be read or is not an expression.
     """
     try:
         data = parse_json(read_limited(path, MAX_BYTES))
@@ -97,7 +97,7 @@ def read_expression(path: Path) -> Saved:
 
 
 def list_expressions() -> tuple[list[Saved], list[str]]:
-    """Built-in expressions, then the user's own; and a sentence for each file that can't be read."""
+    """Built-in expressions, then the user's own; and an error sentence for each file that can't be read."""
     found = [Saved(name, Expression(dict(values))) for name, values in BUILT_IN_EXPRESSIONS.items()]
     faults = []
     for path in sorted(expressions_folder().glob("*.json")):
@@ -109,23 +109,23 @@ def list_expressions() -> tuple[list[Saved], list[str]]:
 
 
 def save_expression(name: str, expression: Expression, path: Path | None = None) -> Path:
-    """Write an expression, under the user's folder unless a path is given."""
+    """Write an expression, in the user's folder unless a path is given."""
     path = path or expressions_folder() / f"{safe_name(name)}.json"
     text = json.dumps({"name": name, **expression.to_dict()}, indent=2, ensure_ascii=False)
     return write_text(path, text + "\n")
 
 
 def find_saved(name: str) -> Saved | None:
-    """The saved expression of a name (case does not matter), or None; the user's own win over built-in ones."""
+    """The saved expression with a name (ignoring case), or None; the user's own take precedence over built-in ones."""
     saved, _ = list_expressions()
     return next((one for one in reversed(saved) if one.name.lower() == name.lower()), None)
 
 
 def find_expression(text: str) -> Expression:
-    """A saved expression by name (case does not matter), or that of a file.
+    """A saved expression by name (ignoring case) or file.
 
     Raises:
-        UsageError: There is none of that name, or the file holds something else.
+        UsageError: There is none with that name, or the file is not an expression.
     """
     if (one := find_saved(text)) is not None:
         return one.expression
@@ -141,12 +141,12 @@ def find_expression(text: str) -> Expression:
 
 
 def expression_from(expression: str, sliders: str, more: Expression | None = None) -> Expression | None:
-    """What the options "expression" and "sliders" ask for, on top of each other; None if nothing.
+    """Combine the options "expression" and "sliders"; None if both are empty.
 
     Args:
         expression: Name or file of a saved expression, or empty.
         sliders: Sliders with values, or empty.
-        more: A third one on top.
+        more: A third expression to add.
 
     Raises:
         UsageError: An unknown name, or a value out of range.
@@ -168,7 +168,7 @@ def expression_from(expression: str, sliders: str, more: Expression | None = Non
 
 
 def free_name(folder: Path, stem: str, ending: str) -> Path:
-    """A name in a folder that is not taken."""
+    """An unused file name in a folder."""
     path, count = folder / f"{stem}{ending}", 2
     while path.exists():
         path = folder / f"{stem} {count}{ending}"
@@ -177,13 +177,13 @@ def free_name(folder: Path, stem: str, ending: str) -> Path:
 
 
 def write_text(path: Path, text: str) -> Path:
-    """Write a file in one step, its folder too.
+    """Write a file atomically, creating its folder.
 
     Raises:
         UsageError: It can't be written.
     """
     try:
-        path = path.resolve() if path.is_file() else path  # a link to a file stays one
+        path = path.resolve() if path.is_file() else path  # a link to a file stays a link
         check_name(path)
         check_plain(path)
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""What the program keeps on this computer outside the files that its user asks for, and how to remove it."""
+"""Data that the program keeps on this computer besides the user's results, and their removal."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from app.media.files import reason
 from models.messages import msg
 
 NAME: Final = "portrait-animate"
-VARIABLES: Final = {  # variable that names another place -> what lies there
+VARIABLES: Final = {  # variable that sets another location -> what is stored there
     "PORTRAIT_MODELS": "weights",
     "PORTRAIT_ANIMATE_CACHE": "kept motion",
     "PORTRAIT_ANIMATE_CONFIG": "settings",
@@ -25,10 +25,10 @@ VARIABLES: Final = {  # variable that names another place -> what lies there
 
 @dataclass(frozen=True)
 class Kept:
-    """A folder of the program's own.
+    """A folder with the program's own data.
 
     Attributes:
-        what: What lies in it, for people.
+        what: Description of its contents.
         path: The folder; its name is that of the program.
     """
 
@@ -37,12 +37,12 @@ class Kept:
 
     @property
     def size(self) -> int:
-        """Bytes of the files in it; those behind links don't count."""
+        """Total size of its files in bytes, without following links."""
         return sum(_sizes(self.path))
 
 
 def kept_folders() -> list[Kept]:
-    """The program's folders that are there, each once, outer ones first."""
+    """The program's existing folders, each once, outer ones first."""
     import platformdirs
 
     places = (
@@ -60,17 +60,17 @@ def kept_folders() -> list[Kept]:
 
 
 def elsewhere() -> list[tuple[str, str, Path]]:
-    """Places that environment variables name: (variable, what lies there, path). They are never removed."""
+    """Locations set by environment variables: (variable, description, path). They are never removed."""
     return [
         (name, what, Path(os.environ[name]).expanduser()) for name, what in VARIABLES.items() if os.environ.get(name)
     ]
 
 
 def check_nobody_works() -> None:
-    """Check that no render runs, whose queue and weights must not be taken away.
+    """Check that no render is running, since its queue and weights must not be removed.
 
     Raises:
-        UsageError: One runs.
+        UsageError: One is running.
     """
     from app.jobs import Queue
     from app.jobs.store import default_path
@@ -80,7 +80,7 @@ def check_nobody_works() -> None:
     try:
         with Queue() as queue:
             names = queue.reader.workers()
-    except MediaError:  # damaged: nobody works with it
+    except MediaError:  # damaged: no worker uses it
         return
     if names:
         raise UsageError(
@@ -90,7 +90,7 @@ def check_nobody_works() -> None:
 
 
 def remove(kept: Kept) -> None:
-    """Remove a folder of the program with all that is in it; a link is removed and not what it leads to.
+    """Remove a folder of the program with all its contents; of a link, only the link itself is removed.
 
     Raises:
         MediaError: Something in it can't be removed.

@@ -1,6 +1,6 @@
 """Options of live sessions, declared like all others (``app.options``); only `animate live` and the window use them.
 
-This module imports nothing heavy on purpose: the command line answers ``--help`` from it.
+This module deliberately imports nothing heavy: the command line needs it for ``--help``.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ CAMERA, LIVE, VIRTUAL, RECORD = "Camera", "Live", "Virtual camera", "Recording"
 
 @dataclass(frozen=True)
 class LiveOptions:
-    """How a live session captures, keeps up, and hands on."""
+    """Options for capture, performance and output of a live session."""
 
     camera: str = option(
         "",
@@ -128,15 +128,15 @@ class LiveOptions:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Width and height to ask the camera for, (0, 0) for its own choice."""
+        """Width and height to request from the camera, (0, 0) for its own choice."""
         return parse_size(self.camera_size) or (0, 0)
 
 
 def parse_size(text: str) -> tuple[int, int] | None:
-    """Width and height of a text such as 1280x720; an empty one is None.
+    """Parse a size such as 1280x720; an empty text is None.
 
     Raises:
-        ValueError: It is something else.
+        ValueError: The text is not a size.
     """
     if not text:
         return None
@@ -156,11 +156,11 @@ SIZES: Final = ("camera_size", "vcam_size")
 
 
 def check_live(values: Mapping[str, Any], flags: bool = False) -> LiveOptions:
-    """Live options from values by name; those that are not named keep their default.
+    """Build live options from values by name; the others keep their default.
 
     Args:
         values: Name -> value, as text or in the option's own type.
-        flags: Call options by their flag in errors.
+        flags: Name options by their flags in errors.
 
     Raises:
         UsageError: An unknown name or a value out of bounds.

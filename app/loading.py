@@ -1,4 +1,4 @@
-"""Loading that can be stopped: engines and detectors take seconds in libraries that look at no token."""
+"""Cancellable loading: engines and detectors spend seconds in libraries that don't check for cancellation."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ T = TypeVar("T")
 Say = Callable[[str], None]
 
 POLL: Final = 0.05
-"""Seconds between two looks at the token."""
+"""Seconds between checks of the token."""
 PATIENCE: Final = 1.0
-"""Seconds that loading takes before the user hears of it."""
+"""Seconds of loading after which the user is notified."""
 
 _abandoned: list[threading.Thread] = []
 
@@ -27,17 +27,17 @@ _abandoned: list[threading.Thread] = []
 def interruptible(
     work: Callable[[Say], T], token: CancelToken, tell: Say, what: str, lost: str = "nothing was written"
 ) -> T:
-    """Run something slow beside this thread, which meanwhile hears signals and looks at the token.
+    """Run a slow operation in another thread while this one handles signals and checks the token.
 
     Args:
-        work: Does it; it is given a function that takes the name of each of its steps, as "Loading the torch engine".
-        token: Stops the waiting. What ``work`` does then goes on until the process ends, see :func:`leave`.
-        tell: Gets a sentence for each step once it has taken a second.
+        work: The operation; receives a function to call with the name of each step, such as "Loading the torch engine".
+        token: Stops the waiting. ``work`` then continues until the process ends, see :func:`leave`.
+        tell: Receives a sentence for each step that takes longer than a second.
         what: Name of the first step.
-        lost: What stopping means, as the end of a sentence; may be empty.
+        lost: Consequence of stopping, as the end of a sentence; may be empty.
 
     Raises:
-        CancelledError: The token stopped it.
+        CancelledError: The token was cancelled.
     """
     if token.cancelled:
         raise CancelledError(msg("Stopped; {lost}.", lost) if lost else "Stopped.")
@@ -53,7 +53,7 @@ def interruptible(
     def run() -> None:
         try:
             results.append(work(take))
-        except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
+        except BaseException as error:  # noqa: BLE001 - raised again in the waiting thread
             errors.append(error)
         finally:
             done.set()
@@ -80,7 +80,7 @@ def interruptible(
 
 
 def leave(code: int) -> NoReturn:
-    """End the process. One that loading was stopped in does not wait for the library, nor does it take it apart."""
+    """End the process. If loading was cancelled, exit without waiting for the library or finalising it."""
     if any(thread.is_alive() for thread in _abandoned):
         for stream in (sys.stdout, sys.stderr):
             try:

@@ -1,4 +1,4 @@
-"""Memory of this process: less of it kept by the C library's allocator (glibc; elsewhere nothing is done)."""
+"""Reduce the memory that the C library's allocator retains (glibc only; elsewhere nothing is done)."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ ARENA_MAX: Final = -8
 
 
 def keep_little() -> None:
-    """Let the allocator give back what is freed from now on, for work on very large pictures; for good.
+    """Make the allocator return freed memory from now on, for very large images; permanent.
 
-    Left alone it keeps blocks of up to 32 MB for each thread. A clip of a photo of 12 megapixels takes 40 MB less and
-    5 % more processor time (measured).
+    By default it retains blocks of up to 32 MB per thread. A clip of a 12-megapixel photo takes 40 MB less and 5 % more
+    CPU time (measured).
     """
     library = _library()
     mallopt = getattr(library, "mallopt", None)
@@ -27,10 +27,10 @@ def keep_little() -> None:
 
 
 def give_back() -> None:
-    """Give freed memory back to the system now; takes some milliseconds.
+    """Return freed memory to the system now; takes some milliseconds.
 
-    What the preparation of a large photo leaves free lies scattered and is of no use to the encoder's large blocks:
-    38 MB of a photo of 12 megapixels.
+    Preparing a large photo leaves free memory that is too fragmented for the encoder's large blocks: 38 MB for a
+    12-megapixel photo.
     """
     gc.collect()
     trim = getattr(_library(), "malloc_trim", None)
@@ -39,7 +39,7 @@ def give_back() -> None:
 
 
 def _library() -> ctypes.CDLL | None:
-    """The C library, where it may have these functions."""
+    """The C library, if it may have these functions."""
     if not sys.platform.startswith("linux"):
         return None
     try:

@@ -1,4 +1,4 @@
-"""The files that options name: what is read, and so never replaced by a result."""
+"""Input files named by options, which a result must never replace."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NETWORKS: Final = ("detector", "mask")  # options that may name an ONNX file
 
 
 def named_files(values: Mapping[str, Any]) -> list[Path]:
-    """Files that option values name; an expression may also be the name of a saved one, which is no file then."""
+    """Files named by option values; an expression may also be the name of a saved one rather than a file."""
     found = [Path(str(values[name])) for name in FILES if values.get(name)]
     found += [driver.path for driver in FaceDriver.parse(str(values.get("driver_for", "")))]
     networks = (str(values.get(name, "")) for name in NETWORKS)

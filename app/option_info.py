@@ -1,7 +1,7 @@
-"""How one option is declared, read from text and checked; what options there are stands in ``app.options``.
+"""Declaration, parsing and validation of a single option; the options themselves are in ``app.options``.
 
-This module imports nothing heavy on purpose: the command line answers ``--help`` from it. So pydantic, which checks
-files of others (templates, placed faces, rows of a queue), does not check options.
+This module deliberately imports nothing heavy: the command line needs it for ``--help``. So pydantic, which validates
+external files (templates, placed faces, rows of a queue), is not used for options.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from liveportrait.limits import shown
 from models.choices import DetectorChoice, FaceChoice
 from models.messages import Option, about, msg
 
-# Options of a single run: they make no sense in a preset.
+# Options of a single run, which make no sense in a preset.
 RUN_ONLY: Final = frozenset({"output", "overwrite", "json_lines", "quiet", "crop", "points", "landmarks", "driver_for"})
 
 
-# Options that name files: those that are read, and those that are written.
+# Options that name files: inputs, and outputs.
 READ: Final = frozenset(
     {"pose_from", "exp_from", "lips_from", "eyes_from", "points", "landmarks", "expression", "camera"}
 ) | {"signing_cert", "signing_key"}
@@ -49,19 +49,19 @@ class OptionInfo:
         section: Field of RenderOptions that holds it.
         kind: bool, int, float or str.
         choices: Allowed words, empty if any value within the bounds is.
-        default: Value when nobody sets it.
+        default: Value if it is not set.
         minimum: Smallest number, inclusive, or None.
         maximum: Largest number, inclusive, or None.
         step: Step of a slider, or None.
         unit: Unit of a number, may be empty.
-        title: Short name for people.
+        title: Short display name.
         help: One or two sentences.
-        group: Heading that it stands under.
+        group: Heading under which it is listed.
         flags: Command-line flags.
-        advanced: Hidden in the window until asked for.
+        advanced: Hidden in the window by default.
         run_only: Not allowed in presets.
-        repeat: May be given several times; the value holds one entry on each line.
-        several: Several regions may be joined by commas; the choices hold what that comes to.
+        repeat: May be given several times; the value holds one entry per line.
+        several: Several regions may be joined by commas; the choices include the combinations.
     """
 
     name: str
@@ -84,7 +84,7 @@ class OptionInfo:
 
     @property
     def label(self) -> Option:
-        """What an error calls it."""
+        """Its name in errors."""
         return Option(self.name, self.flags[-1])
 
     @property
@@ -101,14 +101,14 @@ class OptionInfo:
         return ""
 
     def check(self, value: Any, label: str | Option = "") -> Any:
-        """Turn a value from a file, a flag or a widget into the option's type and check it.
+        """Convert a value from a file, a flag or a widget to the option's type and check it.
 
         Args:
             value: Text from the command line, or a value of a TOML or JSON file.
-            label: What to call the option in an error, its name by default.
+            label: Name of the option in errors; its own name by default.
 
         Raises:
-            UsageError: The value does not fit; the message names option, value and bounds.
+            UsageError: The value is not valid; the message names option, value and bounds.
         """
         label = label or self.name
         if self.repeat and isinstance(value, (list, tuple)) and all(isinstance(one, str) for one in value):
@@ -146,11 +146,11 @@ class OptionInfo:
         return self._local(value, label) if isinstance(value, str) else value
 
     def _local(self, value: str, label: str | Option) -> str:
-        """The value with file:// addresses as paths, if it names files."""
+        """The value with file:// URLs converted to paths, if it names files."""
         if self.name == "driver_for":
             pairs = (line.partition("=") for line in value.splitlines())
             return "\n".join(f"{face}={_read(name.strip(), label)}" if name else face for face, _, name in pairs)
-        if self.name == "output":  # the results of batches may go to an address
+        if self.name == "output":  # the results of batches may go to a URL
             return local_name(value, label) if value.lower().startswith("file:") else value
         if self.name in READ or (self.name == "detector" and is_address(value)):
             return _read(value, label)
@@ -163,7 +163,7 @@ def _read(name: str, label: str | Option) -> str:
     """The path of an input that an option names.
 
     Raises:
-        UsageError: It is an address, or standard input.
+        UsageError: It is a URL, or standard input.
     """
     if name == STANDARD:
         raise UsageError(about(label, msg("standard input is not read here.")), "Save it as a file and give its name.")
@@ -240,12 +240,12 @@ def _info(section: str, spec: Field[Any], hint: Any) -> OptionInfo:
 def declared(section: str, kind: Any) -> tuple[OptionInfo, ...]:
     """Declarations of a dataclass of options."""
     hints = typing.get_type_hints(kind)
-    own = sorted(fields(kind), key=lambda spec: spec.name not in kind.__annotations__)  # what is taken in comes last
+    own = sorted(fields(kind), key=lambda spec: spec.name not in kind.__annotations__)  # inherited options come last
     return tuple(_info(section, spec, hints[spec.name]) for spec in own)
 
 
 def show_value(value: Any) -> str:
-    """A value as people write it."""
+    """Format a value as a user would type it."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):

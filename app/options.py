@@ -1,9 +1,9 @@
 """Options of input, output and program, and the one list of all options.
 
 Together with ``liveportrait.options`` each option is declared once: type, default, bounds, unit, title, help, group.
-How a declaration is read and checked stands in ``app.option_info``.
-:func:`all_options` hands the declarations to the command line, the window, presets, job files and the documentation.
-This module imports nothing heavy on purpose: the command line answers ``--help`` from it.
+Declarations are read and checked in ``app.option_info``.
+:func:`all_options` provides the declarations for the command line, the window, presets, job files and the
+documentation. This module deliberately imports nothing heavy: the command line needs it for ``--help``.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ Codec = Literal["auto", "h264", "hevc", "av1", "vp9", "prores", "gif", "png"]
 
 @dataclass(frozen=True)
 class InputOptions(ClipOptions, DriverOptions):
-    """What is taken from the source and the driving files."""
+    """Options for the source and the driving files."""
 
     face: str = option(
         "largest",
@@ -140,23 +140,23 @@ class InputOptions(ClipOptions, DriverOptions):
 
     @cached_property
     def subject(self) -> Subject:
-        """What of the source is animated."""
+        """The part of the source that is animated."""
         return Subject.parse(self.face, self.crop, self.driver_for, self.landmarks)
 
     @cached_property
     def followed(self) -> FaceChoice:
-        """Which face of the driving file is followed."""
+        """The face of the driving file that is followed."""
         return FaceChoice.parse(self.driving_face)
 
     @cached_property
     def finder(self) -> DetectorChoice:
-        """What finds faces."""
+        """The face detector."""
         return DetectorChoice.parse(self.detector)
 
 
 @dataclass(frozen=True)
 class OutputOptions:
-    """What is written, and how."""
+    """Options for the result."""
 
     output: str = option(
         "",
@@ -264,7 +264,7 @@ class OutputOptions:
 
 @dataclass(frozen=True)
 class ProgramOptions:
-    """How the program runs."""
+    """Options for the program itself."""
 
     engine: str = option(
         "auto",
@@ -327,7 +327,7 @@ class ProgramOptions:
 
 @dataclass(frozen=True)
 class RenderOptions:
-    """Everything that decides what one run makes of a source and a driving file."""
+    """All options that determine the result of one run."""
 
     input: InputOptions = field(default_factory=InputOptions)
     animation: AnimationOptions = field(default_factory=AnimationOptions)
@@ -373,10 +373,10 @@ def all_options() -> tuple[OptionInfo, ...]:
 
 
 def find_option(name: str, where: str = "") -> OptionInfo:
-    """Option of a name; dashes may stand for underscores.
+    """Find an option by name; dashes may stand for underscores.
 
     Raises:
-        UsageError: No such option; the message names the nearest one.
+        UsageError: There is no such option; the message suggests the nearest one.
     """
     wanted = name.replace("-", "_")
     for info in all_options():
@@ -416,7 +416,7 @@ def options_model() -> Any:
 
 
 def json_schema() -> dict[str, Any]:
-    """JSON schema of the options as they stand in presets and job files."""
+    """JSON schema of the options for presets and job files."""
     schema: dict[str, Any] = options_model().model_json_schema()
     return schema
 
@@ -440,14 +440,14 @@ def options_table(infos: Iterable[OptionInfo] | None = None) -> str:
 
 
 def notes_on(options: RenderOptions) -> list[str]:
-    """Sentences on options that were set but have no effect together with others."""
+    """Sentences about options that are set but have no effect in combination with others."""
     values = options.values()
     rest = {info.name: info.default for info in all_options()} | {"hardware": "none"}
     return [sentence for name, sentence in idle_options(options).items() if values[name] != rest[name]]
 
 
 def idle_options(options: RenderOptions) -> dict[str, str]:
-    """Options that have no effect together with the others, each with a sentence that says why."""
+    """Options that have no effect in combination with others, each with the reason."""
     motion = options.animation
     idle: dict[str, str] = {}
     if not motion.relative:

@@ -1,4 +1,4 @@
-"""Faces placed by hand: their files are read and written here, and a first guess is made where there is none yet."""
+"""Faces placed by hand: reading their files, and making a first guess if there is none yet."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from models.tracker import FaceTracker
 
 Guess = Literal["face", "likeness", "middle", "file"]
-"""A face that was found, something that looks like one, neither, or no guess: the face of a file."""
+"""Origin of the handles: a face that was found, something that looks like one, neither, or a file."""
 HINT = "`animate landmarks PHOTO` writes such a file."
 
 
@@ -32,7 +32,7 @@ def read_placed_face(path: Path) -> PlacedFile:
 
     Raises:
         MediaError: It can't be read.
-        UsageError: It holds something else.
+        UsageError: It is not the file of a placed face.
     """
     from liveportrait.placed_file import read_placed
 
@@ -46,10 +46,10 @@ def read_placed_face(path: Path) -> PlacedFile:
 
 
 def face_on(placed: PlacedFile, path: Path, width: int, height: int) -> Face:
-    """The placed face on a picture of this size.
+    """The placed face on an image of this size.
 
     Raises:
-        UsageError: It was made for a picture of another shape, or its handles make no face.
+        UsageError: It was made for an image with another aspect ratio, or its handles form no face.
     """
     from liveportrait.placed import placed_face
 
@@ -61,10 +61,10 @@ def face_on(placed: PlacedFile, path: Path, width: int, height: int) -> Face:
 
 
 def handles_on(placed: PlacedFile, path: Path, width: int, height: int) -> dict[str, Point]:
-    """Handles of a placed face on a picture of this size.
+    """Handles of a placed face on an image of this size.
 
     Raises:
-        UsageError: It was made for a picture of another shape.
+        UsageError: It was made for an image with another aspect ratio.
     """
     try:
         return placed.handles_on(width, height)
@@ -75,16 +75,16 @@ def handles_on(placed: PlacedFile, path: Path, width: int, height: int) -> dict[
 def first_guess(
     rgb: npt.NDArray[np.uint8], tracker: FaceTracker, choice: FaceChoice, crop: Crop | None
 ) -> tuple[dict[str, Point], Guess]:
-    """Handles to begin with, and what they were made from.
+    """Initial handles, and their origin.
 
     Args:
-        rgb: (H, W, 3) picture.
-        tracker: Looks for a face.
+        rgb: (H, W, 3) image.
+        tracker: Face tracker.
         choice: Which face.
-        crop: Square to look in, or None for the whole picture.
+        crop: Crop to search, or None for the whole image.
 
     Raises:
-        ValueError: There are faces, but not the one that is asked for.
+        ValueError: There are faces, but not the requested one.
     """
     from liveportrait.placed import handles_of_face
     from models.face import select_face
@@ -99,7 +99,7 @@ def first_guess(
 
 
 def guess_without_face(rgb: npt.NDArray[np.uint8], crop: Crop | None) -> tuple[dict[str, Point], Guess]:
-    """The same where no face is found: on what looks like one, else in the middle."""
+    """The same if no face is found: on something that looks like one, else in the middle."""
     from liveportrait.placed import PlacedError, centred_handles, likely_handles
     from models.likeness import find_likeness
 
@@ -116,11 +116,11 @@ def guess_without_face(rgb: npt.NDArray[np.uint8], crop: Crop | None) -> tuple[d
 
 
 def drawn(rgb: npt.NDArray[np.uint8], handles: Handles) -> npt.NDArray[np.uint8]:
-    """A picture with the handles of a face on it, numbered in the order of the file, and the lines of its mesh.
+    """Draw the handles of a face on an image, numbered in the order of the file, and the lines of its mesh.
 
     Args:
-        rgb: (H, W, 3) picture.
-        handles: They may make no face; then there are no lines.
+        rgb: (H, W, 3) image.
+        handles: If they form no face, no lines are drawn.
     """
     import cv2
 
@@ -128,7 +128,7 @@ def drawn(rgb: npt.NDArray[np.uint8], handles: Handles) -> npt.NDArray[np.uint8]
     from models.topology import EYES, LIPS_INNER, LIPS_OUTER, OVAL
 
     out = rgb.copy()
-    unit = max(1, round(min(rgb.shape[:2]) / 500))  # width of a line in pixels
+    unit = max(1, round(min(rgb.shape[:2]) / 500))  # line width in pixels
     with suppress(PlacedError):
         points = placed_points(handles)[:, :2]
         for ring in (OVAL, LIPS_OUTER, LIPS_INNER, *(eye.ring for eye in EYES)):

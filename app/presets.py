@@ -1,4 +1,4 @@
-"""Presets, the user's own settings and job files: option values in TOML or JSON, and who wins.
+"""Presets, the user's settings and job files: option values in TOML or JSON, and their precedence.
 
 Precedence, highest first: command line, ``--config`` file, ``--preset``, the user's own file, default.
 """
@@ -24,9 +24,9 @@ from models.messages import msg
 SCHEMA_VERSION: Final = 1
 MAX_BYTES: Final = 1 << 20
 HEAD: Final = {"name": 200, "description": 2000, "preset": 1000}
-"""Entries of the head that are texts, and their longest."""
+"""Text entries of the header, and their maximum lengths."""
 
-# Ordered steps (from version, change) that bring older files to the next version.
+# Ordered steps (from version, change) that migrate older files to the next version.
 MIGRATIONS: Final[tuple[tuple[int, Callable[[dict[str, Any]], dict[str, Any]]], ...]] = ()
 
 BUILT_IN: Final[dict[str, tuple[str, dict[str, Any]]]] = {
@@ -45,10 +45,10 @@ class Preset:
     """A named set of option values.
 
     Attributes:
-        name: What `--preset` takes.
+        name: Name for `--preset`.
         values: Option name -> checked value.
         description: One sentence, may be empty.
-        parent: Preset that this file builds on, may be empty.
+        parent: Preset that this one is based on, may be empty.
         path: File it was read from, None for a built-in one.
     """
 
@@ -65,7 +65,7 @@ class Resolved:
 
     Attributes:
         options: The result.
-        origins: Option name -> where its value comes from ("default", "user file ...", "preset ...", ...).
+        origins: Option name -> origin of its value ("default", "user file ...", "preset ...", ...).
         files: Files that were read.
     """
 
@@ -97,7 +97,7 @@ def read_settings(path: Path, *, preset: bool) -> Preset:
         preset: True for a preset, which may not hold options of a single run (such as output).
 
     Raises:
-        UsageError: The file can't be read, is of a newer version, or holds an unknown name or a bad value.
+        UsageError: The file can't be read, has a newer version, or contains an unknown name or an invalid value.
     """
     data = _migrate(_parse(path), path)
     unknown = set(data) - {"schema_version", "name", "description", "preset", "options"}
@@ -136,7 +136,7 @@ def read_settings(path: Path, *, preset: bool) -> Preset:
 
 
 def list_presets() -> tuple[list[Preset], list[str]]:
-    """Built-in presets, then the user's own, by name; and a sentence for each file that can't be read."""
+    """Built-in presets, then the user's own, by name; and an error sentence for each file that can't be read."""
     found = [Preset(name, values, text) for name, (text, values) in BUILT_IN.items()]
     folder, faults = config_folder() / "presets", []
     for path in sorted([*folder.glob("*.toml"), *folder.glob("*.json")]) if folder.is_dir() else []:
@@ -148,10 +148,10 @@ def list_presets() -> tuple[list[Preset], list[str]]:
 
 
 def find_preset(name: str) -> Preset:
-    """Preset of a name, or read from a file if the name ends in .toml or .json.
+    """Find a preset by name, or read it from a file if the name ends in .toml or .json.
 
     Raises:
-        UsageError: No such preset.
+        UsageError: There is no such preset.
     """
     if name.lower().endswith((".toml", ".json")):
         return read_settings(local_path(name), preset=True)
@@ -179,7 +179,7 @@ def resolve(given: Mapping[str, Any], *, preset: str = "", config: Path | None =
         config: Job or config file, or None.
 
     Raises:
-        UsageError: As the readers of the files, or a bad value in ``given``.
+        UsageError: A file can't be used, or ``given`` contains an invalid value.
     """
     layers: list[tuple[str, Mapping[str, Any]]] = []
     own = user_file()
@@ -220,8 +220,8 @@ def to_toml(values: Mapping[str, Any], comments: Mapping[str, str] | None = None
 
     Args:
         values: Option name -> value.
-        comments: Option name -> comment behind its line.
-        head: Further entries of the head, such as name and description.
+        comments: Option name -> comment at the end of its line.
+        head: Further header entries, such as name and description.
     """
     lines = [f"schema_version = {SCHEMA_VERSION}"]
     lines += [f"{key} = {_toml_value(text)}" for key, text in head.items() if text]
@@ -239,7 +239,7 @@ def _layer(preset: Preset) -> tuple[str, Mapping[str, Any]]:
 
 
 def _preset_chain(name: str) -> list[Preset]:
-    """A preset and those it builds on, the deepest first."""
+    """A preset and those it is based on, the base first."""
     chain: list[Preset] = []
     seen: list[str] = []
     while name:
@@ -267,7 +267,7 @@ def _parse(path: Path) -> dict[str, Any]:
 
 
 def _files_beside(values: Mapping[str, Any], path: Path) -> dict[str, Any]:
-    """Drivers of parts that a preset names and that lie beside it, with their whole paths."""
+    """Part drivers named in a preset that are in its folder, with absolute paths."""
     places = {name: path.parent / str(values[name]) for name in PART_FILES if values.get(name)}
     return {name: os.path.abspath(place) for name, place in places.items() if place.exists()}
 

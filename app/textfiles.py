@@ -1,4 +1,4 @@
-"""Text files that people write: presets, settings, job files. What is read is within limits (liveportrait.limits)."""
+"""Text files written by users: presets, settings, job files. Their content is limited (liveportrait.limits)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def read_text(path: Path, limit: int = MAX_BYTES) -> str:
     """Content of a UTF-8 file of at most ``limit`` bytes, with or without a byte order mark.
 
     Raises:
-        UsageError: It isn't there, can't be read, is too large or no regular file.
+        UsageError: It does not exist, can't be read, is too large or not a regular file.
     """
     try:
         return read_limited(path, limit).decode("utf-8-sig")
@@ -35,7 +35,7 @@ def read_text(path: Path, limit: int = MAX_BYTES) -> str:
 
 
 def parse_toml(text: str, count: int = MAX_COUNT) -> dict[str, Any]:
-    """Values of a TOML text, checked by ``liveportrait.limits.check_tree``.
+    """Parse a TOML text, checked by ``liveportrait.limits.check_tree``.
 
     Raises:
         ValueError: It is not valid, or breaks a limit.
@@ -44,7 +44,7 @@ def parse_toml(text: str, count: int = MAX_COUNT) -> dict[str, Any]:
         import tomllib
     else:
         import tomli as tomllib
-    # a key of n dotted parts takes n * n of memory
+    # a key with n dotted parts takes memory proportional to n * n
     if _LONG_KEY.search(_TEXTS.sub('""', text)):
         raise ValueError(msg("it is nested more than {max_depth} levels deep", MAX_DEPTH))
     try:
@@ -53,7 +53,7 @@ def parse_toml(text: str, count: int = MAX_COUNT) -> dict[str, Any]:
         raise ValueError(msg("it is nested more than {max_depth} levels deep", MAX_DEPTH)) from None
     except tomllib.TOMLDecodeError:
         raise
-    except ValueError:  # Python's limit of digits
+    except ValueError:  # Python's limit on digits
         raise ValueError("it holds a whole number of too many digits") from None
     check_tree(data, count=count)
     return data

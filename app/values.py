@@ -1,7 +1,7 @@
-"""Values of options that are more than a number or a word: rates, times, points, colours, sliders.
+"""Parse option values that are more than a number or a word: rates, times, points, colours, sliders.
 
-Faces, crops and drivers of faces stand in ``app.choices``. This module imports nothing heavy on purpose: the command
-line answers ``--help`` from it.
+Faces, crops and drivers of faces are in ``app.choices``. This module deliberately imports nothing heavy: the command
+line needs it for ``--help``.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
     from liveportrait.expression import Expression
 
 
-MOST_DIGITS: Final = 60  # of a number that is typed
+MOST_DIGITS: Final = 60  # in a number typed by the user
 SMALLEST_SIDE: Final = 16
 LARGEST_SIDE: Final = 16384
 LONGEST: Final = 10**7  # seconds of a clip, nearly four months
-REGIONS: Final = ("pose", "lip", "eyes")  # that can be joined
+REGIONS: Final = ("pose", "lip", "eyes")  # regions that can be combined
 
 
 def parse_rate(text: str) -> Fraction | None:
     """Frame rate as an exact fraction; an empty text is None.
 
-    29.97, 23.976, 59.94 and 119.88 mean the NTSC fractions they stand for.
+    29.97, 23.976, 59.94 and 119.88 stand for the exact NTSC fractions.
     """
     if not text:
         return None
@@ -47,7 +47,7 @@ def parse_rate(text: str) -> Fraction | None:
 
 
 def parse_time(text: str) -> Fraction | None:
-    """A moment of a clip as exact seconds: "2.5", "1:02.5" or "1:00:00"; an empty text is None."""
+    """A time in a clip as exact seconds: "2.5", "1:02.5" or "1:00:00"; an empty text is None."""
     if not text:
         return None
     parts = text.strip().split(":")
@@ -83,7 +83,7 @@ def parse_output_size(text: str) -> tuple[int, int] | None:
 
 
 def parse_regions(text: str) -> str:
-    """Regions joined by commas, in their usual order and without those that others hold: "eyes,lip" is "lip,eyes"."""
+    """Regions joined by commas, in canonical order and without those contained in others: "eyes,lip" is "lip,eyes"."""
     named = [part.strip() for part in re.split(r"[,+]", text)]
     wrong = [part for part in named if part not in ("all", "exp", *REGIONS)]
     if wrong:
@@ -100,7 +100,7 @@ def parse_regions(text: str) -> str:
 
 
 def parse_points(text: str) -> list[tuple[float, float]]:
-    """Nine points of an animal's face out of the text of a file: x and y on each line; # begins a comment."""
+    """Parse nine points of an animal's face from the text of a file: x and y on each line; # begins a comment."""
     lines = [line.partition("#")[0].replace(",", " ").split() for line in text.splitlines()]
     try:
         points = [(float(x), float(y)) for x, y in (line for line in lines if line)]
@@ -112,7 +112,7 @@ def parse_points(text: str) -> list[tuple[float, float]]:
 
 
 def parse_sliders(text: str) -> dict[str, float]:
-    """Sliders and openings such as "smile=0.5,yaw=10" as name -> value; app.expressions checks names and ranges."""
+    """Parse sliders and ratios such as "smile=0.5,yaw=10" to name -> value; app.expressions checks names and ranges."""
     values: dict[str, float] = {}
     for part in filter(None, (part.strip() for part in re.split(r"[,;\s]+", text))):
         name, _, number = part.partition("=")
@@ -127,7 +127,7 @@ def parse_sliders(text: str) -> dict[str, float]:
 
 
 def expression_of(values: Mapping[str, float]) -> Expression:
-    """Expression of sliders by name, and of the openings eyes, left_eye, right_eye and lips (0 shut).
+    """Expression from sliders by name and the ratios eyes, left_eye, right_eye and lips (0 is closed).
 
     Raises:
         ValueError: An unknown name or a value out of range.
@@ -146,7 +146,7 @@ def expression_of(values: Mapping[str, float]) -> Expression:
 
 
 def parse_mask(text: str) -> str:
-    """Paste-back mask: auto, template, matte, parse/NAME, or the path of an ONNX file."""
+    """Check a paste-back mask: auto, template, matte, parse/NAME, or the path of an ONNX file."""
     if (
         text in ("auto", "template", "matte")
         or text.lower().endswith(".onnx")
@@ -157,7 +157,7 @@ def parse_mask(text: str) -> str:
 
 
 def parse_reference(text: str) -> str | int:
-    """Neutral reference: "auto", "first" or a frame number from 0."""
+    """Parse a neutral reference: "auto", "first" or a frame number from 0."""
     if text in ("auto", "first"):
         return text
     if re.fullmatch(r"[0-9]{1,15}", text):
@@ -166,14 +166,14 @@ def parse_reference(text: str) -> str | int:
 
 
 def parse_colour(text: str) -> tuple[int, int, int]:
-    """Colour #rrggbb as (red, green, blue), 0 to 255."""
+    """Parse a colour #rrggbb to (red, green, blue), 0 to 255."""
     if not re.fullmatch(r"#[0-9a-fA-F]{6}", text):
         raise ValueError(msg("{text!r} is not a colour written as #rrggbb, such as #00ff00.", text))
     return int(text[1:3], 16), int(text[3:5], 16), int(text[5:7], 16)
 
 
 def _fraction(text: str) -> Fraction:
-    """Exact value of a number or fraction as people write it; numbers of absurd length are none."""
+    """Exact value of a typed number or fraction; rejects absurdly long numbers."""
     short = text.strip()
     mantissa, _, exponent = short.lower().partition("e")
     if len(mantissa) > MOST_DIGITS or len(exponent) > len("-99"):

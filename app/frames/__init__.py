@@ -1,1 +1,1 @@
-"""What offline and live rendering share between a source and the animator: scenes, driving motion, costly resources."""
+"""Shared by offline and live rendering: scenes, driving motion, expensive resources."""

@@ -1,4 +1,4 @@
-"""Sentences about what covers the faces of a photo, and what becomes of it."""
+"""Notes about objects that cover the faces of a photo, and how they are handled."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 
 def cover_notes(name: str, faces: Sequence[SourceFace], options: RenderOptions, engine: Engine) -> list[str]:
-    """What to say of the covered parts of some faces.
+    """Sentences about the covered parts of some faces.
 
     Args:
         name: The photo.
-        faces: All that are animated.
-        options: What was asked for.
-        engine: Who draws.
+        faces: All animated faces.
+        options: The options.
+        engine: The engine.
     """
     notes: list[str] = []
     halves = {one.portrait.covered for one in faces}
@@ -59,7 +59,7 @@ def cover_notes(name: str, faces: Sequence[SourceFace], options: RenderOptions, 
 
 
 def _idle_sliders(faces: Sequence[SourceFace], options: RenderOptions) -> list[str]:
-    """Sliders that do nothing because all faces are covered there."""
+    """Sliders without effect because all faces are covered there."""
     wanted = expression_from(options.input.expression, options.input.sliders)
     if wanted is None or not faces:
         return []

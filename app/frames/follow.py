@@ -1,4 +1,4 @@
-"""The driving side: the face and its motion in every frame of a driver, read into a channel."""
+"""The driving side: track the face and read its motion in every frame of a driver into a channel."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ if TYPE_CHECKING:
     from liveportrait.options import AnimationOptions
 
 T = TypeVar("T")
-QUEUE_BYTES: Final = 64 << 20  # decoded frames that wait between two stages
-LARGEST_FRAME: Final = 40 << 20  # bytes of a frame with which stages still run beside each other
+QUEUE_BYTES: Final = 64 << 20  # limit on decoded frames that wait between two stages
+LARGEST_FRAME: Final = 40 << 20  # largest frame in bytes for which stages run concurrently
 DEEPEST: Final = 4
 
 
 class FaceFollower:
-    """Finds the chosen face in a clip and follows it.
+    """Finds the selected face in a clip and tracks it.
 
     Args:
         tracker: Shared tracker; it is reset.
-        choice: Which face to follow, see models.face.select_face.
+        choice: Which face to track, see models.face.select_face.
         where: Flag and file, for errors.
     """
 
@@ -55,7 +55,7 @@ class FaceFollower:
         """The face in the next frame (H, W, 3), or None.
 
         Raises:
-            UsageError: The choice does not fit the faces of the first frame that has any.
+            UsageError: The choice does not match the faces of the first frame with faces.
         """
         face = self._tracker.track(rgb)
         if face is None or self._chosen:
@@ -70,14 +70,14 @@ class FaceFollower:
 
 
 def queue_depth(width: int, height: int, channels: int = 3) -> int:
-    """Frames of this size that may wait between two stages; 0 where two are too many, so that stages take turns."""
+    """Frames of this size that may wait between two stages; 0 if even two are too many, so that stages alternate."""
     if width * height * channels > LARGEST_FRAME:
         return 0
     return max(1, min(DEEPEST, QUEUE_BYTES // max(1, width * height * channels)))
 
 
 def timed(frames: Iterable[T], timings: Timings, stage: str) -> Iterator[T]:
-    """The same items, with the time that each took to come measured as a stage."""
+    """Pass items through and measure the time to produce each as a stage."""
     iterator = iter(frames)
     while True:
         start = time.perf_counter()
@@ -99,14 +99,14 @@ def read_driving(
     token: CancelToken,
     overlap: bool = True,
 ) -> None:
-    """Track the chosen face through a clip and read its motion; frames without a face stay empty.
+    """Track the selected face through a clip and read its motion; frames without a face stay empty.
 
-    Decoding, tracking and reading run beside each other, each a few frames ahead of the next.
+    Decoding, tracking and reading run concurrently, each a few frames ahead of the next.
 
     Raises:
         CancelledError: The user stopped the job.
         NoFaceError: No frame has a face.
-        UsageError: The face asked for does not exist.
+        UsageError: The requested face does not exist.
     """
     motions = DrivingReader(engine)
     depth = queue_depth(reader.info.width, reader.info.height)
@@ -151,7 +151,7 @@ def make_channel(
     """See DrivingChannel.of.
 
     Raises:
-        UsageError: The neutral frame asked for does not exist or has no face.
+        UsageError: The requested neutral frame does not exist or has no face.
     """
     try:
         return DrivingChannel.of(track, engine, options, further=further, chosen=chosen)
@@ -165,7 +165,7 @@ def neutral_frame(
     """See liveportrait.channel.choose_reference.
 
     Raises:
-        UsageError: The neutral frame asked for does not exist or has no face.
+        UsageError: The requested neutral frame does not exist or has no face.
     """
     try:
         return choose_reference(track, engine, options, lone)

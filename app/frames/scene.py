@@ -1,4 +1,4 @@
-"""The source side: which face comes alive, its crop, and its portrait; for a photo once, for a clip frame by frame."""
+"""The source side: the animated face, its crop and its portrait; once for a photo, per frame for a clip."""
 
 from __future__ import annotations
 
@@ -50,9 +50,9 @@ SQUARE: Final = msg("Move or enlarge the square so that it holds a whole human f
 CROP_HINT: Final = joined((SQUARE, BY_HAND))
 CROP_CLIP_HINT: Final = joined((SQUARE, FRAME))
 AHEAD: Final = 150, 18
-"""Frames of a source clip that are looked through beforehand, and every how many of them one is looked at."""
+"""Frames of a source clip that are scanned in advance, and the step between the frames examined."""
 BESIDE: Final = 0.1
-"""Most overlap of the boxes of a face placed by hand and of one that is found, for them to be two."""
+"""Largest overlap of the boxes of a hand-placed and a found face at which they count as two faces."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,8 @@ class Cast:
 
     Attributes:
         face: Landmarks; None for an animal.
-        person: Its number, the same in all frames.
-        driver: Who drives it, see Scene.
+        person: Number of the person, the same in all frames.
+        driver: Index of its driver, see Scene.
     """
 
     face: Face | None
@@ -71,7 +71,7 @@ class Cast:
 
 
 def pixels_of(frame: Frame) -> Pixels:
-    """(H, W, 3 or 4) of a frame."""
+    """Pixels (H, W, 3 or 4) of a frame."""
     return frame.rgb if frame.alpha is None else np.dstack([frame.rgb, frame.alpha])
 
 
@@ -79,11 +79,11 @@ class SceneMaker:
     """Makes scenes from source frames.
 
     Args:
-        engine: Encodes the squares.
-        tracker: Finds faces; it is told whether to be steady, which the official rules don't know.
+        engine: Encodes the crops.
+        tracker: Finds faces; its smoothing is set here, as the reference implementation has none.
         options: Crop and animation.
         name: Source, for messages.
-        subject: What of the source is animated; None is what the options say.
+        subject: The animated part of the source; None takes it from the options.
     """
 
     def __init__(
@@ -113,15 +113,15 @@ class SceneMaker:
         self.notes: list[str] = []
 
     def still(self, frame: Frame, size: tuple[int, int] | None = None) -> Scene:
-        """Scene of a photo; the whole picture is searched.
+        """Scene of a photo; the whole image is searched.
 
         Args:
             frame: The photo.
-            size: (width, height) to reduce it to once its faces are known; None keeps its own.
+            size: (width, height) to reduce it to once its faces are found; None keeps its size.
 
         Raises:
             NoFaceError: There is no face.
-            UsageError: The face asked for does not exist, or the square of an animal is not given.
+            UsageError: The requested face does not exist, or no crop is given for an animal.
         """
         picture = pixels_of(frame)
         placed = self._placed_on(frame)
@@ -156,7 +156,7 @@ class SceneMaker:
         return scene
 
     def _note_side(self, faces: Sequence[SourceFace]) -> None:
-        """Say that turns are kept small where a photo is taken from the side."""
+        """Note that head turns are limited if a photo is taken from the side."""
         options = self._options.animation
         if not options.turn_limit or options.official or not moves(options.region, "pose"):
             return
@@ -176,8 +176,8 @@ class SceneMaker:
         return subject.square is None and (len(subject.faces.choices) != 1 or bool(subject.drivers))
 
     def _cast(self, faces: list[Face], size: tuple[int, int]) -> list[Cast]:
-        """The faces that the options name, each once, with who drives them."""
-        driver: dict[int, int] = {}  # place among the faces -> number of its driver
+        """The faces named by the options, each once, with their drivers."""
+        driver: dict[int, int] = {}  # index of the face -> index of its driver
         for number, choice in enumerate((one.face for one in self._subject.drivers), 1):
             place = self._place(faces, choice, size, Option("driver_for"))
             if place in driver:
@@ -203,19 +203,19 @@ class SceneMaker:
     def moving(
         self, frames: Iterable[tuple[Fraction, Frame]], timings: Timings, *, overlap: bool = False, depth: int = 1
     ) -> Iterator[tuple[Fraction, Scene]]:
-        """Scenes of a clip; the chosen faces are followed. Frames without a face come without one.
+        """Scenes of a clip in which the selected faces are tracked. Frames without a face give scenes without one.
 
         Args:
             frames: Time and frame.
-            timings: Gets the times of "track source" and "encode source".
-            overlap: Whether frames are tracked ahead of being encoded, in a thread.
-            depth: How many of them may wait.
+            timings: Records the times of "track source" and "encode source".
+            overlap: Whether frames are tracked in a thread ahead of encoding.
+            depth: Number of frames that may wait.
 
         Raises:
-            UsageError: A face asked for does not exist, or the square of an animal is not given.
+            UsageError: A requested face does not exist, or no crop is given for an animal.
         """
         last: tuple[Frame, Scene] | None = None
-        eyes: dict[int, float | None] = {}  # person -> opening that its eyes are held at
+        eyes: dict[int, float | None] = {}  # person -> eye ratio that its eyes are held at
         with stage(self._followed(frames, timings), depth, overlap) as followed:
             for time, frame, cast, everybody, crop in followed:
                 if last is None or last[0] is not frame:
@@ -232,7 +232,7 @@ class SceneMaker:
     def _followed(
         self, frames: Iterable[tuple[Fraction, Frame]], timings: Timings
     ) -> Iterator[tuple[Fraction, Frame, list[Cast], list[Face], Crop | None]]:
-        """Each frame with its faces, everybody who is in it, and the square given by hand."""
+        """Each frame with its animated faces, all faces in it, and the crop given by hand."""
         follow = self._group() if self._several else self._single()
         bystanders = Bystanders(self._tracker)
         last: tuple[Frame, list[Cast], list[Face], Crop | None] | None = None
@@ -249,7 +249,7 @@ class SceneMaker:
             yield time, *last
 
     def _single(self) -> Callable[[Pixels], list[Cast]]:
-        """Follows the one face of a clip."""
+        """A function that tracks the single face of a clip."""
         choice = self._subject.faces.first if self._subject.square is None else LARGEST
         follow = FaceFollower(self._tracker, choice, self._name)
 
@@ -260,7 +260,7 @@ class SceneMaker:
         return step
 
     def _group(self) -> Callable[[Pixels], list[Cast]]:
-        """Follows several faces of a clip; whoever joins all of them later follows the driving file."""
+        """A function that tracks several faces; with "all", faces that appear later follow the driving file."""
         from models.group import FaceGroup
 
         first: list[Cast] = []
@@ -279,12 +279,12 @@ class SceneMaker:
         return step
 
     def first_moving(self, reader: ClipReader, token: CancelToken) -> Scene:
-        """Scene of the first frame of a clip that has a face; some of the next ones show what lies behind the head.
+        """Scene of the first frame of a clip with a face; some later frames reveal the background behind the head.
 
         Raises:
             CancelledError: The user stopped the search.
             NoFaceError: No frame has one.
-            UsageError: The face asked for does not exist.
+            UsageError: The requested face does not exist.
         """
         self.check_photo()
         first: Scene | None = None
@@ -317,7 +317,7 @@ class SceneMaker:
         raise NoFaceError(msg("{name}: no face was found in any of its {count} frames.", self._name, count), CLIP_HINT)
 
     def _read_points(self, name: str) -> Points | None:
-        """(9, 2) points of the animal's face, from the file that the option names."""
+        """(9, 2) points of the animal's face, from the file named by the option."""
         if not name:
             return None
         if not self._engine.animals:
@@ -335,17 +335,17 @@ class SceneMaker:
             raise UsageError(msg("{option:points}: {path}: {error}", path, error)) from None
 
     def _placed_on(self, frame: Frame) -> Face | None:
-        """The face that was placed by hand, on a photo."""
+        """The face placed by hand on a photo."""
         if self._placed is None:
             return None
         height, width = frame.rgb.shape[:2]
         return face_on(self._placed, self._subject.landmarks or Path(), width, height)
 
     def check_photo(self) -> None:
-        """Refuse a source clip together with what belongs to a photo.
+        """Reject options for photos if the source is a clip.
 
         Raises:
-            UsageError: A face was placed by hand; it would not follow the clip.
+            UsageError: A face was placed by hand, which would not follow the clip.
         """
         if self._placed is not None:
             raise UsageError(
@@ -354,7 +354,7 @@ class SceneMaker:
             )
 
     def _fixed_crop(self, placed: Face | None = None) -> Crop | None:
-        """The square given by hand, or None; for an animal that of its placed face.
+        """The crop given by hand, or None; for an animal, that of its placed face.
 
         Raises:
             UsageError: There is none, and the source is an animal.
@@ -387,15 +387,15 @@ class SceneMaker:
         everybody: Sequence[Face] = (),
         size: tuple[int, int] | None = None,
     ) -> Scene:
-        """Encode faces of a picture.
+        """Encode the faces of an image.
 
         Args:
             picture: (H, W, 3 or 4).
             cast: The faces; landmarks in crop pixels if there is a crop already.
             crop: Crop given by hand, or None.
-            clip: The picture is a frame of a clip.
-            everybody: All faces of the picture; landmarks in crop pixels if there is a crop already.
-            size: (width, height) that all of it is brought to, or None.
+            clip: Whether the image is a frame of a clip.
+            everybody: All faces of the image; landmarks in crop pixels if there is a crop already.
+            size: (width, height) to scale everything to, or None.
         """
         prepared = []
         shrink = Shrink(picture.shape, size)
@@ -415,7 +415,7 @@ class SceneMaker:
 
 
 class SourceClock:
-    """Frames of a source clip under a length rule, on its own time stamps.
+    """Frames of a source clip according to a length rule, with its own time stamps.
 
     Args:
         reader: The clip.

@@ -1,4 +1,4 @@
-"""Motion templates as drivers: opened, checked against an engine, cut to a part."""
+"""Motion templates as drivers: open them, check them against an engine, select a part."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def open_template(path: Path) -> MotionTemplate:
     """Read a motion template.
 
     Raises:
-        MediaError: The file is missing or no usable template.
+        MediaError: The file is missing or not a usable template.
     """
     files.check_input(path)
     try:
@@ -39,7 +39,7 @@ def open_template(path: Path) -> MotionTemplate:
 
 
 def open_fitting(path: Path, engine: Engine) -> MotionTemplate:
-    """A motion template that holds the keypoints of an engine.
+    """Open a motion template that matches an engine's keypoints.
 
     Raises:
         MediaError: It can't be read.
@@ -51,7 +51,7 @@ def open_fitting(path: Path, engine: Engine) -> MotionTemplate:
 
 
 def check_fits(template: MotionTemplate, path: Path, engine: Engine) -> None:
-    """Check that a template of a file holds the keypoints of an engine.
+    """Check that a template matches an engine's keypoints.
 
     Raises:
         UsageError: It was made for another engine.
@@ -63,19 +63,19 @@ def check_fits(template: MotionTemplate, path: Path, engine: Engine) -> None:
 
 
 def neutral_motion(template: MotionTemplate, choice: str, chosen: Iterable[int]) -> Motion:
-    """Motion that a playing template is measured from.
+    """The neutral motion that a playing template is relative to.
 
     Args:
         template: The template.
         choice: "first" takes the first frame with a face; anything else keeps the template's own neutral frame.
-        chosen: Numbers of the frames that are played.
+        chosen: Numbers of the played frames.
     """
     first = next((i for i in chosen if template.found[i]), 0)
     return template.motion[first if choice == "first" else template.reference]
 
 
 def time_base_of(times: tuple[Fraction, ...]) -> Fraction | None:
-    """Unit in which all time stamps are whole numbers, or None if there is no sensible one."""
+    """Unit in which all time stamps are whole numbers, or None if there is no practical one."""
     unit = 1
     for stamp in times:
         unit = math.lcm(unit, stamp.denominator)
@@ -87,7 +87,7 @@ def time_base_of(times: tuple[Fraction, ...]) -> Fraction | None:
 def fill_track(
     track: MotionTrack, template: MotionTemplate, start: Fraction | None = None, end: Fraction | None = None
 ) -> int | None:
-    """Put the motion of a template, or of a part of it, into a track.
+    """Copy the motion of a template, or of a part of it, into a track.
 
     Args:
         track: An empty track.
@@ -96,10 +96,10 @@ def fill_track(
         end: Seconds from its first frame at which it ends.
 
     Returns:
-        Number of the neutral frame that somebody chose when the template was made, or None.
+        Number of the neutral frame chosen when the template was made, or None.
 
     Raises:
-        UsageError: The part holds no frame, or none with a face.
+        UsageError: The part contains no frame, or none with a face.
     """
     chosen, duration = part_of(template, start, end)
     first = template.times[chosen[0]]
@@ -110,7 +110,7 @@ def fill_track(
 
 
 def part_of(template: MotionTemplate, start: Fraction | None, end: Fraction | None) -> tuple[list[int], Fraction]:
-    """Numbers of the frames of a part of a template, and how many seconds they last.
+    """Numbers of the frames in a part of a template, and their duration in seconds.
 
     Args:
         template: The template.
@@ -118,7 +118,7 @@ def part_of(template: MotionTemplate, start: Fraction | None, end: Fraction | No
         end: Seconds from its first frame at which it ends.
 
     Raises:
-        UsageError: The part holds no frame, or none with a face.
+        UsageError: The part contains no frame, or none with a face.
     """
     origin, last = template.times[0], min(end or template.duration, template.duration)
     chosen = [i for i, stamp in enumerate(template.times) if (start or 0) <= stamp - origin < last]

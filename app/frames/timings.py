@@ -1,4 +1,4 @@
-"""How long each stage takes per frame: median, 95th and 99th percentile, in memory that does not grow with the clip."""
+"""Time per frame of each stage: median, 95th and 99th percentile, in memory that does not grow with the clip."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class StageTime:
     p99: float = 0.0
 
     def to_json(self) -> dict[str, float]:
-        """The figures with sensible digits."""
+        """The values as JSON, rounded."""
         return {
             "count": self.count,
             "total_s": round(self.total, 4),
@@ -43,7 +43,7 @@ class StageTime:
 
 
 class Timings:
-    """Collects durations by stage, from any thread. Once full, every second sample is dropped and the step doubles."""
+    """Collects durations by stage, from any thread. When full, halves the samples and doubles the step."""
 
     def __init__(self) -> None:
         self._samples: dict[str, array[float]] = {}
@@ -54,7 +54,7 @@ class Timings:
 
     @contextmanager
     def measure(self, stage: str, frames: int = 1) -> Iterator[None]:
-        """Time a block that works on so many frames."""
+        """Time a block that processes a number of frames."""
         start = time.perf_counter()
         yield
         self.add(stage, time.perf_counter() - start, frames)
@@ -74,7 +74,7 @@ class Timings:
             self._totals[stage] = self._totals.get(stage, 0.0) + seconds
 
     def report(self) -> dict[str, StageTime]:
-        """Figures by stage, in the order in which the stages first ran."""
+        """Statistics by stage, in the order in which the stages first ran."""
         with self._lock:
             return {
                 name: StageTime(
@@ -89,7 +89,7 @@ class Timings:
 
 
 def percentile(samples: array[float], share: float) -> float:
-    """Value below which this share of the samples lies (linear between neighbours); 0 without samples."""
+    """Value below which this share of the samples lies (linearly interpolated); 0 without samples."""
     if not samples:
         return 0.0
     ordered = sorted(samples)

@@ -93,8 +93,8 @@ class RenderQueue(QObject):
         parent: Owner.
 
     Attributes:
-        jobs: The jobs that the window shows, in processing order. left_over: Numbers of jobs that were not finished
-            when the window was last closed.
+        jobs: The jobs that the window shows, in processing order.
+        left_over: Numbers of jobs that were not finished when the window was last closed.
 
     Signals:
         changed: Something about the queue's jobs changed; sent from the window's thread.

@@ -1,1 +1,1 @@
-"""What results say of themselves: that a machine made them, in metadata, signed credentials and in the picture."""
+"""Marks in results that say they were made by AI: metadata, signed credentials, a watermark and a visible label."""

@@ -1,7 +1,7 @@
-"""The layer of signed credentials: a C2PA manifest in the file, or beside it where the format has no place for one.
+"""Signed credentials: a C2PA manifest in the file, or beside it if the format has no place for one.
 
-c2pa-python signs and checks; it is imported inside the functions, as there are systems that it has no wheel for.
-Without it the other layers go on saying what they say.
+c2pa-python signs and verifies; it is imported inside the functions, since it has no wheels for some systems. The other
+marks don't depend on it.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ TYPES: Final = {
     ".jpeg": "image/jpeg", ".webp": "image/webp", ".gif": "image/gif", ".tif": "image/tiff", ".tiff": "image/tiff",
     ".avif": "image/avif", ".heic": "image/heic", ".heif": "image/heif",
 }  # fmt: skip
-BESIDE: Final = (".mkv", ".webm")  # these have no place for a manifest: it lies in a file beside them
-PLAIN: Final = "application/octet-stream"  # bytes of a kind that c2pa knows nothing about; it hashes all of them
+BESIDE: Final = (".mkv", ".webm")  # these formats can't hold a manifest, so it is stored in a file beside them
+PLAIN: Final = "application/octet-stream"  # a type unknown to c2pa, which then hashes all bytes
 SIDECAR: Final = ".c2pa"
-ROOM: Final = 1 << 20  # bytes that must be free besides a second copy of the file
-UNKNOWN: Final = "signingCredential.untrusted"  # the signer is on no list of trust; nothing is wrong with the file
+ROOM: Final = 1 << 20  # free disk space needed in addition to a second copy of the file
+UNKNOWN: Final = "signingCredential.untrusted"  # the signer is on no trust list; the file is not at fault
 NO_ROOM: Final = msg(
     "There is no room on the disk for the signed credentials; the metadata say that AI made the result."
 )
@@ -39,16 +39,16 @@ NO_ROOM: Final = msg(
 
 @dataclass(frozen=True)
 class Credentials:
-    """What the signed credentials of a file say.
+    """Content of a file's signed credentials.
 
     Attributes:
         state: "valid", "altered" (they don't fit the file, or are damaged) or "unreadable" (c2pa is missing).
         signer: Common name in the certificate.
-        trusted: Whether the signer is on a list of trust.
+        trusted: Whether the signer is on a trust list.
         tool: Program that made the claim.
-        says_ai: Whether they call the work made by AI.
-        faults: Codes of what does not fit.
-        beside: Whether they lie in a file of their own.
+        says_ai: Whether they say that the work was made by AI.
+        faults: Codes of validation failures.
+        beside: Whether they are stored in a separate file.
     """
 
     state: str
@@ -61,7 +61,7 @@ class Credentials:
 
 
 def missing() -> str:
-    """The package that is not installed, or empty."""
+    """Name of the missing package, or empty."""
     for name, package in (("c2pa", "c2pa-python"), ("cryptography", "cryptography")):
         if importlib.util.find_spec(name) is None:
             return package
@@ -69,29 +69,30 @@ def missing() -> str:
 
 
 def can_sign(marking: Marking) -> bool:
-    """Whether results get credentials: they are wanted, and what makes them is installed."""
+    """Whether results get credentials: they are requested and the package is installed."""
     lacking = missing()
     return marking.level == "full" and (not lacking or (lacking == "cryptography" and bool(marking.certificate)))
 
 
 def sidecar(path: Path) -> Path:
-    """Name of the credentials that lie beside a file."""
+    """Name of the credentials file beside a file."""
     return path.with_name(path.name + SIDECAR)
 
 
 def sign(path: Path, marking: Marking, named: Path) -> tuple[str, bytes]:
-    """Sign a finished file under its hidden name, and read it back.
+    """Sign a finished file under its hidden name, and verify it.
 
-    The signed copy is written under a second hidden name and takes the place of the first at once; whatever goes wrong,
-    the file stays as it was, and a killed run leaves hidden files that the next one removes.
+    The signed copy is written under a second hidden name and atomically replaces the first. On any error the file stays
+    unchanged; hidden files left by a killed run are removed by the next one.
 
     Args:
-        path: The file; its ending tells the format.
-        marking: Who signs and what is said.
-        named: The name that it will have.
+        path: The file; its extension determines the format.
+        marking: Signer and content.
+        named: The file's final name.
 
     Returns:
-        A sentence on why there are none, or empty; and the manifest to be put beside a file that can't hold it.
+        A sentence on why there are no credentials, or empty; and the manifest to store beside a file that can't hold
+        it.
     """
     suffix = path.suffix.lower()
     if not can_sign(marking) or suffix not in (*TYPES, *BESIDE):
@@ -111,14 +112,14 @@ def sign(path: Path, marking: Marking, named: Path) -> tuple[str, bytes]:
 
 
 def lay_beside(path: Path, manifest: bytes) -> list[str]:
-    """Write the manifest of a file that can't hold it beside it, in place of one of an older file of that name.
+    """Write the manifest beside a file that can't hold it, replacing that of an older file with the same name.
 
     Args:
-        path: The file under its own name.
-        manifest: What ``sign`` gave; empty where there is none, and what is left of an older file is removed.
+        path: The file under its final name.
+        manifest: Result of ``sign``; if it is empty, the manifest of an older file is removed.
 
     Returns:
-        A sentence for the user where it could not be written.
+        A sentence for the user if it could not be written.
     """
     beside = sidecar(path)
     if not manifest:
@@ -142,7 +143,7 @@ def _sign(path: Path, signed: Path, marking: Marking, chain: bytes, key: bytes) 
     """Write the signed copy; returns the manifest.
 
     Raises:
-        RuntimeError: c2pa refuses.
+        RuntimeError: c2pa fails.
     """
     import c2pa
 
@@ -164,17 +165,17 @@ def _sign(path: Path, signed: Path, marking: Marking, chain: bytes, key: bytes) 
             out.flush()
             os.fsync(out.fileno())
         return manifest
-    except Exception as error:  # whatever a version of c2pa raises, the result must not be lost for it
+    except Exception as error:  # the result must not be lost because of an error in c2pa
         raise RuntimeError(str(error) or type(error).__name__) from error
 
 
 def statement(kind: str, marking: Marking, *, kept: bool) -> dict[str, Any]:
-    """The manifest: what was done, with which program. No names of files, of the computer or its user.
+    """The manifest: what was done and by which program, without names of files, the computer or its user.
 
     Args:
         kind: Media type.
-        marking: What is said.
-        kept: Whether the source's own credentials go with it.
+        marking: Content.
+        kept: Whether the source's own credentials are included.
     """
     agent = {"name": PROGRAM, "version": __version__}
     parameters = {"what": "face motion"} | ({"engine": marking.engine} if marking.engine else {})
@@ -192,7 +193,7 @@ def statement(kind: str, marking: Marking, *, kept: bool) -> dict[str, Any]:
 
 
 def _with_credentials(source: Path | None) -> Path | None:
-    """The source, if it carries credentials of its own."""
+    """The source, if it has its own credentials."""
     import c2pa
 
     if source is None or not source.is_file() or source.suffix.lower() not in TYPES:
@@ -209,7 +210,7 @@ def _with_credentials(source: Path | None) -> Path | None:
 
 
 def _checked(path: Path, signed: Path, manifest: bytes) -> tuple[str, bytes]:
-    """Read the signed copy back; if it is sound it takes the place of the file."""
+    """Verify the signed copy; if it is valid, it replaces the file."""
     beside = path.suffix.lower() in BESIDE
     found = _read(path if beside else signed, TYPES.get(path.suffix.lower(), PLAIN), manifest if beside else None)
     if found is None or found.state != "valid":
@@ -228,7 +229,7 @@ def _checked(path: Path, signed: Path, manifest: bytes) -> tuple[str, bytes]:
 
 
 def read(path: Path) -> Credentials | None:
-    """The credentials in a file or beside it; None where there are none.
+    """The credentials in a file or beside it; None if there are none.
 
     Raises:
         OSError: It can't be read.
@@ -246,7 +247,7 @@ def read(path: Path) -> Credentials | None:
 def _read(path: Path, kind: str, manifest: bytes | None) -> Credentials | None:
     import c2pa
 
-    # the only trust lists are those that c2pa brings along; nothing is fetched
+    # only the trust lists included in c2pa are used; nothing is fetched
     settings = {"verify": {"remote_manifest_fetch": False, "ocsp_fetch": False}}
     try:
         with path.open("rb") as stream:
@@ -264,7 +265,7 @@ def _read(path: Path, kind: str, manifest: bytes | None) -> Credentials | None:
 
 
 def _told(report: Mapping[str, Any], *, beside: bool) -> Credentials:
-    """What c2pa's report says."""
+    """Convert c2pa's report."""
     active = report.get("manifests", {}).get(report.get("active_manifest"), {})
     results = report.get("validation_results", {}).get("activeManifest", {}).get("failure", [])
     codes = [one.get("code", "") for one in results]
@@ -284,7 +285,7 @@ def _told(report: Mapping[str, Any], *, beside: bool) -> Credentials:
 
 
 def _holds_manifest(path: Path) -> bool:
-    """Whether a file seems to hold a manifest, found without c2pa: by the label of its outermost box."""
+    """Whether a file seems to hold a manifest, judged without c2pa by the label of its outermost box."""
     with path.open("rb") as file:
         head = file.read(1 << 20)
     return b"jumbf" in head or b"jumd" in head or b"caBX" in head

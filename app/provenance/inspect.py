@@ -1,4 +1,4 @@
-"""What a file says of itself: the reader of all layers, which needs no package beyond those of the program."""
+"""Read all marks of a file; needs no packages beyond those of the program."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from app.provenance.credentials import Credentials
 from app.provenance.mark import PROGRAM
 from app.provenance.watermark import Pixels, Score, detect
 
-GENERATED: Final = (  # IPTC's words for works that algorithms made, wholly or in part
+GENERATED: Final = (  # IPTC's terms for works made wholly or partly by algorithms
     "trainedAlgorithmicMedia", "compositeWithTrainedAlgorithmicMedia", "algorithmicMedia", "compositeSynthetic",
 )  # fmt: skip
 MATROSKA_HEAD: Final = b"\x1a\x45\xdf\xa3"
-PLACES: Final = 3  # parts of a clip that are looked at, evenly spaced, until the watermark is found
-TAKEN: Final = 24  # frames of each
+PLACES: Final = 3  # evenly spaced parts of a clip that are examined until the watermark is found
+TAKEN: Final = 24  # frames per part
 
 
 @dataclass(frozen=True)
 class Metadata:
-    """What metadata say.
+    """Content of a file's metadata.
 
     Attributes:
-        source_type: IPTC's address for the kind of work, may be empty.
+        source_type: IPTC's URL for the kind of work, may be empty.
         tool: Program that made it, may be empty.
     """
 
@@ -41,22 +41,22 @@ class Metadata:
 
     @property
     def says_ai(self) -> bool:
-        """Whether they call the work made by AI, wholly or in part."""
+        """Whether they say that the work was made wholly or partly by AI."""
         return self.source_type.rsplit("/", 1)[-1] in GENERATED
 
 
 @dataclass(frozen=True)
 class Inspection:
-    """All that was found in a file."""
+    """All marks found in a file."""
 
     path: Path
     metadata: Metadata
-    watermark: Score | None = None  # None where the file holds no picture that can be decoded
+    watermark: Score | None = None  # None if no image in the file can be decoded
     credentials: Credentials | None = None
 
     @property
     def marked(self) -> bool:
-        """Whether anything says that AI made it."""
+        """Whether any mark says that AI made it."""
         seen = self.watermark is not None and self.watermark.found
         return seen or self.metadata.says_ai or (self.credentials is not None and self.credentials.says_ai)
 
@@ -66,7 +66,7 @@ class Inspection:
         return self.credentials is not None and self.credentials.state == "altered"
 
     def sentences(self) -> list[str]:
-        """The findings in plain words, one sentence for each layer."""
+        """The findings in words, one sentence for each kind of mark."""
         return [
             _about_credentials(self.credentials),
             _about_metadata(self.metadata),
@@ -75,7 +75,7 @@ class Inspection:
         ]
 
     def verdict(self) -> str:
-        """The sum of all layers."""
+        """The conclusion from all marks."""
         if self.altered:
             said = "It says" if self.marked else "Nothing in it says"
             return f"The file was changed after it was signed. {said} that it was made with AI."
@@ -108,7 +108,7 @@ class Inspection:
 
 
 def inspect(path: str | Path) -> Inspection:
-    """Look at a file.
+    """Examine a file.
 
     Raises:
         MediaError: It can't be read.
@@ -121,7 +121,7 @@ def inspect(path: str | Path) -> Inspection:
 
 
 def read_metadata(path: Path) -> Metadata:
-    """What metadata of a file say, as XMP or, in Matroska and WebM, as tags.
+    """Read a file's metadata: XMP, or tags in Matroska and WebM.
 
     Raises:
         OSError: It can't be read.
@@ -144,7 +144,7 @@ def _tags(path: Path) -> dict[str, str]:
 
 
 def find_watermark(path: Path) -> Score | None:
-    """Look for the watermark in a picture, or in parts of a clip until it is found; None if nothing can be decoded."""
+    """Look for the watermark in an image, or in parts of a clip until it is found; None if nothing can be decoded."""
     best, starts = Score(0.0, 1.0), [Fraction(0)]
     for looked in range(1, PLACES + 1):
         try:
@@ -162,7 +162,7 @@ def find_watermark(path: Path) -> Score | None:
 
 
 def _some(clip: ClipReader) -> Iterator[Pixels]:
-    """Some of the next frames."""
+    """Take some of the next frames."""
     return (frame.rgb for frame in islice(clip, 0, 2 * TAKEN, 2))
 
 

@@ -1,4 +1,4 @@
-"""Who signs: a key and a certificate of this installation, made when they are first needed, or the user's own."""
+"""The signer's key and certificate: this installation's, created when first needed, or the user's own."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from app.provenance.mark import PROGRAM, Marking
 from models.messages import msg
 
 FOLDER: Final = "signing"
-SIGNER: Final = "signer.pem"  # certificates and key in one file, which is there as a whole or not at all
+SIGNER: Final = "signer.pem"  # certificates and key in one file, so that both exist or neither
 KEY_BEGINS: Final = b"-----BEGIN PRIVATE KEY"
 YEARS: Final = 10
 
 
 def own_folder() -> Path:
-    """Where the key of this installation lies."""
+    """Folder of this installation's key."""
     from app.presets import config_folder
 
     return config_folder() / FOLDER
@@ -31,7 +31,7 @@ def signing_pair(marking: Marking) -> tuple[bytes, bytes]:
 
     Raises:
         UsageError: The user's can't be read.
-        OSError: There is no place to keep a key of this installation.
+        OSError: The key of this installation can't be stored.
     """
     if marking.certificate or marking.key:
         check_pair(marking)
@@ -47,7 +47,7 @@ def check_pair(marking: Marking) -> None:
     """Check the user's own certificate and key, if there are any, before any work is done.
 
     Raises:
-        UsageError: One of them is missing or no PEM file.
+        UsageError: One of them is missing or not a PEM file.
     """
     if bool(marking.certificate) != bool(marking.key):
         flag = "--signing-key" if marking.certificate else "--signing-cert"
@@ -68,7 +68,7 @@ def check_pair(marking: Marking) -> None:
 
 
 def _keep(path: Path) -> None:
-    """Make key and certificates of this installation and keep them for its user alone."""
+    """Create key and certificates of this installation, readable only by its user."""
     chain, key = make_pair()
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:6]}.partial")
@@ -83,7 +83,7 @@ def _keep(path: Path) -> None:
 
 
 def algorithm(key: bytes) -> str:
-    """Name of the signature that a key in PEM makes, as C2PA calls it; that of our own keys where nobody can tell."""
+    """C2PA's name for the signature algorithm of a PEM key; that of our own keys if it can't be determined."""
     try:
         from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
         from cryptography.hazmat.primitives.serialization import load_pem_private_key
@@ -100,7 +100,7 @@ def algorithm(key: bytes) -> str:
 
 
 def make_pair() -> tuple[bytes, bytes]:
-    """A new key (P-256) with certificates: an authority that signs once and is forgotten, and a signer under it.
+    """Create a key (P-256) with certificates: a one-time authority, whose key is discarded, and a signer under it.
 
     Returns:
         Both certificates and the signer's key, as PEM.

@@ -1,4 +1,4 @@
-"""The visible label: the letters AI in a corner, for those who must or want to tell viewers themselves."""
+"""The visible label: the letters AI in a corner, for users who must or want to inform viewers."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from liveportrait.patched import Patch, Patched, Window
 
 Pixels = npt.NDArray[np.uint8]
 
-SHARE: Final = 0.05  # height of the label as a share of the picture's shorter side
-LEAST: Final = 14  # pixels of that height
-LARGER: Final = 8  # times as large as it is drawn, so that its edges are soft
+SHARE: Final = 0.05  # height of the label as a share of the image's shorter side
+LEAST: Final = 14  # minimum height in pixels
+LARGER: Final = 8  # supersampling factor, for smooth edges
 COVER: Final = 0.7  # opacity of the dark box
 
 
 @lru_cache(maxsize=8)
 def _drawn(height: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Levels of grey and opacity (0 to 1) of a label of some height, each (h, w, 1) float32."""
+    """Grey levels and opacity (0 to 1) of a label with the given height, each (h, w, 1) float32."""
     high, wide = height * LARGER, height * LARGER * 3 // 2
     box, letters = np.zeros((high, wide), np.uint8), np.zeros((high, wide), np.uint8)
     radius = high // 5
@@ -45,7 +45,7 @@ def _drawn(height: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32
 
 
 def place(shape: tuple[int, ...]) -> Window | None:
-    """Where the label lies in a picture (H, W, C), lower right; None where there is no room for it."""
+    """Position of the label in an image (H, W, C), lower right; None if there is no room for it."""
     short = min(shape[:2])
     height = max(LEAST, round(short * SHARE))
     width = height * LARGER * 3 // 2 // LARGER
@@ -54,7 +54,7 @@ def place(shape: tuple[int, ...]) -> Window | None:
 
 
 def labelled(picture: Patched) -> Patched:
-    """The picture with the label; what it is made of is not changed."""
+    """The image with the label; the original arrays are not modified."""
     window = place(picture.shape)
     if window is None:
         return picture

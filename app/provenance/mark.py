@@ -1,4 +1,4 @@
-"""What is said of a result, whatever layer says it."""
+"""The statement that a result was made by AI, shared by all kinds of marks."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 Level = Literal["full", "metadata", "off"]
 
 PROGRAM: Final = "portrait-animate"
-# IPTC's word for a work in which parts of a real picture or clip were replaced by what a trained model made of them:
+# IPTC's term for a work in which parts of a real image or clip were replaced by the output of a trained model:
 # the photo and its surroundings stay, the moving face is generated. "trainedAlgorithmicMedia" would claim that nothing
-# of it was ever photographed. https://cv.iptc.org/newscodes/digitalsourcetype/
+# in it was photographed. https://cv.iptc.org/newscodes/digitalsourcetype/
 SOURCE_TYPE: Final = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
 STATEMENT: Final = f"Made with AI: a face animated by {PROGRAM} {__version__}."
 OFF: Final = msg(
@@ -27,7 +27,7 @@ OFF: Final = msg(
 
 
 def tool() -> str:
-    """Name and version of the program, as metadata name what made a file."""
+    """Name and version of the program for metadata."""
     return f"{PROGRAM} {__version__}"
 
 
@@ -36,12 +36,12 @@ class Marking:
     """How a result is marked.
 
     Attributes:
-        level: "full" puts metadata, signed credentials and a watermark; "metadata" only what gives the same bytes in
-            every run; "off" nothing.
+        level: "full" adds metadata, signed credentials and a watermark; "metadata" only what is identical in every run;
+            "off" nothing.
         certificate: PEM file with the user's own certificates, or empty.
-        key: PEM file with the key to it.
-        engine: What drew the face, may be empty.
-        source: The photo or clip that was animated, whose own credentials are kept; or None.
+        key: PEM file with its key.
+        engine: Engine that rendered the face, may be empty.
+        source: The animated photo or clip, whose own credentials are kept; or None.
     """
 
     level: Level = "full"
@@ -52,17 +52,17 @@ class Marking:
 
     @classmethod
     def of(cls, output: OutputOptions, engine: str = "", source: Path | None = None) -> Marking:
-        """The marking that output options ask for."""
+        """The marking that output options request."""
         return cls(output.mark, output.signing_cert, output.signing_key, engine, source)
 
     @property
     def in_metadata(self) -> bool:
-        """Whether metadata say it."""
+        """Whether the metadata are marked."""
         return self.level != "off"
 
     @property
     def in_pixels(self) -> bool:
-        """Whether a watermark says it."""
+        """Whether the pixels get a watermark."""
         return self.level == "full"
 
 

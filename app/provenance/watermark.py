@@ -1,11 +1,11 @@
-"""The watermark: a faint keyed pattern in the luma of the animated square, found again without the original.
+"""The watermark: a faint keyed pattern in the luma of the animated crop, detectable without the original.
 
-The pattern is a lattice of signs that lies on the picture as a whole, so that it scales with it: a picture of any size
-is looked at in the same few lattices. Each square takes the lattice in which it is about 90 cells wide, and shows it
-only inside its own soft border; outside it the picture stays as it was, to the bit.
+The pattern is a lattice of signs over the whole image, so that it scales with it: images of any size are checked
+against the same few lattices. Each crop uses the lattice in which it is about 90 cells wide, and only inside its own
+soft border; outside, the image stays bit-identical.
 
-The key is public, as anybody may look for the mark: it tells that a picture was made by this program, and it is no
-proof against somebody who wants to remove or to forge it.
+The key is public, so that anybody can look for the mark: it shows that an image was made by this program, but it does
+not withstand deliberate removal or forgery.
 """
 
 from __future__ import annotations
@@ -32,25 +32,25 @@ Floats = npt.NDArray[np.float32]
 Window = tuple[int, int, int, int]
 
 KEY: Final = b"portrait-animate watermark 1"
-TILE: Final = 128  # cells after which the signs repeat
-ACROSS: Final = 90  # cells along a side of the square, about
-LATTICES: Final = tuple(round(32 * 2 ** (k / 2)) for k in range(9))  # cells across the picture, 32 to 512
-SMALLEST: Final = 5.5  # pixels of a cell; smaller ones don't survive half size and hard compression
-STRENGTH: Final = 1.08  # grey levels, root mean square on flat ground
-TEXTURED: Final = 1.6  # times as much where texture hides it
-QUIET, BUSY = 1.0, 9.0  # grey levels of texture at which that begins and is reached
-SEEN: Final = (28, 56, 84)  # cells along a side of the windows in which it is looked for
-LEARNED: Final = 20_000  # cells from which it is learned how they follow from their neighbours, about
-FALSE_ALARMS: Final = 5e-5  # of one file, below which the mark counts as found
+TILE: Final = 128  # period of the signs in cells
+ACROSS: Final = 90  # approximate number of cells along a side of the crop
+LATTICES: Final = tuple(round(32 * 2 ** (k / 2)) for k in range(9))  # cells across the image, 32 to 512
+SMALLEST: Final = 5.5  # pixels per cell; smaller ones don't survive scaling by half and strong compression
+STRENGTH: Final = 1.08  # grey levels, root mean square in flat areas
+TEXTURED: Final = 1.6  # factor in textured areas, which hide the pattern
+QUIET, BUSY = 1.0, 9.0  # texture in grey levels at which the factor starts to apply and at which it applies fully
+SEEN: Final = (28, 56, 84)  # cells along a side of the search windows
+LEARNED: Final = 20_000  # approximate number of cells from which the prediction from neighbours is fitted
+FALSE_ALARMS: Final = 5e-5  # probability per file below which the mark counts as found
 
 
 @dataclass(frozen=True)
 class Score:
-    """What was found in a picture or clip.
+    """Detection result for an image or clip.
 
     Attributes:
-        deviations: Agreement with the key, in standard deviations of wrong keys; the best place of all.
-        false_alarms: Probability that an unmarked file agrees as much somewhere, 0 to 1.
+        deviations: Best agreement with the key anywhere, in standard deviations of wrong keys.
+        false_alarms: Probability that an unmarked file agrees as much anywhere, 0 to 1.
     """
 
     deviations: float
@@ -58,7 +58,7 @@ class Score:
 
     @property
     def found(self) -> bool:
-        """Whether the mark is there."""
+        """Whether the mark was found."""
         return self.false_alarms <= FALSE_ALARMS
 
 
@@ -70,22 +70,22 @@ def signs() -> Floats:
 
 
 def _high(cells: Floats, border: int = cv2.BORDER_REFLECT_101) -> Floats:
-    """Cells less the mean of their neighbourhood of 3 x 3."""
+    """Cells minus the mean of their 3 x 3 neighbourhood."""
     return np.asarray(cells - cv2.blur(cells, (3, 3), borderType=border), np.float32)
 
 
 def lattice(side: float, width: int) -> int:
-    """Cells across the picture, for a square of a side in its pixels."""
+    """Number of cells across the image for a crop with a side in image pixels."""
     wanted = width / max(side / ACROSS, SMALLEST)
     return min(LATTICES, key=lambda count: abs(math.log(count / wanted)))
 
 
 def pattern(window: Window, width: int, count: int) -> Floats:
-    """The pattern in a part of a picture.
+    """The pattern in a part of an image.
 
     Args:
         window: The part, (x0, y0, x1, y1).
-        width: Of the picture.
+        width: Width of the image.
         count: Cells across it.
 
     Returns:
@@ -97,7 +97,7 @@ def pattern(window: Window, width: int, count: int) -> Floats:
     columns = np.arange(left, math.ceil(x1 / cell) + 3) % TILE
     rows = np.arange(top, math.ceil(y1 / cell) + 3) % TILE
     cells = _high(signs()[np.ix_(rows, columns)])
-    # pixel x of the picture lies at (x + 0.5) / cell - 0.5 cells
+    # pixel x of the image is at (x + 0.5) / cell - 0.5 cells
     to_pixels = np.array([[1 / cell, 0, (x0 + 0.5) / cell - 0.5 - left], [0, 1 / cell, (y0 + 0.5) / cell - 0.5 - top]])
     flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
     out = cv2.warpAffine(cells, to_pixels, (x1 - x0, y1 - y0), flags=flags, borderMode=cv2.BORDER_REFLECT_101)
@@ -106,7 +106,7 @@ def pattern(window: Window, width: int, count: int) -> Floats:
 
 @lru_cache(maxsize=8)
 def _share(matrix: bytes, size: int, window: Window, width: int) -> Floats:
-    """The pattern of a square with its soft border, for a still photo the same in every frame."""
+    """The pattern of a crop with its soft border; for a photo it is the same in every frame."""
     crop = Crop(np.frombuffer(matrix, np.float64).reshape(2, 3), size)
     shown = pattern(window, width, lattice(size * scale_of(crop.inverse), width))
     out = np.asarray(shown * edge_ramp(crop.matrix, size, window, FEATHER), np.float32)
@@ -117,13 +117,13 @@ def _share(matrix: bytes, size: int, window: Window, width: int) -> Floats:
 def imprint(
     picture: Pixels, crop: Crop, shape: tuple[int, ...] | None = None, corner: tuple[int, int] = (0, 0)
 ) -> None:
-    """Put the mark into a finished picture, where an animated square was pasted.
+    """Add the mark to a finished image where an animated crop was pasted.
 
     Args:
-        picture: (H, W, 3 or 4) uint8, changed in place: all of it, or a part that holds the square.
-        crop: The square.
-        shape: Of the whole picture, where ``picture`` is a part of it.
-        corner: Where the upper left corner of ``picture`` lies in the whole one.
+        picture: (H, W, 3 or 4) uint8, changed in place: the whole image, or a part that contains the crop.
+        crop: The crop.
+        shape: Shape of the whole image if ``picture`` is a part of it.
+        corner: Position of the upper left corner of ``picture`` in the whole image.
     """
     whole = picture.shape if shape is None else shape
     window = crop_window(crop, whole)
@@ -136,17 +136,17 @@ def imprint(
 
 
 def finishing(level: Level) -> Finish | None:
-    """The last step of an animator's squares under a level of marking: the mark, or None where there is none."""
+    """The final step for an animator's crops at a level of marking: adds the mark, or None if there is none."""
     return imprint if Marking(level).in_pixels else None
 
 
 def imprint_square(square: Pixels) -> None:
-    """The same for a bare square, which is the whole picture, (S, S, 3 or 4) uint8, changed in place."""
+    """The same for a bare crop as the whole image, (S, S, 3 or 4) uint8, changed in place."""
     imprint(square, Crop(np.eye(2, 3), square.shape[1]))
 
 
 def _add(target: Pixels, shown: Floats) -> None:
-    """Add the pattern to pixels in place, more where texture hides it, nothing where they are clear."""
+    """Add the pattern to pixels in place: stronger in texture, none in transparent pixels."""
     height, width = target.shape[:2]
     colour = target[..., :3]
     small = cv2.resize(colour, (max(1, width // 4), max(1, height // 4)), interpolation=cv2.INTER_AREA)
@@ -167,7 +167,7 @@ def detect(frames: Iterable[Pixels]) -> Score:
     """Look for the mark.
 
     Args:
-        frames: (H, W, 3 or 4) uint8 of one size: a picture, or some frames of a clip.
+        frames: (H, W, 3 or 4) uint8 of one size: an image, or some frames of a clip.
     """
     total, count = np.zeros(0, np.float32), 0
     for frame in frames:
@@ -177,11 +177,11 @@ def detect(frames: Iterable[Pixels]) -> Score:
 
 
 def look(grey: Floats) -> Score:
-    """Look for the mark in luma (H, W), in all lattices and places.
+    """Look for the mark in luma (H, W), in all lattices and positions.
 
-    Under another key the signs are independent of the picture. Their sum over a window, weighted by the picture, then
-    has a variance that is known exactly, and is normal as a sum over thousands of cells: that gives the rate of false
-    alarms without any sample of pictures.
+    Under another key the signs are independent of the image. Their sum over a window, weighted by the image, then has
+    an exactly known variance and, as a sum over thousands of cells, is normally distributed: this gives the false alarm
+    rate without any sample images.
     """
     best, looks = 0.0, 0
     for count in LATTICES:
@@ -192,7 +192,7 @@ def look(grey: Floats) -> Score:
 
 
 def _in_lattice(grey: Floats, count: int) -> npt.NDArray[Any]:
-    """Agreement with the key in windows of one lattice, in standard deviations; empty where cells are too small."""
+    """Agreement with the key in windows of one lattice, in standard deviations; empty if the cells are too small."""
     height, width = grey.shape
     cell = width / count
     rows = int(height / cell)
@@ -218,7 +218,7 @@ def _in_lattice(grey: Floats, count: int) -> npt.NDArray[Any]:
 
 
 def _surprise(cells: Floats) -> Floats:
-    """Kernel (5, 5) that leaves of each cell what its neighbours don't foretell: least squares over this picture."""
+    """Kernel (5, 5) of prediction residuals from neighbouring cells, fitted by least squares to this image."""
     rows, columns = cells.shape
     step = max(1, round(math.sqrt(cells.size / LEARNED)))
     near = [

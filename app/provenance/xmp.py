@@ -1,6 +1,6 @@
-"""The metadata layer: an XMP packet, and the places where each format keeps it. Needs no package.
+"""Metadata: an XMP packet, and where each format stores it. Needs no package.
 
-Adobe's XMP specification, part 3 (storage in files), names the places: an iTXt chunk of PNG, an APP1 segment of JPEG, a
+Adobe's XMP specification, part 3 (storage in files), defines where: an iTXt chunk of PNG, an APP1 segment of JPEG, a
 chunk of WebP, an application extension of GIF, tag 700 of TIFF and a box of type uuid in MP4 and QuickTime files.
 """
 
@@ -22,16 +22,16 @@ JPEG_KEY: Final = b"http://ns.adobe.com/xap/1.0/\0"
 TIFF_TAG: Final = 700
 BOX: Final = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")  # the UUID of XMP in ISO base media files
 GIF_HEAD: Final = b"\x21\xff\x0bXMP DataXMP"
-# Readers that know no XMP walk a GIF's extension as sub-blocks: wherever in the packet they take a byte for a length,
-# this ramp leads them to its end.
+# Readers without XMP support parse a GIF's extension as sub-blocks: whichever byte of the packet they take for a
+# length, this ramp leads them to its end.
 GIF_TAIL: Final = b"\x01" + bytes(range(255, -1, -1)) + b"\x00"
 GIF_END: Final = b"\x3b"
 MATROSKA: Final = {"COMMENT": STATEMENT, "DIGITAL_SOURCE_TYPE": SOURCE_TYPE, "CREATOR_TOOL": tool()}
-LONGEST: Final = 1 << 20  # bytes of a packet that are read; ours has less than one thousand
+LONGEST: Final = 1 << 20  # most bytes read of a packet; ours has fewer than one thousand
 
 
 def packet() -> bytes:
-    """The XMP packet: what kind of work this is, and which program in which version made it."""
+    """The XMP packet: the kind of work, and the program and version that made it."""
     return (
         '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>'
         '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
@@ -43,10 +43,10 @@ def packet() -> bytes:
 
 
 def picture_arguments(form: str) -> dict[str, Any]:
-    """Arguments of Pillow's ``save`` that put the packet into a picture.
+    """Arguments of Pillow's ``save`` that add the packet to an image.
 
     Args:
-        form: Pillow's name of the format. BMP has no place for metadata: nothing is put there.
+        form: Pillow's name of the format. BMP can't hold metadata, so nothing is added.
     """
     if form == "PNG":
         info = PngInfo()
@@ -70,10 +70,10 @@ def clip_tags(form: str) -> dict[str, str]:
 
 
 def tail(form: str) -> bytes:
-    """What is written behind a finished clip, beside its tags; nothing in front of it moves, and it starts as before.
+    """Bytes to append to a finished clip besides its tags; the rest of the file is not moved.
 
     Args:
-        form: Name of FFmpeg's muxer. A GIF's own last byte must be taken off first (``GIF_END``).
+        form: Name of FFmpeg's muxer. A GIF's own last byte (``GIF_END``) must be removed first.
     """
     if form == "gif":
         return GIF_HEAD + packet() + GIF_TAIL + GIF_END
@@ -83,10 +83,10 @@ def tail(form: str) -> bytes:
 
 
 def add_tail(path: Path, form: str) -> None:
-    """Append the packet to a finished MP4, QuickTime or GIF file; others keep it in their tags alone.
+    """Append the packet to a finished MP4, QuickTime or GIF file; others have it only in their tags.
 
     Raises:
-        OSError: The disk refuses.
+        OSError: Writing fails.
     """
     if not (end := tail(form)):
         return
@@ -99,7 +99,7 @@ def add_tail(path: Path, form: str) -> None:
 
 
 def read_packet(path: Path) -> str:
-    """The XMP packet of a file, ours or another's; empty where there is none.
+    """The XMP packet of a file, from any program; empty if there is none.
 
     Raises:
         OSError: It can't be read.
@@ -125,7 +125,7 @@ def _text(found: bytes | str) -> str:
 
 
 def _box(file: BinaryIO, size: int) -> bytes:
-    """Content of the XMP box among the outermost boxes of an ISO base media file."""
+    """Content of the XMP box among the top-level boxes of an ISO base media file."""
     at = 0
     while at + 8 <= size:
         file.seek(at)
@@ -134,7 +134,7 @@ def _box(file: BinaryIO, size: int) -> bytes:
         skip = 8
         if length == 1 and len(head) == 16:
             length, skip = struct.unpack_from(">Q", head, 8)[0], 16
-        if length < skip:  # 0 reaches to the end of the file; less is damaged
+        if length < skip:  # 0 extends to the end of the file; less is damaged
             return b""
         if kind == b"uuid" and head[8:16] == BOX[:8]:
             file.seek(at + skip)
@@ -145,7 +145,7 @@ def _box(file: BinaryIO, size: int) -> bytes:
 
 
 def _gif(file: BinaryIO) -> bytes:
-    """Packet of the last application extension of a GIF that holds XMP; it stands at the end or near the beginning."""
+    """Packet of the last application extension of a GIF that holds XMP; it is at the end or near the beginning."""
     file.seek(0, 2)
     size = file.tell()
     for at in (max(0, size - LONGEST), 0):
@@ -159,12 +159,12 @@ def _gif(file: BinaryIO) -> bytes:
 
 
 def source_type(text: str) -> str:
-    """The DigitalSourceType that an XMP packet names, as an attribute or an element; empty where it names none."""
+    """The DigitalSourceType in an XMP packet, as an attribute or an element; empty if there is none."""
     return _value(text, "DigitalSourceType")
 
 
 def creator(text: str) -> str:
-    """The program that an XMP packet names."""
+    """The creator tool in an XMP packet."""
     return _value(text, "CreatorTool")
 
 

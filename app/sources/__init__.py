@@ -1,1 +1,1 @@
-"""Where driving motion comes from in real time: cameras, clips, templates, stills; all give the same samples."""
+"""Sources of driving motion in real time: cameras, clips, templates, stills; all give the same kind of samples."""

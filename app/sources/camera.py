@@ -1,4 +1,4 @@
-"""A camera that drives."""
+"""A camera as a driver."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 
 class CameraSource(Source):
-    """Pictures of a camera; while a pause is on the last one stays, and the camera goes on behind it.
+    """Frames of a camera; during a pause the last one is held while the camera keeps running.
 
     Args:
-        camera: Gives the pictures.
-        turn: Degrees by which they are turned clockwise: 0, 90, 180 or 270.
-        mirror: Swap left and right of the turned pictures.
-        playback: Says whether a pause is on.
+        camera: Delivers the frames.
+        turn: Degrees by which frames are rotated clockwise: 0, 90, 180 or 270.
+        mirror: Swap left and right of the rotated frames.
+        playback: Controls pausing.
     """
 
     def __init__(
@@ -31,7 +31,7 @@ class CameraSource(Source):
     ) -> None:
         self.camera = camera
         self._playback = playback
-        self._last: Pixels | None = None  # shown last
+        self._last: Pixels | None = None  # the last frame shown
         self._turn = turn // 90
         self._mirror = mirror
         self.lasting = camera.lasting
@@ -81,14 +81,14 @@ def camera_source(
     playback: Playback | None = None,
     devices: Callable[[], list[CameraDevice]] = list_cameras,
 ) -> DriverSource:
-    """A camera as driver.
+    """A camera as a driver.
 
     Args:
-        device: From ``list_cameras``, or its name, a part of that, or its number; empty is the first one.
-        mode: Size, rate and compression to ask for.
+        device: From ``list_cameras``, or its name, a part of it, or its index; empty is the first one.
+        mode: Size, rate and compression to request.
         mirror: Swap left and right.
-        turn: Degrees by which the pictures are turned clockwise: 0, 90, 180 or 270.
-        playback: Says whether a pause is on; None has none.
+        turn: Degrees by which frames are rotated clockwise: 0, 90, 180 or 270.
+        playback: Controls pausing; None never pauses.
         devices: Lists the cameras.
 
     Raises:
@@ -97,7 +97,7 @@ def camera_source(
     found = device if isinstance(device, CameraDevice) else find_camera(str(device), devices())
 
     def make(clock: Clock, _: Engine) -> Source:
-        plain = mirror and not turn  # a turned picture is mirrored after the turn
+        plain = mirror and not turn  # a rotated frame is mirrored after the rotation
         camera = DeviceCamera(found, mode, mirror=plain, devices=devices, clock=clock)
         return CameraSource(camera, turn, mirror=mirror and not plain, playback=playback)
 

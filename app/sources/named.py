@@ -1,4 +1,4 @@
-"""The source that a person names: a file, or a camera."""
+"""Find the driver named by the user: a file or a camera."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 def source_from_text(
     text: str, mode: Mode | None = None, *, mirror: bool = True, turn: int = 0, reference: str = "auto"
 ) -> DriverSource:
-    """The driver that a person names: a file, or a camera by number or name.
+    """The driver named by the user: a file, or a camera by index or name.
 
     Raises:
         MediaError: There is no such file or camera.
-        UsageError: It is an address that is not a file of this machine.
+        UsageError: It is a URL that is not a file on this machine.
     """
     path = local_path(text)
     if text and (path.exists() or path.suffix.lower() in (".mp4", ".mov", ".mkv", ".webm", ".gif", ".jpg", ".png")):

@@ -1,4 +1,4 @@
-"""The controls of a player: pause, seek, single frames, loop; commands from any thread."""
+"""Playback controls: pause, seek, step, loop; callable from any thread."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Place:
-    """Where a player stands.
+    """Position and state of a player.
 
     Attributes:
         time: Seconds from the first frame.
-        duration: Seconds in all, 0 while it is not known.
-        rate: Frames a second, 0 while it is not known.
-        paused: Whether it stands still.
+        duration: Total seconds, 0 while not known.
+        rate: Frames per second, 0 while not known.
+        paused: Whether it is paused.
         loop: Whether it starts over at its end.
     """
 
@@ -28,7 +28,7 @@ class Place:
 
 
 class Playback:
-    """The controls of a player; safe between threads, and nothing here waits but ``wait``.
+    """The controls of a player; thread-safe, and only ``wait`` blocks.
 
     Args:
         loop: Whether it starts over at its end.
@@ -43,33 +43,33 @@ class Playback:
 
     @property
     def place(self) -> Place:
-        """Where it stands."""
+        """The current position and state."""
         return self._place
 
     @property
     def paused(self) -> bool:
-        """Whether it stands still."""
+        """Whether it is paused."""
         return self._place.paused
 
     @property
     def seekable(self) -> bool:
-        """Whether there is a time line."""
+        """Whether there is a timeline."""
         return self._place.duration > 0
 
     def pause(self, on: bool) -> None:
-        """Stand still, or go on; after the end from the beginning."""
+        """Pause or resume; after the end, resume from the beginning."""
         with self._changed:
             if self._ended and not on:
                 self._seek, self._ended = Fraction(0), False
             self._set(paused=on)
 
     def set_loop(self, on: bool) -> None:
-        """Start over at the end, or stand still there."""
+        """Set whether to start over or pause at the end."""
         with self._changed:
             self._set(loop=on)
 
     def seek(self, time: Fraction | float) -> None:
-        """Go to a time in seconds; of many wishes the last one counts."""
+        """Seek to a time in seconds; the latest request wins."""
         with self._changed:
             last = max(Fraction(0), self._place.duration - (1 / self._place.rate if self._place.rate else 0))
             wanted = max(Fraction(0), Fraction(time))
@@ -78,30 +78,30 @@ class Playback:
             self._set()
 
     def step(self, frames: int) -> None:
-        """Stand still, some frames further on, or back if negative."""
+        """Pause and step some frames forward, or back if negative."""
         with self._changed:
             self._steps += frames
             self._set(paused=True)
 
     # ---- for the player -------------------------------------------------------------------------------------------
     def describe(self, duration: Fraction, rate: Fraction) -> None:
-        """Tell the length and rate of what is played."""
+        """Set the duration and rate of the media."""
         with self._changed:
             self._set(duration=duration, rate=rate)
 
     def stand(self, time: Fraction) -> None:
-        """Tell the time of the frame that is given out now."""
+        """Set the time of the current frame."""
         with self._changed:
             self._set(time=time)
 
     def end(self) -> None:
-        """The last frame was given out: stand still."""
+        """Pause after the last frame."""
         with self._changed:
             self._ended = True
             self._set(paused=True)
 
     def take(self) -> tuple[Fraction | None, int]:
-        """Time to go to (or None) and frames to step that were asked for since the last call."""
+        """Take the requests since the last call: time to seek to (or None) and frames to step."""
         with self._changed:
             seek, steps = self._seek, self._steps
             self._seek, self._steps = None, 0
@@ -109,16 +109,16 @@ class Playback:
 
     @property
     def seeking(self) -> bool:
-        """Whether another time was asked for."""
+        """Whether a seek is pending."""
         return self._seek is not None
 
     @property
     def busy(self) -> bool:
-        """Whether somebody asked for something, or for standing still."""
+        """Whether a request is pending or the player is paused."""
         return self._seek is not None or self._steps != 0 or self.paused
 
     def wait(self, seconds: float | None, stop: threading.Event) -> None:
-        """Wait for a time, a control or a stop, whichever comes first; None while it stands still."""
+        """Wait for a time, a request or a stop, whichever comes first; None waits without a time limit."""
         with self._changed:
             if seconds is None:
                 self._changed.wait_for(
@@ -128,7 +128,7 @@ class Playback:
                 self._changed.wait_for(lambda: stop.is_set() or self.busy, max(0.0, seconds))
 
     def wake(self) -> None:
-        """Let ``wait`` look at its stop."""
+        """Wake ``wait`` so that it checks its stop event."""
         with self._changed:
             self._changed.notify_all()
 

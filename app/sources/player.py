@@ -1,4 +1,4 @@
-"""Clips, templates and stills that play in real time under the controls of a Playback."""
+"""Play clips, templates and stills in real time, controlled by a Playback."""
 
 from __future__ import annotations
 
@@ -23,48 +23,48 @@ if TYPE_CHECKING:
     from liveportrait.engines.base import Engine
     from liveportrait.motion import Motion
 
-SLEPT: Final = 1.0  # seconds of delay after which a player goes on from where it is
+SLEPT: Final = 1.0  # seconds of delay after which a player continues from its position
 AHEAD: Final = 3  # frames decoded ahead
 
 Shot = tuple[Fraction, Pixels | None, "Motion | None"]
-"""Seconds from the first frame; picture of a clip; motion of a template."""
+"""Seconds from the first frame; image of a clip; motion of a template."""
 
 
 class Reel(ABC):
-    """What a player plays.
+    """Media that a player plays.
 
     Attributes:
-        duration: Seconds in all, 0 if only playing tells.
-        rate: Frames a second.
+        duration: Total seconds, 0 if not known before playing.
+        rate: Frames per second.
         reference: Neutral motion that comes with it, or None.
-        lone: Whether it is a single picture, which is shown once and held.
+        lone: Whether it is a single image, which is shown once and held.
     """
 
     duration: Fraction
     rate: Fraction
     reference: Motion | None = None
     lone: bool = False
-    decodes: bool = False  # worth being done ahead
+    decodes: bool = False  # whether decoding ahead is worthwhile
 
     @abstractmethod
     def frames(self, start: Fraction) -> Iterator[Shot]:
-        """(seconds from the first frame, picture, motion) of all frames from a time on."""
+        """(seconds from the first frame, image, motion) of all frames from a time on."""
 
-    def close(self) -> None:  # noqa: B027 - a template has nothing to give back
-        """Give everything back."""
+    def close(self) -> None:  # noqa: B027 - a template has nothing to release
+        """Release all resources."""
 
 
 class ClipReel(Reel):
-    """A video, animated picture or picture sequence.
+    """A video, animated image or image sequence.
 
     Args:
         path: The clip.
-        part: Start and end of the part that is played.
-        rate: Frames a second to play it at; None takes its own time stamps.
+        part: Start and end of the part to play.
+        rate: Frames per second to play it at; None uses its own time stamps.
         film: Whether the clip drives, see open_clip.
 
     Raises:
-        AppError: It can't be read, or has no such part.
+        AppError: It can't be read, or does not contain the part.
     """
 
     decodes = True
@@ -107,12 +107,12 @@ class TemplateReel(Reel):
 
     Args:
         path: The template.
-        engine: Engine that it must fit.
-        reference: "auto" and numbers keep the template's own neutral frame, "first" takes the first one.
-        part: Start and end of the part that is played.
+        engine: Engine that it must match.
+        reference: "auto" and numbers keep the template's own neutral frame, "first" uses the first one.
+        part: Start and end of the part to play.
 
     Raises:
-        UsageError: It does not fit the engine, or has no such part.
+        UsageError: It does not match the engine, or does not contain the part.
     """
 
     def __init__(self, path: Path, engine: Engine, reference: str, part: Part = WHOLE) -> None:
@@ -130,10 +130,10 @@ class TemplateReel(Reel):
 
 
 class StillReel(Reel):
-    """One picture of a face; its expression is taken over and held.
+    """A still image of a face, whose expression is applied and held.
 
     Args:
-        path: The picture.
+        path: The image.
 
     Raises:
         AppError: It can't be read.
@@ -154,11 +154,11 @@ class StillReel(Reel):
 
 
 class Player(Source):
-    """Plays a reel in real time under a ``Playback``; a frame that is late by more than a half is left out.
+    """Plays media in real time, controlled by a ``Playback``; a frame late by more than half its duration is dropped.
 
     Args:
-        make: Opens what is played; raises AppError.
-        playback: The controls; the time line is that of the reel.
+        make: Opens the media; raises AppError.
+        playback: The controls; their timeline is that of the media.
         clock: Source of seconds.
     """
 
@@ -169,9 +169,9 @@ class Player(Source):
         self._stop = threading.Event()
         self._reel: Reel | None = None
         self._frames: Any = None
-        self._base = 0.0  # clock at which the first frame would have been due
-        self._time: Fraction | None = None  # of the frame given out last
-        self._late: Shot | None = None  # frame left out after it
+        self._base = 0.0  # clock time at which the first frame would have been due
+        self._time: Fraction | None = None  # of the last frame delivered
+        self._late: Shot | None = None  # frame dropped after it
         self._count = 0
         self._rebase = True
 
@@ -196,7 +196,7 @@ class Player(Source):
 
     @property
     def cancelled(self) -> bool:
-        """Whether it was told to end."""
+        """Whether it was cancelled."""
         return self._stop.is_set()
 
     def read(self) -> Sample | None:
@@ -220,7 +220,7 @@ class Player(Source):
                 found = next(self._frames, None)
             last = found is None and not self._playback.place.loop
             if last and self._late is not None:
-                found = self._late  # a clip ends on its last frame, however late that is
+                found = self._late  # a clip ends on its last frame, even if that is late
             elif found is not None and not self._due(found[0], jump):
                 self._late = found
                 continue
@@ -242,7 +242,7 @@ class Player(Source):
         return self._reel
 
     def _end(self) -> bool:
-        """After the last frame: start over, or stand still; True if it starts over."""
+        """Handle the end: start over or pause; returns whether it starts over."""
         if not self._playback.place.loop or self._time is None:
             self._playback.end()
             return False
@@ -251,7 +251,7 @@ class Player(Source):
         return True
 
     def _due(self, time: Fraction, jump: bool) -> bool:
-        """Wait until a frame is due; False if it is left out, as it is too late or another one is wanted."""
+        """Wait until a frame is due; False if it is dropped because it is too late or another one is requested."""
         now = self._clock()
         if self._rebase:
             self._base, self._rebase = now - float(time), False
@@ -266,7 +266,7 @@ class Player(Source):
         return not (self._stop.is_set() or self._playback.seeking)
 
     def _play_from(self, start: Fraction, *, on: bool = False) -> None:
-        """Begin at a time; ``on`` keeps the pace of what was played before."""
+        """Start at a time; ``on`` continues the previous timing."""
         from app.media.prefetch import Prefetch
 
         self._let_go()
@@ -281,16 +281,16 @@ class Player(Source):
             frames.close()
 
     def _sought(self, time: Fraction) -> Shot | None:
-        """The frame nearest to a time; playing goes on from it."""
+        """The frame nearest to a time; playback continues from it."""
         self._play_from(max(Fraction(0), time - 1 / (2 * self._opened.rate)))
         try:
             found: Shot | None = next(self._frames, None)
-        except MediaError:  # there is nothing so late
+        except MediaError:  # the time is after the end
             found = None
         return found or self._before(time, 1)
 
     def _stepped(self, steps: int) -> Shot | None:
-        """The frame so many steps from the last one; the end and the beginning stop it."""
+        """The frame some steps from the last one, limited to the beginning and the end."""
         self._rebase = True
         if steps < 0:
             return self._before(self._time or Fraction(0), -steps)
@@ -300,7 +300,7 @@ class Player(Source):
         return found
 
     def _before(self, time: Fraction, count: int) -> Shot | None:
-        """The frame so many before a time, or the first one; playing goes on from it. None if there is none."""
+        """The frame ``count`` before a time, or the first one; playback continues from it. None if there is none."""
         self._let_go()
         look, known = Fraction(count + 1), deque[Shot](maxlen=count)
         while True:
@@ -329,14 +329,14 @@ def file_source(
     reference: str = "auto",
     part: Part = WHOLE,
 ) -> DriverSource:
-    """A file as driver: a motion template, a still, or a clip that plays in real time, over and over.
+    """A file as a driver: a motion template, a still, or a clip that plays in real time in a loop.
 
     Args:
         path: The file.
-        playback: Controls of what is played; None plays on.
-        rate: Frames a second to play a clip at; None takes its own time stamps.
+        playback: Playback controls; None always plays.
+        rate: Frames per second to play a clip at; None uses its own time stamps.
         reference: Neutral frame of a template, see TemplateReel.
-        part: Start and end of the part that is played.
+        part: Start and end of the part to play.
 
     Raises:
         MediaError: The file is missing.

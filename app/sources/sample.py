@@ -1,4 +1,4 @@
-"""What a source of driving motion gives in real time, and how one is opened, read and closed."""
+"""The interface of real-time sources of driving motion, and the samples that they deliver."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ Clock = Callable[[], float]
 
 @dataclass(frozen=True)
 class Sample:
-    """One look at what drives.
+    """One sample of a driver.
 
     Attributes:
-        index: Number of the frame, from 0, counted by the driver.
-        time: Seconds on the session's clock at which it was captured.
+        index: Frame number, from 0, counted by the driver.
+        time: Capture time in seconds on the session's clock.
         rgb: (H, W, 3) uint8; None for a motion template.
-        motion: Motion that is known already (template, N = 1), or None.
-        jump: True where the driver jumps in time, as at the start of a loop: nothing is smoothed across it.
+        motion: Motion if already known (template, N = 1), or None.
+        jump: True if the driver jumps in time, such as at the start of a loop; nothing is smoothed across it.
         lone: True for a single still.
         reference: Neutral reference that comes with the motion, or None.
         run: Number of the driver within the session; frames of an earlier one are ignored.
-        place: Seconds from the first frame of a clip that can be sought; None where there is no such thing.
+        place: Seconds from the first frame of a seekable clip; None otherwise.
         sensed: True for a face tracker, which gives readings instead of pictures.
         reading: The face that it sends, or None while it sends none.
         mirror: Whether left and right of a reading are swapped.
@@ -57,10 +57,10 @@ class Sample:
 
 
 class Source(ABC):
-    """Gives captured frames in real time. Opened, read and closed in one thread, used once; ``cancel`` is for others.
+    """Delivers frames in real time. Opened, read and closed in one thread, used once; ``cancel`` is for any.
 
     Attributes:
-        lasting: True if the end of its frames is a fault to be waited out.
+        lasting: True if the end of its frames is a fault that may pass.
     """
 
     lasting: bool = False
@@ -75,19 +75,19 @@ class Source(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Give everything back; harmless when called again."""
+        """Release all resources; harmless when called again."""
 
     @abstractmethod
     def cancel(self) -> None:
-        """Let a waiting ``read`` or ``open`` return soon; from any thread, for good."""
+        """Make a waiting ``read`` or ``open`` return soon, permanently; callable from any thread."""
 
     @property
     def facts(self) -> CameraFacts | None:
-        """Asked, reported and measured mode of a camera."""
+        """Requested, reported and measured mode of a camera."""
         return None
 
     def hint(self) -> str:
-        """A sentence about something that the user could improve, or an empty one."""
+        """A sentence about something that the user could improve, or empty."""
         return ""
 
     def waits_for(self) -> str:
@@ -101,10 +101,10 @@ class DriverSource:
 
     Attributes:
         kind: camera, video, template, still, or tracking for the packets of a face tracker.
-        title: For people.
-        make: Makes the driver for one run, from the session's clock and engine.
-        clip: File whose neutral frame is the one of the option "reference", as when a file is rendered; None where
-            it is found on the way, as with a camera.
+        title: Display name.
+        make: Creates the driver for one run, from the session's clock and engine.
+        clip: File whose neutral frame is chosen by the option "reference", as in rendering; None if it is found during
+            the session, as with a camera.
         note: A sentence that is said when it begins to drive, or an empty one.
     """
 

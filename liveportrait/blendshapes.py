@@ -2,7 +2,7 @@
 
 ``ARKIT``, ``PRESETS`` and ``UNUSED`` are the whole mapping; docs/tracking.md prints them. "Left" in the name of a
 shape is the person's own left (Apple's ARFaceAnchor.BlendShapeLocation, VRM 1.0), which somebody who looks at the
-person sees on the right; "left" in the name of a slider is a side of the picture.
+person sees on the right; "left" in the name of a slider is a side of the image.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ class FaceReading:
     Attributes:
         shapes: Name as in ARKIT or PRESETS -> weight, 0 to 1; measured from a face at rest, -1 to 1.
         head: Degrees as in the sliders pitch, yaw and roll, of a person who looks at us.
-        gaze: How far the eyes look to the right of the picture and up, -1 to 1 each; None leaves it to the shapes.
+        gaze: How far the eyes look to the right of the image and up, -1 to 1 each; None leaves it to the shapes.
     """
 
     shapes: Mapping[str, float] = field(default_factory=dict)

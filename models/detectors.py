@@ -30,7 +30,7 @@ class Detection:
     """One detected face.
 
     Attributes:
-        box: (4,) x0, y0, x1, y1 in pixels of the picture.
+        box: (4,) x0, y0, x1, y1 in pixels of the image.
         points: (6, 2) eye left, eye right (left in an upright face), nose, mouth, two ears.
         score: 0..1.
     """
@@ -132,7 +132,7 @@ class BlazeFace:
         centre = raw[:, 0] + self._anchors[keep]
         corners = np.stack([centre - raw[:, 1] / 2, centre + raw[:, 1] / 2], axis=1)
         points = raw[:, 2:] + self._anchors[keep, None]
-        # Shares of the input side to input pixels (centres at integers), then to the picture.
+        # Shares of the input side to input pixels (centres at integers), then to the image.
         return [
             _to_picture(box * size - 0.5, pts * size - 0.5, s, back)
             for box, pts, s in weighted_nms(corners, points, score[keep])

@@ -43,9 +43,10 @@ class Settings:
 class SpeedOrder:
     """Engines by their measured speed.
 
-    specs: The fastest first; engines without a measurement follow in the given order.
-    loaded: Engines that were loaded to be timed, by name.
-    failed: Errors of engines that failed while being timed, by name.
+    Attributes:
+        specs: The fastest first; engines without a measurement follow in the given order.
+        loaded: Engines that were loaded to be timed, by name.
+        failed: Errors of engines that failed while being timed, by name.
         words: One sentence on the measurements, or an empty string.
     """
 

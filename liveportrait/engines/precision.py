@@ -150,7 +150,7 @@ class PrecisionGuard:
         candidates = self.candidates()
         reasons = []
         if self.device.type == "cpu" and "fp16" in candidates:
-            candidates.remove("fp16")  # measured: 500 times slower than fp32, so not even worth a test picture
+            candidates.remove("fp16")  # measured: 500 times slower than fp32, so not even worth a test image
             reasons.append("fp16: far slower than fp32 there; bf16 is the half precision of CPUs")
         if not candidates and self.device.type == "cpu":  # nothing to initialise, and every frame is checked anyway
             self._warn(reasons)

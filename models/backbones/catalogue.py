@@ -23,7 +23,7 @@ def build(spec: Backbone, *, num_classes: int | None = None, in_chans: int = 3, 
     Args:
         spec: One of BACKBONES.
         num_classes: Outputs; the net's own number if None (1000 of ImageNet, 19 of an FFNet).
-        in_chans: Channels of the picture.
+        in_chans: Channels of the image.
         options: Those of the family: window_size for EMOv2.
 
     Raises:

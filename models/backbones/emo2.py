@@ -166,7 +166,7 @@ class Emo2(nn.Module):
         window: Side of the attention windows in cells; no weight depends on it (7 at 224, 8 at 256, 10 for dense
             predictions).
         classes: Outputs of the classifier.
-        in_chans: Channels of the picture.
+        in_chans: Channels of the image.
     """
 
     reductions = (2, 4, 8, 16, 32)
@@ -206,7 +206,7 @@ class Emo2(nn.Module):
         self.norm, self.head = nn.Identity(), nn.Identity()  # type: ignore[assignment]
 
     def features(self, x: Tensor) -> list[Tensor]:
-        """Maps at strides 2, 4, 8, 16 and 32 of a (N, C, H, W) picture."""
+        """Maps at strides 2, 4, 8, 16 and 32 of a (N, C, H, W) image."""
         maps = []
         for name in ("stage0", "stage1", "stage2", "stage3", "stage4"):
             x = getattr(self, name)(x)
@@ -214,7 +214,7 @@ class Emo2(nn.Module):
         return maps
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) picture to (N, classes) logits."""
+        """(N, C, H, W) image to (N, classes) logits."""
         return cast(Tensor, self.head(self.norm(self.features(x)[-1]).mean(dim=(2, 3))))
 
 

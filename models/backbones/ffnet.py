@@ -97,7 +97,7 @@ class Encoder(nn.Module):
 
     Args:
         config: Which net.
-        in_chans: Channels of the picture.
+        in_chans: Channels of the image.
     """
 
     def __init__(self, config: FFNetConfig, in_chans: int = 3) -> None:
@@ -124,7 +124,7 @@ class Encoder(nn.Module):
         self.channels = config.channels
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """(N, C, H, W) picture to four maps."""
+        """(N, C, H, W) image to four maps."""
         maps = []
         if self.family == "plain":
             x = functional.relu(self.bn1(self.conv1(x)))
@@ -292,7 +292,7 @@ class FFNet(nn.Module):
     Args:
         config: Which net.
         classes: Outputs; by default 19 of Cityscapes, for classifiers 1000 of ImageNet.
-        in_chans: Channels of the picture.
+        in_chans: Channels of the image.
     """
 
     def __init__(self, config: FFNetConfig, classes: int | None = None, in_chans: int = 3) -> None:
@@ -315,7 +315,7 @@ class FFNet(nn.Module):
         return cast("list[Tensor]", self.backbone_model(self.smoothing(x) if self.pre_down else x))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) picture to logits; those of a segmentation net are at the finest stride, not resized."""
+        """(N, C, H, W) image to logits; those of a segmentation net are at the finest stride, not resized."""
         return cast(Tensor, self.head(self.features(x)))
 
 

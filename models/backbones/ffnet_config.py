@@ -97,7 +97,7 @@ class FFNetConfig:
 
     @property
     def reductions(self) -> tuple[int, ...]:
-        """Strides of the four maps in pixels of the picture."""
+        """Strides of the four maps in pixels of the image."""
         first = (8 if self.strided else 4) * (2 if self.pre_down else 1)
         return (first, 2 * first, 4 * first, 8 * first)
 

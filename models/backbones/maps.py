@@ -26,7 +26,7 @@ class FeatureMaps(nn.Module):
         self.net, self.places, self.channels, self.reductions = net, places, channels, reductions
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """(N, C, H, W) picture to the chosen maps, fine to coarse."""
+        """(N, C, H, W) image to the chosen maps, fine to coarse."""
         if self.places is None:
             return list(self.net(x))
         maps = cast("list[Tensor]", self.net.features(x))  # type: ignore[operator]

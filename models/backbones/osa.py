@@ -56,7 +56,7 @@ class OsaNet(nn.Module):
     Args:
         size: Constants of the net.
         classes: Outputs of the classifier.
-        in_chans: Channels of the picture.
+        in_chans: Channels of the image.
     """
 
     reductions = (4, 8, 16, 32)
@@ -78,14 +78,14 @@ class OsaNet(nn.Module):
         self.head = nn.Identity()  # type: ignore[assignment]
 
     def features(self, x: Tensor) -> list[Tensor]:
-        """Maps at strides 4, 8, 16 and 32 of a (N, C, H, W) picture."""
+        """Maps at strides 4, 8, 16 and 32 of a (N, C, H, W) image."""
         maps = [self.stem(x)]
         for stage in self.stages:
             maps.append(stage(maps[-1]))
         return maps
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) picture to (N, classes) logits."""
+        """(N, C, H, W) image to (N, classes) logits."""
         return cast(Tensor, self.head(self.features(x)[-1].mean(dim=(2, 3))))
 
 

@@ -15,7 +15,7 @@ class Backbone:
     Attributes:
         net: Its name.
         channels: Channels of all feature maps, fine to coarse.
-        reductions: Their strides in pixels of the picture.
+        reductions: Their strides in pixels of the image.
         module: Module of its family's build function, which takes the name, num_classes (None for the net's own),
             in_chans and options; with picks_maps also out_indices, and then returns a list of those maps.
         options: Further arguments of build.

@@ -97,14 +97,14 @@ def warp(image: Image, matrix: npt.NDArray[np.floating], size: int, fill: tuple[
 def crop_square(
     image: Image, labels: Labels, size: int, rng: np.random.Generator, config: AugmentConfig
 ) -> tuple[Image, Labels]:
-    """A random square of the picture, turned, perhaps mirrored, at the size of the network's input.
+    """A random square of the image, turned, perhaps mirrored, at the size of the network's input.
 
     Faces stay if their centre is inside; those that become too small are ignored.
     """
     height, width = image.shape[:2]
     low, high = config.scales
     side = min(height, width) * float(np.exp(rng.uniform(math.log(low), math.log(high))))
-    if len(labels) and rng.random() < 0.7:  # near a face, else most crops of a large picture are empty
+    if len(labels) and rng.random() < 0.7:  # near a face, else most crops of a large image are empty
         box = labels.boxes[rng.integers(len(labels))]
         centre = (box[:2] + box[2:]) / 2 + rng.uniform(-0.4, 0.4, 2) * side
     else:
@@ -181,7 +181,7 @@ def _curve(image: Image, rng: np.random.Generator) -> Image:
 
 
 def _blur(image: Image, rng: np.random.Generator) -> Image:
-    """Out of focus, moved, or enlarged from a small picture."""
+    """Out of focus, moved, or enlarged from a small image."""
     kind, side = rng.integers(3), image.shape[0]
     if kind == 0:
         return cv2.GaussianBlur(image, (0, 0), float(rng.uniform(0.5, side / 100))).astype(np.uint8, copy=False)
@@ -201,7 +201,7 @@ def _blur(image: Image, rng: np.random.Generator) -> Image:
 def augment(
     image: Image, labels: Labels, size: int, rng: np.random.Generator, config: AugmentConfig
 ) -> tuple[Image, Labels]:
-    """Crop, turn, mirror, occlude and change the colours of a labelled picture.
+    """Crop, turn, mirror, occlude and change the colours of a labelled image.
 
     Args:
         image: (H, W, 3) uint8.

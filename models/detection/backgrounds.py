@@ -26,7 +26,7 @@ def random_colour(rng: np.random.Generator) -> Colour:
 
 
 def generate_background(side: int, rng: np.random.Generator) -> Image:
-    """A square picture without a face.
+    """A square image without a face.
 
     Args:
         side: Side in pixels.

@@ -80,7 +80,7 @@ def average_precision(scores: Array, verdicts: npt.NDArray[np.int8], faces: int)
     """Area under precision over recall, as defined by WIDER FACE and by VOC from 2010 on.
 
     Args:
-        scores: (N,) of all boxes of all pictures.
+        scores: (N,) of all boxes of all images.
         verdicts: (N,) see match.
         faces: Number of faces that count.
     """

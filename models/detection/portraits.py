@@ -149,7 +149,6 @@ def load_prepared(target: Path, manifest: Manifest | None = None) -> PortraitDat
     Args:
         target: Its folder.
         manifest: Only read the portraits of this manifest, and check that they were made from the same images.
-        manifest: Take the portraits of this manifest alone, and check that they were made of the same pictures.
 
     Raises:
         ManifestError: The file is missing or damaged, or lacks portraits of the manifest.

@@ -60,7 +60,7 @@ class Parser(nn.Module):
         auxiliary: Classes of the auxiliary heads; 0 for none.
 
     Attributes:
-        reduction: Stride of the logits in pixels of the picture.
+        reduction: Stride of the logits in pixels of the image.
     """
 
     def __init__(self, encoder: nn.Module, head: nn.Module, auxiliary: int = 0) -> None:
@@ -73,7 +73,7 @@ class Parser(nn.Module):
         ) if auxiliary else None  # fmt: skip
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, 3, H, W) picture, normalised by MEAN and STD, to (N, classes, H / reduction, W / reduction) logits."""
+        """(N, 3, H, W) image, normalised by MEAN and STD, to (N, classes, H / reduction, W / reduction) logits."""
         return cast(Tensor, self.head(self.encoder(x)))
 
     def training_outputs(self, x: Tensor) -> list[Tensor]:
@@ -119,7 +119,7 @@ def build(
     Args:
         backbone: Its backbone.
         num_classes: Outputs; BASIC if None.
-        in_chans: Channels of the picture.
+        in_chans: Channels of the image.
         head: Letters of FFNet's up-head and segmentation head such as "CC", or "small"; empty uses the backbone's
             default.
         auxiliary: Add auxiliary heads for training.

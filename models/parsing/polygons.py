@@ -45,7 +45,7 @@ class FaceFrame:
 
     Args:
         points: (478, 2 or 3) mesh in pixels.
-        shape: Height and width of the picture.
+        shape: Height and width of the image.
 
     Attributes:
         u: (H, W) to the right of the middle between the eyes.

@@ -259,7 +259,7 @@ class MeshEngine(Engine):
         """See Engine.slider_delta."""
         return sliders.slider_delta(portrait, sliders_)
 
-    # ---- picture ---------------------------------------------------------------------------------------------------
+    # ---- rendering -----------------------------------------------------------------------------------------------
     def render(self, portrait: Portrait, x_d: Array) -> Image:
         """See Engine.render."""
         return np.stack([self._render(portrait, x.astype(np.float64)) for x in x_d])

@@ -45,7 +45,7 @@ _UPPER, _LOWER = np.array(LIP_UPPER_INNER[1:-1]), np.array(LIP_LOWER_INNER[1:-1]
 
 
 def mouth_width(shape: Float) -> float:
-    """Distance of the mouth corners in the picture plane, in units of the shape."""
+    """Distance of the mouth corners in the image plane, in units of the shape."""
     a, b = MOUTH_CORNERS
     return float(np.linalg.norm(shape[a, :2] - shape[b, :2]))
 

@@ -34,14 +34,14 @@ def similarity(a: Float, b: Float, weights: Float) -> tuple[float, Float, Float]
 
 
 def eye_opening(points: Float, eye: EyeIndices) -> float:
-    """Mean lid gap over corner distance, in the picture plane."""
+    """Mean lid gap over corner distance, in the image plane."""
     upper, lower = points[list(eye.upper[1:-1]), :2], points[list(eye.lower[1:-1]), :2]
     width = np.linalg.norm(points[eye.outer, :2] - points[eye.inner, :2])
     return float(np.linalg.norm(upper - lower, axis=1).mean() / max(float(width), 1e-6))
 
 
 def lip_gap(points: Float) -> float:
-    """Mean gap of the inner lips in the picture plane, in units of the points."""
+    """Mean gap of the inner lips in the image plane, in units of the points."""
     return float(np.linalg.norm(points[_UPPER, :2] - points[_LOWER, :2], axis=1).mean())
 
 

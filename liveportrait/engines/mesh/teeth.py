@@ -27,7 +27,7 @@ PERSONAL = 0.07  # variation of arches in width and height, as a share
 
 @dataclass(frozen=True)
 class Rows:
-    """Both rows of teeth with their gums, as pictures in the plane of the face.
+    """Both rows of teeth with their gums, as images in the plane of the face.
 
     Attributes:
         upper: (H, W, 4) colour times cover, and cover 0..1; fixed to the skull.

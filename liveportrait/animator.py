@@ -103,7 +103,7 @@ class Animator:
 
     Args:
         engine: Draws the crops.
-        options: How motion is transferred, where the crop lies, and how the result is framed.
+        options: Options of transfer, crop and framing.
         expression: Sliders on top of the driving motion, or posing the portrait if there is none; None for none.
         detail: Keep the source's own pixels where nothing moves (``liveportrait.compose``).
         feather: Width of the soft border of the paste-back, as a share of the crop's side.

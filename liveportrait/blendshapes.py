@@ -1,8 +1,8 @@
-"""What face trackers say, as our sliders: ARKit's 52 blend shapes and the presets of VRM avatars.
+"""Maps the output of face trackers to our sliders: ARKit's 52 blend shapes and the presets of VRM avatars.
 
 ``ARKIT``, ``PRESETS`` and ``UNUSED`` are the whole mapping; docs/tracking.md prints them. "Left" in the name of a
-shape is the person's own left (Apple's ARFaceAnchor.BlendShapeLocation, VRM 1.0), which somebody who looks at the
-person sees on the right; "left" in the name of a slider is a side of the image.
+shape is the person's own left (Apple's ARFaceAnchor.BlendShapeLocation, VRM 1.0), which a viewer sees on the right;
+"left" in the name of a slider is a side of the image.
 """
 
 from __future__ import annotations
@@ -71,10 +71,10 @@ ARKIT: Final[Mapping[str, Effect]] = {
     "noseSneerRight": _NONE,
     "tongueOut": _NONE,
 }
-"""Shape -> value of each slider at its full weight, for a person who looks at us; the order is that of Live Link Face.
+"""Shape -> value of each slider at its full weight, for a person facing the camera; in the order of Live Link Face.
 
-"shut_left" and "shut_right" close the eye on that side of the picture: what both have in common becomes "blink", the
-rest "wink_left" or "wink_right". Eyes look together, so each eye gives half of a gaze."""
+"shut_left" and "shut_right" close the eye on that side of the image: the common part becomes "blink", the rest
+"wink_left" or "wink_right". Eyes look together, so each eye contributes half of a gaze."""
 
 UNUSED: Final[Mapping[str, str]] = {
     "jawForward": "no slider moves the jaw forward",
@@ -87,7 +87,7 @@ UNUSED: Final[Mapping[str, str]] = {
     "noseSneerRight": "no slider wrinkles the nose",
     "tongueOut": "the engines draw no tongue",
 }
-"""Shapes of ARKit that move nothing, with the reason."""
+"""Shapes of ARKit without effect, and the reason."""
 
 PRESETS: Final[Mapping[str, Effect]] = {
     "neutral": _NONE,
@@ -109,7 +109,7 @@ PRESETS: Final[Mapping[str, Effect]] = {
     "lookLeft": {"gaze_x": 1.0},
     "lookRight": {"gaze_x": -1.0},
 }
-"""Presets of VRM 0 under one spelling each, like ARKIT; they count where a sender gives no shapes of ARKit."""
+"""Presets of VRM 0 under one spelling each, like ARKIT; they are used if a sender has no ARKit shapes."""
 
 _VRM_1: Final = {
     "aa": "a", "ih": "i", "ou": "u", "ee": "e", "oh": "o", "happy": "joy", "sad": "sorrow", "relaxed": "fun",
@@ -118,12 +118,12 @@ _VRM_1: Final = {
 _NAMES: Final = {name.lower(): name for name in (*ARKIT, *PRESETS)} | _VRM_1
 _SIDES: Final = {"_l": "left", "_r": "right"}
 STIFF: Final = 0.9
-"""Weight at rest from which a shape has no way left that could be scaled up."""
+"""Weight at rest from which the remaining range of a shape is too small to be scaled up."""
 _POSE: Final = ("pitch", "yaw", "roll")
 
 
 def shape_name(text: str) -> str:
-    """The name in ARKIT or PRESETS that a sender means ("eyeBlink_L", "EyeBlinkLeft", "Blink_L", "aa"), or empty."""
+    """Name in ARKIT or PRESETS for a sender's spelling ("eyeBlink_L", "EyeBlinkLeft", "Blink_L", "aa"), or empty."""
     name = text.lower()
     plain = name[:-2] + _SIDES.get(name[-2:], name[-2:])
     return _NAMES.get(plain) or _NAMES.get(name.replace("_", ""), "")
@@ -131,11 +131,11 @@ def shape_name(text: str) -> str:
 
 @dataclass(frozen=True)
 class FaceReading:
-    """What a tracker says of a face at one time.
+    """State of a face at one time, according to a tracker.
 
     Attributes:
-        shapes: Name as in ARKIT or PRESETS -> weight, 0 to 1; measured from a face at rest, -1 to 1.
-        head: Degrees as in the sliders pitch, yaw and roll, of a person who looks at us.
+        shapes: Name as in ARKIT or PRESETS -> weight, 0 to 1; relative to a face at rest, -1 to 1.
+        head: Degrees as in the sliders pitch, yaw and roll, of a person facing the camera.
         gaze: How far the eyes look to the right of the image and up, -1 to 1 each; None leaves it to the shapes.
     """
 
@@ -144,11 +144,11 @@ class FaceReading:
     gaze: tuple[float, float] | None = None
 
     def since(self, rest: FaceReading, *, head_only: bool = False) -> FaceReading:
-        """The same measured from a face at rest: what rests is 0, and what is full stays full.
+        """The same relative to a face at rest: the resting value becomes 0, and full stays full.
 
         Args:
             rest: The face at rest.
-            head_only: Take the shapes as they are.
+            head_only: Leave the shapes unchanged.
         """
         pitch, yaw, roll = (_turn(now - before) for now, before in zip(self.head, rest.head, strict=True))
         if head_only:
@@ -160,7 +160,7 @@ class FaceReading:
         return FaceReading(shapes, (pitch, yaw, roll), gaze)
 
     def expression(self) -> Expression:
-        """The sliders that show it on a portrait that looks at us; ``Expression.mirrored`` is what a mirror shows."""
+        """The sliders for a portrait facing the camera; ``Expression.mirrored`` is the mirror image."""
         given = {name for name in self.shapes if name in ARKIT}
         effects = ARKIT if given else PRESETS
         total: dict[str, float] = {}
@@ -175,15 +175,15 @@ class FaceReading:
 
 
 def _lids(left: float, right: float) -> dict[str, float]:
-    """Sliders of two eyes that are shut so far, -0.5 (wide) to 1: a wink is what one is shut more than the other."""
+    """Sliders for how far two eyes are shut, -0.5 (wide) to 1: a wink is the difference between them."""
     least = SLIDERS["blink"].minimum
     left, right = (min(max(value, least), 1.0) for value in (left, right))
-    both = max(min(left, right), max(left, right) - 1.0)  # a wink alone shuts no eye that is wide
+    both = max(min(left, right), max(left, right) - 1.0)  # a wink must not shut an eye that is wide open
     return {"blink": both, "wink_left": max(left - both, 0.0), "wink_right": max(right - both, 0.0)}
 
 
 def _risen(weight: float, rest: float) -> float:
-    """A weight measured from the one at rest."""
+    """A weight relative to the one at rest."""
     change = weight - rest
     return min(change / (1.0 - min(rest, STIFF)), 1.0) if change > 0 and rest > 0 else _unit(change)
 
@@ -194,7 +194,7 @@ def _turn(degrees: float) -> float:
 
 
 def _soft(angle: float, limit: float) -> float:
-    """An angle that comes to rest at a limit instead of running into it."""
+    """An angle that approaches a limit smoothly."""
     return limit * math.tanh(angle / limit)
 
 

@@ -44,7 +44,7 @@ large."""
 
 @dataclass(frozen=True)
 class Box:
-    """A square around a face, turned with it.
+    """A square around a face, rotated with it.
 
     Attributes:
         x: Centre in source pixels.
@@ -95,7 +95,7 @@ def two_points(face: Face | npt.ArrayLike, use_lip: bool = True) -> Points:
 def face_box(
     face: Face | npt.ArrayLike, scale: float = 2.3, shift_x: float = 0.0, shift_y: float = -0.125, use_lip: bool = True
 ) -> Box:
-    """Turned square around a face (spec motion.md section 5.3).
+    """Rotated square around a face (spec motion.md section 5.3).
 
     Args:
         face: Face or landmarks in pixels.

@@ -40,7 +40,7 @@ class FaceHold:
     """Bridges frames without a face: the last motion is held, then eased to neutral; a new face is eased in.
 
     Args:
-        hold: Seconds that the last motion is held.
+        hold: Seconds for which the last motion is held.
         ease: Seconds of the transition to neutral.
         regain: Seconds of the transition back once the face is found again.
     """

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parents[1]
-"""Folder that the packages lie in: the checkout, or site-packages."""
+"""Folder of the packages: the checkout, or site-packages."""
 NAMES: Final = ("app", "liveportrait", "models", "assets")
 
 

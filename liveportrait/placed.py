@@ -2,7 +2,7 @@
 
 Pets, dolls and drawings have eyes, a nose and a mouth, but not where a human face has them. The mean face is turned and
 sized so that it fits the handles as well as it can, then bent smoothly (a thin-plate spline) until each handle's
-landmark lies on its handle. What is nearly symmetric stays so: the spline runs in the plane of the untwisted face.
+landmark lies on its handle. Near-symmetric faces stay so: the spline runs in the plane of the untwisted face.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ class SpeedMemory:
     An unreadable file counts as empty; if it can't be written, the measurement is repeated next time.
 
     Args:
-        path: The file; by default beside the user's models, or below $PORTRAIT_MODELS.
+        path: The file; by default next to the user's models, or below $PORTRAIT_MODELS.
     """
 
     def __init__(self, path: Path | None = None) -> None:

@@ -112,7 +112,7 @@ def sides_by_place(labels: Labels) -> Labels:
 
 
 def mirrored(labels: Labels) -> Labels:
-    """Labels (H, W) of the mirrored picture: left and right parts change names."""
+    """Labels (H, W) of the mirrored image: left and right parts change names."""
     table = np.arange(256, dtype=np.uint8)
     for left, right in SIDES:
         table[index(left)], table[index(right)] = index(right), index(left)

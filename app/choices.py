@@ -13,10 +13,54 @@ from pathlib import Path
 from typing import Final, Literal, cast, get_args
 from urllib.parse import urlsplit
 
+from app.values import parse_colour
 from models.choices import LARGEST, FaceChoice, parse_numbers
 from models.messages import msg
 
 SMALLEST_SQUARE = 16  # pixels
+Ground = Literal["keep", "blur", "colour", "picture", "transparent"]
+
+
+@dataclass(frozen=True)
+class Background:
+    """What lies behind the people of the source.
+
+    Attributes:
+        kind: keep leaves the source's own background; all others cut the people out of it.
+        colour: (red, green, blue) of the kind colour, 0 to 255.
+        path: File of the kind picture, or None.
+    """
+
+    kind: Ground = "keep"
+    colour: tuple[int, int, int] = (255, 255, 255)
+    path: Path | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Background:
+        """Read "keep", "blur", "transparent", a colour #rrggbb, or the name of a picture.
+
+        Raises:
+            ValueError: It is something else.
+        """
+        if text in ("keep", "blur", "transparent"):
+            return cls(cast(Ground, text))
+        if text.startswith("#"):
+            return cls("colour", parse_colour(text))
+        if not Path(text).suffix:
+            raise ValueError(
+                msg(
+                    "{text!r} is not keep, blur, transparent, a colour such as #00ff00, or the name of a picture.", text
+                )
+            )
+        return cls("picture", path=Path(text))
+
+    def clear(self, source: bool) -> bool:
+        """Whether the result has clear parts.
+
+        Args:
+            source: Whether the source has.
+        """
+        return self.kind == "transparent" or (source and self.kind == "keep")
 
 
 @dataclass(frozen=True)

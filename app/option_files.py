@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from app.choices import FaceDriver
+from app.choices import Background, FaceDriver
 
 # options that name files
 FILES: Final = (
@@ -20,5 +20,7 @@ def named_files(values: Mapping[str, Any]) -> list[Path]:
     """Files named by option values; an expression may also be the name of a saved one rather than a file."""
     found = [Path(str(values[name])) for name in FILES if values.get(name)]
     found += [driver.path for driver in FaceDriver.parse(str(values.get("driver_for", "")))]
+    behind = Background.parse(str(values.get("background") or "keep")).path
+    found += [] if behind is None else [behind]
     networks = (str(values.get(name, "")) for name in NETWORKS)
     return found + [Path(name) for name in networks if name.lower().endswith(".onnx")]

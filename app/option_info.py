@@ -13,7 +13,7 @@ from dataclasses import Field, dataclass, fields
 from typing import Any, Final, Literal, get_args, get_origin
 
 from app.addresses import STANDARD, is_address, local_name
-from app.choices import FaceDriver, Faces, Square
+from app.choices import Background, FaceDriver, Faces, Square
 from app.errors import UsageError, not_one_of
 from app.values import (
     parse_colour,
@@ -36,7 +36,7 @@ RUN_ONLY: Final = frozenset({"output", "overwrite", "json_lines", "quiet", "crop
 # Options that name files: inputs, and outputs.
 READ: Final = frozenset(
     {"pose_from", "exp_from", "lips_from", "eyes_from", "points", "landmarks", "expression", "camera"}
-) | {"signing_cert", "signing_key"}
+) | {"signing_cert", "signing_key", "background"}
 WRITTEN: Final = frozenset({"record"})
 
 
@@ -152,6 +152,8 @@ class OptionInfo:
             return "\n".join(f"{face}={_read(name.strip(), label)}" if name else face for face, _, name in pairs)
         if self.name == "output":  # the results of batches may go to a URL
             return local_name(value, label) if value.lower().startswith("file:") else value
+        if self.name == "background" and value and Background.parse(value).kind != "picture":
+            return value
         if self.name in READ or (self.name == "detector" and is_address(value)):
             return _read(value, label)
         if self.name in WRITTEN and value == STANDARD:
@@ -207,7 +209,8 @@ PARSERS: Final[dict[str, Callable[[str], Any]]] = {
     "detector": DetectorChoice.parse,
     "mask": parse_mask,
     "reference": parse_reference,
-    "background": parse_colour,
+    "background": Background.parse,
+    "fill": parse_colour,
     "sliders": parse_sliders,
 }
 

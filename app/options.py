@@ -14,7 +14,7 @@ from difflib import get_close_matches
 from functools import cached_property, lru_cache
 from typing import Any, Final, Literal
 
-from app.choices import Subject
+from app.choices import Background, Subject
 from app.clip_options import ClipOptions
 from app.driver_options import DriverOptions
 from app.errors import UsageError
@@ -230,11 +230,19 @@ class OutputOptions:
         help="Encode on the graphics card: auto uses its encoder if one works here, none never does.",
     )
     background: str = option(
-        "#ffffff",
+        "keep",
         title="Background",
         group="Output",
+        help="What lies behind the people: keep (the source's own background), blur (that out of focus), a colour as "
+        "#rrggbb, the name of a picture, or transparent, where the output can hold that. All but keep cut people out.",
+    )
+    fill: str = option(
+        "",
+        title="Fill colour",
+        group="Output",
         advanced=True,
-        help="Colour that replaces transparency where the output can't keep it, as #rrggbb.",
+        help="Colour of borders, and of what is clear where the output holds no transparency, as #rrggbb. Without it "
+        "that is the colour given by --background, green (#00ff00) with --background transparent, and white otherwise.",
     )
     mark: Mark = option(
         "full",
@@ -260,6 +268,18 @@ class OutputOptions:
     signing_key: str = option(
         "", title="Key", group="Output", advanced=True, help="PEM file with the private key of the certificate."
     )
+
+    @cached_property
+    def behind(self) -> Background:
+        """What lies behind the people."""
+        return Background.parse(self.background)
+
+    @property
+    def fill_colour(self) -> tuple[int, int, int]:
+        """(red, green, blue) of borders and of what is clear where the output holds no transparency."""
+        if self.fill:
+            return parse_colour(self.fill)
+        return KEY_COLOUR if self.behind.kind == "transparent" else self.behind.colour
 
 
 @dataclass(frozen=True)
@@ -355,6 +375,7 @@ class RenderOptions:
         return {info.name: getattr(getattr(self, info.section), info.name) for info in all_options()}
 
 
+KEY_COLOUR: Final = (0, 255, 0)  # behind people who were cut out, where the output holds no transparency
 SECTIONS: Final[dict[str, Any]] = {
     "input": InputOptions,
     "animation": AnimationOptions,
@@ -465,7 +486,7 @@ def idle_options(options: RenderOptions) -> dict[str, str]:
     if not options.output.size:
         idle["fit"] = msg("{option:fit} has no effect without {option:size}.")
     if not motion.paste_back and not options.output.size:
-        idle["background"] = msg("The background colour has no effect on the bare crop ({option:paste_back=off}).")
+        idle["fill"] = msg("The fill colour has no effect on the bare crop ({option:paste_back=off}).")
     if options.output.codec in ("vp9", "prores"):
         idle["hardware"] = msg(
             "There is no hardware encoder for {codec}; {option:hardware} has no effect.", options.output.codec

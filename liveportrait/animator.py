@@ -23,6 +23,7 @@ from liveportrait.batching import render_batch
 from liveportrait.compose import FEATHER, Compositor, crop_window, paste_back_official
 from liveportrait.covers import AUTO, AutoMasks, paste_masks
 from liveportrait.crop import Crop
+from liveportrait.cutout import Cut, cutter, laid
 from liveportrait.driving import Shown
 from liveportrait.engines.base import Engine, Image, Portrait, Surroundings
 from liveportrait.expression import Expression, express
@@ -55,6 +56,8 @@ class SourceFace:
         before: Whether something in front of the face stays in place.
         clip: Whether the image is a frame of a clip.
         eye_target: Eye ratio that the option source_eye_normalize applies to the eyes of a clip; None leaves them.
+        cut: Whether the people were cut out of the image.
+        behind: (S, S, 3) what is laid behind them; None leaves it clear.
     """
 
     face: Face | None
@@ -65,6 +68,8 @@ class SourceFace:
     before: bool = False
     clip: bool = False
     eye_target: float | None = None
+    cut: bool = False
+    behind: Image | None = None
 
 
 @dataclass
@@ -161,6 +166,7 @@ class Animator:
         crop: Crop | None = None,
         others: Sequence[Face] = (),
         partners: bool = False,
+        cut: Cut | None = None,
     ) -> SourceFace:
         """Encode one face of an image.
 
@@ -172,12 +178,14 @@ class Animator:
             crop: The crop, if it should not be computed from the face.
             others: All other faces of the image, animated or not: their pixels do not move with this one.
             partners: Others are animated too: each crop then changes only its own side of the boundary between them.
+            cut: The people of the image, if they were cut out of it; the image is what that shows.
         """
         if crop is None:
             if face is None:
                 raise ValueError("a source without landmarks needs a crop.")
             crop = self.engine.fit_crop(Crop.from_face(face, self.options, self.engine.crop_size), image)
-        square = crop.apply(image, official=self.options.official)
+        square = crop.apply(image if cut is None else cut.people, official=self.options.official)
+        behind = None if cut is None or cut.behind is None else crop.apply(cut.behind)
         paste = None
         masks = self.masks
         if masks is not None and face is not None and not (clip and isinstance(masks, AutoMasks)):
@@ -201,7 +209,9 @@ class Animator:
             portrait = replace(portrait, covered=covered)
         compare = self._detail and self.options.paste_back and not clip and not self.engine.exact_at_rest
         rest = rest_square(self.engine, portrait, self.options.stitching) if compare else square
-        if rest.shape != square.shape:
+        if cut is not None:
+            rest = self._on_ground(rest, behind)
+        elif rest.shape != square.shape:
             rest = square
         mask = None if paste is None else paste.mask
         if beside is not None:
@@ -210,8 +220,13 @@ class Animator:
         compositor = Compositor(image, crop, rest, mask=mask, feather=self._feather, detail=self._detail)
         return SourceFace(
             face, crop, portrait, compositor, hidden=features, before=paste is not None and paste.hidden is not None,
-            clip=clip,
+            clip=clip, cut=cut is not None, behind=behind,
         )  # fmt: skip
+
+    def _on_ground(self, square: Image, behind: Image | None) -> Image:
+        """A drawn square of a person who was cut out, on what lies behind; with alpha where that is clear."""
+        people = square if square.shape[2] == 4 else cutter().drawn(square)
+        return people if behind is None else laid(people, behind)
 
     def _encode(self, square: Image, face: Face | None, around: Surroundings) -> Portrait:
         if face is None:
@@ -250,7 +265,11 @@ class Animator:
             keypoints: (N, K, 3) of each face.
         """
         drawn = scene.faces if self.options.paste_back else scene.faces[:1]
-        return [render_batch(self.engine, face.portrait, x_d) for face, x_d in zip(drawn, keypoints, strict=False)]
+        return [self._drawn(face, x_d) for face, x_d in zip(drawn, keypoints, strict=False)]
+
+    def _drawn(self, face: SourceFace, x_d: Array) -> Image:
+        squares = render_batch(self.engine, face.portrait, x_d)
+        return np.stack([self._on_ground(one, face.behind) for one in squares]) if face.cut else squares
 
     def compose(self, scene: Scene, squares: Sequence[Image], side: int = 0) -> Patched:
         """The finished image; only the rectangles around the crops are new, the rest is shared by all frames.

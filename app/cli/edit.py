@@ -27,8 +27,8 @@ OPENINGS: Final = {
 USED: Final = (
     "face", "crop", "points", "landmarks", "expression", "sliders", "source_start", "source_end", "source_duration",
     "fps", "stitching", "official", "crop_scale", "crop_x", "crop_y", "crop_rotate", "paste_back", "output",
-    "overwrite", "size", "fit", "max_side", "audio", "codec", "quality", "hardware", "background", "mark", "label",
-    "signing_cert", "signing_key",
+    "overwrite", "size", "fit", "max_side", "audio", "codec", "quality", "hardware", "background", "fill", "mark",
+    "label", "signing_cert", "signing_key",
     "engine", "device", "precision", "animals", "threads", "max_crop", "json_lines", "quiet",
 )  # fmt: skip
 HELP: Final = {

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 PANEL = "Session"
 LEFT_OUT = (
-    "length", "fps", "output", "side_by_side", "audio", "background", "points", "size", "fit", "max_side",
+    "length", "fps", "output", "side_by_side", "audio", "points", "size", "fit", "max_side",
     *PART_OPTIONS,
 )  # fmt: skip
 NOT_IN_WINDOW = ("vcam", "record", "overwrite", "json_lines", "quiet")  # the window has its own controls for these

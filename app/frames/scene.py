@@ -15,6 +15,7 @@ from app.choices import Faces, Subject
 from app.errors import MissingError, NoFaceError, UsageError
 from app.frames.cover_notes import cover_notes
 from app.frames.follow import FaceFollower
+from app.frames.grounds import Ground
 from app.frames.shrink import Shrink
 from app.frames.timings import Timings
 from app.media.files import check_input, read_error
@@ -23,6 +24,7 @@ from app.placed_faces import face_on, read_placed_face
 from app.values import parse_points
 from liveportrait.animator import Animator, Scene, SourceFace
 from liveportrait.crop import Crop, Points
+from liveportrait.cutout import Cut, NobodyError
 from liveportrait.motion import euler_from_rotation
 from liveportrait.rules import moves, steady_eye_target
 from models.choices import LARGEST, FaceChoice
@@ -99,6 +101,7 @@ class SceneMaker:
         except ModelError as error:
             raise MissingError(msg("{option:mask}: {error}", error)) from None
         self._name = name
+        self._ground = Ground(options.output.behind)
         self._subject = subject = subject or options.input.subject
         self._points = self._read_points(options.input.points)
         self._placed = None if subject.landmarks is None else read_placed_face(subject.landmarks)
@@ -222,7 +225,7 @@ class SceneMaker:
                     picture = pixels_of(frame)
                     with timings.measure("encode source"):
                         found = self._scene(picture, cast, crop, clip=True, everybody=everybody) if cast else None
-                        last = frame, found or Scene(picture)
+                        last = frame, found or Scene(self._cut(picture, (), clip=True)[0])
                     for face, person in zip(last[1].faces, last[1].people, strict=True):
                         if person not in eyes:
                             eyes[person] = steady_eye_target(face.portrait.motion)
@@ -397,21 +400,36 @@ class SceneMaker:
             everybody: All faces of the image; landmarks in crop pixels if there is a crop already.
             size: (width, height) to scale everything to, or None.
         """
-        prepared = []
         shrink = Shrink(picture.shape, size)
-        picture, square = shrink.picture(picture), shrink.crop(crop)
+        square = shrink.crop(crop)
+        found = [*everybody, *(one.face for one in cast if one.face is not None)]
+        there = [one if crop is None else replace(one, points=crop.to_source(one.points)) for one in found]
+        placed = dict(zip(map(id, found), shrink.faces(there), strict=True))  # in pixels of the picture
+        picture, cut = self._cut(shrink.picture(picture), list(placed.values()), clip=clip)
+        prepared = []
         for one in cast:
-            face = one.face
-            others = [other for other in everybody if other is not face]
-            if crop is not None and face is not None:
-                face, *others = (replace(one, points=crop.to_source(one.points)) for one in (face, *others))
-            face = None if face is None else shrink.faces([face])[0]
-            others = shrink.faces(others)
+            face = None if one.face is None else placed[id(one.face)]
+            others = [placed[id(other)] for other in everybody if other is not one.face]
             prepared.append(
-                self._animator.prepare(picture, face, clip=clip, crop=square, others=others, partners=len(cast) > 1)
+                self._animator.prepare(
+                    picture, face, clip=clip, crop=square, others=others, partners=len(cast) > 1, cut=cut
+                )
             )
         people, drivers = tuple(one.person for one in cast), tuple(one.driver for one in cast)
         return Scene(picture, tuple(prepared), people, drivers)
+
+    def _cut(self, picture: Pixels, faces: Sequence[Face], *, clip: bool) -> tuple[Pixels, Cut | None]:
+        """What is shown of a picture, and its people if they are cut out of it."""
+        if self._ground.keeps:
+            return picture, None
+        try:
+            cut = self._ground.cut(picture, faces, clip=clip)
+        except NobodyError:
+            self.notes.append(
+                msg("{name}: nobody was found who could be cut out; the background stays as it is.", self._name)
+            )
+            return self._ground.unchanged(picture), None
+        return picture if cut is None else cut.shown(), cut
 
 
 class SourceClock:

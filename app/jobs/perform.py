@@ -132,7 +132,7 @@ class KeptResources(Resources):
         """See Resources."""
         wanted = options.input
         placed = tuple(self._hash(Path(name)) for name in (wanted.landmarks, wanted.points) if name)
-        key = str(source), self._hash(source), id(engine), wanted, placed, options.animation
+        key = str(source), self._hash(source), id(engine), wanted, placed, options.animation, options.output.background
         if key not in self._scenes:
             while len(self._scenes) >= PORTRAITS:
                 self._scenes.popitem(last=False)

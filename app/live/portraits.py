@@ -294,7 +294,7 @@ class PortraitStore:
             weakref.ref(engine), engine.max_crop, longest, motion.paste_back, motion.mask,
             motion.crop_scale, motion.crop_x, motion.crop_y, motion.crop_rotate,
             entry.subject or options.input.subject, options.input.source_start, options.input.source_end,
-            options.input.source_duration,
+            options.input.source_duration, options.output.behind,
         )  # fmt: skip
 
     def _next(self, engine: Engine, options: RenderOptions, longest: int) -> _Entry | None:

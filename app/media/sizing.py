@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from app.errors import UsageError
-from app.values import parse_colour, parse_output_size
+from app.values import parse_output_size
 from liveportrait.patched import Patched
 from models.messages import msg
 
@@ -39,13 +39,13 @@ class Sizing:
         """The sizing that output options request.
 
         Args:
-            options: size, max_side, fit and background are used.
+            options: size, max_side, fit, fill and background are used.
             native: (width, height) of the frames.
 
         Raises:
             UsageError: Both size and max_side are given.
         """
-        colour = parse_colour(options.background)
+        colour = options.fill_colour
         wanted = parse_output_size(options.size)
         if wanted is not None and options.max_side:
             raise UsageError(

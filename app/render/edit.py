@@ -31,9 +31,9 @@ from app.media.writer import check_clip, check_picture
 from app.options import parse_rate
 from app.provenance.watermark import finishing
 from app.render.job import (
-    ENDINGS,
     STILL_SUFFIXES,
     check_ending,
+    clip_ending,
     default_name,
     fill_name,
     is_numbered,
@@ -89,7 +89,8 @@ def render_pose(
     with open_clip(job.source, *job.options.input.source_part, rate=rate) as reader:
         moving = reader.info.kind in ("video", "sequence") and reader.info.frames != 1
         word = "edited" if lips is None else "retouched"
-        output = edit_path(job, moving=moving, alpha=reader.info.has_alpha, word=word)
+        alpha = job.options.output.behind.clear(reader.info.has_alpha)
+        output = edit_path(job, moving=moving, alpha=alpha, word=word)
         if job.options.input.crop and job.options.input.points:
             raise UsageError(msg("{option:crop} and {option:points} both name the square."), "Give one of them.")
         wanted = job.options.input
@@ -145,7 +146,7 @@ def edit_path(job: Job, *, moving: bool, alpha: bool, word: str) -> Path:
     wanted = fill_name(job.options.output.output, fields) if job.target is None else str(job.target)
     own = job.source.suffix.lower()
     keeps = own in ((".png", ".webp") if alpha else (".png", ".jpg", ".jpeg", ".webp"))
-    ending = ENDINGS.get(job.options.output.codec, ".mp4") if moving else own if keeps else ".png"
+    ending = clip_ending(job) if moving else own if keeps else ".png"
     default = default_name(f"{{source}}--{word}", fields, ending)
     if wanted == STANDARD:
         if moving:
@@ -222,7 +223,8 @@ def _write(
     if asked is not None and reader.length is not None:
         total = max(1, round(reader.length * asked))
     target = Target(
-        path=output, comparison=None, sizing=sizing, rate=rate, time_base=unit, alpha=info.has_alpha,
+        path=output, comparison=None, sizing=sizing, rate=rate, time_base=unit,
+        alpha=job.options.output.behind.clear(info.has_alpha),
         picture=picture, panels=(),
     )  # fmt: skip
     lost, message = 0, ""

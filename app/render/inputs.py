@@ -252,12 +252,17 @@ class Inputs:
         """Whether the result is a file or stream of a video codec, not a GIF or pictures."""
         codec = self.job.options.output.codec
         path = Path(stream_name(codec)) if self.output == STDOUT else self.output
-        return clip_kind(path, codec, self.source.info.has_alpha) == "video"
+        return clip_kind(path, codec, self.alpha) == "video"
 
     @property
     def moving(self) -> bool:
         """Whether the source is a clip; of an animated picture only the first frame is used."""
         return self.source.info.kind in ("video", "sequence") and self.source.info.frames != 1
+
+    @property
+    def alpha(self) -> bool:
+        """Whether frames carry transparency."""
+        return self.job.options.output.behind.clear(self.source.info.has_alpha)
 
     @property
     def large(self) -> bool:
@@ -310,7 +315,7 @@ class Inputs:
     def _check_names(self) -> None:
         options = self.job.options.output
         self.output = self.job.target or output_path(
-            self.job, still=self.still_result, alpha=self.source.info.has_alpha, engine=self.job.options.program.engine
+            self.job, still=self.still_result, alpha=self.alpha, engine=self.job.options.program.engine
         )
         self.comparison: Path | None = None
         if self.output == STDOUT:
@@ -337,7 +342,7 @@ class Inputs:
             if self.one_picture:
                 check_picture(path, options.overwrite, self.job.files())
             else:
-                alpha = self.source.info.has_alpha and path == self.output
+                alpha = self.alpha and path == self.output
                 check_clip(path, options.codec, alpha, options.overwrite, self.job.files())
 
     def _check_others(self) -> None:

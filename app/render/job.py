@@ -135,6 +135,14 @@ def is_numbered(job: Job) -> bool:
     return re.search(r"%0?\d*d", job.options.output.output) is not None
 
 
+def clip_ending(job: Job) -> str:
+    """Ending of a clip that nobody has named."""
+    output = job.options.output
+    if output.codec == "auto" and output.behind.kind == "transparent":
+        return ".webm"
+    return ENDINGS.get(output.codec, ".mp4")
+
+
 def output_path(job: Job, *, still: bool, alpha: bool, engine: str = "") -> Path:
     """Where the result goes.
 
@@ -153,7 +161,7 @@ def output_path(job: Job, *, still: bool, alpha: bool, engine: str = "") -> Path
         ending = own if own in (".jpg", ".jpeg", ".png", ".webp") and not (alpha and own != ".webp") else ".png"
         ending = ending if alpha or own in (".jpg", ".jpeg", ".png", ".webp") else ".png"
     else:
-        ending = ENDINGS.get(job.options.output.codec, ".mp4")
+        ending = clip_ending(job)
     default = default_name(DEFAULT_NAME, fields, ending)
     wanted = job.options.output.output
     if not wanted:

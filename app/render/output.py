@@ -15,7 +15,6 @@ from app.media.images import encode, flatten, image_format, write_image
 from app.media.sizing import Sizing
 from app.media.streams import STDOUT, Pipe, stream_name
 from app.media.writer import ClipWriter
-from app.options import parse_colour
 from app.provenance.label import labelled
 from app.provenance.mark import OFF, Marking
 from liveportrait.patched import Patch, Patched, split
@@ -116,7 +115,7 @@ class Outputs:
         inputs: tuple[Path, ...],
         engine: str = "",
     ) -> None:
-        self._background = parse_colour(options.background)
+        self._background = options.fill_colour
         self._labels = options.label == "corner"
         self._widths = target.panels
         self._sizing, size = target.sizing, target.sizing.size

@@ -189,7 +189,7 @@ class Run:
             sizing=inputs.sizing,
             rate=rate,
             time_base=time_base,
-            alpha=inputs.source.info.has_alpha,
+            alpha=inputs.alpha,
             picture=inputs.one_picture,
             panels=inputs.panels,
         )

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import pytest
 from PySide6.QtCore import QPoint, Qt
+from PySide6.QtGui import QColor
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QAbstractButton, QComboBox, QLineEdit, QWidget
 from pytestqt.qtbot import QtBot
 
 from app.gui.dialogs.shortcuts import ShortcutsDialog
 from app.gui.session import Session, panel_options
+from app.gui.widgets import grounds
 from app.gui.widgets.basic import Switch, ValueSlider
 from app.gui.widgets.controls import ControlPanel, OptionEditor
+from app.gui.widgets.grounds import GroundChoice
 from app.gui.window import MainWindow
 
 Key = Qt.Key
 WORDS = {
-    "background": "#102030", "reference": "first", "mask": "matte", "detector": "insightface", "size": "100x80",
+    "fill": "#102030", "reference": "first", "mask": "matte", "detector": "insightface", "size": "100x80",
 }  # fmt: skip
 
 
@@ -204,3 +207,22 @@ def test_every_option_of_the_panel_has_a_control(qtbot: QtBot) -> None:
     panel = ControlPanel()
     qtbot.addWidget(panel)
     assert set(panel.editors) == set(panel_options())
+
+
+def test_background_is_a_word_a_colour_or_a_picture(panel: ControlPanel, monkeypatch: pytest.MonkeyPatch) -> None:
+    editor, told = panel.editors["background"], list[object]()
+    editor.changed.connect(told.append)
+    combo = editor.main
+    assert isinstance(combo, GroundChoice)
+    colours = iter([QColor("#102030"), QColor()])
+    monkeypatch.setattr(grounds.QColorDialog, "getColor", lambda *_: next(colours))
+    monkeypatch.setattr(grounds.QFileDialog, "getOpenFileName", lambda *_: ("/pictures/sky.png", ""))
+    for row in (1, 3, 3, 4):  # out of focus; a colour; no colour after all; a picture
+        combo.setCurrentIndex(row)
+        combo.activated.emit(row)
+        editor.show_value(told[-1])
+    assert told == ["blur", "#102030", "/pictures/sky.png"]
+    assert combo.currentText() == "sky.png"
+    editor.show_value("keep")
+    assert combo.currentIndex() == 0
+    assert combo.itemText(4) == "Picture ..."

@@ -105,7 +105,7 @@ def test_options_without_effect_are_grey_and_say_why(window: MainWindow) -> None
     assert "has no effect on absolute motion" in editors["reference"].toolTip()
     assert editors["driving_option"].isEnabled()
     studio.set_option("paste_back", False)
-    assert not editors["background"].isEnabled()
+    assert not editors["fill"].isEnabled()
     window.actions_["undo"].trigger()
     window.actions_["undo"].trigger()
     assert editors["reference"].isEnabled()

@@ -440,8 +440,12 @@
    <translation>Den Codec {codec!r} gibt es hier nicht.</translation>
   </message>
   <message>
-   <source>Colour that replaces transparency where the output can't keep it, as #rrggbb.</source>
-   <translation>Farbe anstelle der Transparenz, wo die Ausgabe sie nicht halten kann, als #rrggbb.</translation>
+   <source>Colour ...</source>
+   <translation>Farbe ...</translation>
+  </message>
+  <message>
+   <source>Colour of borders, and of what is clear where the output holds no transparency, as #rrggbb. Without it that is the colour given by --background, green (#00ff00) with --background transparent, and white otherwise.</source>
+   <translation>Farbe der Ränder und dessen, was durchsichtig ist, wo die Ausgabe keine Transparenz hält, als #rrggbb. Ohne Angabe ist das die Farbe von --background, Grün (#00ff00) bei --background transparent und sonst Weiß.</translation>
   </message>
   <message>
    <source>Compressed pictures</source>
@@ -790,6 +794,10 @@
   <message>
    <source>Files are being rendered: {count}. They can be finished in the background; what is stopped waits for the next start.</source>
    <translation>Es werden noch Dateien gerendert: {count}. Sie können im Hintergrund fertig werden; was angehalten wird, wartet auf den nächsten Start.</translation>
+  </message>
+  <message>
+   <source>Fill colour</source>
+   <translation>Füllfarbe</translation>
   </message>
   <message>
    <source>Find the square from the face instead of setting it by hand.</source>
@@ -1440,6 +1448,10 @@
    <translation>Nennen Sie eine Datei.</translation>
   </message>
   <message>
+   <source>Name a photo, such as a PNG or JPEG file.</source>
+   <translation>Nennen Sie ein Foto, etwa eine PNG- oder JPEG-Datei.</translation>
+  </message>
+  <message>
    <source>Name another file with --queue, or in the variable PORTRAIT_ANIMATE_QUEUE.</source>
    <translation>Eine andere Datei mit --queue oder in der Variablen PORTRAIT_ANIMATE_QUEUE nennen.</translation>
   </message>
@@ -1684,6 +1696,10 @@
    <translation>Bild</translation>
   </message>
   <message>
+   <source>Picture ...</source>
+   <translation>Bild ...</translation>
+  </message>
+  <message>
    <source>Picture of the driver</source>
    <translation>Bild des Antriebs</translation>
   </message>
@@ -1702,6 +1718,10 @@
   <message>
    <source>Pictures</source>
    <translation>Bilder</translation>
+  </message>
+  <message>
+   <source>Pictures ({endings})</source>
+   <translation>Bilder ({endings})</translation>
   </message>
   <message>
    <source>Pictures and clips</source>
@@ -2360,10 +2380,6 @@
    <translation>Das bewegte Quadrat wurde von {old} auf {fitting} px verkleinert, um {wanted:.0f} Bilder/s zu halten.</translation>
   </message>
   <message>
-   <source>The background colour has no effect on the bare crop ({option:paste_back=off}).</source>
-   <translation>Die Hintergrundfarbe hat beim bloßen Ausschnitt ({option:paste_back=off}) keine Wirkung.</translation>
-  </message>
-  <message>
    <source>The built-in engine needs no download. Nothing is fetched unless you ask for it here.</source>
    <translation>Die eingebaute Engine braucht keinen Download. Geladen wird nur, was Sie hier verlangen.</translation>
   </message>
@@ -2466,6 +2482,10 @@
   <message>
    <source>The face to animate</source>
    <translation>Das Gesicht, das animiert wird</translation>
+  </message>
+  <message>
+   <source>The fill colour has no effect on the bare crop ({option:paste_back=off}).</source>
+   <translation>Die Füllfarbe hat beim bloßen Ausschnitt ({option:paste_back=off}) keine Wirkung.</translation>
   </message>
   <message>
    <source>The handles make no face: {problem}.</source>
@@ -2900,6 +2920,10 @@
    <translation>Was auf einer Seite des Gesichts bewegt wird, bewegt sich auch auf der anderen.</translation>
   </message>
   <message>
+   <source>What lies behind the people: keep (the source's own background), blur (that out of focus), a colour as #rrggbb, the name of a picture, or transparent, where the output can hold that. All but keep cut people out.</source>
+   <translation>Was hinter den Personen liegt: keep (der eigene Hintergrund der Vorlage), blur (dieser unscharf), eine Farbe als #rrggbb, der Name eines Bildes oder transparent, wo die Ausgabe das hält. Alle außer keep stellen die Personen frei.</translation>
+  </message>
+  <message>
    <source>What lies in the shade stays as it is; at the soft border both are mixed.</source>
    <translation>Was im Schatten liegt, bleibt wie es ist; am weichen Rand wird beides gemischt.</translation>
   </message>
@@ -3124,6 +3148,10 @@
    <translation>keinem seiner {count} Bilder</translation>
   </message>
   <message>
+   <source>as it is</source>
+   <translation>wie er ist</translation>
+  </message>
+  <message>
    <source>asked {asked}, reported {reported}, measured {measured}</source>
    <translation>verlangt {asked}, gemeldet {reported}, gemessen {measured}</translation>
   </message>
@@ -3166,6 +3194,10 @@
   <message>
    <source>choose an expression</source>
    <translation>Ausdruck wählen</translation>
+  </message>
+  <message>
+   <source>clear, where the output can hold that</source>
+   <translation>durchsichtig, wo die Ausgabe das hält</translation>
   </message>
   <message>
    <source>commercial use allowed</source>
@@ -3538,6 +3570,10 @@
   <message>
    <source>or paste one, or choose a file ({keys})</source>
    <translation>oder einfügen, oder eine Datei wählen ({keys})</translation>
+  </message>
+  <message>
+   <source>out of focus</source>
+   <translation>unscharf</translation>
   </message>
   <message>
    <source>paused</source>
@@ -4104,8 +4140,16 @@
    <translation>{name}: {where} wurde kein Gesicht gefunden.</translation>
   </message>
   <message>
+   <source>{name}: nobody was found who could be cut out; the background stays as it is.</source>
+   <translation>{name}: niemand zum Freistellen gefunden; der Hintergrund bleibt, wie er ist.</translation>
+  </message>
+  <message>
    <source>{name}: the square of an animal must be given.</source>
    <translation>{name}: das Quadrat eines Tiers muss angegeben werden.</translation>
+  </message>
+  <message>
+   <source>{option:background}: {path} is no picture.</source>
+   <translation>{option:background}: {path} ist kein Bild.</translation>
   </message>
   <message>
    <source>{option:codec}: numbered pictures can't go to standard output.</source>
@@ -4742,6 +4786,10 @@
   <message>
    <source>{text!r} is not embedded, insightface, auto, detect/NAME or the path of an .onnx file.</source>
    <translation>{text!r} ist weder embedded, insightface, auto, detect/NAME noch der Pfad einer .onnx-Datei.</translation>
+  </message>
+  <message>
+   <source>{text!r} is not keep, blur, transparent, a colour such as #00ff00, or the name of a picture.</source>
+   <translation>{text!r} ist nicht keep, blur, transparent, eine Farbe wie #00ff00 oder der Name eines Bildes.</translation>
   </message>
   <message>
    <source>{text!r} is not one of largest, left, right, centre, a number counted from 1, or a point x,y.</source>

@@ -32,6 +32,7 @@ from app.gui.widgets.basic import (
     scrolled,
     tool_button,
 )
+from app.gui.widgets.grounds import GroundChoice
 from app.gui.widgets.keys import FieldKeys
 from app.gui.widgets.parts import PartsEditor
 from app.gui.wording import folded, plain, say, titled
@@ -126,6 +127,8 @@ class OptionEditor(QWidget):
             self._make_slider()
         elif info.choices:
             self._make_choice()
+        elif info.name == "background":
+            self._make_ground()
         else:
             self._make_text()
         self.show_hint("")
@@ -176,6 +179,12 @@ class OptionEditor(QWidget):
         self._show = lambda value: combo.setCurrentIndex(max(0, combo.findData(value)))
         self._beside(combo)
 
+    def _make_ground(self) -> None:
+        combo = GroundChoice(self.title)
+        combo.chosen.connect(self.changed.emit)
+        self._show = combo.show_value
+        self._beside(combo)
+
     def _make_text(self) -> None:
         edit = QLineEdit()
         edit.setPlaceholderText(tr("automatic") if self.info.default == "" else str(self.info.default))
@@ -190,7 +199,7 @@ class OptionEditor(QWidget):
         self.fault.setWordWrap(True)
         self.fault.hide()
         self._box.addWidget(self.fault)
-        if self.info.name == "background":
+        if self.info.name == "fill":
             pick = tool_button("image", tr("Choose a colour"), 16)
             pick.clicked.connect(lambda: self._pick_colour(edit))
             self._line.addWidget(pick)

@@ -1,0 +1,118 @@
+"""What is laid behind the people of a source: a colour, a picture, their own background out of focus, or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from app.choices import Background
+from app.errors import UsageError
+from app.media.images import flatten, is_image, read_image
+from app.media.virtual_camera import fit_picture
+from liveportrait.cutout import Cut, NobodyError, cutter
+from liveportrait.engines.mesh.background import push_pull
+from models.face import Face
+from models.messages import msg
+
+Pixels = npt.NDArray[np.uint8]
+
+BLURRED: Final = 256
+"""Longer side in pixels at which the background is put out of focus."""
+BLUR: Final = 0.02
+"""Radius of that, as a share of the longer side."""
+CLEAR: Final = 8
+"""Alpha up to which a pixel shows the background alone."""
+
+
+class Ground:
+    """Cuts people out and lays something behind them.
+
+    Args:
+        background: What.
+
+    Raises:
+        AppError: The picture that is to be laid behind can't be read.
+    """
+
+    def __init__(self, background: Background) -> None:
+        self.background = background
+        self._picture = None if background.path is None else _read(background)
+        self._fitted: Pixels | None = None  # in the size of the last source
+
+    @property
+    def keeps(self) -> bool:
+        """Whether pictures stay as they are."""
+        return self.background.kind == "keep"
+
+    def cut(self, picture: Pixels, faces: Sequence[Face], *, clip: bool = False) -> Cut | None:
+        """A source whose people are cut out; None leaves it as it is.
+
+        Args:
+            picture: (H, W, 3 or 4); one with clear parts has been cut out already.
+            faces: Its faces, in its pixels.
+            clip: It is a frame of a clip, which may show nobody.
+
+        Raises:
+            NobodyError: A photo shows nobody.
+        """
+        if self.keeps:
+            return None
+        if picture.shape[2] == 4 and picture[..., 3].min() < 255:
+            people = picture
+        else:
+            try:
+                people = cutter()(np.ascontiguousarray(picture[..., :3]), faces)
+            except NobodyError:
+                if not clip:
+                    raise
+                people = np.dstack([picture[..., :3], np.zeros(picture.shape[:2], np.uint8)])
+        return Cut(people, self._behind(people))
+
+    def unchanged(self, picture: Pixels) -> Pixels:
+        """A picture of nobody (H, W, 3 or 4), in the form of one whose people are cut out."""
+        if self.background.kind != "transparent":
+            return np.ascontiguousarray(picture[..., :3])
+        return picture if picture.shape[2] == 4 else np.dstack([picture, np.full(picture.shape[:2], 255, np.uint8)])
+
+    def _behind(self, people: Pixels) -> Pixels | None:
+        """(H, W, 3) what is laid behind, or None."""
+        height, width = people.shape[:2]
+        if self.background.kind == "transparent":
+            return None
+        if self.background.kind == "blur":
+            return out_of_focus(people)
+        if self._fitted is None or self._fitted.shape[:2] != (height, width):
+            if self._picture is None:
+                self._fitted = np.full((height, width, 3), self.background.colour, np.uint8)
+            else:
+                self._fitted = fit_picture(self._picture, (width, height), "cover")
+        return self._fitted
+
+
+def out_of_focus(people: Pixels) -> Pixels:
+    """(H, W, 3) the background of a picture (H, W, 4), out of focus and without the people before it."""
+    height, width = people.shape[:2]
+    scale = min(1.0, BLURRED / max(height, width))
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    small = cv2.resize(people[..., :3], size, interpolation=cv2.INTER_AREA).astype(np.float32)
+    alpha = cv2.resize(people[..., 3], size, interpolation=cv2.INTER_AREA)
+    free = (cv2.dilate(alpha, np.ones((5, 5), np.uint8)) <= CLEAR).astype(np.float32)
+    radius = BLUR * max(size)
+    soft = cv2.GaussianBlur(push_pull(small, free), (0, 0), radius, borderType=cv2.BORDER_REPLICATE)
+    large = cv2.resize(soft, (width, height), interpolation=cv2.INTER_CUBIC)
+    return np.clip(np.rint(large), 0, 255).astype(np.uint8)
+
+
+def _read(background: Background) -> Pixels:
+    path = background.path
+    assert path is not None
+    if path.is_file() and not is_image(path):
+        raise UsageError(
+            msg("{option:background}: {path} is no picture.", path), "Name a photo, such as a PNG or JPEG file."
+        )
+    picture = read_image(path)
+    return flatten(picture.rgb, picture.alpha)

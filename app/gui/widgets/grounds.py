@@ -1,0 +1,66 @@
+"""The choice of what lies behind the people: words, a colour or a picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from PySide6.QtCore import Signal
+from PySide6.QtGui import QColor
+from PySide6.QtWidgets import QColorDialog, QFileDialog
+
+from app.choices import Background
+from app.gui.translate import mark, tr
+from app.gui.widgets.basic import ComboBox
+
+WORDS: Final = {
+    "keep": mark("as it is"), "blur": mark("out of focus"),
+    "transparent": mark("clear, where the output can hold that"),
+}  # fmt: skip
+COLOUR, PICTURE = "#", "/"  # entries that ask for more
+PICTURES: Final = "*.png *.jpg *.jpeg *.webp *.bmp *.tif *.tiff *.heic *.avif"
+FIRST_COLOUR: Final = "#00ff00"
+
+
+class GroundChoice(ComboBox):
+    """A list of backgrounds; the last two entries ask for a colour and for a picture.
+
+    Signals:
+        chosen: The value of the option.
+    """
+
+    chosen = Signal(str)
+
+    def __init__(self, title: str) -> None:
+        super().__init__()
+        self._title = title
+        self._value = "keep"
+        for word, text in WORDS.items():
+            self.addItem(tr(text)[:1].upper() + tr(text)[1:], word)
+        self.addItem(tr("Colour ..."), COLOUR)
+        self.addItem(tr("Picture ..."), PICTURE)
+        self.activated.connect(self._take)
+
+    def show_value(self, value: str) -> None:
+        """Show a value without a signal."""
+        self._value = value
+        kind = Background.parse(value).kind
+        named = {"colour": value, "picture": Path(value).name}.get(kind, "")
+        self.setItemText(self.findData(COLOUR), value if kind == "colour" else tr("Colour ..."))
+        self.setItemText(self.findData(PICTURE), named if kind == "picture" else tr("Picture ..."))
+        self.setCurrentIndex(self.findData({"colour": COLOUR, "picture": PICTURE}.get(kind, value)))
+
+    def _take(self) -> None:
+        word = self.currentData()
+        if word == COLOUR:
+            start = self._value if self._value.startswith("#") else FIRST_COLOUR
+            colour = QColorDialog.getColor(QColor(start), self, self._title)
+            word = colour.name() if colour.isValid() else ""
+        elif word == PICTURE:
+            folder = str(Path(self._value).parent) if Background.parse(self._value).path else str(Path.home())
+            pattern = tr("Pictures ({endings})", endings=PICTURES)
+            word, _ = QFileDialog.getOpenFileName(self, self._title, folder, pattern)
+        if word:
+            self.chosen.emit(word)
+        else:
+            self.show_value(self._value)

@@ -30,7 +30,10 @@ class DriverOptions:
         help="Take the expression from this clip or template, except for lips and eyes with a driver of their own.",
     )
     lips_from: str = option(
-        "", title="Lips from", group=GROUP, help="Take the lips from this clip or template instead."
+        "",
+        title="Lips from",
+        group=GROUP,
+        help="Take the lips from this clip or template instead; of a file with sound alone, from what it says.",
     )
     eyes_from: str = option(
         "", title="Eyes from", group=GROUP, help="Take the eyes from this clip or template instead."
@@ -40,8 +43,8 @@ class DriverOptions:
         title="Driver for a face",
         group=GROUP,
         repeat=True,
-        help="Animate this face of the source with a clip or template of its own, such as left=mum.mp4; the faces that "
-        "--face names follow the driving file. May be given several times; job files take a list.",
+        help="Animate this face of the source with a clip, template or sound of its own, such as left=mum.mp4; the "
+        "faces that --face names follow the driving file. May be given several times; job files take a list.",
     )
 
     @property

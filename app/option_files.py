@@ -10,8 +10,8 @@ from app.choices import Background, FaceDriver
 
 # options that name files
 FILES: Final = (
-    "pose_from", "exp_from", "lips_from", "eyes_from", "points", "landmarks", "expression", "signing_cert",
-    "signing_key",
+    "pose_from", "exp_from", "lips_from", "eyes_from", "voice", "points", "landmarks", "expression",
+    "signing_cert", "signing_key",
 )  # fmt: skip
 NETWORKS: Final = ("detector", "mask")  # options that may name an ONNX file
 

@@ -22,6 +22,7 @@ from app.values import (
     parse_rate,
     parse_reference,
     parse_regions,
+    parse_share,
     parse_sliders,
     parse_time,
 )
@@ -35,7 +36,7 @@ RUN_ONLY: Final = frozenset({"output", "overwrite", "json_lines", "quiet", "crop
 
 # Options that name files: inputs, and outputs.
 READ: Final = frozenset(
-    {"pose_from", "exp_from", "lips_from", "eyes_from", "points", "landmarks", "expression", "camera"}
+    {"pose_from", "exp_from", "lips_from", "eyes_from", "voice", "points", "landmarks", "expression", "camera"}
 ) | {"signing_cert", "signing_key", "background"}
 WRITTEN: Final = frozenset({"record"})
 
@@ -212,6 +213,7 @@ PARSERS: Final[dict[str, Callable[[str], Any]]] = {
     "background": Background.parse,
     "fill": parse_colour,
     "sliders": parse_sliders,
+    "idle": parse_share,
 }
 
 

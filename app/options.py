@@ -19,6 +19,7 @@ from app.clip_options import ClipOptions
 from app.driver_options import DriverOptions
 from app.errors import UsageError
 from app.option_info import RUN_ONLY, OptionInfo, declared, show_value
+from app.speech_options import SpeechOptions
 from app.values import parse_colour, parse_rate, parse_reference
 from liveportrait.options import AnimationOptions, option
 from models.choices import DetectorChoice, FaceChoice
@@ -58,7 +59,7 @@ Codec = Literal["auto", "h264", "hevc", "av1", "vp9", "prores", "gif", "png"]
 
 
 @dataclass(frozen=True)
-class InputOptions(ClipOptions, DriverOptions):
+class InputOptions(ClipOptions, DriverOptions, SpeechOptions):
     """Options for the source and the driving files."""
 
     face: str = option(

@@ -111,6 +111,19 @@ def parse_points(text: str) -> list[tuple[float, float]]:
     return points
 
 
+def parse_share(text: str) -> float | None:
+    """A number from 0 to 1; an empty text is None."""
+    if not text:
+        return None
+    try:
+        share = float(text)
+    except ValueError:
+        share = math.nan
+    if not 0 <= share <= 1:
+        raise ValueError(msg("{text!r} is not a number from 0 to 1.", text))
+    return share
+
+
 def parse_sliders(text: str) -> dict[str, float]:
     """Parse sliders and ratios such as "smile=0.5,yaw=10" to name -> value; app.expressions checks names and ranges."""
     values: dict[str, float] = {}

@@ -245,17 +245,22 @@ class Animator:
         return [self._posed(face, one) for face, one in zip(scene.faces, shown, strict=True)]
 
     def _posed(self, face: SourceFace, shown: Shown | None) -> Array:
-        portrait, options = face.portrait, self.options
-        if shown is not None:
+        portrait, options, expression = face.portrait, self.options, self._expression(shown)
+        if shown is not None and shown.motion is not None and shown.reference is not None:
             return transfer(
                 self.engine, [portrait] if face.clip else portrait, shown.motion, shown.reference, options,
-                expression=self.expression, eye_target=face.eye_target, smoothed=shown.smoothed,
+                expression=expression, eye_target=face.eye_target, smoothed=shown.smoothed,
             )  # fmt: skip
-        if self.expression is None:
+        if expression is None:
             return portrait.keypoints
-        return (official_express if options.official else express)(
-            self.engine, portrait, self.expression, options.stitching
-        )
+        return (official_express if options.official else express)(self.engine, portrait, expression, options.stitching)
+
+    def _expression(self, shown: Shown | None) -> Expression | None:
+        """The sliders of all frames and those of this moment; openings of the former win."""
+        own = None if shown is None else shown.expression
+        if own is None or self.expression is None:
+            return own or self.expression
+        return own + self.expression
 
     def draw(self, scene: Scene, keypoints: Sequence[Array]) -> list[Image]:
         """Crops (N, S, S, 3 or 4) of every face; of the first one only if crops are not pasted back.
@@ -329,10 +334,11 @@ class Animator:
         for frame in frames:
             _, scene, shown = frame
             for face, person, one in zip(scene.faces, scene.people, shown, strict=True):
-                if not one.still:
+                if not one.still and one.motion is not None and one.reference is not None:
                     goal = official_goal(
-                        self.engine, face.portrait, one.motion, one.reference, self.options, expression=self.expression
-                    )
+                        self.engine, face.portrait, one.motion, one.reference, self.options,
+                        expression=self._expression(one),
+                    )  # fmt: skip
                     smoother = people.setdefault(person, LagSmoother(variance))
                     smoother.push(np.concatenate([part.ravel() for part in goal]))
             waiting.append(frame)
@@ -347,7 +353,7 @@ class Animator:
         size, (item, scene, shown) = 3 * self.engine.keypoints, frame
         released = []
         for person, one in zip(scene.people, shown, strict=True):
-            row = None if one.still else people[person].pop()
+            row = None if one.still or one.motion is None else people[person].pop()
             values = None if row is None else (row[:size].reshape(1, -1, 3), row[size:].reshape(1, 3, 3))
             released.append(replace(one, smoothed=values))
         return item, scene, released

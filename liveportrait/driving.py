@@ -10,6 +10,7 @@ from liveportrait.crop import Box, Crop, face_box
 from liveportrait.cues import NAME as CUES
 from liveportrait.cues import frame_cues
 from liveportrait.engines.base import Engine, Image
+from liveportrait.expression import Expression
 from liveportrait.motion import Array, Motion, blend
 from models.face import Face, checked
 from models.topology import POINTS
@@ -20,20 +21,22 @@ class Shown:
     """Motion of one driver, or of a mix of drivers, at one time.
 
     Attributes:
-        motion: The motion to show (N = 1).
-        reference: The neutral frame (N = 1) that it is measured from.
+        motion: The motion to show (N = 1); None if there is no driver with a face and only the expression moves it.
+        reference: The neutral frame (N = 1) that it is measured from; None without motion.
         seen: Whether the main driver shows a face.
         index: Number of its frame on screen.
         still: Whether the driver is a single image.
         smoothed: Expression and rotation smoothed along a source clip in official mode, or None.
+        expression: Sliders and eye and lip ratios at that time, added to the motion, or None.
     """
 
-    motion: Motion
-    reference: Motion
+    motion: Motion | None
+    reference: Motion | None
     seen: bool = True
     index: int = 0
     still: bool = False
     smoothed: tuple[Array, Array] | None = None
+    expression: Expression | None = None
 
 
 class FaceHold:

@@ -53,13 +53,18 @@ class Channel:
             raise ValueError("a channel needs as many times as values, and one at least.")
         if not (np.isfinite(times).all() and np.isfinite(values).all()) or (np.diff(times) <= 0).any():
             raise ValueError("the times of a channel must rise, and all its numbers be finite.")
+        eases = [self.eases] if isinstance(self.eases, str) else self.eases
+        if len(eases) not in (1, len(times)) or not all(ease in EASES for ease in eases):
+            raise ValueError(f"a channel needs one ease, or one for each key: {', '.join(EASES)}.")
         object.__setattr__(self, "times", times)
         object.__setattr__(self, "values", values)
         object.__setattr__(self, "_tangents", tangents(times, values))
 
     def ease(self, index: int) -> str:
         """Transition from a key to the next one."""
-        return self.eases if isinstance(self.eases, str) else self.eases[index]
+        if isinstance(self.eases, str):
+            return self.eases
+        return self.eases[index if len(self.eases) > 1 else 0]
 
     def at(self, time: float) -> float:
         """Value at a time; before the first and after the last key, that key's value."""
@@ -127,6 +132,16 @@ class ExpressionTrack:
         eyes = (values.pop("eye_left", None), values.pop("eye_right", None))
         lips = values.pop("lips", None)
         return Expression(values, None if eyes == (None, None) else eyes, lips)
+
+    def without(self, names: Iterable[str]) -> ExpressionTrack:
+        """The track without some of its channels."""
+        gone = set(names)
+        return ExpressionTrack({n: c for n, c in self.channels.items() if n not in gone}, self.duration)
+
+    def part(self, start: float, end: float) -> ExpressionTrack:
+        """The piece from one time to another, in seconds."""
+        channels = {n: Channel(c.times - start, c.values, c.eases) for n, c in self.channels.items()}
+        return ExpressionTrack(channels, end - start)
 
     # ---- written by hand -------------------------------------------------------------------------------------------
     @classmethod
@@ -245,6 +260,28 @@ def _key(key: Any, number: int) -> tuple[float, str, dict[str, float]]:
         if opening is not None:
             values[name] = float(opening)
     return float(time), cast("str", ease), values
+
+
+def between(first: Expression, second: Expression, part: float) -> Expression:
+    """Interpolate between two expressions.
+
+    Args:
+        first: Expression at part 0.
+        second: Expression at part 1; it sets the same ratios.
+        part: 0..1.
+    """
+
+    def way(a: float | None, b: float | None) -> float | None:
+        return a if a is None or b is None else a + part * (b - a)
+
+    names = {*first.values, *second.values}
+    rest = {name: SLIDERS[name].default for name in names}
+    start, goal = rest | dict(first.values), rest | dict(second.values)
+    eyes = first.eye_ratio
+    if eyes is not None and second.eye_ratio is not None:
+        eyes = (way(eyes[0], second.eye_ratio[0]), way(eyes[1], second.eye_ratio[1]))
+    values = {name: start[name] + part * (goal[name] - start[name]) for name in sorted(names)}
+    return Expression(values, eyes, way(first.lip_ratio, second.lip_ratio))
 
 
 def added(tracks: Iterable[ExpressionTrack], rate: float = 50.0) -> ExpressionTrack:

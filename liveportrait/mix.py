@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
 from liveportrait.channel import ChannelPlayer, DrivingChannel
 from liveportrait.driving import Shown
+from liveportrait.expression_track import ExpressionTrack, between
 from liveportrait.motion import Motion, angle_between, blend
 from liveportrait.track import MotionTrack
 from liveportrait.transfer import combine
 
 if TYPE_CHECKING:
     from liveportrait.engines.base import Engine
+    from liveportrait.expression import Expression
 
 SHORTEST_EASE: Final = 0.5  # seconds of the transition from the end of a loop to its beginning
 LONGEST_EASE: Final = 1.5
@@ -48,6 +50,8 @@ class Course:
             return cls(track.duration, track.times[-1])
         if not closed or len(track) < 3:
             return cls(track.duration)
+        if not track.found:  # an expression track, which has no head to turn back
+            return cls(track.duration, None, min(SHORTEST_EASE, float(track.duration) / 2))
         angle = angle_between(track.motion(0).rotation[0], track.motion(len(track) - 1).rotation[0])
         wanted = max(SHORTEST_EASE, min(LONGEST_EASE, angle / EASE_SPEED))
         return cls(track.duration, None, min(wanted, float(track.duration) / 2))
@@ -107,30 +111,39 @@ class MotionMix:
 
     Args:
         engine: Engine of all drivers.
-        main: Driver of all parts that have no other driver.
+        main: Driver of all parts that have no other driver; None keeps those parts as they are in the source.
         others: "pose", "exp", "lip" or "eyes" -> its driver.
         loop: Whether drivers start over after their end; otherwise their last frame holds.
         course: Maps times of the result to times of the motion; None uses the same time.
+        track: Expressions to add to the motion, or None.
+        resting: Regions that only the track moves: the drivers' motion is not used there.
 
     Attributes:
-        reference: Neutral frame of the mix (N = 1).
+        reference: Neutral frame of the mix (N = 1); None without motion.
     """
 
     def __init__(
         self,
         engine: Engine,
-        main: DrivingChannel,
+        main: DrivingChannel | None,
         others: Mapping[str, DrivingChannel] | None = None,
         *,
         loop: bool = False,
         course: Course | None = None,
+        track: ExpressionTrack | None = None,
+        resting: Collection[str] = (),
     ) -> None:
         self._course = course or Course()
-        self._first: Motion | None = None
-        self._main = ChannelPlayer(main)
+        self._first: tuple[Motion | None, Expression | None] | None = None
+        self._main = None if main is None else ChannelPlayer(main)
+        self._engine = engine
         self._parts = PartMix(engine, others or {})
         self._loop = loop
-        self.reference = self._parts.reference(main.reference)
+        self._track = track
+        rest = main or next(iter((others or {}).values()), None)
+        self._rest = None if rest is None else rest.reference
+        self._resting = frozenset(resting)
+        self.reference = None if self._rest is None else self._parts.reference(self._rest)
 
     def at(self, time: Fraction, rest: Motion | None = None) -> Shown:
         """Motion at a time; times must increase.
@@ -140,9 +153,24 @@ class MotionMix:
             rest: Motion that a lost driver eases to (N = 1); None is each driver's own reference.
         """
         back, time = self._course.back(time), self._course.place(time)
-        motion, seen, index = self._main.at(time, rest, loop=self._loop)
-        joined = self._parts.join(motion, time, rest, loop=self._loop)
+        motion, seen, index = self._rest, True, 0
+        if self._main is not None:
+            motion, seen, index = self._main.at(time, rest, loop=self._loop)
+        joined = None if motion is None else self._parts.join(motion, time, rest, loop=self._loop)
+        if joined is not None and self.reference is not None and self._resting:
+            joined = combine({"all": joined} | dict.fromkeys(self._resting, self.reference), self._engine.regions)
+        expression = self._expression(time)
         if self._course.ease:
-            self._first = self._first or joined
-            joined = blend(joined, self._first, back) if back else joined
-        return Shown(joined, self.reference, seen, index, self._main.channel.still)
+            self._first = self._first or (joined, expression)
+            if back and joined is not None and self._first[0] is not None:
+                joined = blend(joined, self._first[0], back)
+            if back and expression is not None and self._first[1] is not None:
+                expression = between(expression, self._first[1], back)
+        still = self._main is not None and self._main.channel.still
+        return Shown(joined, self.reference, seen, index, still, expression=expression)
+
+    def _expression(self, time: Fraction) -> Expression | None:
+        if self._track is None:
+            return None
+        seconds = float(time)
+        return self._track.at(seconds % self._track.duration if self._loop else seconds)

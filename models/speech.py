@@ -91,30 +91,38 @@ class Spectra:
     """Logarithmic mel spectra of sound in blocks; frame k is that of the samples around (k + 1/2) * FRAME."""
 
     def __init__(self) -> None:
-        self._rest: Sound = np.zeros(_WINDOW // 2, np.float32)
+        self._rest: Sound | None = None  # (channels, n) samples whose frames are not complete
         self._samples = 0
         self._frames = 0
 
     def feed(self, samples: Sound) -> Values:
-        """(n, 2 * BANDS) spectra of the frames completed so far, natural logarithm of power."""
-        self._samples += len(samples)
-        self._rest = np.concatenate([self._rest, samples.astype(np.float32, copy=False)])
-        frames = max(0, (len(self._rest) - _WINDOW + _HOP) // FRAME)
+        """(n, 2 * BANDS) spectra of the frames completed so far, natural logarithm of power.
+
+        Args:
+            samples: (N,) samples of one channel, or (channels, N) of several, whose powers are averaged: the average
+                of the samples themselves would be silence for channels of opposite phase.
+        """
+        block = np.atleast_2d(samples).astype(np.float32, copy=False)
+        self._samples += block.shape[1]
+        before = np.zeros((len(block), _WINDOW // 2), np.float32) if self._rest is None else self._rest
+        known = np.concatenate([before, block], 1)
+        frames = max(0, (known.shape[1] - _WINDOW + _HOP) // FRAME)
+        self._rest = known
         if not frames:
             return np.zeros((0, 2 * BANDS), np.float32)
-        windows = np.lib.stride_tricks.sliding_window_view(self._rest, _WINDOW)[::_HOP][: 2 * frames]
-        power = np.abs(np.fft.rfft(windows * _HANN, _FFT)).astype(np.float32) ** 2
-        self._rest = self._rest[frames * FRAME :].copy()
+        windows = np.lib.stride_tricks.sliding_window_view(known, _WINDOW, 1)[:, ::_HOP][:, : 2 * frames]
+        power = np.mean([np.abs(np.fft.rfft(own * _HANN, _FFT)).astype(np.float32) ** 2 for own in windows], axis=0)
+        self._rest = known[:, frames * FRAME :].copy()
         self._frames += frames
         return np.asarray(np.log(power @ _MEL + _FLOOR), np.float32).reshape(frames, 2 * BANDS)
 
     def finish(self) -> Values:
         """Spectra of the last frames, as if silence followed; one for every frame of sound, including a partial one."""
         missing = -(-self._samples // FRAME) - self._frames
-        if missing <= 0:
+        if missing <= 0 or self._rest is None:
             return np.zeros((0, 2 * BANDS), np.float32)
-        need = (2 * missing - 1) * _HOP + _WINDOW - len(self._rest)
-        return self.feed(np.zeros(max(need, 0), np.float32))[:missing]
+        need = (2 * missing - 1) * _HOP + _WINDOW - self._rest.shape[1]
+        return self.feed(np.zeros((len(self._rest), max(need, 0)), np.float32))[:missing]
 
 
 class LevelMeter:
@@ -139,7 +147,7 @@ class LevelMeter:
 
 
 def level_of(blocks: Iterable[Sound]) -> float:
-    """Level of the loud parts of a whole sound (16 kHz, one channel), for :class:`SpeechReader`."""
+    """Level of the loud parts of a whole sound (blocks as in ``Spectra.feed``), for :class:`SpeechReader`."""
     spectra, meter = Spectra(), LevelMeter()
     for block in blocks:
         meter.add(spectra.feed(block))
@@ -172,7 +180,7 @@ class SpeechReader:
         """Visemes of the frames that can be classified now.
 
         Args:
-            samples: The next samples of one channel at 16 kHz, -1..1.
+            samples: (N,) or (channels, N), the next samples at 16 kHz, -1..1.
         """
         return self._read(self._spectra.feed(samples))
 
@@ -223,7 +231,7 @@ def read_speech(blocks: Iterable[Sound], level: float | None = None) -> Iterator
     """Visemes of a sound, piece by piece.
 
     Args:
-        blocks: Samples of one channel at 16 kHz, -1..1.
+        blocks: (N,) or (channels, N) samples at 16 kHz, -1..1.
         level: See :class:`SpeechReader`.
     """
     reader = SpeechReader(level)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import portrait_animate
-from app.cli.flags import argument, command, make_app, option_flag, switch, text_flag
+from app.cli.flags import argument, command, make_app, option_flag, optional_argument, switch, text_flag
 from app.cli.output import choose_sink, close_pipe, complain, say, show_path, write
 from app.cli.streams import check_standard_output, read_standard_input
 from app.cli.verbs import VERBS
@@ -26,12 +26,15 @@ if TYPE_CHECKING:
     from app.render import Plan, RenderReport
 
 PANEL = "Files and settings"
-NOT_OPTIONS = ("source", "driving", "preset", "config", "print_config", "dry_run", "debug", "version")
+NOT_OPTIONS = ("source", "driving", "preset", "config", "print_config", "dry_run", "debug", "version", "loop")
 
 INTRO = "Animate the face in SOURCE with the motion of DRIVING."
-ARGUMENTS = (
-    ("source", "SOURCE", "Photo or video of the face to animate; also a folder of numbered pictures."),
-    ("driving", "DRIVING", "Video, photo, GIF, folder of pictures or motion template to take the motion from."),
+SOURCE = ("source", "SOURCE", "Photo or video of the face to animate; also a folder of numbered pictures.")
+DRIVING = (
+    "driving",
+    "DRIVING",
+    "Video, photo, GIF, folder of pictures or motion template to take the motion from; a sound file is a voice that "
+    "the face speaks with, a JSON or YAML file holds expressions over time. It may be left out with --idle.",
 )
 EXTRA_FLAGS = (
     (
@@ -42,6 +45,7 @@ EXTRA_FLAGS = (
     ),
     ("config", ["--config"], "FILE", "Read options from a TOML or JSON file; flags win over it."),
     ("print_config", ["--print-config"], "", "Print each option and where its value comes from, and stop."),
+    ("loop", ["--loop"], "", "Short for --length loop: the end runs into the beginning."),
     ("dry_run", ["--dry-run"], "", "Check everything, say what would be done, and stop."),
     ("debug", ["--debug"], "", "Show the traceback of an error."),
     ("version", ["--version"], "", "Show the version, and stop."),
@@ -57,15 +61,20 @@ def animate(values: Mapping[str, Any]) -> int:
 
 
 def _animate(values: Mapping[str, Any], stack: ExitStack) -> int:
-    names = _file(values["source"], "SOURCE"), _file(values["driving"], "DRIVING")
+    names = [_file(values[name], name.upper()) for name in ("source", "driving") if values[name] is not None]
     given = {k: v for k, v in values.items() if v is not None and k not in NOT_OPTIONS}
+    if values["loop"]:
+        given["length"] = "loop"
     config = Path(values["config"]) if values["config"] else None
     resolved = resolve(given, preset=values["preset"] or "", config=config)
     if values["print_config"]:
         say(to_toml(resolved.options.values(), resolved.origins))
         return int(ExitCode.OK)
+    if values["driving"] is None and resolved.options.input.liveliness is None:
+        raise UsageError("DRIVING is missing: nothing moves the face.", "Name a file, or add --idle.")
     check_standard_output(resolved.options)
-    source, driving = read_standard_input(stack, *names)
+    source, *drivers = read_standard_input(stack, *names)
+    driving = drivers[0] if drivers else Path()
     program = resolved.options.program
     from app.events import CancelToken, EventStream
     from app.render import Job, plan, render
@@ -168,7 +177,7 @@ def _parameters() -> list[inspect.Parameter]:
         text_flag(name, flags, value, text, PANEL) if value else switch(name, flags, text, PANEL)
         for name, flags, value, text in EXTRA_FLAGS
     ]
-    return [*(argument(*a) for a in ARGUMENTS), *(option_flag(info) for info in all_options()), *extra]
+    return [argument(*SOURCE), optional_argument(*DRIVING), *(option_flag(info) for info in all_options()), *extra]
 
 
 command(app, _parameters(), animate, standard=("source", "driving"), armed=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Optional
@@ -15,6 +16,7 @@ from app.addresses import STANDARD, local_name
 from app.errors import CancelledError, UsageError
 from app.live_options import live_options
 from app.options import OptionInfo, all_options, show_value
+from app.speech_options import LIVELY
 
 Parameter = inspect.Parameter
 PLACEHOLDERS = {
@@ -43,6 +45,8 @@ PLACEHOLDERS = {
     "exp_from": "CLIP",
     "lips_from": "CLIP",
     "eyes_from": "CLIP",
+    "voice": "FILE",
+    "idle": "[0..1]",
     "driver_for": "FACE=CLIP",
     "expression": "NAME|FILE",
     "sliders": "NAME=VALUE,...",
@@ -50,6 +54,7 @@ PLACEHOLDERS = {
     "device": "NAME",
 }
 
+BARE = {"--idle": LIVELY}  # flags whose value may be left out, and the value they then have
 FILES = ("SOURCE", "DRIVING", "PHOTO", "VIDEO", "JOBS", "GLOB", "FILE", "[FILE]...", "FOLDER")  # file placeholders
 
 
@@ -61,6 +66,21 @@ class Command(typer.core.TyperCommand):
         from app.cli.help import text_of
 
         return text_of(self, str(ctx.command_path)).rstrip()
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the arguments; flags given without their optional value get its default."""
+        return super().parse_args(ctx, _numbered(args))
+
+
+def _numbered(args: Sequence[str]) -> list[str]:
+    end = args.index("--") if "--" in args else len(args)
+    whole: list[str] = []
+    for index, word in enumerate(args):
+        whole.append(word)
+        following = args[index + 1] if index + 1 < end else ""
+        if index < end and word in BARE and not re.fullmatch(r"[+-]?[\d.]+(e[+-]?\d+)?", following, re.IGNORECASE):
+            whole.append(BARE[word])
+    return whole
 
 
 class Group(typer.core.TyperGroup):

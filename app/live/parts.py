@@ -66,12 +66,14 @@ class PartDrivers:
         """
         self._start = time if self._start is None else self._start
         at, loop = Fraction(round((time - self._start) * TICKS), TICKS) if place is None else place, place is None
-        motion = self._mix.join(shown.motion, at, rest, loop=loop)
+        if shown.motion is not None and shown.reference is not None:
+            motion, reference = self._mix.join(shown.motion, at, rest, loop=loop), self._mix.reference(shown.reference)
+            shown = replace(shown, motion=motion, reference=reference)
         own = {}
         for path, player in self._own.items():
             moved, seen, index = player.at(at, rest, loop=loop)
             own[path] = Shown(moved, player.channel.reference, seen, index, player.channel.still)
-        return replace(shown, motion=motion, reference=self._mix.reference(shown.reference)), own
+        return shown, own
 
 
 class PartLoader:

@@ -125,6 +125,8 @@ class AudioTrack:
         note: A sentence if the sound was changed or ends unexpectedly, else empty.
     """
 
+    DAMAGED = "Parts of it are damaged."
+
     def __init__(self, source: AudioSource) -> None:
         self.note = ""
         self._source = source
@@ -159,6 +161,39 @@ class AudioTrack:
                 self.note = f"The sound of {self._source.path} breaks off: {files.reason(error)[0]}."
             elif packet.size:
                 yield packet
+
+    def _decoded(self, resampler: Any, rate: int) -> Iterator[tuple[int, np.ndarray]]:
+        """Blocks of samples (channels, N) with the number of their first sample on the output's time line.
+
+        Args:
+            resampler: PyAV resampler to that rate.
+            rate: Samples a second.
+        """
+        position: int | None = None
+        damaged = False
+        for packet in chain(self._packets(), [None]):
+            try:
+                frames = self._stream.codec_context.decode(packet)
+            except (av.FFmpegError, ValueError):
+                damaged = True
+                continue
+            for frame in frames:
+                stamp = _seconds(frame.pts, containers.fraction(frame.time_base) or containers.time_base(self._stream))
+                if stamp is not None:
+                    wanted = round((stamp - self._shift) * rate)
+                    if position is None or abs(wanted - position) > rate // 50:
+                        position = wanted
+                frame.pts = None
+                for block in resampler.resample(frame):
+                    samples = block.to_ndarray()
+                    position = position or 0
+                    yield position, samples
+                    position += samples.shape[1]
+        for block in resampler.resample(None):
+            if position is not None:
+                yield position, block.to_ndarray()
+        if damaged:
+            self.note = " ".join(filter(None, (self.note, self.DAMAGED)))
 
 
 class CopiedTrack(AudioTrack):
@@ -297,39 +332,11 @@ class EncodedTrack(AudioTrack):
         self._channels = channels
         self._encoder = SampleEncoder(out, layout, rate)
         self._resampler = av.AudioResampler("fltp", layout, rate)
-        self._blocks = self._decode()
+        self._blocks = self._decoded(self._resampler, rate)
         self._rest: tuple[int, np.ndarray] | None = None  # (number of its first sample, (channels, N) float32)
         name = {"aac": "AAC", "libopus": "Opus"}[encoder]
         mixed = f" and mixed down from {context.layout.nb_channels} channels" if context.layout.nb_channels > 2 else ""
         self.note = f"The sound ({source.codec}) was encoded to {name}{mixed}, since the output can't hold it as it is."
-
-    def _decode(self) -> Iterator[tuple[int, np.ndarray]]:
-        """Blocks of samples with the number of their first sample on the output's time line."""
-        position: int | None = None
-        damaged = False
-        for packet in chain(self._packets(), [None]):
-            try:
-                frames = self._stream.codec_context.decode(packet)
-            except (av.FFmpegError, ValueError):
-                damaged = True
-                continue
-            for frame in frames:
-                stamp = _seconds(frame.pts, containers.fraction(frame.time_base) or containers.time_base(self._stream))
-                if stamp is not None:
-                    wanted = round((stamp - self._shift) * self._rate)
-                    if position is None or abs(wanted - position) > self._rate // 50:
-                        position = wanted
-                frame.pts = None
-                for block in self._resampler.resample(frame):
-                    samples = block.to_ndarray()
-                    position = position or 0
-                    yield position, samples
-                    position += samples.shape[1]
-        for block in self._resampler.resample(None):
-            if position is not None:
-                yield position, block.to_ndarray()
-        if damaged:
-            self.note += " Parts of it are damaged."
 
     def pull(self, until: Fraction, mux: Callable[[Any], None]) -> None:  # noqa: D102
         self._fill(round(self._bounded(until) * self._rate))

@@ -68,14 +68,7 @@ def open_input(path: Path) -> InputContainer:
     raws.check_not_raw(path)
     name = url(path)
     try:
-        container: InputContainer = av.open(
-            name,
-            "r",
-            format=_format(name),
-            buffer_size=1 << 18,
-            **_GUARDED,
-            **_TAGS,
-        )
+        container = _opened(name)
     except (av.FFmpegError, OSError, ValueError) as error:
         known = isinstance(error, av.error.InvalidDataError)
         what = "it is damaged, breaks off, or holds something else" if known else files.reason(error)[0]
@@ -87,6 +80,19 @@ def open_input(path: Path) -> InputContainer:
         container.close()
         raise MediaError(msg("{path} holds no video.", path), "Choose a clip such as MP4, MOV, MKV, WebM, AVI or GIF.")
     return container
+
+
+def _opened(name: str) -> InputContainer:
+    how: dict[str, Any] = {"format": _format(name), "buffer_size": 1 << 18, **_TAGS}
+    try:
+        guarded: InputContainer = av.open(name, "r", **how, **_GUARDED)
+        return guarded
+    except ValueError as error:
+        if "stream_options" not in str(error):
+            raise
+    # MPEG and its kin show their streams only when they are looked into; prepare_decoder guards what decodes later
+    opened: InputContainer = av.open(name, "r", **how, options=_LOCAL)
+    return opened
 
 
 def check_size(container: InputContainer, stream: Any, path: Path) -> None:

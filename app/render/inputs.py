@@ -15,6 +15,7 @@ from app.expressions import expression_from
 from app.frames.follow import timed
 from app.frames.resources import Resources
 from app.frames.scene import SceneMaker, SourceClock
+from app.frames.voices import RATE
 from app.loading import interruptible
 from app.media.audio import AudioSource
 from app.media.encode import LARGE
@@ -36,6 +37,7 @@ from app.render.job import (
     output_path,
     side_by_side_path,
 )
+from app.render.unseen import UnseenDrivers
 from liveportrait.animator import Scene
 from liveportrait.template import is_template
 from models.messages import msg
@@ -62,6 +64,7 @@ class Inputs:
         source: The source as a clip.
         driving: The driving file as a clip, None for a motion template.
         template: The driving file as a motion template, None for a clip.
+        unseen: Drivers that show no face, such as a voice; one may stand in the place of the driving file.
         others: Region -> file that drives it instead of the driving file.
         own_drivers: Faces with drivers of their own.
         expression: Sliders on top of the motion, or None.
@@ -72,6 +75,7 @@ class Inputs:
         tracker: Finds faces.
         scenes: Makes scenes of source frames.
         still: The scene of a source photo, None for a clip.
+        first: The animated face of the first source frame that has one.
         side: Side of the animated square of the first source frame with a face, in pixels.
         rate: Frame rate asked for, or None.
         notes: Sentences for the user so far.
@@ -125,7 +129,8 @@ class Inputs:
             self.note(sentence)
         wanted = options.input
         self.expression = expression_from(wanted.expression, wanted.sliders, job.expression)
-        self.others = wanted.part_drivers
+        self.unseen = UnseenDrivers(job)
+        self.others = {part: path for part, path in wanted.part_drivers.items() if part not in self.unseen.parts}
         self.own_drivers = wanted.subject.drivers
         source_part, driving_part = wanted.source_part, wanted.driving_part
         self.source: ClipReader = self._close.enter_context(open_clip(job.source, *source_part, rate=self.rate))
@@ -133,7 +138,9 @@ class Inputs:
             keep_little()
         self.driving: ClipReader | None = None
         self.template: MotionTemplate | None = None
-        if is_template(job.driving):
+        if self.unseen.main is not None:
+            pass
+        elif is_template(job.driving):
             self.template = open_template(job.driving)
         else:
             self.driving = self._close.enter_context(open_clip(job.driving, *driving_part, rate=self.rate, film=True))
@@ -179,6 +186,7 @@ class Inputs:
             first = self.still
             self.source.close()
         assert first.face is not None
+        self.first = first.face
         self.side = first.face.crop.size
         self._check_comparison()
         for sentence in [*reasons, *remarks]:
@@ -273,7 +281,7 @@ class Inputs:
     def single(self) -> bool:
         """Whether the driving file is one picture."""
         if self.driving is None:
-            return self.template is not None and len(self.template) == 1
+            return self.template is not None and len(self.template) == 1  # nothing without a face is one picture
         return self.driving.info.kind == "image"
 
     @property
@@ -299,7 +307,8 @@ class Inputs:
 
     def _further(self) -> list[Path]:
         """Driving files besides the main one."""
-        return [*self.others.values(), *(driver.path for driver in self.own_drivers)]
+        own = (driver.path for driver in self.own_drivers if driver.path not in self.unseen.own)
+        return [*self.others.values(), *own]
 
     def open_template(self, path: Path) -> MotionTemplate:
         """A motion template that this engine can use.
@@ -373,6 +382,8 @@ class Inputs:
         if self.rate is not None:
             return self.rate, None
         reader = self.source if self.moving and self.rule != "driving" else self.driving
+        if reader is None and self.unseen.main is not None:
+            return RATE, None
         if reader is None:
             from app.frames.templates import time_base_of
 
@@ -450,6 +461,8 @@ class Inputs:
 
     def _sound_of(self, side: str) -> AudioSource:
         """Sound of the part that is used; under motion that turns back only for the way forward."""
+        if side == "driving" and self.unseen.sound is not None:
+            return self.unseen.sound
         reader = self.driving if side == "driving" else self.source
         path = self.job.driving if side == "driving" else self.job.source
         if reader is None:
@@ -459,7 +472,7 @@ class Inputs:
 
     def plan(self) -> Plan:
         """What the job will do."""
-        length = self.driving.length if self.driving is not None else None
+        length = self.driving.length if self.driving is not None else self.unseen.length
         if self.template is not None:
             start, end = self.job.options.input.driving_part
             length = max(Fraction(0), min(end or self.template.duration, self.template.duration) - (start or 0))

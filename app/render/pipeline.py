@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from contextlib import closing, suppress
 from dataclasses import replace
+from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +24,8 @@ from app.render.inputs import Inputs
 from app.render.output import Outputs, Target
 from app.render.report import RenderReport
 from app.render.stages import Stages
+from app.render.unseen import TrackPlay
+from liveportrait.expression_track import added
 from liveportrait.mix import Course, MotionMix
 from liveportrait.template import is_template
 from models.choices import LARGEST
@@ -70,6 +74,13 @@ def render(
     return replace(report, seconds=time.perf_counter() - started)
 
 
+def _longer(voice: Fraction, clip: Fraction) -> str:
+    return msg(
+        "The voice lasts {voice:.1f} s and the driving file {clip:.1f} s; the result ends with the driving file.",
+        float(voice), float(clip),
+    )  # fmt: skip
+
+
 def plan(job: Job, events: EventStream | None = None) -> Plan:
     """Check a job as far as that is quick, and say what it would do; nothing is written.
 
@@ -111,15 +122,40 @@ class Run:
             NoFaceError: No driving frame has a face.
             UsageError: The driving face or the reference frame does not exist.
         """
-        inputs = self.inputs
-        main = self._read(inputs.driving, inputs.template, "")
+        inputs, play, unseen = self.inputs, self._play(), self.inputs.unseen
         others = {part: self._read_other(part, path) for part, path in inputs.others.items()}
-        self.track = main.track
-        own = [self._read_other(f"face {driver.face}", driver.path) for driver in inputs.own_drivers]
+        spoken = play.parts(unseen.parts)
+        main, track = None, None if spoken is None else spoken[0]
+        if unseen.main is None:
+            main = self._read(inputs.driving, inputs.template, "")
+            self.track = main.track
+        else:
+            whole, length = play.whole(unseen.main, {*others, *unseen.parts})
+            track = whole if track is None else added([whole, track])
+            self.track = scratch_track()
+            self._tracks.append(self.track)
+            unseen.fill(self.track, length, inputs.rate)
+        if spoken is not None and spoken[1] > self.track.duration and not inputs.moving:
+            inputs.note(_longer(spoken[1], self.track.duration), warn=True)
         loop = inputs.rule == "loop"
-        course = Course.of(inputs.rule, inputs.closed, main.track)
-        self.mixes = [MotionMix(inputs.engine, main, others, loop=loop, course=course)]
-        self.mixes += [MotionMix(inputs.engine, driver, loop=loop, course=course) for driver in own]
+        course = Course.of(inputs.rule, inputs.closed and not unseen.alone, self.track)
+        resting = unseen.parts if main is not None else ()
+        self.mixes = [
+            MotionMix(inputs.engine, main, others, loop=loop, course=course, track=track, resting=resting)
+        ]  # fmt: skip
+        for driver in inputs.own_drivers:
+            if (own := unseen.own.get(driver.path)) is not None:
+                mix = MotionMix(inputs.engine, None, loop=loop, course=course, track=play.whole(own)[0])
+            else:
+                channel = self._read_other(f"face {driver.face}", driver.path)
+                mix = MotionMix(inputs.engine, channel, loop=loop, course=course)
+            self.mixes.append(mix)
+
+    def _play(self) -> TrackPlay:
+        inputs = self.inputs
+        smile = inputs.engine.own_smile(inputs.first.portrait)
+        warn = partial(inputs.note, warn=True)
+        return TrackPlay(inputs.job.options, smile, inputs.moving, warn, self.token.check)
 
     def _read(self, clip: ClipReader | None, template: MotionTemplate | None, part: str) -> DrivingChannel:
         """Read one driver; part names what it drives, if that isn't all."""

@@ -166,6 +166,10 @@ class Engine(ABC):
             (B, S, S, 3 or 4) uint8, same channels as portrait.crop.
         """
 
+    def own_smile(self, portrait: Portrait) -> float:
+        """How much a source smiles, 0..1, as far as the engine can tell."""
+        return 0.0
+
     def mouth_share(self, portrait: Portrait, mouth: MouthMotion) -> float:
         """Share 0..1 of the source's own mouth expression that the driver's replaces in relative motion.
 

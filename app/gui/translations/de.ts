@@ -316,6 +316,10 @@
    <translation>Antrieb wählen</translation>
   </message>
   <message>
+   <source>Choose a file with speech in it.</source>
+   <translation>Eine Datei mit Sprache wählen.</translation>
+  </message>
+  <message>
    <source>Choose a file…</source>
    <translation>Datei wählen …</translation>
   </message>
@@ -944,6 +948,14 @@
    <translation>Wie weit der Kopf wächst und schrumpft, wenn sich die Person der Kamera nähert: 0 hält die Größe, 1 folgt ganz.</translation>
   </message>
   <message>
+   <source>How far the mouth opens while it speaks.</source>
+   <translation>Wie weit sich der Mund beim Sprechen öffnet.</translation>
+  </message>
+  <message>
+   <source>How lively a face is that no picture drives, 0 to 1: it nods, blinks and looks about. A voice alone has 0.5, and 0 leaves it to the mouth. Without a driving file the portrait just lives, for --duration seconds (10), and its end runs into its beginning.</source>
+   <translation>Wie lebendig ein Gesicht ist, das kein Bild antreibt, 0 bis 1: Es nickt, blinzelt und sieht sich um. Eine Stimme allein hat 0.5, bei 0 bewegt sich nur der Mund. Ohne Antrieb lebt das Porträt einfach, --duration Sekunden lang (10), und sein Ende geht in den Anfang über.</translation>
+  </message>
+  <message>
    <source>How long the result is when source and driving file are both videos: as the shortest of the two, as the source, as the driving file, or loop (as the longer one, the other repeats). Frames are paired by time. With a photo, loop leads the end back into the beginning, for clips that repeat, and pingpong plays the motion forward and then backward.</source>
    <translation>Wie lang das Ergebnis ist, wenn Quelle und treibende Datei beide Videos sind: wie das kürzere, wie die Quelle, wie die treibende Datei, oder loop (wie das längere, das andere beginnt von vorn). Bilder werden nach der Zeit gepaart. Bei einem Foto läuft mit loop das Ende in den Anfang über, für Videos in Endlosschleife, und pingpong spielt die Bewegung vorwärts und dann rückwärts.</translation>
   </message>
@@ -1196,6 +1208,10 @@
    <translation>Lizenz: {licence}</translation>
   </message>
   <message>
+   <source>Life</source>
+   <translation>Lebendigkeit</translation>
+  </message>
+  <message>
    <source>Light</source>
    <translation>Hell</translation>
   </message>
@@ -1294,6 +1310,10 @@
   <message>
    <source>Lower edge of the mouth's opening</source>
    <translation>Unterer Rand der Mundöffnung</translation>
+  </message>
+  <message>
+   <source>Make it again with `animate template make SOUND -o NAME.speech`.</source>
+   <translation>Mit `animate template make TON -o NAME.speech` neu anlegen.</translation>
   </message>
   <message>
    <source>Make it again with `animate template make`.</source>
@@ -1402,6 +1422,10 @@
   <message>
    <source>Mouth motion</source>
    <translation>Mundbewegung</translation>
+  </message>
+  <message>
+   <source>Mouth opening</source>
+   <translation>Mundöffnung</translation>
   </message>
   <message>
    <source>Move or enlarge the square so that it holds a whole human face.</source>
@@ -2592,6 +2616,10 @@
    <translation>Die Regler rechts bewegen das Porträt.</translation>
   </message>
   <message>
+   <source>The sound of this file, sound or video, moves the lips, and the result gets it; the driving file moves the rest.</source>
+   <translation>Der Ton dieser Datei (Ton oder Video) bewegt die Lippen und kommt ins Ergebnis; der Antrieb bewegt den Rest.</translation>
+  </message>
+  <message>
    <source>The source does not tell the size. It goes into {folder}.</source>
    <translation>Die Quelle nennt die Größe nicht. Geladen wird nach {folder}.</translation>
   </message>
@@ -2630,6 +2658,10 @@
   <message>
    <source>The virtual camera stopped: {error}.</source>
    <translation>Die virtuelle Kamera ist stehengeblieben: {error}.</translation>
+  </message>
+  <message>
+   <source>The voice lasts {voice:.1f} s and the driving file {clip:.1f} s; the result ends with the driving file.</source>
+   <translation>Die Stimme dauert {voice:.1f} s, der Antrieb {clip:.1f} s; das Ergebnis endet mit dem Antrieb.</translation>
   </message>
   <message>
    <source>The weights of {name} have arrived.</source>
@@ -2878,6 +2910,10 @@
   <message>
    <source>Visible label</source>
    <translation>Sichtbare Kennzeichnung</translation>
+  </message>
+  <message>
+   <source>Voice</source>
+   <translation>Stimme</translation>
   </message>
   <message>
    <source>Wait for it, or cancel it: animate jobs cancel.</source>
@@ -3390,6 +3426,10 @@
   <message>
    <source>it names a file of its result that can't be one</source>
    <translation>er nennt eine Datei seines Ergebnisses, die keine sein kann</translation>
+  </message>
+  <message>
+   <source>it needs "keys", a list of tables with a time and sliders.</source>
+   <translation>nötig ist „keys“, eine Liste von Tabellen mit Zeit (time) und Reglern (sliders).</translation>
   </message>
   <message>
    <source>it was made for a picture of {width}x{height} pixels, and this one has {width2}x{height2}</source>
@@ -4260,6 +4300,10 @@
    <translation>{option:start}: Die Vorlage hat {what} von {start:g} s bis {last:g} s.</translation>
   </message>
   <message>
+   <source>{option:voice} and {option:lips_from} both say who moves the lips.</source>
+   <translation>{option:voice} und {option:lips_from} sagen beide, wer die Lippen bewegt.</translation>
+  </message>
+  <message>
    <source>{option} off</source>
    <translation>{option} aus</translation>
   </message>
@@ -4424,6 +4468,10 @@
    <translation>{path} hat keine Clipendung, die geschrieben werden kann.</translation>
   </message>
   <message>
+   <source>{path} holds 0 seconds of sound.</source>
+   <translation>{path} enthält 0 Sekunden Ton.</translation>
+  </message>
+  <message>
    <source>{path} holds no picture that can be read.</source>
    <translation>{path} enthält kein lesbares Bild.</translation>
   </message>
@@ -4434,6 +4482,14 @@
   <message>
    <source>{path} holds no rows.</source>
    <translation>{path} enthält keine Zeilen.</translation>
+  </message>
+  <message>
+   <source>{path} holds no sound in the part that is used.</source>
+   <translation>{path} enthält im verwendeten Teil keinen Ton.</translation>
+  </message>
+  <message>
+   <source>{path} holds no sound.</source>
+   <translation>{path} enthält keinen Ton.</translation>
   </message>
   <message>
    <source>{path} holds no video.</source>
@@ -4590,6 +4646,10 @@
   <message>
    <source>{path} is {width}x{height} pixels; the limit for a side is {longest_side} pixels.</source>
    <translation>{path} hat {width}x{height} Pixel; die Grenze für eine Seite liegt bei {longest_side} Pixeln.</translation>
+  </message>
+  <message>
+   <source>{path} lasts {duration:g} s.</source>
+   <translation>{path} dauert {duration:g} s.</translation>
   </message>
   <message>
    <source>{path} was made by a newer version.</source>
@@ -4762,6 +4822,10 @@
   <message>
    <source>{text!r} is not a frame rate above 0 and up to 1000, such as 25 or 30000/1001.</source>
    <translation>{text!r} ist keine Bildrate über 0 und bis 1000, etwa 25 oder 30000/1001.</translation>
+  </message>
+  <message>
+   <source>{text!r} is not a number from 0 to 1.</source>
+   <translation>{text!r} ist keine Zahl von 0 bis 1.</translation>
   </message>
   <message>
    <source>{text!r} is not a size in pixels such as 1280x720.</source>

@@ -190,6 +190,10 @@ class MeshEngine(Engine):
         )
 
     # ---- expression ------------------------------------------------------------------------------------------------
+    def own_smile(self, portrait: Portrait) -> float:
+        """See Engine.own_smile."""
+        return float(np.clip(fit.smile_amount(portrait.features.layout.canonical), 0, 1))
+
     def mouth_share(self, portrait: Portrait, mouth: MouthMotion) -> float:
         """See Engine.mouth_share: by default replaced where a person's mouth is open."""
         if mouth == "auto" and portrait.features.mouth.inside == "photo":

@@ -1,0 +1,181 @@
+"""Drivers without a face: a voice, an expression track, or life alone. They move faces by sliders, not by motion."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from app.errors import MediaError, UsageError
+from app.located import read_located
+from app.media import container, files, tracks
+from app.media.audio import AudioSource
+from app.media.sound import Voice, sound_of, sound_only
+from app.speech_options import LIVELY
+from liveportrait.expression import POSE_SLIDERS, SLIDERS
+from liveportrait.expression_track import OPENINGS, ExpressionTrack, added
+from liveportrait.template import is_template
+from models.messages import Option, about, msg
+
+if TYPE_CHECKING:
+    from app.clip_options import Part
+
+RATE: Final = Fraction(25)
+"""Frames a second of a photo that no clip drives."""
+ALONE: Final = Fraction(10)
+"""Seconds that a portrait lives if nobody says how long."""
+SUFFIX: Final = ".speech"
+WRITTEN: Final = (".json", ".yaml", ".yml", ".toml")
+LIP_CHANNELS: Final = ("lips", "lip_open", "wide", "pout", "purse")
+CHANNELS: Final[Mapping[str, tuple[str, ...]]] = {
+    "pose": POSE_SLIDERS,
+    "lip": LIP_CHANNELS,
+    "eyes": (*OPENINGS[:2], *(name for name, slider in SLIDERS.items() if slider.group == "Eyes")),
+    "exp": tuple(
+        name for name, slider in SLIDERS.items() if slider.group in ("Brows", "Mouth") and name not in LIP_CHANNELS
+    ),
+}
+"""Which part of the face each channel of a track moves."""
+
+
+@dataclass(frozen=True)
+class TrackDriver:
+    """A voice, an expression track or life alone.
+
+    Attributes:
+        path: Its file, Path() for life alone.
+        sound: The sound that moves the lips, or None.
+        track: What the file holds, None for a voice.
+        length: Seconds it lasts, as far as that is known without reading it all.
+    """
+
+    path: Path
+    sound: AudioSource | None = None
+    track: ExpressionTrack | None = None
+    length: Fraction | None = None
+
+    def played(
+        self, *, idle: float | None, gain: float, smile: float, loop: bool, check: Callable[[], None]
+    ) -> tuple[ExpressionTrack, Fraction, str]:
+        """The expressions of this driver, how many seconds they last exactly, and a sentence if its sound breaks off.
+
+        Args:
+            idle: Life, 0 to 1; None is what is usual for its kind.
+            gain: How far the mouth opens.
+            smile: How much the source smiles itself.
+            loop: Whether life alone runs back into its beginning.
+            check: Called between blocks of sound; it raises to stop the work.
+        """
+        from liveportrait.speech import idle_track, speaking_track
+
+        if self.sound is not None:
+            voice = Voice(self.sound, check)
+            life = float(LIVELY) if idle is None else idle
+            track = speaking_track(voice.visemes, gain, life, voice.seed, smile)
+            return track, voice.duration, voice.note
+        length = self.length or ALONE
+        if self.track is not None:
+            life_too = [] if not idle else [idle_track(float(length), idle)]
+            return added([*life_too, self.track]) if life_too else self.track, length, ""
+        return idle_track(float(length), float(LIVELY) if idle is None else idle, loop=loop), length, ""
+
+
+def open_track(path: Path, part: Part = (None, None)) -> TrackDriver | None:
+    """A file as a driver without a face; None if it is none: a clip, a picture, a motion template.
+
+    Args:
+        path: The file.
+        part: Start and end in seconds of what is used of it.
+
+    Raises:
+        MediaError: It is one, and can't be read.
+    """
+    if is_template(path):
+        return None
+    ending = path.suffix.lower()
+    if ending == SUFFIX or (ending in WRITTEN and not path.is_dir()):
+        return _cut(path, _load(path) if ending == SUFFIX else _written(path), part)
+    return open_voice(path, part) if sound_only(path) else None
+
+
+def open_voice(path: Path, part: Part = (None, None)) -> TrackDriver:
+    """The sound of any file as a voice.
+
+    Args:
+        path: Sound file, or a clip with sound.
+        part: Start and end in seconds of what is used of it.
+
+    Raises:
+        MediaError: It can't be read, or holds no sound.
+    """
+    sound = sound_of(path, *part)
+    with container.open_input(path) as opened:
+        whole = tracks.length(tracks.sound_stream(opened))
+    length = max(Fraction(0), whole - (part[0] or 0)) if whole else None
+    if part[1] is not None:
+        length = min(filter(None, (length, part[1] - (part[0] or 0))))
+    return TrackDriver(path, sound, None, length)
+
+
+def alone(part: Part) -> TrackDriver:
+    """Life without anybody who drives it, as long as a part of a clip."""
+    start, end = part
+    return TrackDriver(Path(), length=ALONE if end is None else end - (start or 0))
+
+
+def _cut(path: Path, track: ExpressionTrack, part: Part) -> TrackDriver:
+    whole = Fraction(track.duration).limit_denominator(1_000_000)
+    start, end = part[0] or Fraction(0), whole if part[1] is None else min(part[1], whole)
+    if start >= end:
+        raise UsageError(
+            about(Option("start"), msg("{path} lasts {duration:g} s.", path, float(whole))), "Choose an earlier start."
+        )
+    if start > 0 or end < whole:
+        track = track.part(float(start), float(end))
+    return TrackDriver(path, None, track, end - start)
+
+
+def _load(path: Path) -> ExpressionTrack:
+    files.check_input(path)
+    try:
+        with path.open("rb") as file:
+            return ExpressionTrack.load(file)
+    except ValueError as error:
+        raise MediaError(
+            about(path, str(error)), "Make it again with `animate template make SOUND -o NAME.speech`."
+        ) from None
+    except OSError as error:
+        raise files.read_error(path, error) from error
+
+
+def _written(path: Path) -> ExpressionTrack:
+    """A track that somebody wrote as keyframes."""
+    files.check_input(path)
+    data: Any = read_located(path).data
+    hint = "docs/speech.md shows what such a file looks like."
+    if not isinstance(data, dict):
+        raise MediaError(about(path, msg('it needs "keys", a list of tables with a time and sliders.')), hint)
+    try:
+        return ExpressionTrack.from_dict(data)
+    except ValueError as error:
+        raise MediaError(about(path, str(error)), hint) from None
+
+
+def without_parts(track: ExpressionTrack, owned: Iterable[str]) -> ExpressionTrack:
+    """A track without the parts of the face that somebody else moves.
+
+    Args:
+        track: The track.
+        owned: "pose", "lip", "eyes" or "exp"; the last one owns lips and eyes as well.
+    """
+    regions = set(owned)
+    regions |= {"lip", "eyes"} if "exp" in regions else set()
+    return track.without(name for region in regions for name in CHANNELS[region])
+
+
+def only_part(track: ExpressionTrack, region: str, taken: Iterable[str] = ()) -> ExpressionTrack:
+    """What a track does with one part of the face; "exp" is all but the pose and what others have taken."""
+    own = {region} | ({"lip", "eyes"} - set(taken) if region == "exp" else set())
+    return track.without(name for part, names in CHANNELS.items() if part not in own for name in names)

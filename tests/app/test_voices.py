@@ -1,0 +1,112 @@
+"""Faces that no picture drives: voices, expression tracks, life alone."""
+
+from __future__ import annotations
+
+import json
+import wave
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from app.errors import AppError, MediaError, UsageError
+from app.frames.voices import open_track
+from app.media.audio import AudioSource
+from app.media.reader import open_clip
+from app.media.sound import Voice, sound_of, sound_only
+from app.options import RenderOptions
+from app.render import Job, RenderReport, render
+from models.speech import VISEMES
+
+
+def spoken(seconds: float, rate: int = 16000) -> np.ndarray:
+    """(N,) syllables of an open vowel, each a quarter of a second, with as much silence between."""
+    t = np.arange(int(seconds * rate)) / rate
+    voiced = sum(np.sin(2 * np.pi * 120 * k * t) / (1 + abs(120 * k - 750) / 150) for k in range(1, 30))
+    return np.asarray(0.1 * voiced * (t % 0.5 > 0.25), np.float32)
+
+
+def write_sound(path: Path, samples: np.ndarray, rate: int = 16000) -> Path:
+    """A WAV file of (N,) or (N, channels) samples."""
+    with wave.open(str(path), "wb") as out:
+        out.setnchannels(1 if samples.ndim == 1 else samples.shape[1])
+        out.setsampwidth(2)
+        out.setframerate(rate)
+        out.writeframes((32767 * np.clip(samples, -1, 1)).astype("<i2").tobytes())
+    return path
+
+
+def animate(here: Path, driving: Path, source: str = "photo.jpg", **values: object) -> RenderReport:
+    options = RenderOptions.from_values({"output": str(here / "out.mp4"), "overwrite": True, **values})
+    return render(Job(here / "in" / source, driving, options))
+
+
+def lower_half(path: Path) -> list[np.ndarray]:
+    with open_clip(path) as clip:
+        return [frame.rgb[112:].astype(int) for frame in clip]
+
+
+def test_a_sound_file_speaks_with_a_photo(here: Path) -> None:
+    voice = write_sound(here / "speech.wav", spoken(0.8))
+    report = animate(here, voice, idle=0)
+    frames = lower_half(report.output)
+    assert (report.frames, report.status, len(frames)) == (20, "done", 20)
+    assert AudioSource(report.output).present
+    rest, open_mouth = frames[1], frames[10]  # 0.04 s: silence; 0.4 s: in the middle of a syllable
+    assert np.abs(open_mouth - rest).mean() > 10 * np.abs(frames[2] - rest).mean()
+
+
+def test_the_driver_moves_all_but_the_lips(here: Path) -> None:
+    """As with the same voice alone, the lips open, and the head turns as with the driver alone."""
+    voice = write_sound(here / "speech.wav", spoken(0.6))
+    report = animate(here, here / "in" / "slow.mp4", lips_from=str(voice))
+    assert report.frames == 6
+    with_voice = lower_half(report.output)
+    without = lower_half(animate(here, here / "in" / "slow.mp4").output)
+    assert np.abs(with_voice[4] - without[4]).max() > 60
+    with pytest.raises(UsageError, match="both say who moves the lips"):
+        animate(here, here / "in" / "slow.mp4", lips_from=str(voice), voice=str(voice))
+    with pytest.raises(MediaError, match=r"slow\.mp4 holds no sound"):
+        animate(here, here / "in" / "slow.mp4", voice=str(here / "in" / "slow.mp4"))
+
+
+def test_a_portrait_that_lives_runs_back_into_its_beginning(here: Path) -> None:
+    report = animate(here, Path(), idle=1, duration="0.4", output=str(here / "a-%02d.png"))
+    assert report.frames == 10
+    with open_clip(here / "a-%02d.png") as clip:
+        frames = [frame.rgb.astype(int) for frame in clip]
+    steps = np.array([np.abs(b - a).mean() for a, b in zip(frames, [*frames[1:], frames[0]], strict=True)])
+    assert 0 < steps[-1] <= steps[:-1].max()
+
+
+def test_keyframes_move_the_face_and_a_wrong_one_is_named(here: Path) -> None:
+    keys = [{"time": 0, "sliders": {"yaw": 0}}, {"time": 0.2, "sliders": {"yaw": 12, "smile": 1}}]
+    (here / "track.json").write_text(json.dumps({"keys": keys}))
+    frames = lower_half(animate(here, here / "track.json").output)
+    assert len(frames) == 5
+    assert np.abs(frames[-1] - frames[0]).mean() > 2
+    (here / "bad.json").write_text(json.dumps({"keys": [{"time": 0, "sliders": {"smirk": 1}}]}))
+    with pytest.raises(AppError, match=r"bad\.json.*no slider named 'smirk'"):
+        open_track(here / "bad.json")
+
+
+def test_any_channels_and_rates_are_heard(tmp_path: Path) -> None:
+    """The mean of channels out of phase is silence; what is said is the same."""
+    once = spoken(1.0)
+    plain = Voice(sound_of(write_sound(tmp_path / "a.wav", once)))
+    turned = Voice(sound_of(write_sound(tmp_path / "b.wav", np.stack([once, -once], 1))))
+    one_sided = Voice(sound_of(write_sound(tmp_path / "c.wav", np.stack([once, 0 * once], 1))))
+    low = Voice(sound_of(write_sound(tmp_path / "d.wav", spoken(1.0, 8000), 8000)))
+    speech = 1 - plain.visemes.share[:, VISEMES.index("sil")]
+    assert speech.max() > 0.9
+    assert speech.min() < 0.1
+    for other in (turned, one_sided, low):
+        assert other.duration == plain.duration == 1
+        heard = 1 - other.visemes.share[:, VISEMES.index("sil")]
+        assert np.corrcoef(heard, speech)[0, 1] > 0.9
+
+
+def test_sounds_without_samples_are_told(tmp_path: Path, media: Path) -> None:
+    with pytest.raises(MediaError, match="holds 0 seconds of sound"):
+        Voice(sound_of(write_sound(tmp_path / "none.wav", np.zeros(0))))
+    assert not any(sound_only(media / name) for name in ("photo.jpg", "clip.mp4", "shots", "text.mp4", "missing.wav"))

@@ -3,11 +3,12 @@
     python tools/bench.py networks [--engine all] [--device cpu] [--against official=FOLDER] [--ablation]
     python tools/bench.py pipeline [SOURCE DRIVING] [--engine all] [--both] [--made-up]
 
-``networks`` runs M, S, W and G of one frame in turns: per stage and frame median, 95th and 99th percentile, CPU time of
-all threads, operations per second and their share of what matrix products reach, memory, cold start, and the picture's
-distance from the plain networks in float32. Without weights the networks get made-up ones whose last layer is scaled so
-that the values before the sigmoid spread by 1. ``--against`` times the official code out of the user's own copy in the
-same run. ``pipeline`` renders a clip with decoding and encoding; stages run beside each other, so their times overlap.
+``networks`` runs M, S, W and G for one frame, interleaving the engines. It reports per stage and frame the median, 95th
+and 99th percentile, CPU time of all threads, operations per second and their share of matrix-product throughput, as
+well as memory, cold start, and the image's difference from the plain networks in float32. Without weights the networks
+get random ones whose last layer is scaled so that the values before the sigmoid have a spread of 1. ``--against`` times
+the user's own copy of the official code in the same run. ``pipeline`` renders a clip with decoding and encoding; stages
+run concurrently, so their times overlap.
 """
 
 from __future__ import annotations
@@ -62,10 +63,10 @@ def parser() -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace) -> tuple[dict[str, Any], str]:
-    """Measure; figures and their tables.
+    """Measure; returns the figures and their tables.
 
     Raises:
-        ValueError: What was asked for does not exist.
+        ValueError: A requested engine or folder does not exist.
         AppError: A render failed.
     """
     if args.verb == "networks":

@@ -1,11 +1,11 @@
-"""Size, cost and speed of the registered backbones in ONNX Runtime, beside their published accuracy.
+"""Measure size, cost and speed of the registered backbones in ONNX Runtime, beside their published accuracy.
 
     python tools/bench_backbones.py [--only 'backbone/emo2*' ...] [--sizes 256 640] [--threads 1 2] [--rounds 5]
                                     [--check] [--json FILE] [--markdown FILE]
 
-Every net gets fresh weights, is exported, compared with itself in PyTorch on fresh pictures, and timed. An FFNet is
-timed whole (19 classes), any other net up to its maps at strides 8, 16 and 32. A time is the smallest of the rounds:
-what an idle machine needs. --check exports and compares at 128 pixels and times nothing.
+Every network gets random weights, is exported, compared with PyTorch on random images, and timed. An FFNet is timed as
+a whole (19 classes), any other network up to its feature maps at strides 8, 16 and 32. A time is the minimum of all
+rounds, which corresponds to an idle machine. --check exports and compares at 128 pixels without timing.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ from models.export import disagreement, rounding, write_onnx  # noqa: E402
 from models.networks import get_architecture  # noqa: E402
 
 LIMIT = 1e-5
-"""Of the difference between PyTorch and the file, relative to the largest value; deep nets get 4 times what float32
-itself costs them, as their fresh weights blow rounding up."""
+"""Limit of the difference between PyTorch and the file, relative to the largest value; for deep
+networks 4 times the rounding error of float32 itself, which their random weights amplify."""
 
 
 def build(name: str) -> nn.Module:
-    """A net with fresh weights whose activations neither vanish nor blow up."""
+    """A network with random weights whose activations neither vanish nor explode."""
     torch.manual_seed(0)
     whole = name.startswith("backbone/ffnet")
     net = models.create(name) if whole else models.create(name, features_only=True, out_indices=(-3, -2, -1))
@@ -49,7 +49,7 @@ def build(name: str) -> nn.Module:
             nn.init.uniform_(module.weight, 0.5, 1.5)
             nn.init.uniform_(module.bias, -0.2, 0.2)
     for key, value in net.named_parameters():
-        if key.endswith("gamma"):  # layer scales begin near zero and would hide the blocks
+        if key.endswith("gamma"):  # layer scales start near zero and would hide the blocks
             nn.init.uniform_(value, 0.2, 0.8)
     net.train()
     with torch.no_grad():
@@ -59,7 +59,7 @@ def build(name: str) -> nn.Module:
 
 
 def multiplications(name: str, size: int) -> float:
-    """Billions of multiply-adds of one picture, in convolutions and products of matrices."""
+    """Billions of multiply-adds for one image, in convolutions and matrix products."""
     whole = name.startswith("backbone/ffnet")
     with torch.device("meta"):
         net = models.create(name) if whole else models.create(name, features_only=True, out_indices=(-3, -2, -1))
@@ -70,7 +70,7 @@ def multiplications(name: str, size: int) -> float:
 
 
 def milliseconds(path: Path, size: int, threads: int, rounds: int) -> float:
-    """Smallest time of the rounds."""
+    """Minimum time over the rounds."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
@@ -84,7 +84,7 @@ def milliseconds(path: Path, size: int, threads: int, rounds: int) -> float:
 
 
 def measure(name: str, arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    """One row."""
+    """Measure one network."""
     net = build(name)
     outputs = [f"map{i}" for i in range(3)] if not name.startswith("backbone/ffnet") else ["logits"]
     row: dict[str, Any] = {
@@ -104,7 +104,7 @@ def measure(name: str, arguments: argparse.Namespace, folder: Path) -> dict[str,
 
 
 def table(rows: list[dict[str, Any]], arguments: argparse.Namespace) -> str:
-    """Markdown."""
+    """Format the results as Markdown."""
     sizes = [128] if arguments.check else arguments.sizes
     heads = ["Net", "Parameters, M", *(f"GMACs at {s}" for s in sizes)]
     heads += [f"ms at {s}, {n} thread{'s' * (n > 1)}" for s in sizes for n in arguments.threads if not arguments.check]
@@ -122,7 +122,7 @@ def table(rows: list[dict[str, Any]], arguments: argparse.Namespace) -> str:
 
 
 def main() -> int:
-    """Command line; 1 if a file disagrees with its net."""
+    """Run the command line; returns 1 if a file disagrees with its network."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", default=["backbone/*"], metavar="PATTERN")
     parser.add_argument("--sizes", nargs="+", type=int, default=[256, 640])

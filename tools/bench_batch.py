@@ -1,4 +1,4 @@
-"""Wall time of `animate batch` against a shell loop of `animate` over the same pairs.
+"""Compare the wall time of `animate batch` with a shell loop of `animate` over the same pairs.
 
     python tools/bench_batch.py [--portraits 10] [--clips 10] [--frames 25] [--side 512] [--json FILE]
 

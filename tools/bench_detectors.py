@@ -1,12 +1,13 @@
-"""Recall, false boxes and cost of a detector file against the embedded detectors, on material it was not trained on.
+"""Compare recall, false boxes and cost of a detector file with the embedded detectors on data it was not trained on.
 
     python tools/bench_detectors.py detector.onnx --prepared WORK --shared DATA
 
-Portraits: the test part of the manifest, as they are and changed (small, upside-down, turned, dark, blurred, covered).
-Truth is their landmarks, moved along. Photos and clips: DATA with the folders sources, drivings and source_videos;
-truth is what the embedded tracker, which follows a face from frame to frame, finds there: no gain can show there.
+Portraits: the test split of the manifest, unchanged and modified (small, upside-down, rotated, dark, blurred, covered).
+The ground truth is their landmarks, transformed likewise. Photos and clips: DATA with the folders sources, drivings and
+source_videos; the ground truth is the output of the embedded tracker, which follows a face from frame to frame, so
+improvements can't show there.
 
-A box finds a face if the app would take it for that face: centre within half its size, size within a factor of two.
+A box matches a face by the app's own criterion: centre within half its size, size within a factor of two.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ Picture = tuple[Image, npt.NDArray[np.float32]]
 Finder = Callable[[Image], list[npt.NDArray[np.float32]]]
 MANIFEST = Path(__file__).parent / "detection" / "portraits.json"
 EVERY = 15
-"""Frames between two that are looked at."""
+"""Step between examined frames."""
 
 
 def boxes_of(found: Sequence[Detection]) -> list[npt.NDArray[np.float32]]:
@@ -45,7 +46,7 @@ def boxes_of(found: Sequence[Detection]) -> list[npt.NDArray[np.float32]]:
 
 
 def finders(path: Path) -> dict[str, Finder]:
-    """Name -> what is compared. "Whole picture" is the first stage of the search, before any tile or turn."""
+    """Name -> detector to compare. "Whole picture" is the first stage of the search, before tiles and rotations."""
     full, short, own = BlazeFace("full"), BlazeFace("short"), OnnxDetector(path)
     trackers = {"embedded": FaceTracker(), "own": FaceTracker(detector=str(path))}
 
@@ -62,7 +63,7 @@ def finders(path: Path) -> dict[str, Finder]:
 
 
 def portrait_sets(portraits: Portraits) -> Iterator[tuple[str, list[Picture]]]:
-    """Sets of pictures, each with the boxes of its faces."""
+    """Sets of images, each with the boxes of its faces."""
     yield "portraits as they are", [_turned(portraits, i, 320, 320, 0.0, i) for i in range(len(portraits))]
     for name, width in (("small: 24 to 40 px in 640", (24, 40)), ("tiny: 12 to 20 px in 640", (12, 20))):
         yield name, [_small(portraits, i, width) for i in range(len(portraits))]
@@ -112,7 +113,7 @@ def _covered(portraits: Portraits, index: int) -> Picture:
 
 
 def shared_sets(folder: Path) -> Iterator[tuple[str, list[Picture]]]:
-    """Photos and clips; truth by the embedded tracker."""
+    """Photos and clips; ground truth from the embedded tracker."""
     tracker = FaceTracker()
     photos: list[Picture] = []
     for path in sorted([*folder.glob("sources/*"), *folder.glob("drivings/*.jpg")]):
@@ -158,7 +159,7 @@ def is_near(box: npt.NDArray[np.float32], truth: npt.NDArray[np.float32]) -> boo
 
 
 def measure(find: Finder, pictures: Sequence[Picture]) -> tuple[float, float, float]:
-    """Recall, wrong boxes a picture, CPU milliseconds a picture."""
+    """Recall, wrong boxes per image, CPU milliseconds per image."""
     find(pictures[0][0])
     hits = faces = wrong = 0
     began = time.process_time()

@@ -1,13 +1,12 @@
-"""Measure the window as it runs: frames on screen, delay from capture to screen, threads and memory.
+"""Measure the running window: frames on screen, latency from capture to screen, threads and memory.
 
     python tools/bench_gui.py                                   # the sample at 30 frames/s, mesh engine, 512 crop, 60 s
     xvfb-run -a python tools/bench_gui.py --platform xcb        # on an X server instead of Qt's offscreen platform
     python tools/bench_gui.py --seconds 10 --json result.json
 
-The driver is a clip that plays as a camera at --rate. A frame counts as shown when the preview has painted it, and its
-delay is the time since its driving frame arrived. Every three seconds a slider is moved and another view is chosen, as
-a person would. The square keeps its size. The first --warm seconds don't count. The exit code is 1 where a limit is
-broken.
+The driver is a clip played as a camera at --rate. A frame counts as shown once the preview has painted it; its latency
+is the time since its driving frame arrived. Every three seconds a slider is moved and another view is selected, as a
+user would. The crop size is fixed. The first --warm seconds don't count. The exit code is 1 if a limit is exceeded.
 """
 
 from __future__ import annotations
@@ -29,12 +28,12 @@ import numpy as np
 
 ROOT = Path(__file__).resolve().parents[1]
 MEMORY_GROWTH = 24  # MB that the second half may use more than the first
-EVERY = 0.5  # seconds between two looks at threads and memory
+EVERY = 0.5  # seconds between samples of threads and memory
 
 
 @dataclass
 class Sample:
-    """A look at the process."""
+    """A sample of the process."""
 
     at: float
     threads: int
@@ -43,14 +42,14 @@ class Sample:
 
 @dataclass
 class Figures:
-    """What was measured.
+    """The measurements.
 
     Attributes:
         shown: Times at which frames were painted.
         delays: Seconds from capture to paint of each.
-        samples: Looks at the process.
-        crops: Sides of the animated square that were used.
-        busy: Seconds of processor time of each event of the window's thread, the longest ones.
+        samples: Samples of the process.
+        crops: Crop sizes that were used.
+        busy: CPU seconds of the longest events in the window's thread.
     """
 
     shown: list[float] = field(default_factory=list)
@@ -60,7 +59,7 @@ class Figures:
     busy: list[float] = field(default_factory=list)
 
     def result(self) -> dict[str, Any]:
-        """The figures of the report."""
+        """The report."""
         span = self.shown[-1] - self.shown[0] if len(self.shown) > 1 else 0.0
         delays = 1000 * np.array(self.delays or [0.0])
         half = len(self.samples) // 2
@@ -93,7 +92,7 @@ def memory_mb() -> float:
 
 
 def thread_count() -> int:
-    """Threads of this process, also those that are not Python's."""
+    """Number of threads of this process, including those not started by Python."""
     try:
         return len(os.listdir("/proc/self/task"))
     except OSError:
@@ -101,7 +100,7 @@ def thread_count() -> int:
 
 
 def enlarged(portrait: Path, folder: Path, crop: int) -> Path:
-    """The portrait, larger where its square would have less than so many pixels."""
+    """The portrait, enlarged if its crop would have fewer pixels than requested."""
     import cv2
 
     from app.media.images import read_image, write_image
@@ -116,7 +115,7 @@ def enlarged(portrait: Path, folder: Path, crop: int) -> Path:
 
 
 def faults(result: dict[str, Any], rate: float) -> list[str]:
-    """Which limits are broken, one sentence each."""
+    """Exceeded limits, one sentence each."""
     found = []
     if result["fps"] < 0.99 * rate:
         found.append(f"{result['fps']} frames/s instead of {rate:g}")
@@ -130,7 +129,7 @@ def faults(result: dict[str, Any], rate: float) -> list[str]:
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
-    """Open the window, let it run, close it."""
+    """Open the window, run it, and close it."""
     from PySide6.QtCore import QEvent, QObject, QTimer
     from PySide6.QtWidgets import QApplication
 
@@ -140,12 +139,12 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     figures = Figures()
 
     class Watched(QApplication):
-        """Measures the processor time of each event in the window's thread."""
+        """Measures the CPU time of each event in the window's thread."""
 
         depth = 0
 
         def notify(self, receiver: QObject, event: QEvent) -> bool:
-            """Hand an event over."""
+            """Deliver an event."""
             if self.depth or threading.current_thread() is not threading.main_thread():
                 return super().notify(receiver, event)
             self.depth, begin = 1, time.thread_time()
@@ -182,7 +181,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     step = [0]
 
     def act() -> None:
-        """What a person does meanwhile."""
+        """Simulate the user."""
         step[0] += 1
         studio.set_slider("smile", 0.5 * (step[0] % 2))
         window.actions_[("view_result", "view_side", "view_over")[step[0] % 3]].trigger()
@@ -215,7 +214,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def main() -> int:
-    """Measure and report; 1 where a limit is broken."""
+    """Measure and report; returns 1 if a limit is exceeded."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     sample = ROOT / "assets" / "sample"
     parser.add_argument("--portrait", type=Path, default=sample / "portrait.jpg")

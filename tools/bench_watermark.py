@@ -1,7 +1,7 @@
 """Measure the watermark: ``python tools/bench_watermark.py CLIP [CLIP ...] [--silent FOLDER]``.
 
-Each clip is a result that was rendered with ``--mark metadata``; its first frames are marked in a square, encoded and
-searched. ``--silent`` looks for the mark in all pictures of a folder, which hold none, and with wrong keys too.
+Each clip is a result rendered with ``--mark metadata``; its first frames are marked in a crop, encoded and searched.
+``--silent`` looks for the mark in all images of a folder, which contain none, and also with wrong keys.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ FRAMES = 25
 
 
 def coded(frames: list[np.ndarray], crf: int, scale: float) -> list[np.ndarray]:
-    """Frames after H.264 at a quality and a size."""
+    """Encode frames with H.264 at a quality and a size."""
     height, width = (int(side * scale) // 2 * 2 for side in frames[0].shape[:2])
     memory = io.BytesIO()
     with av.open(memory, "w", format="mp4") as out:
@@ -48,7 +48,7 @@ def coded(frames: list[np.ndarray], crf: int, scale: float) -> list[np.ndarray]:
 
 
 def measure(path: Path) -> dict[str, Any] | None:
-    """Figures of one clip; None where it shows no face."""
+    """Measurements of one clip; None if it shows no face."""
     with open_clip(path) as clip:
         frames = [frame.rgb for frame in islice(clip, FRAMES)]
     faces = FaceTracker().detect(frames[0])
@@ -77,7 +77,7 @@ def measure(path: Path) -> dict[str, Any] | None:
 
 
 def silent(folder: Path, keys: int) -> str:
-    """False alarms in pictures without a mark, with our key and with wrong ones."""
+    """False alarms in images without a mark, with our key and with wrong ones."""
     paths = sorted(path for path in folder.iterdir() if path.suffix in (".jpg", ".png"))
     right, own = watermark.KEY, watermark.signs
     table = []

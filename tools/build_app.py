@@ -1,9 +1,9 @@
 """Build the desktop app as one folder with PyInstaller: ``python tools/build_app.py [--check] [--out FOLDER]``.
 
-PyInstaller is not among the project's dependencies: ``pip install pyinstaller`` into the environment first, one without
-torch unless the app is to carry it. The folder ``dist/portrait-animate`` then runs on computers of the same system
-without Python: ``portrait-animate`` alone opens the window, with arguments it is the command line. PyInstaller builds
-for the system that it runs on; see docs/gui.md for Windows and macOS.
+PyInstaller is not a dependency of the project: first ``pip install pyinstaller`` into an environment, one without torch
+unless the app is to include it. The folder ``dist/portrait-animate`` then runs on the same operating system without
+Python: ``portrait-animate`` opens the window, or acts as the command line if given arguments. PyInstaller builds for
+the system that it runs on; see docs/gui.md for Windows and macOS.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ DISTRIBUTIONS = (
 
 
 def data_files() -> list[tuple[Path, str]]:
-    """Files that travel along, each with its folder inside the app."""
+    """Data files to include, each with its folder inside the app."""
     found = [(path, path.parent) for path in (ROOT / "assets").rglob("*") if path.is_file()]
     found += [(path, path.parent) for kind in ("qss", "svg", "ts") for path in (ROOT / "app").rglob(f"*.{kind}")]
     return [
@@ -49,7 +49,7 @@ def data_files() -> list[tuple[Path, str]]:
 
 
 def icon_file(folder: Path) -> Path:
-    """The icon as a picture that PyInstaller takes on every system (it converts it with Pillow)."""
+    """The icon in a format that PyInstaller accepts on every system (it converts it with Pillow)."""
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
     from PySide6.QtGui import QGuiApplication, QImage, QPainter
     from PySide6.QtSvg import QSvgRenderer
@@ -67,7 +67,7 @@ def icon_file(folder: Path) -> Path:
 
 
 def command(work: Path, out: Path, with_torch: bool) -> list[str]:
-    """The call of PyInstaller."""
+    """The PyInstaller command."""
     entry = work / "portrait_animate_entry.py"
     entry.write_text(ENTRY, encoding="utf-8")
     parts = [sys.executable, "-m", "PyInstaller", "--noconfirm", "--onedir", "--name", NAME]
@@ -87,7 +87,7 @@ def command(work: Path, out: Path, with_torch: bool) -> list[str]:
 
 
 def trim(folder: Path) -> None:
-    """Take out Qt's translations of other languages and its unused plug-ins."""
+    """Remove Qt's translations for other languages and its unused plug-ins."""
     for path in folder.rglob("qtbase_*.qm"):
         if path.stem != "qtbase_de":
             path.unlink()
@@ -102,7 +102,7 @@ def size_of(folder: Path) -> float:
 
 
 def check(program: Path) -> int:
-    """Start the built app: its version, its doctor, and its window, of which a picture is taken."""
+    """Run the built app: its version, its doctor, and its window with a screenshot."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "VIRTUAL_ENV"))}
     if sys.platform == "linux" and not environment.get("DISPLAY"):
         environment["QT_QPA_PLATFORM"] = "offscreen"
@@ -129,7 +129,7 @@ def check(program: Path) -> int:
 
 
 def main() -> int:
-    """Build, and check if asked."""
+    """Build, and check if requested."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
     parser.add_argument("--out", type=Path, default=ROOT / "dist", help="folder for the result")
     parser.add_argument("--check", action="store_true", help="start the built app afterwards")

@@ -5,10 +5,10 @@
     python tools/convert_face_models.py wheel/mediapipe-*.whl            # compare with the shipped files
     python tools/convert_face_models.py wheel/mediapipe-*.whl -o FOLDER  # and write them
 
-The flatbuffers are read with ai-edge-litert's schema; no TensorFlow. What changes: weights stay fp16 with a Cast
-(ONNX Runtime folds it at load), activations become NCHW, the input is uint8 RGB with its scaling baked in, sparse
-weights are unpacked, the custom operators of the attention mesh become plain ONNX, its refinements are merged into 478
-points, and PRelu is written as depthwise convolutions, on which ONNX Runtime's CPU kernels are twice as fast.
+The flatbuffers are read with ai-edge-litert's schema; TensorFlow is not needed. The conversion: weights stay fp16 with
+a Cast (ONNX Runtime folds it at load), activations become NCHW, the input is uint8 RGB with its scaling baked in,
+sparse weights are unpacked, the custom operators of the attention mesh become plain ONNX, its refinements are merged
+into 478 points, and PRelu becomes depthwise convolutions, for which ONNX Runtime's CPU kernels are twice as fast.
 """
 
 from __future__ import annotations
@@ -59,11 +59,11 @@ LID_POINTS = 16  # the first points of each eye table: the lid contour
 
 
 def convert(source: Path, kind: str) -> Any:
-    """One model as an onnx.ModelProto.
+    """Convert one model to an onnx.ModelProto.
 
     Args:
         source: The .tflite file.
-        kind: "blaze", "attention" or "selfie": what is done to input and outputs.
+        kind: "blaze", "attention" or "selfie": how input and outputs are adapted.
     """
     import numpy as np
     import onnx
@@ -135,7 +135,7 @@ def merge_refinements(graph: GraphConverter) -> str:
     source = np.arange(478)
     position = 468
     for _, table in heads:
-        # One by one: some lip indices are listed twice and the last one wins.
+        # One by one: some lip indices are listed twice, and the last one wins.
         for index in table:
             source[index] = position
             position += 1
@@ -149,7 +149,7 @@ def merge_refinements(graph: GraphConverter) -> str:
 
 
 def difference(new: Path, shipped: Path) -> float:
-    """Largest difference of any output value over three pictures of noise of different grain."""
+    """Largest difference of any output value over three noise images of different coarseness."""
     import cv2
     import numpy as np
     import onnxruntime

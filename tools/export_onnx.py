@@ -3,7 +3,7 @@
     python tools/export_onnx.py WEIGHTS FOLDER [--all] [--sampler native|gather] [--half] [--animals]
 
 WEIGHTS is the official pretrained_weights folder. Needs the packages of the extra 'onnx'. The files are those that the
-tensorrt engine compiles; what lies in FOLDER already is not written again.
+tensorrt engine compiles; existing files in FOLDER are not rewritten.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Kill a batch at random moments, start it again each time, and check that nothing was lost, spoilt or done twice.
+"""Kill a batch at random times, restart it each time, and check that nothing is lost, damaged or done twice.
 
     python tools/kill_batch.py [--jobs 200] [--kills 10] [--workers 2] [--seed 1] [--folder DIR]
 
-Portraits and clips are made from the shipped sample. Three deaths take turns: of the command and all its workers,
-of the command alone, of one worker alone. Exit code 0 if all checks hold; the last line is JSON with the figures.
+Portraits and clips are made from the shipped sample. Three kinds of kills alternate: the command and all its workers,
+the command alone, one worker alone. Exit code 0 if all checks pass; the last line is JSON with the results.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ SAMPLE = ROOT / "assets" / "sample"
 
 
 def make_inputs(folder: Path, portraits: int, clips: int, frames: int = FRAMES, side: int = 256) -> None:
-    """Different portraits and short driving clips, from the shipped sample."""
+    """Make different portraits and short driving clips from the shipped sample."""
     import cv2
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -57,7 +57,7 @@ def make_inputs(folder: Path, portraits: int, clips: int, frames: int = FRAMES, 
 
 
 def start(folder: Path, workers: int) -> subprocess.Popen[bytes]:
-    """The command in a session of its own."""
+    """Start the command in its own process session."""
     command = [
         sys.executable, "-m", "app.cli.main", "batch", "--sources", "in/portrait*.jpg", "--drivings", "in/clip*.mp4",
         "-o", "out/{source}--{driving}.mp4", "--queue", "queue.sqlite3", "--cache", "cache", "--workers", str(workers),
@@ -68,13 +68,13 @@ def start(folder: Path, workers: int) -> subprocess.Popen[bytes]:
 
 
 def workers_of(queue: Path) -> list[int]:
-    """Process numbers of the workers that are at work."""
+    """Process ids of the active workers."""
     with Queue(queue) as jobs:
         return sorted({job.pid for job in jobs.reader.jobs(states=["running"])})
 
 
 def kill(process: subprocess.Popen[bytes], how: str, queue: Path) -> None:
-    """Let something die at once, and what is left of the command with it."""
+    """Kill a process immediately, and then the rest of the command."""
     if how == "worker":
         pids = workers_of(queue)
         if pids:
@@ -88,7 +88,7 @@ def kill(process: subprocess.Popen[bytes], how: str, queue: Path) -> None:
 
 
 def facts(folder: Path, jobs: list[JobRecord]) -> dict[int, tuple[Any, ...]]:
-    """What must not change any more about jobs that are done."""
+    """Properties of finished jobs that must not change any more."""
     found = {}
     for job in jobs:
         if job.state == "done":
@@ -104,7 +104,7 @@ def whole(path: Path, frames: int) -> bool:
 
 
 def torture(folder: Path, jobs: int, kills: int, workers: int, seed: int, longest: float = 6.0) -> dict[str, Any]:
-    """Run the batch, kill it again and again, and check; returns the figures and the list of faults."""
+    """Run the batch, kill it repeatedly, and check; returns the results and a list of faults."""
     random.seed(seed)
     clips = next(n for n in range(round(jobs**0.5), 0, -1) if jobs % n == 0)
     make_inputs(folder / "in", jobs // clips, clips)
@@ -122,7 +122,7 @@ def torture(folder: Path, jobs: int, kills: int, workers: int, seed: int, longes
             continue
         with Queue(queue) as store:
             records = store.reader.jobs()
-        for job in records:  # nothing stands under its name unless it is whole
+        for job in records:  # an output has its final name only if it is complete
             path = Path(job.output)
             if path.exists() and not whole(path, FRAMES):
                 faults.append(f"after kill {number + 1}: {path.name} is not whole")

@@ -1,7 +1,8 @@
 """Write the files in requirements/ from pyproject.toml: ``python tools/lock.py`` (``--check`` only compares).
 
-``cli.txt`` is the base installation without the window's PySide6, with the same bounds. ``constraints.txt`` names one
-version of every package, direct or not, for Python 3.10 to 3.13 on every system; uv resolves it (``pip install uv``).
+``cli.txt`` is the base installation without the window's PySide6, with the same bounds. ``constraints.txt`` pins one
+version of every direct and indirect dependency for Python 3.10 to 3.13 on every system; uv resolves it (``pip install
+uv``).
 """
 
 import argparse
@@ -42,7 +43,7 @@ def project() -> "dict[str, Any]":
 
 
 def cli_text() -> str:
-    """What requirements/cli.txt has to hold."""
+    """The content of requirements/cli.txt."""
     wanted = [text for text in project()["dependencies"] if not text.lower().startswith(WINDOW)]
     return CLI_HEADER + "".join(f"{text}\n" for text in wanted)
 
@@ -53,10 +54,10 @@ def locked_extras() -> "list[str]":
 
 
 def lock() -> str:
-    """What requirements/constraints.txt has to hold today.
+    """The content of requirements/constraints.txt as resolved today.
 
     Raises:
-        SystemExit: uv is not here, or finds no versions that fit together.
+        SystemExit: uv is not installed, or finds no compatible versions.
     """
     uv = shutil.which("uv", path=str(Path(sys.executable).parent)) or shutil.which("uv")
     if uv is None:

@@ -1,8 +1,8 @@
 """Set the project up and run it: ``python tools/make.py demo|test|matrix|lint|clean``.
 
-Needs nothing but Python 3.10 or newer (the file parses on older ones too, to say so). The Makefile and ``.ci/run``
+Needs only Python 3.10 or newer (the file also parses on older versions, to report that). The Makefile and ``.ci/run``
 call this script; on Windows it is called directly. The virtual environment is ``.venv`` beside pyproject.toml; the
-project is installed into it again only after pyproject.toml, the Python version or the folder has changed.
+project is reinstalled into it only after pyproject.toml, the Python version or the folder has changed.
 """
 
 import argparse
@@ -29,7 +29,7 @@ CACHES = (".mypy_cache", ".ruff_cache", ".pytest_cache", ".import_linter_cache",
 
 
 class MakeError(Exception):
-    """A step can't be done; the text says why and what to do."""
+    """A step failed; the text says why and what to do."""
 
 
 def call(command: "list[str]", quiet: bool = False, folder: "Path | None" = None) -> int:
@@ -37,11 +37,11 @@ def call(command: "list[str]", quiet: bool = False, folder: "Path | None" = None
 
     Args:
         command: Program and arguments.
-        quiet: Drop what it prints.
-        folder: Where it runs; the project's folder by default.
+        quiet: Discard its output.
+        folder: Working folder; the project's folder by default.
 
     Returns:
-        Its exit code; -1 where the program can't be started.
+        Its exit code; -1 if the program can't be started.
     """
     sink = subprocess.DEVNULL if quiet else None
     try:
@@ -62,7 +62,7 @@ def must(command: "list[str]", failure: str, folder: "Path | None" = None) -> No
 
 
 def python_version(python: str) -> "tuple[int, ...]":
-    """Version of an interpreter as (major, minor), or () where it doesn't run."""
+    """Version of an interpreter as (major, minor), or () if it doesn't run."""
     code = "import sys; print(*sys.version_info[:2])"
     try:
         done = subprocess.run([python, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True)
@@ -96,10 +96,10 @@ def venv_program(name: str) -> str:
 
 
 def make_venv() -> None:
-    """Create .venv if it is not there or doesn't run.
+    """Create .venv if it does not exist or doesn't run.
 
     Raises:
-        MakeError: This Python can't make one, or $PYTHON asks for another version than .venv has.
+        MakeError: This Python can't create one, or $PYTHON has another version than .venv.
     """
     inner = venv_program("python")
     version = python_version(inner)
@@ -123,17 +123,17 @@ def make_venv() -> None:
 
 
 def fingerprint(extra: str) -> str:
-    """Hash of what an installation depends on; it is repeated when this changes."""
+    """Hash of the inputs of an installation, which is repeated when it changes."""
     version = repr(python_version(venv_program("python")))
     parts = [(ROOT / "pyproject.toml").read_bytes(), extra.encode(), version.encode(), str(ROOT).encode()]
     return hashlib.sha256(b"\0".join(parts)).hexdigest()
 
 
 def install(extra: str = "") -> None:
-    """Install the project into .venv, editable, unless that is done already.
+    """Install the project into .venv, editable, unless it is already installed.
 
     Args:
-        extra: Name of an extra of pyproject.toml, or empty. An installation with "dev" serves for the plain one too.
+        extra: Name of an extra of pyproject.toml, or empty. An installation with "dev" also serves as the plain one.
 
     Raises:
         MakeError: pip failed, or there is no environment to install into.
@@ -163,7 +163,7 @@ def demo(arguments: "list[str]") -> None:
 
 
 def next_steps() -> str:
-    """Lines that show how to go on from here, as this system's shell takes them."""
+    """Lines that show the next steps in the syntax of this system's shell."""
     windows = os.name == "nt"
     folder = VENV if Path.cwd() != ROOT else Path(VENV.name)
     program = str(folder / ("Scripts" if windows else "bin") / "portrait-animate")
@@ -197,7 +197,7 @@ def test(arguments: "list[str]") -> None:
 
 
 def test_workers() -> int:
-    """Processes that pytest may share its tests among, by cores and memory."""
+    """Number of pytest workers, by cores and memory."""
     try:
         memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, OSError, ValueError):  # Windows
@@ -205,7 +205,7 @@ def test_workers() -> int:
     return max(1, min(os.cpu_count() or 1, MOST_WORKERS, memory // WORKER_MEMORY))
 
 
-# prints the version; nothing for previews, builds without the GIL, others than CPython, and those without venv
+# prints the version; nothing for pre-releases, builds without the GIL, non-CPython, and those without venv
 PROBE = """
 import ensurepip, sys, sysconfig, venv
 if sys.version_info[3] == "final" and sys.implementation.name == "cpython":
@@ -215,7 +215,7 @@ if sys.version_info[3] == "final" and sys.implementation.name == "cpython":
 
 
 def other_pythons() -> "dict[tuple[int, int], str]":
-    """Interpreters of this machine that are new enough, one of each version: on the path, of pyenv, of uv."""
+    """Sufficiently new interpreters on this machine, one per version: from the path, pyenv and uv."""
     home = os.path.expanduser("~")
     uv = os.environ.get("UV_PYTHON_INSTALL_DIR", "")
     patterns = [
@@ -240,7 +240,7 @@ def other_pythons() -> "dict[tuple[int, int], str]":
             done = subprocess.run([name, "-c", PROBE], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True)
             version = tuple(int(part) for part in done.stdout.split())
         except (OSError, ValueError, subprocess.CalledProcessError):
-            continue  # a shim of pyenv without a version behind it, for example
+            continue  # for example a pyenv shim for a version that is not installed
         if version[:2] >= OLDEST and version > found.get(version[:2], ((), ""))[0]:
             found[version[:2]] = (version, name)
     return {version: found[version][1] for version in sorted(found)}
@@ -253,16 +253,16 @@ def promised_pythons() -> "list[tuple[int, int]]":
 
 
 def matrix(arguments: "list[str]") -> None:
-    """Demo and smoke tests on every other Python of this machine, in fresh environments with the newest packages.
+    """Run demo and smoke tests on every other Python on this machine, in fresh environments with the newest packages.
 
-    The wheel is installed, not the checkout, and everything runs in a folder elsewhere; so a file that the wheel lacks
-    is seen as well as a Python or a package that came out since.
+    The wheel is installed instead of the checkout, and everything runs in another folder; this detects files missing
+    from the wheel as well as incompatible new releases of Python and packages.
 
     Args:
-        arguments: Versions such as "3.12" to try these alone, also the one of .venv; none for all others.
+        arguments: Versions such as "3.12" to try only these, including that of .venv; empty for all others.
 
     Raises:
-        MakeError: Naming the versions that failed, or one that is asked for and not here.
+        MakeError: Names the versions that failed, or a requested one that is not installed.
     """
     install()
     own = python_version(venv_program("python"))
@@ -305,11 +305,11 @@ def dotted(version: "tuple[int, ...]") -> str:
 
 
 def try_python(python: str, folder: Path, version: str) -> None:
-    """Demo and smoke tests of the wheel with one interpreter, outside of the checkout.
+    """Run demo and smoke tests of the wheel with one interpreter, outside the checkout.
 
     Args:
         python: The interpreter.
-        folder: Folder with the wheel, for the environment and what the tests write.
+        folder: Folder with the wheel; also for the environment and the tests' output.
         version: Name of the interpreter's version.
 
     Raises:
@@ -347,13 +347,13 @@ def try_python(python: str, folder: Path, version: str) -> None:
 
 
 def lint(arguments: "list[str]") -> None:
-    """Run all checks but the tests."""
+    """Run all checks except the tests."""
     install("dev")
     check_all(linters())
 
 
 def linters() -> "dict[str, list[str]]":
-    """Name and command of every check but the tests."""
+    """Name and command of every check except the tests."""
     return {
         "ruff check": [venv_program("ruff"), "check", "."],
         "ruff format": [venv_program("ruff"), "format", "--check", "."],
@@ -363,10 +363,10 @@ def linters() -> "dict[str, list[str]]":
 
 
 def check_all(checks: "dict[str, list[str]]") -> None:
-    """Run every check, also after one has failed.
+    """Run every check, even after one has failed.
 
     Raises:
-        MakeError: Naming all that failed.
+        MakeError: Names all that failed.
     """
     failed = []
     for name, command in checks.items():
@@ -378,7 +378,7 @@ def check_all(checks: "dict[str, list[str]]") -> None:
 
 
 def clean(arguments: "list[str]") -> None:
-    """Delete the environment, the caches and the demo's file."""
+    """Delete the environment, the caches and the demo's output."""
     for name in (".venv", *CACHES):
         shutil.rmtree(str(ROOT / name), ignore_errors=True)
     if (ROOT / "demo.mp4").exists():
@@ -386,7 +386,7 @@ def clean(arguments: "list[str]") -> None:
 
 
 def main() -> int:
-    """Run the job named on the command line; see the module's text."""
+    """Run the task named on the command line; see the module docstring."""
     jobs = {"demo": demo, "test": test, "matrix": matrix, "lint": lint, "clean": clean}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("job", choices=list(jobs), help="what to do")

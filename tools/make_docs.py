@@ -1,4 +1,4 @@
-"""Write the documentation that follows from the code: docs/options.md, and the table in docs/tracking.md."""
+"""Generate documentation from the code: docs/options.md, and the table in docs/tracking.md."""
 
 from __future__ import annotations
 

@@ -3,8 +3,8 @@
     python tools/make_mesh_data.py --portraits FOLDER --clips FOLDER [FOLDER ...] [--out assets/mesh/face.npz]
 
 Portraits (one frontal person each) give the mean face; clips give the stability of each point (how little it moves
-apart from the head) and the expression bases: how every point answers to a few measured features. The triangles are the
-topology of the mesh model and are carried over from the existing file.
+relative to the head) and the expression bases: the response of every point to a few measured features. The triangles
+are the topology of the mesh model and are copied from the existing file.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ FEATURES = ("open", "wide", "brow", "smile", "frown")
 
 
 def clip_frames(path: Path, limit: int) -> Iterator[np.ndarray]:
-    """Frames (H, W, 3) of a clip, shrunk to at most LONG_SIDE pixels."""
+    """Frames (H, W, 3) of a clip, scaled down to at most LONG_SIDE pixels."""
     with av.open(str(path)) as container:
         for index, frame in enumerate(container.decode(video=0)):
             if index >= limit:
@@ -60,7 +60,7 @@ def read_clips(folders: list[Path], limit: int) -> list[np.ndarray]:
 
 
 def canonical(points: np.ndarray, mean: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Points (478, 3) freed of head pose, and the rotation (3, 3) that was taken out."""
+    """Points (478, 3) with the head pose removed, and the removed rotation (3, 3)."""
     scale, rotation, shift = similarity(mean, points[: len(mean)], weights)
     return (points - shift) @ rotation / scale, rotation
 
@@ -73,7 +73,7 @@ def symmetrise(mean: np.ndarray, mirror: np.ndarray, weights: np.ndarray) -> np.
 
 
 def frontal(mean: np.ndarray) -> np.ndarray:
-    """Mean face turned to x right, y down (forehead to chin), with face width 1 and its centre at the origin."""
+    """Mean face rotated to x right, y down (forehead to chin), with face width 1 and its centre at the origin."""
     x = mean[454] - mean[234]
     x /= np.linalg.norm(x)
     y = mean[152] - mean[10]
@@ -98,7 +98,7 @@ def mean_and_stability(
         weights = 1 / (variance + np.quantile(variance, 0.1))
         weights = (weights + weights[mirror]) / 2
         mean = frontal(symmetrise(people.mean(0), mirror, weights))
-    # Level: the average person looks straight into the camera, so take out the average tilt.
+    # The average person looks straight into the camera, so remove the average tilt.
     tilt = np.mean([canonical(p, mean, weights)[1] for p in portraits], 0)
     u, _, vt = np.linalg.svd(tilt)
     angle = np.arctan2((u @ vt)[2, 1], (u @ vt)[2, 2])
@@ -120,7 +120,7 @@ def features(shape: np.ndarray) -> np.ndarray:
 
 
 def expression_bases(clips: list[np.ndarray], mean: np.ndarray, weights: np.ndarray, mirror: np.ndarray) -> np.ndarray:
-    """(5, 468, 3) answer of every point to one unit (face width) of each feature; ridge regression, symmetric."""
+    """(5, 468, 3) response of every point to one unit (face width) of each feature; ridge regression, symmetric."""
     xs, ys = [], []
     for track in clips:
         shapes = np.array([canonical(p, mean, weights)[0] for p in track[::3]])

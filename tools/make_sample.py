@@ -1,11 +1,11 @@
-"""Make the shipped driving clip (assets/sample/driving.mp4) from a portrait and a written motion script.
+"""Make the shipped driving clip (assets/sample/driving.mp4) from a portrait and a scripted motion.
 
     python tools/make_sample.py PORTRAIT [--out assets/sample/driving.mp4]
 
 The shipped clip was made from grace_hopper.jpg, which is in matplotlib's wheel (mpl-data/sample_data).
-The motion is the table KEYS, the speech the table SPEECH below; nobody was filmed or recorded. Between its keys a
-column follows a monotone cubic, so that it never overshoots. The voice is made of harmonics shaped by the formants of
-the same phonemes that move the mouth, so sound and lips agree by construction.
+The motion is the table KEYS, the speech the table SPEECH below; nobody was filmed or recorded. Between keys a column
+follows a monotone cubic, which never overshoots. The voice consists of harmonics shaped by the formants of the same
+phonemes that move the mouth, so sound and lips match by construction.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ RATE = Fraction(25)
 SECONDS = 6.4
 SAMPLE_RATE = 48_000
 
-# Head and face over time. A key sets only the columns that it names; the others pass through it.
+# Head and face over time. A key sets only the columns that it names; the others are interpolated across it.
 #   yaw, pitch, roll   degrees, positive: nose to the left of the picture, down, top of the head to the right
 #   smile, brow        -1..1, 0 is the portrait's own expression
-#   lips               inner lip gap over mouth width, 0 is shut; speech opens them further
+#   lips inner lip gap over mouth width, 0 is closed; speech opens them further
 #   gaze_x, gaze_y     -1..1 of the way to the corner of the eye, positive: right, down
 KEYS: tuple[tuple[float, dict[str, float]], ...] = (
     (0.00, {"yaw": 0, "pitch": 0, "roll": 0, "smile": 0, "brow": 0, "gaze_x": 0, "gaze_y": 0, "lips": 0}),
@@ -63,7 +63,7 @@ KEYS: tuple[tuple[float, dict[str, float]], ...] = (
 )
 COLUMNS = tuple(KEYS[0][1])
 
-# Start of each blink in seconds and the eyes that shut; BLINK: how long the lids close, stay shut and open.
+# Start of each blink in seconds and the eyes that close; BLINK: durations of closing, staying closed and opening.
 BLINKS: tuple[tuple[float, str], ...] = (
     (0.20, "both"),
     (1.22, "both"),
@@ -78,13 +78,13 @@ WIDEST = 0.25  # lip gap over mouth width of the widest vowel
 
 @dataclass(frozen=True)
 class Phoneme:
-    """A speech sound and its mouth.
+    """A speech sound and its mouth shape.
 
     Attributes:
         formants: Resonances F1, F2, F3 in Hz.
         voice: Strength of the voice, 0-1.
         breath: Strength of the noise, 0-1.
-        lips: Opening of the mouth, 0 (shut) to 1 (wide).
+        lips: Mouth opening, 0 (closed) to 1 (wide).
         width: -1 (rounded) to 1 (spread).
     """
 
@@ -108,7 +108,7 @@ PHONEMES = {
     " ": Phoneme((500, 1500, 2600), 0.0, 0.0, 0.0, 0.0),
 }
 
-# Phonemes with their lengths in seconds: "hello, I am alive".
+# Phonemes with their durations in seconds: "hello, I am alive".
 SPEECH_START = 2.80
 SPEECH: tuple[tuple[str, float], ...] = (
     ("h", 0.07), ("e", 0.13), ("l", 0.09), ("o", 0.20), ("u", 0.10), (" ", 0.16),
@@ -122,9 +122,9 @@ def monotone_cubic(times: Float, values: Float, at: Float) -> Float:
     """Values between keys by a piecewise cubic that keeps the keys' order: no overshoot (Fritsch and Carlson, 1980).
 
     Args:
-        times: (n,) rising.
+        times: (n,) increasing.
         values: (n,).
-        at: (m,) times asked for; held constant outside of the keys.
+        at: (m,) requested times; values are held constant outside the keys.
 
     Returns:
         (m,).
@@ -144,19 +144,19 @@ def monotone_cubic(times: Float, values: Float, at: Float) -> Float:
 
 
 def curve(column: str, at: Float) -> Float:
-    """One column of KEYS at the times asked for, (m,)."""
+    """One column of KEYS at the requested times, (m,)."""
     keys = [(time, row[column]) for time, row in KEYS if column in row]
     times, values = np.array(keys, np.float64).T
     return monotone_cubic(times, values, at)
 
 
 def lids(side: str, at: Float) -> Float:
-    """How far the lid of the left or right eye (of the picture) is shut at each time, 0-1."""
+    """How far the lid of the left or right eye (in the image) is closed at each time, 0-1."""
     shut = np.zeros_like(at)
     close, hold, reopen = BLINK
     for start, eyes in BLINKS:
         if eyes in ("both", side):
-            longer = 1.0 if eyes == "both" else 2.5  # a wink takes its time
+            longer = 1.0 if eyes == "both" else 2.5  # a wink takes longer
             times = np.cumsum([start, close * longer, hold * longer, reopen * longer])
             shut = np.maximum(shut, monotone_cubic(times, np.array([0.0, 1.0, 1.0, 0.0]), at))
     return shut
@@ -165,7 +165,7 @@ def lids(side: str, at: Float) -> Float:
 def speech_track(at: Float) -> dict[str, Float]:
     """Properties of the phonemes at each time: f1, f2, f3, voice, breath, lips, width, each (m,).
 
-    A phoneme has its own value in the middle of its time; between the middles the values glide, as speech organs do.
+    A phoneme has its own value at its centre; between centres the values glide, as speech organs do.
     """
     names = [" ", *(name for name, _ in SPEECH), " "]
     lengths = np.array([0.1, *(length for _, length in SPEECH), 0.1])
@@ -189,7 +189,7 @@ def voice() -> npt.NDArray[np.float32]:
     track = speech_track(at)
     times, pitch = np.array(PITCH, np.float64).T
     f0 = monotone_cubic(times + SPEECH_START, pitch, at)
-    f0 = f0 * (1 + 0.012 * np.sin(2 * np.pi * 5.3 * at) + 0.006 * np.sin(2 * np.pi * 8.9 * at + 1))  # a live throat
+    f0 = f0 * (1 + 0.012 * np.sin(2 * np.pi * 5.3 * at) + 0.006 * np.sin(2 * np.pi * 8.9 * at + 1))  # natural jitter
     phase = 2 * np.pi * np.cumsum(f0) / SAMPLE_RATE
 
     def tract(frequency: Float) -> Float:
@@ -208,14 +208,14 @@ def voice() -> npt.NDArray[np.float32]:
     noise = np.random.default_rng(7).standard_normal(len(at))
     noise = np.convolve(noise, np.hanning(24) / 12, mode="same") - np.convolve(noise, np.hanning(120) / 60, mode="same")
     sound += track["breath"] * noise * sound.std() * 4
-    for delay, gain in ((0.019, 0.22), (0.031, 0.16), (0.053, 0.10), (0.079, 0.06)):  # a small room
+    for delay, gain in ((0.019, 0.22), (0.031, 0.16), (0.053, 0.10), (0.079, 0.06)):  # reverberation of a small room
         shift = int(delay * SAMPLE_RATE)
         sound[shift:] += gain * sound[:-shift]
     return (0.6 * sound / np.abs(sound).max()).astype(np.float32)
 
 
 class Actor:
-    """A portrait that plays the script.
+    """A portrait that performs the script.
 
     Args:
         path: Photo with one face.
@@ -234,7 +234,7 @@ class Actor:
         self._portrait: Portrait = self._engine.encode(crop.apply(photo), crop.face(face))
 
     def frame(self, time: Fraction) -> Image:
-        """(512, 512, 3) uint8 picture at a time of the script, in seconds."""
+        """(512, 512, 3) uint8 image at a time of the script, in seconds."""
         at = np.array([float(time)])
         now = {name: float(curve(name, at)[0]) for name in COLUMNS}
         mouth = {name: float(values[0]) for name, values in speech_track(at).items()}

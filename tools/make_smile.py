@@ -1,9 +1,9 @@
-"""Learn how a smile shades a face (assets/mesh/smile.npz): the fold beside the nose, the cheek over it, the lower lids.
+"""Learn how a smile shades a face (assets/mesh/smile.npz): the nasolabial fold, the cheek above it, the lower lids.
 
     python tools/make_smile.py --portraits FOLDER [--out assets/mesh/smile.npz]
 
-Portraits are laid over the mean face; the logarithm of every place's brightness is fitted to how much each person
-smiles. Faces seen from the side are left out, each is taken mirrored too, and no picture is contained in the result.
+Portraits are warped to the mean face; the log brightness at every position is fitted to how much each person smiles.
+Faces seen from the side are left out, each one is also used mirrored, and the result contains no image.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ from models.tracker import FaceTracker
 
 Float = npt.NDArray[np.float32]
 
-TURNED = 0.3  # sine of the yaw from which on a portrait is left out
+TURNED = 0.3  # sine of the yaw above which a portrait is left out
 NOSE = (168, 193, 417, 198, 420, 129, 358, 98, 327, 97, 326, 2)  # bridge, sides, wings and base
-BRIGHTEST = 16  # steps of the map: what is brighter are corners of the mouth that moved
-BROAD = 14.0  # pixels of the map over which shading counts as light of the picture, not as a fold
-SEEN = 0.9  # share of the portraits that show a place of the map
+BRIGHTEST = 16  # steps of the map; brighter values are mouth corners that moved
+BROAD = 14.0  # map pixels; broader shading counts as lighting, not as a fold
+SEEN = 0.9  # share of the portraits in which a position must be visible
 
 
 def brightness(image: npt.NDArray[np.uint8], face: Face) -> Float:
-    """(MAP_SIZE, MAP_SIZE) logarithm of a portrait's brightness over the mean face, NaN beside it."""
+    """(MAP_SIZE, MAP_SIZE) log brightness of a portrait on the mean face, NaN outside it."""
     points = face.points.astype(np.float32).copy()
     for eye in EYES:
         points[eye.iris : eye.iris + 5] = points[list(eye.ring)].mean(0)
@@ -53,7 +53,7 @@ def brightness(image: npt.NDArray[np.uint8], face: Face) -> Float:
 
 
 def kept() -> Float:
-    """Share of each place of the map: skin below the eyes; not eyes, nostrils and lips, which move instead."""
+    """Weight of each position of the map: skin below the eyes; without eyes, nostrils and lips, which move instead."""
     places = map_places()
     width = MAP_SIZE / 1.2
     mask = np.ones((MAP_SIZE, MAP_SIZE), np.float32)
@@ -67,7 +67,7 @@ def kept() -> Float:
 
 
 def learn(folder: Path) -> npt.NDArray[np.int8]:
-    """Change of the logarithm of brightness by a full smile, in 1 / STEPS."""
+    """Change of log brightness for a full smile, in 1 / STEPS."""
     tracker, rows, amounts = FaceTracker(), [], []
     mean = face_model().mean.astype(np.float64)
     for path in sorted(folder.glob("*.jpg")):

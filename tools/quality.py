@@ -1,4 +1,4 @@
-"""Measure what the program draws: pairs of photo and clip, a clip by itself, portraits turned away and back, and rest.
+"""Measure the results: pairs of photo and clip, self-reenactment, portraits turned away and back, and stillness.
 
     python tools/quality.py pairs --sources DIR --drivings DIR [--pairs s9:d10,s1:d3@120-210,...] [--score SCORE.PY]
     python tools/quality.py portraits --portraits DIR --drivings DIR --role talking=d0,d10@0-75 --role turning=d3@0-90
@@ -6,12 +6,12 @@
     python tools/quality.py turns --portraits DIR
     python tools/quality.py still --source PHOTO --drivings DIR [--clips d0,...]
 
-Everything is drawn by the `animate` command with its default options (and those after `--`), so the figures are those
-of what a person gets. `--program CHECKOUT` measures another commit by the same measures. docs/quality.md tells what
-the figures mean. Tables are printed as Markdown and written to quality.json in the folder of `--out`, beside
-`sheets/` with the worst ten by every figure, to look at. `portraits` and `turns` draw portraits by a seed.
+Everything is rendered by the `animate` command with its default options (and those after `--`), so the figures describe
+what users get. `--program CHECKOUT` measures another commit in the same way. docs/quality.md explains the figures.
+Tables are printed as Markdown and written to quality.json in the folder given by `--out`, beside `sheets/` with the
+worst ten by every figure for visual inspection. `portraits` and `turns` sample portraits by a seed.
 
-SCORE.PY is a scorer of one's own, called as `score.py cross --source S --driving D --output O --json`; it prints one
+SCORE.PY is a custom scorer, called as `score.py cross --source S --driving D --output O --json`; it prints one
 JSON object. "pairs" may be left out.
 """
 
@@ -49,7 +49,7 @@ V = TypeVar("V")
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
-    """Arguments; without a command they are those of "pairs"."""
+    """Parse the arguments; "pairs" is the default command."""
     given = list(argv) if argv and argv[0] in (*COMMANDS, "-h", "--help") else ["pairs", *argv]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
@@ -85,7 +85,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 
 
 def spread(args: argparse.Namespace, work: Callable[[Program, T], V], items: Sequence[T]) -> list[V]:
-    """Do all items, as many at a time as there are jobs, each with a program of its own."""
+    """Process all items in parallel jobs, each with its own program."""
     idle: SimpleQueue[Program] = SimpleQueue()
     programs = [Program(args.program) for _ in range(max(1, args.jobs))]
     for program in programs:
@@ -107,7 +107,7 @@ def spread(args: argparse.Namespace, work: Callable[[Program, T], V], items: Seq
 
 
 def drawn(args: argparse.Namespace) -> list[Path]:
-    """Portraits whose names end in one of the characters, drawn by the seed."""
+    """Portraits whose names end in one of the characters, sampled by the seed."""
     names = sorted(path for path in args.portraits.glob("*.jpg") if path.stem[-1] in args.endings)
     random.Random(args.seed).shuffle(names)  # noqa: S311 - not a secret
     return names[: args.count]
@@ -166,7 +166,7 @@ def draw_sheets(
     rows: Sequence[tuple[str, dict[str, Any]]],
     results: Sequence[pairing.Result],
 ) -> None:
-    """The worst ten by every figure that names a frame."""
+    """Draw the worst ten by every figure that refers to a frame."""
     places = {name: (s, d, result) for (name, _), (_, s, d), result in zip(rows, pairs, results, strict=True)}
     for figure in ("teeth_ratio", "slab", "wedge", "gaze_x", "gaze_y", "lid_left", "lid_right", "swim_px"):
         shown = []
@@ -181,7 +181,7 @@ def draw_sheets(
 
 
 def clips_of(args: argparse.Namespace) -> list[Path]:
-    """Clips that were named, or all."""
+    """The named clips, or all."""
     names = [name for name in args.clips.split(",") if name] or sorted(
         path.stem for path in args.drivings.glob("*.mp4")
     )
@@ -201,7 +201,7 @@ def measure_self(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def measure_turns(args: argparse.Namespace) -> dict[str, Any]:
-    """Command "turns": every other portrait to the other side."""
+    """Command "turns"; every other portrait turns to the other side."""
     items = [(photo, args.degrees * (1 if i % 2 else -1)) for i, photo in enumerate(drawn(args))]
     results = spread(args, lambda program, item: turning.measure(program, *item, args.out), items)
     rows = [(f"{photo.stem} {degrees:+g}", row) for (photo, degrees), row in zip(items, results, strict=True)]
@@ -215,7 +215,7 @@ def measure_turns(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def measure_still(args: argparse.Namespace) -> dict[str, Any]:
-    """Command "still": a driver who does nothing, and the background under one who moves."""
+    """Command "still": a driver that does not move, and the background with one that does."""
 
     def work(program: Program, clip: Path) -> dict[str, Any]:
         driver = stillness.still_driver(clip, 0, args.noise, args.out / "still" / clip.stem, seed=1)

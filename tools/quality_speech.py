@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Measure lips made from sound against the lips of real speakers.
+"""Compare lips generated from sound with the lips of real speakers.
 
     tools/quality_speech.py CLIP ... [--noise music|white --db 5] [--json]
 
-CLIPs show one speaker each, with sound that is in step. Prints a Markdown table: correlation of the opening at no lag,
-the lag at which it is best, correlation of the width, standard deviation of the opening against the speaker's, closures
-of the speaker that are made, and the correlation of plain loudness for comparison.
+CLIPs show one speaker each, with sound in sync. Prints a Markdown table: correlation of the lip ratio at zero lag, the
+lag with the best correlation, correlation of the width, standard deviation of the lip ratio relative to the speaker's,
+share of the speaker's lip closures that are reproduced, and the correlation of plain loudness for comparison.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from liveportrait.speech import smooth, speech_curves
 from models.speech import FRAME, RATE, Visemes, level_of, read_speech
 from tools.speech.lips import Lips, read_lips, read_sound
 
-SHUT, OPEN = 0.035, 0.06  # openings (lip gap over mouth width) at which lips count as met, and as parted
-NEAR = 0.08  # seconds within which a closure counts as made
+SHUT, OPEN = 0.035, 0.06  # lip ratios (gap over mouth width) at which lips count as closed, and as open
+NEAR = 0.08  # seconds within which a closure counts as reproduced
 COLUMNS = {"opening": 2, "lag_ms": 0, "width": 2, "sd_ratio": 2, "closures": 2, "loudness": 2}
 
 
 def correlation(a: np.ndarray, b: np.ndarray) -> float:
-    """Of the values that are known."""
+    """Correlation over the known values."""
     known = np.isfinite(a) & np.isfinite(b)
     return float(np.corrcoef(a[known], b[known])[0, 1])
 
 
 def closures(times: np.ndarray, opening: np.ndarray) -> np.ndarray:
-    """Middles of the moments at which lips meet between two openings, in seconds."""
+    """Centres of the intervals in which the lips close between two openings, in seconds."""
     shut, out = opening < SHUT, []
     edges = np.flatnonzero(np.diff(np.concatenate([[0], shut.astype(int), [0]])))
     for start, end in zip(edges[::2], edges[1::2], strict=True):
@@ -46,7 +46,7 @@ def closures(times: np.ndarray, opening: np.ndarray) -> np.ndarray:
 
 
 def row(lips: Lips, sound: np.ndarray) -> dict[str, float]:
-    """Figures of one speaker."""
+    """Measurements of one speaker."""
     visemes = Visemes.joined(read_speech([sound], level_of([sound])))
     curves = speech_curves(visemes)
     middles = (np.arange(len(visemes)) + 0.5) * FRAME / RATE
@@ -69,7 +69,7 @@ def row(lips: Lips, sound: np.ndarray) -> dict[str, float]:
 
 
 def with_noise(sound: np.ndarray, kind: str, decibels: float) -> np.ndarray:
-    """The sound under music or white noise, so many decibels below it."""
+    """Mix the sound with music or white noise at a signal-to-noise ratio in decibels."""
     from tools.speech.augment import music
 
     random = np.random.default_rng(0)

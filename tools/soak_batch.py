@@ -1,7 +1,7 @@
-"""Memory of a worker over many jobs: ``python tools/soak_batch.py [--portraits 40] [--clips 25] [--frames 3]``.
+"""Measure a worker's memory over many jobs: ``python tools/soak_batch.py [--portraits 40] [--clips 25] [--frames 3]``.
 
 Inputs are made from the shipped sample. One worker renders all pairs; its memory is read when a job begins. Linux only.
-Exit code 0 if the last tenth of the jobs needs no more than 5 % beyond the second tenth, 1 otherwise.
+Exit code 0 if the last tenth of the jobs needs at most 5 % more than the second tenth, 1 otherwise.
 """
 
 from __future__ import annotations

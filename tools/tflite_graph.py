@@ -21,7 +21,7 @@ f32 = np.float32
 
 
 class GraphConverter:
-    """One graph in translation. 4-D activations are NHWC in tflite and NCHW here.
+    """Converts one graph. 4-D activations are NHWC in tflite and NCHW here.
 
     Args:
         path: The .tflite file.
@@ -53,7 +53,7 @@ class GraphConverter:
         return out
 
     def constant(self, values: Any, cast: bool = False) -> str:
-        """Add an initializer; fp16 ones get a Cast to float if asked."""
+        """Add an initializer; fp16 ones get a Cast to float if requested."""
         self._count += 1
         name = f"c{self._count}"
         self.initializers.append(numpy_helper.from_array(np.ascontiguousarray(values), name))
@@ -62,11 +62,11 @@ class GraphConverter:
         return name
 
     def shape(self, tensor: int) -> list[int]:
-        """Shape as tflite has it."""
+        """Shape in tflite's layout."""
         return [int(n) for n in self._graph.tensors[tensor].shape]
 
     def by_name(self, name: str) -> int:
-        """Index of the graph output of that name."""
+        """Index of the graph output with this name."""
         return next(o for o in self.outputs if self._graph.tensors[o].name.decode() == name)
 
     def flat(self, tensor: int, shape: list[int]) -> str:
@@ -80,7 +80,7 @@ class GraphConverter:
             entry: Name of the NCHW float input.
 
         Raises:
-            NotImplementedError: The graph has an operator that isn't known here.
+            NotImplementedError: The graph has an unsupported operator.
         """
         self._names[self.inputs[0]] = entry
         for operator in self._graph.operators:
@@ -107,7 +107,7 @@ class GraphConverter:
         raise NotImplementedError(f"activation {function}")
 
     def _value(self, tensor: int) -> str:
-        """A 4-D operand: an activation, or weights brought to NCHW."""
+        """A 4-D operand: an activation, or weights converted to NCHW."""
         if tensor not in self._weights:
             return self._names[tensor]
         values = self._weights[tensor]
@@ -247,7 +247,7 @@ class GraphConverter:
         return self.node("Slice", [x, *ends])
 
     def _op_landmarks2transformmatrix(self, ins: list[int], out: int, operator: Any) -> str:
-        """4x4 matrix from an upright crop around some landmarks to the map that they were found in."""
+        """4x4 matrix from an upright crop around some landmarks to the feature map in which they were found."""
         from flatbuffers import flexbuffers
 
         options = flexbuffers.Loads(bytes(np.asarray(operator.customOptions, np.uint8)))
@@ -264,7 +264,7 @@ class GraphConverter:
         unit = self.node("Div", [across, self.node("Max", [length, self.constant(f32(1e-6))])])
         cos, sin = self._block(unit, [0, 0], [1, 1]), self._block(unit, [0, 1], [1, 2])
         minus_sin = self.node("Neg", [sin])
-        # Upright = turn @ point with turn = [[cos, sin], [-sin, cos]]; row vectors are multiplied by its transpose.
+        # upright = R @ point with R = [[cos, sin], [-sin, cos]]; row vectors are multiplied by its transpose.
         rows = [self.node("Concat", pair, {"axis": 2}) for pair in ([cos, sin], [minus_sin, cos])]
         turn = self.node("Concat", rows, {"axis": 1})
         back = self.node("Transpose", [turn], {"perm": [0, 2, 1]})

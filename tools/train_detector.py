@@ -1,11 +1,11 @@
-"""Train a face detector, go on with a training, evaluate and export it.
+"""Train a face detector, resume training, evaluate and export it.
 
     python tools/train_detector.py prepare PICTURES WORK          landmarks and mattes of portraits
     python tools/train_detector.py train RUN --prepared WORK      train, or go on where it was killed
     python tools/train_detector.py evaluate RUN --prepared WORK   average precision, recall, precision
     python tools/train_detector.py export RUN detector.onnx       for `animate --detector detector.onnx`
 
-Data: portraits as prepared (--prepared), WIDER FACE by path (--wider LABELS IMAGES), drawn faces (--drawn), or several
+Data: prepared portraits (--prepared), WIDER FACE by path (--wider LABELS IMAGES), synthetic faces (--drawn), or several
 of them in equal parts. docs/detection.md describes each step. Needs the extra "torch", export also "onnx".
 """
 
@@ -29,11 +29,11 @@ from models.training.manifest import Manifest
 Image = npt.NDArray[np.uint8]
 MANIFEST = Path(__file__).parent / "detection" / "portraits.json"
 HELD_OUT_SEED = 7
-"""First part of the seeds of the pictures that are composed for evaluation."""
+"""First part of the seeds for images composed for evaluation."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; 1 with one sentence on standard error where something expected is wrong."""
+    """Run the command line; returns 1 after printing one sentence for an expected error."""
     args = _parser().parse_args(arguments)
     try:
         return int(args.run(args))
@@ -113,7 +113,7 @@ def _prepare(args: argparse.Namespace) -> int:
 
 
 class Data:
-    """The data that the command line names."""
+    """The data named on the command line."""
 
     def __init__(self, args: argparse.Namespace, training: bool) -> None:
         from models.detection.wider import WiderPick, read_wider
@@ -142,13 +142,13 @@ class Data:
             raise ValueError("No data is named; use --prepared, --wider (evaluation: --wider-val) or --drawn.")
 
     def pick(self, side: int, rng: np.random.Generator) -> tuple[Image, Labels]:
-        """A picture of one of the sources."""
+        """Pick an image from one of the sources."""
         choice = int(rng.integers(len(self.picks))) if len(self.picks) > 1 else 0
         return self.picks[choice](side, rng)
 
 
 def _wider_pictures(entries: list) -> list[tuple[str, list[tuple[Image, Labels]]]]:
-    """The validation part at 640 ("VGA"), once for each least height of a face."""
+    """The validation split at 640 ("VGA"), once for each minimum face height."""
     from models.detection.portraits import read_picture
     from models.detection.wider import HEIGHTS, fitted, subset
 

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Train the mesh engine's finder of glasses, and say how well it finds them.
+"""Train the mesh engine's glasses detector, and measure its accuracy.
 
     tools/train_glasses.py --folder PORTRAITS                       # scores only
     tools/train_glasses.py --folder PORTRAITS --output assets/mesh/glasses.npz
 
-PORTRAITS holds one .jpg of each person; tools/glasses/portraits.txt names those who wear glasses (looked through by
-eye). Names that end in 7 or 8 are kept back for the score. The same folder gives the same file.
+PORTRAITS holds one .jpg per person; tools/glasses/portraits.txt lists those who wear glasses (checked by eye). Names
+that end in 7 or 8 are held out for the score. The same folder gives the same file.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def variants(strip: np.ndarray) -> np.ndarray:
 
 
 def fit(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, float]:
-    """Weights and offset of a logistic regression with decay, by gradient descent from nothing."""
+    """Weights and bias of a logistic regression with weight decay, by gradient descent from zero."""
     centre = x.mean(0)
     x = x - centre
     weights, offset = np.zeros(x.shape[1]), float(np.log(y.mean() / (1 - y.mean())))

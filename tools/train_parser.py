@@ -1,16 +1,16 @@
 #!/usr/bin/env python3
 """Train, score and export a face parser.
 
-Training can be stopped at any moment (kill -9 included) and started again with the same command: it goes on from the
-last checkpoint and its log is the one of a run that was never stopped.
+Training can be stopped at any time (even with kill -9) and restarted with the same command: it continues from the last
+checkpoint, and its log equals that of an uninterrupted run.
 
     tools/train_parser.py train --data portraits --folder PORTRAITS --run runs/parser
     tools/train_parser.py evaluate --data portraits --folder PORTRAITS --run runs/parser
     tools/train_parser.py compare --parser parser.onnx --folder PORTRAITS
     tools/train_parser.py export --run runs/parser --output parser.onnx
 
-Data sets, by path: portraits (a folder of .jpg with one person each, labelled by mesh polygons and matte, occluders
-drawn before them), celebamask (CelebAMask-HQ as it is published), lapa (LaPa), drawn (ellipses, for tests).
+Data sets, by path: portraits (a folder of .jpg with one person each, labelled by mesh polygons and matte, with
+synthetic occluders), celebamask (CelebAMask-HQ as published), lapa (LaPa), drawn (ellipses, for tests).
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ LICENCES = {
 
 
 def faces_of(settings: Mapping[str, Any], part: str) -> Faces:
-    """The data set of a run: part is "train" or "test"."""
+    """The data set of a run; part is "train" or "test"."""
     kind, count = settings["data"], int(settings["classes"])
     folder = Path(settings["folder"])
     if kind == "portraits":
@@ -67,7 +67,7 @@ def faces_of(settings: Mapping[str, Any], part: str) -> Faces:
 
 
 def recipe_of(settings: Mapping[str, Any]) -> Recipe:
-    """How the pictures of a run are composed."""
+    """How the images of a run are composed."""
     if settings["data"] == "drawn":
         calm = Augmentation(8, (0.95, 1.05), 0.03, 0.5, 0.5, 0.2)
         return Recipe(size=int(settings["size"]), occluded=0.0, replaced=0.0, shaded=0.0, augmentation=calm)
@@ -76,7 +76,7 @@ def recipe_of(settings: Mapping[str, Any]) -> Recipe:
 
 
 def network_of(settings: Mapping[str, Any], auxiliary: bool = True) -> Parser:
-    """The network of a run with fresh weights."""
+    """The network of a run with random weights."""
     torch.manual_seed(int(settings["seed"]))
     net = models.create(
         settings["net"], num_classes=int(settings["classes"]), head=settings["head"], auxiliary=auxiliary
@@ -86,7 +86,7 @@ def network_of(settings: Mapping[str, Any], auxiliary: bool = True) -> Parser:
 
 
 def normalised(pixels: Tensor) -> Tensor:
-    """(N, 3, H, W) 0..255 as the network takes it."""
+    """Normalise (N, 3, H, W) 0..255 for the network."""
     mean, std = (torch.tensor(v).view(1, 3, 1, 1) * 255 for v in (MEAN, STD))
     return (pixels - mean.to(pixels)) / std.to(pixels)
 
@@ -98,7 +98,7 @@ def loss_of(network: nn.Module, batch: tuple[Tensor, Tensor]) -> dict[str, Tenso
 
 
 def labels_of(network: nn.Module, pixels: Tensor) -> np.ndarray[Any, Any]:
-    """(N, H, W) labels that the network finds."""
+    """(N, H, W) labels predicted by the network."""
     with torch.inference_mode():
         logits = functional.interpolate(
             network(normalised(pixels)), size=pixels.shape[-2:], mode="bilinear", align_corners=False
@@ -107,7 +107,7 @@ def labels_of(network: nn.Module, pixels: Tensor) -> np.ndarray[Any, Any]:
 
 
 def score(network: nn.Module, faces: Faces, recipe: Recipe, classes: int, pictures: int, seed: int) -> Scores:
-    """Scores on composed pictures, the same ones for the same seed."""
+    """Scores on composed images, the same ones for the same seed."""
     scores = Scores(classes)
     device = next(network.parameters()).device
     for step in range(-(-pictures // 8)):
@@ -117,7 +117,7 @@ def score(network: nn.Module, faces: Faces, recipe: Recipe, classes: int, pictur
 
 
 def train(settings: dict[str, Any], until: int | None = None, quiet: bool = False) -> list[dict[str, float]]:
-    """Train or go on training, as the settings say.
+    """Train or resume training, according to the settings.
 
     Returns:
         Rows of the log.

@@ -4,7 +4,7 @@
     tools/train_speech.py make --seed 1 --sentences 700 --output part1.npz     # needs espeak-ng, flite, festival, Faker
     tools/train_speech.py train part1.npz part2.npz ... --epochs 14 --output assets/models/speech/viseme.onnx
 
-Nobody's voice is recorded for it: text comes from Faker, sound and the times of its phones from the synthesizers.
+No recorded voices are used: text comes from Faker, sound and phone times from speech synthesizers.
 The same seeds and packages give the same data.
 """
 
@@ -28,11 +28,11 @@ INPUTS = len(CONTEXT) * 2 * BANDS
 HIDDEN = (128, 96)
 BATCH, RATE_OF_LEARNING, DECAY = 1024, 2e-3, 1e-2
 LONGEST = 14.0  # seconds of a sentence
-HELD_BACK = 12  # every so many sentences, the last part of the data, validate
+HELD_BACK = 12  # one in this many sentences, at the end of the data, is used for validation
 
 
 def spoken(random: np.random.Generator, count: int) -> Iterator[Spoken]:
-    """Sentences: half by espeak-ng in many languages, half by voices made of recorded speech."""
+    """Sentences: half by espeak-ng in many languages, half by voices built from recorded speech."""
     from faker import Faker
 
     Faker.seed(int(random.integers(1 << 30)))
@@ -60,7 +60,7 @@ def spoken(random: np.random.Generator, count: int) -> Iterator[Spoken]:
 
 
 def frames(sound: Sound) -> np.ndarray:
-    """(n, 2 * BANDS) input of the network for a whole sound."""
+    """(n, 2 * BANDS) network input for a whole sound."""
     spectra = Spectra()
     rows = np.concatenate([spectra.feed(sound), spectra.finish()])
     meter = LevelMeter()
@@ -81,7 +81,7 @@ def make(arguments: argparse.Namespace) -> None:
             heard = varied(random, said, hard, others)
             inputs.append(frames(heard.sound).astype(np.float16))
             targets.append(labels(heard.phones, len(inputs[-1])))
-        if number % 10 == 0:  # nobody speaks
+        if number % 10 == 0:  # without speech
             inputs.append(frames(noise(random, 4 * RATE, []) * np.float32(0.1)).astype(np.float16))
             targets.append(np.zeros(len(inputs[-1]), np.int8))
         if number % 100 == 0:
@@ -92,7 +92,7 @@ def make(arguments: argparse.Namespace) -> None:
 
 
 def loaded(paths: list[Path]) -> tuple[np.ndarray, np.ndarray, int]:
-    """Frames padded by their context, visemes (-1 in the padding), and the first padded row that validates."""
+    """Frames padded by their context, visemes (-1 in the padding), and the first padded row used for validation."""
     inputs, targets = [], []
     for path in paths:
         with np.load(path) as data:
@@ -139,9 +139,9 @@ def train(arguments: argparse.Namespace) -> None:
         order = random.permutation(learn)
         for start in range(0, len(order) - BATCH, BATCH):
             rows = order[start : start + BATCH]
-            batch = seen(rows) + random.uniform(-0.35, 0.35, (BATCH, 1)).astype(np.float32)  # the level is a guess
+            batch = seen(rows) + random.uniform(-0.35, 0.35, (BATCH, 1)).astype(np.float32)  # random level
             low = int(random.integers(0, BANDS - 6))
-            gone = random.random(BATCH) < 0.5  # bands that a microphone loses
+            gone = random.random(BATCH) < 0.5  # bands cut off by a microphone
             batch.reshape(BATCH, len(CONTEXT), 2, BANDS)[gone, :, :, low : low + int(random.integers(1, 6))] = -2
             loss = functional.cross_entropy(
                 network(torch.from_numpy(batch)), torch.from_numpy(targets[rows]), weight=weight, label_smoothing=0.05
@@ -168,7 +168,7 @@ def train(arguments: argparse.Namespace) -> None:
 
 
 def export(network, path: Path) -> None:  # type: ignore[no-untyped-def]
-    """Write the network with weights in half precision; batch norms become part of the layers before them."""
+    """Write the network with weights in half precision; batch norms are folded into the preceding layers."""
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 

@@ -1,9 +1,9 @@
-"""Bring the window's catalogues up to date: ``python tools/translations.py [--check]``.
+"""Update the window's catalogues: ``python tools/translations.py [--check]``.
 
-Every text of ``tr()`` and ``mark()``, every template of ``msg()``, every sentence that an error is raised with, and
-every title, help, group and name that is declared gets an entry; new ones are marked unfinished, ones that are gone are
-dropped. The files are those of Qt Linguist. Qt's own lupdate would do for tr() alone: it knows neither of msg() nor of
-declared texts, and writes contexts and line numbers that change with every edit.
+Every text of ``tr()`` and ``mark()``, every template of ``msg()``, every error sentence, and every declared title,
+help, group and name gets an entry; new ones are marked unfinished, obsolete ones are dropped. The format is Qt
+Linguist's. Qt's own lupdate handles only tr(): it supports neither msg() nor declared texts, and writes contexts and
+line numbers that change with every edit.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ PACKAGES = ("app", "liveportrait", "models")
 
 
 def marked_texts(path: Path) -> Iterator[str]:
-    """Texts of tr(), mark() and msg() calls in one module, and the sentences that its errors are made of."""
+    """Texts of tr(), mark() and msg() calls in one module, and its error sentences."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if not isinstance(node, ast.Call):
             continue
@@ -35,7 +35,7 @@ def marked_texts(path: Path) -> Iterator[str]:
 
 
 def texts_of(nodes: Iterable[ast.AST]) -> Iterator[str]:
-    """Texts that stand in arguments."""
+    """Texts in arguments."""
     for node in nodes:
         for one in alternatives(node):
             if isinstance(one, ast.Constant) and isinstance(one.value, str):
@@ -43,12 +43,12 @@ def texts_of(nodes: Iterable[ast.AST]) -> Iterator[str]:
 
 
 def alternatives(node: ast.AST) -> tuple[ast.AST, ...]:
-    """What an expression can be: both sides of a condition."""
+    """Possible values of an expression: both sides of a condition."""
     return (*alternatives(node.body), *alternatives(node.orelse)) if isinstance(node, ast.IfExp) else (node,)
 
 
 def has_words(text: str) -> bool:
-    """Whether there is something to translate besides fields and signs."""
+    """Whether there is something to translate besides placeholders and punctuation."""
     return any(char.isalpha() for char in FIELD.sub("", text))
 
 
@@ -85,17 +85,17 @@ def declared_texts() -> Iterator[str]:
 
 
 def all_texts() -> list[str]:
-    """Every text of the window, sorted, so that a change touches one place of the catalogue."""
+    """All texts of the window, sorted, so that a change affects one place in the catalogue."""
     found = dict.fromkeys(declared_texts())
     for package in PACKAGES:
         for path in sorted((ROOT / package).rglob("*.py")):
-            if not path.is_relative_to(ROOT / "app" / "cli"):  # which speaks English
+            if not path.is_relative_to(ROOT / "app" / "cli"):  # which is English only
                 found.update(dict.fromkeys(marked_texts(path)))
     return sorted(found)
 
 
 def update(language: str, texts: list[str]) -> tuple[str, int]:
-    """A catalogue for these texts: its XML, and how many are unfinished."""
+    """A catalogue for these texts: its XML, and the number of unfinished ones."""
     from app.gui.translate import read_catalogue
 
     path = FOLDER / f"{language}.ts"
@@ -119,7 +119,7 @@ def update(language: str, texts: list[str]) -> tuple[str, int]:
 
 
 def main() -> int:
-    """Write the catalogues, or with --check only look; 1 if something is unfinished or out of date."""
+    """Write the catalogues, or only check them with --check; returns 1 if anything is unfinished or out of date."""
     code = 0
     for language in LANGUAGES:
         path = FOLDER / f"{language}.ts"

@@ -1,6 +1,6 @@
-"""Where a job or a live session gets its costly parts from: engine, face tracker, encoded portrait, driving motion.
+"""Expensive resources of a job or live session: engine, face tracker, encoded portrait, driving motion.
 
-The default makes each anew. Whoever runs many jobs hands :func:`app.render.render` a subclass that keeps them.
+The default creates each one for the job. To run many jobs, pass :func:`app.render.render` a subclass that caches them.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ Say = Callable[[str], None]
 
 
 def open_tracker(detector: DetectorChoice = EMBEDDED) -> FaceTracker:
-    """A face tracker.
+    """Create a face tracker.
 
     Args:
-        detector: What finds faces.
+        detector: Face detector.
 
     Raises:
-        MissingError: That detector is not here, or is none.
+        MissingError: The detector is not installed, or not a detector.
     """
     from models.registry import ModelError
     from models.tracker import FaceTracker
@@ -42,17 +42,17 @@ def open_tracker(detector: DetectorChoice = EMBEDDED) -> FaceTracker:
 
 
 def load_job_engine(options: RenderOptions, say: Say, warn: Say, step: Say | None = None) -> Engine:
-    """The engine that the options ask for.
+    """The engine that the options request.
 
     Args:
         options: engine, device, threads, max_crop, precision and animals are used.
-        say: Told which engine it is and why.
-        warn: Told of better ones that failed.
-        step: Told what is loaded or timed before that begins.
+        say: Receives which engine was chosen and why.
+        warn: Receives which better ones failed.
+        step: Receives the name of each step before it begins.
 
     Raises:
         MissingError: It can't run here.
-        UsageError: There is none of that name, or it doesn't know the device.
+        UsageError: There is no such engine, or it doesn't support the device.
     """
     from liveportrait.engines import EngineUnavailableError, load_engine
 
@@ -77,41 +77,41 @@ def load_job_engine(options: RenderOptions, say: Say, warn: Say, step: Say | Non
 
 
 class Resources:
-    """Makes what a job or a session works with, each time anew."""
+    """Creates the resources of a job or session, without caching."""
 
     def engine(self, options: RenderOptions, say: Say, warn: Say, step: Say | None = None) -> Engine:
-        """The engine that the options ask for.
+        """The engine that the options request.
 
         Args:
             options: engine, device, threads and max_crop are used.
-            say: Told which engine it is and why.
-            warn: Told of better ones that failed.
-            step: Told what is loaded or timed before that begins.
+            say: Receives which engine was chosen and why.
+            warn: Receives which better ones failed.
+            step: Receives the name of each step before it begins.
 
         Raises:
             MissingError: It can't run here.
-            UsageError: There is none of that name, or it doesn't know the device.
+            UsageError: There is no such engine, or it doesn't support the device.
         """
         return load_job_engine(options, say, warn, step)
 
     def tracker(self, detector: DetectorChoice) -> FaceTracker:
-        """What finds and follows faces; whoever uses it resets it first.
+        """The face tracker; callers reset it before use.
 
         Raises:
-            MissingError: The detector is not here.
+            MissingError: The detector is not installed.
         """
         return open_tracker(detector)
 
     def scene(
         self, source: Path, options: RenderOptions, engine: Engine, make: Callable[[], tuple[Scene, list[str]]]
     ) -> tuple[Scene, list[str]]:
-        """The encoded photo of a job, and sentences about it.
+        """The encoded photo of a job, and notes about it.
 
         Args:
             source: The photo.
-            options: What of it is animated, and how.
-            engine: Who encodes it.
-            make: Makes it.
+            options: The options.
+            engine: Engine that encodes it.
+            make: Creates the result.
         """
         return make()
 
@@ -123,8 +123,8 @@ class Resources:
         Args:
             driving: The clip.
             options: Which face and part of it.
-            engine: Who reads the motion.
-            track: To be filled.
-            read: Reads the clip into the track; says whether the clip was whole.
+            engine: Engine that reads the motion.
+            track: Track to fill.
+            read: Reads the clip into the track; returns whether the clip was intact.
         """
         read()

@@ -1,1 +1,1 @@
-"""What tools/bench.py is made of: the machine, made-up weights, one child process per measured row, tables."""
+"""Parts of tools/bench.py: machine facts, random weights, one child process per measured row, tables."""

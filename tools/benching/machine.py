@@ -1,4 +1,4 @@
-"""Facts on the machine that stand beside every figure."""
+"""Facts about the machine, reported with every measurement."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from liveportrait.engines.memory import processor
 
 
 def load() -> float | None:
-    """Load average of the last minute, None where the system does not tell."""
+    """Load average of the last minute, None if the system does not report it."""
     return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
 
 
@@ -23,7 +23,7 @@ def system() -> str:
 
 
 def peak_memory() -> float | None:
-    """Most memory that this process has held so far, in MiB; None where the system does not tell."""
+    """Peak memory of this process so far, in MiB; None if the system does not report it."""
     try:
         import resource
     except ImportError:
@@ -33,9 +33,9 @@ def peak_memory() -> float | None:
 
 
 def matmul_peak(device: str, kind: str, repeats: int = 8) -> float:
-    """TFLOP/s of the fastest of some square matrix products and a wide convolution: what a network could reach at best.
+    """TFLOP/s of the fastest of some square matrix products and a wide convolution: an upper bound for networks.
 
-    Both, because the libraries behind them differ: on processors by AMD, float32 products are half as fast.
+    Both are measured because their libraries differ: on AMD processors, float32 matrix products are half as fast.
 
     Args:
         device: torch device.
@@ -72,7 +72,7 @@ def matmul_peak(device: str, kind: str, repeats: int = 8) -> float:
 
 
 def waiter(device: str) -> Any:
-    """Function that waits until the device has done all work."""
+    """Function that waits until the device has finished all work."""
     import torch
 
     if device.startswith("cuda"):

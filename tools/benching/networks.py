@@ -1,7 +1,7 @@
-"""`bench.py networks`: M, S, W and G of every engine, rewrites one by one, beside the official code, in turns.
+"""`bench.py networks`: M, S, W and G of every engine, each rewrite separately, and the official code, interleaved.
 
-Every row lives in a child process of its own (all rewrites share one), so that memory and cold start are its own and
-the official code's modules meet nobody. Rows take turns, round after round, so that a busy machine hits all alike.
+Every row has its own child process (all rewrites share one), so that memory and cold start are measured separately and
+the official code's modules are isolated. Rows alternate in each round, so that a busy machine affects all equally.
 """
 
 from __future__ import annotations
@@ -51,10 +51,10 @@ class Child:
         )  # fmt: skip
 
     def ask(self, do: str, **how: Any) -> dict[str, Any]:
-        """Give an order and wait for the answer.
+        """Send a command and wait for the answer.
 
         Raises:
-            RowError: It failed, or the process is gone.
+            RowError: It failed, or the process has ended.
         """
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -64,7 +64,7 @@ class Child:
             line = self._process.stdout.readline()
         except OSError as error:
             raise RowError(f"the process failed: {error}") from error
-        if not line:  # its end of the pipe is closed
+        if not line:  # the child closed its end of the pipe
             raise RowError(f"the process ended with code {self._process.wait()}")
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
@@ -74,7 +74,7 @@ class Child:
     def close(self) -> None:
         """End the process."""
         if self._process.stdin is not None:
-            with suppress(OSError):  # it has died, and what was still on its way to it can't be sent
+            with suppress(OSError):  # the child has died, and buffered data can't be sent
                 self._process.stdin.close()
         try:
             self._process.wait(30)
@@ -89,7 +89,7 @@ class Measured:
 
     Attributes:
         label: Its name in the tables.
-        how: What makes it (worker.Worker.do_open).
+        how: Arguments of worker.Worker.do_open.
         table: "rows" or "ablation".
     """
 
@@ -119,7 +119,7 @@ def wanted_rows(args: Any) -> list[Measured]:
     """Rows to measure, the reference first.
 
     Raises:
-        ValueError: There is no engine of a name.
+        ValueError: There is no engine with a name.
     """
     from liveportrait.engines import ENGINES
     from liveportrait.networks.fast import ABLATIONS
@@ -231,7 +231,7 @@ def _peak(args: Any, half: str) -> dict[str, float]:
 
 
 def _open(rows: list[Measured], args: Any, folder: Path, weights: str, children: list[Child]) -> None:
-    """Make all rows, one after the other, and compare their first pictures."""
+    """Create all rows, one after the other, and compare their first images."""
     shared: Child | None = None
     for row in rows:
         if row.failed:
@@ -269,7 +269,7 @@ def _frame(row: Measured) -> None:
 
 
 def _official_pictures(rows: list[Measured], folder: Path) -> dict[str, float]:
-    """Largest difference of every row's picture from the official code's in fp32, by label."""
+    """Largest difference of every row's image from the official code's in fp32, by label."""
     import numpy as np
 
     base = next((row for row in rows if row.label == "official fp32" and not row.failed), None)
@@ -286,7 +286,7 @@ def _official_pictures(rows: list[Measured], folder: Path) -> dict[str, float]:
 
 
 def percentile(values: list[float], share: float) -> float:
-    """Value below which this share of some values lies, linear between neighbours."""
+    """Value below which this share of the values lies, linearly interpolated."""
     ordered = sorted(values)
     place = share * (len(ordered) - 1)
     low = int(place)
@@ -295,7 +295,7 @@ def percentile(values: list[float], share: float) -> float:
 
 
 def _spread(values: list[float]) -> dict[str, float]:
-    """Figures of some seconds, in milliseconds."""
+    """Statistics of times given in seconds, in milliseconds."""
     return {
         "median_ms": round(statistics.median(values) * 1e3, 2),
         "p95_ms": round(percentile(values, 0.95) * 1e3, 2),
@@ -332,12 +332,12 @@ def _figures(
 
 
 def max_ratio(officials: list[dict[str, Any]], figures: dict[str, Any]) -> float:
-    """How many times faster than the fastest form of the official code."""
+    """Speed-up over the fastest variant of the official code."""
     return round(min(o["frame"]["median_ms"] for o in officials) / figures["frame"]["median_ms"], 2)
 
 
 def _ratio(other: dict[str, Any], own: dict[str, Any], figure: str) -> float | None:
-    """How many times less time a row takes for the networks that it runs (an ablation row runs W and G alone)."""
+    """Speed-up of a row for the networks that it runs (an ablation row runs only W and G)."""
     names = set(own["stages"]) - {"levels"}
     if "M" in names:
         mine, theirs = own["frame"][figure], other["frame"][figure]
@@ -362,7 +362,7 @@ def row_figures(row: Measured, batch: int, peaks: Mapping[str, float]) -> dict[s
     work = sum(GIGAFLOPS.get(part, 0.0) for name in names for part in name.split("+"))
     kind = row.how.get("precision", row.facts.get("precision", "fp32"))
     rate = work / statistics.median(walls) / 1e3
-    peak = peaks.get(kind)  # none is measured for int8, of which bf16 does the larger part
+    peak = peaks.get(kind)  # not measured for int8, where bf16 does most of the work
     square = row.against_reference["square"]
     return {
         "stages": stages,

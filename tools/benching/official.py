@@ -1,4 +1,4 @@
-"""The official LivePortrait code out of a folder that the user names; imported in a child process, never copied."""
+"""Load the official LivePortrait code from a folder given by the user; imported in a child process, never copied."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def find_root(folder: Path) -> Path:
 
 
 def read_parameters(text: str) -> dict[str, Any]:
-    """The plain part of YAML that models.yaml uses: nested maps by indentation, numbers, words, flat lists."""
+    """Parse the subset of YAML used in models.yaml: nested maps by indentation, numbers, words, flat lists."""
     root: dict[str, Any] = {}
     levels: list[tuple[int, dict[str, Any]]] = [(-1, root)]
     for line in text.splitlines():

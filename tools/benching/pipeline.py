@@ -23,7 +23,7 @@ STAGES = (
 
 
 def one_engine(args: Any, values: dict[str, Any]) -> dict[str, Any]:
-    """Render so many times in this process; the run with the median speed stands for all."""
+    """Render repeatedly in this process; returns the run with the median speed."""
     started = time.perf_counter()
     from app.options import RenderOptions
     from app.render import Job, RenderReport, render
@@ -62,7 +62,7 @@ def one_engine(args: Any, values: dict[str, Any]) -> dict[str, Any]:
 
 
 def shortened(driving: Path, frames: int, folder: Path) -> Path:
-    """The first frames of a clip as numbered pictures."""
+    """The first frames of a clip as numbered images."""
     from itertools import islice
 
     from app.media.images import write_image
@@ -77,7 +77,7 @@ def shortened(driving: Path, frames: int, folder: Path) -> Path:
 
 
 def several(args: Any, names: list[str]) -> dict[str, Any]:
-    """Every engine in a process of its own, each with stages that overlap and, if asked, without."""
+    """Measure every engine in its own process, with overlapping stages and, if requested, without."""
     import os
 
     results: dict[str, Any] = {}
@@ -136,7 +136,7 @@ def _psnr(first: Path, second: Path) -> float | None:
 
 
 def _installed(folder: Path) -> Path:
-    """A model folder with made-up weights of all networks."""
+    """A model folder with random weights for all networks."""
     from app.cli.main import main as animate
 
     weights, models = folder / "weights", folder / "models"

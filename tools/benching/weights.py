@@ -1,4 +1,4 @@
-"""Weights, inputs and the reference picture of a measurement of the networks."""
+"""Weights, inputs and the reference image for measuring the networks."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ SMALL = {"stitching": "retarget_shoulder", "lip": "retarget_mouth", "eye": "reta
 
 
 def make_weights(folder: Path, seed: int) -> None:
-    """Write made-up weights for all networks as the official release packs them.
+    """Write random weights for all networks in the official release's layout.
 
     Args:
-        folder: Where.
-        seed: 0 takes those of the parity recipe, another number fresh ones by the same rule.
+        folder: Output folder.
+        seed: 0 gives those of the parity recipe, other numbers new ones by the same rule.
     """
     import recipe
     import torch
@@ -42,13 +42,13 @@ def make_weights(folder: Path, seed: int) -> None:
 
 
 def prepare(folder: Path, weights: Path | None, *, seed: int, batch: int) -> dict[str, Any]:
-    """Write weights (if none are given), inputs and the reference picture into a folder.
+    """Write weights (if none are given), inputs and the reference image into a folder.
 
     Args:
-        folder: Where to.
+        folder: Output folder.
         weights: The official pretrained_weights folder, or None.
         seed: See make_weights.
-        batch: Frames at once.
+        batch: Frames per batch.
 
     Returns:
         Facts for the report; "folder" names the weights.
@@ -80,7 +80,7 @@ def prepare(folder: Path, weights: Path | None, *, seed: int, batch: int) -> dic
             volume.expand(batch, -1, -1, -1, -1), kp_driving=driving, kp_source=points[0].expand(batch, -1, -1)
         )["out"]
         spread = float(torch.logit(networks[G](out), eps=1e-6).std())
-        if weights is None:  # values before the sigmoid spread by 1: a saturated picture would prove nothing
+        if weights is None:  # spread of 1 before the sigmoid: a saturated image would prove nothing
             networks[G].conv_img[0].weight.div_(spread)
             torch.save(networks[G].state_dict(), folder / f"{G}.pth")
         picture = networks[G](out)

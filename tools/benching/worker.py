@@ -1,4 +1,4 @@
-"""Child process of a measurement: holds rows, runs one frame when told to. One JSON object per line, in and out."""
+"""Child process of a measurement: holds rows and runs one frame on command. One JSON object per line, in and out."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ Stage = tuple[str, Callable[[], None]]
 
 
 class Row(Protocol):
-    """Something that draws a frame in stages."""
+    """An implementation that renders a frame in stages."""
 
     facts: dict[str, str]
 
     def stages(self) -> list[Stage]:
-        """Named steps of one frame, in order; each leaves its result for the next."""
+        """Named steps of one frame, in order; each passes its result to the next."""
         ...
 
     def picture(self) -> Any:
-        """What the last frame drew: (B, 3, 512, 512) float tensor in 0..1."""
+        """Output of the last frame: (B, 3, 512, 512) float tensor in 0..1."""
         ...
 
 
 class PlainRow:
-    """The plain arithmetic, ours or the official code's: M, stitching, W, G, then whole levels on the CPU.
+    """The plain networks, ours or the official code's: M, stitching, W, G, then 8-bit levels on the CPU.
 
     Args:
         networks: motion_extractor, stitching, warping_module, spade_generator.
@@ -108,7 +108,7 @@ class PlainRow:
 
 
 class FastRow(PlainRow):
-    """Rewritten W and G, with one rewrite off or all on.
+    """Rewritten W and G, with all rewrites or all but one.
 
     Args:
         networks: The plain ones.
@@ -147,7 +147,7 @@ class FastRow(PlainRow):
 
 
 class EngineRow:
-    """An engine as the program uses it; W and G apart where the engine can tell them apart.
+    """An engine as the program uses it; W and G are separate stages if the engine can run them separately.
 
     Args:
         name: Engine.
@@ -179,13 +179,13 @@ class EngineRow:
         self._features = SourceFeatures(given["volume"].to(place), given["source"].to(place))
         self._driving = given["driving"].to(place)
         self._x_d = given["driving"].numpy()
-        self._portrait = SimpleNamespace(keypoints=given["source"].numpy())  # all that stitching looks at
+        self._portrait = SimpleNamespace(keypoints=given["source"].numpy())  # all that stitching uses
         self._out: Any = None
         self._picture: Any = None
 
     def stages(self) -> list[Stage]:
         """See Row."""
-        apart = len(self._driving) == 1 or self._runtime.name.startswith("torch")  # others draw one frame at a time
+        apart = len(self._driving) == 1 or self._runtime.name.startswith("torch")  # others render one frame at a time
         drawing: list[Stage] = [("W", self._warp), ("G", self._draw)] if apart else [("W+G", self._both)]
         return [("M", self._motion), ("S", self._stitch), *drawing, ("levels", self._levels)]
 
@@ -224,7 +224,7 @@ class EngineRow:
 
 
 class Worker:
-    """Carries out orders."""
+    """Executes commands."""
 
     def __init__(self) -> None:
         self._rows: dict[str, Row] = {}
@@ -233,7 +233,7 @@ class Worker:
         self._wait: Callable[[], None] = lambda: None
 
     def order(self, order: dict[str, Any]) -> dict[str, Any]:
-        """Do one thing and say what came of it."""
+        """Execute one command and return its result."""
         import torch
 
         with torch.inference_mode():
@@ -241,7 +241,7 @@ class Worker:
         return answer
 
     def do_open(self, label: str, kind: str, folder: str, weights: str, device: str, threads: int, **how: Any) -> Any:
-        """Make a row and draw its first frame."""
+        """Create a row and render its first frame."""
         import torch
 
         torch.set_num_threads(threads)
@@ -268,7 +268,7 @@ class Worker:
         return {"facts": row.facts, "torch": str(torch.__version__)}
 
     def do_frame(self, label: str) -> Any:
-        """Draw one frame: [stage, wall seconds, CPU seconds] each."""
+        """Render one frame; returns [stage, wall seconds, CPU seconds] for each stage."""
         times = []
         for name, work in self._rows[label].stages():
             self._wait()
@@ -279,18 +279,18 @@ class Worker:
         return {"times": times}
 
     def do_compare(self, label: str) -> Any:
-        """The last picture against the reference; it is kept for a comparison with others' in the folder."""
+        """Compare the last image with the reference; it is kept in the folder for comparison with other rows."""
         picture = self._rows[label].picture().float().cpu()
         difference = picture - self._given["reference"]
         return {"square": float(difference.square().mean()), "max_abs": float(difference.abs().max())}
 
     def do_save(self, label: str, path: str) -> Any:
-        """Write the last picture."""
+        """Write the last image."""
         np.save(path, self._rows[label].picture().float().cpu().numpy())
         return {}
 
     def do_peak(self, device: str, threads: int, kinds: list[str]) -> Any:
-        """TFLOP/s of matrix products."""
+        """Measure TFLOP/s of matrix products."""
         import torch
 
         torch.set_num_threads(threads)
@@ -298,7 +298,7 @@ class Worker:
         return {kind: matmul_peak(where, kind) for kind in kinds}
 
     def do_memory(self) -> Any:
-        """MiB held at most: in memory, and on the card."""
+        """Peak memory in MiB: of the process, and on the card."""
         import torch
 
         card = torch.cuda.max_memory_allocated() / (1 << 20) if torch.cuda.is_available() else None
@@ -323,14 +323,14 @@ class Worker:
 
 
 def main() -> int:
-    """Answer orders until the input ends."""
+    """Execute commands until the input ends."""
     channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # what libraries print must not get among the answers
+    os.dup2(2, 1)  # keep output of libraries out of the answers
     worker = Worker()
     for line in sys.stdin:
         try:
             answer = worker.order(json.loads(line))
-        except Exception as error:  # noqa: BLE001 - the parent decides what a failed row means
+        except Exception as error:  # noqa: BLE001 - the parent handles failed rows
             answer = {"error": f"{type(error).__name__}: {str(error).strip() or 'no reason given'}"}
         channel.write(json.dumps(answer) + "\n")
         channel.flush()

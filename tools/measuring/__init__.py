@@ -1,1 +1,1 @@
-"""What tools/quality.py measures."""
+"""The measurements of tools/quality.py."""

@@ -1,4 +1,4 @@
-"""Clips as they are measured: parts of them, frames out of them, and what is read from every frame."""
+"""Clips to measure: their parts and frames, and the signals read from every frame."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from models.tracker import FaceTracker
 CLIPS = (".mp4", ".mov", ".webm", ".mkv")
 PART = re.compile(r"(?P<stem>.+?)(?:@(?P<first>\d+)-(?P<last>\d+))?$")
 SHUT_LIPS = 0.3
-"""Share of a clip's frames, those with the smallest opening, in which a lip has its height at rest."""
+"""Share of a clip's frames, those with the smallest lip ratio, in which a lip has its resting height."""
 
 
 def find(folder: Path, stem: str, suffixes: tuple[str, ...]) -> Path:
-    """The file of a stem in a folder."""
+    """Find the file with a stem in a folder."""
     for suffix in suffixes:
         if (path := folder / f"{stem}{suffix}").is_file():
             return path
@@ -34,13 +34,13 @@ def find(folder: Path, stem: str, suffixes: tuple[str, ...]) -> Path:
 
 
 def part_of(folder: Path, name: str, where: Path, limit: int = 0) -> Path:
-    """A clip "d3", or frames of it, "d3@120-210" (the last one excluded), written anew as a file of its own.
+    """A clip "d3", or a range of its frames, "d3@120-210" (end excluded), written to a separate file.
 
     Args:
         folder: Where the clips are.
-        name: Which one, and which frames.
-        where: Folder for the part; one that is there already is taken.
-        limit: Most frames.
+        name: Clip and optional frame range.
+        where: Folder for the part; an existing file is reused.
+        limit: Maximum number of frames.
     """
     match = PART.match(name)
     assert match is not None
@@ -62,32 +62,32 @@ def part_of(folder: Path, name: str, where: Path, limit: int = 0) -> Path:
 
 
 def frames(clip: Path, limit: int = 0) -> Iterator[Image]:
-    """Pictures (H, W, 3) of a clip or of a folder of numbered pictures, the first ones if a limit is given."""
+    """Frames (H, W, 3) of a clip or of a folder of numbered images, only the first ones if a limit is given."""
     with open_clip(clip) as reader:
         for frame in islice(reader, limit or None):
             yield frame.rgb
 
 
 def frame_at(clip: Path, index: int) -> Image:
-    """One picture (H, W, 3) of a clip."""
+    """One frame (H, W, 3) of a clip."""
     return next(islice(frames(clip), index, None))
 
 
 def save_frame(clip: Path, index: int, path: Path) -> Path:
-    """One picture of a clip as a PNG file."""
+    """Save one frame of a clip as a PNG file."""
     write_image(path, frame_at(clip, index), overwrite=True)
     return path
 
 
 @dataclass(frozen=True)
 class Track:
-    """What is read from a clip, frame by frame.
+    """Signals read from a clip, frame by frame.
 
     Attributes:
-        heads: Heads, None where there is none.
-        mouths: Insides of the mouths, None likewise.
-        eyes: Signals of the eyes, NaN likewise.
-        lip: Height of the upper lip at rest, in face widths.
+        heads: Heads, None if there is none.
+        mouths: Insides of the mouths, None if there is no head.
+        eyes: Signals of the eyes, NaN if there is no head.
+        lip: Resting height of the upper lip, in face widths.
     """
 
     heads: list[Head | None]
@@ -97,7 +97,7 @@ class Track:
 
     @property
     def lips(self) -> np.ndarray:
-        """(N,) opening of the lips over the width of the mouth, NaN without a head."""
+        """(N,) lip ratio (gap over mouth width), NaN without a head."""
         return np.array([np.nan if head is None else head.face.lip_ratio for head in self.heads])
 
 
@@ -105,9 +105,9 @@ def read(clip: Path, limit: int = 0, lip: float | None = None) -> Track:
     """Read a clip.
 
     Args:
-        clip: File or folder of numbered pictures.
-        limit: Most frames, 0 is all.
-        lip: Height of the upper lip at rest; that of the clip's own frames with shut lips if it isn't known.
+        clip: File or folder of numbered images.
+        limit: Maximum number of frames, 0 for all.
+        lip: Resting height of the upper lip; if not known, that of the clip's own frames with closed lips.
     """
     tracker = FaceTracker()
     heads = [None if face is None else Head(face) for face in map(tracker.track, frames(clip, limit))]

@@ -1,4 +1,4 @@
-"""Eyes: how far they follow the driver's gaze, and whether both lids close, also in a turned head."""
+"""Eyes: how far they follow the driver's gaze, and whether both lids close, even in a turned head."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import numpy as np
 from measuring.heads import SHUT, Float, Head
 
 GAZE_FLOOR = 0.06
-"""Least standard deviation of the driver's gaze, in half eye widths, that counts as looking about."""
+"""Minimum standard deviation of the driver's gaze, in half eye widths, that counts as eye motion."""
 READ_SHUT = 0.06
-"""Opening that the tracker reads off an eye that is shut."""
+"""Eye ratio that the tracker reports for a closed eye."""
 NARROW = 0.14
-"""Usual opening of narrow eyes beyond that: what is left open counts for no more in smaller ones."""
+"""Usual eye ratio of narrow eyes above that; a remaining gap weighs no more in narrower eyes."""
 TURNS = ((0.0, 10.0), (10.0, 20.0), (20.0, 90.0))
-"""Degrees of yaw of the result's head by which closed lids are told apart."""
+"""Width of the yaw bins in degrees, by the result's head, for closed lids."""
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,8 @@ class Eyes:
 
     Attributes:
         gaze: (2,) mean of both eyes, x to the right and y down, in half eye widths.
-        opening: (2,) lid gap over eye width, left and right of the picture.
-        yaw: Degrees of the head against the camera.
+        opening: (2,) lid gap over eye width, left and right in the image.
+        yaw: Yaw of the head relative to the camera in degrees.
     """
 
     gaze: Float
@@ -35,7 +35,7 @@ class Eyes:
 
     @classmethod
     def of(cls, head: Head | None) -> Eyes:
-        """Signals of a head; NaN without one."""
+        """Signals of a head; NaN without a head."""
         if head is None:
             return cls(np.full(2, np.nan), np.full(2, np.nan), float("nan"))
         return cls(head.face.gaze.mean(0), head.face.eye_ratios, head.yaw)
@@ -51,7 +51,7 @@ def slope(a: Float, b: Float, floor: float) -> float | None:
 
 
 def gaze_gain(driver: Sequence[Eyes], result: Sequence[Eyes]) -> tuple[float | None, float | None]:
-    """Amplitude of the gaze over the driver's, sideways and up and down; frames with shut eyes don't count."""
+    """Gaze amplitude relative to the driver's, horizontal and vertical; frames with closed eyes are ignored."""
     a, b = (np.array([eyes.gaze for eyes in track], np.float64) for track in (driver, result))
     open_ = np.ones(len(a), bool)
     for track in (driver, result):
@@ -63,12 +63,12 @@ def gaze_gain(driver: Sequence[Eyes], result: Sequence[Eyes]) -> tuple[float | N
 
 
 def lids(driver: Sequence[Eyes], result: Sequence[Eyes]) -> dict[str, tuple[float, int]]:
-    """How far eyes stay open that the driver shuts: 0 shut, 1 as open as usual.
+    """How far eyes stay open while the driver's are closed: 0 is closed, 1 as open as usual.
 
     Returns:
-        "left 0-10", "right 10-20", ...: side of the picture and degrees of yaw of the result's head -> mean share of
-        the usual opening over frames in which that eye of the driver is shut, and their number. Sides and turns
-        without such frames are left out.
+        "left 0-10", "right 10-20", ...: side of the image and yaw in degrees of the result's head -> mean fraction of
+        the usual eye ratio over frames in which that eye of the driver is closed, and their number. Bins without such
+        frames are left out.
     """
     a, b = (np.array([eyes.opening for eyes in track], np.float64) for track in (driver, result))
     yaw = np.abs([eyes.yaw for eyes in result])
@@ -86,6 +86,6 @@ def lids(driver: Sequence[Eyes], result: Sequence[Eyes]) -> dict[str, tuple[floa
 
 
 def _usual(openings: Float) -> Float:
-    """(2,) opening of each eye at rest: the upper third of those seen in (N, 2)."""
+    """(2,) resting ratio of each eye: the upper third of the values in (N, 2)."""
     known = openings[np.isfinite(openings).all(1)]
     return np.quantile(known, 0.67, axis=0) if len(known) else np.full(2, np.nan)

@@ -1,4 +1,4 @@
-"""Heads as they are read from finished pictures: landmarks, size, pose, gaze, lids."""
+"""Heads read from finished images: landmarks, size, pose, gaze, lids."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from models.face import Face
 Image = npt.NDArray[np.uint8]
 Float = npt.NDArray[np.floating]
 SHUT = 0.3
-"""Opening, as a share of a person's usual one, below which an eye counts as shut."""
+"""Eye ratio, as a fraction of a person's usual one, below which an eye counts as closed."""
 
 
 @dataclass(frozen=True)
 class Head:
-    """One face in one picture.
+    """One face in one image.
 
     Attributes:
         face: Its landmarks in pixels.
@@ -30,7 +30,7 @@ class Head:
 
     @cached_property
     def pose(self) -> Pose:
-        """Pose against the mean face; its scale is the width of the face in pixels, however it is turned."""
+        """Pose relative to the mean face; its scale is the width of the face in pixels, regardless of rotation."""
         return Pose.fit(face_model().mean.astype(np.float64), self.face.points.astype(np.float64))
 
     @property
@@ -40,7 +40,7 @@ class Head:
 
     @property
     def yaw(self) -> float:
-        """Degrees of turn against the camera, positive where the right side of the picture is nearer."""
+        """Yaw relative to the camera in degrees, positive if the right side in the image is nearer."""
         return float(np.degrees(np.arcsin(np.clip(-self.pose.rotation[2, 0], -1, 1))))
 
     @property

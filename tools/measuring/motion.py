@@ -1,4 +1,4 @@
-"""How well a result moves as its driver does; every figure is taken relative to the first frame that both show."""
+"""How well a result's motion matches the driver's; all figures are relative to the first frame with both heads."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ COLUMNS = {
     "corr_lip": 2, "gain_lip": 2, "corr_eyes": 2, "gain_eyes": 2, "corr_head": 2, "gain_head": 2, "rot_err_p95": 1,
 }  # fmt: skip
 FLOORS = {"lip": 0.015, "eyes": 0.02, "head": 1.0}
-"""Least standard deviation of the driver's lip and eye ratios, and degrees of its head, that counts as motion."""
+"""Minimum standard deviation of the driver's lip and eye ratios, and head angles in degrees, to count as motion."""
 
 
 def compare(driver: Sequence[Head | None], result: Sequence[Head | None]) -> dict[str, float | None]:
-    """Correlations over time, slopes over the driver, and the error of the head's rotation in degrees.
+    """Correlations over time, slopes relative to the driver, and the error of the head's rotation in degrees.
 
     Args:
-        driver: Heads of N frames, None where none is seen.
-        result: The same of the result.
+        driver: Heads in N frames, None if none is found.
+        result: The same for the result.
     """
     both = [(a, b) for a, b in zip(driver, result, strict=True) if a is not None and b is not None]
     if len(both) < 5:
@@ -42,13 +42,13 @@ def compare(driver: Sequence[Head | None], result: Sequence[Head | None]) -> dic
         moving = [(a, b) for a, b in tracks if a.std() >= FLOORS[name]]
         out[f"corr_{name}"] = _mean([correlation(a, b) for a, b in moving])
         out[f"gain_{name}"] = _mean([slope(a, b, FLOORS[name]) for a, b in moving], [float(a.var()) for a, _ in moving])
-    apart = np.einsum("nij,nij->n", turns[0], turns[1])  # trace of one turn undone by the other
+    apart = np.einsum("nij,nij->n", turns[0], turns[1])  # trace of one rotation times the inverse of the other
     out["rot_err_p95"] = float(np.degrees(np.quantile(np.arccos(np.clip((apart - 1) / 2, -1, 1)), 0.95)))
     return out
 
 
 def correlation(a: Float, b: Float) -> float:
-    """Pearson's, of (N,) signals of which the first one moves; 0 if the second one doesn't."""
+    """Pearson correlation of (N,) signals, the first of which varies; 0 if the second one doesn't."""
     return 0.0 if b.std() < 1e-6 else float(np.corrcoef(a, b)[0, 1])
 
 

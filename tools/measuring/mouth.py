@@ -1,4 +1,4 @@
-"""Mouths: how much of the inside is teeth, what doesn't belong there, and how alike two mouths are."""
+"""Mouths: teeth, artefacts inside the mouth, and similarity of two mouths."""
 
 from __future__ import annotations
 
@@ -17,34 +17,35 @@ Mask = npt.NDArray[np.bool_]
 LIP_OUTLINE, LIP_EDGES = (37, 267, 84, 314, 0, 17), (82, 312, 87, 317, 13, 14)
 UPPER_OUTER, UPPER_INNER = (39, 37, 0, 267, 269), (81, 82, 13, 312, 311)
 SIDE = 160
-"""Pixels of a square around the mouth: a mesh pixel is 1/250 of the face's width."""
+"""Side in pixels of a square crop around the mouth; a mesh pixel is 1/250 of the face's width."""
 SPAN = 0.64
-"""Side of that square in face widths."""
+"""Side of that crop in face widths."""
 PARTED = 0.025
-"""Height of the opened mouth in face widths below which nothing of its inside is judged."""
+"""Height of the mouth opening in face widths below which the inside is not measured."""
 DARK, BRIGHT, LIGHTER, GREY_BRIGHT = 0.45, 0.58, 0.95, 0.72
-"""Lightness as a share of the cheeks' below which the inside is depth; above which it may be a tooth, if it is less red
-than skin; above which it need not be much less; and in black and white, where nothing else tells teeth from gums."""
+"""Lightness relative to the cheeks': below the first, the inside is dark; above the second, it may be a tooth if it is
+less red than skin; above the third, slightly less red is enough; the fourth is for black and white images, where only
+lightness separates teeth from gums."""
 SKIN_RED, LIP_RED = 0.72, 0.5
-"""Redness (a of CIELAB), as a share of the cheeks' and of the lips', below which a light pixel may be a tooth."""
+"""Redness (a of CIELAB) relative to the cheeks' and the lips', below which a light pixel may be a tooth."""
 COLOURLESS = 3.5
-"""Redness of cheeks below which a picture counts as black and white."""
+"""Redness of cheeks below which an image counts as black and white."""
 THICKER = 1.3
-"""Height of an upper lip over its own at rest up to which it is a lip."""
+"""Height of an upper lip relative to its resting height up to which it counts as lip."""
 LIP_EDGE = 0.012
-"""Face widths that the outline of a lip may be read too high."""
+"""Face widths by which the outline of a lip may be tracked too high."""
 
 
 @dataclass(frozen=True)
 class Inside:
-    """What an opened mouth shows.
+    """The inside of an open mouth.
 
     Attributes:
-        height: Opening in face widths.
-        area: Of the inside, in squared face widths.
-        teeth: Of the teeth, in squared face widths.
-        slab: Flesh between the upper lip and the teeth or the depth below it, beyond what the lip itself can be, over
-            the area of the inside: gum, or what was put in its place.
+        height: Height of the opening in face widths.
+        area: Area of the inside in squared face widths.
+        teeth: Area of the teeth in squared face widths.
+        slab: Flesh between the upper lip and the teeth or dark area below, beyond the lip's own height, relative to the
+            area of the inside: gums, or an artefact in their place.
         wedge: Share of the inside that is dark and beside the row of teeth, on the worse side.
     """
 
@@ -61,7 +62,7 @@ class Inside:
 
 
 def mouth_matrix(head: Head, span: float = SPAN, side: int = SIDE) -> Float:
-    """(2, 3) from pixels to the level square around the lips."""
+    """(2, 3) transform from pixels to the upright crop around the lips."""
     lips = head.points[list(LIPS_OUTER)].astype(np.float64)
     eyes = head.points[EYE_RIGHT.outer] - head.points[EYE_LEFT.outer]
     along = eyes / max(float(np.linalg.norm(eyes)), 1e-6)
@@ -73,7 +74,7 @@ def mouth_matrix(head: Head, span: float = SPAN, side: int = SIDE) -> Float:
 
 
 def cut(picture: Image, matrix: Float, side: int = SIDE) -> Image:
-    """A square (side, side, 3) of a picture, without aliasing."""
+    """A square crop (side, side, 3) of an image, without aliasing."""
     scale = float(np.hypot(*matrix[0, :2]))
     if scale < 0.7:
         picture = np.asarray(cv2.GaussianBlur(picture, (0, 0), 0.4 / scale), np.uint8)
@@ -88,10 +89,10 @@ def lab_of(picture: Image) -> npt.NDArray[np.float32]:
 
 @dataclass(frozen=True)
 class Colours:
-    """What the inside of a mouth is compared with.
+    """Reference colours for the inside of a mouth.
 
     Attributes:
-        light: Lightness of the lighter cheek, 0..100, so that a shadow on one side doesn't count.
+        light: Lightness of the lighter cheek, 0..100, so that a shadow on one side is ignored.
         red: Redness (a of CIELAB) of the cheeks.
         lip: Redness of the lips.
     """
@@ -118,7 +119,7 @@ def _around(picture: Image, point: Float) -> Float:
 
 
 def classes(lab: npt.NDArray[np.float32], face: Colours) -> tuple[Mask, Mask]:
-    """Which pixels (H, W) of CIELAB are dark, and which have the colour of teeth."""
+    """Masks of the pixels (H, W) of CIELAB that are dark, and that have the colour of teeth."""
     light, red = lab[..., 0] / face.light, lab[..., 1]
     if face.red < COLOURLESS:
         tooth = light > GREY_BRIGHT
@@ -135,13 +136,13 @@ def upper_lip(head: Head) -> float:
 
 
 def inside(picture: Image, head: Head, lip: float) -> Inside:
-    """What an opened mouth shows; zeros where the lips are (nearly) shut.
+    """Measure an open mouth; zeros if the lips are (nearly) closed.
 
     Args:
         picture: (H, W, 3).
         head: Its head.
-        lip: Height of the person's upper lip at rest, in face widths. A tracker takes a slab of gum for a part of the
-            lip, so that only its height tells.
+        lip: Resting height of the person's upper lip, in face widths. A tracker takes gums for a part of the lip, so
+            that only the height reveals them.
     """
     matrix = mouth_matrix(head)
     outer, inner = (
@@ -163,15 +164,15 @@ def inside(picture: Image, head: Head, lip: float) -> Inside:
 
 
 def _solid(mask: Mask) -> Mask:
-    """Without specks: lights on a wet lip are no teeth."""
+    """Remove specks: highlights on a wet lip are not teeth."""
     return np.asarray(cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)), bool)
 
 
 def _flesh_above(mask: Mask, outer: Mask, dark: Mask, tooth: Mask, lip: float) -> float:
-    """Pixels of flesh above the first tooth, or above the depth where there is none.
+    """Pixels of flesh above the first tooth, or above the dark area if there is none.
 
-    Counted from the outline of the upper lip, less its height, and inside the lips, less the inaccuracy of the tracker:
-    a slab of gum is taken for a part of the lip in some mouths, and for a part of the inside in others.
+    Counted from the outline of the upper lip, minus its height, and inside the lips, minus the tracker's inaccuracy: in
+    some mouths gums are tracked as part of the lip, in others as part of the inside.
     """
     below = _solid(tooth | dark) & mask
     columns, ends = below.any(0), _first_row(below)
@@ -188,13 +189,13 @@ def _beside(mask: Mask, dark: Mask, tooth: Mask) -> int:
     """Dark pixels between the left corner and the row of teeth, at the height of that row."""
     columns = tooth.sum(0)
     shown = columns >= max(3, 0.3 * columns.max())
-    if shown.sum() < 8:  # no row to be beside of
+    if shown.sum() < 8:  # no row of teeth
         return 0
     start = int(np.argmax(shown))
     row = np.flatnonzero(shown)[: max(6, int(shown.sum() // 4))]  # the nearest quarter of the row
     top, bottom = np.median(_first_row(tooth)[row]), np.median(len(tooth) - 1 - _first_row(tooth[::-1])[row])
     rows = np.arange(len(mask))[:, None]
-    # the upper lip rises toward the middle and falls toward a corner: the band is as high as the row, from the lip down
+    # the upper lip rises toward the middle and falls toward a corner: the band has the row's height, from the lip down
     band = (rows >= _first_row(mask)) & (rows <= _first_row(mask) + (bottom - top) + 2) & mask
     part = (band & dark)[:, :start]
     count, _, stats, _ = cv2.connectedComponentsWithStats(part.astype(np.uint8))
@@ -203,12 +204,12 @@ def _beside(mask: Mask, dark: Mask, tooth: Mask) -> int:
 
 @dataclass(frozen=True)
 class Alike:
-    """How alike two pictures of one mouth are.
+    """Similarity of two images of one mouth.
 
     Attributes:
-        ssim: Structural similarity, 1 is the same.
+        ssim: Structural similarity; 1 is identical.
         l1: Mean difference in grey levels.
-        detail: Fine detail of the second over that of the first, 1 is as sharp.
+        detail: Fine detail of the second relative to the first; 1 is equally sharp.
     """
 
     ssim: float
@@ -217,7 +218,7 @@ class Alike:
 
 
 def alike(truth: Image, picture: Image, head: Head) -> Alike:
-    """Compare the mouths of two pictures of the same size at the place where the first one has it."""
+    """Compare two images of the same size at the position of the first one's mouth."""
     matrix = mouth_matrix(head)
     a, b = cut(truth, matrix), cut(picture, matrix)
     sharp = detail(a)

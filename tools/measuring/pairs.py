@@ -1,4 +1,4 @@
-"""Pairs of photo and clip: what the result shows beside the driver, frame by frame."""
+"""Pairs of photo and clip: compare the result with the driver, frame by frame."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ from models.matte import PersonMatte
 from models.tracker import FaceTracker
 
 SHOWN_TEETH = 0.15
-"""Share of the inside of the driver's mouth from which on it shows its teeth."""
+"""Share of the inside of the driver's mouth above which its teeth count as visible."""
 JUDGED = 0.04
-"""Opening of the result's mouth in face widths from which on flesh above the teeth is told from the lips' own edges."""
+"""Mouth opening of the result in face widths above which flesh above the teeth is distinguishable from the lips."""
 AWAKE = 0.5
-"""Share of the widest opening below which an eye tells nothing of where it looks."""
+"""Fraction of the widest eye ratio below which an eye's gaze is unknown."""
 EVERY = 5
-"""Frames from one look at the background to the next."""
+"""Step between frames in which the background is examined."""
 TEETH_FLOOR = 0.0012
-"""Least standard deviation of the driver's teeth, in squared face widths, from which on they come and go."""
+"""Minimum standard deviation of the driver's teeth, in squared face widths, to count as appearing and vanishing."""
 COLUMNS = motion.COLUMNS | {
     "teeth_ratio": 2, "teeth_gain": 2, "slab": 3, "wedge": 3, "gaze_x": 2, "gaze_y": 2, "lid_left": 2, "lid_right": 2,
     "swim_px": 2, "read": 2,
@@ -42,12 +42,12 @@ COLUMNS = motion.COLUMNS | {
 
 @dataclass
 class Result:
-    """Figures of one pair.
+    """Measurements of one pair.
 
     Attributes:
-        numbers: Name -> value, None where it couldn't be taken.
+        numbers: Name -> value, None if it couldn't be measured.
         lids: From measuring.eyes.lids.
-        worst: Name -> frame that is worst by that figure.
+        worst: Name -> worst frame by that figure.
     """
 
     numbers: dict[str, Any]
@@ -56,14 +56,14 @@ class Result:
 
 
 class Drivers:
-    """Drivers are read once, whatever number of photos they drive."""
+    """Cache of drivers, each read once for all photos."""
 
     def __init__(self) -> None:
         self._known: dict[Path, Track] = {}
         self._lock = Lock()
 
     def __call__(self, clip: Path) -> Track:
-        """What is read from a clip."""
+        """The track of a clip."""
         with self._lock:
             if clip not in self._known:
                 self._known[clip] = read(clip)
@@ -81,7 +81,7 @@ def photo_head(photo: Path) -> Head:
 def measure(
     program: Program, source: Path, driving: Path, output: Path, drivers: Drivers, options: list[str]
 ) -> Result:
-    """Render one pair, unless it is there already, and measure it."""
+    """Render one pair, unless it already exists, and measure it."""
     if not output.is_file():
         program(source, driving, "-o", output, *options)
     head = photo_head(source)
@@ -96,7 +96,7 @@ def measure(
 
 
 def swim(photo: np.ndarray, head: Head, output: Path) -> Float:
-    """Pixels by which the background inside the square lies elsewhere than in the photo, of every EVERYth frame."""
+    """Shift in pixels of the background inside the crop relative to the photo, for every EVERYth frame."""
     still = Still(photo, head, PersonMatte()(photo))
     height, width = photo.shape[:2]
     some = islice(frames(output), 0, None, EVERY)
@@ -105,10 +105,10 @@ def swim(photo: np.ndarray, head: Head, output: Path) -> Float:
 
 
 def compare(driver: Track, result: Track) -> Result:
-    """Figures of a result beside its driver, both read."""
+    """Measurements of a result's track relative to its driver's."""
     count = min(len(driver.heads), len(result.heads))
     pairs = list(zip(driver.mouths[:count], result.mouths[:count], strict=True))
-    rows = np.full((count, 6), np.nan)  # teeth of both, slab and wedge in excess, share of teeth, opening
+    rows = np.full((count, 6), np.nan)  # teeth of both, excess slab and wedge, share of teeth, opening
     for row, (a, b) in zip(rows, pairs, strict=True):
         if a is not None and b is not None:
             slab = max(0.0, b.slab - a.slab) if b.height >= JUDGED else np.nan
@@ -137,7 +137,7 @@ def compare(driver: Track, result: Track) -> Result:
 
 
 def _worst_eyes(driver: Track, result: Track, count: int) -> dict[str, int]:
-    """Frames in which the driver's lids are shut most and the result's least, and open eyes look apart most."""
+    """Frames with the largest difference in closed lids and in gaze between driver and result."""
     openings = [np.array([eyes.opening for eyes in track.eyes[:count]], np.float64) for track in (driver, result)]
     if not all(map(_any, openings)):
         return {}
@@ -151,7 +151,7 @@ def _worst_eyes(driver: Track, result: Track, count: int) -> dict[str, int]:
 
 
 def _weighted(seen: list[tuple[float, int]]) -> float | None:
-    """Mean of values with their numbers of frames."""
+    """Mean of values weighted by their numbers of frames."""
     return sum(value * n for value, n in seen) / sum(n for _, n in seen) if seen else None
 
 
@@ -160,13 +160,13 @@ def _any(values: Float) -> bool:
 
 
 def _tail(values: Float) -> float | None:
-    """95th percentile of what is known."""
+    """95th percentile of the known values."""
     known = values[np.isfinite(values)]
     return float(np.quantile(known, 0.95)) if len(known) >= 3 else None
 
 
 def scored(scorer: Path, source: Path, driving: Path, output: Path, limit: int = 0) -> dict[str, Any]:
-    """What another scorer says of a pair."""
+    """Result of a custom scorer for a pair."""
     line = [sys.executable, str(scorer), "cross", "--source", str(source), "--driving", str(driving)]
     line += ["--output", str(output), "--json", *(["--limit", str(limit)] if limit else [])]
     run = subprocess.run(line, check=False, capture_output=True, text=True)

@@ -1,4 +1,4 @@
-"""Pictures beside each other: likeness, sharpness, and background where it doesn't belong or moves."""
+"""Image comparison: similarity, sharpness, and misplaced or moving background."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from models.topology import OVAL
 Mask = npt.NDArray[np.bool_]
 Grey = npt.NDArray[np.float32]
 COLOURS = 24
-"""Colours that stand for a face, and for what is behind it."""
+"""Number of representative colours for a face, and for the background."""
 PATTERNED = 0.03
-"""Share of the background that must have texture, for its shift to be more than noise."""
+"""Share of the background that must have texture for its shift to be measurable."""
 FOREIGN = 8.0
-"""Distance in CIELAB from every colour of a face from which on a pixel is none of it. Of 24 portraits with a patch of
-background on a cheek 84 % are seen to be torn; whole ones have 0.2 % of such pixels at most."""
+"""Distance in CIELAB from every colour of a face above which a pixel does not belong to it. Of 24 portraits with a
+patch of background on a cheek, 84 % are detected; intact ones have at most 0.2 % of such pixels."""
 
 
 def grey_of(picture: Image) -> Grey:
@@ -43,24 +43,24 @@ def ssim_map(a: Image, b: Image) -> Grey:
 
 
 def ssim(a: Image, b: Image) -> float:
-    """Mean structural similarity of two pictures of the same size."""
+    """Mean structural similarity of two images of the same size."""
     return float(ssim_map(a, b).mean())
 
 
 def psnr(difference: Float) -> float:
-    """Peak signal-to-noise ratio in dB of differences in grey levels; 99 where there is none."""
+    """Peak signal-to-noise ratio in dB of differences in grey levels; 99 if there are none."""
     error = float(np.mean(np.square(difference, dtype=np.float64)))
     return 99.0 if error < 1e-3 else float(10 * np.log10(255**2 / error))
 
 
 def detail(picture: Image) -> float:
-    """Energy of what is finer than about four pixels, in squared grey levels."""
+    """Energy of details finer than about four pixels, in squared grey levels."""
     grey = grey_of(picture)
     return float(np.square(grey - cv2.GaussianBlur(grey, (0, 0), 1.5)).mean())
 
 
 def oval_mask(shape: tuple[int, ...], head: Head, shrink: float = 0.0) -> Mask:
-    """Inside of a face's outline (H, W), drawn in by so many face widths."""
+    """Mask (H, W) of the inside of a face's outline, shrunk by a fraction of the face width."""
     mask = np.zeros(shape[:2], np.uint8)
     cv2.fillPoly(mask, [np.round(head.points[list(OVAL)]).astype(np.int32)], 1)
     reach = round(shrink * head.width)
@@ -78,7 +78,7 @@ class Palette:
 
     Attributes:
         face: (N, 3) of the face.
-        behind: (M, 3) of what is behind it; M may be 0.
+        behind: (M, 3) of the background; M may be 0.
     """
 
     face: Float
@@ -86,7 +86,7 @@ class Palette:
 
     @classmethod
     def of(cls, picture: Image, head: Head, matte: Grey) -> Palette:
-        """Colours of a photo whose person is known: (H, W) 0 background to 1 person."""
+        """Colours of a photo with a known person matte (H, W), 0 background to 1 person."""
         lab = _lab(picture)
         inside = oval_mask(picture.shape, head, 0.02)
         reach = 2 * round(0.04 * head.width) + 1
@@ -94,7 +94,7 @@ class Palette:
         return cls(_centres(lab[inside]), _centres(lab[near]))
 
     def foreign(self, picture: Image, head: Head) -> float:
-        """Share of a face that has the colour of the background and of nothing in the face, 0..1."""
+        """Share of a face that has a colour of the background and none of the face, 0..1."""
         if not len(self.behind):
             return 0.0
         inside = oval_mask(picture.shape, head, 0.03)
@@ -111,7 +111,7 @@ def _lab(picture: Image) -> Grey:
 
 
 def _centres(colours: Float) -> Float:
-    """Colours that stand for many (N, 3)."""
+    """Representative colours of (N, 3)."""
     if len(colours) < 4 * COLOURS:
         return np.zeros((0, 3), np.float32)
     some = np.ascontiguousarray(colours[:: max(1, len(colours) // 4000)], np.float32)
@@ -122,7 +122,7 @@ def _centres(colours: Float) -> Float:
 
 
 def _distance(colours: Float, centres: Float) -> Float:
-    """(N,) to the nearest centre."""
+    """(N,) distances to the nearest centre."""
     return np.asarray(np.linalg.norm(colours[:, None] - centres[None], axis=2).min(1))
 
 
@@ -130,7 +130,7 @@ def _distance(colours: Float, centres: Float) -> Float:
 
 
 class Still:
-    """The background inside the animated square of a photo, which should stand still.
+    """The background inside a photo's crop, which should stand still.
 
     Args:
         photo: (H, W, 3).
@@ -139,9 +139,9 @@ class Still:
     """
 
     AWAY = 0.12
-    """Face widths beside the person that count as background: nearer, a moving outline covers it rightly."""
+    """Minimum distance of background from the person in face widths; nearer, a moving outline may rightly cover it."""
     TEXTURE = 6.0
-    """Least slope in grey levels a pixel from which a shift of the background can be told."""
+    """Minimum gradient in grey levels per pixel for which a shift of the background is measurable."""
 
     def __init__(self, photo: Image, head: Head, matte: Grey) -> None:
         self.grey = grey_of(photo)
@@ -163,7 +163,7 @@ class Still:
         return float(np.abs(picture[self.mask] - self._photo[self.mask]).mean())
 
     def shift(self, picture: Image) -> float | None:
-        """Pixels by which its texture lies elsewhere than in the photo (95th percentile); None without texture."""
+        """Shift of its texture in pixels relative to the photo (95th percentile); None without texture."""
         if self.textured.sum() < max(200, PATTERNED * self.mask.sum()):
             return None
         before, now = self.grey.astype(np.uint8), grey_of(picture).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""The program that is measured: `animate` of this checkout or of another one, in a process that stays open."""
+"""The program to measure: `animate` from this checkout or another one, in a persistent process."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ for line in sys.stdin:
 
 
 class Program:
-    """Runs `animate` again and again without its start.
+    """Runs `animate` repeatedly without its start-up time.
 
     Args:
-        checkout: Folder of the program; another commit can be measured by the same measures. It is the working folder,
-            so that paths must be absolute.
+        checkout: Folder of the program, possibly of another commit. It is the working folder, so paths must be
+            absolute.
     """
 
     def __init__(self, checkout: Path = ROOT) -> None:
@@ -36,7 +36,7 @@ class Program:
         """Run a command line; files that exist are replaced.
 
         Raises:
-            RuntimeError: It ended with another code than 0.
+            RuntimeError: It returned a non-zero exit code.
         """
         if self._process is None:
             environment = os.environ | {"PYTHONPATH": str(self.checkout)}

@@ -1,4 +1,4 @@
-"""Same person: a clip is animated by itself, and is then the truth."""
+"""Self-reenactment: a clip drives one of its own frames and is the ground truth."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ COLUMNS = {
     "frames": 0,
 }
 FRONTAL = 8.0
-"""Degrees of yaw from the clip's usual one within which a frame is taken as the photo."""
+"""Largest difference in yaw from the clip's usual one, in degrees, for a frame to serve as the photo."""
 
 
 def source_frame(track: Track, kind: str) -> int:
-    """Frame that becomes the photo: the first one with a head, or the one whose mouth is widest open."""
+    """Frame to use as the photo: the first one with a head, or the one whose mouth is widest open."""
     yaws = np.array([np.nan if head is None else head.yaw for head in track.heads])
     if kind == "first":
         return int(np.argmax(np.isfinite(yaws)))
@@ -37,11 +37,11 @@ def measure(program: Program, clip: Path, kind: str, folder: Path, options: list
     """Animate a frame of a clip by the clip, and compare the mouths.
 
     Args:
-        program: What is measured.
+        program: The program to measure.
         clip: The clip.
         kind: "first" or "open" (source_frame).
         folder: Where the photo and the result are written.
-        options: Further ones of `animate`.
+        options: Further options for `animate`.
     """
     truth = read(clip)
     index = source_frame(truth, kind)

@@ -1,4 +1,4 @@
-"""Contact sheets of the worst results by each figure, so that an eye can judge what the figure found."""
+"""Contact sheets of the worst results by each figure, for visual inspection."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Shown:
     """One row of a sheet.
 
     Attributes:
-        label: What is written over it.
+        label: Text above it.
         pictures: Photo, driver and result.
     """
 
@@ -36,7 +36,7 @@ class Shown:
 def worst(
     rows: Mapping[str, Mapping[str, float | None]], name: str, count: int, aim: float = 1.0
 ) -> list[tuple[str, float]]:
-    """Pairs that are worst by a figure: the highest, or those furthest from a ratio of 1."""
+    """Worst pairs by a figure: the highest, or those furthest from a ratio of 1."""
     known = [(pair, float(value)) for pair, row in rows.items() if (value := row.get(name)) is not None]
     bad: Callable[[float], float] = (lambda v: v) if name in HIGH_IS_BAD else (lambda v: abs(v - aim))
     return sorted(known, key=lambda entry: -bad(entry[1]))[:count]
@@ -48,7 +48,7 @@ def _tracker() -> FaceTracker:
 
 
 def view(picture: Image, zoom: bool) -> Image:
-    """A face, or its mouth, as a square."""
+    """A square crop of a face, or of its mouth."""
     faces = _tracker().detect(picture, 1)
     if not faces:
         return np.asarray(cv2.resize(picture, (CELL, CELL)), np.uint8)
@@ -69,7 +69,7 @@ def row(label: str, photo: Path, driving: Path, output: Path, frame: int, zoom: 
 
 
 def save(path: Path, rows: Sequence[Shown], across: int = 2) -> None:
-    """Write a sheet; rows stand beside each other, two by default."""
+    """Write a sheet with rows side by side, two by default."""
     strips = []
     for one in rows:
         strip = np.hstack(list(one.pictures))

@@ -1,4 +1,4 @@
-"""What should stand still: a face whose driver does, and the background around a face that moves."""
+"""Stillness: of a face whose driver does not move, and of the background around a moving face."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ COLUMNS = {
 }  # fmt: skip
 FRAMES = 60
 SMALL = (0.3, 3.0)
-"""Pixels of head motion, as the driver's first ones, in which a background that hangs on the head swims."""
+"""Range of small head motion in pixels, in which a background that moves along with the head is noticeable."""
 
 
 def still_driver(clip: Path, index: int, noise: float, folder: Path, seed: int) -> Path:
-    """A driver who does nothing: one frame again and again, each time with other noise, as numbered pictures."""
+    """A still driver: one frame repeated with different noise, as numbered images."""
     picture = frame_at(clip, index).astype(np.float32)
     generator = np.random.default_rng(seed)
     folder.mkdir(parents=True, exist_ok=True)
@@ -38,11 +38,10 @@ def still_driver(clip: Path, index: int, noise: float, folder: Path, seed: int) 
 
 
 def wander(points: Float) -> tuple[float, float, float]:
-    """How far points (N, 478, 2) go while they should rest.
+    """Movement of points (N, 478, 2) that should be at rest.
 
     Returns:
-        Pixels from the lowest to the highest place, mean over all points and of the worst one; mean move from one
-        frame to the next.
+        Range in pixels, mean over all points and of the worst one; mean movement from one frame to the next.
     """
     face = points[:, :FACE_POINTS]
     span = np.linalg.norm(face.max(0) - face.min(0), axis=1)
@@ -50,13 +49,13 @@ def wander(points: Float) -> tuple[float, float, float]:
 
 
 def tracked(clip: Path) -> Float:
-    """(N, 478, 2) points of a clip, without the frames that show no face."""
+    """(N, 478, 2) points of a clip, without frames that show no face."""
     tracker = FaceTracker()
     return np.array([face.points[:, :2] for face in map(tracker.track, frames(clip)) if face is not None])
 
 
 def measure_rest(program: Program, photo: Path, driver: Path, folder: Path) -> dict[str, Any]:
-    """Wander of a photo under a driver who does nothing; written without loss."""
+    """Movement of a photo with a still driver; written losslessly."""
     output = folder / f"{photo.stem}--{driver.name}"
     output.mkdir(parents=True, exist_ok=True)
     program(photo, driver, "-o", output / "%05d.png")
@@ -65,7 +64,7 @@ def measure_rest(program: Program, photo: Path, driver: Path, folder: Path) -> d
 
 
 def measure_background(program: Program, photo: Path, driving: Path, folder: Path) -> dict[str, Any]:
-    """Swimming of the background inside the square under a driver who moves; written without loss."""
+    """Movement of the background inside the crop with a moving driver; written losslessly."""
     output = folder / f"{photo.stem}--{driving.stem}"
     output.mkdir(parents=True, exist_ok=True)
     program(photo, driving, "-o", output / "%05d.png")
@@ -73,7 +72,7 @@ def measure_background(program: Program, photo: Path, driving: Path, folder: Pat
 
 
 def background(photo: Path, head: Head, output: Path) -> dict[str, Any]:
-    """L1 in grey levels and shift in pixels of the background, over all frames and over those with small motion."""
+    """L1 in grey levels and shift in pixels of the background, over all frames and over those with little motion."""
     picture = read_image(photo).rgb
     still = Still(picture, head, PersonMatte()(picture))
     tracker, rows = FaceTracker(), []

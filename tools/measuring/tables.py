@@ -1,4 +1,4 @@
-"""Figures as Markdown."""
+"""Format measurements as Markdown."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def cell(value: float | None, digits: int) -> str:
 
 
 def means(rows: Rows, columns: Mapping[str, int]) -> list[str]:
-    """Means over those rows that have a value."""
+    """Means over the rows that have a value."""
     out = []
     for name, digits in columns.items():
         values = [float(v) for _, row in rows if (v := row.get(name)) is not None]
@@ -48,7 +48,7 @@ def summary(rows: Rows) -> dict[str, float]:
 
 
 def lid_table(pooled: Lids) -> str:
-    """How far shut eyes stay open, by side and turn, with the number of frames."""
+    """How far closed eyes stay open, by side and yaw, with the number of frames."""
     turns = [turn for turn in TURNS if any(key.endswith(f" {turn}") for key in pooled)]
     lines = ["| eye | " + " | ".join(f"{turn} degrees" for turn in turns) + " |", "| --- |" + " ---: |" * len(turns)]
     for side in ("left", "right"):

@@ -1,4 +1,4 @@
-"""Portraits turned away and back: the photo itself is the truth."""
+"""Portraits turned away and back: the photo itself is the ground truth."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from models.topology import FACE_POINTS
 
 COLUMNS = {"turned": 1, "left": 1, "psnr": 1, "ssim": 3, "l1": 2, "foreign_turned": 4, "foreign_back": 4}
 WIDEST = 25.0
-"""Degrees that the slider reaches."""
+"""Range of the slider in degrees."""
 NEAR = 1.0
-"""Degrees that the head may miss its place in the photo by, so that pixels can be compared."""
+"""Largest deviation of the head from its pose in the photo, in degrees, for pixels to be comparable."""
 
 
 def measure(program: Program, photo: Path, degrees: float, folder: Path) -> dict[str, Any]:
-    """Turn a portrait, take the picture as a new photo, and turn that back.
+    """Turn a portrait, use the result as a new photo, and turn that back.
 
     Returns:
-        turned: degrees that the head turned as the tracker reads them; left: degrees missing after the way back; psnr,
-        ssim and l1 inside the face against the photo, both laid over each other by their landmarks; foreign: share of
-        the face that has the colour of the background, more than in the photo.
+        turned: degrees that the head turned according to the tracker; left: remaining degrees after turning back; psnr,
+            ssim and l1 inside the face relative to the photo, aligned by landmarks; foreign: share of the face with a
+            colour of the background, in excess of the photo's.
     """
     before = read_image(photo).rgb
     head = photo_head(photo)
@@ -50,7 +50,7 @@ def measure(program: Program, photo: Path, degrees: float, folder: Path) -> dict
 
 
 def _back(program: Program, away: Path, back: Path, turned: Head, wanted: float, degrees: float) -> Head:
-    """Turn back to the wanted yaw: by the same slider first, then by what that one turned too far or not far enough."""
+    """Turn back to the wanted yaw: first by the same slider value, then corrected by the remaining error."""
     slider = -degrees
     program("edit", away, "--yaw", f"{slider:.2f}", "-o", back)
     came = photo_head(back).yaw - turned.yaw
@@ -61,7 +61,7 @@ def _back(program: Program, away: Path, back: Path, turned: Head, wanted: float,
 
 
 def inside_face(before: Image, head: Head, after: Image, returned: Head) -> dict[str, float]:
-    """PSNR, SSIM and L1 inside a face after the second picture was laid over the first."""
+    """PSNR, SSIM and L1 inside a face after aligning the second image with the first."""
     found, wanted = (h.points[:FACE_POINTS].astype(np.float32) for h in (returned, head))
     matrix, _ = cv2.estimateAffinePartial2D(found, wanted, method=cv2.LMEDS)
     size = before.shape[1], before.shape[0]

@@ -1,1 +1,1 @@
-"""Labelled faces for training a parser: pseudo-labels, data sets by path, drawn occluders and backgrounds."""
+"""Labelled faces for training a parser: pseudo-labels, data sets by path, synthetic occluders and backgrounds."""

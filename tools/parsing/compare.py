@@ -1,7 +1,7 @@
-"""A parser against the embedded default (mesh polygons and person matte) on kept-back faces with drawn occlusions.
+"""Compare a parser with the embedded default (mesh polygons and matte) on held-out faces with synthetic occluders.
 
-The truth of what was drawn is exact; elsewhere it is the pseudo-label of the picture before anything was drawn, which
-is the embedded default's own answer there: a parser has to win on what is hidden without losing on the rest.
+The ground truth of the occluders is exact; elsewhere it is the pseudo-label of the image without occluders, which is
+the embedded default's own result: a parser has to be better on hidden parts without being worse on the rest.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ class Comparison:
     """Scores of four ways to parse.
 
     Attributes:
-        parser: The network by itself.
-        fused: The network with the parts of the face where the mesh has them.
+        parser: The network alone.
+        fused: The network combined with the face parts of the mesh.
         embedded: Mesh polygons and matte.
-        colours: The same, and objects by the colour of the skin.
-        unseen: Pictures in which the tracker found no face; they are left out of all.
-        visible: Pixels of the visible face: [both, union] of the four in this order.
+        colours: The same, with occluders found by skin colour.
+        unseen: Number of images in which the tracker found no face; they are excluded.
+        visible: Pixels of the visible face: [intersection, union] of the four in this order.
     """
 
     parser: Scores = field(default_factory=Scores)
@@ -58,14 +58,14 @@ class Comparison:
 
 
 def compare(parser: FaceParser, faces: Faces, kinds: Sequence[str], pictures: int, seed: int) -> Comparison:
-    """Parse composed pictures in four ways.
+    """Parse composed images in four ways.
 
     Args:
         parser: The network.
-        faces: Kept-back faces.
-        kinds: What is drawn before them; none leaves them free.
-        pictures: How many.
-        seed: Of the composition.
+        faces: Held-out faces.
+        kinds: Kinds of occluders; none leaves the faces uncovered.
+        pictures: Number of images.
+        seed: Seed of the composition.
     """
     out = Comparison()
     recipe = Recipe(SIDE, occluded=1.0 if kinds else 0.0, replaced=0.3, shaded=0.25, kinds=kinds, augmentation=CALM)

@@ -1,4 +1,4 @@
-"""Labelled faces: portraits with pseudo-labels, CelebAMask-HQ, LaPa and drawn faces; composed for training."""
+"""Labelled faces: portraits with pseudo-labels, CelebAMask-HQ, LaPa and synthetic faces; composed for training."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ from tools.parsing import scenes
 
 Image = npt.NDArray[np.uint8]
 KEPT_BACK: Final = ("7", "8")
-"""Last digit of the names of portraits that are never trained on."""
+"""Last digits of the names of portraits held out from training."""
 VERSION: Final = 3
-"""Of the pseudo-labels; another one makes the cache anew."""
+"""Version of the pseudo-labels; changing it rebuilds the cache."""
 
 
 @dataclass(frozen=True)
 class LabelledFace:
-    """One labelled picture.
+    """One labelled image.
 
     Attributes:
         rgb: (H, W, 3) uint8.
         labels: (H, W) uint8, labels of models.parsing.classes.
-        square: Where the face is.
-        matte: (H, W) uint8 0..255, person, or None: then the background is never replaced.
+        square: Position of the face.
+        matte: (H, W) uint8 0..255 of the person, or None if the background can't be replaced.
     """
 
     rgb: Image
@@ -52,19 +52,19 @@ class LabelledFace:
 
 
 class Faces(Protocol):
-    """A set of labelled pictures."""
+    """A set of labelled images."""
 
     def __len__(self) -> int: ...
 
     def __getitem__(self, place: int) -> LabelledFace: ...
 
     def samples(self, split: Split) -> list[Sample]:
-        """Name and hashes of every picture, for the manifest."""
+        """Name and hashes of every image, for the manifest."""
         ...
 
 
 def read_rgb(path: Path) -> Image:
-    """Picture (H, W, 3) of a file.
+    """Read an image (H, W, 3).
 
     Raises:
         ValueError: It can't be read.
@@ -79,7 +79,7 @@ def read_rgb(path: Path) -> Image:
 
 
 def read_grey(path: Path) -> Labels | None:
-    """Label or mask picture (H, W), its values as they are; None if there is no such file."""
+    """Read a label or mask image (H, W) with unchanged values; None if there is no such file."""
     if not path.is_file():
         return None
     picture = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_GRAYSCALE)
@@ -89,11 +89,11 @@ def read_grey(path: Path) -> Labels | None:
 
 
 class Portraits:
-    """Portraits in a folder, labelled by mesh polygons and matte; the labels are made once and cached.
+    """Portraits in a folder, labelled by mesh polygons and matte; labels are created once and cached.
 
     Args:
-        folder: JPEG files, one person each.
-        part: "train" or "test": the names whose last digit is 7 or 8 are the test.
+        folder: Folder of JPEG files, one person each.
+        part: "train" or "test"; names whose last digit is 7 or 8 are the test set.
         cache: Folder for labels.
     """
 
@@ -141,7 +141,7 @@ class Labeller:
         self._tracker, self._matte = FaceTracker(), PersonMatte()
 
     def __call__(self, path: Path, store: Path) -> None:
-        """Label the picture of a path; no points are stored where no face is found."""
+        """Label an image; no points are stored if no face is found."""
         from models.parsing.polygons import rough_labels
 
         rgb = read_rgb(path)
@@ -154,13 +154,13 @@ class Labeller:
 
 
 class CelebAMaskHQ:
-    """CelebAMask-HQ as it is published: CelebA-HQ-img and CelebAMask-HQ-mask-anno.
+    """CelebAMask-HQ as published: CelebA-HQ-img and CelebAMask-HQ-mask-anno.
 
     Args:
         folder: The unpacked data set.
-        part: "train" or "test": the last 2,000 of the 30,000 pictures are the test.
-        count: Classes that are told apart.
-        size: Side that pictures are brought to (the masks are 512).
+        part: "train" or "test"; the last 2,000 of the 30,000 images are the test set.
+        count: Number of classes.
+        size: Side that images are scaled to (the masks are 512).
     """
 
     TEST: Final = 2000
@@ -191,12 +191,12 @@ class CelebAMaskHQ:
         return LabelledFace(rgb, labels, labels_square(labels) or Square(self.size / 2, self.size / 2, self.size))
 
     def samples(self, split: Split) -> list[Sample]:
-        """See Faces. Names only: hashing 30,000 pictures at every start would take minutes."""
+        """See Faces. Names only: hashing 30,000 images at every start would take minutes."""
         return [Sample(f"CelebA-HQ-img/{number}.jpg", split) for number in self.numbers]
 
 
 class Lapa:
-    """LaPa as it is published: train, val and test, each with images and labels.
+    """LaPa as published: train, val and test, each with images and labels.
 
     Args:
         folder: The unpacked data set.
@@ -229,12 +229,12 @@ class Lapa:
 
 
 class DrawnFaces:
-    """Faces out of ellipses, for tests of the training itself.
+    """Faces made of ellipses, for tests of the training itself.
 
     Args:
-        count: How many.
-        seed: Of the first one.
-        size: Side of the pictures.
+        count: Number of faces.
+        seed: Seed of the first one.
+        size: Side of the images.
     """
 
     def __init__(self, count: int, seed: int = 0, size: int = 96) -> None:
@@ -284,15 +284,15 @@ class DrawnFaces:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How training pictures are composed.
+    """How training images are composed.
 
     Attributes:
-        size: Side of the pictures.
-        occluded: How often something is drawn before the face.
-        replaced: How often the background is replaced, where a matte is known.
-        shaded: How often a shadow of something out of sight falls on the picture; it changes no label.
-        kinds: What is drawn.
-        augmentation: Turn, scale, flip, colour.
+        size: Side of the images.
+        occluded: Probability of an occluder in front of the face.
+        replaced: Probability that the background is replaced, if a matte is known.
+        shaded: Probability of a shadow from an object outside the image; it changes no label.
+        kinds: Kinds of occluders.
+        augmentation: Rotation, scale, flip, colour.
     """
 
     size: int = 192
@@ -303,12 +303,12 @@ class Recipe:
     augmentation: Augmentation = field(default_factory=Augmentation)
 
     def __call__(self, faces: Faces, place: int, rng: np.random.Generator) -> tuple[Image, Labels]:
-        """Compose one picture.
+        """Compose one image.
 
         Args:
-            faces: Where from.
-            place: Which one.
-            rng: Source of chance.
+            faces: The set of faces.
+            place: Index of the face.
+            rng: Random generator.
 
         Returns:
             (size, size, 3) and (size, size) uint8.
@@ -368,14 +368,14 @@ class Recipe:
 def make_batch(
     faces: Faces, recipe: Recipe, batch: int, seed: int, step: int
 ) -> tuple[npt.NDArray[np.float32], Labels]:
-    """Batch of one step; a step's batch is the same whenever it is made, so that training can be resumed anywhere.
+    """The batch of one step; it depends only on the step, so that training can be resumed anywhere.
 
     Args:
-        faces: Where from; each picture is taken once before any is taken twice.
-        recipe: How pictures are composed.
-        batch: Pictures at a time.
-        seed: Of everything.
-        step: Which one.
+        faces: The set of faces; each is used once before any is repeated.
+        recipe: How images are composed.
+        batch: Batch size.
+        seed: Seed of the training.
+        step: Number of the step.
 
     Returns:
         (batch, 3, size, size) float32 0..255 and (batch, size, size) uint8.

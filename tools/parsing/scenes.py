@@ -1,4 +1,4 @@
-"""Drawn things for training pictures: backgrounds behind people, and hands, microphones, objects, hair before faces."""
+"""Synthetic content for training images: backgrounds, and hands, microphones, objects and hair in front of faces."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def noise(size: int, cells: int, rng: Rng, channels: int = 3) -> Map:
 
 
 def texture(size: int, rng: Rng, colour: npt.NDArray[np.floating] | None = None) -> Map:
-    """Surface (size, size, 3) 0..255: a colour with gradient, noise, and at times stripes, checks or print."""
+    """Surface (size, size, 3) 0..255: a colour with gradient, noise, and sometimes stripes, checks or a print."""
     base = rng.uniform(0, 255, 3) if colour is None else np.asarray(colour, np.float64)
     out = np.zeros((size, size, 3), np.float32) + base.astype(np.float32)
     y, x = np.mgrid[:size, :size].astype(np.float32) / size
@@ -67,7 +67,7 @@ def background(size: int, rng: Rng) -> Map:
 
 
 def shade(picture: Map, rng: Rng) -> Map:
-    """A picture (S, S, 3) with a soft or hard shadow, or a patch of light, of a random shape."""
+    """Add a soft or hard shadow, or a patch of light, of a random shape to an image (S, S, 3)."""
     size = picture.shape[0]
     mask = np.zeros((size, size), np.float32)
     corners = rng.uniform(-0.3, 1.3, (int(rng.integers(3, 6)), 2)) * size
@@ -79,7 +79,7 @@ def shade(picture: Map, rng: Rng) -> Map:
 
 @dataclass
 class Layer:
-    """Something drawn.
+    """A drawn layer.
 
     Attributes:
         colour: (S, S, 3) 0..255.
@@ -93,7 +93,7 @@ class Layer:
 
 
 def _round(cover: Map, depth: float) -> Map:
-    """Shading (S, S) of a rounded body: 1 in its middle, darker at its rim."""
+    """Shading (S, S) of a rounded body: 1 in the middle, darker at the rim."""
     distance = cv2.distanceTransform((cover > 0.5).astype(np.uint8), cv2.DIST_L2, 3)
     return np.asarray(np.sqrt(np.clip(distance / max(depth, 1.0), 0, 1)), np.float32)
 
@@ -108,14 +108,14 @@ def _capsule(mask: Map, a: npt.ArrayLike, b: npt.ArrayLike, r0: float, r1: float
 
 
 def hand(size: int, unit: float, at: npt.NDArray[np.floating], skin: Map, rng: Rng) -> Layer:
-    """A hand whose palm or fingers lie at a point.
+    """A hand whose palm or fingers are at a point.
 
     Args:
-        size: Side of the picture.
+        size: Side of the image.
         unit: Width of the face in pixels.
-        at: (2,) where the middle of the hand goes.
+        at: (2,) centre of the hand.
         skin: (S, S, 3) 0..255, surface to draw with.
-        rng: Source of chance.
+        rng: Random generator.
     """
     length = unit * rng.uniform(0.75, 1.1)
     turn = rng.uniform(-np.pi, np.pi) if rng.random() < 0.3 else rng.normal(0, 0.6)  # 0: fingers point up
@@ -164,7 +164,7 @@ def hand(size: int, unit: float, at: npt.NDArray[np.floating], skin: Map, rng: R
         body = _round(part, 0.07 * length)
         light = np.float32(rng.uniform(0.5, 0.75)) + np.float32(rng.uniform(0.3, 0.45)) * body
         shade = np.where(part > 0, light, shade)
-        # Where a finger lies on another part a thin dark line parts them.
+        # A thin dark line separates a finger from parts below it.
         rim = cv2.dilate(part, np.ones((3, 3), np.uint8)) - part
         shade = np.where((rim > 0) & (cover > 0), shade * np.float32(0.75), shade)
         cover = np.maximum(cover, part)
@@ -180,7 +180,7 @@ def hand(size: int, unit: float, at: npt.NDArray[np.floating], skin: Map, rng: R
 
 
 def microphone(size: int, unit: float, at: npt.NDArray[np.floating], rng: Rng) -> Layer:
-    """Ball and stick; the ball lies at a point."""
+    """A ball on a stick, with the ball at a point."""
     cover = np.zeros((size, size), np.float32)
     lean = rng.normal(0, 0.5) + (np.pi if rng.random() < 0.08 else 0)
     way = np.array([np.sin(lean), np.cos(lean)])
@@ -205,7 +205,7 @@ def microphone(size: int, unit: float, at: npt.NDArray[np.floating], rng: Rng) -
 
 
 def thing(size: int, unit: float, at: npt.NDArray[np.floating], rng: Rng, kind: str = "") -> Layer:
-    """A flat or rounded object: card, phone, cup, pole, blob; "star" and "leaf" are kept for tests."""
+    """A flat or rounded object: card, phone, cup, pole, blob; "star" and "leaf" are reserved for tests."""
     cover = np.zeros((size, size), np.float32)
     kind = kind or str(rng.choice(["card", "cup", "pole", "blob", "blob", "phone"]))
     angle = rng.uniform(0, 2 * np.pi)
@@ -251,7 +251,7 @@ def thing(size: int, unit: float, at: npt.NDArray[np.floating], rng: Rng, kind: 
 
 
 def strands(size: int, unit: float, at: npt.NDArray[np.floating], hair: npt.NDArray[np.floating], rng: Rng) -> Layer:
-    """Hair that falls over a point from above or the side; hair is its colour (3,)."""
+    """Hair that falls over a point from above or the side; ``hair`` is its colour (3,)."""
     lines = np.zeros((size, size), np.float32)
     tone = np.ones((size, size), np.float32)
     top = at + unit * np.array([rng.normal(0, 0.45), -rng.uniform(0.5, 1.0)])
@@ -278,7 +278,7 @@ UNSEEN: Final = ("star", "leaf")
 def occluder(
     kind: str, size: int, unit: float, at: npt.NDArray[np.floating], skin: Map, hair: npt.NDArray[np.floating], rng: Rng
 ) -> Layer:
-    """Something of a kind (TRAINED or UNSEEN) drawn over a point; see the drawers."""
+    """An occluder of a kind (TRAINED or UNSEEN) over a point; see the functions above."""
     if kind == "hand":
         return hand(size, unit, at, skin, rng)
     if kind == "microphone":
@@ -289,10 +289,10 @@ def occluder(
 
 
 def lay_over(picture: Map, layer: Layer, rng: Rng) -> tuple[Map, Map]:
-    """Put a layer before a picture, with a soft edge and a shadow under it.
+    """Composite a layer over an image, with a soft edge and a shadow under it.
 
     Returns:
-        The picture (S, S, 3) and the cover as drawn (S, S).
+        The image (S, S, 3) and the layer's coverage (S, S).
     """
     if rng.random() < 0.5 and not layer.hair:
         size = picture.shape[0]

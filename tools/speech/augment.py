@@ -1,4 +1,4 @@
-"""What rooms, microphones and other sounds do to speech."""
+"""Augmentation of speech: rooms, microphones and other sounds."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def labels(phones: Sequence[tuple[float, float, list[int]]], frames: int) -> npt
 
 
 def noise(random: Random, count: int, others: Sequence[Sound]) -> Sound:
-    """White or coloured noise, hum, babble of others, or music."""
+    """White or coloured noise, hum, babble of other voices, or music."""
     white = random.standard_normal(count).astype(np.float32)
     time = np.arange(count) / RATE
     kind = random.integers(6)
@@ -70,7 +70,7 @@ def music(random: Random, count: int) -> Sound:
 
 
 def varied(random: Random, spoken: Spoken, hard: bool, others: Sequence[Sound]) -> Spoken:
-    """The same sentence faster or slower, in a room, through a microphone, with noise; ``hard`` for much of it."""
+    """The same sentence faster or slower, in a room, through a microphone, with noise; stronger if ``hard``."""
     sound, phones = spoken.sound, list(spoken.phones)
     if hard:
         percent = round(100 * random.uniform(0.84, 1.22))

@@ -1,4 +1,4 @@
-"""Lips of real speakers: what a clip shows at each moment, by the program's own tracker."""
+"""Lips of real speakers in a clip over time, read by the program's own tracker."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Lips:
-    """Lips of n pictures; NaN where no face was found.
+    """Lips in n frames; NaN if no face was found.
 
     Attributes:
         times: Seconds from the start of the sound.
-        gap: Between the inner lips, in face widths, head pose removed.
-        width: Of the mouth, alike.
-        ratio: Opening as in Expression.lip_ratio.
+        gap: Gap between the inner lips, in face widths, with the head pose removed.
+        width: Width of the mouth, likewise.
+        ratio: Lip ratio as in Expression.lip_ratio.
     """
 
     times: Floats
@@ -58,7 +58,7 @@ def read_lips(path: Path) -> Lips:
 
 
 def read_sound(path: Path) -> npt.NDArray[np.float32]:
-    """Samples of the sound of a file, one channel at RATE."""
+    """Samples of a file's sound, one channel at RATE."""
     parts = []
     with av.open(str(path)) as container:
         resampler = av.AudioResampler("fltp", "mono", RATE)

@@ -1,4 +1,4 @@
-"""Phones of the synthesizers as visemes."""
+"""Map the synthesizers' phones to visemes."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ _JOINED = {phone: viseme for viseme, phones in _AFFRICATES.items() for phone in 
 
 
 def of_ipa(phone: str) -> list[int]:
-    """Visemes of one phone of espeak-ng, in the order in which they are spoken; silence if it is none."""
+    """Visemes of one phone of espeak-ng, in spoken order; silence if it has none."""
     if phone in _JOINED:
         return [VISEMES.index(_JOINED[phone])]
     names: list[str] = []

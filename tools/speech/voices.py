@@ -31,7 +31,7 @@ LANGUAGES = {
     "bg": "ru_RU", "lv": "la", "et": "la", "nb": "da_DK", "ca": "es_ES", "af": "nl_NL", "cy": "en_US", "ga": "en_US",
     "eo": "la",
 }  # fmt: skip
-"""espeak-ng's language to Faker's locale whose text is read in it: its own or a neighbour's, else Latin."""
+"""espeak-ng's language -> Faker's locale of the text read in it: its own or a related one, else Latin."""
 VARIANTS = (  # noqa: SIM905 - fifty names in three lines
     "m1 m2 m3 m4 m5 m6 m7 m8 f1 f2 f3 f4 f5 klatt klatt2 klatt3 klatt4 Alex Alicia Andrea Annie Denis Diogo Gene Jacky "
     "Lee Marco Michael Mike anika antonio aunty belinda benjamin caleb edward2 grandma iven3 john linda max pablo paul "
@@ -90,7 +90,7 @@ class Espeak:
         self._library = ctypes.CDLL("libespeak-ng.so.1")
         self._parts: list[npt.NDArray[np.int16]] = []
         self._events: list[tuple[float, str]] = []
-        self._callback = _CALLBACK(self._take)  # kept, or it would be collected
+        self._callback = _CALLBACK(self._take)  # kept, or it would be garbage-collected
         self._rate = self._library.espeak_Initialize(2, 0, None, 0x0001 | 0x0002)  # synchronous; phonemes, in IPA
         self._library.espeak_SetSynthCallback(self._callback)
 
@@ -106,7 +106,7 @@ class Espeak:
         return 0
 
     def say(self, text: str, voice: str, speed: float, pitch: float, melody: float) -> Spoken | None:
-        """One sentence; None where there is no such voice or nothing is said."""
+        """Synthesize one sentence; None if there is no such voice or nothing is spoken."""
         self._parts.clear()
         self._events.clear()
         if self._library.espeak_SetVoiceByName(voice.encode()):
@@ -126,7 +126,7 @@ class Espeak:
 
 @cache
 def espeak() -> Espeak:
-    """The one of this process."""
+    """The instance of this process."""
     return Espeak()
 
 
@@ -137,7 +137,7 @@ def _wave(path: Path) -> Sound:
 
 
 def flite(text: str, voice: str, stretch: float) -> Spoken:
-    """One English sentence by flite: kal is made of recorded diphones, the others of models of recorded speakers."""
+    """One English sentence by flite: kal uses recorded diphones, the others models of recorded speakers."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "x.wav"
         command = ["flite", "-voice", voice, "-psdur", "--setf", f"duration_stretch={stretch:.2f}", "-o", str(path)]
@@ -152,7 +152,7 @@ def flite(text: str, voice: str, stretch: float) -> Spoken:
 
 
 def festival(texts: Sequence[str], voice: str) -> list[Spoken]:
-    """Sentences by a voice of recorded diphones; one process, as loading takes its time."""
+    """Sentences by a diphone voice; one process for all, since loading is slow."""
     told = of_italian if FESTIVAL[voice] == "it_IT" else of_arpabet
     with tempfile.TemporaryDirectory() as folder:
         lines = [f"(voice_{voice})"]

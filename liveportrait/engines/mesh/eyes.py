@@ -32,6 +32,9 @@ SKIN = np.array([1.0, 0.76, 0.66])  # colour of skin in white light
 PALER = 0.35  # share of its colour removed from the white: between the lids, pixels are half skin
 LEAST_WHITE = 0.8  # brightness of the white relative to the skin below the eye: a narrow eye shows only shaded white
 CORNER_SHADE = 0.3  # loss of brightness of the filled ball at the corners of the eye
+CHANGED, NARROWED = (0.04, 0.16), (0.12, 0.4)  # change of opening over which the rebuilt eyeball fades in
+RIM_FROM, RIM_TO = 0.02, 0.1  # distance inside the lids, in eye widths, over which it fades in
+LOOKS_AWAY = (0.03, 0.1)  # iris moves, in eye widths, that would leave part of the old iris beside the lids
 MIN_EYE = 64.0  # eye width in patch pixels, at least
 
 
@@ -280,8 +283,9 @@ def draw_eye(
     """
     eye = layer.eye
     closed = 1 - min(opening, 1.0)
-    active = float(max(smoothstep(0.008, 0.04, float(np.hypot(*gaze))), smoothstep(0.04, 0.16, abs(opening - 1))))
-    if active <= 0:
+    looks = float(np.hypot(*gaze))
+    active = float(max(smoothstep(0.008, 0.04, looks), smoothstep(*_rebuilt_from(layer, opening), abs(opening - 1))))
+    if active <= 0 and abs(opening - 1) <= 0.03:
         return
     a, b = vertices[eye.outer, :2], vertices[eye.inner, :2]
     axis = b - a
@@ -309,6 +313,8 @@ def draw_eye(
         rim = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * round(RIM * width) + 1,) * 2)
         inside = np.asarray(cv2.erode(inside, rim), np.float32)
     mask = cv2.GaussianBlur(inside, (0, 0), 0.6) * np.float32(np.clip((gap - 0.8) / 1.2, 0, 1) * active)
+    if not layer.flat and (still := 1 - float(smoothstep(*LOOKS_AWAY, looks))) > 0:
+        mask *= 1 - np.float32(still) * _lid_rim(inside, width)
     if mask.max() > 0:
         turn = np.array(
             [[math.cos(source_angle), -math.sin(source_angle)], [math.sin(source_angle), math.cos(source_angle)]]
@@ -322,7 +328,7 @@ def draw_eye(
             ball *= (shade + (1 - shade) * own)[..., None]
         result += (ball - result) * mask[..., None]
     # The mesh moves the lid line of a drawing; without this, a slit of the eye would remain where both lids meet.
-    moved = smoothstep(0.75, 0.98, closed) if layer.flat else smoothstep(0.03, 0.3, abs(opening - 1))
+    moved = smoothstep(0.75, 0.98, closed) if layer.flat else smoothstep(0.03, 0.15, abs(opening - 1))
     if moved > 0 and abs(opening - 1) > 0.03:
         curve = open_curve(upper) - low
         fine = line_mask(h, w, curve, round(0.03 * width), max(0.6, 0.015 * width))
@@ -381,6 +387,20 @@ def _draw_ball(layer: EyeLayer, px: Picture, py: Picture, shift: Float) -> Pictu
     iris = cv2.remap(layer.iris, ix, iy, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     alpha = cv2.remap(layer.iris_mask, ix, iy, cv2.INTER_LINEAR)[..., None]
     return np.asarray(ball + (iris - ball) * alpha, np.float32)
+
+
+def _rebuilt_from(layer: EyeLayer, opening: float) -> tuple[float, float]:
+    """Change of opening at which the rebuilt eyeball starts to replace the photo's eye, and at which it has.
+
+    An eye that narrows slightly looks better warped by the mesh, with its own shading and lashes.
+    """
+    return NARROWED if opening < 1 and not layer.flat else CHANGED
+
+
+def _lid_rim(inside: Picture, width: float) -> Picture:
+    """(h, w) 1 next to the lids, where the warped photo shows lashes and their shadow, 0 further inside the eye."""
+    depth = cv2.distanceTransform((inside > 0.5).astype(np.uint8), cv2.DIST_L2, 3)
+    return np.asarray(1 - np.clip((depth / width - RIM_FROM) / (RIM_TO - RIM_FROM), 0, 1), np.float32)
 
 
 def _lid_shadow(inside: Picture, width: float) -> Picture:

@@ -17,6 +17,7 @@ from models.topology import BROW_LEFT, BROW_RIGHT, EYES, LIP_LOWER_INNER, LIP_UP
 Float = npt.NDArray[np.float64]
 
 SHUT = 0.035  # mean eye ratio that the landmark model reports for a shut eye
+UNSEEN = 0.6  # lids that close by a share s are reported as closed by only about s - 0.6 s (1 - s)
 WIDEST = 1.35  # widening beyond this shows more of the eyeball than can be guessed
 WIDEST_EYES = 1.6  # eyes open at most to this multiple of their opening in the photo
 FURTHEST_CORNER = 0.11  # largest move of a corner of the mouth in face widths
@@ -135,6 +136,7 @@ def fit_expression(
     out = rest + change - (1 - replaced) * _shared_smile(source, driver, neutral)
     openings = [driver_opening(eye, driver, neutral, eye_opening(source, eye)) for eye in EYES]
     openings = _conjugate(openings, side, *(PLACED_WINK, 0.0) if placed else (WINK, APART))
+    openings = _fallen_further(openings)
     openings = [min(one, PLACED_WIDEST) for one in openings] if placed else openings
     for eye, look, opening in zip(EYES, _gaze_changes(source, driver, neutral, side), openings, strict=True):
         rings = np.array(eye.upper_rings + eye.lower_rings)
@@ -216,6 +218,12 @@ def _conjugate(openings: list[float], side: float, wink: tuple[float, float], ap
     difference = float(smoothstep(*wink, abs(openings[0] - openings[1])))
     own = (apart + (1 - apart) * difference) * (1 - float(smoothstep(*FAR_EYE, abs(side))))
     return [mean + own * (one - mean) for one in openings]
+
+
+def _fallen_further(openings: list[float]) -> list[float]:
+    """Openings of both eyes, corrected for how little of a slight closing landmarks show; a wink is not amplified."""
+    unseen = UNSEEN * max(0.0, min(one * (1 - one) for one in openings))
+    return [one - unseen for one in openings]
 
 
 def lip_gaps(shape: Float) -> Float:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from app.cli.flags import argument, command, make_app, option_flag, switch
 from app.cli.output import choose_sink, complain, say, show_path
@@ -15,13 +15,16 @@ from app.errors import ExitCode
 from app.options import find_option
 from app.presets import resolve
 
+if TYPE_CHECKING:
+    from liveportrait.expression_track import ExpressionTrack
+
 MAKE_OPTIONS = (
     "output", "overwrite", "driving_face", "reference", "start", "end", "duration", "fps", "engine", "device",
-    "json_lines", "quiet",
+    "idle", "speech_gain", "json_lines", "quiet",
 )  # fmt: skip
 HELP = {
-    "output": "File or folder to write; {driving}, {engine} and {date} are filled in. Default: {driving}.motion in the "
-    "current folder.",
+    "output": "File or folder to write; {driving}, {engine} and {date} are filled in. Default: {driving}.motion, of "
+    "sound {driving}.speech, in the current folder.",
     "fps": "Frame rate of numbered pictures, as 25, 29.97 or 30000/1001; clips have their own.",
 }
 DEBUG = switch("debug", ["--debug"], "Show the traceback of an error.", "Program")
@@ -30,7 +33,7 @@ app = make_app("Save the motion of a clip as a small file that can drive any sou
 
 
 def make(values: Mapping[str, Any]) -> int:
-    """Read the motion of DRIVING into a .motion file."""
+    """Read the motion of DRIVING into a .motion file, or what a voice says into a .speech file."""
     with ExitStack() as stack:
         return _make(values, stack)
 
@@ -38,6 +41,7 @@ def make(values: Mapping[str, Any]) -> int:
 def _make(values: Mapping[str, Any], stack: ExitStack) -> int:
     from app.cli.animate import stop_on_signals
     from app.events import CancelToken, Event, EventStream
+    from app.render.speech_template import make_speech, speech_driver
     from app.render.template import make_template
 
     (driving,) = read_standard_input(stack, values["driving"])
@@ -49,7 +53,11 @@ def _make(values: Mapping[str, Any], stack: ExitStack) -> int:
     events, token = EventStream(sink), CancelToken()
     try:
         with stop_on_signals(token):
-            report = make_template(driving, options, events, token, resolved.files)
+            spoken = speech_driver(driving, options)
+            if spoken is not None:
+                report = make_speech(spoken, options, events, token, resolved.files)
+            else:
+                report = make_template(driving, options, events, token, resolved.files)
     finally:
         sink.close()
     if program.json_lines:
@@ -64,7 +72,11 @@ def _make(values: Mapping[str, Any], stack: ExitStack) -> int:
 def show(values: Mapping[str, Any]) -> int:
     """Show what a template contains."""
     from app.frames.templates import open_template
+    from app.frames.voices import open_track
 
+    track = open_track(Path(values["file"]))
+    if track is not None and track.track is not None:
+        return _show_track(track.track, as_json=values["as_json"])
     template = open_template(Path(values["file"]))
     facts: dict[str, Any] = {
         "frames": len(template),
@@ -84,10 +96,25 @@ def show(values: Mapping[str, Any]) -> int:
     return int(ExitCode.OK)
 
 
+def _show_track(track: ExpressionTrack, *, as_json: bool) -> int:
+    """Print what an expression track contains."""
+    facts: dict[str, Any] = {
+        "seconds": round(track.duration, 3),
+        "keys": max((len(channel.times) for channel in track.channels.values()), default=0),
+        "channels": sorted(track.channels),
+    }
+    if as_json:
+        say(json.dumps(facts))
+    else:
+        facts["channels"] = ", ".join(facts["channels"])
+        say("\n".join(f"{key:<10} {value}" for key, value in facts.items()))
+    return int(ExitCode.OK)
+
+
 command(
     app,
     [
-        argument("driving", "DRIVING", "Video, photo, GIF or picture sequence that shows a face."),
+        argument("driving", "DRIVING", "Video, photo, GIF or image sequence that shows a face; or a sound file."),
         *(option_flag(find_option(name), HELP.get(name, "")) for name in MAKE_OPTIONS),
         DEBUG,
     ],
@@ -100,7 +127,7 @@ command(
 command(
     app,
     [
-        argument("file", "FILE", "A .motion file, or an official .pkl template."),
+        argument("file", "FILE", "A .motion or .speech file, keyframes, or an official .pkl template."),
         switch("as_json", ["--json"], "Print one JSON object.", "Output"),
         DEBUG,
     ],

@@ -130,20 +130,20 @@ def make_template(
         )  # fmt: skip
 
 
-def template_path(driving: Path, options: RenderOptions) -> Path:
+def template_path(driving: Path, options: RenderOptions, suffix: str = SUFFIX) -> Path:
     """Where a template goes: the name given, or the clip's in the current folder.
 
     Raises:
         UsageError: The name does not end in .motion.
     """
     fields = name_fields(driving=driving, engine=options.program.engine)
-    wanted, name = fill_name(options.output.output, fields), default_name("{driving}", fields, SUFFIX)
+    wanted, name = fill_name(options.output.output, fields), default_name("{driving}", fields, suffix)
     if not wanted:
         return Path(name)
     if wanted == STANDARD:
         raise UsageError(
             msg("{option:output}: motion templates can't go to standard output."),
-            msg("Name a file that ends in {suffix}.", SUFFIX),
+            msg("Name a file that ends in {suffix}.", suffix),
         )
     if is_address(wanted):
         raise address_error(wanted, Option("output"))
@@ -151,11 +151,13 @@ def template_path(driving: Path, options: RenderOptions) -> Path:
     check_name(path)
     if names_folder(wanted) or path.is_dir():
         return path / name
-    if path.suffix.lower() != SUFFIX:
-        check_ending(path, SUFFIX)
+    if path.suffix.lower() != suffix:
+        check_ending(path, suffix)
         raise UsageError(
-            msg("{option:output}: {path} is not the name of a motion template.", path),
-            msg("End it in {suffix}.", SUFFIX),
+            msg("{option:output}: {path} is not the name of a motion template.", path)
+            if suffix == SUFFIX
+            else msg("{option:output}: {path} is not the name of a speech template.", path),
+            msg("End it in {suffix}.", suffix),
         )
     return path
 

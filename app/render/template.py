@@ -134,7 +134,7 @@ def template_path(driving: Path, options: RenderOptions, suffix: str = SUFFIX) -
     """Where a template goes: the name given, or the clip's in the current folder.
 
     Raises:
-        UsageError: The name does not end in .motion.
+        UsageError: The name does not end in the suffix.
     """
     fields = name_fields(driving=driving, engine=options.program.engine)
     wanted, name = fill_name(options.output.output, fields), default_name("{driving}", fields, suffix)

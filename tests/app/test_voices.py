@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 
 from app.errors import AppError, MediaError, UsageError
+from app.events import CancelToken, EventStream
 from app.frames.voices import open_track
 from app.media.audio import AudioSource
 from app.media.reader import open_clip
 from app.media.sound import Voice, sound_of, sound_only
 from app.options import RenderOptions
 from app.render import Job, RenderReport, render
+from app.render.speech_template import make_speech, speech_driver
 from models.speech import VISEMES
 
 
@@ -88,6 +90,22 @@ def test_keyframes_move_the_face_and_a_wrong_one_is_named(here: Path) -> None:
     (here / "bad.json").write_text(json.dumps({"keys": [{"time": 0, "sliders": {"smirk": 1}}]}))
     with pytest.raises(AppError, match=r"bad\.json.*no slider named 'smirk'"):
         open_track(here / "bad.json")
+
+
+def test_a_voice_is_kept_as_a_template_for_every_engine(here: Path) -> None:
+    voice = write_sound(here / "speech.wav", spoken(0.6))
+    options = RenderOptions.from_values({"idle": 0.4})
+    made = speech_driver(voice, options)
+    assert made is not None
+    report = make_speech(made, options, EventStream(), CancelToken())
+    assert report.output == Path("speech.speech")
+    kept = open_track(report.output)
+    assert kept is not None
+    told, _, _ = made.played(idle=0.4, gain=1, smile=0, loop=False, check=lambda: None)
+    again, length, _ = kept.played(idle=None, gain=1, smile=0, loop=False, check=lambda: None)
+    assert float(length) == pytest.approx(0.6)
+    assert [again.at(t) for t in (0.1, 0.4, 0.55)] == [told.at(t) for t in (0.1, 0.4, 0.55)]
+    assert speech_driver(here / "in" / "clip.mp4", options) is None  # makes a motion template
 
 
 def test_any_channels_and_rates_are_heard(tmp_path: Path) -> None:

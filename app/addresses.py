@@ -20,6 +20,8 @@ FILE: Final = re.compile(r"file:(?://([^/\\]*))?(?=[/\\]|[A-Za-z][:|])", re.IGNO
 DRIVE: Final = re.compile(r"[/\\]*([A-Za-z])[:|](?=[/\\]|$)(.*)", re.DOTALL)
 # "%05d" is a pattern for numbered images and not an escaped control character.
 ESCAPES: Final = re.compile(r"(?:%(?!0\d+d|1\d*d)[0-9A-Fa-f]{2})+")
+NAMES: Final = re.compile(r"://.*@", re.DOTALL)
+"""Name and password of a URL."""
 STANDARD: Final = "-"
 """Stands for standard input and standard output on the command line."""
 LONGEST_PART: Final = 255  # bytes of a name on all common file systems (characters on Windows and macOS)
@@ -80,7 +82,8 @@ def _check_length(path: str, label: str | Option) -> None:
 
 
 def address_error(text: str, label: str | Option = "") -> UsageError:
-    """The error for a URL given where a file is needed; it shows the URL as typed."""
+    """The error for a URL given where a file is needed; it shows the URL without names and passwords."""
+    text = NAMES.sub("://", text)
     shown = text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
     if str(label).endswith(("output", "record", "screenshot")):
         return UsageError(

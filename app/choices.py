@@ -311,7 +311,7 @@ class TrackingAddress:
         return f"{self.protocol}://{self.place}"
 
 
-STREAMS: Final = ("rtsp", "rtsps", "http", "https", "srt", "rtmp", "rtmps", "rtp", "udp", "tcp")
+STREAMS: Final = ("rtsp", "rtsps", "http", "https", "srt", "rtmp", "rtmps", "udp")
 """Schemes of addresses that a camera in the network is read from."""
 
 
@@ -348,11 +348,21 @@ class StreamAddress:
         return address
 
     def __str__(self) -> str:
-        """The address without names, passwords and keys: these follow the scheme or a question mark."""
+        """The address without names, passwords and keys: what stands before the last @, and what follows ? ; or #.
+
+        A password may hold slashes and marks that should have been escaped, so nothing before an @ is trusted.
+        """
         scheme, _, rest = self.url.partition("://")
-        place = re.split(r"[/?#]", rest, maxsplit=1)[0]
-        path = re.split(r"[?#;]", rest[len(place) :], maxsplit=1)[0]
-        return f"{scheme}://{place.rpartition('@')[2]}{path}"
+        return f"{scheme}://{re.split(r'[?#;]', rest.rpartition('@')[2], maxsplit=1)[0]}"
 
     def __repr__(self) -> str:
         return f"StreamAddress({str(self)!r})"
+
+
+def driver_address(text: str) -> TrackingAddress | StreamAddress | None:
+    """What drives at an address: a face tracker or a camera of the network; None if it is nothing of them.
+
+    Raises:
+        ValueError: It is meant as one, but is none.
+    """
+    return TrackingAddress.parse(text) or StreamAddress.parse(text)

@@ -29,9 +29,11 @@ class LiveOptions:
         "",
         title="Camera",
         group=CAMERA,
-        help="What drives the portrait: a camera by number, name or part of its name; or a video file played like a "
-        "camera, a photo, or a motion template. By default the first ordinary camera; infrared and virtual ones only "
-        "if there is no other.",
+        flag="--driver --camera",
+        help="What drives the portrait: a camera by number, name or part of its name; a camera of the network such as "
+        "rtsp://192.168.1.20/live; a video file played like a camera, a photo, or a motion template; or a face tracker "
+        "that sends to osc://, livelink:// or ifacialmocap://. By default the first ordinary camera; infrared and "
+        "virtual ones only if there is no other.",
     )
     camera_size: str = option(
         "640x480",

@@ -13,7 +13,7 @@ from dataclasses import Field, dataclass, fields
 from typing import Any, Final, Literal, get_args, get_origin
 
 from app.addresses import STANDARD, is_address, local_name
-from app.choices import Background, FaceDriver, Faces, Square
+from app.choices import Background, FaceDriver, Faces, Square, driver_address
 from app.errors import UsageError, not_one_of
 from app.values import (
     parse_colour,
@@ -155,6 +155,12 @@ class OptionInfo:
             return local_name(value, label) if value.lower().startswith("file:") else value
         if self.name == "background" and value and Background.parse(value).kind != "picture":
             return value
+        if self.name == "camera" and value != self.default:
+            try:
+                if driver_address(value) is not None:
+                    return value
+            except ValueError as error:
+                raise UsageError(about(label, str(error))) from None
         if self.name in READ or (self.name == "detector" and is_address(value)):
             return _read(value, label)
         if self.name in WRITTEN and value == STANDARD:

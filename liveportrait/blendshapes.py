@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from liveportrait.expression import SLIDERS, Expression
@@ -137,11 +137,13 @@ class FaceReading:
         shapes: Name as in ARKIT or PRESETS -> weight, 0 to 1; relative to a face at rest, -1 to 1.
         head: Degrees as in the sliders pitch, yaw and roll, of a person facing the camera.
         gaze: How far the eyes look to the right of the image and up, -1 to 1 each; None leaves it to the shapes.
+        levelled: Whether the sender measures the head from how it is held at rest; others measure it from the camera.
     """
 
     shapes: Mapping[str, float] = field(default_factory=dict)
     head: tuple[float, float, float] = (0.0, 0.0, 0.0)
     gaze: tuple[float, float] | None = None
+    levelled: bool = False
 
     def since(self, rest: FaceReading, *, head_only: bool = False) -> FaceReading:
         """The same relative to a face at rest: the resting value becomes 0, and full stays full.
@@ -152,12 +154,12 @@ class FaceReading:
         """
         pitch, yaw, roll = (_turn(now - before) for now, before in zip(self.head, rest.head, strict=True))
         if head_only:
-            return FaceReading(self.shapes, (pitch, yaw, roll), self.gaze)
+            return replace(self, head=(pitch, yaw, roll))
         shapes = {name: _risen(weight, rest.shapes.get(name, 0.0)) for name, weight in self.shapes.items()}
         gaze = self.gaze
         if gaze is not None and rest.gaze is not None:
             gaze = (_unit(gaze[0] - rest.gaze[0]), _unit(gaze[1] - rest.gaze[1]))
-        return FaceReading(shapes, (pitch, yaw, roll), gaze)
+        return replace(self, shapes=shapes, head=(pitch, yaw, roll), gaze=gaze)
 
     def expression(self) -> Expression:
         """The sliders for a portrait facing the camera; ``Expression.mirrored`` is the mirror image."""

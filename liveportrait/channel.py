@@ -285,7 +285,7 @@ class ChannelPlayer:
     def __init__(self, channel: DrivingChannel) -> None:
         self.channel = channel
         self._samplers = {loop: MotionSampler(channel.track, loop) for loop in (False, True)}
-        self._hold = FaceHold(HOLD, EASE)
+        self._hold: FaceHold[Motion] = FaceHold(HOLD, EASE)
         self._before = Fraction(0)
 
     def at(self, time: Fraction, rest: Motion | None = None, *, loop: bool = False) -> tuple[Motion, bool, int]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
@@ -14,6 +16,8 @@ from liveportrait.expression import Expression
 from liveportrait.motion import Array, Motion, blend
 from models.face import Face, checked
 from models.topology import POINTS
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -39,26 +43,30 @@ class Shown:
     expression: Expression | None = None
 
 
-class FaceHold:
+class FaceHold(Generic[T]):
     """Bridges frames without a face: the last motion is held, then eased to neutral; a new face is eased in.
 
     Args:
         hold: Seconds for which the last motion is held.
         ease: Seconds of the transition to neutral.
         regain: Seconds of the transition back once the face is found again.
+        mix: Mixes two values of what is held, usually motion (N = 1): first, second, share of the second.
     """
 
-    def __init__(self, hold: float = 0.2, ease: float = 0.5, regain: float = 0.25) -> None:
+    def __init__(
+        self, hold: float = 0.2, ease: float = 0.5, regain: float = 0.25, mix: Callable[[Any, Any, float], Any] = blend
+    ) -> None:
         self.hold = hold
         self.ease = ease
         self.regain = regain
+        self._mix = mix
         self.lost_frames = 0
         self.reset()
 
     def reset(self) -> None:
         """Start again, as after a jump in the driving clip."""
-        self._last: Motion | None = None  # shown at the last frame with a face
-        self._shown: Motion | None = None  # shown at the last frame without one
+        self._last: T | None = None  # shown at the last frame with a face
+        self._shown: T | None = None  # shown at the last frame without one
         self._gone = False
         self._missing = 0.0
         self._back = 1.0  # progress of the transition back
@@ -70,7 +78,7 @@ class FaceHold:
         t = min(max(t, 0.0), 1.0)
         return t * t * (3 - 2 * t)
 
-    def __call__(self, motion: Motion | None, neutral: Motion, dt: float) -> Motion:
+    def __call__(self, motion: T | None, neutral: T, dt: float) -> T:
         """Motion to show.
 
         Args:
@@ -90,14 +98,14 @@ class FaceHold:
                 self._shown, self._span = neutral, self.regain
                 return neutral
             weight = self._ramp((self._missing - self.hold) / self.ease if self.ease > 0 else 1.0)
-            self._shown = blend(self._last, neutral, weight)
+            self._shown = self._mix(self._last, neutral, weight)
             self._span = self.regain * max(weight, self._left)  # the larger the distance, the longer the transition
             return self._shown
         if self._gone:
             self._gone, self._back = False, 0.0
         if self._back < 1 and self._shown is not None:
             self._back = min(self._back + dt / self._span, 1.0) if self._span > 0 else 1.0
-            motion = blend(self._shown, motion, self._ramp(self._back))
+            motion = self._mix(self._shown, motion, self._ramp(self._back))
         self._last = motion
         return motion
 

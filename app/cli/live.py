@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from app.choices import driver_address
 from app.cli.flags import argument, command, make_app, option_flag, switch, text_flag
 from app.cli.output import choose_sink, complain, say
 from app.clip_options import PART_OPTIONS
@@ -162,7 +163,8 @@ def _inputs(photo: Path, options: RenderOptions, live: LiveOptions) -> list[Path
     """Files that the session reads."""
     from app.render.job import files_of
 
-    return [photo, *([Path(live.camera)] if live.camera else []), *files_of(options)]
+    driver = [Path(live.camera)] if live.camera and driver_address(live.camera) is None else []
+    return [photo, *driver, *files_of(options)]
 
 
 def _check_part(path: Path) -> None:
@@ -201,7 +203,8 @@ def _await_first(session: LiveSession, token: CancelToken, virtual: bool) -> Non
     """
 
     def shown() -> bool:  # the neutral portrait does not count
-        return session.stats().captured > 0 and any(s.name == "none" and s.shown for s in session.sinks)
+        driven = session.stats().captured > 0 or session.awaited != ""  # a tracker may begin to send later
+        return driven and any(s.name == "none" and s.shown for s in session.sinks)
 
     def over() -> bool:
         broken = session.driver_error is not None and session.driver is not None and session.driver.kind != "camera"

@@ -39,12 +39,14 @@ class Capture:
     Attributes:
         source: The driver that was chosen last, or None.
         error: Why it gives no picture at the moment, or None.
+        awaited: What it waits for without a fault, or an empty text.
         count: Frames that it gave since ``reset``.
     """
 
     def __init__(self, context: SessionContext) -> None:
         self.source: DriverSource | None = None
         self.error: AppError | None = None
+        self.awaited = ""
         self.count = 0
         self._context = context
         self._pipeline: Pipeline | None = None  # that gets the frames
@@ -63,13 +65,15 @@ class Capture:
     def begin(self, pipeline: Pipeline) -> None:
         """Let the chosen driver drive, in place of the one before; without one the portrait comes to rest."""
         self.end()
-        self.error, self._hinted = None, ""
+        self.error, self._hinted, self.awaited = None, "", ""
         self._number += 1
         pipeline.drive(self._number, driven=self.source is not None)
         if self.source is None:
             self._context.move("running")
             return
         self._context.move("starting")
+        if self.source.note:
+            self._context.events.info(self.source.note)
         self._pipeline = pipeline
         self._arrival, self._arrivals = self._context.clock(), RateMeter()
         try:
@@ -105,7 +109,10 @@ class Capture:
         thread = self._thread
         if thread is None or self._context.state not in ACTIVE:
             return
-        if thread.driver.lasting:
+        awaited = thread.driver.waits_for()
+        if awaited:
+            self._await(awaited)
+        elif awaited is None and thread.driver.lasting:
             self._watch_camera(thread)
         if self._context.state == "waiting":
             return
@@ -116,6 +123,14 @@ class Capture:
         if hint and hint != self._hinted:
             self._hinted = hint
             self._context.events.warn(hint)
+
+    def _await(self, sentence: str) -> None:
+        """What comes next is awaited without a fault."""
+        if sentence != self.awaited:
+            self.awaited = sentence
+            self._context.move("waiting")
+            self._context.events.info(sentence)
+            self._context.notify("camera")
 
     def _watch_camera(self, thread: CaptureThread) -> None:
         now, state, title, since = self._context.clock(), self._context.state, thread.source.title, thread.since
@@ -165,16 +180,17 @@ class Capture:
     # ---- capture thread -------------------------------------------------------------------------------------------
     def arrived(self, sample: Sample) -> None:
         """A frame has come."""
-        if sample.run != self._number:
+        if sample.run != self._number or (sample.sensed and sample.reading is None):
             return
         self._arrival = sample.time
         self._arrivals.tick(sample.time)
         self.count += 1
         if self._context.state != "running":
             back = self._context.state == "waiting"
-            self.error = None
+            self.error, self.awaited = None, ""
             if self._context.move("running") and back:
-                self._context.events.info(msg("The camera is back."))
+                sensed = msg("The face tracker sends a face.")
+                self._context.events.info(sensed if sample.sensed else msg("The camera is back."))
             self._context.notify("camera")
 
     def failed(self, number: int, error: AppError, *, again: bool) -> None:

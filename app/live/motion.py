@@ -42,7 +42,7 @@ class LiveMotion:
         self._noise = NoiseHold(engine.regions)
         self._cuts = CutEaser()
         self._filter = MotionFilter()
-        self._hold = FaceHold(HOLD, EASE)
+        self._hold: FaceHold[Motion] = FaceHold(HOLD, EASE)
         self.reset()
 
     @property

@@ -257,7 +257,7 @@ class Pipeline:
         if drawn.fresh and drawn.squares:
             self.timings.add("paste", done - start)
             self.rate.tick(done)
-        known = tracked.face is not None or (sample is not None and sample.motion is not None)
+        known = tracked.face is not None or (sample is not None and sample.gives_motion)
         self._count += 1
         return LiveFrame(
             index=self._count - 1,

@@ -266,6 +266,11 @@ class LiveSession:
         return self._capture.error
 
     @property
+    def awaited(self) -> str:
+        """What a driver that is ready waits for, such as the packets of a face tracker; empty once they come."""
+        return self._capture.awaited
+
+    @property
     def draw_error(self) -> AppError | None:
         """Why the last frame could not be drawn, or None."""
         pipeline = self.context.pipeline
@@ -285,7 +290,7 @@ class LiveSession:
         """Take a new neutral reference after a countdown in seconds: the most neutral look of the next half second."""
         pipeline = self.context.pipeline
         if pipeline is not None:
-            pipeline.tracking.motion.recentre(self.clock() + max(0.0, countdown))
+            pipeline.tracking.recentre(self.clock() + max(0.0, countdown))
 
     # ---- sinks ----------------------------------------------------------------------------------------------------
     def add_sink(self, sink: Sink) -> None:

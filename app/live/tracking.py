@@ -9,7 +9,8 @@ from app.errors import AppError, UsageError
 from app.frames.follow import FaceFollower
 from app.live.frames import Tracked
 from app.live.motion import LiveMotion
-from liveportrait.driving import DrivingReader
+from app.live.readings import LiveReadings
+from liveportrait.driving import DrivingReader, Shown
 from liveportrait.rules import rests_at_reference
 from models.choices import LARGEST, FaceChoice
 from models.messages import msg
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from app.sources.sample import Sample
     from liveportrait.engines.base import Engine
     from liveportrait.motion import Motion
+    from liveportrait.options import AnimationOptions
     from models.tracker import FaceTracker
 
 
@@ -38,6 +40,7 @@ class Tracking:
 
     Attributes:
         motion: Steadies and measures.
+        readings: The same for what face trackers send.
         lost: Frames in which the face was not seen.
         last: The last frame, without drivers of parts; None before the first one.
     """
@@ -52,6 +55,7 @@ class Tracking:
         neutral: NeutralFinder,
     ) -> None:
         self.motion = LiveMotion(engine, self._count_down)
+        self.readings = LiveReadings(self._count_down)
         self.lost = 0
         self.last: Tracked | None = None
         self._context = context
@@ -76,6 +80,8 @@ class Tracking:
         settings = self._context.settings
         options, raw, face = settings.options.animation, sample.motion, None
         follow = self._follower(sample, settings.options.input.followed)
+        if sample.sensed:
+            return self._sensed(sample, options)
         if sample.rgb is not None:
             self._tracker.steady = not options.official
             try:
@@ -103,6 +109,19 @@ class Tracking:
         )  # fmt: skip
         return self._with_parts(Tracked(sample, face, shown))
 
+    def recentre(self, at: float) -> None:
+        """Take a new neutral reference, or a new face at rest, out of the half second that follows a time."""
+        self.motion.recentre(at)
+        self.readings.recentre(at)
+
+    def _sensed(self, sample: Sample, options: AnimationOptions) -> Tracked:
+        """What a face tracker sent."""
+        if sample.reading is None:
+            self.lost += 1
+        expression = self.readings(sample.reading, sample.time, smooth=options.smooth > 0).scaled(options.multiplier)
+        shown = Shown(None, None, expression=expression.mirrored() if sample.mirror else expression)
+        return Tracked(sample, shown=shown)
+
     def renewed(self) -> Tracked | None:
         """The last frame with a neutral frame or drivers of parts that were found since, or None without those."""
         last, known = self.last, self._neutral.current
@@ -121,6 +140,7 @@ class Tracking:
             self._number, self._choice = sample.run, wanted
             self._reader.reset()
             self.motion.reset()
+            self.readings.reset()
             self._reference = self.last = None
             self._follow = FaceFollower(self._tracker, wanted)
         return self._follow

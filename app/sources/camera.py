@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from app.choices import StreamAddress
 from app.media.camera import Camera, CameraFacts, DeviceCamera, Mode
 from app.media.cameras import CameraDevice, find_camera, list_cameras
+from app.media.netcamera import StreamCamera
 from app.sources.sample import Clock, DriverSource, Pixels, Sample, Source
 
 if TYPE_CHECKING:
@@ -102,3 +104,23 @@ def camera_source(
         return CameraSource(camera, turn, mirror=mirror and not plain, playback=playback)
 
     return DriverSource("camera", found.name, make)
+
+
+def stream_source(
+    address: StreamAddress, *, mirror: bool = True, turn: int = 0, playback: Playback | None = None
+) -> DriverSource:
+    """A camera of the network as driver; nothing is connected before it is made.
+
+    Args:
+        address: Where it is.
+        mirror: Swap left and right.
+        turn: Degrees by which the pictures are turned clockwise: 0, 90, 180 or 270.
+        playback: Says whether a pause is on; None has none.
+    """
+
+    def make(clock: Clock, _: Engine) -> Source:
+        plain = mirror and not turn  # a turned picture is mirrored after the turn
+        camera = StreamCamera(address, mirror=plain, clock=clock)
+        return CameraSource(camera, turn, mirror=mirror and not plain, playback=playback)
+
+    return DriverSource("camera", str(address), make)

@@ -55,6 +55,11 @@ class Sample:
     reading: FaceReading | None = None
     mirror: bool = False
 
+    @property
+    def gives_motion(self) -> bool:
+        """Whether it comes with the motion or the reading of a face."""
+        return self.motion is not None or self.reading is not None
+
 
 class Source(ABC):
     """Delivers frames in real time. Opened, read and closed in one thread, used once; ``cancel`` is for any.
@@ -90,9 +95,12 @@ class Source(ABC):
         """A sentence about something that the user could improve, or empty."""
         return ""
 
-    def waits_for(self) -> str:
-        """A sentence on what an open source waits for, or an empty one: no fault, and nothing is opened anew for it."""
-        return ""
+    def waits_for(self) -> str | None:
+        """What an open source waits for, without a fault: a sentence, or an empty one for nothing.
+
+        None where that can't be told: a silent source then counts as broken, and is opened anew.
+        """
+        return None
 
 
 @dataclass(frozen=True)

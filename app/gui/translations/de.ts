@@ -24,6 +24,10 @@
    <translation>0 s eines Clips enthalten kein Bild.</translation>
   </message>
   <message>
+   <source>0.0.0.0 stands for all of its addresses.</source>
+   <translation>0.0.0.0 steht für alle seine Adressen.</translation>
+  </message>
+  <message>
    <source>203 face landmarks of LivePortrait</source>
    <translation>203 Gesichtspunkte von LivePortrait</translation>
   </message>
@@ -360,6 +364,10 @@
    <translation>Wählen Sie einen kürzeren.</translation>
   </message>
   <message>
+   <source>Choose a smaller size at the camera.</source>
+   <translation>An der Kamera eine kleinere Größe wählen.</translation>
+  </message>
+  <message>
    <source>Choose an earlier start.</source>
    <translation>Einen früheren Anfang wählen.</translation>
   </message>
@@ -378,6 +386,10 @@
   <message>
    <source>Choose another output name.</source>
    <translation>Einen anderen Namen für die Ausgabe wählen.</translation>
+  </message>
+  <message>
+   <source>Choose one from 1024 on.</source>
+   <translation>Einen ab 1024 wählen.</translation>
   </message>
   <message>
    <source>Choose one with a face, large and from the front.</source>
@@ -418,6 +430,10 @@
   <message>
    <source>Close other programs that write to it, then try again.</source>
    <translation>Andere Programme schließen, die in sie schreiben, dann noch einmal versuchen.</translation>
+  </message>
+  <message>
+   <source>Close that program, or choose another port here and in {sender}.</source>
+   <translation>Dieses Programm schließen, oder hier und in {sender} einen anderen Port wählen.</translation>
   </message>
   <message>
    <source>Close the eye on the left of the picture.</source>
@@ -1300,6 +1316,14 @@
    <translation>Blick nach oben, rechtes Auge</translation>
   </message>
   <message>
+   <source>Look whether the address is right and the camera is on.</source>
+   <translation>Prüfen, ob die Adresse stimmt und die Kamera an ist.</translation>
+  </message>
+  <message>
+   <source>Look whether the camera is on and in this network.</source>
+   <translation>Prüfen, ob die Kamera an und in diesem Netz ist.</translation>
+  </message>
+  <message>
    <source>Looking at what is installed…</source>
    <translation>Die Installation wird geprüft …</translation>
   </message>
@@ -1696,6 +1720,10 @@
    <translation>Pakete</translation>
   </message>
   <message>
+   <source>Packets arrive at {place}, but they are not of {sender}: choose the protocol that the app sends.</source>
+   <translation>Bei {place} kommen Pakete an, aber nicht von {sender}: Wählen Sie das Protokoll, das die App sendet.</translation>
+  </message>
+  <message>
    <source>Part</source>
    <translation>Teil</translation>
   </message>
@@ -1778,6 +1806,14 @@
   <message>
    <source>Point {choice} is outside the picture of {size}x{size2} pixels; {count}.</source>
    <translation>Der Punkt {choice} liegt außerhalb des Bildes von {size}x{size2} Pixeln; {count}.</translation>
+  </message>
+  <message>
+   <source>Port {port} is already used by another program.</source>
+   <translation>Port {port} wird schon von einem anderen Programm benutzt.</translation>
+  </message>
+  <message>
+   <source>Port {port} may not be used.</source>
+   <translation>Port {port} darf nicht benutzt werden.</translation>
   </message>
   <message>
    <source>Portraits</source>
@@ -2508,6 +2544,10 @@
    <translation>Das Gesicht, das animiert wird</translation>
   </message>
   <message>
+   <source>The face tracker sends a face.</source>
+   <translation>Der Gesichtstracker sendet ein Gesicht.</translation>
+  </message>
+  <message>
    <source>The fill colour has no effect on the bare crop ({option:paste_back=off}).</source>
    <translation>Die Füllfarbe hat beim bloßen Ausschnitt ({option:paste_back=off}) keine Wirkung.</translation>
   </message>
@@ -2772,6 +2812,10 @@
    <translation>Dieser Rechner schafft {rate:.0f} von {wanted:.0f} Bildern/s; die übrigen fallen weg.</translation>
   </message>
   <message>
+   <source>This installation's FFmpeg can't read {scheme} addresses.</source>
+   <translation>Das FFmpeg dieser Installation kann keine Adressen mit {scheme} lesen.</translation>
+  </message>
+  <message>
    <source>Threads</source>
    <translation>Threads</translation>
   </message>
@@ -2932,6 +2976,10 @@
    <translation>Wartet, bis es an der Reihe ist…</translation>
   </message>
   <message>
+   <source>Waiting for packets of {sender} at {place}.</source>
+   <translation>Warten auf Pakete von {sender} bei {place}.</translation>
+  </message>
+  <message>
    <source>Waiting for {count} of the jobs, which another batch on the queue works on.</source>
    <translation>Es wird auf {count} der Aufträge gewartet, an denen ein anderer Stapel der Warteschlange arbeitet.</translation>
   </message>
@@ -3082,6 +3130,10 @@
   <message>
    <source>Write TOML, or: pip install pyyaml</source>
    <translation>TOML schreiben, oder: pip install pyyaml</translation>
+  </message>
+  <message>
+   <source>Write them into the address: rtsp://name:password@...</source>
+   <translation>In die Adresse schreiben: rtsp://name:passwort@...</translation>
   </message>
   <message>
    <source>Write {path}{ending}, or {path2}{sep} for a folder.</source>
@@ -4028,6 +4080,10 @@
    <translation>{handle} darf nicht unter {other} liegen</translation>
   </message>
   <message>
+   <source>{host} is not an address of this computer.</source>
+   <translation>{host} ist keine Adresse dieses Rechners.</translation>
+  </message>
+  <message>
    <source>{install_hint}. Or export the photo as JPEG.</source>
    <translation>{install_hint}. Oder das Foto als JPEG exportieren.</translation>
   </message>
@@ -4064,6 +4120,14 @@
    <translation>{name!r} kann kein Name sein.</translation>
   </message>
   <message>
+   <source>{name} asks for a name and password, or for others.</source>
+   <translation>{name} verlangt Namen und Passwort, oder andere.</translation>
+  </message>
+  <message>
+   <source>{name} can't be read: {reason}.</source>
+   <translation>{name} lässt sich nicht lesen: {reason}.</translation>
+  </message>
+  <message>
    <source>{name} can't be written: what you set is lost at the end.</source>
    <translation>{name} kann nicht geschrieben werden: was eingestellt ist, geht am Ende verloren.</translation>
   </message>
@@ -4078,6 +4142,10 @@
   <message>
    <source>{name} drives; the others are among the drivers used before.</source>
    <translation>{name} treibt an; die anderen stehen bei den zuletzt verwendeten Antrieben.</translation>
+  </message>
+  <message>
+   <source>{name} has sent no picture for {seconds:g} s.</source>
+   <translation>{name} hat seit {seconds:g} s kein Bild gesendet.</translation>
   </message>
   <message>
    <source>{name} has the shape {got} instead of {shape}</source>
@@ -4154,6 +4222,22 @@
   <message>
    <source>{name} names files that are not here: {files}.</source>
    <translation>{name} nennt Dateien, die es hier nicht gibt: {files}.</translation>
+  </message>
+  <message>
+   <source>{name} sends no more pictures.</source>
+   <translation>{name} sendet keine Bilder mehr.</translation>
+  </message>
+  <message>
+   <source>{name} sends no more pictures: {reason}.</source>
+   <translation>{name} sendet keine Bilder mehr: {reason}.</translation>
+  </message>
+  <message>
+   <source>{name} sends pictures of {width}x{height} pixels.</source>
+   <translation>{name} sendet Bilder mit {width}x{height} Pixeln.</translation>
+  </message>
+  <message>
+   <source>{name} shows no picture.</source>
+   <translation>{name} zeigt kein Bild.</translation>
   </message>
   <message>
    <source>{name} shows the face from the side; turns to the front are kept small ({option:turn_limit=off}).</source>
@@ -4736,8 +4820,16 @@
    <translation>{path}{place}: das ist kein gültiges YAML: {problem}.</translation>
   </message>
   <message>
+   <source>{place} can't be listened at: {reason}.</source>
+   <translation>An {place} kann nicht empfangen werden: {reason}.</translation>
+  </message>
+  <message>
    <source>{place} is no option named {name!r}.</source>
    <translation>{place} ist keine Option namens {name!r}.</translation>
+  </message>
+  <message>
+   <source>{place} is open to the network: any computer there can send to it.</source>
+   <translation>{place} ist zum Netz hin offen: Jeder Rechner dort kann dorthin senden.</translation>
   </message>
   <message>
    <source>{platform}, {os} CPU cores</source>
@@ -4840,6 +4932,10 @@
    <translation>{text!r} ist keine Zeit in Sekunden, oder Minuten und Sekunden, wie 2.5 oder 1:02.5.</translation>
   </message>
   <message>
+   <source>{text!r} is not an address of this computer such as {protocol}://{loopback}:{port}.</source>
+   <translation>{text!r} ist keine Adresse dieses Rechners wie {protocol}://{loopback}:{port}.</translation>
+  </message>
+  <message>
    <source>{text!r} is not auto, first or a frame number counted from 0.</source>
    <translation>{text!r} ist weder auto noch first noch eine Bildnummer ab 0.</translation>
   </message>
@@ -4862,6 +4958,10 @@
   <message>
    <source>{text!r} is not one of {known}.</source>
    <translation>{text!r} ist nicht dabei: {known}.</translation>
+  </message>
+  <message>
+   <source>{text!r} is not the address of a camera such as rtsp://192.168.1.20/live.</source>
+   <translation>{text!r} ist nicht die Adresse einer Kamera wie rtsp://192.168.1.20/live.</translation>
   </message>
   <message>
    <source>{text!r} is not x,y,size or x,y,size,angle in pixels and degrees.</source>

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from typing import Final
 
+from app.sources.sensors import broken
 from app.sources.sensors.turns import head_degrees, unity_turn
 from liveportrait.blendshapes import ARKIT, FaceReading, shape_name
 
@@ -23,7 +24,7 @@ def read_ifacialmocap(packet: bytes) -> FaceReading | None:
     """
     parts = packet.decode("utf-8").split("|")  # a UnicodeDecodeError is a ValueError
     if not 1 < len(parts) <= MOST_PARTS:
-        raise ValueError("no packet of iFacialMocap.")
+        raise broken("no packet of iFacialMocap.")
     shapes: dict[str, float] = {}
     head = (0.0, 0.0, 0.0)
     for part in parts:
@@ -38,12 +39,12 @@ def read_ifacialmocap(packet: bytes) -> FaceReading | None:
         if known in ARKIT:
             shapes[known] = min(max(_number(weight) / 100, 0.0), 1.0)
     if not shapes:
-        raise ValueError("a packet without blend shapes of iFacialMocap.")
+        raise broken("a packet without blend shapes of iFacialMocap.")
     return FaceReading(shapes, head)
 
 
 def _number(text: str) -> float:
     value = float(text)
     if not math.isfinite(value):
-        raise ValueError("a packet of iFacialMocap with values that are no numbers.")
+        raise broken("a packet of iFacialMocap with values that are no numbers.")
     return value

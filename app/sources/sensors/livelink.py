@@ -12,6 +12,7 @@ import math
 import struct
 from typing import Final
 
+from app.sources.sensors import broken
 from liveportrait.blendshapes import ARKIT, FaceReading
 
 VERSION: Final = 6
@@ -28,7 +29,7 @@ def read_livelink(packet: bytes) -> FaceReading | None:
         ValueError: It is no packet of Live Link Face.
     """
     if not packet or packet[0] != VERSION:
-        raise ValueError("no packet of Live Link Face, version 6.")
+        raise broken("no packet of Live Link Face, version 6.")
     at = 1
     for _ in ("device", "subject"):
         at = _after_text(packet, at)
@@ -36,10 +37,10 @@ def read_livelink(packet: bytes) -> FaceReading | None:
     if len(packet) == at:
         return None
     if len(packet) < at + 1 + _VALUES.size or packet[at] != VALUES:
-        raise ValueError(f"a packet of Live Link Face without its {VALUES} values.")
+        raise broken(f"a packet of Live Link Face without its {VALUES} values.")
     values = _VALUES.unpack_from(packet, at + 1)
     if not all(map(math.isfinite, values)):
-        raise ValueError("a packet of Live Link Face with values that are no numbers.")
+        raise broken("a packet of Live Link Face with values that are no numbers.")
     shapes = {name: min(max(value, 0.0), 1.0) for name, value in zip(ARKIT, values, strict=False)}
     yaw, pitch, roll = (math.degrees(min(max(value, -math.pi), math.pi)) for value in values[52:55])
     return FaceReading(shapes, (pitch, -yaw, roll))
@@ -48,8 +49,8 @@ def read_livelink(packet: bytes) -> FaceReading | None:
 def _after_text(packet: bytes, at: int) -> int:
     """Where a text ends."""
     if len(packet) < at + 4:
-        raise ValueError("a packet of Live Link Face that was cut off.")
+        raise broken("a packet of Live Link Face that was cut off.")
     size = int.from_bytes(packet[at : at + 4], "big", signed=True)
     if not 0 <= size <= min(LONGEST_TEXT, len(packet) - at - 4):
-        raise ValueError("a packet of Live Link Face with a name longer than itself.")
+        raise broken("a packet of Live Link Face with a name longer than itself.")
     return at + 4 + size

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from app.sources.sensors import broken
+
 Value = float | int | str | bytes | bool | None
 
 MOST_MESSAGES: Final = 2048  # of one packet
@@ -43,7 +45,7 @@ def messages(packet: bytes) -> list[Message]:
     for message in _elements(packet, 0):
         found.append(message)
         if len(found) > MOST_MESSAGES:
-            raise ValueError(f"an OSC packet of more than {MOST_MESSAGES} messages.")
+            raise broken(f"an OSC packet of more than {MOST_MESSAGES} messages.")
     return found
 
 
@@ -52,15 +54,15 @@ def _elements(data: bytes, depth: int) -> Iterator[Message]:
         yield _message(data)
         return
     if depth >= DEEPEST:
-        raise ValueError("OSC bundles within bundles within bundles.")
+        raise broken("OSC bundles within bundles within bundles.")
     at = len(_BUNDLE) + 8
     if at > len(data):
-        raise ValueError("an OSC bundle without its time tag.")
+        raise broken("an OSC bundle without its time tag.")
     while at < len(data):
         size = int(_unpack(">i", data, at)[0])
         at += 4
         if not 0 < size <= len(data) - at:
-            raise ValueError("an OSC bundle whose part is longer than itself.")
+            raise broken("an OSC bundle whose part is longer than itself.")
         yield from _elements(data[at : at + size], depth + 1)
         at += size
 
@@ -68,12 +70,12 @@ def _elements(data: bytes, depth: int) -> Iterator[Message]:
 def _message(data: bytes) -> Message:
     address, at = _text(data, 0)
     if not address.startswith("/"):
-        raise ValueError("an OSC message without an address.")
+        raise broken("an OSC message without an address.")
     if at >= len(data):
         return Message(address, ())  # older senders leave the types out where there is no value
     types, at = _text(data, at)
     if not types.startswith(","):
-        raise ValueError("an OSC message without types.")
+        raise broken("an OSC message without types.")
     values: list[Value] = []
     for kind in types[1:]:
         if kind in _NUMBERS:
@@ -89,7 +91,7 @@ def _message(data: bytes) -> Message:
             blob, at = _blob(data, at)
             values.append(blob)
         elif kind not in "[]":
-            raise ValueError(f"an OSC message with a value of type {kind!r}.")
+            raise broken(f"an OSC message with a value of type {kind!r}.")
     return Message(address, tuple(values))
 
 
@@ -97,14 +99,14 @@ def _unpack(form: str, data: bytes, at: int) -> tuple[int | float, ...]:
     try:
         return struct.unpack_from(form, data, at)
     except struct.error:
-        raise ValueError("an OSC packet that was cut off.") from None
+        raise broken("an OSC packet that was cut off.") from None
 
 
 def _text(data: bytes, at: int) -> tuple[str, int]:
     """A text that ends with a zero, and where the next value begins: at a multiple of four bytes."""
     end = data.find(b"\0", at)
     if end < 0:
-        raise ValueError("an OSC text without an end.")
+        raise broken("an OSC text without an end.")
     return data[at:end].decode("utf-8", "replace"), end + 4 - end % 4
 
 
@@ -112,6 +114,6 @@ def _blob(data: bytes, at: int) -> tuple[bytes, int]:
     (size,) = _unpack(">i", data, at)
     at += 4
     if not 0 <= int(size) <= len(data) - at:
-        raise ValueError("an OSC blob longer than its message.")
+        raise broken("an OSC blob longer than its message.")
     end = at + int(size)
     return data[at:end], end + -end % 4

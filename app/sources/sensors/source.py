@@ -43,7 +43,7 @@ class TrackingSource(Source):
         self._receiver = Receiver(address, clock)
         self._stop = threading.Event()
         self._count = 0
-        self._opened = 0.0
+        self._opened: float | None = None
         self._seen: float | None = None  # clock at the last face
 
     def open(self) -> None:
@@ -71,6 +71,7 @@ class TrackingSource(Source):
     def close(self) -> None:
         """See Source.close."""
         self._receiver.close()
+        self._opened = self._seen = None
 
     def cancel(self) -> None:
         """See Source.cancel."""
@@ -79,7 +80,7 @@ class TrackingSource(Source):
     def waits_for(self) -> str:
         """See Source.waits_for."""
         since = self._opened if self._seen is None else self._seen
-        if self._clock() - since < AWAITED:
+        if since is None or self._clock() - since < AWAITED:
             return ""
         sender, place = SENDERS[self._address.protocol], self._address.place
         if 0 < self._receiver.packets == self._receiver.strange:

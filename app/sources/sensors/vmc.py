@@ -64,4 +64,4 @@ class VmcReader:
         if eyes and not any(name.startswith(("eyeLook", "look")) and w for name, w in self._shapes.items()):
             yaw, pitch = (sum(eye[axis] for eye in eyes) / len(eyes) / EYE_TURN for axis in (1, 0))
             gaze = (min(max(-yaw, -1.0), 1.0), min(max(-pitch, -1.0), 1.0))
-        return FaceReading(dict(self._shapes), head_degrees(turn), gaze)
+        return FaceReading(dict(self._shapes), head_degrees(turn), gaze, levelled=True)

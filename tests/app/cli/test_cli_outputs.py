@@ -31,7 +31,6 @@ WEB = "https://example.org/a/x"
         ["template", "make", "in/clip.mp4", "-o", f"{WEB}.motion"],
         ["template", "show", f"{WEB}.motion"],
         ["live", f"{WEB}.jpg", "--no-window"],
-        ["live", "in/photo.jpg", "--no-window", "--camera", f"{WEB}.mp4"],
         ["live", "in/photo.jpg", "--no-window", "--camera", "in/clip.mp4", "--record", f"{WEB}.mp4"],
         ["batch", f"{WEB}.toml"],
         ["batch", "--sources", f"{WEB}.jpg", "--drivings", "in/clip.mp4", "--dry-run"],

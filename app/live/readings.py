@@ -1,0 +1,139 @@
+"""Readings of a face tracker in real time: measured from rest, steadied, and bridged while the face is lost."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from app.live.motion import APPROACH, GAP, POOL, WINDOW
+from liveportrait.blendshapes import FaceReading
+from liveportrait.channel import EASE, HOLD
+from liveportrait.driving import FaceHold
+from liveportrait.expression import SLIDERS, Expression
+from liveportrait.smoothing import OneEuro
+
+Floats = npt.NDArray[np.float32]
+
+_NAMES: Final = tuple(SLIDERS)
+_REST: Final = np.array([SLIDERS[name].default for name in _NAMES], np.float32)
+_LEAST: Final = np.array([SLIDERS[name].minimum for name in _NAMES], np.float32)
+_MOST: Final = np.array([SLIDERS[name].maximum for name in _NAMES], np.float32)
+
+
+def mean_reading(readings: Sequence[FaceReading]) -> FaceReading:
+    """The middle of several readings, one at least."""
+    names = dict.fromkeys(name for reading in readings for name in reading.shapes)
+    shapes = {name: sum(r.shapes.get(name, 0.0) for r in readings) / len(readings) for name in names}
+    pitch, yaw, roll = (_mean_angle([reading.head[axis] for reading in readings]) for axis in range(3))
+    gazes = [reading.gaze for reading in readings if reading.gaze is not None]
+    gaze = (sum(x for x, _ in gazes) / len(gazes), sum(y for _, y in gazes) / len(gazes)) if gazes else None
+    return FaceReading(shapes, (pitch, yaw, roll), gaze)
+
+
+class LiveReadings:
+    """Turns the readings of a tracker into the expression to show.
+
+    Trackers know a face at rest, but many don't know how they stand to it: the head is then measured from how it is
+    held in the first half second. ``recentre`` takes the whole face of another half second as rest.
+
+    Args:
+        countdown: Told of the whole seconds left of a countdown, 0 when the new rest is taken.
+    """
+
+    def __init__(self, countdown: Callable[[int], None] | None = None) -> None:
+        self._say = countdown or (lambda _: None)
+        self._hold: FaceHold[Floats] = FaceHold(HOLD, EASE, mix=_mixed)
+        self._filter = OneEuro()
+        self.reset()
+
+    def reset(self) -> None:
+        """Start anew with another driver."""
+        self._hold.reset()
+        self._filter.reset()
+        self._time: float | None = None
+        self._rest: FaceReading | None = None  # all is measured from it; None before the first reading
+        self._head_only = self._next_head_only = True
+        self._left = np.zeros_like(_REST)  # of the way to a new rest
+        self._pool: list[FaceReading] = []
+        self._from = self._until = -math.inf  # the pool takes readings from here to there
+        self._count: int | None = None  # seconds last announced
+        self._wish: float | None = None
+
+    def recentre(self, at: float) -> None:
+        """Take the face of the half second that follows a time as rest; from any thread."""
+        self._wish = at
+
+    def __call__(self, reading: FaceReading | None, time: float, *, smooth: bool = True) -> Expression:
+        """The expression to show.
+
+        Args:
+            reading: What the tracker sent, or None while it sends no face.
+            time: When it came, in seconds.
+            smooth: Steady it with the One-Euro filter.
+        """
+        dt = 0.0 if self._time is None else max(time - self._time, 0.0)
+        self._time = time
+        self._left *= math.exp(-dt / APPROACH)
+        self._announce(time)
+        values = None
+        if reading is not None:
+            self._look(reading, time)
+            values = self._measured(reading) + self._left
+            if dt > GAP:
+                self._filter.reset()
+            if smooth:
+                span = _MOST - _LEAST
+                values = self._filter(values / span, dt) * span
+        return _expression(self._hold(values, _REST, dt))
+
+    def _announce(self, time: float) -> None:
+        if self._wish is not None:
+            self._pool, self._from, self._until = [], self._wish, self._wish + WINDOW
+            self._wish, self._count, self._next_head_only = None, -1, False
+        if self._count is not None:
+            left = max(0, math.ceil(self._from - time))
+            if left != self._count:
+                self._say(left)
+            self._count = left or None
+
+    def _look(self, reading: FaceReading, time: float) -> None:
+        """Look for the face at rest while it is time to."""
+        if self._rest is None:
+            self._rest = FaceReading() if reading.levelled else reading
+            if not reading.levelled and self._until == -math.inf:
+                self._from, self._until = time, time + WINDOW
+        if time < self._from or self._until == -math.inf:
+            return
+        if time <= self._until and len(self._pool) < POOL:
+            self._pool.append(reading)
+        elif time > self._until:
+            before, self._until = self._measured(reading), -math.inf
+            self._rest, self._pool = mean_reading(self._pool or [reading]), []
+            self._head_only = self._next_head_only
+            self._left = self._left + before - self._measured(reading)
+
+    def _measured(self, reading: FaceReading) -> Floats:
+        """Values of all sliders, measured from rest."""
+        assert self._rest is not None
+        expression = reading.since(self._rest, head_only=self._head_only).expression()
+        return np.array([expression.values.get(name, SLIDERS[name].default) for name in _NAMES], np.float32)
+
+
+def _mixed(first: Floats, second: Floats, share: float) -> Floats:
+    return np.asarray(first + (second - first) * share, np.float32)
+
+
+def _expression(values: Floats) -> Expression:
+    within: npt.NDArray[Any] = np.clip(values, _LEAST, _MOST)
+    return Expression({name: float(v) for name, v in zip(_NAMES, within, strict=True) if v != SLIDERS[name].default})
+
+
+def _mean_angle(degrees: Sequence[float]) -> float:
+    """The middle of angles that may lie on both sides of 180."""
+    first = degrees[0]
+    middle = first + sum(math.remainder(angle - first, 360.0) for angle in degrees) / len(degrees)
+    return math.remainder(middle, 360.0)

@@ -16,7 +16,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import IO
 
 ROOT = Path(__file__).resolve().parents[1]
 VENV = ROOT / ".venv"
@@ -32,31 +34,32 @@ class MakeError(Exception):
     """A step failed; the text says why and what to do."""
 
 
-def call(command: "list[str]", quiet: bool = False, folder: "Path | None" = None) -> int:
+def call(command: "list[str]", quiet: bool = False, folder: "Path | None" = None, log: "IO[str] | None" = None) -> int:
     """Run a command.
 
     Args:
         command: Program and arguments.
         quiet: Discard its output.
         folder: Working folder; the project's folder by default.
+        log: File for its output; None prints it.
 
     Returns:
         Its exit code; -1 if the program can't be started.
     """
-    sink = subprocess.DEVNULL if quiet else None
+    sink = subprocess.DEVNULL if quiet else log
     try:
         return subprocess.run(command, check=False, cwd=str(folder or ROOT), stdout=sink, stderr=sink).returncode
     except OSError:
         return -1
 
 
-def must(command: "list[str]", failure: str, folder: "Path | None" = None) -> None:
+def must(command: "list[str]", failure: str, folder: "Path | None" = None, log: "IO[str] | None" = None) -> None:
     """Run a command that has to succeed.
 
     Raises:
         MakeError: It failed; the text is ``failure`` with the command.
     """
-    code = call(command, folder=folder)
+    code = call(command, folder=folder, log=log)
     if code:
         raise MakeError(f"{failure} (exit code {code}): {' '.join(command)}")
 
@@ -287,14 +290,18 @@ def matrix(arguments: "list[str]") -> None:
         if chosen:
             pip = [venv_program("python"), "-m", "pip", "wheel", "--disable-pip-version-check", "--quiet", "--no-deps"]
             must([*pip, "--wheel-dir", folder, "."], "The wheel could not be built")
-        for version in chosen:
-            started = time.monotonic()
-            try:
-                try_python(found[version], Path(folder), dotted(version))
-            except MakeError as error:
-                print(f"make.py: Python {dotted(version)}: {error}", file=sys.stderr, flush=True)
-                failed.append(dotted(version))
-            print(f"== Python {dotted(version)}: {time.monotonic() - started:.0f} s", flush=True)
+        with ThreadPoolExecutor(test_workers()) as pool:
+            tries = {
+                version: pool.submit(try_python, found[version], Path(folder), dotted(version)) for version in chosen
+            }
+            for version, trial in tries.items():
+                error = trial.exception()
+                print((Path(folder) / f"{dotted(version)}.log").read_text(encoding="utf-8"), flush=True)
+                if isinstance(error, MakeError):
+                    print(f"make.py: Python {dotted(version)}: {error}", file=sys.stderr, flush=True)
+                    failed.append(dotted(version))
+                elif error:
+                    raise error
     if failed:
         raise MakeError(f"Failed with the newest packages on Python {', '.join(failed)}")
 
@@ -309,7 +316,7 @@ def try_python(python: str, folder: Path, version: str) -> None:
 
     Args:
         python: The interpreter.
-        folder: Folder with the wheel; also for the environment and the tests' output.
+        folder: Folder with the wheel; also for the environment, the tests' files and the output, VERSION.log.
         version: Name of the interpreter's version.
 
     Raises:
@@ -317,20 +324,11 @@ def try_python(python: str, folder: Path, version: str) -> None:
     """
     (wheel,) = folder.glob("*.whl")
     home = folder / version
-    (home / "work").mkdir(parents=True)
-    print(f"== Python {version}: a fresh environment with the newest packages", flush=True)
-    must([python, "-m", "venv", str(home / "venv")], "The virtual environment could not be made")
+    work = home / "work"
+    work.mkdir(parents=True)
     programs = home / "venv" / ("Scripts" if os.name == "nt" else "bin")
     pip = [str(programs / "python"), "-m", "pip", "--disable-pip-version-check"]
-    must([*pip, "install", "--quiet", f"{wheel}[smoke]"], "The installation failed")
-    must([*pip, "check"], "Packages do not fit together")
-    must([*pip, "list", "--format", "freeze"], "The packages could not be listed")
     sample = ROOT / "assets" / "sample"
-    print(f"== Python {version}: demo", flush=True)
-    demo_command = [str(programs / "animate"), str(sample / "portrait.jpg"), str(sample / "driving.mp4")]
-    work = home / "work"
-    must([*demo_command, "-o", "demo.mp4"], "The demo failed", work)
-    print(f"== Python {version}: smoke tests", flush=True)
     tests = [str(p) for p in sorted((ROOT / "tests").rglob("test_*.py")) if SMOKE in p.read_text(encoding="utf-8")]
     options = [
         "-m",
@@ -343,7 +341,25 @@ def try_python(python: str, folder: Path, version: str) -> None:
         "--rootdir",
         str(ROOT),
     ]
-    must([str(programs / "python"), "-m", "pytest", *options, *tests], "The smoke tests failed", work)
+    animate = [str(programs / "animate"), str(sample / "portrait.jpg"), str(sample / "driving.mp4")]
+    steps = [
+        ("a fresh environment", [python, "-m", "venv", str(home / "venv")], "The environment could not be made"),
+        (
+            "the newest packages",
+            [*pip, "install", "--quiet", "--no-compile", f"{wheel}[smoke]"],
+            "The installation failed",
+        ),
+        ("check of the packages", [*pip, "check"], "Packages do not fit together"),
+        ("packages", [*pip, "list", "--format", "freeze"], "The packages could not be listed"),
+        ("demo", [*animate, "-o", "demo.mp4"], "The demo failed"),
+        ("smoke tests", [str(programs / "python"), "-m", "pytest", *options, *tests], "The smoke tests failed"),
+    ]
+    started = time.monotonic()
+    with (folder / f"{version}.log").open("w", encoding="utf-8") as log:
+        for title, command, failure in steps:
+            print(f"== Python {version}: {title}", file=log, flush=True)
+            must(command, failure, work, log)
+        print(f"== Python {version}: {time.monotonic() - started:.0f} s", file=log, flush=True)
 
 
 def lint(arguments: "list[str]") -> None:

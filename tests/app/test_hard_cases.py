@@ -83,7 +83,8 @@ from app.options import RenderOptions
 from app.render import Job, render
 
 for number in range(5):
-    options = RenderOptions.from_values({"output": sys.argv[3], "overwrite": True, "engine": "mesh"})
+    values = {"output": sys.argv[3], "overwrite": True, "engine": "mesh", "duration": 0.4}
+    options = RenderOptions.from_values(values)
     render(Job(Path(sys.argv[1]), Path(sys.argv[2]), options))
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """

@@ -94,7 +94,8 @@ def test_edit_and_retouch(tiny: Path, run_cli: Callable) -> None:
 
 def test_animals_by_square_and_by_points(tiny: Path, run_cli: Callable, listing: Callable) -> None:
     """The room shows no face at all; a square, or nine points, are enough."""
-    common = ("in/empty_room.jpg", "in/other.jpg", "--animals", "--device", "cpu", "-q")
+    networks = ("--engine", "torch", "--device", "cpu", "--precision", "fp32")
+    common = ("in/empty_room.jpg", "in/other.jpg", "--animals", *networks, "-q")
     lost = run_cli(*common, "-o", "a.png")
     assert lost.code == 2
     assert "the square of an animal must be given" in lost.err

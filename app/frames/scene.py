@@ -77,6 +77,29 @@ def pixels_of(frame: Frame) -> Pixels:
     return frame.rgb if frame.alpha is None else np.dstack([frame.rgb, frame.alpha])
 
 
+def animal_points(options: RenderOptions) -> Points | None:
+    """(9, 2) points of an animal's face, from the file that the option points names; None without one.
+
+    Raises:
+        AppError: The file can't be read or holds no such points, or no animal is animated.
+    """
+    if not options.input.points:
+        return None
+    if not options.program.animals:
+        raise UsageError(
+            msg("{option:points} holds the face of an animal."),
+            msg("Add {option:animals}, or give the square with {option:crop}."),
+        )
+    path = Path(options.input.points)
+    check_input(path)
+    try:
+        return np.array(parse_points(path.read_text(encoding="utf-8-sig")), np.float32)
+    except OSError as error:
+        raise read_error(path, error) from error
+    except ValueError as error:
+        raise UsageError(msg("{option:points}: {path}: {error}", path, error)) from None
+
+
 class SceneMaker:
     """Makes scenes from source frames.
 
@@ -103,7 +126,7 @@ class SceneMaker:
         self._name = name
         self._ground = Ground(options.output.behind)
         self._subject = subject = subject or options.input.subject
-        self._points = self._read_points(options.input.points)
+        self._points = animal_points(options)
         self._placed = None if subject.landmarks is None else read_placed_face(subject.landmarks)
         if self._placed is not None and self._points is not None:
             raise UsageError(msg("{option:points} and {option:landmarks} both hold the face."), "Give one of them.")
@@ -318,24 +341,6 @@ class SceneMaker:
                 CROP_CLIP_HINT
             )  # fmt: skip
         raise NoFaceError(msg("{name}: no face was found in any of its {count} frames.", self._name, count), CLIP_HINT)
-
-    def _read_points(self, name: str) -> Points | None:
-        """(9, 2) points of the animal's face, from the file named by the option."""
-        if not name:
-            return None
-        if not self._engine.animals:
-            raise UsageError(
-                msg("{option:points} holds the face of an animal."),
-                msg("Add {option:animals}, or give the square with {option:crop}."),
-            )
-        path = Path(name)
-        check_input(path)
-        try:
-            return np.array(parse_points(path.read_text(encoding="utf-8-sig")), np.float32)
-        except OSError as error:
-            raise read_error(path, error) from error
-        except ValueError as error:
-            raise UsageError(msg("{option:points}: {path}: {error}", path, error)) from None
 
     def _placed_on(self, frame: Frame) -> Face | None:
         """The face placed by hand on a photo."""

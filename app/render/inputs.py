@@ -14,7 +14,7 @@ from app.errors import UsageError
 from app.expressions import expression_from
 from app.frames.follow import timed
 from app.frames.resources import Resources
-from app.frames.scene import SceneMaker, SourceClock
+from app.frames.scene import SceneMaker, SourceClock, animal_points
 from app.frames.voices import RATE
 from app.loading import interruptible
 from app.media.audio import AudioSource
@@ -150,7 +150,8 @@ class Inputs:
         if self.source.info.kind == "animation":
             self.note(msg("{source} is an animated picture; only its first frame is used.", job.source))
         self.still_result = not self.moving and self.single
-        Sizing.of(options.output, (1, 1))  # checked before the engine is loaded
+        Sizing.of(options.output, (1, 1))  # checked, as the points are, before the engine is loaded
+        animal_points(options)
         if wanted.length == "pingpong" and self.moving:
             raise UsageError(
                 msg("{option:length}: pingpong needs a photo as the source, and {source} is a clip.", job.source),

@@ -103,7 +103,7 @@ def test_animals_by_square_and_by_points(tiny: Path, run_cli: Callable, listing:
     points = [(110, 60), (104, 60), (86, 60), (80, 60), (95, 75), (88, 88), (102, 88), (95, 92), (95, 98)]
     Path("nine.txt").write_text("# eyes, nose, mouth\n" + "\n".join(f"{x} {y}" for x, y in points))
     assert run_cli(*common, "--points", "nine.txt", "-o", "b.png").code == 0
-    tilted = run_cli(*common, "--crop", "95,80,100,15", "-o", "tilted.png")
+    tilted = run_cli(*common, "--crop", "95,80,100,15", "--no-paste-back", "-o", "tilted.png")
     assert tilted.code == 0, tilted.err
     for text, words in (("1 2", "there are 1"), ("a b", "two numbers")):
         Path("bad.txt").write_text(text)

@@ -119,7 +119,7 @@ class ExpressionTrack:
 
     def __post_init__(self) -> None:
         for name, channel in self.channels.items():
-            least, most = _range(name)
+            least, most = limits(name)
             if (low := float(channel.values.min())) < least or float(channel.values.max()) > most:
                 wrong = low if low < least else float(channel.values.max())
                 raise ValueError(f"{name} must be within {least:g} to {most:g}, not {shown(wrong)}.")
@@ -216,7 +216,7 @@ class ExpressionTrack:
                     raise ValueError(f"it was saved with schema {shown(header['schema_version'])}; update the program.")
                 channels = {}
                 for name, how in header["channels"].items():
-                    _range(name)
+                    limits(name)
                     if archive.getinfo(f"{name}.npy").file_size > 16 * MOST_KEYS + 1024:
                         raise ValueError(f"channel {name} is larger than any track.")
                     with archive.open(f"{name}.npy") as file:
@@ -233,7 +233,12 @@ def _entry(name: str) -> zipfile.ZipInfo:
     return entry
 
 
-def _range(name: str) -> tuple[float, float]:
+def limits(name: str) -> tuple[float, float]:
+    """Smallest and largest value of a channel.
+
+    Raises:
+        ValueError: There is no channel of that name.
+    """
     if name in OPENINGS:
         return 0.0, MAX_OPENING
     if name not in SLIDERS:
@@ -302,5 +307,5 @@ def added(tracks: Iterable[ExpressionTrack], rate: float = 50.0) -> ExpressionTr
         times = np.arange(int(np.ceil(duration * rate)) + 1) / rate
         rest = SLIDERS[name].default
         total = rest + sum(np.array([owner.at(t) for t in times]) - rest for owner in owners)
-        channels[name] = Channel(times, np.clip(total, *_range(name)), "linear")
+        channels[name] = Channel(times, np.clip(total, *limits(name)), "linear")
     return ExpressionTrack(channels, duration)

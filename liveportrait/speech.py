@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from liveportrait.expression_track import Channel, ExpressionTrack
+from liveportrait.expression_track import Channel, ExpressionTrack, limits
 from models.speech import FRAME, RATE, VISEMES, Visemes
 
 Floats = npt.NDArray[np.float64]
@@ -45,6 +45,12 @@ TOUCH: Final = 0.3
 """Least probability of f or v in the middle of a contact of lip and teeth."""
 TOUCHING: Final = 0.03
 """Lip ratio on f and v: the lower lip at the teeth."""
+ROUNDED: Final = 1.0
+"""Slider "pout" per unit of narrowing: more than a real mouth narrows, for the lips of a photo hardly come forward."""
+ROUND_GAP: Final = 0.06
+"""Lip ratio that stays open on a rounded vowel."""
+SMILE_OFF: Final = (0.3, 0.6)
+"""Sliders "smile" and "wide" that a full smile of the source loses while it talks: about two thirds of the smile."""
 PAUSE: Final = 0.2
 """Seconds of silence after which the mouth rests."""
 
@@ -100,6 +106,7 @@ def speech_curves(visemes: Visemes, gain: float = 1.0) -> SpeechCurves:
     width = smooth(asked @ np.array([WIDTH[name] for name in VISEMES]), 2.0)
     ratio = np.clip(USUAL + SPREAD * opening, 0, WIDEST) * (QUIET + (1 - QUIET) * np.clip(1.3 * stress, 0, 1))
     ratio = np.clip(gain * ratio, 0, WIDEST)
+    ratio = np.maximum(ratio, ROUND_GAP * min(gain, 1.0) * asked[:, [index["O"], index["U"]]].sum(1))
     talking = smooth(_pauses(spoken), 3)
     ratio *= np.clip(1.2 * talking, 0, 1)
     touch = _held(share[:, index["FF"]], TOUCH, (0.06, 0.05, 0.07))
@@ -219,7 +226,8 @@ class _Life:
         """The curves as a track."""
         some = next(iter(self.channels.values()))
         times = np.asarray((np.arange(len(some)) + 0.5) / self.rate, np.float64)
-        return ExpressionTrack({n: Channel(times, v, "linear") for n, v in self.channels.items()}, duration)
+        kept = {name: np.clip(values, *limits(name)) for name, values in self.channels.items()}
+        return ExpressionTrack({name: Channel(times, values, "linear") for name, values in kept.items()}, duration)
 
 
 def idle_track(duration: float, amount: float = 0.5, seed: int = 0, *, loop: bool = False) -> ExpressionTrack:
@@ -268,15 +276,16 @@ def speaking_track(
     if count < 2:
         still = Channel(np.zeros(1, np.float64), np.zeros(1, np.float64))
         return ExpressionTrack({"lips": still}, max(count, 1) / rate)
+    busy = smile * smooth(curves.talking, 10)
     spread, rounded = np.maximum(curves.width, 0), np.maximum(-curves.width, 0)
     channels = {
         "lips": curves.opening,
-        "wide": np.clip(0.5 * gain * spread - 0.25 * gain * rounded, -0.5, 0.7),
-        "pout": np.clip(0.75 * gain * rounded, 0, 0.95),
+        "wide": np.clip(0.5 * gain * spread - 0.3 * gain * rounded - SMILE_OFF[1] * busy, -1.0, 0.7),
+        "pout": np.clip(ROUNDED * gain * rounded, 0, 1),
         "purse": np.clip(-0.35 * curves.touch, -0.35, 0),
     }
     if smile > 0:
-        channels["smile"] = np.clip(-0.3 * smile * smooth(curves.talking, 10), -0.3, 0)
+        channels["smile"] = -SMILE_OFF[0] * busy
     if idle > 0:
         channels |= _while_talking(np.random.default_rng(seed), curves, count, rate, 2 * idle)
     return _Life(channels, rate).track(count / rate)

@@ -21,13 +21,16 @@ if TYPE_CHECKING:
     from liveportrait.engines import ENGINES, EngineUnavailableError, load_engine
     from liveportrait.engines.base import Engine, Portrait
     from liveportrait.expression import Expression
+    from liveportrait.expression_track import ExpressionTrack
     from liveportrait.mix import MotionMix
     from liveportrait.motion import Motion
     from liveportrait.options import AnimationOptions
+    from liveportrait.speech import idle_track, speaking_track
     from liveportrait.template import MotionTemplate, save_template
     from liveportrait.template_reader import load_template
     from liveportrait.track import MotionTrack
     from models.face import Face, select_face
+    from models.speech import visemes_of
     from models.tracker import FaceTracker
 
 _HOMES = {
@@ -45,14 +48,18 @@ _HOMES = {
     "Engine": "liveportrait.engines.base",
     "Portrait": "liveportrait.engines.base",
     "Expression": "liveportrait.expression",
+    "ExpressionTrack": "liveportrait.expression_track",
     "Motion": "liveportrait.motion",
     "AnimationOptions": "liveportrait.options",
+    "idle_track": "liveportrait.speech",
+    "speaking_track": "liveportrait.speech",
     "MotionTemplate": "liveportrait.template",
     "load_template": "liveportrait.template_reader",
     "save_template": "liveportrait.template",
     "Face": "models.face",
     "FaceTracker": "models.tracker",
     "select_face": "models.face",
+    "visemes_of": "models.speech",
 }
 
 __all__ = [
@@ -64,6 +71,7 @@ __all__ = [
     "Engine",
     "EngineUnavailableError",
     "Expression",
+    "ExpressionTrack",
     "Face",
     "FaceHold",
     "FaceTracker",
@@ -74,10 +82,13 @@ __all__ = [
     "Portrait",
     "Scene",
     "Shown",
+    "idle_track",
     "load_engine",
     "load_template",
     "save_template",
     "select_face",
+    "speaking_track",
+    "visemes_of",
 ]
 
 

@@ -240,6 +240,15 @@ def read_speech(blocks: Iterable[Sound], level: float | None = None) -> Iterator
     yield reader.finish()
 
 
+def visemes_of(sound: Sound) -> Visemes:
+    """Visemes of a whole sound in memory.
+
+    Args:
+        sound: (N,) or (channels, N) float32 samples at 16 kHz, -1..1.
+    """
+    return Visemes.joined(read_speech([sound], level_of([sound])))
+
+
 class _Network:
     @cached_property
     def _session(self) -> onnxruntime.InferenceSession:

@@ -20,7 +20,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from liveportrait.speech import smooth, speech_curves
-from models.speech import FRAME, RATE, Visemes, level_of, read_speech
+from models.speech import FRAME, RATE, visemes_of
 from tools.speech.lips import Lips, read_lips, read_sound
 
 SHUT, OPEN = 0.035, 0.06  # lip ratios (gap over mouth width) at which lips count as closed, and as open
@@ -47,7 +47,7 @@ def closures(times: np.ndarray, opening: np.ndarray) -> np.ndarray:
 
 def row(lips: Lips, sound: np.ndarray) -> dict[str, float]:
     """Measurements of one speaker."""
-    visemes = Visemes.joined(read_speech([sound], level_of([sound])))
+    visemes = visemes_of(sound)
     curves = speech_curves(visemes)
     middles = (np.arange(len(visemes)) + 0.5) * FRAME / RATE
 

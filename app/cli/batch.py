@@ -79,11 +79,11 @@ def _entries(values: Mapping[str, Any], given: Mapping[str, Any]) -> tuple[str |
         if sources or drivings or values["pairs"]:
             raise UsageError("JOBS and --sources, --drivings or --pairs exclude each other.", QUOTES)
         return os.path.abspath(file), read_jobs(Path(file), given, preset=preset)
-    if not sources or not drivings:
+    if not sources or not (drivings or given.get("idle")):
         raise UsageError(
             "A job file is needed, or --sources and --drivings.", "See animate batch --help, or --resume for the queue."
         )
-    words = [os.getcwd(), *sources, "", *drivings, str(given.get("output", ""))]
+    words = [os.getcwd(), *sources, "", *drivings, *(["idle"] if not drivings else []), str(given.get("output", ""))]
     mark = hashlib.sha256("\0".join(words).encode("utf-8", "surrogateescape")).hexdigest()[:8]
     return f"command line {mark}", make_jobs(sources, drivings, given, pairs=values["pairs"], preset=preset)
 
@@ -138,12 +138,15 @@ def _number(
 
 def _show(entries: list[Entry], json_lines: bool) -> int:
     """Print the jobs without running them."""
+    from app.jobs.record import driver_name
+
     for entry in entries:
         if json_lines:
-            data = {"source": str(entry.source), "driving": str(entry.driving), "output": entry.output}
+            data = {"source": str(entry.source), "driving": driver_name(entry.driving), "output": entry.output}
             say(json.dumps({**data, "options": dict(entry.values), "where": entry.where}))
         else:
-            say(f"{short_name(entry.source)} + {short_name(entry.driving)} -> {short_name(entry.output)}")
+            driver = "idle" if entry.driving is None else short_name(entry.driving)
+            say(f"{short_name(entry.source)} + {driver} -> {short_name(entry.output)}")
     return int(ExitCode.OK)
 
 

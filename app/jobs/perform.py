@@ -22,7 +22,7 @@ from app.media.outnames import check_not_inputs, check_plain
 from app.options import RenderOptions
 from app.render import Job, Resources, render
 from app.render.edit import render_pose
-from app.render.job import side_by_side_path
+from app.render.job import STILL_SUFFIXES, side_by_side_path
 from liveportrait.batching import free_gpu_memory, is_out_of_memory
 from models.choices import EMBEDDED
 from models.messages import changed, joined, msg
@@ -235,7 +235,9 @@ class Performer:
         expression = None if job.expression is None else Expression.from_dict(job.expression)
         driving = Path() if job.driving is None else job.driving
         one = Job(job.source, driving, options, expression=expression, target=hidden / target.name)
-        report = (render if job.driving is not None else render_pose)(one, events, token, resources=self.resources)
+        picture = Path(target.name).suffix.lower() in STILL_SUFFIXES and not job.numbered
+        posed = job.driving is None and (options.input.liveliness is None or picture)
+        report = (render_pose if posed else render)(one, events, token, resources=self.resources)
         if report.status == "cancelled":
             return Outcome("cancelled", error="Stopped.", exit_code=int(ExitCode.CANCELLED))
         files = target.stage(tag(job))

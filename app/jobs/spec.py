@@ -45,7 +45,7 @@ class Entry:
 
     Attributes:
         source: Absolute path of the source.
-        driving: Absolute path of the driving file; None poses the source by sliders.
+        driving: Absolute path of the driving file; None poses the source by sliders, or lets it live (option idle).
         output: Absolute path, or address such as s3://bucket/name.mp4, of the result.
         values: Option name -> value of those that are not at their default; nothing about the output's name.
         where: Where the job comes from, for messages.
@@ -209,17 +209,17 @@ def _sets(file: Located, base: Path) -> list[JobSet]:
     for number, table in enumerate(tables):
         _known(file, ("jobs", number), table, SET_KEYS)
         one, more = _set(file, ("jobs", number), table, common)
-        sets += [one, *more] if _has_inputs(one) or not more else more
-    if not tables and (_has_inputs(common) or not extra):
+        sets += [one, *more] if _is_paired(one) or not more else more
+    if not tables and (_is_paired(common) or not extra):
         sets.insert(0, common)
     for one in sets:
-        if not one.pairs and not (one.sources and one.drivings):
+        if not (_is_paired(one) or (one.sources and one.values.get("idle"))):
             missing = "driving files (drivings = [...])" if one.sources else "sources (sources = [...])"
             raise UsageError(msg("{where}: there are no {missing}.", one.where, missing))
     return sets
 
 
-def _has_inputs(one: JobSet) -> bool:
+def _is_paired(one: JobSet) -> bool:
     return bool(one.pairs or (one.sources and one.drivings))
 
 
@@ -290,6 +290,7 @@ def _sets_of_rows(file: Located, base: Path, parent: JobSet) -> list[JobSet]:
         if not isinstance(row, dict):
             raise UsageError(msg("{where}: a table of names and values is expected.", where))
         source, driving = row.get("source"), row.get("driving")
+        driving = driving or ("" if row.get("idle") else None)
         if not isinstance(source, str) or not isinstance(driving, str):
             missing = "driving" if isinstance(source, str) else "source"
             raise UsageError(
@@ -304,7 +305,7 @@ def _sets_of_rows(file: Located, base: Path, parent: JobSet) -> list[JobSet]:
                 Path(os.path.abspath(base)),
                 where,
                 ((source, where),),
-                ((driving, where),),
+                ((driving, where),) if driving else (),
                 output=str(row.get("output", parent.output)),
                 preset=preset,
                 values={**parent.values, **_values(file, (number,), options)},
@@ -370,13 +371,15 @@ def expand(name: str, base: Path, where: str, search: Search | None = None) -> l
     return paths
 
 
-def _combined(one: JobSet, search: Search) -> Iterator[tuple[Path, Path, str]]:
+def _combined(one: JobSet, search: Search) -> Iterator[tuple[Path, Path | None, str]]:
     for source, driving, where in one.pairs:
         first, second = expand(source, one.base, where, search), expand(driving, one.base, where, search)
         yield from ((a, b, where) for a in first for b in second)
     sources = [path for name, where in one.sources for path in expand(name, one.base, where, search)]
     drivings = [path for name, where in one.drivings for path in expand(name, one.base, where, search)]
-    if one.combine == "pairs":
+    if not one.drivings and not one.pairs:  # the portraits just live
+        yield from ((source, None, one.where) for source in sources)
+    elif one.combine == "pairs":
         if len(sources) != len(drivings):
             raise UsageError(
                 msg(
@@ -401,7 +404,7 @@ class _Resolver:
         self._kinds: dict[tuple[Path, bool], tuple[str, bool]] = {}
         self.files: set[Path] = set()  # that options were read from
 
-    def entry(self, one: JobSet, source: Path, driving: Path, where: str, index: int) -> Entry:
+    def entry(self, one: JobSet, source: Path, driving: Path | None, where: str, index: int) -> Entry:
         cached = self._options.get(id(one))
         if cached is None:
             flags = {k: v for k, v in self._given.items() if k != "output"}
@@ -422,7 +425,7 @@ class _Resolver:
             )
         own = {
             "source_folder": source.parent.name,
-            "driving_folder": driving.parent.name,
+            "driving_folder": "" if driving is None else driving.parent.name,
             "name": one.name or stem_of(source),
             "index": f"{index:04}",
         }
@@ -435,16 +438,17 @@ class _Resolver:
             ) from None
         return Entry(source, driving, output, values, where, NUMBERED.search(template) is not None)
 
-    def _output(self, source: Path, driving: Path, template: str, base: Path, options: RenderOptions) -> str:
+    def _output(self, source: Path, driving: Path | None, template: str, base: Path, options: RenderOptions) -> str:
         scheme, mark, rest = template.partition("://")
         if mark:
             wanted = rest
         else:
             wanted = os.path.join(_braced(str(base)), os.path.expanduser(template))  # keeps the last slash
-        job = Job(source, driving, replace(options, output=replace(options.output, output=wanted)))
+        job = Job(source, driving or Path(), replace(options, output=replace(options.output, output=wanted)))
         still = alpha = False
         if wanted.endswith(("/", os.sep)) or not Path(wanted).suffix or os.path.isdir(wanted):
-            (first, alpha), (second, _) = self._kind(source), self._kind(driving, film=True)
+            first, alpha = self._kind(source)
+            second = "" if driving is None else self._kind(driving, film=True)[0]
             still = first in ("image", "animation") and second == "image"
         path = output_path(job, still=still, alpha=alpha, engine=options.program.engine)
         check_name(path)

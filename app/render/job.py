@@ -117,7 +117,7 @@ def fill_name(pattern: str, fields: dict[str, str]) -> str:
 def name_fields(source: Path | None = None, driving: Path | None = None, *, engine: str = "") -> dict[str, str]:
     """Fields of output names with their values; those of inputs that a command does not have are left out."""
     named = {"source": source, "driving": driving}
-    fields = {name: stem_of(path) for name, path in named.items() if path is not None}
+    fields = {name: "idle" if path == Path() else stem_of(path) for name, path in named.items() if path is not None}
     return {**fields, "engine": engine, "date": datetime.now(timezone.utc).astimezone().strftime("%Y-%m-%d")}
 
 

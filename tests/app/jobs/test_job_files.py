@@ -211,6 +211,15 @@ def test_from_lists(work: Path) -> None:
     assert address.output == "memory://bucket/photo.mp4"
 
 
+def test_portraits_that_just_live_need_no_driving_files(work: Path) -> None:
+    (found,) = make_jobs(["in/photo.jpg"], [], {"idle": "0.3"})
+    assert (found.driving, Path(found.output).name, found.values["idle"]) == (None, "photo--idle.mp4", "0.3")
+    path = write(work, "night.toml", 'sources = "in/photo.jpg"\n[options]\nidle = 0.3\n')
+    assert [entry.driving for entry in read_jobs(path)] == [None]
+    rows = read_jobs(write(work, "rows.csv", "source,driving,idle\nin/photo.jpg,,0.3\nin/photo.jpg,in/clip.mp4,\n"))
+    assert [entry.driving and entry.driving.name for entry in rows] == [None, "clip.mp4"]
+
+
 def test_schema_describes_what_is_read() -> None:
     found = schema()
     assert {"sources", "drivings", "pairs", "csv", "output", "preset", "options", "jobs"} <= set(found["properties"])

@@ -7,6 +7,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
+from liveportrait.engines.mesh.cheeks import FULL_SMILE, raise_cheeks
 from liveportrait.engines.mesh.data import face_model
 from liveportrait.engines.mesh.eyes import corners_left_to_right, gaze_offset
 from liveportrait.engines.mesh.flesh import keep_flesh, thickness_ratios
@@ -40,7 +41,6 @@ OPEN_MOUTH = (0.008, 0.03)  # mean lip gap in face widths: closed below the firs
 RESTING = {"open": -0.035, "wide": -0.05, "smile": -0.03}
 SMILING = {"open": 0.012, "wide": 0.017, "smile": 0.008}
 PERSONAL = 0.3
-FULL_SMILE = {"wide": 0.067, "smile": 0.038}  # a full smile compared to a mouth at rest, face widths of these features
 _BROWS = list(BROW_LEFT + BROW_RIGHT)
 _UPPER, _LOWER = np.array(LIP_UPPER_INNER[1:-1]), np.array(LIP_LOWER_INNER[1:-1])
 
@@ -149,6 +149,7 @@ def fit_expression(
     own = (1 - replaced) * lip_gaps(source) + held * ratio * np.maximum(lip_gaps(neutral), 0)
     set_lip_gap(out, own + ratio * (lip_gaps(driver) - lip_gaps(neutral)))
     keep_flesh(out, rest, thickness_ratios(driver, driver_rest))
+    raise_cheeks(out, source, smile_amount(source))
     return out
 
 

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from liveportrait.engines.base import Portrait
 from liveportrait.engines.mesh import fit
+from liveportrait.engines.mesh.cheeks import raise_cheeks
 from liveportrait.engines.mesh.data import face_model
 from liveportrait.engines.mesh.flesh import fill_lips, keep_flesh
 from liveportrait.motion import Array
@@ -98,6 +99,7 @@ def slider_delta(portrait: Portrait, values: Mapping[str, float]) -> Array:
     if not _PRESSING & values.keys():
         keep_flesh(shape, source)
     fill_lips(shape, source, POUT_FILLS * float(values.get("pout", 0)))
+    raise_cheeks(shape, source, fit.smile_amount(source))
     fit.keep_lips_apart(shape)
     return np.asarray((shape - source)[None], np.float32)
 

@@ -11,10 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from liveportrait.engines.mesh import fit
+from liveportrait.engines.mesh.cheeks import corner_smiles
 from liveportrait.engines.mesh.data import face_model
 from liveportrait.engines.mesh.layout import Layout, mesh_triangles
 from liveportrait.engines.mesh.raster import rasterise
-from models.topology import CHEEKS, FACE_POINTS, MOUTH_CORNERS, POINTS
+from models.topology import CHEEKS, FACE_POINTS, POINTS
 
 Float = npt.NDArray[np.float64]
 Picture = npt.NDArray[np.float32]
@@ -57,9 +58,7 @@ class SmileShading:
     def _amounts(self, shape: Float, source: Float) -> list[float]:
         """Change of either half's smile, in full smiles."""
         out = []
-        for corner, outward in zip(MOUTH_CORNERS, (-1, 1), strict=True):
-            move = shape[corner] - source[corner]
-            way = 0.5 * (2 * outward * move[0] / fit.FULL_SMILE["wide"] - move[1] / fit.FULL_SMILE["smile"])
+        for way in corner_smiles(shape, source):
             change = float(np.clip(self.own + way, 0, MOST) - np.clip(self.own, 0, MOST))
             out.append(change if change > 0 else UNDONE * change)
         return out

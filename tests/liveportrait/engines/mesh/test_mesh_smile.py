@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from liveportrait.engines.mesh import smile
+from liveportrait.engines.mesh import fit, smile
+from liveportrait.engines.mesh.cheeks import corner_smiles, raise_cheeks
 from liveportrait.engines.mesh.data import face_model
 
 
@@ -55,3 +56,37 @@ def test_folds_of_a_black_and_white_photo_are_grey(stage):
     )
     assert not np.array_equal(shaded, grey)
     assert np.ptp(shaded, axis=2).max() == 0
+
+
+CHEEKS = (205, 425)  # beside the nose and above the corners of the mouth
+
+
+def test_a_smile_raises_the_cheeks_further_than_landmarks_show():
+    """On people the skin above the corners of the mouth moves up and outwards by 0.02 face widths more."""
+    model = face_model()
+    rest = model.mean + sum(amount * model.bases[name] for name, amount in fit.RESTING.items())
+    driver = smiling(rest, 1.0)
+    out = fit.fit_expression(rest, driver, rest)
+    for cheek, outward in zip(CHEEKS, (-1, 1), strict=True):
+        more = out[cheek] - driver[cheek]
+        assert -0.035 < more[1] < -0.012
+        assert outward * more[0] > 0.004
+
+
+def test_cheeks_rise_on_the_side_that_smiles_and_sink_only_by_the_smile_of_the_photo():
+    mean = face_model().mean.astype(np.float64)
+    lopsided = mean.copy()
+    lopsided[61, :2] += (-0.03, -0.04)
+    left, right = corner_smiles(lopsided, mean)
+    assert left > 0.8 > abs(right)
+    shape = lopsided.copy()
+    raise_cheeks(shape, mean, own=0.0)
+    assert shape[205, 1] < lopsided[205, 1] - 0.01
+    assert abs(shape[425, 1] - lopsided[425, 1]) < 1e-4
+    assert np.array_equal(shape[468:], lopsided[468:])  # irises
+    for own, sinks in ((0.0, False), (1.0, True)):
+        drooping = mean + 0.1 * face_model().bases["open"]
+        shape = smiling(drooping, -1.0)
+        before = shape.copy()
+        raise_cheeks(shape, mean, own)
+        assert (shape[CHEEKS[0], 1] > before[CHEEKS[0], 1]) == sinks

@@ -1,0 +1,61 @@
+"""Cheeks in a smile: they rise and bulge outwards, which landmarks hardly show.
+
+Between a neutral frame that is warped by its landmarks to a smile of the same person, and the real frame of that smile,
+optical flow finds skin moved beside the nose and above the corners of the mouth. On three clips a Gaussian bump per
+cheek explains nine tenths of that motion; its centre, radii and size are the constants here.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+from liveportrait.engines.mesh.data import face_model
+from models.topology import FACE_POINTS, MOUTH_CORNERS
+
+Float = npt.NDArray[np.float64]
+
+CENTRE, RADII = (0.29, 0.225), (0.144, 0.128)  # of a cheek's bump, face widths from the middle of the mean face
+OUTWARD, UPWARD = 0.014, 0.027  # motion in the middle of the bump in a full smile, face widths
+MOST = 1.6  # full smiles beyond which cheeks move no further
+FULL_SMILE = {"wide": 0.067, "smile": 0.038}  # a full smile relative to a mouth at rest, face widths of these features
+
+
+def corner_smiles(shape: Float, source: Float) -> list[float]:
+    """Smile of the left and right half of a canonical shape (478, 3) relative to another one, in full smiles.
+
+    It is read from the corners of the mouth: how far they moved outwards and upwards.
+    """
+    moves = [shape[corner] - source[corner] for corner in MOUTH_CORNERS]
+    return [
+        float(0.5 * (2 * outward * move[0] / FULL_SMILE["wide"] - move[1] / FULL_SMILE["smile"]))
+        for move, outward in zip(moves, (-1, 1), strict=True)
+    ]
+
+
+def raise_cheeks(shape: Float, source: Float, own: float) -> None:
+    """Move the cheeks of a canonical shape (478, 3), in place, by as much as it smiles more or less than its source.
+
+    Args:
+        shape: The shape.
+        source: (478, 3) canonical shape of the photo; a shape equal to it does not change.
+        own: Smile of the photo itself, in full smiles: cheeks can sink only by that.
+    """
+    for amount, field in zip(corner_smiles(shape, source), _bumps(), strict=True):
+        shape += float(np.clip(amount, -np.clip(own, 0, 1), MOST)) * field
+
+
+@lru_cache(maxsize=1)
+def _bumps() -> tuple[Float, Float]:
+    """(478, 3) motion of all points by the left and by the right cheek in a full smile; irises stay."""
+    mean = face_model().mean.astype(np.float64)
+    free = np.ones(len(mean))
+    free[FACE_POINTS:] = 0
+    out = []
+    for side in (-1, 1):
+        across = (mean[:, 0] - side * CENTRE[0]) / RADII[0]
+        down = (mean[:, 1] - CENTRE[1]) / RADII[1]
+        out.append((free * np.exp(-(across**2) - down**2))[:, None] * [side * OUTWARD, -UPWARD, 0.0])
+    return out[0], out[1]

@@ -248,7 +248,7 @@ def _marks() -> Iterator[Finding]:
 
 
 def _folders() -> Iterator[Finding]:
-    from app.jobs.cache import cache_folder
+    from app.frames.motion_cache import cache_folder
     from app.jobs.store import default_path
     from app.presets import config_folder, user_file
     from models.weights import user_folder

@@ -1,4 +1,4 @@
-"""Input files named by options, which a result must never replace."""
+"""Options that name input files, which a result must never replace, and those that change no result."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ FILES: Final = (
     "pose_from", "exp_from", "lips_from", "eyes_from", "voice", "points", "landmarks", "expression",
     "signing_cert", "signing_key",
 )  # fmt: skip
+IDLE: Final = frozenset({"output", "overwrite", "json_lines", "quiet", "threads"})  # options that change no result
 NETWORKS: Final = ("detector", "mask")  # options that may name an ONNX file
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -214,24 +215,67 @@ def reference_rule(options: AnimationOptions, *, further: bool = False, chosen: 
 
 
 @dataclass(frozen=True)
+class Neutral:
+    """What the motion of a clip is measured from.
+
+    Attributes:
+        motion: The neutral frame (N = 1).
+        index: Its number.
+        measured: Whether it was searched for.
+        shots: Shots that have neutral frames of their own, or None.
+        starts: When they begin, in seconds.
+        notes: Notes for the user.
+    """
+
+    motion: Motion
+    index: int = 0
+    measured: bool = False
+    shots: Shots | None = None
+    starts: tuple[Fraction, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        track: MotionTrack,
+        engine: Engine,
+        options: AnimationOptions,
+        *,
+        further: bool = False,
+        chosen: int | None = None,
+    ) -> Neutral:
+        """Choose the neutral frame of a driver; arguments as in ``DrivingChannel.of``.
+
+        Raises:
+            ValueError: The requested neutral frame does not exist or has no face.
+        """
+        rule = reference_rule(options, further=further, chosen=chosen)
+        lone = len(track) == 1
+        motion, index, notes = choose_reference(track, engine, replace(options, reference=rule), lone)
+        measured = options.relative and rule == "auto" and not lone
+        shots = find_shots(track, motion, engine) if measured else None
+        times = [time for i, time in enumerate(track.times) if track.seen(i)] if shots is not None else []
+        starts = tuple(times[row] for row in shots.starts) if shots is not None else ()
+        return cls(motion, index, measured, shots, starts, tuple(notes))
+
+    def levelled(self, motion: Motion, time: Fraction) -> Motion:
+        """Motion at a time of the clip (N = 1), its shot relative to its own neutral frame."""
+        if self.shots is None:
+            return motion
+        return self.shots.levelled(motion, self.shots.starts[max(0, bisect_right(self.starts, time) - 1)])
+
+
+@dataclass(frozen=True)
 class DrivingChannel:
     """The motion of one driver, ready to be shown.
 
     Attributes:
         track: Smoothed motion of every frame.
-        reference: The neutral frame (N = 1).
-        index: Its number.
-        measured: Whether the neutral frame was searched for.
-        shots: Number of shots that have neutral frames of their own.
-        notes: Notes for the user.
+        neutral: What it is measured from.
     """
 
     track: MotionTrack
-    reference: Motion
-    index: int = 0
-    measured: bool = False
-    shots: int = 0
-    notes: tuple[str, ...] = ()
+    neutral: Neutral
 
     @classmethod
     def of(
@@ -255,15 +299,16 @@ class DrivingChannel:
         Raises:
             ValueError: The requested neutral frame does not exist or has no face.
         """
-        rule = reference_rule(options, further=further, chosen=chosen)
-        lone = len(track) == 1
-        reference, index, notes = choose_reference(track, engine, replace(options, reference=rule), lone)
-        measured = options.relative and rule == "auto" and not lone
-        shots = find_shots(track, reference, engine) if measured else None
+        neutral = Neutral.of(track, engine, options, further=further, chosen=chosen)
         # the release smooths only under source clips, and there the combined motion of source and driver
         variance = 0.0 if options.official else options.smooth * SMOOTHING_UNIT
-        smoothed = smooth_track(track, variance, engine.regions, options.ease_cuts, shots)
-        return cls(smoothed, reference, index, measured, 0 if shots is None else len(shots.starts), tuple(notes))
+        smoothed = smooth_track(track, variance, engine.regions, options.ease_cuts, neutral.shots)
+        return cls(smoothed, neutral)
+
+    @property
+    def reference(self) -> Motion:
+        """The neutral frame (N = 1)."""
+        return self.neutral.motion
 
     @property
     def still(self) -> bool:

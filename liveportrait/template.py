@@ -6,28 +6,28 @@ numbers only. ``liveportrait.template_reader`` reads it, and official .pkl templ
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import shutil
-import tempfile
 import zipfile
 from collections.abc import Mapping
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from liveportrait.motion import Motion
+from liveportrait.motion import Array, Motion
 from liveportrait.motion_check import MAX_RATE, MIN_RATE, fine_time
+from liveportrait.track import MotionTrack
 
 FORMAT: Final = "portrait-motion"
 FORMAT_VERSION: Final = 1
 SUFFIX: Final = ".motion"
+BLOCK: Final = 128  # frames that are written at once
 ARRAYS: Final = ("rotation", "translation", "scale", "delta", "eye_ratio", "lip_ratio")
 
 
@@ -42,6 +42,7 @@ class MotionTemplate:
         found: (N,) bool, frames with a face.
         reference: The neutral frame.
         source: Its origin ("file", "program", ...), for users.
+        length: Seconds that the clip lasts, or None where only its frames tell.
     """
 
     motion: Motion
@@ -50,6 +51,7 @@ class MotionTemplate:
     found: npt.NDArray[np.bool_]
     reference: int = 0
     source: Mapping[str, str] = field(default_factory=dict)
+    length: Fraction | None = None
 
     def __len__(self) -> int:
         return len(self.motion)
@@ -67,7 +69,7 @@ class MotionTemplate:
     @property
     def duration(self) -> Fraction:
         """Seconds, including the last frame."""
-        return self.times[-1] - self.times[0] + 1 / self.rate
+        return self.length or self.times[-1] - self.times[0] + 1 / self.rate
 
     def require(self, family: str, keypoints: int) -> None:
         """Raise ValueError with a clear text unless the template fits an engine."""
@@ -79,124 +81,67 @@ class MotionTemplate:
             )
 
 
-class TemplateWriter:
-    """Writes a template frame by frame; memory does not grow with its length.
+def save_track(
+    path: Path, track: MotionTrack, rate: Fraction, reference: int = 0, source: Mapping[str, str] | None = None
+) -> Path:
+    """Write the motion of a clip as a template; memory does not grow with its length.
 
-    The file appears under its name only once ``close`` was called and all data is written.
+    The file appears under its name only once all data is written.
 
     Args:
         path: Where to write.
+        track: The motion; its time stamps increase.
         rate: Frames per second.
+        reference: The neutral frame.
         source: Its origin, for users.
+
+    Returns:
+        The path.
+
+    Raises:
+        ValueError: No frame has a face, the rate is not positive, the time stamps don't increase, or the reference
+            doesn't exist.
     """
+    if rate <= 0:
+        raise ValueError(f"the frame rate of a motion template must be positive, not {rate}.")
+    if not track.found:
+        raise ValueError("the motion template has no frame with a face.")
+    if not 0 <= reference < len(track):
+        raise ValueError(f"reference frame {reference} doesn't exist; there are {len(track)} frames.")
+    times = [fine_time(Fraction(time)) for time in track.times]
+    for index, (before, time) in enumerate(pairwise(times), 1):
+        if time <= before:
+            raise ValueError(f"frame {index} of the template is not later than the one before ({time} s).")
+    first = track.motion(0)
+    arrays = (*ARRAYS, *(f"extra.{name}" for name in first.extra))
+    fine = fine_time(min(max(Fraction(rate), MIN_RATE), Fraction(MAX_RATE)))
+    header = {
+        "format": FORMAT, "version": FORMAT_VERSION, "engine": first.engine, "frames": len(track),
+        "keypoints": first.keypoints, "rate": str(fine), "reference": reference, "arrays": arrays,
+        "duration": str(track.duration) if track.duration > 0 else None, "source": dict(source or {}),
+    }  # fmt: skip
+    part = Path(path).with_name(f".{Path(path).name}.{os.getpid()}.part")
+    try:
+        with zipfile.ZipFile(part, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
+            archive.writestr(zipfile.ZipInfo("header.json"), json.dumps(header, indent=1))
+            _store(archive, "times", np.array([(t.numerator, t.denominator) for t in times], "<i8"))
+            _store(archive, "found", np.array([track.seen(i) for i in range(len(track))], np.uint8))
+            for name in arrays:
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as out:
+                    _npy_header(out, "<f4", (len(track), *_array(first, name).shape[1:]))
+                    for start in range(0, len(track), BLOCK):
+                        rows = np.array([track.row(i) for i in range(start, min(start + BLOCK, len(track)))])
+                        values = _array(track.rows(rows[0], rows[-1] + 1), name)
+                        out.write(np.ascontiguousarray(values[rows - rows[0]], "<f4").tobytes())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+    return Path(path)
 
-    def __init__(self, path: Path, rate: Fraction, source: Mapping[str, str] | None = None) -> None:
-        if rate <= 0:
-            raise ValueError(f"the frame rate of a motion template must be positive, not {rate}.")
-        self.path = Path(path)
-        self._rate = fine_time(min(max(Fraction(rate), MIN_RATE), Fraction(MAX_RATE)))
-        self._source = dict(source or {})
-        self._folder = tempfile.TemporaryDirectory(prefix="motion-")
-        self._files: dict[str, IO[bytes]] = {}
-        self._shapes: dict[str, tuple[int, ...]] = {}
-        self._last: Motion | None = None
-        self._waiting = 0
-        self._engine = ""
-        self._count = 0
-        self._found = bytearray()
-        self._times: list[Fraction] = []
 
-    def __enter__(self) -> TemplateWriter:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.discard()
-
-    def __len__(self) -> int:
-        return self._count
-
-    def append(self, time: Fraction, motion: Motion | None) -> None:
-        """Add the next frame.
-
-        Args:
-            time: Time stamp in seconds, later than the one before.
-            motion: N = 1, or None if no face was seen.
-        """
-        time = fine_time(Fraction(time))
-        if self._times and time <= self._times[-1]:
-            raise ValueError(f"frame {self._count} of the template is not later than the one before ({time} s).")
-        self._times.append(time)
-        self._found.append(motion is not None)
-        self._count += 1
-        shown = motion or self._last
-        if shown is None:
-            self._waiting += 1
-            return
-        for _ in range(self._waiting):
-            self._write(shown)
-        self._waiting = 0
-        self._write(shown)
-        self._last = shown
-
-    def _write(self, motion: Motion) -> None:
-        arrays = {name: getattr(motion, name) for name in ARRAYS} | {f"extra.{k}": v for k, v in motion.extra.items()}
-        if not self._files:
-            self._engine = motion.engine
-            for i, (name, values) in enumerate(arrays.items()):
-                self._shapes[name] = values.shape[1:]
-                self._files[name] = (Path(self._folder.name) / str(i)).open("wb+")
-        if {name: a.shape[1:] for name, a in arrays.items()} != self._shapes or motion.engine != self._engine:
-            raise ValueError("all frames of a motion template must come from one engine.")
-        for name, values in arrays.items():
-            self._files[name].write(np.ascontiguousarray(values[:1], "<f4").tobytes())
-
-    def close(self, reference: int = 0) -> Path:
-        """Finish the file.
-
-        Args:
-            reference: The neutral frame.
-
-        Returns:
-            Its path.
-
-        Raises:
-            ValueError: No frame has a face, or the reference doesn't exist.
-        """
-        if not self._files:
-            raise ValueError("the motion template has no frame with a face.")
-        if not 0 <= reference < self._count:
-            raise ValueError(f"reference frame {reference} doesn't exist; there are {self._count} frames.")
-        header = {
-            "format": FORMAT, "version": FORMAT_VERSION, "engine": self._engine, "frames": self._count,
-            "keypoints": self._shapes["delta"][0], "rate": str(self._rate), "reference": reference,
-            "arrays": list(self._files), "source": self._source,
-        }  # fmt: skip
-        part = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
-        try:
-            with zipfile.ZipFile(part, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
-                archive.writestr("header.json", json.dumps(header, indent=1))
-                stamps = np.array([(t.numerator, t.denominator) for t in self._times], "<i8")
-                _store(archive, "times", stamps)
-                _store(archive, "found", np.frombuffer(bytes(self._found), np.uint8))
-                for name, file in self._files.items():
-                    with archive.open(f"{name}.npy", "w", force_zip64=True) as out:
-                        _npy_header(out, "<f4", (self._count, *self._shapes[name]))
-                        file.seek(0)
-                        shutil.copyfileobj(file, out, 1 << 20)
-            part.replace(self.path)
-        finally:
-            part.unlink(missing_ok=True)
-            self.discard()
-        return self.path
-
-    def discard(self) -> None:
-        """Discard the data written so far; no file appears under its name."""
-        for file in self._files.values():
-            file.close()
-        self._files = {}
-        self._folder.cleanup()
+def _array(motion: Motion, name: str) -> Array:
+    values: Array = motion.extra[name[6:]] if name.startswith("extra.") else getattr(motion, name)
+    return values
 
 
 def _npy_header(out: IO[bytes], dtype: str, shape: tuple[int, ...]) -> None:
@@ -210,14 +155,14 @@ def _store(archive: zipfile.ZipFile, name: str, values: npt.NDArray[Any]) -> Non
 
 def save_template(path: Path, template: MotionTemplate) -> Path:
     """Write a template in our own format (.motion)."""
-    with TemplateWriter(path, template.rate, template.source) as writer:
+    with closing(MotionTrack(template.length or Fraction(0))) as track:
         for i, time in enumerate(template.times):
-            writer.append(time, template.motion[i] if template.found[i] else None)
-        return writer.close(template.reference)
+            track.append(time, template.motion[i] if template.found[i] else None)
+        return save_track(path, track, template.rate, template.reference, template.source)
 
 
 def is_template(path: Path) -> bool:
     """Whether a file is a motion template by its extension (.motion or .pkl, any case)."""
-    with contextlib.suppress(TypeError):
+    with suppress(TypeError):
         return Path(path).suffix.lower() in (SUFFIX, ".pkl")
     return False

@@ -21,6 +21,7 @@ from liveportrait.motion_check import (
     MAX_FRAMES,
     MAX_KEYPOINTS,
     MAX_RATE,
+    MAX_SECONDS,
     check_motion,
     check_rate,
     check_times,
@@ -34,6 +35,7 @@ _MAX_HEADER: Final = 1 << 20
 _MAX_ARRAYS: Final = 32
 _MAX_FACT: Final = 1024
 _MAX_RATE_TEXT: Final = 40
+_MAX_DURATION_TEXT: Final = 100
 _IN_MEMORY: Final = 16 << 20
 """Bytes of an array up to which it is read into memory; longer ones are mapped from a scratch file."""
 _NPY_HEAD: Final = re.compile(
@@ -120,6 +122,7 @@ def _header_schema() -> Any:
         "keypoints": (Annotated[int, Field(ge=1, le=MAX_KEYPOINTS)], ...),
         "rate": (Annotated[str, AfterValidator(_rate)], ...),
         "reference": (Annotated[int, Field(ge=0)], ...),
+        "duration": (Annotated[str, AfterValidator(_duration)] | None, None),
         "arrays": (Annotated[list[name], Field(max_length=_MAX_ARRAYS), AfterValidator(_array_names)], ...),
         "source": (Annotated[dict[fact, fact], Field(max_length=_MAX_ARRAYS)], {}),
     }
@@ -135,6 +138,15 @@ def _rate(text: str) -> Fraction:
         return check_rate(Fraction(text))
     except ZeroDivisionError:
         raise ValueError(msg("{text} divides by zero", shown(text))) from None
+
+
+def _duration(text: str) -> Fraction:
+    """Length of a clip in a header, such as "5" or "1001/120" seconds."""
+    if len(text) > _MAX_DURATION_TEXT or not re.fullmatch(r"[1-9][0-9]*(/[1-9][0-9]*)?", text):
+        raise ValueError(msg("{text} is not a length in seconds such as 5 or 1001/120", shown(text)))
+    if Fraction(text) > MAX_SECONDS:
+        raise ValueError(msg("{text} s are out of all bounds", shown(text)))
+    return Fraction(text)
 
 
 def _array_names(names: list[str]) -> list[str]:
@@ -169,8 +181,10 @@ def _own_template(header: Any, arrays: dict[str, npt.NDArray[Any]]) -> MotionTem
         raise ValueError(msg("times holds denominators that are not within 1 to {finest:,}", FINEST))
     times = tuple(Fraction(int(a), int(b)) for a, b in stamps)
     check_times(times)
+    if header.duration is not None and header.duration <= times[-1] - times[0]:
+        raise ValueError(msg("its duration ends before its last frame"))
     facts = {_printable(key): _printable(value) for key, value in header.source.items()}
-    return MotionTemplate(motion, times, header.rate, found.astype(bool), header.reference, facts)
+    return MotionTemplate(motion, times, header.rate, found.astype(bool), header.reference, facts, header.duration)
 
 
 def _printable(text: str) -> str:

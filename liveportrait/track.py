@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
-import json
-import math
 import tempfile
 from array import array
 from bisect import bisect_right
@@ -13,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import IO, BinaryIO, Final
+from typing import IO
 
 import numpy as np
 import numpy.typing as npt
@@ -21,9 +18,6 @@ import numpy.typing as npt
 from liveportrait.motion import Motion
 from models.messages import msg
 
-MAGIC: Final = b"motion-track-2\n"
-DIGEST: Final = hashlib.sha256().digest_size
-MAX_HEAD: Final = 256 << 20
 Fault = Callable[[OSError], Exception]
 
 
@@ -73,13 +67,6 @@ class RowFile:
             self._file.seek(start * size)
             data = self._file.read((stop - start) * size)
         return np.array(np.frombuffer(data, np.float32).reshape(stop - start, self._width))
-
-    def clear(self) -> None:
-        """Remove all rows."""
-        with self._told():
-            self._file.seek(0)
-            self._file.truncate()
-        self._width = self._length = 0
 
     def close(self) -> None:
         """Close the file; errors don't matter, as it is discarded anyway."""
@@ -203,85 +190,6 @@ class MotionTrack:
             return index, 0.0
         return index, float((time - self.times[index]) / (self.times[index + 1] - self.times[index]))
 
-    def save(self, out: BinaryIO) -> None:
-        """Write the whole track to a file; :meth:`load` reads it."""
-        if self._layout is None:
-            raise ValueError("a track without a face is not kept")
-        head = {
-            "engine": self._layout.engine,
-            "shapes": [[name, list(shape)] for name, shape in self._layout.shapes],
-            "rows": len(self._rows),
-            "duration": str(self.duration),
-            "times": [str(time) for time in self.times],
-            "seen": bytes(self._seen).hex(),
-        }
-        text = json.dumps(head).encode()
-        digest = hashlib.sha256()
-
-        def write(block: bytes) -> None:
-            digest.update(block)
-            out.write(block)
-
-        write(MAGIC + len(text).to_bytes(8, "little") + text)
-        for start in range(0, len(self._rows), 256):
-            write(self._rows.read(start, min(start + 256, len(self._rows))).tobytes())
-        out.write(digest.digest())
-
-    def load(self, file: BinaryIO) -> None:
-        """Fill an empty track from a file that :meth:`save` wrote. A changed file is rejected as a whole.
-
-        Raises:
-            ValueError: The file is damaged, truncated or something else.
-        """
-        end = _checked_end(file)
-        file.seek(len(MAGIC))
-        length = int.from_bytes(file.read(8), "little")
-        if length > min(MAX_HEAD, end):
-            raise ValueError("a motion track whose head is too long")
-        head = json.loads(file.read(length))
-        layout = Layout(tuple((str(name), tuple(shape)) for name, shape in head["shapes"]), str(head["engine"]))
-        times, seen = [Fraction(time) for time in head["times"]], bytes.fromhex(head["seen"])
-        width, count = sum(math.prod(shape) for _, shape in layout.shapes), head["rows"]
-        if len(times) != len(seen) or sum(seen) != count or not width or file.tell() + 4 * width * count != end:
-            raise ValueError("a motion track that contradicts itself")
-        for _ in range(count):
-            self._rows.append(np.frombuffer(file.read(4 * width), np.float32))
-        self._layout, self.times, self.duration = layout, times, Fraction(head["duration"])
-        self._seen, row = bytearray(seen), 0
-        for one in seen:
-            row += one
-            self._row_of.append(row - 1)
-
-    def clear(self) -> None:
-        """Remove everything."""
-        self._rows.clear()
-        self._layout = None
-        self._row_of, self._seen = array("i"), bytearray()
-        self.times = []
-
     def close(self) -> None:
         """Close the scratch file."""
         self._rows.close()
-
-
-def _checked_end(file: BinaryIO) -> int:
-    """Position of the checksum in a saved track.
-
-    Raises:
-        ValueError: The checksum does not match, or it is not a track of this version.
-    """
-    end = file.seek(0, io.SEEK_END) - DIGEST
-    file.seek(0)
-    if end < len(MAGIC) + 8 or file.read(len(MAGIC)) != MAGIC:
-        raise ValueError("not a motion track")
-    file.seek(0)
-    digest, left = hashlib.sha256(), end
-    while left:
-        block = file.read(min(left, 1 << 20))
-        if not block:
-            raise ValueError("a motion track that is cut short")
-        digest.update(block)
-        left -= len(block)
-    if file.read(DIGEST) != digest.digest():
-        raise ValueError("a motion track that is damaged")
-    return end

@@ -80,7 +80,7 @@ def cancel(values: Mapping[str, Any]) -> int:
 def clear(values: Mapping[str, Any]) -> int:
     """Forget jobs that have ended; the files they wrote stay."""
     if values["cache"]:
-        from app.jobs.cache import MotionCache
+        from app.frames.motion_cache import MotionCache
 
         say(f"{MotionCache().clear()} motion tracks removed.")
         if not any(values[name] for name in ("ids", "state", "batch", "all")):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import numpy as np
@@ -13,7 +13,7 @@ import numpy.typing as npt
 from app.errors import NoFaceError, UsageError
 from app.media.files import scratch_error
 from app.media.prefetch import stage
-from liveportrait.channel import DrivingChannel, choose_reference
+from liveportrait.channel import DrivingChannel, Neutral, choose_reference
 from liveportrait.driving import DrivingReader
 from liveportrait.track import MotionTrack
 from models.choices import LARGEST, FaceChoice
@@ -22,7 +22,7 @@ from models.messages import about, msg
 from models.tracker import FaceTracker
 
 if TYPE_CHECKING:
-    from app.events import CancelToken, Phase
+    from app.events import CancelToken
     from app.frames.timings import Timings
     from app.media.reader import ClipReader, Frame
     from liveportrait.engines.base import Engine
@@ -95,13 +95,23 @@ def read_driving(
     track: MotionTrack,
     *,
     timings: Timings,
-    phase: Phase,
     token: CancelToken,
+    advance: Callable[[], object] = lambda: None,
     overlap: bool = True,
 ) -> None:
     """Track the selected face through a clip and read its motion; frames without a face stay empty.
 
     Decoding, tracking and reading run concurrently, each a few frames ahead of the next.
+
+    Args:
+        reader: The clip.
+        follow: Finds the face.
+        engine: Reads the motion.
+        track: Gets it.
+        timings: Gets the time of each stage.
+        token: Stops the work.
+        advance: Called after each frame.
+        overlap: Whether the stages run concurrently.
 
     Raises:
         CancelledError: The user stopped the job.
@@ -127,7 +137,7 @@ def read_driving(
             else:
                 with timings.measure("motion"):
                     track.append(frame.time, motions.read(frame.rgb, face))
-            phase.advance()
+            advance()
     if not track.found:
         count = msg("any of its {count} frames", len(track)) if len(track) > 1 else "it"
         raise NoFaceError(
@@ -145,6 +155,14 @@ def scratch_track() -> MotionTrack:
     return MotionTrack(fault=scratch_error)
 
 
+@contextmanager
+def _about_reference() -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
+        raise UsageError(msg("{option:reference}: {error}", error)) from None
+
+
 def make_channel(
     track: MotionTrack, engine: Engine, options: AnimationOptions, *, further: bool = False, chosen: int | None = None
 ) -> DrivingChannel:
@@ -153,10 +171,18 @@ def make_channel(
     Raises:
         UsageError: The requested neutral frame does not exist or has no face.
     """
-    try:
+    with _about_reference():
         return DrivingChannel.of(track, engine, options, further=further, chosen=chosen)
-    except ValueError as error:
-        raise UsageError(msg("{option:reference}: {error}", error)) from None
+
+
+def find_neutral(track: MotionTrack, engine: Engine, options: AnimationOptions) -> Neutral:
+    """See Neutral.of.
+
+    Raises:
+        UsageError: The requested neutral frame does not exist or has no face.
+    """
+    with _about_reference():
+        return Neutral.of(track, engine, options)
 
 
 def neutral_frame(
@@ -167,7 +193,5 @@ def neutral_frame(
     Raises:
         UsageError: The requested neutral frame does not exist or has no face.
     """
-    try:
+    with _about_reference():
         return choose_reference(track, engine, options, lone)
-    except ValueError as error:
-        raise UsageError(msg("{option:reference}: {error}", error)) from None

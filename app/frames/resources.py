@@ -14,6 +14,7 @@ from models.choices import EMBEDDED, DetectorChoice
 from models.messages import msg
 
 if TYPE_CHECKING:
+    from app.events import CancelToken
     from app.options import RenderOptions
     from liveportrait.animator import Scene
     from liveportrait.engines.base import Engine
@@ -116,7 +117,15 @@ class Resources:
         return make()
 
     def motion(
-        self, driving: Path, options: RenderOptions, engine: Engine, track: MotionTrack, read: Callable[[], bool]
+        self,
+        driving: Path,
+        options: RenderOptions,
+        engine: Engine,
+        track: MotionTrack,
+        read: Callable[[], bool],
+        token: CancelToken,
+        *,
+        wait: bool = True,
     ) -> None:
         """Fill an empty track with the motion of a driving clip.
 
@@ -126,5 +135,7 @@ class Resources:
             engine: Engine that reads the motion.
             track: Track to fill.
             read: Reads the clip into the track; returns whether the clip was intact.
+            token: Ends waiting for another process that reads the same clip.
+            wait: Whether to wait for such a process, and to let it wait.
         """
         read()

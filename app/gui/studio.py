@@ -14,6 +14,7 @@ from PySide6.QtGui import QImage
 
 from app.errors import AppError
 from app.events import Event, EventStream
+from app.frames.motion_cache import CachedResources
 from app.gui import pictures
 from app.gui.downloads import Downloads
 from app.gui.driving import live_source
@@ -65,7 +66,7 @@ class Studio(QObject):
     Args:
         settings: State between starts.
         session: Initial session; None restores the last one, or shows the sample.
-        make_live: Creates the live pipeline from ``events`` and ``on_change``.
+        make_live: Creates the live pipeline from ``events``, ``on_change`` and ``resources``.
         parent: Owner.
 
     Signals:
@@ -116,7 +117,7 @@ class Studio(QObject):
         self._presenter.done.connect(self._take)
         self._presenter.failed.connect(self.failed)
         make = make_live or LiveSession
-        self.live = make(events=EventStream(self._event), on_change=self._changed)
+        self.live = make(events=EventStream(self._event), on_change=self._changed, resources=CachedResources())
         self._sink = PreviewSink(self._frame, painted_by_caller=True)
         self.live.add_sink(self._sink)
         self.outputs = LiveOutputs(self)

@@ -20,12 +20,12 @@ from typing import Any, Final
 from app.alive import machine
 from app.errors import AppError, MissingError
 from app.events import CancelToken, Event, EventStream
-from app.jobs.hashes import content_hash
 from app.jobs.perform import Outcome, Performer
 from app.jobs.queue import Queue
 from app.jobs.record import JobRecord, Progress
 from app.jobs.run import OnJob, Reporter, Summary
 from app.jobs.worker import settle
+from app.media.contents import content_hash
 from models.installation import install_hint
 
 MOST_EVENTS: Final = 100  # that a worker keeps between two looks

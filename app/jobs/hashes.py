@@ -5,20 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from app.choices import FaceDriver
-from app.option_files import FILES, named_files
-
-IDLE: Final = frozenset({"output", "overwrite", "json_lines", "quiet", "threads"})  # options that change no result
-ABSENT: Final = "absent"
-Known = Callable[[str, int, int, int], "str | None"]  # path, size, time of change, inode -> hash
-Keep = Callable[[str, int, int, int, str], None]
+from app.option_files import FILES, IDLE, named_files
 
 
 def option_hash(values: Mapping[str, Any], numbered: bool, expression: Mapping[str, Any] | None) -> str:
@@ -26,23 +19,6 @@ def option_hash(values: Mapping[str, Any], numbered: bool, expression: Mapping[s
     kept = {name: value for name, value in values.items() if name not in IDLE}
     text = json.dumps([kept, numbered, expression], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def content_hash(path: Path, known: Known | None = None, keep: Keep | None = None) -> str:
-    """SHA-256 of a file; of names and contents for a folder of pictures or a pattern; "absent" if it can't be read.
-
-    Args:
-        path: The input.
-        known: Gives the hash of a file that has not changed since it was kept, or None.
-        keep: Told each hash that had to be worked out.
-    """
-    try:
-        if os.path.isfile(path):
-            return _file_hash(path, known, keep)
-        parts = [f"{one.name}\0{_file_hash(one, known, keep)}" for one in _members(path)]
-    except OSError:
-        return ABSENT
-    return hashlib.sha256("\n".join(parts).encode("utf-8", "surrogateescape")).hexdigest() if parts else ABSENT
 
 
 def input_files(source: Path, driving: Path | None, values: Mapping[str, Any]) -> list[Path]:
@@ -69,43 +45,3 @@ def settled(values: Mapping[str, Any], base: Path) -> dict[str, Any]:
         absolute = (replace(one, path=Path(os.path.abspath(base / one.path.expanduser()))) for one in drivers)
         found["driver_for"] = "\n".join(map(str, absolute))
     return found
-
-
-def _members(path: Path) -> list[Path]:
-    """Pictures of a folder or of a pattern such as shot_%04d.png."""
-    if path.is_dir():
-        return sorted(one for one in path.iterdir() if one.is_file() and not one.name.startswith("."))
-    if not re.search(r"%0?\d*d", path.name) or not path.parent.is_dir():
-        return []
-    pattern = re.compile(r"\d+".join(re.escape(part) for part in re.split(r"%0?\d*d", path.name)))
-    return sorted(one for one in path.parent.iterdir() if pattern.fullmatch(one.name))
-
-
-def _file_hash(path: Path, known: Known | None, keep: Keep | None) -> str:
-    status = os.stat(path)
-    key = str(path), status.st_size, status.st_mtime_ns, status.st_ino
-    found = known(*key) if known is not None else None
-    if found is not None:
-        return found
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    if keep is not None:
-        keep(*key, digest.hexdigest())
-    return digest.hexdigest()
-
-
-@lru_cache(maxsize=1)
-def code_hash() -> str:
-    """Hash of the program's parts that read motion, so that what an older version read is not used."""
-    import app
-    import liveportrait
-    import models
-
-    digest = hashlib.sha256(liveportrait.__version__.encode())
-    for package, pattern in ((liveportrait, "**/*.py"), (models, "**/*.py"), (app, "media/*.py"), (app, "render/*.py")):
-        folder = Path(str(package.__file__)).parent
-        for path in sorted(folder.glob(pattern)):
-            digest.update(path.relative_to(folder).as_posix().encode() + path.read_bytes())
-    return digest.hexdigest()

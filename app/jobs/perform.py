@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING, Any, Final
 from app.environment import fault
 from app.errors import AppError, CancelledError, ExitCode
 from app.events import CancelToken, EventStream
-from app.jobs.cache import MotionCache, motion_key
-from app.jobs.hashes import content_hash, input_files, joint_hash
+from app.frames.motion_cache import CachedResources, MotionCache
+from app.jobs.hashes import input_files, joint_hash
 from app.jobs.queue import tag
 from app.jobs.record import JobRecord, State
 from app.jobs.target import Files, Target, open_target
+from app.media.contents import content_hash
 from app.media.outnames import check_not_inputs, check_plain
 from app.options import RenderOptions
-from app.render import Job, Resources, render
+from app.render import Job, render
 from app.render.edit import render_pose
 from app.render.job import STILL_SUFFIXES, side_by_side_path
 from liveportrait.batching import free_gpu_memory, is_out_of_memory
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from app.frames.resources import Say
     from liveportrait.animator import Scene
     from liveportrait.engines.base import Engine
-    from liveportrait.track import MotionTrack
     from models.choices import DetectorChoice
     from models.tracker import FaceTracker
 
@@ -72,7 +72,7 @@ class Outcome:
     details: str = ""
 
 
-class KeptResources(Resources):
+class KeptResources(CachedResources):
     """Engines, face tracker, the last portraits, and motion on disk.
 
     Args:
@@ -81,22 +81,18 @@ class KeptResources(Resources):
         threads: CPU threads for engines whose options leave the number open; 0 leaves it to them.
 
     Attributes:
-        token: Ends waiting for another process; set anew for each job.
         loaded: How many engines were loaded.
         encoded: How many portraits were encoded.
-        read: How many clips were read.
     """
 
     def __init__(self, cache: MotionCache, file_hash: Callable[[Path], str], threads: int = 0) -> None:
-        self._cache = cache
-        self._hash = file_hash
+        super().__init__(cache, file_hash)
         self._threads = threads
         self._engines: OrderedDict[Any, tuple[Engine, list[str], list[str]]] = OrderedDict()
         self._scenes: OrderedDict[tuple[Any, ...], tuple[Scene, list[str]]] = OrderedDict()
         self._tracker: FaceTracker | None = None
         self._detector = EMBEDDED
-        self.token = CancelToken()
-        self.loaded = self.encoded = self.read = 0
+        self.loaded = self.encoded = 0
 
     def engine(self, options: RenderOptions, say: Say, warn: Say, step: Say | None = None) -> Engine:
         """See Resources."""
@@ -141,14 +137,6 @@ class KeptResources(Resources):
         self._scenes.move_to_end(key)
         return self._scenes[key]
 
-    def motion(
-        self, driving: Path, options: RenderOptions, engine: Engine, track: MotionTrack, read: Callable[[], bool]
-    ) -> None:
-        """See Resources."""
-        key = motion_key(self._hash(driving), engine, options)
-        if not self._cache.fill(key, track, read, self.token):
-            self.read += 1
-
     def forget(self) -> None:
         """Let go of everything that takes memory."""
         self._engines.clear()
@@ -180,15 +168,10 @@ class Performer:
             events: Gets progress and messages.
             token: Stops it.
         """
-        self.resources.token = token
-        try:
-            outcome = self._guarded(job, events, token)
-            if outcome.short_of_memory:
-                self.resources.forget()
-                again = self._guarded(job, events, token)
-                outcome = replace(again, short_of_memory=True)
-        finally:
-            self.resources.token = CancelToken()
+        outcome = self._guarded(job, events, token)
+        if outcome.short_of_memory:
+            self.resources.forget()
+            outcome = replace(self._guarded(job, events, token), short_of_memory=True)
         return outcome
 
     def _guarded(self, job: JobRecord, events: EventStream, token: CancelToken) -> Outcome:

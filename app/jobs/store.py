@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from app.errors import MediaError
-from app.jobs.hashes import content_hash, input_files, joint_hash
+from app.jobs.hashes import input_files, joint_hash
 from app.jobs.record import stored
+from app.media.contents import content_hash
 from app.media.files import reason
 from models.messages import msg
 
@@ -206,7 +207,7 @@ class Store:
         return joint_hash(self.file_hash(path) for path in input_files(source, driving, values))
 
     def file_hash(self, path: Path) -> str:
-        """Hash of one input, see app.jobs.hashes.content_hash."""
+        """Hash of one input, see app.media.contents.content_hash."""
         return content_hash(path, self._known_hash, self._keep_hash)
 
     def _known_hash(self, path: str, size: int, changed: int, inode: int) -> str | None:

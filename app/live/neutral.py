@@ -7,15 +7,18 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from app.frames.follow import FaceFollower, neutral_frame, scratch_track
+from app.errors import NoFaceError
+from app.frames.follow import FaceFollower, read_driving, scratch_track
+from app.frames.follow import find_neutral as measure
+from app.frames.resources import Resources
+from app.frames.timings import Timings
 from app.live.background import LatestTask
 from app.media.reader import open_clip
-from liveportrait.channel import reference_rule
-from liveportrait.driving import DrivingReader
+from app.options import parse_rate
+from liveportrait.channel import Neutral, reference_rule
 
 if TYPE_CHECKING:
     from app.events import CancelToken
@@ -23,13 +26,16 @@ if TYPE_CHECKING:
     from app.live.engine import Trackers
     from app.options import RenderOptions
     from liveportrait.engines.base import Engine
-    from liveportrait.motion import Motion
     from models.tracker import FaceTracker
 
 DELAY: Final = 1.5  # seconds that the preview is left alone at first
 REST: Final = 1.5  # seconds of rest for each second of work, so that the preview keeps its rate
 LONGEST: Final = 600  # seconds of a clip that are looked at
 KEPT: Final = 32  # clips whose neutral frame is remembered
+
+
+class _LongEnoughError(Exception):
+    """The clip was read for as long as it may be."""
 
 
 def find_neutral(
@@ -39,54 +45,63 @@ def find_neutral(
     options: RenderOptions,
     token: CancelToken,
     *,
+    resources: Resources | None = None,
     rest: float = 0.0,
     longest: float = LONGEST,
-    early: Callable[[Motion], None] = lambda _: None,
-) -> tuple[Motion | None, list[str]]:
-    """The frame (N = 1) of a clip that its motion is measured from.
+    early: Callable[[Neutral], None] = lambda _: None,
+) -> Neutral | None:
+    """What the motion of a clip is measured from; the clip is read as for a render, which finds its motion kept.
 
     Args:
         path: The clip.
         engine: Reads the motion.
         tracker: Finds the face.
-        options: reference, official, driving_face and the part of the driving clip are used.
+        options: reference, official, driving_face, fps and the part of the driving clip are used.
         token: Ends the search.
+        resources: Keeps the motion that was read.
         rest: Seconds to wait for each second of work.
         longest: Seconds of the clip to look at.
-        early: Gets the frame as soon as it is known; the clip is then read on to judge the choice.
+        early: Gets the neutral frame as soon as it is known; the clip is then read on to judge the choice.
 
     Returns:
-        The frame, None after a stop or where no frame shows a face; and sentences on the choice.
+        The neutral frame, and those of shots; None where no frame shows a face.
 
     Raises:
+        CancelledError: The search was ended.
         AppError: The clip can't be read, or the frame or face that is asked for does not exist.
     """
-    choice = reference_rule(options.animation)
+    token.check()
+    rule, start = reference_rule(options.animation), time.perf_counter()
     with (
         closing(scratch_track()) as track,
-        open_clip(path, *options.input.driving_part, film=True) as clip,
+        open_clip(path, *options.input.driving_part, rate=parse_rate(options.input.fps), film=True) as clip,
     ):
-        tracker.steady = not options.animation.official
-        follow, reader = FaceFollower(tracker, options.input.followed), DrivingReader(engine)
-        known: Motion | None = None
-        start = time.perf_counter()
-        for frame in clip:
-            if frame.time > longest:
-                break
-            face = follow(frame.rgb)
-            track.append(frame.time, None if face is None else reader.read(frame.rgb, face))
+
+        def advance() -> None:
+            nonlocal start
             last = len(track) - 1
-            if known is None and track.seen(last) and choice in ("first", str(last)):
-                known = track.motion(last)
-                early(known)
+            if track.seen(last) and (str(last) == rule or (rule == "first" and track.found == 1)):
+                early(Neutral(track.motion(last), last))
             if token.wait(rest * (time.perf_counter() - start)):
-                return None, []
+                token.check()
             start = time.perf_counter()
-        if not track.found:
-            return None, []
-        motion = replace(options.animation, reference=choice)
-        chosen, _, notes = neutral_frame(track, engine, motion, lone=clip.info.kind == "image")
-        return known or chosen, notes
+            if track.times[-1] + 1 / clip.info.rate > longest:
+                raise _LongEnoughError
+
+        def read() -> bool:
+            tracker.steady = not options.animation.official
+            follow = FaceFollower(tracker, options.input.followed)
+            read_driving(clip, follow, engine, track, timings=Timings(), token=token, advance=advance, overlap=False)
+            return not clip.problem
+
+        try:
+            (resources or Resources()).motion(path, options, engine, track, read, token, wait=False)
+        except NoFaceError:
+            return None
+        except _LongEnoughError:
+            if not track.found:
+                return None
+        return measure(track, engine, options.animation)
 
 
 class NeutralFinder:
@@ -95,6 +110,7 @@ class NeutralFinder:
     Args:
         context: Told of what was found, of a clip or option that doesn't fit, and of a frame that is a bad choice.
         trackers: Find faces.
+        resources: Keep the motion that was read.
 
     Attributes:
         current: The frame that the latest request asks for, or None while it is not known.
@@ -102,13 +118,14 @@ class NeutralFinder:
         task: The search.
     """
 
-    def __init__(self, context: SessionContext, trackers: Trackers) -> None:
-        self.current: Motion | None = None
+    def __init__(self, context: SessionContext, trackers: Trackers, resources: Resources) -> None:
+        self.current: Neutral | None = None
         self.delay = DELAY
         self.task = LatestTask("live-neutral", context.warn)
         self._context = context
         self._trackers = trackers
-        self._known: OrderedDict[object, Motion] = OrderedDict()
+        self._resources = resources
+        self._known: OrderedDict[object, Neutral] = OrderedDict()
 
     def want(self, engine: Engine, path: Path | None, options: RenderOptions) -> None:
         """Look for the neutral frame of a clip, unless that is done or under way; None looks for nothing."""
@@ -130,26 +147,27 @@ class NeutralFinder:
         self.task.cancel()
         self.current = None
 
-    def _take(self, motion: Motion) -> None:
-        self.current = motion
+    def _take(self, neutral: Neutral) -> None:
+        self.current = neutral
         self._context.renew()
 
     def _work(self, request: object, engine: Engine, path: Path, options: RenderOptions, token: CancelToken) -> None:
         if token.wait(self.delay):
             return
 
-        def early(motion: Motion) -> None:
+        def early(neutral: Neutral) -> None:
             if not token.cancelled:
-                self._take(motion)
+                self._take(neutral)
 
-        motion, notes = find_neutral(path, engine, self._trackers.get_any(), options, token, rest=REST, early=early)
-        if motion is None or token.cancelled:
+        tracker = self._trackers.get_any()
+        neutral = find_neutral(path, engine, tracker, options, token, resources=self._resources, rest=REST, early=early)
+        if neutral is None or token.cancelled:
             return
-        self._known[request] = motion
+        self._known[request] = neutral
         while len(self._known) > KEPT:
             self._known.popitem(last=False)
-        self._take(motion)
-        for sentence in notes:
+        self._take(neutral)
+        for sentence in neutral.notes:
             self._context.warn(sentence)
 
 
@@ -162,5 +180,5 @@ def _identity(engine: Engine, path: Path, options: RenderOptions) -> tuple[objec
         stamp = 0, 0
     wanted = options.input
     chosen = wanted.driving_face, wanted.detector, reference_rule(options.animation), options.animation.official
-    part = wanted.start, wanted.end, wanted.duration
+    part = wanted.start, wanted.end, wanted.duration, wanted.fps
     return os.path.abspath(path), stamp, engine.name, engine.family, engine.keypoints, *chosen, *part

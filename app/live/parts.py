@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from app.errors import AppError, CancelledError
-from app.events import CancelToken, EventStream
+from app.events import CancelToken
 from app.frames.follow import FaceFollower, make_channel, read_driving, scratch_track
 from app.frames.templates import fill_track, open_fitting
 from app.frames.timings import Timings
@@ -173,11 +173,8 @@ def read_part(
     if is_template(path):
         chosen = fill_track(track, open_fitting(path, engine))
     else:
-        with (
-            open_clip(path, film=True) as clip,
-            EventStream().phase("track", clip.info.frames, "Reading motion") as phase,
-        ):
+        with open_clip(path, film=True) as clip:
             tracker.steady = not options.animation.official
             follow = FaceFollower(tracker, LARGEST)
-            read_driving(clip, follow, engine, track, timings=Timings(), phase=phase, token=token)
+            read_driving(clip, follow, engine, track, timings=Timings(), token=token)
     return make_channel(track, engine, options.animation, further=True, chosen=chosen)

@@ -89,7 +89,7 @@ class LiveSession:
         self._clips = ClipPlayer(self.context, self._store, self._trackers, self._capture)
         self.parts = PartLoader(self.context, self._trackers)
         """Drivers of parts of the face."""
-        self.neutral = NeutralFinder(self.context, self._trackers)
+        self.neutral = NeutralFinder(self.context, self._trackers, resources)
         """Neutral frame of the clip that drives."""
         self._renew_quality()  # before anything is prepared at another size
         self._final: LiveStats | None = None

@@ -96,7 +96,10 @@ class Tracking:
                     "The driving picture shows no face.", "Choose one with a face, large and from the front."
                 )
             return self._with_parts(Tracked(sample, face, self.motion.lone(raw)))
-        known = sample.reference or self._neutral.current
+        neutral = self._neutral.current
+        if raw is not None and neutral is not None and sample.place is not None:
+            raw = neutral.levelled(raw, sample.place)
+        known = sample.reference or (None if neutral is None else neutral.motion)
         if known is not None and self._reference is not known:
             self._reference = known
             self.motion.fix(known)
@@ -124,14 +127,17 @@ class Tracking:
 
     def renewed(self) -> Tracked | None:
         """The last frame with a neutral frame or drivers of parts that were found since, or None without those."""
-        last, known = self.last, self._neutral.current
+        last, neutral = self.last, self._neutral.current
         if last is None or last.sample is None or last.shown is None:
             return None
-        fresh = known is not None and known is not self._reference and not last.sample.lone
-        if fresh and known is not None:
-            self._reference = known
-            self.motion.fix(known, at_once=True)
-            last = replace(last, shown=replace(last.shown, reference=self.motion.reference or last.shown.reference))
+        fresh = neutral is not None and neutral.motion is not self._reference and not last.sample.lone
+        if fresh and neutral is not None:
+            self._reference = neutral.motion
+            self.motion.fix(neutral.motion, at_once=True)
+            moved = last.shown.motion
+            moved = moved if last.sample.place is None else neutral.levelled(moved, last.sample.place)
+            reference = self.motion.reference or last.shown.reference
+            last = replace(last, shown=replace(last.shown, motion=moved, reference=reference))
         return self._with_parts(last) if fresh or self._parts.current is not self._joined else None
 
     def _follower(self, sample: Sample, wanted: FaceChoice) -> FaceFollower:

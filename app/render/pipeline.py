@@ -167,17 +167,20 @@ class Run:
                 plain = replace(options.input, driving_face="largest", start="", end="", duration="")
                 options = replace(options, input=plain)
             path = clip.info.path if part else inputs.job.driving
-            inputs.resources.motion(path, options, inputs.engine, track, lambda: self._read_clip(clip, track, part))
+            inputs.resources.motion(
+                path, options, inputs.engine, track, lambda: self._read_clip(clip, track, part), self.token
+            )
         elif template is not None:
             chosen = fill_track(track, template, *((None, None) if part else options.input.driving_part))
         channel = make_channel(track, inputs.engine, options.animation, further=bool(part), chosen=chosen)
         self._tracks.append(channel.track)
-        for sentence in channel.notes:
+        neutral = channel.neutral
+        for sentence in neutral.notes:
             inputs.note(sentence, warn=True)
-        if channel.measured and not part:
-            self.events.info(msg("Motion is measured from driving frame {index}, the most neutral one.", channel.index))
-        if channel.shots:
-            count = channel.shots
+        if neutral.measured and not part:
+            self.events.info(msg("Motion is measured from driving frame {index}, the most neutral one.", neutral.index))
+        if neutral.shots is not None:
+            count = len(neutral.shots.starts)
             self.events.info(msg("The clip has {count} shots; each is measured from its own neutral frame.", count))
         return channel
 
@@ -200,8 +203,8 @@ class Run:
         with self.events.phase("track", clip.count, title) as phase:
             try:
                 read_driving(
-                    clip, follow, inputs.engine, track, timings=self.timings, phase=phase, token=self.token,
-                    overlap=self._overlap,
+                    clip, follow, inputs.engine, track, timings=self.timings, token=self.token,
+                    advance=phase.advance, overlap=self._overlap,
                 )  # fmt: skip
             except CancelledError:
                 raise CancelledError("Stopped while the motion was read; nothing was written.") from None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from contextlib import closing
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,13 +19,12 @@ from app.media.outnames import check_name
 from app.media.reader import open_clip
 from app.options import parse_rate
 from app.render.job import check_ending, default_name, files_of, fill_name, make_folder, name_fields, names_folder
-from liveportrait.template import SUFFIX, TemplateWriter
+from liveportrait.template import SUFFIX, save_track
 from models.messages import Option, about, msg
 
 if TYPE_CHECKING:
     from app.events import CancelToken, EventStream
     from app.options import RenderOptions
-    from liveportrait.track import MotionTrack
 
 
 @dataclass(frozen=True)
@@ -110,14 +108,16 @@ def make_template(
         with closing(scratch_track()) as track:
             try:
                 with events.phase("track", reader.count, "Reading motion") as phase:
-                    read_driving(reader, follow, engine, track, timings=Timings(), phase=phase, token=token)
+                    read_driving(reader, follow, engine, track, timings=Timings(), token=token, advance=phase.advance)
                 _, reference, sentences = neutral_frame(track, engine, options.animation, lone=len(track) == 1)
                 facts = {"file": driving.name} | (
                     {"reference": "chosen"} if options.animation.reference != "auto" else {}
                 )
-                _save(output, track, reader.info.rate, reference, facts)
+                save_track(output, track, reader.info.rate, reference, facts)
             except CancelledError:
                 raise CancelledError("Stopped; nothing was written.") from None
+            except OSError as error:
+                raise files.write_error(output, error) from error
         for sentence in sentences:
             events.warn(sentence)
         if track.lost:
@@ -160,13 +160,3 @@ def template_path(driving: Path, options: RenderOptions, suffix: str = SUFFIX) -
             msg("End it in {suffix}.", suffix),
         )
     return path
-
-
-def _save(output: Path, track: MotionTrack, rate: Fraction, reference: int, facts: dict[str, str]) -> None:
-    try:
-        with TemplateWriter(output, rate, facts) as writer:
-            for index, stamp in enumerate(track.times):
-                writer.append(stamp, track.motion(index) if track.seen(index) else None)
-            writer.close(reference)
-    except OSError as error:
-        raise files.write_error(output, error) from error

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from app.frames.motion_cache import motion_key
 from app.frames.scene import SceneMaker
-from app.jobs.cache import motion_key
 from app.live.motion import LiveMotion
 from app.media.images import read_image
 from app.media.reader import open_clip

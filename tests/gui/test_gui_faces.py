@@ -188,8 +188,12 @@ def test_a_clip_with_another_first_frame_is_previewed_as_it_is_rendered(
     studio.set_driver(Driver("file", str(path)))
     neutral = studio.live.neutral
     qtbot.waitUntil(lambda: neutral.current is not None)
+    studio.live.neutral.task.join(60)
+    cache = tmp_path / "state" / "cache" / "motion"
+    assert len(list(cache.glob("*.motion"))) == 1
     window.commands.queue_render(tmp_path / "out-%02d.png", overwrite=False)
     qtbot.waitUntil(lambda: [job.state for job in studio.queue.jobs] == ["done"])
+    assert len(list(cache.glob("*.motion"))) == 1  # the motion that was read for the preview is that of the render
     rendered = [read_image(path).rgb.astype(float) for path in sorted(tmp_path.glob("out-*.png"))]
     rest = read_image(small_media / "a.jpg").rgb
     moved = [float(np.mean((picture - rest) ** 2)) for picture in rendered]

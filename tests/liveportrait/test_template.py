@@ -18,8 +18,9 @@ from motion_stubs import still_motion
 from liveportrait import official_pickle, template_reader
 from liveportrait.motion import rotation_from_euler
 from liveportrait.official_pickle import read_pickle
-from liveportrait.template import MotionTemplate, TemplateWriter, is_template, save_template
+from liveportrait.template import MotionTemplate, is_template, save_template, save_track
 from liveportrait.template_reader import load_template
+from liveportrait.track import MotionTrack
 
 ARRAYS = ("rotation", "translation", "scale", "delta", "eye_ratio", "lip_ratio")
 
@@ -34,6 +35,14 @@ def _template(n=5, k=21) -> MotionTemplate:
     motion = replace(motion, extra={"gaze": rng.normal(size=(n, 4)).astype(np.float32)})
     rate = Fraction(30000, 1001)
     return MotionTemplate(motion, tuple(i / rate for i in range(n)), rate, np.ones(n, bool), 2, {"file": "d.mp4"})
+
+
+def track_of(motions) -> MotionTrack:
+    """A track of motions at 25 frames/s, None where no face is seen."""
+    track = MotionTrack()
+    for i, motion in enumerate(motions):
+        track.append(Fraction(i, 25), motion)
+    return track
 
 
 def test_own_format_keeps_everything(tmp_path):
@@ -58,12 +67,13 @@ def test_variable_frame_times_are_exact(tmp_path):
 
 def test_frames_without_a_face_are_marked_and_filled(tmp_path):
     motion = _template(3).motion
-    with TemplateWriter(tmp_path / "gap.motion", Fraction(25)) as writer:
-        for i, one in enumerate([None, motion[0], None, motion[1]]):
-            writer.append(Fraction(i, 25), one)
-        writer.close(1)
+    track = track_of([None, motion[0], None, motion[1]])
+    track.duration = Fraction(1, 6)
+    save_track(tmp_path / "gap.motion", track, Fraction(25), 1)
+    track.close()
     template = load_template(tmp_path / "gap.motion")
     assert template.found.tolist() == [False, True, False, True]
+    assert template.duration == Fraction(1, 6)
     for i, source in enumerate([0, 0, 0, 1]):
         np.testing.assert_array_equal(template.motion.delta[i], motion.delta[source])
 
@@ -73,10 +83,9 @@ def test_writing_a_long_template_takes_no_more_memory(tmp_path):
 
     def peak(n):
         tracemalloc.start()
-        with TemplateWriter(tmp_path / f"{n}.motion", Fraction(25)) as writer:
-            for i in range(n):
-                writer.append(Fraction(i, 25), frame)
-            writer.close()
+        track = track_of([frame] * n)
+        save_track(tmp_path / f"{n}.motion", track, Fraction(25))
+        track.close()
         top = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         return top
@@ -114,27 +123,30 @@ def test_times_finer_than_a_nanosecond_are_rounded_when_written(tmp_path):
     assert abs(after.rate - rate) < Fraction(1, 10**9)
 
 
-def test_nothing_is_left_behind_when_writing_stops(tmp_path):
-    with TemplateWriter(tmp_path / "x.motion", Fraction(25)) as writer:
-        writer.append(Fraction(0), still_motion(1))
+def test_nothing_is_left_behind_when_writing_fails(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError("no room")
+
+    monkeypatch.setattr("liveportrait.template._store", full)
+    with pytest.raises(OSError, match="no room"):
+        save_template(tmp_path / "x.motion", _template())
     assert list(tmp_path.iterdir()) == []
 
 
-def test_writer_refuses_what_makes_no_template(tmp_path):
-    with pytest.raises(ValueError, match="positive"):
-        TemplateWriter(tmp_path / "x.motion", Fraction(0))
-    with TemplateWriter(tmp_path / "x.motion", Fraction(25)) as writer:
-        writer.append(Fraction(0), None)
-        with pytest.raises(ValueError, match="not later"):
-            writer.append(Fraction(0), None)
-        with pytest.raises(ValueError, match="no frame with a face"):
-            writer.close()
-    with TemplateWriter(tmp_path / "x.motion", Fraction(25)) as writer:
-        writer.append(Fraction(0), still_motion(1))
-        with pytest.raises(ValueError, match="one engine"):
-            writer.append(Fraction(1), still_motion(1, 478))
-        with pytest.raises(ValueError, match="reference frame 4"):
-            writer.close(4)
+def test_tracks_that_make_no_template_are_refused(tmp_path):
+    lost, same, good = track_of([None]), track_of([still_motion(1)]), track_of([still_motion(1)])
+    same.append(Fraction(0), None)
+    with pytest.raises(ValueError, match="row of"):  # of another engine
+        good.append(Fraction(1), still_motion(1, 478))
+    cases = (good, 0, 0, "positive"), (lost, 25, 0, "no frame with a face"), (same, 25, 0, "not later"), (
+        good, 25, 4, "reference frame 4",
+    )  # fmt: skip
+    for track, rate, reference, words in cases:
+        with pytest.raises(ValueError, match=words):
+            save_track(tmp_path / "x.motion", track, Fraction(rate), reference)
+    assert list(tmp_path.iterdir()) == []
+    for track in (lost, same, good):
+        track.close()
 
 
 def test_engine_with_other_keypoints_is_told_so():

@@ -15,8 +15,9 @@ from live_stubs import Context, StubResources
 from posed_films import write_films
 
 from app.choices import Subject
-from app.errors import AppError
+from app.errors import AppError, CancelledError
 from app.events import CancelToken, Event, EventStream
+from app.frames.resources import Resources
 from app.live import DriverSource, LiveFrame, LiveSession, PreviewSink, file_source
 from app.live.engine import Trackers
 from app.live.neutral import NeutralFinder, find_neutral
@@ -176,7 +177,7 @@ def test_neutral_frames_are_kept_until_the_file_changes(files: Path, tmp_path: P
         return FaceTracker()
 
     context = Context()
-    finder = NeutralFinder(context, Trackers(StubResources(tracker), context))
+    finder = NeutralFinder(context, Trackers(StubResources(tracker), context), Resources())
     finder.delay = 0.0
     for change in (False, False, True):
         if change:
@@ -201,8 +202,9 @@ def test_neutral_frames_are_kept_until_the_file_changes(files: Path, tmp_path: P
 def test_the_search_ends_when_it_is_told_to(files: Path, engine: Engine) -> None:
     token, context = CancelToken(), Context()
     token.cancel()
-    assert find_neutral(files / "film", engine, FaceTracker(), RenderOptions(), token) == (None, [])
-    finder = NeutralFinder(context, Trackers(StubResources(FaceTracker), context))
+    with pytest.raises(CancelledError):
+        find_neutral(files / "film", engine, FaceTracker(), RenderOptions(), token)
+    finder = NeutralFinder(context, Trackers(StubResources(FaceTracker), context), Resources())
     finder.delay = 3600.0
     finder.want(engine, files / "film", RenderOptions())
     assert [thread for thread in threading.enumerate() if thread.name == "live-neutral"]
@@ -215,9 +217,9 @@ def test_the_neutral_frame_is_the_one_of_the_option(files: Path, engine: Engine)
 
     def found(reference: str, longest: float = 60.0) -> float:
         options = RenderOptions.from_values({"reference": reference})
-        motion, _ = find_neutral(files / "film", engine, FaceTracker(), options, never, longest=longest)
-        assert motion is not None
-        return float(motion.lip_ratio[0, 0])
+        neutral = find_neutral(files / "film", engine, FaceTracker(), options, never, longest=longest)
+        assert neutral is not None
+        return float(neutral.motion.lip_ratio[0, 0])
 
     assert found("auto") < 0.5 * found("first")
     assert found("auto") < found("4") < found("first")

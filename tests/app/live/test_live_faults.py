@@ -29,6 +29,7 @@ from live_stubs import (
 
 from app.errors import AppError, MissingError
 from app.events import EventStream
+from app.frames.resources import Resources
 from app.live import DriverSource, LiveFrame, LiveSession, NullSink
 from app.live import capture as captures
 from app.live.control import Control, guarded
@@ -378,7 +379,7 @@ def test_readers_ahead_say_what_went_wrong(what: str, tmp_path: Path) -> None:
         loader.want(StubEngine(), RenderOptions.from_values({"lips_from": str(clip)}))
         end: Callable[[], None] = loader.task.cancel
     else:
-        finder = NeutralFinder(context, trackers)
+        finder = NeutralFinder(context, trackers, Resources())
         finder.delay = 0.0
         finder.want(StubEngine(), clip, RenderOptions())
         end = finder.cancel

@@ -20,7 +20,8 @@ from app.sources.named import source_from_text
 from app.sources.playback import Playback
 from app.sources.player import ClipReel, Player, TemplateReel, file_source
 from app.sources.sample import Sample
-from liveportrait.template import TemplateWriter
+from liveportrait.template import save_track
+from liveportrait.track import MotionTrack
 
 COUNT, RATE = 72, Fraction(30000, 1001)
 
@@ -269,10 +270,11 @@ def test_a_part_behind_the_end_is_told(clip: Path) -> None:
 def test_a_part_of_a_template(tmp_path: Path) -> None:
     engine = StubEngine()
     path = tmp_path / "a.motion"
-    with TemplateWriter(path, Fraction(10)) as writer:
-        for k in range(20):
-            writer.append(Fraction(k, 10), engine._motion(float(k)) if k != 5 else None)
-        writer.close(reference=2)
+    track = MotionTrack()
+    for k in range(20):
+        track.append(Fraction(k, 10), engine._motion(float(k)) if k != 5 else None)
+    save_track(path, track, Fraction(10), reference=2)
+    track.close()
     reel = TemplateReel(path, engine, "first", (Fraction(45, 100), Fraction(1)))  # frames 5 to 9
     assert (reel.duration, reel.rate) == (Fraction(1, 2), 10)
     shots = list(reel.frames(Fraction(0)))

@@ -465,14 +465,16 @@ def test_still_drives_with_its_expression(make_session: Make, shown: Shown, tmp_
 def test_template_drives_over_and_over(make_session: Make, shown: Shown, tmp_path: Path) -> None:
     from fractions import Fraction
 
-    from liveportrait.template import TemplateWriter
+    from liveportrait.template import save_track
+    from liveportrait.track import MotionTrack
 
     path = tmp_path / "wave.motion"
     engine = StubEngine()
-    with TemplateWriter(path, Fraction(100)) as writer:
-        for i in range(4):
-            writer.append(Fraction(i, 100), engine._motion(0.1 * i))
-        writer.close(0)
+    track = MotionTrack()
+    for i in range(4):
+        track.append(Fraction(i, 100), engine._motion(0.1 * i))
+    save_track(path, track, Fraction(100))
+    track.close()
     session = make_session(engine=engine)
     session.add_sink(shown)
     session.set_driver(file_source(path))

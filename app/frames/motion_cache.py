@@ -8,12 +8,20 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict
+from fractions import Fraction
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from app.jobs.hashes import IDLE, code_hash
+from app.frames.resources import Resources
+from app.frames.templates import fill_track
+from app.media.contents import content_hash
+from app.option_files import IDLE
+from liveportrait.motion_check import fine_time
+from liveportrait.template import SUFFIX, save_track
+from liveportrait.template_reader import load_template
 
 if TYPE_CHECKING:
     from app.events import CancelToken
@@ -32,6 +40,21 @@ def cache_folder() -> Path:
     from platformdirs import user_cache_path
 
     return user_cache_path("portrait-animate", appauthor=False) / "motion"
+
+
+@lru_cache(maxsize=1)
+def code_hash() -> str:
+    """Hash of the program's parts that read motion, so that what an older version read is not used."""
+    import app
+    import liveportrait
+    import models
+
+    digest = hashlib.sha256(liveportrait.__version__.encode())
+    for package, pattern in ((liveportrait, "**/*.py"), (models, "**/*.py"), (app, "media/*.py"), (app, "frames/*.py")):
+        folder = Path(str(package.__file__)).parent
+        for path in sorted(folder.glob(pattern)):
+            digest.update(path.relative_to(folder).as_posix().encode() + path.read_bytes())
+    return digest.hexdigest()
 
 
 def motion_key(content: str, engine: Engine, options: RenderOptions) -> str:
@@ -61,7 +84,7 @@ def _weights(name: str) -> list[Any]:
 
 
 class MotionCache:
-    """Motion tracks by key.
+    """Motion of clips by key, as templates.
 
     Args:
         folder: Where they lie; :func:`cache_folder` by default.
@@ -72,10 +95,19 @@ class MotionCache:
         self.folder = folder or cache_folder()
         self._limit = limit
 
-    def fill(self, key: str, track: MotionTrack, read: Callable[[], bool], token: CancelToken) -> bool:
+    def fill(
+        self, key: str, track: MotionTrack, read: Callable[[], bool], token: CancelToken, *, wait: bool = True
+    ) -> bool:
         """Fill an empty track: from the cache, or by ``read``, which says whether the track may be kept.
 
         Another process that reads the same clip is waited for. A cache that can't be used costs time, never the job.
+
+        Args:
+            key: Name of the motion.
+            track: To be filled.
+            read: Reads the clip.
+            token: Ends waiting.
+            wait: Whether others wait for this one, and this one for them; otherwise the clip may be read twice.
 
         Returns:
             Whether the motion was there already.
@@ -88,41 +120,31 @@ class MotionCache:
         except OSError:
             read()
             return False
-        with self._lock(key, token):
+        with self._lock(key, token) if wait else nullcontext():
             if self._load(key, track):
                 return True
-            if read():
+            if read() and all(time == fine_time(time) for time in track.times):
                 with suppress(OSError):
-                    self._save(key, track)
+                    save_track(self._path(key), track, Fraction(1))
+                    self.prune()
         return False
 
     def _path(self, key: str) -> Path:
-        return self.folder / f"{key}.track"
+        return self.folder / f"{key}{SUFFIX}"
 
     def _load(self, key: str, track: MotionTrack) -> bool:
         path = self._path(key)
         try:
-            with path.open("rb") as file:
-                track.load(file)
+            template = load_template(path)
             os.utime(path)
         except FileNotFoundError:
             return False
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError):
-            track.clear()
+        except (OSError, ValueError):
             with suppress(OSError):
                 path.unlink()
             return False
+        fill_track(track, template)
         return True
-
-    def _save(self, key: str, track: MotionTrack) -> None:
-        temporary = self.folder / f".{key}.{os.getpid()}.partial"
-        try:
-            with temporary.open("wb") as file:
-                track.save(file)
-            os.replace(temporary, self._path(key))
-        finally:
-            temporary.unlink(missing_ok=True)
-        self.prune()
 
     @contextmanager
     def _lock(self, key: str, token: CancelToken) -> Iterator[None]:
@@ -139,7 +161,7 @@ class MotionCache:
     def prune(self) -> None:
         """Remove what was used longest ago until the rest fits, and what killed processes left."""
         entries = []
-        for path in self.folder.glob("*.track"):
+        for path in self.folder.glob(f"*{SUFFIX}"):
             with suppress(OSError):
                 status = path.stat()
                 entries.append((status.st_mtime, status.st_size, path))
@@ -150,17 +172,50 @@ class MotionCache:
             with suppress(OSError):
                 path.unlink()
                 total -= size
-        for path in self.folder.glob(".*.partial"):
+        for path in self.folder.glob(".*.part"):
             with suppress(OSError):
                 if time.time() - path.stat().st_mtime > 3600:
                     path.unlink()
 
     def clear(self) -> int:
         """Remove all; returns how many tracks that were."""
-        paths = list(self.folder.glob("*.track"))
+        paths = list(self.folder.glob(f"*{SUFFIX}"))
         for path in paths:
             path.unlink(missing_ok=True)
         return len(paths)
+
+
+class CachedResources(Resources):
+    """Keeps the motion of clips on disk.
+
+    Args:
+        cache: The disk.
+        file_hash: Hash of the content of an input.
+
+    Attributes:
+        read: How many clips were read.
+    """
+
+    def __init__(self, cache: MotionCache | None = None, file_hash: Callable[[Path], str] = content_hash) -> None:
+        self._cache = cache or MotionCache()
+        self._hash = file_hash
+        self.read = 0
+
+    def motion(
+        self,
+        driving: Path,
+        options: RenderOptions,
+        engine: Engine,
+        track: MotionTrack,
+        read: Callable[[], bool],
+        token: CancelToken,
+        *,
+        wait: bool = True,
+    ) -> None:
+        """See Resources."""
+        key = motion_key(self._hash(driving), engine, options)
+        if not self._cache.fill(key, track, read, token, wait=wait):
+            self.read += 1
 
 
 if sys.platform == "win32":

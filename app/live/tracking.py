@@ -135,7 +135,8 @@ class Tracking:
             self._reference = neutral.motion
             self.motion.fix(neutral.motion, at_once=True)
             moved = last.shown.motion
-            moved = moved if last.sample.place is None else neutral.levelled(moved, last.sample.place)
+            if moved is not None and last.sample.place is not None:
+                moved = neutral.levelled(moved, last.sample.place)
             reference = self.motion.reference or last.shown.reference
             last = replace(last, shown=replace(last.shown, motion=moved, reference=reference))
         return self._with_parts(last) if fresh or self._parts.current is not self._joined else None

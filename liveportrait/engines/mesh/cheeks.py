@@ -19,6 +19,7 @@ Float = npt.NDArray[np.float64]
 
 CENTRE, RADII = (0.29, 0.225), (0.144, 0.128)  # of a cheek's bump, face widths from the middle of the mean face
 OUTWARD, UPWARD = 0.014, 0.027  # motion in the middle of the bump in a full smile, face widths
+ONE_SIDED = 0.5  # share of the difference between both halves that cheeks follow
 MOST = 1.6  # full smiles beyond which cheeks move no further
 FULL_SMILE = {"wide": 0.067, "smile": 0.038}  # a full smile relative to a mouth at rest, face widths of these features
 
@@ -43,15 +44,18 @@ def raise_cheeks(shape: Float, source: Float, own: float) -> None:
         source: (478, 3) canonical shape of the photo; a shape equal to it does not change.
         own: Smile of the photo itself, in full smiles: cheeks can sink only by that.
     """
-    for amount, field in zip(corner_smiles(shape, source), _bumps(), strict=True):
+    sides = corner_smiles(shape, source)
+    mean = sum(sides) / len(sides)
+    for side, field in zip(sides, _bumps(), strict=True):
+        amount = mean + ONE_SIDED * (side - mean)
         shape += float(np.clip(amount, -np.clip(own, 0, 1), MOST)) * field
 
 
 @lru_cache(maxsize=1)
 def _bumps() -> tuple[Float, Float]:
-    """(478, 3) motion of all points by the left and by the right cheek in a full smile; irises stay."""
+    """(478, 3) motion of all points by the left and by the right cheek in a full smile; lids and irises stay."""
     mean = face_model().mean.astype(np.float64)
-    free = np.ones(len(mean))
+    free = 1 - face_model().eye_weight.max(0).astype(np.float64)
     free[FACE_POINTS:] = 0
     out = []
     for side in (-1, 1):

@@ -136,7 +136,7 @@ def fit_expression(
     out = rest + change - (1 - replaced) * _shared_smile(source, driver, neutral)
     openings = [driver_opening(eye, driver, neutral, eye_opening(source, eye)) for eye in EYES]
     openings = _conjugate(openings, side, *(PLACED_WINK, 0.0) if placed else (WINK, APART))
-    openings = _fallen_further(openings)
+    openings = [one - UNSEEN * max(0.0, one * (1 - one)) for one in openings]
     openings = [min(one, PLACED_WIDEST) for one in openings] if placed else openings
     for eye, look, opening in zip(EYES, _gaze_changes(source, driver, neutral, side), openings, strict=True):
         rings = np.array(eye.upper_rings + eye.lower_rings)
@@ -219,12 +219,6 @@ def _conjugate(openings: list[float], side: float, wink: tuple[float, float], ap
     difference = float(smoothstep(*wink, abs(openings[0] - openings[1])))
     own = (apart + (1 - apart) * difference) * (1 - float(smoothstep(*FAR_EYE, abs(side))))
     return [mean + own * (one - mean) for one in openings]
-
-
-def _fallen_further(openings: list[float]) -> list[float]:
-    """Openings of both eyes, corrected for how little of a slight closing landmarks show; a wink is not amplified."""
-    unseen = UNSEEN * max(0.0, min(one * (1 - one) for one in openings))
-    return [one - unseen for one in openings]
 
 
 def lip_gaps(shape: Float) -> Float:

@@ -82,8 +82,8 @@ def test_cheeks_rise_on_the_side_that_smiles_and_sink_only_by_the_smile_of_the_p
     shape = lopsided.copy()
     raise_cheeks(shape, mean, own=0.0)
     assert shape[205, 1] < lopsided[205, 1] - 0.01
-    assert abs(shape[425, 1] - lopsided[425, 1]) < 1e-4
-    assert np.array_equal(shape[468:], lopsided[468:])  # irises
+    assert shape[205, 1] - lopsided[205, 1] < 2 * (shape[425, 1] - lopsided[425, 1])
+    assert np.abs(shape - lopsided)[[145, 159, 374, 386, *range(468, 478)]].max() < 1e-4  # lids and irises
     for own, sinks in ((0.0, False), (1.0, True)):
         drooping = mean + 0.1 * face_model().bases["open"]
         shape = smiling(drooping, -1.0)

@@ -183,10 +183,12 @@ def draw_mouth(layer: MouthLayer, out: Image, vertices: Float, layout: Layout, p
     # The pointed ends of the open area fade: a corner of the mouth is a soft dimple.
     wide = cv2.GaussianBlur(inside, (0, 0), max(1.0, min(CORNER_REACH, 0.25 * gap) * pose.scale))
     mask *= smoothstep(*CORNER_FADE, wide)
-    shadow = _lip_shadow(inside, min(LIP_SHADOW, 0.3 * gap) * pose.scale)
+    front = 1 - float(smoothstep(0.03, 0.08, gap))  # between barely parted lips, only what lies in front is seen
+    shadow = _lip_shadow(inside, min(LIP_SHADOW, 0.3 * gap) * pose.scale, 0.3 - 0.15 * front)
     interior = _cavity(layer, vertices, layout, pose, low, shadow, gap)
     rim = cv2.GaussianBlur(inside, (0, 0), max(0.8, min(0.014, 0.10 * gap) * pose.scale))
-    interior *= (0.84 + 0.16 * np.clip(2.2 * rim - 1.1, 0, 1))[..., None]
+    depth = np.float32(0.16 - 0.1 * front)
+    interior *= (1 - depth + depth * np.clip(2.2 * rim - 1.1, 0, 1))[..., None]
     interior += (layer.dark - interior) * np.float32(NARROW * (1 - smoothstep(0.012, 0.032, gap)))
     region = out[low[1] : high[1], low[0] : high[0]]
     result = region.astype(np.float32)
@@ -194,12 +196,12 @@ def draw_mouth(layer: MouthLayer, out: Image, vertices: Float, layout: Layout, p
     region[:] = np.clip(result + 0.5, 0, 255).astype(np.uint8)
 
 
-def _lip_shadow(inside: Picture, reach: float) -> Picture:
+def _lip_shadow(inside: Picture, reach: float, dark: float) -> Picture:
     """Shadow of the upper lip on the teeth under it, as a factor: the interior shifted down and blurred."""
     drop = max(1, round(reach))
     lit = np.zeros_like(inside)
     lit[drop:] = inside[:-drop] if drop < len(inside) else 0
-    return np.asarray(0.7 + 0.3 * cv2.GaussianBlur(lit, (0, 0), max(0.7, 0.6 * reach)), np.float32)
+    return np.asarray(1 - dark + dark * cv2.GaussianBlur(lit, (0, 0), max(0.7, 0.6 * reach)), np.float32)
 
 
 @dataclass(frozen=True)
@@ -258,7 +260,6 @@ def _cavity(
     yy, xx = np.mgrid[low[1] : low[1] + h, low[0] : low[0] + w].astype(np.float32)
     arch = _Arch.at(layer, vertices, layout, pose)
     x, y = arch.places(xx, yy)
-    jaw = max(0.0, float(pose.invert(vertices[152][None])[0, 1]) - layer.chin) * JAW_SHARE
     lower_lip = arch.place(vertices[14, :2])[1]
     # The row ends inside the corners of the mouth, whatever the head's turn.
     reach = [arch.place(vertices[i, :2])[0] for i in (78, 308)]
@@ -269,6 +270,8 @@ def _cavity(
     width = float(np.linalg.norm(left - right)) / layer.width
     narrow = float(smoothstep(*ROUNDED, width))
     rounded = narrow * float(smoothstep(0.045, 0.085, gap))
+    chin = float(pose.invert(vertices[152][None])[0, 1]) - layer.chin
+    jaw = jaw_drop(chin, lower_lip, width)
     clenched = (1 - float(smoothstep(0.015, 0.05, jaw))) * (1 - rounded)
 
     out = np.zeros((h, w, 3), np.float32) + layer.dark
@@ -280,11 +283,11 @@ def _cavity(
 
     corner = np.where(x < 0, x / min(reach[0], -1e-3), x / max(reach[1], 1e-3))
     light = (1 - CORNER_SHADE * np.asarray(smoothstep(0.35, 1.0, corner), np.float32))[..., None]
-    light *= np.float32(0.9 + 0.26 * smoothstep(0.98, 1.2, width))  # a smile lets more light in
+    light *= np.float32(0.98 + 0.18 * smoothstep(0.98, 1.2, width))  # a smile lets more light in
     most = LOWER_SHOWN + (LOWER_WIDE - LOWER_SHOWN) * (1 - rounded) + 0.022 * clenched
     shift = float(np.clip(jaw, lower_lip - most - LOWER_EDGE, lower_lip - LOWER_EDGE))
     lower = look_up(layer.rows.lower, along, y - np.float32(shift) * (1 - LOWER_BEND * along * along))
-    out = out * (1 - lower[..., 3:]) + lower[..., :3] * light * np.float32(0.88 - 0.4 * narrow)
+    out = out * (1 - lower[..., 3:]) + lower[..., :3] * light * np.float32(0.93 - 0.4 * narrow)
     lip = arch.place(vertices[13, :2])[1]
     raised = HIDDEN * rounded + max(0.0, UPPER_EDGE - lip - UPPER_SHOWN)
     upper = look_up(layer.rows.upper, along, y + np.float32(raised))
@@ -295,6 +298,20 @@ def _cavity(
     shade = 1 - shadow[..., None]
     out += (SHADE_TINT * layer.dark - out) * shade  # the shadow of the lip takes the colour of the mouth
     return out
+
+
+def jaw_drop(chin: float, lower_lip: float, width: float) -> float:
+    """How far the lower teeth have come down, in face widths.
+
+    Landmarks of the chin show too little of it, since the head's pose absorbs some. The lower lip shows the rest: a
+    grin bares the teeth of a shut jaw, other mouths open by the jaw.
+
+    Args:
+        chin: How far the chin has come down, face widths.
+        lower_lip: How far the lower lip lies below the resting line of the lips, face widths.
+        width: Width of the mouth relative to rest.
+    """
+    return max(0.0, JAW_SHARE * chin, lower_lip - float(np.interp(width, *LIP_ALONE)))
 
 
 def _draw_tongue(layer: MouthLayer, out: Picture, across: Picture, up: Picture, gap: float) -> None:
@@ -402,3 +419,4 @@ CORNER_FADE = 0.1, 0.42  # open share of their surroundings between which they f
 CORNER_SHADE = 0.2  # share of their brightness that teeth lose towards the corners of the mouth
 TONGUE_WIDTH, TONGUE_HEIGHT = 0.175, 1.05  # half its width in face widths; its height relative to the mean lip gap
 JAW_SHARE = 0.8  # share of the chin's movement that is the jaw's, the rest is skin
+LIP_ALONE = (1.0, 1.12, 1.2), (0.022, 0.05, 0.09)  # mouth width relative to rest, and how far its lip drops by itself

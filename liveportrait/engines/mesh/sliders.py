@@ -13,6 +13,7 @@ from liveportrait.engines.mesh.cheeks import raise_cheeks
 from liveportrait.engines.mesh.data import face_model
 from liveportrait.engines.mesh.flesh import fill_lips, keep_flesh
 from liveportrait.motion import Array
+from liveportrait.ramps import smoothstep
 from models.topology import EYE_LEFT, EYES, LIP_UPPER_INNER
 
 Float = npt.NDArray[np.float64]
@@ -48,16 +49,22 @@ def _soft_widening(opening: float) -> float:
 
 
 def lip_offsets(portrait: Portrait, ratios: Array) -> Array:
-    """(B, 478, 3) crop offsets that bring the inner lip gap to ratios (B, 1) of the mouth width."""
+    """(B, 478, 3) crop offsets that bring the inner lip gap to ratios (B, 1) of the mouth width.
+
+    In a smile the lips are apart over a shut jaw. Opened further, the jaw goes by the whole ratio, not only by the
+    difference from the photo's; otherwise speech would show clenched teeth.
+    """
     source = _source(portrait)
     basis = face_model().bases["open"].astype(np.float64) * fit.below_the_eyes()
     gap, answer = fit.lip_gaps(source), fit.lip_gaps(basis)
     middle = LIP_UPPER_INNER[1:-1].index(13)
     width = fit.mouth_width(source)
+    dropped = _jaw_gap(source)
     out = np.zeros((len(ratios), *source.shape))
     for b, ratio in enumerate(ratios[:, 0]):
         wanted = float(max(ratio, 0)) * width
-        amount = (wanted - gap[middle]) / max(answer[middle], 0.2)
+        open_further = float(smoothstep(0.5, 1.5, wanted / max(gap[middle], 1e-6)))
+        amount = (wanted - gap[middle] + open_further * (gap[middle] - dropped)) / max(answer[middle], 0.2)
         shape = source + amount * basis
         profile = answer / answer[middle]
         target = gap + (wanted - gap[middle]) * profile
@@ -65,6 +72,14 @@ def lip_offsets(portrait: Portrait, ratios: Array) -> Array:
         keep_flesh(shape, source)
         out[b] = shape - source
     return _to_crop(portrait, out)
+
+
+def _jaw_gap(source: Float) -> float:
+    """Part of the gap between the lips of a canonical shape (478, 3) that comes from its jaw, not from a smile."""
+    middle = LIP_UPPER_INNER[1:-1].index(13)
+    gap = float(fit.lip_gaps(source)[middle])
+    smile = fit.mouth_openness(source) * fit.mouth_expression(source)
+    return float(np.clip(fit.lip_gaps(source - smile)[middle], 0, max(gap, 0)))
 
 
 def slider_delta(portrait: Portrait, values: Mapping[str, float]) -> Array:

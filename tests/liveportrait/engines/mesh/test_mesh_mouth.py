@@ -181,3 +181,21 @@ def test_teeth_lie_in_the_dark_while_lips_are_hardly_parted(stage):
         return float(black[:, round(vertices[13, 0])].mean(1).max())
 
     assert brightest(0.018) < 0.38 * brightest(0.045)
+
+
+def test_a_smiling_mouth_that_opens_further_lowers_the_jaw(stage):
+    """The lips of a smile are apart over a shut jaw: speaking opens the jaw by the whole ratio, closing leaves it."""
+    own = float(stage.portrait.motion.lip_ratio[0, 0])
+    wider, narrower = stage.engine.retarget_lips(stage.portrait, np.float32([[own + 0.1], [own / 2]]))
+    closed = stage.engine.retarget_lips(stage.portrait, np.float32([[0.0]]))[0]
+    per_ratio = (narrower - closed)[152, 1] / (own / 2)  # of a jaw that follows the difference alone
+    assert per_ratio > 0.05
+    assert wider[152, 1] > 1.5 * 0.1 * per_ratio
+    assert narrower[152, 1] < 0
+
+
+def test_the_lower_teeth_come_down_with_the_lip_unless_it_grins():
+    speaking, grinning, shut = (mouth.jaw_drop(0.0, *lip) for lip in ((0.06, 1.0), (0.06, 1.2), (0.0, 1.0)))
+    assert speaking > 0.03
+    assert grinning == shut == 0
+    assert mouth.jaw_drop(0.1, 0.06, 1.2) == pytest.approx(0.08)

@@ -130,21 +130,14 @@ def _write(job: Job, options: RenderOptions) -> tuple[Path, Guess]:
 
 def _path(job: Job) -> Path:
     """The output path: the name given, or SOURCE.landmarks.json in the given or current folder."""
-    from app.addresses import STANDARD, address_error, is_address
-    from app.render.job import check_ending, default_name, fill_name, make_folder, name_fields, names_folder
+    from app.media.streams import STDOUT
+    from app.render.job import make_folder, name_fields, result_path
     from liveportrait.placed_file import SUFFIX
 
-    fields = name_fields(job.source)
-    wanted = fill_name(job.options.output.output, fields)
-    default = default_name("{source}", fields, SUFFIX)
-    if wanted == STANDARD:
+    wanted = job.options.output.output
+    path = result_path(wanted, name_fields(job.source), "{source}", SUFFIX)
+    if path == STDOUT:
         raise UsageError("--output: standard output can't be used here.", "Name a file.")
-    if is_address(wanted):
-        raise address_error(wanted, "--output")
-    path = Path(wanted) if wanted else Path(default)
-    if names_folder(wanted) or path.is_dir():
-        path = path / default
-    check_ending(path, ".json")
     make_folder(path, wanted)
     return path
 

@@ -17,6 +17,7 @@ from app.frames.timings import Timings
 from app.live.portraits import prepared_scene, shrunk
 from app.sources.playback import Playback
 from app.sources.player import ClipReel, Player
+from models.messages import msg
 
 if TYPE_CHECKING:
     from app.live.capture import Capture
@@ -78,7 +79,7 @@ class ClipPlayer:
                     self._play(moving)
                 except Exception as error:  # noqa: BLE001 - whatever an engine raises, others can still play
                     self._failed = moving.name
-                    self._context.warn(f"{moving.title} stands still: {error}")
+                    self._context.warn(msg("{title} stands still: {error}", moving.title, error))
                 finally:
                     player, self._player, self.playback = self._player, None, None
                     if player is not None:

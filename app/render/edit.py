@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from app.addresses import STANDARD, address_error, is_address
 from app.errors import CancelledError, MediaError, UsageError
 from app.expressions import expression_from
 from app.frames.resources import Resources
@@ -21,7 +20,6 @@ from app.frames.scene import SceneMaker
 from app.frames.timings import Timings
 from app.loading import interruptible
 from app.media.audio import AudioSource
-from app.media.outnames import check_name
 from app.media.reader import ClipReader, open_clip
 from app.media.sizing import Sizing
 from app.media.streams import STDOUT, stream_name
@@ -30,23 +28,13 @@ from app.media.timeline import resample
 from app.media.writer import check_clip, check_picture
 from app.options import parse_rate
 from app.provenance.watermark import finishing
-from app.render.job import (
-    STILL_SUFFIXES,
-    check_ending,
-    clip_ending,
-    default_name,
-    fill_name,
-    is_numbered,
-    make_folder,
-    name_fields,
-    names_folder,
-)
+from app.render.job import STILL_SUFFIXES, ending_of, is_numbered, make_folder, name_fields, result_path
 from app.render.output import Outputs, Target
 from app.render.report import RenderReport
 from liveportrait.animator import Animator, Scene
 from liveportrait.expression import Expression
 from liveportrait.retouch import lip_offset, shifted, silent_keypoints, smoothed
-from models.messages import Option, msg
+from models.messages import msg
 
 if TYPE_CHECKING:
     from app.events import CancelToken, EventStream
@@ -142,23 +130,13 @@ def edit_path(job: Job, *, moving: bool, alpha: bool, word: str) -> Path:
     Raises:
         UsageError: The name has no ending or one that does not fit, or the file is there already.
     """
-    fields = name_fields(job.source, engine=job.options.program.engine)
-    wanted = fill_name(job.options.output.output, fields) if job.target is None else str(job.target)
-    own = job.source.suffix.lower()
-    keeps = own in ((".png", ".webp") if alpha else (".png", ".jpg", ".jpeg", ".webp"))
-    ending = clip_ending(job) if moving else own if keeps else ".png"
-    default = default_name(f"{{source}}--{word}", fields, ending)
-    if wanted == STANDARD:
+    wanted, fields = job.options.output.output, name_fields(job.source, engine=job.options.program.engine)
+    ending = ending_of(job, still=not moving, alpha=alpha)
+    path = job.target or result_path(wanted, fields, f"{{source}}--{word}", ending)
+    if path == STDOUT:
         if moving:
             stream_name(job.options.output.codec)
-        return STDOUT
-    if is_address(wanted):
-        raise address_error(wanted, Option("output"))
-    path = Path(wanted) if wanted else Path(default)
-    check_name(path)
-    if names_folder(wanted) or path.is_dir():
-        path = path / default
-    check_ending(path, ending)
+        return path
     picture = path.suffix.lower() in STILL_SUFFIXES and not is_numbered(job)
     if picture == moving:
         raise UsageError(

@@ -150,14 +150,14 @@ class Inputs:
         if self.source.info.kind == "animation":
             self.note(msg("{source} is an animated picture; only its first frame is used.", job.source))
         self.still_result = not self.moving and self.single
-        Sizing.of(options.output, (1, 1))  # checked, as the points are, before the engine is loaded
-        animal_points(options)
+        Sizing.of(options.output, (1, 1))  # checked, as the points below are, before the engine is loaded
         if wanted.length == "pingpong" and self.moving:
             raise UsageError(
                 msg("{option:length}: pingpong needs a photo as the source, and {source} is a clip.", job.source),
                 "Use loop, shortest, source or driving.",
             )
         self._check_names()
+        animal_points(options)
         reasons: list[str] = []
         warn = partial(self.note, warn=True)
         self.engine = interruptible(

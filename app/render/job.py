@@ -135,35 +135,51 @@ def is_numbered(job: Job) -> bool:
     return re.search(r"%0?\d*d", job.options.output.output) is not None
 
 
-def clip_ending(job: Job) -> str:
-    """Ending of a clip that nobody has named."""
-    output = job.options.output
+def ending_of(job: Job, *, still: bool, alpha: bool) -> str:
+    """Ending of a result that nobody has named: of a picture that of the source, where it fits.
+
+    Args:
+        job: The job.
+        still: Whether the result is one picture.
+        alpha: Whether the result has transparency.
+    """
+    output, own = job.options.output, job.source.suffix.lower()
+    if still:
+        return own if own in ((".png", ".webp") if alpha else (".png", ".jpg", ".jpeg", ".webp")) else ".png"
     if output.codec == "auto" and output.behind.kind == "transparent":
         return ".webm"
     return ENDINGS.get(output.codec, ".mp4")
 
 
 def output_path(job: Job, *, still: bool, alpha: bool, engine: str = "") -> Path:
-    """Where the result goes.
+    """Where the result of a job with a driver goes; see ``result_path``.
 
     Args:
         job: The job.
-        still: True if the result is one picture.
-        alpha: True if the source has transparency (decides the default format of a picture).
+        still: Whether the result is one picture.
+        alpha: Whether the result has transparency.
         engine: Name of the engine, for {engine}.
-
-    Raises:
-        UsageError: The template has an unknown field or no ending that stands for a format.
     """
     fields = name_fields(job.source, job.driving, engine=engine)
-    if still:
-        own = job.source.suffix.lower()
-        ending = own if own in (".jpg", ".jpeg", ".png", ".webp") and not (alpha and own != ".webp") else ".png"
-        ending = ending if alpha or own in (".jpg", ".jpeg", ".png", ".webp") else ".png"
-    else:
-        ending = clip_ending(job)
-    default = default_name(DEFAULT_NAME, fields, ending)
-    wanted = job.options.output.output
+    return result_path(job.options.output.output, fields, DEFAULT_NAME, ending_of(job, still=still, alpha=alpha))
+
+
+def result_path(wanted: str, fields: dict[str, str], pattern: str, ending: str) -> Path:
+    """Where a result goes: the name given, or the default name in the folder given or the current one.
+
+    Args:
+        wanted: The option "output".
+        fields: Fields of names with their values.
+        pattern: Default name.
+        ending: Its ending.
+
+    Returns:
+        The path; STDOUT for standard output.
+
+    Raises:
+        UsageError: The name has an unknown field or no ending that stands for a format, or is an address.
+    """
+    default = default_name(pattern, fields, ending)
     if not wanted:
         return Path(default)
     if wanted == STANDARD:

@@ -8,17 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from app.addresses import STANDARD, address_error, is_address
 from app.errors import CancelledError, ExitCode, UsageError
 from app.frames.follow import FaceFollower, neutral_frame, read_driving, scratch_track
 from app.frames.resources import load_job_engine, open_tracker
 from app.frames.timings import Timings
 from app.loading import interruptible
 from app.media import files
-from app.media.outnames import check_name
 from app.media.reader import open_clip
+from app.media.streams import STDOUT
 from app.options import parse_rate
-from app.render.job import check_ending, default_name, files_of, fill_name, make_folder, name_fields, names_folder
+from app.render.job import files_of, make_folder, name_fields, result_path
 from liveportrait.template import SUFFIX, save_track
 from models.messages import Option, about, msg
 
@@ -137,22 +136,13 @@ def template_path(driving: Path, options: RenderOptions, suffix: str = SUFFIX) -
         UsageError: The name does not end in the suffix.
     """
     fields = name_fields(driving=driving, engine=options.program.engine)
-    wanted, name = fill_name(options.output.output, fields), default_name("{driving}", fields, suffix)
-    if not wanted:
-        return Path(name)
-    if wanted == STANDARD:
+    path = result_path(options.output.output, fields, "{driving}", suffix)
+    if path == STDOUT:
         raise UsageError(
             msg("{option:output}: motion templates can't go to standard output."),
             msg("Name a file that ends in {suffix}.", suffix),
         )
-    if is_address(wanted):
-        raise address_error(wanted, Option("output"))
-    path = Path(wanted)
-    check_name(path)
-    if names_folder(wanted) or path.is_dir():
-        return path / name
     if path.suffix.lower() != suffix:
-        check_ending(path, suffix)
         raise UsageError(
             msg("{option:output}: {path} is not the name of a motion template.", path)
             if suffix == SUFFIX

@@ -3492,6 +3492,10 @@
    <translation>er wurde von einer neueren Version gesichert (Schema {version}); das Programm erneuern.</translation>
   </message>
   <message>
+   <source>its duration ends before its last frame</source>
+   <translation>seine Dauer endet vor seinem letzten Bild</translation>
+  </message>
+  <message>
    <source>its eye_ratio is of the wrong kind: two numbers, left and right, not {pair}.</source>
    <translation>sein eye_ratio ist von falscher Art: zwei Zahlen, links und rechts, nicht {pair}.</translation>
   </message>
@@ -4356,6 +4360,10 @@
    <translation>{option:output}: {path} ist kein Name einer Bewegungsvorlage.</translation>
   </message>
   <message>
+   <source>{option:output}: {path} is not the name of a speech template.</source>
+   <translation>{option:output}: {path} ist kein Name einer Sprechvorlage.</translation>
+  </message>
+  <message>
    <source>{option:points} and {option:landmarks} both hold the face.</source>
    <translation>{option:points} und {option:landmarks} enthalten beide das Gesicht.</translation>
   </message>
@@ -4684,10 +4692,6 @@
    <translation>{path} ist kein vollständiges Bild: {what}.</translation>
   </message>
   <message>
-   <source>{path} is not open.</source>
-   <translation>{path} ist nicht geöffnet.</translation>
-  </message>
-  <message>
    <source>{path} is not the name of a video file.</source>
    <translation>{path} ist kein Name einer Videodatei.</translation>
   </message>
@@ -4980,6 +4984,14 @@
    <translation>{text} ist keine Bildrate wie 25 oder 30000/1001</translation>
   </message>
   <message>
+   <source>{text} is not a length in seconds such as 5 or 1001/120</source>
+   <translation>{text} ist keine Länge in Sekunden wie 5 oder 1001/120</translation>
+  </message>
+  <message>
+   <source>{text} s are out of all bounds</source>
+   <translation>{text} s liegen außerhalb aller Grenzen</translation>
+  </message>
+  <message>
    <source>{text}, lips open by {value:.0f} %</source>
    <translation>{text}, Lippen zu {value:.0f} % offen</translation>
   </message>
@@ -5014,6 +5026,10 @@
   <message>
    <source>{title} has not opened within {opening:g} s.</source>
    <translation>{title} hat sich nicht binnen {opening:g} s geöffnet.</translation>
+  </message>
+  <message>
+   <source>{title} stands still: {error}</source>
+   <translation>{title} steht still: {error}</translation>
   </message>
   <message>
    <source>{url!r} is not an https address.</source>

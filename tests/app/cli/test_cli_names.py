@@ -66,7 +66,7 @@ def test_the_name_that_was_called_is_printed() -> None:
     assert as_called("portrait-animate", "--version").stdout.startswith("portrait-animate 0.")
     assert "See portrait-animate edit --help." in as_called("portrait-animate", "edit", "a", "--badly").stderr
     text = as_called("portrait-animate.exe", "--help").stdout
-    assert text.startswith("Usage: portrait-animate [OPTIONS] SOURCE DRIVING")
+    assert text.startswith("Usage: portrait-animate [OPTIONS] SOURCE [DRIVING]")
     assert "  portrait-animate batch " in text
     assert "animate many pairs of files" in text
     assert "portrait-animate many" not in text

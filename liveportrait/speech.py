@@ -245,10 +245,10 @@ def idle_track(duration: float, amount: float = 0.5, seed: int = 0, *, loop: boo
     step = duration / count
     scale = 2 * amount
     breath = 0.35 * scale * np.sin(2 * np.pi * max(1, round(duration / 4)) * np.arange(count) / count)
-    x, y = gaze_darts(random, count, rate, 0.12 * scale)
+    x, y = gaze_darts(random, count, rate, 0.16 * scale)
     channels = {
-        "pitch": wander(random, count, rate, 0.7 * scale, 1.0) + breath,
-        "yaw": wander(random, count, rate, 1.6 * scale, 1.5),
+        "pitch": wander(random, count, rate, 0.9 * scale, 1.0) + breath,
+        "yaw": wander(random, count, rate, 2.0 * scale, 1.5),
         "roll": wander(random, count, rate, 0.8 * scale, 1.5),
         "gaze_x": np.clip(x, -0.5, 0.5),
         "gaze_y": np.clip(y, -0.4, 0.4),

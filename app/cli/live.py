@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 PANEL = "Session"
 LEFT_OUT = (
-    "length", "fps", "output", "side_by_side", "audio", "points", "size", "fit", "max_side",
+    "length", "fps", "output", "side_by_side", "audio", "points", "size", "fit", "max_side", "voice",
     *PART_OPTIONS,
 )  # fmt: skip
 NOT_IN_WINDOW = ("vcam", "record", "overwrite", "json_lines", "quiet")  # the window has its own controls for these
@@ -123,8 +123,9 @@ def run_session(
     width, height = live.size
     mode = Mode(width, height, live.camera_rate, live.camera_mjpg)
     source = source_from_text(
-        live.camera, mode, mirror=live.mirror, turn=int(live.camera_turn), reference=options.animation.reference
-    )
+        live.camera, mode, mirror=live.mirror, turn=int(live.camera_turn), reference=options.animation.reference,
+        idle=options.input.liveliness, gain=options.input.speech_gain,
+    )  # fmt: skip
     expression = expression_from(options.input.expression, options.input.sliders)
     recorder = None
     if live.record:

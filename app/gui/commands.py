@@ -29,7 +29,7 @@ from app.gui.saved import SavedCommands
 from app.gui.session import Driver, DriverKind, Session, View, panel_live_options
 from app.gui.studio import Studio
 from app.gui.translate import tr
-from app.gui.widgets.driver import CLIPS, STILLS, TEMPLATES, driver_kind
+from app.gui.widgets.driver import CLIPS, SOUNDS, STILLS, TEMPLATES, driver_kind, is_sound
 from app.gui.widgets.shelf import SIDE
 from app.gui.wording import folded, plain, say
 from app.media.cameras import list_cameras
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from app.gui.window import MainWindow
     from app.jobs.record import JobRecord
 
-FILTERS = {"file": CLIPS, "still": STILLS, "template": TEMPLATES}
+FILTERS = {"file": f"{CLIPS} {SOUNDS}", "still": STILLS, "template": TEMPLATES}
 RECORDINGS = (".mp4", ".m4v", ".mkv", ".mov", ".webm")
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 RESULTS = (*RECORDINGS, ".gif", *PICTURES)
@@ -149,7 +149,7 @@ class Commands(QObject):
                 dialog.list.set_driver(number, path)
 
         def browse() -> None:
-            pattern = f"{tr('All drivers')} ({CLIPS} {STILLS} {TEMPLATES});;{tr('All files')} (*)"
+            pattern = f"{tr('All drivers')} ({CLIPS} {SOUNDS} {STILLS} {TEMPLATES});;{tr('All files')} (*)"
             file, _ = QFileDialog.getOpenFileName(
                 dialog, tr("Choose a driver"), self.prompts.folder("drivers"), pattern
             )
@@ -213,13 +213,14 @@ class Commands(QObject):
     def browse_driver(self, kind: DriverKind) -> None:
         """Ask for the driver's file."""
         titles = {
-            "file": tr("Choose a clip"), "still": tr("Choose a picture"), "template": tr("Choose a motion template"),
+            "file": tr("Choose a clip or a sound"), "still": tr("Choose a picture"),
+            "template": tr("Choose a motion template"),
         }  # fmt: skip
-        kinds = {"file": tr("Clips"), "still": tr("Pictures"), "template": tr("Motion templates")}
+        kinds = {"file": tr("Clips and sounds"), "still": tr("Pictures"), "template": tr("Motion templates")}
         pattern = f"{kinds[kind]} ({FILTERS[kind]});;{tr('All files')} (*)"
         name, _ = QFileDialog.getOpenFileName(self.window, titles[kind], self.prompts.folder("drivers"), pattern)
         if name:
-            self.studio.set_driver(Driver(kind, name))
+            self.studio.set_driver(Driver("template" if kind == "file" and is_sound(name) else kind, name))
 
     def show_gallery(self, button: QWidget) -> None:
         """Show drivers as thumbnails: recently used ones, the sample clip, cameras."""

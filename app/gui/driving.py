@@ -38,4 +38,7 @@ def live_source(
         mode = Mode(width, height, live.camera_rate, live.camera_mjpg)
         turn = int(live.camera_turn)
         return camera_source(driver.source, mode, mirror=live.mirror, turn=turn, playback=playback)
-    return file_source(driver.source, playback=playback, reference=reference, part=options.driving_part)
+    return file_source(
+        driver.source, playback=playback, reference=reference, part=options.driving_part, idle=options.liveliness,
+        gain=options.speech_gain,
+    )  # fmt: skip

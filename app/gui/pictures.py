@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from contextlib import closing
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 import cv2
 import numpy as np
@@ -13,7 +15,13 @@ import numpy.typing as npt
 from PySide6.QtCore import QRectF, QSize
 from PySide6.QtGui import QImage
 
+if TYPE_CHECKING:
+    from app.media.audio import AudioSource
+    from liveportrait.expression_track import ExpressionTrack
+
 Pixels = npt.NDArray[np.uint8]
+WAVE_RATE: Final = 4000  # samples per second of a waveform
+WAVE_BLOCKS: Final = 3000  # of sound at most that are plotted: some minutes
 
 
 @dataclass(frozen=True)
@@ -165,24 +173,58 @@ def covering(pixels: Pixels, width: int, height: int) -> Pixels:
     return full[y : y + height, x : x + width]
 
 
+def voice_picture(sound: AudioSource, width: int, height: int) -> QImage:
+    """Plot the waveform of the beginning of a sound."""
+    from app.media.sound import SoundReader
+
+    with closing(SoundReader(sound, WAVE_RATE)) as reader:
+        samples = np.concatenate([*islice(reader, WAVE_BLOCKS), np.zeros((reader.channels, 1), np.float32)], 1)
+    columns = np.array_split(np.abs(samples).max(0), max(1, round(0.88 * width / 3)))
+    peaks = np.array([float(column.max(initial=0.0)) for column in columns])
+    peaks = 0.04 + 0.8 * peaks / max(float(peaks.max()), 1e-3)
+    canvas = np.full((height, width, 3), (27, 30, 37), np.uint8)
+    for x, peak in zip(np.linspace(0.06, 0.94, len(peaks)) * width, peaks, strict=True):
+        top, bottom = (round((0.5 + side * peak / 2) * height) for side in (-1, 1))
+        cv2.line(canvas, (round(x), top), (round(x), bottom), (123, 140, 255), 1, cv2.LINE_AA)
+    return to_image(canvas)
+
+
 def motion_picture(path: Path, width: int, height: int) -> QImage:
-    """Plot a motion template: the head angles, and the lip ratio below.
+    """Plot what drives without images: head angles and lip ratio of a motion template, or the waveform of a sound.
 
     Raises:
         AppError: It can't be read.
     """
     from app.frames.templates import open_template
+    from app.frames.voices import open_track
+
+    driver = open_track(path)
+    if driver is not None and driver.sound is not None:
+        return voice_picture(driver.sound, width, height)
+    if driver is not None and driver.track is not None:
+        return _track_picture(driver.track, width, height)
     from liveportrait.motion import euler_from_rotation
 
     motion = open_template(path).motion
-    angles = euler_from_rotation(motion.rotation)
+    return _plot(euler_from_rotation(motion.rotation), motion.lip_ratio[:, 0], width, height)
+
+
+def _track_picture(track: ExpressionTrack, width: int, height: int) -> QImage:
+    """Plot an expression track like a motion template."""
+    moments = [track.at(time) for time in np.linspace(0, track.duration, 200)]
+    angles = np.array([[one.values.get(name, 0.0) for name in ("pitch", "yaw", "roll")] for one in moments])
+    return _plot(angles, np.array([one.lip_ratio or 0.0 for one in moments]), width, height)
+
+
+def _plot(angles: npt.NDArray[Any], ratios: npt.NDArray[Any], width: int, height: int) -> QImage:
+    """Plot head angles (N, 3) in degrees, and lip ratios (N,) below."""
     canvas = np.full((height, width, 3), (27, 30, 37), np.uint8)
     x = np.linspace(0.06, 0.94, max(2, len(angles))) * width
     for column, colour in enumerate(((123, 140, 255), (91, 208, 160), (242, 184, 75))):
         curve = np.resize(angles[:, column], max(2, len(angles)))
         y = (0.38 - 0.3 * np.clip((curve - np.median(curve)) / max(8.0, float(np.ptp(angles)) / 2), -1, 1)) * height
         _curve(canvas, x, y, colour)
-    lips = np.resize(np.nan_to_num(motion.lip_ratio[:, 0]), max(2, len(angles)))
+    lips = np.resize(np.nan_to_num(ratios), max(2, len(angles)))
     _curve(canvas, x, (0.92 - 0.2 * lips / max(0.2, float(lips.max()))) * height, (255, 123, 123))
     return to_image(canvas)
 

@@ -82,6 +82,8 @@ class Tracking:
         follow = self._follower(sample, settings.options.input.followed)
         if sample.sensed:
             return self._sensed(sample, options)
+        if sample.expression is not None:
+            return Tracked(sample, shown=Shown(None, None, expression=sample.expression))
         if sample.rgb is not None:
             self._tracker.steady = not options.official
             try:

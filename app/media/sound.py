@@ -74,7 +74,7 @@ class SoundReader(AudioTrack):
         rate: Samples a second.
 
     Attributes:
-        broken: Whether it breaks off because it can't be read on.
+        channels: 1 or 2.
     """
 
     DAMAGED = ""
@@ -85,7 +85,7 @@ class SoundReader(AudioTrack):
         self._limit = source.duration
         self._rate = rate
         channels = self._stream.codec_context.layout.nb_channels
-        self._channels = 1 if channels == 1 else 2
+        self.channels = 1 if channels == 1 else 2
         self._resampler: Any = av.AudioResampler("fltp", "mono" if channels == 1 else "stereo", rate)
 
     def __iter__(self) -> Iterator[Samples]:
@@ -95,7 +95,7 @@ class SoundReader(AudioTrack):
         for first, samples in self._decoded(self._resampler, self._rate):
             gap = min(first - written, LONGEST_GAP * self._rate)
             while gap > 0 and (last is None or written < last):
-                silence = np.zeros((self._channels, min(gap, self._rate)), np.float32)
+                silence = np.zeros((self.channels, min(gap, self._rate)), np.float32)
                 yield silence if last is None else silence[:, : last - written]
                 written += silence.shape[1]
                 gap -= silence.shape[1]

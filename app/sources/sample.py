@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from app.media.camera import CameraFacts
     from liveportrait.blendshapes import FaceReading
     from liveportrait.engines.base import Engine
+    from liveportrait.expression import Expression
     from liveportrait.motion import Motion
 
 Pixels = npt.NDArray[np.uint8]
@@ -40,6 +41,7 @@ class Sample:
         sensed: True for a face tracker, which gives readings instead of pictures.
         reading: The face that it sends, or None while it sends none.
         mirror: Whether left and right of a reading are swapped.
+        expression: Sliders and openings of a driver without a face, such as a voice, or None.
     """
 
     index: int
@@ -54,11 +56,12 @@ class Sample:
     sensed: bool = False
     reading: FaceReading | None = None
     mirror: bool = False
+    expression: Expression | None = None
 
     @property
     def gives_motion(self) -> bool:
-        """Whether it comes with the motion or the reading of a face."""
-        return self.motion is not None or self.reading is not None
+        """Whether it comes with motion, the reading of a face or an expression, and needs no picture."""
+        return self.motion is not None or self.reading is not None or self.expression is not None
 
 
 class Source(ABC):

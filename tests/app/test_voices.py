@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import wave
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from app.media.sound import Voice, sound_of, sound_only
 from app.options import RenderOptions
 from app.render import Job, RenderReport, render
 from app.render.speech_template import make_speech, speech_driver
+from app.sources.player import TrackReel
 from models.speech import VISEMES
 
 
@@ -106,6 +108,17 @@ def test_a_voice_is_kept_as_a_template_for_every_engine(here: Path) -> None:
     assert float(length) == pytest.approx(0.6)
     assert [again.at(t) for t in (0.1, 0.4, 0.55)] == [told.at(t) for t in (0.1, 0.4, 0.55)]
     assert speech_driver(here / "in" / "clip.mp4", options) is None  # makes a motion template
+
+
+def test_a_voice_plays_in_real_time_as_it_is_rendered(here: Path) -> None:
+    voice = write_sound(here / "speech.wav", spoken(0.6))
+    reel = TrackReel(voice)
+    rendered = open_track(voice)
+    assert rendered is not None
+    track, length, _ = rendered.played(idle=None, gain=1, smile=0, loop=False, check=lambda: None)
+    shots = list(reel.frames(Fraction(1, 10)))
+    assert (reel.duration, [float(time) for time, _, _ in shots]) == (length, [0.12, 0.16, *np.arange(5, 15) / 25])
+    assert [shown for _, _, shown in shots] == [track.at(float(time)) for time, _, _ in shots]
 
 
 def test_any_channels_and_rates_are_heard(tmp_path: Path) -> None:

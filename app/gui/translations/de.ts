@@ -296,6 +296,10 @@
    <translation>Video wählen</translation>
   </message>
   <message>
+   <source>Choose a clip or a sound</source>
+   <translation>Clip oder Ton wählen</translation>
+  </message>
+  <message>
    <source>Choose a clip such as MP4, MOV, MKV, WebM, AVI or GIF.</source>
    <translation>Einen Clip wie MP4, MOV, MKV, WebM, AVI oder GIF wählen.</translation>
   </message>
@@ -422,6 +426,10 @@
   <message>
    <source>Clips and pictures</source>
    <translation>Videos und Bilder</translation>
+  </message>
+  <message>
+   <source>Clips and sounds</source>
+   <translation>Clips und Töne</translation>
   </message>
   <message>
    <source>Close both eyes; below 0 opens them wide.</source>

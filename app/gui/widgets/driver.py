@@ -35,7 +35,9 @@ KINDS: Final[tuple[tuple[DriverKind, str, str, str], ...]] = (
 )
 CLIPS: Final = "*.mp4 *.mov *.mkv *.webm *.avi *.m4v *.gif"
 STILLS: Final = "*.jpg *.jpeg *.png *.webp *.bmp *.tif *.tiff *.heic *.avif"
-TEMPLATES: Final = "*.motion *.pkl"
+TEMPLATES: Final = "*.motion *.speech *.pkl"
+SOUNDS: Final = "*.wav *.mp3 *.m4a *.aac *.flac *.ogg *.opus"
+"""A sound is a voice; like a template it drives without images."""
 
 
 class Thumb(QWidget):
@@ -283,9 +285,14 @@ class DriverPanel(QWidget):
         self.driver_chosen.emit(Driver("camera", self.cameras.currentData() or ""))
 
 
+def is_sound(path: str) -> bool:
+    """Whether a driver file is a sound, by its extension."""
+    return f"*{Path(path).suffix.lower()}" in SOUNDS.split()
+
+
 def driver_kind(path: str) -> DriverKind:
     """Kind of a driver file, by its extension."""
     ending = f"*{Path(path).suffix.lower()}"
-    if ending in TEMPLATES.split():
+    if ending in TEMPLATES.split() or is_sound(path):
         return "template"
     return "still" if ending in STILLS.split() else "file"

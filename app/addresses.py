@@ -63,7 +63,7 @@ def local_name(text: str, label: str | Option = "", *, windows: bool | None = No
     if host.lower() not in ("", "localhost"):
         if not windows:
             raise UsageError(
-                about(label, msg("{text} is a file of another machine, {host}.", text, host)),
+                about(label, msg("{text} is a file on another machine, {host}.", text, host)),
                 "Copy it here, or name it by its path.",
             )
         path = f"//{host}{path}"
@@ -87,11 +87,11 @@ def address_error(text: str, label: str | Option = "") -> UsageError:
     shown = text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
     if str(label).endswith(("output", "record", "screenshot")):
         return UsageError(
-            about(label, msg("{shown} is an address, and addresses are not written to.", shown)),
-            "Name a file of this machine.",
+            about(label, msg("{shown} is a URL, and URLs can't be written to.", shown)),
+            "Name a file on this machine.",
         )
     return UsageError(
-        about(label, msg("{shown} is an address, and addresses are not read.", shown)),
+        about(label, msg("{shown} is a URL, and URLs can't be read.", shown)),
         "Download it first, then give the name of the file.",
     )
 

@@ -175,7 +175,7 @@ class FaceDriver:
             choice = FaceChoice.parse(face)
             if choice in drivers:
                 raise ValueError(
-                    msg("the face {face} has two drivers, {path} and {name}.", face, drivers[choice].path, name)
+                    msg("face {face} has two drivers, {path} and {name}.", face, drivers[choice].path, name)
                 )
             drivers[choice] = cls(choice, Path(name))
         return tuple(drivers.values())

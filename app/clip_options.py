@@ -35,7 +35,12 @@ class ClipOptions:
         help=f"Where the part of the driving clip begins: {FORM}.",
     )
     end: str = option(
-        "", title="Driving end", group=GROUP, unit="s", advanced=True, help="Where the part of the driving clip ends."
+        "",
+        title="Driving end",
+        group=GROUP,
+        unit="s",
+        advanced=True,
+        help="End of the part of the driving clip to use.",
     )
     duration: str = option(
         "",
@@ -46,10 +51,15 @@ class ClipOptions:
         help="Length of that part of the driving clip, instead of its end.",
     )
     source_start: str = option(
-        "", title="Source start", group=GROUP, unit="s", advanced=True, help="Where the part of a source clip begins."
+        "",
+        title="Source start",
+        group=GROUP,
+        unit="s",
+        advanced=True,
+        help="Start of the part of a source clip to use.",
     )
     source_end: str = option(
-        "", title="Source end", group=GROUP, unit="s", advanced=True, help="Where the part of a source clip ends."
+        "", title="Source end", group=GROUP, unit="s", advanced=True, help="End of the part of a source clip to use."
     )
     source_duration: str = option(
         "",
@@ -80,11 +90,13 @@ def _part(prefix: str, start: str, end: str, duration: str) -> Part:
     end_option, duration_option = Option(f"{prefix}end"), Option(f"{prefix}duration")
     if last is not None and length is not None:
         raise UsageError(
-            msg("{end} and {duration} both say where the clip ends.", end_option, duration_option), "Give one of them."
+            msg("{end} and {duration} both set the end of the clip.", end_option, duration_option), "Give one of them."
         )
     if length is not None:
         if length == 0:
-            raise UsageError(about(duration_option, msg("0 s of a clip hold no frame.")), "Give a longer duration.")
+            raise UsageError(
+                about(duration_option, msg("A duration of 0 s contains no frame.")), "Give a longer duration."
+            )
         last = (first or Fraction(0)) + length
     if last is not None and last <= (first or 0):
         raise UsageError(

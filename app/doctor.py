@@ -106,7 +106,7 @@ def _window() -> Iterator[Finding]:
     missing = display.missing_libraries()
     yield Finding(
         "Window", msg("Qt libraries"), "missing" if missing else "ok",
-        msg("can't be loaded: {names}", ', '.join(missing)) if missing else msg("all there"),
+        msg("can't be loaded: {names}", ', '.join(missing)) if missing else msg("all present"),
         msg("{missing}. Only the window needs them.", display.packages_command(missing)) if missing else "",
     )  # fmt: skip
 
@@ -242,8 +242,9 @@ def _marks() -> Iterator[Finding]:
     own = keys.own_folder() / keys.SIGNER
     yield Finding(
         "Marks", "credentials", "ok",
-        msg("a key of this installation: {own}", own) if own.is_file() else msg("a key is made with the first result"),
-        msg("Others read it as an unknown signer; {option:signing_cert} and {option:signing_key} name your own."),
+        msg("a key of this installation: {own}", own) if own.is_file() else msg("a key is created with the first "
+                                                                                "result"),
+        msg("Others see it as an unknown signer; set your own with {option:signing_cert} and {option:signing_key}."),
     )  # fmt: skip
 
 
@@ -259,12 +260,14 @@ def _folders() -> Iterator[Finding]:
         "settings",
         "info",
         f"{config_folder()}",
-        "" if own.is_file() else msg("{own} not made yet", own.name),
+        "" if own.is_file() else msg("{own} not created yet", own.name),
     )
     yield from _settings(own)
     yield Finding("Folders", "models", "info", str(user_folder()))
     yield Finding("Folders", "queue", "info", str(default_path()))
-    yield Finding("Folders", "motion", "info", str(cache_folder()), msg("kept of driving clips by animate batch"))
+    yield Finding(
+        "Folders", "motion", "info", str(cache_folder()), msg("motion of driving clips, cached by animate batch")
+    )
     folder = tempfile.gettempdir()
     free = shutil.disk_usage(folder).free / 1e9
     low = free < 1

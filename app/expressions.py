@@ -93,7 +93,9 @@ def read_expression(path: Path) -> Saved:
     except OSError as error:
         raise UsageError(msg("{path} can't be read: {reason}.", path, error.strerror)) from None
     except ValueError as error:
-        raise UsageError(msg("{path} is no expression: {error}.", path, str(error).rstrip(".")), LIST_HINT) from None
+        raise UsageError(
+            msg("{path} is not an expression: {error}.", path, str(error).rstrip(".")), LIST_HINT
+        ) from None
 
 
 def list_expressions() -> tuple[list[Saved], list[str]]:

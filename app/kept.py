@@ -84,7 +84,7 @@ def check_nobody_works() -> None:
         return
     if names:
         raise UsageError(
-            "A batch or the window renders just now.",
+            "A batch or the window is rendering.",
             msg("Wait for it, or stop it (animate jobs cancel --all), then try again."),
         )
 

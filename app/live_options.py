@@ -40,7 +40,8 @@ class LiveOptions:
         title="Camera size",
         group=CAMERA,
         unit="px",
-        help="Size to ask the camera for, as 640x480; empty leaves it to the camera. Larger is slower, seldom better.",
+        help="Size to request from the camera, such as 640x480; empty uses the camera's default. Larger is slower, "
+        "and seldom better.",
     )
     camera_rate: float = option(
         0.0,
@@ -50,8 +51,8 @@ class LiveOptions:
         minimum=0.0,
         maximum=240.0,
         step=1.0,
-        help="Frames a second to ask the camera for, or to play a file at; 0 leaves it to the camera, or takes the "
-        "file's own time stamps.",
+        help="Frame rate to request from the camera, or to play a file at; 0 uses the camera's default, or the file's "
+        "own time stamps.",
     )
     camera_mjpg: bool = option(
         True,
@@ -66,23 +67,23 @@ class LiveOptions:
         title="Turn the camera",
         group=CAMERA,
         unit="deg",
-        help="Turn the pictures of a camera that stands on its side or head, clockwise.",
+        help="Rotate the frames of a camera that is mounted sideways or upside down, clockwise.",
     )
     hold_rate: float = option(
         30.0,
-        title="Frame rate to hold",
+        title="Target frame rate",
         group=LIVE,
         unit="1/s",
         minimum=1.0,
         maximum=120.0,
         step=1.0,
-        help="The animated square gets smaller where this rate, or that of the camera if it is lower, can't be held.",
+        help="The animated crop gets smaller if this rate, or the camera's own if that is lower, can't be reached.",
     )
     adapt: bool = option(
         True,
         title="Adapt the quality",
         group=LIVE,
-        help="Change the size of the animated square to hold the frame rate; without it frames are dropped instead.",
+        help="Adapt the size of the animated crop to hold the frame rate; otherwise frames are dropped instead.",
     )
     picture_size: int = option(
         1280,
@@ -102,17 +103,17 @@ class LiveOptions:
         title="Size",
         group=VIRTUAL,
         unit="px",
-        help="Size of the virtual camera, as 1280x720; empty takes that of the picture.",
+        help="Size of the virtual camera, such as 1280x720; empty uses the picture's size.",
     )
     vcam_rate: float = option(
         30.0, title="Rate", group=VIRTUAL, unit="1/s", minimum=1.0, maximum=120.0, step=1.0,
-        help="Frames a second of the virtual camera.",
+        help="Frame rate of the virtual camera.",
     )  # fmt: skip
     vcam_fit: Fit = option(
         "contain",
         title="Fit",
         group=VIRTUAL,
-        help="How the picture fits into the virtual camera: contain adds bars, cover cuts the border off, stretch "
+        help="How the picture fits into the virtual camera: contain adds bars, cover crops the edges, stretch "
         "distorts.",
     )
     record: str = option(
@@ -125,7 +126,7 @@ class LiveOptions:
         False,
         title="Record the microphone",
         group=RECORD,
-        help="Lay the sound of the microphone under the recording.",
+        help="Add the microphone's sound to the recording.",
     )
 
     @property

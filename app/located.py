@@ -227,7 +227,7 @@ def _yaml(text: str, path: Path) -> tuple[Any, Lines]:
         ) from None
     except (ValueError, TypeError, OverflowError) as error:  # a date that does not exist, a number of 5000 digits
         text = str(error).rstrip(".")
-        text = msg("it holds a whole number of too many digits") if "digits" in text else text
+        text = msg("it contains a whole number with too many digits") if "digits" in text else text
         raise UsageError(msg("{path} can't be read: {text}.", path, text)) from None
     lines: Lines = {}
 

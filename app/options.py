@@ -80,9 +80,9 @@ class InputOptions(ClipOptions, DriverOptions, SpeechOptions):
         title="Face detector",
         group="Input",
         advanced=True,
-        help="What finds faces: embedded, insightface (if you have put its models there), auto (insightface if they "
-        "are there), detect/NAME, such as detect/osa_nano, or the path of an .onnx file from tools/train_detector.py. "
-        "If it finds no face, the embedded one is tried.",
+        help="Face detector: embedded, insightface (if you have installed its models), auto (insightface if "
+        "installed), detect/NAME, such as detect/osa_nano, or the path of an .onnx file from "
+        "tools/train_detector.py. If it finds no face, the embedded one is tried.",
     )
     crop: str = option(
         "",
@@ -127,8 +127,8 @@ class InputOptions(ClipOptions, DriverOptions, SpeechOptions):
         group="Input",
         help="How long the result is when source and driving file are both videos: as the shortest of the two, as the "
         "source, as the driving file, or loop (as the longer one, the other repeats). Frames are paired by time. "
-        "With a photo, loop leads the end back into the beginning, for clips that repeat, and pingpong plays "
-        "the motion forward and then backward.",
+        "With a photo, loop blends the end into the beginning, for clips that repeat, and pingpong plays the "
+        "motion forward and then backward.",
     )
     fps: str = option(
         "",
@@ -182,7 +182,7 @@ class OutputOptions:
         title="Fit",
         group="Output",
         help="How the picture fits into --size: contain shows all of it, with borders in the background colour; cover "
-        "fills the size and cuts the edges off.",
+        "fills the size and crops the edges.",
     )
     max_side: int = option(
         0,
@@ -204,8 +204,8 @@ class OutputOptions:
         "driving",
         title="Sound",
         group="Output",
-        help="Whose sound the result gets: driving, source or none. If the chosen file has no sound, the other one's "
-        "is taken.",
+        help="Sound of the result: driving, source or none. If the selected file has no sound, the other one's is "
+        "used.",
     )
     codec: Codec = option(
         "auto",
@@ -249,14 +249,14 @@ class OutputOptions:
         "full",
         title="Mark as made by AI",
         group="Output",
-        help="How the result says that AI made it: full, in all ways that docs/provenance.md lists; metadata, only in "
-        "the file's metadata, with the same bytes in every run; off, not at all.",
+        help="How the result is marked as made by AI: full, in all ways listed in docs/provenance.md; metadata, only "
+        "in the file's metadata, with the same bytes in every run; off, not at all.",
     )
     label: Label = option(
         "none",
         title="Visible label",
         group="Output",
-        help="Show viewers that AI made the picture: corner puts the letters AI into the lower right corner.",
+        help="Label the picture visibly as made by AI: corner puts the letters AI into the lower right corner.",
     )
     signing_cert: str = option(
         "",
@@ -333,8 +333,8 @@ class ProgramOptions:
         maximum=4096,
         step=128,
         advanced=True,
-        help="Largest side of the square that the engine animates in the source's own pixels; more is sharper on large "
-        "pictures and slower. 0 lets the engine choose; LivePortrait networks have a fixed size.",
+        help="Largest side of the crop that the engine animates, in source pixels; larger is sharper on large "
+        "pictures, and slower. 0 lets the engine choose; LivePortrait networks have a fixed size.",
     )
     json_lines: bool = option(
         False,
@@ -476,14 +476,14 @@ def idle_options(options: RenderOptions) -> dict[str, str]:
         idle["reference"] = msg("The neutral reference has no effect on absolute motion ({option:relative=off}).")
     if motion.relative and not options.program.animals:
         idle["driving_option"] = msg(
-            "{option:driving_option} has no effect on relative motion, nor has it in the official release."
+            "{option:driving_option} has no effect on relative motion, as in the official release."
         )
     if options.program.animals and motion.relative and motion.official:
         idle["region"] = msg(
             "The official rules of animals know no regions; {option:region} has no effect with {option:official}."
         )
     if options.input.landmarks:
-        idle["face"] = msg("{option:landmarks} holds the only face; {option:face} has no effect.")
+        idle["face"] = msg("{option:landmarks} sets the only face; {option:face} has no effect.")
     if not options.output.size:
         idle["fit"] = msg("{option:fit} has no effect without {option:size}.")
     if not motion.paste_back and not options.output.size:

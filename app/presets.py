@@ -244,7 +244,7 @@ def _preset_chain(name: str) -> list[Preset]:
     seen: list[str] = []
     while name:
         if name in seen:
-            raise UsageError(msg("The presets {names} build on each other in a circle.", ", ".join(seen)))
+            raise UsageError(msg("The presets {names} refer to each other in a circle.", ", ".join(seen)))
         seen.append(name)
         preset = find_preset(name)
         chain.insert(0, preset)
@@ -281,10 +281,10 @@ def _migrate(data: dict[str, Any], path: Path) -> dict[str, Any]:
     if version > SCHEMA_VERSION:
         raise UsageError(
             msg(
-                "{path} is of version {version}, but this program reads up to version {schema_version}.",
+                "{path} has version {version}, but this program supports only versions up to {schema_version}.",
                 path, version, SCHEMA_VERSION
             ),
-            "Update the program, or save the file with this one."
+            "Update the program, or save the file again with this version."
         )  # fmt: skip
     for step, change in MIGRATIONS:
         if step >= version:

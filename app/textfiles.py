@@ -54,6 +54,6 @@ def parse_toml(text: str, count: int = MAX_COUNT) -> dict[str, Any]:
     except tomllib.TOMLDecodeError:
         raise
     except ValueError:  # Python's limit on digits
-        raise ValueError("it holds a whole number of too many digits") from None
+        raise ValueError("it contains a whole number with too many digits") from None
     check_tree(data, count=count)
     return data

@@ -105,7 +105,7 @@ def parse_points(text: str) -> list[tuple[float, float]]:
     try:
         points = [(float(x), float(y)) for x, y in (line for line in lines if line)]
     except ValueError:
-        raise ValueError("each line must hold two numbers, x and y in pixels.") from None
+        raise ValueError("each line must contain two numbers, x and y in pixels.") from None
     if len(points) != 9 or not all(math.isfinite(v) for point in points for v in point):
         raise ValueError(msg("nine points are needed, one on each line; there are {count}.", len(points)))
     return points
@@ -153,7 +153,7 @@ def expression_of(values: Mapping[str, float]) -> Expression:
     lips = own.pop("lips", None)
     for name, value in (("left_eye", left), ("right_eye", right), ("lips", lips)):
         if value is not None and not 0 <= value <= 1:
-            raise ValueError(msg("the opening {name} must be within 0 to 1, not {value:g}.", name, value))
+            raise ValueError(msg("the ratio {name} must be within 0 to 1, not {value:g}.", name, value))
     eyes = None if left is None and right is None else (left, right)
     return Expression(own, eye_ratio=eyes, lip_ratio=lips)
 

@@ -62,7 +62,7 @@ def save(values: Mapping[str, Any]) -> int:
             raise UsageError(f"There is an expression {values['name']!r} already.", "Add --overwrite to replace it.")
     elif out.exists() and not values["overwrite"]:
         raise UsageError(
-            msg("{out} exists already.", out), msg("Add {option:overwrite} to replace it, or choose another name.")
+            msg("{out} already exists.", out), msg("Add {option:overwrite} to replace it, or choose another name.")
         )
     say(show_path(save_expression(values["name"], expression, out)))
     return int(ExitCode.OK)

@@ -48,7 +48,7 @@ def cover_notes(name: str, faces: Sequence[SourceFace], options: RenderOptions, 
     if options.animation.mask == AUTO and any(one.before for one in faces):
         notes.append(
             msg(
-                "Something in front of the face in {name} stays in its place; {option:mask} template moves it along.",
+                "Something in front of the face in {name} stays in place; {option:mask} template moves it along.",
                 name,
             )
         )

@@ -42,13 +42,13 @@ if TYPE_CHECKING:
     from liveportrait.engines.base import Engine
 
 Pixels = npt.NDArray[np.uint8]
-BY_HAND: Final = msg("On a pet, a doll or a drawing place the face by hand: `animate landmarks PHOTO` begins it.")
-HINT: Final = joined((msg("Take a picture that shows a human face larger, upright and uncovered."), BY_HAND))
+BY_HAND: Final = msg("For a pet, a doll or a drawing, place the face by hand, starting with `animate landmarks PHOTO`.")
+HINT: Final = joined((msg("Use a picture that shows a larger human face, upright and uncovered."), BY_HAND))
 FRAME: Final = msg(
     "A pet, a doll or a drawing can be animated as a photo: save a frame of the clip as a picture first."
 )
-CLIP_HINT: Final = joined((msg("Take a clip that shows a human face larger, upright and uncovered."), FRAME))
-SQUARE: Final = msg("Move or enlarge the square so that it holds a whole human face.")
+CLIP_HINT: Final = joined((msg("Use a clip that shows a larger human face, upright and uncovered."), FRAME))
+SQUARE: Final = msg("Move or enlarge the crop so that it contains a whole human face.")
 CROP_HINT: Final = joined((SQUARE, BY_HAND))
 CROP_CLIP_HINT: Final = joined((SQUARE, FRAME))
 AHEAD: Final = 150, 18
@@ -87,8 +87,8 @@ def animal_points(options: RenderOptions) -> Points | None:
         return None
     if not options.program.animals:
         raise UsageError(
-            msg("{option:points} holds the face of an animal."),
-            msg("Add {option:animals}, or give the square with {option:crop}."),
+            msg("{option:points} is for the face of an animal."),
+            msg("Add {option:animals}, or set the crop with {option:crop}."),
         )
     path = Path(options.input.points)
     check_input(path)
@@ -129,10 +129,10 @@ class SceneMaker:
         self._points = animal_points(options)
         self._placed = None if subject.landmarks is None else read_placed_face(subject.landmarks)
         if self._placed is not None and self._points is not None:
-            raise UsageError(msg("{option:points} and {option:landmarks} both hold the face."), "Give one of them.")
+            raise UsageError(msg("{option:points} and {option:landmarks} both set the face."), "Give one of them.")
         if subject.drivers and (engine.animals or subject.square is not None or self._placed is not None):
-            what = msg("the source is an animal") if engine.animals else msg("{option:crop} names the only square")
-            what = what if self._placed is None else msg("{option:landmarks} holds the only one")
+            what = msg("the source is an animal") if engine.animals else msg("{option:crop} sets the only crop")
+            what = what if self._placed is None else msg("{option:landmarks} sets the only one")
             raise UsageError(
                 msg("{option:driver_for} chooses among several faces, but {what}.", what), "Leave one of them out."
             )
@@ -163,7 +163,7 @@ class SceneMaker:
         view = frame.rgb if crop is None else crop.apply(frame.rgb)
         faces = self._tracker.detect(view, covered=True)
         if not faces:
-            where = msg("in the square given by {option:crop}") if crop else msg("in the picture")
+            where = msg("in the crop given by {option:crop}") if crop else msg("in the picture")
             raise NoFaceError(msg("{name}: no face was found {where}.", self._name, where), CROP_HINT if crop else HINT)
         cast = [Cast(faces[0])]
         if crop is None:
@@ -190,7 +190,8 @@ class SceneMaker:
         if max(yaws, default=0.0) > self._engine.side_view:
             self.notes.append(
                 msg(
-                    "{name} shows the face from the side; turns to the front are kept small ({option:turn_limit=off}).",
+                    "{name} shows the face from the side; turns to the front are limited ({option:turn_limit=off} "
+                    "changes this).",
                     self._name,
                 )
             )
@@ -335,7 +336,7 @@ class SceneMaker:
         if self._subject.square is not None:
             raise NoFaceError(
                 msg(
-                    "{name}: no face was found in the square given by {option:crop}, in any of its {count} frames.",
+                    "{name}: no face was found in the crop given by {option:crop}, in any of its {count} frames.",
                     self._name, count
                 ),
                 CROP_CLIP_HINT
@@ -357,7 +358,7 @@ class SceneMaker:
         """
         if self._placed is not None:
             raise UsageError(
-                msg("{option:landmarks} holds the face of a photo, and {name} is a clip.", self._name),
+                msg("{option:landmarks} is for photos, and {name} is a clip.", self._name),
                 "Save one of its frames as a picture and animate that.",
             )
 
@@ -376,10 +377,10 @@ class SceneMaker:
             return self._engine.fit_crop(Crop.from_face(placed, self._options.animation, size))
         if self._engine.animals:
             raise UsageError(
-                msg("{name}: the square of an animal must be given.", self._name),
+                msg("{name}: an animal needs a crop set by hand.", self._name),
                 msg(
                     "Add {option:crop} x,y,size (centre and side in pixels), {option:landmarks} FILE (`animate "
-                    "landmarks PHOTO` begins it), or {option:points} FILE; the official detector of animal faces "
+                    "landmarks PHOTO` creates it), or {option:points} FILE; the official detector of animal faces "
                     "needs a CUDA build and is not part of this program."
                 ),
             )
@@ -430,9 +431,7 @@ class SceneMaker:
         try:
             cut = self._ground.cut(picture, faces, clip=clip)
         except NobodyError:
-            self.notes.append(
-                msg("{name}: nobody was found who could be cut out; the background stays as it is.", self._name)
-            )
+            self.notes.append(msg("{name}: no person was found to cut out; the background stays as it is.", self._name))
             return self._ground.unchanged(picture), None
         return picture if cut is None else cut.shown(), cut
 

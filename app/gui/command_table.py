@@ -92,7 +92,7 @@ COMMANDS: Final = (
     Command("play", mark("Play or pause"), "Space", "pause", mark("Driver"), lambda w, _: w.commands.toggle_play()),
     Command("step_back", mark("One frame back"), ",", "step-back", mark("Driver"),
             lambda w, _: w.studio.step(-1), enabled=seekable),
-    Command("step_forward", mark("One frame on"), ".", "step-forward", mark("Driver"),
+    Command("step_forward", mark("One frame forward"), ".", "step-forward", mark("Driver"),
             lambda w, _: w.studio.step(1), enabled=seekable),
     Command("to_start", mark("To the beginning"), "Home", "to-start", mark("Driver"),
             lambda w, _: w.studio.seek(0.0), enabled=seekable),

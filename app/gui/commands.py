@@ -107,7 +107,7 @@ class Commands(QObject):
 
     def remove_portrait(self, index: int) -> None:
         """Remove a portrait."""
-        self.studio.apply(self.studio.session.without_portrait(index), tr("take a portrait off the shelf"))
+        self.studio.apply(self.studio.session.without_portrait(index), tr("remove a portrait"))
 
     def make_thumbnail(self, path: str) -> None:
         """Make the thumbnail of a portrait in the background."""
@@ -206,7 +206,7 @@ class Commands(QObject):
         if drivers:
             self.studio.set_driver(Driver(driver_kind(drivers[0]), drivers[0]))
         if len(drivers) > 1:
-            text = tr("{name} drives; the others are among the drivers used before.", name=Path(drivers[0]).name)
+            text = tr("{name} is the driver; the others were added to the recent drivers.", name=Path(drivers[0]).name)
             self.window.toast.say(text)
 
     # ---- driver ---------------------------------------------------------------------------------------------------

@@ -386,7 +386,7 @@ class Keeper:
             if text:
                 self._queue.recover()
                 self._queue.hold(LANE)
-                self._fault(AppError(text, tr("The jobs wait in the queue; resume them there.")), details)
+                self._fault(AppError(text, tr("The jobs remain in the queue; resume them there.")), details)
         if (
             self._runner is None
             and self._queue.reader.counts(lane=LANE)["queued"]

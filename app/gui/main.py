@@ -69,7 +69,7 @@ def check_display() -> None:
     if missing := missing_libraries(x11):
         raise MissingError(
             msg("Qt can't open a window here: {names} can't be loaded.", ", ".join(missing)),
-            msg("Install: {missing}; the command line works without.", packages_command(missing)),
+            msg("Install: {missing}; the command line works without them.", packages_command(missing)),
         )
     try:
         import PySide6.QtWidgets  # noqa: F401

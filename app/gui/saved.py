@@ -135,7 +135,7 @@ class SavedCommands(QObject):
     def _delete(self, name: str, path: Path, done: str) -> None:
         """Delete a saved file after confirmation; this can't be undone."""
         question = QuestionDialog(
-            tr("Delete"), tr("{name} is deleted for good.", name=name), tr("Delete"), self.window
+            tr("Delete"), tr("{name} will be deleted permanently.", name=name), tr("Delete"), self.window
         )  # fmt: skip
         question.accepted.connect(lambda: self.studio.store(path.unlink, done))
         self.prompts.open(question)
@@ -152,8 +152,8 @@ class SavedCommands(QObject):
             self.studio.change(partial(use, values), text)
             if missing:
                 names = ", ".join(missing)
-                more = tr("{name} names files that are not here: {files}.", name=preset.name, files=names)
-                hint = tr("What they drive follows the driver instead.")
+                more = tr("{name} refers to missing files: {files}.", name=preset.name, files=names)
+                hint = tr("These parts follow the driver instead.")
                 self.window.toast.say(f"{more} {hint}", "warning")
 
         def use(values: dict[str, Any], session: Session) -> Session:

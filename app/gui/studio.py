@@ -99,7 +99,7 @@ class Studio(QObject):
         self.background = Background(self)
         self.downloads = Downloads(self)
         self.downloads.arrived.connect(
-            lambda name: self.said.emit("info", tr("The weights of {name} have arrived.", name=name))
+            lambda name: self.said.emit("info", tr("The weights of {name} were downloaded.", name=name))
         )
         self.queue = RenderQueue(parent=self)
         self.queue.failed.connect(self.failed)
@@ -143,7 +143,7 @@ class Studio(QObject):
         gone, self._gone = self._gone, []
         if gone:
             names = ", ".join(dict.fromkeys(Path(path).name for path in gone))
-            self.said.emit("warning", tr("These files are no longer there and were left out: {names}.", names=names))
+            self.said.emit("warning", tr("These files no longer exist and were left out: {names}.", names=names))
 
     def apply(self, session: Session, text: str, key: str = "") -> None:
         """Make a change that can be undone.
@@ -416,7 +416,10 @@ class Studio(QObject):
         self.settings.sync()
         if self.settings.status() == QSettings.Status.AccessError and not (self._unsaved_told or self._closed):
             self._unsaved_told = True
-            sentence = tr("{name} can't be written: what you set is lost at the end.", name=self.settings.fileName())
+            sentence = tr(
+                "{name} can't be written: your settings will be lost when the program ends.",
+                name=self.settings.fileName(),
+            )
             self.said.emit("warning", sentence)
 
     def remember(self, kind: str, path: str) -> None:

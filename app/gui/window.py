@@ -200,7 +200,7 @@ class MainWindow(QMainWindow):
             self.side.driver.thumb.show_image(shown.thumb)
             faceless = shown.frame.driver is not None and shown.frame.face is None
             self._faceless = self._faceless + 1 if faceless else 0
-            self.side.driver.thumb.show_note(tr("No face is seen") if self._faceless >= FACELESS else "")
+            self.side.driver.thumb.show_note(tr("No face detected") if self._faceless >= FACELESS else "")
         self.top.show_zoom(self.preview.percent)
         self.show_playback()
 
@@ -395,8 +395,8 @@ class MainWindow(QMainWindow):
             count = len(self.studio.queue.active)
             parts.append(
                 tr(
-                    "Files are being rendered: {count}. They can be finished in the background; what is stopped waits "
-                    "for the next start.",
+                    "Files are being rendered: {count}. They can be finished in the background; stopped jobs can be "
+                    "resumed at the next start.",
                     count=max(1, count),
                 )
             )

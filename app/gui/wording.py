@@ -16,13 +16,13 @@ from models.messages import Message, Option
 
 FLAG: Final = re.compile(r"(?<![\w-])--(no-)?([a-z][a-z0-9-]*)")
 IN_WINDOW: Final = {  # advice for the command line -> its counterpart in the window
-    "On a pet, a doll or a drawing place the face by hand: `animate landmarks PHOTO` begins it.":
+    "For a pet, a doll or a drawing, place the face by hand, starting with `animate landmarks PHOTO`.":
         mark('Open "Crop and face" to place the face of a pet, a doll or a drawing by hand.'),
     "Connect one, or name a video file as the camera.": mark("Connect one and look again, or choose a clip."),
     "Add {option:overwrite} to replace it, or choose another name.": mark("Choose another name."),
     "Add {option:overwrite} to replace it.": mark("Choose another name."),
     "`animate models download {model}` or `animate models import FOLDER` gets them.":
-        mark('"Model weights" in the menu gets them.'),
+        mark('Download or import them under "Model weights" in the menu.'),
 }  # fmt: skip
 COLUMNS: Final = 64  # of a tool tip
 

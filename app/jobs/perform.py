@@ -262,7 +262,7 @@ def _taken(job: JobRecord, target: Target, names: list[str]) -> Outcome | None:
         "skipped",
         error=joined(
             (
-                msg("{path} exists already and is no result of this queue.", path),
+                msg("{path} already exists and is not a result of this queue.", path),
                 msg("Add {option:overwrite} to replace it."),
             )
         ),

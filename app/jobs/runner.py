@@ -137,7 +137,7 @@ class RunnerProcess:
             except (ValueError, KeyError, TypeError):
                 continue
         how = f"signal {-code}" if code < 0 else f"exit code {code}"
-        return msg("The process that renders has ended ({how}).", how), "\n".join(self._heard)
+        return msg("The rendering process has ended ({how}).", how), "\n".join(self._heard)
 
     def detach(self) -> None:
         """Let it go on alone."""

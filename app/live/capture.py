@@ -143,7 +143,7 @@ class Capture:
         elif state == "starting" and hangs > OPENING:
             error = AppError(
                 msg("{title} has not opened within {opening:g} s.", title, OPENING),
-                "Another program may be using it: close that.",
+                "Another program may be using it; close that program.",
             )
             self.failed(thread.number, error, again=False)
         elif state == "waiting" and hangs > STUCK and self._pipeline is not None:

@@ -207,4 +207,4 @@ def _recorded(path: Path, frames: int, seconds: str, dropped: str) -> str:
 
 
 def _silent(since: float) -> str:
-    return msg("The microphone gave no sound after {since:.1f} s.", since)
+    return msg("The microphone delivered no sound after {since:.1f} s.", since)

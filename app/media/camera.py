@@ -256,9 +256,7 @@ class DeviceCamera(Camera):
         self.close()
         device = self._find()
         if IN_USE.feeds(device):
-            raise CameraError(
-                msg("{name} is the virtual camera that this program feeds.", self.name), "Choose another camera."
-            )
+            raise CameraError(msg("{name} is this program's own virtual camera.", self.name), "Choose another camera.")
         reasons = []
         for backend in self._backends:
             index = device.index_for(backend)
@@ -274,7 +272,7 @@ class DeviceCamera(Camera):
             IN_USE.read(*self._noted)
             return
         if self._stop.is_set():
-            raise CameraError(msg("Opening the camera {name} was broken off.", self.name))
+            raise CameraError(msg("Opening the camera {name} was cancelled.", self.name))
         raise self._blame(device, reasons)
 
     def _find(self) -> CameraDevice:
@@ -305,10 +303,10 @@ class DeviceCamera(Camera):
                 for prop, value in zip(settings[::2], settings[1::2], strict=True):
                     capture.set(prop, value)
             if not capture.isOpened():
-                raise CameraError("it does not open.")
+                raise CameraError("it can't be opened.")
             capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
         except (cv2.error, OSError) as error:
-            raise CameraError(msg("it does not open ({error}).", error)) from None
+            raise CameraError(msg("it can't be opened ({error}).", error)) from None
         self._backend = backend
         self._first = self._warm_up(capture)
         height, width = self._first.shape[:2]
@@ -341,7 +339,7 @@ class DeviceCamera(Camera):
                 break
             if picture is None:
                 self._stop.wait(0.02)
-        raise CameraError(msg("no picture came within {warm_up:g} s.", WARM_UP))
+        raise CameraError(msg("no frame arrived within {warm_up:g} s.", WARM_UP))
 
     def _blame(self, device: CameraDevice, reasons: list[str]) -> CameraError:
         """Explain why none of the back ends worked, as far as that is known."""
@@ -350,7 +348,7 @@ class DeviceCamera(Camera):
             return CameraError(msg("The camera {name} is not connected.", self.name), "Plug it in again.")
         if node is not None and not os.access(node, os.R_OK | os.W_OK):
             return CameraError(
-                msg("The camera {name} may not be used: {node} belongs to another group.", self.name, node),
+                msg("Access to the camera {name} is denied: {node} belongs to another group.", self.name, node),
                 "Add yourself to the group video (sudo usermod -aG video $USER) and log in again.",
             )
         hint = {
@@ -358,7 +356,7 @@ class DeviceCamera(Camera):
             "win32": "Allow it under Settings, Privacy & security, Camera, and close programs that use it.",
         }.get(sys.platform, "Another program may be using it: close that, then try again.")
         detail = f" ({'; '.join(reason.rstrip('.') for reason in reasons)})" if reasons else ""
-        return CameraError(msg("The camera {name} gives no picture{detail}.", self.name, detail), hint)
+        return CameraError(msg("No frames received from camera {name}{detail}.", self.name, detail), hint)
 
     # ---- reading --------------------------------------------------------------------------------------------------
     @staticmethod
@@ -389,7 +387,7 @@ class DeviceCamera(Camera):
                 failed += 1
                 if failed >= FAILURES:
                     raise CameraError(
-                        msg("The camera {name} gives no more pictures.", self.name), "Is it still plugged in?"
+                        msg("Camera {name} stopped delivering frames.", self.name), "Check that it is still plugged in."
                     )
                 self._stop.wait(0.02)
         now = self.clock()
@@ -423,7 +421,7 @@ class DeviceCamera(Camera):
         facts = self.facts
         if self._dark:
             return msg(
-                "The camera {name} shows black: open its shutter, or close the program that holds it.", self.name
+                "The image of camera {name} is black: open its shutter, or close other programs that use it.", self.name
             )
         promised = facts.reported.rate or facts.asked.rate
         slow = self._count > 45 and promised > 0 and facts.measured.rate < SLOW * promised
@@ -446,7 +444,7 @@ def snapshot(device: CameraDevice, mode: Mode | None = None) -> Pixels:
         camera.open()
         shot = camera.read()
         if shot is None:
-            raise CameraError(msg("The camera {camera} gives no picture.", camera.name))
+            raise CameraError(msg("No frames received from camera {camera}.", camera.name))
         return shot.rgb
     finally:
         camera.close()

@@ -254,7 +254,7 @@ def find_camera(text: str, devices: list[CameraDevice] | None = None) -> CameraD
     if len(close) == 1 or len(ordinary) == 1:
         return (ordinary or close)[0]
     if close:
-        raise MediaError(msg("Several cameras are named like {wanted!r}.", wanted), _choices(close))
+        raise MediaError(msg("Several cameras match {wanted!r}.", wanted), _choices(close))
     near = get_close_matches(wanted, [d.name for d in present], 1)
     raise MediaError(
         msg("There is no camera and no file named {wanted!r}.", wanted),

@@ -78,7 +78,9 @@ def open_input(path: Path) -> InputContainer:
     name = container.format.name
     if name.split(",")[0] in _NOT_VIDEO or name.endswith("_pipe"):
         container.close()
-        raise MediaError(msg("{path} holds no video.", path), "Choose a clip such as MP4, MOV, MKV, WebM, AVI or GIF.")
+        raise MediaError(
+            msg("{path} contains no video.", path), "Choose a clip such as MP4, MOV, MKV, WebM, AVI or GIF."
+        )
     return container
 
 

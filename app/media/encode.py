@@ -79,7 +79,7 @@ def codec_for(path: Path, codec: str, alpha: bool) -> tuple[str, str]:
     if form is None:
         known = ", ".join([*FORMATS, ".gif", ".png"])
         raise UsageError(
-            msg("{path} has no suffix of a clip that can be written.", path), msg("Use one of {known}.", known)
+            msg("{path} has no clip extension that can be written.", path), msg("Use one of {known}.", known)
         )
     if codec == "auto":
         if form == "webm" or (alpha and form == "matroska"):
@@ -87,7 +87,7 @@ def codec_for(path: Path, codec: str, alpha: bool) -> tuple[str, str]:
         return form, "prores" if alpha and form == "mov" else "h264"
     if codec not in SOFTWARE:
         raise UsageError(
-            msg("Codec {codec!r} is not known.", codec), msg("Use auto, {names}, gif or png.", ", ".join(SOFTWARE))
+            msg("Unknown codec {codec!r}.", codec), msg("Use auto, {names}, gif or png.", ", ".join(SOFTWARE))
         )
     if codec not in ALLOWED[form]:
         others = ", ".join(s for s, f in FORMATS.items() if codec in ALLOWED[f])
@@ -187,7 +187,7 @@ def find_encoder(codec: str, size: tuple[int, int], quality: int, hardware: str,
         UsageError: ``hardware`` is something else.
     """
     if hardware not in ("auto", "none"):
-        raise UsageError(msg("Hardware encoding is {hardware!r}.", hardware), "Use auto or none.")
+        raise UsageError(msg("{hardware!r} is not a setting for hardware encoding.", hardware), "Use auto or none.")
     if hardware == "auto" and not alpha and codec in ("h264", "hevc", "av1"):
         for kind in HARDWARE_KINDS:
             name = f"{codec}_{kind}"

@@ -69,16 +69,16 @@ def scratch_error(error: OSError) -> MediaError:
     if not os.path.isdir(folder):
         return _no_scratch(folder)
     return MediaError(
-        msg("Scratch files can't be written to {parent}: {error}.", folder, reason(error)[0]),
-        "Free some space, or name another folder for them in the variable TMPDIR.",
+        msg("Temporary files can't be written to {parent}: {error}.", folder, reason(error)[0]),
+        "Free some space, or set the variable TMPDIR to another folder.",
     )
 
 
 def _no_scratch(folder: str) -> MediaError:
     tried = folder or os.environ.get("TMPDIR") or "any of the system's folders for them"
     return MediaError(
-        msg("No folder for scratch files can be made in {tried}.", tried),
-        "Free some space, or name a folder that can be written to in the variable TMPDIR.",
+        msg("No folder for temporary files can be created in {tried}.", tried),
+        "Free some space, or set the variable TMPDIR to a writable folder.",
     )
 
 
@@ -106,7 +106,7 @@ def check_input(path: str | Path) -> Path:
     path = local_path(path)
     try:
         if path.is_dir():
-            raise MediaError(msg("{path} is a folder, not a file.", path), "Name a file in it.")
+            raise MediaError(msg("{path} is a folder, not a file.", path), "Choose a file in it.")
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
             raise MediaError(msg("{path} is a pipe or a device, not a file.", path), "Save it as a file first.")
@@ -139,7 +139,7 @@ def check_output(path: str | Path, overwrite: bool, inputs: Iterable[str | Path]
     except (OSError, ValueError) as error:
         if getattr(error, "errno", None) == errno.ENAMETOOLONG:
             raise UsageError(
-                msg("{folder} is a longer path than the system allows.", folder), "Choose a shorter one."
+                msg("The path {folder} is longer than the system allows.", folder), "Choose a shorter one."
             ) from error
         raise write_error(path, error) from error
     probe = temporary_name(path, "test")

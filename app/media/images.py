@@ -151,7 +151,7 @@ def read_image(path: str | Path) -> Picture:
     except BROKEN as error:
         what = "it breaks off or is damaged" if "trunc" in str(error).lower() else files.reason(error)[0]
         raise MediaError(
-            msg("{path} is not a whole picture: {what}.", path, what), "Copy or export it again."
+            msg("{path} is not a complete picture: {what}.", path, what), "Copy or export it again."
         ) from error
 
 
@@ -449,6 +449,6 @@ def image_format(path: Path) -> str:
     if name is None:
         known = ", ".join(sorted(WRITABLE))
         raise UsageError(
-            msg("{path} has no picture suffix that can be written.", path), msg("Use one of {known}.", known)
+            msg("{path} has no picture extension that can be written.", path), msg("Use one of {known}.", known)
         )
     return name

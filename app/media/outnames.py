@@ -41,7 +41,7 @@ def check_name(path: Path, *, windows: bool | None = None) -> None:
     if typed and not path.parent.is_dir():
         raise address_error(typed, Option("output"))
     if "\0" in str(path):
-        raise UsageError(msg("{path}: a name can't hold the character NUL.", path), "Choose another name.")
+        raise UsageError(msg("{path}: a name can't contain the character NUL.", path), "Choose another name.")
     for part in path.parts:
         if len(os.fsencode(part)) > LONGEST_PART:
             size = f"{len(os.fsencode(part))} bytes, at most {LONGEST_PART}"
@@ -61,7 +61,7 @@ def _check_windows(path: PurePath) -> None:
             )
         if found := FORBIDDEN.search(part):
             raise UsageError(
-                msg("{path}: Windows takes no {found!r} in a name.", path, found.group()), "Choose another name."
+                msg("{path}: Windows does not allow {found!r} in a name.", path, found.group()), "Choose another name."
             )
 
 
@@ -75,7 +75,7 @@ def check_pattern(path: PurePath) -> None:
     digits = match.group(1).lstrip("0") if match is not None else ""
     if len(digits) > 2 or int(digits or 0) > DIGITS:
         raise UsageError(
-            msg("{path}: numbers of pictures have {digits} digits at most.", path, DIGITS),
+            msg("{path}: picture numbers can have at most {digits} digits.", path, DIGITS),
             msg("Write %05d, or up to %0{digits}d.", DIGITS),
         )
 
@@ -153,11 +153,13 @@ def check_free(path: Path, overwrite: bool, inputs: Iterable[str | Path] = ()) -
     """
     check_name(path)
     if not path.parent.is_dir():
-        raise MediaError(msg("Folder {parent} does not exist.", path.parent), "Make it first or choose another place.")
+        raise MediaError(
+            msg("Folder {parent} does not exist.", path.parent), "Create it first or choose another folder."
+        )
     if path.exists():
         check_not_inputs([path], inputs)
     check_plain(path)
     if path.exists() and not overwrite:
         raise UsageError(
-            msg("{path} exists already.", path), msg("Add {option:overwrite} to replace it, or choose another name.")
+            msg("{path} already exists.", path), msg("Add {option:overwrite} to replace it, or choose another name.")
         )

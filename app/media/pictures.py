@@ -36,9 +36,11 @@ def open_picture(path: Path, start: Fraction | None, end: Fraction | None, rate:
         return AnimationReader(path, start, end)
     reader = StillReader(path, start, end, rate)
     if heif.is_sequence(path):
-        reader.notes.append(msg("{path} is a HEIC sequence; only its still is used. As a driving file it plays.", path))
+        reader.notes.append(
+            msg("{path} is a HEIC sequence; only its still is used. As a driving file it would play.", path)
+        )
     elif count > 1 and kind in PAGED:
-        reader.notes.append(msg("{path} holds {count} pictures; only the main one is used.", path, count))
+        reader.notes.append(msg("{path} contains {count} pictures; only the main one is used.", path, count))
     return reader
 
 
@@ -186,7 +188,7 @@ def find_pictures(path: Path) -> list[tuple[int, Path]]:
         ) from error
     if not found:
         raise MediaError(
-            msg("{path} holds no pictures.", path), "Choose a clip, a folder of pictures or a pattern like %04d.png."
+            msg("{path} contains no pictures.", path), "Choose a clip, a folder of pictures or a pattern like %04d.png."
         )
     return found
 
@@ -232,9 +234,7 @@ class SequenceReader(ClipReader):
         )  # fmt: skip
         gaps = describe_gaps(numbers)
         if gaps:
-            self.notes.append(
-                msg("{path}: pictures {gaps} are missing; the picture before is held meanwhile.", path, gaps)
-            )
+            self.notes.append(msg("{path}: pictures {gaps} are missing; the previous picture is held.", path, gaps))
 
     def _decode(self, start: Fraction, end: Fraction | None) -> Iterator[RawFrame]:
         size, bad = (self.info.height, self.info.width), []
@@ -259,7 +259,7 @@ class SequenceReader(ClipReader):
                         "{file} is {width}x{height}, the sequence began with {size}x{size2}.",
                         file, picture.width, picture.height, size[1], size[0]
                     ),
-                    "All pictures of a sequence must have one size."
+                    "All pictures of a sequence must have the same size."
                 )  # fmt: skip
             alpha = picture.alpha
             if self.info.has_alpha and alpha is None:

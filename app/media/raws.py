@@ -29,7 +29,7 @@ def check_not_raw(path: Path) -> None:
     """
     if is_raw(path):
         raise MediaError(
-            msg("{path} is a camera raw, of which only a small preview could be read.", path),
+            msg("{path} is a camera raw file, of which only a small preview could be read.", path),
             "Develop it to JPEG, PNG or TIFF first.",
         )
 

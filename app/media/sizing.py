@@ -49,7 +49,7 @@ class Sizing:
         wanted = parse_output_size(options.size)
         if wanted is not None and options.max_side:
             raise UsageError(
-                msg("{option:size} and {option:max_side} both say how large the result is."), "Give one of them."
+                msg("{option:size} and {option:max_side} both set the size of the result."), "Give one of them."
             )
         if wanted is None:
             longest = max(native)

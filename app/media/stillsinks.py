@@ -116,7 +116,9 @@ class GifSink:
         elif self._marked:
             xmp.add_tail(self._target, "gif")
         if self._left_out:
-            self.notes.append(msg("{left_out} frames were left out: a GIF shows 50 a second at most.", self._left_out))
+            self.notes.append(
+                msg("{left_out} frames were left out: a GIF shows at most 50 per second.", self._left_out)
+            )
 
     def close(self) -> None:
         """Close the file."""
@@ -161,7 +163,10 @@ class SequenceSink:
         self._alpha = alpha and self._format in images.WITH_ALPHA
         if alpha and not self._alpha:
             self.notes.append(
-                msg("{format} holds no transparency; clear parts were laid on a plain colour.", self._format)
+                msg(
+                    "{format} does not support transparency; transparent parts were filled with a plain colour.",
+                    self._format,
+                )
             )
         target.mkdir()
 
@@ -211,8 +216,8 @@ class StillSink:
         """Write the frame; a second one is refused."""
         if self.frames:
             raise UsageError(
-                msg("{path} holds one picture and the result has more.", self._path),
-                "Use a clip suffix or a pattern like %05d.png.",
+                msg("{path} can hold only one picture, and the result has more.", self._path),
+                "Use a clip extension or a pattern like %05d.png.",
             )
         self.frames += 1
         if not self._alpha:

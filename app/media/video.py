@@ -277,8 +277,8 @@ class VideoReader(ClipReader):
         if self._odd is not None:
             self.notes.append(
                 msg(
-                    "{path} declares pixels {odd:.3g} times as wide as high, which is a mistake; they were taken "
-                    "as square.",
+                    "{path} declares pixels {odd:.3g} times as wide as high, which must be wrong; square pixels are "
+                    "assumed.",
                     path, float(self._odd)
                 )
             )  # fmt: skip
@@ -289,7 +289,7 @@ class VideoReader(ClipReader):
         for packet, _ in containers.packets(source, stream):
             for frame in decoder(packet):
                 return frame, _stamp(frame, containers.time_base(stream)) or Fraction(0)
-        raise MediaError(msg("{path}: not one frame of its video can be decoded.", self._path), "Export it again.")
+        raise MediaError(msg("{path}: no frame of its video can be decoded.", self._path), "Export it again.")
 
     def _describe(self, source: Any, stream: Any, frame: Any) -> ClipInfo:
         path = self._path
@@ -406,8 +406,8 @@ class VideoReader(ClipReader):
         if not any("changes its size" in note for note in self.notes):
             self.notes.append(
                 msg(
-                    "{path} changes its size from {width}x{height} to {size}x{size2} at {time:.2f} s; what "
-                    "follows is fitted into the first size.",
+                    "{path} changes its size from {width}x{height} to {size}x{size2} at {time:.2f} s; the rest is "
+                    "fitted into the first size.",
                     self._path, info.width, info.height, size[0], size[1], float(time)
                 )
             )  # fmt: skip

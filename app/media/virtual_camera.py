@@ -114,7 +114,7 @@ class VirtualCamera:
         if IN_USE.reads(self.device):
             self._camera.close()
             raise VirtualCameraError(
-                msg("The virtual camera can't be fed: {device} is the camera that drives the picture.", self.device),
+                msg("The virtual camera can't be used: {device} is the driver.", self.device),
                 "Choose another camera as the driver.",
             )
         IN_USE.feed(self.device)

@@ -65,7 +65,7 @@ def check_clip(
         outnames.check_plain(taken)
     if there and not overwrite:
         raise UsageError(
-            msg("{there} exists already.", there[min(there)]),
+            msg("{there} already exists.", there[min(there)]),
             msg("Add {option:overwrite} to replace it, or choose another name."),
         )
     outnames.check_not_inputs(there.values(), own)
@@ -107,7 +107,7 @@ def clip_kind(path: Path, codec: str = "auto", alpha: bool = False) -> Kind:
         return "sequence"
     if suffix == ".gif":
         if codec not in ("auto", "gif"):
-            raise UsageError(msg(".gif can't hold {codec}.", codec), "Use another suffix.")
+            raise UsageError(msg(".gif can't hold {codec}.", codec), "Use another extension.")
         return "gif"
     if codec == "gif":
         raise UsageError(msg("{path} does not end in .gif.", path), "Choose a name that does, or another codec.")
@@ -181,11 +181,11 @@ class ClipWriter:
         self._before: Outline | None = None  # last frame, if the next one can be compared with it
         self._state: Literal["open", "done"] = "open"
         if min(size) < 1:
-            raise UsageError(msg("The output size {size}x{size2} is empty.", size[0], size[1]))
+            raise UsageError(msg("The output size {size}x{size2} has no pixels.", size[0], size[1]))
         if self._rate <= 0:
-            raise UsageError(msg("The output rate is {rate} frames a second.", self._rate), "It must be above 0.")
+            raise UsageError(msg("The output rate is {rate} frames per second.", self._rate), "It must be above 0.")
         if not 0 <= quality <= 100:
-            raise UsageError(msg("The quality is {quality}.", quality), "It goes from 0 to 100.")
+            raise UsageError(msg("The quality {quality} is out of range.", quality), "It goes from 0 to 100.")
         self._overwrite = overwrite
         sources = [*inputs, *([audio.path] if audio is not None else [])]
         if pipe is None:
@@ -198,7 +198,7 @@ class ClipWriter:
             self._named = self.path.with_name(PATTERN.sub("", self.path.stem).rstrip("._- ") or "pictures")
         self._temporary = files.scratch_name(self._named) if pipe is None else self.path
         if audio is not None and audio.present and kind != "video":
-            self.notes.append(msg("{name} holds no sound.", self.path.name))
+            self.notes.append(msg("{name} can't contain sound.", self.path.name))
         if not marking.in_metadata:
             self.notes.append(OFF)
         keys.check_pair(marking)
@@ -241,7 +241,9 @@ class ClipWriter:
             return StillSink(self._temporary, self.path, quality, alpha, self._background, self._marking)
         form, codec = encode.codec_for(self.path, codec, alpha)
         if alpha and codec not in encode.WITH_ALPHA:
-            self.notes.append(msg("{codec} holds no transparency; clear parts were laid on a plain colour.", codec))
+            self.notes.append(
+                msg("{codec} does not support transparency; transparent parts were filled with a plain colour.", codec)
+            )
             alpha = self._keeps_alpha = False
         width, height = self.size
         if codec not in encode.ODD_SIZES:
@@ -386,7 +388,7 @@ class ClipWriter:
             kept = files.free_name(self._named)
             self._complete(kept, end)
             raise UsageError(
-                msg("{path} came into being meanwhile.", self.path), msg("The result is kept as {kept}.", kept)
+                msg("{path} was created in the meantime.", self.path), msg("The result is kept as {kept}.", kept)
             )
         self._complete(self.path, end)
         return self.path

@@ -33,7 +33,7 @@ SIDECAR: Final = ".c2pa"
 ROOM: Final = 1 << 20  # free disk space needed in addition to a second copy of the file
 UNKNOWN: Final = "signingCredential.untrusted"  # the signer is on no trust list; the file is not at fault
 NO_ROOM: Final = msg(
-    "There is no room on the disk for the signed credentials; the metadata say that AI made the result."
+    "There is not enough disk space for the signed credentials; the metadata say that AI made the result."
 )
 
 

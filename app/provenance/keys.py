@@ -51,7 +51,7 @@ def check_pair(marking: Marking) -> None:
     """
     if bool(marking.certificate) != bool(marking.key):
         flag = "--signing-key" if marking.certificate else "--signing-cert"
-        raise UsageError(msg("{flag} is missing: certificate and key belong together.", flag), "Give both or none.")
+        raise UsageError(msg("{flag} is missing: certificate and key belong together.", flag), "Give both or neither.")
     if not marking.key:
         return
     for flag, name, word in (

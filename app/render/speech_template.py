@@ -57,7 +57,7 @@ def make_speech(
     output = template_path(driver.path, options, SUFFIX)
     if output.is_file() and not options.output.overwrite:
         raise UsageError(
-            msg("{output} exists already.", output),
+            msg("{output} already exists.", output),
             msg("Add {option:overwrite} to replace it, or choose another name."),
         )
     make_folder(output, options.output.output)

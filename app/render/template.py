@@ -90,7 +90,7 @@ def make_template(
     with open_clip(driving, *options.input.driving_part, rate=parse_rate(options.input.fps), film=True) as reader:
         if output.is_file() and not options.output.overwrite:
             raise UsageError(
-                msg("{output} exists already.", output),
+                msg("{output} already exists.", output),
                 msg("Add {option:overwrite} to replace it, or choose another name."),
             )
         make_folder(output, options.output.output)

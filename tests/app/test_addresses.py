@@ -56,7 +56,7 @@ def test_names_become_paths_on_windows(typed: str, path: str) -> None:
 def test_other_addresses_are_refused_as_typed(typed: str) -> None:
     with pytest.raises(UsageError) as refused:
         local_name(typed, "--camera")
-    assert str(refused.value).startswith(f"--camera: {typed} is an address")
+    assert str(refused.value).startswith(f"--camera: {typed} is a URL")
 
 
 def test_an_address_that_became_a_path_is_shown_as_typed() -> None:

@@ -86,7 +86,7 @@ def test_printed_configuration_can_be_read_again(tmp_path: Path) -> None:
         ("[options]\nmultiplier = 9\n", "multiplier: 9 is out of bounds, it must be 0 to 3."),
         ("multiplier = 1\n", "no entry named 'multiplier'. Options belong under [options]."),
         ("[options\n", "is not valid TOML"),
-        ("schema_version = 99\n", "is of version 99, but this program reads up to version 1. Update"),
+        ("schema_version = 99\n", "has version 99, but this program supports only versions up to 1. Update"),
         ("schema_version = true\n", "schema_version must be a whole number"),
         ('options = "x"\n', "options must be a table"),
     ],

@@ -106,7 +106,7 @@ def test_names_win_over_files_and_own_ones_over_built_in(here: Path) -> None:
 @pytest.mark.parametrize("content", ["", "[]", "{", '{"sliders": {"smirk": 1}}', '{"schema_version": 99}', '{"x": 1}'])
 def test_bad_expression_files(here: Path, content: str) -> None:
     Path("bad.json").write_text(content)
-    with pytest.raises(UsageError, match=r"bad\.json is no expression"):
+    with pytest.raises(UsageError, match=r"bad\.json is not an expression"):
         find_expression("bad.json")
 
 

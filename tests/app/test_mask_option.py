@@ -51,7 +51,7 @@ def with_microphone(astronaut):
 
 def test_something_before_the_mouth_is_noted(astronaut, with_microphone):
     assert notes_of(astronaut) == []
-    note = "Something in front of the face in photo stays in its place; --mask template moves it along."
+    note = "Something in front of the face in photo stays in place; --mask template moves it along."
     assert notes_of(with_microphone)[-1] == note
     for mask in ("template", "parse/osa_micro"):
         assert note not in notes_of(with_microphone, mask=mask)

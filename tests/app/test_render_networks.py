@@ -98,7 +98,7 @@ def test_animals_by_square_and_by_points(tiny: Path, run_cli: Callable, listing:
     common = ("in/empty_room.jpg", "in/other.jpg", "--animals", *networks, "-q")
     lost = run_cli(*common, "-o", "a.png")
     assert lost.code == 2
-    assert "the square of an animal must be given" in lost.err
+    assert "an animal needs a crop set by hand" in lost.err
     assert "CUDA" in lost.err
     points = [(110, 60), (104, 60), (86, 60), (80, 60), (95, 75), (88, 88), (102, 88), (95, 92), (95, 98)]
     Path("nine.txt").write_text("# eyes, nose, mouth\n" + "\n".join(f"{x} {y}" for x, y in points))

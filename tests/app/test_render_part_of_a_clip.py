@@ -57,9 +57,9 @@ def test_what_is_no_time(text: str) -> None:
     ("values", "text"),
     [
         ({"start": "2", "end": "1"}, "--end: 1 is not after the start, 2."),
-        ({"end": "2", "duration": "1"}, "--end and --duration both say where the clip ends."),
+        ({"end": "2", "duration": "1"}, "--end and --duration both set the end of the clip."),
         ({"source_end": "0"}, "--source-end: 0 is not after the start, 0."),
-        ({"source_duration": "0"}, "--source-duration: 0 s of a clip hold no frame."),
+        ({"source_duration": "0"}, "--source-duration: A duration of 0 s contains no frame."),
         ({"start": "9"}, "has no frame from 9 s on"),
     ],
 )

@@ -199,7 +199,7 @@ def test_a_comparison_that_fails_leaves_the_result(tmp_path: Path) -> None:
         outputs.write(Fraction(0), Patched(picture), [picture])
         (tmp_path / "b.mp4").write_bytes(b"somebody's")
         with pytest.raises(
-            UsageError, match=r"b.mp4 came into being meanwhile. The result itself is complete: .*a.mp4."
+            UsageError, match=r"b.mp4 was created in the meantime. The result itself is complete: .*a.mp4."
         ):
             outputs.finish(None)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.mp4", "b-2.mp4", "b.mp4"]

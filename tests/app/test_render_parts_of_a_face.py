@@ -167,7 +167,7 @@ def test_faces_and_drivers_that_do_not_fit(here: Path, drivers: Path) -> None:
             render(job(source, "slow.mp4", "a-%02d.png", driver_for="3=in/talk"))
     with pytest.raises(UsageError, match="left and 1 are the same face"):
         render(job("pair.jpg", "slow.mp4", "a-%02d.png", driver_for="left=in/talk\n1=in/nod.mp4"))
-    with pytest.raises(UsageError, match="--crop names the only square"):
+    with pytest.raises(UsageError, match="--crop sets the only crop"):
         render(job("pair.jpg", "slow.mp4", "a-%02d.png", driver_for="left=in/talk", crop="100,100,180"))
     with pytest.raises(UsageError, match="input"):
         render(job("pair.jpg", "slow.mp4", "in/nod.mp4", driver_for="left=in/nod.mp4", overwrite=True))

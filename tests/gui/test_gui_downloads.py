@@ -150,7 +150,7 @@ def test_failure_is_told_and_can_be_tried_again(
     card.accept.click()
     card.fetch.click()
     qtbot.waitUntil(lambda: downloads.transfer(card.spec.name).phase == "asked")
-    assert "does not tell the size" in card.note.text()
+    assert "size is not known" in card.note.text()
     card.fetch.click()
     qtbot.waitUntil(lambda: downloads.transfer(card.spec.name).phase == "failed")
     assert "404" in card.note.text()

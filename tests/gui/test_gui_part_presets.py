@@ -45,7 +45,7 @@ def test_files_of_another_computer_are_told_and_left_out(
     said = window.toast.label.text()
     assert "/home/mum/talk.mp4" in said
     assert "Mum's" in said
-    assert "follows the driver" in said
+    assert "follow the driver" in said
     assert values["lips_from"]  # the preset itself is as it was
     with qtbot.waitSignal(studio.failed, check_params_cb=lambda error, _: "no preset named 'gone'" in str(error)):
         commands.saved.use_preset(Preset("heir", {}, parent="gone"))

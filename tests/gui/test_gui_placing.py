@@ -127,7 +127,7 @@ def test_handles_that_make_no_face_are_told_and_not_kept(qtbot: QtBot, editor: C
     placing.begin()
     placing.move("chin", (100.0, -300.0))
     editor.view.placed.emit()
-    assert editor.placing.hint.text() == 'The handles make no face: "Top of the face" must lie above "Chin".'
+    assert editor.placing.hint.text() == 'The handles don\'t form a face: "Top of the face" must lie above "Chin".'
     editor.accept()
     assert editor.isVisible()
     assert not placed_folder().exists()
@@ -214,7 +214,7 @@ def test_a_placed_face_is_opened_and_saved_as_a_file(
 def test_on_a_clip_nothing_is_placed(qtbot: QtBot, make_window: Make, small_media: Path) -> None:
     dialog = opened(make_window(Session((PortraitItem(str(small_media / "clip.mp4")),)), start=False), qtbot)
     assert not dialog.placing.switch.isEnabled()
-    assert "photos only" in dialog.placing.switch.toolTip()
+    assert "only on photos" in dialog.placing.switch.toolTip()
     dialog.reject()
 
 

@@ -173,7 +173,7 @@ def test_a_driver_without_a_face_is_told(qtbot: QtBot, window: MainWindow, tmp_p
     thumb = window.side.driver.thumb
     window.studio.set_driver(Driver("file", str(black_clip)))
     assert thumb._image is None
-    qtbot.waitUntil(lambda: thumb._note == "No face is seen")
+    qtbot.waitUntil(lambda: thumb._note == "No face detected")
     window.studio.set_driver(Driver())
     assert thumb._note == ""
 

@@ -85,7 +85,7 @@ def test_window_is_german_throughout(make_window: Callable[..., MainWindow]) -> 
     assert "Porträts" in shown
 
 
-CAMERA = msg("The camera {name} gives no more pictures.", "Front")
+CAMERA = msg("Camera {name} stopped delivering frames.", "Front")
 LOST = msg("{name}: no face was found {where}.", "room.jpg", msg("in the picture"))
 
 
@@ -101,8 +101,8 @@ def german(qapp: QApplication) -> Iterator[None]:
 @pytest.mark.parametrize(
     ("message", "words"),
     [
-        (joined((CAMERA, msg("Is it still plugged in?"))),
-         "Die Kamera Front liefert keine Bilder mehr. Ist sie noch angeschlossen?"),
+        (joined((CAMERA, msg("Check that it is still plugged in."))),
+         "Die Kamera Front liefert keine Bilder mehr. Prüfen, ob sie noch angeschlossen ist."),
         (msg("{error} It is tried again.", CAMERA),
          "Die Kamera Front liefert keine Bilder mehr. Es wird wieder versucht."),
         (str(NoFaceError(LOST)), "room.jpg: im Bild wurde kein Gesicht gefunden."),
@@ -118,9 +118,9 @@ def german(qapp: QApplication) -> Iterator[None]:
         (msg("{option:output}: there is no field {{{name}}}; known are {names}.", "foo", "{source}, {date}"),
          '„Ausgabedatei“: es gibt kein Feld {foo}; bekannt sind {source}, {date}.'),
         (msg("Write {{{{{name}}}}} for the text itself.", "foo"), "Für den Text selbst {{foo}} schreiben."),
-        (str(UsageError(msg("{path} exists already.", "a.mp4"), msg("Add {option:overwrite} to replace it."))),
+        (str(UsageError(msg("{path} already exists.", "a.mp4"), msg("Add {option:overwrite} to replace it."))),
          "a.mp4 gibt es schon. Einen anderen Namen wählen."),
-        (str(UsageError(msg("{path} exists already.", "x" * 500))), "x" * 100 + "..." + "x" * 50 + " gibt es schon."),
+        (str(UsageError(msg("{path} already exists.", "x" * 500))), "x" * 100 + "..." + "x" * 50 + " gibt es schon."),
         ("", ""),
     ],
 )  # fmt: skip

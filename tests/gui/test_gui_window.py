@@ -244,7 +244,7 @@ def test_an_address_that_is_dropped_is_refused(window: MainWindow, small_media: 
     data.setUrls([QUrl("https://example.org/a/face.jpg")])
     window.commands.take_mime(data, "portrait")
     assert len(told) == 1
-    assert told[0].startswith("https://example.org/a/face.jpg is an address, and addresses are not read.")
+    assert told[0].startswith("https://example.org/a/face.jpg is a URL, and URLs can't be read.")
     assert len(window.studio.session.portraits) == before
 
 
@@ -321,7 +321,7 @@ def test_render_carries_sliders_and_can_be_opened(
     (tmp_path / "mine.mp4").write_bytes(b"mine")
     window.commands.queue_render(tmp_path / "mine.mp4", overwrite=False)
     qtbot.waitUntil(lambda: studio.queue.jobs[-1].state == "skipped")
-    assert "exists already" in studio.queue.jobs[-1].error
+    assert "already exists" in studio.queue.jobs[-1].error
     assert (tmp_path / "mine.mp4").read_bytes() == b"mine"
 
 

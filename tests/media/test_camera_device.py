@@ -110,7 +110,7 @@ def test_lasting_black_is_shown_and_said() -> None:
 def test_never_a_picture_ends_in_time() -> None:
     clock = Ticks(0.5)
     cam, _ = camera(FakeCapture([]), clock=clock)
-    with pytest.raises(CameraError, match="gives no picture"):
+    with pytest.raises(CameraError, match="No frames received"):
         cam.open()
     assert clock.now < WARM_UP + 2
 
@@ -203,7 +203,7 @@ def test_unplugged_in_mid_run_and_plugged_in_elsewhere() -> None:
     cam, factory = camera(first, second, devices=lambda: present)
     cam.open()
     assert [cam.read().rgb[0, 0, 0] for _ in range(2)] == [70, 71]  # type: ignore[union-attr]
-    with pytest.raises(CameraError, match="gives no more pictures"):
+    with pytest.raises(CameraError, match="stopped delivering frames"):
         cam.read()
     present[:] = []
     with pytest.raises(CameraError, match=r"not connected\. No camera is connected"):
@@ -227,7 +227,7 @@ def test_cancel_ends_a_read_and_an_opening() -> None:
     assert cam.read() is None
     cam, _ = camera(FakeCapture([]))
     cam.cancel()
-    with pytest.raises(CameraError, match="broken off"):
+    with pytest.raises(CameraError, match="cancelled"):
         cam.open()
 
 
@@ -245,7 +245,7 @@ def test_reasons_are_told_apart(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) 
     node.touch()
     assert "Another program may be using it" in message() or "Settings" in message()
     monkeypatch.setattr(os, "access", lambda *_: False)
-    assert "may not be used" in message()
+    assert "is denied" in message()
 
 
 def test_fault_inside_opencv_is_an_error_of_the_camera() -> None:

@@ -278,7 +278,7 @@ def test_a_heic_with_a_still_and_a_sequence(tmp_path: Path, track: bytes, monkey
         assert [number(f.rgb) for f in clip] == list(range(6))
     with open_clip(path) as clip:
         assert [number(f.rgb) for f in clip] == [40]
-        assert clip.notes == [f"{path} is a HEIC sequence; only its still is used. As a driving file it plays."]
+        assert clip.notes == [f"{path} is a HEIC sequence; only its still is used. As a driving file it would play."]
     monkeypatch.setattr("app.media.video.VideoReader", _damaged)
     with open_clip(path, film=True) as clip:
         assert "only its still is used" in clip.notes[0]
@@ -365,7 +365,7 @@ def test_camera_raws_are_refused_by_content(tmp_path: Path, name: str, suffix: s
     path = tmp_path / (Path(name).stem + suffix if suffix else name)
     path.write_bytes(RAWS[name])
     for use in (read_image, open_clip, lambda p: open_clip(p, film=True)):
-        with pytest.raises(MediaError, match="is a camera raw, of which only a small preview could be read"):
+        with pytest.raises(MediaError, match="is a camera raw file, of which only a small preview could be read"):
             use(path)
 
 

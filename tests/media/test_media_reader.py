@@ -300,7 +300,7 @@ def test_65_sequence_trouble_is_told(tmp_path: Path) -> None:
     assert times[2] == Fraction(3, 25)
     assert "2.png" in clip.problem
     Image.new("RGB", (10, 10)).save(tmp_path / "4.png")
-    with pytest.raises(MediaError, match="one size"):
+    with pytest.raises(MediaError, match="same size"):
         read(tmp_path)
     (tmp_path / "empty.mp4").mkdir()
     with pytest.raises(MediaError, match="no pictures"):
@@ -345,7 +345,7 @@ def test_empty_text_and_sound_only_files_are_refused(tmp_path: Path) -> None:
             container.mux(track.encode(part))
         container.mux(track.encode(None))
     for name, words in {
-        "zero.mp4": "0 bytes", "text.mp4": "not a clip", "text.txt": "holds no video",
+        "zero.mp4": "0 bytes", "text.mp4": "not a clip", "text.txt": "contains no video",
         "list.m3u8": "no video|not a clip",
         "sound.mp4": "only sound", "none.mp4": "does not exist",
     }.items():  # fmt: skip

@@ -168,7 +168,7 @@ def test_odd_pixels_become_square(tmp_path: Path, aspect: Fraction, size: tuple[
 def test_impossible_pixels_are_taken_as_square_with_a_note(tmp_path: Path) -> None:
     with open_clip(make_clip(tmp_path / "a.mp4", steady(5), aspect=Fraction(17))) as clip:
         assert (clip.info.width, clip.info.height) == (96, 64)
-        assert "taken as square" in clip.notes[0]
+        assert "square pixels are assumed" in clip.notes[0]
 
 
 def test_an_animated_avif_plays(tmp_path: Path) -> None:

@@ -388,7 +388,7 @@ def test_65_numbered_pictures_out(tmp_path: Path, name: str) -> None:
     files = sorted(p.name for p in folder.iterdir())
     assert len(files) == 12
     assert files[0] == {"shots": "00001.png", "take_%04d.png": "take_0001.png"}.get(name, "take_001.jpg")
-    with pytest.raises(UsageError, match="exists already"):
+    with pytest.raises(UsageError, match="already exists"):
         write(tmp_path / name, steady(2))
     write(tmp_path / name, steady(2), overwrite=True)
 
@@ -427,15 +427,15 @@ def test_probe_tells_working_encoders_from_others() -> None:
 @pytest.mark.parametrize(
     ("name", "options", "words"),
     [
-        ("a.xyz", {}, "suffix"),
+        ("a.xyz", {}, "extension"),
         ("a.webm", {"codec": "h264"}, "can't hold h264"),
         ("a.mp4", {"codec": "prores"}, "can't hold prores"),
-        ("a.mp4", {"codec": "divx"}, "not known"),
+        ("a.mp4", {"codec": "divx"}, "Unknown codec"),
         ("a.mp4", {"codec": "gif"}, "does not end in .gif"),
         ("a.gif", {"codec": "h264"}, "can't hold"),
         ("a.mp4", {"codec": "png"}, "not of numbered pictures"),
         ("a.mp4", {"quality": 101}, "from 0 to 100"),
-        ("a.mp4", {"size": (0, 10)}, "is empty"),
+        ("a.mp4", {"size": (0, 10)}, "no pixels"),
         ("a.mp4", {"rate": Fraction(0)}, "above 0"),
         ("a.mp4", {"hardware": "gpu"}, "auto or none"),
     ],
@@ -539,7 +539,7 @@ def test_two_runs_with_one_name_lose_nothing(tmp_path: Path, name: str, kept: st
             first.write(picture(k))
             second.write(picture(10 + k))
         first.finish()
-        with pytest.raises(UsageError, match=f"came into being meanwhile. The result is kept as .*{kept}"):
+        with pytest.raises(UsageError, match=f"was created in the meantime. The result is kept as .*{kept}"):
             second.finish()
     assert numbers_of(tmp_path / name) == [0, 1, 2]
     assert numbers_of(tmp_path / kept) == [10, 11, 12]
@@ -573,7 +573,7 @@ def test_numbered_pictures_of_others_are_safe(tmp_path: Path) -> None:
     for k in (1, 2, 3):
         (tmp_path / f"s_00{k}.png").unlink()
     (tmp_path / "s_0004.png").write_bytes(b"another pattern's")
-    with pytest.raises(UsageError, match=r"s_004.png exists already"):
+    with pytest.raises(UsageError, match=r"s_004.png already exists"):
         write(pattern, steady(2))
     before = (tmp_path / "s_005.png").read_bytes()
     for own in (tmp_path / "s_005.png", pattern, tmp_path):
@@ -589,7 +589,7 @@ def test_numbered_pictures_of_others_are_safe(tmp_path: Path) -> None:
 
 def test_existing_output_and_inputs_are_safe(tmp_path: Path, clip25: Path) -> None:
     before = clip25.read_bytes()
-    with pytest.raises(UsageError, match="exists already"):
+    with pytest.raises(UsageError, match="already exists"):
         write(clip25, steady(2))
     with pytest.raises(UsageError, match="is an input"):
         write(clip25, steady(2), overwrite=True, inputs=[clip25])

@@ -174,5 +174,5 @@ def test_what_names_no_camera_is_refused(text: str) -> None:
 
 
 def test_other_addresses_are_not_read() -> None:
-    with pytest.raises(UsageError, match="is an address, and addresses are not read"):
+    with pytest.raises(UsageError, match="is a URL, and URLs can't be read"):
         source_from_text("ftp://host/clip.mp4")

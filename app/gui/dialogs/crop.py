@@ -155,7 +155,7 @@ class CropDialog(Dialog):
         self.view.face_clicked.connect(self._choose_face)
         self._preview = QLabel(alignment=Qt.AlignmentFlag.AlignCenter)
         self._preview.setFixedSize(PREVIEW, PREVIEW)
-        self._preview.setAccessibleName(tr("What the engine gets"))
+        self._preview.setAccessibleName(tr("Crop for the engine"))
         self._worker = LatestWorker(self._cut, "crop preview", self)
         self._worker.done.connect(self._show_cut)
         main = QHBoxLayout()
@@ -199,10 +199,10 @@ class CropDialog(Dialog):
         form.addRow(tr("Face"), self.faces)
         self.fields: dict[str, QDoubleSpinBox] = {}
         for name, title, low, high, unit, hint in (
-            ("x", tr("Centre x"), -20000, 40000, " px", tr("Middle of the square, from the left of the picture")),
-            ("y", tr("Centre y"), -20000, 40000, " px", tr("Middle of the square, from the top of the picture")),
-            ("size", tr("Side"), 16, 40000, " px", tr("Side of the square in pixels of the picture")),
-            ("angle", tr("Angle"), -180, 180, "°", tr("Turn of the square, clockwise")),
+            ("x", tr("Centre x"), -20000, 40000, " px", tr("Centre of the crop, from the left edge of the picture")),
+            ("y", tr("Centre y"), -20000, 40000, " px", tr("Centre of the crop, from the top edge of the picture")),
+            ("size", tr("Side"), 16, 40000, " px", tr("Side of the crop in picture pixels")),
+            ("angle", tr("Angle"), -180, 180, "°", tr("Rotation of the crop, clockwise")),
         ):  # fmt: skip
             spin = QDoubleSpinBox()
             spin.setRange(low, high)
@@ -217,7 +217,7 @@ class CropDialog(Dialog):
             spin.valueChanged.connect(self._typed)
             form.addRow(title, spin)
             self.fields[name] = spin
-        heading = QLabel(tr("What the engine gets"))
+        heading = QLabel(tr("Crop for the engine"))
         heading.setObjectName("heading")
         side.addWidget(heading)
         side.addWidget(self._preview)
@@ -229,13 +229,13 @@ class CropDialog(Dialog):
         host.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
         side.addWidget(host)
         self.follow = QPushButton(tr("Follow the face"))
-        self.follow.setToolTip(tr("Find the square from the face instead of setting it by hand."))
+        self.follow.setToolTip(tr("Find the crop from the face instead of setting it by hand."))
         self.follow.setFixedWidth(PREVIEW)
         self.follow.clicked.connect(self._automatic)
         side.addWidget(self.follow)
         for text, hint, name in (
             (tr("Show landmarks"), tr("The points that were found on the face."), "show_landmarks"),
-            (tr("Show mask"), tr("What lies in the shade stays as it is; at the soft border both are mixed."),
+            (tr("Show mask"), tr("The shaded part stays unchanged; at the soft border both are blended."),
              "show_mask"),
         ):  # fmt: skip
             switch = Switch(text, hint)
@@ -280,13 +280,9 @@ class CropDialog(Dialog):
         for number, _ in enumerate(loaded.faces, 1):
             self.faces.addItem(tr("Face {number}", number=number))
         count = len(loaded.faces)
-        text = (
-            tr("No face was found; here it is placed by hand.")
-            if not count
-            else tr("Faces found: {count}", count=count)
-        )
+        text = tr("No face was found. Place it by hand here.") if not count else tr("Faces found: {count}", count=count)
         if loaded.moves and not count:
-            text = tr("No face was found: set the square by hand.")
+            text = tr("No face was found. Set the crop by hand.")
         self._status.setText(text)
         try:
             self._chosen = face_number(loaded, self.item.subject.faces.first)
@@ -309,7 +305,7 @@ class CropDialog(Dialog):
             self._by_hand(Box(loaded.size[0] / 2, loaded.size[1] / 2, side))
         self.placing.begin(Path(self.item.path), loaded.size, self._first_guess(loaded), self.item.subject.landmarks)
         if loaded.moves:
-            self.placing.refuse(tr("A face is placed by hand on photos only."))
+            self.placing.refuse(tr("A face can be placed by hand only on photos."))
         elif not loaded.faces and self.item.subject.landmarks is None:
             self.placing.switch.setChecked(True)
 
@@ -372,7 +368,7 @@ class CropDialog(Dialog):
         self.follow.setVisible(not self._several)
         count = len(self.list.rows)
         text = tr("Faces found: {count}", count=count)
-        more = tr("The squares of several faces follow the faces.")
+        more = tr("With several faces, each crop follows its face.")
         self._status.setText(f"{text}. {more}" if self._several else text)
 
     def _choose_face(self, index: int) -> None:

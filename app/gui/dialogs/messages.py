@@ -60,7 +60,7 @@ class ErrorDialog(Dialog):
         self, text: str, hint: str = "", details: str = "", parent: QWidget | None = None, plain: str = ""
     ) -> None:
         super().__init__(parent)
-        self.setWindowTitle(tr("That did not work"))
+        self.setWindowTitle(tr("Something went wrong"))
         self.report = make_report(plain or f"{text} {hint}".strip(), details)
         self.setMinimumWidth(520)
         icon = QLabel()
@@ -125,7 +125,7 @@ def show_error(parent: QWidget | None, error: Exception, details: str = "") -> E
     if isinstance(error, AppError):
         dialog = ErrorDialog(say(error.message), say(error.hint), details, parent, plain=str(error))
     else:
-        hint = tr("What you have set is kept. Please send this report to the developers.")
+        hint = tr("Your settings are kept. Please send this report to the developers.")
         dialog = ErrorDialog(say(str(fault(error))), hint, details, parent)
     dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
     dialog.open()
@@ -186,7 +186,7 @@ class NameDialog(Dialog):
         self.save = buttons.button(kinds.Save)
         self.save.setObjectName("primary")
         self.save.setEnabled(False)
-        self.note = QLabel(tr("There is one of this name; it will be replaced."))
+        self.note = QLabel(tr("A file with this name exists and will be replaced."))
         self.note.setObjectName("warningText")
         self.note.setWordWrap(True)
         keep = self.note.sizePolicy()
@@ -240,7 +240,7 @@ class CloseDialog(Dialog):
     def __init__(self, text: str, alone: bool, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.answer = "stay"
-        self.setWindowTitle(tr("Work is going on"))
+        self.setWindowTitle(tr("Work in progress"))
         message = QLabel(text)
         message.setWordWrap(True)
         self.buttons: dict[str, QPushButton] = {}

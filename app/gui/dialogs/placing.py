@@ -84,7 +84,7 @@ class PlacingPanel(QWidget):
             tr("Place the face by hand"),
             tr("For a pet, a doll or a drawing: drag the handles to eyes, nose, mouth and outline."),
         )
-        self.mirrored = Switch(tr("Mirrored"), tr("What is moved on one side of the face moves on the other one too."))
+        self.mirrored = Switch(tr("Mirrored"), tr("Move both sides of the face together."))
         self.mirrored.setChecked(True)
         self._tools = QWidget()
         row = QHBoxLayout(self._tools)
@@ -152,7 +152,7 @@ class PlacingPanel(QWidget):
         placing = self._view.placing
         assert placing is not None
         if placing.problem:
-            raise UsageError(tr("The handles make no face: {problem}.", problem=fault(placing.problem)))
+            raise UsageError(tr("The handles don't form a face: {problem}.", problem=fault(placing.problem)))
         return PlacedFile(*self._size, placing.handles)
 
     # ---- steps ----------------------------------------------------------------------------------------------------
@@ -188,9 +188,9 @@ class PlacingPanel(QWidget):
             return
         self.undo.setEnabled(placing.can_undo)
         self.redo.setEnabled(placing.can_redo)
-        text = tr("The square moves, sizes and turns the whole face. Arrow keys move the chosen handle.")
+        text = tr("The box moves, scales and rotates the whole face. Arrow keys move the selected handle.")
         if placing.problem:
-            text = tr("The handles make no face: {problem}.", problem=fault(placing.problem))
+            text = tr("The handles don't form a face: {problem}.", problem=fault(placing.problem))
         self.hint.setText(text)
         self._view.tell()
         self.changed.emit()

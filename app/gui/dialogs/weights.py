@@ -127,7 +127,7 @@ class ModelCard(QFrame):
         self.accept.toggled.connect(self.show_transfer)
         self.folder = QPushButton(tr("Import from a folder…"))
         self.folder.setAccessibleName(tr("Import {name} from a folder", name=name))
-        self.folder.setToolTip(tr("Take files that were downloaded otherwise."))
+        self.folder.setToolTip(tr("Use files that were downloaded separately."))
         self.folder.clicked.connect(self._choose_folder)
         self.stop = QPushButton(tr("Stop"))
         self.stop.setAccessibleName(tr("Stop the download of {name}", name=name))
@@ -176,19 +176,19 @@ class ModelCard(QFrame):
     def _words(self, t: Transfer) -> tuple[str, str, str]:
         """Note, its style, and the text of the button."""
         if t.phase == "asking":
-            return tr("Asking for the size…"), "faint", tr("Download…")
+            return tr("Checking the size…"), "faint", tr("Download…")
         if t.phase == "asked" and t.total is not None:
-            text = tr("{size} will be fetched into {folder}.", size=size_text(t.total), folder=user_folder())
+            text = tr("{size} will be downloaded to {folder}.", size=size_text(t.total), folder=user_folder())
             return text, "muted", tr("Download {size}", size=size_text(t.total))
         if t.phase == "asked":
-            text = tr("The source does not tell the size. It goes into {folder}.", folder=user_folder())
+            text = tr("The size is not known. The files go into {folder}.", folder=user_folder())
             return text, "muted", tr("Download")
         if t.phase == "waiting":
             return tr("Waiting for its turn…"), "faint", tr("Download…")
         if t.phase == "running":
             return progress_text(t), "muted", tr("Download…")
         if t.phase == "stopped":
-            text = tr("{size} have arrived and are kept.", size=size_text(t.fetched))
+            text = tr("{size} were downloaded and are kept.", size=size_text(t.fetched))
             return text, "muted", tr("Continue")
         if t.phase == "failed":
             return say(str(t.error)), "error", tr("Try again")
@@ -223,7 +223,7 @@ class WeightsDialog(Dialog):
         self._background, self._downloads = background, downloads
         text = QLabel(
             tr("The built-in engine needs no download. Nothing is fetched unless you ask for it here.")
-            + " " + tr("Downloads go on when this window is closed; what is stopped can be continued later.")
+            + " " + tr("Downloads continue when this window is closed; stopped ones can be resumed later.")
         )  # fmt: skip
         text.setWordWrap(True)
         text.setObjectName("muted")
@@ -232,7 +232,7 @@ class WeightsDialog(Dialog):
         self._cards.setContentsMargins(0, 0, 8, 0)
         self._cards.setSpacing(12)
         self._cards.setAlignment(Qt.AlignmentFlag.AlignTop)
-        self.state = QLabel(tr("Looking at what is installed…"))
+        self.state = QLabel(tr("Checking what is installed…"))
         self.state.setObjectName("muted")
         self._cards.addWidget(self.state)
         area = QScrollArea()

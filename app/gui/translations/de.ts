@@ -4,10 +4,6 @@
  <context>
   <name>app</name>
   <message>
-   <source>"Model weights" in the menu gets them.</source>
-   <translation>„Modellgewichte“ im Menü holt sie.</translation>
-  </message>
-  <message>
    <source>"{title}"</source>
    <translation>„{title}“</translation>
   </message>
@@ -18,10 +14,6 @@
   <message>
    <source>.gif can't hold {codec}.</source>
    <translation>.gif kann {codec} nicht enthalten.</translation>
-  </message>
-  <message>
-   <source>0 s of a clip hold no frame.</source>
-   <translation>0 s eines Clips enthalten kein Bild.</translation>
   </message>
   <message>
    <source>0.0.0.0 stands for all of its addresses.</source>
@@ -40,7 +32,7 @@
    <translation>A</translation>
   </message>
   <message>
-   <source>A batch or the window renders just now.</source>
+   <source>A batch or the window is rendering.</source>
    <translation>Ein Stapel oder das Fenster rendert gerade.</translation>
   </message>
   <message>
@@ -48,20 +40,20 @@
    <translation>Eine Kamera lässt sich nicht in eine Datei rendern.</translation>
   </message>
   <message>
-   <source>A camera drives in real time.</source>
-   <translation>Eine Kamera treibt in Echtzeit an.</translation>
-  </message>
-  <message>
    <source>A different model is already registered as {spec!r}.</source>
    <translation>Unter {spec!r} ist schon ein anderes Modell eingetragen.</translation>
   </message>
   <message>
-   <source>A face is placed by hand on photos only.</source>
+   <source>A duration of 0 s contains no frame.</source>
+   <translation>0 s eines Clips enthalten kein Bild.</translation>
+  </message>
+  <message>
+   <source>A face can be placed by hand only on photos.</source>
    <translation>Nur auf Fotos wird ein Gesicht von Hand gesetzt.</translation>
   </message>
   <message>
-   <source>A motion template drives.</source>
-   <translation>Eine Bewegungsvorlage treibt an.</translation>
+   <source>A file with this name exists and will be replaced.</source>
+   <translation>Diesen Namen gibt es schon; der alte Inhalt wird ersetzt.</translation>
   </message>
   <message>
    <source>A pet, a doll or a drawing can be animated as a photo: save a frame of the clip as a picture first.</source>
@@ -80,10 +72,6 @@
    <translation>Eine Quelle mit offenem Mund beginnt mit geschlossenen Lippen.</translation>
   </message>
   <message>
-   <source>A video drives; it plays in a loop.</source>
-   <translation>Ein Video treibt an; es läuft in einer Schleife.</translation>
-  </message>
-  <message>
    <source>About 500 MB, by the official documentation: 3.3, 108, 174 and 212 MB for the networks and 2.3 MB for stitching and retargeting; exact sizes are not known here. Its usual face detector (insightface packs) is non-commercial; this app uses its own. No trusted hash is known for these files: their form is checked, and that they stay as they came in.</source>
    <translation>Etwa 500 MB, laut offizieller Beschreibung: 3,3, 108, 174 und 212 MB für die Netze und 2,3 MB für Anschluss und Angleichung; genaue Größen sind hier nicht bekannt. Der übliche Gesichtsfinder (insightface) ist nicht für gewerbliche Nutzung; dieses Programm nimmt den eigenen. Für diese Dateien ist keine Prüfsumme bekannt: Geprüft wird ihr Aufbau, und dass sie bleiben, wie sie kamen.</translation>
   </message>
@@ -100,8 +88,16 @@
    <translation>Zuerst die Lizenz annehmen.</translation>
   </message>
   <message>
+   <source>Access to the camera {name} is denied: {node} belongs to another group.</source>
+   <translation>Die Kamera {name} darf nicht genutzt werden: {node} gehört einer anderen Gruppe.</translation>
+  </message>
+  <message>
    <source>Adapt the quality</source>
    <translation>Qualität anpassen</translation>
+  </message>
+  <message>
+   <source>Adapt the size of the animated crop to hold the frame rate; otherwise frames are dropped instead.</source>
+   <translation>Ändert die Größe des animierten Quadrats, um die Bildrate zu halten; ohne dies werden Bilder ausgelassen.</translation>
   </message>
   <message>
    <source>Add a photo or a clip on the left.</source>
@@ -120,15 +116,19 @@
    <translation>Fügt die Änderung des Antriebs gegenüber seiner Ruhehaltung zu Haltung und Ausdruck der Quelle hinzu; absolute Bewegung übernimmt Haltung und Ausdruck unverändert.</translation>
   </message>
   <message>
+   <source>Add the microphone's sound to the recording.</source>
+   <translation>Legt den Ton des Mikrofons unter die Aufnahme.</translation>
+  </message>
+  <message>
    <source>Add yourself to the group video (sudo usermod -aG video $USER) and log in again.</source>
    <translation>In die Gruppe video eintragen (sudo usermod -aG video $USER) und neu anmelden.</translation>
   </message>
   <message>
-   <source>Add {option:animals}, or give the square with {option:crop}.</source>
+   <source>Add {option:animals}, or set the crop with {option:crop}.</source>
    <translation>{option:animals} dazuschreiben, oder das Quadrat mit {option:crop} angeben.</translation>
   </message>
   <message>
-   <source>Add {option:crop} x,y,size (centre and side in pixels), {option:landmarks} FILE (`animate landmarks PHOTO` begins it), or {option:points} FILE; the official detector of animal faces needs a CUDA build and is not part of this program.</source>
+   <source>Add {option:crop} x,y,size (centre and side in pixels), {option:landmarks} FILE (`animate landmarks PHOTO` creates it), or {option:points} FILE; the official detector of animal faces needs a CUDA build and is not part of this program.</source>
    <translation>Geben Sie {option:crop} x,y,Größe an (Mitte und Seite in Pixeln), {option:landmarks} DATEI (`animate landmarks FOTO` beginnt sie) oder {option:points} DATEI; der offizielle Finder für Tiergesichter braucht einen CUDA-Bau und ist nicht Teil dieses Programms.</translation>
   </message>
   <message>
@@ -156,7 +156,7 @@
    <translation>Alle Dateien</translation>
   </message>
   <message>
-   <source>All pictures of a sequence must have one size.</source>
+   <source>All pictures of a sequence must have the same size.</source>
    <translation>Alle Bilder einer Folge müssen gleich groß sein.</translation>
   </message>
   <message>
@@ -180,11 +180,11 @@
    <translation>Tiere</translation>
   </message>
   <message>
-   <source>Animated square: {size} px</source>
+   <source>Animated crop: {size} px</source>
    <translation>Bewegtes Quadrat: {size} px</translation>
   </message>
   <message>
-   <source>Another program may be using it: close that.</source>
+   <source>Another program may be using it; close that program.</source>
    <translation>Vielleicht benutzt sie ein anderes Programm: dieses bitte schließen.</translation>
   </message>
   <message>
@@ -196,7 +196,7 @@
    <translation>Genauigkeit der LivePortrait-Netze: automatisch nimmt auf der Grafikkarte die halbe und auf der CPU die volle. Die halbe wird nur verwendet, wenn ein Selbsttest dasselbe Bild ergibt.</translation>
   </message>
   <message>
-   <source>Arrow keys choose a portrait, Delete takes it off the shelf.</source>
+   <source>Arrow keys select a portrait, Delete removes it.</source>
    <translation>Pfeiltasten wählen ein Porträt, Entf nimmt es vom Regal.</translation>
   </message>
   <message>
@@ -214,10 +214,6 @@
   <message>
    <source>Ask the camera for MJPG, which most cameras need to reach 30 frames/s.</source>
    <translation>Von der Kamera MJPG verlangen: Die meisten schaffen nur so 30 Bilder pro Sekunde.</translation>
-  </message>
-  <message>
-   <source>Asking for the size…</source>
-   <translation>Die Größe wird erfragt…</translation>
   </message>
   <message>
    <source>Automatic: the best one that works here</source>
@@ -264,8 +260,20 @@
    <translation>Kameragröße</translation>
   </message>
   <message>
+   <source>Camera {name} stopped delivering frames.</source>
+   <translation>Die Kamera {name} liefert keine Bilder mehr.</translation>
+  </message>
+  <message>
    <source>Cameras</source>
    <translation>Kameras</translation>
+  </message>
+  <message>
+   <source>Centre of the crop, from the left edge of the picture</source>
+   <translation>Mitte des Quadrats, vom linken Rand des Bildes</translation>
+  </message>
+  <message>
+   <source>Centre of the crop, from the top edge of the picture</source>
+   <translation>Mitte des Quadrats, vom oberen Rand des Bildes</translation>
   </message>
   <message>
    <source>Centre x</source>
@@ -280,12 +288,20 @@
    <translation>Zertifikat</translation>
   </message>
   <message>
-   <source>Change the size of the animated square to hold the frame rate; without it frames are dropped instead.</source>
-   <translation>Ändert die Größe des animierten Quadrats, um die Bildrate zu halten; ohne dies werden Bilder ausgelassen.</translation>
+   <source>Check that it is still plugged in.</source>
+   <translation>Prüfen, ob sie noch angeschlossen ist.</translation>
   </message>
   <message>
    <source>Check the name.</source>
    <translation>Den Namen prüfen.</translation>
+  </message>
+  <message>
+   <source>Checking the size…</source>
+   <translation>Die Größe wird erfragt…</translation>
+  </message>
+  <message>
+   <source>Checking what is installed…</source>
+   <translation>Die Installation wird geprüft …</translation>
   </message>
   <message>
    <source>Chin</source>
@@ -322,6 +338,10 @@
   <message>
    <source>Choose a driver</source>
    <translation>Antrieb wählen</translation>
+  </message>
+  <message>
+   <source>Choose a file in it.</source>
+   <translation>Eine Datei darin nennen.</translation>
   </message>
   <message>
    <source>Choose a file with speech in it.</source>
@@ -464,10 +484,6 @@
    <translation>Codec</translation>
   </message>
   <message>
-   <source>Codec {codec!r} is not known.</source>
-   <translation>Den Codec {codec!r} gibt es hier nicht.</translation>
-  </message>
-  <message>
    <source>Colour ...</source>
    <translation>Farbe ...</translation>
   </message>
@@ -520,6 +536,14 @@
    <translation>Bericht kopieren</translation>
   </message>
   <message>
+   <source>Copy the expression of a picture.</source>
+   <translation>Der Ausdruck eines Bildes wird übernommen.</translation>
+  </message>
+  <message>
+   <source>Create it first or choose another folder.</source>
+   <translation>Erst anlegen, oder einen anderen Ort wählen.</translation>
+  </message>
+  <message>
    <source>Crop</source>
    <translation>Ausschnitt</translation>
   </message>
@@ -530,6 +554,10 @@
   <message>
    <source>Crop and face…</source>
    <translation>Ausschnitt und Gesicht …</translation>
+  </message>
+  <message>
+   <source>Crop for the engine</source>
+   <translation>Was die Engine bekommt</translation>
   </message>
   <message>
    <source>Crop scale</source>
@@ -560,6 +588,10 @@
    <translation>Gerät</translation>
   </message>
   <message>
+   <source>Device that the engine runs on</source>
+   <translation>Wo die Engine rechnet</translation>
+  </message>
+  <message>
    <source>Did you mean {near}?</source>
    <translation>War {near} gemeint?</translation>
   </message>
@@ -584,11 +616,15 @@
    <translation>Laden Sie die Datei herunter und nennen Sie dann ihren Namen.</translation>
   </message>
   <message>
+   <source>Download or import them under "Model weights" in the menu.</source>
+   <translation>„Modellgewichte“ im Menü holt sie.</translation>
+  </message>
+  <message>
    <source>Download {size}</source>
    <translation>{size} laden</translation>
   </message>
   <message>
-   <source>Downloads go on when this window is closed; what is stopped can be continued later.</source>
+   <source>Downloads continue when this window is closed; stopped ones can be resumed later.</source>
    <translation>Es wird weiter geladen, wenn dieses Fenster zu ist; Angehaltenes lässt sich später fortsetzen.</translation>
   </message>
   <message>
@@ -616,7 +652,7 @@
    <translation>Antrieb eines Gesichts {name}</translation>
   </message>
   <message>
-   <source>Drivers of single parts</source>
+   <source>Drivers for parts of the face</source>
    <translation>Antriebe einzelner Teile</translation>
   </message>
   <message>
@@ -656,11 +692,11 @@
    <translation>E</translation>
   </message>
   <message>
-   <source>Each face can follow a clip, picture or template of its own.</source>
+   <source>Each face can follow its own clip, picture or template.</source>
    <translation>Jedes Gesicht kann einem eigenen Clip, Bild oder einer eigenen Bewegungsvorlage folgen.</translation>
   </message>
   <message>
-   <source>Each part can follow a clip or template of its own.</source>
+   <source>Each part can follow its own clip or template.</source>
    <translation>Jeder Teil kann einem eigenen Clip oder einer eigenen Vorlage folgen.</translation>
   </message>
   <message>
@@ -692,6 +728,14 @@
    <translation>Als Endung {suffix} nehmen.</translation>
   </message>
   <message>
+   <source>End of the part of a source clip to use.</source>
+   <translation>Ende des benutzten Teils eines Quellvideos.</translation>
+  </message>
+  <message>
+   <source>End of the part of the driving clip to use.</source>
+   <translation>Ende des benutzten Teils des treibenden Videos.</translation>
+  </message>
+  <message>
    <source>End the name in .mp4, or write {stem}-%05d{suffix} for numbered pictures.</source>
    <translation>Den Namen auf .mp4 enden lassen, oder {stem}-%05d{suffix} für nummerierte Bilder schreiben.</translation>
   </message>
@@ -710,6 +754,10 @@
   <message>
    <source>Engine and device…</source>
    <translation>Engine und Gerät …</translation>
+  </message>
+  <message>
+   <source>Engine that renders the portrait</source>
+   <translation>Was das Porträt zeichnet</translation>
   </message>
   <message>
    <source>Engine {engine} is used, the best one that is ready here.</source>
@@ -792,6 +840,10 @@
    <translation>Gesichtsfinder</translation>
   </message>
   <message>
+   <source>Face detector: embedded, insightface (if you have installed its models), auto (insightface if installed), detect/NAME, such as detect/osa_nano, or the path of an .onnx file from tools/train_detector.py. If it finds no face, the embedded one is tried.</source>
+   <translation>Womit Gesichter gefunden werden: embedded (eingebaut), insightface (wenn Sie dessen Modelle dort abgelegt haben), auto (insightface, wenn sie da sind), detect/NAME, etwa detect/osa_nano, oder der Pfad einer .onnx-Datei aus tools/train_detector.py. Wo nichts gefunden wird, sucht das eingebaute.</translation>
+  </message>
+  <message>
    <source>Face placed by hand</source>
    <translation>Von Hand platziertes Gesicht</translation>
   </message>
@@ -812,15 +864,11 @@
    <translation>Bewegte Gesichter</translation>
   </message>
   <message>
-   <source>Figures</source>
-   <translation>Messwerte</translation>
-  </message>
-  <message>
    <source>File of the driver: {name}</source>
    <translation>Datei des Antriebs: {name}</translation>
   </message>
   <message>
-   <source>Files are being rendered: {count}. They can be finished in the background; what is stopped waits for the next start.</source>
+   <source>Files are being rendered: {count}. They can be finished in the background; stopped jobs can be resumed at the next start.</source>
    <translation>Es werden noch Dateien gerendert: {count}. Sie können im Hintergrund fertig werden; was angehalten wird, wartet auf den nächsten Start.</translation>
   </message>
   <message>
@@ -828,7 +876,7 @@
    <translation>Füllfarbe</translation>
   </message>
   <message>
-   <source>Find the square from the face instead of setting it by hand.</source>
+   <source>Find the crop from the face instead of setting it by hand.</source>
    <translation>Das Quadrat aus dem Gesicht bestimmen, statt es von Hand zu setzen.</translation>
   </message>
   <message>
@@ -836,20 +884,12 @@
    <translation>Im Hintergrund fertigstellen</translation>
   </message>
   <message>
+   <source>Finish the running job, and pause the others</source>
+   <translation>Den laufenden Auftrag fertig werden lassen und die anderen zurückhalten</translation>
+  </message>
+  <message>
    <source>Fit</source>
    <translation>Einpassen</translation>
-  </message>
-  <message>
-   <source>Fixed opening of the eye on the left of the picture; 0 is shut.</source>
-   <translation>Feste Öffnung des Auges links im Bild; 0 ist geschlossen.</translation>
-  </message>
-  <message>
-   <source>Fixed opening of the eye on the right of the picture; 0 is shut.</source>
-   <translation>Feste Öffnung des Auges rechts im Bild; 0 ist geschlossen.</translation>
-  </message>
-  <message>
-   <source>Fixed opening of the lips; 0 is shut.</source>
-   <translation>Feste Öffnung der Lippen; 0 ist geschlossen.</translation>
   </message>
   <message>
    <source>Folder with the weights</source>
@@ -868,12 +908,28 @@
    <translation>Ordner</translation>
   </message>
   <message>
+   <source>Follow a camera in real time.</source>
+   <translation>Eine Kamera treibt in Echtzeit an.</translation>
+  </message>
+  <message>
+   <source>Follow a motion template.</source>
+   <translation>Eine Bewegungsvorlage treibt an.</translation>
+  </message>
+  <message>
+   <source>Follow a video, played in a loop.</source>
+   <translation>Ein Video treibt an; es läuft in einer Schleife.</translation>
+  </message>
+  <message>
    <source>Follow distance</source>
    <translation>Abstand folgen</translation>
   </message>
   <message>
    <source>Follow the face</source>
    <translation>Dem Gesicht folgen</translation>
+  </message>
+  <message>
+   <source>For a pet, a doll or a drawing, place the face by hand, starting with `animate landmarks PHOTO`.</source>
+   <translation>Auf einem Haustier, einer Puppe oder einer Zeichnung setzen Sie das Gesicht von Hand: `animate landmarks FOTO` beginnt es.</translation>
   </message>
   <message>
    <source>For a pet, a doll or a drawing: drag the handles to eyes, nose, mouth and outline.</source>
@@ -896,31 +952,31 @@
    <translation>Bildrate des Ergebnisses, etwa 25, 29.97 oder 30000/1001. Ohne Angabe behält jedes Bild seinen Zeitstempel.</translation>
   </message>
   <message>
-   <source>Frame rate to hold</source>
-   <translation>Zu haltende Bildrate</translation>
+   <source>Frame rate of the virtual camera.</source>
+   <translation>Bilder pro Sekunde der virtuellen Kamera.</translation>
+  </message>
+  <message>
+   <source>Frame rate to request from the camera, or to play a file at; 0 uses the camera's default, or the file's own time stamps.</source>
+   <translation>Bilder pro Sekunde, die von der Kamera verlangt werden oder mit denen eine Datei läuft; 0 überlässt es der Kamera oder nimmt die Zeitstempel der Datei.</translation>
+  </message>
+  <message>
+   <source>Frame rate, and delay from capture to screen</source>
+   <translation>Bilder je Sekunde, und die Verzögerung von der Aufnahme bis zum Schirm</translation>
   </message>
   <message>
    <source>Frame that relative motion is measured from: auto (the most neutral one of each shot), first, or a frame number counted from 0.</source>
    <translation>Bild, von dem aus relative Bewegung gemessen wird: auto (das neutralste jeder Einstellung), first (das erste) oder eine Bildnummer ab 0.</translation>
   </message>
   <message>
-   <source>Frames a second of the virtual camera.</source>
-   <translation>Bilder pro Sekunde der virtuellen Kamera.</translation>
+   <source>Frame {number} of {count}</source>
+   <translation>Bild {number} von {count}</translation>
   </message>
   <message>
-   <source>Frames a second to ask the camera for, or to play a file at; 0 leaves it to the camera, or takes the file's own time stamps.</source>
-   <translation>Bilder pro Sekunde, die von der Kamera verlangt werden oder mit denen eine Datei läuft; 0 überlässt es der Kamera oder nimmt die Zeitstempel der Datei.</translation>
-  </message>
-  <message>
-   <source>Frames a second, and the delay from capture to screen</source>
-   <translation>Bilder je Sekunde, und die Verzögerung von der Aufnahme bis zum Schirm</translation>
-  </message>
-  <message>
-   <source>Free some space, or name a folder that can be written to in the variable TMPDIR.</source>
+   <source>Free some space, or set the variable TMPDIR to a writable folder.</source>
    <translation>Platz schaffen, oder in der Variablen TMPDIR einen Ordner nennen, in den geschrieben werden kann.</translation>
   </message>
   <message>
-   <source>Free some space, or name another folder for them in the variable TMPDIR.</source>
+   <source>Free some space, or set the variable TMPDIR to another folder.</source>
    <translation>Platz schaffen, oder in der Variablen TMPDIR einen anderen Ordner dafür nennen.</translation>
   </message>
   <message>
@@ -936,16 +992,12 @@
    <translation>Eine längere Dauer angeben.</translation>
   </message>
   <message>
-   <source>Give both or none.</source>
+   <source>Give both or neither.</source>
    <translation>Geben Sie beide an oder keines.</translation>
   </message>
   <message>
    <source>Give one of them.</source>
    <translation>Nur eines davon angeben.</translation>
-  </message>
-  <message>
-   <source>Go on with these jobs</source>
-   <translation>Mit diesen Aufträgen weitermachen</translation>
   </message>
   <message>
    <source>Grin</source>
@@ -956,16 +1008,24 @@
    <translation>Hardware-Encoder</translation>
   </message>
   <message>
-   <source>Hardware encoding is {hardware!r}.</source>
-   <translation>Kodieren auf der Grafikkarte ist {hardware!r}.</translation>
-  </message>
-  <message>
    <source>Head</source>
    <translation>Kopf</translation>
   </message>
   <message>
    <source>Hide the render queue</source>
    <translation>Render-Warteschlange verbergen</translation>
+  </message>
+  <message>
+   <source>Hold the eye on the left of the picture open by a fixed amount; 0 is closed.</source>
+   <translation>Feste Öffnung des Auges links im Bild; 0 ist geschlossen.</translation>
+  </message>
+  <message>
+   <source>Hold the eye on the right of the picture open by a fixed amount; 0 is closed.</source>
+   <translation>Feste Öffnung des Auges rechts im Bild; 0 ist geschlossen.</translation>
+  </message>
+  <message>
+   <source>Hold the lips open by a fixed amount; 0 is closed.</source>
+   <translation>Feste Öffnung der Lippen; 0 ist geschlossen.</translation>
   </message>
   <message>
    <source>How far the head grows and shrinks when the driver moves toward the camera: 0 keeps its size, 1 follows fully.</source>
@@ -980,7 +1040,7 @@
    <translation>Wie lebendig ein Gesicht ist, das kein Bild antreibt, 0 bis 1: Es nickt, blinzelt und sieht sich um. Eine Stimme allein hat 0.5, bei 0 bewegt sich nur der Mund. Ohne Antrieb lebt das Porträt einfach, --duration Sekunden lang (10), und sein Ende geht in den Anfang über.</translation>
   </message>
   <message>
-   <source>How long the result is when source and driving file are both videos: as the shortest of the two, as the source, as the driving file, or loop (as the longer one, the other repeats). Frames are paired by time. With a photo, loop leads the end back into the beginning, for clips that repeat, and pingpong plays the motion forward and then backward.</source>
+   <source>How long the result is when source and driving file are both videos: as the shortest of the two, as the source, as the driving file, or loop (as the longer one, the other repeats). Frames are paired by time. With a photo, loop blends the end into the beginning, for clips that repeat, and pingpong plays the motion forward and then backward.</source>
    <translation>Wie lang das Ergebnis ist, wenn Quelle und treibende Datei beide Videos sind: wie das kürzere, wie die Quelle, wie die treibende Datei, oder loop (wie das längere, das andere beginnt von vorn). Bilder werden nach der Zeit gepaart. Bei einem Foto läuft mit loop das Ende in den Anfang über, für Videos in Endlosschleife, und pingpong spielt die Bewegung vorwärts und dann rückwärts.</translation>
   </message>
   <message>
@@ -988,15 +1048,15 @@
    <translation>Wie viel Zittern aus der Bewegung genommen wird, ohne Verzögerung und ohne Blinzeln zu verändern; 0 schaltet aus, 0.3 ist die offizielle Einstellung (mit --official steht die Voreinstellung dafür), 10 ist sehr ruhig.</translation>
   </message>
   <message>
-   <source>How the picture fits into --size: contain shows all of it, with borders in the background colour; cover fills the size and cuts the edges off.</source>
+   <source>How the picture fits into --size: contain shows all of it, with borders in the background colour; cover fills the size and crops the edges.</source>
    <translation>Wie das Bild in die Größe passt: contain zeigt es ganz, mit Rändern in der Hintergrundfarbe; cover füllt die Größe und schneidet die Kanten ab.</translation>
   </message>
   <message>
-   <source>How the picture fits into the virtual camera: contain adds bars, cover cuts the border off, stretch distorts.</source>
+   <source>How the picture fits into the virtual camera: contain adds bars, cover crops the edges, stretch distorts.</source>
    <translation>Wie das Bild in die virtuelle Kamera passt: contain lässt Balken, cover schneidet den Rand ab, stretch verzerrt.</translation>
   </message>
   <message>
-   <source>How the result says that AI made it: full, in all ways that docs/provenance.md lists; metadata, only in the file's metadata, with the same bytes in every run; off, not at all.</source>
+   <source>How the result is marked as made by AI: full, in all ways listed in docs/provenance.md; metadata, only in the file's metadata, with the same bytes in every run; off, not at all.</source>
    <translation>Wie das Ergebnis sagt, dass KI es gemacht hat: full auf alle Arten, die docs/provenance.md nennt; metadata nur in den Metadaten der Datei, mit denselben Bytes bei jedem Lauf; off gar nicht.</translation>
   </message>
   <message>
@@ -1052,16 +1112,12 @@
    <translation>Die fehlende Bibliothek installieren; die Kommandozeile geht ohne sie.</translation>
   </message>
   <message>
-   <source>Install: {missing}; the command line works without.</source>
+   <source>Install: {missing}; the command line works without them.</source>
    <translation>Installieren: {missing}; die Kommandozeile geht ohne.</translation>
   </message>
   <message>
    <source>Internal error ({text}).</source>
    <translation>Interner Fehler ({text}).</translation>
-  </message>
-  <message>
-   <source>Is it still plugged in?</source>
-   <translation>Ist sie noch angeschlossen?</translation>
   </message>
   <message>
    <source>It can't be negative.</source>
@@ -1132,6 +1188,10 @@
    <translation>Kuss</translation>
   </message>
   <message>
+   <source>Label the picture visibly as made by AI: corner puts the letters AI into the lower right corner.</source>
+   <translation>Zuschauern zeigen, dass KI das Bild gemacht hat: corner setzt die Buchstaben AI in die untere rechte Ecke.</translation>
+  </message>
+  <message>
    <source>Language</source>
    <translation>Sprache</translation>
   </message>
@@ -1144,7 +1204,7 @@
    <translation>Größtes Bild</translation>
   </message>
   <message>
-   <source>Largest side of the square that the engine animates in the source's own pixels; more is sharper on large pictures and slower. 0 lets the engine choose; LivePortrait networks have a fixed size.</source>
+   <source>Largest side of the crop that the engine animates, in source pixels; larger is sharper on large pictures, and slower. 0 lets the engine choose; LivePortrait networks have a fixed size.</source>
    <translation>Größte Seite des Quadrats, das in den Pixeln der Quelle animiert wird; mehr ist schärfer bei großen Bildern und langsamer. 0 überlässt der Engine die Wahl; LivePortrait-Netze haben eine feste Größe.</translation>
   </message>
   <message>
@@ -1154,10 +1214,6 @@
   <message>
    <source>Laugh</source>
    <translation>Lachen</translation>
-  </message>
-  <message>
-   <source>Lay the sound of the microphone under the recording.</source>
-   <translation>Legt den Ton des Mikrofons unter die Aufnahme.</translation>
   </message>
   <message>
    <source>Leave one of them out.</source>
@@ -1216,11 +1272,7 @@
    <translation>Alle Gesichter bewegen.</translation>
   </message>
   <message>
-   <source>Let the running job finish, and hold the others back</source>
-   <translation>Den laufenden Auftrag fertig werden lassen und die anderen zurückhalten</translation>
-  </message>
-  <message>
-   <source>Let this face follow a clip, picture or template of its own.</source>
+   <source>Let this face follow its own clip, picture or template.</source>
    <translation>Dieses Gesicht folgt einem eigenen Clip, Bild oder einer eigenen Bewegungsvorlage.</translation>
   </message>
   <message>
@@ -1332,10 +1384,6 @@
    <translation>Prüfen, ob die Kamera an und in diesem Netz ist.</translation>
   </message>
   <message>
-   <source>Looking at what is installed…</source>
-   <translation>Die Installation wird geprüft …</translation>
-  </message>
-  <message>
    <source>Looking for faces…</source>
    <translation>Gesichter werden gesucht …</translation>
   </message>
@@ -1350,10 +1398,6 @@
   <message>
    <source>Make it again with `animate template make`.</source>
    <translation>Mit `animate template make` neu erstellen.</translation>
-  </message>
-  <message>
-   <source>Make it first or choose another place.</source>
-   <translation>Erst anlegen, oder einen anderen Ort wählen.</translation>
   </message>
   <message>
    <source>Make it later.</source>
@@ -1386,14 +1430,6 @@
   <message>
    <source>Menu</source>
    <translation>Menü</translation>
-  </message>
-  <message>
-   <source>Middle of the square, from the left of the picture</source>
-   <translation>Mitte des Quadrats, vom linken Rand des Bildes</translation>
-  </message>
-  <message>
-   <source>Middle of the square, from the top of the picture</source>
-   <translation>Mitte des Quadrats, vom oberen Rand des Bildes</translation>
   </message>
   <message>
    <source>Mirror</source>
@@ -1460,7 +1496,11 @@
    <translation>Mundöffnung</translation>
   </message>
   <message>
-   <source>Move or enlarge the square so that it holds a whole human face.</source>
+   <source>Move both sides of the face together.</source>
+   <translation>Was auf einer Seite des Gesichts bewegt wird, bewegt sich auch auf der anderen.</translation>
+  </message>
+  <message>
+   <source>Move or enlarge the crop so that it contains a whole human face.</source>
    <translation>Verschieben oder vergrößern Sie das Quadrat, bis es ein ganzes menschliches Gesicht enthält.</translation>
   </message>
   <message>
@@ -1484,11 +1524,7 @@
    <translation>Name</translation>
   </message>
   <message>
-   <source>Name a file in it.</source>
-   <translation>Eine Datei darin nennen.</translation>
-  </message>
-  <message>
-   <source>Name a file of this machine.</source>
+   <source>Name a file on this machine.</source>
    <translation>Nennen Sie eine Datei auf diesem Rechner.</translation>
   </message>
   <message>
@@ -1552,20 +1588,28 @@
    <translation>Hier kann keine Engine laufen.</translation>
   </message>
   <message>
-   <source>No face is seen</source>
+   <source>No face detected</source>
    <translation>Kein Gesicht zu sehen</translation>
   </message>
   <message>
-   <source>No face was found: set the square by hand.</source>
-   <translation>Kein Gesicht gefunden: Setzen Sie das Quadrat von Hand.</translation>
-  </message>
-  <message>
-   <source>No face was found; here it is placed by hand.</source>
+   <source>No face was found. Place it by hand here.</source>
    <translation>Es wurde kein Gesicht gefunden; hier wird es von Hand gesetzt.</translation>
   </message>
   <message>
-   <source>No folder for scratch files can be made in {tried}.</source>
+   <source>No face was found. Set the crop by hand.</source>
+   <translation>Kein Gesicht gefunden: Setzen Sie das Quadrat von Hand.</translation>
+  </message>
+  <message>
+   <source>No folder for temporary files can be created in {tried}.</source>
    <translation>In {tried} kann kein Ordner für Zwischendateien angelegt werden.</translation>
+  </message>
+  <message>
+   <source>No frames received from camera {camera}.</source>
+   <translation>Die Kamera {camera} liefert kein Bild.</translation>
+  </message>
+  <message>
+   <source>No frames received from camera {name}{detail}.</source>
+   <translation>Die Kamera {name} liefert kein Bild{detail}.</translation>
   </message>
   <message>
    <source>No picture</source>
@@ -1620,14 +1664,6 @@
    <translation>Unter Linux das Paket libportaudio2 installieren.</translation>
   </message>
   <message>
-   <source>On a pet, a doll or a drawing place the face by hand: `animate landmarks PHOTO` begins it.</source>
-   <translation>Auf einem Haustier, einer Puppe oder einer Zeichnung setzen Sie das Gesicht von Hand: `animate landmarks FOTO` beginnt es.</translation>
-  </message>
-  <message>
-   <source>Once more</source>
-   <translation>Noch einmal</translation>
-  </message>
-  <message>
    <source>One eye in {name} seems to be hidden; the other one is animated.</source>
    <translation>Ein Auge in {name} ist anscheinend verdeckt; das andere wird animiert.</translation>
   </message>
@@ -1636,7 +1672,7 @@
    <translation>Ein Bild zurück</translation>
   </message>
   <message>
-   <source>One frame on</source>
+   <source>One frame forward</source>
    <translation>Ein Bild vor</translation>
   </message>
   <message>
@@ -1692,7 +1728,7 @@
    <translation>Bauart von OpenCV</translation>
   </message>
   <message>
-   <source>Opening the camera {name} was broken off.</source>
+   <source>Opening the camera {name} was cancelled.</source>
    <translation>Das Öffnen der Kamera {name} wurde abgebrochen.</translation>
   </message>
   <message>
@@ -1704,7 +1740,7 @@
    <translation>Zusatzpakete</translation>
   </message>
   <message>
-   <source>Others read it as an unknown signer; {option:signing_cert} and {option:signing_key} name your own.</source>
+   <source>Others see it as an unknown signer; set your own with {option:signing_cert} and {option:signing_key}.</source>
    <translation>Andere lesen ihn als unbekannten Unterzeichner; {option:signing_cert} und {option:signing_key} nennen Ihr eigenes Zertifikat.</translation>
   </message>
   <message>
@@ -1770,10 +1806,6 @@
   <message>
    <source>Picture with the crop</source>
    <translation>Bild mit dem Ausschnitt</translation>
-  </message>
-  <message>
-   <source>Picture {number} of {count}</source>
-   <translation>Bild {number} von {count}</translation>
   </message>
   <message>
    <source>Pictures</source>
@@ -1980,6 +2012,18 @@
    <translation>Relative Bewegung</translation>
   </message>
   <message>
+   <source>Remove all finished jobs from the list; their files are kept</source>
+   <translation>Alle beendeten Aufträge von der Liste nehmen; die Dateien bleiben</translation>
+  </message>
+  <message>
+   <source>Remove from the list</source>
+   <translation>Von der Liste nehmen</translation>
+  </message>
+  <message>
+   <source>Remove portrait</source>
+   <translation>Vom Regal nehmen</translation>
+  </message>
+  <message>
    <source>Render queue</source>
    <translation>Render-Warteschlange</translation>
   </message>
@@ -2044,6 +2088,14 @@
    <translation>Fortsetzen ({count})</translation>
   </message>
   <message>
+   <source>Resume the waiting jobs</source>
+   <translation>Die wartenden Aufträge bearbeiten</translation>
+  </message>
+  <message>
+   <source>Resume these jobs</source>
+   <translation>Mit diesen Aufträgen weitermachen</translation>
+  </message>
+  <message>
    <source>Right brow</source>
    <translation>Rechte Braue</translation>
   </message>
@@ -2080,8 +2132,20 @@
    <translation>Dreht den Ausschnitt, bis das Gesicht aufrecht steht.</translation>
   </message>
   <message>
+   <source>Rotate the frames of a camera that is mounted sideways or upside down, clockwise.</source>
+   <translation>Dreht die Bilder einer Kamera, die auf der Seite oder auf dem Kopf steht, im Uhrzeigersinn.</translation>
+  </message>
+  <message>
+   <source>Rotation of the crop, clockwise</source>
+   <translation>Drehung des Quadrats im Uhrzeigersinn</translation>
+  </message>
+  <message>
    <source>Run a single job with `animate` to see why.</source>
    <translation>Einen einzelnen Auftrag mit `animate` ausführen, um den Grund zu sehen.</translation>
+  </message>
+  <message>
+   <source>Run again</source>
+   <translation>Noch einmal</translation>
   </message>
   <message>
    <source>Sad</source>
@@ -2156,10 +2220,6 @@
    <translation>Verkleinern oder beschneiden Sie es zuerst.</translation>
   </message>
   <message>
-   <source>Scratch files can't be written to {parent}: {error}.</source>
-   <translation>Zwischendateien können nicht nach {parent} geschrieben werden: {error}.</translation>
-  </message>
-  <message>
    <source>See animate jobs list.</source>
    <translation>Siehe animate jobs list.</translation>
   </message>
@@ -2168,7 +2228,7 @@
    <translation>Sätze von Einstellungen: wählen, speichern, importieren, exportieren.</translation>
   </message>
   <message>
-   <source>Several cameras are named like {wanted!r}.</source>
+   <source>Several cameras match {wanted!r}.</source>
    <translation>Mehrere Kameras heißen so ähnlich wie {wanted!r}.</translation>
   </message>
   <message>
@@ -2188,11 +2248,15 @@
    <translation>Erweiterte Einstellungen zeigen</translation>
   </message>
   <message>
-   <source>Show cameras as pictures</source>
+   <source>Show camera images</source>
+   <translation>Bilder der Kameras zeigen</translation>
+  </message>
+  <message>
+   <source>Show cameras as thumbnails</source>
    <translation>Kameras als Bilder zeigen</translation>
   </message>
   <message>
-   <source>Show drivers as pictures</source>
+   <source>Show drivers as thumbnails</source>
    <translation>Antriebe als Bilder zeigen</translation>
   </message>
   <message>
@@ -2204,10 +2268,6 @@
    <translation>Maske zeigen</translation>
   </message>
   <message>
-   <source>Show pictures of the cameras</source>
-   <translation>Bilder der Kameras zeigen</translation>
-  </message>
-  <message>
    <source>Show report</source>
    <translation>Bericht zeigen</translation>
   </message>
@@ -2216,15 +2276,11 @@
    <translation>Bericht zeigen</translation>
   </message>
   <message>
-   <source>Show viewers that AI made the picture: corner puts the letters AI into the lower right corner.</source>
-   <translation>Zuschauern zeigen, dass KI das Bild gemacht hat: corner setzt die Buchstaben AI in die untere rechte Ecke.</translation>
-  </message>
-  <message>
    <source>Shows options that are seldom needed.</source>
    <translation>Zeigt Einstellungen, die selten gebraucht werden.</translation>
   </message>
   <message>
-   <source>Shows or hides the controls under it.</source>
+   <source>Shows or hides the controls below.</source>
    <translation>Zeigt oder verbirgt die Regler darunter.</translation>
   </message>
   <message>
@@ -2240,7 +2296,7 @@
    <translation>Seite des animierten Quadrats im Verhältnis zum Gesicht.</translation>
   </message>
   <message>
-   <source>Side of the square in pixels of the picture</source>
+   <source>Side of the crop in picture pixels</source>
    <translation>Seite des Quadrats in Pixeln des Bildes</translation>
   </message>
   <message>
@@ -2256,11 +2312,11 @@
    <translation>Größe des Kopfes.</translation>
   </message>
   <message>
-   <source>Size of the virtual camera, as 1280x720; empty takes that of the picture.</source>
+   <source>Size of the virtual camera, such as 1280x720; empty uses the picture's size.</source>
    <translation>Größe der virtuellen Kamera, etwa 1280x720; leer nimmt die des Bildes.</translation>
   </message>
   <message>
-   <source>Size to ask the camera for, as 640x480; empty leaves it to the camera. Larger is slower, seldom better.</source>
+   <source>Size to request from the camera, such as 640x480; empty uses the camera's default. Larger is slower, and seldom better.</source>
    <translation>Größe, die von der Kamera verlangt wird, etwa 640x480; leer überlässt es ihr. Größer ist langsamer, selten besser.</translation>
   </message>
   <message>
@@ -2288,12 +2344,20 @@
    <translation>Glättung</translation>
   </message>
   <message>
-   <source>Something in front of the face in {name} stays in its place; {option:mask} template moves it along.</source>
+   <source>Something in front of the face in {name} stays in place; {option:mask} template moves it along.</source>
    <translation>Etwas vor dem Gesicht in {name} bleibt an seinem Platz; {option:mask} template bewegt es mit.</translation>
+  </message>
+  <message>
+   <source>Something went wrong</source>
+   <translation>Das hat nicht geklappt</translation>
   </message>
   <message>
    <source>Sound</source>
    <translation>Ton</translation>
+  </message>
+  <message>
+   <source>Sound of the result: driving, source or none. If the selected file has no sound, the other one's is used.</source>
+   <translation>Wessen Ton das Ergebnis bekommt: Antrieb, Quelle oder keiner. Hat die gewählte Datei keinen Ton, wird der andere genommen.</translation>
   </message>
   <message>
    <source>Source</source>
@@ -2332,8 +2396,16 @@
    <translation>Neu beginnen</translation>
   </message>
   <message>
+   <source>Start of the part of a source clip to use.</source>
+   <translation>Beginn des benutzten Teils eines Quellvideos.</translation>
+  </message>
+  <message>
    <source>Starting…</source>
    <translation>Startet …</translation>
+  </message>
+  <message>
+   <source>Statistics</source>
+   <translation>Messwerte</translation>
   </message>
   <message>
    <source>Steady source eyes</source>
@@ -2404,28 +2476,8 @@
    <translation>Schaltet jede Kamera kurz ein und wieder aus.</translation>
   </message>
   <message>
-   <source>Take a clip that shows a human face larger, upright and uncovered.</source>
-   <translation>Nehmen Sie einen Clip, der ein menschliches Gesicht größer, aufrecht und unverdeckt zeigt.</translation>
-  </message>
-  <message>
-   <source>Take a picture that shows a human face larger, upright and uncovered.</source>
-   <translation>Nehmen Sie ein Bild, das ein menschliches Gesicht größer, aufrecht und unverdeckt zeigt.</translation>
-  </message>
-  <message>
-   <source>Take all jobs that are over off the list; the files stay</source>
-   <translation>Alle beendeten Aufträge von der Liste nehmen; die Dateien bleiben</translation>
-  </message>
-  <message>
-   <source>Take files that were downloaded otherwise.</source>
-   <translation>Dateien nehmen, die anders geladen wurden.</translation>
-  </message>
-  <message>
-   <source>Take off the list</source>
-   <translation>Von der Liste nehmen</translation>
-  </message>
-  <message>
-   <source>Take off the shelf</source>
-   <translation>Vom Regal nehmen</translation>
+   <source>Target frame rate</source>
+   <translation>Zu haltende Bildrate</translation>
   </message>
   <message>
    <source>Tell them apart with {source_folder}, {driving_folder}, {name} or {index} in the output's name.</source>
@@ -2436,16 +2488,20 @@
    <translation>Vorlage</translation>
   </message>
   <message>
-   <source>That did not work</source>
-   <translation>Das hat nicht geklappt</translation>
+   <source>Temporary files can't be written to {parent}: {error}.</source>
+   <translation>Zwischendateien können nicht nach {parent} geschrieben werden: {error}.</translation>
   </message>
   <message>
-   <source>The animated square gets smaller where this rate, or that of the camera if it is lower, can't be held.</source>
+   <source>The animated crop gets smaller if this rate, or the camera's own if that is lower, can't be reached.</source>
    <translation>Das animierte Quadrat wird kleiner, wo diese Rate oder die kleinere der Kamera sonst nicht zu halten ist.</translation>
   </message>
   <message>
    <source>The animated square was lowered from {old} to {fitting} px to hold {wanted:.0f} frames/s.</source>
    <translation>Das bewegte Quadrat wurde von {old} auf {fitting} px verkleinert, um {wanted:.0f} Bilder/s zu halten.</translation>
+  </message>
+  <message>
+   <source>The box moves, scales and rotates the whole face. Arrow keys move the selected handle.</source>
+   <translation>Das Quadrat verschiebt, vergrößert und dreht das ganze Gesicht. Pfeiltasten bewegen den gewählten Griff.</translation>
   </message>
   <message>
    <source>The built-in engine needs no download. Nothing is fetched unless you ask for it here.</source>
@@ -2456,32 +2512,12 @@
    <translation>Die Kamera ist wieder da.</translation>
   </message>
   <message>
-   <source>The camera {camera} gives no picture.</source>
-   <translation>Die Kamera {camera} liefert kein Bild.</translation>
-  </message>
-  <message>
-   <source>The camera {name} gives no more pictures.</source>
-   <translation>Die Kamera {name} liefert keine Bilder mehr.</translation>
-  </message>
-  <message>
-   <source>The camera {name} gives no picture{detail}.</source>
-   <translation>Die Kamera {name} liefert kein Bild{detail}.</translation>
-  </message>
-  <message>
    <source>The camera {name} is not connected.</source>
    <translation>Die Kamera {name} ist nicht angeschlossen.</translation>
   </message>
   <message>
    <source>The camera {name} is not open.</source>
    <translation>Die Kamera {name} ist nicht geöffnet.</translation>
-  </message>
-  <message>
-   <source>The camera {name} may not be used: {node} belongs to another group.</source>
-   <translation>Die Kamera {name} darf nicht genutzt werden: {node} gehört einer anderen Gruppe.</translation>
-  </message>
-  <message>
-   <source>The camera {name} shows black: open its shutter, or close the program that holds it.</source>
-   <translation>Die Kamera {name} zeigt Schwarz: die Blende öffnen, oder das Programm schließen, das sie hält.</translation>
   </message>
   <message>
    <source>The clip has {count} shots; each is measured from its own neutral frame.</source>
@@ -2520,14 +2556,6 @@
    <translation>Die Engine {name} lässt sich nicht laden ({name2}: {error}).</translation>
   </message>
   <message>
-   <source>The expression comes from this clip or template, but for lips and eyes.</source>
-   <translation>Der Ausdruck kommt aus diesem Clip oder dieser Vorlage, ohne Lippen und Augen.</translation>
-  </message>
-  <message>
-   <source>The expression of a picture is taken over.</source>
-   <translation>Der Ausdruck eines Bildes wird übernommen.</translation>
-  </message>
-  <message>
    <source>The expression was deleted.</source>
    <translation>Der Ausdruck wurde gelöscht.</translation>
   </message>
@@ -2538,6 +2566,10 @@
   <message>
    <source>The expression was saved.</source>
    <translation>Der Ausdruck wurde gespeichert.</translation>
+  </message>
+  <message>
+   <source>The expression, except for lips and eyes, comes from this clip or template.</source>
+   <translation>Der Ausdruck kommt aus diesem Clip oder dieser Vorlage, ohne Lippen und Augen.</translation>
   </message>
   <message>
    <source>The eyes come from this clip or template.</source>
@@ -2560,11 +2592,15 @@
    <translation>Die Füllfarbe hat beim bloßen Ausschnitt ({option:paste_back=off}) keine Wirkung.</translation>
   </message>
   <message>
-   <source>The handles make no face: {problem}.</source>
+   <source>The handles don't form a face: {problem}.</source>
    <translation>Die Griffe ergeben kein Gesicht: {problem}.</translation>
   </message>
   <message>
-   <source>The jobs wait in the queue; resume them there.</source>
+   <source>The image of camera {name} is black: open its shutter, or close other programs that use it.</source>
+   <translation>Die Kamera {name} zeigt Schwarz: die Blende öffnen, oder das Programm schließen, das sie hält.</translation>
+  </message>
+  <message>
+   <source>The jobs remain in the queue; resume them there.</source>
    <translation>Die Aufträge warten in der Liste; setzen Sie sie dort fort.</translation>
   </message>
   <message>
@@ -2584,7 +2620,7 @@
    <translation>Das Mikrofon lässt sich nicht öffnen: {error}.</translation>
   </message>
   <message>
-   <source>The microphone gave no sound after {since:.1f} s.</source>
+   <source>The microphone delivered no sound after {since:.1f} s.</source>
    <translation>Das Mikrofon gab nach {since:.1f} s keinen Ton mehr.</translation>
   </message>
   <message>
@@ -2600,16 +2636,20 @@
    <translation>Die offiziellen Regeln für Tiere kennen keine Bereiche; {option:region} hat mit {option:official} keine Wirkung.</translation>
   </message>
   <message>
-   <source>The output rate is {rate} frames a second.</source>
+   <source>The output rate is {rate} frames per second.</source>
    <translation>Die Ausgabe hat {rate} Bilder je Sekunde.</translation>
   </message>
   <message>
-   <source>The output size {size}x{size2} is empty.</source>
+   <source>The output size {size}x{size2} has no pixels.</source>
    <translation>Die Ausgabegröße {size}x{size2} ist leer.</translation>
   </message>
   <message>
    <source>The output {sink} does not answer any more and is left out.</source>
    <translation>Die Ausgabe {sink} antwortet nicht mehr und wird ausgelassen.</translation>
+  </message>
+  <message>
+   <source>The path {folder} is longer than the system allows.</source>
+   <translation>{folder} ist ein längerer Pfad, als das System erlaubt.</translation>
   </message>
   <message>
    <source>The points that were found on the face.</source>
@@ -2632,16 +2672,16 @@
    <translation>Die Voreinstellung wurde gespeichert.</translation>
   </message>
   <message>
-   <source>The presets {names} build on each other in a circle.</source>
+   <source>The presets {names} refer to each other in a circle.</source>
    <translation>Die Voreinstellungen {names} bauen im Kreis aufeinander auf.</translation>
   </message>
   <message>
-   <source>The process that renders has ended ({how}).</source>
-   <translation>Der Prozess, der rendert, ist beendet ({how}).</translation>
+   <source>The quality {quality} is out of range.</source>
+   <translation>Die Qualität ist {quality}.</translation>
   </message>
   <message>
-   <source>The quality is {quality}.</source>
-   <translation>Die Qualität ist {quality}.</translation>
+   <source>The rendering process has ended ({how}).</source>
+   <translation>Der Prozess, der rendert, ist beendet ({how}).</translation>
   </message>
   <message>
    <source>The result has no signed credentials: {why}. Its metadata say that AI made it.</source>
@@ -2656,8 +2696,16 @@
    <translation>Das Ergebnis ist nicht als KI-gemacht gekennzeichnet ({option:mark} off); in der Europäischen Union und anderswo kann das Gesetz verlangen, dass Sie es selbst kennzeichnen.</translation>
   </message>
   <message>
+   <source>The shaded part stays unchanged; at the soft border both are blended.</source>
+   <translation>Was im Schatten liegt, bleibt wie es ist; am weichen Rand wird beides gemischt.</translation>
+  </message>
+  <message>
    <source>The signed credentials can't be read back ({codes}); the metadata say that AI made the result.</source>
    <translation>Der signierte Nachweis kann nicht zurückgelesen werden ({codes}); die Metadaten sagen, dass KI das Ergebnis gemacht hat.</translation>
+  </message>
+  <message>
+   <source>The size is not known. The files go into {folder}.</source>
+   <translation>Die Quelle nennt die Größe nicht. Geladen wird nach {folder}.</translation>
   </message>
   <message>
    <source>The sliders on the right pose the portrait.</source>
@@ -2668,20 +2716,8 @@
    <translation>Der Ton dieser Datei (Ton oder Video) bewegt die Lippen und kommt ins Ergebnis; der Antrieb bewegt den Rest.</translation>
   </message>
   <message>
-   <source>The source does not tell the size. It goes into {folder}.</source>
-   <translation>Die Quelle nennt die Größe nicht. Geladen wird nach {folder}.</translation>
-  </message>
-  <message>
    <source>The source is an animal: use LivePortrait's weights for animals. Its square must be given by --crop or --points, as the official detector of animal faces needs a CUDA build and is not part of this program.</source>
    <translation>Die Quelle ist ein Tier: verwendet die LivePortrait-Gewichte für Tiere. Ihr Quadrat muss als Ausschnitt gesetzt werden, denn der offizielle Detektor für Tiergesichter braucht einen CUDA-Bau und gehört nicht zu diesem Programm.</translation>
-  </message>
-  <message>
-   <source>The square moves, sizes and turns the whole face. Arrow keys move the chosen handle.</source>
-   <translation>Das Quadrat verschiebt, vergrößert und dreht das ganze Gesicht. Pfeiltasten bewegen den gewählten Griff.</translation>
-  </message>
-  <message>
-   <source>The squares of several faces follow the faces.</source>
-   <translation>Bei mehreren Gesichtern folgen die Quadrate den Gesichtern.</translation>
   </message>
   <message>
    <source>The start of {path} is {start:g} s.</source>
@@ -2692,12 +2728,12 @@
    <translation>Die obere Hälfte des Gesichts in {name} ist anscheinend verdeckt; nur Kopf und Mund werden animiert.</translation>
   </message>
   <message>
-   <source>The virtual camera can't be fed: {device} is the camera that drives the picture.</source>
-   <translation>Die virtuelle Kamera kann nicht benutzt werden: {device} ist die Kamera, die das Bild bewegt.</translation>
-  </message>
-  <message>
    <source>The virtual camera can't be opened: {text}.</source>
    <translation>Die virtuelle Kamera lässt sich nicht öffnen: {text}.</translation>
+  </message>
+  <message>
+   <source>The virtual camera can't be used: {device} is the driver.</source>
+   <translation>Die virtuelle Kamera kann nicht benutzt werden: {device} ist die Kamera, die das Bild bewegt.</translation>
   </message>
   <message>
    <source>The virtual camera needs the package pyvirtualcam.</source>
@@ -2712,7 +2748,7 @@
    <translation>Die Stimme dauert {voice:.1f} s, der Antrieb {clip:.1f} s; das Ergebnis endet mit dem Antrieb.</translation>
   </message>
   <message>
-   <source>The weights of {name} have arrived.</source>
+   <source>The weights of {name} were downloaded.</source>
    <translation>Die Gewichte von {name} sind angekommen.</translation>
   </message>
   <message>
@@ -2788,16 +2824,12 @@
    <translation>Es gibt keine Voreinstellung namens {name}; bekannt sind {names}.</translation>
   </message>
   <message>
-   <source>There is no room on the disk for the signed credentials; the metadata say that AI made the result.</source>
-   <translation>Auf der Platte ist kein Platz für den signierten Nachweis; die Metadaten sagen, dass KI das Ergebnis gemacht hat.</translation>
-  </message>
-  <message>
    <source>There is no virtual camera on this computer ({text}).</source>
    <translation>Auf diesem Rechner gibt es keine virtuelle Kamera ({text}).</translation>
   </message>
   <message>
-   <source>There is one of this name; it will be replaced.</source>
-   <translation>Diesen Namen gibt es schon; der alte Inhalt wird ersetzt.</translation>
+   <source>There is not enough disk space for the signed credentials; the metadata say that AI made the result.</source>
+   <translation>Auf der Platte ist kein Platz für den signierten Nachweis; die Metadaten sagen, dass KI das Ergebnis gemacht hat.</translation>
   </message>
   <message>
    <source>There is time left: the animated square was raised to {larger} px.</source>
@@ -2808,8 +2840,12 @@
    <translation>Von beiden müssen es gleich viele sein.</translation>
   </message>
   <message>
-   <source>These files are no longer there and were left out: {names}.</source>
+   <source>These files no longer exist and were left out: {names}.</source>
    <translation>Diese Dateien gibt es nicht mehr, sie wurden weggelassen: {names}.</translation>
+  </message>
+  <message>
+   <source>These parts follow the driver instead.</source>
+   <translation>Was sie bewegen, folgt stattdessen dem Antrieb.</translation>
   </message>
   <message>
    <source>This app can't download it.</source>
@@ -2864,10 +2900,6 @@
    <translation>Dreht einen Kopf nur so weit, wie sein Foto etwas zu zeigen hat, umso weniger, je mehr es von der Seite aufgenommen ist. Nur die eingebaute Engine braucht das.</translation>
   </message>
   <message>
-   <source>Turn of the square, clockwise</source>
-   <translation>Drehung des Quadrats im Uhrzeigersinn</translation>
-  </message>
-  <message>
    <source>Turn the camera</source>
    <translation>Kamera drehen</translation>
   </message>
@@ -2878,10 +2910,6 @@
   <message>
    <source>Turn the head up or down.</source>
    <translation>Neigt den Kopf nach oben oder unten.</translation>
-  </message>
-  <message>
-   <source>Turn the pictures of a camera that stands on its side or head, clockwise.</source>
-   <translation>Dreht die Bilder einer Kamera, die auf der Seite oder auf dem Kopf steht, im Uhrzeigersinn.</translation>
   </message>
   <message>
    <source>Turns and shifts of the head come from this clip or template.</source>
@@ -2896,7 +2924,11 @@
    <translation>Rückgängig</translation>
   </message>
   <message>
-   <source>Update the program, or save the file with this one.</source>
+   <source>Unknown codec {codec!r}.</source>
+   <translation>Den Codec {codec!r} gibt es hier nicht.</translation>
+  </message>
+  <message>
+   <source>Update the program, or save the file again with this version.</source>
    <translation>Das Programm aktualisieren, oder die Datei mit diesem speichern.</translation>
   </message>
   <message>
@@ -2912,11 +2944,19 @@
    <translation>PNG, JPEG oder WebP nehmen.</translation>
   </message>
   <message>
-   <source>Use a clip suffix or a pattern like %05d.png.</source>
+   <source>Use a clip extension or a pattern like %05d.png.</source>
    <translation>Die Endung eines Clips oder ein Muster wie %05d.png nehmen.</translation>
   </message>
   <message>
-   <source>Use another suffix.</source>
+   <source>Use a clip that shows a larger human face, upright and uncovered.</source>
+   <translation>Nehmen Sie einen Clip, der ein menschliches Gesicht größer, aufrecht und unverdeckt zeigt.</translation>
+  </message>
+  <message>
+   <source>Use a picture that shows a larger human face, upright and uncovered.</source>
+   <translation>Nehmen Sie ein Bild, das ein menschliches Gesicht größer, aufrecht und unverdeckt zeigt.</translation>
+  </message>
+  <message>
+   <source>Use another extension.</source>
    <translation>Eine andere Endung nehmen.</translation>
   </message>
   <message>
@@ -2926,6 +2966,10 @@
   <message>
    <source>Use auto, {names}, gif or png.</source>
    <translation>auto, {names}, gif oder png nehmen.</translation>
+  </message>
+  <message>
+   <source>Use files that were downloaded separately.</source>
+   <translation>Dateien nehmen, die anders geladen wurden.</translation>
   </message>
   <message>
    <source>Use letters or digits.</source>
@@ -2996,40 +3040,16 @@
    <translation>Was das Gesicht in {name} verdeckt, behält seine Form; ohne Wirkung: {names}.</translation>
   </message>
   <message>
-   <source>What draws the portrait</source>
-   <translation>Was das Porträt zeichnet</translation>
-  </message>
-  <message>
-   <source>What finds faces: embedded, insightface (if you have put its models there), auto (insightface if they are there), detect/NAME, such as detect/osa_nano, or the path of an .onnx file from tools/train_detector.py. If it finds no face, the embedded one is tried.</source>
-   <translation>Womit Gesichter gefunden werden: embedded (eingebaut), insightface (wenn Sie dessen Modelle dort abgelegt haben), auto (insightface, wenn sie da sind), detect/NAME, etwa detect/osa_nano, oder der Pfad einer .onnx-Datei aus tools/train_detector.py. Wo nichts gefunden wird, sucht das eingebaute.</translation>
-  </message>
-  <message>
    <source>What is installed and what can run</source>
    <translation>Was installiert ist und was laufen kann</translation>
-  </message>
-  <message>
-   <source>What is moved on one side of the face moves on the other one too.</source>
-   <translation>Was auf einer Seite des Gesichts bewegt wird, bewegt sich auch auf der anderen.</translation>
   </message>
   <message>
    <source>What lies behind the people: keep (the source's own background), blur (that out of focus), a colour as #rrggbb, the name of a picture, or transparent, where the output can hold that. All but keep cut people out.</source>
    <translation>Was hinter den Personen liegt: keep (der eigene Hintergrund der Vorlage), blur (dieser unscharf), eine Farbe als #rrggbb, der Name eines Bildes oder transparent, wo die Ausgabe das hält. Alle außer keep stellen die Personen frei.</translation>
   </message>
   <message>
-   <source>What lies in the shade stays as it is; at the soft border both are mixed.</source>
-   <translation>Was im Schatten liegt, bleibt wie es ist; am weichen Rand wird beides gemischt.</translation>
-  </message>
-  <message>
    <source>What relative motion does with the photo's own mouth: relative adds the driver's mouth motion to it, absolute lets the driver's mouth take its place. auto does the latter where the photo's mouth is open, as in a smile with teeth, so that the driver's smile is not added to it; the LivePortrait networks then add, as in the official release.</source>
    <translation>Was relative Bewegung mit dem Mund des Fotos macht: relative fügt ihm die Mundbewegung des Antriebs hinzu, absolute ersetzt ihn durch den Mund des Antriebs. auto ersetzt ihn, wenn der Mund auf dem Foto offen ist, etwa bei einem Lächeln mit Zähnen, damit sich zwei Lächeln nicht addieren; die LivePortrait-Netze fügen dann hinzu, wie die offizielle Fassung.</translation>
-  </message>
-  <message>
-   <source>What the engine gets</source>
-   <translation>Was die Engine bekommt</translation>
-  </message>
-  <message>
-   <source>What they drive follows the driver instead.</source>
-   <translation>Was sie bewegen, folgt stattdessen dem Antrieb.</translation>
   </message>
   <message>
    <source>What to do</source>
@@ -3038,10 +3058,6 @@
   <message>
    <source>What was found</source>
    <translation>Was gefunden wurde</translation>
-  </message>
-  <message>
-   <source>What you have set is kept. Please send this report to the developers.</source>
-   <translation>Ihre Einstellungen bleiben erhalten. Bitte schicken Sie diesen Bericht an die Entwickler.</translation>
   </message>
   <message>
    <source>What {url} sent is wrong: {message}</source>
@@ -3056,24 +3072,8 @@
    <translation>Wo das treibende Video geschnitten ist, läuft die Bewegung innerhalb dieser Zeit von der Haltung davor in die folgende über, statt zu springen; 0 lässt sie springen. 0,3 passt für die meisten Schnitte.</translation>
   </message>
   <message>
-   <source>Where the engine computes</source>
-   <translation>Wo die Engine rechnet</translation>
-  </message>
-  <message>
-   <source>Where the part of a source clip begins.</source>
-   <translation>Beginn des benutzten Teils eines Quellvideos.</translation>
-  </message>
-  <message>
-   <source>Where the part of a source clip ends.</source>
-   <translation>Ende des benutzten Teils eines Quellvideos.</translation>
-  </message>
-  <message>
    <source>Where the part of the driving clip begins: seconds, or minutes and seconds such as 1:02.5.</source>
    <translation>Beginn des benutzten Teils des treibenden Videos: Sekunden, oder Minuten und Sekunden wie 1:02.5.</translation>
-  </message>
-  <message>
-   <source>Where the part of the driving clip ends.</source>
-   <translation>Ende des benutzten Teils des treibenden Videos.</translation>
   </message>
   <message>
    <source>Whether this face moves.</source>
@@ -3086,10 +3086,6 @@
   <message>
    <source>Which part of the driving motion is used: all, exp (expression only), pose, lip or eyes; several are joined by commas, such as lip,eyes.</source>
    <translation>Welcher Teil der treibenden Bewegung benutzt wird: all (alles), exp (nur der Ausdruck), pose (Haltung), lip (Lippen) oder eyes (Augen); mehrere durch Kommas verbunden, wie lip,eyes.</translation>
-  </message>
-  <message>
-   <source>Whose sound the result gets: driving, source or none. If the chosen file has no sound, the other one's is taken.</source>
-   <translation>Wessen Ton das Ergebnis bekommt: Antrieb, Quelle oder keiner. Hat die gewählte Datei keinen Ton, wird der andere genommen.</translation>
   </message>
   <message>
    <source>Width and height of the result, such as 1080x1920. Without it the result has the size of the source.</source>
@@ -3116,12 +3112,12 @@
    <translation>Ohne relative Bewegung: pose-friendly übernimmt Haltung und Ausdruck, expression-friendly fügt den Weg des Antriebs von seinem Ruhebild hinzu, in der Größe des Gesichts der Quelle. Relative Bewegung tut das ohnehin.</translation>
   </message>
   <message>
-   <source>Work is going on</source>
-   <translation>Es wird noch gearbeitet</translation>
+   <source>With several faces, each crop follows its face.</source>
+   <translation>Bei mehreren Gesichtern folgen die Quadrate den Gesichtern.</translation>
   </message>
   <message>
-   <source>Work on the jobs that wait</source>
-   <translation>Die wartenden Aufträge bearbeiten</translation>
+   <source>Work in progress</source>
+   <translation>Es wird noch gearbeitet</translation>
   </message>
   <message>
    <source>Worker {number} died{how}; another one takes its place.</source>
@@ -3160,6 +3156,10 @@
    <translation>Für den Text selbst {{{{{name}}}}} schreiben.</translation>
   </message>
   <message>
+   <source>Your settings are kept. Please send this report to the developers.</source>
+   <translation>Ihre Einstellungen bleiben erhalten. Bitte schicken Sie diesen Bericht an die Entwickler.</translation>
+  </message>
+  <message>
    <source>Zoom in</source>
    <translation>Vergrößern</translation>
   </message>
@@ -3196,7 +3196,7 @@
    <translation>ein Griff liegt an keinem endlichen Ort</translation>
   </message>
   <message>
-   <source>a key is made with the first result</source>
+   <source>a key is created with the first result</source>
    <translation>ein Schlüssel entsteht mit dem ersten Ergebnis</translation>
   </message>
   <message>
@@ -3232,7 +3232,7 @@
    <translation>alles</translation>
   </message>
   <message>
-   <source>all there</source>
+   <source>all present</source>
    <translation>alle vorhanden</translation>
   </message>
   <message>
@@ -3292,10 +3292,6 @@
    <translation>Ausdruck wählen</translation>
   </message>
   <message>
-   <source>clear, where the output can hold that</source>
-   <translation>durchsichtig, wo die Ausgabe das hält</translation>
-  </message>
-  <message>
    <source>commercial use allowed</source>
    <translation>kommerzielle Nutzung erlaubt</translation>
   </message>
@@ -3320,7 +3316,7 @@
    <translation>Antrieb</translation>
   </message>
   <message>
-   <source>each line must hold two numbers, x and y in pixels.</source>
+   <source>each line must contain two numbers, x and y in pixels.</source>
    <translation>jede Zeile muss zwei Zahlen haben, x und y in Pixeln.</translation>
   </message>
   <message>
@@ -3352,11 +3348,15 @@
    <translation>Gesichtszerleger: 14 Klassen, auch was vor dem Gesicht liegt</translation>
   </message>
   <message>
+   <source>face {face} has two drivers, {path} and {name}.</source>
+   <translation>das Gesicht {face} hat zwei Antriebe, {path} und {name}.</translation>
+  </message>
+  <message>
    <source>failed</source>
    <translation>fehlgeschlagen</translation>
   </message>
   <message>
-   <source>filled, edges cut</source>
+   <source>filled, edges cropped</source>
    <translation>füllend, beschnitten</translation>
   </message>
   <message>
@@ -3400,20 +3400,24 @@
    <translation>in der Ecke</translation>
   </message>
   <message>
+   <source>in the crop given by {option:crop}</source>
+   <translation>im Quadrat von {option:crop}</translation>
+  </message>
+  <message>
    <source>in the picture</source>
    <translation>im Bild</translation>
   </message>
   <message>
-   <source>in the square given by {option:crop}</source>
-   <translation>im Quadrat von {option:crop}</translation>
-  </message>
-  <message>
-   <source>it does not open ({error}).</source>
+   <source>it can't be opened ({error}).</source>
    <translation>sie lässt sich nicht öffnen ({error}).</translation>
   </message>
   <message>
-   <source>it does not open.</source>
+   <source>it can't be opened.</source>
    <translation>sie lässt sich nicht öffnen.</translation>
+  </message>
+  <message>
+   <source>it contains a whole number with too many digits</source>
+   <translation>sie enthält eine ganze Zahl mit zu vielen Stellen</translation>
   </message>
   <message>
    <source>it has more than {max_frames:,} frames</source>
@@ -3434,10 +3438,6 @@
   <message>
    <source>it has two members named {name}</source>
    <translation>sie hat zwei Teile namens {name}</translation>
-  </message>
-  <message>
-   <source>it holds a whole number of too many digits</source>
-   <translation>sie enthält eine ganze Zahl mit zu vielen Stellen</translation>
   </message>
   <message>
    <source>it holds more than {most_values:,} values</source>
@@ -3592,10 +3592,6 @@
    <translation>sein {name} ist von falscher Art: eine Zahl, nicht {value}.</translation>
   </message>
   <message>
-   <source>kept of driving clips by animate batch</source>
-   <translation>von Antriebsclips, behalten von animate batch</translation>
-  </message>
-  <message>
    <source>left out</source>
    <translation>ausgelassen</translation>
   </message>
@@ -3620,6 +3616,10 @@
    <translation>lebhaft</translation>
   </message>
   <message>
+   <source>motion of driving clips, cached by animate batch</source>
+   <translation>von Antriebsclips, behalten von animate batch</translation>
+  </message>
+  <message>
    <source>move a slider</source>
    <translation>Regler bewegen</translation>
   </message>
@@ -3632,12 +3632,12 @@
    <translation>keine kommerzielle Nutzung</translation>
   </message>
   <message>
-   <source>no mapping from primaries {color_primaries}, curve {color_trc}</source>
-   <translation>keine Umrechnung von Grundfarben {color_primaries}, Kurve {color_trc}</translation>
+   <source>no frame arrived within {warm_up:g} s.</source>
+   <translation>innerhalb von {warm_up:g} s kam kein Bild.</translation>
   </message>
   <message>
-   <source>no picture came within {warm_up:g} s.</source>
-   <translation>innerhalb von {warm_up:g} s kam kein Bild.</translation>
+   <source>no mapping from primaries {color_primaries}, curve {color_trc}</source>
+   <translation>keine Umrechnung von Grundfarben {color_primaries}, Kurve {color_trc}</translation>
   </message>
   <message>
    <source>none</source>
@@ -3710,6 +3710,10 @@
   <message>
    <source>reference must be auto, first or a frame number, not {choice!r}.</source>
    <translation>das Ruhebild muss auto, first oder eine Bildnummer sein, nicht {choice!r}.</translation>
+  </message>
+  <message>
+   <source>remove a portrait</source>
+   <translation>Porträt vom Regal nehmen</translation>
   </message>
   <message>
    <source>rendering</source>
@@ -3796,10 +3800,6 @@
    <translation>verzerrt</translation>
   </message>
   <message>
-   <source>take a portrait off the shelf</source>
-   <translation>Porträt vom Regal nehmen</translation>
-  </message>
-  <message>
    <source>the database is damaged</source>
    <translation>die Datenbank ist beschädigt</translation>
   </message>
@@ -3810,10 +3810,6 @@
   <message>
    <source>the face is only {width:.0f}x{height:.0f} pixels large; {narrowest:.0f} are needed</source>
    <translation>das Gesicht ist nur {width:.0f}x{height:.0f} Pixel groß; {narrowest:.0f} sind nötig</translation>
-  </message>
-  <message>
-   <source>the face {face} has two drivers, {path} and {name}.</source>
-   <translation>das Gesicht {face} hat zwei Antriebe, {path} und {name}.</translation>
   </message>
   <message>
    <source>the handle {missing} is missing</source>
@@ -3848,16 +3844,16 @@
    <translation>das offizielle Werkzeug hat keinen Regler {name!r}.</translation>
   </message>
   <message>
-   <source>the opening {name} must be within 0 to 1, not {value:g}.</source>
-   <translation>die Öffnung {name} muss zwischen 0 und 1 liegen, nicht {value:g}.</translation>
-  </message>
-  <message>
    <source>the package {absent} is not installed.</source>
    <translation>das Paket {absent} ist nicht installiert.</translation>
   </message>
   <message>
    <source>the package {package} is not installed</source>
    <translation>das Paket {package} ist nicht installiert</translation>
+  </message>
+  <message>
+   <source>the ratio {name} must be within 0 to 1, not {value:g}.</source>
+   <translation>die Öffnung {name} muss zwischen 0 und 1 liegen, nicht {value:g}.</translation>
   </message>
   <message>
    <source>the same networks compiled for an NVIDIA card by TensorRT-RTX or TensorRT; must be asked for</source>
@@ -3900,6 +3896,10 @@
    <translation>times enthält Nenner, die nicht zwischen 1 und {finest:,} liegen</translation>
   </message>
   <message>
+   <source>transparent, if the output supports it</source>
+   <translation>durchsichtig, wo die Ausgabe das hält</translation>
+  </message>
+  <message>
    <source>unknown entries in the expression: {names}.</source>
    <translation>unbekannte Einträge im Ausdruck: {names}.</translation>
   </message>
@@ -3924,7 +3924,7 @@
    <translation>{beside} kann nicht geschrieben werden: {what}; die Tags sagen, dass KI das Ergebnis gemacht hat.</translation>
   </message>
   <message>
-   <source>{codec} holds no transparency; clear parts were laid on a plain colour.</source>
+   <source>{codec} does not support transparency; transparent parts were filled with a plain colour.</source>
    <translation>{codec} kennt keine Durchsichtigkeit; klare Teile wurden auf eine Farbe gelegt.</translation>
   </message>
   <message>
@@ -3956,7 +3956,7 @@
    <translation>{driving}: in {lost} von {frames} Bildern wurde kein Gesicht gefunden; die Bewegung wurde dort gehalten und zur Ruhe geführt.</translation>
   </message>
   <message>
-   <source>{end} and {duration} both say where the clip ends.</source>
+   <source>{end} and {duration} both set the end of the clip.</source>
    <translation>{end} und {duration} sagen beide, wo der Clip endet.</translation>
   </message>
   <message>
@@ -4056,10 +4056,6 @@
    <translation>{folder} enthält keines der Modelle {names}.</translation>
   </message>
   <message>
-   <source>{folder} is a longer path than the system allows.</source>
-   <translation>{folder} ist ein längerer Pfad, als das System erlaubt.</translation>
-  </message>
-  <message>
    <source>{folder} is not a folder.</source>
    <translation>{folder} ist kein Ordner.</translation>
   </message>
@@ -4068,7 +4064,7 @@
    <translation>{folder}, {free:.1f} GB frei</translation>
   </message>
   <message>
-   <source>{format} holds no transparency; clear parts were laid on a plain colour.</source>
+   <source>{format} does not support transparency; transparent parts were filled with a plain colour.</source>
    <translation>{format} kennt keine Durchsichtigkeit; klare Teile wurden auf eine Farbe gelegt.</translation>
   </message>
   <message>
@@ -4092,6 +4088,10 @@
    <translation>{handle} darf nicht unter {other} liegen</translation>
   </message>
   <message>
+   <source>{hardware!r} is not a setting for hardware encoding.</source>
+   <translation>Kodieren auf der Grafikkarte ist {hardware!r}.</translation>
+  </message>
+  <message>
    <source>{host} is not an address of this computer.</source>
    <translation>{host} ist keine Adresse dieses Rechners.</translation>
   </message>
@@ -4108,7 +4108,7 @@
    <translation>{keys} ist mehrfach vergeben: {commands}</translation>
   </message>
   <message>
-   <source>{left_out} frames were left out: a GIF shows 50 a second at most.</source>
+   <source>{left_out} frames were left out: a GIF shows at most 50 per second.</source>
    <translation>{left_out} Bilder wurden weggelassen: ein GIF zeigt höchstens 50 in der Sekunde.</translation>
   </message>
   <message>
@@ -4140,8 +4140,12 @@
    <translation>{name} lässt sich nicht lesen: {reason}.</translation>
   </message>
   <message>
-   <source>{name} can't be written: what you set is lost at the end.</source>
+   <source>{name} can't be written: your settings will be lost when the program ends.</source>
    <translation>{name} kann nicht geschrieben werden: was eingestellt ist, geht am Ende verloren.</translation>
+  </message>
+  <message>
+   <source>{name} can't contain sound.</source>
+   <translation>{name} enthält keinen Ton.</translation>
   </message>
   <message>
    <source>{name} does not hold {shape} numbers</source>
@@ -4152,10 +4156,6 @@
    <translation>{name} läuft hier nicht</translation>
   </message>
   <message>
-   <source>{name} drives; the others are among the drivers used before.</source>
-   <translation>{name} treibt an; die anderen stehen bei den zuletzt verwendeten Antrieben.</translation>
-  </message>
-  <message>
    <source>{name} has sent no picture for {seconds:g} s.</source>
    <translation>{name} hat seit {seconds:g} s kein Bild gesendet.</translation>
   </message>
@@ -4164,20 +4164,12 @@
    <translation>{name} hat die Form {got} statt {shape}</translation>
   </message>
   <message>
-   <source>{name} holds no sound.</source>
-   <translation>{name} enthält keinen Ton.</translation>
-  </message>
-  <message>
    <source>{name} holds numbers of the type {shown} instead of {dtype!r}</source>
    <translation>{name} enthält Zahlen vom Typ {shown} statt {dtype!r}</translation>
   </message>
   <message>
    <source>{name} is an array with a damaged head</source>
    <translation>{name} ist ein Feld mit beschädigtem Kopf</translation>
-  </message>
-  <message>
-   <source>{name} is deleted for good.</source>
-   <translation>{name} wird endgültig gelöscht.</translation>
   </message>
   <message>
    <source>{name} is not a motion template; expected a {suffix} file or an official .pkl.</source>
@@ -4224,7 +4216,11 @@
    <translation>{name} ist spaltenweise gespeichert</translation>
   </message>
   <message>
-   <source>{name} is the virtual camera that this program feeds.</source>
+   <source>{name} is the driver; the others were added to the recent drivers.</source>
+   <translation>{name} treibt an; die anderen stehen bei den zuletzt verwendeten Antrieben.</translation>
+  </message>
+  <message>
+   <source>{name} is this program's own virtual camera.</source>
    <translation>{name} ist die virtuelle Kamera, die dieses Programm selbst speist.</translation>
   </message>
   <message>
@@ -4232,7 +4228,7 @@
    <translation>{name} muss zwischen 0 und {max_opening:g} liegen, nicht {opening}.</translation>
   </message>
   <message>
-   <source>{name} names files that are not here: {files}.</source>
+   <source>{name} refers to missing files: {files}.</source>
    <translation>{name} nennt Dateien, die es hier nicht gibt: {files}.</translation>
   </message>
   <message>
@@ -4252,7 +4248,7 @@
    <translation>{name} zeigt kein Bild.</translation>
   </message>
   <message>
-   <source>{name} shows the face from the side; turns to the front are kept small ({option:turn_limit=off}).</source>
+   <source>{name} shows the face from the side; turns to the front are limited ({option:turn_limit=off} changes this).</source>
    <translation>{name} zeigt das Gesicht von der Seite; Drehungen nach vorn bleiben klein ({option:turn_limit=off}).</translation>
   </message>
   <message>
@@ -4260,15 +4256,23 @@
    <translation>{name} zeigt {count} Gesichter; das größte wird bewegt ({option:face} wählt).</translation>
   </message>
   <message>
+   <source>{name} will be deleted permanently.</source>
+   <translation>{name} wird endgültig gelöscht.</translation>
+  </message>
+  <message>
    <source>{name} {version} does not fit or is damaged ({error}).</source>
    <translation>{name} {version} passt nicht oder ist beschädigt ({error}).</translation>
+  </message>
+  <message>
+   <source>{name}: an animal needs a crop set by hand.</source>
+   <translation>{name}: das Quadrat eines Tiers muss angegeben werden.</translation>
   </message>
   <message>
    <source>{name}: no face was found in any of its {count} frames.</source>
    <translation>{name}: in keinem seiner {count} Bilder wurde ein Gesicht gefunden.</translation>
   </message>
   <message>
-   <source>{name}: no face was found in the square given by {option:crop}, in any of its {count} frames.</source>
+   <source>{name}: no face was found in the crop given by {option:crop}, in any of its {count} frames.</source>
    <translation>{name}: Im Quadrat von {option:crop} wurde kein Gesicht gefunden, in keinem der {count} Bilder.</translation>
   </message>
   <message>
@@ -4276,12 +4280,8 @@
    <translation>{name}: {where} wurde kein Gesicht gefunden.</translation>
   </message>
   <message>
-   <source>{name}: nobody was found who could be cut out; the background stays as it is.</source>
+   <source>{name}: no person was found to cut out; the background stays as it is.</source>
    <translation>{name}: niemand zum Freistellen gefunden; der Hintergrund bleibt, wie er ist.</translation>
-  </message>
-  <message>
-   <source>{name}: the square of an animal must be given.</source>
-   <translation>{name}: das Quadrat eines Tiers muss angegeben werden.</translation>
   </message>
   <message>
    <source>{option:background}: {path} is no picture.</source>
@@ -4296,7 +4296,7 @@
    <translation>{option:crop} und {option:points} nennen beide das Quadrat.</translation>
   </message>
   <message>
-   <source>{option:crop} names the only square</source>
+   <source>{option:crop} sets the only crop</source>
    <translation>{option:crop} nennt das einzige Quadrat</translation>
   </message>
   <message>
@@ -4308,7 +4308,7 @@
    <translation>{option:driver_for}: {first} und {choice} sind dasselbe Gesicht von {name}.</translation>
   </message>
   <message>
-   <source>{option:driving_option} has no effect on relative motion, nor has it in the official release.</source>
+   <source>{option:driving_option} has no effect on relative motion, as in the official release.</source>
    <translation>{option:driving_option} hat bei relativer Bewegung keine Wirkung, auch in der offiziellen Fassung nicht.</translation>
   </message>
   <message>
@@ -4320,15 +4320,15 @@
    <translation>{option:fit} hat ohne {option:size} keine Wirkung.</translation>
   </message>
   <message>
-   <source>{option:landmarks} holds the face of a photo, and {name} is a clip.</source>
+   <source>{option:landmarks} is for photos, and {name} is a clip.</source>
    <translation>{option:landmarks} enthält das Gesicht eines Fotos, und {name} ist ein Clip.</translation>
   </message>
   <message>
-   <source>{option:landmarks} holds the only face; {option:face} has no effect.</source>
+   <source>{option:landmarks} sets the only face; {option:face} has no effect.</source>
    <translation>{option:landmarks} enthält das einzige Gesicht; {option:face} hat keine Wirkung.</translation>
   </message>
   <message>
-   <source>{option:landmarks} holds the only one</source>
+   <source>{option:landmarks} sets the only one</source>
    <translation>{option:landmarks} enthält das einzige</translation>
   </message>
   <message>
@@ -4372,11 +4372,11 @@
    <translation>{option:output}: {path} ist kein Name einer Sprechvorlage.</translation>
   </message>
   <message>
-   <source>{option:points} and {option:landmarks} both hold the face.</source>
+   <source>{option:points} and {option:landmarks} both set the face.</source>
    <translation>{option:points} und {option:landmarks} enthalten beide das Gesicht.</translation>
   </message>
   <message>
-   <source>{option:points} holds the face of an animal.</source>
+   <source>{option:points} is for the face of an animal.</source>
    <translation>{option:points} enthält das Gesicht eines Tiers.</translation>
   </message>
   <message>
@@ -4388,7 +4388,7 @@
    <translation>{option:side_by_side}: Der Vergleich hätte {whole}x{whole2}, und ein Video hat höchstens {clip_pixels:.1f} Millionen Pixel und {clip_side} je Seite.</translation>
   </message>
   <message>
-   <source>{option:size} and {option:max_side} both say how large the result is.</source>
+   <source>{option:size} and {option:max_side} both set the size of the result.</source>
    <translation>{option:size} und {option:max_side} sagen beide, wie groß das Ergebnis ist.</translation>
   </message>
   <message>
@@ -4408,16 +4408,16 @@
    <translation>{option} aus</translation>
   </message>
   <message>
+   <source>{output} already exists.</source>
+   <translation>{output} gibt es schon.</translation>
+  </message>
+  <message>
    <source>{output} can't be reached or written: {text}.</source>
    <translation>{output} kann nicht erreicht oder geschrieben werden: {text}.</translation>
   </message>
   <message>
    <source>{output} can't be reached: {error}.</source>
    <translation>{output} kann nicht erreicht werden: {error}.</translation>
-  </message>
-  <message>
-   <source>{output} exists already.</source>
-   <translation>{output} gibt es schon.</translation>
   </message>
   <message>
    <source>{output} is being rendered just now, as job {id} of {batch}, from other inputs or with other options.</source>
@@ -4440,7 +4440,7 @@
    <translation>{output} braucht fsspec, das nicht installiert ist.</translation>
   </message>
   <message>
-   <source>{own} not made yet</source>
+   <source>{own} not created yet</source>
    <translation>{own} noch nicht angelegt</translation>
   </message>
   <message>
@@ -4452,16 +4452,24 @@
    <translation>{part}... ist länger, als Dateisysteme erlauben ({size}).</translation>
   </message>
   <message>
-   <source>{part}: as the driver</source>
-   <translation>{part}: wie der Antrieb</translation>
-  </message>
-  <message>
-   <source>{part}: fixed opening</source>
+   <source>{part}: fixed amount</source>
    <translation>{part}: feste Öffnung</translation>
   </message>
   <message>
-   <source>{path} came into being meanwhile.</source>
-   <translation>{path} ist inzwischen entstanden.</translation>
+   <source>{part}: follow the driver</source>
+   <translation>{part}: wie der Antrieb</translation>
+  </message>
+  <message>
+   <source>{path} already exists and is not a result of this queue.</source>
+   <translation>{path} gibt es schon, und es ist kein Ergebnis dieser Warteschlange.</translation>
+  </message>
+  <message>
+   <source>{path} already exists.</source>
+   <translation>{path} gibt es schon.</translation>
+  </message>
+  <message>
+   <source>{path} can hold only one picture, and the result has more.</source>
+   <translation>{path} fasst ein Bild, und das Ergebnis hat mehr.</translation>
   </message>
   <message>
    <source>{path} can't be listed: {reason}.</source>
@@ -4516,11 +4524,31 @@
    <translation>{path} ändert bei Bild {k} die Größe.</translation>
   </message>
   <message>
-   <source>{path} changes its size from {width}x{height} to {size}x{size2} at {time:.2f} s; what follows is fitted into the first size.</source>
+   <source>{path} changes its size from {width}x{height} to {size}x{size2} at {time:.2f} s; the rest is fitted into the first size.</source>
    <translation>{path} ändert bei {time:.2f} s die Größe von {width}x{height} auf {size}x{size2}; alles Weitere wird in die erste Größe eingepasst.</translation>
   </message>
   <message>
-   <source>{path} declares pixels {odd:.3g} times as wide as high, which is a mistake; they were taken as square.</source>
+   <source>{path} contains no picture that can be read.</source>
+   <translation>{path} enthält kein lesbares Bild.</translation>
+  </message>
+  <message>
+   <source>{path} contains no pictures.</source>
+   <translation>{path} enthält keine Bilder.</translation>
+  </message>
+  <message>
+   <source>{path} contains no video.</source>
+   <translation>{path} enthält kein Video.</translation>
+  </message>
+  <message>
+   <source>{path} contains {count} pictures; only the main one is used.</source>
+   <translation>{path} enthält {count} Bilder; nur das Hauptbild wird benutzt.</translation>
+  </message>
+  <message>
+   <source>{path} contains {what}.</source>
+   <translation>{path} enthält {what}.</translation>
+  </message>
+  <message>
+   <source>{path} declares pixels {odd:.3g} times as wide as high, which must be wrong; square pixels are assumed.</source>
    <translation>{path} gibt Pixel an, die {odd:.3g}-mal so breit wie hoch sind; das ist ein Fehler, sie wurden als quadratisch behandelt.</translation>
   </message>
   <message>
@@ -4540,16 +4568,12 @@
    <translation>{path} passt nicht zur Quelle.</translation>
   </message>
   <message>
-   <source>{path} exists already and is no result of this queue.</source>
-   <translation>{path} gibt es schon, und es ist kein Ergebnis dieser Warteschlange.</translation>
-  </message>
-  <message>
-   <source>{path} exists already.</source>
-   <translation>{path} gibt es schon.</translation>
-  </message>
-  <message>
    <source>{path} has an input of no size.</source>
    <translation>{path} hat einen Eingang ohne Größe.</translation>
+  </message>
+  <message>
+   <source>{path} has no clip extension that can be written.</source>
+   <translation>{path} hat keine Clipendung, die geschrieben werden kann.</translation>
   </message>
   <message>
    <source>{path} has no frame from {start:g} s on.</source>
@@ -4560,24 +4584,16 @@
    <translation>{path} hat kein Bild, das sich dekodieren lässt.</translation>
   </message>
   <message>
-   <source>{path} has no picture suffix that can be written.</source>
+   <source>{path} has no picture extension that can be written.</source>
    <translation>{path} hat keine Bildendung, die geschrieben werden kann.</translation>
   </message>
   <message>
-   <source>{path} has no suffix of a clip that can be written.</source>
-   <translation>{path} hat keine Clipendung, die geschrieben werden kann.</translation>
+   <source>{path} has version {version}, but this program supports only versions up to {schema_version}.</source>
+   <translation>{path} hat die Version {version}, aber dieses Programm liest nur bis Version {schema_version}.</translation>
   </message>
   <message>
    <source>{path} holds 0 seconds of sound.</source>
    <translation>{path} enthält 0 Sekunden Ton.</translation>
-  </message>
-  <message>
-   <source>{path} holds no picture that can be read.</source>
-   <translation>{path} enthält kein lesbares Bild.</translation>
-  </message>
-  <message>
-   <source>{path} holds no pictures.</source>
-   <translation>{path} enthält keine Bilder.</translation>
   </message>
   <message>
    <source>{path} holds no rows.</source>
@@ -4592,22 +4608,6 @@
    <translation>{path} enthält keinen Ton.</translation>
   </message>
   <message>
-   <source>{path} holds no video.</source>
-   <translation>{path} enthält kein Video.</translation>
-  </message>
-  <message>
-   <source>{path} holds one picture and the result has more.</source>
-   <translation>{path} fasst ein Bild, und das Ergebnis hat mehr.</translation>
-  </message>
-  <message>
-   <source>{path} holds {count} pictures; only the main one is used.</source>
-   <translation>{path} enthält {count} Bilder; nur das Hauptbild wird benutzt.</translation>
-  </message>
-  <message>
-   <source>{path} holds {what}.</source>
-   <translation>{path} enthält {what}.</translation>
-  </message>
-  <message>
    <source>{path} is YAML, and PyYAML is not installed.</source>
    <translation>{path} ist YAML, und PyYAML ist nicht installiert.</translation>
   </message>
@@ -4616,7 +4616,7 @@
    <translation>{path} ist ein HEIC-Bild; zum Lesen fehlt das Zusatzpaket pillow-heif.</translation>
   </message>
   <message>
-   <source>{path} is a HEIC sequence; only its still is used. As a driving file it plays.</source>
+   <source>{path} is a HEIC sequence; only its still is used. As a driving file it would play.</source>
    <translation>{path} ist eine HEIC-Sequenz; nur ihr Standbild wird benutzt. Als treibende Datei wird sie abgespielt.</translation>
   </message>
   <message>
@@ -4628,7 +4628,7 @@
    <translation>{path} ist ein Bewegungsfoto; nur das Standbild wird verwendet. Exportiere den Film als Clip, um ihn zu verwenden.</translation>
   </message>
   <message>
-   <source>{path} is a camera raw, of which only a small preview could be read.</source>
+   <source>{path} is a camera raw file, of which only a small preview could be read.</source>
    <translation>{path} ist ein Kamera-Rohbild, von dem nur eine kleine Vorschau gelesen werden könnte.</translation>
   </message>
   <message>
@@ -4676,16 +4676,16 @@
    <translation>{path} ist ein Halbbildvideo (interlaced); die Halbbilder wurden zu Vollbildern zusammengesetzt.</translation>
   </message>
   <message>
-   <source>{path} is no expression: {error}.</source>
-   <translation>{path} ist kein Ausdruck: {error}.</translation>
-  </message>
-  <message>
    <source>{path} is no queue but another database.</source>
    <translation>{path} ist keine Warteschlange, sondern eine andere Datenbank.</translation>
   </message>
   <message>
    <source>{path} is not a clip that can be read: {what}.</source>
    <translation>{path} ist kein lesbarer Clip: {what}.</translation>
+  </message>
+  <message>
+   <source>{path} is not a complete picture: {what}.</source>
+   <translation>{path} ist kein vollständiges Bild: {what}.</translation>
   </message>
   <message>
    <source>{path} is not a job file.</source>
@@ -4696,8 +4696,8 @@
    <translation>{path} ist kein Bild in einem bekannten Format.</translation>
   </message>
   <message>
-   <source>{path} is not a whole picture: {what}.</source>
-   <translation>{path} ist kein vollständiges Bild: {what}.</translation>
+   <source>{path} is not an expression: {error}.</source>
+   <translation>{path} ist kein Ausdruck: {error}.</translation>
   </message>
   <message>
    <source>{path} is not the name of a video file.</source>
@@ -4714,10 +4714,6 @@
   <message>
    <source>{path} is not valid {suffix}: {reason}.</source>
    <translation>{path} ist kein gültiges {suffix}: {reason}.</translation>
-  </message>
-  <message>
-   <source>{path} is of version {version}, but this program reads up to version {schema_version}.</source>
-   <translation>{path} hat die Version {version}, aber dieses Programm liest nur bis Version {schema_version}.</translation>
   </message>
   <message>
    <source>{path} is the name of a clip, not of numbered pictures.</source>
@@ -4748,6 +4744,10 @@
    <translation>{path} dauert {duration:g} s.</translation>
   </message>
   <message>
+   <source>{path} was created in the meantime.</source>
+   <translation>{path} ist inzwischen entstanden.</translation>
+  </message>
+  <message>
    <source>{path} was made by a newer version.</source>
    <translation>{path} stammt von einer neueren Version.</translation>
   </message>
@@ -4772,11 +4772,11 @@
    <translation>{path}... ist länger, als der Name einer Datei sein kann.</translation>
   </message>
   <message>
-   <source>{path}: Windows takes no {found!r} in a name.</source>
+   <source>{path}: Windows does not allow {found!r} in a name.</source>
    <translation>{path}: Windows erlaubt kein {found!r} in einem Namen.</translation>
   </message>
   <message>
-   <source>{path}: a name can't hold the character NUL.</source>
+   <source>{path}: a name can't contain the character NUL.</source>
    <translation>{path}: Ein Name kann das Zeichen NUL nicht enthalten.</translation>
   </message>
   <message>
@@ -4788,19 +4788,19 @@
    <translation>{path}: in {count} wurde kein Gesicht gefunden.</translation>
   </message>
   <message>
-   <source>{path}: not one frame of its video can be decoded.</source>
+   <source>{path}: no frame of its video can be decoded.</source>
    <translation>{path}: nicht ein Bild seines Videos lässt sich dekodieren.</translation>
-  </message>
-  <message>
-   <source>{path}: numbers of pictures have {digits} digits at most.</source>
-   <translation>{path}: Bildnummern haben höchstens {digits} Stellen.</translation>
   </message>
   <message>
    <source>{path}: options must be a table of names and values.</source>
    <translation>{path}: options muss eine Tabelle von Namen und Werten sein.</translation>
   </message>
   <message>
-   <source>{path}: pictures {gaps} are missing; the picture before is held meanwhile.</source>
+   <source>{path}: picture numbers can have at most {digits} digits.</source>
+   <translation>{path}: Bildnummern haben höchstens {digits} Stellen.</translation>
+  </message>
+  <message>
+   <source>{path}: pictures {gaps} are missing; the previous picture is held.</source>
    <translation>{path}: die Bilder {gaps} fehlen; so lange bleibt das Bild davor stehen.</translation>
   </message>
   <message>
@@ -4860,11 +4860,11 @@
    <translation>{shown} und {count} weitere</translation>
   </message>
   <message>
-   <source>{shown} is an address, and addresses are not read.</source>
+   <source>{shown} is a URL, and URLs can't be read.</source>
    <translation>{shown} ist eine Adresse, und Adressen werden nicht gelesen.</translation>
   </message>
   <message>
-   <source>{shown} is an address, and addresses are not written to.</source>
+   <source>{shown} is a URL, and URLs can't be written to.</source>
    <translation>{shown} ist eine Adresse, und Adressen werden nicht beschrieben.</translation>
   </message>
   <message>
@@ -4872,11 +4872,11 @@
    <translation>{shown} ist nicht bekannt</translation>
   </message>
   <message>
-   <source>{size} have arrived and are kept.</source>
+   <source>{size} were downloaded and are kept.</source>
    <translation>{size} sind angekommen und bleiben erhalten.</translation>
   </message>
   <message>
-   <source>{size} will be fetched into {folder}.</source>
+   <source>{size} will be downloaded to {folder}.</source>
    <translation>{size} werden nach {folder} geladen.</translation>
   </message>
   <message>
@@ -4984,7 +4984,7 @@
    <translation>{text} teilt durch null</translation>
   </message>
   <message>
-   <source>{text} is a file of another machine, {host}.</source>
+   <source>{text} is a file on another machine, {host}.</source>
    <translation>{text} ist eine Datei eines anderen Rechners, {host}.</translation>
   </message>
   <message>
@@ -5004,12 +5004,12 @@
    <translation>{text}, Lippen zu {value:.0f} % offen</translation>
   </message>
   <message>
-   <source>{there} can't be used: {why}</source>
-   <translation>{there} kann nicht benutzt werden: {why}</translation>
+   <source>{there} already exists.</source>
+   <translation>{there} gibt es schon.</translation>
   </message>
   <message>
-   <source>{there} exists already.</source>
-   <translation>{there} gibt es schon.</translation>
+   <source>{there} can't be used: {why}</source>
+   <translation>{there} kann nicht benutzt werden: {why}</translation>
   </message>
   <message>
    <source>{time} left</source>

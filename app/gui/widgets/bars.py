@@ -299,7 +299,7 @@ class Transport(QWidget):
         self.message = ElidedLabel("status")
         self.figures = QLabel()
         self.figures.setObjectName("faint")
-        self.figures.setAccessibleName(tr("Figures"))
+        self.figures.setAccessibleName(tr("Statistics"))
         self.state = QLabel()
         self.state.setObjectName("badge")
         line = QHBoxLayout()
@@ -364,7 +364,7 @@ class Transport(QWidget):
         self.time.setText(f"{clock_text(float(place.time))} / {clock_text(float(place.duration))}")
         if place.rate:
             number, count = round(place.time * place.rate) + 1, max(1, round(place.duration * place.rate))
-            self.time.setToolTip(tr("Picture {number} of {count}", number=min(number, count), count=count))
+            self.time.setToolTip(tr("Frame {number} of {count}", number=min(number, count), count=count))
 
     def show_state(self, state: str, problem: str) -> None:
         """Show the state of the live pipeline."""
@@ -403,9 +403,9 @@ class Transport(QWidget):
             parts.append(tr("{time} ms", time=f"{stats.latency_ms:.0f}"))
         self.figures.setText("  ·  ".join(parts))
         asked = stats.camera
-        hint = tr("Frames a second, and the delay from capture to screen")
+        hint = tr("Frame rate, and delay from capture to screen")
         if stats.crop:
-            hint += "\n" + tr("Animated square: {size} px", size=stats.crop)
+            hint += "\n" + tr("Animated crop: {size} px", size=stats.crop)
         if stats.engine:
             hint += f"\n{tr('Engine')}: {stats.engine}"
         if asked is not None:

@@ -52,18 +52,24 @@ GROUPS: Final = (
     ("Live", False),
     ("Program", False),
 )
-TITLES: Final = {"Drivers": mark("Drivers of single parts")}
+TITLES: Final = {"Drivers": mark("Drivers for parts of the face")}
 PLACE: Final = {"Input": "Output"}  # group of an option -> section that shows it
 OPENINGS: Final = (
-    ("eye_left", mark("Left eye"), mark("Fixed opening of the eye on the left of the picture; 0 is shut."), 0.5, 0.3),
     (
-        "eye_right",
-        mark("Right eye"),
-        mark("Fixed opening of the eye on the right of the picture; 0 is shut."),
+        "eye_left",
+        mark("Left eye"),
+        mark("Hold the eye on the left of the picture open by a fixed amount; 0 is closed."),
         0.5,
         0.3,
     ),
-    ("lips", mark("Lips"), mark("Fixed opening of the lips; 0 is shut."), 0.8, 0.0),
+    (
+        "eye_right",
+        mark("Right eye"),
+        mark("Hold the eye on the right of the picture open by a fixed amount; 0 is closed."),
+        0.5,
+        0.3,
+    ),
+    ("lips", mark("Lips"), mark("Hold the lips open by a fixed amount; 0 is closed."), 0.8, 0.0),
 )
 CHOICES: Final = {
     "all": mark("all"), "exp": mark("expression"), "pose": mark("pose"), "lip": mark("lips"), "eyes": mark("eyes"),
@@ -71,7 +77,7 @@ CHOICES: Final = {
     "shortest": mark("the shorter one"), "source": mark("source"), "driving": mark("driver"),
     "loop": mark("the longer one, repeat"), "pingpong": mark("forward and backward"),
     "none": mark("none"), "auto": mark("automatic"), "off": mark("off"),
-    "contain": mark("whole, with borders"), "cover": mark("filled, edges cut"), "stretch": mark("stretched"),
+    "contain": mark("whole, with borders"), "cover": mark("filled, edges cropped"), "stretch": mark("stretched"),
     "full": mark("in every way"), "metadata": mark("in metadata only"), "corner": mark("in the corner"),
 }  # fmt: skip
 
@@ -263,7 +269,7 @@ class OpeningEditor(QWidget):
     def __init__(self, title: str, help_text: str, maximum: float, start: float) -> None:
         super().__init__()
         self._start = start
-        self.switch = Switch(tr("{part}: fixed opening", part=title), help_text)
+        self.switch = Switch(tr("{part}: fixed amount", part=title), help_text)
         self.row = SliderRow(title, help_text, 0.0, maximum, 0.01, start)
         box = QVBoxLayout(self)
         box.setContentsMargins(0, 0, 0, 0)

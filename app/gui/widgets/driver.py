@@ -28,10 +28,10 @@ from app.gui.wording import folded, plain
 
 KINDS: Final[tuple[tuple[DriverKind, str, str, str], ...]] = (
     ("sliders", "sliders", mark("Sliders"), mark("Only the sliders move the portrait.")),
-    ("file", "film", mark("Clip"), mark("A video drives; it plays in a loop.")),
-    ("camera", "camera", mark("Camera"), mark("A camera drives in real time.")),
-    ("still", "image", mark("Picture"), mark("The expression of a picture is taken over.")),
-    ("template", "motion", mark("Template"), mark("A motion template drives.")),
+    ("file", "film", mark("Clip"), mark("Follow a video, played in a loop.")),
+    ("camera", "camera", mark("Camera"), mark("Follow a camera in real time.")),
+    ("still", "image", mark("Picture"), mark("Copy the expression of a picture.")),
+    ("template", "motion", mark("Template"), mark("Follow a motion template.")),
 )
 CLIPS: Final = "*.mp4 *.mov *.mkv *.webm *.avi *.m4v *.gif"
 STILLS: Final = "*.jpg *.jpeg *.png *.webp *.bmp *.tif *.tiff *.heic *.avif"
@@ -55,7 +55,7 @@ class Thumb(QWidget):
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setAccessibleName(name)
         self.setCursor(Qt.CursorShape.PointingHandCursor)
-        self.setToolTip(tr("Show drivers as pictures"))
+        self.setToolTip(tr("Show drivers as thumbnails"))
         self._image: QImage | None = None
         self._text = self._note = ""
 
@@ -191,7 +191,7 @@ class DriverPanel(QWidget):
         self.file_button.setAccessibleName(tr("Choose a file…"))
         self.file_button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.file_button.clicked.connect(lambda: self.browse_requested.emit(self._kind))
-        recent = tool_button("gallery", tr("Show drivers as pictures"))
+        recent = tool_button("gallery", tr("Show drivers as thumbnails"))
         recent.clicked.connect(lambda: self.gallery_requested.emit(self.thumb))
         line.addWidget(self.file_button, 1)
         line.addWidget(recent)
@@ -211,7 +211,7 @@ class DriverPanel(QWidget):
         self.cameras.activated.connect(self._camera_chosen)
         again = tool_button("reset", tr("Look for cameras again"))
         again.clicked.connect(self.cameras_requested)
-        shots = tool_button("gallery", tr("Show cameras as pictures"))
+        shots = tool_button("gallery", tr("Show cameras as thumbnails"))
         shots.clicked.connect(lambda: self.gallery_requested.emit(self.thumb))
         line.addWidget(self.cameras, 1)
         line.addWidget(shots)

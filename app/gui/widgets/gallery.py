@@ -68,7 +68,7 @@ class Gallery(QFrame):
         self.browse = QPushButton(tr("Choose a file…"))
         self.browse.setToolTip(tr("Choose a file…"))
         self.browse.clicked.connect(self._browse)
-        self.pictures = QPushButton(tr("Show pictures of the cameras"))
+        self.pictures = QPushButton(tr("Show camera images"))
         self.pictures.setToolTip(tr("Switches each camera on for a moment, and off again."))
         self.pictures.setAccessibleDescription(self.pictures.toolTip())
         self.pictures.clicked.connect(self._show_pictures)

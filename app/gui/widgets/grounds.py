@@ -15,7 +15,7 @@ from app.gui.widgets.basic import ComboBox
 
 WORDS: Final = {
     "keep": mark("as it is"), "blur": mark("out of focus"),
-    "transparent": mark("clear, where the output can hold that"),
+    "transparent": mark("transparent, if the output supports it"),
 }  # fmt: skip
 COLOUR, PICTURE = "#", "/"  # entries that ask for more
 PICTURES: Final = "*.png *.jpg *.jpeg *.webp *.bmp *.tif *.tiff *.heic *.avif"

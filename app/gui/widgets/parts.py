@@ -15,7 +15,11 @@ from app.gui.wording import folded, plain
 
 PARTS: Final = (
     ("pose_from", mark("Head"), mark("Turns and shifts of the head come from this clip or template.")),
-    ("exp_from", mark("Expression"), mark("The expression comes from this clip or template, but for lips and eyes.")),
+    (
+        "exp_from",
+        mark("Expression"),
+        mark("The expression, except for lips and eyes, comes from this clip or template."),
+    ),
     ("lips_from", mark("Lips"), mark("The lips come from this clip or template.")),
     ("eyes_from", mark("Eyes"), mark("The eyes come from this clip or template.")),
 )
@@ -50,7 +54,7 @@ class PartRow(FileTarget):
         self.button.setAccessibleDescription(help_text)
         self.button.clicked.connect(lambda: self.requested.emit(self.button))
         label.setBuddy(self.button)
-        self.clear = tool_button("close", tr("{part}: as the driver", part=title), 14)
+        self.clear = tool_button("close", tr("{part}: follow the driver", part=title), 14)
         self.clear.clicked.connect(lambda: self.changed.emit(""))
         line = QHBoxLayout(self)
         line.setContentsMargins(0, 0, 0, 0)
@@ -86,7 +90,7 @@ class PartsEditor(QWidget):
         box = QVBoxLayout(self)
         box.setContentsMargins(0, 0, 0, 0)
         box.setSpacing(6)
-        hint = QLabel(tr("Each part can follow a clip or template of its own."))
+        hint = QLabel(tr("Each part can follow its own clip or template."))
         hint.setObjectName("faint")
         hint.setWordWrap(True)
         box.addWidget(hint)

@@ -100,9 +100,9 @@ class JobRow(QFrame):
             ("open", "play", tr("Open the file"), self._open),
             ("folder", "folder", tr("Open the folder"), self._open_folder),
             ("report", "info", tr("Show the report"), lambda: self.report_requested.emit(self.number)),
-            ("retry", "reset", tr("Once more"), lambda: queue.retry(self.number)),
+            ("retry", "reset", tr("Run again"), lambda: queue.retry(self.number)),
             ("cancel", "stop", tr("Stop"), lambda: queue.cancel(self.number)),
-            ("remove", "close", tr("Take off the list"), lambda: queue.remove([self.number])),
+            ("remove", "close", tr("Remove from the list"), lambda: queue.remove([self.number])),
         ):
             button = tool_button(icon, title, 16)
             button.clicked.connect(call)
@@ -209,10 +209,12 @@ class QueuePanel(QWidget):
         self.setMinimumHeight(136)
         self._queue = queue
         self.rows: dict[int, JobRow] = {}
-        self.pause = self._chip(tr("Pause"), tr("Let the running job finish, and hold the others back"), queue.pause)
-        self.resume = self._chip(tr("Resume"), tr("Work on the jobs that wait"), lambda: queue.resume(queue.waiting))
+        self.pause = self._chip(tr("Pause"), tr("Finish the running job, and pause the others"), queue.pause)
+        self.resume = self._chip(tr("Resume"), tr("Resume the waiting jobs"), lambda: queue.resume(queue.waiting))
         self.clear = self._chip(
-            tr("Clear finished"), tr("Take all jobs that are over off the list; the files stay"), queue.clear_finished
+            tr("Clear finished"),
+            tr("Remove all finished jobs from the list; their files are kept"),
+            queue.clear_finished,
         )
         self.hide_button = tool_button("close", tr("Hide the render queue"), 16)
         self.hide_button.clicked.connect(self.close_requested)
@@ -276,9 +278,9 @@ class QueuePanel(QWidget):
         self.resume_old = QPushButton(tr("Resume"))
         self.resume_old.setObjectName("primary")
         self.resume_old.clicked.connect(lambda: self._queue.resume(self._queue.left_over))
-        self.forget_old = QPushButton(tr("Take off the list"))
+        self.forget_old = QPushButton(tr("Remove from the list"))
         self.forget_old.setToolTip(tr("Forget these jobs; finished files stay"))
-        self.resume_old.setToolTip(tr("Go on with these jobs"))
+        self.resume_old.setToolTip(tr("Resume these jobs"))
         self.forget_old.clicked.connect(lambda: self._queue.remove(self._queue.left_over))
         line = QHBoxLayout(banner)
         line.setContentsMargins(14, 6, 8, 6)

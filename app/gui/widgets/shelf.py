@@ -96,7 +96,7 @@ class PortraitShelf(QListWidget):
         self.setItemDelegate(_Delegate(self))
         self.setAcceptDrops(False)  # the window handles drops
         self.setAccessibleName(tr("Portraits"))
-        self.setAccessibleDescription(tr("Arrow keys choose a portrait, Delete takes it off the shelf."))
+        self.setAccessibleDescription(tr("Arrow keys select a portrait, Delete removes it."))
         self.currentRowChanged.connect(self._row_changed)
         self._paths: list[str] = []
         self._thumbnails: dict[str, QIcon] = {}
@@ -179,5 +179,5 @@ class PortraitShelf(QListWidget):
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         menu.addAction(tr("Crop and face…"), lambda: self.crop_requested.emit(row))
         menu.addSeparator()
-        menu.addAction(tr("Take off the shelf"), lambda: self.removed.emit(row))
+        menu.addAction(tr("Remove portrait"), lambda: self.removed.emit(row))
         return menu

@@ -71,7 +71,7 @@ def test_transparency_is_kept_where_the_format_can(run_cli: Callable, here: Path
     assert frame.alpha is not None
     assert frame.alpha[2, 2] < 20
     flat = run_cli("in/cutout.png", "in/slow.mp4", "-o", "flat.mp4", "--background", "#00ff00")
-    assert "holds no transparency" in flat.err
+    assert "does not support transparency" in flat.err
     with open_clip("flat.mp4") as clip:
         red, green, blue = next(iter(clip)).rgb[3, 3].astype(int)
     assert green > 200
@@ -222,10 +222,10 @@ def test_json_of_any_fault(
 @pytest.mark.parametrize(
     ("flags", "text"),
     [
-        (["-o", "out.avi"], "out.avi has no suffix of a clip that can be written"),
+        (["-o", "out.avi"], "out.avi has no clip extension that can be written"),
         (["-o", "out.webm", "--codec", "h264"], "webm can't hold h264"),
         (["-o", "out.mp4", "--codec", "gif"], "out.mp4 does not end in .gif"),
-        (["-o", "in/shots/shot_%04d.png"], "shot_0001.png exists already. Add --overwrite"),
+        (["-o", "in/shots/shot_%04d.png"], "shot_0001.png already exists. Add --overwrite"),
     ],
 )
 def test_bad_outputs_are_refused_before_the_work(
@@ -306,13 +306,13 @@ def test_full_or_missing_scratch_folder(
         assert outcome.code == ExitCode.ERROR
         error = [line for line in outcome.err.splitlines() if "error" in line]
         assert len(error) == 1
-        assert "Scratch files can't be written to" in error[0]
+        assert "Temporary files can't be written to" in error[0]
         assert "TMPDIR" in error[0]
     with monkeypatch.context() as patch:
         patch.setattr("tempfile.tempdir", str(here / "gone"))
         outcome = run_cli("in/photo.jpg", "in/clip.mp4")
     assert outcome.code == ExitCode.ERROR
-    assert "No folder for scratch files can be made in" in outcome.err
+    assert "No folder for temporary files can be created in" in outcome.err
     assert "TMPDIR" in outcome.err
     assert listing() == []
 
@@ -330,7 +330,7 @@ def test_errors_of_a_choice_name_flag_and_file(run_cli: Callable) -> None:
     assert "--driving-face: in/slow.mp4: Face 3 does not exist" in outcome.err
     outcome = run_cli("in/photo.jpg", "in/slow.mp4", "--crop", "2,2,16")
     assert outcome.code == ExitCode.NO_FACE
-    assert "no face was found in the square given by --crop. Move or enlarge the square so that it holds" in outcome.err
+    assert "no face was found in the crop given by --crop. Move or enlarge the crop so that it contains" in outcome.err
 
 
 def test_names_cannot_command_the_terminal(run_cli: Callable) -> None:
@@ -344,7 +344,7 @@ def test_existing_file_is_not_lost(run_cli: Callable, here: Path) -> None:
     Path("photo--other.jpg").write_bytes(b"precious")
     outcome = run_cli("in/photo.jpg", "in/other.jpg")
     assert outcome.code == ExitCode.USAGE
-    assert "exists already. Add --overwrite" in outcome.err
+    assert "already exists. Add --overwrite" in outcome.err
     assert Path("photo--other.jpg").read_bytes() == b"precious"
     assert run_cli("in/photo.jpg", "in/other.jpg", "--overwrite").code == 0
     assert read_image("photo--other.jpg").width == 224
@@ -451,8 +451,8 @@ WRONG = [
     (["-o", "{sorce}.mp4"], "Did you mean {source}?"),
     (["-o", "brace{.mp4"], "single '{'"),
     (["-o", "noending"], "no ending"),
-    (["-o", "out.doc"], "out.doc has no suffix"),
-    (["-o", "out.png"], "holds one picture"),
+    (["-o", "out.doc"], "out.doc has no clip extension"),
+    (["-o", "out.png"], "one picture"),
     (["-o", "out.webm", "--codec", "h264"], "can't hold h264"),
     (["--preset", "clam"], "Did you mean calm?"),
     (["--config", "no.toml"], "no.toml does not exist"),

@@ -68,7 +68,7 @@ def test_bare_square_of_an_edit(run_cli: Callable) -> None:
         (["--sliders", "smirk=1"], "there is no slider named 'smirk'"),
         (["--expression", "smlie"], "Did you mean Smile?"),
         (["-o", "a.mp4"], "does not fit the source"),
-        (["-o", "in/other.jpg"], "exists already"),
+        (["-o", "in/other.jpg"], "already exists"),
         (["-o", "in/photo.jpg", "--overwrite"], "input"),
         (["--face", "4"], "Face 4 does not exist"),
         (["--points", "in/text.mp4"], "Add --animals"),

@@ -18,7 +18,7 @@ from liveportrait.placed_file import read_placed
 def test_the_way_from_no_face_to_a_result(run_cli: Callable, listing: Callable) -> None:
     refused = run_cli("in/empty_room.jpg", "in/other.jpg")
     assert refused.code == 3
-    assert "`animate landmarks PHOTO` begins it" in refused.err
+    assert "starting with `animate landmarks PHOTO`" in refused.err
     begun = run_cli("landmarks", "in/empty_room.jpg")
     assert begun.code == 0, begun.err
     assert "Wrote empty_room.landmarks.json (no face was found, so it lies in the middle)." in begun.out
@@ -90,9 +90,9 @@ def test_a_square_and_a_placed_face_go_together(run_cli: Callable) -> None:
         (("in/clip.mp4", "in/other.jpg", "--landmarks", "room.json"), 2, "in/clip.mp4 is a clip"),
         (("in/empty_room.jpg", "in/other.jpg", "--landmarks", "room.json", "-o", "room.json"), 2, "room.json"),
         (("in/empty_room.jpg", "in/other.jpg", "--landmarks", "room.json", "--driver-for", "1=in/other.jpg"), 2,
-         "--landmarks holds the only one"),
+         "--landmarks sets the only one"),
         (("landmarks", "in/clip.mp4"), 2, "in/clip.mp4 is a clip"),
-        (("landmarks", "in/empty_room.jpg", "-o", "room.json"), 2, "room.json exists already"),
+        (("landmarks", "in/empty_room.jpg", "-o", "room.json"), 2, "room.json already exists"),
         (("landmarks", "in/empty_room.jpg", "-o", "room"), 2, "no ending"),
         (("landmarks", "in/empty_room.jpg", "-o", "in/empty_room.jpg", "--overwrite"), 2, "is an input"),
         (("landmarks", "in/pair.jpg", "--face", "all"), 2, "one face is placed at a time"),

@@ -46,7 +46,7 @@ def test_an_address_gets_one_sentence(run_cli: Callable, listing: Callable, word
     assert done.code == 2, done.err
     assert len(done.err.splitlines()) == 1
     assert f"{WEB}" in done.err
-    assert "is an address, and addresses are not" in done.err
+    assert "is a URL, and URLs can't be" in done.err
     assert listing() == []
 
 
@@ -234,8 +234,8 @@ def test_batches_keep_inputs_under_other_names(run_cli: Callable, here: Path) ->
     [
         (".mp4", "is an ending without a name. Write name.mp4."),
         ("sub/.png", "is an ending without a name"),
-        ("x%0999999999d.png", "9 digits at most"),
-        ("x%12d.png", "9 digits at most"),
+        ("x%0999999999d.png", "at most 9 digits"),
+        ("x%12d.png", "at most 9 digits"),
         ("x" * 300 + ".mp4", "longer than file systems allow"),
         ("a\0b.mp4", "NUL"),
         ("x.", "has no ending"),
@@ -253,7 +253,7 @@ def test_odd_names_get_one_sentence(run_cli: Callable, listing: Callable, name: 
 def test_patterns_of_inputs_have_a_width_too(run_cli: Callable) -> None:
     done = run_cli("in/photo.jpg", "in/x%0999999999d.png")
     assert (done.code, len(done.err.splitlines())) == (2, 1)
-    assert "9 digits at most" in done.err
+    assert "at most 9 digits" in done.err
 
 
 def test_hidden_names_are_taken_as_typed(run_cli: Callable, here: Path) -> None:

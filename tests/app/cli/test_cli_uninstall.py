@@ -73,7 +73,7 @@ def test_not_while_something_renders(homes: dict[str, Path], monkeypatch: pytest
     check_nobody_works()
     with Queue() as queue:
         queue.join("w", tmp_path)
-        with pytest.raises(UsageError, match="renders just now"):
+        with pytest.raises(UsageError, match="window is rendering"):
             check_nobody_works()
         queue.leave("w")
     check_nobody_works()

@@ -118,7 +118,7 @@ def test_outputs_of_others_are_skipped(queue: Queue, work: Path, entry: Callable
     queue.add([entry()], "night")
     summary = run_workers(queue, workers=1)
     assert (summary.count("skipped"), summary.exit_code) == (1, ExitCode.OK)
-    assert "exists already" in summary.jobs[0].error
+    assert "already exists" in summary.jobs[0].error
     assert (work / "out" / "photo--slow.mp4").read_bytes() == b"mine"
     queue.add([entry(overwrite=True)], "night")
     assert run_workers(queue, workers=1).count("done") == 1
@@ -279,7 +279,10 @@ def test_command_line(work: Path, run_cli: Callable) -> None:
         (("batch", "--sources", "a", "--drivings", "b", "--smooth", "x"), "--smooth: 'x' is not a number"),
         (("batch", "--sources", "in/photo.jpg", "--drivings", "in/slow.mp4", "--workers", "x"), "--workers: 'x'"),
         (("batch", "--sources", "in/photo.jpg", "--drivings", "in/slow.mp4", "--workers", "2.5"), "--workers: '2.5'"),
-        (("batch", "--sources", "in/photo.jpg", "--drivings", "in/slow.mp4", "-o", "x.avi"), "x.avi has no suffix of"),
+        (
+            ("batch", "--sources", "in/photo.jpg", "--drivings", "in/slow.mp4", "-o", "x.avi"),
+            "x.avi has no clip extension",
+        ),
         (("batch", "--sources", "in/a.jpg", "in/b.jpg", "--drivings", "x"), "exclude each other. Patterns stand in"),
         (("batch", "--sources", "1", "2", "3", "--drivings", "x"), "argument(s) (3). Patterns stand in quotes"),
         (("jobs", "retry"), "Which jobs?"),

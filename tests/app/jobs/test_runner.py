@@ -208,6 +208,6 @@ def test_files_of_others_are_kept(queue: Queue, entry: Callable[..., Entry], wor
     assert job is not None
     outcome = Performer(work / "cache").perform(job, EventStream(*[intrude] * late), CancelToken())
     assert settle(queue, job, outcome) == "skipped"
-    assert f"{name} exists already" in queue.reader.get(job.id).error
+    assert f"{name} already exists" in queue.reader.get(job.id).error
     assert [path.name for path in (work / "out").iterdir()] == [name]
     assert (work / "out" / name).read_bytes() == b"mine"

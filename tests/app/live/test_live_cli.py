@@ -76,7 +76,7 @@ def test_sliders_lie_on_the_session(capsys: pytest.CaptureFixture[str], tmp_path
         ((PHOTO, "--camera", CLIP, "--expression", "smlie", "--no-window"), 2, "Did you mean Smile?"),
         ((PHOTO, "--camera", "no such camera", "--no-window"), 1, "no camera and no file named"),
         (("none.jpg", "--camera", CLIP, "--no-window"), 1, "none.jpg"),
-        ((Path(__file__).parent, "--camera", CLIP, "--no-window"), 1, "holds no pictures"),
+        ((Path(__file__).parent, "--camera", CLIP, "--no-window"), 1, "contains no pictures"),
         ((PHOTO, "--camera", "none.mp4", "--no-window"), 1, "none.mp4"),
         ((PHOTO, "--camera-size", "big", "--no-window"), 2, "--camera-size: 'big' is not a size"),
         ((PHOTO, "--hold-rate", "0", "--no-window"), 2, "--hold-rate"),
@@ -201,7 +201,7 @@ def test_camera_that_never_opens_is_an_error(capsys: pytest.CaptureFixture[str])
     """The portrait at rest, which is shown meanwhile, is no success."""
     code, _, err = run(capsys, PHOTO, "--camera", "987", "--no-window", "--seconds", 0.2, "--picture-size", 200)
     assert code == 1
-    assert "error: The camera 987 gives no picture" in err or "error: There is no camera 987" in err
+    assert "error: No frames received from camera 987" in err or "error: There is no camera 987" in err
 
 
 @pytest.mark.parametrize(

@@ -88,7 +88,7 @@ def test_a_portrait_with_a_face_placed_by_hand(files: Path, tmp_path: Path) -> N
         frame = shown.wait(lambda f: f.source.shape[:2] == (150, 200) and moved(f) > 0.1)
         assert moved(frame, np.s_[:, :50]) == 0
         assert session.wait_for(lambda: session.portrait("clip").status == "failed", WAIT)
-        assert "holds the face of a photo, and talk is a clip" in str(session.portrait("clip").error)
+        assert "is for photos, and talk is a clip" in str(session.portrait("clip").error)
 
 
 def test_lips_from_another_clip(files: Path) -> None:

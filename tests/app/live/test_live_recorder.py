@@ -126,7 +126,7 @@ def test_microphone_that_falls_silent_is_told(tmp_path: Path, after: int) -> Non
     film.streams[0].fault = RuntimeError("PortAudioError: the device is gone")
     film.clock.now += 20.0
     film.sink.write(frame(60, film.clock.now))
-    assert film.sink.close().endswith(f"The microphone gave no sound after {after}.0 s.")
+    assert film.sink.close().endswith(f"The microphone delivered no sound after {after}.0 s.")
     assert film.streams[0].closed == 1
     with open_clip(tmp_path / "out.mp4") as reader:
         assert len(list(reader)) >= 2

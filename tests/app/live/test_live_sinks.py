@@ -307,7 +307,7 @@ def test_names_are_checked_at_once(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="video file"):
         RecorderSink(tmp_path / "out.txt")
     (tmp_path / "there.mp4").write_bytes(b"x")
-    with pytest.raises(UsageError, match="exists already"):
+    with pytest.raises(UsageError, match="already exists"):
         RecorderSink(tmp_path / "there.mp4")
     with pytest.raises(UsageError, match="webm can't hold h264"):
         RecorderSink(tmp_path / "out.webm", codec="h264")

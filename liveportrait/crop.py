@@ -151,7 +151,7 @@ class Crop:
             ValueError: If the box has no extent or is not finite.
         """
         if not (np.isfinite([box.x, box.y, box.size, box.angle]).all() and box.size > 1e-3):
-            raise ValueError("the crop box has no extent; the face or the box given is not usable.")
+            raise ValueError("the crop box is empty or not finite; the given face or box can't be used.")
         s = size / box.size
         c, n = s * np.cos(box.angle), s * np.sin(box.angle)
         half = size / 2

@@ -184,13 +184,9 @@ class Expression:
             raise ValueError(msg("its schema_version is {version}, not a whole number from 1.", shown(version)))
         sliders, pair, lip = data.get("sliders", {}), data.get("eye_ratio"), data.get("lip_ratio")
         if not isinstance(sliders, Mapping):
-            raise ValueError(
-                msg("its sliders are of the wrong kind: a table of names and numbers, not {sliders}.", shown(sliders))
-            )
+            raise ValueError(msg("its sliders must be a table of names and numbers, not {sliders}.", shown(sliders)))
         if pair is not None and not (isinstance(pair, list | tuple) and len(pair) == len(SIDES)):
-            raise ValueError(
-                msg("its eye_ratio is of the wrong kind: two numbers, left and right, not {pair}.", shown(pair))
-            )
+            raise ValueError(msg("its eye_ratio must be two numbers, left and right, not {pair}.", shown(pair)))
         eyes = None if pair is None else tuple(_opening(value, "eye_ratio") for value in pair)
         values = {str(name): _number(value, f"slider {shown(name)}") for name, value in sliders.items()}
         return cls(values, cast("tuple[float | None, float | None] | None", eyes), _opening(lip, "lip_ratio"))
@@ -206,7 +202,7 @@ def _number(value: Any, name: str) -> float:
             return float(value)
     except OverflowError:
         pass
-    raise ValueError(msg("its {name} is of the wrong kind: a number, not {value}.", name, shown(value)))
+    raise ValueError(msg("its {name} must be a number, not {value}.", name, shown(value)))
 
 
 def posed(motion: Motion, expression: Expression) -> Motion:

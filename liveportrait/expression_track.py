@@ -50,9 +50,9 @@ class Channel:
     def __post_init__(self) -> None:
         times, values = np.asarray(self.times, np.float64), np.asarray(self.values, np.float64)
         if times.ndim != 1 or times.shape != values.shape or not len(times):
-            raise ValueError("a channel needs as many times as values, and one at least.")
+            raise ValueError("a channel needs as many times as values, and at least one.")
         if not (np.isfinite(times).all() and np.isfinite(values).all()) or (np.diff(times) <= 0).any():
-            raise ValueError("the times of a channel must rise, and all its numbers be finite.")
+            raise ValueError("the times of a channel must increase, and all its numbers must be finite.")
         eases = [self.eases] if isinstance(self.eases, str) else self.eases
         if len(eases) not in (1, len(times)) or not all(ease in EASES for ease in eases):
             raise ValueError(f"a channel needs one ease, or one for each key: {', '.join(EASES)}.")
@@ -224,7 +224,7 @@ class ExpressionTrack:
                     channels[name] = Channel(times, values, how["ease"])
                 return cls(channels, float(header["duration"]))
         except (zipfile.BadZipFile, KeyError, TypeError, EOFError, OSError, json.JSONDecodeError) as error:
-            raise ValueError(f"it is damaged, or no expression track ({error}).") from None
+            raise ValueError(f"it is damaged, or not an expression track ({error}).") from None
 
 
 def _entry(name: str) -> zipfile.ZipInfo:
@@ -249,7 +249,7 @@ def limits(name: str) -> tuple[float, float]:
 def _key(key: Any, number: int) -> tuple[float, str, dict[str, float]]:
     """Time, ease and values of one keyframe."""
     if not isinstance(key, Mapping) or "time" not in key:
-        raise ValueError(f"key {number} is no table with a time.")
+        raise ValueError(f"key {number} is not a table with a time.")
     data = dict(key)
     time, ease = data.pop("time"), data.pop("ease", "smooth")
     if isinstance(time, bool) or not isinstance(time, int | float) or not 0 <= time < np.inf:

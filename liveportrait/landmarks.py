@@ -65,7 +65,9 @@ class Landmarks203:
         square = crop.apply(image, official=True).astype(np.float32) / np.float32(255)
         outputs = self._session.run(None, {"input": np.ascontiguousarray(square.transpose(2, 0, 1)[None])})
         if len(outputs) < 3 or np.size(outputs[2]) != 2 * COUNT or not np.isfinite(outputs[2]).all():
-            raise ModelError(f"{self.path} is not the landmark model of LivePortrait: it gives no {COUNT} points.")
+            raise ModelError(
+                f"{self.path} is not the landmark model of LivePortrait: it does not output {COUNT} points."
+            )
         return crop.to_source(np.asarray(outputs[2], np.float32).reshape(COUNT, 2) * SIZE)
 
 

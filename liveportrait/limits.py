@@ -104,19 +104,19 @@ def check_nesting(text: str, depth: int = MAX_DEPTH) -> None:
 
 
 def _no_constant(text: str) -> float:
-    raise ValueError(f"it holds {text}, which is no finite number")
+    raise ValueError(f"it contains {text}, which is not a finite number")
 
 
 def _whole(text: str) -> int:
     if len(text) > MAX_DIGITS + 1:
-        raise ValueError(f"it holds a whole number of {len(text.lstrip('-')):,} digits")
+        raise ValueError(f"it contains a whole number of {len(text.lstrip('-')):,} digits")
     return int(text)
 
 
 def _float(text: str) -> float:
     number = float(text)
     if not math.isfinite(number):
-        raise ValueError(f"it holds the number {_cut(text)}, which is too large")
+        raise ValueError(f"it contains the number {_cut(text)}, which is too large")
     return number
 
 
@@ -162,7 +162,7 @@ def check_tree(
             _check_plain(one, characters)
             continue
         if seen + len(waiting) + len(inside) > count:
-            raise ValueError(f"it holds more than {count:,} values")
+            raise ValueError(f"it contains more than {count:,} values")
         waiting += [(each, level + 1) for each in inside]
 
 
@@ -170,19 +170,19 @@ def _check_plain(value: Any, characters: int) -> None:
     if isinstance(value, str):
         check_text(value, characters)
     elif isinstance(value, int) and abs(value) >= 10**MAX_DIGITS:
-        raise ValueError(f"it holds {shown(value)}, which is too large")
+        raise ValueError(f"it contains {shown(value)}, which is too large")
     elif isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f"it holds {value}, which is no finite number")
+        raise ValueError(f"it contains {value}, which is not a finite number")
 
 
 def check_text(text: str, characters: int = MAX_CHARACTERS) -> None:
     """Check that a text is not too long, can be written as UTF-8, and holds no NUL."""
     if len(text) > characters:
-        raise ValueError(f"it holds a text of {len(text):,} characters; {characters:,} are allowed")
+        raise ValueError(f"it contains a text of {len(text):,} characters; {characters:,} are allowed")
     if "\0" in text:
-        raise ValueError("it holds a text with a NUL character")
+        raise ValueError("it contains a text with a NUL character")
     if any("\ud800" <= c <= "\udfff" for c in text):
-        raise ValueError(f"it holds a text with half a character ({text[:SHOWN]!a})")
+        raise ValueError(f"it contains a text that is not valid Unicode ({text[:SHOWN]!a})")
 
 
 def first_fault(error: ValidationError) -> str:

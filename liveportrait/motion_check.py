@@ -65,15 +65,15 @@ def _check_range(
             frame = start + at[0]
             value = float(piece[at])
             if not np.isfinite(value):
-                raise ValueError(f"{name} of frame {frame} holds {value:g}, which is not finite")
-            raise ValueError(f"{name} of frame {frame} holds {value:g}; it must be within {low:g} to {high:g}")
+                raise ValueError(f"{name} of frame {frame} is {value:g}, which is not finite")
+            raise ValueError(f"{name} of frame {frame} is {value:g}; it must be within {low:g} to {high:g}")
 
 
 def _check_rotation(rotation: npt.NDArray[np.float64], start: int) -> None:
     off = np.abs(rotation @ rotation.swapaxes(1, 2) - np.eye(3)).max(axis=(1, 2))
     wrong = (off > ORTHONORMAL) | (np.linalg.det(rotation) < 0)
     if wrong.any():
-        raise ValueError(f"rotation of frame {start + int(np.argmax(wrong))} is no rotation matrix")
+        raise ValueError(f"rotation of frame {start + int(np.argmax(wrong))} is not a rotation matrix")
 
 
 def check_times(times: Iterable[Fraction]) -> None:
@@ -85,7 +85,7 @@ def check_times(times: Iterable[Fraction]) -> None:
     before: Fraction | None = None
     for index, time in enumerate(times):
         if abs(time) > MAX_SECONDS:
-            raise ValueError(f"the time of frame {index} is {float(time):g} s, which is out of all bounds")
+            raise ValueError(f"the time of frame {index} is {float(time):g} s, which is out of bounds")
         if before is not None and time <= before:
             raise ValueError(
                 f"the time of frame {index}, {float(time):g} s, is not later than that of the frame before it"

@@ -132,7 +132,7 @@ class _Machine:
             if step.name == "STOP":
                 return self._pop()
             self._step(step.name, argument, count)
-        raise EOFError("it breaks off")
+        raise EOFError("it is truncated")
 
     def _step(self, name: str, argument: Any, count: int) -> None:
         if name in _NUMBERS or name in _TEXTS:
@@ -185,7 +185,7 @@ class _Machine:
         elif name in ("POP", "POP_MARK"):
             self._pop() if name == "POP" else self._marked()
         else:
-            raise pickle.UnpicklingError(f"the step {name}")
+            raise pickle.UnpicklingError(f"the opcode {name}")
 
     def _global(self, argument: Any) -> None:
         if argument is None:
@@ -217,7 +217,7 @@ class _Machine:
 
     def _top(self) -> Any:
         if not self._stack or self._stack[-1] is _MARK:
-            raise ValueError("it takes a value that is not there")
+            raise ValueError("it reads a value that is not there")
         return self._stack[-1]
 
     def _pop(self) -> Any:
@@ -227,7 +227,7 @@ class _Machine:
 
     def _target(self, kind: type) -> Any:
         if not isinstance(self._top(), kind):
-            raise ValueError(f"it puts values into something that is no {kind.__name__}")
+            raise ValueError(f"it puts values into something that is not a {kind.__name__}")
         return self._stack[-1]
 
     def _marked(self) -> list[Any]:
@@ -237,12 +237,12 @@ class _Machine:
                 items = self._stack[at + 1 :]
                 del self._stack[at:]
                 return items
-        raise ValueError("it takes a mark that is not there")
+        raise ValueError("it reads a mark that is not there")
 
 
 def _checked_number(value: Any) -> Any:
     if isinstance(value, int) and value.bit_length() > MAX_BITS:
-        raise ValueError("it holds a whole number of too many digits")
+        raise ValueError("it contains a whole number with too many digits")
     return value
 
 
@@ -261,7 +261,7 @@ def _plain(value: Any, budget: list[int], depth: int = 0) -> Any:
         return [_plain(v, budget, depth + 1) for v in value]
     if value is None or isinstance(value, bool | int | float | str | np.ndarray):
         return value
-    raise ValueError(f"it holds something that isn't a number ({type(value).__name__})")
+    raise ValueError(f"it contains something that isn't a number ({type(value).__name__})")
 
 
 def read_pickle(data: bytes, name: str = "the file") -> dict[str, Any]:
@@ -283,7 +283,7 @@ def read_pickle(data: bytes, name: str = "the file") -> dict[str, Any]:
         content = _plain(_Machine().run(data), [MAX_VALUES])
     except pickle.UnpicklingError as error:
         raise ValueError(
-            f"{name} was refused: a motion template holds only numpy arrays, but this pickle asks for {error}. "
+            f"{name} was refused: a motion template contains only numpy arrays, but this pickle requests {error}. "
             "It may be malicious."
         ) from None
     except RecursionError:
@@ -292,5 +292,5 @@ def read_pickle(data: bytes, name: str = "the file") -> dict[str, Any]:
         text = " ".join(ascii(str(error)).strip("'\"").split())[:120].rstrip(".")
         raise ValueError(f"{name} is not a readable motion template: {text}.") from None
     if not isinstance(content, dict):
-        raise ValueError(f"{name} is not a motion template: it holds no table of motion.")
+        raise ValueError(f"{name} is not a motion template: it contains no table of motion.")
     return content

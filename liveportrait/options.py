@@ -97,9 +97,9 @@ class AnimationOptions:
         title="Mouth motion",
         group="Motion",
         help="What relative motion does with the photo's own mouth: relative adds the driver's mouth motion to it, "
-        "absolute lets the driver's mouth take its place. auto does the latter where the photo's mouth is open, as in "
-        "a smile with teeth, so that the driver's smile is not added to it; the LivePortrait networks then add, as in "
-        "the official release.",
+        "absolute replaces it with the driver's mouth. auto replaces it if the photo's mouth is open, as in a smile "
+        "with teeth, so that two smiles don't add up; with the LivePortrait networks it always adds, as in the "
+        "official release.",
     )
     driving_option: DrivingOption = option(
         "pose-friendly",
@@ -135,8 +135,8 @@ class AnimationOptions:
         maximum=2.0,
         step=0.05,
         advanced=True,
-        help="Where the driving clip is cut, let the motion run over from the pose before into what follows within "
-        "this time, instead of leaping; 0 leaps. 0.3 suits most cuts.",
+        help="Where the driving clip has a cut, move smoothly from the pose before it to the one after it within this "
+        "time, instead of jumping; 0 jumps. 0.3 suits most cuts.",
     )
     scale_motion: float = option(
         0.0,
@@ -152,8 +152,8 @@ class AnimationOptions:
         True,
         title="Limit turns",
         group="Motion",
-        help="Turn a head no further than its photo has something to show, the less the more the photo is taken from "
-        "the side. Only the embedded engine needs it.",
+        help="Turn a head no further than its photo can show; a photo taken from the side allows less. Only the "
+        "embedded engine needs this.",
     )
     stitching: bool = option(
         True,

@@ -63,7 +63,7 @@ def _complaint(name: str, found: Path) -> str:
         )
     if found.parent == Path(os.getcwd()):
         return f"{what} Run from another folder, or rename {found.name}."
-    return f"{what} Rename {found.name}, or take its folder off PYTHONPATH and sys.path."
+    return f"{what} Rename {found.name}, or remove its folder from PYTHONPATH and sys.path."
 
 
 def other_owners(names: Iterable[str] = NAMES) -> list[str]:

@@ -244,7 +244,7 @@ def check_handles(handles: Handles) -> None:
         raise PlacedError(msg("the handle {missing} is missing", missing[0]))
     places = np.array([handles[name] for name in HANDLES], np.float64)
     if not np.isfinite(places).all():
-        raise PlacedError(msg("a handle is not at a finite place"))
+        raise PlacedError(msg("a handle is not at a finite position"))
     centre, across = face_axis(handles)
     down = np.array([-across[1], across[0]])
     at = {
@@ -274,11 +274,11 @@ def _words(name: str) -> str:
 def _check_points(points: Float) -> None:
     """Reject a mesh that the handles fold: only a few triangles may be seen from behind."""
     if not np.isfinite(points).all():
-        raise PlacedError(msg("the handles make no face"))
+        raise PlacedError(msg("the handles do not form a face"))
     area, usual = _areas(points), _areas(_resting_mean())
     folded = np.abs(area)[area * usual < 0].sum()
     if folded > MAX_FOLDED * np.abs(area).sum():
-        raise PlacedError(msg("the handles fold the face onto itself; bring them nearer to the order of a face"))
+        raise PlacedError(msg("the handles fold the face onto itself; arrange them more like a face"))
 
 
 def _areas(points: Float) -> Float:
@@ -330,7 +330,7 @@ def _line(x: Float, y: Float, weights: Float) -> tuple[float, float, float]:
     a, b = np.average(x, weights=weights), np.average(y, weights=weights)
     slope = float((weights * (x - a) * (y - b)).sum() / (weights * (x - a) ** 2).sum())
     if slope <= 0:
-        raise PlacedError(msg("the handles make no face"))
+        raise PlacedError(msg("the handles do not form a face"))
     return slope, float(b - slope * a), float((weights * (slope * (x - a) - (y - b)) ** 2).sum())
 
 

@@ -97,7 +97,7 @@ def parse_placed(data: bytes | str) -> PlacedFile:
 
     values = parse_json(data, depth=4, count=200, limit=MAX_BYTES)
     if not isinstance(values, dict) or values.get("format") != FORMAT:
-        raise ValueError(msg("it holds no placed face"))
+        raise ValueError(msg("it contains no placed face"))
     if values.get("version") != VERSION:
         raise ValueError(
             msg(

@@ -152,9 +152,9 @@ def _duration(text: str) -> Fraction:
 def _array_names(names: list[str]) -> list[str]:
     missing = [name for name in ARRAYS if name not in names]
     if missing:
-        raise ValueError(msg("{missing} is missing in it", missing[0]))
+        raise ValueError(msg("{missing} is missing", missing[0]))
     if len(set(names)) != len(names):
-        raise ValueError(msg("a name stands in it twice"))
+        raise ValueError(msg("it contains a name twice"))
     unknown = [name for name in names if name not in ARRAYS and not name.startswith("extra.")]
     if unknown:
         raise ValueError(msg("{shown} is not known", shown(unknown[0])))
@@ -173,12 +173,12 @@ def _own_template(header: Any, arrays: dict[str, npt.NDArray[Any]]) -> MotionTem
     check_motion(motion)
     found = arrays["found"]
     if found.max() > 1:
-        raise ValueError(msg("found holds other numbers than 0 and 1"))
+        raise ValueError(msg("found contains numbers other than 0 and 1"))
     if not found.any():
         raise ValueError(msg("it has no frame with a face"))
     stamps = arrays["times"]
     if (stamps[:, 1] < 1).any() or (stamps[:, 1] > FINEST).any():
-        raise ValueError(msg("times holds denominators that are not within 1 to {finest:,}", FINEST))
+        raise ValueError(msg("times contains denominators outside 1 to {finest:,}", FINEST))
     times = tuple(Fraction(int(a), int(b)) for a, b in stamps)
     check_times(times)
     if header.duration is not None and header.duration <= times[-1] - times[0]:
@@ -232,10 +232,10 @@ def _npy_shape(stream: IO[bytes], name: str, dtype: str) -> tuple[tuple[int, ...
     text = read_member(stream, name, length).decode("latin-1")
     found = _NPY_HEAD.fullmatch(text)
     if found is None:
-        raise ValueError(msg("{name} is an array with a damaged head", name))
+        raise ValueError(msg("{name} is an array with a damaged header", name))
     if found["kind"] != dtype:
         raise ValueError(
-            msg("{name} holds numbers of the type {shown} instead of {dtype!r}", name, shown(found["kind"]), dtype)
+            msg("{name} contains numbers of the type {shown} instead of {dtype!r}", name, shown(found["kind"]), dtype)
         )
     if found["fortran"] == "True":
         raise ValueError(msg("{name} is stored by columns", name))
@@ -325,7 +325,7 @@ def _numbers(value: object, shape: tuple[int, ...], name: str) -> npt.NDArray[np
     try:
         return np.asarray(value, np.float32).reshape(shape)
     except (TypeError, ValueError, OverflowError):
-        raise ValueError(msg("{name} does not hold {shape} numbers", name, math.prod(shape))) from None
+        raise ValueError(msg("{name} does not contain {shape} numbers", name, math.prod(shape))) from None
 
 
 def _official_rate(value: object) -> Fraction:

@@ -70,7 +70,7 @@ class PlainArchive:
         end = 0
         for entry in sorted(entries, key=lambda one: one.header_offset):
             if entry.header_offset < end:
-                raise ArchiveError(msg("its member {filename!a} lies inside another one", entry.filename[:80]))
+                raise ArchiveError(msg("its member {filename!a} overlaps another one", entry.filename[:80]))
             end = entry.header_offset + 30 + entry.file_size
 
     def size(self, name: str) -> int:
@@ -117,7 +117,7 @@ def read_member(stream: IO[bytes], name: str, count: int) -> bytes:
     except (zipfile.BadZipFile, EOFError, struct.error) as error:
         raise ArchiveError(msg("its member {name!a} is damaged ({error})", name, _reason(error))) from None
     if len(data) != count:
-        raise ArchiveError(msg("its member {name!a} is cut short", name))
+        raise ArchiveError(msg("its member {name!a} is truncated", name))
     return data
 
 
@@ -128,10 +128,10 @@ def _checked_size(file: IO[bytes]) -> int:
     tail = file.read()
     at = tail.rfind(_END)
     if at < 0 or len(tail) - at < 22:
-        raise ArchiveError(msg("it is a zip file that breaks off"))
+        raise ArchiveError(msg("it is a truncated zip file"))
     (directory,) = struct.unpack_from("<I", tail, at + 12)
     if MAX_DIRECTORY < directory < 0xFFFFFFFF:
-        raise ArchiveError(msg("it is a zip file with a list of {directory:,} bytes", directory))
+        raise ArchiveError(msg("it is a zip file with a directory of {directory:,} bytes", directory))
     file.seek(0)
     return size
 

@@ -195,11 +195,11 @@ def fetch_url(
         error.close()
         if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
             part.unlink(missing_ok=True)
-        raise ModelError(msg("{url} answers {code} {reason}.", file.url, error.code, error.reason)) from error
+        raise ModelError(msg("{url} returned {code} {reason}.", file.url, error.code, error.reason)) from error
     except (OSError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", None) or error
         raise ModelError(
-            msg("{url} can't be fetched ({reason}); what has arrived is kept.", file.url, reason)
+            msg("{url} can't be fetched ({reason}); the received part is kept.", file.url, reason)
         ) from error
     return _accept(file, part, target)
 
@@ -244,7 +244,7 @@ def _receive(
         while block := answer.read1(BLOCK):
             if cancelled is not None and cancelled():
                 raise DownloadCancelledError(
-                    msg("The download of {file} was ended; what has arrived is kept.", file.name)
+                    msg("The download of {file} was cancelled; the received part is kept.", file.name)
                 )
             stream.write(block)
             have += len(block)
@@ -253,7 +253,7 @@ def _receive(
             if progress is not None:
                 progress(file.name, have, total)
     if promised is not None and have < promised and have <= (file.size or promised):
-        raise ConnectionError(msg("broken off after {have:,} of {promised:,} bytes", have, promised))
+        raise ConnectionError(msg("interrupted after {have:,} of {promised:,} bytes", have, promised))
 
 
 def _accept(file: ModelFile, part: Path, target: Path) -> Path:
@@ -265,7 +265,7 @@ def _accept(file: ModelFile, part: Path, target: Path) -> Path:
     status = check_file(whole, file, "It was deleted.")
     if not status.ok:
         whole.unlink()
-        raise ModelError(msg("What {url} sent is wrong: {message}", file.url or file.repo, status.message))
+        raise ModelError(msg("{url} sent a wrong file: {message}", file.url or file.repo, status.message))
     whole.replace(target)
     record(file, replaced=True)
     return target
@@ -288,6 +288,6 @@ def _fetch_hub(
             faults.append(f"{hub}: {error}")
     raise ModelError(
         msg(
-            "{file} of {repo} can't be fetched ({names}).", file.name, file.repo, "; ".join(faults) or "no hub is named"
+            "{file} of {repo} can't be fetched ({names}).", file.name, file.repo, "; ".join(faults) or "no hub is given"
         )
     )

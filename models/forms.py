@@ -41,7 +41,7 @@ def head_fault(path: Path, head: bytes, size: int) -> str:
     if path.suffix == ".safetensors":
         length = int.from_bytes(head[:8], "little")
         if size < 8 or length + 8 > size or head[8:9] != b"{":
-            return "is not a whole safetensors file"
+            return "is not a complete safetensors file"
         return _safetensors_fault(path, length, size)
     if path.suffix in (".pth", ".pt", ".ckpt"):
         if head.startswith(b"PK"):
@@ -66,14 +66,14 @@ def archive_fault(path: Path, size: int) -> str:
                     f"would unpack to {unpacked:,} bytes from {size:,}, which no checkpoint does; it may be malicious"
                 )
             if not any(entry.filename.endswith("data.pkl") for entry in entries):
-                return "is a zip file, but no PyTorch archive"
+                return "is a zip file, but not a PyTorch archive"
             for entry in entries:
                 with archive.open(entry) as stream:  # checks the CRC, which torch does not
                     while stream.read(1 << 20):
                         pass
     except (zipfile.BadZipFile, OSError, ValueError, EOFError, NotImplementedError, RuntimeError, zlib.error) as error:
         whole = "CRC" in str(error)
-        return "is damaged: a part of it does not fit its checksum" if whole else "is a PyTorch archive without its end"
+        return "is damaged: a part of it does not match its checksum" if whole else "is a truncated PyTorch archive"
     return ""
 
 
@@ -88,7 +88,7 @@ def _safetensors_fault(path: Path, length: int, size: int) -> str:
         except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError):
             return "has a damaged safetensors header"
     if not spans:
-        return "holds no weights"
+        return "contains no weights"
     end = 0
     for begin, stop in spans:
         if begin != end:
@@ -122,8 +122,8 @@ def _protobuf_fault(path: Path, size: int) -> str:
             position += used + more + (length if key & 7 == 2 else 0)
             graph = graph or (key == ONNX_GRAPH and length > 0)
     if position == size and not graph:
-        return "is not an ONNX file: it holds no network"
-    return "" if position == size else f"is an ONNX file that breaks off after {size:,} of {position:,} bytes"
+        return "is not an ONNX file: it contains no network"
+    return "" if position == size else f"is an ONNX file truncated after {size:,} of {position:,} bytes"
 
 
 def _varint(block: bytes) -> tuple[int, int]:

@@ -45,7 +45,7 @@ class InsightDetector:
         if found is None:
             place = folder or user_folder() / "insightface" / "models" / PACK
             raise ModelError(
-                f"{place} holds no insightface pack; put one there yourself if its non-commercial licence suits you."
+                f"{place} contains no insightface pack; put one there yourself if its non-commercial licence suits you."
             )
         self._folder = found
         self.min_score = min_score

@@ -100,7 +100,7 @@ def create(
     if features_only:
         return features(spec.backbone, out_indices, in_chans=in_chans, **options)
     if out_indices is not None:
-        raise ModelError("out_indices only goes with features_only.")
+        raise ModelError("out_indices requires features_only.")
     if num_classes is not None:
         if not spec.group.classes:
             raise ModelError(f"{name} takes no num_classes.")

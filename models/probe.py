@@ -28,9 +28,9 @@ SECONDS: Final = 20.0
 SIDE: Final = 512
 """Side of the images for networks whose inputs have no fixed size."""
 WORDS: Final = {
-    "Failed to allocate memory": "it wants more memory than networks of its kind need",
-    "bad_alloc": "it wants more memory than networks of its kind need",
-    "External data path": "its weights lie in a file that is missing or outside its folder",
+    "Failed to allocate memory": "it needs more memory than networks of its kind should",
+    "bad_alloc": "it needs more memory than networks of its kind should",
+    "External data path": "its weights are in a file that is missing or outside its folder",
     "Protobuf parsing failed": "it is damaged",
 }
 """Part of ONNX Runtime's message -> its meaning."""
@@ -73,10 +73,10 @@ def probe(path: Path) -> dict[str, Any]:
     except subprocess.TimeoutExpired:
         raise ModelError(f"{path} can't be used: it takes more than {SECONDS:g} s to open and run once.") from None
     except OSError as error:
-        raise ModelError(f"{path} can't be tried in a process of its own: {error.strerror}.") from error
+        raise ModelError(f"{path} can't be tested in a separate process: {error.strerror}.") from error
     answer = _answer(done.stdout)
     if answer is None:
-        raise ModelError(f"{path} can't be opened as an ONNX model (it ends the process that opens it).")
+        raise ModelError(f"{path} can't be opened as an ONNX model (it crashes the process that opens it).")
     if fault := answer.get("fault"):
         raise ModelError(f"{path} can't be used as an ONNX model ({_plain(str(fault))}).")
     return answer
@@ -87,7 +87,7 @@ def _check_file(path: Path) -> None:
 
     try:
         if path.exists() and not path.is_file():
-            raise ModelError(f"{path} is no regular file.")
+            raise ModelError(f"{path} is not a regular file.")
         size = path.stat().st_size
         fault = f"is larger than {MAX_BYTES >> 20} MB" if size > MAX_BYTES else form_fault(path)
     except OSError as error:

@@ -22,7 +22,7 @@ def main() -> None:
         _limit(int(memory))
         answer = _probe(path, int(side))
     except MemoryError:
-        answer = {"fault": "it wants too much memory"}
+        answer = {"fault": "it needs too much memory"}
     except Exception as error:  # noqa: BLE001 - ONNX Runtime's errors have no public base class
         answer = {"fault": (str(error).splitlines() or [type(error).__name__])[0][:300]}
     sys.stdout.write(json.dumps(answer) + "\n")
@@ -60,7 +60,7 @@ def _probe(path: str, side: int) -> dict[str, object]:
     shapes = {}
     for (name, _, _), value in zip(outputs, session.run(None, feed), strict=True):
         if not isinstance(value, np.ndarray) or value.dtype.kind not in "fiub":
-            return answer | {"fault": f"its output {name!r} is no array of numbers"}
+            return answer | {"fault": f"its output {name!r} is not an array of numbers"}
         if value.size > MAX_VALUES:
             return answer | {"fault": f"its output {name!r} has the shape {list(value.shape)}"}
         shapes[name] = list(value.shape)

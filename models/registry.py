@@ -113,7 +113,7 @@ def natural_key(text: str) -> list[tuple[int, int, str]]:
 MEDIAPIPE: Final = "PyPI wheel mediapipe 0.10.21, converted by tools/convert_face_models.py"
 LIVEPORTRAIT_REPO: Final = "KwaiVGI/LivePortrait"
 UNKNOWN_HASH: Final = (
-    "No trusted hash is known for these files: their form is checked, and that they stay as they came in."
+    "No trusted hash is known for these files: only their form is checked, and that they stay unchanged."
 )
 SIZES: Final = (
     "About 500 MB, by the official documentation: 3.3, 108, 174 and 212 MB for the networks and 2.3 MB for stitching "
@@ -173,7 +173,7 @@ _DEFAULT: Final = Registry(
         ),
         ModelSpec(
             "speech/viseme",
-            "sound to the shapes of lips",
+            "lip shapes from sound",
             (
                 ModelFile(
                     "speech/viseme.onnx",
@@ -188,7 +188,7 @@ _DEFAULT: Final = Registry(
         ),
         ModelSpec(
             "detect/osa_nano",
-            "face detection, faces of any turn from a fortieth of the picture",
+            "face detection, faces at any angle from a fortieth of the picture",
             (
                 ModelFile(
                     "detect/osa_nano.onnx",
@@ -203,7 +203,7 @@ _DEFAULT: Final = Registry(
         ),
         ModelSpec(
             "parse/osa_micro",
-            "face parsing: 14 classes, with what lies before the face",
+            "face parsing: 14 classes, including things in front of the face",
             (
                 ModelFile(
                     "parse/osa_micro.onnx",

@@ -85,7 +85,7 @@ def open_url(url: str, headers: Mapping[str, str], method: str = "GET") -> tuple
     except ModelError:
         raise
     except ValueError:
-        raise ModelError(msg("{url} redirects to what is no address; nothing was fetched.", url)) from None
+        raise ModelError(msg("{url} redirects to an invalid URL; nothing was downloaded.", url)) from None
     facts = redirects.facts
     if not facts.tag:
         facts = Facts(tag=answer.headers.get("ETag", "").removeprefix("W/").strip('"'))
@@ -99,7 +99,7 @@ def check_address(url: str) -> None:
         ModelError: It isn't.
     """
     if not _secure(url):
-        raise ModelError(msg("{url!r} is not an https address.", url))
+        raise ModelError(msg("{url!r} is not an https URL.", url))
 
 
 def check_redirect(first: str, target: str) -> None:
@@ -112,14 +112,14 @@ def check_redirect(first: str, target: str) -> None:
     if downgraded or not _secure(target):
         raise ModelError(
             msg(
-                "{first} redirects to an address that is not https ({target}); nothing was fetched.",
+                "{first} redirects to a URL that is not https ({target}); nothing was downloaded.",
                 first, _short(target)
             )
         )  # fmt: skip
     host, asked = _host(target), _host(first)
     below = [asked, *HUB_DOMAINS] if not _loopback(asked) else list(HUB_DOMAINS)
     if host != asked and not any(host == domain or host.endswith("." + domain) for domain in below):
-        raise ModelError(msg("{first} redirects to another host ({host}); nothing was fetched.", first, host))
+        raise ModelError(msg("{first} redirects to another host ({host}); nothing was downloaded.", first, host))
 
 
 def _secure(url: str) -> bool:

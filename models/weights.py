@@ -152,7 +152,7 @@ def check_file(path: Path, file: ModelFile, remedy: str = "Get it again.") -> Fi
     if head.lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith((b"<!doctype html", b"<html")):
         return status("html page", "is a web page, probably an error message, instead of weights")
     if file.size is not None and size < file.size:
-        return status("truncated", f"breaks off after {size:,} of {file.size:,} bytes")
+        return status("truncated", f"is truncated after {size:,} of {file.size:,} bytes")
     if file.size is not None and size > file.size:
         return status("wrong size", f"has {size:,} bytes instead of {file.size:,}")
     if file.sha256 is None:
@@ -171,8 +171,8 @@ def _unknown_hash(path: Path, file: ModelFile, head: bytes, size: int) -> tuple[
     if known is None:
         return "ok", "looks complete; no trusted hash is known for it"
     if known != (size, file_hash(path)):
-        return "wrong hash", "has changed since it came in"
-    return "ok", "is as it came in; no trusted hash is known for it"
+        return "wrong hash", "has changed since it was installed"
+    return "ok", "is unchanged since it was installed; no trusted hash is known for it"
 
 
 def recorded(file: ModelFile) -> tuple[int, str] | None:
@@ -233,7 +233,7 @@ def changed_fault(path: Path) -> str:
                 continue
             known = (file.size, file.sha256) if file.sha256 is not None else recorded(file)
             if known is not None and known[1] != source_hash(path):
-                return "has changed since it came in: its SHA-256 differs"
+                return "has changed since it was installed: its SHA-256 differs"
             return ""
     return ""
 
@@ -336,7 +336,7 @@ def import_folder(folder: Path, link: bool = False) -> tuple[dict[str, list[Path
         except ModelError as error:
             faults[name] = str(error)
     if not taken and not faults:
-        raise ModelError(msg("{folder} holds none of the models {names}.", folder, ", ".join(outside)))
+        raise ModelError(msg("{folder} contains none of the models {names}.", folder, ", ".join(outside)))
     return taken, faults
 
 

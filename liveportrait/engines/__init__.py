@@ -71,7 +71,7 @@ class EngineSpec:
     def missing(self, variant: str = "human") -> str:
         """Why the engine can't run here with the weights of a variant, or an empty string if it can."""
         if variant == "animals" and not self.animal_models:
-            return msg("it knows human faces only.")
+            return msg("it supports human faces only.")
         if self.check:
             module, _, attribute = self.check.partition(":")
             if reason := getattr(importlib.import_module(module), attribute)():
@@ -93,7 +93,7 @@ class EngineSpec:
             for name in names:
                 find_model(name)
         except ModelError:
-            return msg("its weights (model {name}) are not here.", name)
+            return msg("its weights (model {name}) are not installed.", name)
         return ""
 
     def unfit(self) -> str:
@@ -103,7 +103,7 @@ class EngineSpec:
         import torch
 
         fast = torch.cuda.is_available() or torch.backends.mps.is_available()
-        return "" if fast else msg("it is slow without a graphics card and must be asked for.")
+        return "" if fast else msg("it is slow without a graphics card, so it is used only on request.")
 
     def load(self, device: str, threads: int, max_crop: int, precision: str = "auto", variant: str = "human") -> Engine:
         """Create the engine and run its self-test."""
@@ -119,7 +119,7 @@ class EngineSpec:
         return engine
 
 
-NO_WEIGHTS: Final = "are not here."
+NO_WEIGHTS: Final = "are not installed."
 HOW_TO_GET: Final = "`animate models download {model}` or `animate models import FOLDER` gets them."
 
 ENGINES: Final[tuple[EngineSpec, ...]] = (
@@ -160,7 +160,7 @@ ENGINES: Final[tuple[EngineSpec, ...]] = (
     EngineSpec(
         name="onnx",
         factory="liveportrait.engines.onnx:load_engine",
-        summary="the same networks with the two big ones on ONNX Runtime; must be asked for",
+        summary="the same networks with the two big ones on ONNX Runtime; only on request",
         keywords=("device", "threads", "precision", "variant"),
         devices=("auto", "cpu", "cuda"),
         rank=5,
@@ -171,7 +171,7 @@ ENGINES: Final[tuple[EngineSpec, ...]] = (
     EngineSpec(
         name="openvino",
         factory="liveportrait.engines.onnx:load_openvino",
-        summary="the same networks with the two big ones on OpenVINO; must be asked for",
+        summary="the same networks with the two big ones on OpenVINO; only on request",
         keywords=("device", "threads", "precision", "variant"),
         devices=("auto", "cpu", "gpu"),
         rank=4,
@@ -182,7 +182,7 @@ ENGINES: Final[tuple[EngineSpec, ...]] = (
     EngineSpec(
         name="tensorrt",
         factory="liveportrait.engines.tensorrt:load_engine",
-        summary="the same networks compiled for an NVIDIA card by TensorRT-RTX or TensorRT; must be asked for",
+        summary="the same networks compiled for an NVIDIA card by TensorRT-RTX or TensorRT; only on request",
         keywords=("device", "threads", "precision", "variant"),
         devices=("auto", "cuda"),
         rank=3,
@@ -252,7 +252,7 @@ def load_engine(
             raise ValueError(joined((sentence, guess)))
         step(f"Loading the {spec.name} engine")
         engine = _load(spec, _pick_device(spec, device), *how)
-        say(f"Engine {spec.name} was asked for.")
+        say(f"Engine {spec.name} was requested.")
         return engine
     passed_over: dict[str, list[str]] = {}  # reason -> engines
     usable: list[EngineSpec] = []
@@ -281,12 +281,14 @@ def load_engine(
             engine = order.loaded[spec.name] if spec.name in order.loaded else load(spec)
         except EngineUnavailableError as error:
             passed_over.setdefault(error.reason, []).append(spec.name)
-            warn(msg("{error}. The next best engine is tried.", str(error).rstrip(".")))
+            warn(msg("{error}. Trying the next best engine.", str(error).rstrip(".")))
             continue
         hint = msg(HOW_TO_GET, f"liveportrait/{variant}") if any(NO_WEIGHTS in reason for reason in passed_over) else ""
-        used = msg("Engine {engine} is used, the best one that is ready here.", spec.name), order.words
+        used = msg("Using engine {engine}, the best one available here.", spec.name), order.words
         more = (
-            [msg("`animate doctor` says what others need.")] if passed_over and brief else [*_told(passed_over), hint]
+            [msg("`animate doctor` shows what the others need.")]
+            if passed_over and brief
+            else [*_told(passed_over), hint]
         )
         say(joined((*used, *more)))
         return engine
@@ -296,7 +298,7 @@ def load_engine(
 def _told(passed_over: dict[str, list[str]]) -> list[str]:
     """One sentence for each reason."""
     return [
-        msg("Not {names}: {reason}.", ", ".join(names), reason.rstrip(".")) for reason, names in passed_over.items()
+        msg("Skipped {names}: {reason}.", ", ".join(names), reason.rstrip(".")) for reason, names in passed_over.items()
     ]
 
 
@@ -333,7 +335,7 @@ def _pick_device(spec: EngineSpec, device: str) -> str:
     if device.partition(":")[0] not in spec.devices:
         known = ", ".join(dict.fromkeys(["auto", *spec.devices]))
         raise ValueError(
-            msg("The {spec} engine doesn't run on {device!r}; it knows {known}.", spec.name, device, known)
+            msg("The {spec} engine doesn't run on {device!r}; it supports {known}.", spec.name, device, known)
         )
     return device
 

@@ -63,7 +63,7 @@ def find_card(index: int = 0, load: Load = ctypes.CDLL) -> Card:
     except OSError as error:
         raise NoCardError("no NVIDIA driver is installed") from error
     if (code := driver.cuInit(0)) != 0:
-        raise NoCardError(f"the NVIDIA driver finds no card that works (its error {code})")
+        raise NoCardError(f"the NVIDIA driver finds no working card (error {code})")
     count, version = ctypes.c_int(), ctypes.c_int()
     driver.cuDeviceGetCount(ctypes.byref(count))
     driver.cuDriverGetVersion(ctypes.byref(version))

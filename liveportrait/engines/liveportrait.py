@@ -227,7 +227,7 @@ def _checked_keypoints(x_d: Array) -> Array:
     if x_d.ndim != 3 or x_d.shape[1:] != (KEYPOINTS, 3):
         raise ValueError(f"Driving keypoints must have the shape (frames, {KEYPOINTS}, 3), not {x_d.shape}.")
     if not np.isfinite(x_d).all():
-        raise ValueError("Driving keypoints hold values that are not numbers.")
+        raise ValueError("Driving keypoints contain values that are not numbers.")
     return x_d
 
 

@@ -72,10 +72,10 @@ def first_sound(names: Sequence[str], start: Callable[[str], Started], judge: Ca
             reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
         if not reason:
             if reasons:
-                logger.warning("%s is used: %s.", name, "; ".join(reasons))
+                logger.warning("Using %s: %s.", name, "; ".join(reasons))
             return runner
-        reasons.append(f"not {name}, because {reason}")
-    raise ModelError(f"No runtime draws a sound picture: {'; '.join(reasons)}.")
+        reasons.append(f"{name} failed ({reason})")
+    raise ModelError(f"No runtime passed the self-test: {'; '.join(reasons)}.")
 
 
 class OnnxRuntime(Runtime):

@@ -89,7 +89,7 @@ def providers_to_try(available: Sequence[str], device: str = "auto") -> list[str
         ModelError: None of them is available.
     """
     if device not in DEVICES:
-        raise ModelError(f"The onnx engine doesn't know the device '{device}'; choose one of {', '.join(DEVICES)}.")
+        raise ModelError(f"The onnx engine doesn't support the device '{device}'; choose one of {', '.join(DEVICES)}.")
     found = [name for name in DEVICES[device] if name in available]
     if not found:
         raise ModelError(
@@ -147,7 +147,7 @@ def open_session(
             session = runtime.InferenceSession(str(path), options, providers=wanted)
     if provider not in session.get_providers():  # the runtime falls back without an error
         fault = cuda_fault(runtime, load) if provider == CUDA else ""
-        raise RuntimeError(fault or "ONNX Runtime went on without it; its driver or libraries are of another version")
+        raise RuntimeError(fault or "ONNX Runtime could not start it; its driver or libraries have the wrong version")
     return session
 
 
@@ -190,7 +190,7 @@ def plugin_devices(runtime: Any, provider: str) -> list[Any]:
                 raise RuntimeError(missing_library(str(error)) or _first_line(error)) from error
     devices = [device for device in runtime.get_ep_devices() if device.ep_name == provider]
     if not devices:
-        raise RuntimeError("it finds no card that it can use")
+        raise RuntimeError("it finds no usable card")
     return devices[:1]
 
 
@@ -224,7 +224,9 @@ def cuda_fault(runtime: Any, load: Load = ctypes.CDLL) -> str:
         needed = re.match(r"(\d+)", str(getattr(runtime, "cuda_version", "") or ""))
         if not faults and needed is not None and card.driver[0] < int(needed[1]):
             known = ".".join(map(str, card.driver))
-            faults.append(f"the driver of {card.name} knows CUDA {known}, and this ONNX Runtime needs CUDA {needed[1]}")
+            faults.append(
+                f"the driver of {card.name} supports CUDA {known}, but this ONNX Runtime needs CUDA {needed[1]}"
+            )
     return ", and ".join(reversed(faults))
 
 

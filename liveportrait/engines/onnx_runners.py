@@ -227,7 +227,7 @@ class OpenVinoRunner:
 
         core = openvino.Core()
         if precision == "bf16" and "BF16" not in core.get_property(device, "OPTIMIZATION_CAPABILITIES"):
-            raise RuntimeError(f"the {device} doesn't multiply bfloat16")
+            raise RuntimeError(f"the {device} doesn't support bfloat16")
         # "f32" leaves all types as they are in the files. "bf16" would lower everything, coordinates too.
         common: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
         if device == "CPU":  # torch needs the cores too

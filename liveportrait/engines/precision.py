@@ -158,7 +158,7 @@ class PrecisionGuard:
         with self.mode("fp32"):
             full = draw()
         if judge_numbers(full) == "nan":
-            raise ModelError("The networks give no picture even in full precision; verify the weights.")
+            raise ModelError("The networks give NaN even in full precision; verify the weights.")
         for candidate in candidates:
             reason = self._refusal(draw, full, candidate)
             if not reason:
@@ -182,7 +182,7 @@ class PrecisionGuard:
         if verdict == "nan" or verdict != judge_pictures(full):
             return "NaN" if verdict == "nan" else "a black picture"
         difference = float((half - full).abs().mean())
-        return f"a picture that is off by {difference:.3f}" if difference > SELF_TEST_LIMIT else ""
+        return f"a picture that differs by {difference:.3f}" if difference > SELF_TEST_LIMIT else ""
 
     @contextlib.contextmanager
     def mode(self, precision: str) -> Iterator[None]:
@@ -217,7 +217,7 @@ class PrecisionGuard:
                 exact = judge(result)
             if exact != verdict:
                 logger.warning(
-                    "A frame came out %s in %s on %s; full precision is used from here on.",
+                    "A frame came out %s in %s on %s; full precision is used from now on.",
                     "as NaN" if verdict == "nan" else "black", self.precision, self.device,
                 )  # fmt: skip
                 self.precision = "fp32"

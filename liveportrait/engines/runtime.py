@@ -151,7 +151,7 @@ def plain_pair(networks: Mapping[str, nn.Module], engine: str) -> tuple[WarpingN
     warping, generator = networks["warping_module"], networks["spade_generator"]
     if not isinstance(warping, WarpingNetwork) or not isinstance(generator, SPADEGenerator):
         raise ModelError(
-            f"The {engine} engine rewrites the plain warping module and generator, not "
+            f"The {engine} engine expects a WarpingNetwork and a SPADEGenerator, not "
             f"{type(warping).__name__} and {type(generator).__name__}."
         )
     return warping, generator

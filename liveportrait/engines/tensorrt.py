@@ -415,7 +415,7 @@ def build_engines(
     if precision not in ("fp16", "fp32"):
         raise ValueError(f"There are no {precision} engines; choose fp16 or fp32.")
     if target and library == FULL:
-        raise ValueError("TensorRT compiles for the card that is here; a target can be chosen with tensorrt-rtx only.")
+        raise ValueError("TensorRT compiles for the installed card; only tensorrt-rtx lets you choose a target.")
     if target and target not in TARGETS:
         raise ValueError(f"There is no target '{target}'; tensorrt-rtx compiles for {', '.join(TARGETS)}.")
     if device.partition(":")[0] not in ("auto", "cuda"):

@@ -141,7 +141,7 @@ class _Compiler:
             self._process.wait(GRACE)
         self._threads[1].join(GRACE)
         last = next((line.strip() for line in reversed(self._told) if line.strip()), "")
-        return f"the compiler broke down with code {self._process.poll()}{f' ({last})' if last else ''}"
+        return f"the compiler failed with code {self._process.poll()}{f' ({last})' if last else ''}"
 
     def end(self) -> None:
         """Terminate it if it still runs, and wait until it is gone: only then nothing is written any more."""

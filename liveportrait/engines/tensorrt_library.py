@@ -31,7 +31,7 @@ TARGETS: Final = (PORTABLE, *(f"sm{major}{minor}" for major, minor in RTX_CARDS)
 FLAGS: Final = ("no-tf32",)
 """Build flags, as part of an engine's key: float32 products keep full precision."""
 
-NEEDS_CARD: Final = "TensorRT compiles only where the card is; without one, choose tensorrt-rtx."
+NEEDS_CARD: Final = "TensorRT compiles only on the card itself; without a card, choose tensorrt-rtx."
 
 Progress = Callable[[str, int, int], None]
 """Called with the name of a phase, the step and the number of steps."""
@@ -94,7 +94,7 @@ def find_library(card: Card | None, name: str = "auto", load: Callable[[str], An
         if not names:
             raise ModelError(NEEDS_CARD)
     elif name == RTX and RTX not in fitting:
-        raise ModelError(f"TensorRT-RTX doesn't know cards such as {card.name} ({card.sm}); choose tensorrt.")
+        raise ModelError(f"TensorRT-RTX doesn't support cards such as {card.name} ({card.sm}); choose tensorrt.")
     reasons = []
     for candidate in names:
         try:

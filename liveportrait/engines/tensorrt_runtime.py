@@ -74,7 +74,7 @@ class BoundNetwork:
             is_input = self._engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT
             (self.inputs if is_input else self.outputs)[name] = buffer
             if not self._context.set_tensor_address(name, buffer.data_ptr()):
-                raise RuntimeError(f"the engine doesn't take a buffer for {name}")
+                raise RuntimeError(f"the engine rejects the buffer for {name}")
 
     def __call__(self, fixed: Mapping[str, Tensor], changing: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Run.
@@ -144,7 +144,7 @@ class BoundNetwork:
         types = {trt.float32: torch.float32, trt.float16: torch.float16}
         shape, kind = tuple(self._engine.get_tensor_shape(name)), types.get(self._engine.get_tensor_dtype(name))
         if kind is None:
-            raise RuntimeError(f"the engine's {name} is of a type that isn't expected")
+            raise RuntimeError(f"the engine's {name} has an unexpected type")
         if shared is not None and shared.shape == shape and shared.dtype == kind:
             return shared
         with torch.inference_mode(False):  # so that it may be written in any mode

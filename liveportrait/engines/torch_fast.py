@@ -156,7 +156,7 @@ class TimedGuard(PrecisionGuard):
             return
         full, seconds = self.timed(draw, "fp32")
         if judge_numbers(full) == "nan":
-            raise ModelError("The networks give no picture even in full precision; verify the weights.")
+            raise ModelError("The networks give NaN even in full precision; verify the weights.")
         trials = [Trial("fp32", seconds, math.inf)]
         for precision in candidates:
             trials.append(self._trial(draw, full, precision))
@@ -312,7 +312,7 @@ class FastRuntime(Runtime):
             own["torch.compile"] = compiler_missing(self.device.type) or self._form_note
         if self._recorder is not None:
             failed = next((graph.failed for graph in self._graphs.values() if graph.failed), "")
-            own["CUDA graph"] = f"given up: {failed}" if failed else "yes"
+            own["CUDA graph"] = f"not used: {failed}" if failed else "yes"
         return own
 
     def tune(self) -> None:
@@ -402,7 +402,7 @@ class FastRuntime(Runtime):
             from liveportrait.networks.fast.int8 import has_int8
 
             if precision == "int8" and (self.device.type != "cpu" or not has_int8()):
-                raise RuntimeError("it is for processors that multiply 8-bit numbers (VNNI)")
+                raise RuntimeError("it needs a processor with 8-bit products (VNNI)")
             warping, generator = copy.deepcopy(self._pairs["fp32"])
             kind = torch.float16 if precision == "fp16" else torch.bfloat16
             warping.set_type(kind)

@@ -64,7 +64,7 @@ def find_checkpoints(folder: Path, variant: Variant = "human") -> dict[str, Path
         if path is None:
             raise ModelError(
                 f"{stem}.pth is not in {folder} (looked in {', '.join(places)}); that folder must be the official "
-                "pretrained_weights folder or hold its files."
+                "pretrained_weights folder or contain its files."
             )
         found[name] = path
     return found
@@ -92,7 +92,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise ModelError(msg("{path} can't be read: {reason}.", path, error.strerror or error)) from error
     if size == 0:
-        raise ModelError(f"{path} is empty; fetch it again.")
+        raise ModelError(f"{path} is empty; download it again.")
     if head == LFS_MARK:
         raise ModelError(
             f"{path} is a Git LFS pointer, not the weights; run 'git lfs pull' there or download the file."
@@ -102,9 +102,9 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         _safetensors_reader(path)
         fault = form_fault(path)
     if "malicious" in fault:
-        raise ModelError(f"{path} {fault}; it was refused and nothing in it was run.")
+        raise ModelError(f"{path} {fault}; it was rejected and nothing in it was executed.")
     if fault:
-        raise ModelError(f"{path} is cut off or damaged ({size:,} bytes): it {fault}; fetch it again.")
+        raise ModelError(f"{path} is truncated or damaged ({size:,} bytes): it {fault}; download it again.")
     try:
         if path.suffix == ".safetensors":
             return dict(_safetensors_reader(path)(path, device="cpu"))
@@ -112,15 +112,15 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     except pickle.UnpicklingError as error:
         if head[:1] == b"\x80" or head[:2] == b"PK":
             raise ModelError(
-                f"{path} holds objects other than tensors; it was refused and nothing in it was run."
+                f"{path} contains objects other than tensors; it was rejected and nothing in it was executed."
             ) from error
         raise ModelError(f"{path} is not a checkpoint.") from error
     except ModelError:
         raise
     except Exception as error:
-        raise ModelError(f"{path} is cut off or damaged ({size:,} bytes); fetch it again.") from error
+        raise ModelError(f"{path} is truncated or damaged ({size:,} bytes); download it again.") from error
     if not isinstance(content, Mapping):
-        raise ModelError(f"{path} holds no weights by name, but a {type(content).__name__}.")
+        raise ModelError(f"{path} contains a {type(content).__name__} instead of named weights.")
     return dict(content)
 
 
@@ -182,7 +182,7 @@ def load_network(
     _check(state, expected, name, path)
     state = {key: state[key].to(value.dtype).contiguous() for key, value in expected.items()}
     if not checked and not all(_finite(value) for value in state.values()):
-        raise ModelError(f"{path} holds values that are not numbers (NaN or infinite); fetch it again.")
+        raise ModelError(f"{path} contains values that are not numbers (NaN or infinite); download it again.")
     network.load_state_dict(state, strict=True, assign=True)
     return network.requires_grad_(False)
 
@@ -220,7 +220,7 @@ def _load_file(path: Path, names: list[str], *, convert: bool) -> dict[str, nn.M
         except (ModelError, KeyError):
             pass  # not written by this version: use the original, and convert it again
     if (convert or path.suffix == ".safetensors") and (fault := changed_fault(path)):
-        raise ModelError(f"{path} {fault}; fetch it again, or import it again if the change is meant.")
+        raise ModelError(f"{path} {fault}; download it again, or import it again if the change was intended.")
     content = read_checkpoint(path)
     networks = {name: load_network(name, path, content) for name in names}
     if convert and networks:
@@ -329,18 +329,18 @@ def _check(state: Mapping[str, Tensor], expected: Mapping[str, Tensor], name: st
     unexpected = [key for key in state if key not in expected]
     if missing or unexpected:
         parts = [f"{word} {_some(keys)}" for word, keys in (("lacks", missing), ("has unknown", unexpected)) if keys]
-        raise ModelError(f"{path} doesn't hold the {name} network: it {' and '.join(parts)}.")
+        raise ModelError(f"{path} doesn't contain the {name} network: it {' and '.join(parts)}.")
     for key, value in expected.items():
         got = state[key]
         if got.shape != value.shape:
             raise ModelError(
-                f"{path} doesn't hold the {name} network: '{key}' has the shape {tuple(got.shape)}, not "
+                f"{path} doesn't contain the {name} network: '{key}' has the shape {tuple(got.shape)}, not "
                 f"{tuple(value.shape)}."
             )
         if got.layout != value.layout or got.device.type != "cpu" or got.is_quantized:
-            raise ModelError(f"{path} doesn't hold the {name} network: '{key}' is no plain tensor.")
+            raise ModelError(f"{path} doesn't contain the {name} network: '{key}' is not a plain tensor.")
         if got.is_floating_point() != value.is_floating_point():
-            raise ModelError(f"{path} doesn't hold the {name} network: '{key}' is of type {got.dtype}.")
+            raise ModelError(f"{path} doesn't contain the {name} network: '{key}' is of type {got.dtype}.")
 
 
 def _some(keys: list[str]) -> str:

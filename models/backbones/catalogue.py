@@ -62,7 +62,7 @@ def features(
         raise ModelError(f"{spec.net} has {count} feature maps; out_indices {list(chosen)} doesn't fit.")
     places = tuple(i % count for i in chosen)
     if list(places) != sorted(set(places)):
-        raise ModelError(f"out_indices {list(chosen)} of {spec.net} must rise from fine to coarse.")
+        raise ModelError(f"out_indices {list(chosen)} of {spec.net} must increase from fine to coarse.")
     channels, reductions = (tuple(values[i] for i in places) for values in (spec.channels, spec.reductions))
     if not spec.picks_maps:
         return FeatureMaps(build(spec, in_chans=in_chans, **options), places, channels, reductions)

@@ -29,7 +29,7 @@ def detector_path(choice: DetectorChoice) -> Path:
         path = Path(choice.name).expanduser()
         if not path.is_file():
             raise ModelError(
-                msg("{path} is not there; the option detector wants a face detector as an .onnx file.", path)
+                msg("{path} does not exist; the option detector needs a face detector as an .onnx file.", path)
             )
         return path
     if choice.name in EMBEDDED:
@@ -40,7 +40,7 @@ def detector_path(choice: DetectorChoice) -> Path:
     if not path.is_file():
         raise ModelError(
             msg(
-                "No weights of {choice} are here. Train it with tools/train_detector.py and put the exported "
+                "The weights of {choice} are not installed. Train it with tools/train_detector.py and put the exported "
                 "file at {path}, or name the file itself.",
                 choice, path
             )
@@ -58,5 +58,5 @@ def open_detector(choice: DetectorChoice, threads: int = 1) -> OnnxDetector:
 
     detector = OnnxDetector(detector_path(choice), threads)
     if detector.size <= 0:
-        raise ModelError(msg("{path} has an input of no size.", detector.path))
+        raise ModelError(msg("{path} has an input without a size.", detector.path))
     return detector

@@ -97,7 +97,7 @@ def prepare(
         if number % 100 == 0:
             report(f"{number} portraits read, {len(left_out)} left out")
     if not rows:
-        raise ManifestError(f"{folder} holds no portrait with a face.")
+        raise ManifestError(f"{folder} contains no portrait with a face.")
     arrays: dict[str, Any] = {key: np.stack([row[key] for row in rows]) for key in rows[0]}
     arrays["sha256"] = np.array([file_hash(folder / name) for name in names])
     target.mkdir(parents=True, exist_ok=True)
@@ -167,7 +167,7 @@ def load_prepared(target: Path, manifest: Manifest | None = None) -> PortraitDat
                 raise ManifestError(f"{path} does not hold {sample.name}; prepare the portraits again.")
             # compare the images only: landmarks differ by tenths of a pixel between versions of OpenCV and the runtime
             if sample.sha256 and arrays["sha256"][place[sample.name]] != sample.sha256:
-                raise ManifestError(f"{path}: {sample.name} is not the picture that the manifest means.")
+                raise ManifestError(f"{path}: {sample.name} is not the picture in the manifest.")
         order = np.array([place[sample.name] for sample in manifest.samples])
         arrays, names = {k: v[order] for k, v in arrays.items()}, [names[i] for i in order]
     landmarks = arrays["landmarks"].astype(np.float32)

@@ -51,11 +51,13 @@ class OnnxDetector:
         named = bool(inputs) and (inputs[0].name, inputs[0].type) == ("image", "tensor(uint8)")
         if not form or not named or not isinstance(shape[1], int) or set(NAMES) - set(outputs):
             raise ModelError(
-                f"{self.path} is an ONNX model, but no face detector of this program's form; "
+                f"{self.path} is an ONNX model, but not a face detector of this program's form; "
                 "tools/train_detector.py export writes such files."
             )
         if not SIDES[0] <= shape[1] <= SIDES[1]:
-            raise ModelError(f"{self.path} takes pictures of {shape[1]} px; {SIDES[0]} to {SIDES[1]} px are possible.")
+            raise ModelError(
+                f"{self.path} needs pictures of {shape[1]} px; only {SIDES[0]} to {SIDES[1]} px are supported."
+            )
         return session, shape[1]
 
     @property
@@ -102,12 +104,12 @@ class OnnxDetector:
         for name, value, shape in zip(NAMES, values, ((1, n), (1, n, 4), (1, n, 5, 2)), strict=True):
             if value.shape != shape or value.dtype.kind != "f":
                 raise ModelError(
-                    f"{self.path} is no face detector of this program's form: its output {name} is of the shape "
+                    f"{self.path} is not a face detector of this program's form: its output {name} has the shape "
                     f"{value.shape} and the type {value.dtype}."
                 )
         scores, boxes, points = (np.asarray(value[0], np.float32) for value in values)
         if not all(np.isfinite(value).all() for value in (scores, boxes, points)):
-            raise ModelError(f"{self.path} answers with numbers that are not finite; it is damaged or badly trained.")
+            raise ModelError(f"{self.path} outputs numbers that are not finite; it is damaged or badly trained.")
         seen = scores >= self.min_score
         if any((np.abs(value[seen]) > REACH * size).any() for value in (boxes, points)):
             raise ModelError(f"{self.path} finds faces far outside the picture; it is damaged or badly trained.")

@@ -106,12 +106,14 @@ class FaceParser:
         inputs = session.get_inputs()
         shape = inputs[0].shape if len(inputs) == 1 else []
         if len(shape) != 4 or shape[1] != 3 or inputs[0].type != "tensor(float)":
-            raise ModelError(f"{self.path} is no face parser: its input has the shape {shape}, not (1, 3, size, size).")
+            raise ModelError(
+                f"{self.path} is not a face parser: its input has the shape {shape}, not (1, 3, size, size)."
+            )
         sides = {side for side in shape[2:] if isinstance(side, int)}
         if len(sides) > 1 or not all(SIDES[0] <= side <= SIDES[1] for side in sides):
             raise ModelError(
-                f"{self.path} takes pictures of {shape[3]} x {shape[2]} px; squares of {SIDES[0]} to "
-                f"{SIDES[1]} px are possible."
+                f"{self.path} needs pictures of {shape[3]} x {shape[2]} px; only squares of {SIDES[0]} to "
+                f"{SIDES[1]} px are supported."
             )
         return session
 
@@ -121,7 +123,7 @@ class FaceParser:
         named = self._session.get_modelmeta().custom_metadata_map.get(OURS, "")
         names = tuple(filter(None, named.split(",")))
         if unknown := [name for name in names if name not in CLASSES]:
-            raise ModelError(f"{self.path} has the class {unknown[0]!r}, which this program does not know.")
+            raise ModelError(f"{self.path} has the unknown class {unknown[0]!r}.")
         return names
 
     @property
@@ -154,9 +156,11 @@ class FaceParser:
         found = np.asarray(answer, np.float32) if answer.dtype.kind in "fiub" else np.zeros(0, np.float32)
         names = self._own or self._foreign(found.shape)
         if found.ndim != 4 or found.shape[1] != len(names):
-            raise ModelError(f"{self.path} gives {found.shape} for {len(names)} classes; it is no face parser.")
+            raise ModelError(f"{self.path} outputs {found.shape} for {len(names)} classes; it is not a face parser.")
         if not 1 <= min(found.shape[2:]) <= max(found.shape[2:]) <= SIDES[1] or not np.isfinite(found).all():
-            raise ModelError(f"{self.path} answers with numbers that are no parts of a face; it is damaged.")
+            raise ModelError(
+                f"{self.path} outputs values that are not finite or of an unsupported size; it is damaged."
+            )
         maps = found[0]
         if not self._own:
             maps = np.exp(maps - maps.max(axis=0, keepdims=True)).astype(np.float32)
@@ -166,8 +170,8 @@ class FaceParser:
     def _foreign(self, shape: Sequence[int]) -> tuple[str, ...]:
         if len(shape) != 4 or shape[1] not in FOREIGN:
             raise ModelError(
-                f"{self.path} gives {tuple(shape)}; a face parser that was not trained with this program must have 19 "
-                "outputs in the order of BiSeNet, or 11 in that of LaPa."
+                f"{self.path} outputs {tuple(shape)}; a face parser that was not trained with this program must have "
+                "19 outputs in the order of BiSeNet, or 11 in that of LaPa."
             )
         return FOREIGN[shape[1]]
 
@@ -184,7 +188,7 @@ def parser_path(model: str) -> Path:
     if model.lower().endswith(".onnx"):
         path = Path(model).expanduser()
         if not path.is_file():
-            raise ModelError(f"{model} is not there; give the ONNX file of a face parser.")
+            raise ModelError(f"{model} does not exist; pass the ONNX file of a face parser.")
         return path
     from models.backbones import BACKBONES
     from models.registry import list_models
@@ -192,7 +196,7 @@ def parser_path(model: str) -> Path:
     if model in list_models("parse/*"):
         return model_path(model)
     with_weights = list_models("parse/*")
-    hint = f"those with weights are {', '.join(with_weights)}" if with_weights else "none ships"
+    hint = f"those with weights are {', '.join(with_weights)}" if with_weights else "none is shipped"
     if model.partition("/")[0] == "parse" and model.partition("/")[2] in BACKBONES:
         raise ModelError(f"{model} is a network without weights ({hint}); train one with tools/train_parser.py.")
-    raise ModelError(f"There is no face parser {model!r}; {hint}, or give the path of an ONNX file.")
+    raise ModelError(f"There is no face parser {model!r}; {hint}, or pass the path of an ONNX file.")

@@ -90,7 +90,7 @@ class Manifest:
         if len(set(names)) != len(names):
             raise ManifestError(f"{path} names a sample twice.")
         if wrong := {sample.split for sample in samples} - set(SPLITS):
-            raise ManifestError(f"{path}: {', '.join(sorted(wrong))} is no split; use {', '.join(SPLITS)}.")
+            raise ManifestError(f"{path}: {', '.join(sorted(wrong))} is not a split; use {', '.join(SPLITS)}.")
         return manifest
 
     def check(self, folder: Path) -> None:
@@ -104,7 +104,7 @@ class Manifest:
             if not path.is_file():
                 raise ManifestError(f"{path} is missing; the manifest of {self.title} names it.")
             if sample.sha256 and file_hash(path) != sample.sha256:
-                raise ManifestError(f"{path} is not the file that the manifest of {self.title} means.")
+                raise ManifestError(f"{path} is not the file in the manifest of {self.title}.")
 
 
 def hash_labels(*arrays: np.ndarray[Any, Any], decimals: int = 1) -> str:

@@ -141,7 +141,7 @@ class Trainer:
                 means = {key: value / self._count for key, value in self._sums.items()}
                 append_row(self.folder / LOG, {"step": self.step, "lr": config.rate(self.step - 1), **means})
                 pace = (time.monotonic() - began) / (self.step - first)
-                self.report(f"step {self.step}/{config.steps}  loss {means['loss']:.4f}  {pace:.2f} s a step")
+                self.report(f"step {self.step}/{config.steps}  loss {means['loss']:.4f}  {pace:.2f} s per step")
                 self._sums, self._count, began, first = {}, 0, time.monotonic(), self.step
             due = config.evaluate_every and self.step % config.evaluate_every == 0
             if self.evaluate is not None and (due or self.step == config.steps):
@@ -163,7 +163,7 @@ class Trainer:
         values = {key: float(value.detach()) for key, value in losses.items()}
         if not math.isfinite(values["loss"]):
             raise TrainingError(
-                f"The loss of step {self.step} is {values['loss']}; go on from the checkpoint in {self.folder} with a "
+                f"The loss of step {self.step} is {values['loss']}; resume from the checkpoint in {self.folder} with a "
                 "lower learning rate."
             )
         self.optimizer.zero_grad(set_to_none=True)
@@ -220,7 +220,7 @@ class Trainer:
                 raise
             raise TrainingError(f"{path} is not a checkpoint; remove it.") from None
         if state.get("version") != VERSION or note != self.note:
-            raise TrainingError(f"{path} is of another training ({note}, not {self.note}); choose another folder.")
+            raise TrainingError(f"{path} belongs to another training ({note}, not {self.note}); choose another folder.")
         try:
             self.network.load_state_dict(state["network"])
             self.average.load_state_dict(state["average"])

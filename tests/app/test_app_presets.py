@@ -165,7 +165,7 @@ LONG = "9" * 4000
         ("a.json", '{"options": {"quality": 1e999}}', "too large"),
         ("a.json", '{"options": {"quality": ' + LONG + "}}", "4,000 digits"),
         ("a.json", '{"options": {"quality": 50, "quality": 60}}', "two entries"),
-        ("a.json", '{"name": "\\ud800"}', "half a character"),
+        ("a.json", '{"name": "\\ud800"}', "not valid Unicode"),
         ("a.json", "null", "table"),
         ("a.json", "", "not JSON"),
     ],

@@ -29,7 +29,7 @@ def test_words_of_the_mask():
 
 def test_a_parser_that_is_not_there_is_named_with_the_option():
     options = RenderOptions.from_values({"mask": "gone.onnx"})
-    with pytest.raises(MissingError, match=r"^--mask: gone\.onnx is not there"):
+    with pytest.raises(MissingError, match=r"^--mask: gone\.onnx does not exist"):
         SceneMaker(MeshEngine(), FaceTracker(), options, "photo")
 
 

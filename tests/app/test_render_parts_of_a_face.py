@@ -227,7 +227,7 @@ def test_official_rules_paste_back_the_whole_square(here: Path, head: np.ndarray
 def test_animals_need_networks_and_a_square(here: Path) -> None:
     from app.errors import MissingError
 
-    with pytest.raises(MissingError, match="it knows human faces only"):
+    with pytest.raises(MissingError, match="it supports human faces only"):
         render(job("photo.jpg", "slow.mp4", "a-%02d.png", animals=True, engine="mesh"))
     with pytest.raises(UsageError, match="Add --animals"):
         render(job("photo.jpg", "slow.mp4", "a-%02d.png", points="in/text.jpg"))

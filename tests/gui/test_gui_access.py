@@ -221,7 +221,7 @@ def test_the_window_names_what_it_shows_instead_of_flags(make_window: Make, smal
     )
     window = make_window(Session((PortraitItem(str(small_media / "a.jpg")),)), language="de", start=False)
     assert "„Ausschnitt und Gesicht“ wählt" in say(advice)
-    absent = msg("its weights (model {name}) are not here.", "liveportrait/human")
+    absent = msg("its weights (model {name}) are not installed.", "liveportrait/human")
     weights = joined((absent, msg(HOW_TO_GET, "liveportrait/human")))
     assert "`" not in say(weights)
     assert "Modellgewichte" in say(weights)

@@ -50,7 +50,7 @@ def test_smooth_curves_do_not_overshoot() -> None:
         ({"keys": [{"time": 1}, {"time": 1}]}, "key 2 is at 1 s"),
         ({"keys": [{"time": 0, "ease": "bounce"}]}, "ease of key 1"),
         ({"keys": [{"time": float("nan")}]}, "time of key 1"),
-        ({"keys": ["smile"]}, "key 1 is no table"),
+        ({"keys": ["smile"]}, "key 1 is not a table"),
         ({"schema_version": 2}, "schema_version"),
         ({"speed": 2}, "unknown entries"),
         ({"duration": "long"}, "duration"),

@@ -127,7 +127,7 @@ def test_hair_over_an_eye_stays_over_it(engine, astronaut, face):
 
 def test_masks_that_do_not_exist_are_refused_before_any_work(engine):
     assert paste_masks("template") is None
-    for kind, words in (("parse/emo2_1m", "without weights"), ("nowhere.onnx", "is not there")):
+    for kind, words in (("parse/emo2_1m", "without weights"), ("nowhere.onnx", "does not exist")):
         with pytest.raises(ModelError, match=words):
             _ = Animator(engine, AnimationOptions(mask=kind)).masks
 

@@ -201,8 +201,8 @@ def test_a_smaller_copy_of_the_picture_takes_the_same_file() -> None:
 
 
 BROKEN = [
-    ("{}", "it holds no placed face"),
-    ("[1]", "it holds no placed face"),
+    ("{}", "it contains no placed face"),
+    ("[1]", "it contains no placed face"),
     ("{", "it is not JSON"),
     ('"version": 2', "version 2"),
     ('"width": 0', "'width' is 0"),

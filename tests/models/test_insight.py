@@ -85,7 +85,7 @@ def test_auto_stays_embedded_without_a_pack(network: FakeNetwork, tmp_path: Path
     assert pack_folder() is None
     assert len(FaceTracker(detector="auto").detect(astronaut)) == 1
     assert network.calls == 0
-    with pytest.raises(ModelError, match="holds no insightface pack"):
+    with pytest.raises(ModelError, match="contains no insightface pack"):
         FaceTracker(detector="insightface")
 
 

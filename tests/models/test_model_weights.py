@@ -35,7 +35,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (b"", "empty", "is empty"),
         (LFS, "git-lfs pointer", "Git LFS pointer"),
         (HTML, "html page", "web page"),
-        (DATA[:5000], "truncated", "breaks off after 5,000 of 10,240 bytes"),
+        (DATA[:5000], "truncated", "is truncated after 5,000 of 10,240 bytes"),
         (DATA + b"x", "wrong size", "10,241 bytes instead of 10,240"),
         (DATA[:-1] + b"x", "wrong hash", "SHA-256 differs"),
     ],

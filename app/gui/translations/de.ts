@@ -72,11 +72,11 @@
    <translation>Eine Quelle mit offenem Mund beginnt mit geschlossenen Lippen.</translation>
   </message>
   <message>
-   <source>About 500 MB, by the official documentation: 3.3, 108, 174 and 212 MB for the networks and 2.3 MB for stitching and retargeting; exact sizes are not known here. Its usual face detector (insightface packs) is non-commercial; this app uses its own. No trusted hash is known for these files: their form is checked, and that they stay as they came in.</source>
+   <source>About 500 MB, by the official documentation: 3.3, 108, 174 and 212 MB for the networks and 2.3 MB for stitching and retargeting; exact sizes are not known here. Its usual face detector (insightface packs) is non-commercial; this app uses its own. No trusted hash is known for these files: only their form is checked, and that they stay unchanged.</source>
    <translation>Etwa 500 MB, laut offizieller Beschreibung: 3,3, 108, 174 und 212 MB für die Netze und 2,3 MB für Anschluss und Angleichung; genaue Größen sind hier nicht bekannt. Der übliche Gesichtsfinder (insightface) ist nicht für gewerbliche Nutzung; dieses Programm nimmt den eigenen. Für diese Dateien ist keine Prüfsumme bekannt: Geprüft wird ihr Aufbau, und dass sie bleiben, wie sie kamen.</translation>
   </message>
   <message>
-   <source>About 500 MB, by the official documentation: 3.3, 108, 174 and 212 MB for the networks and 2.3 MB for stitching and retargeting; exact sizes are not known here. Stitching and retargeting are those of the human model. No trusted hash is known for these files: their form is checked, and that they stay as they came in.</source>
+   <source>About 500 MB, by the official documentation: 3.3, 108, 174 and 212 MB for the networks and 2.3 MB for stitching and retargeting; exact sizes are not known here. Stitching and retargeting are those of the human model. No trusted hash is known for these files: only their form is checked, and that they stay unchanged.</source>
    <translation>Etwa 500 MB, laut offizieller Beschreibung: 3,3, 108, 174 und 212 MB für die Netze und 2,3 MB für Anschluss und Angleichung; genaue Größen sind hier nicht bekannt. Anschluss und Angleichung sind die des Modells für Menschen. Für diese Dateien ist keine Prüfsumme bekannt: Geprüft wird ihr Aufbau, und dass sie bleiben, wie sie kamen.</translation>
   </message>
   <message>
@@ -758,10 +758,6 @@
   <message>
    <source>Engine that renders the portrait</source>
    <translation>Was das Porträt zeichnet</translation>
-  </message>
-  <message>
-   <source>Engine {engine} is used, the best one that is ready here.</source>
-   <translation>Engine {engine} wird benutzt, die beste, die hier bereit ist.</translation>
   </message>
   <message>
    <source>Engines</source>
@@ -1564,7 +1560,7 @@
    <translation>Ruhebild</translation>
   </message>
   <message>
-   <source>Never downloaded by this app: put the pack there yourself if its licence suits you. No trusted hash is known for these files: their form is checked, and that they stay as they came in.</source>
+   <source>Never downloaded by this app: put the pack there yourself if its licence suits you. No trusted hash is known for these files: only their form is checked, and that they stay unchanged.</source>
    <translation>Wird von diesem Programm nie geladen: Wem die Lizenz passt, der legt das Paket selbst dorthin. Für diese Dateien ist keine Prüfsumme bekannt: Geprüft wird ihr Aufbau, und dass sie bleiben, wie sie kamen.</translation>
   </message>
   <message>
@@ -1620,12 +1616,8 @@
    <translation>Keine Voreinstellung: Einstellungen zurücksetzen</translation>
   </message>
   <message>
-   <source>No trusted hash is known for these files: their form is checked, and that they stay as they came in.</source>
+   <source>No trusted hash is known for these files: only their form is checked, and that they stay unchanged.</source>
    <translation>Für diese Dateien ist keine Prüfsumme bekannt: Geprüft wird ihr Aufbau, und dass sie bleiben, wie sie kamen.</translation>
-  </message>
-  <message>
-   <source>No weights of {choice} are here. Train it with tools/train_detector.py and put the exported file at {path}, or name the file itself.</source>
-   <translation>Gewichte von {choice} sind nicht hier. Mit tools/train_detector.py trainieren und die exportierte Datei als {path} ablegen, oder die Datei selbst nennen.</translation>
   </message>
   <message>
    <source>No worker can start{how}.</source>
@@ -1634,10 +1626,6 @@
   <message>
    <source>Nod</source>
    <translation>Nicken</translation>
-  </message>
-  <message>
-   <source>Not {names}: {reason}.</source>
-   <translation>Nicht {names}: {reason}.</translation>
   </message>
   <message>
    <source>Nothing to render yet.</source>
@@ -2320,6 +2308,10 @@
    <translation>Größe, die von der Kamera verlangt wird, etwa 640x480; leer überlässt es ihr. Größer ist langsamer, selten besser.</translation>
   </message>
   <message>
+   <source>Skipped {names}: {reason}.</source>
+   <translation>Nicht {names}: {reason}.</translation>
+  </message>
+  <message>
    <source>Sliders</source>
    <translation>Regler</translation>
   </message>
@@ -2532,7 +2524,7 @@
    <translation>Der Datenträger ist fast voll: die Aufnahme wurde beendet.</translation>
   </message>
   <message>
-   <source>The download of {file} was ended; what has arrived is kept.</source>
+   <source>The download of {file} was cancelled; the received part is kept.</source>
    <translation>Das Laden von {file} wurde beendet; was da ist, bleibt erhalten.</translation>
   </message>
   <message>
@@ -2748,6 +2740,10 @@
    <translation>Die Stimme dauert {voice:.1f} s, der Antrieb {clip:.1f} s; das Ergebnis endet mit dem Antrieb.</translation>
   </message>
   <message>
+   <source>The weights of {choice} are not installed. Train it with tools/train_detector.py and put the exported file at {path}, or name the file itself.</source>
+   <translation>Gewichte von {choice} sind nicht hier. Mit tools/train_detector.py trainieren und die exportierte Datei als {path} ablegen, oder die Datei selbst nennen.</translation>
+  </message>
+  <message>
    <source>The weights of {name} were downloaded.</source>
    <translation>Die Gewichte von {name} sind angekommen.</translation>
   </message>
@@ -2772,7 +2768,7 @@
    <translation>Die Engine {name} kann hier nicht laufen: {reason}</translation>
   </message>
   <message>
-   <source>The {spec} engine doesn't run on {device!r}; it knows {known}.</source>
+   <source>The {spec} engine doesn't run on {device!r}; it supports {known}.</source>
    <translation>Die Engine {spec} läuft nicht auf {device!r}; sie kennt {known}.</translation>
   </message>
   <message>
@@ -2896,7 +2892,7 @@
    <translation>Drehen</translation>
   </message>
   <message>
-   <source>Turn a head no further than its photo has something to show, the less the more the photo is taken from the side. Only the embedded engine needs it.</source>
+   <source>Turn a head no further than its photo can show; a photo taken from the side allows less. Only the embedded engine needs this.</source>
    <translation>Dreht einen Kopf nur so weit, wie sein Foto etwas zu zeigen hat, umso weniger, je mehr es von der Seite aufgenommen ist. Nur die eingebaute Engine braucht das.</translation>
   </message>
   <message>
@@ -2992,6 +2988,10 @@
    <translation>{others} oder einen anderen Codec nehmen.</translation>
   </message>
   <message>
+   <source>Using engine {engine}, the best one available here.</source>
+   <translation>Engine {engine} wird benutzt, die beste, die hier bereit ist.</translation>
+  </message>
+  <message>
    <source>Video codec; auto takes h264 for mp4, mov and mkv, vp9 for webm, and prores for mov with transparency.</source>
    <translation>Videocodec; automatisch nimmt H264 für mp4, mov und mkv, VP9 für webm und ProRes für mov mit Transparenz.</translation>
   </message>
@@ -3048,8 +3048,8 @@
    <translation>Was hinter den Personen liegt: keep (der eigene Hintergrund der Vorlage), blur (dieser unscharf), eine Farbe als #rrggbb, der Name eines Bildes oder transparent, wo die Ausgabe das hält. Alle außer keep stellen die Personen frei.</translation>
   </message>
   <message>
-   <source>What relative motion does with the photo's own mouth: relative adds the driver's mouth motion to it, absolute lets the driver's mouth take its place. auto does the latter where the photo's mouth is open, as in a smile with teeth, so that the driver's smile is not added to it; the LivePortrait networks then add, as in the official release.</source>
-   <translation>Was relative Bewegung mit dem Mund des Fotos macht: relative fügt ihm die Mundbewegung des Antriebs hinzu, absolute ersetzt ihn durch den Mund des Antriebs. auto ersetzt ihn, wenn der Mund auf dem Foto offen ist, etwa bei einem Lächeln mit Zähnen, damit sich zwei Lächeln nicht addieren; die LivePortrait-Netze fügen dann hinzu, wie die offizielle Fassung.</translation>
+   <source>What relative motion does with the photo's own mouth: relative adds the driver's mouth motion to it, absolute replaces it with the driver's mouth. auto replaces it if the photo's mouth is open, as in a smile with teeth, so that two smiles don't add up; with the LivePortrait networks it always adds, as in the official release.</source>
+   <translation>Was relative Bewegung mit dem Mund des Fotos macht: relative fügt ihm die Mundbewegung des Antriebs hinzu, absolute ersetzt ihn durch den Mund des Antriebs. auto ersetzt ihn, wenn der Mund auf dem Foto offen ist, etwa bei einem Lächeln mit Zähnen, damit sich zwei Lächeln nicht addieren; mit den LivePortrait-Netzen fügt es immer hinzu, wie die offizielle Fassung.</translation>
   </message>
   <message>
    <source>What to do</source>
@@ -3060,15 +3060,11 @@
    <translation>Was gefunden wurde</translation>
   </message>
   <message>
-   <source>What {url} sent is wrong: {message}</source>
-   <translation>Was {url} geschickt hat, ist falsch: {message}</translation>
-  </message>
-  <message>
    <source>Where the animated square is used: auto (all of it, with a soft border; in photos what covers a face stays in front: hands and objects in their place, masks and sunglasses on the head), template (all of it), matte (around the person; objects in front of the face stay there if their colour sets them apart), or a face parser, as parse/NAME or the path of its ONNX file (as auto, but in clips too, and all in its place).</source>
    <translation>Wo das animierte Quadrat benutzt wird: auto (ganz, mit weichem Rand; in Fotos bleibt vorn, was ein Gesicht verdeckt: Hände und Gegenstände an ihrem Platz, Masken und Sonnenbrillen am Kopf), template (ganz), matte (um die Person; Gegenstände vor dem Gesicht bleiben dort, wo ihre Farbe sie abhebt) oder ein Gesichtszerleger, als parse/NAME oder Pfad seiner ONNX-Datei (wie auto, doch auch in Clips, und alles an seinem Platz).</translation>
   </message>
   <message>
-   <source>Where the driving clip is cut, let the motion run over from the pose before into what follows within this time, instead of leaping; 0 leaps. 0.3 suits most cuts.</source>
+   <source>Where the driving clip has a cut, move smoothly from the pose before it to the one after it within this time, instead of jumping; 0 jumps. 0.3 suits most cuts.</source>
    <translation>Wo das treibende Video geschnitten ist, läuft die Bewegung innerhalb dieser Zeit von der Haltung davor in die folgende über, statt zu springen; 0 lässt sie springen. 0,3 passt für die meisten Schnitte.</translation>
   </message>
   <message>
@@ -3172,12 +3168,12 @@
    <translation>Zoom; passt das Bild ein</translation>
   </message>
   <message>
-   <source>`animate doctor` says what others need.</source>
-   <translation>`animate doctor` sagt, was andere brauchen.</translation>
-  </message>
-  <message>
    <source>`animate doctor` shows what is missing.</source>
    <translation>`animate doctor` zeigt, was fehlt.</translation>
+  </message>
+  <message>
+   <source>`animate doctor` shows what the others need.</source>
+   <translation>`animate doctor` sagt, was andere brauchen.</translation>
   </message>
   <message>
    <source>`animate models download {model}` or `animate models import FOLDER` gets them.</source>
@@ -3192,7 +3188,7 @@
    <translation>eines ihrer Bilder ist keine Tabelle</translation>
   </message>
   <message>
-   <source>a handle is not at a finite place</source>
+   <source>a handle is not at a finite position</source>
    <translation>ein Griff liegt an keinem endlichen Ort</translation>
   </message>
   <message>
@@ -3202,10 +3198,6 @@
   <message>
    <source>a key of this installation: {own}</source>
    <translation>ein Schlüssel dieser Installation: {own}</translation>
-  </message>
-  <message>
-   <source>a name stands in it twice</source>
-   <translation>ein Name steht zweimal darin</translation>
   </message>
   <message>
    <source>a number</source>
@@ -3254,10 +3246,6 @@
   <message>
    <source>automatic</source>
    <translation>automatisch</translation>
-  </message>
-  <message>
-   <source>broken off after {have:,} of {promised:,} bytes</source>
-   <translation>abgebrochen nach {have:,} von {promised:,} Bytes</translation>
   </message>
   <message>
    <source>calm</source>
@@ -3336,15 +3324,15 @@
    <translation>Gesichter finden, nahe</translation>
   </message>
   <message>
+   <source>face detection, faces at any angle from a fortieth of the picture</source>
+   <translation>Gesichtsfinder, gedrehte Gesichter ab einem Vierzigstel des Bildes</translation>
+  </message>
+  <message>
    <source>face detection, faces from a fifteenth of the picture</source>
    <translation>Gesichter finden, ab einem Fünfzehntel des Bildes</translation>
   </message>
   <message>
-   <source>face detection, faces of any turn from a fortieth of the picture</source>
-   <translation>Gesichtsfinder, gedrehte Gesichter ab einem Vierzigstel des Bildes</translation>
-  </message>
-  <message>
-   <source>face parsing: 14 classes, with what lies before the face</source>
+   <source>face parsing: 14 classes, including things in front of the face</source>
    <translation>Gesichtszerleger: 14 Klassen, auch was vor dem Gesicht liegt</translation>
   </message>
   <message>
@@ -3364,7 +3352,7 @@
    <translation>vorwärts und rückwärts</translation>
   </message>
   <message>
-   <source>found holds other numbers than 0 and 1</source>
+   <source>found contains numbers other than 0 and 1</source>
    <translation>found enthält andere Zahlen als 0 und 1</translation>
   </message>
   <message>
@@ -3408,6 +3396,10 @@
    <translation>im Bild</translation>
   </message>
   <message>
+   <source>interrupted after {have:,} of {promised:,} bytes</source>
+   <translation>abgebrochen nach {have:,} von {promised:,} Bytes</translation>
+  </message>
+  <message>
    <source>it can't be opened ({error}).</source>
    <translation>sie lässt sich nicht öffnen ({error}).</translation>
   </message>
@@ -3416,8 +3408,16 @@
    <translation>sie lässt sich nicht öffnen.</translation>
   </message>
   <message>
+   <source>it contains a name twice</source>
+   <translation>ein Name steht zweimal darin</translation>
+  </message>
+  <message>
    <source>it contains a whole number with too many digits</source>
    <translation>sie enthält eine ganze Zahl mit zu vielen Stellen</translation>
+  </message>
+  <message>
+   <source>it contains no placed face</source>
+   <translation>sie enthält kein platziertes Gesicht</translation>
   </message>
   <message>
    <source>it has more than {max_frames:,} frames</source>
@@ -3444,23 +3444,19 @@
    <translation>sie enthält mehr als {most_values:,} Werte</translation>
   </message>
   <message>
-   <source>it holds no placed face</source>
-   <translation>sie enthält kein platziertes Gesicht</translation>
-  </message>
-  <message>
    <source>it is a damaged zip file ({error})</source>
    <translation>sie ist eine beschädigte Zip-Datei ({error})</translation>
+  </message>
+  <message>
+   <source>it is a truncated zip file</source>
+   <translation>sie ist eine Zip-Datei, die abbricht</translation>
   </message>
   <message>
    <source>it is a zip file of {count:,} members</source>
    <translation>sie ist eine Zip-Datei aus {count:,} Teilen</translation>
   </message>
   <message>
-   <source>it is a zip file that breaks off</source>
-   <translation>sie ist eine Zip-Datei, die abbricht</translation>
-  </message>
-  <message>
-   <source>it is a zip file with a list of {directory:,} bytes</source>
+   <source>it is a zip file with a directory of {directory:,} bytes</source>
    <translation>sie ist eine Zip-Datei mit einem Verzeichnis von {directory:,} Bytes</translation>
   </message>
   <message>
@@ -3476,12 +3472,8 @@
    <translation>sie hat Version {values!r:.20}, und dieses Programm liest Version {version}</translation>
   </message>
   <message>
-   <source>it is slow without a graphics card and must be asked for.</source>
+   <source>it is slow without a graphics card, so it is used only on request.</source>
    <translation>sie ist ohne Grafikkarte langsam und muss eigens gewählt werden.</translation>
-  </message>
-  <message>
-   <source>it knows human faces only.</source>
-   <translation>sie kennt nur menschliche Gesichter.</translation>
   </message>
   <message>
    <source>it names a file of its result that can't be one</source>
@@ -3490,6 +3482,10 @@
   <message>
    <source>it needs "keys", a list of tables with a time and sliders.</source>
    <translation>nötig ist „keys“, eine Liste von Tabellen mit Zeit (time) und Reglern (sliders).</translation>
+  </message>
+  <message>
+   <source>it supports human faces only.</source>
+   <translation>sie kennt nur menschliche Gesichter.</translation>
   </message>
   <message>
    <source>it was made for a picture of {width}x{height} pixels, and this one has {width2}x{height2}</source>
@@ -3504,7 +3500,7 @@
    <translation>seine Dauer endet vor seinem letzten Bild</translation>
   </message>
   <message>
-   <source>its eye_ratio is of the wrong kind: two numbers, left and right, not {pair}.</source>
+   <source>its eye_ratio must be two numbers, left and right, not {pair}.</source>
    <translation>sein eye_ratio ist von falscher Art: zwei Zahlen, links und rechts, nicht {pair}.</translation>
   </message>
   <message>
@@ -3540,12 +3536,8 @@
    <translation>seine Liste von Dateien ist keine</translation>
   </message>
   <message>
-   <source>its member {filename!a} lies inside another one</source>
+   <source>its member {filename!a} overlaps another one</source>
    <translation>ihr Teil {filename!a} liegt in einem anderen</translation>
-  </message>
-  <message>
-   <source>its member {name!a} is cut short</source>
-   <translation>ihr Teil {name!a} bricht ab</translation>
   </message>
   <message>
    <source>its member {name!a} is damaged ({error})</source>
@@ -3554,6 +3546,10 @@
   <message>
    <source>its member {name!a} is larger than {limit:,} bytes</source>
    <translation>ihr Teil {name!a} ist größer als {limit:,} Bytes</translation>
+  </message>
+  <message>
+   <source>its member {name!a} is truncated</source>
+   <translation>ihr Teil {name!a} bricht ab</translation>
   </message>
   <message>
    <source>its member {name} is compressed</source>
@@ -3580,15 +3576,15 @@
    <translation>seine schema_version ist {version}, keine ganze Zahl ab 1.</translation>
   </message>
   <message>
-   <source>its sliders are of the wrong kind: a table of names and numbers, not {sliders}.</source>
+   <source>its sliders must be a table of names and numbers, not {sliders}.</source>
    <translation>seine Regler sind von falscher Art: eine Tabelle von Namen und Zahlen, nicht {sliders}.</translation>
   </message>
   <message>
-   <source>its weights (model {name}) are not here.</source>
+   <source>its weights (model {name}) are not installed.</source>
    <translation>ihre Gewichte (Modell {name}) sind nicht da.</translation>
   </message>
   <message>
-   <source>its {name} is of the wrong kind: a number, not {value}.</source>
+   <source>its {name} must be a number, not {value}.</source>
    <translation>sein {name} ist von falscher Art: eine Zahl, nicht {value}.</translation>
   </message>
   <message>
@@ -3598,6 +3594,10 @@
   <message>
    <source>length rule {rule!r} is not one of {names}</source>
    <translation>Die Längenregel {rule!r} ist keine von {names}</translation>
+  </message>
+  <message>
+   <source>lip shapes from sound</source>
+   <translation>Ton zu Lippenformen</translation>
   </message>
   <message>
    <source>lip-sync</source>
@@ -3760,10 +3760,6 @@
    <translation>Regler</translation>
   </message>
   <message>
-   <source>sound to the shapes of lips</source>
-   <translation>Ton zu Lippenformen</translation>
-  </message>
-  <message>
    <source>sounddevice finds no sound library ({error}).</source>
    <translation>sounddevice findet keine Tonbibliothek ({error}).</translation>
   </message>
@@ -3820,12 +3816,12 @@
    <translation>der Griff {name} liegt weit außerhalb des Bildes von {width}x{height} Pixeln</translation>
   </message>
   <message>
-   <source>the handles fold the face onto itself; bring them nearer to the order of a face</source>
-   <translation>die Griffe falten das Gesicht auf sich selbst; ordnen Sie sie mehr wie in einem Gesicht an</translation>
+   <source>the handles do not form a face</source>
+   <translation>die Griffe ergeben kein Gesicht</translation>
   </message>
   <message>
-   <source>the handles make no face</source>
-   <translation>die Griffe ergeben kein Gesicht</translation>
+   <source>the handles fold the face onto itself; arrange them more like a face</source>
+   <translation>die Griffe falten das Gesicht auf sich selbst; ordnen Sie sie mehr wie in einem Gesicht an</translation>
   </message>
   <message>
    <source>the longer one, repeat</source>
@@ -3856,7 +3852,7 @@
    <translation>die Öffnung {name} muss zwischen 0 und 1 liegen, nicht {value:g}.</translation>
   </message>
   <message>
-   <source>the same networks compiled for an NVIDIA card by TensorRT-RTX or TensorRT; must be asked for</source>
+   <source>the same networks compiled for an NVIDIA card by TensorRT-RTX or TensorRT; only on request</source>
    <translation>dieselben Netze, von TensorRT-RTX oder TensorRT für eine NVIDIA-Karte übersetzt; muss eigens gewählt werden</translation>
   </message>
   <message>
@@ -3864,11 +3860,11 @@
    <translation>dieselben Netze, auf Tempo umgeschrieben, im schnellsten Zahlenformat, das einen Selbsttest besteht</translation>
   </message>
   <message>
-   <source>the same networks with the two big ones on ONNX Runtime; must be asked for</source>
+   <source>the same networks with the two big ones on ONNX Runtime; only on request</source>
    <translation>dieselben Netze, die zwei großen auf ONNX Runtime; muss verlangt werden</translation>
   </message>
   <message>
-   <source>the same networks with the two big ones on OpenVINO; must be asked for</source>
+   <source>the same networks with the two big ones on OpenVINO; only on request</source>
    <translation>dieselben Netze, die zwei großen auf OpenVINO; muss verlangt werden</translation>
   </message>
   <message>
@@ -3892,7 +3888,7 @@
    <translation>dieses Paket bringt sein eigenes Qt mit</translation>
   </message>
   <message>
-   <source>times holds denominators that are not within 1 to {finest:,}</source>
+   <source>times contains denominators outside 1 to {finest:,}</source>
    <translation>times enthält Nenner, die nicht zwischen 1 und {finest:,} liegen</translation>
   </message>
   <message>
@@ -3968,7 +3964,7 @@
    <translation>{error} Es wird wieder versucht.</translation>
   </message>
   <message>
-   <source>{error}. The next best engine is tried.</source>
+   <source>{error}. Trying the next best engine.</source>
    <translation>{error}. Die nächstbeste Engine wird versucht.</translation>
   </message>
   <message>
@@ -4016,11 +4012,11 @@
    <translation>{file}: {name} muss Text sein, nicht {value!r}.</translation>
   </message>
   <message>
-   <source>{first} redirects to an address that is not https ({target}); nothing was fetched.</source>
+   <source>{first} redirects to a URL that is not https ({target}); nothing was downloaded.</source>
    <translation>{first} leitet zu einer Adresse ohne https um ({target}); nichts wurde geholt.</translation>
   </message>
   <message>
-   <source>{first} redirects to another host ({host}); nothing was fetched.</source>
+   <source>{first} redirects to another host ({host}); nothing was downloaded.</source>
    <translation>{first} leitet zu einem anderen Rechner um ({host}); nichts wurde geholt.</translation>
   </message>
   <message>
@@ -4040,6 +4036,10 @@
    <translation>{folder} kann nicht geschrieben werden: {reason}.</translation>
   </message>
   <message>
+   <source>{folder} contains none of the models {names}.</source>
+   <translation>{folder} enthält keines der Modelle {names}.</translation>
+  </message>
+  <message>
    <source>{folder} has no file {file}.</source>
    <translation>{folder} hat keine Datei {file}.</translation>
   </message>
@@ -4050,10 +4050,6 @@
   <message>
    <source>{folder} has {count} files {name}; name the folder of the right one.</source>
    <translation>{folder} hat {count} Dateien {name}; den Ordner der richtigen nennen.</translation>
-  </message>
-  <message>
-   <source>{folder} holds none of the models {names}.</source>
-   <translation>{folder} enthält keines der Modelle {names}.</translation>
   </message>
   <message>
    <source>{folder} is not a folder.</source>
@@ -4120,7 +4116,7 @@
    <translation>{member} ist beschädigt: es hat {member2:,} Bytes statt {begin:,}</translation>
   </message>
   <message>
-   <source>{missing} is missing in it</source>
+   <source>{missing} is missing</source>
    <translation>{missing} fehlt darin</translation>
   </message>
   <message>
@@ -4148,7 +4144,11 @@
    <translation>{name} enthält keinen Ton.</translation>
   </message>
   <message>
-   <source>{name} does not hold {shape} numbers</source>
+   <source>{name} contains numbers of the type {shown} instead of {dtype!r}</source>
+   <translation>{name} enthält Zahlen vom Typ {shown} statt {dtype!r}</translation>
+  </message>
+  <message>
+   <source>{name} does not contain {shape} numbers</source>
    <translation>{name} enthält nicht {shape} Zahlen</translation>
   </message>
   <message>
@@ -4164,11 +4164,7 @@
    <translation>{name} hat die Form {got} statt {shape}</translation>
   </message>
   <message>
-   <source>{name} holds numbers of the type {shown} instead of {dtype!r}</source>
-   <translation>{name} enthält Zahlen vom Typ {shown} statt {dtype!r}</translation>
-  </message>
-  <message>
-   <source>{name} is an array with a damaged head</source>
+   <source>{name} is an array with a damaged header</source>
    <translation>{name} ist ein Feld mit beschädigtem Kopf</translation>
   </message>
   <message>
@@ -4560,6 +4556,10 @@
    <translation>{path} gibt es nicht.</translation>
   </message>
   <message>
+   <source>{path} does not exist; the option detector needs a face detector as an .onnx file.</source>
+   <translation>{path} ist nicht da; die Option detector verlangt einen Gesichtsdetektor als .onnx-Datei.</translation>
+  </message>
+  <message>
    <source>{path} does not fit into memory.</source>
    <translation>{path} passt nicht in den Speicher.</translation>
   </message>
@@ -4568,7 +4568,7 @@
    <translation>{path} passt nicht zur Quelle.</translation>
   </message>
   <message>
-   <source>{path} has an input of no size.</source>
+   <source>{path} has an input without a size.</source>
    <translation>{path} hat einen Eingang ohne Größe.</translation>
   </message>
   <message>
@@ -4702,10 +4702,6 @@
   <message>
    <source>{path} is not the name of a video file.</source>
    <translation>{path} ist kein Name einer Videodatei.</translation>
-  </message>
-  <message>
-   <source>{path} is not there; the option detector wants a face detector as an .onnx file.</source>
-   <translation>{path} ist nicht da; die Option detector verlangt einen Gesichtsdetektor als .onnx-Datei.</translation>
   </message>
   <message>
    <source>{path} is not valid TOML: {error}.</source>
@@ -5040,20 +5036,24 @@
    <translation>{title} steht still: {error}</translation>
   </message>
   <message>
-   <source>{url!r} is not an https address.</source>
+   <source>{url!r} is not an https URL.</source>
    <translation>{url!r} ist keine https-Adresse.</translation>
   </message>
   <message>
-   <source>{url} answers {code} {reason}.</source>
-   <translation>{url} antwortet {code} {reason}.</translation>
-  </message>
-  <message>
-   <source>{url} can't be fetched ({reason}); what has arrived is kept.</source>
+   <source>{url} can't be fetched ({reason}); the received part is kept.</source>
    <translation>{url} kann nicht geladen werden ({reason}); was da ist, bleibt erhalten.</translation>
   </message>
   <message>
-   <source>{url} redirects to what is no address; nothing was fetched.</source>
+   <source>{url} redirects to an invalid URL; nothing was downloaded.</source>
    <translation>{url} leitet zu etwas um, das keine Adresse ist; nichts wurde geholt.</translation>
+  </message>
+  <message>
+   <source>{url} returned {code} {reason}.</source>
+   <translation>{url} antwortet {code} {reason}.</translation>
+  </message>
+  <message>
+   <source>{url} sent a wrong file: {message}</source>
+   <translation>Was {url} geschickt hat, ist falsch: {message}</translation>
   </message>
   <message>
    <source>{wanted} from {bounds}</source>

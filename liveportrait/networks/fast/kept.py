@@ -41,7 +41,7 @@ def find_kept(folder: Path, stem: str, suffix: str = ".onnx", say: Callable[[str
             if content_key(path) == kept_key(path):
                 return path
             if say is not None:
-                say(f"{path.name} is damaged; it is made again.")
+                say(f"{path.name} is damaged; it is created again.")
             path.unlink()
     return None
 

@@ -231,10 +231,8 @@ def test_a_broken_network_in_the_middle_of_the_work_is_no_fault_of_the_program(
     from models.registry import ModelError
 
     def run(_: list[str]) -> int:
-        raise ModelError("own.onnx answers with numbers that are not finite; it is damaged.")
+        raise ModelError("own.onnx outputs numbers that are not finite; it is damaged.")
 
     monkeypatch.setattr(program, "run", run)
     assert program.main(["a.jpg", "b.mp4"]) == ExitCode.ERROR
-    assert capsys.readouterr().err == (
-        "animate: error: own.onnx answers with numbers that are not finite; it is damaged.\n"
-    )
+    assert capsys.readouterr().err == ("animate: error: own.onnx outputs numbers that are not finite; it is damaged.\n")

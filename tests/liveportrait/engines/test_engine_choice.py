@@ -35,7 +35,7 @@ def test_auto_takes_the_best() -> None:
     said: list[str] = []
     engine = load_engine(specs=[spec("low", 1), spec("high", 2)], say=said.append)
     assert engine.keywords == {"device": "cpu", "threads": 0}  # type: ignore[attr-defined]
-    assert said == ["Engine high is used, the best one that is ready here."]
+    assert said == ["Using engine high, the best one available here."]
 
 
 def test_auto_says_what_it_passed_over() -> None:
@@ -47,20 +47,20 @@ def test_auto_says_what_it_passed_over() -> None:
         spec("higher", 2, requires=("no_such_package",)),
     ]
     load_engine(specs=specs, say=said.append)
-    assert said[0].startswith("Engine low is used")
-    assert "Not high, higher: the package no_such_package is not installed." in said[0]
-    assert "Not top: its weights (model liveportrait/animals) are not here." in said[0]
+    assert said[0].startswith("Using engine low")
+    assert "Skipped high, higher: the package no_such_package is not installed." in said[0]
+    assert "Skipped top: its weights (model liveportrait/animals) are not installed." in said[0]
 
 
 def test_auto_falls_back_with_one_warning() -> None:
     warned: list[str] = []
     engine = load_engine(specs=[spec("low", 1), spec("high", 2, "broken")], warn=warned.append)
     assert engine.name == "good"
-    assert warned == ["The high engine can't run here: the self-test gave NaN. The next best engine is tried."]
+    assert warned == ["The high engine can't run here: the self-test gave NaN. Trying the next best engine."]
 
 
 def test_none_can_run() -> None:
-    with pytest.raises(EngineUnavailableError, match=r"No engine can run here. Not high: the self-test gave NaN"):
+    with pytest.raises(EngineUnavailableError, match=r"No engine can run here. Skipped high: the self-test gave NaN"):
         load_engine(specs=[spec("high", 2, "broken")])
 
 
@@ -72,7 +72,7 @@ def test_named_engine_that_fails_is_not_replaced() -> None:
 def test_unknown_names() -> None:
     with pytest.raises(ValueError, match="Did you mean mesh"):
         load_engine("mash")
-    with pytest.raises(ValueError, match="doesn't run on 'tpu'; it knows auto, cpu"):
+    with pytest.raises(ValueError, match="doesn't run on 'tpu'; it supports auto, cpu"):
         load_engine("low", "tpu", specs=[spec("low", 1)])
     with pytest.raises(ValueError, match="crop of fixed size"):
         load_engine("low", max_crop=800, specs=[spec("low", 1)])

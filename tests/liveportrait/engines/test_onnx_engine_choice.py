@@ -34,7 +34,7 @@ def test_only_some_providers_sample_in_five_dimensions() -> None:
 def test_missing_provider() -> None:
     with pytest.raises(ModelError, match=r"no provider for 'cuda' \(it has CPUExecutionProvider\)"):
         providers_to_try(["CPUExecutionProvider"], "cuda")
-    with pytest.raises(ModelError, match="doesn't know the device 'tpu'"):
+    with pytest.raises(ModelError, match="doesn't support the device 'tpu'"):
         providers_to_try(["CPUExecutionProvider"], "tpu")
 
 
@@ -56,10 +56,10 @@ def test_one_warning_names_every_cause(caplog: pytest.LogCaptureFixture) -> None
     with caplog.at_level(logging.WARNING):
         assert first_sound(["a", "b", "c"], start, judge).label == "c"  # type: ignore[arg-type]
     assert [record.getMessage() for record in caplog.records] == [
-        "c is used: not a, because cuDNN 8 was found, 9 is needed; not b, because it draws NaN."
+        "Using c: a failed (cuDNN 8 was found, 9 is needed); b failed (it draws NaN)."
     ]
 
 
 def test_no_runtime_works() -> None:
-    with pytest.raises(ModelError, match="No runtime draws a sound picture: not a, because it draws NaN"):
+    with pytest.raises(ModelError, match=r"No runtime passed the self-test: a failed \(it draws NaN\)"):
         first_sound(["a"], Fake, lambda _runner: "it draws NaN")  # type: ignore[arg-type]

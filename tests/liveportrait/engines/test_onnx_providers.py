@@ -206,7 +206,7 @@ def test_a_plugin_is_registered_once_and_opened_by_its_device(plugin: ModuleType
 
 
 def test_a_plugin_that_finds_no_card(plugin: ModuleType) -> None:
-    with pytest.raises(RuntimeError, match=r"^it finds no card that it can use$"):
+    with pytest.raises(RuntimeError, match=r"^it finds no usable card$"):
         check_provider(FakeRuntime([CPU]), RTX)
 
 
@@ -267,7 +267,7 @@ def test_a_silent_fall_back_is_an_error_with_its_cause() -> None:
     load = loader({"providers_cuda": f"libcudnn.so.9: {OPEN}"})
     with pytest.raises(RuntimeError, match=r"^libcudnn\.so\.9 is missing \(this ONNX Runtime needs cuDNN 9\)$"):
         open_session(runtime, Path("frame.onnx"), CUDA, load=load)
-    with pytest.raises(RuntimeError, match=r"^ONNX Runtime went on without it; "):
+    with pytest.raises(RuntimeError, match=r"^ONNX Runtime could not start it; "):
         open_session(runtime, Path("frame.onnx"), CUDA, load=loader({}))
 
 
@@ -287,9 +287,9 @@ def test_a_silent_fall_back_is_an_error_with_its_cause() -> None:
             loader({"providers_cuda": f"libcuda.so.1: {OPEN}", "libcuda": OPEN, "nvcuda": OPEN}),
             "no NVIDIA driver is installed",
         ),
-        (loader({}, code=100), "the NVIDIA driver finds no card that works (its error 100)"),
+        (loader({}, code=100), "the NVIDIA driver finds no working card (error 100)"),
         (loader({}, cards=0), "the NVIDIA driver finds no card"),
-        (loader({}, driver=12040), "the driver of  knows CUDA 12.4, and this ONNX Runtime needs CUDA 13"),
+        (loader({}, driver=12040), "the driver of  supports CUDA 12.4, but this ONNX Runtime needs CUDA 13"),
         (
             loader({"providers_cuda": r"Could not find module 'C:\o\cuda.dll' (or"}),
             "a library that cuda.dll needs is missing (this ONNX Runtime needs CUDA 13.0 and cuDNN)",

@@ -83,7 +83,7 @@ def test_the_driver_is_asked() -> None:
     ("driver", "index", "words"),
     [
         (None, 0, "no NVIDIA driver is installed"),
-        (Driver(100), 0, "finds no card that works .its error 100"),
+        (Driver(100), 0, "finds no working card .error 100"),
         (Driver(cards=0), 0, "the NVIDIA driver finds no card"),
         (Driver(), 2, "there is no NVIDIA card number 2"),
     ],
@@ -141,9 +141,9 @@ def test_the_library_that_fits_the_card(card: Card | None, there: dict[str, str]
             {"tensorrt_rtx": "1.7"},
             f"^tensorrt is not installed[.] {re.escape(install_hint('tensorrt'))}",
         ),
-        (HOPPER, "tensorrt-rtx", {"tensorrt_rtx": "1.7"}, r"doesn't know cards such as NVIDIA H100 .* \(sm90\)"),
+        (HOPPER, "tensorrt-rtx", {"tensorrt_rtx": "1.7"}, r"doesn't support cards such as NVIDIA H100 .* \(sm90\)"),
         (HOPPER, "auto", {"tensorrt": "10.13.3"}, "tensorrt 10.13.3 is too old"),
-        (None, "tensorrt", {"tensorrt": "11.4"}, "compiles only where the card is"),
+        (None, "tensorrt", {"tensorrt": "11.4"}, "compiles only on the card itself"),
     ],
 )
 def test_no_library_fits(card: Card | None, name: str, there: dict[str, str], words: str) -> None:
@@ -171,7 +171,7 @@ def test_targets() -> None:
     assert targets_of(full, HOPPER) == ("NVIDIA H100 80GB HBM3 sm90",)
     assert full.needs_card
     assert not rtx.needs_card
-    with pytest.raises(ModelError, match="only where the card is"):
+    with pytest.raises(ModelError, match="only on the card itself"):
         targets_of(full, None)
 
 
@@ -418,7 +418,7 @@ def test_a_process_compiles(stand_in: Path) -> None:
     [
         ("unknown", UnknownOperatorError, "net.onnx can't be read: no plugin for GridSample"),
         ("fail", RuntimeError, "net.onnx can't be compiled: no kernel fits"),
-        ("crash", RuntimeError, "the compiler broke down with code 7"),
+        ("crash", RuntimeError, "the compiler failed with code 7"),
     ],
 )
 def test_failures_leave_nothing(stand_in: Path, text: str, kind: type[Exception], words: str) -> None:
@@ -454,7 +454,7 @@ def test_two_processes_may_make_the_same_engine(stand_in: Path) -> None:
 def test_a_process_that_says_why_it_broke_down(stand_in: Path) -> None:
     cache = EngineCache(stand_in / "engines")
     command = [sys.executable, "-c", "import sys; sys.exit('out of memory')"]
-    with pytest.raises(RuntimeError, match=r"^the compiler broke down with code 1 \(out of memory\)$"):
+    with pytest.raises(RuntimeError, match=r"^the compiler failed with code 1 \(out of memory\)$"):
         build_engine(KEY, order(stand_in, "fine"), cache, command=command)
 
 

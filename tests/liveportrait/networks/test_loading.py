@@ -119,7 +119,7 @@ def refused(name: str, path: Path, words: str):
 
 def test_missing_key(lip, tmp_path):
     del lip["mlp.4.bias"]
-    refused("lip", saved(tmp_path / "s.pth", lip), r"doesn't hold the lip network: it lacks 'mlp\.4\.bias'\.")
+    refused("lip", saved(tmp_path / "s.pth", lip), r"doesn't contain the lip network: it lacks 'mlp\.4\.bias'\.")
 
 
 def test_unknown_key(lip, tmp_path):
@@ -183,7 +183,7 @@ def test_an_installed_file_that_changed_since_it_came_in_is_refused(suffix, lip,
     assert (tmp_path / RECORD).is_file()
     lip["mlp.2.weight"] = lip["mlp.2.weight"] + 1
     write(lip, path)
-    with pytest.raises(ModelError, match="changed since it came in"):
+    with pytest.raises(ModelError, match="changed since it was installed"):
         load_networks({"lip": path}, convert=True)
     record(file)
     load_networks({"lip": path}, convert=True)
@@ -199,7 +199,7 @@ def test_truncated(share, suffix, state, tmp_path):
     else:
         save_file(weights, path)
     os.truncate(path, int(path.stat().st_size * share))
-    refused("appearance_feature_extractor", path, "cut off or damaged")
+    refused("appearance_feature_extractor", path, "truncated or damaged")
 
 
 def test_empty_missing_folder_and_text(tmp_path):
@@ -210,7 +210,7 @@ def test_empty_missing_folder_and_text(tmp_path):
     refused("lip", tmp_path / "none.pth", "can't be read")
     refused("lip", tmp_path, "can't be read")
     refused("lip", tmp_path / "page.pth", "is not a checkpoint")
-    refused("lip", saved(tmp_path / "list.pth", [torch.ones(2)]), "no weights by name")
+    refused("lip", saved(tmp_path / "list.pth", [torch.ones(2)]), "instead of named weights")
 
 
 class Attack:
@@ -247,7 +247,7 @@ def test_zip_bomb(tmp_path):
         archive.writestr("archive/data.pkl", bytes(64 << 20))
         archive.writestr("archive/version", "3")
     assert path.stat().st_size < 1 << 20
-    refused("lip", path, "would unpack to 67,108,865 bytes .* nothing in it was run")
+    refused("lip", path, "would unpack to 67,108,865 bytes .* nothing in it was executed")
     file = get_model("liveportrait/human").files[-1]
     assert "would unpack" in check_file(path, file).message
 
@@ -255,9 +255,9 @@ def test_zip_bomb(tmp_path):
 def test_tensors_without_plain_numbers(lip, tmp_path):
     """Sparse ones, ones without memory, ones that repeat one number over a huge shape."""
     sparse = lip | {"mlp.0.weight": lip["mlp.0.weight"].to_sparse()}
-    refused("lip", saved(tmp_path / "s.pth", sparse), "'mlp.0.weight' is no plain tensor|damaged")
+    refused("lip", saved(tmp_path / "s.pth", sparse), "'mlp.0.weight' is not a plain tensor|damaged")
     empty = lip | {"mlp.0.weight": lip["mlp.0.weight"].to("meta")}
-    refused("lip", saved(tmp_path / "m.pth", empty), "'mlp.0.weight' is no plain tensor|damaged")
+    refused("lip", saved(tmp_path / "m.pth", empty), "'mlp.0.weight' is not a plain tensor|damaged")
     huge = lip | {"mlp.0.weight": torch.zeros(1).expand(1 << 40)}
     refused("lip", saved(tmp_path / "h.pth", huge), "has the shape")
 
@@ -267,7 +267,7 @@ def test_zip_without_a_checkpoint(tmp_path):
     with zipfile.ZipFile(buffer, "w") as archive:
         archive.writestr("readme.txt", "hello")
     (tmp_path / "s.pth").write_bytes(buffer.getvalue())
-    refused("lip", tmp_path / "s.pth", "cut off or damaged")
+    refused("lip", tmp_path / "s.pth", "truncated or damaged")
 
 
 def touch(folder: Path, *names: str) -> None:

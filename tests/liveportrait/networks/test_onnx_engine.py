@@ -111,7 +111,7 @@ def test_a_bad_picture_is_passed_over_with_one_warning(engine_with, small, netwo
         engine.warm_up()
         engine.warm_up()
     assert [record.getMessage() for record in caplog.records] == [
-        f"CPUExecutionProvider is used: not {CARD}, because it draws NaN."
+        f"Using CPUExecutionProvider: {CARD} failed (it draws NaN)."
     ]
     assert engine.describe()["device"] == "the processor"
     assert isinstance(engine.runtime._readers[1], FastMotionExtractor)
@@ -139,7 +139,7 @@ def test_what_test_pictures_showed_is_remembered(engine_with, small, tmp_path, m
     monkeypatch.setattr(OnnxRuntime, "_fault", lambda *_: pytest.fail("a picture was drawn"))
     assert started("these weights") == "good"
     warnings = [record.getMessage() for record in caplog.records]
-    assert warnings == [f"CPUExecutionProvider is used: not {CARD}, because it draws NaN."] * 2
+    assert warnings == [f"Using CPUExecutionProvider: {CARD} failed (it draws NaN)."] * 2
     with pytest.raises(pytest.fail.Exception):
         started("other weights")
     (tmp_path / "speed.json").write_text('{"these weights": {"verdicts": {"good, fp32": 3, "a card, fp32": 0}}}')
@@ -184,7 +184,7 @@ def test_openvino_tries_float32_last(engine_with, small, monkeypatch, caplog):
     engine = engine_with(runners, OpenVinoRuntime)
     with caplog.at_level(logging.WARNING):
         assert engine.describe()["device"] == "full"
-    assert caplog.records[0].getMessage().startswith("fp32 is used: not bf16, because its picture is only ")
+    assert caplog.records[0].getMessage().startswith("Using fp32: bf16 failed (its picture is only ")
 
 
 @pytest.mark.parametrize(

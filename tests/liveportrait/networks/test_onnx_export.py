@@ -138,7 +138,7 @@ def test_a_damaged_file_is_made_again(tmp_path):
     assert find_kept(tmp_path, "net-fp32", say=said.append) == path
     path.write_bytes(b"graph, cut o")
     assert find_kept(tmp_path, "net-fp32", say=said.append) is None
-    assert said == [f"{path.name} is damaged; it is made again."]
+    assert said == [f"{path.name} is damaged; it is created again."]
     assert not list(tmp_path.iterdir())
 
 

@@ -188,7 +188,7 @@ def test_openvino_in_float32(exported, given, wanted):
 def test_openvino_in_bfloat16(exported, given, wanted):
     pytest.importorskip("openvino", reason="openvino (extra 'openvino') is not installed")
     if not has_bfloat16():
-        pytest.skip("this processor doesn't multiply bfloat16")
+        pytest.skip("this processor doesn't support bfloat16")
     files = exported(sampler="gather", half="bf16", processor=True)
     runner = OpenVinoRunner(files, precision="bf16", threads=2)
     out = runner.warp(runner.prepare(given[0], given[1]), given[2])

@@ -124,7 +124,7 @@ def test_chain_is_the_official_one(networks, picture, reference):
 
 def test_it_wants_the_plain_networks(networks):
     others = dict.fromkeys(NAMES, torch.nn.Identity())
-    with pytest.raises(ModelError, match="rewrites the plain warping module"):
+    with pytest.raises(ModelError, match="expects a WarpingNetwork"):
         FastRuntime(others, device="cpu")
     with pytest.raises(ModelError, match="needs the network warping_module"):
         FastRuntime({n: networks[n] for n in NAMES if n != "warping_module"}, device="cpu")

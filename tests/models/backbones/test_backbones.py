@@ -146,7 +146,7 @@ def test_chosen_maps_and_options():
     assert create("backbone/emo2_1m", num_classes=3).head.out_features == 3
     for options, text in (
         ({"features_only": True, "out_indices": (7,)}, "5 feature maps"),
-        ({"features_only": True, "out_indices": (3, 2)}, "must rise"),
+        ({"features_only": True, "out_indices": (3, 2)}, "must increase"),
         ({"out_indices": (1,)}, "features_only"),
         ({"colour": 1}, "takes no option colour"),
     ):

@@ -96,9 +96,9 @@ def test_any_file_may_be_named(tmp_path: Path, astronaut: np.ndarray, monkeypatc
         detector_path(DetectorChoice.parse("detect/emo2_2m"))
     with pytest.raises(ModelError, match="part of the embedded"):
         detector_path(DetectorChoice.parse("detect/blaze_full"))
-    with pytest.raises(ModelError, match="is not there"):
+    with pytest.raises(ModelError, match="does not exist"):
         detector_path(DetectorChoice.parse(str(tmp_path / "none.onnx")))
-    with pytest.raises(ModelError, match="no face detector of this program"):
+    with pytest.raises(ModelError, match="not a face detector of this program"):
         open_detector(DetectorChoice.parse(str(model_path("matte/selfie"))))
     path.write_bytes(b"\x08\x07nonsense")
     with pytest.raises(MissingError, match="can't be opened"):
@@ -118,7 +118,7 @@ def test_the_option_is_checked_and_reaches_the_tracker(tmp_path: Path) -> None:
     tracker = Resources().tracker(options.input.finder)
     assert isinstance(tracker._detectors["own"], OnnxDetector)
     assert "own" not in Resources().tracker(EMBEDDED)._detectors
-    with pytest.raises(MissingError, match="is not there"):
+    with pytest.raises(MissingError, match="does not exist"):
         Resources().tracker(DetectorChoice.parse(str(tmp_path / "x.onnx")))
 
 

@@ -155,7 +155,7 @@ def test_a_users_bisenet_is_taken(tmp_path, astronaut):
 
 def test_missing_parsers_are_named():
     for model, words in (
-        ("parse/emo2_1m", "without weights"), ("parse/nothing", "no face parser"), ("gone.onnx", "is not there"),
+        ("parse/emo2_1m", "without weights"), ("parse/nothing", "no face parser"), ("gone.onnx", "does not exist"),
     ):  # fmt: skip
         with pytest.raises(ModelError, match=words):
             _ = FaceParser(model).path

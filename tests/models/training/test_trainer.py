@@ -201,7 +201,7 @@ def test_a_manifest_keeps_what_it_is_given_and_notices_changes(tmp_path: Path) -
     [
         (lambda d: d.pop("samples"), "is not a manifest"),
         (lambda d: d["samples"].append(["a", "train", "", ""]), "names a sample twice"),
-        (lambda d: d["samples"].append(["c", "extra", "", ""]), "extra is no split"),
+        (lambda d: d["samples"].append(["c", "extra", "", ""]), "extra is not a split"),
     ],
 )
 def test_damaged_manifests_are_refused(tmp_path: Path, change: object, words: str) -> None:

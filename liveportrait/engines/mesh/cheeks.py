@@ -20,6 +20,7 @@ Float = npt.NDArray[np.float64]
 CENTRE, RADII = (0.29, 0.225), (0.144, 0.128)  # of a cheek's bump, face widths from the middle of the mean face
 OUTWARD, UPWARD = 0.014, 0.027  # motion in the middle of the bump in a full smile, face widths
 ONE_SIDED = 0.5  # share of the difference between both halves that cheeks follow
+UNDONE = 0.6  # share of the photo's own smile by which its cheeks sink when the smile goes
 MOST = 1.6  # full smiles beyond which cheeks move no further
 FULL_SMILE = {"wide": 0.067, "smile": 0.038}  # a full smile relative to a mouth at rest, face widths of these features
 
@@ -48,7 +49,7 @@ def raise_cheeks(shape: Float, source: Float, own: float) -> None:
     mean = sum(sides) / len(sides)
     for side, field in zip(sides, _bumps(), strict=True):
         amount = mean + ONE_SIDED * (side - mean)
-        shape += float(np.clip(amount, -np.clip(own, 0, 1), MOST)) * field
+        shape += float(np.clip(amount, -UNDONE * np.clip(own, 0, 1), MOST)) * field
 
 
 @lru_cache(maxsize=1)

@@ -190,6 +190,9 @@ def draw_mouth(layer: MouthLayer, out: Image, vertices: Float, layout: Layout, p
     depth = np.float32(0.16 - 0.1 * front)
     interior *= (1 - depth + depth * np.clip(2.2 * rim - 1.1, 0, 1))[..., None]
     interior += (layer.dark - interior) * np.float32(NARROW * (1 - smoothstep(0.012, 0.032, gap)))
+    touching = np.float32(1 - smoothstep(*LIPS_TOUCH, gap))
+    tint = LIP_LINE * (layer.gum + LIP_LINE_TINT * (layer.gum - layer.gum.mean()))
+    interior += (tint - interior) * touching  # teeth between lips that touch would be a grey slit
     region = out[low[1] : high[1], low[0] : high[0]]
     result = region.astype(np.float32)
     result += (interior - result) * mask[..., None]
@@ -283,7 +286,8 @@ def _cavity(
 
     corner = np.where(x < 0, x / min(reach[0], -1e-3), x / max(reach[1], 1e-3))
     light = (1 - CORNER_SHADE * np.asarray(smoothstep(0.35, 1.0, corner), np.float32))[..., None]
-    light *= np.float32(0.98 + 0.18 * smoothstep(0.98, 1.2, width))  # a smile lets more light in
+    smile_light = 0.98 + 0.18 * float(smoothstep(0.98, 1.2, width))  # a smile lets more light in
+    light *= np.float32(min(smile_light, max(0.9, WHITEST / float(layer.tooth.max()))))
     most = LOWER_SHOWN + (LOWER_WIDE - LOWER_SHOWN) * (1 - rounded) + 0.022 * clenched
     shift = float(np.clip(jaw, lower_lip - most - LOWER_EDGE, lower_lip - LOWER_EDGE))
     lower = look_up(layer.rows.lower, along, y - np.float32(shift) * (1 - LOWER_BEND * along * along))
@@ -405,6 +409,8 @@ OWN_WIDE = 0.06  # a mouth open wider (face widths) shows the photo's own pixels
 LEAST_TINT = 8.0  # difference in tint between lips and teeth from which they can be distinguished, steps of Lab
 OPEN = 0.025  # lip gap in face widths from which a source's mouth counts as open
 TEETH_DEPTH = 0.05  # distance of the front teeth behind the lips, face widths
+LIPS_TOUCH = 0.006, 0.014  # mean gap, face widths, up to which the line between the lips is drawn, and no longer is
+LIP_LINE, LIP_LINE_TINT = 0.58, 0.6  # brightness of that line relative to the gums, and its additional tint
 NARROW = 0.34  # how much darker teeth behind barely parted lips are, as a share
 SHADE_TINT = 0.2  # share of the colour of the depth that shadows of the lip take on
 LIP_SHADOW = 0.016  # reach of the upper lip's shadow, face widths
@@ -416,6 +422,7 @@ UPPER_EDGE, UPPER_SHOWN = 0.011, 0.06  # edge of the upper front teeth below the
 HIDDEN = 0.085  # distance by which the upper teeth move up behind rounded lips, face widths
 CORNER_REACH = 0.013  # reach over which the ends of the open area are examined, face widths
 CORNER_FADE = 0.1, 0.42  # open share of their surroundings between which they fade in
+WHITEST = 225.0  # level that a smile brightens drawn teeth to at most; in bright skin they would look like a denture
 CORNER_SHADE = 0.2  # share of their brightness that teeth lose towards the corners of the mouth
 TONGUE_WIDTH, TONGUE_HEIGHT = 0.175, 1.05  # half its width in face widths; its height relative to the mean lip gap
 JAW_SHARE = 0.8  # share of the chin's movement that is the jaw's, the rest is skin

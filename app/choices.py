@@ -239,6 +239,7 @@ LARGEST_FACE = Subject()
 
 Tracking = Literal["osc", "livelink", "ifacialmocap"]
 LOOPBACK: Final = "127.0.0.1"
+EVERYWHERE: Final = "0.0.0.0"  # noqa: S104 - used only where the user opens a port to the network
 PORTS: Final[Mapping[Tracking, int]] = {"osc": 39539, "livelink": 11111, "ifacialmocap": 49983}
 """Port at which each protocol is usually received."""
 SENDERS: Final[Mapping[Tracking, str]] = {

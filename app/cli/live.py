@@ -312,8 +312,9 @@ def _window(photo: Path, options: RenderOptions, live: LiveOptions, left: list[s
     window = _window_module()
     if window is None:
         raise MissingError("The window can't start here.", "Add --no-window to run without it.")
-    driver = Path(live.camera) if live.camera and Path(live.camera).exists() else None
-    left = [*left, *(["--camera"] if live.camera and driver is None else [])]
+    address = live.camera if driver_address(live.camera) is not None else ""
+    driver = Path(live.camera) if live.camera and not address and Path(live.camera).exists() else None
+    left = [*left, *(["--camera"] if live.camera and driver is None and not address else [])]
     if left:
         complain(f"{', '.join(left)}: chosen in the window itself; these flags count only with --no-window.", "warning")
     files = (photo,) if driver is None else (photo, driver)
@@ -321,7 +322,8 @@ def _window(photo: Path, options: RenderOptions, live: LiveOptions, left: list[s
     chosen = {
         i.name: v for i in live_options() if (v := getattr(live, i.name)) != i.default and i.name not in ELSEWHERE
     }
-    return int(window.main(window.Start(files=files, values=values, live=chosen, expression=expression)))
+    start = window.Start(files=files, values=values, live=chosen, expression=expression, address=address)
+    return int(window.main(start))
 
 
 command(

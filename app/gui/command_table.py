@@ -56,7 +56,7 @@ def seekable(studio: Studio) -> bool:
 
 def moves(studio: Studio) -> bool:
     """Whether the driver moves, so that a new neutral pose can be captured."""
-    return studio.session.driver.kind in ("file", "camera")
+    return studio.session.driver.kind in ("file", "camera", "tracking")
 
 
 def can_record(studio: Studio) -> bool:
@@ -89,6 +89,10 @@ COMMANDS: Final = (
             lambda w, _: w.commands.browse_driver("still")),
     Command("driver_template", mark("Choose a motion template…"), "Ctrl+5", "motion", mark("Driver"),
             lambda w, _: w.commands.browse_driver("template")),
+    Command("driver_tracking", mark("Phone or tracking app"), "Ctrl+6", "face", mark("Driver"),
+            lambda w, _: w.commands.use_tracker()),
+    Command("driver_stream", mark("Camera of the network…"), "", "broadcast", mark("Driver"),
+            lambda w, _: w.commands.ask_for_stream()),
     Command("play", mark("Play or pause"), "Space", "pause", mark("Driver"), lambda w, _: w.commands.toggle_play()),
     Command("step_back", mark("One frame back"), ",", "step-back", mark("Driver"),
             lambda w, _: w.studio.step(-1), enabled=seekable),

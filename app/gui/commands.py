@@ -16,6 +16,7 @@ from PySide6.QtWidgets import QFileDialog, QMenu, QWidget
 from app.addresses import address_error, is_address
 from app.errors import AppError, UsageError
 from app.gui import pictures, store
+from app.gui.dialogs.address import AddressDialog
 from app.gui.dialogs.crop import CropDialog
 from app.gui.dialogs.engine import EngineDialog
 from app.gui.dialogs.messages import show_error
@@ -26,7 +27,7 @@ from app.gui.jobs import make_entry
 from app.gui.outputs import recording_suffix
 from app.gui.prompts import Prompts
 from app.gui.saved import SavedCommands
-from app.gui.session import Driver, DriverKind, Session, View, panel_live_options
+from app.gui.session import LIVE_ONLY, Driver, DriverKind, Session, View, panel_live_options
 from app.gui.studio import Studio
 from app.gui.translate import tr
 from app.gui.widgets.driver import CLIPS, SOUNDS, STILLS, TEMPLATES, driver_kind, is_sound
@@ -225,7 +226,7 @@ class Commands(QObject):
     def show_gallery(self, button: QWidget) -> None:
         """Show drivers as thumbnails: recently used ones, the sample clip, cameras."""
         kind = self.studio.session.driver.kind
-        kinds: tuple[DriverKind, ...] = ("camera",) if kind == "camera" else ("file", "template", "still", "camera")
+        kinds: tuple[DriverKind, ...] = ("camera",) if kind in LIVE_ONLY else ("file", "template", "still", "camera")
         self.galleries.open(button, kinds, self.studio.set_driver, lambda: self.browse_driver("file"))
 
     def show_part_gallery(self, name: str, button: QWidget) -> None:
@@ -252,6 +253,16 @@ class Commands(QObject):
         """Drive with the chosen camera."""
         self.list_cameras()
         self.studio.set_driver(Driver("camera", self.window.side.driver.cameras.currentData() or ""))
+
+    def use_tracker(self) -> None:
+        """Drive with the face tracker chosen last."""
+        self.studio.set_driver(Driver("tracking", str(self.window.side.driver.tracker.address)))
+
+    def ask_for_stream(self) -> None:
+        """Ask for the address of a camera of the network."""
+        dialog = AddressDialog(self.window)
+        dialog.accepted.connect(lambda: self.studio.set_driver(Driver("camera", dialog.url)))
+        self.prompts.open(dialog)
 
     def list_cameras(self) -> None:
         """List the cameras."""
@@ -324,7 +335,7 @@ class Commands(QObject):
         session = self.studio.session
         if session.portrait is None:
             return
-        if session.driver.kind == "camera":
+        if session.driver.kind in LIVE_ONLY:
             self.queue_render(Path(), overwrite=False)  # reports why it can't be done
             return
         pattern = f"{tr('Clips and pictures')} ({' '.join(f'*{ending}' for ending in RESULTS)})"

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from app.gui.session import LIVE_ONLY
 from app.media.camera import Mode
 from app.sources.camera import camera_source
+from app.sources.named import address_source
 from app.sources.player import file_source
 
 if TYPE_CHECKING:
@@ -33,10 +35,13 @@ def live_source(
     """
     if driver.kind == "sliders":
         return None
-    if driver.kind == "camera":
+    turn = int(live.camera_turn)
+    if driver.kind in LIVE_ONLY:
+        address = address_source(driver.source, mirror=live.mirror, turn=turn, playback=playback)
+        if address is not None:
+            return address
         width, height = live.size
         mode = Mode(width, height, live.camera_rate, live.camera_mjpg)
-        turn = int(live.camera_turn)
         return camera_source(driver.source, mode, mirror=live.mirror, turn=turn, playback=playback)
     return file_source(
         driver.source, playback=playback, reference=reference, part=options.driving_part, idle=options.liveliness,

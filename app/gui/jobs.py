@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 from PySide6.QtCore import QObject, Signal
 
 from app.errors import AppError, UsageError
+from app.gui.session import LIVE_ONLY
 from app.gui.translate import tr
 from app.jobs.estimate import Overall, overall
 from app.jobs.hashes import input_files, settled
@@ -52,9 +53,10 @@ def make_entry(session: Session, output: Path, *, overwrite: bool) -> Entry:
     """
     if session.portrait is None:
         raise UsageError(tr("There is no portrait."), tr("Add a photo or a clip on the left."))
-    if session.driver.kind == "camera":
+    if session.driver.kind in LIVE_ONLY:
         raise UsageError(
-            tr("A camera can't be rendered to a file."), tr("Record it live, or choose a clip as the driver.")
+            tr("What drives in real time can't be rendered to a file."),
+            tr("Record it live, or choose a clip as the driver."),
         )
     values = settled(changed_values(session.options(overwrite=overwrite)), Path.cwd())
     source = Path(os.path.abspath(session.portrait.path))

@@ -42,6 +42,7 @@ class Start:
         values: Option name -> value to set in the session.
         live: The same for live options.
         expression: Sliders to set, or None.
+        address: Where a face tracker sends to, or URL of a camera, that drives; empty for none.
     """
 
     files: tuple[Path, ...] = ()
@@ -52,6 +53,7 @@ class Start:
     values: Mapping[str, Any] = field(default_factory=dict)
     live: Mapping[str, Any] = field(default_factory=dict)
     expression: Expression | None = None
+    address: str = ""
 
 
 def check_display() -> None:
@@ -188,6 +190,10 @@ class Program:
     def _take_files(self) -> None:
         if self.start.files:
             self.window.commands.take_files([str(path.resolve()) for path in self.start.files], "")
+        if self.start.address:
+            from app.gui.session import Driver
+
+            self.studio.set_driver(Driver.at(self.start.address))
         if self.start.values or self.start.live or self.start.expression is not None:
             from app.gui.translate import tr
 

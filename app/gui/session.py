@@ -10,13 +10,14 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
-from app.choices import LARGEST_FACE, Subject
+from app.choices import LARGEST_FACE, LOOPBACK, Subject, TrackingAddress, driver_address
 from app.errors import AppError
 from app.live_options import LiveOptions, check_live, live_options
 from app.options import OptionInfo, RenderOptions, all_options, find_option
 from liveportrait.expression import SLIDERS, Expression
 
-DriverKind = Literal["sliders", "file", "camera", "still", "template"]
+DriverKind = Literal["sliders", "file", "camera", "still", "template", "tracking"]
+LIVE_ONLY: Final[tuple[DriverKind, ...]] = ("camera", "tracking")  # drivers that can't be rendered
 View = Literal["result", "side", "over"]
 SCHEMA_VERSION: Final = 1
 MERGE_SECONDS: Final = 1.0
@@ -74,6 +75,22 @@ class Driver:
 
     kind: DriverKind = "sliders"
     source: str = ""
+
+    @classmethod
+    def at(cls, address: str) -> Driver:
+        """The face tracker or camera at an address. Raises ValueError if it is none."""
+        return cls("tracking" if isinstance(driver_address(address), TrackingAddress) else "camera", address)
+
+    @property
+    def kept(self) -> str:
+        """The source as it is saved: no password of a camera, and no port that is open to the network."""
+        try:
+            address = driver_address(self.source) if self.kind in LIVE_ONLY else None
+        except ValueError:
+            return ""
+        if isinstance(address, TrackingAddress) and address.is_open:
+            address = replace(address, host=LOOPBACK)
+        return self.source if address is None else str(address)
 
 
 @dataclass(frozen=True)
@@ -136,7 +153,7 @@ class Session:
         """Input files: portraits, driver, and files named by options."""
         from app.render.job import files_of
 
-        driver = [] if self.driver.kind in ("sliders", "camera") else [Path(self.driver.source)]
+        driver = [] if self.driver.kind in ("sliders", *LIVE_ONLY) else [Path(self.driver.source)]
         return [*(Path(one.path) for one in self.portraits), *driver, *files_of(self.options())]
 
     @property
@@ -234,7 +251,8 @@ class Session:
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         portraits = [{"path": item.path, **item.subject.values} for item in self.portraits]
-        return {"schema_version": SCHEMA_VERSION, **asdict(self), "portraits": portraits}
+        driver = {"kind": self.driver.kind, "source": self.driver.kept}
+        return {"schema_version": SCHEMA_VERSION, **asdict(self), "portraits": portraits, "driver": driver}
 
     @classmethod
     def from_dict(cls, data: Any) -> Session:

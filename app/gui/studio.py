@@ -20,7 +20,16 @@ from app.gui.downloads import Downloads
 from app.gui.driving import live_source
 from app.gui.jobs import RenderQueue
 from app.gui.outputs import LiveOutputs
-from app.gui.session import PER_PORTRAIT, Driver, History, PortraitItem, Session, first_session, missing_files
+from app.gui.session import (
+    LIVE_ONLY,
+    PER_PORTRAIT,
+    Driver,
+    History,
+    PortraitItem,
+    Session,
+    first_session,
+    missing_files,
+)
 from app.gui.store import Saved, list_expressions, list_user_presets
 from app.gui.threads import Background, LatestWorker
 from app.gui.translate import tr
@@ -230,7 +239,7 @@ class Studio(QObject):
             expression = new.expression
             rests = not expression.values and expression.eye_ratio is None and expression.lip_ratio is None
             live.set_expression(None if rests else expression)
-        camera = new.driver.kind == "camera" and any(
+        camera = new.driver.kind in LIVE_ONLY and any(
             old.live_value(n) != new.live_value(n)
             for n in ("mirror", "camera_size", "camera_rate", "camera_mjpg", "camera_turn")
         )
@@ -300,7 +309,7 @@ class Studio(QObject):
     def paused(self) -> bool:
         """Whether driver and portrait are paused."""
         clip = self.live.clip
-        moves = self.session.driver.kind in ("file", "camera", "template")
+        moves = self.session.driver.kind in ("file", "template", *LIVE_ONLY)
         return self.playback.paused if moves or clip is None else clip.paused
 
     def _both(self) -> list[Playback]:

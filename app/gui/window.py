@@ -13,6 +13,7 @@ from app.gui.commands import Commands
 from app.gui.dialogs.base import within
 from app.gui.dialogs.messages import CloseDialog, show_error
 from app.gui.menus import fill_menu
+from app.gui.session import LIVE_ONLY
 from app.gui.shortcuts import Actions, uses_key
 from app.gui.studio import Studio, is_on
 from app.gui.theme import Theme
@@ -150,6 +151,7 @@ class MainWindow(QMainWindow):
         side.driver.browse_requested.connect(self.commands.browse_driver)
         side.driver.cameras_requested.connect(self.commands.list_cameras)
         side.driver.gallery_requested.connect(self.commands.show_gallery)
+        side.driver.stream_requested.connect(self.commands.ask_for_stream)
         controls.parts.requested.connect(self.commands.show_part_gallery)
         controls.parts.changed.connect(self.commands.set_part)
         side.driver.mirror_changed.connect(lambda on: studio.set_live_option("mirror", on))
@@ -170,7 +172,8 @@ class MainWindow(QMainWindow):
         for path in self.side.shelf.show_session(session):
             self.commands.make_thumbnail(path)
         self.side.driver.show_driver(session.driver)
-        self.side.driver.mirror.setChecked(bool(session.live_value("mirror")))
+        for switch in (self.side.driver.mirror, self.side.driver.tracker.mirror):
+            switch.setChecked(bool(session.live_value("mirror")))
         history = self.studio.history
         for name, text, title in (("undo", history.undo_text, tr("Undo")), ("redo", history.redo_text, tr("Redo"))):
             self.actions_.retitle(name, f"{title}: {text}" if text else title)
@@ -228,10 +231,13 @@ class MainWindow(QMainWindow):
             self.preview.show_count(live.countdown)
         elif what in ("state", "camera"):
             error = live.driver_error
-            problem = "" if error is None else say(str(error))
+            problem = say(live.awaited) if error is None else say(str(error))
             self.transport.show_state(live.state, problem)
-            if problem and self.studio.session.driver.kind == "camera":
+            kind = self.studio.session.driver.kind
+            if problem and kind in LIVE_ONLY:
                 self.side.driver.thumb.show_text(problem)
+            elif kind == "tracking" and live.state == "running":
+                self.side.driver.thumb.show_text(tr("A face arrives"))
             self._show_problem()
             self._end_waiting()
             if self.preview.picture is None and live.state == "starting":
@@ -249,7 +255,7 @@ class MainWindow(QMainWindow):
         """Remove "Starting…" from the driver's preview once it is known that no frame will arrive."""
         live, thumb = self.studio.live, self.side.driver.thumb
         dead = live.driver_error is not None or (live.state == "idle" and live.error is not None)
-        if dead and thumb.empty and self.studio.session.driver.kind not in ("camera", "sliders"):
+        if dead and thumb.empty and self.studio.session.driver.kind not in ("sliders", *LIVE_ONLY):
             thumb.show_text(tr("No picture"))
 
     def refresh_live(self) -> None:

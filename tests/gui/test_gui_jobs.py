@@ -268,8 +268,9 @@ def test_names_that_are_taken(
     session = Session((PortraitItem(str(small_media / "a.jpg")),))
     with pytest.raises(UsageError, match="is an input"):
         make_entry(session, small_media / "a.jpg", overwrite=True)
-    with pytest.raises(UsageError, match="camera can't be rendered"):
-        make_entry(Session(session.portraits, driver=Driver("camera", "0")), tmp_path / "x.mp4", overwrite=False)
+    for driver in (Driver("camera", "0"), Driver("tracking", "osc://")):
+        with pytest.raises(UsageError, match="can't be rendered to a file"):
+            make_entry(Session(session.portraits, driver=driver), tmp_path / "x.mp4", overwrite=False)
     with pytest.raises(UsageError, match="no portrait"):
         make_entry(Session(), tmp_path / "x.mp4", overwrite=False)
 

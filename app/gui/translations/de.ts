@@ -36,16 +36,16 @@
    <translation>Ein Stapel oder das Fenster rendert gerade.</translation>
   </message>
   <message>
-   <source>A camera can't be rendered to a file.</source>
-   <translation>Eine Kamera lässt sich nicht in eine Datei rendern.</translation>
-  </message>
-  <message>
    <source>A different model is already registered as {spec!r}.</source>
    <translation>Unter {spec!r} ist schon ein anderes Modell eingetragen.</translation>
   </message>
   <message>
    <source>A duration of 0 s contains no frame.</source>
    <translation>0 s eines Clips enthalten kein Bild.</translation>
+  </message>
+  <message>
+   <source>A face arrives</source>
+   <translation>Ein Gesicht kommt an</translation>
   </message>
   <message>
    <source>A face can be placed by hand only on photos.</source>
@@ -142,6 +142,10 @@
   <message>
    <source>Add {option:overwrite} to replace it.</source>
    <translation>{option:overwrite} angeben, um es zu ersetzen.</translation>
+  </message>
+  <message>
+   <source>Address of the camera, such as rtsp://192.168.1.20/live or http://192.168.1.30:8080/video</source>
+   <translation>Adresse der Kamera, etwa rtsp://192.168.1.20/live oder http://192.168.1.30:8080/video</translation>
   </message>
   <message>
    <source>All drivers</source>
@@ -250,6 +254,14 @@
   <message>
    <source>Camera</source>
    <translation>Kamera</translation>
+  </message>
+  <message>
+   <source>Camera of the network</source>
+   <translation>Netzwerkkamera</translation>
+  </message>
+  <message>
+   <source>Camera of the network…</source>
+   <translation>Netzwerkkamera …</translation>
   </message>
   <message>
    <source>Camera rate</source>
@@ -498,6 +510,10 @@
   <message>
    <source>Compute motion as the official LivePortrait release does, including its quirks; docs/differences.md lists them.</source>
    <translation>Berechnet die Bewegung wie die offizielle LivePortrait-Version, mit ihren Eigenheiten; docs/differences.md zählt sie auf.</translation>
+  </message>
+  <message>
+   <source>Connect</source>
+   <translation>Verbinden</translation>
   </message>
   <message>
    <source>Connect one and look again, or choose a clip.</source>
@@ -912,6 +928,10 @@
    <translation>Eine Bewegungsvorlage treibt an.</translation>
   </message>
   <message>
+   <source>Follow a phone or tracking app (OSC, Live Link Face, iFacialMocap).</source>
+   <translation>Folgt einem Telefon oder einer Tracking-App (OSC, Live Link Face, iFacialMocap).</translation>
+  </message>
+  <message>
    <source>Follow a video, played in a loop.</source>
    <translation>Ein Video treibt an; es läuft in einer Schleife.</translation>
   </message>
@@ -974,6 +994,10 @@
   <message>
    <source>Free some space, or set the variable TMPDIR to another folder.</source>
    <translation>Platz schaffen, oder in der Variablen TMPDIR einen anderen Ordner dafür nennen.</translation>
+  </message>
+  <message>
+   <source>From a phone</source>
+   <translation>Vom Telefon</translation>
   </message>
   <message>
    <source>Frown</source>
@@ -1086,6 +1110,10 @@
   <message>
    <source>Import {name} from a folder</source>
    <translation>{name} aus einem Ordner importieren</translation>
+  </message>
+  <message>
+   <source>In the app, send to {host}, port {port}.</source>
+   <translation>In der App an {host}, Port {port} senden.</translation>
   </message>
   <message>
    <source>Install another one: pip install 'PySide6-Essentials&lt;6.12'</source>
@@ -1316,6 +1344,10 @@
    <translation>Live</translation>
   </message>
   <message>
+   <source>Live Link Face on an iPhone, in its ARKit mode</source>
+   <translation>Live Link Face auf einem iPhone, im ARKit-Modus</translation>
+  </message>
+  <message>
    <source>LivePortrait networks for animals, release 1.1</source>
    <translation>Netze von LivePortrait für Tiere, Version 1.1</translation>
   </message>
@@ -1540,6 +1572,10 @@
    <translation>Nennen Sie ein Foto, etwa eine PNG- oder JPEG-Datei.</translation>
   </message>
   <message>
+   <source>Name and password in it are used for the connection alone and not saved.</source>
+   <translation>Name und Passwort darin dienen nur der Verbindung und werden nicht gespeichert.</translation>
+  </message>
+  <message>
    <source>Name another file with --queue, or in the variable PORTRAIT_ANIMATE_QUEUE.</source>
    <translation>Eine andere Datei mit --queue oder in der Variablen PORTRAIT_ANIMATE_QUEUE nennen.</translation>
   </message>
@@ -1720,6 +1756,10 @@
    <translation>Das Öffnen der Kamera {name} wurde abgebrochen.</translation>
   </message>
   <message>
+   <source>Opens the port to the network; without it, only programs on this computer can send.</source>
+   <translation>Öffnet den Port zum Netz hin; sonst können nur Programme auf diesem Rechner senden.</translation>
+  </message>
+  <message>
    <source>Open…</source>
    <translation>Öffnen …</translation>
   </message>
@@ -1774,6 +1814,10 @@
   <message>
    <source>Pause</source>
    <translation>Pause</translation>
+  </message>
+  <message>
+   <source>Phone or tracking app</source>
+   <translation>Telefon oder Tracking-App</translation>
   </message>
   <message>
    <source>Picture</source>
@@ -1836,6 +1880,14 @@
    <translation>Der Punkt {choice} liegt außerhalb des Bildes von {size}x{size2} Pixeln; {count}.</translation>
   </message>
   <message>
+   <source>Port</source>
+   <translation>Port</translation>
+  </message>
+  <message>
+   <source>Port that the app sends to</source>
+   <translation>Port, an den die App sendet</translation>
+  </message>
+  <message>
    <source>Port {port} is already used by another program.</source>
    <translation>Port {port} wird schon von einem anderen Programm benutzt.</translation>
   </message>
@@ -1894,6 +1946,10 @@
   <message>
    <source>Progress of {name}</source>
    <translation>Fortschritt von {name}</translation>
+  </message>
+  <message>
+   <source>Protocol</source>
+   <translation>Protokoll</translation>
   </message>
   <message>
    <source>Purse</source>
@@ -2884,6 +2940,10 @@
    <translation>Oberer Rand des Gesichts</translation>
   </message>
   <message>
+   <source>Tracker</source>
+   <translation>Tracker</translation>
+  </message>
+  <message>
    <source>Try again</source>
    <translation>Noch einmal versuchen</translation>
   </message>
@@ -2992,6 +3052,10 @@
    <translation>Engine {engine} wird benutzt, die beste, die hier bereit ist.</translation>
   </message>
   <message>
+   <source>VSeeFace, Waidayo, VMagicMirror and others that send the VMC protocol</source>
+   <translation>VSeeFace, Waidayo, VMagicMirror und andere, die das VMC-Protokoll senden</translation>
+  </message>
+  <message>
    <source>Video codec; auto takes h264 for mp4, mov and mkv, vp9 for webm, and prores for mov with transparency.</source>
    <translation>Videocodec; automatisch nimmt H264 für mp4, mov und mkv, VP9 für webm und ProRes für mov mit Transparenz.</translation>
   </message>
@@ -3038,6 +3102,10 @@
   <message>
    <source>What covers the face in {name} keeps its shape; without effect: {names}.</source>
    <translation>Was das Gesicht in {name} verdeckt, behält seine Form; ohne Wirkung: {names}.</translation>
+  </message>
+  <message>
+   <source>What drives in real time can't be rendered to a file.</source>
+   <translation>Was in Echtzeit antreibt, lässt sich nicht in eine Datei rendern.</translation>
   </message>
   <message>
    <source>What is installed and what can run</source>
@@ -3374,6 +3442,10 @@
   <message>
    <source>here</source>
    <translation>vorhanden</translation>
+  </message>
+  <message>
+   <source>iFacialMocap on an iPhone, and apps that send the same</source>
+   <translation>iFacialMocap auf einem iPhone, und Apps, die dasselbe senden</translation>
   </message>
   <message>
    <source>in every way</source>
@@ -3882,6 +3954,10 @@
   <message>
    <source>there is no slider named {name!r}; known are {names}.</source>
    <translation>einen Regler namens {name!r} gibt es nicht; bekannt sind {names}.</translation>
+  </message>
+  <message>
+   <source>this computer's address</source>
+   <translation>die Adresse dieses Rechners</translation>
   </message>
   <message>
    <source>this wheel brings its own copy of Qt</source>

@@ -18,7 +18,7 @@ from PySide6.QtWidgets import (
 )
 
 from app.gui import icons
-from app.gui.session import DriverKind
+from app.gui.session import LIVE_ONLY, DriverKind
 from app.gui.shortcuts import Actions
 from app.gui.translate import mark, tr
 from app.gui.widgets.basic import ElidedLabel, colours, tool_button
@@ -343,12 +343,12 @@ class Transport(QWidget):
         self._shown = kind, paused, seekable, colours()
         self._paused = paused
         self._show_state()
-        self.play.setVisible(seekable or kind == "camera")
+        self.play.setVisible(seekable or kind in LIVE_ONLY)
         for widget in (self.line, self.to_start, self.back, self.forward, self.loop):
             widget.setVisible(seekable)
         for name in ("step_back", "step_forward", "to_start"):
             self._actions[name].setEnabled(seekable)
-        self.recentre.setVisible(kind in ("file", "camera"))
+        self.recentre.setVisible(kind in ("file", *LIVE_ONLY))
         self._arrange()
         c = colours()
         self._actions["play"].setIcon(icons.icon("play" if paused else "pause", c.text, c.faint))
@@ -396,7 +396,7 @@ class Transport(QWidget):
     def show_stats(self, stats: LiveStats, kind: DriverKind) -> None:
         """Show frame rate and latency."""
         parts = []
-        moving = kind in ("file", "camera", "template") and not self._paused and self._state == "running"
+        moving = kind in ("file", "template", *LIVE_ONLY) and not self._paused and self._state == "running"
         if moving and stats.fps > 0:
             parts.append(tr("{rate} fps", rate=f"{stats.fps:.0f}"))
         if moving and stats.latency_ms > 0:

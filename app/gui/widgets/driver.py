@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -20,10 +21,12 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from app.choices import StreamAddress, TrackingAddress
 from app.gui import icons
-from app.gui.session import Driver, DriverKind
+from app.gui.session import LIVE_ONLY, Driver, DriverKind
 from app.gui.translate import mark, tr
 from app.gui.widgets.basic import ComboBox, Switch, colours, tool_button
+from app.gui.widgets.tracker import TrackerPage
 from app.gui.wording import folded, plain
 
 KINDS: Final[tuple[tuple[DriverKind, str, str, str], ...]] = (
@@ -32,6 +35,7 @@ KINDS: Final[tuple[tuple[DriverKind, str, str, str], ...]] = (
     ("camera", "camera", mark("Camera"), mark("Follow a camera in real time.")),
     ("still", "image", mark("Picture"), mark("Copy the expression of a picture.")),
     ("template", "motion", mark("Template"), mark("Follow a motion template.")),
+    ("tracking", "face", mark("Tracker"), mark("Follow a phone or tracking app (OSC, Live Link Face, iFacialMocap).")),
 )
 CLIPS: Final = "*.mp4 *.mov *.mkv *.webm *.avi *.m4v *.gif"
 STILLS: Final = "*.jpg *.jpeg *.png *.webp *.bmp *.tif *.tiff *.heic *.avif"
@@ -125,6 +129,7 @@ class DriverPanel(QWidget):
         cameras_requested: The list of cameras is to be refreshed.
         gallery_requested: The gallery of drivers is to be shown beside this widget.
         mirror_changed: Whether the camera is mirrored.
+        stream_requested: The address of a camera of the network is to be asked for.
     """
 
     driver_chosen = Signal(object)
@@ -132,10 +137,12 @@ class DriverPanel(QWidget):
     cameras_requested = Signal()
     gallery_requested = Signal(object)
     mirror_changed = Signal(bool)
+    stream_requested = Signal()
 
     def __init__(self) -> None:
         super().__init__()
         self._files: dict[str, str] = {}
+        self._streams: list[str] = []  # URLs of cameras of the network
         self._driver: Driver | None = None
         self._buttons: dict[str, QToolButton] = {}
         box = QVBoxLayout(self)
@@ -150,12 +157,17 @@ class DriverPanel(QWidget):
         self._stack.addWidget(self._make_hint())
         self._stack.addWidget(self._make_file())
         self._stack.addWidget(self._make_camera())
+        self.tracker = TrackerPage()
+        self.tracker.address_chosen.connect(lambda address: self.driver_chosen.emit(Driver("tracking", address)))
+        self.tracker.mirror_changed.connect(self.mirror_changed)
+        self._stack.addWidget(self.tracker)
         box.addWidget(self._stack)
         self.show_driver(Driver())
 
     def _make_segments(self) -> QWidget:
         frame = QFrame()
         frame.setObjectName("segments")
+        frame.setProperty("dense", True)
         line = QHBoxLayout(frame)
         line.setContentsMargins(1, 1, 1, 1)
         line.setSpacing(0)
@@ -209,13 +221,15 @@ class DriverPanel(QWidget):
         self.cameras.setAccessibleName(tr("Camera"))
         self.cameras.setToolTip(tr("Camera"))
         self.cameras.activated.connect(self._camera_chosen)
+        stream = tool_button("broadcast", tr("Camera of the network…"))
+        stream.clicked.connect(self.stream_requested)
         again = tool_button("reset", tr("Look for cameras again"))
         again.clicked.connect(self.cameras_requested)
         shots = tool_button("gallery", tr("Show cameras as thumbnails"))
         shots.clicked.connect(lambda: self.gallery_requested.emit(self.thumb))
         line.addWidget(self.cameras, 1)
-        line.addWidget(shots)
-        line.addWidget(again)
+        for button in (shots, stream, again):
+            line.addWidget(button)
         box.addLayout(line)
         self.mirror = Switch(tr("Mirror"), tr("Left and right are swapped as in a mirror."))
         self.mirror.setChecked(True)
@@ -229,13 +243,18 @@ class DriverPanel(QWidget):
         self._kind: DriverKind = driver.kind
         if fresh and driver.kind in ("file", "still", "camera"):
             self.thumb.show_text(tr("Starting…"))  # the previous driver's image is no longer valid
-        if driver.kind not in ("sliders", "camera"):
+        if driver.kind not in ("sliders", *LIVE_ONLY):
             self._files[driver.kind] = driver.source
         self._buttons[driver.kind].setChecked(True)
         if driver.kind == "camera":
             self._stack.setCurrentIndex(2)
+            self._add_stream(driver.source)
             index = self.cameras.findData(driver.source)
             self.cameras.setCurrentIndex(max(index, 0) if self.cameras.count() else -1)
+        elif driver.kind == "tracking":
+            self._stack.setCurrentIndex(3)
+            with suppress(ValueError):
+                self.tracker.show_address(TrackingAddress.parse(driver.source) or self.tracker.address)
         elif driver.kind == "sliders":
             self._stack.setCurrentIndex(0)
             self.thumb.show_text(tr("Sliders only"))
@@ -260,8 +279,21 @@ class DriverPanel(QWidget):
             self.cameras.addItem(name, name)
         if not names:
             self.cameras.addItem(tr("No camera found"), "")
-        self.cameras.setEnabled(bool(names))
+        for url in self._streams:
+            self.cameras.addItem(str(StreamAddress(url)), url)
+        self.cameras.setEnabled(bool(names or self._streams))
         self.cameras.setCurrentIndex(max(0, self.cameras.findData(chosen)))
+
+    def _add_stream(self, source: str) -> None:
+        """Add a camera of the network to the list, shown without its password."""
+        try:
+            address = StreamAddress.parse(source)
+        except ValueError:
+            return
+        if address is not None and self.cameras.findData(source) < 0:
+            self._streams.append(source)
+            self.cameras.addItem(str(address), source)
+            self.cameras.setEnabled(True)
 
     def refresh(self) -> None:
         """Draw the icons in the current colours."""
@@ -275,6 +307,8 @@ class DriverPanel(QWidget):
         elif kind == "camera":
             self.cameras_requested.emit()
             self.driver_chosen.emit(Driver("camera", self.cameras.currentData() or ""))
+        elif kind == "tracking":
+            self.driver_chosen.emit(Driver("tracking", str(self.tracker.address)))
         elif self._files.get(kind):
             self.driver_chosen.emit(Driver(kind, self._files[kind]))
         else:

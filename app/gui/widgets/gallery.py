@@ -16,7 +16,9 @@ from app.gui.widgets.basic import FlowLayout, colours
 from app.gui.wording import folded, plain
 
 TILE: Final = QSize(104, 78)
-ICONS: Final = {"sliders": "sliders", "file": "film", "camera": "camera", "still": "image", "template": "motion"}
+ICONS: Final = {"sliders": "sliders", "file": "film", "camera": "camera", "still": "image", "template": "motion",
+    "tracking": "face",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)

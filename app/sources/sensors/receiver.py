@@ -137,3 +137,13 @@ def _refused(where: TrackingAddress, error: OSError) -> PortError:
     return PortError(
         msg("{place} can't be listened at: {reason}.", where.place, error.strerror or type(error).__name__)
     )
+
+
+def own_address() -> str:
+    """Address of this computer in its network, or empty where it has none; nothing is sent to find it."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # kept for documentation; connecting only chooses the way to it
+            return str(probe.getsockname()[0])
+        except OSError:
+            return ""

@@ -1,4 +1,4 @@
-"""Starts a worker process (app.jobs.worker), or with "run" a process that has workers of its own (app.jobs.runner)."""
+"""Start a worker process (app.jobs.worker), or with "run" a process with its own workers (app.jobs.runner)."""
 
 import sys
 

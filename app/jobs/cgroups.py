@@ -1,4 +1,4 @@
-"""Limits that a container or a service manager sets with Linux control groups, version 1 and 2.
+"""Resource limits set by containers or service managers with Linux control groups, versions 1 and 2.
 
 Files: Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/memory.rst of the Linux kernel.
 """
@@ -14,12 +14,12 @@ OWN: Final = Path("/proc/self/cgroup")
 
 
 def memory_left(root: Path = ROOT, own: Path = OWN) -> int | None:
-    """Bytes that this process's groups may still take, the smallest of all levels; None without a limit.
+    """Bytes that this process's groups may still allocate, the minimum of all levels; None without a limit.
 
-    File cache that the kernel drops first when memory runs short counts as free.
+    File cache that the kernel drops first under memory pressure counts as free.
 
     Args:
-        root: Where control groups are mounted.
+        root: Mount point of the control groups.
         own: File that names the groups of this process.
     """
     left = [
@@ -32,10 +32,10 @@ def memory_left(root: Path = ROOT, own: Path = OWN) -> int | None:
 
 
 def cpu_quota(root: Path = ROOT, own: Path = OWN) -> float | None:
-    """Processors' worth of time that this process's groups may use, the smallest of all levels; None without a limit.
+    """CPU time quota of this process's groups in cores, the minimum of all levels; None without a limit.
 
     Args:
-        root: Where control groups are mounted.
+        root: Mount point of the control groups.
         own: File that names the groups of this process.
     """
     shares = []
@@ -48,14 +48,14 @@ def cpu_quota(root: Path = ROOT, own: Path = OWN) -> float | None:
 
 
 def _folders(root: Path, own: Path, controller: str) -> Iterator[Path]:
-    """Folders of this process's group and of the groups above it; controller "" stands for version 2."""
+    """Folders of this process's group and its parent groups; controller "" stands for version 2."""
     mounts = [root, root / "unified"] if not controller else [root / controller]
     paths: list[list[str]] = [[]]
     for line in _text(own).splitlines():
         number, _, rest = line.partition(":")
         names, _, group = rest.partition(":")
         if (controller in names.split(",")) if controller else (number == "0" and not names):
-            # a group outside of the container's own view starts with "/..": only what is mounted can be read
+            # a group outside the container's own view starts with "/..": only mounted parts can be read
             parts = [part for part in group.split("/") if part not in ("", ".", "..")]
             paths = [parts[:k] for k in range(len(parts), -1, -1)]
             if controller and names != controller:
@@ -66,7 +66,7 @@ def _folders(root: Path, own: Path, controller: str) -> Iterator[Path]:
 
 
 def _left(folder: Path, limit: str, usage: str, cache: str) -> int | None:
-    """What a group may still take of its memory, None without a limit."""
+    """Bytes of memory that a group may still allocate, None without a limit."""
     most = _number(_text(folder / limit))
     if most is None:
         return None
@@ -79,7 +79,7 @@ def _left(folder: Path, limit: str, usage: str, cache: str) -> int | None:
 
 
 def _text(path: Path) -> str:
-    """Content of a file, empty where it can't be read."""
+    """Content of a file, empty if it can't be read."""
     try:
         return path.read_text(encoding="utf-8").strip()
     except (OSError, ValueError):
@@ -87,7 +87,7 @@ def _text(path: Path) -> str:
 
 
 def _number(text: str) -> int | None:
-    """A number from 0 on; None for "max", -1 (both mean no limit) and anything else."""
+    """Parse a non-negative number; None for "max", -1 (both mean no limit) and anything else."""
     try:
         value = int(text)
     except ValueError:

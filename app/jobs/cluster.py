@@ -1,9 +1,10 @@
-"""The same jobs on a Ray cluster. Ray places the workers, gives them cores and shares of cards, and revives lost ones.
+"""Run jobs on a Ray cluster. Ray places the workers, assigns cores and GPU shares, and restarts lost ones.
 
-A worker whose machine is lost comes to life elsewhere; the job that it was at goes back into the queue.
+A worker whose machine is lost is restarted elsewhere; its job goes back into the queue.
 
-The queue stays with whoever runs this: it claims jobs, hands them to Ray, and gives results their names. Workers see
-the inputs and the place of the outputs (a shared folder, or anything that fsspec knows), never the queue.
+The queue stays in the process that runs this: it claims jobs, passes them to Ray, and gives results their names.
+Workers access the inputs and the location of the outputs (a shared folder, or anything that fsspec supports), never the
+queue.
 """
 
 from __future__ import annotations
@@ -28,18 +29,18 @@ from app.jobs.worker import settle
 from app.media.contents import content_hash
 from models.installation import install_hint
 
-MOST_EVENTS: Final = 100  # that a worker keeps between two looks
+MOST_EVENTS: Final = 100  # that a worker buffers between polls
 LOST: Final = 180.0  # seconds without any worker after which the cluster counts as lost
-TICK: Final = 0.5  # seconds between two looks at the clock and at cancelled jobs
+TICK: Final = 0.5  # seconds between checks for cancelled jobs
 
 
 class RemoteWorker:
-    """What runs in a worker process of the cluster: models and portraits are kept from job to job.
+    """A worker process of the cluster; it keeps models and portraits from job to job.
 
-    Ray calls it from two threads, so that it can be asked how far it is.
+    Ray calls it from two threads, so that its progress can be polled.
 
     Args:
-        cache: Folder of kept motion, empty for the one of the user there.
+        cache: Folder of cached motion, empty for the default on that machine.
         threads: CPU threads for the engine.
     """
 
@@ -57,7 +58,7 @@ class RemoteWorker:
         return content_hash(path, lambda *key: self._hashes.get(key), keep)
 
     def perform(self, job: dict[str, Any]) -> dict[str, Any]:
-        """Render a job (a JobRecord as a dict) and say what became of it (an Outcome as a dict), and where."""
+        """Render a job (a JobRecord as a dict) and return its outcome (an Outcome as a dict) and location."""
         record = JobRecord(**job)
         self._job, self._token = record.id, CancelToken()
         with tempfile.TemporaryDirectory(prefix="animate-ray-", ignore_cleanup_errors=True) as folder:
@@ -74,7 +75,7 @@ class RemoteWorker:
             del self._told[:-MOST_EVENTS]
 
     def look(self, unwanted: list[int]) -> list[tuple[int, dict[str, Any]]]:
-        """What was told since the last look: number of the job, and the event as a dict.
+        """Events since the last poll: number of the job, and the event as a dict.
 
         Args:
             unwanted: Jobs to stop.
@@ -87,11 +88,10 @@ class RemoteWorker:
 
 
 def connect(address: str) -> Any:
-    """Ray, connected.
+    """Connect to Ray.
 
     Args:
-        address: "auto" for the cluster that this machine belongs to, "local" for one on this machine alone, or the
-            address of one.
+        address: "auto" for the cluster of this machine, "local" for one on this machine only, or a cluster's address.
 
     Raises:
         MissingError: Ray is not installed.
@@ -120,14 +120,14 @@ class ClusterPool:
         self._reporter = reporter
         self._actors: list[Any] = []
         self._names: list[str] = []
-        self._jobs: dict[Any, tuple[int, JobRecord]] = {}  # what is being rendered, by Ray's reference
+        self._jobs: dict[Any, tuple[int, JobRecord]] = {}  # running jobs, by Ray's reference
         self._last: dict[int, Path] = {}
-        self._looks: dict[int, Any] = {}  # what the workers were asked and have not answered
+        self._looks: dict[int, Any] = {}  # pending polls, by worker
         self._progress: dict[int, tuple[int, Progress]] = {}
-        self._away: dict[int, float] = {}  # workers that died, with the time; until they answer they get no job
+        self._away: dict[int, float] = {}  # workers that died, with the time; they get no job until they respond
 
     def start(self, size: int, cpus: float, gpus: float, cache: str) -> None:
-        """Ask Ray for workers."""
+        """Request workers from Ray."""
         threads = max(1, int(cpus))
         kind = self._ray.remote(RemoteWorker).options(
             num_cpus=cpus, num_gpus=gpus, max_restarts=-1, max_task_retries=0, max_concurrency=2
@@ -157,10 +157,10 @@ class ClusterPool:
         return token.cancelled
 
     def _wait_for_workers(self) -> None:
-        """Nobody is there to work.
+        """Wait until a worker is available.
 
         Raises:
-            AppError: That lasts too long.
+            AppError: It takes too long.
         """
         if time.monotonic() - min(self._away.values()) > LOST:
             raise AppError(
@@ -195,7 +195,7 @@ class ClusterPool:
         self._reporter.ended(self._queue.reader.find(job.id), number + 1)
 
     def _lose(self, number: int, job: JobRecord, reason: str) -> None:
-        """A worker has died, or its machine is gone; Ray starts it anew in its own time."""
+        """Handle a worker that has died or whose machine is lost; Ray restarts it later."""
         self._away[number] = time.monotonic()
         self._looks.pop(number, None)
         self._progress.pop(number, None)
@@ -204,7 +204,7 @@ class ClusterPool:
         self._reporter.ended(self._queue.reader.find(job.id), number + 1)
 
     def _mind(self) -> None:
-        """Signs of life for all workers, with how far they are; they are told which jobs somebody cancelled."""
+        """Send heartbeats and progress of all workers to the queue, and cancelled jobs to the workers."""
         for number, name in enumerate(self._names):
             self._listen(number)
             unwanted = self._queue.beat(name, *self._progress.get(number, (0, None)))
@@ -212,13 +212,13 @@ class ClusterPool:
                 self._looks[number] = self._actors[number].look.remote(sorted(unwanted))
 
     def _listen(self, number: int) -> None:
-        """Take in what a worker has answered."""
+        """Process a worker's answer, if there is one."""
         reference = self._looks.get(number)
         if reference is not None and self._ray.wait([reference], timeout=0)[0]:
             self._take_in(number)
 
     def _hear_out(self, number: int) -> None:
-        """Take in all that a worker told of the job that it has just ended, before that is reported."""
+        """Process all remaining events of a job that has just ended, before its end is reported."""
         if number in self._looks:
             self._take_in(number)
         self._looks[number] = self._actors[number].look.remote([])
@@ -226,10 +226,10 @@ class ClusterPool:
         self._progress.pop(number, None)
 
     def _take_in(self, number: int) -> None:
-        """Wait for a worker's answer, and tell of it."""
+        """Wait for a worker's answer and report its events."""
         try:
             told = self._ray.get(self._looks.pop(number))
-        except self._ray.exceptions.RayError:  # it has died; Ray starts it anew
+        except self._ray.exceptions.RayError:  # it has died; Ray restarts it
             return
         self._away.pop(number, None)
         for job, what in told:
@@ -240,16 +240,16 @@ class ClusterPool:
             self._reporter.heard(event)
 
     def close(self) -> None:
-        """Let the workers go; what they were at goes back into the queue."""
+        """Release the workers; their jobs go back into the queue."""
         for actor in self._actors:
             self._ray.kill(actor)
         if self._jobs:
-            time.sleep(TICK)  # Ray kills in its own time
+            time.sleep(TICK)  # Ray kills asynchronously
         self._queue.recover(self._names)
 
 
 def _reason(error: Exception) -> str:
-    """The first line of an error of Ray's."""
+    """The first line of a Ray error."""
     return str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
 
 
@@ -267,20 +267,20 @@ def run_on_cluster(
     gpus: float = 0.0,
     on_job: OnJob | None = None,
 ) -> Summary:
-    """Render what is queued on a Ray cluster; see app.jobs.run_workers.
+    """Render the queued jobs on a Ray cluster; see app.jobs.run_workers.
 
     Args:
-        queue: The queue; on this machine, not on a network drive.
+        queue: The queue; must be on this machine, not on a network drive.
         address: See :func:`connect`.
-        batch: Only jobs of this batch; None takes all.
-        workers: Workers; 0 takes as many as the cluster's cores and cards allow.
-        events: Gets "batch" progress, progress and messages of each worker (with the entries worker and job), and a
+        batch: Only jobs of this batch; None for all.
+        workers: Number of workers; 0 for as many as the cluster's cores and cards allow.
+        events: Receives "batch" progress, progress and messages of each worker (with the entries worker and job), and a
             "job" event when a job begins and when it ends.
-        token: Stops the run: jobs that are being rendered go back into the queue.
+        token: Stops the run; running jobs go back into the queue.
         fail_fast: Stop at the first job that fails.
-        cache: Folder of kept motion, the same on all machines; one on each by default.
-        cpus: Cores for each worker.
-        gpus: Graphics cards for each worker; a share such as 0.25 lets several use one.
+        cache: Folder of cached motion, shared by all machines; a separate one on each by default.
+        cpus: Cores per worker.
+        gpus: Graphics cards per worker; with a share such as 0.25 several workers use one card.
         on_job: Called with the job whenever one begins or ends.
 
     Raises:

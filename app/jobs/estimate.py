@@ -1,4 +1,4 @@
-"""How far jobs are, one by one and together, how long they will still take, and what memory they need."""
+"""Progress of jobs, individually and in total, their remaining time, and the memory they need."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from typing import Final
 from app.errors import AppError
 from app.jobs.record import ENDED, JobRecord
 
-LEAST: Final = 0.02  # share from which a running job tells how long it will take
-# Measured with the mesh engine: a worker takes 250 to 300 MB for a portrait of 640x800 pixels, 907 MB for 12 million.
+LEAST: Final = 0.02  # progress of a running job from which its time can be estimated
+# Measured with the mesh engine: a worker uses 250 to 300 MB for a portrait of 640x800 pixels, 907 MB for 12 million.
 BASE_BYTES: Final = 300_000_000
 PIXEL_BYTES: Final = 50
-LOOKED_AT: Final = 200  # sources whose headers are read
+LOOKED_AT: Final = 200  # number of sources whose headers are read
 
 
 @dataclass(frozen=True)
 class Overall:
-    """How far some jobs are together.
+    """Overall progress of some jobs.
 
     Attributes:
-        ended: How many are over, well or not.
-        total: How many there are.
-        share: How much of the work is done, 0 to 1.
-        seconds: Time left, None if that can't be told yet.
+        ended: Number of jobs that have ended, successfully or not.
+        total: Number of jobs.
+        share: Fraction of the work that is done, 0 to 1.
+        seconds: Remaining time, None if it can't be estimated yet.
     """
 
     ended: int
@@ -36,7 +36,7 @@ class Overall:
 
 
 def seconds_left(job: JobRecord, now: float) -> float | None:
-    """Time that a running job will still take, None if that can't be told yet.
+    """Remaining time of a running job, None if it can't be estimated yet.
 
     Args:
         job: The job.
@@ -51,7 +51,7 @@ def seconds_left(job: JobRecord, now: float) -> float | None:
 
 
 def overall(jobs: Sequence[JobRecord], now: float) -> Overall:
-    """How far some jobs are together; a waiting one counts as long as those that were rendered took.
+    """Overall progress of some jobs; a waiting one is assumed to take as long as the rendered ones.
 
     Args:
         jobs: The jobs.
@@ -73,13 +73,13 @@ def overall(jobs: Sequence[JobRecord], now: float) -> Overall:
 
 
 def worker_bytes(sources: Iterable[Path], size: Callable[[Path], tuple[int, int]] | None = None) -> int:
-    """Memory in bytes that a worker needs for the largest of some sources; those that can't be read do not count.
+    """Memory in bytes that a worker needs for the largest of some sources; unreadable ones are ignored.
 
-    Only the headers of the first 200 different ones are read.
+    Only the headers of the first 200 distinct sources are read.
 
     Args:
         sources: Source of each job.
-        size: Tells (width, height) of a file; by default what its header declares.
+        size: Returns (width, height) of a file; by default as declared in its header.
     """
     from app.media.headers import declared_size
 

@@ -1,4 +1,4 @@
-"""What jobs are told apart by: the content of their inputs and what their options ask for."""
+"""Hashes that identify jobs: of the content of their inputs and of their options."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from app.option_files import FILES, IDLE, named_files
 
 
 def option_hash(values: Mapping[str, Any], numbered: bool, expression: Mapping[str, Any] | None) -> str:
-    """Hash of options that are not at their default, as far as they change the result."""
+    """Hash of the non-default options that affect the result."""
     kept = {name: value for name, value in values.items() if name not in IDLE}
     text = json.dumps([kept, numbered, expression], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def input_files(source: Path, driving: Path | None, values: Mapping[str, Any]) -> list[Path]:
-    """All files that a job reads: source, driving file (None: sliders pose it), and what its options name."""
+    """All files that a job reads: source, driving file (None if sliders pose it), and files named by options."""
     drivers = [] if driving is None else [driving]
     return [source, *drivers, *(path for path in named_files(values) if path.is_absolute())]
 
@@ -33,7 +33,7 @@ def joint_hash(hashes: Iterable[str]) -> str:
 
 
 def settled(values: Mapping[str, Any], base: Path) -> dict[str, Any]:
-    """Option values with the names of files made absolute; a name that is no file may be one of something saved."""
+    """Option values with absolute file names; a name that is not a file may be that of a saved expression."""
     found = dict(values)
     for name in FILES:
         if found.get(name):

@@ -1,4 +1,4 @@
-"""Glob patterns of job files, with a limit on how much of a disk one may search."""
+"""Glob patterns in job files, with a limit on how much of a disk they may search."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from typing import Final
 from app.errors import UsageError
 from models.messages import msg
 
-MOST_ENTRIES: Final = 300_000  # files and folders that the patterns of a batch may look at
+MOST_ENTRIES: Final = 300_000  # files and folders that the patterns of a batch may visit
 
 
 class Search:
-    """Finds what patterns stand for; all patterns of a batch share its limit.
+    """Expands patterns; all patterns of a batch share its limit.
 
     Args:
-        limit: Files and folders that may be looked at.
+        limit: Number of files and folders that may be visited.
     """
 
     def __init__(self, limit: int = MOST_ENTRIES) -> None:
@@ -36,7 +36,7 @@ class Search:
         Args:
             pattern: The pattern; ~ is the home folder.
             base: Folder that it starts from.
-            where: Where it is written, for the message of an error.
+            where: Location of the pattern, for errors.
 
         Raises:
             UsageError: It would search too much of the disk.
@@ -92,7 +92,7 @@ class Search:
                     if self._left < 0:
                         raise _SearchedTooMuchError
                     found.append(entry)
-        except OSError:  # no folder, or not for us to read
+        except OSError:  # not a folder, or not readable
             return []
         return found
 

@@ -1,4 +1,4 @@
-"""Rendering of jobs one after another, with everything kept that the next one can use."""
+"""Render jobs one after another, keeping everything that the next one can reuse."""
 
 from __future__ import annotations
 
@@ -41,20 +41,20 @@ ENGINES: Final = 2  # engines that a worker keeps
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a job.
+    """The outcome of a job.
 
     Attributes:
-        state: done (the files are staged and lack only their names), failed, skipped or cancelled.
+        state: done (the files are staged and only lack their final names), failed, skipped or cancelled.
         files: Files of the result.
-        error: One line; for done jobs a word on an input that broke off.
-        exit_code: What a run of this job alone would have ended with.
+        error: One line; for done jobs a note on a truncated input.
+        exit_code: Exit code of running this job alone.
         input_hash: Hash of both inputs.
         frames: Frames written.
-        seconds: Time that it took.
+        seconds: Duration.
         short_of_memory: Whether memory ran out.
         pid: Process that rendered it, 0 for the one that claimed it.
         host: Its machine.
-        notes: Sentences that came up on the way.
+        notes: Notes collected during the run.
         details: Traceback of a failure.
     """
 
@@ -76,13 +76,13 @@ class KeptResources(CachedResources):
     """Engines, face tracker, the last portraits, and motion on disk.
 
     Args:
-        cache: Motion on disk.
+        cache: Cache of motion on disk.
         file_hash: Hash of the content of an input.
-        threads: CPU threads for engines whose options leave the number open; 0 leaves it to them.
+        threads: CPU threads for engines whose options don't set the number; 0 lets the engine choose.
 
     Attributes:
-        loaded: How many engines were loaded.
-        encoded: How many portraits were encoded.
+        loaded: Number of engines loaded.
+        encoded: Number of portraits encoded.
     """
 
     def __init__(self, cache: MotionCache, file_hash: Callable[[Path], str], threads: int = 0) -> None:
@@ -138,7 +138,7 @@ class KeptResources(CachedResources):
         return self._scenes[key]
 
     def forget(self) -> None:
-        """Let go of everything that takes memory."""
+        """Free everything that uses memory."""
         self._engines.clear()
         self._scenes.clear()
         gc.collect()
@@ -149,9 +149,9 @@ class Performer:
     """Renders jobs. The result of each is left hidden beside its name, see app.jobs.target.
 
     Args:
-        cache: Folder of kept motion; the user's own by default.
-        file_hash: Hash of the content of an input; worked out anew each time by default.
-        threads: CPU threads for the engine; 0 leaves the number to it.
+        cache: Folder of cached motion; the user's own by default.
+        file_hash: Hash of the content of an input; computed each time by default.
+        threads: CPU threads for the engine; 0 lets it choose.
     """
 
     def __init__(
@@ -161,12 +161,12 @@ class Performer:
         self.resources = KeptResources(MotionCache(cache), file_hash, threads)
 
     def perform(self, job: JobRecord, events: EventStream, token: CancelToken) -> Outcome:
-        """Render one job; whatever goes wrong becomes part of the outcome.
+        """Render one job; all errors become part of the outcome.
 
         Args:
             job: The job, claimed.
-            events: Gets progress and messages.
-            token: Stops it.
+            events: Receives progress and messages.
+            token: Stops the job.
         """
         outcome = self._guarded(job, events, token)
         if outcome.short_of_memory:
@@ -197,7 +197,7 @@ class Performer:
             parent = str(Path(job.output).parent)
             text = changed(str(error), lambda text: text.replace(folder, parent)) if folder else str(error)
             return Outcome("failed", error=_line(text), exit_code=int(error.exit_code), details=traceback.format_exc())
-        except Exception as error:  # noqa: BLE001 - one bad job must not end the night
+        except Exception as error:  # noqa: BLE001 - one failing job must not abort the batch
             if is_out_of_memory(error):
                 text = "There is not enough memory for this picture or clip."
                 return Outcome(
@@ -224,7 +224,7 @@ class Performer:
         if report.status == "cancelled":
             return Outcome("cancelled", error="Stopped.", exit_code=int(ExitCode.CANCELLED))
         files = target.stage(tag(job))
-        refusal = _taken(job, target, [name for name, _, _ in files])  # somebody may have come in between
+        refusal = _taken(job, target, [name for name, _, _ in files])  # the file may have been created in the meantime
         if refusal is not None:
             return refusal
         return Outcome(
@@ -250,7 +250,7 @@ def _refusal(job: JobRecord, target: Target) -> Outcome | None:
 
 
 def _taken(job: JobRecord, target: Target, names: list[str]) -> Outcome | None:
-    """That a name belongs to somebody else or to something that is no plain file, or None."""
+    """The outcome if a name belongs to something else or not to a regular file, or None."""
     if "://" not in job.output:
         for one in names:
             check_plain(Path(job.output).with_name(one))

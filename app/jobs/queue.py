@@ -1,4 +1,4 @@
-"""The queue: jobs in an SQLite file that many processes may open and that a kill at any moment leaves whole."""
+"""The queue: jobs in an SQLite file that many processes can open and that stays intact if killed at any time."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ from app.jobs.store import Store
 from app.jobs.target import Files, open_target
 from models.messages import msg
 
-GRACE: Final = 1.5  # seconds that a silent worker whose process is there gets for a sign of life
-CRASHES: Final = 3  # how often a job may take its worker down with it
-# A worker goes on with its portrait; a new one takes a portrait and a clip that nobody works on.
+GRACE: Final = 1.5  # seconds that a silent worker with a live process gets for a heartbeat
+CRASHES: Final = 3  # how often a job may crash its worker
+# A worker continues with its portrait; a new one takes a portrait and a clip that are not in use.
 NEXT: Final = """
 SELECT * FROM jobs WHERE state = 'queued' {only} ORDER BY source = :last DESC,
     source IN (SELECT source FROM jobs WHERE state = 'running'), driving IN (SELECT driving FROM jobs WHERE state =
     'running'), position, id LIMIT 1
 """
-# Rows that no worker of ours wrote.
+# Rows not written by one of our workers.
 NO_WORKERS: Final = """
 DELETE FROM workers WHERE typeof(name) != 'text' OR typeof(host) != 'text' OR typeof(pid) != 'integer' OR pid <= 0
     OR pid >= 2147483648 OR typeof(beat) NOT IN ('real', 'integer')
@@ -43,13 +43,13 @@ FIRST: Final = "SELECT * FROM jobs WHERE state = 'queued' {only} ORDER BY positi
 
 @dataclass(frozen=True)
 class Added:
-    """What :meth:`Queue.add` made of some jobs.
+    """Result of :meth:`Queue.add`.
 
     Attributes:
         ids: Their numbers, in order.
-        queued: How many are to be rendered.
-        kept: How many are done already, with the same inputs and options.
-        cancelled: How many were cancelled before and stay so.
+        queued: Number of jobs to be rendered.
+        kept: Number of jobs already done with the same inputs and options.
+        cancelled: Number of jobs that were cancelled before and stay so.
     """
 
     ids: tuple[int, ...]
@@ -59,18 +59,18 @@ class Added:
 
 
 class Queue:
-    """Jobs on disk. Safe between threads and processes; use it in a ``with`` statement or call ``close``.
+    """Jobs on disk. Safe across threads and processes; use it in a ``with`` statement or call ``close``.
 
     Args:
-        path: SQLite file, made if it is not there; the user's own queue by default. Not on a network drive: for
-            several machines there is app.jobs.cluster.
+        path: SQLite file, created if it does not exist; the user's own queue by default. Not on a network drive; for
+            several machines, use app.jobs.cluster.
 
     Attributes:
         store: The file.
-        reader: What can be asked of it.
+        reader: Queries on it.
 
     Raises:
-        MediaError: It can't be opened or is no queue.
+        MediaError: It can't be opened or is not a queue.
     """
 
     def __init__(self, path: str | Path | None = None) -> None:
@@ -96,21 +96,21 @@ class Queue:
     def add(
         self, entries: Iterable[Entry], batch: str = "", *, replace: bool = False, lane: str = "", fresh: bool = False
     ) -> Added:
-        """Put jobs into the queue; a job is known by its output.
+        """Add jobs to the queue; a job is identified by its output.
 
-        One that is done with the same inputs and options, and whose result is still there, stays done; a cancelled one
-        stays cancelled; every other one is queued.
+        A job that is done with the same inputs and options, and whose result still exists, stays done; a cancelled one
+        stays cancelled; all others are queued.
 
         Args:
             entries: The jobs.
-            batch: Whom they belong to.
+            batch: Name of their batch.
             replace: Remove waiting jobs of the batch that are no longer among them.
-            lane: Who is to work on them, see :meth:`claim`.
-            fresh: They are new wishes: cancelled ones are queued too, and none may take the name of one that waits.
+            lane: Queue name that they are assigned to, see :meth:`claim`.
+            fresh: They are new requests: cancelled ones are queued too, and none may use the output of a waiting one.
 
         Raises:
-            UsageError: One of the outputs is being rendered just now from other inputs or with other options, or with
-                ``fresh`` another job waits to write it.
+            UsageError: One of the outputs is being rendered from other inputs or with other options, or with ``fresh``
+                another job is waiting to write it.
         """
         entries = list(entries)
         kept = {entry.output: self._is_done(entry) for entry in entries}
@@ -223,7 +223,7 @@ class Queue:
             return False
 
     def cancel(self, ids: Iterable[int]) -> int:
-        """Cancel waiting jobs at once and running ones at their next frame; returns how many that are."""
+        """Cancel waiting jobs at once and running ones at their next frame; returns their number."""
         count = 0
         waits = f"UPDATE jobs SET state = 'cancelled', finished = ?, error = '' WHERE id = ? AND state IN {WAITING}"  # noqa: S608
         with self.store.change() as db:
@@ -233,11 +233,11 @@ class Queue:
         return count
 
     def retry(self, ids: Iterable[int], lane: str | None = None) -> int:
-        """Queue finished jobs again; those that are done are rendered anew. Returns how many that are.
+        """Queue finished jobs again; done ones are rendered again. Returns their number.
 
         Args:
             ids: Their numbers.
-            lane: Who is to work on them; None leaves that as it is.
+            lane: Queue name to assign them to; None leaves it unchanged.
         """
         with self.store.change() as db:
             return sum(
@@ -251,39 +251,39 @@ class Queue:
             )
 
     def pause(self, ids: Iterable[int]) -> int:
-        """Hold queued jobs back until :meth:`resume`; running ones go on. Returns how many that are."""
+        """Pause queued jobs until :meth:`resume`; running ones continue. Returns their number."""
         with self.store.change() as db:
             query = "UPDATE jobs SET state = 'paused' WHERE id = ? AND state = 'queued'"
             return sum(db.execute(query, (number,)).rowcount for number in ids)
 
     def resume(self, ids: Iterable[int], lane: str | None = None) -> int:
-        """Queue paused jobs again; waiting ones change the lane. See :meth:`retry`."""
+        """Queue paused jobs again; waiting ones change their queue name. See :meth:`retry`."""
         query = f"UPDATE jobs SET state = 'queued', lane = COALESCE(?, lane) WHERE id = ? AND state IN {WAITING}"  # noqa: S608
         with self.store.change() as db:
             return sum(db.execute(query, (lane, number)).rowcount for number in ids)
 
     def hold(self, lane: str) -> int:
-        """Pause the queued jobs of a lane that nobody works on; returns how many that are."""
+        """Pause the queued jobs of a queue name that has no workers; returns their number."""
         if self.reader.workers(lane):
             return 0
         return self.pause(job.id for job in self.reader.jobs(states=["queued"], lane=lane))
 
     def clear(self, ids: Iterable[int]) -> int:
-        """Forget jobs that are not running; their results stay. Returns how many that are."""
+        """Remove jobs that are not running; their results stay. Returns their number."""
         with self.store.change() as db:
             return sum(
                 db.execute("DELETE FROM jobs WHERE id = ? AND state != 'running'", (number,)).rowcount for number in ids
             )
 
     def clear_damaged(self, ids: Iterable[int] | None = None) -> int:
-        """Forget rows that are no jobs, all or those of some numbers; returns how many that are."""
+        """Remove damaged rows, all or those with some numbers; returns their number."""
         damaged = set(self.reader.damaged())
         gone = damaged if ids is None else damaged & set(ids)
         with self.store.change() as db:
             return sum(db.execute("DELETE FROM jobs WHERE id = ?", (number,)).rowcount for number in gone)
 
     def move(self, number: int, by: int) -> bool:
-        """Move a waiting job up (negative) or down, past other waiting ones only; whether that could be done."""
+        """Move a waiting job up (negative) or down, past other waiting ones only; returns whether it was moved."""
         with self.store.change() as db:
             query = f"SELECT id, position FROM jobs WHERE state IN {WAITING} ORDER BY position, id"  # noqa: S608
             rows = db.execute(query).fetchall()
@@ -298,31 +298,31 @@ class Queue:
         return True
 
     def move_first(self, ids: Sequence[int]) -> None:
-        """Put jobs before all others, in this order."""
+        """Move jobs before all others, in this order."""
         with self.store.change() as db:
             first = db.execute("SELECT COALESCE(MIN(position), 0) FROM jobs").fetchone()[0] - len(ids)
             db.executemany("UPDATE jobs SET position = ? WHERE id = ?", [(first + i, n) for i, n in enumerate(ids)])
 
     def take_over(self, ids: Iterable[int], batch: str) -> int:
-        """Give queued jobs to a batch whose runner waits for them while no other worker is left; returns how many."""
+        """Assign queued jobs to a batch whose runner waits for them while no worker is left; returns their number."""
         query = "UPDATE jobs SET batch = ? WHERE id = ? AND state = 'queued'"
         with self.store.change() as db:
             return sum(db.execute(query, (stored(batch), number)).rowcount for number in ids)
 
     # ---- what workers do with jobs ----------------------------------------------------------------------------------
     def join(self, worker: str, folder: Path, pid: int | None = None, lane: str = "") -> None:
-        """Announce a worker, its folder for scratch files, and the lane that it works on."""
+        """Register a worker, its folder for scratch files, and the queue name that it serves."""
         with self.store.change() as db:
             values = (worker, os.getpid() if pid is None else pid, machine(), time.time(), stored(folder), lane)
             db.execute("INSERT OR REPLACE INTO workers VALUES (?, ?, ?, ?, ?, ?)", values)
 
     def beat(self, worker: str, job: int = 0, progress: Progress | None = None) -> set[int]:
-        """Give a sign of life; returns the jobs of this worker that somebody wants to stop.
+        """Record a heartbeat; returns the jobs of this worker that are to be stopped.
 
         Args:
             worker: Its name.
-            job: What it works on, 0 for nothing.
-            progress: How far that is.
+            job: Its current job, 0 for none.
+            progress: Progress of that job.
         """
         with self.store.change() as db:
             db.execute("UPDATE workers SET beat = ? WHERE name = ?", (time.time(), worker))
@@ -344,11 +344,11 @@ class Queue:
         """Take the next job; None if none is left.
 
         Args:
-            worker: Who takes it (see :meth:`join`).
+            worker: Name of the worker (see :meth:`join`).
             batch: Only jobs of this batch.
-            last: Source of the job before; jobs with the same are preferred.
-            lane: Only jobs that were given to this lane.
-            in_order: Keep to the order of the queue, whatever that costs.
+            last: Source of the previous job; jobs with the same source are preferred.
+            lane: Only jobs assigned to this queue name.
+            in_order: Strictly follow the order of the queue, even if it is slower.
         """
         only = "AND (:lane IS NULL OR lane = :lane)" + (" AND batch = :batch" if batch is not None else "")
         values = {"last": "" if last is None else stored(last), "batch": stored(batch or ""), "lane": lane}
@@ -372,7 +372,7 @@ class Queue:
             return record_of(db.execute("SELECT * FROM jobs WHERE id = ?", (row["id"],)).fetchone())
 
     def _give_up(self, db: sqlite3.Connection, row: sqlite3.Row, why: str) -> None:
-        """Let a damaged row fail, so that nobody takes it again; nothing that it names is touched."""
+        """Mark a damaged row as failed, so that it is not taken again; files that it names are not touched."""
         db.execute(
             "UPDATE jobs SET state = 'failed', error = ?, exit_code = 1, finished = ? WHERE id = ?",
             (f"Job {row['id']} of the queue is damaged: {why}.", time.time(), row["id"]),
@@ -387,7 +387,7 @@ class Queue:
             return db.execute(f"{query} AND state = 'running'", values).rowcount == 1
 
     def staged(self, job: JobRecord, what: Files, **facts: Any) -> bool:
-        """Note what a finished render consists of, before it gets its names.
+        """Record the files of a finished render before they get their names.
 
         Args:
             job: The claimed job.
@@ -395,16 +395,16 @@ class Queue:
             facts: input_hash, frames, seconds, error, exit_code, notes.
 
         Returns:
-            False if the claim no longer holds: the result must be thrown away.
+            False if the claim no longer holds; the result must be discarded.
         """
         return self._update(job, staged=json.dumps(what), **stored_facts(facts))
 
     def done(self, job: JobRecord, what: Files) -> bool:
-        """Note that a result stands under its name."""
+        """Record that a result has its final name."""
         return self._update(job, state="done", files=json.dumps(what), staged="[]", finished=time.time())
 
     def failed(self, job: JobRecord, error: str, exit_code: int, state: State = "failed", **facts: Any) -> bool:
-        """Note why a job was not done; ``state`` may also be skipped or cancelled."""
+        """Record why a job was not done; ``state`` may also be skipped or cancelled."""
         now = time.time()
         return self._update(
             job, state=state, error=stored_sentence(error), exit_code=exit_code, finished=now, **stored_facts(facts)
@@ -415,7 +415,7 @@ class Queue:
         return self._update(job, state="queued", attempts=job.attempts - 1, started=None)
 
     def leave(self, worker: str) -> None:
-        """Take a worker off the list; its scratch files go."""
+        """Unregister a worker and remove its scratch files."""
         if self.store.rows("SELECT name FROM workers WHERE name = ? AND host = ?", (worker, machine())):
             scratch.discard(worker)
         with self.store.change() as db:
@@ -423,26 +423,26 @@ class Queue:
 
     # ---- after a crash ----------------------------------------------------------------------------------------------
     def recover(self, dead: Iterable[str] = (), *, blame: bool = False, reason: str = "") -> list[JobRecord]:
-        """Bring the jobs of dead workers in order: complete what only lacked its name, queue the rest again.
+        """Recover the jobs of dead workers: complete those that only lacked their names, queue the rest again.
 
         Args:
-            dead: Workers known to be dead; others are found out.
-            blame: The workers died of their jobs; a job that does so too often fails.
+            dead: Workers known to be dead; others are detected.
+            blame: The jobs crashed the workers; a job that does so too often fails.
             reason: How they died, for the error of such a job.
 
         Returns:
-            The jobs, as they stand now.
+            The jobs in their new state.
         """
         running = self.store.rows(
             "SELECT * FROM jobs WHERE state = 'running'"
-        )  # first: a worker joins before it claims
+        )  # first, since a worker registers before it claims
         with self.store.change() as db:
             db.execute(NO_WORKERS)
         known, now = set(dead), time.time()
         workers = self.store.rows("SELECT * FROM workers")
         silent = [row for row in workers if is_dead(row, now)]
         if any(row["host"] == machine() and is_alive(row["pid"]) for row in silent):
-            time.sleep(GRACE)  # the machine may have slept, and its workers wake as we do
+            time.sleep(GRACE)  # the machine may have slept, and its workers wake up at the same time
             beats = {row["name"]: row["beat"] for row in self.store.rows("SELECT * FROM workers")}
             silent = [row for row in silent if beats.get(row["name"]) == row["beat"]]
         known |= {row["name"] for row in silent}
@@ -454,7 +454,7 @@ class Queue:
         return [job for number in found for job in self.reader.find(number)]
 
     def crashed(self, job: JobRecord, reason: str) -> None:
-        """Note that the worker of a claimed job has died over it: it is queued again, or fails if that is too often.
+        """Record that a claimed job crashed its worker: it is queued again, or fails if this happens too often.
 
         Args:
             job: The job.
@@ -465,7 +465,7 @@ class Queue:
             self._repair(row, True, reason)
 
     def _repair(self, row: sqlite3.Row, blame: bool, reason: str) -> bool:
-        """Bring one job in order; False if it had ended meanwhile."""
+        """Recover one job; False if it has ended in the meantime."""
         try:
             values = checked(row)
         except ValueError as error:
@@ -479,7 +479,7 @@ class Queue:
                 target.drop(job.files, staged)
                 return self.done(job, staged)
             target.clean(tag(job))
-        except (AppError, OSError):  # the place is gone for now; the next attempt says so
+        except (AppError, OSError):  # the location is not available now; the next attempt reports it
             pass
         crashes = row["crashes"] + blame
         if row["stop"]:
@@ -492,6 +492,6 @@ class Queue:
 
 
 def tag(job: JobRecord) -> str:
-    """Name of the hidden folder of one attempt; it also tells jobs of several queues apart."""
+    """Name of the hidden folder of one attempt; unique across queues."""
     mark = hashlib.sha256(os.fsencode(job.output) + job.token.encode()).hexdigest()[:12]
     return f"{job.id}-{job.attempts}-{mark}"

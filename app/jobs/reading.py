@@ -1,4 +1,4 @@
-"""What can be asked of the queue; app.jobs.queue adds what changes it."""
+"""Queries on the queue; app.jobs.queue adds changes."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from app.jobs.record import STATES, JobRecord, record_of, stored
 from app.jobs.store import Store
 from models.messages import msg
 
-LEASE: Final = 30.0  # seconds without a sign of life after which a worker counts as dead
-MOST_VALUES: Final = 500  # that are named in one query
+LEASE: Final = 30.0  # seconds without a heartbeat after which a worker counts as dead
+MOST_VALUES: Final = 500  # in one query
 WAITING: Final = "('queued', 'paused')"
-# What runs and waits, in the order of work; then what ended last.
+# Running and waiting jobs in processing order, then the last ended ones.
 RECENT: Final = f"""
 SELECT * FROM jobs ORDER BY state = 'running' DESC, state IN {WAITING} DESC,
     CASE WHEN state IN {WAITING} THEN position ELSE -COALESCE(finished, created) END, id LIMIT ?
@@ -24,9 +24,9 @@ SELECT * FROM jobs ORDER BY state = 'running' DESC, state IN {WAITING} DESC,
 
 
 class Reader:
-    """Answers questions about the jobs of an open queue file.
+    """Queries on the jobs of an open queue file.
 
-    Rows that hold what no job of ours does are passed over; ``damaged`` tells which.
+    Invalid rows are skipped; ``damaged`` lists them.
 
     Args:
         store: The file.
@@ -36,7 +36,7 @@ class Reader:
         self._store = store
 
     def records(self, rows: Iterable[sqlite3.Row]) -> list[JobRecord]:
-        """Records of the rows that are whole."""
+        """Records of the valid rows."""
         found = []
         for row in rows:
             try:
@@ -46,7 +46,7 @@ class Reader:
         return found
 
     def damaged(self) -> dict[int, str]:
-        """Number of each row that is no job -> why, as the rest of a sentence."""
+        """Number of each damaged row -> why, as the rest of a sentence."""
         found: dict[int, str] = {}
         for row in self._store.rows("SELECT * FROM jobs ORDER BY id"):
             try:
@@ -63,7 +63,7 @@ class Reader:
         ids: Iterable[int] = (),
         lane: str | None = None,
     ) -> list[JobRecord]:
-        """Jobs in the order of work, all or those of a batch, of some states, of some numbers, of a lane.
+        """Jobs in processing order, all or filtered by batch, states, numbers or queue name.
 
         Raises:
             UsageError: There is no such state or number.
@@ -100,16 +100,16 @@ class Reader:
         return found
 
     def recent(self, limit: int) -> list[JobRecord]:
-        """What runs and waits, and what ended last: not more than that many, in the order of work."""
+        """Running and waiting jobs and the last ended ones, at most ``limit``, in processing order."""
         found = self.records(self._store.rows(RECENT, (limit,)))
         return sorted(found, key=lambda job: (job.position, job.id))
 
     def find(self, number: int) -> list[JobRecord]:
-        """The job of a number, nothing if somebody has cleared it meanwhile."""
+        """The job with a number, or nothing if it has been cleared in the meantime."""
         return self.records(self._store.rows("SELECT * FROM jobs WHERE id = ?", (number,)))
 
     def get(self, number: int) -> JobRecord:
-        """The job of a number.
+        """The job with a number.
 
         Raises:
             UsageError: There is none.
@@ -131,14 +131,14 @@ class Reader:
         return dict.fromkeys(STATES, 0) | {row["state"]: row["n"] for row in rows if row["state"] in STATES}
 
     def workers(self, lane: str | None = None) -> list[str]:
-        """Names of the workers that are alive, all or those of a lane."""
+        """Names of the live workers, all or those of a queue name."""
         rows = self._store.rows("SELECT * FROM workers WHERE :lane IS NULL OR lane = :lane", {"lane": lane})
         return [row["name"] for row in rows if not is_dead(row, time.time())]
 
     def left_alone(self, lane: str) -> list[int]:
-        """Numbers of jobs that a runner of a lane does not take by itself: paused ones, and queued ones of others.
+        """Numbers of jobs that the runner of a queue name does not take itself: paused ones, and queued ones of others.
 
-        Queued ones of others don't count while somebody works on another lane or batch.
+        Queued ones of others are excluded while workers of another queue name or batch are active.
         """
         others = set(self.workers()) - set(self.workers(lane))
         query = (
@@ -148,7 +148,7 @@ class Reader:
 
 
 def is_dead(row: sqlite3.Row, now: float) -> bool:
-    """Whether a worker has ended, gave no sign of life for long, or is no worker of ours at all."""
+    """Whether a worker has ended, has sent no heartbeat for long, or is not one of ours."""
     kinds = (row["name"], str), (row["pid"], int), (row["beat"], (int, float)), (row["host"], str)
     if not all(isinstance(value, kind) for value, kind in kinds) or not 0 < row["pid"] < 1 << 31:
         return True

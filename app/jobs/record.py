@@ -1,4 +1,4 @@
-"""A job as it stands in the queue."""
+"""A job's record in the queue."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ STATES: Final[tuple[State, ...]] = get_args(State)
 
 
 ENDED: Final[tuple[State, ...]] = ("done", "failed", "cancelled", "skipped")
-AS_STORED: Final = (  # columns that a record takes as they are
+AS_STORED: Final = (  # columns copied unchanged into a record
     "id", "position", "expression", "state", "attempts", "exit_code", "input_hash", "option_hash", "created", "started",
     "finished", "seconds", "frames", "worker", "pid", "host", "files", "lane", "notes", "token",
 )  # fmt: skip
-READING: Final = 1 / 3  # share of a job that reading the motion counts for
+READING: Final = 1 / 3  # share of a job attributed to reading the motion
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a running job is.
+    """Progress of a running job.
 
     Attributes:
-        phase: What is being done: "track" (the motion is read) or "render".
+        phase: "track" (reading the motion) or "render".
         done: Frames done in this phase.
         total: Frames of this phase, None if not known.
         fps: Frames per second.
-        eta: Seconds left in this phase, or None.
-        title: The phase for people.
+        eta: Remaining seconds in this phase, or None.
+        title: Display name of the phase.
     """
 
     phase: str = ""
@@ -48,19 +48,19 @@ class Progress:
 
     @classmethod
     def of(cls, event: Event) -> Progress:
-        """Progress that an event of kind "phase" or "progress" tells of."""
+        """Progress from an event of kind "phase" or "progress"."""
         return cls(event.phase, event.done, event.total, event.fps, event.eta, event.message)
 
     @property
     def share(self) -> float:
-        """How much of the job is done, 0 to 1: a third for reading the motion, the rest for rendering."""
+        """Fraction of the job that is done, 0 to 1: a third for reading the motion, the rest for rendering."""
         part = min(1.0, self.done / self.total) if self.total else 0.0
         if self.phase == "track":
             return part * READING
         return READING + part * (1 - READING) if self.phase == "render" else 0.0
 
     def to_text(self) -> str:
-        """The progress as the queue keeps it."""
+        """The progress as stored in the queue."""
         return json.dumps([self.phase, self.done, self.total, round(self.fps, 3), self.eta, self.title])
 
 
@@ -69,36 +69,36 @@ class JobRecord:
     """One job.
 
     Attributes:
-        id: Its number, never used again.
-        batch: Whom it belongs to: a job file, a command line, a name of the caller's.
-        position: Place in the order of work.
+        id: Its number, never reused.
+        batch: Its batch: a job file, a command line, or a name chosen by the caller.
+        position: Position in the processing order.
         source: Source file.
         driving: Driving file, or None: sliders pose the source.
-        output: File or address of the result.
-        values: Option name -> value of those that are not at their default.
-        numbered: Whether the output stands for numbered pictures.
+        output: File or URL of the result.
+        values: Option name -> value, only those that differ from the default.
+        numbered: Whether the output is a pattern for numbered images.
         expression: Sliders on top of the motion (Expression.to_dict), or None.
-        where: Where it was written down.
+        where: Where it was defined.
         state: queued, running, paused, done, failed, cancelled or skipped.
         attempts: How often it was started.
-        error: One line for failed and skipped jobs, and for done ones whose input broke off.
-        exit_code: What a run of this job alone would have ended with.
+        error: One line for failed and skipped jobs, and for done ones whose input was truncated.
+        exit_code: Exit code of running this job alone.
         input_hash: Hash of both inputs as they were rendered.
-        option_hash: Hash of what the options ask for.
+        option_hash: Hash of the options.
         created: Seconds since 1970.
         started: The same, or None.
         finished: The same, or None.
-        seconds: Time that the render took.
+        seconds: Duration of the render.
         frames: Frames written.
-        worker: Who runs it or ran it last.
+        worker: Worker that runs it or ran it last.
         pid: Process of the worker.
         host: Machine of the worker.
-        files: Files of the result: name, size and time of change in nanoseconds.
-        lane: Who is to work on it; empty for whoever asks for its batch.
-        progress: How far it is while it runs, None if that is not known.
-        notes: Sentences that came up on the way.
+        files: Files of the result: name, size and modification time in nanoseconds.
+        lane: Queue name that it is assigned to; empty for workers of its batch.
+        progress: Progress while it runs, None if not known.
+        notes: Notes collected during the run.
         details: Traceback of a failure, for a report.
-        token: Random text that tells the job apart from those of other queues.
+        token: Random text that distinguishes the job from those of other queues.
     """
 
     id: int
@@ -134,13 +134,13 @@ class JobRecord:
 
     @property
     def share(self) -> float:
-        """How much of it is done, 0 to 1."""
+        """Fraction of it that is done, 0 to 1."""
         if self.state == "done":
             return 1.0
         return self.progress.share if self.state == "running" and self.progress is not None else 0.0
 
     def failure(self) -> dict[str, Any]:
-        """What summaries tell of a job that failed."""
+        """Facts about a failed job for summaries."""
         facts = self.to_json()
         return {name: facts[name] for name in ("id", "source", "driving", "output", "error")}
 
@@ -179,7 +179,7 @@ def driver_name(driving: Path | None) -> str:
 
 
 def stored(path: str | os.PathLike[str]) -> str | bytes:
-    """A file name as the database takes it: text, or bytes if it is no text."""
+    """A file name for the database: text, or bytes if it can't be decoded."""
     name = os.fspath(path)
     try:
         name.encode("utf-8")
@@ -189,17 +189,17 @@ def stored(path: str | os.PathLike[str]) -> str | bytes:
 
 
 def restored(value: str | bytes) -> str:
-    """A file name out of the database."""
+    """A file name from the database."""
     return os.fsdecode(value) if isinstance(value, bytes) else value
 
 
 def stored_sentence(text: str) -> str | bytes:
-    """A sentence as the database takes it: JSON of what it was made of, or text."""
+    """A sentence for the database: JSON of its template and values, or text."""
     return json.dumps(text.to_json()) if isinstance(text, Message) else stored(text)
 
 
 def restored_sentence(value: str | bytes) -> str:
-    """A sentence out of the database."""
+    """A sentence from the database."""
     text = restored(value)
     try:
         return revived(json.loads(text)) if text.startswith('{"message_id"') else text
@@ -208,7 +208,7 @@ def restored_sentence(value: str | bytes) -> str:
 
 
 def stored_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Facts of a render as the table takes them."""
+    """Facts of a render for the table."""
     found = dict(facts)
     if "notes" in found:
         found["notes"] = json.dumps([stored_message(note) for note in found["notes"]])
@@ -223,7 +223,7 @@ def record_of(row: sqlite3.Row) -> JobRecord:
     """The record of a database row.
 
     Raises:
-        ValueError: The row holds what no job of ours does; the text is the rest of a sentence.
+        ValueError: The row is not valid; the text is the rest of a sentence.
     """
     return record_from(checked(row))
 

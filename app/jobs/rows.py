@@ -1,4 +1,4 @@
-"""What a row of the queue's tables may hold; a queue file may come from anywhere."""
+"""Validation of rows of the queue's tables; a queue file may come from anywhere."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ HUGE: Final = 256 << 20  # bytes of a JSON column
 
 
 def plain_name(name: str) -> bool:
-    """Whether a name is one of a file in a folder, and no way out of it."""
+    """Whether a name is a plain file name that can't lead out of its folder."""
     return bool(name) and name not in (".", "..") and not any(mark in name for mark in "/\\\0")
 
 
@@ -32,7 +32,7 @@ def _model() -> Any:
     text = Annotated[str, Field(max_length=LONGEST)] | Annotated[bytes, Field(max_length=LONGEST)]
     name = Annotated[str, Field(min_length=1, max_length=LONGEST)] | Annotated[bytes, Field(min_length=1)]
     count = Annotated[int, Field(ge=0, lt=1 << 62)]
-    moment = Annotated[float, Field(ge=0, le=1e11, allow_inf_nan=False)]  # seconds since 1970, or that something took
+    moment = Annotated[float, Field(ge=0, le=1e11, allow_inf_nan=False)]  # seconds since 1970, or a duration
 
     class JobRow(BaseModel):
         """A row of the table jobs."""
@@ -79,7 +79,7 @@ def checked(row: sqlite3.Row) -> dict[str, Any]:
     """Values of a row of the table jobs, with its JSON columns read.
 
     Raises:
-        ValueError: A column holds something else than it should; the text is the rest of a sentence.
+        ValueError: A column is not valid; the text is the rest of a sentence.
     """
     from pydantic import ValidationError
 
@@ -110,7 +110,7 @@ def _json(values: dict[str, Any], column: str, kind: type) -> Any:
 
 
 def _files(text: str) -> tuple[tuple[str, int, int], ...]:
-    """Files of a result; their times have more digits than other numbers may."""
+    """Files of a result; their times may have more digits than other numbers."""
     if text == EMPTY[list]:
         return ()
     try:

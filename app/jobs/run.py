@@ -1,4 +1,4 @@
-"""Works through a queue with worker processes: starts them, listens to them, replaces those that die."""
+"""Process a queue with worker processes: start them, read their messages, replace those that die."""
 
 from __future__ import annotations
 
@@ -26,24 +26,24 @@ from app.jobs.worker import Settings
 from liveportrait.packages import python_command, python_environment
 from models.messages import msg
 
-TICK: Final = 0.1  # seconds between two looks at the workers
-LOOK: Final = 5.0  # seconds between two looks for dead workers of others
-REPEAT: Final = 1.0  # seconds between two words on all jobs while none ends
-PATIENCE: Final = 20.0  # seconds that a worker gets to put its job back
-FALSE_STARTS: Final = 3  # workers in a row that die before their first job
+TICK: Final = 0.1  # seconds between polls of the workers
+LOOK: Final = 5.0  # seconds between checks for dead workers of other runs
+REPEAT: Final = 1.0  # seconds between overall progress reports while no job ends
+PATIENCE: Final = 20.0  # seconds that a worker gets to return its job
+FALSE_STARTS: Final = 3  # consecutive workers that die before their first job
 OnJob = Callable[[JobRecord], None]
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What became of the jobs of a run.
+    """Outcome of the jobs of a run.
 
     Attributes:
-        jobs: All jobs of the run as they stand at its end.
-        seconds: Time that the run took.
-        rendered: How many were rendered in this run.
+        jobs: All jobs of the run in their final state.
+        seconds: Duration of the run.
+        rendered: Number of jobs rendered in this run.
         stopped: Whether it was stopped before its end.
-        counters: Engines loaded, portraits encoded and clips read, over all workers that left in good order.
+        counters: Engines loaded, portraits encoded and clips read, over all workers that exited normally.
     """
 
     jobs: tuple[JobRecord, ...]
@@ -58,12 +58,12 @@ class Summary:
 
     @property
     def failed(self) -> list[JobRecord]:
-        """Jobs that failed, and those whose input broke off."""
+        """Jobs that failed, and those whose input was truncated."""
         return [job for job in self.jobs if job.state == "failed" or (job.state == "done" and job.error)]
 
     @property
     def exit_code(self) -> ExitCode:
-        """4 if stopped, 5 if a job failed, was left undone or an input broke off, else 0."""
+        """4 if stopped, 5 if a job failed, was left undone or an input was truncated, else 0."""
         if self.stopped:
             return ExitCode.CANCELLED
         undone = self.count("queued") + self.count("running")
@@ -84,7 +84,7 @@ class Summary:
 
 
 def start(*arguments: str, **named: Any) -> subprocess.Popen[str]:
-    """Start the module app.jobs in a process of its own, with pipes for what goes in and comes out.
+    """Start the module app.jobs in its own process, with pipes for input and output.
 
     Args:
         arguments: For the module.
@@ -106,11 +106,11 @@ def start(*arguments: str, **named: Any) -> subprocess.Popen[str]:
 
 
 class Process:
-    """A worker process and the threads that listen to it.
+    """A worker process and the threads that read its output.
 
     Args:
-        settings: What it shall do.
-        inbox: Gets (the process, what it told).
+        settings: Settings of the worker.
+        inbox: Receives (the process, its message).
     """
 
     def __init__(self, settings: Settings, inbox: queues.SimpleQueue[tuple[Process, dict[str, Any]]]) -> None:
@@ -142,7 +142,7 @@ class Process:
 
     @property
     def ended(self) -> int | None:
-        """Exit status once the process has ended and all that it told was read."""
+        """Exit status once the process has ended and all its messages were read."""
         code = self._process.poll()
         if code is not None:
             for thread in self._threads:
@@ -150,7 +150,7 @@ class Process:
         return code
 
     def stop(self) -> None:
-        """Ask it to put its job back and leave."""
+        """Ask it to return its job and exit."""
         assert self._process.stdin is not None
         try:
             if not self._process.stdin.closed:
@@ -159,20 +159,20 @@ class Process:
             pass
 
     def kill(self) -> None:
-        """End it at once."""
+        """Kill it."""
         self._process.kill()
         self._process.wait()
 
 
 class Reporter:
-    """Counts the jobs of a run and tells of them.
+    """Counts the jobs of a run and reports on them.
 
     Args:
         queue: The queue.
-        batch: Only jobs of this batch; None takes all.
-        events: Gets "job" events and "batch" progress.
+        batch: Only jobs of this batch; None for all.
+        events: Receives "job" events and "batch" progress.
         on_job: Called with each job that begins or ends.
-        lane: Only jobs of this lane; None takes all.
+        lane: Only jobs of this queue name; None for all.
 
     Attributes:
         total: Jobs to do.
@@ -194,7 +194,7 @@ class Reporter:
         self._ids = {job.id for job in queue.reader.jobs(batch=batch, states=states, lane=lane)}
 
     def start(self) -> None:
-        """Put in order what a killed run left behind, and count what is to do."""
+        """Recover jobs left behind by a killed run, and count the jobs to do."""
         left = self._queue.recover()
         counts = self._queue.reader.counts(self._batch, self.lane)
         mine = [job for job in left if self._is_mine(job)]
@@ -203,11 +203,11 @@ class Reporter:
         self.ended(mine, 0)
 
     def began(self, job: JobRecord, worker: int) -> None:
-        """Tell of a job that begins; it may be over by the time that this is heard."""
+        """Report that a job begins; it may have ended by now."""
         self._tell(replace(job, state="running", error=""), worker)
 
     def ended(self, jobs: list[JobRecord], worker: int) -> None:
-        """Tell of jobs that ended; those that go on elsewhere are passed over."""
+        """Report jobs that ended; those that continue elsewhere are skipped."""
         for job in jobs:
             if job.state not in ENDED or not self._is_mine(job):
                 continue
@@ -219,7 +219,7 @@ class Reporter:
         self.progress()
 
     def heard(self, event: Event) -> None:
-        """Hand on what a worker told of its job; the entries worker and job are in its data."""
+        """Forward a worker's event about its job; its data contain the entries worker and job."""
         if event.kind not in ("phase", "progress", "message"):
             return
         self.events.emit(event)
@@ -229,9 +229,9 @@ class Reporter:
                 self.progress()
 
     def waiting(self) -> bool:
-        """Whether jobs of this run are left that another batch on the queue has taken over.
+        """Whether jobs of this run remain that another batch on the queue has taken over.
 
-        They are waited for while anybody works on the queue, and taken back when nobody does.
+        The run waits for them while there are active workers, and takes them back otherwise.
         """
         if self._batch is None:
             return False
@@ -265,7 +265,7 @@ class Reporter:
             self._on_job(job)
 
     def progress(self) -> None:
-        """Tell how far all jobs together are; what is done of running ones counts for the time left."""
+        """Report the overall progress; the progress of running jobs counts for the remaining time."""
         self._told = time.monotonic()
         passed = self._told - self._began
         rate = (self._finished + sum(self._shares.values())) / passed if passed > 0 else 0.0
@@ -274,7 +274,7 @@ class Reporter:
         self.events.emit(Event("progress", "batch", self._finished, self.total, fps=rate, eta=left, message="Jobs"))
 
     def summary(self, seconds: float, stopped: bool, counters: dict[str, int] | None = None) -> Summary:
-        """What became of the jobs."""
+        """Summarise the outcome of the jobs."""
         jobs = tuple(job for job in self._queue.reader.jobs() if job.id in self._ids)
         return Summary(jobs, seconds, self.rendered, stopped, counters or {})
 
@@ -323,7 +323,7 @@ class Pool:
         return stopping and token.cancelled
 
     def _fill(self, threads: int, fail_fast: bool, cache: Path | None) -> None:
-        """Start as many workers as there is work and room for."""
+        """Start as many workers as the work and the limit allow."""
         queued = self._queue.reader.counts(self._batch, self._reporter.lane)["queued"]
         idle = sum(process.job == 0 for process in self._running.values())
         for number in range(1, self._size + 1):
@@ -348,7 +348,7 @@ class Pool:
             idle += 1
 
     def _take_in(self) -> None:
-        """Hand on what the workers told; waits a moment if that is nothing."""
+        """Forward messages of the workers; waits a moment if there are none."""
         wait = TICK
         while True:
             try:
@@ -380,7 +380,7 @@ class Pool:
                 self.counters[name] += int(what[name])
 
     def _collect(self, *, blame: bool) -> None:
-        """Bring in order what workers that died left behind."""
+        """Recover the jobs of workers that died."""
         for number, process in list(self._running.items()):
             code = process.ended
             if code is None:
@@ -406,10 +406,10 @@ class Pool:
                     raise AppError(msg("No worker can start{how}.", how), "Run a single job with `animate` to see why.")
 
     def _left_idle(self, process: Process) -> None:
-        """A worker has ended without a job: somebody else took the last one, or it can't work at all.
+        """Handle a worker that ended without a job: another one took the last job, or it can't work at all.
 
         Raises:
-            AppError: That has happened too often while jobs wait.
+            AppError: This has happened too often while jobs are waiting.
         """
         waiting = self._queue.reader.counts(self._batch, self._reporter.lane)["queued"]
         self._false_starts = self._false_starts + 1 if waiting else 0
@@ -438,22 +438,22 @@ def run_workers(
     lane: str | None = None,
     in_order: bool = False,
 ) -> Summary:
-    """Render what is queued.
+    """Render the queued jobs.
 
-    What a run that was killed left behind is put in order first. Jobs that are added meanwhile are rendered too.
+    Jobs left behind by a killed run are recovered first. Jobs added in the meantime are rendered too.
 
     Args:
         queue: The queue.
-        batch: Only jobs of this batch; None takes all.
-        workers: Processes; 0 chooses by cores and memory.
-        events: Gets "batch" progress, progress and messages of each worker (with the entries worker and job), and a
+        batch: Only jobs of this batch; None for all.
+        workers: Number of processes; 0 chooses by cores and memory.
+        events: Receives "batch" progress, progress and messages of each worker (with the entries worker and job), and a
             "job" event when a job begins and when it ends.
-        token: Stops the run: jobs that are being rendered go back into the queue.
+        token: Stops the run; running jobs go back into the queue.
         fail_fast: Stop at the first job that fails.
-        cache: Folder of kept motion; the user's own by default.
+        cache: Folder of cached motion; the user's own by default.
         on_job: Called with the job whenever one begins or ends, in the caller's thread.
-        lane: Only jobs that were given to this lane, see Queue.claim; None takes all.
-        in_order: Keep to the order of the queue; otherwise jobs that share a portrait follow each other.
+        lane: Only jobs assigned to this queue name, see Queue.claim; None for all.
+        in_order: Strictly follow the order of the queue; otherwise jobs that share a portrait are grouped.
 
     Raises:
         AppError: No worker can start.

@@ -1,8 +1,8 @@
-"""A process that works through a lane of the queue with workers of its own: what the window has its renders done by.
+"""A process that handles one queue name with its own workers; the window uses it to render.
 
-``python -m app.jobs run QUEUE LANE NAME``. It obeys lines on standard input: "stop" makes it put its job back and
-leave, and so does the end of the input, because whoever started it is gone; after "detach" it goes on alone until
-nothing is left. An error that ends it is one line of JSON on standard output.
+``python -m app.jobs run QUEUE LANE NAME``. It reads commands from standard input: "stop" makes it return its job and
+exit, and so does the end of the input, which means that the parent process has ended; after "detach" it continues alone
+until nothing is left. A fatal error is reported as one line of JSON on standard output.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from app.jobs.queue import Queue
 from app.jobs.run import run_workers, start
 from models.messages import msg, revived, stored_message
 
-BEAT: Final = 5.0  # seconds between two signs of life
-NICE: Final = 5  # whoever sits in front of the machine goes first
+BEAT: Final = 5.0  # seconds between heartbeats
+NICE: Final = 5  # yield CPU time to interactive programs
 
 
 class Runner:
-    """Works on one lane.
+    """Processes the jobs of one queue name.
 
     Args:
         queue: File of the queue.
-        lane: The lane.
+        lane: The queue name.
         name: Its name among the workers.
-        workers: Worker processes.
+        workers: Number of worker processes.
     """
 
     def __init__(self, queue: str, lane: str, name: str, workers: int = 1) -> None:
@@ -47,7 +47,7 @@ class Runner:
         self._alone = False
 
     def run(self, commands: IO[str]) -> int:
-        """Work until the lane is empty or somebody says stop; returns the exit status."""
+        """Run until no jobs are left or it is stopped; returns the exit status."""
         threading.Thread(target=self._listen, args=(commands,), daemon=True).start()
         with Queue(self._path) as queue:
             queue.join(self._name, scratch(self._name), lane=self._lane)
@@ -55,7 +55,7 @@ class Runner:
             try:
                 while not self._token.cancelled and queue.reader.counts(lane=self._lane)["queued"]:
                     run_workers(queue, lane=self._lane, workers=self._workers, token=self._token, in_order=True)
-            except Exception as error:  # noqa: BLE001 - whoever listens tells the user
+            except Exception as error:  # noqa: BLE001 - reported to the user by the parent process
                 self._complain(error)
                 return 1
             finally:
@@ -83,11 +83,11 @@ class Runner:
 
 
 class RunnerProcess:
-    """A runner as whoever starts it sees it.
+    """A runner as seen by the process that starts it.
 
     Args:
-        queue: The queue; it knows of the runner at once, so that nobody else starts one.
-        lane: The lane that it works on.
+        queue: The queue; the runner is registered at once, so that no second one is started.
+        lane: Its queue name.
     """
 
     def __init__(self, queue: Queue, lane: str) -> None:
@@ -115,7 +115,7 @@ class RunnerProcess:
 
     @property
     def pid(self) -> int:
-        """Its process."""
+        """Its process id."""
         return self._process.pid
 
     @property
@@ -124,7 +124,7 @@ class RunnerProcess:
         return self._process.poll() is None
 
     def fault(self) -> tuple[str, str]:
-        """Why an ended runner gave up: a sentence and details; empty if it ended in good order."""
+        """Why an ended runner gave up: a sentence and details; empty if it ended normally."""
         code = self._process.wait()
         for thread in self._threads:
             thread.join(timeout=5)
@@ -140,11 +140,11 @@ class RunnerProcess:
         return msg("The rendering process has ended ({how}).", how), "\n".join(self._heard)
 
     def detach(self) -> None:
-        """Let it go on alone."""
+        """Let it continue on its own."""
         self._say("detach")
 
     def stop(self, timeout: float = 25.0) -> None:
-        """Have it put its job back and leave; it is ended if it does not."""
+        """Make it return its job and exit; it is killed if it does not."""
         self._say("stop")
         try:
             self._process.wait(timeout)
@@ -162,12 +162,12 @@ class RunnerProcess:
 
 
 def scratch(name: str) -> Path:
-    """Folder that a runner would use for scratch files."""
+    """Folder that a runner uses for scratch files."""
     return Path(tempfile.gettempdir()) / f"animate-{name}"
 
 
 def print_line(out: IO[str], what: dict[str, Any]) -> None:
-    """Write a line of JSON; a reader that has gone is no error."""
+    """Write a line of JSON; a reader that has gone is not an error."""
     try:
         out.write(json.dumps(what) + "\n")
         out.flush()
@@ -176,7 +176,7 @@ def print_line(out: IO[str], what: dict[str, Any]) -> None:
 
 
 def _silence() -> None:
-    """Let go of the pipes to whoever started this process."""
+    """Disconnect from the pipes to the parent process."""
     empty = os.open(os.devnull, os.O_RDWR)
     for number in (1, 2):
         os.dup2(empty, number)
@@ -187,7 +187,7 @@ def main(arguments: list[str]) -> int:
     """Run ``run QUEUE LANE NAME``, or a worker with its settings."""
     if arguments[:1] != ["run"]:
         return worker.main(arguments[0])
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started it says when to stop
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent process decides when to stop
     if hasattr(os, "nice"):
         os.nice(NICE)
     return Runner(arguments[1], arguments[2], arguments[3]).run(sys.stdin)

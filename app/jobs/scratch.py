@@ -1,7 +1,7 @@
-"""Folders that workers keep scratch files in: made by us, and only such are ever removed.
+"""Scratch folders of workers; only folders created by this program are ever removed.
 
-A queue file may come from anywhere, so nothing that it says decides what is removed. A worker's folder follows from its
-name alone, lies directly in the folder for temporary files, and holds a marker with that name.
+A queue file may come from anywhere, so its content must not decide what is removed. A worker's folder is derived from
+its name alone, is directly inside the folder for temporary files, and contains a marker with that name.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from models.messages import msg
 
 NAME: Final = re.compile(r"[0-9]{1,10}-[0-9]{1,6}-[0-9a-f]{12}")
 MARKER: Final = ".portrait-animate-worker"
-_base: list[Path] = []  # the folder for temporary files, as it was before a worker chose its own
+_base: list[Path] = []  # the folder for temporary files before a worker set its own
 
 
 def base() -> Path:
@@ -31,7 +31,7 @@ def folder_of(worker: str) -> Path:
     """Scratch folder of a worker.
 
     Raises:
-        ValueError: That is no name of a worker of ours.
+        ValueError: It is not a name of one of our workers.
     """
     if not NAME.fullmatch(worker):
         raise ValueError(msg("{worker!r} is no name of a worker", worker))
@@ -39,7 +39,7 @@ def folder_of(worker: str) -> Path:
 
 
 def settle_in(worker: str) -> Path:
-    """Make the folder of this process's worker; temporary files go there from now on."""
+    """Create the folder of this process's worker and use it for temporary files from now on."""
     folder = folder_of(worker)
     _base[:] = [base()]
     folder.mkdir(mode=0o700)
@@ -49,7 +49,7 @@ def settle_in(worker: str) -> Path:
 
 
 def discard(worker: str) -> bool:
-    """Remove the scratch folder of a worker that has left; whether there was one that is ours."""
+    """Remove the scratch folder of a worker that has left; returns whether there was one of ours."""
     try:
         folder = folder_of(worker)
         status = os.lstat(folder)
@@ -58,7 +58,7 @@ def discard(worker: str) -> bool:
         if not ours:
             return False
         if not os.path.lexists(marker):
-            os.rmdir(folder)  # goes only if it is empty: the worker died before it wrote the marker
+            os.rmdir(folder)  # only succeeds if empty: the worker died before it wrote the marker
             return True
         if marker.is_symlink() or marker.read_text(encoding="ascii") != worker:
             return False

@@ -1,4 +1,4 @@
-"""How many workers fit this machine: cores, memory, and memory of graphics cards."""
+"""Number of workers for this machine, by cores, memory, and graphics memory."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from typing import Any, Final
 from app.jobs import cgroups
 from app.jobs.estimate import worker_bytes
 
-HEAVY_BYTES: Final = 1 << 30  # least memory that a worker with a torch engine is given
-GPU_BYTES: Final = 5 << 30  # memory of a graphics card that a worker is given
+HEAVY_BYTES: Final = 1 << 30  # minimum memory for a worker with a torch engine
+GPU_BYTES: Final = 5 << 30  # graphics memory for a worker
 LOW: Final = 512 << 20
 
 
 def cores(root: Path = cgroups.ROOT, own: Path = cgroups.OWN) -> int:
-    """Processor cores that this process may use; a container's share of time counts, rounded up to whole cores.
+    """CPU cores that this process may use; a container's CPU quota is taken into account, rounded up to whole cores.
 
     Args:
-        root: Where control groups are mounted.
+        root: Mount point of the control groups.
         own: File that names the groups of this process.
     """
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -29,13 +29,13 @@ def cores(root: Path = cgroups.ROOT, own: Path = cgroups.OWN) -> int:
 
 
 def free_memory(root: Path = cgroups.ROOT, own: Path = cgroups.OWN) -> int | None:
-    """Bytes of memory that this process may still take, None where the system does not tell.
+    """Bytes of memory that this process may still allocate, None if the system does not report it.
 
-    The smallest counts of what the machine has free, what the container's limit leaves, and the limit of address space
+    This is the minimum of the machine's free memory, the rest of the container's limit, and the address space limit
     (``ulimit -v``).
 
     Args:
-        root: Where control groups are mounted.
+        root: Mount point of the control groups.
         own: File that names the groups of this process.
     """
     known = (_machine_memory(), cgroups.memory_left(root, own), _address_space())
@@ -43,7 +43,7 @@ def free_memory(root: Path = cgroups.ROOT, own: Path = cgroups.OWN) -> int | Non
 
 
 def _address_space() -> int | None:
-    """Limit of this process's address space in bytes, None where there is none."""
+    """Limit of this process's address space in bytes, None if there is none."""
     try:
         import resource
     except ImportError:  # Windows
@@ -53,7 +53,7 @@ def _address_space() -> int | None:
 
 
 def _machine_memory() -> int | None:
-    """Bytes that the machine has free, None where the system does not tell."""
+    """Free memory of the machine in bytes, None if the system does not report it."""
     try:
         with open("/proc/meminfo", encoding="ascii") as file:
             for line in file:
@@ -78,7 +78,7 @@ def uses_torch(options: Iterable[Mapping[str, Any]], cpu: bool = True) -> bool:
 
     Args:
         options: Option values of each job.
-        cpu: Whether jobs that are kept on the CPU count as well.
+        cpu: Whether jobs restricted to the CPU count as well.
     """
     from liveportrait.engines import ENGINES
 
@@ -103,11 +103,11 @@ def free_gpu_memory(options: Iterable[Mapping[str, Any]]) -> int | None:
 
 
 def worker_count(options: Iterable[Mapping[str, Any]], sources: Iterable[Path] = ()) -> int:
-    """Workers for jobs with such options, at least one.
+    """Number of workers for jobs with such options, at least one.
 
     Args:
         options: Option values of each job.
-        sources: Source of each job; the headers of some are read for what a worker will need.
+        sources: Source of each job; some headers are read to estimate a worker's memory.
     """
     jobs = list(options)
     most = cores()

@@ -1,4 +1,4 @@
-"""Job files: which sources meet which driving clips, with which options, and what the results are called."""
+"""Job files: combinations of sources and driving clips, their options, and the names of the results."""
 
 from __future__ import annotations
 
@@ -35,21 +35,21 @@ NOT_IN_FILES: Final = {
     "json_lines": "Give --json on the command line.",
     "quiet": "Give --quiet on the command line.",
 }
-HERE: Final = ("source_folder", "driving_folder", "name", "index")  # fields of output names that single runs lack
+HERE: Final = ("source_folder", "driving_folder", "name", "index")  # fields of output names that single runs don't have
 NUMBERED: Final = re.compile(r"%0?\d*d")
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One job as it goes into the queue.
+    """One job to be added to the queue.
 
     Attributes:
         source: Absolute path of the source.
         driving: Absolute path of the driving file; None poses the source by sliders, or lets it live (option idle).
-        output: Absolute path, or address such as s3://bucket/name.mp4, of the result.
-        values: Option name -> value of those that are not at their default; nothing about the output's name.
-        where: Where the job comes from, for messages.
-        numbered: Whether the output stands for numbered pictures.
+        output: Absolute path, or URL such as s3://bucket/name.mp4, of the result.
+        values: Option name -> value, only those that differ from the default; without the output's name.
+        where: Where the job is defined, for messages.
+        numbered: Whether the output is a pattern for numbered images.
         expression: Sliders on top of the motion, as Expression.to_dict gives them, or None.
     """
 
@@ -68,8 +68,8 @@ class JobSet:
 
     Attributes:
         base: Folder that relative names start from.
-        where: Where it is written.
-        sources: Names and patterns, each with its place.
+        where: Where it is defined.
+        sources: Names and patterns, each with its location.
         drivings: The same.
         combine: "product" (each with each) or "pairs" (first with first, second with second).
         pairs: Further pairs of names.
@@ -94,17 +94,17 @@ class JobSet:
 
 
 def read_jobs(path: Path, given: Mapping[str, Any] | None = None, *, preset: str = "") -> list[Entry]:
-    """Jobs of a job file (docs/batch.md describes it).
+    """Read the jobs of a job file (described in docs/batch.md).
 
     Args:
         path: TOML, YAML, JSON or CSV file. Relative names in it start from its folder.
-        given: Options that win over the file; "output" is a template that starts from the current folder.
-        preset: Preset that takes the place of the file's.
+        given: Options that override the file; "output" is a template relative to the current folder.
+        preset: Preset that replaces the file's.
 
     Raises:
-        UsageError: The file can't be read, holds an unknown name or a bad value (the sentence names the line), a
-            pattern finds nothing, or two jobs would write the same file.
-        MissingError: YAML without PyYAML.
+        UsageError: The file can't be read, contains an unknown name or an invalid value (the sentence names the line),
+            a pattern matches nothing, or two jobs would write the same file.
+        MissingError: The file is YAML and PyYAML is not installed.
     """
     located = read_located(path)
     base = Path(os.path.abspath(path)).parent
@@ -124,7 +124,7 @@ def make_jobs(
     pairs: bool = False,
     preset: str = "",
 ) -> list[Entry]:
-    """Jobs for lists of files or patterns.
+    """Make jobs from lists of files or patterns.
 
     Args:
         sources: Names and glob patterns, relative to the current folder.
@@ -146,7 +146,7 @@ def make_jobs(
 
 
 def entries(sets: Iterable[JobSet], given: Mapping[str, Any], *, preset: str = "") -> list[Entry]:
-    """Work out all jobs of some sets; see :func:`read_jobs`."""
+    """Expand sets to all their jobs; see :func:`read_jobs`."""
     resolver, search = _Resolver(given, preset), Search()
     found: list[Entry] = []
     taken: dict[str, Entry] = {}
@@ -226,7 +226,7 @@ def _is_paired(one: JobSet) -> bool:
 def _set(
     file: Located, keys: tuple[str | int, ...], table: Mapping[str, Any], parent: JobSet
 ) -> tuple[JobSet, list[JobSet]]:
-    """The set of a table on top of the file's own entries, and the sets of its CSV file."""
+    """The set of a table combined with the file's own entries, and the sets of its CSV file."""
 
     def text(name: str, default: str) -> str:
         value = table.get(name, default)
@@ -332,7 +332,7 @@ def _known(file: Located, keys: tuple[str | int, ...], table: Mapping[str, Any],
 
 
 def _values(file: Located, keys: tuple[str | int, ...], table: Any) -> dict[str, Any]:
-    """Checked option values; each error names its line."""
+    """Check option values; errors name the line."""
     if not isinstance(table, dict):
         raise UsageError(msg("{file}: options must be a table of names and values.", file.where(*keys)))
     checked: dict[str, Any] = {}
@@ -359,11 +359,11 @@ def expand(name: str, base: Path, where: str, search: Search | None = None) -> l
     """Files that a name or glob pattern stands for, in natural order.
 
     Raises:
-        UsageError: A pattern finds nothing or searches too much, or it is an address.
+        UsageError: A pattern matches nothing or searches too much, or it is a URL.
     """
     name = local_name(name, where)
     path = Path(os.path.abspath(base / os.path.expanduser(name)))
-    if not glob.has_magic(name) or os.path.exists(path):  # a file that is missing fails as a job of its own
+    if not glob.has_magic(name) or os.path.exists(path):  # a missing file fails as a separate job
         return [path]
     paths = sorted((search or Search()).find(name, base, where), key=lambda one: natural_key(str(one)))
     if not paths:
@@ -377,7 +377,7 @@ def _combined(one: JobSet, search: Search) -> Iterator[tuple[Path, Path | None, 
         yield from ((a, b, where) for a in first for b in second)
     sources = [path for name, where in one.sources for path in expand(name, one.base, where, search)]
     drivings = [path for name, where in one.drivings for path in expand(name, one.base, where, search)]
-    if not one.drivings and not one.pairs:  # the portraits just live
+    if not one.drivings and not one.pairs:  # idle animation only
         yield from ((source, None, one.where) for source in sources)
     elif one.combine == "pairs":
         if len(sources) != len(drivings):
@@ -394,7 +394,7 @@ def _combined(one: JobSet, search: Search) -> Iterator[tuple[Path, Path | None, 
 
 
 class _Resolver:
-    """Options and output names of jobs; what many jobs share is worked out once."""
+    """Resolves options and output names of jobs; shared values are computed once."""
 
     def __init__(self, given: Mapping[str, Any], preset: str) -> None:
         found = {find_option(name): value for name, value in given.items()}
@@ -402,7 +402,7 @@ class _Resolver:
         self._preset = preset
         self._options: dict[int, tuple[JobSet, RenderOptions, dict[str, Any]]] = {}
         self._kinds: dict[tuple[Path, bool], tuple[str, bool]] = {}
-        self.files: set[Path] = set()  # that options were read from
+        self.files: set[Path] = set()  # from which options were read
 
     def entry(self, one: JobSet, source: Path, driving: Path | None, where: str, index: int) -> Entry:
         cached = self._options.get(id(one))
@@ -459,24 +459,24 @@ class _Resolver:
         return f"{scheme}://{path.as_posix()}" if mark else os.path.abspath(path)
 
     def _kind(self, path: Path, film: bool = False) -> tuple[str, bool]:
-        """What a file holds, and whether it has transparency; bad ones fail later, as jobs."""
+        """Kind of a file, and whether it has transparency; unreadable files fail later, as jobs."""
         if (path, film) not in self._kinds:
             from app.media.reader import open_clip
 
             try:
                 with open_clip(path, film=film) as clip:
                     self._kinds[path, film] = clip.info.kind, clip.info.has_alpha
-            except AppError:  # motion templates too
+            except AppError:  # includes motion templates
                 self._kinds[path, film] = "", False
         return self._kinds[path, film]
 
 
 def changed_values(options: RenderOptions) -> dict[str, Any]:
-    """Options that are not at their default, as a job keeps them: without the name of the output."""
+    """Options of a job that differ from the default, without the name of the output."""
     defaults = RenderOptions().values()
     return {k: v for k, v in options.values().items() if v != defaults[k] and k not in NOT_IN_FILES}
 
 
 def _braced(text: str) -> str:
-    """Text whose braces stand for themselves in an output template."""
+    """Escape braces in a text for an output template."""
     return text.replace("{", "{{").replace("}", "}}")

@@ -1,4 +1,4 @@
-"""The SQLite file behind the queue: where it lies, its tables, transactions, and upgrades of older files."""
+"""The SQLite file behind the queue: its location, tables, transactions, and upgrades of older files."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ ALTER TABLE jobs ADD COLUMN details NOT NULL DEFAULT '';
 ALTER TABLE workers ADD COLUMN lane TEXT NOT NULL DEFAULT ''
 """
 THIRD: Final = "ALTER TABLE jobs ADD COLUMN token TEXT NOT NULL DEFAULT ''"
-UPGRADES: Final = ((1, TABLES), (2, SECOND), (3, THIRD))  # version that the statements lead to
+UPGRADES: Final = ((1, TABLES), (2, SECOND), (3, THIRD))  # resulting version, statements
 
 
 LONGEST: Final = 256 << 20  # bytes of one value
-LIMIT_LENGTH: Final = 0  # SQLite's number of the limit on values
+LIMIT_LENGTH: Final = 0  # SQLite's number for the limit on values
 COLUMNS: Final = {
     "jobs": {
         "id", "batch", "position", "source", "driving", "output", "options", "numbered", "expression", "origin",
@@ -60,17 +60,17 @@ COLUMNS: Final = {
 
 
 def _text(data: bytes) -> str:
-    """Text of the database; bytes that are no UTF-8 stay what they are, as in file names."""
+    """Decode text from the database; bytes that are not UTF-8 are preserved, as in file names."""
     return data.decode("utf-8", "surrogateescape")
 
 
 def _plain(error: Exception) -> str:
-    """Why the database fails; sqlite3 can't even tell of names that are no text."""
+    """Describe a database error; sqlite3's own message may fail to decode."""
     return msg("the database is damaged") if isinstance(error, UnicodeDecodeError) else str(error).rstrip(".")
 
 
 def default_path() -> Path:
-    """The user's own queue; $PORTRAIT_ANIMATE_QUEUE names another."""
+    """The user's own queue; $PORTRAIT_ANIMATE_QUEUE overrides it."""
     chosen = os.environ.get("PORTRAIT_ANIMATE_QUEUE")
     if chosen:
         return Path(chosen).expanduser()
@@ -80,13 +80,13 @@ def default_path() -> Path:
 
 
 class Store:
-    """An open queue file. Safe between threads; use it in a ``with`` statement or call ``close``.
+    """An open queue file. Thread-safe; use it in a ``with`` statement or call ``close``.
 
     Args:
-        path: SQLite file, made if it is not there; the user's own queue by default.
+        path: SQLite file, created if it does not exist; the user's own queue by default.
 
     Raises:
-        MediaError: It can't be opened or is no queue.
+        MediaError: It can't be opened or is not a queue.
     """
 
     def __init__(self, path: str | Path | None = None) -> None:
@@ -114,7 +114,7 @@ class Store:
             ) from error
 
     def _check_schema(self) -> None:
-        """That it is new or a queue of ours: views and triggers would run what somebody else wrote.
+        """Check that it is new or our queue; views and triggers of another database could run foreign code.
 
         Raises:
             MediaError: It is another database.
@@ -130,10 +130,10 @@ class Store:
             )
 
     def _check_columns(self) -> None:
-        """That the tables have the columns that they should.
+        """Check that the tables have the required columns.
 
         Raises:
-            MediaError: They have not.
+            MediaError: Columns are missing.
         """
         for table, wanted in COLUMNS.items():
             columns = {row["name"] for row in self._db.execute(f"PRAGMA table_info({table})")}
@@ -159,12 +159,12 @@ class Store:
             self._db.close()
 
     def stamp(self) -> tuple[int, int]:
-        """Numbers that change when somebody else or this object has changed the file; quick."""
+        """Numbers that change whenever the file changes; fast."""
         return int(self.rows("PRAGMA data_version")[0][0]), self._db.total_changes
 
     @contextmanager
     def change(self) -> Iterator[sqlite3.Connection]:
-        """One transaction that no other process comes between.
+        """One exclusive transaction.
 
         Raises:
             MediaError: The file is damaged, locked for a minute, or the disk is full.
@@ -190,10 +190,10 @@ class Store:
 
     @contextmanager
     def _told(self) -> Iterator[None]:
-        """Turn what the database can't do into a sentence."""
+        """Convert database errors to MediaError."""
         try:
             yield
-        except sqlite3.ProgrammingError:  # a closed queue, or a fault of ours
+        except sqlite3.ProgrammingError:  # a closed queue, or a bug
             raise
         except (sqlite3.Error, UnicodeDecodeError) as error:
             raise MediaError(
@@ -203,7 +203,7 @@ class Store:
 
     # ---- hashes -----------------------------------------------------------------------------------------------------
     def input_hash(self, source: Path, driving: Path | None, values: Mapping[str, Any]) -> str:
-        """Hash of the content of all inputs; files that did not change are not read again."""
+        """Hash of the content of all inputs; unchanged files are not read again."""
         return joint_hash(self.file_hash(path) for path in input_files(source, driving, values))
 
     def file_hash(self, path: Path) -> str:

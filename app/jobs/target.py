@@ -1,7 +1,7 @@
-"""Where results go: a folder, or any place that fsspec knows. Nothing stands under its name before it is complete.
+"""Locations of results: a folder, or anything that fsspec supports. Files get their names only when complete.
 
-A worker renders into a hidden folder of the job's own beside the result; the files are then renamed into place. What
-belongs there is noted in the queue between the two steps, so that a kill at any moment leaves nothing in doubt.
+A worker renders into the job's own hidden folder beside the result; the files are then renamed into place. Between the
+two steps the queue records which files belong there, so that a kill at any time leaves a defined state.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from app.render.job import SIDE_BY_SIDE
 from models.messages import msg
 
 Files = tuple[tuple[str, int, int], ...]
-"""Name, size in bytes and time of change in nanoseconds (0 where the place keeps none) of each file of a result."""
+"""Name, size in bytes and modification time in nanoseconds (0 if not available) of each file of a result."""
 
 NUMBER: Final = re.compile(r"%0?(\d*)d")
 
 
 class Target(ABC):
-    """Place of one result.
+    """Location of one result.
 
     Args:
-        output: File, pattern of numbered pictures, or address.
+        output: File, pattern for numbered images, or URL.
         numbered: Whether it is a pattern.
     """
 
@@ -41,11 +41,11 @@ class Target(ABC):
         self.first = NUMBER.sub(lambda m: "1".zfill(int(m.group(1) or 0)), self.name) if numbered else self.name
 
     def exists(self) -> bool:
-        """Whether there is something under the result's name."""
+        """Whether something exists under the result's name."""
         return self.has(self.first)
 
     def owns(self, name: str) -> bool:
-        """Whether a file of this name can be one of the result: itself, a numbered picture, or the comparison."""
+        """Whether a file with this name can belong to the result: itself, a numbered image, or the comparison."""
         stem, dot, suffix = name.rpartition(".")
         plain = f"{stem.removesuffix(SIDE_BY_SIDE)}{dot}{suffix}"
         pattern = "[0-9]+".join(re.escape(part) for part in NUMBER.split(self.name)[::2]) if self._numbered else ""
@@ -53,11 +53,11 @@ class Target(ABC):
         return any(one == self.name or (pattern and re.fullmatch(pattern, one)) for one in names)
 
     def foreign(self, names: Iterable[str], own: Files) -> str:
-        """The first of some names that belongs to somebody else.
+        """The first of some names that belongs to a foreign file.
 
         Args:
-            names: Names that are about to be given.
-            own: Files that were written before; those that nobody has changed may be replaced.
+            names: Names about to be used.
+            own: Files written earlier; unchanged ones may be replaced.
 
         Returns:
             The name, empty if all are free.
@@ -70,30 +70,30 @@ class Target(ABC):
 
     @abstractmethod
     def open(self, tag: str) -> Path:
-        """Make the empty folder to render into.
+        """Create the empty folder to render into.
 
         Args:
-            tag: Tells attempts of all jobs apart.
+            tag: Unique for each attempt of each job.
 
         Raises:
-            MediaError: The place can't be written to.
+            MediaError: The location can't be written to.
         """
 
     @abstractmethod
     def stage(self, tag: str) -> Files:
-        """Bring what was rendered to the place itself, still hidden."""
+        """Move the rendered files to the location, still hidden."""
 
     @abstractmethod
     def publish(self, tag: str, what: Files) -> bool:
-        """Give staged files their names; False if some are neither staged nor there already. May be repeated."""
+        """Give staged files their names; False if some are neither staged nor already in place. May be repeated."""
 
     @abstractmethod
     def holds(self, what: Files) -> bool:
-        """Whether these files, unchanged, are there under their names."""
+        """Whether these files exist unchanged under their names."""
 
     @abstractmethod
     def has(self, name: str) -> bool:
-        """Whether there is a file of this name."""
+        """Whether there is a file with this name."""
 
     @abstractmethod
     def remove(self, name: str) -> None:
@@ -101,10 +101,10 @@ class Target(ABC):
 
     @abstractmethod
     def clean(self, tag: str) -> None:
-        """Remove what is hidden; never fails."""
+        """Remove the hidden files; never fails."""
 
     def drop(self, old: Files, new: Files) -> None:
-        """Remove files of an older result that a newer one has not replaced, unless somebody changed them."""
+        """Remove files of an older result that a newer one has not replaced, unless they were changed."""
         names = {name for name, _, _ in new}
         for one in old:
             if one[0] not in names and self.owns(one[0]) and self.holds((one,)):
@@ -112,16 +112,16 @@ class Target(ABC):
 
 
 def open_target(output: str, numbered: bool = False) -> Target:
-    """The place of a result.
+    """Open the location of a result.
 
     Raises:
-        MissingError: An address without fsspec, or of a kind that needs a further package.
+        MissingError: It is a URL, and fsspec or another required package is not installed.
     """
     return RemoteTarget(output, numbered) if "://" in output else FolderTarget(output, numbered)
 
 
 class FolderTarget(Target):
-    """A folder of the file system, also a shared one."""
+    """A folder of the file system, possibly shared."""
 
     def __init__(self, output: str, numbered: bool = False) -> None:
         super().__init__(output, numbered)
@@ -176,7 +176,7 @@ class FolderTarget(Target):
 
 
 class RemoteTarget(Target):
-    """A place that fsspec knows, such as s3://bucket/folder/name.mp4."""
+    """A location supported by fsspec, such as s3://bucket/folder/name.mp4."""
 
     def __init__(self, output: str, numbered: bool = False) -> None:
         super().__init__(output, numbered)
@@ -245,7 +245,7 @@ class RemoteTarget(Target):
         return int(self._call("size", path)) if self._call("exists", path) else -1
 
     def holds(self, what: Files) -> bool:
-        """See Target; a place like this is asked for the size alone."""
+        """See Target; only the size is compared."""
         return bool(what) and all(self._size(f"{self._folder}/{name}") == size for name, size, _ in what)
 
     def remove(self, name: str) -> None:

@@ -1,7 +1,7 @@
 """A worker process: takes jobs from the queue until none is left. ``python -m app.jobs SETTINGS``.
 
-It tells what happens as JSON lines on standard output. "stop" on standard input, or its end because whoever started the
-worker is gone, makes it put its job back and leave.
+It reports events as JSON lines on standard output. "stop" on standard input, or its end when the parent process has
+ended, makes it return its job and exit.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ from app.jobs.queue import Queue, tag
 from app.jobs.record import JobRecord, Progress
 from app.jobs.target import open_target
 
-BEAT: Final = 0.5  # seconds between two signs of life
+BEAT: Final = 0.5  # seconds between heartbeats
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What a worker needs to know.
+    """Settings of a worker.
 
     Attributes:
         queue: File of the queue.
-        name: Name of the worker, never used twice.
-        number: Number for people, from 1.
-        folder: For scratch files; whoever finds the worker dead removes it.
-        batch: Only jobs of this batch; None takes all.
-        cache: Folder of kept motion, empty for the user's own.
+        name: Unique name of the worker.
+        number: Displayed number, from 1.
+        folder: Scratch folder; removed by the process that finds the worker dead.
+        batch: Only jobs of this batch; None for all.
+        cache: Folder of cached motion, empty for the user's own.
         threads: CPU threads for the engine.
         fail_fast: Stop after a job that failed.
-        lane: Only jobs of this lane; None takes all.
-        in_order: Keep to the order of the queue.
+        lane: Only jobs of this queue name; None for all.
+        in_order: Strictly follow the order of the queue.
     """
 
     queue: str
@@ -59,11 +59,11 @@ class Settings:
 
 
 class Worker:
-    """Works through a queue.
+    """Processes the jobs of a queue.
 
     Args:
-        settings: What to do.
-        out: Gets JSON lines.
+        settings: Settings.
+        out: Receives JSON lines.
     """
 
     def __init__(self, settings: Settings, out: IO[str]) -> None:
@@ -76,11 +76,11 @@ class Worker:
         self._progress: Progress | None = None
 
     def run(self, commands: IO[str]) -> int:
-        """Work until the queue is empty or somebody says stop."""
+        """Run until the queue is empty or it is stopped."""
         chosen = self._settings
         with Queue(chosen.queue) as queue:
             queue.join(chosen.name, Path(chosen.folder), lane=chosen.lane or "")
-            scratch.settle_in(chosen.name)  # after joining: whoever finds this worker dead knows of the folder
+            scratch.settle_in(chosen.name)  # after registering, so that the folder is found if this worker dies
             threading.Thread(target=self._listen, args=(commands,), daemon=True).start()
             threading.Thread(target=self._beat, daemon=True).start()
             cache = Path(chosen.cache) if chosen.cache else None
@@ -121,7 +121,7 @@ class Worker:
             try:
                 self._out.write(json.dumps(what) + "\n")
                 self._out.flush()
-            except (OSError, ValueError):  # whoever listened is gone
+            except (OSError, ValueError):  # the reader has gone
                 self._stop()
 
     def _listen(self, commands: IO[str]) -> None:
@@ -135,29 +135,29 @@ class Worker:
         self._token.cancel()
 
     def _beat(self) -> None:
-        """Signs of life, and an ear for jobs that somebody cancels; on a connection of its own."""
+        """Send heartbeats and poll for cancelled jobs, on a separate connection."""
         with Queue(self._settings.queue) as queue:
             while not self._leaving.wait(BEAT):
                 job = self._job
                 unwanted = queue.beat(self._settings.name, 0 if job is None else job.id, self._progress)
                 if job is not None and job.id in unwanted:
                     self._token.cancel()
-            while True:  # the last job is being put back
+            while True:  # the last job is being returned
                 queue.beat(self._settings.name)
                 threading.Event().wait(BEAT)
 
 
 def settle(queue: Queue, job: JobRecord, outcome: Outcome, *, leaving: bool = False) -> str:
-    """Write down what became of a job, and give a result its name.
+    """Record the outcome of a job, and give a result its name.
 
     Args:
         queue: The queue.
         job: The job, claimed.
-        outcome: What became of it.
-        leaving: Whether it was stopped because its worker leaves: it goes back into the queue.
+        outcome: Its outcome.
+        leaving: Whether it was stopped because its worker exits; then it goes back into the queue.
 
     Returns:
-        The job's state; "lost" if it belongs to somebody else by now.
+        The job's state; "lost" if another worker has taken it over.
     """
     facts: dict[str, Any] = {"input_hash": outcome.input_hash, "frames": outcome.frames, "seconds": outcome.seconds}
     facts["notes"] = outcome.notes
@@ -186,9 +186,9 @@ def main(text: str) -> int:
     """
     settings = Settings(**json.loads(text))
     for kind in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(kind, signal.SIG_IGN)  # whoever started the worker says when to stop
+        signal.signal(kind, signal.SIG_IGN)  # the parent process decides when to stop
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # a library that prints must not disturb the lines
+    os.dup2(2, 1)  # keep output of libraries out of the JSON lines
     if settings.threads:
         import cv2
 

@@ -1,4 +1,4 @@
-"""The offline render pipeline: a job in, a file and a report out."""
+"""The offline render pipeline: takes a job, returns a file and a report."""
 
 from app.frames.resources import Resources
 from app.frames.timings import StageTime

@@ -1,4 +1,4 @@
-"""Render without a driver: sliders pose a photo or every frame of a clip, and the lips of a clip are held."""
+"""Render without a driver: pose a photo or every frame of a clip by sliders, or hold the lips of a clip."""
 
 from __future__ import annotations
 
@@ -48,10 +48,10 @@ Still = tuple[Fraction, Scene]
 
 @dataclass(frozen=True)
 class Lips:
-    """What is done to the lips of a clip.
+    """How to hold the lips of a clip.
 
     Attributes:
-        ratio: Opening to hold them at (0 shut), smoothed along the clip; None holds them at rest.
+        ratio: Lip ratio to hold (0 is closed), smoothed along the clip; None holds them at rest.
     """
 
     ratio: float | None
@@ -60,14 +60,14 @@ class Lips:
 def render_pose(
     job: Job, events: EventStream, token: CancelToken, lips: Lips | None = None, resources: Resources | None = None
 ) -> RenderReport:
-    """Pose the source by sliders, or hold its lips, and write it; ``job.driving`` is not used.
+    """Pose the source by sliders, or hold its lips, and write the result; ``job.driving`` is not used.
 
     Args:
         job: Source, options with an output, sliders.
-        events: Gets progress.
-        token: Stops the work; what was written of a clip is kept.
-        lips: Hold the lips so; sliders are not used then.
-        resources: Where engine, tracker and encoded photo come from; None makes them for this job alone.
+        events: Receives progress.
+        token: Stops the work; the frames of a clip written so far are kept.
+        lips: How to hold the lips; sliders are then not used.
+        resources: Source of engine, tracker and encoded photo; None creates them for this job.
 
     Raises:
         AppError: Nothing was written; the sentence says why. A clip without any face is an error too.
@@ -125,10 +125,10 @@ def render_pose(
 
 
 def edit_path(job: Job, *, moving: bool, alpha: bool, word: str) -> Path:
-    """Where an edited source goes: the name given, or SOURCE--WORD in the folder given or the current one.
+    """Path of an edited source: the given name, or SOURCE--WORD in the given or current folder.
 
     Raises:
-        UsageError: The name has no ending or one that does not fit, or the file is there already.
+        UsageError: The name has no extension or an unsuitable one, or the file already exists.
     """
     wanted, fields = job.options.output.output, name_fields(job.source, engine=job.options.program.engine)
     ending = ending_of(job, still=not moving, alpha=alpha)
@@ -154,7 +154,7 @@ def edit_path(job: Job, *, moving: bool, alpha: bool, word: str) -> Path:
 def posed(
     animator: Animator, stills: Iterable[Still], lips: Lips | None
 ) -> Iterator[tuple[Still, Sequence[Keypoints]]]:
-    """Each scene with the keypoints of its faces: posed by the sliders, or with the lips held."""
+    """Each scene with the keypoints of its faces, posed by the sliders or with the lips held."""
     engine, options = animator.engine, animator.options
     if lips is None:
         for still in stills:

@@ -1,4 +1,4 @@
-"""A job made ready: inputs opened, names checked, engine loaded, face of the source found."""
+"""Prepare a job: open inputs, check names, load the engine, find the face of the source."""
 
 from __future__ import annotations
 
@@ -51,33 +51,33 @@ if TYPE_CHECKING:
 
 
 class Inputs:
-    """What a job works on. Use it in a ``with`` statement.
+    """The prepared inputs of a job. Use it in a ``with`` statement.
 
     Args:
         job: The job.
-        events: Gets messages.
+        events: Receives messages.
         token: Stops a long search for the first face.
-        resources: Where engine, tracker and encoded photo come from.
-        dry: Make nothing, also no folder.
+        resources: Source of engine, tracker and encoded photo.
+        dry: Create nothing, not even a folder.
 
     Attributes:
         source: The source as a clip.
         driving: The driving file as a clip, None for a motion template.
         template: The driving file as a motion template, None for a clip.
-        unseen: Drivers that show no face, such as a voice; one may stand in the place of the driving file.
+        unseen: Drivers that show no face, such as a voice; one may replace the driving file.
         others: Region -> file that drives it instead of the driving file.
-        own_drivers: Faces with drivers of their own.
+        own_drivers: Faces with their own drivers.
         expression: Sliders on top of the motion, or None.
-        output: Where the result goes.
-        comparison: Where the comparison clip goes, or None.
-        still_result: True if the result is one picture.
+        output: Path of the result.
+        comparison: Path of the comparison clip, or None.
+        still_result: True if the result is one image.
         engine: The engine.
         tracker: Finds faces.
-        scenes: Makes scenes of source frames.
+        scenes: Creates scenes from source frames.
         still: The scene of a source photo, None for a clip.
         first: The animated face of the first source frame that has one.
-        side: Side of the animated square of the first source frame with a face, in pixels.
-        rate: Frame rate asked for, or None.
+        side: Side of the crop in the first source frame with a face, in pixels.
+        rate: Requested frame rate, or None.
         notes: Sentences for the user so far.
 
     Raises:
@@ -115,7 +115,7 @@ class Inputs:
         self._close.close()
 
     def note(self, sentence: str, *, warn: bool = False) -> None:
-        """Tell the user something, once."""
+        """Send the user a note, once."""
         if sentence not in self.notes:
             self.notes.append(sentence)
             (self.events.warn if warn else self.events.info)(sentence)
@@ -150,7 +150,7 @@ class Inputs:
         if self.source.info.kind == "animation":
             self.note(msg("{source} is an animated picture; only its first frame is used.", job.source))
         self.still_result = not self.moving and self.single
-        Sizing.of(options.output, (1, 1))  # checked, as the points below are, before the engine is loaded
+        Sizing.of(options.output, (1, 1))  # checked, like the points below, before the engine is loaded
         if wanted.length == "pingpong" and self.moving:
             raise UsageError(
                 msg("{option:length}: pingpong needs a photo as the source, and {source} is a clip.", job.source),
@@ -182,7 +182,7 @@ class Inputs:
             shrunk = self._shrunk()
             if shrunk is None:
                 self.still, remarks = self.resources.scene(job.source, options, self.engine, lambda: self._photo(None))
-            else:  # such a scene is not kept
+            else:  # such a scene is not cached
                 self.still, remarks = self._photo(shrunk)
             first = self.still
             self.source.close()
@@ -197,10 +197,10 @@ class Inputs:
         return self.scenes.still(next(iter(self.source)), size), self.scenes.notes
 
     def _shrunk(self) -> tuple[int, int] | None:
-        """Size to which a photo is reduced because no clip may be as large as it is, or None.
+        """Size to which a photo is reduced because it exceeds the size limit of clips, or None.
 
         Raises:
-            UsageError: The size asked for is that of no clip.
+            UsageError: The requested size exceeds the limit of clips.
         """
         options, info = self.job.options, self.source.info
         if self.still_result or not options.animation.paste_back or not self._writes_video():
@@ -238,10 +238,10 @@ class Inputs:
         return tuple(max(1, min(2 * width, round(height * info.width / info.height))) for info in shown)
 
     def _check_comparison(self) -> None:
-        """Check that the comparison is no larger than a clip may be.
+        """Check that the comparison does not exceed the size limit of clips.
 
         Raises:
-            UsageError: It is.
+            UsageError: It does.
         """
         width, height = self.sizing.size
         whole = width + sum(self.panels), height
@@ -258,14 +258,14 @@ class Inputs:
             )  # fmt: skip
 
     def _writes_video(self) -> bool:
-        """Whether the result is a file or stream of a video codec, not a GIF or pictures."""
+        """Whether the result is a file or stream of a video codec, not a GIF or images."""
         codec = self.job.options.output.codec
         path = Path(stream_name(codec)) if self.output == STDOUT else self.output
         return clip_kind(path, codec, self.alpha) == "video"
 
     @property
     def moving(self) -> bool:
-        """Whether the source is a clip; of an animated picture only the first frame is used."""
+        """Whether the source is a clip; only the first frame of an animated image is used."""
         return self.source.info.kind in ("video", "sequence") and self.source.info.frames != 1
 
     @property
@@ -275,14 +275,14 @@ class Inputs:
 
     @property
     def large(self) -> bool:
-        """Whether the source is a photo of so many pixels that memory counts more than time."""
+        """Whether the source is a photo so large that memory matters more than time."""
         return not self.moving and self.source.info.width * self.source.info.height > LARGE
 
     @property
     def single(self) -> bool:
-        """Whether the driving file is one picture."""
+        """Whether the driving file is one image."""
         if self.driving is None:
-            return self.template is not None and len(self.template) == 1  # nothing without a face is one picture
+            return self.template is not None and len(self.template) == 1  # a driver without a face is never one image
         return self.driving.info.kind == "image"
 
     @property
@@ -296,12 +296,12 @@ class Inputs:
 
     @property
     def sizing(self) -> Sizing:
-        """How finished frames come to the size of the result."""
+        """How finished frames are brought to the size of the result."""
         return Sizing.of(self.job.options.output, self.size)
 
     @property
     def one_picture(self) -> bool:
-        """Whether the output holds one picture (and is no clip of one frame)."""
+        """Whether the output is one image (not a clip of one frame)."""
         if self.output == STDOUT:
             return self.still_result and self.job.options.output.codec in ("auto", "png")
         return self.still_result and self.output.suffix.lower() in STILL_SUFFIXES and not is_numbered(self.job)
@@ -315,8 +315,8 @@ class Inputs:
         """A motion template that this engine can use.
 
         Raises:
-            MediaError: The file is no template.
-            UsageError: It holds the keypoints of another engine.
+            MediaError: The file is not a template.
+            UsageError: It contains the keypoints of another engine.
         """
         from app.frames.templates import open_fitting
 
@@ -356,7 +356,7 @@ class Inputs:
                 check_clip(path, options.codec, alpha, options.overwrite, self.job.files())
 
     def _check_others(self) -> None:
-        """Drivers of parts and of further faces must be there before any work is done."""
+        """Check that drivers of parts and of other faces exist before any work is done."""
         for path in self._further():
             if is_template(path):
                 self.open_template(path)
@@ -374,7 +374,7 @@ class Inputs:
 
     @property
     def closed(self) -> bool:
-        """Whether the end of the motion runs into its beginning: a photo that is to play over and over."""
+        """Whether the end of the motion blends into its beginning, for a photo animated in a loop."""
         return not self.moving and not self.single and self.job.options.input.length == "loop"
 
     @property
@@ -417,7 +417,7 @@ class Inputs:
         """Number of frames of the result, None if only the work will tell.
 
         Args:
-            driving: Length of the driving clip in seconds, as far as it is known.
+            driving: Length of the driving clip in seconds, or None if not known.
         """
         if self.still_result:
             return 1
@@ -431,7 +431,7 @@ class Inputs:
         return max(1, round(seconds * self.clock[0]))
 
     def sound(self) -> tuple[AudioSource | None, str]:
-        """Sound of the result, and whose it is: driving, source or none."""
+        """Sound of the result, and its origin: driving, source or none."""
         wanted = self.job.options.output.audio
         if wanted == "none" or self.still_result:
             return None, "none"
@@ -442,7 +442,7 @@ class Inputs:
         return None, "none"
 
     def _note_silence(self) -> None:
-        """Say that a motion template brings no sound where its sound was wanted or there is no other."""
+        """Note that a motion template has no sound if its sound was requested or there is no other."""
         if self.template is None or self.still_result or self.job.options.output.audio == "none":
             return
         if self.output != STDOUT and self.output.suffix.lower() in (*STILL_SUFFIXES, ".gif"):
@@ -461,7 +461,7 @@ class Inputs:
             )
 
     def _sound_of(self, side: str) -> AudioSource:
-        """Sound of the part that is used; under motion that turns back only for the way forward."""
+        """Sound of the used part; for motion that plays forward and backward, only of the forward part."""
         if side == "driving" and self.unseen.sound is not None:
             return self.unseen.sound
         reader = self.driving if side == "driving" else self.source

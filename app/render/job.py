@@ -1,4 +1,4 @@
-"""One job: source, driving file, options; what it is called, and whether it can be done at all."""
+"""One job: source, driving file, options; the name of its result, and whether it can be done."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ STILL_SUFFIXES: Final = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bm
 FORMATS: Final = (*STILL_SUFFIXES, ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".gif", ".motion")
 DEFAULT_NAME: Final = "{source}--{driving}"
 SIDE_BY_SIDE: Final = "--side-by-side"
-ENDINGS: Final = {"gif": ".gif", "prores": ".mov"}  # of clips that nobody has named, where it can't be .mp4
-LONGEST_NAME: Final = 220  # bytes; file systems allow 255, some of which further results beside it need
+ENDINGS: Final = {"gif": ".gif", "prores": ".mov"}  # default extensions of clips that can't be .mp4
+LONGEST_NAME: Final = 220  # bytes; file systems allow 255, and names of additional results need some of them
 
 
 @dataclass(frozen=True)
 class Job:
-    """What is to be animated, and how.
+    """What to animate, and how.
 
     Attributes:
-        source: Photo, video, picture sequence or pattern.
+        source: Photo, video, image sequence or pattern.
         driving: The same, or a motion template.
         options: All options.
         expression: Sliders on top of the driving motion, or None.
-        target: File to write, whatever name the options give; None takes theirs.
+        target: File to write, overriding the name in the options; None uses theirs.
         settings: Files that the options were read from.
     """
 
@@ -58,14 +58,14 @@ class Job:
 
 
 def files_of(options: RenderOptions) -> list[Path]:
-    """Files that options name, and the file of a saved expression."""
+    """Files named by options, and the file of a saved expression."""
     named = options.input.expression
     saved = find_saved(named) if named else None
     return [*named_files(options.values()), *([saved.path] if saved is not None and saved.path is not None else [])]
 
 
 def stem_of(path: Path) -> str:
-    """Name of an input for output names: without folder and ending; the folder's name for picture sequences."""
+    """Name of an input for output names: without folder and extension; the folder's name for image sequences."""
     if re.search(r"%0?\d*d", path.name) and not os.path.exists(path):
         stem = re.sub(r"[\W_]*%0?\d*d.*$", "", path.name)
         stem = stem or path.resolve().parent.name
@@ -80,8 +80,8 @@ def fill_name(pattern: str, fields: dict[str, str]) -> str:
     """Fill an output name template.
 
     Args:
-        pattern: Text with {source}, {driving}, {engine} or {date}; doubled braces stand for themselves. Values are put
-            in as they are: braces and per-cent signs in them mean nothing.
+        pattern: Text with {source}, {driving}, {engine} or {date}; doubled braces stand for single ones. Values are
+            inserted literally: braces and percent signs in them have no meaning.
         fields: Value of each field.
 
     Raises:
@@ -115,14 +115,14 @@ def fill_name(pattern: str, fields: dict[str, str]) -> str:
 
 
 def name_fields(source: Path | None = None, driving: Path | None = None, *, engine: str = "") -> dict[str, str]:
-    """Fields of output names with their values; those of inputs that a command does not have are left out."""
+    """Fields of output names with their values; those of inputs that a command does not have are omitted."""
     named = {"source": source, "driving": driving}
     fields = {name: "idle" if path == Path() else stem_of(path) for name, path in named.items() if path is not None}
     return {**fields, "engine": engine, "date": datetime.now(timezone.utc).astimezone().strftime("%Y-%m-%d")}
 
 
 def default_name(pattern: str, fields: dict[str, str], ending: str) -> str:
-    """Name of a result that nobody has named: the pattern filled in, long names of inputs cut so that it is allowed."""
+    """Default name of a result: the filled pattern, with long names of inputs shortened."""
     short = {name: value for name, value in fields.items() if f"{{{name}}}" in pattern}
     while len(os.fsencode(name := fill_name(pattern, short) + ending)) > LONGEST_NAME and any(short.values()):
         longest = max(short, key=lambda field: len(os.fsencode(short[field])))
@@ -131,12 +131,12 @@ def default_name(pattern: str, fields: dict[str, str], ending: str) -> str:
 
 
 def is_numbered(job: Job) -> bool:
-    """Whether the output is asked for as numbered pictures; a pattern in the name of an input does not count."""
+    """Whether numbered images are requested as output; a pattern in the name of an input does not count."""
     return re.search(r"%0?\d*d", job.options.output.output) is not None
 
 
 def ending_of(job: Job, *, still: bool, alpha: bool) -> str:
-    """Ending of a result that nobody has named: of a picture that of the source, where it fits.
+    """Default extension of a result; for an image that of the source, if suitable.
 
     Args:
         job: The job.
@@ -152,11 +152,11 @@ def ending_of(job: Job, *, still: bool, alpha: bool) -> str:
 
 
 def output_path(job: Job, *, still: bool, alpha: bool, engine: str = "") -> Path:
-    """Where the result of a job with a driver goes; see ``result_path``.
+    """Path of the result of a job with a driver; see ``result_path``.
 
     Args:
         job: The job.
-        still: Whether the result is one picture.
+        still: Whether the result is one image.
         alpha: Whether the result has transparency.
         engine: Name of the engine, for {engine}.
     """
@@ -165,19 +165,19 @@ def output_path(job: Job, *, still: bool, alpha: bool, engine: str = "") -> Path
 
 
 def result_path(wanted: str, fields: dict[str, str], pattern: str, ending: str) -> Path:
-    """Where a result goes: the name given, or the default name in the folder given or the current one.
+    """Path of a result: the given name, or the default name in the given or current folder.
 
     Args:
         wanted: The option "output".
         fields: Fields of names with their values.
         pattern: Default name.
-        ending: Its ending.
+        ending: Its extension.
 
     Returns:
         The path; STDOUT for standard output.
 
     Raises:
-        UsageError: The name has an unknown field or no ending that stands for a format, or is an address.
+        UsageError: The name has an unknown field or no extension of a known format, or is a URL.
     """
     default = default_name(pattern, fields, ending)
     if not wanted:
@@ -196,14 +196,14 @@ def result_path(wanted: str, fields: dict[str, str], pattern: str, ending: str) 
 
 
 def check_ending(path: Path, ending: str) -> None:
-    """Check that the name of an output has an ending.
+    """Check that the name of an output has an extension.
 
     Args:
         path: The output.
-        ending: One that would do.
+        ending: A suitable extension.
 
     Raises:
-        UsageError: It has none, is an ending without a name, or something that is no file.
+        UsageError: It has none, is an extension without a name, or is not a file.
     """
     if path.suffix.strip("."):
         return
@@ -226,19 +226,19 @@ def side_by_side_path(output: Path) -> Path:
 
 
 def names_folder(wanted: str) -> bool:
-    """Whether a name asks for a folder, there or not."""
+    """Whether a name refers to a folder, existing or not."""
     return wanted.endswith(("/", os.sep))
 
 
 def make_folder(path: Path, wanted: str) -> None:
-    """Make the folder of a result if the name that the options give asks for one.
+    """Create the folder of a result if the name in the options refers to one.
 
     Args:
         path: File of the result.
-        wanted: The name as it is given.
+        wanted: The given name.
 
     Raises:
-        MediaError: It can't be made.
+        MediaError: It can't be created.
     """
     if names_folder(wanted):
         try:
@@ -249,16 +249,16 @@ def make_folder(path: Path, wanted: str) -> None:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a job will do, as far as it can be told before the work.
+    """What a job will do, as far as it is known in advance.
 
     Attributes:
         output: File that will be written.
         side_by_side: Comparison clip, or None.
         engine: Name of the engine.
-        device: Where it runs.
+        device: Device that it runs on.
         size: Width and height of the result in pixels.
         rate: Frame rate as text, empty for a still.
-        frames: Number of frames, None if only the work will tell.
+        frames: Number of frames, None if not known in advance.
         audio: "driving", "source" or "none".
         notes: Sentences for the user.
     """

@@ -1,4 +1,4 @@
-"""Last stage: result and comparison clip, written together; what breaks off is removed together."""
+"""Last stage: result and comparison clip, written together; incomplete ones are removed together."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ Pixels = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Target:
-    """What is written.
+    """The files to write.
 
     Attributes:
         path: File of the result, or STDOUT.
         comparison: File of the comparison clip, or None.
-        sizing: How frames come to the size of the result.
+        sizing: How frames are brought to the size of the result.
         rate: Frames per second.
         time_base: Unit of the time stamps in seconds, or None if they are multiples of 1/rate.
         alpha: Whether frames carry transparency.
-        picture: True to write one picture.
+        picture: True to write one image.
         panels: Widths of the panels left of the result in the comparison clip, whose height is that of the result.
     """
 
@@ -52,14 +52,14 @@ class Target:
 
 
 class PictureWriter:
-    """Writes one picture, with the interface of a clip writer; its name means nothing but itself.
+    """Writes one image, with the interface of a clip writer; its name is taken literally.
 
     Args:
-        path: File, whose ending chooses the format; or STDOUT, which gets a PNG.
+        path: File, whose extension selects the format; or STDOUT for a PNG.
         quality: 0 to 100.
-        background: Colour under clear parts where the format has no transparency.
+        background: Colour behind transparent parts if the format has no transparency.
         overwrite: Whether an existing file may be replaced.
-        marking: How it is marked as made by AI.
+        marking: How the image is marked as made by AI.
     """
 
     def __init__(
@@ -75,12 +75,12 @@ class PictureWriter:
         self._picture: tuple[Pixels, Pixels | None] | None = None
 
     def write(self, rgb: Pixels, time: Fraction | None = None, alpha: Pixels | None = None) -> None:
-        """Take the picture."""
+        """Store the image for ``finish``."""
         self._picture = rgb, alpha
         self.frames += 1
 
     def write_patched(self, picture: Patched, time: Fraction | None = None) -> None:
-        """Take the picture."""
+        """Store the image for ``finish``."""
         rgb, alpha = split(picture.whole())
         self.write(rgb, time, alpha)
 
@@ -100,12 +100,12 @@ class PictureWriter:
         return write_image(self._path, rgb, alpha, *form, notes=self.notes)
 
     def abort(self, keep: bool = True) -> Path | None:
-        """Nothing was written yet."""
+        """Do nothing: nothing was written yet."""
         return None
 
 
 class Outputs:
-    """Writers of a job; use in a ``with`` statement. Leaving it without finish or abort removes what was written."""
+    """Writers of a job; use in a ``with`` statement. Leaving it without finish or abort removes the files."""
 
     def __init__(
         self,
@@ -119,7 +119,7 @@ class Outputs:
         self._labels = options.label == "corner"
         self._widths = target.panels
         self._sizing, size = target.sizing, target.sizing.size
-        self._canvas: Pixels | None = None  # comparison clip: what frames have in common
+        self._canvas: Pixels | None = None  # comparison clip: the constant part of all frames
         self._below: Pixels | None = None  # base of the result on it
         self._standing: list[Pixels] = []  # panels on it
         marking = Marking.of(options, engine, inputs[0] if inputs else None)
@@ -162,7 +162,7 @@ class Outputs:
 
     @property
     def notes(self) -> list[str]:
-        """Sentences about what was adapted in the result."""
+        """Sentences about adaptations of the result."""
         return list(self._main.notes)
 
     def write(self, time: Fraction, result: Patched, panels: list[Pixels]) -> None:
@@ -171,7 +171,7 @@ class Outputs:
         Args:
             time: Seconds.
             result: (H, W, 3 or 4).
-            panels: Pictures left of the result in the comparison clip, of any size.
+            panels: Images left of the result in the comparison clip, of any size.
         """
         result = self._sizing.apply(result)
         result = labelled(result) if self._labels else result
@@ -180,7 +180,7 @@ class Outputs:
             self._comparison.write_patched(self._compared(result, panels), time)
 
     def _compared(self, result: Patched, panels: list[Pixels]) -> Patched:
-        """A frame of the comparison clip: what stands still is its base, the rest lies on it."""
+        """A frame of the comparison clip: a constant base, with the changing parts on top."""
         height, left = result.shape[0], sum(self._widths)
         if self._canvas is None or self._below is not result.base:
             self._canvas = np.empty((height, left + result.shape[1], 3), np.uint8)
@@ -205,7 +205,7 @@ class Outputs:
         """Complete the files under their names; the last frame lasts until ``end`` seconds.
 
         Raises:
-            AppError: One of them can't be completed; a result that is complete is named.
+            AppError: One of them can't be completed; the message names a complete result.
         """
         path = self._main.finish(end)
         if self._comparison is None:
@@ -216,7 +216,7 @@ class Outputs:
             raise type(error)(f"{error.message} The result itself is complete: {path}.", error.hint) from error
 
     def abort(self, keep: bool) -> Path | None:
-        """Break off; what there is of the result stays as a playable file if ``keep``. Returns that file."""
+        """Stop before the end; if ``keep``, the frames so far stay as a playable file, which is returned."""
         if self._comparison is not None:
             self._comparison.abort(keep=False)
         return self._main.abort(keep=keep)
@@ -229,7 +229,7 @@ class Outputs:
 
 
 def fit(picture: Pixels, width: int, height: int) -> Pixels:
-    """Scale a picture (H, W, 3) into (height, width, 3), its shape kept, the rest black."""
+    """Scale an image (H, W, 3) to fit (height, width, 3), keeping its aspect ratio, with black borders."""
     height_now, width_now = picture.shape[:2]
     sizing = Sizing.fitted((width_now, height_now), (width, height), (0, 0, 0))
     return sizing.apply(Patched(picture)).whole()

@@ -1,4 +1,4 @@
-"""The offline render: a pass over the driving clip, a pass that renders; memory independent of the clip's length."""
+"""The offline render: one pass reads the driving clip, one renders; memory does not depend on the clip's length."""
 
 from __future__ import annotations
 
@@ -50,14 +50,14 @@ def render(
     """Animate a source with a driving file and write the result.
 
     Args:
-        job: What to do.
-        events: Gets phases, progress and messages.
-        token: Stops the work; what was rendered so far is kept as a playable file.
-        resources: Where engine, portrait and driving motion come from; None makes them for this job alone.
-        overlap: Whether the stages run beside each other in threads; the files are the same to the byte either way.
+        job: The job.
+        events: Receives phases, progress and messages.
+        token: Stops the work; the frames rendered so far are kept as a playable file.
+        resources: Source of engine, portrait and driving motion; None creates them for this job.
+        overlap: Whether the stages run concurrently in threads; the files are byte-identical either way.
 
     Returns:
-        What was written, and how long it took.
+        Report of the files and the time taken.
 
     Raises:
         AppError: Nothing was written; the sentence says why.
@@ -82,7 +82,7 @@ def _longer(voice: Fraction, clip: Fraction) -> str:
 
 
 def plan(job: Job, events: EventStream | None = None) -> Plan:
-    """Check a job as far as that is quick, and say what it would do; nothing is written.
+    """Check a job as far as that is quick, and return what it would do; nothing is written.
 
     Raises:
         AppError: The job can't be done; the sentence says why.
@@ -95,10 +95,10 @@ class Run:
     """The two passes of one job.
 
     Args:
-        inputs: The job, made ready.
-        events: Gets phases, progress and messages.
+        inputs: The prepared job.
+        events: Receives phases, progress and messages.
         token: Stops the work.
-        overlap: Whether the stages run beside each other.
+        overlap: Whether the stages run concurrently.
     """
 
     def __init__(self, inputs: Inputs, events: EventStream, token: CancelToken, *, overlap: bool = True) -> None:
@@ -158,7 +158,7 @@ class Run:
         return TrackPlay(inputs.job.options, smile, inputs.moving, warn, self.token.check)
 
     def _read(self, clip: ClipReader | None, template: MotionTemplate | None, part: str) -> DrivingChannel:
-        """Read one driver; part names what it drives, if that isn't all."""
+        """Read one driver; ``part`` names the driven part, if it isn't the whole face."""
         inputs, options = self.inputs, self.inputs.job.options
         track, chosen = scratch_track(), None
         self._tracks.append(track)
@@ -195,7 +195,7 @@ class Run:
         return channel
 
     def _read_clip(self, clip: ClipReader, track: MotionTrack, part: str) -> bool:
-        """Read the motion of a driving clip into a track; whether the clip was whole."""
+        """Read the motion of a driving clip into a track; returns whether the clip was intact."""
         inputs = self.inputs
         choice = LARGEST if part else inputs.job.options.input.followed
         follow = FaceFollower(inputs.tracker, choice, about(Option("driving_face"), str(clip.info.path)))
@@ -218,7 +218,7 @@ class Run:
         """
         inputs = self.inputs
         if inputs.large:
-            inputs.tracker.release()  # a photo's faces are found by now
+            inputs.tracker.release()  # the faces of a photo have been found by now
             give_back()
         self._stages = stages = Stages(inputs, self.track, self.mixes, self.timings, overlap=self._overlap)
         rate, time_base = inputs.clock
@@ -243,7 +243,7 @@ class Run:
                         left = [p for p in (step.driving, step.scene.picture) if p is not None]
                         with self.timings.measure("encode"):
                             outputs.write(step.time, step.picture, left)
-                        step.picture = None  # the stage that makes the next one still holds the step
+                        step.picture = None  # the previous stage still references the step
                         phase.advance()
             except CancelledError:
                 return self._cancelled(outputs)

@@ -1,4 +1,4 @@
-"""What a finished job tells about itself."""
+"""The report of a finished job."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class RenderReport:
     """Result of a job.
 
     Attributes:
-        status: done; partial if an input broke off and what could be decoded was rendered; cancelled if the user
-            stopped the job and what was rendered so far is kept.
+        status: done; partial if an input was truncated and the decodable part was rendered; cancelled if the user
+            stopped the job and the frames rendered so far are kept.
         output: File that holds the result.
         side_by_side: Comparison clip, or None.
         frames: Frames written.
@@ -27,7 +27,7 @@ class RenderReport:
         source_lost: Source frames in which no face was found.
         size: Width and height in pixels.
         engine: Name of the engine.
-        seconds: Time that the whole job took.
+        seconds: Duration of the whole job.
         message: One sentence for a status other than done.
         notes: Further sentences for the user.
         stages: Time per frame of each stage.

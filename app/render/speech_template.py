@@ -1,4 +1,4 @@
-"""Speech templates (.speech): what a voice does to a face, kept as an expression track that drives every engine."""
+"""Speech templates (.speech): facial motion for a voice, saved as an expression track that drives every engine."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 
 def speech_driver(driving: Path, options: RenderOptions) -> TrackDriver | None:
-    """What a speech template is made of; None if a motion template is asked for.
+    """The driver for a speech template; None if a motion template is requested.
 
-    A sound file or keyframes always make one; a video does if the name of the output ends in .speech.
+    A sound file or keyframes always give a speech template; a video does if the output's name ends in .speech.
 
     Raises:
         AppError: The file can't be read.
@@ -46,8 +46,8 @@ def make_speech(
     Args:
         driver: A voice or an expression track.
         options: output, overwrite, idle and speech_gain are used.
-        events: Gets messages.
-        token: Stops the work; nothing is written then.
+        events: Receives messages.
+        token: Stops the work; then nothing is written.
         settings: Files that the options were read from, which are never replaced.
 
     Raises:

@@ -39,13 +39,13 @@ Keypoints = npt.NDArray[np.float32]
 
 @dataclass
 class Step:
-    """One output frame on its way through the stages.
+    """One output frame as it passes through the stages.
 
     Attributes:
         time: Seconds.
         scene: The source at that time.
         driving: Driving frame for the comparison clip, or None.
-        squares: Rendered squares of the source's faces; empty where it shows none.
+        squares: Rendered crops of the source's faces; empty if it shows none.
         picture: The finished frame.
     """
 
@@ -57,14 +57,14 @@ class Step:
 
 
 class Stages:
-    """Makes the frames of the result.
+    """Creates the frames of the result.
 
     Args:
-        inputs: The job, made ready.
+        inputs: The prepared job.
         track: Motion of the main driving clip.
-        mixes: Driving motion at any time: that of the driving file, then that of each --driver-for.
-        timings: Gets the time of each stage.
-        overlap: Whether stages run ahead of the next ones in threads; the result is the same to the byte.
+        mixes: Driving motion at any time: of the driving file, then of each --driver-for.
+        timings: Records the time of each stage.
+        overlap: Whether stages run ahead of the next ones in threads; the result is byte-identical.
 
     Attributes:
         lost: Output frames for which the driving clip shows no face.
@@ -88,7 +88,7 @@ class Stages:
     def __iter__(self) -> Generator[Step, None, None]:
         finished, overlap = queue_depth(*self._inputs.size, 4), self._overlap
         depth = finished
-        if not self._inputs.moving and not self._inputs.comparison:  # of a photo only squares wait
+        if not self._inputs.moving and not self._inputs.comparison:  # for a photo only crops are queued
             depth = DEEPEST if finished else 1
         with ExitStack() as threads:
             steps = threads.enter_context(stage(self._inputs.steps(self._track, self._timings), depth, overlap))
@@ -129,7 +129,7 @@ class Stages:
             yield step
 
     def _posed(self, scenes: Iterable[tuple[Fraction, Scene]]) -> Iterator[tuple[Step, list[Keypoints]]]:
-        """Each step with the driving keypoints (1, K, 3) of each face; none where the source shows no face."""
+        """Each step with the driving keypoints (1, K, 3) of each face; none if the source shows no face."""
         options = self._animator.options
         with DrivingPanel(self._inputs.driving if self._inputs.comparison else None) as panel:
             driven = self._driven(scenes, panel)
@@ -143,7 +143,7 @@ class Stages:
     def _driven(
         self, scenes: Iterable[tuple[Fraction, Scene]], panel: DrivingPanel
     ) -> Iterator[tuple[Step, Scene, Sequence[Shown]]]:
-        """Each step with what drives the faces of its scene."""
+        """Each step with the driving motion of its scene's faces."""
         for time, scene in scenes:
             with self._timings.measure("transfer"):
                 shown = self._shown(time, scene)
@@ -152,7 +152,7 @@ class Stages:
             yield Step(time, scene, panel.at(shown[0].index)), scene, [shown[driver] for driver in scene.drivers]
 
     def _shown(self, time: Fraction, scene: Scene) -> list[Shown]:
-        """Motion of every driver; where it is lost it eases to its reference, or to the first face that it drives."""
+        """Motion of every driver; if its face is lost, it eases to its reference or to the first face it drives."""
         rest: dict[int, Motion] = {}
         if not rests_at_reference(self._inputs.engine, self._animator.options):
             for face, driver in zip(scene.faces, scene.drivers, strict=True):
@@ -175,7 +175,7 @@ class DrivingPanel:
         self._current: Any = None
 
     def at(self, index: int) -> Pixels | None:
-        """Frame of a number; numbers rise, and start over when the clip does."""
+        """Frame with a number; numbers increase, and start over when the clip does."""
         if self._reader is None:
             return None
         if self._current is None or index < self._current.index:

@@ -1,4 +1,4 @@
-"""Motion templates: reading one in place of a driving clip, and making one from a clip."""
+"""Motion templates: read one in place of a driving clip, and make one from a clip."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TemplateReport:
-    """What was made.
+    """Report of a new template.
 
     Attributes:
         output: The file.
@@ -36,8 +36,8 @@ class TemplateReport:
         lost: Frames among them without a face.
         reference: The neutral frame.
         engine: Engine that read the motion.
-        seconds: Time that it took.
-        message: One sentence if the clip broke off, else empty.
+        seconds: Duration.
+        message: One sentence if the clip was truncated, else empty.
         notes: Further sentences.
     """
 
@@ -52,7 +52,7 @@ class TemplateReport:
 
     @property
     def exit_code(self) -> ExitCode:
-        """5 if the clip broke off, else 0."""
+        """5 if the clip was truncated, else 0."""
         return ExitCode.PARTIAL if self.message else ExitCode.OK
 
     def to_json(self) -> dict[str, Any]:
@@ -77,9 +77,9 @@ def make_template(
 
     Args:
         driving: The clip.
-        options: output, overwrite, driving_face, fps (of picture sequences), reference, engine and device are used.
-        events: Gets progress and messages.
-        token: Stops the work; nothing is written then.
+        options: output, overwrite, driving_face, fps (of image sequences), reference, engine and device are used.
+        events: Receives progress and messages.
+        token: Stops the work; then nothing is written.
         settings: Files that the options were read from, which are never replaced.
 
     Raises:
@@ -130,10 +130,10 @@ def make_template(
 
 
 def template_path(driving: Path, options: RenderOptions, suffix: str = SUFFIX) -> Path:
-    """Where a template goes: the name given, or the clip's in the current folder.
+    """Path of a template: the given name, or the clip's in the current folder.
 
     Raises:
-        UsageError: The name does not end in the suffix.
+        UsageError: The name does not have the extension.
     """
     fields = name_fields(driving=driving, engine=options.program.engine)
     path = result_path(options.output.output, fields, "{driving}", suffix)

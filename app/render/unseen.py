@@ -1,4 +1,4 @@
-"""Drivers of a job that show no face: voices, expression tracks, life alone."""
+"""Drivers of a job that show no face: voices, expression tracks, idle animation."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ Say = Callable[[str], None]
 
 
 class UnseenDrivers:
-    """Voices, expression tracks and life of a job.
+    """Voices, expression tracks and idle animation of a job.
 
     Args:
         job: The job.
 
     Attributes:
-        main: In the place of the driving file, or None.
-        parts: "pose", "exp", "lip" or "eyes" -> what moves it instead of the driving file.
-        own: File -> what moves a face of its own.
+        main: Replaces the driving file, or None.
+        parts: "pose", "exp", "lip" or "eyes" -> driver used instead of the driving file.
+        own: File -> driver of one face.
 
     Raises:
         AppError: One can't be read.
@@ -55,27 +55,27 @@ class UnseenDrivers:
 
     @property
     def sound(self) -> AudioSource | None:
-        """The sound that goes with the driving side: of who moves the lips, if it has one."""
+        """The driving sound: that of the driver of the lips, if it has one."""
         voices = (self.parts.get("lip"), self.main, *self.own.values())
         return next((one.sound for one in voices if one is not None and one.sound is not None), None)
 
     @property
     def alone(self) -> bool:
-        """Whether nobody drives, so that the portrait just lives."""
+        """Whether there is no driver, only idle animation."""
         return self.main is not None and self.main.path == Path()
 
     @property
     def length(self) -> Fraction | None:
-        """Seconds of what stands in the place of the driving file, as far as that is known before the work."""
+        """Length in seconds of the driver that replaces the driving file, if known in advance."""
         return None if self.main is None else self.main.length
 
     def fill(self, axis: MotionTrack, length: Fraction, rate: Fraction | None) -> None:
-        """Give a track without motion the frames of what stands in the place of the driving file.
+        """Fill an empty track with the frame times of the driver that replaces the driving file.
 
         Args:
             axis: An empty track.
             length: Seconds.
-            rate: Frames a second that are asked for, or None.
+            rate: Requested frames per second, or None.
         """
         for time in sample_times(length, rate or RATE):
             axis.append(time, None)
@@ -83,14 +83,14 @@ class UnseenDrivers:
 
 
 class TrackPlay:
-    """Makes expression tracks of the drivers without a face.
+    """Creates expression tracks from drivers without a face.
 
     Args:
         options: Options of the job.
-        smile: How much the source smiles itself, 0..1.
-        moving: Whether the source is a clip, which has its own life.
-        warn: Told of sounds that break off.
-        check: Called between blocks of sound; it raises to stop the work.
+        smile: How much the source itself smiles, 0..1.
+        moving: Whether the source is a clip, which has its own motion.
+        warn: Receives warnings about truncated sounds.
+        check: Called between blocks of sound; raises to stop the work.
     """
 
     def __init__(
@@ -104,17 +104,17 @@ class TrackPlay:
         self._smile, self._warn, self._check = smile, warn, check
 
     def whole(self, driver: TrackDriver, owned: Collection[str] = ()) -> tuple[ExpressionTrack, Fraction]:
-        """Expressions of a driver of a whole face, and how many seconds they last.
+        """Expressions of a driver of a whole face, and their length in seconds.
 
         Args:
             driver: The driver.
-            owned: Parts of the face that others move.
+            owned: Parts of the face with other drivers.
         """
         track, length = self._played(driver, self._idle)
         return self._chosen(without_parts(track, owned)), length
 
     def parts(self, drivers: dict[str, TrackDriver]) -> tuple[ExpressionTrack, Fraction] | None:
-        """Expressions of drivers of parts of the face, and how many seconds the longest lasts; None without any."""
+        """Expressions of drivers of parts of the face, and the longest length in seconds; None if there are none."""
         found = []
         for region, driver in drivers.items():
             track, length = self._played(driver, self._idle if region != "lip" else 0.0)
@@ -132,6 +132,6 @@ class TrackPlay:
         return track, length
 
     def _chosen(self, track: ExpressionTrack) -> ExpressionTrack:
-        """The parts that the option "region" names."""
+        """The parts selected by the option "region"."""
         gone = [region for region in CHANNELS if not moves(self._region, region)]
         return track.without(name for region in gone for name in CHANNELS[region])

@@ -1,4 +1,4 @@
-"""Work of a session in a thread of its own, of which only the latest request counts."""
+"""Background work of a session in its own thread; only the latest request counts."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from app.environment import fault
 from app.errors import CancelledError
 from app.events import CancelToken
 
-JOIN: Final = 30.0  # seconds that is waited for work that was cancelled
+JOIN: Final = 30.0  # seconds to wait for cancelled work
 
 
 class LatestTask:
-    """Runs one piece of work at a time.
+    """Runs one task at a time.
 
     Args:
-        name: Of the thread.
-        failed: Gets the error of work that fails.
+        name: Name of the thread.
+        failed: Receives the error of a failed task.
 
     Attributes:
-        request: What the latest work was started for, or None.
+        request: The request of the latest task, or None.
     """
 
     def __init__(self, name: str, failed: Callable[[Exception], object]) -> None:
@@ -32,14 +32,14 @@ class LatestTask:
         self._thread: threading.Thread | None = None
 
     def start(self, request: object, work: Callable[[CancelToken], object]) -> None:
-        """Cancel the work before, and begin with another one, which looks at its token now and then."""
+        """Cancel the previous task and start another one, which has to check its token regularly."""
         self.cancel()
         self.request, self._token = request, CancelToken()
         self._thread = threading.Thread(target=self._run, args=(work, self._token), name=self._name, daemon=True)
         self._thread.start()
 
     def cancel(self) -> None:
-        """Cancel the work and wait for it to end."""
+        """Cancel the task and wait for it to end."""
         self._token.cancel()
         self.request = None
         thread, self._thread = self._thread, None
@@ -47,7 +47,7 @@ class LatestTask:
             thread.join(JOIN)
 
     def join(self, timeout: float) -> None:
-        """Wait for the work to end."""
+        """Wait for the task to end."""
         if self._thread is not None:
             self._thread.join(timeout)
 
@@ -56,5 +56,5 @@ class LatestTask:
             work(token)
         except CancelledError:
             return
-        except Exception as error:  # noqa: BLE001 - runtimes of networks raise errors of their own
+        except Exception as error:  # noqa: BLE001 - inference runtimes raise their own errors
             self._failed(fault(error))

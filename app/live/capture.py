@@ -1,4 +1,4 @@
-"""The driver's side of a session: its capture thread, its frames' arrival, and what is said when they stay away."""
+"""The driver's side of a session: the capture thread, arriving frames, and messages when none arrive."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ if TYPE_CHECKING:
     from app.media.camera import CameraFacts
     from app.sources.sample import DriverSource, Sample, Source
 
-SILENCE: Final = 3.0  # seconds without a picture after which a camera counts as away
-SOON: Final = 0.1  # seconds in which the next frame of a driver is awaited
-OPENING: Final = 10.0  # seconds without an answer after which an opening is said to hang
-STUCK: Final = 20.0  # seconds without an answer after which a camera is left to itself and opened again
-STUCK_AT_ONCE: Final = 3  # of those, at most
-JOIN: Final = 1.0  # seconds that a driver may take to end before it is left to itself
-LAST_WAIT: Final = 5.0  # seconds that is waited for those at the very end
-RETRY: Final = (0.5, 3.0)  # seconds between two tries: at first, and at most
+SILENCE: Final = 3.0  # seconds without a frame after which a camera counts as disconnected
+SOON: Final = 0.1  # seconds within which the driver's next frame is expected
+OPENING: Final = 10.0  # seconds without a response after which opening is reported as hanging
+STUCK: Final = 20.0  # seconds without a response after which a camera is abandoned and opened again
+STUCK_AT_ONCE: Final = 3  # most abandoned cameras
+JOIN: Final = 1.0  # seconds that a driver may take to end before it is abandoned
+LAST_WAIT: Final = 5.0  # seconds to wait for abandoned drivers when the session closes
+RETRY: Final = (0.5, 3.0)  # seconds between retries: initial, and maximum
 
 
 class Capture:
-    """Lets one driver at a time give its frames to the pipeline.
+    """Passes the frames of one driver at a time to the pipeline.
 
     Args:
         context: Shared by the parts of the session.
 
     Attributes:
-        source: The driver that was chosen last, or None.
-        error: Why it gives no picture at the moment, or None.
-        awaited: What it waits for without a fault, or an empty text.
-        count: Frames that it gave since ``reset``.
+        source: The driver selected last, or None.
+        error: Why it currently delivers no frames, or None.
+        awaited: What it is waiting for without an error, or empty.
+        count: Frames received since ``reset``.
     """
 
     def __init__(self, context: SessionContext) -> None:
@@ -49,7 +49,7 @@ class Capture:
         self.awaited = ""
         self.count = 0
         self._context = context
-        self._pipeline: Pipeline | None = None  # that gets the frames
+        self._pipeline: Pipeline | None = None  # receives the frames
         self._thread: CaptureThread | None = None
         self._number = 0
         self._arrival = 0.0
@@ -59,11 +59,11 @@ class Capture:
 
     # ---- control thread -------------------------------------------------------------------------------------------
     def reset(self) -> None:
-        """Set the figures back."""
+        """Reset the statistics."""
         self.error, self.count = None, 0
 
     def begin(self, pipeline: Pipeline) -> None:
-        """Let the chosen driver drive, in place of the one before; without one the portrait comes to rest."""
+        """Start the selected driver in place of the previous one; without one the portrait returns to neutral."""
         self.end()
         self.error, self._hinted, self.awaited = None, "", ""
         self._number += 1
@@ -78,18 +78,18 @@ class Capture:
         self._arrival, self._arrivals = self._context.clock(), RateMeter()
         try:
             self._thread = CaptureThread(self, pipeline, self.source, self._number)
-        except Exception as error:  # noqa: BLE001 - a driver of an odd camera must not end the session
+        except Exception as error:  # noqa: BLE001 - a faulty camera driver must not end the session
             self.failed(self._number, fault(error), again=False)
         self._context.notify("camera")
 
     def ask_to_end(self) -> None:
-        """Take no further frames; returns at once."""
+        """Accept no more frames; returns immediately."""
         self._number += 1
         if self._thread is not None:
             self._thread.stop()
 
     def end(self) -> None:
-        """End the capture thread; one that is stuck in the driver of a camera is left to itself."""
+        """End the capture thread; one that is stuck in a camera driver is abandoned."""
         thread, self._thread, self._pipeline = self._thread, None, None
         if thread is None:
             return
@@ -99,13 +99,13 @@ class Capture:
             self._orphans.append(thread)
 
     def join(self, timeout: float | None) -> None:
-        """Wait, not for long, for threads that were left to themselves."""
+        """Wait briefly for abandoned threads."""
         end = time.monotonic() + (LAST_WAIT if timeout is None else min(LAST_WAIT, timeout))
         for orphan in self._orphans:
             orphan.join(max(0.0, end - time.monotonic()))
 
     def watch(self) -> None:
-        """Look, now and then, at a camera that may have fallen silent, and at its hints."""
+        """Check periodically whether the camera still delivers frames, and its hints."""
         thread = self._thread
         if thread is None or self._context.state not in ACTIVE:
             return
@@ -125,7 +125,7 @@ class Capture:
             self._context.events.warn(hint)
 
     def _await(self, sentence: str) -> None:
-        """What comes next is awaited without a fault."""
+        """Record what the driver is waiting for."""
         if sentence != self.awaited:
             self.awaited = sentence
             self._context.move("waiting")
@@ -158,17 +158,17 @@ class Capture:
     # ---- any thread -----------------------------------------------------------------------------------------------
     @property
     def running(self) -> bool:
-        """Whether a driver gives frames."""
+        """Whether a driver delivers frames."""
         return self._thread is not None
 
     @property
     def busy(self) -> bool:
-        """Whether a frame has just arrived, so that another one is likely to come soon."""
+        """Whether a frame has just arrived, so that another one is likely soon."""
         return self._thread is not None and self._context.clock() - self._arrival < SOON
 
     @property
     def rate(self) -> float:
-        """Frames a second that arrive; 0 until it is known."""
+        """Rate of arriving frames per second; 0 until known."""
         return self._arrivals.rate
 
     @property
@@ -179,7 +179,7 @@ class Capture:
 
     # ---- capture thread -------------------------------------------------------------------------------------------
     def arrived(self, sample: Sample) -> None:
-        """A frame has come."""
+        """Handle a new frame."""
         if sample.run != self._number or (sample.sensed and sample.reading is None):
             return
         self._arrival = sample.time
@@ -194,7 +194,7 @@ class Capture:
             self._context.notify("camera")
 
     def failed(self, number: int, error: AppError, *, again: bool) -> None:
-        """The driver of a number gives no picture; ``again`` says that it is tried again."""
+        """Handle a driver that delivers no frames; ``again`` if it will be retried."""
         if number != self._number:
             return
         known, self.error = self.error, error
@@ -205,11 +205,11 @@ class Capture:
 
 
 class CaptureThread:
-    """Reads one driver into the pipeline until it is told to stop; a camera that goes away is waited for.
+    """Reads one driver into the pipeline until stopped; retries a camera that goes away.
 
     Args:
-        capture: Told what happens.
-        pipeline: Where frames go.
+        capture: Receives notifications.
+        pipeline: Receives the frames.
         source: The driver.
         number: Number of the driver, put into every frame.
     """
@@ -219,7 +219,7 @@ class CaptureThread:
         self.number = number
         self.driver: Source = source.make(pipeline.clock, pipeline.engine)
         self.since: float | None = None
-        """Clock at which it began to wait for the driver, or None while it pauses between two tries."""
+        """Clock time at which it began to wait for the driver, or None while it pauses between retries."""
         self._capture = capture
         self._pipeline = pipeline
         self._stop = threading.Event()
@@ -227,13 +227,13 @@ class CaptureThread:
         self._thread.start()
 
     def stop(self) -> None:
-        """Ask it to end; returns at once."""
+        """Ask it to end; returns immediately."""
         self._stop.set()
         with suppress(Exception):
             self.driver.cancel()
 
     def join(self, timeout: float | None = None) -> bool:
-        """Wait for its end; True if it has ended."""
+        """Wait for it to end; returns whether it has."""
         self._thread.join(timeout)
         return not self._thread.is_alive()
 
@@ -244,7 +244,7 @@ class CaptureThread:
                 self.since = clock()
                 self.driver.open()
                 while (sample := self.driver.read()) is not None:
-                    if self._stop.is_set():  # it was given up and came back to life
+                    if self._stop.is_set():  # it was abandoned and has recovered
                         return
                     self.since = clock()
                     pause = RETRY[0]
@@ -254,11 +254,11 @@ class CaptureThread:
                 return
             except AppError as error:
                 problem = error
-            except Exception as error:  # noqa: BLE001 - a driver of an odd camera must not end the session
+            except Exception as error:  # noqa: BLE001 - a faulty camera driver must not end the session
                 problem = AppError(msg("{title}: {name}: {error}.", self.source.title, type(error).__name__, error))
             finally:
                 self.since = None
-                with suppress(Exception):  # a device that is gone
+                with suppress(Exception):  # the device is gone
                     self.driver.close()
             if self._stop.is_set():
                 return

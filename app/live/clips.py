@@ -1,4 +1,4 @@
-"""Portraits that are clips: the chosen one plays, each of its frames followed, encoded and shown as the portrait."""
+"""Portraits that are clips: the selected one plays; each frame is tracked, encoded and shown as the portrait."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ if TYPE_CHECKING:
 
 
 class ClipPlayer:
-    """Plays the chosen portrait while it is a clip and the session runs.
+    """Plays the selected portrait while it is a clip and the session is running.
 
     Args:
         context: Shared by the parts of the session.
-        portraits: Give the clip, and get its frames.
-        trackers: Follow the face of the clip.
-        capture: Says whether the next frame of the driver is about to come.
+        portraits: Provides the clip and receives its frames.
+        trackers: Tracks the face of the clip.
+        capture: Tells whether the driver's next frame is imminent.
     """
 
     def __init__(self, context: SessionContext, portraits: PortraitStore, trackers: Trackers, capture: Capture) -> None:
         self.playback: Playback | None = None
-        """Controls of the clip that plays, or None."""
+        """Controls of the playing clip, or None."""
         self._context = context
         self._portraits = portraits
         self._trackers = trackers
@@ -52,7 +52,7 @@ class ClipPlayer:
         self._thread.start()
 
     def update(self) -> None:
-        """Another portrait or state may be there; from any thread."""
+        """React to a new portrait or state; callable from any thread."""
         self._changed.set()
         player, moving = self._player, self._moving()
         if player is not None and (moving is None or (moving.playback, moving.part) != (self.playback, self._part)):
@@ -64,7 +64,7 @@ class ClipPlayer:
         self._thread.join(timeout)
 
     def _moving(self) -> Moving | None:
-        """The chosen portrait, if it is a clip that can play now."""
+        """The selected portrait, if it is a clip that can play now."""
         context = self._context
         if context.engine is None or context.pipeline is None or context.closing.is_set():
             return None
@@ -77,7 +77,7 @@ class ClipPlayer:
             while (moving := self._moving()) is not None and moving.name != self._failed:
                 try:
                     self._play(moving)
-                except Exception as error:  # noqa: BLE001 - whatever an engine raises, others can still play
+                except Exception as error:  # noqa: BLE001 - other clips can still play
                     self._failed = moving.name
                     self._context.warn(msg("{title} stands still: {error}", moving.title, error))
                 finally:
@@ -87,7 +87,7 @@ class ClipPlayer:
                             player.close()
 
     def _play(self, moving: Moving) -> None:
-        """Play one clip until it is no longer wanted; another crop or size takes effect on the way."""
+        """Play one clip until it is no longer selected; a new crop or size takes effect while it plays."""
         self._part = moving.part
         self._player = player = Player(lambda: ClipReel(moving.path, moving.part), moving.playback, self._context.clock)
         self.playback = moving.playback
@@ -99,7 +99,7 @@ class ClipPlayer:
             now = self._moving()
 
     def _show(self, moving: Moving, player: Player) -> None:
-        """Show scenes while the recipe stays the same."""
+        """Show scenes as long as the recipe is unchanged."""
         engine, settings = self._context.engine, self._context.settings
         if engine is None:
             return
@@ -115,7 +115,7 @@ class ClipPlayer:
                 last = replace(last, scene=replace(last.scene, picture=scene.picture), hidden=True)
             if last is not None:
                 self._portraits.show(last)
-                if not self._capture.busy:  # else the next frame of the driver takes it
+                if not self._capture.busy:  # else the driver's next frame will use it
                     self._context.redraw()
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""What all parts of a live session share: settings, state, clock, the pipeline that runs, and one place for reports."""
+"""State shared by all parts of a live session: settings, state, clock, the running pipeline, and reporting."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ if TYPE_CHECKING:
     from liveportrait.engines.base import Engine
 
 Change = Literal["state", "portraits", "sinks", "camera", "quality", "engine", "countdown"]
-"""What a session says has changed."""
+"""What has changed in a session."""
 
 
 class SessionContext:
-    """Every part of a session reads the settings of the moment here, and reports here; any thread may use it.
+    """The parts of a session read the current settings and report events here; thread-safe.
 
     Args:
-        settings: Settings to begin with.
+        settings: Initial settings.
         clock: Source of seconds.
-        events: Gets messages.
+        events: Receives messages.
         on_change: Called with each change.
 
     Attributes:
-        engine: The engine in use, or None before one is loaded.
-        pipeline: What animates at the moment, or None.
+        engine: The current engine, or None before one is loaded.
+        pipeline: The running pipeline, or None.
         state: State of the session.
-        countdown: Seconds left until a new neutral pose is taken.
-        closing: Set once the session ends for good.
-        events: Gets messages of the session's threads; a listener that fails does not end them.
+        countdown: Seconds left until a new neutral pose is captured.
+        closing: Set when the session is closed.
+        events: Receives messages of the session's threads; a failing listener does not end them.
     """
 
     def __init__(
@@ -56,24 +56,24 @@ class SessionContext:
 
     @property
     def settings(self) -> Settings:
-        """Settings of the moment."""
+        """The current settings."""
         return self._settings
 
     def change(self, **changes: Any) -> Settings:
-        """Change settings; returns those before."""
+        """Change settings; returns the previous ones."""
         with self._lock:
             old, self._settings = self._settings, replace(self._settings, **changes)
             return old
 
     # ---- reports --------------------------------------------------------------------------------------------------
     def notify(self, what: Change) -> None:
-        """Something has changed."""
+        """Notify listeners of a change."""
         with self._changed:
             self._changed.notify_all()
         self._on_change(what)
 
     def move(self, new: State) -> bool:
-        """Go to another state; False if there is no way from the one of the moment."""
+        """Change to another state; False if the current one does not allow it."""
         with self._changed:
             if not may_move(self.state, new):
                 return False
@@ -82,26 +82,26 @@ class SessionContext:
         return True
 
     def warn(self, problem: object) -> None:
-        """Report a fault of a working thread."""
+        """Report an error in a working thread."""
         self.events.warn(problem if isinstance(problem, str) else str(problem))
         self.notify("state")
 
     def complain(self, error: AppError) -> None:
-        """Report that something that was asked for can't be had."""
+        """Report that a request can't be fulfilled."""
         self.events.emit(Event("message", message=str(error), level="error"))
 
     def wait_for(self, condition: Callable[[], bool], timeout: float | None = None) -> bool:
-        """Wait until a condition holds, which is checked with each change; returns whether it holds."""
+        """Wait until a condition holds, checked at each change; returns whether it holds."""
         with self._changed:
             return self._changed.wait_for(condition, timeout)
 
     # ---- the pipeline ---------------------------------------------------------------------------------------------
     def redraw(self) -> None:
-        """Draw the last frame again: an option, a slider or the portrait has changed."""
+        """Render the last frame again after an option, a slider or the portrait has changed."""
         if (pipeline := self.pipeline) is not None:
             pipeline.redraw()
 
     def renew(self) -> None:
-        """A neutral frame or drivers of parts are ready: a frame that stands still takes them too."""
+        """Render again when a neutral frame or part driver arrives, even if the driver is paused."""
         if (pipeline := self.pipeline) is not None:
             pipeline.renew()

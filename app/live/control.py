@@ -1,4 +1,4 @@
-"""The control thread of a session: carries out commands one by one, and outlives whatever goes wrong in one."""
+"""The control thread of a session: executes commands one by one, and survives errors in them."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from typing import Final, ParamSpec
 from app.environment import fault
 from app.errors import AppError
 
-TICK: Final = 0.25  # seconds without a command after which something else is looked at
+TICK: Final = 0.25  # seconds without a command after which ``between`` is called
 P = ParamSpec("P")
 
 
 def guarded(callback: Callable[P, object]) -> Callable[P, None]:
-    """The same callback, whose faults are shown as those of a thread and go no further.
+    """Wrap a callback so that its errors are reported as those of a thread and not passed on.
 
-    Whoever listens to a session, such as a window that has just closed, must not end the threads that tell it.
+    A listener, such as a window that has just closed, must not end the session's threads.
     """
 
     def call(*args: P.args, **named: P.kwargs) -> None:
         try:
             callback(*args, **named)
-        except Exception:  # noqa: BLE001 - it is shown by the hook
+        except Exception:  # noqa: BLE001 - reported by the hook
             threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), threading.current_thread())))
 
     return call
 
 
 class Control:
-    """Carries out commands in a thread.
+    """Executes commands in a thread.
 
     Args:
-        between: Called now and then while there is no command.
-        failed: Told of a command that failed; the next one follows all the same.
+        between: Called periodically while there is no command.
+        failed: Receives the error of a failed command; the next one is still executed.
         last: Called at the end.
     """
 
@@ -48,17 +48,17 @@ class Control:
         self.thread = threading.Thread(target=self._work, name="live-control", daemon=True)
 
     def put(self, command: Callable[[], object]) -> None:
-        """Carry out a command when it is its turn; returns at once."""
+        """Queue a command; returns immediately."""
         self._commands.put(command)
 
     def settle(self, timeout: float | None) -> bool:
-        """Wait until all commands given so far have been carried out; True if they have."""
+        """Wait until all commands so far have been executed; returns whether they have."""
         done = threading.Event()
         self._commands.put(done.set)
         return done.wait(timeout)
 
     def end(self) -> None:
-        """End once all commands given so far have been carried out; returns at once."""
+        """End once all commands so far have been executed; returns immediately."""
         self._commands.put(None)
 
     def _work(self) -> None:
@@ -75,6 +75,6 @@ class Control:
     def _carry_out(self, command: Callable[[], object]) -> None:
         try:
             command()
-        except Exception as error:  # noqa: BLE001 - a lost session is worse than a sentence about a fault
+        except Exception as error:  # noqa: BLE001 - report the error instead of losing the session
             with contextlib.suppress(Exception):
                 self._failed(fault(error))

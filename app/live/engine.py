@@ -1,4 +1,4 @@
-"""The engine and the face trackers of a session, as its options ask for."""
+"""The engine and the face trackers of a session, according to its options."""
 
 from __future__ import annotations
 
@@ -17,35 +17,35 @@ if TYPE_CHECKING:
     from models.choices import DetectorChoice
     from models.tracker import FaceTracker
 
-NAMES: Final = ("engine", "device", "threads", "precision", "animals")  # options that another engine is loaded for
+NAMES: Final = ("engine", "device", "threads", "precision", "animals")  # options that require another engine
 
 
 class EngineLoader:
-    """Loads the engine that options name into ``context.engine``.
+    """Loads the engine named by the options into ``context.engine``.
 
     Args:
         resources: Loads it.
-        context: Settings, and where the engine goes.
+        context: Provides the settings and receives the engine.
     """
 
     def __init__(self, resources: Resources, context: SessionContext) -> None:
         self._resources = resources
         self._context = context
-        self._program = context.settings.options.program  # what was loaded, or tried last
+        self._program = context.settings.options.program  # options of the engine that was loaded or tried last
 
     def fits(self, program: ProgramOptions) -> bool:
-        """Whether the options still name the engine that was loaded, or could not be."""
+        """Whether the options match the engine that was loaded or tried last."""
         return all(getattr(program, name) == getattr(self._program, name) for name in NAMES)
 
     def load(self) -> None:
-        """Load the engine that the options name; the one before is kept where that fails.
+        """Load the engine named by the options; the previous one is kept on failure.
 
         Raises:
             AppError: It can't be loaded.
         """
         options, events = self._context.settings.options, self._context.events
         if self._context.engine is None:
-            self._program = options.program  # the same one is not tried again with each option that changes
+            self._program = options.program  # don't retry the same one at every change of options
         try:
             engine = self._resources.engine(options, events.info, events.warn)
         except AppError:
@@ -58,17 +58,17 @@ class EngineLoader:
         self._context.engine, self._program = engine, options.program
 
     def restored(self, options: RenderOptions) -> RenderOptions:
-        """The options with the engine that is in use."""
+        """The options with the current engine."""
         used = {name: getattr(self._program, name) for name in NAMES}
         return replace(options, program=replace(options.program, **used))
 
 
 class Trackers(threading.local):
-    """Face trackers with the detector that the options ask for; each thread has its own, as they remember faces.
+    """Face trackers with the detector requested by the options; one per thread, since they keep state.
 
     Args:
-        resources: Makes them.
-        context: Settings and reports.
+        resources: Creates them.
+        context: Settings and reporting.
     """
 
     def __init__(self, resources: Resources, context: SessionContext) -> None:
@@ -79,14 +79,14 @@ class Trackers(threading.local):
 
     @property
     def outdated(self) -> bool:
-        """Whether this thread has no tracker with the detector that is asked for now."""
+        """Whether this thread has no tracker with the currently requested detector."""
         return self._tracker is None or self._detector != self._context.settings.options.input.finder
 
     def get(self) -> FaceTracker:
         """The tracker of this thread.
 
         Raises:
-            AppError: Its detector can't be had; the tracker before stays.
+            AppError: Its detector is not available; the previous tracker is kept.
         """
         if self._tracker is None or self.outdated:
             wanted = self._context.settings.options.input.finder
@@ -94,7 +94,7 @@ class Trackers(threading.local):
         return self._tracker
 
     def get_any(self) -> FaceTracker:
-        """The tracker of this thread; with the embedded detector where the one that is asked for can't be had."""
+        """The tracker of this thread; with the embedded detector if the requested one is not available."""
         try:
             return self.get()
         except AppError as error:

@@ -1,4 +1,4 @@
-"""What travels through the live pipeline: tracked and finished frames."""
+"""Data passed through the live pipeline: tracked and finished frames."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class Tracked:
     """A captured frame with the motion to show.
 
     Attributes:
-        sample: Where it comes from; None without a driver.
-        face: Landmarks in pixels of the driver's picture; None if no face is seen or needed.
-        shown: Smoothed motion, bridged where no face is seen; None before the first face.
-        own: File that drives some face alone -> what it shows.
+        sample: The driver's sample; None without a driver.
+        face: Landmarks in pixels of the driver's frame; None if no face is detected or needed.
+        shown: Smoothed motion, bridged while no face is detected; None before the first face.
+        own: File that drives a single face -> its motion.
     """
 
     sample: Sample | None = None
@@ -37,19 +37,19 @@ class Tracked:
 
 @dataclass(frozen=True)
 class LiveFrame:
-    """A finished frame, as sinks get it.
+    """A finished frame, passed to sinks.
 
     Attributes:
         index: Number of the finished frame, from 0.
-        time: Seconds on the session's clock at which its driving frame was captured, or at which it was drawn where
-            there is none.
+        time: Capture time of its driving frame in seconds on the session's clock, or the time of rendering if there is
+            none.
         picture: (H, W, 3 or 4) uint8 result. It is shared between sinks and never changed.
-        source: (H, W, 3 or 4) uint8 portrait at rest, of the same size unless the bare crop is shown.
+        source: (H, W, 3 or 4) uint8 neutral portrait, of the same size unless the bare crop is shown.
         driver: (H, W, 3) uint8 driving frame, or None.
         face: The driver's landmarks in pixels of ``driver``, or None.
         portrait: Key of the portrait.
-        fresh: False for a frame drawn again because a slider moved: it says nothing on latency.
-        seen: Whether the driver's face is seen.
+        fresh: False for a frame rendered again because a slider moved; it is not used for latency.
+        seen: Whether the driver's face is detected.
     """
 
     index: int

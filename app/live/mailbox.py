@@ -1,4 +1,4 @@
-"""Hand-over between two threads that never builds up delay: the newest items stay, the oldest are dropped."""
+"""Queue between two threads that never builds up delay: the newest items are kept, the oldest dropped."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from collections import deque
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
-live_clock = time.perf_counter  # resolves well below a frame on every system
+live_clock = time.perf_counter  # much finer than a frame on every system
 
 
 class Mailbox(Generic[T]):
-    """Holds the newest items for one taker. ``put`` never waits.
+    """Holds the newest items for one consumer. ``put`` never blocks.
 
     Args:
-        depth: Items held; 1 keeps the newest one only.
+        depth: Number of items held; 1 keeps only the newest.
     """
 
     def __init__(self, depth: int = 1) -> None:
@@ -25,12 +25,12 @@ class Mailbox(Generic[T]):
         self._woken = False
         self._closed = False
         self.dropped = 0
-        """Items that were never taken."""
+        """Number of items that were never taken."""
         self.count = 0
-        """Items put in so far."""
+        """Number of items put in so far."""
 
     def put(self, item: T) -> None:
-        """Add the newest item; the oldest one goes if it is full. Nothing happens once it is closed."""
+        """Add the newest item, dropping the oldest one if full. Does nothing once closed."""
         with self._ready:
             if self._closed:
                 return
@@ -42,13 +42,13 @@ class Mailbox(Generic[T]):
             self._ready.notify_all()
 
     def take(self, timeout: float | None = None) -> T | None:
-        """Wait for the oldest item that is left.
+        """Wait for the oldest remaining item.
 
         Args:
-            timeout: Seconds to wait, None for ever.
+            timeout: Seconds to wait, None for no limit.
 
         Returns:
-            The item, or None if the time is over, somebody called ``wake``, or it is closed and empty.
+            The item, or None on a timeout, after ``wake``, or if closed and empty.
         """
         with self._ready:
             self._ready.wait_for(lambda: bool(self._items) or self._woken or self._closed, timeout)
@@ -56,18 +56,18 @@ class Mailbox(Generic[T]):
             return self._items.popleft() if self._items else None
 
     def wake(self) -> None:
-        """Wake the taker without an item."""
+        """Wake the consumer without an item."""
         with self._ready:
             self._woken = True
             self._ready.notify_all()
 
     def clear(self) -> None:
-        """Drop what is inside without counting it."""
+        """Discard all items without counting them as dropped."""
         with self._ready:
             self._items.clear()
 
     def close(self) -> None:
-        """Take no further items and wake the taker."""
+        """Accept no more items and wake the consumer."""
         with self._ready:
             self._closed = True
             self._ready.notify_all()

@@ -1,4 +1,4 @@
-"""Motion in real time: steadied, bridged where the face is lost, measured from a neutral reference found on the way."""
+"""Motion in real time: smoothed, bridged while the face is lost, relative to a neutral reference found on the fly."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from liveportrait.smoothing import MotionFilter
 if TYPE_CHECKING:
     from liveportrait.engines.base import Engine
 
-SEARCH: Final = 1.0  # seconds from the first face in which the neutral frame is looked for
-WINDOW: Final = 0.5  # seconds of the same after a countdown
+SEARCH: Final = 1.0  # seconds after the first face in which the neutral frame is searched
+WINDOW: Final = 0.5  # length of the search in seconds after a countdown
 GAP: Final = 1.0  # seconds without a frame after which nothing is smoothed across
-POOL: Final = 90  # most frames that are compared
-APPROACH: Final = 0.12  # time constant in seconds of the way to a new reference
-SETTLED: Final = 1.0  # seconds after which the way is over
+POOL: Final = 90  # most frames compared
+APPROACH: Final = 0.12  # time constant in seconds of the transition to a new reference
+SETTLED: Final = 1.0  # seconds after which the transition ends
 
 
 class LiveMotion:
-    """Turns read motion into motion to show.
+    """Converts raw motion to motion to show.
 
     Args:
         engine: Engine that reads it.
-        countdown: Told of the whole seconds left of a countdown, 0 when the new reference is taken; from the thread
-            that tracks.
+        countdown: Receives the whole seconds left of a countdown, 0 when the new reference is captured; called in the
+            tracking thread.
     """
 
     def __init__(self, engine: Engine, countdown: Callable[[int], None] | None = None) -> None:
@@ -47,41 +47,41 @@ class LiveMotion:
 
     @property
     def lost(self) -> int:
-        """Frames without a face so far."""
+        """Number of frames without a face so far."""
         return self._hold.lost_frames
 
     def reset(self) -> None:
-        """Start anew with another driver."""
+        """Start over with another driver."""
         self._noise.reset()
         self._cuts.reset()
         self._filter.reset()
         self._hold.reset()
         self._time: float | None = None
-        self._reference: Motion | None = None  # in use
-        self._target: Motion | None = None  # on the way to
+        self._reference: Motion | None = None  # current
+        self._target: Motion | None = None  # of the transition
         self._since = 0.0
         self._pool: list[Motion] = []
         self._searching = False
-        self._from = self._until = -math.inf  # the pool takes frames from here to there
+        self._from = self._until = -math.inf  # time range of the frames in the pool
         self._count: int | None = None  # seconds last announced
         self._wish: float | None = None
         self._asked = False
 
     @property
     def reference(self) -> Motion | None:
-        """What motion is measured from at the moment."""
+        """The current reference of motion."""
         return self._reference
 
     def recentre(self, at: float) -> None:
-        """Take a new neutral reference out of the half second that follows a time; from any thread."""
+        """Capture a new neutral reference in the half second after a time; callable from any thread."""
         self._wish, self._asked = at, True
 
     def fix(self, reference: Motion, *, at_once: bool = False) -> None:
-        """Measure from this frame (N = 1) and search no further, unless somebody has asked for a new reference.
+        """Use this frame (N = 1) as the reference and stop searching, unless a new reference was requested.
 
         Args:
             reference: The frame.
-            at_once: Leap to it; otherwise the way from the reference in use is eased.
+            at_once: Switch immediately; otherwise ease from the current reference.
         """
         if self._asked:
             return
@@ -90,24 +90,24 @@ class LiveMotion:
         self._searching, self._pool = False, []
 
     def lone(self, motion: Motion) -> Shown:
-        """Motion of a still, measured from its own neutral expression."""
+        """Motion of a still, relative to its own neutral expression."""
         return Shown(motion, lone_reference(self._engine, motion), still=True)
 
     def __call__(
         self, raw: Motion | None, time: float, *, jump: bool = False, hold: bool = True, ease: float = 0.0,
         smooth: bool = True, first: bool = False, rest: Motion | None = None,
     ) -> Shown | None:  # fmt: skip
-        """Motion to show, and what it is measured from; None before the first face.
+        """Motion to show, and its reference; None before the first face.
 
         Args:
-            raw: Motion read from a frame (N = 1), or None where no face is seen.
-            time: When the frame was captured, in seconds.
-            jump: Nothing is smoothed or bridged from the frame before to this one.
-            hold: Keep the noise of the picture out (liveportrait.noise).
-            ease: Seconds in which motion runs over a cut of the driving clip; 0 lets it leap.
-            smooth: Steady the motion with the One-Euro filter.
-            first: Measure from the first frame with a face instead of the most neutral one of the first second.
-            rest: What lost motion eases to; None is the reference.
+            raw: Motion read from a frame (N = 1), or None if no face is detected.
+            time: Capture time of the frame in seconds.
+            jump: Don't smooth or bridge from the previous frame to this one.
+            hold: Suppress image noise (liveportrait.noise).
+            ease: Seconds over which motion is blended across a cut of the driving clip; 0 jumps.
+            smooth: Smooth the motion with the One-Euro filter.
+            first: Use the first frame with a face as the reference instead of the most neutral one of the first second.
+            rest: Motion to ease to when the face is lost; None is the reference.
         """
         dt = 0.0 if self._time is None else max(time - self._time, 0.0)
         self._time = time
@@ -143,7 +143,7 @@ class LiveMotion:
             self._count = left or None
 
     def _search(self, raw: Motion, time: float, first: bool) -> None:
-        """Look for the neutral frame while it is time to."""
+        """Search the neutral frame during the search window."""
         if self._reference is None:
             self._reference = self._target = raw
             if not self._searching:

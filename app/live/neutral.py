@@ -1,4 +1,4 @@
-"""The neutral frame of a clip that drives, found ahead: the preview is measured from the frame that a render takes."""
+"""Find the neutral frame of a driving clip in advance, so that the preview uses the same reference as a render."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ if TYPE_CHECKING:
     from liveportrait.engines.base import Engine
     from models.tracker import FaceTracker
 
-DELAY: Final = 1.5  # seconds that the preview is left alone at first
-REST: Final = 1.5  # seconds of rest for each second of work, so that the preview keeps its rate
-LONGEST: Final = 600  # seconds of a clip that are looked at
-KEPT: Final = 32  # clips whose neutral frame is remembered
+DELAY: Final = 1.5  # seconds before the search starts, to leave the preview alone
+REST: Final = 1.5  # seconds of pause per second of work, so that the preview keeps its rate
+LONGEST: Final = 600  # seconds of a clip that are examined at most
+KEPT: Final = 32  # number of clips whose neutral frame is cached
 
 
 class _LongEnoughError(Exception):
-    """The clip was read for as long as it may be."""
+    """The clip has been read up to the limit."""
 
 
 def find_neutral(
@@ -50,25 +50,25 @@ def find_neutral(
     longest: float = LONGEST,
     early: Callable[[Neutral], None] = lambda _: None,
 ) -> Neutral | None:
-    """What the motion of a clip is measured from; the clip is read as for a render, which finds its motion kept.
+    """Find the neutral frame of a clip; it is read as for a render, which can reuse the cached motion.
 
     Args:
         path: The clip.
         engine: Reads the motion.
         tracker: Finds the face.
         options: reference, official, driving_face, fps and the part of the driving clip are used.
-        token: Ends the search.
-        resources: Keeps the motion that was read.
-        rest: Seconds to wait for each second of work.
-        longest: Seconds of the clip to look at.
-        early: Gets the neutral frame as soon as it is known; the clip is then read on to judge the choice.
+        token: Cancels the search.
+        resources: Caches the motion.
+        rest: Seconds to pause per second of work.
+        longest: Seconds of the clip to examine.
+        early: Receives the neutral frame as soon as it is known; the clip is then read further to assess the choice.
 
     Returns:
-        The neutral frame, and those of shots; None where no frame shows a face.
+        The neutral frame, and those of shots; None if no frame shows a face.
 
     Raises:
-        CancelledError: The search was ended.
-        AppError: The clip can't be read, or the frame or face that is asked for does not exist.
+        CancelledError: The search was cancelled.
+        AppError: The clip can't be read, or the requested frame or face does not exist.
     """
     token.check()
     rule, start = reference_rule(options.animation), time.perf_counter()
@@ -105,15 +105,15 @@ def find_neutral(
 
 
 class NeutralFinder:
-    """Finds neutral frames in the background; what was found is kept.
+    """Finds neutral frames in the background and caches them.
 
     Args:
-        context: Told of what was found, of a clip or option that doesn't fit, and of a frame that is a bad choice.
+        context: Receives results, errors of clips or options, and warnings about unsuitable frames.
         trackers: Find faces.
-        resources: Keep the motion that was read.
+        resources: Caches the motion.
 
     Attributes:
-        current: The frame that the latest request asks for, or None while it is not known.
+        current: The frame for the latest request, or None while not known.
         delay: Seconds before a search begins.
         task: The search.
     """
@@ -128,7 +128,7 @@ class NeutralFinder:
         self._known: OrderedDict[object, Neutral] = OrderedDict()
 
     def want(self, engine: Engine, path: Path | None, options: RenderOptions) -> None:
-        """Look for the neutral frame of a clip, unless that is done or under way; None looks for nothing."""
+        """Search the neutral frame of a clip, unless done or in progress; None searches nothing."""
         request = None if path is None else _identity(engine, path, options)
         if request == self.task.request:
             return
@@ -143,7 +143,7 @@ class NeutralFinder:
             self.task.start(request, lambda token: self._work(request, engine, path, options, token))
 
     def cancel(self) -> None:
-        """Stop looking, and forget the request."""
+        """Stop searching, and forget the request."""
         self.task.cancel()
         self.current = None
 
@@ -172,11 +172,11 @@ class NeutralFinder:
 
 
 def _identity(engine: Engine, path: Path, options: RenderOptions) -> tuple[object, ...]:
-    """Tells a clip, also from what it was before it changed, and all that its neutral frame depends on."""
+    """Cache key of a clip, its version, and everything that its neutral frame depends on."""
     try:
         facts = path.stat()
         stamp = facts.st_mtime_ns, facts.st_size
-    except OSError:  # a pattern of picture names
+    except OSError:  # a pattern of image names
         stamp = 0, 0
     wanted = options.input
     chosen = wanted.driving_face, wanted.detector, reference_rule(options.animation), options.animation.official

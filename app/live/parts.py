@@ -1,4 +1,4 @@
-"""Drivers of parts of the face in real time: clips and templates that are read ahead once, then play over and over."""
+"""Drivers of parts of the face in real time: clips and templates that are read once in advance, then play in a loop."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ if TYPE_CHECKING:
     from liveportrait.motion import Motion
     from models.tracker import FaceTracker
 
-TICKS: Final = 10**6  # parts of a second that the session's clock is cut into
+TICKS: Final = 10**6  # resolution of the session's clock per second
 
 
 class PartDrivers:
-    """Read drivers of parts and of single faces, played along with the driver.
+    """Preloaded drivers of parts and of single faces, played along with the driver.
 
-    A driver that is a clip leads: they show what belongs to its time, as in a rendered file. With a camera they play
-    against the clock, over and over.
+    If the driver is a clip, they follow its time, as in a rendered file. With a camera they play by the clock in a
+    loop.
 
     Args:
         engine: Engine of the session.
@@ -56,13 +56,13 @@ class PartDrivers:
     def join(
         self, shown: Shown, time: float, place: Fraction | None = None, rest: Motion | None = None
     ) -> tuple[Shown, dict[Path, Shown]]:
-        """The driver's motion with the parts in their place, and that of the faces with a driver of their own.
+        """The driver's motion with the parts replaced, and the motion of faces with their own drivers.
 
         Args:
             shown: Motion of the driver.
-            time: Seconds on the session's clock; they rise.
-            place: Seconds within the clip that drives, or None.
-            rest: What lost motion eases to (N = 1); None is each driver's own reference.
+            time: Seconds on the session's clock; must increase.
+            place: Seconds within the driving clip, or None.
+            rest: Motion to ease to when a face is lost (N = 1); None is each driver's own reference.
         """
         self._start = time if self._start is None else self._start
         at, loop = Fraction(round((time - self._start) * TICKS), TICKS) if place is None else place, place is None
@@ -80,12 +80,12 @@ class PartLoader:
     """Reads drivers of parts and of single faces in the background.
 
     Args:
-        context: Told of what was read, and of files that can't be used; those parts then follow the driver.
+        context: Receives results, and errors about unusable files, whose parts then follow the driver.
         trackers: Find faces.
 
     Attributes:
-        current: What was read last, or None where no part has a driver of its own.
-        task: The reading.
+        current: Drivers loaded last, or None if no part has its own driver.
+        task: The background task.
     """
 
     def __init__(self, context: SessionContext, trackers: Trackers) -> None:
@@ -94,14 +94,14 @@ class PartLoader:
         self._context = context
         self._trackers = trackers
         self._how: tuple[object, ...] = ()
-        self._read: dict[Path, DrivingChannel] = {}  # what plays now, not to be read again when another one joins
+        self._read: dict[Path, DrivingChannel] = {}  # currently playing, not to be read again when another one is added
 
     def want(self, engine: Engine, options: RenderOptions, own: Sequence[Path] = ()) -> None:
-        """Read the drivers that the options name, unless that is done or under way.
+        """Read the drivers named by the options, unless done or in progress.
 
         Args:
             engine: Reads the motion.
-            options: Names drivers of parts; reference, smooth and ease_cuts are used.
+            options: Part drivers, reference, smooth and ease_cuts are used.
             own: Drivers of single faces.
         """
         files, motion = options.input.part_drivers, options.animation
@@ -137,7 +137,7 @@ class PartLoader:
                 read[path] = self._read.get(path) or read_part(path, engine, self._trackers.get_any(), options, token)
             except CancelledError:
                 raise
-            except Exception as error:  # noqa: BLE001 - whatever an engine raises, the rest goes on
+            except Exception as error:  # noqa: BLE001 - one failing driver must not stop the others
                 self._context.warn(AppError(about(title, str(error))))
         token.check()
         self._read = read
@@ -146,7 +146,7 @@ class PartLoader:
 
 
 def title_of(region: str, path: Path) -> str:
-    """What an error calls the driver of a region, or of a face if there is none."""
+    """Name for errors of the driver of a region, or of a face if there is no region."""
     titles = {
         "pose": msg("Pose from {name}", path.name), "exp": msg("Expression from {name}", path.name),
         "lip": msg("Lips from {name}", path.name), "eyes": msg("Eyes from {name}", path.name),
@@ -162,9 +162,9 @@ def read_part(
     Args:
         path: Clip, photo or template.
         engine: Reads the motion.
-        tracker: Finds the face; the largest one counts.
+        tracker: Finds the face; the largest one is used.
         options: As in a render.
-        token: Stops it.
+        token: Cancels the reading.
 
     Raises:
         AppError: The file can't be used.

@@ -1,6 +1,6 @@
-"""The three working threads of a running session: track (face and motion), render (the square) and paste (the picture).
+"""The three working threads of a running session: track (face and motion), render (the crop) and paste (the frame).
 
-Mailboxes between them hold the newest item only, so delay never builds up and the slowest thread sets the rate.
+Mailboxes between them hold only the newest item, so delay never builds up and the slowest thread sets the rate.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ DRAWING, TRACKING = "Drawing", "Tracking"
 
 @dataclass(frozen=True)
 class Drawn:
-    """Squares on their way into the picture.
+    """Rendered crops to be pasted into the frame.
 
     Attributes:
-        prepared: Whose it is.
+        prepared: The portrait.
         tracked: The motion that it shows.
-        settings: Options that it was drawn with.
-        fresh: False if it was drawn again for an option or a slider.
-        start: Seconds on the session's clock at which drawing began.
-        squares: (S, S, 3 or 4) uint8 of each face; empty where the portrait shows no face at the moment.
-        seconds: How long drawing took.
+        settings: Settings that it was rendered with.
+        fresh: False if it was rendered again for an option or a slider.
+        start: Start of rendering in seconds on the session's clock.
+        squares: (S, S, 3 or 4) uint8 of each face; empty if the portrait currently shows no face.
+        seconds: Duration of rendering.
     """
 
     prepared: PreparedPortrait
@@ -55,14 +55,14 @@ class Drawn:
 
 
 class Pipeline:
-    """Tracks, draws and pastes until it is told to stop.
+    """Tracks, renders and pastes until stopped.
 
     Args:
         context: Shared by the parts of the session.
-        engine: Draws.
-        tracking: Makes motion of the driver's frames; belongs to the tracking thread.
-        portraits: Give the portrait on screen.
-        publish: Gets each finished frame, with the seconds that the slower of drawing and pasting took.
+        engine: Renders.
+        tracking: Reads motion from the driver's frames; belongs to the tracking thread.
+        portraits: Provides the portrait on screen.
+        publish: Receives each finished frame, with the seconds taken by the slower of rendering and pasting.
     """
 
     def __init__(
@@ -79,19 +79,19 @@ class Pipeline:
         self.timings = Timings()
         self.rate = RateMeter()
         self.draw_error: AppError | None = None
-        """Why the last frame could not be drawn, or None."""
+        """Why the last frame could not be rendered, or None."""
         self.engine = engine
         self.clock = context.clock
         self.tracking = tracking
         self._context = context
         self._portraits = portraits
         self._publish = publish
-        self._again: Tracked | None = None  # the last frame with something new
+        self._again: Tracked | None = None  # the last frame with an update
         self._reported: set[str] = set()
         self._stop = threading.Event()
         self._dirty = True
-        self._number = 0  # number of the driver whose frames count
-        self._turn = threading.Lock()  # held while it changes, and while a frame is handed on
+        self._number = 0  # number of the driver whose frames are accepted
+        self._turn = threading.Lock()  # held while it changes, and while a frame is passed on
         self._count = 0
         self._threads = [
             threading.Thread(target=work, name=f"live-{name}", daemon=True)
@@ -101,15 +101,15 @@ class Pipeline:
             thread.start()
 
     def drive(self, number: int, *, driven: bool) -> None:
-        """Only frames of the driver of this number count from now on; with none the portrait comes to rest."""
-        with self._turn:  # a frame of the driver before must not come after this
+        """Accept only frames of the driver with this number; without one the portrait returns to neutral."""
+        with self._turn:  # no frame of the previous driver may follow
             self._number = number
             self.captured.clear()
             if not driven:
                 self.tracked.put(Tracked())
 
     def redraw(self) -> None:
-        """Draw again: an option, a slider or the portrait has changed."""
+        """Render again after an option, a slider or the portrait has changed."""
         self._dirty = True
         self.tracked.wake()
 
@@ -119,27 +119,27 @@ class Pipeline:
 
     @property
     def dropped(self) -> int:
-        """Frames that came and were never drawn."""
+        """Number of frames that arrived and were never rendered."""
         return self.captured.dropped + self.tracked.dropped + self.drawn.dropped
 
     def mute(self) -> None:
-        """Publish nothing more; for a pipeline that is stuck and is left to itself."""
+        """Publish nothing more; for a stuck pipeline that is abandoned."""
         self._publish = lambda *_: None
 
     def stop(self) -> None:
-        """Ask all threads to end; a frame that is being drawn is still finished."""
+        """Ask all threads to end; a frame being rendered is still finished."""
         self._stop.set()
         self.captured.close()
         self.tracked.close()
 
     def join(self, timeout: float | None = None) -> bool:
-        """Wait for their end; True if all have ended."""
+        """Wait for them to end; returns whether all have."""
         for thread in self._threads:
             thread.join(timeout)
         return not any(thread.is_alive() for thread in self._threads)
 
     def _fault(self, what: str, error: Exception) -> None:
-        """Remember an error, and report it once."""
+        """Store an error, and report it once."""
         known = (
             error
             if isinstance(error, AppError)
@@ -152,7 +152,7 @@ class Pipeline:
             self._context.warn(known)
 
     def _counts(self, tracked: Tracked) -> bool:
-        """Whether a frame is of the driver of the moment, or of none."""
+        """Whether a frame is from the current driver, or from none."""
         return tracked.sample is None or tracked.sample.run == self._number
 
     # ---- track ----------------------------------------------------------------------------------------------------
@@ -169,11 +169,11 @@ class Pipeline:
                     with self._turn:
                         if self._counts(tracked):
                             self.tracked.put(tracked)
-            except Exception as error:  # noqa: BLE001 - runtimes of networks raise errors of their own
+            except Exception as error:  # noqa: BLE001 - inference runtimes raise their own errors
                 self._fault(TRACKING, error)
 
     def _renew(self) -> None:
-        """No frame has come: the last one takes a neutral frame or drivers of parts that have."""
+        """Apply a new neutral frame or part drivers to the last frame while no new one arrives."""
         last = self.tracking.last
         again = self.tracking.renewed() if last is not None and self._counts(last) else None
         if again is not None:
@@ -201,7 +201,7 @@ class Pipeline:
             with self._turn:
                 again, self._again = self._again, None
             if again is not None and self._counts(again) and (tracked is None or tracked.sample is again.sample):
-                last = again  # also where it overtook the frame that it adds something to
+                last = again  # even if it overtook the frame that it updates
             else:
                 last = tracked or last
             prepared = self._portraits.shown
@@ -209,7 +209,7 @@ class Pipeline:
                 continue
             try:
                 self.drawn.put(self._draw(prepared, last, fresh))
-            except Exception as error:  # noqa: BLE001 - runtimes of networks raise errors of their own
+            except Exception as error:  # noqa: BLE001 - inference runtimes raise their own errors
                 self._fault(DRAWING, error)
 
     def _draw(self, prepared: PreparedPortrait, tracked: Tracked, fresh: bool) -> Drawn:
@@ -245,7 +245,7 @@ class Pipeline:
                 self._fault(DRAWING, error)
 
     def _finished(self, drawn: Drawn) -> LiveFrame:
-        """The full picture with the squares; a portrait that shows no face at the moment stays as it is."""
+        """The full frame with the crops pasted; a portrait that currently shows no face stays unchanged."""
         prepared, tracked, sample = drawn.prepared, drawn.tracked, drawn.tracked.sample
         start, options = self.clock(), drawn.settings.options
         picture = source = prepared.scene.picture

@@ -1,4 +1,4 @@
-"""The portraits of a session: each is prepared once in the background; switching between ready ones takes no time."""
+"""The portraits of a session: each is prepared once in the background; switching between ready ones is immediate."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ if TYPE_CHECKING:
     from models.tracker import FaceTracker
 
 Status = Literal["waiting", "ready", "failed"]
-READY: Final = 12  # portraits that are kept prepared; further ones are prepared anew when chosen
+READY: Final = 12  # number of portraits kept prepared; others are prepared again when selected
 
 
 @dataclass(frozen=True)
 class PreparedPortrait:
-    """A portrait that can be animated at once.
+    """A portrait ready to be animated.
 
     Attributes:
         key: Its key in the session.
-        scene: The picture and its animated faces.
-        recipe: What it was made with; compared to tell whether it must be made again.
-        drivers: File that drives each face, None for the driver of all.
-        hidden: The picture shows no face at the moment: it is shown as it is, with the faces of before.
+        scene: The image and its animated faces.
+        recipe: Settings that it was made with; compared to decide whether it must be made again.
+        drivers: File that drives each face, None for the main driver.
+        hidden: The image currently shows no face; it is shown unchanged and keeps its previous faces.
     """
 
     key: str
@@ -59,7 +59,7 @@ class PreparedPortrait:
         return self.scene.faces[0]
 
     def at_rest(self, options: AnimationOptions) -> Pixels:
-        """The portrait as it is, framed like the result."""
+        """The neutral portrait, framed like the result."""
         return self.scene.picture if options.paste_back else self.face.portrait.crop
 
 
@@ -69,12 +69,12 @@ class Moving:
 
     Attributes:
         key: Its key in the session.
-        title: For people.
+        title: Display name.
         path: The clip.
         playback: Its controls.
         recipe: See PreparedPortrait.
-        subject: What of it is animated, in pixels of the shown picture.
-        part: Start and end of the part that is played.
+        subject: The animated part, in pixels of the shown image.
+        part: Start and end of the part to play.
     """
 
     key: str
@@ -87,17 +87,17 @@ class Moving:
 
     @property
     def name(self) -> str:
-        """Tells it from others, also from itself with another recipe."""
+        """Unique name, which depends on the recipe."""
         return f"{id(self.playback)} {self.recipe}"
 
 
 @dataclass(frozen=True)
 class PortraitInfo:
-    """A portrait of the session, for lists and windows.
+    """A portrait of the session, for display.
 
     Attributes:
         key: Its key.
-        title: For people.
+        title: Display name.
         status: waiting (in preparation), ready or failed.
         error: Why it failed, or None.
         notes: Sentences about it, such as that it shows several faces.
@@ -114,7 +114,7 @@ class PortraitInfo:
 class _Entry:
     info: PortraitInfo
     picture: Path | Pixels
-    subject: Subject | None  # None is that of the options
+    subject: Subject | None  # None takes it from the options
     prepared: PreparedPortrait | None = None
     failed: tuple[object, ...] | None = None  # recipe that failed
     used: int = 0
@@ -124,7 +124,7 @@ class _Entry:
 
 
 def shrunk(picture: Pixels, longest: int) -> Pixels:
-    """The picture with a longer side of at most so many pixels; 0 leaves it."""
+    """Scale an image down to a longer side of at most ``longest`` pixels; 0 leaves it unchanged."""
     side = max(picture.shape[:2])
     if longest <= 0 or side <= longest:
         return picture
@@ -134,10 +134,10 @@ def shrunk(picture: Pixels, longest: int) -> Pixels:
 
 
 class PortraitStore:
-    """Portraits by key, one of them chosen; a thread prepares them.
+    """Portraits by key, one of them selected; a thread prepares them.
 
     Args:
-        context: Engine and options, and told when a portrait's status or the chosen one changes.
+        context: Provides engine and options; notified when a portrait's status or the selection changes.
         trackers: Find faces.
     """
 
@@ -155,7 +155,7 @@ class PortraitStore:
 
     # ---- for everybody --------------------------------------------------------------------------------------------
     def add(self, key: str, picture: Path | Pixels, *, title: str = "", subject: Subject | None = None) -> None:
-        """Add a portrait, or replace the one of this key; the first one becomes the chosen one."""
+        """Add a portrait, or replace the one with this key; the first one is selected."""
         name = title or (picture.name if isinstance(picture, Path) else key)
         with self._lock:
             self._entries[key] = _Entry(PortraitInfo(key, name, "waiting"), picture, subject)
@@ -163,7 +163,7 @@ class PortraitStore:
         self._notify()
 
     def remove(self, key: str) -> None:
-        """Remove a portrait; the chosen one stays on screen until another is chosen."""
+        """Remove a portrait; the selected one stays on screen until another is selected."""
         with self._lock:
             self._entries.pop(key, None)
             if self._selected == key:
@@ -171,10 +171,10 @@ class PortraitStore:
         self._notify()
 
     def select(self, key: str) -> None:
-        """Choose a portrait. A ready one is shown with the next frame.
+        """Select a portrait. A ready one is shown with the next frame.
 
         Raises:
-            KeyError: There is none of this key.
+            KeyError: There is none with this key.
         """
         with self._lock:
             entry = self._entries[key]
@@ -187,11 +187,11 @@ class PortraitStore:
 
     @property
     def selected(self) -> str:
-        """Key of the chosen portrait, or empty."""
+        """Key of the selected portrait, or empty."""
         return self._selected
 
     def update(self) -> None:
-        """Options or the engine have changed: prepare again what was made with others."""
+        """Prepare portraits again that were made with other options or another engine."""
         self._changed.set()
 
     def close(self, timeout: float | None) -> None:
@@ -204,7 +204,7 @@ class PortraitStore:
         self._context.notify("portraits")
 
     def own_drivers(self, options: RenderOptions) -> tuple[Path, ...]:
-        """Files that drive single faces of the chosen portrait."""
+        """Files that drive single faces of the selected portrait."""
         with self._lock:
             entry = self._entries.get(self._selected)
             subject = (None if entry is None else entry.subject) or options.input.subject
@@ -212,11 +212,11 @@ class PortraitStore:
 
     @property
     def shown(self) -> PreparedPortrait | None:
-        """The portrait on screen: the chosen one, or the one before while that is in preparation."""
+        """The portrait on screen: the selected one, or the previous one while it is being prepared."""
         return self._shown
 
     def infos(self) -> list[PortraitInfo]:
-        """All portraits in the order in which they came."""
+        """All portraits in the order in which they were added."""
         with self._lock:
             return [entry.info for entry in self._entries.values()]
 
@@ -227,20 +227,20 @@ class PortraitStore:
 
     # ---- for the thread that plays clips ---------------------------------------------------------------------------
     def moving(self) -> Moving | None:
-        """The chosen portrait if it is a clip whose first picture is ready."""
+        """The selected portrait if it is a clip whose first frame is ready."""
         settings = self._context.settings
         with self._lock:
             entry = self._entries.get(self._selected)
             if entry is None or entry.playback is None or entry.prepared is None or not isinstance(entry.picture, Path):
                 return None
-            recipe = entry.prepared.recipe  # of another one the preparing thread makes the next first picture
+            recipe = entry.prepared.recipe  # with another recipe the preparing thread makes a new first frame
             subject = (entry.subject or settings.options.input.subject).scaled(entry.shrink)
             return Moving(
                 entry.info.key, entry.info.title, entry.picture, entry.playback, recipe, subject, entry.part
             )  # fmt: skip
 
     def show(self, prepared: PreparedPortrait) -> None:
-        """Show a frame of the chosen portrait; nothing happens if it is not the chosen one, or is made anew."""
+        """Show a frame of the selected portrait; ignored if it is not selected or is being prepared again."""
         with self._lock:
             entry = self._entries.get(prepared.key)
             if self._selected != prepared.key or entry is None or entry.prepared is None:
@@ -274,7 +274,7 @@ class PortraitStore:
             prepared = self._prepare(entry, picture, recipe, engine, options, longest, notes)
         except AppError as problem:
             error = problem
-        except Exception as problem:  # noqa: BLE001 - whatever an engine raises, the other portraits go on
+        except Exception as problem:  # noqa: BLE001 - one failing portrait must not stop the others
             said = f"{problem}".rstrip(".") or type(problem).__name__
             error = AppError(msg("{title} can't be animated: {said}.", entry.info.title, said))
         with self._lock:
@@ -298,7 +298,7 @@ class PortraitStore:
         )  # fmt: skip
 
     def _next(self, engine: Engine, options: RenderOptions, longest: int) -> _Entry | None:
-        """The portrait to prepare next: the chosen one first, then those never prepared."""
+        """The portrait to prepare next: the selected one first, then those never prepared."""
         chosen = self._entries.get(self._selected)
         if chosen is not None:
             recipe = self._recipe(chosen, engine, options, longest)
@@ -316,7 +316,7 @@ class PortraitStore:
         return None
 
     def _forget(self) -> None:
-        """Let go of the portraits that were not used for longest."""
+        """Free the least recently used portraits."""
         ready = sorted((e for e in self._entries.values() if e.prepared is not None), key=lambda e: e.used)
         for entry in ready[: max(0, len(ready) - READY)]:
             if entry.info.key != self._selected:
@@ -357,7 +357,7 @@ class PortraitStore:
 
 
 def first_seen(reader: ClipReader, tracker: FaceTracker) -> Pixels:
-    """The first picture of a clip in which a face is seen within a second of it; the first one if there is none."""
+    """The first frame within the first second of a clip that shows a face; the first frame if there is none."""
     first: Pixels | None = None
     for frame in reader:
         first = pixels_of(frame) if first is None else first
@@ -373,8 +373,8 @@ def prepared_scene(key: str, scene: Scene, recipe: tuple[object, ...], own: Sequ
     Args:
         key: Its key.
         scene: The scene.
-        recipe: What it was made with.
-        own: Faces with drivers of their own that the scene was made with.
+        recipe: Settings that it was made with.
+        own: Faces with their own drivers that the scene was made with.
     """
     assert scene.face is not None
     drivers = tuple(own[number - 1].path if number else None for number in scene.drivers)

@@ -1,4 +1,4 @@
-"""Holds the frame rate: the animated square gets smaller where the engine is too slow, larger where it has time."""
+"""Hold the frame rate: the crop gets smaller if the engine is too slow, and larger if it has time to spare."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ if TYPE_CHECKING:
     from liveportrait.engines.base import Engine
 
 SIZES: Final = (1024, 896, 768, 640, 512, 448, 384, 320)
-START: Final = 512  # side that a session begins with, where nothing else is asked for
+START: Final = 512  # initial crop size, unless another one is requested
 LARGEST: Final = 1024
-FULL: Final = 0.9  # share of the time of a frame that drawing may take
-EASY: Final = 0.55  # share that the next larger size must be expected to stay below
-SHORT: Final = 0.92  # share of the wanted rate below which it counts as not held
-PATIENCE: Final = 1.5  # seconds of too slow frames before the size is changed
-CALM: Final = 6.0  # seconds of easy frames before it is raised
-FORGIVE: Final = 60.0  # seconds in which a size that was too slow is not tried again
+FULL: Final = 0.9  # fraction of the frame time that rendering may take
+EASY: Final = 0.55  # fraction below which the next larger size is expected to stay
+SHORT: Final = 0.92  # fraction of the target rate below which it counts as missed
+PATIENCE: Final = 1.5  # seconds of slow frames before the size is reduced
+CALM: Final = 6.0  # seconds of fast frames before it is increased
+FORGIVE: Final = 60.0  # seconds before a size that was too slow is tried again
 
 
 class Governor:
-    """Decides on the size of the animated square.
+    """Chooses the crop size.
 
     Args:
-        size: Side to begin with, in pixels.
-        sizes: Sides allowed; only ``size`` never changes anything.
+        size: Initial side in pixels.
+        sizes: Allowed sides; with only ``size`` it never changes.
     """
 
     def __init__(self, size: int, sizes: tuple[int, ...] = SIZES) -> None:
@@ -41,23 +41,23 @@ class Governor:
         self._told = False
 
     def settle(self, now: float) -> None:
-        """Forget what was measured, as after a change of size, portrait or driver."""
+        """Discard the measurements, as after a change of size, portrait or driver."""
         self._busy.clear()
         self._easy_since = None
         self._since = now
 
     def __call__(self, now: float, busy: float, wanted: float, actual: float, side: int = 0) -> str:
-        """Take a finished frame into account; ``size`` is the side to use from now on.
+        """Account for a finished frame; ``size`` is then the side to use.
 
         Args:
             now: Seconds on the clock.
-            busy: Seconds that it took to draw.
-            wanted: Frames a second to hold: the driver's, at most the target.
-            actual: Frames a second that are finished; 0 if unknown.
-            side: Side of the portrait's square; where it is below ``size``, a larger size changes nothing.
+            busy: Rendering time in seconds.
+            wanted: Frames per second to hold: the driver's, at most the target.
+            actual: Frames per second achieved; 0 if unknown.
+            side: Side of the portrait's crop; if it is below ``size``, a larger size changes nothing.
 
         Returns:
-            What to tell the user, or an empty text.
+            A message for the user, or empty.
         """
         self._busy.append((now, busy))
         while now - self._busy[0][0] > PATIENCE:
@@ -107,7 +107,7 @@ class Governor:
 
 
 class Quality:
-    """The governor of a session, and the engine that it governs. Safe between threads."""
+    """The governor of a session, and the engine that it controls. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -115,10 +115,10 @@ class Quality:
         self._engine: Engine | None = None
 
     def renew(self, engine: Engine, settings: Settings, now: float) -> bool:
-        """Begin with the size that the options ask for, or a modest one that may grow.
+        """Start with the size requested by the options, or a moderate one that may grow.
 
         Returns:
-            Whether the size has changed, so that portraits must be prepared anew.
+            Whether the size has changed, so that portraits must be prepared again.
         """
         asked = settings.options.program.max_crop
         size = asked or START
@@ -139,7 +139,7 @@ class Quality:
             self._governor.settle(now)
 
     def watch(self, now: float, busy: float, wanted: float, actual: float, side: int) -> str:
-        """See Governor; the engine gets the new size, and the caller prepares the portraits anew."""
+        """See Governor; the engine gets the new size, and the caller prepares the portraits again."""
         with self._lock:
             sentence = self._governor(now, busy, wanted, actual, side)
             self._apply()

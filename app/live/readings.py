@@ -1,4 +1,4 @@
-"""Readings of a face tracker in real time: measured from rest, steadied, and bridged while the face is lost."""
+"""Readings of a face tracker in real time: relative to a neutral face, smoothed, and bridged while the face is lost."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _MOST: Final = np.array([SLIDERS[name].maximum for name in _NAMES], np.float32)
 
 
 def mean_reading(readings: Sequence[FaceReading]) -> FaceReading:
-    """The middle of several readings, one at least."""
+    """Mean of one or more readings."""
     names = dict.fromkeys(name for reading in readings for name in reading.shapes)
     shapes = {name: sum(r.shapes.get(name, 0.0) for r in readings) / len(readings) for name in names}
     pitch, yaw, roll = (_mean_angle([reading.head[axis] for reading in readings]) for axis in range(3))
@@ -35,13 +35,13 @@ def mean_reading(readings: Sequence[FaceReading]) -> FaceReading:
 
 
 class LiveReadings:
-    """Turns the readings of a tracker into the expression to show.
+    """Converts the readings of a tracker to the expression to show.
 
-    Trackers know a face at rest, but many don't know how they stand to it: the head is then measured from how it is
-    held in the first half second. ``recentre`` takes the whole face of another half second as rest.
+    Trackers know the neutral face, but often not their own position relative to it: the head pose is then relative to
+    that of the first half second. ``recentre`` uses the whole face of another half second as neutral.
 
     Args:
-        countdown: Told of the whole seconds left of a countdown, 0 when the new rest is taken.
+        countdown: Receives the whole seconds left of a countdown, 0 when the new neutral face is captured.
     """
 
     def __init__(self, countdown: Callable[[int], None] | None = None) -> None:
@@ -51,29 +51,29 @@ class LiveReadings:
         self.reset()
 
     def reset(self) -> None:
-        """Start anew with another driver."""
+        """Start over with another driver."""
         self._hold.reset()
         self._filter.reset()
         self._time: float | None = None
-        self._rest: FaceReading | None = None  # all is measured from it; None before the first reading
+        self._rest: FaceReading | None = None  # reference of all values; None before the first reading
         self._head_only = self._next_head_only = True
-        self._left = np.zeros_like(_REST)  # of the way to a new rest
+        self._left = np.zeros_like(_REST)  # remaining transition to a new neutral face
         self._pool: list[FaceReading] = []
-        self._from = self._until = -math.inf  # the pool takes readings from here to there
+        self._from = self._until = -math.inf  # time range of the readings in the pool
         self._count: int | None = None  # seconds last announced
         self._wish: float | None = None
 
     def recentre(self, at: float) -> None:
-        """Take the face of the half second that follows a time as rest; from any thread."""
+        """Use the face of the half second after a time as neutral; callable from any thread."""
         self._wish = at
 
     def __call__(self, reading: FaceReading | None, time: float, *, smooth: bool = True) -> Expression:
         """The expression to show.
 
         Args:
-            reading: What the tracker sent, or None while it sends no face.
-            time: When it came, in seconds.
-            smooth: Steady it with the One-Euro filter.
+            reading: The tracker's reading, or None while it sends no face.
+            time: Arrival time in seconds.
+            smooth: Smooth it with the One-Euro filter.
         """
         dt = 0.0 if self._time is None else max(time - self._time, 0.0)
         self._time = time
@@ -101,7 +101,7 @@ class LiveReadings:
             self._count = left or None
 
     def _look(self, reading: FaceReading, time: float) -> None:
-        """Look for the face at rest while it is time to."""
+        """Search the neutral face during the search window."""
         if self._rest is None:
             self._rest = FaceReading() if reading.levelled else reading
             if not reading.levelled and self._until == -math.inf:
@@ -117,7 +117,7 @@ class LiveReadings:
             self._left = self._left + before - self._measured(reading)
 
     def _measured(self, reading: FaceReading) -> Floats:
-        """Values of all sliders, measured from rest."""
+        """Values of all sliders, relative to the neutral face."""
         assert self._rest is not None
         expression = reading.since(self._rest, head_only=self._head_only).expression()
         return np.array([expression.values.get(name, SLIDERS[name].default) for name in _NAMES], np.float32)
@@ -133,7 +133,7 @@ def _expression(values: Floats) -> Expression:
 
 
 def _mean_angle(degrees: Sequence[float]) -> float:
-    """The middle of angles that may lie on both sides of 180."""
+    """Mean of angles that may wrap around at 180."""
     first = degrees[0]
     middle = first + sum(math.remainder(angle - first, 360.0) for angle in degrees) / len(degrees)
     return math.remainder(middle, 360.0)

@@ -1,4 +1,4 @@
-"""The sink that records the session: every frame at the time at which it was captured."""
+"""The sink that records the session: every frame has its capture time."""
 
 from __future__ import annotations
 
@@ -24,37 +24,37 @@ if TYPE_CHECKING:
 
 TICKS: Final = 90_000  # time stamps are multiples of 1/90000 s
 WAITING: Final = 16  # frames that may wait for the encoder
-STEP: Final = 90  # ticks between two frames that would fall on the same time
+STEP: Final = 90  # ticks between frames that would have the same time
 STILL: Final = 1.0  # seconds without a new frame after which the last one is written again
-LOOK: Final = 2.0  # seconds between two looks at the room that is left on the disk
-ROOM: Final = 64 << 20  # bytes that are left free; completing a file takes some
-SILENT: Final = 2.0  # seconds at the end without sound from the microphone that are told
+LOOK: Final = 2.0  # seconds between checks of the free disk space
+ROOM: Final = 64 << 20  # bytes to leave free; completing a file needs some
+SILENT: Final = 2.0  # seconds of missing microphone sound at the end that are reported
 
 
 def free_bytes(folder: Path) -> int:
-    """Room that is left on the disk of a folder."""
+    """Free space on the disk of a folder."""
     return shutil.disk_usage(folder).free
 
 
 class RecorderSink(Sink):
-    """Writes a clip. Frames that the encoder is too slow for are left out; the others keep their times.
+    """Writes a clip. Frames are dropped if the encoder is too slow; the others keep their times.
 
-    The clip has the size of the first frame; later pictures of another size get bars. While no frame comes, the last
-    one is written again every second, so that the sound goes on. A recording ends before the disk is full. Another
-    start of the session records to another file: "clip.mp4", then "clip-2.mp4".
+    The clip has the size of the first frame; later frames of another size get bars. While no frame arrives, the last
+    one is repeated every second, so that the sound continues. A recording ends before the disk is full. Restarting the
+    session records to another file: "clip.mp4", then "clip-2.mp4".
 
     Args:
         path: Name of the video file.
-        rate: Frames a second to be expected; only the encoder's rate control uses it.
+        rate: Expected frames per second; used only by the encoder's rate control.
         quality: 0-100.
         codec: See ``ClipWriter``.
         hardware: See ``ClipWriter``.
         overwrite: Whether an existing file may be replaced.
-        microphone: Lay the microphone's sound under it.
-        inputs: Files that are read meanwhile, which the recording must not replace.
-        stream: Makes the microphone's stream, see ``Microphone``.
-        free: Tells the bytes that are left on the disk of a folder.
-        marking: How the recording is marked as made by AI; in full by default.
+        microphone: Record the microphone's sound.
+        inputs: Input files of the session, which the recording must not replace.
+        stream: Creates the microphone's stream, see ``Microphone``.
+        free: Returns the free bytes on the disk of a folder.
+        marking: How the recording is marked as made by AI; fully by default.
 
     Raises:
         AppError: The file can't be written there; checked at once.
@@ -63,7 +63,7 @@ class RecorderSink(Sink):
     name = "recorder"
     depth = WAITING
     interval = STILL
-    patience = 600.0  # the index of a long MP4 is moved to its front
+    patience = 600.0  # the index of a long MP4 is moved to the front
 
     def __init__(
         self,
@@ -98,24 +98,24 @@ class RecorderSink(Sink):
         self._free = free
         self._microphone: Microphone | None = None
         self._writer: ClipWriter | None = None
-        self._picture: Pixels | None = None  # the last one
+        self._picture: Pixels | None = None  # the last frame
         self._zero = 0.0
         self._last = -1
         self._looked = 0.0
         self._done = False  # the file is complete, or could not be written
-        self._number = 0  # recordings that were completed
+        self._number = 0  # number of completed recordings
 
     @classmethod
     def of(
         cls, path: str | Path, output: OutputOptions, live: LiveOptions, inputs: Iterable[str | Path] = ()
     ) -> RecorderSink:
-        """The recorder that options ask for.
+        """The recorder requested by options.
 
         Args:
             path: Name of the video file.
             output: quality, codec, encoder, marks and overwriting.
-            live: Microphone, and the frame rate to be expected.
-            inputs: Files that are read meanwhile, which the recording must not replace.
+            live: Microphone, and the expected frame rate.
+            inputs: Input files of the session, which the recording must not replace.
 
         Raises:
             AppError: The file can't be written there.
@@ -139,7 +139,7 @@ class RecorderSink(Sink):
         self._write(fit_picture(frame.picture, self._writer.size, "contain"), frame.time)
 
     def idle(self) -> None:
-        """See Sink.idle: the last frame lasts, and so does the sound."""
+        """See Sink.idle: extend the last frame and the sound."""
         now = self.clock()
         if self._picture is not None and now - self._zero - self._last / TICKS >= STILL:
             self._write(self._picture, now)
@@ -151,7 +151,7 @@ class RecorderSink(Sink):
         try:
             writer.write(picture, Fraction(ticks, TICKS))
         except Exception:
-            self._writer, self._done = None, True  # there is nothing left to complete
+            self._writer, self._done = None, True  # nothing is left to complete
             raise
         self._last, self._picture = ticks, picture
         if abs(time - self._looked) >= LOOK:
@@ -170,7 +170,7 @@ class RecorderSink(Sink):
         self._writer = ClipWriter(self.path, size, self._rate, Fraction(1, TICKS), sound, **self._how)
 
     def _free_name(self) -> Path:
-        """The name that was asked for; after the first recording the next one that is free."""
+        """The requested name; after the first recording the next free one."""
         number, path = self._number, self._named
         while number and (path == self._named or path.exists()):
             number += 1

@@ -1,4 +1,4 @@
-"""The live session: states, commands, driver, portraits, sinks; see the package text for how it is used."""
+"""The live session: states, commands, driver, portraits, sinks; see the package docstring for its usage."""
 
 from __future__ import annotations
 
@@ -40,24 +40,24 @@ if TYPE_CHECKING:
     from liveportrait.engines.base import Engine
     from liveportrait.expression import Expression
 
-FRAME: Final = 120.0  # seconds that a frame may take; a stop waits for it
+FRAME: Final = 120.0  # longest time for a frame in seconds; stopping waits for it
 
 
 class LiveSession:
     """Animates portraits in real time.
 
-    All methods return at once and may be called from any thread in any state and any order; the work is done by threads
-    of the session. It reports through ``events`` (messages for people) and ``on_change`` (something to look at has
-    changed). Use it in a ``with`` statement, or call ``close``.
+    All methods return immediately and may be called from any thread in any state and order; the work is done by threads
+    of the session. It reports through ``events`` (messages for the user) and ``on_change`` (something has changed). Use
+    it in a ``with`` statement, or call ``close``.
 
     Args:
         options: Input, animation and program options (engine, device).
         live: Live options.
-        engine: Engine to use instead of the one that the options name.
-        events: Gets messages; from the session's threads.
+        engine: Engine to use instead of the one named by the options.
+        events: Receives messages from the session's threads.
         on_change: Called from the session's threads with what has changed.
         clock: Source of seconds.
-        resources: Loads engines and makes face trackers.
+        resources: Loads engines and creates face trackers.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class LiveSession:
         self._on_change = guarded(on_change or (lambda _: None))
         settings = Settings(options or RenderOptions(), live or LiveOptions())
         self.context = SessionContext(settings, clock, events or EventStream(), self._changed)
-        """What the parts of the session share."""
+        """State shared by the parts of the session."""
         self.context.engine = engine
         self.clock = clock
         self.error: AppError | None = None
@@ -90,11 +90,11 @@ class LiveSession:
         self.parts = PartLoader(self.context, self._trackers)
         """Drivers of parts of the face."""
         self.neutral = NeutralFinder(self.context, self._trackers, resources)
-        """Neutral frame of the clip that drives."""
+        """Neutral frame of the driving clip."""
         self._renew_quality()  # before anything is prepared at another size
         self._final: LiveStats | None = None
         self._past = (0, 0)  # frames dropped and lost before the engine or detector was changed
-        self._wanted = False  # whether it was asked to run
+        self._wanted = False  # whether it should be running
         self._control = Control(self._capture.watch, self._failed, self._end)
         self._control.thread.start()
 
@@ -107,22 +107,23 @@ class LiveSession:
     # ---- state ----------------------------------------------------------------------------------------------------
     @property
     def state(self) -> State:
-        """idle, starting, running, waiting (no picture from the driver), stopping or closed."""
+        """idle, starting, running, waiting (no frames from the driver), stopping or closed."""
         return self.context.state
 
     def start(self) -> None:
-        """Begin to animate; nothing happens if it does already."""
+        """Start animating; does nothing if already started."""
         self._control.put(self._do_start)
 
     def stop(self) -> None:
-        """End capture, tracking and sinks; portraits stay ready."""
+        """Stop capture, tracking and sinks; portraits stay ready."""
         self._control.put(self._do_stop)
 
     def close(self, timeout: float | None = 30.0) -> None:
-        """Stop for good and wait until all threads have ended.
+        """Stop permanently and wait until all threads have ended.
 
         Args:
-            timeout: Seconds to wait for them in all, None for ever. Sinks that complete a file get the time they need.
+            timeout: Total seconds to wait for them, None for no limit. Sinks that complete a file get the time they
+                need.
         """
         if not self.context.closing.is_set():
             self.context.closing.set()
@@ -135,7 +136,7 @@ class LiveSession:
 
         self._control.thread.join(left())
         self._store.close(left())
-        self._sinks.finish()  # also where something else is stuck
+        self._sinks.finish()  # even if something else is stuck
         self._clips.close(left())
         self._capture.join(left())
 
@@ -154,22 +155,22 @@ class LiveSession:
     # ---- settings -------------------------------------------------------------------------------------------------
     @property
     def countdown(self) -> int:
-        """Seconds left until a new neutral pose is taken."""
+        """Seconds left until a new neutral pose is captured."""
         return self.context.countdown
 
     @property
     def options(self) -> RenderOptions:
-        """Options in use."""
+        """The current options."""
         return self.context.settings.options
 
     @property
     def live(self) -> LiveOptions:
-        """Live options in use."""
+        """The current live options."""
         return self.context.settings.live
 
     @property
     def expression(self) -> Expression | None:
-        """Sliders in use."""
+        """The current sliders."""
         return self.context.settings.expression
 
     @property
@@ -178,7 +179,7 @@ class LiveSession:
         return self.context.engine
 
     def set_options(self, options: RenderOptions) -> None:
-        """Change options; the next frame follows them.
+        """Change options; they apply to the next frame.
 
         A new crop or face is prepared in the background, and another engine is loaded first.
         """
@@ -194,14 +195,14 @@ class LiveSession:
         self._refresh()
 
     def set_live(self, live: LiveOptions) -> None:
-        """Change live options; the virtual camera follows them, a camera keeps those that it was made with."""
+        """Change live options; they apply to the virtual camera; a camera keeps those it was created with."""
         old = self.context.change(live=live).live
         self._control.put(lambda: self._sinks.set_live(old, live))
         self._control.put(self._renew_quality)
         self._refresh()
 
     def set_expression(self, expression: Expression | None) -> None:
-        """Move sliders; the next frame follows them."""
+        """Change the sliders; they apply to the next frame."""
         self.context.change(expression=expression)
         self.context.redraw()
 
@@ -217,10 +218,10 @@ class LiveSession:
         """Add a portrait; it is prepared in the background. The first one is shown.
 
         Args:
-            key: What it is called in this session; one of the same key is replaced.
+            key: Its key in this session; an existing one with the same key is replaced.
             picture: File, or (H, W, 3 or 4) uint8.
-            title: Name for people; that of the file by default.
-            subject: What of it is animated; None is what the options say.
+            title: Display name; that of the file by default.
+            subject: The animated part; None takes it from the options.
         """
         picture = Path(picture) if isinstance(picture, str) else picture
         self._store.add(key, picture, title=title, subject=subject)
@@ -235,7 +236,7 @@ class LiveSession:
         """Show a portrait; a ready one with the next frame.
 
         Raises:
-            KeyError: There is none of this key.
+            KeyError: There is none with this key.
         """
         self._store.select(key)
         self._control.put(self._do_parts)
@@ -247,7 +248,7 @@ class LiveSession:
 
     @property
     def selected(self) -> str:
-        """Key of the chosen portrait, or empty."""
+        """Key of the selected portrait, or empty."""
         return self._store.selected
 
     def portrait(self, key: str) -> PortraitInfo:
@@ -256,23 +257,23 @@ class LiveSession:
 
     @property
     def clip(self) -> Playback | None:
-        """Controls of the chosen portrait while it is a clip that plays, or None."""
+        """Controls of the selected portrait while it is a playing clip, or None."""
         return self._clips.playback
 
     # ---- driver ---------------------------------------------------------------------------------------------------
     @property
     def driver_error(self) -> AppError | None:
-        """Why the driver gives no picture at the moment, or None."""
+        """Why the driver currently delivers no frames, or None."""
         return self._capture.error
 
     @property
     def awaited(self) -> str:
-        """What a driver that is ready waits for, such as the packets of a face tracker; empty once they come."""
+        """What a ready driver is waiting for, such as packets of a face tracker; empty once they arrive."""
         return self._capture.awaited
 
     @property
     def draw_error(self) -> AppError | None:
-        """Why the last frame could not be drawn, or None."""
+        """Why the last frame could not be rendered, or None."""
         pipeline = self.context.pipeline
         return None if pipeline is None else pipeline.draw_error
 
@@ -282,19 +283,19 @@ class LiveSession:
         return self._capture.source
 
     def set_driver(self, source: DriverSource | None) -> None:
-        """Choose who drives; None leaves it to the sliders. A running session goes on with the new one."""
+        """Set the driver; None means only the sliders. A running session continues with the new one."""
         self._capture.source = source
         self._control.put(self._do_drive)
 
     def recentre(self, countdown: float = 3.0) -> None:
-        """Take a new neutral reference after a countdown in seconds: the most neutral look of the next half second."""
+        """Capture a new neutral reference after a countdown in seconds: the most neutral frame of half a second."""
         pipeline = self.context.pipeline
         if pipeline is not None:
             pipeline.tracking.recentre(self.clock() + max(0.0, countdown))
 
     # ---- sinks ----------------------------------------------------------------------------------------------------
     def add_sink(self, sink: Sink) -> None:
-        """Hand frames to a sink, now or from the next start on. One of the same name is replaced."""
+        """Send frames to a sink, now or from the next start on. A sink with the same name is replaced."""
         self._control.put(lambda: self._sinks.add(sink))
         self._control.put(self.context.redraw)
 
@@ -309,7 +310,7 @@ class LiveSession:
 
     # ---- figures --------------------------------------------------------------------------------------------------
     def stats(self) -> LiveStats:
-        """Figures of the moment; after a stop those of the last run."""
+        """Current statistics; after a stop those of the last run."""
         pipeline, engine, prepared = self.context.pipeline, self.context.engine, self._store.shown
         if pipeline is None:
             return self._final or LiveStats(self.state, sinks=self.sinks)
@@ -329,7 +330,7 @@ class LiveSession:
 
     # ---- from threads of the session ------------------------------------------------------------------------------
     def _changed(self, what: Change) -> None:
-        """Some part of the session has changed."""
+        """React to a change in some part of the session."""
         if what == "portraits":
             self._quality.settle(self.clock())
             self.context.redraw()
@@ -337,7 +338,7 @@ class LiveSession:
         self._on_change(what)
 
     def _publish(self, frame: LiveFrame, busy: float) -> None:
-        """A frame is finished; ``busy`` seconds went into it."""
+        """Publish a finished frame, which took ``busy`` seconds."""
         self._sinks.publish(frame)
         pipeline, prepared, given = self.context.pipeline, self._store.shown, self._capture.rate
         if not frame.fresh or pipeline is None or not self._capture.running:
@@ -370,7 +371,7 @@ class LiveSession:
         self.context.redraw()
 
     def _renew_quality(self) -> None:
-        """Begin again with the size of the square that the options ask for."""
+        """Start again with the crop size requested by the options."""
         engine = self.context.engine
         if engine is not None and self._quality.renew(engine, self.context.settings, self.clock()):
             self._store.update()
@@ -388,7 +389,7 @@ class LiveSession:
         return self.context.engine
 
     def _do_reload(self) -> None:
-        """Go on with the engine that the options name; start with it where the one before could not be had."""
+        """Continue with the engine named by the options; start with it if the previous one was not available."""
         first = self.context.engine is None
         if self._loader.fits(self.options.program) or (first and not self._wanted and not self.portraits):
             return
@@ -417,15 +418,15 @@ class LiveSession:
         self._begin()
 
     def _do_restart(self) -> None:
-        """Go on with another face detector."""
+        """Continue with another face detector."""
         if self._trackers.outdated and self.state in ACTIVE:
-            self._trackers.get()  # where it can't be had, the one before goes on
+            self._trackers.get()  # if it is not available, the previous one is kept
             self._begin_again()
         elif self._trackers.outdated and self._wanted:
             self._do_start()
 
     def _begin_again(self) -> None:
-        """Go on with another engine or detector; sinks stay as they are, so that a recording has no end there."""
+        """Continue with another engine or detector; sinks keep running, so that a recording is not interrupted."""
         self._halt()
         self._end_pipeline()
         self.context.move("starting")
@@ -447,13 +448,13 @@ class LiveSession:
             self.parts.want(self.context.pipeline.engine, self.options, self._store.own_drivers(self.options))
 
     def _do_neutral(self) -> None:
-        """Look for the neutral frame of a clip that drives."""
+        """Search the neutral frame of a driving clip."""
         source = self._capture.source
         if self.context.pipeline is not None:
             self.neutral.want(self.context.pipeline.engine, None if source is None else source.clip, self.options)
 
     def _do_drive(self) -> None:
-        """Let the chosen driver drive, in place of the one before."""
+        """Start the selected driver in place of the previous one."""
         if self.context.pipeline is None:
             return
         self._quality.settle(self.clock())
@@ -465,7 +466,7 @@ class LiveSession:
         self._wanted = wanted
         if not self.context.move("stopping"):
             return
-        with ExitStack() as rest:  # in reverse order, and all of it whatever goes wrong
+        with ExitStack() as rest:  # in reverse order, all of it even after errors
             rest.callback(self.context.move, "idle")
             rest.callback(self._sinks.clear)
             rest.callback(self._clips.update)
@@ -475,7 +476,7 @@ class LiveSession:
             rest.callback(self._halt)
 
     def _halt(self) -> None:
-        """Let the driver and the working threads end; the last frame still comes."""
+        """End the driver and the working threads; the last frame is still delivered."""
         self._capture.ask_to_end()
         self.neutral.cancel()
         if (pipeline := self.context.pipeline) is not None:

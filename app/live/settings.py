@@ -1,4 +1,4 @@
-"""What decides the look of the next frame."""
+"""The settings that determine the next frame."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Settings:
-    """Options and sliders of the moment; replaced as a whole, so that no thread sees half of a change.
+    """Current options and sliders; replaced as a whole, so that no thread sees a partial change.
 
     Attributes:
         options: Input, animation, output and program options.
         live: Live options.
-        expression: Sliders on top of the driving motion, or posing the portrait where nobody drives; None at rest.
+        expression: Sliders on top of the driving motion, or posing the portrait without a driver; None is neutral.
     """
 
     options: RenderOptions = field(default_factory=RenderOptions)
@@ -30,6 +30,6 @@ class Settings:
     expression: Expression | None = None
 
     def animator(self, engine: Engine) -> Animator:
-        """What draws with them."""
+        """The animator for these settings."""
         finish = finishing(self.options.output.mark)
         return Animator(engine, self.options.animation, self.expression, finish=finish)

@@ -1,7 +1,7 @@
-"""Where finished frames go.
+"""Outputs for finished frames.
 
-Each sink runs in a thread of its own with its own mailbox: a slow one drops frames, a broken one stops alone, and
-neither holds up the picture.
+Each sink runs in its own thread with its own mailbox: a slow one drops frames, a failing one stops alone, and neither
+delays the others.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from models.messages import joined, msg
 if TYPE_CHECKING:
     from app.live.context import SessionContext
     from app.live_options import LiveOptions
-WORKED: Final = 100  # frames shown after which the same fault is reported again
+WORKED: Final = 100  # frames shown after which the same error is reported again
 
 
 class Sink(ABC):
-    """Takes finished frames; all methods but the constructor and ``set_live`` run in the sink's thread.
+    """Receives finished frames; all methods except the constructor and ``set_live`` run in the sink's thread.
 
     Attributes:
         name: Unique within a session.
-        depth: Frames that may wait for it.
+        depth: Number of frames that may wait for it.
         interval: Seconds without a new frame after which ``idle`` is called, or None.
         retry: Seconds after which a sink that failed is opened again, or None.
-        measured: False if somebody else records when a frame was really seen.
-        patience: Seconds that it may take to finish; it is left to itself then.
+        measured: False if other code records when a frame was really shown.
+        patience: Seconds that it may take to finish before it is abandoned.
     """
 
     name: str = "sink"
@@ -48,33 +48,33 @@ class Sink(ABC):
         self.clock: Callable[[], float] = live_clock
         """The session's clock."""
         self.dropped = 0
-        """Frames that it was too slow for."""
+        """Number of frames dropped because it was too slow."""
 
     def reset(self) -> None:
-        """Set the figures back, before each run."""
+        """Reset the statistics before each run."""
         self.meter = SinkMeter()
         self.dropped = 0
 
     def open(self) -> None:  # noqa: B027 (many sinks need nothing)
-        """Get ready. Raises AppError if that can't be."""
+        """Prepare the output. Raises AppError on failure."""
 
     @abstractmethod
     def write(self, frame: LiveFrame) -> None:
-        """Take a frame. Raises AppError if that can't be."""
+        """Output a frame. Raises AppError on failure."""
 
     def set_live(self, old: LiveOptions, new: LiveOptions) -> None:  # noqa: B027
-        """Live options have changed while it runs; from any thread, and quick."""
+        """Apply changed live options; called from any thread, must be fast."""
 
     def idle(self) -> None:  # noqa: B027
-        """Nothing new came for ``interval`` seconds."""
+        """Called when no new frame arrived for ``interval`` seconds."""
 
     def close(self) -> str:
-        """Finish; returns a sentence for the user, or an empty one. Called once for each ``open`` that worked."""
+        """Finish; returns a sentence for the user, or empty. Called once for each successful ``open``."""
         return ""
 
 
 class NullSink(Sink):
-    """Shows nothing; for measurements."""
+    """Discards frames; for measurements."""
 
     name = "none"
 
@@ -83,11 +83,11 @@ class NullSink(Sink):
 
 
 class PreviewSink(Sink):
-    """Keeps the newest frame for a window and tells it of each one.
+    """Keeps the newest frame for a window and notifies it of each one.
 
     Args:
-        on_frame: Called with each frame in the sink's thread; it must hand over to the window's own thread.
-        painted_by_caller: The window calls ``painted`` when a frame is on screen; latency is measured to there.
+        on_frame: Called with each frame in the sink's thread; it must pass it to the window's own thread.
+        painted_by_caller: The window calls ``painted`` when a frame is on screen; latency is measured up to that point.
         name: Unique within a session.
     """
 
@@ -124,8 +124,8 @@ class SinkThread:
     """The thread of one sink.
 
     Args:
-        sink: What it serves.
-        context: Gets messages, and told when the sink's status changes.
+        sink: The sink.
+        context: Receives messages and changes of the sink's status.
     """
 
     def __init__(self, sink: Sink, context: SessionContext) -> None:
@@ -139,7 +139,7 @@ class SinkThread:
         self._thread.start()
 
     def info(self) -> SinkInfo:
-        """Its status and figures."""
+        """Its status and statistics."""
         meter = self.sink.meter
         return SinkInfo(
             self.sink.name, self._status, self._message, meter.shown, self.frames.dropped, meter.fps,
@@ -147,12 +147,12 @@ class SinkThread:
         )  # fmt: skip
 
     def stop(self) -> None:
-        """Ask the sink to show what waits and finish."""
+        """Ask the sink to process waiting frames and finish."""
         self._stop.set()
         self.frames.close()
 
     def join(self, timeout: float | None = None) -> bool:
-        """Wait for its end, for as long as the sink may take by default; True if it has ended."""
+        """Wait for it to end, by default as long as the sink may take; returns whether it has."""
         self._thread.join(self.sink.patience if timeout is None else timeout)
         return not self._thread.is_alive()
 
@@ -182,11 +182,11 @@ class SinkThread:
         self._set("waiting", self._message)
 
     def _serve(self) -> Exception | None:
-        """Open, show frames until the end, close; returns why it broke off, or None."""
+        """Open, show frames until the end, close; returns the error that ended it, or None."""
         sink = self.sink
         try:
             sink.open()
-        except Exception as error:  # noqa: BLE001 - drivers and libraries of devices raise errors of their own
+        except Exception as error:  # noqa: BLE001 - device drivers and libraries raise their own errors
             return fault(error)
         self._set("running")
         problem: Exception | None = None
@@ -215,22 +215,22 @@ class SinkThread:
 
 
 class Sinks:
-    """All sinks of a session by name, each with its thread while frames come.
+    """All sinks of a session by name, each with its thread while the session runs.
 
     Args:
-        context: Gets messages of the sinks, and told when one comes, goes or changes its status.
+        context: Receives messages of the sinks, and is notified when one is added, removed or changes its status.
     """
 
     def __init__(self, context: SessionContext) -> None:
         self._context = context
         self._sinks: dict[str, Sink] = {}
         self._threads: dict[str, SinkThread] = {}
-        self._leaving: list[SinkThread] = []  # that were removed and still finish
+        self._leaving: list[SinkThread] = []  # removed sinks that are still finishing
         self._running = False
         self._lock = threading.Lock()
 
     def add(self, sink: Sink) -> None:
-        """Add a sink, in place of one of the same name; it starts at once if the others run."""
+        """Add a sink, replacing one with the same name; it starts immediately if the others are running."""
         self.remove(sink.name)
         with self._lock:
             self._sinks[sink.name] = sink
@@ -239,7 +239,7 @@ class Sinks:
         self._context.notify("sinks")
 
     def remove(self, name: str) -> None:
-        """Finish a sink and forget it."""
+        """Finish a sink and remove it."""
         with self._lock:
             self._sinks.pop(name, None)
             thread = self._threads.pop(name, None)
@@ -257,7 +257,7 @@ class Sinks:
                 self._run(sink)
 
     def finish(self) -> None:
-        """Let all sinks show what waits, and finish them; their figures stay until ``clear``."""
+        """Finish all sinks after their waiting frames; their statistics stay until ``clear``."""
         with self._lock:
             self._running = False
             threads = [*self._threads.values(), *self._leaving]
@@ -267,14 +267,14 @@ class Sinks:
             thread.join()
 
     def clear(self) -> None:
-        """Forget the threads of finished sinks."""
+        """Discard the threads of finished sinks."""
         with self._lock:
             self._part(self._threads.values())
             self._threads.clear()
         self._context.notify("sinks")
 
     def publish(self, frame: LiveFrame) -> None:
-        """Hand a frame to all sinks; never waits."""
+        """Pass a frame to all sinks; never blocks."""
         with self._lock:
             threads = list(self._threads.values())
         for thread in threads:
@@ -288,7 +288,7 @@ class Sinks:
             sink.set_live(old, new)
 
     def infos(self) -> tuple[SinkInfo, ...]:
-        """All sinks with status and figures."""
+        """All sinks with status and statistics."""
         with self._lock:
             known = [(sink, self._threads.get(name)) for name, sink in self._sinks.items()]
         return tuple(
@@ -297,18 +297,18 @@ class Sinks:
         )
 
     def first(self) -> tuple[Sink | None, int]:
-        """The first sink that has shown something, and how many frames it was too slow for."""
+        """The first sink that has shown a frame, and the number of frames that it dropped."""
         with self._lock:
             sink = next((s for s in self._sinks.values() if s.meter.shown), None)
             thread = None if sink is None else self._threads.get(sink.name)
             return sink, 0 if thread is None else thread.frames.dropped
 
     def _part(self, threads: Iterable[SinkThread]) -> None:
-        """Keep in mind those that are still at it; one that is stuck may never end."""
+        """Remember the threads that are still running; a stuck one may never end."""
         self._leaving = [each for each in (*self._leaving, *threads) if not each.join(0)]
 
     def _run(self, sink: Sink) -> None:
-        """Begin with a sink, unless it still hangs from the last time: two threads must not work in it."""
+        """Start a sink, unless it still hangs from the last run; two threads must not use it."""
         self._part(())
         if any(each.sink is sink for each in self._leaving):
             self._context.events.warn(msg("The output {sink} does not answer any more and is left out.", sink.name))

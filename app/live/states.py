@@ -1,4 +1,4 @@
-"""States of a live session and the ways between them."""
+"""States of a live session and their transitions."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ TRANSITIONS: Final[dict[State, frozenset[State]]] = {
     "stopping": frozenset({"idle"}),
     "closed": frozenset(),
 }
-"""idle: nothing runs. starting: the engine is loaded or the driver opened. running: pictures arrive. waiting: the
-driver gives no picture; the last one stays and it is tried again. stopping: threads end. closed: for good."""
+"""idle: nothing runs. starting: the engine is loaded or the driver opened. running: frames arrive. waiting: the driver
+delivers no frames; the last one is held and the driver is retried. stopping: threads end. closed: permanently."""
 
 ACTIVE: Final = ("starting", "running", "waiting")
 
 
 def may_move(old: State, new: State) -> bool:
-    """Whether there is a way from one state to another."""
+    """Whether a transition from one state to another is allowed."""
     return new in TRANSITIONS[old]

@@ -1,4 +1,4 @@
-"""Figures of a live session: frame rate and capture-to-shown latency from time stamps, dropped frames."""
+"""Statistics of a live session: frame rate and capture-to-shown latency from time stamps, dropped frames."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import Any, Final
 from app.frames.timings import StageTime, Timings
 from app.media.camera import CameraFacts, RateMeter
 
-RECENT: Final = 90  # latencies that the figure on screen is made of
+RECENT: Final = 90  # number of latencies used for the value on screen
 
 
 class SinkMeter:
-    """What one sink has shown. Safe between threads."""
+    """Measures what one sink has shown. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._meter = RateMeter()
         self._timings = Timings()
         self._recent: deque[float] = deque(maxlen=RECENT)
-        self._first: float | None = None  # capture of the first and last driving frame shown
+        self._first: float | None = None  # capture time of the first and last driving frame shown
         self._last = 0.0
         self._fresh = 0
         self.shown = 0
@@ -31,8 +31,8 @@ class SinkMeter:
 
         Args:
             now: Seconds on the clock at which it was shown.
-            captured: When its driving frame was captured.
-            fresh: Whether it shows a new driving frame; others say nothing on latency.
+            captured: Capture time of its driving frame.
+            fresh: Whether it shows a new driving frame; others are not used for latency.
         """
         with self._lock:
             self.shown += 1
@@ -46,19 +46,19 @@ class SinkMeter:
 
     @property
     def fps(self) -> float:
-        """Frames a second over the last two seconds."""
+        """Frames per second over the last two seconds."""
         with self._lock:
             return self._meter.rate
 
     @property
     def mean_fps(self) -> float:
-        """Driving frames shown a second, over the time from the first to the last of them."""
+        """Driving frames shown per second, over the time from the first to the last."""
         with self._lock:
             return (self._fresh - 1) / self._span if self._span > 0 else 0.0
 
     @property
     def seconds(self) -> float:
-        """From the first to the last driving frame shown."""
+        """Seconds from the first to the last driving frame shown."""
         with self._lock:
             return self._span
 
@@ -81,17 +81,17 @@ class SinkMeter:
 
 @dataclass(frozen=True)
 class SinkInfo:
-    """One sink, for lists and windows.
+    """One sink, for display.
 
     Attributes:
         name: Its name, unique in the session.
         status: waiting (not started), running or failed.
-        message: Why it failed, or what it adapted.
+        message: Why it failed, or a note.
         shown: Frames shown.
-        dropped: Frames that it was too slow for.
-        fps: Frames a second, last two seconds.
+        dropped: Frames dropped because it was too slow.
+        fps: Frames per second over the last two seconds.
         latency_ms: Capture to shown, median of the last frames.
-        retrying: It failed, and is opened again after a while.
+        retrying: It failed, and will be opened again after a while.
     """
 
     name: str
@@ -106,22 +106,22 @@ class SinkInfo:
 
 @dataclass(frozen=True)
 class LiveStats:
-    """A snapshot of a session's figures.
+    """A snapshot of a session's statistics.
 
     Attributes:
         state: State of the session.
-        fps: Frames shown a second over the last two seconds.
-        mean_fps: Driving frames shown a second, over the whole session.
+        fps: Frames shown per second over the last two seconds.
+        mean_fps: Driving frames shown per second over the whole session.
         latency_ms: Capture to shown, median of the last frames, in milliseconds.
         latency_ms_median: The same over the whole session.
         latency_ms_p95: 95th percentile over the whole session.
-        captured: Frames that the driver gave.
+        captured: Frames received from the driver.
         shown: Frames shown by the first sink.
-        dropped: Sample frames that were never shown, because something was too slow for them.
-        lost: Frames in which the driver's face was not seen.
-        crop: Side of the animated square in pixels.
+        dropped: Captured frames that were never shown because something was too slow.
+        lost: Frames in which the driver's face was not detected.
+        crop: Side of the crop in pixels.
         engine: Name of the engine, empty before it is loaded.
-        camera: Asked, reported and measured mode, or None.
+        camera: Requested, reported and measured mode, or None.
         sinks: All sinks.
         stages: Time per frame of "track", "render" and "paste".
         seconds: From the first to the last driving frame shown.
@@ -159,7 +159,7 @@ class LiveStats:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """The figures as a JSON object (docs/live.md describes it)."""
+        """The statistics as a JSON object (described in docs/live.md)."""
         return {
             "fps": round(self.mean_fps, 2),
             "latency_ms_median": round(self.latency_ms_median, 2),

@@ -1,4 +1,4 @@
-"""From a driver's frame to the motion to show: the face followed, its motion read, steadied and measured."""
+"""From a driver's frame to the motion to show: track the face, read its motion, smooth it, make it relative."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ if TYPE_CHECKING:
 
 
 class Tracking:
-    """Turns the frames of a driver into motion to show; used in one thread.
+    """Converts the frames of a driver to motion to show; used in one thread.
 
     Args:
         context: Shared by the parts of the session.
         engine: Reads motion.
-        tracker: Finds and follows the face.
-        portraits: The portrait on screen says what lost motion eases to.
+        tracker: Finds and tracks the face.
+        portraits: The portrait on screen determines what motion eases to when the face is lost.
         parts: Drivers of parts of the face.
-        neutral: Neutral frame of a clip that drives.
+        neutral: Neutral frame of a driving clip.
 
     Attributes:
-        motion: Steadies and measures.
-        readings: The same for what face trackers send.
-        lost: Frames in which the face was not seen.
+        motion: Smooths motion and makes it relative.
+        readings: The same for readings of face trackers.
+        lost: Frames in which the face was not detected.
         last: The last frame, without drivers of parts; None before the first one.
     """
 
@@ -67,14 +67,14 @@ class Tracking:
         self._reader = DrivingReader(engine)
         self._follow: FaceFollower | None = None
         self._number, self._choice = 0, LARGEST
-        self._reference: Motion | None = None  # that motion was told to be measured from
-        self._joined: PartDrivers | None = None  # drivers of parts in the last frame
+        self._reference: Motion | None = None  # reference that was set for motion
+        self._joined: PartDrivers | None = None  # part drivers in the last frame
 
     def __call__(self, sample: Sample) -> Tracked:
         """A driver's frame with the motion to show.
 
         Raises:
-            UsageError: The face that the options name does not exist; the largest one is followed from now on.
+            UsageError: The face requested by the options does not exist; the largest one is tracked from now on.
             AppError: A still shows no face.
         """
         settings = self._context.settings
@@ -115,12 +115,12 @@ class Tracking:
         return self._with_parts(Tracked(sample, face, shown))
 
     def recentre(self, at: float) -> None:
-        """Take a new neutral reference, or a new face at rest, out of the half second that follows a time."""
+        """Capture a new neutral reference, or a new neutral face, in the half second after a time."""
         self.motion.recentre(at)
         self.readings.recentre(at)
 
     def _sensed(self, sample: Sample, options: AnimationOptions) -> Tracked:
-        """What a face tracker sent."""
+        """Process a reading of a face tracker."""
         if sample.reading is None:
             self.lost += 1
         expression = self.readings(sample.reading, sample.time, smooth=options.smooth > 0).scaled(options.multiplier)
@@ -128,7 +128,7 @@ class Tracking:
         return Tracked(sample, shown=shown)
 
     def renewed(self) -> Tracked | None:
-        """The last frame with a neutral frame or drivers of parts that were found since, or None without those."""
+        """The last frame with a newer neutral frame or part drivers, or None if there are none."""
         last, neutral = self.last, self._neutral.current
         if last is None or last.sample is None or last.shown is None:
             return None
@@ -144,7 +144,7 @@ class Tracking:
         return self._with_parts(last) if fresh or self._parts.current is not self._joined else None
 
     def _follower(self, sample: Sample, wanted: FaceChoice) -> FaceFollower:
-        """Follows the chosen face; all starts over with another driver or face."""
+        """The follower of the selected face; reset for another driver or face."""
         if self._follow is None or (sample.run, wanted) != (self._number, self._choice):
             self._number, self._choice = sample.run, wanted
             self._reader.reset()
@@ -155,7 +155,7 @@ class Tracking:
         return self._follow
 
     def _with_parts(self, tracked: Tracked) -> Tracked:
-        """The same with what drivers of parts show at that time."""
+        """The same with the motion of part drivers at that time."""
         parts, sample = self._parts.current, tracked.sample
         self.last, self._joined = tracked, parts
         if parts is None or tracked.shown is None or sample is None:
@@ -164,7 +164,7 @@ class Tracking:
         return replace(tracked, shown=shown, own=own)
 
     def _rest(self) -> Motion | None:
-        """What lost motion eases to; None is the reference."""
+        """Motion to ease to when the face is lost; None is the reference."""
         prepared, options = self._portraits.shown, self._context.settings.options.animation
         if prepared is None or rests_at_reference(self._engine, options):
             return None

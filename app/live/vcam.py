@@ -1,4 +1,4 @@
-"""The sink that shows finished frames as a camera to other programs."""
+"""The sink that offers finished frames to other programs as a camera."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class VirtualCameraSettings:
-    """How the virtual camera looks to other programs.
+    """Settings of the virtual camera for other programs.
 
     Attributes:
-        size: (width, height); None takes that of the picture.
-        rate: Frames a second.
-        fit: How the picture fits into the size.
+        size: (width, height); None uses the frame's size.
+        rate: Frames per second.
+        fit: How the frame fits into the size.
         device: Name of a device, empty for the first one.
     """
 
@@ -31,18 +31,18 @@ class VirtualCameraSettings:
 
     @classmethod
     def of(cls, live: LiveOptions) -> VirtualCameraSettings:
-        """Settings that live options ask for."""
+        """Settings requested by live options."""
         from app.live_options import parse_size
 
         return cls(parse_size(live.vcam_size), live.vcam_rate, live.vcam_fit)
 
 
 class VirtualCameraSink(Sink):
-    """Feeds the virtual camera at its own rate; the last frame is repeated while no new one comes.
+    """Feeds the virtual camera at its own rate; the last frame is repeated while no new one arrives.
 
     Args:
         settings: Size, rate, fit and device.
-        factory: Makes the camera; pyvirtualcam.Camera by default.
+        factory: Creates the camera; pyvirtualcam.Camera by default.
     """
 
     name = "virtual camera"
@@ -54,16 +54,16 @@ class VirtualCameraSink(Sink):
         self._used = self._wanted
         self._factory = factory
         self._camera: VirtualCamera | None = None
-        self._picture: Pixels | None = None  # as it was sent last
+        self._picture: Pixels | None = None  # as last sent
         self._sent = 0.0
         self.interval = 1 / self._wanted.rate
 
     def configure(self, settings: VirtualCameraSettings) -> None:
-        """Change size, rate, fit or device; from any thread. The camera is opened again where that is needed."""
+        """Change size, rate, fit or device; callable from any thread. The camera is reopened if necessary."""
         self._wanted = settings
 
     def set_live(self, old: LiveOptions, new: LiveOptions) -> None:
-        """See Sink.set_live: settings that were changed by hand stay where the options on them did not change."""
+        """See Sink.set_live: settings changed by ``configure`` are kept if their options did not change."""
         wanted = VirtualCameraSettings.of(new)
         if wanted != VirtualCameraSettings.of(old):
             self.configure(replace(wanted, device=self._wanted.device))
@@ -87,7 +87,7 @@ class VirtualCameraSink(Sink):
         self._follow((width, height))
         assert self._camera is not None
         self._picture = fit_picture(frame.picture, self._camera.size, self._used.fit)
-        if self.clock() - self._sent > 0.7 * (self.interval or 0.0):  # a faster driver than the camera's rate
+        if self.clock() - self._sent > 0.7 * (self.interval or 0.0):  # the driver is faster than the camera's rate
             self._send()
 
     def idle(self) -> None:
@@ -112,7 +112,7 @@ class VirtualCameraSink(Sink):
         self._camera.send(self._picture)
 
     def _follow(self, picture: tuple[int, int] | None) -> None:
-        """Open the camera anew where settings or the picture ask for another one."""
+        """Reopen the camera if the settings or the frame require it."""
         wanted = self._wanted
         if wanted == self._used and self._camera is not None and (wanted.size is not None or picture is None):
             return

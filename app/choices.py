@@ -23,12 +23,12 @@ Ground = Literal["keep", "blur", "colour", "picture", "transparent"]
 
 @dataclass(frozen=True)
 class Background:
-    """What lies behind the people of the source.
+    """The background behind the people of the source.
 
     Attributes:
-        kind: keep leaves the source's own background; all others cut the people out of it.
-        colour: (red, green, blue) of the kind colour, 0 to 255.
-        path: File of the kind picture, or None.
+        kind: "keep" leaves the source's own background; all others cut the people out.
+        colour: (red, green, blue) for the kind "colour", 0 to 255.
+        path: File for the kind "picture", or None.
     """
 
     kind: Ground = "keep"
@@ -37,10 +37,10 @@ class Background:
 
     @classmethod
     def parse(cls, text: str) -> Background:
-        """Read "keep", "blur", "transparent", a colour #rrggbb, or the name of a picture.
+        """Parse "keep", "blur", "transparent", a colour #rrggbb, or the name of an image.
 
         Raises:
-            ValueError: It is something else.
+            ValueError: The text is not valid.
         """
         if text in ("keep", "blur", "transparent"):
             return cls(cast(Ground, text))
@@ -55,10 +55,10 @@ class Background:
         return cls("picture", path=Path(text))
 
     def clear(self, source: bool) -> bool:
-        """Whether the result has clear parts.
+        """Whether the result has transparent parts.
 
         Args:
-            source: Whether the source has.
+            source: Whether the source has transparent parts.
         """
         return self.kind == "transparent" or (source and self.kind == "keep")
 
@@ -249,7 +249,7 @@ SENDERS: Final[Mapping[Tracking, str]] = {
 
 @dataclass(frozen=True)
 class TrackingAddress:
-    """Where the packets of a face tracker are awaited: an app on a phone or on this computer.
+    """Address at which the packets of a face tracker are received, from an app on a phone or on this computer.
 
     Attributes:
         protocol: How it sends: OSC with the VMC protocol, Live Link Face, or iFacialMocap.
@@ -267,7 +267,7 @@ class TrackingAddress:
 
     @classmethod
     def parse(cls, text: str) -> TrackingAddress | None:
-        """Read osc://127.0.0.1:39539, livelink://, ifacialmocap://0.0.0.0 and the like; None if it is nothing of them.
+        """Parse osc://127.0.0.1:39539, livelink://, ifacialmocap://0.0.0.0 and similar; None if it is none of these.
 
         Raises:
             ValueError: The address or port is none.
@@ -295,12 +295,12 @@ class TrackingAddress:
 
     @property
     def place(self) -> str:
-        """Host and port, for people."""
+        """Host and port for display."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     @property
     def title(self) -> str:
-        """For people."""
+        """Display text."""
         return f"{SENDERS[self.protocol]} ({self.place})"
 
     @property
@@ -313,12 +313,12 @@ class TrackingAddress:
 
 
 STREAMS: Final = ("rtsp", "rtsps", "http", "https", "srt", "rtmp", "rtmps", "udp")
-"""Schemes of addresses that a camera in the network is read from."""
+"""Schemes of URLs of network cameras."""
 
 
 @dataclass(frozen=True)
 class StreamAddress:
-    """A camera in the network.
+    """A network camera.
 
     Attributes:
         url: As it was typed, names and passwords included; for the connection alone.
@@ -328,7 +328,7 @@ class StreamAddress:
 
     @classmethod
     def parse(cls, text: str) -> StreamAddress | None:
-        """Read rtsp://, http:// and the like; None if it is nothing of them.
+        """Parse rtsp://, http:// and similar; None if it is none of these.
 
         Raises:
             ValueError: It names no computer.
@@ -349,7 +349,7 @@ class StreamAddress:
         return address
 
     def __str__(self) -> str:
-        """The address without names, passwords and keys: what stands before the last @, and what follows ? ; or #.
+        """The URL without user names, passwords and keys: without the part before the last @ and after ? ; or #.
 
         A password may hold slashes and marks that should have been escaped, so nothing before an @ is trusted.
         """
@@ -361,7 +361,7 @@ class StreamAddress:
 
 
 def driver_address(text: str) -> TrackingAddress | StreamAddress | None:
-    """What drives at an address: a face tracker or a camera of the network; None if it is nothing of them.
+    """Parse the address of a driver: a face tracker or a network camera; None if it is neither.
 
     Raises:
         ValueError: It is meant as one, but is none.

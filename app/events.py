@@ -82,7 +82,7 @@ class CancelToken:
         self._event.set()
 
     def wait(self, seconds: float) -> bool:
-        """Wait until somebody asks to stop, at most so long; returns whether somebody did."""
+        """Wait for cancellation with a timeout; returns whether it was requested."""
         return self._event.wait(seconds)
 
     def check(self) -> None:

@@ -1,4 +1,4 @@
-"""Job files as plain values, with the line on which each entry stands, so that errors can name it."""
+"""Job files as plain values, with the line number of each entry, so that errors can name it."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ KEY: Final = re.compile(r"""\s*(?:"((?:[^"\\]|\\.)*)"|'([^']*)'|([A-Za-z0-9_-]+)
 
 
 class Located:
-    """Values of a file and where they stand.
+    """Values of a file and their locations.
 
     Args:
         path: The file.
         data: Its content.
-        lines: Line (from 1) of each entry, by the keys and numbers that lead to it.
+        lines: Line (from 1) of each entry, by its path of keys and indices.
     """
 
     def __init__(self, path: Path, data: Any, lines: Lines) -> None:
         self.path, self.data, self.lines = path, data, lines
 
     def where(self, *keys: str | int) -> str:
-        """Text "FILE, line N" of an entry, or of the nearest one around it that is known."""
+        """Text "FILE, line N" for an entry, or for the nearest enclosing one that is known."""
         for length in range(len(keys), 0, -1):
             line = self.lines.get(keys[:length])
             if line is not None:
@@ -47,8 +47,8 @@ def read_located(path: Path) -> Located:
     """Read a TOML, YAML, JSON or CSV file; a CSV file becomes a list of rows.
 
     Raises:
-        UsageError: It can't be read or is not what its ending says; the sentence names the line.
-        MissingError: YAML without PyYAML.
+        UsageError: It can't be read or is not valid for its extension; the sentence names the line.
+        MissingError: It is YAML and PyYAML is not installed.
     """
     text = read_text(path)
     readers = {".toml": _toml, ".json": _json, ".yaml": _yaml, ".yml": _yaml, ".csv": _csv}
@@ -72,7 +72,7 @@ def _toml(text: str, path: Path) -> tuple[Any, Lines]:
 
 
 def toml_lines(text: str) -> Lines:
-    """Lines of the tables and keys of valid TOML; values in braces count as one."""
+    """Lines of the tables and keys of valid TOML; inline tables count as one value."""
     lines: Lines = {}
     table: tuple[str | int, ...] = ()
     counts: dict[tuple[str | int, ...], int] = {}
@@ -100,7 +100,7 @@ def toml_lines(text: str) -> Lines:
 
 
 def _real(keys: list[str], counts: dict[tuple[str | int, ...], int]) -> tuple[str | int, ...]:
-    """Keys with the numbers of the tables that they pass."""
+    """Keys with the indices of the tables that they pass through."""
     found: tuple[str | int, ...] = ()
     for key in keys:
         found = (*found, key)
@@ -125,7 +125,7 @@ def _keys(text: str) -> list[str]:
 def _unquoted(text: str) -> str:
     try:
         return str(json.loads(f'"{text}"'))
-    except ValueError:  # escapes that JSON does not know: the line is only for messages
+    except ValueError:  # escapes that JSON does not support; the line is only used in messages
         return text
 
 
@@ -171,7 +171,7 @@ def _json(text: str, path: Path) -> tuple[Any, Lines]:
 
 
 def _json_walk(text: str, at: int, keys: tuple[str | int, ...], lines: Lines, breaks: list[int]) -> int:
-    """Note the lines of a value of valid JSON; returns where it ends."""
+    """Record the lines of a value of valid JSON; returns its end."""
     lines[keys] = bisect_left(breaks, at) + 1
 
     def skip(place: int) -> int:
@@ -225,7 +225,7 @@ def _yaml(text: str, path: Path) -> tuple[Any, Lines]:
         raise UsageError(
             msg("{path} can't be read: it is nested more than {max_depth} levels deep.", path, MAX_DEPTH)
         ) from None
-    except (ValueError, TypeError, OverflowError) as error:  # a date that does not exist, a number of 5000 digits
+    except (ValueError, TypeError, OverflowError) as error:  # for example an invalid date or a number with 5000 digits
         text = str(error).rstrip(".")
         text = msg("it contains a whole number with too many digits") if "digits" in text else text
         raise UsageError(msg("{path} can't be read: {text}.", path, text)) from None
@@ -248,10 +248,10 @@ def _yaml(text: str, path: Path) -> tuple[Any, Lines]:
 
 
 def _check_nodes(root: Any, yaml: Any) -> None:
-    """Check how much a YAML document comes to with its aliases and merged tables, before it is built.
+    """Check the expanded size of a YAML document with its aliases and merged tables, before building it.
 
     Raises:
-        ValueError: It is too much, or holds itself.
+        ValueError: It is too large, or contains itself.
     """
     sizes: dict[int, int] = {}
 

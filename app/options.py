@@ -272,12 +272,12 @@ class OutputOptions:
 
     @cached_property
     def behind(self) -> Background:
-        """What lies behind the people."""
+        """The background behind the people."""
         return Background.parse(self.background)
 
     @property
     def fill_colour(self) -> tuple[int, int, int]:
-        """(red, green, blue) of borders and of what is clear where the output holds no transparency."""
+        """(red, green, blue) of borders and of transparent parts if the output has no transparency."""
         if self.fill:
             return parse_colour(self.fill)
         return KEY_COLOUR if self.behind.kind == "transparent" else self.behind.colour
@@ -376,7 +376,7 @@ class RenderOptions:
         return {info.name: getattr(getattr(self, info.section), info.name) for info in all_options()}
 
 
-KEY_COLOUR: Final = (0, 255, 0)  # behind people who were cut out, where the output holds no transparency
+KEY_COLOUR: Final = (0, 255, 0)  # behind cut-out people if the output has no transparency
 SECTIONS: Final[dict[str, Any]] = {
     "input": InputOptions,
     "animation": AnimationOptions,

@@ -1,6 +1,6 @@
-"""Options of voices and of life without a driver (``app.options`` takes them in).
+"""Options for voices and idle animation (included in ``app.options``).
 
-This module imports nothing heavy on purpose: the command line answers ``--help`` from it.
+This module deliberately imports nothing heavy: the command line needs it for ``--help``.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from liveportrait.options import option
 
 GROUP: Final = "Speech and life"
 LIVELY: Final = "0.5"
-"""How lively a speaker is, and a portrait that is asked to idle without saying how much."""
+"""Default idle motion of a speaker, and of a portrait animated without a driver."""
 
 
 @dataclass(frozen=True)
 class SpeechOptions:
-    """What sound does to a face, and what a face does by itself."""
+    """Options for facial motion from sound, and for idle motion."""
 
     voice: str = option(
         "",
@@ -47,5 +47,5 @@ class SpeechOptions:
 
     @property
     def liveliness(self) -> float | None:
-        """The option idle as a number, None where it is not given."""
+        """The option idle as a number, None if it is not given."""
         return parse_share(self.idle)

@@ -1,4 +1,4 @@
-"""What is laid behind the people of a source: a colour, a picture, their own background out of focus, or nothing."""
+"""Backgrounds behind the people of a source: a colour, an image, their own background blurred, or nothing."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from models.messages import msg
 Pixels = npt.NDArray[np.uint8]
 
 BLURRED: Final = 256
-"""Longer side in pixels at which the background is put out of focus."""
+"""Longer side in pixels at which the background is blurred."""
 BLUR: Final = 0.02
-"""Radius of that, as a share of the longer side."""
+"""Blur radius, as a fraction of the longer side."""
 CLEAR: Final = 8
-"""Alpha up to which a pixel shows the background alone."""
+"""Alpha up to which a pixel shows only the background."""
 
 
 class Ground:
-    """Cuts people out and lays something behind them.
+    """Cuts people out and places them on a background.
 
     Args:
-        background: What.
+        background: The background.
 
     Raises:
-        AppError: The picture that is to be laid behind can't be read.
+        AppError: The background image can't be read.
     """
 
     def __init__(self, background: Background) -> None:
@@ -45,19 +45,19 @@ class Ground:
 
     @property
     def keeps(self) -> bool:
-        """Whether pictures stay as they are."""
+        """Whether images stay unchanged."""
         return self.background.kind == "keep"
 
     def cut(self, picture: Pixels, faces: Sequence[Face], *, clip: bool = False) -> Cut | None:
-        """A source whose people are cut out; None leaves it as it is.
+        """Cut the people out of a source; None leaves it unchanged.
 
         Args:
-            picture: (H, W, 3 or 4); one with clear parts has been cut out already.
+            picture: (H, W, 3 or 4); one with transparent parts is already cut out.
             faces: Its faces, in its pixels.
-            clip: It is a frame of a clip, which may show nobody.
+            clip: Whether it is a frame of a clip, which may show no person.
 
         Raises:
-            NobodyError: A photo shows nobody.
+            NobodyError: A photo shows no person.
         """
         if self.keeps:
             return None
@@ -73,13 +73,13 @@ class Ground:
         return Cut(people, self._behind(people))
 
     def unchanged(self, picture: Pixels) -> Pixels:
-        """A picture of nobody (H, W, 3 or 4), in the form of one whose people are cut out."""
+        """Convert an image without people (H, W, 3 or 4) to the format of cut-out ones."""
         if self.background.kind != "transparent":
             return np.ascontiguousarray(picture[..., :3])
         return picture if picture.shape[2] == 4 else np.dstack([picture, np.full(picture.shape[:2], 255, np.uint8)])
 
     def _behind(self, people: Pixels) -> Pixels | None:
-        """(H, W, 3) what is laid behind, or None."""
+        """The background (H, W, 3), or None."""
         height, width = people.shape[:2]
         if self.background.kind == "transparent":
             return None
@@ -94,7 +94,7 @@ class Ground:
 
 
 def out_of_focus(people: Pixels) -> Pixels:
-    """(H, W, 3) the background of a picture (H, W, 4), out of focus and without the people before it."""
+    """The blurred background (H, W, 3) of an image (H, W, 4), without the people in front."""
     height, width = people.shape[:2]
     scale = min(1.0, BLURRED / max(height, width))
     size = max(1, round(width * scale)), max(1, round(height * scale))

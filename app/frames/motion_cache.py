@@ -1,4 +1,4 @@
-"""Driving motion on disk: a clip is read once for all portraits, whichever process gets to it first."""
+"""Driving motion on disk: a clip is read once for all portraits and processes."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
     from liveportrait.engines.base import Engine
     from liveportrait.track import MotionTrack
 
-LIMIT: Final = 4 << 30  # bytes; what was used longest ago goes first
+LIMIT: Final = 4 << 30  # bytes; the least recently used motion is removed first
 
 
 def cache_folder() -> Path:
-    """Folder of kept motion; $PORTRAIT_ANIMATE_CACHE names another."""
+    """Folder of cached motion; $PORTRAIT_ANIMATE_CACHE overrides it."""
     chosen = os.environ.get("PORTRAIT_ANIMATE_CACHE")
     if chosen:
         return Path(chosen).expanduser() / "motion"
@@ -44,7 +44,7 @@ def cache_folder() -> Path:
 
 @lru_cache(maxsize=1)
 def code_hash() -> str:
-    """Hash of the program's parts that read motion, so that what an older version read is not used."""
+    """Hash of the code that reads motion, so that results of older versions are not used."""
     import app
     import liveportrait
     import models
@@ -58,7 +58,7 @@ def code_hash() -> str:
 
 
 def motion_key(content: str, engine: Engine, options: RenderOptions) -> str:
-    """Name under which the motion of a clip is kept: what it was read from, by whom, and which face was followed."""
+    """Cache key of a clip's motion: its content, the engine, and the tracked face."""
     program = {name: value for name, value in asdict(options.program).items() if name not in IDLE}
     facts = [
         code_hash(), content, engine.name, engine.family, engine.keypoints, engine.crop_size, engine.describe(),
@@ -69,7 +69,7 @@ def motion_key(content: str, engine: Engine, options: RenderOptions) -> str:
 
 
 def _weights(name: str) -> list[Any]:
-    """Size and time of change of an engine's weight files."""
+    """Size and modification time of an engine's weight files."""
     from liveportrait.engines import ENGINES
     from models.registry import ModelError
     from models.weights import find_model
@@ -87,8 +87,8 @@ class MotionCache:
     """Motion of clips by key, as templates.
 
     Args:
-        folder: Where they lie; :func:`cache_folder` by default.
-        limit: Bytes that they may take.
+        folder: Folder of the files; :func:`cache_folder` by default.
+        limit: Maximum total size in bytes.
     """
 
     def __init__(self, folder: Path | None = None, limit: int = LIMIT) -> None:
@@ -98,19 +98,19 @@ class MotionCache:
     def fill(
         self, key: str, track: MotionTrack, read: Callable[[], bool], token: CancelToken, *, wait: bool = True
     ) -> bool:
-        """Fill an empty track: from the cache, or by ``read``, which says whether the track may be kept.
+        """Fill an empty track: from the cache, or by ``read``, which returns whether the track may be cached.
 
-        Another process that reads the same clip is waited for. A cache that can't be used costs time, never the job.
+        If another process is reading the same clip, wait for it. An unusable cache costs time, but the job still runs.
 
         Args:
-            key: Name of the motion.
-            track: To be filled.
+            key: Key of the motion.
+            track: Track to fill.
             read: Reads the clip.
             token: Ends waiting.
-            wait: Whether others wait for this one, and this one for them; otherwise the clip may be read twice.
+            wait: Whether processes wait for each other; otherwise the clip may be read twice.
 
         Returns:
-            Whether the motion was there already.
+            Whether the motion was already cached.
 
         Raises:
             CancelledError: The work was stopped.
@@ -148,7 +148,7 @@ class MotionCache:
 
     @contextmanager
     def _lock(self, key: str, token: CancelToken) -> Iterator[None]:
-        """Only one process at a time in the block; the system lets go for a process that dies."""
+        """Allow one process at a time in the block; the system releases the lock if a process dies."""
         with (self.folder / f".lock-{key[:2]}").open("a+b") as file:
             while not _try_lock(file.fileno()):
                 token.check()
@@ -159,7 +159,7 @@ class MotionCache:
                 _unlock(file.fileno())
 
     def prune(self) -> None:
-        """Remove what was used longest ago until the rest fits, and what killed processes left."""
+        """Remove the least recently used files until the rest fits, and leftovers of killed processes."""
         entries = []
         for path in self.folder.glob(f"*{SUFFIX}"):
             with suppress(OSError):
@@ -178,7 +178,7 @@ class MotionCache:
                     path.unlink()
 
     def clear(self) -> int:
-        """Remove all; returns how many tracks that were."""
+        """Remove all; returns the number of tracks."""
         paths = list(self.folder.glob(f"*{SUFFIX}"))
         for path in paths:
             path.unlink(missing_ok=True)
@@ -186,14 +186,14 @@ class MotionCache:
 
 
 class CachedResources(Resources):
-    """Keeps the motion of clips on disk.
+    """Caches the motion of clips on disk.
 
     Args:
-        cache: The disk.
+        cache: The cache.
         file_hash: Hash of the content of an input.
 
     Attributes:
-        read: How many clips were read.
+        read: Number of clips read.
     """
 
     def __init__(self, cache: MotionCache | None = None, file_hash: Callable[[Path], str] = content_hash) -> None:

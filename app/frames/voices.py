@@ -1,4 +1,4 @@
-"""Drivers without a face: a voice, an expression track, or life alone. They move faces by sliders, not by motion."""
+"""Drivers without a face: a voice, an expression track, or idle animation. They use sliders, not motion."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from app.clip_options import Part
 
 RATE: Final = Fraction(25)
-"""Frames a second of a photo that no clip drives."""
+"""Frames per second of a photo without a driving clip."""
 ALONE: Final = Fraction(10)
-"""Seconds that a portrait lives if nobody says how long."""
+"""Default length of idle animation in seconds."""
 SUFFIX: Final = ".speech"
 WRITTEN: Final = (".json", ".yaml", ".yml", ".toml")
 LIP_CHANNELS: Final = ("lips", "lip_open", "wide", "pout", "purse")
@@ -37,18 +37,18 @@ CHANNELS: Final[Mapping[str, tuple[str, ...]]] = {
         name for name, slider in SLIDERS.items() if slider.group in ("Brows", "Mouth") and name not in LIP_CHANNELS
     ),
 }
-"""Which part of the face each channel of a track moves."""
+"""Part of the face that each channel of a track moves."""
 
 
 @dataclass(frozen=True)
 class TrackDriver:
-    """A voice, an expression track or life alone.
+    """A voice, an expression track or idle animation.
 
     Attributes:
-        path: Its file, Path() for life alone.
+        path: Its file, Path() for idle animation.
         sound: The sound that moves the lips, or None.
-        track: What the file holds, None for a voice.
-        length: Seconds it lasts, as far as that is known without reading it all.
+        track: Content of the file, None for a voice.
+        length: Length in seconds, if known without reading it all.
     """
 
     path: Path
@@ -59,14 +59,14 @@ class TrackDriver:
     def played(
         self, *, idle: float | None, gain: float, smile: float, loop: bool, check: Callable[[], None]
     ) -> tuple[ExpressionTrack, Fraction, str]:
-        """The expressions of this driver, how many seconds they last exactly, and a sentence if its sound breaks off.
+        """The expressions of this driver, their exact length in seconds, and a sentence if its sound is truncated.
 
         Args:
-            idle: Life, 0 to 1; None is what is usual for its kind.
+            idle: Amount of idle motion, 0 to 1; None is the default for the kind.
             gain: How far the mouth opens.
-            smile: How much the source smiles itself.
-            loop: Whether life alone runs back into its beginning.
-            check: Called between blocks of sound; it raises to stop the work.
+            smile: How much the source itself smiles.
+            loop: Whether idle animation loops seamlessly.
+            check: Called between blocks of sound; raises to stop the work.
         """
         from liveportrait.speech import idle_track, speaking_track
 
@@ -83,14 +83,14 @@ class TrackDriver:
 
 
 def open_track(path: Path, part: Part = (None, None)) -> TrackDriver | None:
-    """A file as a driver without a face; None if it is none: a clip, a picture, a motion template.
+    """Open a file as a driver without a face; None for clips, images and motion templates.
 
     Args:
         path: The file.
-        part: Start and end in seconds of what is used of it.
+        part: Start and end of the used part in seconds.
 
     Raises:
-        MediaError: It is one, and can't be read.
+        MediaError: It is such a driver and can't be read.
     """
     if is_template(path):
         return None
@@ -101,14 +101,14 @@ def open_track(path: Path, part: Part = (None, None)) -> TrackDriver | None:
 
 
 def open_voice(path: Path, part: Part = (None, None)) -> TrackDriver:
-    """The sound of any file as a voice.
+    """Open the sound of any file as a voice.
 
     Args:
         path: Sound file, or a clip with sound.
-        part: Start and end in seconds of what is used of it.
+        part: Start and end of the used part in seconds.
 
     Raises:
-        MediaError: It can't be read, or holds no sound.
+        MediaError: It can't be read, or contains no sound.
     """
     sound = sound_of(path, *part)
     with container.open_input(path) as opened:
@@ -120,7 +120,7 @@ def open_voice(path: Path, part: Part = (None, None)) -> TrackDriver:
 
 
 def alone(part: Part) -> TrackDriver:
-    """Life without anybody who drives it, as long as a part of a clip."""
+    """Idle animation without a driver, as long as a part of a clip."""
     start, end = part
     return TrackDriver(Path(), length=ALONE if end is None else end - (start or 0))
 
@@ -151,7 +151,7 @@ def _load(path: Path) -> ExpressionTrack:
 
 
 def _written(path: Path) -> ExpressionTrack:
-    """A track that somebody wrote as keyframes."""
+    """A track written as keyframes."""
     files.check_input(path)
     data: Any = read_located(path).data
     hint = "docs/speech.md shows what such a file looks like."
@@ -164,11 +164,11 @@ def _written(path: Path) -> ExpressionTrack:
 
 
 def without_parts(track: ExpressionTrack, owned: Iterable[str]) -> ExpressionTrack:
-    """A track without the parts of the face that somebody else moves.
+    """A track without the parts of the face that have other drivers.
 
     Args:
         track: The track.
-        owned: "pose", "lip", "eyes" or "exp"; the last one owns lips and eyes as well.
+        owned: "pose", "lip", "eyes" or "exp"; the last one includes lips and eyes.
     """
     regions = set(owned)
     regions |= {"lip", "eyes"} if "exp" in regions else set()
@@ -176,6 +176,6 @@ def without_parts(track: ExpressionTrack, owned: Iterable[str]) -> ExpressionTra
 
 
 def only_part(track: ExpressionTrack, region: str, taken: Iterable[str] = ()) -> ExpressionTrack:
-    """What a track does with one part of the face; "exp" is all but the pose and what others have taken."""
+    """The part of a track for one part of the face; "exp" is all but the pose and parts with other drivers."""
     own = {region} | ({"lip", "eyes"} - set(taken) if region == "exp" else set())
     return track.without(name for part, names in CHANNELS.items() if part not in own for name in names)

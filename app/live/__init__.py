@@ -3,9 +3,9 @@
 Threads are connected by mailboxes that hold only the latest frame; frames that were not taken are dropped and counted.
 ``LiveSession`` owns the parts, which share a ``SessionContext`` (settings, state, clock, reports):
 
-    Capture         runs one driver at a time; retries a camera that went away        capture.py
+    Capture         runs one driver at a time; retries a camera that went away             capture.py
     PortraitStore   prepares portraits in the background; ClipPlayer plays those that move     portraits.py, clips.py
-    Pipeline        the three working threads; Tracking reads motion from driver frames    pipeline.py, tracking.py
+    Pipeline        the three working threads; Tracking reads motion from driver frames       pipeline.py, tracking.py
     PartLoader      reads drivers of parts of the face; NeutralFinder the neutral frame        parts.py, neutral.py
     Sinks           windows, recordings, virtual cameras                                       sinks.py
 

@@ -10,17 +10,17 @@ from pathlib import Path
 from typing import Final
 
 ABSENT: Final = "absent"
-Known = Callable[[str, int, int, int], "str | None"]  # path, size, time of change, inode -> hash
+Known = Callable[[str, int, int, int], "str | None"]  # path, size, modification time, inode -> hash
 Keep = Callable[[str, int, int, int, str], None]
 
 
 def content_hash(path: Path, known: Known | None = None, keep: Keep | None = None) -> str:
-    """SHA-256 of a file; of names and contents for a folder of pictures or a pattern; "absent" if it can't be read.
+    """SHA-256 of a file; of names and contents for a folder of images or a pattern; "absent" if it can't be read.
 
     Args:
         path: The input.
-        known: Gives the hash of a file that has not changed since it was kept, or None.
-        keep: Told each hash that had to be worked out.
+        known: Returns the stored hash of an unchanged file, or None.
+        keep: Called with each newly computed hash.
     """
     try:
         if os.path.isfile(path):
@@ -32,7 +32,7 @@ def content_hash(path: Path, known: Known | None = None, keep: Keep | None = Non
 
 
 def _members(path: Path) -> list[Path]:
-    """Pictures of a folder or of a pattern such as shot_%04d.png."""
+    """Images of a folder or of a pattern such as shot_%04d.png."""
     if path.is_dir():
         return sorted(one for one in path.iterdir() if one.is_file() and not one.name.startswith("."))
     if not re.search(r"%0?\d*d", path.name) or not path.parent.is_dir():

@@ -1,4 +1,4 @@
-"""A camera of the network, read through FFmpeg within time limits; names and passwords of its address stay here."""
+"""Network cameras, read through FFmpeg with time limits; user names and passwords in the URL stay in this module."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from app.media.camera import Camera, CameraError, CameraFacts, Clock, Mode, Pixe
 from app.media.limits import CLIP_PIXELS
 from models.messages import msg
 
-OPENING: Final = 8.0  # seconds that the connection and the first picture may take
-READING: Final = 5.0  # seconds that the next picture may take
+OPENING: Final = 8.0  # seconds that the connection and the first frame may take
+READING: Final = 5.0  # seconds that the next frame may take
 OPTIONS: Final = {
     "fflags": "nobuffer",
     "flags": "low_delay",
     "rtsp_flags": "prefer_tcp",
     "analyzeduration": "1000000",  # microseconds
-    # a playlist or a redirection of a server must not lead to files of this computer
+    # a server's playlist or redirect must not lead to local files
     "protocol_whitelist": "rtsp,rtsps,rtp,srtp,udp,tcp,tls,http,https,httpproxy,crypto,srt,rtmp,rtmps,rtmpt,ffrtmphttp",
 }
 
 
 class StreamCamera(Camera):
-    """A camera of the network. It is opened anew when it falls silent, see ``lasting``.
+    """A network camera. It is reopened when it falls silent, see ``lasting``.
 
     Args:
-        address: Where it is.
+        address: Its URL.
         mirror: Swap left and right.
         clock: Source of seconds.
-        opening: Seconds that the connection and the first picture may take.
-        reading: Seconds that the next picture may take.
+        opening: Seconds that the connection and the first frame may take.
+        reading: Seconds that the next frame may take.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class StreamCamera(Camera):
         self._count = 0
 
     def open(self) -> None:
-        """See Camera.open; the first picture has come when it returns."""
+        """See Camera.open; returns after the first frame has arrived."""
         import av
 
         self.close()
@@ -70,12 +70,12 @@ class StreamCamera(Camera):
             stream = next(iter(self._container.streams.video), None)
             if stream is None:
                 raise CameraError(msg("{name} shows no picture.", self.name))
-            stream.thread_type = "SLICE"  # threads for whole frames would each hold one back
+            stream.thread_type = "SLICE"  # frame threads would each delay one frame
             rate = float(stream.average_rate or 0)
             self._reported = Mode(stream.width or 0, stream.height or 0, rate, stream.name == "mjpeg")
             self._pictures = iter(self._container.decode(stream))
             self._first = self._next()
-        except Exception as error:  # noqa: BLE001 - FFmpeg's errors repeat the address, whatever they are
+        except Exception as error:  # noqa: BLE001 - FFmpeg's errors may repeat the URL
             self.close()
             raise self._fault(error) from None
 
@@ -88,7 +88,7 @@ class StreamCamera(Camera):
         picture, self._first = self._first, None
         try:
             picture = self._next() if picture is None else picture
-        except Exception as error:  # noqa: BLE001 - FFmpeg's errors repeat the address, whatever they are
+        except Exception as error:  # noqa: BLE001 - FFmpeg's errors may repeat the URL
             raise self._fault(error) from None
         now = self.clock()
         self._meter.tick(now)
@@ -113,11 +113,11 @@ class StreamCamera(Camera):
         """See Camera.close."""
         container, self._container, self._pictures, self._first = self._container, None, None, None
         if container is not None:
-            with contextlib.suppress(Exception):  # a connection that is gone
+            with contextlib.suppress(Exception):  # the connection is gone
                 container.close()
 
     def _fault(self, error: Exception) -> CameraError:
-        """The error as a sentence: never FFmpeg's own text, which repeats the address with its password."""
+        """The error as a sentence; never FFmpeg's own text, which repeats the URL with its password."""
         import av
 
         if isinstance(error, CameraError):

@@ -1,4 +1,4 @@
-"""Sound as samples, in step with the picture that it belongs to: what a voice is read from."""
+"""Sound as samples, in sync with its video: the input for reading a voice."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 Samples = npt.NDArray[np.float32]
 LONGEST_GAP: Final = 10
-"""Seconds that a gap in the time stamps lasts at the most; more is a fault of the file."""
+"""Longest gap in the time stamps in seconds; longer ones are errors in the file."""
 FULL_SCALE: Final = 32767
 
 
 def sound_only(path: Path) -> bool:
-    """Whether a file holds sound and no moving picture; a cover is none."""
+    """Whether a file contains sound and no video; a cover image is not video."""
     from app.media import images, pictures
 
     if pictures.is_sequence(path) or not path.is_file() or images.is_image(path):
@@ -56,7 +56,7 @@ def sound_of(path: Path, start: Fraction | None = None, end: Fraction | None = N
         end: Seconds at which it ends.
 
     Raises:
-        MediaError: It can't be read, or holds no sound.
+        MediaError: It can't be read, or contains no sound.
     """
     with containers.open_input(path):
         pass
@@ -67,11 +67,11 @@ def sound_of(path: Path, start: Fraction | None = None, end: Fraction | None = N
 
 
 class SoundReader(AudioTrack):
-    """Decodes the sound of an AudioSource from the first frame of its picture on, without gaps.
+    """Decodes the sound of an AudioSource from its first video frame on, without gaps.
 
     Args:
         source: The sound.
-        rate: Samples a second.
+        rate: Samples per second.
 
     Attributes:
         channels: 1 or 2.
@@ -89,7 +89,7 @@ class SoundReader(AudioTrack):
         self._resampler: Any = av.AudioResampler("fltp", "mono" if channels == 1 else "stereo", rate)
 
     def __iter__(self) -> Iterator[Samples]:
-        """Blocks (channels, N) of samples, -1..1, of at most a second; what is no number becomes silence."""
+        """Blocks (channels, N) of samples, -1..1, of at most a second; NaN becomes silence."""
         written = 0
         last = None if self._limit is None else round(self._limit * self._rate)
         for first, samples in self._decoded(self._resampler, self._rate):
@@ -110,20 +110,20 @@ class SoundReader(AudioTrack):
 
 
 class Voice:
-    """What is said in a sound; it is read twice, block by block, so that an hour takes little memory.
+    """The speech in a sound; it is read twice, block by block, so that an hour needs little memory.
 
     Args:
         sound: The sound.
-        check: Called between blocks; it raises to stop the work.
+        check: Called between blocks; raises to stop the work.
 
     Attributes:
-        visemes: What is said, 50 frames a second.
+        visemes: Visemes at 50 frames per second.
         duration: Seconds of sound.
-        seed: A number that the samples decide.
-        note: One sentence if the sound breaks off, else empty.
+        seed: A number derived from the samples.
+        note: One sentence if the sound is truncated, else empty.
 
     Raises:
-        MediaError: It holds no samples.
+        MediaError: It contains no samples.
     """
 
     def __init__(self, sound: AudioSource, check: Callable[[], None] = lambda: None) -> None:

@@ -414,7 +414,7 @@ class Inputs:
             yield from resample(frames, wanted, hold=False, step=step)
 
     def expected(self, driving: Fraction | None) -> int | None:
-        """Number of frames of the result, None if only the work will tell.
+        """Number of frames of the result, None if not known in advance.
 
         Args:
             driving: Length of the driving clip in seconds, or None if not known.

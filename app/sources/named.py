@@ -1,4 +1,4 @@
-"""Find the driver named by the user: a file, a camera of this computer or of the network, or a face tracker."""
+"""Find the driver named by the user: a file, a local or network camera, or a face tracker."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def source_from_text(
     idle: float | None = None,
     gain: float = 1.0,
 ) -> DriverSource:
-    """The driver named by the user: a file, a camera by index, name or URL, or where a face tracker sends to.
+    """The driver named by the user: a file, a camera by index, name or URL, or the address of a face tracker.
 
     Args:
         text: What the user typed.
@@ -55,7 +55,7 @@ def source_from_text(
 def address_source(
     text: str, *, mirror: bool = True, turn: int = 0, playback: Playback | None = None
 ) -> DriverSource | None:
-    """The driver at a URL: a face tracker or a camera of the network; None if it is no URL of such.
+    """The driver at a URL: a face tracker or a network camera; None if it is neither.
 
     Args:
         text: What the user typed.

@@ -38,10 +38,10 @@ class Sample:
         reference: Neutral reference that comes with the motion, or None.
         run: Number of the driver within the session; frames of an earlier one are ignored.
         place: Seconds from the first frame of a seekable clip; None otherwise.
-        sensed: True for a face tracker, which gives readings instead of pictures.
+        sensed: True for a face tracker, which gives readings instead of images.
         reading: The face that it sends, or None while it sends none.
         mirror: Whether left and right of a reading are swapped.
-        expression: Sliders and openings of a driver without a face, such as a voice, or None.
+        expression: Sliders and eye and lip ratios of a driver without a face, such as a voice, or None.
     """
 
     index: int
@@ -60,7 +60,7 @@ class Sample:
 
     @property
     def gives_motion(self) -> bool:
-        """Whether it comes with motion, the reading of a face or an expression, and needs no picture."""
+        """Whether it has motion, a reading or an expression, and needs no image."""
         return self.motion is not None or self.reading is not None or self.expression is not None
 
 
@@ -99,9 +99,9 @@ class Source(ABC):
         return ""
 
     def waits_for(self) -> str | None:
-        """What an open source waits for, without a fault: a sentence, or an empty one for nothing.
+        """What an open source is waiting for without an error: a sentence, or empty for nothing.
 
-        None where that can't be told: a silent source then counts as broken, and is opened anew.
+        None if not known; then a silent source counts as failed and is reopened.
         """
         return None
 

@@ -201,7 +201,7 @@ class Lapa:
     Args:
         folder: The unpacked data set.
         part: "train", "val" or "test".
-        count: Classes that are told apart.
+        count: Number of classes.
     """
 
     def __init__(self, folder: Path, part: str, count: int = BASIC) -> None:

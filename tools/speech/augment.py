@@ -48,7 +48,7 @@ def noise(random: Random, count: int, others: Sequence[Sound]) -> Sound:
 
 
 def music(random: Random, count: int) -> Sound:
-    """Chords of decaying harmonics over a beat of noise."""
+    """Chords of decaying harmonics over a noise rhythm."""
     out = np.zeros(count, np.float32)
     place, beat = 0, int(RATE * random.uniform(0.15, 0.6))
     while place < count:

@@ -1,4 +1,4 @@
-"""Asks for the address of a camera of the network."""
+"""Dialog for the URL of a network camera."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from app.gui.translate import tr
 
 
 class AddressDialog(Dialog):
-    """Takes an address that begins with rtsp://, http:// or the like.
+    """Asks for a URL that begins with rtsp://, http:// or similar.
 
     Args:
         parent: Window.
@@ -54,5 +54,5 @@ class AddressDialog(Dialog):
 
     @property
     def url(self) -> str:
-        """The address that was typed."""
+        """The URL that was typed."""
         return self.edit.text().strip()

@@ -129,7 +129,7 @@ class DriverPanel(QWidget):
         cameras_requested: The list of cameras is to be refreshed.
         gallery_requested: The gallery of drivers is to be shown beside this widget.
         mirror_changed: Whether the camera is mirrored.
-        stream_requested: The address of a camera of the network is to be asked for.
+        stream_requested: The dialog for a network camera's URL is to be opened.
     """
 
     driver_chosen = Signal(object)

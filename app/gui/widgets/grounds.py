@@ -1,4 +1,4 @@
-"""The choice of what lies behind the people: words, a colour or a picture."""
+"""The choice of the background behind people: a keyword, a colour or an image."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ WORDS: Final = {
     "keep": mark("as it is"), "blur": mark("out of focus"),
     "transparent": mark("transparent, if the output supports it"),
 }  # fmt: skip
-COLOUR, PICTURE = "#", "/"  # entries that ask for more
+COLOUR, PICTURE = "#", "/"  # entries that open a dialog
 PICTURES: Final = "*.png *.jpg *.jpeg *.webp *.bmp *.tif *.tiff *.heic *.avif"
 FIRST_COLOUR: Final = "#00ff00"
 
 
 class GroundChoice(ComboBox):
-    """A list of backgrounds; the last two entries ask for a colour and for a picture.
+    """A list of backgrounds; the last two entries open dialogs for a colour and an image.
 
     Signals:
         chosen: The value of the option.

@@ -23,7 +23,7 @@ HELP: Final = {
 
 
 class TrackerPage(QWidget):
-    """Choice of where the packets of a face tracker are awaited.
+    """Settings of the address at which packets of a face tracker are received.
 
     Signals:
         address_chosen: The address as text.
@@ -71,7 +71,7 @@ class TrackerPage(QWidget):
         self.show_address(self.address)
 
     def show_address(self, address: TrackingAddress) -> None:
-        """Show the address in use."""
+        """Show the current address."""
         self.address = address
         self.protocol.setCurrentIndex(self.protocol.findData(address.protocol))
         self.protocol.setToolTip(folded(tr(HELP[address.protocol])))

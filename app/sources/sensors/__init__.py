@@ -1,6 +1,6 @@
-"""Face trackers that send packets: how each protocol is read, received, and made a source that drives."""
+"""Face trackers that send packets: decode and receive each protocol, and use it as a driver."""
 
 
 def broken(what: str) -> ValueError:
-    """The error for a packet that is not what its protocol says. Receivers count these; no user sees the text."""
+    """The error for a packet that violates its protocol. Receivers only count these; the text is not shown to users."""
     return ValueError(what)

@@ -1,4 +1,4 @@
-"""Packets of iFacialMocap and of apps that send the same (ifacialmocap.com/for-developer): a text for each frame.
+"""Packets of iFacialMocap and compatible apps (ifacialmocap.com/for-developer): one text per frame.
 
 name-value|...|=head#x,y,z,px,py,pz|rightEye#x,y,z|leftEye#x,y,z|, with "&" instead of "-" in its second version.
 Weights run from 0 to 100; angles are in degrees, in Unity's axes.
@@ -17,10 +17,10 @@ MOST_PARTS: Final = 256
 
 
 def read_ifacialmocap(packet: bytes) -> FaceReading | None:
-    """The face of a packet.
+    """Decode the face in a packet.
 
     Raises:
-        ValueError: It is no packet of iFacialMocap.
+        ValueError: It is not a packet of iFacialMocap.
     """
     parts = packet.decode("utf-8").split("|")  # a UnicodeDecodeError is a ValueError
     if not 1 < len(parts) <= MOST_PARTS:

@@ -1,9 +1,9 @@
-"""Packets of Live Link Face, Epic's app for iPhones: binary, big-endian, one for each frame.
+"""Packets of Live Link Face, Epic's app for iPhones: binary, big-endian, one per frame.
 
 byte 6 (version) | text device | text subject | int32 frame, float part of it, int32 rate, int32 per | byte 61, floats
 
-A text is its length as int32 and UTF-8. The layout is that of Unreal Engine's AppleARKitFaceSupport; the head turns in
-radians, as public senders and receivers have it.
+A text is its length as int32 and UTF-8. The layout is that of Unreal Engine's AppleARKitFaceSupport; head angles are in
+radians, as in public senders and receivers.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ _VALUES: Final = struct.Struct(f">{VALUES}f")
 
 
 def read_livelink(packet: bytes) -> FaceReading | None:
-    """The face of a packet; None for a packet without one, which the app sends while it sees nobody.
+    """Decode the face in a packet; None for a packet without one, which the app sends while it detects no face.
 
     Raises:
-        ValueError: It is no packet of Live Link Face.
+        ValueError: It is not a packet of Live Link Face.
     """
     if not packet or packet[0] != VERSION:
         raise broken("no packet of Live Link Face, version 6.")
@@ -47,7 +47,7 @@ def read_livelink(packet: bytes) -> FaceReading | None:
 
 
 def _after_text(packet: bytes, at: int) -> int:
-    """Where a text ends."""
+    """End of a text."""
     if len(packet) < at + 4:
         raise broken("a packet of Live Link Face that was cut off.")
     size = int.from_bytes(packet[at : at + 4], "big", signed=True)

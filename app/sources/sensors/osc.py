@@ -1,6 +1,6 @@
-"""Open Sound Control 1.0 (opensoundcontrol.stanford.edu/spec-1_0.html): packets taken apart.
+"""Open Sound Control 1.0 (opensoundcontrol.stanford.edu/spec-1_0.html): decoding of packets.
 
-Written here and not taken from a package, since only reading is needed, and what a network sends must be bounded.
+Implemented here instead of using a package, since only decoding is needed, and input from the network must be bounded.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from app.sources.sensors import broken
 
 Value = float | int | str | bytes | bool | None
 
-MOST_MESSAGES: Final = 2048  # of one packet
-DEEPEST: Final = 4  # bundles within bundles
+MOST_MESSAGES: Final = 2048  # per packet
+DEEPEST: Final = 4  # nesting of bundles
 _BUNDLE: Final = b"#bundle\0"
 _NUMBERS: Final = {"i": ">i", "f": ">f", "h": ">q", "d": ">d", "t": ">Q", "c": ">i", "r": ">I", "m": ">I"}
-_PLAIN: Final[dict[str, Value]] = {"T": True, "F": False, "N": None, "I": True}  # types without bytes of their own
+_PLAIN: Final[dict[str, Value]] = {"T": True, "F": False, "N": None, "I": True}  # types without data bytes
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,9 @@ class Message:
     """One message.
 
     Attributes:
-        address: Such as "/VMC/Ext/OK".
+        address: Address such as "/VMC/Ext/OK".
         values: Its arguments: int (i, h, c, r, m; t as the 64 bits of a time tag), float (f, d), str (s, S), bytes (b),
-            bool (T, F, I) or None (N). Arrays are laid flat.
+            bool (T, F, I) or None (N). Arrays are flattened.
     """
 
     address: str
@@ -36,10 +36,10 @@ class Message:
 
 
 def messages(packet: bytes) -> list[Message]:
-    """All messages of a packet, those of bundles in order; the time tags of bundles are not waited for.
+    """All messages of a packet, those of bundles in order; time tags of bundles are ignored.
 
     Raises:
-        ValueError: It is no OSC packet, or has more messages than any sender needs.
+        ValueError: It is not an OSC packet, or has more messages than any sender needs.
     """
     found: list[Message] = []
     for message in _elements(packet, 0):
@@ -72,7 +72,7 @@ def _message(data: bytes) -> Message:
     if not address.startswith("/"):
         raise broken("an OSC message without an address.")
     if at >= len(data):
-        return Message(address, ())  # older senders leave the types out where there is no value
+        return Message(address, ())  # older senders omit the types if there are no values
     types, at = _text(data, at)
     if not types.startswith(","):
         raise broken("an OSC message without types.")
@@ -103,7 +103,7 @@ def _unpack(form: str, data: bytes, at: int) -> tuple[int | float, ...]:
 
 
 def _text(data: bytes, at: int) -> tuple[str, int]:
-    """A text that ends with a zero, and where the next value begins: at a multiple of four bytes."""
+    """A zero-terminated text, and the start of the next value at a multiple of four bytes."""
     end = data.find(b"\0", at)
     if end < 0:
         raise broken("an OSC text without an end.")

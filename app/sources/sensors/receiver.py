@@ -1,4 +1,4 @@
-"""Packets of one sender: received while somebody asks for them, the newest face counts."""
+"""Receive packets of one sender on demand; the newest face counts."""
 
 from __future__ import annotations
 
@@ -23,32 +23,32 @@ if TYPE_CHECKING:
 Decode = Callable[[bytes], "FaceReading | None"]
 
 LARGEST: Final = 65535  # bytes of a packet
-KEPT: Final = 256  # newest packets that are looked at; VMC may take one for each bone and shape, two hundred a frame
-MOST: Final = 4096  # packets that are taken off the system at once
-LEFT_ALONE: Final = 1.0  # seconds of silence after which another sender is heard
+KEPT: Final = 256  # newest packets to decode; VMC may send one per bone and shape, two hundred per frame
+MOST: Final = 4096  # most packets read from the system at a time
+LEFT_ALONE: Final = 1.0  # seconds of silence after which another sender is accepted
 
 
 class PortError(AppError):
-    """A port can't be listened at."""
+    """A port can't be opened."""
 
 
 def decoder(address: TrackingAddress) -> Decode:
-    """What reads the packets of a protocol."""
+    """The decoder for packets of a protocol."""
     if address.protocol == "osc":
         return VmcReader()
     return read_livelink if address.protocol == "livelink" else read_ifacialmocap
 
 
 class Receiver:
-    """Listens at one port while it is open.
+    """Listens on one port while it is open.
 
     Args:
-        address: Where, and for what.
+        address: Address and protocol.
         clock: Source of seconds.
 
     Attributes:
-        packets: How many packets came.
-        strange: How many of them were not of the protocol.
+        packets: Number of packets received.
+        strange: Number of packets not of the protocol.
     """
 
     def __init__(self, address: TrackingAddress, clock: Callable[[], float]) -> None:
@@ -61,7 +61,7 @@ class Receiver:
         self._heard = 0.0
 
     def open(self) -> None:
-        """Listen.
+        """Start listening.
 
         Raises:
             PortError: The port is in use, or the address is not one of this computer.
@@ -71,7 +71,7 @@ class Receiver:
         self._decode, self._sender = decoder(where), None
         listening = socket.socket(socket.AF_INET6 if ":" in where.host else socket.AF_INET, socket.SOCK_DGRAM)
         try:
-            if sys.platform == "win32":  # there a port could be taken over from its owner
+            if sys.platform == "win32":  # prevents other programs from taking over the port
                 listening.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
             listening.setblocking(False)
             listening.bind((where.host, where.port))
@@ -81,13 +81,13 @@ class Receiver:
         self._socket = listening
 
     def close(self) -> None:
-        """Listen no more; harmless when called again."""
+        """Stop listening; harmless when called again."""
         listening, self._socket = self._socket, None
         if listening is not None:
             listening.close()
 
     def newest(self, seconds: float) -> FaceReading | None:
-        """The face of the newest packet; None if none comes in time, or none with a face.
+        """The face in the newest packet; None if none arrives in time, or none with a face.
 
         Args:
             seconds: How long to wait for a packet.
@@ -103,7 +103,7 @@ class Receiver:
         return reading
 
     def _waiting(self) -> deque[bytes]:
-        """The newest packets of the sender that is heard; all others are thrown away."""
+        """The newest packets of the accepted sender; all others are discarded."""
         kept: deque[bytes] = deque(maxlen=KEPT)
         assert self._socket is not None
         for _ in range(MOST):
@@ -111,7 +111,7 @@ class Receiver:
                 packet, sender = self._socket.recvfrom(LARGEST)
             except BlockingIOError:
                 break
-            except ConnectionError:  # Windows reports here that an earlier answer found nobody
+            except ConnectionError:  # Windows reports here that an earlier reply was not delivered
                 continue
             now = self._clock()
             if self._sender != sender and self._sender is not None and now - self._heard < LEFT_ALONE:
@@ -140,10 +140,10 @@ def _refused(where: TrackingAddress, error: OSError) -> PortError:
 
 
 def own_address() -> str:
-    """Address of this computer in its network, or empty where it has none; nothing is sent to find it."""
+    """Address of this computer in its network, or empty if it has none; determined without sending anything."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
-            probe.connect(("192.0.2.1", 9))  # kept for documentation; connecting only chooses the way to it
+            probe.connect(("192.0.2.1", 9))  # a documentation address; connecting only selects a route
             return str(probe.getsockname()[0])
         except OSError:
             return ""

@@ -1,4 +1,4 @@
-"""A face tracker that drives: its packets become samples, the newest one at each time."""
+"""A face tracker as a driver: its newest packet becomes the sample at each time."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ if TYPE_CHECKING:
     from app.sources.playback import Playback
     from liveportrait.engines.base import Engine
 
-LISTEN: Final = 0.05  # seconds after which a stop is noticed
+LISTEN: Final = 0.05  # seconds within which a stop is noticed
 SILENT: Final = 0.25  # seconds without a face after which it counts as lost
-STEP: Final = 1 / 30  # seconds between two samples of a lost face, while it eases to rest
-RESTS: Final = 3.0  # seconds after which it has come to rest
-AWAITED: Final = 1.0  # seconds without a face after which that is said
+STEP: Final = 1 / 30  # seconds between samples of a lost face while it eases to neutral
+RESTS: Final = 3.0  # seconds after which it has reached neutral
+AWAITED: Final = 1.0  # seconds without a face after which the user is notified
 
 
 class TrackingSource(Source):
-    """The face that a tracker sends. While packets fail to come the face is lost, and the port stays open.
+    """The face sent by a tracker. While no packets arrive, the face counts as lost and the port stays open.
 
     Args:
-        address: Where its packets are awaited.
+        address: Address at which its packets are received.
         clock: Source of seconds.
         mirror: Swap left and right.
-        playback: Says whether a pause is on; the face then stays as it is.
+        playback: Controls pausing, during which the face is held.
     """
 
     lasting = True
@@ -44,7 +44,7 @@ class TrackingSource(Source):
         self._stop = threading.Event()
         self._count = 0
         self._opened: float | None = None
-        self._seen: float | None = None  # clock at the last face
+        self._seen: float | None = None  # clock time of the last face
 
     def open(self) -> None:
         """See Source.open."""
@@ -52,7 +52,7 @@ class TrackingSource(Source):
         self._opened, self._seen = self._clock(), None
 
     def read(self) -> Sample | None:
-        """See Source.read: waits for a packet; while a face is lost, samples without one come for some time."""
+        """See Source.read: waits for a packet; after a face is lost, returns samples without a face for some time."""
         while not self._stop.is_set():
             lost = self._seen is not None and SILENT < self._clock() - self._seen < SILENT + RESTS
             reading = self._receiver.newest(STEP if lost else LISTEN)
@@ -92,12 +92,12 @@ class TrackingSource(Source):
 
 
 def tracking_source(address: TrackingAddress, *, mirror: bool = True, playback: Playback | None = None) -> DriverSource:
-    """A face tracker as driver; nothing listens before it is made.
+    """A face tracker as a driver; the port is opened when the source is created.
 
     Args:
-        address: Where its packets are awaited.
+        address: Address at which its packets are received.
         mirror: Swap left and right.
-        playback: Says whether a pause is on; None has none.
+        playback: Controls pausing; None never pauses.
     """
 
     def make(clock: Clock, _: Engine) -> Source:

@@ -1,4 +1,4 @@
-"""How senders write the turn of a head, as the sliders pitch, yaw and roll."""
+"""Convert senders' head rotations to the sliders pitch, yaw and roll."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ Quaternion = tuple[float, float, float, float]
 
 
 def head_degrees(q: Quaternion) -> tuple[float, float, float]:
-    """Pitch, yaw and roll in degrees of a head that looks at us, from its rotation in Unity's axes.
+    """Pitch, yaw and roll in degrees of a head facing the camera, from its rotation in Unity's axes.
 
-    Unity's axes of an avatar are those of the picture turned inside out (x to its own right, y up, z forward), which
-    leaves rotations as they are.
+    Unity's axes of an avatar are the negated axes of the image (x to its own right, y up, z forward), which leaves
+    rotations unchanged.
 
     Args:
         q: Unit quaternion.
@@ -32,13 +32,13 @@ def head_degrees(q: Quaternion) -> tuple[float, float, float]:
 
 
 def unit(x: float, y: float, z: float, w: float) -> Quaternion | None:
-    """A quaternion of length 1, or None where the numbers are none."""
+    """A unit quaternion, or None if the numbers are not valid."""
     length = math.sqrt(x * x + y * y + z * z + w * w) if all(abs(v) < 1e6 for v in (x, y, z, w)) else 0.0
     return (x / length, y / length, z / length, w / length) if length > 1e-6 else None
 
 
 def product(a: Quaternion, b: Quaternion) -> Quaternion:
-    """The turn b and then a."""
+    """The rotation b followed by a."""
     ax, ay, az, aw = a
     bx, by, bz, bw = b
     return (

@@ -11,11 +11,11 @@ from liveportrait.blendshapes import FaceReading, shape_name
 
 _STILL: Final[Quaternion] = (0.0, 0.0, 0.0, 1.0)
 _BONES: Final = ("Neck", "Head", "LeftEye", "RightEye")
-EYE_TURN: Final = 15.0  # degrees of an eye bone that are a full gaze
+EYE_TURN: Final = 15.0  # rotation of an eye bone in degrees for a full gaze
 
 
 class VmcReader:
-    """Collects the messages of a sender; memory does not grow, as only known names are kept."""
+    """Collects the messages of a sender; memory does not grow, since only known names are kept."""
 
     def __init__(self) -> None:
         self._coming: dict[str, float] = {}  # shapes since the last /VMC/Ext/Blend/Apply, and before
@@ -24,10 +24,10 @@ class VmcReader:
         self._tracked = True
 
     def __call__(self, packet: bytes) -> FaceReading | None:
-        """Take a packet; gives the face as it is after it, or None where the packet says nothing new of it.
+        """Process a packet; returns the updated face, or None if the packet contains nothing new.
 
         Raises:
-            ValueError: It is no OSC packet.
+            ValueError: It is not an OSC packet.
         """
         fresh = False
         for message in messages(packet):
@@ -38,7 +38,7 @@ class VmcReader:
             elif message.address == "/VMC/Ext/Bone/Pos":
                 fresh = self._bone(message.values) or fresh
             elif message.address == "/VMC/Ext/OK" and len(message.values) >= 4:
-                self._tracked = message.values[3] != 0  # since version 2.7: whether the sender sees a face
+                self._tracked = message.values[3] != 0  # since version 2.7: whether the sender detects a face
         return self._reading() if fresh and self._tracked else None
 
     def _blend(self, values: tuple[Value, ...]) -> None:

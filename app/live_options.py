@@ -120,7 +120,8 @@ class LiveOptions:
         "",
         title="Record to",
         group=RECORD,
-        help="Video file to record the session to; every frame keeps its exact time stamp.",
+        help="Video file to record the session to; every frame keeps its exact time stamp. A name that ends in .speech "
+        "records what a face tracker sends instead, to render any portrait with.",
     )
     microphone: bool = option(
         False,

@@ -20,7 +20,7 @@ from models.installation import install_hint
 
 if TYPE_CHECKING:
     from app.events import CancelToken, EventStream
-    from app.live import LiveSession, LiveStats
+    from app.live import LiveSession, LiveStats, Sink
     from app.live_options import LiveOptions
     from app.options import RenderOptions
 
@@ -116,6 +116,7 @@ def run_session(
     from app.frames.resources import load_job_engine, open_tracker
     from app.live import LiveSession, NullSink, source_from_text
     from app.live.recorder import RecorderSink
+    from app.live.track_recorder import TrackRecorderSink, records_track
     from app.live.vcam import VirtualCameraSettings, VirtualCameraSink
     from app.loading import interruptible
     from app.media.camera import Mode
@@ -127,9 +128,13 @@ def run_session(
         idle=options.input.liveliness, gain=options.input.speech_gain,
     )  # fmt: skip
     expression = expression_from(options.input.expression, options.input.sliders)
-    recorder = None
+    recorder: Sink | None = None
     if live.record:
-        recorder = RecorderSink.of(live.record, options.output, live, [*_inputs(photo, options, live), *settings])
+        read = [*_inputs(photo, options, live), *settings]
+        if records_track(live.record):
+            recorder = TrackRecorderSink(live.record, overwrite=options.output.overwrite, inputs=read)
+        else:
+            recorder = RecorderSink.of(live.record, options.output, live, read)
     engine = interruptible(
         lambda step: load_job_engine(options, events.info, events.warn, step), token, events.info, "Loading the engine"
     )

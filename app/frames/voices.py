@@ -179,3 +179,20 @@ def only_part(track: ExpressionTrack, region: str, taken: Iterable[str] = ()) ->
     """The part of a track for one part of the face; "exp" is all but the pose and parts with other drivers."""
     own = {region} | ({"lip", "eyes"} - set(taken) if region == "exp" else set())
     return track.without(name for part, names in CHANNELS.items() if part not in own for name in names)
+
+
+def save_track(output: Path, track: ExpressionTrack) -> None:
+    """Write a speech template in one step: the file is whole, or as it was before.
+
+    Raises:
+        MediaError: It can't be written.
+    """
+    part = files.scratch_name(output)
+    try:
+        with part.open("wb") as file:
+            track.save(file)
+        files.sync(part)
+        part.replace(output)
+    except OSError as error:
+        files.remove(part)
+        raise files.write_error(output, error) from error

@@ -13,6 +13,7 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     from app.sources.sample import Sample
     from liveportrait.driving import Shown
+    from liveportrait.expression import Expression
     from models.face import Face
 
 Pixels = npt.NDArray[np.uint8]
@@ -50,6 +51,7 @@ class LiveFrame:
         portrait: Key of the portrait.
         fresh: False for a frame rendered again because a slider moved; it is not used for latency.
         seen: Whether the driver's face is detected.
+        expression: Sliders of a driver without pictures, such as a face tracker, or None.
     """
 
     index: int
@@ -61,5 +63,6 @@ class LiveFrame:
     portrait: str = ""
     fresh: bool = True
     seen: bool = False
+    expression: Expression | None = None
     marks: dict[str, float] = field(default_factory=dict)
     """Seconds on the session's clock: "rendered"."""

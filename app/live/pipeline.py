@@ -269,5 +269,6 @@ class Pipeline:
             portrait=prepared.key,
             fresh=drawn.fresh,
             seen=known and bool(drawn.squares),
+            expression=None if tracked.shown is None else tracked.shown.expression,
             marks={"rendered": done},
         )

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app.errors import CancelledError, UsageError
-from app.frames.voices import SUFFIX, TrackDriver, open_track, open_voice
+from app.frames.voices import SUFFIX, TrackDriver, open_track, open_voice, save_track
 from app.media import files
 from app.render.job import files_of, make_folder
 from app.render.template import TemplateReport, template_path
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from app.clip_options import Part
     from app.events import CancelToken, EventStream
     from app.options import RenderOptions
-    from liveportrait.expression_track import ExpressionTrack
 
 
 def speech_driver(driving: Path, options: RenderOptions) -> TrackDriver | None:
@@ -71,19 +70,7 @@ def make_speech(
         raise CancelledError("Stopped; nothing was written.") from None
     if note:
         events.warn(note)
-    _save(output, track)
+    save_track(output, track)
     count = max((len(channel.times) for channel in track.channels.values()), default=0)
     notes = (note,) if note else ()
     return TemplateReport(output, count, 0, 0, "any", time.perf_counter() - started, "", notes)
-
-
-def _save(output: Path, track: ExpressionTrack) -> None:
-    part = files.scratch_name(output)
-    try:
-        with part.open("wb") as file:
-            track.save(file)
-        files.sync(part)
-        part.replace(output)
-    except OSError as error:
-        files.remove(part)
-        raise files.write_error(output, error) from error

@@ -2028,6 +2028,10 @@
    <translation>Aufnehmen in</translation>
   </message>
   <message>
+   <source>Recorded {path} ({count} expressions, {seconds} s).</source>
+   <translation>{path} aufgenommen ({count} Ausdrücke, {seconds} s).</translation>
+  </message>
+  <message>
    <source>Recorded {path} ({frames} frames, {seconds} s{dropped}).</source>
    <translation>Aufgenommen: {path} ({frames} Bilder, {seconds} s{dropped}).</translation>
   </message>
@@ -4822,6 +4826,10 @@
   <message>
    <source>{path} was made by a newer version.</source>
    <translation>{path} stammt von einer neueren Version.</translation>
+  </message>
+  <message>
+   <source>{path} was not written: no face tracker or voice moved the portrait.</source>
+   <translation>{path} wurde nicht geschrieben: Kein Gesichtstracker und keine Stimme hat das Porträt bewegt.</translation>
   </message>
   <message>
    <source>{path} was not written: there is no frame.</source>

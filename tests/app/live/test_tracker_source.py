@@ -9,18 +9,23 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from live_stubs import WAIT, Clock, Shown
 from tracker_packets import IFACIALMOCAP, bone, livelink, message, vmc
 
 from app.choices import LOOPBACK, PORTS, TrackingAddress
 from app.errors import UsageError
+from app.frames.voices import open_track
 from app.live import LiveSession
+from app.live.frames import LiveFrame
 from app.live.readings import LiveReadings
+from app.live.track_recorder import TrackRecorderSink
 from app.sources.named import source_from_text
 from app.sources.sensors.receiver import KEPT, PortError, Receiver
 from app.sources.sensors.source import AWAITED, RESTS, SILENT, TrackingSource
 from liveportrait.blendshapes import FaceReading
+from liveportrait.expression import Expression
 
 
 @pytest.fixture
@@ -239,6 +244,36 @@ def test_packets_drive_frames_and_no_packets_leave_the_portrait_at_rest(
     assert min(delays) < 0.2
     sink.wait(lambda frame: frame.picture.max() == rest.picture.max())  # packets stopped: the portrait eases to rest
     assert session.stats().lost > 0
+
+
+def frame(time: float, expression: Expression | None, *, fresh: bool = True) -> LiveFrame:
+    blank = np.zeros((2, 2, 3), np.uint8)
+    return LiveFrame(0, time, blank, blank, fresh=fresh, expression=expression)
+
+
+def test_what_a_tracker_sent_is_recorded_as_a_track_that_replaces_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "me.speech"
+    sink = TrackRecorderSink(path)
+    sink.open()
+    assert "was not written" in sink.close()
+    sink.open()
+    for k in range(10):
+        sink.write(frame(5 + k / 50, Expression({"smile": k / 10})))
+        sink.write(frame(5 + k / 50, Expression({"smile": 1.0}), fresh=False))  # drawn again: it says nothing new
+        sink.write(frame(5 + k / 50, None))
+    assert "10 expressions, 0.2 s" in sink.close()
+    driver = open_track(path)
+    assert driver is not None
+    assert driver.track is not None
+    assert driver.track.duration == pytest.approx(0.2)
+    assert set(driver.track.channels) == {"smile"}
+    assert driver.track.at(0.05).values["smile"] == pytest.approx(0.25, abs=1e-6)
+    sink.open()
+    sink.write(frame(1.0, Expression({})))
+    assert "me-2.speech" in sink.close()
+    with pytest.raises(UsageError, match="exists"):
+        TrackRecorderSink(path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["me-2.speech", "me.speech"]
 
 
 def test_each_protocol_has_its_usual_port():

@@ -30,7 +30,7 @@ MIN_YAW = 6.0  # degrees of source yaw below which both halves are seen well
 FACING = 0.12, 0.5  # how much a surface faces the camera, relative to the maximum: from not visible to fully visible
 BURIED = 0.03, 0.10  # depth behind the surface in face widths, from just visible to hidden
 RIM = 0.025, 0.055  # face widths inside the person's outline, from where background shines through to where it doesn't
-OWN = 0.45, 0.85  # visible share from which the photo is blended with, and then replaces, the completed face
+OWN = 0.35, 0.7  # visible share from which the photo is blended with, and then replaces, the completed face
 CELL = 0.02  # face widths of a cell of low frequencies
 WIDE = 0.05  # face widths over which low frequencies of both halves are blended
 LIGHT = 0.45, 1.9  # least and largest brightness factor of the mirrored half
@@ -81,7 +81,7 @@ class FarSide:
         local = vertices[:POINTS] - np.array([x, y, 0], np.float32)
         field = rasterise(self.triangles, local, self.places, canvas)
         across, down = cv2.extractChannel(field, 0), cv2.extractChannel(field, 1)
-        drawn = cv2.remap(self.image, across, down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+        drawn = cv2.remap(self.image, across, down, cv2.INTER_CUBIC, borderMode=cv2.BORDER_CONSTANT)
         where = np.s_[y : y + side, x : x + side]
         part = out[where]
         alpha = drawn[..., 3] * np.float32(share / 255)

@@ -70,8 +70,9 @@ def _animate(values: Mapping[str, Any], stack: ExitStack) -> int:
     if values["print_config"]:
         say(to_toml(resolved.options.values(), resolved.origins))
         return int(ExitCode.OK)
-    if values["driving"] is None and resolved.options.input.liveliness is None:
-        raise UsageError("DRIVING is missing: nothing moves the face.", "Name a file, or add --idle.")
+    wanted = resolved.options.input
+    if values["driving"] is None and wanted.liveliness is None and not wanted.voice:
+        raise UsageError("DRIVING is missing: nothing moves the face.", "Name a file, or add --voice or --idle.")
     check_standard_output(resolved.options)
     source, *drivers = read_standard_input(stack, *names)
     driving = drivers[0] if drivers else Path()

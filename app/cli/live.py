@@ -124,9 +124,8 @@ def run_session(
     width, height = live.size
     mode = Mode(width, height, live.camera_rate, live.camera_mjpg)
     source = source_from_text(
-        live.camera, mode, mirror=live.mirror, turn=int(live.camera_turn), reference=options.animation.reference,
-        idle=options.input.liveliness, gain=options.input.speech_gain,
-    )  # fmt: skip
+        live.camera, mode, mirror=live.mirror, turn=int(live.camera_turn), reference=options.animation.reference
+    )
     expression = expression_from(options.input.expression, options.input.sliders)
     recorder: Sink | None = None
     if live.record:

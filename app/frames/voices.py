@@ -16,11 +16,14 @@ from app.media.sound import Voice, sound_of, sound_only
 from app.speech_options import LIVELY
 from liveportrait.expression import POSE_SLIDERS, SLIDERS
 from liveportrait.expression_track import OPENINGS, ExpressionTrack, added
+from liveportrait.rules import moves
 from liveportrait.template import is_template
 from models.messages import Option, about, msg
 
 if TYPE_CHECKING:
     from app.clip_options import Part
+    from app.options import RenderOptions
+    from liveportrait.expression import Expression
 
 RATE: Final = Fraction(25)
 """Frames per second of a photo without a driving clip."""
@@ -56,6 +59,17 @@ class TrackDriver:
     track: ExpressionTrack | None = None
     length: Fraction | None = None
 
+    def opened(self, check: Callable[[], None] = lambda: None) -> Performance:
+        """What it says and does, read once.
+
+        Args:
+            check: Called between blocks of sound; it raises to stop the work.
+
+        Raises:
+            MediaError: Its sound can't be read.
+        """
+        return Performance(self, None if self.sound is None else Voice(self.sound, check))
+
     def played(
         self, *, idle: float | None, gain: float, smile: float, loop: bool, check: Callable[[], None]
     ) -> tuple[ExpressionTrack, Fraction, str]:
@@ -68,18 +82,84 @@ class TrackDriver:
             loop: Whether idle animation loops seamlessly.
             check: Called between blocks of sound; raises to stop the work.
         """
+        opened = self.opened(check)
+        return opened.track(idle, gain, smile, loop=loop), opened.length, opened.note
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How a driver without a face is played.
+
+    Attributes:
+        gain: How far the mouth opens.
+        idle: Life, 0 to 1; None is what is usual for its kind.
+        smile: How much the source smiles itself, 0..1.
+        region: Part of the face that moves, as in the option of that name.
+        owned: Parts of the face that other drivers move.
+    """
+
+    gain: float = 1.0
+    idle: float | None = None
+    smile: float = 0.0
+    region: str = "all"
+    owned: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, options: RenderOptions, smile: float, *, moving: bool, owned: Iterable[str] = ()) -> Manner:
+        """The manner that options ask for.
+
+        Args:
+            options: Options of the job or session.
+            smile: How much the source smiles itself, 0..1.
+            moving: Whether the source is a clip, which has its own life.
+            owned: Parts of the face that other drivers move.
+        """
+        idle = options.input.liveliness
+        idle = 0.0 if idle is None and moving else idle
+        return cls(options.input.speech_gain, idle, smile, options.animation.region, frozenset(owned))
+
+    def chosen(self, track: ExpressionTrack) -> ExpressionTrack:
+        """The parts of a track that the region names."""
+        gone = [part for part in CHANNELS if not moves(self.region, part)]
+        return track.without(name for part in gone for name in CHANNELS[part])
+
+
+class Performance:
+    """What a driver without a face says and does; its expressions are made for any manner.
+
+    Args:
+        driver: The driver.
+        voice: What is said in its sound, or None.
+
+    Attributes:
+        length: Seconds that it lasts, exactly.
+        note: A sentence if its sound breaks off, else empty.
+    """
+
+    def __init__(self, driver: TrackDriver, voice: Voice | None) -> None:
+        self._driver = driver
+        self._voice = voice
+        self._made: tuple[Manner, ExpressionTrack] | None = None
+        self.length = driver.length or ALONE if voice is None else voice.duration
+        self.note = "" if voice is None else voice.note
+
+    def track(self, idle: float | None, gain: float, smile: float, *, loop: bool) -> ExpressionTrack:
+        """The expressions; see :meth:`TrackDriver.played`."""
         from liveportrait.speech import idle_track, speaking_track
 
-        if self.sound is not None:
-            voice = Voice(self.sound, check)
-            life = float(LIVELY) if idle is None else idle
-            track = speaking_track(voice.visemes, gain, life, voice.seed, smile)
-            return track, voice.duration, voice.note
-        length = self.length or ALONE
-        if self.track is not None:
-            life_too = [] if not idle else [idle_track(float(length), idle)]
-            return added([*life_too, self.track]) if life_too else self.track, length, ""
-        return idle_track(float(length), float(LIVELY) if idle is None else idle, loop=loop), length, ""
+        own, voice, length = self._driver.track, self._voice, float(self.length)
+        if voice is not None:
+            return speaking_track(voice.visemes, gain, float(LIVELY) if idle is None else idle, voice.seed, smile)
+        if own is not None:
+            return added([idle_track(length, idle), own]) if idle else own
+        return idle_track(length, float(LIVELY) if idle is None else idle, loop=loop)
+
+    def at(self, time: Fraction, manner: Manner) -> Expression:
+        """The expression at a time in seconds, the same as in a render; for one thread."""
+        if self._made is None or self._made[0] != manner:
+            whole = self.track(manner.idle, manner.gain, manner.smile, loop=True)
+            self._made = manner, manner.chosen(without_parts(whole, manner.owned))
+        return self._made[1].at(float(time))
 
 
 def open_track(path: Path, part: Part = (None, None)) -> TrackDriver | None:

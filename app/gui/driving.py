@@ -43,7 +43,4 @@ def live_source(
         width, height = live.size
         mode = Mode(width, height, live.camera_rate, live.camera_mjpg)
         return camera_source(driver.source, mode, mirror=live.mirror, turn=turn, playback=playback)
-    return file_source(
-        driver.source, playback=playback, reference=reference, part=options.driving_part, idle=options.liveliness,
-        gain=options.speech_gain,
-    )  # fmt: skip
+    return file_source(driver.source, playback=playback, reference=reference, part=options.driving_part)

@@ -219,7 +219,8 @@ class Performer:
         driving = Path() if job.driving is None else job.driving
         one = Job(job.source, driving, options, expression=expression, target=hidden / target.name)
         picture = Path(target.name).suffix.lower() in STILL_SUFFIXES and not job.numbered
-        posed = job.driving is None and (options.input.liveliness is None or picture)
+        lives = options.input.liveliness is not None or bool(options.input.voice)
+        posed = job.driving is None and (picture or not lives)
         report = (render_pose if posed else render)(one, events, token, resources=self.resources)
         if report.status == "cancelled":
             return Outcome("cancelled", error="Stopped.", exit_code=int(ExitCode.CANCELLED))

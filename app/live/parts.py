@@ -43,12 +43,16 @@ class PartDrivers:
         engine: Engine of the session.
         channels: Region -> its driver.
         own: File -> driver of whole faces.
+
+    Attributes:
+        rest: Motion (N = 1) of the parts that nobody moves, where the main driver has no motion; None without parts.
     """
 
     def __init__(
         self, engine: Engine, channels: Mapping[str, DrivingChannel], own: Mapping[Path, DrivingChannel] | None = None
     ) -> None:
         self.channels: tuple[DrivingChannel, ...] = (*channels.values(), *(own or {}).values())
+        self.rest = next((channel.reference for channel in channels.values()), None)
         self._mix = PartMix(engine, channels)
         self._own = {path: ChannelPlayer(channel) for path, channel in (own or {}).items()}
         self._start: float | None = None

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from app.errors import AppError, UsageError
 from app.frames.follow import FaceFollower
+from app.frames.voices import Manner
 from app.live.frames import Tracked
 from app.live.motion import LiveMotion
 from app.live.readings import LiveReadings
@@ -16,12 +18,13 @@ from models.choices import LARGEST, FaceChoice
 from models.messages import msg
 
 if TYPE_CHECKING:
+    from app.frames.voices import Performance
     from app.live.context import SessionContext
     from app.live.neutral import NeutralFinder
     from app.live.parts import PartDrivers, PartLoader
     from app.live.portraits import PortraitStore
     from app.sources.sample import Sample
-    from liveportrait.engines.base import Engine
+    from liveportrait.engines.base import Engine, Portrait
     from liveportrait.motion import Motion
     from liveportrait.options import AnimationOptions
     from models.tracker import FaceTracker
@@ -69,6 +72,7 @@ class Tracking:
         self._number, self._choice = 0, LARGEST
         self._reference: Motion | None = None  # reference that was set for motion
         self._joined: PartDrivers | None = None  # part drivers in the last frame
+        self._smiled: tuple[str, Portrait | None, float] = ("", None, 0.0)  # of this portrait, and how much it smiles
 
     def __call__(self, sample: Sample) -> Tracked:
         """A driver's frame with the motion to show.
@@ -82,8 +86,8 @@ class Tracking:
         follow = self._follower(sample, settings.options.input.followed)
         if sample.sensed:
             return self._sensed(sample, options)
-        if sample.expression is not None:
-            return Tracked(sample, shown=Shown(None, None, expression=sample.expression))
+        if sample.play is not None:
+            return self._with_parts(self._played(sample, sample.play))
         if sample.rgb is not None:
             self._tracker.steady = not options.official
             try:
@@ -127,11 +131,34 @@ class Tracking:
         shown = Shown(None, None, expression=expression.mirrored() if sample.mirror else expression)
         return Tracked(sample, shown=shown)
 
+    def _played(self, sample: Sample, play: Performance) -> Tracked:
+        """What a driver without a face does at that time, as a render would show it."""
+        options = self._context.settings.options
+        moving, owned = self._portraits.moving() is not None, options.input.part_drivers
+        manner = Manner.of(options, self._smile(moving), moving=moving, owned=owned)
+        return Tracked(sample, shown=Shown(None, None, expression=play.at(sample.place or Fraction(0), manner)))
+
+    def _smile(self, moving: bool) -> float:
+        """How much the portrait smiles, of a clip its first picture."""
+        prepared = self._portraits.shown
+        if prepared is None:
+            return 0.0
+        portrait = prepared.scene.faces[0].portrait
+        key, known, smile = self._smiled
+        if key != prepared.key or (known is not portrait and not moving):
+            smile = self._engine.own_smile(portrait)
+            self._smiled = prepared.key, portrait, smile
+        return smile
+
     def renewed(self) -> Tracked | None:
         """The last frame with a newer neutral frame or part drivers, or None if there are none."""
         last, neutral = self.last, self._neutral.current
         if last is None or last.sample is None or last.shown is None:
             return None
+        if last.sample.play is not None:
+            again = self._played(last.sample, last.sample.play)
+            changed = again.shown != last.shown or self._parts.current is not self._joined
+            return self._with_parts(again) if changed else None
         fresh = neutral is not None and neutral.motion is not self._reference and not last.sample.lone
         if fresh and neutral is not None:
             self._reference = neutral.motion
@@ -160,7 +187,10 @@ class Tracking:
         self.last, self._joined = tracked, parts
         if parts is None or tracked.shown is None or sample is None:
             return tracked
-        shown, own = parts.join(tracked.shown, sample.time, sample.place, self._rest())
+        shown = tracked.shown
+        if sample.play is not None and parts.rest is not None:
+            shown = replace(shown, motion=parts.rest, reference=parts.rest)
+        shown, own = parts.join(shown, sample.time, sample.place, self._rest())
         return replace(tracked, shown=shown, own=own)
 
     def _rest(self) -> Motion | None:

@@ -160,7 +160,8 @@ def output_path(job: Job, *, still: bool, alpha: bool, engine: str = "") -> Path
         alpha: Whether the result has transparency.
         engine: Name of the engine, for {engine}.
     """
-    fields = name_fields(job.source, job.driving, engine=engine)
+    driving = job.driving if job.driving != Path() else Path(job.options.input.voice)  # an empty text is Path() again
+    fields = name_fields(job.source, driving, engine=engine)
     return result_path(job.options.output.output, fields, DEFAULT_NAME, ending_of(job, still=still, alpha=alpha))
 
 

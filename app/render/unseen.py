@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app.errors import UsageError
-from app.frames.voices import CHANNELS, RATE, TrackDriver, alone, only_part, open_track, open_voice, without_parts
+from app.frames.voices import RATE, Manner, TrackDriver, alone, only_part, open_track, open_voice, without_parts
 from app.media.timeline import sample_times
 from liveportrait.expression_track import ExpressionTrack, added
-from liveportrait.rules import moves
 from models.messages import msg
 
 if TYPE_CHECKING:
@@ -41,10 +40,14 @@ class UnseenDrivers:
     def __init__(self, job: Job) -> None:
         wanted = job.options.input
         part = wanted.driving_part
-        self.main = alone(part) if job.driving == Path() else open_track(job.driving, part)
+        spoken = bool(wanted.voice) and job.driving == Path()  # the voice then moves all
+        if spoken:
+            self.main: TrackDriver | None = open_voice(Path(wanted.voice), part)
+        else:
+            self.main = alone(part) if job.driving == Path() else open_track(job.driving, part)
         files = {region: open_track(path) for region, path in wanted.part_drivers.items()}
         self.parts = {region: driver for region, driver in files.items() if driver is not None}
-        if wanted.voice:
+        if wanted.voice and not spoken:
             if "lip" in files:
                 raise UsageError(
                     msg("{option:voice} and {option:lips_from} both say who moves the lips."), "Give one of them."
@@ -96,12 +99,8 @@ class TrackPlay:
     def __init__(
         self, options: RenderOptions, smile: float, moving: bool, warn: Say, check: Callable[[], None]
     ) -> None:
-        self._gain = options.input.speech_gain
-        self._idle = options.input.liveliness
-        if self._idle is None and moving:
-            self._idle = 0.0
-        self._region = options.animation.region
-        self._smile, self._warn, self._check = smile, warn, check
+        self._manner = Manner.of(options, smile, moving=moving)
+        self._warn, self._check = warn, check
 
     def whole(self, driver: TrackDriver, owned: Collection[str] = ()) -> tuple[ExpressionTrack, Fraction]:
         """Expressions of a driver of a whole face, and their length in seconds.
@@ -110,28 +109,21 @@ class TrackPlay:
             driver: The driver.
             owned: Parts of the face with other drivers.
         """
-        track, length = self._played(driver, self._idle)
-        return self._chosen(without_parts(track, owned)), length
+        track, length = self._played(driver, self._manner.idle)
+        return self._manner.chosen(without_parts(track, owned)), length
 
     def parts(self, drivers: dict[str, TrackDriver]) -> tuple[ExpressionTrack, Fraction] | None:
         """Expressions of drivers of parts of the face, and the longest length in seconds; None if there are none."""
         found = []
         for region, driver in drivers.items():
-            track, length = self._played(driver, self._idle if region != "lip" else 0.0)
-            found.append((self._chosen(only_part(track, region, drivers)), length))
+            track, length = self._played(driver, self._manner.idle if region != "lip" else 0.0)
+            found.append((self._manner.chosen(only_part(track, region, drivers)), length))
         if not found:
             return None
         return added(track for track, _ in found), max(length for _, length in found)
 
     def _played(self, driver: TrackDriver, idle: float | None) -> tuple[ExpressionTrack, Fraction]:
-        track, length, note = driver.played(
-            idle=idle, gain=self._gain, smile=self._smile, loop=True, check=self._check
-        )  # fmt: skip
-        if note:
-            self._warn(note)
-        return track, length
-
-    def _chosen(self, track: ExpressionTrack) -> ExpressionTrack:
-        """The parts selected by the option "region"."""
-        gone = [region for region in CHANNELS if not moves(self._region, region)]
-        return track.without(name for region in gone for name in CHANNELS[region])
+        opened = driver.opened(self._check)
+        if opened.note:
+            self._warn(opened.note)
+        return opened.track(idle, self._manner.gain, self._manner.smile, loop=True), opened.length

@@ -25,8 +25,6 @@ def source_from_text(
     mirror: bool = True,
     turn: int = 0,
     reference: str = "auto",
-    idle: float | None = None,
-    gain: float = 1.0,
 ) -> DriverSource:
     """The driver named by the user: a file, a camera by index, name or URL, or the address of a face tracker.
 
@@ -36,8 +34,6 @@ def source_from_text(
         mirror: Swap left and right of a camera.
         turn: Degrees by which the images of a camera are turned clockwise: 0, 90, 180 or 270.
         reference: Neutral frame of a template.
-        idle: How lively a voice or an expression track is, None as usual for its kind.
-        gain: How far the mouth of a voice opens.
 
     Raises:
         MediaError: There is no such file or camera.
@@ -48,7 +44,7 @@ def source_from_text(
     path = local_path(text)
     if text and (path.exists() or path.suffix.lower() in (".mp4", ".mov", ".mkv", ".webm", ".gif", ".jpg", ".png")):
         rate = Fraction(mode.rate).limit_denominator(1001) if mode is not None and mode.rate else None
-        return file_source(path, rate=rate, reference=reference, idle=idle, gain=gain)
+        return file_source(path, rate=rate, reference=reference)
     return camera_source(text, mode, mirror=mirror, turn=turn)
 
 

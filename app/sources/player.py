@@ -15,21 +15,20 @@ from typing import TYPE_CHECKING, Any, Final
 from app.clip_options import WHOLE, Part
 from app.errors import MediaError
 from app.frames.templates import neutral_motion, open_fitting, part_of
-from app.frames.voices import RATE, open_track
 from app.media.timeline import resample
 from app.sources.playback import Playback
 from app.sources.sample import Clock, DriverSource, Pixels, Sample, Source
-from liveportrait.expression import Expression
 
 if TYPE_CHECKING:
+    from app.frames.voices import Performance
     from liveportrait.engines.base import Engine
     from liveportrait.motion import Motion
 
 SLEPT: Final = 1.0  # seconds of delay after which a player continues from its position
 AHEAD: Final = 3  # frames decoded ahead
 
-Shot = tuple[Fraction, Pixels | None, "Motion | Expression | None"]
-"""Seconds from the first frame; image of a clip; motion of a template, or the expression of a voice."""
+Shot = tuple[Fraction, Pixels | None, "Motion | None"]
+"""Seconds from the first frame; image of a clip; motion of a template."""
 
 
 class Reel(ABC):
@@ -39,12 +38,14 @@ class Reel(ABC):
         duration: Total seconds, 0 if not known before playing.
         rate: Frames per second.
         reference: Neutral motion that comes with it, or None.
+        play: What a driver without a face plays, or None.
         lone: Whether it is a single image, which is shown once and held.
     """
 
     duration: Fraction
     rate: Fraction
     reference: Motion | None = None
+    play: Performance | None = None
     lone: bool = False
     decodes: bool = False  # whether decoding ahead is worthwhile
 
@@ -129,33 +130,6 @@ class TemplateReel(Reel):
         for index in self._chosen:
             if (time := template.times[index] - zero) >= start:
                 yield time, None, template.motion[index] if template.found[index] else None
-
-
-class TrackReel(Reel):
-    """A voice or an expression track.
-
-    Args:
-        path: The file.
-        part: Start and end of the part to play.
-        idle: How lively it is, None as usual for its kind.
-        gain: How far the mouth opens.
-
-    Raises:
-        AppError: It can't be read, or does not contain the part.
-    """
-
-    def __init__(self, path: Path, part: Part = WHOLE, idle: float | None = None, gain: float = 1.0) -> None:
-        driver = open_track(path, part)
-        assert driver is not None
-        self._track, self.duration, _ = driver.played(idle=idle, gain=gain, smile=0.0, loop=False, check=lambda: None)
-        self.rate = RATE
-
-    def frames(self, start: Fraction) -> Iterator[Shot]:
-        """See Reel.frames."""
-        number = math.ceil(start * self.rate)
-        while number == 0 or number / self.rate < self.duration:
-            yield number / self.rate, None, self._track.at(float(number / self.rate))
-            number += 1
 
 
 class StillReel(Reel):
@@ -259,11 +233,10 @@ class Player(Source):
                 self._time, self._late = found[0], None
                 self._playback.stand(found[0])
                 self._count += 1
-                motion, expression = (None, found[2]) if isinstance(found[2], Expression) else (found[2], None)
                 return Sample(
-                    self._count - 1, self._clock(), found[1], motion=motion, jump=jump, lone=self._opened.lone,
-                    reference=self._opened.reference, place=None if self._opened.lone else found[0],
-                    expression=expression,
+                    self._count - 1, self._clock(), found[1], motion=found[2], jump=jump, lone=self._opened.lone,
+                    reference=self._opened.reference, play=self._opened.play,
+                    place=None if self._opened.lone else found[0],
                 )  # fmt: skip
         return None
 
@@ -359,10 +332,8 @@ def file_source(
     rate: Fraction | None = None,
     reference: str = "auto",
     part: Part = WHOLE,
-    idle: float | None = None,
-    gain: float = 1.0,
 ) -> DriverSource:
-    """A file as a driver: a template, a voice, a still, or a clip that plays in real time in a loop.
+    """A file as a driver: a template, a still, a voice, an expression track, or a clip that plays in a loop.
 
     Args:
         path: The file.
@@ -370,13 +341,13 @@ def file_source(
         rate: Frames per second to play a clip at; None uses its own time stamps.
         reference: Neutral frame of a template, see TemplateReel.
         part: Start and end of the part to play.
-        idle: How lively a voice or an expression track is, None as usual for its kind.
-        gain: How far the mouth of a voice opens.
 
     Raises:
         MediaError: The file is missing.
     """
+    from app.frames.voices import open_track
     from app.media import files, images, pictures
+    from app.sources.voice import track_source
     from liveportrait.template import is_template
 
     path = Path(path)
@@ -388,10 +359,8 @@ def file_source(
             "template", path.name,
             lambda clock, engine: Player(lambda: TemplateReel(path, engine, reference, part), playback, clock),
         )  # fmt: skip
-    if open_track(path, part) is not None:
-        return DriverSource(
-            "template", path.name, lambda clock, _: Player(lambda: TrackReel(path, part, idle, gain), playback, clock)
-        )
+    if (unseen := open_track(path, part)) is not None:
+        return track_source(unseen, playback)
     if images.is_image(path) and not pictures.is_sequence(path) and not _moves(path):
         return DriverSource("still", path.name, lambda clock, _: Player(lambda: StillReel(path), Playback(), clock))
     return DriverSource(

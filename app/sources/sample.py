@@ -13,14 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
+    from app.frames.voices import Performance
     from app.media.camera import CameraFacts
     from liveportrait.blendshapes import FaceReading
     from liveportrait.engines.base import Engine
-    from liveportrait.expression import Expression
     from liveportrait.motion import Motion
 
 Pixels = npt.NDArray[np.uint8]
-Kind = Literal["camera", "video", "template", "still", "tracking"]
+Kind = Literal["camera", "video", "template", "still", "tracking", "track"]
 Clock = Callable[[], float]
 
 
@@ -41,7 +41,7 @@ class Sample:
         sensed: True for a face tracker, which gives readings instead of images.
         reading: The face that it sends, or None while it sends none.
         mirror: Whether left and right of a reading are swapped.
-        expression: Sliders and eye and lip ratios of a driver without a face, such as a voice, or None.
+        play: What a driver without a face plays, such as a voice, or None; ``place`` is the time in it.
     """
 
     index: int
@@ -56,12 +56,12 @@ class Sample:
     sensed: bool = False
     reading: FaceReading | None = None
     mirror: bool = False
-    expression: Expression | None = None
+    play: Performance | None = None
 
     @property
     def gives_motion(self) -> bool:
-        """Whether it has motion, a reading or an expression, and needs no image."""
-        return self.motion is not None or self.reading is not None or self.expression is not None
+        """Whether it comes with the motion or the reading of a face, or with what moves one."""
+        return self.motion is not None or self.reading is not None or self.play is not None
 
 
 class Source(ABC):
@@ -111,7 +111,8 @@ class DriverSource:
     """A driver that can be started any number of times.
 
     Attributes:
-        kind: camera, video, template, still, or tracking for the packets of a face tracker.
+        kind: camera, video, template, still, tracking for the packets of a face tracker, or track for drivers without
+            a face, such as a voice.
         title: Display name.
         make: Creates the driver for one run, from the session's clock and engine.
         clip: File whose neutral frame is chosen by the option "reference", as in rendering; None if it is found during

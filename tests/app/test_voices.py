@@ -12,14 +12,15 @@ import pytest
 
 from app.errors import AppError, MediaError, UsageError
 from app.events import CancelToken, EventStream
-from app.frames.voices import open_track
+from app.frames.voices import Manner, open_track
 from app.media.audio import AudioSource
 from app.media.reader import open_clip
 from app.media.sound import Voice, sound_of, sound_only
 from app.options import RenderOptions
 from app.render import Job, RenderReport, render
 from app.render.speech_template import make_speech, speech_driver
-from app.sources.player import TrackReel
+from app.render.unseen import UnseenDrivers
+from app.sources.voice import TrackReel
 from models.speech import VISEMES
 
 
@@ -68,6 +69,10 @@ def test_the_driver_moves_all_but_the_lips(here: Path) -> None:
     with_voice = lower_half(report.output)
     without = lower_half(animate(here, here / "in" / "slow.mp4").output)
     assert np.abs(with_voice[4] - without[4]).max() > 60
+    spoken_alone = RenderOptions.from_values({"voice": str(voice), "end": "0.5"})
+    unseen = UnseenDrivers(Job(here / "in" / "photo.jpg", Path(), spoken_alone))  # without a driver it moves all
+    assert unseen.main is not None
+    assert (unseen.main.sound, unseen.main.length, unseen.parts) == (unseen.sound, Fraction(1, 2), {})
     with pytest.raises(UsageError, match="both say who moves the lips"):
         animate(here, here / "in" / "slow.mp4", lips_from=str(voice), voice=str(voice))
     with pytest.raises(MediaError, match=r"slow\.mp4 holds no sound"):
@@ -111,14 +116,14 @@ def test_a_voice_is_kept_as_a_template_for_every_engine(here: Path) -> None:
 
 
 def test_a_voice_plays_in_real_time_as_it_is_rendered(here: Path) -> None:
-    voice = write_sound(here / "speech.wav", spoken(0.6))
-    reel = TrackReel(voice)
-    rendered = open_track(voice)
-    assert rendered is not None
-    track, length, _ = rendered.played(idle=None, gain=1, smile=0, loop=False, check=lambda: None)
-    shots = list(reel.frames(Fraction(1, 10)))
-    assert (reel.duration, [float(time) for time, _, _ in shots]) == (length, [0.12, 0.16, *np.arange(5, 15) / 25])
-    assert [shown for _, _, shown in shots] == [track.at(float(time)) for time, _, _ in shots]
+    voice = open_track(write_sound(here / "speech.wav", spoken(0.6)))
+    assert voice is not None
+    opened = voice.opened()
+    reel = TrackReel(opened)
+    track, length, _ = voice.played(idle=None, gain=1, smile=0.5, loop=True, check=lambda: None)
+    times = [time for time, _, _ in reel.frames(Fraction(1, 10))]
+    assert (reel.duration, [float(time) for time in times]) == (length, [0.12, 0.16, *np.arange(5, 15) / 25])
+    assert [opened.at(time, Manner(smile=0.5)) for time in times] == [track.at(float(time)) for time in times]
 
 
 def test_any_channels_and_rates_are_heard(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import wave
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -26,6 +27,7 @@ from app.media.images import read_image
 from app.options import RenderOptions
 from app.render.job import Job
 from app.render.pipeline import render
+from app.sources.named import source_from_text
 from app.sources.playback import Playback
 from liveportrait.engines import load_engine
 from liveportrait.engines.base import Engine
@@ -165,6 +167,34 @@ def test_a_frame_that_stands_still_takes_the_neutral_frame_when_it_is_known(
     session.set_options(RenderOptions.from_values({"smooth": 0, "driving_face": "1"}))  # another wish: it is looked for
     after = shown.wait(lambda frame: psnr(frame.picture, wanted[0]) > SAME)
     assert not after.fresh
+
+
+def test_a_voice_is_shown_as_rendered_and_follows_options_in_a_pause(
+    files: Path, tmp_path: Path, live: Callable
+) -> None:
+    """Lips, head and lids at the same time of the sound; the mouth of a frame that stands still shuts when told to."""
+    time = np.arange(3840) / 16000
+    sound = sum(np.sin(2 * np.pi * 120 * k * time) / (1 + abs(120 * k - 750) / 150) for k in range(1, 30))
+    voice = tmp_path / "voice.wav"
+    with wave.open(str(voice), "wb") as out:
+        out.setparams((1, 2, 16000, 0, "NONE", ""))
+        out.writeframes((3000 * sound * (time > 0.1)).astype("<i2").tobytes())
+    wanted = rendered(files / "one.png", voice, tmp_path / "out", idle="1", fps="25")
+    assert len(wanted) == 6
+    playback = Playback()
+    playback.pause(True)
+    session, shown = live(RenderOptions.from_values({"smooth": 0, "idle": "1"}))
+    session.add_portrait("one", files / "one.png")
+    session.set_driver(source_from_text(str(voice)))
+    session.start()
+    shown.wait(lambda frame: frame.seen and session.stats().captured > 2)  # plays
+    session.set_driver(standing(voice, playback))
+    for number in (5, 2, 4):
+        settle(playback, number, shown, lambda frame, goal=wanted[number]: psnr(frame.picture, goal) > 45)
+    assert playback.place.duration == Fraction(6, 25)
+    assert psnr(wanted[0], wanted[4]) < 40
+    session.set_options(RenderOptions.from_values({"smooth": 0, "idle": "0", "speech_gain": 0}))
+    shown.wait(lambda frame: not frame.fresh and psnr(frame.picture, wanted[4]) < 40)
 
 
 def test_neutral_frames_are_kept_until_the_file_changes(files: Path, tmp_path: Path, engine: Engine) -> None:

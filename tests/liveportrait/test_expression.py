@@ -126,8 +126,8 @@ def test_preset_comes_back_from_plain_values():
         ({"schema_version": 2, "sliders": {}}, "newer version"),
         ({"schema_version": 1, "sliders": {"smile": "much"}}, "smile|could not|much"),
         ({"schema_version": 1, "slider": {}}, "unknown entries.*slider"),
-        ({"schema_version": 1, "sliders": {}, "eye_ratio": 3}, "wrong kind"),
-        ({"schema_version": 1, "sliders": {"smile": None}}, "wrong kind"),
+        ({"schema_version": 1, "sliders": {}, "eye_ratio": 3}, "must be"),
+        ({"schema_version": 1, "sliders": {"smile": None}}, "must be"),
     ],
 )
 def test_broken_presets_are_refused(data, words):

@@ -21,17 +21,17 @@ from pathlib import Path
 import cv2
 import numpy as np
 import numpy.typing as npt
+from detection.augment import change_colours, occlude, similarity, warp
+from detection.backgrounds import generate_background
+from detection.compose import Portraits
+from detection.labels import Labels
+from detection.portraits import load_prepared, read_picture
+from training.manifest import Manifest
 
-from models.detection.augment import change_colours, occlude, similarity, warp
-from models.detection.backgrounds import generate_background
-from models.detection.compose import Portraits
-from models.detection.labels import Labels
-from models.detection.portraits import load_prepared, read_picture
 from models.detection.runtime import OnnxDetector
 from models.detectors import BlazeFace, Detection, Window
 from models.search import BORDERS
 from models.tracker import FaceTracker
-from models.training.manifest import Manifest
 
 Image = npt.NDArray[np.uint8]
 Picture = tuple[Image, npt.NDArray[np.float32]]

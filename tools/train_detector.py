@@ -19,12 +19,11 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-
-from models.detection.compose import compose
-from models.detection.drawn import draw_faces
-from models.detection.labels import Labels
-from models.detection.portraits import FILE, load_prepared, prepare
-from models.training.manifest import Manifest
+from detection.compose import compose
+from detection.drawn import draw_faces
+from detection.labels import Labels
+from detection.portraits import FILE, load_prepared, prepare
+from training.manifest import Manifest
 
 Image = npt.NDArray[np.uint8]
 MANIFEST = Path(__file__).parent / "detection" / "portraits.json"
@@ -116,7 +115,7 @@ class Data:
     """The data named on the command line."""
 
     def __init__(self, args: argparse.Namespace, training: bool) -> None:
-        from models.detection.wider import WiderPick, read_wider
+        from detection.wider import WiderPick, read_wider
 
         self.picks, self.notes = [], []
         self.held_out: list[tuple[str, list[tuple[Image, Labels]]]] = []
@@ -149,8 +148,8 @@ class Data:
 
 def _wider_pictures(entries: list) -> list[tuple[str, list[tuple[Image, Labels]]]]:
     """The validation split at 640 ("VGA"), once for each minimum face height."""
-    from models.detection.portraits import read_picture
-    from models.detection.wider import HEIGHTS, fitted, subset
+    from detection.portraits import read_picture
+    from detection.wider import HEIGHTS, fitted, subset
 
     sets = []
     for name, height in HEIGHTS.items():
@@ -161,11 +160,11 @@ def _wider_pictures(entries: list) -> list[tuple[str, list[tuple[Image, Labels]]
 
 def _train(args: argparse.Namespace) -> int:
     import torch
+    from detection.learn import PANELS, Batches, Learner, evaluator
+    from detection.losses import LossConfig
+    from training.trainer import Trainer, TrainerConfig
 
     import models
-    from models.detection.learn import PANELS, Batches, Learner, evaluator
-    from models.detection.losses import LossConfig
-    from models.training.trainer import Trainer, TrainerConfig
 
     torch.set_num_threads(args.threads)
     data = Data(args, training=True)
@@ -191,9 +190,9 @@ def _train(args: argparse.Namespace) -> int:
 
 def _network(args: argparse.Namespace):
     import torch
+    from training.trainer import CHECKPOINT, load_average
 
     import models
-    from models.training.trainer import CHECKPOINT, load_average
 
     network = models.create(args.net).to(memory_format=torch.channels_last).eval()
     steps = load_average(args.model / CHECKPOINT if args.model.is_dir() else args.model, network)
@@ -202,9 +201,8 @@ def _network(args: argparse.Namespace):
 
 def _evaluate(args: argparse.Namespace) -> int:
     import torch
-
-    from models.detection.evaluate import score_detector
-    from models.detection.learn import find
+    from detection.evaluate import score_detector
+    from detection.learn import find
 
     torch.set_num_threads(1)
     network, steps = _network(args)
@@ -219,7 +217,7 @@ def _evaluate(args: argparse.Namespace) -> int:
 
 
 def _export(args: argparse.Namespace) -> int:
-    from models.detection.export import export_detector
+    from detection.export import export_detector
 
     network, steps = _network(args)
     export_detector(network, args.target, args.size, args.half)

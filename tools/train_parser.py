@@ -29,15 +29,16 @@ from torch.nn import functional
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from parsing.augment import Augmentation
+from parsing.losses import LossWeights, parsing_loss
+from parsing.scores import Scores
+from training.manifest import Manifest
+from training.trainer import CHECKPOINT, Trainer, TrainerConfig, TrainingError, load_average
+
 import models
-from models.parsing.augment import Augmentation
 from models.parsing.classes import BASIC, CLASSES, COUNT
-from models.parsing.losses import LossWeights, parsing_loss
 from models.parsing.network import MEAN, STD, Parser, export
 from models.parsing.parser import FaceParser
-from models.parsing.scores import Scores
-from models.training.manifest import Manifest
-from models.training.trainer import CHECKPOINT, Trainer, TrainerConfig, TrainingError, load_average
 from tools.parsing.compare import compare, report
 from tools.parsing.data import CelebAMaskHQ, DrawnFaces, Faces, Lapa, Portraits, Recipe, make_batch
 from tools.parsing.scenes import TRAINED, UNSEEN

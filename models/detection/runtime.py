@@ -29,7 +29,7 @@ REACH: Final = 10.0
 
 
 class OnnxDetector:
-    """A detector of this project's form (models.detection.export), shipped or trained by the user.
+    """A detector of this project's form (tools/detection/export.py), shipped or trained by the user.
 
     Args:
         path: The .onnx file; it is opened on first use.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -10,6 +12,8 @@ import pytest
 
 from models.face import Face
 from models.tracker import FaceTracker
+
+sys.path.append(str(Path(__file__).resolve().parents[2] / "tools"))  # training lies beside the scripts that run it
 
 
 @pytest.fixture(scope="package")

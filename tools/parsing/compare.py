@@ -13,12 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from models.matte import PersonMatte
-from models.parsing.augment import Augmentation
 from models.parsing.classes import Labels, index
 from models.parsing.parser import FaceParser
 from models.parsing.polygons import odd_colours, rough_labels, with_mesh
-from models.parsing.scores import Scores
 from models.tracker import FaceTracker
+from parsing.augment import Augmentation
+from parsing.scores import Scores
 from tools.parsing.data import Faces, Recipe
 
 SIDE = 320

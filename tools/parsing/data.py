@@ -10,9 +10,9 @@ from typing import Final, Protocol
 import cv2
 import numpy as np
 import numpy.typing as npt
+from training.manifest import Sample, Split, hash_labels
 
 from models.files import file_hash
-from models.parsing.augment import Augmentation, cut
 from models.parsing.classes import (
     BASIC,
     CELEBAMASK_FILES,
@@ -24,7 +24,7 @@ from models.parsing.classes import (
     translate,
 )
 from models.parsing.square import Square, face_square, labels_square
-from models.training.manifest import Sample, Split, hash_labels
+from parsing.augment import Augmentation, cut
 from tools.parsing import scenes
 
 Image = npt.NDArray[np.uint8]

@@ -125,8 +125,9 @@ def test_the_option_is_checked_and_reaches_the_tracker(tmp_path: Path) -> None:
 def test_a_detector_is_exported_as_it_is(tmp_path: Path) -> None:
     pytest.importorskip("onnxscript", reason="onnxscript (extra 'onnx') is not installed")
     torch = pytest.importorskip("torch", reason="PyTorch (extra 'torch') is not installed")
+    from detection.export import export_detector
+
     import models
-    from models.detection.export import export_detector
     from models.detection.network import Deployed
     from models.export import disagreement
 

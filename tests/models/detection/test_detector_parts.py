@@ -6,10 +6,10 @@ import math
 
 import numpy as np
 import pytest
+from detection.evaluate import Found, average_precision, match, score_detector
+from detection.labels import Labels
 
-from models.detection.evaluate import Found, average_precision, match, score_detector
 from models.detection.geometry import blend, decode, nms, prior_points
-from models.detection.labels import Labels
 
 torch = pytest.importorskip("torch", reason="PyTorch (extra 'torch') is not installed")
 
@@ -101,7 +101,7 @@ def test_blending_trembles_less_than_picking() -> None:
 
 
 def test_overlap_losses_equal_their_formulas() -> None:
-    from models.detection.losses import diou_loss, eiou_loss, paired_iou, pairwise_iou
+    from detection.losses import diou_loss, eiou_loss, paired_iou, pairwise_iou
 
     rng = np.random.default_rng(3)
     a, b = boxes(rng, 30), boxes(rng, 30)
@@ -129,7 +129,7 @@ def test_overlap_losses_equal_their_formulas() -> None:
 
 
 def test_quality_focal_loss_equals_its_formula() -> None:
-    from models.detection.losses import quality_focal_loss
+    from detection.losses import quality_focal_loss
 
     logits, targets = np.linspace(-6, 6, 25), np.tile(np.linspace(0, 1, 5), 5)
     p = 1 / (1 + np.exp(-logits))
@@ -139,7 +139,7 @@ def test_quality_focal_loss_equals_its_formula() -> None:
 
 
 def test_points_count_by_the_size_of_the_face_and_only_where_marked() -> None:
-    from models.detection.losses import points_loss
+    from detection.losses import points_loss
 
     rng = np.random.default_rng(4)
     truth = rng.uniform(0, 50, (3, 5, 2)).astype(np.float32)
@@ -173,7 +173,7 @@ def scene() -> dict[str, torch.Tensor]:
 
 
 def test_every_face_is_learnt_by_cells_of_its_own(scene: dict[str, torch.Tensor]) -> None:
-    from models.detection.assign import RADIUS, sim_ota
+    from detection.assign import RADIUS, sim_ota
 
     faces = torch.tensor([[5.0, 5, 21, 25], [60, 50, 124, 120], [40, 4, 52, 18]])
     found = sim_ota(**scene, faces=faces, ignore=torch.zeros(3, dtype=torch.bool))
@@ -191,7 +191,7 @@ def test_every_face_is_learnt_by_cells_of_its_own(scene: dict[str, torch.Tensor]
 
 
 def test_ignored_faces_are_neither_learnt_nor_held_against_a_cell(scene: dict[str, torch.Tensor]) -> None:
-    from models.detection.assign import sim_ota
+    from detection.assign import sim_ota
 
     faces = torch.tensor([[60.0, 50, 124, 120], [5, 5, 21, 25]])
     found = sim_ota(**scene, faces=faces, ignore=torch.tensor([True, False]))
@@ -206,7 +206,7 @@ def test_ignored_faces_are_neither_learnt_nor_held_against_a_cell(scene: dict[st
 
 @pytest.mark.parametrize(("score", "box"), [("qfl", "eiou"), ("bce", "diou")])
 def test_a_batch_s_loss_falls_by_following_its_gradient(score: str, box: str) -> None:
-    from models.detection.losses import DetectionLoss, LossConfig, Targets
+    from detection.losses import DetectionLoss, LossConfig, Targets
 
     torch.manual_seed(0)
     priors, strides = (torch.from_numpy(v) for v in prior_points(64, 64))

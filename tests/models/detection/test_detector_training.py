@@ -14,14 +14,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-
-from models.detection.augment import AugmentConfig, augment, change_colours, similarity, warp
-from models.detection.backgrounds import generate_background
-from models.detection.compose import Portraits, compose
-from models.detection.drawn import draw_faces
-from models.detection.labels import Labels
-from models.detection.wider import WiderPick, fitted, read_wider, subset
-from models.training.manifest import Manifest, ManifestError
+from detection.augment import AugmentConfig, augment, change_colours, similarity, warp
+from detection.backgrounds import generate_background
+from detection.compose import Portraits, compose
+from detection.drawn import draw_faces
+from detection.labels import Labels
+from detection.wider import WiderPick, fitted, read_wider, subset
+from training.manifest import Manifest, ManifestError
 
 ROOT = Path(__file__).resolve().parents[3]
 TOOL = ROOT / "tools" / "train_detector.py"
@@ -29,9 +28,10 @@ TOOL = ROOT / "tools" / "train_detector.py"
 
 def test_a_detector_learns_drawn_faces_from_scratch(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch", reason="PyTorch (extra 'torch') is not installed")
+    from detection.learn import PANELS, Batches, Learner, evaluator
+    from training.trainer import Trainer, TrainerConfig
+
     import models
-    from models.detection.learn import PANELS, Batches, Learner, evaluator
-    from models.training.trainer import Trainer, TrainerConfig
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -86,8 +86,9 @@ def test_the_tool_killed_and_started_again_gives_the_same_curve(tmp_path: Path) 
 @pytest.mark.parametrize("name", ["detect/emo2_1m", "detect/ffnet22s_dbcc_mobile", "detect/ffnet46ns_ccc_mobile"])
 def test_detectors_of_our_own_families_build_run_and_learn(name: str) -> None:
     torch = pytest.importorskip("torch", reason="PyTorch (extra 'torch') is not installed")
+    from detection.learn import Batches, Learner
+
     import models
-    from models.detection.learn import Batches, Learner
 
     assert name in models.list_models("detect/*")
     torch.manual_seed(0)
@@ -257,7 +258,7 @@ def test_the_manifest_keeps_test_persons_apart() -> None:
 
 
 def test_portraits_are_prepared_and_checked(shared: Path, tmp_path: Path) -> None:
-    from models.detection.portraits import load_prepared, prepare
+    from detection.portraits import load_prepared, prepare
 
     folder = tmp_path / "pictures"
     folder.mkdir()

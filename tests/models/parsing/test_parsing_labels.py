@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from parsing.augment import Augmentation, cut
+from parsing.scores import Scores
 
 from models.matte import PersonMatte
 from models.parsing import BASIC, CLASSES, index
-from models.parsing.augment import Augmentation, cut
 from models.parsing.classes import (
     BISENET,
     CELEBAMASK,
@@ -21,7 +22,6 @@ from models.parsing.classes import (
     translate,
 )
 from models.parsing.polygons import feature_labels, odd_colours, rough_labels
-from models.parsing.scores import Scores
 from models.parsing.square import Square, face_square, labels_square
 from models.tracker import FaceTracker
 

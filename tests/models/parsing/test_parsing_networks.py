@@ -12,17 +12,17 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from training.log import read_log
 
 import models
 from models.parsing import BASIC, CLASSES, COUNT, index
 from models.parsing.classes import BISENET, IGNORED
 from models.parsing.parser import FaceParser
 from models.registry import ModelError
-from models.training.log import read_log
 from tests.conftest import ROOT
 
 torch = pytest.importorskip("torch", reason="torch (extra) is not installed")
-losses = pytest.importorskip("models.parsing.losses")
+losses = pytest.importorskip("parsing.losses")
 NO_ONNX = importlib.util.find_spec("onnxscript") is None or importlib.util.find_spec("onnx") is None
 
 

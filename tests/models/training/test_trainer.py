@@ -15,11 +15,12 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="PyTorch (extra 'torch') is not installed")
 
+from training import Manifest, ManifestError, Sample, draw_curves, read_log  # noqa: E402
+from training.log import append_row, cut_log  # noqa: E402
+from training.manifest import by_person, hash_labels  # noqa: E402
+from training.trainer import Trainer, TrainerConfig, TrainingError, load_average  # noqa: E402
+
 from models.files import file_hash  # noqa: E402
-from models.training import Manifest, ManifestError, Sample, draw_curves, read_log  # noqa: E402
-from models.training.log import append_row, cut_log  # noqa: E402
-from models.training.manifest import by_person, hash_labels  # noqa: E402
-from models.training.trainer import Trainer, TrainerConfig, TrainingError, load_average  # noqa: E402
 
 CONFIG = TrainerConfig(steps=40, lr=0.05, warmup=4, save_every=6, log_every=5, evaluate_every=20, seed=3)
 
@@ -27,7 +28,7 @@ RUN = """
 import os, signal, sys
 import torch
 from pathlib import Path
-sys.path.insert(0, {tests!r})
+sys.path[:0] = [{tests!r}, {tools!r}]
 from test_trainer import CONFIG, make
 torch.set_num_threads(1)
 trainer = make(Path(sys.argv[1]), kill=int(sys.argv[2]))
@@ -90,7 +91,7 @@ def test_the_loss_falls_and_is_logged_and_drawn(whole: Path) -> None:
 
 @pytest.mark.parametrize("kill", [9, 23])
 def test_a_killed_run_goes_on_as_if_it_had_not_been(whole: Path, tmp_path: Path, kill: int) -> None:
-    code = RUN.format(tests=str(Path(__file__).parent))
+    code = RUN.format(tests=str(Path(__file__).parent), tools=str(Path(__file__).resolve().parents[3] / "tools"))
     command = [sys.executable, "-c", code, str(tmp_path)]
     assert subprocess.run([*command, str(kill)], check=False).returncode == -signal.SIGKILL
     assert read_log(tmp_path / "log.jsonl")[-1]["step"] < 40

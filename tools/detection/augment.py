@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from models.detection.backgrounds import draw_shape, random_colour
-from models.detection.labels import Labels
+from detection.backgrounds import draw_shape, random_colour
+from detection.labels import Labels
 
 Image = npt.NDArray[np.uint8]
 SMALLEST: Final = 6.0

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from models.detection.labels import Labels
+from detection.labels import Labels
 from models.detectors import iou
 
 Array = npt.NDArray[np.float32]

@@ -10,12 +10,12 @@ from typing import Any, Final
 import cv2
 import numpy as np
 import numpy.typing as npt
+from training.manifest import Manifest, ManifestError, Sample, by_person, hash_labels
 
-from models.detection.compose import Portraits
+from detection.compose import Portraits
 from models.files import file_hash, written_whole
 from models.messages import msg
 from models.topology import FACE_POINTS, MOUTH_CORNERS
-from models.training.manifest import Manifest, ManifestError, Sample, by_person, hash_labels
 
 Array = npt.NDArray[np.float32]
 Image = npt.NDArray[np.uint8]

@@ -3,8 +3,8 @@
 Importing this package doesn't import torch.
 """
 
-from models.training.curves import draw_curves
-from models.training.log import read_log
-from models.training.manifest import Manifest, ManifestError, Sample
+from training.curves import draw_curves
+from training.log import read_log
+from training.manifest import Manifest, ManifestError, Sample
 
 __all__ = ["Manifest", "ManifestError", "Sample", "draw_curves", "read_log"]

@@ -13,11 +13,11 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+from training.manifest import ManifestError
 
-from models.detection.augment import AugmentConfig, augment
-from models.detection.labels import Labels
-from models.detection.portraits import read_picture
-from models.training.manifest import ManifestError
+from detection.augment import AugmentConfig, augment
+from detection.labels import Labels
+from detection.portraits import read_picture
 
 Image = npt.NDArray[np.uint8]
 LEAST: Final = 3.0

@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from models.detection.augment import change_colours, clipped, occlude, random_angle, warp
-from models.detection.backgrounds import generate_background
-from models.detection.labels import MIRRORED, Labels
+from detection.augment import change_colours, clipped, occlude, random_angle, warp
+from detection.backgrounds import generate_background
+from detection.labels import MIRRORED, Labels
 
 Array = npt.NDArray[np.float32]
 Image = npt.NDArray[np.uint8]

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.files import written_whole
-from models.training.log import Row
+from training.log import Row
 
 WIDTH: Final = 960
 PANEL: Final = 300
@@ -28,7 +28,7 @@ def draw_curves(path: Path, rows: Sequence[Row], panels: Sequence[tuple[str, Seq
 
     Args:
         path: The image.
-        rows: Rows of a log (models.training.log.read_log); "step" is the horizontal axis.
+        rows: Rows of a log (training.log.read_log); "step" is the horizontal axis.
         panels: (title, keys) of each; a title that begins with "log " has a logarithmic axis. Long series are
             drawn as means over intervals, with the single values pale behind them.
 

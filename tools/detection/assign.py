@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from models.detection.losses import pairwise_iou
+from detection.losses import pairwise_iou
 
 RADIUS: Final = 2.5
 """Cells within this many strides of a face's centre, along both axes, may be assigned to it."""

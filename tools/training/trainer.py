@@ -21,8 +21,8 @@ import torch
 from torch import Tensor, nn
 
 from models.files import written_whole
-from models.training.curves import draw_curves
-from models.training.log import append_row, cut_log, read_log
+from training.curves import draw_curves
+from training.log import append_row, cut_log, read_log
 
 CHECKPOINT: Final = "checkpoint.pt"
 LOG: Final = "log.jsonl"

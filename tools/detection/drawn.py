@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from models.detection.labels import Labels
+from detection.labels import Labels
 
 Image = npt.NDArray[np.uint8]
 FACE = ((-0.38, -0.25), (0.38, -0.25), (0.0, 0.1), (-0.28, 0.48), (0.28, 0.48))

@@ -1,4 +1,4 @@
-"""Training step and evaluation of a detector, for models.training.trainer."""
+"""Training step and evaluation of a detector, for training.trainer."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from models.detection.evaluate import Found, score_detector
+from detection.evaluate import Found, score_detector
+from detection.labels import Labels
+from detection.losses import DetectionLoss, LossConfig, Targets
 from models.detection.geometry import blend, prior_points
-from models.detection.labels import Labels
-from models.detection.losses import DetectionLoss, LossConfig, Targets
 from models.detection.network import decode, normalise
 
 Image = npt.NDArray[np.uint8]

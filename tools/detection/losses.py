@@ -145,7 +145,7 @@ class DetectionLoss(nn.Module):
         Returns:
             "loss" and its parts "score", "box" and "points".
         """
-        from models.detection.assign import sim_ota
+        from detection.assign import sim_ota
         from models.detection.network import decode
 
         config = self.config

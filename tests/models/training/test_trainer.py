@@ -113,7 +113,7 @@ def test_stopping_in_the_middle_of_a_row_changes_nothing(whole: Path, tmp_path: 
 def test_a_checkpoint_of_another_training_or_damaged_is_refused(whole: Path, tmp_path: Path) -> None:
     trainer = make(tmp_path)
     trainer.run(until=2)
-    with pytest.raises(TrainingError, match="of another training"):
+    with pytest.raises(TrainingError, match="belongs to another training"):
         Trainer(trainer.network, trainer.batch, trainer.loss, tmp_path, CONFIG, note={"data": "other"})
     with pytest.raises(TrainingError, match="does not fit this network"):
         Trainer(torch.nn.Linear(4, 2), trainer.batch, trainer.loss, tmp_path, CONFIG, note={"data": "sums"})

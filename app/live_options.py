@@ -18,7 +18,7 @@ from models.messages import about, msg
 
 Fit = Literal["contain", "cover", "stretch"]
 Turn = Literal["0", "90", "180", "270"]
-CAMERA, LIVE, VIRTUAL, RECORD = "Camera", "Live", "Virtual camera", "Recording"
+CAMERA, LIVE, VIRTUAL, STREAM, RECORD = "Camera", "Live", "Virtual camera", "Streams", "Recording"
 
 
 @dataclass(frozen=True)
@@ -116,6 +116,29 @@ class LiveOptions:
         help="How the picture fits into the virtual camera: contain adds bars, cover crops the edges, stretch "
         "distorts.",
     )
+    stream: str = option(
+        "",
+        title="Stream to",
+        group=STREAM,
+        repeat=True,
+        help="Address that the result is sent to: mjpeg://127.0.0.1:8090 (a page on this computer), srt://HOST:PORT, "
+        "rtmp://HOST/APP/KEY, udp://HOST:PORT, rtp://HOST:PORT, or ndi://NAME, spout://NAME, syphon://NAME. May be "
+        "given several times; docs/streaming.md shows how to receive each of them.",
+    )
+    stream_rate: float = option(
+        30.0, title="Rate", group=STREAM, unit="1/s", minimum=1.0, maximum=120.0, step=1.0,
+        help="Frames a second of streams; mjpeg sends frames as they come.",
+    )  # fmt: skip
+    stream_bitrate: int = option(
+        4000,
+        title="Bit rate",
+        group=STREAM,
+        unit="kbit/s",
+        minimum=100,
+        maximum=100_000,
+        step=100,
+        help="Bit rate of the picture of SRT, RTMP, UDP and RTP streams.",
+    )
     record: str = option(
         "",
         title="Record to",
@@ -127,7 +150,7 @@ class LiveOptions:
         False,
         title="Record the microphone",
         group=RECORD,
-        help="Add the microphone's sound to the recording.",
+        help="Add the microphone's sound to the recording, and to SRT, RTMP, UDP and RTP streams.",
     )
 
     @property

@@ -15,6 +15,7 @@ from typing import Any, Final, Literal, get_args, get_origin
 from app.addresses import STANDARD, is_address, local_name
 from app.choices import Background, FaceDriver, Faces, Square, driver_address
 from app.errors import UsageError, not_one_of
+from app.stream_targets import parse_targets
 from app.values import (
     parse_colour,
     parse_mask,
@@ -220,6 +221,7 @@ PARSERS: Final[dict[str, Callable[[str], Any]]] = {
     "fill": parse_colour,
     "sliders": parse_sliders,
     "idle": parse_share,
+    "stream": parse_targets,
 }
 
 

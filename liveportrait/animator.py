@@ -183,7 +183,8 @@ class Animator:
         if crop is None:
             if face is None:
                 raise ValueError("a source without landmarks needs a crop.")
-            crop = self.engine.fit_crop(Crop.from_face(face, self.options, self.engine.crop_size), image)
+            crop = Crop.from_face(face, self.options, self.engine.crop_size)
+            crop = self.engine.fit_crop(crop, image if cut is None else cut.source)
         square = crop.apply(image if cut is None else cut.people, official=self.options.official)
         behind = None if cut is None or cut.behind is None else crop.apply(cut.behind)
         paste = None

@@ -89,15 +89,28 @@ def _as_share(mask: Mask | Image) -> Mask:
 def _premultiplied(image: Image) -> npt.NDArray[np.float32]:
     out = image.astype(np.float32)
     if image.shape[2] == 4:
-        out[..., :3] *= out[..., 3:] / 255
+        share = cv2.extractChannel(out, 3) / np.float32(255)
+        cv2.multiply(out, cv2.merge([share, share, share, np.ones_like(share)]), dst=out)
     return out
 
 
 def _straight(values: npt.NDArray[np.float32]) -> Image:
     """Premultiplied float RGBA to uint8."""
-    alpha = np.clip(values[..., 3:], 0, 255)
-    colour = values[..., :3] * (255 / np.maximum(alpha, 0.5))
-    return np.clip(np.rint(np.concatenate([colour, alpha], axis=2)), 0, 255).astype(np.uint8)
+    alpha = cv2.extractChannel(values, 3)
+    share = np.float32(255) / np.maximum(np.asarray(alpha, np.float32), np.float32(0.5))
+    straight = cv2.multiply(values, cv2.merge([share, share, share, np.ones_like(share)]))
+    return np.clip(np.rint(straight), 0, 255).astype(np.uint8)
+
+
+def _over(up: Image, current: Image, mask: Mask) -> Image:
+    """Two images (h, w, 4), the first one with a share (h, w) of 0..1, mixed as premultiplied colours are."""
+    own = mask * cv2.extractChannel(up, 3)
+    total = own + (1 - mask) * cv2.extractChannel(current, 3)
+    share = np.where(total > 0, own / np.maximum(total, np.float32(1e-3)), mask)
+    colours = cv2.blendLinear(
+        cv2.cvtColor(up, cv2.COLOR_RGBA2RGB), cv2.cvtColor(current, cv2.COLOR_RGBA2RGB), share, 1 - share
+    )
+    return np.dstack([colours, np.rint(total).astype(np.uint8)])
 
 
 def _largest(image: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -275,29 +288,30 @@ class Compositor:
         up = self._up(rendered, window)
         alpha = current.shape[2] == 4
         if moved is None:
-            if not alpha:
-                return np.asarray(cv2.blendLinear(up, current, mask, 1 - mask), np.uint8)
-            before = _premultiplied(current)
-            change = mask[..., None] * (_premultiplied(up) - before)
+            return (
+                _over(up, current, mask)
+                if alpha
+                else np.asarray(cv2.blendLinear(up, current, mask, 1 - mask), np.uint8)
+            )
+        if self._up_source is None:
+            base = self._up(self._source_crop, window)
         else:
-            if self._up_source is None:
-                base = self._up(self._source_crop, window)
-            else:
-                base = self._up_source[b - y0 : d - y0, a - x0 : c - x0]
-            source = self.source[b:d, a:c]
-            grid = transform_grid(self.crop, (a, b))
-            weight = cv2.warpAffine(moved, grid, (c - a, d - b), borderMode=cv2.BORDER_REPLICATE)
-            if not alpha:
-                change = cv2.subtract(base, source, dtype=cv2.CV_32F)
-                change = cv2.multiply(change, cv2.merge([weight] * 3), dst=change)
-                change = cv2.add(change, cv2.subtract(up, base, dtype=cv2.CV_32F), dst=change)
-                if float(mask.min()) < 1:
-                    change = cv2.multiply(change, cv2.merge([mask] * 3), dst=change)
-                return np.asarray(cv2.add(current, change, dtype=cv2.CV_8U), np.uint8)
-            before, base_f, source_f = _premultiplied(current), _premultiplied(base), _premultiplied(source)
-            change = mask[..., None] * (_premultiplied(up) - base_f + weight[..., None] * (base_f - source_f))
-        same = np.abs(change).max(axis=2, keepdims=True) < 1e-3
-        return np.where(same, current, _straight(before + change))
+            base = self._up_source[b - y0 : d - y0, a - x0 : c - x0]
+        source = self.source[b:d, a:c]
+        grid = transform_grid(self.crop, (a, b))
+        weight = cv2.warpAffine(moved, grid, (c - a, d - b), borderMode=cv2.BORDER_REPLICATE)
+        layers = [_premultiplied(one) for one in (base, source, up)] if alpha else [base, source, up]
+        change = cv2.subtract(layers[0], layers[1], dtype=cv2.CV_32F)
+        change = cv2.multiply(change, cv2.merge([weight] * change.shape[2]), dst=change)
+        change = cv2.add(change, cv2.subtract(layers[2], layers[0], dtype=cv2.CV_32F), dst=change)
+        if float(mask.min()) < 1:
+            change = cv2.multiply(change, cv2.merge([mask] * change.shape[2]), dst=change)
+        if not alpha:
+            return np.asarray(cv2.add(current, change, dtype=cv2.CV_8U), np.uint8)
+        still = _largest(cv2.absdiff(change, np.zeros_like(change))) < 1e-3
+        out = _straight(np.asarray(cv2.add(_premultiplied(current), change), np.float32))
+        cv2.copyTo(current, still.astype(np.uint8), out)
+        return out
 
 
 def transform_grid(crop: Crop, corner: tuple[int, int]) -> Matrix:

@@ -60,10 +60,12 @@ class Cut:
     """A picture whose people were cut out.
 
     Attributes:
+        source: (H, W, 3 or 4) uint8, the picture itself.
         people: (H, W, 4) uint8.
         behind: (H, W, 3) uint8, what is laid behind them; None leaves it clear.
     """
 
+    source: Image
     people: Image
     behind: Image | None = None
 

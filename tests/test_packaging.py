@@ -36,7 +36,7 @@ ASSETS = sorted(
 # import name -> distribution, where the two differ
 DISTRIBUTIONS = {
     "cv2": "opencv-python-headless", "PIL": "pillow", "PySide6": "PySide6-Essentials", "yaml": "pyyaml",
-    "c2pa": "c2pa-python",
+    "syphon": "syphon-python", "c2pa": "c2pa-python",
 }  # fmt: skip
 HEAVY = ("torch", "tensorrt", "insightface", "onnx", "openvino", "ray", "skimage", "scipy")
 

@@ -22,6 +22,9 @@ ENTRY = """import sys
 if sys.argv[1:3] == ["-m", "app.jobs"]:  # a process of the queue
     from app.jobs.runner import main
     sys.exit(main(sys.argv[3:]))
+if sys.argv[1:3] == ["-m", "app.media.transmitter"]:  # sends a live stream
+    from app.media.transmitter import main
+    sys.exit(main())
 from app.cli.main import main
 sys.exit(main(sys.argv[1:] or ["gui"]))
 """

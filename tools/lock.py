@@ -22,8 +22,8 @@ else:
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "requirements"
 WINDOW = "pyside6-essentials"
-# not on PyPI, or not for every Python from 3.10 on; both need an NVIDIA card
-LEFT_OUT = ("tensorrt", "onnx-rtx")
+# not on PyPI, not for every Python from 3.10 on, or for one system alone
+LEFT_OUT = ("tensorrt", "onnx-rtx", "ndi", "spout", "syphon")
 CLI_HEADER = """\
 # Written by tools/lock.py from pyproject.toml: all but the window, without its PySide6.
 #   pip install -r requirements/cli.txt

@@ -22,6 +22,7 @@ Parameter = inspect.Parameter
 PLACEHOLDERS = {
     "output": "FILE",
     "record": "FILE",
+    "stream": "ADDRESS",
     "camera": "CAMERA|FILE",
     "fps": "RATE",
     "start": "TIME",

@@ -16,6 +16,7 @@ from app.errors import AppError, ExitCode, MissingError, UsageError
 from app.live_options import check_live, live_options
 from app.options import all_options, parse_reference
 from app.presets import resolve
+from app.stream_targets import parse_targets
 from models.installation import install_hint
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ def live(values: Mapping[str, Any]) -> int:
     _check(options)
     if not values["no_window"]:
         return _window(photo, options, wanted, _given(values))
+    from app.media import senders
     from app.media.virtual_camera import how_to, package_missing
 
     for path in options.input.part_drivers.values():
@@ -59,11 +61,15 @@ def live(values: Mapping[str, Any]) -> int:
         raise MissingError("--microphone: recording it needs the package sounddevice.", install_hint("mic"))
     if wanted.vcam and package_missing():
         raise MissingError(
-            "--vcam: the virtual camera needs the package pyvirtualcam.", f"{install_hint('vcam')}. {how_to()}"
+            "--vcam: the virtual camera needs the package pyvirtualcam.",
+            f"{install_hint('vcam')}. {how_to()}",
         )
     from app.cli.animate import stop_on_signals
     from app.events import CancelToken, Event, EventStream
 
+    for target in parse_targets(wanted.stream):
+        if (missing := senders.package_missing(target.protocol)) is not None:
+            raise missing
     program = options.program
     sink = choose_sink(json_lines=program.json_lines, quiet=program.quiet)
     events, token = EventStream(sink), CancelToken()
@@ -116,6 +122,7 @@ def run_session(
     from app.frames.resources import load_job_engine, open_tracker
     from app.live import LiveSession, NullSink, source_from_text
     from app.live.recorder import RecorderSink
+    from app.live.streams import stream_sinks
     from app.live.track_recorder import TrackRecorderSink, records_track
     from app.live.vcam import VirtualCameraSettings, VirtualCameraSink
     from app.loading import interruptible
@@ -145,6 +152,8 @@ def run_session(
         if live.vcam:
             session.add_sink(VirtualCameraSink(VirtualCameraSettings.of(live)))
         session.add_sink(NullSink())
+        for stream in stream_sinks(live):
+            session.add_sink(stream)
         if recorder is not None:
             session.add_sink(recorder)
         session.add_portrait("photo", photo)

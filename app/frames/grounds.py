@@ -70,7 +70,7 @@ class Ground:
                 if not clip:
                     raise
                 people = np.dstack([picture[..., :3], np.zeros(picture.shape[:2], np.uint8)])
-        return Cut(people, self._behind(people))
+        return Cut(picture, people, self._behind(people))
 
     def unchanged(self, picture: Pixels) -> Pixels:
         """Convert an image without people (H, W, 3 or 4) to the format of cut-out ones."""

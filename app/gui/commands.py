@@ -449,6 +449,14 @@ class Commands(QObject):
             self.outputs.stop_camera()
         self.show_sinks()
 
+    def stream(self, address: str, on: bool) -> None:
+        """Start or stop sending the live result to an address."""
+        if on:
+            self.outputs.start_stream(address)
+        else:
+            self.outputs.stop_stream(address)
+        self.show_sinks()
+
     def _try(self, work: Callable[[], None]) -> None:
         try:
             work()
@@ -461,6 +469,7 @@ class Commands(QObject):
             self.window.toast.say(say(text), "error")
         self.window.actions_["record"].setChecked(self.outputs.recording)
         self.window.actions_["virtual_camera"].setChecked(self.outputs.camera)
+        self.window.controls.streams.show_states(self.outputs.streams)
         self.window.top.refresh()
 
     # ---- program --------------------------------------------------------------------------------------------------

@@ -198,6 +198,8 @@ class Program:
             from app.gui.translate import tr
 
             self.studio.change(self._started, tr("change an option"))
+        for address in filter(None, self.start.live.get("stream", "").splitlines()):
+            self.window.commands.stream(address, True)
 
     def _started(self, session: Session) -> Session:
         """The session with the command line's settings."""

@@ -1,4 +1,4 @@
-"""Live outputs besides the preview: a recording and the virtual camera. No Qt widgets."""
+"""Live outputs besides the preview: a recording, the virtual camera and streams. No Qt widgets."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from app.gui.studio import Studio
+    from app.live.stats import SinkInfo
 
 RECORDER: Final = "recorder"
 CAMERA: Final = "virtual camera"
@@ -32,6 +33,7 @@ class LiveOutputs:
         self.recording = False
         self.camera = False
         self.file: Path | None = None
+        self._streams: dict[str, str] = {}  # address -> name of its sink
 
     def start_recording(self, path: Path) -> None:
         """Record to a file; the user has agreed to replace it.
@@ -71,11 +73,43 @@ class LiveOutputs:
         self.camera = False
         self._studio.live.remove_sink(CAMERA)
 
+    def start_stream(self, address: str) -> None:
+        """Send the result to an address.
+
+        Raises:
+            ValueError: It is not valid.
+        """
+        from app.live.streams import make_sink
+        from app.stream_targets import StreamTarget
+
+        target = StreamTarget.parse(address)
+        number, name = 1, target.shown
+        while name in self._streams.values():
+            number += 1
+            name = f"{target.shown} ({number})"
+        self._told.discard(name)
+        self._streams[address] = name
+        self._studio.live.add_sink(make_sink(target, self._studio.session.live_options, name))
+
+    def stop_stream(self, address: str) -> None:
+        """Stop sending to an address."""
+        name = self._streams.pop(address, "")
+        if name:
+            self._studio.live.remove_sink(name)
+
+    @property
+    def streams(self) -> dict[str, SinkInfo]:
+        """Address -> state, for the streams that are on."""
+        from app.live.stats import SinkInfo
+
+        known = {info.name: info for info in self._studio.live.sinks}
+        return {address: known.get(name, SinkInfo(name, "waiting")) for address, name in list(self._streams.items())}
+
     def look(self) -> list[str]:
         """Switch off outputs that have failed permanently; returns messages not shown yet."""
         sentences = []
         for info in self._studio.live.sinks:
-            if info.status != "failed" or info.name not in (RECORDER, CAMERA):
+            if info.status != "failed" or info.name not in (RECORDER, CAMERA, *self._streams.values()):
                 continue
             if info.name not in self._told:
                 self._told.add(info.name)
@@ -84,6 +118,8 @@ class LiveOutputs:
                 continue
             if info.name == RECORDER:
                 self.stop_recording()
-            else:
+            elif info.name == CAMERA:
                 self.stop_camera()
+            else:
+                self.stop_stream(next(address for address, name in self._streams.items() if name == info.name))
         return sentences

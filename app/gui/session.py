@@ -344,7 +344,7 @@ def panel_options() -> list[str]:
 
 def panel_live_options() -> list[str]:
     """Names of the live options that the control panel shows; the others have their own buttons."""
-    return [info.name for info in live_options() if info.name not in ("camera", "mirror", "vcam", "record")]
+    return [info.name for info in live_options() if info.name not in ("camera", "mirror", "vcam", "record", "stream")]
 
 
 class History:

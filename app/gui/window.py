@@ -154,6 +154,8 @@ class MainWindow(QMainWindow):
         side.driver.stream_requested.connect(self.commands.ask_for_stream)
         controls.parts.requested.connect(self.commands.show_part_gallery)
         controls.parts.changed.connect(self.commands.set_part)
+        controls.streams.changed.connect(lambda text: studio.set_live_option("stream", text))
+        controls.streams.switched.connect(self.commands.stream)
         side.driver.mirror_changed.connect(lambda on: studio.set_live_option("mirror", on))
         self.preview.layout_changed.connect(self._layout_changed)
         self.preview.painted.connect(studio.painted)
@@ -364,7 +366,8 @@ class MainWindow(QMainWindow):
         self.preview.setFocus()
         self.studio.tell_gone()
         self.actions_["full_screen"].setChecked(self.isFullScreen())
-        if self.commands.recording or self.studio.outputs.camera:
+        outputs = self.studio.outputs
+        if outputs.recording or outputs.camera or outputs.streams:
             self.commands.show_sinks()
 
     def event(self, event: QEvent) -> bool:

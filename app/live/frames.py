@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+
+from app.media.images import flatten
+from liveportrait.patched import split
 
 if TYPE_CHECKING:
     from app.sources.sample import Sample
@@ -66,3 +70,10 @@ class LiveFrame:
     expression: Expression | None = None
     marks: dict[str, float] = field(default_factory=dict)
     """Seconds on the session's clock: "rendered"."""
+    fill: tuple[int, int, int] = (255, 255, 255)
+    """Colour under clear parts of the picture in sinks without transparency."""
+
+    @cached_property
+    def opaque(self) -> Pixels:
+        """(H, W, 3) the picture without transparency, for sinks that have none; laid on the colour once for all."""
+        return flatten(*split(self.picture), self.fill)

@@ -271,4 +271,5 @@ class Pipeline:
             seen=known and bool(drawn.squares),
             expression=None if tracked.shown is None else tracked.shown.expression,
             marks={"rendered": done},
+            fill=options.output.fill_colour,
         )

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from app.errors import MediaError, UsageError
 from app.live.sinks import Sink
-from app.media.encode import FORMATS
+from app.media.encode import FORMATS, holds_alpha
 from app.media.microphone import Microphone, MicrophoneSound
 from app.media.virtual_camera import fit_picture
 from app.media.writer import ClipWriter, Codec, check_clip
 from app.provenance.mark import FULL, OFF, Marking
+from liveportrait.patched import split
 from models.messages import msg
 
 if TYPE_CHECKING:
@@ -39,7 +40,8 @@ def free_bytes(folder: Path) -> int:
 class RecorderSink(Sink):
     """Writes a clip. Frames are dropped if the encoder is too slow; the others keep their times.
 
-    The clip has the size of the first frame; later frames of another size get bars. While no frame arrives, the last
+    The clip has the size of the first frame; later frames of another size get bars. Transparency is
+    kept where the format can hold it (WebM, MOV, MKV). While no frame arrives, the last
     one is repeated every second, so that the sound continues. A recording ends before the disk is full. Restarting the
     session records to another file: "clip.mp4", then "clip-2.mp4".
 
@@ -99,6 +101,7 @@ class RecorderSink(Sink):
         self._microphone: Microphone | None = None
         self._writer: ClipWriter | None = None
         self._picture: Pixels | None = None  # the last frame
+        self._clear = False  # whether transparency is recorded
         self._zero = 0.0
         self._last = -1
         self._looked = 0.0
@@ -136,7 +139,9 @@ class RecorderSink(Sink):
         if self._writer is None:
             self._begin(frame)
         assert self._writer is not None
-        self._write(fit_picture(frame.picture, self._writer.size, "contain"), frame.time)
+        clear = self._clear and frame.picture.shape[:2] == self._writer.size[::-1]
+        picture = frame.picture if clear else fit_picture(frame.opaque, self._writer.size, "contain")
+        self._write(picture, frame.time)
 
     def idle(self) -> None:
         """See Sink.idle: extend the last frame and the sound."""
@@ -149,7 +154,8 @@ class RecorderSink(Sink):
         assert writer is not None
         ticks = max(round((time - self._zero) * TICKS), self._last + STEP if self._last >= 0 else 0)
         try:
-            writer.write(picture, Fraction(ticks, TICKS))
+            rgb, alpha = split(picture)
+            writer.write(rgb, Fraction(ticks, TICKS), alpha)
         except Exception:
             self._writer, self._done = None, True  # nothing is left to complete
             raise
@@ -166,8 +172,11 @@ class RecorderSink(Sink):
         self._last = -1
         self.path = self._free_name()
         sound: Any = MicrophoneSound(self._microphone, self._zero) if self._microphone is not None else None
-        size = (width - width % 2, height - height % 2)
-        self._writer = ClipWriter(self.path, size, self._rate, Fraction(1, TICKS), sound, **self._how)
+        self._clear = frame.picture.shape[2] == 4 and holds_alpha(self.path, self._how["codec"])
+        size = (width, height) if self._clear else (width - width % 2, height - height % 2)
+        self._writer = ClipWriter(
+            self.path, size, self._rate, Fraction(1, TICKS), sound, alpha=self._clear, **self._how
+        )
 
     def _free_name(self) -> Path:
         """The requested name; after the first recording the next free one."""

@@ -32,6 +32,8 @@ class Sink(ABC):
         depth: Number of frames that may wait for it.
         interval: Seconds without a new frame after which ``idle`` is called, or None.
         retry: Seconds after which a sink that failed is opened again, or None.
+        longest_retry: Seconds up to which ``retry`` is doubled with each further failure, or None.
+        greeting: A sentence for the user once it is open, or an empty one.
         measured: False if other code records when a frame was really shown.
         patience: Seconds that it may take to finish before it is abandoned.
     """
@@ -40,6 +42,8 @@ class Sink(ABC):
     depth: int = 1
     interval: float | None = None
     retry: float | None = None
+    longest_retry: float | None = None
+    greeting: str = ""
     measured: bool = True
     patience: float = 5.0
 
@@ -49,6 +53,11 @@ class Sink(ABC):
         """The session's clock."""
         self.dropped = 0
         """Number of frames dropped because it was too slow."""
+
+    @property
+    def skipped(self) -> int:
+        """Frames that it took, but that somebody behind it was too slow for."""
+        return 0
 
     def reset(self) -> None:
         """Reset the statistics before each run."""
@@ -134,6 +143,7 @@ class SinkThread:
         self._context = context
         sink.clock = context.clock
         self._status, self._message, self._retrying = "waiting", "", False
+        self._greeted = ""  # what was said last
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._work, name=f"live-sink-{sink.name}", daemon=True)
         self._thread.start()
@@ -142,7 +152,8 @@ class SinkThread:
         """Its status and statistics."""
         meter = self.sink.meter
         return SinkInfo(
-            self.sink.name, self._status, self._message, meter.shown, self.frames.dropped, meter.fps,
+            self.sink.name, self._status, self._message, meter.shown,
+            self.frames.dropped + self.sink.skipped, meter.fps,
             1000 * meter.recent_latency, self._retrying,
         )  # fmt: skip
 
@@ -162,14 +173,15 @@ class SinkThread:
         self._context.notify("sinks")
 
     def _work(self) -> None:
-        said = ""
+        said, failures = "", 0
         while True:
             before = self.sink.meter.shown
             problem = self._serve()
             if problem is None:
                 break
-            retry = None if isinstance(problem, MissingError) else self.sink.retry
-            again = "" if retry is None else msg("It is tried again every {retry:g} s.", retry)
+            failures = 0 if self.sink.meter.shown > before else failures + 1
+            retry = None if isinstance(problem, MissingError) else self._pause(failures)
+            again = "" if retry is None else self._again()
             self._set("failed", str(problem), retrying=retry is not None)
             if said != str(problem) or self.sink.meter.shown - before >= WORKED:
                 said = str(problem)
@@ -181,6 +193,18 @@ class SinkThread:
             self.frames.clear()
         self._set("waiting", self._message)
 
+    def _pause(self, failures: int) -> float | None:
+        """Seconds until the sink is opened again, after so many failures in a row; None leaves it closed."""
+        first, longest = self.sink.retry, self.sink.longest_retry
+        if first is None or longest is None:
+            return first
+        return min(longest, first * 2.0 ** min(max(0, failures - 1), 16))
+
+    def _again(self) -> str:
+        if self.sink.longest_retry is not None:
+            return msg("It is tried again.")
+        return msg("It is tried again every {retry:g} s.", self.sink.retry)
+
     def _serve(self) -> Exception | None:
         """Open, show frames until the end, close; returns the error that ended it, or None."""
         sink = self.sink
@@ -189,6 +213,9 @@ class SinkThread:
         except Exception as error:  # noqa: BLE001 - device drivers and libraries raise their own errors
             return fault(error)
         self._set("running")
+        if sink.greeting and sink.greeting != self._greeted:
+            self._greeted = sink.greeting
+            self._context.events.info(sink.greeting)
         problem: Exception | None = None
         try:
             while True:

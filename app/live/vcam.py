@@ -86,7 +86,7 @@ class VirtualCameraSink(Sink):
         height, width = frame.picture.shape[:2]
         self._follow((width, height))
         assert self._camera is not None
-        self._picture = fit_picture(frame.picture, self._camera.size, self._used.fit)
+        self._picture = fit_picture(frame.opaque, self._camera.size, self._used.fit)
         if self.clock() - self._sent > 0.7 * (self.interval or 0.0):  # the driver is faster than the camera's rate
             self._send()
 

@@ -28,7 +28,10 @@ COPIED = {
     },
     "webm": {"opus", "vorbis"},
 }  # fmt: skip
-ENCODER = {"mp4": "aac", "mov": "aac", "matroska": "libopus", "webm": "libopus"}
+ENCODER = {
+    "mp4": "aac", "mov": "aac", "matroska": "libopus", "webm": "libopus", "mpegts": "aac", "rtp_mpegts": "aac",
+    "flv": "aac",
+}  # fmt: skip
 AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)
 BITS_PER_CHANNEL = 96_000
 SHORT_LEAD = Fraction(1, 10)  # s; sound before the first frame is dropped if it is shorter than this

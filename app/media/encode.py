@@ -97,6 +97,11 @@ def codec_for(path: Path, codec: str, alpha: bool) -> tuple[str, str]:
     return form, codec
 
 
+def holds_alpha(path: Path, codec: str = "auto") -> bool:
+    """Whether a clip of a name keeps transparency; see codec_for."""
+    return codec_for(path, codec, True)[1] in WITH_ALPHA
+
+
 def _options(name: str, quality: int, alpha: bool) -> tuple[str, dict[str, str]]:
     """Pixel format and options of an encoder for a quality of 0-100."""
     crf = str(round(39 - 0.275 * quality))  # 80 -> 17, 50 -> 25

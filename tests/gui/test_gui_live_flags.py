@@ -28,7 +28,7 @@ def test_a_placed_face_of_the_command_line_belongs_to_the_portrait(
 
 def test_options_and_sliders_of_the_command_line(qapp: object) -> None:
     photo = Path(str(assets.__file__)).parent / "sample" / "portrait.jpg"
-    start = Start((photo,), values={"multiplier": 1.5, "face": "1"}, live={"hold_rate": 25.0},
+    start = Start((photo,), values={"multiplier": 1.5, "face": "1"}, live={"hold_rate": 25.0, "stream": "udp://127.0.0.1:5000"},
                   expression=Expression({"smile": 0.5}, (0.2, None), 0.0))  # fmt: skip
     program = Program(start)
     try:
@@ -38,6 +38,9 @@ def test_options_and_sliders_of_the_command_line(qapp: object) -> None:
         assert session.live_value("hold_rate") == 25.0
         assert session.expression == Expression({"smile": 0.5}, (0.2, None), 0.0)
         assert program.studio.live.expression == session.expression
+        assert list(program.studio.outputs.streams) == ["udp://127.0.0.1:5000"]
+        assert program.window.controls.streams.rows[0].switch.isChecked()
+        assert "stream" not in session.values  # so that no preset holds an address
     finally:
         program.window.replace_by()
         program.studio.close()

@@ -143,7 +143,9 @@ def test_every_option_has_its_place() -> None:
         "signing_key",
     }
     assert set(panel_options()) | asked_elsewhere == {info.name for info in all_options()}
-    assert set(panel_live_options()) | {"camera", "mirror", "vcam", "record"} == {o.name for o in live_options()}
+    assert set(panel_live_options()) | {"camera", "mirror", "vcam", "record", "stream"} == {
+        o.name for o in live_options()
+    }
 
 
 def test_presets_leave_run_options_alone() -> None:

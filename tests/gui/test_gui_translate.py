@@ -32,7 +32,7 @@ import translations as gathered  # noqa: E402
 
 SAME = {
     "{time} ms", "Clips", "Name", "Codec", "Live", "Engine", "Threads", "Neutral", "Pause", "live", *"AEIOU", "Zoom",
-    "Rate", "Engines", "ONNX Runtime", "Port", "Tracker",
+    "Rate", "Engines", "ONNX Runtime", "Port", "Tracker", "Streams",
 }  # fmt: skip
 
 

@@ -104,6 +104,10 @@
    <translation>Fügen Sie links ein Foto oder einen Film hinzu.</translation>
   </message>
   <message>
+   <source>Add a stream</source>
+   <translation>Stream hinzufügen</translation>
+  </message>
+  <message>
    <source>Add portraits</source>
    <translation>Porträts hinzufügen</translation>
   </message>
@@ -116,8 +120,8 @@
    <translation>Fügt die Änderung des Antriebs gegenüber seiner Ruhehaltung zu Haltung und Ausdruck der Quelle hinzu; absolute Bewegung übernimmt Haltung und Ausdruck unverändert.</translation>
   </message>
   <message>
-   <source>Add the microphone's sound to the recording.</source>
-   <translation>Legt den Ton des Mikrofons unter die Aufnahme.</translation>
+   <source>Add the microphone's sound to the recording, and to SRT, RTMP, UDP and RTP streams.</source>
+   <translation>Nimmt den Ton des Mikrofons mit auf, auch in SRT-, RTMP-, UDP- und RTP-Streams.</translation>
   </message>
   <message>
    <source>Add yourself to the group video (sudo usermod -aG video $USER) and log in again.</source>
@@ -146,6 +150,10 @@
   <message>
    <source>Address of the camera, such as rtsp://192.168.1.20/live or http://192.168.1.30:8080/video</source>
    <translation>Adresse der Kamera, etwa rtsp://192.168.1.20/live oder http://192.168.1.30:8080/video</translation>
+  </message>
+  <message>
+   <source>Address of the stream</source>
+   <translation>Adresse des Streams</translation>
   </message>
   <message>
    <source>All drivers</source>
@@ -230,6 +238,14 @@
   <message>
    <source>Begin the pattern with the folder that holds the files.</source>
    <translation>Das Muster mit dem Ordner beginnen, der die Dateien enthält.</translation>
+  </message>
+  <message>
+   <source>Bit rate</source>
+   <translation>Bitrate</translation>
+  </message>
+  <message>
+   <source>Bit rate of the picture of SRT, RTMP, UDP and RTP streams.</source>
+   <translation>Bitrate des Bildes von SRT-, RTMP-, UDP- und RTP-Streams.</translation>
   </message>
   <message>
    <source>Blink</source>
@@ -496,12 +512,12 @@
    <translation>Codec</translation>
   </message>
   <message>
-   <source>Colour ...</source>
-   <translation>Farbe ...</translation>
-  </message>
-  <message>
    <source>Colour of borders, and of what is clear where the output holds no transparency, as #rrggbb. Without it that is the colour given by --background, green (#00ff00) with --background transparent, and white otherwise.</source>
    <translation>Farbe der Ränder und dessen, was durchsichtig ist, wo die Ausgabe keine Transparenz hält, als #rrggbb. Ohne Angabe ist das die Farbe von --background, Grün (#00ff00) bei --background transparent und sonst Weiß.</translation>
+  </message>
+  <message>
+   <source>Colour…</source>
+   <translation>Farbe …</translation>
   </message>
   <message>
    <source>Compressed pictures</source>
@@ -780,6 +796,10 @@
    <translation>Engines</translation>
   </message>
   <message>
+   <source>Everybody in the network can watch it there.</source>
+   <translation>Alle im Netzwerk können es dort sehen.</translation>
+  </message>
+  <message>
    <source>Export expression</source>
    <translation>Ausdruck exportieren</translation>
   </message>
@@ -874,6 +894,10 @@
   <message>
    <source>Faces that move</source>
    <translation>Bewegte Gesichter</translation>
+  </message>
+  <message>
+   <source>Failed</source>
+   <translation>Fehlgeschlagen</translation>
   </message>
   <message>
    <source>File of the driver: {name}</source>
@@ -986,6 +1010,10 @@
   <message>
    <source>Frame {number} of {count}</source>
    <translation>Bild {number} von {count}</translation>
+  </message>
+  <message>
+   <source>Frames a second of streams; mjpeg sends frames as they come.</source>
+   <translation>Bilder pro Sekunde der Streams; mjpeg sendet Bilder, wie sie kommen.</translation>
   </message>
   <message>
    <source>Free some space, or set the variable TMPDIR to a writable folder.</source>
@@ -1154,6 +1182,10 @@
   <message>
    <source>It is tried again every {retry:g} s.</source>
    <translation>Alle {retry:g} s wird es wieder versucht.</translation>
+  </message>
+  <message>
+   <source>It is tried again.</source>
+   <translation>Es wird erneut versucht.</translation>
   </message>
   <message>
    <source>It lasts {duration:g} s.</source>
@@ -1410,6 +1442,10 @@
   <message>
    <source>Look whether the camera is on and in this network.</source>
    <translation>Prüfen, ob die Kamera an und in diesem Netz ist.</translation>
+  </message>
+  <message>
+   <source>Look whether the graphics card can share pictures.</source>
+   <translation>Prüfen Sie, ob die Grafikkarte Bilder teilen kann.</translation>
   </message>
   <message>
    <source>Looking for faces…</source>
@@ -1684,6 +1720,10 @@
    <translation>Offizielle Regeln</translation>
   </message>
   <message>
+   <source>On</source>
+   <translation>An</translation>
+  </message>
+  <message>
    <source>On Linux install the package libportaudio2.</source>
    <translation>Unter Linux das Paket libportaudio2 installieren.</translation>
   </message>
@@ -1824,10 +1864,6 @@
    <translation>Bild</translation>
   </message>
   <message>
-   <source>Picture ...</source>
-   <translation>Bild ...</translation>
-  </message>
-  <message>
    <source>Picture of the driver</source>
    <translation>Bild des Antriebs</translation>
   </message>
@@ -1850,6 +1886,10 @@
   <message>
    <source>Pictures and clips</source>
    <translation>Bilder und Videos</translation>
+  </message>
+  <message>
+   <source>Picture…</source>
+   <translation>Bild …</translation>
   </message>
   <message>
    <source>Place the face by hand</source>
@@ -2072,6 +2112,10 @@
    <translation>Vom Regal nehmen</translation>
   </message>
   <message>
+   <source>Remove the stream</source>
+   <translation>Stream entfernen</translation>
+  </message>
+  <message>
    <source>Render queue</source>
    <translation>Render-Warteschlange</translation>
   </message>
@@ -2272,6 +2316,10 @@
    <translation>Siehe animate jobs list.</translation>
   </message>
   <message>
+   <source>Send the live result to this address</source>
+   <translation>Das Live-Ergebnis an diese Adresse senden</translation>
+  </message>
+  <message>
    <source>Sets of option values: choose, save, import, export.</source>
    <translation>Sätze von Einstellungen: wählen, speichern, importieren, exportieren.</translation>
   </message>
@@ -2444,12 +2492,24 @@
    <translation>Quelle: {source}</translation>
   </message>
   <message>
+   <source>Spout takes no picture.</source>
+   <translation>Spout nimmt kein Bild an.</translation>
+  </message>
+  <message>
    <source>Start again</source>
    <translation>Neu beginnen</translation>
   </message>
   <message>
    <source>Start of the part of a source clip to use.</source>
    <translation>Beginn des benutzten Teils eines Quellvideos.</translation>
+  </message>
+  <message>
+   <source>Start the receiver, and check the address.</source>
+   <translation>Starten Sie den Empfänger und prüfen Sie die Adresse.</translation>
+  </message>
+  <message>
+   <source>Start the receiver.</source>
+   <translation>Starten Sie den Empfänger.</translation>
   </message>
   <message>
    <source>Starting…</source>
@@ -2488,6 +2548,10 @@
    <translation>Angehalten, während die Bewegung gelesen wurde; nichts wurde geschrieben.</translation>
   </message>
   <message>
+   <source>Stopped while the sound was read.</source>
+   <translation type="unfinished" />
+  </message>
+  <message>
    <source>Stopped while {what}.</source>
    <translation>Angehalten bei: {what}.</translation>
   </message>
@@ -2502,6 +2566,14 @@
   <message>
    <source>Stopped; {lost}.</source>
    <translation>Angehalten; {lost}.</translation>
+  </message>
+  <message>
+   <source>Stream to</source>
+   <translation>Streamen an</translation>
+  </message>
+  <message>
+   <source>Streams</source>
+   <translation>Streams</translation>
   </message>
   <message>
    <source>Strength of blinks and eye opening.</source>
@@ -2748,6 +2820,10 @@
    <translation>Das Ergebnis ist nicht als KI-gemacht gekennzeichnet ({option:mark} off); in der Europäischen Union und anderswo kann das Gesetz verlangen, dass Sie es selbst kennzeichnen.</translation>
   </message>
   <message>
+   <source>The result is shown at {address}.</source>
+   <translation>Das Ergebnis ist unter {address} zu sehen.</translation>
+  </message>
+  <message>
    <source>The shaded part stays unchanged; at the soft border both are blended.</source>
    <translation>Was im Schatten liegt, bleibt wie es ist; am weichen Rand wird beides gemischt.</translation>
   </message>
@@ -2904,6 +2980,10 @@
    <translation>Was sie bewegen, folgt stattdessen dem Antrieb.</translation>
   </message>
   <message>
+   <source>This address is in the list already.</source>
+   <translation>Diese Adresse steht schon in der Liste.</translation>
+  </message>
+  <message>
    <source>This app can't download it.</source>
    <translation>Dieses Programm kann es nicht herunterladen.</translation>
   </message>
@@ -3016,6 +3096,10 @@
    <translation>Nehmen Sie ein Bild, das ein menschliches Gesicht größer, aufrecht und unverdeckt zeigt.</translation>
   </message>
   <message>
+   <source>Use an address with udp:// or rtmp:// instead.</source>
+   <translation>Nehmen Sie stattdessen eine Adresse mit udp:// oder rtmp://.</translation>
+  </message>
+  <message>
    <source>Use another extension.</source>
    <translation>Eine andere Endung nehmen.</translation>
   </message>
@@ -3102,6 +3186,10 @@
   <message>
    <source>Waiting for {count} of the jobs, which another batch on the queue works on.</source>
    <translation>Es wird auf {count} der Aufträge gewartet, an denen ein anderer Stapel der Warteschlange arbeitet.</translation>
+  </message>
+  <message>
+   <source>Waits for the animation to run</source>
+   <translation>Wartet, bis die Animation läuft</translation>
   </message>
   <message>
    <source>What covers the face in {name} keeps its shape; without effect: {names}.</source>
@@ -3280,6 +3368,10 @@
    <translation>eine Shell startet für animate {other}, ein anderes Programm</translation>
   </message>
   <message>
+   <source>a stream has an address such as {examples}.</source>
+   <translation>ein Stream hat eine Adresse wie {examples}.</translation>
+  </message>
+  <message>
    <source>a table of names and values is expected</source>
    <translation>eine Tabelle aus Namen und Werten wird erwartet</translation>
   </message>
@@ -3302,6 +3394,14 @@
   <message>
    <source>alpha is {shape}; ({height}, {width}) was promised</source>
    <translation>Alpha ist {shape}; versprochen war ({height}, {width})</translation>
+  </message>
+  <message>
+   <source>an mjpeg address is mjpeg://HOST:PORT and nothing more.</source>
+   <translation>eine mjpeg-Adresse ist mjpeg://HOST:PORT und nichts weiter.</translation>
+  </message>
+  <message>
+   <source>an {protocol} address ends in the application and the stream key.</source>
+   <translation>eine {protocol}-Adresse endet mit der Anwendung und dem Streamschlüssel.</translation>
   </message>
   <message>
    <source>any of its {count} frames</source>
@@ -3692,6 +3792,10 @@
    <translation>lebhaft</translation>
   </message>
   <message>
+   <source>mjpeg://127.0.0.1:8090 shows the result to browsers and OBS on this computer; srt, rtmp, udp and rtp addresses send it to a receiver; ndi, spout and syphon names show it to programs that know them.</source>
+   <translation>mjpeg://127.0.0.1:8090 zeigt das Ergebnis Browsern und OBS auf diesem Computer; Adressen mit srt, rtmp, udp und rtp senden es an einen Empfänger; Namen mit ndi, spout und syphon zeigen es Programmen, die diese kennen.</translation>
+  </message>
+  <message>
    <source>motion of driving clips, cached by animate batch</source>
    <translation>von Antriebsclips, behalten von animate batch</translation>
   </message>
@@ -3954,6 +4058,18 @@
   <message>
    <source>the source is an animal</source>
    <translation>die Quelle ist ein Tier</translation>
+  </message>
+  <message>
+   <source>the {protocol} address has no valid host and port.</source>
+   <translation>die {protocol}-Adresse hat keinen gültigen Rechner und Port.</translation>
+  </message>
+  <message>
+   <source>the {protocol} address lacks the port, such as :9000 behind the host.</source>
+   <translation>der {protocol}-Adresse fehlt der Port, etwa :9000 hinter dem Rechner.</translation>
+  </message>
+  <message>
+   <source>the {protocol} address needs the name that other programs see.</source>
+   <translation>die {protocol}-Adresse braucht den Namen, den andere Programme sehen.</translation>
   </message>
   <message>
    <source>there is no slider named {name!r}; known are {names}.</source>
@@ -4916,12 +5032,24 @@
    <translation>An {place} kann nicht empfangen werden: {reason}.</translation>
   </message>
   <message>
+   <source>{place} can't be reached: the FFmpeg in this PyAV was built without its protocol.</source>
+   <translation>{place} ist nicht erreichbar: Das FFmpeg in diesem PyAV wurde ohne dieses Protokoll gebaut.</translation>
+  </message>
+  <message>
    <source>{place} is no option named {name!r}.</source>
    <translation>{place} ist keine Option namens {name!r}.</translation>
   </message>
   <message>
    <source>{place} is open to the network: any computer there can send to it.</source>
    <translation>{place} ist zum Netz hin offen: Jeder Rechner dort kann dorthin senden.</translation>
+  </message>
+  <message>
+   <source>{place} takes no pictures: no answer for {seconds:g} s.</source>
+   <translation>{place} nimmt keine Bilder an: keine Antwort seit {seconds:g} s.</translation>
+  </message>
+  <message>
+   <source>{place} takes no pictures: {reason}.</source>
+   <translation>{place} nimmt keine Bilder an: {reason}.</translation>
   </message>
   <message>
    <source>{platform}, {os} CPU cores</source>
@@ -5114,6 +5242,10 @@
   <message>
    <source>{title} has not opened within {opening:g} s.</source>
    <translation>{title} hat sich nicht binnen {opening:g} s geöffnet.</translation>
+  </message>
+  <message>
+   <source>{title} needs the package {package}.</source>
+   <translation>{title} braucht das Paket {package}.</translation>
   </message>
   <message>
    <source>{title} stands still: {error}</source>

@@ -35,6 +35,7 @@ from app.gui.widgets.basic import (
 from app.gui.widgets.grounds import GroundChoice
 from app.gui.widgets.keys import FieldKeys
 from app.gui.widgets.parts import PartsEditor
+from app.gui.widgets.streams import StreamsEditor
 from app.gui.wording import folded, plain, say, titled
 from app.live_options import live_options
 from app.options import OptionInfo, find_option, idle_options
@@ -83,7 +84,7 @@ CHOICES: Final = {
 
 
 LIVE_PARTS: Final = {"Live": mark("Quality"), "Camera": mark("Camera"), "Virtual camera": mark("Virtual camera"),
-                     "Recording": mark("Recording")}  # fmt: skip
+                     "Streams": mark("Streams"), "Recording": mark("Recording")}  # fmt: skip
 ABBREVIATIONS: Final = ("h264", "hevc", "av1", "vp9", "gif", "png", "fp32", "fp16", "bf16", "int8")
 
 
@@ -314,6 +315,7 @@ class ControlPanel(QWidget):
         self.openings: dict[str, OpeningEditor] = {}
         self.sections: dict[str, Section] = {}
         self.names: dict[str, list[str]] = {}
+        self.streams = StreamsEditor()
         content = QWidget()
         self._column = QVBoxLayout(content)
         self._column.setContentsMargins(10, 6, 10, 16)
@@ -359,6 +361,7 @@ class ControlPanel(QWidget):
         for name, row in self.sliders.items():
             row.show_value(session.sliders.get(name, SLIDERS[name].default))
         self.parts.show_session(session)
+        self.streams.show_session(session)
         for name, opening in self.openings.items():
             opening.show_value(getattr(session, name))
 
@@ -384,6 +387,8 @@ class ControlPanel(QWidget):
                 if known[name].group != part:
                     part = known[name].group
                     section.body.addWidget(subhead(tr(LIVE_PARTS.get(part, part))))
+                    if part == "Streams":
+                        section.body.addWidget(self.streams)
                 editor = OptionEditor(known[name])
                 editor.changed.connect(lambda value, key=name: self.live_changed.emit(key, value))
                 self.live_editors[name] = editor

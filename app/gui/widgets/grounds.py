@@ -37,8 +37,8 @@ class GroundChoice(ComboBox):
         self._value = "keep"
         for word, text in WORDS.items():
             self.addItem(tr(text)[:1].upper() + tr(text)[1:], word)
-        self.addItem(tr("Colour ..."), COLOUR)
-        self.addItem(tr("Picture ..."), PICTURE)
+        self.addItem(tr("Colour…"), COLOUR)
+        self.addItem(tr("Picture…"), PICTURE)
         self.activated.connect(self._take)
 
     def show_value(self, value: str) -> None:
@@ -46,8 +46,8 @@ class GroundChoice(ComboBox):
         self._value = value
         kind = Background.parse(value).kind
         named = {"colour": value, "picture": Path(value).name}.get(kind, "")
-        self.setItemText(self.findData(COLOUR), value if kind == "colour" else tr("Colour ..."))
-        self.setItemText(self.findData(PICTURE), named if kind == "picture" else tr("Picture ..."))
+        self.setItemText(self.findData(COLOUR), value if kind == "colour" else tr("Colour…"))
+        self.setItemText(self.findData(PICTURE), named if kind == "picture" else tr("Picture…"))
         self.setCurrentIndex(self.findData({"colour": COLOUR, "picture": PICTURE}.get(kind, value)))
 
     def _take(self) -> None:

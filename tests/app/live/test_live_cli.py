@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +28,12 @@ def run(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, s
 
 def test_session_with_figures_and_recording(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     path = tmp_path / "out.mp4"
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = found.getsockname()[1]
     code, out, _ = run(
         capsys, PHOTO, "--camera", CLIP, "--no-window", "--seconds", 2.0, "--json", "--picture-size", 256,
-        "--record", path,
+        "--record", path, "--stream", "udp://127.0.0.1:9", "--stream", f"mjpeg://127.0.0.1:{port}",
     )  # fmt: skip
     assert code == 0
     lines = [json.loads(line) for line in out.splitlines()]
@@ -41,6 +45,8 @@ def test_session_with_figures_and_recording(capsys: pytest.CaptureFixture[str], 
     assert min(last["captured"], last["shown"]) > 1
     assert last["recorded"] == str(path)
     assert last["camera"] is None  # a clip is none
+    assert last["sinks"]["udp://127.0.0.1:9"]["shown"] > 0  # nobody has to be there
+    assert last["sinks"][f"mjpeg://127.0.0.1:{port}"]["shown"] > 0
     assert any(line["event"] == "progress" and line["phase"] == "live" for line in lines)
     with open_clip(path) as reader:
         times = [frame.time for frame in reader]

@@ -1,0 +1,33 @@
+"""Ports of this computer that can't be used, in plain words."""
+
+from __future__ import annotations
+
+import errno
+
+from app.errors import AppError
+from models.messages import msg
+
+
+class PortError(AppError):
+    """A port can't be used; it is tried again."""
+
+
+def port_error(host: str, port: int, place: str, error: OSError, hint: str) -> PortError:
+    """Why a port can't be listened at.
+
+    Args:
+        host: Address of this computer.
+        port: The port.
+        place: Both, as people read them.
+        error: What the system said.
+        hint: What to do where another program uses it.
+    """
+    if error.errno in (errno.EADDRINUSE, getattr(errno, "WSAEADDRINUSE", None)):
+        return PortError(msg("Port {port} is already used by another program.", port), hint)
+    if error.errno in (errno.EADDRNOTAVAIL, getattr(errno, "WSAEADDRNOTAVAIL", None)):
+        return PortError(
+            msg("{host} is not an address of this computer.", host), "0.0.0.0 stands for all of its addresses."
+        )
+    if error.errno == errno.EACCES:
+        return PortError(msg("Port {port} may not be used.", port), "Choose one from 1024 on.")
+    return PortError(msg("{place} can't be listened at: {reason}.", place, error.strerror or type(error).__name__))

@@ -110,7 +110,7 @@ def test_depth_is_scaled_like_the_plane():
 
 @pytest.mark.parametrize("box", [Box(0, 0, 0), Box(np.nan, 0, 10), Box(0, 0, -4)])
 def test_unusable_box_is_refused(box):
-    with pytest.raises(ValueError, match="no extent"):
+    with pytest.raises(ValueError, match="empty or not finite"):
         Crop.of_box(box)
 
 

@@ -71,6 +71,7 @@ def test_a_smile_raises_the_cheeks_further_than_landmarks_show():
         more = out[cheek] - driver[cheek]
         assert -0.035 < more[1] < -0.012
         assert outward * more[0] > 0.004
+    assert -0.02 < out[152, 1] - driver[152, 1] < -0.005
 
 
 def test_cheeks_rise_on_the_side_that_smiles_and_sink_only_by_the_smile_of_the_photo():

@@ -343,9 +343,7 @@ class StreamAddress:
         except ValueError:
             named = False
         if not named or re.search(r"[\s\x00-\x1f]", address.url):
-            raise ValueError(
-                msg("{text!r} is not the address of a camera such as rtsp://192.168.1.20/live.", str(address))
-            )
+            raise ValueError(msg("{text!r} is not the URL of a camera such as rtsp://192.168.1.20/live.", str(address)))
         return address
 
     def __str__(self) -> str:

@@ -32,7 +32,7 @@ class ClipOptions:
         group=GROUP,
         unit="s",
         advanced=True,
-        help=f"Where the part of the driving clip begins: {FORM}.",
+        help=f"Start of the part of the driving clip to use: {FORM}.",
     )
     end: str = option(
         "",

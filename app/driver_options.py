@@ -27,7 +27,7 @@ class DriverOptions:
         "",
         title="Expression from",
         group=GROUP,
-        help="Take the expression from this clip or template, except for lips and eyes with a driver of their own.",
+        help="Take the expression from this clip or template, except for lips and eyes with their own driver.",
     )
     lips_from: str = option(
         "",
@@ -43,8 +43,8 @@ class DriverOptions:
         title="Driver for a face",
         group=GROUP,
         repeat=True,
-        help="Animate this face of the source with a clip, template or sound of its own, such as left=mum.mp4; the "
-        "faces that --face names follow the driving file. May be given several times; job files take a list.",
+        help="Animate this face of the source with its own clip, template or sound, such as left=mum.mp4; the faces "
+        "that --face names follow the driving file. May be given several times; job files take a list.",
     )
 
     @property

@@ -89,8 +89,8 @@ class InputOptions(ClipOptions, DriverOptions, SpeechOptions):
         title="Source crop",
         group="Input",
         advanced=True,
-        help="Animate this square of the source, given as x,y,size[,angle]: centre and side in pixels, angle in "
-        "degrees clockwise. Without it the square is found from the face.",
+        help="Animate this square crop of the source, given as x,y,size[,angle]: centre and side in pixels, angle "
+        "in degrees clockwise. Without it the crop is found from the face.",
     )
     points: str = option(
         "",
@@ -119,7 +119,7 @@ class InputOptions(ClipOptions, DriverOptions, SpeechOptions):
         title="Sliders",
         group="Expression",
         help="Sliders on top of the motion, such as smile=0.5,yaw=10; `animate expression sliders` lists them. "
-        "eyes=0.3 (or left_eye, right_eye) and lips=0 hold an opening.",
+        "eyes=0.3 (or left_eye, right_eye) and lips=0 hold a ratio.",
     )
     length: Length = option(
         "shortest",
@@ -164,8 +164,8 @@ class OutputOptions:
         title="Output file",
         group="Output",
         flag="-o --output",
-        help="File or folder to write. {source}, {driving}, {engine} and {date} are filled in; the ending chooses the "
-        "format: mp4, mkv, mov, webm, gif, png, jpg, webp. Default: {source}--{driving} in the current folder.",
+        help="File or folder to write. {source}, {driving}, {engine} and {date} are filled in; the extension selects "
+        "the format: mp4, mkv, mov, webm, gif, png, jpg, webp. Default: {source}--{driving} in the current folder.",
     )
     overwrite: bool = option(
         False, title="Overwrite", group="Output", help="Replace an existing file instead of refusing."
@@ -212,7 +212,7 @@ class OutputOptions:
         title="Codec",
         group="Output",
         advanced=True,
-        help="Video codec; auto takes h264 for mp4, mov and mkv, vp9 for webm, and prores for mov with transparency.",
+        help="Video codec; auto uses h264 for mp4, mov and mkv, vp9 for webm, and prores for mov with transparency.",
     )
     quality: int = option(
         80,
@@ -234,16 +234,17 @@ class OutputOptions:
         "keep",
         title="Background",
         group="Output",
-        help="What lies behind the people: keep (the source's own background), blur (that out of focus), a colour as "
-        "#rrggbb, the name of a picture, or transparent, where the output can hold that. All but keep cut people out.",
+        help="Background behind the people: keep (the source's own), blur (the same out of focus), a colour as "
+        "#rrggbb, the name of a picture, or transparent, if the output supports it. All except keep cut the "
+        "people out.",
     )
     fill: str = option(
         "",
         title="Fill colour",
         group="Output",
         advanced=True,
-        help="Colour of borders, and of what is clear where the output holds no transparency, as #rrggbb. Without it "
-        "that is the colour given by --background, green (#00ff00) with --background transparent, and white otherwise.",
+        help="Colour of borders, and of transparent parts if the output has no transparency, as #rrggbb. Default: the "
+        "colour given by --background, green (#00ff00) with --background transparent, and white otherwise.",
     )
     mark: Mark = option(
         "full",
@@ -291,7 +292,7 @@ class ProgramOptions:
         "auto",
         title="Engine",
         group="Program",
-        help="Animation engine: auto takes the best one that works here; `animate doctor` lists them.",
+        help="Animation engine: auto uses the best one that works here; `animate doctor` lists them.",
     )
     device: str = option(
         "auto",
@@ -311,8 +312,9 @@ class ProgramOptions:
         False,
         title="Animals",
         group="Program",
-        help="The source is an animal: use LivePortrait's weights for animals. Its square must be given by --crop or "
-        "--points, as the official detector of animal faces needs a CUDA build and is not part of this program.",
+        help="The source is an animal: use LivePortrait's weights for animals. Its crop must be set with --crop or "
+        "--points, since the official detector of animal faces needs a CUDA build and is not part of this "
+        "program.",
     )
     threads: int = option(
         0,

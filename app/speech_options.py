@@ -40,9 +40,9 @@ class SpeechOptions:
         "",
         title="Life",
         group=GROUP,
-        help="How lively a face is that no picture drives, 0 to 1: it nods, blinks and looks about. A voice alone has "
-        f"{LIVELY}, and 0 leaves it to the mouth. Without a driving file the portrait just lives, for --duration "
-        "seconds (10), and its end runs into its beginning.",
+        help="Amount of idle motion, 0 to 1, of a face that no picture drives: it nods, blinks and looks around. A "
+        f"voice has {LIVELY}; 0 moves only the mouth. Without a driving file the portrait idles for --duration seconds "
+        "(10), in a seamless loop.",
     )
 
     @property

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from app.jobs import Entry, Summary
 
 PANEL = "Jobs"
-QUOTES = "Patterns stand in quotes, so that the shell leaves them alone: --sources 'in/*.jpg'."
+QUOTES = "Put patterns in quotes, so that the shell does not expand them: --sources 'in/*.jpg'."
 OWN = (
     "jobs", "sources", "drivings", "pairs", "resume", "queue", "workers", "fail_fast", "keep_going", "cluster",
     "cluster_cpus", "cluster_gpus", "cache", "schema", "dry_run", "preset", "debug",
@@ -73,7 +73,7 @@ def _entries(values: Mapping[str, Any], given: Mapping[str, Any]) -> tuple[str |
     preset = values["preset"] or ""
     if values["resume"]:
         if file or sources or drivings:
-            raise UsageError("--resume goes on with what is queued and takes no JOBS, --sources or --drivings.")
+            raise UsageError("--resume continues the queue and takes no JOBS, --sources or --drivings.")
         return None, []
     if file:
         if sources or drivings or values["pairs"]:
@@ -176,7 +176,7 @@ def totals(summary: Summary) -> str:
     if summary.rendered != summary.count("done"):
         words[0] += f" ({summary.rendered} in this run)"
     broken = sum(job.state == "done" for job in summary.failed)
-    words += [f"{broken} of these from input that breaks off"] if broken else []
+    words += [f"{broken} of these from truncated input"] if broken else []
     words += [f"{summary.count(s)} {s}" for s in ("failed", "skipped", "cancelled") if summary.count(s)]
     left = sum(summary.count(s) for s in ("queued", "paused", "running"))
     words += [f"{left} left for the next run"] if left else []
@@ -296,7 +296,7 @@ def _parameters() -> list[inspect.Parameter]:
             "Pair the first source with the first driving file and so on, instead of each with each.",
             PANEL,
         ),
-        switch("resume", ["--resume"], "Continue with whatever is queued.", PANEL),
+        switch("resume", ["--resume"], "Continue with everything in the queue.", PANEL),
         queue_flag(),
         text_flag("workers", ["--workers"], "N", "Worker processes; chosen by cores and memory by default.", PANEL),
         switch("keep_going", ["--keep-going"], "Continue when a job fails; this is the default.", PANEL),

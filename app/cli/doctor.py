@@ -56,7 +56,7 @@ def table(findings: list[Finding]) -> str:
 
 command(
     app,
-    [switch("tune", ["--tune"], "Time every engine, let those compile that can, and remember the results for --engine "
+    [switch("tune", ["--tune"], "Time every engine, compile those that can be, and remember the results for --engine "
             "auto; takes minutes.", "Program"),
      switch("as_json", ["--json"], "Print one JSON object.", "Output"),
      switch("debug", ["--debug"], "Show the traceback of an error.", "Output")],

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from app.render.edit import Lips
 
 OPENINGS: Final = {
-    "eyes": "Set both eyes to this opening: 0 is shut, about 0.35 is open.",
+    "eyes": "Set both eyes to this ratio: 0 is closed, about 0.35 is open.",
     "left_eye": "The same for the eye on the left of the picture.",
     "right_eye": "The same for the eye on the right of the picture.",
-    "lips": "Set the lips to this opening: 0 is shut.",
+    "lips": "Set the lips to this ratio: 0 is closed.",
 }
 USED: Final = (
     "face", "crop", "points", "landmarks", "expression", "sliders", "source_start", "source_end", "source_duration",
@@ -32,7 +32,7 @@ USED: Final = (
     "engine", "device", "precision", "animals", "threads", "max_crop", "json_lines", "quiet",
 )  # fmt: skip
 HELP: Final = {
-    "output": "File or folder to write; {source}, {engine} and {date} are filled in; the ending chooses the format: "
+    "output": "File or folder to write; {source}, {engine} and {date} are filled in; the extension selects the format: "
     "mp4, mkv, mov, webm, gif, png, jpg, webp. Default: {source}--edited, or --retouched, in the current folder.",
     "audio": "Whether a clip keeps its sound: driving and source keep it, none does not.",
 }
@@ -43,7 +43,7 @@ app = make_app("Pose the face in SOURCE with sliders: a photo, or every frame of
 
 
 def edit(values: Mapping[str, Any]) -> int:
-    """Pose the face in SOURCE with sliders; those you don't name stay at rest. --expression adds a saved expression."""
+    """Pose the face in SOURCE with sliders; those you don't name stay neutral. --expression adds a saved expression."""
     expression = _expression(values)
     if values["official"] and values["crop_scale"] is None:
         values = {**values, "crop_scale": OFFICIAL_SCALE}
@@ -114,7 +114,7 @@ def _sliders() -> list[Any]:
         slider = SLIDERS[name]
         unit = " degrees" if slider.unit == "deg" else ""
         bounds = f"{slider.minimum:g}..{slider.maximum:g}"
-        text = f"{slider.help} {slider.default:g}{unit} is at rest."
+        text = f"{slider.help} {slider.default:g}{unit} is neutral."
         flags.append(text_flag(name, ["--" + name.replace("_", "-")], bounds, text, slider.group))
     for name, text in OPENINGS.items():
         flags.append(text_flag(name, ["--" + name.replace("_", "-")], "0..1", text, "Openings"))

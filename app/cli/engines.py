@@ -233,7 +233,7 @@ command(
     app,
     [text_flag("precision", ["--precision"], "fp16|fp32", "Type of the convolutions; fp16 by default.", "Engine"),
      text_flag("library", ["--library"], "NAME", "tensorrt-rtx or tensorrt; what fits the card by default.", "Engine"),
-     text_flag("target", ["--target"], "TARGET", "Cards to compile for by tensorrt-rtx: portable (all that it knows), "
+     text_flag("target", ["--target"], "TARGET", "Cards to compile for by tensorrt-rtx: portable (all supported ones), "
                "sm80, sm86, sm89, sm120 or sm121; portable by default.", "Engine"),
      text_flag("device", ["--device"], "NAME", "The card: cuda or cuda:N.", "Engine"),
      switch("animals", ["--animals"], "The weights for animals.", "Engine"),

@@ -21,7 +21,7 @@ app = make_app("Slider values under a name, for --expression of other commands."
 
 
 def list_(values: Mapping[str, Any]) -> int:
-    """Show the saved expressions; the program brings some along."""
+    """Show the saved expressions, including the built-in ones."""
     saved, faults = list_expressions()
     for one in saved:
         if values["as_json"]:
@@ -59,7 +59,7 @@ def save(values: Mapping[str, Any]) -> int:
     if out is None:
         known = {one.name.lower() for one in list_expressions()[0]}
         if values["name"].lower() in known and not values["overwrite"]:
-            raise UsageError(f"There is an expression {values['name']!r} already.", "Add --overwrite to replace it.")
+            raise UsageError(f"There is already an expression {values['name']!r}.", "Add --overwrite to replace it.")
     elif out.exists() and not values["overwrite"]:
         raise UsageError(
             msg("{out} already exists.", out), msg("Add {option:overwrite} to replace it, or choose another name.")

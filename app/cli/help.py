@@ -25,9 +25,9 @@ ROOM: Final = 72  # terminal width from which both columns fit side by side
 OPTIONS: Final = "Options"
 HELP: Final = ("-h, --help", "Show this text and exit.")
 ENDING: Final = (
-    "A file with the name of a command is written ./NAME; one whose name begins with a dash, ./-NAME.\n"
-    "Exit codes: 0 done, 1 error, 2 wrong usage, 3 no face found, 4 stopped, 5 an input breaks off and the part before "
-    "that was rendered, 6 a model or package is missing."
+    "Write ./NAME for a file named like a command, and ./-NAME for one whose name begins with a dash.\n"
+    "Exit codes: 0 done, 1 error, 2 wrong usage, 3 no face found, 4 stopped, 5 an input is truncated and the part "
+    "before that was rendered, 6 a model or package is missing."
 )
 
 app = make_app("Show the help of a command.")

@@ -12,11 +12,11 @@ from app.errors import ExitCode
 
 NOTHING_FOUND: Final = 4
 
-app = make_app("Show whether a picture or clip says that AI made it: credentials, metadata and watermark.")
+app = make_app("Show whether a picture or clip is marked as made by AI: credentials, metadata and watermark.")
 
 
 def inspect_file(values: Mapping[str, Any]) -> int:
-    """Show whether a picture or clip says that AI made it; exit code 0 if it does, 4 if nothing was found."""
+    """Show whether a picture or clip is marked as made by AI; exit code 0 if it does, 4 if nothing was found."""
     from app.provenance.inspect import inspect
 
     found = inspect(values["file"])

@@ -30,7 +30,7 @@ FORMATS = ("table", "json", "csv")
 
 
 def list_(values: Mapping[str, Any]) -> int:
-    """Show the jobs in the order of work."""
+    """Show the jobs in processing order."""
     with _queue(values) as queue:
         chosen, others = _chosen(queue, values), sum(queue.reader.counts().values())
         _complain_of_damage(queue)
@@ -63,7 +63,7 @@ def retry(values: Mapping[str, Any]) -> int:
 
 
 def pause(values: Mapping[str, Any]) -> int:
-    """Hold back queued jobs until `animate jobs resume`; running ones continue."""
+    """Pause queued jobs until `animate jobs resume`; running ones continue."""
     return _change(values, "pause", "paused", ("queued",))
 
 
@@ -78,7 +78,7 @@ def cancel(values: Mapping[str, Any]) -> int:
 
 
 def clear(values: Mapping[str, Any]) -> int:
-    """Forget jobs that have ended; the files they wrote stay."""
+    """Remove ended jobs from the queue; their files stay."""
     if values["cache"]:
         from app.frames.motion_cache import MotionCache
 
@@ -115,7 +115,7 @@ def report(values: Mapping[str, Any]) -> int:
 def _complain_of_damage(queue: Queue) -> None:
     """Warn of damaged rows in the queue; the others are still shown."""
     for number, why in list(queue.reader.damaged().items())[:MOST_TOLD]:
-        complain(f"Job {number} of {queue.path} is damaged: {why}. Forget it: animate jobs clear {number}.", "warning")
+        complain(f"Job {number} of {queue.path} is damaged: {why}. Remove it: animate jobs clear {number}.", "warning")
 
 
 def summary_of(jobs: Sequence[JobRecord]) -> dict[str, Any]:

@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 USED: Final = ("output", "overwrite", "landmarks", "face", "crop", "detector", "json_lines", "quiet")
 HELP: Final = {
     "output": "File or folder to write; {source} and {date} are filled in. Default: {source}.landmarks.json in the "
-    "current folder. A name that ends in .png or .jpg gets the photo with the handles drawn on it.",
+    "current folder. A name that ends in .png or .jpg writes the photo with the handles drawn on it.",
     "landmarks": "Take the face of this file instead of a first guess.",
-    "face": "Which face to begin with, where some are found: largest, left, right, centre, a number counted from 1 in "
+    "face": "Which face to start from, if any are found: largest, left, right, centre, a number counted from 1 in "
     "order of size, or x,y: the face at that pixel.",
     "crop": "Square around the face, given as x,y,size[,angle]: centre and side in pixels, angle in degrees clockwise. "
-    "Where no face is found the first guess lies in its middle.",
+    "If no face is found, the first guess is in its middle.",
 }
 
 GUESSES: Final = {
@@ -39,14 +39,14 @@ GUESSES: Final = {
     "file": "the face of --landmarks",
 }
 
-app = make_app("Begin a face placed by hand, on a photo of a pet, a doll or a drawing.")
+app = make_app("Create a face to place by hand on a photo of a pet, a doll or a drawing.")
 
 
 def landmarks(values: Mapping[str, Any]) -> int:
     """Write a file with a face to place by hand on PHOTO.
 
-    It begins where a face is found or something looks like one, else in the middle. Its handles
-    are moved in the window (Crop and face), or as numbers in the file. --landmarks FILE uses it.
+    It starts from a face, or from something that looks like one, else in the middle. Move its handles
+    in the window (Crop and face), or edit the numbers in the file. --landmarks FILE uses it.
     """
     with ExitStack() as stack:
         return _landmarks(values, stack)
@@ -145,7 +145,7 @@ def _path(job: Job) -> Path:
 command(
     app,
     [
-        argument("photo", "PHOTO", "Photo that shows what is to be animated."),
+        argument("photo", "PHOTO", "Photo of the subject to animate."),
         *(option_flag(find_option(name), HELP.get(name, "")) for name in USED),
         switch("debug", ["--debug"], "Show the traceback of an error.", "Program"),
     ],

@@ -229,7 +229,7 @@ def _await_first(session: LiveSession, token: CancelToken, virtual: bool) -> Non
         _await(session, token, lambda: over() or session.driver_error is not None)
     if not shown():
         known = session.error or session.draw_error or session.driver_error
-        raise known or AppError("No picture came.", "Look whether another program holds the camera.")
+        raise known or AppError("No frames received.", "Check whether another program uses the camera.")
     if not virtual:
         return
     _await(session, token, lambda: any(s.name == "virtual camera" and s.status != "waiting" for s in session.sinks), 10)
@@ -329,7 +329,7 @@ def _window(photo: Path, options: RenderOptions, live: LiveOptions, left: list[s
     driver = Path(live.camera) if live.camera and not address and Path(live.camera).exists() else None
     left = [*left, *(["--camera"] if live.camera and driver is None and not address else [])]
     if left:
-        complain(f"{', '.join(left)}: chosen in the window itself; these flags count only with --no-window.", "warning")
+        complain(f"{', '.join(left)}: set in the window itself; these flags apply only with --no-window.", "warning")
     files = (photo,) if driver is None else (photo, driver)
     values = {i.name: v for i in SHARED if (v := options.values()[i.name]) != i.default and i.name not in ELSEWHERE}
     chosen = {
@@ -345,7 +345,7 @@ command(
         argument("photo", "PHOTO", "Photo of the face to animate."),
         *(option_flag(info) for info in live_options()),
         switch("no_window", ["--no-window"], "Run without the window.", PANEL),
-        text_flag("seconds", ["--seconds"], "N", "End after so many seconds, counted from the first picture.", PANEL),
+        text_flag("seconds", ["--seconds"], "N", "Stop after this many seconds, counted from the first frame.", PANEL),
         *(option_flag(info) for info in SHARED),
         text_flag("preset", ["--preset"], "NAME", "Start from a preset, see animate --help.", PANEL),
         text_flag("config", ["--config"], "FILE", "Read options from a TOML or JSON file; flags win over it.", PANEL),

@@ -82,7 +82,7 @@ def _translated(error: BaseException, *, debug: bool) -> AppError:
 
         what, hint = reason(error)
         if isinstance(error, FileNotFoundError) and not error.filename and _homeless():
-            return AppError("The current folder does not exist any more.", "Change to another one.")
+            return AppError("The current folder no longer exists.", "Change to another one.")
         return AppError(msg("{filename} can't be used: {what}.", error.filename or msg("A file"), what), hint)
     from app.environment import fault
 

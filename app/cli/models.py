@@ -91,11 +91,11 @@ def _verify_converted(sources: list[Path] | None, as_json: bool) -> bool:
     for one in list_converted():
         if sources is not None and not set(one.sources) & set(sources):
             continue
-        origin = ", ".join(show_path(path) for path in one.sources) or "a file that is not known any more"
+        origin = ", ".join(show_path(path) for path in one.sources) or "an unknown file"
         state = "ok" if one.whole else "damaged"
         message = f"{show_path(one.path)} is the conversion of {origin}."
         if not one.whole:
-            message = f"{message[:-1]}, and damaged. It is made again when that is loaded."
+            message = f"{message[:-1]}, and damaged. It is made again when that model is loaded."
         if as_json:
             fields = {"model": "", "file": one.path.name, "path": str(one.path), "state": state, "message": message}
             say(json.dumps(fields))
@@ -157,7 +157,7 @@ def where(values: Mapping[str, Any]) -> int:
 
 
 def download(values: Mapping[str, Any]) -> int:
-    """Fetch a model's files from their source."""
+    """Download a model's files from their source."""
     from models.download import download_model
     from models.registry import ModelError, get_model
 
@@ -189,7 +189,7 @@ command(app, [WHICH, AS_JSON, DEBUG], verify, name="verify", help=verify.__doc__
 command(
     app,
     [argument("folder", "FOLDER", "Folder to search, including its subfolders."),
-     text_flag("model", ["--model"], "MODEL", "Only this model; all that are there by default.", "Input"),
+     text_flag("model", ["--model"], "MODEL", "Only this model; all that are found by default.", "Input"),
      switch("link", ["--link"], "Link to the files instead of copying them; they must stay there.", "Input"), DEBUG],
     import_, name="import", help=import_.__doc__,
 )  # fmt: skip

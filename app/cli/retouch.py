@@ -20,7 +20,7 @@ app = make_app("Keep the lips of a clip closed or still; everything else stays a
 
 
 def retouch(values: Mapping[str, Any]) -> int:
-    """Keep the lips in VIDEO closed, at a fixed opening, or silent (at rest, without talking)."""
+    """Keep the lips in VIDEO closed, at a fixed ratio, or silent (neutral, without talking)."""
     from app.render.edit import Lips
 
     ratio = _ratio(values["lips"])
@@ -44,7 +44,7 @@ def _ratio(text: str | None) -> float | None:
     if not 0 <= ratio <= 1:
         near = get_close_matches(str(text).lower(), WORDS, 1)
         raise UsageError(
-            f"--lips: {text!r} is not closed, silent or an opening from 0 to 1.",
+            f"--lips: {text!r} is not closed, silent or a ratio from 0 to 1.",
             msg("Did you mean {near}?", near[0]) if near else "",
         )
     return ratio
@@ -58,8 +58,8 @@ command(
             "lips",
             ["--lips"],
             "closed|silent|0..1",
-            "closed brings the lips together in every frame; a number is an opening, 0.3 is wide; "
-            "silent puts the mouth at rest. [silent]",
+            "closed brings the lips together in every frame; a number is a lip ratio, 0.3 is wide open; "
+            "silent keeps the mouth neutral. [silent]",
             "Retouch",
         ),
         *(

@@ -41,7 +41,7 @@ def _spooled(stack: ExitStack) -> Path:
     from app.media.files import scratch_error, scratch_folder
 
     if sys.stdin.isatty():
-        raise UsageError("Standard input is a terminal: no file comes from there.", "Pipe a file in, or name one.")
+        raise UsageError("Standard input is a terminal, so there is no file to read.", "Pipe a file in, or name one.")
     portrait_animate.disarm()  # a scratch file is about to be created
     stream = getattr(sys.stdin, "buffer", sys.stdin)
     folder = Path(stack.enter_context(scratch_folder()))
@@ -49,7 +49,7 @@ def _spooled(stack: ExitStack) -> Path:
         path, size = folder / "stdin", 0
         block = _read(stream)
         if not block:
-            raise MediaError("Standard input is empty (0 bytes).", "Look at the command that fills the pipe.")
+            raise MediaError("Standard input is empty (0 bytes).", "Check the command that fills the pipe.")
         path = path.with_suffix(next((ending for start, ending in NAMES if block.startswith(start)), ""))
         try:
             with path.open("wb") as file:

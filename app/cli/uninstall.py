@@ -23,7 +23,7 @@ def uninstall_data(values: Mapping[str, Any]) -> int:
         for one in found:
             say(f"{show_path(one.path)}  {one.size / 1e6:.1f} MB  {one.what}")
         for variable, what, path in elsewhere():
-            say(f"{show_path(path)}  {what}; named by {variable}, stays")
+            say(f"{show_path(path)}  {what}; set by {variable}, stays")
         if not found:
             say("Nothing is kept.")
     if found and not values["yes"]:

@@ -164,7 +164,7 @@ class ClusterPool:
         """
         if time.monotonic() - min(self._away.values()) > LOST:
             raise AppError(
-                f"The cluster has had no worker for {LOST:.0f} s.", "Look at `ray status`; the jobs stay in the queue."
+                f"The cluster has had no worker for {LOST:.0f} s.", "Check `ray status`; the jobs stay in the queue."
             )
         time.sleep(TICK)
 

@@ -159,7 +159,7 @@ class Queue:
         except ValueError as error:
             raise UsageError(
                 msg("{output} is the output of job {row}, which is damaged: {error}.", entry.output, row["id"], error),
-                msg("Forget it: animate jobs clear {row}.", row["id"]),
+                msg("Remove it: animate jobs clear {row}.", row["id"]),
             ) from None
         same = (known.source, known.driving, known.option_hash) == (entry.source, entry.driving, hashed)
         state = "queued"
@@ -167,8 +167,7 @@ class Queue:
             if not same:
                 raise UsageError(
                     msg(
-                        "{output} is being rendered just now, as job {id} of {batch}, from other inputs or with "
-                        "other options.",
+                        "{output} is being rendered as job {id} of {batch}, from other inputs or with other options.",
                         entry.output, known.id, known.batch
                     ),
                     "Wait for it, or cancel it: animate jobs cancel."
@@ -177,7 +176,7 @@ class Queue:
         elif known.state == "queued" and not same and known.batch != batch and self.reader.workers():
             raise UsageError(
                 msg(
-                    "{output} is the output of job {id} of {batch}, which others work on just now, from other "
+                    "{output} is the output of job {id} of {batch}, which another process is rendering from other "
                     "inputs or with other options.",
                     entry.output, known.id, known.batch
                 ),
@@ -185,7 +184,7 @@ class Queue:
             )  # fmt: skip
         elif fresh and known.state in ("queued", "paused"):
             raise UsageError(
-                msg("{output} is the output of a job that waits, number {id}.", entry.output, known.id),
+                msg("{output} is the output of waiting job {id}.", entry.output, known.id),
                 "Choose another name.",
             )
         elif done or (known.state == "cancelled" and same and not fresh):
@@ -486,7 +485,7 @@ class Queue:
             return self.failed(job, "", 4, "cancelled")
         if crashes >= CRASHES:
             return self.failed(
-                job, msg("The worker died {crashes} times over this job{reason}.", crashes, reason), 1, crashes=crashes
+                job, msg("The worker crashed {crashes} times on this job{reason}.", crashes, reason), 1, crashes=crashes
             )
         return self._update(job, state="queued", crashes=crashes, staged="[]")
 

@@ -105,7 +105,7 @@ def _json(values: dict[str, Any], column: str, kind: type) -> Any:
     except ValueError as error:
         raise ValueError(msg("its field {column!r}: {error}", column, error)) from None
     if not isinstance(found, kind):
-        raise ValueError(msg("its field {column!r} is no {what}", column, "table" if kind is dict else "list"))
+        raise ValueError(msg("its field {column!r} is not a {what}", column, "table" if kind is dict else "list"))
     return found
 
 
@@ -119,14 +119,14 @@ def _files(text: str) -> tuple[tuple[str, int, int], ...]:
     except ValueError:
         found = None
     if not isinstance(found, list) or len(found) > MOST_FILES:
-        raise ValueError("its list of files is none")
+        raise ValueError("its list of files is not valid")
     return tuple(_file(one) for one in found)
 
 
 def _file(one: Any) -> tuple[str, int, int]:
     whole = isinstance(one, list) and [type(part) for part in one] == [str, int, int]
     if not whole or not plain_name(one[0]) or not all(0 <= n < 1 << 63 for n in one[1:]):
-        raise ValueError("it names a file of its result that can't be one")
+        raise ValueError("it names a result file that can't be one")
     return one[0], one[1], one[2]
 
 
@@ -136,7 +136,7 @@ def _progress(text: str) -> list[Any] | None:
     found = parse_json(text)
     kinds = (str, int, (int, type(None)), (int, float), (int, float, type(None)), str)
     if not isinstance(found, list) or len(found) != len(kinds):
-        raise ValueError("its field 'progress' is none")
+        raise ValueError("its field 'progress' is not valid")
     if not all(isinstance(part, kind) for part, kind in zip(found, kinds, strict=True)):  # type: ignore[arg-type]
-        raise ValueError("its field 'progress' is none")
+        raise ValueError("its field 'progress' is not valid")
     return found

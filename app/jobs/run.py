@@ -242,7 +242,7 @@ class Reporter:
             if not self._waited:
                 self._waited = True
                 self.events.info(
-                    msg("Waiting for {count} of the jobs, which another batch on the queue works on.", len(left))
+                    msg("Waiting for {count} jobs that another batch in the queue is processing.", len(left))
                 )
             return True
         self._queue.recover()
@@ -396,7 +396,7 @@ class Pool:
                 continue
             scratch.discard(process.settings.name)
             if blame:
-                self._events.warn(msg("Worker {number} died{how}; another one takes its place.", number, how))
+                self._events.warn(msg("Worker {number} died{how} and is replaced.", number, how))
                 if code == -9 and self._size > 1 and memory_is_low():
                     self._shrink("the system ended a worker")
             self._reporter.ended(found, 0)
@@ -419,7 +419,7 @@ class Pool:
 
     def _shrink(self, why: str) -> None:
         self._size -= 1
-        self._events.warn(msg("Workers from here on: {size}, as {why}.", self._size, why))
+        self._events.warn(msg("Workers from now on: {size}, since {why}.", self._size, why))
         extra = self._running.get(self._size + 1)
         if extra is not None:
             extra.stop()

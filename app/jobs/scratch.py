@@ -34,7 +34,7 @@ def folder_of(worker: str) -> Path:
         ValueError: It is not a name of one of our workers.
     """
     if not NAME.fullmatch(worker):
-        raise ValueError(msg("{worker!r} is no name of a worker", worker))
+        raise ValueError(msg("{worker!r} is not the name of a worker", worker))
     return base() / f"animate-worker-{worker}"
 
 

@@ -155,7 +155,7 @@ def entries(sets: Iterable[JobSet], given: Mapping[str, Any], *, preset: str = "
             if len(found) >= MOST_JOBS:
                 raise UsageError(
                     msg("{where}: there are more than {most_jobs:,} jobs.", where, MOST_JOBS),
-                    "Make several batches of them.",
+                    "Split them into several batches.",
                 )
             entry = resolver.entry(one, source, driving, where, len(found) + 1)
             key = os.path.normcase(entry.output)
@@ -314,7 +314,7 @@ def _sets_of_rows(file: Located, base: Path, parent: JobSet) -> list[JobSet]:
             )
         )
     if not sets:
-        raise UsageError(msg("{path} holds no rows.", file.path))
+        raise UsageError(msg("{path} contains no rows.", file.path))
     return sets
 
 
@@ -386,7 +386,7 @@ def _combined(one: JobSet, search: Search) -> Iterator[tuple[Path, Path | None, 
                     "{where}: {count} sources and {count2} driving files don't make pairs.",
                     one.where or "pairs", len(sources), len(drivings)
                 ),
-                "There must be as many of both."
+                "Their numbers must be equal."
             )  # fmt: skip
         yield from ((a, b, one.where) for a, b in zip(sources, drivings, strict=True))
     else:

@@ -126,7 +126,7 @@ class Store:
         if found - ours or (version and found != ours) or (found and not version):
             self._db.close()
             raise MediaError(
-                msg("{path} is no queue but another database.", self.path), msg("Name another file with --queue.")
+                msg("{path} is not a queue but another database.", self.path), msg("Name another file with --queue.")
             )
 
     def _check_columns(self) -> None:

@@ -137,7 +137,7 @@ class Capture:
         hangs = 0.0 if since is None else now - since
         if state == "running" and now - self._arrival > SILENCE:
             error = AppError(
-                msg("{title} has given no picture for {silence:g} s.", title, SILENCE), "The last one stays."
+                msg("No frames received from {title} for {silence:g} s.", title, SILENCE), "The last frame is held."
             )
             self.failed(thread.number, error, again=False)
         elif state == "starting" and hangs > OPENING:
@@ -200,7 +200,7 @@ class Capture:
         known, self.error = self.error, error
         self._context.move("waiting")
         if known is None or str(known) != str(error):
-            self._context.events.warn(msg("{error} It is tried again.", error) if again else str(error))
+            self._context.events.warn(msg("{error} Trying again.", error) if again else str(error))
         self._context.notify("camera")
 
 

@@ -155,7 +155,7 @@ def title_of(region: str, path: Path) -> str:
         "pose": msg("Pose from {name}", path.name), "exp": msg("Expression from {name}", path.name),
         "lip": msg("Lips from {name}", path.name), "eyes": msg("Eyes from {name}", path.name),
     }  # fmt: skip
-    return titles.get(region, msg("Driver of a face {name}", path.name))
+    return titles.get(region, msg("Face driver {name}", path.name))
 
 
 def read_part(

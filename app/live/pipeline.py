@@ -221,7 +221,7 @@ class Pipeline:
         shown = [tracked.own.get(path, tracked.shown) if path else tracked.shown for path in prepared.drivers]
         keypoints = animator.pose(scene, shown)
         if not all(np.isfinite(x_d).all() for x_d in keypoints):
-            raise FloatingPointError("the motion of this frame is not a number; the last picture stays")
+            raise FloatingPointError("the motion of this frame is not a number; the last frame is kept")
         squares = tuple(square[0] for square in animator.draw(scene, keypoints))
         seconds = self.clock() - start
         if fresh:

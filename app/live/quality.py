@@ -79,7 +79,7 @@ class Governor:
         if now - self._easy_since < CALM:
             return ""
         self._change(now, larger)
-        return msg("There is time left: the animated square was raised to {larger} px.", larger)
+        return msg("The engine is fast enough: the animated crop was enlarged to {larger} px.", larger)
 
     def _lower(self, now: float, load: float, wanted: float, actual: float, old: int) -> str:
         smaller = sorted((s for s in self._sizes if s < old), reverse=True)
@@ -97,7 +97,7 @@ class Governor:
         self._slow[old] = now
         self._change(now, fitting)
         return msg(
-            "The animated square was lowered from {old} to {fitting} px to hold {wanted:.0f} frames/s.",
+            "The animated crop was reduced from {old} to {fitting} px to hold {wanted:.0f} frames/s.",
             old, fitting, wanted
         )  # fmt: skip
 

@@ -202,8 +202,8 @@ class SinkThread:
 
     def _again(self) -> str:
         if self.sink.longest_retry is not None:
-            return msg("It is tried again.")
-        return msg("It is tried again every {retry:g} s.", self.sink.retry)
+            return msg("Trying again.")
+        return msg("Trying again every {retry:g} s.", self.sink.retry)
 
     def _serve(self) -> Exception | None:
         """Open, show frames until the end, close; returns the error that ended it, or None."""
@@ -338,7 +338,7 @@ class Sinks:
         """Start a sink, unless it still hangs from the last run; two threads must not use it."""
         self._part(())
         if any(each.sink is sink for each in self._leaving):
-            self._context.events.warn(msg("The output {sink} does not answer any more and is left out.", sink.name))
+            self._context.events.warn(msg("The output {sink} no longer responds and is skipped.", sink.name))
             return
         sink.reset()
         self._threads[sink.name] = SinkThread(sink, self._context)

@@ -99,7 +99,7 @@ class Tracking:
         if sample.lone:
             if raw is None:
                 raise AppError(
-                    "The driving picture shows no face.", "Choose one with a face, large and from the front."
+                    "The driving picture shows no face.", "Choose one that shows a large face from the front."
                 )
             return self._with_parts(Tracked(sample, face, self.motion.lone(raw)))
         neutral = self._neutral.current
@@ -203,5 +203,5 @@ class Tracking:
     def _count_down(self, left: int) -> None:
         self._context.countdown = left
         if left == 0:
-            self._context.events.info(msg("The neutral pose is taken now."))
+            self._context.events.info(msg("Capturing the neutral pose now."))
         self._context.notify("countdown")

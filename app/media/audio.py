@@ -161,7 +161,7 @@ class AudioTrack:
     def _packets(self) -> Iterator[Any]:
         for packet, error in containers.packets(self._container, self._stream):
             if error is not None:
-                self.note = f"The sound of {self._source.path} breaks off: {files.reason(error)[0]}."
+                self.note = f"The sound of {self._source.path} is truncated: {files.reason(error)[0]}."
             elif packet.size:
                 yield packet
 

@@ -71,7 +71,7 @@ def open_input(path: Path) -> InputContainer:
         container = _opened(name)
     except (av.FFmpegError, OSError, ValueError) as error:
         known = isinstance(error, av.error.InvalidDataError)
-        what = "it is damaged, breaks off, or holds something else" if known else files.reason(error)[0]
+        what = "it is damaged, truncated, or something else" if known else files.reason(error)[0]
         raise MediaError(
             msg("{path} is not a clip that can be read: {what}.", path, what), "Copy or export it again."
         ) from error

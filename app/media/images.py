@@ -149,7 +149,7 @@ def read_image(path: str | Path) -> Picture:
     except MemoryError as error:
         raise MediaError(msg("{path} does not fit into memory.", path), "Scale it down first.") from error
     except BROKEN as error:
-        what = "it breaks off or is damaged" if "trunc" in str(error).lower() else files.reason(error)[0]
+        what = "it is truncated or damaged" if "trunc" in str(error).lower() else files.reason(error)[0]
         raise MediaError(
             msg("{path} is not a complete picture: {what}.", path, what), "Copy or export it again."
         ) from error

@@ -69,7 +69,7 @@ class StreamCamera(Camera):
             self._container = av.open(self._address.url, options=OPTIONS, timeout=self._limits)
             stream = next(iter(self._container.streams.video), None)
             if stream is None:
-                raise CameraError(msg("{name} shows no picture.", self.name))
+                raise CameraError(msg("{name} sends no video.", self.name))
             stream.thread_type = "SLICE"  # frame threads would each delay one frame
             rate = float(stream.average_rate or 0)
             self._reported = Mode(stream.width or 0, stream.height or 0, rate, stream.name == "mjpeg")
@@ -99,11 +99,11 @@ class StreamCamera(Camera):
         assert self._pictures is not None
         frame = next(self._pictures, None)
         if frame is None:
-            raise CameraError(msg("{name} sends no more pictures.", self.name))
+            raise CameraError(msg("{name} stopped sending frames.", self.name))
         if frame.width * frame.height > CLIP_PIXELS:
             raise CameraError(
-                msg("{name} sends pictures of {width}x{height} pixels.", self.name, frame.width, frame.height),
-                "Choose a smaller size at the camera.",
+                msg("{name} sends frames of {width}x{height} pixels.", self.name, frame.width, frame.height),
+                "Set a smaller size in the camera.",
             )
         rgb = frame.to_ndarray(format="rgb24")
         self._size = (frame.width, frame.height)
@@ -125,23 +125,23 @@ class StreamCamera(Camera):
         if isinstance(error, av.error.ExitError | TimeoutError):
             seconds = self._limits[0] if self._container is None or not self._count else self._limits[1]
             return CameraError(
-                msg("{name} has sent no picture for {seconds:g} s.", self.name, seconds),
-                "Look whether the camera is on and in this network.",
+                msg("No frames received from {name} for {seconds:g} s.", self.name, seconds),
+                "Check that the camera is on and in this network.",
             )
         if isinstance(error, av.error.HTTPUnauthorizedError | av.error.HTTPForbiddenError):
             return CameraError(
-                msg("{name} asks for a name and password, or for others.", self.name),
-                "Write them into the address: rtsp://name:password@...",
+                msg("{name} requires a user name and password, or other ones.", self.name),
+                "Put them into the URL: rtsp://name:password@...",
             )
         if isinstance(error, av.error.ProtocolNotFoundError):
             scheme = self._address.url.partition(":")[0]
-            return CameraError(msg("This installation's FFmpeg can't read {scheme} addresses.", scheme))
+            return CameraError(msg("This installation's FFmpeg can't read {scheme} URLs.", scheme))
         reason = getattr(error, "strerror", None) or type(error).__name__
         if self._count:
-            return CameraError(msg("{name} sends no more pictures: {reason}.", self.name, reason))
+            return CameraError(msg("{name} stopped sending frames: {reason}.", self.name, reason))
         return CameraError(
             msg("{name} can't be read: {reason}.", self.name, reason),
-            "Look whether the address is right and the camera is on.",
+            "Check that the URL is right and the camera is on.",
         )
 
     @property

@@ -118,7 +118,7 @@ class AnimationReader(ClipReader):
                     limits.check_frame(self._path, *image.size)
                     picture = images.decode(image if image.format in ("WEBP", "AVIF") else image.copy(), self._path)
                 except images.BROKEN as error:
-                    self.problem = f"{self._path} breaks off after {done} of {count} frames ({float(time):.2f} s)."
+                    self.problem = f"{self._path} is truncated after {done} of {count} frames ({float(time):.2f} s)."
                     if not done:
                         raise MediaError(msg("{path} has no frame that can be decoded.", self._path)) from error
                     return

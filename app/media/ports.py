@@ -25,9 +25,7 @@ def port_error(host: str, port: int, place: str, error: OSError, hint: str) -> P
     if error.errno in (errno.EADDRINUSE, getattr(errno, "WSAEADDRINUSE", None)):
         return PortError(msg("Port {port} is already used by another program.", port), hint)
     if error.errno in (errno.EADDRNOTAVAIL, getattr(errno, "WSAEADDRNOTAVAIL", None)):
-        return PortError(
-            msg("{host} is not an address of this computer.", host), "0.0.0.0 stands for all of its addresses."
-        )
+        return PortError(msg("{host} is not an address of this computer.", host), "0.0.0.0 means all of its addresses.")
     if error.errno == errno.EACCES:
-        return PortError(msg("Port {port} may not be used.", port), "Choose one from 1024 on.")
-    return PortError(msg("{place} can't be listened at: {reason}.", place, error.strerror or type(error).__name__))
+        return PortError(msg("Access to port {port} is denied.", port), "Choose a port from 1024 up.")
+    return PortError(msg("Can't listen on {place}: {reason}.", place, error.strerror or type(error).__name__))

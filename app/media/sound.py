@@ -62,7 +62,7 @@ def sound_of(path: Path, start: Fraction | None = None, end: Fraction | None = N
         pass
     sound = AudioSource(path, start or 0, None if end is None else end - (start or 0))
     if not sound.present:
-        raise MediaError(msg("{path} holds no sound.", path), "Choose a file with speech in it.")
+        raise MediaError(msg("{path} contains no sound.", path), "Choose a file with speech in it.")
     return sound
 
 
@@ -138,9 +138,9 @@ class Voice:
         meter.add(spectra.finish())
         if not count:
             raise MediaError(
-                msg("{path} holds no sound in the part that is used.", sound.path)
+                msg("{path} contains no sound in the used part.", sound.path)
                 if sound.start or sound.duration is not None
-                else msg("{path} holds 0 seconds of sound.", sound.path),
+                else msg("{path} contains 0 seconds of sound.", sound.path),
                 "Choose a file with speech in it.",
             )
         reader = SpeechReader(meter.level)

@@ -422,7 +422,7 @@ class VideoReader(ClipReader):
         if short or cut is not None:
             whole = f" of {float(declared):.2f} s" if declared is not None and short else ""
             why = f" ({files.reason(cut)[0]})" if cut is not None else ""
-            self.problem = f"{name} breaks off after {float(end):.2f} s{whole} ({decoded} frames){why}."
+            self.problem = f"{name} is truncated after {float(end):.2f} s{whole} ({decoded} frames){why}."
         elif decoder.damaged:
             self.problem = f"{name} is damaged: {decoder.damaged} of its frames are missing or faulty ({decoded} read)."
 

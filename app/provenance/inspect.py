@@ -183,7 +183,7 @@ def _about_credentials(found: Credentials | None) -> str:
     if found.state == "altered":
         return f"Credentials: {where}, but they do not fit it ({', '.join(found.faults)}): it was changed afterwards."
     known = "on a list of trust" if found.trusted else "not on a list of trust, so anybody may have made them"
-    who = f"signed by {found.signer or 'nobody named'}, {known}"
+    who = f"signed by {found.signer or 'an unnamed signer'}, {known}"
     what = f"; they say that {found.tool or 'a program'} made it" + (" with AI" if found.says_ai else "")
     return f"Credentials: valid, {who}{what}."
 
@@ -194,7 +194,7 @@ def _about_metadata(found: Metadata) -> str:
         kind = found.source_type.rsplit("/", 1)[-1]
         return f"Metadata: made with AI, {whose} (DigitalSourceType {kind})."
     if found.source_type:
-        return f"Metadata: DigitalSourceType {found.source_type.rsplit('/', 1)[-1]}, which is not a word for AI."
+        return f"Metadata: DigitalSourceType {found.source_type.rsplit('/', 1)[-1]}, which is not a term for AI."
     if found.tool.startswith(PROGRAM):
-        return f"Metadata: made by {found.tool}, with no word on AI."
+        return f"Metadata: made by {found.tool}, with no statement about AI."
     return "Metadata: nothing about AI."

@@ -80,7 +80,7 @@ def render_pose(
         alpha = job.options.output.behind.clear(reader.info.has_alpha)
         output = edit_path(job, moving=moving, alpha=alpha, word=word)
         if job.options.input.crop and job.options.input.points:
-            raise UsageError(msg("{option:crop} and {option:points} both name the square."), "Give one of them.")
+            raise UsageError(msg("{option:crop} and {option:points} both set the crop."), "Give one of them.")
         wanted = job.options.input
         expression = expression_from(wanted.expression, wanted.sliders, job.expression) or Expression({})
         resources = resources or Resources()
@@ -116,7 +116,7 @@ def render_pose(
     if report.source_lost:
         notes.append(
             msg(
-                "{source}: no face was found for {source_lost} of {frames} frames; they were left as they are.",
+                "{source}: no face was found in {source_lost} of {frames} frames; they were left unchanged.",
                 job.source, report.source_lost, report.frames
             )
         )  # fmt: skip
@@ -189,7 +189,7 @@ def _write(
     picture = output.suffix.lower() in STILL_SUFFIXES and not is_numbered(job) if output != STDOUT else lead is None
     first = next(scenes, None)
     if first is None:
-        raise MediaError(msg("{source} holds no picture.", job.source))
+        raise MediaError(msg("{source} contains no picture.", job.source))
     shown = (lead or first[0][1]).face
     side = animator.engine.crop_size if shown is None else int(shown.portrait.crop.shape[0])
     native = (info.width, info.height) if animator.options.paste_back else (side, side)

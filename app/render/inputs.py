@@ -213,8 +213,8 @@ class Inputs:
         if options.output.size:
             raise UsageError(
                 msg(
-                    "{option:size}: {wanted}x{wanted2} is too large; a clip has at most {pixels} million pixels "
-                    "and {clip_side} a side.",
+                    "{option:size}: {wanted}x{wanted2} is too large; a clip can have at most {pixels} million pixels "
+                    "and {clip_side} per side.",
                     wanted[0], wanted[1], pixels, CLIP_SIDE
                 ),
                 msg(
@@ -223,8 +223,8 @@ class Inputs:
             )  # fmt: skip
         self.note(
             msg(
-                "{source} is {width}x{height}, and a clip has at most {pixels} million pixels and "
-                "{clip_side} a side (level 6.2 of H.264); the result is {most}x{most2}.",
+                "{source} is {width}x{height}, and a clip can have at most {pixels} million pixels and {clip_side} "
+                "per side (level 6.2 of H.264); the result is {most}x{most2}.",
                 self.job.source, info.width, info.height, pixels, CLIP_SIDE, most[0], most[1]
             )
         )  # fmt: skip
@@ -250,8 +250,8 @@ class Inputs:
             side = max(width, height) * most[0] // whole[0]
             raise UsageError(
                 msg(
-                    "{option:side_by_side}: the comparison would be {whole}x{whole2}, and a clip has at most "
-                    "{clip_pixels:.1f} million pixels and {clip_side} a side.",
+                    "{option:side_by_side}: the comparison would be {whole}x{whole2}, and a clip can have at most "
+                    "{clip_pixels:.1f} million pixels and {clip_side} per side.",
                     whole[0], whole[1], CLIP_PIXELS / 1000000.0, CLIP_SIDE
                 ),
                 msg("Add {option:max_side} {side}, or leave the comparison out.", side // 2 * 2)
@@ -338,7 +338,7 @@ class Inputs:
             return
         if self.output.suffix.lower() in STILL_SUFFIXES and not self.still_result and not is_numbered(self.job):
             raise UsageError(
-                msg("{option:output}: {output} holds one picture and the result is a clip.", self.output),
+                msg("{option:output}: {output} is a single picture, but the result is a clip.", self.output),
                 msg(
                     "End the name in .mp4, or write {stem}-%05d{suffix} for numbered pictures.",
                     self.output.stem, self.output.suffix
@@ -450,12 +450,12 @@ class Inputs:
         _, side = self.sound()
         if side == "none":
             self.note(
-                msg("{driving} is a motion template, which holds no sound; the result is silent.", self.job.driving)
+                msg("{driving} is a motion template, which has no sound; the result is silent.", self.job.driving)
             )
         elif self.job.options.output.audio == "driving":
             self.note(
                 msg(
-                    "{driving} is a motion template, which holds no sound; that of the source is used.",
+                    "{driving} is a motion template, which has no sound; that of the source is used.",
                     self.job.driving,
                 )
             )

@@ -212,11 +212,11 @@ def check_ending(path: Path, ending: str) -> None:
     check_plain(path)
     if path.name.lower() in FORMATS:
         raise UsageError(
-            msg("{option:output}: {path} is an ending without a name.", path),
+            msg("{option:output}: {path} is an extension without a name.", path),
             msg("Write {path}{name}.", path.with_name("name"), path.name),
         )
     raise UsageError(
-        msg("{option:output}: {path} has no ending that tells the format.", path),
+        msg("{option:output}: {path} has no extension that determines the format.", path),
         msg("Write {path}{ending}, or {path2}{sep} for a folder.", str(path).rstrip("."), ending, path, os.sep),
     )
 

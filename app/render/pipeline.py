@@ -263,8 +263,8 @@ class Run:
         if stages.lost:
             inputs.note(
                 msg(
-                    "{driving}: no face was found for {lost} of {frames} frames; the motion was held and eased "
-                    "to neutral there.",
+                    "{driving}: no face was found in {lost} of {frames} frames; the motion was held and eased to "
+                    "neutral there.",
                     inputs.job.driving, stages.lost, frames
                 ),
                 warn=True,
@@ -272,7 +272,7 @@ class Run:
         if stages.source_lost:
             inputs.note(
                 msg(
-                    "{source}: no face was found for {source_lost} of {frames} frames; they were left as they are.",
+                    "{source}: no face was found in {source_lost} of {frames} frames; they were left unchanged.",
                     inputs.job.source, stages.source_lost, frames
                 ),
                 warn=True,

@@ -49,9 +49,7 @@ class UnseenDrivers:
         self.parts = {region: driver for region, driver in files.items() if driver is not None}
         if wanted.voice and not spoken:
             if "lip" in files:
-                raise UsageError(
-                    msg("{option:voice} and {option:lips_from} both say who moves the lips."), "Give one of them."
-                )
+                raise UsageError(msg("{option:voice} and {option:lips_from} both drive the lips."), "Give one of them.")
             self.parts["lip"] = open_voice(Path(wanted.voice))
         opened = {driver.path: open_track(driver.path) for driver in wanted.subject.drivers}
         self.own = {path: driver for path, driver in opened.items() if driver is not None}

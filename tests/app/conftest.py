@@ -70,7 +70,7 @@ def media(tmp_path_factory: pytest.TempPathFactory, head: np.ndarray) -> Path:
 
     photo.jpg, other.jpg, cutout.png (with alpha), pair.jpg (two faces), empty_room.jpg, clip.mp4 (12 frames, NTSC rate,
     sound), vfr.mp4, slow.mp4 (6 frames at 10 a second), gap.mp4 (frames 3-5 of 12 without a face), no_face.mp4,
-    cut.mkv (breaks off), zero.mp4, text.mp4, text.jpg, sound.wav, shots/ (numbered pictures).
+    cut.mkv (truncated), zero.mp4, text.mp4, text.jpg, sound.wav, shots/ (numbered pictures).
     """
     folder = tmp_path_factory.mktemp("media")
     room = np.full((160, 200, 3), (90, 110, 130), np.uint8)

@@ -160,7 +160,7 @@ def test_picture_fills_the_frame(tmp_path: Path, before_magenta: np.ndarray) -> 
     with pytest.raises(AppError, match=r"gone\.png"):
         scene_of(before_magenta, background=str(tmp_path / "gone.png"))
     (tmp_path / "text.png").write_text("no picture")
-    with pytest.raises(UsageError, match=r"--background: .*text\.png is no picture"):
+    with pytest.raises(UsageError, match=r"--background: .*text\.png is not a picture"):
         scene_of(before_magenta, background=str(tmp_path / "text.png"))
 
 

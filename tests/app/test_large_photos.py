@@ -41,7 +41,7 @@ def small_clips(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_photo_larger_than_a_clip_is_brought_to_its_size(how: dict[str, object]) -> None:
     report = render(job("out.mp4", **how))
     assert report.size == (140, 140)
-    assert any(note.startswith("in/photo.jpg is 224x224, and a clip has at most") for note in report.notes)
+    assert any(note.startswith("in/photo.jpg is 224x224, and a clip can have at most") for note in report.notes)
     photo = cv2.resize(read_image(Path("in/photo.jpg")).rgb, (140, 140), interpolation=cv2.INTER_AREA)
     with open_clip(Path("out.mp4")) as clip:
         first = next(iter(clip)).rgb
@@ -52,7 +52,7 @@ def test_a_photo_larger_than_a_clip_is_brought_to_its_size(how: dict[str, object
 def test_pictures_may_be_larger_than_clips() -> None:
     assert render(job("out-%02d.png")).size == (224, 224)
     assert render(job("small.mp4", max_side=120)).size == (120, 120)
-    with pytest.raises(UsageError, match=r"^--size: 224x224 is too large; a clip has at most"):
+    with pytest.raises(UsageError, match=r"^--size: 224x224 is too large; a clip can have at most"):
         render(job("out.mp4", size="224x224"))
 
 

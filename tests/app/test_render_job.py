@@ -29,7 +29,7 @@ def test_report(here: Path) -> None:
     report = render(job(here, "photo.jpg", "gap.mp4"))
     assert (report.status, report.exit_code) == ("done", ExitCode.OK)
     assert (report.frames, report.lost, report.source_lost, report.size) == (12, 3, 0, (224, 224))
-    assert any("no face was found for 3 of 12 frames" in note for note in report.notes)
+    assert any("no face was found in 3 of 12 frames" in note for note in report.notes)
     assert report.seconds > 0
     for name in ("decode", "track", "render", "compose", "encode"):
         assert report.stages[name].count == 12

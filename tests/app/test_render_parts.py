@@ -147,7 +147,7 @@ def test_output_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert name("there") == "there/me--talk.mp4"
     assert name("{engine}/{driving}.mkv") == "mesh/talk.mkv"
     assert side_by_side_path(Path("a/b.mp4")) == Path("a/b--side-by-side.mp4")
-    with pytest.raises(UsageError, match="no ending"):
+    with pytest.raises(UsageError, match="no extension"):
         name("out")
 
 

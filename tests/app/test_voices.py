@@ -73,9 +73,9 @@ def test_the_driver_moves_all_but_the_lips(here: Path) -> None:
     unseen = UnseenDrivers(Job(here / "in" / "photo.jpg", Path(), spoken_alone))  # without a driver it moves all
     assert unseen.main is not None
     assert (unseen.main.sound, unseen.main.length, unseen.parts) == (unseen.sound, Fraction(1, 2), {})
-    with pytest.raises(UsageError, match="both say who moves the lips"):
+    with pytest.raises(UsageError, match="both drive the lips"):
         animate(here, here / "in" / "slow.mp4", lips_from=str(voice), voice=str(voice))
-    with pytest.raises(MediaError, match=r"slow\.mp4 holds no sound"):
+    with pytest.raises(MediaError, match=r"slow\.mp4 contains no sound"):
         animate(here, here / "in" / "slow.mp4", voice=str(here / "in" / "slow.mp4"))
 
 
@@ -143,6 +143,6 @@ def test_any_channels_and_rates_are_heard(tmp_path: Path) -> None:
 
 
 def test_sounds_without_samples_are_told(tmp_path: Path, media: Path) -> None:
-    with pytest.raises(MediaError, match="holds 0 seconds of sound"):
+    with pytest.raises(MediaError, match="contains 0 seconds of sound"):
         Voice(sound_of(write_sound(tmp_path / "none.wav", np.zeros(0))))
     assert not any(sound_only(media / name) for name in ("photo.jpg", "clip.mp4", "shots", "text.mp4", "missing.wav"))

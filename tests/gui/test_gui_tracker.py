@@ -37,8 +37,8 @@ def test_a_tracking_app_drives_the_window(
     panel.tracker.port.editingFinished.emit()
     assert studio.session.driver == Driver("tracking", f"ifacialmocap://127.0.0.1:{port}")
     qtbot.waitUntil(lambda: studio.live.state == "waiting", timeout=WAIT)
-    qtbot.waitUntil(lambda: window.transport.message.text().startswith("Waiting for packets of"), timeout=WAIT)
-    assert panel.thumb._text == f"Waiting for packets of iFacialMocap at 127.0.0.1:{port}."
+    qtbot.waitUntil(lambda: window.transport.message.text().startswith("Waiting for packets from"), timeout=WAIT)
+    assert panel.thumb._text == f"Waiting for packets from iFacialMocap at 127.0.0.1:{port}."
     assert not window.transport.recentre.isHidden()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as phone:
         phone.sendto(b"jawOpen-50|=head#0,10,0,0,0,0|", (LOOPBACK, port))

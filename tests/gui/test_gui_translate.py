@@ -103,7 +103,7 @@ def german(qapp: QApplication) -> Iterator[None]:
     [
         (joined((CAMERA, msg("Check that it is still plugged in."))),
          "Die Kamera Front liefert keine Bilder mehr. Prüfen, ob sie noch angeschlossen ist."),
-        (msg("{error} It is tried again.", CAMERA),
+        (msg("{error} Trying again.", CAMERA),
          "Die Kamera Front liefert keine Bilder mehr. Es wird wieder versucht."),
         (str(NoFaceError(LOST)), "room.jpg: im Bild wurde kein Gesicht gefunden."),
         (msg("{path} can't be read: {what}.", "/a {b}.mp4", "it is 0 s long"),
@@ -131,9 +131,9 @@ def test_sentences_from_below_are_said_in_german(german: None, message: str, wor
 
 def test_sentences_are_those_of_the_command_line_in_english(qapp: QApplication) -> None:
     assert say("The camera is back.") == "The camera is back."
-    message = msg("{option:crop} and {option:points} both name the square.")
-    assert message == "--crop and --points both name the square."
-    assert say(message) == '"Crop and face" and "Crop and face" both name the square.'
+    message = msg("{option:crop} and {option:points} both set the crop.")
+    assert message == "--crop and --points both set the crop."
+    assert say(message) == '"Crop and face" and "Crop and face" both set the crop.'
     assert str(ValueError(message)) is message
 
 

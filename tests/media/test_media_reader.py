@@ -366,7 +366,7 @@ def test_28_truncated_clips(tmp_path: Path) -> None:
     numbers, times, clip = read(tmp_path / "cut.mkv")
     assert 20 < len(numbers) < 80
     assert numbers == list(range(len(numbers)))
-    assert f"breaks off after {float(times[-1]) + 0.04:.2f} s of 3.20 s ({len(numbers)} frames)" in clip.problem
+    assert f"is truncated after {float(times[-1]) + 0.04:.2f} s of 3.20 s ({len(numbers)} frames)" in clip.problem
     assert not read(tmp_path / "whole.mkv")[2].problem
 
 
@@ -382,7 +382,7 @@ def test_28_index_first_clip_that_breaks_off(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * 0.7)])
     numbers, _, clip = read(path)
     assert 5 < len(numbers) < 80
-    assert "breaks off" in clip.problem
+    assert "is truncated" in clip.problem
 
 
 def test_damaged_clip_is_read_on_and_told(tmp_path: Path) -> None:
@@ -393,7 +393,7 @@ def test_damaged_clip_is_read_on_and_told(tmp_path: Path) -> None:
     path.write_bytes(data)
     _, times, clip = read(path)
     assert len(times) > 20
-    assert "damaged" in clip.problem or "breaks off" in clip.problem
+    assert "damaged" in clip.problem or "is truncated" in clip.problem
     assert all(b > a for a, b in pairwise(times))
 
 

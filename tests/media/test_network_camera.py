@@ -117,7 +117,7 @@ def test_a_camera_that_drops_is_opened_anew(server: str) -> None:
     stream = camera(f"http://{server}/short")
     for _ in range(2):
         stream.open()
-        with pytest.raises(CameraError, match="sends no more pictures"):
+        with pytest.raises(CameraError, match="stopped sending frames"):
             read_on(stream)
     stream.close()
     with pytest.raises(CameraError, match="is not open"):
@@ -129,12 +129,12 @@ def test_a_server_that_hangs_is_given_up_in_time(server: str) -> None:
     start = time.perf_counter()
     stream = camera(f"http://{server}/hang")
     stream._limits = 0.3, 0.3
-    with pytest.raises(CameraError, match=r"has sent no picture for 0.3 s"):
+    with pytest.raises(CameraError, match=r"for 0.3 s"):
         stream.open()
     silent = camera(f"http://{server}/silent")
     silent._limits = 2.0, 0.3
     silent.open()
-    with pytest.raises(CameraError, match=r"has sent no picture for 0.3 s"):
+    with pytest.raises(CameraError, match=r"for 0.3 s"):
         read_on(silent)
     silent.close()
     assert time.perf_counter() - start < 5
@@ -157,7 +157,7 @@ def test_passwords_are_never_told(
                 stream.open()
             told += [str(caught.value), repr(StreamAddress(url)), stream.name, source_from_text(url).title]
             assert caught.value.__cause__ is None
-    assert any("asks for a name and password" in text for text in told)
+    assert any("requires a user name and password" in text for text in told)
     for url in ("rtsp://tom:wr0ng@", "rtsp://tom:wr0ng/?#wr0ng@host/a"):
         with pytest.raises(UsageError) as broken:
             source_from_text(url)
@@ -169,7 +169,7 @@ def test_passwords_are_never_told(
 
 @pytest.mark.parametrize("text", ["rtsp://", "http://:80/x", "rtsp://host:99999/x", "http://a b/c", "rtsp:///x"])
 def test_what_names_no_camera_is_refused(text: str) -> None:
-    with pytest.raises(UsageError, match="is not the address of a camera such as"):
+    with pytest.raises(UsageError, match="is not the URL of a camera such as"):
         source_from_text(text)
 
 

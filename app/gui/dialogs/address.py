@@ -18,9 +18,9 @@ class AddressDialog(Dialog):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setWindowTitle(tr("Camera of the network"))
+        self.setWindowTitle(tr("Network camera"))
         self.setMinimumWidth(460)
-        label = tr("Address of the camera, such as rtsp://192.168.1.20/live or http://192.168.1.30:8080/video")
+        label = tr("URL of the camera, such as rtsp://192.168.1.20/live or http://192.168.1.30:8080/video")
         self.edit = QLineEdit()
         self.edit.setAccessibleName(label)
         self.edit.setPlaceholderText("rtsp://")
@@ -39,7 +39,7 @@ class AddressDialog(Dialog):
         caption = QLabel(label)
         caption.setWordWrap(True)
         caption.setBuddy(self.edit)
-        note = QLabel(tr("Name and password in it are used for the connection alone and not saved."))
+        note = QLabel(tr("A user name and password in it are used only for the connection and not saved."))
         note.setObjectName("muted")
         note.setWordWrap(True)
         for widget in (caption, self.edit, note, buttons):

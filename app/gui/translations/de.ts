@@ -16,7 +16,7 @@
    <translation>.gif kann {codec} nicht enthalten.</translation>
   </message>
   <message>
-   <source>0.0.0.0 stands for all of its addresses.</source>
+   <source>0.0.0.0 means all of its addresses.</source>
    <translation>0.0.0.0 steht für alle seine Adressen.</translation>
   </message>
   <message>
@@ -72,6 +72,10 @@
    <translation>Eine Quelle mit offenem Mund beginnt mit geschlossenen Lippen.</translation>
   </message>
   <message>
+   <source>A user name and password in it are used only for the connection and not saved.</source>
+   <translation>Name und Passwort darin dienen nur der Verbindung und werden nicht gespeichert.</translation>
+  </message>
+  <message>
    <source>About 500 MB, by the official documentation: 3.3, 108, 174 and 212 MB for the networks and 2.3 MB for stitching and retargeting; exact sizes are not known here. Its usual face detector (insightface packs) is non-commercial; this app uses its own. No trusted hash is known for these files: only their form is checked, and that they stay unchanged.</source>
    <translation>Etwa 500 MB, laut offizieller Beschreibung: 3,3, 108, 174 und 212 MB für die Netze und 2,3 MB für Anschluss und Angleichung; genaue Größen sind hier nicht bekannt. Der übliche Gesichtsfinder (insightface) ist nicht für gewerbliche Nutzung; dieses Programm nimmt den eigenen. Für diese Dateien ist keine Prüfsumme bekannt: Geprüft wird ihr Aufbau, und dass sie bleiben, wie sie kamen.</translation>
   </message>
@@ -86,6 +90,10 @@
   <message>
    <source>Accept the licence first.</source>
    <translation>Zuerst die Lizenz annehmen.</translation>
+  </message>
+  <message>
+   <source>Access to port {port} is denied.</source>
+   <translation>Port {port} darf nicht benutzt werden.</translation>
   </message>
   <message>
    <source>Access to the camera {name} is denied: {node} belongs to another group.</source>
@@ -148,10 +156,6 @@
    <translation>{option:overwrite} angeben, um es zu ersetzen.</translation>
   </message>
   <message>
-   <source>Address of the camera, such as rtsp://192.168.1.20/live or http://192.168.1.30:8080/video</source>
-   <translation>Adresse der Kamera, etwa rtsp://192.168.1.20/live oder http://192.168.1.30:8080/video</translation>
-  </message>
-  <message>
    <source>Address of the stream</source>
    <translation>Adresse des Streams</translation>
   </message>
@@ -174,6 +178,10 @@
   <message>
    <source>Also write a clip that shows driving, source and result next to each other.</source>
    <translation>Schreibt auch ein Video, das Antrieb, Quelle und Ergebnis nebeneinander zeigt.</translation>
+  </message>
+  <message>
+   <source>Amount of idle motion, 0 to 1, of a face that no picture drives: it nods, blinks and looks around. A voice has 0.5; 0 moves only the mouth. Without a driving file the portrait idles for --duration seconds (10), in a seamless loop.</source>
+   <translation>Wie lebendig ein Gesicht ist, das kein Bild antreibt, 0 bis 1: Es nickt, blinzelt und sieht sich um. Eine Stimme allein hat 0.5, bei 0 bewegt sich nur der Mund. Ohne Antrieb lebt das Porträt einfach, --duration Sekunden lang (10), und sein Ende geht in den Anfang über.</translation>
   </message>
   <message>
    <source>Angle</source>
@@ -236,6 +244,10 @@
    <translation>Hintergrund</translation>
   </message>
   <message>
+   <source>Background behind the people: keep (the source's own), blur (the same out of focus), a colour as #rrggbb, the name of a picture, or transparent, if the output supports it. All except keep cut the people out.</source>
+   <translation>Was hinter den Personen liegt: keep (der eigene Hintergrund der Vorlage), blur (dieser unscharf), eine Farbe als #rrggbb, der Name eines Bildes oder transparent, wo die Ausgabe das hält. Alle außer keep stellen die Personen frei.</translation>
+  </message>
+  <message>
    <source>Begin the pattern with the folder that holds the files.</source>
    <translation>Das Muster mit dem Ordner beginnen, der die Dateien enthält.</translation>
   </message>
@@ -272,10 +284,6 @@
    <translation>Kamera</translation>
   </message>
   <message>
-   <source>Camera of the network</source>
-   <translation>Netzwerkkamera</translation>
-  </message>
-  <message>
    <source>Camera of the network…</source>
    <translation>Netzwerkkamera …</translation>
   </message>
@@ -294,6 +302,14 @@
   <message>
    <source>Cameras</source>
    <translation>Kameras</translation>
+  </message>
+  <message>
+   <source>Can't listen on {place}: {reason}.</source>
+   <translation>An {place} kann nicht empfangen werden: {reason}.</translation>
+  </message>
+  <message>
+   <source>Capturing the neutral pose now.</source>
+   <translation>Die Ruhehaltung wird jetzt genommen.</translation>
   </message>
   <message>
    <source>Centre of the crop, from the left edge of the picture</source>
@@ -316,8 +332,20 @@
    <translation>Zertifikat</translation>
   </message>
   <message>
+   <source>Check `ray status`; the jobs stay in the queue.</source>
+   <translation>`ray status` ansehen; die Aufträge bleiben in der Warteschlange.</translation>
+  </message>
+  <message>
    <source>Check that it is still plugged in.</source>
    <translation>Prüfen, ob sie noch angeschlossen ist.</translation>
+  </message>
+  <message>
+   <source>Check that the URL is right and the camera is on.</source>
+   <translation>Prüfen, ob die Adresse stimmt und die Kamera an ist.</translation>
+  </message>
+  <message>
+   <source>Check that the camera is on and in this network.</source>
+   <translation>Prüfen, ob die Kamera an und in diesem Netz ist.</translation>
   </message>
   <message>
    <source>Check the name.</source>
@@ -408,16 +436,16 @@
    <translation>Bild wählen …</translation>
   </message>
   <message>
+   <source>Choose a port from 1024 up.</source>
+   <translation>Einen ab 1024 wählen.</translation>
+  </message>
+  <message>
    <source>Choose a shorter name.</source>
    <translation>Wählen Sie einen kürzeren Namen.</translation>
   </message>
   <message>
    <source>Choose a shorter one.</source>
    <translation>Wählen Sie einen kürzeren.</translation>
-  </message>
-  <message>
-   <source>Choose a smaller size at the camera.</source>
-   <translation>An der Kamera eine kleinere Größe wählen.</translation>
   </message>
   <message>
    <source>Choose an earlier start.</source>
@@ -440,11 +468,7 @@
    <translation>Einen anderen Namen für die Ausgabe wählen.</translation>
   </message>
   <message>
-   <source>Choose one from 1024 on.</source>
-   <translation>Einen ab 1024 wählen.</translation>
-  </message>
-  <message>
-   <source>Choose one with a face, large and from the front.</source>
+   <source>Choose one that shows a large face from the front.</source>
    <translation>Eines mit einem Gesicht wählen, groß und von vorn.</translation>
   </message>
   <message>
@@ -512,7 +536,7 @@
    <translation>Codec</translation>
   </message>
   <message>
-   <source>Colour of borders, and of what is clear where the output holds no transparency, as #rrggbb. Without it that is the colour given by --background, green (#00ff00) with --background transparent, and white otherwise.</source>
+   <source>Colour of borders, and of transparent parts if the output has no transparency, as #rrggbb. Default: the colour given by --background, green (#00ff00) with --background transparent, and white otherwise.</source>
    <translation>Farbe der Ränder und dessen, was durchsichtig ist, wo die Ausgabe keine Transparenz hält, als #rrggbb. Ohne Angabe ist das die Farbe von --background, Grün (#00ff00) bei --background transparent und sonst Weiß.</translation>
   </message>
   <message>
@@ -678,10 +702,6 @@
   <message>
    <source>Driver for a face</source>
    <translation>Antrieb eines Gesichts</translation>
-  </message>
-  <message>
-   <source>Driver of a face {name}</source>
-   <translation>Antrieb eines Gesichts {name}</translation>
   </message>
   <message>
    <source>Drivers for parts of the face</source>
@@ -876,6 +896,10 @@
    <translation>Womit Gesichter gefunden werden: embedded (eingebaut), insightface (wenn Sie dessen Modelle dort abgelegt haben), auto (insightface, wenn sie da sind), detect/NAME, etwa detect/osa_nano, oder der Pfad einer .onnx-Datei aus tools/train_detector.py. Wo nichts gefunden wird, sucht das eingebaute.</translation>
   </message>
   <message>
+   <source>Face driver {name}</source>
+   <translation>Antrieb eines Gesichts {name}</translation>
+  </message>
+  <message>
    <source>Face placed by hand</source>
    <translation>Von Hand platziertes Gesicht</translation>
   </message>
@@ -974,14 +998,6 @@
   <message>
    <source>For a pet, a doll or a drawing: drag the handles to eyes, nose, mouth and outline.</source>
    <translation>Für ein Haustier, eine Puppe oder eine Zeichnung: ziehen Sie die Griffe auf Augen, Nase, Mund und Umriss.</translation>
-  </message>
-  <message>
-   <source>Forget it: animate jobs clear {row}.</source>
-   <translation>Vergessen Sie ihn: animate jobs clear {row}.</translation>
-  </message>
-  <message>
-   <source>Forget these jobs; finished files stay</source>
-   <translation>Diese Aufträge vergessen; fertige Dateien bleiben</translation>
   </message>
   <message>
    <source>Frame rate</source>
@@ -1084,10 +1100,6 @@
    <translation>Wie weit sich der Mund beim Sprechen öffnet.</translation>
   </message>
   <message>
-   <source>How lively a face is that no picture drives, 0 to 1: it nods, blinks and looks about. A voice alone has 0.5, and 0 leaves it to the mouth. Without a driving file the portrait just lives, for --duration seconds (10), and its end runs into its beginning.</source>
-   <translation>Wie lebendig ein Gesicht ist, das kein Bild antreibt, 0 bis 1: Es nickt, blinzelt und sieht sich um. Eine Stimme allein hat 0.5, bei 0 bewegt sich nur der Mund. Ohne Antrieb lebt das Porträt einfach, --duration Sekunden lang (10), und sein Ende geht in den Anfang über.</translation>
-  </message>
-  <message>
    <source>How long the result is when source and driving file are both videos: as the shortest of the two, as the source, as the driving file, or loop (as the longer one, the other repeats). Frames are paired by time. With a photo, loop blends the end into the beginning, for clips that repeat, and pingpong plays the motion forward and then backward.</source>
    <translation>Wie lang das Ergebnis ist, wenn Quelle und treibende Datei beide Videos sind: wie das kürzere, wie die Quelle, wie die treibende Datei, oder loop (wie das längere, das andere beginnt von vorn). Bilder werden nach der Zeit gepaart. Bei einem Foto läuft mit loop das Ende in den Anfang über, für Videos in Endlosschleife, und pingpong spielt die Bewegung vorwärts und dann rückwärts.</translation>
   </message>
@@ -1178,14 +1190,6 @@
   <message>
    <source>It goes from 0 to 100.</source>
    <translation>Sie reicht von 0 bis 100.</translation>
-  </message>
-  <message>
-   <source>It is tried again every {retry:g} s.</source>
-   <translation>Alle {retry:g} s wird es wieder versucht.</translation>
-  </message>
-  <message>
-   <source>It is tried again.</source>
-   <translation>Es wird erneut versucht.</translation>
   </message>
   <message>
    <source>It lasts {duration:g} s.</source>
@@ -1404,10 +1408,6 @@
    <translation>Längste Seite</translation>
   </message>
   <message>
-   <source>Look at `ray status`; the jobs stay in the queue.</source>
-   <translation>`ray status` ansehen; die Aufträge bleiben in der Warteschlange.</translation>
-  </message>
-  <message>
    <source>Look for cameras again</source>
    <translation>Kameras neu suchen</translation>
   </message>
@@ -1436,14 +1436,6 @@
    <translation>Blick nach oben, rechtes Auge</translation>
   </message>
   <message>
-   <source>Look whether the address is right and the camera is on.</source>
-   <translation>Prüfen, ob die Adresse stimmt und die Kamera an ist.</translation>
-  </message>
-  <message>
-   <source>Look whether the camera is on and in this network.</source>
-   <translation>Prüfen, ob die Kamera an und in diesem Netz ist.</translation>
-  </message>
-  <message>
    <source>Look whether the graphics card can share pictures.</source>
    <translation>Prüfen Sie, ob die Grafikkarte Bilder teilen kann.</translation>
   </message>
@@ -1466,10 +1458,6 @@
   <message>
    <source>Make it later.</source>
    <translation>Es später enden lassen.</translation>
-  </message>
-  <message>
-   <source>Make several batches of them.</source>
-   <translation>Mehrere Stapel daraus machen.</translation>
   </message>
   <message>
    <source>Mark as made by AI</source>
@@ -1608,10 +1596,6 @@
    <translation>Nennen Sie ein Foto, etwa eine PNG- oder JPEG-Datei.</translation>
   </message>
   <message>
-   <source>Name and password in it are used for the connection alone and not saved.</source>
-   <translation>Name und Passwort darin dienen nur der Verbindung und werden nicht gespeichert.</translation>
-  </message>
-  <message>
    <source>Name another file with --queue, or in the variable PORTRAIT_ANIMATE_QUEUE.</source>
    <translation>Eine andere Datei mit --queue oder in der Variablen PORTRAIT_ANIMATE_QUEUE nennen.</translation>
   </message>
@@ -1622,6 +1606,10 @@
   <message>
    <source>Name both.</source>
    <translation>Nennen Sie beide.</translation>
+  </message>
+  <message>
+   <source>Network camera</source>
+   <translation>Netzwerkkamera</translation>
   </message>
   <message>
    <source>Neutral</source>
@@ -1678,6 +1666,14 @@
   <message>
    <source>No frames received from camera {name}{detail}.</source>
    <translation>Die Kamera {name} liefert kein Bild{detail}.</translation>
+  </message>
+  <message>
+   <source>No frames received from {name} for {seconds:g} s.</source>
+   <translation>{name} hat seit {seconds:g} s kein Bild gesendet.</translation>
+  </message>
+  <message>
+   <source>No frames received from {title} for {silence:g} s.</source>
+   <translation>{title} hat seit {silence:g} s kein Bild geliefert.</translation>
   </message>
   <message>
    <source>No picture</source>
@@ -1832,7 +1828,7 @@
    <translation>Pakete</translation>
   </message>
   <message>
-   <source>Packets arrive at {place}, but they are not of {sender}: choose the protocol that the app sends.</source>
+   <source>Packets arrive at {place}, but not from {sender}: choose the protocol that the app sends.</source>
    <translation>Bei {place} kommen Pakete an, aber nicht von {sender}: Wählen Sie das Protokoll, das die App sendet.</translation>
   </message>
   <message>
@@ -1932,10 +1928,6 @@
    <translation>Port {port} wird schon von einem anderen Programm benutzt.</translation>
   </message>
   <message>
-   <source>Port {port} may not be used.</source>
-   <translation>Port {port} darf nicht benutzt werden.</translation>
-  </message>
-  <message>
    <source>Portraits</source>
    <translation>Porträts</translation>
   </message>
@@ -2006,6 +1998,10 @@
   <message>
    <source>Put the animated square back into the full picture; off gives the bare crop.</source>
    <translation>Setzt das animierte Quadrat zurück ins ganze Bild; aus ergibt nur den Ausschnitt.</translation>
+  </message>
+  <message>
+   <source>Put them into the URL: rtsp://name:password@...</source>
+   <translation>In die Adresse schreiben: rtsp://name:passwort@...</translation>
   </message>
   <message>
    <source>PySide6 {version} does not work with Python {version_info}.{version_info2}.</source>
@@ -2108,12 +2104,20 @@
    <translation>Von der Liste nehmen</translation>
   </message>
   <message>
+   <source>Remove it: animate jobs clear {row}.</source>
+   <translation>Vergessen Sie ihn: animate jobs clear {row}.</translation>
+  </message>
+  <message>
    <source>Remove portrait</source>
    <translation>Vom Regal nehmen</translation>
   </message>
   <message>
    <source>Remove the stream</source>
    <translation>Stream entfernen</translation>
+  </message>
+  <message>
+   <source>Remove these jobs from the list; finished files stay</source>
+   <translation>Diese Aufträge vergessen; fertige Dateien bleiben</translation>
   </message>
   <message>
    <source>Render queue</source>
@@ -2320,6 +2324,10 @@
    <translation>Das Live-Ergebnis an diese Adresse senden</translation>
   </message>
   <message>
+   <source>Set a smaller size in the camera.</source>
+   <translation>An der Kamera eine kleinere Größe wählen.</translation>
+  </message>
+  <message>
    <source>Sets of option values: choose, save, import, export.</source>
    <translation>Sätze von Einstellungen: wählen, speichern, importieren, exportieren.</translation>
   </message>
@@ -2492,6 +2500,10 @@
    <translation>Quelle: {source}</translation>
   </message>
   <message>
+   <source>Split them into several batches.</source>
+   <translation>Mehrere Stapel daraus machen.</translation>
+  </message>
+  <message>
    <source>Spout takes no picture.</source>
    <translation>Spout nimmt kein Bild an.</translation>
   </message>
@@ -2502,6 +2514,10 @@
   <message>
    <source>Start of the part of a source clip to use.</source>
    <translation>Beginn des benutzten Teils eines Quellvideos.</translation>
+  </message>
+  <message>
+   <source>Start of the part of the driving clip to use: seconds, or minutes and seconds such as 1:02.5.</source>
+   <translation>Beginn des benutzten Teils des treibenden Videos: Sekunden, oder Minuten und Sekunden wie 1:02.5.</translation>
   </message>
   <message>
    <source>Start the receiver, and check the address.</source>
@@ -2549,7 +2565,7 @@
   </message>
   <message>
    <source>Stopped while the sound was read.</source>
-   <translation type="unfinished" />
+   <translation>Beim Lesen des Tons abgebrochen.</translation>
   </message>
   <message>
    <source>Stopped while {what}.</source>
@@ -2620,7 +2636,7 @@
    <translation>Das animierte Quadrat wird kleiner, wo diese Rate oder die kleinere der Kamera sonst nicht zu halten ist.</translation>
   </message>
   <message>
-   <source>The animated square was lowered from {old} to {fitting} px to hold {wanted:.0f} frames/s.</source>
+   <source>The animated crop was reduced from {old} to {fitting} px to hold {wanted:.0f} frames/s.</source>
    <translation>Das bewegte Quadrat wurde von {old} auf {fitting} px verkleinert, um {wanted:.0f} Bilder/s zu halten.</translation>
   </message>
   <message>
@@ -2676,6 +2692,10 @@
    <translation>Das Ende von {path} ({end:g} s) liegt nicht nach dem Anfang.</translation>
   </message>
   <message>
+   <source>The engine is fast enough: the animated crop was enlarged to {larger} px.</source>
+   <translation>Es ist Zeit übrig: Das bewegte Quadrat wurde auf {larger} px vergrößert.</translation>
+  </message>
+  <message>
    <source>The engine {name} can't be loaded ({name2}: {error}).</source>
    <translation>Die Engine {name} lässt sich nicht laden ({name2}: {error}).</translation>
   </message>
@@ -2728,7 +2748,7 @@
    <translation>Die Aufträge warten in der Liste; setzen Sie sie dort fort.</translation>
   </message>
   <message>
-   <source>The last one stays.</source>
+   <source>The last frame is held.</source>
    <translation>Das letzte bleibt stehen.</translation>
   </message>
   <message>
@@ -2748,10 +2768,6 @@
    <translation>Das Mikrofon gab nach {since:.1f} s keinen Ton mehr.</translation>
   </message>
   <message>
-   <source>The neutral pose is taken now.</source>
-   <translation>Die Ruhehaltung wird jetzt genommen.</translation>
-  </message>
-  <message>
    <source>The neutral reference has no effect on absolute motion ({option:relative=off}).</source>
    <translation>Die neutrale Referenz hat bei absoluter Bewegung ({option:relative=off}) keine Wirkung.</translation>
   </message>
@@ -2768,7 +2784,7 @@
    <translation>Die Ausgabegröße {size}x{size2} ist leer.</translation>
   </message>
   <message>
-   <source>The output {sink} does not answer any more and is left out.</source>
+   <source>The output {sink} no longer responds and is skipped.</source>
    <translation>Die Ausgabe {sink} antwortet nicht mehr und wird ausgelassen.</translation>
   </message>
   <message>
@@ -2844,7 +2860,7 @@
    <translation>Der Ton dieser Datei (Ton oder Video) bewegt die Lippen und kommt ins Ergebnis; der Antrieb bewegt den Rest.</translation>
   </message>
   <message>
-   <source>The source is an animal: use LivePortrait's weights for animals. Its square must be given by --crop or --points, as the official detector of animal faces needs a CUDA build and is not part of this program.</source>
+   <source>The source is an animal: use LivePortrait's weights for animals. Its crop must be set with --crop or --points, since the official detector of animal faces needs a CUDA build and is not part of this program.</source>
    <translation>Die Quelle ist ein Tier: verwendet die LivePortrait-Gewichte für Tiere. Ihr Quadrat muss als Ausschnitt gesetzt werden, denn der offizielle Detektor für Tiergesichter braucht einen CUDA-Bau und gehört nicht zu diesem Programm.</translation>
   </message>
   <message>
@@ -2892,7 +2908,7 @@
    <translation>Das Fenster braucht PySide6, das nicht installiert ist.</translation>
   </message>
   <message>
-   <source>The worker died {crashes} times over this job{reason}.</source>
+   <source>The worker crashed {crashes} times on this job{reason}.</source>
    <translation>Der Arbeiter ist {crashes} Mal an diesem Auftrag gestorben{reason}.</translation>
   </message>
   <message>
@@ -2910,6 +2926,10 @@
   <message>
    <source>The {spec} engine has a crop of fixed size; leave max_crop at 0.</source>
    <translation>Die Engine {spec} hat ein Quadrat fester Größe; max_crop bleibt 0.</translation>
+  </message>
+  <message>
+   <source>Their numbers must be equal.</source>
+   <translation>Von beiden müssen es gleich viele sein.</translation>
   </message>
   <message>
    <source>There is no camera and no file named {wanted!r}.</source>
@@ -2964,14 +2984,6 @@
    <translation>Auf der Platte ist kein Platz für den signierten Nachweis; die Metadaten sagen, dass KI das Ergebnis gemacht hat.</translation>
   </message>
   <message>
-   <source>There is time left: the animated square was raised to {larger} px.</source>
-   <translation>Es ist Zeit übrig: Das bewegte Quadrat wurde auf {larger} px vergrößert.</translation>
-  </message>
-  <message>
-   <source>There must be as many of both.</source>
-   <translation>Von beiden müssen es gleich viele sein.</translation>
-  </message>
-  <message>
    <source>These files no longer exist and were left out: {names}.</source>
    <translation>Diese Dateien gibt es nicht mehr, sie wurden weggelassen: {names}.</translation>
   </message>
@@ -2992,7 +3004,7 @@
    <translation>Dieser Rechner schafft {rate:.0f} von {wanted:.0f} Bildern/s; die übrigen fallen weg.</translation>
   </message>
   <message>
-   <source>This installation's FFmpeg can't read {scheme} addresses.</source>
+   <source>This installation's FFmpeg can't read {scheme} URLs.</source>
    <translation>Das FFmpeg dieser Installation kann keine Adressen mit {scheme} lesen.</translation>
   </message>
   <message>
@@ -3032,6 +3044,14 @@
    <translation>Noch einmal versuchen</translation>
   </message>
   <message>
+   <source>Trying again every {retry:g} s.</source>
+   <translation>Alle {retry:g} s wird es wieder versucht.</translation>
+  </message>
+  <message>
+   <source>Trying again.</source>
+   <translation>Es wird erneut versucht.</translation>
+  </message>
+  <message>
    <source>Turn</source>
    <translation>Drehen</translation>
   </message>
@@ -3058,6 +3078,10 @@
   <message>
    <source>U</source>
    <translation>U</translation>
+  </message>
+  <message>
+   <source>URL of the camera, such as rtsp://192.168.1.20/live or http://192.168.1.30:8080/video</source>
+   <translation>Adresse der Kamera, etwa rtsp://192.168.1.20/live oder http://192.168.1.30:8080/video</translation>
   </message>
   <message>
    <source>Undo</source>
@@ -3144,7 +3168,7 @@
    <translation>VSeeFace, Waidayo, VMagicMirror und andere, die das VMC-Protokoll senden</translation>
   </message>
   <message>
-   <source>Video codec; auto takes h264 for mp4, mov and mkv, vp9 for webm, and prores for mov with transparency.</source>
+   <source>Video codec; auto uses h264 for mp4, mov and mkv, vp9 for webm, and prores for mov with transparency.</source>
    <translation>Videocodec; automatisch nimmt H264 für mp4, mov und mkv, VP9 für webm und ProRes für mov mit Transparenz.</translation>
   </message>
   <message>
@@ -3180,11 +3204,11 @@
    <translation>Wartet, bis es an der Reihe ist…</translation>
   </message>
   <message>
-   <source>Waiting for packets of {sender} at {place}.</source>
+   <source>Waiting for packets from {sender} at {place}.</source>
    <translation>Warten auf Pakete von {sender} bei {place}.</translation>
   </message>
   <message>
-   <source>Waiting for {count} of the jobs, which another batch on the queue works on.</source>
+   <source>Waiting for {count} jobs that another batch in the queue is processing.</source>
    <translation>Es wird auf {count} der Aufträge gewartet, an denen ein anderer Stapel der Warteschlange arbeitet.</translation>
   </message>
   <message>
@@ -3202,10 +3226,6 @@
   <message>
    <source>What is installed and what can run</source>
    <translation>Was installiert ist und was laufen kann</translation>
-  </message>
-  <message>
-   <source>What lies behind the people: keep (the source's own background), blur (that out of focus), a colour as #rrggbb, the name of a picture, or transparent, where the output can hold that. All but keep cut people out.</source>
-   <translation>Was hinter den Personen liegt: keep (der eigene Hintergrund der Vorlage), blur (dieser unscharf), eine Farbe als #rrggbb, der Name eines Bildes oder transparent, wo die Ausgabe das hält. Alle außer keep stellen die Personen frei.</translation>
   </message>
   <message>
    <source>What relative motion does with the photo's own mouth: relative adds the driver's mouth motion to it, absolute replaces it with the driver's mouth. auto replaces it if the photo's mouth is open, as in a smile with teeth, so that two smiles don't add up; with the LivePortrait networks it always adds, as in the official release.</source>
@@ -3226,10 +3246,6 @@
   <message>
    <source>Where the driving clip has a cut, move smoothly from the pose before it to the one after it within this time, instead of jumping; 0 jumps. 0.3 suits most cuts.</source>
    <translation>Wo das treibende Video geschnitten ist, läuft die Bewegung innerhalb dieser Zeit von der Haltung davor in die folgende über, statt zu springen; 0 lässt sie springen. 0,3 passt für die meisten Schnitte.</translation>
-  </message>
-  <message>
-   <source>Where the part of the driving clip begins: seconds, or minutes and seconds such as 1:02.5.</source>
-   <translation>Beginn des benutzten Teils des treibenden Videos: Sekunden, oder Minuten und Sekunden wie 1:02.5.</translation>
   </message>
   <message>
    <source>Whether this face moves.</source>
@@ -3276,11 +3292,11 @@
    <translation>Es wird noch gearbeitet</translation>
   </message>
   <message>
-   <source>Worker {number} died{how}; another one takes its place.</source>
+   <source>Worker {number} died{how} and is replaced.</source>
    <translation>Arbeiter {number} ist abgestürzt{how}; ein anderer tritt an seine Stelle.</translation>
   </message>
   <message>
-   <source>Workers from here on: {size}, as {why}.</source>
+   <source>Workers from now on: {size}, since {why}.</source>
    <translation>Arbeiter von hier an: {size}, weil: {why}.</translation>
   </message>
   <message>
@@ -3290,10 +3306,6 @@
   <message>
    <source>Write TOML, or: pip install pyyaml</source>
    <translation>TOML schreiben, oder: pip install pyyaml</translation>
-  </message>
-  <message>
-   <source>Write them into the address: rtsp://name:password@...</source>
-   <translation>In die Adresse schreiben: rtsp://name:passwort@...</translation>
   </message>
   <message>
    <source>Write {path}{ending}, or {path2}{sep} for a folder.</source>
@@ -3652,7 +3664,7 @@
    <translation>sie ist ohne Grafikkarte langsam und muss eigens gewählt werden.</translation>
   </message>
   <message>
-   <source>it names a file of its result that can't be one</source>
+   <source>it names a result file that can't be one</source>
    <translation>er nennt eine Datei seines Ergebnisses, die keine sein kann</translation>
   </message>
   <message>
@@ -3680,11 +3692,11 @@
    <translation>sein eye_ratio ist von falscher Art: zwei Zahlen, links und rechts, nicht {pair}.</translation>
   </message>
   <message>
-   <source>its field 'progress' is none</source>
+   <source>its field 'progress' is not valid</source>
    <translation>sein Feld 'progress' ist keines</translation>
   </message>
   <message>
-   <source>its field {column!r} is no {what}</source>
+   <source>its field {column!r} is not a {what}</source>
    <translation>sein Feld {column!r} ist nicht von der Art {what}</translation>
   </message>
   <message>
@@ -3708,7 +3720,7 @@
    <translation>ihr Kopf ist nicht der einer Bewegungsvorlage</translation>
   </message>
   <message>
-   <source>its list of files is none</source>
+   <source>its list of files is not valid</source>
    <translation>seine Liste von Dateien ist keine</translation>
   </message>
   <message>
@@ -4012,7 +4024,7 @@
    <translation>das Modul {module} gehört nicht zu dieser Installation.</translation>
   </message>
   <message>
-   <source>the motion of this frame is not a number; the last picture stays</source>
+   <source>the motion of this frame is not a number; the last frame is kept</source>
    <translation>die Bewegung dieses Bildes ist keine Zahl; das letzte bleibt stehen</translation>
   </message>
   <message>
@@ -4136,15 +4148,15 @@
    <translation>{done} von {total}</translation>
   </message>
   <message>
-   <source>{driving} is a motion template, which holds no sound; that of the source is used.</source>
+   <source>{driving} is a motion template, which has no sound; that of the source is used.</source>
    <translation>{driving} ist eine Bewegungsvorlage und enthält keinen Ton; der Ton der Quelle wird verwendet.</translation>
   </message>
   <message>
-   <source>{driving} is a motion template, which holds no sound; the result is silent.</source>
+   <source>{driving} is a motion template, which has no sound; the result is silent.</source>
    <translation>{driving} ist eine Bewegungsvorlage und enthält keinen Ton; das Ergebnis ist stumm.</translation>
   </message>
   <message>
-   <source>{driving}: no face was found for {lost} of {frames} frames; the motion was held and eased to neutral there.</source>
+   <source>{driving}: no face was found in {lost} of {frames} frames; the motion was held and eased to neutral there.</source>
    <translation>{driving}: in {lost} von {frames} Bildern wurde kein Gesicht gefunden; die Bewegung wurde dort gehalten und zur Ruhe geführt.</translation>
   </message>
   <message>
@@ -4156,7 +4168,7 @@
    <translation>{end} liegt nicht nach dem Anfang, {start}.</translation>
   </message>
   <message>
-   <source>{error} It is tried again.</source>
+   <source>{error} Trying again.</source>
    <translation>{error} Es wird wieder versucht.</translation>
   </message>
   <message>
@@ -4324,10 +4336,6 @@
    <translation>{name!r} kann kein Name sein.</translation>
   </message>
   <message>
-   <source>{name} asks for a name and password, or for others.</source>
-   <translation>{name} verlangt Namen und Passwort, oder andere.</translation>
-  </message>
-  <message>
    <source>{name} can't be read: {reason}.</source>
    <translation>{name} lässt sich nicht lesen: {reason}.</translation>
   </message>
@@ -4350,10 +4358,6 @@
   <message>
    <source>{name} does not work here</source>
    <translation>{name} läuft hier nicht</translation>
-  </message>
-  <message>
-   <source>{name} has sent no picture for {seconds:g} s.</source>
-   <translation>{name} hat seit {seconds:g} s kein Bild gesendet.</translation>
   </message>
   <message>
    <source>{name} has the shape {got} instead of {shape}</source>
@@ -4424,19 +4428,15 @@
    <translation>{name} nennt Dateien, die es hier nicht gibt: {files}.</translation>
   </message>
   <message>
-   <source>{name} sends no more pictures.</source>
-   <translation>{name} sendet keine Bilder mehr.</translation>
+   <source>{name} requires a user name and password, or other ones.</source>
+   <translation>{name} verlangt Namen und Passwort, oder andere.</translation>
   </message>
   <message>
-   <source>{name} sends no more pictures: {reason}.</source>
-   <translation>{name} sendet keine Bilder mehr: {reason}.</translation>
-  </message>
-  <message>
-   <source>{name} sends pictures of {width}x{height} pixels.</source>
+   <source>{name} sends frames of {width}x{height} pixels.</source>
    <translation>{name} sendet Bilder mit {width}x{height} Pixeln.</translation>
   </message>
   <message>
-   <source>{name} shows no picture.</source>
+   <source>{name} sends no video.</source>
    <translation>{name} zeigt kein Bild.</translation>
   </message>
   <message>
@@ -4446,6 +4446,14 @@
   <message>
    <source>{name} shows {count} faces; the largest is animated ({option:face} chooses).</source>
    <translation>{name} zeigt {count} Gesichter; das größte wird bewegt ({option:face} wählt).</translation>
+  </message>
+  <message>
+   <source>{name} stopped sending frames.</source>
+   <translation>{name} sendet keine Bilder mehr.</translation>
+  </message>
+  <message>
+   <source>{name} stopped sending frames: {reason}.</source>
+   <translation>{name} sendet keine Bilder mehr: {reason}.</translation>
   </message>
   <message>
    <source>{name} will be deleted permanently.</source>
@@ -4476,7 +4484,7 @@
    <translation>{name}: niemand zum Freistellen gefunden; der Hintergrund bleibt, wie er ist.</translation>
   </message>
   <message>
-   <source>{option:background}: {path} is no picture.</source>
+   <source>{option:background}: {path} is not a picture.</source>
    <translation>{option:background}: {path} ist kein Bild.</translation>
   </message>
   <message>
@@ -4484,7 +4492,7 @@
    <translation>{option:codec}: Nummerierte Bilder können nicht auf die Standardausgabe.</translation>
   </message>
   <message>
-   <source>{option:crop} and {option:points} both name the square.</source>
+   <source>{option:crop} and {option:points} both set the crop.</source>
    <translation>{option:crop} und {option:points} nennen beide das Quadrat.</translation>
   </message>
   <message>
@@ -4544,15 +4552,15 @@
    <translation>{option:output}: es gibt kein Feld {{{name}}}; bekannt sind {names}.</translation>
   </message>
   <message>
-   <source>{option:output}: {output} holds one picture and the result is a clip.</source>
+   <source>{option:output}: {output} is a single picture, but the result is a clip.</source>
    <translation>{option:output}: {output} fasst ein Bild, und das Ergebnis ist ein Clip.</translation>
   </message>
   <message>
-   <source>{option:output}: {path} has no ending that tells the format.</source>
+   <source>{option:output}: {path} has no extension that determines the format.</source>
    <translation>{option:output}: {path} hat keine Endung, die das Format nennt.</translation>
   </message>
   <message>
-   <source>{option:output}: {path} is an ending without a name.</source>
+   <source>{option:output}: {path} is an extension without a name.</source>
    <translation>{option:output}: {path} ist eine Endung ohne Namen.</translation>
   </message>
   <message>
@@ -4576,7 +4584,7 @@
    <translation>{option:side_by_side} schreibt eine zweite Datei, die nicht auf die Standardausgabe kann.</translation>
   </message>
   <message>
-   <source>{option:side_by_side}: the comparison would be {whole}x{whole2}, and a clip has at most {clip_pixels:.1f} million pixels and {clip_side} a side.</source>
+   <source>{option:side_by_side}: the comparison would be {whole}x{whole2}, and a clip can have at most {clip_pixels:.1f} million pixels and {clip_side} per side.</source>
    <translation>{option:side_by_side}: Der Vergleich hätte {whole}x{whole2}, und ein Video hat höchstens {clip_pixels:.1f} Millionen Pixel und {clip_side} je Seite.</translation>
   </message>
   <message>
@@ -4584,7 +4592,7 @@
    <translation>{option:size} und {option:max_side} sagen beide, wie groß das Ergebnis ist.</translation>
   </message>
   <message>
-   <source>{option:size}: {wanted}x{wanted2} is too large; a clip has at most {pixels} million pixels and {clip_side} a side.</source>
+   <source>{option:size}: {wanted}x{wanted2} is too large; a clip can have at most {pixels} million pixels and {clip_side} per side.</source>
    <translation>{option:size}: {wanted}x{wanted2} ist zu groß; ein Video hat höchstens {pixels} Millionen Pixel und {clip_side} je Seite.</translation>
   </message>
   <message>
@@ -4592,7 +4600,7 @@
    <translation>{option:start}: Die Vorlage hat {what} von {start:g} s bis {last:g} s.</translation>
   </message>
   <message>
-   <source>{option:voice} and {option:lips_from} both say who moves the lips.</source>
+   <source>{option:voice} and {option:lips_from} both drive the lips.</source>
    <translation>{option:voice} und {option:lips_from} sagen beide, wer die Lippen bewegt.</translation>
   </message>
   <message>
@@ -4612,20 +4620,20 @@
    <translation>{output} kann nicht erreicht werden: {error}.</translation>
   </message>
   <message>
-   <source>{output} is being rendered just now, as job {id} of {batch}, from other inputs or with other options.</source>
+   <source>{output} is being rendered as job {id} of {batch}, from other inputs or with other options.</source>
    <translation>{output} wird gerade gerendert, als Auftrag {id} von {batch}, aus anderen Eingaben oder mit anderen Optionen.</translation>
   </message>
   <message>
-   <source>{output} is the output of a job that waits, number {id}.</source>
-   <translation>{output} ist die Ausgabe eines wartenden Auftrags, Nummer {id}.</translation>
-  </message>
-  <message>
-   <source>{output} is the output of job {id} of {batch}, which others work on just now, from other inputs or with other options.</source>
+   <source>{output} is the output of job {id} of {batch}, which another process is rendering from other inputs or with other options.</source>
    <translation>{output} ist das Ergebnis von Auftrag {id} von {batch}, an dem gerade gearbeitet wird, aus anderen Eingaben oder mit anderen Optionen.</translation>
   </message>
   <message>
    <source>{output} is the output of job {row}, which is damaged: {error}.</source>
    <translation>{output} ist das Ergebnis von Auftrag {row}, der beschädigt ist: {error}.</translation>
+  </message>
+  <message>
+   <source>{output} is the output of waiting job {id}.</source>
+   <translation>{output} ist die Ausgabe eines wartenden Auftrags, Nummer {id}.</translation>
   </message>
   <message>
    <source>{output} needs fsspec, which is not installed.</source>
@@ -4720,12 +4728,28 @@
    <translation>{path} ändert bei {time:.2f} s die Größe von {width}x{height} auf {size}x{size2}; alles Weitere wird in die erste Größe eingepasst.</translation>
   </message>
   <message>
+   <source>{path} contains 0 seconds of sound.</source>
+   <translation>{path} enthält 0 Sekunden Ton.</translation>
+  </message>
+  <message>
    <source>{path} contains no picture that can be read.</source>
    <translation>{path} enthält kein lesbares Bild.</translation>
   </message>
   <message>
    <source>{path} contains no pictures.</source>
    <translation>{path} enthält keine Bilder.</translation>
+  </message>
+  <message>
+   <source>{path} contains no rows.</source>
+   <translation>{path} enthält keine Zeilen.</translation>
+  </message>
+  <message>
+   <source>{path} contains no sound in the used part.</source>
+   <translation>{path} enthält im verwendeten Teil keinen Ton.</translation>
+  </message>
+  <message>
+   <source>{path} contains no sound.</source>
+   <translation>{path} enthält keinen Ton.</translation>
   </message>
   <message>
    <source>{path} contains no video.</source>
@@ -4786,22 +4810,6 @@
   <message>
    <source>{path} has version {version}, but this program supports only versions up to {schema_version}.</source>
    <translation>{path} hat die Version {version}, aber dieses Programm liest nur bis Version {schema_version}.</translation>
-  </message>
-  <message>
-   <source>{path} holds 0 seconds of sound.</source>
-   <translation>{path} enthält 0 Sekunden Ton.</translation>
-  </message>
-  <message>
-   <source>{path} holds no rows.</source>
-   <translation>{path} enthält keine Zeilen.</translation>
-  </message>
-  <message>
-   <source>{path} holds no sound in the part that is used.</source>
-   <translation>{path} enthält im verwendeten Teil keinen Ton.</translation>
-  </message>
-  <message>
-   <source>{path} holds no sound.</source>
-   <translation>{path} enthält keinen Ton.</translation>
   </message>
   <message>
    <source>{path} is YAML, and PyYAML is not installed.</source>
@@ -4872,10 +4880,6 @@
    <translation>{path} ist ein Halbbildvideo (interlaced); die Halbbilder wurden zu Vollbildern zusammengesetzt.</translation>
   </message>
   <message>
-   <source>{path} is no queue but another database.</source>
-   <translation>{path} ist keine Warteschlange, sondern eine andere Datenbank.</translation>
-  </message>
-  <message>
    <source>{path} is not a clip that can be read: {what}.</source>
    <translation>{path} ist kein lesbarer Clip: {what}.</translation>
   </message>
@@ -4890,6 +4894,10 @@
   <message>
    <source>{path} is not a picture in a known format.</source>
    <translation>{path} ist kein Bild in einem bekannten Format.</translation>
+  </message>
+  <message>
+   <source>{path} is not a queue but another database.</source>
+   <translation>{path} ist keine Warteschlange, sondern eine andere Datenbank.</translation>
   </message>
   <message>
    <source>{path} is not an expression: {error}.</source>
@@ -5028,10 +5036,6 @@
    <translation>{path}{place}: das ist kein gültiges YAML: {problem}.</translation>
   </message>
   <message>
-   <source>{place} can't be listened at: {reason}.</source>
-   <translation>An {place} kann nicht empfangen werden: {reason}.</translation>
-  </message>
-  <message>
    <source>{place} can't be reached: the FFmpeg in this PyAV was built without its protocol.</source>
    <translation>{place} ist nicht erreichbar: Das FFmpeg in diesem PyAV wurde ohne dieses Protokoll gebaut.</translation>
   </message>
@@ -5096,7 +5100,7 @@
    <translation>{source} nach {target} geht nicht ({word}): {reason}.</translation>
   </message>
   <message>
-   <source>{source} holds no picture.</source>
+   <source>{source} contains no picture.</source>
    <translation>{source} enthält kein Bild.</translation>
   </message>
   <message>
@@ -5104,11 +5108,11 @@
    <translation>{source} ist ein bewegtes Bild; nur sein erstes Bild wird verwendet.</translation>
   </message>
   <message>
-   <source>{source} is {width}x{height}, and a clip has at most {pixels} million pixels and {clip_side} a side (level 6.2 of H.264); the result is {most}x{most2}.</source>
+   <source>{source} is {width}x{height}, and a clip can have at most {pixels} million pixels and {clip_side} per side (level 6.2 of H.264); the result is {most}x{most2}.</source>
    <translation>{source} hat {width}x{height}, und ein Video hat höchstens {pixels} Millionen Pixel und {clip_side} je Seite (Stufe 6.2 von H.264); das Ergebnis hat {most}x{most2}.</translation>
   </message>
   <message>
-   <source>{source}: no face was found for {source_lost} of {frames} frames; they were left as they are.</source>
+   <source>{source}: no face was found in {source_lost} of {frames} frames; they were left unchanged.</source>
    <translation>{source}: in {source_lost} von {frames} Bildern wurde kein Gesicht gefunden; sie blieben, wie sie sind.</translation>
   </message>
   <message>
@@ -5180,7 +5184,7 @@
    <translation>{text!r} ist nicht dabei: {known}.</translation>
   </message>
   <message>
-   <source>{text!r} is not the address of a camera such as rtsp://192.168.1.20/live.</source>
+   <source>{text!r} is not the URL of a camera such as rtsp://192.168.1.20/live.</source>
    <translation>{text!r} ist nicht die Adresse einer Kamera wie rtsp://192.168.1.20/live.</translation>
   </message>
   <message>
@@ -5234,10 +5238,6 @@
   <message>
    <source>{title} can't be used ({why}).</source>
    <translation>{title} kann nicht benutzt werden ({why}).</translation>
-  </message>
-  <message>
-   <source>{title} has given no picture for {silence:g} s.</source>
-   <translation>{title} hat seit {silence:g} s kein Bild geliefert.</translation>
   </message>
   <message>
    <source>{title} has not opened within {opening:g} s.</source>
@@ -5320,7 +5320,7 @@
    <translation>{where}: {output} würde zweimal geschrieben, aus {source} mit {driving} und aus {source2} mit {driving2}.</translation>
   </message>
   <message>
-   <source>{worker!r} is no name of a worker</source>
+   <source>{worker!r} is not the name of a worker</source>
    <translation>{worker!r} ist kein Name eines Arbeiters</translation>
   </message>
   <message>

@@ -279,7 +279,7 @@ class QueuePanel(QWidget):
         self.resume_old.setObjectName("primary")
         self.resume_old.clicked.connect(lambda: self._queue.resume(self._queue.left_over))
         self.forget_old = QPushButton(tr("Remove from the list"))
-        self.forget_old.setToolTip(tr("Forget these jobs; finished files stay"))
+        self.forget_old.setToolTip(tr("Remove these jobs from the list; finished files stay"))
         self.resume_old.setToolTip(tr("Resume these jobs"))
         self.forget_old.clicked.connect(lambda: self._queue.remove(self._queue.left_over))
         line = QHBoxLayout(banner)

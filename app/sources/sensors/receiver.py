@@ -130,13 +130,11 @@ def _refused(where: TrackingAddress, error: OSError) -> PortError:
         )
     if error.errno in (errno.EADDRNOTAVAIL, getattr(errno, "WSAEADDRNOTAVAIL", None)):
         return PortError(
-            msg("{host} is not an address of this computer.", where.host), "0.0.0.0 stands for all of its addresses."
+            msg("{host} is not an address of this computer.", where.host), "0.0.0.0 means all of its addresses."
         )
     if error.errno == errno.EACCES:
-        return PortError(msg("Port {port} may not be used.", where.port), "Choose one from 1024 on.")
-    return PortError(
-        msg("{place} can't be listened at: {reason}.", where.place, error.strerror or type(error).__name__)
-    )
+        return PortError(msg("Access to port {port} is denied.", where.port), "Choose a port from 1024 up.")
+    return PortError(msg("Can't listen on {place}: {reason}.", where.place, error.strerror or type(error).__name__))
 
 
 def own_address() -> str:

@@ -85,10 +85,10 @@ class TrackingSource(Source):
         sender, place = SENDERS[self._address.protocol], self._address.place
         if 0 < self._receiver.packets == self._receiver.strange:
             return msg(
-                "Packets arrive at {place}, but they are not of {sender}: choose the protocol that the app sends.",
+                "Packets arrive at {place}, but not from {sender}: choose the protocol that the app sends.",
                 place, sender,
             )  # fmt: skip
-        return msg("Waiting for packets of {sender} at {place}.", sender, place)
+        return msg("Waiting for packets from {sender} at {place}.", sender, place)
 
 
 def tracking_source(address: TrackingAddress, *, mirror: bool = True, playback: Playback | None = None) -> DriverSource:

@@ -92,7 +92,7 @@ def test_source_clip(run_cli: Callable, here: Path) -> None:
     assert outcome.code == 0
     assert outcome.out == ""
     assert len(outcome.lines) == 1
-    assert "no face was found for 3 of 12 frames; they were left as they are" in outcome.err
+    assert "no face was found in 3 of 12 frames; they were left unchanged" in outcome.err
     assert times_of(here / "out.mp4") == [Fraction(k, 25) for k in range(12)]
 
 
@@ -106,7 +106,7 @@ def test_length_rules(run_cli: Callable, here: Path, rule: str, frames: int) -> 
 def test_lost_driving_face(run_cli: Callable, here: Path) -> None:
     outcome = run_cli("in/photo.jpg", "in/gap.mp4", "-o", "out.mp4")
     assert outcome.code == 0
-    assert "no face was found for 3 of 12 frames; the motion was held" in outcome.err
+    assert "no face was found in 3 of 12 frames; the motion was held" in outcome.err
     with open_clip("out.mp4") as clip:
         frames = [frame.rgb.astype(int) for frame in clip]
     assert len(frames) == 12
@@ -117,7 +117,7 @@ def test_clip_that_breaks_off(run_cli: Callable, here: Path) -> None:
     outcome = run_cli("in/photo.jpg", "in/cut.mkv", "-o", "out.mp4", "-q")
     assert outcome.code == ExitCode.PARTIAL
     assert len(outcome.lines) == 1
-    assert "breaks off after" in outcome.err
+    assert "is truncated after" in outcome.err
     with open_clip("in/cut.mkv") as clip:
         decodable = sum(1 for _ in clip)
     assert 0 < decodable < 40
@@ -258,13 +258,13 @@ def test_a_folder_that_is_named_is_made(run_cli: Callable, listing: Callable) ->
 def test_a_template_without_sound_says_so(run_cli: Callable) -> None:
     """A template as the driver brings no sound: one note in each case, and none where no sound was wanted."""
     assert run_cli("template", "make", "in/slow.mp4", "-o", "m.motion").code == 0
-    silent = "m.motion is a motion template, which holds no sound; the result is silent."
+    silent = "m.motion is a motion template, which has no sound; the result is silent."
     outcome = run_cli("in/photo.jpg", "m.motion", "-o", "a.mp4")
     assert outcome.code == 0
     assert outcome.err.count(silent) == 1
     for flags in (["--audio", "none", "-o", "b.mp4"], ["-o", "b.gif"]):
         outcome = run_cli("in/photo.jpg", "m.motion", *flags, "--dry-run")
-        assert (outcome.code, "holds no sound" in outcome.err) == (0, False)
+        assert (outcome.code, "has no sound" in outcome.err) == (0, False)
 
 
 @pytest.mark.parametrize(("codec", "name"), [("gif", "photo--slow.gif"), ("prores", "photo--slow.mov")])
@@ -450,9 +450,9 @@ WRONG = [
     (["--engine", "mesh", "--device", "cuda"], "doesn't run on 'cuda'"),
     (["-o", "{sorce}.mp4"], "Did you mean {source}?"),
     (["-o", "brace{.mp4"], "single '{'"),
-    (["-o", "noending"], "no ending"),
+    (["-o", "noending"], "no extension"),
     (["-o", "out.doc"], "out.doc has no clip extension"),
-    (["-o", "out.png"], "one picture"),
+    (["-o", "out.png"], "is a single picture"),
     (["-o", "out.webm", "--codec", "h264"], "can't hold h264"),
     (["--preset", "clam"], "Did you mean calm?"),
     (["--config", "no.toml"], "no.toml does not exist"),

@@ -117,7 +117,7 @@ def test_names_and_notes_of_an_edit(run_cli: Callable, listing: Callable) -> Non
     done = run_cli("edit", "in/gap.mp4", "--smile", "0.5", "-o", "{source}-{engine}.mp4", "--codec", "vp9")
     assert done.code == 0, done.err
     assert listing() == ["gap-auto.mp4"]
-    assert "in/gap.mp4: no face was found for 3 of 12 frames; they were left as they are." in done.err
+    assert "in/gap.mp4: no face was found in 3 of 12 frames; they were left unchanged." in done.err
     refused = run_cli("edit", "in/photo.jpg", "--smile", "0.5", "-o", "{driving}.jpg")
     assert refused.code == 2
     assert "there is no field {driving}; known are {source}, {engine}, {date}" in refused.err
@@ -159,4 +159,4 @@ def test_help_speaks_of_the_command_itself(run_cli: Callable) -> None:
 def test_wrong_lips(run_cli: Callable, lips: str) -> None:
     done = run_cli("retouch", "in/slow.mp4", "--lips", lips)
     assert done.code == 2
-    assert "is not closed, silent or an opening from 0 to 1" in done.err
+    assert "is not closed, silent or a ratio from 0 to 1" in done.err

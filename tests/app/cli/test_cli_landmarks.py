@@ -93,7 +93,7 @@ def test_a_square_and_a_placed_face_go_together(run_cli: Callable) -> None:
          "--landmarks sets the only one"),
         (("landmarks", "in/clip.mp4"), 2, "in/clip.mp4 is a clip"),
         (("landmarks", "in/empty_room.jpg", "-o", "room.json"), 2, "room.json already exists"),
-        (("landmarks", "in/empty_room.jpg", "-o", "room"), 2, "no ending"),
+        (("landmarks", "in/empty_room.jpg", "-o", "room"), 2, "no extension"),
         (("landmarks", "in/empty_room.jpg", "-o", "in/empty_room.jpg", "--overwrite"), 2, "is an input"),
         (("landmarks", "in/pair.jpg", "--face", "all"), 2, "one face is placed at a time"),
         (("landmarks", "in/pair.jpg", "--face", "7"), 2, "--face: in/pair.jpg: Face 7 does not exist"),

@@ -232,13 +232,13 @@ def test_batches_keep_inputs_under_other_names(run_cli: Callable, here: Path) ->
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        (".mp4", "is an ending without a name. Write name.mp4."),
-        ("sub/.png", "is an ending without a name"),
+        (".mp4", "is an extension without a name. Write name.mp4."),
+        ("sub/.png", "is an extension without a name"),
         ("x%0999999999d.png", "at most 9 digits"),
         ("x%12d.png", "at most 9 digits"),
         ("x" * 300 + ".mp4", "longer than file systems allow"),
         ("a\0b.mp4", "NUL"),
-        ("x.", "has no ending"),
+        ("x.", "has no extension"),
     ],
 )
 def test_odd_names_get_one_sentence(run_cli: Callable, listing: Callable, name: str, words: str) -> None:

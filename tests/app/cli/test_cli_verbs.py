@@ -51,8 +51,8 @@ def test_template_keeps_a_chosen_reference(run_cli: Callable) -> None:
     assert Path("a.mp4").stat().st_size == Path("b.mp4").stat().st_size
 
 
-SILENT = "which holds no sound; the result is silent"
-TAKEN = "which holds no sound; that of the source is used"
+SILENT = "which has no sound; the result is silent"
+TAKEN = "which has no sound; that of the source is used"
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_a_template_brings_no_sound(run_cli: Callable, here: Path, words: list, 
     assert done.code == 0, done.err
     plan = json.loads(done.out.splitlines()[-1])
     assert plan["audio"] == sound
-    assert [note for note in plan["notes"] if "holds no sound" in note] == (
+    assert [note for note in plan["notes"] if "has no sound" in note] == (
         [f"m.motion is a motion template, {said}."] if said else []
     )
 

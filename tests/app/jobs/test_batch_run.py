@@ -60,7 +60,7 @@ def test_good_and_bad_files(queue: Queue, work: Path) -> None:
             assert "Internal error" not in job.error
             assert ".animate-job" not in job.error
             assert not Path(job.output).exists()
-    assert "breaks off" in states["photo.jpg", "cut.mkv"].error
+    assert "is truncated" in states["photo.jpg", "cut.mkv"].error
     assert states["photo.jpg", "cut.mkv"].exit_code == 5
     assert "no face was found in any of its 3 frames" in states["photo.jpg", "no_face.mp4"].error
     assert states["photo.jpg", "no_face.mp4"].exit_code == 3
@@ -275,7 +275,7 @@ def test_command_line(work: Path, run_cli: Callable) -> None:
         (("batch", "x.toml"), "x.toml does not exist"),
         (("batch", "x.txt"), "x.txt does not exist"),
         (("batch", "--sources", "in/*.heic", "--drivings", "in/slow.mp4"), "--sources: no file matches in/*.heic"),
-        (("batch", "--resume", "--sources", "x"), "--resume goes on"),
+        (("batch", "--resume", "--sources", "x"), "--resume continues"),
         (("batch", "--sources", "a", "--drivings", "b", "--smooth", "x"), "--smooth: 'x' is not a number"),
         (("batch", "--sources", "in/photo.jpg", "--drivings", "in/slow.mp4", "--workers", "x"), "--workers: 'x'"),
         (("batch", "--sources", "in/photo.jpg", "--drivings", "in/slow.mp4", "--workers", "2.5"), "--workers: '2.5'"),
@@ -283,8 +283,8 @@ def test_command_line(work: Path, run_cli: Callable) -> None:
             ("batch", "--sources", "in/photo.jpg", "--drivings", "in/slow.mp4", "-o", "x.avi"),
             "x.avi has no clip extension",
         ),
-        (("batch", "--sources", "in/a.jpg", "in/b.jpg", "--drivings", "x"), "exclude each other. Patterns stand in"),
-        (("batch", "--sources", "1", "2", "3", "--drivings", "x"), "argument(s) (3). Patterns stand in quotes"),
+        (("batch", "--sources", "in/a.jpg", "in/b.jpg", "--drivings", "x"), "exclude each other. Put patterns in"),
+        (("batch", "--sources", "1", "2", "3", "--drivings", "x"), "argument(s) (3). Put patterns in quotes"),
         (("jobs", "retry"), "Which jobs?"),
         (("jobs", "show", "x"), "'x' is not the number of a job"),
         (("jobs", "show", "8-3"), "'8-3' is not the number of a job"),

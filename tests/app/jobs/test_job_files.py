@@ -162,7 +162,7 @@ def test_errors_name_the_line(work: Path, text: str, message: str) -> None:
         ),
         ("source,driving\na.jpg\n", r"line 2: there is no driving"),
         ("source,driving\na.jpg,b.mp4,c\n", r"line 2: 3 cells, but the first line names 2"),
-        ("source,driving\n", r"holds no rows"),
+        ("source,driving\n", r"contains no rows"),
     ],
 )
 def test_errors_of_csv(work: Path, text: str, message: str) -> None:

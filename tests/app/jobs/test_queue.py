@@ -196,7 +196,7 @@ def test_worker_killed_by_its_job_gives_up_at_last(queue: Queue, work: Path, ent
         job = claim(queue, work, name=f"w{count}")
         (back,) = queue.recover([job.worker], blame=True, reason=" (signal 11)")
         assert back.state == ("queued" if count < CRASHES else "failed")
-    assert back.error == "The worker died 3 times over this job (signal 11)."
+    assert back.error == "The worker crashed 3 times on this job (signal 11)."
 
 
 def test_cancel_retry_clear_reorder(queue: Queue, work: Path, entry: Make) -> None:
@@ -240,7 +240,7 @@ def test_running_job_is_not_changed_under_its_worker(queue: Queue, work: Path, e
     queue.add([entry()], "night")
     claim(queue, work)
     assert queue.add([entry()], "other").queued == 1
-    with pytest.raises(UsageError, match="is being rendered just now, as job 1 of other"):
+    with pytest.raises(UsageError, match="is being rendered as job 1 of other"):
         queue.add([entry(multiplier=2.0)], "third")
 
 

@@ -247,7 +247,7 @@ def test_bad_row_does_not_hide_the_others(
 def test_output_of_a_damaged_row_is_named(queue: Queue, entry: Make) -> None:
     (job,) = queue.add([entry()], "night").ids
     change(queue, "UPDATE jobs SET state = 'asleep' WHERE id = ?", job)
-    with pytest.raises(UsageError, match=rf"job {job}, which is damaged: .*Forget it: animate jobs clear {job}"):
+    with pytest.raises(UsageError, match=rf"job {job}, which is damaged: .*Remove it: animate jobs clear {job}"):
         queue.add([entry()], "night")
 
 
@@ -276,7 +276,7 @@ def test_run_waits_for_jobs_that_another_batch_has_taken_over(queue: Queue, work
     assert first.waiting()
     assert first.waiting()
     assert [event.message for event in events if "another batch" in event.message] == [
-        "Waiting for 1 of the jobs, which another batch on the queue works on."
+        "Waiting for 1 jobs that another batch in the queue is processing."
     ]
     claimed = queue.claim("other", "second")
     assert claimed is not None
@@ -300,7 +300,7 @@ def test_run_takes_its_jobs_back_when_nobody_works_on_them(queue: Queue, entry: 
 def test_other_inputs_for_the_output_of_a_batch_that_runs_are_refused(queue: Queue, work: Path, entry: Make) -> None:
     queue.add([entry(output="a.mp4")], "first")
     queue.join("other", work)
-    with pytest.raises(UsageError, match="which others work on just now"):
+    with pytest.raises(UsageError, match="which another process is rendering"):
         queue.add([entry(output="a.mp4", multiplier=2.0)], "second")
     queue.leave("other")
     assert queue.add([entry(output="a.mp4", multiplier=2.0)], "second").queued == 1

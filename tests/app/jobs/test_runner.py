@@ -72,7 +72,7 @@ def test_paused_jobs_wait_until_they_are_resumed(queue: Queue, entry: Callable[.
 
 def test_new_wishes(queue: Queue, entry: Callable[..., Entry]) -> None:
     (number,) = queue.add([entry()], "window", fresh=True).ids
-    with pytest.raises(UsageError, match="the output of a job that waits"):
+    with pytest.raises(UsageError, match="the output of waiting job"):
         queue.add([entry(multiplier=2.0)], "window", fresh=True)
     queue.cancel([number])
     assert queue.add([entry()], "night").cancelled == 1
@@ -106,7 +106,7 @@ def test_job_that_takes_its_workers_down_fails_in_the_end(
         queue.crashed(job, " (it was lost)")
         queue.crashed(job, " (told twice)")
     ended = queue.reader.get(number)
-    assert (ended.state, ended.error) == ("failed", "The worker died 3 times over this job (it was lost).")
+    assert (ended.state, ended.error) == ("failed", "The worker crashed 3 times on this job (it was lost).")
 
 
 def test_changes_are_seen_at_once(queue: Queue, entry: Callable[..., Entry]) -> None:

@@ -556,7 +556,7 @@ def test_camera_that_never_answers_again_is_said_and_opened_anew(
     seen.wait(lambda f: drives(f, 40))
     clock.now += captures.SILENCE + 1
     assert session.wait_for(lambda: session.state == "waiting", WAIT)
-    assert "no picture for" in str(session.driver_error)
+    assert "No frames received from" in str(session.driver_error)
     assert box.opened == 1
     clock.now += captures.STUCK
     box.items.put(picture(41))
@@ -705,7 +705,7 @@ def test_output_that_keeps_failing_is_told_once() -> None:
             runner.frames.put(LiveFrame(0, 0.0, grey, grey))
     runner.stop()
     assert runner.join(WAIT)
-    assert context.said == ["The device is busy. It is tried again every 0 s."]
+    assert context.said == ["The device is busy. Trying again every 0 s."]
 
 
 def test_output_that_hangs_is_left_out_at_the_next_start(make_session: Make, seen: Shown, messages: Any) -> None:

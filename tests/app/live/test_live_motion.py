@@ -217,7 +217,7 @@ class TestGovernor:
         governor = Governor(1024)
         told = feed(governor, 2, 0.1, actual=10.0)  # three times too slow
         assert governor.size == 512
-        assert told == ["The animated square was lowered from 1024 to 512 px to hold 30 frames/s."]
+        assert told == ["The animated crop was reduced from 1024 to 512 px to hold 30 frames/s."]
 
     def test_time_left_raises_step_by_step(self) -> None:
         governor = Governor(512, (1024, 768, 640, 512))

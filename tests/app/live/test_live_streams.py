@@ -108,7 +108,7 @@ def test_failures_are_retried_ever_more_seldom_and_told_once(line: type[Line]) -
     thread.stop()
     assert thread.join(WAIT)
     assert len(context.said) == 1
-    assert context.said[0].endswith("It is tried again.")
+    assert context.said[0].endswith("Trying again.")
     assert SECRET not in "".join([*context.said, str(thread.info())])
 
 

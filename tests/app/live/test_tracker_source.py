@@ -154,7 +154,7 @@ def test_a_lost_face_gives_samples_until_it_rests_and_says_what_it_waits_for(pho
     assert source.waits_for() == ""
     source.open()
     clock.now += 2 * AWAITED
-    assert source.waits_for() == f"Waiting for packets of iFacialMocap at {address.place}."
+    assert source.waits_for() == f"Waiting for packets from iFacialMocap at {address.place}."
     phone.sendto(b"something else", (address.host, address.port))
     assert source._receiver.newest(WAIT) is None
     assert "choose the protocol that the app sends" in (source.waits_for() or "")
@@ -224,7 +224,7 @@ def test_packets_drive_frames_and_no_packets_leave_the_portrait_at_rest(
     rest = sink.wait(lambda frame: not frame.seen)
     assert session.wait_for(lambda: session.state == "waiting", WAIT)
     assert session.driver_error is None
-    assert f"Waiting for packets of VMC over OSC at {address.place}." in messages.text
+    assert f"Waiting for packets from VMC over OSC at {address.place}." in messages.text
 
     def send(smile: float) -> float:
         phone.sendto(vmc({"Joy": smile}, bone("Head")), (address.host, address.port))

@@ -36,7 +36,7 @@ def check(names: Iterable[str] = NAMES) -> None:
     for name in names:
         found = _place(name)
         if found is not None and os.path.realpath(found) != os.path.realpath(ROOT / name):  # a link to ours is fine
-            raise ForeignPackageError(_complaint(name, found), name=name)
+            raise ForeignPackageError(_conflict(name, found), name=name)
 
 
 def _place(name: str) -> Path | None:
@@ -53,7 +53,7 @@ def _place(name: str) -> Path | None:
     return Path(os.path.abspath(spec.origin)) if spec.origin else None
 
 
-def _complaint(name: str, found: Path) -> str:
+def _conflict(name: str, found: Path) -> str:
     what = f"Python finds another package named {name}, {found}, before the one of this program, {ROOT / name}."
     owners = [owner for owner in other_owners([name]) if owner]
     if owners and found.parent != Path(os.getcwd()):

@@ -33,13 +33,13 @@ class RowFile:
 
     def __init__(self, fault: Fault | None = None) -> None:
         self._fault = fault
-        with self._told():
+        with self._disk_errors():
             self._file: IO[bytes] = tempfile.TemporaryFile(prefix="motion-")  # noqa: SIM115 - closed by close
         self._width = 0
         self._length = 0
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _disk_errors(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:
@@ -55,7 +55,7 @@ class RowFile:
         self._width = self._width or row.size
         if row.size != self._width:
             raise ValueError(msg("row of {size} numbers in a file of rows of {width}", row.size, self._width))
-        with self._told():
+        with self._disk_errors():
             self._file.seek(0, io.SEEK_END)
             self._file.write(np.ascontiguousarray(row, np.float32).tobytes())
         self._length += 1
@@ -63,7 +63,7 @@ class RowFile:
     def read(self, start: int, stop: int) -> npt.NDArray[np.float32]:
         """(stop - start, width) rows."""
         size = 4 * self._width
-        with self._told():
+        with self._disk_errors():
             self._file.seek(start * size)
             data = self._file.read((stop - start) * size)
         return np.array(np.frombuffer(data, np.float32).reshape(stop - start, self._width))

@@ -60,7 +60,7 @@ class FaceGroup:
         self._members: list[_Member] = []
         self._count = 0
         self._age = 0
-        self._strange = 0  # consecutive frames with an unknown face
+        self._unknown_frames = 0  # consecutive frames with an unknown face
         self._cut = Identity()
 
     def __call__(self, rgb: Image) -> list[tuple[int, Face]]:
@@ -88,9 +88,9 @@ class FaceGroup:
         if faces and self._choose is not None:
             faces = self._choose(faces, (rgb.shape[1], rgb.shape[0]))
         for face in faces:
-            self._welcome(rgb, face)
+            self._add_member(rgb, face)
 
-    def _welcome(self, rgb: Image, face: Face) -> None:
+    def _add_member(self, rgb: Image, face: Face) -> None:
         self._members.append(_Member(self._count, self._tracker.twin()))
         self._count += 1
         self._take(rgb, self._members[-1], face)
@@ -104,12 +104,12 @@ class FaceGroup:
         for member in self._members:
             if member.face is not None:
                 member.face = self._tracked(rgb, member)
-        self._part(rgb)
+        self._separate(rgb)
         missing = [member for member in self._members if member.face is None]
         for member in missing:
             member.missing += 1
         self._age += 1
-        eager = self._strange > 0 or any(member.missing <= PATIENCE for member in missing)
+        eager = self._unknown_frames > 0 or any(member.missing <= PATIENCE for member in missing)
         if not (eager or (self._age >= GLANCE and (missing or self._open))):
             return
         self._age = 0
@@ -125,7 +125,7 @@ class FaceGroup:
             return face
         return face if member.identity.is_like(look_of(rgb, face)) else None
 
-    def _part(self, rgb: Image) -> None:
+    def _separate(self, rgb: Image) -> None:
         """If two members are on one face, the one who resembles it less has lost its own."""
         here = [member for member in self._members if member.face is not None]
         for index, one in enumerate(here):
@@ -149,11 +149,11 @@ class FaceGroup:
                 found[b] = a
         rest = [face for b, face in enumerate(faces) if b not in found]
         left = len(missing) - len(found)
-        self._strange = self._strange + 1 if rest and self._open else 0
-        if self._strange and (not left or self._strange >= DOUBT):
-            self._strange = 0
+        self._unknown_frames = self._unknown_frames + 1 if rest and self._open else 0
+        if self._unknown_frames and (not left or self._unknown_frames >= DOUBT):
+            self._unknown_frames = 0
             for face in rest:
-                self._welcome(rgb, face)
+                self._add_member(rgb, face)
 
     def _after_cut(self, rgb: Image) -> None:
         """Reassign faces after a cut by looks only, as positions are meaningless."""

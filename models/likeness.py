@@ -28,10 +28,10 @@ def find_likeness(rgb: Image, threads: int = 1) -> Detection | None:
     """
     detectors = {"full": BlazeFace("full", threads), "short": BlazeFace("short", threads)}
     seen = (one for step in full_search(rgb, DETECTORS) for one in detectors[step.detector](rgb, step.window))
-    best = max(seen, key=_worth, default=None)
+    best = max(seen, key=_score, default=None)
     return best if best is not None and best.score >= LEAST else None
 
 
-def _worth(one: Detection) -> float:
+def _score(one: Detection) -> float:
     across = one.points[1] - one.points[0]
     return one.score - TILT_COST * abs(math.atan2(float(across[1]), float(across[0]))) / math.pi

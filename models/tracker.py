@@ -210,7 +210,7 @@ class FaceTracker:
         if self._company and self._identity.saw_cut(rgb):
             self._identity, self._company = Identity(), 0
         face = None if self._roi is None else self._look(rgb, self._roi)
-        if face is None or not self._still_a_face(rgb, face) or not self._may_be_the_one(rgb, face):
+        if face is None or not self._still_a_face(rgb, face) or not self._may_be_followed(rgb, face):
             face = self._first(rgb) if self._last is None and self.lost == 0 else self._search(rgb)
         if face is None:
             self._roi = None
@@ -232,7 +232,7 @@ class FaceTracker:
         self._company = self.COMPANY if len(faces) > 1 else 0
         return faces[0] if faces else None
 
-    def _may_be_the_one(self, rgb: Image, face: Face) -> bool:
+    def _may_be_followed(self, rgb: Image, face: Face) -> bool:
         """Whether this can be the followed person; only needed if other faces are near."""
         if not self._company or self.lost >= self.PATIENCE:
             return True
@@ -276,7 +276,7 @@ class FaceTracker:
         turns = QUARTERS if self._last is None else (0.0,)
         found = [d for step in passes for d in self._detectors[step.detector](rgb, step.window)]
         judged = (self._judge(rgb, detection, turns) for detection in sorted(found, key=self._distance))
-        return next((face for face in judged if face is not None and self._may_be_the_one(rgb, face)), None)
+        return next((face for face in judged if face is not None and self._may_be_followed(rgb, face)), None)
 
     def _distance(self, detection: Detection) -> float:
         """Distance of a detection from the followed face, in face sizes and octaves of size."""

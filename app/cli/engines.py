@@ -54,7 +54,7 @@ def build(values: Mapping[str, Any]) -> int:
                 library=values["library"] or "auto",
                 target=values["target"] or "",
                 device=values["device"] or "auto",
-                anew=values["again"],
+                rebuild=values["again"],
                 say=steps.say,
                 warn=steps.warn,
                 progress=steps,

@@ -288,14 +288,14 @@ def load_engine(
         more = (
             [msg("`animate doctor` shows what the others need.")]
             if passed_over and brief
-            else [*_told(passed_over), hint]
+            else [*_skip_reasons(passed_over), hint]
         )
         say(joined((*used, *more)))
         return engine
-    raise EngineUnavailableError("", joined(_told(passed_over)))
+    raise EngineUnavailableError("", joined(_skip_reasons(passed_over)))
 
 
-def _told(passed_over: dict[str, list[str]]) -> list[str]:
+def _skip_reasons(passed_over: dict[str, list[str]]) -> list[str]:
     """One sentence for each reason."""
     return [
         msg("Skipped {names}: {reason}.", ", ".join(names), reason.rstrip(".")) for reason, names in passed_over.items()

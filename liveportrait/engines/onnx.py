@@ -52,7 +52,7 @@ KEPT_SOURCES: Final = 4
 """Number of sources kept prepared: so many faces of an image can be drawn alternately."""
 
 
-def first_sound(names: Sequence[str], start: Callable[[str], Started], judge: Callable[[Started], str]) -> Started:
+def first_working(names: Sequence[str], start: Callable[[str], Started], judge: Callable[[Started], str]) -> Started:
     """Start the first runtime that works; one warning names those that were skipped, and why.
 
     Args:
@@ -173,7 +173,7 @@ class OnnxRuntime(Runtime):
         import onnxruntime
 
         names = providers_to_try(available_providers(onnxruntime), self._where)
-        return first_sound(names, self._start, judge)
+        return first_working(names, self._start, judge)
 
     def _start(self, name: str) -> Runner:
         import onnxruntime
@@ -291,7 +291,7 @@ class OpenVinoRuntime(OnnxRuntime):
             self._types.insert(0, half)
 
     def _open(self, judge: Callable[[Runner], str]) -> Runner:
-        return first_sound(self._types, self._start, judge)
+        return first_working(self._types, self._start, judge)
 
     def _start(self, name: str) -> Runner:
         half = None if name == "fp32" else name

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from liveportrait.engines.cuda_card import Card, NoCardError, card_index, find_card
 from liveportrait.engines.liveportrait import LivePortraitEngine
-from liveportrait.engines.onnx import default_cache, first_sound
+from liveportrait.engines.onnx import default_cache, first_working
 from liveportrait.engines.precision import Precision, PrecisionGuard, picture_fault
 from liveportrait.engines.runtime import (
     Runtime,
@@ -106,12 +106,12 @@ class EngineMaker:
         self._progress, self._cancelled = progress, cancelled
         self._build = build
 
-    def get(self, precision: str, *, anew: bool = False) -> Compiled:
+    def get(self, precision: str, *, rebuild: bool = False) -> Compiled:
         """The compiled networks.
 
         Args:
             precision: Type of the convolutions of W and G, "fp32" or "fp16"; F and M are in float32.
-            anew: Compile them even if they exist.
+            rebuild: Compile them even if they exist.
 
         Raises:
             ModelError: A package is missing, or an ONNX file can't be written.
@@ -119,23 +119,23 @@ class EngineMaker:
             BuildCancelledError: It was cancelled.
         """
         try:
-            return self._all(precision, "native", anew)
+            return self._all(precision, "native", rebuild)
         except UnknownOperatorError as error:
             self._warn(f"{error}. W is compiled with eight gathers instead of one sampling.")
         try:
-            return self._all(precision, "gather", anew)
+            return self._all(precision, "gather", rebuild)
         except UnknownOperatorError as error:
             raise EngineBuildError(f"{self._library.name} {self._library.version}: {error}.") from error
 
-    def _all(self, precision: str, sampler: Sampler, anew: bool) -> Compiled:
+    def _all(self, precision: str, sampler: Sampler, rebuild: bool) -> Compiled:
         found = {}
         for number, part in enumerate(PARTS, start=1):
-            self._tell(part, number, "ONNX")
+            self._report(part, number, "ONNX")
             onnx = self._export(part, precision, sampler)
-            found[part] = self._one(part, number, precision, onnx, anew)
+            found[part] = self._one(part, number, precision, onnx, rebuild)
         return Compiled(found)
 
-    def _one(self, part: str, number: int, precision: str, onnx: Path, anew: bool) -> tuple[EngineKey, memoryview]:
+    def _one(self, part: str, number: int, precision: str, onnx: Path, rebuild: bool) -> tuple[EngineKey, memoryview]:
         from liveportrait.networks.fast.kept import kept_key
 
         own = precision if part in ("warping", "generator") else "fp32"
@@ -146,7 +146,7 @@ class EngineMaker:
         ]
         found = [(key, self.cache.read(key)) for key in keys]
         for key, kept in found:
-            if isinstance(kept, memoryview) and not anew:
+            if isinstance(kept, memoryview) and not rebuild:
                 return key, kept
         # An unusable engine is compiled again for its own target; otherwise the last target has the widest use.
         key, kept = next((pair for pair in found if pair[1]), found[-1])
@@ -156,7 +156,7 @@ class EngineMaker:
             self._say(f"Compiling the {part} network by {library.name} {library.version} for {key.target}.")
 
         def progress(phase: str, step: int, steps: int) -> None:
-            self._tell(part, number, phase, step, steps)
+            self._report(part, number, phase, step, steps)
 
         try:
             self._build(key, onnx, self.cache, progress=progress, cancelled=self._cancelled)
@@ -179,7 +179,7 @@ class EngineMaker:
 
         return export_one(part, self._networks, self._exports, sampler=sampler, half=precision == "fp16", say=self._say)
 
-    def _tell(self, part: str, number: int, phase: str, step: int = 0, steps: int = 0) -> None:
+    def _report(self, part: str, number: int, phase: str, step: int = 0, steps: int = 0) -> None:
         if self._cancelled is not None and self._cancelled():
             raise BuildCancelledError("The build was stopped.")
         if self._progress is not None:
@@ -310,7 +310,7 @@ class TensorRtRuntime(Runtime):
                 chosen[form] = self._load(maker, form)
                 return chosen[form]
 
-            compiled = first_sound(self._forms, start, judge)
+            compiled = first_working(self._forms, start, judge)
         self._form = next(form for form, each in chosen.items() if each is compiled)
         compiled.keep_kernels()
         self._compiled, self._plain = compiled, None
@@ -360,7 +360,7 @@ class TensorRtRuntime(Runtime):
             return CompiledNetworks(compiled, self._library.module, self.device, self._card, maker.cache)
         except RuntimeError as error:
             logger.warning("The compiled networks can't be used, because %s; they are compiled again.", error)
-        compiled = maker.get(form, anew=True)
+        compiled = maker.get(form, rebuild=True)
         return CompiledNetworks(compiled, self._library.module, self.device, self._card, maker.cache)
 
 
@@ -380,7 +380,7 @@ def build_engines(
     device: str = "auto",
     cache: EngineCache | None = None,
     exports: Path | None = None,
-    anew: bool = False,
+    rebuild: bool = False,
     say: Callable[[str], None] | None = None,
     warn: Callable[[str], None] | None = None,
     progress: Callable[[BuildStep], None] | None = None,
@@ -397,7 +397,7 @@ def build_engines(
         device: The card, "cuda:N"; "auto" works without one.
         cache: Cache of the compiled networks; the user's cache by default.
         exports: Folder of the ONNX files; the user's cache by default.
-        anew: Compile them even if they exist.
+        rebuild: Compile them even if they exist.
         say: Called with one line on each engine that is compiled.
         warn: Called with one line on each engine that is compiled again, and why.
         progress: Called with each step.
@@ -434,5 +434,5 @@ def build_engines(
         networks, found, targets, exports=exports, cache=cache, say=say, warn=warn, progress=progress,
         cancelled=cancelled,
     )  # fmt: skip
-    compiled = maker.get(precision, anew=anew)
+    compiled = maker.get(precision, rebuild=rebuild)
     return [maker.cache.path_of(key) for key, _ in compiled.files.values()]

@@ -96,7 +96,7 @@ def build_engine(
         try:
             answer = _follow(compiler.answers, progress, cancelled)
             if answer is None:
-                raise RuntimeError(compiler.epitaph())
+                raise RuntimeError(compiler.exit_reason())
         finally:
             compiler.end()
         if "unknown" in answer:
@@ -119,7 +119,7 @@ class _Compiler:
     def __init__(self, command: list[str], request: dict[str, Any]) -> None:
         self.answers: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self._process = _start(command)
-        self._told: deque[str] = deque(maxlen=3)
+        self._stderr_lines: deque[str] = deque(maxlen=3)
         stdin, stdout, stderr = self._process.stdin, self._process.stdout, self._process.stderr
         assert stdin is not None
         assert stdout is not None
@@ -127,7 +127,7 @@ class _Compiler:
         self._stdin, self._streams = stdin, (stdout, stderr)
         self._threads = (
             threading.Thread(target=_read, args=(stdout, self.answers), daemon=True),
-            threading.Thread(target=self._told.extend, args=(stderr,), daemon=True),
+            threading.Thread(target=self._stderr_lines.extend, args=(stderr,), daemon=True),
         )
         for thread in self._threads:
             thread.start()
@@ -135,12 +135,12 @@ class _Compiler:
             stdin.write(json.dumps(request) + "\n")
             stdin.flush()
 
-    def epitaph(self) -> str:
+    def exit_reason(self) -> str:
         """Description of how it ended without a final answer."""
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(GRACE)
         self._threads[1].join(GRACE)
-        last = next((line.strip() for line in reversed(self._told) if line.strip()), "")
+        last = next((line.strip() for line in reversed(self._stderr_lines) if line.strip()), "")
         return f"the compiler failed with code {self._process.poll()}{f' ({last})' if last else ''}"
 
     def end(self) -> None:

@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from liveportrait.engines.onnx import PROVIDERS, first_sound, providers_to_try
+from liveportrait.engines.onnx import PROVIDERS, first_working, providers_to_try
 from models.registry import ModelError
 
 
@@ -38,9 +38,9 @@ def test_missing_provider() -> None:
         providers_to_try(["CPUExecutionProvider"], "tpu")
 
 
-def test_the_first_sound_runtime_is_taken(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_first_working_runtime_is_taken(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
-        assert first_sound(["a", "b"], Fake, fine).label == "a"  # type: ignore[arg-type]
+        assert first_working(["a", "b"], Fake, fine).label == "a"  # type: ignore[arg-type]
     assert not caplog.records
 
 
@@ -54,7 +54,7 @@ def test_one_warning_names_every_cause(caplog: pytest.LogCaptureFixture) -> None
         return "it draws NaN" if runner.label == "b" else ""
 
     with caplog.at_level(logging.WARNING):
-        assert first_sound(["a", "b", "c"], start, judge).label == "c"  # type: ignore[arg-type]
+        assert first_working(["a", "b", "c"], start, judge).label == "c"  # type: ignore[arg-type]
     assert [record.getMessage() for record in caplog.records] == [
         "Using c: a failed (cuDNN 8 was found, 9 is needed); b failed (it draws NaN)."
     ]
@@ -62,4 +62,4 @@ def test_one_warning_names_every_cause(caplog: pytest.LogCaptureFixture) -> None
 
 def test_no_runtime_works() -> None:
     with pytest.raises(ModelError, match=r"No runtime passed the self-test: a failed \(it draws NaN\)"):
-        first_sound(["a"], Fake, lambda _runner: "it draws NaN")  # type: ignore[arg-type]
+        first_working(["a"], Fake, lambda _runner: "it draws NaN")  # type: ignore[arg-type]

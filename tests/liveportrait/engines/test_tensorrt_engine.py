@@ -255,7 +255,7 @@ def test_networks_are_compiled_once(maker: Callable[..., EngineMaker]) -> None:
     assert len(build.made) == 4
     maker(build).get("fp32")
     assert len(build.made) == 6  # F and M are the same
-    maker(build).get("fp32", anew=True)
+    maker(build).get("fp32", rebuild=True)
     assert len(build.made) == 10
 
 
@@ -275,7 +275,7 @@ def test_an_engine_for_the_very_card_is_made_again_for_it(maker: Callable[..., E
     first.cache.path_of(key).write_bytes(b"broken")
     assert maker(build, warn=warned.append).get("fp16").files["warping"][0].target == "sm89"
     assert warned == ["The engine of the warping network is damaged; it is compiled again."]
-    assert {each.target for each, _ in maker(build).get("fp16", anew=True).files.values()} == {"sm89"}
+    assert {each.target for each, _ in maker(build).get("fp16", rebuild=True).files.values()} == {"sm89"}
     newer = Library("tensorrt-rtx", "1.8.0", StandIn())
     compiled = maker(build, warn=warned.append, library=newer).get("fp16")
     assert {each.target for each, _ in compiled.files.values()} == {"sm89"}

@@ -1,7 +1,7 @@
-"""Where a live result is sent: addresses as people write them, parsed once.
+"""Destinations of a live result: addresses typed by the user, parsed once.
 
-An address may hold a secret, such as a stream key. Only ``StreamTarget.url`` does; messages, names and figures use
-``StreamTarget.shown``. This module imports nothing heavy on purpose: the command line answers ``--help`` from it.
+An address may contain a secret, such as a stream key. Only ``StreamTarget.url`` does; messages, names and statistics
+use ``StreamTarget.shown``. This module deliberately imports nothing heavy: the command line needs it for ``--help``.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from models.messages import msg
 
 Protocol = Literal["mjpeg", "srt", "rtmp", "rtmps", "udp", "rtp", "ndi", "spout", "syphon"]
 LOCAL: Final = ("ndi", "spout", "syphon")
-"""Protocols whose address is a name under which other programs list the picture."""
+"""Protocols whose address is the name shown by other programs."""
 PORTS: Final = {"mjpeg": 8090, "rtmp": 1935, "rtmps": 443}
-"""Ports that need not be named."""
+"""Default ports."""
 LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 LONGEST_NAME: Final = 200
 EXAMPLES: Final = "mjpeg://127.0.0.1:8090, srt://127.0.0.1:9000, rtmp://HOST/APP/KEY, udp://127.0.0.1:5000, ndi://NAME"
@@ -25,11 +25,11 @@ EXAMPLES: Final = "mjpeg://127.0.0.1:8090, srt://127.0.0.1:9000, rtmp://HOST/APP
 
 @dataclass(frozen=True)
 class StreamTarget:
-    """One receiver, or one place that receivers connect to.
+    """One receiver, or one address that receivers connect to.
 
     Attributes:
         protocol: How frames are sent.
-        host: Name or number of the computer; for the protocols in LOCAL the name that other programs see.
+        host: Name or IP address of the computer; for the protocols in LOCAL the name that other programs see.
         port: Port, 0 for the protocols in LOCAL.
         url: The whole address with its secrets.
     """
@@ -44,7 +44,7 @@ class StreamTarget:
         """Parse an address such as mjpeg://127.0.0.1:8090.
 
         Raises:
-            ValueError: It is not valid; the sentence shows nothing of it but the protocol.
+            ValueError: It is not valid; the message shows only its protocol.
         """
         address = text.strip()
         scheme = address.partition("://")[0].lower() if "://" in address else ""
@@ -92,7 +92,7 @@ def _name(address: str, protocol: str) -> str:
 
 
 def parse_targets(text: str) -> tuple[StreamTarget, ...]:
-    """Targets, one on each line; each counts once.
+    """Parse targets, one per line, without duplicates.
 
     Raises:
         ValueError: A line is not valid.
@@ -102,7 +102,7 @@ def parse_targets(text: str) -> tuple[StreamTarget, ...]:
 
 
 def unique_names(targets: tuple[StreamTarget, ...]) -> list[str]:
-    """A name for each target that shows no secret; targets at one place are numbered."""
+    """A name for each target without secrets; targets with the same name are numbered."""
     shown = [target.shown for target in targets]
     return [
         name if shown.count(name) == 1 else f"{name} ({shown[: index + 1].count(name)})"

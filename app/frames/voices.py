@@ -60,10 +60,10 @@ class TrackDriver:
     length: Fraction | None = None
 
     def opened(self, check: Callable[[], None] = lambda: None) -> Performance:
-        """What it says and does, read once.
+        """Its speech and motion, read once.
 
         Args:
-            check: Called between blocks of sound; it raises to stop the work.
+            check: Called between blocks of sound; raises to stop the work.
 
         Raises:
             MediaError: Its sound can't be read.
@@ -92,10 +92,10 @@ class Manner:
 
     Attributes:
         gain: How far the mouth opens.
-        idle: Life, 0 to 1; None is what is usual for its kind.
-        smile: How much the source smiles itself, 0..1.
+        idle: Amount of idle motion, 0 to 1; None is the default for the kind.
+        smile: How much the source itself smiles, 0..1.
         region: Part of the face that moves, as in the option of that name.
-        owned: Parts of the face that other drivers move.
+        owned: Parts of the face with other drivers.
     """
 
     gain: float = 1.0
@@ -106,34 +106,34 @@ class Manner:
 
     @classmethod
     def of(cls, options: RenderOptions, smile: float, *, moving: bool, owned: Iterable[str] = ()) -> Manner:
-        """The manner that options ask for.
+        """The manner requested by options.
 
         Args:
             options: Options of the job or session.
-            smile: How much the source smiles itself, 0..1.
-            moving: Whether the source is a clip, which has its own life.
-            owned: Parts of the face that other drivers move.
+            smile: How much the source itself smiles, 0..1.
+            moving: Whether the source is a clip, which has its own motion.
+            owned: Parts of the face with other drivers.
         """
         idle = options.input.liveliness
         idle = 0.0 if idle is None and moving else idle
         return cls(options.input.speech_gain, idle, smile, options.animation.region, frozenset(owned))
 
     def chosen(self, track: ExpressionTrack) -> ExpressionTrack:
-        """The parts of a track that the region names."""
+        """The parts of a track selected by the region."""
         gone = [part for part in CHANNELS if not moves(self.region, part)]
         return track.without(name for part in gone for name in CHANNELS[part])
 
 
 class Performance:
-    """What a driver without a face says and does; its expressions are made for any manner.
+    """Speech and motion of a driver without a face, from which expressions in any manner are made.
 
     Args:
         driver: The driver.
-        voice: What is said in its sound, or None.
+        voice: Speech in its sound, or None.
 
     Attributes:
-        length: Seconds that it lasts, exactly.
-        note: A sentence if its sound breaks off, else empty.
+        length: Exact length in seconds.
+        note: A sentence if its sound is truncated, else empty.
     """
 
     def __init__(self, driver: TrackDriver, voice: Voice | None) -> None:

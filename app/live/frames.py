@@ -71,9 +71,9 @@ class LiveFrame:
     marks: dict[str, float] = field(default_factory=dict)
     """Seconds on the session's clock: "rendered"."""
     fill: tuple[int, int, int] = (255, 255, 255)
-    """Colour under clear parts of the picture in sinks without transparency."""
+    """Colour behind transparent parts in sinks without transparency."""
 
     @cached_property
     def opaque(self) -> Pixels:
-        """(H, W, 3) the picture without transparency, for sinks that have none; laid on the colour once for all."""
+        """(H, W, 3) frame without transparency, for sinks that don't support it; composited once for all of them."""
         return flatten(*split(self.picture), self.fill)

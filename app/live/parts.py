@@ -45,7 +45,7 @@ class PartDrivers:
         own: File -> driver of whole faces.
 
     Attributes:
-        rest: Motion (N = 1) of the parts that nobody moves, where the main driver has no motion; None without parts.
+        rest: Motion (N = 1) of the parts without a driver if the main driver has no motion; None without parts.
     """
 
     def __init__(

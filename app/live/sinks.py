@@ -33,7 +33,7 @@ class Sink(ABC):
         interval: Seconds without a new frame after which ``idle`` is called, or None.
         retry: Seconds after which a sink that failed is opened again, or None.
         longest_retry: Seconds up to which ``retry`` is doubled with each further failure, or None.
-        greeting: A sentence for the user once it is open, or an empty one.
+        greeting: A sentence for the user once it is open, or empty.
         measured: False if other code records when a frame was really shown.
         patience: Seconds that it may take to finish before it is abandoned.
     """
@@ -56,7 +56,7 @@ class Sink(ABC):
 
     @property
     def skipped(self) -> int:
-        """Frames that it took, but that somebody behind it was too slow for."""
+        """Frames that it accepted, but that a receiver was too slow for."""
         return 0
 
     def reset(self) -> None:
@@ -143,7 +143,7 @@ class SinkThread:
         self._context = context
         sink.clock = context.clock
         self._status, self._message, self._retrying = "waiting", "", False
-        self._greeted = ""  # what was said last
+        self._greeted = ""  # the last greeting
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._work, name=f"live-sink-{sink.name}", daemon=True)
         self._thread.start()
@@ -194,7 +194,7 @@ class SinkThread:
         self._set("waiting", self._message)
 
     def _pause(self, failures: int) -> float | None:
-        """Seconds until the sink is opened again, after so many failures in a row; None leaves it closed."""
+        """Seconds until the sink is reopened after a number of consecutive failures; None leaves it closed."""
         first, longest = self.sink.retry, self.sink.longest_retry
         if first is None or longest is None:
             return first

@@ -1,4 +1,4 @@
-"""Sinks that send the result to other programs and computers, made from the addresses of an option."""
+"""Sinks that send the result to other programs and computers, created from the addresses in an option."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     from app.media.senders import Sender
 
 FIRST_RETRY, LAST_RETRY = 1.0, 30.0
-"""Seconds until a receiver that is away is tried again: at first, and at most."""
-PACE: Final = 0.7  # share of the time between two frames before which a further one is left out
+"""Seconds until an unavailable receiver is retried: initial, and maximum."""
+PACE: Final = 0.7  # fraction of the frame interval within which another frame is dropped
 
 
 class MjpegSink(Sink):
-    """Serves the result as MJPEG and as single pictures on this computer.
+    """Serves the result as MJPEG and as single images on this computer.
 
     Args:
-        target: Address to listen at.
+        target: Address to listen on.
         name: Unique within a session.
     """
 
@@ -71,11 +71,11 @@ class MjpegSink(Sink):
 
 
 class PacedSink(Sink):
-    """Sends pictures of one size at a rate of its own; the last one is repeated while no new one comes.
+    """Sends frames of one size at its own rate; the last one is repeated while no new one arrives.
 
     Args:
-        target: Where to.
-        rate: Pictures a second.
+        target: The destination.
+        rate: Frames per second.
         name: Unique within a session.
     """
 
@@ -87,7 +87,7 @@ class PacedSink(Sink):
         self.name = name or target.shown
         self.target = target
         self._rate = rate
-        self._picture: Pixels | None = None  # as it was sent last
+        self._picture: Pixels | None = None  # as last sent
         self._sent = 0.0
         self.interval = 1 / rate
 
@@ -113,7 +113,7 @@ class PacedSink(Sink):
         self._send(self._picture)
 
     def _fitted(self, frame: LiveFrame) -> Pixels:
-        """The picture in the form and size that is sent."""
+        """The frame in the format and size to send."""
         raise NotImplementedError
 
     def _send(self, picture: Pixels) -> None:
@@ -121,7 +121,7 @@ class PacedSink(Sink):
 
 
 class TransmissionSink(PacedSink):
-    """Sends H.264, with sound where asked for, to a receiver. It begins with the first frame, whose size it keeps.
+    """Sends H.264, with sound if requested, to a receiver. The stream keeps the size of its first frame.
 
     Args:
         target: The receiver.
@@ -141,7 +141,7 @@ class TransmissionSink(PacedSink):
 
     @property
     def pid(self) -> int:
-        """Number of the process that sends, 0 without one."""
+        """Id of the sending process, 0 if there is none."""
         return 0 if self._transmission is None else self._transmission.pid
 
     def write(self, frame: LiveFrame) -> None:
@@ -173,11 +173,11 @@ class TransmissionSink(PacedSink):
 
 
 class SenderSink(PacedSink):
-    """Shows the result to programs of this computer or network that know NDI, Spout or Syphon; with transparency.
+    """Offers the result, with transparency, to programs on this computer or network that support NDI, Spout or Syphon.
 
     Args:
         target: Protocol, and the name that they see.
-        rate: Pictures a second.
+        rate: Frames per second.
         name: Unique within a session.
     """
 
@@ -206,13 +206,13 @@ class SenderSink(PacedSink):
 
 
 def stream_sinks(live: LiveOptions) -> list[Sink]:
-    """A sink for each address of the option ``stream``."""
+    """A sink for each address in the option ``stream``."""
     targets = parse_targets(live.stream)
     return [make_sink(one, live, name) for one, name in zip(targets, unique_names(targets), strict=True)]
 
 
 def make_sink(target: StreamTarget, live: LiveOptions, name: str = "") -> Sink:
-    """The sink of an address.
+    """Create the sink for an address.
 
     Args:
         target: The address.

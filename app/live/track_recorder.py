@@ -1,4 +1,4 @@
-"""The sink that records what a face tracker sent, as an expression track that any portrait can be rendered with."""
+"""The sink that records a face tracker's readings as an expression track, which can then drive any portrait."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ _DTYPE: Final = np.dtype([("time", "<f8"), ("values", "<f4", (len(_NAMES),))])
 
 
 class TrackRecorderSink(Sink):
-    """Writes the sliders of each frame to a speech template (.speech). Rows wait in a scratch file, not in memory.
+    """Writes the sliders of each frame to a speech template (.speech), buffered in a scratch file.
 
-    Another start of the session records to another file, and a file that has come meanwhile is never replaced.
+    Restarting the session records to another file; a file created in the meantime is never replaced.
 
     Args:
         path: Name of the template.
         overwrite: Whether an existing file may be replaced.
-        inputs: Files that are read meanwhile, which the recording must not replace.
+        inputs: Input files of the session, which the recording must not replace.
 
     Raises:
         AppError: The file can't be written there; checked at once.
@@ -61,7 +61,7 @@ class TrackRecorderSink(Sink):
         self._count = 0
 
     def write(self, frame: LiveFrame) -> None:
-        """See Sink.write; frames that were drawn again, and those of other drivers, are left out."""
+        """See Sink.write; frames that were rendered again, and those of other drivers, are skipped."""
         assert self._rows is not None
         expression = frame.expression
         if expression is None or not frame.fresh or self._count >= MOST_KEYS:
@@ -96,7 +96,7 @@ class TrackRecorderSink(Sink):
 
 
 def track_of(table: np.ndarray[Any, Any]) -> ExpressionTrack:
-    """The track of rows of time and values; sliders that never move are left out."""
+    """A track from rows of time and values; sliders that never move are omitted."""
     times = table["time"].astype(np.float64)
     channels = {}
     for column, name in enumerate(_NAMES):
@@ -104,12 +104,12 @@ def track_of(table: np.ndarray[Any, Any]) -> ExpressionTrack:
         values = np.clip(table["values"][:, column].astype(np.float64), slider.minimum, slider.maximum)
         if (values != slider.default).any():
             channels[name] = Channel(times, values, "linear")
-    if not channels:  # a face at rest, which has its length all the same
+    if not channels:  # a neutral face still has a length
         channels["lip_open"] = Channel(times[:1], np.zeros(1), "linear")
     step = float(np.median(np.diff(times))) if len(times) > 1 else 1 / 30
     return ExpressionTrack(channels, float(times[-1]) + step)
 
 
 def records_track(path: str) -> bool:
-    """Whether a recording of this name is a track and no video."""
+    """Whether a recording with this name is a track and not a video."""
     return Path(path).suffix.lower() == SUFFIX

@@ -72,7 +72,7 @@ class Tracking:
         self._number, self._choice = 0, LARGEST
         self._reference: Motion | None = None  # reference that was set for motion
         self._joined: PartDrivers | None = None  # part drivers in the last frame
-        self._smiled: tuple[str, Portrait | None, float] = ("", None, 0.0)  # of this portrait, and how much it smiles
+        self._smiled: tuple[str, Portrait | None, float] = ("", None, 0.0)  # portrait, and how much it smiles
 
     def __call__(self, sample: Sample) -> Tracked:
         """A driver's frame with the motion to show.
@@ -132,14 +132,14 @@ class Tracking:
         return Tracked(sample, shown=shown)
 
     def _played(self, sample: Sample, play: Performance) -> Tracked:
-        """What a driver without a face does at that time, as a render would show it."""
+        """The motion of a driver without a face at that time, as in a render."""
         options = self._context.settings.options
         moving, owned = self._portraits.moving() is not None, options.input.part_drivers
         manner = Manner.of(options, self._smile(moving), moving=moving, owned=owned)
         return Tracked(sample, shown=Shown(None, None, expression=play.at(sample.place or Fraction(0), manner)))
 
     def _smile(self, moving: bool) -> float:
-        """How much the portrait smiles, of a clip its first picture."""
+        """How much the portrait smiles; for a clip, its first frame."""
         prepared = self._portraits.shown
         if prepared is None:
             return 0.0

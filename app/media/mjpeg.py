@@ -1,13 +1,13 @@
-"""A small web server that shows the newest picture: as MJPEG, as PNGs with transparency, or one at a time.
+"""A small web server that serves the newest frame: as MJPEG, as PNGs with transparency, or one at a time.
 
     /            MJPEG, for browsers, media sources and players
-    /overlay     a page with a clear background that shows the picture with its transparency
-    /overlay.png the PNGs that this page shows, one after the other
-    /frame.png   the newest picture, with its transparency
+    /overlay a page with a transparent background that shows the frame with its transparency
+    /overlay.png the stream of PNGs that this page shows
+    /frame.png the newest frame, with its transparency
     /frame.jpg   the same without
 
-Each viewer has a thread and is sent the newest picture when it is ready for one: a slow viewer skips pictures and holds
-up nobody. A picture is encoded when the first viewer wants it.
+Each viewer has a thread and gets the newest frame when it is ready for one: a slow viewer skips frames and does not
+delay others. A frame is encoded when the first viewer requests it.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ Pixels = npt.NDArray[np.uint8]
 Color = tuple[int, int, int]
 
 VIEWERS: Final = 16
-"""Most viewers at a time."""
+"""Maximum number of viewers."""
 PATIENCE: Final = 10.0
-"""Seconds in which a viewer must take what it is sent, and ask for something once it is connected."""
+"""Seconds within which a viewer must accept data, and send a request once it is connected."""
 QUIET: Final = 5.0
-"""Seconds without a new picture after which the last one is sent again, so that viewers don't give up."""
+"""Seconds without a new frame after which the last one is sent again, so that viewers don't time out."""
 SEND_BUFFER: Final = 1 << 16
-"""Bytes that the system may keep for a viewer."""
+"""Size of the system's send buffer for a viewer in bytes."""
 JPEG_QUALITY: Final = 90
 FAST_PNG: Final = 1  # compression level
 BOUNDARY: Final = "portrait-animate-frame"
@@ -51,11 +51,11 @@ img { width: 100vw; height: 100vh; object-fit: contain; }
 
 
 class Shot:
-    """One picture, encoded once for all viewers.
+    """One frame, encoded once for all viewers.
 
     Args:
         picture: (H, W, 3 or 4) uint8; it is not changed.
-        fill: Colour under clear parts where there is no transparency.
+        fill: Colour behind transparent parts in formats without transparency.
     """
 
     def __init__(self, picture: Pixels, fill: Color) -> None:
@@ -65,7 +65,7 @@ class Shot:
         self._encoded: dict[str, bytes] = {}
 
     def encoded(self, form: str) -> bytes:
-        """The picture as "jpeg" or "png"."""
+        """The frame as "jpeg" or "png"."""
         with self._lock:
             if form not in self._encoded:
                 self._encoded[form] = self._encode(form)
@@ -84,7 +84,7 @@ class Shot:
 
 
 class MjpegServer:
-    """Serves pictures until it is closed; listens on one address alone.
+    """Serves frames until it is closed; listens on one address only.
 
     Args:
         host: Address of this computer; other computers reach it unless it is 127.0.0.1 or ::1.
@@ -92,7 +92,7 @@ class MjpegServer:
 
     Attributes:
         port: Port in use.
-        skipped: Pictures that viewers were too slow for, of all viewers together.
+        skipped: Frames that viewers were too slow for, over all viewers.
 
     Raises:
         PortError: The port is in use, or the address is not one of this computer.
@@ -116,24 +116,24 @@ class MjpegServer:
 
     @property
     def viewers(self) -> int:
-        """Viewers of the moment."""
+        """Number of current viewers."""
         return self._viewers
 
     def publish(self, picture: Pixels, fill: Color = (0, 255, 0)) -> None:
-        """Show a picture (H, W, 3 or 4) uint8; returns at once."""
+        """Publish a frame (H, W, 3 or 4) uint8; returns immediately."""
         shot = Shot(picture, fill)
         with self._new:
             self._shot, self._number = shot, self._number + 1
             self._new.notify_all()
 
     def newest(self) -> Shot | None:
-        """The picture of the moment; waits for the first one, not for long."""
+        """The current frame; waits briefly for the first one."""
         with self._new:
             self._new.wait_for(lambda: self._shot is not None or self._closed, QUIET)
             return None if self._closed else self._shot
 
     def shots(self) -> Iterator[Shot]:
-        """Pictures as they come, for one viewer, who may take them slowly."""
+        """Frames for one viewer, which may read them slowly."""
         seen = 0
         with self._new:
             self._viewers += 1
@@ -150,7 +150,7 @@ class MjpegServer:
                 self._viewers -= 1
 
     def _after(self, seen: int) -> tuple[Shot | None, int]:
-        """The newest picture and its number, once there is one after a number or time is up; -1 at the end."""
+        """The newest frame and its number, once it is newer than a number or after a timeout; -1 at the end."""
         with self._new:
             self._new.wait_for(lambda: self._number > seen or self._closed, QUIET)
             if self._closed:
@@ -159,7 +159,7 @@ class MjpegServer:
             return self._shot, self._number
 
     def close(self) -> None:
-        """Listen no more and let viewers go."""
+        """Stop listening and disconnect viewers."""
         with self._new:
             self._closed = True
             self._new.notify_all()
@@ -171,7 +171,7 @@ class MjpegServer:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
-    allow_reuse_address = os.name != "nt"  # there it would take a port over from its owner
+    allow_reuse_address = os.name != "nt"  # on Windows it would take over another program's port
     request_queue_size = VIEWERS
 
     def __init__(self, host: str, port: int, pictures: MjpegServer) -> None:
@@ -181,7 +181,7 @@ class _Server(ThreadingHTTPServer):
         super().__init__((host, port), _Viewer)
 
     def server_bind(self) -> None:
-        # not that of HTTPServer, which asks the network for the name of this computer
+        # not HTTPServer's, which queries the network for this computer's name
         if sys.platform == "win32":
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
         if self.allow_reuse_address:
@@ -191,7 +191,7 @@ class _Server(ThreadingHTTPServer):
         self.server_name, self.server_port = "localhost", int(self.server_address[1])
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Serve a viewer in a thread of its own, or send it away if there are too many."""
+        """Serve a viewer in its own thread, or reject it if there are too many."""
         if not self._room.acquire(blocking=False):
             self.shutdown_request(request)
             return
@@ -205,7 +205,7 @@ class _Server(ThreadingHTTPServer):
             self._room.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing: a viewer that goes away is no fault."""
+        """Do nothing: a viewer that disconnects is not an error."""
 
 
 class _Viewer(BaseHTTPRequestHandler):
@@ -216,14 +216,14 @@ class _Viewer(BaseHTTPRequestHandler):
     server_version, sys_version = "portrait-animate", ""
 
     def setup(self) -> None:
-        """Keep the connection's buffer small, so that what a slow viewer sees is not old."""
+        """Keep the connection's buffer small, so that a slow viewer does not see old frames."""
         self.request.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
         super().setup()
 
     def do_GET(self) -> None:
-        """Send what was asked for."""
+        """Send the requested resource."""
         if not _own_name(self.headers.get("Host", "")):
-            self.send_error(HTTPStatus.FORBIDDEN)  # a page elsewhere that calls this computer by a name of its own
+            self.send_error(HTTPStatus.FORBIDDEN)  # another site's page that resolves its own name to this computer
             return
         answers: dict[str, Callable[[], None]] = {
             "/": lambda: self._stream("jpeg"),
@@ -267,7 +267,7 @@ class _Viewer(BaseHTTPRequestHandler):
             self.wfile.write(head.encode() + data + b"\r\n")
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Keep no log of viewers."""
+        """Do nothing: viewers are not logged."""
 
 
 def _own_name(host: str) -> bool:

@@ -1,4 +1,4 @@
-"""Ports of this computer that can't be used, in plain words."""
+"""Errors of local network ports in plain words."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from models.messages import msg
 
 
 class PortError(AppError):
-    """A port can't be used; it is tried again."""
+    """A port can't be used; opening it will be retried."""
 
 
 def port_error(host: str, port: int, place: str, error: OSError, hint: str) -> PortError:
-    """Why a port can't be listened at.
+    """Explain why listening on a port failed.
 
     Args:
         host: Address of this computer.
         port: The port.
-        place: Both, as people read them.
-        error: What the system said.
-        hint: What to do where another program uses it.
+        place: Host and port for display.
+        error: The system's error.
+        hint: What to do if another program uses it.
     """
     if error.errno in (errno.EADDRINUSE, getattr(errno, "WSAEADDRINUSE", None)):
         return PortError(msg("Port {port} is already used by another program.", port), hint)

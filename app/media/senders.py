@@ -1,6 +1,6 @@
-"""Pictures for other programs through NDI, Spout (Windows) and Syphon (macOS); each by a package that may be missing.
+"""Send frames to other programs through NDI, Spout (Windows) and Syphon (macOS), each with an optional package.
 
-None of the three was tried with the real programs: the tests run them against stand-ins with the packages' interface.
+None of the three has been tried with real programs: the tests use stand-ins with the packages' interfaces.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from models.messages import msg
 Pixels = npt.NDArray[np.uint8]
 
 PACKAGES: Final = {"ndi": "cyndilib", "spout": "SpoutGL", "syphon": "syphon"}
-"""Protocol -> module; the extras have the protocols' names."""
+"""Protocol -> module; the extras are named after the protocols."""
 TITLES: Final = {"ndi": "NDI", "spout": "Spout", "syphon": "Syphon"}
 
 
 class SenderError(AppError):
-    """A sender can't be opened, or takes no picture."""
+    """A sender can't be opened, or does not accept a frame."""
 
 
 class Sender(ABC):
-    """Sends pictures under a name.
+    """Sends frames under a name.
 
     Args:
-        name: What other programs list.
-        rate: Pictures a second that are announced.
+        name: Name shown by other programs.
+        rate: Announced frames per second.
     """
 
     def __init__(self, name: str, rate: float) -> None:
@@ -44,10 +44,10 @@ class Sender(ABC):
         self._size = (0, 0)
 
     def send(self, picture: Pixels) -> None:
-        """Send a picture (H, W, 3 or 4) uint8; without transparency it is opaque.
+        """Send a frame (H, W, 3 or 4) uint8; without alpha it is opaque.
 
         Raises:
-            SenderError: It is not taken.
+            SenderError: It is not accepted.
         """
         height, width = picture.shape[:2]
         if picture.shape[2] == 3:
@@ -59,15 +59,15 @@ class Sender(ABC):
 
     @abstractmethod
     def _resize(self, width: int, height: int) -> None:
-        """Get ready for pictures of a size."""
+        """Prepare for frames of a size."""
 
     @abstractmethod
     def _send(self, rgba: Pixels) -> None:
-        """Send a picture (H, W, 4)."""
+        """Send a frame (H, W, 4)."""
 
     @abstractmethod
     def close(self) -> None:
-        """Let go of the name."""
+        """Release the name."""
 
 
 class NdiSender(Sender):
@@ -77,7 +77,7 @@ class NdiSender(Sender):
         super().__init__(name, rate)
         self._sender: Any = None
         self._frame: Any = None
-        self._kept: Pixels | None = None  # NDI reads a picture until it gets the next one
+        self._kept: Pixels | None = None  # NDI reads a frame until it gets the next one
 
     def _resize(self, width: int, height: int) -> None:
         from cyndilib.sender import Sender as Source
@@ -118,7 +118,7 @@ class SpoutSender(Sender):
         self._sender.setSenderName(name)
 
     def _resize(self, width: int, height: int) -> None:
-        """Spout takes pictures of any size."""
+        """Do nothing: Spout accepts frames of any size."""
 
     def _send(self, rgba: Pixels) -> None:
         height, width = rgba.shape[:2]
@@ -164,12 +164,12 @@ KINDS: Final[dict[str, Callable[[str, float], Sender]]] = {
 
 
 def package_missing(protocol: Protocol) -> MissingError | None:
-    """What is missing for a protocol, or None; also where none is needed."""
+    """The error for a protocol's missing package, or None."""
     if protocol not in PACKAGES:
         return None
     try:
         importlib.import_module(PACKAGES[protocol])
-    except Exception as error:  # noqa: BLE001 - libraries of other systems fail in ways of their own
+    except Exception as error:  # noqa: BLE001 - libraries of other systems fail in various ways
         what = msg("{title} needs the package {package}.", TITLES[protocol], PACKAGES[protocol])
         return (
             MissingError(what, install_hint(protocol)) if isinstance(error, ImportError) else MissingError(str(error))
@@ -181,7 +181,7 @@ def open_sender(protocol: Protocol, name: str, rate: float) -> Sender:
     """A sender.
 
     Raises:
-        MissingError: Its package is not installed, or is for another system.
+        MissingError: Its package is not installed, or is for another operating system.
         SenderError: It can't be opened.
     """
     missing = package_missing(protocol)

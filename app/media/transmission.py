@@ -1,4 +1,4 @@
-"""Sending a picture that moves to a receiver (SRT, RTMP, UDP, RTP), by a process that is ended where it hangs."""
+"""Send video to a receiver (SRT, RTMP, UDP, RTP) with a process that is killed if it hangs."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from models.messages import msg
 Pixels = npt.NDArray[np.uint8]
 
 OPENING: Final = 12.0
-"""Seconds in which a receiver must answer, with the start of the process."""
+"""Seconds within which a receiver must respond, including the start of the process."""
 STALL: Final = 8.0
-"""Seconds in which it must take a picture."""
+"""Seconds within which it must accept a frame."""
 ENDING: Final = 2.0
-"""Seconds in which the stream must end."""
+"""Seconds within which the stream must end."""
 
 
 NO_PROTOCOL: Final = b"Protocol not found"
 
 
 class TransmissionError(AppError):
-    """A receiver can't be reached, or takes no more."""
+    """A receiver can't be reached, or accepts no more frames."""
 
 
 class Transmission:
@@ -39,15 +39,15 @@ class Transmission:
 
     Args:
         target: The receiver.
-        size: (width, height) of the pictures, even.
-        rate: Pictures a second.
-        kilobits: A second, of the picture.
-        microphone: Whether the sound of the microphone is sent too.
-        zero: Time of the first picture on the clock of ``time.perf_counter``.
+        size: (width, height) of the frames, even.
+        rate: Frames per second.
+        kilobits: Video bit rate in kilobits per second.
+        microphone: Whether the microphone's sound is sent too.
+        zero: Time of the first frame on the clock of ``time.perf_counter``.
 
     Raises:
         MissingError: FFmpeg was built without the protocol.
-        TransmissionError: The receiver does not answer.
+        TransmissionError: The receiver does not respond.
     """
 
     def __init__(
@@ -75,18 +75,18 @@ class Transmission:
 
     @property
     def pid(self) -> int:
-        """Number of the process that sends."""
+        """Id of the sending process."""
         return self._process.pid
 
     def send(self, rgb: Pixels, time: float) -> None:
-        """Send a picture, and wait until it is on its way.
+        """Send a frame, and wait until it has been sent.
 
         Args:
             rgb: (height, width, 3) uint8, contiguous.
-            time: Seconds since the first one; times rise.
+            time: Seconds since the first one; must increase.
 
         Raises:
-            TransmissionError: The receiver takes no more.
+            TransmissionError: The receiver accepts no more frames.
         """
         self._give(PICTURE.pack(time, rgb.nbytes), rgb.data.cast("B"))
         self._expect(SENT, STALL)
@@ -111,10 +111,10 @@ class Transmission:
         try:
             self._write(*parts)
         except (OSError, ValueError):
-            self._expect(b"", ENDING)  # it has said why
+            self._expect(b"", ENDING)  # it has reported the reason
 
     def _hear(self) -> None:
-        """Thread: what the process says, byte by byte; the end of it is an empty answer."""
+        """Thread body: read the process's answers byte by byte; its end is an empty answer."""
         pipe = self._process.stdout
         assert pipe is not None
         with suppress(OSError, ValueError):
@@ -148,7 +148,7 @@ class Transmission:
         )
 
     def _end(self) -> None:
-        """End the process, whatever it is at."""
+        """Kill the process."""
         if self._process.poll() is None:
             self._process.kill()
         self._process.wait()

@@ -1,7 +1,7 @@
-"""A process that encodes pictures as H.264 and sends them to a receiver: ``python -m app.media.transmitter``.
+"""A process that encodes frames as H.264 and sends them to a receiver: ``python -m app.media.transmitter``.
 
-FFmpeg holds Python's lock while it connects, and some receivers never answer; in a process of its own that stops
-nobody, and whoever waits too long ends it. ``app.media.transmission`` starts it and talks to it:
+FFmpeg holds the GIL while it connects, and some receivers never respond; a separate process blocks nothing and can be
+killed after a timeout. ``app.media.transmission`` starts it and communicates with it:
 
     standard input:  length of a JSON object (4 bytes), the object, then for each picture its time (double, seconds),
                      its length in bytes (unsigned, 0 ends the stream) and its RGB pixels
@@ -27,22 +27,22 @@ FORMS: Final = {"srt": "mpegts", "udp": "mpegts", "rtp": "rtp_mpegts", "rtmp": "
 TICKS: Final = 90_000  # time stamps are multiples of 1/90000 s
 BT709: Final = 1
 LIMITED: Final = 1
-PACKET: Final = 1316  # bytes; seven packets of MPEG-TS, which fit into one of Ethernet
+PACKET: Final = 1316  # bytes; seven MPEG-TS packets, which fit into one Ethernet frame
 
 
 @dataclass(frozen=True)
 class Program:
-    """What is sent, and where.
+    """The parameters of a stream.
 
     Attributes:
-        url: Address of the receiver, with its secrets.
+        url: URL of the receiver, with its secrets.
         form: FFmpeg's name of the format.
-        width: Of the pictures, even.
-        height: Of the pictures, even.
-        rate: Pictures a second.
-        kilobits: A second, of the picture.
+        width: Width of the frames, even.
+        height: Height of the frames, even.
+        rate: Frames per second.
+        kilobits: Video bit rate in kilobits per second.
         microphone: Whether sound is sent too.
-        zero: Time of the first picture, on this computer's clock.
+        zero: Time of the first frame on this computer's clock.
     """
 
     url: str
@@ -55,23 +55,23 @@ class Program:
     zero: float = 0.0
 
     def packed(self) -> bytes:
-        """As the transmitter reads it."""
+        """The parameters in the transmitter's format."""
         data = json.dumps(asdict(self)).encode()
         return HEAD.pack(len(data)) + data
 
 
 class Transmitter:
-    """Encodes pictures and sends them.
+    """Encodes frames and sends them.
 
     Args:
-        program: What is sent, and where.
+        program: The parameters.
     """
 
     def __init__(self, program: Program) -> None:
         import av
         from av.video.reformatter import VideoReformatter
 
-        av.logging.set_level(None)  # its messages hold the address
+        av.logging.set_level(None)  # its messages contain the URL
         self._program = program
         self._reformatter = VideoReformatter()
         self._last = -1
@@ -110,11 +110,11 @@ class Transmitter:
         return MicrophoneSound(self._microphone, self._program.zero).attach(self._container, self._program.form)
 
     def send(self, rgb: Any, time: float) -> None:
-        """Send a picture.
+        """Send a frame.
 
         Args:
             rgb: (height, width, 3) uint8.
-            time: Seconds since the first one; times rise.
+            time: Seconds since the first one; must increase.
         """
         import av
         from av.video.reformatter import ColorRange, Colorspace
@@ -142,20 +142,20 @@ class Transmitter:
 
 
 def _with_packet_size(url: str) -> str:
-    """A udp address with packets that no network has to divide; others as they are."""
+    """Limit the packet size in a udp URL so that packets are not fragmented; leave other URLs unchanged."""
     if not url.startswith("udp:") or "pkt_size" in url:
         return url
     return f"{url}{'&' if '?' in url else '?'}pkt_size={PACKET}"
 
 
 def reason_of(error: BaseException) -> str:
-    """What went wrong, without the address: FFmpeg's own text ends in it."""
+    """Describe an error without the URL, with which FFmpeg's own text ends."""
     said = getattr(error, "strerror", None) or getattr(error, "message", None)
     return str(said or type(error).__name__).strip().rstrip(".")
 
 
 def serve(source: BinaryIO, answers: BinaryIO) -> None:
-    """Send what comes in until it ends."""
+    """Send incoming frames until the input ends."""
     import numpy as np
 
     def answer(data: bytes) -> None:
@@ -175,14 +175,14 @@ def serve(source: BinaryIO, answers: BinaryIO) -> None:
             transmitter.send(rgb, time)
             answer(SENT)
         transmitter.close()
-    except EOFError:  # whoever started it is gone
+    except EOFError:  # the parent process has ended
         return
-    except Exception as error:  # noqa: BLE001 - what FFmpeg or a sound system raises goes to whoever started it
+    except Exception as error:  # noqa: BLE001 - all errors are reported to the parent process
         answer(FAILED + reason_of(error).encode() + b"\n")
 
 
 def _exactly(source: BinaryIO, size: int) -> bytes:
-    """So many bytes. Raises EOFError at the end."""
+    """Read exactly ``size`` bytes. Raises EOFError at the end."""
     data = source.read(size)
     if len(data) < size:
         raise EOFError
@@ -193,10 +193,10 @@ def main() -> None:
     """Serve standard input; Ctrl-C in a terminal is for the process that started this one."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # nothing else may write there
+    os.dup2(2, 1)  # keep other output out of the protocol
     serve(sys.stdin.buffer, answers)
     answers.flush()
-    os._exit(0)  # a connection that hangs must not hold it up
+    os._exit(0)  # a hanging connection must not delay the exit
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Voices, expression tracks and life alone in real time: samples with what is played, and no picture."""
+"""Voices, expression tracks and idle animation in real time: samples with expressions and without images."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ LIFE: Final = "Life"
 
 
 class TrackReel(Reel):
-    """A voice, an expression track or life alone.
+    """A voice, an expression track or idle animation.
 
     Args:
-        performance: What is played.
+        performance: The performance to play.
     """
 
     def __init__(self, performance: Performance) -> None:
@@ -53,7 +53,7 @@ class TrackPlayer(Player):
         self._note = ""
 
     def hint(self) -> str:
-        """See Source.hint: whether the sound breaks off."""
+        """See Source.hint: whether the sound is truncated."""
         return self._note
 
     def _read(self) -> Reel:

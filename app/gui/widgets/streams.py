@@ -1,4 +1,4 @@
-"""Where the live result is sent: an address, a switch and the state of each stream."""
+"""Destinations of the live result: address, switch and state of each stream."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ HELP: Final = mark(
 
 
 class AddressEdit(QLineEdit):
-    """An address; what may be secret in it is seen only while it is edited."""
+    """An address field; secrets in it are visible only while it is edited."""
 
     taken = Signal(str)
 
@@ -50,7 +50,7 @@ class AddressEdit(QLineEdit):
         super().focusInEvent(event)
 
     def focusOutEvent(self, event: QFocusEvent) -> None:  # noqa: N802
-        """Hide what may be secret."""
+        """Hide possible secrets."""
         super().focusOutEvent(event)
         self.setText(_shown(self.address))
 
@@ -62,7 +62,7 @@ class AddressEdit(QLineEdit):
 
 
 def _shown(address: str) -> str:
-    """An address without its secrets; a text that is none is shown as it is, to be corrected."""
+    """An address without its secrets; an invalid text is shown unchanged, to be corrected."""
     try:
         shown = StreamTarget.parse(address).shown
     except ValueError:
@@ -76,7 +76,7 @@ class StreamRow(QWidget):
     Signals:
         changed: The address was changed.
         switched: It was switched on or off.
-        removed: It is to go.
+        removed: It is to be removed.
     """
 
     changed = Signal(str)
@@ -112,7 +112,7 @@ class StreamRow(QWidget):
         box.addWidget(self.state)
 
     def show_state(self, info: SinkInfo | None) -> None:
-        """Show whether it is sent; None if it is off."""
+        """Show whether it is being sent; None if it is off."""
         self.switch.setChecked(info is not None)
         self.edit.setReadOnly(info is not None)
         text = "" if info is None else say(info.message) or tr(STATES[info.status])
@@ -120,7 +120,7 @@ class StreamRow(QWidget):
         self.state.setVisible(bool(text))
 
     def show_fault(self, text: str) -> None:
-        """Show what is wrong with the address; empty if nothing."""
+        """Show what is wrong with the address, or nothing if empty."""
         self.state.setText(text)
         self.state.setVisible(bool(text))
         self.switch.setEnabled(not text and bool(self.edit.address))
@@ -130,8 +130,8 @@ class StreamsEditor(QWidget):
     """All streams.
 
     Signals:
-        changed: The addresses, one on each line.
-        switched: An address, and whether it is to be on.
+        changed: The addresses, one per line.
+        switched: An address, and whether to switch it on.
     """
 
     changed = Signal(str)
@@ -153,7 +153,7 @@ class StreamsEditor(QWidget):
         box.addWidget(self.add, alignment=Qt.AlignmentFlag.AlignLeft)
 
     def show_session(self, session: Session) -> None:
-        """Show the addresses of a session; a row without one, that is being typed, stays."""
+        """Show the addresses of a session; a row whose address is still being typed is kept."""
         addresses = [line for line in str(session.live_value("stream")).splitlines() if line]
         if addresses == self._addresses:
             return
@@ -203,7 +203,7 @@ class StreamsEditor(QWidget):
         self._tell()
 
     def _take(self, row: StreamRow, text: str) -> None:
-        """An address was typed: it counts if it is valid."""
+        """Accept a typed address if it is valid."""
         fault = ""
         try:
             StreamTarget.parse(text)

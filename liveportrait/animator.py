@@ -57,7 +57,7 @@ class SourceFace:
         clip: Whether the image is a frame of a clip.
         eye_target: Eye ratio that the option source_eye_normalize applies to the eyes of a clip; None leaves them.
         cut: Whether the people were cut out of the image.
-        behind: (S, S, 3) what is laid behind them; None leaves it clear.
+        behind: (S, S, 3) the new background; None leaves it transparent.
     """
 
     face: Face | None
@@ -178,7 +178,7 @@ class Animator:
             crop: The crop, if it should not be computed from the face.
             others: All other faces of the image, animated or not: their pixels do not move with this one.
             partners: Others are animated too: each crop then changes only its own side of the boundary between them.
-            cut: The people of the image, if they were cut out of it; the image is what that shows.
+            cut: The people cut out of the image, if they were; the image is then their composite.
         """
         if crop is None:
             if face is None:
@@ -225,7 +225,7 @@ class Animator:
         )  # fmt: skip
 
     def _on_ground(self, square: Image, behind: Image | None) -> Image:
-        """A drawn square of a person who was cut out, on what lies behind; with alpha where that is clear."""
+        """A drawn crop of a person who was cut out, on the new background; with alpha if that is transparent."""
         people = square if square.shape[2] == 4 else cutter().drawn(square)
         return people if behind is None else laid(people, behind)
 
@@ -257,7 +257,7 @@ class Animator:
         return (official_express if options.official else express)(self.engine, portrait, expression, options.stitching)
 
     def _expression(self, shown: Shown | None) -> Expression | None:
-        """The sliders of all frames and those of this moment; openings of the former win."""
+        """Sliders of all frames plus those of this moment; eye and lip ratios of the former take precedence."""
         own = None if shown is None else shown.expression
         if own is None or self.expression is None:
             return own or self.expression

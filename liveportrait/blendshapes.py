@@ -137,7 +137,7 @@ class FaceReading:
         shapes: Name as in ARKIT or PRESETS -> weight, 0 to 1; relative to a face at rest, -1 to 1.
         head: Degrees as in the sliders pitch, yaw and roll, of a person facing the camera.
         gaze: How far the eyes look to the right of the image and up, -1 to 1 each; None leaves it to the shapes.
-        levelled: Whether the sender measures the head from how it is held at rest; others measure it from the camera.
+        levelled: Whether the sender measures the head pose relative to rest; others measure it relative to the camera.
     """
 
     shapes: Mapping[str, float] = field(default_factory=dict)

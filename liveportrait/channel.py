@@ -216,7 +216,7 @@ def reference_rule(options: AnimationOptions, *, further: bool = False, chosen: 
 
 @dataclass(frozen=True)
 class Neutral:
-    """What the motion of a clip is measured from.
+    """The reference that the motion of a clip is measured from.
 
     Attributes:
         motion: The neutral frame (N = 1).

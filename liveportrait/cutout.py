@@ -1,7 +1,7 @@
-"""A person cut out of a picture, and what is laid behind.
+"""Cuts people out of an image, and places them on another background.
 
-The engine gets a square with alpha and carries that along with the pixels, so that the edge follows the head and
-nothing of the head at rest is left behind it. Engines that draw no alpha get it from the matte of what they have drawn.
+The engine gets a crop with alpha and moves the alpha along with the pixels, so that the edge follows the head and
+nothing of the head at rest remains behind it. Engines that draw no alpha get it from the matte of their output.
 """
 
 from __future__ import annotations
@@ -25,44 +25,44 @@ from models.matte import PersonMatte
 Mask = npt.NDArray[np.float32]
 
 AROUND: Final = 3.2
-"""Side of the square around a face that is looked at closely, in sides of the face's box."""
+"""Side of the square around a face that is refined, relative to the face's box."""
 LOOK: Final = 1024
-"""Most pixels of that square's side."""
+"""Limit of that square's side in pixels."""
 SOFT: Final = 0.12
 """Width of its soft border, as a share of its side."""
 SMOOTH: Final = 0.7
-"""Radius in pixels within which colours are averaged before they are told apart."""
+"""Radius in pixels over which colours are averaged before they are compared."""
 BAND: Final = 0.010
-"""Half width of the band along the edge in which colours decide, as a share of the square."""
+"""Half width of the band along the edge in which colours decide, as a share of the square's side."""
 EVEN: Final = 0.03, 8.0
-"""Radius, as a share of the square, within which a background is compared with its mean, and the difference in grey
-levels from which on its colours tell little."""
+"""Radius, as a share of the square's side, within which a background is compared with its mean, and the difference in
+grey levels from which its colours are unreliable."""
 DIFFER: Final = 40.0
-"""Difference in grey levels at which two colours are half trusted to be told apart."""
+"""Difference in grey levels at which the distinction of two colours is half trusted."""
 COLOURS: Final = 512
-"""Most pixels of the picture in which the colours of person and background are told apart."""
+"""Limit of the image's side in pixels for the comparison of the colours of person and background."""
 DOUBT: Final = 0.2
-"""Share of a body's matte below which a pixel is background, and above 1 less this the person's."""
+"""Value of a body's matte below which a pixel is background, and above 1 minus which it is the person's."""
 PIECE: Final = 0.006
-"""Share of the picture below which a hole in a person, or something beside, is a fault of the matte."""
+"""Share of the image below which a hole in a person, or a separate piece, is a fault of the matte."""
 SURE: Final = 0.02
-"""Alpha closer than this to 0 or 1 counts as that."""
+"""Alpha closer than this to 0 or 1 is rounded to it."""
 LEAST: Final = 0.002
-"""Share of the picture below which there is nobody in it."""
+"""Share of the image below which it contains no person."""
 
 
 class NobodyError(ValueError):
-    """There is no person in the picture to be cut out."""
+    """The image contains no person to cut out."""
 
 
 @dataclass(frozen=True)
 class Cut:
-    """A picture whose people were cut out.
+    """An image whose people were cut out.
 
     Attributes:
-        source: (H, W, 3 or 4) uint8, the picture itself.
+        source: (H, W, 3 or 4) uint8, the image itself.
         people: (H, W, 4) uint8.
-        behind: (H, W, 3) uint8, what is laid behind them; None leaves it clear.
+        behind: (H, W, 3) uint8, the new background; None leaves it transparent.
     """
 
     source: Image
@@ -70,33 +70,33 @@ class Cut:
     behind: Image | None = None
 
     def shown(self) -> Image:
-        """(H, W, 3 or 4) the people on what is laid behind them."""
+        """(H, W, 3 or 4) the people on the new background."""
         return self.people if self.behind is None else laid(self.people, self.behind)
 
 
 def laid(people: Image, behind: Image) -> Image:
-    """A picture with alpha (H, W, 4) on another one (H, W, 3) of the same size."""
+    """An image with alpha (H, W, 4) on another one (H, W, 3) of the same size."""
     share = np.asarray(cv2.extractChannel(people, 3), np.float32) / np.float32(255)
     colours = np.ascontiguousarray(people[..., :3])
     return np.asarray(cv2.blendLinear(colours, np.ascontiguousarray(behind), share, 1 - share), np.uint8)
 
 
 class Cutter:
-    """Cuts people out of pictures.
+    """Cuts people out of images.
 
     Args:
-        matte: Finds them; one of its own by default.
+        matte: Person matte; a new one by default.
     """
 
     def __init__(self, matte: PersonMatte | None = None) -> None:
         self._matte = matte or PersonMatte()
 
     def __call__(self, image: Image, faces: Sequence[Face]) -> Image:
-        """A picture (H, W, 4) whose alpha is 0 where it shows no person.
+        """An image (H, W, 4) whose alpha is 0 where it shows no person.
 
         Args:
             image: (H, W, 3) uint8.
-            faces: Faces in its pixels; around them the edge is looked at closely.
+            faces: Faces in its pixels; the edge is refined around them.
 
         Raises:
             NobodyError: There is no person.
@@ -114,12 +114,12 @@ class Cutter:
         return _settled(_closed(whole))
 
     def drawn(self, square: Image) -> Image:
-        """A square (S, S, 3) that an engine has drawn, with alpha."""
+        """A crop (S, S, 3) drawn by an engine, with alpha."""
         alpha = _settled(by_colour(square, np.asarray(self._matte(square), np.float32)))
         return np.dstack([own_colours(square, alpha), np.rint(255 * alpha).astype(np.uint8)])
 
     def _look_closely(self, image: Image, face: Face, whole: Mask) -> None:
-        """Take over the matte of the square around a face."""
+        """Insert the matte of the square around a face."""
         low, high = face.points[:, :2].min(axis=0), face.points[:, :2].max(axis=0)
         side = AROUND * float((high - low).max())
         x, y = (low + high) / 2
@@ -141,15 +141,16 @@ class Cutter:
 
 @lru_cache(maxsize=1)
 def cutter() -> Cutter:
-    """The one that all pictures share; its networks are loaded at first use."""
+    """The shared instance; its networks are loaded on first use."""
     return Cutter()
 
 
 def by_colour(image: Image, alpha: Mask) -> Mask:
-    """The matte with its edge where the colours say it is.
+    """Refine the edge of a matte by colours.
 
-    The network's matte is soft and may lie a few pixels outside. In a band along its edge each pixel is placed between
-    the colours of the person and the background near by, as far as those differ and their mix explains the pixel.
+    The network's matte is soft and may lie a few pixels outside. In a band along its edge, each pixel's alpha is
+    computed from the colours of the person and the background near by, as far as those differ and their mix explains
+    the pixel.
 
     Args:
         image: (S, S, 3) uint8, a square around a head.
@@ -182,12 +183,12 @@ def by_colour(image: Image, alpha: Mask) -> Mask:
 
 
 def _decided(alpha: Mask) -> Mask:
-    """The matte of bodies, whose outlines are sharper than hair: what is doubtful there is mostly cloth."""
+    """The matte of bodies, whose outlines are sharper than hair: doubtful pixels there are mostly cloth."""
     return np.clip((alpha - DOUBT) / (1 - 2 * DOUBT), 0, 1)
 
 
 def _closed(alpha: Mask) -> Mask:
-    """The matte without small holes inside a person, and without small specks beside."""
+    """The matte without small holes inside a person, and without small separate specks."""
     height, width = alpha.shape
     scale = min(1.0, COLOURS / max(height, width))
     size = max(1, round(width * scale)), max(1, round(height * scale))
@@ -204,7 +205,7 @@ def _closed(alpha: Mask) -> Mask:
 
 
 def _pieces(mask: npt.NDArray[np.bool_], limit: float) -> Image:
-    """(h, w) 1 in connected pieces of a mask that are smaller than a number of pixels and don't touch the border."""
+    """(h, w) 1 in connected pieces of a mask below a number of pixels that don't touch the border."""
     _, parts, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
     left, top, width, height, area = stats.T
     inner = (left > 0) & (top > 0) & (left + width < mask.shape[1]) & (top + height < mask.shape[0])
@@ -214,16 +215,16 @@ def _pieces(mask: npt.NDArray[np.bool_], limit: float) -> Image:
 
 
 def _settled(alpha: Mask) -> Mask:
-    """Alpha whose ends are whole: no veil over the background, no holes in the person."""
+    """Alpha with exact ends: no veil over the background, no holes in the person."""
     return np.clip((alpha - SURE) / (1 - 2 * SURE), 0, 1)
 
 
 def own_colours(image: Image, alpha: Mask) -> Image:
-    """The picture with the person's own colours where it shows a mix of person and background.
+    """Restore the person's own colours where the image shows a mix of person and background.
 
-    What is seen there is alpha * person + (1 - alpha) * background; both are first taken from the surely known pixels
-    near by, then what is left over goes to the person (Forte, "Approximate Fast Foreground Colour Estimation", 2021).
-    Beyond the edge the person's colours go on for a little, so that they can be moved without a rim.
+    A mixed pixel is alpha * person + (1 - alpha) * background; both are first estimated from the certain pixels near
+    by, then the residual goes to the person (Forte, "Approximate Fast Foreground Colour Estimation", 2021). Beyond the
+    edge the person's colours continue for a little, so that they can be moved without a rim.
 
     Args:
         image: (H, W, 3) uint8.
@@ -251,7 +252,7 @@ def own_colours(image: Image, alpha: Mask) -> Image:
 
 
 def _rows(small: Mask, rows: slice, size: tuple[int, int]) -> Mask:
-    """Rows of a small picture brought to a size (width, height)."""
+    """Rows of a small image resized to (width, height)."""
     width, height = size
     sx, sy = small.shape[1] / width, small.shape[0] / height
     matrix = np.array([[sx, 0, 0.5 * sx - 0.5], [0, sy, sy * (rows.start + 0.5) - 0.5]])

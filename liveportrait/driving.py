@@ -50,7 +50,7 @@ class FaceHold(Generic[T]):
         hold: Seconds for which the last motion is held.
         ease: Seconds of the transition to neutral.
         regain: Seconds of the transition back once the face is found again.
-        mix: Mixes two values of what is held, usually motion (N = 1): first, second, share of the second.
+        mix: Blends two held values, usually motion (N = 1): first, second, share of the second.
     """
 
     def __init__(

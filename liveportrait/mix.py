@@ -50,7 +50,7 @@ class Course:
             return cls(track.duration, track.times[-1])
         if not closed or len(track) < 3:
             return cls(track.duration)
-        if not track.found:  # an expression track, which has no head to turn back
+        if not track.found:  # an expression track, which has no head motion to ease
             return cls(track.duration, None, min(SHORTEST_EASE, float(track.duration) / 2))
         angle = angle_between(track.motion(0).rotation[0], track.motion(len(track) - 1).rotation[0])
         wanted = max(SHORTEST_EASE, min(LONGEST_EASE, angle / EASE_SPEED))

@@ -59,7 +59,7 @@ class MouthLayer:
 
 
 def _rgb(lightness: float, a: float, b: float) -> Picture:
-    lab = np.clip([[[lightness, a, b]]], 0, 255).astype(np.uint8)
+    lab = np.rint(np.clip([[[lightness, a, b]]], 0, 255)).astype(np.uint8)
     return np.asarray(cv2.cvtColor(lab, cv2.COLOR_LAB2RGB)[0, 0], np.float32)
 
 
@@ -82,11 +82,12 @@ def prepare_mouth(image: Image, points: Float, layout: Layout, white: Picture) -
     ka, kb = lip[1] - 128, lip[2] - 128
     eye = cv2.cvtColor(white.astype(np.uint8)[None, None], cv2.COLOR_RGB2LAB)[0, 0].astype(np.float32)
     chroma = skin[1:] - 128
-    tooth = _rgb(  # fitted to 265 portraits that show their teeth
-        max(0.49 * skin[0] + 0.31 * eye[0] - 0.085 * lip[0] + 62, 0.88 * skin[0]),
+    usual = np.array([  # fitted to 265 portraits that show their teeth
+        max(0.49 * skin[0] + 0.31 * eye[0] - 0.085 * lip[0] + 62, LEAST_TOOTH * skin[0]),
         128 + 0.18 * chroma[0] + 0.48 * (eye[1] - 128),
         128 + 0.32 * chroma[1] + 0.35 * (eye[2] - 128) + 0.28 * kb,
-    )
+    ])  # fmt: skip
+    tooth = _rgb(*usual)
     red = min(16.0, 0.7 * float(np.hypot(*chroma)))  # redness of a tongue beside pale lips; none in black and white
     gap = lip_gap(layout.canonical)
     rest = resting_mouth(layout.canonical)
@@ -98,10 +99,10 @@ def prepare_mouth(image: Image, points: Float, layout: Layout, white: Picture) -
         seen = lab[inner > 0.7]
         bright = np.zeros(3, np.float32)
         if len(seen) > 8:
-            bright = np.asarray(seen[seen[:, 0] >= np.quantile(seen[:, 0], 0.7)].mean(0), np.float32)
+            bright = np.asarray(seen[seen[:, 0] >= np.quantile(seen[:, 0], 0.85)].mean(0), np.float32)
         teeth = bright[0] > OWN_BRIGHT * lip[0] and gap * scale > OWN_PIXELS
-        if teeth:  # use their colour
-            tooth = _rgb(*bright)
+        if teeth:  # use their colour; a row a few pixels high is mixed with the lips beside it
+            tooth = _rgb(*(usual + float(smoothstep(*OWN_SURE, gap * scale)) * (bright - usual)))
         elif gap * scale > OWN_PIXELS:  # visible, but dark
             tooth *= np.float32(np.clip(0.5 + 0.5 * _rgb(*bright).mean() / tooth.mean(), 0.6, 1))
         if teeth or gap > OWN_WIDE:
@@ -403,6 +404,8 @@ TURNED_AWAY = 0.04  # square of how obliquely the arch may be seen before its fa
 ROW_END = 0.21  # end of the drawn rows from the middle, face widths
 OWN_BRIGHT = 1.08  # brightness of a photo's teeth relative to its lips, at least; otherwise they aren't visible enough
 OWN_PIXELS = 3.5  # and least gap of its lips in pixels
+OWN_SURE = 3.0, 9.0  # gap of its lips in pixels from which the colour of its teeth is used, and is used unchanged
+LEAST_TOOTH = 0.96  # lightness of drawn teeth relative to the skin, at least
 TOOTH_LIKE = 0.6, 0.82  # lightness relative to the photo's teeth between which a pixel counts as tooth
 OPENED = 0.015, 0.05  # opening beyond the photo's own, face widths, over which only its teeth stay
 OWN_WIDE = 0.06  # a mouth open wider (face widths) shows the photo's own pixels even if no teeth are visible

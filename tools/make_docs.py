@@ -65,7 +65,7 @@ def shapes_table() -> str:
     lines = ["| shape | sliders at its full weight |", "| --- | --- |"]
     for name, effect in (*ARKIT.items(), *PRESETS.items()):
         moved = ", ".join(f"`{slider}` {amount:+g}" for slider, amount in effect.items())
-        lines.append(f"| {name} | {moved or UNUSED.get(name, 'rest')} |")
+        lines.append(f"| {name} | {moved or (f'unused: {UNUSED[name]}' if name in UNUSED else 'rest')} |")
     return "\n".join(lines) + "\n"
 
 

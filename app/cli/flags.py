@@ -23,7 +23,7 @@ PLACEHOLDERS = {
     "output": "FILE",
     "record": "FILE",
     "stream": "ADDRESS",
-    "camera": "CAMERA|FILE",
+    "camera": "CAMERA|FILE|URL",
     "fps": "RATE",
     "start": "TIME",
     "end": "TIME",

@@ -6,12 +6,16 @@ import base64
 import io
 import logging
 import socket
+import socketserver
+import struct
 import threading
 import time
 from collections.abc import Iterator
+from fractions import Fraction
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
@@ -80,7 +84,7 @@ def server() -> Iterator[str]:
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
         running.daemon_threads = True
         running.ends = threading.Event()  # type: ignore[attr-defined]
-        thread = threading.Thread(target=running.serve_forever, args=(0.05,))
+        thread = threading.Thread(target=running.serve_forever, args=(0.05,), daemon=True)
         thread.start()
         yield f"127.0.0.1:{running.server_address[1]}"
         running.ends.set()  # type: ignore[attr-defined]
@@ -96,7 +100,7 @@ def camera(url: str, **how: Any) -> StreamCamera:
 
 def read_on(stream: StreamCamera) -> None:
     """Read more pictures than the server sends."""
-    for _ in range(9):
+    for _ in range(99):
         stream.read()
 
 
@@ -176,3 +180,75 @@ def test_what_names_no_camera_is_refused(text: str) -> None:
 def test_other_addresses_are_not_read() -> None:
     with pytest.raises(UsageError, match="is a URL, and URLs can't be read"):
         source_from_text("ftp://host/clip.mp4")
+
+
+# ---------------------------------------------------------------------- RTSP
+
+
+def transport_stream() -> bytes:
+    """Three seconds of pictures that get lighter, in an MPEG transport stream; the first one is spent on opening."""
+    data = io.BytesIO()
+    with av.open(data, "w", format="mpegts") as out:
+        stream = out.add_stream("mpeg2video", rate=25)
+        stream.width, stream.height, stream.pix_fmt, stream.gop_size = 64, 48, "yuv420p", 1
+        for number in range(75):
+            frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 30 + 3 * number, np.uint8), format="rgb24")
+            frame.pts, frame.time_base = number, Fraction(1, 25)
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    return data.getvalue()
+
+
+class RtspHandler(socketserver.StreamRequestHandler):
+    """A camera that sends a transport stream over RTP within the RTSP connection (RFC 2326, RFC 2250)."""
+
+    def handle(self) -> None:
+        while request := self.rfile.readline().decode():
+            fields = {}
+            while line := self.rfile.readline().decode().strip():
+                name, _, value = line.partition(":")
+                fields[name.lower()] = value.strip()
+            method, more, body = request.split()[0], "", ""
+            if fields.get("authorization") != "Basic " + base64.b64encode(SECRET.encode()).decode():
+                more = 'WWW-Authenticate: Basic realm="camera"\r\n'
+            elif method == "DESCRIBE":
+                body = "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=x\r\nt=0 0\r\nm=video 0 RTP/AVP 33\r\na=control:one\r\n"
+                more = "Content-Type: application/sdp\r\n"
+            elif method == "SETUP":
+                more = f"Transport: {fields['transport']}\r\n"
+            status = "401 Unauthorized" if "WWW" in more else "200 OK"
+            head = f"RTSP/1.0 {status}\r\nCSeq: {fields['cseq']}\r\nSession: 1\r\n{more}"
+            head += f"Content-Length: {len(body)}\r\n\r\n"
+            self.wfile.write((head + body).encode())
+            if method == "PLAY":
+                self.play()
+                return
+
+    def play(self) -> None:
+        data = transport_stream()
+        for number, at in enumerate(range(0, len(data), 7 * 188)):
+            packet = struct.pack(">BBHII", 0x80, 33, number, number * 3600, 1) + data[at : at + 7 * 188]
+            self.wfile.write(struct.pack(">cBH", b"$", 0, len(packet)) + packet)
+
+
+@pytest.fixture
+def rtsp_server() -> Iterator[str]:
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), RtspHandler) as running:
+        running.daemon_threads = True
+        thread = threading.Thread(target=running.serve_forever, args=(0.05,), daemon=True)
+        thread.start()
+        yield f"127.0.0.1:{running.server_address[1]}"
+        running.shutdown()
+        thread.join()
+
+
+def test_an_rtsp_camera_with_a_password(rtsp_server: str) -> None:
+    stream = camera(f"rtsp://{SECRET}@{rtsp_server}/live?channel=1", mirror=False)
+    stream.open()
+    shots = [stream.read() for _ in range(3)]
+    with pytest.raises(CameraError, match="stopped sending frames"):
+        read_on(stream)
+    stream.close()
+    levels = [float(shot.rgb.mean()) for shot in shots if shot is not None]
+    assert np.diff(levels) == pytest.approx([3, 3], abs=1.5)
+    assert stream.facts.name == f"rtsp://{rtsp_server}/live"

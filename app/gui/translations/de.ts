@@ -512,8 +512,8 @@
    <translation>Andere Programme schließen, die in sie schreiben, dann noch einmal versuchen.</translation>
   </message>
   <message>
-   <source>Close that program, or choose another port here and in {sender}.</source>
-   <translation>Dieses Programm schließen, oder hier und in {sender} einen anderen Port wählen.</translation>
+   <source>Close that program, or choose another port here and in the app.</source>
+   <translation>Dieses Programm schließen, oder hier und in der App einen anderen Port wählen.</translation>
   </message>
   <message>
    <source>Close the eye on the left of the picture.</source>

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from app.choices import SENDERS, TrackingAddress
+from app.choices import TrackingAddress
 from app.errors import AppError
 from app.sources.sensors.ifacialmocap import read_ifacialmocap
 from app.sources.sensors.livelink import read_livelink
@@ -126,7 +126,7 @@ def _refused(where: TrackingAddress, error: OSError) -> PortError:
     if error.errno in (errno.EADDRINUSE, getattr(errno, "WSAEADDRINUSE", None)):
         return PortError(
             msg("Port {port} is already used by another program.", where.port),
-            msg("Close that program, or choose another port here and in {sender}.", SENDERS[where.protocol]),
+            "Close that program, or choose another port here and in the app.",
         )
     if error.errno in (errno.EADDRNOTAVAIL, getattr(errno, "WSAEADDRNOTAVAIL", None)):
         return PortError(

@@ -43,12 +43,15 @@ class Orientation:
     flip_y: bool = False
 
     @classmethod
-    def of(cls, frame: Any, default: Orientation | None = None) -> Orientation:
-        """Read the display matrix of a decoded frame: (p, q) -> (a p + c q, b p + d q); ``default`` if it has none."""
+    def of(cls, frame: Any) -> Orientation | None:
+        """Read the display matrix of a decoded frame, (p, q) -> (a p + c q, b p + d q); None if it has none.
+
+        PyAV then keeps the frame until Python's garbage collector runs, so that this is not for every frame of a clip.
+        """
         try:
             side = frame.side_data["DISPLAYMATRIX"]
         except (KeyError, ValueError):  # there is none; PyAV before 19 also fails on unknown kinds of side data
-            return default or cls()
+            return None
         a, b, _, c, d, *_ = struct.unpack("=9i", bytes(side)[:36])
         if abs(a) + abs(d) >= abs(b) + abs(c):
             return cls(False, a < 0, d < 0)
@@ -137,6 +140,8 @@ class Framer:
         self._box = (height, width)
         self._aspect = aspect
         self._default = self._turn = orientation
+        self._carried: bool | None = None  # whether frames carry a display matrix; None before the first one
+        self._rotation = 0  # of the last frame, in degrees
         self._alpha = alpha
         self._now: tuple[int, int, Fraction, Orientation] | None = None
         self._converter: ToRGB | None = None
@@ -149,8 +154,7 @@ class Framer:
             frame: Decoded frame.
             aspect: Pixel aspect ratio; None for that of the clip.
         """
-        # H.264 and HEVC signal the orientation at its first frame; it holds until the next key frame
-        self._turn = turn = Orientation.of(frame, self._default if frame.key_frame else self._turn)
+        self._turn = turn = self._orientation(frame)
         now = (frame.width, frame.height, aspect or self._aspect, turn)
         if self._converter is None or now != self._now:
             self._now, self._converter = now, self._fitted(*now)
@@ -158,6 +162,23 @@ class Framer:
         if rgb.shape[:2] == self._box:
             return rgb, alpha
         return _centred(rgb, self._box, 0), None if alpha is None else _centred(alpha, self._box, 255)
+
+    def _orientation(self, frame: Any) -> Orientation:
+        """H.264 and HEVC signal the orientation at its first frame; it holds until the next key frame.
+
+        The display matrix is read where the rotation, which costs nothing, changes, and at key frames that may carry a
+        mirror image without rotation; of clips whose first frame carries none, never again.
+        """
+        rotation = int(frame.rotation)
+        changed = rotation != self._rotation
+        found = None
+        if self._carried is None or changed or (self._carried and frame.key_frame and not rotation):
+            found = Orientation.of(frame)
+            self._carried = self._carried or found is not None
+        elif rotation:
+            found = self._turn
+        self._rotation = rotation
+        return found or (self._default if frame.key_frame else self._turn)
 
     def _fitted(self, width: int, height: int, aspect: Fraction, turn: Orientation) -> ToRGB:
         converter = ToRGB((width, height), aspect)
@@ -299,7 +320,7 @@ class VideoReader(ClipReader):
         aspect = containers.fraction(stream.sample_aspect_ratio) or Fraction(1)
         self._odd = None if Fraction(1, ODDEST_PIXEL) <= aspect <= ODDEST_PIXEL else aspect
         aspect = Fraction(1) if self._odd is not None else aspect
-        self._orientation = turn = Orientation.of(frame)
+        self._orientation = turn = Orientation.of(frame) or Orientation()
         self._aspect = aspect
         self._wide = wide_color(frame)
         self._alpha = any(c.is_alpha for c in frame.format.components)

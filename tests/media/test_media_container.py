@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
@@ -67,7 +68,25 @@ def test_display_matrix_is_found_among_other_side_data(tmp_path: Path) -> None:
     with containers.open_input(path) as source:
         frame = next(source.decode(video=0))
         assert len(frame.side_data) > 0
-        assert Orientation.of(frame).transpose
+        turn = Orientation.of(frame)
+        assert turn is not None
+        assert turn.transpose
     plain = make_clip(tmp_path / "b.mp4", steady(3))
     with containers.open_input(plain) as source:
-        assert Orientation.of(next(source.decode(video=0))) == Orientation()
+        assert Orientation.of(next(source.decode(video=0))) is None
+
+
+def test_decoded_frames_wait_for_no_garbage_collector(tmp_path: Path) -> None:
+    """A cycle in PyAV kept each frame whose side data was looked at: 90 MB of a clip of 512 x 512, 640 MB of 1080p."""
+    for rotation in (0, 90):
+        path = make_clip(tmp_path / f"{rotation}.mp4", steady(12), rotation=rotation)
+        with open_clip(path) as reader:
+            gc.collect()
+            gc.disable()
+            try:
+                shapes = {frame.rgb.shape for frame in reader}
+                left = sum(type(one).__name__ == "VideoFrame" for one in gc.get_objects())
+            finally:
+                gc.enable()
+        assert len(shapes) == 1
+        assert left <= 3

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Final
 
 from models.files import drop_abandoned, file_hash, unfinished, written_whole
-from models.weights import user_folder
+from models.registry import get_model
+from models.weights import recorded, user_folder
 
 FOLDER: Final = "converted"
 SOURCES: Final = "sources.json"
@@ -160,3 +161,25 @@ def _drop_unused(folder: Path) -> None:
         if digest not in used or form != FORMAT:
             with suppress(OSError):
                 path.unlink()
+
+
+def changed_fault(path: Path) -> str:
+    """Fault of an installed file whose hash differs from the known one, as the rest of a sentence; or empty.
+
+    Hashing takes a second for the largest; it is skipped while size and modification time are unchanged
+    (see source_hash).
+
+    Raises:
+        OSError: It can't be read.
+    """
+    from models.registry import list_models
+
+    for name in list_models():
+        for file in get_model(name).files:
+            if path != user_folder() / file.name:
+                continue
+            known = (file.size, file.sha256) if file.sha256 is not None else recorded(file)
+            if known is not None and known[1] != source_hash(path):
+                return "has changed since it was installed: its SHA-256 differs"
+            return ""
+    return ""

@@ -215,29 +215,6 @@ def record_loaded(paths: Iterable[Path]) -> None:
                     record(file)
 
 
-def changed_fault(path: Path) -> str:
-    """Fault of an installed file whose hash differs from the known one, as the rest of a sentence; or empty.
-
-    Hashing takes a second for the largest; it is skipped while size and modification time are unchanged
-    (models.converted).
-
-    Raises:
-        OSError: It can't be read.
-    """
-    from models.converted import source_hash
-    from models.registry import list_models
-
-    for name in list_models():
-        for file in get_model(name).files:
-            if path != user_folder() / file.name:
-                continue
-            known = (file.size, file.sha256) if file.sha256 is not None else recorded(file)
-            if known is not None and known[1] != source_hash(path):
-                return "has changed since it was installed: its SHA-256 differs"
-            return ""
-    return ""
-
-
 def _records() -> dict[str, object]:
     try:
         data = json.loads((user_folder() / RECORD).read_text(encoding="utf-8"))

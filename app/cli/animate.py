@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import portrait_animate
 from app.cli.flags import argument, command, make_app, option_flag, optional_argument, switch, text_flag
 from app.cli.output import choose_sink, close_pipe, complain, say, show_path, write
+from app.cli.program import VERBS
 from app.cli.streams import check_standard_output, read_standard_input
-from app.cli.verbs import VERBS
 from app.errors import ExitCode, UsageError
 from app.media.streams import STDOUT, shown
 from app.options import all_options

@@ -13,7 +13,8 @@ import shlex
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
-from app.cli.verbs import VERBS, Found, find_command
+from app.cli.program import VERBS
+from app.cli.verbs import Found, find_command
 
 Candidate = tuple[str, str]  # word, description
 FILES: Final[Candidate] = ("", "files")
@@ -168,7 +169,7 @@ def _networks(task: str, *words: str) -> Callable[[], list[str]]:
 
 
 def _states() -> list[str]:
-    from app.jobs.record import STATES
+    from app.jobs.rows import STATES
 
     return list(STATES)
 

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from app.cli.flags import command, make_app, switch
-from app.cli.output import PROGRAM, say, write
+from app.cli.output import say, write
+from app.cli.program import PROGRAM
 from app.errors import ExitCode
 
 if TYPE_CHECKING:

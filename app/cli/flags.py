@@ -13,6 +13,7 @@ import typer.core
 
 import portrait_animate
 from app.addresses import STANDARD, local_name
+from app.cli.layout import text_of
 from app.errors import CancelledError, UsageError
 from app.live_options import live_options
 from app.options import OptionInfo, all_options, show_value
@@ -64,8 +65,6 @@ class Command(typer.core.TyperCommand):
 
     def get_help(self, ctx: Any) -> str:
         """The help text."""
-        from app.cli.help import text_of
-
         return text_of(self, str(ctx.command_path)).rstrip()
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from app.cli.flags import argument, command, make_app, option_flag, switch
-from app.cli.output import PROGRAM, choose_sink, say, show_path
+from app.cli.output import choose_sink, say, show_path
+from app.cli.program import PROGRAM
 from app.cli.streams import read_standard_input
 from app.errors import ExitCode, UsageError
 from app.options import find_option

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import portrait_animate
-from app.cli.output import PROGRAM, complain, say, write
-from app.cli.verbs import ANSWER, DEFAULT_VERB, VERBS, find_command
+from app.cli.output import complain, say, write
+from app.cli.program import DEFAULT_VERB, PROGRAM, VERBS
+from app.cli.verbs import ANSWER, find_command
 from app.errors import AppError, CancelledError, ExitCode
 from models.messages import msg
 

@@ -9,32 +9,11 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, TextIO
 
+from app.cli.program import PROGRAM, own_name
 from app.events import Event, Sink
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
-
-NAMES = ("animate", "portrait-animate")  # the second is unique: ImageMagick has an animate too
-
-
-def called() -> str:
-    """The name under which the program was called."""
-    name = os.path.basename(sys.argv[0] if sys.argv else "").lower().removesuffix(".exe").removesuffix("-gui")
-    return name if name in NAMES else NAMES[0]
-
-
-PROGRAM = called()
-
-
-def own_name(text: str) -> str:
-    """Replace the program's name in a text with the name under which it was called."""
-    if NAMES[0] == PROGRAM:
-        return text
-    from app.cli.verbs import VERBS
-
-    words = "|".join([*VERBS, "--[a-z]", "SOURCE", r"\[OPTIONS", "COMMAND"])
-    return re.sub(rf"(?<![\w./-])animate(?= (?:{words}))", PROGRAM, text)
-
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # a terminal interprets these
 QUIET_SECONDS = 10.0  # between progress lines when standard error is not a terminal

@@ -24,7 +24,7 @@ from models.tracker import FaceTracker
 if TYPE_CHECKING:
     from app.events import CancelToken
     from app.frames.timings import Timings
-    from app.media.reader import ClipReader, Frame
+    from app.media.clip import ClipReader, Frame
     from liveportrait.engines.base import Engine
     from liveportrait.motion import Motion
     from liveportrait.options import AnimationOptions

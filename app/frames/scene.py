@@ -37,7 +37,7 @@ from models.tracker import FaceTracker
 
 if TYPE_CHECKING:
     from app.events import CancelToken
-    from app.media.reader import ClipReader, Frame
+    from app.media.clip import ClipReader, Frame
     from app.options import RenderOptions
     from liveportrait.engines.base import Engine
 

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 from app.gui.session import LIVE_ONLY
 from app.media.camera import Mode
 from app.sources.camera import camera_source
-from app.sources.named import address_source
-from app.sources.player import file_source
+from app.sources.named import address_source, file_source
 
 if TYPE_CHECKING:
     from app.gui.session import Driver

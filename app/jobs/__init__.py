@@ -8,7 +8,8 @@ with Queue() as queue:
 """
 
 from app.jobs.queue import Added, Queue
-from app.jobs.record import STATES, JobRecord, State
+from app.jobs.record import JobRecord
+from app.jobs.rows import STATES, State
 from app.jobs.run import Summary, run_workers
 from app.jobs.spec import Entry, make_jobs, read_jobs
 

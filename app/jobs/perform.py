@@ -16,7 +16,8 @@ from app.events import CancelToken, EventStream
 from app.frames.motion_cache import CachedResources, MotionCache
 from app.jobs.hashes import input_files, joint_hash
 from app.jobs.queue import tag
-from app.jobs.record import JobRecord, State
+from app.jobs.record import JobRecord
+from app.jobs.rows import State
 from app.jobs.target import Files, Target, open_target
 from app.media.contents import content_hash
 from app.media.outnames import check_not_inputs, check_plain

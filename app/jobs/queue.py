@@ -18,8 +18,8 @@ from app.errors import AppError, UsageError
 from app.jobs import scratch
 from app.jobs.hashes import option_hash
 from app.jobs.reading import WAITING, Reader, is_dead
-from app.jobs.record import JobRecord, Progress, State, record_from, record_of, stored, stored_facts, stored_sentence
-from app.jobs.rows import checked
+from app.jobs.record import JobRecord, Progress, record_from, record_of, stored, stored_facts, stored_sentence
+from app.jobs.rows import State, checked
 from app.jobs.spec import Entry
 from app.jobs.store import Store
 from app.jobs.target import Files, open_target

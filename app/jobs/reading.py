@@ -9,7 +9,8 @@ from typing import Any, Final
 
 from app.alive import is_alive, machine
 from app.errors import UsageError, not_one_of
-from app.jobs.record import STATES, JobRecord, record_of, stored
+from app.jobs.record import JobRecord, record_of, stored
+from app.jobs.rows import STATES
 from app.jobs.store import Store
 from models.messages import msg
 

@@ -8,15 +8,11 @@ import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final
 
 from app.events import Event
-from app.jobs.rows import checked
+from app.jobs.rows import State, checked
 from models.messages import Message, revived, stored_message
-
-State = Literal["queued", "running", "paused", "done", "failed", "cancelled", "skipped"]
-STATES: Final[tuple[State, ...]] = get_args(State)
-
 
 ENDED: Final[tuple[State, ...]] = ("done", "failed", "cancelled", "skipped")
 AS_STORED: Final = (  # columns copied unchanged into a record

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import sqlite3
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, Literal, get_args
 
 from liveportrait.limits import check_nesting, first_fault, parse_json
 from models.messages import msg, revived
 
+State = Literal["queued", "running", "paused", "done", "failed", "cancelled", "skipped"]
+STATES: Final[tuple[State, ...]] = get_args(State)
 MOST_FILES: Final = 1_000_000  # of one result
 LONGEST: Final = 1 << 16  # characters of a text
 EMPTY: Final[dict[type, str]] = {dict: "{}", list: "[]"}
@@ -23,11 +25,9 @@ def plain_name(name: str) -> bool:
 
 @lru_cache(maxsize=1)
 def _model() -> Any:
-    from typing import Annotated, Literal
+    from typing import Annotated
 
     from pydantic import BaseModel, ConfigDict, Field
-
-    from app.jobs.record import State
 
     text = Annotated[str, Field(max_length=LONGEST)] | Annotated[bytes, Field(max_length=LONGEST)]
     name = Annotated[str, Field(min_length=1, max_length=LONGEST)] | Annotated[bytes, Field(min_length=1)]

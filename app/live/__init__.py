@@ -38,8 +38,7 @@ from app.live.sinks import NullSink, PreviewSink, Sink
 from app.live.states import TRANSITIONS, State
 from app.live.stats import LiveStats, SinkInfo
 from app.sources.camera import camera_source
-from app.sources.named import source_from_text
-from app.sources.player import file_source
+from app.sources.named import file_source, source_from_text
 from app.sources.sample import DriverSource, Sample, Source
 
 __all__ = [

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from app.live.context import SessionContext
     from app.live.engine import Trackers
     from app.live.portraits import Moving, PortraitStore, PreparedPortrait
-    from app.media.reader import Frame
+    from app.media.clip import Frame
 
 
 class ClipPlayer:
@@ -120,7 +120,7 @@ class ClipPlayer:
 
     @staticmethod
     def _frames(player: Player, longest: int) -> Iterator[tuple[Fraction, Frame]]:
-        from app.media.reader import Frame
+        from app.media.clip import Frame
 
         while (captured := player.read()) is not None:
             assert captured.rgb is not None

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from app.choices import FaceDriver, Subject
     from app.live.context import SessionContext
     from app.live.engine import Trackers
-    from app.media.reader import ClipReader
+    from app.media.clip import ClipReader
     from app.options import RenderOptions
     from liveportrait.animator import Scene, SourceFace
     from liveportrait.engines.base import Engine
@@ -332,7 +332,8 @@ class PortraitStore:
         longest: int,
         notes: list[str],
     ) -> PreparedPortrait:
-        from app.media.reader import Frame, open_clip
+        from app.media.clip import Frame
+        from app.media.reader import open_clip
 
         tracker = self._trackers.get_any()
         if isinstance(picture, Path):

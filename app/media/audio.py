@@ -16,7 +16,7 @@ from app.media import container as containers
 from app.media import files, tracks
 
 if TYPE_CHECKING:
-    from app.media.reader import ClipReader
+    from app.media.clip import ClipReader
 
 # Codecs that play in the container (by FFmpeg's canonical names); everything else is re-encoded
 COPIED = {

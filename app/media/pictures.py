@@ -15,8 +15,8 @@ from PIL import Image
 
 from app.errors import AppError, MediaError
 from app.media import heif, images, limits, motionphoto
+from app.media.clip import ClipInfo, ClipReader, RawFrame
 from app.media.outnames import check_pattern
-from app.media.reader import ClipInfo, ClipReader, RawFrame
 from models.messages import msg
 
 DEFAULT_RATE = Fraction(25)

@@ -16,7 +16,7 @@ from av.video.reformatter import ColorRange, VideoReformatter
 from app.errors import MediaError
 from app.media import container as containers
 from app.media import deinterlace, files, tracks, wide
-from app.media.reader import ClipInfo, ClipReader, RawFrame
+from app.media.clip import ClipInfo, ClipReader, RawFrame
 from models.messages import msg
 
 # Code points of ITU-T H.273

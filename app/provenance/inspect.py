@@ -13,7 +13,8 @@ import av
 
 from app.errors import AppError, MediaError
 from app.media import container, files
-from app.media.reader import ClipReader, open_clip
+from app.media.clip import ClipReader
+from app.media.reader import open_clip
 from app.provenance import credentials, xmp
 from app.provenance.credentials import Credentials
 from app.provenance.mark import PROGRAM

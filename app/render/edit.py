@@ -20,7 +20,8 @@ from app.frames.scene import SceneMaker
 from app.frames.timings import Timings
 from app.loading import interruptible
 from app.media.audio import AudioSource
-from app.media.reader import ClipReader, open_clip
+from app.media.clip import ClipReader
+from app.media.reader import open_clip
 from app.media.sizing import Sizing
 from app.media.streams import STDOUT, stream_name
 from app.media.streams import shown as named
@@ -38,7 +39,7 @@ from models.messages import msg
 
 if TYPE_CHECKING:
     from app.events import CancelToken, EventStream
-    from app.media.reader import Frame
+    from app.media.clip import Frame
     from app.render.job import Job
     from liveportrait.engines.base import Engine
 

@@ -45,7 +45,7 @@ from models.messages import msg
 if TYPE_CHECKING:
     from app.events import CancelToken, EventStream
     from app.frames.timings import Timings
-    from app.media.reader import ClipReader
+    from app.media.clip import ClipReader
     from liveportrait.template import MotionTemplate
     from liveportrait.track import MotionTrack
 

@@ -32,7 +32,7 @@ from models.choices import LARGEST
 from models.messages import Option, about, msg
 
 if TYPE_CHECKING:
-    from app.media.reader import ClipReader
+    from app.media.clip import ClipReader
     from app.render.job import Job, Plan
     from liveportrait.channel import DrivingChannel
     from liveportrait.template import MotionTemplate

@@ -24,7 +24,7 @@ from liveportrait.rules import rests_at_reference
 
 if TYPE_CHECKING:
     from app.frames.timings import Timings
-    from app.media.reader import ClipReader
+    from app.media.clip import ClipReader
     from app.render.inputs import Inputs
     from liveportrait.animator import Scene
     from liveportrait.driving import Shown

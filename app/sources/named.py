@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app.addresses import local_path
 from app.choices import TrackingAddress, driver_address
+from app.clip_options import WHOLE, Part
 from app.errors import UsageError
+from app.frames.voices import open_track
 from app.sources.camera import camera_source, stream_source
-from app.sources.player import file_source
+from app.sources.playback import Playback
+from app.sources.player import ClipReel, Player, StillReel, TemplateReel
+from app.sources.sample import DriverSource
 from app.sources.sensors.source import tracking_source
+from app.sources.voice import track_source
 
 if TYPE_CHECKING:
     from app.media.camera import Mode
@@ -69,3 +75,52 @@ def address_source(
     if isinstance(address, TrackingAddress):
         return tracking_source(address, mirror=mirror, playback=playback)
     return None if address is None else stream_source(address, mirror=mirror, turn=turn, playback=playback)
+
+
+def file_source(
+    path: str | Path,
+    *,
+    playback: Playback | None = None,
+    rate: Fraction | None = None,
+    reference: str = "auto",
+    part: Part = WHOLE,
+) -> DriverSource:
+    """A file as a driver: a template, a still, a voice, an expression track, or a clip that plays in a loop.
+
+    Args:
+        path: The file.
+        playback: Playback controls; None always plays.
+        rate: Frames per second to play a clip at; None uses its own time stamps.
+        reference: Neutral frame of a template, see TemplateReel.
+        part: Start and end of the part to play.
+
+    Raises:
+        MediaError: The file is missing.
+    """
+    from app.media import files, images, pictures
+    from liveportrait.template import is_template
+
+    path = Path(path)
+    playback = playback or Playback()
+    if not pictures.is_sequence(path):
+        files.check_input(path)
+    if is_template(path):
+        return DriverSource(
+            "template", path.name,
+            lambda clock, engine: Player(lambda: TemplateReel(path, engine, reference, part), playback, clock),
+        )  # fmt: skip
+    if (unseen := open_track(path, part)) is not None:
+        return track_source(unseen, playback)
+    if images.is_image(path) and not pictures.is_sequence(path) and not _moves(path):
+        return DriverSource("still", path.name, lambda clock, _: Player(lambda: StillReel(path), Playback(), clock))
+    return DriverSource(
+        "video", path.name,
+        lambda clock, _: Player(lambda: ClipReel(path, part, rate, film=True), playback, clock), path,
+    )  # fmt: skip
+
+
+def _moves(path: Path) -> bool:
+    from app.media.reader import open_clip
+
+    with open_clip(path, film=True) as reader:
+        return reader.info.kind != "image"

@@ -17,7 +17,7 @@ from app.errors import MediaError
 from app.frames.templates import neutral_motion, open_fitting, part_of
 from app.media.timeline import resample
 from app.sources.playback import Playback
-from app.sources.sample import Clock, DriverSource, Pixels, Sample, Source
+from app.sources.sample import Clock, Pixels, Sample, Source
 
 if TYPE_CHECKING:
     from app.frames.voices import Performance
@@ -323,54 +323,3 @@ class Player(Source):
         self._play_from(known[0][0] if known else time)
         next(self._frames, None)
         return known[0] if known else None
-
-
-def file_source(
-    path: str | Path,
-    *,
-    playback: Playback | None = None,
-    rate: Fraction | None = None,
-    reference: str = "auto",
-    part: Part = WHOLE,
-) -> DriverSource:
-    """A file as a driver: a template, a still, a voice, an expression track, or a clip that plays in a loop.
-
-    Args:
-        path: The file.
-        playback: Playback controls; None always plays.
-        rate: Frames per second to play a clip at; None uses its own time stamps.
-        reference: Neutral frame of a template, see TemplateReel.
-        part: Start and end of the part to play.
-
-    Raises:
-        MediaError: The file is missing.
-    """
-    from app.frames.voices import open_track
-    from app.media import files, images, pictures
-    from app.sources.voice import track_source
-    from liveportrait.template import is_template
-
-    path = Path(path)
-    playback = playback or Playback()
-    if not pictures.is_sequence(path):
-        files.check_input(path)
-    if is_template(path):
-        return DriverSource(
-            "template", path.name,
-            lambda clock, engine: Player(lambda: TemplateReel(path, engine, reference, part), playback, clock),
-        )  # fmt: skip
-    if (unseen := open_track(path, part)) is not None:
-        return track_source(unseen, playback)
-    if images.is_image(path) and not pictures.is_sequence(path) and not _moves(path):
-        return DriverSource("still", path.name, lambda clock, _: Player(lambda: StillReel(path), Playback(), clock))
-    return DriverSource(
-        "video", path.name,
-        lambda clock, _: Player(lambda: ClipReel(path, part, rate, film=True), playback, clock), path,
-    )  # fmt: skip
-
-
-def _moves(path: Path) -> bool:
-    from app.media.reader import open_clip
-
-    with open_clip(path, film=True) as reader:
-        return reader.info.kind != "image"

@@ -19,7 +19,7 @@ from models.forms import archive_fault, form_fault
 from models.installation import install_hint
 from models.messages import msg
 from models.registry import ModelError
-from models.weights import changed_fault, record_loaded
+from models.weights import record_loaded
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -211,7 +211,7 @@ def load_networks(checkpoints: Mapping[str, Path], *, convert: bool = False) -> 
 
 def _load_file(path: Path, names: list[str], *, convert: bool) -> dict[str, nn.Module]:
     """The networks of one file, from its conversion if there is one."""
-    from models.converted import find_converted, save_converted
+    from models.converted import changed_fault, find_converted, save_converted
 
     if convert and (kept := find_converted(path)) is not None:
         try:

@@ -11,7 +11,7 @@ import pytest
 from app.events import CancelToken
 from app.frames.scene import AHEAD, SceneMaker
 from app.frames.timings import Timings
-from app.media.reader import Frame
+from app.media.clip import Frame
 from app.options import RenderOptions
 from liveportrait.engines.mesh.engine import MeshEngine
 from models.matte import PersonMatte

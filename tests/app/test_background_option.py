@@ -15,8 +15,8 @@ from app.errors import AppError, UsageError
 from app.frames.grounds import out_of_focus
 from app.frames.scene import SceneMaker
 from app.frames.timings import Timings
+from app.media.clip import Frame
 from app.media.images import write_image
-from app.media.reader import Frame
 from app.option_files import named_files
 from app.options import RenderOptions, find_option
 from liveportrait.animator import Animator, Scene

@@ -10,7 +10,7 @@ import pytest
 
 from app.errors import MissingError, UsageError
 from app.frames.scene import SceneMaker
-from app.media.reader import Frame
+from app.media.clip import Frame
 from app.options import RenderOptions, find_option
 from liveportrait.engines.mesh.engine import MeshEngine
 from models.tracker import FaceTracker

@@ -13,7 +13,7 @@ import pytest
 
 from app.cli.candidates import FILES, FOLDERS, answer, candidates
 from app.cli.completion import SCRIPTS
-from app.cli.verbs import VERBS
+from app.cli.program import VERBS
 from app.options import all_options
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from app.cli.help import NARROWEST, ROOM
-from app.cli.verbs import VERBS, find_command
+from app.cli.layout import NARROWEST, ROOM
+from app.cli.program import VERBS
+from app.cli.verbs import find_command
 
 
 def all_commands() -> Iterator[tuple[str, ...]]:

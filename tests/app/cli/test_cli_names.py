@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from app.cli.output import called
+from app.cli.program import called
 from app.errors import brief
 from app.live_options import live_options
 from app.options import all_options

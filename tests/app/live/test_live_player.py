@@ -16,9 +16,9 @@ from app.clip_options import WHOLE, Part
 from app.errors import AppError, UsageError
 from app.media.images import write_image
 from app.media.writer import ClipWriter
-from app.sources.named import source_from_text
+from app.sources.named import file_source, source_from_text
 from app.sources.playback import Playback
-from app.sources.player import ClipReel, Player, TemplateReel, file_source
+from app.sources.player import ClipReel, Player, TemplateReel
 from app.sources.sample import Sample
 from liveportrait.template import save_track
 from liveportrait.track import MotionTrack

@@ -5,7 +5,6 @@ The two-point frame runs from the eyes to the mouth; the box around the landmark
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -124,13 +123,6 @@ def face_box(
     return Box(float(centre[0]), float(centre[1]), size, -angle if right[1] < 0 else angle)
 
 
-def average_box(boxes: Sequence[Box]) -> Box:
-    """One level box for a clip: the mean of the boxes' corners (spec motion.md section 5.6)."""
-    if not boxes:
-        raise ValueError("there is no box to average.")
-    return Box(*(float(np.mean([getattr(b, name) for b in boxes])) for name in ("x", "y", "size")))
-
-
 @dataclass(frozen=True, eq=False)
 class Crop:
     """A square crop of an image.
@@ -239,21 +231,3 @@ class Crop:
         """The same square at another resolution."""
         k = size / self.size
         return Crop(self.matrix * k, size)
-
-
-def resize_limit(height: int, width: int, limit: int = 1280, division: int = 2) -> tuple[int, int]:
-    """Size after the official source preparation: longer side at most limit, both sides cut to multiples of division.
-
-    Args:
-        height: Source height in pixels.
-        width: Source width in pixels.
-        limit: Largest side; 0 leaves the size.
-        division: Both sides divide by it.
-
-    Returns:
-        Height and width.
-    """
-    longest = max(height, width)
-    if limit > 0 and longest > limit:
-        height, width = (int(side * (limit / longest)) if side != longest else limit for side in (height, width))
-    return max(height - height % division, division), max(width - width % division, division)

@@ -19,7 +19,7 @@ from app.gui.studio import Studio, is_on
 from app.gui.theme import Theme
 from app.gui.translate import Languages, tr
 from app.gui.widgets.bars import SidePanel, TopBar, Transport
-from app.gui.widgets.basic import Section, Switch, colours, paint_icon
+from app.gui.widgets.basic import Section, Switch, paint_icon
 from app.gui.widgets.controls import ControlPanel
 from app.gui.widgets.keys import order_focus
 from app.gui.widgets.preview import Preview
@@ -192,7 +192,8 @@ class MainWindow(QMainWindow):
     def show_playback(self) -> None:
         """Show the playback controls and position."""
         line = self.studio.timeline
-        self.transport.show_driver(self.studio.session.driver.kind, self.studio.paused, line is not None)
+        if self.transport.show_driver(self.studio.session.driver.kind, self.studio.paused, line is not None):
+            self.actions_.enable(self.studio)
         self.transport.show_place(None if line is None else line.place)
 
     def _show_frame(self) -> None:
@@ -453,7 +454,3 @@ class MainWindow(QMainWindow):
         self._replaced = True
         self.close()
         self.closed.emit()
-
-    def background_colour(self) -> str:
-        """Colour behind everything, for tests of the theme."""
-        return colours().window

@@ -26,17 +26,6 @@ def frame_at(times: Sequence[Fraction], time: Fraction) -> int:
     return max(0, bisect_right(times, time) - 1)
 
 
-def resample_index(k: int, ratio: Fraction) -> int:
-    """Source frame that output frame ``k`` shows: round(k * ratio), halves up.
-
-    Args:
-        k: Number of the output frame, from 0.
-        ratio: Source rate over output rate.
-    """
-    value = k * ratio + Fraction(1, 2)
-    return value.numerator // value.denominator
-
-
 def output_duration(source: Fraction | None, driving: Fraction, rule: LengthRule) -> Fraction:
     """Length of the output in seconds.
 
@@ -80,17 +69,6 @@ def turning_times(times: Sequence[Fraction]) -> Iterator[Fraction]:
     yield from times
     for time in reversed(times[1:-1]):
         yield 2 * times[-1] - time
-
-
-def sound_side(rule: LengthRule, source: Fraction | None, driving: Fraction) -> Literal["source", "driving"]:
-    """The clip whose sound the output gets: the one that sets its length; the driving clip if both do."""
-    if source is None or rule == "driving" or source == driving:
-        return "driving"
-    if rule == "source":
-        return "source"
-    longer = "source" if source > driving else "driving"
-    shorter = "driving" if longer == "source" else "source"
-    return longer if rule == "loop" else shorter  # type: ignore[return-value]
 
 
 @dataclass(frozen=True)

@@ -645,7 +645,6 @@ def test_failed_job_has_a_report_and_old_jobs_are_offered(
 def test_theme_changes_all_colours(window: MainWindow) -> None:
     dark = window.grab().toImage()
     window.theme.apply("light")
-    assert window.background_colour() != "#14161b"
     light = window.grab().toImage()
     points = [(30, 300), (300, 8)]
     assert all(light.pixelColor(*p).lightness() > dark.pixelColor(*p).lightness() + 100 for p in points)

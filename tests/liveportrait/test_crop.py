@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from motion_stubs import round_face
 
-from liveportrait.crop import EXTENT, Box, Crop, average_box, face_box, resize_limit, two_points
+from liveportrait.crop import EXTENT, Box, Crop, face_box, two_points
 from liveportrait.options import AnimationOptions
 from liveportrait.warp import warp
 from models import topology
@@ -51,19 +51,10 @@ def test_shift_to_the_side_works_unlike_in_the_release(official, layout):
     np.testing.assert_allclose(crop.points([[box.x, box.y]]), [[256, 256]], atol=1e-2)
 
 
-def test_driving_boxes_and_their_average_equal_the_official_ones(official):
+def test_driving_boxes_equal_the_official_ones(official):
     boxes = [face_box(official[f"maths/crop/p203_{i}/pts"], 2.2, 0.0, -0.1) for i in range(4)]
     edges = [(b.x - b.size / 2, b.y - b.size / 2, b.x + b.size / 2, b.y + b.size / 2) for b in boxes]
     np.testing.assert_allclose(edges, official["maths/driving_crop/per_frame_bbox"], atol=1e-3)
-    crop = Crop.of_box(average_box(boxes), 512)
-    np.testing.assert_allclose(crop.matrix, official["maths/driving_crop/M_o2c"][:2], atol=1e-3)
-
-
-def test_source_size_rule_equals_the_official_one(official):
-    for (h, w), wanted in zip(
-        official["maths/resize_to_limit/in_hw"], official["maths/resize_to_limit/out_hw"], strict=True
-    ):
-        assert resize_limit(int(h), int(w)) == tuple(wanted)
 
 
 @pytest.mark.parametrize("angle", [-150, -40, 0, 25, 90, 180])

@@ -8,7 +8,7 @@ import pytest
 from media_clips import steady
 
 from app.media import timeline
-from app.media.timeline import Pair, frame_at, output_duration, pair, resample_index, sample_times, sound_side
+from app.media.timeline import Pair, frame_at, output_duration, pair, sample_times
 
 S30, S25 = steady(300, 30), steady(250, 25)
 
@@ -49,15 +49,8 @@ def test_8_variable_time_stamps() -> None:
     assert [(p.time, p.source) for p in pairs] == list(zip(times, [0, 1, 3, 6, 8], strict=True))
 
 
-def test_8_still_source_and_sound() -> None:
+def test_8_still_source() -> None:
     assert output_duration(None, Fraction(7), "source") == 7
-    assert sound_side("source", None, Fraction(7)) == "driving"
-    assert sound_side("source", Fraction(9), Fraction(7)) == "source"
-    assert sound_side("driving", Fraction(9), Fraction(7)) == "driving"
-    assert sound_side("shortest", Fraction(9), Fraction(7)) == "driving"
-    assert sound_side("shortest", Fraction(5), Fraction(7)) == "source"
-    assert sound_side("loop", Fraction(9), Fraction(7)) == "source"
-    assert sound_side("loop", Fraction(7), Fraction(7)) == "driving"
     with pytest.raises(ValueError, match="source, driving, shortest, loop"):
         output_duration(Fraction(1), Fraction(1), "longest")  # type: ignore[arg-type]
 
@@ -71,9 +64,6 @@ def test_68_lower_rate_shows_the_right_frames(rate: Fraction) -> None:
     for k, p in enumerate(pairs):
         assert p.source == p.driving
         assert abs(p.source - k * ratio) < 1
-    assert [resample_index(k, Fraction(2)) for k in range(4)] == [0, 2, 4, 6]
-    assert [resample_index(k, Fraction(5, 2)) for k in range(4)] == [0, 3, 5, 8]
-    assert [resample_index(k, Fraction(1, 2)) for k in range(4)] == [0, 1, 1, 2]
 
 
 @pytest.mark.parametrize("rate", [24, 60])

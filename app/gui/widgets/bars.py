@@ -336,24 +336,23 @@ class Transport(QWidget):
         small = used + 44 + figures > self.width()
         self.figures.setVisible(not small)
 
-    def show_driver(self, kind: DriverKind, paused: bool, seekable: bool) -> None:
-        """Show the controls for a driver; cheap if nothing changed."""
+    def show_driver(self, kind: DriverKind, paused: bool, seekable: bool) -> bool:
+        """Show the controls for a driver; returns whether that changed anything."""
         if (kind, paused, seekable, colours()) == self._shown:
-            return
+            return False
         self._shown = kind, paused, seekable, colours()
         self._paused = paused
         self._show_state()
         self.play.setVisible(seekable or kind in LIVE_ONLY)
         for widget in (self.line, self.to_start, self.back, self.forward, self.loop):
             widget.setVisible(seekable)
-        for name in ("step_back", "step_forward", "to_start"):
-            self._actions[name].setEnabled(seekable)
         self.recentre.setVisible(kind in ("file", *LIVE_ONLY))
         self._arrange()
         c = colours()
         self._actions["play"].setIcon(icons.icon("play" if paused else "pause", c.text, c.faint))
         self._actions.retitle("play", tr("Play") if paused else tr("Pause"))
         self.play.setAccessibleName(tr("Play") if paused else tr("Pause"))
+        return True
 
     def show_place(self, place: Place | None) -> None:
         """Show a clip's position; None if nothing plays."""

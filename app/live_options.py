@@ -127,7 +127,7 @@ class LiveOptions:
     )
     stream_rate: float = option(
         30.0, title="Rate", group=STREAM, unit="1/s", minimum=1.0, maximum=120.0, step=1.0,
-        help="Frames a second of streams; mjpeg sends frames as they come.",
+        help="Frame rate of streams; mjpeg sends frames as they arrive.",
     )  # fmt: skip
     stream_bitrate: int = option(
         4000,
@@ -137,7 +137,7 @@ class LiveOptions:
         minimum=100,
         maximum=100_000,
         step=100,
-        help="Bit rate of the picture of SRT, RTMP, UDP and RTP streams.",
+        help="Video bit rate of SRT, RTMP, UDP and RTP streams.",
     )
     record: str = option(
         "",

@@ -65,7 +65,7 @@ class StreamTarget:
         if not host or re.search(r"\s", address):
             raise ValueError(msg("the {protocol} address has no valid host and port.", protocol))
         if not port:
-            raise ValueError(msg("the {protocol} address lacks the port, such as :9000 behind the host.", protocol))
+            raise ValueError(msg("the {protocol} address lacks the port, such as :9000 after the host.", protocol))
         if protocol in ("rtmp", "rtmps") and not parts.path.strip("/"):
             raise ValueError(msg("an {protocol} address ends in the application and the stream key.", protocol))
         return cls(protocol, host, port, address)

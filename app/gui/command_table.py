@@ -91,7 +91,7 @@ COMMANDS: Final = (
             lambda w, _: w.commands.browse_driver("template")),
     Command("driver_tracking", mark("Phone or tracking app"), "Ctrl+6", "face", mark("Driver"),
             lambda w, _: w.commands.use_tracker()),
-    Command("driver_stream", mark("Camera of the network…"), "", "broadcast", mark("Driver"),
+    Command("driver_stream", mark("Network camera…"), "", "broadcast", mark("Driver"),
             lambda w, _: w.commands.ask_for_stream()),
     Command("play", mark("Play or pause"), "Space", "pause", mark("Driver"), lambda w, _: w.commands.toggle_play()),
     Command("step_back", mark("One frame back"), ",", "step-back", mark("Driver"),

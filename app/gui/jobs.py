@@ -55,7 +55,7 @@ def make_entry(session: Session, output: Path, *, overwrite: bool) -> Entry:
         raise UsageError(tr("There is no portrait."), tr("Add a photo or a clip on the left."))
     if session.driver.kind in LIVE_ONLY:
         raise UsageError(
-            tr("What drives in real time can't be rendered to a file."),
+            tr("A real-time driver can't be rendered to a file."),
             tr("Record it live, or choose a clip as the driver."),
         )
     values = settled(changed_values(session.options(overwrite=overwrite)), Path.cwd())

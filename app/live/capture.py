@@ -189,7 +189,7 @@ class Capture:
             back = self._context.state == "waiting"
             self.error, self.awaited = None, ""
             if self._context.move("running") and back:
-                sensed = msg("The face tracker sends a face.")
+                sensed = msg("Receiving a face from the tracker.")
                 self._context.events.info(sensed if sample.sensed else msg("The camera is back."))
             self._context.notify("camera")
 

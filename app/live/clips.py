@@ -79,7 +79,7 @@ class ClipPlayer:
                     self._play(moving)
                 except Exception as error:  # noqa: BLE001 - other clips can still play
                     self._failed = moving.name
-                    self._context.warn(msg("{title} stands still: {error}", moving.title, error))
+                    self._context.warn(msg("{title} can't be played: {error}", moving.title, error))
                 finally:
                     player, self._player, self.playback = self._player, None, None
                     if player is not None:

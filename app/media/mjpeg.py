@@ -1,9 +1,9 @@
 """A small web server that serves the newest frame: as MJPEG, as PNGs with transparency, or one at a time.
 
     /            MJPEG, for browsers, media sources and players
-    /overlay a page with a transparent background that shows the frame with its transparency
+    /overlay     a page with a transparent background that shows the frame with its transparency
     /overlay.png the stream of PNGs that this page shows
-    /frame.png the newest frame, with its transparency
+    /frame.png   the newest frame, with its transparency
     /frame.jpg   the same without
 
 Each viewer has a thread and gets the newest frame when it is ready for one: a slow viewer skips frames and does not

@@ -123,7 +123,7 @@ class SpoutSender(Sender):
     def _send(self, rgba: Pixels) -> None:
         height, width = rgba.shape[:2]
         if not self._sender.sendImage(rgba, width, height, self.GL_RGBA, False, 0):
-            raise SenderError("Spout takes no picture.", "Look whether the graphics card can share pictures.")
+            raise SenderError("Spout does not accept frames.", "Check that the graphics card can share images.")
         self._sender.setFrameSync(self.name)
 
     def close(self) -> None:

@@ -130,7 +130,7 @@ class Transmission:
         except queue.Empty:
             self._end()
             raise TransmissionError(
-                msg("{place} takes no pictures: no answer for {seconds:g} s.", self._place, seconds),
+                msg("{place} does not accept frames: no response for {seconds:g} s.", self._place, seconds),
                 "Start the receiver.",
             ) from None
         if answer and answer == wanted:
@@ -143,7 +143,7 @@ class Transmission:
             )
         reason = answer[1:].decode(errors="replace").strip() or "the process that sends has ended"
         raise TransmissionError(
-            msg("{place} takes no pictures: {reason}.", self._place, reason),
+            msg("{place} does not accept frames: {reason}.", self._place, reason),
             "Start the receiver, and check the address.",
         )
 

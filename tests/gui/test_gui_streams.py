@@ -44,7 +44,7 @@ def test_addresses_are_added_corrected_and_removed(editor: StreamsEditor) -> Non
     assert not editor.rows[1].switch.isEnabled()
     editor.rows[1].edit.setText("mjpeg://127.0.0.1:8090")
     QTest.keyClick(editor.rows[1].edit, Qt.Key.Key_Return)
-    assert "in the list already" in editor.rows[1].state.text()
+    assert "already in the list" in editor.rows[1].state.text()
     editor.rows[1].edit.setText("udp://127.0.0.1:5000")
     QTest.keyClick(editor.rows[1].edit, Qt.Key.Key_Return)
     assert told[-1] == "mjpeg://127.0.0.1:8090\nudp://127.0.0.1:5000"

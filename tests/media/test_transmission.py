@@ -89,7 +89,9 @@ def test_lost_process_and_silent_receiver(monkeypatch: pytest.MonkeyPatch) -> No
         silent.listen()
         monkeypatch.setattr(transmission, "OPENING", 1.0)
         place = f"127.0.0.1:{silent.getsockname()[1]}"
-        with pytest.raises(TransmissionError, match=rf"^rtmp://{place} takes no pictures: no answer for 1 s") as caught:
+        with pytest.raises(
+            TransmissionError, match=rf"^rtmp://{place} does not accept frames: no response for 1 s"
+        ) as caught:
             Transmission(StreamTarget.parse(f"rtmp://{place}/live/{SECRET}"), SIZE, 30.0, 500)
         assert SECRET not in str(caught.value)
 

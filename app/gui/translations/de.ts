@@ -64,6 +64,10 @@
    <translation>Ein Bild muss uint8 sein, (Höhe, Breite, 3 oder 4) in RGB oder RGBA oder (Höhe, Breite) in Grau, nicht {shape} {dtype}.</translation>
   </message>
   <message>
+   <source>A real-time driver can't be rendered to a file.</source>
+   <translation>Was in Echtzeit antreibt, lässt sich nicht in eine Datei rendern.</translation>
+  </message>
+  <message>
    <source>A recording is running; it is completed before the window closes.</source>
    <translation>Eine Aufnahme läuft; sie wird abgeschlossen, bevor sich das Fenster schließt.</translation>
   </message>
@@ -154,10 +158,6 @@
   <message>
    <source>Add {option:overwrite} to replace it.</source>
    <translation>{option:overwrite} angeben, um es zu ersetzen.</translation>
-  </message>
-  <message>
-   <source>Address of the stream</source>
-   <translation>Adresse des Streams</translation>
   </message>
   <message>
    <source>All drivers</source>
@@ -256,10 +256,6 @@
    <translation>Bitrate</translation>
   </message>
   <message>
-   <source>Bit rate of the picture of SRT, RTMP, UDP and RTP streams.</source>
-   <translation>Bitrate des Bildes von SRT-, RTMP-, UDP- und RTP-Streams.</translation>
-  </message>
-  <message>
    <source>Blink</source>
    <translation>Blinzeln</translation>
   </message>
@@ -282,10 +278,6 @@
   <message>
    <source>Camera</source>
    <translation>Kamera</translation>
-  </message>
-  <message>
-   <source>Camera of the network…</source>
-   <translation>Netzwerkkamera …</translation>
   </message>
   <message>
    <source>Camera rate</source>
@@ -346,6 +338,10 @@
   <message>
    <source>Check that the camera is on and in this network.</source>
    <translation>Prüfen, ob die Kamera an und in diesem Netz ist.</translation>
+  </message>
+  <message>
+   <source>Check that the graphics card can share images.</source>
+   <translation>Prüfen Sie, ob die Grafikkarte Bilder teilen kann.</translation>
   </message>
   <message>
    <source>Check the name.</source>
@@ -1004,6 +1000,10 @@
    <translation>Bildrate</translation>
   </message>
   <message>
+   <source>Frame rate of streams; mjpeg sends frames as they arrive.</source>
+   <translation>Bilder pro Sekunde der Streams; mjpeg sendet Bilder, wie sie kommen.</translation>
+  </message>
+  <message>
    <source>Frame rate of the result, such as 25, 29.97 or 30000/1001. Without it every frame keeps the time stamp that it has in the input.</source>
    <translation>Bildrate des Ergebnisses, etwa 25, 29.97 oder 30000/1001. Ohne Angabe behält jedes Bild seinen Zeitstempel.</translation>
   </message>
@@ -1026,10 +1026,6 @@
   <message>
    <source>Frame {number} of {count}</source>
    <translation>Bild {number} von {count}</translation>
-  </message>
-  <message>
-   <source>Frames a second of streams; mjpeg sends frames as they come.</source>
-   <translation>Bilder pro Sekunde der Streams; mjpeg sendet Bilder, wie sie kommen.</translation>
   </message>
   <message>
    <source>Free some space, or set the variable TMPDIR to a writable folder.</source>
@@ -1436,10 +1432,6 @@
    <translation>Blick nach oben, rechtes Auge</translation>
   </message>
   <message>
-   <source>Look whether the graphics card can share pictures.</source>
-   <translation>Prüfen Sie, ob die Grafikkarte Bilder teilen kann.</translation>
-  </message>
-  <message>
    <source>Looking for faces…</source>
    <translation>Gesichter werden gesucht …</translation>
   </message>
@@ -1610,6 +1602,10 @@
   <message>
    <source>Network camera</source>
    <translation>Netzwerkkamera</translation>
+  </message>
+  <message>
+   <source>Network camera…</source>
+   <translation>Netzwerkkamera …</translation>
   </message>
   <message>
    <source>Neutral</source>
@@ -2042,6 +2038,10 @@
   <message>
    <source>Reading the picture…</source>
    <translation>Das Bild wird gelesen …</translation>
+  </message>
+  <message>
+   <source>Receiving a face from the tracker.</source>
+   <translation>Der Gesichtstracker sendet ein Gesicht.</translation>
   </message>
   <message>
    <source>Recent portraits</source>
@@ -2504,7 +2504,7 @@
    <translation>Mehrere Stapel daraus machen.</translation>
   </message>
   <message>
-   <source>Spout takes no picture.</source>
+   <source>Spout does not accept frames.</source>
    <translation>Spout nimmt kein Bild an.</translation>
   </message>
   <message>
@@ -2582,6 +2582,10 @@
   <message>
    <source>Stopped; {lost}.</source>
    <translation>Angehalten; {lost}.</translation>
+  </message>
+  <message>
+   <source>Stream address</source>
+   <translation>Adresse des Streams</translation>
   </message>
   <message>
    <source>Stream to</source>
@@ -2726,10 +2730,6 @@
   <message>
    <source>The face to animate</source>
    <translation>Das Gesicht, das animiert wird</translation>
-  </message>
-  <message>
-   <source>The face tracker sends a face.</source>
-   <translation>Der Gesichtstracker sendet ein Gesicht.</translation>
   </message>
   <message>
    <source>The fill colour has no effect on the bare crop ({option:paste_back=off}).</source>
@@ -2992,7 +2992,7 @@
    <translation>Was sie bewegen, folgt stattdessen dem Antrieb.</translation>
   </message>
   <message>
-   <source>This address is in the list already.</source>
+   <source>This address is already in the list.</source>
    <translation>Diese Adresse steht schon in der Liste.</translation>
   </message>
   <message>
@@ -3168,6 +3168,10 @@
    <translation>VSeeFace, Waidayo, VMagicMirror und andere, die das VMC-Protokoll senden</translation>
   </message>
   <message>
+   <source>Video bit rate of SRT, RTMP, UDP and RTP streams.</source>
+   <translation>Bitrate des Bildes von SRT-, RTMP-, UDP- und RTP-Streams.</translation>
+  </message>
+  <message>
    <source>Video codec; auto uses h264 for mp4, mov and mkv, vp9 for webm, and prores for mov with transparency.</source>
    <translation>Videocodec; automatisch nimmt H264 für mp4, mov und mkv, VP9 für webm und ProRes für mov mit Transparenz.</translation>
   </message>
@@ -3218,10 +3222,6 @@
   <message>
    <source>What covers the face in {name} keeps its shape; without effect: {names}.</source>
    <translation>Was das Gesicht in {name} verdeckt, behält seine Form; ohne Wirkung: {names}.</translation>
-  </message>
-  <message>
-   <source>What drives in real time can't be rendered to a file.</source>
-   <translation>Was in Echtzeit antreibt, lässt sich nicht in eine Datei rendern.</translation>
   </message>
   <message>
    <source>What is installed and what can run</source>
@@ -3804,7 +3804,7 @@
    <translation>lebhaft</translation>
   </message>
   <message>
-   <source>mjpeg://127.0.0.1:8090 shows the result to browsers and OBS on this computer; srt, rtmp, udp and rtp addresses send it to a receiver; ndi, spout and syphon names show it to programs that know them.</source>
+   <source>mjpeg://127.0.0.1:8090 shows the result to browsers and OBS on this computer; srt, rtmp, udp and rtp addresses send it to a receiver; ndi, spout and syphon names show it to programs that support them.</source>
    <translation>mjpeg://127.0.0.1:8090 zeigt das Ergebnis Browsern und OBS auf diesem Computer; Adressen mit srt, rtmp, udp und rtp senden es an einen Empfänger; Namen mit ndi, spout und syphon zeigen es Programmen, die diese kennen.</translation>
   </message>
   <message>
@@ -4076,7 +4076,7 @@
    <translation>die {protocol}-Adresse hat keinen gültigen Rechner und Port.</translation>
   </message>
   <message>
-   <source>the {protocol} address lacks the port, such as :9000 behind the host.</source>
+   <source>the {protocol} address lacks the port, such as :9000 after the host.</source>
    <translation>der {protocol}-Adresse fehlt der Port, etwa :9000 hinter dem Rechner.</translation>
   </message>
   <message>
@@ -5040,20 +5040,20 @@
    <translation>{place} ist nicht erreichbar: Das FFmpeg in diesem PyAV wurde ohne dieses Protokoll gebaut.</translation>
   </message>
   <message>
+   <source>{place} does not accept frames: no response for {seconds:g} s.</source>
+   <translation>{place} nimmt keine Bilder an: keine Antwort seit {seconds:g} s.</translation>
+  </message>
+  <message>
+   <source>{place} does not accept frames: {reason}.</source>
+   <translation>{place} nimmt keine Bilder an: {reason}.</translation>
+  </message>
+  <message>
    <source>{place} is no option named {name!r}.</source>
    <translation>{place} ist keine Option namens {name!r}.</translation>
   </message>
   <message>
    <source>{place} is open to the network: any computer there can send to it.</source>
    <translation>{place} ist zum Netz hin offen: Jeder Rechner dort kann dorthin senden.</translation>
-  </message>
-  <message>
-   <source>{place} takes no pictures: no answer for {seconds:g} s.</source>
-   <translation>{place} nimmt keine Bilder an: keine Antwort seit {seconds:g} s.</translation>
-  </message>
-  <message>
-   <source>{place} takes no pictures: {reason}.</source>
-   <translation>{place} nimmt keine Bilder an: {reason}.</translation>
   </message>
   <message>
    <source>{platform}, {os} CPU cores</source>
@@ -5236,6 +5236,10 @@
    <translation>{title} kann nicht bewegt werden: {said}.</translation>
   </message>
   <message>
+   <source>{title} can't be played: {error}</source>
+   <translation>{title} steht still: {error}</translation>
+  </message>
+  <message>
    <source>{title} can't be used ({why}).</source>
    <translation>{title} kann nicht benutzt werden ({why}).</translation>
   </message>
@@ -5246,10 +5250,6 @@
   <message>
    <source>{title} needs the package {package}.</source>
    <translation>{title} braucht das Paket {package}.</translation>
-  </message>
-  <message>
-   <source>{title} stands still: {error}</source>
-   <translation>{title} steht still: {error}</translation>
   </message>
   <message>
    <source>{url!r} is not an https URL.</source>

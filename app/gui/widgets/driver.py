@@ -221,7 +221,7 @@ class DriverPanel(QWidget):
         self.cameras.setAccessibleName(tr("Camera"))
         self.cameras.setToolTip(tr("Camera"))
         self.cameras.activated.connect(self._camera_chosen)
-        stream = tool_button("broadcast", tr("Camera of the network…"))
+        stream = tool_button("broadcast", tr("Network camera…"))
         stream.clicked.connect(self.stream_requested)
         again = tool_button("reset", tr("Look for cameras again"))
         again.clicked.connect(self.cameras_requested)

@@ -22,7 +22,7 @@ EXAMPLE: Final = "mjpeg://127.0.0.1:8090"
 STATES: Final = {"waiting": mark("Waits for the animation to run"), "running": mark("On"), "failed": mark("Failed")}
 HELP: Final = mark(
     "mjpeg://127.0.0.1:8090 shows the result to browsers and OBS on this computer; srt, rtmp, udp and rtp addresses "
-    "send it to a receiver; ndi, spout and syphon names show it to programs that know them."
+    "send it to a receiver; ndi, spout and syphon names show it to programs that support them."
 )
 
 
@@ -86,7 +86,7 @@ class StreamRow(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.edit = AddressEdit()
-        self.edit.setAccessibleName(tr("Address of the stream"))
+        self.edit.setAccessibleName(tr("Stream address"))
         self.edit.setToolTip(folded(tr(HELP)))
         self.edit.taken.connect(self.changed)
         self.switch = Switch("", tr("Send the live result to this address"))
@@ -210,7 +210,7 @@ class StreamsEditor(QWidget):
         except ValueError as error:
             fault = say(str(error))
         if [one.edit.address for one in self.rows].count(text) > 1:
-            fault = tr("This address is in the list already.")
+            fault = tr("This address is already in the list.")
         row.show_fault(fault[:1].upper() + fault[1:])
         if not fault:
             self._tell()

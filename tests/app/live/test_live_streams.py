@@ -94,7 +94,7 @@ def test_failures_are_retried_ever_more_seldom_and_told_once(line: type[Line]) -
         retry, longest_retry = 0.01, 0.04
 
     context = Context()
-    line.fault = AppError("rtmp://a:1935 takes no pictures: Connection refused.")
+    line.fault = AppError("rtmp://a:1935 does not accept frames: Connection refused.")
     thread = SinkThread(Impatient(StreamTarget.parse(f"rtmp://a/x/{SECRET}"), LiveOptions()), context)
     assert [thread._pause(n) for n in (0, 1, 2, 3, 9, 1000)] == [0.01, 0.01, 0.02, 0.04, 0.04, 0.04]
     while line.opened < 4:

@@ -234,7 +234,7 @@ def test_packets_drive_frames_and_no_packets_leave_the_portrait_at_rest(
     shown = sink.wait(lambda frame: frame.seen and int(frame.picture.max()) > int(rest.picture.max()) + 50)
     assert shown.driver is None
     assert (session.state, session.awaited) == ("running", "")
-    assert "The face tracker sends a face." in messages.text
+    assert "Receiving a face from the tracker." in messages.text
     delays = []
     for number in range(10):  # the newest packet is in the next frame
         start = send(number / 10)

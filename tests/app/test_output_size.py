@@ -84,7 +84,7 @@ def test_scaling_keeps_mean_and_size() -> None:
 
 
 def test_both_sizes_are_refused_before_the_work(here: Path) -> None:
-    with pytest.raises(UsageError, match="--size and --max-side both say"):
+    with pytest.raises(UsageError, match="--size and --max-side both set"):
         plan(job("photo.jpg", "clip.mp4", "o.mp4", size="100x100", max_side=50))
 
 

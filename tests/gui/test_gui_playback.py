@@ -51,7 +51,7 @@ def test_time_line_shows_the_frame_that_it_names(qtbot: QtBot, window: MainWindo
         qtbot.waitUntil(lambda n=number: driver_is(window, pictures[n]))
     qtbot.waitUntil(lambda: bar.time.text().startswith("0:00.00 / "))
     assert still is not None
-    assert bar.time.toolTip().startswith("Picture 1 of ")
+    assert bar.time.toolTip().startswith("Frame 1 of ")
     actions["play"].trigger()
     qtbot.waitUntil(lambda: studio.playback.place.time > 3 / rate)
 

@@ -100,6 +100,8 @@ def other_value(editor: OptionEditor) -> object:
         return not info.default
     if info.choices:
         return next(c for c in info.choices if c != info.default)
+    if info.name == "background":
+        return "#102030"
     return info.maximum if info.kind in (int, float) else "1"
 
 

@@ -293,7 +293,7 @@ def test_a_heic_with_several_pictures_says_which_one_is_used(tmp_path: Path, fil
     path = _heic(tmp_path / "a.heic", 3)
     with open_clip(path, film=film) as clip:
         assert [number(f.rgb) for f in clip] == [40]
-        assert clip.notes == [f"{path} holds 3 pictures; only the main one is used."]
+        assert clip.notes == [f"{path} contains 3 pictures; only the main one is used."]
     with open_clip(_heic(tmp_path / "b.heic"), film=film) as clip:
         assert not clip.notes
 
@@ -303,7 +303,7 @@ def test_a_tiff_with_several_pages_says_which_one_is_used(tmp_path: Path) -> Non
     pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
     with open_clip(tmp_path / "a.tif") as clip:
         assert [number(f.rgb) for f in clip] == [9]
-        assert "holds 2 pictures; only the main one is used" in clip.notes[0]
+        assert "contains 2 pictures; only the main one is used" in clip.notes[0]
 
 
 @pytest.mark.parametrize("size", [8, 16, 0, 1, 5, 2**31])

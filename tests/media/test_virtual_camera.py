@@ -136,7 +136,7 @@ def test_camera_that_drives_the_picture_is_not_fed() -> None:
 
     IN_USE.read("/dev/video7", "Loopback")
     try:
-        with pytest.raises(VirtualCameraError, match="/dev/video7 is the camera that drives"):
+        with pytest.raises(VirtualCameraError, match="/dev/video7 is the driver"):
             VirtualCamera((64, 64), factory=lambda *_, **__: Device())
         assert closed == [True]
     finally:

@@ -70,7 +70,7 @@ def test_transparency_is_kept_where_the_format_can(run_cli: Callable, here: Path
         frame = next(iter(clip))
     assert frame.alpha is not None
     assert frame.alpha[2, 2] < 20
-    flat = run_cli("in/cutout.png", "in/slow.mp4", "-o", "flat.mp4", "--background", "#00ff00")
+    flat = run_cli("in/cutout.png", "in/slow.mp4", "-o", "flat.mp4", "--fill", "#00ff00")
     assert "does not support transparency" in flat.err
     with open_clip("flat.mp4") as clip:
         red, green, blue = next(iter(clip)).rgb[3, 3].astype(int)
@@ -414,9 +414,9 @@ BAD = [
     ("in/zero.mp4", "in/clip.mp4", 1, "empty (0 bytes)"),
     ("in/photo.jpg", "in/text.mp4", 1, "not a clip"),
     ("in/text.jpg", "in/clip.mp4", 1, "text.jpg"),
-    ("in/photo.jpg", "in/sound.wav", 1, "only sound"),
+    ("in/sound.wav", "in/clip.mp4", 1, "only sound"),
     ("in/photo.jpg", "in", 1, "in/"),
-    ("in/empty_room.jpg", "in/clip.mp4", 3, "no face was found in the picture. Take a picture that shows a human"),
+    ("in/empty_room.jpg", "in/clip.mp4", 3, "no face was found in the picture. Use a picture that shows a larger"),
     ("in/photo.jpg", "in/no_face.mp4", 3, "no face was found in any of its 3 frames"),
     ("in/no_face.mp4", "in/clip.mp4", 3, "no face was found in any of its 3 frames"),
     ("in/photo.jpg", "in/empty_room.jpg", 3, "no face was found"),

@@ -65,7 +65,7 @@ class Background:
 
 @dataclass(frozen=True)
 class Faces:
-    """Which faces of a source are animated.
+    """The faces of a source that are animated.
 
     Attributes:
         choices: One or several faces; empty for all of them.

@@ -24,7 +24,7 @@ PART_OPTIONS: Final = ("start", "end", "duration", "source_start", "source_end",
 
 @dataclass(frozen=True)
 class ClipOptions:
-    """Which part of the driving clip and of a source clip is used; times count from the clip's first frame."""
+    """The parts of the driving and source clips to use; times count from the clip's first frame."""
 
     start: str = option(
         "",

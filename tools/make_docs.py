@@ -61,7 +61,7 @@ SHAPES = ("<!-- shapes: written by tools/make_docs.py -->\n", "<!-- end of shape
 
 
 def shapes_table() -> str:
-    """What each blend shape moves, as Markdown."""
+    """Table of the blend shapes and what they move, as Markdown."""
     lines = ["| shape | sliders at its full weight |", "| --- | --- |"]
     for name, effect in (*ARKIT.items(), *PRESETS.items()):
         moved = ", ".join(f"`{slider}` {amount:+g}" for slider, amount in effect.items())

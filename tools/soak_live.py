@@ -1,12 +1,12 @@
-"""Run a live session with all kinds of sinks for some minutes, and say how far behind and how large it gets.
+"""Run a live session with all kinds of sinks for some minutes, and report lag and memory.
 
     python tools/soak_live.py 2 [--photo PHOTO] [--clip CLIP] [--size 512] [--background transparent]
 
 A clip plays as the camera at 30 frames/s. Its result goes to a recording, to MJPEG read by PyAV in another process,
 to H.264 over UDP read by this one, and to a stand-in of a virtual camera, all on 127.0.0.1. In the middle, the process
-that encodes for UDP is killed; it must come back while the others go on. The last line is a JSON object; exit status
-1 if a sink was more than 3 frames behind, memory grew by more than a tenth in the second half, or the killed sink
-did not come back.
+that encodes for UDP is killed; it must recover while the others continue. The last line is a JSON object; exit status
+1 if a sink was more than 3 frames behind, memory grew by more than a tenth in the second half, or the killed sink did
+not recover.
 """
 
 from __future__ import annotations
@@ -68,13 +68,13 @@ class Watched(LiveSession):
         super()._publish(frame, busy)
 
     def watch(self, sink: Sink, behind: dict[str, list[int]]) -> Sink:
-        """Note at the end of each frame how many newer ones there are already."""
+        """Record after each frame how many newer ones already exist."""
         write = sink.write
 
         def watched(frame: LiveFrame) -> None:
             opens = isinstance(sink, TransmissionSink) and not sink.pid
             write(frame)
-            if not opens:  # what waits for the receiver is not sent
+            if not opens:  # frames waiting for the receiver are not sent
                 behind[sink.name].append(self.newest - frame.index)
 
         sink.write = watched  # type: ignore[method-assign]
@@ -88,10 +88,10 @@ class Camera:
         self.device = "stand-in"
 
     def send(self, _: Any) -> None:
-        """Take a frame."""
+        """Accept a frame."""
 
     def close(self) -> None:
-        """Let it go."""
+        """Do nothing."""
 
 
 class Receiver:
@@ -116,14 +116,14 @@ def memory_mb() -> float:
 
 
 def free_port() -> int:
-    """A port that nobody uses at the moment."""
+    """A currently unused port."""
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         return int(found.getsockname()[1])
 
 
 def main() -> int:
-    """Run the session and print the figures."""
+    """Run the session and print the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("minutes", type=float)
     parser.add_argument("--photo", type=Path, default=ROOT / "assets/sample/portrait.jpg")

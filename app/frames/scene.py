@@ -425,7 +425,7 @@ class SceneMaker:
         return Scene(picture, tuple(prepared), people, drivers)
 
     def _cut(self, picture: Pixels, faces: Sequence[Face], *, clip: bool) -> tuple[Pixels, Cut | None]:
-        """What is shown of a picture, and its people if they are cut out of it."""
+        """The visible part of an image, and its people if they are cut out."""
         if self._ground.keeps:
             return picture, None
         try:

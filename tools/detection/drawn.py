@@ -1,4 +1,4 @@
-"""Drawn faces: ellipses with two eyes, a nose and a mouth, just to test whether a detector learns at all."""
+"""Drawn faces: ellipses with two eyes, a nose and a mouth, only to test that a detector learns at all."""
 
 from __future__ import annotations
 

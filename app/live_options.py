@@ -35,6 +35,13 @@ class LiveOptions:
         "that sends to osc://, livelink:// or ifacialmocap://. By default the first ordinary camera; infrared and "
         "virtual ones only if there is no other.",
     )
+    voice_driver: bool = option(
+        False,
+        title="Voice drives",
+        group=CAMERA,
+        flag="--voice",
+        help="The microphone drives in place of a camera: what you say moves the lips, a fifth of a second later.",
+    )
     camera_size: str = option(
         "640x480",
         title="Camera size",

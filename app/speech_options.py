@@ -15,6 +15,9 @@ GROUP: Final = "Speech and life"
 LIVELY: Final = "0.5"
 """Default idle motion of a speaker, and of a portrait animated without a driver."""
 
+VOICE: Final = "voice:"
+"""The address of the microphone as a driver."""
+
 
 @dataclass(frozen=True)
 class SpeechOptions:

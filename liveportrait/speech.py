@@ -14,6 +14,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from liveportrait.expression import Expression
 from liveportrait.expression_track import Channel, ExpressionTrack, limits
 from models.speech import FRAME, RATE, VISEMES, Visemes
 
@@ -276,6 +277,14 @@ def speaking_track(
     if count < 2:
         still = Channel(np.zeros(1, np.float64), np.zeros(1, np.float64))
         return ExpressionTrack({"lips": still}, max(count, 1) / rate)
+    channels = _mouth(curves, gain, smile)
+    if idle > 0:
+        channels |= _while_talking(np.random.default_rng(seed), curves, count, rate, 2 * idle)
+    return _Life(channels, rate).track(count / rate)
+
+
+def _mouth(curves: SpeechCurves, gain: float, smile: float) -> dict[str, Floats]:
+    """Channels of the mouth; see :func:`speaking_track`."""
     busy = smile * smooth(curves.talking, 10)
     spread, rounded = np.maximum(curves.width, 0), np.maximum(-curves.width, 0)
     channels = {
@@ -286,9 +295,7 @@ def speaking_track(
     }
     if smile > 0:
         channels["smile"] = -SMILE_OFF[0] * busy
-    if idle > 0:
-        channels |= _while_talking(np.random.default_rng(seed), curves, count, rate, 2 * idle)
-    return _Life(channels, rate).track(count / rate)
+    return channels
 
 
 def _while_talking(random: Random, curves: SpeechCurves, count: int, rate: float, scale: float) -> dict[str, Floats]:
@@ -308,3 +315,29 @@ def _while_talking(random: Random, curves: SpeechCurves, count: int, rate: float
         "blink": blinks(random, count, rate, False, ends),
         "brow": smooth(np.clip(1.6 * scale * (phrase - loud), 0, 0.35), 0.06 * rate),
     }
+
+
+# ---- while somebody speaks -----------------------------------------------------------------------------------------
+REMEMBERED: Final = 100
+"""Frames that the newest expression is computed from."""
+LATER: Final = 3
+"""Frames after a moment that its expression waits for, so that closures begin in time."""
+ROUND: Final = 60.0
+"""Seconds after which the life of a live speaker repeats."""
+
+
+def spoken_now(recent: Visemes, gain: float = 1.0, smile: float = 0.0) -> Expression:
+    """Expression of the mouth of somebody who is speaking, at the frame LATER frames before the last.
+
+    Args:
+        recent: The last frames, REMEMBERED at most.
+        gain: How far the mouth opens, 1 as usual.
+        smile: How much the source itself smiles, 0..1.
+    """
+    if not len(recent):
+        return Expression({}, lip_ratio=0.0)
+    channels = _mouth(speech_curves(recent, gain), gain, smile)
+    at = max(0, len(recent) - 1 - LATER)
+    values = {name: float(np.clip(curve[at], *limits(name))) for name, curve in channels.items()}
+    lips = values.pop("lips")
+    return Expression(values, lip_ratio=lips)

@@ -63,6 +63,10 @@ class Visemes:
     def __len__(self) -> int:
         return len(self.share)
 
+    def last(self, count: int) -> Visemes:
+        """The last frames, at most so many."""
+        return Visemes(self.share[-count:], self.loudness[-count:])
+
     @staticmethod
     def joined(parts: Iterable[Visemes]) -> Visemes:
         """Frames of several pieces in sequence."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from app.errors import AppError, ExitCode, MissingError, UsageError
 from app.live_options import check_live, live_options
 from app.options import all_options, parse_reference
 from app.presets import resolve
+from app.speech_options import VOICE
 from app.stream_targets import parse_targets
 from models.installation import install_hint
 
@@ -47,18 +49,22 @@ def live(values: Mapping[str, Any]) -> int:
     resolved = resolve(given, preset=values["preset"] or "", config=config)
     options = resolved.options
     wanted = check_live({i.name: values[i.name] for i in live_options() if values[i.name] is not None}, flags=True)
+    if wanted.voice_driver and wanted.camera:
+        raise UsageError("--voice and --driver both name the driver.", "Give one of them.")
     seconds = _seconds(values["seconds"])
     photo = Path(values["photo"])
     _check(options)
     if not values["no_window"]:
         return _window(photo, options, wanted, _given(values))
+    wanted = replace(wanted, camera=VOICE) if wanted.voice_driver else wanted
     from app.media import senders
     from app.media.virtual_camera import how_to, package_missing
 
     for path in options.input.part_drivers.values():
         _check_part(path)
-    if wanted.microphone and importlib.util.find_spec("sounddevice") is None:
-        raise MissingError("--microphone: recording it needs the package sounddevice.", install_hint("mic"))
+    for flag, asked in (("--microphone", wanted.microphone), ("--voice", wanted.voice_driver)):
+        if asked and importlib.util.find_spec("sounddevice") is None:
+            raise MissingError(f"{flag}: hearing it needs the package sounddevice.", install_hint("mic"))
     if wanted.vcam and package_missing():
         raise MissingError(
             "--vcam: the virtual camera needs the package pyvirtualcam.",
@@ -177,7 +183,8 @@ def _inputs(photo: Path, options: RenderOptions, live: LiveOptions) -> list[Path
     """Files that the session reads."""
     from app.render.job import files_of
 
-    driver = [Path(live.camera)] if live.camera and driver_address(live.camera) is None else []
+    named = live.camera and live.camera != VOICE and driver_address(live.camera) is None
+    driver = [Path(live.camera)] if named else []
     return [photo, *driver, *files_of(options)]
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from app.clip_options import Part
     from app.options import RenderOptions
     from liveportrait.expression import Expression
+    from models.speech import Visemes
 
 RATE: Final = Fraction(25)
 """Frames per second of a photo without a driving clip."""
@@ -123,6 +125,13 @@ class Manner:
         gone = [part for part in CHANNELS if not moves(self.region, part)]
         return track.without(name for part in gone for name in CHANNELS[part])
 
+    def kept(self, expression: Expression) -> Expression:
+        """The same of a single expression, without what others move."""
+        own = [part for part in CHANNELS if moves(self.region, part) and part not in self.owned]
+        names = {name for part in own for name in CHANNELS[part]}
+        values = {name: value for name, value in expression.values.items() if name in names}
+        return replace(expression, values=values, lip_ratio=expression.lip_ratio if "lip" in own else None)
+
 
 class Performance:
     """Speech and motion of a driver without a face, from which expressions in any manner are made.
@@ -160,6 +169,35 @@ class Performance:
             whole = self.track(manner.idle, manner.gain, manner.smile, loop=True)
             self._made = manner, manner.chosen(without_parts(whole, manner.owned))
         return self._made[1].at(float(time))
+
+
+class Heard:
+    """What was just said into a microphone; its expression is made for any manner.
+
+    Args:
+        recent: The last frames that were heard.
+        time: Seconds since the microphone was opened.
+    """
+
+    def __init__(self, recent: Visemes, time: Fraction) -> None:
+        self._recent = recent
+        self._time = time
+
+    def at(self, _time: Fraction, manner: Manner) -> Expression:
+        """The newest expression; see :meth:`Performance.at`."""
+        from liveportrait.speech import spoken_now
+
+        idle = float(LIVELY) if manner.idle is None else manner.idle
+        life = _life(idle).at(float(self._time) % _life(idle).duration)
+        return manner.kept(life + spoken_now(self._recent, manner.gain, manner.smile))
+
+
+@lru_cache(maxsize=4)
+def _life(idle: float) -> ExpressionTrack:
+    """Life of somebody who speaks into a microphone, over and over."""
+    from liveportrait.speech import ROUND, idle_track
+
+    return idle_track(ROUND, idle, loop=True).without([*CHANNELS["lip"], "smile", *(() if idle else ("blink",))])
 
 
 def open_track(path: Path, part: Part = (None, None)) -> TrackDriver | None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from app.gui.session import LIVE_ONLY
 from app.media.camera import Mode
 from app.sources.camera import camera_source
+from app.sources.microphone import microphone_source
 from app.sources.named import address_source, file_source
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ def live_source(
     """
     if driver.kind == "sliders":
         return None
+    if driver.kind == "camera" and live.voice_driver:
+        return microphone_source(playback)
     turn = int(live.camera_turn)
     if driver.kind in LIVE_ONLY:
         address = address_source(driver.source, mirror=live.mirror, turn=turn, playback=playback)

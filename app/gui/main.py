@@ -6,7 +6,7 @@ import os
 import sys
 import traceback
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -203,12 +203,15 @@ class Program:
 
     def _started(self, session: Session) -> Session:
         """The session with the command line's settings."""
+        from app.gui.session import Driver
         from app.jobs.hashes import settled
 
         for name, value in settled(self.start.values, Path.cwd()).items():  # absolute: the next start may differ
             session = session.with_value(name, value)
         for name, value in self.start.live.items():
             session = session.with_live(name, value)
+        if self.start.live.get("voice_driver"):
+            session = replace(session, driver=Driver("camera"))
         return session if self.start.expression is None else session.with_expression(self.start.expression)
 
     def _unexpected(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

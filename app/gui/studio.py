@@ -241,7 +241,7 @@ class Studio(QObject):
             live.set_expression(None if rests else expression)
         camera = new.driver.kind in LIVE_ONLY and any(
             old.live_value(n) != new.live_value(n)
-            for n in ("mirror", "camera_size", "camera_rate", "camera_mjpg", "camera_turn")
+            for n in ("voice_driver", "mirror", "camera_size", "camera_rate", "camera_mjpg", "camera_turn")
         )
         template = new.driver.kind == "template" and old.value("reference") != new.value("reference")
         part = new.driver.kind in ("file", "template") and any(

@@ -18,7 +18,7 @@ from models.choices import LARGEST, FaceChoice
 from models.messages import msg
 
 if TYPE_CHECKING:
-    from app.frames.voices import Performance
+    from app.frames.voices import Heard, Performance
     from app.live.context import SessionContext
     from app.live.neutral import NeutralFinder
     from app.live.parts import PartDrivers, PartLoader
@@ -131,7 +131,7 @@ class Tracking:
         shown = Shown(None, None, expression=expression.mirrored() if sample.mirror else expression)
         return Tracked(sample, shown=shown)
 
-    def _played(self, sample: Sample, play: Performance) -> Tracked:
+    def _played(self, sample: Sample, play: Performance | Heard) -> Tracked:
         """The motion of a driver without a face at that time, as in a render."""
         options = self._context.settings.options
         moving, owned = self._portraits.moving() is not None, options.input.part_drivers

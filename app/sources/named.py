@@ -12,11 +12,13 @@ from app.clip_options import WHOLE, Part
 from app.errors import UsageError
 from app.frames.voices import open_track
 from app.sources.camera import camera_source, stream_source
+from app.sources.microphone import microphone_source
 from app.sources.playback import Playback
 from app.sources.player import ClipReel, Player, StillReel, TemplateReel
 from app.sources.sample import DriverSource
 from app.sources.sensors.source import tracking_source
 from app.sources.voice import track_source
+from app.speech_options import VOICE
 
 if TYPE_CHECKING:
     from app.media.camera import Mode
@@ -55,9 +57,13 @@ def source_from_text(
 
 
 def address_source(
-    text: str, *, mirror: bool = True, turn: int = 0, playback: Playback | None = None
+    text: str,
+    *,
+    mirror: bool = True,
+    turn: int = 0,
+    playback: Playback | None = None,
 ) -> DriverSource | None:
-    """The driver at a URL: a face tracker or a network camera; None if it is neither.
+    """The driver at a URL: the microphone, a face tracker or a network camera; None if it is none of these.
 
     Args:
         text: What the user typed.
@@ -68,6 +74,8 @@ def address_source(
     Raises:
         UsageError: It is meant as one, but is none.
     """
+    if text == VOICE:
+        return microphone_source(playback)
     try:
         address = driver_address(text)
     except ValueError as error:

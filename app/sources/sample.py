@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
-    from app.frames.voices import Performance
+    from app.frames.voices import Heard, Performance
     from app.media.camera import CameraFacts
     from liveportrait.blendshapes import FaceReading
     from liveportrait.engines.base import Engine
@@ -56,7 +56,7 @@ class Sample:
     sensed: bool = False
     reading: FaceReading | None = None
     mirror: bool = False
-    play: Performance | None = None
+    play: Performance | Heard | None = None
 
     @property
     def gives_motion(self) -> bool:

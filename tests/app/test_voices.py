@@ -6,6 +6,7 @@ import json
 import wave
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,12 +15,14 @@ from app.errors import AppError, MediaError, UsageError
 from app.events import CancelToken, EventStream
 from app.frames.voices import Manner, open_track
 from app.media.audio import AudioSource
+from app.media.microphone import RATE, Microphone
 from app.media.reader import open_clip
 from app.media.sound import Voice, sound_of, sound_only
 from app.options import RenderOptions
 from app.render import Job, RenderReport, render
 from app.render.speech_template import make_speech, speech_driver
 from app.render.unseen import UnseenDrivers
+from app.sources.microphone import MicrophoneSource
 from app.sources.voice import TrackReel
 from models.speech import VISEMES
 
@@ -124,6 +127,41 @@ def test_a_voice_plays_in_real_time_as_it_is_rendered(here: Path) -> None:
     times = [time for time, _, _ in reel.frames(Fraction(1, 10))]
     assert (reel.duration, [float(time) for time in times]) == (length, [0.12, 0.16, *np.arange(5, 15) / 25])
     assert [opened.at(time, Manner(smile=0.5)) for time in times] == [track.at(float(time)) for time in times]
+
+
+def test_the_microphone_drives_a_moment_later() -> None:
+    """Sound that arrives in blocks of 20 ms, each read at once; the clock is that of the microphone."""
+    streams: list[dict[str, Any]] = []
+
+    class Stream:
+        latency = 0.0
+
+        def __init__(self, **how: Any) -> None:
+            streams.append(how)
+
+        def start(self) -> None: ...
+
+        def close(self) -> None: ...
+
+    now = 100.0
+    source = MicrophoneSource(lambda: now, microphone=lambda clock: Microphone("", clock, Stream))
+    source.open()
+    sound, samples = spoken(2.0, RATE), []
+    for number in range(50):
+        now += 0.04
+        block = sound[number * RATE // 25 : (number + 1) * RATE // 25]
+        streams[0]["callback"](block[:, None], len(block), None, None)
+        if number >= 10:  # the first frames wait for what follows them
+            samples.append((now, source.read()))
+    source.close()
+    assert all(sample is not None and sample.gives_motion for _, sample in samples)
+    delays = np.array([time - sample.time for time, sample in samples])
+    assert 0.1 < delays.min() <= delays.max() < 0.25
+    lips = {
+        round(sample.time - 100, 2): sample.play.at(Fraction(0), Manner(idle=0.0)).lip_ratio for _, sample in samples
+    }
+    loud = [ratio for time, ratio in lips.items() if time % 0.5 > 0.33]
+    assert np.mean(loud) > 5 * np.mean([ratio for time, ratio in lips.items() if 0.05 < time % 0.5 < 0.2]) + 0.02
 
 
 def test_any_channels_and_rates_are_heard(tmp_path: Path) -> None:

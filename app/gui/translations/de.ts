@@ -1476,6 +1476,10 @@
    <translation>Menü</translation>
   </message>
   <message>
+   <source>Microphone</source>
+   <translation>Mikrofon</translation>
+  </message>
+  <message>
    <source>Mirror</source>
    <translation>Spiegeln</translation>
   </message>
@@ -2768,6 +2772,10 @@
    <translation>Das Mikrofon gab nach {since:.1f} s keinen Ton mehr.</translation>
   </message>
   <message>
+   <source>The microphone drives in place of a camera: what you say moves the lips, a fifth of a second later.</source>
+   <translation>Das Mikrofon treibt anstelle einer Kamera an: Was gesagt wird, bewegt die Lippen, eine Fünftelsekunde später.</translation>
+  </message>
+  <message>
    <source>The neutral reference has no effect on absolute motion ({option:relative=off}).</source>
    <translation>Die neutrale Referenz hat bei absoluter Bewegung ({option:relative=off}) keine Wirkung.</translation>
   </message>
@@ -3192,6 +3200,10 @@
    <translation>Stimme</translation>
   </message>
   <message>
+   <source>Voice drives</source>
+   <translation>Stimme treibt an</translation>
+  </message>
+  <message>
    <source>Wait for it, or cancel it: animate jobs cancel.</source>
    <translation>Darauf warten, oder abbrechen: animate jobs cancel.</translation>
   </message>
@@ -3210,6 +3222,10 @@
   <message>
    <source>Waiting for packets from {sender} at {place}.</source>
    <translation>Warten auf Pakete von {sender} bei {place}.</translation>
+  </message>
+  <message>
+   <source>Waiting for the microphone.</source>
+   <translation>Warte auf das Mikrofon.</translation>
   </message>
   <message>
    <source>Waiting for {count} jobs that another batch in the queue is processing.</source>

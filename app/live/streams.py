@@ -38,6 +38,12 @@ class MjpegSink(Sink):
         self.name = name or target.shown
         self.target = target
         self._server: MjpegServer | None = None
+        self._skipped = 0  # by viewers of servers that were closed
+
+    def reset(self) -> None:
+        """See Sink.reset."""
+        super().reset()
+        self._skipped = 0
 
     def open(self) -> None:
         """See Sink.open."""
@@ -60,13 +66,15 @@ class MjpegSink(Sink):
     @property
     def skipped(self) -> int:
         """See Sink.skipped."""
-        return 0 if self._server is None else self._server.skipped
+        server = self._server
+        return self._skipped + (0 if server is None else server.skipped)
 
     def close(self) -> str:
         """See Sink.close."""
         server, self._server = self._server, None
         if server is not None:
             server.close()
+            self._skipped += server.skipped
         return ""
 
 

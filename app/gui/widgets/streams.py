@@ -41,7 +41,7 @@ class AddressEdit(QLineEdit):
         """Show an address, unless another one is being typed."""
         self.address = address
         if not self.hasFocus():
-            self.setText(_shown(address))
+            self._hide()
 
     def focusInEvent(self, event: QFocusEvent) -> None:  # noqa: N802
         """Show the whole address."""
@@ -52,7 +52,11 @@ class AddressEdit(QLineEdit):
     def focusOutEvent(self, event: QFocusEvent) -> None:  # noqa: N802
         """Hide possible secrets."""
         super().focusOutEvent(event)
+        self._hide()
+
+    def _hide(self) -> None:
         self.setText(_shown(self.address))
+        self.setCursorPosition(0)  # what is too long is cut off at its end
 
     def _take(self) -> None:
         text = self.text().strip()

@@ -157,6 +157,9 @@ def test_open_address_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     sink.open()
     assert "Everybody in the network can watch it" in sink.greeting
     assert sink.skipped == 3
+    sink.close()
+    sink.open()
+    assert sink.skipped == 6  # those of the viewers before count on
 
 
 def test_each_output_goes_on_while_others_fail(make_session: Any, line: type[Line]) -> None:

@@ -87,7 +87,7 @@ COMMANDS: Final = (
             lambda w, _: w.commands.use_camera()),
     Command("driver_still", mark("Choose a picture…"), "Ctrl+4", "image", mark("Driver"),
             lambda w, _: w.commands.browse_driver("still")),
-    Command("driver_template", mark("Choose a motion template…"), "Ctrl+5", "motion", mark("Driver"),
+    Command("driver_template", mark("Choose a voice or template…"), "Ctrl+5", "motion", mark("Driver"),
             lambda w, _: w.commands.browse_driver("template")),
     Command("driver_tracking", mark("Phone or tracking app"), "Ctrl+6", "face", mark("Driver"),
             lambda w, _: w.commands.use_tracker()),

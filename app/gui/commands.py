@@ -30,7 +30,7 @@ from app.gui.saved import SavedCommands
 from app.gui.session import LIVE_ONLY, Driver, DriverKind, Session, View, panel_live_options
 from app.gui.studio import Studio
 from app.gui.translate import tr
-from app.gui.widgets.driver import CLIPS, SOUNDS, STILLS, TEMPLATES, driver_kind, is_sound
+from app.gui.widgets.driver import CLIPS, SOUNDS, STILLS, TEMPLATES, TRACKS, driver_kind, is_sound
 from app.gui.widgets.shelf import SIDE
 from app.gui.wording import folded, plain, say
 from app.media.cameras import list_cameras
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from app.gui.window import MainWindow
     from app.jobs.record import JobRecord
 
-FILTERS = {"file": f"{CLIPS} {SOUNDS}", "still": STILLS, "template": TEMPLATES}
+FILTERS = {"file": f"{CLIPS} {SOUNDS}", "still": STILLS, "template": f"{SOUNDS} {TEMPLATES} {TRACKS}"}
 RECORDINGS = (".mp4", ".m4v", ".mkv", ".mov", ".webm")
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 RESULTS = (*RECORDINGS, ".gif", *PICTURES)
@@ -187,8 +187,8 @@ class Commands(QObject):
 
     def take_files(self, files: list[str], target: str) -> None:
         """Use files as portraits or drivers."""
-        expressions = [f for f in files if f.lower().endswith(".json")]
-        presets = [f for f in files if f.lower().endswith(".toml")]
+        expressions = [f for f in files if f.lower().endswith(".json") and target != "driver"]
+        presets = [f for f in files if f.lower().endswith(".toml") and target != "driver"]
         for file in expressions:
             self.studio.store(partial(store.import_expression, Path(file)), tr("The expression was imported."))
         for file in presets:
@@ -215,9 +215,9 @@ class Commands(QObject):
         """Ask for the driver's file."""
         titles = {
             "file": tr("Choose a clip or a sound"), "still": tr("Choose a picture"),
-            "template": tr("Choose a motion template"),
+            "template": tr("Choose a voice or template"),
         }  # fmt: skip
-        kinds = {"file": tr("Clips and sounds"), "still": tr("Pictures"), "template": tr("Motion templates")}
+        kinds = {"file": tr("Clips and sounds"), "still": tr("Pictures"), "template": tr("Voices and templates")}
         pattern = f"{kinds[kind]} ({FILTERS[kind]});;{tr('All files')} (*)"
         name, _ = QFileDialog.getOpenFileName(self.window, titles[kind], self.prompts.folder("drivers"), pattern)
         if name:
@@ -316,9 +316,10 @@ class Commands(QObject):
         assert session.portrait is not None
         source, driver = Path(session.portrait.path), session.driver
         moves = source.suffix.lower() in VIDEO_ENDINGS or source.suffix.lower() == ".gif"
-        still = not moves and driver.kind in ("sliders", "still")
-        stem = stem_of(source) if driver.kind == "sliders" else f"{stem_of(source)}--{stem_of(Path(driver.source))}"
-        stem = f"{stem}-posed" if driver.kind == "sliders" else stem
+        still = not moves and (driver.kind == "still" or not session.plays)
+        name = driver.source or ("" if session.keyed else session.value("voice"))
+        alone = "keys" if session.keyed else "alive" if session.plays else "posed"
+        stem = f"{stem_of(source)}--{stem_of(Path(name))}" if name else f"{stem_of(source)}-{alone}"
         place = QStandardPaths.StandardLocation
         films = QStandardPaths.writableLocation(place.PicturesLocation if still else place.MoviesLocation)
         folder = Path(str(self.studio.settings.value("folders/output", films)))

@@ -2,47 +2,58 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from app.frames.voices import TrackDriver, alone, open_voice
 from app.gui.session import LIVE_ONLY
 from app.media.camera import Mode
 from app.sources.camera import camera_source
 from app.sources.microphone import microphone_source
 from app.sources.named import address_source, file_source
+from app.sources.voice import track_source
+from liveportrait.expression_track import ExpressionTrack
 
 if TYPE_CHECKING:
-    from app.gui.session import Driver
-    from app.live_options import LiveOptions
-    from app.options import InputOptions
+    from app.gui.session import Session
     from app.sources.playback import Playback
     from app.sources.sample import DriverSource
 
 
-def live_source(
-    driver: Driver, live: LiveOptions, options: InputOptions, reference: str, playback: Playback
-) -> DriverSource | None:
-    """The live source of a driver, or None for sliders only; it may read files and list cameras.
+def live_source(session: Session, playback: Playback) -> DriverSource | None:
+    """The live source of a session's driver, or None if sliders alone pose the portrait; may read files, list cameras.
 
     Args:
-        driver: The session's choice.
-        live: Size and rate to request from a camera.
-        options: Part of a clip or template to play.
-        reference: Neutral frame of a template.
-        playback: Playback controls: pause, and for clips and templates also seek, step and loop.
+        session: The driver, the part of it to play, the neutral frame of a template, and the settings of a camera.
+        playback: Playback controls: pause, and for what has a timeline also seek, step and loop.
 
     Raises:
         AppError: There is no such file, camera or part.
     """
+    driver, options = session.driver, session.options().input
     if driver.kind == "sliders":
-        return None
-    if driver.kind == "camera" and live.voice_driver:
-        return microphone_source(playback)
-    turn = int(live.camera_turn)
+        return track_source(_unseen(session), playback) if session.plays else None
     if driver.kind in LIVE_ONLY:
+        live = session.live_options
+        if driver.kind == "camera" and live.voice_driver:
+            return microphone_source(playback)
+        turn = int(live.camera_turn)
         address = address_source(driver.source, mirror=live.mirror, turn=turn, playback=playback)
         if address is not None:
             return address
         width, height = live.size
         mode = Mode(width, height, live.camera_rate, live.camera_mjpg)
         return camera_source(driver.source, mode, mirror=live.mirror, turn=turn, playback=playback)
+    reference = session.value("reference")
     return file_source(driver.source, playback=playback, reference=reference, part=options.driving_part)
+
+
+def _unseen(session: Session) -> TrackDriver:
+    """What moves the portrait where no file drives: keyframes, the voice of the options, or life alone."""
+    options = session.options().input
+    if session.keyed:
+        length = session.keys.length
+        return TrackDriver(Path(), None, session.keys.track() or ExpressionTrack({}, float(length)), length)
+    if options.voice:
+        return open_voice(Path(options.voice), options.driving_part)
+    return alone(options.driving_part)

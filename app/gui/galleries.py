@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from app.media.cameras import CameraDevice
 
 GROUPS: Final[tuple[tuple[DriverKind, str], ...]] = (
-    ("file", mark("Clips")), ("template", mark("Motion templates")), ("still", mark("Pictures")),
+    ("file", mark("Clips")), ("template", mark("Voices and templates")), ("still", mark("Pictures")),
 )  # fmt: skip
 
 

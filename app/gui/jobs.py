@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 from PySide6.QtCore import QObject, Signal
 
 from app.errors import AppError, UsageError
+from app.gui import store
 from app.gui.session import LIVE_ONLY
 from app.gui.translate import tr
 from app.jobs.estimate import Overall, overall
@@ -58,9 +59,12 @@ def make_entry(session: Session, output: Path, *, overwrite: bool) -> Entry:
             tr("A real-time driver can't be rendered to a file."),
             tr("Record it live, or choose a clip as the driver."),
         )
-    values = settled(changed_values(session.options(overwrite=overwrite)), Path.cwd())
+    idle = {} if session.lives or session.driver.kind != "sliders" else {"idle": ""}  # a life of 0 is none
+    values = settled(changed_values(session.options(overwrite=overwrite, **idle)), Path.cwd())
     source = Path(os.path.abspath(session.portrait.path))
     driving = None if session.driver.kind == "sliders" else Path(os.path.abspath(session.driver.source))
+    if driving is None and session.keyed and session.keys.keys:
+        driving = store.keep_track(session.keys)
     name = os.path.abspath(output)
     check_not_inputs([Path(name)], input_files(source, driving, values))
     expression = session.expression

@@ -12,6 +12,7 @@ from typing import Any, Final, Literal, get_args
 
 from app.choices import LARGEST_FACE, LOOPBACK, Subject, TrackingAddress, driver_address
 from app.errors import AppError
+from app.gui.keyframes import Keyframes
 from app.live_options import LiveOptions, check_live, live_options
 from app.options import OptionInfo, RenderOptions, all_options, find_option
 from liveportrait.expression import SLIDERS, Expression
@@ -19,6 +20,7 @@ from liveportrait.expression import SLIDERS, Expression
 DriverKind = Literal["sliders", "file", "camera", "still", "template", "tracking"]
 LIVE_ONLY: Final[tuple[DriverKind, ...]] = ("camera", "tracking")  # drivers that can't be rendered
 View = Literal["result", "side", "over"]
+NO_KEYS: Final = Keyframes()
 SCHEMA_VERSION: Final = 1
 MERGE_SECONDS: Final = 1.0
 PER_PORTRAIT: Final = Subject.NAMES  # options that belong to one portrait
@@ -107,6 +109,8 @@ class Session:
         eye_right: The same for the other eye.
         lips: Fixed lip ratio, or None.
         live: Live option name -> value, only those that differ from the default.
+        keyed: Whether the keyframes play where sliders alone drive.
+        keys: The keyframes.
     """
 
     portraits: tuple[PortraitItem, ...] = ()
@@ -118,6 +122,8 @@ class Session:
     eye_right: float | None = None
     lips: float | None = None
     live: Mapping[str, Any] = field(default_factory=dict)
+    keyed: bool = False
+    keys: Keyframes = NO_KEYS
 
     @property
     def portrait(self) -> PortraitItem | None:
@@ -155,6 +161,16 @@ class Session:
 
         driver = [] if self.driver.kind in ("sliders", *LIVE_ONLY) else [Path(self.driver.source)]
         return [*(Path(one.path) for one in self.portraits), *driver, *files_of(self.options())]
+
+    @property
+    def lives(self) -> bool:
+        """Whether the portrait is to breathe, blink and look around by itself."""
+        return float(self.value("idle") or 0) > 0
+
+    @property
+    def plays(self) -> bool:
+        """Whether something moves the portrait, and not only sliders pose it."""
+        return self.driver.kind != "sliders" or self.keyed or self.lives or bool(self.value("voice"))
 
     @property
     def live_options(self) -> LiveOptions:
@@ -252,7 +268,8 @@ class Session:
         """Plain values for JSON."""
         portraits = [{"path": item.path, **item.subject.values} for item in self.portraits]
         driver = {"kind": self.driver.kind, "source": self.driver.kept}
-        return {"schema_version": SCHEMA_VERSION, **asdict(self), "portraits": portraits, "driver": driver}
+        rest = {**asdict(replace(self, keys=NO_KEYS)), "keys": self.keys.to_dict()}
+        return {"schema_version": SCHEMA_VERSION, **rest, "portraits": portraits, "driver": driver}
 
     @classmethod
     def from_dict(cls, data: Any) -> Session:
@@ -276,6 +293,9 @@ class Session:
                 session = session.with_live(name, value)
             except (AppError, KeyError):
                 continue
+        if isinstance(data.get("keys"), dict):
+            with suppress(ValueError):
+                session = replace(session, keys=Keyframes.from_dict(data["keys"]), keyed=data.get("keyed") is True)
         for name in ("eye_left", "eye_right", "lips"):
             if _is_number(data.get(name)):
                 session = session.with_opening(name, float(data[name]))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +21,7 @@ from app.expressions import (
     save_expression,
     write_text,
 )
+from app.gui.keyframes import Keyframes
 from app.options import find_option
 from app.presets import Preset, config_folder, find_preset, list_presets, read_settings, to_toml
 
@@ -79,6 +82,17 @@ def save_preset(name: str, values: Mapping[str, Any], description: str = "", pat
     kept = {k: v for k, v in values.items() if not find_option(k).run_only}
     path = path or presets_folder() / f"{safe_name(name)}.toml"
     return write_text(path, to_toml(kept, name=name, description=description))
+
+
+def keep_track(frames: Keyframes) -> Path:
+    """The file of keyframes that a render plays, named by what it holds; the same keyframes have the same file.
+
+    Raises:
+        UsageError: It can't be written.
+    """
+    text = json.dumps(frames.to_dict(), indent=2) + "\n"
+    path = config_folder() / "tracks" / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.json"
+    return path if path.is_file() else write_text(path, text)
 
 
 def import_preset(path: Path) -> Path:

@@ -20,6 +20,7 @@ from app.gui.downloads import Downloads
 from app.gui.driving import live_source
 from app.gui.jobs import RenderQueue
 from app.gui.outputs import LiveOutputs
+from app.gui.restoring import gone_files, restore
 from app.gui.session import (
     LIVE_ONLY,
     PER_PORTRAIT,
@@ -27,8 +28,6 @@ from app.gui.session import (
     History,
     PortraitItem,
     Session,
-    first_session,
-    missing_files,
 )
 from app.gui.store import Saved, list_expressions, list_user_presets
 from app.gui.threads import Background, LatestWorker
@@ -207,7 +206,7 @@ class Studio(QObject):
         if driver.kind in ("file", "still", "template"):
             self.remember("drivers", driver.source)
         if driver == self.session.driver:
-            self._drive(driver)
+            self._drive(self.session)
         self.apply(replace(self.session, driver=driver), tr("choose a driver"))
 
     def add_portraits(self, paths: list[str]) -> None:
@@ -244,11 +243,16 @@ class Studio(QObject):
             for n in ("voice_driver", "mirror", "camera_size", "camera_rate", "camera_mjpg", "camera_turn")
         )
         template = new.driver.kind == "template" and old.value("reference") != new.value("reference")
-        part = new.driver.kind in ("file", "template") and any(
+        part = (new.driver.kind in ("file", "template") or (new.driver.kind == "sliders" and new.plays)) and any(
             old.value(name) != new.value(name) for name in ("start", "end", "duration")
         )
-        if first or old.driver != new.driver or camera or template or part:
-            self._drive(new.driver)
+        alone = new.driver.kind == "sliders" and (old.plays, old.value("voice")) != (new.plays, new.value("voice"))
+        shown = old.keyed and old.driver == new.driver
+        keys = new.driver.kind == "sliders" and (
+            new.keyed != old.keyed or (new.keyed and (old.keys != new.keys or not shown))
+        )
+        if first or old.driver != new.driver or camera or template or part or alone or keys:
+            self._drive(new, stay=keys and shown)
         self.session_changed.emit()
         self._saver.start()
 
@@ -272,13 +276,16 @@ class Studio(QObject):
         """Whether the session's driver is open; until then frames of the previous one may still arrive."""
         return not self.opening and self.live.driver is not None
 
-    def _drive(self, driver: Driver) -> None:
-        """Open the driver in the background: this checks files and lists cameras."""
+    def _drive(self, session: Session, *, stay: bool = False) -> None:
+        """Open the driver in the background: this checks files and lists cameras; ``stay`` goes on at its time."""
         self._driver_run += 1
-        self.playback = playback = Playback(loop=self.loop)
-        self.opening = driver.kind != "sliders"
-        run, live, reference = self._driver_run, self.session.live_options, self.session.value("reference")
-        chosen = self.session.options().input
+        before, self.playback = self.playback, Playback(loop=self.loop)
+        playback = self.playback
+        if stay:
+            playback.pause(before.paused)
+            playback.seek(before.place.time)
+        self.opening = session.plays
+        run = self._driver_run
 
         def done(source: Any) -> None:
             if run == self._driver_run and not self._closed:
@@ -291,10 +298,10 @@ class Studio(QObject):
                 self.live.set_driver(None)
                 self.failed.emit(error, "" if isinstance(error, AppError) else text)
 
-        if driver.kind == "sliders":
-            self.live.set_driver(None)
+        if session.plays:
+            self.background.run(partial(live_source, session, playback), done, failed)
         else:
-            self.background.run(lambda: live_source(driver, live, chosen, reference, playback), done, failed)
+            self.live.set_driver(None)
 
     # ---- time line ------------------------------------------------------------------------------------------------
     @property
@@ -309,7 +316,7 @@ class Studio(QObject):
     def paused(self) -> bool:
         """Whether driver and portrait are paused."""
         clip = self.live.clip
-        moves = self.session.driver.kind in ("file", "template", *LIVE_ONLY)
+        moves = self.session.plays and self.session.driver.kind != "still"
         return self.playback.paused if moves or clip is None else clip.paused
 
     def _both(self) -> list[Playback]:
@@ -469,23 +476,3 @@ class Studio(QObject):
             return True
         self.begin_close()
         return self.finish_close()
-
-
-def gone_files(settings: QSettings) -> list[str]:
-    """Files of the last session that no longer exist."""
-    try:
-        return missing_files(json.loads(str(settings.value("session", "") or "{}")))
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        return []
-
-
-def restore(settings: QSettings) -> Session:
-    """The last session, or the sample at the first start."""
-    text = settings.value("session", "")
-    if not text:
-        return first_session()
-    try:
-        session = Session.from_dict(json.loads(str(text)))
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        return first_session()
-    return session if session.portraits else first_session()

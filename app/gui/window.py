@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 
 from PySide6.QtCore import QByteArray, QEvent, QPointF, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent, QKeyEvent, QShowEvent
@@ -12,12 +13,14 @@ from app.gui import icons, pictures
 from app.gui.commands import Commands
 from app.gui.dialogs.base import within
 from app.gui.dialogs.messages import CloseDialog, show_error
+from app.gui.keying import KeyCommands
 from app.gui.menus import fill_menu
 from app.gui.session import LIVE_ONLY
 from app.gui.shortcuts import Actions, uses_key
 from app.gui.studio import Studio, is_on
 from app.gui.theme import Theme
 from app.gui.translate import Languages, tr
+from app.gui.waves import Waves
 from app.gui.widgets.bars import SidePanel, TopBar, Transport
 from app.gui.widgets.basic import Section, Switch, paint_icon
 from app.gui.widgets.controls import ControlPanel
@@ -74,6 +77,8 @@ class MainWindow(QMainWindow):
         self.queue_panel = QueuePanel(studio.queue)
         self.top = TopBar(self.actions_)
         self.toast = Toast(self.preview)
+        self.waves = Waves(self, studio)
+        self.keying = KeyCommands(self, studio, self.commands.prompts)
         self._build()
         self._connect()
         self._restore()
@@ -152,6 +157,7 @@ class MainWindow(QMainWindow):
         side.driver.cameras_requested.connect(self.commands.list_cameras)
         side.driver.gallery_requested.connect(self.commands.show_gallery)
         side.driver.stream_requested.connect(self.commands.ask_for_stream)
+        side.driver.life_changed.connect(partial(studio.set_option, "idle"))
         controls.parts.requested.connect(self.commands.show_part_gallery)
         controls.parts.changed.connect(self.commands.set_part)
         controls.streams.changed.connect(lambda text: studio.set_live_option("stream", text))
@@ -173,7 +179,10 @@ class MainWindow(QMainWindow):
         self.controls.show_session(session)
         for path in self.side.shelf.show_session(session):
             self.commands.make_thumbnail(path)
-        self.side.driver.show_driver(session.driver)
+        self.side.driver.show_driver(session.driver, session.value("idle"), spoken=bool(session.value("voice")))
+        self.side.driver.keys.setChecked(session.keyed)
+        self.waves.show_session()
+        self.keying.show_session()
         for switch in (self.side.driver.mirror, self.side.driver.tracker.mirror):
             switch.setChecked(bool(session.live_value("mirror")))
         history = self.studio.history
@@ -288,7 +297,8 @@ class MainWindow(QMainWindow):
 
     def _show_stats(self, stats: LiveStats) -> None:
         self._asking_stats = False
-        self.transport.show_stats(stats, self.studio.session.driver.kind if self.studio.driven else "sliders")
+        kind = self.studio.session.driver.kind if self.studio.driven else "sliders"
+        self.transport.show_stats(stats, "template" if self.studio.driven and kind == "sliders" else kind)
 
     def show_queue(self, shown: bool) -> None:
         """Show or hide the render queue."""

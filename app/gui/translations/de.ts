@@ -204,6 +204,10 @@
    <translation>Bewegtes Quadrat: {size} px</translation>
   </message>
   <message>
+   <source>Another driver was chosen.</source>
+   <translation>Es wurde ein anderer Antrieb gewählt.</translation>
+  </message>
+  <message>
    <source>Another program may be using it; close that program.</source>
    <translation>Vielleicht benutzt sie ein anderes Programm: dieses bitte schließen.</translation>
   </message>
@@ -404,14 +408,6 @@
    <translation>Datei wählen …</translation>
   </message>
   <message>
-   <source>Choose a motion template</source>
-   <translation>Bewegungsvorlage wählen</translation>
-  </message>
-  <message>
-   <source>Choose a motion template…</source>
-   <translation>Bewegungsvorlage wählen …</translation>
-  </message>
-  <message>
    <source>Choose a name such as shot-%05d.png.</source>
    <translation>Einen Namen wie shot-%05d.png wählen.</translation>
   </message>
@@ -444,6 +440,14 @@
    <translation>Wählen Sie einen kürzeren.</translation>
   </message>
   <message>
+   <source>Choose a voice or template</source>
+   <translation>Stimme oder Vorlage wählen</translation>
+  </message>
+  <message>
+   <source>Choose a voice or template…</source>
+   <translation>Stimme oder Vorlage wählen …</translation>
+  </message>
+  <message>
    <source>Choose an earlier start.</source>
    <translation>Einen früheren Anfang wählen.</translation>
   </message>
@@ -474,6 +478,10 @@
   <message>
    <source>Clear finished</source>
    <translation>Erledigte entfernen</translation>
+  </message>
+  <message>
+   <source>Click a key to select it, drag to move it, double-click to set one. Delete removes the selected key.</source>
+   <translation>Ein Klick wählt ein Schlüsselbild, Ziehen verschiebt es, ein Doppelklick setzt eines. Entf löscht das gewählte.</translation>
   </message>
   <message>
    <source>Click here and press the new keys.</source>
@@ -630,6 +638,10 @@
   <message>
    <source>Delete</source>
    <translation>Löschen</translation>
+  </message>
+  <message>
+   <source>Delete the selected key</source>
+   <translation>Gewähltes Schlüsselbild löschen</translation>
   </message>
   <message>
    <source>Develop it to JPEG, PNG or TIFF first.</source>
@@ -852,6 +864,10 @@
    <translation>Nur der Ausdruck, der Kopf behält seine Haltung.</translation>
   </message>
   <message>
+   <source>Expression tracks</source>
+   <translation>Ausdrucksspuren</translation>
+  </message>
+  <message>
    <source>Expression {name}</source>
    <translation>Ausdruck {name}</translation>
   </message>
@@ -968,10 +984,6 @@
    <translation>Eine Kamera treibt in Echtzeit an.</translation>
   </message>
   <message>
-   <source>Follow a motion template.</source>
-   <translation>Eine Bewegungsvorlage treibt an.</translation>
-  </message>
-  <message>
    <source>Follow a phone or tracking app (OSC, Live Link Face, iFacialMocap).</source>
    <translation>Folgt einem Telefon oder einer Tracking-App (OSC, Live Link Face, iFacialMocap).</translation>
   </message>
@@ -1074,6 +1086,10 @@
   <message>
    <source>Hide the render queue</source>
    <translation>Render-Warteschlange verbergen</translation>
+  </message>
+  <message>
+   <source>Hold</source>
+   <translation>Halten</translation>
   </message>
   <message>
    <source>Hold the eye on the left of the picture open by a fixed amount; 0 is closed.</source>
@@ -1240,6 +1256,14 @@
    <translation>Tastenkürzel …</translation>
   </message>
   <message>
+   <source>Keyframes</source>
+   <translation>Schlüsselbilder</translation>
+  </message>
+  <message>
+   <source>Keys: {count}</source>
+   <translation>Schlüsselbilder: {count}</translation>
+  </message>
+  <message>
    <source>Kiss</source>
    <translation>Kuss</translation>
   </message>
@@ -1324,6 +1348,10 @@
    <translation>Länge dieses Teils des treibenden Videos, statt seines Endes.</translation>
   </message>
   <message>
+   <source>Length of the clip; it ends at the last key at the earliest.</source>
+   <translation>Länge des Clips; er endet frühestens mit dem letzten Schlüsselbild.</translation>
+  </message>
+  <message>
    <source>Let all faces move.</source>
    <translation>Alle Gesichter bewegen.</translation>
   </message>
@@ -1350,6 +1378,10 @@
   <message>
    <source>Limit turns</source>
    <translation>Drehung begrenzen</translation>
+  </message>
+  <message>
+   <source>Linear</source>
+   <translation>Gleichmäßig</translation>
   </message>
   <message>
    <source>Lip gain</source>
@@ -1522,14 +1554,6 @@
   <message>
    <source>Motion is measured from driving frame {index}, the most neutral one.</source>
    <translation>Die Bewegung wird vom Antriebsbild {index} aus gemessen, dem neutralsten.</translation>
-  </message>
-  <message>
-   <source>Motion template</source>
-   <translation>Bewegungsvorlage</translation>
-  </message>
-  <message>
-   <source>Motion templates</source>
-   <translation>Bewegungsvorlagen</translation>
   </message>
   <message>
    <source>Mouth</source>
@@ -1756,16 +1780,16 @@
    <translation>Nur das Auge rechts im Bild blickt nach oben.</translation>
   </message>
   <message>
-   <source>Only the sliders move the portrait.</source>
-   <translation>Nur die Regler bewegen das Porträt.</translation>
-  </message>
-  <message>
    <source>Open</source>
    <translation>Öffnen</translation>
   </message>
   <message>
    <source>Open "Crop and face" to place the face of a pet, a doll or a drawing by hand.</source>
    <translation>Öffnen Sie „Ausschnitt und Gesicht“, um das Gesicht eines Haustiers, einer Puppe oder einer Zeichnung von Hand zu setzen.</translation>
+  </message>
+  <message>
+   <source>Open an expression track…</source>
+   <translation>Ausdrucksspur öffnen …</translation>
   </message>
   <message>
    <source>Open mouth</source>
@@ -1942,6 +1966,10 @@
   <message>
    <source>Pose from {name}</source>
    <translation>Pose von {name}</translation>
+  </message>
+  <message>
+   <source>Poses at times: the portrait moves from one to the next.</source>
+   <translation>Posen zu Zeitpunkten: Das Porträt bewegt sich von einer zur nächsten.</translation>
   </message>
   <message>
    <source>Position in the clip</source>
@@ -2260,6 +2288,10 @@
    <translation>Speichern unter</translation>
   </message>
   <message>
+   <source>Save as an expression track…</source>
+   <translation>Als Ausdrucksspur speichern …</translation>
+  </message>
+  <message>
    <source>Save as…</source>
    <translation>Speichern unter …</translation>
   </message>
@@ -2330,6 +2362,10 @@
   <message>
    <source>Set a smaller size in the camera.</source>
    <translation>An der Kamera eine kleinere Größe wählen.</translation>
+  </message>
+  <message>
+   <source>Set key</source>
+   <translation>Schlüsselbild setzen</translation>
   </message>
   <message>
    <source>Sets of option values: choose, save, import, export.</source>
@@ -2452,6 +2488,10 @@
    <translation>Lächelt; unter 0 zieht die Mundwinkel nach unten.</translation>
   </message>
   <message>
+   <source>Smooth</source>
+   <translation>Weich</translation>
+  </message>
+  <message>
    <source>Smoothing</source>
    <translation>Glättung</translation>
   </message>
@@ -2502,6 +2542,10 @@
   <message>
    <source>Source: {source}</source>
    <translation>Quelle: {source}</translation>
+  </message>
+  <message>
+   <source>Speak like a sound, or follow a template or keyframes.</source>
+   <translation>Wie ein Ton sprechen oder einer Vorlage oder Schlüsselbildern folgen.</translation>
   </message>
   <message>
    <source>Split them into several batches.</source>
@@ -2630,10 +2674,6 @@
   <message>
    <source>Tell them apart with {source_folder}, {driving_folder}, {name} or {index} in the output's name.</source>
    <translation>Mit {source_folder}, {driving_folder}, {name} oder {index} im Namen der Ausgabe unterscheiden.</translation>
-  </message>
-  <message>
-   <source>Template</source>
-   <translation>Vorlage</translation>
   </message>
   <message>
    <source>Temporary files can't be written to {parent}: {error}.</source>
@@ -2804,6 +2844,10 @@
    <translation>Die Punkte, die auf dem Gesicht gefunden wurden.</translation>
   </message>
   <message>
+   <source>The portrait breathes, blinks and looks around by itself.</source>
+   <translation>Das Porträt atmet, blinzelt und schaut von selbst umher.</translation>
+  </message>
+  <message>
    <source>The presence threshold must lie between 0 and 1, not {min_presence}.</source>
    <translation>Die Schwelle für ein Gesicht muss zwischen 0 und 1 liegen, nicht {min_presence}.</translation>
   </message>
@@ -2862,6 +2906,10 @@
   <message>
    <source>The sliders on the right pose the portrait.</source>
    <translation>Die Regler rechts bewegen das Porträt.</translation>
+  </message>
+  <message>
+   <source>The sliders pose the portrait; with life it breathes and blinks.</source>
+   <translation>Die Regler bewegen das Porträt; mit Lebendigkeit atmet und blinzelt es.</translation>
   </message>
   <message>
    <source>The sound of this file, sound or video, moves the lips, and the result gets it; the driving file moves the rest.</source>
@@ -3048,6 +3096,10 @@
    <translation>Tracker</translation>
   </message>
   <message>
+   <source>Transition to the next key</source>
+   <translation>Übergang zum nächsten Schlüsselbild</translation>
+  </message>
+  <message>
    <source>Try again</source>
    <translation>Noch einmal versuchen</translation>
   </message>
@@ -3204,6 +3256,14 @@
    <translation>Stimme treibt an</translation>
   </message>
   <message>
+   <source>Voice or template</source>
+   <translation>Stimme oder Vorlage</translation>
+  </message>
+  <message>
+   <source>Voices and templates</source>
+   <translation>Stimmen und Vorlagen</translation>
+  </message>
+  <message>
    <source>Wait for it, or cancel it: animate jobs cancel.</source>
    <translation>Darauf warten, oder abbrechen: animate jobs cancel.</translation>
   </message>
@@ -3246,6 +3306,10 @@
   <message>
    <source>What relative motion does with the photo's own mouth: relative adds the driver's mouth motion to it, absolute replaces it with the driver's mouth. auto replaces it if the photo's mouth is open, as in a smile with teeth, so that two smiles don't add up; with the LivePortrait networks it always adds, as in the official release.</source>
    <translation>Was relative Bewegung mit dem Mund des Fotos macht: relative fügt ihm die Mundbewegung des Antriebs hinzu, absolute ersetzt ihn durch den Mund des Antriebs. auto ersetzt ihn, wenn der Mund auf dem Foto offen ist, etwa bei einem Lächeln mit Zähnen, damit sich zwei Lächeln nicht addieren; mit den LivePortrait-Netzen fügt es immer hinzu, wie die offizielle Fassung.</translation>
+  </message>
+  <message>
+   <source>What the portrait shows now becomes a key at this time, and the sliders go back to rest.</source>
+   <translation>Was das Porträt jetzt zeigt, wird zum Schlüsselbild an dieser Stelle, und die Regler gehen in die Ruhestellung zurück.</translation>
   </message>
   <message>
    <source>What to do</source>
@@ -3464,12 +3528,20 @@
    <translation>Ausschnitt ändern</translation>
   </message>
   <message>
+   <source>change the length</source>
+   <translation>Länge ändern</translation>
+  </message>
+  <message>
    <source>choose a driver</source>
    <translation>Antrieb wählen</translation>
   </message>
   <message>
    <source>choose a portrait</source>
    <translation>Porträt wählen</translation>
+  </message>
+  <message>
+   <source>choose a transition</source>
+   <translation>Übergang wählen</translation>
   </message>
   <message>
    <source>choose an engine</source>
@@ -3486,6 +3558,10 @@
   <message>
    <source>copy</source>
    <translation>Kopie</translation>
+  </message>
+  <message>
+   <source>delete a key</source>
+   <translation>Schlüsselbild löschen</translation>
   </message>
   <message>
    <source>depth is {depth}; it must be at least 1</source>
@@ -3792,6 +3868,10 @@
    <translation>sein {name} ist von falscher Art: eine Zahl, nicht {value}.</translation>
   </message>
   <message>
+   <source>keyframes</source>
+   <translation>Schlüsselbilder</translation>
+  </message>
+  <message>
    <source>left out</source>
    <translation>ausgelassen</translation>
   </message>
@@ -3826,6 +3906,10 @@
   <message>
    <source>motion of driving clips, cached by animate batch</source>
    <translation>von Antriebsclips, behalten von animate batch</translation>
+  </message>
+  <message>
+   <source>move a key</source>
+   <translation>Schlüsselbild verschieben</translation>
   </message>
   <message>
    <source>move a slider</source>
@@ -3874,6 +3958,10 @@
   <message>
    <source>on graphics cards</source>
    <translation>auf Grafikkarten</translation>
+  </message>
+  <message>
+   <source>open an expression track</source>
+   <translation>Ausdrucksspur öffnen</translation>
   </message>
   <message>
    <source>optional face detector and 106 landmarks</source>
@@ -3954,6 +4042,10 @@
   <message>
    <source>self-test passed; {facts}</source>
    <translation>Selbsttest bestanden; {facts}</translation>
+  </message>
+  <message>
+   <source>set a key</source>
+   <translation>Schlüsselbild setzen</translation>
   </message>
   <message>
    <source>size not known</source>

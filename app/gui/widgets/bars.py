@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QColor, QMouseEvent, QPainter, QPaintEvent, QResizeEvent
+from PySide6.QtCore import QSize, Qt, Signal
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import (
     QFrame,
     QHBoxLayout,
@@ -11,7 +11,6 @@ from PySide6.QtWidgets import (
     QMenu,
     QPushButton,
     QSizePolicy,
-    QSlider,
     QToolButton,
     QVBoxLayout,
     QWidget,
@@ -23,7 +22,9 @@ from app.gui.shortcuts import Actions
 from app.gui.translate import mark, tr
 from app.gui.widgets.basic import ElidedLabel, colours, tool_button
 from app.gui.widgets.driver import DriverPanel
+from app.gui.widgets.keylane import KeyBar, KeyLane
 from app.gui.widgets.shelf import PortraitShelf
+from app.gui.widgets.timeline import TimeSlider
 from app.gui.wording import folded
 from app.live import LiveStats
 from app.sources.playback import Place
@@ -172,78 +173,6 @@ class SidePanel(QWidget):
         return line
 
 
-class TimeSlider(QSlider):
-    """Position in a clip, in milliseconds; a click jumps, a drag follows the mouse.
-
-    Signals:
-        sought: Milliseconds that the user seeks to.
-    """
-
-    sought = Signal(int)
-
-    def __init__(self) -> None:
-        super().__init__(Qt.Orientation.Horizontal)
-        self.setFixedHeight(20)
-        self.setMinimumWidth(80)
-        self.setSingleStep(200)
-        self.setPageStep(1000)
-        self.setAccessibleName(tr("Position in the clip"))
-        self.setToolTip(tr("Position in the clip"))
-        self.setCursor(Qt.CursorShape.PointingHandCursor)
-        self.actionTriggered.connect(lambda _: self.sought.emit(self.sliderPosition()))
-
-    def show_place(self, position: int, duration: int) -> None:
-        """Show a position without a signal; ignored while the user drags."""
-        if self.isSliderDown():
-            return
-        before = self.blockSignals(True)
-        self.setRange(0, max(1, duration))
-        self.setValue(position)
-        self.blockSignals(before)
-        self.update()
-
-    def mousePressEvent(self, event: QMouseEvent) -> None:  # noqa: N802 - Qt's name
-        """Jump to the mouse position, then follow it."""
-        if event.button() == Qt.MouseButton.LeftButton:
-            self.setSliderDown(True)
-            self._follow(event.position().x())
-
-    def mouseMoveEvent(self, event: QMouseEvent) -> None:  # noqa: N802
-        """Follow the mouse."""
-        if self.isSliderDown():
-            self._follow(event.position().x())
-
-    def mouseReleaseEvent(self, event: QMouseEvent) -> None:  # noqa: N802
-        """Stop following the mouse."""
-        self.setSliderDown(False)
-
-    def _follow(self, x: float) -> None:
-        share = min(max((x - 6) / max(1.0, self.width() - 12.0), 0.0), 1.0)
-        self.setSliderPosition(round(share * self.maximum()))
-        self.sought.emit(self.sliderPosition())
-        self.update()
-
-    def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
-        """Draw the track, the part played and the handle."""
-        c = colours()
-        painter = QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        painter.setPen(Qt.PenStyle.NoPen)
-        middle, span = self.height() / 2, self.width() - 12.0
-        at = 6 + span * self.sliderPosition() / max(1, self.maximum())
-        painter.setBrush(QColor(c.line))
-        painter.drawRoundedRect(QRectF(6, middle - 2, span, 4), 2, 2)
-        painter.setBrush(QColor(c.accent))
-        painter.drawRoundedRect(QRectF(6, middle - 2, at - 6, 4), 2, 2)
-        if self.hasFocus():
-            halo = QColor(c.accent)
-            halo.setAlpha(80)
-            painter.setBrush(halo)
-            painter.drawEllipse(QPointF(at, middle), 9, 9)
-        painter.setBrush(QColor(c.text))
-        painter.drawEllipse(QPointF(at, middle), 5.5, 5.5)
-
-
 def clock_text(seconds: float) -> str:
     """Format a time as minutes, seconds and hundredths."""
     hundredths = round(100 * seconds)
@@ -288,7 +217,13 @@ class Transport(QWidget):
         upper = QHBoxLayout(self.line)
         upper.setContentsMargins(0, 0, 0, 0)
         upper.setSpacing(10)
-        upper.addWidget(self.slider, 1)
+        self.lane = KeyLane()
+        self.keys = KeyBar()
+        column = QVBoxLayout()
+        column.setSpacing(2)
+        column.addWidget(self.slider)
+        column.addWidget(self.lane)
+        upper.addLayout(column, 1)
         upper.addWidget(self.time)
         self.recentre = QPushButton(tr("New neutral pose"))
         self.recentre.setAccessibleName(tr("New neutral pose"))
@@ -318,6 +253,7 @@ class Transport(QWidget):
         box.setContentsMargins(12, 6, 14, 6)
         box.setSpacing(2)
         box.addWidget(self.line)
+        box.addWidget(self.keys)
         box.addLayout(line)
 
     def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802 - Qt's name
@@ -395,7 +331,7 @@ class Transport(QWidget):
     def show_stats(self, stats: LiveStats, kind: DriverKind) -> None:
         """Show frame rate and latency."""
         parts = []
-        moving = kind in ("file", "template", *LIVE_ONLY) and not self._paused and self._state == "running"
+        moving = kind not in ("sliders", "still") and not self._paused and self._state == "running"
         if moving and stats.fps > 0:
             parts.append(tr("{rate} fps", rate=f"{stats.fps:.0f}"))
         if moving and stats.latency_ms > 0:

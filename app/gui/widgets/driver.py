@@ -25,21 +25,25 @@ from app.choices import StreamAddress, TrackingAddress
 from app.gui import icons
 from app.gui.session import LIVE_ONLY, Driver, DriverKind
 from app.gui.translate import mark, tr
-from app.gui.widgets.basic import ComboBox, Switch, colours, tool_button
+from app.gui.widgets.basic import ComboBox, SliderRow, Switch, colours, tool_button
 from app.gui.widgets.tracker import TrackerPage
 from app.gui.wording import folded, plain
+from app.speech_options import LIVELY
 
 KINDS: Final[tuple[tuple[DriverKind, str, str, str], ...]] = (
-    ("sliders", "sliders", mark("Sliders"), mark("Only the sliders move the portrait.")),
+    ("sliders", "sliders", mark("Sliders"), mark("The sliders pose the portrait; with life it breathes and blinks.")),
     ("file", "film", mark("Clip"), mark("Follow a video, played in a loop.")),
     ("camera", "camera", mark("Camera"), mark("Follow a camera in real time.")),
     ("still", "image", mark("Picture"), mark("Copy the expression of a picture.")),
-    ("template", "motion", mark("Template"), mark("Follow a motion template.")),
+    ("template", "motion", mark("Voice or template"), mark("Speak like a sound, or follow a template or keyframes.")),
     ("tracking", "face", mark("Tracker"), mark("Follow a phone or tracking app (OSC, Live Link Face, iFacialMocap).")),
 )
 CLIPS: Final = "*.mp4 *.mov *.mkv *.webm *.avi *.m4v *.gif"
 STILLS: Final = "*.jpg *.jpeg *.png *.webp *.bmp *.tif *.tiff *.heic *.avif"
-TEMPLATES: Final = "*.motion *.speech *.pkl"
+TEMPLATES: Final = "*.motion *.speech *.pkl *.yaml *.yml"
+TRACKS: Final = "*.json *.toml"
+"""Expression tracks too, but dropped files of these types are expressions and presets unless dropped on the driver."""
+MOTIONS: Final = (".motion", ".pkl")  # templates of a face that somebody filmed
 SOUNDS: Final = "*.wav *.mp3 *.m4a *.aac *.flac *.ogg *.opus"
 """A sound is a voice; like a template it drives without images."""
 
@@ -128,6 +132,8 @@ class DriverPanel(QWidget):
         browse_requested: Kind of the file to choose.
         cameras_requested: The list of cameras is to be refreshed.
         gallery_requested: The gallery of drivers is to be shown beside this widget.
+        keyed: Whether keyframes play with the sliders.
+        life_changed: How lively the portrait is, as in the option "idle".
         mirror_changed: Whether the camera is mirrored.
         stream_requested: The dialog for a network camera's URL is to be opened.
     """
@@ -136,6 +142,8 @@ class DriverPanel(QWidget):
     browse_requested = Signal(str)
     cameras_requested = Signal()
     gallery_requested = Signal(object)
+    life_changed = Signal(str)
+    keyed = Signal(bool)
     mirror_changed = Signal(bool)
     stream_requested = Signal()
 
@@ -162,6 +170,11 @@ class DriverPanel(QWidget):
         self.tracker.mirror_changed.connect(self.mirror_changed)
         self._stack.addWidget(self.tracker)
         box.addWidget(self._stack)
+        self.life = SliderRow(
+            tr("Life"), tr("The portrait breathes, blinks and looks around by itself."), 0.0, 1.0, 0.05, 0.0
+        )
+        self.life.changed.connect(self._life_moved)
+        box.addWidget(self.life)
         self.show_driver(Driver())
 
     def _make_segments(self) -> QWidget:
@@ -189,10 +202,18 @@ class DriverPanel(QWidget):
         return frame
 
     def _make_hint(self) -> QWidget:
+        room = QWidget()
+        box = QVBoxLayout(room)
+        box.setContentsMargins(0, 0, 0, 0)
+        box.setSpacing(4)
         hint = QLabel(tr("The sliders on the right pose the portrait."))
         hint.setObjectName("muted")
         hint.setWordWrap(True)
-        return hint
+        self.keys = Switch(tr("Keyframes"), tr("Poses at times: the portrait moves from one to the next."))
+        self.keys.clicked.connect(self.keyed)
+        box.addWidget(hint)
+        box.addWidget(self.keys)
+        return room
 
     def _make_file(self) -> QWidget:
         row = QWidget()
@@ -237,8 +258,14 @@ class DriverPanel(QWidget):
         box.addWidget(self.mirror)
         return room
 
-    def show_driver(self, driver: Driver) -> None:
-        """Show the current driver."""
+    def show_driver(self, driver: Driver, idle: str = "", *, spoken: bool = False) -> None:
+        """Show the current driver.
+
+        Args:
+            driver: The driver.
+            idle: How lively the portrait is: the option of that name.
+            spoken: Whether the option "voice" names a sound, which speaks where sliders alone drive.
+        """
         fresh, self._driver = driver != self._driver, driver
         self._kind: DriverKind = driver.kind
         if fresh and driver.kind in ("file", "still", "camera"):
@@ -257,7 +284,8 @@ class DriverPanel(QWidget):
                 self.tracker.show_address(TrackingAddress.parse(driver.source) or self.tracker.address)
         elif driver.kind == "sliders":
             self._stack.setCurrentIndex(0)
-            self.thumb.show_text(tr("Sliders only"))
+            if fresh:
+                self.thumb.show_text(tr("Sliders only"))
         else:
             self._stack.setCurrentIndex(1)
             name = Path(driver.source).name if driver.source else tr("Choose a file…")
@@ -265,11 +293,21 @@ class DriverPanel(QWidget):
             self.file_button.setText(plain(self.fontMetrics().elidedText(name, Qt.TextElideMode.ElideMiddle, width)))
             self.file_button.setToolTip(folded(driver.source or tr("Choose a file…")))
             self.file_button.setAccessibleName(tr("File of the driver: {name}", name=name))
-        if driver.kind == "template":
-            self.thumb.show_text(tr("Motion template"))
+        if driver.kind == "template" and fresh:
+            self.thumb.show_text(tr("Starting…"))
+        self._show_life(driver, idle, is_sound(driver.source) or (spoken and driver.kind == "sliders"))
         shown = self._stack.currentWidget()
         self._stack.setFixedHeight(max(34, shown.sizeHint().height() if shown is not None else 0))
         self.refresh()
+
+    def _show_life(self, driver: Driver, idle: str, speaks: bool) -> None:
+        motion = driver.kind == "template" and Path(driver.source).suffix.lower() in MOTIONS
+        self.life.setVisible(driver.kind in ("sliders", "template") and not motion)
+        self.life.slider.default = float(LIVELY) if speaks else 0.0
+        self.life.show_value(float(idle) if idle else self.life.slider.default)
+
+    def _life_moved(self, life: float) -> None:
+        self.life_changed.emit("" if life == self.life.slider.default else f"{life:g}")
 
     def show_cameras(self, names: list[str]) -> None:
         """Show the available cameras."""
@@ -327,6 +365,6 @@ def is_sound(path: str) -> bool:
 def driver_kind(path: str) -> DriverKind:
     """Kind of a driver file, by its extension."""
     ending = f"*{Path(path).suffix.lower()}"
-    if ending in TEMPLATES.split() or is_sound(path):
+    if ending in (*TEMPLATES.split(), *TRACKS.split()) or is_sound(path):
         return "template"
     return "still" if ending in STILLS.split() else "file"

@@ -16,7 +16,7 @@ from app.cli.main import main
 from app.events import CancelToken, EventStream
 from app.expressions import expression_from
 from app.gui.driving import live_source
-from app.gui.session import Driver
+from app.gui.session import Driver, Session
 from app.jobs import Entry, Queue
 from app.jobs.perform import Performer
 from app.live import DriverSource, LiveFrame, LiveSession, PreviewSink, Sample, Source
@@ -200,8 +200,8 @@ def by_live(files: Path, case: str, engine: Engine) -> list[np.ndarray]:
 def by_window(files: Path, case: str, engine: Engine) -> list[np.ndarray]:
     playback = Playback()
     playback.pause(True)
-    options = RenderOptions.from_values(given(files, case)[1]).input
-    source = live_source(Driver("file", str(files / "film")), LiveOptions(), options, "first", playback)
+    values = {**given(files, case)[1], "reference": "first"}
+    source = live_source(Session(driver=Driver("file", str(files / "film")), values=values), playback)
     assert source is not None
     steps = iter((lambda: None, *[lambda: playback.step(1)] * 2))
     return shown_live(files, case, engine, replace(source, clip=None), lambda: next(steps)())  # noqa: PLW0108 - another one each time

@@ -130,6 +130,8 @@ class Inputs:
         wanted = options.input
         self.expression = expression_from(wanted.expression, wanted.sliders, job.expression)
         self.unseen = UnseenDrivers(job)
+        if wanted.liveliness and not self.unseen.idles:
+            self.note(msg("{driving} already moves the face; {option:idle} has no effect.", job.driving))
         self.others = {part: path for part, path in wanted.part_drivers.items() if part not in self.unseen.parts}
         self.own_drivers = wanted.subject.drivers
         source_part, driving_part = wanted.source_part, wanted.driving_part

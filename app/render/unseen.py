@@ -66,6 +66,11 @@ class UnseenDrivers:
         return self.main is not None and self.main.path == Path()
 
     @property
+    def idles(self) -> bool:
+        """Whether the option idle has an effect: some part besides the lips has a driver without a face."""
+        return self.main is not None or bool(self.own) or bool(self.parts.keys() - {"lip"})
+
+    @property
     def length(self) -> Fraction | None:
         """Length in seconds of the driver that replaces the driving file, if known in advance."""
         return None if self.main is None else self.main.length

@@ -67,8 +67,9 @@ def test_a_sound_file_speaks_with_a_photo(here: Path) -> None:
 def test_the_driver_moves_all_but_the_lips(here: Path) -> None:
     """As with the same voice alone, the lips open, and the head turns as with the driver alone."""
     voice = write_sound(here / "speech.wav", spoken(0.6))
-    report = animate(here, here / "in" / "slow.mp4", lips_from=str(voice))
+    report = animate(here, here / "in" / "slow.mp4", lips_from=str(voice), idle="0.5")
     assert report.frames == 6
+    assert any("idle has no effect" in note for note in report.notes)
     with_voice = lower_half(report.output)
     without = lower_half(animate(here, here / "in" / "slow.mp4").output)
     assert np.abs(with_voice[4] - without[4]).max() > 60

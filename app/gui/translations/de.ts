@@ -4256,6 +4256,10 @@
    <translation>{done} von {total}</translation>
   </message>
   <message>
+   <source>{driving} already moves the face; {option:idle} has no effect.</source>
+   <translation>{driving} bewegt das Gesicht schon; {option:idle} hat keine Wirkung.</translation>
+  </message>
+  <message>
    <source>{driving} is a motion template, which has no sound; that of the source is used.</source>
    <translation>{driving} ist eine Bewegungsvorlage und enthält keinen Ton; der Ton der Quelle wird verwendet.</translation>
   </message>

@@ -16,9 +16,9 @@ app = make_app("List and remove the settings, weights, queue and caches that the
 
 def uninstall_data(values: Mapping[str, Any]) -> int:
     """List what the program keeps, ask, and remove it. Results that you made are never touched."""
-    from app.kept import check_nobody_works, elsewhere, kept_folders, remove
+    from app.user_data import check_nobody_works, data_folders, elsewhere, remove
 
-    found, as_json = kept_folders(), values["as_json"]
+    found, as_json = data_folders(), values["as_json"]
     if not as_json:
         for one in found:
             say(f"{show_path(one.path)}  {one.size / 1e6:.1f} MB  {one.what}")

@@ -18,15 +18,15 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final
 
-from app.alive import machine
 from app.errors import AppError, MissingError
 from app.events import CancelToken, Event, EventStream
-from app.jobs.perform import Outcome, Performer
 from app.jobs.queue import Queue
 from app.jobs.record import JobRecord, Progress
+from app.jobs.renderer import JobRenderer, Outcome
 from app.jobs.run import OnJob, Reporter, Summary
 from app.jobs.worker import settle
 from app.media.contents import content_hash
+from app.processes import machine
 from models.installation import install_hint
 
 MOST_EVENTS: Final = 100  # that a worker buffers between polls
@@ -46,7 +46,7 @@ class RemoteWorker:
 
     def __init__(self, cache: str, threads: int) -> None:
         self._hashes: dict[tuple[str, int, int, int], str] = {}
-        self._performer = Performer(Path(cache) if cache else None, self._hash, threads)
+        self._renderer = JobRenderer(Path(cache) if cache else None, self._hash, threads)
         self._lock = threading.Lock()
         self._told: list[tuple[int, Event]] = []
         self._job, self._token = 0, CancelToken()
@@ -64,7 +64,7 @@ class RemoteWorker:
         with tempfile.TemporaryDirectory(prefix="animate-ray-", ignore_cleanup_errors=True) as folder:
             before, tempfile.tempdir = tempfile.tempdir, folder
             try:
-                outcome = self._performer.perform(record, EventStream(self._note, interval=0.25), self._token)
+                outcome = self._renderer.render(record, EventStream(self._note, interval=0.25), self._token)
                 return asdict(replace(outcome, pid=os.getpid(), host=machine()))
             finally:
                 tempfile.tempdir, self._job = before, 0

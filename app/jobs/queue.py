@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from app.alive import is_alive, machine
 from app.errors import AppError, UsageError
 from app.jobs import scratch
 from app.jobs.hashes import option_hash
@@ -23,6 +22,7 @@ from app.jobs.rows import State, checked
 from app.jobs.spec import Entry
 from app.jobs.store import Store
 from app.jobs.target import Files, open_target
+from app.processes import is_alive, machine
 from models.messages import msg
 
 GRACE: Final = 1.5  # seconds that a silent worker with a live process gets for a heartbeat

@@ -7,11 +7,11 @@ import time
 from collections.abc import Iterable
 from typing import Any, Final
 
-from app.alive import is_alive, machine
 from app.errors import UsageError, not_one_of
 from app.jobs.record import JobRecord, record_of, stored
 from app.jobs.rows import STATES
 from app.jobs.store import Store
+from app.processes import is_alive, machine
 from models.messages import msg
 
 LEASE: Final = 30.0  # seconds without a heartbeat after which a worker counts as dead

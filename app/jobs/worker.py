@@ -17,9 +17,9 @@ from typing import IO, Any, Final
 
 from app.events import CancelToken, Event, EventStream
 from app.jobs import scratch
-from app.jobs.perform import Outcome, Performer
 from app.jobs.queue import Queue, tag
 from app.jobs.record import JobRecord, Progress
+from app.jobs.renderer import JobRenderer, Outcome
 from app.jobs.target import open_target
 
 BEAT: Final = 0.5  # seconds between heartbeats
@@ -84,27 +84,27 @@ class Worker:
             threading.Thread(target=self._listen, args=(commands,), daemon=True).start()
             threading.Thread(target=self._beat, daemon=True).start()
             cache = Path(chosen.cache) if chosen.cache else None
-            performer = Performer(cache, queue.store.file_hash, chosen.threads)
+            renderer = JobRenderer(cache, queue.store.file_hash, chosen.threads)
             last: Path | None = None
             while not self._leaving.is_set():
                 job = queue.claim(chosen.name, chosen.batch, last, lane=chosen.lane, in_order=chosen.in_order)
                 if job is None:
                     break
                 last = job.source
-                outcome = self._do(queue, performer, job)
+                outcome = self._do(queue, renderer, job)
                 if outcome.state == "failed" and chosen.fail_fast:
                     break
-            kept = performer.resources
+            kept = renderer.resources
             self._tell({"kind": "left", "loaded": kept.loaded, "encoded": kept.encoded, "read": kept.read})
             queue.leave(chosen.name)
         return 0
 
-    def _do(self, queue: Queue, performer: Performer, job: JobRecord) -> Outcome:
+    def _do(self, queue: Queue, renderer: JobRenderer, job: JobRecord) -> Outcome:
         self._token, self._job, self._progress = CancelToken(), job, None
         if self._leaving.is_set():
             self._token.cancel()
         self._tell({"kind": "started", "job": job.id})
-        outcome = performer.perform(job, EventStream(self._relay, interval=0.25), self._token)
+        outcome = renderer.render(job, EventStream(self._relay, interval=0.25), self._token)
         state = settle(queue, job, outcome, leaving=self._leaving.is_set())
         self._job = None
         self._tell({"kind": "ended", "job": job.id, "state": state, "short_of_memory": outcome.short_of_memory})

@@ -15,9 +15,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from app.addresses import local_path
-from app.alive import is_alive, machine
 from app.errors import MediaError, UsageError
 from app.media.outnames import check_free
+from app.processes import is_alive, machine
 from models.messages import msg
 
 _REASONS = {

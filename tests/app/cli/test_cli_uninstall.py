@@ -11,7 +11,7 @@ import pytest
 
 from app.errors import UsageError
 from app.jobs import Queue
-from app.kept import check_nobody_works, kept_folders
+from app.user_data import check_nobody_works, data_folders
 from models.weights import user_folder
 
 
@@ -77,7 +77,7 @@ def test_not_while_something_renders(homes: dict[str, Path], monkeypatch: pytest
             check_nobody_works()
         queue.leave("w")
     check_nobody_works()
-    assert len(kept_folders()) == 4
+    assert len(data_folders()) == 4
 
 
 def test_weights_lie_among_the_data(homes: dict[str, Path]) -> None:

@@ -19,7 +19,7 @@ from app.errors import AppError, ExitCode
 from app.events import CancelToken, Event, EventStream
 from app.frames.motion_cache import MotionCache
 from app.jobs import Entry, JobRecord, Queue, make_jobs, run_workers
-from app.jobs.perform import Performer
+from app.jobs.renderer import JobRenderer
 from app.media.reader import open_clip
 from app.options import RenderOptions
 from app.render import Job, render
@@ -322,7 +322,7 @@ def record(one: Entry) -> JobRecord:
 
 def test_memory_that_runs_out(work: Path, entry: Callable[..., Entry], monkeypatch: pytest.MonkeyPatch) -> None:
     """Everything kept is let go of, and the job is tried once more; another failure is the job's own."""
-    performer = Performer()
+    renderer = JobRenderer()
     job = record(entry())
     calls: list[int] = []
 
@@ -332,10 +332,10 @@ def test_memory_that_runs_out(work: Path, entry: Callable[..., Entry], monkeypat
             raise MemoryError
         return render(*arguments, **named)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("app.jobs.perform.render", run_out)
-    outcome = performer.perform(job, EventStream(), CancelToken())
+    monkeypatch.setattr("app.jobs.renderer.render", run_out)
+    outcome = renderer.render(job, EventStream(), CancelToken())
     assert (outcome.state, outcome.short_of_memory, len(calls)) == ("done", True, 2)
-    outcome = performer.perform(job, EventStream(), CancelToken())
+    outcome = renderer.render(job, EventStream(), CancelToken())
     assert (outcome.state, outcome.error) == ("failed", "There is not enough memory for this picture or clip.")
     assert hidden(work) == [] or len(hidden(work)) == 1
 
@@ -343,7 +343,7 @@ def test_memory_that_runs_out(work: Path, entry: Callable[..., Entry], monkeypat
 def test_output_that_is_an_input(work: Path, entry: Callable[..., Entry]) -> None:
     (work / "out").mkdir()
     os.link(work / "in" / "slow.mp4", work / "out" / "photo--slow.mp4")
-    outcome = Performer().perform(record(entry(overwrite=True)), EventStream(), CancelToken())
+    outcome = JobRenderer().render(record(entry(overwrite=True)), EventStream(), CancelToken())
     assert (outcome.state, outcome.exit_code) == ("failed", 2)
     assert "is an input" in outcome.error
 
@@ -351,26 +351,26 @@ def test_output_that_is_an_input(work: Path, entry: Callable[..., Entry]) -> Non
 def test_sliders_of_a_job(work: Path, entry: Callable[..., Entry]) -> None:
     from liveportrait.expression import Expression
 
-    plain = Performer().perform(record(entry()), EventStream(), CancelToken())
+    plain = JobRenderer().render(record(entry()), EventStream(), CancelToken())
     smile = replace(entry(output="smile.mp4"), expression=Expression({"smile": 1.0}).to_dict())
-    other = Performer().perform(record(smile), EventStream(), CancelToken())
+    other = JobRenderer().render(record(smile), EventStream(), CancelToken())
     assert plain.state == other.state == "done"
     assert plain.files[0][1] != other.files[0][1]
 
 
 def test_damaged_cache_is_read_anew(work: Path, entry: Callable[..., Entry]) -> None:
-    performer = Performer()
+    renderer = JobRenderer()
     job = record(entry())
-    assert performer.perform(job, EventStream(), CancelToken()).state == "done"
+    assert renderer.render(job, EventStream(), CancelToken()).state == "done"
     (kept,) = (work / "state" / "cache" / "motion").glob("*.motion")
     data = kept.read_bytes()
     for damage in (data[: len(data) // 2], b"something else", b""):
         kept.write_bytes(damage)
-        assert performer.perform(job, EventStream(), CancelToken()).state == "done"
+        assert renderer.render(job, EventStream(), CancelToken()).state == "done"
         assert kept.read_bytes() == data
-    assert performer.resources.read == 4
-    assert performer.perform(job, EventStream(), CancelToken()).state == "done"
-    assert performer.resources.read == 4
+    assert renderer.resources.read == 4
+    assert renderer.render(job, EventStream(), CancelToken()).state == "done"
+    assert renderer.resources.read == 4
 
 
 def test_cache_keeps_within_its_limit(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from app.events import CancelToken, EventStream
 from app.jobs import Queue, make_jobs
-from app.jobs.perform import Performer
+from app.jobs.renderer import JobRenderer
 from app.jobs.worker import settle
 
 
@@ -35,13 +35,13 @@ def test_memory_stays_flat(queue: Queue, work: Path) -> None:
     values = {"output": "out/{index}.mp4"}
     sources = ["in/photo.jpg", "in/other.jpg", "in/cutout.png"]
     jobs = [one for _ in range(8) for one in make_jobs(sources, ["in/slow.mp4"], values)]
-    performer, pages = Performer(None, queue.store.file_hash), []
+    renderer, pages = JobRenderer(None, queue.store.file_hash), []
     queue.join("w", work / "scratch")
     for number, one in enumerate(jobs):
         queue.add([type(one)(one.source, one.driving, str(work / "out" / f"{number}.mp4"), one.values)])
         job = queue.claim("w")
         assert job is not None
-        assert settle(queue, job, performer.perform(job, EventStream(), CancelToken())) == "done"
+        assert settle(queue, job, renderer.render(job, EventStream(), CancelToken())) == "done"
         pages.append(resident())
-    assert performer.resources.read == 1
+    assert renderer.resources.read == 1
     assert max(pages[-6:]) < 1.05 * max(pages[6:12]), pages

@@ -13,16 +13,16 @@ from pathlib import Path
 
 import pytest
 
-from app.alive import is_alive
 from app.errors import MediaError, UsageError
 from app.jobs import Entry, JobRecord, Queue
 from app.jobs.hashes import input_files, option_hash, settled
-from app.jobs.perform import Outcome
 from app.jobs.queue import CRASHES, tag
 from app.jobs.reading import LEASE
+from app.jobs.renderer import Outcome
 from app.jobs.target import open_target
 from app.jobs.worker import settle
 from app.media.contents import content_hash
+from app.processes import is_alive
 
 Make = Callable[..., Entry]
 WORKER = "w1"

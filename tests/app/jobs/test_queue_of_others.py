@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from app.alive import machine
 from app.errors import AppError, MediaError, UsageError
 from app.events import Event, EventStream
 from app.jobs import Entry, Queue, scratch
@@ -19,6 +18,7 @@ from app.jobs.queue import tag
 from app.jobs.run import Pool, Reporter, Summary, run_workers
 from app.jobs.target import open_target
 from app.jobs.worker import Settings
+from app.processes import machine
 
 Make = Callable[..., Entry]
 NAME = "999999-1-0123456789ab"  # as our workers are called

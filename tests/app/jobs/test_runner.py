@@ -11,9 +11,9 @@ import pytest
 from app.errors import UsageError
 from app.events import CancelToken, Event, EventStream
 from app.jobs import Entry, Queue, make_jobs
-from app.jobs.perform import Performer
 from app.jobs.queue import CRASHES
 from app.jobs.record import Progress
+from app.jobs.renderer import JobRenderer
 from app.jobs.run import Reporter
 from app.jobs.runner import RunnerProcess
 from app.jobs.worker import settle
@@ -206,7 +206,7 @@ def test_files_of_others_are_kept(queue: Queue, entry: Callable[..., Entry], wor
         intrude()
     job = queue.claim("w")
     assert job is not None
-    outcome = Performer(work / "cache").perform(job, EventStream(*[intrude] * late), CancelToken())
+    outcome = JobRenderer(work / "cache").render(job, EventStream(*[intrude] * late), CancelToken())
     assert settle(queue, job, outcome) == "skipped"
     assert f"{name} already exists" in queue.reader.get(job.id).error
     assert [path.name for path in (work / "out").iterdir()] == [name]

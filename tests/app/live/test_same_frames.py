@@ -18,7 +18,7 @@ from app.expressions import expression_from
 from app.gui.driving import live_source
 from app.gui.session import Driver, Session
 from app.jobs import Entry, Queue
-from app.jobs.perform import Performer
+from app.jobs.renderer import JobRenderer
 from app.live import DriverSource, LiveFrame, LiveSession, PreviewSink, Sample, Source
 from app.live_options import LiveOptions
 from app.media.images import read_image
@@ -85,7 +85,7 @@ def by_queue(files: Path, case: str, folder: Path) -> list[np.ndarray]:
         queue.join("w", folder / "scratch")
         job = queue.claim("w")
         assert job is not None
-        outcome = Performer(folder / "cache").perform(job, EventStream(), CancelToken())
+        outcome = JobRenderer(folder / "cache").render(job, EventStream(), CancelToken())
     assert outcome.state == "done", outcome.error
     return pictures(folder)  # hidden until the queue names them
 

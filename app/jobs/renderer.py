@@ -146,7 +146,7 @@ class KeptResources(CachedResources):
         free_gpu_memory()
 
 
-class Performer:
+class JobRenderer:
     """Renders jobs. The result of each is left hidden beside its name, see app.jobs.target.
 
     Args:
@@ -161,7 +161,7 @@ class Performer:
         self._hash = file_hash
         self.resources = KeptResources(MotionCache(cache), file_hash, threads)
 
-    def perform(self, job: JobRecord, events: EventStream, token: CancelToken) -> Outcome:
+    def render(self, job: JobRecord, events: EventStream, token: CancelToken) -> Outcome:
         """Render one job; all errors become part of the outcome.
 
         Args:

@@ -24,7 +24,7 @@ VARIABLES: Final = {  # variable that sets another location -> what is stored th
 
 
 @dataclass(frozen=True)
-class Kept:
+class DataFolder:
     """A folder with the program's own data.
 
     Attributes:
@@ -41,7 +41,7 @@ class Kept:
         return sum(_sizes(self.path))
 
 
-def kept_folders() -> list[Kept]:
+def data_folders() -> list[DataFolder]:
     """The program's existing folders, each once, outer ones first."""
     import platformdirs
 
@@ -51,11 +51,11 @@ def kept_folders() -> list[Kept]:
         ("kept motion", platformdirs.user_cache_path(NAME, appauthor=False)),
         ("queue", platformdirs.user_state_path(NAME, appauthor=False)),
     )
-    found: list[Kept] = []
+    found: list[DataFolder] = []
     for what, path in places:
         inside = any(path == one.path or one.path in path.parents for one in found)
         if os.path.lexists(path) and not inside:
-            found.append(Kept(what, path))
+            found.append(DataFolder(what, path))
     return found
 
 
@@ -89,21 +89,21 @@ def check_nobody_works() -> None:
         )
 
 
-def remove(kept: Kept) -> None:
+def remove(folder: DataFolder) -> None:
     """Remove a folder of the program with all its contents; of a link, only the link itself is removed.
 
     Raises:
         MediaError: Something in it can't be removed.
     """
     try:
-        if kept.path.is_symlink() or not kept.path.is_dir():
-            kept.path.unlink()
+        if folder.path.is_symlink() or not folder.path.is_dir():
+            folder.path.unlink()
         else:
-            shutil.rmtree(kept.path)
+            shutil.rmtree(folder.path)
     except OSError as error:
         what, hint = reason(error)
         raise MediaError(
-            msg("{filename} can't be removed: {what}.", error.filename or kept.path, what), hint
+            msg("{filename} can't be removed: {what}.", error.filename or folder.path, what), hint
         ) from error
 
 

@@ -17,11 +17,16 @@ IDLE: Final = frozenset({"output", "overwrite", "json_lines", "quiet", "threads"
 NETWORKS: Final = ("detector", "mask")  # options that may name an ONNX file
 
 
+def background_file(values: Mapping[str, Any]) -> Path | None:
+    """The picture that the option ``background`` names, or None."""
+    return Background.parse(str(values.get("background") or "keep")).path
+
+
 def named_files(values: Mapping[str, Any]) -> list[Path]:
     """Files named by option values; an expression may also be the name of a saved one rather than a file."""
     found = [Path(str(values[name])) for name in FILES if values.get(name)]
     found += [driver.path for driver in FaceDriver.parse(str(values.get("driver_for", "")))]
-    behind = Background.parse(str(values.get("background") or "keep")).path
+    behind = background_file(values)
     found += [] if behind is None else [behind]
     networks = (str(values.get(name, "")) for name in NETWORKS)
     return found + [Path(name) for name in networks if name.lower().endswith(".onnx")]

@@ -16,6 +16,7 @@ from typing import Any, Final
 from app.addresses import local_path
 from app.driver_options import PART_FILES
 from app.errors import UsageError
+from app.option_files import background_file
 from app.options import RenderOptions, all_options, check_values, find_option
 from app.textfiles import parse_toml, read_text
 from liveportrait.limits import parse_json, shown
@@ -269,6 +270,8 @@ def _parse(path: Path) -> dict[str, Any]:
 def _files_beside(values: Mapping[str, Any], path: Path) -> dict[str, Any]:
     """Part drivers named in a preset that are in its folder, with absolute paths."""
     places = {name: path.parent / str(values[name]) for name in PART_FILES if values.get(name)}
+    if (behind := background_file(values)) is not None:
+        places["background"] = path.parent / behind
     return {name: os.path.abspath(place) for name, place in places.items() if place.exists()}
 
 

@@ -190,6 +190,7 @@ SOURCES: Final[dict[str, Callable[[], Sequence[str | Candidate]]]] = {
     "sliders": _sliders,
     "MODEL": _models,
     "detector": _networks("detect", "embedded", "insightface", "auto"),
+    "background": lambda: ["keep", "blur", "transparent"],
     "mask": _networks("parse", "auto", "template", "matte"),
     "face": lambda: [*FACES, "all"],
     "driving_face": lambda: FACES,
@@ -200,7 +201,7 @@ SOURCES: Final[dict[str, Callable[[], Sequence[str | Candidate]]]] = {
     "state": _states,
     "shell": _shells,
 }
-MAY_BE_FILES: Final = ("preset", "detector", "mask", "expression", "camera")
+MAY_BE_FILES: Final = ("preset", "detector", "mask", "expression", "camera", "background")
 
 
 def _from_bash(words: Sequence[str]) -> list[str]:

@@ -22,6 +22,7 @@ from app.expressions import (
     write_text,
 )
 from app.gui.keyframes import Keyframes
+from app.option_files import background_file
 from app.options import find_option
 from app.presets import Preset, config_folder, find_preset, list_presets, read_settings, to_toml
 
@@ -102,7 +103,8 @@ def import_preset(path: Path) -> Path:
         UsageError: It can't be read.
     """
     preset = read_settings(path, preset=True)
-    if any(preset.values.get(name) for name in PART_FILES):  # relative file names are not valid in another folder
+    names = any(preset.values.get(name) for name in PART_FILES) or background_file(preset.values) is not None
+    if names:  # relative file names are not valid in another folder
         target = free_name(presets_folder(), safe_name(preset.name), ".toml")
         head = {"name": preset.name, "description": preset.description, "preset": preset.parent}
         return write_text(target, to_toml(preset.values, None, **head))
@@ -114,7 +116,7 @@ def import_preset(path: Path) -> Path:
 
 def names_files(preset: Preset) -> bool:
     """Whether a preset, or one that it is based on, names drivers of parts."""
-    return bool(preset.parent) or any(name in preset.values for name in PART_FILES)
+    return bool(preset.parent) or any(name in preset.values for name in (*PART_FILES, "background"))
 
 
 def present_files(values: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from app.choices import FaceDriver
-from app.option_files import FILES, IDLE, named_files
+from app.option_files import FILES, IDLE, background_file, named_files
 
 
 def option_hash(values: Mapping[str, Any], numbered: bool, expression: Mapping[str, Any] | None) -> str:
@@ -40,6 +40,8 @@ def settled(values: Mapping[str, Any], base: Path) -> dict[str, Any]:
             path = Path(os.path.abspath(base / os.path.expanduser(str(found[name]))))
             if os.path.exists(path) or name != "expression":
                 found[name] = str(path)
+    if (behind := background_file(found)) is not None:
+        found["background"] = os.path.abspath(base / behind.expanduser())
     if found.get("driver_for"):
         drivers = FaceDriver.parse(str(found["driver_for"]))
         absolute = (replace(one, path=Path(os.path.abspath(base / one.path.expanduser()))) for one in drivers)

@@ -28,6 +28,7 @@ import numpy.typing as npt
 
 from app.media.images import flatten
 from app.media.ports import port_error
+from models.messages import msg
 
 Pixels = npt.NDArray[np.uint8]
 Color = tuple[int, int, int]
@@ -109,7 +110,8 @@ class MjpegServer:
         try:
             self._server = _Server(host, port, self)
         except OSError as error:
-            raise port_error(host, port, place, error, "Close that program, or choose another port.") from None
+            hint = msg("Close that program, or choose another port.")
+            raise port_error(host, port, place, error, hint) from None
         self.port = int(self._server.server_address[1])
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), name="mjpeg", daemon=True)
         self._thread.start()

@@ -15,10 +15,12 @@ from app.errors import AppError, UsageError
 from app.frames.grounds import out_of_focus
 from app.frames.scene import SceneMaker
 from app.frames.timings import Timings
+from app.jobs.hashes import settled
 from app.media.clip import Frame
 from app.media.images import write_image
 from app.option_files import named_files
 from app.options import RenderOptions, find_option
+from app.presets import read_settings
 from liveportrait.animator import Animator, Scene
 from liveportrait.engines.mesh.engine import MeshEngine
 from liveportrait.expression import Expression
@@ -182,3 +184,13 @@ def test_frame_without_anybody_shows_what_is_behind(head: np.ndarray, word: str,
     assert not bare.faces
     assert seen.picture.shape == bare.picture.shape == (SIZE, SIZE, channels)
     assert like(bare.picture, GREEN).all() if channels == 3 else not bare.picture[..., 3].any()
+
+
+def test_picture_is_found_from_elsewhere(tmp_path: Path) -> None:
+    """Of a job that is carried out in another folder, and of a preset that it lies beside."""
+    assert settled({"background": "sky.png"}, tmp_path)["background"] == str(tmp_path / "sky.png")
+    assert settled({"background": "blur"}, tmp_path)["background"] == "blur"
+    write_image(tmp_path / "sky.png", np.zeros((4, 4, 3), np.uint8))
+    preset = tmp_path / "studio.toml"
+    preset.write_text('schema_version = 1\n[options]\nbackground = "sky.png"\n')
+    assert read_settings(preset, preset=True).values["background"] == str(tmp_path / "sky.png")

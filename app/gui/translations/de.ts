@@ -517,7 +517,11 @@
   </message>
   <message>
    <source>Close that program, or choose another port here and in the app.</source>
-   <translation>Dieses Programm schließen, oder hier und in der App einen anderen Port wählen.</translation>
+   <translation>Beenden Sie dieses Programm oder wählen Sie hier und in der App einen anderen Port.</translation>
+  </message>
+  <message>
+   <source>Close that program, or choose another port.</source>
+   <translation>Beenden Sie dieses Programm oder wählen Sie einen anderen Port.</translation>
   </message>
   <message>
    <source>Close the eye on the left of the picture.</source>

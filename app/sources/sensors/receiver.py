@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import select
 import socket
 import sys
@@ -11,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from app.choices import TrackingAddress
-from app.errors import AppError
+from app.media.ports import port_error
 from app.sources.sensors.ifacialmocap import read_ifacialmocap
 from app.sources.sensors.livelink import read_livelink
 from app.sources.sensors.vmc import VmcReader
@@ -26,10 +25,6 @@ LARGEST: Final = 65535  # bytes of a packet
 KEPT: Final = 256  # newest packets to decode; VMC may send one per bone and shape, two hundred per frame
 MOST: Final = 4096  # most packets read from the system at a time
 LEFT_ALONE: Final = 1.0  # seconds of silence after which another sender is accepted
-
-
-class PortError(AppError):
-    """A port can't be opened."""
 
 
 def decoder(address: TrackingAddress) -> Decode:
@@ -77,7 +72,8 @@ class Receiver:
             listening.bind((where.host, where.port))
         except OSError as error:
             listening.close()
-            raise _refused(where, error) from None
+            hint = msg("Close that program, or choose another port here and in the app.")
+            raise port_error(where.host, where.port, where.place, error, hint) from None
         self._socket = listening
 
     def close(self) -> None:
@@ -120,21 +116,6 @@ class Receiver:
             self.packets += 1
             kept.append(packet)
         return kept
-
-
-def _refused(where: TrackingAddress, error: OSError) -> PortError:
-    if error.errno in (errno.EADDRINUSE, getattr(errno, "WSAEADDRINUSE", None)):
-        return PortError(
-            msg("Port {port} is already used by another program.", where.port),
-            "Close that program, or choose another port here and in the app.",
-        )
-    if error.errno in (errno.EADDRNOTAVAIL, getattr(errno, "WSAEADDRNOTAVAIL", None)):
-        return PortError(
-            msg("{host} is not an address of this computer.", where.host), "0.0.0.0 means all of its addresses."
-        )
-    if error.errno == errno.EACCES:
-        return PortError(msg("Access to port {port} is denied.", where.port), "Choose a port from 1024 up.")
-    return PortError(msg("Can't listen on {place}: {reason}.", where.place, error.strerror or type(error).__name__))
 
 
 def own_address() -> str:

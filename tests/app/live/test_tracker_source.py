@@ -21,8 +21,9 @@ from app.live import LiveSession
 from app.live.frames import LiveFrame
 from app.live.readings import LiveReadings
 from app.live.track_recorder import TrackRecorderSink
+from app.media.ports import PortError
 from app.sources.named import source_from_text
-from app.sources.sensors.receiver import KEPT, PortError, Receiver
+from app.sources.sensors.receiver import KEPT, Receiver
 from app.sources.sensors.source import AWAITED, RESTS, SILENT, TrackingSource
 from liveportrait.blendshapes import FaceReading
 from liveportrait.expression import Expression

@@ -11,13 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from app.errors import AppError
-from app.media.images import encode, flatten, image_format, write_image
+from app.media.images import WITH_ALPHA, encode, flatten, image_format, write_image
 from app.media.sizing import Sizing
 from app.media.streams import STDOUT, Pipe, stream_name
 from app.media.writer import ClipWriter
 from app.provenance.label import labelled
 from app.provenance.mark import OFF, Marking
 from liveportrait.patched import Patch, Patched, split
+from models.messages import msg
 
 if TYPE_CHECKING:
     from app.media.audio import AudioSource
@@ -96,6 +97,11 @@ class PictureWriter:
             except OSError as error:
                 raise pipe.error(error) from error
             return self._path
+        format = image_format(self._path)
+        if alpha is not None and alpha.min() < 255 and format not in WITH_ALPHA:
+            self.notes.append(
+                msg("{codec} does not support transparency; transparent parts were filled with a plain colour.", format)
+            )
         form = (quality, self._background, self._overwrite, self._marking)
         return write_image(self._path, rgb, alpha, *form, notes=self.notes)
 

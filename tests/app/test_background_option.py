@@ -17,10 +17,12 @@ from app.frames.scene import SceneMaker
 from app.frames.timings import Timings
 from app.jobs.hashes import settled
 from app.media.clip import Frame
-from app.media.images import write_image
+from app.media.images import read_image, write_image
 from app.option_files import named_files
 from app.options import RenderOptions, find_option
 from app.presets import read_settings
+from app.provenance.mark import UNMARKED
+from app.render.output import PictureWriter
 from liveportrait.animator import Animator, Scene
 from liveportrait.engines.mesh.engine import MeshEngine
 from liveportrait.expression import Expression
@@ -194,3 +196,13 @@ def test_picture_is_found_from_elsewhere(tmp_path: Path) -> None:
     preset = tmp_path / "studio.toml"
     preset.write_text('schema_version = 1\n[options]\nbackground = "sky.png"\n')
     assert read_settings(preset, preset=True).values["background"] == str(tmp_path / "sky.png")
+
+
+@pytest.mark.parametrize(("name", "kept"), [("a.png", True), ("a.webp", True), ("a.jpg", False)])
+def test_picture_without_transparency_says_so(tmp_path: Path, name: str, kept: bool, cut: np.ndarray) -> None:
+    writer = PictureWriter(tmp_path / name, 90, GREEN, False, UNMARKED)
+    writer.write(np.ascontiguousarray(cut[..., :3]), alpha=np.ascontiguousarray(cut[..., 3]))
+    writer.finish()
+    assert any("transparency" in note for note in writer.notes) is not kept
+    seen = read_image(tmp_path / name)
+    assert seen.alpha is not None if kept else like(seen.rgb, GREEN, 8)[:40, :40].all()

@@ -359,6 +359,7 @@ def panel_options() -> list[str]:
     hidden = RUN_OPTIONS | {"engine", "device", "face", "crop", "points", "landmarks", "sliders", "expression"}
     hidden |= {"signing_cert", "signing_key"}
     hidden |= {"pose_from", "exp_from", "lips_from", "eyes_from", "driver_for"}
+    hidden |= {"idle"}  # beside the driver
     return [info.name for info in all_options() if info.name not in hidden]
 
 

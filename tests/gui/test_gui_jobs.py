@@ -261,7 +261,7 @@ def test_names_that_are_taken(
     watched.add(posed_entry(small_media, tmp_path / "out.png", smile=0.2))
     qtbot.waitUntil(lambda: bool(faults))
     assert isinstance(faults[0][0], UsageError)
-    assert "waits" in str(faults[0][0])
+    assert "is the output of waiting job 1" in str(faults[0][0])
     (kept,) = disk.reader.jobs()
     assert kept.expression is not None
     assert kept.expression["sliders"] == {"smile": 1.0}

@@ -180,10 +180,6 @@
    <translation>Schreibt auch ein Video, das Antrieb, Quelle und Ergebnis nebeneinander zeigt.</translation>
   </message>
   <message>
-   <source>Amount of idle motion, 0 to 1, of a face that no picture drives: it nods, blinks and looks around. A voice has 0.5; 0 moves only the mouth. Without a driving file the portrait idles for --duration seconds (10), in a seamless loop.</source>
-   <translation>Wie lebendig ein Gesicht ist, das kein Bild antreibt, 0 bis 1: Es nickt, blinzelt und sieht sich um. Eine Stimme allein hat 0.5, bei 0 bewegt sich nur der Mund. Ohne Antrieb lebt das Porträt einfach, --duration Sekunden lang (10), und sein Ende geht in den Anfang über.</translation>
-  </message>
-  <message>
    <source>Angle</source>
    <translation>Winkel</translation>
   </message>

@@ -44,6 +44,7 @@ from liveportrait.expression import SLIDERS, Slider
 GROUPS: Final = (
     ("Motion", True),
     ("Drivers", False),
+    ("Speech and life", False),
     ("Stitching and retargeting", False),
     ("Pose", True),
     ("Expression", True),

@@ -47,6 +47,8 @@ MOTIONS: Final = (".motion", ".pkl")  # templates of a face that somebody filmed
 SOUNDS: Final = "*.wav *.mp3 *.m4a *.aac *.flac *.ogg *.opus"
 """A sound is a voice; like a template it drives without images."""
 
+HEIGHTS: Final = 64, 132  # of the image of the driver, pixels
+
 
 class Thumb(QWidget):
     """A small rounded image that fits its space.
@@ -59,13 +61,18 @@ class Thumb(QWidget):
 
     def __init__(self, name: str) -> None:
         super().__init__()
-        self.setFixedHeight(132)
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.setMinimumHeight(HEIGHTS[0])
+        self.setMaximumHeight(HEIGHTS[1])
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
         self.setAccessibleName(name)
         self.setCursor(Qt.CursorShape.PointingHandCursor)
         self.setToolTip(tr("Show drivers as thumbnails"))
         self._image: QImage | None = None
         self._text = self._note = ""
+
+    def sizeHint(self) -> QSize:  # noqa: N802 - Qt's name
+        """As high as it may be; it is lower only in a low window."""
+        return QSize(200, HEIGHTS[1])
 
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:  # noqa: N802 - Qt's name
         """Emit ``clicked``."""

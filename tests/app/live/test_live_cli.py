@@ -163,14 +163,14 @@ def test_window_gets_portrait_and_driver(capsys: pytest.CaptureFixture[str], mon
     assert run(capsys, PHOTO, "--camera", CLIP)[0] == 0
     assert run(capsys, PHOTO)[0] == 0
     assert opened == [(PHOTO, CLIP), (PHOTO,)]
-    assert asked[-1] == {"values": {}, "live": {}, "expression": None}
+    assert asked[-1] == {"values": {}, "live": {}, "expression": None, "address": ""}
     code, _, err = run(capsys, PHOTO, "--sliders", "smile=0.5,lips=0", "--face", "left", "--hold-rate", "25",
                        "--lips-from", CLIP, "--quality", "90")  # fmt: skip
     assert (code, err) == (0, "")
     expression = asked[-1].pop("expression")
     assert (dict(expression.values), expression.lip_ratio) == ({"smile": 0.5}, 0.0)
     values = {"face": "left", "lips_from": str(CLIP), "quality": 90}
-    assert asked[-1] == {"values": values, "live": {"hold_rate": 25.0}}
+    assert asked[-1] == {"values": values, "live": {"hold_rate": 25.0}, "address": ""}
     code, _, err = run(capsys, PHOTO, "--camera", "0", "--vcam")
     assert code == 0
     assert "--no-window" in err

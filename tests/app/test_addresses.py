@@ -60,7 +60,7 @@ def test_other_addresses_are_refused_as_typed(typed: str) -> None:
 
 
 def test_an_address_that_became_a_path_is_shown_as_typed() -> None:
-    with pytest.raises(UsageError, match=r"^https://a/b\.jpg is an address"):
+    with pytest.raises(UsageError, match=r"^https://a/b\.jpg is a URL"):
         local_path(Path("https://a/b.jpg"))
     with pytest.raises(UsageError, match="another machine, server"):
         local_name("file://server/a.mp4", windows=False)
@@ -74,7 +74,7 @@ def test_options_take_file_addresses(name: str, tmp_path: Path) -> None:
     info: OptionInfo = find_option(name)
     place = tmp_path / "a b.onnx"
     assert info.check(place.as_uri()) == str(place)
-    with pytest.raises(UsageError, match=r"https://a/b\.onnx is an address"):
+    with pytest.raises(UsageError, match=r"https://a/b\.onnx is a URL"):
         info.check("https://a/b.onnx")
 
 
@@ -93,7 +93,7 @@ def test_every_driver_of_a_face_may_be_a_file_address(tmp_path: Path) -> None:
         ("a%0999999999d.png", "9 digits"),
         ("a%" + "9" * 5000 + "d.png", "9 digits|longer"),
         ("a%010d.png", "9 digits"),
-        ("s3://bucket/x.mp4", "^--output: s3://bucket/x.mp4 is an address"),
+        ("s3://bucket/x.mp4", "^--output: s3://bucket/x.mp4 is a URL"),
     ],
 )
 def test_names_that_no_output_may_have(name: str, words: str) -> None:

@@ -141,6 +141,7 @@ def test_every_option_has_its_place() -> None:
         "driver_for",
         "signing_cert",
         "signing_key",
+        "idle",
     }
     assert set(panel_options()) | asked_elsewhere == {info.name for info in all_options()}
     assert set(panel_live_options()) | {"camera", "mirror", "vcam", "record", "stream"} == {

@@ -733,7 +733,7 @@ def test_output_that_hangs_is_left_out_at_the_next_start(make_session: Make, see
         session.start()
     assert session.settle(WAIT)
     assert len(opened) == 1
-    assert messages.text.count("The output hanging does not answer any more") == 2
+    assert messages.text.count("The output hanging no longer responds and is skipped") == 2
     gate.set()
     opened[0].join(WAIT)
     session.stop()

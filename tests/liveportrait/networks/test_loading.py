@@ -173,7 +173,9 @@ def test_an_installed_file_that_changed_since_it_came_in_is_refused(suffix, lip,
     monkeypatch.setenv("PORTRAIT_MODELS", str(tmp_path))
     file = ModelFile(f"own/stitching{suffix}")
     monkeypatch.setattr("models.registry.list_models", lambda *_: ["own/lip"])
-    monkeypatch.setattr("models.weights.get_model", lambda _: ModelSpec("own/lip", "", (file,), "MIT", True, ""))
+    spec = ModelSpec("own/lip", "", (file,), "MIT", True, "")
+    for module in ("converted", "weights"):
+        monkeypatch.setattr(f"models.{module}.get_model", lambda _: spec)
     path = tmp_path / file.name
     path.parent.mkdir()
     write = save_file if suffix == ".safetensors" else torch.save

@@ -350,18 +350,20 @@ class Studio(QObject):
     def set_layout(self, layout: Layout) -> None:
         """Set the preview's layout; the last frame is prepared again."""
         self._layout = layout
-        if self._last is not None:
-            self._presenter.request(self._last)
+        self._presenter.request(None)
 
     def _frame(self, frame: LiveFrame) -> None:
         """Receive a finished frame; called in the sink's thread."""
         self._last = frame
-        self._presenter.request(frame)
+        self._presenter.request(None)
 
-    def _present(self, frame: LiveFrame) -> Shown | None:
-        """Crop and scale a frame for the screen; called in the presenter's thread."""
-        layout = self._layout
-        if layout is None:
+    def _present(self, _: None) -> Shown | None:
+        """Crop and scale the newest frame for the screen; called in the presenter's thread.
+
+        No request names its frame: one made for a new layout could replace that of a frame that came meanwhile.
+        """
+        layout, frame = self._layout, self._last
+        if layout is None or frame is None:
             return None
         thumb = None
         if frame.driver is not None:

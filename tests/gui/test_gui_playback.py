@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PySide6.QtCore import Qt
 from pytestqt.qtbot import QtBot
 
@@ -54,6 +56,25 @@ def test_time_line_shows_the_frame_that_it_names(qtbot: QtBot, window: MainWindo
     assert bar.time.toolTip().startswith("Frame 1 of ")
     actions["play"].trigger()
     qtbot.waitUntil(lambda: studio.playback.place.time > 3 / rate)
+
+
+def test_a_frame_that_comes_while_the_layout_changes_is_shown(
+    qtbot: QtBot, window: MainWindow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    studio, presenter = window.studio, window.studio._presenter
+    assert studio.shown is not None
+    newer = replace(studio.shown.frame, index=studio.shown.frame.index + 1000)
+    request = presenter.request
+
+    def overtaken(argument: object) -> None:
+        """The live session's thread delivers a frame between the window's look at the last one and its request."""
+        monkeypatch.setattr(presenter, "request", request)
+        studio._frame(newer)
+        request(argument)
+
+    monkeypatch.setattr(presenter, "request", overtaken)
+    studio.set_layout(studio._layout)
+    qtbot.waitUntil(lambda: studio.shown is not None and studio.shown.frame is newer)
 
 
 def test_keys_play_and_step(qtbot: QtBot, window: MainWindow, clip_driver: Driver) -> None:

@@ -1,21 +1,23 @@
 """Run a live session with all kinds of sinks for some minutes, and report lag and memory.
 
-    python tools/soak_live.py 2 [--photo PHOTO] [--clip CLIP] [--size 512] [--background transparent]
+    python tools/soak_live.py 2 [--photo PHOTO] [--clip CLIP] [--size 512] [--background transparent] [--osc]
 
-A clip plays as the camera at 30 frames/s. Its result goes to a recording, to MJPEG read by PyAV in another process,
-to H.264 over UDP read by this one, and to a stand-in of a virtual camera, all on 127.0.0.1. In the middle, the process
-that encodes for UDP is killed; it must recover while the others continue. The last line is a JSON object; exit status
-1 if a sink was more than 3 frames behind, memory grew by more than a tenth in the second half, or the killed sink did
-not recover.
+A clip plays as the camera at 30 frames/s, or with --osc a face tracker sends 60 packets a second. The result goes to a
+recording, to MJPEG read by PyAV in another process, to H.264 over UDP read by this one, and to a stand-in of a virtual
+camera, all on 127.0.0.1. In the middle, the process that encodes for UDP is killed; it must recover while the others
+continue. The last line is a JSON object; exit status 1 if a sink was more than 3 frames behind, memory grew by more
+than a tenth in the second half, or the killed sink did not recover.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -109,6 +111,44 @@ class Receiver:
             self.packets += 1
 
 
+class Tracker:
+    """Sends a talking, turning face to a port of this computer, as a VMC sender does."""
+
+    RATE = 60.0
+
+    def __init__(self, port: int) -> None:
+        self.sent = 0
+        self._to = ("127.0.0.1", port)
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        threading.Thread(target=self._send, daemon=True).start()
+
+    def _send(self) -> None:
+        begun = time.monotonic()
+        while True:
+            now = self.sent / self.RATE
+            shapes = {"A": 0.5 - 0.5 * math.cos(9 * now), "Blink": float(now % 4 < 0.15), "Joy": 0.3}
+            half = 0.1 * math.sin(now)
+            turn = ("Head", 0.0, 0.0, 0.0, 0.0, math.sin(half), 0.0, math.cos(half))
+            parts = [
+                self._message("/VMC/Ext/Bone/Pos", *turn),
+                *(self._message("/VMC/Ext/Blend/Val", name, value) for name, value in shapes.items()),
+                self._message("/VMC/Ext/Blend/Apply"),
+            ]
+            body = b"".join(struct.pack(">i", len(part)) + part for part in parts)
+            self._socket.sendto(b"#bundle\0" + struct.pack(">Q", 1) + body, self._to)
+            self.sent += 1
+            time.sleep(max(0.0, begun + self.sent / self.RATE - time.monotonic()))
+
+    @staticmethod
+    def _message(address: str, *values: str | float) -> bytes:
+        def text(value: str) -> bytes:
+            return value.encode() + bytes(4 - len(value) % 4)
+
+        types = "," + "".join("s" if isinstance(value, str) else "f" for value in values)
+        data = b"".join(text(value) if isinstance(value, str) else struct.pack(">f", value) for value in values)
+        return text(address) + text(types) + data
+
+
 def memory_mb() -> float:
     """Resident memory of this process in MB (Linux)."""
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
@@ -130,6 +170,7 @@ def main() -> int:
     parser.add_argument("--clip", default=str(ROOT / "assets/sample/driving.mp4"))
     parser.add_argument("--size", type=int, default=512, help="longer side of the picture")
     parser.add_argument("--background", default="#00ff00")
+    parser.add_argument("--osc", action="store_true", help="a face tracker drives in place of the clip")
     asked = parser.parse_args()
     seconds = 60 * asked.minutes
     options = RenderOptions.from_values({"engine": "mesh", "background": asked.background})
@@ -150,7 +191,12 @@ def main() -> int:
             for sink in sinks:
                 session.add_sink(session.watch(sink, behind))
             session.add_portrait("photo", asked.photo)
-            session.set_driver(source_from_text(asked.clip, Mode(0, 0, RATE, True)))
+            if asked.osc:
+                tracker = free_port()
+                Tracker(tracker)
+                session.set_driver(source_from_text(f"osc://127.0.0.1:{tracker}"))
+            else:
+                session.set_driver(source_from_text(asked.clip, Mode(0, 0, RATE, True)))
             session.start()
             if not session.wait_for(lambda: session.stats().shown > 30, 120):
                 sys.exit("soak_live.py: no picture came.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Final
 
 from app.live.sinks import Sink
@@ -120,12 +121,13 @@ class PacedSink(Sink):
         self._sent = self.clock()
         self._send(self._picture)
 
+    @abstractmethod
     def _fitted(self, frame: LiveFrame) -> Pixels:
         """The frame in the format and size to send."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _send(self, picture: Pixels) -> None:
-        raise NotImplementedError
+        """Send a fitted frame."""
 
 
 class TransmissionSink(PacedSink):

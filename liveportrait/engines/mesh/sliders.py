@@ -17,6 +17,7 @@ from liveportrait.ramps import smoothstep
 from models.topology import EYE_LEFT, EYES, LIP_UPPER_INNER
 
 Float = npt.NDArray[np.float64]
+MIDDLE = LIP_UPPER_INNER[1:-1].index(13)  # of the pairs of inner lip points
 
 
 def _source(portrait: Portrait) -> Float:
@@ -57,18 +58,17 @@ def lip_offsets(portrait: Portrait, ratios: Array) -> Array:
     source = _source(portrait)
     basis = face_model().bases["open"].astype(np.float64) * fit.below_the_eyes()
     gap, answer = fit.lip_gaps(source), fit.lip_gaps(basis)
-    middle = LIP_UPPER_INNER[1:-1].index(13)
     width = fit.mouth_width(source)
     dropped = _jaw_gap(source)
     out = np.zeros((len(ratios), *source.shape))
     for b, ratio in enumerate(ratios[:, 0]):
         wanted = float(max(ratio, 0)) * width
-        open_further = float(smoothstep(0.5, 1.5, wanted / max(gap[middle], 1e-6)))
-        amount = (wanted - gap[middle] + open_further * (gap[middle] - dropped)) / max(answer[middle], 0.2)
+        open_further = float(smoothstep(0.5, 1.5, wanted / max(gap[MIDDLE], 1e-6)))
+        amount = (wanted - gap[MIDDLE] + open_further * (gap[MIDDLE] - dropped)) / max(answer[MIDDLE], 0.2)
         shape = source + amount * basis
-        profile = answer / answer[middle]
-        target = gap + (wanted - gap[middle]) * profile
-        fit.set_lip_gap(shape, target if wanted > gap[middle] else gap * wanted / max(gap[middle], 1e-6))
+        profile = answer / answer[MIDDLE]
+        target = gap + (wanted - gap[MIDDLE]) * profile
+        fit.set_lip_gap(shape, target if wanted > gap[MIDDLE] else gap * wanted / max(gap[MIDDLE], 1e-6))
         keep_flesh(shape, source)
         out[b] = shape - source
     return _to_crop(portrait, out)
@@ -76,10 +76,11 @@ def lip_offsets(portrait: Portrait, ratios: Array) -> Array:
 
 def _jaw_gap(source: Float) -> float:
     """Part of the gap between the lips of a canonical shape (478, 3) that comes from its jaw, not from a smile."""
-    middle = LIP_UPPER_INNER[1:-1].index(13)
-    gap = float(fit.lip_gaps(source)[middle])
-    smile = fit.mouth_openness(source) * fit.mouth_expression(source)
-    return float(np.clip(fit.lip_gaps(source - smile)[middle], 0, max(gap, 0)))
+    gap = max(0.0, float(fit.lip_gaps(source)[MIDDLE]))
+    share = fit.mouth_openness(source)
+    if share <= 0:  # closed lips: nothing to take off in every frame
+        return gap
+    return float(np.clip(fit.lip_gaps(source - share * fit.mouth_expression(source))[MIDDLE], 0, gap))
 
 
 def slider_delta(portrait: Portrait, values: Mapping[str, float]) -> Array:

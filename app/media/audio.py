@@ -13,7 +13,8 @@ import numpy as np
 
 from app.errors import AppError, MediaError
 from app.media import container as containers
-from app.media import files, tracks
+from app.media import cutoff, files, tracks
+from models.messages import msg
 
 if TYPE_CHECKING:
     from app.media.clip import ClipReader
@@ -36,6 +37,7 @@ AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000
 BITS_PER_CHANNEL = 96_000
 SHORT_LEAD = Fraction(1, 10)  # s; sound before the first frame is dropped if it is shorter than this
 LONGEST_TAIL = Fraction(1, 20)  # s by which copied sound may end after the last frame
+MISSING = Fraction(1, 5)  # s of sound that have to be missing before it counts as truncated
 
 
 class AudioSource:
@@ -48,6 +50,9 @@ class AudioSource:
         present: Whether there is an audio track; without one the output is silent.
         codec: Codec of the track, or empty.
         lead: Seconds of sound kept before the first frame; the writer delays the video by as much.
+        declared: End of the sound in seconds of the file, by its header; None if that doesn't tell.
+        alone: Whether there is no video.
+        torn: Whether the last page of an Ogg file is missing.
     """
 
     def __init__(
@@ -60,6 +65,8 @@ class AudioSource:
         self.codec = ""
         self.lead = Fraction(0)
         self.zero = Fraction(0)
+        self.declared: Fraction | None = None
+        self.alone = self.torn = False
         if self.path.is_dir() or not self.path.exists():
             return
         try:
@@ -96,7 +103,9 @@ class AudioSource:
                 picture = None
             if picture is not None:
                 self.zero = containers.first_stamp(source, picture) or Fraction(0)
-            self.present, self.codec = True, track.codec_context.codec.canonical_name
+            self.present, self.codec, self.alone = True, track.codec_context.codec.canonical_name, picture is None
+            self.declared = cutoff.declared_end(source, track, self.path)
+            self.torn = self.alone and cutoff.lacks_last_page(self.path)
             if self.start == 0 and self.zero - begin > SHORT_LEAD:
                 self.lead = self.zero - begin
 
@@ -129,6 +138,8 @@ class AudioTrack:
     """
 
     DAMAGED = "Parts of it are damaged."
+    STRICT = False
+    """Whether sound beside a video counts as truncated where it ends before the header says; edit lists do that too."""
 
     def __init__(self, source: AudioSource) -> None:
         self.note = ""
@@ -159,11 +170,26 @@ class AudioTrack:
         return time if self._limit is None else min(time, self._limit)
 
     def _packets(self) -> Iterator[Any]:
+        end, base, path = Fraction(0), containers.time_base(self._stream), self._source.path
         for packet, error in containers.packets(self._container, self._stream):
             if error is not None:
-                self.note = f"The sound of {self._source.path} is truncated: {files.reason(error)[0]}."
-            elif packet.size:
+                self.note = msg("The sound of {path} is truncated: {why}.", path, files.reason(error)[0])
+                return
+            if packet.size:
+                if packet.pts is not None:
+                    end = max(end, (packet.pts + (packet.duration or 0)) * base)
                 yield packet
+        declared = self._source.declared if self._source.alone or self.STRICT else None
+        if declared is not None and end < declared - MISSING:
+            whole = float(declared - self._source.zero)
+            self.note = msg(
+                "The sound of {path} is truncated after {end:.1f} of {whole:.1f} s.",
+                path,
+                float(max(Fraction(0), end - self._source.zero)),
+                whole,
+            )
+        elif self._source.torn:
+            self.note = msg("The sound of {path} is truncated: its last part is missing.", path)
 
     def _decoded(self, resampler: Any, rate: int) -> Iterator[tuple[int, np.ndarray]]:
         """Blocks of samples (channels, N) with the number of their first sample on the output's time line.

@@ -78,6 +78,7 @@ class SoundReader(AudioTrack):
     """
 
     DAMAGED = ""
+    STRICT = True
 
     def __init__(self, source: AudioSource, rate: int) -> None:
         super().__init__(source)

@@ -15,7 +15,7 @@ from app.expressions import expression_from
 from app.frames.follow import timed
 from app.frames.resources import Resources
 from app.frames.scene import SceneMaker, SourceClock, animal_points
-from app.frames.voices import RATE
+from app.frames.voices import RATE, SUFFIX
 from app.loading import interruptible
 from app.media.audio import AudioSource
 from app.media.encode import LARGE
@@ -168,7 +168,7 @@ class Inputs:
         )  # fmt: skip
         if self.template is not None:
             check_fits(self.template, job.driving, self.engine)
-            self._note_silence()
+        self._note_silence()
         self._check_others()
         self.tracker = interruptible(
             lambda _: self.resources.tracker(options.input.finder),
@@ -444,22 +444,20 @@ class Inputs:
         return None, "none"
 
     def _note_silence(self) -> None:
-        """Note that a motion template has no sound if its sound was requested or there is no other."""
-        if self.template is None or self.still_result or self.job.options.output.audio == "none":
+        """Note that a template has no sound if its sound was requested or there is no other."""
+        main = self.unseen.main
+        spoken = main is not None and main.path.suffix.lower() == SUFFIX
+        if not (self.template or spoken) or self.still_result or self.job.options.output.audio == "none":
             return
+        what = msg("speech template") if spoken else msg("motion template")
         if self.output != STDOUT and self.output.suffix.lower() in (*STILL_SUFFIXES, ".gif"):
             return
         _, side = self.sound()
         if side == "none":
+            self.note(msg("{driving} is a {what}, which has no sound; the result is silent.", self.job.driving, what))
+        elif side == "source" and self.job.options.output.audio == "driving":
             self.note(
-                msg("{driving} is a motion template, which has no sound; the result is silent.", self.job.driving)
-            )
-        elif self.job.options.output.audio == "driving":
-            self.note(
-                msg(
-                    "{driving} is a motion template, which has no sound; that of the source is used.",
-                    self.job.driving,
-                )
+                msg("{driving} is a {what}, which has no sound; that of the source is used.", self.job.driving, what)
             )
 
     def _sound_of(self, side: str) -> AudioSource:

@@ -108,6 +108,7 @@ class Run:
         self.token = token
         self.timings = Timings()
         self._tracks: list[MotionTrack] = []
+        self._truncated = ""  # a sentence about the sound that drives the face
 
     def close(self) -> None:
         """Close the scratch files."""
@@ -130,7 +131,7 @@ class Run:
             main = self._read(inputs.driving, inputs.template, "")
             self.track = main.track
         else:
-            whole, length = play.whole(unseen.main, {*others, *unseen.parts})
+            whole, length, self._truncated = play.whole(unseen.main, {*others, *unseen.parts})
             track = whole if track is None else added([whole, track])
             self.track = scratch_track()
             self._tracks.append(self.track)
@@ -145,7 +146,10 @@ class Run:
         ]  # fmt: skip
         for driver in inputs.own_drivers:
             if (own := unseen.own.get(driver.path)) is not None:
-                mix = MotionMix(inputs.engine, None, loop=loop, course=course, track=play.whole(own)[0])
+                spoken_own, _, truncated = play.whole(own)
+                if truncated:
+                    inputs.note(truncated, warn=True)
+                mix = MotionMix(inputs.engine, None, loop=loop, course=course, track=spoken_own)
             else:
                 channel = self._read_other(f"face {driver.face}", driver.path)
                 mix = MotionMix(inputs.engine, channel, loop=loop, course=course)
@@ -250,7 +254,8 @@ class Run:
             outputs.finish(self.track.duration if self._follows_driving else None)
             late = [note for reader in (inputs.source, inputs.driving) if reader for note in reader.notes]
             for sentence in [*late, *outputs.notes]:
-                inputs.note(sentence)
+                if sentence != self._truncated:
+                    inputs.note(sentence)
             return self._report(outputs.frames)
 
     @property
@@ -279,6 +284,7 @@ class Run:
             )  # fmt: skip
         readers = (inputs.driving, inputs.source if inputs.moving else None)
         problems = [reader.problem for reader in readers if reader is not None and reader.problem]
+        problems += filter(None, [self._truncated])
         message = f"{' '.join(problems)} What could be decoded was rendered ({frames} frames)." if problems else ""
         return RenderReport(
             status="partial" if problems else "done",

@@ -95,7 +95,7 @@ class TrackPlay:
         options: Options of the job.
         smile: How much the source itself smiles, 0..1.
         moving: Whether the source is a clip, which has its own motion.
-        warn: Receives warnings about truncated sounds.
+        warn: Receives warnings about truncated sounds of parts.
         check: Called between blocks of sound; raises to stop the work.
     """
 
@@ -105,28 +105,28 @@ class TrackPlay:
         self._manner = Manner.of(options, smile, moving=moving)
         self._warn, self._check = warn, check
 
-    def whole(self, driver: TrackDriver, owned: Collection[str] = ()) -> tuple[ExpressionTrack, Fraction]:
-        """Expressions of a driver of a whole face, and their length in seconds.
+    def whole(self, driver: TrackDriver, owned: Collection[str] = ()) -> tuple[ExpressionTrack, Fraction, str]:
+        """Expressions of a driver of a whole face, their length in seconds, and a sentence if its sound is truncated.
 
         Args:
             driver: The driver.
             owned: Parts of the face with other drivers.
         """
-        track, length = self._played(driver, self._manner.idle)
-        return self._manner.chosen(without_parts(track, owned)), length
+        track, length, note = self._played(driver, self._manner.idle)
+        return self._manner.chosen(without_parts(track, owned)), length, note
 
     def parts(self, drivers: dict[str, TrackDriver]) -> tuple[ExpressionTrack, Fraction] | None:
         """Expressions of drivers of parts of the face, and the longest length in seconds; None if there are none."""
         found = []
         for region, driver in drivers.items():
-            track, length = self._played(driver, self._manner.idle if region != "lip" else 0.0)
+            track, length, note = self._played(driver, self._manner.idle if region != "lip" else 0.0)
+            if note:
+                self._warn(note)
             found.append((self._manner.chosen(only_part(track, region, drivers)), length))
         if not found:
             return None
         return added(track for track, _ in found), max(length for _, length in found)
 
-    def _played(self, driver: TrackDriver, idle: float | None) -> tuple[ExpressionTrack, Fraction]:
+    def _played(self, driver: TrackDriver, idle: float | None) -> tuple[ExpressionTrack, Fraction, str]:
         opened = driver.opened(self._check)
-        if opened.note:
-            self._warn(opened.note)
-        return opened.track(idle, self._manner.gain, self._manner.smile, loop=True), opened.length
+        return opened.track(idle, self._manner.gain, self._manner.smile, loop=True), opened.length, opened.note

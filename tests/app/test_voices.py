@@ -19,7 +19,7 @@ from app.media.microphone import RATE, Microphone
 from app.media.reader import open_clip
 from app.media.sound import Voice, sound_of, sound_only
 from app.options import RenderOptions
-from app.render import Job, RenderReport, render
+from app.render import Job, RenderReport, plan, render
 from app.render.speech_template import make_speech, speech_driver
 from app.render.unseen import UnseenDrivers
 from app.sources.microphone import MicrophoneSource
@@ -62,6 +62,16 @@ def test_a_sound_file_speaks_with_a_photo(here: Path) -> None:
     assert AudioSource(report.output).present
     rest, open_mouth = frames[1], frames[10]  # 0.04 s: silence; 0.4 s: in the middle of a syllable
     assert np.abs(open_mouth - rest).mean() > 10 * np.abs(frames[2] - rest).mean()
+
+
+def test_a_cut_off_voice_is_rendered_as_far_as_it_goes(here: Path) -> None:
+    whole = write_sound(here / "whole.wav", spoken(1.0)).read_bytes()
+    (here / "cut.wav").write_bytes(whole[: 44 + 2 * 1920])
+    report = animate(here, here / "cut.wav")
+    assert (report.frames, report.status) == (3, "partial")
+    told = "The sound of cut.wav is truncated after 0.1 of 1.0 s. What could be decoded was rendered (3 frames)."
+    assert report.message.replace(str(here) + "/", "") == told
+    assert not any("truncated" in note for note in report.notes)
 
 
 def test_the_driver_moves_all_but_the_lips(here: Path) -> None:
@@ -117,6 +127,8 @@ def test_a_voice_is_kept_as_a_template_for_every_engine(here: Path) -> None:
     assert float(length) == pytest.approx(0.6)
     assert [again.at(t) for t in (0.1, 0.4, 0.55)] == [told.at(t) for t in (0.1, 0.4, 0.55)]
     assert speech_driver(here / "in" / "clip.mp4", options) is None  # makes a motion template
+    silent = plan(Job(here / "in" / "photo.jpg", report.output, RenderOptions()))
+    assert "speech.speech is a speech template, which has no sound; the result is silent." in silent.notes
 
 
 def test_a_voice_plays_in_real_time_as_it_is_rendered(here: Path) -> None:

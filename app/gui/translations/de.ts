@@ -2916,6 +2916,18 @@
    <translation>Der Ton dieser Datei (Ton oder Video) bewegt die Lippen und kommt ins Ergebnis; der Antrieb bewegt den Rest.</translation>
   </message>
   <message>
+   <source>The sound of {path} is truncated after {end:.1f} of {whole:.1f} s.</source>
+   <translation>Der Ton von {path} bricht nach {end:.1f} von {whole:.1f} s ab.</translation>
+  </message>
+  <message>
+   <source>The sound of {path} is truncated: its last part is missing.</source>
+   <translation>Der Ton von {path} bricht ab: Sein letzter Teil fehlt.</translation>
+  </message>
+  <message>
+   <source>The sound of {path} is truncated: {why}.</source>
+   <translation>Der Ton von {path} bricht ab: {why}.</translation>
+  </message>
+  <message>
    <source>The source is an animal: use LivePortrait's weights for animals. Its crop must be set with --crop or --points, since the official detector of animal faces needs a CUDA build and is not part of this program.</source>
    <translation>Die Quelle ist ein Tier: verwendet die LivePortrait-Gewichte für Tiere. Ihr Quadrat muss als Ausschnitt gesetzt werden, denn der offizielle Detektor für Tiergesichter braucht einen CUDA-Bau und gehört nicht zu diesem Programm.</translation>
   </message>
@@ -3908,6 +3920,10 @@
    <translation>von Antriebsclips, behalten von animate batch</translation>
   </message>
   <message>
+   <source>motion template</source>
+   <translation>Bewegungsvorlage</translation>
+  </message>
+  <message>
    <source>move a key</source>
    <translation>Schlüsselbild verschieben</translation>
   </message>
@@ -4066,6 +4082,10 @@
   <message>
    <source>source</source>
    <translation>Quelle</translation>
+  </message>
+  <message>
+   <source>speech template</source>
+   <translation>Sprechvorlage</translation>
   </message>
   <message>
    <source>standard input is not read here.</source>
@@ -4260,12 +4280,12 @@
    <translation>{driving} bewegt das Gesicht schon; {option:idle} hat keine Wirkung.</translation>
   </message>
   <message>
-   <source>{driving} is a motion template, which has no sound; that of the source is used.</source>
-   <translation>{driving} ist eine Bewegungsvorlage und enthält keinen Ton; der Ton der Quelle wird verwendet.</translation>
+   <source>{driving} is a {what}, which has no sound; that of the source is used.</source>
+   <translation>{driving} ist eine {what} und enthält keinen Ton; der Ton der Quelle wird verwendet.</translation>
   </message>
   <message>
-   <source>{driving} is a motion template, which has no sound; the result is silent.</source>
-   <translation>{driving} ist eine Bewegungsvorlage und enthält keinen Ton; das Ergebnis ist stumm.</translation>
+   <source>{driving} is a {what}, which has no sound; the result is silent.</source>
+   <translation>{driving} ist eine {what} und enthält keinen Ton; das Ergebnis ist stumm.</translation>
   </message>
   <message>
    <source>{driving}: no face was found in {lost} of {frames} frames; the motion was held and eased to neutral there.</source>

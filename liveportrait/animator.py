@@ -33,6 +33,8 @@ from liveportrait.occlusion import TEMPLATE
 from liveportrait.official import official_express
 from liveportrait.options import AnimationOptions
 from liveportrait.patched import Patched, cut, inside, separate
+from liveportrait.retouch import Lips, lip_offset, shifted, silent_keypoints
+from liveportrait.retouch import smoothed as smoothed_offsets
 from liveportrait.smoothing import SMOOTHING_UNIT, LagSmoother, smoother_lag
 from liveportrait.transfer import official_goal, transfer
 from models.face import Face, checked
@@ -110,6 +112,7 @@ class Animator:
         engine: Draws the crops.
         options: Options of transfer, crop and framing.
         expression: Sliders on top of the driving motion, or posing the portrait if there is none; None for none.
+        lips: How to hold the lips, in place of motion and sliders; None animates the face.
         detail: Keep the source's own pixels where nothing moves (``liveportrait.compose``).
         feather: Width of the soft border of the paste-back, as a share of the crop's side.
         finish: Last step on every crop in the image, or None.
@@ -121,6 +124,7 @@ class Animator:
         options: AnimationOptions | None = None,
         expression: Expression | None = None,
         *,
+        lips: Lips | None = None,
         detail: bool = True,
         feather: float = FEATHER,
         finish: Finish | None = None,
@@ -128,6 +132,7 @@ class Animator:
         self.engine = engine
         self.options = options or AnimationOptions()
         self.expression = expression
+        self._lips = lips
         self._detail = detail
         self._feather = feather
         self._finish = finish
@@ -247,6 +252,10 @@ class Animator:
 
     def _posed(self, face: SourceFace, shown: Shown | None) -> Array:
         portrait, options, expression = face.portrait, self.options, self._expression(shown)
+        if self._lips is not None:
+            if shown is None or shown.lip_offset is None:
+                return silent_keypoints(self.engine, portrait, options.stitching, options.official)
+            return shifted(self.engine, portrait, shown.lip_offset, options.stitching)
         if shown is not None and shown.motion is not None and shown.reference is not None:
             return transfer(
                 self.engine, [portrait] if face.clip else portrait, shown.motion, shown.reference, options,
@@ -320,14 +329,38 @@ class Animator:
         return self.compose(scene, [square[0] for square in squares]).whole()
 
     def smoothed(
-        self, frames: Iterable[tuple[T, Scene, Sequence[Shown]]]
-    ) -> Iterator[tuple[T, Scene, Sequence[Shown]]]:
-        """Smooth the combined motion of source and driver along a source clip in official mode, a few frames late.
+        self, frames: Iterable[tuple[T, Scene, Sequence[Shown]]], *, clip: bool = True
+    ) -> Iterable[tuple[T, Scene, Sequence[Shown]]]:
+        """Add to each frame what depends on later ones: lips held along a clip, or the smoothing of official mode.
 
         Args:
-            frames: An item to pass through, a scene, and the motion of each of its faces; still drivers are not
-                smoothed.
+            frames: An item to pass through, a scene, and the motion of each of its faces.
+            clip: Whether the scenes are the frames of a source clip.
+
+        Returns:
+            The same frames, a few late if something depends on later ones.
         """
+        if self._lips is not None:
+            return frames if self._lips.ratio is None else self._with_lips(frames, self._lips.ratio)
+        if clip and self.options.official and self.options.smooth > 0:
+            return self._with_smoothed_motion(frames)
+        return frames
+
+    def _with_lips(
+        self, frames: Iterable[tuple[T, Scene, Sequence[Shown]]], ratio: float
+    ) -> Iterator[tuple[T, Scene, Sequence[Shown]]]:
+        """Hold the lips of all faces by the offset of the first one."""
+        offsets = (
+            (frame, None if frame[1].face is None else lip_offset(self.engine, frame[1].face.portrait, ratio))
+            for frame in frames
+        )
+        for (item, scene, shown), offset in smoothed_offsets(offsets):
+            yield item, scene, [replace(one, lip_offset=offset) for one in shown]
+
+    def _with_smoothed_motion(
+        self, frames: Iterable[tuple[T, Scene, Sequence[Shown]]]
+    ) -> Iterator[tuple[T, Scene, Sequence[Shown]]]:
+        """Smooth the combined motion of source and driver, except for still drivers."""
         given = self.options.smooth
         variance = (OFFICIAL_SMOOTH if given == AnimationOptions.smooth else given) * SMOOTHING_UNIT
         lag, people = smoother_lag(variance), dict[int, LagSmoother]()

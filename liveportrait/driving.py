@@ -32,6 +32,7 @@ class Shown:
         still: Whether the driver is a single image.
         smoothed: Expression and rotation smoothed along a source clip in official mode, or None.
         expression: Sliders and eye and lip ratios at that time, added to the motion, or None.
+        lip_offset: (1, K, 3) offset that holds the lips of a clip in place of any motion, or None.
     """
 
     motion: Motion | None
@@ -41,6 +42,7 @@ class Shown:
     still: bool = False
     smoothed: tuple[Array, Array] | None = None
     expression: Expression | None = None
+    lip_offset: Array | None = None
 
 
 class FaceHold(Generic[T]):

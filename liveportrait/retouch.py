@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
 import numpy as np
@@ -18,6 +18,17 @@ VARIANCE: Final = 3e-6
 """Observation variance of the smoother of lip offsets (official value)."""
 AHEAD: Final = 10
 """Extra frames on both sides for a smoothed offset; those further away weigh less than 1e-6."""
+
+
+@dataclass(frozen=True)
+class Lips:
+    """How to hold the lips of a clip.
+
+    Attributes:
+        ratio: Lip ratio to hold (0 is closed), smoothed along the clip; None holds them at rest.
+    """
+
+    ratio: float | None
 
 
 def lip_offset(engine: Engine, portrait: Portrait, ratio: float) -> Array:

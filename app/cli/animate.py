@@ -23,7 +23,7 @@ from app.presets import BUILT_IN, resolve, to_toml
 
 if TYPE_CHECKING:
     from app.events import CancelToken, EventStream
-    from app.render import Plan, RenderReport
+    from app.render import Job, Plan, RenderReport
 
 PANEL = "Files and settings"
 NOT_OPTIONS = ("source", "driving", "preset", "config", "print_config", "dry_run", "debug", "version", "loop")
@@ -73,24 +73,34 @@ def _animate(values: Mapping[str, Any], stack: ExitStack) -> int:
     wanted = resolved.options.input
     if values["driving"] is None and wanted.liveliness is None and not wanted.voice:
         raise UsageError("DRIVING is missing: nothing moves the face.", "Name a file, or add --voice or --idle.")
-    check_standard_output(resolved.options)
     source, *drivers = read_standard_input(stack, *names)
-    driving = drivers[0] if drivers else Path()
-    program = resolved.options.program
-    from app.events import CancelToken, EventStream
-    from app.render import Job, plan, render
+    from app.render import Job
 
+    job = Job(source, drivers[0] if drivers else Path(), resolved.options, settings=resolved.files)
+    return run_job(job, dry_run=values["dry_run"])
+
+
+def run_job(job: Job, *, dry_run: bool = False) -> int:
+    """Render a job, or only plan it, and report the result; returns the exit code.
+
+    Raises:
+        AppError: Nothing was written.
+    """
+    from app.events import CancelToken, EventStream
+    from app.render import plan, render
+
+    program = job.options.program
+    check_standard_output(job.options)
     sink = choose_sink(json_lines=program.json_lines, quiet=program.quiet)
     events, token = EventStream(sink), CancelToken()
     try:
         with stop_on_signals(token):
-            job = Job(source, driving, resolved.options, settings=resolved.files)
-            if values["dry_run"]:
+            if dry_run:
                 return _show_plan(plan(job, events), events, program.json_lines)
             report = render(job, events, token)
     finally:
         sink.close()
-    return conclude(report, events, json_lines=program.json_lines, quiet=program.quiet)
+    return _conclude(report, events, json_lines=program.json_lines, quiet=program.quiet)
 
 
 def _file(text: str, what: str) -> str:
@@ -152,7 +162,7 @@ def _show_plan(plan: Plan, events: EventStream, json_lines: bool) -> int:
     return int(ExitCode.OK)
 
 
-def conclude(report: RenderReport, events: EventStream, *, json_lines: bool, quiet: bool) -> int:
+def _conclude(report: RenderReport, events: EventStream, *, json_lines: bool, quiet: bool) -> int:
     """Report what was written; returns the exit code."""
     if json_lines:
         from app.events import Event

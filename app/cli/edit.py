@@ -5,18 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from app.cli.flags import argument, command, make_app, option_flag, switch, text_flag
-from app.cli.output import choose_sink
-from app.cli.streams import check_standard_output, read_standard_input
-from app.errors import ExitCode, UsageError
+from app.cli.streams import read_standard_input
+from app.errors import UsageError
 from app.options import all_options
 from app.presets import Resolved, resolve
 from liveportrait.expression import POSE_SLIDERS, SLIDERS, Expression
-
-if TYPE_CHECKING:
-    from app.render.edit import Lips
 
 OPENINGS: Final = {
     "eyes": "Set both eyes to this ratio: 0 is closed, about 0.35 is open.",
@@ -47,40 +43,19 @@ def edit(values: Mapping[str, Any]) -> int:
     expression = _expression(values)
     if values["official"] and values["crop_scale"] is None:
         values = {**values, "crop_scale": OFFICIAL_SCALE}
+    from app.cli.animate import run_job
+    from app.render import Job
+
     resolved = shared_options(values)
     with ExitStack() as stack:
         (source,) = read_standard_input(stack, values["source"])
-        return run_edit(source, resolved, expression, None)
+        return run_job(Job(source, Path(), resolved.options, expression, settings=resolved.files))
 
 
 def shared_options(values: Mapping[str, Any]) -> Resolved:
     """Options from the flags given."""
     given = {name: values[name] for name in USED if values.get(name) is not None}
     return resolve(given)
-
-
-def run_edit(source: Path, resolved: Resolved, expression: Expression | None, lips: Lips | None) -> int:
-    """Render an edit and report it.
-
-    Raises:
-        AppError: Nothing was written.
-    """
-    from app.cli.animate import conclude, stop_on_signals
-    from app.events import CancelToken, EventStream
-    from app.render.edit import render_pose
-    from app.render.job import Job
-
-    options, program = resolved.options, resolved.options.program
-    check_standard_output(options)
-    sink = choose_sink(json_lines=program.json_lines, quiet=program.quiet)
-    events, token = EventStream(sink), CancelToken()
-    try:
-        with stop_on_signals(token):
-            report = render_pose(Job(source, Path(), options, expression, settings=resolved.files), events, token, lips)
-    finally:
-        sink.close()
-    conclude(report, events, json_lines=program.json_lines, quiet=program.quiet)
-    return int(report.exit_code if report.exit_code else ExitCode.OK)
 
 
 def _expression(values: Mapping[str, Any]) -> Expression:

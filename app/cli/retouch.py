@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any, Final
 
-from app.cli.edit import DEBUG, HELP, USED, run_edit, shared_options
+from app.cli.edit import DEBUG, HELP, USED, shared_options
 from app.cli.flags import argument, command, make_app, option_flag, text_flag
 from app.cli.streams import read_standard_input
 from app.errors import UsageError
@@ -21,12 +22,14 @@ app = make_app("Keep the lips of a clip closed or still; everything else stays a
 
 def retouch(values: Mapping[str, Any]) -> int:
     """Keep the lips in VIDEO closed, at a fixed ratio, or silent (neutral, without talking)."""
-    from app.render.edit import Lips
+    from app.cli.animate import run_job
+    from app.render import Job
+    from liveportrait.retouch import Lips
 
-    ratio = _ratio(values["lips"])
+    lips, resolved = Lips(_ratio(values["lips"])), shared_options(values)
     with ExitStack() as stack:
         (source,) = read_standard_input(stack, values["source"])
-        return run_edit(source, shared_options(values), None, Lips(ratio))
+        return run_job(Job(source, Path(), resolved.options, settings=resolved.files, lips=lips))
 
 
 def _ratio(text: str | None) -> float | None:

@@ -82,9 +82,12 @@ def animal_points(options: RenderOptions) -> Points | None:
 
     Raises:
         AppError: The file can't be read or holds no such points, or no animal is animated.
+        UsageError: A crop is given as well.
     """
     if not options.input.points:
         return None
+    if options.input.crop:
+        raise UsageError(msg("{option:crop} and {option:points} both set the crop."), "Give one of them.")
     if not options.program.animals:
         raise UsageError(
             msg("{option:points} is for the face of an animal."),

@@ -23,8 +23,7 @@ from app.media.contents import content_hash
 from app.media.outnames import check_not_inputs, check_plain
 from app.options import RenderOptions
 from app.render import Job, render
-from app.render.edit import render_pose
-from app.render.job import STILL_SUFFIXES, side_by_side_path
+from app.render.job import side_by_side_path
 from liveportrait.batching import free_gpu_memory, is_out_of_memory
 from models.choices import EMBEDDED
 from models.messages import changed, joined, msg
@@ -219,10 +218,7 @@ class JobRenderer:
         expression = None if job.expression is None else Expression.from_dict(job.expression)
         driving = Path() if job.driving is None else job.driving
         one = Job(job.source, driving, options, expression=expression, target=hidden / target.name)
-        picture = Path(target.name).suffix.lower() in STILL_SUFFIXES and not job.numbered
-        lives = options.input.liveliness is not None or bool(options.input.voice)
-        posed = job.driving is None and (picture or not lives)
-        report = (render_pose if posed else render)(one, events, token, resources=self.resources)
+        report = render(one, events, token, resources=self.resources)
         if report.status == "cancelled":
             return Outcome("cancelled", error="Stopped.", exit_code=int(ExitCode.CANCELLED))
         files = target.stage(tag(job))

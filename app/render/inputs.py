@@ -39,6 +39,7 @@ from app.render.job import (
 )
 from app.render.unseen import UnseenDrivers
 from liveportrait.animator import Scene
+from liveportrait.expression import Expression
 from liveportrait.template import is_template
 from models.messages import msg
 
@@ -122,30 +123,25 @@ class Inputs:
 
     # ---- opening --------------------------------------------------------------------------------------------------
     def _open(self) -> None:
-        from app.frames.templates import check_fits, open_template
+        from app.frames.templates import check_fits
 
         job, options = self.job, self.job.options
         for sentence in notes_on(options):
             self.note(sentence)
         wanted = options.input
         self.expression = expression_from(wanted.expression, wanted.sliders, job.expression)
+        if job.posed and self.expression is None:
+            self.expression = Expression({})
         self.unseen = UnseenDrivers(job)
-        if wanted.liveliness and not self.unseen.idles:
+        if wanted.liveliness and not job.posed and not self.unseen.idles:
             self.note(msg("{driving} already moves the face; {option:idle} has no effect.", job.driving))
-        self.others = {part: path for part, path in wanted.part_drivers.items() if part not in self.unseen.parts}
-        self.own_drivers = wanted.subject.drivers
-        source_part, driving_part = wanted.source_part, wanted.driving_part
-        self.source: ClipReader = self._close.enter_context(open_clip(job.source, *source_part, rate=self.rate))
+        parts, own = ({}, ()) if job.posed else (wanted.part_drivers, wanted.subject.drivers)
+        self.others = {part: path for part, path in parts.items() if part not in self.unseen.parts}
+        self.own_drivers = own
+        self.source: ClipReader = self._close.enter_context(open_clip(job.source, *wanted.source_part, rate=self.rate))
         if self.large:
             keep_little()
-        self.driving: ClipReader | None = None
-        self.template: MotionTemplate | None = None
-        if self.unseen.main is not None:
-            pass
-        elif is_template(job.driving):
-            self.template = open_template(job.driving)
-        else:
-            self.driving = self._close.enter_context(open_clip(job.driving, *driving_part, rate=self.rate, film=True))
+        self._open_driving()
         for reader in (self.source, self.driving):
             for sentence in reader.notes if reader else []:
                 self.note(sentence)
@@ -153,7 +149,7 @@ class Inputs:
             self.note(msg("{source} is an animated picture; only its first frame is used.", job.source))
         self.still_result = not self.moving and self.single
         Sizing.of(options.output, (1, 1))  # checked, like the points below, before the engine is loaded
-        if wanted.length == "pingpong" and self.moving:
+        if wanted.length == "pingpong" and self.moving and not job.posed:
             raise UsageError(
                 msg("{option:length}: pingpong needs a photo as the source, and {source} is a clip.", job.source),
                 "Use loop, shortest, source or driving.",
@@ -194,6 +190,19 @@ class Inputs:
         self._check_comparison()
         for sentence in [*reasons, *remarks]:
             self.note(sentence)
+
+    def _open_driving(self) -> None:
+        from app.frames.templates import open_template
+
+        job, part = self.job, self.job.options.input.driving_part
+        self.driving: ClipReader | None = None
+        self.template: MotionTemplate | None = None
+        if job.posed or self.unseen.main is not None:
+            return
+        if is_template(job.driving):
+            self.template = open_template(job.driving)
+        else:
+            self.driving = self._close.enter_context(open_clip(job.driving, *part, rate=self.rate, film=True))
 
     def _photo(self, size: tuple[int, int] | None) -> tuple[Scene, list[str]]:
         return self.scenes.still(next(iter(self.source)), size), self.scenes.notes
@@ -282,7 +291,9 @@ class Inputs:
 
     @property
     def single(self) -> bool:
-        """Whether the driving file is one image."""
+        """Whether the driving file is one image, or nothing drives the source."""
+        if self.job.posed:
+            return True
         if self.driving is None:
             return self.template is not None and len(self.template) == 1  # a driver without a face is never one image
         return self.driving.info.kind == "image"
@@ -346,6 +357,11 @@ class Inputs:
                     self.output.stem, self.output.suffix
                 )
             )  # fmt: skip
+        if self.job.posed and self.still_result and not self.one_picture:
+            raise UsageError(
+                msg("{option:output}: {output} is a clip, but the result is a single picture.", self.output),
+                msg("End the name in {what}.", ".png or .jpg"),
+            )
         self.comparison = side_by_side_path(self.output) if options.side_by_side else None
         if self._dry and names_folder(options.output) and not self.output.parent.exists():
             return
@@ -384,7 +400,7 @@ class Inputs:
         """Frame rate of the result, and the unit of its time stamps (None: multiples of 1/rate)."""
         if self.rate is not None:
             return self.rate, None
-        reader = self.source if self.moving and self.rule != "driving" else self.driving
+        reader = self.source if self.job.posed or (self.moving and self.rule != "driving") else self.driving
         if reader is None and self.unseen.main is not None:
             return RATE, None
         if reader is None:
@@ -437,7 +453,8 @@ class Inputs:
         wanted = self.job.options.output.audio
         if wanted == "none" or self.still_result:
             return None, "none"
-        for side in ("driving", "source") if wanted == "driving" else ("source", "driving"):
+        sides = ["driving", "source"] if wanted == "driving" else ["source", "driving"]
+        for side in ["source"] if self.job.posed else sides:
             sound = self._sound_of(side)
             if sound.present:
                 return sound, side

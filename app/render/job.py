@@ -22,10 +22,12 @@ from models.messages import Option, msg
 
 if TYPE_CHECKING:
     from liveportrait.expression import Expression
+    from liveportrait.retouch import Lips
 
 STILL_SUFFIXES: Final = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 FORMATS: Final = (*STILL_SUFFIXES, ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".gif", ".motion")
 DEFAULT_NAME: Final = "{source}--{driving}"
+EDITED, RETOUCHED = "{source}--edited", "{source}--retouched"  # without a driver
 SIDE_BY_SIDE: Final = "--side-by-side"
 ENDINGS: Final = {"gif": ".gif", "prores": ".mov"}  # default extensions of clips that can't be .mp4
 LONGEST_NAME: Final = 220  # bytes; file systems allow 255, and names of additional results need some of them
@@ -37,9 +39,10 @@ class Job:
 
     Attributes:
         source: Photo, video, image sequence or pattern.
-        driving: The same, or a motion template.
+        driving: The same, or a motion template; Path() if no file drives the source.
         options: All options.
         expression: Sliders on top of the driving motion, or None.
+        lips: How to hold the lips of the source, in place of all motion and sliders; None animates it.
         target: File to write, overriding the name in the options; None uses theirs.
         settings: Files that the options were read from.
     """
@@ -50,10 +53,18 @@ class Job:
     expression: Expression | None = None
     target: Path | None = None
     settings: tuple[Path, ...] = ()
+    lips: Lips | None = None
+
+    @property
+    def posed(self) -> bool:
+        """Whether nothing drives the source: sliders pose it, or its lips are held."""
+        wanted = self.options.input
+        picture = self.target is not None and self.target.suffix.lower() in STILL_SUFFIXES and not is_numbered(self)
+        return self.driving == Path() and (picture or not (wanted.voice or wanted.liveliness is not None))
 
     def files(self) -> tuple[Path, ...]:
         """Files that are read and must not be written to."""
-        driving = () if self.driving == Path() else (self.driving,)  # of an edit
+        driving = () if self.driving == Path() else (self.driving,)
         return self.source, *driving, *files_of(self.options), *self.settings
 
 
@@ -152,7 +163,7 @@ def ending_of(job: Job, *, still: bool, alpha: bool) -> str:
 
 
 def output_path(job: Job, *, still: bool, alpha: bool, engine: str = "") -> Path:
-    """Path of the result of a job with a driver; see ``result_path``.
+    """Path of the result of a job; see ``result_path``.
 
     Args:
         job: The job.
@@ -160,9 +171,12 @@ def output_path(job: Job, *, still: bool, alpha: bool, engine: str = "") -> Path
         alpha: Whether the result has transparency.
         engine: Name of the engine, for {engine}.
     """
+    wanted, ending = job.options.output.output, ending_of(job, still=still, alpha=alpha)
+    if job.posed:
+        name = EDITED if job.lips is None else RETOUCHED
+        return result_path(wanted, name_fields(job.source, engine=engine), name, ending)
     driving = job.driving if job.driving != Path() else Path(job.options.input.voice)  # an empty text is Path() again
-    fields = name_fields(job.source, driving, engine=engine)
-    return result_path(job.options.output.output, fields, DEFAULT_NAME, ending_of(job, still=still, alpha=alpha))
+    return result_path(wanted, name_fields(job.source, driving, engine=engine), DEFAULT_NAME, ending)
 
 
 def result_path(wanted: str, fields: dict[str, str], pattern: str, ending: str) -> Path:

@@ -47,7 +47,7 @@ def render(
     *,
     overlap: bool = True,
 ) -> RenderReport:
-    """Animate a source with a driving file and write the result.
+    """Animate a source, with a driving file or by sliders alone, and write the result.
 
     Args:
         job: The job.
@@ -123,6 +123,8 @@ class Run:
             NoFaceError: No driving frame has a face.
             UsageError: The driving face or the reference frame does not exist.
         """
+        if self.inputs.job.posed:
+            return self._rest()
         inputs, play, unseen = self.inputs, self._play(), self.inputs.unseen
         others = {part: self._read_other(part, path) for part, path in inputs.others.items()}
         spoken = play.parts(unseen.parts)
@@ -154,6 +156,14 @@ class Run:
                 channel = self._read_other(f"face {driver.face}", driver.path)
                 mix = MotionMix(inputs.engine, channel, loop=loop, course=course)
             self.mixes.append(mix)
+
+    def _rest(self) -> None:
+        """Without a driver there is no motion: sliders alone pose every face, or its lips are held."""
+        self.track = scratch_track()
+        self._tracks.append(self.track)
+        self.track.append(Fraction(0), None)
+        faces = 1 + len(self.inputs.job.options.input.subject.drivers)
+        self.mixes = [MotionMix(self.inputs.engine, None)] * faces
 
     def _play(self) -> TrackPlay:
         inputs = self.inputs
@@ -253,7 +263,7 @@ class Run:
                 return self._cancelled(outputs)
             outputs.finish(self.track.duration if self._follows_driving else None)
             late = [note for reader in (inputs.source, inputs.driving) if reader for note in reader.notes]
-            for sentence in [*late, *outputs.notes]:
+            for sentence in [*late, *inputs.scenes.notes, *outputs.notes]:
                 if sentence != self._truncated:
                     inputs.note(sentence)
             return self._report(outputs.frames)

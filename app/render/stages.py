@@ -80,8 +80,10 @@ class Stages:
         self._mixes = mixes
         self._timings = timings
         options = inputs.job.options
-        finish = finishing(options.output.mark)
-        self._animator = Animator(inputs.engine, options.animation, inputs.expression, finish=finish)
+        self._animator = Animator(
+            inputs.engine, options.animation, inputs.expression, lips=inputs.job.lips,
+            finish=finishing(options.output.mark),
+        )  # fmt: skip
         self.lost = 0
         self.source_lost = 0
 
@@ -130,11 +132,8 @@ class Stages:
 
     def _posed(self, scenes: Iterable[tuple[Fraction, Scene]]) -> Iterator[tuple[Step, list[Keypoints]]]:
         """Each step with the driving keypoints (1, K, 3) of each face; none if the source shows no face."""
-        options = self._animator.options
         with DrivingPanel(self._inputs.driving if self._inputs.comparison else None) as panel:
-            driven = self._driven(scenes, panel)
-            if options.official and self._inputs.moving and options.smooth > 0:
-                driven = self._animator.smoothed(driven)
+            driven = self._animator.smoothed(self._driven(scenes, panel), clip=self._inputs.moving)
             for step, scene, shown in driven:
                 with self._timings.measure("transfer"):
                     keypoints = self._animator.pose(scene, shown)

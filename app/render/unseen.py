@@ -29,7 +29,7 @@ class UnseenDrivers:
         job: The job.
 
     Attributes:
-        main: Replaces the driving file, or None.
+        main: Replaces the driving file, or None if there is one or nothing drives the source.
         parts: "pose", "exp", "lip" or "eyes" -> driver used instead of the driving file.
         own: File -> driver of one face.
 
@@ -40,9 +40,14 @@ class UnseenDrivers:
     def __init__(self, job: Job) -> None:
         wanted = job.options.input
         part = wanted.driving_part
+        self.main: TrackDriver | None = None
+        self.parts: dict[str, TrackDriver] = {}
+        self.own: dict[Path, TrackDriver] = {}
+        if job.posed:
+            return
         spoken = bool(wanted.voice) and job.driving == Path()  # the voice then moves all
         if spoken:
-            self.main: TrackDriver | None = open_voice(Path(wanted.voice), part)
+            self.main = open_voice(Path(wanted.voice), part)
         else:
             self.main = alone(part) if job.driving == Path() else open_track(job.driving, part)
         files = {region: open_track(path) for region, path in wanted.part_drivers.items()}

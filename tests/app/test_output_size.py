@@ -14,7 +14,6 @@ from app.media.reader import open_clip
 from app.media.sizing import Sizing, scale_to
 from app.options import OutputOptions, RenderOptions, notes_on
 from app.render import Job, plan, render
-from app.render.edit import render_pose
 from liveportrait.patched import Patch, Patched
 
 
@@ -112,7 +111,7 @@ def test_pictures_edits_and_bare_squares(here: Path) -> None:
     render(job("photo.jpg", "other.jpg", "o.png", max_side=112))
     assert read_image(here / "o.png").rgb.shape == (112, 112, 3)
     options = RenderOptions.from_values({"output": "e.png", "sliders": "smile=0.3", "size": "120x60"})
-    render_pose(Job(here / "in" / "photo.jpg", Path(), options), EventStream(), CancelToken())
+    render(Job(here / "in" / "photo.jpg", Path(), options), EventStream(), CancelToken())
     assert read_image(here / "e.png").rgb.shape == (60, 120, 3)
     render(job("photo.jpg", "slow.mp4", "b-%02d.png", paste_back=False, max_side=64))
     assert read_image(here / "b-01.png").rgb.shape == (64, 64, 3)

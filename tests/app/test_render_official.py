@@ -10,8 +10,7 @@ import pytest
 
 from app.events import CancelToken, EventStream
 from app.options import RenderOptions
-from app.render import Job
-from app.render.edit import render_pose
+from app.render import Job, render
 from app.render.inputs import Inputs
 from app.render.pipeline import Run
 from liveportrait.official import official_transfer
@@ -85,7 +84,7 @@ def test_an_edit_pastes_back_as_the_release_does(here: Path, head: np.ndarray) -
     values = {"output": "a.png", "sliders": "smile=1,yaw=8"}
     for name, official in (("a.png", True), ("b.png", False)):
         options = RenderOptions.from_values({**values, "output": name, "official": official})
-        render_pose(Job(Path("in/photo.jpg"), Path(), options), EventStream(), CancelToken())
+        render(Job(Path("in/photo.jpg"), Path(), options), EventStream(), CancelToken())
     from app.media.images import read_image
 
     a, b = (read_image(Path(name)).rgb.astype(int) for name in ("a.png", "b.png"))

@@ -15,7 +15,6 @@ from app.media.reader import open_clip
 from app.media.timeline import turning_times
 from app.options import RenderOptions
 from app.render import Job, plan, render
-from app.render.edit import render_pose
 from app.render.template import make_template
 from app.values import parse_regions, parse_time
 
@@ -103,7 +102,7 @@ def test_part_of_a_source_clip(here: Path) -> None:
     report = render(job("gap.mp4", "photo.jpg", "o.mp4", source_start="0.24", source_end="0.40"))
     assert report.frames == 4
     assert report.source_lost == 0  # frames 3 to 5 have no face
-    edited = render_pose(
+    edited = render(
         Job(here / "in" / "gap.mp4", Path(), RenderOptions.from_values({"output": "e.mp4", "source_start": "0.24"})),
         EventStream(), CancelToken(),
     )  # fmt: skip

@@ -35,12 +35,11 @@ def difference(a: np.ndarray, b: np.ndarray) -> float:
 def drivers(here: Path, head: np.ndarray, make_clip) -> Path:
     """in/still.mp4: a face at rest; in/talk.mp4: the same, opening its mouth from frame 2 on."""
     from app.events import CancelToken, EventStream
-    from app.render.edit import render_pose
 
     make_clip(here / "in" / "nod.mp4", head, 5)
     write_image(here / "in" / "rest.png", head)
     options = RenderOptions.from_values({"output": "in/open.png", "sliders": "lip_open=0.8"})
-    render_pose(Job(Path("in/rest.png"), Path(), options), EventStream(), CancelToken())
+    render(Job(Path("in/rest.png"), Path(), options), EventStream(), CancelToken())
     (here / "in" / "talk").mkdir()
     (here / "in" / "rest").mkdir()
     for i in range(5):

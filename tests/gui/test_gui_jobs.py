@@ -30,8 +30,7 @@ from app.jobs.store import SECOND, THIRD
 from app.media.images import read_image
 from app.media.reader import open_clip
 from app.media.writer import ClipWriter
-from app.render import Job
-from app.render.edit import render_pose
+from app.render import Job, render
 from app.render.report import RenderReport
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -534,13 +533,13 @@ def posed(small_media: Path) -> Callable[..., Job]:
         for name, value in sliders.items():
             session = session.with_slider(name, value)
         options = session.options(output=str(output))
-        return Job(small_media / source, small_media / source, options, session.expression)
+        return Job(small_media / source, Path(), options, session.expression)
 
     return make
 
 
 def run(job: Job) -> RenderReport:
-    return render_pose(job, EventStream(), CancelToken())
+    return render(job, EventStream(), CancelToken())
 
 
 def test_sliders_pose_a_photo(posed: Callable[..., Job], small_media: Path, tmp_path: Path) -> None:
@@ -562,19 +561,19 @@ def test_sliders_pose_every_frame_of_a_clip(posed: Callable[..., Job], tmp_path:
             token.cancel()
 
     stream = EventStream(look, interval=0.0)
-    report = render_pose(posed("clip.mp4", tmp_path / "out.mp4", blink=1.0), stream, token)
+    report = render(posed("clip.mp4", tmp_path / "out.mp4", blink=1.0), stream, token)
     assert report.status == "cancelled"
     assert 5 <= report.frames < 20
     with open_clip(report.output) as kept:
         assert sum(1 for _ in kept) == report.frames
     with pytest.raises(CancelledError):
-        render_pose(posed("clip.mp4", tmp_path / "none.mp4"), EventStream(), token)
+        render(posed("clip.mp4", tmp_path / "none.mp4"), EventStream(), token)
 
 
 @pytest.mark.parametrize(("source", "output"), [("a.jpg", "out.mp4"), ("clip.mp4", "out.png")])
 def test_output_must_fit_the_source(posed: Callable[..., Job], tmp_path: Path, source: str, output: str) -> None:
     from app.errors import UsageError
 
-    with pytest.raises(UsageError, match="does not fit"):
+    with pytest.raises(UsageError, match="End the name in"):
         run(posed(source, tmp_path / output))
     assert list(tmp_path.glob("out*")) == []

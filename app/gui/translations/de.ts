@@ -4684,6 +4684,10 @@
    <translation>{option:output}: es gibt kein Feld {{{name}}}; bekannt sind {names}.</translation>
   </message>
   <message>
+   <source>{option:output}: {output} is a clip, but the result is a single picture.</source>
+   <translation>{option:output}: {output} ist ein Clip, das Ergebnis ist aber ein einzelnes Bild.</translation>
+  </message>
+  <message>
    <source>{option:output}: {output} is a single picture, but the result is a clip.</source>
    <translation>{option:output}: {output} fasst ein Bild, und das Ergebnis ist ein Clip.</translation>
   </message>
@@ -4914,10 +4918,6 @@
   <message>
    <source>{path} does not fit into memory.</source>
    <translation>{path} passt nicht in den Speicher.</translation>
-  </message>
-  <message>
-   <source>{path} does not fit the source.</source>
-   <translation>{path} passt nicht zur Quelle.</translation>
   </message>
   <message>
    <source>{path} has an input without a size.</source>
@@ -5230,10 +5230,6 @@
   <message>
    <source>{source} can't be {word} to {target}: {reason}.</source>
    <translation>{source} nach {target} geht nicht ({word}): {reason}.</translation>
-  </message>
-  <message>
-   <source>{source} contains no picture.</source>
-   <translation>{source} enthält kein Bild.</translation>
   </message>
   <message>
    <source>{source} is an animated picture; only its first frame is used.</source>

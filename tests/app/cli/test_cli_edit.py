@@ -67,7 +67,7 @@ def test_bare_square_of_an_edit(run_cli: Callable) -> None:
         (["--lips", "2"], "--lips: '2' is out of bounds, it must be 0 to 1"),
         (["--sliders", "smirk=1"], "there is no slider named 'smirk'"),
         (["--expression", "smlie"], "Did you mean Smile?"),
-        (["-o", "a.mp4"], "does not fit the source"),
+        (["-o", "a.mp4"], "the result is a single picture"),
         (["-o", "in/other.jpg"], "already exists"),
         (["-o", "in/photo.jpg", "--overwrite"], "input"),
         (["--face", "4"], "Face 4 does not exist"),

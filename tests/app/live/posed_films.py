@@ -11,8 +11,7 @@ import numpy as np
 from app.events import CancelToken, EventStream
 from app.media.images import write_image
 from app.options import RenderOptions
-from app.render.edit import render_pose
-from app.render.job import Job
+from app.render import Job, render
 
 POSES = {"rest": "", "open": "lip_open=0.9,yaw=8,smile=0.5", "nod": "pitch=9,lip_open=0.3"}
 
@@ -24,7 +23,7 @@ def write_films(folder: Path, astronaut: np.ndarray, clips: Mapping[str, Sequenc
     write_image(folder / "pair.png", np.concatenate([head, head[:, ::-1]], axis=1))
     for name, sliders in POSES.items():
         options = RenderOptions.from_values({"output": str(folder / f"{name}.png"), "sliders": sliders})
-        render_pose(Job(folder / "one.png", Path(), options), EventStream(), CancelToken())
+        render(Job(folder / "one.png", Path(), options), EventStream(), CancelToken())
     for clip, poses in clips.items():
         (folder / clip).mkdir()
         for number, name in enumerate(poses):

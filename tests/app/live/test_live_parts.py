@@ -20,8 +20,7 @@ from app.live.engine import Trackers
 from app.live.parts import PartDrivers, PartLoader, read_part
 from app.media.images import write_image
 from app.options import RenderOptions
-from app.render.edit import render_pose
-from app.render.job import Job
+from app.render import Job, render
 from liveportrait import driving
 from liveportrait.engines import load_engine
 from liveportrait.expression import Expression
@@ -43,7 +42,7 @@ def files(head: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("parts")
     write_image(folder / "rest.png", head)
     options = RenderOptions.from_values({"output": str(folder / "open.png"), "sliders": "lip_open=0.8"})
-    render_pose(Job(folder / "rest.png", Path(), options), EventStream(), CancelToken())
+    render(Job(folder / "rest.png", Path(), options), EventStream(), CancelToken())
     (folder / "talk").mkdir()
     for number in range(6):
         name = "rest.png" if number < 3 else "open.png"

@@ -220,3 +220,40 @@ def test_every_way_gives_the_same_frames(files: Path, tmp_path: Path, engine: En
     }  # fmt: skip
     for way, got in ways.items():
         assert [np.array_equal(ours, one) for ours, one in zip(got, wanted, strict=True)] == [True] * 3, way
+
+
+def test_an_edit_gives_the_same_picture_every_way(files: Path, tmp_path: Path, engine: Engine) -> None:
+    """Without a driver: `animate edit`, a job of the queue, Python, and a session in which only sliders pose."""
+    photo, values = files / "pair.png", {"sliders": "smile=0.7,yaw=8", "face": "all", "engine": "mesh"}
+    flags = ["--sliders", values["sliders"], "--face", "all", "--engine", "mesh", "--quiet"]
+    assert main(["edit", str(photo), "--output", str(tmp_path / "edited.png"), *flags]) == 0
+    wanted = read_image(tmp_path / "edited.png").rgb
+
+    with Queue(tmp_path / "queue.sqlite3") as queue:
+        checked = RenderOptions.from_values(values).values()
+        queue.add([Entry(photo, None, str(tmp_path / "queue" / "one.png"), checked)])
+        queue.join("w", tmp_path / "scratch")
+        (tmp_path / "queue").mkdir()
+        job = queue.claim("w")
+        assert job is not None
+        assert JobRenderer(tmp_path / "cache").render(job, EventStream(), CancelToken()).state == "done"
+    (queued,) = pictures(tmp_path / "queue")
+
+    options, sliders = RenderOptions.from_values(values), expression_from("", values["sliders"])
+    animator = Animator(engine, options.animation, sliders, finish=finishing(options.output.mark))
+    picture = read_image(photo).rgb
+    python = animator.frame(animator.scene(picture, FaceTracker().detect(picture)))
+
+    frames: list[LiveFrame] = []
+    with LiveSession(options, LiveOptions(adapt=False), engine=engine) as session:
+        session.set_expression(sliders)
+        session.add_portrait("a", photo)
+        assert session.wait_for(lambda: session.portrait("a").status != "waiting", WAIT)
+        came = threading.Event()
+        session.add_sink(PreviewSink(lambda frame: (frames.append(frame), came.set())))
+        session.start()
+        assert came.wait(WAIT)
+        assert session.settle()
+    assert np.abs(wanted.astype(int) - picture).max() > 20
+    for way, got in {"queue": queued, "python": python, "live": frames[-1].picture}.items():
+        assert np.array_equal(got, wanted), way

@@ -39,6 +39,8 @@ class MouthLayer:
         own_mask: (S, S) where its interior is visible.
         own_teeth: (S, S) where it is as bright as teeth, or None where it shows none.
         own_soft: (S, S, 3) that interior, blurred within itself.
+        own_kept: Share (0..1) of the photo's own interior that stays in a mouth of another shape.
+        own_shape: Gap and width of the photo's own mouth, face widths.
         inside: What the interior shows: teeth; depth and tongue only (plain); or only the photo's own pixels.
     """
 
@@ -55,6 +57,8 @@ class MouthLayer:
     own_mask: Picture | None = None
     own_teeth: Picture | None = None
     own_soft: Image | None = None
+    own_kept: float = 1.0
+    own_shape: tuple[float, float] = (0.0, 0.0)
     inside: Literal["teeth", "plain", "photo"] = "teeth"
 
 
@@ -83,7 +87,7 @@ def prepare_mouth(image: Image, points: Float, layout: Layout, white: Picture) -
     eye = cv2.cvtColor(white.astype(np.uint8)[None, None], cv2.COLOR_RGB2LAB)[0, 0].astype(np.float32)
     chroma = skin[1:] - 128
     usual = np.array([  # fitted to 265 portraits that show their teeth
-        max(0.49 * skin[0] + 0.31 * eye[0] - 0.085 * lip[0] + 62, LEAST_TOOTH * skin[0]),
+        max(0.49 * skin[0] + 0.31 * eye[0] - 0.085 * lip[0] + 74, LEAST_TOOTH * skin[0]),
         128 + 0.18 * chroma[0] + 0.48 * (eye[1] - 128),
         128 + 0.32 * chroma[1] + 0.35 * (eye[2] - 128) + 0.28 * kb,
     ])  # fmt: skip
@@ -94,6 +98,7 @@ def prepare_mouth(image: Image, points: Float, layout: Layout, white: Picture) -
     scale = layout.pose.scale
     own_mask: Picture | None = None
     own_teeth: Picture | None = None
+    own_kept = 1.0
     if gap > OPEN:
         inner = polygon_mask(size, size, closed_curve(points[list(LIPS_INNER), :2], 3))
         seen = lab[inner > 0.7]
@@ -101,17 +106,22 @@ def prepare_mouth(image: Image, points: Float, layout: Layout, white: Picture) -
         if len(seen) > 8:
             bright = np.asarray(seen[seen[:, 0] >= np.quantile(seen[:, 0], 0.85)].mean(0), np.float32)
         teeth = bright[0] > OWN_BRIGHT * lip[0] and gap * scale > OWN_PIXELS
-        if teeth:  # use their colour; a row a few pixels high is mixed with the lips beside it
-            tooth = _rgb(*(usual + float(smoothstep(*OWN_SURE, gap * scale)) * (bright - usual)))
-        elif gap * scale > OWN_PIXELS:  # visible, but dark
-            tooth *= np.float32(np.clip(0.5 + 0.5 * _rgb(*bright).mean() / tooth.mean(), 0.6, 1))
         if teeth or gap > OWN_WIDE:
             soft = cv2.GaussianBlur(inner, (0, 0), max(0.6, 0.005 * scale))
             own_mask = np.clip(2 * soft - 1, 0, 1).astype(np.float32)
-            if teeth:
-                own_mask *= 1 - _like_lips(lab, lip, bright)
-                lightness = cv2.GaussianBlur(lab[..., 0], (0, 0), max(0.6, 0.006 * scale))
-                own_teeth = np.asarray(smoothstep(*TOOTH_LIKE, lightness / bright[0]), np.float32)
+        if teeth and own_mask is not None:
+            own_mask *= 1 - _like_lips(lab, lip, bright)
+            lightness = cv2.GaussianBlur(lab[..., 0], (0, 0), max(0.6, 0.006 * scale))
+            own_teeth = np.asarray(smoothstep(*TOOTH_LIKE, lightness / bright[0]), np.float32)
+            own_kept = float(smoothstep(*OWN_AREA, float((own_mask * own_teeth).sum()) / scale**2))
+            # Their colour is used; a row a few pixels high is mixed with the lips beside it.
+            sure = own_kept * float(smoothstep(*OWN_SURE, gap * scale))
+            usual[0] += (
+                (1 - sure) * 0.7 * np.maximum(bright[0] - usual[0], 0)
+            )  # even few teeth tell how bright they are
+            tooth = _rgb(*(usual + sure * (bright - usual)))
+        elif gap * scale > OWN_PIXELS:  # visible, but dark
+            tooth *= np.float32(np.clip(0.5 + 0.5 * _rgb(*bright).mean() / tooth.mean(), 0.6, 1))
     gum = _rgb(0.9 * lip[0], 128 + 0.9 * ka, 128 + 0.9 * kb)
     grain = grain_of(image, points[list(CHEEKS), :2], scale)
     softness = blur_of(image, points[[i for eye in EYES for i in eye.ring], :2])
@@ -130,6 +140,8 @@ def prepare_mouth(image: Image, points: Float, layout: Layout, white: Picture) -
         own_mask=own_mask,
         own_teeth=own_teeth,
         own_soft=None if own_mask is None else _blurred_within(image, own_mask, OWN_BLUR * scale),
+        own_kept=own_kept,
+        own_shape=(gap, mouth_width(layout.canonical)),
     )
 
 
@@ -292,6 +304,7 @@ def _cavity(
     most = LOWER_SHOWN + (LOWER_WIDE - LOWER_SHOWN) * (1 - rounded) + 0.022 * clenched
     shift = float(np.clip(jaw, lower_lip - most - LOWER_EDGE, lower_lip - LOWER_EDGE))
     lower = look_up(layer.rows.lower, along, y - np.float32(shift) * (1 - LOWER_BEND * along * along))
+    lower *= np.float32(1 - rounded)  # a rounded lower lip stands before its teeth: they would be a grey rim
     out = out * (1 - lower[..., 3:]) + lower[..., :3] * light * np.float32(0.93 - 0.4 * narrow)
     lip = arch.place(vertices[13, :2])[1]
     raised = HIDDEN * rounded + max(0.0, UPPER_EDGE - lip - UPPER_SHOWN)
@@ -299,7 +312,9 @@ def _cavity(
     gum = look_up(layer.rows.gum, along, y + np.float32(raised))[..., None]
     out = out * (1 - upper[..., 3:]) + upper[..., :3] * light * np.float32(1 - 0.4 * narrow)
     if layer.own is not None and layer.own_mask is not None:
-        out += _own_interior(layer, vertices, layout, arch, x, y + np.float32(raised), gum, out, gap)
+        change = max(abs(gap - layer.own_shape[0]), 0.3 * abs(float(np.linalg.norm(left - right)) - layer.own_shape[1]))
+        kept = 1 - (1 - layer.own_kept) * float(smoothstep(*OWN_CHANGED, change))
+        out += _own_interior(layer, vertices, layout, arch, x, y + np.float32(raised), gum, out, gap) * np.float32(kept)
     shade = 1 - shadow[..., None]
     out += (SHADE_TINT * layer.dark - out) * shade  # the shadow of the lip takes the colour of the mouth
     return out
@@ -332,12 +347,12 @@ def _draw_tongue(layer: MouthLayer, out: Picture, across: Picture, up: Picture, 
     seen = float(smoothstep(0.035, 0.09, gap))
     if seen <= 0:
         return
-    wall = np.float32(0.4 * smoothstep(0.06, 0.2, gap)) * np.exp(-0.5 * across * across)[..., None]
+    wall = np.float32(0.28 * smoothstep(0.06, 0.2, gap)) * np.exp(-0.7 * across * across)[..., None]
     out += (layer.tongue - out) * wall  # light that falls on the back of the mouth
     low = np.maximum(up, 0)
     round_ = across * across + low * low
     cover = smoothstep(1.1, 0.6, round_) * seen
-    light = 0.5 + 0.55 * np.sqrt(np.clip(1 - 0.9 * round_, 0, 1))
+    light = 0.42 + 0.62 * np.sqrt(np.clip(1 - 0.9 * round_, 0, 1)) + 0.14 * (0.5 - np.clip(up, 0, 1))
     light += 0.16 * np.exp(-((across / 0.5) ** 2) - ((up - 0.42) / 0.17) ** 2)
     light -= 0.08 * np.exp(-((across / 0.09) ** 2)) * smoothstep(0.02, 0.3, up) * smoothstep(0.95, 0.6, up)
     out += (layer.tongue * light[..., None] - out) * cover[..., None]
@@ -405,9 +420,11 @@ ROW_END = 0.21  # end of the drawn rows from the middle, face widths
 OWN_BRIGHT = 1.08  # brightness of a photo's teeth relative to its lips, at least; otherwise they aren't visible enough
 OWN_PIXELS = 3.5  # and least gap of its lips in pixels
 OWN_SURE = 3.0, 9.0  # gap of its lips in pixels from which the colour of its teeth is used, and is used unchanged
-LEAST_TOOTH = 0.96  # lightness of drawn teeth relative to the skin, at least
+LEAST_TOOTH = 1.1  # lightness of drawn teeth relative to the skin, at least
 TOOTH_LIKE = 0.6, 0.82  # lightness relative to the photo's teeth between which a pixel counts as tooth
 OPENED = 0.015, 0.05  # opening beyond the photo's own, face widths, over which only its teeth stay
+OWN_AREA = 0.006, 0.013  # visible area of the photo's teeth, square face widths: fewer are only used at its own opening
+OWN_CHANGED = 0.004, 0.02  # change of the mouth's gap, face widths, over which few teeth give way to drawn ones
 OWN_WIDE = 0.06  # a mouth open wider (face widths) shows the photo's own pixels even if no teeth are visible
 LEAST_TINT = 8.0  # difference in tint between lips and teeth from which they can be distinguished, steps of Lab
 OPEN = 0.025  # lip gap in face widths from which a source's mouth counts as open
@@ -426,7 +443,7 @@ HIDDEN = 0.085  # distance by which the upper teeth move up behind rounded lips,
 CORNER_REACH = 0.013  # reach over which the ends of the open area are examined, face widths
 CORNER_FADE = 0.1, 0.42  # open share of their surroundings between which they fade in
 WHITEST = 225.0  # level that a smile brightens drawn teeth to at most; in bright skin they would look like a denture
-CORNER_SHADE = 0.2  # share of their brightness that teeth lose towards the corners of the mouth
+CORNER_SHADE = 0.38  # share of their brightness that teeth lose towards the corners of the mouth
 TONGUE_WIDTH, TONGUE_HEIGHT = 0.175, 1.05  # half its width in face widths; its height relative to the mean lip gap
 JAW_SHARE = 0.8  # share of the chin's movement that is the jaw's, the rest is skin
 LIP_ALONE = (1.0, 1.12, 1.2), (0.022, 0.05, 0.09)  # mouth width relative to rest, and how far its lip drops by itself

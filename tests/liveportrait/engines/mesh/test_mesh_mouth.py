@@ -212,6 +212,23 @@ def test_lips_that_touch_show_no_grey_slit_of_teeth(stage):
     assert line[0] > 1.2 * line[2]
 
 
+def test_few_visible_teeth_give_way_to_drawn_ones_in_another_mouth(stage):
+    """Two teeth between hardly parted lips would stand in a wide smile like the last two."""
+    layer, layout = stage.portrait.features.mouth, stage.portrait.features.layout
+    blue = replace(layer, own=np.zeros_like(layer.own) + np.array([0, 0, 255], np.uint8), own_teeth=None)
+
+    def blueness(kept: float, opening: float) -> float:
+        vertices = layout.rest.copy()
+        vertices[list(LIP_LOWER_INNER[1:-1]), 1] += opening * layout.pose.scale
+        black = np.zeros_like(stage.portrait.crop)
+        mouth.draw_mouth(replace(blue, own_kept=kept), black, vertices, layout, layout.pose)
+        return float((black[..., 2].astype(int) - black[..., 0]).max())
+
+    assert blueness(1.0, 0.06) > 120
+    assert blueness(0.0, 0.06) < 10
+    assert blueness(0.0, 0.006) > 10  # its own opening still shows them: no jump
+
+
 def test_a_row_of_teeth_that_is_a_few_pixels_high_gives_little_of_its_colour(stage):
     """Between hardly parted lips the photo's teeth are mixed with them: drawn ones would become brown."""
     points, layout = stage.face.points.astype(np.float64), stage.portrait.features.layout

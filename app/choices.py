@@ -18,7 +18,7 @@ from models.choices import LARGEST, FaceChoice, parse_numbers
 from models.messages import msg
 
 SMALLEST_SQUARE = 16  # pixels
-Ground = Literal["keep", "blur", "colour", "picture", "transparent"]
+Ground = Literal["keep", "blur", "colour", "image", "transparent"]
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Background:
     Attributes:
         kind: "keep" leaves the source's own background; all others cut the people out.
         colour: (red, green, blue) for the kind "colour", 0 to 255.
-        path: File for the kind "picture", or None.
+        path: File for the kind "image", or None.
     """
 
     kind: Ground = "keep"
@@ -48,11 +48,9 @@ class Background:
             return cls("colour", parse_colour(text))
         if not Path(text).suffix:
             raise ValueError(
-                msg(
-                    "{text!r} is not keep, blur, transparent, a colour such as #00ff00, or the name of a picture.", text
-                )
+                msg("{text!r} is not keep, blur, transparent, a colour such as #00ff00, or the name of an image.", text)
             )
-        return cls("picture", path=Path(text))
+        return cls("image", path=Path(text))
 
     def clear(self, source: bool) -> bool:
         """Whether the result has transparent parts.

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from liveportrait.options import option
+from models.messages import msg
 
 GROUP: Final = "Drivers"
 PART_FILES: Final = ("pose_from", "exp_from", "lips_from", "eyes_from")  # options for drivers of parts
@@ -43,8 +44,10 @@ class DriverOptions:
         title="Driver for a face",
         group=GROUP,
         repeat=True,
-        help="Animate this face of the source with its own clip, template or sound, such as left=mum.mp4; the faces "
-        "that --face names follow the driving file. May be given several times; job files take a list.",
+        help=msg(
+            "Animate this face of the source with its own clip, template or sound, such as left=mum.mp4; the faces "
+            "that {option:face} names follow the driving file. May be given several times; job files take a list."
+        ),
     )
 
     @property

@@ -30,25 +30,25 @@ class LiveOptions:
         title="Camera",
         group=CAMERA,
         flag="--driver --camera",
-        help="What drives the portrait: a camera by number, name or part of its name; a camera of the network such as "
-        "rtsp://192.168.1.20/live; a video file played like a camera, a photo, or a motion template; or a face tracker "
-        "that sends to osc://, livelink:// or ifacialmocap://. By default the first ordinary camera; infrared and "
-        "virtual ones only if there is no other.",
+        help="What drives the portrait: a camera, by number, name or part of its name; a network camera such as "
+        "rtsp://192.168.1.20/live; a video file, played like a camera; a photo; a motion template; or a face "
+        "tracker that sends to osc://, livelink:// or ifacialmocap://. By default the first ordinary camera; "
+        "infrared and virtual ones only if there is no other.",
     )
     voice_driver: bool = option(
         False,
         title="Voice drives",
         group=CAMERA,
         flag="--voice",
-        help="The microphone drives in place of a camera: what you say moves the lips, a fifth of a second later.",
+        help="The microphone drives instead of a camera: what you say moves the lips, a fifth of a second later.",
     )
     camera_size: str = option(
         "640x480",
         title="Camera size",
         group=CAMERA,
         unit="px",
-        help="Size to request from the camera, such as 640x480; empty uses the camera's default. Larger is slower, "
-        "and seldom better.",
+        help="Size to request from the camera, such as 640x480; empty uses the camera's default. A larger one is "
+        "slower and seldom looks better.",
     )
     camera_rate: float = option(
         0.0,
@@ -63,10 +63,10 @@ class LiveOptions:
     )
     camera_mjpg: bool = option(
         True,
-        title="Compressed pictures",
+        title="Compressed images",
         group=CAMERA,
         advanced=True,
-        help="Ask the camera for MJPG, which most cameras need to reach 30 frames/s.",
+        help="Ask the camera for MJPG; most cameras reach 30 frames/s only with it.",
     )
     mirror: bool = option(True, title="Mirror the camera", group=CAMERA, help="Swap left and right of a camera.")
     camera_turn: Turn = option(
@@ -94,13 +94,13 @@ class LiveOptions:
     )
     picture_size: int = option(
         1280,
-        title="Largest picture",
+        title="Largest image",
         group=LIVE,
         unit="px",
         minimum=0,
         maximum=8192,
         step=16,
-        help="Longer side of the live picture; larger portraits are scaled down. 0 keeps their size.",
+        help="Longer side of the live image; larger portraits are scaled down. 0 keeps their size.",
     )
     vcam: bool = option(
         False, title="Virtual camera", group=VIRTUAL, help="Show the result as a camera to other programs."
@@ -110,7 +110,7 @@ class LiveOptions:
         title="Size",
         group=VIRTUAL,
         unit="px",
-        help="Size of the virtual camera, such as 1280x720; empty uses the picture's size.",
+        help="Size of the virtual camera, such as 1280x720; empty uses the size of the image.",
     )
     vcam_rate: float = option(
         30.0, title="Rate", group=VIRTUAL, unit="1/s", minimum=1.0, maximum=120.0, step=1.0,
@@ -120,8 +120,10 @@ class LiveOptions:
         "contain",
         title="Fit",
         group=VIRTUAL,
-        help="How the picture fits into the virtual camera: contain adds bars, cover crops the edges, stretch "
-        "distorts.",
+        help=msg(
+            "How the image fits into the virtual camera: {setting:contain} adds bars, {setting:cover} crops the edges, "
+            "{setting:stretch} distorts."
+        ),
     )
     stream: str = option(
         "",
@@ -129,8 +131,8 @@ class LiveOptions:
         group=STREAM,
         repeat=True,
         help="Address that the result is sent to: mjpeg://127.0.0.1:8090 (a page on this computer), srt://HOST:PORT, "
-        "rtmp://HOST/APP/KEY, udp://HOST:PORT, rtp://HOST:PORT, or ndi://NAME, spout://NAME, syphon://NAME. May be "
-        "given several times; docs/streaming.md shows how to receive each of them.",
+        "rtmp://HOST/APP/KEY, udp://HOST:PORT, rtp://HOST:PORT, ndi://NAME, spout://NAME or syphon://NAME. May "
+        "be given several times; docs/streaming.md shows how to receive each of them.",
     )
     stream_rate: float = option(
         30.0, title="Rate", group=STREAM, unit="1/s", minimum=1.0, maximum=120.0, step=1.0,
@@ -150,8 +152,8 @@ class LiveOptions:
         "",
         title="Record to",
         group=RECORD,
-        help="Video file to record the session to; every frame keeps its exact time stamp. A name that ends in .speech "
-        "records what a face tracker sends instead, to render any portrait with.",
+        help="Video file to record the session to; every frame keeps its exact time stamp. A name that ends in "
+        ".speech records what a face tracker sends instead, so that it can animate other portraits later.",
     )
     microphone: bool = option(
         False,

@@ -154,7 +154,7 @@ class OptionInfo:
             return "\n".join(f"{face}={_read(name.strip(), label)}" if name else face for face, _, name in pairs)
         if self.name == "output":  # the results of batches may go to a URL
             return local_name(value, label) if value.lower().startswith("file:") else value
-        if self.name == "background" and value and Background.parse(value).kind != "picture":
+        if self.name == "background" and value and Background.parse(value).kind != "image":
             return value
         if self.name == "camera" and value != self.default:
             try:

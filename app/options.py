@@ -125,10 +125,13 @@ class InputOptions(ClipOptions, DriverOptions, SpeechOptions):
         "shortest",
         title="Length",
         group="Input",
-        help="How long the result is when source and driving file are both videos: as the shortest of the two, as the "
-        "source, as the driving file, or loop (as the longer one, the other repeats). Frames are paired by time. "
-        "With a photo, loop blends the end into the beginning, for clips that repeat, and pingpong plays the "
-        "motion forward and then backward.",
+        help=msg(
+            "Length of the result if source and driving file are both clips: {setting:shortest} ends with the shorter "
+            "one, {setting:source} with the source, {setting:driving} with the driving file, and {setting:loop} with "
+            "the longer one while the other repeats. Frames are paired by time. With a photo, {setting:loop} blends "
+            "the end into the beginning, for clips that repeat, and {setting:pingpong} plays the motion forward and "
+            "then backward."
+        ),
     )
     fps: str = option(
         "",
@@ -168,7 +171,7 @@ class OutputOptions:
         "the format: mp4, mkv, mov, webm, gif, png, jpg, webp. Default: {source}--{driving} in the current folder.",
     )
     overwrite: bool = option(
-        False, title="Overwrite", group="Output", help="Replace an existing file instead of refusing."
+        False, title="Overwrite", group="Output", help="Replace an existing file instead of stopping with an error."
     )
     size: str = option(
         "",
@@ -181,8 +184,10 @@ class OutputOptions:
         "contain",
         title="Fit",
         group="Output",
-        help="How the picture fits into --size: contain shows all of it, with borders in the background colour; cover "
-        "fills the size and crops the edges.",
+        help=msg(
+            "How the image fits into {option:size}: {setting:contain} shows all of it, with borders in the fill "
+            "colour; {setting:cover} fills the size and crops the edges."
+        ),
     )
     max_side: int = option(
         0,
@@ -204,15 +209,20 @@ class OutputOptions:
         "driving",
         title="Sound",
         group="Output",
-        help="Sound of the result: driving, source or none. If the selected file has no sound, the other one's is "
-        "used.",
+        help=msg(
+            "Whose sound the result gets: {setting:driving}, {setting:source} or {setting:none}. If the selected file "
+            "has no sound, the other one's is used."
+        ),
     )
     codec: Codec = option(
         "auto",
         title="Codec",
         group="Output",
         advanced=True,
-        help="Video codec; auto uses h264 for mp4, mov and mkv, vp9 for webm, and prores for mov with transparency.",
+        help=msg(
+            "Video codec; {setting:auto} uses {setting:h264} for mp4, mov and mkv, {setting:vp9} for webm, and "
+            "{setting:prores} for mov with transparency."
+        ),
     )
     quality: int = option(
         80,
@@ -221,43 +231,53 @@ class OutputOptions:
         minimum=0,
         maximum=100,
         step=1,
-        help="Picture quality, 100 is best and largest.",
+        help="Image quality; 100 is the best and gives the largest file.",
     )
     hardware: Hardware = option(
         "none",
         title="Hardware encoder",
         group="Output",
         advanced=True,
-        help="Encode on the graphics card: auto uses its encoder if one works here, none never does.",
+        help=msg(
+            "Encode on the graphics card: {setting:auto} uses its encoder if one works here, {setting:none} never does."
+        ),
     )
     background: str = option(
         "keep",
         title="Background",
         group="Output",
-        help="Background behind the people: keep (the source's own), blur (the same out of focus), a colour as "
-        "#rrggbb, the name of a picture, or transparent, if the output supports it. All except keep cut the "
-        "people out.",
+        help=msg(
+            "Background behind the people: {setting:keep} (the source's own), {setting:blur} (the source's own, out of "
+            "focus), a colour as #rrggbb, the name of an image, or {setting:transparent}, which not every format "
+            "supports. All except {setting:keep} cut the people out."
+        ),
     )
     fill: str = option(
         "",
         title="Fill colour",
         group="Output",
         advanced=True,
-        help="Colour of borders, and of transparent parts if the output has no transparency, as #rrggbb. Default: the "
-        "colour given by --background, green (#00ff00) with --background transparent, and white otherwise.",
+        help=msg(
+            "Colour of borders, and of transparent parts if the output has no transparency, as #rrggbb. Default: the "
+            "colour given by {option:background}, green (#00ff00) if that is transparent, and white otherwise."
+        ),
     )
     mark: Mark = option(
         "full",
         title="Mark as made by AI",
         group="Output",
-        help="How the result is marked as made by AI: full, in all ways listed in docs/provenance.md; metadata, only "
-        "in the file's metadata, with the same bytes in every run; off, not at all.",
+        help=msg(
+            "How the result is marked as made by AI: {setting:full} uses every way listed in docs/provenance.md, "
+            "{setting:metadata} only the file's metadata, with the same bytes in every run, and {setting:off} none."
+        ),
     )
     label: Label = option(
         "none",
         title="Visible label",
         group="Output",
-        help="Label the picture visibly as made by AI: corner puts the letters AI into the lower right corner.",
+        help=msg(
+            "Label the image visibly as made by AI: {setting:corner} puts the letters AI into the lower right corner."
+        ),
     )
     signing_cert: str = option(
         "",
@@ -305,16 +325,19 @@ class ProgramOptions:
         title="Precision",
         group="Program",
         advanced=True,
-        help="Arithmetic of the LivePortrait networks: auto takes half precision on a graphics card and full precision "
-        "on the CPU. Half precision is used only if a self-test finds that it draws the same picture.",
+        help=msg(
+            "Arithmetic of the LivePortrait networks: {setting:auto} uses half precision on a graphics card and full "
+            "precision on the CPU. Half precision is used only if a self-test finds that it draws the same image."
+        ),
     )
     animals: bool = option(
         False,
         title="Animals",
         group="Program",
-        help="The source is an animal: use LivePortrait's weights for animals. Its crop must be set with --crop or "
-        "--points, since the official detector of animal faces needs a CUDA build and is not part of this "
-        "program.",
+        help=msg(
+            "The source is an animal: use LivePortrait's weights for animals. Set its crop by hand, for example with "
+            "{option:crop}; the official detector of animal faces needs a CUDA build and is not part of this program."
+        ),
     )
     threads: int = option(
         0,
@@ -335,8 +358,8 @@ class ProgramOptions:
         maximum=4096,
         step=128,
         advanced=True,
-        help="Largest side of the crop that the engine animates, in source pixels; larger is sharper on large "
-        "pictures, and slower. 0 lets the engine choose; LivePortrait networks have a fixed size.",
+        help="Largest side of the crop that the engine animates, in source pixels; larger is sharper on large images, "
+        "and slower. 0 lets the engine choose; LivePortrait networks have a fixed size.",
     )
     json_lines: bool = option(
         False,

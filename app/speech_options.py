@@ -10,6 +10,7 @@ from typing import Final
 
 from app.values import parse_share
 from liveportrait.options import option
+from models.messages import msg
 
 GROUP: Final = "Speech and life"
 LIVELY: Final = "0.5"
@@ -27,8 +28,8 @@ class SpeechOptions:
         "",
         title="Voice",
         group=GROUP,
-        help="The sound of this file, sound or video, moves the lips, and the result gets it; the driving file moves "
-        "the rest.",
+        help="The sound of this file, sound or video, moves the lips and becomes the sound of the result; the driving "
+        "file moves the rest.",
     )
     speech_gain: float = option(
         1.0,
@@ -43,9 +44,12 @@ class SpeechOptions:
         "",
         title="Life",
         group=GROUP,
-        help="Amount of idle motion, 0 to 1, of a face that no picture drives: it nods, blinks and looks around. A "
-        f"voice has {LIVELY}; 0 moves only the mouth. Without a driving file the portrait idles for --duration seconds "
-        "(10), in a seamless loop.",
+        help=msg(
+            "Amount of idle motion, from 0 to 1, of a face without a driving clip: it nods, blinks and looks around. "
+            "The default is {lively} with a voice; 0 moves only the mouth. Without a driving file the portrait idles "
+            "for 10 s, or for {option:duration}, in a seamless loop.",
+            LIVELY,
+        ),
     )
 
     @property

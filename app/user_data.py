@@ -47,7 +47,7 @@ def data_folders() -> list[DataFolder]:
 
     places = (
         ("settings, presets, expressions", platformdirs.user_config_path(NAME, appauthor=False)),
-        ("weights, compiled engines, pasted pictures", platformdirs.user_data_path(NAME, appauthor=False)),
+        ("weights, compiled engines, pasted images", platformdirs.user_data_path(NAME, appauthor=False)),
         ("kept motion", platformdirs.user_cache_path(NAME, appauthor=False)),
         ("queue", platformdirs.user_state_path(NAME, appauthor=False)),
     )

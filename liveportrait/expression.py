@@ -58,12 +58,12 @@ def _declare() -> Iterator[Slider]:
     yield Slider("move_y", "Move up", "Move the head up, in halves of the crop.", "Head", -0.19, 0.19)
     yield Slider("zoom", "Size", "Size of the head.", "Head", 0.9, 1.2, 1.0)
     yield Slider("blink", "Blink", "Close both eyes; below 0 opens them wide.", "Eyes", -0.5, 1)
-    yield Slider("wink_left", "Wink left", "Close the eye on the left of the picture.", "Eyes", 0, 1)
-    yield Slider("wink_right", "Wink right", "Close the eye on the right of the picture.", "Eyes", 0, 1)
-    yield Slider("gaze_x", "Look right", "Both eyes look to the right of the picture.", "Eyes", -1, 1)
+    yield Slider("wink_left", "Wink left", "Close the eye on the left of the image.", "Eyes", 0, 1)
+    yield Slider("wink_right", "Wink right", "Close the eye on the right of the image.", "Eyes", 0, 1)
+    yield Slider("gaze_x", "Look right", "Both eyes look to the right of the image.", "Eyes", -1, 1)
     yield Slider("gaze_y", "Look up", "Both eyes look up.", "Eyes", -1, 1)
     for side in ("left", "right"):
-        where = f"Only the eye on the {side} of the picture looks"
+        where = f"Only the eye on the {side} of the image looks"
         yield Slider(f"gaze_{side}_x", f"Look right, {side} eye", f"{where} to the right.", "Eyes", -1, 1)
         yield Slider(f"gaze_{side}_y", f"Look up, {side} eye", f"{where} up.", "Eyes", -1, 1)
     yield Slider("brow", "Raise brows", "Raise the brows; below 0 lowers them.", "Brows", -1, 1)

@@ -10,6 +10,8 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
+from models.messages import msg
+
 Region = Literal["all", "exp", "pose", "lip", "eyes", "lip,eyes", "pose,lip", "pose,eyes", "pose,lip,eyes"]
 MouthMotion = Literal["auto", "relative", "absolute"]
 DrivingOption = Literal["pose-friendly", "expression-friendly"]
@@ -73,8 +75,10 @@ class AnimationOptions:
         title="Region",
         group="Motion",
         several=True,
-        help="Which part of the driving motion is used: all, exp (expression only), pose, lip or eyes; several are "
-        "joined by commas, such as lip,eyes.",
+        help=msg(
+            "Which part of the driving motion is used: {setting:all}, {setting:exp} (without the head's pose), "
+            "{setting:pose}, {setting:lip}, {setting:eyes}, or several, such as {setting:lip,eyes}."
+        ),
     )
     multiplier: float = option(
         1.0,
@@ -96,17 +100,22 @@ class AnimationOptions:
         "auto",
         title="Mouth motion",
         group="Motion",
-        help="What relative motion does with the photo's own mouth: relative adds the driver's mouth motion to it, "
-        "absolute replaces it with the driver's mouth. auto replaces it if the photo's mouth is open, as in a smile "
-        "with teeth, so that two smiles don't add up; with the LivePortrait networks it always adds, as in the "
-        "official release.",
+        help=msg(
+            "What relative motion does with the photo's own mouth: {setting:relative} adds the driver's mouth motion "
+            "to it, {setting:absolute} replaces it with the driver's mouth. {setting:auto} replaces it if the photo's "
+            "mouth is open, as in a smile with teeth, so that two smiles don't add up; with the LivePortrait "
+            "networks it always adds, as in the official release."
+        ),
     )
     driving_option: DrivingOption = option(
         "pose-friendly",
         title="Absolute motion",
         group="Motion",
-        help="With --no-relative: pose-friendly copies pose and expression, expression-friendly adds the driver's "
-        "change from its neutral reference, scaled to the size of the source's face. Relative motion does that anyway.",
+        help=msg(
+            "With {option:relative=off}: {setting:pose-friendly} copies pose and expression, "
+            "{setting:expression-friendly} adds the driver's change from its neutral reference, scaled to the size of "
+            "the source's face. Relative motion does that anyway."
+        ),
     )
     official: bool = option(
         False,
@@ -123,8 +132,10 @@ class AnimationOptions:
         minimum=0.0,
         maximum=100.0,
         step=0.1,
-        help="How strongly jitter is removed from the driving motion, without delay and without affecting blinks; 0 "
-        "turns it off, 0.3 is the official setting (and the default with --official), 10 is very calm.",
+        help=msg(
+            "How strongly jitter is removed from the driving motion, without delay and without affecting blinks; 0 "
+            "turns it off, 0.3 is the official setting (and the default with {option:official}), 10 is very calm."
+        ),
     )
     ease_cuts: float = option(
         0.0,
@@ -136,7 +147,7 @@ class AnimationOptions:
         step=0.05,
         advanced=True,
         help="Where the driving clip has a cut, move smoothly from the pose before it to the one after it within this "
-        "time, instead of jumping; 0 jumps. 0.3 suits most cuts.",
+        "time instead of jumping; 0 jumps. 0.3 suits most cuts.",
     )
     scale_motion: float = option(
         0.0,
@@ -152,14 +163,15 @@ class AnimationOptions:
         True,
         title="Limit turns",
         group="Motion",
-        help="Turn a head no further than its photo can show; a photo taken from the side allows less. Only the "
+        help="Turn the head no further than the photo allows; a photo taken from the side allows less. Only the "
         "embedded engine needs this.",
     )
     stitching: bool = option(
         True,
         title="Stitching",
         group="Stitching and retargeting",
-        help="Keep shoulders and picture border in place so that the animated head fits the untouched photo.",
+        help="Keep the shoulders and the border of the crop in place so that the animated head fits the untouched "
+        "photo.",
     )
     eye_retargeting: bool = option(
         False,
@@ -210,7 +222,7 @@ class AnimationOptions:
         minimum=1.5,
         maximum=4.0,
         step=0.05,
-        help="Side of the animated square, relative to the size of the face.",
+        help="Side of the animated crop, relative to the size of the face.",
     )
     crop_x: float = option(
         0.0,
@@ -237,14 +249,15 @@ class AnimationOptions:
         True,
         title="Paste back",
         group="Crop",
-        help="Put the animated square back into the full picture; off gives the bare crop.",
+        help="Paste the animated crop back into the full image; off gives the bare crop.",
     )
     mask: str = option(
         "auto",
         title="Paste-back mask",
         group="Crop",
-        help="Where the animated square is used: auto (all of it, with a soft border; in photos what covers a face "
-        "stays in front: hands and objects in their place, masks and sunglasses on the head), template (all of it), "
-        "matte (around the person; objects in front of the face stay there if their colour sets them apart), or a face "
-        "parser, as parse/NAME or the path of its ONNX file (as auto, but in clips too, and all in its place).",
+        help="Which part of the animated crop is pasted back: auto (all of it, with a soft border; in photos, "
+        "whatever covers the face stays in front: hands and objects in place, masks and sunglasses moving with "
+        "the head), template (all of it), matte (only the person; objects in front of the face stay if their "
+        "colour sets them apart), or a face parser, as parse/NAME or the path of its ONNX file (as auto, but in "
+        "clips too, and everything in front stays in place).",
     )

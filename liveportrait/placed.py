@@ -20,7 +20,7 @@ from liveportrait.engines.mesh.data import face_model
 from liveportrait.engines.mesh.fit import mouth_width, resting_mouth, set_lip_gap
 from liveportrait.ramps import smoothstep
 from models.face import INNER_LIP_PAIR, LID_PAIRS, Face
-from models.messages import msg
+from models.messages import Term, msg
 from models.topology import EYES, FACE_POINTS, LIP_UPPER_INNER, MOUTH_CORNERS, EyeIndices
 
 Float = npt.NDArray[np.float64]
@@ -241,7 +241,7 @@ def check_handles(handles: Handles) -> None:
     """
     missing = [name for name in HANDLES if name not in handles]
     if missing:
-        raise PlacedError(msg("the handle {missing} is missing", missing[0]))
+        raise PlacedError(msg("the handle {missing} is missing", Term("handle", missing[0])))
     places = np.array([handles[name] for name in HANDLES], np.float64)
     if not np.isfinite(places).all():
         raise PlacedError(msg("a handle is not at a finite position"))
@@ -252,11 +252,13 @@ def check_handles(handles: Handles) -> None:
     }
     for name, other, word in _ORDER:
         if at[other][word == "above"] <= at[name][word == "above"]:
-            pair = _words(name), _words(other)
-            above = msg("{handle} must lie above {other}", *pair)
-            raise PlacedError(above if word == "above" else msg("{handle} must lie to the left of {other}", *pair))
+            pair = Term("handle", name), Term("handle", other)
+            if word == "above":
+                raise PlacedError(msg("the handle {handle} must lie above the handle {other}", *pair))
+            raise PlacedError(msg("the handle {handle} must lie to the left of the handle {other}", *pair))
     if at["lip_top"][1] > at["lip_bottom"][1] + CROSSED:
-        raise PlacedError(msg("{handle} must not lie below {other}", _words("lip_top"), _words("lip_bottom")))
+        lips = Term("handle", "lip_top"), Term("handle", "lip_bottom")
+        raise PlacedError(msg("the handle {handle} must not lie below the handle {other}", *lips))
     width, height = at["face_right"][0] - at["face_left"][0], at["chin"][1] - at["face_top"][1]
     if min(width, height) < NARROWEST:
         raise PlacedError(
@@ -265,10 +267,6 @@ def check_handles(handles: Handles) -> None:
                 width, height, NARROWEST
             )
         )  # fmt: skip
-
-
-def _words(name: str) -> str:
-    return f"the handle {name}"
 
 
 def _check_points(points: Float) -> None:

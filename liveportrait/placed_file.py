@@ -19,7 +19,7 @@ from typing import Annotated, Any, Final, Literal
 from liveportrait.limits import first_fault, parse_json, read_limited
 from liveportrait.placed import HANDLES, Handles, PlacedError, Point, check_handles, placed_face
 from models.face import Face
-from models.messages import msg
+from models.messages import Term, msg
 
 FORMAT: Final = "portrait-landmarks"
 VERSION: Final = 1
@@ -63,7 +63,7 @@ class PlacedFile:
         if not 1 - slack < x / y < 1 + slack:
             raise ValueError(
                 msg(
-                    "it was made for a picture of {width}x{height} pixels, and this one has {width2}x{height2}",
+                    "it was made for an image of {width}x{height} pixels, and this one has {width2}x{height2}",
                     self.width, self.height, width, height
                 )
             )  # fmt: skip
@@ -114,8 +114,11 @@ def parse_placed(data: bytes | str) -> PlacedFile:
     for name, (x, y) in handles.items():
         if not (-width <= x <= 2 * width and -height <= y <= 2 * height):
             raise ValueError(
-                msg("the handle {name} lies far outside the picture of {width}x{height} pixels", name, width, height)
-            )
+                msg(
+                    "the handle {name} lies far outside the image of {width}x{height} pixels",
+                    Term("handle", name), width, height
+                )
+            )  # fmt: skip
     try:
         check_handles(handles)
     except PlacedError as error:

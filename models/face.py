@@ -151,7 +151,7 @@ def select_face(faces: Sequence[Face], choice: FaceChoice | str, size: tuple[int
     choice = FaceChoice.parse(choice) if isinstance(choice, str) else choice
     if not faces:
         raise ValueError(msg("There is no face to choose from."))
-    count = f"the picture has {len(faces)} face{'s' if len(faces) > 1 else ''}"
+    count = f"the image has {len(faces)} face{'s' if len(faces) > 1 else ''}"
     if choice.point is not None:
         return _face_at(faces, choice, size, count)
     if choice.number:
@@ -172,7 +172,7 @@ def _face_at(faces: Sequence[Face], choice: FaceChoice, size: tuple[int, int], c
     if not (0 <= x < size[0] and 0 <= y < size[1]):
         raise ValueError(
             msg(
-                "Point {choice} is outside the picture of {size}x{size2} pixels; {count}.",
+                "Point {choice} is outside the image of {size}x{size2} pixels; {count}.",
                 choice, size[0], size[1], count
             )
         )  # fmt: skip
@@ -200,7 +200,7 @@ def checked(rgb: Image) -> Image:
     if rgb.dtype != np.uint8 or channels not in (1, 3, 4) or not rgb.size:
         raise ValueError(
             msg(
-                "A picture must be uint8, (height, width, 3 or 4) in RGB or RGBA or (height, width) in grey, "
+                "An image must be uint8, (height, width, 3 or 4) in RGB or RGBA or (height, width) in grey, "
                 "not {shape} {dtype}.",
                 rgb.shape, rgb.dtype
             )

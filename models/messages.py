@@ -1,7 +1,8 @@
 """User-visible sentences that keep their template and values, so that each front end can translate them.
 
 The text itself is that of the command line. A template refers to an option as ``{option:crop}``, to its opposite as
-``{option:paste_back=off}`` and to a value of it as ``{option:reference=auto}``; each front end formats these.
+``{option:paste_back=off}``, to a value of it as ``{option:reference=auto}`` and to such a value alone as
+``{setting:auto}``; each front end formats these.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from string import Formatter
 from typing import Any, Final
 
 OPTION: Final = "option"
+SETTING: Final = "setting"
 FORMATTER: Final = Formatter()
 
 
@@ -24,20 +26,36 @@ class Flags:
         return f"--no-{flag}" if value == "off" else f"--{flag} {value}".rstrip()
 
 
-class Option:
-    """An option as a value of a message.
+class Words:
+    """Formats settings as they are typed, for ``{setting:...}``."""
+
+    def __format__(self, text: str) -> str:
+        return text
+
+
+class Term:
+    """Something with a name of its own in each front end, as a value of a message.
 
     Args:
+        kind: "option" or "handle".
         name: Its name.
-        flag: Its command-line form; by default as for ``{option:name}``.
+        text: Its command-line form; the name by default.
     """
 
-    def __init__(self, name: str, flag: str = "") -> None:
+    def __init__(self, kind: str, name: str, text: str = "") -> None:
+        self.kind = kind
         self.name = name
-        self.flag = flag or f"{Flags():{name}}"
+        self.text = text or name
 
     def __str__(self) -> str:
-        return self.flag
+        return self.text
+
+
+class Option(Term):
+    """An option as a value of a message; its command-line form is by default as for ``{option:name}``."""
+
+    def __init__(self, name: str, flag: str = "") -> None:
+        super().__init__(OPTION, name, flag or f"{Flags():{name}}")
 
 
 class Message(str):
@@ -56,7 +74,7 @@ class Message(str):
     def __new__(cls, template: str, values: Mapping[str, Any], text: str | None = None) -> Message:
         """Fill the fields."""
         plain = {name: str(value) if isinstance(value, BaseException) else value for name, value in values.items()}
-        made = super().__new__(cls, template.format(option=Flags(), **plain) if text is None else text)
+        made = super().__new__(cls, template.format(option=Flags(), setting=Words(), **plain) if text is None else text)
         made.template, made.values = template, plain
         return made
 
@@ -83,8 +101,9 @@ class Message(str):
 
 
 def fields(template: str) -> list[str]:
-    """Names of a template's fields besides options, in the order in which they first appear."""
-    return list(dict.fromkeys(name for _, name, _, _ in FORMATTER.parse(template) if name and name != OPTION))
+    """Names of a template's fields besides options and settings, in the order in which they first appear."""
+    names = (name for _, name, _, _ in FORMATTER.parse(template) if name)
+    return list(dict.fromkeys(name for name in names if name not in (OPTION, SETTING)))
 
 
 def msg(template: str, /, *values: Any) -> Message:
@@ -125,8 +144,8 @@ def changed(sentence: str, change: Callable[[str], str]) -> str:
 def _to_json(value: Any) -> Any:
     if isinstance(value, Message):
         return value.to_json()
-    if isinstance(value, Option):
-        return {OPTION: value.name}
+    if isinstance(value, Term):
+        return {value.kind: value.name}
     return value if isinstance(value, str | int | float | bool) else str(value)
 
 
@@ -146,6 +165,9 @@ def revived(kept: Any) -> str:
 
 
 def _revived(value: Any) -> Any:
-    if isinstance(value, dict):
-        return Option(value[OPTION]) if OPTION in value else revived(value)
-    return value
+    if not isinstance(value, dict):
+        return value
+    if len(value) == 1:
+        ((kind, name),) = value.items()
+        return Option(name) if kind == OPTION else Term(kind, name)
+    return revived(value)

@@ -145,7 +145,7 @@ _DEFAULT: Final = Registry(
     (
         _embedded(
             "detect/blaze_full",
-            "face detection, faces from a fifteenth of the picture",
+            "face detection, faces from a fifteenth of the image",
             "face_detection_full_range_sparse.onnx",
             1_051_664,
             "97b5362847b276f8ea6745e4b4347440ce192861b4c107f92367479975180a05",
@@ -188,7 +188,7 @@ _DEFAULT: Final = Registry(
         ),
         ModelSpec(
             "detect/osa_nano",
-            "face detection, faces at any angle from a fortieth of the picture",
+            "face detection, faces at any angle from a fortieth of the image",
             (
                 ModelFile(
                     "detect/osa_nano.onnx",

@@ -89,5 +89,5 @@ def test_pictures_may_be_rgb_rgba_or_grey() -> None:
 
 @pytest.mark.parametrize("wrong", [np.zeros((8, 8, 3)), np.zeros((8, 8, 2), np.uint8), np.zeros((0, 8, 3), np.uint8)])
 def test_other_pictures_get_one_sentence(wrong: np.ndarray) -> None:
-    with pytest.raises(ValueError, match=r"A picture must be uint8, \(height, width, 3 or 4\)"):
+    with pytest.raises(ValueError, match=r"An image must be uint8, \(height, width, 3 or 4\)"):
         liveportrait.FaceTracker().detect(wrong)

@@ -55,8 +55,8 @@ def finders(path: Path) -> dict[str, Finder]:
         return [box for window in windows for net in (full, short) for box in boxes_of(net(rgb, window))]
 
     return {
-        "embedded, whole picture": embedded,
-        "own, whole picture": lambda rgb: boxes_of(own(rgb)),
+        "embedded, whole image": embedded,
+        "own, whole image": lambda rgb: boxes_of(own(rgb)),
         "embedded, full search": lambda rgb: [face.box for face in trackers["embedded"].detect(rgb)],
         "own, full search": lambda rgb: [face.box for face in trackers["own"].detect(rgb)],
     }
@@ -190,7 +190,7 @@ def main() -> None:
         ("no face: generated", [(generate_background(480, rng), np.zeros((0, 4), np.float32)) for _ in range(60)])
     )
     named = finders(args.detector)
-    print("| material | pictures | " + " | ".join(named) + " |")
+    print("| material | images | " + " | ".join(named) + " |")
     print("| --- |" + " --- |" * (len(named) + 1))
     for name, pictures in sets:
         cells = []

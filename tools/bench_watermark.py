@@ -95,7 +95,7 @@ def silent(folder: Path, keys: int) -> str:
             highest = max(highest, score.deviations)
     watermark.signs = own
     return (
-        f"{len(paths)} pictures: {alarms[0]} false alarms; with {keys} wrong keys {sum(alarms[1:])} in "
+        f"{len(paths)} images: {alarms[0]} false alarms; with {keys} wrong keys {sum(alarms[1:])} in "
         f"{len(paths) * keys}; highest score {highest:.1f}"
     )
 

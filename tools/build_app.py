@@ -125,7 +125,7 @@ def check(program: Path) -> int:
                 print(done.stderr)
                 return 1
         if not shot.is_file() or shot.stat().st_size < 50_000:
-            print("The window wrote no picture of itself.")
+            print("The window saved no screenshot.")
             return 1
         shutil.copyfile(shot, program.parent.parent / f"{NAME}-window.png")
     return 0

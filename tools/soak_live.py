@@ -168,7 +168,7 @@ def main() -> int:
     parser.add_argument("minutes", type=float)
     parser.add_argument("--photo", type=Path, default=ROOT / "assets/sample/portrait.jpg")
     parser.add_argument("--clip", default=str(ROOT / "assets/sample/driving.mp4"))
-    parser.add_argument("--size", type=int, default=512, help="longer side of the picture")
+    parser.add_argument("--size", type=int, default=512, help="longer side of the image")
     parser.add_argument("--background", default="#00ff00")
     parser.add_argument("--osc", action="store_true", help="a face tracker drives in place of the clip")
     asked = parser.parse_args()
@@ -199,7 +199,7 @@ def main() -> int:
                 session.set_driver(source_from_text(asked.clip, Mode(0, 0, RATE, True)))
             session.start()
             if not session.wait_for(lambda: session.stats().shown > 30, 120):
-                sys.exit("soak_live.py: no picture came.")
+                sys.exit("soak_live.py: no image came.")
             reader = subprocess.Popen(
                 [sys.executable, "-c", READER, f"http://127.0.0.1:{port}/"], stdout=subprocess.PIPE, text=True
             )

@@ -57,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--net", default="detect/osa_nano", help="`animate models list 'detect/*'` lists them")
     command.add_argument("--steps", type=int, default=4500)
     command.add_argument("--batch", type=int, default=16)
-    command.add_argument("--sizes", type=_sizes, default=(224, 256, 320), help="sides of the pictures, in turn")
+    command.add_argument("--sizes", type=_sizes, default=(224, 256, 320), help="sides of the images, in turn")
     command.add_argument("--lr", type=float, default=3e-3)
     command.add_argument("--warmup", type=int, default=100)
     command.add_argument("--optimizer", choices=("adamw", "sgd"), default="adamw")
@@ -95,7 +95,7 @@ def _add_data(command: argparse.ArgumentParser) -> None:
     command.add_argument("--wider", type=Path, nargs=2, metavar=("LABELS", "IMAGES"), help="WIDER FACE, training part")
     command.add_argument("--wider-val", type=Path, nargs=2, metavar=("LABELS", "IMAGES"), help="its validation part")
     command.add_argument("--drawn", action="store_true", help="drawn faces")
-    command.add_argument("--pictures", type=int, default=200, help="composed or drawn pictures to evaluate on")
+    command.add_argument("--pictures", type=int, default=200, help="composed or drawn images to evaluate on")
 
 
 def _sizes(text: str) -> tuple[int, ...]:
@@ -207,7 +207,7 @@ def _evaluate(args: argparse.Namespace) -> int:
     torch.set_num_threads(1)
     network, steps = _network(args)
     print(f"{args.model}, {steps} steps")
-    print("| pictures | faces | AP | recall | precision | error of the points |")
+    print("| images | faces | AP | recall | precision | error of the points |")
     print("| --- | --- | --- | --- | --- | --- |")
     for name, pictures in Data(args, training=False).held_out:
         found = [find(network, image) for image, _ in pictures]

@@ -208,11 +208,11 @@ def arguments() -> argparse.ArgumentParser:
     one.add_argument("--decay", type=float, default=0.01)
     one.add_argument("--ema", type=float, default=0.998)
     one.add_argument("--optimizer", choices=("adamw", "sgd"), default="adamw")
-    one.add_argument("--occluded", type=float, default=0.65, help="share of pictures with something drawn before them")
+    one.add_argument("--occluded", type=float, default=0.65, help="share of images with something drawn before them")
     one.add_argument("--seed", type=int, default=0)
     one.add_argument("--save-every", type=int, default=100)
     one.add_argument("--evaluate-every", type=int, default=250)
-    one.add_argument("--pictures", type=int, default=96, help="pictures of an evaluation")
+    one.add_argument("--pictures", type=int, default=96, help="images of an evaluation")
     one.add_argument("--device", default="cpu")
     one.add_argument("--bf16", action="store_true")
     return parser

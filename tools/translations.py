@@ -67,8 +67,7 @@ def declared_texts() -> Iterator[str]:
     live = {info.name: info for info in live_options()}
     infos = [find_option(name) for name in panel_options()] + [live[name] for name in panel_live_options()]
     for info in infos:
-        yield from (info.title, info.help)
-    yield from (info.title for info in [*all_options(), *live.values()])  # a sentence may name any of them
+        yield from (info.title, getattr(info.help, "template", info.help))
     yield from (info.title for info in [*all_options(), *live.values()])  # a sentence may name any of them
     for slider in SLIDERS.values():
         yield from (slider.title, slider.help)

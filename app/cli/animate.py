@@ -29,11 +29,11 @@ PANEL = "Files and settings"
 NOT_OPTIONS = ("source", "driving", "preset", "config", "print_config", "dry_run", "debug", "version", "loop")
 
 INTRO = "Animate the face in SOURCE with the motion of DRIVING."
-SOURCE = ("source", "SOURCE", "Photo or video of the face to animate; also a folder of numbered pictures.")
+SOURCE = ("source", "SOURCE", "Photo or video of the face to animate; also a folder of numbered images.")
 DRIVING = (
     "driving",
     "DRIVING",
-    "Video, photo, GIF, folder of pictures or motion template to take the motion from; a sound file is a voice that "
+    "Video, photo, GIF, folder of images or motion template to take the motion from; a sound file is a voice that "
     "the face speaks with, a JSON or YAML file holds expressions over time. It may be left out with --idle.",
 )
 EXTRA_FLAGS = (
@@ -173,7 +173,7 @@ def _conclude(report: RenderReport, events: EventStream, *, json_lines: bool, qu
     if not json_lines and not quiet:
         done = f"{report.frames} frames, {report.fps:.1f} frames/s"
         if report.frames == 1:
-            done = f"1 picture, {report.seconds:.1f} s"
+            done = f"1 image, {report.seconds:.1f} s"
         if report.output == STDOUT:
             write(sys.stderr, f"Wrote standard output ({done}).\n")
         else:

@@ -16,8 +16,8 @@ from liveportrait.expression import POSE_SLIDERS, SLIDERS, Expression
 
 OPENINGS: Final = {
     "eyes": "Set both eyes to this ratio: 0 is closed, about 0.35 is open.",
-    "left_eye": "The same for the eye on the left of the picture.",
-    "right_eye": "The same for the eye on the right of the picture.",
+    "left_eye": "The same for the eye on the left of the image.",
+    "right_eye": "The same for the eye on the right of the image.",
     "lips": "Set the lips to this ratio: 0 is closed.",
 }
 USED: Final = (

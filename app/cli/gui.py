@@ -90,7 +90,7 @@ command(
      text_flag("size", ["--size"], "WxH", "Size of the window.", PANEL),
      text_flag("theme", ["--theme"], "light|dark", "Colours, instead of the ones chosen in the window.", PANEL),
      text_flag("language", ["--language"], "en|de", "Language, instead of the one chosen in the window.", PANEL),
-     text_flag("screenshot", ["--screenshot"], "FILE", "Write a picture of the window, and stop.", PANEL),
+     text_flag("screenshot", ["--screenshot"], "FILE", "Save a screenshot of the window, and quit.", PANEL),
      switch("debug", ["--debug"], "Show the traceback of an error.", PANEL)],
     gui,
 )  # fmt: skip

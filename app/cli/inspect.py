@@ -12,7 +12,7 @@ from app.errors import ExitCode
 
 NOTHING_FOUND: Final = 4
 
-app = make_app("Show whether a picture or clip is marked as made by AI: credentials, metadata and watermark.")
+app = make_app("Show whether an image or clip is marked as made by AI: credentials, metadata and watermark.")
 
 
 def inspect_file(values: Mapping[str, Any]) -> int:
@@ -27,7 +27,7 @@ def inspect_file(values: Mapping[str, Any]) -> int:
 command(
     app,
     [
-        argument("file", "FILE", "Picture or clip, of this program or any other."),
+        argument("file", "FILE", "Image or clip, of this program or any other."),
         switch("as_json", ["--json"], "Print one JSON object.", "Output"),
         switch("debug", ["--debug"], "Show the traceback of an error.", "Output"),
     ],

@@ -105,7 +105,7 @@ def _write(job: Job, options: RenderOptions) -> tuple[Path, Guess]:
         if reader.info.kind in ("video", "sequence") and reader.info.frames != 1:
             raise UsageError(
                 f"{job.source} is a clip, and a face placed by hand would not follow it.",
-                "Save one of its frames as a picture and animate that.",
+                "Save one of its frames as an image and animate that.",
             )
         check(path, options.output.overwrite, job.files())
         rgb = next(iter(reader)).rgb

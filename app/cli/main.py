@@ -76,7 +76,7 @@ def _translated(error: BaseException, *, debug: bool) -> AppError:
         return CancelledError("Stopped.")
     if isinstance(error, MemoryError):
         return AppError(
-            "There is not enough memory for this picture or clip.", "Close other programs or use a smaller one."
+            "There is not enough memory for this image or clip.", "Close other programs or use a smaller one."
         )
     if isinstance(error, OSError):
         from app.media.files import reason

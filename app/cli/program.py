@@ -17,7 +17,7 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "expression": ("app.cli.expression", "list, show or save expressions"),
     "landmarks": ("app.cli.landmarks", "create a face to place by hand on a photo of a pet, a doll or a drawing"),
     "template": ("app.cli.template", "save the motion of a clip as a template, or show one"),
-    "inspect": ("app.cli.inspect", "show whether a picture or clip is marked as made by AI"),
+    "inspect": ("app.cli.inspect", "show whether an image or clip is marked as made by AI"),
     "models": ("app.cli.models", "list, verify, import or download weight files"),
     "engines": ("app.cli.engines", "compile the networks for NVIDIA cards ahead of time"),
     "gui": ("app.cli.gui", "open the window"),

@@ -25,7 +25,7 @@ MAKE_OPTIONS = (
 HELP = {
     "output": "File or folder to write; {driving}, {engine} and {date} are filled in. Default: {driving}.motion, of "
     "sound {driving}.speech, in the current folder.",
-    "fps": "Frame rate of numbered pictures, as 25, 29.97 or 30000/1001; clips have their own.",
+    "fps": "Frame rate of numbered images, as 25, 29.97 or 30000/1001; clips have their own.",
 }
 DEBUG = switch("debug", ["--debug"], "Show the traceback of an error.", "Program")
 

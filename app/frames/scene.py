@@ -43,10 +43,8 @@ if TYPE_CHECKING:
 
 Pixels = npt.NDArray[np.uint8]
 BY_HAND: Final = msg("For a pet, a doll or a drawing, place the face by hand, starting with `animate landmarks PHOTO`.")
-HINT: Final = joined((msg("Use a picture that shows a larger human face, upright and uncovered."), BY_HAND))
-FRAME: Final = msg(
-    "A pet, a doll or a drawing can be animated as a photo: save a frame of the clip as a picture first."
-)
+HINT: Final = joined((msg("Use an image that shows a larger human face, upright and uncovered."), BY_HAND))
+FRAME: Final = msg("A pet, a doll or a drawing can be animated as a photo: save a frame of the clip as an image first.")
 CLIP_HINT: Final = joined((msg("Use a clip that shows a larger human face, upright and uncovered."), FRAME))
 SQUARE: Final = msg("Move or enlarge the crop so that it contains a whole human face.")
 CROP_HINT: Final = joined((SQUARE, BY_HAND))
@@ -166,7 +164,7 @@ class SceneMaker:
         view = frame.rgb if crop is None else crop.apply(frame.rgb)
         faces = self._tracker.detect(view, covered=True)
         if not faces:
-            where = msg("in the crop given by {option:crop}") if crop else msg("in the picture")
+            where = msg("in the crop given by {option:crop}") if crop else msg("in the image")
             raise NoFaceError(msg("{name}: no face was found {where}.", self._name, where), CROP_HINT if crop else HINT)
         cast = [Cast(faces[0])]
         if crop is None:
@@ -362,7 +360,7 @@ class SceneMaker:
         if self._placed is not None:
             raise UsageError(
                 msg("{option:landmarks} is for photos, and {name} is a clip.", self._name),
-                "Save one of its frames as a picture and animate that.",
+                "Save one of its frames as an image and animate that.",
             )
 
     def _fixed_crop(self, placed: Face | None = None) -> Crop | None:

@@ -24,6 +24,7 @@ from app.gui.dialogs.shortcuts import ShortcutsDialog
 from app.gui.dialogs.weights import WeightsDialog
 from app.gui.galleries import Galleries
 from app.gui.jobs import make_entry
+from app.gui.localize import localized, menu_text, tooltip_text
 from app.gui.outputs import recording_suffix
 from app.gui.prompts import Prompts
 from app.gui.saved import SavedCommands
@@ -32,7 +33,6 @@ from app.gui.studio import Studio
 from app.gui.translate import tr
 from app.gui.widgets.driver import CLIPS, SOUNDS, STILLS, TEMPLATES, TRACKS, driver_kind, is_sound
 from app.gui.widgets.shelf import SIDE
-from app.gui.wording import folded, plain, say
 from app.media.cameras import list_cameras
 from app.options import find_option
 from app.render.job import stem_of
@@ -87,7 +87,7 @@ class Commands(QObject):
         menu.setToolTipsVisible(True)
         for path in self.studio.recent(kind):
             call = partial(self.take_files, [path], "driver" if kind == "drivers" else "portrait")
-            menu.addAction(plain(Path(path).name), call).setToolTip(folded(path))
+            menu.addAction(menu_text(Path(path).name), call).setToolTip(tooltip_text(path))
         if menu.isEmpty():
             menu.addAction(tr("Nothing yet")).setEnabled(False)
         self.prompts.popup(menu, button)
@@ -95,7 +95,7 @@ class Commands(QObject):
     # ---- portraits ------------------------------------------------------------------------------------------------
     def browse_portraits(self) -> None:
         """Ask for portrait files."""
-        pattern = f"{tr('Pictures and clips')} ({STILLS} {CLIPS});;{tr('All files')} (*)"
+        pattern = f"{tr('Images and clips')} ({STILLS} {CLIPS});;{tr('All files')} (*)"
         names, _ = QFileDialog.getOpenFileNames(
             self.window, tr("Add portraits"), self.prompts.folder("portraits"), pattern
         )
@@ -117,7 +117,7 @@ class Commands(QObject):
         self.studio.background.run(
             lambda: pictures.thumbnail(Path(path), side),
             lambda image: shelf.set_thumbnail(path, image),
-            lambda error, _: shelf.set_status(path, "failed", say(str(error))),
+            lambda error, _: shelf.set_status(path, "failed", localized(str(error))),
         )
 
     def edit_crop_of(self, index: int) -> None:
@@ -183,7 +183,7 @@ class Commands(QObject):
         elif web := next((name for name in (url.toString() for url in data.urls()) if is_address(name)), ""):
             self.studio.failed.emit(address_error(web), "")
         else:
-            self.window.toast.say(tr("There is no picture in the clipboard."), "info")
+            self.window.toast.say(tr("There is no image in the clipboard."), "info")
 
     def take_files(self, files: list[str], target: str) -> None:
         """Use files as portraits or drivers."""
@@ -214,10 +214,10 @@ class Commands(QObject):
     def browse_driver(self, kind: DriverKind) -> None:
         """Ask for the driver's file."""
         titles = {
-            "file": tr("Choose a clip or a sound"), "still": tr("Choose a picture"),
+            "file": tr("Choose a clip or a sound"), "still": tr("Choose an image"),
             "template": tr("Choose a voice or template"),
         }  # fmt: skip
-        kinds = {"file": tr("Clips and sounds"), "still": tr("Pictures"), "template": tr("Voices and templates")}
+        kinds = {"file": tr("Clips and sounds"), "still": tr("Images"), "template": tr("Voices and templates")}
         pattern = f"{kinds[kind]} ({FILTERS[kind]});;{tr('All files')} (*)"
         name, _ = QFileDialog.getOpenFileName(self.window, titles[kind], self.prompts.folder("drivers"), pattern)
         if name:
@@ -339,7 +339,7 @@ class Commands(QObject):
         if session.driver.kind in LIVE_ONLY:
             self.queue_render(Path(), overwrite=False)  # reports why it can't be done
             return
-        pattern = f"{tr('Clips and pictures')} ({' '.join(f'*{ending}' for ending in RESULTS)})"
+        pattern = f"{tr('Clips and images')} ({' '.join(f'*{ending}' for ending in RESULTS)})"
         offered = self.default_output(session)
         name, _ = QFileDialog.getSaveFileName(self.window, tr("Render to file"), str(offered), pattern)
         if name:
@@ -369,9 +369,9 @@ class Commands(QObject):
         """Notify the user of a job's outcome."""
         name = Path(job.output).name
         if job.state in ("failed", "skipped"):
-            self.window.toast.say(f"{name}: {say(job.error)}", "error" if job.state == "failed" else "warning")
+            self.window.toast.say(f"{name}: {localized(job.error)}", "error" if job.state == "failed" else "warning")
         elif job.state == "done" and job.error:
-            self.window.toast.say(f"{name}: {say(job.error)}", "warning")
+            self.window.toast.say(f"{name}: {localized(job.error)}", "warning")
         elif job.state == "done":
             self.window.transport.show_message(tr("{name} is ready.", name=name))
 
@@ -389,8 +389,8 @@ class Commands(QObject):
         picture = shown.frame.picture
         offered = store.free_name(Path(self.prompts.folder("output")), "portrait", ".png")
         name, _ = QFileDialog.getSaveFileName(
-            self.window, tr("Save this picture"), str(offered),
-            f"{tr('Pictures')} ({' '.join(f'*{ending}' for ending in PICTURES)})",
+            self.window, tr("Save this image"), str(offered),
+            f"{tr('Images')} ({' '.join(f'*{ending}' for ending in PICTURES)})",
         )  # fmt: skip
         if name:
             path, _ = store.with_ending(Path(name), PICTURES, ".png")
@@ -467,7 +467,7 @@ class Commands(QObject):
     def show_sinks(self) -> None:
         """Show which outputs are running, and report failed ones."""
         for text in self.outputs.look():
-            self.window.toast.say(say(text), "error")
+            self.window.toast.say(localized(text), "error")
         self.window.actions_["record"].setChecked(self.outputs.recording)
         self.window.actions_["virtual_camera"].setChecked(self.outputs.camera)
         self.window.controls.streams.show_states(self.outputs.streams)

@@ -12,11 +12,11 @@ from PySide6.QtGui import QImage
 from PySide6.QtWidgets import QWidget
 
 from app.gui import pictures
+from app.gui.localize import localized
 from app.gui.session import Driver, DriverKind, sample_driver
 from app.gui.translate import mark, tr
 from app.gui.widgets.driver import driver_kind
 from app.gui.widgets.gallery import TILE, Choice, Gallery
-from app.gui.wording import say
 from app.media.cameras import list_cameras
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from app.media.cameras import CameraDevice
 
 GROUPS: Final[tuple[tuple[DriverKind, str], ...]] = (
-    ("file", mark("Clips")), ("template", mark("Voices and templates")), ("still", mark("Pictures")),
+    ("file", mark("Clips")), ("template", mark("Voices and templates")), ("still", mark("Images")),
 )  # fmt: skip
 
 
@@ -120,7 +120,7 @@ class Galleries(QObject):
 
         def failed(error: Exception, _: str) -> None:
             if self.gallery is gallery:
-                gallery.set_picture(driver, None, say(str(error)))
+                gallery.set_picture(driver, None, localized(str(error)))
 
         self._studio.background.run(partial(driver_picture, driver, ratio), done, failed)
 
@@ -153,7 +153,7 @@ class Galleries(QObject):
 
             def failed(error: Exception, _: str) -> None:
                 if self.gallery is gallery:
-                    gallery.set_picture(driver, None, say(str(error)))
+                    gallery.set_picture(driver, None, localized(str(error)))
                 following()
 
             self._studio.background.run(

@@ -14,13 +14,13 @@ from app.errors import AppError
 from app.expressions import expression_from
 from app.gui import store
 from app.gui.dialogs.messages import NameDialog, QuestionDialog
+from app.gui.localize import menu_text, tooltip_text
 from app.gui.prompts import Prompts
 from app.gui.session import Session
 from app.gui.studio import Studio
 from app.gui.translate import tr
 from app.gui.widgets.basic import tool_button
 from app.gui.widgets.controls import ExpressionBar
-from app.gui.wording import folded, plain
 from app.presets import BUILT_IN, Preset
 
 if TYPE_CHECKING:
@@ -102,21 +102,22 @@ class SavedCommands(QObject):
             for saved in own:
                 assert saved.path is not None
                 delete.addAction(
-                    plain(saved.name), partial(self._delete, saved.name, saved.path, tr("The expression was deleted."))
+                    menu_text(saved.name),
+                    partial(self._delete, saved.name, saved.path, tr("The expression was deleted.")),
                 )
         self.prompts.popup(menu, self.expression_menu_button)
 
     def _show_preset_menu(self) -> None:
         menu = QMenu(self.window)
         for name, (text, values) in BUILT_IN.items():
-            action = menu.addAction(plain(tr(name)), partial(self.use_preset, Preset(name, values, text)))
-            action.setToolTip(folded(tr(text)))
+            action = menu.addAction(menu_text(tr(name)), partial(self.use_preset, Preset(name, values, text)))
+            action.setToolTip(tooltip_text(tr(text)))
         menu.setToolTipsVisible(True)
         if self.presets:
             menu.addSeparator()
         for preset in self.presets:
-            action = menu.addAction(plain(preset.name), partial(self.use_preset, preset))
-            action.setToolTip(folded(preset.description or str(preset.path or "")))
+            action = menu.addAction(menu_text(preset.name), partial(self.use_preset, preset))
+            action.setToolTip(tooltip_text(preset.description or str(preset.path or "")))
         menu.addSeparator()
         menu.addAction(tr("Save preset…"), self.save_preset)
         menu.addAction(tr("Import preset…"), partial(self._import, "toml", store.import_preset))
@@ -127,7 +128,7 @@ class SavedCommands(QObject):
             for preset in own:
                 assert preset.path is not None
                 call = partial(self._delete, preset.name, preset.path, tr("The preset was deleted."))
-                delete.addAction(plain(preset.name), call)
+                delete.addAction(menu_text(preset.name), call)
         menu.addSeparator()
         menu.addAction(tr("No preset: reset the options"), lambda: self.use_preset(Preset("", {})))
         self.prompts.popup(menu, self.preset_bar)

@@ -10,9 +10,9 @@ from PySide6.QtWidgets import QAbstractButton, QAbstractItemView, QAbstractSlide
 
 from app.gui import icons
 from app.gui.command_table import COMMANDS, Command
+from app.gui.localize import menu_text, tooltip_text
 from app.gui.translate import tr
 from app.gui.widgets.basic import colours
-from app.gui.wording import folded, plain
 
 if TYPE_CHECKING:
     from app.gui.studio import Studio
@@ -103,8 +103,8 @@ class Actions(QObject):
         """Change the text of a command in the menu and, with its keys, in the tool tip."""
         action = self._actions[name]
         native = action.shortcut().toString(QKeySequence.SequenceFormat.NativeText)
-        action.setText(plain(text))
-        action.setToolTip(folded(f"{text} ({native})" if native else text))
+        action.setText(menu_text(text))
+        action.setToolTip(tooltip_text(f"{text} ({native})" if native else text))
 
 
 def uses_key(widget: QWidget, event: QKeyEvent) -> bool:

@@ -89,7 +89,7 @@ class Waves(QObject):
 
         def failed(error: Exception, _: str) -> None:
             if path == self._pictured:
-                thumb.show_text(tr("No picture"))
+                thumb.show_text(tr("No image"))
 
         spoken = self._sound is not None
         self._studio.background.run(partial(_picture_of, Path(path), spoken, width, height), show, failed)

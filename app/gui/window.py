@@ -14,6 +14,7 @@ from app.gui.commands import Commands
 from app.gui.dialogs.base import within
 from app.gui.dialogs.messages import CloseDialog, show_error
 from app.gui.keying import KeyCommands
+from app.gui.localize import localized
 from app.gui.menus import fill_menu
 from app.gui.session import LIVE_ONLY
 from app.gui.shortcuts import Actions, uses_key
@@ -28,7 +29,6 @@ from app.gui.widgets.keys import order_focus
 from app.gui.widgets.preview import Preview
 from app.gui.widgets.queue import QueuePanel
 from app.gui.widgets.toast import Toast
-from app.gui.wording import say
 from app.live import LiveStats
 
 SMALLEST = QSize(900, 480)
@@ -229,21 +229,21 @@ class MainWindow(QMainWindow):
         live = self.studio.live
         if what == "portraits":
             for info in live.portraits:
-                text = say(str(info.error) if info.error is not None else "\n".join(info.notes))
+                text = localized(str(info.error) if info.error is not None else "\n".join(info.notes))
                 self.side.shelf.set_status(info.key, info.status, text)
             chosen = self.studio.session.portrait
             failed = [i for i in live.portraits if chosen is not None and i.key == chosen.path and i.error is not None]
-            self._broken = say(str(failed[0].error)) if failed else ""
+            self._broken = localized(str(failed[0].error)) if failed else ""
             self._show_problem()
             if failed and self.side.driver.thumb.empty:
                 self.side.driver.thumb.show_text("")  # no frame will arrive
             notes = [note for i in live.portraits if chosen is not None and i.key == chosen.path for note in i.notes]
-            self.transport.show_note(" ".join(say(note) for note in notes))
+            self.transport.show_note(" ".join(localized(note) for note in notes))
         elif what == "countdown":
             self.preview.show_count(live.countdown)
         elif what in ("state", "camera"):
             error = live.driver_error
-            problem = say(live.awaited) if error is None else say(str(error))
+            problem = localized(live.awaited) if error is None else localized(str(error))
             self.transport.show_state(live.state, problem)
             kind = self.studio.session.driver.kind
             if problem and kind in LIVE_ONLY:
@@ -261,14 +261,14 @@ class MainWindow(QMainWindow):
         """Show over the preview why there is no animation: the last start failed, or the portrait can't be animated."""
         live = self.studio.live
         stopped = live.error if live.state == "idle" else None
-        self.preview.show_problem(self._broken or ("" if stopped is None else say(str(stopped))))
+        self.preview.show_problem(self._broken or ("" if stopped is None else localized(str(stopped))))
 
     def _end_waiting(self) -> None:
         """Remove "Starting…" from the driver's preview once it is known that no frame will arrive."""
         live, thumb = self.studio.live, self.side.driver.thumb
         dead = live.driver_error is not None or (live.state == "idle" and live.error is not None)
         if dead and thumb.empty and self.studio.session.driver.kind not in ("sliders", *LIVE_ONLY):
-            thumb.show_text(tr("No picture"))
+            thumb.show_text(tr("No image"))
 
     def refresh_live(self) -> None:
         """Show the state of a live pipeline that is already running."""
@@ -278,7 +278,7 @@ class MainWindow(QMainWindow):
         self._layout_changed()
 
     def _say(self, level: str, text: str) -> None:
-        text = say(text)
+        text = localized(text)
         self.transport.show_message(text)
         if level in ("warning", "error"):
             self.toast.say(text, level)
@@ -287,7 +287,7 @@ class MainWindow(QMainWindow):
         self.last_error = show_error(self, error, details)
         studio = self.studio
         if not studio.opening and studio.live.driver is None and studio.session.driver.kind != "sliders":
-            self.side.driver.thumb.show_text(tr("No picture"))
+            self.side.driver.thumb.show_text(tr("No image"))
 
     def _ask_stats(self) -> None:
         """Request statistics in the background, since sorting thousands of time stamps takes a while."""

@@ -199,7 +199,7 @@ class JobRenderer:
             return Outcome("failed", error=_line(text), exit_code=int(error.exit_code), details=traceback.format_exc())
         except Exception as error:  # noqa: BLE001 - one failing job must not abort the batch
             if is_out_of_memory(error):
-                text = "There is not enough memory for this picture or clip."
+                text = "There is not enough memory for this image or clip."
                 return Outcome(
                     "failed", error=text, exit_code=int(ExitCode.ERROR), short_of_memory=True,
                     details=traceback.format_exc(),

@@ -98,9 +98,7 @@ class Tracking:
             raw = None if face is None else self._reader.read(sample.rgb, face)
         if sample.lone:
             if raw is None:
-                raise AppError(
-                    "The driving picture shows no face.", "Choose one that shows a large face from the front."
-                )
+                raise AppError("The driving image shows no face.", "Choose one that shows a large face from the front.")
             return self._with_parts(Tracked(sample, face, self.motion.lone(raw)))
         neutral = self._neutral.current
         if raw is not None and neutral is not None and sample.place is not None:

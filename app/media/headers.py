@@ -31,4 +31,4 @@ def declared_size(path: str | Path) -> tuple[int, int]:
         for stream in opened.streams.video:
             container.check_size(opened, stream, path)
             return int(stream.codec_context.width), int(stream.codec_context.height)
-    raise MediaError(msg("{path} contains no video.", path), "Choose a picture or a clip.")
+    raise MediaError(msg("{path} contains no video.", path), "Choose an image or a clip.")

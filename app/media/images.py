@@ -151,7 +151,7 @@ def read_image(path: str | Path) -> Picture:
     except BROKEN as error:
         what = "it is truncated or damaged" if "trunc" in str(error).lower() else files.reason(error)[0]
         raise MediaError(
-            msg("{path} is not a complete picture: {what}.", path, what), "Copy or export it again."
+            msg("{path} is not a complete image: {what}.", path, what), "Copy or export it again."
         ) from error
 
 
@@ -171,15 +171,15 @@ def _open(path: Path) -> Image.Image:
             limits.check_photo(path, *_declared_size(path))
         if brand in _AVIF:
             raise MissingError(
-                msg("{path} is an AVIF picture and this Pillow can't read it.", path), package_hint("pillow>=11.3")
+                msg("{path} is an AVIF image and this Pillow can't read it.", path), package_hint("pillow>=11.3")
             ) from error
         raise UnknownFormatError(
-            msg("{path} is not a picture in a known format.", path), "Use PNG, JPEG or WebP."
+            msg("{path} is not an image in a known format.", path), "Use PNG, JPEG or WebP."
         ) from error
     except BROKEN as error:
         if brand in heif.BRANDS | _AVIF:
             limits.check_photo(path, *_declared_size(path))
-        raise MediaError(msg("{path} is a damaged picture.", path), "Copy or export it again.") from error
+        raise MediaError(msg("{path} is a damaged image.", path), "Copy or export it again.") from error
     try:
         limits.check_photo(path, *image.size)
     except limits.TooLargeError:
@@ -223,7 +223,7 @@ def _register_heif(path: Path) -> None:
         import pillow_heif
     except ImportError as error:
         raise MissingError(
-            msg("{path} is a HEIC picture; reading it needs the plug-in pillow-heif.", path),
+            msg("{path} is a HEIC image; reading it needs the plug-in pillow-heif.", path),
             msg("{install_hint}. Or export the photo as JPEG.", install_hint("heif").rstrip(".")),
         ) from error
     pillow_heif.register_heif_opener()
@@ -258,7 +258,7 @@ def decode(image: Image.Image, path: Path | None = None) -> Picture:
         rgb[y0:y1] = np.asarray(part.convert("RGB") if to_srgb is None else to_srgb.apply(part))
     if color is not None:
         stored = rgb if deep is None or turn != 1 else deep
-        note = f"{path or 'The picture'} is a {color.name} picture; its colours were mapped to sRGB."
+        note = f"{path or 'The image'} is a {color.name} image; its colours were mapped to sRGB."
         return Picture(stillcolor.mapped(stored, color), alpha, path, format=name, notes=(note,))
     unusable = icc and not profile
     notes = ("The embedded colour profile is not usable and was ignored.",) if unusable else ()
@@ -449,6 +449,6 @@ def image_format(path: Path) -> str:
     if name is None:
         known = ", ".join(sorted(WRITABLE))
         raise UsageError(
-            msg("{path} has no picture extension that can be written.", path), msg("Use one of {known}.", known)
+            msg("{path} has no image extension that can be written.", path), msg("Use one of {known}.", known)
         )
     return name

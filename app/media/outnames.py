@@ -75,7 +75,7 @@ def check_pattern(path: PurePath) -> None:
     digits = match.group(1).lstrip("0") if match is not None else ""
     if len(digits) > 2 or int(digits or 0) > DIGITS:
         raise UsageError(
-            msg("{path}: picture numbers can have at most {digits} digits.", path, DIGITS),
+            msg("{path}: image numbers can have at most {digits} digits.", path, DIGITS),
             msg("Write %05d, or up to %0{digits}d.", DIGITS),
         )
 

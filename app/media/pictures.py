@@ -40,7 +40,7 @@ def open_picture(path: Path, start: Fraction | None, end: Fraction | None, rate:
             msg("{path} is a HEIC sequence; only its still is used. As a driving file it would play.", path)
         )
     elif count > 1 and kind in PAGED:
-        reader.notes.append(msg("{path} contains {count} pictures; only the main one is used.", path, count))
+        reader.notes.append(msg("{path} contains {count} images; only the main one is used.", path, count))
     return reader
 
 
@@ -188,7 +188,7 @@ def find_pictures(path: Path) -> list[tuple[int, Path]]:
         ) from error
     if not found:
         raise MediaError(
-            msg("{path} contains no pictures.", path), "Choose a clip, a folder of pictures or a pattern like %04d.png."
+            msg("{path} contains no images.", path), "Choose a clip, a folder of images or a pattern like %04d.png."
         )
     return found
 
@@ -221,7 +221,7 @@ class SequenceReader(ClipReader):
     def __init__(self, path: Path, start: Fraction | None, end: Fraction | None, rate: Fraction | None) -> None:
         rate = rate or DEFAULT_RATE
         if rate <= 0:
-            raise MediaError(msg("{path}: the rate of a picture sequence must be above 0.", path))
+            raise MediaError(msg("{path}: the rate of an image sequence must be above 0.", path))
         self._files = find_pictures(path)
         first = images.read_image(self._files[0][1])
         numbers = [n for n, _ in self._files]
@@ -234,7 +234,7 @@ class SequenceReader(ClipReader):
         )  # fmt: skip
         gaps = describe_gaps(numbers)
         if gaps:
-            self.notes.append(msg("{path}: pictures {gaps} are missing; the previous picture is held.", path, gaps))
+            self.notes.append(msg("{path}: images {gaps} are missing; the previous image is held.", path, gaps))
 
     def _decode(self, start: Fraction, end: Fraction | None) -> Iterator[RawFrame]:
         size, bad = (self.info.height, self.info.width), []
@@ -250,7 +250,7 @@ class SequenceReader(ClipReader):
             except AppError:
                 bad.append(file.name)
                 self.problem = (
-                    f"{self.info.path}: {len(bad)} of {len(self._files)} pictures can't be read, first {bad[0]}."
+                    f"{self.info.path}: {len(bad)} of {len(self._files)} images can't be read, first {bad[0]}."
                 )
                 continue
             if picture.rgb.shape[:2] != size:
@@ -259,7 +259,7 @@ class SequenceReader(ClipReader):
                         "{file} is {width}x{height}, the sequence began with {size}x{size2}.",
                         file, picture.width, picture.height, size[1], size[0]
                     ),
-                    "All pictures of a sequence must have the same size."
+                    "All images of a sequence must have the same size."
                 )  # fmt: skip
             alpha = picture.alpha
             if self.info.has_alpha and alpha is None:

@@ -65,9 +65,7 @@ def open_clip(
     except MediaError:
         if files.check_input(path).suffix.lower() not in images.SUFFIXES:
             raise
-        raise MediaError(
-            msg("{path} contains no picture that can be read.", path), "Copy or export it again."
-        ) from None
+        raise MediaError(msg("{path} contains no image that can be read.", path), "Copy or export it again.") from None
 
 
 def _open_sequence(

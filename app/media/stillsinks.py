@@ -216,7 +216,7 @@ class StillSink:
         """Write the frame; a second one is refused."""
         if self.frames:
             raise UsageError(
-                msg("{path} can hold only one picture, and the result has more.", self._path),
+                msg("{path} can hold only one image, and the result has more.", self._path),
                 "Use a clip extension or a pattern like %05d.png.",
             )
         self.frames += 1

@@ -70,7 +70,7 @@ def stream_name(codec: str) -> Path:
         UsageError: Numbered images are requested.
     """
     if codec == "png":
-        raise UsageError(msg("{option:codec}: numbered pictures can't go to standard output."), "Name a file with -o.")
+        raise UsageError(msg("{option:codec}: numbered images can't go to standard output."), "Name a file with -o.")
     return Path("stdout").with_suffix(FORMATS.get(codec, ".mp4"))
 
 

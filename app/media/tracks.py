@@ -34,7 +34,7 @@ def video_stream(container: Any, path: Path) -> Any:
     streams = [s for s in container.streams.video if s.codec_context is not None and not s.disposition & _COVERS]
     if not streams:
         what = "only sound" if container.streams.audio else "no video"
-        raise MediaError(msg("{path} contains {what}.", path, what), "Choose a clip with a picture.")
+        raise MediaError(msg("{path} contains {what}.", path, what), "Choose a clip with video.")
     real = [s for s in streams if not _is_thumbnail(s, streams)]
     return _chosen(real or streams, lambda s: s.codec_context.width * s.codec_context.height)
 

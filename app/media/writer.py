@@ -58,7 +58,7 @@ def check_clip(
         return kind
     pattern = sequence_pattern(path)
     if pattern != path and path.is_file():
-        raise UsageError(msg("{path} is a file and can't be a folder of pictures.", path), "Choose another name.")
+        raise UsageError(msg("{path} is a file and can't be a folder of images.", path), "Choose another name.")
     files.check_output(pattern if pattern == path else path, True)
     there = numbered(pattern)
     for taken in there.values():
@@ -101,7 +101,7 @@ def clip_kind(path: Path, codec: str = "auto", alpha: bool = False) -> Kind:
     if codec == "png" or (codec == "auto" and not suffix):
         if suffix in (*encode.FORMATS, ".gif"):
             raise UsageError(
-                msg("{path} is the name of a clip, not of numbered pictures.", path),
+                msg("{path} is the name of a clip, not of numbered images.", path),
                 "Choose a name such as shot-%05d.png.",
             )
         return "sequence"
@@ -252,7 +252,7 @@ class ClipWriter:
                 width, height = width + self._pad[0], height + self._pad[1]
                 self.notes.append(
                     msg(
-                        "{codec} needs even sides: the picture of {size}x{size2} was padded to {width}x{height} by "
+                        "{codec} needs even sides: the image of {size}x{size2} was padded to {width}x{height} by "
                         "repeating its edge.",
                         codec, self.size[0], self.size[1], width, height
                     )
@@ -448,7 +448,7 @@ class ClipWriter:
         rest = [number for number in there if number > self.frames]
         if not rest:
             return []
-        return [f"Pictures of an older result are still there: {len(rest)} from {there[min(rest)]} on."]
+        return [f"Images of an older result are still there: {len(rest)} from {there[min(rest)]} on."]
 
     def _discard(self) -> None:
         """Close the file and remove it."""

@@ -169,7 +169,7 @@ def _some(clip: ClipReader) -> Iterator[Pixels]:
 
 def _about_watermark(found: Score | None) -> str:
     if found is None:
-        return "Watermark: not looked for, as the file holds no picture that can be read."
+        return "Watermark: not looked for, as the file holds no image that can be read."
     rate = "less than 1 in 10^15" if found.false_alarms < 1e-15 else f"{found.false_alarms:.1g}"
     word = "found" if found.found else "not found"
     return f"Watermark: {word} (score {found.deviations:.1f}; rate of false alarms at that score: {rate})."

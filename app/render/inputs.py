@@ -146,7 +146,7 @@ class Inputs:
             for sentence in reader.notes if reader else []:
                 self.note(sentence)
         if self.source.info.kind == "animation":
-            self.note(msg("{source} is an animated picture; only its first frame is used.", job.source))
+            self.note(msg("{source} is an animated image; only its first frame is used.", job.source))
         self.still_result = not self.moving and self.single
         Sizing.of(options.output, (1, 1))  # checked, like the points below, before the engine is loaded
         if wanted.length == "pingpong" and self.moving and not job.posed:
@@ -229,7 +229,7 @@ class Inputs:
                     wanted[0], wanted[1], pixels, CLIP_SIDE
                 ),
                 msg(
-                    "Ask for at most {most}x{most2}, or for numbered pictures, such as shot-%05d.png.", most[0], most[1]
+                    "Ask for at most {most}x{most2}, or for numbered images, such as shot-%05d.png.", most[0], most[1]
                 )
             )  # fmt: skip
         self.note(
@@ -351,15 +351,15 @@ class Inputs:
             return
         if self.output.suffix.lower() in STILL_SUFFIXES and not self.still_result and not is_numbered(self.job):
             raise UsageError(
-                msg("{option:output}: {output} is a single picture, but the result is a clip.", self.output),
+                msg("{option:output}: {output} is a single image, but the result is a clip.", self.output),
                 msg(
-                    "End the name in .mp4, or write {stem}-%05d{suffix} for numbered pictures.",
+                    "End the name in .mp4, or write {stem}-%05d{suffix} for numbered images.",
                     self.output.stem, self.output.suffix
                 )
             )  # fmt: skip
         if self.job.posed and self.still_result and not self.one_picture:
             raise UsageError(
-                msg("{option:output}: {output} is a clip, but the result is a single picture.", self.output),
+                msg("{option:output}: {output} is a clip, but the result is a single image.", self.output),
                 msg("End the name in {what}.", ".png or .jpg"),
             )
         self.comparison = side_by_side_path(self.output) if options.side_by_side else None

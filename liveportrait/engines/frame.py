@@ -183,7 +183,7 @@ def frame_place(compositor: Compositor, device: torch.device) -> FramePlace:
         ValueError: The crop lies outside the image.
     """
     if compositor.window is None:
-        raise ValueError("The crop lies outside the picture; there is nothing to paste.")
+        raise ValueError("The crop lies outside the image; there is nothing to paste.")
     x0, y0, x1, y1 = compositor.window
     crop = compositor.crop
     scale = scale_of(crop.inverse)

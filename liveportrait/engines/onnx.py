@@ -328,5 +328,5 @@ def _load(
     networks = plain_networks(files)
     runtime = kind(networks, **others)
     weights_hash = fingerprint(sorted(set(files.values())))
-    runtime.remember_in(SpeedMemory(), speed_key(f"{kind.name} test pictures", weights_hash, export=VERSION, **others))
+    runtime.remember_in(SpeedMemory(), speed_key(f"{kind.name} test images", weights_hash, export=VERSION, **others))
     return LivePortraitEngine(runtime, networks, animals=variant == "animals")

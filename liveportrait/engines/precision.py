@@ -74,7 +74,7 @@ def picture_fault(picture: Tensor, wanted: Tensor) -> str:
     if not math.isfinite(square):
         return "it draws NaN"
     decibels = psnr(square)
-    return f"its picture is only {decibels:.1f} dB from PyTorch's" if decibels < LOWEST_PSNR else ""
+    return f"its image is only {decibels:.1f} dB from PyTorch's" if decibels < LOWEST_PSNR else ""
 
 
 def judge_numbers(*tensors: Tensor) -> Verdict:
@@ -180,9 +180,9 @@ class PrecisionGuard:
             return str(error).splitlines()[0].rstrip(".")
         verdict = judge_pictures(half)
         if verdict == "nan" or verdict != judge_pictures(full):
-            return "NaN" if verdict == "nan" else "a black picture"
+            return "NaN" if verdict == "nan" else "a black image"
         difference = float((half - full).abs().mean())
-        return f"a picture that differs by {difference:.3f}" if difference > SELF_TEST_LIMIT else ""
+        return f"an image that differs by {difference:.3f}" if difference > SELF_TEST_LIMIT else ""
 
     @contextlib.contextmanager
     def mode(self, precision: str) -> Iterator[None]:

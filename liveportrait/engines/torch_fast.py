@@ -178,7 +178,7 @@ class TimedGuard(PrecisionGuard):
             return Trial(precision, math.inf, 0.0, str(error).splitlines()[0].rstrip("."))
         verdict = judge_pictures(half)
         if verdict == "nan" or verdict != judge_pictures(full):
-            return Trial(precision, seconds, 0.0, "NaN" if verdict == "nan" else "a black picture")
+            return Trial(precision, seconds, 0.0, "NaN" if verdict == "nan" else "a black image")
         square = float((half - full).square().mean())
         decibels = psnr(square)
         lowest = LOWEST_INT8_PSNR if precision == "int8" else LOWEST_PSNR

@@ -56,7 +56,7 @@ class OnnxDetector:
             )
         if not SIDES[0] <= shape[1] <= SIDES[1]:
             raise ModelError(
-                f"{self.path} needs pictures of {shape[1]} px; only {SIDES[0]} to {SIDES[1]} px are supported."
+                f"{self.path} needs images of {shape[1]} px; only {SIDES[0]} to {SIDES[1]} px are supported."
             )
         return session, shape[1]
 
@@ -112,7 +112,7 @@ class OnnxDetector:
             raise ModelError(f"{self.path} outputs numbers that are not finite; it is damaged or badly trained.")
         seen = scores >= self.min_score
         if any((np.abs(value[seen]) > REACH * size).any() for value in (boxes, points)):
-            raise ModelError(f"{self.path} finds faces far outside the picture; it is damaged or badly trained.")
+            raise ModelError(f"{self.path} finds faces far outside the image; it is damaged or badly trained.")
         return scores, boxes, points
 
 

@@ -112,7 +112,7 @@ class FaceParser:
         sides = {side for side in shape[2:] if isinstance(side, int)}
         if len(sides) > 1 or not all(SIDES[0] <= side <= SIDES[1] for side in sides):
             raise ModelError(
-                f"{self.path} needs pictures of {shape[3]} x {shape[2]} px; only squares of {SIDES[0]} to "
+                f"{self.path} needs images of {shape[3]} x {shape[2]} px; only squares of {SIDES[0]} to "
                 f"{SIDES[1]} px are supported."
             )
         return session

@@ -87,7 +87,7 @@ def like(picture: np.ndarray, colour: tuple[int, int, int], near: int = 60) -> n
         ("blur", "blur"),
         ("transparent", "transparent"),
         ("#00FF00", "colour"),
-        ("b/sky.png", "picture"),
+        ("b/sky.png", "image"),
     ],
 )
 def test_words_of_the_option(text: str, kind: str) -> None:
@@ -163,8 +163,8 @@ def test_picture_fills_the_frame(tmp_path: Path, before_magenta: np.ndarray) -> 
     assert like(scene.picture, (10, 60, 200), 12)[:40, :40].all()
     with pytest.raises(AppError, match=r"gone\.png"):
         scene_of(before_magenta, background=str(tmp_path / "gone.png"))
-    (tmp_path / "text.png").write_text("no picture")
-    with pytest.raises(UsageError, match=r"--background: .*text\.png is not a picture"):
+    (tmp_path / "text.png").write_text("no image")
+    with pytest.raises(UsageError, match=r"--background: .*text\.png is not an image"):
         scene_of(before_magenta, background=str(tmp_path / "text.png"))
 
 

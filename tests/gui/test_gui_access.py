@@ -33,10 +33,12 @@ from app.gui.dialogs.crop import CropDialog
 from app.gui.dialogs.engine import EngineDialog
 from app.gui.dialogs.messages import show_error
 from app.gui.dialogs.weights import WeightsDialog
+from app.gui.localize import localized, menu_text, tooltip_text
 from app.gui.session import Driver, PortraitItem, Session
 from app.gui.widgets.preview import Preview
 from app.gui.window import MainWindow
-from app.gui.wording import folded, plain, say, titled
+from app.live_options import live_options
+from app.options import all_options, find_option
 from liveportrait.engines import HOW_TO_GET
 from models.messages import joined, msg
 
@@ -200,30 +202,33 @@ def test_names_are_shown_as_they_are(window: MainWindow, tmp_path: Path, small_m
     window.studio.set_driver(Driver("still", str(odd)))
     assert window.side.driver.file_button.text() == "R&&B <b>.jpg"
     assert "&lt;b&gt;" in window.side.driver.file_button.toolTip()
-    assert plain("a & b") == "a && b"
-    assert folded("short") == "short"
-    assert max(map(len, folded("word " * 40).splitlines())) <= 64
+    assert menu_text("a & b") == "a && b"
+    assert tooltip_text("short") == "short"
+    assert max(map(len, tooltip_text("word " * 40).splitlines())) <= 64
     window.studio.apply(window.studio.session.with_slider("smile", 1.0), "use preset A&B")
     assert window.actions_["undo"].text() == "Undo: use preset A&&B"
     assert "use preset A&B (Ctrl+Z)" in window.actions_["undo"].toolTip()
 
 
 def test_the_window_names_what_it_shows_instead_of_flags(make_window: Make, small_media: Path) -> None:
-    assert titled("--driving-option has no effect (--no-relative), -- and --nothing.") == (
-        '"Absolute motion" has no effect ("Relative motion" off), -- and --nothing.'
+    assert find_option("fit").help.startswith("How the image fits into --size: contain shows all of it")
+    assert localized(find_option("fit").help).startswith(
+        'How the image fits into "Size": "Whole, with borders" shows all of it'
     )
+    for info in [*all_options(), *live_options()]:
+        assert "--" not in localized(info.help).replace("{source}--{driving}", ""), info.name
     advice = joined((
         msg("{name} shows {count} faces; the largest is animated ({option:face} chooses).", "a.jpg", 3),
         msg("Add {option:overwrite} to replace it."),
     ))  # fmt: skip
-    assert say(advice) == (
+    assert localized(advice) == (
         'a.jpg shows 3 faces; the largest is animated ("Crop and face" chooses). Choose another name.'
     )
     window = make_window(Session((PortraitItem(str(small_media / "a.jpg")),)), language="de", start=False)
-    assert "„Ausschnitt und Gesicht“ wählt" in say(advice)
+    assert "„Ausschnitt und Gesicht“ wählt" in localized(advice)
     absent = msg("its weights (model {name}) are not installed.", "liveportrait/human")
     weights = joined((absent, msg(HOW_TO_GET, "liveportrait/human")))
-    assert "`" not in say(weights)
-    assert "Modellgewichte" in say(weights)
+    assert "`" not in localized(weights)
+    assert "Modellgewichte" in localized(weights)
     for editor in window.controls.editors.values():
         assert "--" not in editor.toolTip()

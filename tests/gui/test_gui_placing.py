@@ -13,16 +13,16 @@ from PySide6.QtWidgets import QFileDialog
 from pytestqt.qtbot import QtBot
 
 from app.gui.dialogs.crop import CropDialog
-from app.gui.dialogs.placing import fault, placed_folder
+from app.gui.dialogs.placing import placed_folder
 from app.gui.jobs import make_entry
+from app.gui.localize import localized
 from app.gui.placing import Placing
 from app.gui.session import PortraitItem, Session
-from app.gui.widgets.placeview import TITLES
+from app.gui.titles import HANDLES as TITLES
 from app.gui.window import MainWindow
 from app.media.images import read_image, write_image
-from liveportrait.placed import HANDLES, centred_handles
+from liveportrait.placed import HANDLES, PlacedError, centred_handles, placed_points
 from liveportrait.placed_file import PlacedFile, read_placed
-from models.messages import msg
 
 Make = Callable[..., MainWindow]
 
@@ -208,7 +208,7 @@ def test_a_placed_face_is_opened_and_saved_as_a_file(
     assert read_placed(tmp_path / "copy.landmarks.json") == read_placed(mine)
     mine.write_text(PlacedFile(300, 200, handles).to_text(), encoding="utf-8")
     editor.placing.open_.click()
-    assert "made for a picture of 300x200" in editor.placing.hint.text()
+    assert "made for an image of 300x200" in editor.placing.hint.text()
 
 
 def test_on_a_clip_nothing_is_placed(qtbot: QtBot, make_window: Make, small_media: Path) -> None:
@@ -220,8 +220,13 @@ def test_on_a_clip_nothing_is_placed(qtbot: QtBot, make_window: Make, small_medi
 
 def test_faults_of_handles_are_told_in_the_words_of_the_window(make_window: Make, small_session: Session) -> None:
     make_window(small_session, language="de", start=False)
-    said = fault(msg("{handle} must lie above {other}", "the handle nose", "the handle lip_bottom"))
-    assert said == '"Nasenspitze" muss über "Unterer Rand der Mundöffnung" liegen'
+    for moved, said in (
+        ({"nose": (100, 190)}, "der Griff „Nasenspitze“ muss über dem Griff „Unterer Rand der Mundöffnung“ liegen"),
+        ({"left_eye_outer": (150, 60)}, "der Griff „Linker Rand des Gesichts“ muss links"),
+    ):
+        with pytest.raises(PlacedError) as caught:
+            placed_points({**centred_handles(100, 100, 200), **moved})
+        assert said in localized(str(caught.value))
 
 
 def test_of_shut_lips_the_one_on_the_side_of_the_mouse_is_taken() -> None:

@@ -160,7 +160,7 @@ def test_a_camera_that_is_not_there_leaves_no_picture_of_the_driver_before(
     qtbot.waitUntil(lambda: thumb._image is not None)
     window.studio.set_driver(Driver("camera", "no such camera"))
     assert thumb._image is None
-    qtbot.waitUntil(lambda: thumb._text == "No picture")
+    qtbot.waitUntil(lambda: thumb._text == "No image")
     close = [b for b in window.last_error.findChildren(QPushButton) if b.text() == "Close"]
     assert window.last_error.focusWidget() is close[0]
     window.last_error.close()
@@ -246,7 +246,7 @@ def test_a_clip_reader_that_is_broken_does_not_stay_at_starting(
 
     monkeypatch.setattr("app.media.container.open_input", broken)
     window = make_window(replace(small_session, driver=clip_driver))
-    qtbot.waitUntil(lambda: window.side.driver.thumb._text == "No picture")
+    qtbot.waitUntil(lambda: window.side.driver.thumb._text == "No image")
 
 
 def test_an_engine_that_can_not_load_is_told_over_the_preview(
@@ -265,4 +265,4 @@ def test_an_engine_that_can_not_load_is_told_over_the_preview(
     window.refresh_live()  # as for a window that was made while the engine failed
     assert "onnxruntime" in window.preview.problem
     assert "install" in window.preview.problem
-    assert window.side.driver.thumb._text == "No picture"
+    assert window.side.driver.thumb._text == "No image"

@@ -18,10 +18,10 @@ from pytestqt.qtbot import QtBot
 from app.errors import NoFaceError, UsageError
 from app.gui.dialogs.engine import EngineDialog
 from app.gui.dialogs.messages import show_error
+from app.gui.localize import IN_WINDOW, TITLES, localized
 from app.gui.session import PortraitItem, Session
 from app.gui.translate import FOLDER, LANGUAGES, Languages, read_catalogue, tr
 from app.gui.window import MainWindow
-from app.gui.wording import IN_WINDOW, Titles, say
 from app.live_options import live_options
 from app.options import all_options
 from models.messages import Flags, Message, Option, about, fields, joined, msg, revived, stored_message
@@ -86,7 +86,7 @@ def test_window_is_german_throughout(make_window: Callable[..., MainWindow]) -> 
 
 
 CAMERA = msg("Camera {name} stopped delivering frames.", "Front")
-LOST = msg("{name}: no face was found {where}.", "room.jpg", msg("in the picture"))
+LOST = msg("{name}: no face was found {where}.", "room.jpg", msg("in the image"))
 
 
 @pytest.fixture
@@ -125,15 +125,15 @@ def german(qapp: QApplication) -> Iterator[None]:
     ],
 )  # fmt: skip
 def test_sentences_from_below_are_said_in_german(german: None, message: str, words: str) -> None:
-    assert say(message) == words
-    assert say(revived(json.loads(json.dumps(stored_message(message))))) == words
+    assert localized(message) == words
+    assert localized(revived(json.loads(json.dumps(stored_message(message))))) == words
 
 
 def test_sentences_are_those_of_the_command_line_in_english(qapp: QApplication) -> None:
-    assert say("The camera is back.") == "The camera is back."
+    assert localized("The camera is back.") == "The camera is back."
     message = msg("{option:crop} and {option:points} both set the crop.")
     assert message == "--crop and --points both set the crop."
-    assert say(message) == '"Crop and face" and "Crop and face" both set the crop.'
+    assert localized(message) == '"Crop and face" and "Crop and face" both set the crop.'
     assert str(ValueError(message)) is message
 
 
@@ -144,8 +144,8 @@ def test_every_template_is_filled_in_german(german: None) -> None:
     assert len(templates) > 300
     for template in templates:
         plain = dict.fromkeys(fields(template), 17)
-        wanted = texts[IN_WINDOW.get(template, template)].format(option=Titles(), **plain)
-        assert say(Message(template, plain)) == wanted, template
+        wanted = texts[IN_WINDOW.get(template, template)].format(**TITLES, **plain)
+        assert localized(Message(template, plain)) == wanted, template
         assert "{17" not in wanted or "{{" in template, template
 
 

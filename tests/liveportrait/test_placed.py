@@ -196,7 +196,7 @@ def test_a_smaller_copy_of_the_picture_takes_the_same_file() -> None:
     np.testing.assert_allclose(
         half.points[:, :2] + 0.5, (whole.points[:, :2] + 0.5) * [540 / 1080, 720 / 1439], atol=0.2
     )
-    with pytest.raises(ValueError, match="made for a picture of 1080x1439 pixels, and this one has 1439x1080"):
+    with pytest.raises(ValueError, match="made for an image of 1080x1439 pixels, and this one has 1439x1080"):
         placed.face_on(1439, 1080)
 
 
@@ -207,7 +207,7 @@ BROKEN = [
     ('"version": 2', "version 2"),
     ('"width": 0', "'width' is 0"),
     ('"width": true', "'width'"),
-    ('"width": 10', "lies far outside the picture"),
+    ('"width": 10', "lies far outside the image"),
     ('"more": 1, "width": 1080', "'more' is not known"),
     ('"nose": [1]', "handles.nose"),
     ('"nose": [1e999, 2]', "too large"),

@@ -80,7 +80,7 @@ def test_71_dark_16_bit_picture_stays_dark(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "content"),
-    [("zero.jpg", b""), ("text.jpg", b"this is no picture\n" * 20), ("page.png", b"<html>404</html>")],
+    [("zero.jpg", b""), ("text.jpg", b"this is no image\n" * 20), ("page.png", b"<html>404</html>")],
 )
 @pytest.mark.smoke
 def test_71_broken_pictures_give_one_line_with_the_path(tmp_path: Path, name: str, content: bytes) -> None:
@@ -297,7 +297,7 @@ def test_float_tiff_is_a_clip_of_one_frame(tmp_path: Path, face: np.ndarray) -> 
 
 def test_a_text_called_photo_is_no_video(tmp_path: Path) -> None:
     (tmp_path / "photo.jpg").write_text("404: not found")
-    with pytest.raises(MediaError, match=r"photo.jpg contains no picture that can be read"):
+    with pytest.raises(MediaError, match=r"photo.jpg contains no image that can be read"):
         open_clip(tmp_path / "photo.jpg")
 
 

@@ -191,7 +191,7 @@ def test_sound_behind_the_whole_picture_is_in_step(tmp_path: Path, suffix: str) 
         out.mux(track.encode(None))
     with av.open(str(path)) as container:
         kinds = [p.stream.type for p in container.demux() if p.size]
-    assert kinds.index("audio") >= 24, "the sound was to lie behind the picture"
+    assert kinds.index("audio") >= 24, "the sound was to lie behind the image"
     _copy_sound(path, tmp_path / "out.mp4")
     assert [round(t, 1) for t in beep_onsets(tmp_path / "out.mp4")] == [0.2, 0.7]
     assert packet_times(tmp_path / "out.mp4")[0] == steady(25)
@@ -293,7 +293,7 @@ def test_a_heic_with_several_pictures_says_which_one_is_used(tmp_path: Path, fil
     path = _heic(tmp_path / "a.heic", 3)
     with open_clip(path, film=film) as clip:
         assert [number(f.rgb) for f in clip] == [40]
-        assert clip.notes == [f"{path} contains 3 pictures; only the main one is used."]
+        assert clip.notes == [f"{path} contains 3 images; only the main one is used."]
     with open_clip(_heic(tmp_path / "b.heic"), film=film) as clip:
         assert not clip.notes
 
@@ -303,7 +303,7 @@ def test_a_tiff_with_several_pages_says_which_one_is_used(tmp_path: Path) -> Non
     pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
     with open_clip(tmp_path / "a.tif") as clip:
         assert [number(f.rgb) for f in clip] == [9]
-        assert "contains 2 pictures; only the main one is used" in clip.notes[0]
+        assert "contains 2 images; only the main one is used" in clip.notes[0]
 
 
 @pytest.mark.parametrize("size", [8, 16, 0, 1, 5, 2**31])

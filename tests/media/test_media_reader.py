@@ -281,7 +281,7 @@ def test_65_folder_of_pictures_with_a_gap(tmp_path: Path) -> None:
     kept = [k for k in range(1, 21) if k not in (7, 12, 13)]
     for k in kept:
         Image.fromarray(picture(k)).save(folder / f"take_{k:04d}.png")
-    (folder / "notes.txt").write_text("not a picture")
+    (folder / "notes.txt").write_text("not an image")
     for path in (folder, folder / "take_%04d.png", folder / "take_%d.png"):
         numbers, times, clip = read(path, rate=Fraction(24))
         assert numbers == kept
@@ -303,9 +303,9 @@ def test_65_sequence_trouble_is_told(tmp_path: Path) -> None:
     with pytest.raises(MediaError, match="same size"):
         read(tmp_path)
     (tmp_path / "empty.mp4").mkdir()
-    with pytest.raises(MediaError, match="no pictures"):
+    with pytest.raises(MediaError, match="no images"):
         open_clip(tmp_path / "empty.mp4")
-    with pytest.raises(MediaError, match="no pictures"):
+    with pytest.raises(MediaError, match="no images"):
         open_clip(tmp_path / "none_%03d.png")
 
 

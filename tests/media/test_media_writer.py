@@ -396,7 +396,7 @@ def test_65_numbered_pictures_out(tmp_path: Path, name: str) -> None:
 def test_single_picture_out(tmp_path: Path) -> None:
     write(tmp_path / "a.png", steady(1))
     assert np.array_equal(read_image(tmp_path / "a.png").rgb, picture(0))
-    with pytest.raises(UsageError, match="one picture"):
+    with pytest.raises(UsageError, match="one image"):
         write(tmp_path / "b.png", steady(2))
     assert [p.name for p in tmp_path.iterdir()] == ["a.png"]
 
@@ -433,7 +433,7 @@ def test_probe_tells_working_encoders_from_others() -> None:
         ("a.mp4", {"codec": "divx"}, "Unknown codec"),
         ("a.mp4", {"codec": "gif"}, "does not end in .gif"),
         ("a.gif", {"codec": "h264"}, "can't hold"),
-        ("a.mp4", {"codec": "png"}, "not of numbered pictures"),
+        ("a.mp4", {"codec": "png"}, "not of numbered images"),
         ("a.mp4", {"quality": 101}, "from 0 to 100"),
         ("a.mp4", {"size": (0, 10)}, "no pixels"),
         ("a.mp4", {"rate": Fraction(0)}, "above 0"),
@@ -583,7 +583,7 @@ def test_numbered_pictures_of_others_are_safe(tmp_path: Path) -> None:
         write(tmp_path / "s_005.png", steady(1), overwrite=True, inputs=[tmp_path])
     assert (tmp_path / "s_005.png").read_bytes() == before
     writer = write(pattern, steady(4), overwrite=True)
-    assert writer.note == f"Pictures of an older result are still there: 1 from {tmp_path / 's_005.png'} on."
+    assert writer.note == f"Images of an older result are still there: 1 from {tmp_path / 's_005.png'} on."
     assert write(tmp_path / "t_%03d.png", steady(2)).note == ""
 
 

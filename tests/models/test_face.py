@@ -128,13 +128,13 @@ def test_a_point_in_two_boxes_means_the_nearer_face():
 @pytest.mark.parametrize(
     ("choice", "words"),
     [
-        ("4", "Face 4 does not exist; the picture has 3 faces"),
+        ("4", "Face 4 does not exist; the image has 3 faces"),
         ("0", "is not one of"),
         ("tallest", "'tallest' is not one of largest, left, right, centre"),
         ("-1", "is not one of"),
         ("1,2,3", "is not one of"),
         ("", "is not one of"),
-        ("640,10", "outside the picture of 640x480 pixels; the picture has 3 faces"),
+        ("640,10", "outside the image of 640x480 pixels; the image has 3 faces"),
         ("nan,1", "is not one of"),
     ],
 )
@@ -144,7 +144,7 @@ def test_select_face_explains_itself(choice: str, words: str):
 
 
 def test_select_face_counts_one_face_and_none():
-    with pytest.raises(ValueError, match=r"the picture has 1 face, counted from 1"):
+    with pytest.raises(ValueError, match=r"the image has 1 face, counted from 1"):
         select_face(FACES[:1], "2", SIZE)
     with pytest.raises(ValueError, match="no face to choose from"):
         select_face([], "largest", SIZE)

@@ -102,8 +102,8 @@ def write(path: Path, shape: Sequence[int | str] = (1, 64, 64, 3), *, nodes: Seq
     [
         ((1, 100_000, 100_000, 3), 2, "shape"),
         ((1, 8192, 8192, 3), 2, "shape"),
-        ((1, 4096, 4096, 3), 2, "needs pictures of 4096 px"),
-        ((1, 1, 1, 3), 2, "needs pictures of 1 px"),
+        ((1, 4096, 4096, 3), 2, "needs images of 4096 px"),
+        ((1, 1, 1, 3), 2, "needs images of 1 px"),
         ((1, 0, 0, 3), 2, "shape"),
         ((1, -5, -5, 3), 2, "can't|not a face detector"),
         ((1, 64, 32, 3), 2, "not a face detector"),

@@ -52,7 +52,7 @@ def read_picture(path: Path) -> Image:
         raise ManifestError(msg("{path} can't be read: {reason}.", path, error.strerror or error)) from None
     image = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
     if image is None:
-        raise ManifestError(f"{path} is not a picture that can be read.")
+        raise ManifestError(f"{path} is not an image that can be read.")
     return np.ascontiguousarray(image[..., ::-1]).astype(np.uint8, copy=False)
 
 
@@ -167,7 +167,7 @@ def load_prepared(target: Path, manifest: Manifest | None = None) -> PortraitDat
                 raise ManifestError(f"{path} does not hold {sample.name}; prepare the portraits again.")
             # compare the images only: landmarks differ by tenths of a pixel between versions of OpenCV and the runtime
             if sample.sha256 and arrays["sha256"][place[sample.name]] != sample.sha256:
-                raise ManifestError(f"{path}: {sample.name} is not the picture in the manifest.")
+                raise ManifestError(f"{path}: {sample.name} is not the image in the manifest.")
         order = np.array([place[sample.name] for sample in manifest.samples])
         arrays, names = {k: v[order] for k, v in arrays.items()}, [names[i] for i in order]
     landmarks = arrays["landmarks"].astype(np.float32)

@@ -50,7 +50,7 @@ def read_wider(labels: Path, images: Path) -> list[WiderEntry]:
     except (OSError, UnicodeDecodeError) as error:
         raise ManifestError(f"{labels} can't be read ({error}).") from None
     if not images.is_dir():
-        raise ManifestError(f"{images} is not a folder; it should hold the pictures that {labels} names.")
+        raise ManifestError(f"{images} is not a folder; it should hold the images that {labels} names.")
     marked = any(line.startswith("#") for line in lines[:50])
     entries: list[WiderEntry] = []
     name, corners, rows = "", False, list[list[float]]()
@@ -80,7 +80,7 @@ def read_wider(labels: Path, images: Path) -> list[WiderEntry]:
             rows.append(row)
     finish()
     if not entries:
-        raise ManifestError(f"{labels} names no picture.")
+        raise ManifestError(f"{labels} names no image.")
     return entries
 
 

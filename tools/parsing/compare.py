@@ -108,5 +108,5 @@ def report(title: str, comparison: Comparison) -> str:
     lines.append(row("**mean IoU**", [scores.mean_iou for scores in c.all]))
     lines.append(row("mean F1 without background", [scores.mean_f1 for scores in c.all]))
     lines.append(row("visible face, all parts", c.visible_iou))
-    lines.append(f"\n{int(c.parser.table.sum()) // SIDE**2} pictures; {c.unseen} more without a face that was found.")
+    lines.append(f"\n{int(c.parser.table.sum()) // SIDE**2} images; {c.unseen} more without a face that was found.")
     return "\n".join(lines)

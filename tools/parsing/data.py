@@ -84,7 +84,7 @@ def read_grey(path: Path) -> Labels | None:
         return None
     picture = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_GRAYSCALE)
     if picture is None:
-        raise ValueError(f"{path} can't be read as a picture.")
+        raise ValueError(f"{path} can't be read as an image.")
     return np.asarray(picture, np.uint8)
 
 

@@ -29,6 +29,7 @@ from app.frames.scene import pixels_of
 from app.gui import pictures
 from app.gui.dialogs.base import Dialog
 from app.gui.dialogs.placing import PlacingPanel, keep
+from app.gui.localize import localized
 from app.gui.pictures import Pixels
 from app.gui.session import PortraitItem
 from app.gui.threads import Background, LatestWorker
@@ -37,7 +38,6 @@ from app.gui.widgets.basic import ComboBox, Switch, scrolled
 from app.gui.widgets.faces import FaceList
 from app.gui.widgets.keys import FieldKeys
 from app.gui.widgets.placeview import PlaceView
-from app.gui.wording import say
 from app.placed_faces import guess_without_face
 from liveportrait.crop import Box, Crop, face_box
 from liveportrait.options import AnimationOptions
@@ -199,9 +199,9 @@ class CropDialog(Dialog):
         form.addRow(tr("Face"), self.faces)
         self.fields: dict[str, QDoubleSpinBox] = {}
         for name, title, low, high, unit, hint in (
-            ("x", tr("Centre x"), -20000, 40000, " px", tr("Centre of the crop, from the left edge of the picture")),
-            ("y", tr("Centre y"), -20000, 40000, " px", tr("Centre of the crop, from the top edge of the picture")),
-            ("size", tr("Side"), 16, 40000, " px", tr("Side of the crop in picture pixels")),
+            ("x", tr("Centre x"), -20000, 40000, " px", tr("Centre of the crop, from the left edge of the image")),
+            ("y", tr("Centre y"), -20000, 40000, " px", tr("Centre of the crop, from the top edge of the image")),
+            ("size", tr("Side"), 16, 40000, " px", tr("Side of the crop in image pixels")),
             ("angle", tr("Angle"), -180, 180, "°", tr("Rotation of the crop, clockwise")),
         ):  # fmt: skip
             spin = QDoubleSpinBox()
@@ -263,7 +263,7 @@ class CropDialog(Dialog):
 
     def _show_failure(self, error: Exception, _: str) -> None:
         """Show why the image can't be read."""
-        text = say(str(error))
+        text = localized(str(error))
         self._status.setText("")
         self.view.show_message(text)
 
@@ -455,7 +455,7 @@ class CropDialog(Dialog):
             try:
                 path = keep(self.placing.file(), Path(self.item.path))
             except AppError as error:
-                self._status.setText(say(str(error)))
+                self._status.setText(localized(str(error)))
                 return
             self.item = PortraitItem(self.item.path, Subject(landmarks=path))
             super().accept()

@@ -20,10 +20,10 @@ from PySide6.QtWidgets import (
 from app.doctor import Finding, examine
 from app.gui import icons
 from app.gui.dialogs.base import Dialog
+from app.gui.localize import localized, tooltip_text
 from app.gui.threads import Background
 from app.gui.translate import tr
 from app.gui.widgets.basic import ComboBox, colours
-from app.gui.wording import folded, say
 from liveportrait.engines import ENGINES
 
 MARKS = {"ok": ("check", "ok"), "info": ("info", "muted"), "warning": ("warning", "warning"),
@@ -130,13 +130,13 @@ class EngineDialog(Dialog):
                 self.table.setSpan(row, 0, 1, 3)
             row = self._row()
             icon, colour = MARKS[finding.status]
-            name = QTableWidgetItem(say(finding.name))
+            name = QTableWidgetItem(localized(finding.name))
             name.setIcon(icons.icon(icon, getattr(c, colour)))
             name.setData(Qt.ItemDataRole.AccessibleDescriptionRole, finding.status)
-            hint = QTableWidgetItem(say(finding.hint))
+            hint = QTableWidgetItem(localized(finding.hint))
             hint.setForeground(QColor(c.muted))
-            for column, item in enumerate((name, QTableWidgetItem(say(finding.value)), hint)):
-                item.setToolTip(folded(item.text()))
+            for column, item in enumerate((name, QTableWidgetItem(localized(finding.value)), hint)):
+                item.setToolTip(tooltip_text(item.text()))
                 self.table.setItem(row, column, item)
         self._fit_rows()
 

@@ -25,9 +25,9 @@ from app.errors import AppError
 from app.expressions import safe_name
 from app.gui import icons
 from app.gui.dialogs.base import Dialog
+from app.gui.localize import localized
 from app.gui.translate import tr
 from app.gui.widgets.basic import colours
-from app.gui.wording import say
 
 
 def make_report(text: str, details: str) -> str:
@@ -123,10 +123,10 @@ class ErrorDialog(Dialog):
 def show_error(parent: QWidget | None, error: Exception, details: str = "") -> ErrorDialog:
     """Open an error message; it does not block the window."""
     if isinstance(error, AppError):
-        dialog = ErrorDialog(say(error.message), say(error.hint), details, parent, plain=str(error))
+        dialog = ErrorDialog(localized(error.message), localized(error.hint), details, parent, plain=str(error))
     else:
         hint = tr("Your settings are kept. Please send this report to the developers.")
-        dialog = ErrorDialog(say(str(fault(error))), hint, details, parent)
+        dialog = ErrorDialog(localized(str(fault(error))), hint, details, parent)
     dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
     dialog.open()
     return dialog

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -14,11 +13,11 @@ from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QVBoxLayout, QWi
 
 from app.errors import AppError, UsageError
 from app.gui import store
+from app.gui.localize import localized
 from app.gui.placing import Placing
 from app.gui.translate import tr
 from app.gui.widgets.basic import Switch, tool_button
-from app.gui.widgets.placeview import TITLES, PlaceView
-from app.gui.wording import say
+from app.gui.widgets.placeview import PlaceView
 from app.placed_faces import read_placed_face
 from app.presets import config_folder
 from liveportrait.placed import Handles
@@ -48,11 +47,6 @@ def keep(placed: PlacedFile, picture: Path) -> Path:
     mark = hashlib.sha256(text.encode()).hexdigest()[:10]
     path = placed_folder() / f"{store.safe_name(picture.stem)}-{mark}{SUFFIX}"
     return path if path.is_file() else store.write_text(path, text)
-
-
-def fault(problem: str) -> str:
-    """Why handles form no face, with the handles named as in the window."""
-    return re.sub(r"the handle (\w+)", lambda found: f'"{tr(TITLES[found[1]])}"', say(problem))
 
 
 class PlacingPanel(QWidget):
@@ -152,7 +146,7 @@ class PlacingPanel(QWidget):
         placing = self._view.placing
         assert placing is not None
         if placing.problem:
-            raise UsageError(tr("The handles don't form a face: {problem}.", problem=fault(placing.problem)))
+            raise UsageError(tr("The handles don't form a face: {problem}.", problem=localized(placing.problem)))
         return PlacedFile(*self._size, placing.handles)
 
     # ---- steps ----------------------------------------------------------------------------------------------------
@@ -190,7 +184,7 @@ class PlacingPanel(QWidget):
         self.redo.setEnabled(placing.can_redo)
         text = tr("The box moves, scales and rotates the whole face. Arrow keys move the selected handle.")
         if placing.problem:
-            text = tr("The handles don't form a face: {problem}.", problem=fault(placing.problem))
+            text = tr("The handles don't form a face: {problem}.", problem=localized(placing.problem))
         self.hint.setText(text)
         self._view.tell()
         self.changed.emit()
@@ -201,7 +195,7 @@ class PlacingPanel(QWidget):
         try:
             return read_placed_face(path).handles_on(*self._size)
         except (AppError, ValueError) as error:
-            self.hint.setText(say(str(error)))
+            self.hint.setText(localized(str(error)))
             return {}
 
     def _open(self) -> None:
@@ -222,4 +216,4 @@ class PlacingPanel(QWidget):
             store.write_text(path, self.file().to_text())
             self.hint.setText(tr("{name} is ready.", name=path.name))
         except AppError as error:
-            self.hint.setText(say(str(error)))
+            self.hint.setText(localized(str(error)))

@@ -22,9 +22,9 @@ from PySide6.QtWidgets import (
 
 from app.gui.dialogs.base import Dialog
 from app.gui.downloads import Downloads, Transfer
+from app.gui.localize import localized
 from app.gui.threads import Background
 from app.gui.translate import tr
-from app.gui.wording import say
 from models.registry import ModelSpec, get_model, list_models
 from models.weights import user_folder, verify
 
@@ -108,7 +108,7 @@ class ModelCard(QFrame):
         )
         facts.setObjectName("muted")
         facts.setWordWrap(True)
-        self._note_text = say(state.fault) or tr(state.spec.note)
+        self._note_text = localized(state.fault) or tr(state.spec.note)
         self._note_look = "warningText" if state.fault else "faint"
         self.note = QLabel()
         self.note.setWordWrap(True)
@@ -191,7 +191,7 @@ class ModelCard(QFrame):
             text = tr("{size} were downloaded and are kept.", size=size_text(t.fetched))
             return text, "muted", tr("Continue")
         if t.phase == "failed":
-            return say(str(t.error)), "error", tr("Try again")
+            return localized(str(t.error)), "error", tr("Try again")
         return self._note_text, self._note_look, tr("Download…")
 
     def _fetch(self) -> None:

@@ -56,12 +56,8 @@
    <translation>Diesen Namen gibt es schon; der alte Inhalt wird ersetzt.</translation>
   </message>
   <message>
-   <source>A pet, a doll or a drawing can be animated as a photo: save a frame of the clip as a picture first.</source>
+   <source>A pet, a doll or a drawing can be animated as a photo: save a frame of the clip as an image first.</source>
    <translation>Ein Haustier, eine Puppe oder eine Zeichnung kann als Foto bewegt werden: speichern Sie zuerst ein Bild des Clips als Datei.</translation>
-  </message>
-  <message>
-   <source>A picture must be uint8, (height, width, 3 or 4) in RGB or RGBA or (height, width) in grey, not {shape} {dtype}.</source>
-   <translation>Ein Bild muss uint8 sein, (Höhe, Breite, 3 oder 4) in RGB oder RGBA oder (Höhe, Breite) in Grau, nicht {shape} {dtype}.</translation>
   </message>
   <message>
    <source>A real-time driver can't be rendered to a file.</source>
@@ -109,7 +105,7 @@
   </message>
   <message>
    <source>Adapt the size of the animated crop to hold the frame rate; otherwise frames are dropped instead.</source>
-   <translation>Ändert die Größe des animierten Quadrats, um die Bildrate zu halten; ohne dies werden Bilder ausgelassen.</translation>
+   <translation>Ändert die Größe des animierten Ausschnitts, um die Bildrate zu halten; ohne dies werden Bilder ausgelassen.</translation>
   </message>
   <message>
    <source>Add a photo or a clip on the left.</source>
@@ -141,7 +137,7 @@
   </message>
   <message>
    <source>Add {option:animals}, or set the crop with {option:crop}.</source>
-   <translation>{option:animals} dazuschreiben, oder das Quadrat mit {option:crop} angeben.</translation>
+   <translation>{option:animals} hinzufügen, oder den Ausschnitt mit {option:crop} angeben.</translation>
   </message>
   <message>
    <source>Add {option:crop} x,y,size (centre and side in pixels), {option:landmarks} FILE (`animate landmarks PHOTO` creates it), or {option:points} FILE; the official detector of animal faces needs a CUDA build and is not part of this program.</source>
@@ -172,12 +168,20 @@
    <translation>Alle Dateien</translation>
   </message>
   <message>
-   <source>All pictures of a sequence must have the same size.</source>
+   <source>All images of a sequence must have the same size.</source>
    <translation>Alle Bilder einer Folge müssen gleich groß sein.</translation>
   </message>
   <message>
    <source>Also write a clip that shows driving, source and result next to each other.</source>
    <translation>Schreibt auch ein Video, das Antrieb, Quelle und Ergebnis nebeneinander zeigt.</translation>
+  </message>
+  <message>
+   <source>Amount of idle motion, from 0 to 1, of a face without a driving clip: it nods, blinks and looks around. The default is {lively} with a voice; 0 moves only the mouth. Without a driving file the portrait idles for 10 s, or for {option:duration}, in a seamless loop.</source>
+   <translation>Wie lebhaft ein Gesicht ohne treibendes Video ist, von 0 bis 1: Es nickt, blinzelt und schaut umher. Mit einer Stimme ist der Standard {lively}; 0 bewegt nur den Mund. Ohne Antrieb bewegt sich das Porträt 10 s oder so lange wie {option:duration}, in einer nahtlosen Schleife.</translation>
+  </message>
+  <message>
+   <source>An image must be uint8, (height, width, 3 or 4) in RGB or RGBA or (height, width) in grey, not {shape} {dtype}.</source>
+   <translation>Ein Bild muss uint8 sein, (Höhe, Breite, 3 oder 4) in RGB oder RGBA oder (Höhe, Breite) in Grau, nicht {shape} {dtype}.</translation>
   </message>
   <message>
    <source>Angle</source>
@@ -196,8 +200,12 @@
    <translation>Tiere</translation>
   </message>
   <message>
+   <source>Animate this face of the source with its own clip, template or sound, such as left=mum.mp4; the faces that {option:face} names follow the driving file. May be given several times; job files take a list.</source>
+   <translation>Dieses Gesicht der Quelle mit einem eigenen Clip, einer Vorlage oder einem Ton animieren, etwa left=mama.mp4; die Gesichter, die {option:face} nennt, folgen dem Antrieb. Mehrfach erlaubt; Auftragsdateien nehmen eine Liste.</translation>
+  </message>
+  <message>
    <source>Animated crop: {size} px</source>
-   <translation>Bewegtes Quadrat: {size} px</translation>
+   <translation>Animierter Ausschnitt: {size} px</translation>
   </message>
   <message>
    <source>Another driver was chosen.</source>
@@ -212,12 +220,12 @@
    <translation>Aussehen</translation>
   </message>
   <message>
-   <source>Arithmetic of the LivePortrait networks: auto takes half precision on a graphics card and full precision on the CPU. Half precision is used only if a self-test finds that it draws the same picture.</source>
-   <translation>Genauigkeit der LivePortrait-Netze: automatisch nimmt auf der Grafikkarte die halbe und auf der CPU die volle. Die halbe wird nur verwendet, wenn ein Selbsttest dasselbe Bild ergibt.</translation>
+   <source>Arithmetic of the LivePortrait networks: {setting:auto} uses half precision on a graphics card and full precision on the CPU. Half precision is used only if a self-test finds that it draws the same image.</source>
+   <translation>Genauigkeit der LivePortrait-Netze: {setting:auto} nimmt auf der Grafikkarte die halbe und auf der CPU die volle. Die halbe wird nur verwendet, wenn ein Selbsttest dasselbe Bild ergibt.</translation>
   </message>
   <message>
    <source>Arrow keys select a portrait, Delete removes it.</source>
-   <translation>Pfeiltasten wählen ein Porträt, Entf nimmt es vom Regal.</translation>
+   <translation>Pfeiltasten wählen ein Porträt, Entf entfernt es.</translation>
   </message>
   <message>
    <source>As the driver</source>
@@ -228,12 +236,12 @@
    <translation>Wie das System</translation>
   </message>
   <message>
-   <source>Ask for at most {most}x{most2}, or for numbered pictures, such as shot-%05d.png.</source>
+   <source>Ask for at most {most}x{most2}, or for numbered images, such as shot-%05d.png.</source>
    <translation>Höchstens {most}x{most2} verlangen, oder nummerierte Bilder wie shot-%05d.png.</translation>
   </message>
   <message>
-   <source>Ask the camera for MJPG, which most cameras need to reach 30 frames/s.</source>
-   <translation>Von der Kamera MJPG verlangen: Die meisten schaffen nur so 30 Bilder pro Sekunde.</translation>
+   <source>Ask the camera for MJPG; most cameras reach 30 frames/s only with it.</source>
+   <translation>Von der Kamera MJPG verlangen; die meisten schaffen nur damit 30 Bilder pro Sekunde.</translation>
   </message>
   <message>
    <source>Automatic: the best one that works here</source>
@@ -244,8 +252,8 @@
    <translation>Hintergrund</translation>
   </message>
   <message>
-   <source>Background behind the people: keep (the source's own), blur (the same out of focus), a colour as #rrggbb, the name of a picture, or transparent, if the output supports it. All except keep cut the people out.</source>
-   <translation>Was hinter den Personen liegt: keep (der eigene Hintergrund der Vorlage), blur (dieser unscharf), eine Farbe als #rrggbb, der Name eines Bildes oder transparent, wo die Ausgabe das hält. Alle außer keep stellen die Personen frei.</translation>
+   <source>Background behind the people: {setting:keep} (the source's own), {setting:blur} (the source's own, out of focus), a colour as #rrggbb, the name of an image, or {setting:transparent}, which not every format supports. All except {setting:keep} cut the people out.</source>
+   <translation>Was hinter den Personen liegt: {setting:keep} (der Hintergrund der Quelle), {setting:blur} (derselbe unscharf), eine Farbe als #rrggbb, der Name eines Bildes oder {setting:transparent}, was nicht jedes Format kann. Alle außer {setting:keep} stellen die Personen frei.</translation>
   </message>
   <message>
    <source>Begin the pattern with the folder that holds the files.</source>
@@ -260,7 +268,7 @@
    <translation>Blinzeln</translation>
   </message>
   <message>
-   <source>Both eyes look to the right of the picture.</source>
+   <source>Both eyes look to the right of the image.</source>
    <translation>Beide Augen blicken nach rechts im Bild.</translation>
   </message>
   <message>
@@ -304,12 +312,12 @@
    <translation>Die Ruhehaltung wird jetzt genommen.</translation>
   </message>
   <message>
-   <source>Centre of the crop, from the left edge of the picture</source>
-   <translation>Mitte des Quadrats, vom linken Rand des Bildes</translation>
+   <source>Centre of the crop, from the left edge of the image</source>
+   <translation>Mitte des Ausschnitts, vom linken Rand des Bildes</translation>
   </message>
   <message>
-   <source>Centre of the crop, from the top edge of the picture</source>
-   <translation>Mitte des Quadrats, vom oberen Rand des Bildes</translation>
+   <source>Centre of the crop, from the top edge of the image</source>
+   <translation>Mitte des Ausschnitts, vom oberen Rand des Bildes</translation>
   </message>
   <message>
    <source>Centre x</source>
@@ -372,11 +380,11 @@
    <translation>Einen Clip wie MP4, MOV, MKV, WebM, AVI oder GIF wählen.</translation>
   </message>
   <message>
-   <source>Choose a clip with a picture.</source>
+   <source>Choose a clip with video.</source>
    <translation>Einen Clip mit Bild wählen.</translation>
   </message>
   <message>
-   <source>Choose a clip, a folder of pictures or a pattern like %04d.png.</source>
+   <source>Choose a clip, a folder of images or a pattern like %04d.png.</source>
    <translation>Einen Clip, einen Ordner mit Bildern oder ein Muster wie %04d.png wählen.</translation>
   </message>
   <message>
@@ -412,18 +420,6 @@
    <translation>Einen Namen wählen, zu dem er passt, oder einen anderen Codec.</translation>
   </message>
   <message>
-   <source>Choose a picture</source>
-   <translation>Bild wählen</translation>
-  </message>
-  <message>
-   <source>Choose a picture or a clip.</source>
-   <translation>Wählen Sie ein Bild oder ein Video.</translation>
-  </message>
-  <message>
-   <source>Choose a picture…</source>
-   <translation>Bild wählen …</translation>
-  </message>
-  <message>
    <source>Choose a port from 1024 up.</source>
    <translation>Einen ab 1024 wählen.</translation>
   </message>
@@ -446,6 +442,18 @@
   <message>
    <source>Choose an earlier start.</source>
    <translation>Einen früheren Anfang wählen.</translation>
+  </message>
+  <message>
+   <source>Choose an image</source>
+   <translation>Bild wählen</translation>
+  </message>
+  <message>
+   <source>Choose an image or a clip.</source>
+   <translation>Wählen Sie ein Bild oder ein Video.</translation>
+  </message>
+  <message>
+   <source>Choose an image…</source>
+   <translation>Bild wählen …</translation>
   </message>
   <message>
    <source>Choose another camera as the driver.</source>
@@ -492,12 +500,12 @@
    <translation>Clips</translation>
   </message>
   <message>
-   <source>Clips and motion templates</source>
-   <translation>Clips und Bewegungsvorlagen</translation>
+   <source>Clips and images</source>
+   <translation>Videos und Bilder</translation>
   </message>
   <message>
-   <source>Clips and pictures</source>
-   <translation>Videos und Bilder</translation>
+   <source>Clips and motion templates</source>
+   <translation>Clips und Bewegungsvorlagen</translation>
   </message>
   <message>
    <source>Clips and sounds</source>
@@ -520,11 +528,11 @@
    <translation>Beenden Sie dieses Programm oder wählen Sie einen anderen Port.</translation>
   </message>
   <message>
-   <source>Close the eye on the left of the picture.</source>
+   <source>Close the eye on the left of the image.</source>
    <translation>Schließt das Auge links im Bild.</translation>
   </message>
   <message>
-   <source>Close the eye on the right of the picture.</source>
+   <source>Close the eye on the right of the image.</source>
    <translation>Schließt das Auge rechts im Bild.</translation>
   </message>
   <message>
@@ -540,15 +548,15 @@
    <translation>Codec</translation>
   </message>
   <message>
-   <source>Colour of borders, and of transparent parts if the output has no transparency, as #rrggbb. Default: the colour given by --background, green (#00ff00) with --background transparent, and white otherwise.</source>
-   <translation>Farbe der Ränder und dessen, was durchsichtig ist, wo die Ausgabe keine Transparenz hält, als #rrggbb. Ohne Angabe ist das die Farbe von --background, Grün (#00ff00) bei --background transparent und sonst Weiß.</translation>
+   <source>Colour of borders, and of transparent parts if the output has no transparency, as #rrggbb. Default: the colour given by {option:background}, green (#00ff00) if that is transparent, and white otherwise.</source>
+   <translation>Farbe der Ränder und der transparenten Teile, wenn die Ausgabe keine Transparenz kennt, als #rrggbb. Ohne Angabe: die Farbe von {option:background}, Grün (#00ff00), wenn dieser transparent ist, sonst Weiß.</translation>
   </message>
   <message>
    <source>Colour…</source>
    <translation>Farbe …</translation>
   </message>
   <message>
-   <source>Compressed pictures</source>
+   <source>Compressed images</source>
    <translation>Komprimierte Bilder</translation>
   </message>
   <message>
@@ -596,8 +604,8 @@
    <translation>Bericht kopieren</translation>
   </message>
   <message>
-   <source>Copy the expression of a picture.</source>
-   <translation>Der Ausdruck eines Bildes wird übernommen.</translation>
+   <source>Copy the expression in an image.</source>
+   <translation>Übernimmt den Ausdruck in einem Bild.</translation>
   </message>
   <message>
    <source>Create it first or choose another folder.</source>
@@ -752,7 +760,7 @@
    <translation>E</translation>
   </message>
   <message>
-   <source>Each face can follow its own clip, picture or template.</source>
+   <source>Each face can follow its own clip, image or template.</source>
    <translation>Jedes Gesicht kann einem eigenen Clip, Bild oder einer eigenen Bewegungsvorlage folgen.</translation>
   </message>
   <message>
@@ -772,8 +780,8 @@
    <translation>Bearbeiten</translation>
   </message>
   <message>
-   <source>Encode on the graphics card: auto uses its encoder if one works here, none never does.</source>
-   <translation>Auf der Grafikkarte kodieren: automatisch nimmt ihren Encoder, wenn er hier läuft.</translation>
+   <source>Encode on the graphics card: {setting:auto} uses its encoder if one works here, {setting:none} never does.</source>
+   <translation>Auf der Grafikkarte kodieren: {setting:auto} nimmt ihren Encoder, wenn er hier läuft, {setting:none} nie.</translation>
   </message>
   <message>
    <source>Encoders</source>
@@ -796,7 +804,7 @@
    <translation>Ende des benutzten Teils des treibenden Videos.</translation>
   </message>
   <message>
-   <source>End the name in .mp4, or write {stem}-%05d{suffix} for numbered pictures.</source>
+   <source>End the name in .mp4, or write {stem}-%05d{suffix} for numbered images.</source>
    <translation>Den Namen auf .mp4 enden lassen, oder {stem}-%05d{suffix} für nummerierte Bilder schreiben.</translation>
   </message>
   <message>
@@ -949,7 +957,7 @@
   </message>
   <message>
    <source>Find the crop from the face instead of setting it by hand.</source>
-   <translation>Das Quadrat aus dem Gesicht bestimmen, statt es von Hand zu setzen.</translation>
+   <translation>Den Ausschnitt aus dem Gesicht bestimmen, statt ihn von Hand zu setzen.</translation>
   </message>
   <message>
    <source>Finish in the background</source>
@@ -1092,11 +1100,11 @@
    <translation>Halten</translation>
   </message>
   <message>
-   <source>Hold the eye on the left of the picture open by a fixed amount; 0 is closed.</source>
+   <source>Hold the eye on the left of the image open by a fixed amount; 0 is closed.</source>
    <translation>Feste Öffnung des Auges links im Bild; 0 ist geschlossen.</translation>
   </message>
   <message>
-   <source>Hold the eye on the right of the picture open by a fixed amount; 0 is closed.</source>
+   <source>Hold the eye on the right of the image open by a fixed amount; 0 is closed.</source>
    <translation>Feste Öffnung des Auges rechts im Bild; 0 ist geschlossen.</translation>
   </message>
   <message>
@@ -1112,24 +1120,20 @@
    <translation>Wie weit sich der Mund beim Sprechen öffnet.</translation>
   </message>
   <message>
-   <source>How long the result is when source and driving file are both videos: as the shortest of the two, as the source, as the driving file, or loop (as the longer one, the other repeats). Frames are paired by time. With a photo, loop blends the end into the beginning, for clips that repeat, and pingpong plays the motion forward and then backward.</source>
-   <translation>Wie lang das Ergebnis ist, wenn Quelle und treibende Datei beide Videos sind: wie das kürzere, wie die Quelle, wie die treibende Datei, oder loop (wie das längere, das andere beginnt von vorn). Bilder werden nach der Zeit gepaart. Bei einem Foto läuft mit loop das Ende in den Anfang über, für Videos in Endlosschleife, und pingpong spielt die Bewegung vorwärts und dann rückwärts.</translation>
+   <source>How strongly jitter is removed from the driving motion, without delay and without affecting blinks; 0 turns it off, 0.3 is the official setting (and the default with {option:official}), 10 is very calm.</source>
+   <translation>Wie viel Zittern aus der Bewegung genommen wird, ohne Verzögerung und ohne Blinzeln zu verändern; 0 schaltet die Glättung aus, 0.3 ist die offizielle Einstellung (und der Standard mit {option:official}), 10 ist sehr ruhig.</translation>
   </message>
   <message>
-   <source>How strongly jitter is removed from the driving motion, without delay and without affecting blinks; 0 turns it off, 0.3 is the official setting (and the default with --official), 10 is very calm.</source>
-   <translation>Wie viel Zittern aus der Bewegung genommen wird, ohne Verzögerung und ohne Blinzeln zu verändern; 0 schaltet aus, 0.3 ist die offizielle Einstellung (mit --official steht die Voreinstellung dafür), 10 ist sehr ruhig.</translation>
+   <source>How the image fits into the virtual camera: {setting:contain} adds bars, {setting:cover} crops the edges, {setting:stretch} distorts.</source>
+   <translation>Wie das Bild in die virtuelle Kamera passt: {setting:contain} ergänzt Balken, {setting:cover} schneidet den Rand ab, {setting:stretch} verzerrt.</translation>
   </message>
   <message>
-   <source>How the picture fits into --size: contain shows all of it, with borders in the background colour; cover fills the size and crops the edges.</source>
-   <translation>Wie das Bild in die Größe passt: contain zeigt es ganz, mit Rändern in der Hintergrundfarbe; cover füllt die Größe und schneidet die Kanten ab.</translation>
+   <source>How the image fits into {option:size}: {setting:contain} shows all of it, with borders in the fill colour; {setting:cover} fills the size and crops the edges.</source>
+   <translation>Wie das Bild in {option:size} passt: {setting:contain} zeigt es ganz, mit Rändern in der Füllfarbe; {setting:cover} füllt die Größe und schneidet die Kanten ab.</translation>
   </message>
   <message>
-   <source>How the picture fits into the virtual camera: contain adds bars, cover crops the edges, stretch distorts.</source>
-   <translation>Wie das Bild in die virtuelle Kamera passt: contain lässt Balken, cover schneidet den Rand ab, stretch verzerrt.</translation>
-  </message>
-  <message>
-   <source>How the result is marked as made by AI: full, in all ways listed in docs/provenance.md; metadata, only in the file's metadata, with the same bytes in every run; off, not at all.</source>
-   <translation>Wie das Ergebnis sagt, dass KI es gemacht hat: full auf alle Arten, die docs/provenance.md nennt; metadata nur in den Metadaten der Datei, mit denselben Bytes bei jedem Lauf; off gar nicht.</translation>
+   <source>How the result is marked as made by AI: {setting:full} uses every way listed in docs/provenance.md, {setting:metadata} only the file's metadata, with the same bytes in every run, and {setting:off} none.</source>
+   <translation>Wie das Ergebnis als KI-gemacht gekennzeichnet wird: {setting:full} nutzt alle Arten, die docs/provenance.md nennt, {setting:metadata} nur die Metadaten der Datei, mit denselben Bytes bei jedem Lauf, {setting:off} keine.</translation>
   </message>
   <message>
    <source>I</source>
@@ -1142,6 +1146,38 @@
   <message>
    <source>If the window doesn't start, use opencv-python-headless instead.</source>
    <translation>Falls das Fenster nicht startet, stattdessen opencv-python-headless nehmen.</translation>
+  </message>
+  <message>
+   <source>Image</source>
+   <translation>Bild</translation>
+  </message>
+  <message>
+   <source>Image of the driver</source>
+   <translation>Bild des Antriebs</translation>
+  </message>
+  <message>
+   <source>Image quality; 100 is the best and gives the largest file.</source>
+   <translation>Bildqualität; 100 ist die beste und ergibt die größte Datei.</translation>
+  </message>
+  <message>
+   <source>Image with the crop</source>
+   <translation>Bild mit dem Ausschnitt</translation>
+  </message>
+  <message>
+   <source>Images</source>
+   <translation>Bilder</translation>
+  </message>
+  <message>
+   <source>Images ({endings})</source>
+   <translation>Bilder ({endings})</translation>
+  </message>
+  <message>
+   <source>Images and clips</source>
+   <translation>Bilder und Videos</translation>
+  </message>
+  <message>
+   <source>Image…</source>
+   <translation>Bild …</translation>
   </message>
   <message>
    <source>Import</source>
@@ -1236,8 +1272,8 @@
    <translation>Behalten Sie eines: {rivals}</translation>
   </message>
   <message>
-   <source>Keep shoulders and picture border in place so that the animated head fits the untouched photo.</source>
-   <translation>Hält Schultern und Bildrand an ihrem Platz, damit der bewegte Kopf ins unberührte Foto passt.</translation>
+   <source>Keep the shoulders and the border of the crop in place so that the animated head fits the untouched photo.</source>
+   <translation>Hält Schultern und den Rand des Ausschnitts an ihrem Platz, damit der bewegte Kopf ins unberührte Foto passt.</translation>
   </message>
   <message>
    <source>Keep the window open</source>
@@ -1268,8 +1304,8 @@
    <translation>Kuss</translation>
   </message>
   <message>
-   <source>Label the picture visibly as made by AI: corner puts the letters AI into the lower right corner.</source>
-   <translation>Zuschauern zeigen, dass KI das Bild gemacht hat: corner setzt die Buchstaben AI in die untere rechte Ecke.</translation>
+   <source>Label the image visibly as made by AI: {setting:corner} puts the letters AI into the lower right corner.</source>
+   <translation>Das Bild sichtbar als KI-gemacht kennzeichnen: {setting:corner} setzt die Buchstaben AI in die untere rechte Ecke.</translation>
   </message>
   <message>
    <source>Language</source>
@@ -1280,12 +1316,12 @@
    <translation>Größter Ausschnitt</translation>
   </message>
   <message>
-   <source>Largest picture</source>
+   <source>Largest image</source>
    <translation>Größtes Bild</translation>
   </message>
   <message>
-   <source>Largest side of the crop that the engine animates, in source pixels; larger is sharper on large pictures, and slower. 0 lets the engine choose; LivePortrait networks have a fixed size.</source>
-   <translation>Größte Seite des Quadrats, das in den Pixeln der Quelle animiert wird; mehr ist schärfer bei großen Bildern und langsamer. 0 überlässt der Engine die Wahl; LivePortrait-Netze haben eine feste Größe.</translation>
+   <source>Largest side of the crop that the engine animates, in source pixels; larger is sharper on large images, and slower. 0 lets the engine choose; LivePortrait networks have a fixed size.</source>
+   <translation>Größte Seite des animierten Ausschnitts in Pixeln der Quelle; mehr ist schärfer bei großen Bildern und langsamer. 0 überlässt der Engine die Wahl; LivePortrait-Netze haben eine feste Größe.</translation>
   </message>
   <message>
    <source>Later</source>
@@ -1352,11 +1388,15 @@
    <translation>Länge des Clips; er endet frühestens mit dem letzten Schlüsselbild.</translation>
   </message>
   <message>
+   <source>Length of the result if source and driving file are both clips: {setting:shortest} ends with the shorter one, {setting:source} with the source, {setting:driving} with the driving file, and {setting:loop} with the longer one while the other repeats. Frames are paired by time. With a photo, {setting:loop} blends the end into the beginning, for clips that repeat, and {setting:pingpong} plays the motion forward and then backward.</source>
+   <translation>Länge des Ergebnisses, wenn Quelle und Antrieb beide Videos sind: {setting:shortest} endet mit dem kürzeren, {setting:source} mit der Quelle, {setting:driving} mit dem Antrieb und {setting:loop} mit dem längeren, während das andere von vorn beginnt. Bilder werden nach der Zeit gepaart. Bei einem Foto geht mit {setting:loop} das Ende in den Anfang über, für Videos in Endlosschleife, und {setting:pingpong} spielt die Bewegung vorwärts und dann rückwärts.</translation>
+  </message>
+  <message>
    <source>Let all faces move.</source>
    <translation>Alle Gesichter bewegen.</translation>
   </message>
   <message>
-   <source>Let this face follow its own clip, picture or template.</source>
+   <source>Let this face follow its own clip, image or template.</source>
    <translation>Dieses Gesicht folgt einem eigenen Clip, Bild oder einer eigenen Bewegungsvorlage.</translation>
   </message>
   <message>
@@ -1428,7 +1468,7 @@
    <translation>Lange Clips brauchen dort Platz; TMPDIR auf einen anderen Ordner setzen.</translation>
   </message>
   <message>
-   <source>Longer side of the live picture; larger portraits are scaled down. 0 keeps their size.</source>
+   <source>Longer side of the live image; larger portraits are scaled down. 0 keeps their size.</source>
    <translation>Längere Seite des Live-Bildes; größere Porträts werden verkleinert. 0 behält ihre Größe.</translation>
   </message>
   <message>
@@ -1573,7 +1613,7 @@
   </message>
   <message>
    <source>Move or enlarge the crop so that it contains a whole human face.</source>
-   <translation>Verschieben oder vergrößern Sie das Quadrat, bis es ein ganzes menschliches Gesicht enthält.</translation>
+   <translation>Verschieben oder vergrößern Sie den Ausschnitt, bis er ein ganzes menschliches Gesicht enthält.</translation>
   </message>
   <message>
    <source>Move right</source>
@@ -1677,7 +1717,7 @@
   </message>
   <message>
    <source>No face was found. Set the crop by hand.</source>
-   <translation>Kein Gesicht gefunden: Setzen Sie das Quadrat von Hand.</translation>
+   <translation>Kein Gesicht gefunden: Setzen Sie den Ausschnitt von Hand.</translation>
   </message>
   <message>
    <source>No folder for temporary files can be created in {tried}.</source>
@@ -1700,7 +1740,7 @@
    <translation>{title} hat seit {silence:g} s kein Bild geliefert.</translation>
   </message>
   <message>
-   <source>No picture</source>
+   <source>No image</source>
    <translation>Kein Bild</translation>
   </message>
   <message>
@@ -1764,19 +1804,19 @@
    <translation>Nur Mund und Kiefer bewegen sich; zum Synchronisieren eines Quellvideos.</translation>
   </message>
   <message>
-   <source>Only the eye on the left of the picture looks to the right.</source>
+   <source>Only the eye on the left of the image looks to the right.</source>
    <translation>Nur das Auge links im Bild blickt nach rechts.</translation>
   </message>
   <message>
-   <source>Only the eye on the left of the picture looks up.</source>
+   <source>Only the eye on the left of the image looks up.</source>
    <translation>Nur das Auge links im Bild blickt nach oben.</translation>
   </message>
   <message>
-   <source>Only the eye on the right of the picture looks to the right.</source>
+   <source>Only the eye on the right of the image looks to the right.</source>
    <translation>Nur das Auge rechts im Bild blickt nach rechts.</translation>
   </message>
   <message>
-   <source>Only the eye on the right of the picture looks up.</source>
+   <source>Only the eye on the right of the image looks up.</source>
    <translation>Nur das Auge rechts im Bild blickt nach oben.</translation>
   </message>
   <message>
@@ -1868,6 +1908,10 @@
    <translation>Zurück ins Bild</translation>
   </message>
   <message>
+   <source>Paste the animated crop back into the full image; off gives the bare crop.</source>
+   <translation>Setzt den animierten Ausschnitt zurück ins ganze Bild; aus ergibt nur den Ausschnitt.</translation>
+  </message>
+  <message>
    <source>Paste-back mask</source>
    <translation>Maske beim Einfügen</translation>
   </message>
@@ -1878,38 +1922,6 @@
   <message>
    <source>Phone or tracking app</source>
    <translation>Telefon oder Tracking-App</translation>
-  </message>
-  <message>
-   <source>Picture</source>
-   <translation>Bild</translation>
-  </message>
-  <message>
-   <source>Picture of the driver</source>
-   <translation>Bild des Antriebs</translation>
-  </message>
-  <message>
-   <source>Picture quality, 100 is best and largest.</source>
-   <translation>Bildqualität; 100 ist am besten und am größten.</translation>
-  </message>
-  <message>
-   <source>Picture with the crop</source>
-   <translation>Bild mit dem Ausschnitt</translation>
-  </message>
-  <message>
-   <source>Pictures</source>
-   <translation>Bilder</translation>
-  </message>
-  <message>
-   <source>Pictures ({endings})</source>
-   <translation>Bilder ({endings})</translation>
-  </message>
-  <message>
-   <source>Pictures and clips</source>
-   <translation>Bilder und Videos</translation>
-  </message>
-  <message>
-   <source>Picture…</source>
-   <translation>Bild …</translation>
   </message>
   <message>
    <source>Place the face by hand</source>
@@ -1936,7 +1948,7 @@
    <translation>Plus und Minus zoomen, die Pfeiltasten verschieben, 0 passt ein, 1 zeigt einzelne Pixel.</translation>
   </message>
   <message>
-   <source>Point {choice} is outside the picture of {size}x{size2} pixels; {count}.</source>
+   <source>Point {choice} is outside the image of {size}x{size2} pixels; {count}.</source>
    <translation>Der Punkt {choice} liegt außerhalb des Bildes von {size}x{size2} Pixeln; {count}.</translation>
   </message>
   <message>
@@ -2024,10 +2036,6 @@
    <translation>Schiebt die Lippen vor.</translation>
   </message>
   <message>
-   <source>Put the animated square back into the full picture; off gives the bare crop.</source>
-   <translation>Setzt das animierte Quadrat zurück ins ganze Bild; aus ergibt nur den Ausschnitt.</translation>
-  </message>
-  <message>
    <source>Put them into the URL: rtsp://name:password@...</source>
    <translation>In die Adresse schreiben: rtsp://name:passwort@...</translation>
   </message>
@@ -2068,7 +2076,7 @@
    <translation>Rate</translation>
   </message>
   <message>
-   <source>Reading the picture…</source>
+   <source>Reading the image…</source>
    <translation>Das Bild wird gelesen …</translation>
   </message>
   <message>
@@ -2141,7 +2149,7 @@
   </message>
   <message>
    <source>Remove portrait</source>
-   <translation>Vom Regal nehmen</translation>
+   <translation>Porträt entfernen</translation>
   </message>
   <message>
    <source>Remove the stream</source>
@@ -2217,7 +2225,7 @@
   </message>
   <message>
    <source>Resume the waiting jobs</source>
-   <translation>Die wartenden Aufträge bearbeiten</translation>
+   <translation>Die wartenden Aufträge fortsetzen</translation>
   </message>
   <message>
    <source>Resume these jobs</source>
@@ -2265,7 +2273,7 @@
   </message>
   <message>
    <source>Rotation of the crop, clockwise</source>
-   <translation>Drehung des Quadrats im Uhrzeigersinn</translation>
+   <translation>Drehung des Ausschnitts im Uhrzeigersinn</translation>
   </message>
   <message>
    <source>Run a single job with `animate` to see why.</source>
@@ -2312,7 +2320,7 @@
    <translation>Erst als Datei speichern.</translation>
   </message>
   <message>
-   <source>Save one of its frames as a picture and animate that.</source>
+   <source>Save one of its frames as an image and animate that.</source>
    <translation>Speichern Sie eines seiner Bilder als Datei und bewegen Sie dieses.</translation>
   </message>
   <message>
@@ -2324,11 +2332,11 @@
    <translation>Voreinstellung speichern …</translation>
   </message>
   <message>
-   <source>Save this picture</source>
+   <source>Save this image</source>
    <translation>Dieses Bild speichern</translation>
   </message>
   <message>
-   <source>Save this picture…</source>
+   <source>Save this image…</source>
    <translation>Dieses Bild speichern …</translation>
   </message>
   <message>
@@ -2436,12 +2444,12 @@
    <translation>Nebeneinander</translation>
   </message>
   <message>
-   <source>Side of the animated square, relative to the size of the face.</source>
-   <translation>Seite des animierten Quadrats im Verhältnis zum Gesicht.</translation>
+   <source>Side of the animated crop, relative to the size of the face.</source>
+   <translation>Seite des animierten Ausschnitts im Verhältnis zum Gesicht.</translation>
   </message>
   <message>
-   <source>Side of the crop in picture pixels</source>
-   <translation>Seite des Quadrats in Pixeln des Bildes</translation>
+   <source>Side of the crop in image pixels</source>
+   <translation>Seite des Ausschnitts in Pixeln des Bildes</translation>
   </message>
   <message>
    <source>Single pixels (1:1)</source>
@@ -2456,12 +2464,12 @@
    <translation>Größe des Kopfes.</translation>
   </message>
   <message>
-   <source>Size of the virtual camera, such as 1280x720; empty uses the picture's size.</source>
+   <source>Size of the virtual camera, such as 1280x720; empty uses the size of the image.</source>
    <translation>Größe der virtuellen Kamera, etwa 1280x720; leer nimmt die des Bildes.</translation>
   </message>
   <message>
-   <source>Size to request from the camera, such as 640x480; empty uses the camera's default. Larger is slower, and seldom better.</source>
-   <translation>Größe, die von der Kamera verlangt wird, etwa 640x480; leer überlässt es ihr. Größer ist langsamer, selten besser.</translation>
+   <source>Size to request from the camera, such as 640x480; empty uses the camera's default. A larger one is slower and seldom looks better.</source>
+   <translation>Größe, die von der Kamera verlangt wird, etwa 640x480; leer überlässt es ihr. Größer ist langsamer und sieht selten besser aus.</translation>
   </message>
   <message>
    <source>Skipped {names}: {reason}.</source>
@@ -2506,10 +2514,6 @@
   <message>
    <source>Sound</source>
    <translation>Ton</translation>
-  </message>
-  <message>
-   <source>Sound of the result: driving, source or none. If the selected file has no sound, the other one's is used.</source>
-   <translation>Wessen Ton das Ergebnis bekommt: Antrieb, Quelle oder keiner. Hat die gewählte Datei keinen Ton, wird der andere genommen.</translation>
   </message>
   <message>
    <source>Source</source>
@@ -2681,15 +2685,15 @@
   </message>
   <message>
    <source>The animated crop gets smaller if this rate, or the camera's own if that is lower, can't be reached.</source>
-   <translation>Das animierte Quadrat wird kleiner, wo diese Rate oder die kleinere der Kamera sonst nicht zu halten ist.</translation>
+   <translation>Der animierte Ausschnitt wird kleiner, wenn diese Bildrate, oder die der Kamera, falls sie niedriger ist, nicht erreicht wird.</translation>
   </message>
   <message>
    <source>The animated crop was reduced from {old} to {fitting} px to hold {wanted:.0f} frames/s.</source>
-   <translation>Das bewegte Quadrat wurde von {old} auf {fitting} px verkleinert, um {wanted:.0f} Bilder/s zu halten.</translation>
+   <translation>Der animierte Ausschnitt wurde von {old} auf {fitting} px verkleinert, um {wanted:.0f} Bilder/s zu halten.</translation>
   </message>
   <message>
    <source>The box moves, scales and rotates the whole face. Arrow keys move the selected handle.</source>
-   <translation>Das Quadrat verschiebt, vergrößert und dreht das ganze Gesicht. Pfeiltasten bewegen den gewählten Griff.</translation>
+   <translation>Der Rahmen verschiebt, vergrößert und dreht das ganze Gesicht. Pfeiltasten bewegen den gewählten Griff.</translation>
   </message>
   <message>
    <source>The built-in engine needs no download. Nothing is fetched unless you ask for it here.</source>
@@ -2732,7 +2736,7 @@
    <translation>Der Antrieb muss ein Gesicht zeigen, groß und von vorn.</translation>
   </message>
   <message>
-   <source>The driving picture shows no face.</source>
+   <source>The driving image shows no face.</source>
    <translation>Das Antriebsbild zeigt kein Gesicht.</translation>
   </message>
   <message>
@@ -2741,7 +2745,7 @@
   </message>
   <message>
    <source>The engine is fast enough: the animated crop was enlarged to {larger} px.</source>
-   <translation>Es ist Zeit übrig: Das bewegte Quadrat wurde auf {larger} px vergrößert.</translation>
+   <translation>Die Engine ist schnell genug: Der animierte Ausschnitt wurde auf {larger} px vergrößert.</translation>
   </message>
   <message>
    <source>The engine {name} can't be loaded ({name2}: {error}).</source>
@@ -2812,8 +2816,8 @@
    <translation>Das Mikrofon gab nach {since:.1f} s keinen Ton mehr.</translation>
   </message>
   <message>
-   <source>The microphone drives in place of a camera: what you say moves the lips, a fifth of a second later.</source>
-   <translation>Das Mikrofon treibt anstelle einer Kamera an: Was gesagt wird, bewegt die Lippen, eine Fünftelsekunde später.</translation>
+   <source>The microphone drives instead of a camera: what you say moves the lips, a fifth of a second later.</source>
+   <translation>Das Mikrofon treibt an statt einer Kamera: Was Sie sagen, bewegt die Lippen, eine Fünftelsekunde später.</translation>
   </message>
   <message>
    <source>The neutral reference has no effect on absolute motion ({option:relative=off}).</source>
@@ -2912,7 +2916,7 @@
    <translation>Die Regler bewegen das Porträt; mit Lebendigkeit atmet und blinzelt es.</translation>
   </message>
   <message>
-   <source>The sound of this file, sound or video, moves the lips, and the result gets it; the driving file moves the rest.</source>
+   <source>The sound of this file, sound or video, moves the lips and becomes the sound of the result; the driving file moves the rest.</source>
    <translation>Der Ton dieser Datei (Ton oder Video) bewegt die Lippen und kommt ins Ergebnis; der Antrieb bewegt den Rest.</translation>
   </message>
   <message>
@@ -2928,8 +2932,8 @@
    <translation>Der Ton von {path} bricht ab: {why}.</translation>
   </message>
   <message>
-   <source>The source is an animal: use LivePortrait's weights for animals. Its crop must be set with --crop or --points, since the official detector of animal faces needs a CUDA build and is not part of this program.</source>
-   <translation>Die Quelle ist ein Tier: verwendet die LivePortrait-Gewichte für Tiere. Ihr Quadrat muss als Ausschnitt gesetzt werden, denn der offizielle Detektor für Tiergesichter braucht einen CUDA-Bau und gehört nicht zu diesem Programm.</translation>
+   <source>The source is an animal: use LivePortrait's weights for animals. Set its crop by hand, for example with {option:crop}; the official detector of animal faces needs a CUDA build and is not part of this program.</source>
+   <translation>Die Quelle ist ein Tier: die LivePortrait-Gewichte für Tiere verwenden. Der Ausschnitt wird von Hand gesetzt, etwa mit {option:crop}; der offizielle Detektor für Tiergesichter braucht einen CUDA-Bau und gehört nicht zu diesem Programm.</translation>
   </message>
   <message>
    <source>The start of {path} is {start:g} s.</source>
@@ -2993,7 +2997,7 @@
   </message>
   <message>
    <source>The {spec} engine has a crop of fixed size; leave max_crop at 0.</source>
-   <translation>Die Engine {spec} hat ein Quadrat fester Größe; max_crop bleibt 0.</translation>
+   <translation>Die Engine {spec} hat einen Ausschnitt fester Größe; max_crop bleibt 0.</translation>
   </message>
   <message>
    <source>Their numbers must be equal.</source>
@@ -3020,6 +3024,10 @@
    <translation>Für {codec} gibt es keinen Hardware-Encoder; {option:hardware} hat keine Wirkung.</translation>
   </message>
   <message>
+   <source>There is no image in the clipboard.</source>
+   <translation>In der Zwischenablage ist kein Bild.</translation>
+  </message>
+  <message>
    <source>There is no job {missing} in {path}.</source>
    <translation>Einen Auftrag {missing} gibt es in {path} nicht.</translation>
   </message>
@@ -3030,10 +3038,6 @@
   <message>
    <source>There is no model {name!r}; known are {names}.</source>
    <translation>Ein Modell {name!r} gibt es nicht; bekannt sind {names}.</translation>
-  </message>
-  <message>
-   <source>There is no picture in the clipboard.</source>
-   <translation>In der Zwischenablage ist kein Bild.</translation>
   </message>
   <message>
    <source>There is no portrait.</source>
@@ -3128,12 +3132,12 @@
    <translation>Drehen</translation>
   </message>
   <message>
-   <source>Turn a head no further than its photo can show; a photo taken from the side allows less. Only the embedded engine needs this.</source>
-   <translation>Dreht einen Kopf nur so weit, wie sein Foto etwas zu zeigen hat, umso weniger, je mehr es von der Seite aufgenommen ist. Nur die eingebaute Engine braucht das.</translation>
-  </message>
-  <message>
    <source>Turn the camera</source>
    <translation>Kamera drehen</translation>
+  </message>
+  <message>
+   <source>Turn the head no further than the photo allows; a photo taken from the side allows less. Only the embedded engine needs this.</source>
+   <translation>Dreht den Kopf nur so weit, wie das Foto es erlaubt; eines von der Seite erlaubt weniger. Nur die eingebaute Engine braucht das.</translation>
   </message>
   <message>
    <source>Turn the head sideways.</source>
@@ -3188,12 +3192,12 @@
    <translation>Nehmen Sie einen Clip, der ein menschliches Gesicht größer, aufrecht und unverdeckt zeigt.</translation>
   </message>
   <message>
-   <source>Use a picture that shows a larger human face, upright and uncovered.</source>
-   <translation>Nehmen Sie ein Bild, das ein menschliches Gesicht größer, aufrecht und unverdeckt zeigt.</translation>
-  </message>
-  <message>
    <source>Use an address with udp:// or rtmp:// instead.</source>
    <translation>Nehmen Sie stattdessen eine Adresse mit udp:// oder rtmp://.</translation>
+  </message>
+  <message>
+   <source>Use an image that shows a larger human face, upright and uncovered.</source>
+   <translation>Nehmen Sie ein Bild, das ein menschliches Gesicht größer, aufrecht und unverdeckt zeigt.</translation>
   </message>
   <message>
    <source>Use another extension.</source>
@@ -3244,8 +3248,8 @@
    <translation>Bitrate des Bildes von SRT-, RTMP-, UDP- und RTP-Streams.</translation>
   </message>
   <message>
-   <source>Video codec; auto uses h264 for mp4, mov and mkv, vp9 for webm, and prores for mov with transparency.</source>
-   <translation>Videocodec; automatisch nimmt H264 für mp4, mov und mkv, VP9 für webm und ProRes für mov mit Transparenz.</translation>
+   <source>Video codec; {setting:auto} uses {setting:h264} for mp4, mov and mkv, {setting:vp9} for webm, and {setting:prores} for mov with transparency.</source>
+   <translation>Videocodec; {setting:auto} nimmt {setting:h264} für mp4, mov und mkv, {setting:vp9} für webm und {setting:prores} für mov mit Transparenz.</translation>
   </message>
   <message>
    <source>View</source>
@@ -3316,8 +3320,8 @@
    <translation>Was installiert ist und was laufen kann</translation>
   </message>
   <message>
-   <source>What relative motion does with the photo's own mouth: relative adds the driver's mouth motion to it, absolute replaces it with the driver's mouth. auto replaces it if the photo's mouth is open, as in a smile with teeth, so that two smiles don't add up; with the LivePortrait networks it always adds, as in the official release.</source>
-   <translation>Was relative Bewegung mit dem Mund des Fotos macht: relative fügt ihm die Mundbewegung des Antriebs hinzu, absolute ersetzt ihn durch den Mund des Antriebs. auto ersetzt ihn, wenn der Mund auf dem Foto offen ist, etwa bei einem Lächeln mit Zähnen, damit sich zwei Lächeln nicht addieren; mit den LivePortrait-Netzen fügt es immer hinzu, wie die offizielle Fassung.</translation>
+   <source>What relative motion does with the photo's own mouth: {setting:relative} adds the driver's mouth motion to it, {setting:absolute} replaces it with the driver's mouth. {setting:auto} replaces it if the photo's mouth is open, as in a smile with teeth, so that two smiles don't add up; with the LivePortrait networks it always adds, as in the official release.</source>
+   <translation>Was relative Bewegung mit dem Mund des Fotos macht: {setting:relative} fügt ihm die Mundbewegung des Antriebs hinzu, {setting:absolute} ersetzt ihn durch den Mund des Antriebs. {setting:auto} ersetzt ihn, wenn der Mund auf dem Foto offen ist, etwa bei einem Lächeln mit Zähnen, damit sich zwei Lächeln nicht addieren; mit den LivePortrait-Netzen fügt es immer hinzu, wie die offizielle Fassung.</translation>
   </message>
   <message>
    <source>What the portrait shows now becomes a key at this time, and the sliders go back to rest.</source>
@@ -3332,11 +3336,7 @@
    <translation>Was gefunden wurde</translation>
   </message>
   <message>
-   <source>Where the animated square is used: auto (all of it, with a soft border; in photos what covers a face stays in front: hands and objects in their place, masks and sunglasses on the head), template (all of it), matte (around the person; objects in front of the face stay there if their colour sets them apart), or a face parser, as parse/NAME or the path of its ONNX file (as auto, but in clips too, and all in its place).</source>
-   <translation>Wo das animierte Quadrat benutzt wird: auto (ganz, mit weichem Rand; in Fotos bleibt vorn, was ein Gesicht verdeckt: Hände und Gegenstände an ihrem Platz, Masken und Sonnenbrillen am Kopf), template (ganz), matte (um die Person; Gegenstände vor dem Gesicht bleiben dort, wo ihre Farbe sie abhebt) oder ein Gesichtszerleger, als parse/NAME oder Pfad seiner ONNX-Datei (wie auto, doch auch in Clips, und alles an seinem Platz).</translation>
-  </message>
-  <message>
-   <source>Where the driving clip has a cut, move smoothly from the pose before it to the one after it within this time, instead of jumping; 0 jumps. 0.3 suits most cuts.</source>
+   <source>Where the driving clip has a cut, move smoothly from the pose before it to the one after it within this time instead of jumping; 0 jumps. 0.3 suits most cuts.</source>
    <translation>Wo das treibende Video geschnitten ist, läuft die Bewegung innerhalb dieser Zeit von der Haltung davor in die folgende über, statt zu springen; 0 lässt sie springen. 0,3 passt für die meisten Schnitte.</translation>
   </message>
   <message>
@@ -3348,8 +3348,16 @@
    <translation>Welchem Gesicht der antreibenden Datei gefolgt wird; dieselbe Auswahl wie bei der Quelle.</translation>
   </message>
   <message>
-   <source>Which part of the driving motion is used: all, exp (expression only), pose, lip or eyes; several are joined by commas, such as lip,eyes.</source>
-   <translation>Welcher Teil der treibenden Bewegung benutzt wird: all (alles), exp (nur der Ausdruck), pose (Haltung), lip (Lippen) oder eyes (Augen); mehrere durch Kommas verbunden, wie lip,eyes.</translation>
+   <source>Which part of the animated crop is pasted back: auto (all of it, with a soft border; in photos, whatever covers the face stays in front: hands and objects in place, masks and sunglasses moving with the head), template (all of it), matte (only the person; objects in front of the face stay if their colour sets them apart), or a face parser, as parse/NAME or the path of its ONNX file (as auto, but in clips too, and everything in front stays in place).</source>
+   <translation>Welcher Teil des animierten Ausschnitts zurück ins Bild kommt: auto (alles, mit weichem Rand; in Fotos bleibt vorn, was das Gesicht verdeckt: Hände und Gegenstände an ihrem Platz, Masken und Sonnenbrillen am Kopf), template (alles), matte (nur die Person; Gegenstände vor dem Gesicht bleiben, wenn ihre Farbe sie abhebt) oder ein Gesichtszerleger, als parse/NAME oder Pfad seiner ONNX-Datei (wie auto, doch auch in Clips, und alles davor bleibt an seinem Platz).</translation>
+  </message>
+  <message>
+   <source>Which part of the driving motion is used: {setting:all}, {setting:exp} (without the head's pose), {setting:pose}, {setting:lip}, {setting:eyes}, or several, such as {setting:lip,eyes}.</source>
+   <translation>Welcher Teil der treibenden Bewegung benutzt wird: {setting:all}, {setting:exp} (ohne Haltung des Kopfes), {setting:pose}, {setting:lip}, {setting:eyes} oder mehrere, etwa {setting:lip,eyes}.</translation>
+  </message>
+  <message>
+   <source>Whose sound the result gets: {setting:driving}, {setting:source} or {setting:none}. If the selected file has no sound, the other one's is used.</source>
+   <translation>Wessen Ton das Ergebnis bekommt: {setting:driving}, {setting:source} oder {setting:none}. Hat die gewählte Datei keinen Ton, wird der andere genommen.</translation>
   </message>
   <message>
    <source>Width and height of the result, such as 1080x1920. Without it the result has the size of the source.</source>
@@ -3372,12 +3380,12 @@
    <translation>Zwinkern rechts</translation>
   </message>
   <message>
-   <source>With --no-relative: pose-friendly copies pose and expression, expression-friendly adds the driver's change from its neutral reference, scaled to the size of the source's face. Relative motion does that anyway.</source>
-   <translation>Ohne relative Bewegung: pose-friendly übernimmt Haltung und Ausdruck, expression-friendly fügt den Weg des Antriebs von seinem Ruhebild hinzu, in der Größe des Gesichts der Quelle. Relative Bewegung tut das ohnehin.</translation>
+   <source>With several faces, each crop follows its face.</source>
+   <translation>Bei mehreren Gesichtern folgt jeder Ausschnitt seinem Gesicht.</translation>
   </message>
   <message>
-   <source>With several faces, each crop follows its face.</source>
-   <translation>Bei mehreren Gesichtern folgen die Quadrate den Gesichtern.</translation>
+   <source>With {option:relative=off}: {setting:pose-friendly} copies pose and expression, {setting:expression-friendly} adds the driver's change from its neutral reference, scaled to the size of the source's face. Relative motion does that anyway.</source>
+   <translation>Mit {option:relative=off}: {setting:pose-friendly} übernimmt Haltung und Ausdruck, {setting:expression-friendly} fügt die Änderung des Antriebs gegenüber seinem Ruhebild hinzu, in der Größe des Gesichts der Quelle. Relative Bewegung tut das ohnehin.</translation>
   </message>
   <message>
    <source>Work in progress</source>
@@ -3428,7 +3436,7 @@
    <translation>Verkleinern</translation>
   </message>
   <message>
-   <source>Zoom; fits the picture</source>
+   <source>Zoom; fits the image</source>
    <translation>Zoom; passt das Bild ein</translation>
   </message>
   <message>
@@ -3482,6 +3490,10 @@
   <message>
    <source>a whole number</source>
    <translation>eine ganze Zahl</translation>
+  </message>
+  <message>
+   <source>absolute</source>
+   <translation>absolut</translation>
   </message>
   <message>
    <source>add portraits</source>
@@ -3612,11 +3624,11 @@
    <translation>Gesichter finden, nahe</translation>
   </message>
   <message>
-   <source>face detection, faces at any angle from a fortieth of the picture</source>
+   <source>face detection, faces at any angle from a fortieth of the image</source>
    <translation>Gesichtsfinder, gedrehte Gesichter ab einem Vierzigstel des Bildes</translation>
   </message>
   <message>
-   <source>face detection, faces from a fifteenth of the picture</source>
+   <source>face detection, faces from a fifteenth of the image</source>
    <translation>Gesichter finden, ab einem Fünfzehntel des Bildes</translation>
   </message>
   <message>
@@ -3681,10 +3693,10 @@
   </message>
   <message>
    <source>in the crop given by {option:crop}</source>
-   <translation>im Quadrat von {option:crop}</translation>
+   <translation>im Ausschnitt von {option:crop}</translation>
   </message>
   <message>
-   <source>in the picture</source>
+   <source>in the image</source>
    <translation>im Bild</translation>
   </message>
   <message>
@@ -3780,7 +3792,7 @@
    <translation>sie kennt nur menschliche Gesichter.</translation>
   </message>
   <message>
-   <source>it was made for a picture of {width}x{height} pixels, and this one has {width2}x{height2}</source>
+   <source>it was made for an image of {width}x{height} pixels, and this one has {width2}x{height2}</source>
    <translation>sie wurde für ein Bild von {width}x{height} Pixeln gemacht, und dieses hat {width2}x{height2}</translation>
   </message>
   <message>
@@ -4024,8 +4036,12 @@
    <translation>das Ruhebild muss auto, first oder eine Bildnummer sein, nicht {choice!r}.</translation>
   </message>
   <message>
+   <source>relative</source>
+   <translation>relativ</translation>
+  </message>
+  <message>
    <source>remove a portrait</source>
-   <translation>Porträt vom Regal nehmen</translation>
+   <translation>Porträt entfernen</translation>
   </message>
   <message>
    <source>rendering</source>
@@ -4128,11 +4144,23 @@
    <translation>das Gesicht ist nur {width:.0f}x{height:.0f} Pixel groß; {narrowest:.0f} sind nötig</translation>
   </message>
   <message>
+   <source>the handle {handle} must lie above the handle {other}</source>
+   <translation>der Griff {handle} muss über dem Griff {other} liegen</translation>
+  </message>
+  <message>
+   <source>the handle {handle} must lie to the left of the handle {other}</source>
+   <translation>der Griff {handle} muss links vom Griff {other} liegen</translation>
+  </message>
+  <message>
+   <source>the handle {handle} must not lie below the handle {other}</source>
+   <translation>der Griff {handle} darf nicht unter dem Griff {other} liegen</translation>
+  </message>
+  <message>
    <source>the handle {missing} is missing</source>
    <translation>der Griff {missing} fehlt</translation>
   </message>
   <message>
-   <source>the handle {name} lies far outside the picture of {width}x{height} pixels</source>
+   <source>the handle {name} lies far outside the image of {width}x{height} pixels</source>
    <translation>der Griff {name} liegt weit außerhalb des Bildes von {width}x{height} Pixeln</translation>
   </message>
   <message>
@@ -4193,7 +4221,7 @@
   </message>
   <message>
    <source>the side of the crop is {side:g} px, it must be at least {smallest_square} px.</source>
-   <translation>die Seite des Quadrats ist {side:g} px, es müssen mindestens {smallest_square} px sein.</translation>
+   <translation>die Seite des Ausschnitts ist {side:g} px, es müssen mindestens {smallest_square} px sein.</translation>
   </message>
   <message>
    <source>the source is an animal</source>
@@ -4228,8 +4256,8 @@
    <translation>times enthält Nenner, die nicht zwischen 1 und {finest:,} liegen</translation>
   </message>
   <message>
-   <source>transparent, if the output supports it</source>
-   <translation>durchsichtig, wo die Ausgabe das hält</translation>
+   <source>transparent</source>
+   <translation>durchsichtig</translation>
   </message>
   <message>
    <source>unknown entries in the expression: {names}.</source>
@@ -4260,7 +4288,7 @@
    <translation>{codec} kennt keine Durchsichtigkeit; klare Teile wurden auf eine Farbe gelegt.</translation>
   </message>
   <message>
-   <source>{codec} needs even sides: the picture of {size}x{size2} was padded to {width}x{height} by repeating its edge.</source>
+   <source>{codec} needs even sides: the image of {size}x{size2} was padded to {width}x{height} by repeating its edge.</source>
    <translation>{codec} braucht gerade Seiten: das Bild von {size}x{size2} wurde durch Wiederholen seines Randes auf {width}x{height} ergänzt.</translation>
   </message>
   <message>
@@ -4410,18 +4438,6 @@
   <message>
    <source>{given} is out of bounds, it must be {bounds}.</source>
    <translation>{given} liegt außerhalb der Grenzen, erlaubt ist {bounds}.</translation>
-  </message>
-  <message>
-   <source>{handle} must lie above {other}</source>
-   <translation>{handle} muss über {other} liegen</translation>
-  </message>
-  <message>
-   <source>{handle} must lie to the left of {other}</source>
-   <translation>{handle} muss links von {other} liegen</translation>
-  </message>
-  <message>
-   <source>{handle} must not lie below {other}</source>
-   <translation>{handle} darf nicht unter {other} liegen</translation>
   </message>
   <message>
    <source>{hardware!r} is not a setting for hardware encoding.</source>
@@ -4597,7 +4613,7 @@
   </message>
   <message>
    <source>{name}: an animal needs a crop set by hand.</source>
-   <translation>{name}: das Quadrat eines Tiers muss angegeben werden.</translation>
+   <translation>{name}: der Ausschnitt eines Tiers muss angegeben werden.</translation>
   </message>
   <message>
    <source>{name}: no face was found in any of its {count} frames.</source>
@@ -4605,7 +4621,7 @@
   </message>
   <message>
    <source>{name}: no face was found in the crop given by {option:crop}, in any of its {count} frames.</source>
-   <translation>{name}: Im Quadrat von {option:crop} wurde kein Gesicht gefunden, in keinem der {count} Bilder.</translation>
+   <translation>{name}: Im Ausschnitt von {option:crop} wurde kein Gesicht gefunden, in keinem der {count} Bilder.</translation>
   </message>
   <message>
    <source>{name}: no face was found {where}.</source>
@@ -4616,20 +4632,20 @@
    <translation>{name}: niemand zum Freistellen gefunden; der Hintergrund bleibt, wie er ist.</translation>
   </message>
   <message>
-   <source>{option:background}: {path} is not a picture.</source>
+   <source>{option:background}: {path} is not an image.</source>
    <translation>{option:background}: {path} ist kein Bild.</translation>
   </message>
   <message>
-   <source>{option:codec}: numbered pictures can't go to standard output.</source>
+   <source>{option:codec}: numbered images can't go to standard output.</source>
    <translation>{option:codec}: Nummerierte Bilder können nicht auf die Standardausgabe.</translation>
   </message>
   <message>
    <source>{option:crop} and {option:points} both set the crop.</source>
-   <translation>{option:crop} und {option:points} nennen beide das Quadrat.</translation>
+   <translation>{option:crop} und {option:points} setzen beide den Ausschnitt.</translation>
   </message>
   <message>
    <source>{option:crop} sets the only crop</source>
-   <translation>{option:crop} nennt das einzige Quadrat</translation>
+   <translation>{option:crop} setzt den einzigen Ausschnitt</translation>
   </message>
   <message>
    <source>{option:driver_for} chooses among several faces, but {what}.</source>
@@ -4684,11 +4700,11 @@
    <translation>{option:output}: es gibt kein Feld {{{name}}}; bekannt sind {names}.</translation>
   </message>
   <message>
-   <source>{option:output}: {output} is a clip, but the result is a single picture.</source>
+   <source>{option:output}: {output} is a clip, but the result is a single image.</source>
    <translation>{option:output}: {output} ist ein Clip, das Ergebnis ist aber ein einzelnes Bild.</translation>
   </message>
   <message>
-   <source>{option:output}: {output} is a single picture, but the result is a clip.</source>
+   <source>{option:output}: {output} is a single image, but the result is a clip.</source>
    <translation>{option:output}: {output} fasst ein Bild, und das Ergebnis ist ein Clip.</translation>
   </message>
   <message>
@@ -4804,7 +4820,7 @@
    <translation>{path} gibt es schon.</translation>
   </message>
   <message>
-   <source>{path} can hold only one picture, and the result has more.</source>
+   <source>{path} can hold only one image, and the result has more.</source>
    <translation>{path} fasst ein Bild, und das Ergebnis hat mehr.</translation>
   </message>
   <message>
@@ -4868,11 +4884,11 @@
    <translation>{path} enthält 0 Sekunden Ton.</translation>
   </message>
   <message>
-   <source>{path} contains no picture that can be read.</source>
+   <source>{path} contains no image that can be read.</source>
    <translation>{path} enthält kein lesbares Bild.</translation>
   </message>
   <message>
-   <source>{path} contains no pictures.</source>
+   <source>{path} contains no images.</source>
    <translation>{path} enthält keine Bilder.</translation>
   </message>
   <message>
@@ -4892,7 +4908,7 @@
    <translation>{path} enthält kein Video.</translation>
   </message>
   <message>
-   <source>{path} contains {count} pictures; only the main one is used.</source>
+   <source>{path} contains {count} images; only the main one is used.</source>
    <translation>{path} enthält {count} Bilder; nur das Hauptbild wird benutzt.</translation>
   </message>
   <message>
@@ -4936,7 +4952,7 @@
    <translation>{path} hat kein Bild, das sich dekodieren lässt.</translation>
   </message>
   <message>
-   <source>{path} has no picture extension that can be written.</source>
+   <source>{path} has no image extension that can be written.</source>
    <translation>{path} hat keine Bildendung, die geschrieben werden kann.</translation>
   </message>
   <message>
@@ -4948,7 +4964,7 @@
    <translation>{path} ist YAML, und PyYAML ist nicht installiert.</translation>
   </message>
   <message>
-   <source>{path} is a HEIC picture; reading it needs the plug-in pillow-heif.</source>
+   <source>{path} is a HEIC image; reading it needs the plug-in pillow-heif.</source>
    <translation>{path} ist ein HEIC-Bild; zum Lesen fehlt das Zusatzpaket pillow-heif.</translation>
   </message>
   <message>
@@ -4965,14 +4981,14 @@
   </message>
   <message>
    <source>{path} is a camera raw file, of which only a small preview could be read.</source>
-   <translation>{path} ist ein Kamera-Rohbild, von dem nur eine kleine Vorschau gelesen werden könnte.</translation>
+   <translation>{path} ist ein Kamera-Rohbild, von dem nur eine kleine Vorschau gelesen werden konnte.</translation>
   </message>
   <message>
-   <source>{path} is a damaged picture.</source>
+   <source>{path} is a damaged image.</source>
    <translation>{path} ist ein beschädigtes Bild.</translation>
   </message>
   <message>
-   <source>{path} is a file and can't be a folder of pictures.</source>
+   <source>{path} is a file and can't be a folder of images.</source>
    <translation>{path} ist eine Datei und kann kein Ordner mit Bildern sein.</translation>
   </message>
   <message>
@@ -4988,7 +5004,7 @@
    <translation>{path} ist ein {wide}-Video; seine Farben wurden nach sRGB umgerechnet.</translation>
   </message>
   <message>
-   <source>{path} is an AVIF picture and this Pillow can't read it.</source>
+   <source>{path} is an AVIF image and this Pillow can't read it.</source>
    <translation>{path} ist ein AVIF-Bild, und dieses Pillow kann es nicht lesen.</translation>
   </message>
   <message>
@@ -5016,16 +5032,12 @@
    <translation>{path} ist kein lesbarer Clip: {what}.</translation>
   </message>
   <message>
-   <source>{path} is not a complete picture: {what}.</source>
+   <source>{path} is not a complete image: {what}.</source>
    <translation>{path} ist kein vollständiges Bild: {what}.</translation>
   </message>
   <message>
    <source>{path} is not a job file.</source>
    <translation>{path} ist keine Auftragsdatei.</translation>
-  </message>
-  <message>
-   <source>{path} is not a picture in a known format.</source>
-   <translation>{path} ist kein Bild in einem bekannten Format.</translation>
   </message>
   <message>
    <source>{path} is not a queue but another database.</source>
@@ -5034,6 +5046,10 @@
   <message>
    <source>{path} is not an expression: {error}.</source>
    <translation>{path} ist kein Ausdruck: {error}.</translation>
+  </message>
+  <message>
+   <source>{path} is not an image in a known format.</source>
+   <translation>{path} ist kein Bild in einem bekannten Format.</translation>
   </message>
   <message>
    <source>{path} is not the name of a video file.</source>
@@ -5048,7 +5064,7 @@
    <translation>{path} ist kein gültiges {suffix}: {reason}.</translation>
   </message>
   <message>
-   <source>{path} is the name of a clip, not of numbered pictures.</source>
+   <source>{path} is the name of a clip, not of numbered images.</source>
    <translation>{path} ist der Name eines Videos, nicht von nummerierten Bildern.</translation>
   </message>
   <message>
@@ -5120,6 +5136,14 @@
    <translation>{path}: eine Tabelle von Namen und Werten wird erwartet.</translation>
   </message>
   <message>
+   <source>{path}: image numbers can have at most {digits} digits.</source>
+   <translation>{path}: Bildnummern haben höchstens {digits} Stellen.</translation>
+  </message>
+  <message>
+   <source>{path}: images {gaps} are missing; the previous image is held.</source>
+   <translation>{path}: die Bilder {gaps} fehlen; so lange bleibt das Bild davor stehen.</translation>
+  </message>
+  <message>
    <source>{path}: no face was found in {count}.</source>
    <translation>{path}: in {count} wurde kein Gesicht gefunden.</translation>
   </message>
@@ -5132,19 +5156,11 @@
    <translation>{path}: options muss eine Tabelle von Namen und Werten sein.</translation>
   </message>
   <message>
-   <source>{path}: picture numbers can have at most {digits} digits.</source>
-   <translation>{path}: Bildnummern haben höchstens {digits} Stellen.</translation>
-  </message>
-  <message>
-   <source>{path}: pictures {gaps} are missing; the previous picture is held.</source>
-   <translation>{path}: die Bilder {gaps} fehlen; so lange bleibt das Bild davor stehen.</translation>
-  </message>
-  <message>
    <source>{path}: schema_version must be a whole number from 1, not {version}.</source>
    <translation>{path}: schema_version muss eine ganze Zahl ab 1 sein, nicht {version}.</translation>
   </message>
   <message>
-   <source>{path}: the rate of a picture sequence must be above 0.</source>
+   <source>{path}: the rate of an image sequence must be above 0.</source>
    <translation>{path}: die Bildrate einer Bildfolge muss über 0 liegen.</translation>
   </message>
   <message>
@@ -5232,7 +5248,7 @@
    <translation>{source} nach {target} geht nicht ({word}): {reason}.</translation>
   </message>
   <message>
-   <source>{source} is an animated picture; only its first frame is used.</source>
+   <source>{source} is an animated image; only its first frame is used.</source>
    <translation>{source} ist ein bewegtes Bild; nur sein erstes Bild wird verwendet.</translation>
   </message>
   <message>
@@ -5300,7 +5316,7 @@
    <translation>{text!r} ist weder embedded, insightface, auto, detect/NAME noch der Pfad einer .onnx-Datei.</translation>
   </message>
   <message>
-   <source>{text!r} is not keep, blur, transparent, a colour such as #00ff00, or the name of a picture.</source>
+   <source>{text!r} is not keep, blur, transparent, a colour such as #00ff00, or the name of an image.</source>
    <translation>{text!r} ist nicht keep, blur, transparent, eine Farbe wie #00ff00 oder der Name eines Bildes.</translation>
   </message>
   <message>

@@ -17,6 +17,7 @@ from PySide6.QtWidgets import (
 )
 
 from app.gui import icons
+from app.gui.localize import tooltip_text
 from app.gui.session import LIVE_ONLY, DriverKind
 from app.gui.shortcuts import Actions
 from app.gui.translate import mark, tr
@@ -25,7 +26,6 @@ from app.gui.widgets.driver import DriverPanel
 from app.gui.widgets.keylane import KeyBar, KeyLane
 from app.gui.widgets.shelf import PortraitShelf
 from app.gui.widgets.timeline import TimeSlider
-from app.gui.wording import folded
 from app.live import LiveStats
 from app.sources.playback import Place
 
@@ -84,7 +84,7 @@ class TopBar(QWidget):
         self.percent.setObjectName("chip")
         self.percent.setMinimumWidth(64)  # keeps its width while the digits change; larger for wider fonts
         self.percent.setToolTip(actions["fit"].toolTip())
-        self.percent.setAccessibleName(tr("Zoom; fits the picture"))
+        self.percent.setAccessibleName(tr("Zoom; fits the image"))
         self.percent.clicked.connect(actions["fit"].trigger)
         less, more = tool_button("remove", tr("Zoom out"), 16), tool_button("add", tr("Zoom in"), 16)
         less.clicked.connect(actions["zoom_out"].trigger)
@@ -326,7 +326,7 @@ class Transport(QWidget):
     def show_message(self, text: str) -> None:
         """Show one line."""
         self.message.setText(text)
-        self.message.setToolTip(folded(text))
+        self.message.setToolTip(tooltip_text(text))
 
     def show_stats(self, stats: LiveStats, kind: DriverKind) -> None:
         """Show frame rate and latency."""
@@ -348,4 +348,4 @@ class Transport(QWidget):
                 "asked {asked}, reported {reported}, measured {measured}",
                 asked=asked.asked, reported=asked.reported, measured=asked.measured,
             )  # fmt: skip
-        self.figures.setToolTip(folded(hint))
+        self.figures.setToolTip(tooltip_text(hint))

@@ -34,10 +34,10 @@ from PySide6.QtWidgets import (
 )
 
 from app.gui import icons
+from app.gui.localize import tooltip_text
 from app.gui.theme import DARK, Colours, Theme
 from app.gui.translate import tr
 from app.gui.widgets.keys import FieldKeys
-from app.gui.wording import folded
 
 
 def colours() -> Colours:
@@ -197,7 +197,7 @@ class SliderRow(QWidget):
         box.setSpacing(0)
         box.addLayout(top)
         box.addWidget(self.slider)
-        self.setToolTip(folded(f"{help_text}\n{tr('Double-click resets it.')}"))
+        self.setToolTip(tooltip_text(f"{help_text}\n{tr('Double-click resets it.')}"))
         for widget in (self.slider, self.value):
             widget.setAccessibleName(title)
             widget.setAccessibleDescription(help_text)
@@ -281,7 +281,7 @@ class Switch(QCheckBox):
 
     def __init__(self, text: str, help_text: str = "") -> None:
         super().__init__(text)
-        self.setToolTip(folded(help_text))
+        self.setToolTip(tooltip_text(help_text))
         self.setAccessibleName(text)
         self.setAccessibleDescription(help_text)
         self.setCursor(Qt.CursorShape.PointingHandCursor)

@@ -20,7 +20,9 @@ from PySide6.QtWidgets import (
 )
 
 from app.errors import AppError
+from app.gui.localize import localized, menu_text, tooltip_text
 from app.gui.session import Session, panel_live_options, panel_options
+from app.gui.titles import choice_title
 from app.gui.translate import mark, tr
 from app.gui.widgets.basic import (
     ComboBox,
@@ -36,7 +38,6 @@ from app.gui.widgets.grounds import GroundChoice
 from app.gui.widgets.keys import FieldKeys
 from app.gui.widgets.parts import PartsEditor
 from app.gui.widgets.streams import StreamsEditor
-from app.gui.wording import folded, plain, say, titled
 from app.live_options import live_options
 from app.options import OptionInfo, find_option, idle_options
 from liveportrait.expression import SLIDERS, Slider
@@ -60,46 +61,21 @@ OPENINGS: Final = (
     (
         "eye_left",
         mark("Left eye"),
-        mark("Hold the eye on the left of the picture open by a fixed amount; 0 is closed."),
+        mark("Hold the eye on the left of the image open by a fixed amount; 0 is closed."),
         0.5,
         0.3,
     ),
     (
         "eye_right",
         mark("Right eye"),
-        mark("Hold the eye on the right of the picture open by a fixed amount; 0 is closed."),
+        mark("Hold the eye on the right of the image open by a fixed amount; 0 is closed."),
         0.5,
         0.3,
     ),
     ("lips", mark("Lips"), mark("Hold the lips open by a fixed amount; 0 is closed."), 0.8, 0.0),
 )
-CHOICES: Final = {
-    "all": mark("all"), "exp": mark("expression"), "pose": mark("pose"), "lip": mark("lips"), "eyes": mark("eyes"),
-    "pose-friendly": mark("pose"), "expression-friendly": mark("expression"),
-    "shortest": mark("the shorter one"), "source": mark("source"), "driving": mark("driver"),
-    "loop": mark("the longer one, repeat"), "pingpong": mark("forward and backward"),
-    "none": mark("none"), "auto": mark("automatic"), "off": mark("off"),
-    "contain": mark("whole, with borders"), "cover": mark("filled, edges cropped"), "stretch": mark("stretched"),
-    "full": mark("in every way"), "metadata": mark("in metadata only"), "corner": mark("in the corner"),
-}  # fmt: skip
-
-
 LIVE_PARTS: Final = {"Live": mark("Quality"), "Camera": mark("Camera"), "Virtual camera": mark("Virtual camera"),
                      "Streams": mark("Streams"), "Recording": mark("Recording")}  # fmt: skip
-ABBREVIATIONS: Final = ("h264", "hevc", "av1", "vp9", "gif", "png", "fp32", "fp16", "bf16", "int8")
-
-
-def choice_text(word: str) -> str:
-    """Display text of a choice: translated, an abbreviation in capitals, or the word itself."""
-    if "," in word:
-        first, *others = (tr(CHOICES[part]) for part in word.split(","))
-        return " + ".join([first[:1].upper() + first[1:], *others])
-    if word in CHOICES:
-        text = tr(CHOICES[word])
-        return text[:1].upper() + text[1:]
-    if word.isdecimal():
-        return f"{word}°"  # angles are the only numbers
-    return word.upper() if word in ABBREVIATIONS else word
 
 
 def subhead(text: str) -> QLabel:
@@ -122,10 +98,7 @@ class OptionEditor(QWidget):
     def __init__(self, info: OptionInfo) -> None:
         super().__init__()
         self.info = info
-        self.title, self.help = tr(info.title), titled(tr(info.help))
-        for word in info.choices:
-            if "-" in word:  # name it in the help as in the list
-                self.help = self.help.replace(word, f'"{choice_text(word)}"')
+        self.title, self.help = tr(info.title), localized(info.help)
         self._box = QVBoxLayout(self)
         self._box.setContentsMargins(0, 0, 0, 0)
         self._box.setSpacing(4)
@@ -149,7 +122,7 @@ class OptionEditor(QWidget):
             text += "\n" + tr("Double-click resets it.")
         for widget in (self, *self.findChildren(QWidget)):
             if widget is self or (widget.toolTip() and not isinstance(widget, QAbstractButton)) or widget is self.main:
-                widget.setToolTip(folded(text))
+                widget.setToolTip(tooltip_text(text))
 
     def show_value(self, value: Any) -> None:
         """Show a value without a signal."""
@@ -182,7 +155,7 @@ class OptionEditor(QWidget):
     def _make_choice(self) -> None:
         combo = ComboBox()
         for word in self.info.choices:
-            combo.addItem(choice_text(word), word)
+            combo.addItem(choice_title(word), word)
         combo.activated.connect(lambda _: self.changed.emit(combo.currentData()))
         self._show = lambda value: combo.setCurrentIndex(max(0, combo.findData(value)))
         self._beside(combo)
@@ -239,7 +212,7 @@ class OptionEditor(QWidget):
         try:
             self.info.check(text)
         except AppError as error:
-            self._mark(edit, say(str(error)))
+            self._mark(edit, localized(str(error)))
             return
         self._mark(edit, "")
         edit.setModified(False)
@@ -356,7 +329,7 @@ class ControlPanel(QWidget):
         idle = idle_options(session.options())
         for name, editor in self.editors.items():
             editor.show_value(session.value(name))
-            editor.show_idle(say(idle.get(name, "")))
+            editor.show_idle(localized(idle.get(name, "")))
         for name, editor in self.live_editors.items():
             editor.show_value(session.live_value(name))
         for name, row in self.sliders.items():
@@ -450,8 +423,8 @@ class ExpressionBar(QWidget):
             self._flow.takeAt(0)
         self.buttons = []
         for name in names:
-            chip = QPushButton(plain(tr(name)))
-            chip.setToolTip(folded(tr("Use the expression {name}", name=tr(name))))
+            chip = QPushButton(menu_text(tr(name)))
+            chip.setToolTip(tooltip_text(tr("Use the expression {name}", name=tr(name))))
             chip.setObjectName("chip")
             chip.setAccessibleName(tr("Expression {name}", name=tr(name)))
             chip.clicked.connect(lambda _=False, key=name: self.chosen.emit(key))

@@ -48,11 +48,11 @@ class CropView(QWidget):
         self.setMinimumSize(QSize(360, 300))
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
         self.setMouseTracking(True)
-        self.setAccessibleName(tr("Picture with the crop"))
+        self.setAccessibleName(tr("Image with the crop"))
         self.box: Box | None = None
         self.show_landmarks = True
         self.show_mask = True
-        self.message = tr("Reading the picture…")
+        self.message = tr("Reading the image…")
         self._image: QImage | None = None
         self._scaled = QPixmap()
         self._size = (1, 1)  # of the whole image in pixels

@@ -23,18 +23,18 @@ from PySide6.QtWidgets import (
 
 from app.choices import StreamAddress, TrackingAddress
 from app.gui import icons
+from app.gui.localize import menu_text, tooltip_text
 from app.gui.session import LIVE_ONLY, Driver, DriverKind
 from app.gui.translate import mark, tr
 from app.gui.widgets.basic import ComboBox, SliderRow, Switch, colours, tool_button
 from app.gui.widgets.tracker import TrackerPage
-from app.gui.wording import folded, plain
 from app.speech_options import LIVELY
 
 KINDS: Final[tuple[tuple[DriverKind, str, str, str], ...]] = (
     ("sliders", "sliders", mark("Sliders"), mark("The sliders pose the portrait; with life it breathes and blinks.")),
     ("file", "film", mark("Clip"), mark("Follow a video, played in a loop.")),
     ("camera", "camera", mark("Camera"), mark("Follow a camera in real time.")),
-    ("still", "image", mark("Picture"), mark("Copy the expression of a picture.")),
+    ("still", "image", mark("Image"), mark("Copy the expression in an image.")),
     ("template", "motion", mark("Voice or template"), mark("Speak like a sound, or follow a template or keyframes.")),
     ("tracking", "face", mark("Tracker"), mark("Follow a phone or tracking app (OSC, Live Link Face, iFacialMocap).")),
 )
@@ -164,7 +164,7 @@ class DriverPanel(QWidget):
         box.setContentsMargins(0, 0, 0, 0)
         box.setSpacing(8)
         box.addWidget(self._make_segments())
-        self.thumb = Thumb(tr("Picture of the driver"))
+        self.thumb = Thumb(tr("Image of the driver"))
         self.thumb.clicked.connect(lambda: self.gallery_requested.emit(self.thumb))
         box.addWidget(self.thumb)
         self._stack = QStackedWidget()
@@ -198,7 +198,7 @@ class DriverPanel(QWidget):
             button.setProperty("icon_name", icon)
             button.setIconSize(QSize(18, 18))
             button.setText(tr(title))
-            button.setToolTip(folded(f"{tr(title)}\n{tr(text)}"))
+            button.setToolTip(tooltip_text(f"{tr(title)}\n{tr(text)}"))
             button.setAccessibleName(tr(title))
             button.setAccessibleDescription(tr(text))
             button.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
@@ -297,8 +297,10 @@ class DriverPanel(QWidget):
             self._stack.setCurrentIndex(1)
             name = Path(driver.source).name if driver.source else tr("Choose a file…")
             width = max(80, self.width() - 80)
-            self.file_button.setText(plain(self.fontMetrics().elidedText(name, Qt.TextElideMode.ElideMiddle, width)))
-            self.file_button.setToolTip(folded(driver.source or tr("Choose a file…")))
+            self.file_button.setText(
+                menu_text(self.fontMetrics().elidedText(name, Qt.TextElideMode.ElideMiddle, width))
+            )
+            self.file_button.setToolTip(tooltip_text(driver.source or tr("Choose a file…")))
             self.file_button.setAccessibleName(tr("File of the driver: {name}", name=name))
         if driver.kind == "template" and fresh:
             self.thumb.show_text(tr("Starting…"))

@@ -10,9 +10,9 @@ from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtGui import QImage, QPixmap
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
+from app.gui.localize import menu_text, tooltip_text
 from app.gui.translate import tr
 from app.gui.widgets.basic import FileTarget, Switch, scrolled, tool_button
-from app.gui.wording import folded, plain
 
 THUMB: Final = 44  # side of a face's thumbnail in logical pixels
 WIDTH: Final = 250
@@ -68,9 +68,9 @@ class FaceRow(FileTarget):
         self.driver = driver
         name = Path(driver).name if driver else tr("As the driver")
         self.switch.setChecked(moves)
-        self.button.setText(plain(self.fontMetrics().elidedText(name, Qt.TextElideMode.ElideMiddle, 120)))
-        hint = driver or tr("Let this face follow its own clip, picture or template.")
-        self.button.setToolTip(folded(hint))
+        self.button.setText(menu_text(self.fontMetrics().elidedText(name, Qt.TextElideMode.ElideMiddle, 120)))
+        hint = driver or tr("Let this face follow its own clip, image or template.")
+        self.button.setToolTip(tooltip_text(hint))
         self.button.setAccessibleName(f"{self.title}: {name}")
         self.button.setAccessibleDescription(hint)
         self.button.setEnabled(moves)
@@ -96,7 +96,7 @@ class FaceList(QWidget):
         self.drivers: dict[int, str] = {}
         heading = QLabel(tr("Faces that move"))
         heading.setObjectName("heading")
-        hint = QLabel(tr("Each face can follow its own clip, picture or template."))
+        hint = QLabel(tr("Each face can follow its own clip, image or template."))
         hint.setObjectName("faint")
         hint.setWordWrap(True)
         self.everybody = QPushButton(tr("All faces"))

@@ -10,10 +10,10 @@ from PySide6.QtGui import QIcon, QImage, QPixmap
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QScrollArea, QToolButton, QVBoxLayout, QWidget
 
 from app.gui import icons
+from app.gui.localize import menu_text, tooltip_text
 from app.gui.session import Driver
 from app.gui.translate import tr
 from app.gui.widgets.basic import FlowLayout, colours
-from app.gui.wording import folded, plain
 
 TILE: Final = QSize(104, 78)
 ICONS: Final = {"sliders": "sliders", "file": "film", "camera": "camera", "still": "image", "template": "motion",
@@ -114,7 +114,7 @@ class Gallery(QFrame):
         if image is not None:
             tile.setIcon(QIcon(QPixmap.fromImage(image)))
         if text:
-            tile.setToolTip(folded(text))
+            tile.setToolTip(tooltip_text(text))
             tile.setAccessibleDescription(text)
 
     def open_at(self, corner: QPoint) -> None:
@@ -140,8 +140,8 @@ class Gallery(QFrame):
         tile.setIconSize(TILE)
         tile.setFixedSize(TILE.width() + 16, TILE.height() + 38)
         tile.setIcon(QIcon(self._placeholder(choice.driver.kind)))
-        tile.setText(plain(self.fontMetrics().elidedText(choice.title, Qt.TextElideMode.ElideMiddle, TILE.width())))
-        tile.setToolTip(folded(choice.driver.source or choice.title))
+        tile.setText(menu_text(self.fontMetrics().elidedText(choice.title, Qt.TextElideMode.ElideMiddle, TILE.width())))
+        tile.setToolTip(tooltip_text(choice.driver.source or choice.title))
         tile.setAccessibleName(choice.title)
         tile.clicked.connect(lambda _=False, driver=choice.driver: self._choose(driver))
         return tile

@@ -10,15 +10,13 @@ from PySide6.QtGui import QColor
 from PySide6.QtWidgets import QColorDialog, QFileDialog
 
 from app.choices import Background
-from app.gui.translate import mark, tr
+from app.gui.titles import choice_title
+from app.gui.translate import tr
 from app.gui.widgets.basic import ComboBox
 
-WORDS: Final = {
-    "keep": mark("as it is"), "blur": mark("out of focus"),
-    "transparent": mark("transparent, if the output supports it"),
-}  # fmt: skip
-COLOUR, PICTURE = "#", "/"  # entries that open a dialog
-PICTURES: Final = "*.png *.jpg *.jpeg *.webp *.bmp *.tif *.tiff *.heic *.avif"
+WORDS: Final = ("keep", "blur", "transparent")
+COLOUR, IMAGE = "#", "/"  # entries that open a dialog
+IMAGES: Final = "*.png *.jpg *.jpeg *.webp *.bmp *.tif *.tiff *.heic *.avif"
 FIRST_COLOUR: Final = "#00ff00"
 
 
@@ -35,20 +33,20 @@ class GroundChoice(ComboBox):
         super().__init__()
         self._title = title
         self._value = "keep"
-        for word, text in WORDS.items():
-            self.addItem(tr(text)[:1].upper() + tr(text)[1:], word)
+        for word in WORDS:
+            self.addItem(choice_title(word), word)
         self.addItem(tr("Colour…"), COLOUR)
-        self.addItem(tr("Picture…"), PICTURE)
+        self.addItem(tr("Image…"), IMAGE)
         self.activated.connect(self._take)
 
     def show_value(self, value: str) -> None:
         """Show a value without a signal."""
         self._value = value
         kind = Background.parse(value).kind
-        named = {"colour": value, "picture": Path(value).name}.get(kind, "")
+        named = {"colour": value, "image": Path(value).name}.get(kind, "")
         self.setItemText(self.findData(COLOUR), value if kind == "colour" else tr("Colour…"))
-        self.setItemText(self.findData(PICTURE), named if kind == "picture" else tr("Picture…"))
-        self.setCurrentIndex(self.findData({"colour": COLOUR, "picture": PICTURE}.get(kind, value)))
+        self.setItemText(self.findData(IMAGE), named if kind == "image" else tr("Image…"))
+        self.setCurrentIndex(self.findData({"colour": COLOUR, "image": IMAGE}.get(kind, value)))
 
     def _take(self) -> None:
         word = self.currentData()
@@ -56,9 +54,9 @@ class GroundChoice(ComboBox):
             start = self._value if self._value.startswith("#") else FIRST_COLOUR
             colour = QColorDialog.getColor(QColor(start), self, self._title)
             word = colour.name() if colour.isValid() else ""
-        elif word == PICTURE:
+        elif word == IMAGE:
             folder = str(Path(self._value).parent) if Background.parse(self._value).path else str(Path.home())
-            pattern = tr("Pictures ({endings})", endings=PICTURES)
+            pattern = tr("Images ({endings})", endings=IMAGES)
             word, _ = QFileDialog.getOpenFileName(self, self._title, folder, pattern)
         if word:
             self.chosen.emit(word)

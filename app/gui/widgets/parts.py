@@ -8,10 +8,10 @@ from typing import Final
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
+from app.gui.localize import menu_text, tooltip_text
 from app.gui.session import Session
 from app.gui.translate import mark, tr
 from app.gui.widgets.basic import FileTarget, tool_button
-from app.gui.wording import folded, plain
 
 PARTS: Final = (
     ("pose_from", mark("Head"), mark("Turns and shifts of the head come from this clip or template.")),
@@ -46,7 +46,7 @@ class PartRow(FileTarget):
         self.dropped.connect(self.changed)
         label = QLabel(title)
         label.setObjectName("rowTitle")
-        label.setToolTip(folded(help_text))
+        label.setToolTip(tooltip_text(help_text))
         label.setFixedWidth(84)
         self.button = QPushButton()
         self.button.setObjectName("choice")
@@ -67,8 +67,8 @@ class PartRow(FileTarget):
     def show_file(self, path: str) -> None:
         """Show the driver of the part; empty is the main driver."""
         name = Path(path).name if path else tr("As the driver")
-        self.button.setText(plain(self.fontMetrics().elidedText(name, Qt.TextElideMode.ElideMiddle, 150)))
-        self.button.setToolTip(folded(path or self.help))
+        self.button.setText(menu_text(self.fontMetrics().elidedText(name, Qt.TextElideMode.ElideMiddle, 150)))
+        self.button.setToolTip(tooltip_text(path or self.help))
         self.button.setAccessibleName(f"{self.title}: {name}")
         self.clear.setVisible(bool(path))
 

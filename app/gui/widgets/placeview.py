@@ -9,10 +9,10 @@ from PySide6.QtGui import QColor, QHelpEvent, QKeyEvent, QMouseEvent, QPainter, 
 from PySide6.QtWidgets import QToolTip
 
 from app.gui.placing import Placing
-from app.gui.translate import mark, tr
+from app.gui.titles import HANDLES
+from app.gui.translate import tr
 from app.gui.widgets.basic import colours
 from app.gui.widgets.cropview import CropView
-from liveportrait.placed import HANDLES
 from models.topology import EYE_LEFT, EYE_RIGHT, LIPS_INNER, LIPS_OUTER, OVAL
 
 REACH: Final = 11.0  # logical pixels within which a handle is grabbed
@@ -21,27 +21,6 @@ SMALLER: Final = 50  # handle size as a fraction of the face's width, so that sm
 FAR: Final = 10  # image pixels moved by a key with Shift
 RINGS: Final = (OVAL, EYE_LEFT.ring, EYE_RIGHT.ring, LIPS_OUTER, LIPS_INNER)
 LINES: Final = ((168, 6, 197, 195, 5, 4), (70, 63, 105, 66, 107), (300, 293, 334, 296, 336), (98, 97, 2, 326, 327))
-TITLES: Final = {
-    "left_eye_outer": mark("Left eye, outer corner"),
-    "left_eye_inner": mark("Left eye, inner corner"),
-    "left_eye_top": mark("Left eye, upper lid"),
-    "left_eye_bottom": mark("Left eye, lower lid"),
-    "right_eye_inner": mark("Right eye, inner corner"),
-    "right_eye_outer": mark("Right eye, outer corner"),
-    "right_eye_top": mark("Right eye, upper lid"),
-    "right_eye_bottom": mark("Right eye, lower lid"),
-    "left_brow": mark("Left brow"),
-    "right_brow": mark("Right brow"),
-    "nose": mark("Tip of the nose"),
-    "mouth_left": mark("Left corner of the mouth"),
-    "mouth_right": mark("Right corner of the mouth"),
-    "lip_top": mark("Upper edge of the mouth's opening"),
-    "lip_bottom": mark("Lower edge of the mouth's opening"),
-    "chin": mark("Chin"),
-    "face_top": mark("Top of the face"),
-    "face_left": mark("Left edge of the face"),
-    "face_right": mark("Right edge of the face"),
-}
 ARROWS: Final = {
     Qt.Key.Key_Left: (-1, 0),
     Qt.Key.Key_Right: (1, 0),
@@ -76,7 +55,7 @@ class PlaceView(CropView):
         """Repaint the handles and announce the selected one to screen readers."""
         if self.placing is not None:
             x, y = self.placing.handles[self.placing.chosen]
-            self.setAccessibleDescription(f"{tr(TITLES[self.placing.chosen])}: {x:.0f}, {y:.0f}")
+            self.setAccessibleDescription(f"{tr(HANDLES[self.placing.chosen])}: {x:.0f}, {y:.0f}")
         self.update()
 
     # ---- input ----------------------------------------------------------------------------------------------------
@@ -137,7 +116,7 @@ class PlaceView(CropView):
         """Show the name of the handle under the mouse."""
         if isinstance(event, QHelpEvent) and event.type() == QEvent.Type.ToolTip and self.placing is not None:
             name = self._handle_at(QPointF(event.pos()))
-            QToolTip.showText(event.globalPos(), tr(TITLES[name]) if name else "", self)
+            QToolTip.showText(event.globalPos(), tr(HANDLES[name]) if name else "", self)
             return True
         return super().event(event)
 

@@ -23,9 +23,9 @@ from PySide6.QtWidgets import (
 
 from app.gui import icons
 from app.gui.jobs import LANE, RenderQueue
+from app.gui.localize import localized, tooltip_text
 from app.gui.translate import mark, tr
 from app.gui.widgets.basic import ElidedLabel, colours, paint_icon, tool_button
-from app.gui.wording import folded, say
 from app.jobs.estimate import seconds_left
 from app.jobs.record import ENDED, JobRecord
 
@@ -132,7 +132,7 @@ class JobRow(QFrame):
         """Show the state of the job."""
         name = Path(job.output).name
         self._title.setText(name)
-        self._title.setToolTip(folded(job.output))
+        self._title.setToolTip(tooltip_text(job.output))
         look = look_of(job)
         if look != self._look:
             self._look = look
@@ -140,7 +140,9 @@ class JobRow(QFrame):
             self._icon.setPixmap(icons.pixmap(icon, getattr(colours(), colour), 20, 2.0))
         text = self._text(job, look)
         self._state.setText(text)
-        self._state.setToolTip(folded("\n".join([self._inputs(job), say(job.error), *map(say, job.notes)]).strip()))
+        self._state.setToolTip(
+            tooltip_text("\n".join([self._inputs(job), localized(job.error), *map(localized, job.notes)]).strip())
+        )
         self.bar.setValue(round(1000 * job.share))
         self.bar.setVisible(job.state == "running")
         self.setAccessibleName(f"{name}: {text}")
@@ -173,7 +175,7 @@ class JobRow(QFrame):
                 parts.append(f"{progress.fps:.0f} fps")
         if job.state == "running":
             parts.append(left_text(seconds_left(job, time.time())))
-        parts.append(say(job.error) if job.error else self._inputs(job))
+        parts.append(localized(job.error) if job.error else self._inputs(job))
         return " · ".join(part for part in parts if part)
 
     def _file(self) -> Path | None:
@@ -265,7 +267,7 @@ class QueuePanel(QWidget):
     def _chip(text: str, help_text: str, call: Callable[[], object]) -> QPushButton:
         button = QPushButton(text)
         button.setObjectName("chip")
-        button.setToolTip(folded(help_text))
+        button.setToolTip(tooltip_text(help_text))
         button.clicked.connect(lambda _: call())
         return button
 

@@ -19,10 +19,10 @@ from PySide6.QtWidgets import (
 )
 
 from app.gui import icons
+from app.gui.localize import tooltip_text
 from app.gui.session import Session
 from app.gui.translate import tr
 from app.gui.widgets.basic import colours
-from app.gui.wording import folded
 
 SIDE = 84
 STATUS = Qt.ItemDataRole.UserRole + 1
@@ -114,7 +114,7 @@ class PortraitShelf(QListWidget):
             for path in paths:
                 item = QListWidgetItem(self._thumbnails.get(path, QIcon()), "")
                 item.setData(Qt.ItemDataRole.AccessibleTextRole, Path(path).name)
-                item.setToolTip(folded(path))
+                item.setToolTip(tooltip_text(path))
                 self.addItem(item)
             self._paths = paths
         self.setCurrentRow(session.current if paths else -1)
@@ -134,7 +134,7 @@ class PortraitShelf(QListWidget):
             if own == path:
                 item = self.item(row)
                 item.setData(STATUS, status)
-                item.setToolTip(folded(f"{path}\n{text}" if text else path))
+                item.setToolTip(tooltip_text(f"{path}\n{text}" if text else path))
                 item.setData(Qt.ItemDataRole.AccessibleDescriptionRole, text)
 
     def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802 - Qt's name

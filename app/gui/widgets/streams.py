@@ -9,10 +9,10 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QFocusEvent
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QLineEdit, QPushButton, QVBoxLayout, QWidget
 
+from app.gui.localize import localized, tooltip_text
 from app.gui.session import Session
 from app.gui.translate import mark, tr
 from app.gui.widgets.basic import Switch, tool_button
-from app.gui.wording import folded, say
 from app.stream_targets import StreamTarget
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ class StreamRow(QWidget):
         super().__init__()
         self.edit = AddressEdit()
         self.edit.setAccessibleName(tr("Stream address"))
-        self.edit.setToolTip(folded(tr(HELP)))
+        self.edit.setToolTip(tooltip_text(tr(HELP)))
         self.edit.taken.connect(self.changed)
         self.switch = Switch("", tr("Send the live result to this address"))
         self.switch.setAccessibleName(tr("Send the live result to this address"))
@@ -119,7 +119,7 @@ class StreamRow(QWidget):
         """Show whether it is being sent; None if it is off."""
         self.switch.setChecked(info is not None)
         self.edit.setReadOnly(info is not None)
-        text = "" if info is None else say(info.message) or tr(STATES[info.status])
+        text = "" if info is None else localized(info.message) or tr(STATES[info.status])
         self.state.setText(text)
         self.state.setVisible(bool(text))
 
@@ -148,7 +148,7 @@ class StreamsEditor(QWidget):
         self._box = QVBoxLayout()
         self._box.setSpacing(6)
         self.add = QPushButton(tr("Add a stream"))
-        self.add.setToolTip(folded(tr(HELP)))
+        self.add.setToolTip(tooltip_text(tr(HELP)))
         self.add.clicked.connect(self._add)
         box = QVBoxLayout(self)
         box.setContentsMargins(0, 0, 0, 0)
@@ -212,7 +212,7 @@ class StreamsEditor(QWidget):
         try:
             StreamTarget.parse(text)
         except ValueError as error:
-            fault = say(str(error))
+            fault = localized(str(error))
         if [one.edit.address for one in self.rows].count(text) > 1:
             fault = tr("This address is already in the list.")
         row.show_fault(fault[:1].upper() + fault[1:])

@@ -10,9 +10,9 @@ from PySide6.QtGui import QIntValidator
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QLineEdit, QVBoxLayout, QWidget
 
 from app.choices import EVERYWHERE, LOOPBACK, PORTS, SENDERS, TrackingAddress
+from app.gui.localize import tooltip_text
 from app.gui.translate import mark, tr
 from app.gui.widgets.basic import ComboBox, Switch
-from app.gui.wording import folded
 from app.sources.sensors.receiver import own_address
 
 HELP: Final = {
@@ -74,7 +74,7 @@ class TrackerPage(QWidget):
         """Show the current address."""
         self.address = address
         self.protocol.setCurrentIndex(self.protocol.findData(address.protocol))
-        self.protocol.setToolTip(folded(tr(HELP[address.protocol])))
+        self.protocol.setToolTip(tooltip_text(tr(HELP[address.protocol])))
         self.port.setText(str(address.port))
         self.phone.setChecked(address.is_open)
         host = (own_address() or tr("this computer's address")) if address.host == EVERYWHERE else address.host

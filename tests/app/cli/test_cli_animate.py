@@ -198,7 +198,7 @@ def test_json_error(run_cli: Callable) -> None:
 @pytest.mark.parametrize(
     ("fault", "code", "text"),
     [
-        (MemoryError(), 1, "There is not enough memory for this picture or clip."),
+        (MemoryError(), 1, "There is not enough memory for this image or clip."),
         (KeyboardInterrupt(), 4, "Stopped."),
         (OSError(5, "Input/output error", "disk"), 1, "disk can't be used: the disk reports an error."),
         (ZeroDivisionError("by zero"), 1, "Internal error (ZeroDivisionError: by zero)."),
@@ -321,7 +321,7 @@ def test_only_the_first_picture_of_an_animation_is_told(run_cli: Callable, here:
     assert run_cli("in/photo.jpg", "in/slow.mp4", "-o", "in/moves.gif").code == 0
     outcome = run_cli("in/moves.gif", "in/other.jpg")
     assert outcome.code == 0
-    assert "in/moves.gif is an animated picture; only its first frame is used." in outcome.err
+    assert "in/moves.gif is an animated image; only its first frame is used." in outcome.err
 
 
 def test_errors_of_a_choice_name_flag_and_file(run_cli: Callable) -> None:
@@ -416,7 +416,7 @@ BAD = [
     ("in/text.jpg", "in/clip.mp4", 1, "text.jpg"),
     ("in/sound.wav", "in/clip.mp4", 1, "only sound"),
     ("in/photo.jpg", "in", 1, "in/"),
-    ("in/empty_room.jpg", "in/clip.mp4", 3, "no face was found in the picture. Use a picture that shows a larger"),
+    ("in/empty_room.jpg", "in/clip.mp4", 3, "no face was found in the image. Use an image that shows a larger"),
     ("in/photo.jpg", "in/no_face.mp4", 3, "no face was found in any of its 3 frames"),
     ("in/no_face.mp4", "in/clip.mp4", 3, "no face was found in any of its 3 frames"),
     ("in/photo.jpg", "in/empty_room.jpg", 3, "no face was found"),
@@ -452,7 +452,7 @@ WRONG = [
     (["-o", "brace{.mp4"], "single '{'"),
     (["-o", "noending"], "no extension"),
     (["-o", "out.doc"], "out.doc has no clip extension"),
-    (["-o", "out.png"], "is a single picture"),
+    (["-o", "out.png"], "is a single image"),
     (["-o", "out.webm", "--codec", "h264"], "can't hold h264"),
     (["--preset", "clam"], "Did you mean calm?"),
     (["--config", "no.toml"], "no.toml does not exist"),

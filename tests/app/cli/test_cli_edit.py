@@ -22,7 +22,7 @@ def pictures(name: str) -> np.ndarray:
 def test_edit_a_photo(run_cli: Callable, listing: Callable) -> None:
     done = run_cli("edit", "in/photo.jpg", "--lip-open", "0.9", "-o", "a.png")
     assert done.code == 0, done.err
-    assert "Wrote a.png (1 picture" in done.out
+    assert "Wrote a.png (1 image" in done.out
     before, after = (np.asarray(read_image(p).rgb, np.int16) for p in (Path("in/photo.jpg"), Path("a.png")))
     assert np.abs(after - before)[98:145, 84:138].mean() > 5
     assert run_cli("edit", "in/photo.jpg", "--sliders", "lip_open=0.9", "-o", "b.png", "-q").code == 0
@@ -67,7 +67,7 @@ def test_bare_square_of_an_edit(run_cli: Callable) -> None:
         (["--lips", "2"], "--lips: '2' is out of bounds, it must be 0 to 1"),
         (["--sliders", "smirk=1"], "there is no slider named 'smirk'"),
         (["--expression", "smlie"], "Did you mean Smile?"),
-        (["-o", "a.mp4"], "the result is a single picture"),
+        (["-o", "a.mp4"], "the result is a single image"),
         (["-o", "in/other.jpg"], "already exists"),
         (["-o", "in/photo.jpg", "--overwrite"], "input"),
         (["--face", "4"], "Face 4 does not exist"),

@@ -86,7 +86,7 @@ def test_a_square_and_a_placed_face_go_together(run_cli: Callable) -> None:
     [
         (("in/photo.jpg", "in/other.jpg", "--landmarks", "none.json"), 1, "none.json can't be read: it does not exist"),
         (("in/photo.jpg", "in/other.jpg", "--landmarks", "in/text.jpg"), 2, "text.jpg can't be used: it is not JSON"),
-        (("in/photo.jpg", "in/other.jpg", "--landmarks", "room.json"), 2, "made for a picture of 200x160 pixels"),
+        (("in/photo.jpg", "in/other.jpg", "--landmarks", "room.json"), 2, "made for an image of 200x160 pixels"),
         (("in/clip.mp4", "in/other.jpg", "--landmarks", "room.json"), 2, "in/clip.mp4 is a clip"),
         (("in/empty_room.jpg", "in/other.jpg", "--landmarks", "room.json", "-o", "room.json"), 2, "room.json"),
         (("in/empty_room.jpg", "in/other.jpg", "--landmarks", "room.json", "--driver-for", "1=in/other.jpg"), 2,
@@ -123,6 +123,6 @@ def test_no_hint_leads_in_a_circle() -> None:
 
 def test_the_window_names_its_own_way_to_place_a_face() -> None:
     from app.frames.scene import BY_HAND
-    from app.gui.wording import IN_WINDOW
+    from app.gui.localize import IN_WINDOW
 
     assert "Crop and face" in IN_WINDOW[BY_HAND]

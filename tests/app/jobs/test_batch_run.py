@@ -336,7 +336,7 @@ def test_memory_that_runs_out(work: Path, entry: Callable[..., Entry], monkeypat
     outcome = renderer.render(job, EventStream(), CancelToken())
     assert (outcome.state, outcome.short_of_memory, len(calls)) == ("done", True, 2)
     outcome = renderer.render(job, EventStream(), CancelToken())
-    assert (outcome.state, outcome.error) == ("failed", "There is not enough memory for this picture or clip.")
+    assert (outcome.state, outcome.error) == ("failed", "There is not enough memory for this image or clip.")
     assert hidden(work) == [] or len(hidden(work)) == 1
 
 

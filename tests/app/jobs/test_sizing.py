@@ -163,7 +163,7 @@ def test_headers(tmp_path):
     assert declared_size(clip) == (96, 64)
     assert declared_size(folder) == (70, 50)
     text = tmp_path / "note.txt"
-    text.write_text("no picture")
+    text.write_text("no image")
     for bad in (text, tmp_path / "missing.png"):
         with pytest.raises(MediaError):
             declared_size(bad)

@@ -82,7 +82,7 @@ def test_sliders_lie_on_the_session(capsys: pytest.CaptureFixture[str], tmp_path
         ((PHOTO, "--camera", CLIP, "--expression", "smlie", "--no-window"), 2, "Did you mean Smile?"),
         ((PHOTO, "--camera", "no such camera", "--no-window"), 1, "no camera and no file named"),
         (("none.jpg", "--camera", CLIP, "--no-window"), 1, "none.jpg"),
-        ((Path(__file__).parent, "--camera", CLIP, "--no-window"), 1, "contains no pictures"),
+        ((Path(__file__).parent, "--camera", CLIP, "--no-window"), 1, "contains no images"),
         ((PHOTO, "--camera", "none.mp4", "--no-window"), 1, "none.mp4"),
         ((PHOTO, "--camera-size", "big", "--no-window"), 2, "--camera-size: 'big' is not a size"),
         ((PHOTO, "--hold-rate", "0", "--no-window"), 2, "--hold-rate"),

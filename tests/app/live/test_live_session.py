@@ -368,9 +368,9 @@ def test_camera_goes_and_comes_back(make_session: Make, shown: Shown, messages: 
     box.items.put(picture(40))
     shown.wait(lambda f: drives(f, 40))
     box.refusal = MediaError("The camera is not connected.")
-    box.items.put(MediaError("The camera gives no more pictures."))
+    box.items.put(MediaError("The camera gives no more images."))
     assert session.wait_for(lambda: session.state == "waiting", WAIT)
-    assert str(session.driver_error) == "The camera gives no more pictures."
+    assert str(session.driver_error) == "The camera gives no more images."
     session.set_expression(Expression({"smile": 0.5}))  # the portrait still answers
     assert drives(shown.wait(lambda f: not f.fresh), 40)
     box.refusal = None

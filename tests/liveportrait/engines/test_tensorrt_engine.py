@@ -432,7 +432,7 @@ def test_a_wrong_picture_in_half_precision_falls_back(
     with caplog.at_level(logging.WARNING):
         assert made.runtime.precision == "fp32"
     (record,) = [r for r in caplog.records if r.getMessage().startswith("Using ")]
-    assert record.getMessage().startswith("Using fp32: fp16 failed (its picture is only")
+    assert record.getMessage().startswith("Using fp32: fp16 failed (its image is only")
     with pytest.raises(ModelError, match="No runtime passed the self-test: fp16"):
         engine(gain=1.2, precision="fp16").warm_up()
 

@@ -134,7 +134,7 @@ def test_what_test_pictures_showed_is_remembered(engine_with, small, tmp_path, m
             return engine.describe()["device"]
 
     assert started("these weights") == "good"
-    monkeypatch.setattr(OnnxRuntime, "_fault", lambda *_: pytest.fail("a picture was drawn"))
+    monkeypatch.setattr(OnnxRuntime, "_fault", lambda *_: pytest.fail("an image was drawn"))
     assert started("these weights") == "good"
     warnings = [record.getMessage() for record in caplog.records]
     assert warnings == [f"Using CPUExecutionProvider: {CARD} failed (it draws NaN)."] * 2
@@ -182,7 +182,7 @@ def test_openvino_tries_float32_last(engine_with, small, monkeypatch, caplog):
     engine = engine_with(runners, OpenVinoRuntime)
     with caplog.at_level(logging.WARNING):
         assert engine.describe()["device"] == "full"
-    assert caplog.records[0].getMessage().startswith("Using fp32: bf16 failed (its picture is only ")
+    assert caplog.records[0].getMessage().startswith("Using fp32: bf16 failed (its image is only ")
 
 
 @pytest.mark.parametrize(

@@ -229,7 +229,7 @@ def test_a_batch_s_loss_falls_by_following_its_gradient(score: str, box: str) ->
         optimizer.step()
     assert float(losses["loss"]) == pytest.approx(sum(float(losses[k]) for k in ("score", "box", "points")), rel=1e-5)
     assert float(losses["loss"]) < 0.4 * first
-    assert int(outputs[0].sigmoid().argmax()) < len(priors), "the best cell is in the picture with the face"
+    assert int(outputs[0].sigmoid().argmax()) < len(priors), "the best cell is in the image with the face"
 
 
 def test_labels_follow_a_map_and_change_sides_in_a_mirror() -> None:

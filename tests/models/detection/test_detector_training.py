@@ -281,7 +281,7 @@ def test_portraits_are_prepared_and_checked(shared: Path, tmp_path: Path) -> Non
     box = data.portraits.boxes()[0]
     assert ((data.portraits.points[0] > box[:2]) & (data.portraits.points[0] < box[2:])).all()
     other = replace(made, samples=(replace(made.samples[0], sha256="0" * 64),))
-    with pytest.raises(ManifestError, match="is not the picture"):
+    with pytest.raises(ManifestError, match="is not the image"):
         load_prepared(tmp_path / "work", other)
     with pytest.raises(ManifestError, match="does not hold"):
         load_prepared(tmp_path / "work", manifest)

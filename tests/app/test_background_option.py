@@ -94,7 +94,7 @@ def test_words_of_the_option(text: str, kind: str) -> None:
     assert find_option("background").check(text) == text
     assert Background.parse(text).kind == kind
     named = named_files(RenderOptions.from_values({"background": text}).values())
-    assert named == ([Path(text)] if kind == "picture" else [])  # so that no result replaces it
+    assert named == ([Path(text)] if kind == "image" else [])  # so that no result replaces it
 
 
 @pytest.mark.parametrize("text", ["bluur", "#12345", "-", "https://example.org/sky.png"])

@@ -127,7 +127,8 @@ def test_handles_that_make_no_face_are_told_and_not_kept(qtbot: QtBot, editor: C
     placing.begin()
     placing.move("chin", (100.0, -300.0))
     editor.view.placed.emit()
-    assert editor.placing.hint.text() == 'The handles don\'t form a face: "Top of the face" must lie above "Chin".'
+    problem = 'the handle "Top of the face" must lie above the handle "Chin"'
+    assert editor.placing.hint.text() == f"The handles don't form a face: {problem}."
     editor.accept()
     assert editor.isVisible()
     assert not placed_folder().exists()
@@ -222,7 +223,7 @@ def test_faults_of_handles_are_told_in_the_words_of_the_window(make_window: Make
     make_window(small_session, language="de", start=False)
     for moved, said in (
         ({"nose": (100, 190)}, "der Griff „Nasenspitze“ muss über dem Griff „Unterer Rand der Mundöffnung“ liegen"),
-        ({"left_eye_outer": (150, 60)}, "der Griff „Linker Rand des Gesichts“ muss links"),
+        ({"left_eye_outer": (150, 60)}, "der Griff „Linkes Auge, äußerer Winkel“ muss links"),
     ):
         with pytest.raises(PlacedError) as caught:
             placed_points({**centred_handles(100, 100, 200), **moved})

@@ -106,6 +106,18 @@ class PartMix:
         return motions["all"] if len(motions) == 1 else combine(motions, self._engine.regions)
 
 
+def at_rest(motion: Motion, reference: Motion, regions: Collection[str], engine: Engine) -> Motion:
+    """Motion (N = 1) whose regions rest, for what moves them without motion.
+
+    Args:
+        motion: Motion of a frame (N = 1).
+        reference: Its neutral frame (N = 1).
+        regions: "pose", "exp", "lip" or "eyes".
+        engine: Engine of both.
+    """
+    return combine({"all": motion} | dict.fromkeys(regions, reference), engine.regions) if regions else motion
+
+
 class MotionMix:
     """Motion at increasing times; drivers are synchronised by time.
 
@@ -157,8 +169,8 @@ class MotionMix:
         if self._main is not None:
             motion, seen, index = self._main.at(time, rest, loop=self._loop)
         joined = None if motion is None else self._parts.join(motion, time, rest, loop=self._loop)
-        if joined is not None and self.reference is not None and self._resting:
-            joined = combine({"all": joined} | dict.fromkeys(self._resting, self.reference), self._engine.regions)
+        if joined is not None and self.reference is not None:
+            joined = at_rest(joined, self.reference, self._resting, self._engine)
         expression = self._expression(time)
         if self._course.ease:
             self._first = self._first or (joined, expression)

@@ -195,12 +195,13 @@ def _check_part(path: Path) -> None:
         AppError: It can't be read.
     """
     from app.frames.templates import open_template
+    from app.frames.voices import open_track
     from app.media.reader import open_clip
     from liveportrait.template import is_template
 
     if is_template(path):
         open_template(path)
-    else:
+    elif open_track(path) is None:
         open_clip(path, film=True).close()
 
 

@@ -15,7 +15,7 @@ from app.media import container, files, tracks
 from app.media.audio import AudioSource
 from app.media.sound import Voice, sound_of, sound_only
 from app.speech_options import LIVELY
-from liveportrait.expression import POSE_SLIDERS, SLIDERS
+from liveportrait.expression import POSE_SLIDERS, SLIDERS, Expression
 from liveportrait.expression_track import OPENINGS, ExpressionTrack, added
 from liveportrait.rules import moves
 from liveportrait.template import is_template
@@ -24,7 +24,6 @@ from models.messages import Option, about, msg
 if TYPE_CHECKING:
     from app.clip_options import Part
     from app.options import RenderOptions
-    from liveportrait.expression import Expression
     from models.speech import Visemes
 
 RATE: Final = Fraction(25)
@@ -97,7 +96,7 @@ class Manner:
         idle: Amount of idle motion, 0 to 1; None is the default for the kind.
         smile: How much the source itself smiles, 0..1.
         region: Part of the face that moves, as in the option of that name.
-        owned: Parts of the face with other drivers.
+        owned: Parts of the face with other drivers, see :func:`with_inner`.
     """
 
     gain: float = 1.0
@@ -118,19 +117,38 @@ class Manner:
         """
         idle = options.input.liveliness
         idle = 0.0 if idle is None and moving else idle
-        return cls(options.input.speech_gain, idle, smile, options.animation.region, frozenset(owned))
+        return cls(options.input.speech_gain, idle, smile, options.animation.region, with_inner(owned))
+
+    def beside(self, owned: Iterable[str]) -> Manner:
+        """The manner of a driver of all but some parts of the face."""
+        return replace(self, owned=with_inner(owned))
+
+    def alone(self, part: str, taken: Iterable[str]) -> Manner:
+        """The manner of a driver of one part of the face.
+
+        Args:
+            part: "pose", "lip", "eyes", or "exp", which includes lips and eyes without their own driver.
+            taken: All parts with their own driver.
+        """
+        own = {part} | ({"lip", "eyes"} - set(taken) if part == "exp" else set())
+        return replace(self, owned=frozenset(CHANNELS) - own, idle=0.0 if part == "lip" else self.idle)
+
+    @property
+    def _own(self) -> list[str]:
+        return [part for part in CHANNELS if moves(self.region, part) and part not in self.owned]
 
     def chosen(self, track: ExpressionTrack) -> ExpressionTrack:
-        """The parts of a track selected by the region."""
-        gone = [part for part in CHANNELS if not moves(self.region, part)]
-        return track.without(name for part in gone for name in CHANNELS[part])
+        """The parts of a track that the region selects and no other driver moves."""
+        return track.without(name for part in CHANNELS if part not in self._own for name in CHANNELS[part])
 
     def kept(self, expression: Expression) -> Expression:
-        """The same of a single expression, without what others move."""
-        own = [part for part in CHANNELS if moves(self.region, part) and part not in self.owned]
+        """The same of a single expression."""
+        own = self._own
         names = {name for part in own for name in CHANNELS[part]}
         values = {name: value for name, value in expression.values.items() if name in names}
-        return replace(expression, values=values, lip_ratio=expression.lip_ratio if "lip" in own else None)
+        return Expression(
+            values, expression.eye_ratio if "eyes" in own else None, expression.lip_ratio if "lip" in own else None
+        )
 
 
 class Performance:
@@ -167,7 +185,7 @@ class Performance:
         """The expression at a time in seconds, the same as in a render; for one thread."""
         if self._made is None or self._made[0] != manner:
             whole = self.track(manner.idle, manner.gain, manner.smile, loop=True)
-            self._made = manner, manner.chosen(without_parts(whole, manner.owned))
+            self._made = manner, manner.chosen(whole)
         return self._made[1].at(float(time))
 
 
@@ -281,22 +299,19 @@ def _written(path: Path) -> ExpressionTrack:
         raise MediaError(about(path, str(error)), hint) from None
 
 
-def without_parts(track: ExpressionTrack, owned: Iterable[str]) -> ExpressionTrack:
-    """A track without the parts of the face that have other drivers.
-
-    Args:
-        track: The track.
-        owned: "pose", "lip", "eyes" or "exp"; the last one includes lips and eyes.
-    """
-    regions = set(owned)
-    regions |= {"lip", "eyes"} if "exp" in regions else set()
-    return track.without(name for region in regions for name in CHANNELS[region])
+def with_inner(parts: Iterable[str]) -> frozenset[str]:
+    """Parts of the face, with lips and eyes if the whole expression is among them."""
+    named = frozenset(parts)
+    return named | {"lip", "eyes"} if "exp" in named else named
 
 
-def only_part(track: ExpressionTrack, region: str, taken: Iterable[str] = ()) -> ExpressionTrack:
-    """The part of a track for one part of the face; "exp" is all but the pose and parts with other drivers."""
-    own = {region} | ({"lip", "eyes"} - set(taken) if region == "exp" else set())
-    return track.without(name for part, names in CHANNELS.items() if part not in own for name in names)
+def joined(first: Expression, second: Expression) -> Expression:
+    """Two expressions of different parts of the face as one."""
+    eyes, lips = second.eye_ratio, second.lip_ratio
+    return Expression(
+        {**first.values, **second.values}, first.eye_ratio if eyes is None else eyes,
+        first.lip_ratio if lips is None else lips,
+    )  # fmt: skip
 
 
 def save_track(output: Path, track: ExpressionTrack) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,7 +33,9 @@ def live_source(session: Session, playback: Playback) -> DriverSource | None:
     """
     driver, options = session.driver, session.options().input
     if driver.kind == "sliders":
-        return track_source(_unseen(session), playback) if session.plays else None
+        if not session.plays:
+            return None
+        return replace(track_source(_unseen(session), playback), voiced=not session.keyed)
     if driver.kind in LIVE_ONLY:
         live = session.live_options
         if driver.kind == "camera" and live.voice_driver:

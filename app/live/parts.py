@@ -1,4 +1,4 @@
-"""Drivers of parts of the face in real time: clips and templates that are read once in advance, then play in a loop."""
+"""Drivers of parts of the face in real time: clips, templates and voices, read once in advance, then looped."""
 
 from __future__ import annotations
 
@@ -6,18 +6,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from app.errors import AppError, CancelledError
 from app.events import CancelToken
 from app.frames.follow import FaceFollower, make_channel, read_driving, scratch_track
 from app.frames.templates import fill_track, open_fitting
 from app.frames.timings import Timings
+from app.frames.voices import Manner, Performance, joined, open_track, open_voice
 from app.live.background import LatestTask
 from app.media.reader import open_clip
 from liveportrait.channel import ChannelPlayer, DrivingChannel
 from liveportrait.driving import Shown
-from liveportrait.mix import PartMix
+from liveportrait.mix import PartMix, at_rest
 from liveportrait.template import is_template
 from models.choices import LARGEST
 from models.messages import about, msg
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from models.tracker import FaceTracker
 
 TICKS: Final = 10**6  # resolution of the session's clock per second
+Driver = DrivingChannel | Performance
+K = TypeVar("K")
 
 
 class PartDrivers:
@@ -41,30 +44,39 @@ class PartDrivers:
 
     Args:
         engine: Engine of the session.
-        channels: Region -> its driver.
+        parts: Region -> its driver.
         own: File -> driver of whole faces.
 
     Attributes:
-        rest: Motion (N = 1) of the parts without a driver if the main driver has no motion; None without parts.
+        rest: Motion (N = 1) of the parts without a driver if the main driver has no motion; None without motion of
+            parts.
     """
 
-    def __init__(
-        self, engine: Engine, channels: Mapping[str, DrivingChannel], own: Mapping[Path, DrivingChannel] | None = None
-    ) -> None:
-        self.channels: tuple[DrivingChannel, ...] = (*channels.values(), *(own or {}).values())
+    def __init__(self, engine: Engine, parts: Mapping[str, Driver], own: Mapping[Path, Driver] | None = None) -> None:
+        channels, faces = _moving(parts), _moving(own or {})
+        self.channels: tuple[DrivingChannel, ...] = (*channels.values(), *faces.values())
         self.rest = next((channel.reference for channel in channels.values()), None)
+        self._engine = engine
         self._mix = PartMix(engine, channels)
-        self._own = {path: ChannelPlayer(channel) for path, channel in (own or {}).items()}
+        self._played = _playing(parts)
+        self._own = {path: ChannelPlayer(channel) for path, channel in faces.items()}
+        self._own_played = _playing(own or {})
         self._start: float | None = None
 
+    @property
+    def plays(self) -> bool:
+        """Whether a voice or another driver without a face is among them."""
+        return bool(self._played or self._own_played)
+
     def join(
-        self, shown: Shown, time: float, place: Fraction | None = None, rest: Motion | None = None
+        self, shown: Shown, time: float, manner: Manner, place: Fraction | None = None, rest: Motion | None = None
     ) -> tuple[Shown, dict[Path, Shown]]:
         """The driver's motion with the parts replaced, and the motion of faces with their own drivers.
 
         Args:
             shown: Motion of the driver.
             time: Seconds on the session's clock; must increase.
+            manner: How drivers without a face are played.
             place: Seconds within the driving clip, or None.
             rest: Motion to ease to when a face is lost (N = 1); None is each driver's own reference.
         """
@@ -72,12 +84,31 @@ class PartDrivers:
         at, loop = Fraction(round((time - self._start) * TICKS), TICKS) if place is None else place, place is None
         if shown.motion is not None and shown.reference is not None:
             motion, reference = self._mix.join(shown.motion, at, rest, loop=loop), self._mix.reference(shown.reference)
+            if shown.expression is None:  # otherwise no picture drives, and nothing moves the parts already
+                motion = at_rest(motion, reference, self._played, self._engine)
             shown = replace(shown, motion=motion, reference=reference)
+        for region, play in self._played.items():
+            said = play.at(_within(at, play, loop), manner.alone(region, self._played))
+            shown = replace(shown, expression=said if shown.expression is None else joined(shown.expression, said))
         own = {}
         for path, player in self._own.items():
             moved, seen, index = player.at(at, rest, loop=loop)
             own[path] = Shown(moved, player.channel.reference, seen, index, player.channel.still)
+        for path, play in self._own_played.items():
+            own[path] = Shown(None, None, expression=play.at(_within(at, play, loop), manner))
         return shown, own
+
+
+def _moving(drivers: Mapping[K, Driver]) -> dict[K, DrivingChannel]:
+    return {key: one for key, one in drivers.items() if isinstance(one, DrivingChannel)}
+
+
+def _playing(drivers: Mapping[K, Driver]) -> dict[K, Performance]:
+    return {key: one for key, one in drivers.items() if isinstance(one, Performance)}
+
+
+def _within(time: Fraction, play: Performance, loop: bool) -> Fraction:
+    return time % play.length if loop else time
 
 
 class PartLoader:
@@ -89,6 +120,7 @@ class PartLoader:
 
     Attributes:
         current: Drivers loaded last, or None if no part has its own driver.
+        regions: Parts of the face with their own drivers, loaded or not.
         task: The background task.
     """
 
@@ -98,26 +130,31 @@ class PartLoader:
         self._context = context
         self._trackers = trackers
         self._how: tuple[object, ...] = ()
-        self._read: dict[Path, DrivingChannel] = {}  # currently playing, not to be read again when another one is added
+        self.regions: frozenset[str] = frozenset()
+        self._read: dict[Path, Driver] = {}  # currently playing, not to be read again when another one is added
 
-    def want(self, engine: Engine, options: RenderOptions, own: Sequence[Path] = ()) -> None:
+    def want(self, engine: Engine, options: RenderOptions, own: Sequence[Path] = (), *, voice: str = "") -> None:
         """Read the drivers named by the options, unless done or in progress.
 
         Args:
             engine: Reads the motion.
             options: Part drivers, reference, smooth and ease_cuts are used.
             own: Drivers of single faces.
+            voice: File whose sound moves the lips beside the driver, or empty.
         """
         files, motion = options.input.part_drivers, options.animation
+        if voice and "lip" not in files:
+            files["lip"] = Path(voice)
+        self.regions = frozenset(files)
         how = (id(engine), motion.reference == "first", motion.smooth, motion.official, motion.ease_cuts)
-        request = (how, tuple(files.items()), tuple(own))
+        request = (how, tuple(files.items()), tuple(own), voice)
         if request == self.task.request:
             return
         self.task.cancel()
         if how != self._how:
             self._how, self._read = how, {}
         if files or own:
-            self.task.start(request, lambda token: self._work(engine, files, own, options, token))
+            self.task.start(request, lambda token: self._work(engine, files, own, voice, options, token))
         elif self.current is not None:
             self._show(None)
 
@@ -130,15 +167,16 @@ class PartLoader:
         engine: Engine,
         files: Mapping[str, Path],
         own: Sequence[Path],
+        voice: str,
         options: RenderOptions,
         token: CancelToken,
     ) -> None:
         titles = {path: title_of("", path) for path in own}
         titles |= {path: title_of(region, path) for region, path in files.items()}
-        read: dict[Path, DrivingChannel] = {}
+        read: dict[Path, Driver] = {}
         for path, title in titles.items():
             try:
-                read[path] = self._read.get(path) or read_part(path, engine, self._trackers.get_any(), options, token)
+                read[path] = self._read.get(path) or self._opened(path, path == Path(voice), engine, options, token)
             except CancelledError:
                 raise
             except Exception as error:  # noqa: BLE001 - one failing driver must not stop the others
@@ -147,6 +185,15 @@ class PartLoader:
         self._read = read
         parts = {region: read[path] for region, path in files.items() if path in read}
         self._show(PartDrivers(engine, parts, {path: read[path] for path in own if path in read}) if read else None)
+
+    def _opened(self, path: Path, spoken: bool, engine: Engine, options: RenderOptions, token: CancelToken) -> Driver:
+        unseen = open_voice(path) if spoken else open_track(path)
+        if unseen is None:
+            return read_part(path, engine, self._trackers.get_any(), options, token)
+        play = unseen.opened(token.check)
+        if play.note:
+            self._context.warn(play.note)
+        return play
 
 
 def title_of(region: str, path: Path) -> str:

@@ -438,14 +438,15 @@ class LiveSession:
         engine, tracker = self._ensure_engine(), self._trackers.get()
         tracking = Tracking(self.context, engine, tracker, self._store, self.parts, self.neutral)
         self.context.pipeline = Pipeline(self.context, engine, tracking, self._store, self._publish)
-        self._do_parts()
         self._do_drive()
         self._clips.update()
 
     def _do_parts(self) -> None:
         """Read the drivers of parts and of single faces."""
         if self.context.pipeline is not None:
-            self.parts.want(self.context.pipeline.engine, self.options, self._store.own_drivers(self.options))
+            source, options = self._capture.source, self.options
+            voice = "" if source is None or source.voiced else options.input.voice
+            self.parts.want(self.context.pipeline.engine, options, self._store.own_drivers(options), voice=voice)
 
     def _do_neutral(self) -> None:
         """Search the neutral frame of a driving clip."""
@@ -458,6 +459,7 @@ class LiveSession:
         if self.context.pipeline is None:
             return
         self._quality.settle(self.clock())
+        self._do_parts()
         self.neutral.cancel()
         self._capture.begin(self.context.pipeline)
         self._do_neutral()

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from app.live.portraits import PortraitStore
     from app.sources.sample import Sample
     from liveportrait.engines.base import Engine, Portrait
+    from liveportrait.expression import Expression
     from liveportrait.motion import Motion
     from liveportrait.options import AnimationOptions
     from models.tracker import FaceTracker
@@ -72,6 +73,7 @@ class Tracking:
         self._number, self._choice = 0, LARGEST
         self._reference: Motion | None = None  # reference that was set for motion
         self._joined: PartDrivers | None = None  # part drivers in the last frame
+        self._said: tuple[Expression | None, ...] = ()  # expressions in it
         self._smiled: tuple[str, Portrait | None, float] = ("", None, 0.0)  # portrait, and how much it smiles
 
     def __call__(self, sample: Sample) -> Tracked:
@@ -126,15 +128,20 @@ class Tracking:
         if sample.reading is None:
             self.lost += 1
         expression = self.readings(sample.reading, sample.time, smooth=options.smooth > 0).scaled(options.multiplier)
-        shown = Shown(None, None, expression=expression.mirrored() if sample.mirror else expression)
-        return Tracked(sample, shown=shown)
+        expression = expression.mirrored() if sample.mirror else expression
+        if self._parts.regions:
+            expression = Manner().beside(self._parts.regions).kept(expression)
+        return self._with_parts(Tracked(sample, shown=Shown(None, None, expression=expression)))
 
     def _played(self, sample: Sample, play: Performance | Heard) -> Tracked:
         """The motion of a driver without a face at that time, as in a render."""
-        options = self._context.settings.options
-        moving, owned = self._portraits.moving() is not None, options.input.part_drivers
-        manner = Manner.of(options, self._smile(moving), moving=moving, owned=owned)
+        manner = self._manner().beside(self._parts.regions)
         return Tracked(sample, shown=Shown(None, None, expression=play.at(sample.place or Fraction(0), manner)))
+
+    def _manner(self) -> Manner:
+        """How drivers without a face are played."""
+        moving = self._portraits.moving() is not None
+        return Manner.of(self._context.settings.options, self._smile(moving), moving=moving)
 
     def _smile(self, moving: bool) -> float:
         """How much the portrait smiles; for a clip, its first frame."""
@@ -166,7 +173,13 @@ class Tracking:
                 moved = neutral.levelled(moved, last.sample.place)
             reference = self.motion.reference or last.shown.reference
             last = replace(last, shown=replace(last.shown, motion=moved, reference=reference))
-        return self._with_parts(last) if fresh or self._parts.current is not self._joined else None
+        if fresh or self._parts.current is not self._joined:
+            return self._with_parts(last)
+        if self._joined is None or not self._joined.plays:
+            return None
+        before = self._said
+        again = self._with_parts(last)
+        return again if self._said != before else None
 
     def _follower(self, sample: Sample, wanted: FaceChoice) -> FaceFollower:
         """The follower of the selected face; reset for another driver or face."""
@@ -188,7 +201,10 @@ class Tracking:
         shown = tracked.shown
         if sample.play is not None and parts.rest is not None:
             shown = replace(shown, motion=parts.rest, reference=parts.rest)
-        shown, own = parts.join(shown, sample.time, sample.place, self._rest())
+        shown, own = parts.join(
+            shown, sample.time, self._manner() if parts.plays else Manner(), sample.place, self._rest()
+        )
+        self._said = shown.expression, *(one.expression for one in own.values())
         return replace(tracked, shown=shown, own=own)
 
     def _rest(self) -> Motion | None:

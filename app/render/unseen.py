@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app.errors import UsageError
-from app.frames.voices import RATE, Manner, TrackDriver, alone, only_part, open_track, open_voice, without_parts
+from app.frames.voices import RATE, Manner, TrackDriver, alone, open_track, open_voice
 from app.media.timeline import sample_times
 from liveportrait.expression_track import ExpressionTrack, added
 from models.messages import msg
@@ -117,21 +117,21 @@ class TrackPlay:
             driver: The driver.
             owned: Parts of the face with other drivers.
         """
-        track, length, note = self._played(driver, self._manner.idle)
-        return self._manner.chosen(without_parts(track, owned)), length, note
+        return self._played(driver, self._manner.beside(owned))
 
     def parts(self, drivers: dict[str, TrackDriver]) -> tuple[ExpressionTrack, Fraction] | None:
         """Expressions of drivers of parts of the face, and the longest length in seconds; None if there are none."""
         found = []
         for region, driver in drivers.items():
-            track, length, note = self._played(driver, self._manner.idle if region != "lip" else 0.0)
+            track, length, note = self._played(driver, self._manner.alone(region, drivers))
             if note:
                 self._warn(note)
-            found.append((self._manner.chosen(only_part(track, region, drivers)), length))
+            found.append((track, length))
         if not found:
             return None
         return added(track for track, _ in found), max(length for _, length in found)
 
-    def _played(self, driver: TrackDriver, idle: float | None) -> tuple[ExpressionTrack, Fraction, str]:
+    def _played(self, driver: TrackDriver, manner: Manner) -> tuple[ExpressionTrack, Fraction, str]:
         opened = driver.opened(self._check)
-        return opened.track(idle, self._manner.gain, self._manner.smile, loop=True), opened.length, opened.note
+        track = opened.track(manner.idle, manner.gain, manner.smile, loop=True)
+        return manner.chosen(track), opened.length, opened.note

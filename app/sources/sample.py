@@ -118,6 +118,7 @@ class DriverSource:
         clip: File whose neutral frame is chosen by the option "reference", as in rendering; None if it is found during
             the session, as with a camera.
         note: A sentence that is said when it begins to drive, or an empty one.
+        voiced: Whether it plays the voice of the options itself, which then moves more than the lips.
     """
 
     kind: Kind
@@ -125,3 +126,4 @@ class DriverSource:
     make: Callable[[Clock, Engine], Source]
     clip: Path | None = None
     note: str = ""
+    voiced: bool = False

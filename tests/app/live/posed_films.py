@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import wave
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -29,3 +30,13 @@ def write_films(folder: Path, astronaut: np.ndarray, clips: Mapping[str, Sequenc
         for number, name in enumerate(poses):
             (folder / clip / f"{number}.png").write_bytes((folder / f"{name}.png").read_bytes())
     return folder
+
+
+def write_vowel(path: Path, seconds: float, start: float) -> Path:
+    """Write a WAV file of silence, and from a time on an open vowel."""
+    time = np.arange(round(16000 * seconds)) / 16000
+    sound = sum(np.sin(2 * np.pi * 120 * k * time) / (1 + abs(120 * k - 750) / 150) for k in range(1, 30))
+    with wave.open(str(path), "wb") as out:
+        out.setparams((1, 2, 16000, 0, "NONE", ""))
+        out.writeframes((3000 * sound * (time > start)).astype("<i2").tobytes())
+    return path

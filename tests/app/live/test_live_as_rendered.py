@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-import wave
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from live_stubs import Context, StubResources
-from posed_films import write_films
+from posed_films import write_films, write_vowel
 
 from app.choices import Subject
 from app.errors import AppError, CancelledError
@@ -173,12 +172,7 @@ def test_a_voice_is_shown_as_rendered_and_follows_options_in_a_pause(
     files: Path, tmp_path: Path, live: Callable
 ) -> None:
     """Lips, head and lids at the same time of the sound; the mouth of a frame that stands still shuts when told to."""
-    time = np.arange(3840) / 16000
-    sound = sum(np.sin(2 * np.pi * 120 * k * time) / (1 + abs(120 * k - 750) / 150) for k in range(1, 30))
-    voice = tmp_path / "voice.wav"
-    with wave.open(str(voice), "wb") as out:
-        out.setparams((1, 2, 16000, 0, "NONE", ""))
-        out.writeframes((3000 * sound * (time > 0.1)).astype("<i2").tobytes())
+    voice = write_vowel(tmp_path / "voice.wav", 0.24, start=0.1)
     wanted = rendered(files / "one.png", voice, tmp_path / "out", idle="1", fps="25")
     assert len(wanted) == 6
     playback = Playback()

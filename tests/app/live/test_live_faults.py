@@ -455,6 +455,8 @@ def test_nobody_drives_although_the_last_frame_comes_late() -> None:
 class Dark:
     """Drivers of parts that move the portrait far to the left."""
 
+    plays = False
+
     def join(self, shown: driving.Shown, *_: object) -> tuple[driving.Shown, dict[Path, driving.Shown]]:
         return replace(shown, motion=replace(shown.motion, translation=shown.motion.translation - 1)), {}
 

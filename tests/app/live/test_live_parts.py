@@ -10,11 +10,13 @@ import cv2
 import numpy as np
 import pytest
 from live_stubs import WAIT, Context, Shown, StubResources
+from posed_films import write_vowel
 
 import assets
 from app.choices import Subject
 from app.errors import CancelledError
 from app.events import CancelToken, EventStream
+from app.frames.voices import Manner, open_track
 from app.live import LiveFrame, LiveSession, file_source
 from app.live.engine import Trackers
 from app.live.parts import PartDrivers, PartLoader, read_part
@@ -113,21 +115,26 @@ def test_lips_from_another_clip(files: Path) -> None:
         assert parts.current is None
 
 
-def test_parts_are_joined_by_time(files: Path) -> None:
+def test_parts_are_joined_by_time(files: Path, tmp_path: Path) -> None:
     engine, tracker = load_engine("mesh"), FaceTracker()
     options = RenderOptions.from_values({"smooth": 0, "reference": "first"})
     talk = read_part(files / "talk", engine, tracker, options, CancelToken())
     still = read_part(files / "rest.png", engine, tracker, options, CancelToken())
-    parts = PartDrivers(engine, {"lip": talk})
+    voice = open_track(write_vowel(tmp_path / "voice.wav", 0.24, start=0.1))
+    assert voice is not None
+    parts = PartDrivers(engine, {"lip": talk}, {voice.path: voice.opened()})
     rest = still.track.motion(0)
     lips = np.asarray(engine.regions["lip"], bool)
-    opened = []
+    opened, spoken = [], []
     for number in range(8):
-        joined, own = parts.join(driving.Shown(rest, rest), 50.0 + number / 25)
+        joined, own = parts.join(driving.Shown(rest, rest), 50.0 + number / 25, Manner(idle=0.0))
         np.testing.assert_array_equal(joined.motion.delta[0][~lips], rest.delta[0][~lips])
         opened.append(float(np.abs(joined.motion.delta[0][lips] - joined.reference.delta[0][lips]).max()))
-        assert own == {}
+        spoken.append(own[voice.path].expression)
+        assert joined.expression is None  # the voice is another face's
     assert opened[0] == opened[6] == 0  # it starts over
+    assert spoken[6:] == spoken[:2]
+    assert spoken[5].lip_ratio > 0.1 > spoken[0].lip_ratio
     assert max(opened[:3]) < 0.3 * min(opened[3:6])
     assert talk.track.duration == Fraction(6, 25)
     talk.close()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from posed_films import write_films
+from posed_films import write_films, write_vowel
 
 from app.cli.main import main
 from app.events import CancelToken, EventStream
@@ -23,12 +23,14 @@ from app.live import DriverSource, LiveFrame, LiveSession, PreviewSink, Sample, 
 from app.live_options import LiveOptions
 from app.media.images import read_image
 from app.media.reader import open_clip
+from app.media.sound import Voice, sound_of
 from app.options import RenderOptions
 from app.provenance.watermark import finishing
 from app.sources.playback import Playback
 from liveportrait import Animator, DrivingChannel, DrivingReader, MotionMix, MotionTrack
 from liveportrait.engines import load_engine
 from liveportrait.engines.base import Engine
+from liveportrait.speech import speaking_track
 from models.face import select_face
 from models.tracker import FaceTracker
 
@@ -44,12 +46,14 @@ def engine() -> Engine:
 
 @pytest.fixture(scope="module")
 def files(astronaut: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """one.png, pair.png (two faces), and the clips film and other."""
-    return write_films(tmp_path_factory.mktemp("frames"), astronaut, CLIPS)
+    """one.png, pair.png (two faces), the clips film and other, and voice.wav."""
+    folder = write_films(tmp_path_factory.mktemp("frames"), astronaut, CLIPS)
+    write_vowel(folder / "voice.wav", 0.2, start=0.05)
+    return folder
 
 
 CASES = {
-    "sliders": ("one.png", {"sliders": "smile=0.6,yaw=6"}),
+    "sliders and a voice": ("one.png", {"sliders": "smile=0.6,yaw=6", "lips_from": "voice.wav"}),
     "parts": ("one.png", {"lips_from": "other", "pose_from": "nod.png"}),
     "faces": ("pair.png", {"face": "left", "driver_for": "right=other"}),
     "official": ("one.png", {"official": "yes"}),
@@ -119,8 +123,15 @@ def by_python(files: Path, case: str, engine: Engine) -> list[np.ndarray]:
         return DrivingChannel.of(track, engine, options.animation, further=further)
 
     scene = animator.scene(photo, chosen)
-    others = {region: channel(path, further=True) for region, path in options.input.part_drivers.items()}
-    mixes = [MotionMix(engine, channel(files / "film"), others)]
+    parts = options.input.part_drivers
+    voice = {region: path for region, path in parts.items() if path.suffix == ".wav"}
+    others = {region: channel(path, further=True) for region, path in parts.items() if region not in voice}
+    spoken = None
+    if voice:
+        said = Voice(sound_of(voice["lip"]))
+        smile = engine.own_smile(scene.faces[0].portrait)
+        spoken = speaking_track(said.visemes, 1.0, 0.0, said.seed, smile).without({"smile"})
+    mixes = [MotionMix(engine, channel(files / "film"), others, track=spoken, resting=voice)]
     mixes += [MotionMix(engine, channel(one.path, further=True)) for one in subject.drivers]
     frames = []
     for number in range(3):

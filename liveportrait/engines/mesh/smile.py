@@ -13,8 +13,10 @@ import numpy.typing as npt
 from liveportrait.engines.mesh import fit
 from liveportrait.engines.mesh.cheeks import corner_smiles
 from liveportrait.engines.mesh.data import face_model
+from liveportrait.engines.mesh.geometry import polygon_mask
 from liveportrait.engines.mesh.layout import Layout, mesh_triangles
 from liveportrait.engines.mesh.raster import rasterise
+from liveportrait.ramps import smoothstep
 from models.topology import CHEEKS, FACE_POINTS, POINTS
 
 Float = npt.NDArray[np.float64]
@@ -26,6 +28,10 @@ STEPS = 400.0  # map values per unit of the logarithm of brightness
 STRENGTH = 2.1  # gain: averaged over many faces, the folds are flatter than on any single one
 MOST = 1.25  # strongest smile for which shading increases
 UNDONE = 0.5  # share of its shading that a photo's own smile loses when it goes: the rest is the person's own
+SHADOW_CHROMA = 2.2  # how much redder than itself the shadow on skin is
+FOLDS = (129, 203, 206, 216, 207, 187, 205, 36), (358, 423, 426, 436, 427, 411, 425, 266)  # points around either fold
+CREASED = 0.02, 0.1  # depth of the lines there, logarithm of brightness: of smooth skin, and of skin with folds
+SMOOTH = 0.55  # strength of the shading on smooth skin, relative to skin with folds
 _EDGE = (-0.6, -0.45)  # position of the map's corner, face widths
 
 
@@ -84,10 +90,27 @@ def _shading() -> Picture:
 
 
 def _shadow_tint(image: Image, layout: Layout) -> Picture:
-    """(3,) how much each channel darkens in a shadow on skin, about 1: reddish skin gets redder, grey stays grey."""
+    """(3,) how much each channel darkens in a shadow on skin, about 1: skin gets redder and deeper, grey stays grey."""
     places = np.round(layout.rest[list(CHEEKS), :2]).astype(int).clip(0, image.shape[0] - 1)
     skin = np.median(image[places[:, 1], places[:, 0]].astype(np.float32), 0) + 1
-    return np.asarray(np.clip(2 - skin / skin.mean(), 0.6, 1.5), np.float32)
+    return np.asarray(np.clip(1 + SHADOW_CHROMA * (1 - skin / skin.mean()), 0.6, 1.4), np.float32)
+
+
+def _strength(image: Image, layout: Layout) -> float:
+    """How deep the folds of this face get, relative to the usual ones: those of smooth skin stay shallow.
+
+    A face that has lines beside its nose at rest shows deeper ones in a smile. They are looked for in the brightness of
+    both sides, between two scales; the smoother side counts, the other may lie in a shadow.
+    """
+    scale = layout.pose.scale
+    grey = np.log(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32) + 8)
+    lines = cv2.GaussianBlur(grey, (0, 0), 0.012 * scale) - cv2.GaussianBlur(grey, (0, 0), 0.04 * scale)
+    depths = []
+    for ring in FOLDS:
+        hull = np.asarray(cv2.convexHull(layout.rest[list(ring), :2].astype(np.float32))[:, 0], np.float64)
+        mask = polygon_mask(grey.shape[0], grey.shape[1], hull) > 0.5
+        depths.append(-float(np.quantile(lines[mask], 0.03)) if mask.sum() > 20 else CREASED[1])
+    return SMOOTH + (1 - SMOOTH) * float(smoothstep(*CREASED, min(depths)))
 
 
 def build_shading(image: Image, layout: Layout) -> SmileShading:
@@ -105,7 +128,7 @@ def build_shading(image: Image, layout: Layout) -> SmileShading:
     low = np.floor(face.min(0)).astype(int).clip(0, size - 1)
     high = np.ceil(face.max(0)).astype(int).clip(1, size)
     middle = int(np.clip(round(float(layout.rest[[2, 13, 152], 0].mean())), low[0] + 1, high[0] - 1))
-    tint = _shadow_tint(image, layout)
+    tint = _shadow_tint(image, layout) * np.float32(_strength(image, layout))
     halves = []
     for x0, x1 in ((int(low[0]), middle), (middle, int(high[0]))):
         window = x0, int(low[1]), x1, int(high[1])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 
 from liveportrait.engines.mesh import fit, smile
@@ -59,6 +60,27 @@ def test_folds_of_a_black_and_white_photo_are_grey(stage):
 
 
 CHEEKS = (205, 425)  # beside the nose and above the corners of the mouth
+
+
+def test_folds_are_shallow_on_smooth_skin_and_redder_than_it(stage):
+    """On children and fair faces deep grey folds would look like bruises."""
+    layout = stage.portrait.features.layout
+    skin = np.array([228, 190, 165], np.uint8)
+    smooth = np.zeros_like(stage.portrait.crop) + skin
+    creased = smooth.copy()
+    for start, end in ((129, 61), (358, 291)):
+        points = [tuple(np.round(layout.rest[i, :2]).astype(int).tolist()) for i in (start, end)]
+        cv2.line(creased, *points, (120, 80, 60), max(2, round(0.03 * layout.pose.scale)), cv2.LINE_AA)
+
+    def darker(crop: np.ndarray) -> np.ndarray:
+        shading = replace(smile.build_shading(crop, layout), own=0.0)
+        shaded = shading.shaded(crop, smiling(layout.canonical, 1.0), layout.canonical)
+        plain = np.all(crop == skin, axis=2)
+        return np.log(skin / np.quantile(shaded[plain].astype(float), 0.01, 0))
+
+    shallow, deep = darker(smooth), darker(creased)
+    assert 0.4 < shallow[1] / deep[1] < 0.8
+    assert shallow[0] < 0.8 * shallow[1] < shallow[2]
 
 
 def test_a_smile_raises_the_cheeks_further_than_landmarks_show():

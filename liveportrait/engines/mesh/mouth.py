@@ -446,4 +446,6 @@ WHITEST = 225.0  # level that a smile brightens drawn teeth to at most; in brigh
 CORNER_SHADE = 0.38  # share of their brightness that teeth lose towards the corners of the mouth
 TONGUE_WIDTH, TONGUE_HEIGHT = 0.175, 1.05  # half its width in face widths; its height relative to the mean lip gap
 JAW_SHARE = 0.8  # share of the chin's movement that is the jaw's, the rest is skin
-LIP_ALONE = (1.0, 1.12, 1.2), (0.022, 0.05, 0.09)  # mouth width relative to rest, and how far its lip drops by itself
+# Mouth width relative to rest, and how far its lower lip drops without the jaw, face widths: little in speech, all the
+# way in a grin.
+LIP_ALONE = (1.0, 1.2, 1.27, 1.33, 1.45), (0.004, 0.009, 0.033, 0.058, 0.078)

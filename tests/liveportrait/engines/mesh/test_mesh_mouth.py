@@ -195,10 +195,13 @@ def test_a_smiling_mouth_that_opens_further_lowers_the_jaw(stage):
 
 
 def test_the_lower_teeth_come_down_with_the_lip_unless_it_grins():
-    speaking, grinning, shut = (mouth.jaw_drop(0.0, *lip) for lip in ((0.06, 1.0), (0.06, 1.2), (0.0, 1.0)))
-    assert speaking > 0.03
+    speaking, smiling, grinning, shut = (
+        mouth.jaw_drop(0.0, *lip) for lip in ((0.06, 1.0), (0.045, 1.17), (0.06, 1.35), (0.0, 1.0))
+    )
+    assert speaking > 0.045
+    assert smiling > 0.03  # a person who smiles while speaking doesn't clench the teeth
     assert grinning == shut == 0
-    assert mouth.jaw_drop(0.1, 0.06, 1.2) == pytest.approx(0.08)
+    assert mouth.jaw_drop(0.1, 0.06, 1.35) == pytest.approx(0.08)
 
 
 def test_lips_that_touch_show_no_grey_slit_of_teeth(stage):

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final, Literal, cast, get_args
 from urllib.parse import urlsplit
 
-from app.values import parse_colour
+from app.option_parsers import parse_colour
 from models.choices import LARGEST, FaceChoice, parse_numbers
 from models.messages import msg
 

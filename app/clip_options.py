@@ -10,7 +10,7 @@ from fractions import Fraction
 from typing import Final
 
 from app.errors import UsageError
-from app.values import parse_time
+from app.option_parsers import parse_time
 from liveportrait.options import option
 from models.messages import Option, about, msg
 

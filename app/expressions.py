@@ -14,8 +14,8 @@ from typing import Final
 from app.addresses import local_name
 from app.errors import UsageError
 from app.media.outnames import check_name, check_plain
+from app.option_parsers import expression_of, parse_sliders
 from app.presets import config_folder
-from app.values import expression_of, parse_sliders
 from liveportrait.expression import Expression
 from liveportrait.limits import parse_json, read_limited, shown
 from models.messages import Option, msg

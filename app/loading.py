@@ -41,7 +41,7 @@ def interruptible(
     """
     if token.cancelled:
         raise CancelledError(msg("Stopped; {lost}.", lost) if lost else "Stopped.")
-    step, told, began = what, "", time.monotonic()
+    step, announced, began = what, "", time.monotonic()
     results: list[T] = []
     errors: list[BaseException] = []
     done = threading.Event()
@@ -68,9 +68,9 @@ def interruptible(
                     msg("Stopped while {what}; {lost}.", what, lost) if lost else msg("Stopped while {what}.", what)
                 )
                 raise CancelledError(stopped)
-            if step != told and time.monotonic() - began >= PATIENCE:
-                told = step
-                tell(f"{told}.")
+            if step != announced and time.monotonic() - began >= PATIENCE:
+                announced = step
+                tell(f"{announced}.")
     except BaseException:
         _abandoned.append(thread)
         raise

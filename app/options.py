@@ -19,8 +19,8 @@ from app.clip_options import ClipOptions
 from app.driver_options import DriverOptions
 from app.errors import UsageError
 from app.option_info import RUN_ONLY, OptionInfo, declared, show_value
+from app.option_parsers import parse_colour, parse_rate, parse_reference
 from app.speech_options import SpeechOptions
-from app.values import parse_colour, parse_rate, parse_reference
 from liveportrait.options import AnimationOptions, option
 from models.choices import DetectorChoice, FaceChoice
 from models.messages import msg
@@ -40,7 +40,6 @@ __all__ = [
     "idle_options",
     "json_schema",
     "notes_on",
-    "options_model",
     "options_table",
     "parse_colour",
     "parse_rate",
@@ -445,27 +444,10 @@ def check_values(values: Mapping[str, Any], where: str = "") -> dict[str, Any]:
     return checked
 
 
-@lru_cache(maxsize=1)
-def options_model() -> Any:
-    """A pydantic model class of all options, made from the declarations (imports pydantic)."""
-    from pydantic import ConfigDict, Field, create_model
-
-    definitions: dict[str, Any] = {}
-    for info in all_options():
-        kind: Any = Literal[info.choices] if info.choices else info.kind
-        kind = str | list[str] if info.repeat else kind
-        about: dict[str, Any] = {"title": info.title, "description": info.help}
-        about["json_schema_extra"] = {"unit": info.unit, "group": info.group}
-        if info.kind in (int, float):
-            about |= {"ge": info.minimum, "le": info.maximum}
-        definitions[info.name] = (kind, Field(info.default, **about))
-    return create_model("Options", __config__=ConfigDict(extra="forbid", frozen=True), **definitions)
-
-
 def json_schema() -> dict[str, Any]:
-    """JSON schema of the options for presets and job files."""
-    schema: dict[str, Any] = options_model().model_json_schema()
-    return schema
+    """JSON schema of the options for presets and job files, from the declarations that `OptionInfo.check` uses."""
+    properties = {info.name: info.json_schema() for info in all_options()}
+    return {"title": "Options", "type": "object", "properties": properties, "additionalProperties": False}
 
 
 def options_table(infos: Iterable[OptionInfo] | None = None) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from app.values import parse_share
+from app.option_parsers import parse_share
 from liveportrait.options import option
 from models.messages import msg
 

@@ -64,7 +64,7 @@ def _expression(values: Mapping[str, Any]) -> Expression:
     Raises:
         UsageError: A value is not a number or out of range.
     """
-    from app.values import expression_of
+    from app.option_parsers import expression_of
 
     numbers: dict[str, float] = {}
     for name in (*SLIDERS, *OPENINGS):

@@ -16,7 +16,7 @@ app = make_app("Show whether an image or clip is marked as made by AI: credentia
 
 
 def inspect_file(values: Mapping[str, Any]) -> int:
-    """Show whether a picture or clip is marked as made by AI; exit code 0 if it does, 4 if nothing was found."""
+    """Show whether an image or clip is marked as made by AI; exit code 0 if it is, 4 if nothing was found."""
     from app.provenance.inspect import inspect
 
     found = inspect(values["file"])

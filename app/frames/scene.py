@@ -13,15 +13,15 @@ import numpy.typing as npt
 
 from app.choices import Faces, Subject
 from app.errors import MissingError, NoFaceError, UsageError
+from app.frames.backgrounds import Ground
 from app.frames.cover_notes import cover_notes
 from app.frames.follow import FaceFollower
-from app.frames.grounds import Ground
 from app.frames.shrink import Shrink
 from app.frames.timings import Timings
 from app.media.files import check_input, read_error
 from app.media.prefetch import stage
+from app.option_parsers import parse_points
 from app.placed_faces import face_on, read_placed_face
-from app.values import parse_points
 from liveportrait.animator import Animator, Scene, SourceFace
 from liveportrait.crop import Crop, Points
 from liveportrait.cutout import Cut, NobodyError

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from app.errors import MediaError, UsageError
-from app.located import read_located
+from app.line_numbers import read_located
 from app.media import container, files, tracks
 from app.media.audio import AudioSource
 from app.media.sound import Voice, sound_of, sound_only

@@ -15,7 +15,7 @@ from PySide6.QtWidgets import QFileDialog, QMenu, QWidget
 
 from app.addresses import address_error, is_address
 from app.errors import AppError, UsageError
-from app.gui import pictures, store
+from app.gui import qt_images, store
 from app.gui.dialogs.address import AddressDialog
 from app.gui.dialogs.crop import CropDialog
 from app.gui.dialogs.engine import EngineDialog
@@ -24,15 +24,15 @@ from app.gui.dialogs.shortcuts import ShortcutsDialog
 from app.gui.dialogs.weights import WeightsDialog
 from app.gui.galleries import Galleries
 from app.gui.jobs import make_entry
+from app.gui.live_outputs import recording_suffix
 from app.gui.localize import localized, menu_text, tooltip_text
-from app.gui.outputs import recording_suffix
 from app.gui.prompts import Prompts
-from app.gui.saved import SavedCommands
+from app.gui.saved_commands import SavedCommands
 from app.gui.session import LIVE_ONLY, Driver, DriverKind, Session, View, panel_live_options
 from app.gui.studio import Studio
 from app.gui.translate import tr
 from app.gui.widgets.driver import CLIPS, SOUNDS, STILLS, TEMPLATES, TRACKS, driver_kind, is_sound
-from app.gui.widgets.shelf import SIDE
+from app.gui.widgets.portrait_list import SIDE
 from app.media.cameras import list_cameras
 from app.options import find_option
 from app.render.job import stem_of
@@ -113,11 +113,11 @@ class Commands(QObject):
     def make_thumbnail(self, path: str) -> None:
         """Make the thumbnail of a portrait in the background."""
         side = round(SIDE * self.window.devicePixelRatioF())
-        shelf = self.window.side.shelf
+        portraits = self.window.side.portraits
         self.studio.background.run(
-            lambda: pictures.thumbnail(Path(path), side),
-            lambda image: shelf.set_thumbnail(path, image),
-            lambda error, _: shelf.set_status(path, "failed", localized(str(error))),
+            lambda: qt_images.thumbnail(Path(path), side),
+            lambda image: portraits.set_thumbnail(path, image),
+            lambda error, _: portraits.set_status(path, "failed", localized(str(error))),
         )
 
     def edit_crop_of(self, index: int) -> None:
@@ -397,7 +397,7 @@ class Commands(QObject):
             self.studio.settings.setValue("folders/output", str(path.parent))
             self.write_picture(path, picture)
 
-    def write_picture(self, path: Path, picture: pictures.Pixels) -> None:
+    def write_picture(self, path: Path, picture: qt_images.Pixels) -> None:
         """Write an image in the background; the user has agreed to replace the file, but an input is never replaced."""
         from app.media.images import write_image
         from app.media.outnames import check_not_inputs

@@ -117,7 +117,7 @@ class Downloads(QObject):
 
     def start(self, spec: ModelSpec) -> None:
         """Fetch a model whose licence the user has accepted."""
-        name, stop, meter, told = spec.name, threading.Event(), _Meter(), [0.0]
+        name, stop, meter, shown = spec.name, threading.Event(), _Meter(), [0.0]
         self._stops[name] = stop
         self._set(name, replace(self.transfer(name), phase="waiting", fetched=0, error=None))
 
@@ -128,8 +128,8 @@ class Downloads(QObject):
                 self._transfers[name] = replace(
                     self._transfers[name], phase="running", file=file, fetched=fetched, speed=speed
                 )
-            if now - told[0] > TELL:
-                told[0] = now
+            if now - shown[0] > TELL:
+                shown[0] = now
                 self._poke(name)
 
         def work() -> object:

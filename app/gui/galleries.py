@@ -11,7 +11,7 @@ from PySide6.QtCore import QObject, QPoint
 from PySide6.QtGui import QImage
 from PySide6.QtWidgets import QWidget
 
-from app.gui import pictures
+from app.gui import qt_images
 from app.gui.localize import localized
 from app.gui.session import Driver, DriverKind, sample_driver
 from app.gui.translate import mark, tr
@@ -44,8 +44,8 @@ def driver_picture(driver: Driver, ratio: float) -> QImage:
     """
     size = round(TILE.width() * ratio), round(TILE.height() * ratio)
     if driver.kind == "template":
-        return pictures.motion_picture(Path(driver.source), *size)
-    return pictures.to_image(pictures.covering(pictures.first_frame(Path(driver.source)), *size))
+        return qt_images.motion_picture(Path(driver.source), *size)
+    return qt_images.to_image(qt_images.covering(qt_images.first_frame(Path(driver.source)), *size))
 
 
 class Galleries(QObject):
@@ -62,7 +62,7 @@ class Galleries(QObject):
         self._studio = studio
         self._kept: dict[str, QImage] = {}
         self.gallery: Gallery | None = None
-        self.snapshot: Callable[[CameraDevice], pictures.Pixels] | None = None  # replaced in tests
+        self.snapshot: Callable[[CameraDevice], qt_images.Pixels] | None = None  # replaced in tests
 
     def open(
         self,
@@ -157,7 +157,7 @@ class Galleries(QObject):
                 following()
 
             self._studio.background.run(
-                lambda: pictures.to_image(pictures.covering(take(camera), *size)), done, failed
+                lambda: qt_images.to_image(qt_images.covering(take(camera), *size)), done, failed
             )  # fmt: skip
 
         following()

@@ -120,7 +120,7 @@ class RenderQueue(QObject):
         self._path = path
         self._commands: queues.SimpleQueue[Work | None] = queues.SimpleQueue()
         self._lock = threading.Lock()
-        self._told = self._background = False
+        self._announced = self._background = False
         self._news: list[Snapshot] = []
         self._faults: list[tuple[Exception, str]] = []
         self._held: list[int] = []
@@ -264,9 +264,9 @@ class RenderQueue(QObject):
 
     def _poke(self) -> None:
         with self._lock:
-            if self._told:
+            if self._announced:
                 return
-            self._told = True
+            self._announced = True
         try:
             self._poked.emit()
         except RuntimeError:  # the window was deleted
@@ -275,7 +275,7 @@ class RenderQueue(QObject):
     def _tell(self) -> None:
         """Apply the news and emit the signals; runs in the window's thread."""
         with self._lock:
-            self._told = False
+            self._announced = False
             news, self._news = self._news, []
             faults, self._faults = self._faults, []
             held, self._held = self._held, []

@@ -15,12 +15,12 @@ from PySide6.QtGui import QImage
 from app.errors import AppError
 from app.events import Event, EventStream
 from app.frames.motion_cache import CachedResources
-from app.gui import pictures
+from app.gui import qt_images
 from app.gui.downloads import Downloads
-from app.gui.driving import live_source
 from app.gui.jobs import RenderQueue
-from app.gui.outputs import LiveOutputs
-from app.gui.restoring import gone_files, restore
+from app.gui.last_session import gone_files, restore
+from app.gui.live_outputs import LiveOutputs
+from app.gui.live_source import live_source
 from app.gui.session import (
     LIVE_ONLY,
     PER_PORTRAIT,
@@ -129,7 +129,7 @@ class Studio(QObject):
         self._sink = PreviewSink(self._frame, painted_by_caller=True)
         self.live.add_sink(self._sink)
         self.outputs = LiveOutputs(self)
-        self._unsaved_told = False
+        self._unsaved_reported = False
         self._saver = QTimer(self)
         self._saver.setSingleShot(True)
         self._saver.setInterval(500)
@@ -320,31 +320,31 @@ class Studio(QObject):
         return self.playback.paused if moves or clip is None else clip.paused
 
     def _both(self) -> list[Playback]:
-        return [knobs for knobs in (self.playback, self.live.clip) if knobs is not None]
+        return [playback for playback in (self.playback, self.live.clip) if playback is not None]
 
     def set_paused(self, on: bool) -> None:
         """Pause or resume driver and portrait."""
-        for knobs in self._both():
-            knobs.pause(on)
+        for playback in self._both():
+            playback.pause(on)
 
     def set_loop(self, on: bool) -> None:
         """Whether clips start over at their end."""
         self.loop = on
         self.settings.setValue("window/loop", on)
-        for knobs in self._both():
-            knobs.set_loop(on)
+        for playback in self._both():
+            playback.set_loop(on)
 
     def seek(self, seconds: float) -> None:
         """Seek on the timeline; a moving portrait follows its driver."""
-        for knobs in self._both():
-            if knobs.seekable:
-                knobs.seek(seconds % float(knobs.place.duration) if knobs is not self.timeline else seconds)
+        for playback in self._both():
+            if playback.seekable:
+                playback.seek(seconds % float(playback.place.duration) if playback is not self.timeline else seconds)
 
     def step(self, frames: int) -> None:
         """Pause and step some frames forward, or back if negative."""
-        for knobs in self._both():
-            if knobs.seekable:
-                knobs.step(frames)
+        for playback in self._both():
+            if playback.seekable:
+                playback.step(frames)
 
     # ---- frames ---------------------------------------------------------------------------------------------------
     def set_layout(self, layout: Layout) -> None:
@@ -367,11 +367,11 @@ class Studio(QObject):
             return None
         thumb = None
         if frame.driver is not None:
-            small = pictures.shrink(frame.driver, *layout.thumb)
+            small = qt_images.shrink(frame.driver, *layout.thumb)
             points = None
             if frame.face is not None:
                 points = frame.face.points[OUTLINES, :2] * (small.shape[1] / frame.driver.shape[1])
-            thumb = pictures.to_image(pictures.with_landmarks(small, points, DOTS))
+            thumb = qt_images.to_image(qt_images.with_landmarks(small, points, DOTS))
         driver = frame.driver
         return Shown(frame, make_picture(frame.picture, frame.source, driver, layout), thumb)
 
@@ -432,8 +432,8 @@ class Studio(QObject):
         """Save the session for the next start."""
         self.settings.setValue("session", json.dumps(self.session.to_dict()))
         self.settings.sync()
-        if self.settings.status() == QSettings.Status.AccessError and not (self._unsaved_told or self._closed):
-            self._unsaved_told = True
+        if self.settings.status() == QSettings.Status.AccessError and not (self._unsaved_reported or self._closed):
+            self._unsaved_reported = True
             sentence = tr(
                 "{name} can't be written: your settings will be lost when the program ends.",
                 name=self.settings.fileName(),

@@ -33,7 +33,7 @@ class LatestWorker(QObject):
         self._ready = threading.Condition()
         self._request: tuple[Any] | None = None
         self._result: Any = None
-        self._told = False
+        self._signalled = False
         self._stopped = False
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
@@ -47,7 +47,7 @@ class LatestWorker(QObject):
     def take(self) -> Any:
         """The latest result; None if it was already taken."""
         with self._ready:
-            result, self._result, self._told = self._result, None, False
+            result, self._result, self._signalled = self._result, None, False
             return result
 
     def stop(self, timeout: float = 5.0) -> None:
@@ -71,7 +71,7 @@ class LatestWorker(QObject):
                 continue
             with self._ready:
                 self._result = result
-                tell, self._told = not self._told, True
+                tell, self._signalled = not self._signalled, True
             if tell:
                 self._tell(self.done.emit)
 

@@ -9,11 +9,11 @@ from PySide6.QtCore import QByteArray, QEvent, QPointF, QSize, Qt, QTimer, Signa
 from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent, QKeyEvent, QShowEvent
 from PySide6.QtWidgets import QApplication, QHBoxLayout, QMainWindow, QSplitter, QVBoxLayout, QWidget
 
-from app.gui import icons, pictures
+from app.gui import icons, qt_images
 from app.gui.commands import Commands
 from app.gui.dialogs.base import within
 from app.gui.dialogs.messages import CloseDialog, show_error
-from app.gui.keying import KeyCommands
+from app.gui.key_commands import KeyCommands
 from app.gui.localize import localized
 from app.gui.menus import fill_menu
 from app.gui.session import LIVE_ONLY
@@ -21,7 +21,7 @@ from app.gui.shortcuts import Actions, uses_key
 from app.gui.studio import Studio, is_on
 from app.gui.theme import Theme
 from app.gui.translate import Languages, tr
-from app.gui.waves import Waves
+from app.gui.waveforms import Waves
 from app.gui.widgets.bars import SidePanel, TopBar, Transport
 from app.gui.widgets.basic import Section, Switch, paint_icon
 from app.gui.widgets.controls import ControlPanel
@@ -148,9 +148,9 @@ class MainWindow(QMainWindow):
         controls.slider_changed.connect(studio.set_slider)
         controls.opening_changed.connect(studio.set_opening)
         controls.reset_requested.connect(self.commands.reset_section)
-        side.shelf.chosen.connect(self.commands.choose_portrait)
-        side.shelf.removed.connect(self.commands.remove_portrait)
-        side.shelf.crop_requested.connect(self.commands.edit_crop_of)
+        side.portraits.chosen.connect(self.commands.choose_portrait)
+        side.portraits.removed.connect(self.commands.remove_portrait)
+        side.portraits.crop_requested.connect(self.commands.edit_crop_of)
         side.recent.clicked.connect(lambda: self.commands.show_recent("portraits", side.recent))
         side.driver.driver_chosen.connect(studio.set_driver)
         side.driver.browse_requested.connect(self.commands.browse_driver)
@@ -177,7 +177,7 @@ class MainWindow(QMainWindow):
         """Update all widgets from the session."""
         session = self.studio.session
         self.controls.show_session(session)
-        for path in self.side.shelf.show_session(session):
+        for path in self.side.portraits.show_session(session):
             self.commands.make_thumbnail(path)
         self.side.driver.show_driver(session.driver, session.value("idle"), spoken=bool(session.value("voice")))
         self.side.driver.keys.setChecked(session.keyed)
@@ -221,7 +221,7 @@ class MainWindow(QMainWindow):
 
     def _layout_changed(self) -> None:
         ratio = self.devicePixelRatioF()
-        room = pictures.device_size(self.side.driver.thumb.size(), ratio)
+        room = qt_images.device_size(self.side.driver.thumb.size(), ratio)
         self.studio.set_layout(self.preview.layout_for_tiles(room))
         self.top.show_zoom(self.preview.percent)
 
@@ -230,7 +230,7 @@ class MainWindow(QMainWindow):
         if what == "portraits":
             for info in live.portraits:
                 text = localized(str(info.error) if info.error is not None else "\n".join(info.notes))
-                self.side.shelf.set_status(info.key, info.status, text)
+                self.side.portraits.set_status(info.key, info.status, text)
             chosen = self.studio.session.portrait
             failed = [i for i in live.portraits if chosen is not None and i.key == chosen.path and i.error is not None]
             self._broken = localized(str(failed[0].error)) if failed else ""
@@ -332,9 +332,9 @@ class MainWindow(QMainWindow):
     def dropEvent(self, event: QDropEvent) -> None:  # noqa: N802
         """Add dropped files as portraits, or as the driver if dropped on it."""
         on_driver = self._is_over(self.side.driver, event.position())
-        on_shelf = self._is_over(self.side.shelf, event.position())
+        on_list = self._is_over(self.side.portraits, event.position())
         event.acceptProposedAction()
-        self.commands.take_mime(event.mimeData(), "driver" if on_driver else "portrait" if on_shelf else "")
+        self.commands.take_mime(event.mimeData(), "driver" if on_driver else "portrait" if on_list else "")
 
     def _is_over(self, widget: QWidget, point: QPointF) -> bool:
         return widget.rect().contains(widget.mapFrom(self, point.toPoint()))

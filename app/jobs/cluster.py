@@ -48,7 +48,7 @@ class RemoteWorker:
         self._hashes: dict[tuple[str, int, int, int], str] = {}
         self._renderer = JobRenderer(Path(cache) if cache else None, self._hash, threads)
         self._lock = threading.Lock()
-        self._told: list[tuple[int, Event]] = []
+        self._unsent: list[tuple[int, Event]] = []
         self._job, self._token = 0, CancelToken()
 
     def _hash(self, path: Path) -> str:
@@ -71,8 +71,8 @@ class RemoteWorker:
 
     def _note(self, event: Event) -> None:
         with self._lock:
-            self._told.append((self._job, event))
-            del self._told[:-MOST_EVENTS]
+            self._unsent.append((self._job, event))
+            del self._unsent[:-MOST_EVENTS]
 
     def look(self, unwanted: list[int]) -> list[tuple[int, dict[str, Any]]]:
         """Events since the last poll: number of the job, and the event as a dict.
@@ -83,8 +83,8 @@ class RemoteWorker:
         if self._job in unwanted:
             self._token.cancel()
         with self._lock:
-            told, self._told = self._told, []
-        return [(job, asdict(event)) for job, event in told]
+            unsent, self._unsent = self._unsent, []
+        return [(job, asdict(event)) for job, event in unsent]
 
 
 def connect(address: str) -> Any:
@@ -228,11 +228,11 @@ class ClusterPool:
     def _take_in(self, number: int) -> None:
         """Wait for a worker's answer and report its events."""
         try:
-            told = self._ray.get(self._looks.pop(number))
+            events = self._ray.get(self._looks.pop(number))
         except self._ray.exceptions.RayError:  # it has died; Ray restarts it
             return
         self._away.pop(number, None)
-        for job, what in told:
+        for job, what in events:
             event = Event(**what)
             event.data.update(worker=number + 1, job=job)
             if event.kind in ("phase", "progress"):

@@ -117,7 +117,7 @@ class Process:
         self.settings = settings
         self.job = 0
         self.worked = self.left = False
-        self.told: deque[str] = deque(maxlen=5)
+        self.lines: deque[str] = deque(maxlen=5)
         self._process = start(settings.to_text())
         self.pid = self._process.pid
         self._threads = [
@@ -133,12 +133,12 @@ class Process:
             try:
                 inbox.put((self, json.loads(line)))
             except ValueError:
-                self.told.append(line.strip())
+                self.lines.append(line.strip())
 
     def _overhear(self) -> None:
         assert self._process.stderr is not None
         for line in self._process.stderr:
-            self.told.append(line.strip())
+            self.lines.append(line.strip())
 
     @property
     def ended(self) -> int | None:
@@ -188,7 +188,7 @@ class Reporter:
         self.failed = self._waited = False
         self._finished = 0
         self._shares: dict[int, float] = {}  # of running jobs, by worker
-        self._told = -REPEAT
+        self._reported_at = -REPEAT
         self._began = time.monotonic()
         states = () if batch is not None else ("queued", "running")
         self._ids = {job.id for job in queue.reader.jobs(batch=batch, states=states, lane=lane)}
@@ -225,7 +225,7 @@ class Reporter:
         self.events.emit(event)
         if event.kind != "message":
             self._shares[event.data["worker"]] = Progress.of(event).share
-            if time.monotonic() - self._told > REPEAT:
+            if time.monotonic() - self._reported_at > REPEAT:
                 self.progress()
 
     def waiting(self) -> bool:
@@ -266,8 +266,8 @@ class Reporter:
 
     def progress(self) -> None:
         """Report the overall progress; the progress of running jobs counts for the remaining time."""
-        self._told = time.monotonic()
-        passed = self._told - self._began
+        self._reported_at = time.monotonic()
+        passed = self._reported_at - self._began
         rate = (self._finished + sum(self._shares.values())) / passed if passed > 0 else 0.0
         self.total = max(self.total, self._finished)
         left = max(0.0, self.total / rate - passed) if rate > 0 else None
@@ -387,7 +387,7 @@ class Pool:
                 continue
             self._take_in()
             del self._running[number]
-            how = f" (signal {-code})" if code < 0 else f" (exit code {code}{_last(process.told)})" if code else ""
+            how = f" (signal {-code})" if code < 0 else f" (exit code {code}{_last(process.lines)})" if code else ""
             found = self._queue.recover([process.settings.name], blame=blame and code != 0, reason=how)
             if code == 0 and process.worked:
                 continue
@@ -414,7 +414,7 @@ class Pool:
         waiting = self._queue.reader.counts(self._batch, self._reporter.lane)["queued"]
         self._false_starts = self._false_starts + 1 if waiting else 0
         if self._false_starts >= FALSE_STARTS:
-            what = "take no job though some wait" if process.left else f"end at once{_last(process.told)}"
+            what = "take no job though some wait" if process.left else f"end at once{_last(process.lines)}"
             raise AppError(msg("The workers {what}.", what), "Run a single job with `animate` to see why.")
 
     def _shrink(self, why: str) -> None:
@@ -467,6 +467,6 @@ def run_workers(
     return reporter.summary(time.monotonic() - started, stopped, pool.counters)
 
 
-def _last(told: deque[str]) -> str:
+def _last(lines: deque[str]) -> str:
     """The last line that a process printed, for an error."""
-    return f": {told[-1]}" if told else ""
+    return f": {lines[-1]}" if lines else ""

@@ -97,10 +97,10 @@ class RunnerProcess:
             apart = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
         self._process = start("run", str(queue.path), lane, name, **apart)
         queue.join(name, scratch(name), self._process.pid, lane)
-        self._told: list[str] = []
+        self._lines: list[str] = []
         self._heard: list[str] = []
         self._threads = [
-            threading.Thread(target=self._read, args=(self._process.stdout, self._told), daemon=True),
+            threading.Thread(target=self._read, args=(self._process.stdout, self._lines), daemon=True),
             threading.Thread(target=self._read, args=(self._process.stderr, self._heard), daemon=True),
         ]
         for thread in self._threads:
@@ -130,7 +130,7 @@ class RunnerProcess:
             thread.join(timeout=5)
         if code == 0:
             return "", ""
-        for line in reversed(self._told):
+        for line in reversed(self._lines):
             try:
                 found = json.loads(line)
                 return revived(found["error"]), str(found["details"])

@@ -47,5 +47,5 @@ def schema() -> dict[str, Any]:
             },
         },
         "additionalProperties": False,
-        "$defs": {**options.pop("$defs", {}), "Options": options},
+        "$defs": {"Options": options},
     }

@@ -15,7 +15,7 @@ from app.addresses import STANDARD, is_address, local_name
 from app.errors import AppError, UsageError, not_one_of
 from app.jobs.hashes import input_files, settled
 from app.jobs.patterns import Search
-from app.located import Located, read_located
+from app.line_numbers import Located, read_located
 from app.media.outnames import check_name, marks
 from app.options import RenderOptions, check_values, find_option
 from app.presets import find_preset, resolve

@@ -169,7 +169,7 @@ class Store:
         Raises:
             MediaError: The file is damaged, locked for a minute, or the disk is full.
         """
-        with self._lock, self._told():
+        with self._lock, self._worded_errors():
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield self._db
@@ -185,11 +185,11 @@ class Store:
         Raises:
             MediaError: See change.
         """
-        with self._lock, self._told():
+        with self._lock, self._worded_errors():
             return self._db.execute(query, values).fetchall()
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _worded_errors(self) -> Iterator[None]:
         """Convert database errors to MediaError."""
         try:
             yield

@@ -16,7 +16,7 @@ from app.frames.scene import SceneMaker
 from app.frames.timings import Timings
 from app.live.portraits import prepared_scene, shrunk
 from app.sources.playback import Playback
-from app.sources.player import ClipReel, Player
+from app.sources.player import ClipFrames, Player
 from models.messages import msg
 
 if TYPE_CHECKING:
@@ -89,7 +89,9 @@ class ClipPlayer:
     def _play(self, moving: Moving) -> None:
         """Play one clip until it is no longer selected; a new crop or size takes effect while it plays."""
         self._part = moving.part
-        self._player = player = Player(lambda: ClipReel(moving.path, moving.part), moving.playback, self._context.clock)
+        self._player = player = Player(
+            lambda: ClipFrames(moving.path, moving.part), moving.playback, self._context.clock
+        )
         self.playback = moving.playback
         player.open()
         now: Moving | None = moving

@@ -38,7 +38,7 @@ class Governor:
         self._since = 0.0
         self._easy_since: float | None = None
         self._slow: dict[int, float] = {}
-        self._told = False
+        self._warned = False
 
     def settle(self, now: float) -> None:
         """Discard the measurements, as after a change of size, portrait or driver."""
@@ -84,11 +84,11 @@ class Governor:
     def _lower(self, now: float, load: float, wanted: float, actual: float, old: int) -> str:
         smaller = sorted((s for s in self._sizes if s < old), reverse=True)
         if not smaller:
-            told, self._told = self._told, True
+            warned, self._warned = self._warned, True
             rate = min(actual or wanted, wanted)
             return (
                 ""
-                if told
+                if warned
                 else msg(
                     "This computer manages {rate:.0f} of {wanted:.0f} frames/s; the others are dropped.", rate, wanted
                 )

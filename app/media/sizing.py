@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from app.errors import UsageError
-from app.values import parse_output_size
+from app.option_parsers import parse_output_size
 from liveportrait.patched import Patched
 from models.messages import msg
 

@@ -156,8 +156,8 @@ def _sign(path: Path, signed: Path, marking: Marking, chain: bytes, key: bytes) 
         builder = c2pa.Builder(statement(kind, marking, kept=origin is not None), context=context)
         if origin is not None:
             with origin.open("rb") as source:
-                told = {"title": "source", "relationship": "parentOf", "label": "source", "instance_id": "source"}
-                builder.add_ingredient(json.dumps(told), TYPES[origin.suffix.lower()], source)
+                ingredient = {"title": "source", "relationship": "parentOf", "label": "source", "instance_id": "source"}
+                builder.add_ingredient(json.dumps(ingredient), TYPES[origin.suffix.lower()], source)
         if kind == PLAIN:
             builder.set_no_embed()
         with path.open("rb") as plain, signed.open("wb+") as out:
@@ -259,12 +259,12 @@ def _read(path: Path, kind: str, manifest: bytes | None) -> Credentials | None:
             if reader is None:
                 return None
             with reader:
-                return _told(json.loads(reader.json()), beside=manifest is not None)
+                return _parsed(json.loads(reader.json()), beside=manifest is not None)
     except c2pa.C2paError as error:
         return Credentials("altered", faults=(str(error).split(":")[0],), beside=manifest is not None)
 
 
-def _told(report: Mapping[str, Any], *, beside: bool) -> Credentials:
+def _parsed(report: Mapping[str, Any], *, beside: bool) -> Credentials:
     """Convert c2pa's report."""
     active = report.get("manifests", {}).get(report.get("active_manifest"), {})
     results = report.get("validation_results", {}).get("activeManifest", {}).get("failure", [])

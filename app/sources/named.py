@@ -14,7 +14,7 @@ from app.frames.voices import open_track
 from app.sources.camera import camera_source, stream_source
 from app.sources.microphone import microphone_source
 from app.sources.playback import Playback
-from app.sources.player import ClipReel, Player, StillReel, TemplateReel
+from app.sources.player import ClipFrames, Player, StillFrames, TemplateFrames
 from app.sources.sample import DriverSource
 from app.sources.sensors.source import tracking_source
 from app.sources.voice import track_source
@@ -99,7 +99,7 @@ def file_source(
         path: The file.
         playback: Playback controls; None always plays.
         rate: Frames per second to play a clip at; None uses its own time stamps.
-        reference: Neutral frame of a template, see TemplateReel.
+        reference: Neutral frame of a template, see TemplateFrames.
         part: Start and end of the part to play.
 
     Raises:
@@ -115,15 +115,15 @@ def file_source(
     if is_template(path):
         return DriverSource(
             "template", path.name,
-            lambda clock, engine: Player(lambda: TemplateReel(path, engine, reference, part), playback, clock),
+            lambda clock, engine: Player(lambda: TemplateFrames(path, engine, reference, part), playback, clock),
         )  # fmt: skip
     if (unseen := open_track(path, part)) is not None:
         return track_source(unseen, playback)
     if images.is_image(path) and not pictures.is_sequence(path) and not _moves(path):
-        return DriverSource("still", path.name, lambda clock, _: Player(lambda: StillReel(path), Playback(), clock))
+        return DriverSource("still", path.name, lambda clock, _: Player(lambda: StillFrames(path), Playback(), clock))
     return DriverSource(
         "video", path.name,
-        lambda clock, _: Player(lambda: ClipReel(path, part, rate, film=True), playback, clock), path,
+        lambda clock, _: Player(lambda: ClipFrames(path, part, rate, film=True), playback, clock), path,
     )  # fmt: skip
 
 

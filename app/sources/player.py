@@ -31,7 +31,7 @@ Shot = tuple[Fraction, Pixels | None, "Motion | None"]
 """Seconds from the first frame; image of a clip; motion of a template."""
 
 
-class Reel(ABC):
+class FrameSource(ABC):
     """Media that a player plays.
 
     Attributes:
@@ -57,7 +57,7 @@ class Reel(ABC):
         """Release all resources."""
 
 
-class ClipReel(Reel):
+class ClipFrames(FrameSource):
     """A video, animated image or image sequence.
 
     Args:
@@ -83,7 +83,7 @@ class ClipReel(Reel):
         self.duration = max(Fraction(0), min(part[1] or whole, whole) - self._zero)
 
     def frames(self, start: Fraction) -> Iterator[Shot]:
-        """See Reel.frames."""
+        """See FrameSource.frames."""
         shown: Iterator[tuple[Fraction, Pixels]] = self._frames(start)
         if self._asked is not None:
             first, step = math.ceil(start * self._asked), 1 / self._clip.info.rate
@@ -101,11 +101,11 @@ class ClipReel(Reel):
             yield offset + frame.time, frame.rgb
 
     def close(self) -> None:
-        """See Reel.close."""
+        """See FrameSource.close."""
         self._clip.close()
 
 
-class TemplateReel(Reel):
+class TemplateFrames(FrameSource):
     """A motion template.
 
     Args:
@@ -125,14 +125,14 @@ class TemplateReel(Reel):
         self.rate = len(self._chosen) / self.duration
 
     def frames(self, start: Fraction) -> Iterator[Shot]:
-        """See Reel.frames."""
+        """See FrameSource.frames."""
         template, zero = self._template, self._template.times[self._chosen[0]]
         for index in self._chosen:
             if (time := template.times[index] - zero) >= start:
                 yield time, None, template.motion[index] if template.found[index] else None
 
 
-class StillReel(Reel):
+class StillFrames(FrameSource):
     """A still image of a face, whose expression is applied and held.
 
     Args:
@@ -152,7 +152,7 @@ class StillReel(Reel):
         self.duration, self.rate = Fraction(0), Fraction(1)
 
     def frames(self, start: Fraction) -> Iterator[Shot]:
-        """See Reel.frames."""
+        """See FrameSource.frames."""
         yield Fraction(0), self._rgb, None
 
 
@@ -165,12 +165,12 @@ class Player(Source):
         clock: Source of seconds.
     """
 
-    def __init__(self, make: Callable[[], Reel], playback: Playback, clock: Clock) -> None:
+    def __init__(self, make: Callable[[], FrameSource], playback: Playback, clock: Clock) -> None:
         self._make = make
         self._playback = playback
         self._clock = clock
         self._stop = threading.Event()
-        self._reel: Reel | None = None
+        self._source: FrameSource | None = None
         self._frames: Any = None
         self._base = 0.0  # clock time at which the first frame would have been due
         self._time: Fraction | None = None  # of the last frame delivered
@@ -181,16 +181,16 @@ class Player(Source):
     def open(self) -> None:
         """See Source.open."""
         self.close()
-        self._reel = self._make()
-        self._playback.describe(self._reel.duration, self._reel.rate)
+        self._source = self._make()
+        self._playback.describe(self._source.duration, self._source.rate)
         self._play_from(Fraction(0))
 
     def close(self) -> None:
         """See Source.close."""
         self._let_go()
-        if self._reel is not None:
-            self._reel.close()
-            self._reel = None
+        if self._source is not None:
+            self._source.close()
+            self._source = None
 
     def cancel(self) -> None:
         """See Source.cancel."""
@@ -241,9 +241,9 @@ class Player(Source):
         return None
 
     @property
-    def _opened(self) -> Reel:
-        assert self._reel is not None
-        return self._reel
+    def _opened(self) -> FrameSource:
+        assert self._source is not None
+        return self._source
 
     def _end(self) -> bool:
         """Handle the end: start over or pause; returns whether it starts over."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from app.errors import CancelledError
 from app.frames.voices import RATE, Performance, TrackDriver
 from app.sources.playback import Playback
-from app.sources.player import Player, Reel, Shot
+from app.sources.player import FrameSource, Player, Shot
 from app.sources.sample import Clock, DriverSource
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 LIFE: Final = "Life"
 
 
-class TrackReel(Reel):
+class TrackFrames(FrameSource):
     """A voice, an expression track or idle animation.
 
     Args:
@@ -32,7 +32,7 @@ class TrackReel(Reel):
         self.duration, self.rate = performance.length, RATE
 
     def frames(self, start: Fraction) -> Iterator[Shot]:
-        """See Reel.frames; the times are those of a render."""
+        """See FrameSource.frames; the times are those of a render."""
         times = (number / self.rate for number in count(math.ceil(start * self.rate)))
         for time in takewhile(lambda time: time < self.duration, times):
             yield time, None, None
@@ -56,10 +56,10 @@ class TrackPlayer(Player):
         """See Source.hint: whether the sound is truncated."""
         return self._note
 
-    def _read(self) -> Reel:
+    def _read(self) -> FrameSource:
         performance = self._driver.opened(self._check)
         self._note = performance.note
-        return TrackReel(performance)
+        return TrackFrames(performance)
 
     def _check(self) -> None:
         if self.cancelled:
@@ -73,9 +73,9 @@ def track_source(driver: TrackDriver, playback: Playback | None = None) -> Drive
         driver: The driver.
         playback: Playback controls; None always plays.
     """
-    knobs = playback or Playback()
+    playback = playback or Playback()
 
     def make(clock: Clock, _: Engine) -> TrackPlayer:
-        return TrackPlayer(driver, knobs, clock)
+        return TrackPlayer(driver, playback, clock)
 
     return DriverSource("track", driver.path.name or LIFE, make)

@@ -12,8 +12,8 @@ import pytest
 from app.choices import FaceDriver, Faces, Square, Subject
 from app.errors import UsageError
 from app.expressions import expression_from, find_expression, list_expressions, read_expression, save_expression
+from app.option_parsers import expression_of, parse_points, parse_sliders
 from app.options import RenderOptions
-from app.values import expression_of, parse_points, parse_sliders
 from liveportrait.expression import Expression
 from models.choices import FaceChoice
 

@@ -12,7 +12,7 @@ import pytest
 
 from app.choices import Background
 from app.errors import AppError, UsageError
-from app.frames.grounds import out_of_focus
+from app.frames.backgrounds import out_of_focus
 from app.frames.scene import SceneMaker
 from app.frames.timings import Timings
 from app.jobs.hashes import settled

@@ -13,10 +13,10 @@ from app.errors import MediaError, UsageError
 from app.events import CancelToken, EventStream
 from app.media.reader import open_clip
 from app.media.timeline import turning_times
+from app.option_parsers import parse_regions, parse_time
 from app.options import RenderOptions
 from app.render import Job, plan, render
 from app.render.template import make_template
-from app.values import parse_regions, parse_time
 
 NTSC = Fraction(1001, 30000)  # seconds of a frame of clip.mp4
 

@@ -23,7 +23,7 @@ from app.render import Job, RenderReport, plan, render
 from app.render.speech_template import make_speech, speech_driver
 from app.render.unseen import UnseenDrivers
 from app.sources.microphone import MicrophoneSource
-from app.sources.voice import TrackReel
+from app.sources.voice import TrackFrames
 from models.speech import VISEMES
 
 
@@ -135,10 +135,10 @@ def test_a_voice_plays_in_real_time_as_it_is_rendered(here: Path) -> None:
     voice = open_track(write_sound(here / "speech.wav", spoken(0.6)))
     assert voice is not None
     opened = voice.opened()
-    reel = TrackReel(opened)
+    source = TrackFrames(opened)
     track, length, _ = voice.played(idle=None, gain=1, smile=0.5, loop=True, check=lambda: None)
-    times = [time for time, _, _ in reel.frames(Fraction(1, 10))]
-    assert (reel.duration, [float(time) for time in times]) == (length, [0.12, 0.16, *np.arange(5, 15) / 25])
+    times = [time for time, _, _ in source.frames(Fraction(1, 10))]
+    assert (source.duration, [float(time) for time in times]) == (length, [0.12, 0.16, *np.arange(5, 15) / 25])
     assert [opened.at(time, Manner(smile=0.5)) for time in times] == [track.at(float(time)) for time in times]
 
 

@@ -22,7 +22,7 @@ from PySide6.QtCore import QEvent, QObject, QSettings
 from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
-from app.gui import pictures
+from app.gui import qt_images
 from app.gui.session import Driver, PortraitItem, Session, sample_driver, sample_portrait
 from app.gui.studio import Studio
 from app.gui.theme import Theme
@@ -67,7 +67,7 @@ def own_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def small_media(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder with small portraits a.jpg and b.jpg, room.jpg without a face, and clip.mp4."""
     folder = tmp_path_factory.mktemp("gui")
-    photo = pictures.shrink(pictures.first_frame(sample_portrait())[..., :3], 320, 320)
+    photo = qt_images.shrink(qt_images.first_frame(sample_portrait())[..., :3], 320, 320)
     write_image(folder / "a.jpg", photo)
     write_image(folder / "b.jpg", photo[:, ::-1].copy())
     write_image(folder / "room.jpg", photo[-60:, -60:].copy())

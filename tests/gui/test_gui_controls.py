@@ -11,10 +11,10 @@ from pytestqt.qtbot import QtBot
 
 from app.gui.dialogs.shortcuts import ShortcutsDialog
 from app.gui.session import Session, panel_options
-from app.gui.widgets import grounds
+from app.gui.widgets import background_choice
+from app.gui.widgets.background_choice import BackgroundChoice
 from app.gui.widgets.basic import Switch, ValueSlider
 from app.gui.widgets.controls import ControlPanel, OptionEditor
-from app.gui.widgets.grounds import GroundChoice
 from app.gui.window import MainWindow
 
 Key = Qt.Key
@@ -213,10 +213,10 @@ def test_background_is_a_word_a_colour_or_a_picture(panel: ControlPanel, monkeyp
     editor, told = panel.editors["background"], list[object]()
     editor.changed.connect(told.append)
     combo = editor.main
-    assert isinstance(combo, GroundChoice)
+    assert isinstance(combo, BackgroundChoice)
     colours = iter([QColor("#102030"), QColor()])
-    monkeypatch.setattr(grounds.QColorDialog, "getColor", lambda *_: next(colours))
-    monkeypatch.setattr(grounds.QFileDialog, "getOpenFileName", lambda *_: ("/pictures/sky.png", ""))
+    monkeypatch.setattr(background_choice.QColorDialog, "getColor", lambda *_: next(colours))
+    monkeypatch.setattr(background_choice.QFileDialog, "getOpenFileName", lambda *_: ("/pictures/sky.png", ""))
     for row in (1, 3, 3, 4):  # out of focus; a colour; no colour after all; a picture
         combo.setCurrentIndex(row)
         combo.activated.emit(row)

@@ -13,7 +13,7 @@ from pytestqt.qtbot import QtBot
 
 from app.errors import MediaError
 from app.events import CancelToken, EventStream
-from app.gui import galleries, pictures
+from app.gui import galleries, qt_images
 from app.gui.galleries import known_files
 from app.gui.jobs import make_entry
 from app.gui.session import Driver, sample_driver
@@ -66,7 +66,7 @@ def test_cameras_are_opened_only_when_asked_and_given_back(
     most = [0]
     lock = threading.Lock()
 
-    def shoot(device: CameraDevice) -> pictures.Pixels:
+    def shoot(device: CameraDevice) -> qt_images.Pixels:
         with lock:
             opened_now.append(device.name)
             most[0] = max(most[0], len(opened_now))
@@ -103,7 +103,7 @@ def test_pictures_stop_when_the_gallery_closes(
     begun, go = threading.Event(), threading.Event()
     shot: list[str] = []
 
-    def shoot(device: CameraDevice) -> pictures.Pixels:
+    def shoot(device: CameraDevice) -> qt_images.Pixels:
         shot.append(device.name)
         begun.set()
         go.wait(60)

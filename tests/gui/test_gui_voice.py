@@ -85,7 +85,7 @@ def test_sliders_only_can_live_and_render_as_a_clip(
 
 
 def test_keys_are_set_dragged_eased_deleted_and_undone(qtbot: QtBot, window: MainWindow) -> None:
-    studio, bar, lane = window.studio, window.transport.keys, window.transport.lane
+    studio, bar, lane = window.studio, window.transport.keys, window.transport.keyframes
 
     def times() -> list[float]:
         return [float(key.time) for key in studio.session.keys.keys]
@@ -156,7 +156,7 @@ def test_keys_are_saved_opened_played_and_rendered(
     assert window.commands.default_output(studio.session).name == "a-keys.mp4"
     qtbot.waitUntil(lambda: studio.driven and studio.playback.place.time > Fraction(1, 5))  # plays
     studio.apply(replace(studio.session, keys=Keyframes(), keyed=False), "")
-    assert window.transport.lane.isHidden()
+    assert window.transport.keyframes.isHidden()
     window.side.driver.keys.click()
     monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (str(path), ""))
     window.keying.open()

@@ -12,8 +12,8 @@ from PySide6.QtGui import QColor, QImage
 from PySide6.QtWidgets import QLineEdit
 from pytestqt.qtbot import QtBot
 
-from app.gui import pictures
-from app.gui.pictures import Transform
+from app.gui import qt_images
+from app.gui.qt_images import Transform
 from app.gui.session import Session
 from app.gui.theme import DARK, LIGHT, Theme, style_sheet
 from app.gui.widgets.basic import SliderRow, Switch, ValueSlider
@@ -142,18 +142,18 @@ def gradient(width: int, height: int) -> np.ndarray:
 
 def test_tile_at_single_pixels_is_exact() -> None:
     pixels = gradient(60, 40)
-    tile = pictures.tile(pixels, Transform(1.0, -10, 5), (30, 20))
+    tile = qt_images.tile(pixels, Transform(1.0, -10, 5), (30, 20))
     assert tile is not None
     assert tile.region == (10, 0, 40, 15)
     assert tile.image.pixelColor(3, 4) == QColor(13, 4, 17)
-    assert pictures.tile(pixels, Transform(1.0, 100, 0), (30, 20)) is None
+    assert qt_images.tile(pixels, Transform(1.0, 100, 0), (30, 20)) is None
 
 
 @pytest.mark.parametrize("scale", [0.1, 0.37, 1.0, 2.5, 7.0])
 def test_tile_lies_where_the_transform_says(scale: float) -> None:
     pixels = gradient(101, 57)
     place = Transform(scale, 3, 4)
-    tile = pictures.tile(pixels, place, (4000, 4000))
+    tile = qt_images.tile(pixels, place, (4000, 4000))
     assert tile is not None
     target = place.rect(tile.region)
     assert (target.x(), target.y()) == (3, 4)
@@ -162,12 +162,12 @@ def test_tile_lies_where_the_transform_says(scale: float) -> None:
 
 
 def test_fit_and_shrink() -> None:
-    assert pictures.fit((200, 100), (100, 100)) == Transform(0.5, 0, 25)
-    assert pictures.fit((20, 10), (100, 100), enlarge=False).scale == 1.0
-    assert pictures.shrink(gradient(300, 100), 100, 100).shape == (33, 100, 3)
-    assert pictures.square(gradient(300, 100), 50).shape == (50, 50, 3)
+    assert qt_images.fit((200, 100), (100, 100)) == Transform(0.5, 0, 25)
+    assert qt_images.fit((20, 10), (100, 100), enlarge=False).scale == 1.0
+    assert qt_images.shrink(gradient(300, 100), 100, 100).shape == (33, 100, 3)
+    assert qt_images.square(gradient(300, 100), 50).shape == (50, 50, 3)
     clear = np.dstack([gradient(8, 8), np.zeros((8, 8), np.uint8)])
-    assert QColor(pictures.to_image(clear).pixel(0, 0)).red() == 204
+    assert QColor(qt_images.to_image(clear).pixel(0, 0)).red() == 204
 
 
 def show(preview: Preview, size: tuple[int, int] = (400, 300)) -> None:
@@ -263,7 +263,7 @@ def test_crop_box_is_moved_sized_and_turned(qtbot: QtBot) -> None:
     qtbot.addWidget(view)
     view.resize(500, 400)
     view.show()
-    view.set_picture(pictures.to_image(gradient(400, 300)), (400, 300))
+    view.set_picture(qt_images.to_image(gradient(400, 300)), (400, 300))
     view.set_box(Box(200, 150, 100))
     told: list[Box] = []
     view.box_changed.connect(told.append)
@@ -289,7 +289,7 @@ def test_another_face_is_chosen_by_a_click(qtbot: QtBot) -> None:
     qtbot.addWidget(view)
     view.resize(500, 400)
     view.show()
-    view.set_picture(pictures.to_image(gradient(400, 300)), (400, 300))
+    view.set_picture(qt_images.to_image(gradient(400, 300)), (400, 300))
     view.set_faces([np.array([50, 50, 100, 100]), np.array([250, 50, 320, 120])])  # type: ignore[list-item]
     view.set_chosen(0, None)
     view.set_box(Box(75, 75, 90))

@@ -174,7 +174,7 @@ def test_portraits_are_switched_at_once_200_times(qtbot: QtBot, window: MainWind
     path = studio.session.portraits[1].path
     qtbot.waitUntil(lambda: studio.shown is not None and studio.shown.frame.portrait == path)
     assert threading.active_count() <= threads + 2
-    assert window.side.shelf.currentRow() == 1
+    assert window.side.portraits.currentRow() == 1
     window.actions_["undo"].trigger()
     assert studio.session.current != 1
 
@@ -216,10 +216,10 @@ def test_files_are_dropped_where_they_belong(qtbot: QtBot, window: MainWindow, s
     assert studio.session.driver == Driver("still", str(small_media / "a.jpg"))
     drop("clip.mp4", window.preview)
     assert studio.session.driver == Driver("file", str(small_media / "clip.mp4"))
-    drop("clip.mp4", window.side.shelf)
+    drop("clip.mp4", window.side.portraits)
     assert studio.session.portrait == PortraitItem(str(small_media / "clip.mp4"))
     assert str(small_media / "a.jpg") in studio.recent("drivers")
-    window.side.shelf.removed.emit(studio.session.current)
+    window.side.portraits.removed.emit(studio.session.current)
     assert studio.session.portrait != PortraitItem(str(small_media / "clip.mp4"))
 
 

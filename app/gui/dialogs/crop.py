@@ -26,11 +26,11 @@ from app.choices import SMALLEST_SQUARE, FaceDriver, Faces, Square, Subject
 from app.errors import AppError
 from app.frames.resources import open_tracker
 from app.frames.scene import pixels_of
-from app.gui import pictures
+from app.gui import qt_images
 from app.gui.dialogs.base import Dialog
 from app.gui.dialogs.placing import PlacingPanel, keep
 from app.gui.localize import localized
-from app.gui.pictures import Pixels
+from app.gui.qt_images import Pixels
 from app.gui.session import PortraitItem
 from app.gui.threads import Background, LatestWorker
 from app.gui.translate import tr
@@ -78,17 +78,17 @@ def load(path: Path, detector: DetectorChoice = EMBEDDED, ratio: float = 1.0) ->
     with open_clip(path) as reader:
         moves = reader.info.kind != "image"
         pixels = pixels_of(next(iter(reader)))
-    small = pictures.shrink(pixels, SHOWN, SHOWN)
+    small = qt_images.shrink(pixels, SHOWN, SHOWN)
     faces = open_tracker(detector).detect(np.ascontiguousarray(pixels[..., :3]), covered=True)
     thumbs = []
     for face in faces:
         box = face_box(face, 1.7)
-        thumb = pictures.to_image(Crop.of_box(box, FaceList.thumb_size(ratio).width()).apply(pixels))
+        thumb = qt_images.to_image(Crop.of_box(box, FaceList.thumb_size(ratio).width()).apply(pixels))
         thumb.setDevicePixelRatio(ratio)
         thumbs.append(thumb)
     guess = None if faces or moves else guess_without_face(np.ascontiguousarray(pixels[..., :3]), None)
     placed = guess[0] if guess is not None and guess[1] == "likeness" else None
-    return Loaded(pixels, pictures.to_image(small), (pixels.shape[1], pixels.shape[0]), faces, thumbs, placed, moves)
+    return Loaded(pixels, qt_images.to_image(small), (pixels.shape[1], pixels.shape[0]), faces, thumbs, placed, moves)
 
 
 def face_number(loaded: Loaded, choice: FaceChoice) -> int:
@@ -438,7 +438,7 @@ class CropDialog(Dialog):
         if self._loaded is None:
             return None
         crop = Crop.of_box(box, round(PREVIEW * ratio))
-        image = pictures.to_image(crop.apply(self._loaded.pixels))
+        image = qt_images.to_image(crop.apply(self._loaded.pixels))
         image.setDevicePixelRatio(ratio)
         return image
 

@@ -23,8 +23,8 @@ from app.gui.shortcuts import Actions
 from app.gui.translate import mark, tr
 from app.gui.widgets.basic import ElidedLabel, colours, tool_button
 from app.gui.widgets.driver import DriverPanel
-from app.gui.widgets.keylane import KeyBar, KeyLane
-from app.gui.widgets.shelf import PortraitShelf
+from app.gui.widgets.keyframe_track import KeyBar, KeyframeTrack
+from app.gui.widgets.portrait_list import PortraitList
 from app.gui.widgets.timeline import TimeSlider
 from app.live import LiveStats
 from app.sources.playback import Place
@@ -149,7 +149,7 @@ class SidePanel(QWidget):
     def __init__(self, actions: Actions) -> None:
         super().__init__()
         styled(self, "sidePanel")
-        self.shelf = PortraitShelf()
+        self.portraits = PortraitList()
         self.driver = DriverPanel()
         self.recent = tool_button("chevron-down", tr("Recent portraits"), 16)
         box = QVBoxLayout(self)
@@ -157,7 +157,7 @@ class SidePanel(QWidget):
         box.setSpacing(8)
         crop, add = action_button(actions, "edit_crop", 16), action_button(actions, "add_portrait", 16)
         box.addLayout(self._head(tr("Portraits"), crop, self.recent, add))
-        box.addWidget(self.shelf, 1)
+        box.addWidget(self.portraits, 1)
         box.addLayout(self._head(tr("Driver")))
         box.addWidget(self.driver)
 
@@ -217,12 +217,12 @@ class Transport(QWidget):
         upper = QHBoxLayout(self.line)
         upper.setContentsMargins(0, 0, 0, 0)
         upper.setSpacing(10)
-        self.lane = KeyLane()
+        self.keyframes = KeyframeTrack()
         self.keys = KeyBar()
         column = QVBoxLayout()
         column.setSpacing(2)
         column.addWidget(self.slider)
-        column.addWidget(self.lane)
+        column.addWidget(self.keyframes)
         upper.addLayout(column, 1)
         upper.addWidget(self.time)
         self.recentre = QPushButton(tr("New neutral pose"))

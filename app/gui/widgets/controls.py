@@ -24,6 +24,7 @@ from app.gui.localize import localized, menu_text, tooltip_text
 from app.gui.session import Session, panel_live_options, panel_options
 from app.gui.titles import choice_title
 from app.gui.translate import mark, tr
+from app.gui.widgets.background_choice import BackgroundChoice
 from app.gui.widgets.basic import (
     ComboBox,
     ElidedLabel,
@@ -34,9 +35,8 @@ from app.gui.widgets.basic import (
     scrolled,
     tool_button,
 )
-from app.gui.widgets.grounds import GroundChoice
 from app.gui.widgets.keys import FieldKeys
-from app.gui.widgets.parts import PartsEditor
+from app.gui.widgets.part_drivers import PartDriversEditor
 from app.gui.widgets.streams import StreamsEditor
 from app.live_options import live_options
 from app.options import OptionInfo, find_option, idle_options
@@ -161,7 +161,7 @@ class OptionEditor(QWidget):
         self._beside(combo)
 
     def _make_ground(self) -> None:
-        combo = GroundChoice(self.title)
+        combo = BackgroundChoice(self.title)
         combo.chosen.connect(self.changed.emit)
         self._show = combo.show_value
         self._beside(combo)
@@ -351,7 +351,7 @@ class ControlPanel(QWidget):
             if PLACE.get(info.group, info.group) == group:
                 self._add_option(section, info)
         if group == "Drivers":
-            self.parts = PartsEditor()
+            self.parts = PartDriversEditor()
             self.names[group] = list(self.parts.rows)
             section.body.addWidget(self.parts)
         if group == "Live":

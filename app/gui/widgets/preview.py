@@ -18,8 +18,8 @@ from PySide6.QtGui import (
 )
 from PySide6.QtWidgets import QLabel, QSizePolicy
 
-from app.gui import icons, pictures
-from app.gui.pictures import Pixels, Tile, Transform
+from app.gui import icons, qt_images
+from app.gui.qt_images import Pixels, Tile, Transform
 from app.gui.session import View
 from app.gui.translate import tr
 from app.gui.widgets.basic import colours
@@ -45,7 +45,7 @@ class Layout:
 
     def transform(self, size: tuple[int, int]) -> Transform:
         """Position of an image of this size."""
-        whole = pictures.fit(size, self.pane)
+        whole = qt_images.fit(size, self.pane)
         if self.zoom <= 0:
             return whole
         x = (self.pane[0] - size[0] * self.zoom) / 2 + self.pan[0]
@@ -76,14 +76,14 @@ def make_picture(result: Pixels, source: Pixels | None, driver: Pixels | None, l
     """Crop and scale the images of a frame for a layout; called outside the window's thread."""
     size = result.shape[1], result.shape[0]
     place = layout.transform(size)
-    shown = pictures.tile(result, place, layout.pane)
+    shown = qt_images.tile(result, place, layout.pane)
     rest = None
     if source is not None and layout.view == "over" and source.shape[:2] == result.shape[:2]:
-        rest = pictures.tile(source, place, layout.pane)
+        rest = qt_images.tile(source, place, layout.pane)
     left = driver if driver is not None else source
     beside = None
     if layout.view == "side" and left is not None:
-        beside = pictures.tile(left, pictures.fit((left.shape[1], left.shape[0]), layout.pane), layout.pane)
+        beside = qt_images.tile(left, qt_images.fit((left.shape[1], left.shape[0]), layout.pane), layout.pane)
     return Picture(shown, rest, beside, size, driver is not None)
 
 
@@ -211,7 +211,7 @@ class Preview(QLabel):
 
     # ---- geometry, in device pixels -------------------------------------------------------------------------------
     def _device_rect(self) -> QRectF:
-        width, height = pictures.device_size(self.size(), self.devicePixelRatioF())
+        width, height = qt_images.device_size(self.size(), self.devicePixelRatioF())
         return QRectF(0, 0, width, height)
 
     def _result_rect(self) -> QRectF:
@@ -294,7 +294,7 @@ class Preview(QLabel):
         self._draw(painter, picture.result, place, rect)
         if self.view == "side" and picture.driver is not None:
             left = QRectF(0, 0, rect.width(), rect.height())
-            own = pictures.fit(picture.driver.size, (round(left.width()), round(left.height())))
+            own = qt_images.fit(picture.driver.size, (round(left.width()), round(left.height())))
             self._draw(painter, picture.driver, own, left)
         if self.view == "over" and picture.source is not None:
             self._draw_wipe(painter, picture.source, place, rect)

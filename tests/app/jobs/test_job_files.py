@@ -11,7 +11,7 @@ from app.errors import MissingError, UsageError
 from app.jobs import make_jobs, read_jobs
 from app.jobs.patterns import Search
 from app.jobs.schema import schema
-from app.located import read_located, toml_lines
+from app.line_numbers import read_located, toml_lines
 
 TOML = """\
 schema_version = 1

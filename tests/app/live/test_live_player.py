@@ -18,7 +18,7 @@ from app.media.images import write_image
 from app.media.writer import ClipWriter
 from app.sources.named import file_source, source_from_text
 from app.sources.playback import Playback
-from app.sources.player import ClipReel, Player, TemplateReel
+from app.sources.player import ClipFrames, Player, TemplateFrames
 from app.sources.sample import Sample
 from liveportrait.template import save_track
 from liveportrait.track import MotionTrack
@@ -68,7 +68,7 @@ def play(clip: Path) -> Iterator[Any]:
     def make(part: Part = WHOLE, rate: Fraction | None = None, **how: Any) -> tuple[Player, Knobs, Clock]:
         clock = Clock()
         knobs = Knobs(clock, **how)
-        player = Player(lambda: ClipReel(clip, part, rate), knobs, clock)
+        player = Player(lambda: ClipFrames(clip, part, rate), knobs, clock)
         player.open()
         made.append(player)
         return player, knobs, clock
@@ -261,7 +261,7 @@ def test_a_part_may_have_one_end(play: Any, first: int | None, last: int | None,
 
 
 def test_a_part_behind_the_end_is_told(clip: Path) -> None:
-    player = Player(lambda: ClipReel(clip, (Fraction(100), None)), Playback(), lambda: 0.0)
+    player = Player(lambda: ClipFrames(clip, (Fraction(100), None)), Playback(), lambda: 0.0)
     with pytest.raises(AppError, match="has no frame from 100 s on"):
         player.open()
     player.close()
@@ -275,19 +275,19 @@ def test_a_part_of_a_template(tmp_path: Path) -> None:
         track.append(Fraction(k, 10), engine._motion(float(k)) if k != 5 else None)
     save_track(path, track, Fraction(10), reference=2)
     track.close()
-    reel = TemplateReel(path, engine, "first", (Fraction(45, 100), Fraction(1)))  # frames 5 to 9
-    assert (reel.duration, reel.rate) == (Fraction(1, 2), 10)
-    shots = list(reel.frames(Fraction(0)))
+    source = TemplateFrames(path, engine, "first", (Fraction(45, 100), Fraction(1)))  # frames 5 to 9
+    assert (source.duration, source.rate) == (Fraction(1, 2), 10)
+    shots = list(source.frames(Fraction(0)))
     assert [time for time, _, _ in shots] == [Fraction(k, 10) for k in range(5)]
     assert [None if motion is None else float(motion.translation[0, 0]) for _, _, motion in shots] == [None, 6, 7, 8, 9]
-    assert [time for time, _, _ in reel.frames(Fraction(3, 10))] == [Fraction(3, 10), Fraction(4, 10)]
-    assert reel.reference is not None
-    assert float(reel.reference.translation[0, 0]) == 6  # the first one with a face
-    own = TemplateReel(path, engine, "auto", (Fraction(1), None)).reference
+    assert [time for time, _, _ in source.frames(Fraction(3, 10))] == [Fraction(3, 10), Fraction(4, 10)]
+    assert source.reference is not None
+    assert float(source.reference.translation[0, 0]) == 6  # the first one with a face
+    own = TemplateFrames(path, engine, "auto", (Fraction(1), None)).reference
     assert own is not None
     assert float(own.translation[0, 0]) == 2
     with pytest.raises(UsageError, match="the template has no frame from 3 s"):
-        TemplateReel(path, engine, "auto", (Fraction(3), None))
+        TemplateFrames(path, engine, "auto", (Fraction(3), None))
 
 
 @pytest.mark.parametrize("late", [0.25, 5.0])
@@ -315,7 +315,7 @@ def test_late_frames_are_left_out_and_a_long_sleep_is_forgotten(play: Any) -> No
 
 def test_cancel_ends_a_player_that_stands_still(clip: Path) -> None:
     knobs = Playback()
-    player = Player(lambda: ClipReel(clip), knobs, lambda: 0.0)
+    player = Player(lambda: ClipFrames(clip), knobs, lambda: 0.0)
     player.open()
     assert number(player.read()) == 0
     knobs.pause(True)

@@ -15,7 +15,7 @@ from posed_films import write_films, write_vowel
 from app.cli.main import main
 from app.events import CancelToken, EventStream
 from app.expressions import expression_from
-from app.gui.driving import live_source
+from app.gui.live_source import live_source
 from app.gui.session import Driver, Session
 from app.jobs import Entry, Queue
 from app.jobs.renderer import JobRenderer

@@ -1,4 +1,4 @@
-"""The keyframes below the time line: a lane with the keys, and a bar with what can be done to them."""
+"""The keyframes below the time line: a track with the keys, and a bar with the buttons."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ DRAG: Final = 3
 """Pixels after which a press becomes a drag."""
 
 
-class KeyLane(QWidget):
+class KeyframeTrack(QWidget):
     """The keys along the time line.
 
     A click selects a key, a drag moves it, a double click on an empty place sets one. Left and Right go from key to
@@ -64,7 +64,7 @@ class KeyLane(QWidget):
         self.update()
 
     def x_of(self, seconds: float | Fraction) -> float:
-        """Middle of a time on the lane, in pixels."""
+        """Middle of a time on the track, in pixels."""
         return SIDE + (self.width() - 2 * SIDE) * float(seconds) / float(self._frames.length)
 
     def _time_of(self, x: float) -> float:
@@ -124,7 +124,7 @@ class KeyLane(QWidget):
 
     # ---- painting -------------------------------------------------------------------------------------------------
     def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
-        """Draw the lane, the transitions and the keys."""
+        """Draw the track, the transitions and the keys."""
         c, middle = colours(), self.height() / 2
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)

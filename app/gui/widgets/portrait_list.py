@@ -67,7 +67,7 @@ class _Delegate(QStyledItemDelegate):
         painter.restore()
 
 
-class PortraitShelf(QListWidget):
+class PortraitList(QListWidget):
     """Thumbnails of the portraits.
 
     Signals:

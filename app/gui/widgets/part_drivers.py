@@ -73,7 +73,7 @@ class PartRow(FileTarget):
         self.clear.setVisible(bool(path))
 
 
-class PartsEditor(QWidget):
+class PartDriversEditor(QWidget):
     """All parts of the face.
 
     Signals:

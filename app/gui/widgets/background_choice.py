@@ -20,7 +20,7 @@ IMAGES: Final = "*.png *.jpg *.jpeg *.webp *.bmp *.tif *.tiff *.heic *.avif"
 FIRST_COLOUR: Final = "#00ff00"
 
 
-class GroundChoice(ComboBox):
+class BackgroundChoice(ComboBox):
     """A list of backgrounds; the last two entries open dialogs for a colour and an image.
 
     Signals:

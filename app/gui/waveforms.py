@@ -12,7 +12,7 @@ from PySide6.QtGui import QImage
 from app.clip_options import Part
 from app.errors import AppError, CancelledError
 from app.frames.voices import open_voice
-from app.gui import pictures
+from app.gui import qt_images
 from app.gui.translate import tr
 from app.gui.widgets.driver import is_sound
 from app.media.waveform import Peaks, waveform
@@ -81,7 +81,7 @@ class Waves(QObject):
 
     def _picture(self, path: str) -> None:
         thumb = self._window.side.driver.thumb
-        width, height = pictures.device_size(PICTURE, thumb.devicePixelRatioF())
+        width, height = qt_images.device_size(PICTURE, thumb.devicePixelRatioF())
 
         def show(image: QImage) -> None:
             if path == self._pictured:
@@ -98,6 +98,6 @@ class Waves(QObject):
 def _picture_of(path: Path, spoken: bool, width: int, height: int) -> QImage:
     """Plot a template or an expression track, or the sound of a file, which may be a video."""
     sound = open_voice(path).sound if spoken else None
-    return (
-        pictures.motion_picture(path, width, height) if sound is None else pictures.voice_picture(sound, width, height)
-    )
+    if sound is None:
+        return qt_images.motion_picture(path, width, height)
+    return qt_images.voice_picture(sound, width, height)

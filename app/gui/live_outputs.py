@@ -29,7 +29,7 @@ class LiveOutputs:
 
     def __init__(self, studio: Studio) -> None:
         self._studio = studio
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
         self.recording = False
         self.camera = False
         self.file: Path | None = None
@@ -47,7 +47,7 @@ class LiveOutputs:
         output = session.options(overwrite=True).output
         path = path if path.suffix else path.with_suffix(recording_suffix(output.codec))
         sink = RecorderSink.of(path, output, session.live_options, session.files)
-        self._told.discard(RECORDER)
+        self._reported.discard(RECORDER)
         self._studio.live.add_sink(sink)
         self.recording, self.file = True, path
 
@@ -64,7 +64,7 @@ class LiveOutputs:
         """
         from app.live.vcam import VirtualCameraSettings, VirtualCameraSink
 
-        self._told.discard(CAMERA)
+        self._reported.discard(CAMERA)
         self._studio.live.add_sink(VirtualCameraSink(VirtualCameraSettings.of(self._studio.session.live_options)))
         self.camera = True
 
@@ -87,7 +87,7 @@ class LiveOutputs:
         while name in self._streams.values():
             number += 1
             name = f"{target.shown} ({number})"
-        self._told.discard(name)
+        self._reported.discard(name)
         self._streams[address] = name
         self._studio.live.add_sink(make_sink(target, self._studio.session.live_options, name))
 
@@ -111,8 +111,8 @@ class LiveOutputs:
         for info in self._studio.live.sinks:
             if info.status != "failed" or info.name not in (RECORDER, CAMERA, *self._streams.values()):
                 continue
-            if info.name not in self._told:
-                self._told.add(info.name)
+            if info.name not in self._reported:
+                self._reported.add(info.name)
                 sentences.append(info.message)
             if info.retrying:
                 continue

@@ -19,7 +19,7 @@ from app.gui.prompts import Prompts
 from app.gui.session import Session
 from app.gui.studio import Studio
 from app.gui.translate import tr
-from app.located import read_located
+from app.line_numbers import read_located
 from liveportrait.expression import Expression
 from models.messages import about
 
@@ -43,11 +43,11 @@ class KeyCommands(QObject):
         super().__init__(window)
         self.window, self.studio, self.prompts = window, studio, prompts
         self._chosen: Fraction | None = None  # time of the selected key
-        lane, bar = window.transport.lane, window.transport.keys
-        lane.selected.connect(self.select)
-        lane.moved.connect(self.move)
-        lane.removed.connect(self.remove)
-        lane.wanted.connect(self.set_key)
+        track, bar = window.transport.keyframes, window.transport.keys
+        track.selected.connect(self.select)
+        track.moved.connect(self.move)
+        track.removed.connect(self.remove)
+        track.wanted.connect(self.set_key)
         bar.set_requested.connect(partial(self.set_key, None))
         bar.removed.connect(lambda: self.remove(self.chosen))
         bar.ease_chosen.connect(self.set_ease)
@@ -70,10 +70,10 @@ class KeyCommands(QObject):
         """Show the keys of the session, if the time line is theirs."""
         session, transport = self.studio.session, self.window.transport
         shown = session.driver.kind == "sliders" and session.keyed
-        for widget in (transport.lane, transport.keys):
+        for widget in (transport.keyframes, transport.keys):
             widget.setVisible(shown)
         if shown:
-            transport.lane.show_keys(session.keys, self.chosen)
+            transport.keyframes.show_keys(session.keys, self.chosen)
             transport.keys.show_keys(session.keys, self.chosen)
 
     def show_lane(self, on: bool) -> None:

@@ -225,4 +225,4 @@ def test_background_is_a_word_a_colour_or_a_picture(panel: ControlPanel, monkeyp
     assert combo.currentText() == "sky.png"
     editor.show_value("keep")
     assert combo.currentIndex() == 0
-    assert combo.itemText(4) == "Picture…"
+    assert combo.itemText(4) == "Image…"

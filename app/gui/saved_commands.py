@@ -13,7 +13,7 @@ from PySide6.QtWidgets import QFileDialog, QMenu, QPushButton
 from app.errors import AppError
 from app.expressions import expression_from
 from app.gui import store
-from app.gui.dialogs.messages import NameDialog, QuestionDialog
+from app.gui.dialogs.messages import NameDialog, PresetDialog, QuestionDialog
 from app.gui.localize import menu_text, tooltip_text
 from app.gui.prompts import Prompts
 from app.gui.session import Session
@@ -78,13 +78,16 @@ class SavedCommands(QObject):
         )
 
     def save_preset(self) -> None:
-        """Ask for a name and save the options."""
-        values = dict(self.studio.session.values)
-        self._ask_name(
-            tr("Save preset"),
-            {preset.path.stem for preset in self.presets if preset.path is not None},
-            lambda name: self.studio.store(partial(store.save_preset, name, values), tr("The preset was saved.")),
-        )
+        """Ask for a name and for what to save of what is on screen."""
+        taken = {preset.path.stem for preset in self.presets if preset.path is not None}
+        dialog = PresetDialog(self.window, taken)
+
+        def save() -> None:
+            values = store.on_screen(self.studio.session, dialog.parts)
+            self.studio.store(partial(store.save_preset, dialog.name, values), tr("The preset was saved."))
+
+        dialog.accepted.connect(save)
+        self.prompts.open(dialog)
 
     def _ask_name(self, title: str, taken: set[str], done: Callable[[str], None]) -> None:
         dialog = NameDialog(title, tr("Name"), self.window, taken)
@@ -142,7 +145,7 @@ class SavedCommands(QObject):
         self.prompts.open(question)
 
     def use_preset(self, preset: Preset) -> None:
-        """Apply a preset; options that it does not contain are reset to their defaults."""
+        """Apply a preset; options that it does not contain are reset, unless it holds only a pose or an expression."""
         text = tr("use preset {name}", name=tr(preset.name)) if preset.name else tr("reset the options")
 
         def look() -> tuple[dict[str, Any], list[str]]:
@@ -159,8 +162,8 @@ class SavedCommands(QObject):
 
         def use(values: dict[str, Any], session: Session) -> Session:
             posed = expression_from(values.pop("expression", ""), values.pop("sliders", ""))
-            session = session.with_values(values)
-            return session if posed is None else session.with_expression(posed)
+            session = session if posed is not None and not values else session.with_values(values)
+            return session if posed is None else session.with_named(posed)
 
         if store.names_files(preset):
             self.studio.background.run(look, apply, self.studio.failed.emit)
@@ -194,5 +197,5 @@ class SavedCommands(QObject):
         )
         if name:
             path, _ = store.with_ending(Path(name), (".toml",), ".toml")
-            work = partial(store.save_preset, path.stem, dict(self.studio.session.values), "", path)
+            work = partial(store.save_preset, path.stem, store.on_screen(self.studio.session), "", path)
             self.studio.store(work, tr("{name} is ready.", name=path.name))

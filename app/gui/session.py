@@ -15,7 +15,7 @@ from app.errors import AppError
 from app.gui.keyframes import Keyframes
 from app.live_options import LiveOptions, check_live, live_options
 from app.options import OptionInfo, RenderOptions, all_options, find_option
-from liveportrait.expression import SLIDERS, Expression
+from liveportrait.expression import POSE_SLIDERS, SLIDERS, Expression
 
 DriverKind = Literal["sliders", "file", "camera", "still", "template", "tracking"]
 LIVE_ONLY: Final[tuple[DriverKind, ...]] = ("camera", "tracking")  # drivers that can't be rendered
@@ -238,6 +238,25 @@ class Session:
         eyes = expression.eye_ratio or (None, None)
         sliders = {k: v for k, v in expression.values.items() if v != SLIDERS[k].default}
         return replace(self, sliders=sliders, eye_left=eyes[0], eye_right=eyes[1], lips=expression.lip_ratio)
+
+    def with_face(self, expression: Expression) -> Session:
+        """The session with the face of an expression; the head keeps its pose unless the expression has one."""
+        pose = {k: v for k, v in self.sliders.items() if k in POSE_SLIDERS}
+        posed = not expression.values.keys().isdisjoint(POSE_SLIDERS)
+        return self.with_expression(expression if posed else replace(expression, values={**pose, **expression.values}))
+
+    def with_named(self, expression: Expression) -> Session:
+        """The session with the pose of an expression, its face, or both: a part of which it names nothing is kept."""
+        own = expression.values.keys() - set(POSE_SLIDERS)
+        if own or expression.eye_ratio is not None or expression.lip_ratio is not None:
+            return self.with_face(expression)
+        face = {k: v for k, v in self.sliders.items() if k not in POSE_SLIDERS}
+        return replace(
+            self.with_expression(replace(expression, values={**face, **expression.values})),
+            eye_left=self.eye_left,
+            eye_right=self.eye_right,
+            lips=self.lips,
+        )
 
     def with_portraits(self, paths: list[str]) -> Session:
         """The session with portraits added and the first of them selected; known ones are not added again."""

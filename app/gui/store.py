@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 from app.driver_options import PART_FILES
 from app.expressions import (
@@ -25,6 +25,13 @@ from app.gui.keyframes import Keyframes
 from app.option_files import background_file
 from app.options import find_option
 from app.presets import Preset, config_folder, find_preset, list_presets, read_settings, to_toml
+from liveportrait.expression import POSE_SLIDERS
+
+if TYPE_CHECKING:
+    from app.gui.session import Session
+
+PARTS: Final = ("options", "pose", "expression")
+"""What a preset can hold."""
 
 __all__ = [
     "BUILT_IN_EXPRESSIONS",
@@ -35,6 +42,7 @@ __all__ = [
     "import_preset",
     "list_expressions",
     "list_user_presets",
+    "on_screen",
     "preset_values",
     "presets_folder",
     "read_expression",
@@ -76,6 +84,29 @@ def import_expression(path: Path) -> Path:
     saved = read_expression(path)
     target = free_name(expressions_folder(), safe_name(saved.name), ".json")
     return save_expression(saved.name, saved.expression, target)
+
+
+def on_screen(session: Session, parts: Collection[str] = PARTS) -> dict[str, Any]:
+    """Option values that make what is on screen: the options, and as ``sliders`` the pose and the expression.
+
+    Args:
+        session: What is on screen.
+        parts: Which of PARTS.
+
+    Returns:
+        Option name -> value. A pose or an expression at rest is named by one slider at 0, so that it is restored too.
+    """
+    values = dict(session.values) if "options" in parts else {}
+    named = {k: v for k, v in session.sliders.items() if ("pose" if k in POSE_SLIDERS else "expression") in parts}
+    if "pose" in parts and named.keys().isdisjoint(POSE_SLIDERS):
+        named["yaw"] = 0.0
+    if "expression" in parts:
+        ratios = {"left_eye": session.eye_left, "right_eye": session.eye_right, "lips": session.lips}
+        fixed = {name: ratio for name, ratio in ratios.items() if ratio is not None}
+        if not fixed and named.keys() <= set(POSE_SLIDERS):
+            named["smile"] = 0.0
+        named |= fixed
+    return {**values, "sliders": ",".join(f"{name}={value:g}" for name, value in named.items())} if named else values
 
 
 def save_preset(name: str, values: Mapping[str, Any], description: str = "", path: Path | None = None) -> Path:

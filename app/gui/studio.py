@@ -217,8 +217,8 @@ class Studio(QObject):
             self.apply(self.session.with_portraits(paths), tr("add portraits"))
 
     def set_expression(self, expression: Expression) -> None:
-        """Use a saved expression."""
-        self.apply(self.session.with_expression(expression), tr("choose an expression"))
+        """Use a saved expression; the head keeps its pose unless the expression has one."""
+        self.apply(self.session.with_face(expression), tr("choose an expression"))
 
     def live_options(self) -> RenderOptions:
         """Options of the live pipeline; face and crop are set per portrait."""

@@ -8,6 +8,7 @@ import pytest
 
 from app.errors import UsageError
 from app.gui import store
+from app.gui.session import Session
 from app.presets import BUILT_IN, Preset, find_preset, resolve
 from liveportrait.expression import Expression
 
@@ -69,3 +70,19 @@ def test_built_in_expressions_are_within_range() -> None:
     vowels = {name: found[i].expression.values for i, name in enumerate(store.BUILT_IN_EXPRESSIONS) if len(name) == 1}
     assert set(vowels) == set("AEIOU")
     assert len({tuple(sorted(v.items())) for v in vowels.values()}) == 5
+
+
+def test_presets_hold_what_is_on_screen_and_expressions_leave_the_head_alone() -> None:
+    """Parts that a preset or an expression does not name stay; a part at rest is named, so that it comes back too."""
+    screen = Session(values={"multiplier": 2.0}, sliders={"yaw": 16.0, "smile": 0.5}, eye_left=0.2)
+    assert store.on_screen(screen) == {"multiplier": 2.0, "sliders": "yaw=16,smile=0.5,left_eye=0.2"}
+    assert store.on_screen(screen, ["pose"]) == {"sliders": "yaw=16"}
+    assert store.on_screen(Session(), ["pose", "expression"]) == {"sliders": "yaw=0,smile=0"}
+    assert store.on_screen(screen, ["options"]) == {"multiplier": 2.0}
+    posed = screen.with_face(Expression({"brow": 0.4}))
+    assert (dict(posed.sliders), posed.eye_left) == ({"yaw": 16.0, "brow": 0.4}, None)
+    assert screen.with_face(Expression({"pitch": 5.0})).sliders == {"pitch": 5.0}
+    assert screen.with_face(Expression({})).sliders == {"yaw": 16.0}
+    turned = screen.with_named(Expression({"yaw": 0.0}))
+    assert (dict(turned.sliders), turned.eye_left) == ({"smile": 0.5}, 0.2)
+    assert screen.with_named(Expression({"smile": 0.0})).sliders == {"yaw": 16.0}

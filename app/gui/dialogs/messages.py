@@ -26,8 +26,9 @@ from app.expressions import safe_name
 from app.gui import icons
 from app.gui.dialogs.base import Dialog
 from app.gui.localize import localized
+from app.gui.store import PARTS
 from app.gui.translate import tr
-from app.gui.widgets.basic import colours
+from app.gui.widgets.basic import Switch, colours
 
 
 def make_report(text: str, details: str) -> str:
@@ -207,6 +208,7 @@ class NameDialog(Dialog):
         box.addWidget(self.edit)
         box.addWidget(self.note)
         box.addWidget(buttons)
+        self.box = box
 
     def _typed(self, text: str) -> None:
         """Show the effect of saving under this name."""
@@ -223,6 +225,33 @@ class NameDialog(Dialog):
     def name(self) -> str:
         """The name entered."""
         return self.edit.text().strip()
+
+
+class PresetDialog(NameDialog):
+    """Asks for the name of a preset, and which parts of what is on screen it holds.
+
+    Args:
+        parent: Window.
+        taken: See NameDialog.
+    """
+
+    def __init__(self, parent: QWidget | None = None, taken: Collection[str] = ()) -> None:
+        super().__init__(tr("Save preset"), tr("Name"), parent, taken)
+        self.switches: dict[str, Switch] = {}
+        titles = tr("Motion and other options"), tr("Pose of the head"), tr("Expression")
+        for name, title in zip(PARTS, titles, strict=True):
+            switch = self.switches[name] = Switch(title)
+            switch.setChecked(True)
+            switch.toggled.connect(lambda _: self._typed(self.edit.text()))
+            self.box.insertWidget(self.box.count() - 1, switch)
+
+    def _typed(self, text: str) -> None:
+        super()._typed(text if self.parts else "")
+
+    @property
+    def parts(self) -> list[str]:
+        """The chosen parts."""
+        return [name for name, switch in self.switches.items() if switch.isChecked()]
 
 
 class CloseDialog(Dialog):

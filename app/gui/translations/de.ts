@@ -1592,6 +1592,10 @@
    <translation>Bewegung</translation>
   </message>
   <message>
+   <source>Motion and other options</source>
+   <translation>Bewegung und andere Optionen</translation>
+  </message>
+  <message>
    <source>Motion is measured from driving frame {index}, the most neutral one.</source>
    <translation>Die Bewegung wird vom Antriebsbild {index} aus gemessen, dem neutralsten.</translation>
   </message>
@@ -1978,6 +1982,10 @@
   <message>
    <source>Pose from {name}</source>
    <translation>Pose von {name}</translation>
+  </message>
+  <message>
+   <source>Pose of the head</source>
+   <translation>Kopfhaltung</translation>
   </message>
   <message>
    <source>Poses at times: the portrait moves from one to the next.</source>

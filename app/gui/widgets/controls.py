@@ -43,12 +43,12 @@ from app.options import OptionInfo, find_option, idle_options
 from liveportrait.expression import SLIDERS, Slider
 
 GROUPS: Final = (
-    ("Motion", True),
-    ("Drivers", False),
-    ("Speech and life", False),
-    ("Stitching and retargeting", False),
-    ("Pose", True),
     ("Expression", True),
+    ("Pose", True),
+    ("Motion", False),
+    ("Speech and life", False),
+    ("Drivers", False),
+    ("Stitching and retargeting", False),
     ("Crop", False),
     ("Part of a clip", False),
     ("Output", False),

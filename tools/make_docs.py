@@ -1,4 +1,4 @@
-"""Generate documentation from the code: docs/options.md, and the table in docs/tracking.md."""
+"""Generate documentation from the code: docs/options.md, and tables in docs/live.md and docs/tracking.md."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from app.live_options import live_options  # noqa: E402
 from app.options import RUN_ONLY, options_table  # noqa: E402
 from app.presets import BUILT_IN, SCHEMA_VERSION  # noqa: E402
 from liveportrait.blendshapes import ARKIT, PRESETS, UNUSED  # noqa: E402
@@ -75,10 +76,17 @@ def tracking_page(text: str) -> str:
     return text[:start] + "\n" + shapes_table() + "\n" + text[end:]
 
 
+def live_page(text: str) -> str:
+    """The text of docs/live.md with the tables of options, its last section, as they are now."""
+    return text[: text.index("### Camera")] + options_table(live_options()).replace("## ", "### ")
+
+
 def main() -> None:
     """Write the pages."""
     page = ROOT / "docs" / "options.md"
     page.write_text(options_page(), encoding="utf-8")
+    live = ROOT / "docs" / "live.md"
+    live.write_text(live_page(live.read_text(encoding="utf-8")), encoding="utf-8")
     tracking = ROOT / "docs" / "tracking.md"
     tracking.write_text(tracking_page(tracking.read_text(encoding="utf-8")), encoding="utf-8")
     print(page, tracking)

@@ -130,6 +130,13 @@ class ClipReader(ABC):
                 "Choose an earlier start.",
             )
 
+    def key_frames(self) -> Iterator[np.ndarray]:
+        """Images (H, W, 3) uint8 of the whole clip that are stored by themselves, which are its best and fastest ones.
+
+        Here, where the format does not tell them apart, all images of the selected part.
+        """
+        return (frame.rgb for frame in self)
+
     @property
     def length(self) -> Fraction | None:
         """Length of the selected part in seconds, from its first frame, or None if it is not known before reading."""

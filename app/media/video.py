@@ -412,6 +412,17 @@ class VideoReader(ClipReader):
                 yield time, rgb, alpha
         self._judge(decoded, time, decoder, cut[0] if cut else None)
 
+    def key_frames(self) -> Iterator[np.ndarray]:
+        """See ClipReader.key_frames; the frames between them are not decoded."""
+        info = self.info
+        framer = Framer(info.width, info.height, self._aspect, self._orientation, alpha=self._alpha)
+        with containers.open_input(self._path) as source:
+            stream = tracks.video_stream(source, self._path)
+            decoder = Decoder(stream, only_keys=True)
+            for packet, _ in containers.packets(source, stream):
+                for frame in decoder(packet):
+                    yield framer(frame, decoder.aspect)[0]
+
     @staticmethod
     def _stamped(
         source: Any, stream: Any, decoder: Decoder, cut: list[Exception]
@@ -454,9 +465,14 @@ def _stamp(frame: Any, base: Fraction) -> Fraction | None:
 
 
 class Decoder:
-    """Decodes the packets of one stream; damage is counted, not raised."""
+    """Decodes the packets of one stream; damage is counted, not raised.
 
-    def __init__(self, stream: Any) -> None:
+    Args:
+        stream: The stream.
+        only_keys: Skip the frames that depend on others.
+    """
+
+    def __init__(self, stream: Any, *, only_keys: bool = False) -> None:
         self.damaged = 0
         name = stream.codec_context.codec.canonical_name
         self._context = stream.codec_context
@@ -467,6 +483,8 @@ class Decoder:
             context.extradata = stream.codec_context.extradata
             self._context = context
         containers.prepare_decoder(self._context)
+        if only_keys:
+            self._context.skip_frame = "NONKEY"
         self._aspect: Fraction | None = None  # of the first frame, from the codec; the container's takes precedence
 
     @property

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from fractions import Fraction
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
@@ -13,19 +12,20 @@ import av
 
 from app.errors import AppError, MediaError
 from app.media import container, files
-from app.media.clip import ClipReader
 from app.media.reader import open_clip
 from app.provenance import credentials, xmp
 from app.provenance.credentials import Credentials
 from app.provenance.mark import PROGRAM
-from app.provenance.watermark import Pixels, Score, detect
+from app.provenance.search import Score, Search
 
 GENERATED: Final = (  # IPTC's terms for works made wholly or partly by algorithms
     "trainedAlgorithmicMedia", "compositeWithTrainedAlgorithmicMedia", "algorithmicMedia", "compositeSynthetic",
 )  # fmt: skip
 MATROSKA_HEAD: Final = b"\x1a\x45\xdf\xa3"
-PLACES: Final = 3  # evenly spaced parts of a clip that are examined until the watermark is found
-TAKEN: Final = 24  # frames per part
+KEYS: Final = 12  # key frames of a clip in which the watermark is looked for first; they are compressed least
+PLACES: Final = 3  # evenly spaced parts of a clip whose frames are added if it is not in those
+TAKEN, STEP = 8, 3  # frames per part, and frames from one to the next
+STAGES: Final = 3  # times that a clip is scored: its first key frame, all of them, and with other frames
 
 
 @dataclass(frozen=True)
@@ -145,26 +145,41 @@ def _tags(path: Path) -> dict[str, str]:
 
 
 def find_watermark(path: Path) -> Score | None:
-    """Look for the watermark in an image, or in parts of a clip until it is found; None if nothing can be decoded."""
-    best, starts = Score(0.0, 1.0), [Fraction(0)]
-    for looked in range(1, PLACES + 1):
-        try:
-            with open_clip(path, starts[-1]) as clip:
-                length = clip.info.duration if clip.info.kind == "video" else None
-                found = detect(_some(clip))
-        except AppError:
-            return None if looked == 1 else best
-        if found.deviations >= best.deviations:
-            best = found
-        if found.found or length is None:
-            break
-        starts.append(length * looked / PLACES)
-    return Score(best.deviations, min(1.0, best.false_alarms * len(starts)))
+    """Look for the watermark in an image, or in more and more of a clip until it is found.
+
+    Returns:
+        The best score; None if nothing can be decoded.
+    """
+    best, search = Score(0.0, 1.0), Search()
+    try:
+        for _ in _stages(path, search):
+            found = search.score()
+            if found.deviations >= best.deviations:
+                best = Score(found.deviations, min(1.0, found.false_alarms * STAGES))
+            if best.found:
+                break
+    except AppError:
+        return best if search.count else None
+    return best
 
 
-def _some(clip: ClipReader) -> Iterator[Pixels]:
-    """Take some of the next frames."""
-    return (frame.rgb for frame in islice(clip, 0, 2 * TAKEN, 2))
+def _stages(path: Path, search: Search) -> Iterator[None]:
+    """Add images to a search, and yield whenever it is worth scoring them."""
+    with open_clip(path) as clip:
+        for image in islice(clip.key_frames(), KEYS):
+            search.add(image)
+            if search.count == 1:
+                yield
+        length = clip.info.duration if clip.info.kind == "video" else None
+    if search.count > 1:
+        yield
+    if length is None:
+        return
+    for place in range(PLACES):
+        with open_clip(path, length * place / PLACES) as clip:
+            for frame in islice(clip, 0, STEP * TAKEN, STEP):
+                search.add(frame.rgb)
+    yield
 
 
 def _about_watermark(found: Score | None) -> str:

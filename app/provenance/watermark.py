@@ -1,8 +1,9 @@
 """The watermark: a faint keyed pattern in the luma of the animated crop, detectable without the original.
 
-The pattern is a lattice of signs over the whole image, so that it scales with it: images of any size are checked
-against the same few lattices. Each crop uses the lattice in which it is about 90 cells wide, and only inside its own
-soft border; outside, the image stays bit-identical.
+It is written into the lattice of :mod:`app.provenance.lattice`, only inside the crop's own soft border; outside, the
+image stays bit-identical. It is weaker where the image is smooth and would show it, and in large crops, which have more
+cells than finding it takes. Each frame is marked by itself, and the change follows the image without jumps, so that
+nothing flickers.
 
 The key is public, so that anybody can look for the mark: it shows that an image was made by this program, but it does
 not withstand deliberate removal or forgery.
@@ -10,9 +11,7 @@ not withstand deliberate removal or forgery.
 
 from __future__ import annotations
 
-import hashlib
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
@@ -21,97 +20,142 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from app.provenance.lattice import TURN, Floats, Pixels, cells_across, differences, phases_at
 from app.provenance.mark import Level, Marking
 from liveportrait.animator import Finish
 from liveportrait.compose import FEATHER, crop_window, edge_ramp
 from liveportrait.crop import Crop
 from liveportrait.warp import scale_of
 
-Pixels = npt.NDArray[np.uint8]
-Floats = npt.NDArray[np.float32]
 Window = tuple[int, int, int, int]
 
-KEY: Final = b"portrait-animate watermark 1"
-TILE: Final = 128  # period of the signs in cells
-ACROSS: Final = 90  # approximate number of cells along a side of the crop
-LATTICES: Final = tuple(round(32 * 2 ** (k / 2)) for k in range(9))  # cells across the image, 32 to 512
-SMALLEST: Final = 5.5  # pixels per cell; smaller ones don't survive scaling by half and strong compression
-STRENGTH: Final = 1.08  # grey levels, root mean square in flat areas
-TEXTURED: Final = 1.6  # factor in textured areas, which hide the pattern
-QUIET, BUSY = 1.0, 9.0  # texture in grey levels at which the factor starts to apply and at which it applies fully
-SEEN: Final = (28, 56, 84)  # cells along a side of the search windows
-LEARNED: Final = 20_000  # approximate number of cells from which the prediction from neighbours is fitted
-FALSE_ALARMS: Final = 5e-5  # probability per file below which the mark counts as found
+LOUDEST: Final = 10 ** (-44.3 / 10) * 255**2  # mean square of the change in the crop's window, in grey levels squared
+STRONGEST: Final = 3.0  # factor of the change that the key asks for; over 1, as compression takes part of it away
+SMOOTH: Final = 0.5  # factor in smooth areas of small crops
+QUIET, BUSY = 1.0, 5.0  # texture in grey levels between cells up to which an area is smooth, and from which it is not
+SMALL: Final = 256.0  # side of a crop in pixels up to which the mark has its full strength
+WEAKEST: Final = 0.6  # factor in large crops
+STRIP_PIXELS: Final = 1 << 16  # pixels that are marked at once; their copies stay in the processor's cache
 
 
 @dataclass(frozen=True)
-class Score:
-    """Detection result for an image or clip.
+class Edges:
+    """Places between which the values of running sums are interpolated; as many as there are edges of cells.
 
     Attributes:
-        deviations: Best agreement with the key anywhere, in standard deviations of wrong keys.
-        false_alarms: Probability that an unmarked file agrees as much anywhere, 0 to 1.
+        at: Index before each edge.
+        part: Share of the way to the next index, 0 to 1.
     """
 
-    deviations: float
-    false_alarms: float
+    at: npt.NDArray[np.intp]
+    part: npt.NDArray[np.float64]
 
-    @property
-    def found(self) -> bool:
-        """Whether the mark was found."""
-        return self.false_alarms <= FALSE_ALARMS
+    @classmethod
+    def of(cls, cells: range, cell: float, first: int, length: int) -> Edges:
+        """The edges of cells of a size in pixels, in running sums over ``length`` pixels from pixel ``first`` on."""
+        places = np.clip(np.arange(cells.start, cells.stop + 1) * cell - first, 0, length)
+        at = np.minimum(places.astype(np.intp), length - 1)
+        return cls(at, places - at)
 
-
-@lru_cache(maxsize=1)
-def signs() -> Floats:
-    """(TILE, TILE) of -1 and 1, from the key."""
-    data = hashlib.shake_256(KEY).digest(TILE * TILE // 8)
-    return np.unpackbits(np.frombuffer(data, np.uint8)).reshape(TILE, TILE).astype(np.float32) * 2 - 1
-
-
-def _high(cells: Floats, border: int = cv2.BORDER_REFLECT_101) -> Floats:
-    """Cells minus the mean of their 3 x 3 neighbourhood."""
-    return np.asarray(cells - cv2.blur(cells, (3, 3), borderType=border), np.float32)
+    def between(self, sums: npt.NDArray[Any], axis: int) -> npt.NDArray[np.float64]:
+        """Sums within each cell along an axis of running sums."""
+        part = self.part if axis else self.part[:, None]
+        before, after = np.take(sums, self.at, axis), np.take(sums, self.at + 1, axis)
+        return np.diff(before + (after - before) * part, axis=axis)
 
 
-def lattice(side: float, width: int) -> int:
-    """Number of cells across the image for a crop with a side in image pixels."""
-    wanted = width / max(side / ACROSS, SMALLEST)
-    return min(LATTICES, key=lambda count: abs(math.log(count / wanted)))
+@dataclass(frozen=True)
+class Grid:
+    """The part of a lattice under a crop.
 
-
-def pattern(window: Window, width: int, count: int) -> Floats:
-    """The pattern in a part of an image.
-
-    Args:
-        window: The part, (x0, y0, x1, y1).
-        width: Width of the image.
-        count: Cells across it.
-
-    Returns:
-        (h, w) float32 of mean 0 and root mean square 1.
+    Attributes:
+        rows: Upper and lower edges of the rows of cells in the crop's window.
+        columns: Left and right edges of the columns of cells.
+        cell: Side of a cell in pixels.
+        left: Number of its first column in the lattice.
+        top: Number of its first row.
+        corner: Position (x, y) of the window in the image.
+        phases: (rows, cells // 2) the key, in radians.
+        ramp: (h, w) 0..1, the soft border.
+        shares: (rows, cells // 2) mean square in the window for a change of 1 in a pair and none in the others.
+        scale: Strength for the size of the crop, WEAKEST to 1.
     """
-    x0, y0, x1, y1 = window
-    cell = width / count
-    left, top = math.floor(x0 / cell) - 3, math.floor(y0 / cell) - 3
-    columns = np.arange(left, math.ceil(x1 / cell) + 3) % TILE
-    rows = np.arange(top, math.ceil(y1 / cell) + 3) % TILE
-    cells = _high(signs()[np.ix_(rows, columns)])
-    # pixel x of the image is at (x + 0.5) / cell - 0.5 cells
-    to_pixels = np.array([[1 / cell, 0, (x0 + 0.5) / cell - 0.5 - left], [0, 1 / cell, (y0 + 0.5) / cell - 0.5 - top]])
-    flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
-    out = cv2.warpAffine(cells, to_pixels, (x1 - x0, y1 - y0), flags=flags, borderMode=cv2.BORDER_REFLECT_101)
-    return np.asarray(out / max(float(out.std()), 1e-6), np.float32)
+
+    rows: Edges
+    columns: Edges
+    cell: float
+    left: int
+    top: int
+    corner: tuple[int, int]
+    phases: Floats
+    ramp: Floats
+    shares: Floats
+    scale: float
+
+
+def _spread(pixels: range, cells: range, cell: float) -> Floats:
+    """(pixels, cells) weights of OpenCV's cubic interpolation between the centres of cells."""
+    place = (np.asarray(pixels) + 0.5) / cell - 0.5
+    far = np.abs(place[:, None] - np.asarray(cells)[None, :])
+    inner, outer = (1.25 * far - 2.25) * far * far + 1, ((3.75 - 0.75 * far) * far - 6) * far + 3
+    return np.asarray(np.where(far < 1, inner, np.where(far < 2, outer, 0)), np.float32)
 
 
 @lru_cache(maxsize=8)
-def _share(matrix: bytes, size: int, window: Window, width: int) -> Floats:
-    """The pattern of a crop with its soft border; for a photo it is the same in every frame."""
+def _grid(matrix: bytes, size: int, window: Window, shape: tuple[int, int]) -> Grid | None:
+    """The grid of a crop, None if no pair lies in it; for a photo it is the same in every frame."""
     crop = Crop(np.frombuffer(matrix, np.float64).reshape(2, 3), size)
-    shown = pattern(window, width, lattice(size * scale_of(crop.inverse), width))
-    out = np.asarray(shown * edge_ramp(crop.matrix, size, window, FEATHER), np.float32)
-    out.setflags(write=False)
-    return out
+    (height, width), (x0, y0, x1, y1) = shape, window
+    side = size * scale_of(crop.inverse)
+    cell = width / cells_across(side, width)
+    columns = range(math.ceil(x0 / cell / 2) * 2, math.floor(min(x1, width) / cell + 1e-6) // 2 * 2)
+    rows = range(math.ceil(y0 / cell), math.floor(min(y1, height) / cell + 1e-6))
+    if not rows or not columns:
+        return None
+    ramp = edge_ramp(crop.matrix, size, window, FEATHER)
+    spread_x = _spread(range(x0, x1), columns, cell)
+    pairs_x = (spread_x[:, 0::2] - spread_x[:, 1::2]) / 2
+    shares = np.square(_spread(range(y0, y1), rows, cell)).T @ np.square(ramp) @ np.square(pairs_x) / ramp.size
+    return Grid(
+        rows=Edges.of(rows, cell, y0, y1 - y0),
+        columns=Edges.of(columns, cell, x0, x1 - x0),
+        cell=cell,
+        left=columns.start,
+        top=rows.start,
+        corner=(x0, y0),
+        phases=phases_at(rows, range(columns.start // 2, columns.stop // 2)),
+        ramp=ramp,
+        shares=np.asarray(shares, np.float32),
+        scale=max(WEAKEST, min(1.0, math.sqrt(SMALL / side))),
+    )
+
+
+@lru_cache(maxsize=1)
+def _pushes() -> tuple[Floats, Floats]:
+    """Table of the change of an angle by its distance from the key's phase, both in radians from 0 to pi.
+
+    Of all changes with the same energy it is the one after which the mean cosine of the distance is largest:
+    sin(distance - change) = change. At a distance of pi it is 0, so that it has no jump.
+    """
+    change = np.linspace(0, 1, 256)
+    turned = np.arcsin(change)
+    distance = np.concatenate([change + turned, (change + math.pi - turned)[-2::-1]])
+    return distance.astype(np.float32), np.concatenate([change, change[-2::-1]]).astype(np.float32)
+
+
+def _wanted(cells: Floats, grid: Grid) -> Floats:
+    """(rows, pairs) change of the difference in each pair, in grey levels."""
+    off = (differences(cells) * (2 * math.pi / TURN) - grid.phases + math.pi) % (2 * math.pi) - math.pi
+    change = -np.copysign(np.interp(np.abs(off), *_pushes()), off) * (TURN / (2 * math.pi))
+    around = cv2.blur(cv2.absdiff(cells, cv2.blur(cells, (3, 3))), (3, 3))
+    texture = cv2.erode(around, np.ones((3, 3), np.uint8))  # a smooth area beside an edge stays smooth
+    least = SMOOTH * grid.scale
+    gain = np.clip((texture - QUIET) * ((1 - least) / (BUSY - QUIET)) + least, least, 1)
+    even = gain.shape[1] // 2 * 2
+    change *= np.minimum(gain[:, 0:even:2], gain[:, 1:even:2])
+    energy = float((np.square(change) * grid.shares).sum())
+    strength = min(STRONGEST, math.sqrt(LOUDEST / max(energy, 1e-9))) * grid.scale
+    return np.asarray(change * strength, np.float32)
 
 
 def imprint(
@@ -129,10 +173,59 @@ def imprint(
     window = crop_window(crop, whole)
     if window is None:
         return
-    x0, y0, x1, y1 = window
     matrix = np.ascontiguousarray(crop.matrix, np.float64).tobytes()
-    shown = _share(matrix, crop.size, window, whole[1])
-    _add(picture[y0 - corner[1] : y1 - corner[1], x0 - corner[0] : x1 - corner[0]], shown)
+    grid = _grid(matrix, crop.size, window, (whole[0], whole[1]))
+    if grid is None:
+        return
+    x0, y0, x1, y1 = window
+    _add(picture[y0 - corner[1] : y1 - corner[1], x0 - corner[0] : x1 - corner[0]], grid)
+
+
+def _means(target: Pixels, parts: list[slice], grid: Grid) -> Floats:
+    """(rows, cells) mean luma of the grid's cells, from running sums over the window."""
+    sums = [np.zeros((1, len(grid.columns.at) - 1))]
+    for part in parts:
+        running = cv2.integral(cv2.cvtColor(np.ascontiguousarray(target[part, :, :3]), cv2.COLOR_RGB2GRAY))
+        sums.append(grid.columns.between(running[1:], axis=1) + sums[-1][-1])
+    return np.asarray(grid.rows.between(np.concatenate(sums), axis=0) / grid.cell**2, np.float32)
+
+
+def _add(target: Pixels, grid: Grid) -> None:
+    """Add the mark to the pixels of a window in place; none in transparent pixels."""
+    height, width = target.shape[:2]
+    step = max(1, STRIP_PIXELS // width)
+    parts = [slice(top, min(height, top + step)) for top in range(0, height, step)]
+    change = _wanted(_means(target, parts, grid), grid) / 2
+    pairs = np.stack([change, -change], axis=2).reshape(len(change), -1)
+    cells = np.asarray(np.pad(pairs, 1), np.float32)  # ends softly within a cell
+    part = max(4, int(step / grid.cell))
+    for first in range(0, len(cells), part):
+        _add_rows(target, cells, range(first, min(len(cells), first + part)), grid)
+
+
+def _add_rows(target: Pixels, cells: Floats, chosen: range, grid: Grid) -> None:
+    """Add some rows of cells, which begin one row and one column before the grid.
+
+    Whole pixels are near enough for the edges of cells.
+    """
+    around = range(max(0, chosen.start - 2), min(len(cells), chosen.stop + 2))  # what cubic interpolation looks at
+    edges = [round((grid.top - 1 + row) * grid.cell) for row in (around.start, chosen.start, chosen.stop, around.stop)]
+    left, right = (round((grid.left - 1 + column) * grid.cell) for column in (0, cells.shape[1]))
+    size = right - left, edges[3] - edges[0]
+    enlarged = cv2.resize(cells[around.start : around.stop], size, interpolation=cv2.INTER_CUBIC)
+    (height, width), (x0, y0) = target.shape[:2], grid.corner
+    top, bottom = max(0, edges[1] - y0), min(height, edges[2] - y0)
+    begin, end = max(0, left - x0), min(width, right - x0)
+    if bottom <= top:
+        return
+    rows, columns = slice(top, bottom), slice(begin, end)
+    shown = enlarged[top + y0 - edges[0] : bottom + y0 - edges[0], begin + x0 - left : end + x0 - left]
+    shown = shown * grid.ramp[rows, columns]
+    part = target[rows, columns]
+    if target.shape[2] == 4:
+        shown *= part[..., 3] * np.float32(1 / 255)
+    levels = np.rint(shown).astype(np.int16)
+    part[..., :3] = cv2.add(np.ascontiguousarray(part[..., :3]), cv2.merge([levels] * 3), dtype=cv2.CV_8U)
 
 
 def finishing(level: Level) -> Finish | None:
@@ -143,94 +236,3 @@ def finishing(level: Level) -> Finish | None:
 def imprint_square(square: Pixels) -> None:
     """The same for a bare crop as the whole image, (S, S, 3 or 4) uint8, changed in place."""
     imprint(square, Crop(np.eye(2, 3), square.shape[1]))
-
-
-def _add(target: Pixels, shown: Floats) -> None:
-    """Add the pattern to pixels in place: stronger in texture, none in transparent pixels."""
-    height, width = target.shape[:2]
-    colour = target[..., :3]
-    small = cv2.resize(colour, (max(1, width // 4), max(1, height // 4)), interpolation=cv2.INTER_AREA)
-    grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    busy = cv2.blur(cv2.absdiff(grey, cv2.blur(grey, (5, 5))), (9, 9))
-    gain = np.clip((busy - QUIET) * ((TEXTURED - 1) / (BUSY - QUIET)) + 1, 1, TEXTURED) * np.float32(STRENGTH)
-    gain = cv2.resize(gain, (width, height), interpolation=cv2.INTER_LINEAR)
-    if target.shape[2] == 4:
-        gain = cv2.multiply(gain, target[..., 3].astype(np.float32), scale=1 / 255)
-    change = cv2.multiply(shown, gain, dtype=cv2.CV_16S)
-    colour[:] = cv2.add(np.ascontiguousarray(colour), cv2.merge([change] * 3), dtype=cv2.CV_8U)
-
-
-# ---- detection ------------------------------------------------------------------------------------------------------
-
-
-def detect(frames: Iterable[Pixels]) -> Score:
-    """Look for the mark.
-
-    Args:
-        frames: (H, W, 3 or 4) uint8 of one size: an image, or some frames of a clip.
-    """
-    total, count = np.zeros(0, np.float32), 0
-    for frame in frames:
-        grey = cv2.cvtColor(np.ascontiguousarray(frame[..., :3]), cv2.COLOR_RGB2GRAY).astype(np.float32)
-        total, count = grey if count == 0 else total + grey, count + 1
-    return look(total / np.float32(count)) if count else Score(0.0, 1.0)
-
-
-def look(grey: Floats) -> Score:
-    """Look for the mark in luma (H, W), in all lattices and positions.
-
-    Under another key the signs are independent of the image. Their sum over a window, weighted by the image, then has
-    an exactly known variance and, as a sum over thousands of cells, is normally distributed: this gives the false alarm
-    rate without any sample images.
-    """
-    best, looks = 0.0, 0
-    for count in LATTICES:
-        found = _in_lattice(grey, count)
-        best, looks = max(best, float(found.max(initial=0.0))), looks + found.size
-    rate = looks * 0.5 * math.erfc(best / math.sqrt(2)) if looks else 1.0
-    return Score(best, min(1.0, rate))
-
-
-def _in_lattice(grey: Floats, count: int) -> npt.NDArray[Any]:
-    """Agreement with the key in windows of one lattice, in standard deviations; empty if the cells are too small."""
-    height, width = grey.shape
-    cell = width / count
-    rows = int(height / cell)
-    if cell < 2 or min(rows, count) < SEEN[0] // 2:
-        return np.zeros(0)
-    cells = np.asarray(cv2.resize(grey[: round(rows * cell)], (count, rows), interpolation=cv2.INTER_AREA), np.float32)
-    kernel = _surprise(cells)
-    odd = cv2.filter2D(cells, cv2.CV_32F, kernel, borderType=cv2.BORDER_REFLECT_101)
-    energy = np.maximum(cv2.blur(odd * odd, (9, 9)), 0)  # running sums may end just below 0
-    spread = np.sqrt(energy) + np.float32(0.25)
-    back = cv2.filter2D(np.clip(odd / spread, -2, 2), cv2.CV_32F, kernel, borderType=cv2.BORDER_CONSTANT)
-    weights = _high(np.asarray(back, np.float32), cv2.BORDER_CONSTANT)
-    key = signs()[np.ix_(np.arange(rows) % TILE, np.arange(count) % TILE)]
-    found = []
-    for seen in SEEN:
-        sums, squares = (
-            cv2.boxFilter(values, cv2.CV_64F, (seen, seen), normalize=False, borderType=cv2.BORDER_CONSTANT)
-            for values in (weights * key, weights * weights)
-        )
-        at = slice(None, None, seen // 4)
-        found.append((sums[at, at] / np.sqrt(np.maximum(squares[at, at], 1.0))).ravel())
-    return np.concatenate(found)
-
-
-def _surprise(cells: Floats) -> Floats:
-    """Kernel (5, 5) of prediction residuals from neighbouring cells, fitted by least squares to this image."""
-    rows, columns = cells.shape
-    step = max(1, round(math.sqrt(cells.size / LEARNED)))
-    near = [
-        cells[2 + y : rows - 2 + y : step, 2 + x : columns - 2 + x : step].ravel()
-        for y in range(-2, 3)
-        for x in range(-2, 3)
-        if (x, y) != (0, 0)
-    ]
-    table = np.stack(near).astype(np.float64)
-    own = cells[2:-2:step, 2:-2:step].ravel().astype(np.float64)
-    table -= table.mean(axis=1, keepdims=True)
-    gram = table @ table.T
-    gram[np.diag_indices(24)] += 1e-3 * np.trace(gram) / 24 + 1e-6
-    weights = np.linalg.solve(gram, table @ (own - own.mean()))
-    return np.insert(-weights, 12, 1.0).reshape(5, 5).astype(np.float32)

@@ -63,6 +63,7 @@ def test_every_writer_signs_and_one_changed_bit_is_reported(tmp_path: Path, name
     data[at] ^= 1
     path.write_bytes(data)
     assert inspect(path).altered
+    assert cli.main(["inspect", str(path)]) == 5
 
 
 @needs_c2pa

@@ -22,7 +22,7 @@ from models.messages import joined, msg
 Status = Literal["ok", "warning", "missing", "info"]
 
 BASE: Final = (
-    "numpy", "av", "imageio", "pillow", "typer", "rich", "pydantic",
+    "numpy", "av", "imageio", "pillow", "click", "rich", "pydantic",
     "platformdirs", "huggingface-hub",
 )  # fmt: skip
 EXTRAS: Final = {

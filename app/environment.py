@@ -65,8 +65,8 @@ RIVALS: Final = (OPENCV, ONNXRUNTIME)
 # module -> distribution of the base installation, if the names differ
 DISTRIBUTIONS: Final = {"cv2": "opencv-python-headless", "PIL": "pillow", "huggingface_hub": "huggingface-hub"}
 BASE_MODULES: Final = (
-    "PIL", "av", "cv2", "huggingface_hub", "imageio", "numpy", "onnxruntime", "platformdirs", "pydantic", "rich",
-    "tomli", "typer",
+    "PIL", "av", "click", "cv2", "huggingface_hub", "imageio", "numpy", "onnxruntime", "platformdirs", "pydantic",
+    "rich", "tomli",
 )  # fmt: skip
 QT: Final = "PySide6-Essentials"
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
 import re
 import shlex
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
-import typer.main
 
 from app.cli import main as cli
+from app.cli.verbs import find_command
 from app.options import all_options
 from app.presets import resolve
 
@@ -125,15 +123,10 @@ def test_animate_command_parses(page: str, line: str) -> None:
     if set(words) & {"--help", "--version"}:
         assert cli.main(words) == 0
         return
-    module = cli.VERBS[words[0]][0] if words[0] in cli.VERBS else cli.DEFAULT_VERB
-    words = words[1:] if words[0] in cli.VERBS else words
-    command: Any = typer.main.get_command(importlib.import_module(module).app)
-    while hasattr(command, "commands"):
-        assert words, f"{page}: {line} lacks a command"
-        assert words[0] in command.commands, f"{page}: {line}"
-        command, words = command.commands[words[0]], words[1:]
-    values = command.make_context("animate", list(words)).params
-    if module == cli.DEFAULT_VERB:
+    found = find_command(words)
+    assert not found.commands, f"{page}: {line} lacks a command, or names an unknown one"
+    values = found.command.make_context("animate", list(found.rest)).params
+    if found.module == cli.DEFAULT_VERB:
         names = {option.name for option in all_options()}
         resolve({key: value for key, value in values.items() if key in names and value is not None})
 

@@ -37,7 +37,7 @@ LEFT_OUT = (
 )  # fmt: skip
 NETWORKS = ("torch", "torchvision", "onnx", "onnxscript", "openvino")
 DISTRIBUTIONS = (
-    "portrait-animate", "numpy", "av", "imageio", "pillow", "onnxruntime", "PySide6-Essentials", "typer", "rich",
+    "portrait-animate", "numpy", "av", "imageio", "pillow", "onnxruntime", "PySide6-Essentials", "click", "rich",
     "pydantic", "platformdirs", "huggingface-hub", "opencv-python-headless",
 )  # fmt: skip
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import signal
 import sys
 import threading
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import portrait_animate
-from app.cli.flags import argument, command, make_app, option_flag, optional_argument, switch, text_flag
+from app.cli.flags import Argument, Flag, argument, command, make_app, option_flag, optional_argument, switch, text_flag
 from app.cli.output import choose_sink, close_pipe, complain, say, show_path, write
 from app.cli.program import VERBS
 from app.cli.streams import check_standard_output, read_standard_input
@@ -43,19 +42,19 @@ EXTRA_FLAGS = (
         "NAME",
         f"Start from a preset: {', '.join(BUILT_IN)}, one of your own, or a TOML or JSON file.",
     ),
-    ("config", ["--config"], "FILE", "Read options from a TOML or JSON file; flags win over it."),
-    ("print_config", ["--print-config"], "", "Print each option and where its value comes from, and stop."),
-    ("loop", ["--loop"], "", "Short for --length loop: the end runs into the beginning."),
-    ("dry_run", ["--dry-run"], "", "Check everything, say what would be done, and stop."),
+    ("config", ["--config"], "FILE", "Read options from a TOML or JSON file; flags override it."),
+    ("print_config", ["--print-config"], "", "Print each option and where its value comes from, and exit."),
+    ("loop", ["--loop"], "", "The same as --length loop: the end leads back into the beginning."),
+    ("dry_run", ["--dry-run"], "", "Check everything, show what would be done, and exit."),
     ("debug", ["--debug"], "", "Show the traceback of an error."),
-    ("version", ["--version"], "", "Show the version, and stop."),
+    ("version", ["--version"], "", "Show the version and exit."),
 )
 
 app = make_app(INTRO)
 
 
 def animate(values: Mapping[str, Any]) -> int:
-    """Run the verb with the flags as typer parsed them."""
+    """Run the verb with the parsed flags."""
     with ExitStack() as stack:
         return _animate(values, stack)
 
@@ -183,7 +182,7 @@ def _conclude(report: RenderReport, events: EventStream, *, json_lines: bool, qu
     return int(report.exit_code)
 
 
-def _parameters() -> list[inspect.Parameter]:
+def _parameters() -> list[Flag | Argument]:
     extra = [
         text_flag(name, flags, value, text, PANEL) if value else switch(name, flags, text, PANEL)
         for name, flags, value, text in EXTRA_FLAGS

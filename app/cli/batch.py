@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 import json
 import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, List, Optional  # noqa: UP035 - typer reads these at run time
+from typing import TYPE_CHECKING, Any
 
-import typer
-
-from app.cli.flags import command, make_app, option_flag, optional_argument, switch, text_flag
+from app.cli.flags import Argument, Flag, command, make_app, option_flag, optional_argument, switch, text_flag
 from app.cli.output import JsonLines, PlainLines, clock, complain, one_line, say, show_path, tell, write
 from app.errors import ExitCode, UsageError
 from app.events import CancelToken, Event, EventStream
@@ -38,7 +35,7 @@ app = make_app(
 
 
 def batch(values: Mapping[str, Any]) -> int:
-    """Run the verb with the flags as typer parsed them."""
+    """Run the verb with the parsed flags."""
     if values["schema"]:
         from app.jobs.schema import schema
 
@@ -272,24 +269,18 @@ def advise(arguments: Sequence[str], text: str) -> str:
     return QUOTES if "unexpected extra" in text and {"--sources", "--drivings"} & set(arguments) else ""
 
 
-def _many(name: str, flags: Sequence[str], metavar: str, text: str) -> inspect.Parameter:
-    """A flag that may be given several times."""
-    info = typer.Option(None, *flags, metavar=metavar, help=text, rich_help_panel=PANEL, show_default=False)
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=info, annotation=Optional[List[str]])  # noqa: UP006, UP045
-
-
-def queue_flag() -> inspect.Parameter:
+def queue_flag() -> Flag:
     """The flag that names the queue's file."""
     text = "SQLite file of the queue; by default $PORTRAIT_ANIMATE_QUEUE, or the user's own."
     return text_flag("queue", ["--queue"], "FILE", text, PANEL)
 
 
-def _parameters() -> list[inspect.Parameter]:
+def _parameters() -> list[Flag | Argument]:
     options = [info for info in all_options() if info.name not in ("crop",)]
     return [
         optional_argument("jobs", "JOBS", "Job file: TOML, YAML, JSON or CSV."),
-        _many("sources", ["--sources"], "GLOB", "Source files; may be repeated."),
-        _many("drivings", ["--drivings"], "GLOB", "Driving files; may be repeated."),
+        text_flag("sources", ["--sources"], "GLOB", "Source files; may be repeated.", PANEL, multiple=True),
+        text_flag("drivings", ["--drivings"], "GLOB", "Driving files; may be repeated.", PANEL, multiple=True),
         switch(
             "pairs",
             ["--pairs"],
@@ -305,8 +296,8 @@ def _parameters() -> list[inspect.Parameter]:
         text_flag("cluster", ["--cluster"], "ADDRESS", "Run on a Ray cluster: auto, local, or its address.", PANEL),
         text_flag("cluster_cpus", ["--cluster-cpus"], "N", "Cores that Ray gives to each worker.", PANEL),
         text_flag("cluster_gpus", ["--cluster-gpus"], "SHARE", "Graphics cards for each worker, such as 0.25.", PANEL),
-        switch("schema", ["--schema"], "Print the JSON schema of job files, and stop.", PANEL),
-        switch("dry_run", ["--dry-run"], "List the jobs, and stop.", PANEL),
+        switch("schema", ["--schema"], "Print the JSON schema of job files and exit.", PANEL),
+        switch("dry_run", ["--dry-run"], "List the jobs and exit.", PANEL),
         text_flag("preset", ["--preset"], "NAME", "Start from this preset instead of the file's.", PANEL),
         *(option_flag(info) for info in options),
         switch("debug", ["--debug"], "Show the traceback of an error.", "Program"),

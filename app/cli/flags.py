@@ -1,15 +1,12 @@
-"""Build typer commands from the declared options."""
+"""Build click commands from the declared options."""
 
 from __future__ import annotations
 
-import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from typing import Any, Optional
+from typing import Any
 
-import typer
-import typer.core
+import click
 
 import portrait_animate
 from app.addresses import STANDARD, local_name
@@ -19,7 +16,6 @@ from app.live_options import live_options
 from app.options import OptionInfo, all_options, show_value
 from app.speech_options import LIVELY
 
-Parameter = inspect.Parameter
 PLACEHOLDERS = {
     "output": "FILE",
     "record": "FILE",
@@ -35,7 +31,7 @@ PLACEHOLDERS = {
     "crop": "X,Y,SIZE",
     "face": "FACE",
     "driving_face": "FACE",
-    "background": "WORD|COLOUR|PICTURE",
+    "background": "WORD|COLOUR|IMAGE",
     "fill": "COLOUR",
     "size": "WxH",
     "reference": "FRAME",
@@ -60,8 +56,32 @@ BARE = {"--idle": LIVELY}  # flags whose value may be left out, and the value th
 FILES = ("SOURCE", "DRIVING", "PHOTO", "VIDEO", "JOBS", "GLOB", "FILE", "[FILE]...", "FOLDER")  # file placeholders
 
 
-class Command(typer.core.TyperCommand):
-    """A command whose help has the layout of app.cli.help, even where typer prints it itself (-qh)."""
+class Flag(click.Option):
+    """A flag.
+
+    Args:
+        name: Name of its value.
+        flags: Its forms.
+        panel: Heading under which help texts list it.
+        shown: Its default in help texts, or empty.
+        how: Passed to click.
+    """
+
+    def __init__(self, name: str, flags: Sequence[str], panel: str, shown: str = "", **how: Any) -> None:
+        super().__init__([name, *flags], **how)
+        self.panel, self.shown = panel, shown
+
+
+class Argument(click.Argument):
+    """A positional argument with a help text; file names stay text so that undecodable bytes in them survive."""
+
+    def __init__(self, name: str, metavar: str, help_text: str, **how: Any) -> None:
+        super().__init__([name], metavar=metavar, **how)
+        self.help = help_text
+
+
+class Command(click.Command):
+    """A command whose help has the layout of app.cli.help, even where click prints it itself (-qh)."""
 
     def get_help(self, ctx: Any) -> str:
         """The help text."""
@@ -83,82 +103,73 @@ def _numbered(args: Sequence[str]) -> list[str]:
     return whole
 
 
-class Group(typer.core.TyperGroup):
-    """The same for a command with sub-commands."""
+class Group(click.Group):
+    """The same for a command with sub-commands; that of a module with a single command has the name ""."""
 
     get_help = Command.get_help
 
 
-def make_app(help_text: str) -> typer.Typer:
-    """A typer application that leaves errors to app.cli.main."""
-    return typer.Typer(
-        cls=Group,
-        help=help_text,
-        add_completion=False,
-        pretty_exceptions_enable=False,
-        rich_markup_mode=None,
-        context_settings={"help_option_names": ["-h", "--help"]},
-    )
+HELP_FLAGS = {"help_option_names": ["-h", "--help"]}
 
 
-def argument(name: str, metavar: str, help_text: str) -> Parameter:
-    """A positional argument; file names stay text so that undecodable bytes in them survive."""
-    info = typer.Argument(..., metavar=metavar, help=help_text, show_default=False)
-    return Parameter(name, Parameter.POSITIONAL_OR_KEYWORD, default=info, annotation=str)
+def make_app(help_text: str) -> Group:
+    """The command group of a module."""
+    return Group(help=help_text, context_settings=HELP_FLAGS)
 
 
-def optional_argument(name: str, metavar: str, help_text: str) -> Parameter:
+def argument(name: str, metavar: str, help_text: str) -> Argument:
+    """A positional argument."""
+    return Argument(name, metavar, help_text)
+
+
+def optional_argument(name: str, metavar: str, help_text: str) -> Argument:
     """An optional positional argument; None if it is left out."""
-    info = typer.Argument(None, metavar=metavar, help=help_text, show_default=False)
-    return Parameter(name, Parameter.POSITIONAL_OR_KEYWORD, default=info, annotation=Optional[str])  # noqa: UP045
+    return Argument(name, metavar, help_text, required=False)
 
 
-def text_flag(name: str, flags: Sequence[str], metavar: str, help_text: str, panel: str) -> Parameter:
+def arguments(name: str, metavar: str, help_text: str, *, required: bool = False) -> Argument:
+    """Any number of positional arguments; None if there are none."""
+    return Argument(name, metavar, help_text, nargs=-1, required=required)
+
+
+def text_flag(name: str, flags: Sequence[str], metavar: str, help_text: str, panel: str, **how: Any) -> Flag:
     """A flag with a value that isn't one of the declared options; None if it isn't given."""
-    info = typer.Option(None, *flags, metavar=metavar, help=help_text, rich_help_panel=panel, show_default=False)
-    return Parameter(name, Parameter.KEYWORD_ONLY, default=info, annotation=Optional[str])  # noqa: UP045
+    return Flag(name, flags, panel, metavar=metavar, help=help_text, **how)
 
 
-def switch(name: str, flags: Sequence[str], help_text: str, panel: str) -> Parameter:
+def switch(name: str, flags: Sequence[str], help_text: str, panel: str) -> Flag:
     """An on/off flag that isn't one of the declared options."""
-    info = typer.Option(False, *flags, help=help_text, rich_help_panel=panel, show_default=False)
-    return Parameter(name, Parameter.KEYWORD_ONLY, default=info, annotation=bool)
+    return Flag(name, flags, panel, is_flag=True, default=False, help=help_text)
 
 
-def option_flag(option: OptionInfo, help_text: str = "") -> Parameter:
+def option_flag(option: OptionInfo, help_text: str = "") -> Flag:
     """The flag of a declared option; None if it isn't given, so that values from files and presets apply.
 
     Args:
         option: Its declaration.
         help_text: Help for this command, if it differs from the declaration's.
     """
-    option = replace(option, help=help_text or option.help)
-    shown = show_value(option.default) if option.default != "" else False
+    shown = show_value(option.default) if option.default != "" else ""
+    how: dict[str, Any] = {"help": help_text or option.help, "default": None}
     if option.kind is bool:
         long = option.flags[-1]
-        flags = [*option.flags[:-1], f"{long}/--no-{long[2:]}"]
-        info = typer.Option(None, *flags, help=option.help, rich_help_panel=option.group, show_default=shown)
-        return Parameter(option.name, Parameter.KEYWORD_ONLY, default=info, annotation=Optional[bool])  # noqa: UP045
-    info = typer.Option(
-        None, *option.flags, metavar=metavar(option), help=option.help, rich_help_panel=option.group, show_default=shown
-    )
-    if option.repeat:
-        return Parameter(option.name, Parameter.KEYWORD_ONLY, default=info, annotation=Optional[list[str]])  # noqa: UP045
+        return Flag(option.name, [*option.flags[:-1], f"{long}/--no-{long[2:]}"], option.group, shown, **how)
     # text on purpose: OptionInfo.check converts it and raises the right error
-    return Parameter(option.name, Parameter.KEYWORD_ONLY, default=info, annotation=Optional[str])  # noqa: UP045
+    return Flag(option.name, option.flags, option.group, shown, metavar=metavar(option), multiple=option.repeat, **how)
 
 
 Work = Callable[[Mapping[str, Any]], int]
 
 
 def command(
-    app: typer.Typer,
-    parameters: Sequence[Parameter],
+    app: Group,
+    parameters: Sequence[Flag | Argument],
     work: Work,
     *,
     standard: Sequence[str] = (),
     armed: bool = False,
-    **how: Any,
+    name: str = "",
+    help: str | None = None,
 ) -> None:
     """Add a command.
 
@@ -169,36 +180,36 @@ def command(
         standard: Arguments that accept "-" for standard input.
         armed: Whether signals still end the program immediately while ``work`` runs: it creates nothing that needs
             cleanup, or handles signals itself (stop_on_signals) once it does.
-        how: Name and help, passed to typer.
+        name: Its name; empty for the single command of a module.
+        help: Its help text; that of the application by default.
     """
     declared = {info.name for info in (*all_options(), *live_options())}  # OptionInfo.check handles these
     files = {
-        p.name: next((flag for flag in getattr(p.default, "param_decls", ()) or () if flag.startswith("--")), "")
+        str(p.name): next((flag for flag in p.opts if flag.startswith("--")), str(p.metavar))
         for p in parameters
-        if p.name not in declared and (p.default.metavar in FILES or p.name in ("preset", "base"))
+        if p.name not in declared and (p.metavar in FILES or p.name in ("preset", "base"))
     }
 
     def local(name: str, value: Any) -> Any:
-        if isinstance(value, list):
+        if isinstance(value, tuple):
             return [local(name, one) for one in value] or None
         if name not in files or not isinstance(value, str):
             return value
         if value == STANDARD and name not in standard:
-            word = files[name] or {p.name: p.default.metavar for p in parameters}[name]
-            raise UsageError(f"{word}: standard input and output can't be used here.", "Name a file.")
-        return local_name(value, files[name])
+            raise UsageError(f"{files[name]}: standard input and output can't be used here.", "Name a file.")
+        return local_name(value, files[name] if files[name].startswith("--") else "")
 
     def run(**values: Any) -> int:
         if not armed:
             portrait_animate.disarm()
         try:
             return work({name: local(name, value) for name, value in values.items()})
-        except KeyboardInterrupt:  # typer would exit with its own code
+        except KeyboardInterrupt:
             raise CancelledError("Stopped.") from None
 
-    run.__signature__ = inspect.Signature(list(parameters))  # type: ignore[attr-defined]
-    run.__annotations__ = {p.name: p.annotation for p in parameters}
-    app.command(**{"cls": Command, "help": app.info.help, **how})(run)
+    app.commands[name] = Command(
+        name, params=list(parameters), callback=run, help=help or app.help, context_settings=HELP_FLAGS
+    )
 
 
 def metavar(option: OptionInfo) -> str:

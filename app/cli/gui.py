@@ -9,9 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import typer
-
-from app.cli.flags import command, make_app, switch, text_flag
+from app.cli.flags import arguments, command, make_app, switch, text_flag
 from app.environment import qt_install
 from app.errors import MissingError, UsageError, not_one_of
 from app.media.outnames import check_name, check_not_inputs, check_plain
@@ -77,20 +75,13 @@ def _one_of(flag: str, text: str | None, known: tuple[str, ...]) -> str:
     return text or ""
 
 
-def _files() -> Any:
-    import inspect
-
-    info = typer.Argument(None, metavar="[FILE]...", help="Portraits and drivers to open.", show_default=False)
-    return inspect.Parameter("files", inspect.Parameter.POSITIONAL_OR_KEYWORD, default=info, annotation=list[str])
-
-
 command(
     app,
-    [_files(),
+    [arguments("files", "[FILE]...", "Portraits and drivers to open."),
      text_flag("size", ["--size"], "WxH", "Size of the window.", PANEL),
      text_flag("theme", ["--theme"], "light|dark", "Colours, instead of the ones chosen in the window.", PANEL),
      text_flag("language", ["--language"], "en|de", "Language, instead of the one chosen in the window.", PANEL),
-     text_flag("screenshot", ["--screenshot"], "FILE", "Save a screenshot of the window, and quit.", PANEL),
+     text_flag("screenshot", ["--screenshot"], "FILE", "Save a screenshot of the window and exit.", PANEL),
      switch("debug", ["--debug"], "Show the traceback of an error.", PANEL)],
     gui,
 )  # fmt: skip

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping, Sequence
-from typing import Any, Optional
+from typing import Any
 
-import typer
-
-from app.cli.flags import command, make_app, switch
+from app.cli.flags import arguments, command, make_app, switch
 from app.cli.layout import OPTIONS, text_of
 from app.cli.output import say
 from app.cli.program import PROGRAM, VERBS
@@ -46,16 +43,6 @@ def command_help(found: Found) -> str:
     return text_of(found.command, found.name)
 
 
-def _parameters() -> list[inspect.Parameter]:
-    text = "Name of a command, and of its sub-command, such as jobs list."
-    info = typer.Argument(None, metavar="[COMMAND]...", help=text, show_default=False)
-    words = inspect.Parameter(
-        "words",
-        inspect.Parameter.POSITIONAL_OR_KEYWORD,
-        default=info,
-        annotation=Optional[list[str]],  # noqa: UP045
-    )
-    return [words, switch("debug", ["--debug"], "Show the traceback of an error.", OPTIONS)]
-
-
-command(app, _parameters(), help_verb, armed=True, help=help_verb.__doc__)
+WORDS = arguments("words", "[COMMAND]...", "Name of a command, and of its sub-command, such as jobs list.")
+DEBUG = switch("debug", ["--debug"], "Show the traceback of an error.", OPTIONS)
+command(app, [WORDS, DEBUG], help_verb, armed=True, help=help_verb.__doc__)

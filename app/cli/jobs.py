@@ -9,13 +9,10 @@ import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
-from inspect import Parameter
-from typing import TYPE_CHECKING, Any, List, Optional  # noqa: UP035 - typer reads these at run time
-
-import typer
+from typing import TYPE_CHECKING, Any
 
 from app.cli.batch import queue_flag, short_name
-from app.cli.flags import command, make_app, switch, text_flag
+from app.cli.flags import Argument, Flag, arguments, command, make_app, switch, text_flag
 from app.cli.output import clock, complain, one_line, say, write
 from app.errors import ExitCode, UsageError, not_one_of
 
@@ -233,13 +230,7 @@ def _pair(job: JobRecord) -> str:
     return short_name(job.source) + (" + sliders" if job.driving is None else f" + {short_name(job.driving)}")
 
 
-def _ids(required: bool) -> Parameter:
-    text = "Numbers of jobs, such as 12 or 3-8."
-    info = typer.Argument(... if required else None, metavar="ID...", help=text, show_default=False)
-    kind: Any = List[str] if required else Optional[List[str]]  # noqa: UP006, UP045
-    return Parameter("ids", Parameter.POSITIONAL_OR_KEYWORD, default=info, annotation=kind)
-
-
+IDS = "ids", "ID...", "Numbers of jobs, such as 12 or 3-8."
 PANEL = "Jobs"
 WHICH = [
     text_flag("state", ["--state"], "STATE", "Only jobs in these states, separated by commas.", PANEL),
@@ -254,11 +245,11 @@ ALL = switch("all", ["--all"], "All jobs that this applies to.", PANEL)
 CACHE = switch("cache", ["--cache"], "Also remove the cached motion of driving clips.", PANEL)
 
 command(app, [queue_flag(), *WHICH, *FORM, DEBUG], list_, name="list", help=list_.__doc__)
-command(app, [_ids(True), queue_flag(), FORM[1], DEBUG], show, name="show", help=show.__doc__)
+command(app, [arguments(*IDS, required=True), queue_flag(), FORM[1], DEBUG], show, name="show", help=show.__doc__)
 for _name, _work, _extra in (
     ("retry", retry, []), ("cancel", cancel, []), ("pause", pause, []), ("resume", resume, []),
     ("clear", clear, [CACHE]),
 ):  # fmt: skip
-    _flags = [_ids(False), queue_flag(), *WHICH, ALL, *_extra, DEBUG]
+    _flags: list[Flag | Argument] = [arguments(*IDS), queue_flag(), *WHICH, ALL, *_extra, DEBUG]
     command(app, _flags, _work, name=_name, help=_work.__doc__)
 command(app, [queue_flag(), *WHICH, *FORM, DEBUG], report, name="report", help=report.__doc__)

@@ -30,7 +30,7 @@ def text_of(command: Any, name: str) -> str:
     """Lay out the help of a command.
 
     Args:
-        command: The command or group built by typer.
+        command: The command or group.
         name: Its full name, such as "animate jobs list".
     """
     usage, ending = name, ""
@@ -99,13 +99,13 @@ def _sections(command: Any) -> dict[str, list[Entry]]:
         if _is_argument(one):
             sections.setdefault("Arguments", []).append((str(one.metavar), str(one.help or "")))
         else:
-            sections.setdefault(one.rich_help_panel or OPTIONS, []).append(_option(one))
+            sections.setdefault(one.panel, []).append(_option(one))
     return sections
 
 
 def _option(one: Any) -> Entry:
     """Help entry of a flag: its forms with a placeholder, and its help with the default."""
-    flags, default = list(one.opts), one.show_default if isinstance(one.show_default, str) else ""
+    flags, default = list(one.opts), one.shown
     if not one.is_flag:
         text = str(one.help or "")
         return f"{', '.join(flags)} {one.metavar or 'TEXT'}", f"{text} [{default}]" if default else text

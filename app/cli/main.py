@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,10 +13,9 @@ import portrait_animate
 from app.cli.output import complain, say, write
 from app.cli.program import DEFAULT_VERB, PROGRAM, VERBS
 from app.cli.verbs import ANSWER, find_command
-from app.errors import AppError, CancelledError, ExitCode
+from app.errors import AppError, CancelledError, ExitCode, UsageError
 from models.messages import msg
 
-INTERRUPTED: Final = 130  # what typer returns after Ctrl-C
 # verbs that load OpenCV and ONNX Runtime, and therefore warn if these are installed twice
 DRAWING: Final = (DEFAULT_VERB, "app.cli.batch", "app.cli.live", "app.cli.edit", "app.cli.gui")
 
@@ -118,8 +118,11 @@ def run(arguments: list[str]) -> int:
         return int(ExitCode.OK)
     found = find_command(arguments)
     asked = bool({"-h", "--help"} & set(flags))
-    unknown = found.commands and found.rest and not found.rest[0].startswith("-")  # typer suggests the nearest
-    if (asked and not unknown) or not arguments or (found.commands and not found.rest):
+    if found.commands and found.rest and not found.rest[0].startswith("-"):
+        near = get_close_matches(found.rest[0], found.commands, 1)
+        hint = f"Did you mean {near[0]!r}?" if near else ""
+        raise _misused(f"No such command {found.rest[0]!r}.", found.name, hint)
+    if asked or not arguments or (found.commands and not found.rest):
         from app.cli.help import command_help
 
         say(command_help(found))
@@ -138,10 +141,6 @@ def _check_verb(arguments: Sequence[str]) -> None:
     Raises:
         UsageError: It is close to a command.
     """
-    from difflib import get_close_matches
-
-    from app.errors import UsageError
-
     word = arguments[0] if arguments else ""
     if not word or not word.replace("-", "").isalpha() or word.startswith("-") or Path(word).exists():
         return
@@ -149,49 +148,39 @@ def _check_verb(arguments: Sequence[str]) -> None:
         raise UsageError(f"There is no command and no file {word!r}.", f"Did you mean {PROGRAM} {near[0]}?")
 
 
-def _nearest_option(text: str) -> str:
-    """Reduce typer's error about an unknown flag to the most likely suggestion."""
-    import re
-    from difflib import get_close_matches
-
-    found = re.fullmatch(r"(No such option: (\S+?))\.? \((?:Possible options|Did you mean)[: ]*(.*)\)", text)
-    if found is None:
-        return text
-    words = re.findall(r"(?<!\S)-+([\w-]+)", found.group(3))
-    near = get_close_matches(found.group(2).lstrip("-"), words, 1)
-    return f"{found.group(1)}. Did you mean --{near[0]}?" if near else f"{found.group(1)}."
-
-
 def invoke(command: Any, name: str, arguments: list[str]) -> int:
-    """Run one typer command and translate its own errors.
+    """Run one click command and translate its own errors.
 
     Raises:
         AppError: Also for wrong flags and missing arguments.
     """
-    from app.errors import UsageError
+    import click
 
     try:
-        result = command(arguments, prog_name=name, standalone_mode=False)
-    except SystemExit:  # raised by typer if the reader of the help has gone
-        return int(ExitCode.OK)
-    except Exception as error:
-        # some versions of typer bundle their own click, so its errors are recognised by their attributes
-        if hasattr(error, "format_message") and hasattr(error, "exit_code"):
-            text = _nearest_option(error.format_message().strip())
-            hint = f"See {name} --help."
-            if name == PROGRAM and "unexpected extra" in text:
-                hint = f"The result is named by -o FILE. {hint}"
-            if name.endswith(" batch"):
-                from app.cli.batch import advise
+        with command.make_context(name, list(arguments)) as context:
+            return int(command.invoke(context) or 0)
+    except click.exceptions.Exit as error:  # after the help
+        return int(error.exit_code)
+    except click.NoSuchOption as error:
+        near = f"Did you mean {error.possibilities[0]}?" if error.possibilities else ""
+        raise _misused(f"No such option: {error.option_name}.", name, near) from None
+    except click.UsageError as error:
+        text = error.format_message().strip()
+        if name.endswith(" batch"):
+            from app.cli.batch import advise
 
-                hint = advise(arguments, text) or hint
-            raise UsageError(text if text.endswith((".", "?")) else f"{text}.", hint) from None
-        if type(error).__name__ == "Abort":
-            raise KeyboardInterrupt from None
-        raise
-    if result == INTERRUPTED:
-        raise KeyboardInterrupt
-    return int(result or 0)
+            if hint := advise(arguments, text):
+                raise UsageError(_sentence(text), hint) from None
+        named = "The result is named by -o FILE." if name == PROGRAM and "unexpected extra" in text else ""
+        raise _misused(_sentence(text), name, named) from None
+
+
+def _misused(text: str, name: str, hint: str = "") -> UsageError:
+    return UsageError(text, f"{hint} See {name} --help.".strip())
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith((".", "?")) else f"{text}."
 
 
 def report(error: AppError, *, as_json: bool) -> None:

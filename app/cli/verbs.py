@@ -19,7 +19,7 @@ class Found:
     Attributes:
         module: Name of its module.
         name: Its full name, such as "animate jobs list".
-        command: The command built by typer; a group if a sub-command is missing or unknown.
+        command: The command; a group if a sub-command is missing or unknown.
         rest: The words after its name.
     """
 
@@ -36,13 +36,12 @@ class Found:
 
 def find_command(words: Sequence[str]) -> Found:
     """Find the command for the words; the default one if the first word is not a verb."""
-    import typer.main
-
     module, name, rest = DEFAULT_VERB, PROGRAM, list(words)
     if rest and rest[0] in VERBS:
         module, name = VERBS[rest[0]][0], f"{PROGRAM} {rest[0]}"
         del rest[0]
-    command: Any = typer.main.get_command(importlib.import_module(module).app)
+    app = importlib.import_module(module).app
+    command: Any = app.commands.get("", app)
     found = Found(module, name, command, rest)
     while found.rest and found.rest[0] in found.commands:
         word, *rest = found.rest

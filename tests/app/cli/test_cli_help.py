@@ -54,8 +54,8 @@ def test_a_command_has_the_one_layout(run_cli: Callable, monkeypatch: pytest.Mon
     assert run_cli(*words, "-h").out == done.out
 
 
-def test_typer_prints_the_same_help_by_itself(run_cli: Callable) -> None:
-    """Flags joined as in -qh are taken apart by typer alone."""
+def test_click_prints_the_same_help_by_itself(run_cli: Callable) -> None:
+    """Flags joined as in -qh are taken apart by click alone."""
     assert run_cli("batch", "-qh").out.split() == run_cli("batch", "--help").out.split()
 
 
